@@ -1,0 +1,45 @@
+# Two commands are the whole set-up: `make demo` and `make test`. Both install what they need.
+PYTHON ?= python3
+VENV   := .venv
+UV     := $(or $(shell command -v uv 2>/dev/null),$(VENV)/bin/uv)
+RUN    := $(VENV)/bin/
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format lock real collector generate bench clean
+
+help: ## List the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+$(STAMP): pyproject.toml requirements.lock src/slotel/version.py
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@command -v uv >/dev/null 2>&1 || test -x $(VENV)/bin/uv || $(VENV)/bin/python -m pip install --quiet uv
+	$(UV) pip install --quiet --python $(VENV)/bin/python --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --python $(VENV)/bin/python --no-deps -e .
+	@touch $@
+
+demo: $(STAMP) ## Run the main job on embedded defaults: a service, load, a Sentry sink, live numbers
+	$(RUN)slotel demo
+
+test: $(STAMP) real ## Run every test
+	$(RUN)pytest
+
+check: $(STAMP) ## Lint, types, import contracts
+	$(RUN)ruff check .
+	$(RUN)ruff format --check .
+	$(RUN)mypy
+	$(RUN)lint-imports
+
+format: $(STAMP) ## Format and fix what can be fixed
+	$(RUN)ruff check --fix .
+	$(RUN)ruff format .
+
+lock: ## Pin the tested set again
+	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.10 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.lock
+
+real: ## Install Prometheus, Alertmanager and Chromium (Debian packages) where tests must be real
+	@sh tests/install_real.sh
+
+clean: ## Remove what was built
+	rm -rf $(VENV) .cache

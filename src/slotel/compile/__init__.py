@@ -1,0 +1,1 @@
+"""What is generated from a service: rules, their tests, dashboards, collector policy."""

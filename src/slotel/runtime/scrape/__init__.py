@@ -1,0 +1,1 @@
+"""The scrape: one merged answer for all workers."""

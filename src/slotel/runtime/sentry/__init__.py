@@ -1,0 +1,1 @@
+"""Sentry: errors, transactions and their way out."""
