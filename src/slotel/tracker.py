@@ -1,0 +1,1 @@
+"""The drop-in code API: ErrorTracker and friends, over the runtime."""
