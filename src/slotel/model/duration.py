@@ -1,0 +1,45 @@
+"""Durations as people write them: 300ms, 5m, 1h, 30d. Seconds inside."""
+
+import re
+from typing import Final
+
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+_NAMES: Final = (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+
+
+def parse_duration(text: object) -> float:
+    """Return seconds, > 0, from `300ms`, `5m`, `1h30m`, `30d`.
+
+    Raises:
+        ValueError: no unit, an unknown unit, or nothing at all.
+
+    >>> parse_duration("1h30m")
+    5400.0
+    """
+    written = str(text).strip().lower()
+    if not written or _PART.sub("", written):
+        raise ValueError(f"{written!r} is not a duration: write it as '300ms', '5m', '1h' or '30d'")
+    seconds = sum(round(float(number) * _SECONDS[unit], 9) for number, unit in _PART.findall(written))
+    if seconds <= 0:
+        raise ValueError(f"{written!r}: a duration is longer than 0")
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """Return the shortest Prometheus spelling: `5m`, `1h30m`, `30d`, `300ms`.
+
+    >>> format_duration(5400)
+    '1h30m'
+    """
+    if seconds < 1 or seconds % 1:
+        return f"{round(seconds * 1000)}ms"
+    rest = int(seconds)
+    if rest % 604800 == 0:
+        return f"{rest // 86400}d"
+    parts = []
+    for name, size in _NAMES[1:]:
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count}{name}")
+    return "".join(parts)

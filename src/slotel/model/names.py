@@ -1,0 +1,69 @@
+"""Every name that leaves the process: metrics with unit, labels, attributes, environment. Data only."""
+
+from typing import Final
+
+# Environment: the contract of the earlier Sentry set-up, kept as it was.
+SENTRY_DSN: Final = "SENTRY_DSN"
+SENTRY_ENVIRONMENT: Final = "SENTRY_ENVIRONMENT"
+SENTRY_RELEASE: Final = "SENTRY_RELEASE"
+SENTRY_TRACES_SAMPLE_RATE: Final = "SENTRY_TRACES_SAMPLE_RATE"
+ERROR_BUDGET_LIMIT: Final = "ERROR_BUDGET_LIMIT"
+ERROR_BUDGET_WINDOW: Final = "ERROR_BUDGET_WINDOW"
+
+# Environment: slotel's own.
+SLOTEL_CONFIG: Final = "SLOTEL_CONFIG"
+"""Path of slotel.yaml; default: `slotel.yaml` in the working directory, if it is there."""
+SLOTEL_SENTRY_MODE: Final = "SLOTEL_SENTRY_MODE"
+SLOTEL_MAX_SERIES: Final = "SLOTEL_MAX_SERIES"
+SLOTEL_RUN_DIR: Final = "SLOTEL_RUN_DIR"
+"""Set by slotel for its own child processes; not for users."""
+
+# Span metrics, as the collector's span_metrics connector names them (Prometheus form, without suffix).
+SPAN_CALLS: Final = "traces_span_metrics_calls"
+"""Counter of ended spans; exposed with `_total`."""
+SPAN_DURATION: Final = "traces_span_metrics_duration_seconds"
+"""Histogram of span durations, in seconds."""
+LABEL_SERVICE: Final = "service_name"
+LABEL_SPAN_NAME: Final = "span_name"
+LABEL_SPAN_KIND: Final = "span_kind"
+LABEL_STATUS: Final = "status_code"
+LABEL_ROUTE: Final = "http_route"
+LABEL_HTTP_STATUS: Final = "http_response_status_code"
+LABEL_OVERFLOW: Final = "otel_metric_overflow"
+
+# SLO events and the error budget.
+SLO_EVENTS: Final = "slo_events"
+"""Counter of SLO events; exposed with `_total`; labels slo_name, slo_outcome."""
+LABEL_SLO: Final = "slo_name"
+LABEL_OUTCOME: Final = "slo_outcome"
+LABEL_WINDOW: Final = "window"
+GOOD: Final = "good"
+BAD: Final = "bad"
+EXCLUDED: Final = "excluded"
+OUTCOMES: Final = (GOOD, BAD, EXCLUDED)
+BUDGET_LIMIT: Final = "error_budget_limit_ratio"
+BUDGET_ERROR: Final = "error_budget_error_ratio"
+BUDGET_BURN: Final = "error_budget_burn_rate"
+BUDGET_REMAINING: Final = "error_budget_remaining_ratio"
+BUDGET_EXHAUSTION: Final = "error_budget_exhaustion_seconds"
+
+# Errors handed to Sentry, and slotel about itself (counters are exposed with `_total`).
+SENTRY_ERRORS: Final = "sentry_errors"
+LABEL_PROJECT: Final = "project"
+LABEL_ENVIRONMENT: Final = "environment"
+DROPPED: Final = "slotel_dropped"
+"""Labels signal (traces, errors, metrics, …) and reason."""
+STAGE_ERRORS: Final = "slotel_stage_errors"
+TAG_VIOLATIONS: Final = "slotel_tag_violations"
+"""Labels tag and action (default, unknown, redact, truncate, remove)."""
+SERIES_OVERFLOW: Final = "slotel_series_overflow"
+BUILD_INFO: Final = "slotel_build_info"
+
+# Span attributes that slotel itself reads or writes.
+ATTR_OUTCOME: Final = "slo.outcome"
+"""good, bad or excluded: set in code, it beats every rule."""
+
+REDACTED: Final = "[Filtered]"
+"""What stands in place of a redacted value; Sentry's own scrubbing writes the same."""
+UNKNOWN: Final = "unknown"
+"""What stands in place of a required tag that is missing or not allowed, when no default is given."""

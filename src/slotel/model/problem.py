@@ -1,0 +1,21 @@
+"""A problem: what is wrong, where, and what was expected instead."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with the configuration.
+
+    Args:
+        place: `slotel.yaml:12 slos[0].objective`, or `ERROR_BUDGET_LIMIT='5'`.
+        expectation: what would be right, with its spelling.
+        consequence: what is used instead.
+    """
+
+    place: str
+    expectation: str
+    consequence: str = "left out, the rest stands"
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.expectation} ({self.consequence})"

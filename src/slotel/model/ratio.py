@@ -1,0 +1,97 @@
+"""Ratios as people write them: 5%, 0.05, 1/1000, 500ppm, slo:99.9%. Exact until the last step."""
+
+import re
+from fractions import Fraction
+
+_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)"
+_SPELLINGS: tuple[tuple[re.Pattern[str], int], ...] = (
+    (re.compile(rf"({_NUMBER})\s*%"), 100),
+    (re.compile(rf"({_NUMBER})\s*ppm"), 1_000_000),
+    (re.compile(rf"({_NUMBER}(?:[eE][+-]?\d+)?)"), 1),
+)
+_FRACTION = re.compile(r"(\d+)\s*/\s*(\d+)")
+_HALF = Fraction(1, 2)
+
+
+def parse_ratio(text: object) -> Fraction:
+    """Return the exact ratio that `text` spells: `5%`, `0.05`, `1/20`, `50000ppm`.
+
+    Args:
+        text: a string, or a number (YAML gives 0.05 as a float; its shortest decimal form is meant).
+
+    Raises:
+        ValueError: not a ratio at all. The range is not judged here.
+
+    >>> parse_ratio("99.9%")
+    Fraction(999, 1000)
+    """
+    if isinstance(text, bool):
+        raise ValueError(f"{text!r} is not a ratio")  # noqa: TRY004 a wrong value of a document, not of a caller
+    written = str(text).strip()
+    if fraction := _FRACTION.fullmatch(written):
+        if int(fraction[2]) == 0:
+            raise ValueError(f"{written!r} divides by zero")
+        return Fraction(int(fraction[1]), int(fraction[2]))
+    for pattern, scale in _SPELLINGS:
+        if match := pattern.fullmatch(written):
+            return Fraction(match[1]) / scale
+    raise ValueError(f"{written!r} is not a ratio: write it as '5%', '0.05', '1/20' or '500ppm'")
+
+
+def parse_limit(text: object) -> Fraction:
+    """Return the largest tolerated bad ratio, in (0, 1): `5%`, `0.05`, `1/1000`, `500ppm`, `slo:99.9%`.
+
+    Raises:
+        ValueError: with the right spelling for what was probably meant.
+
+    >>> parse_limit("slo:99.9%")
+    Fraction(1, 1000)
+    """
+    written = str(text).strip()
+    if written.lower().startswith("slo:"):
+        return 1 - parse_objective(written[4:])
+    limit = parse_ratio(text)
+    spelled = bool(re.search(r"[%/]|ppm", written))
+    if limit >= 1 and not spelled:
+        raise ValueError(_meant_percent(written, limit))
+    if not 0 < limit < 1:
+        raise ValueError(
+            f"{written!r}: an error limit lies between 0 and 100%, without both: write for example '5%'"
+        )
+    if limit >= _HALF:
+        raise ValueError(
+            f"{written!r} would tolerate {_percent(limit)} errors: for an objective write 'slo:{written}', "
+            f"for a limit write for example '{_percent(1 - limit)}'"
+        )
+    return limit
+
+
+def parse_objective(text: object) -> Fraction:
+    """Return the objective (the least good ratio), in (0, 1), from `99.9%`, `0.999` or `999/1000`.
+
+    Raises:
+        ValueError: with the right spelling for what was probably meant.
+
+    >>> parse_objective("99.9%")
+    Fraction(999, 1000)
+    """
+    written = str(text).strip()
+    objective = parse_ratio(text)
+    if 1 < objective < 100 and "%" not in written:  # noqa: PLR2004 a percentage without its sign
+        raise ValueError(f"{written!r}: write '{written}%' for an objective of {written} %")
+    if not 0 < objective < 1:
+        raise ValueError(
+            f"{written!r}: an objective lies between 0 and 100%, without both (100% leaves no budget, "
+            "0% needs none): write for example '99.9%'"
+        )
+    return objective
+
+
+def _meant_percent(written: str, limit: Fraction) -> str:
+    if limit < 100:  # noqa: PLR2004 a percentage without its sign
+        return f"{written!r}: write '{written}%' for a {written} % error limit"
+    return f"{written!r}: an error limit is a ratio below 1: write for example '5%' or '0.05'"
+
+
+def _percent(ratio: Fraction) -> str:
+    return f"{float(ratio * 100):.10g}%"

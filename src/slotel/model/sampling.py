@@ -1,0 +1,42 @@
+"""What is shipped although it was sampled out: errors, and traces slower than a threshold."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from slotel.model.duration import parse_duration
+
+SENTRY_MODES: Final = ("transactions", "sdk", "otlp")
+
+_SLOW: Final = re.compile(r"slow\s*>\s*(\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """A reason to keep a trace.
+
+    Args:
+        slow: seconds; the local root took longer. None for errors.
+    """
+
+    reason: Literal["errors", "slow"]
+    slow: float | None = None
+
+
+def parse_keep(text: str) -> Keep:
+    """Return the reason that `errors` or `slow>1s` spells.
+
+    Raises:
+        ValueError: neither.
+
+    >>> parse_keep("slow>1s")
+    Keep(reason='slow', slow=1.0)
+    """
+    written = text.strip()
+    if written == "errors":
+        return Keep("errors")
+    if match := _SLOW.fullmatch(written):
+        return Keep("slow", parse_duration(match[1]))
+    raise ValueError(f"{text!r}: keep 'errors' or 'slow>1s'")

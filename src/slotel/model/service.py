@@ -1,0 +1,206 @@
+"""The service: slotel.yaml and the environment, judged and merged into frozen objects. Reads no file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from slotel.model import names
+from slotel.model.duration import parse_duration
+from slotel.model.problem import Problem
+from slotel.model.ratio import parse_limit, parse_ratio
+from slotel.model.sampling import SENTRY_MODES, Keep
+from slotel.model.slo import ENTRY_KINDS, HEALTH_ROUTES, HOUR, BadRules, Selection, Slo, TimeSlices
+from slotel.model.tags import TagPolicy, TagRule
+
+if TYPE_CHECKING:
+    from slotel.model.document import Document, SloDoc, TagsDoc
+
+T = TypeVar("T")
+
+DEFAULT_LIMIT: Final = 0.01
+DEFAULT_SLO: Final = "availability"
+DEFAULT_MAX_SERIES: Final = 2000
+DEFAULT_KEEP: Final = (Keep("errors"),)
+DEFAULT_KEEP_PER_MINUTE: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class SentrySettings:
+    """How Sentry is reached and what it gets. `dsn` holds a key: it is never logged.
+
+    Args:
+        traces_sample_rate: in [0, 1]; None leaves the decision to OTEL_TRACES_SAMPLER.
+        mode: `transactions`, `sdk` or `otlp`.
+        keep: what is shipped although it was sampled out, at most `keep_per_minute` traces a minute.
+    """
+
+    dsn: str | None = field(default=None, repr=False)
+    environment: str | None = None
+    release: str | None = None
+    traces_sample_rate: float | None = None
+    mode: str = "transactions"
+    keep: tuple[Keep, ...] = DEFAULT_KEEP
+    keep_per_minute: int = DEFAULT_KEEP_PER_MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """All that slotel knows of a service before it starts.
+
+    Args:
+        name: None leaves it to OTEL_SERVICE_NAME.
+        max_series: bound of the series of each metric.
+    """
+
+    name: str | None = None
+    tags: TagPolicy = field(default_factory=TagPolicy)
+    slos: tuple[Slo, ...] = ()
+    sentry: SentrySettings = field(default_factory=SentrySettings)
+    max_series: int = DEFAULT_MAX_SERIES
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A service as read, and all that was wrong on the way."""
+
+    service: Service
+    problems: tuple[Problem, ...] = ()
+
+
+def read_service(environ: Mapping[str, str], text: str | None = None, source: str = "slotel.yaml") -> Reading:
+    """Return the service that the file and the environment describe: environment over file over default.
+
+    Args:
+        text: the content of slotel.yaml; None if there is no file.
+        source: the file's name, as problems name it.
+    """
+    problems: list[Problem] = []
+    service = Service()
+    if text is not None:
+        from slotel.model.document import read_document
+
+        document, wrong = read_document(text, source)
+        problems += wrong
+        service = _from_document(document, source, problems)
+    return Reading(_with_environment(service, environ, problems), tuple(problems))
+
+
+def _from_document(document: Document, source: str, problems: list[Problem]) -> Service:
+    slos: dict[str, Slo] = {}
+    for slo in document.slos:
+        if slo.name in slos:
+            problems.append(
+                Problem(f"{source} slos", f"two objectives are named '{slo.name}': names are unique")
+            )
+            continue
+        slos[slo.name] = _slo(slo)
+    sentry = document.sentry
+    settings = SentrySettings(
+        traces_sample_rate=sentry.traces_sample_rate,
+        mode=sentry.mode or SentrySettings().mode,
+        keep=DEFAULT_KEEP if sentry.keep is None else sentry.keep,
+        keep_per_minute=DEFAULT_KEEP_PER_MINUTE if sentry.keep_per_minute is None else sentry.keep_per_minute,
+    )
+    return Service(document.service, _policy(document.tags), tuple(slos.values()), settings)
+
+
+def _policy(tags: TagsDoc) -> TagPolicy:
+    required = {key: TagRule(rule.default, rule.allowed, rule.pattern) for key, rule in tags.required.items()}
+    return TagPolicy(
+        set=dict(tags.set),
+        required=required,
+        redact=tuple(tags.redact),
+        metric_labels=tuple(tags.metric_labels),
+    )
+
+
+def _slo(doc: SloDoc) -> Slo:
+    limit = doc.error_budget if doc.error_budget is not None else _complement(doc.objective or 0.0)
+    objective = doc.objective if doc.objective is not None else _complement(limit)
+    exclude: dict[str, tuple[str, ...]] = {"http.route": HEALTH_ROUTES, **doc.exclude}
+    return Slo(
+        name=doc.name,
+        limit=limit,
+        objective=objective,
+        period=doc.period,
+        latency=doc.latency,
+        window=doc.window or HOUR,
+        select=Selection(doc.kinds or ENTRY_KINDS, dict(doc.include), exclude),
+        bad=BadRules(doc.bad.status_error, doc.bad.http_5xx, dict(doc.bad.attributes)),
+        slices=TimeSlices(doc.time_slices.length, doc.time_slices.limit) if doc.time_slices else None,
+        description=doc.description,
+        runbook=doc.runbook,
+    )
+
+
+def _complement(ratio: float) -> float:
+    """1 − ratio, of the decimal that the float was written as."""
+    return float(1 - parse_ratio(repr(ratio)))
+
+
+def _with_environment(service: Service, environ: Mapping[str, str], problems: list[Problem]) -> Service:
+    def read(name: str, parse: Callable[[str], T], default: T, shown: str) -> T:
+        value = environ.get(name, "").strip()
+        if not value:
+            return default
+        try:
+            return parse(value)
+        except ValueError as error:
+            place = f"{name}={value[:80]!r}"
+            text = str(error).removeprefix(f"{value!r}: ").removeprefix(f"{value!r} ")
+            problems.append(Problem(place, text, f"using the default, {shown}"))
+            return default
+
+    limit = read(names.ERROR_BUDGET_LIMIT, lambda text: float(parse_limit(text)), None, "1%")
+    window = read(names.ERROR_BUDGET_WINDOW, parse_duration, None, "1h")
+    sentry = service.sentry
+    rate = read(names.SENTRY_TRACES_SAMPLE_RATE, _rate, sentry.traces_sample_rate, "OTEL_TRACES_SAMPLER's")
+    mode = read(names.SLOTEL_SENTRY_MODE, _mode, sentry.mode, sentry.mode)
+    max_series = read(names.SLOTEL_MAX_SERIES, _positive, service.max_series, str(service.max_series))
+    return replace(
+        service,
+        slos=_with_limit(service.slos, limit, window),
+        sentry=replace(
+            sentry,
+            dsn=environ.get(names.SENTRY_DSN, "").strip() or None,
+            environment=environ.get(names.SENTRY_ENVIRONMENT, "").strip() or None,
+            release=environ.get(names.SENTRY_RELEASE, "").strip() or None,
+            traces_sample_rate=rate,
+            mode=mode,
+        ),
+        max_series=max_series,
+    )
+
+
+def _with_limit(slos: tuple[Slo, ...], limit: float | None, window: float | None) -> tuple[Slo, ...]:
+    """ERROR_BUDGET_LIMIT sets the limit of the objective `availability`, which is there when no other is."""
+    if not slos or (limit is not None and all(slo.name != DEFAULT_SLO for slo in slos)):
+        default = Slo(DEFAULT_SLO, DEFAULT_LIMIT, _complement(DEFAULT_LIMIT))
+        slos = (default, *slos)
+    changed = []
+    for slo in slos:
+        if slo.name == DEFAULT_SLO and limit is not None:
+            slo = replace(slo, limit=limit, objective=_complement(limit))  # noqa: PLW2901 the changed objective
+        changed.append(replace(slo, window=window) if window is not None else slo)
+    return tuple(changed)
+
+
+def _rate(text: str) -> float:
+    rate = parse_ratio(text)
+    if not 0 <= rate <= 1:
+        raise ValueError("a sample rate lies between 0 and 1: write for example '0.05' or '5%'")
+    return float(rate)
+
+
+def _mode(text: str) -> str:
+    if text not in SENTRY_MODES:
+        raise ValueError(f"write one of {', '.join(SENTRY_MODES)}")
+    return text
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise ValueError("write a whole number above 0")
+    return int(text)

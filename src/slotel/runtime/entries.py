@@ -1,0 +1,90 @@
+"""Which spans are open, and the entry (local root) of each: one object for all that a request shares.
+
+Stages hang their own state on the entry. Nothing is decided here.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any, Final
+
+from opentelemetry.sdk.trace import ReadableSpan, Span
+
+MAX_OPEN: Final = 50_000
+"""Spans that nobody ends must not fill the memory: beyond this the oldest is forgotten."""
+
+
+class Entry:
+    """The local root span of a part of a trace, and what its spans share.
+
+    Args:
+        span: the live root; its context, name and attributes are read at any time.
+
+    Attributes:
+        tags: custom tags, set at run time for the whole entry.
+        ended: the root has ended; what comes later is late.
+        spans, state: the shipping stage's own.
+    """
+
+    __slots__ = ("ended", "root_id", "span", "spans", "state", "tags")
+
+    def __init__(self, span: Span, root_id: int) -> None:
+        self.span = span
+        self.root_id = root_id
+        self.tags: dict[str, str] = {}
+        self.ended = False
+        self.spans: list[ReadableSpan] = []
+        self.state: Any = None
+
+
+class Entries:
+    """Open spans by id. Every method is O(1); dict operations are atomic, so there is no lock."""
+
+    def __init__(self, max_open: int = MAX_OPEN) -> None:
+        self._open: dict[int, Entry] = {}
+        self._max_open = max_open
+        self._lock = threading.Lock()
+        self.forgotten = 0
+        """Spans forgotten because more than `max_open` were open."""
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._after_fork)
+
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
+
+    def open(self, span: Span) -> Entry:
+        """Return the entry of a span that starts: its local parent's, or a new one."""
+        span_id = span.context.span_id
+        parent = span.parent
+        entry = None
+        if parent is not None and not parent.is_remote:
+            entry = self._open.get(parent.span_id)
+        if entry is None:
+            entry = Entry(span, span_id)
+        self._open[span_id] = entry
+        if len(self._open) > self._max_open:
+            self._forget_oldest()
+        return entry
+
+    def close(self, span_id: int) -> Entry | None:
+        """Return the entry of a span that ends; None if it was forgotten or never seen."""
+        entry = self._open.pop(span_id, None)
+        if entry is not None and entry.root_id == span_id:
+            entry.ended = True
+        return entry
+
+    def of(self, span_id: int) -> Entry | None:
+        """Return the entry of an open span."""
+        return self._open.get(span_id)
+
+    def __len__(self) -> int:
+        """Return how many spans are open."""
+        return len(self._open)
+
+    def _forget_oldest(self) -> None:
+        with self._lock:
+            while len(self._open) > self._max_open:
+                oldest = next(iter(self._open), None)
+                if oldest is not None and self._open.pop(oldest, None) is not None:
+                    self.forgotten += 1

@@ -1,0 +1,30 @@
+"""What the pipeline asks of a sink that spans are shipped to."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span
+
+from slotel.runtime.entries import Entry
+
+
+class Sink(Protocol):
+    """A way out for spans. Called on the request thread: O(1) work, no I/O, no exception is expected."""
+
+    def on_start(self, span: Span, entry: Entry, parent_context: Context | None) -> None:
+        """See a span that starts, sampled or not."""
+
+    def on_end(self, span: ReadableSpan, entry: Entry | None) -> None:
+        """Take a span that ended, sampled or not, as it was recorded: enforce tags before it leaves.
+
+        Args:
+            entry: None for a span whose start was not seen or was forgotten.
+        """
+
+    def flush(self, timeout: float) -> bool:
+        """Send what is held, within `timeout` seconds; return whether all went out."""
+
+    def shutdown(self) -> None:
+        """Flush and stop; called once."""
