@@ -146,6 +146,9 @@ class Event:
     attributes: Mapping[str, object]
 
 
+MIN_BAD_EVENTS: Final = 5
+"""Fewer bad events in a window breach nothing: one error at low traffic is no outage."""
+
 CLIENT_CLOSED_REQUEST: Final = 499
 CANCELLED: Final = ("CancelledError", "asyncio.CancelledError", "asyncio.exceptions.CancelledError")
 """`error.type` of a request that its client gave up: nobody's fault, so excluded."""

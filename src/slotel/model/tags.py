@@ -24,7 +24,7 @@ ALWAYS_REDACTED: Final = (
     "token", "*.token", "*_token",
     "api_key", "*.api_key", "*_api_key", "apikey", "*.apikey",
     "authorization", "*.authorization", "proxy_authorization", "*.proxy_authorization",
-    "cookie", "*.cookie", "set_cookie", "*.set_cookie",
+    "cookie", "*.cookie", "cookies", "*.cookies", "set_cookie", "*.set_cookie", "session_id", "*.session_id",
     "credit_card", "*.credit_card", "private_key", "*.private_key",
 )  # fmt: skip
 """Keys whose values leave no service, whatever the policy says. `-` and `_`, upper and lower case are one."""

@@ -1,0 +1,62 @@
+"""The two entry points that the launcher calls. They set defaults and start the runtime; they never raise."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # untyped upstream
+from opentelemetry.sdk._configuration import _OTelSDKConfigurator
+
+from slotel.runtime.logs import LOG, show_logs
+
+DEFAULTS: Final = {
+    "OTEL_METRICS_EXPORTER": "prometheus",
+    "OTEL_LOGS_EXPORTER": "none",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database",
+    "OTEL_PYTHON_DISTRO": "slotel",
+    "OTEL_PYTHON_CONFIGURATOR": "slotel",
+}
+"""What slotel sets where the user set nothing. Traces go to OTLP when an endpoint is named, else only to Sentry."""
+
+_OTLP_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+
+def set_defaults(environ: MutableMapping[str, str]) -> None:
+    """Set what the user left unset; what is set stays."""
+    for name, value in DEFAULTS.items():
+        environ.setdefault(name, value)
+    otlp = any(environ.get(name, "").strip() for name in _OTLP_ENDPOINTS)
+    environ.setdefault("OTEL_TRACES_EXPORTER", "otlp" if otlp else "none")
+
+
+class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
+    """Entry point `opentelemetry_distro`: defaults only."""
+
+    def _configure(self, **kwargs: Any) -> None:
+        del kwargs
+        set_defaults(os.environ)
+
+    def load_instrumentor(self, entry_point: Any, **kwargs: Any) -> None:
+        """Load one instrumentation; one that fails is named and left out, the others go on."""
+        try:
+            super().load_instrumentor(entry_point, **kwargs)
+        except ImportError:
+            raise  # the launcher skips it and says so
+        except Exception as error:  # noqa: BLE001 one broken instrumentation must not end all
+            LOG.error("instrumentation %s failed and is off, the rest goes on: %s", entry_point.name, error)
+
+
+class SlotelConfigurator(_OTelSDKConfigurator):
+    """Entry point `opentelemetry_configurator`: starts the runtime around the SDK."""
+
+    def _configure(self, **kwargs: Any) -> None:
+        from slotel.runtime.providers import start
+
+        show_logs()
+        try:
+            start(os.environ, configure_sdk=lambda: super(SlotelConfigurator, self)._configure(**kwargs))  # type: ignore[no-untyped-call]  # untyped upstream
+        except Exception:  # noqa: BLE001 the launcher would leave the app wholly uninstrumented
+            LOG.exception("slotel could not start, the app goes on without it; please report this")

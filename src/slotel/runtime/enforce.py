@@ -1,0 +1,214 @@
+"""Enforces the tag policy on what leaves: spans, metric labels, Sentry events. Decides nothing, keeps no span."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote_plus
+
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.trace import Link
+
+from slotel.model.names import REDACTED
+from slotel.model.tags import TagPolicy, TagRule, clean_value, judge, redaction
+
+MAX_CACHED: Final = 10_000
+MAX_DEPTH: Final = 16
+_FREE: Final = TagRule(default="")
+_URLS: Final = frozenset({"url.full", "http.url", "http.target", "url.query", "http.request.header.referer"})
+_USERINFO: Final = re.compile(r"(?<=//)[^/?#@]*@")
+_QUERY: Final = re.compile(r"\?([^#]*)")
+
+_EVENT_DATA: Final = ("request", "extra", "contexts", "tags", "user", "breadcrumbs", "modules")
+"""Parts of a Sentry event that hold an app's data; the others are Sentry's protocol."""
+
+
+class Enforcer:
+    """The tag policy at work.
+
+    Args:
+        violation: called with (tag, action) for each repaired or redacted value.
+    """
+
+    def __init__(self, policy: TagPolicy, violation: Callable[[str, str], None]) -> None:
+        self.policy = policy
+        self._violation = violation
+        self._redacted_key = redaction(policy)
+        self._keys: dict[str, bool] = {}
+        self._judged: dict[tuple[str, object], tuple[str, str | None]] = {}
+        self._set = {key: clean_value(value)[0] for key, value in policy.set.items()}
+        self._rules = {
+            key: policy.required.get(key, _FREE) for key in policy.tag_keys if key not in self._set
+        }
+        self.label_names = tuple(dict.fromkeys(policy.metric_labels))
+        self._label_set = tuple((key, self._set.get(key)) for key in self.label_names)
+
+    # -- metrics ---------------------------------------------------------------------------------------------
+
+    def labels(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the values of the policy's metric labels, in its order; an absent optional tag is ''.
+
+        Args:
+            attributes: the span's.
+            tags: custom tags of the span's entry.
+        """
+        return tuple(
+            fixed if fixed is not None else self._value(key, attributes.get(key) or tags.get(key))[0]
+            for key, fixed in self._label_set
+        )
+
+    def count_violations(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        """Count each required tag that an entry span lacks or has wrong: whether or not it is shipped."""
+        for key in self.policy.required:
+            if key not in self._set:
+                action = self._value(key, attributes.get(key) or tags.get(key))[1]
+                if action is not None:
+                    self._violation(key, action)
+
+    # -- spans -----------------------------------------------------------------------------------------------
+
+    def tags(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, str]:
+        """Return the enforced tags of a span: the policy's, then the custom ones of its entry."""
+        values = {key: self._value(key, attributes.get(key) or tags.get(key))[0] for key in self._rules}
+        free = {key: self._clean(key, value) for key, value in tags.items() if key not in values}
+        return {**free, **{key: value for key, value in values.items() if value}, **self._set}
+
+    def span(self, span: ReadableSpan, tags: Mapping[str, str]) -> ReadableSpan:
+        """Return the span as it may leave: a copy with repaired tags and redacted values, or itself."""
+        before: dict[str, Any] = dict(span.attributes or {})
+        after = self._attributes(before)
+        after.update(self.tags(after, tags))
+        events = self._events(span.events)
+        links = self._links(span.links)
+        if after == before and events is span.events and links is span.links:
+            return span
+        return ReadableSpan(
+            name=span.name,
+            context=span.context,
+            parent=span.parent,
+            resource=span.resource,
+            attributes=after,
+            events=events,
+            links=links,
+            kind=span.kind,
+            status=span.status,
+            start_time=span.start_time,
+            end_time=span.end_time,
+            instrumentation_scope=span.instrumentation_scope,
+        )
+
+    # -- Sentry events ---------------------------------------------------------------------------------------
+
+    def event(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Return the Sentry event with redacted values in its data: request, extra, contexts, variables."""
+        for part in _EVENT_DATA:
+            if part in event:
+                event[part] = self._scrub(event[part], MAX_DEPTH)
+        for exception in _values(event, "exception"):
+            for frame in (exception.get("stacktrace") or {}).get("frames") or ():
+                if "vars" in frame:
+                    frame["vars"] = self._scrub(frame["vars"], MAX_DEPTH)
+        return event
+
+    def _scrub(self, data: Any, depth: int) -> Any:
+        if depth == 0:
+            return data
+        if isinstance(data, Mapping):
+            return {key: self._scrub_item(key, value, depth) for key, value in data.items()}
+        if isinstance(data, (list, tuple)):
+            if len(data) == 2 and isinstance(data[0], str):  # noqa: PLR2004 a pair, as headers are given
+                return [data[0], self._scrub_item(data[0], data[1], depth)]
+            return [self._scrub(item, depth - 1) for item in data]
+        return data
+
+    def _scrub_item(self, key: Any, value: Any, depth: int) -> Any:
+        if isinstance(key, str):
+            if value is not None and self._is_redacted(key):
+                self._violation(key, "redact")
+                return REDACTED
+            if isinstance(value, str) and key in {"url", "query_string", "http.query"}:
+                return self._url("url.query" if key != "url" else key, value)
+        return self._scrub(value, depth - 1)
+
+    # -- values ----------------------------------------------------------------------------------------------
+
+    def _value(self, key: str, raw: object) -> tuple[str, str | None]:
+        """Judge a tag's value, once for each value that is seen."""
+        try:
+            judged = self._judged.get((key, raw))
+        except TypeError:  # a sequence is no tag value
+            raw = str(raw)
+            judged = self._judged.get((key, raw))
+        if judged is None:
+            hidden = bool(raw) and self._is_redacted(key)
+            judged = (REDACTED, "redact") if hidden else judge(self._rules.get(key, _FREE), raw)
+            if len(self._judged) >= MAX_CACHED:
+                self._judged.clear()
+            self._judged[(key, raw)] = judged
+        return judged
+
+    def _clean(self, key: str, value: object) -> str:
+        return REDACTED if self._is_redacted(key) else clean_value(value)[0]
+
+    def _is_redacted(self, key: str) -> bool:
+        known = self._keys.get(key)
+        if known is None:
+            if len(self._keys) >= MAX_CACHED:
+                self._keys.clear()
+            known = self._keys[key] = self._redacted_key(key)
+        return known
+
+    def _attributes(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        cleaned: dict[str, Any] = {}
+        for key, value in attributes.items():
+            if self._is_redacted(key):
+                self._violation(key, "redact")
+                cleaned[key] = REDACTED
+            elif key in _URLS and isinstance(value, str):
+                cleaned[key] = self._url(key, value)
+            else:
+                cleaned[key] = value
+        return cleaned
+
+    def _events(self, events: Sequence[Event]) -> Sequence[Event]:
+        if not any(self._needs_change(event.attributes) for event in events):
+            return events
+        return [
+            Event(event.name, self._attributes(dict(event.attributes or {})), event.timestamp)
+            for event in events
+        ]
+
+    def _links(self, links: Sequence[Link]) -> Sequence[Link]:
+        if not any(self._needs_change(link.attributes) for link in links):
+            return links
+        return [Link(link.context, self._attributes(dict(link.attributes or {}))) for link in links]
+
+    def _needs_change(self, attributes: Mapping[str, Any] | None) -> bool:
+        return any(self._is_redacted(key) or key in _URLS for key in attributes or ())
+
+    def _url(self, key: str, url: str) -> str:
+        """Redact the user and the query values of a URL whose keys the policy names."""
+        if key == "url.query":
+            return self._query(url)
+        if "@" in url:
+            url = _USERINFO.sub(f"{REDACTED}@", url)
+        return _QUERY.sub(lambda match: "?" + self._query(match[1]), url) if "?" in url else url
+
+    def _query(self, query: str) -> str:
+        pairs = parse_qsl(query, keep_blank_values=True)
+        if not any(self._is_redacted(key) for key, _ in pairs):
+            return query
+        shown = []
+        for key, value in pairs:
+            if self._is_redacted(key):
+                self._violation(key, "redact")
+            shown.append(f"{quote_plus(key)}={REDACTED if self._is_redacted(key) else quote_plus(value)}")
+        return "&".join(shown)
+
+
+def _values(event: Mapping[str, Any], part: str) -> Sequence[dict[str, Any]]:
+    found = event.get(part)
+    if isinstance(found, Mapping):
+        found = found.get("values")
+    return [item for item in found or () if isinstance(item, dict)]

@@ -1,0 +1,82 @@
+"""Which exporters the environment names, and which of them are there. An unknown one must not take the rest down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from opentelemetry.util._importlib_metadata import entry_points
+
+from slotel.model.problem import Problem
+
+_SIGNALS: Final = {
+    "OTEL_TRACES_EXPORTER": "opentelemetry_traces_exporter",
+    "OTEL_METRICS_EXPORTER": "opentelemetry_metrics_exporter",
+    "OTEL_LOGS_EXPORTER": "opentelemetry_logs_exporter",
+}
+_OTLP: Final = {
+    "otlp_proto_http": "slotel[otlp]",
+    "otlp_proto_grpc": "opentelemetry-exporter-otlp-proto-grpc",
+}
+PROMETHEUS: Final = "prometheus"
+
+
+def usable_exporters(environ: Mapping[str, str]) -> tuple[dict[str, str], list[Problem]]:
+    """Return for each signal's variable the exporters that can be loaded, and a problem for each other.
+
+    `prometheus` is left out: slotel's own endpoint answers for it.
+    """
+    usable, problems = {}, []
+    for variable, group in _SIGNALS.items():
+        names = []
+        for name in _names(environ, variable):
+            if variable == "OTEL_METRICS_EXPORTER" and name == PROMETHEUS:
+                continue
+            problem = _problem(environ, variable, group, name)
+            if problem is None:
+                names.append(name)
+            else:
+                problems.append(problem)
+        usable[variable] = ",".join(names) or "none"
+    return usable, problems
+
+
+def wants_prometheus(environ: Mapping[str, str]) -> bool:
+    """Return whether OTEL_METRICS_EXPORTER names the Prometheus endpoint."""
+    return PROMETHEUS in _names(environ, "OTEL_METRICS_EXPORTER")
+
+
+def _names(environ: Mapping[str, str], variable: str) -> Iterator[str]:
+    for name in environ.get(variable, "").split(","):
+        if name.strip() and name.strip().lower() != "none":
+            yield name.strip()
+
+
+def _problem(environ: Mapping[str, str], variable: str, group: str, name: str) -> Problem | None:
+    wanted = _entry_point_name(environ, variable, name)
+    place, consequence = f"{variable}={environ[variable]!r}", "this exporter is off, the rest goes on"
+    found = next(iter(entry_points(group=group, name=wanted)), None)
+    if found is None:
+        package = _OTLP.get(wanted)
+        if package:
+            return Problem(
+                place, f"the exporter '{name}' is not installed: run: pip install '{package}'", consequence
+            )
+        known = ", ".join(sorted({point.name for point in entry_points(group=group)} | {"none"}))
+        return Problem(place, f"there is no exporter '{name}', known here are: {known}", consequence)
+    try:
+        found.load()
+    except Exception as error:  # noqa: BLE001 a broken package is a problem, not an end
+        return Problem(place, f"the exporter '{name}' cannot be loaded: {error}", consequence)
+    return None
+
+
+def _entry_point_name(environ: Mapping[str, str], variable: str, name: str) -> str:
+    """`otlp` means the protocol that the environment names; HTTP is slotel's default."""
+    if name != "otlp":
+        return name
+    signal = variable.removeprefix("OTEL_").removesuffix("_EXPORTER")
+    protocol = environ.get(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL") or environ.get(
+        "OTEL_EXPORTER_OTLP_PROTOCOL", ""
+    )
+    return "otlp_proto_grpc" if protocol.strip() == "grpc" else "otlp_proto_http"

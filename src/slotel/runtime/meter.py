@@ -1,0 +1,164 @@
+"""The error-budget meter: sliding windows of good and bad events, and the word when a limit is breached.
+
+Its rings live in the store, so that they merge over workers. It looks only when asked: for gauges, and on the
+ticker. Alerts that page come from Prometheus; this is for looking, and for those who have nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from slotel.model import names
+from slotel.model.duration import format_duration
+from slotel.model.slo import DAY, HOUR, MIN_BAD_EVENTS, MINUTE, Slo, burn_rate, time_to_exhaustion
+from slotel.runtime.store import Family, Ring, Store
+
+LOG: Final = logging.getLogger("slotel")
+
+FINE_WIDTH: Final = 10
+"""Seconds of a bucket for windows up to an hour."""
+COARSE_WIDTH: Final = 300
+KEPT: Final = 3 * DAY
+"""Seconds of history that a process keeps; the period's own budget is Prometheus' to know."""
+WINDOWS: Final = (5 * MINUTE, 30 * MINUTE, HOUR, 6 * HOUR)
+
+_Series = dict[tuple[str, ...], tuple[float, ...]]
+_GOOD: Final = 0
+_BAD: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What happened to an objective within the last `seconds`.
+
+    Args:
+        ratio: bad/total; 0.0 without events.
+        burn: ratio/limit.
+    """
+
+    seconds: float
+    bad: float
+    total: float
+    ratio: float
+    burn: float
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A limit that is exceeded, or no longer is."""
+
+    slo: Slo
+    window: Window
+    recovered: bool
+
+    def __str__(self) -> str:
+        """Return the sentence for the log and for Sentry."""
+        bad, total, seconds = self.window.bad, self.window.total, self.window.seconds
+        counts = f"{bad:.0f} of {total:.0f} events bad in {format_duration(seconds)}"
+        rates = f"{_percent(self.window.ratio)} against a limit of {_percent(self.slo.limit)}"
+        if self.recovered:
+            return f"error budget recovered: '{self.slo.name}' {counts}, {rates}"
+        return f"error budget breached: '{self.slo.name}' {counts}, {rates}"
+
+
+class Meter:
+    """Meters every objective of a service.
+
+    Args:
+        clock: wall clock, unix seconds; events bring their own time.
+    """
+
+    def __init__(self, store: Store, slos: tuple[Slo, ...], clock: Callable[[], float] = time.time) -> None:
+        self.slos = slos
+        self._clock = clock
+        self._fine = [_ring(store, slo, "fine", HOUR, FINE_WIDTH) for slo in slos]
+        self._coarse = [_ring(store, slo, "coarse", max(KEPT, slo.window), COARSE_WIDTH) for slo in slos]
+        self._breached: dict[str, float] = {}
+
+    def add(self, seconds: float, events: Sequence[tuple[int, bool]]) -> None:
+        """Take events that ended at a unix time: (index of the objective, whether it was bad)."""
+        for index, bad in events:
+            column = _BAD if bad else _GOOD
+            self._fine[index].add(seconds, column)
+            self._coarse[index].add(seconds, column)
+
+    def window(self, index: int, seconds: float) -> Window:
+        """Return what happened to an objective within the last `seconds`, over all workers, to the bucket."""
+        ring = self._fine[index] if seconds <= HOUR else self._coarse[index]
+        good, bad = ring.sums(self._clock(), seconds)
+        total = good + bad
+        ratio = bad / total if total else 0.0
+        return Window(seconds, bad, total, ratio, burn_rate(bad, total, self.slos[index].limit))
+
+    def remaining(self, index: int) -> float:
+        """Return the share of the budget that the kept history left, in (−∞, 1]."""
+        return 1.0 - self.window(index, KEPT).burn
+
+    def check(self) -> Iterable[Breach]:
+        """Return the limits that are newly exceeded, at most once per window, and those that recovered."""
+        now = self._clock()
+        for index, slo in enumerate(self.slos):
+            window = self.window(index, slo.window)
+            exceeded = window.ratio > slo.limit and window.bad >= MIN_BAD_EVENTS
+            since = self._breached.get(slo.name)
+            if exceeded and (since is None or now - since >= slo.window):
+                self._breached[slo.name] = now
+                yield Breach(slo, window, recovered=False)
+            elif not exceeded and since is not None:
+                del self._breached[slo.name]
+                yield Breach(slo, window, recovered=True)
+
+    def families(self) -> Iterable[Family]:
+        """Return the budget gauges of every objective."""
+        limits, ratios, burns, left, ends = _Series(), _Series(), _Series(), _Series(), _Series()
+        for index, slo in enumerate(self.slos):
+            limits[(slo.name,)] = (slo.limit,)
+            for seconds in dict.fromkeys((*WINDOWS, slo.window)):
+                window = self.window(index, seconds)
+                ratios[slo.name, format_duration(seconds)] = (window.ratio,)
+                burns[slo.name, format_duration(seconds)] = (window.burn,)
+            remaining = self.remaining(index)
+            left[(slo.name,)] = (remaining,)
+            burn = burns[slo.name, format_duration(HOUR)][0]
+            ends[(slo.name,)] = (time_to_exhaustion(remaining, burn, slo.period.seconds),)
+        windowed = (names.LABEL_SLO, names.LABEL_WINDOW)
+        yield _gauge(names.BUDGET_LIMIT, "Largest tolerated bad ratio.", (names.LABEL_SLO,), limits)
+        yield _gauge(names.BUDGET_ERROR, "Bad ratio within the window.", windowed, ratios)
+        yield _gauge(names.BUDGET_BURN, "Bad ratio within the window over the limit.", windowed, burns)
+        yield _gauge(
+            names.BUDGET_REMAINING, "Share of the budget left by the kept history.", (names.LABEL_SLO,), left
+        )
+        yield _gauge(
+            names.BUDGET_EXHAUSTION,
+            "Time until nothing is left, at the last hour's burn rate.",
+            (names.LABEL_SLO,),
+            ends,
+        )
+
+
+def _ring(store: Store, slo: Slo, grain: str, kept: float, width: int) -> Ring:
+    buckets = int(kept // width) + 2
+    return store.ring(f"{slo.name}/{grain}", buckets=buckets, width_seconds=width, columns=2)
+
+
+def _gauge(name: str, text: str, labels: tuple[str, ...], series: _Series) -> Family:
+    unit = "seconds" if name.endswith("_seconds") else "ratio" if name.endswith("_ratio") else ""
+    return Family(
+        name=name,
+        kind="gauge",
+        help=text,
+        unit=unit,
+        label_names=labels,
+        bounds=(),
+        series=series,
+        exemplars={},
+        created=0.0,
+    )
+
+
+def _percent(ratio: float) -> str:
+    return f"{ratio * 100:.3g}%"

@@ -1,0 +1,238 @@
+"""The composition root: reads the configuration, wires store, stages and sinks around the SDK's providers.
+
+Only this module knows both stages and sinks; each of them gets the narrow value it needs.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+
+from slotel.configuration import read_configuration
+from slotel.model import names
+from slotel.model.service import Service
+from slotel.runtime import summary
+from slotel.runtime.accounts import Accounts
+from slotel.runtime.adoption import put_first, record_every_span
+from slotel.runtime.enforce import Enforcer
+from slotel.runtime.entries import Entries
+from slotel.runtime.exporters import usable_exporters, wants_prometheus
+from slotel.runtime.logs import LOG, report, show_logs
+from slotel.runtime.measure import Measure
+from slotel.runtime.meter import Meter
+from slotel.runtime.pipeline import Pipeline, ProcessorSink
+from slotel.runtime.store import Family, Store
+from slotel.runtime.ticker import Ticker
+from slotel.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from slotel.runtime.scrape.endpoint import Endpoint
+    from slotel.runtime.stage import Sink
+
+UNNAMED: Final = "unknown_service"
+
+
+@dataclass(slots=True)
+class Runtime:
+    """slotel at work in this process. `shutdown` flushes what is held."""
+
+    service: Service
+    resource: Mapping[str, Any]
+    store: Store
+    accounts: Accounts
+    enforcer: Enforcer
+    entries: Entries
+    meter: Meter
+    pipeline: Pipeline | None = None
+    sentry: Any = None
+    endpoint: Endpoint | None = None
+    ticker: Ticker | None = None
+    sinks: list[Sink] = field(default_factory=list)
+
+    def flush(self, timeout: float = 2.0) -> bool:
+        """Send what is held, within `timeout` seconds; return whether all went out."""
+        return self.pipeline.force_flush(int(timeout * 1000)) if self.pipeline is not None else True
+
+
+_LOCK: Final = threading.Lock()
+_RUNNING: list[Runtime] = []
+
+
+def current() -> Runtime | None:
+    """Return this process's runtime, if it was started."""
+    return _RUNNING[0] if _RUNNING else None
+
+
+def start(
+    environ: MutableMapping[str, str], configure_sdk: Callable[[], None] | None = None
+) -> Runtime | None:
+    """Start slotel, once: a second call returns the runtime that is there. None with OTEL_SDK_DISABLED.
+
+    Args:
+        configure_sdk: sets up the SDK's providers from the environment; default: the launcher's way.
+    """
+    with _LOCK:
+        if _RUNNING:
+            return _RUNNING[0]
+        show_logs()
+        if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+            LOG.info("off: OTEL_SDK_DISABLED is true")
+            return None
+        runtime = _compose(environ, configure_sdk)
+        _RUNNING.append(runtime)
+        return runtime
+
+
+def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None] | None) -> Runtime:
+    reading = read_configuration(environ)
+    report(reading.problems)
+    service = reading.service
+    _name_service(service, environ)
+    _set_sampling(service, environ)
+    provider = _tracer_provider(environ, configure_sdk)
+    runtime = _build(service, dict(provider.resource.attributes))
+    record_every_span(provider)
+    put_first(provider, lambda standing: _pipeline(runtime, standing))
+    _guarded("metrics", runtime, lambda: _open_endpoint(runtime, environ))
+    runtime.ticker = Ticker(
+        lambda: _tick(runtime), lambda error: runtime.accounts.stage_error("ticker", error)
+    )
+    runtime.ticker.start()
+    for line in summary.lines(runtime, environ):
+        LOG.info("%s", line)
+    return runtime
+
+
+def _build(service: Service, resource: Mapping[str, Any]) -> Runtime:
+    store = Store(max_series=service.max_series)
+    accounts = Accounts(store)
+    enforcer = Enforcer(service.tags, accounts.tag_violation)
+    return Runtime(service, resource, store, accounts, enforcer, Entries(), Meter(store, service.slos))
+
+
+def _pipeline(runtime: Runtime, standing: Sequence[SpanProcessor]) -> Pipeline:
+    name = str(runtime.resource.get("service.name", UNNAMED))
+    measure = Measure(runtime.store, name, runtime.service.slos, runtime.enforcer, runtime.meter)
+    sinks = [*runtime.sinks, *(ProcessorSink(processor, runtime.enforcer) for processor in standing)]
+    runtime.pipeline = Pipeline(runtime.entries, measure, sinks, runtime.accounts)
+    return runtime.pipeline
+
+
+def _guarded(part: str, runtime: Runtime, begin: Callable[[], None]) -> None:
+    """Start one part; if it fails it is off, named, and the rest goes on."""
+    try:
+        begin()
+    except Exception as error:  # noqa: BLE001 each part may fail alone
+        LOG.error("%s is off, the rest goes on: %s: %s", part, type(error).__name__, error)
+        runtime.accounts.stage_error(part, error)
+
+
+# -- the SDK ---------------------------------------------------------------------------------------------------
+
+
+def _name_service(service: Service, environ: MutableMapping[str, str]) -> None:
+    attributes = environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    named = any(pair.split("=")[0].strip() == "service.name" for pair in attributes.split(","))
+    if service.name and not named:
+        environ.setdefault("OTEL_SERVICE_NAME", service.name)
+    distro = f"telemetry.distro.name=slotel,telemetry.distro.version={__version__}"
+    if "telemetry.distro.name=" not in attributes:
+        environ["OTEL_RESOURCE_ATTRIBUTES"] = f"{attributes},{distro}".lstrip(",")
+
+
+def _set_sampling(service: Service, environ: MutableMapping[str, str]) -> None:
+    """Sentry's sample rate is the head sampler's, unless the user chose a sampler."""
+    rate = service.sentry.traces_sample_rate
+    if rate is not None and "OTEL_TRACES_SAMPLER" not in environ:
+        environ["OTEL_TRACES_SAMPLER"] = "parentbased_traceidratio"
+        environ["OTEL_TRACES_SAMPLER_ARG"] = f"{rate:g}"
+
+
+def _tracer_provider(
+    environ: MutableMapping[str, str], configure_sdk: Callable[[], None] | None
+) -> TracerProvider:
+    standing = trace.get_tracer_provider()
+    if isinstance(standing, TracerProvider):
+        return standing
+    usable, problems = usable_exporters(environ)
+    report(problems)
+    configure = configure_sdk or _configure_sdk
+    try:
+        with _replaced(environ, usable):
+            configure()
+    except Exception as error:  # noqa: BLE001 an exporter that cannot be made must not take the rest down
+        LOG.error("the SDK could not be set up with its exporters, going on without them: %s", error)
+    provider = trace.get_tracer_provider()
+    if not isinstance(provider, TracerProvider):
+        provider = TracerProvider()
+        trace.set_tracer_provider(provider)
+    if not isinstance(metrics.get_meter_provider(), MeterProvider):
+        metrics.set_meter_provider(MeterProvider(resource=provider.resource))
+    return provider
+
+
+def _configure_sdk() -> None:
+    from opentelemetry.sdk._configuration import _OTelSDKConfigurator
+
+    from slotel.runtime.distro import SlotelConfigurator, set_defaults
+
+    set_defaults(os.environ)
+    _OTelSDKConfigurator._configure(SlotelConfigurator())  # type: ignore[no-untyped-call]  # noqa: SLF001 the SDK's own set-up, untyped
+
+
+@contextmanager
+def _replaced(environ: MutableMapping[str, str], values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for the time of the SDK's own set-up, which reads nothing but the environment."""
+    before = {name: environ.get(name) for name in values}
+    environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                environ.pop(name, None)
+            else:
+                environ[name] = value
+
+
+# -- the parts -------------------------------------------------------------------------------------------------
+
+
+def _open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
+    if not wants_prometheus(environ):
+        return
+    from slotel.runtime.scrape.endpoint import Endpoint
+
+    runtime.endpoint = Endpoint(
+        environ.get("OTEL_EXPORTER_PROMETHEUS_HOST", "localhost"),
+        int(environ.get("OTEL_EXPORTER_PROMETHEUS_PORT", "9464")),
+        sources=(runtime.store.snapshot, runtime.meter.families, _build_info),
+    )
+    runtime.endpoint.start()
+
+
+def _build_info() -> Iterable[Family]:
+    yield Family(
+        name=names.BUILD_INFO, kind="gauge", help="The running slotel.", unit="", label_names=("version",),
+        bounds=(), series={(__version__,): (1.0,)}, exemplars={}, created=0.0,
+    )  # fmt: skip
+
+
+def _tick(runtime: Runtime) -> None:
+    """Say it once when a limit is exceeded, by the one process of the service that holds the endpoint."""
+    if runtime.endpoint is not None and not runtime.endpoint.holds_port:
+        return
+    for breach in runtime.meter.check():
+        LOG.warning("%s", breach)
+        if runtime.sentry is not None:
+            runtime.sentry.breach(breach)
