@@ -1,0 +1,57 @@
+"""Knows slotel's own requests to Sentry: their spans are never shipped. Decides nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind
+
+_URLS = ("url.full", "http.url")
+_HOSTS = ("server.address", "net.peer.name", "http.host")
+_PORTS = ("server.port", "net.peer.port")
+
+
+def own_span_test(dsn: str) -> Callable[[ReadableSpan], bool]:
+    """Return the test whether a span is a request to the DSN's host: shipping it would trace itself for ever.
+
+    Both conventions of HTTP are known, `url.full` and `http.url`, and `server.address` alone.
+    """
+    parts = urlsplit(dsn)
+    host = (parts.hostname or "").lower()
+    port = _port(parts.port, parts.scheme)
+    client = SpanKind.CLIENT
+
+    def is_own(span: ReadableSpan) -> bool:
+        if span.kind is not client:
+            return False
+        found = _target(span.attributes or {})
+        return found is not None and found[0] == host and found[1] in (port, None)
+
+    return is_own
+
+
+def _target(attributes: Mapping[str, Any]) -> tuple[str, int | None] | None:
+    """Host in lower case and port of a client span; the port is None when the span does not tell."""
+    for key in _URLS:
+        url = attributes.get(key)
+        if isinstance(url, str):
+            try:
+                parts = urlsplit(url)
+                return (parts.hostname or "").lower(), _port(parts.port, parts.scheme)
+            except ValueError:
+                return None
+    for key in _HOSTS:
+        host = attributes.get(key)
+        if isinstance(host, str) and host:
+            name, _, port = host.partition(":")
+            given = next((attributes[each] for each in _PORTS if each in attributes), None)
+            number = given if isinstance(given, int) else int(port) if port.isdigit() else None
+            return name.lower(), number
+    return None
+
+
+def _port(port: int | None, scheme: str) -> int:
+    return port or (443 if scheme == "https" else 80)
