@@ -63,11 +63,12 @@ class SdkSink:
             return
         tags = entry.tags if entry is not None else {}
         enforced = self._enforcer.span(span, tags)
-        if waiting.containing_transaction is waiting:
+        transaction = waiting.containing_transaction
+        if transaction is not None and transaction is waiting:
             for key, value in self._enforcer.tags(enforced.attributes or {}, tags).items():
                 accepted = sentry_tag_key(key)
                 if accepted is not None:
-                    waiting.set_tag(accepted, value)
+                    transaction.set_tag(accepted, value)
         self._processor.on_end(_with_old_names(enforced))
 
     def flush(self, timeout: float) -> bool:
