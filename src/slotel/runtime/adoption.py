@@ -1,18 +1,35 @@
 """Takes over the SDK's providers: measuring before sampling, enforcement before every exporter.
 
-The SDK offers no public way to put a stage *before* processors that stand already, and none at all under
-declarative configuration, so this one file reaches into two private names of the SDK (`_active_span_processor`,
-`_span_processors`). If a future SDK renames them, exporters keep working without enforcement, and a line says so.
+The SDK offers no public way to put a stage before processors that stand already, and none at all under
+declarative configuration. So this one file replaces the provider's `_active_span_processor`, a private name of the
+SDK, by the pipeline, which feeds the processors that stood there and those that are added later. If a future SDK
+renames it, spans are still measured, exporters keep working without enforcement, and a line says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import AlwaysRecordSampler
 
+from slotel.runtime.enforce import Enforcer
 from slotel.runtime.logs import LOG
+from slotel.runtime.pipeline import Pipeline, ProcessorSink
+
+
+class ActiveProcessor(SpanProcessor):
+    """The pipeline in the place of the SDK's list of processors."""
+
+    def __init__(self, pipeline: Pipeline, enforcer: Enforcer) -> None:
+        self._pipeline = pipeline
+        self._enforcer = enforcer
+        self.on_start = pipeline.on_start  # type: ignore[method-assign]  # one call less for each span
+        self.on_end = pipeline.on_end  # type: ignore[method-assign]
+        self.force_flush = pipeline.force_flush  # type: ignore[method-assign]
+        self.shutdown = pipeline.shutdown  # type: ignore[method-assign]
+
+    def add_span_processor(self, processor: SpanProcessor) -> None:
+        """Feed a processor that the app adds: it gets enforced copies, as every other."""
+        self._pipeline.add_sink(ProcessorSink(processor, self._enforcer))
 
 
 def record_every_span(provider: TracerProvider) -> None:
@@ -24,16 +41,17 @@ def record_every_span(provider: TracerProvider) -> None:
             tracer.sampler = AlwaysRecordSampler(tracer.sampler)
 
 
-def put_first(provider: TracerProvider, pipeline: Callable[[Sequence[SpanProcessor]], SpanProcessor]) -> None:
-    """Replace the provider's processors by one pipeline that feeds them.
-
-    Args:
-        pipeline: makes the pipeline over the processors that stood there.
-    """
+def put_first(provider: TracerProvider, pipeline: Pipeline, enforcer: Enforcer) -> None:
+    """Put the pipeline before the provider's processors: it feeds them from now on."""
     active = getattr(provider, "_active_span_processor", None)
     standing = getattr(active, "_span_processors", None)
     if not isinstance(standing, tuple):
         LOG.error("this OpenTelemetry SDK is unknown to slotel: exporters get spans without enforced tags")
-        provider.add_span_processor(pipeline(()))
+        provider.add_span_processor(pipeline)
         return
-    active._span_processors = (pipeline(standing),)  # type: ignore[union-attr]  # noqa: SLF001 see the module's first lines
+    for processor in standing:
+        pipeline.add_sink(ProcessorSink(processor, enforcer))
+    placed = ActiveProcessor(pipeline, enforcer)
+    provider._active_span_processor = placed  # type: ignore[assignment]  # noqa: SLF001 see the module's first lines
+    for tracer in list(getattr(provider, "_tracers", {}).values()):
+        tracer.span_processor = placed

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import SpanContext, StatusCode
 
 from slotel.model import names
 from slotel.model.slo import Event, Slo, classify
@@ -26,23 +26,13 @@ KINDS: Final = ("INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 """By the value of OpenTelemetry's SpanKind."""
 _KIND_LABELS: Final = tuple(f"SPAN_KIND_{kind}" for kind in KINDS)
 _STATUS_LABELS: Final = ("STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR")
+_SAMPLED: Final = 1
+"""OpenTelemetry's TraceFlags.SAMPLED, as a plain number."""
 _MAX_KNOWN: Final = 20_000
 
-
-class _Series:
-    """What a kind of span adds to: its histogram slot, and for each latency class the SLO counters and events."""
-
-    __slots__ = ("counted", "events", "slot")
-
-    def __init__(
-        self,
-        slot: int,
-        counted: tuple[tuple[int, ...], ...],
-        events: tuple[tuple[tuple[int, bool], ...], ...],
-    ) -> None:
-        self.slot = slot
-        self.counted = counted
-        self.events = events
+_NO_TAGS: Final[Mapping[str, str]] = {}
+_Counted = tuple[tuple[int, ...], ...]
+"""For each latency class, the cells of slo_events that a span adds to."""
 
 
 class Measure:
@@ -50,7 +40,7 @@ class Measure:
 
     Args:
         service_name: value of the label service_name.
-        meter: takes the SLO events for the sliding windows.
+        meter: holds the SLO counters, and their sliding windows.
     """
 
     def __init__(
@@ -60,12 +50,10 @@ class Measure:
         self._slos = slos
         self._enforcer = enforcer
         self._meter = meter
-        self._has_labels = bool(enforcer.label_names)
-        self._has_required = bool(enforcer.policy.required)
+        self._is_tagged = bool(enforcer.label_names or enforcer.policy.required)
         self._edges = tuple(sorted({slo.latency for slo in slos if slo.latency is not None}))
         self._slo_keys = _attribute_keys(slos)
-        self._slo_kinds = frozenset(kind for slo in slos for kind in slo.select.kinds)
-        self._known: dict[tuple[Any, ...], _Series] = {}
+        self._known: dict[tuple[Any, ...], tuple[int, _Counted]] = {}
         self._duration = store.histogram(
             names.SPAN_DURATION,
             help="Duration of ended spans.",
@@ -77,125 +65,99 @@ class Measure:
             bounds=tuple(sorted({*DEFAULT_BOUNDS, *self._edges})),
             count_name=names.SPAN_CALLS,
         )  # fmt: skip
-        events = store.counter(
-            names.SLO_EVENTS,
-            help="Events of each objective, by outcome.",
-            label_names=(names.LABEL_SLO, names.LABEL_OUTCOME),
-        )
-        self._outcomes = {
-            (slo.name, outcome): events.slot((slo.name, outcome))
-            for slo in slos
-            for outcome in names.OUTCOMES
-        }
+        self._observe = self._duration.observe
 
-    def on_end(self, span: ReadableSpan, entry: Entry | None) -> None:
-        """Count a span that ended, sampled or not."""
-        attributes: Mapping[str, Any] = span.attributes.copy()  # type: ignore[union-attr]  # a plain dict: fast
+    def on_end(self, span: ReadableSpan, context: SpanContext | None, entry: Entry | None) -> None:
+        """Count a span that ended, sampled or not.
+
+        Args:
+            context: the span's own, read once for all stages.
+        """
+        attributes: dict[str, Any] = span.attributes.copy()  # type: ignore[union-attr]  # a plain dict: fast
         get = attributes.get
         kind = span.kind._value_
         status = span.status.status_code
         http_status = get("http.response.status_code") or get("http.status_code")
-        labels = self._labels(span, attributes, entry) if self._has_labels or self._has_required else ()
+        labels = self._labels(attributes, context, entry) if self._is_tagged else ()
         key: tuple[Any, ...] = (
-            span.name, kind, status is StatusCode.ERROR, status is StatusCode.OK, get("http.route"), http_status, labels
+            span.name, kind, status._value_, get("http.route"), http_status, labels,
+            get("error.type"), get(names.ATTR_OUTCOME),
         )  # fmt: skip
-        if KINDS[kind] in self._slo_kinds:
+        if self._slo_keys:
             key += tuple([get(name) for name in self._slo_keys])  # a generator would cost twice as much
         try:
-            series = self._known.get(key)
+            known = self._known.get(key)
         except TypeError:  # an attribute with a list as its value
             key = tuple(str(part) for part in key)
-            series = self._known.get(key)
-        if series is None:
-            series = self._open(
-                key,
-                kind=kind,
-                status=status,
-                http_status=http_status,
-                labels=labels,
-                name=span.name,
-                attributes=attributes,
-            )
-        end = span.end_time or 0
-        seconds = max(end - (span.start_time or end), 0) / 1e9
-        latency_class = bisect_left(self._edges, seconds) if self._edges else 0
-        context = span.context
-        sampled = context is not None and context.trace_flags & 1
-        self._duration.observe(
-            series.slot,
-            seconds,
-            series.counted[latency_class],
-            (context.trace_id, context.span_id) if sampled and context is not None else None,
+            known = self._known.get(key)
+        slot, counted = known or self._open(
+            key, span.name, kind, status, _http_status(http_status), labels, attributes
         )
-        events = series.events[latency_class]
-        if events:
-            self._meter.add(end / 1e9, events)
+        end: int = span.end_time or 0
+        if end >= self._meter.bucket_ends_ns:
+            self._meter.roll(end / 1e9)
+        seconds = (end - (span.start_time or end)) / 1e9
+        cells = counted[bisect_left(self._edges, seconds)] if self._edges else counted[0]
+        if context is not None and context.trace_flags & _SAMPLED:
+            self._observe(slot, seconds, cells, context)
+        else:
+            self._observe(slot, seconds, cells)
 
     def _labels(
-        self, span: ReadableSpan, attributes: Mapping[str, Any], entry: Entry | None
+        self, attributes: Mapping[str, Any], context: SpanContext | None, entry: Entry | None
     ) -> tuple[str, ...]:
-        tags: Mapping[str, str] = entry.tags if entry is not None else {}
-        context = span.context
-        is_entry = entry is None or (context is not None and entry.root_id == context.span_id)
-        if self._has_required and is_entry:
+        tags = entry.tags if entry is not None else _NO_TAGS
+        if entry is None or (context is not None and entry.root_id == context.span_id):
             self._enforcer.count_violations(attributes, tags)
         return self._enforcer.labels(attributes, tags)
 
     def _open(
         self,
         key: tuple[Any, ...],
-        *,
+        name: str,
         kind: int,
         status: StatusCode,
-        http_status: object,
+        http_status: int | None,
         labels: tuple[str, ...],
-        name: str,
         attributes: Mapping[str, Any],
-    ) -> _Series:
-        code = _http_status(http_status)
+    ) -> tuple[int, _Counted]:
         slot = self._duration.slot(
             (
                 self._service, name, _KIND_LABELS[kind], _STATUS_LABELS[status.value],
-                str(attributes.get("http.route") or ""), "" if code is None else str(code), *labels,
+                str(attributes.get("http.route") or ""), "" if http_status is None else str(http_status), *labels,
             )
         )  # fmt: skip
         tagged = dict(attributes)
         tagged.update(
-            {key: value for key, value in zip(self._enforcer.label_names, labels, strict=True) if value}
+            {tag: value for tag, value in zip(self._enforcer.label_names, labels, strict=True) if value}
         )
-        counted, events = [], []
-        for seconds in (*self._edges, float("inf")):
-            event = Event(KINDS[kind], seconds, status is StatusCode.ERROR, code, tagged)
-            cells, metered = self._outcomes_of(event, str(attributes.get(names.ATTR_OUTCOME, "")))
-            counted.append(cells)
-            events.append(metered)
-        series = _Series(slot, tuple(counted), tuple(events))
+        explicit = str(attributes.get(names.ATTR_OUTCOME, ""))
+        counted = tuple(
+            self._cells(
+                Event(KINDS[kind], seconds, status is StatusCode.ERROR, http_status, tagged), explicit
+            )
+            for seconds in (*self._edges, float("inf"))
+        )
         if len(self._known) >= _MAX_KNOWN:
             self._known.clear()
-        self._known[key] = series
-        return series
+        self._known[key] = slot, counted
+        return slot, counted
 
-    def _outcomes_of(
-        self, event: Event, explicit: str
-    ) -> tuple[tuple[int, ...], tuple[tuple[int, bool], ...]]:
-        cells, metered = [], []
-        for index, slo in enumerate(self._slos):
-            outcome = classify(slo, event, explicit)
-            if outcome is None:
-                continue
-            cells.append(self._outcomes[slo.name, outcome])
-            if outcome != names.EXCLUDED:
-                metered.append((index, outcome == names.BAD))
-        return tuple(cells), tuple(metered)
+    def _cells(self, event: Event, explicit: str) -> tuple[int, ...]:
+        """The cells of slo_events that an event adds to."""
+        outcomes = ((slo, classify(slo, event, explicit)) for slo in self._slos)
+        return tuple(
+            self._meter.counter_cells(slo)[outcome] for slo, outcome in outcomes if outcome is not None
+        )
 
 
 def _attribute_keys(slos: tuple[Slo, ...]) -> tuple[str, ...]:
-    """The attributes that decide an outcome, beside those that are labels anyway."""
-    keys = {"error.type": None, names.ATTR_OUTCOME: None}
+    """The attributes that decide an outcome, beside those that are looked at anyway."""
+    keys: dict[str, None] = {}
     for slo in slos:
         for group in (slo.select.include, slo.select.exclude, slo.bad.attributes):
             keys.update(dict.fromkeys(group))
-    return tuple(key for key in keys if key != "http.route")
+    return tuple(key for key in keys if key not in {"http.route", "error.type", names.ATTR_OUTCOME})
 
 
 def _http_status(value: object) -> int | None:

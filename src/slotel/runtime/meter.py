@@ -7,8 +7,10 @@ ticker. Alerts that page come from Prometheus; this is for looking, and for thos
 from __future__ import annotations
 
 import logging
+import os
+import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -68,6 +70,9 @@ class Breach:
 class Meter:
     """Meters every objective of a service.
 
+    The hot path pays one comparison: counters are moved into the rings when a bucket is over, and before each
+    look. What other workers counted since their last move (a tick at most) is seen with their next one.
+
     Args:
         clock: wall clock, unix seconds; events bring their own time.
     """
@@ -75,21 +80,58 @@ class Meter:
     def __init__(self, store: Store, slos: tuple[Slo, ...], clock: Callable[[], float] = time.time) -> None:
         self.slos = slos
         self._clock = clock
+        self._lock = threading.Lock()
+        self._events = store.counter(
+            names.SLO_EVENTS,
+            help="Events of each objective, by outcome.",
+            label_names=(names.LABEL_SLO, names.LABEL_OUTCOME),
+        )
+        self._outcomes = {
+            (slo.name, outcome): self._events.slot((slo.name, outcome))
+            for slo in slos
+            for outcome in names.OUTCOMES
+        }
+        self._moved = dict.fromkeys(self._outcomes.values(), 0.0)
         self._fine = [_ring(store, slo, "fine", HOUR, FINE_WIDTH) for slo in slos]
         self._coarse = [_ring(store, slo, "coarse", max(KEPT, slo.window), COARSE_WIDTH) for slo in slos]
         self._breached: dict[str, float] = {}
+        self._bucket = clock()
+        self.bucket_ends_ns = 0
+        """An event that ends at or after this opens a new bucket: call `roll` before counting it."""
+        self.roll(self._bucket)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._after_fork)
 
-    def add(self, seconds: float, events: Sequence[tuple[int, bool]]) -> None:
-        """Take events that ended at a unix time: (index of the objective, whether it was bad)."""
-        for index, bad in events:
-            column = _BAD if bad else _GOOD
-            self._fine[index].add(seconds, column)
-            self._coarse[index].add(seconds, column)
+    def _after_fork(self) -> None:
+        """A child counts from zero."""
+        self._lock = threading.Lock()
+        self._moved = dict.fromkeys(self._moved, 0.0)
+
+    def counter_cells(self, slo: Slo) -> dict[str, int]:
+        """Return the slots of `slo_events` for an objective, by outcome."""
+        return {outcome: self._outcomes[slo.name, outcome] for outcome in names.OUTCOMES}
+
+    def roll(self, seconds: float) -> None:
+        """Move what was counted into the bucket that was open, and open the one of a unix time."""
+        with self._lock:
+            for index, slo in enumerate(self.slos):
+                for column, outcome in ((_GOOD, names.GOOD), (_BAD, names.BAD)):
+                    slot = self._outcomes[slo.name, outcome]
+                    counted = self._events.value(slot)
+                    new = counted - self._moved[slot]
+                    if new:
+                        self._moved[slot] = counted
+                        self._fine[index].add(self._bucket, column, new)
+                        self._coarse[index].add(self._bucket, column, new)
+            self._bucket = max(self._bucket, seconds)
+            self.bucket_ends_ns = (int(self._bucket // FINE_WIDTH) + 1) * FINE_WIDTH * 1_000_000_000
 
     def window(self, index: int, seconds: float) -> Window:
         """Return what happened to an objective within the last `seconds`, over all workers, to the bucket."""
+        now = self._clock()
+        self.roll(now)
         ring = self._fine[index] if seconds <= HOUR else self._coarse[index]
-        good, bad = ring.sums(self._clock(), seconds)
+        good, bad = ring.sums(now, seconds)
         total = good + bad
         ratio = bad / total if total else 0.0
         return Window(seconds, bad, total, ratio, burn_rate(bad, total, self.slos[index].limit))

@@ -5,6 +5,7 @@ The SDK lets an exception of a processor escape into the app; nothing escapes fr
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 from opentelemetry.context import Context
@@ -25,6 +26,12 @@ class Pipeline(SpanProcessor):
         self._measure = measure
         self._sinks = tuple(sinks)
         self._accounts = accounts
+        self._add = threading.Lock()
+
+    def add_sink(self, sink: Sink) -> None:
+        """Feed one more sink."""
+        with self._add:
+            self._sinks += (sink,)
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Note the span as open and show it to the sinks."""
@@ -43,9 +50,10 @@ class Pipeline(SpanProcessor):
         """Measure the span, then hand it to each sink; one that fails takes nothing from the others."""
         entry: Entry | None = None
         try:
-            if span.context is not None:
-                entry = self._entries.close(span.context.span_id)
-            self._measure.on_end(span, entry)
+            context = span.context
+            if context is not None:
+                entry = self._entries.close(context.span_id)
+            self._measure.on_end(span, context, entry)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
             self._accounts.stage_error("measure", error)
         for sink in self._sinks:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import TracerProvider
 
 from slotel.configuration import read_configuration
 from slotel.model import names
@@ -28,14 +28,12 @@ from slotel.runtime.exporters import usable_exporters, wants_prometheus
 from slotel.runtime.logs import LOG, report, show_logs
 from slotel.runtime.measure import Measure
 from slotel.runtime.meter import Meter
-from slotel.runtime.pipeline import Pipeline, ProcessorSink
+from slotel.runtime.pipeline import Pipeline
 from slotel.runtime.store import Family, Store
 from slotel.runtime.ticker import Ticker
 from slotel.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from slotel.runtime.scrape.endpoint import Endpoint
     from slotel.runtime.stage import Sink
 
@@ -102,7 +100,8 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     provider = _tracer_provider(environ, configure_sdk)
     runtime = _build(service, dict(provider.resource.attributes))
     record_every_span(provider)
-    put_first(provider, lambda standing: _pipeline(runtime, standing))
+    runtime.pipeline = _pipeline(runtime)
+    put_first(provider, runtime.pipeline, runtime.enforcer)
     _guarded("metrics", runtime, lambda: _open_endpoint(runtime, environ))
     runtime.ticker = Ticker(
         lambda: _tick(runtime), lambda error: runtime.accounts.stage_error("ticker", error)
@@ -120,12 +119,10 @@ def _build(service: Service, resource: Mapping[str, Any]) -> Runtime:
     return Runtime(service, resource, store, accounts, enforcer, Entries(), Meter(store, service.slos))
 
 
-def _pipeline(runtime: Runtime, standing: Sequence[SpanProcessor]) -> Pipeline:
+def _pipeline(runtime: Runtime) -> Pipeline:
     name = str(runtime.resource.get("service.name", UNNAMED))
     measure = Measure(runtime.store, name, runtime.service.slos, runtime.enforcer, runtime.meter)
-    sinks = [*runtime.sinks, *(ProcessorSink(processor, runtime.enforcer) for processor in standing)]
-    runtime.pipeline = Pipeline(runtime.entries, measure, sinks, runtime.accounts)
-    return runtime.pipeline
+    return Pipeline(runtime.entries, measure, runtime.sinks, runtime.accounts)
 
 
 def _guarded(part: str, runtime: Runtime, begin: Callable[[], None]) -> None:

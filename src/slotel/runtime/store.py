@@ -8,7 +8,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from slotel.model import names
 
@@ -123,6 +123,10 @@ class Counter(_Slots):
         with self.store.lock:
             self.store.cells[slot] += n
 
+    def value(self, slot: int) -> float:
+        """Return what this process alone counted."""
+        return self.store.cells[slot]
+
     def families(self) -> list[Family]:
         """Return the family."""
         cells = self.store.cells
@@ -136,9 +140,9 @@ class Histogram(_Slots):
     """A histogram."""
 
     def observe(
-        self, slot: int, value: float, counters: tuple[int, ...] = (), exemplar: tuple[int, int] | None = None
+        self, slot: int, value: float, counters: tuple[int, ...] = (), exemplar: tuple[Any, ...] | None = None
     ) -> None:
-        """Count a value, and 1 in each counter cell."""
+        """Count a value, and 1 in each counter cell; an exemplar starts with trace id and span id."""
         del exemplar
         bucket = slot + bisect_left(self.bounds, value)
         total = slot + self.width - 1
