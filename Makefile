@@ -30,6 +30,9 @@ check: $(STAMP) ## Lint, types, import contracts
 	$(RUN)mypy
 	$(RUN)lint-imports
 
+bench: $(STAMP) ## Measure against what slotel replaces: the quick profile (bench/README.md has the full one)
+	$(RUN)python bench/run.py --quick
+
 format: $(STAMP) ## Format and fix what can be fixed
 	$(RUN)ruff check --fix .
 	$(RUN)ruff format .

@@ -81,7 +81,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--path", default="/ok")
     parser.add_argument("--count", type=int, default=100)
-    parser.add_argument("--rate", type=float, default=100.0, help="requests per second; 0: as fast as answered")
+    parser.add_argument(
+        "--rate", type=float, default=100.0, help="requests per second; 0: as fast as answered"
+    )
     parser.add_argument("--most-seconds", type=float, default=600.0)
     options = parser.parse_args()
     print(json.dumps(run(options.port, options.path, options.count, options.rate, options.most_seconds)))

@@ -58,8 +58,6 @@ def measure(app: str, variant: Variant, plan: Plan, sink: Sink) -> dict:
     }
 
 
-
-
 def settle(variant: Variant, sink: Sink, before: dict[str, int], sent: int) -> None:
     """Let what belongs to the window happen in it: half a second, and until Sentry has everything (at most 5 s)."""
     time.sleep(SETTLE)
@@ -67,7 +65,9 @@ def settle(variant: Variant, sink: Sink, before: dict[str, int], sent: int) -> N
         sink.wait_transactions(before.get("transaction", 0) + sent, seconds=5.0)
 
 
-def faults(variant: Variant, plan: Plan, sent: int, scraped: float | None, taken: dict, status: int) -> list[str]:
+def faults(
+    variant: Variant, plan: Plan, sent: int, scraped: float | None, taken: dict, status: int
+) -> list[str]:
     """Return why this round's numbers are not worth their price: work that the variant should do and did not."""
     found = []
     if status != 0:

@@ -15,6 +15,7 @@ import time
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 from variants import APPS, COUNTS_REQUESTS, HERE, Variant
@@ -42,8 +43,7 @@ def memory_kib(pid: int) -> dict[str, int]:
     """Return resident and proportional set size in KiB, children included."""
     sizes = {"rss": 0, "pss": 0}
     for each in [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]:
-        with open(f"/proc/{each}/smaps_rollup") as file:
-            text = file.read()
+        text = Path(f"/proc/{each}/smaps_rollup").read_text()
         for name in sizes:
             sizes[name] += int(re.search(rf"^{name}:\s+(\d+)", text, re.IGNORECASE | re.MULTILINE)[1])
     return sizes
@@ -124,7 +124,16 @@ class Server:
 
     def load(self, path: str, count: int, rate: float) -> dict:
         """Drive `count` requests from another process; return what it saw."""
-        command = [sys.executable, "-I", "-S", str(HERE / "load.py"), "--port", str(self.port), "--path", path]
+        command = [
+            sys.executable,
+            "-I",
+            "-S",
+            str(HERE / "load.py"),
+            "--port",
+            str(self.port),
+            "--path",
+            path,
+        ]
         command += ["--count", str(count), "--rate", str(rate)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1200)
         if done.returncode:

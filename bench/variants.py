@@ -43,7 +43,11 @@ class Variant:
         env = {name: value for name, value in base.items() if not name.startswith(own)}
         env |= {"BENCH_KIND": self.kind, "PYTHONDONTWRITEBYTECODE": "", "PYTHONUNBUFFERED": "1"}
         if self.rate is not None:
-            env |= {"SENTRY_DSN": dsn, "SENTRY_TRACES_SAMPLE_RATE": str(self.rate), "SENTRY_RELEASE": "bench@1"}
+            env |= {
+                "SENTRY_DSN": dsn,
+                "SENTRY_TRACES_SAMPLE_RATE": str(self.rate),
+                "SENTRY_RELEASE": "bench@1",
+            }
             env |= {"SENTRY_ENVIRONMENT": "bench"}
         if self.kind in ("bare", "native"):
             return env
@@ -60,7 +64,11 @@ class Variant:
             "OTEL_EXPORTER_PROMETHEUS_PORT": str(metrics_port),
             # the batch thread's work must fall into the window it belongs to
             "OTEL_BSP_SCHEDULE_DELAY": "500",
-            **({"SLOTEL_SENTRY_MODE": "transactions", "SLOTEL_CONFIG": str(HERE / "apps/slotel.yaml")} if slotel else {}),
+            **(
+                {"SLOTEL_SENTRY_MODE": "transactions", "SLOTEL_CONFIG": str(HERE / "apps/slotel.yaml")}
+                if slotel
+                else {}
+            ),
         }
 
 
