@@ -18,7 +18,16 @@ def harness(monkeypatch):
 
 def test_a_short_run_measures_a_bare_and_a_traced_app_and_finds_every_transaction(tmp_path):
     command = [sys.executable, str(BENCH / "run.py"), "--quick", "--parts", "requests", "--app", "flask"]
-    command += ["--variants", "native@1.0", "--seconds", "0.3", "--routes", "/ok,/work", "--out", str(tmp_path)]
+    command += [
+        "--variants",
+        "native@1.0",
+        "--seconds",
+        "0.3",
+        "--routes",
+        "/ok,/work",
+        "--out",
+        str(tmp_path),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     data = json.loads((tmp_path / "RESULTS.json").read_text())["requests"]
