@@ -80,6 +80,9 @@ class Launched:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self._counting = threading.Lock()
+        self.requests = 0
+        """Requests that were answered."""
         self._lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -113,9 +116,13 @@ class Launched:
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=dict(headers or {}))
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
-                return answer.status, answer.read().decode()
+                status, body = answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
+            with error:
+                status, body = error.code, error.read().decode()
+        with self._counting:
+            self.requests += 1
+        return status, body
 
     def scrape(self, headers: Mapping[str, str] | None = None) -> str:
         request = urllib.request.Request(
@@ -146,6 +153,8 @@ class Launched:
             self._process.kill()
             self._process.wait(15)
         self._reader.join(5)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
         return self.log
 
     def __enter__(self) -> Launched:

@@ -45,8 +45,7 @@ class Entries:
         self._open: dict[int, Entry] = {}
         self._max_open = max_open
         self._lock = threading.Lock()
-        self.forgotten = 0
-        """Spans forgotten because more than `max_open` were open."""
+        self._forgotten = 0
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._after_fork)
 
@@ -78,6 +77,12 @@ class Entries:
         """Return the entry of an open span."""
         return self._open.get(span_id)
 
+    def take_forgotten(self) -> int:
+        """Return how many spans were forgotten since the last call, because more than `max_open` were open."""
+        with self._lock:
+            forgotten, self._forgotten = self._forgotten, 0
+        return forgotten
+
     def __len__(self) -> int:
         """Return how many spans are open."""
         return len(self._open)
@@ -87,4 +92,4 @@ class Entries:
             while len(self._open) > self._max_open:
                 oldest = next(iter(self._open), None)
                 if oldest is not None and self._open.pop(oldest, None) is not None:
-                    self.forgotten += 1
+                    self._forgotten += 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -226,7 +227,11 @@ def _build_info() -> Iterable[Family]:
 
 
 def _tick(runtime: Runtime) -> None:
-    """Say it once when a limit is exceeded, by the one process of the service that holds the endpoint."""
+    """Do what no request does: move counts into their windows, and say it once when a limit is exceeded."""
+    runtime.meter.roll(time.time())
+    forgotten = runtime.entries.take_forgotten()
+    if forgotten:
+        runtime.accounts.dropped("spans", "never_ended", forgotten)
     if runtime.endpoint is not None and not runtime.endpoint.holds_port:
         return
     for breach in runtime.meter.check():

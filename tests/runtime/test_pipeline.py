@@ -1,0 +1,202 @@
+"""The pipeline around a real SDK provider: guarded, measured, enforced."""
+
+import asyncio
+import threading
+
+import pytest
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, set_span_in_context
+
+from slotel.model.service import read_service
+from slotel.runtime.adoption import put_first, record_every_span
+from slotel.runtime.entries import Entries
+from slotel.runtime.providers import _build, _pipeline
+
+
+class Raising(SpanProcessor):
+    def on_start(self, span, parent_context=None):
+        raise RuntimeError("start")
+
+    def on_end(self, span):
+        raise RuntimeError("end")
+
+    def shutdown(self):
+        raise RuntimeError("shutdown")
+
+    def force_flush(self, timeout_millis=30000):
+        raise RuntimeError("flush")
+
+
+def runtime_around(provider, environ=None, yaml=None):
+    runtime = _build(read_service(environ or {}, yaml).service, {"service.name": "shop"})
+    record_every_span(provider)
+    runtime.pipeline = _pipeline(runtime)
+    put_first(provider, runtime.pipeline, runtime.enforcer)
+    return runtime
+
+
+def value(runtime, name, *labels):
+    for family in runtime.store.snapshot():
+        if family.name == name:
+            return sum(row[0] for values, row in family.series.items() if set(labels) <= set(values))
+    return None
+
+
+def test_a_processor_that_raises_reaches_no_app_and_stops_no_other():
+    provider, exporter = TracerProvider(), InMemorySpanExporter()
+    provider.add_span_processor(Raising())
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    runtime = runtime_around(provider)
+    with provider.get_tracer("t").start_as_current_span("work"):
+        pass
+    assert provider.force_flush() is False
+    provider.shutdown()
+    assert [span.name for span in exporter.get_finished_spans()] == ["work"]
+    assert value(runtime, "slotel_stage_errors", "export") == 4
+    assert value(runtime, "traces_span_metrics_calls", "work") == 1
+
+
+def test_a_stage_that_raises_is_counted_and_the_span_still_leaves(monkeypatch):
+    provider, exporter = TracerProvider(), InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    runtime = runtime_around(provider)
+
+    def fail(*_):
+        raise RuntimeError("measuring failed")
+
+    monkeypatch.setattr(runtime.pipeline._measure, "on_end", fail)
+    provider.get_tracer("t").start_span("work").end()
+    assert len(exporter.get_finished_spans()) == 1
+    assert value(runtime, "slotel_stage_errors", "measure") == 1
+
+
+def test_a_span_that_is_sampled_out_is_measured_and_not_shipped():
+    provider, exporter = TracerProvider(sampler=ALWAYS_OFF), InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    runtime = runtime_around(provider)
+    provider.get_tracer("t").start_span("GET /", kind=SpanKind.SERVER).end()
+    assert exporter.get_finished_spans() == ()
+    assert value(runtime, "traces_span_metrics_calls", "GET /") == 1
+    assert value(runtime, "slo_events", "good") == 1
+
+
+def test_a_tracer_made_before_slotel_is_measured_too():
+    provider = TracerProvider(sampler=ALWAYS_OFF)
+    tracer = provider.get_tracer("early")
+    runtime = runtime_around(provider)
+    tracer.start_span("early work").end()
+    assert value(runtime, "traces_span_metrics_calls", "early work") == 1
+
+
+def test_a_processor_that_the_app_adds_later_gets_enforced_spans():
+    provider, exporter = TracerProvider(), InMemorySpanExporter()
+    runtime_around(provider, yaml="tags: {required: {team: {default: payments}}}")
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    provider.get_tracer("t").start_span("work", attributes={"user.password": "hunter2"}).end()
+    assert dict(exporter.get_finished_spans()[0].attributes) == {
+        "user.password": "[Filtered]",
+        "team": "payments",
+    }
+
+
+def test_an_attribute_that_is_a_list_is_no_fault():
+    provider = TracerProvider()
+    runtime = runtime_around(provider, yaml="slos: [{name: a, objective: 99%, include: {kinds: '*'}}]")
+    provider.get_tracer("t").start_span("work", attributes={"http.route": ("a", "b"), "kinds": [1, 2]}).end()
+    assert value(runtime, "slotel_stage_errors") == 0
+    assert value(runtime, "traces_span_metrics_calls", "work") == 1
+
+
+def test_an_explicit_outcome_on_the_span_beats_the_rules():
+    provider = TracerProvider()
+    runtime = runtime_around(provider)
+    for outcome in ("bad", "excluded", "good", "splendid"):
+        attributes = {"slo.outcome": outcome, "http.response.status_code": 200}
+        provider.get_tracer("t").start_span("GET /", kind=SpanKind.SERVER, attributes=attributes).end()
+    counted = [value(runtime, "slo_events", outcome) for outcome in ("good", "bad", "excluded")]
+    assert counted == [2, 1, 1]
+
+
+@pytest.mark.parametrize("convention", ["http.status_code", "http.response.status_code"])
+def test_old_and_stable_conventions_count_alike(convention):
+    provider = TracerProvider()
+    runtime = runtime_around(provider)
+    provider.get_tracer("t").start_span("GET /", kind=SpanKind.SERVER, attributes={convention: 503}).end()
+    assert value(runtime, "slo_events", "bad") == 1
+    assert value(runtime, "traces_span_metrics_calls", "503") == 1
+
+
+def test_every_span_of_eight_threads_is_counted():
+    provider = TracerProvider()
+    runtime = runtime_around(provider)
+    tracer = provider.get_tracer("t")
+
+    def work():
+        for _ in range(500):
+            tracer.start_span("GET /", kind=SpanKind.SERVER).end()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert value(runtime, "traces_span_metrics_calls", "GET /") == 4000
+    assert value(runtime, "slo_events", "good") == 4000
+    assert len(runtime.entries) == 0
+
+
+def test_the_spans_of_a_request_share_an_entry_and_the_next_request_has_its_own():
+    provider = TracerProvider()
+    runtime = runtime_around(provider)
+    tracer = provider.get_tracer("t")
+    with tracer.start_as_current_span("request") as root:
+        with tracer.start_as_current_span("child") as child:
+            entry = runtime.entries.of(child.context.span_id)
+            assert entry is runtime.entries.of(root.context.span_id)
+            assert entry.span is root
+        assert not entry.ended
+    assert entry.ended
+    with tracer.start_as_current_span("request") as other:
+        assert runtime.entries.of(other.context.span_id) is not entry
+
+
+def test_a_remote_parent_makes_a_new_entry_even_within_one_process():
+    provider = TracerProvider()
+    runtime = runtime_around(provider)
+    tracer = provider.get_tracer("t")
+    with tracer.start_as_current_span("caller") as caller:
+        remote = SpanContext(
+            caller.context.trace_id, caller.context.span_id, is_remote=True, trace_flags=TraceFlags(1)
+        )
+        span = tracer.start_span("callee", context=set_span_in_context(NonRecordingSpan(remote)))
+        assert runtime.entries.of(span.context.span_id).span is span
+        span.end()
+
+
+def test_tasks_of_one_loop_do_not_share_entries():
+    provider = TracerProvider()
+    runtime = runtime_around(provider)
+    tracer = provider.get_tracer("t")
+
+    async def request(number):
+        with tracer.start_as_current_span(f"request {number}") as root:
+            await asyncio.sleep(0)
+            with tracer.start_as_current_span("child") as child:
+                assert runtime.entries.of(child.context.span_id).span is root
+
+    async def requests():
+        await asyncio.gather(*(request(number) for number in range(20)))
+
+    asyncio.run(requests())
+
+
+def test_spans_that_nobody_ends_do_not_fill_the_memory():
+    provider = TracerProvider()
+    entries = Entries(max_open=100)
+    for number in range(1000):
+        entries.open(provider.get_tracer("t").start_span(str(number)))
+    assert len(entries) == 100
+    assert (entries.take_forgotten(), entries.take_forgotten()) == (900, 0)
