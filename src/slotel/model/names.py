@@ -33,7 +33,7 @@ LABEL_OVERFLOW: Final = "otel_metric_overflow"
 
 # SLO events and the error budget.
 SLO_EVENTS: Final = "slo_events"
-"""Counter of SLO events; exposed with `_total`; labels slo_name, slo_outcome."""
+"""Counter of SLO events; exposed with `_total`; labels service_name, slo_name, slo_outcome."""
 LABEL_SLO: Final = "slo_name"
 LABEL_OUTCOME: Final = "slo_outcome"
 LABEL_WINDOW: Final = "window"
@@ -62,6 +62,13 @@ BUILD_INFO: Final = "slotel_build_info"
 # Span attributes that slotel itself reads or writes.
 ATTR_OUTCOME: Final = "slo.outcome"
 """good, bad or excluded: set in code, it beats every rule."""
+
+# Dashboards: uids that links may rely on.
+DASHBOARD_SLO_LIST: Final = "slotel-slo-list"
+DASHBOARD_SLO_DETAIL: Final = "slotel-slo-detail"
+"""Takes the variables `service` and `slo`."""
+DASHBOARD_SERVICE: Final = "slotel-service"
+DASHBOARD_PIPELINE: Final = "slotel-pipeline"
 
 REDACTED: Final = "[Filtered]"
 """What stands in place of a redacted value; Sentry's own scrubbing writes the same."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from slotel.model import names
 from slotel.model.duration import parse_duration
+from slotel.model.monitoring import Monitoring, Source
 from slotel.model.problem import Problem
 from slotel.model.ratio import parse_limit, parse_ratio
 from slotel.model.sampling import SENTRY_MODES, Keep
@@ -15,7 +16,7 @@ from slotel.model.slo import ENTRY_KINDS, HEALTH_ROUTES, HOUR, BadRules, Selecti
 from slotel.model.tags import TagPolicy, TagRule
 
 if TYPE_CHECKING:
-    from slotel.model.document import Document, SloDoc, TagsDoc
+    from slotel.model.shape import Document, MonitoringDoc, SloDoc, TagsDoc
 
 T = TypeVar("T")
 
@@ -59,6 +60,7 @@ class Service:
     slos: tuple[Slo, ...] = ()
     sentry: SentrySettings = field(default_factory=SentrySettings)
     max_series: int = DEFAULT_MAX_SERIES
+    monitoring: Monitoring = field(default_factory=Monitoring)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,18 @@ def _from_document(document: Document, source: str, problems: list[Problem]) -> 
         keep=DEFAULT_KEEP if sentry.keep is None else sentry.keep,
         keep_per_minute=DEFAULT_KEEP_PER_MINUTE if sentry.keep_per_minute is None else sentry.keep_per_minute,
     )
-    return Service(document.service, _policy(document.tags), tuple(slos.values()), settings)
+    return Service(
+        document.service,
+        _policy(document.tags),
+        tuple(slos.values()),
+        settings,
+        monitoring=_monitoring(document.monitoring),
+    )
+
+
+def _monitoring(doc: MonitoringDoc) -> Monitoring:
+    source: Source = doc.source  # type: ignore[assignment]  # the document judged it
+    return Monitoring(source, dict(doc.match), doc.sentry_url, doc.grafana_url, doc.runbook_url)
 
 
 def _policy(tags: TagsDoc) -> TagPolicy:

@@ -36,12 +36,15 @@ class BurnTier:
     share: float
 
     def burn_rate(self, period: float) -> float:
-        """Return the threshold for a period in seconds: 14.4 for 2 % in 1 h of 30 d.
+        """Return the threshold for a period in seconds: 14.4 for 2 % in 1 h of 30 d; never below 1.
 
-        >>> TIERS[0].burn_rate(30 * DAY)
-        14.4
+        A short period makes a long window's share less than its due: 10 % in 3 d of 7 d would alert within
+        the budget.
+
+        >>> TIERS[0].burn_rate(30 * DAY), TIERS[3].burn_rate(7 * DAY)
+        (14.4, 1.0)
         """
-        return round(self.share * period / self.long, 6)
+        return max(round(self.share * period / self.long, 6), 1.0)
 
 
 TIERS: Final = (
@@ -97,6 +100,19 @@ class BadRules:
 
 
 @dataclass(frozen=True, slots=True)
+class Queries:
+    """An indicator given as PromQL (OpenSLO, Sloth): only Prometheus can count it, not the service.
+
+    Args:
+        bad, total: each gives a number of events, or their rate, over `window`, a placeholder in the text.
+    """
+
+    bad: str
+    total: str
+    window: str = "{{.window}}"
+
+
+@dataclass(frozen=True, slots=True)
 class Slo:
     """A service level objective.
 
@@ -105,6 +121,7 @@ class Slo:
         objective: least good ratio, 1 − limit, rounded once from the exact value.
         latency: threshold in seconds above which a good event is bad; None for availability.
         window: seconds over which the live rate is compared against the limit (ERROR_BUDGET_WINDOW).
+        queries: stand in place of select, bad and latency.
     """
 
     name: str
@@ -118,6 +135,7 @@ class Slo:
     slices: TimeSlices | None = None
     description: str = ""
     runbook: str = ""
+    queries: Queries | None = None
 
     def tiers(self) -> tuple[BurnTier, ...]:
         """Return the tiers that can fire."""

@@ -1,0 +1,176 @@
+"""Alerts on the recorded series: burn rates, the limit over its window, an empty budget, missing metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import quote as url_quote
+from urllib.parse import urlencode
+
+from slotel.compile import conventions as at
+from slotel.compile.promql import Rule, number
+from slotel.compile.sources import Counts
+from slotel.model.duration import format_duration
+from slotel.model.names import DASHBOARD_SLO_DETAIL
+from slotel.model.service import Service
+from slotel.model.slo import MIN_BAD_EVENTS, BurnTier, Slo
+
+BURN: Final = "ErrorBudgetBurn"
+LIMIT: Final = "ErrorBudgetLimitExceeded"
+EXHAUSTED: Final = "ErrorBudgetExhausted"
+ABSENT: Final = "SLIMetricAbsent"
+
+ABSENT_FOR: Final = "10m"
+EMPTY_FOR: Final = "1h"
+
+
+def alert_rules(service: Service, slo: Slo, counts: Counts) -> Iterator[Rule]:
+    """Yield every alert of an objective; a tier that can never fire has none."""
+    for tier in slo.tiers():
+        yield _burn(service, slo, tier)
+    yield _limit(service, slo)
+    yield _exhausted(service, slo)
+    yield from _absent(service, slo, counts)
+
+
+def burn_labels(service: Service, slo: Slo, tier: BurnTier) -> dict[str, str]:
+    """Return the labels of a tier's alert."""
+    burn = tier.burn_rate(slo.period.seconds)
+    return {
+        **at.labels(service, slo),
+        "severity": tier.severity,
+        "long": format_duration(tier.long),
+        "short": format_duration(tier.short),
+        "burn_rate": number(burn),
+        "exhaustion": format_duration(round(slo.period.seconds / burn / 60) * 60),
+    }
+
+
+def limit_labels(service: Service, slo: Slo) -> dict[str, str]:
+    """Return the labels of the alert on the limit over its window."""
+    window = format_duration(slo.window)
+    own = {
+        "severity": "ticket",
+        "long": window,
+        "short": window,
+        "burn_rate": "1",
+        "exhaustion": at.period_name(slo),
+    }
+    return {**at.labels(service, slo), **own}
+
+
+def _burn(service: Service, slo: Slo, tier: BurnTier) -> Rule:
+    labels = burn_labels(service, slo, tier)
+    long, short = labels["long"], labels["short"]
+    threshold = number(tier.burn_rate(slo.period.seconds) * slo.limit)
+    summary = (
+        f"{service.name} {slo.name}: the error budget burns at more than {labels['burn_rate']} times the sustainable "
+        f"rate; a whole {at.period_name(slo)} budget lasts {labels['exhaustion']} at that"
+    )
+    return Rule(
+        f"{_above(service, slo, long, threshold)}\nand {_above(service, slo, short, threshold)}\n"
+        f"and {_enough(service, slo, long)}",
+        alert=BURN,
+        labels=labels,
+        annotations=_annotations(service, slo, summary, _numbers(service, slo, long)),
+    )
+
+
+def _limit(service: Service, slo: Slo) -> Rule:
+    labels = limit_labels(service, slo)
+    window = labels["long"]
+    summary = f"{service.name} {slo.name}: more than {_percent(slo.limit)} bad events in {window}"
+    return Rule(
+        f"{_above(service, slo, window, number(slo.limit))}\nand {_enough(service, slo, window)}",
+        alert=LIMIT,
+        labels=labels,
+        annotations=_annotations(service, slo, summary, _numbers(service, slo, window)),
+    )
+
+
+def _exhausted(service: Service, slo: Slo) -> Rule:
+    period = at.period_name(slo)
+    numbers = (
+        "{{ $value | humanizePercentage }} of the budget is left. "
+        f"{_queried(at.recorded(at.bad(period), service, slo))} bad events in the {period}; "
+        f"the objective is {_percent(slo.objective)}."
+    )
+    return Rule(
+        f"{at.recorded(at.REMAINING, service, slo)} <= 0\nand {_enough(service, slo, period)}",
+        alert=EXHAUSTED,
+        labels={**at.labels(service, slo), "severity": "ticket"},
+        annotations=_annotations(
+            service, slo, f"{service.name} {slo.name}: the {period} error budget is spent", numbers
+        ),
+    )
+
+
+def _absent(service: Service, slo: Slo, counts: Counts) -> Iterator[Rule]:
+    labels = {**at.labels(service, slo), "severity": "ticket"}
+    what = f"{service.name} {slo.name}"
+    yield Rule(
+        f"sum(absent({counts.present}))" if slo.queries is None else f"absent({counts.present})",
+        alert=ABSENT,
+        for_=ABSENT_FOR,
+        labels={**labels, "reason": "absent"},
+        annotations=_annotations(
+            service,
+            slo,
+            f"{what}: its metric is gone, so nothing is measured",
+            f"No series {counts.present} for {ABSENT_FOR}: the service is down, is not scraped, or the objective "
+            "selects what does not exist.",
+        ),
+    )
+    if counts.alive:
+        yield Rule(
+            f"{at.recorded(at.total('1d'), service, slo)} == 0\nand on () ({counts.alive} > 0)",
+            alert=ABSENT,
+            for_=EMPTY_FOR,
+            labels={**labels, "reason": "empty"},
+            annotations=_annotations(
+                service,
+                slo,
+                f"{what}: the service has traffic, but none of it counts for this objective",
+                "Not one good or bad event in a day: the objective's include or exclude matches nothing.",
+            ),
+        )
+
+
+def _above(service: Service, slo: Slo, window: str, threshold: str) -> str:
+    return f"max without ({at.LABEL_WINDOW}) ({at.recorded(at.ratio(window), service, slo)}) > {threshold}"
+
+
+def _enough(service: Service, slo: Slo, window: str) -> str:
+    return f"{at.recorded(at.bad(window), service, slo)} >= {MIN_BAD_EVENTS}"
+
+
+def _numbers(service: Service, slo: Slo, window: str) -> str:
+    bad = _queried(at.recorded(at.bad(window), service, slo))
+    total = _queried(at.recorded(at.total(window), service, slo))
+    left = _queried(at.recorded(at.REMAINING, service, slo), "humanizePercentage")
+    return (
+        f"{{{{ $value | humanizePercentage }}}} bad in {window} ({bad} of {total} events); "
+        f"{_percent(slo.limit)} is tolerated. {left} of the {at.period_name(slo)} budget is left."
+    )
+
+
+def _queried(selector: str, show: str = 'printf "%.0f"') -> str:
+    return f"{{{{ with query `{selector}` }}}}{{{{ . | first | value | {show} }}}}{{{{ end }}}}"
+
+
+def _annotations(service: Service, slo: Slo, summary: str, numbers: str) -> dict[str, str]:
+    found = {"summary": summary, "numbers": numbers, "description": slo.description}
+    found["runbook_url"] = slo.runbook or service.monitoring.runbook_url.replace(
+        "{service}", url_quote(service.name or "", safe="")
+    ).replace("{slo}", url_quote(slo.name, safe=""))
+    if service.monitoring.sentry_url:
+        query = urlencode({"query": f"is:unresolved service:{service.name}", "statsPeriod": "24h"})
+        found["sentry_url"] = f"{service.monitoring.sentry_url}/issues/?{query}"
+    if service.monitoring.grafana_url:
+        shown = urlencode({"var-service": service.name or "", "var-slo": slo.name})
+        found["dashboard_url"] = f"{service.monitoring.grafana_url}/d/{DASHBOARD_SLO_DETAIL}?{shown}"
+    return {name: text for name, text in found.items() if text}
+
+
+def _percent(ratio: float) -> str:
+    return f"{ratio * 100:.10g}%"

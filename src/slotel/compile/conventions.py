@@ -1,0 +1,87 @@
+"""Every name of the recording rules, their labels and windows, in one place. Data and spelling, no rules.
+
+Names and labels `slo:sli_error:ratio_rate…`, `slo:…:ratio`, `sloth_*` are Sloth's, so that dashboards made for it work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from slotel.compile.promql import equal, series
+from slotel.model.duration import format_duration
+from slotel.model.service import Service
+from slotel.model.slo import DAY, HOUR, MINUTE, Slo
+
+INTERVAL: Final = 30.0
+"""Seconds between evaluations of an objective's rules."""
+PERIOD_INTERVAL: Final = 120.0
+"""Seconds between evaluations over the period; below Prometheus' look-back of 5 min, or its series would flicker."""
+
+BASE: Final = 5 * MINUTE
+DIRECT: Final = (BASE, 30 * MINUTE, HOUR)
+"""Windows that are read from the counters themselves."""
+SUMMED: Final = (2 * HOUR, 6 * HOUR, DAY, 3 * DAY)
+"""Windows that are summed from the recorded base window: reading days of raw counters would cost too much."""
+
+OBJECTIVE: Final = "slo:objective:ratio"
+BUDGET: Final = "slo:error_budget:ratio"
+PERIOD_DAYS: Final = "slo:time_period:days"
+BURN_NOW: Final = "slo:current_burn_rate:ratio"
+BURN_PERIOD: Final = "slo:period_burn_rate:ratio"
+REMAINING: Final = "slo:period_error_budget_remaining:ratio"
+EXHAUSTION: Final = "slo:error_budget_exhaustion:seconds"
+INFO: Final = "sloth_slo_info"
+LABEL_WINDOW: Final = "sloth_window"
+
+SLICE_TOTAL: Final = "slo:slice_events:increase"
+SLICE_BAD_EVENTS: Final = "slo:slice_events_bad:increase"
+SLICE: Final = "slo:slice_bad:bool"
+
+
+def ratio(window: str) -> str:
+    """Return the name of the share of bad events in a window."""
+    return f"slo:sli_error:ratio_rate{window}"
+
+
+def bad(window: str) -> str:
+    """Return the name of the number of bad events in a window."""
+    return f"slo:events_bad:increase{window}"
+
+
+def total(window: str) -> str:
+    """Return the name of the number of good and bad events in a window."""
+    return f"slo:events:increase{window}"
+
+
+def tile(what: str) -> str:
+    """Return the name of the number of events (`events`, `events_bad`) in one evaluation interval of the period."""
+    return f"slo:{what}:sum{format_duration(PERIOD_INTERVAL)}"
+
+
+def period_name(slo: Slo) -> str:
+    """Return the period as names and people write it: `30d`, `month`."""
+    return slo.period.calendar or format_duration(slo.period.seconds)
+
+
+def slo_id(service: Service, slo: Slo) -> str:
+    """Return what is unique for an objective within a Prometheus."""
+    return f"{service.name}-{slo.name}"
+
+
+def labels(service: Service, slo: Slo) -> dict[str, str]:
+    """Return the labels of every recorded series of an objective."""
+    return {
+        "sloth_id": slo_id(service, slo),
+        "sloth_service": service.name or "",
+        "sloth_slo": slo.name,
+        "service": service.name or "",
+        "slo": slo.name,
+        **service.monitoring.match,
+    }
+
+
+def recorded(name: str, service: Service, slo: Slo, window: str = "", **more: str) -> str:
+    """Return the selector of an objective's recorded series."""
+    chosen: Mapping[str, str] = {"sloth_id": slo_id(service, slo), **service.monitoring.match, **more}
+    return series(name, equal(chosen), window)

@@ -1,0 +1,186 @@
+"""What an objective counts from, as PromQL over a window: bad events, all events, and the series that must be there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from slotel.compile.promql import bucket, equal, one_of, series
+from slotel.model import names
+from slotel.model.service import Service
+from slotel.model.slo import CLIENT_CLOSED_REQUEST, Slo
+from slotel.model.tags import label_name
+
+HTTP_DURATION: Final = "http_server_request_duration_seconds"
+"""Source: OpenTelemetry semantic conventions, HTTP metrics, `http.server.request.duration`."""
+
+_HTTP_LABELS: Final = (
+    "http.route", "http.request.method", "http.response.status_code", "error.type", "url.scheme",
+    "network.protocol.name", "network.protocol.version", "server.address", "server.port",
+)  # fmt: skip
+_SPAN_LABELS: Final = ("http.route", "http.response.status_code", "service.name", "span.name")
+_FIVE: Final = '"5.."'
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How to count an objective's events.
+
+    Args:
+        total: window → PromQL of one sample without labels.
+        bad: window, PromQL of that total as recorded → the same for bad events; never empty where total is not.
+        present: selector of a series that must exist.
+        alive: PromQL that is > 0 while the service does anything; empty if that cannot be told.
+    """
+
+    total: Callable[[str], str]
+    bad: Callable[[str, str], str]
+    present: str
+    alive: str = ""
+
+
+def counts(service: Service, slo: Slo) -> Counts:
+    """Return how the service's chosen source counts the objective.
+
+    Raises:
+        ValueError: the source has no label for something that the objective selects by.
+    """
+    if slo.queries is not None:
+        return _queries(slo)
+    if service.monitoring.source == "slo_events":
+        return _slo_events(service, slo)
+    if service.monitoring.source == "span_metrics":
+        return _span_metrics(service, slo)
+    return _http_server(service, slo)
+
+
+def _slo_events(service: Service, slo: Slo) -> Counts:
+    metric = f"{names.SLO_EVENTS}_total"
+    base = [
+        *equal(
+            {names.LABEL_SERVICE: service.name or "", **service.monitoring.match, names.LABEL_SLO: slo.name}
+        )
+    ]
+    counted = one_of(names.LABEL_OUTCOME, (names.GOOD, names.BAD))
+    bad = [*base, *equal({names.LABEL_OUTCOME: names.BAD})]
+    spans = series(f"{names.SPAN_CALLS}_total", [*_service(service), _kinds(slo)], "1h")
+    return Counts(
+        total=lambda window: _increase(metric, [*base, counted], window),
+        bad=lambda window, total: f"{_increase(metric, bad, window)}\nor 0 * {total}",
+        present=series(metric, base),
+        alive=f"sum(increase({spans}))",
+    )
+
+
+def _span_metrics(service: Service, slo: Slo) -> Counts:
+    labels = {*_SPAN_LABELS, *service.tags.metric_labels}
+    selected = [*_service(service), _kinds(slo), *_selected(slo, labels, "span metrics")]
+    selected.append(f'{names.LABEL_HTTP_STATUS}!="{CLIENT_CLOSED_REQUEST}"')
+    faults = []
+    if slo.bad.status_error:
+        faults.append(
+            (f'{names.LABEL_STATUS}="STATUS_CODE_ERROR"', f'{names.LABEL_STATUS}!="STATUS_CODE_ERROR"')
+        )
+    return _histogram_or_calls(
+        slo,
+        f"{names.SPAN_CALLS}_total",
+        names.SPAN_DURATION,
+        selected,
+        _faults(slo, faults, labels, "span metrics"),
+    )
+
+
+def _http_server(service: Service, slo: Slo) -> Counts:
+    if "SERVER" not in slo.select.kinds:
+        raise ValueError(f"objective '{slo.name}': HTTP server metrics count SERVER spans only")
+    labels = set(_HTTP_LABELS)
+    job = {} if "job" in service.monitoring.match else {"job": service.name or ""}
+    base = equal({**job, **service.monitoring.match})
+    selected = [*base, *_selected(slo, labels, "HTTP server metrics")]
+    selected.append(f'{names.LABEL_HTTP_STATUS}!="{CLIENT_CLOSED_REQUEST}"')
+    faults = []
+    if slo.bad.status_error:
+        faults.append(('error_type!=""', 'error_type=""'))
+    return _histogram_or_calls(
+        slo,
+        f"{HTTP_DURATION}_count",
+        HTTP_DURATION,
+        selected,
+        _faults(slo, faults, labels, "HTTP server metrics"),
+    )
+
+
+def _faults(slo: Slo, faults: list[tuple[str, str]], labels: set[str], source: str) -> list[tuple[str, str]]:
+    """Return what makes an event bad, as (matcher, its contrary)."""
+    found = list(faults)
+    if slo.bad.http_5xx:
+        found.append((f"{names.LABEL_HTTP_STATUS}=~{_FIVE}", f"{names.LABEL_HTTP_STATUS}!~{_FIVE}"))
+    for key, values in slo.bad.attributes.items():
+        name = _label(slo, key, labels, source)
+        found.append((one_of(name, values), one_of(name, values, not_=True)))
+    return found
+
+
+def _histogram_or_calls(
+    slo: Slo, calls: str, duration: str, selected: Sequence[str], faults: Sequence[tuple[str, str]]
+) -> Counts:
+    """Count by calls; with a latency threshold, all that is not both faultless and fast is bad."""
+
+    def bad(window: str, total: str) -> str:
+        if slo.latency is not None:
+            fast = [*selected, *(contrary for _, contrary in faults), bucket(slo.latency)]
+            good = f"({_increase(f'{duration}_bucket', fast, window)} or 0 * {total})"
+            return f"clamp_min({total} - {good}, 0)"
+        terms, passed = [], list(selected)
+        for matcher, contrary in faults:
+            terms.append(f"({_increase(calls, [*passed, matcher], window)} or 0 * {total})")
+            passed.append(contrary)
+        return "\n+ ".join(terms) or f"0 * {total}"
+
+    return Counts(
+        total=lambda window: _increase(calls, selected, window), bad=bad, present=series(calls, selected)
+    )
+
+
+def _queries(slo: Slo) -> Counts:
+    queries = slo.queries
+    if queries is None:
+        raise ValueError(f"objective '{slo.name}' has no queries")
+    return Counts(
+        total=lambda window: queries.total.replace(queries.window, window),
+        bad=lambda window, total: f"({queries.bad.replace(queries.window, window)})\nor 0 * {total}",
+        present=queries.total.replace(queries.window, "10m"),
+    )
+
+
+def _increase(metric: str, matchers: Sequence[str], window: str) -> str:
+    return f"sum(increase({series(metric, matchers, window)}))"
+
+
+def _service(service: Service) -> list[str]:
+    return equal({names.LABEL_SERVICE: service.name or "", **service.monitoring.match})
+
+
+def _kinds(slo: Slo) -> str:
+    return one_of(names.LABEL_SPAN_KIND, [f"SPAN_KIND_{kind}" for kind in slo.select.kinds])
+
+
+def _selected(slo: Slo, labels: set[str], source: str) -> list[str]:
+    chosen = _each(slo, slo.select.include, labels, source, not_=False)
+    return [*chosen, *_each(slo, slo.select.exclude, labels, source, not_=True)]
+
+
+def _each(
+    slo: Slo, values: Mapping[str, tuple[str, ...]], labels: set[str], source: str, *, not_: bool
+) -> list[str]:
+    return [one_of(_label(slo, key, labels, source), globs, not_=not_) for key, globs in values.items()]
+
+
+def _label(slo: Slo, key: str, labels: set[str], source: str) -> str:
+    if key not in labels:
+        raise ValueError(
+            f"objective '{slo.name}': {source} have no label for '{key}' (they have {', '.join(sorted(labels))}); "
+            "count from slo_events, or make it one of tags.metric_labels"
+        )
+    return label_name(key)

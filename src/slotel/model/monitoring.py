@@ -1,0 +1,31 @@
+"""Where generated rules and dashboards will live: what they count from, and where their links point. Data only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+Source = Literal["slo_events", "span_metrics", "http_server"]
+SOURCES: Final = ("slo_events", "span_metrics", "http_server")
+"""What rules count from: slotel's own `slo_events_total`; `traces_span_metrics_*` (a collector's, or slotel's);
+`http_server_request_duration_seconds` of OpenTelemetry's HTTP conventions (any language)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Monitoring:
+    """What is compiled from a service, beside its objectives.
+
+    Args:
+        source: see SOURCES.
+        match: label → value that every series read must have, as `environment: production`.
+        sentry_url: address of the Sentry organisation, as `https://sentry.example/organizations/acme`.
+        grafana_url: address of Grafana.
+        runbook_url: address of a runbook; `{service}` and `{slo}` in it are filled in.
+    """
+
+    source: Source = "slo_events"
+    match: Mapping[str, str] = field(default_factory=dict)
+    sentry_url: str = ""
+    grafana_url: str = ""
+    runbook_url: str = ""
