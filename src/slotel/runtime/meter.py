@@ -75,19 +75,26 @@ class Meter:
 
     Args:
         clock: wall clock, unix seconds; events bring their own time.
+        service_name: value of the label service_name.
     """
 
-    def __init__(self, store: Store, slos: tuple[Slo, ...], clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        store: Store,
+        slos: tuple[Slo, ...],
+        clock: Callable[[], float] = time.time,
+        service_name: str = "",
+    ) -> None:
         self.slos = slos
         self._clock = clock
         self._lock = threading.Lock()
         self._events = store.counter(
             names.SLO_EVENTS,
             help="Events of each objective, by outcome.",
-            label_names=(names.LABEL_SLO, names.LABEL_OUTCOME),
+            label_names=(names.LABEL_SERVICE, names.LABEL_SLO, names.LABEL_OUTCOME),
         )
         self._outcomes = {
-            (slo.name, outcome): self._events.slot((slo.name, outcome))
+            (slo.name, outcome): self._events.slot((service_name, slo.name, outcome))
             for slo in slos
             for outcome in names.OUTCOMES
         }

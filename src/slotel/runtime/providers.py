@@ -117,11 +117,16 @@ def _build(service: Service, resource: Mapping[str, Any]) -> Runtime:
     store = Store(max_series=service.max_series)
     accounts = Accounts(store)
     enforcer = Enforcer(service.tags, accounts.tag_violation)
-    return Runtime(service, resource, store, accounts, enforcer, Entries(), Meter(store, service.slos))
+    meter = Meter(store, service.slos, service_name=_service_name(resource))
+    return Runtime(service, resource, store, accounts, enforcer, Entries(), meter)
+
+
+def _service_name(resource: Mapping[str, Any]) -> str:
+    return str(resource.get("service.name", UNNAMED))
 
 
 def _pipeline(runtime: Runtime) -> Pipeline:
-    name = str(runtime.resource.get("service.name", UNNAMED))
+    name = _service_name(runtime.resource)
     measure = Measure(runtime.store, name, runtime.service.slos, runtime.enforcer, runtime.meter)
     return Pipeline(runtime.entries, measure, runtime.sinks, runtime.accounts)
 
