@@ -44,5 +44,8 @@ lock: ## Pin the tested set again
 real: ## Install Prometheus, Alertmanager and Chromium (Debian packages) where tests must be real
 	@sh tests/install_real.sh
 
+collector: ## Build the OpenTelemetry Collector of collector/builder.yaml (Go 1.26 or newer) into .cache/, once
+	@sh collector/build.sh
+
 clean: ## Remove what was built
 	rm -rf $(VENV) .cache

@@ -1,0 +1,115 @@
+"""The files in collector/: each is valid for the real collector, and what must agree agrees."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from otelcol import CONFIGS, ROOT
+from slotel.compile.collector import BUCKETS, CONNECTOR, DIMENSIONS, PROCESSOR, files, policy
+from slotel.configuration import read_configuration
+from slotel.model.service import Service
+from slotel.runtime.measure import DEFAULT_BOUNDS
+
+MAIN = ("otel-collector.yaml", "agent.yaml", "gateway.yaml")
+WITH_POLICY = MAIN[:2]
+ENVIRON = {
+    "PATH": os.environ["PATH"],
+    "SENTRY_OTLP_TRACES_URL": "http://127.0.0.1:1/api/1/integration/otlp/v1/traces/",
+    "SENTRY_PUBLIC_KEY": "public",
+    "GATEWAY_RESOLVER": "{static: {hostnames: ['127.0.0.1:4317', '127.0.0.2:4317']}}",
+    "REMOTE_WRITE_URL": "http://127.0.0.1:1/api/v1/write",
+    "BACKEND_OTLP_URL": "http://127.0.0.1:1",
+}
+
+
+def read(name):
+    return YAML(typ="safe").load((CONFIGS / name).read_text())
+
+
+def validate(otelcol, tmp_path, *files):
+    run = subprocess.run(
+        [otelcol, "validate", *(f"--config={CONFIGS / file}" for file in files)],
+        env={**ENVIRON, "OTELCOL_STATE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return run.returncode, run.stderr
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        *((name,) for name in MAIN),
+        *((name, "policy.yaml") for name in WITH_POLICY),
+        *((name, "policy.yaml", "remote-write.yaml") for name in WITH_POLICY),
+        ("otel-collector.yaml", "policy.yaml", "backend.yaml"),
+        ("gateway.yaml", "backend.yaml"),
+    ],
+    ids="+".join,
+)
+def test_every_configuration_passes_validate(otelcol, tmp_path, files):
+    assert validate(otelcol, tmp_path, *files) == (0, "")
+
+
+def test_every_component_that_is_used_is_built_and_every_one_that_is_built_is_used(otelcol):
+    used = set()
+    for path in CONFIGS.glob("*.yaml"):
+        if path.name != "builder.yaml":
+            document = read(path.name)
+            for kind in ("receivers", "processors", "connectors", "exporters", "extensions"):
+                used |= {(kind, name.split("/")[0]) for name in document.get(kind) or {}}
+    listed = subprocess.run(
+        [otelcol, "components"], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    there, kind = set(), ""
+    for line in listed.splitlines():
+        if re.fullmatch(r"[a-z]+:", line):
+            kind = line[:-1]
+        elif found := re.fullmatch(r"    - name: (\w+)", line):
+            there.add((kind, found[1]))
+    components = {
+        pair
+        for pair in there
+        if pair[0] in {"receivers", "processors", "connectors", "exporters", "extensions"}
+    }
+    assert used <= components
+    if Path(otelcol).name == "otelcol" and ".cache" in otelcol:
+        assert components <= used
+
+
+@pytest.mark.parametrize("name", WITH_POLICY)
+def test_the_configurations_redact_what_an_empty_policy_redacts(name):
+    empty = policy([Service()])
+    expected = _unescaped(read(name)["processors"][PROCESSOR])
+    assert expected == empty["processors"][PROCESSOR]
+
+
+@pytest.mark.parametrize("name", WITH_POLICY)
+def test_the_collector_counts_into_the_services_buckets_and_dimensions(name):
+    connector = read(name)["connectors"][CONNECTOR]
+    assert BUCKETS == DEFAULT_BOUNDS
+    assert [_seconds(text) for text in connector["histogram"]["explicit"]["buckets"]] == list(BUCKETS)
+    assert [dimension["name"] for dimension in connector["dimensions"]] == list(DIMENSIONS)
+
+
+def _unescaped(node):
+    if isinstance(node, dict):
+        return {key: _unescaped(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_unescaped(value) for value in node]
+    return node.replace("$$", "$") if isinstance(node, str) else node
+
+
+def _seconds(text):
+    return int(text.removesuffix("ms")) / 1000
+
+
+def test_the_policy_in_the_repository_is_what_generate_writes_for_the_service_of_the_compose_file():
+    reading = read_configuration({}, str(ROOT / "deploy/compose/slotel.yaml"))
+    assert reading.problems == ()
+    assert (CONFIGS / "policy.yaml").read_text() == files(reading.service)["collector/policy.yaml"]
