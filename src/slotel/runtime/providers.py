@@ -215,11 +215,17 @@ def _open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     if not wants_prometheus(environ):
         return
     from slotel.runtime.scrape.endpoint import Endpoint
+    from slotel.runtime.scrape.port import read_address
 
+    host, port, problems = read_address(environ)
+    report(problems)
     runtime.endpoint = Endpoint(
-        environ.get("OTEL_EXPORTER_PROMETHEUS_HOST", "localhost"),
-        int(environ.get("OTEL_EXPORTER_PROMETHEUS_PORT", "9464")),
+        host,
+        port,
         sources=(runtime.store.snapshot, runtime.meter.families, _build_info),
+        target=runtime.resource,
+        fault=runtime.accounts.stage_error,
+        dropped=runtime.accounts.dropped,
     )
     runtime.endpoint.start()
 

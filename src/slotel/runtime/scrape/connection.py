@@ -1,0 +1,167 @@
+"""One HTTP connection, never waited for: reads a request, writes an answer, ends. Knows nothing of metrics.
+
+Every state has a deadline and a bound, so that a slow, silent or talkative peer costs one small buffer for seconds.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Final, Literal
+
+REQUEST_SECONDS: Final = 5.0
+"""A request must be here whole within this time."""
+STALL_SECONDS: Final = 10.0
+"""An answer of which nothing is taken for this long is given up."""
+LINGER_SECONDS: Final = 1.0
+"""After the answer: until the peer closes, so that it is not reset before it has read."""
+MAX_REQUEST: Final = 16_384
+_READ: Final = 65_536
+_TOGETHER: Final = 64
+"""Pieces handed to the kernel in one call."""
+
+State = Literal["reading", "asking", "writing", "lingering", "done"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked. Header names are in lower case; the query is cut off."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is answered; the pieces of the body are shared, never copied."""
+
+    status: str
+    content_type: str
+    body: Sequence[bytes]
+    encoding: str = ""
+
+    def head(self) -> bytes:
+        """Return the status line and the headers."""
+        encoding = f"Content-Encoding: {self.encoding}\r\n" if self.encoding else ""
+        return (
+            f"HTTP/1.1 {self.status}\r\nDate: {formatdate(usegmt=True)}\r\nContent-Type: {self.content_type}\r\n"
+            f"{encoding}Vary: Accept, Accept-Encoding\r\nContent-Length: {sum(map(len, self.body))}\r\n"
+            f"Connection: close\r\n\r\n"
+        ).encode("latin-1")
+
+
+def plain(status: str, text: str = "") -> Answer:
+    """Return an answer in plain text; without one it says its status."""
+    return Answer(status, "text/plain; charset=utf-8", (f"{text or status}\n".encode(),))
+
+
+class Connection:
+    """A connection in one of its states, driven by `readable` and `writable`.
+
+    Args:
+        peer: a non-blocking socket.
+        now: monotonic seconds, here and in every call.
+    """
+
+    __slots__ = ("_buffer", "_head_only", "_out", "deadline", "peer", "request", "since", "state")
+
+    def __init__(self, peer: socket.socket, now: float) -> None:
+        self.peer = peer
+        self.since = now
+        self.deadline = now + REQUEST_SECONDS
+        self.state: State = "reading"
+        self.request: Request | None = None
+        self._buffer = b""
+        self._out: list[memoryview] = []
+        self._head_only = False
+
+    def readable(self, now: float) -> None:
+        """Take what came."""
+        try:
+            data = self.peer.recv(_READ)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.state = "done"
+            return
+        if self.state != "reading":
+            return
+        self._buffer += data
+        self._read_request(now)
+
+    def answer(self, answer: Answer, now: float) -> None:
+        """Begin to write an answer."""
+        pieces = [answer.head()] if self._head_only else [answer.head(), *answer.body]
+        self._out = [memoryview(piece) for piece in reversed(pieces) if piece]
+        self.state, self.deadline = "writing", now + STALL_SECONDS
+        self.writable(now)
+
+    def writable(self, now: float) -> None:
+        """Write what the peer takes."""
+        try:
+            while self._out:
+                sent = self.peer.sendmsg(self._out[: -_TOGETHER - 1 : -1])
+                self.deadline = now + STALL_SECONDS
+                self._forget(sent)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self.state = "done"
+            return
+        self.state, self.deadline = "lingering", now + LINGER_SECONDS
+        with suppress(OSError):
+            self.peer.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.state = "done"
+        self._out.clear()
+        with suppress(OSError):
+            self.peer.close()
+
+    def _read_request(self, now: float) -> None:
+        head, end, _ = self._buffer.partition(b"\r\n\r\n")
+        if not end:
+            if len(self._buffer) > MAX_REQUEST:
+                self.answer(plain("431 Request Header Fields Too Large"), now)
+            return
+        self._buffer = b""
+        request = parse(head)
+        if request is None:
+            self.answer(plain("400 Bad Request"), now)
+            return
+        self.request, self.state = request, "asking"
+        self._head_only = request.method == "HEAD"
+
+    def _forget(self, sent: int) -> None:
+        while sent:
+            piece = self._out.pop()
+            if len(piece) > sent:
+                self._out.append(piece[sent:])
+                return
+            sent -= len(piece)
+
+
+def parse(head: bytes) -> Request | None:
+    r"""Return the request, or None for what is none.
+
+    >>> parse(b"GET /metrics?x=1 HTTP/1.1\r\nHost: a\r\nACCEPT: text/plain").path
+    '/metrics'
+    """
+    first, *lines = head.decode("latin-1").split("\r\n")
+    words = first.split(" ")
+    if len(words) != 3 or not words[2].startswith("HTTP/1.") or not words[0].isalpha():  # noqa: PLR2004 method, target, version
+        return None
+    headers = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name or name != name.strip():
+            return None
+        headers[name.lower()] = value.strip()
+    return Request(words[0].upper(), words[1].partition("?")[0], headers)

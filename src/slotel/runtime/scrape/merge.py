@@ -1,0 +1,108 @@
+"""Families from several sources as one set: each name once, each series once. Adds up, never renders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from slotel.runtime.store import Family
+
+_Rows = dict[tuple[str, ...], Any]
+
+
+def unite(families: Iterable[Family], complain: Callable[[str], None]) -> list[Family]:
+    """Return families whose exposed names and series are unique: the first that has a name keeps it.
+
+    Args:
+        complain: told the name of each family that lost series or its place to another.
+
+    Families with the same name, kind and bounds are joined, whatever their label names; where two have the
+    same series, the first one's stands.
+    """
+    joined: dict[str, Family] = {}
+    claimed: dict[str, str] = {}
+    for family in families:
+        first = joined.get(family.name)
+        if first is None:
+            exposed = exposed_names(family)
+            if any(name in claimed for name in exposed):
+                complain(family.name)
+                continue
+            claimed.update(dict.fromkeys(exposed, family.name))
+            joined[family.name] = family
+        elif first.kind == family.kind and first.bounds == family.bounds:
+            joined[family.name] = _joined(first, family, complain)
+        else:
+            complain(family.name)
+    return list(joined.values())
+
+
+def exposed_names(family: Family) -> tuple[str, ...]:
+    """Return every name that a family's lines and comments use, in either format."""
+    if family.kind == "counter":
+        return (family.name, f"{family.name}_total")
+    if family.kind == "histogram":
+        return (family.name, *(f"{family.name}_{suffix}" for suffix in ("bucket", "sum", "count")))
+    return (family.name,)
+
+
+def relabelled(family: Family, names: tuple[str, ...]) -> Family:
+    """Return a family with other label names; a label that it lacks is empty."""
+    if names == family.label_names:
+        return family
+    at = [family.label_names.index(name) if name in family.label_names else -1 for name in names]
+
+    def moved(rows: Mapping[tuple[str, ...], Any]) -> _Rows:
+        return {tuple([values[i] if i >= 0 else "" for i in at]): row for values, row in rows.items()}
+
+    return replace(family, label_names=names, series=moved(family.series), exemplars=moved(family.exemplars))
+
+
+def added(families: Iterable[Family]) -> Iterator[Family]:
+    """Yield one family for each name and kind: series summed, the earliest start, the latest exemplars.
+
+    A histogram whose bounds differ from the first one's cannot be added, and is left out.
+    """
+    sums: dict[tuple[str, str], Family] = {}
+    for family in families:
+        key = (family.name, family.kind)
+        first = sums.get(key)
+        if first is None:
+            sums[key] = replace(family, series=dict(family.series))
+        elif first.bounds == family.bounds:
+            sums[key] = _sum(first, family)
+    yield from sums.values()
+
+
+def _names_of_both(first: Family, second: Family) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first.label_names, *second.label_names)))
+
+
+def _joined(first: Family, second: Family, complain: Callable[[str], None]) -> Family:
+    names = _names_of_both(first, second)
+    first, second = relabelled(first, names), relabelled(second, names)
+    if not first.series.keys().isdisjoint(second.series):
+        complain(second.name)
+    return replace(
+        first,
+        series={**second.series, **first.series},
+        exemplars={**second.exemplars, **first.exemplars},
+    )
+
+
+def _sum(first: Family, second: Family) -> Family:
+    names = _names_of_both(first, second)
+    first, second = relabelled(first, names), relabelled(second, names)
+    series: _Rows = dict(first.series)
+    for values, row in second.series.items():
+        standing = series.get(values)
+        series[values] = (
+            row if standing is None else [one + other for one, other in zip(standing, row, strict=True)]
+        )
+    return replace(
+        first,
+        series=series,
+        exemplars={**first.exemplars, **second.exemplars},
+        created=min(first.created, second.created),
+    )
