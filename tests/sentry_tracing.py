@@ -1,16 +1,27 @@
 """Real spans through the real pipeline into a Sentry sink: what each test of this directory starts from."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+import sentry_sdk
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, AlwaysRecordSampler, Sampler
 
+from slotel.cli.sink import SentrySink
+from slotel.model.sampling import Keep
+from slotel.model.service import DEFAULT_KEEP
 from slotel.model.tags import TagPolicy
 from slotel.runtime.enforce import Enforcer
 from slotel.runtime.entries import Entries
+from slotel.runtime.sentry.assembly import Assembly
+from slotel.runtime.sentry.keeping import Keeper
+from slotel.runtime.sentry.route import Route
+from slotel.runtime.sentry.sender import Sender
+from slotel.runtime.sentry.transactions import TransactionsSink
+from slotel.runtime.sentry.worker import Worker
 from slotel.runtime.stage import Sink
 
 RESOURCE = Resource({"service.name": "checkout"})
@@ -62,4 +73,40 @@ class Losses:
         self.counts[signal, reason] = self.counts.get((signal, reason), 0) + count
 
 
-Trace = Callable[[TracerProvider], Any]
+def client(dsn: str, **options: Any) -> sentry_sdk.Client:
+    """Return a client of sentry-sdk that only slotel uses."""
+    return sentry_sdk.Client(dsn=dsn, default_integrations=False, auto_session_tracking=False, **options)
+
+
+@contextmanager
+def shipping(
+    sentry: SentrySink,
+    *,
+    policy: TagPolicy | None = None,
+    worker: Mapping[str, float] | None = None,
+    sender: Mapping[str, Any] | None = None,
+    keep: tuple[Keep, ...] = DEFAULT_KEEP,
+    keep_per_minute: int = 60,
+    rate: float | None = 1.0,
+    flush_time: float = 2.0,
+    **options: Any,
+) -> Iterator[tuple[TransactionsSink, Losses]]:
+    """A transactions sink with quick timers, wired as `transactions_sink` wires it."""
+    losses = Losses()
+    made = client(sentry.dsn(), **options)
+    enforce = enforcer(policy)
+    keeper = Keeper(keep, keep_per_minute)
+    route = Route(sentry.dsn(), made.options)
+    assembly = Assembly(
+        client=made, enforcer=enforce, route=route, keeper=keeper, sample_rate=rate, dropped=losses
+    )
+    timers = {"interval": 0.02, "late_wait": 0.05, **(worker or {})}
+    posting = Sender(route, losses, **{"wait": 0.05, "patience": 1.0, **(sender or {})})
+    sink = TransactionsSink(
+        keeper, Worker(assembly, posting, losses, **timers), losses, flush_time=flush_time
+    )
+    try:
+        yield sink, losses
+    finally:
+        sink.shutdown()
+        made.close(timeout=0)

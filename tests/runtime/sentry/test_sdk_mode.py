@@ -32,8 +32,8 @@ def sentry():
             auto_enabling_integrations=False,
         )
         yield sink
-        sentry_sdk.get_client().close(timeout=5)
-        sentry_sdk.init()
+        sentry_sdk.get_client().close(timeout=1)
+        sentry_sdk.get_global_scope().set_client(None)
 
 
 def test_stable_conventions_arrive_as_http_transactions_and_database_spans_with_enforced_tags(sentry):

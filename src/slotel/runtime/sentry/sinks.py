@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from typing import Final
+
 from opentelemetry.sdk.resources import Resource
 
 from slotel.model.service import SentrySettings
-from slotel.runtime.sentry.parts import Dropped, Enforcing, SentryClientLike
+from slotel.runtime.sentry.parts import Dropped, Enforcing, ModeError, SentryClientLike
 from slotel.runtime.sentry.sdk import sdk_sink
 from slotel.runtime.stage import Sink
+
+LOG: Final = logging.getLogger("slotel")
+FALLBACK: Final = "transactions"
+"""The mode that works with every sentry-sdk that slotel works with."""
 
 
 def sentry_sink(
@@ -18,14 +26,34 @@ def sentry_sink(
     resource: Resource,
     dropped: Dropped,
 ) -> Sink:
-    """Return the sink that ships spans to Sentry.
+    """Return the sink that ships spans to Sentry in the mode of the settings.
+
+    A mode that cannot work with what is installed says so in one log line, and `transactions` takes its place.
 
     Args:
         client: where to, and the user's hooks; its `dsn` is the destination.
         dropped: called with (signal, reason, count) for each loss.
-
-    Raises:
-        ModeError: the mode cannot work with what is installed.
     """
-    del settings, resource, dropped  # one mode so far
-    return sdk_sink(client, enforcer)
+
+    def transactions() -> Sink:
+        from slotel.runtime.sentry.transactions import transactions_sink
+
+        return transactions_sink(
+            settings, client=client, enforcer=enforcer, resource=resource, dropped=dropped
+        )
+
+    def otlp() -> Sink:
+        from slotel.runtime.sentry.otlp import otlp_sink
+
+        return otlp_sink(settings, client=client, enforcer=enforcer, resource=resource)
+
+    modes: dict[str, Callable[[], Sink]] = {
+        "transactions": transactions,
+        "sdk": lambda: sdk_sink(client, enforcer),
+        "otlp": otlp,
+    }
+    try:
+        return modes[settings.mode]()
+    except ModeError as error:
+        LOG.error("sentry.mode %s cannot work: %s (using %s)", settings.mode, error, FALLBACK)  # noqa: TRY400 one line
+        return modes[FALLBACK]()

@@ -1,0 +1,217 @@
+"""From ended spans to envelopes: enforce, split, apply the user's hooks, encode. Sends nothing."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextvars import Context
+from dataclasses import replace
+from typing import Any, Final
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import StatusCode
+
+from slotel.runtime.entries import Entry
+from slotel.runtime.sentry import encode
+from slotel.runtime.sentry.hooks import DroppedError, Hooks
+from slotel.runtime.sentry.keeping import Keeper
+from slotel.runtime.sentry.own import own_span_test
+from slotel.runtime.sentry.parts import Dropped, Enforcing, SentryClientLike
+from slotel.runtime.sentry.payload import MAX_SPANS, Segment, transaction
+from slotel.runtime.sentry.route import Route
+from slotel.runtime.sentry.sampling_context import incoming, sampling_context
+from slotel.runtime.sentry.worker import Ended, Late, Part, Trace
+
+MAX_LATE: Final = 20
+"""Late spans with no parent among them become transactions of their own, up to so many; more go together."""
+_ERROR: Final = StatusCode.ERROR
+
+
+class Assembly:
+    """Builds envelopes.
+
+    Args:
+        sample_rate: of the head sampler; None if it is not known.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: SentryClientLike,
+        enforcer: Enforcing,
+        route: Route,
+        keeper: Keeper,
+        sample_rate: float | None,
+        dropped: Dropped,
+    ) -> None:
+        self._hooks = Hooks(client, enforcer)
+        self._enforcer = enforcer
+        self._route = route
+        self._keeper = keeper
+        self._sample_rate = sample_rate
+        self._dropped = dropped
+        self._is_own = own_span_test(client.dsn or "")
+
+    def whole(self, ended: Ended, spans: Sequence[ReadableSpan]) -> Iterator[bytes]:
+        """Yield the envelopes of a trace whose root has ended: one, or more if it has more than 1,000 spans."""
+        root = ended.root
+        if self._is_own(root):
+            return
+        trace: Trace = ended.entry.state
+        if trace.lost:
+            self._dropped("spans", "overloaded", trace.lost)
+        children = self._children(ended.entry, spans)
+        segment = self._segment(ended.entry, root, children[:MAX_SPANS], trace)
+        weigh_once = trace.kept is not None or self._is_kept_anyway(root, spans)
+        yield from self._envelopes(segment, trace, ended.context, weigh_once=weigh_once)
+        for more in _chunks(children[MAX_SPANS:]):
+            continued = replace(segment, children=more, continuation=_span_id())
+            yield from self._envelopes(continued, trace, ended.context, weigh_once=weigh_once)
+
+    def part(self, part: Part, spans: Sequence[ReadableSpan]) -> Iterator[bytes]:
+        """Yield the envelopes of ended spans whose root is still open: continuations that point to it."""
+        trace: Trace = part.entry.state
+        for more in _chunks(self._children(part.entry, spans)):
+            segment = self._segment(part.entry, part.entry.span, more, trace)
+            continued = replace(segment, continuation=_span_id())
+            yield from self._envelopes(continued, trace, part.context, weigh_once=trace.kept is not None)
+
+    def late(self, group: Sequence[Late]) -> Iterator[bytes]:
+        """Yield the envelopes of late spans of one entry: each is a transaction, with its late children below.
+
+        They are parts of the same trace by trace id and parent, which is how Sentry shows them in their place.
+        """
+        entry, context = group[0].entry, group[0].context
+        tags = entry.tags if entry is not None else {}
+        trace: Trace = entry.state if entry is not None else Trace(True, None)
+        if entry is None:
+            spans = [self._enforcer.span(each.span, tags) for each in group if not self._is_own(each.span)]
+        else:
+            spans = self._children(entry, [each.span for each in group])
+        weigh_once = trace.kept is not None
+        tops, below = _forest(spans)
+        if entry is not None and len(tops) > MAX_LATE:
+            for more in _chunks(spans):
+                continued = replace(self._segment(entry, entry.span, more, trace), continuation=_span_id())
+                yield from self._envelopes(continued, trace, context, weigh_once=weigh_once)
+            return
+        for top in tops:
+            segment = Segment(
+                top, below[_id(top)][:MAX_SPANS], self._enforcer.tags(top.attributes or {}, tags), trace.kept
+            )
+            yield from self._envelopes(segment, trace, context, weigh_once=weigh_once)
+
+    def _children(self, entry: Entry, spans: Iterable[ReadableSpan]) -> list[ReadableSpan]:
+        enforce, tags, is_own = self._enforcer.span, entry.tags, self._is_own
+        children = [enforce(span, tags) for span in spans if not is_own(span)]
+        children.sort(key=_start)
+        return children
+
+    def _segment(
+        self, entry: Entry, root: ReadableSpan, children: Sequence[ReadableSpan], trace: Trace
+    ) -> Segment:
+        enforced = self._enforcer.span(root, entry.tags)
+        tags = self._enforcer.tags(enforced.attributes or {}, entry.tags)
+        return Segment(enforced, children, tags, trace.kept)
+
+    def _is_kept_anyway(self, root: ReadableSpan, spans: Iterable[ReadableSpan]) -> bool:
+        """Whether a sampled trace would have been shipped without the luck of the draw: it then counts once."""
+        if not self._keeper.keeps:
+            return False
+        error = root.status.status_code is _ERROR or any(span.status.status_code is _ERROR for span in spans)
+        return self._keeper.reason(root, error=error) is not None and self._keeper.left()
+
+    def _envelopes(
+        self, segment: Segment, trace: Trace, context: Context, *, weigh_once: bool
+    ) -> Iterator[bytes]:
+        event = transaction(segment)
+        event_id = event["event_id"] = secrets.token_hex(16)
+        header = self._header(segment, event, trace, weigh_once=weigh_once)
+        try:
+            event = self._hooks.apply(event, context)
+        except DroppedError as why:
+            self._dropped("traces", str(why), 1)
+            return
+        payload = encode.serialize(event)
+        if len(payload) > encode.MAX_BYTES:
+            if len(segment.children) > 1:
+                yield from self._halves(segment, trace, context, weigh_once=weigh_once)
+                return
+            payload = encode.serialize(encode.shortened(event))
+        if len(payload) > encode.MAX_BYTES:
+            self._dropped("traces", "too_large", 1)
+            return
+        yield encode.envelope(event_id, header, payload, time.time())
+
+    def _halves(
+        self, segment: Segment, trace: Trace, context: Context, *, weigh_once: bool
+    ) -> Iterator[bytes]:
+        middle = len(segment.children) // 2
+        first = replace(segment, children=segment.children[:middle])
+        second = replace(segment, children=segment.children[middle:], continuation=_span_id())
+        for half in (first, second):
+            yield from self._envelopes(half, trace, context, weigh_once=weigh_once)
+
+    def _header(
+        self, segment: Segment, event: dict[str, Any], trace: Trace, *, weigh_once: bool
+    ) -> dict[str, str]:
+        root = segment.root.context
+        return sampling_context(
+            trace_id=root.trace_id if root is not None else 0,
+            public_key=self._route.public_key,
+            org_id=self._route.org_id,
+            name=event["transaction"],
+            source=event["transaction_info"]["source"],
+            sample_rate=self._sample_rate,
+            kept=weigh_once,
+            options=self._hooks.options(),
+            received=incoming(trace.incoming),
+        )
+
+
+def _start(span: ReadableSpan) -> int:
+    return span.start_time or 0
+
+
+def _id(span: ReadableSpan) -> int:
+    return span.context.span_id if span.context is not None else 0
+
+
+def _span_id() -> str:
+    return secrets.token_hex(8)
+
+
+def _chunks(spans: Sequence[ReadableSpan]) -> Iterator[Sequence[ReadableSpan]]:
+    for at in range(0, len(spans), MAX_SPANS):
+        yield spans[at : at + MAX_SPANS]
+
+
+def _forest(spans: Sequence[ReadableSpan]) -> tuple[list[ReadableSpan], dict[int, list[ReadableSpan]]]:
+    """Return the spans without a parent among the others, and for each of them (by id) all that is below it."""
+    by_id = {_id(span): span for span in spans}
+    top_of: dict[int, int] = {}
+
+    def top(span: ReadableSpan) -> int:
+        path = []
+        while (own := _id(span)) not in top_of:
+            path.append(own)
+            parent = by_id.get(span.parent.span_id) if span.parent is not None else None
+            if parent is None or _id(parent) in path:
+                top_of[own] = own
+                break
+            span = parent
+        for each in path:
+            top_of[each] = top_of[own]
+        return top_of[own]
+
+    tops: list[ReadableSpan] = []
+    below: dict[int, list[ReadableSpan]] = {}
+    for span in spans:
+        if top(span) == _id(span):
+            tops.append(span)
+            below[_id(span)] = []
+    for span in spans:
+        if top(span) != _id(span):
+            below[top(span)].append(span)
+    return tops, below

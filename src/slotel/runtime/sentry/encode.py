@@ -1,0 +1,122 @@
+"""A transaction as the compressed bytes of one envelope. Knows orjson and isal if they are there; sends nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+MAX_BYTES: Final = 900_000
+"""Of one transaction, uncompressed. Sentry's server takes 1 MiB."""
+_CUT: Final = 2000
+_GZIP: Final = 31
+"""zlib's window bits for a gzip header."""
+_FASTEST: Final = 1
+"""gzip level: 9 is no smaller for these payloads."""
+
+
+def serialize(event: Mapping[str, Any]) -> bytes:
+    """Return the event as JSON that strict parsers take: no NaN, no lone surrogate, no NUL."""
+    try:
+        text = _DUMPS(event)
+    except (ValueError, TypeError, RecursionError):
+        return _DUMPS(_clean(event))
+    return _DUMPS(_clean(event)) if b"\\u0000" in text else text
+
+
+def shortened(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the event with its long strings cut: the last resort for one that is too large."""
+    cut = _clean(event, _CUT)
+    assert isinstance(cut, dict)  # noqa: S101 a mapping stays one
+    return cut
+
+
+def envelope(event_id: str, trace: Mapping[str, str], payload: bytes, now: float) -> bytes:
+    """Return one envelope with one transaction, gzipped.
+
+    Args:
+        now: seconds since 1970; Sentry's server corrects a wrong clock by it.
+    """
+    header = _DUMPS({"event_id": event_id, "sent_at": _rfc3339(now), "trace": trace})
+    item = b'{"type":"transaction","content_type":"application/json","length":%d}' % len(payload)
+    return _COMPRESS(b"\n".join((header, item, payload)) + b"\n")
+
+
+def sent_later(body: bytes, now: float) -> bytes:
+    """Return the envelope with `now` as the time of sending: the server shifts all times by an old one."""
+    header, _, rest = zlib.decompress(body, _GZIP).partition(b"\n")
+    return _COMPRESS(_DUMPS({**json.loads(header), "sent_at": _rfc3339(now)}) + b"\n" + rest)
+
+
+def _rfc3339(now: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
+
+
+def _odd(value: Any) -> Any:
+    """What JSON does not know: a value that Sentry annotated, a set, a datetime, an object of the app."""
+    if hasattr(value, "metadata") and hasattr(value, "value"):
+        return value.value
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, (set, frozenset, tuple)):
+        return list(value)
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return repr(value)[:_CUT]
+
+
+def _clean(value: Any, longest: int | None = None, depth: int = 12) -> Any:  # noqa: PLR0911 one for each kind
+    if isinstance(value, str):
+        value = value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+        return value if longest is None or len(value) <= longest else value[:longest] + "…"
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if depth == 0:
+        return repr(value)[:_CUT]
+    if isinstance(value, Mapping):
+        return {
+            _clean(str(key)): _clean(item, longest, depth - (key != "spans")) for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_clean(item, longest, depth - 1) for item in value]
+    return _clean(_odd(value), longest, depth - 1)
+
+
+def _plain_dumps() -> Callable[[Any], bytes]:
+    encode = json.JSONEncoder(
+        ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_odd, check_circular=True
+    ).encode
+    return lambda value: encode(value).encode("utf-8")
+
+
+def _dumps() -> Callable[[Any], bytes]:
+    try:
+        import orjson
+    except ImportError:
+        return _plain_dumps()
+    options = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
+    dumps: Callable[..., bytes] = orjson.dumps
+    return lambda value: dumps(value, default=_odd, option=options)
+
+
+def _zlib_compress(data: bytes) -> bytes:
+    compressor = zlib.compressobj(_FASTEST, zlib.DEFLATED, _GZIP)
+    return compressor.compress(data) + compressor.flush()
+
+
+def _compress() -> Callable[[bytes], bytes]:
+    try:
+        from isal import isal_zlib
+    except ImportError:
+        return _zlib_compress
+    compress: Callable[..., bytes] = isal_zlib.compress
+    return lambda data: compress(data, _FASTEST, _GZIP)
+
+
+_DUMPS: Final = _dumps()
+_COMPRESS: Final = _compress()

@@ -1,0 +1,243 @@
+"""What a span is, in Sentry's words: op, description, status, transaction name and source. Pure, builds no payload.
+
+Old and stable semantic conventions are both read. `docs/sentry-parity.md` tells what differs from SentrySpanProcessor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind, StatusCode
+
+MAX_OP: Final = 128
+MAX_NAME: Final = 200
+"""Sentry's limits for an op and for the name of a transaction."""
+
+_SERVER: Final = SpanKind.SERVER
+_CLIENT: Final = SpanKind.CLIENT
+_PRODUCER: Final = SpanKind.PRODUCER
+_CONSUMER: Final = SpanKind.CONSUMER
+_ERROR: Final = StatusCode.ERROR
+_OK: Final = StatusCode.OK
+
+_OF_HTTP: Final = {
+    401: "unauthenticated",
+    403: "permission_denied",
+    404: "not_found",
+    409: "already_exists",
+    413: "failed_precondition",
+    429: "resource_exhausted",
+    499: "cancelled",
+    501: "unimplemented",
+    503: "unavailable",
+    504: "deadline_exceeded",
+}
+"""Status code → span status. Source: Sentry SDK docs, "Event payloads: span"; 499 is nginx's "client closed"."""
+
+_OF_GRPC: Final = (
+    "ok", "cancelled", "unknown_error", "invalid_argument", "deadline_exceeded", "not_found", "already_exists",
+    "permission_denied", "resource_exhausted", "failed_precondition", "aborted", "out_of_range", "unimplemented",
+    "internal_error", "unavailable", "data_loss", "unauthenticated",
+)  # fmt: skip
+"""gRPC status number → span status: Sentry took its names from gRPC."""
+
+_QUEUE_OPS: Final = {
+    "publish": "queue.publish",
+    "send": "queue.publish",
+    "create": "queue.create",
+    "receive": "queue.receive",
+    "process": "queue.process",
+    "deliver": "queue.process",
+    "settle": "queue.settle",
+}
+"""`messaging.operation.type` → op. Source: Sentry docs, "Queues: custom instrumentation"."""
+
+_CLOUDS: Final = {"aws": "aws", "gcp": "gcp", "azure": "azure", "alibaba_cloud": "alibaba"}
+_MESSAGING: Final = (
+    "messaging.system",
+    "messaging.destination.name",
+    "messaging.destination",
+    "celery.action",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """A span in Sentry's words.
+
+    Args:
+        description: one line for a child span; a transaction has its name instead.
+        http_status: the code of the answer, if it is an HTTP span with one.
+        data: fields that Sentry's views read, beside the span's own attributes.
+    """
+
+    op: str
+    description: str
+    status: str | None
+    http_status: int | None
+    data: Mapping[str, Any]
+
+
+_NONE: Final[Mapping[str, Any]] = {}
+
+
+def meaning(span: ReadableSpan) -> Meaning:  # noqa: PLR0911 one for each convention
+    """Return what the span is; a span of no known convention has its name as op and description."""
+    attributes = span.attributes or _NONE
+    get = attributes.get
+    method = get("http.request.method") or get("http.method")
+    if method:
+        return _http(span, attributes, str(method))
+    status = _status(span)
+    name = span.name
+    operation = get("gen_ai.operation.name")
+    if operation:
+        return Meaning(f"gen_ai.{operation}"[:MAX_OP], name, status, None, _NONE)
+    system = get("db.system.name") or get("db.system")
+    if system:
+        text = get("db.query.text") or get("db.statement") or get("db.query.summary") or name
+        return Meaning("db", str(text), status, None, {"db.system": system})
+    rpc = get("rpc.system.name") or get("rpc.system")
+    if rpc:
+        return _rpc(span, attributes, status)
+    if any(key in attributes for key in _MESSAGING):
+        return _messaging(span, attributes, status)
+    if "faas.trigger" in attributes or "faas.invoked_name" in attributes:
+        return _function(span, attributes, status)
+    return Meaning(name[:MAX_OP] or "default", name, status, None, _NONE)
+
+
+def transaction_name(span: ReadableSpan) -> tuple[str, str]:
+    """Return the name and the source of the transaction that the span is the root of.
+
+    A name with a route is `route`, a task is `task`, a name that holds the path as it was requested is `url`.
+    """
+    attributes = span.attributes or _NONE
+    name = (span.name or "<unlabeled transaction>").replace("\n", " ").replace("\r", " ")[:MAX_NAME]
+    method = attributes.get("http.request.method") or attributes.get("http.method")
+    if method:
+        route = attributes.get("http.route")
+        if isinstance(route, str) and route:
+            if name in (method, f"HTTP {method}", "HTTP"):
+                name = f"{method} {route}"[:MAX_NAME]
+            return name, "route"
+        path = attributes.get("url.path") or str(attributes.get("http.target") or "").partition("?")[0]
+        return name, "url" if path and str(path) in name else "custom"
+    if span.kind is _CONSUMER:
+        return name, "task"
+    if "rpc.method" in attributes or "faas.trigger" in attributes:
+        return name, "component"
+    return name, "custom"
+
+
+def http_status_name(code: int) -> str:
+    """Return the span status of an HTTP status code.
+
+    >>> [http_status_name(code) for code in (204, 404, 418, 500, 700)]
+    ['ok', 'not_found', 'invalid_argument', 'internal_error', 'unknown_error']
+    """
+    known = _OF_HTTP.get(code)
+    if known is not None:
+        return known
+    if code < 400:  # noqa: PLR2004 HTTP's classes
+        return "ok"
+    if code < 500:  # noqa: PLR2004
+        return "invalid_argument"
+    return "internal_error" if code < 600 else "unknown_error"  # noqa: PLR2004
+
+
+def bare_url(url: str) -> str:
+    """Return a URL without user, query and fragment.
+
+    >>> bare_url("https://u:p@h:8443/a?b=1#c")
+    'https://h:8443/a'
+    """
+    url = url.partition("#")[0].partition("?")[0]
+    scheme, found, rest = url.partition("://")
+    if not found:
+        return url
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+def request_url(attributes: Mapping[str, Any]) -> str | None:
+    """Return the URL of a server span's request, without its query; None when it cannot be told."""
+    url = attributes.get("url.full") or attributes.get("http.url")
+    if isinstance(url, str) and url:
+        return bare_url(url)
+    path = attributes.get("url.path") or attributes.get("http.target")
+    host = attributes.get("server.address") or attributes.get("http.host")
+    host = host or attributes.get("http.server_name") or attributes.get("net.host.name")
+    if not isinstance(path, str) or not host:
+        return None
+    scheme = attributes.get("url.scheme") or attributes.get("http.scheme") or "http"
+    port = attributes.get("server.port") or attributes.get("net.host.port")
+    usual = port in (None, 80, 443) or ":" in str(host)
+    return f"{scheme}://{host}{'' if usual else f':{port}'}{path.partition('?')[0]}"
+
+
+def _status(span: ReadableSpan) -> str | None:
+    code = span.status.status_code
+    if code is _ERROR:
+        return "internal_error"
+    return "ok" if code is _OK else None
+
+
+def _http(span: ReadableSpan, attributes: Mapping[str, Any], method: str) -> Meaning:
+    kind = span.kind
+    op = "http.server" if kind is _SERVER else "http.client" if kind is _CLIENT else "http"
+    data: dict[str, Any] = {"http.request.method": method}
+    code = attributes.get("http.response.status_code") or attributes.get("http.status_code")
+    status = _status(span)
+    if isinstance(code, int) and code > 0:
+        data["http.response.status_code"] = code
+        answered = http_status_name(code)
+        # an exception after the answer had begun stays an error, whatever the code was
+        status = status if answered == "ok" and status == "internal_error" else answered
+    else:
+        code = None
+    return Meaning(op, _http_description(attributes, method), status, code, data)
+
+
+def _http_description(attributes: Mapping[str, Any], method: str) -> str:
+    url = attributes.get("url.full") or attributes.get("http.url")
+    if isinstance(url, str) and url:
+        return f"{method} {bare_url(url)}"
+    peer = attributes.get("server.address") or attributes.get("net.peer.name")
+    target = attributes.get("url.path") or attributes.get("http.target")
+    return " ".join(str(part) for part in (method, peer, target) if part)
+
+
+def _rpc(span: ReadableSpan, attributes: Mapping[str, Any], status: str | None) -> Meaning:
+    kind = span.kind
+    op = "rpc.server" if kind is _SERVER else "rpc.client" if kind is _CLIENT else "rpc"
+    number = attributes.get("rpc.grpc.status_code", attributes.get("rpc.response.status_code"))
+    if isinstance(number, int) and 0 <= number < len(_OF_GRPC) and (number or status is None):
+        status = _OF_GRPC[number]
+    return Meaning(op, span.name, status, None, _NONE)
+
+
+def _messaging(span: ReadableSpan, attributes: Mapping[str, Any], status: str | None) -> Meaning:
+    operation = attributes.get("messaging.operation.type") or attributes.get("messaging.operation")
+    op = _QUEUE_OPS.get(str(operation), "")
+    if not op:
+        op = {_PRODUCER: "queue.publish", _CONSUMER: "queue.process"}.get(span.kind, "queue")
+    data = {}
+    queue = attributes.get("messaging.destination.name") or attributes.get("messaging.destination")
+    if queue:
+        data["messaging.destination.name"] = queue
+    message = attributes.get("messaging.message.id") or attributes.get("messaging.message_id")
+    if message:
+        data["messaging.message.id"] = message
+    return Meaning(op, span.name, status, None, data)
+
+
+def _function(span: ReadableSpan, attributes: Mapping[str, Any], status: str | None) -> Meaning:
+    resource = span.resource.attributes
+    provider = attributes.get("faas.invoked_provider") or attributes.get("cloud.provider")
+    cloud = _CLOUDS.get(str(provider or resource.get("cloud.provider") or ""))
+    name = attributes.get("faas.invoked_name") or span.name
+    return Meaning(f"function.{cloud}" if cloud else "function", str(name), status, None, _NONE)

@@ -1,0 +1,236 @@
+"""Spans to a Sentry transaction as plain data within Sentry's limits. Pure: no clock, no scope, no bytes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.trace import Link, SpanKind, format_span_id, format_trace_id
+
+from slotel.model.tags import clean_value, sentry_tag_key
+from slotel.runtime.sentry.mapping import MAX_NAME, meaning, request_url, transaction_name
+from slotel.version import __version__
+
+ORIGIN: Final = "auto.otel"
+"""The same as SentrySpanProcessor's."""
+SDK: Final = {"name": "slotel", "version": __version__}
+MAX_SPANS: Final = 1000
+"""Child spans in one transaction. Source: Sentry's server, span limit of a transaction."""
+MAX_CONTEXT: Final = 6000
+"""Characters of attributes in `contexts.otel`: Sentry's server cuts all contexts together at 8,192 bytes."""
+MAX_CONTEXT_VALUE: Final = 500
+CONTINUED: Final = "slotel.continued"
+"""op of a transaction that carries spans of another one, because they were too many or its root is still open."""
+
+_NONE: Final[Mapping[str, Any]] = {}
+_SERVER: Final = SpanKind.SERVER
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What becomes one transaction.
+
+    Args:
+        root: its span; for a continuation the root of the whole.
+        children: ended spans below it; their order does not matter.
+        tags: enforced tags.
+        kept: why it is shipped although it was sampled out: `error` or `slow`.
+        continuation: span id of its own, when `root` has (or will have) its own transaction.
+    """
+
+    root: ReadableSpan
+    children: Sequence[ReadableSpan]
+    tags: Mapping[str, str]
+    kept: str | None = None
+    continuation: str | None = None
+
+
+def transaction(segment: Segment) -> dict[str, Any]:
+    """Return the transaction event of a segment: without event id, release and what else is the client's."""
+    root = segment.root
+    attributes = root.attributes or _NONE
+    name, source = transaction_name(root)
+    trace, http_status = _trace_context(segment)
+    contexts: dict[str, Any] = {"trace": trace, "otel": _otel_context(root, attributes)}
+    tags = sentry_tags(segment.tags)
+    if http_status is not None:
+        contexts["response"] = {"status_code": http_status}
+        tags["http.status_code"] = str(http_status)
+    if "status" in trace:
+        tags.setdefault("status", trace["status"])
+    if segment.kept is not None:
+        tags["slotel.kept"] = segment.kept
+    start, end = _times(segment)
+    event = {
+        "type": "transaction",
+        "transaction": name if segment.continuation is None else f"{name[: MAX_NAME - 12]} (continued)",
+        "transaction_info": {"source": source},
+        "contexts": contexts,
+        "tags": tags,
+        "start_timestamp": timestamp(start),
+        "timestamp": timestamp(end),
+        "spans": [_span(child) for child in segment.children],
+        "platform": "python",
+        "sdk": SDK,
+    }
+    if root.kind is _SERVER and trace["op"] == "http.server":
+        request = {"method": trace["data"]["http.request.method"]}
+        url = request_url(attributes)
+        if url is not None:
+            request["url"] = url
+        event["request"] = request
+    return event
+
+
+def timestamp(nanoseconds: int) -> str:
+    """Return a time as Sentry's own SDK writes it, to the microsecond.
+
+    >>> timestamp(1_700_000_000_123_456_789)
+    '2023-11-14T22:13:20.123456Z'
+    """
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    prefix = _SECONDS.get(seconds)
+    if prefix is None:
+        if len(_SECONDS) > _MOST_SECONDS:
+            _SECONDS.clear()
+        prefix = _SECONDS[seconds] = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{prefix}.{rest // 1000:06d}Z"
+
+
+_SECONDS: Final[dict[int, str]] = {}
+_MOST_SECONDS: Final = 1000
+
+
+def sentry_tags(tags: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags as Sentry's server takes them: key and value within its limits, none empty."""
+    accepted: dict[str, str] = {}
+    for key, value in tags.items():
+        name = sentry_tag_key(str(key))
+        text, _ = clean_value(value)
+        if name is not None and text:
+            accepted[name] = text
+    return accepted
+
+
+def _times(segment: Segment) -> tuple[int, int]:
+    if segment.continuation is not None:
+        start = min(child.start_time or 0 for child in segment.children)
+        return start, max(start, *(child.end_time or 0 for child in segment.children))
+    start = segment.root.start_time or 0
+    return start, max(start, segment.root.end_time or start)
+
+
+def _trace_context(segment: Segment) -> tuple[dict[str, Any], int | None]:
+    root = segment.root
+    context = root.context
+    assert context is not None  # noqa: S101 a recorded span has one
+    if segment.continuation is not None:
+        whole = {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
+        return {
+            "trace_id": whole["trace_id"],
+            "span_id": segment.continuation,
+            "parent_span_id": whole["span_id"],
+            "op": CONTINUED,
+            "origin": ORIGIN,
+            "data": {"otel.kind": root.kind.name},
+            "links": [{**whole, "sampled": True, "attributes": {"sentry.link.type": "previous_trace"}}],
+        }, None
+    means = meaning(root)
+    trace: dict[str, Any] = {
+        "trace_id": format_trace_id(context.trace_id),
+        "span_id": format_span_id(context.span_id),
+        "parent_span_id": format_span_id(root.parent.span_id) if root.parent else None,
+        "op": means.op,
+        "origin": ORIGIN,
+        "data": _data(root, means.data),
+    }
+    if means.status is not None:
+        trace["status"] = means.status
+    if root.links:
+        trace["links"] = _links(root.links)
+    return trace, means.http_status
+
+
+def _otel_context(root: ReadableSpan, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes and resource as SentrySpanProcessor puts them, cut so that Sentry's server need not."""
+    left = MAX_CONTEXT
+    otel: dict[str, Any] = {}
+    for part, values in (("resource", root.resource.attributes), ("attributes", attributes)):
+        fitting: dict[str, Any] = {}
+        for key, value in values.items():
+            if isinstance(value, str):
+                if len(value) > MAX_CONTEXT_VALUE:
+                    value = value[:MAX_CONTEXT_VALUE]  # noqa: PLW2901 the whole stands in the trace's data
+                left -= len(key) + len(value)
+            elif isinstance(value, (int, float)):
+                left -= len(key) + 8
+            else:
+                left -= len(key) + len(str(value))
+            if left < 0:
+                break
+            fitting[key] = value
+        if fitting:
+            otel[part] = fitting
+    return otel
+
+
+def _span(span: ReadableSpan) -> dict[str, Any]:
+    context = span.context
+    assert context is not None  # noqa: S101 a recorded span has one
+    means = meaning(span)
+    start = span.start_time or 0
+    result: dict[str, Any] = {
+        "trace_id": f"{context.trace_id:032x}",
+        "span_id": f"{context.span_id:016x}",
+        "parent_span_id": f"{span.parent.span_id:016x}" if span.parent else None,
+        "op": means.op,
+        "description": means.description,
+        "start_timestamp": timestamp(start),
+        "timestamp": timestamp(max(start, span.end_time or start)),
+        "origin": ORIGIN,
+        "data": _data(span, means.data),
+    }
+    if means.status is not None:
+        result["status"] = means.status
+    if span.links:
+        result["links"] = _links(span.links)
+    return result
+
+
+def _data(span: ReadableSpan, more: Mapping[str, Any]) -> dict[str, Any]:
+    data: dict[str, Any] = {"otel.kind": span.kind.name}
+    data.update(span.attributes or _NONE)
+    data.update(more)
+    text = span.status.description
+    if text:
+        data["sentry.status.message"] = text
+    events = span.events
+    if events:
+        data["otel.events"] = _events(events)
+    return data
+
+
+def _events(events: Iterable[Event]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": event.name,
+            "timestamp": timestamp(event.timestamp or 0),
+            "attributes": dict(event.attributes or _NONE),
+        }
+        for event in events
+    ]
+
+
+def _links(links: Iterable[Link]) -> list[dict[str, Any]]:
+    return [
+        {
+            "trace_id": format_trace_id(link.context.trace_id),
+            "span_id": format_span_id(link.context.span_id),
+            "sampled": bool(link.context.trace_flags.sampled),
+            "attributes": dict(link.attributes or _NONE),
+        }
+        for link in links
+    ]

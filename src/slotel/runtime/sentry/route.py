@@ -1,0 +1,158 @@
+"""How Sentry's server is reached: DSN, proxy, TLS, headers; opens a connection, speaks no HTTP on it.
+
+http.client connects (proxies, CONNECT, certificates); requests go over its socket without it: that is where the
+CPU of a transaction went.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPSConnection
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from sentry_sdk.utils import Dsn
+
+from slotel.version import __version__
+
+CLIENT: Final = f"slotel/{__version__}"
+_HTTPS: Final = 443
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """An HTTP proxy; `authorization` is the value of Proxy-Authorization, if it wants one."""
+
+    host: str
+    port: int
+    authorization: str | None = None
+
+
+class Route:
+    """The way to one DSN.
+
+    Args:
+        options: of the Sentry client: http_proxy, https_proxy, ca_certs, cert_file, key_file.
+    """
+
+    def __init__(self, dsn: str, options: Mapping[str, Any]) -> None:
+        self._dsn = Dsn(dsn)
+        self._options = options
+        self.proxy = find_proxy(self._dsn.scheme, self._dsn.host, options)
+        self._tls: ssl.SSLContext | None = None
+        self.head = self._head()
+
+    @property
+    def public_key(self) -> str:
+        """The DSN's key; it identifies the project, and is sent with every request."""
+        return str(self._dsn.public_key)
+
+    @property
+    def org_id(self) -> str | None:
+        """The organization that the DSN's host names, if it does."""
+        return self._dsn.org_id or self._options.get("org_id")
+
+    def connect(self, timeout: float) -> socket.socket:
+        """Open a connection.
+
+        Raises:
+            OSError: no connection within `timeout` seconds, or its certificate is not trusted.
+        """
+        connection = self._connection(timeout)
+        connection.connect()
+        opened: socket.socket = connection.sock
+        connection.sock = None  # it is ours now: closing http.client's object must not close it
+        return opened
+
+    def _connection(self, timeout: float) -> HTTPConnection:
+        dsn, proxy = self._dsn, self.proxy
+        host, port = (proxy.host, proxy.port) if proxy else (dsn.host, dsn.port)
+        if dsn.scheme != "https":
+            return HTTPConnection(host, port, timeout=timeout)
+        if self._tls is None:
+            self._tls = tls_context(self._options)
+        connection = HTTPSConnection(host, port, timeout=timeout, context=self._tls)
+        if proxy:
+            headers = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
+            connection.set_tunnel(dsn.host, dsn.port, headers)
+        return connection
+
+    def _head(self) -> bytes:
+        """Everything of a request that is the same each time; the length and the body follow it."""
+        dsn = self._dsn
+        host = f"[{dsn.host}]" if ":" in dsn.host else dsn.host
+        if (dsn.scheme, dsn.port) not in (("http", 80), ("https", 443)):
+            host = f"{host}:{dsn.port}"
+        target = f"{dsn.path}api/{dsn.project_id}/envelope/"
+        auth = f"Sentry sentry_version=7, sentry_key={dsn.public_key}, sentry_client={CLIENT}"
+        if dsn.secret_key:
+            auth = f"{auth}, sentry_secret={dsn.secret_key}"
+        lines = []
+        if self.proxy and dsn.scheme != "https":
+            target = f"http://{host}{target}"
+            if self.proxy.authorization:
+                lines.append(f"Proxy-Authorization: {self.proxy.authorization}")
+        lines = [
+            f"POST {target} HTTP/1.1",
+            f"Host: {host}",
+            f"User-Agent: {CLIENT}",
+            f"X-Sentry-Auth: {auth}",
+            "Content-Type: application/x-sentry-envelope",
+            "Content-Encoding: gzip",
+            *lines,
+            "Content-Length: ",
+        ]
+        return "\r\n".join(lines).encode("latin-1")
+
+
+def tls_context(options: Mapping[str, Any]) -> ssl.SSLContext:
+    """Return what a certificate is judged by: ca_certs, SSL_CERT_FILE, REQUESTS_CA_BUNDLE, else the system's CAs.
+
+    Raises:
+        OSError: a named file is not there or holds no certificate.
+    """
+    named = options.get("ca_certs") or os.environ.get("SSL_CERT_FILE") or os.environ.get("REQUESTS_CA_BUNDLE")
+    context = ssl.create_default_context(cafile=named or None)
+    if not named and not _system_has_certificates():
+        import certifi  # a dependency of sentry-sdk
+
+        context.load_verify_locations(certifi.where())
+    certificate = options.get("cert_file") or os.environ.get("CLIENT_CERT_FILE")
+    if certificate:
+        context.load_cert_chain(certificate, options.get("key_file") or os.environ.get("CLIENT_KEY_FILE"))
+    return context
+
+
+def find_proxy(scheme: str, host: str, options: Mapping[str, Any]) -> Proxy | None:
+    """Return the proxy that the Sentry client's options or the environment name; "" in an option means none."""
+    named = options.get("https_proxy" if scheme == "https" else "http_proxy")
+    if named is None and scheme == "https":
+        named = options.get("http_proxy")  # sentry-sdk's way: one option for both
+    if named is None:
+        named = None if proxy_bypass(host) else getproxies().get(scheme)
+    if not named:
+        return None
+    parts = urlsplit(named if "://" in named else f"http://{named}")
+    if not parts.hostname:
+        return None
+    authorization = None
+    if parts.username:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        authorization = "Basic " + base64.b64encode(pair.encode()).decode()
+    return Proxy(parts.hostname, parts.port or (_HTTPS if parts.scheme == "https" else 80), authorization)
+
+
+def _system_has_certificates() -> bool:
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile:
+        return True
+    try:
+        return bool(paths.capath) and bool(os.listdir(paths.capath))  # noqa: PTH208 a name is enough
+    except OSError:
+        return False

@@ -1,0 +1,69 @@
+"""The dynamic sampling context (the `trace` header of an envelope): what Sentry's server extrapolates from. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from opentelemetry import baggage
+from opentelemetry.context import Context
+
+_PREFIX: Final = "sentry-"
+_BITS: Final = 64
+_FRACTION: Final = 1_000_000
+
+
+def incoming(context: Context | None) -> dict[str, str]:
+    """Return the sampling context that a caller sent along in its `baggage` header; {} if none.
+
+    It is read where W3CBaggagePropagator puts it; values are as percent-decoded there.
+    """
+    if context is None:
+        return {}
+    return {
+        key[len(_PREFIX) :]: str(value)
+        for key, value in baggage.get_all(context).items()
+        if key.startswith(_PREFIX)
+    }
+
+
+def sampling_context(
+    *,
+    trace_id: int,
+    public_key: str,
+    org_id: str | None,
+    name: str,
+    source: str,
+    sample_rate: float | None,
+    kept: bool,
+    options: Mapping[str, Any],
+    received: Mapping[str, str],
+) -> dict[str, str]:
+    """Return the trace header of a transaction.
+
+    Args:
+        sample_rate: the head's; None if it is not known.
+        kept: the trace is shipped with probability 1, whatever the head's rate: it must count once, not
+            1/rate times.
+        received: the head service's context; it stays as it is, but for a kept trace's rate.
+    """
+    if received.get("trace_id") == f"{trace_id:032x}" and received.get("public_key"):
+        result = dict(received)
+    else:
+        result = {"trace_id": f"{trace_id:032x}", "public_key": public_key}
+        for key in ("environment", "release"):
+            if options.get(key):
+                result[key] = str(options[key])
+        if org_id:
+            result["org_id"] = org_id
+        if source != "url":
+            result["transaction"] = name
+        if sample_rate is not None:
+            result["sample_rate"] = f"{sample_rate:.15g}"
+            # TraceIdRatioBased compares these 64 bits with the rate: downstream must find the same answer
+            low = trace_id & ((1 << _BITS) - 1)
+            result["sample_rand"] = f"{(low * _FRACTION >> _BITS) / _FRACTION:.6f}"
+    result["sampled"] = "true"
+    if kept:
+        result["sample_rate"] = "1"
+    return result
