@@ -42,7 +42,8 @@ class TagRule:
     Args:
         default: stands in for a missing value, and for a wrong one; without it `unknown` does.
         allowed: the only values, if any are given.
-        pattern: regular expression that the whole value must match, if given.
+        pattern: regular expression that the whole value must match, if given; its classes are ASCII, as
+            the collector's are.
     """
 
     default: str | None = None
@@ -134,7 +135,7 @@ def label_name(key: str) -> str:
 def _is_allowed(rule: TagRule, text: str) -> bool:
     if rule.allowed and text not in rule.allowed:
         return False
-    return rule.pattern is None or re.fullmatch(rule.pattern, text) is not None
+    return rule.pattern is None or re.fullmatch(rule.pattern, text, re.ASCII) is not None
 
 
 def _text(value: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote_plus
+from urllib.parse import unquote_plus
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import Link
@@ -17,8 +17,9 @@ MAX_CACHED: Final = 10_000
 MAX_DEPTH: Final = 16
 _FREE: Final = TagRule(default="")
 _URLS: Final = frozenset({"url.full", "http.url", "http.target", "url.query", "http.request.header.referer"})
-_USERINFO: Final = re.compile(r"(?<=//)[^/?#@]*@")
-_QUERY: Final = re.compile(r"\?([^#]*)")
+_USERINFO: Final = re.compile(r"(?<=//)[^/?#]*@")
+_PAIR: Final = re.compile(r"(?:(?<=[?&#])|^)([^=&?#]*)=([^&?#]*)")
+"""A key and its value; the compiled collector policy has the same pattern, so change both."""
 
 _EVENT_DATA: Final = ("request", "extra", "contexts", "tags", "user", "breadcrumbs", "modules")
 """Parts of a Sentry event that hold an app's data; the others are Sentry's protocol."""
@@ -54,7 +55,7 @@ class Enforcer:
             tags: custom tags of the span's entry.
         """
         return tuple(
-            fixed if fixed is not None else self._value(key, attributes.get(key) or tags.get(key))[0]
+            fixed if fixed is not None else self._value(key, _given(key, attributes, tags))[0]
             for key, fixed in self._label_set
         )
 
@@ -62,7 +63,7 @@ class Enforcer:
         """Count each required tag that an entry span lacks or has wrong: whether or not it is shipped."""
         for key in self.policy.required:
             if key not in self._set:
-                action = self._value(key, attributes.get(key) or tags.get(key))[1]
+                action = self._value(key, _given(key, attributes, tags))[1]
                 if action is not None:
                     self._violation(key, action)
 
@@ -70,7 +71,7 @@ class Enforcer:
 
     def tags(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, str]:
         """Return the enforced tags of a span: the policy's, then the custom ones of its entry."""
-        values = {key: self._value(key, attributes.get(key) or tags.get(key))[0] for key in self._rules}
+        values = {key: self._value(key, _given(key, attributes, tags))[0] for key in self._rules}
         free = {key: self._clean(key, value) for key, value in tags.items() if key not in values}
         return {**free, **{key: value for key, value in values.items() if value}, **self._set}
 
@@ -128,18 +129,16 @@ class Enforcer:
                 self._violation(key, "redact")
                 return REDACTED
             if isinstance(value, str) and key in {"url", "query_string", "http.query"}:
-                return self._url("url.query" if key != "url" else key, value)
+                return self._url(value)
         return self._scrub(value, depth - 1)
 
     # -- values ----------------------------------------------------------------------------------------------
 
     def _value(self, key: str, raw: object) -> tuple[str, str | None]:
         """Judge a tag's value, once for each value that is seen."""
-        try:
-            judged = self._judged.get((key, raw))
-        except TypeError:  # a sequence is no tag value
-            raw = str(raw)
-            judged = self._judged.get((key, raw))
+        if raw is not None and raw.__class__ is not str:
+            raw = clean_value(raw)[0]  # True and 1 are one key of a dict, and a sequence is none
+        judged = self._judged.get((key, raw))
         if judged is None:
             hidden = bool(raw) and self._is_redacted(key)
             judged = (REDACTED, "redact") if hidden else judge(self._rules.get(key, _FREE), raw)
@@ -166,7 +165,7 @@ class Enforcer:
                 self._violation(key, "redact")
                 cleaned[key] = REDACTED
             elif key in _URLS and isinstance(value, str):
-                cleaned[key] = self._url(key, value)
+                cleaned[key] = self._url(value)
             else:
                 cleaned[key] = value
         return cleaned
@@ -187,24 +186,24 @@ class Enforcer:
     def _needs_change(self, attributes: Mapping[str, Any] | None) -> bool:
         return any(self._is_redacted(key) or key in _URLS for key in attributes or ())
 
-    def _url(self, key: str, url: str) -> str:
-        """Redact the user and the query values of a URL whose keys the policy names."""
-        if key == "url.query":
-            return self._query(url)
+    def _url(self, url: str) -> str:
+        """Redact the user and the values whose keys the policy names in a URL, its query and its fragment."""
         if "@" in url:
             url = _USERINFO.sub(f"{REDACTED}@", url)
-        return _QUERY.sub(lambda match: "?" + self._query(match[1]), url) if "?" in url else url
+        return _PAIR.sub(self._pair, url) if "=" in url else url
 
-    def _query(self, query: str) -> str:
-        pairs = parse_qsl(query, keep_blank_values=True)
-        if not any(self._is_redacted(key) for key, _ in pairs):
-            return query
-        shown = []
-        for key, value in pairs:
-            if self._is_redacted(key):
-                self._violation(key, "redact")
-            shown.append(f"{quote_plus(key)}={REDACTED if self._is_redacted(key) else quote_plus(value)}")
-        return "&".join(shown)
+    def _pair(self, pair: re.Match[str]) -> str:
+        key = pair[1]
+        if not self._is_redacted(unquote_plus(key)):
+            return pair[0]
+        self._violation(key, "redact")
+        return f"{key}={REDACTED}"
+
+
+def _given(key: str, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> object:
+    """Return a tag's value: the span's own, else its entry's; 0 and False are values, '' is none."""
+    value = attributes.get(key)
+    return value if value or value == 0 else tags.get(key)
 
 
 def _values(event: Mapping[str, Any], part: str) -> Sequence[dict[str, Any]]:
