@@ -1,47 +1,70 @@
-"""The store of rate, errors, duration and SLO events: counts, never decides what is an error."""
+"""The store of rate, errors, duration and SLO events: counts, never decides what is an error.
+
+Label values lead to a slot: the first cell of a row in one array of float64. The array is this process's own memory;
+once the service has workers it is a file that they all can read (workers.py), and nothing here is the wiser.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+import weakref
 from array import array
-from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, TypeVar
 
 from slotel.model import names
+from slotel.runtime.cells import Cells, copy_cells
+from slotel.runtime.family import OVERFLOW, Exemplar, Family, Labels, Part, Shape, merge
+from slotel.runtime.ring import Ring
+from slotel.runtime.table import Counter, Histogram, Table
 
-Exemplar = tuple[int, int, float, float]
+__all__ = ["OVERFLOW", "Counter", "Exemplar", "Family", "Histogram", "Ring", "Store"]
+
+AnyTable = TypeVar("AnyTable", bound=Table)
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
-    """One metric with its series, as it was at one moment."""
+class Journal(Protocol):
+    """Where a store's cells and names live when other processes read them. Each call may raise OSError."""
 
-    name: str
-    kind: Literal["counter", "histogram", "gauge"]
-    help: str
-    unit: str
-    label_names: tuple[str, ...]
-    bounds: tuple[float, ...]
-    series: Mapping[tuple[str, ...], Sequence[float]]
-    exemplars: Mapping[tuple[str, ...], Mapping[int, Exemplar]]
-    created: float
+    def grow(self, size: int) -> Cells:
+        """Return an array of at least `size` cells with what was counted; new cells are 0."""
+
+    def table(self, index: int, shape: Shape) -> None:
+        """Note a table."""
+
+    def row(self, index: int, slot: int, values: Labels) -> None:
+        """Note the row of a table."""
 
 
 class Store:
-    """Label tuple → slot in one float64 array."""
+    """Every table of a process. Thread-safe; a forked child starts at zero with the same slots.
+
+    Args:
+        max_series: bound of the series of each table, in this process. What is beyond is counted in one row,
+            `OVERFLOW`, so that totals stay right.
+        clock: unix seconds.
+    """
 
     def __init__(self, *, max_series: int = 2000, clock: Callable[[], float] = time.time) -> None:
-        self.cells = array("d")
-        self.lock = threading.Lock()
         self.max_series = max_series
+        self.clock = clock
         self.created = clock()
-        self._families: list[Histogram | Counter] = []
+        self.lock = threading.RLock()  # re-entrant: a signal handler or a finalizer may record in the middle
+        self.cells: Cells = array("d")
+        self.size = 0
+        self.exemplars: dict[int, tuple[Any, float, float]] = {}
+        self.others: Callable[[], Iterable[Part]] = tuple
+        """Read what other processes of the service counted; set once there may be some."""
+        self.refused: Callable[[str], None] = lambda _reason: None
+        """Called, outside the lock, when a series could not be kept apart for want of disk, or not be merged."""
+        self.journal: Journal | None = None
+        self.tables: list[Table] = []
         self._overflow = self.counter(
-            names.SERIES_OVERFLOW, help="Series beyond the bound.", label_names=("metric",)
+            names.SERIES_OVERFLOW, help="Series that found no place, by metric.", label_names=("metric",)
         )
+        _start_at_zero_after_fork(self)
 
     def histogram(
         self,
@@ -53,177 +76,107 @@ class Store:
         bounds: tuple[float, ...],
         count_name: str | None = None,
     ) -> Histogram:
-        """Make a histogram."""
-        made = Histogram(self, name, help, unit, label_names, bounds, count_name)
-        self._families.append(made)
-        return made
+        """Make a histogram.
+
+        Args:
+            bounds: upper bounds of the finite buckets, rising.
+            count_name: the same cells also answer as a counter of this name: one write serves both.
+        """
+        return self._add(
+            Histogram(self, Shape(name, "histogram", help, unit, label_names, bounds, count_name))
+        )
 
     def counter(self, name: str, *, help: str, label_names: tuple[str, ...]) -> Counter:  # noqa: A002 Prometheus' word
-        """Make a counter."""
-        made = Counter(self, name, help, "", label_names, (), None)
-        self._families.append(made)
-        return made
+        """Make a counter; its name carries no `_total`."""
+        return self._add(Counter(self, Shape(name, "counter", help, "", label_names)))
 
     def ring(self, name: str, *, buckets: int, width_seconds: int, columns: int) -> Ring:
-        """Make a ring of buckets."""
-        del name
-        return Ring(self, self.reserve(buckets * (columns + 1)), buckets, width_seconds, columns)
+        """Make a ring of time buckets; it is no family of the snapshot."""
+        return self._add(Ring(self, Shape(name, "ring", ring=(buckets, width_seconds, columns))))
+
+    def snapshot(self) -> tuple[Family, ...]:
+        """Return every family, each series consistent: this process and all others of the service."""
+        return merge((self.part(), *self.others()), self.refused)
+
+    def part(self) -> Part:
+        """Return what this process counted, all at one moment."""
+        with self.lock:
+            copied = copy_cells(self.cells, self.size)
+            tables = tuple((table.shape, table.slots.copy()) for table in self.tables)
+            exemplars = self.exemplars.copy()
+        kept = {at: (ids[0], ids[1], value, seconds) for at, (ids, value, seconds) in exemplars.items()}
+        return Part(self.created, tables, copied, kept)
+
+    # -- where the cells are ---------------------------------------------------------------------------------
+
+    def place(self, cells: Cells, journal: Journal | None) -> None:
+        """Go on counting in other cells, which hold what was counted; the caller holds the lock."""
+        self.cells = cells
+        self.journal = journal
+        for table in self.tables:
+            table.cells = cells
 
     def reserve(self, size: int) -> int:
-        """Return the first of `size` new cells."""
-        with self.lock:
-            first = len(self.cells)
-            self.cells.extend([0.0] * size)
-            return first
+        """Return the first of `size` new cells; the caller holds the lock. Raises OSError on a full disk."""
+        first, end = self.size, self.size + size
+        if end > len(self.cells):
+            if self.journal is not None:
+                self.place(self.journal.grow(end), self.journal)
+            else:
+                self.cells.extend(bytes(end - len(self.cells)))  # type: ignore[union-attr]  # without a journal it is an array
+        self.size = end
+        return first
+
+    def open_row(self, table: Table, values: Labels) -> int:
+        """Return the first cell of a new row; the caller holds the lock. Raises OSError on a full disk."""
+        slot = self.reserve(table.shape.width)
+        if self.journal is not None:
+            self.journal.row(self.tables.index(table), slot, values)
+        table.slots[values] = slot
+        return slot
 
     def overflowed(self, name: str) -> None:
         """Count a series that found no place."""
         self._overflow.add(self._overflow.slot((name,)))
 
-    def snapshot(self) -> tuple[Family, ...]:
-        """Return every family, consistent."""
+    def _add(self, table: AnyTable) -> AnyTable:
         with self.lock:
-            return tuple(family for made in self._families for family in made.families())
+            table.cells = self.cells
+            self.tables.append(table)
+            try:
+                if self.journal is not None:
+                    self.journal.table(len(self.tables) - 1, table.shape)
+                self.open_row(table, OVERFLOW)
+            except OSError:  # what is counted from now on stays in this process; better than no metric
+                self.place(copy_cells(self.cells, self.size), None)
+                self.open_row(table, OVERFLOW)
+        return table
+
+    def start_at_zero(self) -> None:
+        """Forget what was counted, keep every slot: for a forked child, whose parent keeps the counts."""
+        self.exemplars = {}
+        self.created = self.clock()
+        self.others = tuple
+        self.place(array("d", bytes(8 * self.size)), None)
 
 
-class _Slots:
-    def __init__(
-        self,
-        store: Store,
-        name: str,
-        text: str,
-        unit: str,
-        label_names: tuple[str, ...],
-        bounds: tuple[float, ...],
-        count_name: str | None,
-    ) -> None:
-        self.store, self.name, self.text, self.unit = store, name, text, unit
-        self.label_names, self.bounds, self.count_name = label_names, bounds, count_name
-        self.slots: dict[tuple[str, ...], int] = {}
-        self.width = len(bounds) + 2 if bounds else 1
+def _start_at_zero_after_fork(store: Store) -> None:
+    """Hold the lock over a fork, so that the child's copy is whole; the child's counts start at 0."""
+    if not hasattr(os, "register_at_fork"):
+        return
+    reference = weakref.ref(store)
 
-    def slot(self, values: tuple[str, ...]) -> int:
-        """Find or open the series."""
-        found = self.slots.get(values)
-        if found is None:
-            if len(self.slots) >= self.store.max_series:
-                self.store.overflowed(self.name)
-                values = ("",) * len(self.label_names)
-                found = self.slots.get(values)
-            if found is None:
-                found = self.slots.setdefault(values, self.store.reserve(self.width))
-        return found
+    def before() -> None:
+        if (standing := reference()) is not None:
+            standing.lock.acquire()
 
+    def after_in_parent() -> None:
+        if (standing := reference()) is not None:
+            standing.lock.release()
 
-class Counter(_Slots):
-    """A counter."""
+    def after_in_child() -> None:
+        if (standing := reference()) is not None:
+            standing.start_at_zero()
+            standing.lock.release()
 
-    def add(self, slot: int, n: float = 1.0) -> None:
-        """Add."""
-        with self.store.lock:
-            self.store.cells[slot] += n
-
-    def value(self, slot: int) -> float:
-        """Return what this process alone counted."""
-        return self.store.cells[slot]
-
-    def families(self) -> list[Family]:
-        """Return the family."""
-        cells = self.store.cells
-        series = {values: (cells[slot],) for values, slot in self.slots.items()}
-        return [
-            Family(self.name, "counter", self.text, "", self.label_names, (), series, {}, self.store.created)
-        ]
-
-
-class Histogram(_Slots):
-    """A histogram."""
-
-    def observe(
-        self, slot: int, value: float, counters: tuple[int, ...] = (), exemplar: tuple[Any, ...] | None = None
-    ) -> None:
-        """Count a value, and 1 in each counter cell; an exemplar starts with trace id and span id."""
-        del exemplar
-        bucket = slot + bisect_left(self.bounds, value)
-        total = slot + self.width - 1
-        with self.store.lock:
-            cells = self.store.cells
-            cells[bucket] += 1.0
-            cells[total] += value
-            for counter in counters:
-                cells[counter] += 1.0
-
-    def families(self) -> list[Family]:
-        """Return the family, and its count as a counter."""
-        cells, store = self.store.cells, self.store
-        series = {values: tuple(cells[slot : slot + self.width]) for values, slot in self.slots.items()}
-        made = [
-            Family(
-                self.name,
-                "histogram",
-                self.text,
-                self.unit,
-                self.label_names,
-                self.bounds,
-                series,
-                {},
-                store.created,
-            )
-        ]
-        if self.count_name:
-            counts = {values: (sum(row[:-1]),) for values, row in series.items()}
-            made.append(
-                Family(
-                    self.count_name,
-                    "counter",
-                    "Ended spans.",
-                    "",
-                    self.label_names,
-                    (),
-                    counts,
-                    {},
-                    store.created,
-                )
-            )
-        return made
-
-
-class Ring:
-    """Buckets of [epoch, column, …] for sliding windows."""
-
-    def __init__(self, store: Store, first: int, buckets: int, width: int, columns: int) -> None:
-        self._store, self._first, self._buckets, self._width, self._columns = (
-            store,
-            first,
-            buckets,
-            width,
-            columns,
-        )
-
-    def add(self, t_seconds: float, column: int, n: float = 1.0) -> None:
-        """Add to the bucket of a time."""
-        epoch = int(t_seconds // self._width)
-        at = self._first + (epoch % self._buckets) * (self._columns + 1)
-        with self._store.lock:
-            cells = self._store.cells
-            if cells[at] != epoch:
-                if cells[at] > epoch:
-                    return
-                cells[at] = epoch
-                for index in range(self._columns):
-                    cells[at + 1 + index] = 0.0
-            cells[at + 1 + column] += n
-
-    def sums(self, now: float, window_seconds: float) -> list[float]:
-        """Return each column's sum over the window."""
-        last = int(now // self._width)
-        first = last - int(window_seconds // self._width) + 1
-        sums = [0.0] * self._columns
-        with self._store.lock:
-            cells = self._store.cells
-            for bucket in range(self._buckets):
-                at = self._first + bucket * (self._columns + 1)
-                if first <= cells[at] <= last:
-                    for index in range(self._columns):
-                        sums[index] += cells[at + 1 + index]
-        return sums
+    os.register_at_fork(before=before, after_in_parent=after_in_parent, after_in_child=after_in_child)

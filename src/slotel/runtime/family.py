@@ -1,0 +1,178 @@
+"""What a snapshot is made of: families of series; and how those of several processes become one. Pure."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import add
+from typing import Final, Literal
+
+Labels = tuple[str, ...]
+Exemplar = tuple[int, int, float, float]
+"""Trace id, span id, value (in the family's unit), unix seconds."""
+
+OVERFLOW: Final[Labels] = ()
+"""Key of the series that holds what is beyond the bound: exposed with one label, `otel_metric_overflow="true"`.
+
+A family without labels has its only series under this key; that one never overflows.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric with its series, as it was at one moment.
+
+    Args:
+        name: without the suffix `_total` for a counter.
+        unit: "seconds", "ratio", … or "".
+        bounds: upper bounds of a histogram's finite buckets, rising; else empty.
+        series: label values to numbers. Counter and gauge: [value]. Histogram: the count of each bucket, not
+            cumulative, the last one +Inf, then the sum. `OVERFLOW` is a key when a series found no place.
+        exemplars: label values to bucket number to exemplar; of a counter, bucket 0.
+        created: unix seconds since when the numbers count; 0.0 for a gauge.
+    """
+
+    name: str
+    kind: Literal["counter", "histogram", "gauge"]
+    help: str
+    unit: str
+    label_names: Labels
+    bounds: tuple[float, ...]
+    series: Mapping[Labels, Sequence[float]]
+    exemplars: Mapping[Labels, Mapping[int, Exemplar]]
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What must be equal for two processes' tables to be added.
+
+    Args:
+        count_name: the counter family that a histogram's counts answer as, too.
+        ring: (buckets, seconds of a bucket, columns) of a ring of sliding windows; its cells are one row.
+    """
+
+    name: str
+    kind: Literal["counter", "histogram", "ring"]
+    help: str = ""
+    unit: str = ""
+    label_names: Labels = ()
+    bounds: tuple[float, ...] = ()
+    count_name: str | None = None
+    ring: tuple[int, int, int] = (0, 0, 0)
+
+    @property
+    def width(self) -> int:
+        """Return the number of cells of a row.
+
+        Counter: value. Histogram: buckets, +Inf, sum, count. Ring: for each bucket its epoch and columns.
+        The count is redundant on purpose: it is written last, so a row whose buckets do not add up to it was
+        caught in the middle of a write.
+        """
+        if self.kind == "histogram":
+            return len(self.bounds) + 3
+        buckets, _, columns = self.ring
+        return buckets * (columns + 1) if self.kind == "ring" else 1
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Return what decides whether rows may be added; the help text may differ."""
+        return self.kind, self.unit, self.label_names, self.bounds, self.count_name, self.ring
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one process counted: its tables over one array of cells.
+
+    Args:
+        tables: each shape with its rows: label values to first cell.
+        exemplars: by the cell of their bucket.
+    """
+
+    created: float
+    tables: tuple[tuple[Shape, Mapping[Labels, int]], ...]
+    cells: array[float]
+    exemplars: Mapping[int, Exemplar]
+
+
+def merge(parts: Iterable[Part], refuse: Callable[[str], None] = lambda _name: None) -> tuple[Family, ...]:
+    """Return the families of all parts, their rows added; the first part decides on order and shape.
+
+    Args:
+        refuse: called with a table's name where a later part's shape differs: those rows are left out.
+    """
+    shapes: dict[str, Shape] = {}
+    rows: dict[str, dict[Labels, array[float]]] = {}
+    exemplars: dict[str, dict[Labels, dict[int, Exemplar]]] = {}
+    created = float("inf")
+    for part in parts:
+        created = min(created, part.created)
+        for shape, slots in part.tables:
+            if shape.kind == "ring":
+                continue
+            if shapes.setdefault(shape.name, shape).identity != shape.identity:
+                refuse(shape.name)
+                continue
+            _add_rows(rows.setdefault(shape.name, {}), shape, slots, part.cells)
+            if part.exemplars and shape.kind == "histogram":
+                _add_exemplars(exemplars.setdefault(shape.name, {}), shape, slots, part.exemplars)
+    return tuple(
+        family
+        for name, shape in shapes.items()
+        for family in _families(shape, rows[name], exemplars.get(name, {}), created)
+    )
+
+
+def _add_rows(
+    into: dict[Labels, array[float]], shape: Shape, slots: Mapping[Labels, int], cells: array[float]
+) -> None:
+    size = shape.width - 1 if shape.kind == "histogram" else 1
+    if not into:
+        into.update({values: cells[slot : slot + size] for values, slot in slots.items()})
+        return
+    get = into.get
+    for values, slot in slots.items():
+        row = cells[slot : slot + size]
+        standing = get(values)
+        into[values] = row if standing is None else array("d", map(add, standing, row))
+
+
+def _add_exemplars(
+    into: dict[Labels, dict[int, Exemplar]],
+    shape: Shape,
+    slots: Mapping[Labels, int],
+    exemplars: Mapping[int, Exemplar],
+) -> None:
+    """Keep the latest exemplar of each bucket."""
+    buckets = range(len(shape.bounds) + 1)
+    for values, slot in slots.items():
+        for bucket in buckets:
+            found = exemplars.get(slot + bucket)
+            if found is not None:
+                standing = into.setdefault(values, {}).get(bucket)
+                if standing is None or standing[3] < found[3]:
+                    into[values][bucket] = found
+
+
+def _families(
+    shape: Shape,
+    rows: dict[Labels, array[float]],
+    exemplars: Mapping[Labels, Mapping[int, Exemplar]],
+    created: float,
+) -> Iterable[Family]:
+    if shape.label_names and OVERFLOW in rows and not any(rows[OVERFLOW]):
+        del rows[OVERFLOW]
+    kind: Literal["counter", "histogram"] = "histogram" if shape.kind == "histogram" else "counter"
+    yield Family(
+        shape.name, kind, shape.help, shape.unit, shape.label_names, shape.bounds, rows, exemplars, created
+    )
+    if shape.count_name:
+        counts = {values: (sum(row[:-1]),) for values, row in rows.items()}
+        latest = {values: {0: max(found.values(), key=_time)} for values, found in exemplars.items()}
+        text = f"Count of {shape.name}."
+        yield Family(shape.count_name, "counter", text, "", shape.label_names, (), counts, latest, created)
+
+
+def _time(exemplar: Exemplar) -> float:
+    return exemplar[3]
