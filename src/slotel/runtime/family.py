@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from operator import add
 from typing import Final, Literal
 
+from slotel.model import names
+
 Labels = tuple[str, ...]
 Exemplar = tuple[int, int, float, float]
 """Trace id, span id, value (in the family's unit), unix seconds."""
 
 OVERFLOW: Final[Labels] = ()
-"""Key of the series that holds what is beyond the bound: exposed with one label, `otel_metric_overflow="true"`.
+"""Key, inside the store, of a table's row for what is beyond the bound.
 
-A family without labels has its only series under this key; that one never overflows.
+A table without labels has its only row under this key; that one never overflows. In a family the row carries
+`otel_metric_overflow="true"` and the service's name, so that sums over a service stay right.
 """
 
 
@@ -28,7 +31,7 @@ class Family:
         unit: "seconds", "ratio", … or "".
         bounds: upper bounds of a histogram's finite buckets, rising; else empty.
         series: label values to numbers. Counter and gauge: [value]. Histogram: the count of each bucket, not
-            cumulative, the last one +Inf, then the sum. `OVERFLOW` is a key when a series found no place.
+            cumulative, the last one +Inf, then the sum.
         exemplars: label values to bucket number to exemplar; of a counter, bucket 0.
         created: unix seconds since when the numbers count; 0.0 for a gauge.
     """
@@ -161,17 +164,31 @@ def _families(
     exemplars: Mapping[Labels, Mapping[int, Exemplar]],
     created: float,
 ) -> Iterable[Family]:
-    if shape.label_names and OVERFLOW in rows and not any(rows[OVERFLOW]):
-        del rows[OVERFLOW]
+    label_names = shape.label_names
+    if label_names and OVERFLOW in rows:
+        overflow = rows.pop(OVERFLOW)
+        if any(overflow):
+            key = _overflow_key(label_names, rows)
+            label_names = (*label_names, names.LABEL_OVERFLOW)
+            rows = {(*values, ""): row for values, row in rows.items()}
+            rows[key] = overflow
+            exemplars = {(*values, "") if values else key: found for values, found in exemplars.items()}
     kind: Literal["counter", "histogram"] = "histogram" if shape.kind == "histogram" else "counter"
     yield Family(
-        shape.name, kind, shape.help, shape.unit, shape.label_names, shape.bounds, rows, exemplars, created
+        shape.name, kind, shape.help, shape.unit, label_names, shape.bounds, rows, exemplars, created
     )
     if shape.count_name:
         counts = {values: (sum(row[:-1]),) for values, row in rows.items()}
         latest = {values: {0: max(found.values(), key=_time)} for values, found in exemplars.items()}
         text = f"Count of {shape.name}."
-        yield Family(shape.count_name, "counter", text, "", shape.label_names, (), counts, latest, created)
+        yield Family(shape.count_name, "counter", text, "", label_names, (), counts, latest, created)
+
+
+def _overflow_key(label_names: Labels, rows: Mapping[Labels, object]) -> Labels:
+    """The service's name stays, every other label is empty."""
+    known = next(iter(rows), ("",) * len(label_names))
+    named = zip(label_names, known, strict=True)
+    return (*[value if name == names.LABEL_SERVICE else "" for name, value in named], "true")
 
 
 def _time(exemplar: Exemplar) -> float:

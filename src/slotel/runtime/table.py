@@ -70,6 +70,7 @@ class Histogram(Table):
 
     def __init__(self, store: Store, shape: Shape) -> None:
         super().__init__(store, shape)
+        self._acquire, self._release = self.lock.acquire, self.lock.release  # `with` would look both up
         self._bounds = shape.bounds
         self._sum = len(shape.bounds) + 1
 
@@ -90,14 +91,17 @@ class Histogram(Table):
         if not value >= 0.0:
             value = 0.0
         bucket = slot + bisect_left(self._bounds, value)
-        with self.lock:
+        at = slot + self._sum
+        self._acquire()
+        try:
             cells = self.cells
             cells[bucket] += 1.0
-            at = slot + self._sum
             cells[at] += value
             for counter in counters:
                 cells[counter] += 1.0
             cells[at + 1] += 1.0  # last: see Shape.width
+        finally:
+            self._release()
         if exemplar is not None:
             self._store.exemplars[bucket] = exemplar, value, self._store.clock()
 
