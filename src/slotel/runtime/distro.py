@@ -56,6 +56,8 @@ class SlotelConfigurator(_OTelSDKConfigurator):
         from slotel.runtime.providers import start
 
         show_logs()
+        if os.environ.get("OTEL_CONFIG_FILE", "").strip():
+            kwargs = {}  # declarative configuration takes none, and would warn about each
         try:
             start(os.environ, configure_sdk=lambda: super(SlotelConfigurator, self)._configure(**kwargs))  # type: ignore[no-untyped-call]  # untyped upstream
         except Exception:  # noqa: BLE001 the launcher would leave the app wholly uninstrumented

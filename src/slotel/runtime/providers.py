@@ -22,7 +22,7 @@ from slotel.model import names
 from slotel.model.service import Service
 from slotel.runtime import summary
 from slotel.runtime.accounts import Accounts
-from slotel.runtime.adoption import put_first, record_every_span
+from slotel.runtime.adoption import mend_propagation, name_distribution, put_first, record_every_span
 from slotel.runtime.enforce import Enforcer
 from slotel.runtime.entries import Entries
 from slotel.runtime.exporters import usable_exporters, wants_prometheus
@@ -100,6 +100,8 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     _set_sampling(service, environ)
     provider = _tracer_provider(environ, configure_sdk)
     runtime = _build(service, dict(provider.resource.attributes))
+    mend_propagation()
+    name_distribution(provider)
     record_every_span(provider)
     runtime.pipeline = _pipeline(runtime)
     put_first(provider, runtime.pipeline, runtime.enforcer)
@@ -174,7 +176,11 @@ def _tracer_provider(
         with _replaced(environ, usable):
             configure()
     except Exception as error:  # noqa: BLE001 an exporter that cannot be made must not take the rest down
-        LOG.error("the SDK could not be set up with its exporters, going on without them: %s", error)
+        declared = environ.get("OTEL_CONFIG_FILE", "").strip()
+        place = f"OTEL_CONFIG_FILE={declared!r}: " if declared else ""
+        LOG.error(
+            "%sthe SDK could not be set up, going on with its defaults and no exporter: %s", place, error
+        )
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
         provider = TracerProvider()

@@ -25,6 +25,8 @@ def lines(runtime: Runtime, environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _sampling(environ: Mapping[str, str]) -> str:
+    if environ.get("OTEL_CONFIG_FILE", "").strip():
+        return "as in OTEL_CONFIG_FILE"
     sampler = environ.get("OTEL_TRACES_SAMPLER", "parentbased_always_on")
     argument = environ.get("OTEL_TRACES_SAMPLER_ARG", "")
     return f"{sampler}({argument})" if argument else sampler

@@ -1,0 +1,117 @@
+"""Every standard variable keeps its meaning; the distribution only sets defaults."""
+
+import json
+import sys
+
+from launch import Launched, wait_until
+
+CALLS = "traces_span_metrics_calls_total"
+SERVER = {"span_kind": "SPAN_KIND_SERVER"}
+
+DECLARATIVE = """\
+file_format: "1.0"
+resource:
+  attributes:
+    - {name: service.name, value: declared}
+tracer_provider:
+  sampler: {always_off: {}}
+  processors:
+    - simple: {exporter: {console: {}}}
+"""
+
+
+def served(env, *paths, until=""):
+    """The log of a service that served the paths, when it says `until`; and its samples of the calls."""
+    with Launched(sys.executable, "flask_app.py", env=env) as service:
+        service.wait_ready()
+        for path in paths:
+            service.get(path)
+        if env.get("OTEL_METRICS_EXPORTER") != "none":
+            wait_until(lambda: service.sample(CALLS, http_route="/ok") >= 1, "the request is counted")
+        samples = service.samples(CALLS) if env.get("OTEL_METRICS_EXPORTER") != "none" else []
+        wait_until(lambda: until in service.log, f"the log says {until}")
+    return service.log, samples
+
+
+def test_declarative_configuration_keeps_pipeline_sampler_and_metrics(tmp_path):
+    path = tmp_path / "otel.yaml"
+    path.write_text(DECLARATIVE)
+    log, samples = served({"OTEL_CONFIG_FILE": str(path), "OTEL_SERVICE_NAME": ""}, "/ok")
+    assert {labels["service_name"] for labels, _ in samples} == {"declared"}
+    assert '"http.route"' not in log, "always_off: nothing is shipped"
+    assert "WARNING" not in log.replace("WARNING slotel: SENTRY_DSN", "")
+
+
+def test_a_declarative_exporter_gets_enforced_spans_that_name_the_distribution(tmp_path):
+    path = tmp_path / "otel.yaml"
+    path.write_text(DECLARATIVE.replace("always_off", "always_on"))
+    log, _ = served(
+        {"OTEL_CONFIG_FILE": str(path), "OTEL_SERVICE_NAME": ""}, "/ok", "/secret", until="user.password"
+    )
+    assert "[Filtered]" in log
+    assert "hunter2" not in log
+    assert '"telemetry.distro.name": "slotel"' in log
+
+
+def test_a_wrong_declarative_configuration_is_named_and_the_rest_works(tmp_path):
+    path = tmp_path / "otel.yaml"
+    path.write_text("file_format: '1.0'\ntracer_provider: 7\n")
+    log, samples = served({"OTEL_CONFIG_FILE": str(path)}, "/ok")
+    assert f"ERROR slotel: OTEL_CONFIG_FILE='{path}': the SDK could not be set up" in log
+    assert samples
+
+
+def test_an_exporter_gets_enforced_spans():
+    log, _ = served(
+        {"OTEL_TRACES_EXPORTER": "console", "OTEL_BSP_SCHEDULE_DELAY": "50"},
+        "/ok",
+        "/secret",
+        until="user.password",
+    )
+    assert "user.password" in log
+    assert "[Filtered]" in log
+    assert "hunter2" not in log
+
+
+def test_the_users_sampler_beats_sentrys_rate():
+    env = {
+        "OTEL_TRACES_SAMPLER": "always_off",
+        "SENTRY_TRACES_SAMPLE_RATE": "1",
+        "OTEL_TRACES_EXPORTER": "console",
+        "OTEL_BSP_SCHEDULE_DELAY": "50",
+    }
+    log, _ = served(env, "/ok")
+    assert '"http.route"' not in log
+    assert "sampling=always_off" in log
+
+
+def test_a_service_name_among_the_resource_attributes_is_kept():
+    env = {"OTEL_RESOURCE_ATTRIBUTES": "service.name=attributed,a=b", "OTEL_SERVICE_NAME": ""}
+    _, samples = served(env, "/ok")
+    assert {labels["service_name"] for labels, _ in samples} == {"attributed"}
+
+
+def test_a_disabled_instrumentation_is_not_loaded():
+    with Launched(
+        sys.executable, "flask_app.py", env={"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "flask"}
+    ) as service:
+        service.wait_ready()
+        service.get("/items/1")
+        wait_until(
+            lambda: service.sample(CALLS, span_name="load item") == 1, "the span made by hand is counted"
+        )
+        assert service.sample(CALLS, **SERVER) == 0
+
+
+def test_without_a_metrics_exporter_there_is_no_endpoint():
+    log, _ = served({"OTEL_METRICS_EXPORTER": "none"}, "/ok")
+    assert "metrics=off" in log
+
+
+def test_the_resource_says_which_distribution_it_is():
+    log, _ = served(
+        {"OTEL_TRACES_EXPORTER": "console", "OTEL_BSP_SCHEDULE_DELAY": "50"}, "/ok", until='"GET /ok"'
+    )
+    start = log.rindex("{", 0, log.index('"name": "GET /ok"'))
+    span, _ = json.JSONDecoder().raw_decode(log[start:])
+    assert span["resource"]["attributes"]["telemetry.distro.name"] == "slotel"
