@@ -4,46 +4,14 @@ import random
 
 import pytest
 
-from slotel.model.slo import HOUR, Slo
-from slotel.runtime.meter import FINE_WIDTH, Meter
-from slotel.runtime.store import Store
-
-SLO = Slo("availability", limit=0.05, objective=0.95)
-
-
-class Clock:
-    def __init__(self, now):
-        self.now = now
-
-    def __call__(self):
-        return self.now
+from metered import Clock, Metered
+from slotel.model.slo import HOUR
+from slotel.runtime.meter import FINE_WIDTH
 
 
 @pytest.fixture
 def clock():
     return Clock(1_000_000.0)
-
-
-class Metered:
-    """A meter whose counters are added to as the measuring stage does it."""
-
-    def __init__(self, clock, slo=SLO):
-        self.store = Store(clock=clock)
-        self.meter = Meter(self.store, (slo,), clock)
-        self._cells = self.meter.counter_cells(slo)
-        self._events = self.meter._events
-        self._clock = clock
-
-    def count(self, good=0, bad=0, excluded=0):
-        if self._clock.now * 1e9 >= self.meter.bucket_ends_ns:
-            self.meter.roll(self._clock.now)
-        for outcome, number in (("good", good), ("bad", bad), ("excluded", excluded)):
-            if number:
-                self._events.add(self._cells[outcome], number)
-
-    def seen(self, seconds=HOUR):
-        window = self.meter.window(0, seconds)
-        return window.bad, window.total
 
 
 def test_a_window_holds_what_happened_within_it_and_forgets_it_after(clock):
@@ -82,42 +50,6 @@ def test_no_events_burn_nothing_and_leave_everything(clock):
     metered = Metered(clock)
     window = metered.meter.window(0, HOUR)
     assert (window.ratio, window.burn, metered.meter.remaining(0)) == (0.0, 0.0, 1.0)
-
-
-def test_a_breach_is_said_once_per_window_and_its_end_once(clock):
-    metered = Metered(clock)
-    metered.count(good=90, bad=10)
-    first = list(metered.meter.check())
-    assert [breach.recovered for breach in first] == [False]
-    assert str(first[0]) == (
-        "error budget breached: 'availability' 10 of 100 events bad in 1h, 10% against a limit of 5%"
-    )
-    assert list(metered.meter.check()) == []
-    clock.now += 1800
-    metered.count(good=10, bad=10)
-    assert list(metered.meter.check()) == []
-    clock.now += 1801
-    metered.count(bad=10)
-    assert [breach.recovered for breach in metered.meter.check()] == [False]
-    clock.now += 7200
-    assert [breach.recovered for breach in metered.meter.check()] == [True]
-    assert list(metered.meter.check()) == []
-
-
-def test_a_few_errors_at_low_traffic_breach_nothing(clock):
-    metered = Metered(clock)
-    metered.count(bad=4)
-    assert list(metered.meter.check()) == []
-    metered.count(bad=1)
-    assert len(list(metered.meter.check())) == 1
-
-
-def test_the_window_of_the_limit_is_the_objectives(clock):
-    metered = Metered(clock, Slo("short", limit=0.05, objective=0.95, window=300))
-    metered.count(good=50, bad=50)
-    assert len(list(metered.meter.check())) == 1
-    clock.now += 320
-    assert [breach.recovered for breach in metered.meter.check()] == [True]
 
 
 def test_gauges_are_there_for_every_objective_and_window(clock):

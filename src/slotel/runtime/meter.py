@@ -1,12 +1,10 @@
-"""The error-budget meter: sliding windows of good and bad events, and the word when a limit is breached.
+"""The error-budget meter: sliding windows of good and bad events, for gauges and for the watch over breaches.
 
-Its rings live in the store, so that they merge over workers. It looks only when asked: for gauges, and on the
-ticker. Alerts that page come from Prometheus; this is for looking, and for those who have nothing else.
+Its rings live in the store, so that they merge over workers. It looks only when asked.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
@@ -16,10 +14,8 @@ from typing import Final
 
 from slotel.model import names
 from slotel.model.duration import format_duration
-from slotel.model.slo import DAY, HOUR, MIN_BAD_EVENTS, MINUTE, Slo, burn_rate, time_to_exhaustion
+from slotel.model.slo import DAY, HOUR, MINUTE, Slo, burn_rate, time_to_exhaustion
 from slotel.runtime.store import Family, Ring, Store
-
-LOG: Final = logging.getLogger("slotel")
 
 FINE_WIDTH: Final = 10
 """Seconds of a bucket for windows up to an hour."""
@@ -47,24 +43,6 @@ class Window:
     total: float
     ratio: float
     burn: float
-
-
-@dataclass(frozen=True, slots=True)
-class Breach:
-    """A limit that is exceeded, or no longer is."""
-
-    slo: Slo
-    window: Window
-    recovered: bool
-
-    def __str__(self) -> str:
-        """Return the sentence for the log and for Sentry."""
-        bad, total, seconds = self.window.bad, self.window.total, self.window.seconds
-        counts = f"{bad:.0f} of {total:.0f} events bad in {format_duration(seconds)}"
-        rates = f"{_percent(self.window.ratio)} against a limit of {_percent(self.slo.limit)}"
-        if self.recovered:
-            return f"error budget recovered: '{self.slo.name}' {counts}, {rates}"
-        return f"error budget breached: '{self.slo.name}' {counts}, {rates}"
 
 
 class Meter:
@@ -101,7 +79,6 @@ class Meter:
         self._moved = dict.fromkeys(self._outcomes.values(), 0.0)
         self._fine = [_ring(store, slo, "fine", HOUR, FINE_WIDTH) for slo in slos]
         self._coarse = [_ring(store, slo, "coarse", max(KEPT, slo.window), COARSE_WIDTH) for slo in slos]
-        self._breached: dict[str, float] = {}
         self._bucket = clock()
         self.bucket_ends_ns = 0
         """An event that ends at or after this opens a new bucket: call `roll` before counting it."""
@@ -146,20 +123,6 @@ class Meter:
     def remaining(self, index: int) -> float:
         """Return the share of the budget that the kept history left, in (−∞, 1]."""
         return 1.0 - self.window(index, KEPT).burn
-
-    def check(self) -> Iterable[Breach]:
-        """Return the limits that are newly exceeded, at most once per window, and those that recovered."""
-        now = self._clock()
-        for index, slo in enumerate(self.slos):
-            window = self.window(index, slo.window)
-            exceeded = window.ratio > slo.limit and window.bad >= MIN_BAD_EVENTS
-            since = self._breached.get(slo.name)
-            if exceeded and (since is None or now - since >= slo.window):
-                self._breached[slo.name] = now
-                yield Breach(slo, window, recovered=False)
-            elif not exceeded and since is not None:
-                del self._breached[slo.name]
-                yield Breach(slo, window, recovered=True)
 
     def families(self) -> Iterable[Family]:
         """Return the budget gauges of every objective."""
@@ -207,7 +170,3 @@ def _gauge(name: str, text: str, labels: tuple[str, ...], series: _Series) -> Fa
         exemplars={},
         created=0.0,
     )
-
-
-def _percent(ratio: float) -> str:
-    return f"{ratio * 100:.3g}%"

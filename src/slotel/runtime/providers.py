@@ -23,6 +23,7 @@ from slotel.model.service import Service
 from slotel.runtime import summary
 from slotel.runtime.accounts import Accounts
 from slotel.runtime.adoption import mend_propagation, name_distribution, put_first, record_every_span
+from slotel.runtime.breaches import Watch
 from slotel.runtime.enforce import Enforcer
 from slotel.runtime.entries import Entries
 from slotel.runtime.exporters import usable_exporters, wants_prometheus
@@ -52,6 +53,7 @@ class Runtime:
     enforcer: Enforcer
     entries: Entries
     meter: Meter
+    watch: Watch
     pipeline: Pipeline | None = None
     sentry: Any = None
     endpoint: Endpoint | None = None
@@ -120,7 +122,7 @@ def _build(service: Service, resource: Mapping[str, Any]) -> Runtime:
     accounts = Accounts(store)
     enforcer = Enforcer(service.tags, accounts.tag_violation)
     meter = Meter(store, service.slos, service_name=_service_name(resource))
-    return Runtime(service, resource, store, accounts, enforcer, Entries(), meter)
+    return Runtime(service, resource, store, accounts, enforcer, Entries(), meter, Watch(meter))
 
 
 def _service_name(resource: Mapping[str, Any]) -> str:
@@ -251,7 +253,7 @@ def _tick(runtime: Runtime) -> None:
         runtime.accounts.dropped("spans", "never_ended", forgotten)
     if runtime.endpoint is not None and not runtime.endpoint.holds_port:
         return
-    for breach in runtime.meter.check():
+    for breach in runtime.watch.check():
         LOG.warning("%s", breach)
         if runtime.sentry is not None:
             runtime.sentry.breach(breach)
