@@ -13,7 +13,12 @@ from slotel.cli.load import config_option, load_or_exit
 from slotel.cli.write import differing, write_all
 from slotel.model.service import Service
 
-COMPILERS: Final = ("slotel.compile.rules", "slotel.compile.collector")
+COMPILERS: Final = (
+    "slotel.compile.rules",
+    "slotel.compile.promtests",
+    "slotel.compile.alertmanager",
+    "slotel.compile.collector",
+)
 """Modules with `files(service) -> Mapping[str, str]`: relative path → content, the same for the same service."""
 
 

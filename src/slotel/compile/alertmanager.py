@@ -1,0 +1,60 @@
+"""prometheus/alertmanager.example.yaml: who gets which severity, and which alert mutes which. To adapt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from slotel.compile.alerts import ABSENT, BURN
+from slotel.compile.header import header
+from slotel.compile.promql import yaml_lines
+from slotel.model.service import Service
+
+PATH: Final = "prometheus/alertmanager.example.yaml"
+PAGE_URL: Final = "http://127.0.0.1:9095/page"
+TICKET_URL: Final = "http://127.0.0.1:9095/ticket"
+"""Addresses to replace: where pages and tickets go."""
+
+
+def files(service: Service) -> Mapping[str, str]:
+    """Return the example configuration of Alertmanager by its path."""
+    head = header(service, "Example configuration of Alertmanager for the alerts")
+    return {PATH: head + "\n".join(yaml_lines(configuration(PAGE_URL, TICKET_URL))) + "\n"}
+
+
+def configuration(page_url: str, ticket_url: str) -> dict[str, Any]:
+    """Return routes by severity; a page mutes the ticket of its objective, a missing metric mutes its burn."""
+    return {
+        "route": {
+            "receiver": "ticket",
+            "group_by": ["service", "slo"],
+            "group_wait": "30s",
+            "group_interval": "5m",
+            "repeat_interval": "12h",
+            "routes": [
+                {
+                    "receiver": "page",
+                    "matchers": ['severity="page"'],
+                    "group_wait": "10s",
+                    "repeat_interval": "4h",
+                }
+            ],
+        },
+        "receivers": [_webhook("page", page_url), _webhook("ticket", ticket_url)],
+        "inhibit_rules": [
+            {
+                "source_matchers": ['severity="page"', f'alertname="{BURN}"'],
+                "target_matchers": ['severity="ticket"'],
+                "equal": ["service", "slo"],
+            },
+            {
+                "source_matchers": [f'alertname="{ABSENT}"'],
+                "target_matchers": [f'alertname="{BURN}"'],
+                "equal": ["service", "slo"],
+            },
+        ],
+    }
+
+
+def _webhook(name: str, url: str) -> dict[str, Any]:
+    return {"name": name, "webhook_configs": [{"url": url, "send_resolved": True}]}

@@ -1,0 +1,130 @@
+"""Made-up histories as promtool's input series: the same good and bad events, in the series of the chosen source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from slotel.compile.promql import equal, number, series
+from slotel.compile.sources import HTTP_DURATION
+from slotel.model import names
+from slotel.model.service import Service
+from slotel.model.slo import Slo
+from slotel.model.tags import label_name
+
+STEP: Final = 30
+"""Seconds between two values of an input series, and between two evaluations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """So many steps, with good and bad events in each. `restart` sets every counter back to 0 at its begin."""
+
+    steps: int
+    good: float = 0.0
+    bad: float = 0.0
+    restart: bool = False
+
+
+def feed(
+    service: Service, slo: Slo, phases: Sequence[Phase], *, errors_exist: bool = True
+) -> list[dict[str, Any]]:
+    """Return the input series of an objective that saw these phases; none if it is counted by its own queries.
+
+    Args:
+        errors_exist: False leaves the series of bad events out, as before the first error.
+    """
+    if slo.queries is not None:
+        return []
+    good, bad = _values(phases, "good"), _values(phases, "bad")
+    made = dict(_series(service, slo, good, bad))
+    if not errors_exist:
+        made = {name: values for name, values in made.items() if values is not bad}
+    return [{"series": name, "values": " ".join(values)} for name, values in made.items()]
+
+
+def traffic(service: Service, steps: int) -> list[dict[str, Any]]:
+    """Return the span metrics of a service that answers requests which no objective selects."""
+    labels = {
+        **_origin(service),
+        names.LABEL_SPAN_NAME: "GET /elsewhere",
+        names.LABEL_SPAN_KIND: "SPAN_KIND_SERVER",
+    }
+    name = series(f"{names.SPAN_CALLS}_total", equal(labels))
+    return [{"series": name, "values": f"0+100x{steps}"}]
+
+
+def _values(phases: Sequence[Phase], what: str) -> list[str]:
+    """Return a counter's values in promtool's notation `start+increment×repetitions`, one item a phase."""
+    values, current = ["0"], 0.0
+    for phase in phases:
+        added = float(getattr(phase, what))
+        if phase.restart:
+            current = -added
+        values.append(f"{number(current + added)}+{number(added)}x{phase.steps - 1}")
+        current += added * phase.steps
+    return values
+
+
+def _series(service: Service, slo: Slo, good: list[str], bad: list[str]) -> Iterator[tuple[str, list[str]]]:
+    if service.monitoring.source == "slo_events":
+        base = {**_origin(service), names.LABEL_SLO: slo.name}
+        outcomes = {names.GOOD: good, names.BAD: bad, names.EXCLUDED: ["0", f"0x{_steps(good)}"]}
+        for outcome, values in outcomes.items():
+            yield series(f"{names.SLO_EVENTS}_total", equal({**base, names.LABEL_OUTCOME: outcome})), values
+    elif slo.latency is None:
+        calls = f"{HTTP_DURATION}_count" if _is_http(service) else f"{names.SPAN_CALLS}_total"
+        yield series(calls, equal(_event(service, slo, bad=False))), good
+        yield series(calls, equal(_event(service, slo, bad=True))), bad
+    else:
+        yield from _histograms(service, slo, good, bad)
+
+
+def _histograms(
+    service: Service, slo: Slo, good: list[str], bad: list[str]
+) -> Iterator[tuple[str, list[str]]]:
+    """Fast events of one method, slow ones of another; both without an error."""
+    duration = HTTP_DURATION if _is_http(service) else names.SPAN_DURATION
+    for which, values in (("GET", good), ("POST", bad)):
+        labels = {**_event(service, slo, bad=False), "http_request_method": which}
+        count = f"{duration}_count" if _is_http(service) else f"{names.SPAN_CALLS}_total"
+        yield series(count, equal(labels)), values
+        within = values if which == "GET" else ["0", f"0x{_steps(values)}"]
+        edge = number(slo.latency or 0)
+        yield (
+            series(f"{duration}_bucket", equal({**labels, "le": edge if "." in edge else f"{edge}.0"})),
+            within,
+        )
+
+
+def _event(service: Service, slo: Slo, *, bad: bool) -> dict[str, str]:
+    """Return labels that the objective selects, of a good or a bad event."""
+    labels = {label_name(key): values[0].replace("*", "x") for key, values in slo.select.include.items()}
+    rules = slo.bad
+    labels[names.LABEL_HTTP_STATUS] = "500" if bad and rules.http_5xx else "200"
+    if _is_http(service):
+        labels = {"job": service.name or "", **service.monitoring.match, **labels}
+        if bad and rules.status_error:
+            labels["error_type"] = "ValueError"
+    else:
+        status = "STATUS_CODE_ERROR" if bad and rules.status_error else "STATUS_CODE_UNSET"
+        kind = {names.LABEL_SPAN_KIND: f"SPAN_KIND_{slo.select.kinds[0]}", names.LABEL_STATUS: status}
+        labels = {**_origin(service), **kind, **labels}
+    if bad:
+        labels.update(
+            {label_name(key): values[0].replace("*", "x") for key, values in rules.attributes.items()}
+        )
+    return labels
+
+
+def _origin(service: Service) -> Mapping[str, str]:
+    return {names.LABEL_SERVICE: service.name or "", **service.monitoring.match}
+
+
+def _is_http(service: Service) -> bool:
+    return service.monitoring.source == "http_server"
+
+
+def _steps(values: list[str]) -> int:
+    return sum(int(value.rpartition("x")[2]) + 1 for value in values[1:])

@@ -1,0 +1,269 @@
+"""prometheus/rules.test.yaml: histories and what the rules must make of them, for `promtool test rules`.
+
+Each history is one test that holds every objective at once: promtool evaluates all rules in each test.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from slotel.compile import conventions as at
+from slotel.compile.alerts import ABSENT, BURN, EXHAUSTED, LIMIT, burn_labels, limit_labels
+from slotel.compile.feeds import STEP, Phase, feed, traffic
+from slotel.compile.header import header
+from slotel.compile.promql import equal, number, series, yaml_lines
+from slotel.model.duration import format_duration
+from slotel.model.service import Service
+from slotel.model.slo import HOUR, BurnTier, Slo
+
+PATH: Final = "prometheus/rules.test.yaml"
+
+RATE: Final = 600.0
+"""Events in a step: 20 a second."""
+CALM: Final = 30
+"""Minutes of good traffic before an outage."""
+OUTAGE: Final = 10
+"""Minutes of an outage that ends."""
+
+Test = dict[str, Any]
+
+
+def files(service: Service) -> Mapping[str, str]:
+    """Return the test file of a service's rules by its path."""
+    slos = [slo for slo in service.slos if slo.queries is None]
+    document = {
+        "rule_files": ["rules.yaml"],
+        "evaluation_interval": f"{STEP}s",
+        "tests": [test for together in _apart(service, slos) for test in _tests(service, together)],
+    }
+    head = header(service, "Tests (promtool test rules rules.test.yaml)")
+    return {PATH: head + "\n".join(yaml_lines(document)) + "\n"}
+
+
+def _apart(service: Service, slos: Sequence[Slo]) -> list[Sequence[Slo]]:
+    """Objectives that read the same series are tested one by one: one's errors are another's."""
+    if service.monitoring.source == "slo_events" and slos:
+        return [slos]
+    return [[slo] for slo in slos]
+
+
+def detection(slo: Slo, tier: BurnTier, calm: float) -> float:
+    """Return seconds from the begin of a total outage, after `calm` seconds of good traffic, to the tier's threshold.
+
+    A window that is longer than the history holds only the history, as Prometheus does.
+    """
+    share = tier.burn_rate(slo.period.seconds) * slo.limit
+    return max(min(share * window, share * calm / (1 - share)) for window in (tier.long, tier.short))
+
+
+def _tests(service: Service, slos: Sequence[Slo]) -> Iterator[Test]:
+    yield _outage(service, slos)
+    yield _steady(
+        service, slos, "slow burn: a ticket, and nobody is woken", _slow_burn, _a_ticket, minutes=30
+    )
+    yield _steady(service, slos, "over the limit in its window", _over, _limit_exceeded, minutes=30)
+    yield _steady(service, slos, "under the limit: silence", _under, _no_alert, minutes=30)
+    yield _no_error_ever(service, slos)
+    yield _silence(service, slos)
+    yield _one_error(service, slos)
+    yield _restart(service, slos)
+    yield _recovery(service, slos)
+    yield _absence(service, slos)
+    if service.monitoring.source == "slo_events":
+        yield _matches_nothing(service, slos)
+
+
+def _outage(service: Service, slos: Sequence[Slo]) -> Test:
+    expected, end = [], 0
+    for slo in slos:
+        expected.append(_none(_alerts(slo), CALM))
+        for tier in slo.tiers():
+            seen = _minute(slo, detection(slo, tier, CALM * 60), 180 if tier.long <= HOUR else 480)
+            expected.append(_firing(BURN, burn_labels(service, slo, tier), seen))
+            end = max(end, seen)
+        spent = _minute(slo, slo.limit * CALM * 60 / (1 - slo.limit), 480)
+        labels = {**at.labels(service, slo), "severity": "ticket"}
+        expected.append(_firing(EXHAUSTED, labels, spent))
+        end = max(end, spent)
+    phases = (Phase(CALM * 2, good=RATE), Phase((end - CALM) * 2, bad=RATE))
+    name = "total outage: every tier fires in its time (for latency: every event is too slow), the budget is spent"
+    return _test(name, _feeds(service, slos, lambda _: phases), expected)
+
+
+def _minute(slo: Slo, outage: float, lag: float) -> int:
+    """Return the minute by which seconds of an outage must have been seen: scrape, evaluation, summed windows lag."""
+    return CALM + math.ceil((outage + lag + (slo.slices.seconds if slo.slices is not None else 0)) / 60)
+
+
+def _steady(
+    service: Service,
+    slos: Sequence[Slo],
+    name: str,
+    share: Callable[[Slo], float | None],
+    expect: Callable[[Service, Slo, int], list[Test]],
+    minutes: int,
+) -> Test:
+    """Let every objective have the same share of bad events all the time."""
+    chosen = {slo.name: share(slo) for slo in slos}
+    kept = [slo for slo in slos if chosen[slo.name] is not None]
+
+    def phases(slo: Slo) -> Sequence[Phase]:
+        bad = RATE * (chosen[slo.name] or 0.0)
+        return (Phase(minutes * 2, good=RATE - bad, bad=bad),)
+
+    expected = [test for slo in kept for test in expect(service, slo, minutes)]
+    return _test(name, _feeds(service, kept, phases), expected)
+
+
+def _slow_burn(slo: Slo) -> float | None:
+    """Between the lowest tier and the one above; a time slice is wholly good or bad, it has no steady share."""
+    if slo.slices is not None:
+        return None
+    burns = sorted({tier.burn_rate(slo.period.seconds) for tier in slo.tiers()})
+    above = burns[1] if len(burns) > 1 else min(burns[0] * 2, 1 / slo.limit)
+    return math.sqrt(burns[0] * above) * slo.limit
+
+
+def _over(slo: Slo) -> float:
+    return 1.0 if slo.slices is not None else min(1.2 * slo.limit, 1.0)
+
+
+def _under(slo: Slo) -> float:
+    return 0.5 * (slo.slices.limit if slo.slices is not None else slo.limit)
+
+
+def _a_ticket(service: Service, slo: Slo, minute: int) -> list[Test]:
+    tier = min(slo.tiers(), key=lambda tier: (tier.burn_rate(slo.period.seconds), -tier.long))
+    return [
+        _firing(BURN, burn_labels(service, slo, tier), minute),
+        *([_none(_alerts(slo, BURN, severity="page"), minute)] if tier.severity == "ticket" else []),
+    ]
+
+
+def _limit_exceeded(service: Service, slo: Slo, minute: int) -> list[Test]:
+    return [_firing(LIMIT, limit_labels(service, slo), minute)]
+
+
+def _no_alert(_service: Service, slo: Slo, minute: int) -> list[Test]:
+    return [_none(_alerts(slo), minute)]
+
+
+def _no_error_ever(service: Service, slos: Sequence[Slo]) -> Test:
+    """Not even a series of errors exists."""
+    expected = []
+    for slo in slos:
+        ratios = (at.ratio("5m"), at.ratio("6h"), at.ratio(at.period_name(slo)), at.BURN_NOW)
+        expected += [_sum(at.recorded(record, service, slo), 0, CALM) for record in ratios]
+        expected += [_sum(at.recorded(at.REMAINING, service, slo), 1, CALM), _none(_alerts(slo), CALM)]
+    series = [
+        each for slo in slos for each in feed(service, slo, (Phase(CALM * 2, good=RATE),), errors_exist=False)
+    ]
+    return _test("no error ever: the SLI is there, and it is 0", series, expected)
+
+
+def _silence(service: Service, slos: Sequence[Slo]) -> Test:
+    """Half an hour of traffic, then none: 5 m later no ratio, and nothing that is not a number."""
+    expected = []
+    for slo in slos:
+        if slo.slices is None:  # a slice without events is a good slice
+            expected.append(_none(at.recorded(at.ratio("5m"), service, slo), CALM))
+        expected += [
+            _sum(at.recorded(at.BURN_NOW, service, slo), 0, 0),
+            _sum(at.recorded(at.BURN_NOW, service, slo), 0, CALM),
+            _sum(at.recorded(at.REMAINING, service, slo), 1, CALM),
+            _none(_alerts(slo), CALM),
+        ]
+    phases = (Phase(CALM, good=RATE), Phase(CALM))
+    return _test(
+        "silence: no ratio, no burn, all of the budget", _feeds(service, slos, lambda _: phases), expected
+    )
+
+
+def _one_error(service: Service, slos: Sequence[Slo]) -> Test:
+    expected = [_none(_alerts(slo), minute) for slo in slos for minute in (31, 35, 60)]
+    phases = (Phase(60, good=0.5), Phase(1, bad=1), Phase(59, good=0.5))
+    name = "one error at one event a minute: no alert"
+    return _test(name, _feeds(service, slos, lambda _: phases), expected)
+
+
+def _restart(service: Service, slos: Sequence[Slo]) -> Test:
+    """Every counter falls to 0; the events of a window are neither lost nor counted twice."""
+    expected = []
+    for slo in slos:
+        expected += [_none(_alerts(slo), minute) for minute in (CALM + 1, CALM + 5, 2 * CALM)]
+        events = at.recorded(at.total("1h"), service, slo)
+        if slo.slices is None:
+            expected.append(_sum(f"round({events} / {number(RATE * 120)}, 0.1)", 1, 2 * CALM))
+        expected.append(_sum(at.recorded(at.ratio("1h"), service, slo), 0, 2 * CALM))
+    phases = (Phase(2 * CALM, good=RATE), Phase(2 * CALM, good=RATE, restart=True))
+    name = "a worker restarts: its counters begin again, the ratio does not move"
+    return _test(name, _feeds(service, slos, lambda _: phases), expected)
+
+
+def _recovery(service: Service, slos: Sequence[Slo]) -> Test:
+    """The short windows end an alert: half an hour after the last bad event nobody is paged."""
+    end = CALM + OUTAGE
+    expected = [_none(_alerts(slo, BURN, severity="page"), end + 37) for slo in slos]
+    phases = (Phase(CALM * 2, good=RATE), Phase(OUTAGE * 2, bad=RATE), Phase(80, good=RATE))
+    name = f"recovery: no page once the short windows have passed an outage of {OUTAGE}m"
+    return _test(name, _feeds(service, slos, lambda _: phases), expected)
+
+
+def _absence(service: Service, slos: Sequence[Slo]) -> Test:
+    expected = []
+    for slo in slos:
+        labels = {**at.labels(service, slo), "severity": "ticket", "reason": "absent"}
+        expected += [_none(_alerts(slo, ABSENT, alertstate="firing"), 8), _firing(ABSENT, labels, 12)]
+    return _test("absence: the metric is not there", [], expected)
+
+
+def _matches_nothing(service: Service, slos: Sequence[Slo]) -> Test:
+    expected = []
+    for slo in slos:
+        if slo.slices is None:
+            labels = {**at.labels(service, slo), "severity": "ticket", "reason": "empty"}
+            expected.append(_firing(ABSENT, labels, 75))
+    inputs = [*_feeds(service, slos, lambda _: (Phase(160),)), *traffic(service, 160)]
+    return _test(
+        "a selection that matches nothing: the service has traffic, the objective no event", inputs, expected
+    )
+
+
+def _feeds(service: Service, slos: Sequence[Slo], phases: Callable[[Slo], Sequence[Phase]]) -> list[Test]:
+    return [each for slo in slos for each in feed(service, slo, phases(slo))]
+
+
+def _test(name: str, inputs: list[Test], expected: list[Test]) -> Test:
+    return {"name": name, "interval": f"{STEP}s", "input_series": inputs, "promql_expr_test": expected}
+
+
+def _alerts(slo: Slo, name: str = "", **labels: str) -> str:
+    chosen = {"alertname": name, "slo": slo.name, **labels} if name else {"slo": slo.name, **labels}
+    return series("ALERTS", equal(chosen))
+
+
+def _firing(name: str, labels: Mapping[str, str], minute: float) -> Test:
+    """Expect the alert with exactly these labels."""
+    own = {"alertname": name, "alertstate": "firing"}
+    chosen = {**own, "slo": labels["slo"]}
+    chosen.update({key: labels[key] for key in ("severity", "long", "short", "reason") if key in labels})
+    sample = {"labels": series("ALERTS", equal({**own, **labels})), "value": 1}
+    return _expect(series("ALERTS", equal(chosen)), minute, [sample])
+
+
+def _sum(expr: str, value: float, minute: float) -> Test:
+    return _expect(f"sum({expr})", minute, [{"labels": "{}", "value": value}])
+
+
+def _none(expr: str, minute: float) -> Test:
+    return _expect(expr, minute, [])
+
+
+def _expect(expr: str, minute: float, samples: list[Test]) -> Test:
+    return {
+        "expr": expr,
+        "eval_time": format_duration(minute * 60) if minute else "0s",
+        "exp_samples": samples,
+    }

@@ -1,0 +1,106 @@
+"""The generated rules, under promtool: they load, their own tests pass, and a broken rule does not get through."""
+
+import subprocess
+
+import pytest
+from ruamel.yaml import YAML
+
+import services
+from promtool import check_rules, run_tests, write
+from real import require_real
+from slotel.cli.generate import compile_all
+
+VARIED = """\
+service: shop
+slos:
+  - {name: monthly, objective: 99.5%, period: month, window: 15m}
+  - {name: weekly, error_budget: 20%, period: 7d, window: 4h}
+  - {name: sliced, objective: 99%, time_slices: {length: 1m, limit: 5%}}
+"""
+CALLS = """\
+service: shop
+slos: [{name: orders, objective: 99%, include: {http.route: ["/orders*", /cart]}}]
+monitoring: {source: span_metrics, match: {environment: production}}
+"""
+DURATIONS = """\
+service: shop
+slos: [{name: speed, objective: 95%, latency: 1s, include: {http.route: ["/orders*", /cart]}}]
+monitoring: {source: http_server}
+"""
+CASES = {
+    "the example": services.EXAMPLE,
+    "a month, a week, time slices": VARIED,
+    "errors counted from span metrics": CALLS,
+    "latency counted from HTTP server metrics": DURATIONS,
+}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("text", CASES.values(), ids=CASES.keys())
+def test_the_rules_load_and_pass_the_tests_that_ship_with_them(text, tmp_path):
+    directory = write(tmp_path, compile_all(services.service(text)))
+    assert "SUCCESS" in check_rules(directory)
+    passed, output = run_tests(directory)
+    assert passed, output
+
+
+OWN = '{sloth_id="shop-availability"}'
+BREAKS = {
+    "no SLI before the first error": ("no error ever", "or 0 * sum(slo:events:", "or 0 * sum(slo:nothing:"),
+    "one error alerts": ("one error", ">= 5", ">= 0"),
+    "0/0 after silence": ("silence", f"increase5m{OWN} > 0)", f"increase5m{OWN})"),
+    "a threshold a tenth too low": ("under the limit", "> 0.01\n", "> 0.001\n"),
+    "the short window is not asked": ("recovery", f"ratio_rate5m{OWN}) > 0.144", f"ratio_rate5m{OWN}) > -1"),
+    "differences, blind to restarts": ("a worker restarts", "sum(increase(", "sum(delta("),
+    "the wrong severity": ("total outage", "severity: page", "severity: ticket"),
+    "absence is never seen": ("absence", "absent(slo_events", "absent(vector(1) or slo_events"),
+}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("scenario", "old", "new"), BREAKS.values(), ids=BREAKS.keys())
+def test_the_tests_that_ship_find_a_broken_rule(scenario, old, new, tmp_path):
+    files = compile_all(services.one())
+    rules = files["prometheus/rules.yaml"]
+    assert old in rules
+    directory = write(tmp_path, {**files, "prometheus/rules.yaml": rules.replace(old, new)})
+    _keep_only(directory / "rules.test.yaml", scenario)
+    check_rules(directory)
+    assert not run_tests(directory)[0]
+
+
+def _keep_only(path, scenario):
+    yaml = YAML(typ="safe", pure=True)
+    document = yaml.load(path.read_text())
+    document["tests"] = [test for test in document["tests"] if test["name"].startswith(scenario)]
+    assert document["tests"]
+    with path.open("w") as file:
+        yaml.dump(document, file)
+
+
+def test_the_repositorys_own_files_are_what_the_example_gives():
+    made = compile_all(services.service(services.EXAMPLE))
+    for path, text in made.items():
+        assert (services.ROOT / path).read_text(encoding="utf-8") == text, (
+            f"run: slotel generate ... for {path}"
+        )
+
+
+def test_the_same_service_gives_the_same_files():
+    assert compile_all(services.service(services.EXAMPLE)) == compile_all(services.service(services.EXAMPLE))
+
+
+def test_each_file_says_from_what_it_was_made():
+    for path, text in compile_all(services.one()).items():
+        assert "slotel generate" in text and "shop" in text, path
+
+
+@pytest.mark.real
+def test_the_repositorys_prometheus_and_alertmanager_configurations_are_valid():
+    directory = services.ROOT / "prometheus"
+    for command in (
+        (require_real("promtool"), "check", "config", str(directory / "prometheus.yml")),
+        (require_real("amtool"), "check-config", str(directory / "alertmanager.example.yaml")),
+    ):
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
