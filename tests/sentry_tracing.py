@@ -47,6 +47,9 @@ class Through(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         self.sink.on_end(span, self.entries.close(span.context.span_id))
 
+    def shutdown(self) -> None:
+        self.sink.shutdown()
+
 
 def provider(
     *sinks: Sink,

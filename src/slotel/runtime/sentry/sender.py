@@ -24,7 +24,7 @@ MAX_QUEUED_BYTES: Final = 8 * 1024 * 1024
 PATIENCE: Final = 10.0
 """Seconds for a connection to open, and for an answer to be complete."""
 MAX_ATTEMPTS: Final = 3
-"""How often an envelope is sent that the server took and did not answer well."""
+"""How often an envelope is sent while the server answers 5xx, or cuts the connection."""
 FIRST_WAIT: Final = 1.0
 LONGEST_WAIT: Final = 30.0
 """Seconds between two attempts while the server is down: doubled from the first to the longest."""
@@ -271,9 +271,14 @@ class Sender:
         """Keep letters whose connection broke: an idle one that the server had closed is no failure."""
         stale = was_idle and isinstance(error, ConnectionError) and not letters[0].attempts
         letters[0].attempts += 1
-        if not stale and letters[0].attempts >= MAX_ATTEMPTS:
+        if isinstance(error, TimeoutError):
+            letters = letters[
+                1:
+            ]  # the server has it, and may have taken it: twice would be worse than not at all
+            self._lose("timeout")
+        elif not stale and letters[0].attempts >= MAX_ATTEMPTS:
             letters = letters[1:]
-            self._lose("timeout" if isinstance(error, TimeoutError) else "network")
+            self._lose("network")
         self._put_back(letters)
         if not stale:
             raise error

@@ -1,0 +1,364 @@
+"""The fault table: what a bad server does to the app, to memory and to the transactions. Real sockets throughout."""
+
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import pytest
+
+from sentry_tracing import provider, shipping
+from slotel.cli.sink import SentrySink
+from slotel.cli.wire import Wire as ServerWire
+from slotel.cli.wire import answer_bytes
+
+
+def run(tracer, count):
+    for number in range(count):
+        with tracer.start_as_current_span(f"job {number}"):
+            pass
+
+
+def names(sentry):
+    return [event["transaction"] for event in sentry.payloads("transaction")]
+
+
+def accounted(sentry, losses):
+    return sentry.transactions + sum(losses.counts.values())
+
+
+@pytest.fixture
+def sentry():
+    with SentrySink() as sink:
+        yield sink
+
+
+@pytest.mark.parametrize("fault", ["refuse", "5xx", "reset", "hang"])
+def test_sending_resumes_by_itself_and_what_waited_arrives_once(sentry, fault):
+    with shipping(sentry, sender={"patience": 0.3}) as (sink, losses):
+        tracer = provider(sink).get_tracer("t")
+        run(tracer, 1)
+        assert sink.flush(10)
+        sentry.set_fault(fault)
+        run(tracer, 20)
+        if fault == "refuse":
+            time.sleep(0.2)
+        else:
+            assert sentry.wait_for(lambda s: s.stats().get("faulted"))
+        sentry.set_fault("none")
+        assert sentry.wait_for(lambda s: accounted(s, losses) >= 21)
+        assert sink.flush(10)
+    arrived = names(sentry)
+    assert len(arrived) == len(set(arrived)) + 1  # "job 0" ran twice
+    assert accounted(sentry, losses) == 21
+    assert set(losses.counts) <= {("traces", "timeout"), ("traces", "network"), ("traces", "server_error")}
+
+
+def test_a_server_that_is_down_at_start_gets_what_waited_when_it_comes_up(sentry):
+    sentry.set_fault("refuse")
+    with shipping(sentry) as (sink, losses):
+        run(provider(sink).get_tracer("t"), 5)
+        time.sleep(0.3)
+        sentry.set_fault("none")
+        assert sentry.wait_for(lambda s: s.transactions == 5)
+    assert losses.counts == {}
+
+
+@pytest.mark.parametrize(("fault", "times"), [("5xx", 3), ("reset", 3), ("hang", 1)])
+def test_an_envelope_is_tried_again_unless_the_server_may_have_it_and_then_counted(sentry, fault, times):
+    sentry.set_fault(fault)
+    with shipping(sentry, sender={"patience": 0.1, "wait": 0.01}) as (sink, losses):
+        run(provider(sink).get_tracer("t"), 1)
+        deadline = time.monotonic() + 20
+        while not losses.counts and time.monotonic() < deadline:
+            time.sleep(0.01)
+    reason = {"5xx": "server_error", "reset": "network", "hang": "timeout"}[fault]
+    assert losses.counts == {("traces", reason): 1}
+    assert sentry.stats()["faulted"] == times
+
+
+def test_an_answer_that_drips_is_given_up_in_time(sentry):
+    sentry.set_fault("slow")
+    with shipping(sentry, sender={"patience": 0.3, "wait": 0.01}) as (sink, losses):
+        run(provider(sink).get_tracer("t"), 1)
+        assert sentry.wait_for(lambda s: s.transactions == 1)
+        while not losses.counts:
+            time.sleep(0.01)
+        sentry.set_fault("none")
+        run(provider(sink).get_tracer("t"), 1)
+        assert sink.flush(10)
+    assert (sentry.transactions, losses.counts) == (2, {("traces", "timeout"): 1})
+
+
+@pytest.mark.parametrize("fault", ["close", "chunked"])
+def test_odd_but_honest_answers_lose_nothing(sentry, fault):
+    sentry.set_fault(fault)
+    with shipping(sentry) as (sink, losses):
+        run(provider(sink).get_tracer("t"), 30)
+        assert sink.flush(10)
+    assert (sorted(names(sentry)), losses.counts) == (sorted(f"job {n}" for n in range(30)), {})
+
+
+def test_a_server_that_starts_to_close_amid_a_burst_loses_nothing_and_gets_nothing_twice(sentry):
+    with shipping(sentry) as (sink, losses):
+        tracer = provider(sink).get_tracer("t")
+        run(tracer, 1)
+        assert sink.flush(10)
+        sentry.set_fault("close")
+        run(tracer, 100)
+        assert sink.flush(10)
+    assert (sentry.transactions, losses.counts) == (101, {})
+
+
+def test_an_idle_connection_that_the_server_closed_is_opened_again_without_a_wait(sentry):
+    with shipping(sentry, sender={"wait": 60.0}) as (sink, losses):
+        tracer = provider(sink).get_tracer("t")
+        run(tracer, 1)
+        assert sink.flush(10)
+        sentry.set_fault("refuse")  # cuts the idle connection
+        sentry.set_fault("none")
+        run(tracer, 1)
+        assert sentry.wait_for(lambda s: s.transactions == 2, timeout=10)
+    assert losses.counts == {}
+
+
+def test_429_stops_sending_for_as_long_as_it_says_and_every_refused_trace_is_counted(sentry):
+    sentry.set_fault("429", {"Retry-After": "1"})
+    with shipping(sentry) as (sink, losses):
+        tracer = provider(sink).get_tracer("t")
+        run(tracer, 3)
+        assert sentry.wait_for(lambda s: s.stats().get("faulted"))
+        sentry.set_fault("none")
+        deadline = time.monotonic() + 20
+        sent = 3
+        while not sentry.transactions and time.monotonic() < deadline:
+            run(tracer, 1)
+            sent += 1
+            time.sleep(0.1)
+        assert sink.flush(10)
+    assert sentry.transactions >= 1
+    assert losses.counts == {("traces", "rate_limited"): sent - sentry.transactions}
+
+
+def test_a_limit_of_the_category_transaction_counts_on_a_200_and_one_of_errors_does_not(sentry):
+    sentry.set_fault("none", {"X-Sentry-Rate-Limits": "60:error:organization"})
+    with shipping(sentry) as (sink, losses):
+        tracer = provider(sink).get_tracer("t")
+        run(tracer, 2)
+        assert sink.flush(10)
+        assert sentry.transactions == 2
+        sentry.set_fault("none", {"X-Sentry-Rate-Limits": "60:transaction;span:key"})
+        run(tracer, 1)
+        assert sink.flush(10)
+        run(tracer, 4)
+        sink.flush(10)
+    assert (sentry.transactions, losses.counts) == (3, {("traces", "rate_limited"): 4})
+
+
+def test_the_queue_is_bounded_and_the_oldest_gives_way(sentry, monkeypatch):
+    monkeypatch.setattr("slotel.runtime.sentry.sender.MAX_QUEUED", 10)
+    sentry.set_fault("refuse")
+    with shipping(sentry) as (sink, losses):
+        tracer = provider(sink).get_tracer("t")
+        run(tracer, 30)
+        sink.flush(0.2)
+        sentry.set_fault("none")
+        assert sink.flush(10)
+    assert losses.counts == {("traces", "queue_full"): 20}
+    assert names(sentry) == [f"job {n}" for n in range(20, 30)]
+
+
+def test_at_exit_with_a_dead_server_the_flush_time_is_kept_and_the_rest_counted(sentry):
+    sentry.set_fault("hang")
+    with shipping(sentry, flush_time=0.3) as (sink, losses):
+        run(provider(sink).get_tracer("t"), 7)
+        start = time.monotonic()
+        sink.shutdown()
+        assert time.monotonic() - start < 5
+    assert sum(losses.counts.values()) == 7
+    assert set(losses.counts) <= {("traces", "exit"), ("traces", "timeout")}
+
+
+def test_requests_are_served_at_their_usual_pace_while_the_server_hangs(sentry):
+    def slowest(tracer):
+        times = []
+        for _ in range(200):
+            start = time.perf_counter()
+            with tracer.start_as_current_span("job"):
+                pass
+            times.append(time.perf_counter() - start)
+        return sorted(times)[-10]
+
+    with shipping(sentry, sender={"patience": 5.0}, flush_time=0.1) as (sink, _):
+        tracer = provider(sink).get_tracer("t")
+        sentry.set_fault("hang")
+        run(tracer, 1)
+        assert sentry.wait_for(lambda s: s.stats().get("faulted"))
+        assert slowest(tracer) < 0.1  # a blocked request would take the 5 s of the answer
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"],
+        cwd=folder, check=True, capture_output=True,
+    )  # fmt: skip
+    return folder
+
+
+def serving_tls(folder):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return context
+
+
+def test_https_works_with_the_certificate_of_ssl_cert_file(certificate, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
+    with SentrySink(tls=serving_tls(certificate)) as sentry, shipping(sentry) as (sink, losses):
+        run(provider(sink).get_tracer("t"), 50)
+        assert sink.flush(10)
+    assert (sentry.transactions, sentry.stats()["connections"], losses.counts) == (50, 1, {})
+
+
+def test_a_certificate_that_is_not_trusted_is_never_sent_to_and_sending_resumes_when_it_is(
+    certificate, monkeypatch
+):
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    with SentrySink(tls=serving_tls(certificate)) as sentry, shipping(sentry) as (sink, losses):
+        run(provider(sink).get_tracer("t"), 3)
+        assert not sink.flush(0.5)
+        assert sentry.stats().get("requests", 0) == 0
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
+        sink._worker._sender._route._tls = None
+        assert sink.flush(10)
+    assert (sentry.transactions, losses.counts) == (3, {})
+
+
+class Proxy:
+    """A small real HTTP proxy: CONNECT, and absolute targets; remembers the first line of each request."""
+
+    def __init__(self):
+        self.seen = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://user:pa%20ss@127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client):
+        wire = ServerWire(client)
+        with client:
+            while (request := wire.read()) is not None:
+                self.seen.append((request.method, request.target, request.headers.get("proxy-authorization")))
+                if request.method == "CONNECT":
+                    host, port = request.target.split(":")
+                    with socket.create_connection((host, int(port))) as server:
+                        client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                        back = threading.Thread(target=self.pipe, args=(server, client), daemon=True)
+                        back.start()
+                        self.pipe(client, server)
+                        back.join(5)
+                    return
+                host, port = request.target.split("/")[2].split(":")
+                path = "/" + request.target.split("/", 3)[3]
+                with socket.create_connection((host, int(port))) as server:
+                    head = f"POST {path} HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: {len(request.body)}\r\n\r\n"
+                    server.sendall(head.encode() + request.body)
+                    server.recv(65536)
+                client.sendall(answer_bytes(200, b"{}"))
+
+    @staticmethod
+    def pipe(source, target):
+        try:
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+@pytest.fixture
+def proxy():
+    made = Proxy()
+    yield made
+    made.close()
+
+
+def test_a_proxy_takes_plain_http_with_its_password(sentry, proxy):
+    with shipping(sentry, http_proxy=proxy.url) as (sink, losses):
+        run(provider(sink).get_tracer("t"), 3)
+        assert sink.flush(10)
+    assert (sentry.transactions, losses.counts) == (3, {})
+    assert proxy.seen[0] == ("POST", f"{sentry.url}/api/1/envelope/", "Basic dXNlcjpwYSBzcw==")
+
+
+def test_a_proxy_tunnels_https(certificate, proxy):
+    with (
+        SentrySink(tls=serving_tls(certificate)) as sentry,
+        shipping(sentry, https_proxy=proxy.url, ca_certs=str(certificate / "cert.pem")) as (sink, losses),
+    ):
+        run(provider(sink).get_tracer("t"), 3)
+        assert sink.flush(10)
+    assert (sentry.transactions, losses.counts) == (3, {})
+    assert [each[0] for each in proxy.seen] == ["CONNECT"]
+    assert proxy.seen[0][2] == "Basic dXNlcjpwYSBzcw=="
+
+
+def test_an_answer_that_is_no_http_is_a_failure_and_not_the_end():
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+
+    class Elsewhere:
+        def dsn(self):
+            return f"http://key@127.0.0.1:{port}/1"
+
+    def serve():
+        for answer in (
+            b"SSH-2.0-OpenSSH\r\n\r\n",
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+        ):
+            connection, _ = listener.accept()
+            with connection:
+                ServerWire(connection).read()
+                connection.sendall(answer)
+                if answer.startswith(b"HTTP"):
+                    done.wait(10)
+
+    done = threading.Event()
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    with shipping(Elsewhere()) as (sink, losses):
+        run(provider(sink).get_tracer("t"), 1)
+        assert sink.flush(10)
+        done.set()
+    thread.join(10)
+    listener.close()
+    assert losses.counts == {}
+
+
+def test_an_envelope_that_waited_long_carries_the_time_of_its_sending(sentry):
+    with shipping(sentry) as (sink, _):
+        sender = sink._worker._sender
+        sentry.set_fault("refuse")
+        run(provider(sink).get_tracer("t"), 1)
+        sink.flush(0.1)
+        with sender._lock:
+            made = sender._queue[0].made
+            sender._queue[0].made = made - 3600
+        sentry.set_fault("none")
+        assert sink.flush(10)
+    assert sentry.envelopes[0].header["sent_at"] >= time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(made))
+    assert sentry.envelopes[0].of_type("transaction")[0]["transaction"] == "job 0"
