@@ -1,0 +1,172 @@
+"""The app's own OpenTelemetry instruments, over all processes of the service. Asks the SDK, counts nothing.
+
+The answering process's numbers are those of the moment of the scrape; the others' are as old as their last
+publication (`PUBLISH_SECONDS`). What a process counted after its last one is lost when it is killed; a process that
+ends in any other way publishes once more. slotel's own metrics are in the store and lose nothing.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
+
+from slotel.runtime.logs import LOG
+from slotel.runtime.scrape.conversion import Conversion, Converted
+from slotel.runtime.scrape.published import Board, over_processes
+from slotel.runtime.store import Family
+
+PUBLISH_SECONDS: Final = 2.0
+"""Between two publications of a process that is not alone."""
+_SHARE: Final = 50
+"""Publishing takes at most one part in this many of a process's time: what is slow is done more rarely."""
+
+
+class _Reader(MetricReader):
+    """Keeps what the last collection brought."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.data: MetricsData | None = None
+
+    def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: Any) -> None:
+        del timeout_millis
+        self.data = metrics_data
+
+    def read(self) -> MetricsData | None:
+        self.data = None
+        self.collect()
+        return self.data
+
+    def shutdown(self, timeout_millis: float = 30_000, **_: Any) -> None:
+        del timeout_millis
+
+
+class AppMetrics:
+    """Reads the SDK's meter provider, publishes for the others, and adds the others' up.
+
+    Args:
+        board: returns the service's board once it has more than this process; None before.
+        who: returns this process's name on the board.
+        fault: told the part's name and the exception.
+        dropped: told the signal and the reason of what is left out.
+
+    After a fork the child counts from zero: a second reader, registered just before the fork, holds nothing from
+    before it, and becomes the child's.
+    """
+
+    def __init__(
+        self,
+        provider: MeterProvider,
+        *,
+        board: Callable[[], Board | None] = lambda: None,
+        who: Callable[[], str] = lambda: str(os.getpid()),
+        fault: Callable[[str, BaseException], None] = lambda *_: None,
+        dropped: Callable[[str, str], None] = lambda *_: None,
+    ) -> None:
+        self._provider = provider
+        self._board, self._who, self._fault, self._dropped = board, who, fault, dropped
+        self._conversion = Conversion(lambda reason: dropped("metrics", reason), self._complain)
+        self._complained: set[str] = set()
+        self._lock = threading.RLock()
+        self._reader, self._spare = _Reader(), _Reader()
+        self._stale: list[_Reader] = []
+        self._next = 0.0
+        provider.add_metric_reader(self._reader)
+        atexit.register(self.publish)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(
+                before=self._before_fork, after_in_parent=self._in_parent, after_in_child=self._in_child
+            )
+
+    def families(self) -> Iterable[Family]:
+        """Return the app's metrics of the whole service.
+
+        What this process says is published first: a counter that was seen must not fall when the process dies.
+        """
+        board = self._board()
+        if board is None:
+            return self._read().families
+        return over_processes(self._publish(board), self._who(), board.others())
+
+    def publish(self) -> None:
+        """Write this process's numbers for the one that answers; never raises."""
+        try:
+            board = self._board()
+            if board is not None:
+                self._publish(board)
+        except Exception as error:  # noqa: BLE001 nothing may reach the app
+            self._fault("publish", error)
+
+    def _publish(self, board: Board) -> Converted:
+        with self._lock:
+            converted = self._read()
+            if converted.families:
+                try:
+                    board.publish(converted)
+                except OSError as error:  # a full disk
+                    self._dropped("metrics", "not_published")
+                    self._fault("publish", error)
+        return converted
+
+    def chore(self) -> float | None:
+        """Publish when it is due; return in how many seconds it is due again, None when nobody reads it."""
+        if self._board() is None:
+            return None
+        now = time.monotonic()
+        if now >= self._next:
+            self.publish()
+            self._next = time.monotonic() + max(PUBLISH_SECONDS, (time.monotonic() - now) * _SHARE)
+        return self._next - now
+
+    def _read(self) -> Converted:
+        with self._lock:
+            while self._stale:
+                self._provider.remove_metric_reader(self._stale.pop())
+            return self._conversion.convert(self._reader.read())
+
+    def _complain(self, name: str) -> None:
+        if name not in self._complained:
+            self._complained.add(name)
+            self._dropped("metrics", "name_collision")
+            LOG.warning("metrics: two instruments of one meter are called %s; the first answers", name)
+
+    # -- fork --------------------------------------------------------------------------------------------------
+
+    def _before_fork(self) -> None:
+        self._spare = _Reader()
+        self._provider.add_metric_reader(self._spare)
+        publish_at_the_end(self.publish)
+
+    def _in_parent(self) -> None:
+        self._provider.remove_metric_reader(self._spare)
+
+    def _in_child(self) -> None:
+        self._lock = threading.RLock()
+        self._stale.append(self._reader)
+        self._reader = self._spare
+        self._next = 0.0
+
+
+_HOOKED: Final[set[str]] = set()
+
+
+def publish_at_the_end(publish: Callable[[], None]) -> None:
+    """Have a forked child publish when it ends without Python's own exit: multiprocessing's, billiard's, celery's."""
+    for name in ("multiprocessing.util", "billiard.util"):
+        module = sys.modules.get(name)
+        if module is not None and name not in _HOOKED:
+            _HOOKED.add(name)
+            finalize = module.Finalize
+            module.register_after_fork(publish, lambda call, make=finalize: make(None, call, exitpriority=10))
+    celery = sys.modules.get("celery.signals")
+    if celery is not None and "celery" not in _HOOKED:
+        _HOOKED.add("celery")
+        celery.worker_process_shutdown.connect(lambda **_: publish(), weak=False)
