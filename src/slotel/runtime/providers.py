@@ -222,18 +222,27 @@ def _replaced(environ: MutableMapping[str, str], values: Mapping[str, str]) -> I
 def _open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     if not wants_prometheus(environ):
         return
+    from slotel.runtime.scrape.app_metrics import AppMetrics
     from slotel.runtime.scrape.endpoint import Endpoint
     from slotel.runtime.scrape.port import read_address
 
+    accounts, provider = runtime.accounts, metrics.get_meter_provider()
+    sources = [runtime.store.snapshot, runtime.meter.families, _build_info]
+    chore: Callable[[], float | None] = lambda: None  # noqa: E731 nothing to do without a meter provider of the SDK
+    if isinstance(provider, MeterProvider):
+        app = AppMetrics(provider, fault=accounts.stage_error, dropped=accounts.dropped)
+        sources.append(app.families)
+        chore = app.chore
     host, port, problems = read_address(environ)
     report(problems)
     runtime.endpoint = Endpoint(
         host,
         port,
-        sources=(runtime.store.snapshot, runtime.meter.families, _build_info),
+        sources=sources,
         target=runtime.resource,
-        fault=runtime.accounts.stage_error,
-        dropped=runtime.accounts.dropped,
+        fault=accounts.stage_error,
+        dropped=accounts.dropped,
+        chore=chore,
     )
     runtime.endpoint.start()
 

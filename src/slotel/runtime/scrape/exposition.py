@@ -12,6 +12,7 @@ from itertools import accumulate
 from math import isfinite, isnan
 from typing import Any, Final
 
+from slotel.model.names import LABEL_OVERFLOW
 from slotel.runtime.store import Exemplar, Family
 
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -76,6 +77,8 @@ class Exposition:
 
 def label_text(names: Sequence[str], values: Sequence[str]) -> str:
     r"""Return `a="1",b="2"`, escaped; an empty value is no label, as Prometheus has it.
+
+    No values at all, where there are names, is the series of what found no place: one label says so.
 
     >>> label_text(("route", "team"), ('/a"b', ""))
     'route="/a\\"b"'
