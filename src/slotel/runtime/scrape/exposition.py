@@ -12,7 +12,6 @@ from itertools import accumulate
 from math import isfinite, isnan
 from typing import Any, Final
 
-from slotel.model.names import LABEL_OVERFLOW
 from slotel.runtime.store import Exemplar, Family
 
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -83,6 +82,8 @@ def label_text(names: Sequence[str], values: Sequence[str]) -> str:
     >>> label_text(("route", "team"), ('/a"b', ""))
     'route="/a\\"b"'
     """
+    if names and not values:
+        return f'{LABEL_OVERFLOW}="true"'
     return ",".join(
         [f'{name}="{_escaped(value)}"' for name, value in zip(names, values, strict=True) if value]
     )
