@@ -12,6 +12,7 @@ from itertools import accumulate
 from math import isfinite, isnan
 from typing import Any, Final
 
+from slotel.model.names import LABEL_OVERFLOW
 from slotel.runtime.store import Exemplar, Family
 
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
