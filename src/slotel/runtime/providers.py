@@ -108,6 +108,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     runtime.pipeline = _pipeline(runtime)
     put_first(provider, runtime.pipeline, runtime.enforcer)
     _guarded("metrics", runtime, lambda: _open_endpoint(runtime, environ))
+    _guarded("otlp metrics", runtime, lambda: _push_metrics(runtime, provider))
     runtime.ticker = Ticker(
         lambda: _tick(runtime), lambda error: runtime.accounts.stage_error("ticker", error)
     )
@@ -245,6 +246,15 @@ def _open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
         chore=chore,
     )
     runtime.endpoint.start()
+
+
+def _push_metrics(runtime: Runtime, traces: TracerProvider) -> None:
+    """Let what the environment's metric exporters push carry the store, too."""
+    provider = metrics.get_meter_provider()
+    if isinstance(provider, MeterProvider) and getattr(provider, "_metric_readers", True):
+        from slotel.runtime.otlp_metrics import export_store
+
+        export_store(provider, runtime.store.snapshot, lambda: traces.resource)
 
 
 def _build_info() -> Iterable[Family]:
