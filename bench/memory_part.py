@@ -19,7 +19,7 @@ def measure(app: str, variant: Variant, requests: int, rate: float, sink: Sink) 
         samples = [{"requests": 1, **memory_kib(server.pid)}]
         for tenth in range(1, TENTHS + 1):
             server.load("/work", requests // TENTHS, rate)
-            time.sleep(0.5)
+            time.sleep(0.2)
             samples.append({"requests": 1 + tenth * (requests // TENTHS), **memory_kib(server.pid)})
     finally:
         stopped = server.stop()

@@ -54,7 +54,8 @@ def measure(app: str, variant: Variant, plan: Plan, sink: Sink) -> dict:
         "exit_cpu": stopped.cpu - end,
         "exit_status": stopped.status,
         "sink": taken,
-        "faults": faults(variant, plan, sent, scraped, taken, stopped.status),
+        "faults": faults(variant, plan, sent, scraped, taken, stopped.status)
+        + slack_pace(result["routes"], plan),
     }
 
 
@@ -63,6 +64,12 @@ def settle(variant: Variant, sink: Sink, before: dict[str, int], sent: int) -> N
     time.sleep(SETTLE)
     if variant.rate == 1.0:
         sink.wait_transactions(before.get("transaction", 0) + sent, seconds=5.0)
+
+
+def slack_pace(routes: dict[str, dict], plan: Plan) -> list[str]:
+    """Return which routes were not driven at the rate: idle or late requests cost another CPU than paced ones."""
+    paces = {route: seen["sent"] / seen["seconds"] for route, seen in routes.items() if route != "/error"}
+    return [f"{route} paced at {pace:.0f}/s" for route, pace in paces.items() if pace < 0.9 * plan.rate]
 
 
 def faults(

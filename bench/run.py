@@ -57,7 +57,7 @@ def options_of(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="default 10, quick 1")
     parser.add_argument("--seconds", type=float, help="of load for each route; default 10, quick 2")
     parser.add_argument("--rate", type=float, default=100.0, help="requests a second")
-    parser.add_argument("--memory-requests", type=int, help="default 50000, quick 2000")
+    parser.add_argument("--memory-requests", type=int, help="default 50000, quick 1000")
     parser.add_argument("--memory-rate", type=float, default=200.0)
     parser.add_argument("--busy-seconds", type=float, help="of each rung; default 8, quick 4")
     parser.add_argument("--out", type=Path, help="folder of RESULTS.md and RESULTS.json; default bench/")
@@ -66,7 +66,7 @@ def options_of(arguments: list[str] | None) -> argparse.Namespace:
     for name, value, small in (
         ("rounds", 10, 1),
         ("seconds", 10.0, 2.0),
-        ("memory_requests", 50_000, 2_000),
+        ("memory_requests", 50_000, 1_000),
         ("busy_seconds", 8.0, 4.0),
     ):
         if getattr(options, name) is None:

@@ -82,6 +82,7 @@ VARIANTS = {
         Variant("stock@0.01", "stock", 0.01, "port"),
         Variant("native@1.0", "native", 1.0, "app"),
         Variant("native@0.01", "native", 0.01, "app"),
+        Variant("slotel", "slotel", metrics="port"),
         Variant("slotel@1.0", "slotel", 1.0, "port"),
         Variant("slotel@0.01", "slotel", 0.01, "port"),
     )

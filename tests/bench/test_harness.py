@@ -32,7 +32,8 @@ def test_a_short_run_measures_a_bare_and_a_traced_app_and_finds_every_transactio
     assert done.returncode == 0, done.stderr
     data = json.loads((tmp_path / "RESULTS.json").read_text())["requests"]
     bare, native = (data["apps"]["flask"][name][0] for name in ("bare", "native@1.0"))
-    assert bare["faults"] == native["faults"] == []
+    # a loaded machine may drive late; that is a fault of the machine
+    assert [fault for each in (bare, native) for fault in each["faults"] if "paced" not in fault] == []
     assert native["sink"]["transaction"] >= native["sent"] == bare["sent"]
     assert 0 < bare["startup_cpu"] < native["startup_cpu"]
     assert all(route["cpu"] > 0 for each in (bare, native) for route in each["routes"].values())
@@ -94,6 +95,14 @@ def test_work_that_a_variant_left_undone_is_a_fault_of_the_round(harness, taken,
 
     plan = requests_part.Plan(rounds=1, seconds=1.0, rate=70.0, routes=("/ok",))
     assert requests_part.faults(VARIANTS["stock@1.0"], plan, 100, scraped, taken, 0) == found
+
+
+def test_a_route_that_was_not_driven_at_its_rate_is_a_fault_of_the_round(harness):
+    import requests_part
+
+    plan = requests_part.Plan(rounds=1, seconds=1.0, rate=100.0, routes=("/ok", "/work"))
+    routes = {"/ok": {"sent": 100, "seconds": 1.01}, "/work": {"sent": 100, "seconds": 4.4}}
+    assert requests_part.slack_pace(routes, plan) == ["/work paced at 23/s"]
 
 
 def test_no_telemetry_setting_of_the_shell_reaches_a_measured_process(harness):
