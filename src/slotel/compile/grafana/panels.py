@@ -1,0 +1,396 @@
+"""Panels, thresholds, overrides and links as slotel's dashboards use them. Knows no metric and no objective."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from grafana_foundation_sdk.builders import (
+    bargauge,
+    common,
+    dashboard,
+    gauge,
+    heatmap,
+    prometheus,
+    stat,
+    statetimeline,
+    table,
+    text,
+    timeseries,
+)
+from grafana_foundation_sdk.models import common as c
+from grafana_foundation_sdk.models import dashboard as d
+from grafana_foundation_sdk.models import heatmap as h
+from grafana_foundation_sdk.models import prometheus as p
+from grafana_foundation_sdk.models import text as t
+
+DATASOURCE: Final = c.DataSourceRef(type_val="prometheus", uid="${datasource}")
+
+GREEN: Final = "green"
+ORANGE: Final = "orange"
+RED: Final = "red"
+BLUE: Final = "blue"
+GREY: Final = "#808080"
+
+PERCENT: Final = "percentunit"
+"""A ratio in [0, 1], shown as percent."""
+SECONDS: Final = "s"
+PER_SECOND: Final = "reqps"
+COUNT: Final = "short"
+BYTES: Final = "bytes"
+
+REF_IDS: Final = "ABCDEFGHIJKLMNOP"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One PromQL query of a panel.
+
+    Args:
+        expr: PromQL; Grafana fills in `$service`, `$__rate_interval` and the like.
+        legend: name of a series; `{{label}}` stands for a label's value.
+        exemplar: ask for exemplars too: dots that lead to a trace.
+    """
+
+    expr: str
+    legend: str = ""
+    exemplar: bool = False
+
+
+def steps(*bounds: tuple[float | None, str]) -> Any:
+    """Return thresholds: from each value on, the colour; the first value is None, from the very bottom."""
+    listed = [d.Threshold(value=value, color=color) for value, color in bounds]
+    return dashboard.ThresholdsConfig().mode(d.ThresholdsMode.ABSOLUTE).steps(listed)
+
+
+def dashed(name: str, color: str) -> tuple[str, list[Any]]:
+    """Return an override that draws the series with this name as a dashed line of a colour."""
+    return name, [
+        d.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color}),
+        d.DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [8, 6]}),
+        d.DynamicConfigValue("custom.fillOpacity", 0),
+        d.DynamicConfigValue("custom.lineWidth", 2),
+    ]
+
+
+def colored(name: str, color: str) -> tuple[str, list[Any]]:
+    """Return an override that draws the series with this name in a colour."""
+    return name, [d.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color})]
+
+
+def column(name: str, **properties: Any) -> tuple[str, list[Any]]:
+    """Return an override for a column of a table; `cell_mode` stands for the cell's display."""
+    listed = []
+    for key, value in properties.items():
+        if key == "cell_mode":
+            listed.append(d.DynamicConfigValue("custom.cellOptions", {"type": value}))
+        elif key == "width":
+            listed.append(d.DynamicConfigValue("custom.width", value))
+        else:
+            listed.append(d.DynamicConfigValue(key, value))
+    return name, listed
+
+
+def threshold_value(*bounds: tuple[float | None, str]) -> dict[str, Any]:
+    """Return thresholds as a column's property."""
+    return {
+        "mode": "absolute",
+        "steps": [{"value": value, "color": color} for value, color in bounds],
+    }
+
+
+def series_panel(
+    title: str,
+    description: str,
+    *queries: Query,
+    unit: str = COUNT,
+    width: int = 12,
+    height: int = 8,
+    stacked: bool = False,
+    thresholds: Any = None,
+    overrides: Sequence[tuple[str, list[Any]]] = (),
+    minimum: float | None = 0,
+    maximum: float | None = None,
+    no_value: str = "No data",
+    links: Sequence[Any] = (),
+) -> Any:
+    """Return lines over time. With thresholds, they are drawn as dashed lines."""
+    panel = (
+        timeseries.Panel()
+        .legend(
+            common.VizLegendOptions()
+            .display_mode(c.LegendDisplayMode.TABLE)
+            .placement(c.LegendPlacement.BOTTOM)
+            .show_legend(True)
+            .calcs(["lastNotNull", "max"])
+        )
+        .tooltip(common.VizTooltipOptions().mode(c.TooltipDisplayMode.MULTI).sort(c.SortOrder.DESCENDING))
+        .line_width(1)
+        .fill_opacity(30 if stacked else 8)
+        .show_points(c.VisibilityMode.AUTO)
+        .span_nulls(False)
+    )
+    if stacked:
+        panel.stacking(common.StackingConfig().mode(c.StackingMode.NORMAL).group("A"))
+    if thresholds is not None:
+        panel.thresholds(thresholds)
+        panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(c.GraphThresholdsStyleMode.DASHED))
+    if minimum is not None:
+        panel.axis_soft_min(minimum)
+    if maximum is not None:
+        panel.axis_soft_max(maximum)
+    if links:
+        panel.data_links(list(links))
+    return _dressed(panel, title, description, queries, unit, width, height, overrides, no_value)
+
+
+def stat_panel(
+    title: str,
+    description: str,
+    query: Query,
+    *,
+    unit: str = COUNT,
+    width: int = 4,
+    height: int = 4,
+    thresholds: Any = None,
+    decimals: int | None = None,
+    sparkline: bool = False,
+    no_value: str = "No data",
+) -> Any:
+    """Return one large number: the last value."""
+    panel = (
+        stat.Panel()
+        .reduce_options(_last())
+        .color_mode(c.BigValueColorMode.VALUE)
+        .graph_mode(c.BigValueGraphMode.AREA if sparkline else c.BigValueGraphMode.NONE)
+        .thresholds(thresholds or steps((None, BLUE)))
+    )
+    if decimals is not None:
+        panel.decimals(decimals)
+    return _dressed(panel, title, description, [query], unit, width, height, (), no_value)
+
+
+def gauge_panel(
+    title: str,
+    description: str,
+    query: Query,
+    *,
+    unit: str = PERCENT,
+    width: int = 6,
+    height: int = 8,
+    maximum: float = 1,
+    thresholds: Any = None,
+    no_value: str = "No data",
+) -> Any:
+    """Return a dial from 0 to the maximum, with its thresholds as a coloured rim."""
+    panel = (
+        gauge.Panel()
+        .reduce_options(_last())
+        .show_threshold_markers(True)
+        .show_threshold_labels(False)
+        .min(0)
+        .max(maximum)
+        .thresholds(thresholds or steps((None, BLUE)))
+    )
+    return _dressed(panel, title, description, [query], unit, width, height, (), no_value)
+
+
+def bars_panel(
+    title: str,
+    description: str,
+    query: Query,
+    *,
+    unit: str = COUNT,
+    width: int = 6,
+    height: int = 8,
+    thresholds: Any = None,
+    no_value: str = "No data",
+) -> Any:
+    """Return a horizontal bar for each series: its last value."""
+    panel = (
+        bargauge.Panel()
+        .reduce_options(_last())
+        .orientation(c.VizOrientation.HORIZONTAL)
+        .display_mode(c.BarGaugeDisplayMode.BASIC)
+        .thresholds(thresholds or steps((None, BLUE)))
+        .min(0)
+    )
+    return _dressed(panel, title, description, [query], unit, width, height, (), no_value, instant=True)
+
+
+def table_panel(
+    title: str,
+    description: str,
+    columns: Mapping[str, Query],
+    *,
+    labels: Mapping[str, str],
+    overrides: Sequence[tuple[str, list[Any]]] = (),
+    sort_by: str,
+    descending: bool = True,
+    width: int = 24,
+    height: int = 9,
+    no_value: str = "No data",
+) -> Any:
+    """Return a table: a row for each set of labels, a column for each label and for each query's present value.
+
+    Args:
+        columns: heading → query; every query has the same labels.
+        labels: label → heading, from left to right.
+    """
+    queries = list(columns.values())
+    values = {f"Value #{ref}": name for ref, name in zip(REF_IDS, columns, strict=False)}
+    if len(queries) == 1:
+        values = {"Value": next(iter(columns))}
+    order = {name: index for index, name in enumerate((*labels, *values))}
+    panel = (
+        table.Panel()
+        .show_header(True)
+        .cell_height(c.TableCellHeight.SM)
+        .sort_by([common.TableSortByFieldState().display_name(sort_by).desc(descending)])
+        .with_transformation(d.DataTransformerConfig("merge", options={}))
+        .with_transformation(
+            d.DataTransformerConfig(
+                "organize",
+                options={
+                    "excludeByName": {"Time": True},
+                    "indexByName": order,
+                    "renameByName": {**labels, **values},
+                },
+            )
+        )
+    )
+    return _dressed(
+        panel,
+        title,
+        description,
+        queries,
+        COUNT,
+        width,
+        height,
+        overrides,
+        no_value,
+        instant=True,
+        table=True,
+    )
+
+
+def heat_panel(
+    title: str, description: str, query: Query, *, unit: str = SECONDS, width: int = 12, height: int = 9
+) -> Any:
+    """Return a heat map of a classic histogram's buckets: time across, value up, colour for how many."""
+    panel = (
+        heatmap.Panel()
+        .calculate(False)
+        .color(
+            heatmap.HeatmapColorOptions()
+            .mode(h.HeatmapColorMode.SCHEME)
+            .scheme("Oranges")
+            .scale(h.HeatmapColorScale.EXPONENTIAL)
+            .exponent(0.5)
+            .steps(64)
+            .fill("dark-orange")
+            .reverse(False)
+        )
+        .y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(c.AxisPlacement.LEFT))
+        .cell_gap(1)
+        .show_legend()
+        .tooltip(heatmap.HeatmapTooltip().mode(c.TooltipDisplayMode.SINGLE).y_histogram(True))
+    )
+    built = _dressed(panel, title, description, [query], unit, width, height, (), "No data")
+    for target in built.build().targets or []:
+        target.format_val = p.PromQueryFormat.HEATMAP
+    return built
+
+
+def timeline_panel(
+    title: str,
+    description: str,
+    query: Query,
+    *,
+    states: Mapping[str, tuple[str, str]],
+    width: int = 24,
+    height: int = 7,
+    no_value: str = "No data",
+) -> Any:
+    """Return coloured bars over time: when each series was in which state.
+
+    Args:
+        states: value → (text, colour).
+    """
+    mapping = d.ValueMap(
+        {
+            value: d.ValueMappingResult(text=word, color=color, index=index)
+            for index, (value, (word, color)) in enumerate(states.items())
+        }
+    )
+    panel = (
+        statetimeline.Panel()
+        .mappings([mapping])
+        .show_value(c.VisibilityMode.AUTO)
+        .row_height(0.8)
+        .merge_values(True)
+        .legend(
+            common.VizLegendOptions()
+            .display_mode(c.LegendDisplayMode.LIST)
+            .placement(c.LegendPlacement.BOTTOM)
+            .show_legend(True)
+        )
+    )
+    return _dressed(panel, title, description, [query], COUNT, width, height, (), no_value)
+
+
+def text_panel(title: str, content: str, *, width: int = 24, height: int = 3) -> Any:
+    """Return Markdown."""
+    return text.Panel().title(title).mode(t.TextMode.MARKDOWN).content(content).span(width).height(height)
+
+
+def url(title: str, address: str) -> Any:
+    """Return a link out of Grafana."""
+    return _link(title, address, "external link").target_blank(True)
+
+
+def to_dashboard(title: str, uid: str, variables: Sequence[str] = ()) -> Any:
+    """Return a link to a dashboard that keeps the time range and these variables."""
+    kept = "&".join(f"${{{name}:queryparam}}" for name in ("datasource", *variables))
+    return _link(title, f"/d/{uid}?{kept}", "dashboard").keep_time(True)
+
+
+def _link(title: str, address: str, icon: str) -> Any:
+    link = dashboard.DashboardLink(title).type(d.DashboardLinkType.LINK).url(address).icon(icon)
+    link.build().placement = None  # the SDK's default hides it in a menu
+    return link
+
+
+def _last() -> Any:
+    return common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False)
+
+
+def _dressed(
+    panel: Any,
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    unit: str,
+    width: int,
+    height: int,
+    overrides: Sequence[tuple[str, list[Any]]],
+    no_value: str,
+    *,
+    instant: bool = False,
+    table: bool = False,
+) -> Any:
+    panel.title(title).description(description).datasource(DATASOURCE).unit(unit).no_value(no_value)
+    panel.span(width).height(height)
+    for ref, query in zip(REF_IDS, queries, strict=False):
+        panel.with_target(_target(ref, query, instant=instant, table=table))
+    for name, properties in overrides:
+        panel.override_by_name(name, properties)
+    return panel
+
+
+def _target(ref: str, query: Query, *, instant: bool, table: bool) -> Any:
+    target = prometheus.Dataquery().ref_id(ref).expr(query.expr).legend_format(query.legend or "__auto")
+    target.datasource(DATASOURCE).editor_mode(p.QueryEditorMode.CODE).exemplar(query.exemplar)
+    target.format(p.PromQueryFormat.TABLE if table else p.PromQueryFormat.TIME_SERIES)
+    return target.instant() if instant else target.range()

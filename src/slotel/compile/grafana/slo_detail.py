@@ -1,0 +1,268 @@
+"""Dashboard "SLO detail": one objective: rate against limit, budget, burn rates, events, alerts."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from slotel.compile import conventions as at
+from slotel.compile.grafana import panels as p
+from slotel.compile.grafana.board import (
+    Board,
+    Row,
+    choice,
+    environments,
+    options,
+    runbook_links,
+    sentry_links,
+)
+from slotel.compile.grafana.panels import Query
+from slotel.compile.grafana.slo_list import ALERTS, LEFT_STEPS, NO_RULES, STATES
+from slotel.model import names
+from slotel.model.duration import format_duration
+from slotel.model.service import Service
+from slotel.model.slo import TIERS, BurnTier
+
+WHICH: Final = 'environment=~"$environment",sloth_service="$service",sloth_slo="$slo"'
+WINDOWS: Final = tuple(format_duration(seconds) for seconds in (*at.DIRECT, *at.SUMMED))
+EVENTS: Final = f"{names.SLO_EVENTS}_total"
+OWN: Final = 'environment=~"$environment",slo_name="$slo"'
+ENTRY: Final = 'span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER"'
+HOURLY: Final = ',window="1h"'
+NOT_LIVE: Final = "No gauges: is the service's /metrics scraped?"
+
+
+def board(service: Service) -> Board:
+    """Return the dashboard; of the service it takes the objectives' runbooks, windows and links."""
+    return Board(
+        uid=names.DASHBOARD_SLO_DETAIL,
+        description="One objective: is the promise kept, how much may still fail, and what eats the budget.",
+        variables=(
+            environments(at.OBJECTIVE),
+            choice("service", "Service", f'label_values({at.OBJECTIVE}{{environment=~"$environment"}}, sloth_service)',
+                   description="Service of the objective."),
+            choice("slo", "SLO", f'label_values({at.OBJECTIVE}{{sloth_service="$service"}}, sloth_slo)',
+                   description="The objective."),
+            options("window", "Window", _windows(service), "1h",
+                    "Over how long the present error rate is taken; the limit alert uses ERROR_BUDGET_WINDOW."),
+        ),
+        rows=(
+            Row("Now, against the limit", _now()),
+            Row("Budget", _budget()),
+            Row("Burn", _burn()),
+            Row("Events", _events()),
+            Row("Alerts", (_alerts(),)),
+            Row("As the processes see it (live, without recording rules)", _live()),
+            *_runbooks(service),
+        ),
+        links=(*sentry_links(service), *runbook_links(service)),
+        since="now-24h",
+        carried=("environment", "service"),
+    )  # fmt: skip
+
+
+def _windows(service: Service) -> tuple[str, ...]:
+    own = (format_duration(slo.window) for slo in service.slos)
+    return tuple(dict.fromkeys((*WINDOWS, *own)))
+
+
+def _one(name: str) -> str:
+    return f"max({name}{{{WHICH}}})"
+
+
+def _now() -> tuple[Any, ...]:
+    rate = f"({_one(at.ratio('$window'))} or 0 * {_one(at.BUDGET)})"
+    return (
+        p.gauge_panel(
+            "Error rate against the limit",
+            "Share of bad events in the window, in percent of the limit (1 − objective): at 100 % the limit is "
+            "reached, above it the budget burns faster than it lasts.",
+            Query(f"{rate} / {_one(at.BUDGET)}"),
+            maximum=2,
+            height=8,
+            thresholds=p.steps((None, p.GREEN), (0.75, p.ORANGE), (1, p.RED)),
+            no_value=NO_RULES,
+        ),
+        _stat("Error rate now", "Share of bad events in the window.", rate, decimals=3),
+        _stat(
+            "Limit", "Largest share of bad events that the objective tolerates.", _one(at.BUDGET), decimals=3
+        ),
+        _stat("Objective", "Least share of good events.", _one(at.OBJECTIVE), decimals=3),
+        p.bars_panel(
+            "Burn rate by window",
+            "Error rate over the limit in each window: 1 is what the period can bear.",
+            Query(
+                f'max by (sloth_window) ({{__name__=~"{at.ratio("(5m|30m|1h|2h|6h|1d|3d)")}",{WHICH}}}) / '
+                f"on () group_left () {_one(at.BUDGET)}",
+                "{{sloth_window}}",
+            ),
+            thresholds=p.steps((None, p.GREEN), (1, p.ORANGE), (6, p.RED)),
+            no_value=NO_RULES,
+        ),
+    )
+
+
+def _stat(title: str, description: str, expr: str, **more: Any) -> Any:
+    return p.stat_panel(title, description, Query(expr), unit=p.PERCENT, height=8, no_value=NO_RULES, **more)
+
+
+def _budget() -> tuple[Any, ...]:
+    return (
+        p.stat_panel("Budget left", "Share of the period's error budget that is left; below 0 it is overdrawn.",
+                     Query(_one(at.REMAINING)), unit=p.PERCENT, decimals=1, thresholds=p.steps(*LEFT_STEPS),
+                     no_value=NO_RULES),
+        p.series_panel("Budget burn-down", "What is left of the period's error budget over time.",
+                       Query(_one(at.REMAINING), "left"), unit=p.PERCENT, width=10,
+                       thresholds=p.steps((None, p.RED), (0, "transparent")), no_value=NO_RULES),
+        p.series_panel("Good events against the objective",
+                       "Share of good events in the window and in the period; the dashed line is the promise.",
+                       Query(f"1 - {_one(at.ratio('$window'))}", "last $window"),
+                       Query(f"1 - {_one(at.BURN_PERIOD)} * {_one(at.BUDGET)}", "period"),
+                       Query(_one(at.OBJECTIVE), "objective"),
+                       unit=p.PERCENT, width=10, minimum=None, overrides=(p.dashed("objective", p.RED),),
+                       no_value=NO_RULES),
+        p.stat_panel("Good in period", "Share of good events in the period, weighted by traffic.",
+                     Query(f"1 - {_one(at.BURN_PERIOD)} * {_one(at.BUDGET)}"), unit=p.PERCENT, decimals=3,
+                     no_value=NO_RULES),
+        p.stat_panel("Spent in", "Time until nothing is left, if the last hour goes on.",
+                     Query(_one(at.EXHAUSTION)), unit=p.SECONDS, no_value="not burning",
+                     thresholds=p.steps((None, p.RED), (86400, p.ORANGE), (3 * 86400, p.GREEN))),
+        p.stat_panel("Period", "Days over which the budget is given.", Query(_one(at.PERIOD_DAYS)), unit="d",
+                     no_value=NO_RULES),
+    )  # fmt: skip
+
+
+def _burn() -> tuple[Any, ...]:
+    lines = [
+        Query(f"{_one(at.ratio(window))} / {_one(at.BUDGET)}", window) for window in ("5m", "1h", "6h", "3d")
+    ]
+    marks = [Query(_threshold(tier), _tier_name(tier)) for tier in TIERS]
+    return (
+        p.series_panel(
+            "Burn rates with the thresholds of the alerts",
+            "Error rate over the limit. An alert fires while its long and its short window are both above its dashed "
+            "line; a line that no error rate can reach has no alert.",
+            *lines,
+            *marks,
+            width=24,
+            overrides=tuple(
+                p.dashed(_tier_name(tier), p.RED if tier.severity == "page" else p.ORANGE) for tier in TIERS
+            ),
+            no_value=NO_RULES,
+        ),
+    )
+
+
+def _threshold(tier: BurnTier) -> str:
+    """Return the tier's burn rate from the recorded period, as `BurnTier.burn_rate` has it."""
+    return f"clamp_min({_one(at.PERIOD_DAYS)} * {tier.share * 86400 / tier.long:.12g}, 1)"
+
+
+def _tier_name(tier: BurnTier) -> str:
+    return f"{tier.severity} {format_duration(tier.long)}/{format_duration(tier.short)}"
+
+
+def _events() -> tuple[Any, ...]:
+    base = format_duration(at.BASE)
+    bad, total = _one(at.bad(base)), _one(at.total(base))
+    excluded = f'{EVENTS}{{environment=~"$environment",service_name="$service",slo_name="$slo",slo_outcome="excluded"}}'
+    calls = f"{names.SPAN_CALLS}_total"
+    return (
+        p.series_panel(
+            "Good, bad and excluded events",
+            "Events a second. Excluded ones (health checks, requests that their client gave up) count for nothing; "
+            "they are known only where slotel counts in the process.",
+            Query(f"clamp_min({total} - {bad}, 0) / {at.BASE:g}", "good"),
+            Query(f"{bad} / {at.BASE:g}", "bad"),
+            Query(f"sum(rate({excluded}[$__rate_interval]))", "excluded"),
+            unit=p.PER_SECOND,
+            stacked=True,
+            overrides=(p.colored("good", p.GREEN), p.colored("bad", p.RED), p.colored("excluded", p.GREY)),
+            no_value=NO_RULES,
+        ),
+        p.series_panel(
+            "Bad events in 5 minutes",
+            "How many events were bad: at low traffic the number says more than the rate.",
+            Query(bad, "bad"),
+            overrides=(p.colored("bad", p.RED),),
+            no_value=NO_RULES,
+        ),
+        p.table_panel(
+            "Failing operations of the service",
+            "Entry spans with status ERROR in the shown time, most first: where to look. Not limited to this "
+            "objective's selection.",
+            {
+                "Errors": Query(
+                    f"topk(10, sum by (span_name, http_response_status_code) (increase({calls}"
+                    f'{{environment=~"$environment",service_name="$service",{ENTRY},status_code="STATUS_CODE_ERROR"}}'
+                    "[$__range])) > 0)"
+                )
+            },
+            labels={"span_name": "Operation", "http_response_status_code": "HTTP status"},
+            overrides=(p.column("Errors", decimals=0),),
+            sort_by="Errors",
+            height=7,
+            no_value="No error in this time",
+        ),
+    )
+
+
+def _alerts() -> Any:
+    alerts = f'ALERTS{{alertname=~"{ALERTS}",{WHICH},alertstate='
+    return p.timeline_panel(
+        "Alert timeline",
+        "When each alert of the objective was pending or firing.",
+        Query(
+            f'max by (alertname, severity, long) ({alerts}"firing"}} * 2 or {alerts}"pending"}})',
+            "{{alertname}} {{severity}} {{long}}",
+        ),
+        states=STATES,
+        no_value="No alert in this time",
+    )
+
+
+def _live() -> tuple[Any, ...]:
+    of_service = f'on (job, instance) group by (job, instance) ({EVENTS}{{service_name="$service"}})'
+
+    def own(gauge: str, more: str = "") -> str:
+        return f"({gauge}{{{OWN}{more}}} and {of_service})"
+
+    return (
+        p.gauge_panel(
+            "Live rate against the limit",
+            "The highest of the instances' own error rates in the last hour, in percent of the limit.",
+            Query(f"max({own(names.BUDGET_ERROR, HOURLY)}) / max({own(names.BUDGET_LIMIT)})"),
+            maximum=2,
+            thresholds=p.steps((None, p.GREEN), (0.75, p.ORANGE), (1, p.RED)),
+            no_value=NOT_LIVE,
+        ),
+        p.series_panel(
+            "Live error rate by window",
+            "The highest of the instances' own rates; the dashed line is the limit. For looking: alerts come from "
+            "counters.",
+            Query(f"max by (window) ({own(names.BUDGET_ERROR)})", "{{window}}"),
+            Query(f"max({own(names.BUDGET_LIMIT)})", "limit"),
+            unit=p.PERCENT,
+            width=9,
+            overrides=(p.dashed("limit", p.RED),),
+            no_value=NOT_LIVE,
+        ),
+        p.series_panel(
+            "Live budget left by instance",
+            "By the history that each instance keeps.",
+            Query(own(names.BUDGET_REMAINING), "{{instance}}"),
+            unit=p.PERCENT,
+            width=9,
+            no_value=NOT_LIVE,
+        ),
+    )
+
+
+def _runbooks(service: Service) -> tuple[Row, ...]:
+    lines = [
+        f"- **{service.name} / {slo.name}**: {f'[runbook]({slo.runbook})' if slo.runbook else ''} {slo.description}"
+        for slo in service.slos
+        if slo.runbook
+    ]
+    if not lines:
+        return ()
+    return (Row("Runbooks", (p.text_panel("Runbooks", "\n".join(lines), height=2 + len(lines)),)),)

@@ -1,0 +1,121 @@
+"""Every panel of every dashboard, asked of a real Prometheus over a scripted day. Nothing here is a Grafana."""
+
+import copy
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import scripted_day
+from backfilled import Past, past
+from shown import ask, faults, interpolate, panels, resolve
+
+from slotel.compile import dashboards
+from slotel.compile.rules import groups
+
+EXAMPLE = (Path(__file__).parents[2] / "examples" / "slotel.yaml").read_text(encoding="utf-8")
+BOARDS = ("slo-list", "slo-detail", "service", "pipeline")
+OBJECTIVES = (("checkout", "availability"), ("checkout", "latency"), ("checkout", "recommendations"), ("search", "availability"))
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(sys.version_info < (3, 11), reason="Grafana's SDK needs Python 3.11"),
+]
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory: pytest.TempPathFactory):
+    """The day, with what the generated rules record and which alerts they raise."""
+    rules = [group for service in scripted_day.services(EXAMPLE) for group in groups(service)]
+    directory = tmp_path_factory.mktemp("day")
+    with past(directory, scripted_day.openmetrics(), rules, scripted_day.START, scripted_day.END) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def boards():
+    checkout, _ = scripted_day.services(EXAMPLE)
+    return {Path(path).stem: json.loads(text) for path, text in dashboards.files(checkout).items()}
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_every_panel_returns_samples_and_no_nan(day: Past, boards, name, record_property):
+    board = boards[name]
+    chosen = {"service": "checkout", "slo": "availability"} if name == "slo-detail" else {}
+    if name == "service":
+        chosen = {"service": "checkout"}
+    values = resolve(board, day, chosen)
+    dead = []
+    for panel in panels(board):
+        answers = ask(panel, day, values)
+        dead += faults(panel, answers)
+        counts = [answer.samples for answer in answers]
+        record_property(panel["title"], counts)
+        print(f"{name:10} {panel['title']:48} {counts}")
+    assert dead == []
+
+
+@pytest.mark.parametrize(("service", "slo"), OBJECTIVES)
+def test_the_detail_of_an_objective_is_never_nan_and_only_what_can_be_quiet_is_empty(day: Past, boards, service, slo):
+    """A service with little traffic, a silent hour and no alert still has its budget, its burn and its gauge."""
+    board = boards["slo-detail"]
+    values = resolve(board, day, {"service": service, "slo": slo})
+    may_be_empty = {"Alert timeline", "Spent in"}
+    dead = [
+        fault
+        for panel in panels(board)
+        for fault in faults(panel, ask(panel, day, values))
+        if "NaN" in fault or panel["title"] not in may_be_empty
+    ]
+    assert dead == []
+
+
+def test_a_dead_panel_is_noticed(day: Past, boards):
+    """The same check fails for a misspelt metric, a label that nobody has, and a division by nothing."""
+    board = boards["service"]
+    values = resolve(board, day, {"service": "checkout"})
+    for expr in ("rate(traces_span_metrics_call_total[$__rate_interval])", 'up{job="nobody"}', "up / (up * 0) - up / 0"):
+        panel = copy.deepcopy(panels(board)[0])
+        panel["targets"][0]["expr"] = expr
+        assert faults(panel, ask(panel, day, values)) != []
+
+
+def test_a_query_that_does_not_parse_is_refused(day: Past):
+    with pytest.raises(ValueError, match="parse error"):
+        day.instant("sum(rate(up[5m])")
+
+
+def test_the_deploy_marks_are_the_deploys_of_the_day(day: Past, boards):
+    """1.4.0 stands there from the start; 1.4.1 came at 10:10 and 1.4.2 at 10:50."""
+    board = boards["service"]
+    values = resolve(board, day, {"service": "checkout"})
+    expr = interpolate(board["annotations"]["list"][0]["target"]["expr"], values)
+    first = {one["metric"]["service_version"]: int(one["values"][0][0]) for one in day.range(expr, 60)}
+    hours = {version: round((at - scripted_day.START) / 3600, 1) for version, at in first.items()}
+    assert hours == {"1.4.0": 0.0, "1.4.1": 10.2, "1.4.2": 10.8}
+
+
+def test_what_the_panels_say_of_the_day_is_so(day: Past, boards):
+    """Numbers, not only presence: the incident is in the error rate, the page fired in it, the slow hour is slow."""
+    noon, night = scripted_day.START + 10.6 * 3600, scripted_day.START + 18.5 * 3600
+    board = boards["service"]
+    values = resolve(board, day, {"service": "checkout"})
+    shown = {panel["title"]: ask(panel, day, values) for panel in panels(board)}
+
+    def at(answer, moment, **labels):
+        for found, samples in answer.series:
+            if labels.items() <= found.items():
+                return min(samples, key=lambda sample: abs(sample[0] - moment))[1]
+        raise AssertionError(labels)
+
+    assert at(shown["Errors"][1], noon, span_name="POST /checkout") == pytest.approx(0.45, abs=0.02)
+    assert at(shown["Latency"][1], night) > 1.5 * at(shown["Latency"][1], noon)
+    assert {labels["project"] for labels, _ in shown["Errors sent to Sentry by project"][0].series} == {scripted_day.PROJECT}
+    impact = {labels["span_name"]: values[0][1] for labels, values in shown["Operations"][3].series}
+    assert sum(impact.values()) == pytest.approx(1.0)
+
+    board = boards["slo-detail"]
+    values = resolve(board, day, {"service": "checkout", "slo": "availability"})
+    shown = {panel["title"]: ask(panel, day, values) for panel in panels(board)}
+    paged = [samples for labels, samples in shown["Alert timeline"][0].series if labels["severity"] == "page"]
+    assert paged and all(10.25 <= (moment - scripted_day.START) / 3600 < 11.5 for samples in paged for moment, _ in samples)
