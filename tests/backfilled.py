@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from real import require_real
-
 from slotel.compile.promql import Group, Rule, yaml_lines
 
 DEADLINE = 60.0
@@ -27,7 +26,9 @@ class Past:
         self.url, self.start, self.end = url, start, end
 
     def range(self, expr: str, step: int) -> list[dict]:
-        return self._get("query_range", query=expr, start=self.start, end=self.end, step=step)["data"]["result"]
+        return self._get("query_range", query=expr, start=self.start, end=self.end, step=step)["data"][
+            "result"
+        ]
 
     def instant(self, expr: str) -> list[dict]:
         return self._get("query", query=expr, time=self.end)["data"]["result"]
@@ -46,7 +47,9 @@ class Past:
 
 
 @contextmanager
-def past(directory: Path, samples: Iterable[str], groups: Iterable[Group], start: int, end: int) -> Iterator[Past]:
+def past(
+    directory: Path, samples: Iterable[str], groups: Iterable[Group], start: int, end: int
+) -> Iterator[Past]:
     """Fill a Prometheus with a day, evaluate the rules over it as it would have, and serve it."""
     groups = tuple(groups)
     data = directory / "data"
@@ -78,14 +81,21 @@ def _levels(groups: tuple[Group, ...]) -> list[list[Group]]:
     for _ in range(len(depth)):
         before = dict(depth)
         for _, rule in rules:
-            read = {name for name in re.findall(r"[a-zA-Z_:][\w:]*", rule.expr) if name in depth and name != rule.record}
+            read = {
+                name
+                for name in re.findall(r"[a-zA-Z_:][\w:]*", rule.expr)
+                if name in depth and name != rule.record
+            }
             depth[rule.record] = max([depth[rule.record], *(depth[name] + 1 for name in read)])
         if depth == before:
             break
     levels = []
     for level in range(max(depth.values()) + 1):
         kept = [
-            replace(group, rules=tuple(rule for rule in group.rules if rule.record and depth[rule.record] == level))
+            replace(
+                group,
+                rules=tuple(rule for rule in group.rules if rule.record and depth[rule.record] == level),
+            )
             for group in groups
         ]
         levels.append([group for group in kept if group.rules])
@@ -103,14 +113,18 @@ def _alerts(prometheus: Past, groups: tuple[Group, ...]) -> Iterator[str]:
 def _alert(prometheus: Past, rule: Rule) -> Iterator[str]:
     held = {"": 0, "10m": 600, "1h": 3600}[rule.for_]
     for series in prometheus.range(rule.expr, 60):
-        labels = {key: value for key, value in series["metric"].items() if key != "__name__"} | dict(rule.labels)
+        labels = {key: value for key, value in series["metric"].items() if key != "__name__"} | dict(
+            rule.labels
+        )
         labels["alertname"] = rule.alert
         since = last = 0
         for at, _ in series["values"]:
             since = at if at - last > 60 else since
             last = at
             state = "firing" if at - since >= held else "pending"
-            text = ",".join(f'{key}="{value}"' for key, value in sorted((labels | {"alertstate": state}).items()))
+            text = ",".join(
+                f'{key}="{value}"' for key, value in sorted((labels | {"alertstate": state}).items())
+            )
             yield f"ALERTS{{{text}}} 1 {at}\n"
 
 
@@ -128,7 +142,9 @@ def _move(blocks: Path, data: Path) -> None:
 
 
 def _promtool(*arguments: str) -> None:
-    done = subprocess.run([require_real("promtool"), *arguments], capture_output=True, text=True, timeout=DEADLINE * 2)
+    done = subprocess.run(
+        [require_real("promtool"), *arguments], capture_output=True, text=True, timeout=DEADLINE * 2
+    )
     assert done.returncode == 0, f"{arguments}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
 
 

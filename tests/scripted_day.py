@@ -231,13 +231,17 @@ def _spans(
     counters.add(names.SPAN_CALLS, count, **labels)
     for edge, share in zip(EDGES, below, strict=True):
         le = "+Inf" if edge == math.inf else str(edge)
-        counters.add(names.SPAN_DURATION, count * share, f"{names.SPAN_DURATION}_bucket", "histogram", **labels, le=le)
+        counters.add(
+            names.SPAN_DURATION, count * share, f"{names.SPAN_DURATION}_bucket", "histogram", **labels, le=le
+        )
     mean = median * math.exp(0.18)
     counters.add(names.SPAN_DURATION, count * mean, f"{names.SPAN_DURATION}_sum", "histogram", **labels)
     counters.add(names.SPAN_DURATION, count, f"{names.SPAN_DURATION}_count", "histogram", **labels)
 
 
-def _events(counters: _Counters, target: Target, operation: Operation, count: float, failed: float, median: float) -> None:
+def _events(
+    counters: _Counters, target: Target, operation: Operation, count: float, failed: float, median: float
+) -> None:
     slow = (count - failed) * (1 - _below(0.3, median))
     for slo in SLOS[target.service]:
         if slo == "recommendations" and "recommendations" not in operation.route:
@@ -302,14 +306,23 @@ def _collector() -> _Counters:
         is_down = _between(at, 10.3, 10.6)
         for signal, amount in (("spans", spans), ("metric_points", 600.0)):
             counted = {"kind": "unknown", "receiver": "otlp", "transport": "http"}
-            counters.add(f"otelcol_receiver_accepted_{signal}", amount, name=f"otelcol_receiver_accepted_{signal}", **counted)
-            counters.add(f"otelcol_receiver_refused_{signal}", 0, name=f"otelcol_receiver_refused_{signal}", **counted)
+            counters.add(
+                f"otelcol_receiver_accepted_{signal}",
+                amount,
+                name=f"otelcol_receiver_accepted_{signal}",
+                **counted,
+            )
+            counters.add(
+                f"otelcol_receiver_refused_{signal}", 0, name=f"otelcol_receiver_refused_{signal}", **counted
+            )
             for what, share in (("sent", 0.0 if is_down else 1.0), ("send_failed", 0.2 if is_down else 0.0)):
                 name = f"otelcol_exporter_{what}_{signal}"
                 counters.add(name, amount * share, name=name, kind="unknown", exporter="otlp_http")
         counters.add("otelcol_exporter_enqueue_failed_spans", 0, name="otelcol_exporter_enqueue_failed_spans",
                      kind="unknown", exporter="otlp_http")  # fmt: skip
-        counters.set("otelcol_exporter_queue_size", 700 if is_down else 3, exporter="otlp_http", data_type="traces")
+        counters.set(
+            "otelcol_exporter_queue_size", 700 if is_down else 3, exporter="otlp_http", data_type="traces"
+        )
         counters.set("otelcol_exporter_queue_capacity", 1000, exporter="otlp_http", data_type="traces")
         counters.set("otelcol_process_memory_rss", 8e7)
         counters.add("otelcol_process_cpu_seconds", 3, name="otelcol_process_cpu_seconds", kind="unknown")

@@ -58,7 +58,9 @@ def resolve(dashboard: dict[str, Any], past: Past, chosen: dict[str, str]) -> di
     return values
 
 
-def _of_prometheus(variable: dict[str, Any], past: Past, values: dict[str, str], chosen: dict[str, str]) -> str:
+def _of_prometheus(
+    variable: dict[str, Any], past: Past, values: dict[str, str], chosen: dict[str, str]
+) -> str:
     query = variable["query"]["query"]
     match = re.fullmatch(r"label_values\((.+), (\w+)\)", query)
     assert match, query
@@ -107,5 +109,7 @@ def faults(panel: dict[str, Any], answers: list[Answer]) -> list[str]:
         if not answer.samples:
             found.append(f"{panel['title']} {answer.ref}: no sample: {answer.expr}")
         if answer.unusable:
-            found.append(f"{panel['title']} {answer.ref}: {answer.unusable} of {answer.samples} are NaN: {answer.expr}")
+            found.append(
+                f"{panel['title']} {answer.ref}: {answer.unusable} of {answer.samples} are NaN: {answer.expr}"
+            )
     return found

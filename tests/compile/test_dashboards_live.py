@@ -6,16 +6,21 @@ import sys
 from pathlib import Path
 
 import pytest
+
 import scripted_day
 from backfilled import Past, past
 from shown import ask, faults, interpolate, panels, resolve
-
 from slotel.compile import dashboards
 from slotel.compile.rules import groups
 
 EXAMPLE = (Path(__file__).parents[2] / "examples" / "slotel.yaml").read_text(encoding="utf-8")
 BOARDS = ("slo-list", "slo-detail", "service", "pipeline")
-OBJECTIVES = (("checkout", "availability"), ("checkout", "latency"), ("checkout", "recommendations"), ("search", "availability"))
+OBJECTIVES = (
+    ("checkout", "availability"),
+    ("checkout", "latency"),
+    ("checkout", "recommendations"),
+    ("search", "availability"),
+)
 
 pytestmark = [
     pytest.mark.real,
@@ -56,7 +61,9 @@ def test_every_panel_returns_samples_and_no_nan(day: Past, boards, name, record_
 
 
 @pytest.mark.parametrize(("service", "slo"), OBJECTIVES)
-def test_the_detail_of_an_objective_is_never_nan_and_only_what_can_be_quiet_is_empty(day: Past, boards, service, slo):
+def test_the_detail_of_an_objective_is_never_nan_and_only_what_can_be_quiet_is_empty(
+    day: Past, boards, service, slo
+):
     """A service with little traffic, a silent hour and no alert still has its budget, its burn and its gauge."""
     board = boards["slo-detail"]
     values = resolve(board, day, {"service": service, "slo": slo})
@@ -74,7 +81,11 @@ def test_a_dead_panel_is_noticed(day: Past, boards):
     """The same check fails for a misspelt metric, a label that nobody has, and a division by nothing."""
     board = boards["service"]
     values = resolve(board, day, {"service": "checkout"})
-    for expr in ("rate(traces_span_metrics_call_total[$__rate_interval])", 'up{job="nobody"}', "up / (up * 0) - up / 0"):
+    for expr in (
+        "rate(traces_span_metrics_call_total[$__rate_interval])",
+        'up{job="nobody"}',
+        "up / (up * 0) - up / 0",
+    ):
         panel = copy.deepcopy(panels(board)[0])
         panel["targets"][0]["expr"] = expr
         assert faults(panel, ask(panel, day, values)) != []
@@ -110,7 +121,9 @@ def test_what_the_panels_say_of_the_day_is_so(day: Past, boards):
 
     assert at(shown["Errors"][1], noon, span_name="POST /checkout") == pytest.approx(0.45, abs=0.02)
     assert at(shown["Latency"][1], night) > 1.5 * at(shown["Latency"][1], noon)
-    assert {labels["project"] for labels, _ in shown["Errors sent to Sentry by project"][0].series} == {scripted_day.PROJECT}
+    assert {labels["project"] for labels, _ in shown["Errors sent to Sentry by project"][0].series} == {
+        scripted_day.PROJECT
+    }
     impact = {labels["span_name"]: values[0][1] for labels, values in shown["Operations"][3].series}
     assert sum(impact.values()) == pytest.approx(1.0)
 
@@ -118,4 +131,6 @@ def test_what_the_panels_say_of_the_day_is_so(day: Past, boards):
     values = resolve(board, day, {"service": "checkout", "slo": "availability"})
     shown = {panel["title"]: ask(panel, day, values) for panel in panels(board)}
     paged = [samples for labels, samples in shown["Alert timeline"][0].series if labels["severity"] == "page"]
-    assert paged and all(10.25 <= (moment - scripted_day.START) / 3600 < 11.5 for samples in paged for moment, _ in samples)
+    assert paged and all(
+        10.25 <= (moment - scripted_day.START) / 3600 < 11.5 for samples in paged for moment, _ in samples
+    )

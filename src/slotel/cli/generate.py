@@ -18,6 +18,8 @@ COMPILERS: Final = (
     "slotel.compile.promtests",
     "slotel.compile.alertmanager",
     "slotel.compile.collector",
+    "slotel.compile.dashboards",
+    "slotel.compile.provisioning",
 )
 """Modules with `files(service) -> Mapping[str, str]`: relative path → content, the same for the same service."""
 

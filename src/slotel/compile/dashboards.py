@@ -48,7 +48,7 @@ def files(service: Service) -> Mapping[str, str]:
 
 def _files(service: Service) -> dict[str, str]:
     with warnings.catch_warnings():
-        # The SDK recommends dashboard schema v2; v1 (schemaVersion 42) is what every Grafana since 10 reads from a file.
+        # The SDK recommends schema v2; v1 (schemaVersion 42) is what every Grafana since 10 reads from a file.
         warnings.simplefilter("ignore", DeprecationWarning)
         from slotel.compile.grafana import pipeline, slo_detail, slo_list
         from slotel.compile.grafana import service as service_board

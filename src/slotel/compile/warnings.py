@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from slotel.compile.dashboards import left_out
 from slotel.compile.promql import number
 from slotel.model.duration import format_duration
 from slotel.model.service import Service
@@ -15,6 +16,8 @@ def warnings(service: Service) -> list[str]:
     for name, kind in (("sentry_url", "Sentry"), ("grafana_url", "dashboard"), ("runbook_url", "runbook")):
         if not getattr(monitoring, name):
             found.append(f"monitoring.{name} is not set: alerts carry no {kind} link")
+    if left_out():
+        found.append(left_out())
     return found
 
 
