@@ -130,7 +130,10 @@ class Collector:
             return False
 
     def metric(self, name: str, /, *, own: bool = False, **labels: str) -> float:
-        """The sum of the samples of a name: of the services' metrics, or of the collector's own."""
+        """The sum of the samples of a name: of the services' metrics, or of the collector's own.
+
+        The parser gives every counter its `_total`, also where the collector's own page has none.
+        """
         return sum(value for _, value in self.samples(name, own=own, **labels))
 
     def samples(

@@ -1,0 +1,176 @@
+"""One fault at a time in a fleet that runs: what was counted stays counted, what is lost is seen in a metric."""
+
+import signal
+import time
+
+import pytest
+
+from fleet import TAIL_WAIT, Fleet
+from launch import wait_until
+from otelcol import Collector
+from otlp import OtlpSink, Sent, post, request
+
+CALLS = "traces_span_metrics_calls_total"
+IN_MEMORY = "otelcol_processor_tail_sampling_sampling_traces_on_memory"
+
+
+@pytest.fixture(scope="module")
+def fleet(otelcol, tmp_path_factory):
+    fleet = Fleet(otelcol, tmp_path_factory.mktemp("faults"), services=False)
+    yield fleet
+    fleet.close()
+
+
+@pytest.fixture(scope="module")
+def report():
+    """The table of the faults, printed at the end: pytest -s."""
+    rows = []
+    yield lambda fault, sent, counted, arrived, doubled: rows.append((fault, sent, counted, arrived, doubled))
+    print("\n| fault | sent | counted | arrived | doubled |\n| --- | --- | --- | --- | --- |")
+    for row in rows:
+        print("|", " | ".join(str(cell) for cell in row), "|")
+
+
+def in_memory(gateway):
+    return gateway.metric(IN_MEMORY, own=True)
+
+
+def finish(fleet, report, fault, spans, name, lost=0):
+    """Wait until all but the lost are at the sink and all are counted, and note it."""
+    wait_until(
+        lambda: len(fleet.arrived(spans)) >= len(spans) - lost, f"{len(spans) - lost} traces at the sink", 60
+    )
+    fleet.prometheus.wait(fleet.counted(name), len(spans))
+    assert fleet.sink.doubled() == 0
+    report(
+        fault,
+        len(spans),
+        int(fleet.prometheus.value(fleet.counted(name))),
+        len(fleet.arrived(spans)),
+        fleet.sink.doubled(),
+    )
+
+
+def test_a_gateway_that_is_stopped_and_back_loses_nothing(fleet, report):
+    name = "gateway stopped"
+    spans = fleet.send(40, name, error=True)
+    wait_until(lambda: sum(map(in_memory, fleet.gateways)) == 40, "the traces wait in the gateways")
+    assert fleet.gateways[0].stop() == 0
+    spans += fleet.send(40, name, error=True)
+    fleet.gateways[0].start()
+    finish(fleet, report, name, spans, name)
+
+
+def test_a_gateway_that_is_killed_loses_what_it_was_deciding_on_and_no_more_and_a_metric_says_how_much(
+    fleet, report
+):
+    name = "gateway killed"
+    gateway = fleet.gateways[0]
+    instance = f'instance="127.0.0.1:{gateway.telemetry_port}"'
+    first = fleet.send(40, name, error=True)
+    wait_until(lambda: sum(map(in_memory, fleet.gateways)) == 40, "the traces wait in the gateways")
+    held = in_memory(gateway)
+    wait_until(
+        lambda: fleet.prometheus.value(f"{IN_MEMORY}{{{instance}}}") == held,
+        "Prometheus has seen how many",
+        TAIL_WAIT,
+    )
+    gateway.stop(signal.SIGKILL)
+    second = fleet.send(40, name, error=True)
+    gateway.start()
+    finish(fleet, report, f"{name} ({held:g} traces in its memory)", first + second, name, lost=int(held))
+    assert len(fleet.arrived(second)) == 40
+    lost = len(first) - len(fleet.arrived(first))
+    assert lost == held
+    assert fleet.prometheus.value(f"max_over_time({IN_MEMORY}{{{instance}}}[1m])") >= lost
+    assert fleet.prometheus.value(f"resets(otelcol_process_uptime{{{instance}}}[2m])") >= 1
+
+
+def test_while_sentry_is_down_the_traces_wait_on_disk(fleet, report):
+    name = "sentry down"
+    fleet.sink.down()
+    spans = fleet.send(60, name, error=True)
+    queue = 'sum(otelcol_exporter_queue_size{exporter="otlp_http/sentry"})'
+    wait_until(lambda: fleet.prometheus.value(queue) > 0, "the queue is seen to fill")
+    time.sleep(1)  # a few tries fail
+    fleet.sink.up()
+    finish(fleet, report, name, spans, name)
+    fleet.prometheus.wait(queue, 0)
+
+
+def test_while_prometheus_is_down_the_collectors_go_on_counting(fleet, report):
+    name = "prometheus down"
+    spans = fleet.send(20, name, error=True)
+    fleet.prometheus.wait(fleet.counted(name), 20)
+    fleet.prometheus.stop()
+    spans += fleet.send(30, name, error=True)
+    fleet.prometheus.start()
+    spans += fleet.send(10, name, error=True)
+    finish(fleet, report, name, spans, name)
+    series = fleet.prometheus.query(f'{CALLS}{{span_name="{name}"}}')
+    assert len(series) == len(fleet.agents)
+
+
+def test_an_agent_that_is_drained_and_restarted_loses_no_count_and_doubles_none(fleet, report):
+    """Drained: it gets nothing for as long as a flush and a scrape, as in a pod that ends (deploy/kubernetes)."""
+    name = "agent restarted"
+    agent = fleet.agents[0]
+    first = fleet.send(30, name, agent=0, error=True)
+    fleet.prometheus.wait(fleet.counted(name), 30)
+    agent.stop()
+    agent.start()
+    second = fleet.send(25, name, agent=0, error=True)
+    fleet.prometheus.wait(
+        fleet.counted(name), 25
+    )  # a counter that began again, as rate() and increase() know it
+    wait_until(lambda: fleet.all_arrived(first + second), "all traces at the sink")
+    series = f'{CALLS}{{span_name="{name}"}}'
+    assert fleet.prometheus.value(f"count({series})") == 1
+    assert fleet.prometheus.value(f"resets({series}[2m])") == 1
+    before = fleet.prometheus.value(f"max_over_time({series}[2m])")
+    assert before + fleet.prometheus.value(series) == 55
+    assert fleet.sink.doubled() == 0
+    report(name, 55, int(before + 25), len(fleet.arrived(first + second)), fleet.sink.doubled())
+
+
+def test_an_agent_whose_gateways_are_all_away_keeps_the_traces_over_its_own_restart(fleet, report):
+    name = "agent restarted, gateways away"
+    for gateway in fleet.gateways:
+        gateway.stop()
+    spans = fleet.send(20, name, agent=1, error=True)
+    fleet.prometheus.wait(fleet.counted(name), 20)
+    fleet.agents[1].stop(signal.SIGKILL)
+    fleet.agents[1].start()
+    for gateway in fleet.gateways:
+        gateway.start()
+    wait_until(lambda: fleet.all_arrived(spans), "all traces at the sink", 60)
+    report(name, 20, 20, len(fleet.arrived(spans)), fleet.sink.doubled())
+    assert fleet.sink.doubled() == 0
+
+
+def test_a_full_queue_refuses_and_counts_what_it_refuses_and_the_counts_of_requests_stay_right(
+    otelcol, tmp_path, report
+):
+    with OtlpSink() as sink:
+        sink.down()
+        env = {"SENTRY_OTLP_TRACES_URL": sink.url, "OTELCOL_QUEUE_BYTES": "1048576"}
+        with Collector(otelcol, tmp_path / "state", "otel-collector.yaml", env=env) as running:
+            sent = []
+            for _ in range(20):
+                spans = [Sent(name="full", attributes={"blob": "x" * 1000}) for _ in range(100)]
+                assert post(running.otlp, request(spans)) == 200
+                sent += spans
+                time.sleep(0.25)  # longer than a batch waits: each goes to the queue as it came
+            refused = "otelcol_exporter_enqueue_failed_spans_total"
+            wait_until(lambda: running.metric(CALLS, span_name="full") == len(sent), "every span counted")
+            wait_until(lambda: running.metric(refused, own=True) > 0, "the refused ones counted")
+            time.sleep(1)
+            lost = int(running.metric(refused, own=True))
+            sink.up()
+            wait_until(lambda: len(sink.spans) == len(sent) - lost, "all that was not refused at the sink")
+            assert "full" in running.log or "max size" in running.log.lower()
+            assert running.healthy()
+            assert sink.doubled() == 0
+            counted = int(running.metric(CALLS, span_name="full"))
+            report(f"queue's disk full ({lost} refused)", len(sent), counted, len(sink.spans), sink.doubled())
+            assert 0 < lost < len(sent)
