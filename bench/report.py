@@ -73,13 +73,13 @@ def _each(one: dict, route: str) -> float:
 
 
 def _requests(part: dict) -> list[str]:
-    lines = ["## CPU per request, start-up, delivery", "", *_ran(part["meta"])]
+    lines = ["## CPU per request, start-up, delivery", ""]
     rows = [row for app, variants in part["apps"].items() for row in _target_rows(app, variants)]
     if rows:
         head = ["app", "what", "of", "over", "ratio", "quarters", "target", "reached"]
         lines += ["### Ratios to reach", "", *_table(head, rows), ""]
     for app, variants in part["apps"].items():
-        lines += [f"### {app}", "", *_variant_table(variants), ""]
+        lines += [f"### {app}", "", *_ran(part["metas"][app]), *_variant_table(variants), ""]
     return lines[:-1]
 
 

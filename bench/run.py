@@ -160,6 +160,12 @@ def busy(options: argparse.Namespace, sink: Sink) -> dict:
     return {"variants": climbs}
 
 
+def merged(old: dict, about: dict, found: dict) -> dict:
+    """Return the part with the apps of this run replaced, and those of earlier runs kept with their own record."""
+    metas = {**old.get("metas", {}), **dict.fromkeys(found["apps"], about)}
+    return {"metas": metas, "apps": {**old.get("apps", {}), **found["apps"]}}
+
+
 def _guarded(action: Callable[[], dict]) -> dict:
     try:
         return action()
@@ -186,7 +192,9 @@ def main(arguments: list[str] | None = None) -> int:
                 found = {"files": micro_part.measure(options.quick)}
             else:
                 found = {"requests": requests, "memory": memory, "busy": busy}[part](options, sink)
-            data[part] = {"meta": about, **found}
+            data[part] = (
+                merged(data.get(part, {}), about, found) if part == "requests" else {"meta": about, **found}
+            )
             # after each part: an interrupted run keeps what it has
             raw.write_text(json.dumps(data, indent=1) + "\n")
             table.write_text(report.render(data))

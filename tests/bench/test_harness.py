@@ -39,7 +39,7 @@ def test_a_short_run_measures_a_bare_and_a_traced_app_and_finds_every_transactio
     assert all(route["cpu"] > 0 for each in (bare, native) for route in each["routes"].values())
     table = (tmp_path / "RESULTS.md").read_text()
     assert "| native@1.0 | 1 |" in table
-    assert data["meta"]["command"] in table
+    assert data["metas"]["flask"]["command"] in table
 
 
 def round_of(cpu: float, **more) -> dict:
