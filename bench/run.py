@@ -17,9 +17,9 @@ from pathlib import Path
 
 import busy_part
 import memory_part
-import micro_part
 import report
 import requests_part
+import small_part
 from server import Sink
 from variants import APPS, HERE, VARIANTS
 
@@ -189,7 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
                 continue
             about = meta(given)
             if part == "micro":
-                found = {"files": micro_part.measure(options.quick)}
+                found = {"files": small_part.measure(options.quick)}
             else:
                 found = {"requests": requests, "memory": memory, "busy": busy}[part](options, sink)
             data[part] = (
