@@ -1,5 +1,40 @@
 """slotel: exact metrics, Sentry, enforced tags and an error budget from one OpenTelemetry launcher."""
 
+from typing import TYPE_CHECKING, Any
+
 from slotel.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from slotel.tracker.errors import ErrorTracker, set_custom_tags
+    from slotel.tracker.middleware import ErrorTrackingMiddleware
+    from slotel.tracker.performance import PerformanceTracker
+
+__all__ = [
+    "ErrorTracker",
+    "ErrorTrackingMiddleware",
+    "PerformanceTracker",
+    "__version__",
+    "set_custom_tags",
+]
+
+_HOMES = {
+    "ErrorTracker": "errors",
+    "set_custom_tags": "errors",
+    "ErrorTrackingMiddleware": "middleware",
+    "PerformanceTracker": "performance",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is used: `import slotel` alone loads neither OpenTelemetry nor Sentry."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'slotel' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"slotel.tracker.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return __all__

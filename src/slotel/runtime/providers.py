@@ -37,6 +37,7 @@ from slotel.version import __version__
 
 if TYPE_CHECKING:
     from slotel.runtime.scrape.endpoint import Endpoint
+    from slotel.runtime.sentry.client import SentryConnection
     from slotel.runtime.stage import Sink
 
 UNNAMED: Final = "unknown_service"
@@ -55,7 +56,7 @@ class Runtime:
     meter: Meter
     watch: Watch
     pipeline: Pipeline | None = None
-    sentry: Any = None
+    sentry: SentryConnection | None = None
     endpoint: Endpoint | None = None
     ticker: Ticker | None = None
     sinks: list[Sink] = field(default_factory=list)
@@ -107,6 +108,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     record_every_span(provider)
     runtime.pipeline = _pipeline(runtime)
     put_first(provider, runtime.pipeline, runtime.enforcer)
+    _guarded("sentry", runtime, lambda: _connect_sentry(runtime, environ))
     _guarded("metrics", runtime, lambda: _open_endpoint(runtime, environ))
     _guarded("otlp metrics", runtime, lambda: _push_metrics(runtime, provider))
     runtime.ticker = Ticker(
@@ -218,6 +220,36 @@ def _replaced(environ: MutableMapping[str, str], values: Mapping[str, str]) -> I
 
 
 # -- the parts -------------------------------------------------------------------------------------------------
+
+
+def _connect_sentry(runtime: Runtime, environ: Mapping[str, str]) -> None:
+    from slotel.runtime.sentry import propagation
+    from slotel.runtime.sentry.client import Parts, start_client
+
+    settings, accounts = runtime.service.sentry, runtime.accounts
+    parts = Parts(
+        entries=runtime.entries,
+        tags=runtime.enforcer.tags,
+        scrub=runtime.enforcer.event,
+        counted=accounts.sentry_error,
+        expected=accounts.expect_sentry_errors,
+        dropped=accounts.dropped,
+    )
+    connection = start_client(settings, runtime.resource, parts, lambda later: _use_sentry(runtime, later))
+    if connection is not None:
+        _use_sentry(runtime, connection)
+    rate = settings.traces_sample_rate
+    propagation.install(
+        environ.get("OTEL_PROPAGATORS", ""),
+        1.0 if rate is None else rate,
+        lambda: runtime.sentry.trace_facts() if runtime.sentry is not None else {},
+    )
+
+
+def _use_sentry(runtime: Runtime, connection: SentryConnection) -> None:
+    runtime.sentry = connection
+    if runtime.pipeline is not None:
+        runtime.pipeline.add_sink(connection.trail)
 
 
 def _open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:

@@ -1,0 +1,54 @@
+"""Where a Sentry DSN points to, and what is wrong with one. Never shows the key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+SHAPE = "https://<public key>@<host>/<project number>"
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where events go: what may be shown of a DSN.
+
+    Args:
+        host: with the port when the DSN names one.
+        project: the project's number, as text.
+        public_key: for headers that Sentry defines; never for a log.
+    """
+
+    host: str
+    project: str
+    public_key: str = field(repr=False)
+
+    def __str__(self) -> str:
+        """Return host and project, as the start-up summary shows them."""
+        return f"{self.host}/{self.project}"
+
+
+def read_dsn(dsn: str) -> Destination:
+    """Return where a DSN points to.
+
+    Raises:
+        ValueError: it is malformed; the text says what is wrong and shows no part of the key.
+
+    >>> str(read_dsn("https://key@sentry.example:9000/prefix/42"))
+    'sentry.example:9000/42'
+    """
+    try:
+        parts = urlsplit(dsn.strip())
+        port = parts.port
+    except ValueError:
+        raise ValueError(f"it is no URL with a valid port: write {SHAPE}") from None
+    if parts.scheme not in ("http", "https"):
+        raise ValueError(f"it does not begin with http:// or https://: write {SHAPE}")
+    if not parts.username:
+        raise ValueError(f"the public key before the @ is missing: write {SHAPE}")
+    if not parts.hostname:
+        raise ValueError(f"the host is missing: write {SHAPE}")
+    project = parts.path.rstrip("/").rpartition("/")[2]
+    if not project.isdigit():
+        raise ValueError(f"it does not end with the project's number: write {SHAPE}")
+    host = parts.hostname if port is None else f"{parts.hostname}:{port}"
+    return Destination(host, str(int(project)), parts.username)

@@ -1,0 +1,145 @@
+"""Sentry's trace headers beside the W3C ones, of the same trace. Makes no spans, asks no Sentry client.
+
+`traceparent` wins. A request that brings `sentry-trace` alone continues that trace, with its sampling decision.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, MutableMapping
+from typing import Any, Final
+
+from opentelemetry import baggage, propagate, trace
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.context import Context, create_key, get_current, get_value, set_value
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.propagators.textmap import (
+    CarrierT,
+    Getter,
+    Setter,
+    TextMapPropagator,
+    default_getter,
+    default_setter,
+)
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, format_span_id, format_trace_id
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+SENTRY_TRACE: Final = "sentry-trace"
+_HEADER: Final = re.compile(r"\s*([0-9a-f]{32})-([0-9a-f]{16})(?:-([01]))?\s*", re.IGNORECASE)
+_REQUEST_KEY: Final = create_key("slotel.request")
+_LOW_BITS: Final = (1 << 64) - 1
+
+_BAGGAGE: Final = W3CBaggagePropagator()
+
+Facts = Callable[[], "dict[str, str]"]
+"""Gives what Sentry's dynamic sampling wants to know at the head of a trace: public_key, release, environment."""
+
+
+class SentryHeaders(TextMapPropagator):
+    """Reads and writes `sentry-trace`, and the `sentry-*` entries of `baggage` at the head of a trace.
+
+    Args:
+        rate: decides for a `sentry-trace` that brings no decision; in [0, 1].
+        facts: what goes into `baggage` when this service is the head of the trace.
+    """
+
+    def __init__(self, rate: float = 1.0, facts: Facts = dict) -> None:
+        self._bound = round(rate * (1 << 64))
+        self._facts = facts
+
+    def extract(
+        self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
+    ) -> Context:
+        """Return the context with the remote parent of `sentry-trace`, unless `traceparent` gave one."""
+        given = get_current() if context is None else context
+        if trace.get_current_span(given).get_span_context().is_valid:
+            return given
+        found = getter.get(carrier, SENTRY_TRACE)
+        match = _HEADER.fullmatch(found[0]) if found else None
+        if match is None:
+            return given
+        trace_id, span_id = int(match[1], 16), int(match[2], 16)
+        sampled = match[3] == "1" if match[3] else (trace_id & _LOW_BITS) < self._bound
+        flags = TraceFlags(TraceFlags.SAMPLED if sampled else TraceFlags.DEFAULT)
+        parent = SpanContext(trace_id, span_id, is_remote=True, trace_flags=flags)
+        return trace.set_span_in_context(NonRecordingSpan(parent), given) if parent.is_valid else given
+
+    def inject(
+        self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
+    ) -> None:
+        """Write `sentry-trace`, and `baggage` if it does not speak of Sentry yet."""
+        current = trace.get_current_span(context).get_span_context()
+        if not current.is_valid:
+            return
+        trace_id = format_trace_id(current.trace_id)
+        sampled = "1" if current.trace_flags.sampled else "0"
+        setter.set(carrier, SENTRY_TRACE, f"{trace_id}-{format_span_id(current.span_id)}-{sampled}")
+        facts = self._facts()
+        if not facts or any(key.startswith("sentry-") for key in baggage.get_all(context)):
+            return
+        told = context
+        for key, value in {"trace_id": trace_id, **facts, "sampled": _word(sampled)}.items():
+            told = baggage.set_baggage(f"sentry-{key}", value, told)
+        _BAGGAGE.inject(carrier, told, setter)
+
+    @property
+    def fields(self) -> set[str]:
+        """Return the headers that `inject` writes."""
+        return {SENTRY_TRACE, "baggage"}
+
+
+class RequestNote(TextMapPropagator):
+    """Keeps the incoming request in its context, so that an error event can show it. Reads and writes no header.
+
+    Every server instrumentation hands the WSGI environ or the ASGI scope to the propagators as the carrier: so the
+    request is known in every framework without a patch, and looked into only when there is an error.
+    """
+
+    def extract(
+        self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
+    ) -> Context:
+        """Return the context with the request in it."""
+        del getter
+        given = get_current() if context is None else context
+        return set_value(_REQUEST_KEY, carrier, given) if _is_request(carrier) else given
+
+    def inject(
+        self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
+    ) -> None:
+        """Write nothing."""
+
+    @property
+    def fields(self) -> set[str]:
+        """Return none."""
+        return set()
+
+
+def request_of(context: Context | None) -> MutableMapping[str, Any] | None:
+    """Return the WSGI environ or ASGI scope of the request that a context was extracted from."""
+    found = get_value(_REQUEST_KEY, context) if context is not None else None
+    return found if isinstance(found, MutableMapping) else None
+
+
+def install(named: str, rate: float, facts: Facts) -> None:
+    """Make the propagators W3C first and Sentry's beside it, unless the user named others.
+
+    Set here and not through OTEL_PROPAGATORS, which is read when `opentelemetry.propagate` is imported: by then
+    it is too late for a distribution. Names that the user gave keep their meaning; `slotel` is SentryHeaders.
+
+    Args:
+        named: the user's OTEL_PROPAGATORS; empty for none.
+    """
+    chosen: list[TextMapPropagator]
+    if named.strip():
+        chosen = [propagate.get_global_textmap()]
+    else:
+        chosen = [TraceContextTextMapPropagator(), W3CBaggagePropagator(), SentryHeaders(rate, facts)]
+    propagate.set_global_textmap(CompositePropagator([*chosen, RequestNote()]))
+
+
+def _is_request(carrier: object) -> bool:
+    return isinstance(carrier, dict) and ("REQUEST_METHOD" in carrier or "type" in carrier)
+
+
+def _word(sampled: str) -> str:
+    return "true" if sampled == "1" else "false"

@@ -1,1 +1,0 @@
-"""The drop-in code API: ErrorTracker and friends, over the runtime."""

@@ -1,0 +1,157 @@
+"""ErrorTrackingMiddleware: one class around an ASGI app, a WSGI app, or in Django's MIDDLEWARE. Swallows nothing."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from slotel.tracker.started import started
+
+if sys.version_info >= (3, 12):
+    from inspect import iscoroutinefunction, markcoroutinefunction
+else:
+    import asyncio
+    from asyncio import iscoroutinefunction
+
+    def markcoroutinefunction(function: Any) -> Any:
+        """Mark an object as a coroutine function, as `inspect` does from Python 3.12 on."""
+        function._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]  # noqa: SLF001 as asgiref does
+        return function
+
+
+_DJANGO, _WSGI = 1, 2
+"""How many arguments a call has."""
+
+
+class ErrorTrackingMiddleware:
+    """Reports what escapes the app it wraps, and raises it again.
+
+    `ErrorTrackingMiddleware(app)` for WSGI and ASGI, `app.add_middleware(ErrorTrackingMiddleware)` for Starlette and
+    FastAPI, `"slotel.ErrorTrackingMiddleware"` in Django's MIDDLEWARE. Starts slotel at the first request if the
+    launcher did not. Each request gets a Sentry scope of its own. An exception that was reported before is not
+    reported again.
+    """
+
+    sync_capable = True
+    async_capable = True
+    # a slot, so that each object has its own __call__: servers look at it to tell ASGI from WSGI
+    __slots__ = ("__call__", "__dict__", "app")
+
+    def __init__(self, app: Callable[..., Any]) -> None:
+        self.app = app
+        call: Any = self._dispatch
+        if iscoroutinefunction(app) or iscoroutinefunction(getattr(app, "__call__", None)):  # noqa: B004 is it a coroutine, not: is it there
+            if _takes_one(app):
+                markcoroutinefunction(self)
+                call = self._django_async
+            else:
+                call = self._asgi
+        object.__setattr__(self, "__call__", call)
+
+    def process_exception(self, request: Any, exception: BaseException) -> None:
+        """Report what a Django view raised: Django turns it into an answer before a middleware could catch it."""
+        del request
+        _report(exception, "django")
+
+    def _dispatch(self, *arguments: Any) -> Any:
+        if len(arguments) == _DJANGO:
+            started()
+            return self.app(*arguments)
+        return self._wsgi(*arguments) if len(arguments) == _WSGI else self._asgi(*arguments)
+
+    async def _django_async(self, request: Any) -> Any:
+        started()
+        return await self.app(request)
+
+    async def _asgi(self, scope: Any, receive: Any, send: Any) -> None:
+        with _own_scope(scope):
+            try:
+                await self.app(scope, receive, send)
+            except Exception as error:
+                _report(error, "asgi")
+                raise
+
+    def _wsgi(self, environ: Any, start_response: Any) -> Any:
+        with _own_scope(environ) as sentry_scope:
+            try:
+                answer = self.app(environ, start_response)
+            except Exception as error:
+                _report(error, "wsgi")
+                raise
+        if "wsgi.file_wrapper" in environ and hasattr(answer, "fileno"):
+            return answer  # the server sends the file itself, and knows it by identity
+        return _Answer(answer, sentry_scope)
+
+
+class _Answer:
+    """A WSGI answer whose body may fail while it is sent."""
+
+    def __init__(self, answer: Any, sentry_scope: Any) -> None:
+        self._answer = answer
+        self._sentry_scope = sentry_scope
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            yield from self._answer
+        except Exception as error:
+            self._failed(error)
+            raise
+
+    def close(self) -> None:
+        close = getattr(self._answer, "close", None)
+        if close is None:
+            return
+        try:
+            close()
+        except Exception as error:
+            self._failed(error)
+            raise
+
+    def _failed(self, error: BaseException) -> None:
+        if self._sentry_scope is None:
+            _report(error, "wsgi")
+            return
+        import sentry_sdk
+
+        with sentry_sdk.scope.use_isolation_scope(self._sentry_scope):
+            _report(error, "wsgi")
+
+
+@contextmanager
+def _own_scope(carrier: Any) -> Iterator[Any]:
+    """Give a request its own Sentry scope, which knows the request; give that scope, or None without Sentry."""
+    runtime = started()
+    if runtime is None or runtime.sentry is None:
+        yield None
+        return
+    import sentry_sdk
+
+    from slotel.runtime.sentry.request import RequestProcessor
+
+    with sentry_sdk.isolation_scope() as scope:
+        scope.clear_breadcrumbs()
+        scope.add_event_processor(RequestProcessor(carrier))
+        yield scope
+
+
+def _report(error: BaseException, mechanism: str) -> None:
+    runtime = started()
+    if runtime is None or runtime.sentry is None:
+        return
+    from slotel.runtime.sentry.errors import capture
+
+    capture(error, mechanism)
+
+
+def _takes_one(app: Any) -> bool:
+    """Whether an app is called with one argument, as Django's `get_response` is."""
+    try:
+        parameters = inspect.signature(app).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    variable = any(each.kind is inspect.Parameter.VAR_POSITIONAL for each in parameters)
+    return not variable and sum(each.kind in kinds for each in parameters) == _DJANGO

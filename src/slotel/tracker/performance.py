@@ -1,0 +1,207 @@
+"""PerformanceTracker: decorators that make OpenTelemetry spans, and so feed every sink. Holds no state of a call."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar, overload
+
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+
+from slotel.tracker.started import started
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+Attributes = Mapping[str, "str | bool | int | float"]
+
+
+class PerformanceTracker:
+    """Makes a span of each call of a decorated function: sync, async, generator or async generator.
+
+    An exception is recorded, the span is marked as failed, and the exception goes on. The span of a generator lasts
+    as long as it is consumed, and is current only while the generator itself runs. Starts slotel at the first call
+    if the launcher did not.
+    """
+
+    @overload
+    def track_function(self, function: F) -> F: ...
+    @overload
+    def track_function(
+        self, function: None = None, *, name: str | None = None, attributes: Attributes | None = None
+    ) -> Callable[[F], F]: ...
+    def track_function(
+        self, function: F | None = None, *, name: str | None = None, attributes: Attributes | None = None
+    ) -> F | Callable[[F], F]:
+        """Make an INTERNAL span of each call.
+
+        Args:
+            name: of the span; the function's qualified name by default.
+            attributes: of the span, beside `code.function.name`.
+        """
+        tracked: F | Callable[[F], F] = _decorated(function, name, attributes, _internal)
+        return tracked
+
+    @overload
+    def track_request(self, function: F) -> F: ...
+    @overload
+    def track_request(
+        self, function: None = None, *, name: str | None = None, attributes: Attributes | None = None
+    ) -> Callable[[F], F]: ...
+    def track_request(
+        self, function: F | None = None, *, name: str | None = None, attributes: Attributes | None = None
+    ) -> F | Callable[[F], F]:
+        """Make a SERVER span of each call: a request that counts for the objectives.
+
+        Within a span, such as that of an instrumented framework, the request is counted already: then it is an
+        INTERNAL span. Arguments as for `track_function`.
+        """
+        tracked: F | Callable[[F], F] = _decorated(function, name, attributes, _request)
+        return tracked
+
+
+def _internal() -> SpanKind:
+    return SpanKind.INTERNAL
+
+
+def _request() -> SpanKind:
+    context = trace.get_current_span().get_span_context()
+    return SpanKind.INTERNAL if context.is_valid and not context.is_remote else SpanKind.SERVER
+
+
+def _decorated(
+    function: Any, name: str | None, attributes: Attributes | None, kind: Callable[[], SpanKind]
+) -> Any:
+    if function is None:
+        return functools.partial(_decorated, name=name, attributes=attributes, kind=kind)
+    full = f"{function.__module__}.{function.__qualname__}"
+    made = _SpanOf(name or function.__qualname__, {"code.function.name": full, **(attributes or {})}, kind)
+    if inspect.isasyncgenfunction(function):
+        return _wrap_async_generator(function, made)
+    if inspect.isgeneratorfunction(function):
+        return _wrap_generator(function, made)
+    if inspect.iscoroutinefunction(function):
+        return _wrap_coroutine(function, made)
+    return _wrap_function(function, made)
+
+
+class _SpanOf:
+    """Opens the spans of one decorated function."""
+
+    __slots__ = ("_attributes", "_kind", "_name", "_tracer")
+
+    def __init__(self, name: str, attributes: Attributes, kind: Callable[[], SpanKind]) -> None:
+        self._name = name
+        self._attributes = attributes
+        self._kind = kind
+        self._tracer: Tracer | None = None
+
+    def call(self) -> AbstractContextManager[Span]:
+        """Return a context manager for a span that lasts as long as it."""
+        return self._get_tracer().start_as_current_span(
+            self._name, kind=self._kind(), attributes=self._attributes
+        )
+
+    def start(self) -> Span:
+        """Return a started span that is current nowhere."""
+        return self._get_tracer().start_span(self._name, kind=self._kind(), attributes=self._attributes)
+
+    def _get_tracer(self) -> Tracer:
+        if self._tracer is None:
+            started()
+            self._tracer = trace.get_tracer("slotel.tracker")
+        return self._tracer
+
+
+def _wrap_function(function: Any, made: _SpanOf) -> Any:
+    @functools.wraps(function)
+    def tracked(*args: Any, **kwargs: Any) -> Any:
+        with made.call():
+            return function(*args, **kwargs)
+
+    return tracked
+
+
+def _wrap_coroutine(function: Any, made: _SpanOf) -> Any:
+    @functools.wraps(function)
+    async def tracked(*args: Any, **kwargs: Any) -> Any:
+        with made.call():
+            return await function(*args, **kwargs)
+
+    return tracked
+
+
+def _wrap_generator(function: Any, made: _SpanOf) -> Any:
+    @functools.wraps(function)
+    def tracked(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        span = made.start()
+        generator = function(*args, **kwargs)
+        step: Callable[[], Any] = functools.partial(next, generator)
+        try:
+            while True:
+                try:
+                    with _current(span):
+                        item = step()
+                except StopIteration as end:
+                    return end.value
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    with _current(span):
+                        generator.close()
+                    raise
+                except BaseException as error:  # noqa: BLE001 it is the generator's to handle
+                    step = functools.partial(generator.throw, error)
+                else:
+                    step = functools.partial(generator.send, sent)
+        except Exception as error:
+            _fail(span, error)
+            raise
+        finally:
+            span.end()
+
+    return tracked
+
+
+def _wrap_async_generator(function: Any, made: _SpanOf) -> Any:
+    @functools.wraps(function)
+    async def tracked(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        span = made.start()
+        generator = function(*args, **kwargs)
+        step: Callable[[], Any] = generator.__anext__
+        try:
+            while True:
+                try:
+                    with _current(span):
+                        item = await step()
+                except StopAsyncIteration:
+                    return
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    with _current(span):
+                        await generator.aclose()
+                    raise
+                except BaseException as error:  # noqa: BLE001 it is the generator's to handle
+                    step = functools.partial(generator.athrow, error)
+                else:
+                    step = functools.partial(generator.asend, sent)
+        except Exception as error:
+            _fail(span, error)
+            raise
+        finally:
+            span.end()
+
+    return tracked
+
+
+def _current(span: Span) -> AbstractContextManager[Span]:
+    """Make the span current for one step; its end and its failure are decided once, for the whole generator."""
+    return trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False)
+
+
+def _fail(span: Span, error: Exception) -> None:
+    span.record_exception(error)
+    span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
