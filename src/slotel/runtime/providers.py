@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
 from slotel.configuration import read_configuration
@@ -224,7 +225,7 @@ def _replaced(environ: MutableMapping[str, str], values: Mapping[str, str]) -> I
 
 def _connect_sentry(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.sentry import propagation
-    from slotel.runtime.sentry.client import Parts, start_client
+    from slotel.runtime.sentry.client import Parts, init_options, start_client
 
     settings, accounts = runtime.service.sentry, runtime.accounts
     parts = Parts(
@@ -234,13 +235,14 @@ def _connect_sentry(runtime: Runtime, environ: Mapping[str, str]) -> None:
         counted=accounts.sentry_error,
         expected=accounts.expect_sentry_errors,
         dropped=accounts.dropped,
+        options=init_options(settings),
     )
     connection = start_client(settings, runtime.resource, parts, lambda later: _use_sentry(runtime, later))
     if connection is not None:
         _use_sentry(runtime, connection)
     rate = settings.traces_sample_rate
     propagation.install(
-        environ.get("OTEL_PROPAGATORS", ""),
+        environ.get("OTEL_PROPAGATORS", "") or environ.get("OTEL_CONFIG_FILE", ""),
         1.0 if rate is None else rate,
         lambda: runtime.sentry.trace_facts() if runtime.sentry is not None else {},
     )
@@ -248,8 +250,19 @@ def _connect_sentry(runtime: Runtime, environ: Mapping[str, str]) -> None:
 
 def _use_sentry(runtime: Runtime, connection: SentryConnection) -> None:
     runtime.sentry = connection
-    if runtime.pipeline is not None:
-        runtime.pipeline.add_sink(connection.trail)
+    if runtime.pipeline is None:
+        return
+    from slotel.runtime.sentry.sinks import sentry_sink
+
+    runtime.pipeline.add_sink(connection.trail)
+    spans = sentry_sink(
+        runtime.service.sentry,
+        client=connection.client,
+        enforcer=runtime.enforcer,
+        resource=Resource(runtime.resource),
+        dropped=runtime.accounts.dropped,
+    )
+    runtime.pipeline.add_sink(spans)
 
 
 def _open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:

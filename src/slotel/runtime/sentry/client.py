@@ -17,7 +17,7 @@ from slotel.runtime.sentry.dsn import SHAPE, Destination, read_dsn
 from slotel.runtime.sentry.identity import Identity, identify
 
 if TYPE_CHECKING:
-    from slotel.runtime.meter import Breach
+    from slotel.runtime.breaches import Breach
     from slotel.runtime.sentry.errors import ErrorTrail
 
 NO_DSN: Final = (
@@ -89,7 +89,7 @@ class SentryConnection:
                 "message": str(breach),
                 "level": "info" if breach.recovered else "warning",
                 "logger": "slotel.budget",
-                "fingerprint": ["slotel", "error-budget", breach.slo.name],
+                "fingerprint": ["slotel", "error-budget", breach.key],
                 "tags": {"slo_name": breach.slo.name, "slo_state": state},
                 "contexts": {
                     "error budget": {
@@ -107,6 +107,16 @@ class SentryConnection:
     def flush(self, timeout: float = FLUSH_TIMEOUT) -> None:
         """Send what is held, within `timeout` seconds."""
         self.client.flush(timeout=timeout)
+
+
+def init_options(settings: SentrySettings) -> dict[str, Any]:
+    """Return the options of `sentry_sdk.init` that the way of the spans needs."""
+    if settings.mode != "sdk":
+        return {}
+    from sentry_sdk.consts import VERSION
+
+    # 3.x knows no instrumenter and would refuse it; the mode itself then says that it cannot work
+    return {"instrumenter": "otel", "traces_sample_rate": 1.0} if VERSION.startswith("2.") else {}
 
 
 def start_client(

@@ -31,6 +31,8 @@ _LOW_BITS: Final = (1 << 64) - 1
 
 _BAGGAGE: Final = W3CBaggagePropagator()
 
+_DEFAULT_FIELDS: Final = {"traceparent", "tracestate", "baggage"}
+
 Facts = Callable[[], "dict[str, str]"]
 """Gives what Sentry's dynamic sampling wants to know at the head of a trace: public_key, release, environment."""
 
@@ -127,11 +129,12 @@ def install(named: str, rate: float, facts: Facts) -> None:
     it is too late for a distribution. Names that the user gave keep their meaning; `slotel` is SentryHeaders.
 
     Args:
-        named: the user's OTEL_PROPAGATORS; empty for none.
+        named: the user's OTEL_PROPAGATORS or the like; empty for none. Propagators set in code stay as well.
     """
     chosen: list[TextMapPropagator]
-    if named.strip():
-        chosen = [propagate.get_global_textmap()]
+    standing = propagate.get_global_textmap()
+    if named.strip() or standing.fields != _DEFAULT_FIELDS:
+        chosen = [standing]
     else:
         chosen = [TraceContextTextMapPropagator(), W3CBaggagePropagator(), SentryHeaders(rate, facts)]
     propagate.set_global_textmap(CompositePropagator([*chosen, RequestNote()]))
