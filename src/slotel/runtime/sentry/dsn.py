@@ -24,7 +24,7 @@ class Destination:
 
     def __str__(self) -> str:
         """Return host and project, as the start-up summary shows them."""
-        return f"{self.host}/{self.project}"
+        return f"{self.host} project {self.project}"
 
 
 def read_dsn(dsn: str) -> Destination:
@@ -34,7 +34,7 @@ def read_dsn(dsn: str) -> Destination:
         ValueError: it is malformed; the text says what is wrong and shows no part of the key.
 
     >>> str(read_dsn("https://key@sentry.example:9000/prefix/42"))
-    'sentry.example:9000/42'
+    'sentry.example:9000 project 42'
     """
     try:
         parts = urlsplit(dsn.strip())
