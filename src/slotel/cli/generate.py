@@ -20,6 +20,7 @@ COMPILERS: Final = (
     "slotel.compile.collector",
     "slotel.compile.dashboards",
     "slotel.compile.provisioning",
+    "slotel.compile.sentry_api",
 )
 """Modules with `files(service) -> Mapping[str, str]`: relative path → content, the same for the same service."""
 

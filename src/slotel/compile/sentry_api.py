@@ -1,0 +1,172 @@
+"""sentry/: alert rules and a dashboard as JSON bodies for Sentry's API, and a script that sends them. Sends nothing.
+
+Sentry sees what is shipped to it: errors, and the sampled share of transactions together with those that were kept for
+an error or for being slow. Its rates are for looking and for waking; the exact ones are Prometheus'.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from slotel.compile.provisioning import sentry_place
+from slotel.compile.sentry_dashboard import dashboard
+from slotel.compile.sentry_query import NotInSentryError, search
+from slotel.compile.sentry_script import script
+from slotel.model.duration import format_duration
+from slotel.model.service import Service
+from slotel.model.slo import Slo
+
+DIRECTORY: Final = "sentry"
+MANIFEST: Final = f"{DIRECTORY}/manifest.json"
+SCRIPT: Final = f"{DIRECTORY}/apply.sh"
+
+METRIC_RULES: Final = "/api/0/organizations/{organization}/alert-rules/"
+ISSUE_RULES: Final = "/api/0/projects/{organization}/{project}/rules/"
+DASHBOARDS: Final = "/api/0/organizations/{organization}/dashboards/"
+
+MINUTES: Final = (1, 5, 10, 15, 30, 60, 120, 240, 1440)
+"""Windows that a metric alert can have. Source: Sentry's API, `timeWindow`."""
+P95: Final = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is sent: a body to a place; `name` is how Sentry's answer shows that it is there already."""
+
+    name: str
+    path: str
+    body: Mapping[str, Any]
+    file: str
+
+
+def files(service: Service) -> Mapping[str, str]:
+    """Return the bodies, the list of them, and the script that sends them, by their paths."""
+    sent, left_out = requests(service)
+    manifest = {
+        "__generated": f"by `slotel generate` for the service '{service.name}': change slotel.yaml and run it again",
+        "fill_in": {
+            "organization": "slug of the organisation",
+            "project": "slug of the project",
+            "team": "id of the team that is told by mail",
+        },
+        "requests": [
+            {"method": "POST", "path": one.path, "file": one.file, "name": one.name} for one in sent
+        ],
+        "left_out": left_out,
+    }
+    made = {f"{DIRECTORY}/{one.file}": _json(one.body) for one in sent}
+    address, organisation = sentry_place(service.monitoring.sentry_url)
+    calls = [(one.path, one.file, one.name) for one in sent]
+    return {
+        **made,
+        MANIFEST: _json(manifest),
+        SCRIPT: script(service.name or "", address, organisation, calls),
+    }
+
+
+def requests(service: Service) -> tuple[list[Request], list[str]]:
+    """Return what is sent, and one sentence for each objective that Sentry's search cannot express."""
+    sent, left_out = [], []
+    for slo in service.slos:
+        try:
+            sent += list(_metric_rules(service, slo))
+        except NotInSentryError as error:
+            left_out.append(f"'{slo.name}' has no rule in Sentry: {error}")
+    sent += _issue_rules(service)
+    body = dashboard(service)
+    sent.append(Request(body["title"], DASHBOARDS, body, "dashboard.json"))
+    return sent, left_out
+
+
+# -- metric alerts ---------------------------------------------------------------------------------------------
+
+
+def _metric_rules(service: Service, slo: Slo) -> Iterator[Request]:
+    query = search(slo)
+    if slo.latency is None:
+        window = _minutes(slo)
+        name = f"{service.name} {slo.name}: more than {slo.limit * 100:.10g} % fail in {format_duration(window * 60)}"
+        yield _metric_rule(slo, f"{slo.name}-error-rate", name, query, "failure_rate()", slo.limit, window)
+        return
+    milliseconds = slo.latency * 1000
+    for share in dict.fromkeys((P95, slo.objective)):
+        percentile = f"p{share * 100:.10g}"
+        name = f"{service.name} {slo.name}: {percentile} above {milliseconds:.10g} ms"
+        file = f"{slo.name}-{percentile.replace('.', '-')}"
+        aggregate = f"percentile(transaction.duration,{share:.10g})"
+        yield _metric_rule(slo, file, name, query, aggregate, milliseconds, _minutes(slo))
+
+
+def _metric_rule(
+    slo: Slo, file: str, name: str, query: str, aggregate: str, threshold: float, minutes: int
+) -> Request:
+    tell = [{"type": "email", "targetType": "team", "targetIdentifier": "{team}"}]
+    body: dict[str, Any] = {
+        "name": name[:256],
+        "aggregate": aggregate,
+        "dataset": "transactions",
+        "queryType": 1,
+        "eventTypes": ["transaction"],
+        "query": query,
+        "timeWindow": minutes,
+        "thresholdType": 0,
+        "triggers": [{"label": "critical", "alertThreshold": round(threshold, 10), "actions": tell}],
+        "projects": ["{project}"],
+        "environment": None,
+    }
+    return Request(
+        body["name"], METRIC_RULES, body, f"alert-rules/{slo.name}-{file.removeprefix(slo.name + '-')}.json"
+    )
+
+
+def _minutes(slo: Slo) -> int:
+    """Return the shortest window of Sentry's that is not below the objective's; its longest is a day."""
+    return next((minutes for minutes in MINUTES if minutes * 60 >= slo.window), MINUTES[-1])
+
+
+# -- issue alerts ----------------------------------------------------------------------------------------------
+
+
+def _issue_rules(service: Service) -> list[Request]:
+    seen = "sentry.rules.conditions.first_seen_event.FirstSeenEventCondition"
+    regressed = "sentry.rules.conditions.regression_event.RegressionEventCondition"
+    every = "sentry.rules.conditions.every_event.EveryEventCondition"
+    breached = {
+        "id": "sentry.rules.filters.tagged_event.TaggedEventFilter",
+        "key": "slo_state",
+        "match": "eq",
+        "value": "breached",
+    }
+    minutes = max(5, min((_minutes(slo) for slo in service.slos), default=60))
+    return [
+        _issue_rule(f"{service.name}: new issue", "new-issue", seen, 30),
+        _issue_rule(f"{service.name}: regression", "regression", regressed, 5),
+        _issue_rule(f"{service.name}: error budget breached", "budget", every, minutes, breached),
+    ]
+
+
+def _issue_rule(name: str, file: str, condition: str, frequency: int, *filters: Mapping[str, Any]) -> Request:
+    body = {
+        "name": name,
+        "actionMatch": "any",
+        "filterMatch": "all",
+        "frequency": frequency,
+        "conditions": [{"id": condition}],
+        "filters": list(filters),
+        "actions": [
+            {
+                "id": "sentry.mail.actions.NotifyEmailAction",
+                "targetType": "IssueOwners",
+                "fallthroughType": "ActiveMembers",
+            }
+        ],
+        "environment": None,
+    }
+    return Request(name, ISSUE_RULES, body, f"issue-rules/{file}.json")
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
