@@ -14,6 +14,7 @@ from slotel.compile.alerts import ABSENT, BURN, EXHAUSTED, LIMIT, burn_labels, l
 from slotel.compile.feeds import STEP, Phase, feed, traffic
 from slotel.compile.header import header
 from slotel.compile.promql import equal, number, series, yaml_lines
+from slotel.compile.rules import groups
 from slotel.model.duration import format_duration
 from slotel.model.service import Service
 from slotel.model.slo import HOUR, BurnTier, Slo
@@ -36,6 +37,7 @@ def files(service: Service) -> Mapping[str, str]:
     document = {
         "rule_files": ["rules.yaml"],
         "evaluation_interval": f"{STEP}s",
+        "group_eval_order": [group.name for group in groups(service)],  # else promtool takes any order
         "tests": [test for together in _apart(service, slos) for test in _tests(service, together)],
     }
     head = header(service, "Tests (promtool test rules rules.test.yaml)")

@@ -56,7 +56,7 @@ def period_rules(service: Service, slo: Slo) -> Iterator[Rule]:
         source = at.recorded(
             base(format_duration(at.BASE)), service, slo, format_duration(at.PERIOD_INTERVAL)
         )
-        tile = f"avg_over_time({source}) * {number(at.PERIOD_INTERVAL / at.BASE)}"
+        tile = f"sum_over_time({source}) / {number(at.BASE / at.INTERVAL)}"
         if slo.period.calendar is None:
             yield Rule(tile, record=at.tile(what), labels=labels)
             total = at.recorded(at.tile(what), service, slo, period)

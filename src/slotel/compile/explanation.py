@@ -1,0 +1,131 @@
+"""An objective in words and numbers: what counts, what may fail, when each alert fires. Prints nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from slotel.compile.conventions import period_name
+from slotel.compile.promql import number
+from slotel.model.duration import format_duration
+from slotel.model.outage import budget_spent, detection_time
+from slotel.model.service import Service
+from slotel.model.slo import CANCELLED, CLIENT_CLOSED_REQUEST, MIN_BAD_EVENTS, BurnTier, Slo, is_reachable
+
+OUTAGES: Final = (1.0, 0.1)
+"""Error ratios that are always shown, beside twice the limit."""
+
+
+def explain(service: Service, slo: Slo, per_second: float) -> dict[str, Any]:
+    """Return the explanation of an objective as plain values: durations in seconds, ratios in [0, 1].
+
+    Args:
+        per_second: events a second, in the long run.
+    """
+    events = per_second * slo.period.seconds
+    return {
+        "name": slo.name,
+        "description": slo.description,
+        "objective": _sentence(service, slo),
+        "limit_ratio": slo.limit,
+        "period": period_name(slo),
+        "period_seconds": slo.period.seconds,
+        "counted": _counted(slo),
+        "bad": _bad(slo),
+        "excluded": _excluded(slo),
+        "traffic": {
+            "events_per_second": per_second,
+            "events_per_period": events,
+            "allowed_bad_per_period": events * slo.limit,
+            "allowed_outage_seconds": slo.period.seconds * slo.limit,
+            "events_per_hour": per_second * 3600,
+        },
+        "limit_alert": f"more than {percent(slo.limit)} bad within {format_duration(slo.window)}",
+        "min_bad_events": MIN_BAD_EVENTS,
+        "tiers": [_tier(slo, tier) for tier in (*slo.tiers(), *slo.dead_tiers())],
+    }
+
+
+def percent(ratio: float) -> str:
+    """Return a ratio as people read it.
+
+    >>> percent(0.001)
+    '0.1 %'
+    """
+    return f"{ratio * 100:.10g} %"
+
+
+def _sentence(service: Service, slo: Slo) -> str:
+    period = {"month": "calendar month", "quarter": "calendar quarter"}.get(
+        slo.period.calendar or "", f"{format_duration(slo.period.seconds)} (rolling)"
+    )
+    what = "time slices" if slo.slices is not None else "requests"
+    within = f" and answered within {slo.latency * 1000:.10g} ms" if slo.latency is not None else ""
+    return f"{percent(slo.objective)} of the {what} of {service.name} are good{within}, in every {period}"
+
+
+def _counted(slo: Slo) -> list[str]:
+    if slo.queries is not None:
+        return [f"by Prometheus alone: {slo.queries.total}"]
+    lines = [
+        f"{' and '.join(slo.select.kinds)} spans",
+        *_values(slo.select.include, "where {key} is {values}"),
+    ]
+    if slo.slices is not None:
+        lines.append(
+            f"in slices of {format_duration(slo.slices.seconds)}: a slice is bad if more than "
+            f"{percent(slo.slices.limit)} of its events are; one without events is good"
+        )
+    return lines
+
+
+def _bad(slo: Slo) -> list[str]:
+    if slo.queries is not None:
+        return [f"by Prometheus alone: {slo.queries.bad}"]
+    lines = ["slo.outcome is bad, set in code"]
+    if slo.bad.http_5xx:
+        lines.append("HTTP status 500 or more")
+    if slo.bad.status_error:
+        lines.append("span status ERROR")
+    lines += _values(slo.bad.attributes, "{key} is {values}")
+    if slo.latency is not None:
+        lines.append(f"took longer than {slo.latency * 1000:.10g} ms")
+    return lines
+
+
+def _excluded(slo: Slo) -> list[str]:
+    if slo.queries is not None:
+        return []
+    return [
+        "slo.outcome is excluded, set in code",
+        f"the client gave up (status {CLIENT_CLOSED_REQUEST}, {CANCELLED[0]})",
+        *_values(slo.select.exclude, "{key} is {values}"),
+    ]
+
+
+def _values(attributes: Mapping[str, tuple[str, ...]], sentence: str) -> list[str]:
+    return [sentence.format(key=key, values=" or ".join(values)) for key, values in attributes.items()]
+
+
+def _tier(slo: Slo, tier: BurnTier) -> dict[str, Any]:
+    burn = tier.burn_rate(slo.period.seconds)
+    twice = min(2 * slo.limit, 1.0)
+    ratios = {**{percent(ratio): ratio for ratio in OUTAGES}, f"2× ({percent(twice)})": twice}
+    return {
+        "severity": tier.severity,
+        "long_seconds": tier.long,
+        "short_seconds": tier.short,
+        "burn_rate": float(number(burn)),
+        "threshold_ratio": float(number(burn * slo.limit)),
+        "reachable": is_reachable(slo, tier),
+        "outages": [
+            {"outage": name, "error_ratio": ratio, **_detected(slo, tier, ratio)}
+            for name, ratio in ratios.items()
+        ],
+    }
+
+
+def _detected(slo: Slo, tier: BurnTier, ratio: float) -> dict[str, float | None]:
+    seconds = detection_time(slo, tier, ratio) if is_reachable(slo, tier) else None
+    spent = budget_spent(slo, ratio, seconds) if seconds is not None else None
+    return {"detected_after_seconds": seconds, "budget_spent_ratio": spent}

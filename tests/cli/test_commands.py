@@ -1,0 +1,166 @@
+"""`slotel validate`, `explain`, `generate` as a person runs them: the real command in a real process."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import services
+from slotel.cli.main import app
+
+SLOTEL = Path(sys.executable).with_name("slotel")
+FINE = "service: shop\nslos:\n  - {name: availability, objective: 99.9%}\n"
+
+
+def slotel(*arguments, cwd, **variables):
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("OTEL_", "SLOTEL_", "ERROR_BUDGET_", "SENTRY_"))
+    }
+    return subprocess.run(
+        [SLOTEL, *arguments], cwd=cwd, env={**kept, **variables}, capture_output=True, text=True, timeout=60
+    )
+
+
+def written(directory):
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
+
+
+BAD = {
+    "an objective of 100 %": ("slos:\n  - {name: a, objective: 100%}\n", "slotel.yaml:2 slos[0].objective", "100% leaves no budget"),
+    "an objective of 0": ("slos:\n  - {name: a, objective: 0}\n", "slotel.yaml:2 slos[0].objective", "write for example '99.9%'"),
+    "99.9 without its sign": ("slos:\n  - {name: a, objective: 99.9}\n", "slotel.yaml:2 slos[0].objective", "write '99.9%'"),
+    "an unknown key": ("slos:\n  - {name: a, objective: 99%, latncy: 1s}\n", "slotel.yaml:2 slos[0].latncy", "known are: "),
+    "two objectives of one name": ("slos:\n  - {name: a, objective: 99%}\n  - {name: a, objective: 98%}\n", "slotel.yaml slos", "names are unique"),
+    "a name that is none": ("slos:\n  - {name: 'a b\"', objective: 99%}\n", "slotel.yaml:2 slos[0].name", "a name has letters"),
+    "a label that Prometheus refuses": ("monitoring: {match: {'my-env': prod}}\n", "slotel.yaml:1 monitoring", "Prometheus refuses the label name"),
+    "a source that has no such label": (
+        "slos:\n  - {name: a, objective: 99%, include: {customer: x}}\nmonitoring: {source: span_metrics}\n",
+        "monitoring.source",
+        "no label for 'customer'",
+    ),
+    "a duration without a unit": ("slos:\n  - {name: a, objective: 99%, latency: 300}\n", "slotel.yaml:2 slos[0].latency", "write it as '300ms'"),
+    "bad YAML": ("slos: [\n", "slotel.yaml:", "not valid YAML"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "place", "expectation"), BAD.values(), ids=BAD.keys())
+def test_a_wrong_file_is_one_line_with_its_place_and_nothing_is_written(
+    text, place, expectation, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("OTEL_SERVICE_NAME", "SLOTEL_CONFIG", "ERROR_BUDGET_LIMIT"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "slotel.yaml").write_text("service: shop\n" + text)
+    place = place.replace(":2", ":3").replace(":1", ":2")
+    for arguments in (("validate",), ("generate", "--out", "out")):
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 1, done
+        lines = [line for line in done.output.splitlines() if expectation in line]
+        assert len(lines) == 1, done.output
+        assert isinstance(done.exception, SystemExit)
+        if arguments == ("validate",):
+            assert place in lines[0]
+    assert written(tmp_path) == ["slotel.yaml"]
+
+
+def test_a_directory_a_huge_file_and_a_missing_one_are_named(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with (tmp_path / "huge.yaml").open("wb") as file:
+        file.truncate(100_000_000)
+    for name, reason in (
+        ("folder", "this is a directory"),
+        ("huge.yaml", "100,000,000 bytes"),
+        ("nowhere.yaml", "no such file"),
+    ):
+        done = slotel("generate", "--config", name, "--out", "out", cwd=tmp_path)
+        assert done.returncode == 1
+        assert name in done.stderr and reason in done.stderr
+    assert written(tmp_path) == ["huge.yaml"]
+
+
+def test_with_no_file_the_environments_objective_is_compiled(tmp_path):
+    done = slotel("generate", "--out", "out", cwd=tmp_path, OTEL_SERVICE_NAME="shop", ERROR_BUDGET_LIMIT="5%")
+    assert done.returncode == 0, done.stderr
+    rules = (tmp_path / "out/prometheus/rules.yaml").read_text()
+    assert "shop: more than" not in rules
+    assert "more than 5% bad events in 1h" in rules
+
+
+def test_a_service_without_a_name_is_refused(tmp_path):
+    done = slotel("validate", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "OTEL_SERVICE_NAME" in done.stderr
+
+
+def test_validate_says_what_is_fine(tmp_path):
+    (tmp_path / "slotel.yaml").write_text(FINE)
+    done = slotel("validate", cwd=tmp_path)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "fine shop: availability (99.9 %)")
+    found = json.loads(slotel("validate", "--json", cwd=tmp_path).stdout)
+    assert (found["service"], found["problems"]) == ("shop", [])
+
+
+def test_a_tier_that_can_never_fire_is_left_out_and_said(tmp_path):
+    (tmp_path / "slotel.yaml").write_text("service: shop\nslos:\n  - {name: a, error_budget: 10%}\n")
+    done = slotel("generate", "--out", "out", cwd=tmp_path)
+    assert "'a': the page tier 1h/5m can never fire" in done.stderr
+    assert "short: 5m" not in (tmp_path / "out/prometheus/rules.yaml").read_text()
+
+
+def test_explain_gives_the_numbers_of_an_objective(tmp_path):
+    (tmp_path / "slotel.yaml").write_text(FINE)
+    document = json.loads(slotel("explain", "--rate", "10", "--json", cwd=tmp_path).stdout)
+    (objective,) = document["objectives"]
+    assert objective["traffic"]["allowed_bad_per_period"] == pytest.approx(25_920)
+    assert objective["traffic"]["allowed_outage_seconds"] == pytest.approx(2592)
+    first = objective["tiers"][0]
+    assert (first["burn_rate"], first["threshold_ratio"], first["reachable"]) == (14.4, 0.0144, True)
+    assert [outage["detected_after_seconds"] for outage in first["outages"]] == [51.84, 518.4, None]
+    assert first["outages"][0]["budget_spent_ratio"] == pytest.approx(0.02)
+    shown = slotel("explain", cwd=tmp_path).stdout
+    assert "99.9 % of the requests of shop are good, in every 30d (rolling)" in shown
+    assert all(len(line) < 140 for line in shown.splitlines())
+
+
+def test_a_generation_that_cannot_finish_changes_nothing(tmp_path):
+    (tmp_path / "slotel.yaml").write_text(FINE)
+    assert slotel("generate", "--out", "out", cwd=tmp_path).returncode == 0
+    rules = tmp_path / "out/prometheus/rules.yaml"
+    before = rules.read_bytes()
+    tests = tmp_path / "out/prometheus/rules.test.yaml"
+    tests.unlink()
+    tests.mkdir()  # one of the files cannot be written
+    (tmp_path / "slotel.yaml").write_text(FINE.replace("99.9%", "95%"))
+    done = slotel("generate", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "nothing was changed" in done.stderr and "is a directory" in done.stderr
+    assert rules.read_bytes() == before
+    assert not [name for name in written(tmp_path) if "slotel-new" in name or "slotel-old" in name]
+
+
+def test_check_finds_a_stale_file(tmp_path):
+    (tmp_path / "slotel.yaml").write_text(FINE)
+    slotel("generate", "--out", "out", cwd=tmp_path)
+    assert slotel("generate", "--out", "out", "--check", cwd=tmp_path).returncode == 0
+    rules = tmp_path / "out/prometheus/rules.yaml"
+    rules.write_text(rules.read_text() + "# mine\n")
+    done = slotel("generate", "--out", "out", "--check", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "rules.yaml" in done.stderr
+
+
+def test_importing_the_command_line_imports_neither_click_nor_rich():
+    code = "import slotel.cli, sys; print([name for name in ('click', 'rich') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_help_lists_every_command():
+    done = slotel("--help", cwd=services.ROOT)
+    assert all(name in done.stdout for name in ("validate", "explain", "generate"))
