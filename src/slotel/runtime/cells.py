@@ -37,7 +37,7 @@ class Unopened:
     def __setitem__(self, at: int, value: float) -> None:
         if self._real is None:
             self._real = self._begin()
-        self._real[at] = value
+        self._real[at] = value  # the write under way; later ones find the real cells in the store
 
     def extend(self, data: bytes) -> None:
         """Add cells of 0."""
@@ -53,7 +53,7 @@ def copy_cells(cells: Cells, size: int) -> array[float]:
         return cells[:size]
     copied = array("d")
     if isinstance(cells, memoryview):
-        copied.frombytes(cells[:size])
+        copied.frombytes(cells[:size].cast("B"))
     else:
         copied.extend(cells[0:size])
     return copied

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from itertools import compress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from slotel.runtime.cells import Cells
 from slotel.runtime.family import OVERFLOW, Shape
@@ -12,6 +12,9 @@ from slotel.runtime.table import Table
 
 if TYPE_CHECKING:
     from slotel.runtime.store import Store
+
+LOOK_AGAIN: Final = 1.0
+"""Seconds for which what others counted is known well enough for a window."""
 
 
 class Ring(Table):
@@ -48,7 +51,7 @@ class Ring(Table):
         first = last - int(window_seconds // self._width) + 1
         with self.lock:
             totals = self._totals(self.cells, self.slots[OVERFLOW], first, last)
-        for part in self._store.others():
+        for part in self._store.others(LOOK_AGAIN):
             for shape, slots in part.tables:
                 if shape.name == self.shape.name and shape.ring == self.shape.ring:
                     found = self._totals(part.cells, slots[OVERFLOW], first, last)

@@ -22,6 +22,11 @@ from slotel.runtime.table import Counter, Histogram, Table
 
 __all__ = ["OVERFLOW", "Counter", "Exemplar", "Family", "Histogram", "Ring", "Store"]
 
+
+def _nobody(_max_age: float) -> Iterable[Part]:
+    return ()
+
+
 AnyTable = TypeVar("AnyTable", bound=Table)
 
 
@@ -55,10 +60,10 @@ class Store:
         self.cells: Cells = array("d")
         self.size = 0
         self.exemplars: dict[int, tuple[Any, float, float]] = {}
-        self.others: Callable[[], Iterable[Part]] = tuple
-        """Read what other processes of the service counted; set once there may be some."""
-        self.refused: Callable[[str], None] = lambda _reason: None
-        """Called, outside the lock, when a series could not be kept apart for want of disk, or not be merged."""
+        self.others: Callable[[float], Iterable[Part]] = _nobody
+        """Return what other processes counted, at most so many seconds ago; set once there may be some."""
+        self.refused: Callable[[str, str], None] = lambda _reason, _what: None
+        """Told why what could not be counted apart (no disk) or not be merged (another shape)."""
         self.journal: Journal | None = None
         self.tables: list[Table] = []
         self._overflow = self.counter(
@@ -96,7 +101,7 @@ class Store:
 
     def snapshot(self) -> tuple[Family, ...]:
         """Return every family, each series consistent: this process and all others of the service."""
-        return merge((self.part(), *self.others()), self.refused)
+        return merge((self.part(), *self.others(0.0)), lambda name: self.refused("other_shape", name))
 
     def part(self) -> Part:
         """Return what this process counted, all at one moment."""
@@ -135,9 +140,10 @@ class Store:
         table.slots[values] = slot
         return slot
 
-    def overflowed(self, name: str) -> None:
+    def overflowed(self, table: Table) -> None:
         """Count a series that found no place."""
-        self._overflow.add(self._overflow.slot((name,)))
+        if table is not self._overflow:
+            self._overflow.add(self._overflow.slot((table.shape.name,)))
 
     def _add(self, table: AnyTable) -> AnyTable:
         with self.lock:
@@ -156,7 +162,7 @@ class Store:
         """Forget what was counted, keep every slot: for a forked child, whose parent keeps the counts."""
         self.exemplars = {}
         self.created = self.clock()
-        self.others = tuple
+        self.others = _nobody
         self.place(array("d", bytes(8 * self.size)), None)
 
 
@@ -177,6 +183,7 @@ def _start_at_zero_after_fork(store: Store) -> None:
     def after_in_child() -> None:
         if (standing := reference()) is not None:
             standing.start_at_zero()
-            standing.lock.release()
+            renew = getattr(standing.lock, "_at_fork_reinit", standing.lock.release)
+            renew()  # also where a foreign server forks without calling `before`
 
     os.register_at_fork(before=before, after_in_parent=after_in_parent, after_in_child=after_in_child)

@@ -46,9 +46,9 @@ class Table:
                     return store.open_row(self, values)
                 except OSError:
                     refusal = "disk_full"
-        store.overflowed(self.shape.name)
+        store.overflowed(self)
         if refusal:
-            store.refused(refusal)
+            store.refused(refusal, self.shape.name)
         return self.slots[OVERFLOW]
 
 
