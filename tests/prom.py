@@ -27,6 +27,7 @@ class Prometheus:
         jobs: job → its targets, `host:port`.
         rules: rule files.
         interval: between scrapes and between evaluations.
+        alertmanagers: `host:port` of those that get the alerts.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Prometheus:
         jobs: Mapping[str, Sequence[str]],
         rules: Sequence[Path] = (),
         interval: str = "500ms",
+        alertmanagers: Sequence[str] = (),
     ) -> None:
         self._program = require_real("prometheus")
         self.port = free_port()
@@ -46,6 +48,8 @@ class Prometheus:
             for job, targets in jobs.items()
         ]
         config = {"global": every, "rule_files": [str(rule) for rule in rules], "scrape_configs": scrapes}
+        if alertmanagers:
+            config["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": list(alertmanagers)}]}]}
         with (folder / "prometheus.yml").open("w") as file:
             YAML().dump(config, file)
         self.start()
