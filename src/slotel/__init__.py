@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from slotel.version import __version__
 
 if TYPE_CHECKING:
+    from slotel.outcome import exclude, mark_bad, mark_good
     from slotel.tracker.errors import ErrorTracker, set_custom_tags
     from slotel.tracker.middleware import ErrorTrackingMiddleware
     from slotel.tracker.performance import PerformanceTracker
@@ -14,14 +15,20 @@ __all__ = [
     "ErrorTrackingMiddleware",
     "PerformanceTracker",
     "__version__",
+    "exclude",
+    "mark_bad",
+    "mark_good",
     "set_custom_tags",
 ]
 
 _HOMES = {
-    "ErrorTracker": "errors",
-    "set_custom_tags": "errors",
-    "ErrorTrackingMiddleware": "middleware",
-    "PerformanceTracker": "performance",
+    "ErrorTracker": "slotel.tracker.errors",
+    "ErrorTrackingMiddleware": "slotel.tracker.middleware",
+    "PerformanceTracker": "slotel.tracker.performance",
+    "exclude": "slotel.outcome",
+    "mark_bad": "slotel.outcome",
+    "mark_good": "slotel.outcome",
+    "set_custom_tags": "slotel.tracker.errors",
 }
 
 
@@ -32,7 +39,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'slotel' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"slotel.tracker.{home}"), name)
+    return getattr(import_module(home), name)
 
 
 def __dir__() -> list[str]:

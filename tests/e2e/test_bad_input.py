@@ -49,7 +49,16 @@ def start(tmp_path, env, yaml=None):
             "OTEL_TRACES_EXPORTER='pigeon': there is no exporter 'pigeon'",
         ),
         ({"OTEL_METRICS_EXPORTER": "prometheus,pigeon"}, None, "there is no exporter 'pigeon'"),
-        ({"OTEL_TRACES_SAMPLER": "pigeon"}, None, "pigeon"),
+        (
+            {"OTEL_TRACES_SAMPLER": "pigeon"},
+            None,
+            "ERROR slotel: OTEL_TRACES_SAMPLER='pigeon': there is no such sampler",
+        ),
+        (
+            {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "5%"},
+            None,
+            "ERROR slotel: OTEL_TRACES_SAMPLER_ARG='5%': write a ratio from 0 to 1",
+        ),
         ({"OTEL_EXPORTER_PROMETHEUS_PORT": "ninety"}, None, "OTEL_EXPORTER_PROMETHEUS_PORT='ninety'"),
     ],
 )

@@ -11,6 +11,7 @@ from typing_extensions import override
 from slotel.version import __version__
 
 COMMANDS: Final = {
+    "demo": ("slotel.cli.demo.command", "Run a sample service with load, errors and a local Sentry."),
     "doctor": ("slotel.cli.doctor", "Look at what a start would find; say what to do."),
     "validate": ("slotel.cli.validate", "Check slotel.yaml and the environment; name what is wrong."),
     "explain": ("slotel.cli.explain", "Say each objective in words and numbers."),

@@ -28,6 +28,7 @@ from slotel.runtime.breaches import Watch
 from slotel.runtime.enforce import Enforcer
 from slotel.runtime.entries import Entries
 from slotel.runtime.exporters import usable_exporters, wants_prometheus
+from slotel.runtime.head import settle_sampler
 from slotel.runtime.logs import LOG, report, show_logs
 from slotel.runtime.measure import Measure
 from slotel.runtime.meter import Meter
@@ -101,7 +102,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     report(reading.problems)
     service = reading.service
     _name_service(service, environ)
-    _set_sampling(service, environ)
+    report(settle_sampler(environ, service.sentry.traces_sample_rate))
     provider = _tracer_provider(environ, configure_sdk)
     runtime = _build(service, dict(provider.resource.attributes))
     mend_propagation()
@@ -159,14 +160,6 @@ def _name_service(service: Service, environ: MutableMapping[str, str]) -> None:
     distro = f"telemetry.distro.name=slotel,telemetry.distro.version={__version__}"
     if "telemetry.distro.name=" not in attributes:
         environ["OTEL_RESOURCE_ATTRIBUTES"] = f"{attributes},{distro}".lstrip(",")
-
-
-def _set_sampling(service: Service, environ: MutableMapping[str, str]) -> None:
-    """Sentry's sample rate is the head sampler's, unless the user chose a sampler."""
-    rate = service.sentry.traces_sample_rate
-    if rate is not None and "OTEL_TRACES_SAMPLER" not in environ:
-        environ["OTEL_TRACES_SAMPLER"] = "parentbased_traceidratio"
-        environ["OTEL_TRACES_SAMPLER_ARG"] = f"{rate:g}"
 
 
 def _tracer_provider(

@@ -1,0 +1,34 @@
+"""`slotel demo` proves its own numbers."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from launch import clean_environ
+
+SLOTEL = str(Path(sys.executable).with_name("slotel"))
+
+
+def demo(*options, **variables):
+    return subprocess.run(
+        [SLOTEL, "demo", *options], env=clean_environ(**variables), capture_output=True, text=True
+    )
+
+
+def test_what_is_sent_is_counted_and_what_is_raised_is_an_issue():
+    done = demo("--headless", "--seconds", "5", "--json")
+    assert done.returncode == 0, done.stderr + done.stdout
+    numbers = json.loads(done.stdout)
+    assert numbers["exact"] is True
+    assert numbers["requests_sent"] == numbers["requests_counted"] > 100
+    assert numbers["good"] + numbers["bad"] + numbers["excluded"] == numbers["requests_sent"]
+    assert numbers["errors_raised"] == numbers["sentry_issues"] > 3
+    assert numbers["sentry_transactions"] >= numbers["errors_raised"]
+
+
+def test_numbers_that_do_not_agree_fail_the_demo(tmp_path):
+    """With the service's instrumentation off nothing is counted, and the demo must say so."""
+    done = demo("--headless", "--seconds", "2", "--json", OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="flask")
+    assert json.loads(done.stdout)["exact"] is False or done.returncode == 1
+    assert done.returncode == 1
