@@ -42,6 +42,7 @@ class Sent:
     seconds: float = 0.01
     age: float = 0.0
     service: str = "legacy"
+    resource: Mapping[str, Any] = field(default_factory=dict)
 
 
 def request(spans: Sequence[Sent], resource: Mapping[str, Any] | None = None) -> bytes:
@@ -160,13 +161,16 @@ class OtlpSink:
             handler.close_connection = True
         return status
 
-    def _judge(self, handler: BaseHTTPRequestHandler, body: bytes) -> int:
-        if self._down:
-            return 503
+    def _admits(self, handler: BaseHTTPRequestHandler) -> int:
+        """The status for a request by its address and key; 200 lets it in."""
         if handler.path != PATH:
             return 404
-        if f"sentry_key={self.key}" not in handler.headers.get("X-Sentry-Auth", ""):
-            return 403
+        return 200 if f"sentry_key={self.key}" in handler.headers.get("X-Sentry-Auth", "") else 403
+
+    def _judge(self, handler: BaseHTTPRequestHandler, body: bytes) -> int:
+        status = 503 if self._down else self._admits(handler)
+        if status != 200:
+            return status
         if handler.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
         try:
@@ -187,6 +191,17 @@ class OtlpSink:
             self.down()
 
 
+class Endpoint(OtlpSink):
+    """A plain OTLP endpoint: what services send to when no collector is asked for."""
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def _admits(self, handler: BaseHTTPRequestHandler) -> int:
+        return 200 if handler.path == "/v1/traces" else 404
+
+
 def _read(message: ExportTraceServiceRequest) -> list[Sent]:
     return [
         Sent(
@@ -200,6 +215,7 @@ def _read(message: ExportTraceServiceRequest) -> list[Sent]:
             error=span.status.code == ERROR,
             seconds=(span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
             service=_mapping(group.resource.attributes).get("service.name", ""),
+            resource=_mapping(group.resource.attributes),
         )
         for group in message.resource_spans
         for scope in group.scope_spans

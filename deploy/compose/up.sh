@@ -1,0 +1,23 @@
+#!/bin/sh
+# Makes the passwords in .env once, then starts everything. `sh deploy/compose/up.sh config` only checks the file.
+set -eu
+cd "$(dirname "$0")"
+umask 077
+secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
+if [ ! -f .env ]; then
+  cat > .env <<END
+# Made by up.sh for this machine. Not in the repository.
+GRAFANA_ADMIN_PASSWORD=$(secret)
+GLITCHTIP_DB_PASSWORD=$(secret)
+GLITCHTIP_SECRET_KEY=$(secret)
+# The DSN of a project in GlitchTip (http://localhost:8000), with the host glitchtip:8000; or Sentry's, as it is.
+SENTRY_DSN=
+# Traces of other services by OTLP to Sentry: set these, and OTELCOL_TRACES=policy (docs/collector.md).
+SENTRY_OTLP_TRACES_URL=http://unused.invalid/
+SENTRY_PUBLIC_KEY=
+OTELCOL_TRACES=no-sentry
+END
+  echo "made .env: Grafana's user is admin, its password stands there"
+fi
+[ $# -gt 0 ] || set -- up --detach --build --wait
+exec docker compose "$@"

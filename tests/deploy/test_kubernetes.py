@@ -1,0 +1,215 @@
+"""deploy/kubernetes, as far as a machine without a cluster can check it: rendered, held to schemas, every reference followed."""
+
+import json
+import os
+import re
+import subprocess
+
+import kubernetes_validate
+import pytest
+from ruamel.yaml import YAML
+
+from otelcol import CONFIGS, ROOT
+from real import require_real
+
+FOLDER = ROOT / "deploy/kubernetes"
+OF_OPERATORS = {"PodMonitor", "ServiceMonitor", "PrometheusRule", "Instrumentation"}
+SCHEMAS = "@kubernetes-models/prometheus-operator@6.0.0"
+CHECK = """
+import * as models from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
+import { readFileSync } from "node:fs";
+for (const found of JSON.parse(readFileSync(0))) {
+  try { new models[found.kind](found).validate(); console.log("ok"); }
+  catch (error) { console.log(found.kind, found.metadata.name, error.message); }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def objects():
+    run = subprocess.run(
+        [require_real("kubectl"), "kustomize", "--load-restrictor", "LoadRestrictionsNone", str(FOLDER)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.returncode == 0, run.stderr
+    return list(YAML(typ="safe").load_all(run.stdout))
+
+
+def one(objects, kind, name):
+    [found] = [item for item in objects if item["kind"] == kind and item["metadata"]["name"] == name]
+    return found
+
+
+def container(workload):
+    return workload["spec"]["template"]["spec"]["containers"][0]
+
+
+def workloads(objects):
+    return [one(objects, "DaemonSet", "otel-agent"), one(objects, "StatefulSet", "otel-gateway")]
+
+
+def environ(workload):
+    return {item["name"]: item.get("value") for item in container(workload)["env"]}
+
+
+def ports(workload):
+    return {port["name"]: port["containerPort"] for port in container(workload)["ports"]}
+
+
+def seconds(text):
+    return int(re.fullmatch(r"(\d+)s", text)[1])
+
+
+def test_every_object_of_kubernetes_itself_passes_its_schema_and_no_field_is_unknown(objects):
+    of_kubernetes = [item for item in objects if item["kind"] not in OF_OPERATORS]
+    assert len(of_kubernetes) == 12
+    for item in of_kubernetes:
+        kubernetes_validate.validate(json.loads(json.dumps(item)), "1.37", strict=True)
+
+
+def test_every_object_of_the_prometheus_operator_passes_its_schema(objects, tmp_path_factory):
+    folder = ROOT / ".cache" / "kubernetes-schemas"
+    if not (folder / "node_modules").is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run(
+            [require_real("npm"), "install", "--silent", "--no-audit", "--no-fund", SCHEMAS],
+            cwd=folder,
+            check=True,
+            timeout=300,
+        )
+    (folder / "check.mjs").write_text(CHECK)
+    items = [item for item in objects if item["apiVersion"] == "monitoring.coreos.com/v1"]
+    run = subprocess.run(
+        [require_real("node"), "check.mjs"],
+        cwd=folder,
+        input=json.dumps(items),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (run.stdout.split("\n")[:-1], run.stderr) == (["ok"] * 4, "")
+
+
+def test_the_instrumentation_resource_has_the_fields_that_the_operator_reads(objects):
+    """There is no schema for it here: its fields are held to the operator's documentation by hand."""
+    spec = one(objects, "Instrumentation", "slotel")["spec"]
+    assert set(spec) == {"exporter", "propagators", "sampler", "python"}
+    assert set(spec["python"]) <= {"image", "env", "volumeLimitSize", "resourceRequirements"}
+    assert set(spec["propagators"]) <= {
+        "tracecontext",
+        "baggage",
+        "b3",
+        "b3multi",
+        "jaeger",
+        "xray",
+        "ottrace",
+        "none",
+    }
+    host, port = re.fullmatch(r"http://([a-z-]+)\.slotel:(\d+)", spec["exporter"]["endpoint"]).groups()
+    assert int(port) in [item["port"] for item in one(objects, "Service", host)["spec"]["ports"]]
+    variables = {item["name"]: item["value"] for item in spec["python"]["env"]}
+    assert variables["OTEL_PYTHON_DISTRO"] == variables["OTEL_PYTHON_CONFIGURATOR"] == "slotel"
+    scraped = (FOLDER / "monitoring.yaml").read_text()
+    assert f'"$1:{variables["OTEL_EXPORTER_PROMETHEUS_PORT"]}"' in scraped
+
+
+def test_every_reference_between_objects_leads_somewhere(objects):
+    for workload in workloads(objects):
+        pod = workload["spec"]["template"]["spec"]
+        one(objects, "ServiceAccount", pod["serviceAccountName"])
+        names = {volume["name"] for volume in pod["volumes"]}
+        names |= {claim["metadata"]["name"] for claim in workload["spec"].get("volumeClaimTemplates", [])}
+        assert {mount["name"] for mount in container(workload)["volumeMounts"]} == names
+        for volume in pod["volumes"]:
+            if "configMap" in volume:
+                data = one(objects, "ConfigMap", volume["configMap"]["name"])["data"]
+                files = [argument.rsplit("/", 1)[1] for argument in container(workload)["args"]]
+                assert files == list(data)
+        assert container(workload)["readinessProbe"]["httpGet"]["port"] in ports(workload)
+    one(objects, "Service", one(objects, "StatefulSet", "otel-gateway")["spec"]["serviceName"])
+
+
+def test_every_port_that_is_named_is_a_port_of_the_pods_that_are_meant(objects):
+    by_app = {workload["metadata"]["name"]: ports(workload) for workload in workloads(objects)}
+    for item in objects:
+        spec = item.get("spec", {})
+        app = (spec.get("selector") or {}).get("app") or (spec.get("podSelector") or {}).get(
+            "matchLabels", {}
+        ).get("app")
+        if item["kind"] == "Service":
+            assert all(port["targetPort"] in by_app[app] for port in spec["ports"])
+        if item["kind"] == "NetworkPolicy":
+            assert all(port["port"] in by_app[app] for rule in spec["ingress"] for port in rule["ports"])
+    agents = one(objects, "PodMonitor", "otel-agent")["spec"]["podMetricsEndpoints"]
+    assert {endpoint["port"] for endpoint in agents} <= set(by_app["otel-agent"])
+    gateways = one(objects, "ServiceMonitor", "otel-gateway")["spec"]["endpoints"]
+    named = {port["name"] for port in one(objects, "Service", "otel-gateway-headless")["spec"]["ports"]}
+    assert {endpoint["port"] for endpoint in gateways} <= named
+
+
+def test_the_agents_find_the_gateways_by_their_headless_service(objects):
+    agent, gateway = workloads(objects)
+    resolver = YAML(typ="safe").load(environ(agent)["GATEWAY_RESOLVER"])["dns"]
+    service = one(objects, "Service", resolver["hostname"].split(".")[0])
+    assert service["spec"]["clusterIP"] == "None"
+    assert resolver["port"] == str(ports(gateway)["otlp-grpc"])
+    [allowed] = [
+        rule
+        for rule in one(objects, "NetworkPolicy", "otel-agent")["spec"]["egress"]
+        if rule["ports"][0]["port"] != 53
+    ]
+    assert str(allowed["ports"][0]["port"]) == resolver["port"]
+
+
+def test_the_memory_limiter_is_under_gos_limit_under_the_pods(objects):
+    for workload in workloads(objects):
+        limit = container(workload)["resources"]["limits"]["memory"]
+        pod = int(limit[:-2]) * (1024 if limit.endswith("Gi") else 1)
+        hard = int(environ(workload)["OTELCOL_MEMORY_MIB"])
+        assert int(environ(workload)["GOMEMLIMIT"].removesuffix("MiB")) == 0.8 * hard
+        assert 0.7 * pod <= hard <= 0.8 * pod
+
+
+def test_an_agent_that_ends_is_scraped_twice_after_its_last_span_and_may_finish_its_batches(objects):
+    agent = YAML(typ="safe").load((CONFIGS / "agent.yaml").read_text())
+    pod = one(objects, "DaemonSet", "otel-agent")["spec"]["template"]["spec"]
+    flush = seconds(re.search(r":-(\w+)\}", agent["connectors"]["span_metrics"]["metrics_flush_interval"])[1])
+    scrape = seconds(one(objects, "PodMonitor", "otel-agent")["spec"]["podMetricsEndpoints"][0]["interval"])
+    drain = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert drain >= flush + 2 * scrape
+    assert pod["terminationGracePeriodSeconds"] >= drain + seconds(
+        agent["exporters"]["load_balancing"]["timeout"]
+    )
+
+
+def test_every_image_is_pinned(objects):
+    images = [container(workload)["image"] for workload in workloads(objects)]
+    images.append(one(objects, "Instrumentation", "slotel")["spec"]["python"]["image"])
+    assert all(re.fullmatch(r"[a-z/-]+:\d+\.\d+\.\d+", image) for image in images)
+    version = YAML(typ="safe").load((CONFIGS / "builder.yaml").read_text())["dist"]["version"]
+    assert images[0].endswith(f":{version}")
+
+
+def test_the_rules_of_the_cluster_are_those_of_the_repository(objects):
+    rules = YAML(typ="safe").load((CONFIGS / "alerts.yaml").read_text())
+    assert one(objects, "PrometheusRule", "slotel-collector")["spec"] == rules
+
+
+@pytest.mark.parametrize("index", [0, 1], ids=["agent", "gateway"])
+def test_the_collector_takes_the_files_and_variables_that_its_pod_gives_it(otelcol, objects, tmp_path, index):
+    workload = workloads(objects)[index]
+    arguments = [argument.replace("/etc/otelcol", str(CONFIGS)) for argument in container(workload)["args"]]
+    given = {name: value or "127.0.0.1" for name, value in environ(workload).items()}
+    given |= {"SENTRY_OTLP_TRACES_URL": "https://sentry.example/x", "OTELCOL_STATE": str(tmp_path)}
+    if index == 0:
+        del given["SENTRY_OTLP_TRACES_URL"]
+    run = subprocess.run(
+        [otelcol, "validate", *arguments],
+        env={"PATH": os.environ["PATH"], **given},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
