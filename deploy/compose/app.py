@@ -1,4 +1,4 @@
-"""A checkout that works, waits and fails on request. It knows nothing of slotel: the compose file starts it under it."""
+"""A checkout that works, waits and fails on request. It knows nothing of slotel, under which it is started."""
 
 import random
 import time
