@@ -23,6 +23,8 @@ from slotel.runtime.table import Table
 _CELL: Final = 8
 _PAGE: Final = 4096
 _MIN_BYTES: Final = 8 * _PAGE
+_NO_FALLOCATE: Final = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+"""musl does not stand in where a file system cannot."""
 
 _KEPT: Final[list[mmap.mmap]] = []
 """Every map ever made: to forget one would close a descriptor that a daemonising app may have closed and used anew."""
@@ -70,6 +72,10 @@ class Ledger:
     def exemplar(self, bucket: int, at: int) -> None:
         """Note where the exemplar of a bucket stands."""
         self._append(exemplar_line(bucket, at))
+
+    def stands(self) -> bool:
+        """Return whether the files are still in the directory: a cleaner of temporary files may have been there."""
+        return all(os.fstat(file.descriptor()).st_nlink for file in (self._names, self._file))
 
     def leave(self) -> None:
         """Close what a forked child inherited; the parent's lock and files stay."""
@@ -145,9 +151,17 @@ class _File:
 
 def _allocate(descriptor: int, size: int) -> None:
     """Give a file real blocks: to write to a mapped hole on a full disk would kill the process."""
-    if hasattr(os, "posix_fallocate"):
+    try:
         os.posix_fallocate(descriptor, 0, size)
-        return
+    except AttributeError:  # macOS
+        _fill(descriptor, size)
+    except OSError as error:
+        if error.errno not in _NO_FALLOCATE:
+            raise
+        _fill(descriptor, size)
+
+
+def _fill(descriptor: int, size: int) -> None:
     end = os.lseek(descriptor, 0, os.SEEK_END)
     data = bytes(size - end)
     _whole(os.pwrite(descriptor, data, end), data)

@@ -105,10 +105,12 @@ class Store:
 
     def part(self) -> Part:
         """Return what this process counted, all at one moment."""
-        with self.lock:
+        tables = tuple((table.shape, table.slots.copy()) for table in tuple(self.tables))
+        exemplars = self.exemplars.copy()
+        with (
+            self.lock
+        ):  # as short as can be: every record waits for it. Rows of a table that was copied are there
             copied = copy_cells(self.cells, self.size)
-            tables = tuple((table.shape, table.slots.copy()) for table in self.tables)
-            exemplars = self.exemplars.copy()
         kept = {at: (ids[0], ids[1], value, seconds) for at, (ids, value, seconds) in exemplars.items()}
         return Part(self.created, tables, copied, kept)
 

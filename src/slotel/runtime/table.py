@@ -70,7 +70,6 @@ class Histogram(Table):
 
     def __init__(self, store: Store, shape: Shape) -> None:
         super().__init__(store, shape)
-        self._acquire, self._release = self.lock.acquire, self.lock.release  # `with` would look both up
         self._bounds = shape.bounds
         self._sum = len(shape.bounds) + 1
 
@@ -92,16 +91,15 @@ class Histogram(Table):
             value = 0.0
         bucket = slot + bisect_left(self._bounds, value)
         at = slot + self._sum
-        self._acquire()
-        try:
+        with (
+            self.lock
+        ):  # not acquire and release: a signal's exception between them would leave it held for ever
             cells = self.cells
             cells[bucket] += 1.0
             cells[at] += value
             for counter in counters:
                 cells[counter] += 1.0
             cells[at + 1] += 1.0  # last: see Shape.width
-        finally:
-            self._release()
         if exemplar is not None:
             self._store.exemplars[bucket] = exemplar, value, self._store.clock()
 

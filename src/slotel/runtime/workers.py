@@ -168,13 +168,13 @@ class Workers:
             self._has_created = self.run_dir.create() or self._has_created
             head = Head(self._service, store.created)
             ledger = Ledger(self.run_dir, new_stem(self.process), head, store.tables, counted)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 called in the middle of a record, which must count
             store.place(counted, None)
             if not self._is_open_failed:
                 self._is_open_failed = True
                 LOG.error(
-                    "metrics: this process cannot share its counts in %s and answers for itself alone: %s",
-                    self.run_dir.path, error,
+                    "metrics: this process cannot share its counts in %s and answers for itself alone: %s: %s",
+                    self.run_dir.path, type(error).__name__, error,
                 )  # fmt: skip
                 self._dropped("metrics", "run_directory")
             return store.cells
@@ -223,12 +223,22 @@ class Workers:
         if not self.run_dir.exists():
             return
         self._move_in()
+        with self._guarded("cannot share its counts again"):
+            self._move_in_again()
         with self._guarded("cannot share exemplars"):
             self._share_exemplars()
         self._fold()
         if self._has_created:
             self._has_created = False
             self._remove_leftovers()
+
+    def _move_in_again(self) -> None:
+        """Count in new files when somebody removed the own ones."""
+        with self._store.lock:
+            if self._ledger is not None and not self._ledger.stands():
+                self._ledger = None
+                self._exemplars.clear()
+                self._open()
 
     def _share_exemplars(self) -> None:
         from slotel.runtime.peers import exemplar_row
@@ -281,6 +291,11 @@ class Workers:
         store = self._store
         store.others = self.parts
         store.place(Unopened(len(store.cells), self._open), None)
+        if (
+            os.geteuid() == 0
+        ):  # gunicorn's workers drop to another user after the fork, who may not open it any more
+            with store.lock:
+                self._open()
 
     def leave(self) -> None:
         """Remove the run directory at the end of its first process, if nobody else is left."""
