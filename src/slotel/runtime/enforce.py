@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
@@ -25,6 +26,16 @@ _EVENT_DATA: Final = ("request", "extra", "contexts", "tags", "user", "breadcrum
 """Parts of a Sentry event that hold an app's data; the others are Sentry's protocol."""
 
 
+@dataclass(frozen=True, slots=True)
+class PlainSpan:
+    """A span and what of it may leave: read attributes, events and links here, the rest from `span`."""
+
+    span: ReadableSpan
+    attributes: dict[str, Any]
+    events: Sequence[Event]
+    links: Sequence[Link]
+
+
 class Enforcer:
     """The tag policy at work.
 
@@ -38,10 +49,12 @@ class Enforcer:
         self._redacted_key = redaction(policy)
         self._keys: dict[str, bool] = {}
         self._judged: dict[tuple[str, object], tuple[str, str | None]] = {}
+        self._harmless: dict[tuple[str, ...], bool] = {}
         self._set = {key: clean_value(value)[0] for key, value in policy.set.items()}
         self._rules = {
             key: policy.required.get(key, _FREE) for key in policy.tag_keys if key not in self._set
         }
+        self._tagged = bool(self._rules or self._set)
         self.label_names = tuple(dict.fromkeys(policy.metric_labels))
         self._label_set = tuple((key, self._set.get(key)) for key in self.label_names)
 
@@ -75,15 +88,30 @@ class Enforcer:
         free = {key: self._clean(key, value) for key, value in tags.items() if key not in values}
         return {**free, **{key: value for key, value in values.items() if value}, **self._set}
 
+    def plain(self, span: ReadableSpan, tags: Mapping[str, str]) -> PlainSpan:
+        """Return the span's attributes, events and links as they may leave."""
+        attributes = _copy(span.attributes)
+        keys = tuple(attributes)
+        harmless = self._harmless.get(keys)
+        if harmless is None:
+            harmless = not self._needs_change(attributes)
+            if len(self._harmless) >= MAX_CACHED:
+                self._harmless.clear()
+            self._harmless[keys] = harmless
+        if not harmless:
+            attributes = self._attributes(attributes)
+        if self._tagged or tags:
+            attributes.update(self.tags(attributes, tags))
+        return PlainSpan(span, attributes, self._events(span.events), self._links(span.links))
+
     def span(self, span: ReadableSpan, tags: Mapping[str, str]) -> ReadableSpan:
         """Return the span as it may leave: a copy with repaired tags and redacted values, or itself."""
-        before: dict[str, Any] = dict(span.attributes or {})
-        after = self._attributes(before)
-        after.update(self.tags(after, tags))
-        events = self._events(span.events)
-        links = self._links(span.links)
-        if after == before and events is span.events and links is span.links:
+        events, links = span.events, span.links
+        plain = self.plain(span, tags)
+        after = plain.attributes
+        if after == _copy(span.attributes) and list(plain.events) == list(events) and plain.links == links:
             return span
+        events, links = plain.events, plain.links
         return ReadableSpan(
             name=span.name,
             context=span.context,
@@ -204,6 +232,15 @@ def _given(key: str, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> 
     """Return a tag's value: the span's own, else its entry's; 0 and False are values, '' is none."""
     value = attributes.get(key)
     return value if value or value == 0 else tags.get(key)
+
+
+def _copy(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A copy; the SDK's mapping has a method for it that is many times faster than to iterate over it."""
+    if attributes is None:
+        return {}
+    copy = getattr(attributes, "copy", None)
+    copied = copy() if copy is not None else attributes
+    return copied if type(copied) is dict else dict(copied)
 
 
 def _values(event: Mapping[str, Any], part: str) -> Sequence[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import Context
 from dataclasses import replace
 from typing import Any, Final
@@ -12,6 +12,7 @@ from typing import Any, Final
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
+from slotel.runtime.enforce import PlainSpan
 from slotel.runtime.entries import Entry
 from slotel.runtime.sentry import encode
 from slotel.runtime.sentry.hooks import DroppedError, Hooks
@@ -55,15 +56,15 @@ class Assembly:
 
     def whole(self, ended: Ended, spans: Sequence[ReadableSpan]) -> Iterator[bytes]:
         """Yield the envelopes of a trace whose root has ended: one, or more if it has more than 1,000 spans."""
-        root = ended.root
-        if self._is_own(root):
+        root = self._enforcer.plain(ended.root, ended.entry.tags)
+        if self._is_own(ended.root, root.attributes):
             return
         trace: Trace = ended.entry.state
         if trace.lost:
             self._dropped("spans", "overloaded", trace.lost)
-        children = self._children(ended.entry, spans)
+        children = self._children(ended.entry.tags, spans)
         segment = self._segment(ended.entry, root, children[:MAX_SPANS], trace)
-        weigh_once = trace.kept is not None or self._is_kept_anyway(root, spans)
+        weigh_once = trace.kept is not None or self._is_kept_anyway(ended.root, spans)
         yield from self._envelopes(segment, trace, ended.context, weigh_once=weigh_once)
         for more in _chunks(children[MAX_SPANS:]):
             continued = replace(segment, children=more, continuation=_span_id())
@@ -72,8 +73,9 @@ class Assembly:
     def part(self, part: Part, spans: Sequence[ReadableSpan]) -> Iterator[bytes]:
         """Yield the envelopes of ended spans whose root is still open: continuations that point to it."""
         trace: Trace = part.entry.state
-        for more in _chunks(self._children(part.entry, spans)):
-            segment = self._segment(part.entry, part.entry.span, more, trace)
+        for more in _chunks(self._children(part.entry.tags, spans)):
+            root = self._enforcer.plain(part.entry.span, part.entry.tags)
+            segment = self._segment(part.entry, root, more, trace)
             continued = replace(segment, continuation=_span_id())
             yield from self._envelopes(continued, trace, part.context, weigh_once=trace.kept is not None)
 
@@ -85,35 +87,31 @@ class Assembly:
         entry, context = group[0].entry, group[0].context
         tags = entry.tags if entry is not None else {}
         trace: Trace = entry.state if entry is not None else Trace(True, None)
-        if entry is None:
-            spans = [self._enforcer.span(each.span, tags) for each in group if not self._is_own(each.span)]
-        else:
-            spans = self._children(entry, [each.span for each in group])
+        spans = self._children(tags, [each.span for each in group])
         weigh_once = trace.kept is not None
         tops, below = _forest(spans)
         if entry is not None and len(tops) > MAX_LATE:
             for more in _chunks(spans):
-                continued = replace(self._segment(entry, entry.span, more, trace), continuation=_span_id())
+                root = self._enforcer.plain(entry.span, tags)
+                continued = replace(self._segment(entry, root, more, trace), continuation=_span_id())
                 yield from self._envelopes(continued, trace, context, weigh_once=weigh_once)
             return
         for top in tops:
             segment = Segment(
-                top, below[_id(top)][:MAX_SPANS], self._enforcer.tags(top.attributes or {}, tags), trace.kept
+                top, below[_id(top)][:MAX_SPANS], self._enforcer.tags(top.attributes, tags), trace.kept
             )
             yield from self._envelopes(segment, trace, context, weigh_once=weigh_once)
 
-    def _children(self, entry: Entry, spans: Iterable[ReadableSpan]) -> list[ReadableSpan]:
-        enforce, tags, is_own = self._enforcer.span, entry.tags, self._is_own
-        children = [enforce(span, tags) for span in spans if not is_own(span)]
+    def _children(self, tags: Mapping[str, str], spans: Iterable[ReadableSpan]) -> list[PlainSpan]:
+        """Enforce the spans, without slotel's own requests, in the order in which they started."""
+        plain, is_own = self._enforcer.plain, self._is_own
+        enforced = [plain(span, tags) for span in spans]
+        children = [each for each in enforced if not is_own(each.span, each.attributes)]
         children.sort(key=_start)
         return children
 
-    def _segment(
-        self, entry: Entry, root: ReadableSpan, children: Sequence[ReadableSpan], trace: Trace
-    ) -> Segment:
-        enforced = self._enforcer.span(root, entry.tags)
-        tags = self._enforcer.tags(enforced.attributes or {}, entry.tags)
-        return Segment(enforced, children, tags, trace.kept)
+    def _segment(self, entry: Entry, root: PlainSpan, children: Sequence[PlainSpan], trace: Trace) -> Segment:
+        return Segment(root, children, self._enforcer.tags(root.attributes, entry.tags), trace.kept)
 
     def _is_kept_anyway(self, root: ReadableSpan, spans: Iterable[ReadableSpan]) -> bool:
         """Whether a sampled trace would have been shipped without the luck of the draw: it then counts once."""
@@ -156,7 +154,7 @@ class Assembly:
     def _header(
         self, segment: Segment, event: dict[str, Any], trace: Trace, *, weigh_once: bool
     ) -> dict[str, str]:
-        root = segment.root.context
+        root = segment.root.span.context
         return sampling_context(
             trace_id=root.trace_id if root is not None else 0,
             public_key=self._route.public_key,
@@ -170,33 +168,33 @@ class Assembly:
         )
 
 
-def _start(span: ReadableSpan) -> int:
-    return span.start_time or 0
+def _start(plain: PlainSpan) -> int:
+    return plain.span.start_time or 0
 
 
-def _id(span: ReadableSpan) -> int:
-    return span.context.span_id if span.context is not None else 0
+def _id(plain: PlainSpan) -> int:
+    return plain.span.context.span_id if plain.span.context is not None else 0
 
 
 def _span_id() -> str:
     return secrets.token_hex(8)
 
 
-def _chunks(spans: Sequence[ReadableSpan]) -> Iterator[Sequence[ReadableSpan]]:
+def _chunks(spans: Sequence[PlainSpan]) -> Iterator[Sequence[PlainSpan]]:
     for at in range(0, len(spans), MAX_SPANS):
         yield spans[at : at + MAX_SPANS]
 
 
-def _forest(spans: Sequence[ReadableSpan]) -> tuple[list[ReadableSpan], dict[int, list[ReadableSpan]]]:
+def _forest(spans: Sequence[PlainSpan]) -> tuple[list[PlainSpan], dict[int, list[PlainSpan]]]:
     """Return the spans without a parent among the others, and for each of them (by id) all that is below it."""
     by_id = {_id(span): span for span in spans}
     top_of: dict[int, int] = {}
 
-    def top(span: ReadableSpan) -> int:
+    def top(span: PlainSpan) -> int:
         path = []
         while (own := _id(span)) not in top_of:
             path.append(own)
-            parent = by_id.get(span.parent.span_id) if span.parent is not None else None
+            parent = by_id.get(span.span.parent.span_id) if span.span.parent is not None else None
             if parent is None or _id(parent) in path:
                 top_of[own] = own
                 break
@@ -205,8 +203,8 @@ def _forest(spans: Sequence[ReadableSpan]) -> tuple[list[ReadableSpan], dict[int
             top_of[each] = top_of[own]
         return top_of[own]
 
-    tops: list[ReadableSpan] = []
-    below: dict[int, list[ReadableSpan]] = {}
+    tops: list[PlainSpan] = []
+    below: dict[int, list[PlainSpan]] = {}
     for span in spans:
         if top(span) == _id(span):
             tops.append(span)

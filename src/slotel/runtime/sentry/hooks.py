@@ -21,7 +21,7 @@ LOG: Final = logging.getLogger("slotel")
 _FOREIGN: Final = ("request", "extra", "user", "modules")
 """Parts of an event that scopes and processors add."""
 _OURS: Final = frozenset({"trace", "otel", "response"})
-_MOST_KEYS: Final = 10_000
+_MOST_SHAPES: Final = 10_000
 
 
 class DroppedError(Exception):
@@ -38,7 +38,7 @@ class Hooks:
     def __init__(self, client: SentryClientLike, enforcer: Enforcing) -> None:
         self._client = client
         self._enforcer = enforcer
-        self._scrubs: dict[tuple[int, str], bool] = {}
+        self._scrubs: dict[tuple[Any, ...], tuple[str, ...]] = {}
 
     def options(self) -> Mapping[str, Any]:
         """Return the options of the app's client, else of slotel's."""
@@ -98,7 +98,7 @@ class Hooks:
         return redacted if isinstance(redacted, Mapping) else {}
 
     def _scrub(self, event: Any, scrubber: Any) -> None:
-        """Run the user's scrubber; Sentry's own is asked once for each key, instead of for each value."""
+        """Run the user's scrubber; Sentry's own is asked once for each set of keys."""
         if scrubber is None:
             return
         from sentry_sdk.scrubber import EventScrubber
@@ -117,16 +117,15 @@ class Hooks:
                 self._scrub_data(each, scrubber)
 
     def _scrub_data(self, data: MutableMapping[str, Any], scrubber: Any) -> None:
-        known = self._scrubs
-        identity = id(scrubber)
-        for key in data:
-            scrubs = known.get((identity, key))
-            if scrubs is None:
-                if len(known) >= _MOST_KEYS:
-                    known.clear()
-                scrubs = known[identity, key] = key.lower() in scrubber.denylist
-            if scrubs:
-                data[key] = REDACTED
+        shape = (id(scrubber), *data)
+        hidden = self._scrubs.get(shape)
+        if hidden is None:
+            if len(self._scrubs) >= _MOST_SHAPES:
+                self._scrubs.clear()
+            hidden = tuple(key for key in data if key.lower() in scrubber.denylist)
+            self._scrubs[shape] = hidden
+        for key in hidden:
+            data[key] = REDACTED
 
 
 def _apply_scopes(event: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -56,11 +56,8 @@ _QUEUE_OPS: Final = {
 """`messaging.operation.type` → op. Source: Sentry docs, "Queues: custom instrumentation"."""
 
 _CLOUDS: Final = {"aws": "aws", "gcp": "gcp", "azure": "azure", "alibaba_cloud": "alibaba"}
-_MESSAGING: Final = (
-    "messaging.system",
-    "messaging.destination.name",
-    "messaging.destination",
-    "celery.action",
+_MESSAGING: Final = frozenset(
+    {"messaging.system", "messaging.destination.name", "messaging.destination", "celery.action"}
 )
 
 
@@ -84,9 +81,12 @@ class Meaning:
 _NONE: Final[Mapping[str, Any]] = {}
 
 
-def meaning(span: ReadableSpan) -> Meaning:  # noqa: PLR0911 one for each convention
-    """Return what the span is; a span of no known convention has its name as op and description."""
-    attributes = span.attributes or _NONE
+def meaning(span: ReadableSpan, attributes: Mapping[str, Any]) -> Meaning:  # noqa: PLR0911 one for each convention
+    """Return what the span is; a span of no known convention has its name as op and description.
+
+    Args:
+        attributes: the span's, as they may leave the service.
+    """
     get = attributes.get
     method = get("http.request.method") or get("http.method")
     if method:
@@ -103,19 +103,18 @@ def meaning(span: ReadableSpan) -> Meaning:  # noqa: PLR0911 one for each conven
     rpc = get("rpc.system.name") or get("rpc.system")
     if rpc:
         return _rpc(span, attributes, status)
-    if any(key in attributes for key in _MESSAGING):
+    if not _MESSAGING.isdisjoint(attributes):
         return _messaging(span, attributes, status)
     if "faas.trigger" in attributes or "faas.invoked_name" in attributes:
         return _function(span, attributes, status)
     return Meaning(name[:MAX_OP] or "default", name, status, None, _NONE)
 
 
-def transaction_name(span: ReadableSpan) -> tuple[str, str]:
+def transaction_name(span: ReadableSpan, attributes: Mapping[str, Any]) -> tuple[str, str]:
     """Return the name and the source of the transaction that the span is the root of.
 
     A name with a route is `route`, a task is `task`, a name that holds the path as it was requested is `url`.
     """
-    attributes = span.attributes or _NONE
     name = (span.name or "<unlabeled transaction>").replace("\n", " ").replace("\r", " ")[:MAX_NAME]
     method = attributes.get("http.request.method") or attributes.get("http.method")
     if method:

@@ -82,7 +82,7 @@ class OtlpSink:
     def on_end(self, span: ReadableSpan, entry: Entry | None) -> None:
         """Queue a sampled span."""
         context = span.context
-        if context is None or not context.trace_flags.sampled or self._is_own(span):
+        if context is None or not context.trace_flags.sampled or self._is_own(span, span.attributes or {}):
             return
         enforced = self._enforcer.span(span, entry.tags if entry is not None else {})
         self._processor.on_end(

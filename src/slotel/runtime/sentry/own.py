@@ -14,8 +14,10 @@ _HOSTS = ("server.address", "net.peer.name", "http.host")
 _PORTS = ("server.port", "net.peer.port")
 
 
-def own_span_test(dsn: str) -> Callable[[ReadableSpan], bool]:
-    """Return the test whether a span is a request to the DSN's host: shipping it would trace itself for ever.
+def own_span_test(dsn: str) -> Callable[[ReadableSpan, Mapping[str, Any]], bool]:
+    """Return the test whether a span, with its attributes, is a request to the DSN's host.
+
+    Shipping such a span would trace itself for ever.
 
     Both conventions of HTTP are known, `url.full` and `http.url`, and `server.address` alone.
     """
@@ -24,10 +26,12 @@ def own_span_test(dsn: str) -> Callable[[ReadableSpan], bool]:
     port = _port(parts.port, parts.scheme)
     client = SpanKind.CLIENT
 
-    def is_own(span: ReadableSpan) -> bool:
-        if span.kind is not client:
+    def is_own(span: ReadableSpan, attributes: Mapping[str, Any]) -> bool:
+        if span.kind is not client or not (
+            "http.request.method" in attributes or "http.method" in attributes
+        ):
             return False
-        found = _target(span.attributes or {})
+        found = _target(attributes)
         return found is not None and found[0] == host and found[1] in (port, None)
 
     return is_own

@@ -7,6 +7,8 @@ from typing import Any, Protocol, TypeAlias
 
 from opentelemetry.sdk.trace import ReadableSpan
 
+from slotel.runtime.enforce import PlainSpan
+
 Dropped: TypeAlias = Callable[[str, str, int], None]
 """Counts a loss: signal (`traces`, `spans`), reason, how many."""
 
@@ -29,6 +31,9 @@ class SentryClientLike(Protocol):
 
 class Enforcing(Protocol):
     """The tag policy at work; `slotel.runtime.enforce.Enforcer` is it."""
+
+    def plain(self, span: ReadableSpan, tags: Mapping[str, str]) -> PlainSpan:
+        """Return attributes, events and links of the span as they may leave the service."""
 
     def span(self, span: ReadableSpan, tags: Mapping[str, str]) -> ReadableSpan:
         """Return the span as it may leave the service."""

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.trace import Event
 from opentelemetry.trace import Link, SpanKind, format_span_id, format_trace_id
 
 from slotel.model.tags import clean_value, sentry_tag_key
+from slotel.runtime.enforce import PlainSpan
 from slotel.runtime.sentry.mapping import MAX_NAME, meaning, request_url, transaction_name
 from slotel.version import __version__
 
@@ -26,6 +27,8 @@ CONTINUED: Final = "slotel.continued"
 """op of a transaction that carries spans of another one, because they were too many or its root is still open."""
 
 _NONE: Final[Mapping[str, Any]] = {}
+_KINDS: Final = {id(kind): kind.name for kind in SpanKind}
+"""By identity: an enum member's own hash and name cost as much as the rest of a span."""
 _SERVER: Final = SpanKind.SERVER
 
 
@@ -41,8 +44,8 @@ class Segment:
         continuation: span id of its own, when `root` has (or will have) its own transaction.
     """
 
-    root: ReadableSpan
-    children: Sequence[ReadableSpan]
+    root: PlainSpan
+    children: Sequence[PlainSpan]
     tags: Mapping[str, str]
     kept: str | None = None
     continuation: str | None = None
@@ -50,11 +53,10 @@ class Segment:
 
 def transaction(segment: Segment) -> dict[str, Any]:
     """Return the transaction event of a segment: without event id, release and what else is the client's."""
-    root = segment.root
-    attributes = root.attributes or _NONE
-    name, source = transaction_name(root)
+    root, attributes = segment.root.span, segment.root.attributes
+    name, source = transaction_name(root, attributes)
     trace, http_status = _trace_context(segment)
-    contexts: dict[str, Any] = {"trace": trace, "otel": _otel_context(root, attributes)}
+    contexts: dict[str, Any] = {"trace": trace, "otel": _otel_context(root.resource.attributes, attributes)}
     tags = sentry_tags(segment.tags)
     if http_status is not None:
         contexts["response"] = {"status_code": http_status}
@@ -72,7 +74,7 @@ def transaction(segment: Segment) -> dict[str, Any]:
         "tags": tags,
         "start_timestamp": timestamp(start),
         "timestamp": timestamp(end),
-        "spans": [_span(child) for child in segment.children],
+        "spans": [_span(child, trace["trace_id"]) for child in segment.children],
         "platform": "python",
         "sdk": SDK,
     }
@@ -117,14 +119,14 @@ def sentry_tags(tags: Mapping[str, Any]) -> dict[str, str]:
 
 def _times(segment: Segment) -> tuple[int, int]:
     if segment.continuation is not None:
-        start = min(child.start_time or 0 for child in segment.children)
-        return start, max(start, *(child.end_time or 0 for child in segment.children))
-    start = segment.root.start_time or 0
-    return start, max(start, segment.root.end_time or start)
+        start = min(child.span.start_time or 0 for child in segment.children)
+        return start, max(start, *(child.span.end_time or 0 for child in segment.children))
+    start = segment.root.span.start_time or 0
+    return start, max(start, segment.root.span.end_time or start)
 
 
 def _trace_context(segment: Segment) -> tuple[dict[str, Any], int | None]:
-    root = segment.root
+    root = segment.root.span
     context = root.context
     assert context is not None  # noqa: S101 a recorded span has one
     if segment.continuation is not None:
@@ -135,30 +137,30 @@ def _trace_context(segment: Segment) -> tuple[dict[str, Any], int | None]:
             "parent_span_id": whole["span_id"],
             "op": CONTINUED,
             "origin": ORIGIN,
-            "data": {"otel.kind": root.kind.name},
+            "data": {"otel.kind": _KINDS[id(root.kind)]},
             "links": [{**whole, "sampled": True, "attributes": {"sentry.link.type": "previous_trace"}}],
         }, None
-    means = meaning(root)
+    means = meaning(root, segment.root.attributes)
     trace: dict[str, Any] = {
         "trace_id": format_trace_id(context.trace_id),
         "span_id": format_span_id(context.span_id),
         "parent_span_id": format_span_id(root.parent.span_id) if root.parent else None,
         "op": means.op,
         "origin": ORIGIN,
-        "data": _data(root, means.data),
+        "data": _data(segment.root, means.data),
     }
     if means.status is not None:
         trace["status"] = means.status
-    if root.links:
-        trace["links"] = _links(root.links)
+    if segment.root.links:
+        trace["links"] = _links(segment.root.links)
     return trace, means.http_status
 
 
-def _otel_context(root: ReadableSpan, attributes: Mapping[str, Any]) -> dict[str, Any]:
+def _otel_context(resource: Mapping[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Attributes and resource as SentrySpanProcessor puts them, cut so that Sentry's server need not."""
     left = MAX_CONTEXT
     otel: dict[str, Any] = {}
-    for part, values in (("resource", root.resource.attributes), ("attributes", attributes)):
+    for part, values in (("resource", resource), ("attributes", attributes)):
         fitting: dict[str, Any] = {}
         for key, value in values.items():
             if isinstance(value, str):
@@ -177,39 +179,42 @@ def _otel_context(root: ReadableSpan, attributes: Mapping[str, Any]) -> dict[str
     return otel
 
 
-def _span(span: ReadableSpan) -> dict[str, Any]:
+def _span(plain: PlainSpan, trace_id: str) -> dict[str, Any]:
+    span = plain.span
     context = span.context
     assert context is not None  # noqa: S101 a recorded span has one
-    means = meaning(span)
+    means = meaning(span, plain.attributes)
+    parent = span.parent
     start = span.start_time or 0
     result: dict[str, Any] = {
-        "trace_id": f"{context.trace_id:032x}",
+        "trace_id": trace_id,
         "span_id": f"{context.span_id:016x}",
-        "parent_span_id": f"{span.parent.span_id:016x}" if span.parent else None,
+        "parent_span_id": f"{parent.span_id:016x}" if parent is not None else None,
         "op": means.op,
         "description": means.description,
         "start_timestamp": timestamp(start),
         "timestamp": timestamp(max(start, span.end_time or start)),
         "origin": ORIGIN,
-        "data": _data(span, means.data),
+        "data": _data(plain, means.data),
     }
     if means.status is not None:
         result["status"] = means.status
-    if span.links:
-        result["links"] = _links(span.links)
+    if plain.links:
+        result["links"] = _links(plain.links)
     return result
 
 
-def _data(span: ReadableSpan, more: Mapping[str, Any]) -> dict[str, Any]:
-    data: dict[str, Any] = {"otel.kind": span.kind.name}
-    data.update(span.attributes or _NONE)
-    data.update(more)
-    text = span.status.description
+def _data(plain: PlainSpan, more: Mapping[str, Any]) -> dict[str, Any]:
+    """The span's attributes, and what else it carries."""
+    data = plain.attributes.copy()
+    data["otel.kind"] = _KINDS[id(plain.span.kind)]
+    if more:
+        data.update(more)
+    text = plain.span.status.description
     if text:
         data["sentry.status.message"] = text
-    events = span.events
-    if events:
-        data["otel.events"] = _events(events)
+    if plain.events:
+        data["otel.events"] = _events(plain.events)
     return data
 
 

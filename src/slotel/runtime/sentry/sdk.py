@@ -50,7 +50,7 @@ class SdkSink:
     def on_start(self, span: Span, entry: Entry, parent_context: Context | None) -> None:
         """Let a sampled span in, unless it is a request to Sentry."""
         del entry
-        if span.context.trace_flags.sampled and not self._is_own(span):
+        if span.context.trace_flags.sampled and not self._is_own(span, span.attributes or {}):
             self._processor.on_start(span, parent_context)
 
     def on_end(self, span: ReadableSpan, entry: Entry | None) -> None:
