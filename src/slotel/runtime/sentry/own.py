@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
 _URLS = ("url.full", "http.url")
+_HTTP = frozenset({*_URLS, "http.request.method", "http.method"})
 _HOSTS = ("server.address", "net.peer.name", "http.host")
 _PORTS = ("server.port", "net.peer.port")
 
@@ -17,9 +18,7 @@ _PORTS = ("server.port", "net.peer.port")
 def own_span_test(dsn: str) -> Callable[[ReadableSpan, Mapping[str, Any]], bool]:
     """Return the test whether a span, with its attributes, is a request to the DSN's host.
 
-    Shipping such a span would trace itself for ever.
-
-    Both conventions of HTTP are known, `url.full` and `http.url`, and `server.address` alone.
+    Shipping such a span would trace itself for ever. Both conventions of HTTP are known, `url.full` and `http.url`, and `server.address` alone.
     """
     parts = urlsplit(dsn)
     host = (parts.hostname or "").lower()
@@ -27,9 +26,7 @@ def own_span_test(dsn: str) -> Callable[[ReadableSpan, Mapping[str, Any]], bool]
     client = SpanKind.CLIENT
 
     def is_own(span: ReadableSpan, attributes: Mapping[str, Any]) -> bool:
-        if span.kind is not client or not (
-            "http.request.method" in attributes or "http.method" in attributes
-        ):
+        if span.kind is not client or _HTTP.isdisjoint(attributes):
             return False
         found = _target(attributes)
         return found is not None and found[0] == host and found[1] in (port, None)
