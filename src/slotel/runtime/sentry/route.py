@@ -65,7 +65,11 @@ class Route:
             OSError: no connection within `timeout` seconds, or its certificate is not trusted.
         """
         connection = self._connection(timeout)
-        connection.connect()
+        try:
+            connection.connect()
+        except BaseException:
+            connection.close()
+            raise
         opened: socket.socket = connection.sock
         connection.sock = None  # it is ours now: closing http.client's object must not close it
         return opened
