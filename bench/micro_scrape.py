@@ -1,0 +1,214 @@
+"""What a scrape costs, and how long it keeps a request waiting, against generate_latest over the stock exporter.
+
+The values are in place on both sides; what is measured is reading them out and writing them: for slotel
+`Store.snapshot` and `Exposition.render`, for the stock exporter the SDK's collection and `generate_latest`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import statistics
+import threading
+import time
+from collections.abc import Callable
+
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
+from prometheus_client import CollectorRegistry, generate_latest, start_http_server
+
+from slotel.runtime.scrape.endpoint import Endpoint
+from slotel.runtime.scrape.exposition import Exposition
+from slotel.runtime.store import Store
+
+BOUNDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 2.5, 5.0, 10.0)
+LINES_PER_SERIES = len(BOUNDS) + 3
+LABELS = ("service_name", "span_name", "span_kind", "status_code", "http_route", "http_response_status_code")
+SOURCE = "generate_latest over opentelemetry-exporter-prometheus"
+
+
+def labels(number: int) -> tuple[str, ...]:
+    return (
+        "shop",
+        f"GET /items/{number}",
+        "SPAN_KIND_SERVER",
+        "STATUS_CODE_UNSET",
+        f"/items/{number}",
+        "200",
+    )
+
+
+def filled_store(series: int) -> Store:
+    store = Store(max_series=series + 1)
+    duration = store.histogram(
+        "traces_span_metrics_duration_seconds",
+        help="Duration.",
+        unit="seconds",
+        label_names=LABELS,
+        bounds=BOUNDS,
+    )
+    for number in range(series):
+        slot = duration.slot(labels(number))
+        for bound in BOUNDS:
+            duration.observe(slot, bound * 0.9)
+    return store
+
+
+def filled_sdk(series: int) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    view = View(instrument_name="*", aggregation=ExplicitBucketHistogramAggregation(BOUNDS))
+    provider = MeterProvider([PrometheusMetricReader(registry=registry)], views=[view])
+    duration = provider.get_meter("bench").create_histogram("traces.span.metrics.duration", unit="s")
+    for number in range(series):
+        attributes = dict(zip(LABELS, labels(number), strict=True))
+        for bound in BOUNDS:
+            duration.record(bound * 0.9, attributes)
+    return registry
+
+
+def scrape_of(store: Store) -> Callable[[], int]:
+    exposition = Exposition({"service.name": "shop"})
+    return lambda: sum(len(text.encode()) for text in exposition.render(store.snapshot()))
+
+
+def cpu(work: Callable[[], object]) -> float:
+    begun = time.process_time()
+    work()
+    return time.process_time() - begun
+
+
+def wall(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def interleaved(clock, ours, theirs, rounds: int) -> tuple[float, float]:
+    """Medians of both sides, taken turn by turn; the first turn fills caches and does not count."""
+    pairs = []
+    for _ in range(rounds + 1):
+        gc.collect()
+        pairs.append((clock(ours), clock(theirs)))
+    return tuple(statistics.median(side) for side in zip(*pairs[1:], strict=True))
+
+
+def row(what, baseline, unit, value, baseline_value, target, **more) -> dict:
+    return {
+        "what": what, "baseline": baseline, "unit": unit, "value": round(value, 4),
+        "baseline_value": round(baseline_value, 4), "ratio": round(value / baseline_value, 4), "target": target, **more,
+    }  # fmt: skip
+
+
+def lines(rounds: int) -> dict:
+    series = 10_000 // LINES_PER_SERIES + 1
+    registry = filled_sdk(series)
+    ours, theirs = interleaved(
+        cpu, scrape_of(filled_store(series)), lambda: generate_latest(registry), rounds
+    )
+    return row("render 10,000 lines, CPU", SOURCE, "ms", ours * 1e3, theirs * 1e3, 0.05)
+
+
+def many(series: int, rounds: int) -> dict:
+    """The stock side takes many seconds: it is measured with the first rounds only."""
+    registry = filled_sdk(series)
+    ours = scrape_of(filled_store(series))
+    ours()
+    times = [
+        (wall(ours), wall(lambda: generate_latest(registry)) if turn < 2 else None) for turn in range(rounds)
+    ]
+    theirs = statistics.median(seconds for _, seconds in times if seconds is not None)
+    return row(
+        f"scrape of {series:,} histogram series",
+        f"{SOURCE}, the same series",
+        "s",
+        statistics.median(one for one, _ in times),
+        theirs,
+        0.10,
+    )
+
+
+# -- what a request waits --------------------------------------------------------------------------------------
+
+
+def longest_waits(address: str, scrapes: int) -> list[float]:
+    """For each scrape the longest that another thread waited for the interpreter, in seconds, beyond its own work.
+
+    The thread does what a request does: a little work, then a wait in the kernel, after which it needs the
+    interpreter back. It records while each scrape is under way.
+    """
+    busy, done, waits = threading.Event(), threading.Event(), []
+    longest = 0.0
+
+    def requests() -> None:
+        nonlocal longest
+        while not done.is_set():
+            begun = time.perf_counter()
+            time.sleep(0.0005)
+            sum(range(200))
+            if busy.is_set():
+                longest = max(longest, time.perf_counter() - begun - 0.0005)
+
+    thread = threading.Thread(target=requests, daemon=True)
+    thread.start()
+    for _ in range(scrapes):
+        longest = 0.0
+        busy.set()
+        fetch(address)
+        busy.clear()
+        waits.append(longest)
+        time.sleep(0.05)
+    done.set()
+    thread.join()
+    return waits
+
+
+def fetch(address: str) -> None:
+    """Scrape from another process, as Prometheus does: the client's own work must not count as the server's."""
+    import subprocess
+    import sys
+
+    code = f"import urllib.request as u; u.urlopen({address!r}).read()"
+    subprocess.run([sys.executable, "-S", "-c", code], check=True)
+
+
+def blocking(series: int, rounds: int) -> dict:
+    registry = filled_sdk(series)
+    stock, _ = start_http_server(0, "127.0.0.1", registry)
+    endpoint = Endpoint("127.0.0.1", 0, [filled_store(series).snapshot])
+    endpoint.start()
+    ours, theirs = [], []
+    for _ in range(rounds):
+        ours += longest_waits(endpoint.address, 1)
+        theirs += longest_waits(f"http://127.0.0.1:{stock.server_port}/metrics", 1)
+    endpoint.stop()
+    stock.shutdown()
+    return row(
+        f"longest wait of a request thread during a scrape of {series:,} histogram series (worst: {max(ours) * 1e3:.1f} ms)",
+        f"the same over {SOURCE}", "ms", statistics.median(ours) * 1e3, statistics.median(theirs) * 1e3, 1.0,
+    )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    rounds = 5 if options.quick else 15
+    rows = [
+        lines(rounds),
+        many(5_000 if options.quick else 50_000, 3 if options.quick else 10),
+        blocking(2_000, rounds),
+    ]
+    if options.json:
+        print(json.dumps(rows))
+        return
+    for one in rows:
+        print(
+            f"{one['what']}: {one['value']:g} {one['unit']} against {one['baseline_value']:g}: ratio {one['ratio']:g} (target {one['target']:g})"
+        )
+
+
+if __name__ == "__main__":
+    main()
