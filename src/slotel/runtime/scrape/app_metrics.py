@@ -20,7 +20,7 @@ from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
 
 from slotel.runtime.logs import LOG
 from slotel.runtime.scrape.conversion import Conversion, Converted
-from slotel.runtime.scrape.published import Board, over_processes
+from slotel.runtime.scrape.published import SUFFIX, Sharing, combine, encode, over_processes, published
 from slotel.runtime.store import Family
 
 PUBLISH_SECONDS: Final = 2.0
@@ -53,8 +53,7 @@ class AppMetrics:
     """Reads the SDK's meter provider, publishes for the others, and adds the others' up.
 
     Args:
-        board: returns the service's board once it has more than this process; None before.
-        who: returns this process's name on the board.
+        sharing: the service's processes; None where nothing is ever shared.
         fault: told the part's name and the exception.
         dropped: told the signal and the reason of what is left out.
 
@@ -66,13 +65,12 @@ class AppMetrics:
         self,
         provider: MeterProvider,
         *,
-        board: Callable[[], Board | None] = lambda: None,
-        who: Callable[[], str] = lambda: str(os.getpid()),
+        sharing: Sharing | None = None,
         fault: Callable[[str, BaseException], None] = lambda *_: None,
         dropped: Callable[[str, str], None] = lambda *_: None,
     ) -> None:
         self._provider = provider
-        self._board, self._who, self._fault, self._dropped = board, who, fault, dropped
+        self._sharing, self._fault, self._dropped = sharing, fault, dropped
         self._conversion = Conversion(lambda reason: dropped("metrics", reason), self._complain)
         self._complained: set[str] = set()
         self._lock = threading.RLock()
@@ -80,6 +78,8 @@ class AppMetrics:
         self._stale: list[_Reader] = []
         self._next = 0.0
         provider.add_metric_reader(self._reader)
+        if sharing is not None:
+            sharing.combine[SUFFIX] = combine
         atexit.register(self.publish)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(
@@ -91,40 +91,35 @@ class AppMetrics:
 
         What this process says is published first: a counter that was seen must not fall when the process dies.
         """
-        board = self._board()
-        if board is None:
+        sharing = self._sharing
+        if sharing is None or not sharing.is_shared:
             return self._read().families
-        return over_processes(self._publish(board), self._who(), board.others())
+        return over_processes(self._publish(sharing), str(os.getpid()), published(sharing))
 
     def publish(self) -> None:
-        """Write this process's numbers for the one that answers; never raises."""
+        """Share this process's numbers with the one that answers; never raises."""
         try:
-            board = self._board()
-            if board is not None:
-                self._publish(board)
+            if self._sharing is not None and self._sharing.is_shared:
+                self._publish(self._sharing)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
             self._fault("publish", error)
 
-    def _publish(self, board: Board) -> Converted:
-        with self._lock:
-            converted = self._read()
-            if converted.families:
-                try:
-                    board.publish(converted)
-                except OSError as error:  # a full disk
-                    self._dropped("metrics", "not_published")
-                    self._fault("publish", error)
-        return converted
-
     def chore(self) -> float | None:
-        """Publish when it is due; return in how many seconds it is due again, None when nobody reads it."""
-        if self._board() is None:
+        """Publish when it is due; return in how many seconds it is due again, None in a process that is alone."""
+        if self._sharing is None or not self._sharing.is_shared:
             return None
         now = time.monotonic()
         if now >= self._next:
             self.publish()
             self._next = time.monotonic() + max(PUBLISH_SECONDS, (time.monotonic() - now) * _SHARE)
         return self._next - now
+
+    def _publish(self, sharing: Sharing) -> Converted:
+        with self._lock:
+            converted = self._read()
+            if converted.families:
+                sharing.share(SUFFIX, encode(converted))
+        return converted
 
     def _read(self) -> Converted:
         with self._lock:

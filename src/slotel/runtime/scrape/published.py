@@ -1,134 +1,108 @@
-"""What each process of a service published of its app's metrics, as files; and their sum. Collects nothing itself.
+"""What each process of a service publishes of its app's metrics, and their sum over all. Collects nothing itself.
 
-A process writes its latest numbers over its own file; the one that answers scrapes adds all files up. What a dead
-process published stays counted: its file is folded into one that outlives it, so that recycling workers for weeks
-leaves one small file. Only the answering process folds, and only it reads, so nothing is seen twice or not at all.
+A process shares its latest numbers as one file beside its counts; the process that answers a scrape adds all up.
+What a dead process published stays counted: `combine` makes one file of those of the dead.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from slotel.runtime.scrape.conversion import Converted
 from slotel.runtime.scrape.merge import added
 from slotel.runtime.store import Exemplar, Family
 
+SUFFIX: Final = "app"
+"""Of the shared files."""
 LABEL_PID: Final = "pid"
 """Label of a gauge that speaks for one process of several."""
-_PREFIX: Final = "app-"
-_SUFFIX: Final = ".json"
-_DEAD: Final = "app-dead.json"
 _VERSION: Final = 1
+
+
+class File(Protocol):
+    """A file that another process of the service shares, or shared before it died."""
+
+    @property
+    def stem(self) -> str:
+        """Begins with the pid of its process; else it holds what several dead ones left."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its process still runs."""
+
+    @property
+    def data(self) -> bytes:
+        """What it holds."""
+
+
+class Sharing(Protocol):
+    """The processes of a service, as `Workers` knows them."""
+
+    combine: dict[str, Callable[[list[bytes]], bytes]]
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether there may be another process."""
+
+    def share(self, suffix: str, data: bytes) -> bool:
+        """Put this process's file in place of its last one; False when it cannot be, or there is nobody to read it."""
+
+    def shared(self, suffix: str) -> Sequence[File]:
+        """Return the other processes' files, the dead ones' included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What one process counted.
+    """What another process says.
 
     Args:
-        who: `<pid>-<start>`, unique over the life of the service; "" for the sum of the dead.
-        folded: those whose numbers are in the sum of the dead, as long as their files may still be there.
+        pid: as the value of a label; "" for the dead, whose gauges are gone.
     """
 
-    who: str
+    pid: str
     converted: Converted
-    folded: frozenset[str] = frozenset()
 
 
-class Board:
-    """The published files of one service's run directory.
-
-    Args:
-        who: this process.
-        alive: whether the process of a name still runs.
-    """
-
-    def __init__(self, directory: Path, who: str, alive: Callable[[str], bool]) -> None:
-        self._directory = directory
-        self._who = who
-        self._alive = alive
-
-    def publish(self, converted: Converted) -> None:
-        """Write this process's numbers over its last ones. Raises OSError."""
-        self._write(f"{_PREFIX}{self._who}{_SUFFIX}", Published(self._who, converted))
-
-    def others(self) -> list[Published]:
-        """Return what the others published, the dead as one sum; folds whoever died since. Raises OSError."""
-        dead = self._read(_DEAD) or Published("", Converted((), frozenset()))
-        living: list[Published] = []
-        gone: list[Published] = []
-        for name in self._names():
-            found = None if name in dead.folded else self._read(f"{_PREFIX}{name}{_SUFFIX}")
-            if found is not None and name != self._who:
-                (living if self._alive(name) else gone).append(found)
-        if gone:
-            dead = self._fold(dead, gone)
-        return [*living, dead] if dead.converted.families else living
-
-    def _fold(self, dead: Published, gone: list[Published]) -> Published:
-        """Write the new sum first, then remove what is in it: a crash between the two counts nothing twice."""
-        names = frozenset(one.who for one in gone)
-        kept = frozenset(name for name in dead.folded if name in set(self._names()))
-        families = (family for one in (dead, *gone) for family in one.converted.families)
-        lasting = (family for family in families if family.kind != "gauge")
-        summed = Published("", Converted(tuple(added(lasting)), frozenset()), kept | names)
-        self._write(_DEAD, summed)
-        for name in summed.folded:
-            with suppress(OSError):
-                (self._directory / f"{_PREFIX}{name}{_SUFFIX}").unlink()
-        return summed
-
-    def _names(self) -> Iterator[str]:
-        for path in self._directory.iterdir():
-            if path.name.startswith(_PREFIX) and path.name.endswith(_SUFFIX) and path.name != _DEAD:
-                yield path.name[len(_PREFIX) : -len(_SUFFIX)]
-
-    def _write(self, name: str, published: Published) -> None:
-        """Replace a file in one step, so that no reader sees half of it."""
-        draft = self._directory / f".{name}.{os.getpid()}"
-        flags = (
-            os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-        )
-        try:
-            with os.fdopen(os.open(draft, flags, 0o600), "w", encoding="utf-8") as file:
-                json.dump(_to_json(published), file, separators=(",", ":"))
-            draft.replace(self._directory / name)
-        except OSError:
-            with suppress(OSError):
-                draft.unlink()
-            raise
-
-    def _read(self, name: str) -> Published | None:
-        """Return what a file holds; None for one that is gone or is not ours."""
-        try:
-            descriptor = os.open(self._directory / name, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-            with os.fdopen(descriptor, encoding="utf-8") as file:
-                return _from_json(json.load(file))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None
+def published(sharing: Sharing) -> list[Published]:
+    """Return what the others say; a file that cannot be read is passed over."""
+    found = []
+    for file in sharing.shared(SUFFIX):
+        converted = decode(file.data)
+        if converted is not None:
+            pid = file.stem.partition("-")[0] if file.is_alive else ""
+            found.append(Published(pid, converted if file.is_alive else lasting(converted)))
+    return found
 
 
-def over_processes(own: Converted, who: str, others: Iterable[Published]) -> Iterator[Family]:
+def over_processes(own: Converted, pid: str, others: Iterable[Published]) -> Iterator[Family]:
     """Yield the families of a service: counters, histograms and up-down counters added, other gauges by process.
 
     Alone, a process's gauges carry no label `pid`.
     """
-    published = [Published(who, own), *others]
-    if len(published) == 1:
+    parts = [Published(pid, own), *others]
+    if len(parts) == 1:
         yield from own.families
         return
     together: list[Family] = []
-    for one in published:
-        for family in one.converted.families:
-            by_process = family.kind == "gauge" and family.name not in one.converted.summed
-            together.append(_of_process(family, one.who.partition("-")[0]) if by_process else family)
+    for part in parts:
+        for family in part.converted.families:
+            by_process = family.kind == "gauge" and family.name not in part.converted.summed
+            together.append(_of_process(family, part.pid) if by_process else family)
     yield from added(together)
+
+
+def lasting(converted: Converted) -> Converted:
+    """Return what stays when a process is gone: what it counted, not what it was like."""
+    return Converted(tuple(family for family in converted.families if family.kind != "gauge"), frozenset())
+
+
+def combine(files: list[bytes]) -> bytes:
+    """Return one file that holds what those of dead processes held."""
+    found = [lasting(converted) for converted in map(decode, files) if converted is not None]
+    return encode(Converted(tuple(added(family for one in found for family in one.families)), frozenset()))
 
 
 def _of_process(family: Family, pid: str) -> Family:
@@ -141,40 +115,45 @@ def _of_process(family: Family, pid: str) -> Family:
 # -- the form of the files -------------------------------------------------------------------------------------
 
 
-def _to_json(published: Published) -> dict[str, Any]:
+def encode(converted: Converted) -> bytes:
+    """Return a file's content."""
     families = []
-    for family in published.converted.families:
+    for family in converted.families:
         plain = asdict(replace(family, series={}, exemplars={}))
         plain["series"] = [[values, list(row)] for values, row in family.series.items()]
         plain["exemplars"] = [[values, list(marked.items())] for values, marked in family.exemplars.items()]
         families.append(plain)
-    return {
-        "version": _VERSION,
-        "who": published.who,
-        "summed": sorted(published.converted.summed),
-        "folded": sorted(published.folded),
-        "families": families,
-    }
+    whole = {"version": _VERSION, "summed": sorted(converted.summed), "families": families}
+    return json.dumps(whole, separators=(",", ":")).encode()
 
 
-def _from_json(data: dict[str, Any]) -> Published | None:
-    if data["version"] != _VERSION:
-        return None
-    families = []
-    for plain in data["families"]:
-        width = len(plain["bounds"]) + 2 if plain["kind"] == "histogram" else 1
-        series = {tuple(values): tuple(map(float, row)) for values, row in plain["series"]}
-        exemplars = {tuple(values): dict(map(_exemplar, marked)) for values, marked in plain["exemplars"]}
-        if any(len(row) != width for row in series.values()):
+def decode(data: bytes) -> Converted | None:
+    """Return what a file holds; None for one that is broken or of another version of slotel."""
+    try:
+        whole = json.loads(data)
+        if whole["version"] != _VERSION:
             return None
-        labels, bounds = tuple(plain["label_names"]), tuple(plain["bounds"])
-        families.append(
-            Family(
-                **{**plain, "label_names": labels, "bounds": bounds, "series": series, "exemplars": exemplars}
-            )
-        )
-    converted = Converted(tuple(families), frozenset(data["summed"]))
-    return Published(str(data["who"]), converted, frozenset(data["folded"]))
+        return Converted(tuple(map(_family, whole["families"])), frozenset(whole["summed"]))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _family(plain: dict[str, Any]) -> Family:
+    width = len(plain["bounds"]) + 2 if plain["kind"] == "histogram" else 1
+    series = {tuple(values): tuple(map(float, row)) for values, row in plain["series"]}
+    if any(len(row) != width for row in series.values()):
+        raise ValueError("a row has another width than its bounds say")
+    return Family(
+        name=plain["name"],
+        kind=plain["kind"],
+        help=plain["help"],
+        unit=plain["unit"],
+        label_names=tuple(plain["label_names"]),
+        bounds=tuple(plain["bounds"]),
+        series=series,
+        exemplars={tuple(values): dict(map(_exemplar, marked)) for values, marked in plain["exemplars"]},
+        created=plain["created"],
+    )
 
 
 def _exemplar(item: list[Any]) -> tuple[int, Exemplar]:
