@@ -1,0 +1,181 @@
+"""One scrape answers for the whole service, under the real launcher: requests sent = requests counted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from launch import APPS, Launched, clean_environ, wait_until
+
+CALLS = "traces_span_metrics_calls_total"
+GUNICORN = ("gunicorn", "--bind", "127.0.0.1:{port}", "--graceful-timeout", "5", "--workers", "3")
+UVICORN = ("uvicorn", "--port", "{port}", "--log-level", "warning", "fastapi_app:app")
+
+
+def sent(service: Launched, times: int) -> None:
+    """Send requests from four sides at once; each is answered."""
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(lambda _: service.get("/ok")[0], range(times))) == {200}
+
+
+def counted(service: Launched, name: str = "GET /ok") -> float:
+    return service.sample(CALLS, span_name=name)
+
+
+def wait_counted(service: Launched, times: int, name: str = "GET /ok") -> None:
+    """A span is counted a moment after its response, and never twice."""
+    wait_until(
+        lambda: counted(service, name) >= times,
+        f"{times} spans counted; at last {counted(service, name)}",
+        15,
+    )
+    assert counted(service, name) == times
+
+
+def workers_of(service: Launched) -> list[psutil.Process]:
+    return psutil.Process(service.pid).children(recursive=True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param((sys.executable, "flask_app.py"), id="one process"),
+        pytest.param((*GUNICORN, "flask_app:app"), id="gunicorn sync"),
+        pytest.param(
+            (*GUNICORN, "--preload", "--threads", "2", "flask_app:app"), id="gunicorn gthread preload"
+        ),
+        pytest.param(
+            (*GUNICORN, "-k", "uvicorn_worker.UvicornWorker", "fastapi_app:app"), id="gunicorn uvicorn"
+        ),
+        pytest.param(
+            (*GUNICORN, "--max-requests", "20", "--max-requests-jitter", "5", "flask_app:app"),
+            id="gunicorn max_requests",
+        ),
+        pytest.param((*UVICORN, "--workers", "2"), id="uvicorn workers"),
+        pytest.param((*UVICORN, "--reload"), id="uvicorn reload"),
+    ],
+)
+def test_every_request_is_counted_whichever_process_took_it(command):
+    with Launched(*command) as service:
+        service.wait_ready()
+        sent(service, 120)
+        wait_counted(service, 120)
+        if "flask_app" in " ".join(command):
+            wait_until(
+                lambda: service.sample("orders_total") == 120,
+                f"the app's own counter: {service.sample('orders_total')}",
+                10,
+            )
+        assert service.sample("slo_events_total", slo_outcome="good") == 120
+        assert "EADDRINUSE" not in service.log and "ERROR slotel" not in service.log
+
+
+def test_killed_workers_take_no_count_with_them_and_nothing_falls():
+    """gunicorn starts new ones; each time under load, at a moment that nobody chose."""
+    with Launched(*GUNICORN, "--threads", "2", "flask_app:app") as service:
+        service.wait_ready()
+        answered, ended = [], threading.Event()
+
+        def load() -> None:
+            while not ended.is_set():
+                with suppress(OSError):  # its worker was killed
+                    answered.append(service.get("/ok")[0])
+
+        threads = [threading.Thread(target=load) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        seen = [0.0]
+        try:
+            for _ in range(8):
+                before = len(answered)
+                wait_until(lambda goal=before + 15: len(answered) >= goal, "load")
+                victim = workers_of(service)[0]
+                os.kill(victim.pid, signal.SIGKILL)
+                seen.append(counted(service))
+        finally:
+            ended.set()
+            for thread in threads:
+                thread.join(15)
+        assert set(answered) == {200}
+        wait_until(lambda: counted(service) >= len(answered), "all that was answered is counted", 15)
+        seen.append(counted(service))
+        assert seen == sorted(seen)
+        assert counted(service) <= len(answered) + 8 * 2, (
+            "a request may be counted whose answer died with its worker"
+        )
+
+
+def test_when_the_holder_of_the_port_dies_another_answers_and_nothing_falls():
+    """uvicorn's parent holds the port; without it its orphans go on, and one of them answers."""
+    with Launched(*UVICORN, "--workers", "2") as service:
+        service.wait_ready()
+        sent(service, 40)
+        wait_counted(service, 40)
+        children = workers_of(service)
+        os.kill(service.pid, signal.SIGKILL)
+        try:
+
+            def taken_over() -> bool:
+                try:
+                    return counted(service) == 40
+                except OSError:
+                    return False
+
+            wait_until(taken_over, "an orphan answers", 10)
+            sent(service, 20)
+            wait_counted(service, 60)
+        finally:
+            for child in children:
+                child.kill()
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_children_of_multiprocessing_are_counted_after_they_ended(method):
+    children, times = 3, 50
+    with Launched(sys.executable, "processes_app.py", method, str(children), str(times)) as service:
+        wait_until(lambda: "all done" in service.log, "the children end")
+        wait_counted(service, children * times + 2, "order")
+        assert service.sample("orders_total") == children * times + 2
+
+
+def test_celery_tasks_are_counted_over_recycled_children(tmp_path: Path):
+    tasks = 40
+    env = {"BROKER_DIR": str(tmp_path / "broker")}
+    (tmp_path / "broker").mkdir()
+    produce = f"import celery_app\nfor n in range({tasks}): celery_app.order.delay(n)"
+    subprocess.run(
+        [sys.executable, "-c", produce], env=clean_environ(**env), cwd=APPS, check=True, timeout=60
+    )
+    command = ("celery", "-A", "celery_app", "worker", "--concurrency", "2", "--loglevel", "WARNING")
+    with Launched(*command, env=env) as service:
+
+        def run() -> float:
+            try:
+                return counted(service, "run/celery_app.order")
+            except OSError:
+                return 0.0
+
+        wait_until(lambda: run() >= tasks, f"the tasks are counted; it said {service.log}", 60)
+        assert run() == tasks
+        wait_until(lambda: service.sample("orders_total") >= tasks, "the app's own counter", 10)
+        assert service.sample("orders_total") == tasks
+
+
+def test_one_process_creates_no_run_directory():
+    with Launched(sys.executable, "flask_app.py") as service:
+        service.wait_ready()
+        assert service.get("/ok")[0] == 200
+        names = {family.name for family in text_string_to_metric_families(service.scrape())}
+        assert "traces_span_metrics_calls" in names
+        inherited = psutil.Process(service.pid).environ().get("SLOTEL_RUN_DIR", "")
+        assert not inherited or not Path(inherited).exists()
