@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from slotel.runtime.scrape.endpoint import Endpoint
     from slotel.runtime.sentry.client import SentryConnection
     from slotel.runtime.stage import Sink
+    from slotel.runtime.workers import Workers
 
 UNNAMED: Final = "unknown_service"
 
@@ -59,6 +60,7 @@ class Runtime:
     watch: Watch
     pipeline: Pipeline | None = None
     sentry: SentryConnection | None = None
+    workers: Workers | None = None
     endpoint: Endpoint | None = None
     ticker: Ticker | None = None
     sinks: list[Sink] = field(default_factory=list)
@@ -111,6 +113,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     runtime.pipeline = _pipeline(runtime)
     put_first(provider, runtime.pipeline, runtime.enforcer)
     _guarded("sentry", runtime, lambda: _connect_sentry(runtime, environ))
+    _guarded("workers", runtime, lambda: _join_workers(runtime, environ))
     _guarded("metrics", runtime, lambda: _open_endpoint(runtime, environ))
     _guarded("otlp metrics", runtime, lambda: _push_metrics(runtime, provider))
     runtime.ticker = Ticker(
@@ -258,6 +261,13 @@ def _use_sentry(runtime: Runtime, connection: SentryConnection) -> None:
     runtime.pipeline.add_sink(spans)
 
 
+def _join_workers(runtime: Runtime, environ: MutableMapping[str, str]) -> None:
+    from slotel.runtime.workers import Workers
+
+    name = _service_name(runtime.resource)
+    runtime.workers = Workers.join(runtime.store, environ, name, runtime.accounts.dropped)
+
+
 def _open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     if not wants_prometheus(environ):
         return
@@ -269,7 +279,9 @@ def _open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     sources = [runtime.store.snapshot, runtime.meter.families, _build_info]
     chore: Callable[[], float | None] = lambda: None  # noqa: E731 nothing to do without a meter provider of the SDK
     if isinstance(provider, MeterProvider):
-        app = AppMetrics(provider, fault=accounts.stage_error, dropped=accounts.dropped)
+        app = AppMetrics(
+            provider, sharing=runtime.workers, fault=accounts.stage_error, dropped=accounts.dropped
+        )
         sources.append(app.families)
         chore = app.chore
     host, port, problems = read_address(environ)
@@ -282,6 +294,7 @@ def _open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
         fault=accounts.stage_error,
         dropped=accounts.dropped,
         chore=chore,
+        sibling=lambda: runtime.workers is not None and not runtime.workers.is_first,
     )
     runtime.endpoint.start()
 
@@ -290,9 +303,10 @@ def _push_metrics(runtime: Runtime, traces: TracerProvider) -> None:
     """Let what the environment's metric exporters push carry the store, too."""
     provider = metrics.get_meter_provider()
     if isinstance(provider, MeterProvider) and getattr(provider, "_metric_readers", True):
+        from slotel.runtime.family import merge
         from slotel.runtime.otlp_metrics import export_store
 
-        export_store(provider, runtime.store.snapshot, lambda: traces.resource)
+        export_store(provider, lambda: merge((runtime.store.part(),)), lambda: traces.resource)
 
 
 def _build_info() -> Iterable[Family]:
@@ -305,6 +319,8 @@ def _build_info() -> Iterable[Family]:
 def _tick(runtime: Runtime) -> None:
     """Do what no request does: move counts into their windows, and say it once when a limit is exceeded."""
     runtime.meter.roll(time.time())
+    if runtime.workers is not None:
+        runtime.workers.tick()
     forgotten = runtime.entries.take_forgotten()
     if forgotten:
         runtime.accounts.dropped("spans", "never_ended", forgotten)

@@ -110,6 +110,11 @@ class Workers:
         self._read_at = float("-inf")
         self._exemplars: dict[int, tuple[int, Exemplar]] = {}
 
+    @property
+    def is_shared(self) -> bool:
+        """Return whether there may be another process of the service."""
+        return self._has_kin or self.run_dir.exists()
+
     # -- reading -----------------------------------------------------------------------------------------------
 
     @property
@@ -191,7 +196,7 @@ class Workers:
         Args:
             suffix: lower-case letters; `combine` says how files of dead processes become one.
         """
-        if not (self._has_kin or self.run_dir.exists()):
+        if not self.is_shared:
             return False
         with self._store.lock:
             if self._ledger is None:

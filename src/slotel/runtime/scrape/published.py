@@ -41,7 +41,7 @@ class File(Protocol):
 class Sharing(Protocol):
     """The processes of a service, as `Workers` knows them."""
 
-    combine: dict[str, Callable[[list[bytes]], bytes]]
+    combine: dict[str, Callable[[Sequence[bytes]], bytes]]
 
     @property
     def is_shared(self) -> bool:
@@ -99,7 +99,7 @@ def lasting(converted: Converted) -> Converted:
     return Converted(tuple(family for family in converted.families if family.kind != "gauge"), frozenset())
 
 
-def combine(files: list[bytes]) -> bytes:
+def combine(files: Sequence[bytes]) -> bytes:
     """Return one file that holds what those of dead processes held."""
     found = [lasting(converted) for converted in map(decode, files) if converted is not None]
     return encode(Converted(tuple(added(family for one in found for family in one.families)), frozenset()))
