@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -19,8 +17,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from slotel.runtime.scrape.app_metrics import AppMetrics
 from slotel.runtime.scrape.conversion import Converted
 from slotel.runtime.scrape.exposition import Exposition
-from slotel.runtime.scrape.published import Board, over_processes
-from slotel.runtime.store import Family
+from slotel.runtime.scrape.published import Published, combine, decode, encode, over_processes
+from slotel.runtime.store import Family, Store
+from slotel.runtime.workers import Workers
 
 EXPONENTIAL = [View(instrument_name="exp.*", aggregation=ExponentialBucketHistogramAggregation())]
 
@@ -126,15 +125,11 @@ def converted(*families, summed=()):
     return Converted(families, frozenset(summed))
 
 
-def board(directory: Path, who: str, dead: set[str]) -> Board:
-    return Board(directory, who, lambda name: name not in dead)
-
-
 def found_in(families) -> dict:
     return {(one.name, *values): row[0] for one in families for values, row in one.series.items()}
 
 
-def test_counters_add_up_gauges_say_whose_they_are_and_up_down_counters_add_up(tmp_path):
+def test_counters_add_up_gauges_say_whose_they_are_and_up_down_counters_add_up():
     own = converted(
         family("orders", "counter", 1),
         family("heat", "gauge", 20),
@@ -147,107 +142,115 @@ def test_counters_add_up_gauges_say_whose_they_are_and_up_down_counters_add_up(t
         family("open", "gauge", 5),
         summed=["open"],
     )
-    board(tmp_path, "12-1", set()).publish(other)
-    found = found_in(over_processes(own, "11-1", board(tmp_path, "11-1", set()).others()))
+    found = found_in(over_processes(own, "11", [Published("12", decode(encode(other)))]))
     assert found == {("orders",): 5.0, ("heat", "11"): 20.0, ("heat", "12"): 30.0, ("open",): 7.0}
 
 
-def test_alone_a_gauge_carries_no_pid(tmp_path):
-    own = converted(family("heat", "gauge", 20))
-    assert found_in(over_processes(own, "11-1", board(tmp_path, "11-1", set()).others())) == {("heat",): 20.0}
+def test_alone_a_gauge_carries_no_pid():
+    assert found_in(over_processes(converted(family("heat", "gauge", 20)), "11", [])) == {("heat",): 20.0}
 
 
-def test_the_dead_stay_counted_in_one_file_and_their_gauges_go(tmp_path):
-    dead: set[str] = set()
-    reader = board(tmp_path, "1-1", dead)
-    for number in range(2, 30):
-        who = f"{number}-1"
-        board(tmp_path, who, dead).publish(
-            converted(family("orders", "counter", 1), family("heat", "gauge", 1))
-        )
-        dead.add(who)
-        for _ in range(2):
-            found = found_in(over_processes(converted(), "1-1", reader.others()))
-            assert found == {("orders",): number - 1}
-    assert [path.name for path in tmp_path.iterdir()] == ["app-dead.json"]
-
-
-def test_a_crash_between_folding_and_removing_counts_nothing_twice(tmp_path):
-    board(tmp_path, "2-1", set()).publish(converted(family("orders", "counter", 3)))
-    before = (tmp_path / "app-2-1.json").read_bytes()
-    reader = board(tmp_path, "1-1", {"2-1"})
-    reader.others()
-    (tmp_path / "app-2-1.json").write_bytes(before)
-    for _ in range(2):
-        assert found_in(over_processes(converted(), "1-1", reader.others())) == {("orders",): 3.0}
+def test_of_the_dead_what_they_counted_stays_and_their_gauges_go():
+    one = converted(
+        family("orders", "counter", 1),
+        family("heat", "gauge", 20),
+        family("open", "gauge", 2),
+        summed=["open"],
+    )
+    left = decode(combine([encode(one), encode(one), b"broken", combine([encode(one)])]))
+    assert found_in(left.families) == {("orders",): 3.0}
 
 
 @pytest.mark.parametrize(
-    "content",
-    ["", "{", "[]", '{"version": 9}', '{"version":1,"families":[{}],"who":"2-1","summed":[],"folded":[]}'],
+    "content", [b"", b"{", b"[]", b"\xff", b'{"version": 9}', b'{"version":1,"families":[{}],"summed":[]}']
 )
-def test_a_foreign_or_broken_file_is_passed_over(tmp_path, content):
-    (tmp_path / "app-2-1.json").write_text(content)
-    (tmp_path / "app-dead.json").write_text(content)
-    board(tmp_path, "3-1", set()).publish(converted(family("orders", "counter", 3)))
-    assert found_in(over_processes(converted(), "1-1", board(tmp_path, "1-1", set()).others())) == {
-        ("orders",): 3.0
-    }
+def test_a_broken_file_is_passed_over(content):
+    assert decode(content) is None
 
 
-def test_a_link_in_the_directory_is_not_followed(tmp_path):
-    secret = tmp_path / "elsewhere"
-    secret.write_text(json.dumps({"version": 1, "who": "2-1", "summed": [], "folded": [], "families": []}))
-    run = tmp_path / "run"
-    run.mkdir()
-    (run / "app-2-1.json").symlink_to(secret)
-    assert board(run, "1-1", set()).others() == []
+class Service:
+    """This process as the first of a service, with real files."""
+
+    def __init__(self, directory: Path) -> None:
+        self.store = Store()
+        self.workers = Workers.join(self.store, {"XDG_RUNTIME_DIR": str(directory)}, "shop")
+        self.dropped: list[tuple[str, str]] = []
+        self.provider = MeterProvider([])
+        self.app = AppMetrics(
+            self.provider, sharing=self.workers, dropped=lambda *what: self.dropped.append(what)
+        )
+        self.meter = self.provider.get_meter("shop")
+
+    def in_child(self, work) -> None:
+        child = os.fork()
+        if child == 0:
+            try:
+                work()
+                self.app.publish()
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+
+    def found(self) -> dict:
+        return {one.name: next(iter(one.series.values())) for one in self.app.families()}
 
 
 def test_what_was_counted_before_a_fork_stays_the_parents(tmp_path):
-    provider = MeterProvider([])
-    app = AppMetrics(provider, board=lambda: Board(tmp_path, str(os.getpid()), lambda _: True))
-    orders = provider.get_meter("shop").create_counter("orders")
-    seconds = provider.get_meter("shop").create_histogram(
-        "seconds", explicit_bucket_boundaries_advisory=[1.0]
-    )
+    service = Service(tmp_path)
+    orders = service.meter.create_counter("orders")
+    seconds = service.meter.create_histogram("seconds", explicit_bucket_boundaries_advisory=[1.0])
     orders.add(5)
     seconds.record(0.5)
-    child = os.fork()
-    if child == 0:
-        orders.add(2)
-        seconds.record(2.0)
-        app.publish()
-        os._exit(0)
-    os.waitpid(child, 0)
+    service.in_child(lambda: (orders.add(2), seconds.record(2.0)))
     orders.add(1)
-    found = {one.name: next(iter(one.series.values())) for one in app.families()}
-    assert found == {"orders": [8.0], "seconds": [1.0, 1.0, 2.5]}
+    assert {name: list(row) for name, row in service.found().items()} == {
+        "orders": [8.0],
+        "seconds": [1.0, 1.0, 2.5],
+    }
 
 
-def test_a_full_disk_is_counted_and_the_own_numbers_still_answer(tmp_path):
-    dropped = []
-    provider = MeterProvider([])
-    app = AppMetrics(
-        provider,
-        board=lambda: Board(tmp_path / "gone", "1-1", lambda _: True),
-        dropped=lambda *what: dropped.append(what),
-    )
-    provider.get_meter("shop").create_counter("orders").add(5)
-    assert app.chore() > 0
-    assert dropped == [("metrics", "not_published")]
+def test_recycled_children_leave_few_files_and_nothing_falls(tmp_path):
+    service = Service(tmp_path)
+    orders = service.meter.create_counter("orders")
+    heat = service.meter.create_gauge("heat")
+    seen = []
+    for _ in range(12):
+        service.in_child(lambda: (orders.add(1), heat.set(20)))
+        seen.append(service.found()["orders"][0])
+        service.workers.tick()
+        seen.append(service.found()["orders"][0])
+    assert seen == [float(n // 2 + 1) for n in range(24)]
+    assert "heat" not in service.found()
+    assert len(list(Path(service.workers.run_dir.path).glob("*.app"))) <= 2
 
 
-def test_publishing_is_due_only_when_others_may_read():
-    assert AppMetrics(MeterProvider([])).chore() is None
+def test_a_directory_that_cannot_be_used_costs_only_the_others_numbers(tmp_path):
+    blocked = tmp_path / "run"
+    blocked.mkdir()
+    service = Service(blocked)
+    orders = service.meter.create_counter("orders")
+    blocked.chmod(0o500)
+    if os.access(blocked, os.W_OK):  # root writes anywhere
+        blocked.rmdir()
+    service.in_child(lambda: orders.add(2))
+    orders.add(1)
+    assert service.found()["orders"] == (1.0,)
 
 
-def test_publishing_comes_again(tmp_path):
-    provider = MeterProvider([])
-    app = AppMetrics(provider, board=lambda: Board(tmp_path, "1-1", lambda _: True))
-    provider.get_meter("shop").create_counter("orders").add(5)
-    assert 0 < app.chore() < 60
-    written = (tmp_path / "app-1-1.json").stat().st_mtime_ns
-    assert app.chore() > 0
-    assert (tmp_path / "app-1-1.json").stat().st_mtime_ns == written
-    assert time.time() - written / 1e9 < 60
+def test_a_process_that_is_alone_publishes_nothing(tmp_path):
+    service = Service(tmp_path)
+    service.meter.create_counter("orders").add(1)
+    assert service.app.chore() is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_publishing_is_due_again_and_again_where_there_are_others(tmp_path):
+    service = Service(tmp_path)
+    orders = service.meter.create_counter("orders")
+    service.in_child(lambda: None)
+    orders.add(5)
+    assert 0 < service.app.chore() < 60
+    (written,) = Path(service.workers.run_dir.path).glob(f"{os.getpid()}-*.app")
+    before = written.stat().st_mtime_ns
+    service.app.chore()
+    assert written.stat().st_mtime_ns == before, "not due yet"

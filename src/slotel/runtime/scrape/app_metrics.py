@@ -76,6 +76,7 @@ class AppMetrics:
         self._lock = threading.RLock()
         self._reader, self._spare = _Reader(), _Reader()
         self._stale: list[_Reader] = []
+        self._hooked: set[str] = set()
         self._next = 0.0
         provider.add_metric_reader(self._reader)
         if sharing is not None:
@@ -138,7 +139,7 @@ class AppMetrics:
     def _before_fork(self) -> None:
         self._spare = _Reader()
         self._provider.add_metric_reader(self._spare)
-        publish_at_the_end(self.publish)
+        self._publish_at_the_end()
 
     def _in_parent(self) -> None:
         self._provider.remove_metric_reader(self._spare)
@@ -149,19 +150,17 @@ class AppMetrics:
         self._reader = self._spare
         self._next = 0.0
 
-
-_HOOKED: Final[set[str]] = set()
-
-
-def publish_at_the_end(publish: Callable[[], None]) -> None:
-    """Have a forked child publish when it ends without Python's own exit: multiprocessing's, billiard's, celery's."""
-    for name in ("multiprocessing.util", "billiard.util"):
-        module = sys.modules.get(name)
-        if module is not None and name not in _HOOKED:
-            _HOOKED.add(name)
-            finalize = module.Finalize
-            module.register_after_fork(publish, lambda call, make=finalize: make(None, call, exitpriority=10))
-    celery = sys.modules.get("celery.signals")
-    if celery is not None and "celery" not in _HOOKED:
-        _HOOKED.add("celery")
-        celery.worker_process_shutdown.connect(lambda **_: publish(), weak=False)
+    def _publish_at_the_end(self) -> None:
+        """Have a child publish that ends without Python's own exit: multiprocessing's, billiard's and celery's."""
+        for name in ("multiprocessing.util", "billiard.util"):
+            module = sys.modules.get(name)
+            if module is not None and name not in self._hooked:
+                self._hooked.add(name)
+                # The child forgets its finalizers at its start; what is registered here runs after that.
+                module.register_after_fork(
+                    self, lambda app, make=module.Finalize: make(None, app.publish, exitpriority=10)
+                )
+        celery = sys.modules.get("celery.signals")
+        if celery is not None and "celery" not in self._hooked:
+            self._hooked.add("celery")
+            celery.worker_process_shutdown.connect(lambda **_: self.publish(), weak=False)
