@@ -111,7 +111,7 @@ def _load(service: str, at: int) -> float:
 
 def _failing(operation: Operation, at: int) -> float:
     if operation.is_payment and _between(at, 10.25, 10.92):
-        return 0.45
+        return 0.5
     return operation.failing
 
 

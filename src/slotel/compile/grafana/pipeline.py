@@ -48,17 +48,18 @@ def _total(name: str) -> str:
 def _stats() -> tuple[Any, ...]:
     zero = f"or 0 * count({names.BUILD_INFO}{{{OWN}}})"
 
-    def lost(title: str, description: str, name: str) -> Any:
+    def lost(title: str, description: str, name: str, steps: tuple[Any, ...] = ZERO_IS_GOOD) -> Any:
         expr = f"sum(increase({_total(name)}[$__range])) {zero}"
         return p.stat_panel(title, description, Query(expr), width=5, decimals=0,
-                            thresholds=p.steps(*ZERO_IS_GOOD), no_value=NO_SLOTEL)  # fmt: skip
+                            thresholds=p.steps(*steps), no_value=NO_SLOTEL)  # fmt: skip
 
     return (
         p.stat_panel("Instances by version", "Scraped instances, by slotel's version.",
                      Query(f"count by (version) ({names.BUILD_INFO}{{{OWN}}})", "{{version}}"), no_value=NO_SLOTEL),
         lost("Dropped", "Spans, errors and metrics lost in the shown time.", names.DROPPED),
         lost("Stage errors", "Faults inside slotel: the stage was skipped, the service went on.", names.STAGE_ERRORS),
-        lost("Tags repaired", "Tags that broke the policy, or were redacted.", names.TAG_VIOLATIONS),
+        lost("Tags repaired", "Tags that broke the policy, or were redacted.", names.TAG_VIOLATIONS,
+             ((None, p.BLUE),)),
         lost("Series over the bound", "Label sets folded into one series with otel_metric_overflow.",
              names.SERIES_OVERFLOW),
     )  # fmt: skip

@@ -41,7 +41,7 @@ def deploy_panels() -> tuple[Any, ...]:
                        Query(VERSIONS, "{{service_version}}"), width=16, stacked=True,
                        no_value="No target_info: set service.version in OTEL_RESOURCE_ATTRIBUTES"),
         p.series_panel("Restarts", "Times that an instance's counters began anew, in an hour.",
-                       Query(f"sum by (instance) (resets({GOOD}[1h]))", "{{instance}}"),
+                       Query(f"max by (instance) (resets({GOOD}[1h]))", "{{instance}}"),
                        width=8, no_value="No counters of this service"),
     )  # fmt: skip
 

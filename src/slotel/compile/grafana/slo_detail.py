@@ -78,7 +78,7 @@ def _now() -> tuple[Any, ...]:
             "reached, above it the budget burns faster than it lasts.",
             Query(f"{rate} / {_one(at.BUDGET)}"),
             maximum=2,
-            height=8,
+            height=6,
             thresholds=p.steps((None, p.GREEN), (0.75, p.ORANGE), (1, p.RED)),
             no_value=NO_RULES,
         ),
@@ -95,6 +95,7 @@ def _now() -> tuple[Any, ...]:
                 f"on () group_left () {_one(at.BUDGET)}",
                 "{{sloth_window}}",
             ),
+            height=6,
             thresholds=p.steps((None, p.GREEN), (1, p.ORANGE), (6, p.RED)),
             no_value=NO_RULES,
         ),
@@ -102,32 +103,32 @@ def _now() -> tuple[Any, ...]:
 
 
 def _stat(title: str, description: str, expr: str, **more: Any) -> Any:
-    return p.stat_panel(title, description, Query(expr), unit=p.PERCENT, height=8, no_value=NO_RULES, **more)
+    return p.stat_panel(title, description, Query(expr), unit=p.PERCENT, height=6, no_value=NO_RULES, **more)
 
 
 def _budget() -> tuple[Any, ...]:
+    good = f"1 - {_one(at.BURN_PERIOD)} * {_one(at.BUDGET)}"
     return (
         p.stat_panel("Budget left", "Share of the period's error budget that is left; below 0 it is overdrawn.",
-                     Query(_one(at.REMAINING)), unit=p.PERCENT, decimals=1, thresholds=p.steps(*LEFT_STEPS),
+                     Query(_one(at.REMAINING)), unit=p.PERCENT, decimals=1, width=6,
+                     thresholds=p.steps(*LEFT_STEPS), no_value=NO_RULES),
+        p.stat_panel("Good in period", "Share of good events in the period, weighted by traffic.",
+                     Query(good), unit=p.PERCENT, decimals=3, width=6, no_value=NO_RULES),
+        p.stat_panel("Time to exhaustion", "Until nothing is left, if the last hour goes on.",
+                     Query(_one(at.EXHAUSTION)), unit=p.SECONDS, width=6, no_value="not burning",
+                     thresholds=p.steps((None, p.RED), (86400, p.ORANGE), (3 * 86400, p.GREEN))),
+        p.stat_panel("Period", "Days over which the budget is given.", Query(_one(at.PERIOD_DAYS)), unit="d", width=6,
                      no_value=NO_RULES),
         p.series_panel("Budget burn-down", "What is left of the period's error budget over time.",
-                       Query(_one(at.REMAINING), "left"), unit=p.PERCENT, width=10,
+                       Query(_one(at.REMAINING), "left"), unit=p.PERCENT,
                        thresholds=p.steps((None, p.RED), (0, "transparent")), no_value=NO_RULES),
         p.series_panel("Good events against the objective",
                        "Share of good events in the window and in the period; the dashed line is the promise.",
                        Query(f"1 - {_one(at.ratio('$window'))}", "last $window"),
-                       Query(f"1 - {_one(at.BURN_PERIOD)} * {_one(at.BUDGET)}", "period"),
+                       Query(good, "period"),
                        Query(_one(at.OBJECTIVE), "objective"),
-                       unit=p.PERCENT, width=10, minimum=None, overrides=(p.dashed("objective", p.RED),),
+                       unit=p.PERCENT, minimum=None, overrides=(p.dashed("objective", p.RED),),
                        no_value=NO_RULES),
-        p.stat_panel("Good in period", "Share of good events in the period, weighted by traffic.",
-                     Query(f"1 - {_one(at.BURN_PERIOD)} * {_one(at.BUDGET)}"), unit=p.PERCENT, decimals=3,
-                     no_value=NO_RULES),
-        p.stat_panel("Spent in", "Time until nothing is left, if the last hour goes on.",
-                     Query(_one(at.EXHAUSTION)), unit=p.SECONDS, no_value="not burning",
-                     thresholds=p.steps((None, p.RED), (86400, p.ORANGE), (3 * 86400, p.GREEN))),
-        p.stat_panel("Period", "Days over which the budget is given.", Query(_one(at.PERIOD_DAYS)), unit="d",
-                     no_value=NO_RULES),
     )  # fmt: skip
 
 

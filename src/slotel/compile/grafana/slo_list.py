@@ -85,7 +85,7 @@ def _objectives() -> Any:
         "Budget left": Query(_one(at.REMAINING)),
         "Burn rate, 5 min": Query(_one(at.BURN_NOW)),
         "Burn rate, 1 h": Query(f"{_one(at.ratio('1h'))} / {_one(at.BUDGET)} or {none}"),
-        "Spent in": Query(_one(at.EXHAUSTION)),
+        "Time to exhaustion": Query(_one(at.EXHAUSTION)),
         "Firing": Query(f"count {BY} ({firing(WHICH)}) or {none}"),
     }
     link = {
@@ -103,7 +103,7 @@ def _objectives() -> Any:
                  thresholds=p.threshold_value(*LEFT_STEPS)),
         p.column("Burn rate, 5 min", decimals=2, cell_mode=colored, thresholds=p.threshold_value(*BURN_STEPS)),
         p.column("Burn rate, 1 h", decimals=2, cell_mode=colored, thresholds=p.threshold_value(*BURN_STEPS)),
-        p.column("Spent in", unit=p.SECONDS, noValue="not burning"),
+        p.column("Time to exhaustion", unit=p.SECONDS, noValue="not burning"),
         p.column("Firing", decimals=0, cell_mode=colored,
                  thresholds=p.threshold_value((None, p.GREEN), (1, p.RED))),
     )  # fmt: skip
@@ -111,7 +111,7 @@ def _objectives() -> Any:
         "Objectives",
         "Good in period: share of good events, weighted by traffic. Budget left: below 0 the promise is broken. "
         "Burn rate: 1 spends exactly the whole budget by the end of the period. "
-        "Spent in: time until nothing is left, if the last hour goes on.",
+        "Time to exhaustion: until nothing is left, if the last hour goes on.",
         columns,
         labels={"sloth_service": "Service", "sloth_slo": "SLO", "environment": "Environment"},
         overrides=overrides,
