@@ -8,7 +8,7 @@ import sentry_sdk
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON, AlwaysRecordSampler, Sampler
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 
 from slotel.cli.sink import SentrySink
 from slotel.model.sampling import Keep
@@ -16,6 +16,7 @@ from slotel.model.service import DEFAULT_KEEP
 from slotel.model.tags import TagPolicy
 from slotel.runtime.enforce import Enforcer
 from slotel.runtime.entries import Entries
+from slotel.runtime.sampler import RecordEverySpan
 from slotel.runtime.sentry.assembly import Assembly
 from slotel.runtime.sentry.keeping import Keeper
 from slotel.runtime.sentry.route import Route
@@ -58,7 +59,7 @@ def provider(
     tags: Mapping[str, str] | None = None,
 ) -> TracerProvider:
     """Return a provider whose spans go to the sinks, all recorded, sampled as the sampler says."""
-    made = TracerProvider(sampler=AlwaysRecordSampler(sampler), resource=resource, shutdown_on_exit=False)
+    made = TracerProvider(sampler=RecordEverySpan(sampler), resource=resource, shutdown_on_exit=False)
     for sink in sinks:
         through = Through(sink)
         through.tags.update(tags or {})

@@ -7,7 +7,7 @@ import pytest
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, AlwaysRecordSampler, ParentBased
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, set_span_in_context
 
 from slotel.model.service import read_service
@@ -200,3 +200,15 @@ def test_spans_that_nobody_ends_do_not_fill_the_memory():
         entries.open(provider.get_tracer("t").start_span(str(number)))
     assert len(entries) == 100
     assert (entries.take_forgotten(), entries.take_forgotten()) == (900, 0)
+
+
+@pytest.mark.parametrize("sampler", [ALWAYS_OFF, AlwaysRecordSampler(ALWAYS_OFF), ParentBased(ALWAYS_OFF)])
+def test_a_sampled_out_span_is_counted_with_the_attributes_it_started_with(sampler):
+    """The route decides what is excluded and a tag is a label: neither may hang on the sampling rate."""
+    yaml = "version: 1\nslos: [{name: a, objective: 99%, exclude: {http.route: [/healthz]}}]\ntags: {metric_labels: [team]}"
+    provider = TracerProvider(sampler=sampler)
+    runtime = runtime_around(provider, yaml=yaml)
+    given = {"http.route": "/healthz", "team": "ops"}
+    provider.get_tracer("t").start_span("GET", kind=SpanKind.SERVER, attributes=given).end()
+    assert value(runtime, "traces_span_metrics_calls", "/healthz", "ops") == 1
+    assert value(runtime, "slo_events", "excluded") == 1

@@ -16,11 +16,11 @@ from opentelemetry.propagate import get_global_textmap, set_global_textmap
 from opentelemetry.propagators.textmap import TextMapPropagator, default_getter, default_setter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.sampling import AlwaysRecordSampler
 
 from slotel.runtime.enforce import Enforcer
 from slotel.runtime.logs import LOG
 from slotel.runtime.pipeline import Pipeline, ProcessorSink
+from slotel.runtime.sampler import RecordEverySpan
 from slotel.version import __version__
 
 _DISTRO: Final = "telemetry.distro.name"
@@ -80,11 +80,11 @@ def mend_propagation() -> None:
 
 def record_every_span(provider: TracerProvider) -> None:
     """Let sampled-out spans be recorded, so that they are measured; what is shipped does not change."""
-    if not isinstance(provider.sampler, AlwaysRecordSampler):
-        provider.sampler = AlwaysRecordSampler(provider.sampler)
+    if not isinstance(provider.sampler, RecordEverySpan):
+        provider.sampler = RecordEverySpan(provider.sampler)
     for tracer in list(getattr(provider, "_tracers", {}).values()):
-        if not isinstance(tracer.sampler, AlwaysRecordSampler):
-            tracer.sampler = AlwaysRecordSampler(tracer.sampler)
+        if not isinstance(tracer.sampler, RecordEverySpan):
+            tracer.sampler = RecordEverySpan(tracer.sampler)
 
 
 def put_first(provider: TracerProvider, pipeline: Pipeline, enforcer: Enforcer) -> None:

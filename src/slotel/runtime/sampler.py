@@ -1,0 +1,49 @@
+"""Records every span without changing what is sampled. The SDK's AlwaysRecordSampler loses what a span starts with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
+from opentelemetry.trace import Link, SpanKind, TraceState
+from opentelemetry.util.types import Attributes
+
+_SAMPLED: Final = Decision.RECORD_AND_SAMPLE
+_RECORD_ONLY: Final = Decision.RECORD_ONLY
+
+
+class RecordEverySpan(Sampler):
+    """Turns "drop" into "record only", with the attributes that the span was given at its start.
+
+    A sampler of the SDK that drops gives no attributes back, and AlwaysRecordSampler (1.45) passes that on: route,
+    method and tags of a sampled-out span would be missing from what is counted, and an excluded route be counted.
+
+    Args:
+        decides: the provider's own sampler.
+    """
+
+    def __init__(self, decides: Sampler) -> None:
+        self.decides = decides
+        self._ask = decides.should_sample
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        """Return the sampler's decision; a span that is not sampled is recorded."""
+        result = self._ask(parent_context, trace_id, name, kind, attributes, links, trace_state)
+        if result.decision is _SAMPLED:
+            return result
+        return SamplingResult(_RECORD_ONLY, result.attributes or attributes, result.trace_state)
+
+    def get_description(self) -> str:
+        """Return the sampler's own description inside this one's."""
+        return f"RecordEverySpan{{{self.decides.get_description()}}}"
