@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -16,11 +16,16 @@ DEFAULT_FILE: Final = "slotel.yaml"
 MAX_BYTES: Final = 1_000_000
 
 
-def read_configuration(environ: Mapping[str, str], path: str | None = None) -> Reading:
+def read_configuration(
+    environ: Mapping[str, str],
+    path: str | None = None,
+    read: Callable[[Mapping[str, str], str, str], Reading] = read_service,
+) -> Reading:
     """Return the service as slotel.yaml and the environment describe it. Never raises for what it reads.
 
     Args:
         path: the file; default SLOTEL_CONFIG, else `slotel.yaml` in the working directory if it is there.
+        read: what understands the file: (environment, text, the file's name) → reading.
     """
     named = path or environ.get(SLOTEL_CONFIG, "").strip()
     source = named or DEFAULT_FILE
@@ -33,7 +38,7 @@ def read_configuration(environ: Mapping[str, str], path: str | None = None) -> R
         where = f"{SLOTEL_CONFIG}={named!r}" if named and not path else source
         problem = Problem(where, _reason(error), "going on with the environment and defaults")
         return replace(reading, problems=(problem, *reading.problems))
-    return read_service(environ, text, source)
+    return read(environ, text, source)
 
 
 def _read(source: str) -> str:

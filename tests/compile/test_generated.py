@@ -9,6 +9,7 @@ import services
 from promtool import check_rules, run_tests, write
 from real import require_real
 from slotel.cli.generate import compile_all
+from slotel.model.formats import read_any
 
 VARIED = """\
 service: shop
@@ -109,3 +110,47 @@ def test_the_repositorys_prometheus_and_alertmanager_configurations_are_valid():
     ):
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.real
+def test_the_queries_of_a_sloth_file_alert_and_count_events(tmp_path):
+    """1 % errors at an objective of 99.9 %, given as rates: burn rate 10, and events are counted, not their rate."""
+    text = """\
+version: prometheus/v1
+service: shop
+slos:
+  - name: availability
+    objective: 99.9
+    sli:
+      events:
+        error_query: sum(rate(requests_total{code=~"5.."}[{{.window}}]))
+        total_query: sum(rate(requests_total[{{.window}}]))
+"""
+    directory = write(tmp_path, compile_all(read_any({}, text, "sloth.yaml").service))
+    check_rules(directory)
+    (directory / "own.yaml").write_text("""\
+rule_files: [rules.yaml]
+evaluation_interval: 30s
+tests:
+  - interval: 30s
+    input_series:
+      - {series: 'requests_total{code="200"}', values: "0+990x80"}
+      - {series: 'requests_total{code="500"}', values: "0+10x80"}
+    promql_expr_test:
+      - expr: sum(round(slo:current_burn_rate:ratio, 0.01))
+        eval_time: 30m
+        exp_samples: [{labels: "{}", value: 10}]
+      - expr: sum(round(slo:events_bad:increase30m, 1))
+        eval_time: 35m
+        exp_samples: [{labels: "{}", value: 600}]
+      - expr: count(ALERTS{alertname="ErrorBudgetBurn", alertstate="firing", long="6h"})
+        eval_time: 30m
+        exp_samples: [{labels: "{}", value: 1}]
+  - interval: 30s
+    promql_expr_test:
+      - expr: count(ALERTS{alertname="SLIMetricAbsent", alertstate="firing"})
+        eval_time: 15m
+        exp_samples: [{labels: "{}", value: 1}]
+""")
+    passed, output = run_tests(directory, "own.yaml")
+    assert passed, output

@@ -24,9 +24,10 @@ def command(config: str | None, rate: float, as_json: bool) -> None:
     from slotel.compile.explanation import explain
     from slotel.compile.warnings import warnings
 
-    service = load_or_exit(config).service
+    reading = load_or_exit(config)
+    service = reading.service
     explained = [explain(service, slo, rate) for slo in service.slos]
-    notes = warnings(service)
+    notes = [*reading.notes, *warnings(service)]
     if as_json:
         document = {"service": service.name, "objectives": explained, "notes": notes}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))

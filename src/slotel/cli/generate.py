@@ -48,12 +48,13 @@ def command(config: str | None, out: str, check: bool) -> None:
     """Write Prometheus rules with their tests, alerts, dashboards and what else follows from slotel.yaml."""
     from slotel.compile.warnings import warnings
 
-    service = load_or_exit(config).service
+    reading = load_or_exit(config)
+    service = reading.service
     try:
         files = compile_all(service)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    for warning in warnings(service):
+    for warning in (*reading.notes, *warnings(service)):
         click.secho("note ", fg="yellow", bold=True, nl=False, err=True)
         click.echo(warning, err=True)
     if check:

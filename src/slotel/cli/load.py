@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from slotel.configuration import read_configuration
+from slotel.model.formats import read_any
 from slotel.model.problem import Problem
 from slotel.model.service import Reading
 
@@ -24,7 +25,7 @@ config_option = click.option(
 
 def load(config: str | None) -> Reading:
     """Return the service as the file and the environment describe it, under the name it will have."""
-    reading = read_configuration(os.environ, config)
+    reading = read_configuration(os.environ, config, read_any)
     name = os.environ.get(SERVICE_NAME, "").strip() or reading.service.name
     return replace(reading, service=replace(reading.service, name=name))
 

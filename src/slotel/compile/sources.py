@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from slotel.compile.promql import bucket, equal, one_of, series
+from slotel.compile.promql import bucket, equal, number, one_of, series
 from slotel.model import names
+from slotel.model.duration import parse_duration
 from slotel.model.service import Service
-from slotel.model.slo import CLIENT_CLOSED_REQUEST, Slo
+from slotel.model.slo import CLIENT_CLOSED_REQUEST, SECONDS, Slo
 from slotel.model.tags import label_name
 
 HTTP_DURATION: Final = "http_server_request_duration_seconds"
@@ -147,10 +148,14 @@ def _queries(slo: Slo) -> Counts:
     queries = slo.queries
     if queries is None:
         raise ValueError(f"objective '{slo.name}' has no queries")
+
+    def over(query: str, window: str) -> str:
+        return query.replace(queries.window, window).replace(SECONDS, number(parse_duration(window)))
+
     return Counts(
-        total=lambda window: queries.total.replace(queries.window, window),
-        bad=lambda window, total: f"({queries.bad.replace(queries.window, window)})\nor 0 * {total}",
-        present=queries.total.replace(queries.window, "10m"),
+        total=lambda window: over(queries.total, window),
+        bad=lambda window, total: f"({over(queries.bad, window)})\nor 0 * {total}",
+        present=over(queries.total, "10m"),
     )
 
 

@@ -46,7 +46,7 @@ def _structure_what_stands(tree: Any, source: str) -> tuple[Document, tuple[Prob
     """Cut out each wrong place, then its parent if that is still wrong, until the rest can be read."""
     document, faults = _structure(tree)
     ordered = sorted(faults, key=lambda fault: len(fault[0]), reverse=True)
-    problems = tuple(Problem(_place(tree, source, steps), text) for steps, text in ordered)
+    problems = tuple(Problem(place_of(tree, source, steps), text) for steps, text in ordered)
     while faults:  # what is wrong only because something was cut is no news
         cut = [_cut(tree, steps) for steps, _ in sorted(faults, key=_from_the_end, reverse=True)]
         if not all(cut):
@@ -86,7 +86,8 @@ def _faults(error: BaseException, steps: tuple[Any, ...]) -> Iterator[tuple[tupl
         yield steps, _expectation(error)
 
 
-def _place(tree: Any, source: str, steps: tuple[Any, ...]) -> str:
+def place_of(tree: Any, source: str, steps: tuple[Any, ...]) -> str:
+    """Return `slotel.yaml:12 slos[0].objective` for the steps into a tree that ruamel.yaml read."""
     line, node, path = 0, tree, ""
     for step in steps:
         if not _has(node, step):

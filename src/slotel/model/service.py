@@ -65,10 +65,15 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A service as read, and all that was wrong on the way."""
+    """A service as read, and all that was wrong on the way.
+
+    Args:
+        notes: what the file says and slotel has its own of, a sentence each.
+    """
 
     service: Service
     problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def read_service(environ: Mapping[str, str], text: str | None = None, source: str = "slotel.yaml") -> Reading:

@@ -201,6 +201,8 @@ def _period(value: Any, _type: Any) -> Period:
 
 
 def _version(value: Any, _type: Any) -> int:
+    if str(value).startswith("prometheus/"):
+        raise ValueError(f"{value!r} is Sloth's: slotel generate compiles it, a service needs slotel.yaml")
     if value != 1:
         raise ValueError(f"version {value!r} is not known: write 'version: 1'")
     return 1

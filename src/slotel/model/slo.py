@@ -99,12 +99,16 @@ class BadRules:
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
+SECONDS: Final = "{{.seconds}}"
+"""Stands in an indicator's query for the seconds of its window."""
+
+
 @dataclass(frozen=True, slots=True)
 class Queries:
     """An indicator given as PromQL (OpenSLO, Sloth): only Prometheus can count it, not the service.
 
     Args:
-        bad, total: each gives a number of events, or their rate, over `window`, a placeholder in the text.
+        bad, total: each gives a number of events over `window`, a placeholder in the text, as SECONDS is.
     """
 
     bad: str

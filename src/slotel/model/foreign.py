@@ -1,0 +1,118 @@
+"""Objectives in others' files, read as far as they mean the same here: what every such reader shares. Opens no file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from slotel.model.document import place_of
+from slotel.model.names import ERROR_BUDGET_LIMIT
+from slotel.model.problem import Problem
+from slotel.model.service import Reading, Service, read_service
+from slotel.model.slo import SECONDS, Queries, Slo
+
+WINDOW: Final = "{{.window}}"
+"""Sloth's placeholder for the window; slotel asks for it in every query."""
+
+NO_WORDS: Final = "left out"
+_SELECTOR: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*(?:\{[^{}]*\})?")
+_RATE: Final = re.compile(r"\b(rate|increase)\s*\(")
+
+
+@dataclass(slots=True)
+class Findings:
+    """What reading one foreign file found so far.
+
+    Args:
+        refused: features that would change an objective's meaning: its objective is left out.
+        ignored: features that slotel has its own of; a sentence each.
+    """
+
+    tree: Any
+    source: str
+    refused: list[Problem] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+
+    def refuse(self, steps: tuple[Any, ...], reason: str) -> None:
+        """Say why the feature at this place cannot be had."""
+        self.refused.append(Problem(place_of(self.tree, self.source, steps), reason, NO_WORDS))
+
+    def ignore(self, steps: tuple[Any, ...], reason: str) -> None:
+        """Say what stands in the place of this feature."""
+        self.ignored.append(f"{place_of(self.tree, self.source, steps)}: {reason}")
+
+
+class Refused(Exception):  # noqa: N818 it is no error of the program
+    """A feature that cannot be had: where, and why."""
+
+    def __init__(self, steps: tuple[Any, ...], reason: str) -> None:
+        super().__init__(reason)
+        self.steps = steps
+
+
+def known(part: Mapping[str, Any], keys: Sequence[str], steps: tuple[Any, ...]) -> None:
+    """Check that a part has no other keys.
+
+    Raises:
+        Refused: it has one.
+    """
+    for key in part:
+        if key not in keys:
+            raise Refused((*steps, key), f"unknown key, known are: {', '.join(sorted(keys))}")
+
+
+def queries(bad: str, total: str, bad_at: tuple[Any, ...], total_at: tuple[Any, ...]) -> Queries:
+    """Return the queries of an objective as counts of events.
+
+    Raises:
+        Refused: one of them has no window, or is no rate or increase.
+    """
+    return Queries(_counted(bad, bad_at), _counted(total, total_at), WINDOW)
+
+
+def over_window(query: str, *, is_counter: bool) -> str:
+    """Return a query over the window: a plain selector of a counter becomes its increase."""
+    text = query.strip()
+    if is_counter and _SELECTOR.fullmatch(text):
+        return f"sum(increase({text}[{WINDOW}]))"
+    return text
+
+
+def _counted(query: str, steps: tuple[Any, ...]) -> str:
+    """Return the query as a number of events in the window: a rate times its seconds."""
+    text = " ".join(query.replace("{{ .window }}", WINDOW).split())
+    if WINDOW not in text:
+        raise Refused(steps, f"a query holds its window as [{WINDOW}]: slotel asks for many windows")
+    kinds = set(_RATE.findall(text))
+    if kinds == {"increase"}:
+        return f"sum({text})"
+    if kinds == {"rate"}:
+        return f"sum({text}) * {SECONDS}"
+    raise Refused(steps, "a query counts events by rate(…) or by increase(…), one of them")
+
+
+def reading_of(environ: Mapping[str, str], name: str | None, slos: list[Slo], findings: Findings) -> Reading:
+    """Return the service of a foreign file with the environment's words; ERROR_BUDGET_LIMIT has no say in it."""
+    reading = read_service({key: value for key, value in environ.items() if key != ERROR_BUDGET_LIMIT})
+    if not slos and not findings.refused:
+        findings.refuse((), "there is no objective in it")
+    service: Service = replace(reading.service, name=name, slos=tuple(slos))
+    return Reading(service, (*findings.refused, *reading.problems), tuple(findings.ignored))
+
+
+def each(
+    items: Any, read: Callable[[Any, tuple[Any, ...]], Slo], findings: Findings, at: tuple[Any, ...]
+) -> list[Slo]:
+    """Read every item of a list; one that is refused is named and left out."""
+    found = []
+    for index, item in enumerate(items if isinstance(items, list) else ()):
+        steps = (*at, index)
+        try:
+            found.append(read(item, steps))
+        except Refused as refused:
+            findings.refuse(refused.steps, str(refused))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            findings.refuse(steps, f"cannot be read: {type(error).__name__}: {error}")
+    return found
