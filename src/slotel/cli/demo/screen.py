@@ -6,6 +6,7 @@ import time
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -52,7 +53,7 @@ def render(demo: Demo, numbers: Numbers, elapsed: float) -> Panel:
         f"{numbers.sentry_issues} errors, {numbers.sentry_transactions} traces (25 % and all errors)",
     )
     for title in demo.issues(3):
-        table.add_row("", f"[red]{title}[/red]")
+        table.add_row("", f"[red]{escape(title)}[/red]")
     table.add_row("metrics", demo.metrics_url)
     return Panel(Group(table), title="slotel demo: a shop under opentelemetry-instrument", expand=False)
 

@@ -1,9 +1,15 @@
-"""Counts the error events that a client hands to its transport, and those that are lost on the way. Sends nothing."""
+"""Counts the error events that a client hands to its transport, and those that are lost on the way. Sends nothing.
+
+It also keeps the transport's own requests out of the app's telemetry: they are no work of the app.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import iscoroutinefunction
 from typing import Any
+
+from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from slotel.runtime.sentry.errors import DUPLICATE
 
@@ -43,4 +49,18 @@ def watch_delivery(
 
     transport.capture_envelope = capture_envelope
     transport.record_lost_event = record_lost_event
+    _keep_untraced(transport)
     transport._slotel_watched = True  # noqa: SLF001 our own mark
+
+
+def _keep_untraced(transport: Any) -> None:
+    """Send without instrumentation: a span for each POST to Sentry would be sent to Sentry, and counted."""
+    request = getattr(transport, "_request", None)
+    if request is None or iscoroutinefunction(request):
+        return
+
+    def untraced(*args: Any, **kwargs: Any) -> Any:
+        with suppress_instrumentation():
+            return request(*args, **kwargs)
+
+    transport._request = untraced  # noqa: SLF001 sentry-sdk offers no public place around its requests

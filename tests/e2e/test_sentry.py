@@ -1,0 +1,122 @@
+"""What reaches Sentry from a launched service: errors and transactions that belong together, with enforced tags."""
+
+import json
+import sys
+
+import pytest
+import sentry_relay.processing as relay
+
+from launch import Launched, wait_until
+from slotel.cli.sink import SentrySink
+
+
+def errors(sink, text):
+    return [event for event in sink.payloads("event") if text in json.dumps(event.get("exception") or {})]
+
+
+def transactions(sink, name):
+    return [sent for sent in sink.payloads("transaction") if sent.get("transaction") == name]
+
+
+def tags(event):
+    return dict(event.get("tags") or {})
+
+
+def test_an_error_and_its_transaction_share_trace_release_environment_and_tags(sink, flask_service):
+    assert flask_service.get("/tagged-error/search")[0] == 500
+    (error,) = wait_until(lambda: errors(sink, "failed for a team"), "the error arrives")
+    (sent,) = wait_until(lambda: transactions(sink, "GET /tagged-error/<team>"), "the transaction arrives")
+    assert error["contexts"]["trace"]["trace_id"] == sent["contexts"]["trace"]["trace_id"]
+    assert error["transaction"] == sent["transaction"]
+    for event in (error, sent):
+        assert (event["release"], event["environment"]) == ("shop@1.2.3", "test")
+        assert {key: tags(event)[key] for key in ("team", "tier", "region")} == {
+            "team": "search", "tier": "unknown", "region": "eu-west-1",
+        }  # fmt: skip
+
+
+def test_each_error_handed_to_sentry_is_counted_under_its_project(sink, flask_service):
+    def counted():
+        return flask_service.sample("sentry_errors_total", project="42", environment="test")
+
+    before = counted()
+    for _ in range(3):
+        flask_service.get("/error")
+    wait_until(lambda: counted() == before + 3, "three errors are counted")
+
+
+def test_no_secret_leaves(sink, flask_service):
+    flask_service.get("/secret?token=tops3cret&page=2")
+    wait_until(lambda: errors(sink, "with a secret beside it"), "the error arrives")
+    wait_until(lambda: transactions(sink, "GET /secret"), "the transaction arrives")
+    everything = json.dumps([sink.payloads("event"), sink.payloads("transaction")])
+    assert "hunter2" not in everything
+    assert "tops3cret" not in everything
+    assert "tops3cret" not in flask_service.scrape()
+
+
+def test_sentrys_server_accepts_every_payload_as_it_is(sink, flask_service, fastapi_service):
+    for service in (flask_service, fastapi_service):
+        for path in ("/items/1", "/error", "/tags/search"):
+            service.get(path)
+    wait_until(lambda: transactions(sink, "GET /items/{number}"), "the last service's transactions arrive")
+    for event in (*sink.payloads("event"), *sink.payloads("transaction")):
+        normalized = relay.StoreNormalizer(max_secs_in_past=None).normalize_event(dict(event))
+        assert "errors" not in normalized, normalized["errors"]
+        assert "_meta" not in normalized, normalized["_meta"]
+
+
+def test_the_unhandled_error_of_fastapi_has_the_trace_of_its_span(sink, fastapi_service):
+    def traces(events):
+        own = [
+            event
+            for event in events
+            if event.get("transaction") == "GET /error" and event["environment"] != "test"
+        ]
+        return {event["contexts"]["trace"]["trace_id"] for event in own}
+
+    before = traces(sink.payloads("event"))
+    fastapi_service.get("/error")
+    wait_until(lambda: traces(sink.payloads("event")) > before, "the error arrives")
+    wait_until(
+        lambda: traces(sink.payloads("event")) == traces(sink.payloads("transaction")), "each has its trace"
+    )
+
+
+@pytest.mark.parametrize("conventions", ["", "http", "http/dup"])
+def test_requests_to_sentry_itself_are_never_traced(conventions):
+    with SentrySink() as sink:
+        env = {"SENTRY_DSN": sink.dsn(1), "OTEL_SEMCONV_STABILITY_OPT_IN": conventions}
+        with Launched(sys.executable, "flask_app.py", env=env) as service:
+            service.wait_ready()
+            for _ in range(5):
+                service.get("/error")
+            wait_until(lambda: sink.events == 5 and sink.transactions >= 5, "all arrives")
+            names = {labels["span_name"] for labels, _ in service.samples("traces_span_metrics_calls_total")}
+        kinds = [json.dumps(sent) for sent in sink.payloads("transaction")]
+    assert names == {"GET /error", "GET /healthz"}
+    assert not [sent for sent in kinds if "/envelope/" in sent]
+
+
+def test_a_breached_budget_is_one_warning_and_one_sentry_event():
+    with SentrySink() as sink:
+        env = {"SENTRY_DSN": sink.dsn(1), "ERROR_BUDGET_LIMIT": "5%", "SENTRY_TRACES_SAMPLE_RATE": "0"}
+        with Launched(sys.executable, "flask_app.py", env=env) as service:
+            service.wait_ready()
+            for _ in range(10):
+                service.get("/error")
+            wait_until(lambda: "error budget breached: 'availability'" in service.log, "the warning")
+
+            def said():
+                return [
+                    e
+                    for e in sink.payloads("event")
+                    if "error budget breached: 'availability' " in json.dumps(e)
+                ]
+
+            wait_until(said, "the event")
+            limits = [event for event in said() if "against a limit of 5%" in json.dumps(event)]
+            assert len(limits) == 1
+            assert limits[0]["fingerprint"]
+            assert service.log.count("against a limit of 5%") == 1
+            assert service.sample("slo_events_total", slo_outcome="bad") == 10
