@@ -5,15 +5,13 @@ Only this module knows both stages and sinks; each of them gets the narrow value
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry import metrics, trace
+from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -27,12 +25,13 @@ from slotel.runtime.adoption import mend_propagation, name_distribution, put_fir
 from slotel.runtime.breaches import Watch
 from slotel.runtime.enforce import Enforcer
 from slotel.runtime.entries import Entries
-from slotel.runtime.exporters import usable_exporters, wants_prometheus
+from slotel.runtime.exporters import wants_prometheus
 from slotel.runtime.head import settle_sampler
 from slotel.runtime.logs import LOG, report, show_logs
 from slotel.runtime.measure import Measure
 from slotel.runtime.meter import Meter
 from slotel.runtime.pipeline import Pipeline
+from slotel.runtime.sdk import name_service, tracer_provider
 from slotel.runtime.store import Family, Store
 from slotel.runtime.ticker import Ticker
 from slotel.version import __version__
@@ -103,9 +102,9 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     reading = read_configuration(environ)
     report(reading.problems)
     service = reading.service
-    _name_service(service, environ)
+    name_service(service, environ)
     report(settle_sampler(environ, service.sentry.traces_sample_rate))
-    provider = _tracer_provider(environ, configure_sdk)
+    provider = tracer_provider(environ, configure_sdk)
     runtime = _build(service, dict(provider.resource.attributes))
     mend_propagation()
     name_distribution(provider)
@@ -150,70 +149,6 @@ def _guarded(part: str, runtime: Runtime, begin: Callable[[], None]) -> None:
     except Exception as error:  # noqa: BLE001 each part may fail alone
         LOG.error("%s is off, the rest goes on: %s: %s", part, type(error).__name__, error)
         runtime.accounts.stage_error(part, error)
-
-
-# -- the SDK ---------------------------------------------------------------------------------------------------
-
-
-def _name_service(service: Service, environ: MutableMapping[str, str]) -> None:
-    attributes = environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
-    named = any(pair.split("=")[0].strip() == "service.name" for pair in attributes.split(","))
-    if service.name and not named:
-        environ.setdefault("OTEL_SERVICE_NAME", service.name)
-    distro = f"telemetry.distro.name=slotel,telemetry.distro.version={__version__}"
-    if "telemetry.distro.name=" not in attributes:
-        environ["OTEL_RESOURCE_ATTRIBUTES"] = f"{attributes},{distro}".lstrip(",")
-
-
-def _tracer_provider(
-    environ: MutableMapping[str, str], configure_sdk: Callable[[], None] | None
-) -> TracerProvider:
-    standing = trace.get_tracer_provider()
-    if isinstance(standing, TracerProvider):
-        return standing
-    usable, problems = usable_exporters(environ)
-    report(problems)
-    configure = configure_sdk or _configure_sdk
-    try:
-        with _replaced(environ, usable):
-            configure()
-    except Exception as error:  # noqa: BLE001 an exporter that cannot be made must not take the rest down
-        declared = environ.get("OTEL_CONFIG_FILE", "").strip()
-        place = f"OTEL_CONFIG_FILE={declared!r}: " if declared else ""
-        LOG.error(
-            "%sthe SDK could not be set up, going on with its defaults and no exporter: %s", place, error
-        )
-    provider = trace.get_tracer_provider()
-    if not isinstance(provider, TracerProvider):
-        provider = TracerProvider()
-        trace.set_tracer_provider(provider)
-    if not isinstance(metrics.get_meter_provider(), MeterProvider):
-        metrics.set_meter_provider(MeterProvider(resource=provider.resource))
-    return provider
-
-
-def _configure_sdk() -> None:
-    from opentelemetry.sdk._configuration import _OTelSDKConfigurator
-
-    from slotel.runtime.distro import SlotelConfigurator, set_defaults
-
-    set_defaults(os.environ)
-    _OTelSDKConfigurator._configure(SlotelConfigurator())  # type: ignore[no-untyped-call]  # noqa: SLF001 the SDK's own set-up, untyped
-
-
-@contextmanager
-def _replaced(environ: MutableMapping[str, str], values: Mapping[str, str]) -> Iterator[None]:
-    """Set variables for the time of the SDK's own set-up, which reads nothing but the environment."""
-    before = {name: environ.get(name) for name in values}
-    environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                environ.pop(name, None)
-            else:
-                environ[name] = value
 
 
 # -- the parts -------------------------------------------------------------------------------------------------
