@@ -99,6 +99,9 @@ def start(
 
 
 def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None] | None) -> Runtime:
+    from slotel.runtime.distro import set_defaults
+
+    set_defaults(environ)  # for a start in code; under the launcher it is done
     reading = read_configuration(environ)
     report(reading.problems)
     service = reading.service

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import sentry_sdk
+from sentry_sdk import scope
 from sentry_sdk.integrations.argv import ArgvIntegration
 from sentry_sdk.integrations.atexit import AtexitIntegration
 from sentry_sdk.integrations.dedupe import DedupeIntegration
@@ -113,7 +114,10 @@ class Adoption:
                 "onto its events, and slotel sends the traces%s",
                 ignored,
             )
-            self._tie(client, read_dsn(client.dsn))
+            is_first = self._connection is None
+            connection = self._tie(client, read_dsn(client.dsn))
+            if is_first:
+                self._connected(connection)
         return guard
 
     # -- the ties --------------------------------------------------------------------------------------------
@@ -123,7 +127,7 @@ class Adoption:
 
         if not self._is_tied:
             self._is_tied = True
-            add_global_event_processor(self._trail)
+            _put_first(self._trail)
             register_external_propagation_context(current_span_ids)
         parts = self._parts
         environment = str(client.options.get("environment") or self._identity.environment)
@@ -166,6 +170,14 @@ class Adoption:
 
         scrubbed._slotel_scrubs = True  # type: ignore[attr-defined]  # noqa: SLF001 so that it is never wrapped twice
         return scrubbed
+
+
+def _put_first(processor: Any) -> None:
+    """Register an event processor before all others: before sentry-sdk's own test for duplicates, above all."""
+    add_global_event_processor(processor)
+    registered = getattr(scope, "global_event_processors", None)
+    if isinstance(registered, list) and registered[-1:] == [processor]:
+        registered.insert(0, registered.pop())
 
 
 def _integrations() -> list[Any]:

@@ -6,6 +6,7 @@ A sink of the pipeline, and an event processor of sentry-sdk. It sends nothing i
 from __future__ import annotations
 
 import asyncio
+import inspect
 import platform
 import sys
 import time
@@ -42,6 +43,9 @@ _RUNTIME: Final = {
     "version": platform.python_version(),
     "build": sys.version,
 }
+
+_TAKES_OPTIONS: Final = "client_options" in inspect.signature(event_from_exception).parameters
+"""sentry-sdk 2.x does, 3.x reads them from the client itself."""
 
 DUPLICATE: ContextVar[bool] = ContextVar("slotel-duplicate", default=False)
 """The event that is just being dropped is a second report of one exception: no loss."""
@@ -209,16 +213,19 @@ def capture(
         mechanism: who caught it, as Sentry shows it.
         complete: adds to the event what the framework knows; its faults are ignored.
     """
+    client = sentry_sdk.get_client()
     try:
-        options = sentry_sdk.get_client().options
-        event, hint = event_from_exception(error, options, {"type": mechanism, "handled": handled})
+        more: dict[str, Any] = {"client_options": client.options} if _TAKES_OPTIONS else {}
+        event, hint = event_from_exception(error, mechanism={"type": mechanism, "handled": handled}, **more)
         if complete is not None:
             try:
                 complete(event)
             except Exception:  # noqa: BLE001 an event without these details is better than none
                 hint["slotel.incomplete"] = True
         return sentry_sdk.capture_event(event, hint=hint)
-    except Exception:  # noqa: BLE001 nothing may reach the app
+    except Exception:  # noqa: BLE001 nothing may reach the app; the loss is counted by `delivery.py`
+        if client.transport is not None:
+            client.transport.record_lost_event("internal_sdk_error", data_category="error")
         return None
 
 

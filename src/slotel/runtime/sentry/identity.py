@@ -14,9 +14,9 @@ MAX_ENVIRONMENT: Final = 64
 DEFAULT_ENVIRONMENT: Final = "production"
 """What sentry-sdk says when nobody says anything."""
 
-_RELEASE_BREAKERS: Final = re.compile(r"[\n\r\t\x0c/\\]+")
-_ENVIRONMENT_BREAKERS: Final = re.compile(r"[\n\r\x0c/\\]+")
+_BREAKERS: Final = re.compile(r"[\x00-\x1f\x7f/\\]+")
 _NO_RELEASE: Final = frozenset({"", ".", "..", "latest"})
+_NO_ENVIRONMENT: Final = frozenset({"", ".", "..", "none"})
 _ENVIRONMENT_KEYS: Final = ("deployment.environment.name", "deployment.environment")
 _SERVER_KEYS: Final = ("host.name", "k8s.pod.name", "service.instance.id")
 
@@ -48,19 +48,20 @@ def identify(settings: SentrySettings, resource: Mapping[str, object]) -> Identi
 def valid_release(text: str) -> str | None:
     """Return a release that Sentry's server takes; None where nothing is left of it.
 
-    Source: sentry-relay, `validate_release`: at most 200 characters, no slash, line break or tab.
+    Source: sentry-relay, `validate_release`: at most 200 characters, no slash or control character.
     """
-    release = _RELEASE_BREAKERS.sub("-", text.strip())[:MAX_RELEASE].strip()
+    release = _BREAKERS.sub("-", text.strip())[:MAX_RELEASE].strip()
     return None if release.lower() in _NO_RELEASE else release
 
 
 def valid_environment(text: str) -> str:
     """Return an environment that Sentry's server takes; `production` where nothing is left of it.
 
-    Source: sentry-relay, `validate_environment`: at most 64 characters, no slash or line break, not `none`.
+    Source: sentry-relay, `validate_environment`: at most 64 characters, no slash or control character, not
+    `none`, `.` or `..`.
     """
-    environment = _ENVIRONMENT_BREAKERS.sub("-", text.strip())[:MAX_ENVIRONMENT].strip()
-    return DEFAULT_ENVIRONMENT if environment.lower() in ("", "none") else environment
+    environment = _BREAKERS.sub("-", text.strip())[:MAX_ENVIRONMENT].strip()
+    return DEFAULT_ENVIRONMENT if environment.lower() in _NO_ENVIRONMENT else environment
 
 
 def _text(resource: Mapping[str, object], keys: tuple[str, ...]) -> str:

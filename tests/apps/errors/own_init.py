@@ -1,0 +1,70 @@
+"""A FastAPI service that calls sentry_sdk.init itself: `before` slotel, `after` it, `late` (only it has a DSN)."""
+
+import os
+import sys
+
+import requests
+import sentry_sdk
+import uvicorn
+from fastapi import FastAPI, Request
+from opentelemetry import trace
+
+PORT = int(os.environ["PORT"])
+WAY = sys.argv[1]
+OPTIONS = {"traces_sample_rate": 1.0, "release": "app-1", "environment": "live"}
+
+
+def before_send(event, hint):
+    event["tags"]["seen"] = "by the app"
+    return None if "unwanted" in event["request"]["url"] else event
+
+
+if WAY == "before":
+    sentry_sdk.init(os.environ["SENTRY_DSN"], before_send=before_send, **OPTIONS)
+    from slotel import ErrorTracker
+
+    ErrorTracker().init()
+elif WAY == "after":
+    sentry_sdk.init(before_send=before_send, **OPTIONS)
+elif WAY == "late":
+    sentry_sdk.init(os.environ["APP_DSN"], before_send=before_send, **OPTIONS)
+
+app = FastAPI()
+if WAY == "before":
+    from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+    from opentelemetry.instrumentation.requests import RequestsInstrumentor
+
+    FastAPIInstrumentor.instrument_app(app)
+    RequestsInstrumentor().instrument()
+
+
+@app.get("/healthz")
+async def healthz():
+    return "ok"
+
+
+@app.get("/error")
+@app.get("/unwanted")
+async def error():
+    context = trace.get_current_span().get_span_context()
+    raise ValueError(f"{context.trace_id:032x}-{context.span_id:016x}")
+
+
+@app.get("/plain")
+async def plain():
+    raise ValueError("plain")
+
+
+@app.get("/out")
+def out():
+    trace_id = f"{trace.get_current_span().get_span_context().trace_id:032x}"
+    return {"trace": trace_id, "headers": requests.get(f"http://127.0.0.1:{PORT}/headers", timeout=10).json()}
+
+
+@app.get("/headers")
+async def headers(request: Request):
+    return [[name.decode(), value.decode()] for name, value in request.headers.raw]
+
+
+if __name__ == "__main__":
+    uvicorn.run(app, host="127.0.0.1", port=PORT, log_level="warning")
