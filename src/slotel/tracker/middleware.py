@@ -30,7 +30,8 @@ class ErrorTrackingMiddleware:
     """Reports what escapes the app it wraps, and raises it again.
 
     `ErrorTrackingMiddleware(app)` for WSGI and ASGI, `app.add_middleware(ErrorTrackingMiddleware)` for Starlette and
-    FastAPI, `"slotel.ErrorTrackingMiddleware"` in Django's MIDDLEWARE. Starts slotel at the first request if the
+    FastAPI, `"slotel.ErrorTrackingMiddleware"` in Django's MIDDLEWARE, where Django's own signal tells of errors, which
+    never reach a middleware. Starts slotel at the first request if the
     launcher did not. Each request gets a Sentry scope of its own. An exception that was reported before is not
     reported again.
     """
@@ -51,20 +52,15 @@ class ErrorTrackingMiddleware:
                 call = self._asgi
         object.__setattr__(self, "__call__", call)
 
-    def process_exception(self, request: Any, exception: BaseException) -> None:
-        """Report what a Django view raised: Django turns it into an answer before a middleware could catch it."""
-        del request
-        _report(exception, "django")
-
     def _dispatch(self, *arguments: Any) -> Any:
         if len(arguments) == _DJANGO:
-            started()
-            return self.app(*arguments)
+            with _own_scope(_carrier(*arguments)):
+                return self.app(*arguments)
         return self._wsgi(*arguments) if len(arguments) == _WSGI else self._asgi(*arguments)
 
     async def _django_async(self, request: Any) -> Any:
-        started()
-        return await self.app(request)
+        with _own_scope(_carrier(request)):
+            return await self.app(request)
 
     async def _asgi(self, scope: Any, receive: Any, send: Any) -> None:
         with _own_scope(scope):
@@ -135,6 +131,11 @@ def _own_scope(carrier: Any) -> Iterator[Any]:
         scope.clear_breadcrumbs()
         scope.add_event_processor(RequestProcessor(carrier))
         yield scope
+
+
+def _carrier(request: Any) -> Any:
+    """Return the WSGI environ or the ASGI scope of a Django request."""
+    return getattr(request, "environ", None) or getattr(request, "scope", None) or {}
 
 
 def _report(error: BaseException, mechanism: str) -> None:

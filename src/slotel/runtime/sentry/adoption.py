@@ -15,7 +15,6 @@ from sentry_sdk.integrations.argv import ArgvIntegration
 from sentry_sdk.integrations.atexit import AtexitIntegration
 from sentry_sdk.integrations.dedupe import DedupeIntegration
 from sentry_sdk.integrations.excepthook import ExcepthookIntegration
-from sentry_sdk.integrations.logging import LoggingIntegration
 from sentry_sdk.integrations.modules import ModulesIntegration
 from sentry_sdk.integrations.stdlib import StdlibIntegration
 from sentry_sdk.integrations.threading import ThreadingIntegration
@@ -186,7 +185,6 @@ def _integrations() -> list[Any]:
         ArgvIntegration(),
         AtexitIntegration(callback=_quietly),
         ExcepthookIntegration(),
-        LoggingIntegration(),
         ModulesIntegration(),
         ThreadingIntegration(),
         *framework_integrations(),

@@ -8,6 +8,8 @@ when it is imported, and never imported from here. Every other framework is cove
 
 from __future__ import annotations
 
+import inspect
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any, Final
@@ -15,7 +17,7 @@ from typing import Any, Final
 import sentry_sdk
 import wrapt
 from sentry_sdk.integrations import Integration
-from sentry_sdk.integrations.logging import ignore_logger
+from sentry_sdk.integrations import logging as sentry_logging
 
 from slotel.runtime.sentry.errors import capture
 
@@ -83,9 +85,28 @@ class FastApiErrors(StarletteErrors):
 
 def framework_integrations() -> list[Integration]:
     """Return the integrations for `sentry_sdk.init`; loggers that only echo are ignored from here on."""
+    # sentry-sdk 3.x has a list for events and one for its own logs, 2.x one for both
+    ignore = getattr(sentry_logging, "ignore_logger_for_events", sentry_logging.ignore_logger)
     for name in _ECHOES:
-        ignore_logger(name)
-    return [FlaskErrors(), DjangoErrors(), CeleryErrors(), StarletteErrors(), FastApiErrors()]
+        ignore(name)
+    return [
+        logged_errors(),
+        FlaskErrors(),
+        DjangoErrors(),
+        CeleryErrors(),
+        StarletteErrors(),
+        FastApiErrors(),
+    ]
+
+
+def logged_errors() -> Integration:
+    """Return what makes events of logged errors and breadcrumbs of the rest; no log record is sent as such."""
+    kind: Any = sentry_logging.LoggingIntegration
+    if (
+        "breadcrumb_level" in inspect.signature(kind).parameters
+    ):  # 3.x, where `level` is that of logs which are sent
+        return kind(level=None, event_level=logging.ERROR)  # type: ignore[no-any-return]  # 2.x is the one that is typed
+    return kind(event_level=logging.ERROR)  # type: ignore[no-any-return]  # as above
 
 
 def _hook_flask(signals: Any) -> None:
@@ -121,7 +142,7 @@ def _complete_django(request: Any) -> Callable[[Any], None]:
         if request is None:
             return
         DjangoRequestExtractor(request).extract_into_event(event)
-        if sentry_sdk.get_client().should_send_default_pii():
+        if _may_tell("user_info"):
             user = getattr(request, "user", None)
             if user is not None and user.is_authenticated:
                 event.setdefault("user", {}).setdefault("id", str(user.pk))
@@ -148,12 +169,23 @@ def _hook_celery(signals: Any) -> None:
 def _complete_celery(task: Any, more: dict[str, Any]) -> Callable[[Any], None]:
     def complete(event: Any) -> None:
         job: dict[str, Any] = {"task_name": getattr(task, "name", None)}
-        if sentry_sdk.get_client().should_send_default_pii():
+        if _may_tell("queues"):
             job.update(args=more.get("args"), kwargs=more.get("kwargs"))
         event.setdefault("extra", {})["celery-job"] = job
         event.setdefault("tags", {})["celery_task_id"] = str(more.get("task_id"))
 
     return complete
+
+
+def _may_tell(what: str) -> bool:
+    """Whether the app's Sentry settings let personal data of this kind out."""
+    options = sentry_sdk.get_client().options
+    collected = options.get("data_collection")
+    if isinstance(collected, dict) and (
+        collected.get("provided_by_user") or "send_default_pii" not in options
+    ):
+        return bool(collected.get(what))
+    return bool(options.get("send_default_pii"))
 
 
 def _is_on(identifier: str) -> bool:

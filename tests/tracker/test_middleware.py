@@ -1,0 +1,108 @@
+"""ErrorTrackingMiddleware in real servers: it reports, raises again, and leaks nothing into the next request."""
+
+import http.client
+import sys
+
+import pytest
+
+from launch import APPS, Launched, wait_until
+from slotel.cli.sink import SentrySink
+
+CWD = APPS / "errors"
+DJANGO = {"DJANGO_SETTINGS_MODULE": "django_settings", "APP_MIDDLEWARE": "slotel.ErrorTrackingMiddleware"}
+
+
+class Tracked:
+    def __init__(self, sink, service):
+        self.sink = sink
+        self.service = service
+
+    def events(self, path):
+        return [each for each in self.sink.payloads("event") if each["request"]["url"].endswith(path)]
+
+    def fail(self, path):
+        before = len(self.events("/plain"))
+        assert self.service.get(path)[0] == 500
+        assert self.service.get("/plain")[0] == 500
+        wait_until(lambda: len(self.events("/plain")) > before, "the next error")
+        return self.events(path)
+
+
+def serve(*command, launcher=False, **env):
+    with SentrySink() as sink:
+        variables = {"SENTRY_DSN": sink.dsn(7), "SENTRY_ENVIRONMENT": "live", **env}
+        with Launched(sys.executable, *command, env=variables, cwd=CWD, launcher=launcher) as service:
+            service.wait_ready()
+            yield Tracked(sink, service)
+
+
+@pytest.fixture(scope="module", params=["tracker_asgi.py", "tracker_wsgi.py"])
+def bare(request):
+    yield from serve(request.param)
+
+
+@pytest.fixture(scope="module", params=[(), ("asgi",)], ids=["wsgi", "asgi"])
+def django(request):
+    yield from serve("django_app.py", *request.param, **DJANGO)
+
+
+@pytest.fixture(scope="module", params=["tracker_asgi.py", "tracker_wsgi.py"])
+def launched(request):
+    yield from serve(request.param, launcher=True)
+
+
+def test_without_the_launcher_an_error_is_one_event_that_knows_its_request(bare):
+    (event,) = bare.fail("/error/red")
+    assert event["exception"]["values"][-1]["value"] == "failed"
+    assert event["exception"]["values"][-1]["mechanism"]["handled"] is False
+    assert event["tags"]["team"] == "red"
+    assert event["user"]["id"] == "7"
+    assert event["environment"] == "live"
+    assert event["request"]["method"] == "GET"
+
+
+def test_tags_and_user_of_one_request_are_not_on_the_next(bare):
+    bare.fail("/error/red")
+    event = bare.events("/plain")[-1]
+    assert "team" not in event["tags"]
+    assert "id" not in event.get("user", {})
+
+
+def test_errors_are_counted_without_the_launcher_too(bare):
+    bare.fail("/error/counted")
+    assert bare.service.sample("sentry_errors_total", project="7", environment="live") == len(
+        bare.sink.payloads("event")
+    )
+
+
+def test_a_tracked_request_counts_for_the_objectives(bare):
+    before = bare.service.sample("slo_events_total", slo_outcome="good")
+    assert bare.service.get("/tracked") == (200, "ok")
+    wait_until(
+        lambda: bare.service.sample("slo_events_total", slo_outcome="good") == before + 1, "it is counted"
+    )
+    assert bare.service.sample(
+        "traces_span_metrics_calls_total", span_name="GET /tracked", span_kind="SPAN_KIND_SERVER"
+    )
+
+
+def test_under_the_launcher_it_is_still_one_event(launched):
+    (event,) = launched.fail("/error/red")
+    assert event["tags"]["team"] == "red"
+
+
+def test_in_djangos_middleware_an_error_is_one_event(django):
+    (event,) = django.fail("/error/red")
+    assert event["exception"]["values"][-1]["mechanism"]["type"] == "django"
+    assert django.service.get("/missing")[0] == 404
+    django.fail("/error/blue")
+    assert django.events("/missing") == []
+
+
+def test_an_error_while_the_body_is_sent_is_one_event():
+    for tracked in serve("tracker_wsgi.py"):
+        with pytest.raises((http.client.IncompleteRead, OSError)):
+            tracked.service.get("/body")
+        wait_until(lambda: tracked.events("/body"), "the event")  # noqa: B023 it is called here
+        tracked.fail("/plain")
+        assert len(tracked.events("/body")) == 1
