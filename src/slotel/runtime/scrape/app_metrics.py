@@ -23,7 +23,7 @@ from slotel.runtime.scrape.conversion import Conversion, Converted
 from slotel.runtime.scrape.published import SUFFIX, Sharing, combine, encode, over_processes, published
 from slotel.runtime.store import Family
 
-PUBLISH_SECONDS: Final = 2.0
+PUBLISH_SECONDS: Final = 1.0
 """Between two publications of a process that is not alone."""
 _SHARE: Final = 50
 """Publishing takes at most one part in this many of a process's time: what is slow is done more rarely."""
