@@ -219,7 +219,8 @@ def fetch(address: str) -> None:
 def blocking(series: int, rounds: int) -> dict:
     registry = filled_sdk(series)
     stock, _ = start_http_server(0, "127.0.0.1", registry)
-    endpoint = Endpoint("127.0.0.1", 0, [filled_store(series).snapshot])
+    store = filled_store(series)
+    endpoint = Endpoint("127.0.0.1", 0, [lambda: store.snapshot(endpoint.rest)])
     endpoint.start()
     ours, theirs = [], []
     for _ in range(rounds):
@@ -234,7 +235,7 @@ def blocking(series: int, rounds: int) -> dict:
 
 
 class Marked:
-    """The endpoint's clock, noting the CPU time that its thread took between two rests, the sending included."""
+    """The endpoint's clock, noting the CPU time that its thread took from a request's arrival or a rest to the next rest."""
 
     perf_counter, monotonic = staticmethod(time.perf_counter), staticmethod(time.monotonic)
 
@@ -253,7 +254,15 @@ class Marked:
 def holding(series: int, rounds: int) -> dict:
     """CPU time, so that a busy machine does not count."""
     marked = endpoint_module.time = Marked()
-    endpoint = Endpoint("127.0.0.1", 0, [filled_store(series).snapshot])
+    store = filled_store(series)
+    endpoint = Endpoint("127.0.0.1", 0, [lambda: store.snapshot(endpoint.rest)])
+    answer = endpoint._server._answerer
+
+    def noting(requests):
+        marked.last = time.thread_time()
+        return answer(requests)
+
+    endpoint._server._answerer = noting
     endpoint.start()
     held = []
     for _ in range(rounds):

@@ -184,10 +184,10 @@ def test_exemplars_and_what_found_no_place_leave_too(sink):
         "counter",
         "",
         "",
-        ("team",),
+        ("team", names.LABEL_OVERFLOW),
         (),
-        {(): (2.0,), ("a",): (1.0,)},
-        {("a",): {0: (0xABC, 0xDEF, 1.0, 1.7e9)}},
+        {("", "true"): (2.0,), ("a", ""): (1.0,)},
+        {("a", ""): {0: (0xABC, 0xDEF, 1.0, 1.7e9)}},
         1.7e9,
     )
     provider = provider_to(sink)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from operator import add
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from slotel.model import names
 
@@ -99,11 +100,21 @@ class Part:
     exemplars: Mapping[int, Exemplar]
 
 
-def merge(parts: Iterable[Part], refuse: Callable[[str], None] = lambda _name: None) -> tuple[Family, ...]:
+PORTION: Final = 200
+"""Series that are added in one go."""
+_Item = TypeVar("_Item")
+
+
+def merge(
+    parts: Iterable[Part],
+    refuse: Callable[[str], None] = lambda _name: None,
+    rest: Callable[[], None] = lambda: None,
+) -> tuple[Family, ...]:
     """Return the families of all parts, their rows added; the first part decides on order and shape.
 
     Args:
         refuse: called with a table's name where a later part's shape differs: those rows are left out.
+        rest: called after every `PORTION` series, a few tenths of a millisecond: others may run meanwhile.
     """
     shapes: dict[str, Shape] = {}
     rows: dict[str, dict[Labels, array[float]]] = {}
@@ -117,25 +128,39 @@ def merge(parts: Iterable[Part], refuse: Callable[[str], None] = lambda _name: N
             if shapes.setdefault(shape.name, shape).identity != shape.identity:
                 refuse(shape.name)
                 continue
-            _add_rows(rows.setdefault(shape.name, {}), shape, slots, part.cells)
-            if part.exemplars and shape.kind == "histogram":
-                _add_exemplars(exemplars.setdefault(shape.name, {}), shape, slots, part.exemplars)
-    return tuple(
-        family
-        for name, shape in shapes.items()
-        for family in _families(shape, rows[name], exemplars.get(name, {}), created)
-    )
+            added, marked = rows.setdefault(shape.name, {}), exemplars.setdefault(shape.name, {})
+            is_empty = not added
+            for portion in _portions(slots.items()):
+                _add_rows(added, shape, portion, part.cells, is_empty=is_empty)
+                if part.exemplars and shape.kind == "histogram":
+                    _add_exemplars(marked, shape, portion, part.exemplars)
+                rest()
+    made: list[Family] = []
+    for name, shape in shapes.items():
+        made += _families(shape, rows[name], exemplars[name], created, rest)
+    return tuple(made)
+
+
+def _portions(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+    every = iter(items)
+    while portion := list(islice(every, PORTION)):
+        yield portion
 
 
 def _add_rows(
-    into: dict[Labels, array[float]], shape: Shape, slots: Mapping[Labels, int], cells: array[float]
+    into: dict[Labels, array[float]],
+    shape: Shape,
+    portion: Iterable[tuple[Labels, int]],
+    cells: array[float],
+    *,
+    is_empty: bool,
 ) -> None:
     size = shape.width - 1 if shape.kind == "histogram" else 1
-    if not into:
-        into.update({values: cells[slot : slot + size] for values, slot in slots.items()})
+    if is_empty:
+        into.update([(values, cells[slot : slot + size]) for values, slot in portion])
         return
     get = into.get
-    for values, slot in slots.items():
+    for values, slot in portion:
         row = cells[slot : slot + size]
         standing = get(values)
         into[values] = row if standing is None else array("d", map(add, standing, row))
@@ -144,12 +169,12 @@ def _add_rows(
 def _add_exemplars(
     into: dict[Labels, dict[int, Exemplar]],
     shape: Shape,
-    slots: Mapping[Labels, int],
+    portion: Iterable[tuple[Labels, int]],
     exemplars: Mapping[int, Exemplar],
 ) -> None:
     """Keep the latest exemplar of each bucket."""
     buckets = range(len(shape.bounds) + 1)
-    for values, slot in slots.items():
+    for values, slot in portion:
         for bucket in buckets:
             found = exemplars.get(slot + bucket)
             if found is not None:
@@ -163,6 +188,7 @@ def _families(
     rows: dict[Labels, array[float]],
     exemplars: Mapping[Labels, Mapping[int, Exemplar]],
     created: float,
+    rest: Callable[[], None],
 ) -> Iterable[Family]:
     label_names = shape.label_names
     if label_names and OVERFLOW in rows:
@@ -178,7 +204,10 @@ def _families(
         shape.name, kind, shape.help, shape.unit, label_names, shape.bounds, rows, exemplars, created
     )
     if shape.count_name:
-        counts = {values: (sum(row[:-1]),) for values, row in rows.items()}
+        counts: dict[Labels, tuple[float]] = {}
+        for portion in _portions(rows.items()):
+            counts.update([(values, (sum(row[:-1]),)) for values, row in portion])
+            rest()
         latest = {values: {0: max(found.values(), key=_time)} for values, found in exemplars.items()}
         text = f"Count of {shape.name}."
         yield Family(shape.count_name, "counter", text, "", label_names, (), counts, latest, created)

@@ -157,10 +157,11 @@ def _histogram(family: Family, values: tuple[str, ...], row: Any, start: int, no
 
 
 def _attributes(family: Family, values: tuple[str, ...]) -> dict[str, Any]:
-    if family.label_names and not values:
-        return {OVERFLOW: True}
     named = zip(family.label_names, values, strict=True)
-    return {ATTRIBUTES.get(name, name): value for name, value in named if value}
+    found: dict[str, Any] = {ATTRIBUTES.get(name, name): value for name, value in named if value}
+    if found.pop(names.LABEL_OVERFLOW, ""):
+        found[OVERFLOW] = True  # the specification's spelling
+    return found
 
 
 def _exemplar(marked: Exemplar) -> Any:

@@ -213,8 +213,11 @@ def _open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.scrape.endpoint import Endpoint
     from slotel.runtime.scrape.port import read_address
 
+    def rest() -> None:
+        endpoint.rest()
+
     accounts, provider = runtime.accounts, metrics.get_meter_provider()
-    sources = [runtime.store.snapshot, runtime.meter.families, _build_info]
+    sources = [lambda: runtime.store.snapshot(rest), runtime.meter.families, _build_info]
     chore: Callable[[], float | None] = lambda: None  # noqa: E731 nothing to do without a meter provider of the SDK
     if isinstance(provider, MeterProvider):
         app = AppMetrics(
@@ -224,7 +227,7 @@ def _open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
         chore = app.chore
     host, port, problems = read_address(environ)
     report(problems)
-    runtime.endpoint = Endpoint(
+    endpoint = runtime.endpoint = Endpoint(
         host,
         port,
         sources=sources,
@@ -234,7 +237,7 @@ def _open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
         chore=chore,
         sibling=lambda: runtime.workers is not None and not runtime.workers.is_first,
     )
-    runtime.endpoint.start()
+    endpoint.start()
 
 
 def _push_metrics(runtime: Runtime, traces: TracerProvider) -> None:

@@ -99,9 +99,14 @@ class Store:
         """Make a ring of time buckets; it is no family of the snapshot."""
         return self._add(Ring(self, Shape(name, "ring", ring=(buckets, width_seconds, columns))))
 
-    def snapshot(self) -> tuple[Family, ...]:
-        """Return every family, each series consistent: this process and all others of the service."""
-        return merge((self.part(), *self.others(0.0)), lambda name: self.refused("other_shape", name))
+    def snapshot(self, rest: Callable[[], None] = lambda: None) -> tuple[Family, ...]:
+        """Return every family, each series consistent: this process and all others of the service.
+
+        Args:
+            rest: see `merge`.
+        """
+        parts = (self.part(), *self.others(0.0))
+        return merge(parts, lambda name: self.refused("other_shape", name), rest)
 
     def part(self) -> Part:
         """Return what this process counted, all at one moment."""

@@ -154,11 +154,6 @@ def test_target_info_is_the_resource_without_what_differs_between_workers(openme
     )  # fmt: skip
 
 
-def test_what_found_no_place_has_one_label_that_says_so():
-    text = write(family(series={("a",): (1.0,), (): (7.0,)}))
-    assert '\norders_total{otel_metric_overflow="true"} 7\n' in text
-
-
 def test_the_second_scrape_says_the_same_from_kept_texts():
     exposition = Exposition()
     families = [duration(), family(series={("a",): (2.0,)})]

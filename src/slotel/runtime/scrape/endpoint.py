@@ -78,6 +78,7 @@ class Endpoint:
         self._said: int | None = None
         self._forked = False
         self._next_try = 0.0
+        self._busy_until = 0.0
         self._running = False
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
@@ -192,6 +193,7 @@ class Endpoint:
 
     def _answers(self, requests: Sequence[Request]) -> list[Answer] | None:
         """Answer requests in order; those that want the same get the same."""
+        self._busy_until = time.perf_counter() + BUSY_SECONDS
         made: dict[object, Answer | None] = {}
         answers = []
         for request in requests:
@@ -223,21 +225,23 @@ class Endpoint:
 
     def _metrics(self, openmetrics: bool, gzip: bool) -> Answer | None:
         """Return the metrics, or None when the thread must stop."""
-        stop = self._stop
         packer = zlib.compressobj(1, wbits=_GZIP) if gzip else None
         body: list[bytes] = []
-        until = time.perf_counter() + BUSY_SECONDS
         for text in self._exposition.render(self._families(), openmetrics=openmetrics):
             data = text.encode("utf-8", "replace")
             body.append(packer.compress(data) if packer is not None else data)
-            if time.perf_counter() >= until:
-                time.sleep(REST_SECONDS)
-                if stop.is_set():
-                    return None
-                until = time.perf_counter() + BUSY_SECONDS
+            self.rest()
+            if self._stop.is_set():
+                return None
         if packer is not None:
             body.append(packer.flush())
         return Answer("200 OK", OPENMETRICS if openmetrics else TEXT, body, "gzip" if gzip else "")
+
+    def rest(self) -> None:
+        """Let other threads run if it is time; sources that take long call it in between."""
+        if threading.current_thread() is self._thread and time.perf_counter() >= self._busy_until:
+            time.sleep(REST_SECONDS)
+            self._busy_until = time.perf_counter() + BUSY_SECONDS
 
     def _families(self) -> list[Family]:
         found: list[Family] = []

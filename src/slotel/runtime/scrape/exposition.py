@@ -12,7 +12,6 @@ from itertools import accumulate
 from math import isfinite, isnan
 from typing import Any, Final
 
-from slotel.model.names import LABEL_OVERFLOW
 from slotel.runtime.store import Exemplar, Family
 
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -78,13 +77,9 @@ class Exposition:
 def label_text(names: Sequence[str], values: Sequence[str]) -> str:
     r"""Return `a="1",b="2"`, escaped; an empty value is no label, as Prometheus has it.
 
-    No values at all, where there are names, is the series of what found no place: one label says so.
-
     >>> label_text(("route", "team"), ('/a"b', ""))
     'route="/a\\"b"'
     """
-    if names and not values:
-        return f'{LABEL_OVERFLOW}="true"'
     return ",".join(
         [f'{name}="{_escaped(value)}"' for name, value in zip(names, values, strict=True) if value]
     )

@@ -54,11 +54,7 @@ def relabelled(family: Family, names: tuple[str, ...]) -> Family:
     at = [family.label_names.index(name) if name in family.label_names else -1 for name in names]
 
     def moved(rows: Mapping[tuple[str, ...], Any]) -> _Rows:
-        # No values is the key of what found no place, and stays.
-        return {
-            tuple([values[i] if i >= 0 else "" for i in at]) if values or not family.label_names else (): row
-            for values, row in rows.items()
-        }
+        return {tuple([values[i] if i >= 0 else "" for i in at]): row for values, row in rows.items()}
 
     return replace(family, label_names=names, series=moved(family.series), exemplars=moved(family.exemplars))
 
