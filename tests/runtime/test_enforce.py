@@ -98,7 +98,8 @@ def test_metric_labels_are_enforced_in_the_policys_order(enforcer):
 
 def test_each_violation_of_an_entry_is_counted(enforcer, violations):
     for _ in range(3):
-        enforcer.count_violations({"tier": "gold"}, {})
+        given = enforcer.given({"tier": "gold"}, {})
+        enforcer.count_violations({"tier": "gold"}, {}, enforcer.judge_labels(given)[1])
     assert violations == {("team", "default"): 3, ("tier", "unknown"): 3, ("tenant", "unknown"): 3}
 
 

@@ -61,29 +61,63 @@ class Enforcer:
         }
         self._tagged = bool(self._rules or self._set)
         self.label_names = tuple(dict.fromkeys(policy.metric_labels))
-        self._label_set = tuple((key, self._set.get(key)) for key in self.label_names)
+        self._asked = tuple(key for key in self.label_names if key not in self._set)
+        self._unlabelled = tuple(
+            key for key in policy.required if key not in self._set and key not in self._asked
+        )
 
     # -- metrics ---------------------------------------------------------------------------------------------
 
-    def labels(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> tuple[str, ...]:
-        """Return the values of the policy's metric labels, in its order; an absent optional tag is ''.
+    def given(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> tuple[str | None, ...]:
+        """Return what a span says about the metric labels that the policy does not set itself, unjudged.
 
         Args:
             attributes: the span's.
             tags: custom tags of the span's entry.
         """
-        return tuple(
-            fixed if fixed is not None else self._value(key, _given(key, attributes, tags))[0]
-            for key, fixed in self._label_set
-        )
+        found: list[str | None] = []
+        for key in self._asked:
+            value = attributes.get(key)
+            if not value and value != 0:
+                value = tags.get(key)
+            # True and 1 are one key of a dict, and a sequence is none
+            found.append(value if value is None or value.__class__ is str else clean_value(value)[0])
+        return tuple(found)
 
-    def count_violations(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-        """Count each required tag that an entry span lacks or has wrong: whether or not it is shipped."""
-        for key in self.policy.required:
-            if key not in self._set:
-                action = self._value(key, _given(key, attributes, tags))[1]
-                if action is not None:
-                    self._violation(key, action)
+    def judge_labels(
+        self, given: Sequence[str | None]
+    ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+        """Return the values of all metric labels in the policy's order, and (tag, action) of each that a required
+        tag lacked or had wrong. An absent optional tag is ''.
+        """  # noqa: D205 one sentence
+        judged = {key: self._value(key, value) for key, value in zip(self._asked, given, strict=True)}
+        labels = tuple(judged[key][0] if key in judged else self._set[key] for key in self.label_names)
+        repaired = tuple(
+            (key, action) for key, (_, action) in judged.items() if action and key in self.policy.required
+        )
+        return labels, repaired
+
+    def labels(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the values of the policy's metric labels, in its order."""
+        return self.judge_labels(self.given(attributes, tags))[0]
+
+    def count_violations(
+        self,
+        attributes: Mapping[str, Any],
+        tags: Mapping[str, str],
+        of_labels: Sequence[tuple[str, str]],
+    ) -> None:
+        """Count each required tag that an entry span lacks or has wrong: whether or not it is shipped.
+
+        Args:
+            of_labels: what `judge_labels` said of those that are metric labels.
+        """
+        for key, action in of_labels:
+            self._violation(key, action)
+        for key in self._unlabelled:
+            unlabelled = self._value(key, _given(key, attributes, tags))[1]
+            if unlabelled is not None:
+                self._violation(key, unlabelled)
 
     # -- spans -----------------------------------------------------------------------------------------------
 

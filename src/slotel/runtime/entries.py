@@ -14,6 +14,11 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 MAX_OPEN: Final = 50_000
 """Spans that nobody ends must not fill the memory: beyond this the oldest is forgotten."""
 
+SPAN_ID: Final = 1
+_IS_REMOTE: Final = 2
+TRACE_FLAGS: Final = 3
+"""Places in OpenTelemetry's SpanContext, which is a tuple; its properties would cost a call each."""
+
 
 class Entry:
     """The local root span of a part of a trace, and what its spans share.
@@ -54,15 +59,16 @@ class Entries:
 
     def open(self, span: Span) -> Entry:
         """Return the entry of a span that starts: its local parent's, or a new one."""
-        span_id = span.context.span_id
+        span_id = span.context[SPAN_ID]
         parent = span.parent
+        opened = self._open
         entry = None
-        if parent is not None and not parent.is_remote:
-            entry = self._open.get(parent.span_id)
+        if parent is not None and not parent[_IS_REMOTE]:
+            entry = opened.get(parent[SPAN_ID])
         if entry is None:
             entry = Entry(span, span_id)
-        self._open[span_id] = entry
-        if len(self._open) > self._max_open:
+        opened[span_id] = entry
+        if len(opened) > self._max_open:
             self._forget_oldest()
         return entry
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, StatusCode
@@ -13,8 +13,9 @@ from slotel.model import names
 from slotel.model.slo import Event, Slo, classify
 from slotel.model.tags import label_name
 from slotel.runtime.enforce import Enforcer
-from slotel.runtime.entries import Entry
+from slotel.runtime.entries import SPAN_ID, TRACE_FLAGS, Entry
 from slotel.runtime.meter import Meter
+from slotel.runtime.reading import read
 from slotel.runtime.store import Store
 
 DEFAULT_BOUNDS: Final = (
@@ -26,13 +27,16 @@ KINDS: Final = ("INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 """By the value of OpenTelemetry's SpanKind."""
 _KIND_LABELS: Final = tuple(f"SPAN_KIND_{kind}" for kind in KINDS)
 _STATUS_LABELS: Final = ("STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR")
+_ERROR: Final = StatusCode.ERROR.value
 _SAMPLED: Final = 1
 """OpenTelemetry's TraceFlags.SAMPLED, as a plain number."""
 _MAX_KNOWN: Final = 20_000
 
 _NO_TAGS: Final[Mapping[str, str]] = {}
-_Counted = tuple[tuple[int, ...], ...]
+_Counted: TypeAlias = tuple[tuple[int, ...], ...]
 """For each latency class, the cells of slo_events that a span adds to."""
+_Known: TypeAlias = tuple[int, _Counted, tuple[tuple[str, str], ...]]
+"""What a combination of labels leads to: its row, those cells, and (tag, action) of the labels that were repaired."""
 
 
 class Measure:
@@ -51,9 +55,10 @@ class Measure:
         self._enforcer = enforcer
         self._meter = meter
         self._is_tagged = bool(enforcer.label_names or enforcer.policy.required)
+        self._given = enforcer.given
         self._edges = tuple(sorted({slo.latency for slo in slos if slo.latency is not None}))
         self._slo_keys = _attribute_keys(slos)
-        self._known: dict[tuple[Any, ...], tuple[int, _Counted]] = {}
+        self._known: dict[tuple[Any, ...], _Known] = {}
         self._duration = store.histogram(
             names.SPAN_DURATION,
             help="Duration of ended spans.",
@@ -73,57 +78,53 @@ class Measure:
         Args:
             context: the span's own, read once for all stages.
         """
-        attributes: dict[str, Any] = span.attributes.copy()  # type: ignore[union-attr]  # a plain dict: fast
+        name, kind, status, attributes, start, end = read(span)
         get = attributes.get
-        kind = span.kind._value_
-        status = span.status.status_code
         http_status = get("http.response.status_code") or get("http.status_code")
-        labels = self._labels(attributes, context, entry) if self._is_tagged else ()
         key: tuple[Any, ...] = (
-            span.name, kind, status._value_, get("http.route"), http_status, labels,
-            get("error.type"), get(names.ATTR_OUTCOME),
+            name, kind, status, http_status, get("http.route"), get("error.type"), get(names.ATTR_OUTCOME),
         )  # fmt: skip
         if self._slo_keys:
             key += tuple([get(name) for name in self._slo_keys])  # a generator would cost twice as much
+        given: tuple[str | None, ...] = ()
+        if self._is_tagged:
+            tags = entry.tags if entry is not None else _NO_TAGS
+            given = self._given(attributes, tags)
+            key += given
         try:
             known = self._known.get(key)
         except TypeError:  # an attribute with a list as its value
             key = tuple(str(part) for part in key)
             known = self._known.get(key)
-        slot, counted = known or self._open(
-            key, span.name, kind, status, _http_status(http_status), labels, attributes
+        slot, counted, violations = known or self._open(
+            key, name, kind, status, _http_status(http_status), given, attributes
         )
-        end: int = span.end_time or 0
+        if self._is_tagged and (entry is None or (context is not None and entry.root_id == context[SPAN_ID])):
+            self._enforcer.count_violations(attributes, tags, violations)
+        end = end or 0
         if end >= self._meter.bucket_ends_ns:
             self._meter.roll(end / 1e9)
-        seconds = (end - (span.start_time or end)) / 1e9
+        seconds = (end - (start or end)) / 1e9
         cells = counted[bisect_left(self._edges, seconds)] if self._edges else counted[0]
-        if context is not None and context.trace_flags & _SAMPLED:
+        if context is not None and context[TRACE_FLAGS] & _SAMPLED:
             self._observe(slot, seconds, cells, context)
         else:
             self._observe(slot, seconds, cells)
-
-    def _labels(
-        self, attributes: Mapping[str, Any], context: SpanContext | None, entry: Entry | None
-    ) -> tuple[str, ...]:
-        tags = entry.tags if entry is not None else _NO_TAGS
-        if entry is None or (context is not None and entry.root_id == context.span_id):
-            self._enforcer.count_violations(attributes, tags)
-        return self._enforcer.labels(attributes, tags)
 
     def _open(
         self,
         key: tuple[Any, ...],
         name: str,
         kind: int,
-        status: StatusCode,
+        status: int,
         http_status: int | None,
-        labels: tuple[str, ...],
+        given: tuple[str | None, ...],
         attributes: Mapping[str, Any],
-    ) -> tuple[int, _Counted]:
+    ) -> _Known:
+        labels, violations = self._enforcer.judge_labels(given)
         slot = self._duration.slot(
             (
-                self._service, name, _KIND_LABELS[kind], _STATUS_LABELS[status.value],
+                self._service, name, _KIND_LABELS[kind], _STATUS_LABELS[status],
                 str(attributes.get("http.route") or ""), "" if http_status is None else str(http_status), *labels,
             )
         )  # fmt: skip
@@ -133,15 +134,13 @@ class Measure:
         )
         explicit = str(attributes.get(names.ATTR_OUTCOME, ""))
         counted = tuple(
-            self._cells(
-                Event(KINDS[kind], seconds, status is StatusCode.ERROR, http_status, tagged), explicit
-            )
+            self._cells(Event(KINDS[kind], seconds, status == _ERROR, http_status, tagged), explicit)
             for seconds in (*self._edges, float("inf"))
         )
         if len(self._known) >= _MAX_KNOWN:
             self._known.clear()
-        self._known[key] = slot, counted
-        return slot, counted
+        known = self._known[key] = slot, counted, violations
+        return known
 
     def _cells(self, event: Event, explicit: str) -> tuple[int, ...]:
         """The cells of slo_events that an event adds to."""
