@@ -17,6 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from launch import APPS, Launched, clean_environ, wait_until
+from metrics_sink import Sink
 
 CALLS = "traces_span_metrics_calls_total"
 GUNICORN = ("gunicorn", "--bind", "127.0.0.1:{port}", "--graceful-timeout", "5", "--workers", "3")
@@ -198,3 +199,35 @@ def test_one_process_creates_no_run_directory():
         assert "traces_span_metrics_calls" in names
         inherited = psutil.Process(service.pid).environ().get("SLOTEL_RUN_DIR", "")
         assert not inherited or not Path(inherited).exists()
+
+
+def test_each_worker_pushes_its_own_counts_under_its_own_name():
+    """OTLP merges nothing: together the workers' last words are what was sent."""
+    sink = Sink()
+    env = {
+        "OTEL_METRICS_EXPORTER": "prometheus,otlp",
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": sink.address,
+        "OTEL_METRIC_EXPORT_INTERVAL": "300",
+    }
+
+    def pushed() -> dict[str, int]:
+        """The last count of each instance."""
+        last = {}
+        for request in list(sink.received):
+            for resource in request.resource_metrics:
+                named = {a.key: a.value.string_value for a in resource.resource.attributes}
+                for metric in (metric for scope in resource.scope_metrics for metric in scope.metrics):
+                    for point in metric.sum.data_points if metric.name == "traces.span.metrics.calls" else ():
+                        if any(a.value.string_value == "GET /ok" for a in point.attributes):
+                            last[named["service.instance.id"]] = point.as_int
+        return last
+
+    try:
+        with launched(*GUNICORN, "--threads", "2", "flask_app:app", needs="flask", **env) as service:
+            service.wait_ready()
+            sent(service, 90)
+            wait_until(lambda: sum(pushed().values()) >= 90, f"all is pushed: {pushed()}", 20)
+            assert sum(pushed().values()) == 90 == counted(service)
+            assert len(pushed()) > 1
+    finally:
+        sink.close()
