@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -179,67 +180,89 @@ def in_child(work: Callable[[], float]) -> float:
 # -- snapshot ---------------------------------------------------------------------------------------------------
 
 
-class Fleet:
-    """A service of workers that counted, the same series each, and count on at a rate while they are read."""
+class Reader:
+    """A process of its own that holds something, and says on demand how long a look at it takes."""
 
-    def __init__(self, workers: int, series: int) -> None:
-        self.place = tempfile.mkdtemp()
-        self.store, self.spans, self.events = make_store(series)
-        self.workers = Workers.join(self.store, {"XDG_RUNTIME_DIR": self.place}, "bench")
-        good = (self.events.slot(("availability", "good")),)
-        slots = [self.spans.slot(values(number)) for number in range(series)]
-        self.spans.observe(slots[0], 0.07)
-        ready = os.pipe()
-        self.pids = []
-        for _ in range(workers):
-            pid = os.fork()
-            if pid == 0:
-                for slot in slots:
-                    for bound in BOUNDS:
-                        self.spans.observe(slot, bound * 0.9, good)
-                os.write(ready[1], b"1")
-                while True:
-                    for slot in slots[:10]:
-                        self.spans.observe(slot, 0.07, good)
-                    time.sleep(0.05)
-            self.pids.append(pid)
-        for _ in self.pids:
-            os.read(ready[0], 1)
-        self.snapshot()
+    def __init__(self, prepare: Callable[[], Callable[[], object]]) -> None:
+        asked, self.ask = os.pipe()
+        self.answer, answered = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                os.close(self.ask)
+                look = prepare()
+                while os.read(asked, 1):
+                    gc.collect()
+                    taken = timeit.timeit(look, number=1, timer=time.process_time) * 1e3
+                    os.write(answered, repr(taken).encode())
+            finally:
+                os._exit(0)
+        os.close(asked)
 
-    def snapshot(self) -> None:
-        self.store.snapshot()
+    def milliseconds(self) -> float:
+        os.write(self.ask, b"?")
+        return float(os.read(self.answer, 100))
 
     def end(self) -> None:
-        for pid in self.pids:
-            os.kill(pid, 9)
-            os.waitpid(pid, 0)
-        shutil.rmtree(self.place)
+        os.kill(self.pid, signal.SIGKILL)  # its workers end when they see that
+        os.waitpid(self.pid, 0)
+
+
+def fleet(workers: int, series: int, place: str) -> Callable[[], object]:
+    """A service of workers that counted, the same series each, and count on while they are read."""
+    store, spans, events = make_store(series)
+    joined = Workers.join(store, {"XDG_RUNTIME_DIR": place}, "bench")
+    good = (events.slot(("availability", "good")),)
+    slots = [spans.slot(values(number)) for number in range(series)]
+    spans.observe(slots[0], 0.07)
+    ready = os.pipe()
+    parent = os.getpid()
+    for _ in range(workers):
+        if os.fork() == 0:
+            for slot in slots:
+                for bound in BOUNDS:
+                    spans.observe(slot, bound * 0.9, good)
+            os.write(ready[1], b"1")
+            while os.getppid() == parent:
+                for slot in slots[:10]:
+                    spans.observe(slot, 0.07, good)
+                time.sleep(0.05)
+            os._exit(0)
+    for _ in range(workers):
+        os.read(ready[0], 1)
+    assert len(joined.parts()) == workers
+    return store.snapshot
+
+
+def many(series: int, what: str) -> Callable[[], object]:
+    store, spans, _ = make_store(series)
+    for number in range(series):
+        spans.observe(spans.slot(values(number)), 0.07)
+    return store.snapshot if what == "snapshot" else lambda: copy_cells(store.cells, store.size)
 
 
 def snapshot(rounds: int) -> list[dict]:
-    one, eight = Fleet(1, 2000), Fleet(8, 2000)
-    store, spans, _ = make_store(50_000)
-    for number in range(50_000):
-        spans.observe(spans.slot(values(number)), 0.07)
-    taken: dict[str, list[float]] = {"one": [], "eight": [], "many": [], "lock": []}
+    place = tempfile.mkdtemp()
+    readers = {
+        "one": Reader(lambda: fleet(1, 2000, place)),
+        "eight": Reader(lambda: fleet(8, 2000, place)),
+        "many": Reader(lambda: many(50_000, "snapshot")),
+        "lock": Reader(lambda: many(50_000, "copy")),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in readers}
     for _ in range(rounds):
-        for name, take in (
-            ("one", one.snapshot),
-            ("eight", eight.snapshot),
-            ("many", store.snapshot),
-            ("lock", lambda: copy_cells(store.cells, store.size)),
-        ):
-            gc.collect()
-            taken[name].append(timeit.timeit(take, number=1, timer=time.process_time) * 1e3)
-    one.end()
-    eight.end()
-    base = statistics.median(taken["one"])
+        for name, reader in readers.items():
+            taken[name].append(reader.milliseconds())
+    for reader in readers.values():
+        reader.end()
+    time.sleep(0.2)
+    shutil.rmtree(place)
+    one, eight, much, lock = (statistics.median(taken[name]) for name in ("one", "eight", "many", "lock"))
     return [
-        row("snapshot of 8 workers x 2000 series", "1 worker x 2000 series", statistics.median(taken["eight"]), base, "ms", 10),
-        row("snapshot of 50,000 series, one process", "1 worker x 2000 series", statistics.median(taken["many"]), base, "ms", 50),
-        row("copy of 50,000 series: the longest that a record waits", "5 ms", statistics.median(taken["lock"]), 5.0, "ms", 1.0),
-    ]  # fmt: skip
+        row("snapshot of 8 workers x 2000 series", "1 worker x 2000 series", eight, one, "ms", 10),
+        row("snapshot of 50,000 series, one process", "1 worker x 2000 series", much, one, "ms", 50),
+        row("copy of 50,000 series: the longest that a record waits", "5 ms", lock, 5.0, "ms", 1.0),
+    ]
 
 
 def row(what: str, baseline: str, value: float, base: float, unit: str, target: float) -> dict:

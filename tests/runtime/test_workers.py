@@ -201,6 +201,22 @@ def test_another_service_in_a_child_process_goes_its_own_way(service, environ) -
     other.workers.leave()
 
 
+def test_a_process_that_execs_itself_stays_the_first_of_its_service(environ) -> None:
+    code = (
+        "import os, sys; from runtime.counting import Service; s = Service();"
+        "print(s.workers.is_first, os.environ['SLOTEL_RUN_DIR'], flush=True);"
+        "os.environ.pop('AGAIN', None) and os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])"
+    )
+    path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
+    shown = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, env={**os.environ, **environ, "PYTHONPATH": path, "AGAIN": "1"},
+    )  # fmt: skip
+    first, second = shown.stdout.splitlines()
+    assert first == second
+    assert first.startswith("True")
+
+
 def test_a_restart_starts_clean(service, environ) -> None:
     service.count()
     ended(forked(service.count))

@@ -65,6 +65,8 @@ def _line(value: object) -> bytes:
 class Catalogue:
     """What was read of a catalogue until now. Grows by `feed`."""
 
+    known: dict[Labels, Labels]
+    """Label values of every process, to have each once."""
     head: Head | None = None
     tables: list[tuple[Shape, dict[Labels, int]]] = field(default_factory=list)
     exemplars: dict[int, int] = field(default_factory=dict)
@@ -98,7 +100,7 @@ class Catalogue:
             values = tuple(str(part) for part in rest[2])
             if len(values) not in {0, len(shape.label_names)}:
                 raise UnreadableError("corrupt_file")
-            slots[values] = slot
+            slots[self.known.setdefault(values, values)] = slot
         elif kind == _EXEMPLAR:
             self.exemplars[_index(rest[0])] = self._needs(rest[1], EXEMPLAR_CELLS)
 

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from slotel.runtime.process import Process
-from slotel.runtime.rundir import NAMES, PATH_NAME, RunDir, bases, process_of, stems
+from slotel.runtime.rundir import NAMES, RunDir, bases, first_process, process_of, stems
 
 LEFT_ALONE: Final = 60.0
 """Seconds in which nothing came or went, before a directory without a live process counts as left over."""
@@ -51,7 +50,7 @@ def remove_leftovers(environ: Mapping[str, str], keep: str) -> list[str]:
     removed = []
     for base in dict.fromkeys(bases(environ)):
         for path in base.glob("slotel-*"):
-            if str(path) != keep and PATH_NAME.fullmatch(path.name) and _is_left(path):
+            if str(path) != keep and _is_left(path):
                 shutil.rmtree(path, ignore_errors=True)
                 removed.append(str(path))
     return removed
@@ -59,14 +58,13 @@ def remove_leftovers(environ: Mapping[str, str], keep: str) -> list[str]:
 
 def _is_left(path: Path) -> bool:
     run_dir = RunDir(str(path))
-    match = PATH_NAME.fullmatch(path.name)
+    first = first_process(str(path))
     try:
         with run_dir.opened() as directory:
             changed = os.fstat(directory).st_mtime
         files = run_dir.names()
     except OSError:
         return False  # somebody else's, or just gone
-    first = match is not None and Process(int(match["pid"]), int(match["start"])).is_alive()
-    if first or time.time() - changed < LEFT_ALONE:
+    if first is None or first.is_alive() or time.time() - changed < LEFT_ALONE:
         return False
     return not any(is_alive(run_dir, stem) for stem in stems(files, NAMES))

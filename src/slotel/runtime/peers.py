@@ -11,11 +11,11 @@ import os
 import time
 from array import array
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from slotel.runtime.catalogue import EXEMPLAR_CELLS, Catalogue, UnreadableError
-from slotel.runtime.family import Exemplar, Part
+from slotel.runtime.family import Exemplar, Labels, Part
 from slotel.runtime.rundir import CELLS, NAMES, RunDir, generation, is_strange, stems
 
 _TRIES: Final = 8
@@ -23,6 +23,7 @@ _TRIES: Final = 8
 _PAUSE: Final = 0.0002
 """Seconds given to a writer that is in the middle of a row."""
 _CELL: Final = 8
+_MAX_LABELS: Final = 200_000
 
 Refuse = Callable[[str, str], None]
 """Told a file and a reason, once for each file."""
@@ -33,7 +34,7 @@ class Peer:
     """One process's files, or a base's, as read until now."""
 
     stem: str
-    catalogue: Catalogue = field(default_factory=Catalogue)
+    catalogue: Catalogue
     raw: bytes = b""
     part: Part | None = None
     failed: bool = False
@@ -55,6 +56,7 @@ class Peers:
     def __init__(self, run_dir: RunDir, service: str, refuse: Refuse) -> None:
         self._dir, self._service, self._refuse = run_dir, service, refuse
         self._peers: dict[str, Peer] = {}
+        self._labels: dict[Labels, Labels] = {}
         self._refused: set[str] = set()
         self._said: set[str] = set()
 
@@ -109,13 +111,17 @@ class Peers:
     def _read(self, files: list[str], own: str) -> tuple[Peer, ...]:
         known = stems(files, NAMES)
         self._peers = {stem: peer for stem, peer in self._peers.items() if stem in known}
+        if len(self._labels) > _MAX_LABELS:  # those in use live on in the catalogues
+            self._labels.clear()
         wanted = known - self._absorbed(known) - {own}
         found = [self._filled(self._peer(stem)) for stem in sorted(wanted)]
         return tuple(peer for peer in found if peer.part is not None)
 
     def _peer(self, stem: str) -> Peer:
         """Return a peer whose catalogue is up to date; one that cannot be read has no head."""
-        peer = self._peers.get(stem) or self._peers.setdefault(stem, Peer(stem))
+        peer = self._peers.get(stem)
+        if peer is None:
+            peer = self._peers[stem] = Peer(stem, Catalogue(self._labels))
         peer.failed = False
         name = f"{stem}.{NAMES}"
         if name in self._refused:

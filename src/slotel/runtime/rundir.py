@@ -29,7 +29,7 @@ NAMES: Final = "names"
 CELLS: Final = "cells"
 """Suffix of the counts."""
 
-PATH_NAME: Final = re.compile(
+_PATH_NAME: Final = re.compile(
     r"slotel-(?P<service>[0-9a-f]{8})-(?P<pid>\d{1,10})-(?P<start>\d{1,20})-[0-9a-f]{16}"
 )
 _STEM: Final = re.compile(r"(?P<pid>\d{1,10}|base)-(?P<start>\d{1,20})-[0-9a-f]{8}")
@@ -47,8 +47,14 @@ def new_path(environ: Mapping[str, str], service: str) -> str:
 
 def is_of_service(path: str, service: str) -> bool:
     """Return whether an inherited path is one that a process of this service chose."""
-    match = PATH_NAME.fullmatch(Path(path).name)
+    match = _PATH_NAME.fullmatch(Path(path).name)
     return Path(path).is_absolute() and match is not None and match["service"] == _digest(service)
+
+
+def first_process(path: str) -> Process | None:
+    """Return the process that chose a path."""
+    match = _PATH_NAME.fullmatch(Path(path).name)
+    return Process(int(match["pid"]), int(match["start"])) if match is not None else None
 
 
 def new_stem(process: Process) -> str:

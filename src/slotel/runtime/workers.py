@@ -21,7 +21,7 @@ from slotel.runtime.cells import Cells, Unopened, copy_cells
 from slotel.runtime.family import Exemplar, Part
 from slotel.runtime.logs import LOG
 from slotel.runtime.process import Process, this_process
-from slotel.runtime.rundir import RunDir, is_of_service, new_path, new_stem, process_of
+from slotel.runtime.rundir import RunDir, first_process, is_of_service, new_path, new_stem, process_of
 from slotel.runtime.store import Store
 
 if TYPE_CHECKING:
@@ -64,10 +64,11 @@ class Workers:
         dropped: Callable[[str, str], None] = lambda _signal, _reason: None,
     ) -> None:
         inherited = environ.get(names.SLOTEL_RUN_DIR, "")
-        self.is_first = not (is_of_service(inherited, service) and _is_usable(inherited))
-        """Whether this process chose the run directory: it removes it, when it is the last to go."""
-        self.run_dir = RunDir(new_path(environ, service) if self.is_first else inherited)
+        inherits = is_of_service(inherited, service) and _is_usable(inherited)
+        self.run_dir = RunDir(inherited if inherits else new_path(environ, service))
         self.process = this_process()
+        self.is_first = first_process(self.run_dir.path) == self.process
+        """Whether this process chose the run directory, also before an exec: it removes it, when it is the last."""
         self.combine: dict[str, Combine] = {}
         """For each suffix that `share` is called with, how the files of dead processes become one. Set it at start."""
         self._store, self._service, self._environ, self._dropped = store, service, environ, dropped
@@ -254,7 +255,7 @@ class Workers:
             if shown == exemplar:
                 continue
             with store.lock:
-                if self._ledger is None:
+                if self._ledger is None or store.journal is not self._ledger:
                     return
                 if at < 0:
                     at = store.reserve(8)
