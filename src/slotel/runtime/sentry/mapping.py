@@ -5,6 +5,7 @@ Old and stable semantic conventions are both read. `docs/sentry-parity.md` tells
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -56,6 +57,7 @@ _QUEUE_OPS: Final = {
 """`messaging.operation.type` → op. Source: Sentry docs, "Queues: custom instrumentation"."""
 
 _CLOUDS: Final = {"aws": "aws", "gcp": "gcp", "azure": "azure", "alibaba_cloud": "alibaba"}
+_LINE_BREAKS: Final = re.compile(r"[\r\n]")
 _MESSAGING: Final = frozenset(
     {"messaging.system", "messaging.destination.name", "messaging.destination", "celery.action"}
 )
@@ -115,7 +117,7 @@ def transaction_name(span: ReadableSpan, attributes: Mapping[str, Any]) -> tuple
 
     A name with a route is `route`, a task is `task`, a name that holds the path as it was requested is `url`.
     """
-    name = (span.name or "<unlabeled transaction>").replace("\n", " ").replace("\r", " ")[:MAX_NAME]
+    name = _LINE_BREAKS.sub(" ", span.name or "")[:MAX_NAME].strip() or "<unlabeled transaction>"
     method = attributes.get("http.request.method") or attributes.get("http.method")
     if method:
         route = attributes.get("http.route")
@@ -206,7 +208,7 @@ def _http_description(attributes: Mapping[str, Any], method: str) -> str:
     if isinstance(url, str) and url:
         return f"{method} {bare_url(url)}"
     peer = attributes.get("server.address") or attributes.get("net.peer.name")
-    target = attributes.get("url.path") or attributes.get("http.target")
+    target = str(attributes.get("url.path") or attributes.get("http.target") or "").partition("?")[0]
     return " ".join(str(part) for part in (method, peer, target) if part)
 
 

@@ -111,7 +111,7 @@ def sentry_tags(tags: Mapping[str, Any]) -> dict[str, str]:
     accepted: dict[str, str] = {}
     for key, value in tags.items():
         name = sentry_tag_key(str(key))
-        text, _ = clean_value(value)
+        text = clean_value(value)[0].strip()
         if name is not None and text:
             accepted[name] = text
     return accepted
