@@ -212,6 +212,7 @@ def _open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.scrape.app_metrics import AppMetrics
     from slotel.runtime.scrape.endpoint import Endpoint
     from slotel.runtime.scrape.port import read_address
+    from slotel.runtime.scrape.process import ProcessMetrics
 
     def rest() -> None:
         endpoint.rest()
@@ -221,7 +222,11 @@ def _open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     chore: Callable[[], float | None] = lambda: None  # noqa: E731 nothing to do without a meter provider of the SDK
     if isinstance(provider, MeterProvider):
         app = AppMetrics(
-            provider, sharing=runtime.workers, fault=accounts.stage_error, dropped=accounts.dropped
+            provider,
+            sharing=runtime.workers,
+            fault=accounts.stage_error,
+            dropped=accounts.dropped,
+            beside=ProcessMetrics().families,
         )
         sources.append(app.families)
         chore = app.chore

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 from opentelemetry.sdk.metrics import MeterProvider
@@ -56,6 +57,7 @@ class AppMetrics:
         sharing: the service's processes; None where nothing is ever shared.
         fault: told the part's name and the exception.
         dropped: told the signal and the reason of what is left out.
+        beside: more families of this process, which are shared and added up as the instruments' are.
 
     After a fork the child counts from zero: a second reader, registered just before the fork, holds nothing from
     before it, and becomes the child's.
@@ -68,8 +70,9 @@ class AppMetrics:
         sharing: Sharing | None = None,
         fault: Callable[[str, BaseException], None] = lambda *_: None,
         dropped: Callable[[str, str], None] = lambda *_: None,
+        beside: Callable[[], Iterable[Family]] = tuple,
     ) -> None:
-        self._provider = provider
+        self._provider, self._beside = provider, beside
         self._sharing, self._fault, self._dropped = sharing, fault, dropped
         self._conversion = Conversion(lambda reason: dropped("metrics", reason), self._complain)
         self._complained: set[str] = set()
@@ -126,7 +129,8 @@ class AppMetrics:
         with self._lock:
             while self._stale:
                 self._provider.remove_metric_reader(self._stale.pop())
-            return self._conversion.convert(self._reader.read())
+            converted = self._conversion.convert(self._reader.read())
+            return replace(converted, families=(*converted.families, *self._beside()))
 
     def _complain(self, name: str) -> None:
         if name not in self._complained:
