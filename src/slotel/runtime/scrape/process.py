@@ -34,7 +34,7 @@ class ProcessMetrics:
         if self._kernel is None:
             from prometheus_client import ProcessCollector
 
-            self._kernel = ProcessCollector(registry=None)  # type: ignore[arg-type]  # None: registered nowhere
+            self._kernel = ProcessCollector(registry=None)
         for metric in self._kernel.collect():
             kind = "counter" if metric.type == "counter" else "gauge"
             row = {(): (metric.samples[0].value,)}
