@@ -2,7 +2,7 @@
 
 checkout (instances a, b): a busy day; 10:15 to 10:55 the payment provider fails, a new version came at 10:10 and the
 next at 10:50; 18:00 to 19:00 everything is slow; instance b restarts at 14:00. search (one instance): little traffic,
-and none from 02:00 to 03:00.
+and none from 02:00 to 03:00. billing is no Python: its spans reach Prometheus through the collector, its own metrics by OTLP.
 """
 
 import math
@@ -77,7 +77,7 @@ def services(example: str) -> tuple[Service, Service]:
 def openmetrics() -> Iterator[str]:
     """The day as OpenMetrics text: every sample with its time."""
     families: dict[str, list[tuple[Key, list[tuple[int, float]]]]] = {}
-    for counters in (*map(_day, TARGETS), _collector()):
+    for counters in (*map(_day, TARGETS), _collector(), *_billing()):
         for key, samples in counters.samples():
             families.setdefault(key[0], []).append((key, samples))
     for family, series in families.items():
@@ -329,3 +329,20 @@ def _collector() -> _Counters:
         counters.set("otelcol_process_uptime", at - START + 1)
         counters.scrape(at)
     return counters
+
+
+def _billing() -> tuple[_Counters, _Counters]:
+    """A service that only sends spans and its runtime's metrics: the series as a scraped collector has them."""
+    spans = _Counters((("job", "collector"), ("instance", "10.0.0.5:8889")))
+    own = _Counters((("job", "billing"), ("instance", "billing-7d9f")))
+    operation = Operation("POST /invoices", "SERVER", 2, 0.05, 0.001, "/invoices")
+    target = Target("billing", "", 1.0, (operation,))
+    below = [_below(edge, operation.median) for edge in EDGES]
+    for at in range(START, END + 1, SCRAPE):
+        count = operation.rate * _load("billing", at) * SCRAPE
+        _spans(spans, target, operation, count, operation.median, below, is_bad=False)
+        own.set("target_info", 1, service_version="9.1")
+        own.set("process_memory_usage_bytes", 2e8)
+        spans.scrape(at)
+        own.scrape(at)
+    return spans, own

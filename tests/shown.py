@@ -61,10 +61,19 @@ def resolve(dashboard: dict[str, Any], past: Past, chosen: dict[str, str]) -> di
 def _of_prometheus(
     variable: dict[str, Any], past: Past, values: dict[str, str], chosen: dict[str, str]
 ) -> str:
-    query = variable["query"]["query"]
-    match = re.fullmatch(r"label_values\((.+), (\w+)\)", query)
-    assert match, query
-    found = past.label_values(interpolate(match[1], values), match[2])
+    query = interpolate(variable["query"]["query"], values)
+    if match := re.fullmatch(r"label_values\((.+), (\w+)\)", query):
+        found = past.label_values(match[1], match[2])
+    else:
+        match = re.fullmatch(r"query_result\((.+)\)", query)
+        assert match, query
+        lines = [
+            json.dumps(one["metric"]).replace('": "', '="').replace(', "', ", ")
+            for one in past.instant(match[1])
+        ]
+        found = sorted(
+            {picked[1] for line in lines if (picked := re.search(variable["regex"].strip("/"), line))}
+        )
     if variable["name"] in chosen:
         assert chosen[variable["name"]] in found, (variable["name"], chosen, found)
         return chosen[variable["name"]]

@@ -77,6 +77,26 @@ def test_the_detail_of_an_objective_is_never_nan_and_only_what_can_be_quiet_is_e
     assert dead == []
 
 
+def test_a_service_of_another_language_is_shown_through_the_collector(day: Past, boards):
+    """Its spans have the collector's job and instance, its runtime its own: the dashboard finds both."""
+    board = boards["service"]
+    values = resolve(board, day, {"service": "billing"})
+    assert (values["instance"], values["job"]) == ("(billing\\\\-7d9f)", "(billing)")
+    asked = {panel["title"]: ask(panel, day, values) for panel in panels(board)}
+    for title in (
+        "Requests",
+        "p95",
+        "Latency",
+        "Durations",
+        "p95 by operation",
+        "Operations",
+        "Memory",
+        "Instances by version",
+    ):
+        assert all(answer.samples and not answer.unusable for answer in asked[title]), title
+    assert not any(answer.unusable for answers in asked.values() for answer in answers)
+
+
 def test_a_dead_panel_is_noticed(day: Past, boards):
     """The same check fails for a misspelt metric, a label that nobody has, and a division by nothing."""
     board = boards["service"]

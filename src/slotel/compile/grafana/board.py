@@ -119,11 +119,13 @@ def choice(
     every: str | None = None,
     multi: bool = False,
     hidden: bool = False,
+    regex: str = "",
 ) -> Any:
     """Return a variable whose values come from Prometheus.
 
     Args:
         every: offers "All" and stands for it; '' for all listed values; None offers no "All".
+        regex: picks the value out of each line of a `query_result`.
     """
     variable = (
         dashboard.QueryVariable(name)
@@ -141,6 +143,8 @@ def choice(
         variable.all_value(every)
     if every is not None:
         variable.current(d.VariableOption(selected=True, text="All", value="$__all"))
+    if regex:
+        variable.regex(regex)
     if hidden:
         variable.hide(d.VariableHide.HIDE_VARIABLE)
     return variable

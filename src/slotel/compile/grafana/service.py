@@ -17,6 +17,11 @@ SUM: Final = f"{names.SPAN_DURATION}_sum"
 OF: Final = 'environment=~"$environment",service_name="$service"'
 IN: Final = f'{OF},span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER",span_name=~"$operation"'
 OUT: Final = f'{OF},span_kind=~"SPAN_KIND_CLIENT|SPAN_KIND_PRODUCER"'
+TARGETS: Final = (
+    'present_over_time(target_info{service_name="$service"}[$__range]) '
+    'or present_over_time(target_info{job=~"(.+/)?$service"}[$__range])'
+)
+"""The service's instances: as slotel exposes them, and as a collector names them (job is the service)."""
 FAILED: Final = 'status_code="STATUS_CODE_ERROR"'
 PASSED: Final = 'status_code!="STATUS_CODE_ERROR"'
 IN_FAILED: Final = f"{IN},{FAILED}"
@@ -41,10 +46,11 @@ def board(service: Service) -> Board:
             choice("operation", "Operation",
                    f'label_values({CALLS}{{{OF},span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER"}}, span_name)',
                    description="Name of the entry span: method and route.", every=ANY, multi=True),
-            choice("instance", "Instance", f"label_values({CALLS}{{{OF}}}, instance)",
-                   description="Scraped address.", every="", multi=True),
-            choice("job", "Job", f"label_values({CALLS}{{{OF}}}, job)",
-                   description="Scrape jobs of the service.", every="", multi=True, hidden=True),
+            choice("instance", "Instance", f"query_result(count by (instance) ({TARGETS}))",
+                   description="Scraped address, or service.instance.id of what came by OTLP.", every="", multi=True,
+                   regex='/instance="([^"]+)"/'),
+            choice("job", "Job", f"query_result(count by (job) ({TARGETS}))",
+                   description="Jobs of the service.", every="", multi=True, hidden=True, regex='/job="([^"]+)"/'),
             choice("project", "Sentry project",
                    f'label_values({names.SENTRY_ERRORS}_total{{job=~"$job",instance=~"$instance"}}, project)',
                    description="Project that the errors went to.", every=ANY, multi=True),
