@@ -105,7 +105,8 @@ def ask(panel: dict[str, Any], past: Past, values: dict[str, str]) -> list[Answe
         if target.get("instant"):
             found = [(one["metric"], [one["value"]]) for one in past.instant(expr)]
         else:
-            found = [(one["metric"], one["values"]) for one in past.range(expr, STEP)]
+            step = min(STEP, max(1, (past.end - past.start) // 30))
+            found = [(one["metric"], one["values"]) for one in past.range(expr, step)]
         series = [(labels, [(float(at), float(value)) for at, value in samples]) for labels, samples in found]
         answers.append(Answer(target["refId"], expr, interpolate(target["legendFormat"], values), series))
     return answers

@@ -59,6 +59,7 @@ def test_every_panel_says_what_it_shows_in_which_unit_and_what_its_emptiness_mea
             defaults = panel["fieldConfig"]["defaults"]
             where = f"{path}: {panel['title']}"
             assert len(panel["description"]) > 20, where
+            assert [one["title"] for one in panels(board)].count(panel["title"]) == 1, where
             assert defaults.get("unit"), where
             assert defaults.get("noValue"), where
             assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}, where

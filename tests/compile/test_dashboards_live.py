@@ -139,7 +139,9 @@ def test_what_the_panels_say_of_the_day_is_so(day: Past, boards):
                 return min(samples, key=lambda sample: abs(sample[0] - moment))[1]
         raise AssertionError(labels)
 
-    assert at(shown["Errors"][1], noon, span_name="POST /checkout") == pytest.approx(0.5, abs=0.02)
+    assert at(shown["Errors by operation"][1], noon, span_name="POST /checkout") == pytest.approx(
+        0.5, abs=0.02
+    )
     assert at(shown["Latency"][1], night) > 1.5 * at(shown["Latency"][1], noon)
     assert {labels["project"] for labels, _ in shown["Errors sent to Sentry by project"][0].series} == {
         scripted_day.PROJECT

@@ -71,14 +71,14 @@ def _losses() -> tuple[Any, ...]:
         return Query(f"sum by ({labels}) (rate({_total(name)}[$__rate_interval])) * 60", legend)
 
     return (
-        p.series_panel("Dropped", "A minute, by signal and reason.", by("signal, reason", names.DROPPED), unit="cpm",
-                       width=6, no_value="Nothing was ever dropped"),
-        p.series_panel("Stage errors", "A minute, by stage; the log of the service has the first of each minute.",
+        p.series_panel("Dropped by reason", "A minute, by signal and reason.", by("signal, reason", names.DROPPED),
+                       unit="cpm", width=6, no_value="Nothing was ever dropped"),
+        p.series_panel("Stage errors by stage", "A minute, by stage; the service's log has the first of each minute.",
                        by("stage", names.STAGE_ERRORS), unit="cpm", width=6, no_value="No stage ever failed"),
-        p.series_panel("Tag violations", "A minute, by tag and what was done.",
+        p.series_panel("Tags by action", "A minute, by tag and what was done.",
                        by("tag, action", names.TAG_VIOLATIONS), unit="cpm", width=6,
                        no_value="No tag ever broke the policy"),
-        p.series_panel("Series over the bound", "A minute, by metric: raise SLOTEL_MAX_SERIES or use fewer labels.",
+        p.series_panel("Over the bound by metric", "A minute, by metric: raise SLOTEL_MAX_SERIES or use fewer labels.",
                        by("metric", names.SERIES_OVERFLOW), unit="cpm", width=6, no_value="The bound was never met"),
     )  # fmt: skip
 

@@ -115,7 +115,7 @@ def _traffic() -> tuple[Any, ...]:
                        Query(f"{rate(CALLS, IN_FAILED)} or 0 * {rate(CALLS, IN)}", "error"),
                        unit=p.PER_SECOND, width=8, stacked=True,
                        overrides=(p.colored("ok", p.GREEN), p.colored("error", p.RED)), no_value=NO_SPANS),
-        p.series_panel("Errors", "Share of entry spans with status ERROR, by operation.",
+        p.series_panel("Errors by operation", "Share of entry spans with status ERROR, by operation.",
                        Query(share(IN), "all"), Query(f"topk(5, {share(IN, by='span_name')} > 0)", "{{span_name}}"),
                        unit=p.PERCENT, width=8, overrides=(p.dashed("all", p.RED),), no_value=NO_SPANS),
         p.series_panel("Errors sent to Sentry by project", "Error events a minute handed to Sentry; each is in the "

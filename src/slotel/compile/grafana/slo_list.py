@@ -108,7 +108,7 @@ def _objectives() -> Any:
                  thresholds=p.threshold_value((None, p.GREEN), (1, p.RED))),
     )  # fmt: skip
     return p.table_panel(
-        "Objectives",
+        "Every objective",
         "Good in period: share of good events, weighted by traffic. Budget left: below 0 the promise is broken. "
         "Burn rate: 1 spends exactly the whole budget by the end of the period. "
         "Time to exhaustion: until nothing is left, if the last hour goes on.",
