@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import select
 import shutil
 import signal
 import stat
@@ -275,6 +276,48 @@ def test_twenty_kills_under_load_and_a_hundred_snapshots_nothing_lost_nothing_ba
     service.workers.tick()
     assert sum(service.calls().values()) == total
     assert len([stem for stem in files(service) if not stem.startswith("base")]) == 1
+
+
+def test_many_readers_that_fold_at_once_see_nothing_fall_and_the_sum_is_exact(service) -> None:
+    stop = os.pipe()
+    os.set_blocking(stop[0], False)
+
+    def observe() -> None:
+        last: dict[str, float] = {}
+        os.close(stop[1])
+        while select.select([stop[0]], [], [], 0.003)[0] == []:
+            calls = service.calls()
+            assert all(calls.get(route, 0) >= count for route, count in last.items())
+            last = calls
+            service.workers.tick()
+
+    service.count("/parent")
+    expected = 1
+    observers = [forked(observe) for _ in range(3)]
+    for generation in range(25):
+        writers, told = [], os.pipe()
+        for number in range(3):
+
+            def write(times=generation + number, dies=number == 0, told=told) -> None:
+                os.close(stop[1])
+                for at in range(times):
+                    service.count(f"/{at % 5}")
+                os.write(told[1], b"1")
+                if dies:
+                    signal.pause()
+
+            writers.append(forked(write))
+            expected += generation + number
+        for _ in writers:
+            os.read(told[0], 1)
+        os.kill(writers[0], signal.SIGKILL)
+        os.waitpid(writers[0], 0)
+        ended(*writers[1:])
+        os.close(told[0])
+        os.close(told[1])
+    os.close(stop[1])
+    ended(*observers)
+    assert service.total() == expected
 
 
 def test_two_hundred_short_workers_leave_one_base_and_every_count(service) -> None:

@@ -60,11 +60,15 @@ class Peers:
         self._refused: set[str] = set()
         self._said: set[str] = set()
 
-    def read(self, own: str = "") -> tuple[Peer, ...]:
-        """Return those who have counts, without the one with stem `own`. Raises OSError without a directory."""
+    def read(self, own: str = "", rest: Callable[[], None] = lambda: None) -> tuple[Peer, ...]:
+        """Return those who have counts, without the one with stem `own`. Raises OSError without a directory.
+
+        Args:
+            rest: called after each of them.
+        """
         while True:
             files = self._dir.names()
-            found = self._read(files, own)
+            found = self._read(files, own, rest)
             again = self._dir.names()
             if _bases(files) == _bases(again):
                 break
@@ -108,13 +112,16 @@ class Peers:
                 absorbed.update(head.absorbs if head is not None else ())
         return absorbed
 
-    def _read(self, files: list[str], own: str) -> tuple[Peer, ...]:
+    def _read(self, files: list[str], own: str, rest: Callable[[], None]) -> tuple[Peer, ...]:
         known = stems(files, NAMES)
         self._peers = {stem: peer for stem, peer in self._peers.items() if stem in known}
         if len(self._labels) > _MAX_LABELS:  # those in use live on in the catalogues
             self._labels.clear()
         wanted = known - self._absorbed(known) - {own}
-        found = [self._filled(self._peer(stem)) for stem in sorted(wanted)]
+        found = []
+        for stem in sorted(wanted):
+            found.append(self._filled(self._peer(stem)))
+            rest()
         return tuple(peer for peer in found if peer.part is not None)
 
     def _peer(self, stem: str) -> Peer:

@@ -23,7 +23,7 @@ from slotel.runtime.table import Counter, Histogram, Table
 __all__ = ["OVERFLOW", "Counter", "Exemplar", "Family", "Histogram", "Ring", "Store"]
 
 
-def _nobody(_max_age: float) -> Iterable[Part]:
+def _nobody(_max_age: float, _rest: Callable[[], None]) -> Iterable[Part]:
     return ()
 
 
@@ -60,8 +60,8 @@ class Store:
         self.cells: Cells = array("d")
         self.size = 0
         self.exemplars: dict[int, tuple[Any, float, float]] = {}
-        self.others: Callable[[float], Iterable[Part]] = _nobody
-        """Return what other processes counted, at most so many seconds ago; set once there may be some."""
+        self.others: Callable[[float, Callable[[], None]], Iterable[Part]] = _nobody
+        """Return what other processes counted, at most so many seconds ago, with rests; set once there may be some."""
         self.refused: Callable[[str, str], None] = lambda _reason, _what: None
         """Told why what could not be counted apart (no disk) or not be merged (another shape)."""
         self.journal: Journal | None = None
@@ -105,19 +105,23 @@ class Store:
         Args:
             rest: see `merge`.
         """
-        parts = (self.part(), *self.others(0.0))
+        parts = (self.part(), *self.others(0.0, rest))
         return merge(parts, lambda name: self.refused("other_shape", name), rest)
 
     def part(self) -> Part:
         """Return what this process counted, all at one moment."""
         tables = tuple((table.shape, table.slots.copy()) for table in tuple(self.tables))
-        exemplars = self.exemplars.copy()
+        exemplars = self.latest_exemplars()
         with (
             self.lock
         ):  # as short as can be: every record waits for it. Rows of a table that was copied are there
             copied = copy_cells(self.cells, self.size)
-        kept = {at: (ids[0], ids[1], value, seconds) for at, (ids, value, seconds) in exemplars.items()}
-        return Part(self.created, tables, copied, kept)
+        return Part(self.created, tables, copied, exemplars)
+
+    def latest_exemplars(self) -> dict[int, Exemplar]:
+        """Return this process's exemplars by the cell of their bucket."""
+        kept = self.exemplars.copy()
+        return {at: (ids[0], ids[1], value, seconds) for at, (ids, value, seconds) in kept.items()}
 
     # -- where the cells are ---------------------------------------------------------------------------------
 

@@ -123,15 +123,19 @@ class Workers:
         """Return the name of this process's files; "" while it has none."""
         return self._ledger.stem if self._ledger is not None else ""
 
-    def parts(self, max_age: float = 0.0) -> tuple[Part, ...]:
-        """Return what the other processes counted, read at most `max_age` seconds ago."""
+    def parts(self, max_age: float = 0.0, rest: Callable[[], None] = lambda: None) -> tuple[Part, ...]:
+        """Return what the other processes counted, read at most `max_age` seconds ago.
+
+        Args:
+            rest: called after each process, a few milliseconds: others may run meanwhile.
+        """
         if not self.run_dir.exists():
             return ()
         self._move_in()
         with self._lock:
             if time.monotonic() - self._read_at > max_age:
                 with self._guarded("cannot read the other workers' counts"):
-                    found = self._reader().read(self.stem)
+                    found = self._reader().read(self.stem, rest)
                     self._parts = tuple(peer.part for peer in found if peer.part is not None)
                 self._read_at = time.monotonic()
             parts = self._parts
@@ -250,7 +254,7 @@ class Workers:
         from slotel.runtime.peers import exemplar_row
 
         store = self._store
-        for bucket, exemplar in store.part().exemplars.items():
+        for bucket, exemplar in store.latest_exemplars().items():
             at, shown = self._exemplars.get(bucket, (-1, None))
             if shown == exemplar:
                 continue
