@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 APPS = Path(__file__).parent / "apps"
 LAUNCHER = Path(sys.executable).with_name("opentelemetry-instrument")
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 
 def free_port() -> int:

@@ -27,7 +27,9 @@ from slotel.runtime.store import Family
 PUBLISH_SECONDS: Final = 1.0
 """Between two publications of a process that is not alone."""
 _SHARE: Final = 50
-"""Publishing takes at most one part in this many of a process's time: what is slow is done more rarely."""
+"""Publishing takes at most one part in this many of a processor's time: what is slow is done more rarely."""
+_AT_MOST: Final = 15.0
+"""Seconds; a usual scrape interval."""
 
 
 class _Reader(MetricReader):
@@ -112,11 +114,14 @@ class AppMetrics:
         """Publish when it is due; return in how many seconds it is due again, None in a process that is alone."""
         if self._sharing is None or not self._sharing.is_shared:
             return None
-        now = time.monotonic()
-        if now >= self._next:
+        if time.monotonic() >= self._next:
+            is_first, begun = self._next == 0.0, time.thread_time()
             self.publish()
-            self._next = time.monotonic() + max(PUBLISH_SECONDS, (time.monotonic() - now) * _SHARE)
-        return self._next - now
+            taken = time.thread_time() - begun
+            # The first one also imports the exporter, which says nothing about the next.
+            wait = PUBLISH_SECONDS if is_first else min(max(PUBLISH_SECONDS, taken * _SHARE), _AT_MOST)
+            self._next = time.monotonic() + wait
+        return max(self._next - time.monotonic(), 0.0)
 
     def _publish(self, sharing: Sharing) -> Converted:
         with self._lock:
