@@ -237,12 +237,19 @@ def _open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
         port,
         sources=sources,
         target=runtime.resource,
+        pages={"/": lambda: _status_page(runtime)},
         fault=accounts.stage_error,
         dropped=accounts.dropped,
         chore=chore,
         sibling=lambda: runtime.workers is not None and not runtime.workers.is_first,
     )
     endpoint.start()
+
+
+def _status_page(runtime: Runtime) -> tuple[str, str]:
+    from slotel.runtime.scrape import status
+
+    return status.CONTENT_TYPE, status.page(runtime.meter.families(), runtime.resource)
 
 
 def _push_metrics(runtime: Runtime, traces: TracerProvider) -> None:

@@ -161,6 +161,17 @@ def test_the_second_scrape_says_the_same_from_kept_texts():
     assert "".join(exposition.render(families)) == first
 
 
+def test_texts_of_series_that_went_are_forgotten():
+    exposition = Exposition()
+    for start in range(0, 20_000, 1_000):
+        list(
+            exposition.render(
+                [family("heat", "gauge", series={(str(start + n),): (1.0,) for n in range(1_000)})]
+            )
+        )
+    assert sum(map(len, exposition._texts.values())) <= 4_000
+
+
 def test_a_large_family_comes_in_slices():
     series = {(str(n),): (1.0, 0.0, 0.0, 0.0, 0.05) for n in range(SLICE * 3)}
     pieces = list(Exposition().render([family("seconds", "histogram", series=series)]))

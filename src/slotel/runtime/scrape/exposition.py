@@ -26,6 +26,8 @@ PER_PROCESS: Final = frozenset({"service.instance.id", "process.pid"})
 
 _EXACT: Final = 1e15
 """Below it every whole number is written with all its digits."""
+_SPARE: Final = 1000
+"""Texts of series that went, which may stay."""
 _UNSAFE: Final = re.compile(r'[\\"\n\x00]')
 _REPLACED: Final = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\x00": "\N{REPLACEMENT CHARACTER}"}
 _LABELS: Final = "\x00"
@@ -50,13 +52,15 @@ class Exposition:
 
         The families' names and series are unique already (`unite`).
         """
+        families = list(families)
+        self._forget(families)
         if self._target:
             yield _target_lines(self._target, openmetrics=openmetrics)
         for family in families:
             if not family.series:
                 continue
             yield _head(family, openmetrics=openmetrics)
-            texts = self._labels(family)
+            texts = self._texts.setdefault(family.label_names, {})
             if family.kind == "histogram":
                 yield from _histogram(family, texts, openmetrics=openmetrics)
             else:
@@ -64,14 +68,14 @@ class Exposition:
         if openmetrics:
             yield "# EOF\n"
 
-    def _labels(self, family: Family) -> _Texts:
-        """Return the kept label texts of a family's label names; families with the same names share them."""
-        texts = self._texts.setdefault(family.label_names, {})
-        if (
-            len(texts) > 2 * len(family.series) + 1000
-        ):  # series that went (a worker's gauges) must not stay for ever
-            texts.clear()
-        return texts
+    def _forget(self, families: Iterable[Family]) -> None:
+        """Drop kept texts where most are of series that went (a worker's gauges)."""
+        largest: dict[tuple[str, ...], int] = {}
+        for family in families:
+            largest[family.label_names] = max(largest.get(family.label_names, 0), len(family.series))
+        for names, texts in list(self._texts.items()):
+            if len(texts) > 2 * largest.get(names, 0) + _SPARE:
+                del self._texts[names]
 
 
 def label_text(names: Sequence[str], values: Sequence[str]) -> str:
