@@ -25,14 +25,14 @@ ALIVE = {
     "service": (
         "Requests", "Errors", "p95", "Errors sent to Sentry", "Instances", "Requests by status",
         "Errors by operation", "Errors sent to Sentry by project", "Latency", "Durations", "p95 by operation", "Operations",
-        "Instances by version", "Restarts",
+        "Instances by version", "Restarts", "CPU", "Memory", "Garbage collections", "Open files",
     ),
     "slo-detail": ("Live rate against the limit", "Live error rate by window", "Live budget left by instance",
                    "Failing operations of the service"),
     "pipeline": ("Instances by version", "Dropped", "Stage errors", "Tags repaired", "Tags by action", "Targets up",
                  "Scrape duration", "Samples in a scrape"),
 }  # fmt: skip
-"""Panels that need nothing but a scraped service: no recording rules, no collector, no runtime instrumentation."""
+"""Panels that need nothing but a scraped service: no recording rules, no collector."""
 
 
 def test_every_panel_that_reads_slotels_own_metrics_has_samples_of_a_real_service(tmp_path):

@@ -1,7 +1,7 @@
 """Panels on the Python processes of a service and on its versions.
 
-Memory, CPU, threads and garbage collection come from `opentelemetry-instrumentation-system-metrics` where it is
-installed, or from prometheus_client's own collectors; both spellings are asked for. slotel itself measures neither.
+slotel exposes process_* and python_gc_* as prometheus_client names them; services in other languages, and those that
+measure by OpenTelemetry's system-metrics instrumentation, have OpenTelemetry's names. Both spellings are asked for.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from slotel.compile.grafana import panels as p
 from slotel.compile.grafana.panels import Query
 
 OF: Final = 'job=~"$job",instance=~"$instance"'
-NO_RUNTIME: Final = "Install opentelemetry-instrumentation-system-metrics in the service"
+NO_RUNTIME: Final = "No process metrics of this service (they need /proc: Linux)"
 GOOD: Final = f'slo_events_total{{{OF},slo_outcome="good"}}'
 VERSIONS: Final = f"count by (service_version) (target_info{{{OF}}})"
 NEW: Final = f"{VERSIONS} unless count by (service_version) (target_info{{{OF}}} offset 5m)"
