@@ -93,12 +93,17 @@ def to_json(board: Board) -> str:
 
 
 def sentry_links(service: Service) -> tuple[Any, ...]:
-    """Return links to the service's issues and traces in Sentry, where its address is configured."""
+    """Return links to the service's issues and traces in Sentry, where its address is configured.
+
+    Sentry knows projects, no services: only a tag `service` of the policy narrows the search to one.
+    """
     base = service.monitoring.sentry_url
     if not base:
         return ()
-    issues = f"{base}/issues/?query=is:unresolved+service:${{service}}&statsPeriod=24h"
-    traces = f"{base}/explore/traces/?query=service:${{service}}&statsPeriod=24h"
+    tagged = "service" in {*service.tags.set, *service.tags.required}
+    mine = "+service:${service}" if tagged else ""
+    issues = f"{base}/issues/?query=is:unresolved{mine}&statsPeriod=24h"
+    traces = f"{base}/explore/traces/?query={mine.removeprefix('+')}&statsPeriod=24h"
     return (url("Sentry issues", issues), url("Sentry traces", traces))
 
 
