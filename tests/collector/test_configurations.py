@@ -85,6 +85,7 @@ def test_every_component_that_is_used_is_built_and_every_one_that_is_built_is_us
 
 @pytest.mark.parametrize("name", WITH_POLICY)
 def test_the_configurations_redact_what_an_empty_policy_redacts(name):
+    """Where they do not: python collector/refresh.py."""
     empty = policy([Service()])
     expected = _unescaped(read(name)["processors"][PROCESSOR])
     assert expected == empty["processors"][PROCESSOR]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from ruamel.yaml import YAML
@@ -70,7 +70,7 @@ def policy_file(services: Sequence[Service], source: str) -> str:
     yaml = YAML()
     yaml.width = 100_000  # a statement stays on its line
     yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.dump(_escaped(policy(services)), stream)
+    yaml.dump(escaped(policy(services)), stream)
     return _HEADER.format(source=source) + stream.getvalue()
 
 
@@ -78,7 +78,7 @@ def policy(services: Sequence[Service]) -> dict[str, Any]:
     """Return the policy as the collector's configuration: a transform processor, dimensions and buckets."""
     redact = tuple(dict.fromkeys(glob for service in services for glob in service.tags.redact))
     traces: list[Any] = [
-        *({"statements": list(_redaction(path, redact))} for path in ("span", "spanevent", "resource")),
+        group for path in ("span", "spanevent", "resource") for group in _redaction(path, redact)
     ]
     for service in services:
         statements = list(_tags(service.tags))
@@ -98,7 +98,7 @@ def policy(services: Sequence[Service]) -> dict[str, Any]:
                 "error_mode": "ignore",
                 "trace_statements": traces,
                 "metric_statements": [
-                    {"statements": list(_redaction(path, redact))} for path in ("datapoint", "resource")
+                    group for path in ("datapoint", "resource") for group in _redaction(path, redact)
                 ],
             }
         },
@@ -116,25 +116,34 @@ def policy(services: Sequence[Service]) -> dict[str, Any]:
 # -- statements ----------------------------------------------------------------------------------------------
 
 
-def _redaction(path: str, redact: Sequence[str]) -> Iterator[str]:
-    """Yield the statements that redact a map of attributes: by key, then inside URLs.
+def _redaction(path: str, redact: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the groups of statements that redact a map of attributes: by key, then inside URLs.
 
     OTTL has no function that replaces values by their key: the secrets are copied to a map, blanked, merged back.
     """
     attributes, secret, url = f"{path}.attributes", f'{path}.cache["secret"]', f'{path}.cache["url"]'
     globs = (*ALWAYS_REDACTED, *redact)
-    yield f"set({secret}, {attributes})"
-    yield f"keep_matching_keys({secret}, {_quoted(_key_pattern(globs))})"
-    yield f"stringify_all({secret})"
-    yield f'replace_all_patterns({secret}, "value", "(?s)^.*$", {_quoted(REDACTED)})'
-    yield f'merge_maps({attributes}, {secret}, "upsert")'
-    if path in {"span", "spanevent"}:
-        yield f"set({url}, {attributes})"
-        yield f"keep_keys({url}, {_listed(URL_KEYS)})"
-        yield f'replace_all_patterns({url}, "value", "(//)[^/?#]*@", {_quoted("${1}" + REDACTED + "@")})'
-        pair = _quoted(_query_pattern(globs))
-        yield f'replace_all_patterns({url}, "value", {pair}, {_quoted("${1}" + REDACTED)})'
-        yield f'merge_maps({attributes}, {url}, "upsert")'
+    yield {
+        "statements": [
+            f"set({secret}, {attributes})",
+            f"keep_matching_keys({secret}, {_quoted(_key_pattern(globs))})",
+            f"stringify_all({secret})",
+            f'replace_all_patterns({secret}, "value", "(?s)^.*$", {_quoted(REDACTED)})',
+            f'merge_maps({attributes}, {secret}, "upsert")',
+        ]
+    }
+    if path not in {"span", "spanevent"}:
+        return
+    yield {
+        "conditions": [f"{attributes}[{_quoted(key)}] != nil" for key in URL_KEYS],
+        "statements": [
+            f"set({url}, {attributes})",
+            f"keep_keys({url}, {_listed(URL_KEYS)})",
+            f'replace_all_patterns({url}, "value", "(//)[^/?#]*@", {_quoted("${1}" + REDACTED + "@")})',
+            f'replace_all_patterns({url}, "value", {_quoted(_query_pattern(globs))}, {_quoted("${1}" + REDACTED)})',
+            f'merge_maps({attributes}, {url}, "upsert")',
+        ],
+    }
 
 
 def _tags(policy: TagPolicy) -> Iterator[str]:
@@ -169,17 +178,37 @@ def _tag(key: str, rule: TagRule | None, is_redacted: bool) -> Iterator[str]:
 
 def _key_pattern(globs: Sequence[str]) -> str:
     """Return the pattern of the keys that the globs name; `-` and `_`, upper and lower case are one."""
-    return f"(?i)^(?:{'|'.join(_translated(glob, '.*', _key_character) for glob in _plain(globs))})$"
+    return f"(?i)^(?:{_alternatives(globs, '.*', _key_character)})$"
 
 
 def _query_pattern(globs: Sequence[str]) -> str:
     """Return the pattern of a `key=value` in a URL whose key is named, each character plain or percent-encoded."""
-    keys = "|".join(_translated(glob, "[^=&?#]*", _url_character) for glob in _plain(globs))
-    return f"(?i)((?:^|[?&#])(?:{keys})=)[^&?#]*"
+    return f"(?i)((?:^|[?&#])(?:{_alternatives(globs, '[^=&?#]*', _url_character)})=)[^&?#]*"
 
 
-def _translated(glob: str, wildcard: str, character: Any) -> str:
-    return wildcard.join("".join(map(character, part)) for part in glob.split("*"))
+def _alternatives(globs: Sequence[str], wildcard: str, character: Callable[[str], str]) -> str:
+    """Return the globs as one pattern in which those that differ only by a leading `*.` or `*_` share a wildcard.
+
+    The collector tries it on every key of every span: a wildcard of its own for each glob made it eight times slower.
+    """
+
+    def translated(text: str) -> str:
+        return wildcard.join("".join(map(character, part)) for part in text.split("*"))
+
+    starts: dict[str, list[str]] = {}
+    for glob in dict.fromkeys(glob.lower().replace("-", "_") for glob in globs):
+        start = glob[:2] if glob[:2] in {"*.", "*_"} else ""
+        starts.setdefault(glob.removeprefix(start), []).append(start)
+    sharing: dict[tuple[str, ...], list[str]] = {}
+    for rest, found in starts.items():
+        sharing.setdefault(tuple(sorted(found)), []).append(translated(rest))
+    parts = []
+    for leading, rests in sharing.items():
+        ends = "|".join(rests)
+        characters = "|".join(character(start[1]) for start in leading if start)
+        optional = "?" if "" in leading else ""
+        parts.append(f"(?:{wildcard}(?:{characters})){optional}(?:{ends})" if characters else ends)
+    return "|".join(parts)
 
 
 def _key_character(character: str) -> str:
@@ -190,10 +219,6 @@ def _url_character(character: str) -> str:
     if character == "_":
         return "(?:[_-]|%5f|%2d)"
     return f"(?:{re.escape(character)}|{''.join(f'%{byte:02x}' for byte in character.encode())})"
-
-
-def _plain(globs: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(glob.lower().replace("-", "_") for glob in globs))
 
 
 def _whole(key: str, pattern: str) -> str:
@@ -230,10 +255,10 @@ def _seconds(seconds: float) -> str:
     return f"{round(seconds * 1e9)}ns" if round(seconds * 1e9) % 1_000_000 else f"{round(seconds * 1e3)}ms"
 
 
-def _escaped(node: Any) -> Any:
+def escaped(node: Any) -> Any:
     """Double every `$`: the collector expands `${NAME}` in its configuration."""
     if isinstance(node, dict):
-        return {key: _escaped(value) for key, value in node.items()}
+        return {key: escaped(value) for key, value in node.items()}
     if isinstance(node, list):
-        return [_escaped(value) for value in node]
+        return [escaped(value) for value in node]
     return node.replace("$", "$$") if isinstance(node, str) else node
