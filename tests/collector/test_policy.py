@@ -77,6 +77,11 @@ class Dice(random.Random):
         )  # fmt: skip
         return start + self.choice(["?", "#", "?x#", ""]) + query
 
+    def message(self) -> str:
+        words = ["GET", "failed:", "'", '"', "\n", "token=plain", "a?b=c", "<", ">", "ü", "see"]
+        urls = [self.url().replace("sch$ein", "").replace("ü.", "") for _ in range(self.randrange(3))]
+        return self.choice([" ", "", "\t"]).join(self.sample(words, self.randrange(5)) + urls)
+
     def attributes(self) -> dict:
         found = {self.key(): self.value() for _ in range(self.randrange(6))}
         for key in ("team", "tier", "tenant", "plan", "zone", "region", "user_token"):
@@ -87,6 +92,9 @@ class Dice(random.Random):
         for key in ("url.full", "http.url", "http.target", "url.query", "http.request.header.referer"):
             if self.random() < 0.3:
                 found[key] = self.url()
+        for key in ("exception.message", "exception.stacktrace"):
+            if self.random() < 0.2:
+                found[key] = self.message()
         return found
 
 

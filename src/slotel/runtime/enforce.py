@@ -17,14 +17,15 @@ from slotel.model.tags import TagPolicy, TagRule, clean_value, judge, redaction
 MAX_CACHED: Final = 10_000
 MAX_DEPTH: Final = 16
 _FREE: Final = TagRule(default="")
-_URLS: Final = frozenset({"url.full", "http.url", "http.target", "url.query"})
+_URLS: Final = frozenset({"url.full", "http.url", "http.target", "url.query", "http.request.header.referer"})
 _USERINFO: Final = re.compile(r"(?<=//)[^/?#]*@")
 _PAIR: Final = re.compile(r"(?:(?<=[?&#])|^)([^=&?#]*)=([^&?#]*)")
 """A key and its value; the compiled collector policy has the same pattern, so change both."""
 
-_PAIR_IN_TEXT: Final = re.compile(r"(?<=[?&])([\w.%\-\[\]]+)=([^&#\s'\"<>]+)")
-"""A key and its value within a URL that stands in a text."""
-_TEXTS: Final = frozenset({"exception.message", "exception.stacktrace", "http.request.header.referer"})
+_PAIR_IN_TEXT: Final = re.compile(r"(?<=[?&])([\w.%\-\[\]]+)=([^&?#\s'\"<>]+)", re.ASCII)
+"""A key and its value within a URL that stands in a text; in the collector's policy too."""
+_USERINFO_IN_TEXT: Final = re.compile(r"(?<=://)[^/?#\s'\"<>]*@", re.ASCII)
+_TEXTS: Final = frozenset({"exception.message", "exception.stacktrace"})
 """Attributes whose text may hold a URL."""
 
 _EVENT_DATA: Final = ("request", "extra", "contexts", "tags", "user", "breadcrumbs", "modules")
@@ -269,6 +270,8 @@ class Enforcer:
 
     def _text(self, text: str) -> str:
         """Redact the values in the URLs of a text: of a message, or of a variable's representation."""
+        if "@" in text:
+            text = _USERINFO_IN_TEXT.sub(f"{REDACTED}@", text)
         return _PAIR_IN_TEXT.sub(self._pair, text) if "=" in text and ("?" in text or "&" in text) else text
 
     def _pair(self, pair: re.Match[str]) -> str:
