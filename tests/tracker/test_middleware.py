@@ -41,14 +41,14 @@ def bare(request):
     yield from serve(request.param)
 
 
-@pytest.fixture(scope="module", params=[(), ("asgi",)], ids=["wsgi", "asgi"])
-def django(request):
-    yield from serve("django_app.py", *request.param, **DJANGO)
+@pytest.fixture(scope="module")
+def django():
+    yield from serve("django_app.py", "asgi", **DJANGO)
 
 
-@pytest.fixture(scope="module", params=["tracker_asgi.py", "tracker_wsgi.py"])
-def launched(request):
-    yield from serve(request.param, launcher=True)
+@pytest.fixture(scope="module")
+def launched():
+    yield from serve("tracker_wsgi.py", launcher=True)
 
 
 def test_without_the_launcher_an_error_is_one_event_that_knows_its_request(bare):
@@ -99,10 +99,9 @@ def test_in_djangos_middleware_an_error_is_one_event(django):
     assert django.events("/missing") == []
 
 
-def test_an_error_while_the_body_is_sent_is_one_event():
-    for tracked in serve("tracker_wsgi.py"):
-        with pytest.raises((http.client.IncompleteRead, OSError)):
-            tracked.service.get("/body")
-        wait_until(lambda: tracked.events("/body"), "the event")  # noqa: B023 it is called here
-        tracked.fail("/plain")
-        assert len(tracked.events("/body")) == 1
+def test_an_error_while_the_body_is_sent_is_one_event(launched):
+    with pytest.raises((http.client.IncompleteRead, OSError)):
+        launched.service.get("/body")
+    wait_until(lambda: launched.events("/body"), "the event")
+    launched.fail("/plain")
+    assert len(launched.events("/body")) == 1

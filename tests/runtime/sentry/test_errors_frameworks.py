@@ -267,8 +267,8 @@ def test_http_exceptions_of_5xx_are_reported_and_expected_answers_are_not(fastap
 # -- Celery ----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="session", params=["solo", "prefork"])
-def celery(request, sink, environ, tmp_path_factory):
+@pytest.fixture(scope="session")
+def celery(sink, environ, tmp_path_factory):
     project = str(next(_PROJECT))
     broker = tmp_path_factory.mktemp("broker")
     env = {**environ, "SENTRY_DSN": sink.dsn(project), "APP_BROKER": str(broker)}
@@ -278,7 +278,7 @@ def celery(request, sink, environ, tmp_path_factory):
         "celery_app",
         "worker",
         "-P",
-        request.param,
+        "prefork",
         "-c",
         "1",
     ]
