@@ -86,6 +86,15 @@ def interval(history: History, end: int, window: int, shift: int) -> tuple[float
     return min(ratios), max(ratios)
 
 
+def period_interval(history: History, end: int) -> tuple[float, float] | None:
+    """The bounds of the period's ratio: the events of the last 15 minutes may count up to twice, or not yet."""
+    bad, total = history.counts(0, end)
+    new_bad, new = history.counts(end - 31, end)
+    if total <= new:
+        return None
+    return (bad - new_bad) / (total + new), (bad + new_bad) / (total - new)
+
+
 def expectations(history: History, slo, owner, times):
     for step in times:
         for seconds in (*at.DIRECT, *at.SUMMED):
@@ -100,7 +109,7 @@ def expectations(history: History, slo, owner, times):
                     yield {"expr": recorded, "eval_time": f"{step * STEP}s", "exp_samples": []}
             elif bounds := interval(history, step, length, 10 if seconds in at.SUMMED else 0):
                 yield _within(recorded, step, *bounds)
-        if bounds := interval(history, step, STEPS, 16):
+        if bounds := period_interval(history, step):
             yield _within(at.recorded(at.ratio("30d"), owner, slo), step, *bounds)
             yield _within(
                 at.recorded(at.REMAINING, owner, slo), step, 1 - bounds[1] / LIMIT, 1 - bounds[0] / LIMIT

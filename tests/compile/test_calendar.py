@@ -5,8 +5,8 @@ import pytest
 import services
 from promtool import run_tests, write
 from slotel.compile import conventions as at
-from slotel.compile.promql import yaml_lines
-from slotel.compile.rules import groups
+from slotel.compile.promql import Group, equal, series, yaml_lines
+from slotel.compile.records import period_rules, tile_rules
 
 DAYS = {
     "Jan": 31,
@@ -30,7 +30,8 @@ def run(tmp_path, period, bad_by_month, expected):
     """Give the period's rules a base window of 100 events at each tick, so many of them bad in each month."""
     owner = services.one(f"objective: 90%, period: {period}")
     slo = owner.slos[0]
-    group = next(iter(groups(owner))).document()
+    rules = (*tile_rules(owner, slo), *period_rules(owner, slo))
+    group = Group("period", "6h", rules).document()
     ticks = [(month, 24 // TICK_HOURS * days) for month, days in DAYS.items() if month in bad_by_month]
     bad = " ".join(f"{bad_by_month[month]}x{count - 1}" for month, count in ticks)
     total = f"100x{sum(count for _, count in ticks) - 1}"
@@ -49,8 +50,8 @@ def run(tmp_path, period, bad_by_month, expected):
             {
                 "interval": f"{TICK_HOURS}h",
                 "input_series": [
-                    {"series": at.recorded(at.total("5m"), owner, slo), "values": total},
-                    {"series": at.recorded(at.bad("5m"), owner, slo), "values": bad},
+                    {"series": series(at.total("5m"), equal(at.labels(owner, slo))), "values": total},
+                    {"series": series(at.bad("5m"), equal(at.labels(owner, slo))), "values": bad},
                 ],
                 "promql_expr_test": tests,
             }

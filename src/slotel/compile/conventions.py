@@ -18,6 +18,9 @@ INTERVAL: Final = 30.0
 PERIOD_INTERVAL: Final = 120.0
 """Seconds between evaluations over the period; below Prometheus' look-back of 5 min, or its series would flicker."""
 
+TILE: Final = 10 * MINUTE
+"""What the period is summed from: one sample for so much time, at the clock's multiples of it."""
+
 BASE: Final = 5 * MINUTE
 DIRECT: Final = (BASE, 30 * MINUTE, HOUR)
 """Windows that are read from the counters themselves."""
@@ -41,22 +44,26 @@ SLICE: Final = "slo:slice_bad:bool"
 
 def ratio(window: str) -> str:
     """Return the name of the share of bad events in a window."""
-    return f"slo:sli_error:ratio_rate{window}"
+    return f"slo:sli_error:ratio_rate{_end(window)}"
 
 
 def bad(window: str) -> str:
     """Return the name of the number of bad events in a window."""
-    return f"slo:events_bad:increase{window}"
+    return f"slo:events_bad:increase{_end(window)}"
 
 
 def total(window: str) -> str:
     """Return the name of the number of good and bad events in a window."""
-    return f"slo:events:increase{window}"
+    return f"slo:events:increase{_end(window)}"
+
+
+def _end(window: str) -> str:
+    return window if window[0].isdigit() else f"_{window}"
 
 
 def tile(what: str) -> str:
-    """Return the name of the number of events (`events`, `events_bad`) in one evaluation interval of the period."""
-    return f"slo:{what}:sum{format_duration(PERIOD_INTERVAL)}"
+    """Return the name of the number of events (`events`, `events_bad`) in a tile of the period."""
+    return f"slo:{what}:sum{format_duration(TILE)}"
 
 
 def period_name(slo: Slo) -> str:

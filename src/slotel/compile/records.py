@@ -6,7 +6,7 @@ Windows up to an hour are read from the counters. Longer ones are sums of the re
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from slotel.compile import conventions as at
@@ -19,6 +19,8 @@ from slotel.model.slo import HOUR, Slo, TimeSlices
 MONTHS: Final = 3
 """Classes of a month-to-date sum. 31 days reach over at most three months, so one class never holds two of them."""
 QUARTERS: Final = 4
+CLASS: Final = "slo_calendar"
+_SIDES: Final = (("events", at.total), ("events_bad", at.bad))
 
 
 def windows(slo: Slo) -> tuple[float, ...]:
@@ -43,27 +45,60 @@ def sli_rules(service: Service, slo: Slo, counts: Counts) -> Iterator[Rule]:
         yield Rule(events, record=at.total(window), labels=labels)
         yield Rule(faulty, record=at.bad(window), labels=labels)
         yield _ratio_rule(service, slo, window)
+    yield from tile_rules(service, slo)
+
+
+def tile_rules(service: Service, slo: Slo) -> Iterator[Rule]:
+    """Yield the tiles of the period: one sample at the first evaluation of every ten minutes of the clock."""
+    due = f"on () (vector(time()) % {number(at.TILE)} < {number(at.INTERVAL)})"
+    for what, base in _SIDES:
+        tile = f"{_recent(service, slo, base)}\nand {due}"
+        labels = at.labels(service, slo)
+        if slo.period.calendar is None:
+            yield Rule(tile, record=at.tile(what), labels=labels)
+        else:  # under the class of its month
+            for index, now in enumerate(_classes(slo)):
+                yield Rule(f"{tile}\nand {now}", record=at.tile(what), labels={**labels, CLASS: str(index)})
 
 
 def period_rules(service: Service, slo: Slo) -> Iterator[Rule]:
-    """Yield the counts and the ratio of the period."""
+    """Yield the counts and the ratio of the period: its tiles, and as much of the last ten minutes as is not in one."""
     labels = at.labels(service, slo)
     period = at.period_name(slo)
-    for what, base, name in (
-        ("events", at.total, at.total(period)),
-        ("events_bad", at.bad, at.bad(period)),
-    ):
-        source = at.recorded(
-            base(format_duration(at.BASE)), service, slo, format_duration(at.PERIOD_INTERVAL)
-        )
-        tile = f"sum_over_time({source}) / {number(at.BASE / at.INTERVAL)}"
-        if slo.period.calendar is None:
-            yield Rule(tile, record=at.tile(what), labels=labels)
-            total = at.recorded(at.tile(what), service, slo, period)
-            yield Rule(f"sum_over_time({total})", record=name, labels=labels)
-        else:
-            yield from _calendar_rules(service, slo, what, tile, name)
+    late = number(at.INTERVAL)  # so long the tile of ten minutes that are over may not be there yet
+    untiled = f"(((time() - {late}) % {number(at.TILE)} + {late}) / {number(at.TILE)})"
+    for what, base in _SIDES:
+        tiles = _tiles(service, slo, what)
+        rest = f"{_recent(service, slo, base)} * {untiled}"
+        expr = f"({tiles} or 0 * ({rest}))\n+\n({rest} or 0 * ({tiles}))"
+        yield Rule(expr, record=base(period), labels=labels)
     yield _ratio_rule(service, slo, period)
+
+
+def _tiles(service: Service, slo: Slo, what: str) -> str:
+    """Return the sum of the period's tiles; of a calendar's, those since the month or quarter began (UTC)."""
+    if slo.period.calendar is None:
+        return f"sum_over_time({at.recorded(at.tile(what), service, slo, at.period_name(slo))})"
+    reach = "31d" if slo.period.calendar == "month" else "92d"
+    terms = []
+    for index, now in enumerate(_classes(slo)):
+        source = at.recorded(at.tile(what), service, slo, reach, slo_calendar=str(index))
+        terms.append(f"sum without ({CLASS}) (sum_over_time({source})) and {now}")
+    return "(" + "\nor ".join(terms) + ")"
+
+
+def _classes(slo: Slo) -> Iterator[str]:
+    """Yield what is true in the months of each class."""
+    if slo.period.calendar == "month":
+        yield from (f"on () (month() % {MONTHS} == {index})" for index in range(MONTHS))
+    else:
+        yield from (f"on () (floor((month() - 1) / 3) == {index})" for index in range(QUARTERS))
+
+
+def _recent(service: Service, slo: Slo, base: Callable[[str], str]) -> str:
+    """Return the events of the last ten minutes. A second less: Prometheus 2 has both ends of a range in it."""
+    source = at.recorded(base(format_duration(at.BASE)), service, slo, format_duration(at.TILE - 1))
+    return f"sum_over_time({source}) / {number(at.BASE / at.INTERVAL)}"
 
 
 def meta_rules(service: Service, slo: Slo) -> Iterator[Rule]:
@@ -128,22 +163,6 @@ def _slice_rules(service: Service, slo: Slo, slices: TimeSlices, counts: Counts)
     yield Rule(counts.bad(length, f"sum({known})"), record=bad, labels=labels)
     faulty = f"{at.recorded(bad, service, slo)} / ({known} > 0) > bool {number(slices.limit)}"
     yield Rule(f"{faulty}\nor 0 * {known}", record=at.SLICE, labels=labels)
-
-
-def _calendar_rules(service: Service, slo: Slo, what: str, tile: str, name: str) -> Iterator[Rule]:
-    """Yield sums since the month or quarter began (UTC). The tile is recorded under the class of its month."""
-    labels = at.labels(service, slo)
-    is_month = slo.period.calendar == "month"
-    classes = MONTHS if is_month else QUARTERS
-    current = f"month() % {MONTHS}" if is_month else "floor((month() - 1) / 3)"
-    reach = "31d" if is_month else "92d"
-    terms = []
-    for index in range(classes):
-        now = f"on () ({current} == {index})"
-        yield Rule(f"{tile}\nand {now}", record=at.tile(what), labels={**labels, "slo_calendar": str(index)})
-        source = at.recorded(at.tile(what), service, slo, reach, slo_calendar=str(index))
-        terms.append(f"sum without (slo_calendar) (sum_over_time({source}))\nand {now}")
-    yield Rule("\nor\n".join(terms), record=name, labels=labels)
 
 
 def _unwindowed(selector: str) -> str:
