@@ -58,7 +58,7 @@ def total(window: str) -> str:
 
 
 def _end(window: str) -> str:
-    return window if window[0].isdigit() else f"_{window}"
+    return f"_{window}" if window.isalpha() else window
 
 
 def tile(what: str) -> str:
