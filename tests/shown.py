@@ -49,6 +49,8 @@ def resolve(dashboard: dict[str, Any], past: Past, chosen: dict[str, str]) -> di
     values: dict[str, str] = {}
     for variable in dashboard["templating"]["list"]:
         name = variable["name"]
+        if variable["type"] == "adhoc":
+            continue  # Grafana adds its matchers to every selector; none are chosen
         if variable["type"] == "datasource":
             values[name] = "prometheus"
         elif variable["type"] == "custom":

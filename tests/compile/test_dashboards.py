@@ -96,7 +96,7 @@ def test_a_dashboard_that_filters_by_service_offers_data_source_environment_serv
     offered = [
         variable["name"] for variable in of_service["templating"]["list"] if variable.get("hide", 0) != 2
     ]
-    assert offered == ["datasource", "environment", "service", "operation", "instance", "project"]
+    assert offered == ["datasource", "environment", "service", "operation", "instance", "project", "tags"]
 
 
 @NEEDS_SDK

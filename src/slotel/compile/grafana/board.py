@@ -167,6 +167,12 @@ def environments(metric: str) -> Any:
     )
 
 
+def tags() -> Any:
+    """Return the variable that narrows every query by labels of one's choice, as the tags that are metric labels."""
+    variable = dashboard.AdHocVariable("tags").label("Tags").datasource(DATASOURCE)
+    return variable.description("Any label, as team = payments: panels whose series lack it become empty.")
+
+
 def options(name: str, label: str, values: Sequence[str], chosen: str, description: str) -> Any:
     """Return a variable with fixed values."""
     variable = dashboard.CustomVariable(name).label(label).description(description).values(",".join(values))

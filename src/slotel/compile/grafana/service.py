@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from slotel.compile.grafana import panels as p
-from slotel.compile.grafana.board import ANY, Board, Row, choice, environments, sentry_links
+from slotel.compile.grafana.board import ANY, Board, Row, choice, environments, sentry_links, tags
 from slotel.compile.grafana.panels import Query
 from slotel.compile.grafana.runtime import deploy_annotation, deploy_panels, runtime_panels
 from slotel.model import names
@@ -54,6 +54,7 @@ def board(service: Service) -> Board:
             choice("project", "Sentry project",
                    f'label_values({names.SENTRY_ERRORS}_total{{job=~"$job",instance=~"$instance"}}, project)',
                    description="Project that the errors went to.", every=ANY, multi=True),
+            tags(),
         ),
         rows=(
             Row("Now", _now()),
