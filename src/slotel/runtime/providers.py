@@ -213,6 +213,7 @@ def _open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.scrape.endpoint import Endpoint
     from slotel.runtime.scrape.port import read_address
     from slotel.runtime.scrape.process import ProcessMetrics
+    from slotel.runtime.scrape.registry import GlobalRegistry
 
     def rest() -> None:
         endpoint.rest()
@@ -220,13 +221,14 @@ def _open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     accounts, provider = runtime.accounts, metrics.get_meter_provider()
     sources = [lambda: runtime.store.snapshot(rest), runtime.meter.families, _build_info]
     chore: Callable[[], float | None] = lambda: None  # noqa: E731 nothing to do without a meter provider of the SDK
+    process, registry = ProcessMetrics(), GlobalRegistry(accounts.dropped)
     if isinstance(provider, MeterProvider):
         app = AppMetrics(
             provider,
             sharing=runtime.workers,
             fault=accounts.stage_error,
             dropped=accounts.dropped,
-            beside=ProcessMetrics().families,
+            beside=lambda: (*process.families(), *registry.families()),
         )
         sources.append(app.families)
         chore = app.chore
