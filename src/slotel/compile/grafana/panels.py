@@ -1,8 +1,8 @@
-"""Panels, thresholds, overrides and links as slotel's dashboards use them. Knows no metric and no objective."""
+"""Panels of one number or of lines, thresholds, overrides and links. Knows no metric and no objective."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,19 +11,13 @@ from grafana_foundation_sdk.builders import (
     common,
     dashboard,
     gauge,
-    heatmap,
     prometheus,
     stat,
-    statetimeline,
-    table,
-    text,
     timeseries,
 )
 from grafana_foundation_sdk.models import common as c
 from grafana_foundation_sdk.models import dashboard as d
-from grafana_foundation_sdk.models import heatmap as h
 from grafana_foundation_sdk.models import prometheus as p
-from grafana_foundation_sdk.models import text as t
 
 DATASOURCE: Final = c.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
@@ -79,27 +73,6 @@ def colored(name: str, color: str) -> tuple[str, list[Any]]:
     return name, [d.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color})]
 
 
-def column(name: str, **properties: Any) -> tuple[str, list[Any]]:
-    """Return an override for a column of a table; `cell_mode` stands for the cell's display."""
-    listed = []
-    for key, value in properties.items():
-        if key == "cell_mode":
-            listed.append(d.DynamicConfigValue("custom.cellOptions", {"type": value}))
-        elif key == "width":
-            listed.append(d.DynamicConfigValue("custom.width", value))
-        else:
-            listed.append(d.DynamicConfigValue(key, value))
-    return name, listed
-
-
-def threshold_value(*bounds: tuple[float | None, str]) -> dict[str, Any]:
-    """Return thresholds as a column's property."""
-    return {
-        "mode": "absolute",
-        "steps": [{"value": value, "color": color} for value, color in bounds],
-    }
-
-
 def series_panel(
     title: str,
     description: str,
@@ -142,7 +115,7 @@ def series_panel(
         panel.axis_soft_max(maximum)
     if links:
         panel.data_links(list(links))
-    return _dressed(panel, title, description, queries, unit, width, height, overrides, no_value)
+    return dressed(panel, title, description, queries, unit, width, height, overrides, no_value)
 
 
 def stat_panel(
@@ -168,7 +141,7 @@ def stat_panel(
     )
     if decimals is not None:
         panel.decimals(decimals)
-    return _dressed(panel, title, description, [query], unit, width, height, (), no_value)
+    return dressed(panel, title, description, [query], unit, width, height, (), no_value)
 
 
 def gauge_panel(
@@ -193,7 +166,7 @@ def gauge_panel(
         .max(maximum)
         .thresholds(thresholds or steps((None, BLUE)))
     )
-    return _dressed(panel, title, description, [query], unit, width, height, (), no_value)
+    return dressed(panel, title, description, [query], unit, width, height, (), no_value)
 
 
 def bars_panel(
@@ -216,133 +189,7 @@ def bars_panel(
         .thresholds(thresholds or steps((None, BLUE)))
         .min(0)
     )
-    return _dressed(panel, title, description, [query], unit, width, height, (), no_value, instant=True)
-
-
-def table_panel(
-    title: str,
-    description: str,
-    columns: Mapping[str, Query],
-    *,
-    labels: Mapping[str, str],
-    overrides: Sequence[tuple[str, list[Any]]] = (),
-    sort_by: str,
-    descending: bool = True,
-    width: int = 24,
-    height: int = 9,
-    no_value: str = "No data",
-) -> Any:
-    """Return a table: a row for each set of labels, a column for each label and for each query's present value.
-
-    Args:
-        columns: heading → query; every query has the same labels.
-        labels: label → heading, from left to right.
-    """
-    queries = list(columns.values())
-    values = {f"Value #{ref}": name for ref, name in zip(REF_IDS, columns, strict=False)}
-    if len(queries) == 1:
-        values = {"Value": next(iter(columns))}
-    order = {name: index for index, name in enumerate((*labels, *values))}
-    panel = (
-        table.Panel()
-        .show_header(True)
-        .cell_height(c.TableCellHeight.SM)
-        .sort_by([common.TableSortByFieldState().display_name(sort_by).desc(descending)])
-        .with_transformation(d.DataTransformerConfig("merge", options={}))
-        .with_transformation(
-            d.DataTransformerConfig(
-                "organize",
-                options={
-                    "excludeByName": {"Time": True},
-                    "indexByName": order,
-                    "renameByName": {**labels, **values},
-                },
-            )
-        )
-    )
-    return _dressed(
-        panel,
-        title,
-        description,
-        queries,
-        COUNT,
-        width,
-        height,
-        overrides,
-        no_value,
-        instant=True,
-        table=True,
-    )
-
-
-def heat_panel(
-    title: str, description: str, query: Query, *, unit: str = SECONDS, width: int = 12, height: int = 9
-) -> Any:
-    """Return a heat map of a classic histogram's buckets: time across, value up, colour for how many."""
-    panel = (
-        heatmap.Panel()
-        .calculate(False)
-        .color(
-            heatmap.HeatmapColorOptions()
-            .mode(h.HeatmapColorMode.SCHEME)
-            .scheme("Oranges")
-            .scale(h.HeatmapColorScale.EXPONENTIAL)
-            .exponent(0.5)
-            .steps(64)
-            .fill("dark-orange")
-            .reverse(False)
-        )
-        .y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(c.AxisPlacement.LEFT))
-        .cell_gap(1)
-        .show_legend()
-        .tooltip(heatmap.HeatmapTooltip().mode(c.TooltipDisplayMode.SINGLE).y_histogram(True))
-    )
-    built = _dressed(panel, title, description, [query], unit, width, height, (), "No data")
-    for target in built.build().targets or []:
-        target.format_val = p.PromQueryFormat.HEATMAP
-    return built
-
-
-def timeline_panel(
-    title: str,
-    description: str,
-    query: Query,
-    *,
-    states: Mapping[str, tuple[str, str]],
-    width: int = 24,
-    height: int = 7,
-    no_value: str = "No data",
-) -> Any:
-    """Return coloured bars over time: when each series was in which state.
-
-    Args:
-        states: value → (text, colour).
-    """
-    mapping = d.ValueMap(
-        {
-            value: d.ValueMappingResult(text=word, color=color, index=index)
-            for index, (value, (word, color)) in enumerate(states.items())
-        }
-    )
-    panel = (
-        statetimeline.Panel()
-        .mappings([mapping])
-        .show_value(c.VisibilityMode.AUTO)
-        .row_height(0.8)
-        .merge_values(True)
-        .legend(
-            common.VizLegendOptions()
-            .display_mode(c.LegendDisplayMode.LIST)
-            .placement(c.LegendPlacement.BOTTOM)
-            .show_legend(True)
-        )
-    )
-    return _dressed(panel, title, description, [query], COUNT, width, height, (), no_value)
-
-
-def text_panel(title: str, content: str, *, width: int = 24, height: int = 3) -> Any:
-    """Return Markdown."""
-    return text.Panel().title(title).mode(t.TextMode.MARKDOWN).content(content).span(width).height(height)
+    return dressed(panel, title, description, [query], unit, width, height, (), no_value, instant=True)
 
 
 def url(title: str, address: str) -> Any:
@@ -366,7 +213,7 @@ def _last() -> Any:
     return common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False)
 
 
-def _dressed(
+def dressed(
     panel: Any,
     title: str,
     description: str,
@@ -380,6 +227,7 @@ def _dressed(
     instant: bool = False,
     table: bool = False,
 ) -> Any:
+    """Return a panel builder with what every panel has: title, description, data source, unit, queries, place."""
     panel.title(title).description(description).datasource(DATASOURCE).unit(unit).no_value(no_value)
     panel.span(width).height(height)
     for ref, query in zip(REF_IDS, queries, strict=False):

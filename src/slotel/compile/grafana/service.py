@@ -6,8 +6,10 @@ from typing import Any, Final
 
 from slotel.compile.grafana import panels as p
 from slotel.compile.grafana.board import ANY, Board, Row, choice, environments, sentry_links, tags
+from slotel.compile.grafana.charts import heat_panel
 from slotel.compile.grafana.panels import Query
 from slotel.compile.grafana.runtime import deploy_annotation, deploy_panels, runtime_panels
+from slotel.compile.grafana.tables import column, table_panel, threshold_value
 from slotel.model import names
 from slotel.model.service import Service
 
@@ -135,7 +137,7 @@ def _latency() -> tuple[Any, ...]:
             *(Query(quantile(q, IN), name, exemplar=name == "p95") for q, name in QUANTILES),
             unit=p.SECONDS, width=8, height=9, no_value=NO_SPANS,
         ),
-        p.heat_panel("Durations", "How many entry spans took how long.",
+        heat_panel("Durations", "How many entry spans took how long.",
                      Query(f"sum by (le) (increase({BUCKETS}{{{IN}}}[$__rate_interval]))", "{{le}}"), width=8),
         p.series_panel("p95 by operation", "The ten slowest operations.",
                        Query(f"topk(10, {quantile(0.95, IN, by='span_name')})", "{{span_name}}"),
@@ -153,19 +155,19 @@ def _operations(service: Service) -> Any:
         "Impact": Query(f"{rate(SUM, IN, by=by, window=over)} / on () group_left () ({worked} > 0)"),
     }
     overrides = (
-        p.column("Rate", unit=p.PER_SECOND, decimals=2),
-        p.column(
+        column("Rate", unit=p.PER_SECOND, decimals=2),
+        column(
             "Errors",
             unit=p.PERCENT,
             decimals=2,
             cell_mode="color-text",
-            thresholds=p.threshold_value(*FAULTY),
+            thresholds=threshold_value(*FAULTY),
         ),
-        p.column("p95", unit=p.SECONDS, cell_mode="color-text", thresholds=p.threshold_value(*SLOW)),
-        p.column("Impact", unit=p.PERCENT, decimals=1, min=0, max=1, cell_mode="gauge"),
-        p.column("Operation", links=_operation_links(service)),
+        column("p95", unit=p.SECONDS, cell_mode="color-text", thresholds=threshold_value(*SLOW)),
+        column("Impact", unit=p.PERCENT, decimals=1, min=0, max=1, cell_mode="gauge"),
+        column("Operation", links=_operation_links(service)),
     )
-    return p.table_panel(
+    return table_panel(
         "Operations",
         "By rate, errors, p95 and impact: the operation's share of all the time that the service works.",
         columns,

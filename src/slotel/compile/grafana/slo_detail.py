@@ -15,8 +15,10 @@ from slotel.compile.grafana.board import (
     runbook_links,
     sentry_links,
 )
+from slotel.compile.grafana.charts import text_panel, timeline_panel
 from slotel.compile.grafana.panels import Query
 from slotel.compile.grafana.slo_list import ALERTS, LEFT_STEPS, NO_RULES, STATES
+from slotel.compile.grafana.tables import column, table_panel
 from slotel.model import names
 from slotel.model.duration import format_duration
 from slotel.model.service import Service
@@ -187,7 +189,7 @@ def _events() -> tuple[Any, ...]:
             overrides=(p.colored("bad", p.RED),),
             no_value=NO_RULES,
         ),
-        p.table_panel(
+        table_panel(
             "Failing operations of the service",
             "Entry spans with status ERROR in the shown time, most first: where to look. Not limited to this "
             "objective's selection.",
@@ -199,7 +201,7 @@ def _events() -> tuple[Any, ...]:
                 )
             },
             labels={"span_name": "Operation", "http_response_status_code": "HTTP status"},
-            overrides=(p.column("Errors", decimals=0),),
+            overrides=(column("Errors", decimals=0),),
             sort_by="Errors",
             height=7,
             no_value="No error in this time",
@@ -209,7 +211,7 @@ def _events() -> tuple[Any, ...]:
 
 def _alerts() -> Any:
     alerts = f'ALERTS{{alertname=~"{ALERTS}",{WHICH},alertstate='
-    return p.timeline_panel(
+    return timeline_panel(
         "Alert timeline",
         "When each alert of the objective was pending or firing.",
         Query(
@@ -266,4 +268,4 @@ def _runbooks(service: Service) -> tuple[Row, ...]:
     ]
     if not lines:
         return ()
-    return (Row("Runbooks", (p.text_panel("Runbooks", "\n".join(lines), height=2 + len(lines)),)),)
+    return (Row("Runbooks", (text_panel("Runbooks", "\n".join(lines), height=2 + len(lines)),)),)

@@ -8,7 +8,9 @@ from slotel.compile import conventions as at
 from slotel.compile.alerts import ABSENT, BURN, EXHAUSTED, LIMIT
 from slotel.compile.grafana import panels as p
 from slotel.compile.grafana.board import ANY, Board, Row, choice, environments
+from slotel.compile.grafana.charts import timeline_panel
 from slotel.compile.grafana.panels import Query
+from slotel.compile.grafana.tables import column, table_panel, threshold_value
 from slotel.model import names
 from slotel.model.service import Service
 
@@ -95,19 +97,19 @@ def _objectives() -> Any:
     }
     colored = "color-text"
     overrides = (
-        p.column("SLO", links=[link]),
-        p.column("Objective", unit=p.PERCENT, decimals=3),
-        p.column("Period", unit="d"),
-        p.column("Good in period", unit=p.PERCENT, decimals=3),
-        p.column("Budget left", unit=p.PERCENT, decimals=1, cell_mode=colored,
-                 thresholds=p.threshold_value(*LEFT_STEPS)),
-        p.column("Burn rate, 5 min", decimals=2, cell_mode=colored, thresholds=p.threshold_value(*BURN_STEPS)),
-        p.column("Burn rate, 1 h", decimals=2, cell_mode=colored, thresholds=p.threshold_value(*BURN_STEPS)),
-        p.column("Time to exhaustion", unit=p.SECONDS, noValue="not burning"),
-        p.column("Firing", decimals=0, cell_mode=colored,
-                 thresholds=p.threshold_value((None, p.GREEN), (1, p.RED))),
+        column("SLO", links=[link]),
+        column("Objective", unit=p.PERCENT, decimals=3),
+        column("Period", unit="d"),
+        column("Good in period", unit=p.PERCENT, decimals=3),
+        column("Budget left", unit=p.PERCENT, decimals=1, cell_mode=colored,
+                 thresholds=threshold_value(*LEFT_STEPS)),
+        column("Burn rate, 5 min", decimals=2, cell_mode=colored, thresholds=threshold_value(*BURN_STEPS)),
+        column("Burn rate, 1 h", decimals=2, cell_mode=colored, thresholds=threshold_value(*BURN_STEPS)),
+        column("Time to exhaustion", unit=p.SECONDS, noValue="not burning"),
+        column("Firing", decimals=0, cell_mode=colored,
+                 thresholds=threshold_value((None, p.GREEN), (1, p.RED))),
     )  # fmt: skip
-    return p.table_panel(
+    return table_panel(
         "Every objective",
         "Good in period: share of good events, weighted by traffic. Budget left: below 0 the promise is broken. "
         "Burn rate: 1 spends exactly the whole budget by the end of the period. "
@@ -140,7 +142,7 @@ def _history() -> tuple[Any, ...]:
             thresholds=p.steps((None, "transparent"), (1, p.ORANGE)),
             no_value=NO_RULES,
         ),
-        p.timeline_panel(
+        timeline_panel(
             "Alerts",
             "When alerts of each objective fired.",
             Query(f"clamp_max(count {BY} ({firing(WHICH)}), 1) * 2 or {quiet}", name),

@@ -1,0 +1,85 @@
+"""Panels of shapes and of words: heat map, state timeline, text. Knows no metric and no objective."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from grafana_foundation_sdk.builders import common, heatmap, statetimeline, text
+from grafana_foundation_sdk.models import common as c
+from grafana_foundation_sdk.models import dashboard as d
+from grafana_foundation_sdk.models import heatmap as h
+from grafana_foundation_sdk.models import prometheus as p
+from grafana_foundation_sdk.models import text as t
+
+from slotel.compile.grafana.panels import COUNT, SECONDS, Query, dressed
+
+
+def heat_panel(
+    title: str, description: str, query: Query, *, unit: str = SECONDS, width: int = 12, height: int = 9
+) -> Any:
+    """Return a heat map of a classic histogram's buckets: time across, value up, colour for how many."""
+    panel = (
+        heatmap.Panel()
+        .calculate(False)
+        .color(
+            heatmap.HeatmapColorOptions()
+            .mode(h.HeatmapColorMode.SCHEME)
+            .scheme("Oranges")
+            .scale(h.HeatmapColorScale.EXPONENTIAL)
+            .exponent(0.5)
+            .steps(64)
+            .fill("dark-orange")
+            .reverse(False)
+        )
+        .y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(c.AxisPlacement.LEFT))
+        .cell_gap(1)
+        .show_legend()
+        .tooltip(heatmap.HeatmapTooltip().mode(c.TooltipDisplayMode.SINGLE).y_histogram(True))
+    )
+    built = dressed(panel, title, description, [query], unit, width, height, (), "No data")
+    for target in built.build().targets or []:
+        target.format_val = p.PromQueryFormat.HEATMAP
+    return built
+
+
+def timeline_panel(
+    title: str,
+    description: str,
+    query: Query,
+    *,
+    states: Mapping[str, tuple[str, str]],
+    width: int = 24,
+    height: int = 7,
+    no_value: str = "No data",
+) -> Any:
+    """Return coloured bars over time: when each series was in which state.
+
+    Args:
+        states: value → (text, colour).
+    """
+    mapping = d.ValueMap(
+        {
+            value: d.ValueMappingResult(text=word, color=color, index=index)
+            for index, (value, (word, color)) in enumerate(states.items())
+        }
+    )
+    panel = (
+        statetimeline.Panel()
+        .mappings([mapping])
+        .show_value(c.VisibilityMode.AUTO)
+        .row_height(0.8)
+        .merge_values(True)
+        .legend(
+            common.VizLegendOptions()
+            .display_mode(c.LegendDisplayMode.LIST)
+            .placement(c.LegendPlacement.BOTTOM)
+            .show_legend(True)
+        )
+    )
+    return dressed(panel, title, description, [query], COUNT, width, height, (), no_value)
+
+
+def text_panel(title: str, content: str, *, width: int = 24, height: int = 3) -> Any:
+    """Return Markdown."""
+    return text.Panel().title(title).mode(t.TextMode.MARKDOWN).content(content).span(width).height(height)

@@ -1,0 +1,89 @@
+"""Tables: a row for each set of labels, a column for each query. Knows no metric and no objective."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from grafana_foundation_sdk.builders import common, table
+from grafana_foundation_sdk.models import common as c
+from grafana_foundation_sdk.models import dashboard as d
+
+from slotel.compile.grafana.panels import COUNT, REF_IDS, Query, dressed
+
+
+def table_panel(
+    title: str,
+    description: str,
+    columns: Mapping[str, Query],
+    *,
+    labels: Mapping[str, str],
+    overrides: Sequence[tuple[str, list[Any]]] = (),
+    sort_by: str,
+    descending: bool = True,
+    width: int = 24,
+    height: int = 9,
+    no_value: str = "No data",
+) -> Any:
+    """Return a table: a row for each set of labels, a column for each label and for each query's present value.
+
+    Args:
+        columns: heading → query; every query has the same labels.
+        labels: label → heading, from left to right.
+    """
+    queries = list(columns.values())
+    values = {f"Value #{ref}": name for ref, name in zip(REF_IDS, columns, strict=False)}
+    if len(queries) == 1:
+        values = {"Value": next(iter(columns))}
+    order = {name: index for index, name in enumerate((*labels, *values))}
+    panel = (
+        table.Panel()
+        .show_header(True)
+        .cell_height(c.TableCellHeight.SM)
+        .sort_by([common.TableSortByFieldState().display_name(sort_by).desc(descending)])
+        .with_transformation(d.DataTransformerConfig("merge", options={}))
+        .with_transformation(
+            d.DataTransformerConfig(
+                "organize",
+                options={
+                    "excludeByName": {"Time": True},
+                    "indexByName": order,
+                    "renameByName": {**labels, **values},
+                },
+            )
+        )
+    )
+    return dressed(
+        panel,
+        title,
+        description,
+        queries,
+        COUNT,
+        width,
+        height,
+        overrides,
+        no_value,
+        instant=True,
+        table=True,
+    )
+
+
+def column(name: str, **properties: Any) -> tuple[str, list[Any]]:
+    """Return an override for a column of a table; `cell_mode` stands for the cell's display."""
+    listed = []
+    for key, value in properties.items():
+        if key == "cell_mode":
+            listed.append(d.DynamicConfigValue("custom.cellOptions", {"type": value}))
+        elif key == "width":
+            listed.append(d.DynamicConfigValue("custom.width", value))
+        else:
+            listed.append(d.DynamicConfigValue(key, value))
+    return name, listed
+
+
+def threshold_value(*bounds: tuple[float | None, str]) -> dict[str, Any]:
+    """Return thresholds as a column's property."""
+    return {
+        "mode": "absolute",
+        "steps": [{"value": value, "color": color} for value, color in bounds],
+    }
