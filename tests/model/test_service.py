@@ -85,7 +85,7 @@ def test_a_dsn_is_never_shown():
         ("slos:\n- name: a", "slotel.yaml:2 slos[0]", "give one of objective"),
         ("slos:\n- objective: 99%", "slotel.yaml:2 slos[0]", "name is missing"),
         ("slos:\n- {name: 'a b', objective: 99%}", "slotel.yaml:2 slos[0].name", "a name has letters"),
-        ("slos:\n- {name: a, objective: 99%}\n- {name: a, objective: 98%}", "slotel.yaml slos", "two objectives are named 'a'"),
+        ("slos:\n- {name: a, objective: 99%}\n- {name: a, objective: 98%}", "slotel.yaml:3 slos[1].name", "two objectives are named 'a'"),
         ("sentry: {keep: [all]}", "slotel.yaml:1 sentry.keep[0]", "keep 'errors' or 'slow>1s'"),
         ("sentry: {mode: fast}", "slotel.yaml:1 sentry", "mode is one of transactions, sdk, otlp"),
         ("sentry: {traces_sample_rate: 2}", "slotel.yaml:1 sentry.traces_sample_rate", "between 0 and 1"),

@@ -164,12 +164,21 @@ def _annotations(service: Service, slo: Slo, summary: str, numbers: str) -> dict
         "{service}", url_quote(service.name or "", safe="")
     ).replace("{slo}", url_quote(slo.name, safe=""))
     if service.monitoring.sentry_url:
-        query = urlencode({"query": f"is:unresolved service:{service.name}", "statsPeriod": "24h"})
-        found["sentry_url"] = f"{service.monitoring.sentry_url}/issues/?{query}"
+        found["sentry_url"] = _sentry_search(service)
     if service.monitoring.grafana_url:
         shown = urlencode({"var-service": service.name or "", "var-slo": slo.name})
         found["dashboard_url"] = f"{service.monitoring.grafana_url}/d/{DASHBOARD_SLO_DETAIL}?{shown}"
     return {name: text for name, text in found.items() if text}
+
+
+def _sentry_search(service: Service) -> str:
+    """Return the address of the unresolved issues; only a tag `service` of the policy narrows them to one service."""
+    tagged = "service" in {*service.tags.set, *service.tags.required}
+    mine = f" service:{service.name}" if tagged else ""
+    search = {"query": f"is:unresolved{mine}", "statsPeriod": "24h"}
+    if "environment" in service.monitoring.match:
+        search["environment"] = service.monitoring.match["environment"]
+    return f"{service.monitoring.sentry_url}/issues/?{urlencode(search)}"
 
 
 def _percent(ratio: float) -> str:

@@ -44,15 +44,30 @@ def read_document(text: str, source: str) -> tuple[Document, tuple[Problem, ...]
 
 def _structure_what_stands(tree: Any, source: str) -> tuple[Document, tuple[Problem, ...]]:
     """Cut out each wrong place, then its parent if that is still wrong, until the rest can be read."""
+    problems = tuple(_repeated(tree, source))
     document, faults = _structure(tree)
     ordered = sorted(faults, key=lambda fault: len(fault[0]), reverse=True)
-    problems = tuple(Problem(place_of(tree, source, steps), text) for steps, text in ordered)
+    problems += tuple(Problem(place_of(tree, source, steps), text) for steps, text in ordered)
     while faults:  # what is wrong only because something was cut is no news
         cut = [_cut(tree, steps) for steps, _ in sorted(faults, key=_from_the_end, reverse=True)]
         if not all(cut):
             break
         document, faults = _structure(tree)
     return document, problems
+
+
+def _repeated(tree: Any, source: str) -> Iterator[Problem]:
+    """Yield each objective that has the name of one before it."""
+    slos = tree.get("slos")
+    seen: set[str] = set()
+    for index, slo in enumerate(slos if isinstance(slos, list) else ()):
+        name = str(slo.get("name")) if isinstance(slo, Mapping) else None
+        if name is None:
+            continue
+        if name in seen:
+            place = place_of(tree, source, ("slos", index, "name"))
+            yield Problem(place, f"two objectives are named '{name}': names are unique")
+        seen.add(name)
 
 
 def _structure(tree: Any) -> tuple[Document, list[tuple[tuple[Any, ...], str]]]:

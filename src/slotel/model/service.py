@@ -90,18 +90,15 @@ def read_service(environ: Mapping[str, str], text: str | None = None, source: st
 
         document, wrong = read_document(text, source)
         problems += wrong
-        service = _from_document(document, source, problems)
+        service = _from_document(document)
     return Reading(_with_environment(service, environ, problems), tuple(problems))
 
 
-def _from_document(document: Document, source: str, problems: list[Problem]) -> Service:
+def _from_document(document: Document) -> Service:
     slos: dict[str, Slo] = {}
     for slo in document.slos:
         if slo.name in slos:
-            problems.append(
-                Problem(f"{source} slos", f"two objectives are named '{slo.name}': names are unique")
-            )
-            continue
+            continue  # the document named it, with its line
         slos[slo.name] = _slo(slo)
     sentry = document.sentry
     settings = SentrySettings(
