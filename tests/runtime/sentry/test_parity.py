@@ -20,7 +20,7 @@ from sentry_tracing import provider, shipping
 from slotel.cli.sink import SentrySink
 
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("sentry_sdk.integrations.opentelemetry.span_processor") is None,
+    importlib.util.find_spec("sentry_sdk.integrations.opentelemetry") is None,
     reason="sentry-sdk 3 has no SentrySpanProcessor",
 )
 

@@ -15,7 +15,7 @@ from slotel.runtime.sentry.parts import ModeError
 from slotel.runtime.sentry.sdk import sdk_sink
 
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("sentry_sdk.integrations.opentelemetry.span_processor") is None,
+    importlib.util.find_spec("sentry_sdk.integrations.opentelemetry") is None,
     reason="sentry-sdk 3 has no SentrySpanProcessor",
 )
 

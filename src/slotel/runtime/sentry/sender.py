@@ -170,6 +170,9 @@ class Sender:
                     well = self._post_some(self._patience)
                 if not well:
                     halt.wait(self._pause())
+        if halt is self._halt:
+            with self._posting:
+                self._hang_up()
 
     def _pause(self) -> float:
         """Seconds until the next attempt; none while the server only limits: the queue is empty then."""
