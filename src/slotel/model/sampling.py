@@ -10,6 +10,8 @@ from slotel.model.duration import parse_duration
 
 SENTRY_MODES: Final = ("transactions", "sdk", "otlp")
 
+LONGEST_LATE_WAIT: Final = 10.0
+
 _SLOW: Final = re.compile(r"slow\s*>\s*(\S+)")
 
 
@@ -23,6 +25,21 @@ class Keep:
 
     reason: Literal["errors", "slow"]
     slow: float | None = None
+
+
+def parse_late_wait(text: str) -> float:
+    """Return the seconds that a transaction waits for late children.
+
+    Raises:
+        ValueError: no duration, or more than 10 seconds.
+
+    >>> parse_late_wait("500ms")
+    0.5
+    """
+    seconds = parse_duration(text)
+    if seconds > LONGEST_LATE_WAIT:
+        raise ValueError(f"{text!r}: at most 10s, for what ends later becomes a transaction of its own")
+    return seconds
 
 
 def parse_keep(text: str) -> Keep:

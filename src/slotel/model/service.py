@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from slotel.model import names
-from slotel.model.duration import parse_duration
+from slotel.model.duration import format_duration, parse_duration
 from slotel.model.monitoring import Monitoring, Source
 from slotel.model.problem import Problem
 from slotel.model.ratio import parse_limit, parse_ratio
-from slotel.model.sampling import SENTRY_MODES, Keep
+from slotel.model.sampling import SENTRY_MODES, Keep, parse_late_wait
 from slotel.model.slo import ENTRY_KINDS, HEALTH_ROUTES, HOUR, BadRules, Selection, Slo, TimeSlices
 from slotel.model.tags import TagPolicy, TagRule
 
@@ -25,6 +25,7 @@ DEFAULT_SLO: Final = "availability"
 DEFAULT_MAX_SERIES: Final = 2000
 DEFAULT_KEEP: Final = (Keep("errors"),)
 DEFAULT_KEEP_PER_MINUTE: Final = 60
+DEFAULT_LATE_WAIT: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class SentrySettings:
         traces_sample_rate: in [0, 1]; None leaves the decision to OTEL_TRACES_SAMPLER.
         mode: `transactions`, `sdk` or `otlp`.
         keep: what is shipped although it was sampled out, at most `keep_per_minute` traces a minute.
+        late_wait: seconds that a transaction waits for children that end after its root, at most 10.
     """
 
     dsn: str | None = field(default=None, repr=False)
@@ -44,6 +46,7 @@ class SentrySettings:
     mode: str = "transactions"
     keep: tuple[Keep, ...] = DEFAULT_KEEP
     keep_per_minute: int = DEFAULT_KEEP_PER_MINUTE
+    late_wait: float = DEFAULT_LATE_WAIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,7 @@ def _from_document(document: Document) -> Service:
         mode=sentry.mode or SentrySettings().mode,
         keep=DEFAULT_KEEP if sentry.keep is None else sentry.keep,
         keep_per_minute=DEFAULT_KEEP_PER_MINUTE if sentry.keep_per_minute is None else sentry.keep_per_minute,
+        late_wait=DEFAULT_LATE_WAIT if sentry.late_wait is None else sentry.late_wait,
     )
     return Service(
         document.service,
@@ -173,6 +177,9 @@ def _with_environment(service: Service, environ: Mapping[str, str], problems: li
     sentry = service.sentry
     rate = read(names.SENTRY_TRACES_SAMPLE_RATE, _rate, sentry.traces_sample_rate, "OTEL_TRACES_SAMPLER's")
     mode = read(names.SLOTEL_SENTRY_MODE, _mode, sentry.mode, sentry.mode)
+    late_wait = read(
+        names.SLOTEL_SENTRY_LATE_WAIT, parse_late_wait, sentry.late_wait, format_duration(sentry.late_wait)
+    )
     max_series = read(names.SLOTEL_MAX_SERIES, _positive, service.max_series, str(service.max_series))
     return replace(
         service,
@@ -184,6 +191,7 @@ def _with_environment(service: Service, environ: Mapping[str, str], problems: li
             release=environ.get(names.SENTRY_RELEASE, "").strip() or None,
             traces_sample_rate=rate,
             mode=mode,
+            late_wait=late_wait,
         ),
         max_series=max_series,
     )

@@ -12,7 +12,7 @@ from cattrs import Converter
 from slotel.model.duration import parse_duration
 from slotel.model.monitoring import SOURCES
 from slotel.model.ratio import parse_limit, parse_objective, parse_ratio
-from slotel.model.sampling import SENTRY_MODES, Keep, parse_keep
+from slotel.model.sampling import LONGEST_LATE_WAIT, SENTRY_MODES, Keep, parse_keep
 from slotel.model.slo import DAY, Period
 
 Objective = NewType("Objective", float)
@@ -98,8 +98,11 @@ class SentryDoc:
     mode: Text | None = None
     keep: tuple[Keep, ...] | None = None
     keep_per_minute: int | None = None
+    late_wait: Seconds | None = None
 
     def __post_init__(self) -> None:
+        if self.late_wait is not None and self.late_wait > LONGEST_LATE_WAIT:
+            raise ValueError("late_wait is at most 10s")
         if self.mode is not None and self.mode not in SENTRY_MODES:
             raise ValueError(f"mode is one of {', '.join(SENTRY_MODES)}, not {self.mode!r}")
 

@@ -71,7 +71,11 @@ def transactions_sink(
         sample_rate=settings.traces_sample_rate,
         dropped=dropped,
     )
-    return TransactionsSink(keeper, Worker(assembly, sender, dropped), dropped)
+    worker = Worker(assembly, sender, dropped, late_wait=settings.late_wait)
+    flush_time = client.options.get("shutdown_timeout")
+    return TransactionsSink(
+        keeper, worker, dropped, flush_time=2.0 if flush_time is None else float(flush_time)
+    )
 
 
 class TransactionsSink:
