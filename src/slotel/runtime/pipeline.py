@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import Final
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 
 from slotel.runtime.accounts import Accounts
 from slotel.runtime.enforce import Enforcer
-from slotel.runtime.entries import Entries, Entry
+from slotel.runtime.entries import SPAN_ID, TRACE_FLAGS, Entries, Entry
 from slotel.runtime.measure import Measure
 from slotel.runtime.stage import Sink
 
@@ -24,14 +26,22 @@ class Pipeline(SpanProcessor):
     def __init__(self, entries: Entries, measure: Measure, sinks: Sequence[Sink], accounts: Accounts) -> None:
         self._entries = entries
         self._measure = measure
-        self._sinks = tuple(sinks)
         self._accounts = accounts
         self._add = threading.Lock()
+        self._take(tuple(sinks))
 
     def add_sink(self, sink: Sink) -> None:
         """Feed one more sink."""
         with self._add:
-            self._sinks += (sink,)
+            self._take((*self._sinks, sink))
+
+    def _take(self, sinks: tuple[Sink, ...]) -> None:
+        """Sort the sinks by what they ask to see: a call that does nothing still costs each span."""
+        self._sinks = sinks
+        self._see_children = tuple(
+            sink for sink in sinks if not getattr(sink, "starts_of_entries_only", False)
+        )
+        self._see_unsampled = tuple(sink for sink in sinks if not getattr(sink, "sampled_only", False))
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Note the span as open and show it to the sinks."""
@@ -40,7 +50,7 @@ class Pipeline(SpanProcessor):
         except Exception as error:  # noqa: BLE001 nothing may reach the app
             self._accounts.stage_error("entries", error)
             return
-        for sink in self._sinks:
+        for sink in self._sinks if entry.span is span else self._see_children:
             try:
                 sink.on_start(span, entry, parent_context)
             except Exception as error:  # noqa: BLE001 nothing may reach the app
@@ -49,14 +59,17 @@ class Pipeline(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Measure the span, then hand it to each sink; one that fails takes nothing from the others."""
         entry: Entry | None = None
+        sinks = self._sinks
         try:
             context = span.context
             if context is not None:
-                entry = self._entries.close(context.span_id)
+                entry = self._entries.close(context[SPAN_ID])
+                if not context[TRACE_FLAGS] & 1:
+                    sinks = self._see_unsampled
             self._measure.on_end(span, context, entry)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
             self._accounts.stage_error("measure", error)
-        for sink in self._sinks:
+        for sink in sinks:
             try:
                 sink.on_end(span, entry)
             except Exception as error:  # noqa: BLE001 nothing may reach the app
@@ -82,11 +95,17 @@ class Pipeline(SpanProcessor):
                 self._accounts.stage_error(_name(sink), error)
 
 
+_DOING_NOTHING: Final = (SpanProcessor.on_start, BatchSpanProcessor.on_start, SimpleSpanProcessor.on_start)
+
+
 class ProcessorSink:
     """A processor of the SDK (a batch exporter) as a sink: gets enforced copies of sampled spans."""
 
+    sampled_only: Final = True
+
     def __init__(self, processor: SpanProcessor, enforcer: Enforcer) -> None:
         self.processor = processor
+        self.starts_of_entries_only = type(processor).on_start in _DOING_NOTHING
         self._enforcer = enforcer
 
     def on_start(self, span: Span, entry: Entry, parent_context: Context | None) -> None:

@@ -73,6 +73,8 @@ class ErrorTrail:
         tags: gives the enforced tags.
     """
 
+    starts_of_entries_only: Final = True
+
     def __init__(self, entries: Entries, tags: Tags) -> None:
         self._entries = entries
         self._tags = tags
@@ -81,7 +83,7 @@ class ErrorTrail:
 
     def on_start(self, span: Span, entry: Entry, parent_context: Context | None) -> None:
         """Give a request its own Sentry scopes, so that its tags, user and breadcrumbs stay its own."""
-        if span.kind not in _ISOLATED or entry.span is not span:
+        if entry.span is not span or span.kind not in _ISOLATED:
             return
         scope = sentry_sdk.Scope
         isolation, current = scope.get_isolation_scope(), scope.get_current_scope()
@@ -101,7 +103,9 @@ class ErrorTrail:
             error = sys.exc_info()[1]
             if error is not None:
                 self._failed(span, entry, error)
-        if entry is not None and entry.span.context is span.context and span.kind in _ISOLATED:
+        if entry is None or not entry.ended:
+            return  # a child, mostly
+        if entry.span.context is span.context and span.kind in _ISOLATED:
             _leave(entry)
 
     def flush(self, timeout: float) -> bool:

@@ -85,6 +85,8 @@ class TransactionsSink:
         flush_time: seconds that `shutdown` may take.
     """
 
+    starts_of_entries_only: Final = True
+
     def __init__(self, keeper: Keeper, worker: Worker, dropped: Dropped, *, flush_time: float = 2.0) -> None:
         self._keeper = keeper
         self._keeps = keeper.keeps
