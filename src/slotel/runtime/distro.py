@@ -9,6 +9,7 @@ from typing import Any, Final
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # untyped upstream
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 
+from slotel.runtime.instrumentations import load
 from slotel.runtime.logs import LOG, show_logs
 
 DEFAULTS: Final = {
@@ -40,13 +41,8 @@ class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
         set_defaults(os.environ)
 
     def load_instrumentor(self, entry_point: Any, **kwargs: Any) -> None:
-        """Load one instrumentation; one that fails is named and left out, the others go on."""
-        try:
-            super().load_instrumentor(entry_point, **kwargs)
-        except ImportError:
-            raise  # the launcher skips it and says so
-        except Exception as error:  # noqa: BLE001 one broken instrumentation must not end all
-            LOG.error("instrumentation %s failed and is off, the rest goes on: %s", entry_point.name, error)
+        """Load one instrumentation, a web framework's when the app imports it; one that fails is named."""
+        load(entry_point, lambda: super(SlotelDistro, self).load_instrumentor(entry_point, **kwargs))
 
 
 class SlotelConfigurator(_OTelSDKConfigurator):

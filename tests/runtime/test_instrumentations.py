@@ -1,0 +1,58 @@
+"""A web framework's instrumentation waits until the app imports it; the class that the app gets is instrumented."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LAUNCHER = Path(sys.executable).with_name("opentelemetry-instrument")
+
+
+def launched(code, **env):
+    done = subprocess.run(
+        [str(LAUNCHER), sys.executable, "-c", code],
+        env={**os.environ, "OTEL_METRICS_EXPORTER": "none", **env},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return done.stdout.strip(), done.stderr
+
+
+def test_a_framework_that_the_app_does_not_import_is_not_imported():
+    assert launched("import sys; print([n for n in ('flask', 'fastapi') if n in sys.modules])")[0] == "[]"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from flask import Flask as App",
+        "import flask; App = flask.Flask",
+        "from fastapi import FastAPI as App",
+        "import fastapi.responses; App = fastapi.FastAPI",
+    ],
+)
+def test_an_imported_framework_is_instrumented_before_the_app_has_it(code):
+    assert launched(f"{code}; print(App.__module__)")[0].startswith("opentelemetry.instrumentation.")
+
+
+def test_a_framework_whose_instrumentation_is_disabled_stays_as_it_is():
+    code = "from flask import Flask; print(Flask.__module__)"
+    assert launched(code, OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="flask")[0] == "flask.app"
+
+
+def test_an_instrumentation_that_fails_late_is_named_and_the_import_goes_on(tmp_path):
+    (tmp_path / "broken.py").write_text("raise RuntimeError('on purpose')")
+    code = (
+        "import importlib.metadata as m\n"
+        "from slotel.runtime.distro import SlotelDistro\n"
+        "point = m.EntryPoint('starlette', 'broken:X', 'opentelemetry_instrumentor')\n"
+        "SlotelDistro().load_instrumentor(point)\n"
+        "import starlette; print(starlette.__name__)"
+    )
+    out, log = launched(code, PYTHONPATH=str(tmp_path))
+    assert out == "starlette"
+    assert "ERROR slotel: instrumentation starlette failed and is off, the rest goes on: on purpose" in log
