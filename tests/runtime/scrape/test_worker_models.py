@@ -14,7 +14,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from launch import APPS, Launched, clean_environ, wait_until
 from metrics_sink import Sink
@@ -98,6 +97,9 @@ def test_every_request_is_counted_whichever_process_took_it(command):
             )
         assert service.sample("slo_events_total", slo_outcome="good") == 120
         assert "EADDRINUSE" not in service.log and "ERROR slotel" not in service.log
+        places = [Path(place) for place in (os.environ.get("XDG_RUNTIME_DIR"), "/dev/shm", "/tmp") if place]
+        shared = [path for place in places for path in place.glob(f"slotel-*-{service.pid}-*")]
+        assert len(shared) == (0 if command[0] == sys.executable else 1), "a process alone creates nothing"
 
 
 def test_killed_workers_take_no_count_with_them_and_nothing_falls():
@@ -189,16 +191,6 @@ def test_celery_tasks_are_counted_over_recycled_children(tmp_path: Path):
         assert run() == tasks
         wait_until(lambda: service.sample("orders_total") >= tasks, "the app's own counter", 10)
         assert service.sample("orders_total") == tasks
-
-
-def test_one_process_creates_no_run_directory():
-    with launched(sys.executable, "flask_app.py", needs="flask") as service:
-        service.wait_ready()
-        assert service.get("/ok")[0] == 200
-        names = {family.name for family in text_string_to_metric_families(service.scrape())}
-        assert "traces_span_metrics_calls" in names
-        inherited = psutil.Process(service.pid).environ().get("SLOTEL_RUN_DIR", "")
-        assert not inherited or not Path(inherited).exists()
 
 
 def test_each_worker_pushes_its_own_counts_under_its_own_name():

@@ -40,9 +40,20 @@ class GlobalRegistry:
             yield family if before is None else _less(family, before)
 
     def _before_fork(self) -> None:
-        reset_by_itself = "PROMETHEUS_MULTIPROC_DIR" in os.environ or "prometheus_multiproc_dir" in os.environ
-        families = () if reset_by_itself else self._all()
-        self._at_fork = {family.name: family for family in families if family.kind != "gauge"}
+        """Note what the library's own instruments hold; a collector of the app's may take long, and reads afresh."""
+        self._at_fork = {}
+        library = sys.modules.get("prometheus_client")
+        if library is None or "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            return
+        try:
+            collectors = list(getattr(library.REGISTRY, "_collector_to_names", ()))
+            instruments = [each for each in collectors if isinstance(each, library.metrics.MetricWrapperBase)]
+            found = [
+                family for each in instruments for metric in each.collect() for family in _families(metric)
+            ]
+            self._at_fork = {family.name: family for family in found if family.kind != "gauge"}
+        except Exception:  # noqa: BLE001 a fork is the app's
+            self._dropped("metrics", "collector_failed")
 
     def _in_child(self) -> None:
         self._inherited = self._at_fork
@@ -56,7 +67,7 @@ class GlobalRegistry:
                 standard = [getattr(library, name) for name in _DEFAULTS]
                 self._defaults = frozenset(metric.name for each in standard for metric in each.collect())
             for metric in library.REGISTRY.collect():
-                if metric.name not in self._defaults and metric.samples:
+                if metric.name not in self._defaults:
                     yield from _families(metric)
         except Exception:  # noqa: BLE001 a collector of the app's that fails must not take the others down
             self._dropped("metrics", "collector_failed")
