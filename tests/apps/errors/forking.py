@@ -1,0 +1,23 @@
+"""Reports five errors that cannot leave yet, forks, reports one more in each process, and lets all leave."""
+
+import os
+import sys
+import time
+
+import sentry_sdk
+
+from slotel import ErrorTracker
+
+tracker = ErrorTracker().init()
+for number in range(5):
+    tracker.capture_exception(ValueError(f"before {number}"))
+child = os.fork()
+tracker.capture_exception(ValueError("child" if child == 0 else "parent"))
+print("forked", flush=True)
+if child == 0:
+    sys.stdin.read()  # until the test closes the pipe: the sink is healthy then
+    sentry_sdk.flush(timeout=20)
+    os._exit(0)
+os.waitpid(child, 0)
+sentry_sdk.flush(timeout=20)
+time.sleep(0.1)
