@@ -186,7 +186,10 @@ def test_every_event_passes_the_normalizer_of_sentrys_server_untouched(failing):
 def test_every_error_event_is_counted_as_handed_to_sentry(failing):
     failing.settle()
     counted = failing.service.sample("sentry_errors_total", project=failing.project, environment="stage-x")
-    received = [(each["event_id"], each["request"]["url"]) for each in failing.all()]
+    received = [
+        (each["event_id"], each.get("request", {}).get("url") or each.get("logentry") or each)
+        for each in failing.all()
+    ]
     assert len({event_id for event_id, _ in received}) == len(received)
     assert counted == len(received), received
     assert failing.service.samples("slotel_dropped_total") == []

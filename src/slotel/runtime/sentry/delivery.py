@@ -5,6 +5,7 @@ It also keeps the transport's own requests out of the app's telemetry: they are 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -71,19 +72,23 @@ def _keep_untraced(transport: Any) -> None:
 def start_empty_after_fork(transport: Callable[[], Any]) -> None:
     """Leave what waits to be sent to the process in which it was captured: fork copies sentry-sdk's queue.
 
-    The queue is a private part of sentry-sdk's worker; where a release has none of this name, nothing is done.
+    So it does with its connections, over which two processes must not talk. Both are private parts of sentry-sdk;
+    where a release has none of these names, nothing is done.
 
     Args:
         transport: gives the transport in use when the fork happens.
     """
 
     def empty() -> None:
-        worker = getattr(transport(), "_worker", None)
+        standing = transport()
+        worker = getattr(standing, "_worker", None)
         queue = getattr(worker, "_queue", None)
         if worker is None or queue is None:
             return
         worker._queue = type(queue)(queue.maxsize)  # noqa: SLF001 see above
         worker._lock = threading.Lock()  # noqa: SLF001 it may have been held at the fork
+        with contextlib.suppress(Exception):  # another release makes its connections in another way
+            standing._pool = standing._make_pool()  # noqa: SLF001 see above
 
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=empty)
