@@ -1,5 +1,6 @@
 """Many processes, one service: real forks, real spawns, real kills."""
 
+import contextlib
 import multiprocessing
 import os
 import select
@@ -703,3 +704,43 @@ def test_a_child_that_cannot_allocate_ahead_fills_its_file(service, monkeypatch)
     service.count("/parent")
     ended(forked(lambda: [service.count(f"/{number}") for number in range(1000)]))
     assert service.total() == 1001
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 192 KiB: room for a few small workers."""
+    place = tmp_path / "small"
+    place.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=192k", "tmpfs", place], capture_output=True
+    ).returncode:
+        pytest.skip("this user may not mount a small disk")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+def test_on_a_really_full_disk_the_service_counts_on_and_shares_again_when_there_is_room(small_disk) -> None:
+    service = Service({"XDG_RUNTIME_DIR": str(small_disk)})
+    service.count("/parent")
+    (small_disk / "room").write_bytes(bytes(64 * 1024))
+
+    def greedy() -> None:
+        for number in range(1500):
+            service.count(f"/{number}")
+        assert ("metrics", "disk_full") in service.dropped
+
+    def late() -> None:
+        service.count("/late", 2)
+        assert ("metrics", "run_directory") in service.dropped
+        assert service.total() == 1503
+        (small_disk / "room").unlink()
+        service.workers.tick()
+
+    ended(forked(greedy))
+    assert service.total() == 1501
+    with (small_disk / "fill").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    ended(forked(late))
+    assert service.total() == 1503
+    service.workers.leave()

@@ -171,7 +171,7 @@ class Store:
 
     def start_at_zero(self) -> None:
         """Forget what was counted, keep every slot: for a forked child, whose parent keeps the counts."""
-        self.exemplars = {}
+        self.exemplars.clear()
         self.created = self.clock()
         self.others = _nobody
         self.place(array("d", bytes(8 * self.size)), None)

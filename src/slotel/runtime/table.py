@@ -71,6 +71,7 @@ class Histogram(Table):
     def __init__(self, store: Store, shape: Shape) -> None:
         super().__init__(store, shape)
         self._bounds = shape.bounds
+        self._exemplars, self._clock = store.exemplars, store.clock
         self._sum = len(shape.bounds) + 1
 
     def observe(
@@ -101,7 +102,7 @@ class Histogram(Table):
                 cells[counter] += 1.0
             cells[at + 1] += 1.0  # last: see Shape.width
         if exemplar is not None:
-            self._store.exemplars[bucket] = exemplar, value, self._store.clock()
+            self._exemplars[bucket] = exemplar, value, self._clock()
 
 
 def bounded(value: str) -> str:
