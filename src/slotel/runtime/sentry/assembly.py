@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import Context
@@ -16,6 +15,7 @@ from slotel.runtime.enforce import PlainSpan
 from slotel.runtime.entries import Entry
 from slotel.runtime.sentry import encode
 from slotel.runtime.sentry.hooks import DroppedError, Hooks
+from slotel.runtime.sentry.ids import Ids
 from slotel.runtime.sentry.keeping import Keeper
 from slotel.runtime.sentry.own import own_span_test
 from slotel.runtime.sentry.parts import Dropped, Enforcing, SentryClientLike
@@ -52,6 +52,7 @@ class Assembly:
         self._keeper = keeper
         self._sample_rate = sample_rate
         self._dropped = dropped
+        self._ids = Ids()
         self._is_own = own_span_test(client.dsn or "")
 
     def whole(self, ended: Ended, spans: Sequence[ReadableSpan]) -> Iterator[bytes]:
@@ -67,7 +68,7 @@ class Assembly:
         weigh_once = trace.kept is not None or self._is_kept_anyway(ended.root, spans)
         yield from self._envelopes(segment, trace, ended.context, weigh_once=weigh_once)
         for more in _chunks(children[MAX_SPANS:]):
-            continued = replace(segment, children=more, continuation=_span_id())
+            continued = replace(segment, children=more, continuation=self._ids.take(8))
             yield from self._envelopes(continued, trace, ended.context, weigh_once=weigh_once)
 
     def part(self, part: Part, spans: Sequence[ReadableSpan]) -> Iterator[bytes]:
@@ -76,7 +77,7 @@ class Assembly:
         for more in _chunks(self._children(part.entry.tags, spans)):
             root = self._enforcer.plain(part.entry.span, part.entry.tags)
             segment = self._segment(part.entry, root, more, trace)
-            continued = replace(segment, continuation=_span_id())
+            continued = replace(segment, continuation=self._ids.take(8))
             yield from self._envelopes(continued, trace, part.context, weigh_once=trace.kept is not None)
 
     def late(self, group: Sequence[Late]) -> Iterator[bytes]:
@@ -93,7 +94,7 @@ class Assembly:
         if entry is not None and len(tops) > MAX_LATE:
             for more in _chunks(spans):
                 root = self._enforcer.plain(entry.span, tags)
-                continued = replace(self._segment(entry, root, more, trace), continuation=_span_id())
+                continued = replace(self._segment(entry, root, more, trace), continuation=self._ids.take(8))
                 yield from self._envelopes(continued, trace, context, weigh_once=weigh_once)
             return
         for top in tops:
@@ -124,7 +125,7 @@ class Assembly:
         self, segment: Segment, trace: Trace, context: Context, *, weigh_once: bool
     ) -> Iterator[bytes]:
         event = transaction(segment)
-        event_id = event["event_id"] = secrets.token_hex(16)
+        event_id = event["event_id"] = self._ids.take(16)
         header = self._header(segment, event, trace, weigh_once=weigh_once)
         try:
             event = self._hooks.apply(event, context)
@@ -147,7 +148,7 @@ class Assembly:
     ) -> Iterator[bytes]:
         middle = len(segment.children) // 2
         first = replace(segment, children=segment.children[:middle])
-        second = replace(segment, children=segment.children[middle:], continuation=_span_id())
+        second = replace(segment, children=segment.children[middle:], continuation=self._ids.take(8))
         for half in (first, second):
             yield from self._envelopes(half, trace, context, weigh_once=weigh_once)
 
@@ -174,10 +175,6 @@ def _start(plain: PlainSpan) -> int:
 
 def _id(plain: PlainSpan) -> int:
     return plain.span.context.span_id if plain.span.context is not None else 0
-
-
-def _span_id() -> str:
-    return secrets.token_hex(8)
 
 
 def _chunks(spans: Sequence[PlainSpan]) -> Iterator[Sequence[PlainSpan]]:

@@ -35,19 +35,29 @@ def shortened(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def envelope(event_id: str, trace: Mapping[str, str], payload: bytes, now: float) -> bytes:
-    """Return one envelope with one transaction, gzipped.
+    """Return one envelope with one transaction.
 
     Args:
         now: seconds since 1970; Sentry's server corrects a wrong clock by it.
     """
     header = _DUMPS({"event_id": event_id, "sent_at": _rfc3339(now), "trace": trace})
     item = b'{"type":"transaction","content_type":"application/json","length":%d}' % len(payload)
-    return _COMPRESS(b"\n".join((header, item, payload)) + b"\n")
+    return b"\n".join((header, item, payload, b""))
+
+
+def compress(body: bytes) -> bytes:
+    """Return the bytes gzipped. This lets go of the interpreter's lock, like every compressor."""
+    return _COMPRESS(body)
+
+
+def is_gzip(body: bytes) -> bool:
+    """Return whether the bytes are gzipped; an envelope that is not begins with `{`."""
+    return body[:1] == b"\x1f"
 
 
 def sent_later(body: bytes, now: float) -> bytes:
     """Return the envelope with `now` as the time of sending: the server shifts all times by an old one."""
-    header, _, rest = zlib.decompress(body, _GZIP).partition(b"\n")
+    header, _, rest = (zlib.decompress(body, _GZIP) if is_gzip(body) else body).partition(b"\n")
     return _COMPRESS(_DUMPS({**json.loads(header), "sent_at": _rfc3339(now)}) + b"\n" + rest)
 
 

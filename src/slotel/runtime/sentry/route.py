@@ -46,7 +46,11 @@ class Route:
         self._options = options
         self.proxy = find_proxy(self._dsn.scheme, self._dsn.host, options)
         self._tls: ssl.SSLContext | None = None
-        self.head = self._head()
+        self._head = self._common_head()
+
+    def head(self, *, gzipped: bool) -> bytes:
+        """Return a request up to the value of Content-Length; that, and the body, follow."""
+        return self._head + (b"Content-Encoding: gzip\r\n" if gzipped else b"") + b"Content-Length: "
 
     @property
     def public_key(self) -> str:
@@ -87,8 +91,8 @@ class Route:
             connection.set_tunnel(dsn.host, dsn.port, headers)
         return connection
 
-    def _head(self) -> bytes:
-        """Everything of a request that is the same each time; the length and the body follow it."""
+    def _common_head(self) -> bytes:
+        """Everything of a request that is the same each time."""
         dsn = self._dsn
         host = f"[{dsn.host}]" if ":" in dsn.host else dsn.host
         if (dsn.scheme, dsn.port) not in (("http", 80), ("https", 443)):
@@ -108,9 +112,8 @@ class Route:
             f"User-Agent: {CLIENT}",
             f"X-Sentry-Auth: {auth}",
             "Content-Type: application/x-sentry-envelope",
-            "Content-Encoding: gzip",
             *lines,
-            "Content-Length: ",
+            "",
         ]
         return "\r\n".join(lines).encode("latin-1")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,34 +43,27 @@ class Answer:
 class Wire:
     """A connection that is open.
 
-    Args:
-        head: of each request, up to the value of Content-Length.
-
     Attributes:
         patience: seconds for an answer to be complete.
         answered: answers read so far.
     """
 
-    def __init__(
-        self, stream: socket.socket, head: bytes, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, stream: socket.socket, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
-        self._head = head
         self._clock = clock
         self._buffer = b""
         self._deadline = 0.0
         self.patience = 10.0
         self.answered = 0
 
-    def send(self, bodies: Sequence[bytes]) -> None:
-        """Send one request for each body.
+    def send(self, requests: Iterable[tuple[bytes, bytes]]) -> None:
+        """Send requests, each a head up to the value of Content-Length and a body.
 
         Raises:
             OSError: the connection broke, or took no more for `patience` seconds.
         """
-        head = self._head
         self._stream.settimeout(self.patience)
-        self._stream.sendall(b"".join(b"%s%d\r\n\r\n%s" % (head, len(body), body) for body in bodies))
+        self._stream.sendall(b"".join(b"%s%d\r\n\r\n%s" % (head, len(body), body) for head, body in requests))
 
     def receive(self) -> Answer:
         """Return the next answer.

@@ -19,6 +19,7 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context
 from opentelemetry.sdk.trace import ReadableSpan
 
 from slotel.runtime.entries import Entry
+from slotel.runtime.sentry.encode import compress
 from slotel.runtime.sentry.parts import Dropped
 
 if TYPE_CHECKING:
@@ -34,6 +35,12 @@ IDLE_AFTER: Final = 5.0
 LONG_OPEN: Final = 300.0
 """Seconds after which the ended spans of a root that is still open are shipped."""
 LOOK_FOR_LONG_OPEN: Final = 30.0
+CONTENDED: Final = 4.0
+CALM: Final = 1.5
+"""Time to CPU time of a drain: above the one, envelopes leave uncompressed until it is below the other. With a main
+thread that never rests every compression costs a wait of 5 ms for the interpreter's lock, twenty times its work."""
+ENOUGH: Final = 8
+"""Traces in a drain that tell."""
 WAKE_EVERY: Final = 50
 """Built traces after which the sender is woken while the worker goes on building."""
 
@@ -113,6 +120,7 @@ class Worker:
         self._release: Callable[[int], None] = lambda _: None
         self._long_open: Callable[[int], list[Part]] = lambda _: []
         self._stopped = False
+        self._contended = False
         self._begin()
 
     def bind(self, release: Callable[[int], None], long_open: Callable[[int], list[Part]]) -> None:
@@ -202,7 +210,11 @@ class Worker:
         if self._sender.limits.pause():
             self._refuse(ready, parts, late)
         else:
+            clock, cpu = time.perf_counter(), time.thread_time()
             self._build(ready, parts, late)
+            if len(ready) >= ENOUGH:
+                waited = (time.perf_counter() - clock) / max(time.thread_time() - cpu, 1e-6)
+                self._contended = waited > (CALM if self._contended else CONTENDED)
         return bool(ready or parts or late or self.ended or settling)
 
     def _sort_late(self) -> list[Late]:
@@ -256,7 +268,7 @@ class Worker:
     def _queue(self, build: Callable[[], Iterable[bytes]]) -> None:
         try:
             for body in build():
-                self._sender.offer(body, time.time())
+                self._sender.offer(body if self._contended else compress(body), time.time())
         except Exception as error:
             self._dropped("traces", "build_error", 1)
             LOG.debug("a transaction could not be built: %s", error, exc_info=True)
