@@ -216,15 +216,17 @@ def blocking(series: int, rounds: int) -> dict:
     store = filled_store(series)
     endpoint = Endpoint("127.0.0.1", 0, [lambda: store.snapshot(endpoint.rest)])
     endpoint.start()
-    ours, theirs = [], []
+    ours, theirs, nothing = [], [], []
     for _ in range(rounds):
         ours += longest_waits(endpoint.address, 1)
+        nothing += longest_waits(endpoint.address.replace("/metrics", "/healthz"), 1)
         theirs += longest_waits(f"http://127.0.0.1:{stock.server_port}/metrics", 1)
     endpoint.stop()
     stock.shutdown()
+    floor = statistics.median(nothing) * 1e3
     return row(
-        f"longest wait of a request thread during a scrape of {series:,} histogram series (worst: {max(ours) * 1e3:.1f} ms)",
-        f"the same over {SOURCE}", "ms", statistics.median(ours) * 1e3, statistics.median(theirs) * 1e3, 1.0,
+        f"longest wait of a request thread during a scrape of {series:,} histogram series (without one: {floor:.1f} ms)",
+        f"the same during {SOURCE}", "ms", statistics.median(ours) * 1e3, statistics.median(theirs) * 1e3, 1.0,
     )  # fmt: skip
 
 
