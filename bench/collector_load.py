@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from launch import clean_environ, free_port  # noqa: E402 the tests' own way to start a collector
 from otelcol import Collector, find_otelcol  # noqa: E402
+from prom import Prometheus  # noqa: E402
 
 SINK = """
 import socket, sys, threading
@@ -234,12 +235,60 @@ def services(bench: Bench, seconds: float, rate: int) -> None:
             print(f"| {name} | {1e6 * (found[1] - found[0]) / (rate * seconds):.0f} |", flush=True)
 
 
+PAGE = """
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+count, bounds = int(sys.argv[2]) // 20, [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 2.5, 5, 10, 15, "+Inf"]
+lines = ["# TYPE traces_span_metrics_calls counter"]
+labels = ['service_name="s%d",span_name="GET /r%d",span_kind="SPAN_KIND_SERVER",status_code="STATUS_CODE_UNSET",http_route="/r%d",http_response_status_code="200"' % (n // 60, n % 60, n % 60) for n in range(count)]
+lines += ["traces_span_metrics_calls_total{%s} 17" % one for one in labels]
+lines.append("# TYPE traces_span_metrics_duration_seconds histogram")
+for one in labels:
+    lines += ['traces_span_metrics_duration_seconds_bucket{%s,le="%s"} 17' % (one, bound) for bound in bounds]
+    lines += ["traces_span_metrics_duration_seconds_count{%s} 17" % one, "traces_span_metrics_duration_seconds_sum{%s} 1.7" % one]
+page = ("\\n".join(lines) + "\\n# EOF\\n").encode()
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "application/openmetrics-text; version=1.0.0; charset=utf-8")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+    def log_message(self, *args): pass
+HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def prometheus(folder: Path, series: int, seconds: float) -> None:
+    """What a series costs Prometheus: memory of the head, CPU of a scrape."""
+    port = free_port()
+    page = subprocess.Popen([sys.executable, "-c", PAGE, str(port), str(series)])
+    try:
+        with Prometheus(folder / "prometheus", {"page": [f"127.0.0.1:{port}"]}, interval="5s") as running:
+            pid = running._process.pid
+            empty = psutil.Process(pid).memory_info().rss
+            running.wait("up", 1, 60)
+            sample = Sample(pid)
+            time.sleep(seconds)
+            cpu, memory = sample.end()
+            there = running.value('count({__name__=~"traces_.*"})')
+    finally:
+        page.kill()
+        page.wait(10)
+    print("\n| Prometheus: series | memory, KiB a series | CPU ms per 100,000 samples |\n| --- | --- | --- |")
+    samples = there * seconds / 5
+    print(
+        f"| {there:,.0f} | {(memory - empty / 2**20) * 1024 / there:.1f} | {1e8 * cpu / samples:.0f} |",
+        flush=True,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--parts", default="services,rates,full")
+    parser.add_argument("--parts", default="services,rates,full,prometheus")
     options = parser.parse_args()
     seconds = 4 if options.quick else 12
     ladder = [1000, 0] if options.quick else [1000, 5000, 10000, 0]
@@ -253,6 +302,8 @@ def main() -> None:
                 rates(bench, seconds, ladder)
             if "full" in options.parts:
                 full(bench, seconds)
+            if "prometheus" in options.parts:
+                prometheus(bench.folder, 100_000, 4 * seconds)
         finally:
             bench.close()
 
