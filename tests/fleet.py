@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,7 +18,7 @@ CALLS = "traces_span_metrics_calls_total"
 TAIL_WAIT = 4
 """Seconds that a gateway waits for the rest of a trace."""
 
-SERVER = (sys.executable, "chain_app.py")
+SERVER = ("gunicorn", "--workers=2", "--threads=2", "--bind=127.0.0.1:{port}", "chain_app:app")
 
 SLOTEL_YAML = """\
 version: 1
@@ -37,32 +37,24 @@ class Fleet:
 
     Args:
         services: whether shop and stock, services under slotel in prefork servers, run too.
+        tail_wait: seconds that a gateway waits for the rest of a trace.
     """
 
-    def __init__(self, otelcol: str, folder: Path, *, services: bool) -> None:
+    def __init__(self, otelcol: str, folder: Path, *, services: bool, tail_wait: int = TAIL_WAIT) -> None:
         self._stack = ExitStack()
+        self._otelcol = otelcol
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.sink = self._stack.enter_context(OtlpSink())
         tail = {
             "SENTRY_OTLP_TRACES_URL": self.sink.url,
-            "TAIL_WAIT": f"{TAIL_WAIT}s",
+            "TAIL_WAIT": f"{tail_wait}s",
             "TAIL_BASELINE_PERCENT": "0",
         }
-        self.gateways = [
-            self._stack.enter_context(
-                Collector(otelcol, folder / f"gateway{number}", "gateway.yaml", env=tail)
-            )
-            for number in (0, 1)
-        ]
+        self.gateways = self._both("gateway", tail)
         hosts = ", ".join(f"'127.0.0.1:{gateway.grpc_port}'" for gateway in self.gateways)
         resolver = {"GATEWAY_RESOLVER": f"{{static: {{hostnames: [{hosts}]}}}}"}
-        self.agents = [
-            self._stack.enter_context(
-                Collector(otelcol, folder / f"agent{number}", "agent.yaml", env=resolver)
-            )
-            for number in (0, 1)
-        ]
+        self.agents = self._both("agent", resolver)
         self.services: list[Launched] = self._start_services() if services else []
         self.prometheus = self._stack.enter_context(
             Prometheus(
@@ -78,8 +70,17 @@ class Fleet:
                 [self._rules()],
             )
         )
+        for service in self.services:
+            service.wait_ready()
         targets = 2 * len(self.agents) + len(self.gateways) + len(self.services)
         self.prometheus.wait("sum(up)", targets)  # it looks for its targets every five seconds
+
+    def _both(self, kind: str, env: dict[str, str]) -> list[Collector]:
+        def start(number: int) -> Collector:
+            return Collector(self._otelcol, self._folder / f"{kind}{number}", f"{kind}.yaml", env=env)
+
+        with ThreadPoolExecutor() as pool:
+            return [self._stack.enter_context(collector) for collector in pool.map(start, (0, 1))]
 
     def _start_services(self) -> list[Launched]:
         port = free_port()
@@ -88,7 +89,7 @@ class Fleet:
         stock = self._service(
             "stock", self.agents[1], {"SLOTEL_CONFIG": str(self._folder / "slotel.yaml")}, port
         )
-        return [service.wait_ready() for service in (shop, stock)]
+        return [shop, stock]
 
     def _service(self, name: str, agent: Collector, env: dict[str, str], port: int = 0) -> Launched:
         return self._stack.enter_context(

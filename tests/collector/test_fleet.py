@@ -11,7 +11,7 @@ GOOD, FAILING = 40, 10
 
 @pytest.fixture(scope="module")
 def fleet(otelcol, tmp_path_factory):
-    fleet = Fleet(otelcol, tmp_path_factory.mktemp("fleet"), services=True)
+    fleet = Fleet(otelcol, tmp_path_factory.mktemp("fleet"), services=True, tail_wait=2)
     yield fleet
     fleet.close()
 
