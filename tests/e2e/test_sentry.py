@@ -30,8 +30,8 @@ def test_an_error_and_its_transaction_share_trace_release_environment_and_tags(s
     assert error["transaction"] == sent["transaction"]
     for event in (error, sent):
         assert (event["release"], event["environment"]) == ("shop@1.2.3", "test")
-        assert {key: tags(event)[key] for key in ("team", "tier", "region")} == {
-            "team": "search", "tier": "unknown", "region": "eu-west-1",
+        assert {key: tags(event)[key] for key in ("service", "team", "tier", "region")} == {
+            "service": "shop", "team": "search", "tier": "unknown", "region": "eu-west-1",
         }  # fmt: skip
 
 

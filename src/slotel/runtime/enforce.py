@@ -47,10 +47,14 @@ class Enforcer:
 
     Args:
         violation: called with (tag, action) for each repaired or redacted value.
+        service: the service's name: a tag in Sentry, which has no other place for it; spans have their resource.
     """
 
-    def __init__(self, policy: TagPolicy, violation: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, policy: TagPolicy, violation: Callable[[str, str], None], service: str | None = None
+    ) -> None:
         self.policy = policy
+        self._service = {} if service is None else {"service": service}
         self._violation = violation
         self._redacted_key = redaction(policy)
         self._keys: dict[str, bool] = {}
@@ -123,7 +127,10 @@ class Enforcer:
     # -- spans -----------------------------------------------------------------------------------------------
 
     def tags(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, str]:
-        """Return the enforced tags of a span: the policy's, then the custom ones of its entry."""
+        """Return the tags of a span in Sentry: the policy's, the custom ones of its entry, and its service."""
+        return {**self._service, **self._tags(attributes, tags)}
+
+    def _tags(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, str]:
         values = {key: self._value(key, _given(key, attributes, tags))[0] for key in self._rules}
         free = {key: self._clean(key, value) for key, value in tags.items() if key not in values}
         return {**free, **{key: value for key, value in values.items() if value}, **self._set}
@@ -141,7 +148,7 @@ class Enforcer:
         if not harmless:
             attributes = self._attributes(attributes)
         if self._tagged or tags:
-            attributes.update(self.tags(attributes, tags))
+            attributes.update(self._tags(attributes, tags))
         return PlainSpan(span, attributes, self._events(span.events), self._links(span.links))
 
     def span(self, span: ReadableSpan, tags: Mapping[str, str]) -> ReadableSpan:

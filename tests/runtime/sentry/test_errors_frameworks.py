@@ -131,7 +131,7 @@ def test_an_unhandled_error_is_one_event_with_the_span_the_route_and_the_tags(fa
     assert message_of(event) == span_of(event)
     assert event["transaction"] == name
     assert event["transaction_info"] == {"source": "route"}
-    assert event["tags"] == {"team": "red", "region": "eu-west-1"}
+    assert event["tags"] == {"service": "shop", "team": "red", "region": "eu-west-1"}
     assert event["exception"]["values"][-1]["mechanism"]["handled"] is False
     assert event["release"] == "1.2-3"
     assert event["environment"] == "stage-x"
@@ -151,7 +151,7 @@ def test_the_event_names_the_innermost_span_that_failed(failing):
 def test_tags_of_one_request_are_not_on_the_next(failing):
     failing.fail("/error/leaking")
     event = failing.events("/plain")[-1]
-    assert event["tags"] == {"team": "payments", "region": "eu-west-1"}
+    assert event["tags"] == {"service": "shop", "team": "payments", "region": "eu-west-1"}
     assert "id" not in event.get("user", {})
 
 
@@ -327,12 +327,12 @@ def test_an_error_of_a_script_is_one_event_with_the_span_that_failed(sink, envir
     (event,) = run_script(sink, environ, way)
     assert message_of(event) == span_of(event)
     assert event["transaction"] == "nightly"
-    assert event["tags"] == {"team": "payments", "region": "eu-west-1"}
+    assert event["tags"] == {"service": "shop", "team": "payments", "region": "eu-west-1"}
 
 
 def test_an_error_outside_of_every_span_carries_the_tags_of_the_service(sink, environ):
     (event,) = run_script(sink, environ, "no-span")
-    assert event["tags"] == {"team": "payments", "region": "eu-west-1"}
+    assert event["tags"] == {"service": "shop", "team": "payments", "region": "eu-west-1"}
 
 
 def run_script(sink, environ, way):
