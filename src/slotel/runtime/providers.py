@@ -130,7 +130,8 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
 def _build(service: Service, resource: Mapping[str, Any]) -> Runtime:
     store = Store(max_series=service.max_series)
     accounts = Accounts(store)
-    enforcer = Enforcer(service.tags, accounts.tag_violation, _service_name(resource))
+    name = _service_name(resource)
+    enforcer = Enforcer(service.tags, accounts.tag_violation, None if name.startswith(UNNAMED) else name)
     meter = Meter(store, service.slos, service_name=_service_name(resource))
     return Runtime(service, resource, store, accounts, enforcer, Entries(), meter, Watch(meter))
 

@@ -327,12 +327,12 @@ def test_an_error_of_a_script_is_one_event_with_the_span_that_failed(sink, envir
     (event,) = run_script(sink, environ, way)
     assert message_of(event) == span_of(event)
     assert event["transaction"] == "nightly"
-    assert event["tags"] == {"service": "shop", "team": "payments", "region": "eu-west-1"}
+    assert event["tags"] == {"team": "payments", "region": "eu-west-1"}
 
 
 def test_an_error_outside_of_every_span_carries_the_tags_of_the_service(sink, environ):
     (event,) = run_script(sink, environ, "no-span")
-    assert event["tags"] == {"service": "shop", "team": "payments", "region": "eu-west-1"}
+    assert event["tags"] == {"team": "payments", "region": "eu-west-1"}
 
 
 def run_script(sink, environ, way):
