@@ -15,7 +15,7 @@ VARIED = """\
 service: shop
 slos:
   - {name: monthly, objective: 99.5%, period: month, window: 15m}
-  - {name: weekly, error_budget: 20%, period: 7d, window: 4h}
+  - {name: weekly, error_budget: 5%, period: 7d, window: 4h}
   - {name: sliced, objective: 99%, time_slices: {length: 1m, limit: 5%}}
 """
 CALLS = """\
