@@ -50,7 +50,7 @@ def request(spans: Sequence[Sent], resource: Mapping[str, Any] | None = None) ->
     message = ExportTraceServiceRequest()
     group = message.resource_spans.add()
     group.resource.attributes.extend(
-        _pairs({"service.name": "legacy", "telemetry.sdk.language": "go"} if resource is None else resource)
+        pairs({"service.name": "legacy", "telemetry.sdk.language": "go"} if resource is None else resource)
     )
     scope = group.scope_spans.add()
     scope.scope.name = "by-hand"
@@ -64,23 +64,27 @@ def request(spans: Sequence[Sent], resource: Mapping[str, Any] | None = None) ->
             kind=sent.kind,
             start_time_unix_nano=max(end - int(sent.seconds * 1e9), 0),
             end_time_unix_nano=max(end, 0),
-            attributes=_pairs(sent.attributes),
+            attributes=pairs(sent.attributes),
         )
         if sent.error:
             span.status.code = ERROR
         for name, attributes in sent.events:
-            span.events.add(name=name, time_unix_nano=end, attributes=_pairs(attributes))
+            span.events.add(name=name, time_unix_nano=end, attributes=pairs(attributes))
     return message.SerializeToString()
 
 
 def post(
-    endpoint: str, body: bytes, content_type: str = "application/x-protobuf", patience: float = 30
+    endpoint: str,
+    body: bytes,
+    content_type: str = "application/x-protobuf",
+    patience: float = 30,
+    path: str = "/v1/traces",
 ) -> int:
     """Send as an OTLP exporter does, again while the answer is retryable or none; return the last status."""
     until = time.monotonic() + patience
     while True:
         ask = urllib.request.Request(
-            f"{endpoint}/v1/traces", data=body, headers={"Content-Type": content_type}, method="POST"
+            f"{endpoint}{path}", data=body, headers={"Content-Type": content_type}, method="POST"
         )
         try:
             with urllib.request.urlopen(ask, timeout=10) as answer:
@@ -223,7 +227,7 @@ def _read(message: ExportTraceServiceRequest) -> list[Sent]:
     ]
 
 
-def _pairs(attributes: Mapping[str, Any]) -> list[KeyValue]:
+def pairs(attributes: Mapping[str, Any]) -> list[KeyValue]:
     return [KeyValue(key=key, value=_value(value)) for key, value in attributes.items()]
 
 

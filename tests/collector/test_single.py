@@ -1,10 +1,15 @@
 """collector/otel-collector.yaml on a real collector: one beside the service."""
 
 import re
+import time
+from contextlib import ExitStack
+
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from launch import wait_until
 from otelcol import Collector
-from otlp import OtlpSink, Sent, post, request
+from otlp import Endpoint, OtlpSink, Sent, pairs, post, request
+from prom import Prometheus
 
 CALLS = "traces_span_metrics_calls_total"
 
@@ -95,3 +100,74 @@ def test_a_queue_on_disk_outlives_the_collector_and_nothing_is_doubled(otelcol, 
         wait_until(lambda: len(sink.spans) >= 100, "the spans at the sink")
         assert {span.span_id for span in sink.spans} == {span.span_id for span in spans}
         assert sink.doubled() == 0
+
+
+def test_metrics_leave_by_remote_write_and_each_collectors_series_are_its_own(otelcol, tmp_path):
+    with OtlpSink() as sink, Prometheus(tmp_path / "prometheus", {}) as store, ExitStack() as stack:
+        files = ("otel-collector.yaml", "remote-write.yaml")
+        running = [
+            stack.enter_context(
+                Collector(
+                    otelcol,
+                    tmp_path / name,
+                    *files,
+                    env={
+                        "SENTRY_OTLP_TRACES_URL": sink.url,
+                        "REMOTE_WRITE_URL": f"{store.url}/api/v1/write",
+                        "OTELCOL_NAME": name,
+                        "SPAN_METRICS_FLUSH": "1s",
+                    },
+                )
+            )
+            for name in ("one", "two")
+        ]
+        for collector, count in zip(running, (3, 4), strict=True):
+            assert post(collector.otlp, request([Sent() for _ in range(count)])) == 200
+        store.wait(f"sum({CALLS})", 7)
+        assert {series["metric"]["collector"]: series["value"][1] for series in store.query(CALLS)} == {
+            "one": "3",
+            "two": "4",
+        }
+
+
+def test_traces_reach_any_otlp_backend_beside_sentry_and_one_that_is_down_holds_up_none(otelcol, tmp_path):
+    with OtlpSink() as sink, Endpoint() as backend:
+        env = {"BACKEND_OTLP_URL": backend.base}
+        with collector(otelcol, tmp_path, sink, "backend.yaml", **env) as running:
+            sink.down()
+            spans = [Sent() for _ in range(10)]
+            assert post(running.otlp, request(spans)) == 200
+            wait_until(lambda: len(backend.spans) == 10, "the backend has them while Sentry is down")
+            sink.up()
+            wait_until(lambda: len(sink.spans) == 10, "Sentry has them afterwards")
+            assert backend.doubled() == sink.doubled() == 0
+
+
+def test_without_sentry_spans_are_counted_and_kept_nowhere(otelcol, tmp_path):
+    with OtlpSink() as sink, collector(otelcol, tmp_path, sink, "no-sentry.yaml") as running:
+        assert post(running.otlp, request([Sent() for _ in range(5)])) == 200
+        wait_until(lambda: running.metric(CALLS) == 5, "all spans counted")
+        assert running.metric("otelcol_exporter_queue_size", own=True) == 0
+        assert sink.spans == []
+
+
+def test_metrics_that_come_by_otlp_are_exposed_with_their_service_and_without_their_secrets(
+    otelcol, tmp_path
+):
+    message = ExportMetricsServiceRequest()
+    group = message.resource_metrics.add()
+    group.resource.attributes.extend(pairs({"service.name": "cart", "service.instance.id": "i-1"}))
+    metric = group.scope_metrics.add().metrics.add(name="orders", unit="1")
+    metric.sum.is_monotonic = True
+    metric.sum.aggregation_temporality = 2
+    now = time.time_ns()
+    metric.sum.data_points.add(
+        as_int=7,
+        start_time_unix_nano=now - 10**9,
+        time_unix_nano=now,
+        attributes=pairs({"kind": "book", "api_key": "hunter2"}),
+    )
+    with OtlpSink() as sink, collector(otelcol, tmp_path, sink) as running:
+        assert post(running.otlp, message.SerializeToString(), path="/v1/metrics") == 200
+        found = wait_until(lambda: running.samples("orders_total"), "the metric is exposed")
+        assert found == [({"job": "cart", "instance": "i-1", "kind": "book", "api_key": "[Filtered]"}, 7)]

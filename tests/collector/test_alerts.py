@@ -1,0 +1,99 @@
+"""collector/alerts.yaml over scripted series, by promtool: each alert fires for its fault and is silent without it."""
+
+import subprocess
+
+import pytest
+from ruamel.yaml import YAML
+
+from otelcol import CONFIGS
+from real import require_real
+
+MEMORY = "otelcol_processor_tail_sampling_sampling_traces_on_memory"
+CASES = {
+    "CollectorDown": {'up{job="otelcol",instance="a"}': "1 0x20"},
+    "CollectorRefusesSpans": {'otelcol_receiver_refused_spans{instance="a"}': "0+10x20"},
+    "CollectorQueueFull": {
+        'otelcol_exporter_enqueue_failed_spans{instance="a",exporter="otlp_http/sentry"}': "0+0x5 50x15"
+    },
+    "CollectorQueueFilling": {
+        'otelcol_exporter_queue_size{instance="a",exporter="e"}': "60x20",
+        'otelcol_exporter_queue_capacity{instance="a",exporter="e"}': "100x20",
+    },
+    "CollectorExportFails": {'otelcol_exporter_send_failed_spans{instance="a",exporter="e"}': "0x5 3x15"},
+    "GatewayLostTracesInMemory": {
+        'otelcol_process_uptime{instance="a"}': "60+60x5 5+60x14",
+        f'{MEMORY}{{instance="a"}}': "40x5 0x14",
+    },
+    "GatewayDecidesTooEarly": {
+        "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early{instance='a'}": "0+5x20"
+    },
+    "SpanMetricsOverflow": {
+        "traces_span_metrics_calls_total{instance='a',otel_metric_overflow='true'}": "0+5x40"
+    },
+}
+QUIET = {
+    'up{job="otelcol",instance="a"}': "1x40",
+    'otelcol_receiver_refused_spans{instance="a"}': "7x40",
+    'otelcol_exporter_enqueue_failed_spans{instance="a",exporter="e"}': "7x40",
+    'otelcol_exporter_queue_size{instance="a",exporter="e"}': "10x40",
+    'otelcol_exporter_queue_capacity{instance="a",exporter="e"}': "100x40",
+    'otelcol_exporter_send_failed_spans{instance="a",exporter="e"}': "7x40",
+    'otelcol_process_uptime{instance="a"}': "60+60x40",
+    f'{MEMORY}{{instance="a"}}': "40x40",
+    'otelcol_processor_tail_sampling_sampling_trace_dropped_too_early{instance="a"}': "7x40",
+    'traces_span_metrics_calls_total{instance="a",otel_metric_overflow="true"}': "7x40",
+}
+
+
+def firing(tmp_path, series, at):
+    """The names of the alerts that fire at a minute."""
+    prometheus = tmp_path / "test.yaml"
+    names = list(CASES)
+    tests = {
+        "rule_files": [str(CONFIGS / "alerts.yaml")],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [{"series": name, "values": values} for name, values in series.items()],
+                "promql_expr_test": [
+                    {
+                        "expr": f'count(ALERTS{{alertname="{name}",alertstate="firing"}}) or vector(0)',
+                        "eval_time": at,
+                        "exp_samples": [{"labels": "{}", "value": -1}],
+                    }
+                ],
+            }
+            for name in names
+        ],
+    }
+    with prometheus.open("w") as file:
+        YAML().dump(tests, file)
+    run = subprocess.run(
+        [require_real("promtool"), "test", "rules", str(prometheus)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    got = [line.split("got:")[1] for line in (run.stdout + run.stderr).splitlines() if "got:" in line]
+    if not got:
+        lines = (run.stdout + run.stderr).splitlines()
+        got = [lines[index + 1] for index, line in enumerate(lines) if line.strip().startswith("exp:")]
+    assert len(got) == len(names), run.stdout + run.stderr
+    return {
+        name for name, line in zip(names, got, strict=True) if not line.strip().strip('"').endswith(" 0E+00")
+    }
+
+
+@pytest.mark.parametrize("alert", CASES)
+def test_each_alert_fires_for_its_fault(tmp_path, alert):
+    assert alert in firing(tmp_path, CASES[alert], "18m" if alert == "SpanMetricsOverflow" else "8m")
+
+
+def test_none_fires_while_nothing_is_wrong(tmp_path):
+    assert firing(tmp_path, QUIET, "30m") == set()
+
+
+def test_every_alert_has_its_case():
+    rules = YAML(typ="safe").load((CONFIGS / "alerts.yaml").read_text())
+    assert {rule["alert"] for group in rules["groups"] for rule in group["rules"]} == set(CASES)
