@@ -40,7 +40,12 @@ def test_stable_conventions_arrive_as_http_transactions_and_database_spans_with_
     policy = TagPolicy(required={"team": TagRule(default="payments")})
     sink = sdk_sink(sentry_sdk.get_client(), enforcer(policy))
     tracer = provider(sink, tags={"color": "red"}).get_tracer("t")
-    attributes = {"http.request.method": "GET", "http.response.status_code": 503, "password": "secret"}
+    attributes = {
+        "http.request.method": "GET",
+        "http.route": "/x",
+        "http.response.status_code": 503,
+        "password": "secret",
+    }
     query = {"db.system.name": "pg", "db.query.text": "SELECT 1"}
     with (
         tracer.start_as_current_span("GET /x", kind=SpanKind.SERVER, attributes=attributes),
@@ -51,6 +56,7 @@ def test_stable_conventions_arrive_as_http_transactions_and_database_spans_with_
     assert sentry.wait_for(lambda s: s.transactions)
     (event,) = sentry.payloads("transaction")
     assert event["contexts"]["trace"]["op"] == "http.server"
+    assert event["transaction_info"] == {"source": "route"}
     assert event["contexts"]["trace"]["status"] == "unavailable"
     assert (event["tags"]["team"], event["tags"]["color"]) == ("payments", "red")
     assert [(span["op"], span["description"]) for span in event["spans"]] == [("db", "SELECT 1")]

@@ -430,3 +430,74 @@ def test_the_entry_function_ships_transactions_and_a_mode_that_cannot_work_falls
     sink.shutdown()
     made.close(timeout=0)
     assert sentry.transactions == 1
+
+
+def test_no_item_type_leaves_that_glitchtip_stops_at_and_what_it_reads_is_there(sentry):
+    with shipping(sentry, release="r1", environment="prod") as (sink, _):
+        tracer = provider(sink).get_tracer("t")
+        ai = {"gen_ai.operation.name": "chat"}
+        with tracer.start_as_current_span("GET /a/{id}", kind=SpanKind.SERVER, attributes=SERVER):
+            tracer.start_span("chat", attributes=ai).end()
+        (event,) = transactions(sentry, 1)
+    assert {header["type"] for envelope in sentry.envelopes for header, _ in envelope.items} == {
+        "transaction"
+    }
+    assert event["transaction"] == "GET /a/{id}"
+    assert (event["contexts"]["trace"]["op"], event["contexts"]["trace"]["status"]) == ("http.server", "ok")
+    assert event["request"]["method"] == "GET"
+    assert event["start_timestamp"] < event["timestamp"]
+    assert (event["release"], event["environment"]) == ("r1", "prod")
+    assert event["tags"]["http.status_code"] == "200"
+
+
+def test_when_no_thread_can_be_started_the_next_trace_tries_again_and_nothing_is_lost(sentry, monkeypatch):
+    with shipping(sentry) as (sink, losses):
+        tracer = provider(sink).get_tracer("t")
+
+        def refuse(thread):
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            with (
+                pytest.raises(RuntimeError),
+                tracer.start_as_current_span("a"),
+            ):  # the pipeline's guard takes it
+                pass
+        with tracer.start_as_current_span("b"):
+            pass
+        events = transactions(sentry, 2)
+    assert [event["transaction"] for event in events] == ["a", "b"]
+    assert losses.counts == {}
+
+
+def test_the_worker_outlives_a_drain_that_fails(sentry, monkeypatch):
+    with shipping(sentry, worker={"interval": 0.05, "late_wait": 0.0}) as (sink, losses):
+        tracer = provider(sink).get_tracer("t")
+        with monkeypatch.context() as patch:
+            patch.setattr(sink._worker, "_build", lambda *_: 1 / 0)
+            with tracer.start_as_current_span("a"):
+                pass
+            deadline = time.monotonic() + 20
+            while (sink._worker.ended or not losses.counts) and time.monotonic() < deadline:
+                time.sleep(0.01)
+        assert set(losses.counts) == {("traces", "worker_error")}
+        with tracer.start_as_current_span("b"):
+            pass
+        (event,) = transactions(sentry, 1)
+    assert event["transaction"] == "b"
+
+
+def test_envelopes_leave_uncompressed_while_the_main_thread_never_rests_and_gzipped_again_after(sentry):
+    with shipping(sentry) as (sink, losses):
+        tracer = provider(sink).get_tracer("t")
+        sizes = []
+        for contended in (True, False):
+            sink._worker._contended = contended
+            before = sentry.stats().get("bytes", 0)
+            with tracer.start_as_current_span("job", attributes={"text": "x" * 5000}):
+                pass
+            assert sink.flush(10)
+            sizes.append(sentry.stats()["bytes"] - before)
+    assert sizes[0] > 5000 > sizes[1]
+    assert (sentry.transactions, losses.counts) == (2, {})

@@ -13,6 +13,7 @@ from opentelemetry.trace import SpanKind, format_span_id
 
 from slotel.model.tags import sentry_tag_key
 from slotel.runtime.entries import Entry
+from slotel.runtime.sentry.mapping import transaction_name
 from slotel.runtime.sentry.old_names import with_old_names
 from slotel.runtime.sentry.own import own_span_test
 from slotel.runtime.sentry.parts import Enforcing, ModeError, SentryClientLike
@@ -65,6 +66,7 @@ class SdkSink:
         enforced = self._enforcer.span(span, tags)
         transaction = waiting.containing_transaction
         if transaction is not None and transaction is waiting:
+            transaction.source = transaction_name(span, enforced.attributes or {})[1]
             for key, value in self._enforcer.tags(enforced.attributes or {}, tags).items():
                 accepted = sentry_tag_key(key)
                 if accepted is not None:

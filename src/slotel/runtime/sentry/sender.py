@@ -110,10 +110,11 @@ class Sender:
         if not self._queue or self._stopped:
             return
         if self._thread is None:
-            self._thread = threading.Thread(
+            thread = threading.Thread(
                 target=self._run, args=(self._wake, self._halt), name="slotel-sentry-send", daemon=True
             )
-            self._thread.start()
+            thread.start()
+            self._thread = thread
         self._wake.set()
 
     def flush(self, deadline: float) -> bool:

@@ -151,11 +151,12 @@ class Worker:
             return
         with self._starting:
             if self._thread is None and not self._stopped:
-                self._idle = False
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._run, args=(self._wake, self._halt), name="slotel-sentry", daemon=True
                 )
-                self._thread.start()
+                thread.start()  # may fail; then the next trace tries again, and a flush needs no thread
+                self._thread = thread
+                self._idle = False
         self._wake.set()
 
     def flush(self, deadline: float) -> bool:
@@ -182,8 +183,7 @@ class Worker:
         otel_context.attach(otel_context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         quiet = 0.0
         while not halt.wait(self._interval):
-            with self._working:
-                worked = self._drain(final=False)
+            worked = self._drain_safely()
             quiet = 0.0 if worked else quiet + self._interval
             if quiet >= IDLE_AFTER:
                 wake.clear()
@@ -192,6 +192,15 @@ class Worker:
                     wake.wait(LOOK_FOR_LONG_OPEN)
                 self._idle = False
                 quiet = 0.0
+
+    def _drain_safely(self) -> bool:
+        try:
+            with self._working:
+                return self._drain(final=False)
+        except Exception as error:
+            self._dropped("traces", "worker_error", 1)
+            LOG.debug("a drain failed: %s", error, exc_info=True)
+            return True
 
     def _drain(self, *, final: bool) -> bool:
         """Take what is ready, build it and queue it; return whether there was anything."""
