@@ -212,3 +212,12 @@ def test_a_sampled_out_span_is_counted_with_the_attributes_it_started_with(sampl
     provider.get_tracer("t").start_span("GET", kind=SpanKind.SERVER, attributes=given).end()
     assert value(runtime, "traces_span_metrics_calls", "/healthz", "ops") == 1
     assert value(runtime, "slo_events", "excluded") == 1
+
+
+def test_names_of_a_megabyte_are_counted_and_not_kept():
+    provider = TracerProvider()
+    runtime = runtime_around(provider)
+    for number in range(20):
+        provider.get_tracer("t").start_span(f"{number}" + "x" * 1_000_000, kind=SpanKind.SERVER).end()
+    assert value(runtime, "slo_events", "good") == 20
+    assert sum(len(str(key)) for key in runtime.pipeline._measure._known) < 1_000_000

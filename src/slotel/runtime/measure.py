@@ -31,6 +31,8 @@ _ERROR: Final = StatusCode.ERROR.value
 _SAMPLED: Final = 1
 """OpenTelemetry's TraceFlags.SAMPLED, as a plain number."""
 _MAX_KNOWN: Final = 20_000
+_MAX_KEY: Final = 2_000
+"""Characters: what is longer is worked out each time, so that a megabyte of a name is not kept 20,000 times."""
 
 _NO_TAGS: Final[Mapping[str, str]] = {}
 _Counted: TypeAlias = tuple[tuple[int, ...], ...]
@@ -137,9 +139,11 @@ class Measure:
             self._cells(Event(KINDS[kind], seconds, status == _ERROR, http_status, tagged), explicit)
             for seconds in (*self._edges, float("inf"))
         )
-        if len(self._known) >= _MAX_KNOWN:
-            self._known.clear()
-        known = self._known[key] = slot, counted, violations
+        known = slot, counted, violations
+        if sum(len(part) for part in key if isinstance(part, str)) <= _MAX_KEY:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            self._known[key] = known
         return known
 
     def _cells(self, event: Event, explicit: str) -> tuple[int, ...]:
