@@ -11,6 +11,7 @@ from launch import Launched, free_port
 from otelcol import Collector
 from otlp import OtlpSink, Sent, post, request
 from prom import Prometheus
+from slotel.cli.sink import SentrySink
 from slotel.compile import rules
 from slotel.configuration import read_configuration
 
@@ -46,6 +47,7 @@ class Fleet:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.sink = self._stack.enter_context(OtlpSink())
+        self.issues = self._stack.enter_context(SentrySink())
         tail = {
             "SENTRY_OTLP_TRACES_URL": self.sink.url,
             "TAIL_WAIT": f"{tail_wait}s",
@@ -98,6 +100,8 @@ class Fleet:
                 port=port,
                 env={
                     "OTEL_SERVICE_NAME": name,
+                    "SENTRY_DSN": self.issues.dsn("7"),
+                    "SLOTEL_SENTRY_MODE": "errors",
                     "OTEL_TRACES_EXPORTER": "otlp",
                     "OTEL_METRICS_EXPORTER": "prometheus",
                     "OTEL_EXPORTER_OTLP_ENDPOINT": agent.otlp,

@@ -80,6 +80,16 @@ def test_the_alert_of_the_failing_service_fires(fleet, trace_ids):
     wait_until(lambda: fleet.prometheus.query(firing), "the burn-rate alert fires")
 
 
+def test_issues_go_to_sentry_at_once_with_the_traces_id_and_no_transaction_doubles_a_trace(fleet, trace_ids):
+    assert fleet.issues.wait_for(lambda sink: sink.events >= FAILING)
+    issues = [
+        event for event in fleet.issues.payloads("event") if "exception" in event
+    ]  # the others: the budget's breach
+    found = [event["contexts"]["trace"]["trace_id"] for event in issues]
+    assert sorted(found) == sorted(trace_id.hex() for trace_id in trace_ids[GOOD:])
+    assert fleet.issues.transactions == 0
+
+
 def test_what_slotel_enforced_and_what_the_agent_enforced_look_the_same(fleet, trace_ids):
     secret = Sent(name="leaky", error=True, attributes={"user.password": "hunter2"})
     assert post(fleet.agents[0].otlp, request([secret])) == 200

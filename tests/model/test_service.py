@@ -87,7 +87,7 @@ def test_a_dsn_is_never_shown():
         ("slos:\n- {name: 'a b', objective: 99%}", "slotel.yaml:2 slos[0].name", "a name has letters"),
         ("slos:\n- {name: a, objective: 99%}\n- {name: a, objective: 98%}", "slotel.yaml:3 slos[1].name", "two objectives are named 'a'"),
         ("sentry: {keep: [all]}", "slotel.yaml:1 sentry.keep[0]", "keep 'errors' or 'slow>1s'"),
-        ("sentry: {mode: fast}", "slotel.yaml:1 sentry", "mode is one of transactions, sdk, otlp"),
+        ("sentry: {mode: fast}", "slotel.yaml:1 sentry", "mode is one of transactions, sdk, otlp, errors"),
         ("sentry: {traces_sample_rate: 2}", "slotel.yaml:1 sentry.traces_sample_rate", "between 0 and 1"),
         ("service: {a: 1}", "slotel.yaml:1 service", "expected text, got a mapping"),
         ("a: 1\na: 2", "slotel.yaml:2", "not valid YAML: found duplicate key"),
@@ -117,7 +117,7 @@ def test_a_wrong_part_takes_nothing_else_with_it():
         ("ERROR_BUDGET_WINDOW", "60", "ERROR_BUDGET_WINDOW='60': is not a duration: write it as '300ms', '5m', '1h' or '30d' (using the default, 1h)"),
         ("SENTRY_TRACES_SAMPLE_RATE", "2", "SENTRY_TRACES_SAMPLE_RATE='2': a sample rate lies between 0 and 1: write for example '0.05' or '5%' (using the default, OTEL_TRACES_SAMPLER's)"),
         ("SLOTEL_SENTRY_LATE_WAIT", "1h", "SLOTEL_SENTRY_LATE_WAIT='1h': at most 10s, for what ends later becomes a transaction of its own (using the default, 200ms)"),
-        ("SLOTEL_SENTRY_MODE", "fast", "SLOTEL_SENTRY_MODE='fast': write one of transactions, sdk, otlp (using the default, transactions)"),
+        ("SLOTEL_SENTRY_MODE", "fast", "SLOTEL_SENTRY_MODE='fast': write one of transactions, sdk, otlp, errors (using the default, transactions)"),
         ("SLOTEL_MAX_SERIES", "-1", "SLOTEL_MAX_SERIES='-1': write a whole number above 0 (using the default, 2000)"),
     ],
 )  # fmt: skip

@@ -8,7 +8,8 @@ from typing import Final, Literal
 
 from slotel.model.duration import parse_duration
 
-SENTRY_MODES: Final = ("transactions", "sdk", "otlp")
+SENTRY_MODES: Final = ("transactions", "sdk", "otlp", "errors")
+"""How spans reach Sentry; with `errors` slotel sends none: a collector ships them, and would double them."""
 
 LONGEST_LATE_WAIT: Final = 10.0
 

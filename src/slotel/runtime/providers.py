@@ -187,9 +187,11 @@ def _use_sentry(runtime: Runtime, connection: SentryConnection) -> None:
     runtime.sentry = connection
     if runtime.pipeline is None:
         return
+    runtime.pipeline.add_sink(connection.trail)
+    if runtime.service.sentry.mode == "errors":
+        return
     from slotel.runtime.sentry.sinks import sentry_sink
 
-    runtime.pipeline.add_sink(connection.trail)
     spans = sentry_sink(
         runtime.service.sentry,
         client=connection.client,
