@@ -156,6 +156,10 @@ def inputs(histories):
 @pytest.mark.real
 @pytest.mark.parametrize("seed", [1])
 def test_recorded_ratios_are_those_of_brute_force_on_random_histories(seed, tmp_path):
+    if is_left_open():
+        pytest.skip(
+            "Prometheus 3 sees one scrape less in a window and extrapolates: no exact arithmetic to compare"
+        )
     owner = services.service(
         "service: shop\nslos:\n" + "".join(f"  - {{name: {name}, objective: 99%}}\n" for name in NAMES)
     )
