@@ -501,3 +501,15 @@ def test_envelopes_leave_uncompressed_while_the_main_thread_never_rests_and_gzip
             sizes.append(sentry.stats()["bytes"] - before)
     assert sizes[0] > 5000 > sizes[1]
     assert (sentry.transactions, losses.counts) == (2, {})
+
+
+def test_what_ends_after_the_shutdown_is_counted_and_held_no_more(sentry):
+    with shipping(sentry) as (sink, losses):
+        tracer = provider(sink).get_tracer("t")
+        sink.shutdown()
+        with tracer.start_as_current_span("after"):
+            late = tracer.start_span("late")
+        late.end()
+        assert not sink._worker.ended
+        assert not sink._worker.late
+    assert losses.counts == {("traces", "shutdown"): 1}

@@ -72,7 +72,10 @@ class Hooks:
         enforced = event["tags"]
         own_request = event.get("request")
         event["tags"] = dict(enforced)
-        applied = context.run(_apply_scopes, event, options)
+        try:
+            applied = context.run(_apply_scopes, event, options)
+        except RuntimeError:  # the app changed a scope meanwhile, which another thread shares
+            applied = context.run(_apply_scopes, event, options)
         if applied is None:
             raise DroppedError("event_processor")
         applied.pop("breadcrumbs", None)

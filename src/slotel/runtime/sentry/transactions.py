@@ -50,7 +50,7 @@ def transactions_sink(
     """Return the sink that builds transactions itself.
 
     Raises:
-        ModeError: there is no DSN, or it is none.
+        ModeError: there is no DSN.
     """
     from slotel.runtime.sentry.assembly import Assembly
     from slotel.runtime.sentry.route import Route
@@ -157,9 +157,9 @@ class TransactionsSink:
                 return
             trace.kept = reason
             trace.ships = True
-        if next(self._added) - self._released > MAX_HELD:
-            self._dropped("traces", "overloaded", 1)
-            self._release(len(entry.spans) + 1)
+        if self._closed or next(self._added) - self._released > MAX_HELD:
+            self._dropped("traces", "shutdown" if self._closed else "overloaded", 1)
+            self._release(len(entry.spans) + (not self._closed))
             entry.spans = []
             trace.ships = False
             return
@@ -167,6 +167,9 @@ class TransactionsSink:
         self._worker.wake()
 
     def _late(self, span: ReadableSpan, entry: Entry | None) -> None:
+        if self._closed:
+            self._dropped("spans", "shutdown", 1)
+            return
         if next(self._added) - self._released > MAX_HELD:
             self._dropped("spans", "overloaded", 1)
             self._release(1)
