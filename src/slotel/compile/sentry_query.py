@@ -31,6 +31,7 @@ def search(slo: Slo) -> str:
     Raises:
         NotInSentryError: the objective counts by something that Sentry does not hold, with the reason.
 
+    >>> from slotel.model.slo import Selection
     >>> search(Slo("pay", 0.01, 0.99, latency=0.3, select=Selection(include={"http.route": ("/pay*",)}, exclude={})))
     'transaction:"* /pay*"'
     """

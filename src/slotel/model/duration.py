@@ -17,8 +17,8 @@ def parse_duration(text: object) -> float:
     >>> parse_duration("1h30m")
     5400.0
     """
-    written = str(text).strip().lower()
-    if not written or _PART.sub("", written):
+    written = str(text).strip()
+    if not written or _PART.sub("", written):  # case matters: elsewhere 1M is a month
         raise ValueError(f"{written!r} is not a duration: write it as '300ms', '5m', '1h' or '30d'")
     seconds = sum(round(float(number) * _SECONDS[unit], 9) for number, unit in _PART.findall(written))
     if seconds <= 0:

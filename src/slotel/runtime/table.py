@@ -109,7 +109,7 @@ def bounded(value: str) -> str:
     """Return a label value of at most some 200 characters that every encoder takes.
 
     >>> bounded("x" * 1000)[-7:]
-    'x…(1000'
+    '…(1000)'
     """
     if len(value) > MAX_LABEL:
         value = f"{value[:MAX_LABEL]}…({len(value)})"
