@@ -193,7 +193,7 @@ def compare(rate: float, children: int, rounds: int, *, everything: bool) -> tup
 
 
 BUSY = """
-import sys, time, json, threading
+import json, os, signal, sys, time
 import sentry_sdk
 sys.path.insert(0, {here!r})
 from opentelemetry.sdk.trace import TracerProvider
@@ -227,7 +227,7 @@ while (elapsed := time.perf_counter() - start) < seconds:
         for _ in range(200):
             spin += 1
 print(json.dumps({{"emitted": emitted, "seconds": elapsed, "lost": len(lost)}}), flush=True)
-sys.stdin.readline()
+os.kill(os.getpid(), signal.SIGSTOP)  # no thread may go on sending while the sink is asked
 """
 
 
