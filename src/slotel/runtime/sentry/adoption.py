@@ -24,7 +24,11 @@ from sentry_sdk.integrations.threading import ThreadingIntegration
 from sentry_sdk.scope import add_global_event_processor, register_external_propagation_context
 
 from slotel.runtime.logs import LOG
-from slotel.runtime.sentry.delivery import start_empty_after_fork, watch_delivery
+from slotel.runtime.sentry.delivery import (
+    import_what_sending_needs,
+    start_empty_after_fork,
+    watch_delivery,
+)
 from slotel.runtime.sentry.dsn import Destination, read_dsn
 from slotel.runtime.sentry.errors import ErrorTrail, current_span_ids
 from slotel.runtime.sentry.frameworks import framework_integrations
@@ -132,6 +136,7 @@ class Adoption:
             self._is_tied = True
             _put_first(self._trail)
             register_external_propagation_context(current_span_ids)
+            import_what_sending_needs()
             start_empty_after_fork(lambda: sentry_sdk.get_client().transport)
         parts = self._parts
         environment = str(client.options.get("environment") or self._identity.environment)

@@ -5,6 +5,7 @@ It also keeps the transport's own requests out of the app's telemetry: they are 
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import threading
@@ -67,6 +68,15 @@ def _keep_untraced(transport: Any) -> None:
             return request(*args, **kwargs)
 
     transport._request = untraced  # noqa: SLF001 sentry-sdk offers no public place around its requests
+
+
+def import_what_sending_needs() -> None:
+    """Import now what opening a connection would import on the sender's thread at its first time: the codec of hosts.
+
+    Python holds a lock for each module that is being imported, and a fork copies it held: in the child nobody would
+    ever let go of it, and every connection there would wait for good.
+    """
+    codecs.lookup("idna")
 
 
 def start_empty_after_fork(transport: Callable[[], Any]) -> None:
