@@ -37,8 +37,8 @@ format: $(STAMP) ## Format and fix what can be fixed
 	$(RUN)ruff check --fix .
 	$(RUN)ruff format .
 
-lock: ## Pin the tested set again
-	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.10 --generate-hashes \
+lock: $(STAMP) ## Pin the tested set again
+	$(UV) pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.10 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.lock
 
 real: ## Install Prometheus, Alertmanager and Chromium (Debian packages) where tests must be real

@@ -9,14 +9,16 @@ from typing import Final
 from slotel.model.problem import Problem
 
 LOG: Final = logging.getLogger("slotel")
+_SHIPPING: Final = ("opentelemetry.", "sentry_sdk.")
+"""Whose handlers ship records instead of showing them: `opentelemetry-bootstrap` installs one on the root logger."""
 
 
 class _UntilConfigured(logging.StreamHandler):  # type: ignore[type-arg]  # the stream is standard error
     """Writes to standard error while the app has set up no logging of its own."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record, unless a root handler will."""
-        if not logging.getLogger().handlers:
+        """Write the record, unless a root handler will show it."""
+        if all(type(handler).__module__.startswith(_SHIPPING) for handler in logging.getLogger().handlers):
             super().emit(record)
 
 
