@@ -6,6 +6,7 @@ import gzip
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 
@@ -14,14 +15,21 @@ class Sink:
 
     def __init__(self) -> None:
         self.received: list[ExportMetricsServiceRequest] = []
+        self.garbled = 0
+        """Requests that were none."""
         sink = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"  # connections are kept, as a collector keeps them
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
-                sink.received.append(ExportMetricsServiceRequest.FromString(body))
+                try:
+                    sink.received.append(ExportMetricsServiceRequest.FromString(body))
+                except DecodeError:
+                    sink.garbled += 1
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()

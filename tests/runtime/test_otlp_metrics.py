@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 
@@ -19,6 +20,7 @@ from opentelemetry.sdk.resources import Resource
 from metrics_sink import Sink
 from slotel.model import names
 from slotel.runtime.otlp_metrics import export_store
+from slotel.runtime.renewal import count_from_zero_after_fork
 from slotel.runtime.store import Family, Store
 
 LABELS = (names.LABEL_SERVICE, names.LABEL_SPAN_NAME, "team")
@@ -169,3 +171,32 @@ def test_a_reader_that_does_not_push_is_left_alone():
     provider = MeterProvider([InMemoryMetricReader()])
     assert not export_store(provider, list, lambda: RESOURCE)
     provider.shutdown()
+
+
+def test_a_forked_child_speaks_over_a_connection_of_its_own(sink):
+    """A connection that both keep would carry one's request in the middle of the other's."""
+    provider = provider_to(sink)
+    assert count_from_zero_after_fork(provider)
+    (reader,) = provider._metric_readers
+    orders = provider.get_meter("shop").create_counter("orders")
+
+    def push(times: int) -> None:
+        for _ in range(times):
+            orders.add(1)
+            reader.collect()
+
+    push(1)
+    children = []
+    for _ in range(3):
+        child = os.fork()
+        if child == 0:
+            push(50)
+            os._exit(0)
+        children.append(child)
+    push(50)
+    for child in children:
+        os.waitpid(child, 0)
+    provider.shutdown()
+    assert (len(sink.received), sink.garbled) == (1 + 4 * 50 + 1, 0)
+    counts = [unpacked(request)["orders"].sum.data_points[0].as_int for request in sink.received]
+    assert sorted(counts) == sorted([1, *range(2, 52), 51, *(list(range(1, 51)) * 3)])

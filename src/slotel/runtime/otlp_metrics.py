@@ -7,8 +7,10 @@ own numbers, under its own `service.instance.id`: nobody merges what is pushed.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from operator import sub
 from typing import Any, Final
 
@@ -29,6 +31,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from slotel.model import names
+from slotel.runtime.endings import ChildEnding
 from slotel.runtime.logs import LOG
 from slotel.runtime.store import Exemplar, Family
 from slotel.version import __version__
@@ -47,10 +50,13 @@ ATTRIBUTES: Final = {
     names.LABEL_HTTP_STATUS: "http.response.status_code",
 }
 OVERFLOW: Final = "otel.metric.overflow"
+LAST_SECONDS: Final = 2.0
+"""For which a forked child waits at its end for the last export."""
 _UNITS: Final = {"seconds": "s", "ratio": "1"}
 
 Source = Callable[[], Iterable[Family]]
 _Rows = Mapping[tuple[str, ...], tuple[float, ...]]
+_KEPT: Final[list[ChildEnding]] = []
 
 
 def export_store(provider: MeterProvider, source: Source, resource: Callable[[], Resource]) -> bool:
@@ -69,7 +75,22 @@ def export_store(provider: MeterProvider, source: Source, resource: Callable[[],
     periodic = [reader for reader in readers if isinstance(reader, PeriodicExportingMetricReader)]
     for reader in periodic:
         _join(reader, source, resource)
+    if periodic:
+        _KEPT.append(ChildEnding(lambda: _push_the_last(periodic)))
     return bool(periodic)
+
+
+def _push_the_last(readers: Iterable[PeriodicExportingMetricReader]) -> None:
+    """Export once more, in a child that ends without the SDK's own shutdown; whoever does not answer is left."""
+
+    def push() -> None:
+        for reader in readers:
+            with suppress(Exception):  # nothing may reach the app, whose process ends here
+                reader.collect(timeout_millis=LAST_SECONDS * 1000)
+
+    thread = threading.Thread(target=push, name="slotel-last-push", daemon=True)
+    thread.start()
+    thread.join(LAST_SECONDS)
 
 
 def _join(reader: PeriodicExportingMetricReader, source: Source, resource: Callable[[], Resource]) -> None:

@@ -116,6 +116,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     put_first(provider, runtime.pipeline, runtime.enforcer)
     _guarded("sentry", runtime, lambda: _connect_sentry(runtime, environ))
     _guarded("workers", runtime, lambda: _join_workers(runtime, environ))
+    _guarded("app metrics", runtime, _renew_in_children)
     _guarded("metrics", runtime, lambda: _open_endpoint(runtime, environ))
     _guarded("otlp metrics", runtime, lambda: _push_metrics(runtime, provider))
     runtime.ticker = Ticker(
@@ -207,6 +208,14 @@ def _join_workers(runtime: Runtime, environ: MutableMapping[str, str]) -> None:
 
     name = _service_name(runtime.resource)
     runtime.workers = Workers.join(runtime.store, environ, name, runtime.accounts.dropped)
+
+
+def _renew_in_children() -> None:
+    from slotel.runtime.renewal import count_from_zero_after_fork
+
+    provider = metrics.get_meter_provider()
+    if isinstance(provider, MeterProvider):
+        count_from_zero_after_fork(provider)
 
 
 def _open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:

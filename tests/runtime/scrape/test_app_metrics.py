@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from slotel.runtime.renewal import count_from_zero_after_fork
 from slotel.runtime.scrape.app_metrics import AppMetrics
 from slotel.runtime.scrape.conversion import Converted
 from slotel.runtime.scrape.exposition import Exposition
@@ -176,6 +177,7 @@ class Service:
         self.workers = Workers.join(self.store, {"XDG_RUNTIME_DIR": str(directory)}, "shop")
         self.dropped: list[tuple[str, str]] = []
         self.provider = MeterProvider([])
+        assert count_from_zero_after_fork(self.provider)
         self.app = AppMetrics(
             self.provider, sharing=self.workers, dropped=lambda *what: self.dropped.append(what)
         )

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.client import HTTPException
@@ -193,33 +194,66 @@ def test_celery_tasks_are_counted_over_recycled_children(tmp_path: Path):
         assert service.sample("orders_total") == tasks
 
 
-def test_each_worker_pushes_its_own_counts_under_its_own_name():
-    """OTLP merges nothing: together the workers' last words are what was sent."""
-    sink = Sink()
-    env = {
+def pushed(sink: Sink, metric: str, **attributes: str) -> dict[str, int]:
+    """The last count of a metric by each instance: OTLP merges nothing."""
+    last = {}
+    for request in list(sink.received):
+        for resource in request.resource_metrics:
+            named = {a.key: a.value.string_value for a in resource.resource.attributes}
+            for found in (found for scope in resource.scope_metrics for found in scope.metrics):
+                for point in found.sum.data_points if found.name == metric else ():
+                    if attributes.items() <= {a.key: a.value.string_value for a in point.attributes}.items():
+                        last[named["service.instance.id"]] = point.as_int
+    return last
+
+
+def pushing(sink: Sink, interval: str = "300") -> dict[str, str]:
+    return {
         "OTEL_METRICS_EXPORTER": "prometheus,otlp",
         "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": sink.address,
-        "OTEL_METRIC_EXPORT_INTERVAL": "300",
+        "OTEL_METRIC_EXPORT_INTERVAL": interval,
     }
 
-    def pushed() -> dict[str, int]:
-        """The last count of each instance."""
-        last = {}
-        for request in list(sink.received):
-            for resource in request.resource_metrics:
-                named = {a.key: a.value.string_value for a in resource.resource.attributes}
-                for metric in (metric for scope in resource.scope_metrics for metric in scope.metrics):
-                    for point in metric.sum.data_points if metric.name == "traces.span.metrics.calls" else ():
-                        if any(a.value.string_value == "GET /ok" for a in point.attributes):
-                            last[named["service.instance.id"]] = point.as_int
-        return last
 
-    try:
-        with launched(*GUNICORN, "--threads", "2", "flask_app:app", needs="flask", **env) as service:
-            service.wait_ready()
-            sent(service, 90)
-            wait_until(lambda: sum(pushed().values()) >= 90, f"all is pushed: {pushed()}", 20)
-            assert sum(pushed().values()) == 90 == counted(service)
-            assert len(pushed()) > 1
-    finally:
-        sink.close()
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    made = Sink()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["each loads", "preload"])
+def test_each_worker_pushes_its_own_counts_under_its_own_name(sink, preload):
+    """Together the last words of master and workers are what happened, the app's own counter from before the fork once."""
+    command = (*GUNICORN, *preload, "--threads", "2", "flask_app:app")
+    with launched(*command, needs="flask", **pushing(sink)) as service:
+        service.wait_ready()
+        sent(service, 90)
+
+        def calls() -> dict[str, int]:
+            return pushed(sink, "traces.span.metrics.calls", **{"span.name": "GET /ok"})
+
+        wait_until(lambda: sum(calls().values()) >= 90, f"all is pushed: {calls()}", 20)
+        assert sum(calls().values()) == 90 == counted(service)
+        assert len(calls()) > 1
+        wait_until(lambda: sum(pushed(sink, "orders").values()) >= 90, "the app's own counter", 20)
+        assert sum(pushed(sink, "orders").values()) == 90
+        assert pushed(sink, "orders").keys() <= calls().keys()
+        loads = 1 if preload else 3
+        wait_until(
+            lambda: sum(pushed(sink, "loads").values()) >= loads, "what was counted before the fork", 20
+        )
+        assert sum(pushed(sink, "loads").values()) == loads
+        assert sink.garbled == 0
+
+
+def test_children_push_what_they_counted_since_the_fork_and_once_more_at_their_end(sink):
+    """They end by `os._exit`, long before the next export; the parent had counted before it forked."""
+    children, times = 3, 50
+    command = (sys.executable, "processes_app.py", "fork", str(children), str(times))
+    with launched(*command, **pushing(sink, "3600000")) as service:
+        wait_until(lambda: "all done" in service.log, "the children end")
+        service.stop(signal.SIGINT)  # the parent pushes at its own end
+    expected = [2, *[times] * children]
+    assert sorted(pushed(sink, "orders").values()) == expected
+    assert sorted(pushed(sink, "traces.span.metrics.calls").values()) == expected

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -19,6 +18,7 @@ from typing import Any, Final
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
 
+from slotel.runtime.endings import ChildEnding
 from slotel.runtime.logs import LOG
 from slotel.runtime.scrape.conversion import Conversion, Converted
 from slotel.runtime.scrape.published import SUFFIX, Sharing, combine, encode, over_processes, published
@@ -60,9 +60,6 @@ class AppMetrics:
         fault: told the part's name and the exception.
         dropped: told the signal and the reason of what is left out.
         beside: more families of this process, which are shared and added up as the instruments' are.
-
-    After a fork the child counts from zero: a second reader, registered just before the fork, holds nothing from
-    before it, and becomes the child's.
     """
 
     def __init__(
@@ -74,23 +71,20 @@ class AppMetrics:
         dropped: Callable[[str, str], None] = lambda *_: None,
         beside: Callable[[], Iterable[Family]] = tuple,
     ) -> None:
-        self._provider, self._beside = provider, beside
+        self._beside = beside
         self._sharing, self._fault, self._dropped = sharing, fault, dropped
         self._conversion = Conversion(lambda reason: dropped("metrics", reason), self._complain)
         self._complained: set[str] = set()
         self._lock = threading.RLock()
-        self._reader, self._spare = _Reader(), _Reader()
-        self._stale: list[_Reader] = []
-        self._hooked: set[str] = set()
+        self._reader = _Reader()
         self._next = 0.0
         provider.add_metric_reader(self._reader)
         if sharing is not None:
             sharing.combine[SUFFIX] = combine
         atexit.register(self.publish)
+        self._ending = ChildEnding(self.publish)
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(
-                before=self._before_fork, after_in_parent=self._in_parent, after_in_child=self._in_child
-            )
+            os.register_at_fork(after_in_child=self._in_child)
 
     def families(self) -> Iterable[Family]:
         """Return the app's metrics of the whole service.
@@ -132,8 +126,6 @@ class AppMetrics:
 
     def _read(self) -> Converted:
         with self._lock:
-            while self._stale:
-                self._provider.remove_metric_reader(self._stale.pop())
             converted = self._conversion.convert(self._reader.read())
             return replace(converted, families=(*converted.families, *self._beside()))
 
@@ -143,33 +135,6 @@ class AppMetrics:
             self._dropped("metrics", "name_collision")
             LOG.warning("metrics: two instruments of one meter are called %s; the first answers", name)
 
-    # -- fork --------------------------------------------------------------------------------------------------
-
-    def _before_fork(self) -> None:
-        self._spare = _Reader()
-        self._provider.add_metric_reader(self._spare)
-        self._publish_at_the_end()
-
-    def _in_parent(self) -> None:
-        self._provider.remove_metric_reader(self._spare)
-
     def _in_child(self) -> None:
         self._lock = threading.RLock()
-        self._stale.append(self._reader)
-        self._reader = self._spare
         self._next = 0.0
-
-    def _publish_at_the_end(self) -> None:
-        """Have a child publish that ends without Python's own exit: multiprocessing's, billiard's and celery's."""
-        for name in ("multiprocessing.util", "billiard.util"):
-            module = sys.modules.get(name)
-            if module is not None and name not in self._hooked:
-                self._hooked.add(name)
-                # The child forgets its finalizers at its start; what is registered here runs after that.
-                module.register_after_fork(
-                    self, lambda app, make=module.Finalize: make(None, app.publish, exitpriority=10)
-                )
-        celery = sys.modules.get("celery.signals")
-        if celery is not None and "celery" not in self._hooked:
-            self._hooked.add("celery")
-            celery.worker_process_shutdown.connect(lambda **_: self.publish(), weak=False)
