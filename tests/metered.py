@@ -19,8 +19,8 @@ class Clock:
 class Metered:
     """A meter whose counters are added to as the measuring stage does it."""
 
-    def __init__(self, clock, slo=SLO):
-        self.store = Store(clock=clock)
+    def __init__(self, clock, slo=SLO, store=None):
+        self.store = store or Store(clock=clock)
         self.meter = Meter(self.store, (slo,), clock)
         self._cells = self.meter.counter_cells(slo)
         self._events = self.meter._events

@@ -115,6 +115,7 @@ def test_a_wrong_part_takes_nothing_else_with_it():
         ("ERROR_BUDGET_LIMIT", "5", "ERROR_BUDGET_LIMIT='5': write '5%' for a 5 % error limit (using the default, 1%)"),
         ("ERROR_BUDGET_LIMIT", "abc", "ERROR_BUDGET_LIMIT='abc': is not a ratio: write it as '5%', '0.05', '1/20' or '500ppm' (using the default, 1%)"),
         ("ERROR_BUDGET_WINDOW", "60", "ERROR_BUDGET_WINDOW='60': is not a duration: write it as '300ms', '5m', '1h' or '30d' (using the default, 1h)"),
+        ("ERROR_BUDGET_WINDOW", "1000d", "ERROR_BUDGET_WINDOW='1000d': a window is between 1m and 3d (using the default, 1h)"),
         ("SENTRY_TRACES_SAMPLE_RATE", "2", "SENTRY_TRACES_SAMPLE_RATE='2': a sample rate lies between 0 and 1: write for example '0.05' or '5%' (using the default, OTEL_TRACES_SAMPLER's)"),
         ("SLOTEL_SENTRY_LATE_WAIT", "1h", "SLOTEL_SENTRY_LATE_WAIT='1h': at most 10s, for what ends later becomes a transaction of its own (using the default, 200ms)"),
         ("SLOTEL_SENTRY_MODE", "fast", "SLOTEL_SENTRY_MODE='fast': write one of transactions, sdk, otlp, errors (using the default, transactions)"),

@@ -6,7 +6,7 @@ import pytest
 
 from metered import Clock, Metered
 from slotel.model.slo import HOUR
-from slotel.runtime.meter import FINE_WIDTH
+from slotel.runtime.history import FINE_WIDTH
 
 
 @pytest.fixture

@@ -7,12 +7,21 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from slotel.model import names
-from slotel.model.duration import format_duration, parse_duration
+from slotel.model.duration import format_duration
 from slotel.model.monitoring import Monitoring, Source
 from slotel.model.problem import Problem
 from slotel.model.ratio import parse_limit, parse_ratio
 from slotel.model.sampling import SENTRY_MODES, Keep, parse_late_wait
-from slotel.model.slo import ENTRY_KINDS, HEALTH_ROUTES, HOUR, BadRules, Selection, Slo, TimeSlices
+from slotel.model.slo import (
+    ENTRY_KINDS,
+    HEALTH_ROUTES,
+    HOUR,
+    BadRules,
+    Selection,
+    Slo,
+    TimeSlices,
+    parse_window,
+)
 from slotel.model.tags import TagPolicy, TagRule
 
 if TYPE_CHECKING:
@@ -173,7 +182,7 @@ def _with_environment(service: Service, environ: Mapping[str, str], problems: li
             return default
 
     limit = read(names.ERROR_BUDGET_LIMIT, lambda text: float(parse_limit(text)), None, "1%")
-    window = read(names.ERROR_BUDGET_WINDOW, parse_duration, None, "1h")
+    window = read(names.ERROR_BUDGET_WINDOW, parse_window, None, "1h")
     sentry = service.sentry
     rate = read(names.SENTRY_TRACES_SAMPLE_RATE, _rate, sentry.traces_sample_rate, "OTEL_TRACES_SAMPLER's")
     mode = read(names.SLOTEL_SENTRY_MODE, _mode, sentry.mode, sentry.mode)

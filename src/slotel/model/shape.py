@@ -13,12 +13,14 @@ from slotel.model.duration import parse_duration
 from slotel.model.monitoring import SOURCES
 from slotel.model.ratio import parse_limit, parse_objective, parse_ratio
 from slotel.model.sampling import LONGEST_LATE_WAIT, SENTRY_MODES, Keep, parse_keep
-from slotel.model.slo import DAY, Period
+from slotel.model.slo import DAY, HOUR, Period, parse_window
 
 Objective = NewType("Objective", float)
 Limit = NewType("Limit", float)
 Ratio = NewType("Ratio", float)
 Seconds = NewType("Seconds", float)
+Window = NewType("Window", float)
+SliceLength = NewType("SliceLength", float)
 Text = NewType("Text", str)
 Name = NewType("Name", str)
 Pattern = NewType("Pattern", str)
@@ -63,7 +65,7 @@ class BadDoc:
 class SlicesDoc:
     """The part `time_slices` of an objective."""
 
-    length: Seconds = Seconds(60.0)
+    length: SliceLength = SliceLength(60.0)
     limit: Ratio = Ratio(0.05)
 
 
@@ -76,7 +78,7 @@ class SloDoc:
     error_budget: Limit | None = None
     latency: Seconds | None = None
     period: Period = field(default_factory=Period)
-    window: Seconds | None = None
+    window: Window | None = None
     kinds: Values = Values(())
     include: dict[str, Values] = field(default_factory=dict)
     exclude: dict[str, Values] = field(default_factory=dict)
@@ -137,6 +139,13 @@ class Document:
     slos: list[SloDoc] = field(default_factory=list)
     sentry: SentryDoc = field(default_factory=SentryDoc)
     monitoring: MonitoringDoc = field(default_factory=MonitoringDoc)
+
+
+def _slice_length(value: Any, _type: Any) -> float:
+    seconds = parse_duration(value)
+    if not 10 <= seconds <= HOUR or seconds % 1:  # noqa: PLR2004 the width of the meter's buckets
+        raise ValueError(f"{value!r}: a time slice is between 10s and 1h long, in whole seconds")
+    return seconds
 
 
 def kind_of(value: object) -> str:
@@ -227,6 +236,8 @@ def _converter() -> Converter:
         Limit: lambda value, _: float(parse_limit(value)),
         Ratio: _ratio,
         Seconds: lambda value, _: parse_duration(value),
+        Window: lambda value, _: parse_window(value),
+        SliceLength: _slice_length,
         Text: _text,
         Name: _name,
         Pattern: _pattern,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from slotel.model.duration import format_duration
-from slotel.model.slo import MIN_BAD_EVENTS, BurnTier, Slo
+from slotel.model.slo import MIN_BAD_EVENTS, BurnTier, Severity, Slo
 from slotel.runtime.meter import Meter, Window
 
 
@@ -34,18 +34,34 @@ class Breach:
         tier = f"/{self.tier.severity}/{format_duration(self.tier.long)}" if self.tier else ""
         return f"{self.slo.name}{tier}"
 
+    @property
+    def severity(self) -> Severity:
+        """How urgent it is; the limit itself is a ticket, as in Prometheus' alerts."""
+        return self.tier.severity if self.tier else "ticket"
+
+    @property
+    def threshold(self) -> float:
+        """The burn rate above which it is a breach."""
+        return self.tier.burn_rate(self.slo.period.seconds) if self.tier else 1.0
+
+    @property
+    def name(self) -> str:
+        """What is breached, without numbers."""
+        if self.tier is None:
+            return f"limit in {format_duration(self.slo.window)}"
+        return f"{self.severity} at {self.threshold:g}× in {format_duration(self.tier.long)}"
+
     def __str__(self) -> str:
         """Return the sentence for the log and for Sentry."""
         state = "recovered" if self.recovered else "breached"
         bad, total, seconds = self.window.bad, self.window.total, self.window.seconds
-        counts = f"{bad:.0f} of {total:.0f} events bad in {format_duration(seconds)}"
+        counts = f"{bad:.0f} of {total:.0f} {self.window.unit} bad in {format_duration(seconds)}"
         return f"error budget {state}: '{self.slo.name}' {counts}, {self._rates()}"
 
     def _rates(self) -> str:
         if self.tier is None:
             return f"{_percent(self.window.ratio)} against a limit of {_percent(self.slo.limit)}"
-        threshold = self.tier.burn_rate(self.slo.period.seconds)
-        return f"burning {self.window.burn:.3g}× against {self.tier.severity} at {threshold:g}×"
+        return f"burning {self.window.burn:.3g}× against {self.severity} at {self.threshold:g}×"
 
 
 class Watch:

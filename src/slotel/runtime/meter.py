@@ -14,19 +14,13 @@ from typing import Final
 
 from slotel.model import names
 from slotel.model.duration import format_duration
-from slotel.model.slo import DAY, HOUR, MINUTE, Slo, burn_rate, time_to_exhaustion
-from slotel.runtime.store import Family, Ring, Store
+from slotel.model.slo import HOUR, MINUTE, Slo, burn_rate, time_to_exhaustion
+from slotel.runtime.history import BAD, GOOD, KEPT, history
+from slotel.runtime.store import Family, Store
 
-FINE_WIDTH: Final = 10
-"""Seconds of a bucket for windows up to an hour."""
-COARSE_WIDTH: Final = 300
-KEPT: Final = 3 * DAY
-"""Seconds of history that a process keeps; the period's own budget is Prometheus' to know."""
 WINDOWS: Final = (5 * MINUTE, 30 * MINUTE, HOUR, 6 * HOUR)
 
 _Series = dict[tuple[str, ...], tuple[float, ...]]
-_GOOD: Final = 0
-_BAD: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +28,7 @@ class Window:
     """What happened to an objective within the last `seconds`.
 
     Args:
+        bad, total: numbers of events, or of time slices: `unit` says of what.
         ratio: bad/total; 0.0 without events.
         burn: ratio/limit.
     """
@@ -43,6 +38,7 @@ class Window:
     total: float
     ratio: float
     burn: float
+    unit: str = "events"
 
 
 class Meter:
@@ -77,8 +73,8 @@ class Meter:
             for outcome in names.OUTCOMES
         }
         self._moved = dict.fromkeys(self._outcomes.values(), 0.0)
-        self._fine = [_ring(store, slo, "fine", HOUR, FINE_WIDTH) for slo in slos]
-        self._coarse = [_ring(store, slo, "coarse", max(KEPT, slo.window), COARSE_WIDTH) for slo in slos]
+        self._histories = [history(store, slo) for slo in slos]
+        self._widths = {width for each in self._histories for width in each.widths}
         self._bucket = clock()
         self.bucket_ends_ns = 0
         """An event that ends at or after this opens a new bucket: call `roll` before counting it."""
@@ -99,26 +95,28 @@ class Meter:
         """Move what was counted into the bucket that was open, and open the one of a unix time."""
         with self._lock:
             for index, slo in enumerate(self.slos):
-                for column, outcome in ((_GOOD, names.GOOD), (_BAD, names.BAD)):
+                for column, outcome in ((GOOD, names.GOOD), (BAD, names.BAD)):
                     slot = self._outcomes[slo.name, outcome]
                     counted = self._events.value(slot)
                     new = counted - self._moved[slot]
                     if new:
                         self._moved[slot] = counted
-                        self._fine[index].add(self._bucket, column, new)
-                        self._coarse[index].add(self._bucket, column, new)
+                        self._histories[index].add(self._bucket, column, new)
             self._bucket = max(self._bucket, seconds)
-            self.bucket_ends_ns = (int(self._bucket // FINE_WIDTH) + 1) * FINE_WIDTH * 1_000_000_000
+            self.bucket_ends_ns = self._next_bucket() * 1_000_000_000
+
+    def _next_bucket(self) -> int:
+        """Return the unix second at which the first of the open buckets ends."""
+        return min(((int(self._bucket // width) + 1) * width for width in self._widths), default=2**31)
 
     def window(self, index: int, seconds: float) -> Window:
         """Return what happened to an objective within the last `seconds`, over all workers, to the bucket."""
         now = self._clock()
         self.roll(now)
-        ring = self._fine[index] if seconds <= HOUR else self._coarse[index]
-        good, bad = ring.sums(now, seconds)
-        total = good + bad
+        counted = self._histories[index]
+        bad, total = counted.counts(now, seconds)
         ratio = bad / total if total else 0.0
-        return Window(seconds, bad, total, ratio, burn_rate(bad, total, self.slos[index].limit))
+        return Window(seconds, bad, total, ratio, burn_rate(bad, total, self.slos[index].limit), counted.unit)
 
     def remaining(self, index: int) -> float:
         """Return the share of the budget that the kept history left, in (−∞, 1]."""
@@ -150,11 +148,6 @@ class Meter:
             (names.LABEL_SLO,),
             ends,
         )
-
-
-def _ring(store: Store, slo: Slo, grain: str, kept: float, width: int) -> Ring:
-    buckets = int(kept // width) + 2
-    return store.ring(f"{slo.name}/{grain}", buckets=buckets, width_seconds=width, columns=2)
 
 
 def _gauge(name: str, text: str, labels: tuple[str, ...], series: _Series) -> Family:

@@ -27,6 +27,7 @@ from slotel.runtime.enforce import Enforcer
 from slotel.runtime.entries import Entries
 from slotel.runtime.exporters import wants_prometheus
 from slotel.runtime.head import settle_sampler
+from slotel.runtime.incidents import Incidents
 from slotel.runtime.logs import LOG, report, show_logs
 from slotel.runtime.measure import Measure
 from slotel.runtime.meter import Meter
@@ -57,6 +58,7 @@ class Runtime:
     entries: Entries
     meter: Meter
     watch: Watch
+    incidents: Incidents
     pipeline: Pipeline | None = None
     sentry: SentryConnection | None = None
     workers: Workers | None = None
@@ -134,7 +136,9 @@ def _build(service: Service, resource: Mapping[str, Any]) -> Runtime:
     name = _service_name(resource)
     enforcer = Enforcer(service.tags, accounts.tag_violation, None if name.startswith(UNNAMED) else name)
     meter = Meter(store, service.slos, service_name=_service_name(resource))
-    return Runtime(service, resource, store, accounts, enforcer, Entries(), meter, Watch(meter))
+    return Runtime(
+        service, resource, store, accounts, enforcer, Entries(), meter, Watch(meter), Incidents(name)
+    )
 
 
 def _service_name(resource: Mapping[str, Any]) -> str:
@@ -293,7 +297,9 @@ def _tick(runtime: Runtime) -> None:
         runtime.accounts.dropped("spans", "never_ended", forgotten)
     if runtime.endpoint is not None and not runtime.endpoint.holds_port:
         return
-    for breach in runtime.watch.check():
+    changes = tuple(runtime.watch.check())
+    for breach in changes:
         LOG.warning("%s", breach)
+    for incident in runtime.incidents.after(changes):
         if runtime.sentry is not None:
-            runtime.sentry.breach(breach)
+            runtime.sentry.incident(incident)

@@ -51,11 +51,52 @@ class Ring(Table):
         first = last - int(window_seconds // self._width) + 1
         with self.lock:
             totals = self._totals(self.cells, self.slots[OVERFLOW], first, last)
-        for part in self._store.others(LOOK_AGAIN, _go_on):
-            for shape, slots in part.tables:
-                if shape.name == self.shape.name and shape.ring == self.shape.ring:
-                    found = self._totals(part.cells, slots[OVERFLOW], first, last)
-                    totals = [a + b for a, b in zip(totals, found, strict=True)]
+        for cells, start in self._others():
+            found = self._totals(cells, start, first, last)
+            totals = [a + b for a, b in zip(totals, found, strict=True)]
+        return totals
+
+    def marked(self, column: int, first: int, last: int) -> dict[int, list[float]]:
+        """Return the columns, summed over all workers, of each bucket in which any of them counted in `column`.
+
+        Args:
+            first, last: epochs, both within.
+        """
+        with self.lock:
+            start = self.slots[OVERFLOW]
+            own = self.cells[start : start + self.shape.width]
+            rows: list[tuple[Cells, int]] = [(array("d", own), 0)]
+        rows += self._others()
+        stride = self._columns + 1
+        epochs: set[int] = set()
+        for cells, start in rows:
+            end = start + self.shape.width
+            found = compress(cells[start:end:stride], cells[start + 1 + column : end : stride])
+            epochs.update(int(epoch) for epoch in found if first <= epoch <= last)
+        return {epoch: self._bucket(rows, epoch) for epoch in epochs}
+
+    def counted_since(self) -> float:
+        """Return the unix time since when the service counts: the oldest worker's start."""
+        others = self._store.others(LOOK_AGAIN, _go_on)
+        return min((self._store.created, *(part.created for part in others)))
+
+    def _others(self) -> list[tuple[Cells, int]]:
+        """Return this ring in each other process: its cells, and the first of them."""
+        return [
+            (part.cells, slots[OVERFLOW])
+            for part in self._store.others(LOOK_AGAIN, _go_on)
+            for shape, slots in part.tables
+            if shape.name == self.shape.name and shape.ring == self.shape.ring
+        ]
+
+    def _bucket(self, rows: list[tuple[Cells, int]], epoch: int) -> list[float]:
+        totals = [0.0] * self._columns
+        offset = (epoch % self._buckets) * (self._columns + 1)
+        for cells, start in rows:
+            at = start + offset
+            if cells[at] == epoch:
+                for column in range(self._columns):
+                    totals[column] += cells[at + 1 + column]
         return totals
 
     def _totals(self, cells: Cells, start: int, first: int, last: int) -> list[float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from slotel.model.service import SentrySettings
 from slotel.runtime.entries import Entries
@@ -17,7 +17,7 @@ from slotel.runtime.sentry.dsn import SHAPE, Destination, read_dsn
 from slotel.runtime.sentry.identity import Identity, identify
 
 if TYPE_CHECKING:
-    from slotel.runtime.breaches import Breach
+    from slotel.runtime.incidents import Incident
     from slotel.runtime.sentry.errors import ErrorTrail
 
 NO_DSN: Final = (
@@ -78,26 +78,35 @@ class SentryConnection:
         }
         return {key: str(value) for key, value in facts.items() if value}
 
-    def breach(self, breach: Breach) -> str | None:
-        """Report a breached or recovered error budget as one issue for each objective; return the event's id."""
+    def incident(self, incident: Incident) -> str | None:
+        """Report the begin, rise or end of an incident as one issue for each objective; return the event's id."""
         import sentry_sdk
 
-        window = breach.window
-        state = "recovered" if breach.recovered else "breached"
+        window = incident.breach.window
+        state = "recovered" if incident.recovered else "breached"
+        level: Literal["error", "warning"] = "error" if incident.breach.severity == "page" else "warning"
         return sentry_sdk.capture_event(
             {
-                "message": str(breach),
-                "level": "info" if breach.recovered else "warning",
+                "message": str(incident),
+                "level": "info" if incident.recovered else level,
                 "logger": "slotel.budget",
-                "fingerprint": ["slotel", "error-budget", breach.key],
-                "tags": {"slo_name": breach.slo.name, "slo_state": state},
+                "fingerprint": ["slotel", "error-budget", incident.service, incident.slo.name],
+                "tags": {
+                    "slo_name": incident.slo.name,
+                    "slo_state": state,
+                    "slo_severity": incident.breach.severity,
+                },
                 "contexts": {
                     "error budget": {
+                        "breached": [each.name for each in (incident.breach, *incident.beside)]
+                        if not incident.recovered
+                        else [],
                         "bad": window.bad,
                         "total": window.total,
+                        "counted": window.unit,
                         "window_seconds": window.seconds,
                         "error_ratio": window.ratio,
-                        "limit_ratio": breach.slo.limit,
+                        "limit_ratio": incident.slo.limit,
                         "burn_rate": window.burn,
                     }
                 },
