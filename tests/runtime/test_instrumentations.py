@@ -56,3 +56,15 @@ def test_an_instrumentation_that_fails_late_is_named_and_the_import_goes_on(tmp_
     out, log = launched(code, PYTHONPATH=str(tmp_path))
     assert out == "starlette"
     assert "ERROR slotel: instrumentation starlette failed and is off, the rest goes on: on purpose" in log
+
+
+@pytest.mark.parametrize("exporter", ["", "none", "console"])
+def test_a_warning_of_an_app_without_logging_stays_on_standard_error_unless_logs_are_shipped(exporter):
+    """Python's last resort writes it, as long as no handler stands on the root logger."""
+    code = "import logging; logging.getLogger('app').warning('stock is low')"
+    env = {"OTEL_LOGS_EXPORTER": exporter} if exporter else {}
+    shipped, errors = launched(code, **env)
+    assert ("stock is low" in errors, "stock is low" in shipped) == (
+        exporter != "console",
+        exporter == "console",
+    )
