@@ -13,9 +13,7 @@ LAUNCHER = Path(sys.executable).with_name("opentelemetry-instrument")
 
 # Only the framework is instrumented, in every variant: what else happens to be installed here must not count.
 # (With urllib3 instrumented too, the stock variant gets dearer: each of its POSTs becomes a span.)
-_LEFT_OUT = (
-    "celery,django,requests,urllib3,urllib,sqlite3,dbapi,logging,exceptions,threading,asyncio,system_metrics"
-)
+_LEFT_OUT = "celery,django,starlette,requests,urllib3,urllib,sqlite3,dbapi,logging,exceptions,threading,asyncio,system_metrics"
 
 
 @dataclass(frozen=True, slots=True)

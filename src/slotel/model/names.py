@@ -17,6 +17,8 @@ SLOTEL_SENTRY_MODE: Final = "SLOTEL_SENTRY_MODE"
 SLOTEL_SENTRY_LATE_WAIT: Final = "SLOTEL_SENTRY_LATE_WAIT"
 """How long a transaction waits for children that end after its root, as a duration: `200ms`."""
 SLOTEL_MAX_SERIES: Final = "SLOTEL_MAX_SERIES"
+SLOTEL_ASGI_SPANS: Final = "SLOTEL_ASGI_SPANS"
+"""Which messages of an ASGI app get a span each: `send`, `receive`, `send,receive`; default: none."""
 SLOTEL_RUN_DIR: Final = "SLOTEL_RUN_DIR"
 """Set by slotel for its own child processes; not for users."""
 

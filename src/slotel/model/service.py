@@ -35,6 +35,7 @@ DEFAULT_MAX_SERIES: Final = 2000
 DEFAULT_KEEP: Final = (Keep("errors"),)
 DEFAULT_KEEP_PER_MINUTE: Final = 60
 DEFAULT_LATE_WAIT: Final = 0.2
+ASGI_MESSAGES: Final = ("send", "receive")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Service:
     Args:
         name: None leaves it to OTEL_SERVICE_NAME.
         max_series: bound of the series of each metric.
+        asgi_spans: the messages of an ASGI app that get a span each, of ASGI_MESSAGES.
     """
 
     name: str | None = None
@@ -72,6 +74,7 @@ class Service:
     slos: tuple[Slo, ...] = ()
     sentry: SentrySettings = field(default_factory=SentrySettings)
     max_series: int = DEFAULT_MAX_SERIES
+    asgi_spans: tuple[str, ...] = ()
     monitoring: Monitoring = field(default_factory=Monitoring)
 
 
@@ -190,6 +193,7 @@ def _with_environment(service: Service, environ: Mapping[str, str], problems: li
         names.SLOTEL_SENTRY_LATE_WAIT, parse_late_wait, sentry.late_wait, format_duration(sentry.late_wait)
     )
     max_series = read(names.SLOTEL_MAX_SERIES, _positive, service.max_series, str(service.max_series))
+    asgi_spans = read(names.SLOTEL_ASGI_SPANS, _asgi_spans, service.asgi_spans, "none")
     return replace(
         service,
         slos=_with_limit(service.slos, limit, window),
@@ -203,6 +207,7 @@ def _with_environment(service: Service, environ: Mapping[str, str], problems: li
             late_wait=late_wait,
         ),
         max_series=max_series,
+        asgi_spans=asgi_spans,
     )
 
 
@@ -236,3 +241,10 @@ def _positive(text: str) -> int:
     if not text.isdigit() or int(text) == 0:
         raise ValueError("write a whole number above 0")
     return int(text)
+
+
+def _asgi_spans(text: str) -> tuple[str, ...]:
+    wanted = tuple(word.strip() for word in text.split(",") if word.strip() != "none")
+    if not set(wanted) <= set(ASGI_MESSAGES):
+        raise ValueError("write 'send', 'receive', 'send,receive' or 'none'")
+    return wanted

@@ -9,7 +9,7 @@ from typing import Any, Final
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # untyped upstream
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 
-from slotel.runtime.instrumentations import load
+from slotel.runtime.instrumentations import load, settle
 from slotel.runtime.logs import LOG, show_logs
 
 DEFAULTS: Final = {
@@ -45,7 +45,12 @@ class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
 
     def load_instrumentor(self, entry_point: Any, **kwargs: Any) -> None:
         """Load one instrumentation, a web framework's when the app imports it; one that fails is named."""
-        load(entry_point, lambda: super(SlotelDistro, self).load_instrumentor(entry_point, **kwargs))
+
+        def instrument() -> None:
+            more = settle(entry_point)
+            super(SlotelDistro, self).load_instrumentor(entry_point, **more, **kwargs)
+
+        load(entry_point, instrument)
 
 
 class SlotelConfigurator(_OTelSDKConfigurator):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -18,6 +19,32 @@ WAIT: Final = frozenset({"fastapi", "flask", "starlette"})
 Loading one imports its framework: 0.05 to 0.2 s of CPU in a process that uses another one. Django and Celery change
 settings or connect before their app is made; client libraries are mostly there anyway. These do not wait.
 """
+
+
+def settle(entry_point: Any) -> dict[str, Any]:
+    """Return what an instrumentation is given beside the launcher's arguments: which ASGI messages get no span."""
+    from slotel.model.service import ASGI_MESSAGES
+    from slotel.runtime.providers import current
+
+    runtime = current()
+    wanted = runtime.service.asgi_spans if runtime is not None else ()
+    left_out = [message for message in ASGI_MESSAGES if message not in wanted]
+    if entry_point.name == "starlette" and left_out:
+        _leave_out(sys.modules[entry_point.load().__module__], left_out)
+    return {"exclude_spans": left_out} if entry_point.name == "fastapi" else {}
+
+
+def _leave_out(instrumentation: Any, messages: list[str]) -> None:
+    """Replace the middleware of Starlette's instrumentation, which cannot be told what to leave out.
+
+    See open-telemetry/opentelemetry-python-contrib#3725.
+    """
+
+    class Middleware(instrumentation.OpenTelemetryMiddleware):  # type: ignore[misc]  # known at run time only
+        def __init__(self, app: Any, **kwargs: Any) -> None:
+            super().__init__(app, **{"exclude_spans": messages, **kwargs})
+
+    instrumentation.OpenTelemetryMiddleware = Middleware
 
 
 def load(entry_point: Any, instrument: Callable[[], None]) -> None:
