@@ -11,6 +11,14 @@ def check_rules(directory: Path) -> str:
     return _run("check", "rules", str(directory / "rules.yaml")).stdout
 
 
+def check_metrics(text: str) -> str:
+    """What `promtool check metrics` finds in an exposition."""
+    done = subprocess.run(
+        [require_real("promtool"), "check", "metrics"], input=text, capture_output=True, text=True, timeout=60
+    )
+    return done.stdout + done.stderr
+
+
 def run_tests(directory: Path, name: str = "rules.test.yaml") -> tuple[bool, str]:
     """Whether `promtool test rules` passed, and what it printed."""
     done = _run("test", "rules", str(directory / name), check=False)

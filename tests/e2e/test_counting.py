@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from launch import Launched, wait_until
+from promtool import check_metrics
 
 CALLS = "traces_span_metrics_calls_total"
 SERVER = {"span_kind": "SPAN_KIND_SERVER"}
@@ -91,6 +92,15 @@ def test_the_apps_own_instruments_stand_beside_the_span_metrics(flask_service):
     before = flask_service.sample("orders_total")
     flask_service.get("/ok")
     wait_until(lambda: flask_service.sample("orders_total") == before + 1, "the order is counted")
+
+
+def test_promtool_finds_nothing_in_the_metrics_of_a_service(flask_service):
+    """slotel's own, the app's instruments and the process's, over what a real service was asked."""
+    for path in ("/ok", "/items/3", "/error", "/missing"):
+        flask_service.get(path)
+    text = flask_service.scrape()
+    assert "orders_total" in text and "process_" in text
+    assert check_metrics(text) == ""
 
 
 def test_the_budget_gauges_say_limit_rate_burn_and_what_is_left(fastapi_service):

@@ -68,6 +68,32 @@ def test_a_scraper_that_prefers_openmetrics_gets_it(endpoint):
     assert [s.name for f in parse_openmetrics(body.decode()) for s in f.samples] == ["orders_total"]
 
 
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        (
+            (
+                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+                "application/openmetrics-text;version=0.0.1;q=0.5,"
+                "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+            ),
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        ),
+        (
+            "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.6,*/*;q=0.2",
+            "text/plain; version=0.0.4; charset=utf-8",
+        ),
+        (
+            "application/vnd.google.protobuf;encoding=delimited;q=0.7,text/plain;version=0.0.4;q=0.4",
+            "text/plain; version=0.0.4; charset=utf-8",
+        ),
+    ],
+    ids=["as it ships", "text only", "with native histograms"],
+)
+def test_prometheus_3_gets_a_content_type_that_it_knows(endpoint, accept, kind):
+    assert get(endpoint, Accept=accept)[0] == kind
+
+
 def test_the_answer_is_compressed_for_who_takes_gzip(endpoint):
     _, body = get(endpoint, Accept_Encoding="gzip")
     assert gzip.decompress(body) == get(endpoint)[1]
