@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import MutableMapping
+import sys
+from collections.abc import MutableMapping, Sequence
 from typing import Any, Final
 
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # untyped upstream
@@ -36,6 +37,15 @@ def set_defaults(environ: MutableMapping[str, str]) -> None:
         environ.setdefault("OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION", "false")
 
 
+def runs_no_app(command: Sequence[str]) -> bool:
+    """Return whether a command line is that of Python's own resource tracker, which every spawned pool brings along.
+
+    >>> runs_no_app(["python3", "-c", "from multiprocessing.resource_tracker import main;main(5)"])
+    True
+    """
+    return any(word.startswith("from multiprocessing.resource_tracker import") for word in command)
+
+
 class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
     """Entry point `opentelemetry_distro`: defaults only."""
 
@@ -59,6 +69,8 @@ class SlotelConfigurator(_OTelSDKConfigurator):
     def _configure(self, **kwargs: Any) -> None:
         from slotel.runtime.providers import start
 
+        if runs_no_app(sys.orig_argv):
+            return
         show_logs()
         if os.environ.get("OTEL_CONFIG_FILE", "").strip():
             kwargs = {}  # declarative configuration takes none, and would warn about each

@@ -125,8 +125,9 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
         lambda: _tick(runtime), lambda error: runtime.accounts.stage_error("ticker", error)
     )
     runtime.ticker.start()
-    for line in summary.lines(runtime, environ):
-        LOG.info("%s", line)
+    if runtime.workers is None or runtime.workers.is_first:  # once for a service, not by each spawned worker
+        for line in summary.lines(runtime, environ):
+            LOG.info("%s", line)
     return runtime
 
 

@@ -206,6 +206,22 @@ def test_when_the_holder_of_the_port_dies_another_answers_and_nothing_falls():
                 child.kill()
 
 
+def test_pythons_resource_tracker_runs_no_slotel_and_the_service_speaks_once():
+    with launched(*UVICORN, "--workers", "2", needs="fastapi") as service:
+        service.wait_ready()
+        sent(service, 10)
+        trackers = [
+            p.pid for p in workers_of(service) if any("resource_tracker" in part for part in p.cmdline())
+        ]
+        assert len(trackers) == 1
+        wait_until(
+            lambda: len(service.samples("process_start_time_seconds")) == 3, "parent and workers answer"
+        )
+        tracked = {int(labels["pid"]) for labels, _ in service.samples("process_start_time_seconds")}
+        assert not tracked & set(trackers)
+        assert service.log.count("INFO slotel: slotel ") == 1
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_children_of_multiprocessing_are_counted_after_they_ended(method):
     children, times = 2, 50
