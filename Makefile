@@ -6,10 +6,10 @@ RUN    := $(VENV)/bin/
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lock real collector generate bench clean
+.PHONY: help demo test check format lock real collector promtool3 generate bench clean
 
 help: ## List the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 $(STAMP): pyproject.toml requirements.lock src/slotel/version.py
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
@@ -46,6 +46,10 @@ real: ## Install Prometheus, Alertmanager and Chromium (Debian packages) where t
 
 collector: ## Build the OpenTelemetry Collector of collector/builder.yaml (Go 1.26 or newer) into .cache/, once
 	@sh collector/build.sh
+
+promtool3: $(STAMP) ## Run the rules' tests under Prometheus 3, too: its promtool is built (Go 1.25) into .cache/, once
+	PATH="$$(sh tests/build_promtool3.sh):$$PATH" $(RUN)pytest tests/compile/test_arithmetic.py tests/compile/test_calendar.py \
+	  tests/compile/test_generated.py
 
 clean: ## Remove what was built
 	rm -rf $(VENV) .cache

@@ -30,7 +30,7 @@ def run(tmp_path, period, bad_by_month, expected):
     """Give the period's rules a base window of 100 events at each tick, so many of them bad in each month."""
     owner = services.one(f"objective: 90%, period: {period}")
     slo = owner.slos[0]
-    rules = (*tile_rules(owner, slo), *period_rules(owner, slo))
+    rules = (*tile_rules(owner, [slo]), *period_rules(owner, [slo]))
     group = Group("period", "6h", rules).document()
     ticks = [(month, 24 // TICK_HOURS * days) for month, days in DAYS.items() if month in bad_by_month]
     bad = " ".join(f"{bad_by_month[month]}x{count - 1}" for month, count in ticks)

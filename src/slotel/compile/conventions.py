@@ -5,10 +5,10 @@ Names and labels `slo:sli_error:ratio_rate…`, `slo:…:ratio`, `sloth_*` are S
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from slotel.compile.promql import equal, series
+from slotel.compile.promql import equal, one_of, series
 from slotel.model.duration import format_duration
 from slotel.model.service import Service
 from slotel.model.slo import DAY, HOUR, MINUTE, Slo
@@ -16,16 +16,18 @@ from slotel.model.slo import DAY, HOUR, MINUTE, Slo
 INTERVAL: Final = 30.0
 """Seconds between evaluations of an objective's rules."""
 PERIOD_INTERVAL: Final = 120.0
-"""Seconds between evaluations over the period; below Prometheus' look-back of 5 min, or its series would flicker."""
+"""Seconds between evaluations of a day and more; below Prometheus' look-back of 5 min, or its series would flicker."""
 
 TILE: Final = 10 * MINUTE
-"""What the period is summed from: one sample for so much time, at the clock's multiples of it."""
+"""What a day and more is summed from: one sample for so much time, at the clock's multiples of it."""
 
 BASE: Final = 5 * MINUTE
 DIRECT: Final = (BASE, 30 * MINUTE, HOUR)
 """Windows that are read from the counters themselves."""
-SUMMED: Final = (2 * HOUR, 6 * HOUR, DAY, 3 * DAY)
+SUMMED: Final = (2 * HOUR, 6 * HOUR)
 """Windows that are summed from the recorded base window: reading days of raw counters would cost too much."""
+TILED: Final = (DAY, 3 * DAY)
+"""Windows that are summed from tiles, as the period is: a twentieth of the samples."""
 
 OBJECTIVE: Final = "slo:objective:ratio"
 BUDGET: Final = "slo:error_budget:ratio"
@@ -92,3 +94,9 @@ def recorded(name: str, service: Service, slo: Slo, window: str = "", **more: st
     """Return the selector of an objective's recorded series."""
     chosen: Mapping[str, str] = {"sloth_id": slo_id(service, slo), **service.monitoring.match, **more}
     return series(name, equal(chosen), window)
+
+
+def recorded_of(name: str, service: Service, slos: Sequence[Slo], window: str = "", **more: str) -> str:
+    """Return the selector of a recorded series of several objectives of a service."""
+    ids = one_of("sloth_id", [slo_id(service, slo) for slo in slos])
+    return series(name, [ids, *equal({**service.monitoring.match, **more})], window)

@@ -1,12 +1,14 @@
 """Recording rules: how many events, how many bad, in which window; never an alert.
 
-Windows up to an hour are read from the counters. Longer ones are sums of the recorded 5 m window: evaluated every
-30 s, each event stands in ten of them. So a long window weighs by traffic, and no average of ratios is taken.
+Windows up to an hour are read from the counters, objective by objective. Longer ones are sums of what was recorded, so
+one rule records them for all objectives of a service: up to a day from the 5 m window, which is evaluated every 30 s,
+so that each event stands in ten of them; a day and more from tiles of ten minutes. So a long window weighs by traffic,
+and no average of ratios is taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from slotel.compile import conventions as at
@@ -14,113 +16,136 @@ from slotel.compile.promql import Rule, number
 from slotel.compile.sources import Counts
 from slotel.model.duration import format_duration
 from slotel.model.service import Service
-from slotel.model.slo import HOUR, Slo, TimeSlices
+from slotel.model.slo import DAY, HOUR, Slo, TimeSlices
 
 MONTHS: Final = 3
 """Classes of a month-to-date sum. 31 days reach over at most three months, so one class never holds two of them."""
 QUARTERS: Final = 4
 CLASS: Final = "slo_calendar"
+PART: Final = "slo_part"
+"""Keeps the tiles and the time after the last of them apart until they are added."""
 _SIDES: Final = (("events", at.total), ("events_bad", at.bad))
+
+Slos = Sequence[Slo]
 
 
 def windows(slo: Slo) -> tuple[float, ...]:
     """Return every window of an objective, in seconds: the tiers' and its own."""
-    return tuple(sorted({*at.DIRECT, *at.SUMMED, slo.window}))
+    return tuple(sorted({*at.DIRECT, *at.SUMMED, *at.TILED, slo.window}))
 
 
-def sli_rules(service: Service, slo: Slo, counts: Counts) -> Iterator[Rule]:
-    """Yield the counts and ratios of every window but the period."""
+def direct_rules(service: Service, slo: Slo, counts: Counts) -> Iterator[Rule]:
+    """Yield the counts of an objective in the windows that are read from its counters."""
     labels = at.labels(service, slo)
     if slo.slices is not None:
         yield from _slice_rules(service, slo, slo.slices, counts)
     for seconds in windows(slo):
         window = format_duration(seconds)
         if seconds > HOUR:
-            events, faulty = _summed(service, slo, window)
-        elif slo.slices is not None:
+            continue
+        if slo.slices is not None:
             events, faulty = _sliced(service, slo, slo.slices, window)
         else:
             known = f"sum({at.recorded(at.total(window), service, slo)})"
             events, faulty = counts.total(window), counts.bad(window, known)
         yield Rule(events, record=at.total(window), labels=labels)
         yield Rule(faulty, record=at.bad(window), labels=labels)
-        yield _ratio_rule(service, slo, window)
-    yield from tile_rules(service, slo)
 
 
-def tile_rules(service: Service, slo: Slo) -> Iterator[Rule]:
-    """Yield the tiles of the period: one sample at the first evaluation of every ten minutes of the clock."""
+def ratio_rules(service: Service, slos: Slos) -> Iterator[Rule]:
+    """Yield the counts of windows up to a day, and the ratios of these and of the direct ones; then the tiles."""
+    for window, seconds, chosen in _by_window(slos, 0, DAY):
+        if seconds > HOUR:
+            share = number(at.BASE / at.INTERVAL)
+            for _, base in _SIDES:
+                source = at.recorded_of(base(format_duration(at.BASE)), service, chosen, window)
+                yield Rule(f"sum_over_time({source}) / {share}", record=base(window))
+        yield _ratio_rule(service, chosen, window)
+    yield from tile_rules(service, slos)
+
+
+def tile_rules(service: Service, slos: Slos) -> Iterator[Rule]:
+    """Yield the tiles of long windows: one sample at the first evaluation of every ten minutes of the clock."""
     due = f"on () (vector(time()) % {number(at.TILE)} < {number(at.INTERVAL)})"
-    for what, base in _SIDES:
-        tile = f"{_recent(service, slo, base)}\nand {due}"
-        labels = at.labels(service, slo)
-        if slo.period.calendar is None:
-            yield Rule(tile, record=at.tile(what), labels=labels)
-        else:  # under the class of its month
-            for index, now in enumerate(_classes(slo)):
-                yield Rule(f"{tile}\nand {now}", record=at.tile(what), labels={**labels, CLASS: str(index)})
+    for calendar, chosen in _by_calendar(slos):
+        for what, base in _SIDES:
+            tile = f"{_recent(service, chosen, base)}\nand {due}"
+            if calendar is None:
+                yield Rule(tile, record=at.tile(what))
+            else:  # under the class of its month
+                for index, now in enumerate(_classes(calendar)):
+                    yield Rule(f"{tile}\nand {now}", record=at.tile(what), labels={CLASS: str(index)})
 
 
-def period_rules(service: Service, slo: Slo) -> Iterator[Rule]:
+def long_rules(service: Service, slos: Slos) -> Iterator[Rule]:
+    """Yield the counts and ratios of windows of a day and more."""
+    for window, seconds, chosen in _by_window(slos, DAY, float("inf")):
+        reach = format_duration(
+            seconds - at.TILE - 1
+        )  # with the time after the last tile never more than the window
+        for what, base in _SIDES:
+            tiles = f"sum_over_time({at.recorded_of(at.tile(what), service, chosen, reach)})"
+            if any(slo.period.calendar is not None for slo in chosen):
+                tiles = f"sum without ({CLASS}) ({tiles})"
+            yield Rule(_with_rest(tiles, _recent(service, chosen, base)), record=base(window))
+        yield _ratio_rule(service, chosen, window)
+
+
+def period_rules(service: Service, slos: Slos) -> Iterator[Rule]:
     """Yield the counts and the ratio of the period: its tiles, and as much of the last ten minutes as is not in one."""
-    labels = at.labels(service, slo)
-    period = at.period_name(slo)
+    for period in dict.fromkeys(at.period_name(slo) for slo in slos):
+        chosen = [slo for slo in slos if at.period_name(slo) == period]
+        for what, base in _SIDES:
+            tiles = _tiles(service, chosen, what)
+            yield Rule(_with_rest(tiles, _recent(service, chosen, base)), record=base(period))
+        yield _ratio_rule(service, chosen, period)
+
+
+def _with_rest(tiles: str, recent: str) -> str:
+    """Return tiles plus the share of the last ten minutes that is in none of them yet; either may be missing."""
     late = number(at.INTERVAL)  # so long the tile of ten minutes that are over may not be there yet
-    untiled = f"(((time() - {late}) % {number(at.TILE)} + {late}) / {number(at.TILE)})"
-    for what, base in _SIDES:
-        tiles = _tiles(service, slo, what)
-        rest = f"{_recent(service, slo, base)} * {untiled}"
-        expr = f"({tiles} or 0 * ({rest}))\n+\n({rest} or 0 * ({tiles}))"
-        yield Rule(expr, record=base(period), labels=labels)
-    yield _ratio_rule(service, slo, period)
+    rest = f"{recent} * (((time() - {late}) % {number(at.TILE)} + {late}) / {number(at.TILE)})"
+    return (
+        f"sum without ({PART}) (\n"
+        f'  label_replace({tiles}, "{PART}", "tiles", "", "")\n'
+        f'  or label_replace({rest}, "{PART}", "rest", "", "")\n'
+        ")"
+    )
 
 
-def _tiles(service: Service, slo: Slo, what: str) -> str:
+def _tiles(service: Service, slos: Slos, what: str) -> str:
     """Return the sum of the period's tiles; of a calendar's, those since the month or quarter began (UTC)."""
-    if slo.period.calendar is None:
-        return f"sum_over_time({at.recorded(at.tile(what), service, slo, at.period_name(slo))})"
-    reach = "31d" if slo.period.calendar == "month" else "92d"
+    calendar = slos[0].period.calendar
+    if calendar is None:
+        return f"sum_over_time({at.recorded_of(at.tile(what), service, slos, at.period_name(slos[0]))})"
+    reach = "31d" if calendar == "month" else "92d"
     terms = []
-    for index, now in enumerate(_classes(slo)):
-        source = at.recorded(at.tile(what), service, slo, reach, slo_calendar=str(index))
+    for index, now in enumerate(_classes(calendar)):
+        source = at.recorded_of(at.tile(what), service, slos, reach, slo_calendar=str(index))
         terms.append(f"sum without ({CLASS}) (sum_over_time({source})) and {now}")
-    return "(" + "\nor ".join(terms) + ")"
+    return "(" + "\n  or ".join(terms) + ")"
 
 
-def _classes(slo: Slo) -> Iterator[str]:
+def _classes(calendar: str) -> Iterator[str]:
     """Yield what is true in the months of each class."""
-    if slo.period.calendar == "month":
+    if calendar == "month":
         yield from (f"on () (month() % {MONTHS} == {index})" for index in range(MONTHS))
     else:
         yield from (f"on () (floor((month() - 1) / 3) == {index})" for index in range(QUARTERS))
 
 
-def _recent(service: Service, slo: Slo, base: Callable[[str], str]) -> str:
+def _recent(service: Service, slos: Slos, base: Callable[[str], str]) -> str:
     """Return the events of the last ten minutes. A second less: Prometheus 2 has both ends of a range in it."""
-    source = at.recorded(base(format_duration(at.BASE)), service, slo, format_duration(at.TILE - 1))
+    source = at.recorded_of(base(format_duration(at.BASE)), service, slos, format_duration(at.TILE - 1))
     return f"sum_over_time({source}) / {number(at.BASE / at.INTERVAL)}"
 
 
-def meta_rules(service: Service, slo: Slo) -> Iterator[Rule]:
-    """Yield the objective itself, its burn rates and what is left."""
+def objective_rules(service: Service, slo: Slo) -> Iterator[Rule]:
+    """Yield what an objective is, as series."""
     labels = at.labels(service, slo)
-    period = at.period_name(slo)
-    limit = number(slo.limit)
-    none = f"0 * {at.recorded(at.BUDGET, service, slo)}"
-    left = at.recorded(at.REMAINING, service, slo)
-    hour = at.recorded(at.ratio("1h"), service, slo)
-    exprs = {
-        at.OBJECTIVE: f"vector({number(slo.objective)})",
-        at.BUDGET: f"vector({limit})",
-        at.PERIOD_DAYS: f"vector({number(slo.period.seconds / 86400)})",
-        at.BURN_NOW: f"{_unwindowed(at.recorded(at.ratio('5m'), service, slo))} / {limit}\nor {none}",
-        at.BURN_PERIOD: f"{_unwindowed(at.recorded(at.ratio(period), service, slo))} / {limit}\nor {none}",
-        at.REMAINING: f"1 - {at.recorded(at.BURN_PERIOD, service, slo)}",
-        at.EXHAUSTION: f"clamp_min({left}, 0) * {number(slo.period.seconds)} * {limit}\n"
-        f"/ {_unwindowed(f'{hour} > 0')}",
-    }
-    for record, expr in exprs.items():
-        yield Rule(expr, record=record, labels=labels)
+    exprs = {at.OBJECTIVE: slo.objective, at.BUDGET: slo.limit, at.PERIOD_DAYS: slo.period.seconds / DAY}
+    for record, value in exprs.items():
+        yield Rule(f"vector({number(value)})", record=record, labels=labels)
     info = {
         "sloth_mode": "cli-gen-prom",
         "sloth_objective": number(slo.objective * 100),
@@ -130,22 +155,47 @@ def meta_rules(service: Service, slo: Slo) -> Iterator[Rule]:
     yield Rule("vector(1)", record=at.INFO, labels={**labels, **info})
 
 
-def _ratio_rule(service: Service, slo: Slo, window: str) -> Rule:
-    bad, total = at.recorded(at.bad(window), service, slo), at.recorded(at.total(window), service, slo)
-    return Rule(
-        f"{bad}\n/ ({total} > 0)",
-        record=at.ratio(window),
-        labels={**at.labels(service, slo), at.LABEL_WINDOW: window},
+def burn_rule(service: Service, slos: Slos) -> Rule:
+    """Return the burn rate of the last five minutes; 0 while nothing is asked."""
+    return Rule(_burn(service, slos, [format_duration(at.BASE)]), record=at.BURN_NOW)
+
+
+def budget_rules(service: Service, slos: Slos) -> Iterator[Rule]:
+    """Yield the period's burn rate, what is left of the budget, and how long it lasts at the last hour's rate."""
+    periods = list(dict.fromkeys(at.period_name(slo) for slo in slos))
+    left = at.recorded_of(at.REMAINING, service, slos)
+    hour = at.recorded_of(at.ratio("1h"), service, slos)
+    days, budget = (at.recorded_of(record, service, slos) for record in (at.PERIOD_DAYS, at.BUDGET))
+    yield Rule(_burn(service, slos, periods), record=at.BURN_PERIOD)
+    yield Rule(f"1 - {at.recorded_of(at.BURN_PERIOD, service, slos)}", record=at.REMAINING)
+    yield Rule(
+        f"clamp_min({left}, 0) * {number(DAY)} * {days} * {budget}\n/ {_unwindowed(f'{hour} > 0')}",
+        record=at.EXHAUSTION,
     )
 
 
-def _summed(service: Service, slo: Slo, window: str) -> tuple[str, str]:
-    share = number(at.BASE / at.INTERVAL)
-    base = format_duration(at.BASE)
-    return (
-        f"sum_over_time({at.recorded(at.total(base), service, slo, window)}) / {share}",
-        f"sum_over_time({at.recorded(at.bad(base), service, slo, window)}) / {share}",
-    )
+def _burn(service: Service, slos: Slos, windows_: Iterable[str]) -> str:
+    budget = at.recorded_of(at.BUDGET, service, slos)
+    terms = [
+        f"{_unwindowed(at.recorded_of(at.ratio(window), service, slos))} / {budget}" for window in windows_
+    ]
+    return "\nor ".join([*terms, f"0 * {budget}"])
+
+
+def _ratio_rule(service: Service, slos: Slos, window: str) -> Rule:
+    bad, total = (at.recorded_of(base(window), service, slos) for base in (at.bad, at.total))
+    return Rule(f"{bad}\n/ ({total} > 0)", record=at.ratio(window), labels={at.LABEL_WINDOW: window})
+
+
+def _by_window(slos: Slos, least: float, below: float) -> Iterator[tuple[str, float, Slos]]:
+    """Yield each window of at least so many seconds and below others, with the objectives that have it."""
+    for seconds in sorted({each for slo in slos for each in windows(slo) if least <= each < below}):
+        yield format_duration(seconds), seconds, [slo for slo in slos if seconds in windows(slo)]
+
+
+def _by_calendar(slos: Slos) -> Iterator[tuple[str | None, Slos]]:
+    for calendar in dict.fromkeys(slo.period.calendar for slo in slos):
+        yield calendar, [slo for slo in slos if slo.period.calendar == calendar]
 
 
 def _sliced(service: Service, slo: Slo, slices: TimeSlices, window: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""prometheus/rules.yaml: for each objective a group of records and alerts, and a slower one for its period."""
+"""prometheus/rules.yaml: a group of records and alerts, and a slower one for what takes a day and more."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from slotel.compile import conventions as at
 from slotel.compile.alerts import alert_rules
 from slotel.compile.header import header
 from slotel.compile.promql import Group, yaml_lines
-from slotel.compile.records import meta_rules, period_rules, sli_rules
+from slotel.compile.records import (
+    budget_rules,
+    burn_rule,
+    direct_rules,
+    long_rules,
+    objective_rules,
+    period_rules,
+    ratio_rules,
+)
 from slotel.compile.sources import counts
 from slotel.model.duration import format_duration
 from slotel.model.service import Service
@@ -27,21 +35,26 @@ def files(service: Service) -> Mapping[str, str]:
 
 
 def groups(service: Service) -> Iterator[Group]:
-    """Yield the rule groups of every objective. Within a group each rule sees what those before it recorded."""
-    for slo in service.slos:
-        name = at.slo_id(service, slo)
-        counted = counts(service, slo)
-        yield Group(
-            f"slotel-period-{name}",
-            format_duration(at.PERIOD_INTERVAL),
-            tuple(period_rules(service, slo)),
-        )
-        yield Group(
-            f"slotel-slo-{name}",
-            format_duration(at.INTERVAL),
-            (
-                *sli_rules(service, slo, counted),
-                *meta_rules(service, slo),
-                *alert_rules(service, slo, counted),
-            ),
-        )
+    """Yield the two rule groups of a service. Within a group each rule sees what those before it recorded."""
+    slos = service.slos
+    counted = {slo.name: counts(service, slo) for slo in slos}
+    yield Group(
+        f"slotel-period-{service.name}",
+        format_duration(at.PERIOD_INTERVAL),
+        (
+            *(rule for slo in slos for rule in objective_rules(service, slo)),
+            *long_rules(service, slos),
+            *period_rules(service, slos),
+            *budget_rules(service, slos),
+        ),
+    )
+    yield Group(
+        f"slotel-slo-{service.name}",
+        format_duration(at.INTERVAL),
+        (
+            *(rule for slo in slos for rule in direct_rules(service, slo, counted[slo.name])),
+            *ratio_rules(service, slos),
+            burn_rule(service, slos),
+            *(rule for slo in slos for rule in alert_rules(service, slo, counted[slo.name])),
+        ),
+    )

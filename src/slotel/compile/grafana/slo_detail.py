@@ -25,7 +25,7 @@ from slotel.model.service import Service
 from slotel.model.slo import TIERS, BurnTier
 
 WHICH: Final = 'environment=~"$environment",sloth_service="$service",sloth_slo="$slo"'
-WINDOWS: Final = tuple(format_duration(seconds) for seconds in (*at.DIRECT, *at.SUMMED))
+WINDOWS: Final = tuple(format_duration(seconds) for seconds in (*at.DIRECT, *at.SUMMED, *at.TILED))
 EVENTS: Final = f"{names.SLO_EVENTS}_total"
 OWN: Final = 'environment=~"$environment",slo_name="$slo"'
 ENTRY: Final = 'span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER"'
