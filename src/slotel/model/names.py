@@ -22,6 +22,9 @@ SLOTEL_ASGI_SPANS: Final = "SLOTEL_ASGI_SPANS"
 SLOTEL_RUN_DIR: Final = "SLOTEL_RUN_DIR"
 """Set by slotel for its own child processes; not for users."""
 
+SLOTEL_HTTP_METRICS: Final = "SLOTEL_HTTP_METRICS"
+"""Who adds up the `http.server.*` instruments of web frameworks: `slotel` (default) or `sdk`."""
+
 # Span metrics, as the collector's span_metrics connector names them (Prometheus form, without suffix).
 SPAN_CALLS: Final = "traces_span_metrics_calls"
 """Counter of ended spans; exposed with `_total`."""

@@ -36,6 +36,7 @@ DEFAULT_KEEP: Final = (Keep("errors"),)
 DEFAULT_KEEP_PER_MINUTE: Final = 60
 DEFAULT_LATE_WAIT: Final = 0.2
 ASGI_MESSAGES: Final = ("send", "receive")
+HTTP_METRICS: Final = ("slotel", "sdk")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Service:
         name: None leaves it to OTEL_SERVICE_NAME.
         max_series: bound of the series of each metric.
         asgi_spans: the messages of an ASGI app that get a span each, of ASGI_MESSAGES.
+        http_metrics: who adds up the frameworks' HTTP instruments, of HTTP_METRICS.
     """
 
     name: str | None = None
@@ -75,6 +77,7 @@ class Service:
     sentry: SentrySettings = field(default_factory=SentrySettings)
     max_series: int = DEFAULT_MAX_SERIES
     asgi_spans: tuple[str, ...] = ()
+    http_metrics: str = "slotel"
     monitoring: Monitoring = field(default_factory=Monitoring)
 
 
@@ -194,6 +197,7 @@ def _with_environment(service: Service, environ: Mapping[str, str], problems: li
     )
     max_series = read(names.SLOTEL_MAX_SERIES, _positive, service.max_series, str(service.max_series))
     asgi_spans = read(names.SLOTEL_ASGI_SPANS, _asgi_spans, service.asgi_spans, "none")
+    http_metrics = read(names.SLOTEL_HTTP_METRICS, _http_metrics, service.http_metrics, service.http_metrics)
     return replace(
         service,
         slos=_with_limit(service.slos, limit, window),
@@ -208,6 +212,7 @@ def _with_environment(service: Service, environ: Mapping[str, str], problems: li
         ),
         max_series=max_series,
         asgi_spans=asgi_spans,
+        http_metrics=http_metrics,
     )
 
 
@@ -248,3 +253,9 @@ def _asgi_spans(text: str) -> tuple[str, ...]:
     if not set(wanted) <= set(ASGI_MESSAGES):
         raise ValueError("write 'send', 'receive', 'send,receive' or 'none'")
     return wanted
+
+
+def _http_metrics(text: str) -> str:
+    if text not in HTTP_METRICS:
+        raise ValueError(f"write one of {', '.join(HTTP_METRICS)}")
+    return text

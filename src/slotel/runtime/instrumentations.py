@@ -19,19 +19,24 @@ WAIT: Final = frozenset({"fastapi", "flask", "starlette"})
 Loading one imports its framework: 0.05 to 0.2 s of CPU in a process that uses another one. Django and Celery change
 settings or connect before their app is made; client libraries are mostly there anyway. These do not wait.
 """
+FRAMEWORKS: Final = frozenset({"django", *WAIT})
+"""Instrumentations that measure a server's requests with a meter provider that they are given."""
 
 
 def settle(entry_point: Any) -> dict[str, Any]:
-    """Return what an instrumentation is given beside the launcher's arguments: which ASGI messages get no span."""
+    """Return what an instrumentation is given beside the launcher's arguments."""
     from slotel.model.service import ASGI_MESSAGES
     from slotel.runtime.providers import current
 
-    runtime = current()
+    runtime, name = current(), entry_point.name
     wanted = runtime.service.asgi_spans if runtime is not None else ()
     left_out = [message for message in ASGI_MESSAGES if message not in wanted]
-    if entry_point.name == "starlette" and left_out:
+    if name == "starlette" and left_out:
         _leave_out(sys.modules[entry_point.load().__module__], left_out)
-    return {"exclude_spans": left_out} if entry_point.name == "fastapi" else {}
+    given: dict[str, Any] = {"exclude_spans": left_out} if name == "fastapi" else {}
+    if name in FRAMEWORKS and runtime is not None and runtime.http_meters is not None:
+        given["meter_provider"] = runtime.http_meters
+    return given
 
 
 def _leave_out(instrumentation: Any, messages: list[str]) -> None:

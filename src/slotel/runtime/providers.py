@@ -38,6 +38,7 @@ from slotel.runtime.ticker import Ticker
 from slotel.version import __version__
 
 if TYPE_CHECKING:
+    from slotel.runtime.http_metrics import HttpMeterProvider
     from slotel.runtime.scrape.endpoint import Endpoint
     from slotel.runtime.sentry.client import SentryConnection
     from slotel.runtime.stage import Sink
@@ -64,6 +65,7 @@ class Runtime:
     workers: Workers | None = None
     endpoint: Endpoint | None = None
     ticker: Ticker | None = None
+    http_meters: HttpMeterProvider | None = None
     sinks: list[Sink] = field(default_factory=list)
 
     def flush(self, timeout: float = 2.0) -> bool:
@@ -226,6 +228,7 @@ def _renew_in_children() -> None:
 def _open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     if not wants_prometheus(environ):
         return
+    from slotel.runtime.http_metrics import http_meters
     from slotel.runtime.scrape.app_metrics import AppMetrics
     from slotel.runtime.scrape.endpoint import Endpoint
     from slotel.runtime.scrape.port import read_address
@@ -240,11 +243,14 @@ def _open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     chore: Callable[[], float | None] = lambda: None  # noqa: E731 nothing to do without a meter provider of the SDK
     process, registry = ProcessMetrics(), GlobalRegistry(accounts.dropped)
     if isinstance(provider, MeterProvider):
+        if runtime.service.http_metrics == "slotel":
+            runtime.http_meters = http_meters(provider, runtime.service.max_series)
         app = AppMetrics(
             provider,
             sharing=runtime.workers,
             fault=accounts.stage_error,
             dropped=accounts.dropped,
+            apart=lambda: runtime.http_meters.scopes() if runtime.http_meters is not None else (),
             beside=lambda: (*process.families(), *registry.families()),
         )
         sources.append(app.families)

@@ -11,12 +11,13 @@ import atexit
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
+from opentelemetry.sdk.metrics.export import MetricReader, MetricsData, ResourceMetrics, ScopeMetrics
+from opentelemetry.sdk.resources import Resource
 
 from slotel.runtime.endings import ChildEnding
 from slotel.runtime.logs import LOG
@@ -59,6 +60,7 @@ class AppMetrics:
         sharing: the service's processes; None where nothing is ever shared.
         fault: told the part's name and the exception.
         dropped: told the signal and the reason of what is left out.
+        apart: more metrics of this process, which were not added up by the SDK.
         beside: more families of this process, which are shared and added up as the instruments' are.
     """
 
@@ -69,9 +71,10 @@ class AppMetrics:
         sharing: Sharing | None = None,
         fault: Callable[[str, BaseException], None] = lambda *_: None,
         dropped: Callable[[str, str], None] = lambda *_: None,
+        apart: Callable[[], Sequence[ScopeMetrics]] = tuple,
         beside: Callable[[], Iterable[Family]] = tuple,
     ) -> None:
-        self._beside = beside
+        self._apart, self._beside = apart, beside
         self._sharing, self._fault, self._dropped = sharing, fault, dropped
         self._conversion = Conversion(lambda reason: dropped("metrics", reason), self._complain)
         self._complained: set[str] = set()
@@ -126,7 +129,7 @@ class AppMetrics:
 
     def _read(self) -> Converted:
         with self._lock:
-            converted = self._conversion.convert(self._reader.read())
+            converted = self._conversion.convert(_joined(self._reader.read(), self._apart()))
             return replace(converted, families=(*converted.families, *self._beside()))
 
     def _complain(self, name: str) -> None:
@@ -138,3 +141,8 @@ class AppMetrics:
     def _in_child(self) -> None:
         self._lock = threading.RLock()
         self._next = 0.0
+
+
+def _joined(data: MetricsData | None, scopes: Sequence[ScopeMetrics]) -> MetricsData:
+    resources = data.resource_metrics if data is not None else ()
+    return MetricsData([*resources, ResourceMetrics(Resource.get_empty(), scopes, "")])
