@@ -68,3 +68,24 @@ def test_a_warning_of_an_app_without_logging_stays_on_standard_error_unless_logs
         exporter != "console",
         exporter == "console",
     )
+
+
+FLASK = """
+from flask import Flask, request
+from opentelemetry import trace
+app = Flask("app")
+@app.get("/<path>")
+def view(path):
+    return f"{trace.get_current_span().is_recording()} {'url' in vars(request._get_current_object())}"
+for path in ("/seen", "/left"):
+    print(app.test_client().get(path).text, end="; ")
+"""
+
+
+def test_without_excluded_urls_flask_builds_no_requests_url():
+    assert launched(FLASK)[0] == "True False; True False;"
+
+
+@pytest.mark.parametrize("variable", ["OTEL_PYTHON_FLASK_EXCLUDED_URLS", "OTEL_PYTHON_EXCLUDED_URLS"])
+def test_an_excluded_url_of_flask_stays_excluded(variable):
+    assert launched(FLASK, **{variable: "/left"})[0] == "True True; False True;"

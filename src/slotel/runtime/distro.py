@@ -10,7 +10,7 @@ from typing import Any, Final
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # untyped upstream
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 
-from slotel.runtime.instrumentations import load, settle
+from slotel.runtime.instrumentations import ease, load, settle
 from slotel.runtime.logs import LOG, show_logs
 
 DEFAULTS: Final = {
@@ -59,6 +59,7 @@ class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
         def instrument() -> None:
             more = settle(entry_point)
             super(SlotelDistro, self).load_instrumentor(entry_point, **more, **kwargs)
+            ease(entry_point.name, os.environ)
 
         load(entry_point, instrument)
 
