@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from slotel.compile.promql import equal, number, series
 from slotel.compile.sources import HTTP_DURATION
+from slotel.compile.witnesses import Witnesses, witnesses
 from slotel.model import names
 from slotel.model.service import Service
 from slotel.model.slo import Slo
@@ -30,13 +31,16 @@ class Phase:
 def feed(
     service: Service, slo: Slo, phases: Sequence[Phase], *, errors_exist: bool = True
 ) -> list[dict[str, Any]]:
-    """Return the input series of an objective that saw these phases; none if it is counted by its own queries.
+    """Return the input series of an objective that saw these phases.
 
     Args:
         errors_exist: False leaves the series of bad events out, as before the first error.
+
+    Raises:
+        Unread: it is counted by queries, and no series are known that they count.
     """
     if slo.queries is not None:
-        return []
+        return _foreign(witnesses(slo.queries), phases, errors_exist=errors_exist)
     good, bad = _values(phases, "good"), _values(phases, "bad")
     made = dict(_series(service, slo, good, bad))
     if not errors_exist:
@@ -53,6 +57,24 @@ def traffic(service: Service, steps: int) -> list[dict[str, Any]]:
     }
     name = series(f"{names.SPAN_CALLS}_total", equal(labels))
     return [{"series": name, "values": f"0+100x{steps}"}]
+
+
+def _foreign(found: Witnesses, phases: Sequence[Phase], *, errors_exist: bool) -> list[dict[str, Any]]:
+    """Let every series go up with the events that it counts; some count both."""
+    made = []
+    for name in dict.fromkeys((*found.good, *found.bad)):
+        if errors_exist or name in found.good:
+            counted = [
+                Phase(
+                    each.steps,
+                    each.good * (name in found.good) + each.bad * (name in found.bad),
+                    0,
+                    each.restart,
+                )
+                for each in phases
+            ]
+            made.append({"series": name, "values": " ".join(_values(counted, "good"))})
+    return made
 
 
 def _values(phases: Sequence[Phase], what: str) -> list[str]:

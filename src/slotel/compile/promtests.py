@@ -15,6 +15,8 @@ from slotel.compile.feeds import STEP, Phase, feed, traffic
 from slotel.compile.header import header
 from slotel.compile.promql import equal, number, series, yaml_lines
 from slotel.compile.rules import groups
+from slotel.compile.selectors import Unread
+from slotel.compile.witnesses import witnesses
 from slotel.model.duration import format_duration
 from slotel.model.service import Service
 from slotel.model.slo import HOUR, BurnTier, Slo
@@ -33,7 +35,8 @@ Test = dict[str, Any]
 
 def files(service: Service) -> Mapping[str, str]:
     """Return the test file of a service's rules by its path."""
-    slos = [slo for slo in service.slos if slo.queries is None]
+    without = untested(service)
+    slos = [slo for slo in service.slos if slo.name not in without]
     document = {
         "rule_files": ["rules.yaml"],
         "evaluation_interval": f"{STEP}s",
@@ -41,14 +44,26 @@ def files(service: Service) -> Mapping[str, str]:
         "tests": [test for together in _apart(service, slos) for test in _tests(service, together)],
     }
     head = header(service, "Tests (promtool test rules rules.test.yaml)")
+    head += "".join(f"# No histories for {sentence}\n" for sentence in without.values())
     return {PATH: head + "\n".join(yaml_lines(document)) + "\n"}
+
+
+def untested(service: Service) -> dict[str, str]:
+    """Return, by objective, why its queries have no histories: which series they count could not be told."""
+    found = {}
+    for slo in service.slos:
+        try:
+            if slo.queries is not None:
+                witnesses(slo.queries)
+        except Unread as error:
+            found[slo.name] = f"'{slo.name}': the series that its queries count could not be told ({error})"
+    return found
 
 
 def _apart(service: Service, slos: Sequence[Slo]) -> list[Sequence[Slo]]:
     """Objectives that read the same series are tested one by one: one's errors are another's."""
-    if service.monitoring.source == "slo_events" and slos:
-        return [slos]
-    return [[slo] for slo in slos]
+    own = [slo for slo in slos if slo.queries is None and service.monitoring.source == "slo_events"]
+    return [*([own] if own else []), *([slo] for slo in slos if slo not in own)]
 
 
 def detection(slo: Slo, tier: BurnTier, calm: float) -> float:
@@ -73,7 +88,7 @@ def _tests(service: Service, slos: Sequence[Slo]) -> Iterator[Test]:
     yield _restart(service, slos)
     yield _recovery(service, slos)
     yield _absence(service, slos)
-    if service.monitoring.source == "slo_events":
+    if service.monitoring.source == "slo_events" and all(slo.queries is None for slo in slos):
         yield _matches_nothing(service, slos)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from slotel.compile.dashboards import left_out
 from slotel.compile.promql import number
+from slotel.compile.promtests import untested
 from slotel.model.duration import format_duration
 from slotel.model.service import Service
 from slotel.model.slo import MINUTE, Slo
@@ -12,6 +13,7 @@ from slotel.model.slo import MINUTE, Slo
 def warnings(service: Service) -> list[str]:
     """Return one sentence for each thing that was left out."""
     found = [sentence for slo in service.slos for sentence in _of_slo(slo)]
+    found += [f"rules.test.yaml has no histories for {sentence}" for sentence in untested(service).values()]
     monitoring = service.monitoring
     for name, kind in (("sentry_url", "Sentry"), ("grafana_url", "dashboard"), ("runbook_url", "runbook")):
         if not getattr(monitoring, name):

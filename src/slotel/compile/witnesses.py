@@ -1,0 +1,159 @@
+"""Series that an objective's queries count as one good event, or as one bad event: for the tests of foreign objectives.
+
+It reads the queries' selectors (`selectors.py`), makes label values that fulfil or fail their conditions, and keeps
+what adds up: a good event is 1 of all and 0 of the bad, a bad event 1 of both.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, islice, product
+from typing import Any, Final
+
+from slotel.compile.promql import equal, series
+from slotel.compile.selectors import Matcher, Selector, Term, Unread, terms
+from slotel.model.slo import Queries
+
+try:
+    from re import _parser as _regex  # type: ignore[attr-defined]  # since Python 3.11
+except ImportError:
+    import sre_parse as _regex
+
+_MOST_EXAMPLES: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Witnesses:
+    """Which counters go up by one with a good event, and which with a bad one, as series' names."""
+
+    good: tuple[str, ...]
+    bad: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    name: str
+    bad: float
+    total: float
+
+
+def witnesses(queries: Queries) -> Witnesses:
+    """Return series for a good and for a bad event.
+
+    Raises:
+        Unread: the queries are beyond the reader, or no series were found that add up; the text says which.
+    """
+    bad, total = terms(queries.bad), terms(queries.total)
+    selectors = tuple(dict.fromkeys(term.selector for term in (*total, *bad)))
+    candidates = list(dict.fromkeys(_candidates(selectors, bad, total)))
+    good_event = _adding_up(candidates, bad=0.0, total=1.0)
+    bad_event = _adding_up(candidates, bad=1.0, total=1.0)
+    if good_event is None or bad_event is None:
+        which = "good" if good_event is None else "bad"
+        raise Unread(f"no series were found that make one {which} event")
+    return Witnesses(good_event, bad_event)
+
+
+def _adding_up(candidates: Sequence[_Candidate], *, bad: float, total: float) -> tuple[str, ...] | None:
+    for size in (1, 2, 3):
+        for chosen in combinations(candidates, size):
+            sums = sum(each.bad for each in chosen), sum(each.total for each in chosen)
+            if sums == (bad, total):
+                return tuple(each.name for each in chosen)
+    return None
+
+
+def _candidates(
+    selectors: Sequence[Selector], bad: Sequence[Term], total: Sequence[Term]
+) -> Iterator[_Candidate]:
+    """Yield series that fulfil one selector, alone, and with each other one fulfilled or failed."""
+    for selector in selectors:
+        others = [each for each in selectors if each.metric == selector.metric and each != selector]
+        wanted: list[list[tuple[Matcher, bool]]] = [[(each, True) for each in selector.matchers]]
+        for other in others:
+            wanted.append([*wanted[0], *((each, True) for each in other.matchers)])
+            wanted += [[*wanted[0], (each, False)] for each in other.matchers]
+        for conditions in wanted:
+            labels = _labels(conditions)
+            if labels is None:
+                continue
+            sums = (
+                sum(term.factor for term in side if term.selector.selects(selector.metric, labels))
+                for side in (bad, total)
+            )
+            yield _Candidate(series(selector.metric, equal(labels)), *sums)
+
+
+def _labels(conditions: Sequence[tuple[Matcher, bool]]) -> dict[str, str] | None:
+    """Return labels under which each matcher holds, or fails, as is wanted; None if there are none."""
+    found = {}
+    for label in dict.fromkeys(matcher.label for matcher, _ in conditions):
+        mine = [(matcher, wanted) for matcher, wanted in conditions if matcher.label == label]
+        pool = ["", *(text for matcher, _ in mine for text in _values(matcher)), "200", "other"]
+        fitting = (text for text in pool if all(matcher.holds(text) == wanted for matcher, wanted in mine))
+        value = next(fitting, None)
+        if value is None:
+            return None
+        if value:
+            found[label] = value
+    return found
+
+
+def _values(matcher: Matcher) -> list[str]:
+    if matcher.sign in {"=", "!="}:
+        return [matcher.value]
+    try:
+        return list(islice(_examples(_regex.parse(matcher.value)), _MOST_EXAMPLES))
+    except (re.error, Unread, RecursionError):
+        return []
+
+
+def _examples(parsed: Any) -> Iterator[str]:
+    """Yield texts that a regular expression matches; `holds` has the last word on each."""
+    parts = [list(islice(_example(str(kind), value), _MOST_EXAMPLES)) for kind, value in parsed]
+    for chosen in product(*parts):
+        yield "".join(chosen)
+
+
+def _example(kind: str, value: Any) -> Iterator[str]:
+    maker = _MAKERS.get(kind)
+    if maker is None:
+        raise Unread(f"a regular expression with {kind.lower()}")
+    yield from maker(value)
+
+
+def _of_set(items: Any) -> Iterator[str]:
+    for kind, item in items[:2]:
+        yield from _example(str(kind), item)
+
+
+def _of_branch(value: Any) -> Iterator[str]:
+    for branch in value[1]:
+        yield from _examples(branch)
+
+
+def _repeated(value: Any) -> Iterator[str]:
+    least, _, inner = value
+    for text in _examples(inner):
+        yield text * min(max(least, 1), 100)
+    if not least:
+        yield ""
+
+
+_MAKERS: Final[dict[str, Callable[[Any], Iterator[str]]]] = {
+    "LITERAL": lambda value: iter((chr(value),)),
+    "RANGE": lambda value: iter((chr(value[0]),)),
+    "ANY": lambda _: iter("0a"),
+    "CATEGORY": lambda _: iter("0a"),
+    "NOT_LITERAL": lambda _: iter("0a"),
+    "NEGATE": lambda _: iter("0a"),
+    "AT": lambda _: iter(("",)),
+    "IN": _of_set,
+    "BRANCH": _of_branch,
+    "SUBPATTERN": lambda value: _examples(value[3]),
+    "MAX_REPEAT": _repeated,
+    "MIN_REPEAT": _repeated,
+}
+"""By the name of a node of a parsed expression: texts that it may match."""
