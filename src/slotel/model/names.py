@@ -19,6 +19,8 @@ SLOTEL_SENTRY_LATE_WAIT: Final = "SLOTEL_SENTRY_LATE_WAIT"
 SLOTEL_MAX_SERIES: Final = "SLOTEL_MAX_SERIES"
 SLOTEL_ASGI_SPANS: Final = "SLOTEL_ASGI_SPANS"
 """Which messages of an ASGI app get a span each: `send`, `receive`, `send,receive`; default: none."""
+SLOTEL_HANDLE_SIGTERM: Final = "SLOTEL_HANDLE_SIGTERM"
+"""`false` leaves an unhandled SIGTERM alone; default: what is held is sent before it ends the process."""
 SLOTEL_RUN_DIR: Final = "SLOTEL_RUN_DIR"
 """Set by slotel for its own child processes; not for users."""
 

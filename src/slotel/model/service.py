@@ -69,6 +69,7 @@ class Service:
         max_series: bound of the series of each metric.
         asgi_spans: the messages of an ASGI app that get a span each, of ASGI_MESSAGES.
         http_metrics: who adds up the frameworks' HTTP instruments, of HTTP_METRICS.
+        sigterm: whether what is held is sent before an unhandled SIGTERM ends the process.
     """
 
     name: str | None = None
@@ -78,6 +79,7 @@ class Service:
     max_series: int = DEFAULT_MAX_SERIES
     asgi_spans: tuple[str, ...] = ()
     http_metrics: str = "slotel"
+    sigterm: bool = True
     monitoring: Monitoring = field(default_factory=Monitoring)
 
 
@@ -195,6 +197,7 @@ def _with_environment(service: Service, environ: Mapping[str, str], problems: li
     late_wait = read(
         names.SLOTEL_SENTRY_LATE_WAIT, parse_late_wait, sentry.late_wait, format_duration(sentry.late_wait)
     )
+    sigterm = read(names.SLOTEL_HANDLE_SIGTERM, _switch, service.sigterm, "true")
     max_series = read(names.SLOTEL_MAX_SERIES, _positive, service.max_series, str(service.max_series))
     asgi_spans = read(names.SLOTEL_ASGI_SPANS, _asgi_spans, service.asgi_spans, "none")
     http_metrics = read(names.SLOTEL_HTTP_METRICS, _http_metrics, service.http_metrics, service.http_metrics)
@@ -213,6 +216,7 @@ def _with_environment(service: Service, environ: Mapping[str, str], problems: li
         max_series=max_series,
         asgi_spans=asgi_spans,
         http_metrics=http_metrics,
+        sigterm=sigterm,
     )
 
 
@@ -240,6 +244,12 @@ def _mode(text: str) -> str:
     if text not in SENTRY_MODES:
         raise ValueError(f"write one of {', '.join(SENTRY_MODES)}")
     return text
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError("write true or false")
+    return text.lower() == "true"
 
 
 def _positive(text: str) -> int:

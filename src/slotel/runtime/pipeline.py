@@ -30,6 +30,11 @@ class Pipeline(SpanProcessor):
         self._add = threading.Lock()
         self._take(tuple(sinks))
 
+    @property
+    def sinks(self) -> tuple[Sink, ...]:
+        """Return what spans are shipped to."""
+        return self._sinks
+
     def add_sink(self, sink: Sink) -> None:
         """Feed one more sink."""
         with self._add:

@@ -23,6 +23,7 @@ from slotel.runtime import summary
 from slotel.runtime.accounts import Accounts
 from slotel.runtime.adoption import mend_propagation, name_distribution, put_first, record_every_span
 from slotel.runtime.breaches import Watch
+from slotel.runtime.departure import Departure, Part, flush_time, parts_of
 from slotel.runtime.enforce import Enforcer
 from slotel.runtime.entries import Entries
 from slotel.runtime.exporters import wants_prometheus
@@ -67,6 +68,8 @@ class Runtime:
     ticker: Ticker | None = None
     http_meters: HttpMeterProvider | None = None
     sinks: list[Sink] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
+    """What is sent at the end of the process, beside what the pipeline's sinks hold."""
 
     def flush(self, timeout: float = 2.0) -> bool:
         """Send what is held, within `timeout` seconds; return whether all went out."""
@@ -123,6 +126,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     _guarded("app metrics", runtime, _renew_in_children)
     _guarded("metrics", runtime, lambda: _open_endpoint(runtime, environ))
     _guarded("otlp metrics", runtime, lambda: _push_metrics(runtime, provider))
+    _guarded("departure", runtime, lambda: _prepare_departure(runtime))
     runtime.ticker = Ticker(
         lambda: _tick(runtime), lambda error: runtime.accounts.stage_error("ticker", error)
     )
@@ -254,6 +258,7 @@ def _open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
             beside=lambda: (*process.families(), *registry.families()),
         )
         sources.append(app.families)
+        runtime.parts.append(lambda _: app.publish())
         chore = app.chore
     host, port, problems = read_address(environ)
     report(problems)
@@ -285,6 +290,16 @@ def _push_metrics(runtime: Runtime, traces: TracerProvider) -> None:
         from slotel.runtime.otlp_metrics import export_store
 
         export_store(provider, lambda: merge((runtime.store.part(),)), lambda: traces.resource)
+
+
+def _prepare_departure(runtime: Runtime) -> None:
+    def parts() -> Iterable[Part]:
+        return (*parts_of(runtime.pipeline.sinks if runtime.pipeline is not None else ()), *runtime.parts)
+
+    def options() -> Mapping[str, Any]:
+        return runtime.sentry.client.options if runtime.sentry is not None else {}
+
+    Departure(parts, lambda: flush_time(options())).prepare(handle_sigterm=runtime.service.sigterm)
 
 
 def _build_info() -> Iterable[Family]:

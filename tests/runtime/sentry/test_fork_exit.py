@@ -186,31 +186,6 @@ def test_a_script_that_a_handled_sigterm_ends_loses_nothing(sentry):
     assert len(names(sentry)) == sentry.transactions == 50
 
 
-def test_children_of_multiprocessing_lose_nothing_at_their_end(sentry):
-    done = run(
-        sentry,
-        """
-        import multiprocessing, warnings
-        warnings.simplefilter("ignore", DeprecationWarning)
-
-        def work(number):
-            with tracer.start_as_current_span(f"child {number}"):
-                pass
-
-        with tracer.start_as_current_span("parent"):
-            pass
-        context = multiprocessing.get_context("fork")
-        children = [context.Process(target=work, args=(n,)) for n in range(4)]
-        for child in children:
-            child.start()
-        for child in children:
-            child.join()
-        """,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert names(sentry) == {"parent": 1, **{f"child {n}": 1 for n in range(4)}}
-
-
 APP = """
 def app(environ, start_response):
     with tracer.start_as_current_span(environ["PATH_INFO"]):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import sys
 import threading
 import time
 import weakref
@@ -245,10 +244,6 @@ class TransactionsSink:
             entry.state.inherited = True
         self._keeper.after_fork()
         self._worker.after_fork()
-        util = sys.modules.get("multiprocessing.util")
-        if util is not None:
-            # its children end by os._exit, without atexit; their finalizers are cleared after this hook, then run those
-            util.register_after_fork(self, _shut_down_at_exit)
 
     def _long_open(self, before: int) -> list[Part]:
         """Take the ended spans of sampled roots that started before a time (in ns) and are still open."""
@@ -260,12 +255,6 @@ class TransactionsSink:
                     spans, entry.spans = entry.spans, []
                 parts.append(Part(entry, spans, copy_context()))
         return parts
-
-
-def _shut_down_at_exit(sink: TransactionsSink) -> None:
-    from multiprocessing.util import Finalize
-
-    Finalize(sink, sink.shutdown, exitpriority=0)
 
 
 def _call(method: Callable[[], None] | None) -> None:
