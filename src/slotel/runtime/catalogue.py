@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
-from slotel.runtime.family import Labels, Shape
+from slotel.runtime.family import Labels, Shape, portions
 
 VERSION: Final = 1
 _TABLE: Final = "table"
@@ -75,12 +76,18 @@ class Catalogue:
     read: int = 0
     """Bytes that were understood."""
 
-    def feed(self, data: bytes) -> None:
-        """Read more of the file, from byte `read` on. Raises UnreadableError."""
+    def feed(self, data: bytes, rest: Callable[[], None] = lambda: None) -> None:
+        """Read more of the file, from byte `read` on. Raises UnreadableError.
+
+        Args:
+            rest: called after some lines: others may run meanwhile.
+        """
         whole = data[: data.rfind(b"\n") + 1]
         try:
-            for line in whole.splitlines():
-                self._take(json.loads(line))
+            for portion in portions(whole.splitlines()):
+                for line in portion:
+                    self._take(json.loads(line))
+                rest()
         except UnreadableError:
             raise
         except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:

@@ -100,7 +100,7 @@ class Part:
     exemplars: Mapping[int, Exemplar]
 
 
-PORTION: Final = 200
+PORTION: Final = 100
 """Series that are added in one go."""
 _Item = TypeVar("_Item")
 
@@ -130,7 +130,7 @@ def merge(
                 continue
             added, marked = rows.setdefault(shape.name, {}), exemplars.setdefault(shape.name, {})
             is_empty = not added
-            for portion in _portions(slots.items()):
+            for portion in portions(slots.items()):
                 _add_rows(added, shape, portion, part.cells, is_empty=is_empty)
                 if part.exemplars and shape.kind == "histogram":
                     _add_exemplars(marked, shape, portion, part.exemplars)
@@ -141,7 +141,8 @@ def merge(
     return tuple(made)
 
 
-def _portions(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+def portions(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+    """Yield the items, `PORTION` at a time."""
     every = iter(items)
     while portion := list(islice(every, PORTION)):
         yield portion
@@ -205,7 +206,7 @@ def _families(
     )
     if shape.count_name:
         counts: dict[Labels, tuple[float]] = {}
-        for portion in _portions(rows.items()):
+        for portion in portions(rows.items()):
             counts.update([(values, (sum(row[:-1]),)) for values, row in portion])
             rest()
         latest = {values: {0: max(found.values(), key=_time)} for values, found in exemplars.items()}

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from slotel.runtime.catalogue import EXEMPLAR_CELLS, Catalogue, UnreadableError
-from slotel.runtime.family import Exemplar, Labels, Part
+from slotel.runtime.family import Exemplar, Labels, Part, portions
 from slotel.runtime.rundir import CELLS, NAMES, RunDir, generation, is_strange, stems
 
 _TRIES: Final = 8
@@ -27,6 +27,10 @@ _MAX_LABELS: Final = 200_000
 
 Refuse = Callable[[str, str], None]
 """Told a file and a reason, once for each file."""
+
+
+def _go_on() -> None:
+    """Take no rest."""
 
 
 @dataclass(slots=True)
@@ -60,11 +64,11 @@ class Peers:
         self._refused: set[str] = set()
         self._said: set[str] = set()
 
-    def read(self, own: str = "", rest: Callable[[], None] = lambda: None) -> tuple[Peer, ...]:
+    def read(self, own: str = "", rest: Callable[[], None] = _go_on) -> tuple[Peer, ...]:
         """Return those who have counts, without the one with stem `own`. Raises OSError without a directory.
 
         Args:
-            rest: called after each of them.
+            rest: called after each portion of their rows: others may run meanwhile.
         """
         while True:
             files = self._dir.names()
@@ -118,13 +122,10 @@ class Peers:
         if len(self._labels) > _MAX_LABELS:  # those in use live on in the catalogues
             self._labels.clear()
         wanted = known - self._absorbed(known) - {own}
-        found = []
-        for stem in sorted(wanted):
-            found.append(self._filled(self._peer(stem)))
-            rest()
+        found = [self._filled(self._peer(stem, rest), rest) for stem in sorted(wanted)]
         return tuple(peer for peer in found if peer.part is not None)
 
-    def _peer(self, stem: str) -> Peer:
+    def _peer(self, stem: str, rest: Callable[[], None] = _go_on) -> Peer:
         """Return a peer whose catalogue is up to date; one that cannot be read has no head."""
         peer = self._peers.get(stem)
         if peer is None:
@@ -134,7 +135,7 @@ class Peers:
         if name in self._refused:
             return peer
         try:
-            peer.catalogue.feed(self._dir.read(name, peer.catalogue.read))
+            peer.catalogue.feed(self._dir.read(name, peer.catalogue.read), rest)
             head = peer.catalogue.head
             if head is not None and head.service != self._service:
                 raise UnreadableError("other_service")  # noqa: TRY301 one place says why a file counts nothing
@@ -149,7 +150,7 @@ class Peers:
             self._say_once(name, "unreadable_file")
         return peer
 
-    def _filled(self, peer: Peer) -> Peer:
+    def _filled(self, peer: Peer, rest: Callable[[], None]) -> Peer:
         """Read a peer's cells; without any it counts nothing, yet."""
         head, name = peer.catalogue.head, f"{peer.stem}.{CELLS}"
         if head is None or name in self._refused:
@@ -173,7 +174,7 @@ class Peers:
                 self._say_once(name, "truncated_file")
             elif peer.part is None or raw != peer.raw or len(peer.part.tables) != len(peer.catalogue.tables):
                 peer.raw = raw
-                peer.part = _part(descriptor, head.created, peer.catalogue, before, raw)
+                peer.part = _part(descriptor, head.created, peer.catalogue, before, raw, rest)
         finally:
             os.close(descriptor)
         return peer
@@ -188,41 +189,51 @@ def _bases(files: list[str]) -> set[str]:
     return {stem for stem in stems(files, NAMES) if generation(stem) >= 0}
 
 
-def _part(descriptor: int, created: float, catalogue: Catalogue, before: bytes, raw: bytes) -> Part:
+def _part(
+    descriptor: int,
+    created: float,
+    catalogue: Catalogue,
+    before: bytes,
+    raw: bytes,
+    rest: Callable[[], None],
+) -> Part:
     """Return what two copies of the cells say; rows that changed between them are read again."""
-    cells = array("d", raw)
-    patience = _TRIES
+    cells, patience = array("d", raw), _TRIES
     for shape, slots in catalogue.tables:
         if shape.kind != "histogram":
             continue
-        width, buckets = shape.width, len(shape.bounds) + 1
-        for slot in slots.values():
-            start, end = slot * _CELL, (slot + width) * _CELL
-            is_whole = sum(cells[slot : slot + buckets]) == cells[slot + width - 1]
-            if is_whole and before[start:end] == raw[start:end]:
-                continue
-            row, is_whole = _row(descriptor, slot, width, buckets)
-            while not is_whole and patience:
-                patience -= 1
-                time.sleep(_PAUSE)
-                row, is_whole = _row(descriptor, slot, width, buckets)
-            cells[slot : slot + width] = row
+        width = shape.width
+        for portion in portions(slots.values()):
+            for slot in portion:
+                start, end = slot * _CELL, (slot + width) * _CELL
+                if not _is_whole(cells[slot : slot + width]) or before[start:end] != raw[start:end]:
+                    cells[slot : slot + width], patience = _row(descriptor, slot, width, patience)
+            rest()
     tables = tuple((shape, slots.copy()) for shape, slots in catalogue.tables)
     return Part(created, tables, cells, dict(_exemplars(catalogue, cells)))
 
 
-def _row(descriptor: int, slot: int, width: int, buckets: int) -> tuple[array[float], bool]:
-    """Return a row, and whether it is one that stood there; a killed process may have left half of one.
+def _is_whole(row: array[float]) -> bool:
+    """Return whether a histogram's buckets add up to its count."""
+    return sum(row[:-2]) == row[-1]
+
+
+def _row(descriptor: int, slot: int, width: int, patience: int) -> tuple[array[float], int]:
+    """Return a row that stood there, and what is left of the patience; a killed process may have left half of one.
 
     Then its buckets are right, and its sum may lack one value.
     """
-    for _ in range(_TRIES):
-        before = os.pread(descriptor, width * _CELL, slot * _CELL)
-        raw = os.pread(descriptor, width * _CELL, slot * _CELL)
-        if before == raw:
-            break
-    row = array("d", raw)
-    return row, before == raw and sum(row[:buckets]) == row[-1]
+    while True:
+        for _ in range(_TRIES):
+            before = os.pread(descriptor, width * _CELL, slot * _CELL)
+            raw = os.pread(descriptor, width * _CELL, slot * _CELL)
+            if before == raw:
+                break
+        row = array("d", raw)
+        if (before == raw and _is_whole(row)) or not patience:
+            return row, patience
+        patience -= 1
+        time.sleep(_PAUSE)
 
 
 def _exemplars(catalogue: Catalogue, cells: array[float]) -> Iterable[tuple[int, Exemplar]]:

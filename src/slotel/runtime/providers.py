@@ -33,6 +33,7 @@ from slotel.runtime.logs import LOG, report, show_logs
 from slotel.runtime.measure import Measure
 from slotel.runtime.meter import Meter
 from slotel.runtime.pipeline import Pipeline
+from slotel.runtime.renewal import count_from_zero_after_fork
 from slotel.runtime.sdk import name_service, tracer_provider
 from slotel.runtime.store import Family, Store
 from slotel.runtime.ticker import Ticker
@@ -123,7 +124,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     put_first(provider, runtime.pipeline, runtime.enforcer)
     _guarded("sentry", runtime, lambda: _connect_sentry(runtime, environ))
     _guarded("workers", runtime, lambda: _join_workers(runtime, environ))
-    _guarded("app metrics", runtime, _renew_in_children)
+    _guarded("app metrics", runtime, lambda: count_from_zero_after_fork(metrics.get_meter_provider()))
     _guarded("metrics", runtime, lambda: _open_endpoint(runtime, environ))
     _guarded("otlp metrics", runtime, lambda: _push_metrics(runtime, provider))
     _guarded("departure", runtime, lambda: _prepare_departure(runtime))
@@ -158,7 +159,7 @@ def _pipeline(runtime: Runtime) -> Pipeline:
     return Pipeline(runtime.entries, measure, runtime.sinks, runtime.accounts)
 
 
-def _guarded(part: str, runtime: Runtime, begin: Callable[[], None]) -> None:
+def _guarded(part: str, runtime: Runtime, begin: Callable[[], object]) -> None:
     """Start one part; if it fails it is off, named, and the rest goes on."""
     try:
         begin()
@@ -221,14 +222,6 @@ def _join_workers(runtime: Runtime, environ: MutableMapping[str, str]) -> None:
     runtime.workers = Workers.join(runtime.store, environ, name, runtime.accounts.dropped)
 
 
-def _renew_in_children() -> None:
-    from slotel.runtime.renewal import count_from_zero_after_fork
-
-    provider = metrics.get_meter_provider()
-    if isinstance(provider, MeterProvider):
-        count_from_zero_after_fork(provider)
-
-
 def _open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     if not wants_prometheus(environ):
         return
@@ -256,6 +249,7 @@ def _open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
             dropped=accounts.dropped,
             apart=lambda: runtime.http_meters.scopes() if runtime.http_meters is not None else (),
             beside=lambda: (*process.families(), *registry.families()),
+            rest=rest,
         )
         sources.append(app.families)
         runtime.parts.append(lambda _: app.publish())

@@ -20,11 +20,13 @@ from opentelemetry.sdk.metrics import MeterProvider
 from slotel.runtime.logs import LOG
 
 
-def count_from_zero_after_fork(provider: MeterProvider) -> bool:
+def count_from_zero_after_fork(provider: object) -> bool:
     """Have every reader of a provider, also those that are added later, hold nothing in a forked child.
 
-    Returns whether this SDK lets it be done. Call it once.
+    Returns whether there is such a provider, and this SDK lets it be done. Call it once.
     """
+    if not isinstance(provider, MeterProvider):
+        return False
     consumer = getattr(provider, "_measurement_consumer", None)
     if not all(hasattr(consumer, name) for name in ("_reader_storages", "_sdk_config", "_lock")):
         LOG.error("this OpenTelemetry SDK is unknown to slotel: forked children repeat the app's own counts")

@@ -62,6 +62,7 @@ class AppMetrics:
         dropped: told the signal and the reason of what is left out.
         apart: more metrics of this process, which were not added up by the SDK.
         beside: more families of this process, which are shared and added up as the instruments' are.
+        rest: called after some series: others may run meanwhile. Only the SDK's own collecting takes none.
     """
 
     def __init__(
@@ -73,10 +74,11 @@ class AppMetrics:
         dropped: Callable[[str, str], None] = lambda *_: None,
         apart: Callable[[], Sequence[ScopeMetrics]] = tuple,
         beside: Callable[[], Iterable[Family]] = tuple,
+        rest: Callable[[], None] = lambda: None,
     ) -> None:
-        self._apart, self._beside = apart, beside
+        self._apart, self._beside, self._rest = apart, beside, rest
         self._sharing, self._fault, self._dropped = sharing, fault, dropped
-        self._conversion = Conversion(lambda reason: dropped("metrics", reason), self._complain)
+        self._conversion = Conversion(lambda reason: dropped("metrics", reason), self._complain, rest)
         self._complained: set[str] = set()
         self._lock = threading.RLock()
         self._reader = _Reader()
@@ -97,7 +99,8 @@ class AppMetrics:
         sharing = self._sharing
         if sharing is None or not sharing.is_shared:
             return self._read().families
-        return over_processes(self._publish(sharing), str(os.getpid()), published(sharing))
+        own = self._publish(sharing)
+        return over_processes(own, str(os.getpid()), published(sharing, self._rest), self._rest)
 
     def publish(self) -> None:
         """Share this process's numbers with the one that answers; never raises."""
@@ -124,12 +127,15 @@ class AppMetrics:
         with self._lock:
             converted = self._read()
             if converted.families:
-                sharing.share(SUFFIX, encode(converted))
+                sharing.share(SUFFIX, encode(converted, self._rest))
         return converted
 
     def _read(self) -> Converted:
         with self._lock:
-            converted = self._conversion.convert(_joined(self._reader.read(), self._apart()))
+            self._rest()
+            data = _joined(self._reader.read(), self._apart())
+            self._rest()
+            converted = self._conversion.convert(data)
             return replace(converted, families=(*converted.families, *self._beside()))
 
     def _complain(self, name: str) -> None:

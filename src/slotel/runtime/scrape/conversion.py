@@ -26,6 +26,7 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+from slotel.runtime.family import portions
 from slotel.runtime.scrape.merge import added
 from slotel.runtime.store import Exemplar, Family
 
@@ -65,11 +66,16 @@ class Conversion:
     Args:
         dropped: told the reason of what is left out, at every conversion that meets it.
         complain: told the name that two instruments of one meter share; the first answers.
+        rest: called after some series: others may run meanwhile.
     """
 
-    def __init__(self, dropped: Callable[[str], None], complain: Callable[[str], None]) -> None:
-        self._dropped = dropped
-        self._complain = complain
+    def __init__(
+        self,
+        dropped: Callable[[str], None],
+        complain: Callable[[str], None],
+        rest: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._dropped, self._complain, self._rest = dropped, complain, rest
         self._names: dict[tuple[Any, ...], Named] = {}
         self._ask: Callable[[MetricsData], Iterable[Any]] | None = None
 
@@ -93,26 +99,34 @@ class Conversion:
                         made.append(family)
                         if isinstance(metric.data, Sum) and not metric.data.is_monotonic:
                             summed.add(family.name)
-        return Converted(tuple(added(made)), frozenset(summed))
+        return Converted(tuple(added(made, self._rest)), frozenset(summed))
 
     def _families(self, scope: InstrumentationScope, metric: Metric) -> Iterator[Family]:
         """Yield a family for each set of label names of a metric's points; they are joined later."""
         if isinstance(metric.data, ExponentialHistogram):
             metric = classic(metric)
         groups: dict[tuple[Any, ...], Family] = {}
-        for point in metric.data.data_points:
-            named = self._named(scope, metric, point)
-            row, bounds = _row(point)
-            key = (named.family, named.label_names, bounds)
-            if key not in groups:
-                groups[key] = Family(
-                    named.family, _kind(metric), named.help, named.unit, named.label_names, bounds, {}, {},
-                    (point.start_time_unix_nano or 0) / 1e9,
-                )  # fmt: skip
-            cast("dict[Any, Any]", groups[key].series)[named.label_values] = row
-            if point.exemplars and (marked := _exemplars(point, bounds)):
-                cast("dict[Any, Any]", groups[key].exemplars)[named.label_values] = marked
+        points: Iterable[Any] = metric.data.data_points
+        for portion in portions(points):
+            for point in portion:
+                self._point(scope, metric, point, groups)
+            self._rest()
         yield from groups.values()
+
+    def _point(
+        self, scope: InstrumentationScope, metric: Metric, point: Any, groups: dict[tuple[Any, ...], Family]
+    ) -> None:
+        named = self._named(scope, metric, point)
+        row, bounds = _row(point)
+        key = (named.family, named.label_names, bounds)
+        if key not in groups:
+            groups[key] = Family(
+                named.family, _kind(metric), named.help, named.unit, named.label_names, bounds, {}, {},
+                (point.start_time_unix_nano or 0) / 1e9,
+            )  # fmt: skip
+        cast("dict[Any, Any]", groups[key].series)[named.label_values] = row
+        if point.exemplars and (marked := _exemplars(point, bounds)):
+            cast("dict[Any, Any]", groups[key].exemplars)[named.label_values] = marked
 
     # -- names -------------------------------------------------------------------------------------------------
 
@@ -124,6 +138,7 @@ class Conversion:
             if len(self._names) >= MAX_SERIES:
                 self._names.clear()
             found = self._names[key] = self._asked(scope, metric, point)
+            self._rest()
         return found
 
     def _asked(self, scope: InstrumentationScope, metric: Metric, point: Any) -> Named:

@@ -30,9 +30,10 @@ STANDBY_SECONDS: Final = 0.25
 """Between two tries of a process that stands by: another answers within this after the holder's death."""
 RETRY_SECONDS: Final = 1.0
 """Between two tries when a stranger has the port."""
-BUSY_SECONDS: Final = 0.001
-"""Rendering holds the interpreter no longer than this before it lets others run."""
-REST_SECONDS: Final = 0.0002
+BUSY_SECONDS: Final = 0.0005
+"""A scrape's work holds the interpreter about this long before it lets others run."""
+REST_SECONDS: Final = 0.001
+"""Long enough for a thread that waits to be given a processor; what is too short hands the interpreter to nobody."""
 _JOIN: Final = 1.0
 _GZIP: Final = 31
 """zlib's window bits for a gzip header."""
@@ -239,6 +240,8 @@ class Endpoint:
 
     def rest(self) -> None:
         """Let other threads run if it is time; sources that take long call it in between."""
+        if self._stop.is_set():
+            return
         if threading.current_thread() is self._thread and time.perf_counter() >= self._busy_until:
             time.sleep(REST_SECONDS)
             self._busy_until = time.perf_counter() + BUSY_SECONDS

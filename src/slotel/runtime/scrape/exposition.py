@@ -19,7 +19,7 @@ OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8
 
 MAX_LABEL_VALUE: Final = 1024
 """Characters of a label value; what is longer is cut and told apart by a checksum."""
-SLICE: Final = 100
+SLICE: Final = 50
 """Series written in one piece: a fraction of a millisecond, after which others may run."""
 PER_PROCESS: Final = frozenset({"service.instance.id", "process.pid"})
 """Resource attributes by which the processes of a service differ; the answer is for all of them."""

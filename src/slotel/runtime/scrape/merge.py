@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from operator import add
+from typing import Any, cast
 
+from slotel.runtime.family import portions
 from slotel.runtime.store import Family
 
 _Rows = dict[tuple[str, ...], Any]
@@ -59,19 +61,23 @@ def relabelled(family: Family, names: tuple[str, ...]) -> Family:
     return replace(family, label_names=names, series=moved(family.series), exemplars=moved(family.exemplars))
 
 
-def added(families: Iterable[Family]) -> Iterator[Family]:
+def added(families: Iterable[Family], rest: Callable[[], None] = lambda: None) -> Iterator[Family]:
     """Yield one family for each name and kind: series summed, the earliest start, the latest exemplars.
 
     A histogram whose bounds differ from the first one's cannot be added, and is left out.
+
+    Args:
+        rest: called after some series: others may run meanwhile.
     """
     sums: dict[tuple[str, str], Family] = {}
     for family in families:
         key = (family.name, family.kind)
         first = sums.get(key)
         if first is None:
-            sums[key] = replace(family, series=dict(family.series))
+            sums[key] = replace(family, series=dict(family.series), exemplars=dict(family.exemplars))
         elif first.bounds == family.bounds:
-            sums[key] = _sum(first, family)
+            sums[key] = _sum(first, family, rest)
+        rest()
     yield from sums.values()
 
 
@@ -91,18 +97,15 @@ def _joined(first: Family, second: Family, complain: Callable[[str], None]) -> F
     )
 
 
-def _sum(first: Family, second: Family) -> Family:
+def _sum(first: Family, second: Family, rest: Callable[[], None]) -> Family:
+    """Add to the first, whose rows are this module's own."""
     names = _names_of_both(first, second)
     first, second = relabelled(first, names), relabelled(second, names)
-    series: _Rows = dict(first.series)
-    for values, row in second.series.items():
-        standing = series.get(values)
-        series[values] = (
-            row if standing is None else [one + other for one, other in zip(standing, row, strict=True)]
-        )
-    return replace(
-        first,
-        series=series,
-        exemplars={**first.exemplars, **second.exemplars},
-        created=min(first.created, second.created),
-    )
+    series, exemplars = cast("_Rows", first.series), cast("_Rows", first.exemplars)
+    for portion in portions(second.series.items()):
+        for values, row in portion:
+            standing = series.get(values)
+            series[values] = row if standing is None else tuple(map(add, standing, row))
+        rest()
+    exemplars.update(second.exemplars)
+    return replace(first, created=min(first.created, second.created))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Final, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol, cast
 
+from slotel.runtime.family import portions
 from slotel.runtime.scrape.conversion import Converted
 from slotel.runtime.scrape.merge import added
 from slotel.runtime.store import Exemplar, Family
@@ -19,7 +20,13 @@ SUFFIX: Final = "app"
 """Of the shared files."""
 LABEL_PID: Final = "pid"
 """Label of a gauge that speaks for one process of several."""
-_VERSION: Final = 1
+_VERSION: Final = 2
+_PLAIN: Final = ("name", "kind", "help", "unit", "label_names", "bounds", "created")
+"""What a family's first line holds beside its exemplars."""
+
+
+def _go_on() -> None:
+    """Take no rest."""
 
 
 class File(Protocol):
@@ -66,18 +73,20 @@ class Published:
     converted: Converted
 
 
-def published(sharing: Sharing) -> list[Published]:
+def published(sharing: Sharing, rest: Callable[[], None] = _go_on) -> list[Published]:
     """Return what the others say; a file that cannot be read is passed over."""
     found = []
     for file in sharing.shared(SUFFIX):
-        converted = decode(file.data)
+        converted = decode(file.data, rest)
         if converted is not None:
             pid = file.stem.partition("-")[0] if file.is_alive else ""
             found.append(Published(pid, converted if file.is_alive else lasting(converted)))
     return found
 
 
-def over_processes(own: Converted, pid: str, others: Iterable[Published]) -> Iterator[Family]:
+def over_processes(
+    own: Converted, pid: str, others: Iterable[Published], rest: Callable[[], None] = _go_on
+) -> Iterator[Family]:
     """Yield the families of a service: counters, histograms and up-down counters added, other gauges by process.
 
     Alone, a process's gauges carry no label `pid`.
@@ -91,7 +100,7 @@ def over_processes(own: Converted, pid: str, others: Iterable[Published]) -> Ite
         for family in part.converted.families:
             by_process = family.kind == "gauge" and family.name not in part.converted.summed
             together.append(_of_process(family, part.pid) if by_process else family)
-    yield from added(together)
+    yield from added(together, rest)
 
 
 def lasting(converted: Converted) -> Converted:
@@ -113,47 +122,64 @@ def _of_process(family: Family, pid: str) -> Family:
 
 
 # -- the form of the files -------------------------------------------------------------------------------------
+#
+# Lines of JSON: first the version and which gauges add up; then for each family a line without its series, followed
+# by lines of some of them each, so that no step holds the interpreter long.
 
 
-def encode(converted: Converted) -> bytes:
-    """Return a file's content."""
-    families = []
+def encode(converted: Converted, rest: Callable[[], None] = _go_on) -> bytes:
+    """Return a file's content.
+
+    Args:
+        rest: called after some series: others may run meanwhile.
+    """
+    lines = [_line({"version": _VERSION, "summed": sorted(converted.summed)})]
     for family in converted.families:
-        plain = asdict(replace(family, series={}, exemplars={}))
-        plain["series"] = [[values, list(row)] for values, row in family.series.items()]
-        plain["exemplars"] = [[values, list(marked.items())] for values, marked in family.exemplars.items()]
-        families.append(plain)
-    whole = {"version": _VERSION, "summed": sorted(converted.summed), "families": families}
-    return json.dumps(whole, separators=(",", ":")).encode()
+        plain = {name: getattr(family, name) for name in _PLAIN}
+        exemplars = [[values, list(marked.items())] for values, marked in family.exemplars.items()]
+        lines.append(_line({**plain, "exemplars": exemplars}))
+        for portion in portions(family.series.items()):
+            lines.append(_line([[values, list(row)] for values, row in portion]))
+            rest()
+    return b"\n".join(lines)
 
 
-def decode(data: bytes) -> Converted | None:
+def _line(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def decode(data: bytes, rest: Callable[[], None] = _go_on) -> Converted | None:
     """Return what a file holds; None for one that is broken or of another version of slotel."""
+    families: list[Family] = []
     try:
-        whole = json.loads(data)
-        if whole["version"] != _VERSION:
+        first, *lines = data.split(b"\n")
+        head = json.loads(first)
+        if head["version"] != _VERSION:
             return None
-        return Converted(tuple(map(_family, whole["families"])), frozenset(whole["summed"]))
-    except (ValueError, KeyError, TypeError, AttributeError):
+        for line in lines:
+            value = json.loads(line)
+            if isinstance(value, dict):
+                families.append(_family(value))
+            else:
+                _take(families[-1], value)
+            rest()
+        return Converted(tuple(families), frozenset(head["summed"]))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None
 
 
 def _family(plain: dict[str, Any]) -> Family:
-    width = len(plain["bounds"]) + 2 if plain["kind"] == "histogram" else 1
-    series = {tuple(values): tuple(map(float, row)) for values, row in plain["series"]}
-    if any(len(row) != width for row in series.values()):
+    lists = {name: tuple(plain[name]) for name in ("label_names", "bounds")}
+    exemplars = {tuple(values): dict(map(_exemplar, marked)) for values, marked in plain["exemplars"]}
+    return Family(**{**{name: plain[name] for name in _PLAIN}, **lists, "series": {}, "exemplars": exemplars})
+
+
+def _take(family: Family, rows: list[Any]) -> None:
+    series = cast("dict[tuple[str, ...], tuple[float, ...]]", family.series)
+    series.update({tuple(values): tuple(map(float, row)) for values, row in rows})
+    width = len(family.bounds) + 2 if family.kind == "histogram" else 1
+    if any(len(row) != width for _, row in rows):
         raise ValueError("a row has another width than its bounds say")
-    return Family(
-        name=plain["name"],
-        kind=plain["kind"],
-        help=plain["help"],
-        unit=plain["unit"],
-        label_names=tuple(plain["label_names"]),
-        bounds=tuple(plain["bounds"]),
-        series=series,
-        exemplars={tuple(values): dict(map(_exemplar, marked)) for values, marked in plain["exemplars"]},
-        created=plain["created"],
-    )
 
 
 def _exemplar(item: list[Any]) -> tuple[int, Exemplar]:
