@@ -35,6 +35,7 @@ from slotel.runtime.meter import Meter
 from slotel.runtime.pipeline import Pipeline
 from slotel.runtime.renewal import count_from_zero_after_fork
 from slotel.runtime.sdk import name_service, tracer_provider
+from slotel.runtime.stage import Follower
 from slotel.runtime.store import Family, Store
 from slotel.runtime.ticker import Ticker
 from slotel.version import __version__
@@ -75,6 +76,12 @@ class Runtime:
     def flush(self, timeout: float = 2.0) -> bool:
         """Send what is held, within `timeout` seconds; return whether all went out."""
         return self.pipeline.force_flush(int(timeout * 1000)) if self.pipeline is not None else True
+
+    def follow(self, client: Any) -> None:
+        """Ship spans by another Sentry client from now on: the app has called `sentry_sdk.init`."""
+        for sink in self.pipeline.sinks if self.pipeline is not None else ():
+            if isinstance(sink, Follower):
+                sink.follow(client)
 
 
 _LOCK: Final = threading.Lock()
@@ -197,6 +204,9 @@ def _connect_sentry(runtime: Runtime, environ: Mapping[str, str]) -> None:
 
 
 def _use_sentry(runtime: Runtime, connection: SentryConnection) -> None:
+    if runtime.sentry is connection:
+        runtime.follow(connection.client)
+        return
     runtime.sentry = connection
     if runtime.pipeline is None:
         return

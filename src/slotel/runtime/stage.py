@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span
@@ -32,3 +32,11 @@ class Sink(Protocol):
 
     def shutdown(self) -> None:
         """Flush and stop; called once."""
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """A sink that ships by a Sentry client, and changes to another when the app sets one up."""
+
+    def follow(self, client: Any) -> None:
+        """Ship by this client from now on."""

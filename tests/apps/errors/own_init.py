@@ -1,4 +1,4 @@
-"""A FastAPI service that calls sentry_sdk.init itself: `before` slotel, `after` it, `late` (only it has a DSN)."""
+"""A FastAPI service that calls sentry_sdk.init itself: `before` slotel, `after` it, `late` (only it has a DSN), or at `/init`."""
 
 import os
 import sys
@@ -12,6 +12,14 @@ from opentelemetry import trace
 PORT = int(os.environ["PORT"])
 WAY = sys.argv[1]
 OPTIONS = {"traces_sample_rate": 1.0, "release": "app-1", "environment": "live"}
+
+
+def before_send_transaction(event, hint):
+    event["tags"]["seen"] = "by the app"
+    return None if "unwanted" in event["transaction"] else event
+
+
+OPTIONS["before_send_transaction"] = before_send_transaction
 
 
 def before_send(event, hint):
@@ -53,6 +61,12 @@ async def error():
 @app.get("/plain")
 async def plain():
     raise ValueError("plain")
+
+
+@app.get("/init")
+def init():
+    sentry_sdk.init(os.environ["APP_DSN"], before_send=before_send, **OPTIONS)
+    return "ok"
 
 
 @app.get("/out")

@@ -2,10 +2,13 @@
 
 import json
 import sys
+from contextlib import contextmanager
 
 import pytest
+from sentry_sdk.consts import VERSION
 
 from launch import APPS, Launched, wait_until
+from slotel.cli.envelope import unpacked
 from slotel.cli.sink import SentrySink
 
 YAML = "version: 1\ntags: {required: {team: {default: payments}}}\n"
@@ -100,3 +103,97 @@ def test_the_log_says_once_what_slotel_did(own):
     said = [line for line in own.service.log.splitlines() if "sentry_sdk.init" in line]
     assert len(said) == (0 if own.way == "none" else 1)
     assert all("SENTRY_TRACES_SAMPLE_RATE=1.0" in line for line in said)
+
+
+class Moving(Own):
+    """A service that moves from project 7, slotel's, to 8, the app's, when `/init` is asked for."""
+
+    def of(self, project, kind):
+        return [
+            each for item in self.sink.envelopes if item.project == project for each in item.of_type(kind)
+        ]
+
+    def wait(self, project, kind, name):
+        def found():
+            texts = (each["transaction"] for each in self.of(project, kind))
+            return [text for text in texts if text.endswith(name)]
+
+        wait_until(found, f"a {kind} {name} in project {project}")
+        return found()
+
+
+@contextmanager
+def moving(**env):
+    with SentrySink() as sink:
+        env = {
+            "SENTRY_DSN": sink.dsn(7),
+            "APP_DSN": sink.dsn(8),
+            "OTEL_METRICS_EXPORTER": "prometheus",
+            **env,
+        }
+        with Launched(sys.executable, "own_init.py", "none", env=env, cwd=APPS / "errors") as service:
+            service.wait_ready()
+            yield Moving(sink, service, "none")
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        "transactions",
+        pytest.param("sdk", marks=pytest.mark.skipif(not VERSION.startswith("2."), reason="2.x only")),
+    ],
+)
+def test_transactions_move_with_the_errors_to_a_client_that_the_app_makes_later(mode):
+    with moving(SLOTEL_SENTRY_MODE=mode) as own:
+        own.service.get("/headers")
+        own.wait("7", "transaction", "/headers")
+        own.service.get("/init")
+        own.service.get("/unwanted")
+        own.service.get("/headers")
+        own.service.get("/error")
+        assert own.wait("8", "transaction", "/headers") == ["GET /headers"]
+        own.wait("8", "event", "/error")
+        own.wait("8", "transaction", "/error")
+        (moved,) = (each for each in own.of("8", "transaction") if each["transaction"].endswith("/headers"))
+        assert (moved["release"], moved["environment"], moved["tags"]["seen"]) == (
+            "app-1",
+            "live",
+            "by the app",
+        )
+        assert not [each for each in own.of("8", "transaction") if each["transaction"].endswith("/unwanted")]
+        assert [each["transaction"] for each in own.of("7", "event")] == []
+        assert not {"GET /error", "GET /unwanted"} & {
+            each["transaction"] for each in own.of("7", "transaction")
+        }
+        traces = [each["contexts"]["trace"]["trace_id"] for each in own.sink.payloads("transaction")]
+        assert len(set(traces)) == len(traces)
+        said = [line for line in own.service.log.splitlines() if "sentry_sdk.init" in line]
+        assert len(said) == 1
+        assert "project 8" in said[0]
+
+
+def test_spans_by_otlp_move_too():
+    with moving(SLOTEL_SENTRY_MODE="otlp", OTEL_BSP_SCHEDULE_DELAY="200") as own:
+
+        def spans(project):
+            target = f"/api/{project}/integration/otlp/v1/traces/"
+            bodies = (each for each in list(own.sink.others) if each.target == target)
+            return b"".join(unpacked(each.body, each.headers.get("content-encoding", "")) for each in bodies)
+
+        own.service.get("/headers")
+        own.service.get("/init")
+        wait_until(lambda: b"/headers" in spans(7), "the first span in project 7")
+        own.service.get("/headers")
+        wait_until(lambda: b"/headers" in spans(8), "the second span in project 8")
+        assert b"app-1" in spans(8)
+        assert b"app-1" not in spans(7)
+
+
+def test_a_client_without_a_dsn_turns_errors_off_and_the_log_says_where_traces_go():
+    with moving(APP_DSN="") as own:
+        own.service.get("/init")
+        own.service.get("/headers")
+        own.wait("7", "transaction", "/headers")
+        (said,) = [line for line in own.service.log.splitlines() if "sentry_sdk.init" in line]
+        assert "WARNING slotel: the app calls sentry_sdk.init without a DSN" in said
+        assert "project 7" in said

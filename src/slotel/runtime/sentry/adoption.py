@@ -103,7 +103,6 @@ class Adoption:
             module.init = init  # type: ignore[attr-defined]
 
     def _app_calls_init(self, original: Any, positional: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        ignored = _said_of_tracing(options)
         merged = {**self._options(options.get("before_send")), **_without_tracing(options)}
         merged["before_send"] = self._scrubbing(options.get("before_send"))
         merged.update(self._parts.options)
@@ -114,18 +113,29 @@ class Adoption:
             *(each for each in (StdlibIntegration, DedupeIntegration) if not _has(given, each)),
         ]
         guard = original(*positional, **merged)
-        client = sentry_sdk.get_client()
-        if client.dsn:
-            LOG.info(
-                "the app calls sentry_sdk.init itself: its options are in force, slotel's tags and trace ids go "
-                "onto its events, and slotel sends the traces%s",
-                ignored,
-            )
-            is_first = self._connection is None
-            connection = self._tie(client, read_dsn(client.dsn))
-            if is_first:
-                self._connected(connection)
+        try:
+            self._app_has_called_init(sentry_sdk.get_client(), _said_of_tracing(options))
+        except Exception as error:  # noqa: BLE001 nothing may reach the app
+            LOG.error("cannot follow the app's sentry_sdk.init: %s (traces go where they went)", error)
         return guard
+
+    def _app_has_called_init(self, client: Any, ignored: str) -> None:
+        if not client.dsn:
+            if self._connection is not None:
+                LOG.warning(
+                    "the app calls sentry_sdk.init without a DSN: errors no longer go to Sentry, traces still go to "
+                    "%s: to turn off both, unset SENTRY_DSN, or set its DSN in the call",
+                    self._connection.describe(),
+                )
+            return
+        destination = read_dsn(client.dsn)
+        LOG.info(
+            "the app calls sentry_sdk.init itself: errors and traces go to its %s with its options from now on, "
+            "slotel's tags and trace ids go onto its events, and slotel makes the traces%s",
+            destination,
+            ignored,
+        )
+        self._connected(self._tie(client, destination))
 
     # -- the ties --------------------------------------------------------------------------------------------
 

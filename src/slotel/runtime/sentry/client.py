@@ -137,7 +137,8 @@ def start_client(
     """Set Sentry up; None when there is no DSN, or a wrong one: one line says so, and the app goes on.
 
     Args:
-        connected: called when the app itself connects to Sentry later on, and there was no connection yet.
+        connected: called when the app itself calls `sentry_sdk.init` later on: for the first connection of the
+            process, or with the same one, whose client is now the app's.
     """
     identity = identify(settings, resource)
     standing = _standing_client()

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,16 +31,23 @@ def otlp_sink(
     Raises:
         ModeError: the OTLP exporter is not installed, or there is no DSN.
     """
+    return OtlpSink(enforcer, resource, settings, client)
+
+
+def batches_to(dsn: str | None) -> SpanProcessor:
+    """Return the batch processor of a project's OTLP endpoint.
+
+    Raises:
+        ModeError: the OTLP exporter is not installed, or there is no DSN.
+    """
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     except ImportError as error:
         raise ModeError("the OTLP exporter is not installed: run: pip install 'slotel[otlp]'") from error
-    if not client.dsn:
+    if not dsn:
         raise ModeError("there is no DSN")
-    endpoint, headers = otlp_endpoint(client.dsn)
-    exporter = OTLPSpanExporter(endpoint=endpoint, headers=headers)
-    named = named_resource(resource, settings, client.options)
-    return OtlpSink(BatchSpanProcessor(exporter), client.dsn, enforcer, named)
+    endpoint, headers = otlp_endpoint(dsn)
+    return BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, headers=headers))
 
 
 def otlp_endpoint(dsn: str) -> tuple[str, dict[str, str]]:
@@ -70,11 +79,26 @@ def named_resource(resource: Resource, settings: SentrySettings, options: Mappin
 class OtlpSink:
     """Sampled spans, enforced and with the named resource, into a batch processor."""
 
-    def __init__(self, processor: SpanProcessor, dsn: str, enforcer: Enforcing, resource: Resource) -> None:
-        self._processor = processor
+    def __init__(
+        self, enforcer: Enforcing, resource: Resource, settings: SentrySettings, client: SentryClientLike
+    ) -> None:
         self._enforcer = enforcer
-        self._resource = resource
-        self._is_own = own_span_test(dsn)
+        self._plain_resource = resource
+        self._settings = settings
+        self._leaving: list[threading.Thread] = []
+        self._use(client)
+
+    def follow(self, client: SentryClientLike) -> None:
+        """Ship by another client from now on; what waits already leaves by the former one."""
+        leaving = threading.Thread(target=self._processor.shutdown, name="slotel-otlp-former", daemon=True)
+        self._use(client)
+        leaving.start()
+        self._leaving = [*(each for each in self._leaving if each.is_alive()), leaving]
+
+    def _use(self, client: SentryClientLike) -> None:
+        self._processor = batches_to(client.dsn)
+        self._resource = named_resource(self._plain_resource, self._settings, client.options)
+        self._is_own = own_span_test(client.dsn or "")
 
     def on_start(self, span: Span, entry: Entry, parent_context: Context | None) -> None:
         """Do nothing: the batch wants ended spans."""
@@ -104,7 +128,11 @@ class OtlpSink:
 
     def flush(self, timeout: float) -> bool:
         """Send what is queued."""
-        return self._processor.force_flush(int(timeout * 1000))
+        deadline = time.monotonic() + timeout
+        flushed = self._processor.force_flush(int(timeout * 1000))
+        for each in self._leaving:
+            each.join(max(deadline - time.monotonic(), 0.0))
+        return flushed and not any(each.is_alive() for each in self._leaving)
 
     def shutdown(self) -> None:
         """Send what is queued, and stop."""

@@ -73,6 +73,11 @@ class SdkSink:
                     transaction.set_tag(accepted, value)
         self._processor.on_end(_with_old_names(enforced))
 
+    def follow(self, client: SentryClientLike) -> None:
+        """Ship by another client from now on; Sentry's processor asks for the one of the moment itself."""
+        self._client = client
+        self._is_own = own_span_test(client.dsn or "")
+
     def flush(self, timeout: float) -> bool:
         """Let sentry-sdk send what it holds."""
         self._client.flush(timeout=timeout)

@@ -21,11 +21,13 @@ from opentelemetry.trace import StatusCode
 from slotel.model.service import SentrySettings
 from slotel.runtime.entries import Entry
 from slotel.runtime.sentry.keeping import Keeper
-from slotel.runtime.sentry.parts import Dropped, Enforcing, ModeError, SentryClientLike
+from slotel.runtime.sentry.parts import Dropped, Enforcing, SentryClientLike
 from slotel.runtime.sentry.worker import Ended, Late, Part, Trace, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from slotel.runtime.sentry.ways import Ways
 
 MAX_HELD: Final = 50_000
 """Spans held in all: in open traces, and ended but not yet built."""
@@ -51,30 +53,13 @@ def transactions_sink(
     Raises:
         ModeError: there is no DSN.
     """
-    from slotel.runtime.sentry.assembly import Assembly
-    from slotel.runtime.sentry.route import Route
-    from slotel.runtime.sentry.sender import Sender
+    from slotel.runtime.sentry.ways import Ways
 
     del resource  # each span carries it
-    dsn = client.dsn
-    if not dsn:
-        raise ModeError("there is no DSN")
     keeper = Keeper(settings.keep, settings.keep_per_minute)
-    route = Route(dsn, client.options)
-    sender = Sender(route, dropped)
-    assembly = Assembly(
-        client=client,
-        enforcer=enforcer,
-        route=route,
-        keeper=keeper,
-        sample_rate=settings.traces_sample_rate,
-        dropped=dropped,
-    )
-    worker = Worker(assembly, sender, dropped, late_wait=settings.late_wait)
-    flush_time = client.options.get("shutdown_timeout")
-    return TransactionsSink(
-        keeper, worker, dropped, flush_time=2.0 if flush_time is None else float(flush_time)
-    )
+    ways = Ways(settings, enforcer, keeper, dropped)
+    worker = Worker(*ways.by(client), dropped, late_wait=settings.late_wait)
+    return TransactionsSink(keeper, worker, dropped, flush_time=_flush_time(client), ways=ways)
 
 
 class TransactionsSink:
@@ -82,11 +67,21 @@ class TransactionsSink:
 
     Args:
         flush_time: seconds that `shutdown` may take.
+        ways: makes the way for a client that comes later.
     """
 
     starts_of_entries_only: Final = True
 
-    def __init__(self, keeper: Keeper, worker: Worker, dropped: Dropped, *, flush_time: float = 2.0) -> None:
+    def __init__(
+        self,
+        keeper: Keeper,
+        worker: Worker,
+        dropped: Dropped,
+        *,
+        flush_time: float = 2.0,
+        ways: Ways | None = None,
+    ) -> None:
+        self._ways = ways
         self._keeper = keeper
         self._keeps = keeper.keeps
         self._worker = worker
@@ -212,7 +207,13 @@ class TransactionsSink:
         with self._lock:
             self._released += count
 
-    # -- flush, exit, fork -----------------------------------------------------------------------------------
+    # -- another client, flush, exit, fork ---------------------------------------------------------------------------
+
+    def follow(self, client: SentryClientLike) -> None:
+        """Ship by another client from now on: its DSN, its options and hooks."""
+        if self._ways is not None and not self._closed:
+            self._worker.use(*self._ways.by(client))
+            self._flush_time = _flush_time(client)
 
     def flush(self, timeout: float) -> bool:
         """Build and send what has ended, without waiting for late children."""
@@ -255,6 +256,11 @@ class TransactionsSink:
                     spans, entry.spans = entry.spans, []
                 parts.append(Part(entry, spans, copy_context()))
         return parts
+
+
+def _flush_time(client: SentryClientLike) -> float:
+    told = client.options.get("shutdown_timeout")
+    return 2.0 if told is None else float(told)
 
 
 def _call(method: Callable[[], None] | None) -> None:

@@ -113,6 +113,7 @@ class Worker:
         self.late: deque[Late] = deque()
         self._assembly = assembly
         self._sender = sender
+        self._former: Sender | None = None
         self._dropped = dropped
         self._interval = interval
         self._late_wait = late_wait
@@ -127,6 +128,18 @@ class Worker:
         """Set what is called for spans that are no longer held, and for those of long open roots."""
         self._release = release
         self._long_open = long_open
+
+    def use(self, assembly: Assembly, sender: Sender) -> None:
+        """Build and send by these from now on; what is built already leaves by the former sender."""
+        with self._working:
+            if self._former is not None:
+                self._former.stop("replaced")
+            self._former, self._sender = self._sender, sender
+            self._assembly = assembly
+        self._former.wake()
+
+    def _senders(self) -> tuple[Sender, ...]:
+        return (self._sender,) if self._former is None else (self._sender, self._former)
 
     def _begin(self) -> None:
         self._working = threading.Lock()
@@ -143,7 +156,8 @@ class Worker:
         for waiting in (self.ended, self.parts, self.late):
             waiting.clear()
         self._begin()
-        self._sender.after_fork()
+        for sender in self._senders():
+            sender.after_fork()
 
     def wake(self) -> None:
         """Make sure that the thread will look, soon: it is only woken when it sleeps for long."""
@@ -168,14 +182,18 @@ class Worker:
             self._drain(final=True)  # spans that raced with the first
         finally:
             self._working.release()
-        return self._sender.flush(deadline)
+        flushed = [
+            sender.flush(deadline) for sender in self._senders()
+        ]  # each, also after one that could not
+        return all(flushed)
 
     def stop(self) -> None:
         """Stop the thread; what is still queued is counted as lost."""
         self._stopped = True
         self._halt.set()
         self._wake.set()
-        self._sender.stop("exit")
+        for sender in self._senders():
+            sender.stop("exit")
 
     # -- the thread ------------------------------------------------------------------------------------------
 
