@@ -42,6 +42,10 @@ def read_configuration(
 
 
 def _read(source: str) -> str:
+    if not Path(source).is_dir() and Path(source).exists() and not Path(source).is_file():
+        raise ValueError(
+            "expected a file, this is a pipe, a socket or a device"
+        )  # it might never end, or never begin
     with Path(source).open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > MAX_BYTES:

@@ -114,6 +114,46 @@ def test_a_tier_that_can_never_fire_is_left_out_and_said(tmp_path):
     assert "short: 5m" not in (tmp_path / "out/prometheus/rules.yaml").read_text()
 
 
+def test_what_time_slices_make_unreachable_is_said_and_left_out(tmp_path):
+    """Five bad slices of 15 min do not fit into an hour."""
+    slices = "time_slices: {length: 15m}, window: 30m"
+    (tmp_path / "slotel.yaml").write_text(
+        f"service: shop\nslos:\n  - {{name: a, objective: 99%, {slices}}}\n"
+    )
+    done = slotel("generate", "--out", "out", cwd=tmp_path)
+    assert "the page tier 1h/5m can never fire (5 time slices of 15m do not fit into 1h)" in done.stderr
+    assert "ErrorBudgetLimitExceeded can never fire" in done.stderr
+    assert "short: 5m" not in (tmp_path / "out/prometheus/rules.yaml").read_text()
+    (objective,) = json.loads(slotel("explain", "--json", cwd=tmp_path).stdout)["objectives"]
+    assert objective["traffic"]["counted_per_period"] == 2880
+    tiers = [
+        (tier["long_seconds"], tier["outages"][1]["detected_after_seconds"]) for tier in objective["tiers"]
+    ]
+    assert tiers == [(21600, 4500), (86400, 4500), (259200, 4500), (3600, None)]
+    assert "29 of 2,880 time slices" in slotel("explain", cwd=tmp_path).stdout
+
+
+def test_a_pipe_is_no_configuration_and_nothing_waits_for_it(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    done = slotel("validate", "--config", "pipe", cwd=tmp_path)
+    assert (done.returncode, done.stderr.splitlines()) == (
+        1, ["wrong pipe: expected a file, this is a pipe, a socket or a device"],
+    )  # fmt: skip
+
+
+def test_a_name_that_prometheus_would_take_for_a_template_is_refused(tmp_path):
+    (tmp_path / "slotel.yaml").write_text(FINE.replace("shop", "'shop {{ x'"))
+    done = slotel("generate", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 1 and "takes '{{' for a template" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_latency_that_others_histograms_have_no_edge_for_is_said(tmp_path):
+    text = "service: shop\nslos:\n  - {name: a, objective: 99%, latency: 333ms}\nmonitoring: {source: http_server}\n"
+    (tmp_path / "slotel.yaml").write_text(text)
+    assert "333 ms is no edge of OpenTelemetry's default buckets" in slotel("validate", cwd=tmp_path).stdout
+
+
 def test_explain_gives_the_numbers_of_an_objective(tmp_path):
     (tmp_path / "slotel.yaml").write_text(FINE)
     document = json.loads(slotel("explain", "--rate", "10", "--json", cwd=tmp_path).stdout)

@@ -14,7 +14,7 @@ from slotel.model.formats import read_any
 VARIED = """\
 service: shop
 slos:
-  - {name: monthly, objective: 99.5%, period: month, window: 15m}
+  - {name: monthly, objective: 99.5%, period: month, window: 15m, description: "not a {{ template"}
   - {name: weekly, error_budget: 5%, period: 7d, window: 4h}
   - {name: sliced, objective: 99%, time_slices: {length: 1m, limit: 5%}}
 """
@@ -43,6 +43,13 @@ def test_the_rules_load_and_pass_the_tests_that_ship_with_them(text, tmp_path):
     assert "SUCCESS" in check_rules(directory)
     passed, output = run_tests(directory)
     assert passed, output
+
+
+def test_a_page_of_one_environment_mutes_no_ticket_of_another():
+    document = YAML(typ="safe", pure=True).load(
+        compile_all(services.service(CALLS))["prometheus/alertmanager.example.yaml"]
+    )
+    assert [rule["equal"] for rule in document["inhibit_rules"]] == [["service", "slo", "environment"]] * 2
 
 
 OWN = '{sloth_id="shop-availability"}'

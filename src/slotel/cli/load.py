@@ -41,8 +41,8 @@ def load_or_exit(config: str | None) -> Reading:
 
 
 def unnamed(reading: Reading) -> tuple[Problem, ...]:
-    """Return the one fault of a service without a name; rules cannot select its series."""
-    if reading.service.name:
+    """Return the one fault of a service without a name, if no other fault may be the reason."""
+    if reading.service.name or reading.problems:
         return ()
     return (
         Problem("service", f"give it a name: 'service: checkout' in slotel.yaml, or {SERVICE_NAME}", "none"),

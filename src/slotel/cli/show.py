@@ -19,10 +19,12 @@ def show_objective(objective: dict[str, Any], console: Console | None = None) ->
         for line in objective[title]:
             console.print(Text(f"  {title:>9}  ", style="dim"), Text(line), sep="")
     traffic = objective["traffic"]
+    period = f"a {objective['period']}" if objective["period"].isalpha() else objective["period"]
+    at_rate = f", at {traffic['events_per_second']:g} a second" if traffic["counted"] == "events" else ""
     console.print(
         Text("     budget  ", style="dim"),
-        f"{_count(traffic['allowed_bad_per_period'])} of {_count(traffic['events_per_period'])} events in "
-        f"{objective['period']}, at {traffic['events_per_second']:g} a second; "
+        f"{_count(traffic['allowed_bad_per_period'])} of {_count(traffic['counted_per_period'])} {traffic['counted']} "
+        f"in {period}{at_rate}; "
         f"or {_seconds(traffic['allowed_outage_seconds'])} of total outage",
         sep="",
     )
@@ -30,7 +32,7 @@ def show_objective(objective: dict[str, Any], console: Console | None = None) ->
     console.print(
         Text("     alerts  ", style="dim"),
         f"ErrorBudgetLimitExceeded at {objective['limit_alert']}; ErrorBudgetBurn as below; "
-        f"none for fewer than {least} bad events",
+        f"none for fewer than {least} bad {traffic['counted']}",
         sep="",
     )
     console.print(

@@ -24,7 +24,7 @@ def command(config: str | None, as_json: bool) -> None:
     problems = (*reading.problems, *unnamed(reading))
     if not problems:
         problems = _uncompilable(service)
-    notes = [*reading.notes, *warnings(service)]
+    notes = [] if problems else [*reading.notes, *warnings(service)]  # of what stands in for a wrong part
     if as_json:
         findings = {"service": service.name, "problems": [asdict(each) for each in problems], "notes": notes}
         click.echo(json.dumps(findings, indent=2, ensure_ascii=False))

@@ -18,16 +18,22 @@ TICKET_URL: Final = "http://127.0.0.1:9095/ticket"
 
 def files(service: Service) -> Mapping[str, str]:
     """Return the example configuration of Alertmanager by its path."""
+    document = configuration(PAGE_URL, TICKET_URL, tuple(service.monitoring.match))
     head = header(service, "Example configuration of Alertmanager for the alerts")
-    return {PATH: head + "\n".join(yaml_lines(configuration(PAGE_URL, TICKET_URL))) + "\n"}
+    return {PATH: head + "\n".join(yaml_lines(document)) + "\n"}
 
 
-def configuration(page_url: str, ticket_url: str) -> dict[str, Any]:
-    """Return routes by severity; a page mutes the ticket of its objective, a missing metric mutes its burn."""
+def configuration(page_url: str, ticket_url: str, more: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return routes by severity; a page mutes the ticket of its objective, a missing metric mutes its burn.
+
+    Args:
+        more: further labels that tell objectives apart, as `environment`: no page of staging mutes production.
+    """
+    objective = ["service", "slo", *more]
     return {
         "route": {
             "receiver": "ticket",
-            "group_by": ["service", "slo"],
+            "group_by": objective,
             "group_wait": "30s",
             "group_interval": "5m",
             "repeat_interval": "12h",
@@ -45,12 +51,12 @@ def configuration(page_url: str, ticket_url: str) -> dict[str, Any]:
             {
                 "source_matchers": ['severity="page"', f'alertname="{BURN}"'],
                 "target_matchers": ['severity="ticket"'],
-                "equal": ["service", "slo"],
+                "equal": objective,
             },
             {
                 "source_matchers": [f'alertname="{ABSENT}"'],
                 "target_matchers": [f'alertname="{BURN}"'],
-                "equal": ["service", "slo"],
+                "equal": objective,
             },
         ],
     }

@@ -79,7 +79,7 @@ def _burn(service: Service, slo: Slo, tier: BurnTier) -> Rule:
 def _limit(service: Service, slo: Slo) -> Rule:
     labels = limit_labels(service, slo)
     window = labels["long"]
-    summary = f"{service.name} {slo.name}: more than {_percent(slo.limit)} bad events in {window}"
+    summary = f"{service.name} {slo.name}: more than {_percent(slo.limit)} bad {slo.unit} in {window}"
     return Rule(
         f"{_above(service, slo, window, number(slo.limit))}\nand {_enough(service, slo, window)}",
         alert=LIMIT,
@@ -92,7 +92,7 @@ def _exhausted(service: Service, slo: Slo) -> Rule:
     period = at.period_name(slo)
     numbers = (
         "{{ $value | humanizePercentage }} of the budget is left. "
-        f"{_queried(at.recorded(at.bad(period), service, slo))} bad events in the {period}; "
+        f"{_queried(at.recorded(at.bad(period), service, slo))} bad {slo.unit} in the {period}; "
         f"the objective is {_percent(slo.objective)}."
     )
     return Rule(
@@ -117,8 +117,8 @@ def _absent(service: Service, slo: Slo, counts: Counts) -> Iterator[Rule]:
             service,
             slo,
             f"{what}: its metric is gone, so nothing is measured",
-            f"No series {counts.present} for {ABSENT_FOR}: the service is down, is not scraped, or the objective "
-            "selects what does not exist.",
+            f"No series {_plain(counts.present)} for {ABSENT_FOR}: the service is down, is not scraped, or the "
+            "objective selects what does not exist.",
         ),
     )
     if counts.alive:
@@ -149,7 +149,7 @@ def _numbers(service: Service, slo: Slo, window: str) -> str:
     total = _queried(at.recorded(at.total(window), service, slo))
     left = _queried(at.recorded(at.REMAINING, service, slo), "humanizePercentage")
     return (
-        f"{{{{ $value | humanizePercentage }}}} bad in {window} ({bad} of {total} events); "
+        f"{{{{ $value | humanizePercentage }}}} bad in {window} ({bad} of {total} {slo.unit}); "
         f"{_percent(slo.limit)} is tolerated. {left} of the {at.period_name(slo)} budget is left."
     )
 
@@ -159,8 +159,8 @@ def _queried(selector: str, show: str = 'printf "%.0f"') -> str:
 
 
 def _annotations(service: Service, slo: Slo, summary: str, numbers: str) -> dict[str, str]:
-    found = {"summary": summary, "numbers": numbers, "description": slo.description}
-    found["runbook_url"] = slo.runbook or service.monitoring.runbook_url.replace(
+    found = {"summary": summary, "numbers": numbers, "description": _plain(slo.description)}
+    found["runbook_url"] = _plain(slo.runbook) or service.monitoring.runbook_url.replace(
         "{service}", url_quote(service.name or "", safe="")
     ).replace("{slo}", url_quote(slo.name, safe=""))
     if service.monitoring.sentry_url:
@@ -169,6 +169,11 @@ def _annotations(service: Service, slo: Slo, summary: str, numbers: str) -> dict
         shown = urlencode({"var-service": service.name or "", "var-slo": slo.name})
         found["dashboard_url"] = f"{service.monitoring.grafana_url}/d/{DASHBOARD_SLO_DETAIL}?{shown}"
     return {name: text for name, text in found.items() if text}
+
+
+def _plain(text: str) -> str:
+    """Return a text of the user's that Prometheus does not take for a template."""
+    return text.replace("{{", '{{ "{{" }}')
 
 
 def _sentry_search(service: Service) -> str:

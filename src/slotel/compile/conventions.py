@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from slotel.compile.promql import equal, one_of, series
+from slotel.compile.promql import any_of, equal, series
 from slotel.model.duration import format_duration
 from slotel.model.service import Service
 from slotel.model.slo import DAY, HOUR, MINUTE, Slo
@@ -98,5 +98,5 @@ def recorded(name: str, service: Service, slo: Slo, window: str = "", **more: st
 
 def recorded_of(name: str, service: Service, slos: Sequence[Slo], window: str = "", **more: str) -> str:
     """Return the selector of a recorded series of several objectives of a service."""
-    ids = one_of("sloth_id", [slo_id(service, slo) for slo in slos])
+    ids = any_of("sloth_id", [slo_id(service, slo) for slo in slos])
     return series(name, [ids, *equal({**service.monitoring.match, **more})], window)

@@ -19,10 +19,12 @@ OUTAGES: Final = (1.0, 0.1)
 def explain(service: Service, slo: Slo, per_second: float) -> dict[str, Any]:
     """Return the explanation of an objective as plain values: durations in seconds, ratios in [0, 1].
 
+    What is counted are events, or time slices, and so is what may be bad.
+
     Args:
         per_second: events a second, in the long run.
     """
-    events = per_second * slo.period.seconds
+    events = slo.period.seconds / slo.slices.seconds if slo.slices else per_second * slo.period.seconds
     return {
         "name": slo.name,
         "description": slo.description,
@@ -35,7 +37,8 @@ def explain(service: Service, slo: Slo, per_second: float) -> dict[str, Any]:
         "excluded": _excluded(slo),
         "traffic": {
             "events_per_second": per_second,
-            "events_per_period": events,
+            "counted": slo.unit,
+            "counted_per_period": events,
             "allowed_bad_per_period": events * slo.limit,
             "allowed_outage_seconds": slo.period.seconds * slo.limit,
             "events_per_hour": per_second * 3600,

@@ -78,6 +78,17 @@ def one_of(name: str, globs: Sequence[str], *, not_: bool = False) -> str:
     return f"{name}{'!~' if not_ else '=~'}{quote('|'.join(map(_regex, globs)))}"
 
 
+def any_of(name: str, values: Sequence[str]) -> str:
+    """Return the matcher for a label that is exactly one of these values.
+
+    >>> any_of("sloth_id", ["shop-a", "shop-b"])
+    'sloth_id=~"shop-a|shop-b"'
+    """
+    if len(values) == 1:
+        return f"{name}={quote(values[0])}"
+    return f"{name}=~{quote('|'.join(map(_literal, values)))}"
+
+
 def series(metric: str, matchers: Sequence[str], window: str = "") -> str:
     """Return a selector, over a window if one is given.
 
@@ -147,4 +158,8 @@ def _scalar(item: Any) -> str:
 
 
 def _regex(glob: str) -> str:
-    return ".*".join(_QUOTED_IN_RE2.sub(r"\\\1", part) for part in glob.split("*"))
+    return ".*".join(map(_literal, glob.split("*")))
+
+
+def _literal(text: str) -> str:
+    return _QUOTED_IN_RE2.sub(r"\\\1", text)

@@ -28,8 +28,13 @@ def files(service: Service) -> Mapping[str, str]:
     """Return the rule file of a service by its path.
 
     Raises:
-        ValueError: an objective cannot be counted from the chosen source, with the reason.
+        ValueError: an objective cannot be counted from the chosen source, or a name is none for Prometheus.
     """
+    for text in (service.name or "", *service.monitoring.match.values()):
+        if "{{" in text:
+            raise ValueError(
+                f"{text!r} becomes a label, in which Prometheus takes '{{{{' for a template: leave it out"
+            )
     document = {"groups": [group.document() for group in groups(service)]}
     return {PATH: header(service, "Recording rules and alerts") + "\n".join(yaml_lines(document)) + "\n"}
 

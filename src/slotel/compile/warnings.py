@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from slotel.compile.dashboards import left_out
 from slotel.compile.promql import number
 from slotel.compile.promtests import untested
 from slotel.model.duration import format_duration
 from slotel.model.service import Service
-from slotel.model.slo import MINUTE, Slo
+from slotel.model.slo import MIN_BAD_EVENTS, MINUTE, BurnTier, Slo, holds_enough
+
+_EDGES: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+"""Seconds. Source: OpenTelemetry semantic conventions, `http.server.request.duration`."""
 
 
 def warnings(service: Service) -> list[str]:
     """Return one sentence for each thing that was left out."""
-    found = [sentence for slo in service.slos for sentence in _of_slo(slo)]
+    found = [sentence for slo in service.slos for sentence in _of_slo(service, slo)]
     found += [f"rules.test.yaml has no histories for {sentence}" for sentence in untested(service).values()]
     monitoring = service.monitoring
     for name, kind in (("sentry_url", "Sentry"), ("grafana_url", "dashboard"), ("runbook_url", "runbook")):
@@ -23,15 +28,39 @@ def warnings(service: Service) -> list[str]:
     return found
 
 
-def _of_slo(slo: Slo) -> list[str]:
-    found = []
-    for tier in slo.dead_tiers():
-        burn = tier.burn_rate(slo.period.seconds)
+def _of_slo(service: Service, slo: Slo) -> list[str]:
+    found = [
+        f"'{slo.name}': the {tier.severity} tier {format_duration(tier.long)}/{format_duration(tier.short)} can "
+        f"never fire ({_why_dead(slo, tier)}), it is left out"
+        for tier in slo.dead_tiers()
+    ]
+    if slo.slices is not None:
+        if slo.slices.seconds < MINUTE:
+            found.append(
+                f"'{slo.name}': a time slice under 1m needs two scrapes within {slo.slices.seconds:g} s"
+            )
+        if not holds_enough(slo, slo.window):
+            found.append(
+                f"'{slo.name}': ErrorBudgetLimitExceeded can never fire ({_too_few(slo, slo.window)}): "
+                "make window longer"
+            )
+    if slo.latency is not None and service.monitoring.source != "slo_events" and slo.latency not in _EDGES:
         found.append(
-            f"'{slo.name}': the {tier.severity} tier {format_duration(tier.long)}/{format_duration(tier.short)} can "
-            f"never fire ({number(burn)} × {slo.limit * 100:.10g} % is an error rate of "
-            f"{burn * slo.limit * 100:.10g} %), it is left out"
+            f"'{slo.name}': {slo.latency * 1000:.10g} ms is no edge of OpenTelemetry's default buckets: give the "
+            "histogram that edge, or every event counts as too slow"
         )
-    if slo.slices is not None and slo.slices.seconds < MINUTE:
-        found.append(f"'{slo.name}': a time slice under 1m needs two scrapes within {slo.slices.seconds:g} s")
     return found
+
+
+def _why_dead(slo: Slo, tier: BurnTier) -> str:
+    burn = tier.burn_rate(slo.period.seconds)
+    if burn * slo.limit < 1:
+        return _too_few(slo, tier.long)
+    return f"{number(burn)} × {slo.limit * 100:.10g} % is an error rate of {burn * slo.limit * 100:.10g} %"
+
+
+def _too_few(slo: Slo, window: float) -> str:
+    length = slo.slices.seconds if slo.slices is not None else 0.0
+    return (
+        f"{MIN_BAD_EVENTS} time slices of {format_duration(length)} do not fit into {format_duration(window)}"
+    )

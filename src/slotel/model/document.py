@@ -5,6 +5,7 @@ Importing it costs about 50 ms (cattrs, ruamel.yaml); a service without a file n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from slotel.model.problem import Problem
 from slotel.model.shape import CONVERTER, Document, kind_of
 
 MAX_CHARACTERS: Final = 1_000_000
+_PYTHONS: Final = re.compile(r"'\w+' object (has no attribute|is not|does not)")
 
 
 def read_document(text: str, source: str) -> tuple[Document, tuple[Problem, ...]]:
@@ -47,13 +49,30 @@ def _structure_what_stands(tree: Any, source: str) -> tuple[Document, tuple[Prob
     problems = tuple(_repeated(tree, source))
     document, faults = _structure(tree)
     ordered = sorted(faults, key=lambda fault: len(fault[0]), reverse=True)
-    problems += tuple(Problem(place_of(tree, source, steps), text) for steps, text in ordered)
+    problems += tuple(
+        Problem(place_of(tree, source, steps), _in_words(tree, steps, text)) for steps, text in ordered
+    )
     while faults:  # what is wrong only because something was cut is no news
         cut = [_cut(tree, steps) for steps, _ in sorted(faults, key=_from_the_end, reverse=True)]
         if not all(cut):
             break
         document, faults = _structure(tree)
-    return document, problems
+    return document, tuple(dict.fromkeys(problems))
+
+
+def _in_words(tree: Any, steps: tuple[Any, ...], text: str) -> str:
+    """Return what was expected where Python only says that a value of this kind lacks something."""
+    if not _PYTHONS.search(text):
+        return text
+    node = tree
+    for step in steps:
+        if isinstance(step, int) and not isinstance(node, list):
+            return f"expected a list, got {kind_of(node)}"
+        if not _has(node, step):
+            break
+        node = node[step]
+    wanted = "a list" if "iterable" in text else "a mapping such as 'name: value'"
+    return f"expected {wanted}, got {kind_of(node)}"
 
 
 def _repeated(tree: Any, source: str) -> Iterator[Problem]:

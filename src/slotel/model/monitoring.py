@@ -11,6 +11,34 @@ SOURCES: Final = ("slo_events", "span_metrics", "http_server")
 """What rules count from: slotel's own `slo_events_total`; `traces_span_metrics_*` (a collector's, or slotel's);
 `http_server_request_duration_seconds` of OpenTelemetry's HTTP conventions (any language)."""
 
+RESERVED_LABELS: Final = frozenset(
+    (
+        *(
+            "sloth_id",
+            "sloth_service",
+            "sloth_slo",
+            "sloth_window",
+            "sloth_mode",
+            "sloth_objective",
+            "sloth_spec",
+        ),
+        *(
+            "sloth_version",
+            "service",
+            "slo",
+            "severity",
+            "long",
+            "short",
+            "burn_rate",
+            "exhaustion",
+            "reason",
+        ),
+        *("slo_calendar", "slo_part", "slo_name", "slo_outcome", "service_name", "alertname", "alertstate"),
+        *("span_name", "span_kind", "status_code", "http_route", "le", "__name__"),
+    )
+)
+"""Labels that `match` may not set: the rules write them, or an objective selects by them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Monitoring:

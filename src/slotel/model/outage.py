@@ -5,7 +5,22 @@ Source: SRE workbook, chapter 5: "(1 − SLO) / error ratio × alerting window s
 
 from __future__ import annotations
 
-from slotel.model.slo import BurnTier, Slo
+from slotel.model.slo import MIN_BAD_EVENTS, BurnTier, Slo
+
+
+def counted_ratio(slo: Slo, error_ratio: float) -> float:
+    """Return the share of what the objective counts that is bad: of its events, or of its time slices.
+
+    In an outage of constant error ratio every slice is bad, or none is.
+
+    >>> from slotel.model.slo import TimeSlices
+    >>> sliced = Slo("checkout", limit=0.01, objective=0.99, slices=TimeSlices(60, limit=0.05))
+    >>> counted_ratio(sliced, 0.1), counted_ratio(sliced, 0.02)
+    (1.0, 0.0)
+    """
+    if slo.slices is None:
+        return error_ratio
+    return 1.0 if error_ratio > slo.slices.limit else 0.0
 
 
 def detection_time(slo: Slo, tier: BurnTier, error_ratio: float) -> float | None:
@@ -19,15 +34,11 @@ def detection_time(slo: Slo, tier: BurnTier, error_ratio: float) -> float | None
     51.84
     """
     threshold = tier.burn_rate(slo.period.seconds) * slo.limit
-    if error_ratio <= threshold:
+    ratio = counted_ratio(slo, error_ratio)
+    if ratio <= threshold:
         return None
-    return round(threshold / error_ratio * tier.long, 6)
-
-
-def reset_time(slo: Slo, tier: BurnTier, error_ratio: float) -> float:
-    """Return seconds from the end of a long outage until the tier's short window is below its threshold."""
-    threshold = tier.burn_rate(slo.period.seconds) * slo.limit
-    return tier.short * max(1 - threshold / error_ratio, 0.0)
+    enough = MIN_BAD_EVENTS * slo.slices.seconds if slo.slices is not None else 0.0
+    return round(max(threshold / ratio * tier.long, enough), 6)
 
 
 def budget_spent(slo: Slo, error_ratio: float, seconds: float) -> float:
@@ -36,4 +47,4 @@ def budget_spent(slo: Slo, error_ratio: float, seconds: float) -> float:
     >>> round(budget_spent(Slo("checkout", limit=0.001, objective=0.999), 1.0, 51.84), 6)
     0.02
     """
-    return error_ratio * seconds / (slo.limit * slo.period.seconds)
+    return counted_ratio(slo, error_ratio) * seconds / (slo.limit * slo.period.seconds)

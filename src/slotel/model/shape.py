@@ -10,10 +10,10 @@ from typing import Any, Final, NewType
 from cattrs import Converter
 
 from slotel.model.duration import parse_duration
-from slotel.model.monitoring import SOURCES
+from slotel.model.monitoring import RESERVED_LABELS, SOURCES
 from slotel.model.ratio import parse_limit, parse_objective, parse_ratio
 from slotel.model.sampling import LONGEST_LATE_WAIT, SENTRY_MODES, Keep, parse_keep
-from slotel.model.slo import DAY, HOUR, Period, parse_window
+from slotel.model.slo import DAY, HOUR, SPAN_KINDS, Period, parse_window
 
 Objective = NewType("Objective", float)
 Limit = NewType("Limit", float)
@@ -25,6 +25,7 @@ Text = NewType("Text", str)
 Name = NewType("Name", str)
 Pattern = NewType("Pattern", str)
 Values = NewType("Values", tuple)  # type: ignore[type-arg]  # NewType takes no parameters
+Kinds = NewType("Kinds", tuple)  # type: ignore[type-arg]  # NewType takes no parameters
 Url = NewType("Url", str)
 Version = NewType("Version", int)
 
@@ -79,7 +80,7 @@ class SloDoc:
     latency: Seconds | None = None
     period: Period = field(default_factory=Period)
     window: Window | None = None
-    kinds: Values = Values(())
+    kinds: Kinds = Kinds(())
     include: dict[str, Values] = field(default_factory=dict)
     exclude: dict[str, Values] = field(default_factory=dict)
     bad: BadDoc = field(default_factory=BadDoc)
@@ -127,6 +128,8 @@ class MonitoringDoc:
                 raise ValueError(
                     f"match: Prometheus refuses the label name {name!r}: letters, digits and '_'"
                 )
+            if name in RESERVED_LABELS:
+                raise ValueError(f"match: the label {name!r} is written by the rules or the objective itself")
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,8 @@ def kind_of(value: object) -> str:
     """Return what a value of YAML is, for people."""
     if isinstance(value, Mapping):
         return "a mapping"
+    if value is None:
+        return "nothing"
     return "a list" if isinstance(value, list) else f"{value!r}"
 
 
@@ -181,7 +186,17 @@ def _url(value: Any, _type: Any) -> str:
 
 def _values(value: Any, _type: Any) -> tuple[str, ...]:
     items = value if isinstance(value, list) else [value]
+    if not items:
+        raise ValueError("an empty list matches nothing: give a value, or leave the key out")
     return tuple(_text(item, None) for item in items)
+
+
+def _kinds(value: Any, _type: Any) -> tuple[str, ...]:
+    kinds = _values(value, None)
+    for kind in kinds:
+        if kind not in SPAN_KINDS:
+            raise ValueError(f"{kind!r} is no kind of span: write some of {', '.join(SPAN_KINDS)}")
+    return kinds
 
 
 def _pattern(value: Any, _type: Any) -> str:
@@ -243,6 +258,7 @@ def _converter() -> Converter:
         Pattern: _pattern,
         Url: _url,
         Values: _values,
+        Kinds: _kinds,
         Version: _version,
         Period: _period,
         Keep: lambda value, _: parse_keep(str(value)),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from slotel.model.duration import parse_duration
+from slotel.model.globs import matches
 from slotel.model.names import BAD, EXCLUDED, GOOD, OUTCOMES
 
 Outcome = Literal["good", "bad", "excluded"]
@@ -19,6 +20,8 @@ DAY: Final = 86400.0
 
 HEALTH_ROUTES: Final = ("/health", "/healthz", "/livez", "/readyz", "/metrics")
 """Routes that are nobody's request: excluded unless an objective says otherwise."""
+
+SPAN_KINDS: Final = ("SERVER", "CONSUMER", "CLIENT", "PRODUCER", "INTERNAL")
 
 ENTRY_KINDS: Final = ("SERVER", "CONSUMER")
 """Kinds of spans that are somebody's request."""
@@ -142,12 +145,17 @@ class Slo:
     runbook: str = ""
     queries: Queries | None = None
 
+    @property
+    def unit(self) -> str:
+        """What is counted, for people."""
+        return "events" if self.slices is None else "time slices"
+
     def tiers(self) -> tuple[BurnTier, ...]:
         """Return the tiers that can fire."""
         return tuple(tier for tier in TIERS if is_reachable(self, tier))
 
     def dead_tiers(self) -> tuple[BurnTier, ...]:
-        """Return the tiers that can never fire: their threshold is an error rate of 100 % or more."""
+        """Return the tiers that can never fire: an error rate of 100 % or more, or too few time slices."""
         return tuple(tier for tier in TIERS if not is_reachable(self, tier))
 
 
@@ -243,35 +251,19 @@ def time_to_exhaustion(remaining: float, burn: float, period: float) -> float:
 
 
 def is_reachable(slo: Slo, tier: BurnTier) -> bool:
-    """Return whether an error rate below 100 % can reach the tier's threshold.
+    """Return whether an error rate below 100 % can reach the tier's threshold, and enough slices fit into its window.
 
     >>> is_reachable(Slo("checkout", limit=0.0694, objective=0.9306), TIERS[0])
     True
     >>> is_reachable(Slo("checkout", limit=0.07, objective=0.93), TIERS[0])
     False
     """
-    return tier.burn_rate(slo.period.seconds) * slo.limit < 1
+    return tier.burn_rate(slo.period.seconds) * slo.limit < 1 and holds_enough(slo, tier.long)
 
 
-def matches(patterns: tuple[str, ...], value: object) -> bool:
-    """Return whether a value is one of the patterns; `*` in a pattern stands for any characters."""
-    text = str(value)
-    return any(_glob(pattern, text) for pattern in patterns)
-
-
-def _glob(pattern: str, text: str) -> bool:
-    if "*" not in pattern:
-        return pattern == text
-    head, *middle, tail = pattern.split("*")
-    if not text.startswith(head) or len(text) < len(head) + len(tail) or not text.endswith(tail):
-        return False
-    rest = text[len(head) : len(text) - len(tail)]
-    for part in middle:
-        at = rest.find(part)
-        if at < 0:
-            return False
-        rest = rest[at + len(part) :]
-    return True
+def holds_enough(slo: Slo, window: float) -> bool:
+    """Return whether a window can hold as many bad events as a breach needs: of time slices, it may be too short."""
+    return slo.slices is None or MIN_BAD_EVENTS * slo.slices.seconds <= window
 
 
 def _included(select: Selection, attributes: Mapping[str, object]) -> bool:

@@ -26,8 +26,6 @@ class History(Protocol):
 
     widths: tuple[int, ...]
     """Seconds of the buckets: at a multiple of one of them a new bucket begins."""
-    unit: str
-    """What is counted, for people."""
 
     def add(self, seconds: float, column: int, n: float) -> None:
         """Add `n` GOOD or BAD events at a unix time."""
@@ -45,7 +43,6 @@ class Events:
     """Events, in buckets of 10 s for an hour and of 5 min for three days."""
 
     widths: tuple[int, ...] = (FINE_WIDTH, COARSE_WIDTH)
-    unit: str = "events"
 
     def __init__(self, store: Store, slo: Slo) -> None:
         self._fine = store.ring(
@@ -74,8 +71,6 @@ class Slices:
     time passed, and nobody was hurt. Slices begin at the clock's multiples of their length and count from the start
     of the service, the oldest worker's.
     """
-
-    unit: str = "time slices"
 
     def __init__(self, store: Store, slo: Slo, slices: TimeSlices) -> None:
         self._limit = slices.limit

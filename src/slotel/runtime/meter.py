@@ -113,10 +113,9 @@ class Meter:
         """Return what happened to an objective within the last `seconds`, over all workers, to the bucket."""
         now = self._clock()
         self.roll(now)
-        counted = self._histories[index]
-        bad, total = counted.counts(now, seconds)
-        ratio = bad / total if total else 0.0
-        return Window(seconds, bad, total, ratio, burn_rate(bad, total, self.slos[index].limit), counted.unit)
+        bad, total = self._histories[index].counts(now, seconds)
+        ratio, slo = (bad / total if total else 0.0), self.slos[index]
+        return Window(seconds, bad, total, ratio, burn_rate(bad, total, slo.limit), slo.unit)
 
     def remaining(self, index: int) -> float:
         """Return the share of the budget that the kept history left, in (−∞, 1]."""
