@@ -63,6 +63,12 @@ def test_what_would_not_work_fails_with_its_fix(tmp_path, variables, subject, te
     assert fix in findings[subject, "fail"]["fix"]
 
 
+def test_what_has_no_effect_in_the_mode_is_a_warning(tmp_path):
+    (tmp_path / "slotel.yaml").write_text("version: 1\nservice: shop\nsentry: {mode: otlp, keep: [errors]}\n")
+    _, findings = doctor(tmp_path)
+    assert "sentry.keep: without effect in sentry.mode otlp" in findings["configuration", "warn"]["text"]
+
+
 def test_a_port_held_by_something_else_fails(tmp_path):
     with http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as other:
         threading.Thread(target=other.serve_forever, daemon=True).start()

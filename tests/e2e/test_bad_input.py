@@ -59,6 +59,11 @@ def start(tmp_path, env, yaml=None):
             None,
             "ERROR slotel: OTEL_TRACES_SAMPLER_ARG='5%': write a ratio from 0 to 1",
         ),
+        (
+            {"SLOTEL_SENTRY_MODE": "otlp", "SENTRY_DSN": "http://k@127.0.0.1:9/1"},
+            "sentry: {keep: [errors]}",
+            "WARNING slotel: sentry.keep: without effect in sentry.mode otlp",
+        ),
         ({"OTEL_EXPORTER_PROMETHEUS_PORT": "ninety"}, None, "OTEL_EXPORTER_PROMETHEUS_PORT='ninety'"),
     ],
 )

@@ -136,6 +136,18 @@ def test_a_wrong_variable_is_one_line_with_the_right_spelling(name, value, line)
     assert [str(problem) for problem in read_service({name: value}).problems] == [line]
 
 
+@pytest.mark.parametrize("mode", ["sdk", "otlp", "errors"])
+def test_what_only_transactions_can_do_is_said_to_have_no_effect_in_another_mode(mode):
+    file = "sentry: {keep: [errors], late_wait: 1s}\n"
+    (note,) = read_service({"SLOTEL_SENTRY_MODE": mode}, f"version: 1\n{file}").notes
+    assert note.startswith(f"sentry.keep, sentry.late_wait: without effect in sentry.mode {mode}, ")
+    assert read_service({}, f"version: 1\n{file}").notes == ()
+    assert (
+        read_service({"SLOTEL_SENTRY_MODE": mode}, "version: 1\nsentry: {traces_sample_rate: 0.1}\n").notes
+        == ()
+    )
+
+
 @given(st.text(max_size=200))
 def test_no_text_raises(text):
     reading = read_service({}, text)

@@ -61,6 +61,8 @@ def examine(reading: Reading, environ: Mapping[str, str]) -> Iterator[Finding]:
 def _configuration(reading: Reading) -> Iterator[Finding]:
     for problem in reading.problems:
         yield Finding("configuration", "fail", problem.place, problem.expectation)
+    for note in reading.notes:
+        yield Finding("configuration", "warn", note)
     if not reading.problems:
         objectives = ", ".join(f"{slo.name} {slo.objective * 100:.6g}%" for slo in reading.service.slos)
         yield Finding("configuration", "ok", f"objectives: {objectives}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -37,6 +37,10 @@ DEFAULT_KEEP_PER_MINUTE: Final = 60
 DEFAULT_LATE_WAIT: Final = 0.2
 ASGI_MESSAGES: Final = ("send", "receive")
 HTTP_METRICS: Final = ("slotel", "sdk")
+
+
+_OF_TRANSACTIONS: Final = ("keep", "keep_per_minute", "late_wait")
+"""Of slotel.yaml's `sentry`: what only the mode `transactions` can do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,7 @@ class Reading:
     """A service as read, and all that was wrong on the way.
 
     Args:
-        notes: what the file says and slotel has its own of, a sentence each.
+        notes: what the file says that has no effect, or that slotel has its own of; a sentence each.
     """
 
     service: Service
@@ -105,13 +109,23 @@ def read_service(environ: Mapping[str, str], text: str | None = None, source: st
     """
     problems: list[Problem] = []
     service = Service()
+    shipping: tuple[str, ...] = ()
     if text is not None:
         from slotel.model.document import read_document
 
         document, wrong = read_document(text, source)
         problems += wrong
         service = _from_document(document)
-    return Reading(_with_environment(service, environ, problems), tuple(problems))
+        shipping = tuple(name for name in _OF_TRANSACTIONS if getattr(document.sentry, name) is not None)
+    service = _with_environment(service, environ, problems)
+    return Reading(service, tuple(problems), tuple(_idle(shipping, service.sentry.mode)))
+
+
+def _idle(shipping: tuple[str, ...], mode: str) -> Iterator[str]:
+    if shipping and mode != SentrySettings().mode:
+        keys = ", ".join(f"sentry.{name}" for name in shipping)
+        why = "no trace leaves" if mode == "errors" else "spans leave before it is known how their trace ends"
+        yield f"{keys}: without effect in sentry.mode {mode}, where {why} (mode transactions would heed it)"
 
 
 def _from_document(document: Document) -> Service:

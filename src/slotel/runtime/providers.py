@@ -119,6 +119,8 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     set_defaults(environ)  # for a start in code; under the launcher it is done
     reading = read_configuration(environ)
     report(reading.problems)
+    for note in reading.notes:
+        LOG.warning("%s", note)
     service = reading.service
     name_service(service, environ)
     report(settle_sampler(environ, service.sentry.traces_sample_rate))
