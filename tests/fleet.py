@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,9 +40,18 @@ class Fleet:
     Args:
         services: whether shop and stock, services under slotel in prefork servers, run too.
         tail_wait: seconds that a gateway waits for the rest of a trace.
+        agent_files: further configurations of the agents.
     """
 
-    def __init__(self, otelcol: str, folder: Path, *, services: bool, tail_wait: int = TAIL_WAIT) -> None:
+    def __init__(
+        self,
+        otelcol: str,
+        folder: Path,
+        *,
+        services: bool,
+        tail_wait: int = TAIL_WAIT,
+        agent_files: Sequence[Path] = (),
+    ) -> None:
         self._stack = ExitStack()
         self._otelcol = otelcol
         self._folder = folder
@@ -56,7 +66,7 @@ class Fleet:
         self.gateways = self._both("gateway", tail)
         hosts = ", ".join(f"'127.0.0.1:{gateway.grpc_port}'" for gateway in self.gateways)
         resolver = {"GATEWAY_RESOLVER": f"{{static: {{hostnames: [{hosts}]}}}}"}
-        self.agents = self._both("agent", resolver)
+        self.agents = self._both("agent", resolver, agent_files)
         self.services: list[Launched] = self._start_services() if services else []
         self.prometheus = self._stack.enter_context(
             Prometheus(
@@ -77,9 +87,10 @@ class Fleet:
         targets = 2 * len(self.agents) + len(self.gateways) + len(self.services)
         self.prometheus.wait("sum(up)", targets)  # it looks for its targets every five seconds
 
-    def _both(self, kind: str, env: dict[str, str]) -> list[Collector]:
+    def _both(self, kind: str, env: dict[str, str], files: Sequence[Path] = ()) -> list[Collector]:
         def start(number: int) -> Collector:
-            return Collector(self._otelcol, self._folder / f"{kind}{number}", f"{kind}.yaml", env=env)
+            state = self._folder / f"{kind}{number}"
+            return Collector(self._otelcol, state, f"{kind}.yaml", *files, env=env)
 
         with ThreadPoolExecutor() as pool:
             return [self._stack.enter_context(collector) for collector in pool.map(start, (0, 1))]

@@ -9,6 +9,9 @@ from otelcol import CONFIGS
 from real import require_real
 
 MEMORY = "otelcol_processor_tail_sampling_sampling_traces_on_memory"
+EARLY = "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early"
+SAMPLED = "otelcol_processor_tail_sampling_global_count_traces_sampled"
+ACCEPTED = "otelcol_receiver_accepted_spans"
 CASES = {
     "CollectorDown": {'up{job="otelcol",instance="a"}': "1 0x20"},
     "CollectorRefusesSpans": {'otelcol_receiver_refused_spans{instance="a"}': "0+10x20"},
@@ -20,12 +23,20 @@ CASES = {
         'otelcol_exporter_queue_capacity{instance="a",exporter="e"}': "100x20",
     },
     "CollectorExportFails": {'otelcol_exporter_send_failed_spans{instance="a",exporter="e"}': "0x5 3x15"},
-    "GatewayLostTracesInMemory": {
+    "GatewayForgotSpans": {
         'otelcol_process_uptime{instance="a"}': "60+60x5 5+60x14",
         f'{MEMORY}{{instance="a"}}': "40x5 0x14",
     },
-    "GatewayDecidesTooEarly": {
-        "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early{instance='a'}": "0+5x20"
+    "GatewayForgetsTooEarly": {
+        f"{EARLY}{{instance='a'}}": "0+15x20",
+        f"{SAMPLED}{{instance='a',sampled='true',decision='sampled'}}": "5+10x20",
+        f"{SAMPLED}{{instance='a',sampled='false',decision='not_sampled'}}": "0+99x20",
+    },
+    "SpansDoNotAddUp": {
+        f"{ACCEPTED}{{job='otelcol-gateway',instance='a'}}": "0+60x20",
+        f"{ACCEPTED}{{job='otelcol-gateway',instance='b'}}": "0+45x20",
+        f"{ACCEPTED}{{job='otelcol-agent',instance='c'}}": "0+100x20",
+        "otelcol_exporter_queue_size{job='otelcol-agent',instance='c',exporter='load_balancing'}": "3x20",
     },
     "SpanMetricsOverflow": {
         "traces_span_metrics_calls_total{instance='a',otel_metric_overflow='true'}": "0+5x40"
@@ -40,7 +51,10 @@ QUIET = {
     'otelcol_exporter_send_failed_spans{instance="a",exporter="e"}': "7x40",
     'otelcol_process_uptime{instance="a"}': "60+60x40",
     f'{MEMORY}{{instance="a"}}': "40x40",
-    'otelcol_processor_tail_sampling_sampling_trace_dropped_too_early{instance="a"}': "7x40",
+    f'{EARLY}{{instance="a"}}': "0+10x40",
+    f'{SAMPLED}{{instance="a",sampled="true",decision="sampled"}}': "10+10x40",  # ten seconds ahead
+    f'{ACCEPTED}{{job="otelcol-gateway",instance="g"}}': "0+101x20 2020x20",
+    f'{ACCEPTED}{{job="otelcol-agent",instance="h"}}': "0+100x40",
     'traces_span_metrics_calls_total{instance="a",otel_metric_overflow="true"}': "7x40",
 }
 
@@ -88,6 +102,13 @@ def firing(tmp_path, series, at):
 @pytest.mark.parametrize("alert", CASES)
 def test_each_alert_fires_for_its_fault(tmp_path, alert):
     assert alert in firing(tmp_path, CASES[alert], "18m" if alert == "SpanMetricsOverflow" else "8m")
+
+
+def test_a_queue_that_empties_is_no_sum_that_does_not_add_up(tmp_path):
+    late = CASES["SpansDoNotAddUp"] | {
+        "otelcol_exporter_queue_size{job='otelcol-agent',instance='d',exporter='load_balancing'}": "500x3 0x17"
+    }
+    assert firing(tmp_path, late, "8m") == set()
 
 
 def test_none_fires_while_nothing_is_wrong(tmp_path):

@@ -4,12 +4,14 @@ import signal
 import time
 
 import pytest
+from ruamel.yaml import YAML
 
 from fleet import TAIL_WAIT, Fleet
 from launch import wait_until
-from otelcol import Collector
+from otelcol import CONFIGS, Collector
 from otlp import OtlpSink, Sent, post, request
 
+EARLY = "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total"
 CALLS = "traces_span_metrics_calls_total"
 IN_MEMORY = "otelcol_processor_tail_sampling_sampling_traces_on_memory"
 
@@ -35,6 +37,20 @@ def in_memory(gateway):
     return gateway.metric(IN_MEMORY, own=True)
 
 
+def alert(name):
+    """The expression of an alert in collector/alerts.yaml."""
+    groups = YAML(typ="safe").load((CONFIGS / "alerts.yaml").read_text())["groups"]
+    [found] = [rule["expr"] for group in groups for rule in group["rules"] if rule["alert"] == name]
+    return found
+
+
+def accepted(fleet):
+    """How many spans the gateways have taken since they started."""
+    return sum(
+        gateway.metric("otelcol_receiver_accepted_spans_total", own=True) for gateway in fleet.gateways
+    )
+
+
 def within(seconds, condition):
     """Whether the condition comes true in time."""
     until = time.monotonic() + seconds
@@ -44,56 +60,98 @@ def within(seconds, condition):
     return False
 
 
-def finish(fleet, report, fault, spans, name, lost=0):
-    """Wait until all but the lost are at the sink and all are counted, and note it."""
-    wait_until(
-        lambda: len(fleet.arrived(spans)) >= len(spans) - lost, f"{len(spans) - lost} traces at the sink", 60
-    )
-    fleet.prometheus.wait(fleet.counted(name), len(spans))
+def finish(fleet, report, fault, spans, name, counted=0):
+    """Wait until the traces are at the sink and all spans are counted, and note it under the fault, if it has a name."""
+    wait_until(lambda: fleet.all_arrived(spans), f"{len(spans)} traces at the sink", 60)
+    fleet.prometheus.wait(fleet.counted(name), counted or len(spans))
     assert fleet.sink.doubled() == 0
-    report(
-        fault,
-        len(spans),
-        int(fleet.prometheus.value(fleet.counted(name))),
-        len(fleet.arrived(spans)),
-        fleet.sink.doubled(),
-    )
+    if fault:
+        total = int(fleet.prometheus.value(fleet.counted(name)))
+        report(fault, len(spans), total, len(fleet.arrived(spans)), fleet.sink.doubled())
 
 
 def test_a_gateway_that_is_stopped_and_back_loses_nothing(fleet, report):
     name = "gateway stopped"
     spans = fleet.send(40, name, error=True)
-    wait_until(lambda: sum(map(in_memory, fleet.gateways)) == 40, "the traces wait in the gateways")
+    wait_until(lambda: accepted(fleet) >= 40, "the traces are at the gateways")
     assert fleet.gateways[0].stop() == 0
     spans += fleet.send(40, name, error=True)
     fleet.gateways[0].start()
     finish(fleet, report, name, spans, name)
 
 
-def test_a_gateway_that_is_killed_loses_what_it_was_deciding_on_and_no_more_and_a_metric_says_how_much(
+def test_a_gateway_that_is_killed_loses_no_trace_with_an_error(fleet, report):
+    """What a policy wants is on disk as soon as the gateway has it; it is killed before its first look at the batch is due."""
+    name = "gateway killed"
+    before = accepted(fleet)
+    spans = fleet.send(40, name, error=True)
+    wait_until(lambda: accepted(fleet) == before + 40, "the traces are at the gateways")
+    fleet.gateways[0].stop(signal.SIGKILL)
+    assert not fleet.all_arrived(spans)
+    spans += fleet.send(40, name, error=True)
+    fleet.gateways[0].start()
+    finish(fleet, report, name, spans, name)
+
+
+def test_a_killed_gateway_forgets_spans_that_nothing_spoke_for_yet_and_a_metric_says_of_how_many_traces(
     fleet, report
 ):
     gateway = fleet.gateways[0]
     instance = f'instance="127.0.0.1:{gateway.telemetry_port}"'
-    for attempt in range(5):  # Prometheus must have looked before the decision is due
-        name = f"gateway killed, {attempt}"
-        first = fleet.send(40, name, error=True)
-        wait_until(lambda: sum(map(in_memory, fleet.gateways)) == 40, "the traces wait in the gateways")
+    for attempt in range(5):  # Prometheus must have looked before they are let go
+        name = f"undecided, {attempt}"
+        first = fleet.send(30, name)
+        wait_until(lambda: sum(map(in_memory, fleet.gateways)) == 30, "the spans wait in the gateways")
         held = in_memory(gateway)
         if within(TAIL_WAIT / 2, lambda: fleet.prometheus.value(f"{IN_MEMORY}{{{instance}}}") == held):  # noqa: B023
             break
-        wait_until(lambda: sum(map(in_memory, fleet.gateways)) == 0, "the decisions")
+        wait_until(lambda: sum(map(in_memory, fleet.gateways)) == 0, "they are let go")
     gateway.stop(signal.SIGKILL)
-    second = fleet.send(40, name, error=True)
     gateway.start()
-    finish(
-        fleet, report, f"gateway killed ({held:g} traces in its memory)", first + second, name, lost=int(held)
+    failed = [Sent(name=name, trace_id=span.trace_id, parent_id=span.span_id, error=True) for span in first]
+    assert post(fleet.agents[0].otlp, request(failed)) == 200
+    finish(fleet, report, "", failed, name, counted=60)
+    arrived = {span.span_id for span in fleet.sink.spans}
+    lost = [span for span in first if span.span_id not in arrived]
+    assert 0 < len(lost) == held < 30
+    report(f"gateway killed with first spans of {held:g} undecided traces", 60, 60, 60 - len(lost), 0)
+    assert (
+        fleet.prometheus.value(
+            alert("GatewayForgotSpans").replace("10m", "1m").replace(IN_MEMORY, f"{IN_MEMORY}{{{instance}}}")
+        )
+        == held
     )
-    assert len(fleet.arrived(second)) == 40
-    lost = len(first) - len(fleet.arrived(first))
-    assert lost == held
-    assert fleet.prometheus.value(f"max_over_time({IN_MEMORY}{{{instance}}}[1m])") >= lost
-    assert fleet.prometheus.value(f"resets(otelcol_process_uptime{{{instance}}}[2m])") >= 1
+
+
+def test_an_error_that_comes_after_its_trace_was_let_go_is_kept(fleet):
+    first = fleet.send(10, "let go")
+    wait_until(lambda: sum(map(in_memory, fleet.gateways)) == 10, "the spans wait in the gateways")
+    wait_until(lambda: sum(map(in_memory, fleet.gateways)) == 0, "they are let go")
+    late = [Sent(name="late", trace_id=span.trace_id, error=True) for span in first]
+    assert post(fleet.agents[0].otlp, request(late)) == 200
+    wait_until(lambda: fleet.all_arrived(late), "the errors at the sink")
+
+
+def test_traces_that_were_sampled_are_none_that_were_forgotten_too_early(fleet):
+    wait_until(lambda: sum(g.metric(EARLY, own=True) for g in fleet.gateways) > 0, "their time has come")
+    assert fleet.prometheus.query(alert("GatewayForgetsTooEarly")) == []
+
+
+def test_a_gateway_that_may_hold_fewer_traces_than_come_says_how_many_it_forgot(otelcol, tmp_path):
+    with OtlpSink() as sink:
+        env = {"SENTRY_OTLP_TRACES_URL": sink.url, "TAIL_WAIT": "2s", "TAIL_TRACES": "20"}
+        env |= {"TAIL_BASELINE_PERCENT": "0"}
+        with Collector(otelcol, tmp_path / "state", "gateway.yaml", env=env) as gateway:
+            spans = [Sent(error=number % 5 == 0) for number in range(100)]
+            assert post(gateway.otlp, request(spans)) == 200
+            wait_until(lambda: len(sink.spans) == 20, "those with an error")
+            sampled = "otelcol_processor_tail_sampling_global_count_traces_sampled_total"
+            wait_until(
+                lambda: (
+                    gateway.metric(EARLY, own=True) - gateway.metric(sampled, own=True, sampled="true") == 60
+                ),
+                "of the other 80 it has held 20",
+            )
 
 
 def test_while_sentry_is_down_the_traces_wait_on_disk(fleet, report):

@@ -15,7 +15,9 @@ FOLDER = ROOT / "deploy/compose"
 LOADER = "github.com/compose-spec/compose-go/v2/cmd@v2.16.2"
 LISTENS = {
     "service": {8080, 9464},
+    "queue-owner": set(),
     "collector": {4317, 4318, 8888, 8889, 13133},
+    "collector-health": set(),
     "prometheus": {9090},
     "alertmanager": {9093},
     "grafana": {3000},
@@ -90,9 +92,37 @@ def test_every_image_is_pinned_and_no_password_has_a_default(compose):
         assert f"\n{variable}=$(secret)" in made, variable
 
 
-def test_every_service_has_a_health_check_but_the_one_whose_image_cannot(compose):
+def test_every_service_has_a_health_check_and_for_the_collector_another_container_asks(compose):
     without = {name for name, service in compose["services"].items() if "healthcheck" not in service}
-    assert without == {"collector"}
+    assert without == {"collector", "queue-owner"}
+    asked = compose["services"]["collector-health"]["healthcheck"]["test"][-1]
+    assert asked == f"http://collector:{_port('otel-collector.yaml', 'health_check')}/"
+    assert compose["services"]["service"]["depends_on"] == {
+        "collector-health": {"condition": "service_healthy"}
+    }
+
+
+def _port(file, extension):
+    """The port that an extension of a collector's file listens on by default."""
+    read = YAML(typ="safe").load((ROOT / "collector" / file).read_text())
+    return re.search(r":-(\d+)\}$", read["extensions"][extension]["endpoint"])[1]
+
+
+def test_no_container_has_rights_of_root_but_for_what_it_does_as_root(compose):
+    """Postgres' image starts as root and becomes postgres; the queue's volume is given away once."""
+    for name, service in compose["services"].items():
+        if name != "glitchtip-db":
+            assert service["cap_drop"] == ["ALL"], name
+            assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert "privileged" not in service
+        assert service.get("user", "") not in {"0", "root"}
+    given = {name: item["cap_add"] for name, item in compose["services"].items() if "cap_add" in item}
+    assert given == {"queue-owner": ["CHOWN"]}
+    owner = compose["services"]["queue-owner"]
+    assert owner["command"][1] == compose["services"]["collector"]["user"]
+    assert owner["command"][2] == compose["services"]["collector"]["environment"]["OTELCOL_STATE"]
+    assert owner["volumes"][0] in compose["services"]["collector"]["volumes"]
+    assert owner["restart"] == "no"
 
 
 def test_every_host_and_port_that_a_configuration_names_is_there(compose):

@@ -43,7 +43,11 @@ def one(objects, kind, name):
 
 
 def container(workload):
-    return workload["spec"]["template"]["spec"]["containers"][0]
+    return pod(workload)["containers"][0]
+
+
+def pod(workload):
+    return workload["spec"]["template"]["spec"]
 
 
 def workloads(objects):
@@ -117,12 +121,12 @@ def test_the_instrumentation_resource_has_the_fields_that_the_operator_reads(obj
 
 def test_every_reference_between_objects_leads_somewhere(objects):
     for workload in workloads(objects):
-        pod = workload["spec"]["template"]["spec"]
-        one(objects, "ServiceAccount", pod["serviceAccountName"])
-        names = {volume["name"] for volume in pod["volumes"]}
+        spec = pod(workload)
+        one(objects, "ServiceAccount", spec["serviceAccountName"])
+        names = {volume["name"] for volume in spec["volumes"]}
         names |= {claim["metadata"]["name"] for claim in workload["spec"].get("volumeClaimTemplates", [])}
         assert {mount["name"] for mount in container(workload)["volumeMounts"]} == names
-        for volume in pod["volumes"]:
+        for volume in spec["volumes"]:
             if "configMap" in volume:
                 data = one(objects, "ConfigMap", volume["configMap"]["name"])["data"]
                 files = [argument.rsplit("/", 1)[1] for argument in container(workload)["args"]]
@@ -166,26 +170,53 @@ def test_the_agents_find_the_gateways_by_their_headless_service(objects):
 def test_the_memory_limiter_is_under_gos_limit_under_the_pods(objects):
     for workload in workloads(objects):
         limit = container(workload)["resources"]["limits"]["memory"]
-        pod = int(limit[:-2]) * (1024 if limit.endswith("Gi") else 1)
+        most = int(limit[:-2]) * (1024 if limit.endswith("Gi") else 1)
         hard = int(environ(workload)["OTELCOL_MEMORY_MIB"])
         assert int(environ(workload)["GOMEMLIMIT"].removesuffix("MiB")) == 0.8 * hard
-        assert 0.7 * pod <= hard <= 0.8 * pod
+        assert 0.7 * most <= hard <= 0.8 * most
 
 
 def test_an_agent_that_ends_is_scraped_twice_after_its_last_span_and_may_finish_its_batches(objects):
     agent = YAML(typ="safe").load((CONFIGS / "agent.yaml").read_text())
-    pod = one(objects, "DaemonSet", "otel-agent")["spec"]["template"]["spec"]
+    spec = pod(one(objects, "DaemonSet", "otel-agent"))
     flush = seconds(re.search(r":-(\w+)\}", agent["connectors"]["span_metrics"]["metrics_flush_interval"])[1])
     scrape = seconds(one(objects, "PodMonitor", "otel-agent")["spec"]["podMetricsEndpoints"][0]["interval"])
-    drain = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    drain = spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert drain >= flush + 2 * scrape
-    assert pod["terminationGracePeriodSeconds"] >= drain + seconds(
+    assert spec["terminationGracePeriodSeconds"] >= drain + seconds(
         agent["exporters"]["load_balancing"]["timeout"]
     )
 
 
+def test_a_gateway_that_ends_answers_until_every_agent_knows_that_it_goes(objects):
+    """The DNS resolver asks every 5 seconds, and cluster DNS keeps an answer for 30 at most."""
+    gateway = pod(one(objects, "StatefulSet", "otel-gateway"))
+    drain = gateway["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert drain >= 5 + 30
+    assert gateway["terminationGracePeriodSeconds"] >= drain + 30  # and writes what it holds to its queue
+
+
+def test_what_reads_from_the_network_does_not_run_as_root_and_can_write_to_its_queue_alone(objects):
+    for workload in workloads(objects):
+        confined = {**pod(workload)["securityContext"], **container(workload)["securityContext"]}
+        assert confined["runAsNonRoot"]
+        assert confined["runAsUser"] == 10001
+        assert confined["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert confined["capabilities"] == {"drop": ["ALL"]}
+        assert confined["readOnlyRootFilesystem"]
+        assert not confined["allowPrivilegeEscalation"]
+        writable = [m["name"] for m in container(workload)["volumeMounts"] if not m.get("readOnly")]
+        assert writable == ["queue"]
+    agent = workloads(objects)[0]
+    [owner] = pod(agent)["initContainers"]
+    assert owner["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["CHOWN"]}
+    assert owner["command"] == ["chown", "10001:10001", environ(agent)["OTELCOL_STATE"]]
+    assert owner["volumeMounts"][0] in container(agent)["volumeMounts"]
+
+
 def test_every_image_is_pinned(objects):
     images = [container(workload)["image"] for workload in workloads(objects)]
+    images += [item["image"] for item in pod(workloads(objects)[0])["initContainers"]]
     images.append(one(objects, "Instrumentation", "slotel")["spec"]["python"]["image"])
     assert all(re.fullmatch(r"[a-z/-]+:\d+\.\d+\.\d+", image) for image in images)
     version = YAML(typ="safe").load((CONFIGS / "builder.yaml").read_text())["dist"]["version"]
