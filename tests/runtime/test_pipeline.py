@@ -10,10 +10,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, AlwaysRecordSampler, ParentBased
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, set_span_in_context
 
-from slotel.model.service import read_service
-from slotel.runtime.adoption import put_first, record_every_span
+from adopted import runtime_around
 from slotel.runtime.entries import Entries
-from slotel.runtime.providers import _build, _pipeline
 
 
 class Raising(SpanProcessor):
@@ -28,14 +26,6 @@ class Raising(SpanProcessor):
 
     def force_flush(self, timeout_millis=30000):
         raise RuntimeError("flush")
-
-
-def runtime_around(provider, environ=None, yaml=None):
-    runtime = _build(read_service(environ or {}, yaml).service, {"service.name": "shop"})
-    record_every_span(provider)
-    runtime.pipeline = _pipeline(runtime)
-    put_first(provider, runtime.pipeline, runtime.enforcer)
-    return runtime
 
 
 def value(runtime, name, *labels):

@@ -6,7 +6,7 @@ The SDK lets an exception of a processor escape into the app; nothing escapes fr
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from opentelemetry.context import Context
@@ -79,6 +79,13 @@ class Pipeline(SpanProcessor):
                 sink.on_end(span, entry)
             except Exception as error:  # noqa: BLE001 nothing may reach the app
                 self._accounts.stage_error(_name(sink), error)
+
+    def guard(self, stage: str, call: Callable[[Span], None], span: Span) -> None:
+        """Call, and count a fault under a stage's name."""
+        try:
+            call(span)
+        except Exception as error:  # noqa: BLE001 nothing may reach the app
+            self._accounts.stage_error(stage, error)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Flush every sink; return whether all could."""

@@ -30,7 +30,7 @@ class RecordEverySpan(Sampler):
         self.decides = decides
         self._ask = decides.should_sample
         self._ask_at_root = getattr(decides, "_root", decides).should_sample  # where ParentBased would end up
-        self._children_follow = type(
+        self.children_follow = type(
             decides
         ).should_sample is ParentBased.should_sample and decides.get_description().endswith(_CHILDREN_FOLLOW)
 
@@ -46,7 +46,7 @@ class RecordEverySpan(Sampler):
     ) -> SamplingResult:
         """Return the sampler's decision; a span that is not sampled is recorded."""
         ask = self._ask
-        if self._children_follow:  # then the answer is known: three calls less for each child span
+        if self.children_follow:  # then the answer is known: three calls less for each child span
             parent = get_current_span(parent_context).get_span_context()
             if parent is None or not parent.is_valid:
                 ask = self._ask_at_root
