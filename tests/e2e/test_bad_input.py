@@ -64,6 +64,11 @@ def start(tmp_path, env, yaml=None):
             "sentry: {keep: [errors]}",
             "WARNING slotel: sentry.keep: without effect in sentry.mode otlp",
         ),
+        (
+            {"http_proxy": "quic://127.0.0.1:9", "no_proxy": "", "SENTRY_DSN": "http://k@sentry.invalid/1"},
+            None,
+            "ERROR slotel: sentry is off, the rest goes on: ProxySchemeUnknown: Proxy URL had unsupported scheme quic",
+        ),
         ({"OTEL_EXPORTER_PROMETHEUS_PORT": "ninety"}, None, "OTEL_EXPORTER_PROMETHEUS_PORT='ninety'"),
     ],
 )

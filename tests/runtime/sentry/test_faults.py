@@ -1,8 +1,10 @@
 """The fault table: what a bad server does to the app, to memory and to the transactions. Real sockets throughout."""
 
+import contextlib
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 
@@ -238,12 +240,19 @@ def test_a_certificate_that_is_not_trusted_is_never_sent_to_and_sending_resumes_
 
 
 class Proxy:
-    """A small real HTTP proxy: CONNECT, and absolute targets; remembers the first line of each request."""
+    """A small real HTTP proxy: CONNECT, and absolute targets; remembers the first line of each request.
 
-    def __init__(self):
+    With a server-side context it speaks TLS itself.
+    """
+
+    scheme = "http"
+
+    def __init__(self, tls=None):
         self.seen = []
+        self.tls = tls
         self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://user:pa%20ss@127.0.0.1:{self.listener.getsockname()[1]}"
+        scheme = "https" if tls else self.scheme
+        self.url = f"{scheme}://user:pa%20ss@127.0.0.1:{self.listener.getsockname()[1]}"
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -252,7 +261,12 @@ class Proxy:
                 client, _ = self.listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+            threading.Thread(target=self.serve_safely, args=(client,), daemon=True).start()
+
+    def serve_safely(self, client):
+        with contextlib.suppress(OSError):  # such as a client that does not trust it
+            self.serve(self.tls.wrap_socket(client, server_side=True) if self.tls else client)
+        client.close()
 
     def serve(self, client):
         wire = ServerWire(client)
@@ -315,6 +329,77 @@ def test_a_proxy_tunnels_https(certificate, proxy):
     assert (sentry.transactions, losses.counts) == (3, {})
     assert [each[0] for each in proxy.seen] == ["CONNECT"]
     assert proxy.seen[0][2] == "Basic dXNlcjpwYSBzcw=="
+
+
+@pytest.mark.parametrize("dsn", ["http", "https"])
+def test_a_proxy_that_speaks_tls_itself_takes_both(certificate, dsn):
+    proxy = Proxy(serving_tls(certificate))
+    trusted = str(certificate / "cert.pem")
+    with (
+        SentrySink(tls=serving_tls(certificate) if dsn == "https" else None) as sentry,
+        shipping(sentry, http_proxy=proxy.url, ca_certs=trusted) as (sink, losses),
+    ):
+        run(provider(sink).get_tracer("t"), 3)
+        assert sink.flush(10)
+        assert (sentry.transactions, losses.counts) == (3, {})
+    assert {each[0] for each in proxy.seen} == {"CONNECT" if dsn == "https" else "POST"}
+    assert {each[2] for each in proxy.seen} == {"Basic dXNlcjpwYSBzcw=="}
+    proxy.close()
+
+
+class Socks(Proxy):
+    """A small real SOCKS5 proxy (RFC 1928) that wants user and password (RFC 1929); remembers whom it was asked for."""
+
+    scheme = "socks5h"
+
+    def serve(self, client):
+        stream = client.makefile("rb")
+        stream.read(stream.read(2)[1])  # the methods that the client knows
+        client.sendall(b"\x05\x02")
+        _, length = stream.read(2)
+        user = stream.read(length)
+        password = stream.read(stream.read(1)[0])
+        client.sendall(b"\x01\x00")
+        kind = stream.read(4)[3]
+        host = stream.read(stream.read(1)[0]).decode() if kind == 3 else socket.inet_ntoa(stream.read(4))
+        port = int.from_bytes(stream.read(2), "big")
+        self.seen.append((host, port, user, password))
+        with socket.create_connection((host, port)) as server:
+            client.sendall(b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00")
+            back = threading.Thread(target=self.pipe, args=(server, client), daemon=True)
+            back.start()
+            self.pipe(client, server)
+            back.join(5)
+
+
+@pytest.mark.parametrize("dsn", ["http", "https"])
+def test_a_socks_proxy_takes_both(certificate, dsn):
+    pytest.importorskip("socks")
+    proxy = Socks()
+    with (
+        SentrySink(tls=serving_tls(certificate) if dsn == "https" else None) as sentry,
+        shipping(sentry, http_proxy=proxy.url, ca_certs=str(certificate / "cert.pem")) as (sink, losses),
+    ):
+        run(provider(sink).get_tracer("t"), 3)
+        assert sink.flush(10)
+        assert (sentry.transactions, losses.counts) == (3, {})
+        assert set(proxy.seen) == {("127.0.0.1", sentry.port, b"user", b"pa ss")}
+    proxy.close()
+
+
+def test_a_socks_proxy_without_its_package_is_named_and_what_cannot_leave_is_counted(
+    sentry, monkeypatch, caplog
+):
+    monkeypatch.setitem(sys.modules, "socks", None)
+    monkeypatch.setattr("slotel.runtime.sentry.proxies.find_spec", lambda name: None)
+    with shipping(sentry, http_proxy="socks5://127.0.0.1:9", flush_time=0.5) as (sink, losses):
+        run(provider(sink).get_tracer("t"), 3)
+        assert not sink.flush(0.3)
+        sink.shutdown()
+        assert losses.counts == {("traces", "exit"): 3}
+    assert sentry.transactions == 0
+    (said,) = [each for each in caplog.messages if "no trace reaches Sentry" in each]
+    assert "pip install 'slotel[socks]'" in said
 
 
 def test_an_answer_that_is_no_http_is_a_failure_and_not_the_end():

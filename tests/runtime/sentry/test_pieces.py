@@ -17,8 +17,8 @@ from slotel.cli.sink import SentrySink
 from slotel.model.service import SentrySettings
 from slotel.runtime.sentry import encode
 from slotel.runtime.sentry.own import own_span_test
+from slotel.runtime.sentry.proxies import Proxy, find_proxy
 from slotel.runtime.sentry.rate_limits import RateLimits
-from slotel.runtime.sentry.route import Proxy, find_proxy
 from slotel.runtime.sentry.sinks import sentry_sink
 
 OPTIONS = {"http_proxy": None, "https_proxy": None}

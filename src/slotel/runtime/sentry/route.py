@@ -1,37 +1,24 @@
 """How Sentry's server is reached: DSN, proxy, TLS, headers; opens a connection, speaks no HTTP on it.
 
-http.client connects (proxies, CONNECT, certificates); requests go over its socket without it: that is where the
-CPU of a transaction went.
+http.client connects (HTTP proxies, CONNECT, certificates; `proxies.py` the rest); requests go over its socket without
+it: that is where the CPU of a transaction went.
 """
 
 from __future__ import annotations
 
-import base64
 import os
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPSConnection
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from sentry_sdk.utils import Dsn
 
+from slotel.runtime.sentry.proxies import Proxy, find_proxy, reach, secured, tunnel
 from slotel.version import __version__
 
 CLIENT: Final = f"slotel/{__version__}"
-_HTTPS: Final = 443
-
-
-@dataclass(frozen=True, slots=True)
-class Proxy:
-    """An HTTP proxy; `authorization` is the value of Proxy-Authorization, if it wants one."""
-
-    host: str
-    port: int
-    authorization: str | None = None
 
 
 class Route:
@@ -68,6 +55,8 @@ class Route:
         Raises:
             OSError: no connection within `timeout` seconds, or its certificate is not trusted.
         """
+        if self.proxy is not None and self.proxy.scheme != "http":
+            return self._through(self.proxy, timeout)
         connection = self._connection(timeout)
         try:
             connection.connect()
@@ -78,14 +67,33 @@ class Route:
         connection.sock = None  # it is ours now: closing http.client's object must not close it
         return opened
 
+    def _through(self, proxy: Proxy, timeout: float) -> socket.socket:
+        """Open a connection through a proxy that http.client cannot use."""
+        dsn = self._dsn
+        is_tls = dsn.scheme == "https"
+        tls = None if proxy.is_socks and not is_tls else self._trust()
+        stream = reach(proxy, dsn.host, dsn.port, tls=tls, timeout=timeout)
+        try:
+            if is_tls and not proxy.is_socks:
+                tunnel(stream, proxy, dsn.host, dsn.port, timeout)
+            if is_tls:
+                return secured(stream, self._trust(), dsn.host)  # type: ignore[no-any-return]  # speaks as a socket does
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+
+    def _trust(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = tls_context(self._options)
+        return self._tls
+
     def _connection(self, timeout: float) -> HTTPConnection:
         dsn, proxy = self._dsn, self.proxy
         host, port = (proxy.host, proxy.port) if proxy else (dsn.host, dsn.port)
         if dsn.scheme != "https":
             return HTTPConnection(host, port, timeout=timeout)
-        if self._tls is None:
-            self._tls = tls_context(self._options)
-        connection = HTTPSConnection(host, port, timeout=timeout, context=self._tls)
+        connection = HTTPSConnection(host, port, timeout=timeout, context=self._trust())
         if proxy:
             headers = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
             connection.set_tunnel(dsn.host, dsn.port, headers)
@@ -102,7 +110,7 @@ class Route:
         if dsn.secret_key:
             auth = f"{auth}, sentry_secret={dsn.secret_key}"
         lines = []
-        if self.proxy and dsn.scheme != "https":
+        if self.proxy and not self.proxy.is_socks and dsn.scheme != "https":
             target = f"http://{host}{target}"
             if self.proxy.authorization:
                 lines.append(f"Proxy-Authorization: {self.proxy.authorization}")
@@ -134,25 +142,6 @@ def tls_context(options: Mapping[str, Any]) -> ssl.SSLContext:
     if certificate:
         context.load_cert_chain(certificate, options.get("key_file") or os.environ.get("CLIENT_KEY_FILE"))
     return context
-
-
-def find_proxy(scheme: str, host: str, options: Mapping[str, Any]) -> Proxy | None:
-    """Return the proxy that the Sentry client's options or the environment name; "" in an option means none."""
-    named = options.get("https_proxy" if scheme == "https" else "http_proxy")
-    if named is None and scheme == "https":
-        named = options.get("http_proxy")  # sentry-sdk's way: one option for both
-    if named is None:
-        named = None if proxy_bypass(host) else getproxies().get(scheme)
-    if not named:
-        return None
-    parts = urlsplit(named if "://" in named else f"http://{named}")
-    if not parts.hostname:
-        return None
-    authorization = None
-    if parts.username:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        authorization = "Basic " + base64.b64encode(pair.encode()).decode()
-    return Proxy(parts.hostname, parts.port or (_HTTPS if parts.scheme == "https" else 80), authorization)
 
 
 def _system_has_certificates() -> bool:

@@ -1,0 +1,142 @@
+"""Proxies on the way to Sentry: which one is named, and a connection through those that http.client cannot use.
+
+http.client itself tunnels through a plain HTTP proxy. Here are the others: TLS to the proxy, and SOCKS.
+"""
+
+from __future__ import annotations
+
+import base64
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any, Final
+from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from slotel.runtime.logs import LOG
+from slotel.runtime.sentry.wire import Wire
+
+_PORTS: Final = {"http": 80, "https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
+_NAMES_THERE: Final = ("socks4a", "socks5h")
+"""The proxy looks up the host's name, and not this machine."""
+_OK: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy; user and password are repeated in `authorization`, the value of Proxy-Authorization, if it wants one."""
+
+    host: str
+    port: int
+    authorization: str | None = None
+    scheme: str = "http"
+    user: str | None = field(default=None, repr=False, compare=False)
+    password: str | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def is_socks(self) -> bool:
+        """Whether it speaks SOCKS, of which the requests know nothing."""
+        return self.scheme.startswith("socks")
+
+
+def find_proxy(scheme: str, host: str, options: Mapping[str, Any]) -> Proxy | None:
+    """Return the proxy that the Sentry client's options or the environment name; "" in an option means none.
+
+    A SOCKS proxy that cannot be used is named in the log; sentry-sdk itself refuses other schemes.
+    """
+    named = options.get("https_proxy" if scheme == "https" else "http_proxy")
+    if named is None and scheme == "https":
+        named = options.get("http_proxy")  # sentry-sdk's way: one option for both
+    if named is None:
+        named = None if proxy_bypass(host) else getproxies().get(scheme)
+    if not named:
+        return None
+    parts = urlsplit(named if "://" in named else f"http://{named}")
+    return _read(parts) if parts.hostname else None
+
+
+def _read(parts: SplitResult) -> Proxy:
+    user = password = authorization = None
+    if parts.username:
+        user, password = unquote(parts.username), unquote(parts.password or "")
+        authorization = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+    scheme = parts.scheme.lower()
+    proxy = Proxy(
+        str(parts.hostname), parts.port or _PORTS.get(scheme, 80), authorization, scheme, user, password
+    )
+    if proxy.is_socks and find_spec("socks") is None:
+        LOG.error(
+            "no trace reaches Sentry, and errors go past the proxy: %s://%s needs a package: pip install "
+            "'slotel[socks]'",
+            scheme,
+            proxy.host,
+        )
+    return proxy
+
+
+def reach(proxy: Proxy, host: str, port: int, *, tls: ssl.SSLContext | None, timeout: float) -> socket.socket:
+    """Open a connection through an HTTPS or SOCKS proxy.
+
+    Args:
+        tls: what the certificates of the proxy, and of a server that speaks TLS, are judged by.
+
+    Raises:
+        OSError: no connection within `timeout` seconds, a certificate is not trusted, or the proxy refuses.
+    """
+    if proxy.is_socks:
+        return _through_socks(proxy, host, port, timeout)
+    if proxy.scheme != "https" or tls is None:
+        raise OSError(f"there is no way through a proxy of {proxy.scheme}")
+    raw = socket.create_connection((proxy.host, proxy.port), timeout)
+    try:
+        return tls.wrap_socket(raw, server_hostname=proxy.host)
+    except BaseException:
+        raw.close()
+        raise
+
+
+def tunnel(stream: socket.socket, proxy: Proxy, host: str, port: int, timeout: float) -> None:
+    """Have an HTTP proxy pass everything on to a host from now on.
+
+    Raises:
+        OSError: it refuses.
+    """
+    target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
+    if proxy.authorization:
+        lines.append(f"Proxy-Authorization: {proxy.authorization}")
+    stream.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
+    wire = Wire(stream)
+    wire.patience = timeout
+    status = wire.receive().status
+    if status != _OK:
+        raise OSError(f"the proxy {proxy.host} refuses to connect: {status}")
+
+
+def secured(stream: socket.socket, tls: ssl.SSLContext, host: str) -> Any:
+    """Return the stream with TLS to the host on it, also where TLS to a proxy is below."""
+    if not isinstance(stream, ssl.SSLSocket):
+        return tls.wrap_socket(stream, server_hostname=host)
+    from urllib3.util.ssltransport import SSLTransport  # Python's own sockets cannot do TLS within TLS
+
+    return SSLTransport(stream, tls, server_hostname=host)
+
+
+def _through_socks(proxy: Proxy, host: str, port: int, timeout: float) -> socket.socket:
+    try:
+        import socks  # type: ignore[import-untyped]  # as it says
+    except ImportError as error:
+        raise OSError("a SOCKS proxy needs a package: pip install 'slotel[socks]'") from error
+    opened: socket.socket = socks.create_connection(
+        (host, port),
+        timeout,
+        proxy_type=socks.SOCKS4 if proxy.scheme.startswith("socks4") else socks.SOCKS5,
+        proxy_addr=proxy.host,
+        proxy_port=proxy.port,
+        proxy_rdns=proxy.scheme in _NAMES_THERE,
+        proxy_username=proxy.user,
+        proxy_password=proxy.password,
+    )
+    return opened
