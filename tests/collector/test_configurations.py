@@ -23,6 +23,10 @@ ENVIRON = {
     "GATEWAY_RESOLVER": "{static: {hostnames: ['127.0.0.1:4317', '127.0.0.2:4317']}}",
     "REMOTE_WRITE_URL": "http://127.0.0.1:1/api/v1/write",
     "BACKEND_OTLP_URL": "http://127.0.0.1:1",
+    "TLS_CERT_FILE": "cert.pem",
+    "TLS_KEY_FILE": "key.pem",
+    "TLS_CLIENT_CA_FILE": "ca.pem",
+    "GATEWAY_CA_FILE": "ca.pem",
 }
 
 
@@ -50,11 +54,23 @@ def validate(otelcol, tmp_path, *files):
         ("otel-collector.yaml", "policy.yaml", "backend.yaml"),
         ("gateway.yaml", "backend.yaml"),
         ("otel-collector.yaml", "policy.yaml", "no-sentry.yaml"),
+        *((name, "tls-receiver.yaml") for name in MAIN),
+        ("agent.yaml", "policy.yaml", "tls-to-gateway.yaml"),
     ],
     ids="+".join,
 )
 def test_every_configuration_passes_validate(otelcol, tmp_path, files):
     assert validate(otelcol, tmp_path, *files) == (0, "")
+
+
+def test_every_file_of_the_folder_is_validated():
+    listed = {
+        name
+        for mark in test_every_configuration_passes_validate.pytestmark
+        for files in mark.args[1]
+        for name in files
+    }
+    assert listed == {path.name for path in CONFIGS.glob("*.yaml")} - {"builder.yaml", "alerts.yaml"}
 
 
 def test_every_component_that_is_used_is_built_and_every_one_that_is_built_is_used(otelcol):

@@ -196,6 +196,12 @@ def test_a_gateway_that_ends_answers_until_every_agent_knows_that_it_goes(object
     assert gateway["terminationGracePeriodSeconds"] >= drain + 30  # and writes what it holds to its queue
 
 
+def test_the_queue_and_its_compaction_fit_into_the_gateways_volume(objects):
+    gateway = one(objects, "StatefulSet", "otel-gateway")
+    claim = gateway["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"]
+    assert 2 * int(environ(gateway)["OTELCOL_QUEUE_BYTES"]) <= int(claim.removesuffix("Gi")) * 2**30
+
+
 def test_what_reads_from_the_network_does_not_run_as_root_and_can_write_to_its_queue_alone(objects):
     for workload in workloads(objects):
         confined = {**pod(workload)["securityContext"], **container(workload)["securityContext"]}
