@@ -332,6 +332,19 @@ def test_scope_data_of_the_request_and_the_users_hooks_apply_and_enforced_tags_w
         assert losses.counts == {("traces", "before_send"): 1}
 
 
+def test_what_is_redacted_once_for_all_events_is_redacted_again_when_it_changes(sentry):
+    with shipping(sentry) as (sink, _), sentry_sdk.isolation_scope() as scope:
+        tracer = provider(sink).get_tracer("t")
+        for name in ("first", "first", "second"):
+            scope.set_context("runtime", {"name": name, "password": "hunter2"})
+            with tracer.start_as_current_span("request"):
+                pass
+            assert sink.flush(10)
+    runtimes = [event["contexts"]["runtime"] for event in sentry.payloads("transaction")]
+    assert [each["name"] for each in runtimes] == ["first", "first", "second"]
+    assert {each["password"] for each in runtimes} == {"[Filtered]"}
+
+
 def test_sentrys_scrubber_hides_what_it_always_hid(sentry):
     with shipping(sentry) as (sink, _):
         tracer = provider(sink).get_tracer("t")

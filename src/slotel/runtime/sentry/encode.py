@@ -99,7 +99,11 @@ def _clean(value: Any, longest: int | None = None, depth: int = 12) -> Any:  # n
 
 def _plain_dumps() -> Callable[[Any], bytes]:
     encode = json.JSONEncoder(
-        ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_odd, check_circular=True
+        ensure_ascii=False,
+        separators=(",", ":"),
+        allow_nan=False,
+        default=_odd,
+        check_circular=False,  # a circle ends as RecursionError, and `serialize` has an answer to that
     ).encode
     return lambda value: encode(value).encode("utf-8")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, MutableMapping
 from contextvars import Context
+from copy import copy, deepcopy
 from typing import Any, Final
 
 import sentry_sdk
@@ -20,6 +21,8 @@ from slotel.runtime.sentry.payload import sentry_tags
 LOG: Final = logging.getLogger("slotel")
 _FOREIGN: Final = ("request", "extra", "user", "modules")
 """Parts of an event that scopes and processors add."""
+_OF_THE_PROCESS: Final = (("extra", "sys.argv"), ("contexts", "runtime"))
+"""What sentry-sdk's own processors add to each event, flat and always the same."""
 _OURS: Final = frozenset({"trace", "otel", "response"})
 _MOST_SHAPES: Final = 10_000
 
@@ -38,6 +41,7 @@ class Hooks:
     def __init__(self, client: SentryClientLike, enforcer: Enforcing) -> None:
         self._client = client
         self._enforcer = enforcer
+        self._known: dict[str, tuple[Any, Any]] = {}
         self._scrubs: dict[tuple[Any, ...], tuple[str, ...]] = {}
 
     def options(self) -> Mapping[str, Any]:
@@ -88,13 +92,39 @@ class Hooks:
         if contexts:
             foreign["contexts"] = contexts
         if foreign:
-            foreign = self._enforcer.event(foreign)
+            foreign = self._redacted(foreign)
             applied["contexts"].update(foreign.pop("contexts", {}))
             applied.update(foreign)
         if len(applied["tags"]) != len(enforced):
             applied["tags"] = sentry_tags(self._redacted_tags(applied["tags"]))
         applied["tags"].update(enforced)
         return applied
+
+    def _redacted(self, foreign: dict[str, Any]) -> dict[str, Any]:
+        """Redact what scopes and processors added; what is the same in every event of the process, only once."""
+        known: list[tuple[str, str, Any]] = []
+        for section, key in _OF_THE_PROCESS:
+            part = foreign.get(section)
+            if isinstance(part, dict) and key in part:
+                known.append((section, key, self._known_redacted(section, key, part[key])))
+                rest = {other: value for other, value in part.items() if other != key}
+                if rest:
+                    foreign[section] = rest
+                else:
+                    del foreign[section]
+        if foreign:
+            foreign = self._enforcer.event(foreign)
+        for section, key, value in known:
+            foreign.setdefault(section, {})[key] = value
+        return foreign
+
+    def _known_redacted(self, section: str, key: str, value: Any) -> Any:
+        seen, redacted = self._known.get(key, (None, None))
+        if seen != value:
+            seen = deepcopy(value)
+            redacted = self._enforcer.event({section: {key: deepcopy(value)}})[section][key]
+            self._known[key] = seen, redacted
+        return copy(redacted)
 
     def _redacted_tags(self, tags: Mapping[str, Any]) -> Mapping[str, Any]:
         redacted = self._enforcer.event({"tags": dict(tags)})["tags"]
@@ -132,8 +162,7 @@ class Hooks:
 
 
 def _apply_scopes(event: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any] | None:
-    merged = Scope()
-    merged.update_from_scope(Scope.get_global_scope())
+    merged = copy(Scope.get_global_scope())
     merged.update_from_scope(Scope.get_isolation_scope())
     merged.update_from_scope(Scope.get_current_scope())
     applied: Any = merged.apply_to_event(event, {}, dict(options))  # type: ignore[arg-type]  # a plain dict

@@ -158,25 +158,40 @@ def _trace_context(segment: Segment) -> tuple[dict[str, Any], int | None]:
 
 def _otel_context(resource: Mapping[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Attributes and resource as SentrySpanProcessor puts them, cut so that Sentry's server need not."""
-    left = MAX_CONTEXT
-    otel: dict[str, Any] = {}
-    for part, values in (("resource", resource), ("attributes", attributes)):
-        fitting: dict[str, Any] = {}
-        for key, value in values.items():
-            if isinstance(value, str):
-                if len(value) > MAX_CONTEXT_VALUE:
-                    value = value[:MAX_CONTEXT_VALUE]  # noqa: PLW2901 the whole stands in the trace's data
-                left -= len(key) + len(value)
-            elif isinstance(value, (int, float)):
-                left -= len(key) + 8
-            else:
-                left -= len(key) + len(str(value))
-            if left < 0:
-                break
-            fitting[key] = value
-        if fitting:
-            otel[part] = fitting
+    known = _RESOURCES.get(id(resource))
+    if known is None or known[0] is not resource:
+        if len(_RESOURCES) >= _MOST_RESOURCES:
+            _RESOURCES.clear()
+        known = _RESOURCES[id(resource)] = (resource, *_fitting(resource, MAX_CONTEXT))
+    _, fitting, left = known
+    otel: dict[str, Any] = {"resource": fitting.copy()} if fitting else {}
+    fitting, _ = _fitting(attributes, left)
+    if fitting:
+        otel["attributes"] = fitting
     return otel
+
+
+_RESOURCES: Final[dict[int, tuple[Mapping[str, Any], dict[str, Any], int]]] = {}
+"""What fits of a resource, by its identity: a service has one, and every span carries it."""
+_MOST_RESOURCES: Final = 100
+
+
+def _fitting(values: Mapping[str, Any], left: int) -> tuple[dict[str, Any], int]:
+    """Return what fits into so many characters, and how many are left; below 0 nothing more fits."""
+    fitting: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, str):
+            if len(value) > MAX_CONTEXT_VALUE:
+                value = value[:MAX_CONTEXT_VALUE]  # noqa: PLW2901 the whole stands in the trace's data
+            left -= len(key) + len(value)
+        elif isinstance(value, (int, float)):
+            left -= len(key) + 8
+        else:
+            left -= len(key) + len(str(value))
+        if left < 0:
+            break
+        fitting[key] = value
+    return fitting, left
 
 
 def _span(plain: PlainSpan, trace_id: str) -> dict[str, Any]:
