@@ -123,7 +123,7 @@ def _absent(service: Service, slo: Slo, counts: Counts) -> Iterator[Rule]:
     )
     if counts.alive:
         yield Rule(
-            f"{at.recorded(at.total('1d'), service, slo)} == 0\nand on () ({counts.alive} > 0)",
+            f"{_a_days_events(service, slo)} == 0\nand on () ({counts.alive} > 0)",
             alert=ABSENT,
             for_=EMPTY_FOR,
             labels={**labels, "reason": "empty"},
@@ -134,6 +134,14 @@ def _absent(service: Service, slo: Slo, counts: Counts) -> Iterator[Rule]:
                 "Not one good or bad event in a day: the objective's include or exclude matches nothing.",
             ),
         )
+
+
+def _a_days_events(service: Service, slo: Slo) -> str:
+    """Return what is 0 if the objective had no event in a day; time slices pass without any."""
+    if slo.slices is None:
+        return at.recorded(at.total("1d"), service, slo)
+    events = f"{at.SLICE_TOTAL}{format_duration(slo.slices.seconds)}"
+    return f"max_over_time({at.recorded(events, service, slo, '1d')})"
 
 
 def _above(service: Service, slo: Slo, window: str, threshold: str) -> str:

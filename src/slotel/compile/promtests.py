@@ -239,9 +239,8 @@ def _absence(service: Service, slos: Sequence[Slo]) -> Test:
 def _matches_nothing(service: Service, slos: Sequence[Slo]) -> Test:
     expected = []
     for slo in slos:
-        if slo.slices is None:
-            labels = {**at.labels(service, slo), "severity": "ticket", "reason": "empty"}
-            expected.append(_firing(ABSENT, labels, 75))
+        labels = {**at.labels(service, slo), "severity": "ticket", "reason": "empty"}
+        expected.append(_firing(ABSENT, labels, 75))
     inputs = [*_feeds(service, slos, lambda _: (Phase(160),)), *traffic(service, 160)]
     return _test(
         "a selection that matches nothing: the service has traffic, the objective no event", inputs, expected
