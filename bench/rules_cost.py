@@ -23,6 +23,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 
 from slotel.compile import conventions as at
@@ -32,6 +33,8 @@ from slotel.model.service import Service, read_service
 
 DAY = 86400
 SCRAPE = 15
+ROUTES = 40
+"""Series of span metrics of each instance of a service."""
 
 
 def main() -> None:
@@ -170,6 +173,10 @@ def families(
             "slo_events_total",
             counters(services, options.instances, range(max(begin, now - 5400), end, SCRAPE)),
         )
+        yield (
+            "traces_span_metrics_calls_total",
+            spans(services, options.instances, range(max(begin, now - 5400), end, SCRAPE)),
+        )
 
 
 def recorded(services: list[Service], name: str, times: range, value: float) -> Iterator[str]:
@@ -190,6 +197,20 @@ def counters(services: list[Service], instances: int, times: range) -> Iterator[
                     head = series("slo_events_total", equal({**labels, "instance": f"{instance}"}))
                     for when in times:
                         yield f"{head} {int((when % 10_000_000) * rate)} {when}\n"
+
+
+def spans(services: list[Service], instances: int, times: range) -> Iterator[str]:
+    """Yield the calls of a service's routes, which the absence alert reads."""
+    for each, instance, route in product(services, range(instances), range(ROUTES)):
+        labels = {
+            "service_name": each.name or "",
+            "span_name": f"GET /{route}",
+            "span_kind": "SPAN_KIND_SERVER",
+            "instance": f"{instance}",
+        }
+        head = series("traces_span_metrics_calls_total", equal(labels))
+        for when in times:
+            yield f"{head} {when % 10_000_000} {when}\n"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from urllib.parse import quote as url_quote
 from urllib.parse import urlencode
 
 from slotel.compile import conventions as at
-from slotel.compile.promql import Rule, number
+from slotel.compile.promql import Rule, equal, number, series
 from slotel.compile.sources import Counts
 from slotel.model.duration import format_duration
 from slotel.model.names import DASHBOARD_SLO_DETAIL
@@ -122,8 +122,9 @@ def _absent(service: Service, slo: Slo, counts: Counts) -> Iterator[Rule]:
         ),
     )
     if counts.alive:
+        alive = series(at.ALIVE, equal(at.alive_labels(service, slo)))
         yield Rule(
-            f"{_a_days_events(service, slo)} == 0\nand on () ({counts.alive} > 0)",
+            f"{_a_days_events(service, slo)} == 0\nand on () ({alive} > 0)",
             alert=ABSENT,
             for_=EMPTY_FOR,
             labels={**labels, "reason": "empty"},
@@ -174,9 +175,14 @@ def _annotations(service: Service, slo: Slo, summary: str, numbers: str) -> dict
     if service.monitoring.sentry_url:
         found["sentry_url"] = _sentry_search(service)
     if service.monitoring.grafana_url:
-        shown = urlencode({"var-service": service.name or "", "var-slo": slo.name})
+        shown = urlencode({"var-service": service.name or "", "var-slo": slo.name, **_environment(service)})
         found["dashboard_url"] = f"{service.monitoring.grafana_url}/d/{DASHBOARD_SLO_DETAIL}?{shown}"
     return {name: text for name, text in found.items() if text}
+
+
+def _environment(service: Service) -> dict[str, str]:
+    environment = service.monitoring.match.get("environment", "")
+    return {"var-environment": environment} if environment else {}
 
 
 def _plain(text: str) -> str:

@@ -39,6 +39,10 @@ EXHAUSTION: Final = "slo:error_budget_exhaustion:seconds"
 INFO: Final = "sloth_slo_info"
 LABEL_WINDOW: Final = "sloth_window"
 
+ALIVE: Final = "slo:service_spans:change1h"
+"""How the number of a service's entry spans changed, whichever objective selects them: tells that it does anything."""
+LABEL_KINDS: Final = "span_kinds"
+
 SLICE_TOTAL: Final = "slo:slice_events:increase"
 SLICE_BAD_EVENTS: Final = "slo:slice_events_bad:increase"
 SLICE: Final = "slo:slice_bad:bool"
@@ -88,6 +92,12 @@ def labels(service: Service, slo: Slo) -> dict[str, str]:
         "slo": slo.name,
         **service.monitoring.match,
     }
+
+
+def alive_labels(service: Service, slo: Slo) -> dict[str, str]:
+    """Return the labels of ALIVE for the kinds of spans that an objective counts."""
+    kinds = "|".join(slo.select.kinds)
+    return {"sloth_service": service.name or "", LABEL_KINDS: kinds, **service.monitoring.match}
 
 
 def recorded(name: str, service: Service, slo: Slo, window: str = "", **more: str) -> str:

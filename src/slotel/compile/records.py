@@ -155,6 +155,17 @@ def objective_rules(service: Service, slo: Slo) -> Iterator[Rule]:
     yield Rule("vector(1)", record=at.INFO, labels={**labels, **info})
 
 
+def alive_rules(service: Service, counted: Sequence[tuple[Slo, Counts]]) -> Iterator[Rule]:
+    """Yield whether the service does anything, once for each choice of span kinds: it reads every route's series."""
+    found = {
+        at.alive_labels(service, slo)[at.LABEL_KINDS]: (slo, counts)
+        for slo, counts in counted
+        if counts.alive
+    }
+    for slo, counts in found.values():
+        yield Rule(counts.alive, record=at.ALIVE, labels=at.alive_labels(service, slo))
+
+
 def burn_rule(service: Service, slos: Slos) -> Rule:
     """Return the burn rate of the last five minutes; 0 while nothing is asked."""
     return Rule(_burn(service, slos, [format_duration(at.BASE)]), record=at.BURN_NOW)

@@ -9,6 +9,7 @@ from slotel.compile.alerts import alert_rules
 from slotel.compile.header import header
 from slotel.compile.promql import Group, yaml_lines
 from slotel.compile.records import (
+    alive_rules,
     budget_rules,
     burn_rule,
     direct_rules,
@@ -48,6 +49,7 @@ def groups(service: Service) -> Iterator[Group]:
         format_duration(at.PERIOD_INTERVAL),
         (
             *(rule for slo in slos for rule in objective_rules(service, slo)),
+            *alive_rules(service, [(slo, counted[slo.name]) for slo in slos]),
             *long_rules(service, slos),
             *period_rules(service, slos),
             *budget_rules(service, slos),

@@ -65,12 +65,14 @@ def _slo_events(service: Service, slo: Slo) -> Counts:
     ]
     counted = one_of(names.LABEL_OUTCOME, (names.GOOD, names.BAD))
     bad = [*base, *equal({names.LABEL_OUTCOME: names.BAD})]
-    spans = series(f"{names.SPAN_CALLS}_total", [*_service(service), _kinds(slo)], "1h")
+    spans = series(f"{names.SPAN_CALLS}_total", [*_service(service), _kinds(slo)])
+    # two samples of each route instead of an hour of them; a restart is a change, too
+    before = f"(sum({spans} offset 1h) or 0 * sum({spans}))"
     return Counts(
         total=lambda window: _increase(metric, [*base, counted], window),
         bad=lambda window, total: f"{_increase(metric, bad, window)}\nor 0 * {total}",
         present=series(metric, base),
-        alive=f"sum(increase({spans}))",
+        alive=f"abs(sum({spans}) - {before})",
     )
 
 

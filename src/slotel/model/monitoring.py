@@ -34,7 +34,7 @@ RESERVED_LABELS: Final = frozenset(
             "reason",
         ),
         *("slo_calendar", "slo_part", "slo_name", "slo_outcome", "service_name", "alertname", "alertstate"),
-        *("span_name", "span_kind", "status_code", "http_route", "le", "__name__"),
+        *("span_name", "span_kind", "span_kinds", "status_code", "http_route", "le", "__name__"),
     )
 )
 """Labels that `match` may not set: the rules write them, or an objective selects by them."""
