@@ -8,7 +8,14 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, AlwaysRecordSampler, ParentBased
-from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, set_span_in_context
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    StatusCode,
+    TraceFlags,
+    set_span_in_context,
+)
 
 from adopted import runtime_around
 from slotel.runtime.entries import Entries
@@ -211,3 +218,30 @@ def test_names_of_a_megabyte_are_counted_and_not_kept():
         provider.get_tracer("t").start_span(f"{number}" + "x" * 1_000_000, kind=SpanKind.SERVER).end()
     assert value(runtime, "slo_events", "good") == 20
     assert sum(len(str(key)) for key in runtime.pipeline._measure._known) < 1_000_000
+
+
+def test_a_sink_without_quiet_children_sees_roots_failures_and_what_comes_late():
+    class Watching:
+        no_quiet_children = True
+
+        def __init__(self):
+            self.seen = []
+
+        def on_start(self, span, entry, parent_context):
+            pass
+
+        def on_end(self, span, entry):
+            self.seen.append(span.name)
+
+    provider = TracerProvider(shutdown_on_exit=False)
+    runtime, sink = runtime_around(provider), Watching()
+    runtime.pipeline.add_sink(sink)
+    tracer = provider.get_tracer("t")
+    with tracer.start_as_current_span("root"):
+        tracer.start_span("quiet").end()
+        late = tracer.start_span("late")
+        failed = tracer.start_span("failed")
+        failed.set_status(StatusCode.ERROR)
+        failed.end()
+    late.end()
+    assert sink.seen == ["failed", "root", "late"]

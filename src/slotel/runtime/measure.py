@@ -15,7 +15,7 @@ from slotel.model.tags import label_name
 from slotel.runtime.enforce import Enforcer
 from slotel.runtime.entries import SPAN_ID, TRACE_FLAGS, Entry
 from slotel.runtime.meter import Meter
-from slotel.runtime.reading import read
+from slotel.runtime.reading import UNSET, attributes_of
 from slotel.runtime.store import Store
 
 DEFAULT_BOUNDS: Final = (
@@ -28,15 +28,18 @@ KINDS: Final = ("INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 _KIND_LABELS: Final = tuple(f"SPAN_KIND_{kind}" for kind in KINDS)
 _STATUS_LABELS: Final = ("STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR")
 _ERROR: Final = StatusCode.ERROR.value
-_SAMPLED: Final = 1
-"""OpenTelemetry's TraceFlags.SAMPLED, as a plain number."""
 _MAX_KNOWN: Final = 20_000
 _MAX_KEY: Final = 2_000
 """Characters: what is longer is worked out each time, so that a megabyte of a name is not kept 20,000 times."""
 
+_ALWAYS: Final = (
+    "http.response.status_code", "http.status_code", "http.route", "error.type", names.ATTR_OUTCOME,
+)  # fmt: skip
+"""The attributes that every service's rows depend on."""
+
 _NO_TAGS: Final[Mapping[str, str]] = {}
 _Counted: TypeAlias = tuple[tuple[int, ...], ...]
-"""For each latency class, the cells of slo_events that a span adds to."""
+"""For each latency class, the cells of slo_events that a span adds to; () if to none."""
 _Known: TypeAlias = tuple[int, _Counted, tuple[tuple[str, str], ...]]
 """What a combination of labels leads to: its row, those cells, and (tag, action) of the labels that were repaired."""
 
@@ -59,7 +62,8 @@ class Measure:
         self._is_tagged = bool(enforcer.label_names or enforcer.policy.required)
         self._given = enforcer.given
         self._edges = tuple(sorted({slo.latency for slo in slos if slo.latency is not None}))
-        self._slo_keys = _attribute_keys(slos)
+        self._keys = (*_ALWAYS, *_attribute_keys(slos))
+        self._watched = frozenset((*self._keys, *enforcer.label_names))
         self._known: dict[tuple[Any, ...], _Known] = {}
         self._duration = store.histogram(
             names.SPAN_DURATION,
@@ -80,53 +84,50 @@ class Measure:
         Args:
             context: the span's own, read once for all stages.
         """
-        name, kind, status, attributes, start, end = read(span)
-        get = attributes.get
-        http_status = get("http.response.status_code") or get("http.status_code")
+        attributes, status = attributes_of(span), span.status
+        tags = entry.tags if entry is not None else _NO_TAGS
         key: tuple[Any, ...] = (
-            name, kind, status, http_status, get("http.route"), get("error.type"), get(names.ATTR_OUTCOME),
-        )  # fmt: skip
-        if self._slo_keys:
-            key += tuple([get(name) for name in self._slo_keys])  # a generator would cost twice as much
-        given: tuple[str | None, ...] = ()
-        if self._is_tagged:
-            tags = entry.tags if entry is not None else _NO_TAGS
-            given = self._given(attributes, tags)
-            key += given
+            span.name,
+            span.kind._value_,
+            0 if status is UNSET else status.status_code._value_,
+        )
+        if tags or not self._watched.isdisjoint(attributes):
+            key = self._key(key, attributes, tags)
         try:
             known = self._known.get(key)
         except TypeError:  # an attribute with a list as its value
             key = tuple(str(part) for part in key)
             known = self._known.get(key)
-        slot, counted, violations = known or self._open(
-            key, name, kind, status, _http_status(http_status), given, attributes
-        )
+        slot, counted, violations = known or self._open(key, span, attributes, tags)
         if self._is_tagged and (entry is None or (context is not None and entry.root_id == context[SPAN_ID])):
             self._enforcer.count_violations(attributes, tags, violations)
-        end = end or 0
+        end = span.end_time or 0
         if end >= self._meter.bucket_ends_ns:
             self._meter.roll(end / 1e9)
-        seconds = (end - (start or end)) / 1e9
-        cells = counted[bisect_left(self._edges, seconds)] if self._edges else counted[0]
-        if context is not None and context[TRACE_FLAGS] & _SAMPLED:
-            self._observe(slot, seconds, cells, context)
-        else:
-            self._observe(slot, seconds, cells)
+        seconds = (end - (span.start_time or end)) / 1e9
+        cells = counted[bisect_left(self._edges, seconds)] if counted else ()
+        self._observe(
+            slot, seconds, cells, context if context is not None and context[TRACE_FLAGS] & 1 else None
+        )
+
+    def _key(
+        self, key: tuple[Any, ...], attributes: Mapping[str, Any], tags: Mapping[str, str]
+    ) -> tuple[Any, ...]:
+        """Return what the row of a span depends on, beside name, kind and status."""
+        key += tuple([attributes.get(name) for name in self._keys])  # a generator would cost twice as much
+        return key + self._given(attributes, tags) if self._is_tagged else key
 
     def _open(
-        self,
-        key: tuple[Any, ...],
-        name: str,
-        kind: int,
-        status: int,
-        http_status: int | None,
-        given: tuple[str | None, ...],
-        attributes: Mapping[str, Any],
+        self, key: tuple[Any, ...], span: ReadableSpan, attributes: Mapping[str, Any], tags: Mapping[str, str]
     ) -> _Known:
-        labels, violations = self._enforcer.judge_labels(given)
+        kind, status = span.kind.value, span.status.status_code.value
+        http_status = _http_status(
+            attributes.get("http.response.status_code") or attributes.get("http.status_code")
+        )
+        labels, violations = self._enforcer.judge_labels(self._given(attributes, tags))
         slot = self._duration.slot(
             (
-                self._service, name, _KIND_LABELS[kind], _STATUS_LABELS[status],
+                self._service, span.name, _KIND_LABELS[kind], _STATUS_LABELS[status],
                 str(attributes.get("http.route") or ""), "" if http_status is None else str(http_status), *labels,
             )
         )  # fmt: skip
@@ -139,7 +140,7 @@ class Measure:
             self._cells(Event(KINDS[kind], seconds, status == _ERROR, http_status, tagged), explicit)
             for seconds in (*self._edges, float("inf"))
         )
-        known = slot, counted, violations
+        known = slot, counted if any(counted) else (), violations
         if sum(len(part) for part in key if isinstance(part, str)) <= _MAX_KEY:
             if len(self._known) >= _MAX_KNOWN:
                 self._known.clear()
@@ -160,7 +161,7 @@ def _attribute_keys(slos: tuple[Slo, ...]) -> tuple[str, ...]:
     for slo in slos:
         for group in (slo.select.include, slo.select.exclude, slo.bad.attributes):
             keys.update(dict.fromkeys(group))
-    return tuple(key for key in keys if key not in {"http.route", "error.type", names.ATTR_OUTCOME})
+    return tuple(key for key in keys if key not in _ALWAYS)
 
 
 def _http_status(value: object) -> int | None:

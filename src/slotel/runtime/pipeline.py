@@ -17,6 +17,7 @@ from slotel.runtime.accounts import Accounts
 from slotel.runtime.enforce import Enforcer
 from slotel.runtime.entries import SPAN_ID, TRACE_FLAGS, Entries, Entry
 from slotel.runtime.measure import Measure
+from slotel.runtime.reading import UNSET
 from slotel.runtime.stage import Sink
 
 
@@ -46,7 +47,8 @@ class Pipeline(SpanProcessor):
         self._see_children = tuple(
             sink for sink in sinks if not getattr(sink, "starts_of_entries_only", False)
         )
-        self._see_unsampled = tuple(sink for sink in sinks if not getattr(sink, "sampled_only", False))
+        unsampled = tuple(sink for sink in sinks if not getattr(sink, "sampled_only", False))
+        self._see_ends = (unsampled, _beside_quiet(unsampled)), (sinks, _beside_quiet(sinks))
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Note the span as open and show it to the sinks."""
@@ -69,8 +71,8 @@ class Pipeline(SpanProcessor):
             context = span.context
             if context is not None:
                 entry = self._entries.close(context[SPAN_ID])
-                if not context[TRACE_FLAGS] & 1:
-                    sinks = self._see_unsampled
+                quiet = span.status is UNSET and entry is not None and not entry.ended
+                sinks = self._see_ends[context[TRACE_FLAGS] & 1][quiet]
             self._measure.on_end(span, context, entry)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
             self._accounts.stage_error("measure", error)
@@ -137,6 +139,10 @@ class ProcessorSink:
     def shutdown(self) -> None:
         """Stop the processor."""
         self.processor.shutdown()
+
+
+def _beside_quiet(sinks: tuple[Sink, ...]) -> tuple[Sink, ...]:
+    return tuple(sink for sink in sinks if not getattr(sink, "no_quiet_children", False))
 
 
 def _name(sink: Sink) -> str:

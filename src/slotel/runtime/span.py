@@ -17,17 +17,16 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AnyValue, Attributes
 
 from slotel.runtime.known_sdk import ATTRIBUTES_LOG, TRACE_LOG, clean
+from slotel.runtime.reading import UNSET
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from slotel.runtime.tracer import LeanTracer
 
-_UNSET: Final = Status(StatusCode.UNSET)
 _OK: Final = StatusCode.OK
 _PLAIN: Final = frozenset({str, int, float, bool, bytes, type(None)})
 """Values that need no cleaning. A subclass of them goes the long way."""
-_KEYS: Final = frozenset({str})
 _FULL: Final = (
     "Attributes dict is full. Dropping the oldest key-value pair from attributes "
     "to make space for the new key-value pair."
@@ -48,6 +47,8 @@ class LeanSpan(Span):
     )  # fmt: skip
 
     _context: SpanContext
+    recorded: dict[str, Any]
+    """The attributes as they stand, not to be written to."""
     _events: Sequence[Event] = ()
     _links: Sequence[Link] = ()
     _dropped_attributes = 0
@@ -73,7 +74,7 @@ class LeanSpan(Span):
         self._parent = parent
         self._kind = kind
         self._resource = tracer.resource
-        self._status = _UNSET
+        self._status = UNSET
         self._end_time: int | None = None
         if not attributes:
             self._attributes: dict[str, Any] = {}
@@ -271,14 +272,16 @@ class LeanSpan(Span):
 def _fits(attributes: Mapping[Any, Any], limits: SpanLimits, standing: int) -> bool:
     """Whether attributes can be taken over as they are."""
     most = limits.max_span_attributes
-    return (
-        (most is None or standing + len(attributes) <= most)
-        and limits.max_span_attribute_length is None
-        and _PLAIN.issuperset(map(type, attributes.values()))
-        and _KEYS.issuperset(map(type, attributes))
-        and "" not in attributes
-    )
+    if limits.max_span_attribute_length is not None or (
+        most is not None and standing + len(attributes) > most
+    ):
+        return False
+    for key, value in attributes.items():
+        if value.__class__ not in _PLAIN or key.__class__ is not str or not key:
+            return False
+    return True
 
 
 for _name in ("context", "end_time", "kind", "name", "parent", "resource", "start_time", "status"):
     setattr(LeanSpan, _name, vars(LeanSpan)[f"_{_name}"])  # the slot itself: a property costs a call
+LeanSpan.recorded = vars(LeanSpan)["_attributes"]

@@ -20,7 +20,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.util.types import Attributes
 
-from slotel.runtime.current_span import CurrentSpan
+from slotel.runtime.current_span import start_as_current_span
 from slotel.runtime.known_sdk import NOT_COUNTING, SPAN_KEY, current
 from slotel.runtime.sampler import RecordEverySpan
 from slotel.runtime.span import LeanSpan
@@ -73,31 +73,7 @@ class LeanTracer(Tracer):
         self.span_processor.on_start(span, context)
         return span
 
-    def start_as_current_span(  # type: ignore[override]  # it is used as the SDK's is, but is no generator
-        self,
-        name: str,
-        context: Context | None = None,
-        kind: SpanKind = SpanKind.INTERNAL,
-        attributes: Attributes = None,
-        links: Sequence[Link] | None = (),
-        start_time: int | None = None,
-        record_exception: bool = True,
-        set_status_on_exception: bool = True,
-        end_on_exit: bool = True,
-    ) -> CurrentSpan:
-        """Return a context manager, or decorator, in which a new span is the current one."""
-        return CurrentSpan(
-            self,
-            name,
-            context,
-            kind,
-            attributes,
-            links,
-            start_time,
-            record_exception,
-            set_status_on_exception,
-            end_on_exit,
-        )
+    start_as_current_span = start_as_current_span  # type: ignore[assignment]  # as the SDK's, but no generator
 
     def _ask(
         self,

@@ -74,6 +74,7 @@ class ErrorTrail:
     """
 
     starts_of_entries_only: Final = True
+    no_quiet_children: Final = True
 
     def __init__(self, entries: Entries, tags: Tags) -> None:
         self._entries = entries

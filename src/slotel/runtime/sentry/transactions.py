@@ -20,6 +20,7 @@ from opentelemetry.trace import StatusCode
 
 from slotel.model.service import SentrySettings
 from slotel.runtime.entries import Entry
+from slotel.runtime.reading import UNSET
 from slotel.runtime.sentry.keeping import Keeper
 from slotel.runtime.sentry.parts import Dropped, Enforcing, SentryClientLike
 from slotel.runtime.sentry.worker import Ended, Late, Part, Trace, Worker
@@ -120,7 +121,8 @@ class TransactionsSink:
         trace: Trace | None = entry.state
         if trace is None:
             return  # sampled out, and nothing is kept
-        if not trace.sampled and not trace.error and span.status.status_code is _ERROR:
+        status = span.status
+        if status is not UNSET and not trace.sampled and status.status_code is _ERROR:
             trace.error = True
         if entry.ended or trace.inherited:
             if span.context is not None and span.context.span_id == entry.root_id:
