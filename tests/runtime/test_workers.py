@@ -613,15 +613,78 @@ def test_a_daemon_that_closes_every_descriptor_counts_on_and_harms_no_file_of_th
     assert service.total() == 2002
 
 
-def test_the_base_is_bounded_whatever_the_workers_open(environ) -> None:
-    service = Service(environ, max_series=20)
+OVERFLOW = "/true"  # no route, otel_metric_overflow="true"
+
+
+def shown(service: Service) -> dict[str, float]:
+    """The calls by route; an empty label, which the others have where there is an overflow, is none."""
+    return {name.rstrip("/"): value for name, value in service.calls().items()}
+
+
+def test_a_service_shows_at_most_max_series_and_no_series_falls_or_goes(environ) -> None:
+    """Six workers open different and equal series at the same time; then they die, and are folded, one by one."""
+    service, bound, each = Service(environ, max_series=60), 60, 40
     service.count("/parent")
-    for generation in range(5):
-        ended(forked(lambda generation=generation: [service.count(f"/{generation}/{n}") for n in range(15)]))
+    seen: dict[str, float] = {}
+
+    def look(reader: Service = service) -> dict[str, float]:
+        calls = shown(reader)
+        assert len(calls.keys() - {OVERFLOW}) <= bound
+        assert [name for name, value in seen.items() if calls.get(name, -1.0) < value] == []
+        seen.update(calls)
+        return calls
+
+    def work(worker: int) -> None:
+        signal.alarm(30)
+        for number in range(each):
+            service.count(f"/{worker}/{number}" if number % 4 else f"/all/{number}")
+            time.sleep(0.001)
+        signal.pause()
+
+    children = [
+        forked(lambda worker=worker: work(worker)) for worker in range(6)
+    ]  # an alarm ends those that are left
+    deadline = time.monotonic() + 20
+    while service.total() < 1 + 6 * each and time.monotonic() < deadline:
+        look()
+    assert sum(look().values()) == 1 + 6 * each
+    assert len(seen) == bound + 1, "every place is taken, and the rest overflows"
+    other = Service(environ, max_series=bound)
+    assert look(other).keys() == look().keys()
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        look()
         service.workers.tick()
+        assert sum(look().values()) == 1 + 6 * each
+    ended(forked(lambda: [service.count(f"/late/{number}") for number in range(5)]))
+    assert look()[OVERFLOW] == seen[OVERFLOW] >= 5
+    service.workers.leave()
+
+
+def test_a_list_of_series_that_a_cleaner_removed_is_written_again(environ) -> None:
+    service = Service(environ, max_series=10)
+    service.count("/parent")
+    ended(forked(lambda: [service.count(f"/{number}") for number in range(20)]))
+    before = shown(service)
+    (Path(environ[VARIABLE]) / "series").unlink()
+    service.workers.tick()
+    ended(forked(lambda: service.count("/late")))
+    after = shown(service)
+    assert after.keys() == before.keys() and sum(after.values()) == 22
+    service.workers.leave()
+
+
+def test_lines_that_a_full_disk_cut_take_no_place(environ) -> None:
+    service = Service(environ, max_series=10)
+    service.count("/parent")
+    ended(forked(lambda: service.count("/first")))
+    with (Path(environ[VARIABLE]) / "series").open("ab") as file:
+        file.write(b'\n["spans_duration_seconds",["/cu')
+    ended(forked(lambda: [service.count(f"/{number}") for number in range(20)]))
     calls = service.calls()
-    assert sum(calls.values()) == 76
-    assert len(calls) <= 22
+    assert sum(calls.values()) == 22 and len(calls) == 11
+    assert not service.dropped
     service.workers.leave()
 
 

@@ -16,7 +16,17 @@ from slotel.runtime.family import OVERFLOW, Labels, Part, Shape
 from slotel.runtime.leftovers import is_alive
 from slotel.runtime.peers import Peer, Peers
 from slotel.runtime.ring import merge_ring
-from slotel.runtime.rundir import CELLS, LOCK, NAMES, RunDir, base_stem, generation, is_strange, locked, stems
+from slotel.runtime.rundir import (
+    CELLS,
+    NAMES,
+    SERVICE_FILES,
+    RunDir,
+    base_stem,
+    generation,
+    is_strange,
+    locked,
+    stems,
+)
 
 Combine = Callable[[Sequence[bytes]], bytes]
 """Makes one file of several processes' files of the same suffix."""
@@ -98,7 +108,7 @@ def add_up(parts: Sequence[Part], max_series: int) -> list[tuple[Shape, dict[Lab
 
 def _orphans(run_dir: RunDir, files: Sequence[str], known: set[str]) -> set[str]:
     """Return the stems of files whose writer died before they counted."""
-    found = {_stem(name) for name in files if not is_strange(name) and name != LOCK} - known
+    found = {_stem(name) for name in files if not is_strange(name) and name not in SERVICE_FILES} - known
     return {stem for stem in found if not is_alive(run_dir, stem)}
 
 

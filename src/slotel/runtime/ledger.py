@@ -42,8 +42,8 @@ class Ledger:
     ) -> None:
         self.stem = stem
         self._dir = run_dir
-        self._names = _File(run_dir, f"{stem}.{NAMES}", os.O_RDWR | os.O_APPEND)
-        self._file = _File(run_dir, f"{stem}.{CELLS}", os.O_RDWR)
+        self._names = SharedFile(run_dir, f"{stem}.{NAMES}", os.O_RDWR | os.O_APPEND)
+        self._file = SharedFile(run_dir, f"{stem}.{CELLS}", os.O_RDWR)
         try:
             self._names.create()
             self._file.create()
@@ -114,7 +114,7 @@ class Ledger:
         self._names.reopened = False
 
 
-class _File:
+class SharedFile:
     """A file by name and descriptor; opened again when somebody closed all descriptors, as daemons do."""
 
     def __init__(self, run_dir: RunDir, name: str, flags: int) -> None:
@@ -125,18 +125,27 @@ class _File:
         self._descriptor = -1
         self._identity = (0, 0)
 
-    def create(self) -> None:
-        self._descriptor = self._dir.open(self.name, self._flags | os.O_CREAT | os.O_EXCL)
+    def create(self, *, exclusive: bool = True) -> None:
+        """Create and open it; another's may stand there already, unless it must be this process's alone."""
+        self._descriptor = self._dir.open(
+            self.name, self._flags | os.O_CREAT | (os.O_EXCL if exclusive else 0)
+        )
         found = os.fstat(self._descriptor)
         self._identity = (found.st_dev, found.st_ino)
 
     def descriptor(self) -> int:
+        """Return a descriptor that is this file's."""
         if not self._is_ours():
             self._descriptor = self._dir.open(self.name, self._flags)
             self.reopened = True
         return self._descriptor
 
+    def write(self, data: bytes) -> None:
+        """Write all of it, in one call."""
+        _whole(os.write(self.descriptor(), data), data)
+
     def close(self) -> None:
+        """Close the descriptor."""
         if self._is_ours():
             os.close(self._descriptor)
         self._descriptor = -1

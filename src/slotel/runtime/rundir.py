@@ -28,6 +28,10 @@ NAMES: Final = "names"
 """Suffix of the catalogue: which series stands where."""
 CELLS: Final = "cells"
 """Suffix of the counts."""
+SERIES: Final = "series"
+"""The list of series that have a place."""
+SERVICE_FILES: Final = frozenset({LOCK, SERIES})
+"""Those that belong to no process."""
 
 _PATH_NAME: Final = re.compile(
     r"slotel-(?P<service>[0-9a-f]{8})-(?P<pid>\d{1,10})-(?P<start>\d{1,20})-[0-9a-f]{16}"
@@ -191,4 +195,4 @@ def stems(files: list[str], suffix: str) -> set[str]:
 
 def is_strange(name: str) -> bool:
     """Return whether a file in a run directory is none of slotel's."""
-    return name != LOCK and not _STEM.fullmatch(name.split(".", maxsplit=1)[0])
+    return name not in SERVICE_FILES and not _STEM.fullmatch(name.split(".", maxsplit=1)[0])

@@ -47,8 +47,8 @@ class Store:
     """Every table of a process. Thread-safe; a forked child starts at zero with the same slots.
 
     Args:
-        max_series: bound of the series of each table, in this process. What is beyond is counted in one row,
-            `OVERFLOW`, so that totals stay right.
+        max_series: bound of the series of each table. What is beyond is counted in one row, `OVERFLOW`, so that
+            totals stay right.
         clock: unix seconds.
     """
 
@@ -64,6 +64,8 @@ class Store:
         """Return what other processes counted, at most so many seconds ago, with rests; set once there may be some."""
         self.refused: Callable[[str, str], None] = lambda _reason, _what: None
         """Told why what could not be counted apart (no disk) or not be merged (another shape)."""
+        self.admits: Callable[[str, Labels], bool] = lambda _table, _values: True
+        """Return whether a new series has a place, of all processes' together. May raise OSError."""
         self.journal: Journal | None = None
         self.tables: list[Table] = []
         self._overflow = self.counter(

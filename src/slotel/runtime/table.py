@@ -43,7 +43,8 @@ class Table:
                 return found
             if len(self.slots) <= store.max_series:
                 try:
-                    return store.open_row(self, values)
+                    if store.admits(self.shape.name, values):
+                        return store.open_row(self, values)
                 except OSError:
                     refusal = "disk_full"
         store.overflowed(self)

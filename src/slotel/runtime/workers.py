@@ -13,18 +13,20 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, MutableMapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from slotel.model import names
 from slotel.runtime.cells import Cells, Unopened, copy_cells
-from slotel.runtime.family import Exemplar, Part
+from slotel.runtime.family import Exemplar, Labels, Part
 from slotel.runtime.logs import LOG
 from slotel.runtime.process import Process, this_process
 from slotel.runtime.rundir import RunDir, first_process, is_of_service, new_path, new_stem, process_of
 from slotel.runtime.store import Store
 
 if TYPE_CHECKING:
+    from slotel.runtime.admission import Admission
     from slotel.runtime.ledger import Ledger
     from slotel.runtime.peers import Peers
 
@@ -75,6 +77,7 @@ class Workers:
         self._has_kin = not self.is_first
         self._is_open_failed = False
         self._has_created = False
+        self._admission: Admission | None = None
         self._said: set[str] = set()
         self._begin()
 
@@ -95,7 +98,7 @@ class Workers:
         """
         made = cls(store, environ, service, dropped)
         environ[names.SLOTEL_RUN_DIR] = made.run_dir.path
-        store.others, store.refused = made.parts, made._refuse
+        store.others, store.refused, store.admits = made.parts, made._refuse, made._admits
         if not made.is_first:
             with store.lock:
                 made._wait_for_a_count()
@@ -176,6 +179,7 @@ class Workers:
         counted = copy_cells(store.cells, store.size)
         try:
             self._has_created = self.run_dir.create() or self._has_created
+            self._enter_rows()
             head = Head(self._service, store.created)
             ledger = Ledger(self.run_dir, new_stem(self.process), head, store.tables, counted)
         except Exception as error:  # noqa: BLE001 called in the middle of a record, which must count
@@ -192,6 +196,29 @@ class Workers:
         self._ledger = ledger
         store.place(ledger.cells, ledger)
         return ledger.cells
+
+    def _admits(self, table: str, values: Labels) -> bool:
+        """Return whether a series has a place in the service; the store's lock is held. May raise OSError.
+
+        Where there is nobody yet, or the directory cannot be used, a process keeps to the bound by itself.
+        """
+        if self._admission is None:
+            if not self.run_dir.exists():
+                return True
+            with suppress(OSError):
+                self._enter_rows()
+        return self._admission is None or self._admission.admit(table, values)
+
+    def _enter_rows(self) -> None:
+        """Have the series that this process has opened on the service's list. May raise OSError."""
+        from slotel.runtime.admission import Admission
+
+        store, known = self._store, self._admission
+        rows = [(table.shape.name, values) for table in store.tables for values in table.slots]
+        if known is None or not known.stands():
+            rows += known.leave() if known is not None else []
+            known = self._admission = Admission(self.run_dir, store.max_series)
+        known.enter(rows)
 
     # -- what else is shared -----------------------------------------------------------------------------------
 
@@ -249,6 +276,8 @@ class Workers:
                 self._ledger = None
                 self._exemplars.clear()
                 self._open()
+            elif self._admission is not None and not self._admission.stands():
+                self._enter_rows()
 
     def _share_exemplars(self) -> None:
         from slotel.runtime.peers import exemplar_row
