@@ -19,7 +19,8 @@ def before_send_transaction(event, hint):
     return None if "unwanted" in event["transaction"] else event
 
 
-OPTIONS["before_send_transaction"] = before_send_transaction
+if "before_send_transaction" in sentry_sdk.consts.DEFAULT_OPTIONS:  # sentry-sdk 3 has none
+    OPTIONS["before_send_transaction"] = before_send_transaction
 
 
 def before_send(event, hint):

@@ -63,6 +63,32 @@ def test_each_convention_has_its_op_and_description(kind, attributes, op, descri
         ({"http.method": "GET"}, Status(StatusCode.ERROR), "internal_error"),
         ({"rpc.system": "grpc", "rpc.grpc.status_code": 5}, Status(StatusCode.ERROR), "not_found"),
         ({"rpc.system": "grpc", "rpc.grpc.status_code": 0}, None, "ok"),
+        (
+            {"rpc.system.name": "grpc", "rpc.response.status_code": "DEADLINE_EXCEEDED"},
+            Status(StatusCode.ERROR),
+            "deadline_exceeded",
+        ),
+        (
+            {"rpc.system.name": "grpc", "rpc.response.status_code": "UNKNOWN"},
+            Status(StatusCode.ERROR),
+            "unknown_error",
+        ),
+        (
+            {"rpc.system.name": "grpc", "rpc.response.status_code": "INTERNAL"},
+            Status(StatusCode.ERROR),
+            "internal_error",
+        ),
+        (
+            {"rpc.system.name": "grpc", "rpc.response.status_code": "7"},
+            Status(StatusCode.ERROR),
+            "permission_denied",
+        ),
+        ({"rpc.system.name": "grpc", "rpc.response.status_code": "OK"}, None, "ok"),
+        (
+            {"rpc.system.name": "connect_rpc", "rpc.response.status_code": "odd"},
+            Status(StatusCode.ERROR),
+            "internal_error",
+        ),
         ({"rpc.system": "grpc", "rpc.grpc.status_code": 99}, Status(StatusCode.ERROR), "internal_error"),
     ],
 )

@@ -169,6 +169,7 @@ class Adoption:
         options: dict[str, Any] = {
             "auto_enabling_integrations": False,
             "auto_session_tracking": False,
+            "send_client_reports": False,  # GlitchTip stops at them, and losses are counted in the store
             "before_send": self._scrubbing(before_send),
             "environment": identity.environment,
         }

@@ -53,8 +53,32 @@ def watch_delivery(
 
     transport.capture_envelope = capture_envelope
     transport.record_lost_event = record_lost_event
+    _count_refused(transport, lost)
     _keep_untraced(transport)
     transport._slotel_watched = True  # noqa: SLF001 our own mark
+
+
+def _count_refused(transport: Any, lost: Callable[[str, int], None]) -> None:
+    """Count what the server refuses with 429: sentry-sdk leaves that to the server's own statistics.
+
+    It tells `on_dropped_event` of the refusal, but not of what: so what is being sent is noted before.
+    """
+    send, dropped = getattr(transport, "_send_envelope", None), getattr(transport, "on_dropped_event", None)
+    if send is None or dropped is None or iscoroutinefunction(send):
+        return
+    sending: list[int] = [0]  # error events; the transport sends on one thread
+
+    def send_envelope(envelope: Any) -> Any:
+        sending[0] = sum(item.headers.get("type") == "event" for item in envelope.items)
+        return send(envelope)
+
+    def on_dropped_event(reason: str) -> Any:
+        if reason == "status_429" and sending[0]:
+            lost("rate_limited", sending[0])
+        return dropped(reason)
+
+    transport._send_envelope = send_envelope  # noqa: SLF001 sentry-sdk offers no public place around one envelope
+    transport.on_dropped_event = on_dropped_event
 
 
 def _keep_untraced(transport: Any) -> None:

@@ -45,6 +45,13 @@ _OF_GRPC: Final = (
 )  # fmt: skip
 """gRPC status number → span status: Sentry took its names from gRPC."""
 
+_GRPC_NUMBERS: Final = {
+    name: number
+    for number, known in enumerate(_OF_GRPC)
+    for name in (known.removesuffix("_error").upper(), str(number))
+}
+"""gRPC's own names of its statuses, and their numbers as text, as stable conventions write them → number."""
+
 _QUEUE_OPS: Final = {
     "publish": "queue.publish",
     "send": "queue.publish",
@@ -216,6 +223,8 @@ def _rpc(span: ReadableSpan, attributes: Mapping[str, Any], status: str | None) 
     kind = span.kind
     op = "rpc.server" if kind is _SERVER else "rpc.client" if kind is _CLIENT else "rpc"
     number = attributes.get("rpc.grpc.status_code", attributes.get("rpc.response.status_code"))
+    if isinstance(number, str):
+        number = _GRPC_NUMBERS.get(number)
     if isinstance(number, int) and 0 <= number < len(_OF_GRPC) and (number or status is None):
         status = _OF_GRPC[number]
     return Meaning(op, span.name, status, None, _NONE)
