@@ -20,7 +20,7 @@ def load(endpoint, **options):
 
 
 def peak(pid):
-    """The most memory that a process ever had, in MiB."""
+    """The most memory that a process ever had, in MiB: with the binary's pages and those of its queue."""
     [line] = [
         line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")
     ]
@@ -31,8 +31,8 @@ def test_at_its_memory_limit_a_gateway_refuses_counts_what_it_refuses_and_recove
     """It holds every trace until its decision: more than fits come in before that. Sizes as in deploy/kubernetes."""
     env = {
         "OTELCOL_MEMORY_MIB": "400",
-        "OTELCOL_MEMORY_SPIKE_MIB": "80",
-        "GOMEMLIMIT": "320MiB",
+        "OTELCOL_MEMORY_SPIKE_MIB": "160",
+        "GOMEMLIMIT": "240MiB",
         "TAIL_WAIT": "15s",
         "TAIL_TRACES": "1000000",
         "TAIL_BASELINE_PERCENT": "0",
@@ -53,7 +53,7 @@ def test_at_its_memory_limit_a_gateway_refuses_counts_what_it_refuses_and_recove
                     break
             assert refused
             assert sent == accepted + refused
-            assert peak(running.pid) < 512  # the container's limit
+            assert peak(running.pid) < 400
             assert running.metric("otelcol_receiver_accepted_spans_total", own=True) == accepted
             assert running.metric("otelcol_processor_memory_limiter_refused_spans_total", own=True) == refused
 

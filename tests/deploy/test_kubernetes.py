@@ -172,7 +172,8 @@ def test_the_memory_limiter_is_under_gos_limit_under_the_pods(objects):
         limit = container(workload)["resources"]["limits"]["memory"]
         most = int(limit[:-2]) * (1024 if limit.endswith("Gi") else 1)
         hard = int(environ(workload)["OTELCOL_MEMORY_MIB"])
-        assert int(environ(workload)["GOMEMLIMIT"].removesuffix("MiB")) == 0.8 * hard
+        assert int(environ(workload)["GOMEMLIMIT"].removesuffix("MiB")) == 0.6 * hard
+        assert int(environ(workload)["OTELCOL_MEMORY_SPIKE_MIB"]) == 0.4 * hard
         assert 0.7 * most <= hard <= 0.8 * most
 
 
