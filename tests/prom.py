@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -104,6 +105,14 @@ class Prometheus:
         with urllib.request.urlopen(f"{self.url}/api/v1/query?{query}", timeout=30) as answer:
             found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
         return found
+
+    def exemplars(self, expression: str) -> set[str]:
+        """The trace ids of the exemplars of the last hour."""
+        now = time.time()
+        query = urllib.parse.urlencode({"query": expression, "start": now - 3600, "end": now + 60})
+        with urllib.request.urlopen(f"{self.url}/api/v1/query_exemplars?{query}", timeout=30) as answer:
+            found = json.load(answer)["data"]
+        return {exemplar["labels"]["trace_id"] for series in found for exemplar in series["exemplars"]}
 
     def value(self, expression: str) -> float:
         """The sum of the vector that an expression is now; 0.0 for an empty one."""

@@ -12,10 +12,11 @@ GLITCHTIP_DB_PASSWORD=$(secret)
 GLITCHTIP_SECRET_KEY=$(secret)
 # The DSN of a project in GlitchTip (http://localhost:8000), with the host glitchtip:8000; or Sentry's, as it is.
 SENTRY_DSN=
-# Traces of other services by OTLP to Sentry: set these, and OTELCOL_TRACES=policy (docs/collector.md).
+# All traces by the collector to Sentry: set these, OTELCOL_TRACES=policy and SLOTEL_SENTRY_MODE=errors (docs/collector.md).
 SENTRY_OTLP_TRACES_URL=http://unused.invalid/
 SENTRY_PUBLIC_KEY=
 OTELCOL_TRACES=no-sentry
+SLOTEL_SENTRY_MODE=transactions
 END
   echo "made .env: Grafana's user is admin, its password stands there"
 fi

@@ -144,6 +144,16 @@ def test_without_sentrys_address_the_start_ends_with_the_reason(otelcol, tmp_pat
     assert "exporters::otlp_http/sentry: at least one endpoint" in run.stderr
 
 
+def test_a_dsn_in_place_of_the_address_is_said_in_the_log_and_counted(otelcol, tmp_path):
+    with OtlpSink() as sink:
+        env = {"SENTRY_OTLP_TRACES_URL": f"http://public@127.0.0.1:{sink.port}/7"}
+        with Collector(otelcol, tmp_path / "state", "otel-collector.yaml", env=env) as running:
+            assert post(running.otlp, request([Sent() for _ in range(3)])) == 200
+            failed = "otelcol_exporter_send_failed_spans_total"
+            wait_until(lambda: running.metric(failed, own=True) == 3, "three spans failed")
+            assert f"127.0.0.1:{sink.port}/7 responded with HTTP Status Code 404" in running.log
+
+
 def test_an_address_that_is_none_is_said_in_the_log_and_nothing_is_thrown_away(otelcol, tmp_path):
     env = {"SENTRY_OTLP_TRACES_URL": "https//no url"}
     with Collector(otelcol, tmp_path / "state", "otel-collector.yaml", env=env) as running:

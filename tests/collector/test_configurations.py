@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from otelcol import CONFIGS, ROOT
+from otelcol import CONFIGS, ROOT, find_otelcol
 from slotel.compile.collector import BUCKETS, CONNECTOR, DIMENSIONS, PROCESSOR, files, policy
 from slotel.configuration import read_configuration
 from slotel.model.service import Service
@@ -61,6 +61,15 @@ def validate(otelcol, tmp_path, *files):
 )
 def test_every_configuration_passes_validate(otelcol, tmp_path, files):
     assert validate(otelcol, tmp_path, *files) == (0, "")
+
+
+@pytest.mark.parametrize(("required", "outcome"), [("", pytest.skip), ("1", pytest.fail)])
+def test_without_go_and_without_a_collector_the_tests_say_what_to_install(monkeypatch, required, outcome):
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setenv("REQUIRE_REAL", required)
+    monkeypatch.delenv("OTELCOL", raising=False)
+    with pytest.raises(outcome.Exception, match="run 'make collector'"):
+        find_otelcol()
 
 
 def test_every_file_of_the_folder_is_validated():

@@ -1,5 +1,9 @@
-"""One fault at a time in a fleet that runs: what was counted stays counted, what is lost is seen in a metric."""
+"""One fault at a time in a fleet that runs: what was counted stays counted, what is lost is seen in a metric.
 
+FAULT_SECONDS=60 pytest -s tests/collector/test_faults.py: Sentry and Prometheus are down for a minute, not a second.
+"""
+
+import os
 import signal
 import time
 
@@ -12,6 +16,7 @@ from otelcol import CONFIGS, Collector
 from otlp import OtlpSink, Sent, post, request
 
 EARLY = "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total"
+DOWN = float(os.environ.get("FAULT_SECONDS", "1"))
 CALLS = "traces_span_metrics_calls_total"
 IN_MEMORY = "otelcol_processor_tail_sampling_sampling_traces_on_memory"
 
@@ -160,7 +165,7 @@ def test_while_sentry_is_down_the_traces_wait_on_disk(fleet, report):
     spans = fleet.send(60, name, error=True)
     queue = 'sum(otelcol_exporter_queue_size{exporter="otlp_http/sentry"})'
     wait_until(lambda: fleet.prometheus.value(queue) > 0, "the queue is seen to fill")
-    time.sleep(1)  # a few tries fail
+    time.sleep(DOWN)  # a few tries fail
     fleet.sink.up()
     finish(fleet, report, name, spans, name)
     fleet.prometheus.wait(queue, 0)
@@ -172,6 +177,7 @@ def test_while_prometheus_is_down_the_collectors_go_on_counting(fleet, report):
     fleet.prometheus.wait(fleet.counted(name), 20)
     fleet.prometheus.stop()
     spans += fleet.send(30, name, error=True)
+    time.sleep(DOWN)
     fleet.prometheus.start()
     spans += fleet.send(10, name, error=True)
     finish(fleet, report, name, spans, name)

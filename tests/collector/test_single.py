@@ -65,6 +65,22 @@ def test_spans_reach_sentry_and_those_of_other_languages_are_counted_under_slote
     assert sink.doubled() == 0
 
 
+def test_prometheus_takes_the_exemplars(otelcol, tmp_path):
+    with (
+        OtlpSink() as sink,
+        collector(otelcol, tmp_path, sink, SPAN_METRICS_FLUSH="1s") as running,
+        Prometheus(tmp_path / "prometheus", {"spans": [f"127.0.0.1:{running.prometheus_port}"]}) as store,
+    ):
+        spans = [Sent(name="exemplary", error=True) for _ in range(3)]
+
+        def taken():
+            assert post(running.otlp, request(spans)) == 200
+            return store.exemplars('traces_span_metrics_duration_seconds_bucket{span_name="exemplary"}')
+
+        found = wait_until(taken, "an exemplar in Prometheus")
+        assert found <= {span.trace_id.hex() for span in spans}
+
+
 def test_services_under_slotel_are_shipped_and_not_counted_again(otelcol, tmp_path):
     with OtlpSink() as sink, collector(otelcol, tmp_path, sink) as running:
         own = {"service.name": "checkout", "telemetry.distro.name": "slotel"}
