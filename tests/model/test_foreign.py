@@ -1,6 +1,11 @@
 """OpenSLO v1 and Sloth files: read where they mean the same, refused feature by feature where they do not."""
 
+import json
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from slotel.model.formats import read_any
 from slotel.model.slo import DAY, Period, TimeSlices
@@ -96,6 +101,11 @@ REFUSED = {
     "a rolling month": (OPENSLO, "28d", "1M", "[1].spec.timeWindow[0].duration", "days or weeks"),
     "another data source": (OPENSLO, "type: Prometheus", "type: Datadog", "[0].spec.ratioMetric.total.metricSource.type", "no Prometheus"),
     "an indicator that is not there": (OPENSLO, "indicatorRef: checkout-errors", "indicatorRef: other", "[1].spec.indicatorRef", "no SLI 'other'"),
+    "a name for no label": (SLOTH, "requests-availability", "'{{ x'", "slo.yaml:4 slos[0]", "a name has letters"),
+    "brackets that do not match": (SLOTH, "total_query: sum(", "total_query: (sum(", "total_query", "do not match"),
+    "an SLO without a spec": (OPENSLO, "spec:\n  description", "spec: []\nsped:\n  description", "[1]", "a mapping spec"),
+    "objectives that are no list": (OPENSLO, "[{target: 0.995}]", "5", "[1].spec.objectives", "a list"),
+    "time slices of days": (OPENSLO.replace("Occurrences", "Timeslices"), "{target: 0.995}", "{target: 0.9, timeSliceTarget: 0.9, timeSliceWindow: 2d}", "timeSliceWindow", "between 10s and 1h"),
     "a comparison": (OPENSLO, "{target: 0.995}", "{target: 0.995, op: lt, value: 3}", "[1].spec.objectives[0].op", "only ratio metrics"),
 }  # fmt: skip
 
@@ -110,6 +120,36 @@ def test_a_feature_that_means_something_else_is_refused_with_its_place_and_the_r
     assert place in problem.place
     assert reason in problem.expectation
     assert reading.service.slos == ()
+
+
+def test_two_objectives_of_one_name_are_refused():
+    (problem,) = read(SLOTH + SLOTH[SLOTH.index("  - name") :]).problems
+    assert "two objectives are named 'requests-availability'" in problem.expectation
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["", "x", "1M", "0.5", "sum(rate(a[{{.window}}]))"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["spec", "ratioMetric", "x"]), inner, max_size=2),
+    max_leaves=4,
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(st.sampled_from([SLOTH, OPENSLO]), st.integers(0, 40), ANYTHING)
+def test_no_wrong_part_of_a_foreign_file_raises(text, where, wrong):
+    """Whatever stands in the place of one of its values."""
+    documents = list(YAML(typ="safe", pure=True).load_all(text))
+    places = [place for document in documents for place in _places(document)]
+    part, key = places[where % len(places)]
+    part[key] = wrong
+    read("\n---\n".join(json.dumps(document) for document in documents))
+
+
+def _places(part):
+    for key, value in part.items() if isinstance(part, dict) else enumerate(part):
+        yield part, key
+        if isinstance(value, (dict, list)):
+            yield from _places(value)
 
 
 def test_what_slotel_has_its_own_of_is_said_and_does_no_harm():

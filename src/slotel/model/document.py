@@ -149,7 +149,7 @@ def _cut(tree: Any, steps: tuple[Any, ...]) -> bool:
 
 def _has(node: Any, step: Any) -> bool:
     if isinstance(node, list):
-        return isinstance(step, int) and step < len(node)
+        return isinstance(step, int) and 0 <= step < len(node)
     return isinstance(node, Mapping) and step in node
 
 

@@ -12,6 +12,7 @@ from slotel.model.foreign import Findings, Refused, each, known, over_window, qu
 from slotel.model.ratio import parse_ratio
 from slotel.model.service import Reading
 from slotel.model.slo import DAY, Period, Queries, Slo, TimeSlices
+from slotel.model.spelling import parse_slice_length
 
 VERSION: Final = "openslo/v1"
 _CALENDAR: Final = {"1M": Period(30 * DAY, "month"), "1Q": Period(90 * DAY, "quarter")}
@@ -33,9 +34,14 @@ def read_openslo(environ: Mapping[str, str], documents: list[Any], source: str) 
     for index, document in enumerate(documents):
         kind = document.get("kind") if isinstance(document, Mapping) else None
         if kind == "SLO":
+            if not isinstance(document.get("spec"), Mapping) or not isinstance(
+                document.get("metadata"), Mapping
+            ):
+                findings.refuse((index,), "an SLO has a mapping metadata and a mapping spec")
+                continue
             services[str(document["spec"].get("service", ""))] = None
             found += _slos(document, (index,), documents, findings)
-        elif kind in {"AlertPolicy", "AlertCondition", "AlertNotificationTarget"}:
+        elif kind in ("AlertPolicy", "AlertCondition", "AlertNotificationTarget"):
             findings.ignore((index, "kind"), "alerts are slotel's burn-rate tiers; Alertmanager routes them")
     if len(services) > 1:
         findings.refuse((), f"a file is one service's, this one has {', '.join(services)}")
@@ -47,7 +53,8 @@ def _slos(document: Any, steps: Steps, documents: list[Any], findings: Findings)
     spec, at = document["spec"], (*steps, "spec")
     if spec.get("alertPolicies"):
         findings.ignore((*at, "alertPolicies"), "alerts are slotel's burn-rate tiers")
-    many = len(spec.get("objectives") or ()) > 1
+    objectives = spec.get("objectives")
+    many = isinstance(objectives, list) and len(objectives) > 1
 
     def read(item: Mapping[str, Any], place: Steps) -> Slo:
         known(spec, _SPEC, at)
@@ -62,7 +69,7 @@ def _slos(document: Any, steps: Steps, documents: list[Any], findings: Findings)
         )
         return _with_budget(slo, spec, item, at, place)
 
-    return each(spec.get("objectives"), read, findings, (*at, "objectives"))
+    return each(objectives, read, findings, (*at, "objectives"))
 
 
 def _with_budget(slo: Slo, spec: Mapping[str, Any], item: Mapping[str, Any], at: Steps, place: Steps) -> Slo:
@@ -78,7 +85,10 @@ def _with_budget(slo: Slo, spec: Mapping[str, Any], item: Mapping[str, Any], at:
     slices = None
     if method == "Timeslices":
         limit = float(1 - parse_ratio(item["timeSliceTarget"]))
-        slices = TimeSlices(parse_duration(item["timeSliceWindow"]), limit)
+        try:
+            slices = TimeSlices(parse_slice_length(item["timeSliceWindow"]), limit)
+        except ValueError as error:
+            raise Refused((*place, "timeSliceWindow"), str(error)) from error
     elif method != "Occurrences":
         raise Refused(
             (*at, "budgetingMethod"),

@@ -20,8 +20,8 @@ from slotel.model.slo import (
     Selection,
     Slo,
     TimeSlices,
-    parse_window,
 )
+from slotel.model.spelling import parse_window
 from slotel.model.tags import TagPolicy, TagRule
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from slotel.model.duration import parse_duration
 from slotel.model.monitoring import RESERVED_LABELS, SOURCES
 from slotel.model.ratio import parse_limit, parse_objective, parse_ratio
 from slotel.model.sampling import LONGEST_LATE_WAIT, SENTRY_MODES, Keep, parse_keep
-from slotel.model.slo import DAY, HOUR, SPAN_KINDS, Period, parse_window
+from slotel.model.slo import DAY, SPAN_KINDS, Period
+from slotel.model.spelling import parse_name, parse_slice_length, parse_window
 
 Objective = NewType("Objective", float)
 Limit = NewType("Limit", float)
@@ -31,7 +32,6 @@ Version = NewType("Version", int)
 
 PERIODS: Final = {"month": Period(30 * DAY, "month"), "quarter": Period(90 * DAY, "quarter")}
 _LABEL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
 @dataclass(frozen=True)
@@ -144,13 +144,6 @@ class Document:
     monitoring: MonitoringDoc = field(default_factory=MonitoringDoc)
 
 
-def _slice_length(value: Any, _type: Any) -> float:
-    seconds = parse_duration(value)
-    if not 10 <= seconds <= HOUR or seconds % 1:  # noqa: PLR2004 the width of the meter's buckets
-        raise ValueError(f"{value!r}: a time slice is between 10s and 1h long, in whole seconds")
-    return seconds
-
-
 def kind_of(value: object) -> str:
     """Return what a value of YAML is, for people."""
     if isinstance(value, Mapping):
@@ -169,12 +162,7 @@ def _text(value: Any, _type: Any) -> str:
 
 
 def _name(value: Any, _type: Any) -> str:
-    text = _text(value, None)
-    if not _NAME.fullmatch(text):
-        raise ValueError(
-            f"{text!r}: a name has letters, digits, '_', '.', '-', starts with a letter or digit, at most 63"
-        )
-    return text
+    return parse_name(_text(value, None))
 
 
 def _url(value: Any, _type: Any) -> str:
@@ -252,7 +240,7 @@ def _converter() -> Converter:
         Ratio: _ratio,
         Seconds: lambda value, _: parse_duration(value),
         Window: lambda value, _: parse_window(value),
-        SliceLength: _slice_length,
+        SliceLength: lambda value, _: parse_slice_length(value),
         Text: _text,
         Name: _name,
         Pattern: _pattern,

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from slotel.model.duration import parse_duration
 from slotel.model.globs import matches
 from slotel.model.names import BAD, EXCLUDED, GOOD, OUTCOMES
 
@@ -216,18 +215,6 @@ def burn_rate(bad: float, total: float, limit: float) -> float:
     2.0
     """
     return bad / total / limit if total else 0.0
-
-
-def parse_window(value: object) -> float:
-    """Return seconds of a window that a limit is compared over.
-
-    Raises:
-        ValueError: no duration, or not from 1m to 3d: a process and the rules keep no longer history.
-    """
-    seconds = parse_duration(value)
-    if not MINUTE <= seconds <= 3 * DAY:
-        raise ValueError(f"{value!r}: a window is between 1m and 3d")
-    return seconds
 
 
 def budget_remaining(bad: float, total: float, limit: float) -> float:
