@@ -516,7 +516,7 @@ def test_on_a_full_disk_new_series_overflow_and_totals_stay_right(service) -> No
 
     def child() -> None:
         service.count("/before")
-        limit = service.workers._ledger.cells.nbytes
+        limit = service.workers._home._ledger.cells.nbytes
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         for number in range(2000):
             service.count(f"/{number}")

@@ -9,25 +9,24 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable, MutableMapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from slotel.model import names
-from slotel.runtime.cells import Cells, Unopened, copy_cells
-from slotel.runtime.family import Exemplar, Labels, Part
-from slotel.runtime.logs import LOG
+from slotel.runtime import uwsgi
+from slotel.runtime.family import Part
+from slotel.runtime.logs import LOG, report
 from slotel.runtime.process import Process, this_process
-from slotel.runtime.rundir import RunDir, first_process, is_of_service, new_path, new_stem, process_of
+from slotel.runtime.residence import Residence
+from slotel.runtime.rundir import RunDir, first_process, is_of_service, new_path, process_of
 from slotel.runtime.store import Store
 
 if TYPE_CHECKING:
-    from slotel.runtime.admission import Admission
-    from slotel.runtime.ledger import Ledger
     from slotel.runtime.peers import Peers
 
 FOLD_AT: Final = 32
@@ -75,10 +74,9 @@ class Workers:
         """For each suffix that `share` is called with, how the files of dead processes become one. Set it at start."""
         self._store, self._service, self._environ, self._dropped = store, service, environ, dropped
         self._has_kin = not self.is_first
-        self._is_open_failed = False
-        self._has_created = False
-        self._admission: Admission | None = None
         self._said: set[str] = set()
+        self._has_looked = False
+        self._home = Residence(store, self.run_dir, service, lambda: dropped("metrics", "run_directory"))
         self._begin()
 
     @classmethod
@@ -98,21 +96,19 @@ class Workers:
         """
         made = cls(store, environ, service, dropped)
         environ[names.SLOTEL_RUN_DIR] = made.run_dir.path
-        store.others, store.refused, store.admits = made.parts, made._refuse, made._admits
+        store.others, store.refused, store.admits = made.parts, made._refuse, made._home.admits
         if not made.is_first:
             with store.lock:
-                made._wait_for_a_count()
+                made._home.wait_for_a_count()
         _hook(made)
         return made
 
     def _begin(self) -> None:
         """Set what is this process's alone, at start and in a forked child."""
         self._lock = threading.Lock()
-        self._ledger: Ledger | None = None
         self._peers: Peers | None = None
         self._parts: tuple[Part, ...] = ()
         self._read_at = float("-inf")
-        self._exemplars: dict[int, tuple[int, Exemplar]] = {}
 
     @property
     def is_shared(self) -> bool:
@@ -124,7 +120,7 @@ class Workers:
     @property
     def stem(self) -> str:
         """Return the name of this process's files; "" while it has none."""
-        return self._ledger.stem if self._ledger is not None else ""
+        return self._home.stem
 
     def parts(self, max_age: float = 0.0, rest: Callable[[], None] = lambda: None) -> tuple[Part, ...]:
         """Return what the other processes counted, read at most `max_age` seconds ago.
@@ -134,7 +130,7 @@ class Workers:
         """
         if not self.run_dir.exists():
             return ()
-        self._move_in()
+        self._home.move_in()
         with self._lock:
             if time.monotonic() - self._read_at > max_age:
                 with self._guarded("cannot read the other workers' counts"):
@@ -153,73 +149,6 @@ class Workers:
             self._peers = Peers(self.run_dir, self._service, lambda file, why: self._refuse(why, file))
         return self._peers
 
-    # -- writing -----------------------------------------------------------------------------------------------
-
-    def _wait_for_a_count(self) -> None:
-        """Open the own file at the first count; the store's lock is held."""
-        store = self._store
-        if any(store.cells[0 : store.size]):
-            self._open()
-        else:
-            store.place(Unopened(len(store.cells), self._open), None)
-
-    def _move_in(self) -> None:
-        """Count where others can read, if there is a count."""
-        if self._ledger is None and not isinstance(self._store.cells, Unopened):
-            with self._store.lock:
-                if self._ledger is None:
-                    self._wait_for_a_count()
-
-    def _open(self) -> Cells:
-        """Move the cells into a file, or go on in memory; the store's lock is held."""
-        from slotel.runtime.catalogue import Head
-        from slotel.runtime.ledger import Ledger
-
-        store = self._store
-        counted = copy_cells(store.cells, store.size)
-        try:
-            self._has_created = self.run_dir.create() or self._has_created
-            self._enter_rows()
-            head = Head(self._service, store.created)
-            ledger = Ledger(self.run_dir, new_stem(self.process), head, store.tables, counted)
-        except Exception as error:  # noqa: BLE001 called in the middle of a record, which must count
-            store.place(counted, None)
-            if not self._is_open_failed:
-                self._is_open_failed = True
-                LOG.error(
-                    "metrics: this process cannot share its counts in %s and answers for itself alone: %s: %s",
-                    self.run_dir.path, type(error).__name__, error,
-                )  # fmt: skip
-                self._dropped("metrics", "run_directory")
-            return store.cells
-        self._is_open_failed = False
-        self._ledger = ledger
-        store.place(ledger.cells, ledger)
-        return ledger.cells
-
-    def _admits(self, table: str, values: Labels) -> bool:
-        """Return whether a series has a place in the service; the store's lock is held. May raise OSError.
-
-        Where there is nobody yet, or the directory cannot be used, a process keeps to the bound by itself.
-        """
-        if self._admission is None:
-            if not self.run_dir.exists():
-                return True
-            with suppress(OSError):
-                self._enter_rows()
-        return self._admission is None or self._admission.admit(table, values)
-
-    def _enter_rows(self) -> None:
-        """Have the series that this process has opened on the service's list. May raise OSError."""
-        from slotel.runtime.admission import Admission
-
-        store, known = self._store, self._admission
-        rows = [(table.shape.name, values) for table in store.tables for values in table.slots]
-        if known is None or not known.stands():
-            rows += known.leave() if known is not None else []
-            known = self._admission = Admission(self.run_dir, store.max_series)
-        known.enter(rows)
-
     # -- what else is shared -----------------------------------------------------------------------------------
 
     def share(self, suffix: str, data: bytes) -> bool:
@@ -230,10 +159,7 @@ class Workers:
         """
         if not self.is_shared:
             return False
-        with self._store.lock:
-            if self._ledger is None:
-                self._open()
-        if self._ledger is None:
+        if not self._home.open_now():
             return False
         with self._guarded(f"cannot share {suffix}"):
             self.run_dir.write(f"{self.stem}.{suffix}", data)
@@ -257,46 +183,20 @@ class Workers:
 
     def tick(self) -> None:
         """Do what can wait: share exemplars, fold what dead processes counted, remove what crashed services left."""
+        if "uwsgi" in sys.modules and not self._has_looked:
+            self._has_looked = True
+            report(filter(None, [uwsgi.problem()]))
         if not self.run_dir.exists():
             return
-        self._move_in()
+        self._home.move_in()
         with self._guarded("cannot share its counts again"):
-            self._move_in_again()
+            self._home.mend()
         with self._guarded("cannot share exemplars"):
-            self._share_exemplars()
+            self._home.share_exemplars()
         self._fold()
-        if self._has_created:
-            self._has_created = False
+        if self._home.has_created:
+            self._home.has_created = False
             self._remove_leftovers()
-
-    def _move_in_again(self) -> None:
-        """Count in new files when somebody removed the own ones."""
-        with self._store.lock:
-            if self._ledger is not None and not self._ledger.stands():
-                self._ledger = None
-                self._exemplars.clear()
-                self._open()
-            elif self._admission is not None and not self._admission.stands():
-                self._enter_rows()
-
-    def _share_exemplars(self) -> None:
-        from slotel.runtime.peers import exemplar_row
-
-        store = self._store
-        for bucket, exemplar in store.latest_exemplars().items():
-            at, shown = self._exemplars.get(bucket, (-1, None))
-            if shown == exemplar:
-                continue
-            with store.lock:
-                if self._ledger is None or store.journal is not self._ledger:
-                    return
-                if at < 0:
-                    at = store.reserve(8)
-                    self._ledger.exemplar(bucket, at)
-                row = exemplar_row(exemplar)
-                for index in (7, 1, 2, 3, 4, 5, 6, 0):  # the first and the last are equal when all is written
-                    store.cells[at + index] = row[index]
-            self._exemplars[bucket] = at, exemplar
 
     def _fold(self) -> None:
         from slotel.runtime.fold import fold
@@ -315,26 +215,18 @@ class Workers:
     def before_fork(self) -> None:
         """Count where the child can read."""
         self._has_kin = True
-        self._move_in()
+        self._home.move_in()
 
     def after_fork_in_child(self) -> None:
         """Count from zero in an own file; the store has forgotten what the parent counted."""
-        ledger = self._ledger
         self.is_first = False
         self._has_kin = True
-        self._has_created = self._is_open_failed = False
         self.process = this_process()
         self._begin()
-        if ledger is not None:
-            ledger.leave()
-        store = self._store
-        store.others = self.parts
-        store.place(Unopened(len(store.cells), self._open), None)
-        if (
-            os.geteuid() == 0
-        ):  # gunicorn's workers drop to another user after the fork, who may not open it any more
-            with store.lock:
-                self._open()
+        self._store.others = self.parts
+        self._home.begin_in_child()
+        if os.geteuid() == 0:  # gunicorn's workers drop to another user later, who may not open it any more
+            self._home.open_now()
 
     def leave(self) -> None:
         """Remove the run directory at the end of its first process, if nobody else is left."""

@@ -34,6 +34,9 @@ UVICORN = (
     "warning",
     "fastapi_app:app",
 )
+UWSGI = ("pyuwsgi", "--http-socket", "127.0.0.1:{port}", "--master", "--processes", "2", "--die-on-term")
+UWSGI += ("--virtualenv", sys.prefix, "--enable-threads", "--need-app", "--module", "flask_app:app")
+FORK_HOOKS = ("--py-call-uwsgi-fork-hooks",)
 
 INSTRUMENTATIONS = {"celery", "django", "fastapi", "flask", "requests", "urllib3"}
 
@@ -83,6 +86,10 @@ def workers_of(service: Launched) -> list[psutil.Process]:
             (*GUNICORN, "--max-requests", "20", "--max-requests-jitter", "5", "flask_app:app"),
             id="gunicorn max_requests",
         ),
+        pytest.param((*GUNICORN, "-k", "gevent", "flask_app:app"), id="gunicorn gevent"),
+        pytest.param((*GUNICORN, "-k", "gevent", "--preload", "flask_app:app"), id="gunicorn gevent preload"),
+        pytest.param((*UWSGI, *FORK_HOOKS), id="uwsgi"),
+        pytest.param((*UWSGI, *FORK_HOOKS, "--lazy-apps"), id="uwsgi lazy-apps"),
         pytest.param((*UVICORN, "--workers", "2"), id="uvicorn workers"),
         pytest.param((*UVICORN, "--reload"), id="uvicorn reload"),
     ],
@@ -180,6 +187,16 @@ def test_twenty_kills_under_load_and_a_hundred_scrapes_nothing_lost_nothing_back
         assert (watcher.faults, len(killed) >= 20, watcher.scrapes >= 100) == ([], True, True)
         wait_until(lambda: counted(service) >= len(answered), "all that was answered is counted", 30)
         assert counted(service) <= len(answered) + 2 * len(killed), "an answer may die with its worker"
+
+
+def test_uwsgi_that_forks_without_pythons_hooks_is_told_what_to_set():
+    with launched(*UWSGI, needs="flask") as service:
+        service.wait_ready()
+        wait_until(lambda: "ERROR slotel" in service.log, "the line, at the first tick", 20)
+    assert (
+        "ERROR slotel: uWSGI: it forks workers without Python's fork hooks: set 'py-call-uwsgi-fork-hooks = true', and "
+        "'enable-threads = true' (what the workers count is not seen until then)"
+    ) in service.log
 
 
 def test_when_the_holder_of_the_port_dies_another_answers_and_nothing_falls():
