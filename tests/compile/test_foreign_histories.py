@@ -3,7 +3,7 @@
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from promtool import check_rules, run_tests, write
@@ -129,12 +129,16 @@ def test_queries_that_no_event_can_satisfy_are_said():
         witnesses(Queries(f'sum(rate(r{{code="5",code!="5"}}{W}))', f"sum(rate(r{W}))"))
 
 
+@example("(" * 5000)
+@example("0/0")
+@settings(deadline=None)
 @given(st.text(alphabet='sumrate(){}[]=~!"ab05.|*+-/, {{.window}}', max_size=80))
 def test_no_query_raises_anything_else(text):
     with contextlib.suppress(Unread):
         terms(text)
 
 
+@settings(deadline=None)
 @given(st.from_regex(r"[a-z0-9.|()\[\]?*+^$-]{1,20}"))
 def test_no_pattern_raises_anything_else(pattern):
     with contextlib.suppress(Unread):

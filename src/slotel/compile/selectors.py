@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -70,7 +71,10 @@ def terms(query: str) -> tuple[Term, ...]:
     (1.0, 'requests_total', '=~')
     """
     reader = _Reader(query)
-    found = tuple(reader.sum())
+    try:
+        found = tuple(reader.sum())
+    except RecursionError as error:
+        raise Unread("it is nested too deeply") from error
     if reader.word:
         raise Unread(f"'{reader.word}' is not read")
     if not found:
@@ -127,6 +131,8 @@ class _Reader:
             more = list(self._operand())
             if more and (found or sign == "/"):
                 raise Unread("it multiplies or divides counters")
+            if sign == "/" and not self._number:
+                raise Unread("it divides by 0")
             if more:
                 found = more
             else:
@@ -207,10 +213,12 @@ class _Reader:
 
 def _matcher(label: str, sign: str, quoted: str) -> Matcher:
     try:
-        value = quoted[1:-1] if quoted[0] == "`" else str(ast.literal_eval(quoted))
-        if sign in {"=~", "!~"}:
-            re.compile(value)
-    except (ValueError, SyntaxError, re.error) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what Python warns of may mean something else to Prometheus
+            value = quoted[1:-1] if quoted[0] == "`" else str(ast.literal_eval(quoted))
+            if sign in {"=~", "!~"}:
+                re.compile(value)
+    except (ValueError, SyntaxError, re.error, Warning) as error:
         raise Unread(f"{quoted} is not read: {error}") from error
     if sign not in {"=", "!=", "=~", "!~"}:
         raise Unread(f"'{sign}' is no comparison of a label")
