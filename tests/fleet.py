@@ -74,10 +74,8 @@ class Fleet:
                 {
                     "services": [f"127.0.0.1:{service.metrics_port}" for service in self.services],
                     "agents": [f"127.0.0.1:{agent.prometheus_port}" for agent in self.agents],
-                    "collectors": [
-                        f"127.0.0.1:{collector.telemetry_port}"
-                        for collector in (*self.agents, *self.gateways)
-                    ],
+                    "otelcol-agent": [f"127.0.0.1:{agent.telemetry_port}" for agent in self.agents],
+                    "otelcol-gateway": [f"127.0.0.1:{gateway.telemetry_port}" for gateway in self.gateways],
                 },
                 [self._rules()],
             )

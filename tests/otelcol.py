@@ -16,6 +16,7 @@ from types import TracebackType
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from ruamel.yaml import YAML
 
 from launch import free_port, wait_until
 
@@ -40,6 +41,13 @@ def find_otelcol() -> str:
     if os.environ.get("REQUIRE_REAL") == "1":
         pytest.fail(message)
     pytest.skip(message)
+
+
+def alert(name: str) -> str:
+    """The expression of an alert in collector/alerts.yaml."""
+    groups = YAML(typ="safe").load((CONFIGS / "alerts.yaml").read_text())["groups"]
+    [found] = [rule["expr"] for group in groups for rule in group["rules"] if rule["alert"] == name]
+    return str(found)
 
 
 def _built() -> str:

@@ -7,10 +7,12 @@ import pytest
 
 from fleet import Fleet
 from launch import wait_until
-from otelcol import Collector
+from otelcol import Collector, alert
 from otlp import OtlpSink, Sent, post, request
 
-ACCEPTED = "otelcol_receiver_accepted_spans"
+AGENTS, GATEWAYS = (
+    f'otelcol_receiver_accepted_spans{{job="otelcol-{kind}"}}' for kind in ("agent", "gateway")
+)
 IMPATIENT = """\
 exporters:
   load_balancing:
@@ -42,22 +44,17 @@ def total(fleet, expression):
     )
 
 
-def accepted(fleet, collectors):
-    hosts = "|".join(f"127.0.0.1:{collector.telemetry_port}" for collector in collectors)
-    return total(fleet, f'{ACCEPTED}{{instance=~"{hosts}"}}')
-
-
 def difference(fleet):
     """How many spans more the gateways have taken than the agents say that they have."""
-    return accepted(fleet, fleet.gateways) - accepted(fleet, fleet.agents)
+    return total(fleet, GATEWAYS) - total(fleet, AGENTS)
 
 
 def test_a_killed_agent_loses_no_trace_that_it_had_taken_and_the_counts_it_forgot_are_the_difference(fleet):
     name = "agent killed"
     known = fleet.send(30, name, agent=0, error=True)
     fleet.prometheus.wait(fleet.counted(name), 30)
-    for collectors in (fleet.agents, fleet.gateways):
-        wait_until(lambda: accepted(fleet, collectors) == 30, "agents and gateways say the same")  # noqa: B023
+    wait_until(lambda: total(fleet, AGENTS) == total(fleet, GATEWAYS) == 30, "both say the same")
+    assert fleet.prometheus.query(alert("SpansDoNotAddUp")) == []
     fleet.prometheus.stop()  # as between two of its looks
     forgotten = fleet.send(25, name, agent=0, error=True)
     time.sleep(0.1)  # half of what a batch waits for
@@ -72,6 +69,7 @@ def test_a_killed_agent_loses_no_trace_that_it_had_taken_and_the_counts_it_forgo
     wait_until(
         lambda: difference(fleet) == 65 - total(fleet, calls) == 25, "the difference is what was forgotten"
     )
+    wait_until(lambda: fleet.prometheus.query(alert("SpansDoNotAddUp")), "the alert")
 
 
 def test_what_is_sent_twice_because_a_gateway_was_away_for_long_is_the_difference(fleet):
@@ -84,6 +82,7 @@ def test_what_is_sent_twice_because_a_gateway_was_away_for_long_is_the_differenc
     queue = 'sum(otelcol_exporter_queue_size{exporter="load_balancing"})'
     fleet.prometheus.wait(queue, 0)
     wait_until(lambda: difference(fleet) == fleet.sink.doubled(), "the difference is what came twice")
+    wait_until(lambda: fleet.prometheus.query(alert("SpansDoNotAddUp")), "the alert")
 
 
 def test_what_an_agent_takes_a_gateway_takes_however_large_the_spans_are(otelcol, tmp_path):

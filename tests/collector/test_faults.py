@@ -8,11 +8,10 @@ import signal
 import time
 
 import pytest
-from ruamel.yaml import YAML
 
 from fleet import TAIL_WAIT, Fleet
 from launch import wait_until
-from otelcol import CONFIGS, Collector
+from otelcol import Collector, alert
 from otlp import OtlpSink, Sent, post, request
 
 EARLY = "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total"
@@ -40,13 +39,6 @@ def report():
 
 def in_memory(gateway):
     return gateway.metric(IN_MEMORY, own=True)
-
-
-def alert(name):
-    """The expression of an alert in collector/alerts.yaml."""
-    groups = YAML(typ="safe").load((CONFIGS / "alerts.yaml").read_text())["groups"]
-    [found] = [rule["expr"] for group in groups for rule in group["rules"] if rule["alert"] == name]
-    return found
 
 
 def accepted(fleet):

@@ -99,5 +99,5 @@ def test_what_slotel_enforced_and_what_the_agent_enforced_look_the_same(fleet, t
 
 def test_the_fleet_says_how_it_is(fleet):
     expected = len(fleet.agents) + len(fleet.gateways)
-    assert fleet.prometheus.value('sum(up{job="collectors"})') == expected
-    assert fleet.prometheus.value('sum(otelcol_loadbalancer_num_backends{job="collectors"})') == 4
+    assert fleet.prometheus.value('sum(up{job=~"otelcol-.*"})') == expected
+    assert fleet.prometheus.value('sum(otelcol_loadbalancer_num_backends{job="otelcol-agent"})') == 4
