@@ -2,6 +2,7 @@
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 
 import pytest
 
@@ -101,6 +102,32 @@ def test_promtool_finds_nothing_in_the_metrics_of_a_service(flask_service):
     text = flask_service.scrape()
     assert "orders_total" in text and "process_" in text
     assert check_metrics(text) == ""
+
+
+def test_exemplars_name_sampled_spans_only_and_stand_on_buckets_and_counters():
+    """The caller decides here: the later requests are not sampled, and leave none."""
+    with Launched(sys.executable, "flask_app.py") as service:
+        service.wait_ready()
+        for flag, number in (("01", 1), ("01", 2), ("00", 3), ("00", 4)):
+            service.get("/ok", {"traceparent": f"00-{number:032x}-00000000000000aa-{flag}"})
+        wait_until(lambda: service.sample(CALLS, span_name="GET /ok") == 4, "all are counted")
+        text = service.scrape({"Accept": "application/openmetrics-text;version=1.0.0"})
+    marked = [line for line in text.splitlines() if " # {" in line and "/ok" in line]
+    assert {line.split("{")[0] for line in marked} >= {"traces_span_metrics_duration_seconds_bucket", CALLS}
+    found = {line.partition(" # {")[2].split('"')[1] for line in marked}
+    assert found <= {f"{1:032x}", f"{2:032x}"} and f"{2:032x}" in found
+
+
+def test_label_values_of_every_kind_break_no_scrape_and_none_is_lost(flask_service):
+    odd = ['quo"te', "new\nline", "nul\0", "back\\slash", "ünï", "x" * 60_000, "😀"]
+    before = flask_service.sample(CALLS, span_name="GET /tags/<team>")
+    for value in odd:
+        assert flask_service.get(f"/tags/{quote(value, safe='')}")[0] == 200
+    wait_until(
+        lambda: flask_service.sample(CALLS, span_name="GET /tags/<team>") == before + len(odd),
+        "all are counted",
+    )
+    assert check_metrics(flask_service.scrape()) == ""
 
 
 def test_the_budget_gauges_say_limit_rate_burn_and_what_is_left(fastapi_service):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -199,23 +200,40 @@ def test_uwsgi_that_forks_without_pythons_hooks_is_told_what_to_set():
     ) in service.log
 
 
-def test_when_the_holder_of_the_port_dies_another_answers_and_nothing_falls():
-    """uvicorn's parent holds the port; without it its orphans go on, and one of them answers."""
-    with launched(*UVICORN, "--workers", "2", needs="fastapi") as service:
+def test_when_the_holder_of_the_port_dies_another_answers_within_a_second_and_nothing_falls():
+    """uvicorn's parent holds the port; without it its orphans go on: one of them answers, and then another."""
+    with launched(*UVICORN, "--workers", "3", needs="fastapi") as service:
         service.wait_ready()
         sent(service, 40)
         wait_counted(service, 40)
         children = workers_of(service)
-        os.kill(service.pid, signal.SIGKILL)
+        took: list[float] = []
+
+        def holder() -> int:
+            (found,) = [
+                each.pid
+                for each in [psutil.Process(service.pid), *children]
+                if each.is_running()
+                and any(
+                    one.laddr.port == service.metrics_port and one.status == "LISTEN"
+                    for one in each.net_connections("tcp")
+                )
+            ]
+            return found
+
+        def answers() -> bool:
+            try:
+                return counted(service) == 40
+            except OSError:
+                return False
+
         try:
-
-            def taken_over() -> bool:
-                try:
-                    return counted(service) == 40
-                except OSError:
-                    return False
-
-            wait_until(taken_over, "an orphan answers", 10)
+            for _ in range(2):
+                os.kill(holder(), signal.SIGKILL)
+                killed = time.monotonic()
+                wait_until(answers, "another answers", 10)
+                took.append(time.monotonic() - killed)
+            assert min(took) < 1.0, took  # one of the two, for the machine may be busy
             sent(service, 20)
             wait_counted(service, 60)
         finally:
