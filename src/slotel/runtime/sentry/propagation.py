@@ -31,6 +31,7 @@ _LOW_BITS: Final = (1 << 64) - 1
 
 _BAGGAGE: Final = W3CBaggagePropagator()
 
+_READ: Final = {name.encode(): name for name in ("traceparent", "tracestate", "baggage", SENTRY_TRACE)}
 _DEFAULT_FIELDS: Final = {"traceparent", "tracestate", "baggage"}
 
 Facts = Callable[[], "dict[str, str]"]
@@ -90,6 +91,26 @@ class SentryHeaders(TextMapPropagator):
         return {SENTRY_TRACE, "baggage"}
 
 
+class OneLook(CompositePropagator):
+    """W3C and Sentry over the headers that they read, picked out of an ASGI scope in one pass.
+
+    The ASGI getter decodes every header of a request for each name that it is asked for, and it is asked four times.
+    """
+
+    def extract(
+        self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
+    ) -> Context:
+        """Return the context with what the headers bring."""
+        if not isinstance(carrier, dict) or "type" not in carrier:
+            return super().extract(carrier, context, getter)
+        found: dict[str, list[str]] = {}
+        for name, value in carrier.get("headers") or ():
+            known = _READ.get(name.lower())
+            if known is not None:
+                found.setdefault(known, []).append(value.decode("utf-8", "replace"))
+        return super().extract(found, context, default_getter)
+
+
 class RequestNote(TextMapPropagator):
     """Keeps the incoming request in its context, so that an error event can show it. Reads and writes no header.
 
@@ -136,7 +157,8 @@ def install(named: str, rate: float, facts: Facts) -> None:
     if named.strip() or standing.fields != _DEFAULT_FIELDS:
         chosen = [standing]
     else:
-        chosen = [TraceContextTextMapPropagator(), W3CBaggagePropagator(), SentryHeaders(rate, facts)]
+        w3c = (TraceContextTextMapPropagator(), W3CBaggagePropagator())
+        chosen = [OneLook([*w3c, SentryHeaders(rate, facts)])]
     propagate.set_global_textmap(CompositePropagator([*chosen, RequestNote()]))
 
 
