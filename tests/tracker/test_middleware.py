@@ -70,9 +70,11 @@ def test_tags_and_user_of_one_request_are_not_on_the_next(bare):
 
 def test_errors_are_counted_without_the_launcher_too(bare):
     bare.fail("/error/counted")
-    assert bare.service.sample("sentry_errors_total", project="7", environment="live") == len(
-        bare.sink.payloads("event")
-    )
+
+    def counted():
+        return bare.service.sample("sentry_errors_total", project="7", environment="live")
+
+    wait_until(lambda: len(bare.sink.payloads("event")) == counted(), "as many are counted as arrive")
 
 
 def test_a_tracked_request_counts_for_the_objectives(bare):

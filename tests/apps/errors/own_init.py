@@ -25,7 +25,7 @@ if "before_send_transaction" in sentry_sdk.consts.DEFAULT_OPTIONS:  # sentry-sdk
 
 def before_send(event, hint):
     event["tags"]["seen"] = "by the app"
-    return None if "unwanted" in event["request"]["url"] else event
+    return None if "unwanted" in event.get("request", {}).get("url", "") else event
 
 
 if WAY == "before":
