@@ -130,6 +130,8 @@ def test_a_wrong_part_takes_nothing_else_with_it():
         ("SLOTEL_SENTRY_LATE_WAIT", "1h", "SLOTEL_SENTRY_LATE_WAIT='1h': at most 10s, for what ends later becomes a transaction of its own (using the default, 200ms)"),
         ("SLOTEL_SENTRY_MODE", "fast", "SLOTEL_SENTRY_MODE='fast': write one of transactions, sdk, otlp, errors (using the default, transactions)"),
         ("SLOTEL_MAX_SERIES", "-1", "SLOTEL_MAX_SERIES='-1': write a whole number above 0 (using the default, 2000)"),
+        ("SLOTEL_ASGI_SPANS", "sent", "SLOTEL_ASGI_SPANS='sent': write 'send', 'receive', 'send,receive' or 'none' (using the default, none)"),
+        ("SLOTEL_HTTP_METRICS", "own", "SLOTEL_HTTP_METRICS='own': write one of slotel, sdk (using the default, slotel)"),
     ],
 )  # fmt: skip
 def test_a_wrong_variable_is_one_line_with_the_right_spelling(name, value, line):
