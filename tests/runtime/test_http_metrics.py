@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import subprocess
 import sys
 import threading
 import time
@@ -16,7 +17,7 @@ from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client.parser import text_string_to_metric_families
 
-from launch import APPS, Launched, wait_until
+from launch import APPS, LAUNCHER, Launched, clean_environ, free_port, wait_until
 from slotel.runtime.http_metrics import HttpMeterProvider, http_meters
 from slotel.runtime.scrape.app_metrics import AppMetrics
 from slotel.runtime.scrape.exposition import Exposition
@@ -215,3 +216,37 @@ def test_a_launched_service_shows_the_same_http_metrics_either_way(folder, comma
         return found if measured == len(paths) else None
 
     assert seen("slotel") == seen("sdk")
+
+
+KINDS = """
+import django, fastapi, flask, starlette.applications
+from opentelemetry.instrumentation import django, fastapi, flask, starlette
+given = [
+    django._DjangoMiddleware._active_request_counter,
+    fastapi._InstrumentedFastAPI._instrument_kwargs.get("meter_provider"),
+    flask._InstrumentedFlask._meter_provider,
+    starlette._InstrumentedStarlette._meter_provider,
+]
+print(*sorted({type(each).__module__ for each in given}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("exporters", "where"),
+    [
+        ("prometheus", "slotel.runtime.http_metrics"),
+        ("prometheus,console", "builtins opentelemetry.sdk.metrics._internal.instrument"),
+    ],
+)
+def test_each_framework_measures_with_slotels_meters_unless_another_exporter_reads(exporters, where):
+    variables = {"DJANGO_SETTINGS_MODULE": "django_settings", "OTEL_METRICS_EXPORTER": exporters}
+    done = subprocess.run(
+        [str(LAUNCHER), sys.executable, "-c", KINDS],
+        env=clean_environ(OTEL_EXPORTER_PROMETHEUS_PORT=str(free_port()), **variables),
+        cwd=APPS / "errors",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.splitlines()[0] == where
