@@ -1,13 +1,15 @@
 """An app that calls sentry_sdk.init itself: nothing is traced twice, slotel's tags and trace ids are on its events."""
 
 import json
+import subprocess
 import sys
+from collections import Counter
 from contextlib import contextmanager
 
 import pytest
 from sentry_sdk.consts import DEFAULT_OPTIONS, VERSION
 
-from launch import APPS, Launched, wait_until
+from launch import APPS, LAUNCHER, Launched, clean_environ, wait_until
 from slotel.cli.envelope import unpacked
 from slotel.cli.sink import SentrySink
 
@@ -204,3 +206,29 @@ def test_a_client_without_a_dsn_turns_errors_off_and_the_log_says_where_traces_g
         (said,) = [line for line in own.service.log.splitlines() if "sentry_sdk.init" in line]
         assert "WARNING slotel: the app calls sentry_sdk.init without a DSN" in said
         assert "project 7" in said
+
+
+ENDS_AT_ONCE = """
+import os, time, sentry_sdk
+from opentelemetry import trace
+transport = sentry_sdk.get_client().transport
+send = transport._send_envelope
+transport._send_envelope = lambda envelope: (time.sleep(0.1), send(envelope))  # a slow server
+for dsn in ("", os.environ["APP_DSN"]):
+    if dsn:
+        sentry_sdk.init(dsn)
+    for number in range(5):
+        with trace.get_tracer("t").start_as_current_span(f"job {number}"):
+            sentry_sdk.capture_exception(ValueError(number))
+"""
+
+
+def test_what_the_former_client_holds_leaves_too_when_the_script_ends_at_once():
+    with SentrySink() as sink:
+        env = clean_environ(SENTRY_DSN=sink.dsn(7), APP_DSN=sink.dsn(8), OTEL_METRICS_EXPORTER="none")
+        command = [str(LAUNCHER), sys.executable, "-c", ENDS_AT_ONCE]
+        subprocess.run(command, env=env, check=True, timeout=60, capture_output=True)
+        errors = Counter(each.project for each in sink.envelopes if each.of_type("event"))
+        traces = [each["contexts"]["trace"]["trace_id"] for each in sink.payloads("transaction")]
+    assert errors == {"7": 5, "8": 5}
+    assert len(set(traces)) == len(traces) == 10

@@ -112,14 +112,15 @@ class Adoption:
             *(options.get("disabled_integrations") or []),
             *(each for each in (StdlibIntegration, DedupeIntegration) if not _has(given, each)),
         ]
+        former = sentry_sdk.get_client()
         guard = original(*positional, **merged)
         try:
-            self._app_has_called_init(sentry_sdk.get_client(), _said_of_tracing(options))
+            self._app_has_called_init(former, sentry_sdk.get_client(), _said_of_tracing(options))
         except Exception as error:  # noqa: BLE001 nothing may reach the app
             LOG.error("cannot follow the app's sentry_sdk.init: %s (traces go where they went)", error)
         return guard
 
-    def _app_has_called_init(self, client: Any, ignored: str) -> None:
+    def _app_has_called_init(self, former: Any, client: Any, ignored: str) -> None:
         if not client.dsn:
             if self._connection is not None:
                 LOG.warning(
@@ -135,6 +136,8 @@ class Adoption:
             destination,
             ignored,
         )
+        if former is not client and former.dsn:
+            self._trail.replaced(former)
         self._connected(self._tie(client, destination))
 
     # -- the ties --------------------------------------------------------------------------------------------

@@ -79,6 +79,7 @@ class ErrorTrail:
     def __init__(self, entries: Entries, tags: Tags) -> None:
         self._entries = entries
         self._tags = tags
+        self._former: Any = None
 
     # -- as a sink of the pipeline ---------------------------------------------------------------------------
 
@@ -109,14 +110,21 @@ class ErrorTrail:
         if entry.span.context is span.context and span.kind in _ISOLATED:
             _leave(entry)
 
+    def replaced(self, client: Any) -> None:
+        """Note the Sentry client that another has replaced: what it holds must leave, too."""
+        self._former = client
+
     def flush(self, timeout: float) -> bool:
         """Let Sentry send what it holds."""
+        deadline = time.monotonic() + timeout
         sentry_sdk.flush(timeout=timeout)
+        if self._former is not None:
+            self._former.flush(timeout=max(deadline - time.monotonic(), 0.0))
         return True
 
     def shutdown(self) -> None:
         """Let Sentry send what it holds."""
-        sentry_sdk.flush(timeout=2.0)
+        self.flush(2.0)
 
     def _failed(self, span: ReadableSpan, entry: Entry | None, error: BaseException) -> None:
         recorded = _records(span, error)
