@@ -143,12 +143,12 @@ def test_a_gateway_that_may_hold_fewer_traces_than_come_says_how_many_it_forgot(
             assert post(gateway.otlp, request(spans)) == 200
             wait_until(lambda: len(sink.spans) == 20, "those with an error")
             sampled = "otelcol_processor_tail_sampling_global_count_traces_sampled_total"
-            wait_until(
-                lambda: (
-                    gateway.metric(EARLY, own=True) - gateway.metric(sampled, own=True, sampled="true") == 60
-                ),
-                "of the other 80 it has held 20",
-            )
+
+            def forgotten():
+                return gateway.metric(EARLY, own=True) - gateway.metric(sampled, own=True, sampled="true")
+
+            # Of the other 80 it has held 20, or 19: one makes room for a trace that is sampled at once.
+            wait_until(lambda: forgotten() in {60, 61}, "the others were forgotten")
 
 
 def test_while_sentry_is_down_the_traces_wait_on_disk(fleet, report):
