@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -256,3 +258,20 @@ def test_publishing_is_due_again_and_again_where_there_are_others(tmp_path):
     before = written.stat().st_mtime_ns
     service.app.chore()
     assert written.stat().st_mtime_ns == before, "not due yet"
+
+
+def test_what_publishing_loads_is_loaded_before_the_first_fork_and_not_by_a_process_that_forks_nobody():
+    """A gevent worker patches the locks of imports while its scrape thread would import."""
+    code = """
+import os, sys
+from opentelemetry.sdk.metrics import MeterProvider
+from slotel.runtime.scrape.app_metrics import AppMetrics
+app = AppMetrics(MeterProvider([]))
+alone = "prometheus_client" in sys.modules
+child = os.fork()
+if child == 0:
+    os._exit(0 if {"prometheus_client", "opentelemetry.exporter.prometheus"} <= sys.modules.keys() else 1)
+print(alone, os.waitpid(child, 0)[1])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("False 0\n", "")

@@ -89,7 +89,7 @@ class AppMetrics:
         atexit.register(self.publish)
         self._ending = ChildEnding(self.publish)
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._in_child)
+            os.register_at_fork(before=self._before_fork, after_in_child=self._in_child)
 
     def families(self) -> Iterable[Family]:
         """Return the app's metrics of the whole service.
@@ -143,6 +143,13 @@ class AppMetrics:
             self._complained.add(name)
             self._dropped("metrics", "name_collision")
             LOG.warning("metrics: two instruments of one meter are called %s; the first answers", name)
+
+    def _before_fork(self) -> None:
+        """Load once what each child would load on a thread, while its server may patch import locks (gevent)."""
+        try:
+            self._conversion.prepare()
+        except Exception as error:  # noqa: BLE001 a fork is the app's
+            self._fault("publish", error)
 
     def _in_child(self) -> None:
         self._lock = threading.RLock()
