@@ -58,7 +58,7 @@ def options_of(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="of load for each route; default 10, quick 2")
     parser.add_argument("--rate", type=float, default=100.0, help="requests a second")
     parser.add_argument("--memory-requests", type=int, help="default 50000, quick 1000")
-    parser.add_argument("--memory-rate", type=float, default=200.0)
+    parser.add_argument("--memory-rate", type=float, default=400.0)
     parser.add_argument("--busy-seconds", type=float, help="of each rung; default 8, quick 4")
     parser.add_argument("--out", type=Path, help="folder of RESULTS.md and RESULTS.json; default bench/")
     options = parser.parse_args(arguments)
