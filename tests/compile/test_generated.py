@@ -28,9 +28,14 @@ service: shop
 slos: [{name: speed, objective: 95%, latency: 1s, include: {http.route: ["/orders*", /cart]}}]
 monitoring: {source: http_server}
 """
+SLICES = """\
+service: shop
+slos: [{name: long, objective: 95%, time_slices: {length: 5m, limit: 20%}}]
+"""
 CASES = {
     "the example": services.EXAMPLE,
     "a month, a week, time slices": VARIED,
+    "time slices of five minutes": SLICES,
     "errors counted from span metrics": CALLS,
     "latency counted from HTTP server metrics": DURATIONS,
 }

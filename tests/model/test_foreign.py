@@ -105,7 +105,7 @@ REFUSED = {
     "brackets that do not match": (SLOTH, "total_query: sum(", "total_query: (sum(", "total_query", "do not match"),
     "an SLO without a spec": (OPENSLO, "spec:\n  description", "spec: []\nsped:\n  description", "[1]", "a mapping spec"),
     "objectives that are no list": (OPENSLO, "[{target: 0.995}]", "5", "[1].spec.objectives", "a list"),
-    "time slices of days": (OPENSLO.replace("Occurrences", "Timeslices"), "{target: 0.995}", "{target: 0.9, timeSliceTarget: 0.9, timeSliceWindow: 2d}", "timeSliceWindow", "between 10s and 1h"),
+    "time slices of days": (OPENSLO.replace("Occurrences", "Timeslices"), "{target: 0.995}", "{target: 0.9, timeSliceTarget: 0.9, timeSliceWindow: 2d}", "timeSliceWindow", "between 1m and 1h"),
     "a comparison": (OPENSLO, "{target: 0.995}", "{target: 0.995, op: lt, value: 3}", "[1].spec.objectives[0].op", "only ratio metrics"),
 }  # fmt: skip
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slotel.model.service import read_service
@@ -94,7 +94,7 @@ def test_a_dsn_is_never_shown():
         ("slos:\n- {name: a, objective: 99%, include: {b: []}}", "slotel.yaml:2 slos[0].include.b", "an empty list matches nothing"),
         ("slos:\n- {name: a, objective: 99%, kinds: SERVR}", "slotel.yaml:2 slos[0].kinds", "some of SERVER, CONSUMER"),
         ("slos:\n- {name: a, objective: 99%, window: 10s}", "slotel.yaml:2 slos[0].window", "between 1m and 3d"),
-        ("slos:\n- {name: a, objective: 99%, time_slices: {length: 2h}}", "slotel.yaml:2 slos[0].time_slices.length", "between 10s and 1h"),
+        ("slos:\n- {name: a, objective: 99%, time_slices: {length: 2h}}", "slotel.yaml:2 slos[0].time_slices.length", "between 1m and 1h"),
         ("monitoring: {match: {severity: x}}", "slotel.yaml:1 monitoring", "the label 'severity' is written by the rules"),
         ("sentry: {keep: [all]}", "slotel.yaml:1 sentry.keep[0]", "keep 'errors' or 'slow>1s'"),
         ("sentry: {mode: fast}", "slotel.yaml:1 sentry", "mode is one of transactions, sdk, otlp, errors"),
@@ -150,12 +150,14 @@ def test_what_only_transactions_can_do_is_said_to_have_no_effect_in_another_mode
     )
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_no_text_raises(text):
     reading = read_service({}, text)
     assert reading.service.slos
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),

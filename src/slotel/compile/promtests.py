@@ -19,7 +19,7 @@ from slotel.compile.selectors import Unread
 from slotel.compile.witnesses import witnesses
 from slotel.model.duration import format_duration
 from slotel.model.service import Service
-from slotel.model.slo import HOUR, BurnTier, Slo
+from slotel.model.slo import HOUR, MIN_BAD_EVENTS, BurnTier, Slo, holds_enough
 
 PATH: Final = "prometheus/rules.test.yaml"
 
@@ -27,6 +27,8 @@ RATE: Final = 600.0
 """Events in a step: 20 a second."""
 CALM: Final = 30
 """Minutes of good traffic before an outage."""
+LONGEST: Final = 1500
+"""Steps of a history at most: promtool takes some milliseconds for each."""
 OUTAGE: Final = 10
 """Minutes of an outage that ends."""
 
@@ -80,6 +82,7 @@ def _tests(service: Service, slos: Sequence[Slo]) -> Iterator[Test]:
     yield _steady(
         service, slos, "slow burn: a ticket, and nobody is woken", _slow_burn, _a_ticket, minutes=30
     )
+    yield from (each for slo in slos for each in _slow_burn_of_slices(service, slo))
     yield _steady(service, slos, "over the limit in its window", _over, _limit_exceeded, minutes=30)
     yield _steady(service, slos, "under the limit: silence", _under, _no_alert, minutes=30)
     yield _no_error_ever(service, slos)
@@ -111,7 +114,12 @@ def _outage(service: Service, slos: Sequence[Slo]) -> Test:
 
 def _minute(slo: Slo, outage: float, lag: float) -> int:
     """Return the minute by which seconds of an outage must have been seen: scrape, evaluation, summed windows lag."""
-    return CALM + math.ceil((outage + lag + (slo.slices.seconds if slo.slices is not None else 0)) / 60)
+    return CALM + math.ceil((max(outage, _enough(slo)) + lag) / 60)
+
+
+def _enough(slo: Slo) -> float:
+    """Return the seconds in which enough time slices are bad, and the last of them is over; 0 for events."""
+    return (MIN_BAD_EVENTS + 1) * slo.slices.seconds if slo.slices is not None else 0.0
 
 
 def _steady(
@@ -125,6 +133,9 @@ def _steady(
     """Let every objective have the same share of bad events all the time."""
     chosen = {slo.name: share(slo) for slo in slos}
     kept = [slo for slo in slos if chosen[slo.name] is not None]
+    minutes = max(
+        [minutes, *(math.ceil((_enough(slo) + 480) / 60) for slo in kept if slo.slices is not None)]
+    )
 
     def phases(slo: Slo) -> Sequence[Phase]:
         bad = RATE * (chosen[slo.name] or 0.0)
@@ -136,14 +147,39 @@ def _steady(
 
 def _slow_burn(slo: Slo) -> float | None:
     """Between the lowest tier and the one above; a time slice is wholly good or bad, it has no steady share."""
-    if slo.slices is not None:
-        return None
+    return None if slo.slices is not None else _slow_share(slo)
+
+
+def _slow_share(slo: Slo) -> float:
     burns = sorted({tier.burn_rate(slo.period.seconds) for tier in slo.tiers()})
     above = burns[1] if len(burns) > 1 else min(burns[0] * 2, 1 / slo.limit)
     return math.sqrt(burns[0] * above) * slo.limit
 
 
-def _over(slo: Slo) -> float:
+def _slow_burn_of_slices(service: Service, slo: Slo) -> Iterator[Test]:
+    """Six bad slices, so long after and before good ones that only the lowest tier is reached at the end.
+
+    None for slices of more than some minutes, whose history would be days long, or where two tiers are close.
+    """
+    if slo.slices is None or not slo.tiers():
+        return
+    share, tier = _slow_share(slo), _lowest(slo)
+    length = math.ceil(slo.slices.seconds / STEP)
+    # of the slices that reach over an end of the outage, looked at every half minute, some are bad, too
+    bad = (MIN_BAD_EVENTS + 1) * length
+    steps = round((MIN_BAD_EVENTS + 1 + (1 - 2 * slo.slices.limit) / 2) / share) * length
+    after = min((steps - bad) // 2, int(tier.short / STEP) - 2 * bad)
+    burns = sorted({each.burn_rate(slo.period.seconds) for each in slo.tiers()})
+    if steps > LONGEST or after < 0 or (len(burns) > 1 and burns[1] < burns[0] * 1.5):
+        return
+    phases = (Phase(steps - bad - after, good=RATE), Phase(bad, bad=RATE), Phase(after, good=RATE))
+    name = "slow burn of time slices: a ticket, and nobody is woken"
+    yield _test(name, _feeds(service, [slo], lambda _: phases), _a_ticket(service, slo, steps * STEP // 60))
+
+
+def _over(slo: Slo) -> float | None:
+    if not holds_enough(slo, slo.window):
+        return None
     return 1.0 if slo.slices is not None else min(1.2 * slo.limit, 1.0)
 
 
@@ -152,11 +188,15 @@ def _under(slo: Slo) -> float:
 
 
 def _a_ticket(service: Service, slo: Slo, minute: int) -> list[Test]:
-    tier = min(slo.tiers(), key=lambda tier: (tier.burn_rate(slo.period.seconds), -tier.long))
+    tier = _lowest(slo)
     return [
         _firing(BURN, burn_labels(service, slo, tier), minute),
         *([_none(_alerts(slo, BURN, severity="page"), minute)] if tier.severity == "ticket" else []),
     ]
+
+
+def _lowest(slo: Slo) -> BurnTier:
+    return min(slo.tiers(), key=lambda tier: (tier.burn_rate(slo.period.seconds), -tier.long))
 
 
 def _limit_exceeded(service: Service, slo: Slo, minute: int) -> list[Test]:

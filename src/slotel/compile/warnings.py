@@ -9,7 +9,7 @@ from slotel.compile.promql import number
 from slotel.compile.promtests import untested
 from slotel.model.duration import format_duration
 from slotel.model.service import Service
-from slotel.model.slo import MIN_BAD_EVENTS, MINUTE, BurnTier, Slo, holds_enough
+from slotel.model.slo import MIN_BAD_EVENTS, BurnTier, Slo, holds_enough
 
 _EDGES: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 """Seconds. Source: OpenTelemetry semantic conventions, `http.server.request.duration`."""
@@ -34,16 +34,10 @@ def _of_slo(service: Service, slo: Slo) -> list[str]:
         f"never fire ({_why_dead(slo, tier)}), it is left out"
         for tier in slo.dead_tiers()
     ]
-    if slo.slices is not None:
-        if slo.slices.seconds < MINUTE:
-            found.append(
-                f"'{slo.name}': a time slice under 1m needs two scrapes within {slo.slices.seconds:g} s"
-            )
-        if not holds_enough(slo, slo.window):
-            found.append(
-                f"'{slo.name}': ErrorBudgetLimitExceeded can never fire ({_too_few(slo, slo.window)}): "
-                "make window longer"
-            )
+    if not holds_enough(slo, slo.window):
+        found.append(
+            f"'{slo.name}': ErrorBudgetLimitExceeded can never fire ({_too_few(slo, slo.window)}): make window longer"
+        )
     if slo.latency is not None and service.monitoring.source != "slo_events" and slo.latency not in _EDGES:
         found.append(
             f"'{slo.name}': {slo.latency * 1000:.10g} ms is no edge of OpenTelemetry's default buckets: give the "

@@ -27,11 +27,11 @@ def parse_slice_length(value: object) -> float:
     """Return seconds of a time slice.
 
     Raises:
-        ValueError: no duration, or not from 10s (the width of the meter's buckets) to 1h in whole seconds.
+        ValueError: no duration, or not from 1m (in which Prometheus has two scrapes) to 1h in whole seconds.
     """
     seconds = parse_duration(value)
-    if not 10 <= seconds <= HOUR or seconds % 1:  # noqa: PLR2004 see above
-        raise ValueError(f"{value!r}: a time slice is between 10s and 1h long, in whole seconds")
+    if not MINUTE <= seconds <= HOUR or seconds % 1:
+        raise ValueError(f"{value!r}: a time slice is between 1m and 1h long, in whole seconds")
     return seconds
 
 
