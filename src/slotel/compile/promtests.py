@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from slotel.compile import conventions as at
 from slotel.compile.alerts import ABSENT, BURN, EXHAUSTED, LIMIT, burn_labels, limit_labels
+from slotel.compile.expectations import Test, alerts, firing, history, none, total
 from slotel.compile.feeds import STEP, Phase, feed, traffic
 from slotel.compile.header import header
-from slotel.compile.promql import equal, number, series, yaml_lines
+from slotel.compile.promql import number, yaml_lines
 from slotel.compile.rules import groups
 from slotel.compile.selectors import Unread
 from slotel.compile.witnesses import witnesses
-from slotel.model.duration import format_duration
 from slotel.model.service import Service
 from slotel.model.slo import HOUR, MIN_BAD_EVENTS, BurnTier, Slo, holds_enough
 
@@ -31,8 +31,6 @@ LONGEST: Final = 1500
 """Steps of a history at most: promtool takes some milliseconds for each."""
 OUTAGE: Final = 10
 """Minutes of an outage that ends."""
-
-Test = dict[str, Any]
 
 
 def files(service: Service) -> Mapping[str, str]:
@@ -98,18 +96,18 @@ def _tests(service: Service, slos: Sequence[Slo]) -> Iterator[Test]:
 def _outage(service: Service, slos: Sequence[Slo]) -> Test:
     expected, end = [], 0
     for slo in slos:
-        expected.append(_none(_alerts(slo), CALM))
+        expected.append(none(alerts(slo), CALM))
         for tier in slo.tiers():
             seen = _minute(slo, detection(slo, tier, CALM * 60), 180 if tier.long <= HOUR else 480)
-            expected.append(_firing(BURN, burn_labels(service, slo, tier), seen))
+            expected.append(firing(BURN, burn_labels(service, slo, tier), seen))
             end = max(end, seen)
         spent = _minute(slo, slo.limit * CALM * 60 / (1 - slo.limit), 480)
         labels = {**at.labels(service, slo), "severity": "ticket"}
-        expected.append(_firing(EXHAUSTED, labels, spent))
+        expected.append(firing(EXHAUSTED, labels, spent))
         end = max(end, spent)
     phases = (Phase(CALM * 2, good=RATE), Phase((end - CALM) * 2, bad=RATE))
     name = "total outage: every tier fires in its time (for latency: every event is too slow), the budget is spent"
-    return _test(name, _feeds(service, slos, lambda _: phases), expected)
+    return history(name, _feeds(service, slos, lambda _: phases), expected)
 
 
 def _minute(slo: Slo, outage: float, lag: float) -> int:
@@ -142,7 +140,7 @@ def _steady(
         return (Phase(minutes * 2, good=RATE - bad, bad=bad),)
 
     expected = [test for slo in kept for test in expect(service, slo, minutes)]
-    return _test(name, _feeds(service, kept, phases), expected)
+    return history(name, _feeds(service, kept, phases), expected)
 
 
 def _slow_burn(slo: Slo) -> float | None:
@@ -174,7 +172,7 @@ def _slow_burn_of_slices(service: Service, slo: Slo) -> Iterator[Test]:
         return
     phases = (Phase(steps - bad - after, good=RATE), Phase(bad, bad=RATE), Phase(after, good=RATE))
     name = "slow burn of time slices: a ticket, and nobody is woken"
-    yield _test(name, _feeds(service, [slo], lambda _: phases), _a_ticket(service, slo, steps * STEP // 60))
+    yield history(name, _feeds(service, [slo], lambda _: phases), _a_ticket(service, slo, steps * STEP // 60))
 
 
 def _over(slo: Slo) -> float | None:
@@ -190,8 +188,8 @@ def _under(slo: Slo) -> float:
 def _a_ticket(service: Service, slo: Slo, minute: int) -> list[Test]:
     tier = _lowest(slo)
     return [
-        _firing(BURN, burn_labels(service, slo, tier), minute),
-        *([_none(_alerts(slo, BURN, severity="page"), minute)] if tier.severity == "ticket" else []),
+        firing(BURN, burn_labels(service, slo, tier), minute),
+        *([none(alerts(slo, BURN, severity="page"), minute)] if tier.severity == "ticket" else []),
     ]
 
 
@@ -200,11 +198,11 @@ def _lowest(slo: Slo) -> BurnTier:
 
 
 def _limit_exceeded(service: Service, slo: Slo, minute: int) -> list[Test]:
-    return [_firing(LIMIT, limit_labels(service, slo), minute)]
+    return [firing(LIMIT, limit_labels(service, slo), minute)]
 
 
 def _no_alert(_service: Service, slo: Slo, minute: int) -> list[Test]:
-    return [_none(_alerts(slo), minute)]
+    return [none(alerts(slo), minute)]
 
 
 def _no_error_ever(service: Service, slos: Sequence[Slo]) -> Test:
@@ -212,12 +210,12 @@ def _no_error_ever(service: Service, slos: Sequence[Slo]) -> Test:
     expected = []
     for slo in slos:
         ratios = (at.ratio("5m"), at.ratio("6h"), at.ratio(at.period_name(slo)), at.BURN_NOW)
-        expected += [_sum(at.recorded(record, service, slo), 0, CALM) for record in ratios]
-        expected += [_sum(at.recorded(at.REMAINING, service, slo), 1, CALM), _none(_alerts(slo), CALM)]
+        expected += [total(at.recorded(record, service, slo), 0, CALM) for record in ratios]
+        expected += [total(at.recorded(at.REMAINING, service, slo), 1, CALM), none(alerts(slo), CALM)]
     series = [
         each for slo in slos for each in feed(service, slo, (Phase(CALM * 2, good=RATE),), errors_exist=False)
     ]
-    return _test("no error ever: the SLI is there, and it is 0", series, expected)
+    return history("no error ever: the SLI is there, and it is 0", series, expected)
 
 
 def _silence(service: Service, slos: Sequence[Slo]) -> Test:
@@ -225,101 +223,67 @@ def _silence(service: Service, slos: Sequence[Slo]) -> Test:
     expected = []
     for slo in slos:
         if slo.slices is None:  # a slice without events is a good slice
-            expected.append(_none(at.recorded(at.ratio("5m"), service, slo), CALM))
+            expected.append(none(at.recorded(at.ratio("5m"), service, slo), CALM))
         expected += [
-            _sum(at.recorded(at.BURN_NOW, service, slo), 0, 0),
-            _sum(at.recorded(at.BURN_NOW, service, slo), 0, CALM),
-            _sum(at.recorded(at.REMAINING, service, slo), 1, CALM),
-            _none(_alerts(slo), CALM),
+            total(at.recorded(at.BURN_NOW, service, slo), 0, 0),
+            total(at.recorded(at.BURN_NOW, service, slo), 0, CALM),
+            total(at.recorded(at.REMAINING, service, slo), 1, CALM),
+            none(alerts(slo), CALM),
         ]
     phases = (Phase(CALM, good=RATE), Phase(CALM))
-    return _test(
+    return history(
         "silence: no ratio, no burn, all of the budget", _feeds(service, slos, lambda _: phases), expected
     )
 
 
 def _one_error(service: Service, slos: Sequence[Slo]) -> Test:
-    expected = [_none(_alerts(slo), minute) for slo in slos for minute in (31, 35, 60)]
+    expected = [none(alerts(slo), minute) for slo in slos for minute in (31, 35, 60)]
     phases = (Phase(60, good=0.5), Phase(1, bad=1), Phase(59, good=0.5))
     name = "one error at one event a minute: no alert"
-    return _test(name, _feeds(service, slos, lambda _: phases), expected)
+    return history(name, _feeds(service, slos, lambda _: phases), expected)
 
 
 def _restart(service: Service, slos: Sequence[Slo]) -> Test:
     """Every counter falls to 0; the events of a window are neither lost nor counted twice."""
     expected = []
     for slo in slos:
-        expected += [_none(_alerts(slo), minute) for minute in (CALM + 1, CALM + 5, 2 * CALM)]
+        expected += [none(alerts(slo), minute) for minute in (CALM + 1, CALM + 5, 2 * CALM)]
         events = at.recorded(at.total("1h"), service, slo)
         if slo.slices is None:
-            expected.append(_sum(f"round({events} / {number(RATE * 120)}, 0.1)", 1, 2 * CALM))
-        expected.append(_sum(at.recorded(at.ratio("1h"), service, slo), 0, 2 * CALM))
+            expected.append(total(f"round({events} / {number(RATE * 120)}, 0.1)", 1, 2 * CALM))
+        expected.append(total(at.recorded(at.ratio("1h"), service, slo), 0, 2 * CALM))
     phases = (Phase(2 * CALM, good=RATE), Phase(2 * CALM, good=RATE, restart=True))
     name = "a worker restarts: its counters begin again, the ratio does not move"
-    return _test(name, _feeds(service, slos, lambda _: phases), expected)
+    return history(name, _feeds(service, slos, lambda _: phases), expected)
 
 
 def _recovery(service: Service, slos: Sequence[Slo]) -> Test:
     """The short windows end an alert: half an hour after the last bad event nobody is paged."""
     end = CALM + OUTAGE
-    expected = [_none(_alerts(slo, BURN, severity="page"), end + 37) for slo in slos]
+    expected = [none(alerts(slo, BURN, severity="page"), end + 37) for slo in slos]
     phases = (Phase(CALM * 2, good=RATE), Phase(OUTAGE * 2, bad=RATE), Phase(80, good=RATE))
     name = f"recovery: no page once the short windows have passed an outage of {OUTAGE}m"
-    return _test(name, _feeds(service, slos, lambda _: phases), expected)
+    return history(name, _feeds(service, slos, lambda _: phases), expected)
 
 
 def _absence(service: Service, slos: Sequence[Slo]) -> Test:
     expected = []
     for slo in slos:
         labels = {**at.labels(service, slo), "severity": "ticket", "reason": "absent"}
-        expected += [_none(_alerts(slo, ABSENT, alertstate="firing"), 8), _firing(ABSENT, labels, 12)]
-    return _test("absence: the metric is not there", [], expected)
+        expected += [none(alerts(slo, ABSENT, alertstate="firing"), 8), firing(ABSENT, labels, 12)]
+    return history("absence: the metric is not there", [], expected)
 
 
 def _matches_nothing(service: Service, slos: Sequence[Slo]) -> Test:
     expected = []
     for slo in slos:
         labels = {**at.labels(service, slo), "severity": "ticket", "reason": "empty"}
-        expected.append(_firing(ABSENT, labels, 75))
+        expected.append(firing(ABSENT, labels, 75))
     inputs = [*_feeds(service, slos, lambda _: (Phase(160),)), *traffic(service, 160)]
-    return _test(
+    return history(
         "a selection that matches nothing: the service has traffic, the objective no event", inputs, expected
     )
 
 
 def _feeds(service: Service, slos: Sequence[Slo], phases: Callable[[Slo], Sequence[Phase]]) -> list[Test]:
     return [each for slo in slos for each in feed(service, slo, phases(slo))]
-
-
-def _test(name: str, inputs: list[Test], expected: list[Test]) -> Test:
-    return {"name": name, "interval": f"{STEP}s", "input_series": inputs, "promql_expr_test": expected}
-
-
-def _alerts(slo: Slo, name: str = "", **labels: str) -> str:
-    chosen = {"alertname": name, "slo": slo.name, **labels} if name else {"slo": slo.name, **labels}
-    return series("ALERTS", equal(chosen))
-
-
-def _firing(name: str, labels: Mapping[str, str], minute: float) -> Test:
-    """Expect the alert with exactly these labels."""
-    own = {"alertname": name, "alertstate": "firing"}
-    chosen = {**own, "slo": labels["slo"]}
-    chosen.update({key: labels[key] for key in ("severity", "long", "short", "reason") if key in labels})
-    sample = {"labels": series("ALERTS", equal({**own, **labels})), "value": 1}
-    return _expect(series("ALERTS", equal(chosen)), minute, [sample])
-
-
-def _sum(expr: str, value: float, minute: float) -> Test:
-    return _expect(f"sum({expr})", minute, [{"labels": "{}", "value": value}])
-
-
-def _none(expr: str, minute: float) -> Test:
-    return _expect(expr, minute, [])
-
-
-def _expect(expr: str, minute: float, samples: list[Test]) -> Test:
-    return {
-        "expr": expr,
-        "eval_time": format_duration(minute * 60) if minute else "0s",
-        "exp_samples": samples,
-    }
