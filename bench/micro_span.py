@@ -62,7 +62,7 @@ def measure(rounds: int) -> list[dict]:
         "tags, sampled out": through_slotel({"SLOTEL_CONFIG": str(FILE)}, ParentBased(ALWAYS_OFF)),
     }
     rows = []
-    for what, run in {"span": span, "current child": child, "server span, 7 attributes": server}.items():
+    for what, run in SORTS.items():
         times = interleaved(tracers, run, rounds)
         rows += [
             {
@@ -117,6 +117,22 @@ def server(tracer: Tracer) -> None:
         made = tracer.start_span("GET /work", kind=SpanKind.SERVER, attributes=HTTP)
         made.set_attribute("http.response.status_code", 200)
         made.end()
+
+
+def request(tracer: Tracer) -> None:
+    """A server span with ten children, as often as makes as many spans."""
+    for _ in range(BATCH // 11):
+        with tracer.start_as_current_span("GET /work", kind=SpanKind.SERVER, attributes=HTTP) as root:
+            for step in range(10):
+                with tracer.start_as_current_span("step", attributes={"step": step}):
+                    pass
+            root.set_attribute("http.response.status_code", 200)
+
+
+SORTS: Mapping[str, Run] = {
+    "span": span, "current child": child, "server span, 7 attributes": server,
+    "request with 10 children, a span": request,
+}  # fmt: skip
 
 
 def interleaved(tracers: Mapping[str, Tracer], run: Run, rounds: int) -> dict[str, float]:
