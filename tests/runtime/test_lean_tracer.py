@@ -309,3 +309,29 @@ def test_a_forked_childs_spans_carry_its_resource_and_its_own_ids():
     span = tracer.start_span("parent")
     assert (span.resource.attributes["service.instance.id"], instance != "parent") == ("parent", True)
     assert int(span_id) != span.context.span_id
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="3.10 switches threads between any two instructions")
+def test_nothing_is_written_to_a_span_that_another_thread_has_ended():
+    tracer, interval = adopted()[0].get_tracer("t"), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(100):
+            span, start = tracer.start_span("a"), threading.Event()
+
+            def write(span=span, start=start):
+                start.set()
+                for n in range(200):
+                    span.set_attribute(f"{n % 50}", n)
+                    span.set_attribute("list", [n])
+                    span.set_attributes({f"m{n}": n, f"o{n}": n})
+
+            writer = threading.Thread(target=write)
+            writer.start()
+            start.wait()
+            span.end()
+            at_end = list(span.attributes.items())
+            writer.join()
+            assert list(span.attributes.items()) == at_end
+    finally:
+        sys.setswitchinterval(interval)

@@ -261,12 +261,17 @@ class LeanSpan(Span):
     def _put(self, key: str, value: AnyValue) -> None:
         """Set a clean attribute; the oldest makes place for it."""
         own, most = self._attributes, self._limits.max_span_attributes
-        own.pop(key, None)
-        own[key] = value
-        while most is not None and len(own) > most:
-            ATTRIBUTES_LOG.warning(_FULL)
-            if own.pop(next(iter(list(own))), own) is not own:
+        while most is not None and key not in own and len(own) >= most:
+            oldest = next(iter(list(own)), key)
+            if self._end_time is not None:
+                return
+            if own.pop(oldest, own) is not own:
                 self._dropped_attributes += 1
+                ATTRIBUTES_LOG.warning(_FULL)
+        if key in own and self._end_time is None:
+            own.pop(key, None)
+        if self._end_time is None:  # else another thread ended the span meanwhile
+            own[key] = value
 
 
 def _fits(attributes: Mapping[Any, Any], limits: SpanLimits, standing: int) -> bool:
