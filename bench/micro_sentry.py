@@ -28,13 +28,13 @@ from sentry_sdk.transport import Transport
 from slotel.model.service import DEFAULT_KEEP
 from slotel.model.tags import TagPolicy
 from slotel.runtime.enforce import Enforcer
-from slotel.runtime.entries import Entries
 from slotel.runtime.sentry.assembly import Assembly
 from slotel.runtime.sentry.keeping import Keeper
 from slotel.runtime.sentry.rate_limits import RateLimits
 from slotel.runtime.sentry.route import Route
 from slotel.runtime.sentry.transactions import TransactionsSink
 from slotel.runtime.sentry.worker import Worker
+from slotel.runtime.spans.entries import Entries
 
 DSN = "http://key@127.0.0.1:9/1"
 RESOURCE = Resource({"service.name": "bench", "telemetry.sdk.language": "python", "service.version": "1.2.3"})

@@ -21,13 +21,13 @@ from opentelemetry.trace import SpanKind, Tracer
 
 from slotel.configuration import read_configuration
 from slotel.runtime.accounts import Accounts
-from slotel.runtime.adoption import put_first, record_every_span
+from slotel.runtime.budget.meter import Meter
 from slotel.runtime.enforce import Enforcer
-from slotel.runtime.entries import Entries
 from slotel.runtime.measure import Measure
-from slotel.runtime.meter import Meter
 from slotel.runtime.pipeline import Pipeline
-from slotel.runtime.store import Store
+from slotel.runtime.spans.adoption import put_first, record_every_span
+from slotel.runtime.spans.entries import Entries
+from slotel.runtime.store.store import Store
 
 TARGET = 1.10
 BATCH = 500

@@ -3,8 +3,8 @@
 import concurrent.futures.thread  # noqa: F401 first: its lock, held over a fork, is renewed before a provider of the SDK asks for it
 
 from slotel.model.service import read_service
-from slotel.runtime.adoption import put_first, record_every_span
 from slotel.runtime.providers import _build, _pipeline
+from slotel.runtime.spans.adoption import put_first, record_every_span
 
 
 def runtime_around(provider, environ=None, yaml=None):

@@ -1,9 +1,9 @@
 """A meter that is fed as the measuring stage feeds it, with a clock from outside."""
 
 from slotel.model.slo import HOUR, Slo
-from slotel.runtime.breaches import Watch
-from slotel.runtime.meter import Meter
-from slotel.runtime.store import Store
+from slotel.runtime.budget.breaches import Watch
+from slotel.runtime.budget.meter import Meter
+from slotel.runtime.store.store import Store
 
 SLO = Slo("availability", limit=0.05, objective=0.95)
 

@@ -15,14 +15,14 @@ from slotel.model.sampling import Keep
 from slotel.model.service import DEFAULT_KEEP
 from slotel.model.tags import TagPolicy
 from slotel.runtime.enforce import Enforcer
-from slotel.runtime.entries import Entries
-from slotel.runtime.sampler import RecordEverySpan
 from slotel.runtime.sentry.assembly import Assembly
 from slotel.runtime.sentry.keeping import Keeper
 from slotel.runtime.sentry.route import Route
 from slotel.runtime.sentry.sender import Sender
 from slotel.runtime.sentry.transactions import TransactionsSink
 from slotel.runtime.sentry.worker import Worker
+from slotel.runtime.spans.entries import Entries
+from slotel.runtime.spans.sampler import RecordEverySpan
 from slotel.runtime.stage import Sink
 
 RESOURCE = Resource({"service.name": "checkout"})

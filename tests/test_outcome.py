@@ -7,8 +7,8 @@ from opentelemetry.trace import SpanKind
 
 from slotel import outcome
 from slotel.model.service import read_service
-from slotel.runtime import providers
-from slotel.runtime.adoption import put_first, record_every_span
+from slotel.runtime import providers, running
+from slotel.runtime.spans.adoption import put_first, record_every_span
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def runtime(monkeypatch):
     record_every_span(provider)
     runtime.pipeline = providers._pipeline(runtime)
     put_first(provider, runtime.pipeline, runtime.enforcer)
-    monkeypatch.setattr(providers, "_RUNNING", [runtime])
+    monkeypatch.setattr(running, "RUNNING", [runtime])
     return runtime, provider.get_tracer("t")
 
 

@@ -26,7 +26,7 @@ def _mark(outcome: str) -> None:
     """Write the outcome on the entry span, which is the event; without slotel's runtime on the current span."""
     from opentelemetry import trace
 
-    from slotel.runtime.providers import current
+    from slotel.runtime.running import current
 
     span = trace.get_current_span()
     runtime = current()

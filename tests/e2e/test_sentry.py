@@ -9,7 +9,7 @@ import sentry_relay.processing as relay
 
 from launch import Launched, wait_until
 from slotel.cli.sink import SentrySink
-from slotel.runtime.ticker import INTERVAL
+from slotel.runtime.lifecycle.ticker import INTERVAL
 
 
 def errors(sink, text):

@@ -5,8 +5,8 @@ import signal
 import sys
 import time
 
-from slotel.runtime.store import Store
-from slotel.runtime.workers import Workers
+from slotel.runtime.store.store import Store
+from slotel.runtime.workers.workers import Workers
 
 BOUNDS = (0.1, 1.0)
 

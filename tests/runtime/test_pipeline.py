@@ -18,7 +18,7 @@ from opentelemetry.trace import (
 )
 
 from adopted import runtime_around
-from slotel.runtime.entries import Entries
+from slotel.runtime.spans.entries import Entries
 
 
 class Raising(SpanProcessor):

@@ -101,7 +101,7 @@ def _launcher(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _exporters(environ: Mapping[str, str]) -> Iterator[Finding]:
-    from slotel.runtime.exporters import usable_exporters
+    from slotel.runtime.setup.exporters import usable_exporters
 
     usable, problems = usable_exporters(environ)
     for problem in problems:

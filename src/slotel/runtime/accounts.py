@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from slotel.model import names
-from slotel.runtime.store import Counter, Store
+from slotel.runtime.store.store import Counter, Store
 
 LOG: Final = logging.getLogger("slotel")
 LOG_EVERY: Final = 60.0

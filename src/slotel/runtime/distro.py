@@ -10,8 +10,8 @@ from typing import Any, Final
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # untyped upstream
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 
-from slotel.runtime.instrumentations import ease, load, settle
 from slotel.runtime.logs import LOG, show_logs
+from slotel.runtime.setup.instrumentations import ease, load, settle
 
 DEFAULTS: Final = {
     "OTEL_METRICS_EXPORTER": "prometheus",

@@ -12,11 +12,11 @@ from opentelemetry.trace import SpanContext, StatusCode
 from slotel.model import names
 from slotel.model.slo import Event, Slo, classify
 from slotel.model.tags import label_name
+from slotel.runtime.budget.meter import Meter
 from slotel.runtime.enforce import Enforcer
-from slotel.runtime.entries import SPAN_ID, TRACE_FLAGS, Entry
-from slotel.runtime.meter import Meter
-from slotel.runtime.reading import UNSET, attributes_of
-from slotel.runtime.store import Store
+from slotel.runtime.spans.entries import SPAN_ID, TRACE_FLAGS, Entry
+from slotel.runtime.spans.reading import UNSET, attributes_of
+from slotel.runtime.store.store import Store
 
 DEFAULT_BOUNDS: Final = (
     0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 2.5, 5.0, 10.0, 15.0

@@ -15,9 +15,9 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcess
 
 from slotel.runtime.accounts import Accounts
 from slotel.runtime.enforce import Enforcer
-from slotel.runtime.entries import SPAN_ID, TRACE_FLAGS, Entries, Entry
 from slotel.runtime.measure import Measure
-from slotel.runtime.reading import UNSET
+from slotel.runtime.spans.entries import SPAN_ID, TRACE_FLAGS, Entries, Entry
+from slotel.runtime.spans.reading import UNSET
 from slotel.runtime.stage import Sink
 
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span
 
-from slotel.runtime.entries import Entry
+from slotel.runtime.spans.entries import Entry
 
 
 class Sink(Protocol):

@@ -11,7 +11,7 @@ from slotel.model.tags import TagPolicy
 from slotel.version import __version__
 
 if TYPE_CHECKING:
-    from slotel.runtime.providers import Runtime
+    from slotel.runtime.running import Runtime
 
 
 def lines(runtime: Runtime, environ: Mapping[str, str]) -> Iterator[str]:

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 from slotel.runtime.logs import LOG
 
 if TYPE_CHECKING:
-    from slotel.runtime.providers import Runtime
+    from slotel.runtime.running import Runtime
 
 _TRIED: list[bool] = []
 
 
 def started(environ: MutableMapping[str, str] | None = None) -> Runtime | None:
     """Return the runtime, and start it if nobody did. Never raises; None if it is off or could not start."""
-    from slotel.runtime import providers
+    from slotel.runtime import providers, running
 
-    runtime = providers.current()
+    runtime = running.current()
     if runtime is not None or (_TRIED and environ is None):
         return runtime
     _TRIED.append(True)

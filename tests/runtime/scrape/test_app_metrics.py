@@ -16,13 +16,13 @@ from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from slotel.runtime.renewal import count_from_zero_after_fork
+from slotel.runtime.instruments.renewal import count_from_zero_after_fork
 from slotel.runtime.scrape.app_metrics import AppMetrics
 from slotel.runtime.scrape.conversion import Converted
 from slotel.runtime.scrape.exposition import Exposition
 from slotel.runtime.scrape.published import Published, combine, decode, encode, over_processes
-from slotel.runtime.store import Family, Store
-from slotel.runtime.workers import Workers
+from slotel.runtime.store.store import Family, Store
+from slotel.runtime.workers.workers import Workers
 
 EXPONENTIAL = [View(instrument_name="exp.*", aggregation=ExponentialBucketHistogramAggregation())]
 

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from launch import wait_until
 from slotel.runtime.scrape.endpoint import Endpoint
 from slotel.runtime.scrape.server import MAX_CONNECTIONS
-from slotel.runtime.store import Family
+from slotel.runtime.store.store import Family
 
 
 def counter(name: str = "orders", value: float = 3.0, kind: str = "counter") -> Family:

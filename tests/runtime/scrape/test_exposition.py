@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from promtool import check_metrics
 from slotel.model import names
 from slotel.runtime.scrape.exposition import MAX_LABEL_VALUE, SLICE, Exposition
-from slotel.runtime.store import Family
+from slotel.runtime.store.store import Family
 
 BOUNDS = (0.1, 0.5, 1.0)
 TRACE, SPAN = 0xABC, 0xDEF

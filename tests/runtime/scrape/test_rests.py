@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 
-from slotel.runtime.renewal import count_from_zero_after_fork
+from slotel.runtime.instruments.renewal import count_from_zero_after_fork
 from slotel.runtime.scrape import endpoint as endpoint_module
 from slotel.runtime.scrape.app_metrics import AppMetrics
 from slotel.runtime.scrape.endpoint import Endpoint
-from slotel.runtime.store import Histogram, Store
-from slotel.runtime.workers import Workers
+from slotel.runtime.store.store import Histogram, Store
+from slotel.runtime.workers.workers import Workers
 
 WORKERS, SERIES, APP_SERIES = 4, 1_000, 200
 LIMIT = 0.005

@@ -3,9 +3,9 @@
 from html.parser import HTMLParser
 
 from slotel.model.slo import Slo
-from slotel.runtime.meter import Meter
+from slotel.runtime.budget.meter import Meter
 from slotel.runtime.scrape.status import page
-from slotel.runtime.store import Store
+from slotel.runtime.store.store import Store
 
 
 class Text(HTMLParser):

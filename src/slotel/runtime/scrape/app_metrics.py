@@ -19,11 +19,11 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, MetricsData, ResourceMetrics, ScopeMetrics
 from opentelemetry.sdk.resources import Resource
 
-from slotel.runtime.endings import ChildEnding
+from slotel.runtime.lifecycle.endings import ChildEnding
 from slotel.runtime.logs import LOG
 from slotel.runtime.scrape.conversion import Conversion, Converted
 from slotel.runtime.scrape.published import SUFFIX, Sharing, combine, encode, over_processes, published
-from slotel.runtime.store import Family
+from slotel.runtime.store.store import Family
 
 PUBLISH_SECONDS: Final = 1.0
 """Between two publications of a process that is not alone."""

@@ -26,9 +26,9 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from slotel.runtime.family import portions
 from slotel.runtime.scrape.merge import added
-from slotel.runtime.store import Exemplar, Family
+from slotel.runtime.store.family import portions
+from slotel.runtime.store.store import Exemplar, Family
 
 MAX_SERIES: Final = 20_000
 """Names that are kept, over all metrics; beyond it they are asked again."""

@@ -24,7 +24,7 @@ from slotel.runtime.scrape.exposition import OPENMETRICS, TEXT, Exposition
 from slotel.runtime.scrape.merge import unite
 from slotel.runtime.scrape.negotiate import wants_gzip, wants_openmetrics
 from slotel.runtime.scrape.server import Server
-from slotel.runtime.store import Family
+from slotel.runtime.store.store import Family
 
 STANDBY_SECONDS: Final = 0.25
 """Between two tries of a process that stands by: another answers within this after the holder's death."""

@@ -12,7 +12,7 @@ from itertools import accumulate
 from math import isfinite, isnan
 from typing import Any, Final
 
-from slotel.runtime.store import Exemplar, Family
+from slotel.runtime.store.store import Exemplar, Family
 
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"

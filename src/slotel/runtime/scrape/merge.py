@@ -7,8 +7,8 @@ from dataclasses import replace
 from operator import add
 from typing import Any, cast
 
-from slotel.runtime.family import portions
-from slotel.runtime.store import Family
+from slotel.runtime.store.family import portions
+from slotel.runtime.store.store import Family
 
 _Rows = dict[tuple[str, ...], Any]
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from typing import Any, Final
 
-from slotel.runtime.store import Family
+from slotel.runtime.store.store import Family
 
 _GC: Final = (
     ("python_gc_collections", "collections", "Garbage collections of each generation."),

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, cast
 
-from slotel.runtime.family import portions
 from slotel.runtime.scrape.conversion import Converted
 from slotel.runtime.scrape.merge import added
-from slotel.runtime.store import Exemplar, Family
+from slotel.runtime.store.family import portions
+from slotel.runtime.store.store import Exemplar, Family
 
 SUFFIX: Final = "app"
 """Of the shared files."""

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from slotel.runtime.store import Family
+from slotel.runtime.store.store import Family
 
 _DEFAULTS: Final = ("PROCESS_COLLECTOR", "PLATFORM_COLLECTOR", "GC_COLLECTOR")
 """What the library registers itself; slotel's own process metrics stand for them."""

@@ -9,7 +9,7 @@ from math import isfinite
 from typing import Any, Final
 
 from slotel.model import names
-from slotel.runtime.store import Family
+from slotel.runtime.store.store import Family
 from slotel.version import __version__
 
 CONTENT_TYPE: Final = "text/html; charset=utf-8"

@@ -12,7 +12,6 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
 from slotel.runtime.enforce import PlainSpan
-from slotel.runtime.entries import Entry
 from slotel.runtime.sentry import encode
 from slotel.runtime.sentry.hooks import DroppedError, Hooks
 from slotel.runtime.sentry.ids import Ids
@@ -23,6 +22,7 @@ from slotel.runtime.sentry.payload import MAX_SPANS, Segment, transaction
 from slotel.runtime.sentry.route import Route
 from slotel.runtime.sentry.sampling_context import incoming, sampling_context
 from slotel.runtime.sentry.worker import Ended, Late, Part, Trace
+from slotel.runtime.spans.entries import Entry
 
 MAX_LATE: Final = 20
 """Late spans with no parent among them become transactions of their own, up to so many; more go together."""

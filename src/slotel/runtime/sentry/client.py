@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from slotel.model.service import SentrySettings
-from slotel.runtime.entries import Entries
 from slotel.runtime.logs import LOG
 from slotel.runtime.sentry.dsn import SHAPE, Destination, read_dsn
 from slotel.runtime.sentry.identity import Identity, identify
+from slotel.runtime.spans.entries import Entries
 
 if TYPE_CHECKING:
-    from slotel.runtime.incidents import Incident
+    from slotel.runtime.budget.incidents import Incident
     from slotel.runtime.sentry.errors import ErrorTrail
 
 NO_DSN: Final = (

@@ -22,10 +22,10 @@ from opentelemetry.trace import SpanContext, SpanKind, StatusCode, format_span_i
 from sentry_sdk.utils import event_from_exception
 
 from slotel.model.tags import sentry_tag_key
-from slotel.runtime.entries import Entries, Entry
 from slotel.runtime.sentry.fate import Fate, fate_of, remember
 from slotel.runtime.sentry.propagation import request_of
 from slotel.runtime.sentry.request import Carrier, add_request
+from slotel.runtime.spans.entries import Entries, Entry
 
 Tags = Callable[[Mapping[str, Any], Mapping[str, str]], "dict[str, str]"]
 """Gives the enforced tags of attributes and custom tags: `Enforcer.tags`."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from opentelemetry.trace import SpanContext
 
-from slotel.runtime.entries import Entry
+from slotel.runtime.spans.entries import Entry
 
 _KEY: Final = "_slotel_fate"
 

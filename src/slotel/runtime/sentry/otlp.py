@@ -17,10 +17,10 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from sentry_sdk.utils import Dsn
 
 from slotel.model.service import SentrySettings
-from slotel.runtime.entries import Entry
 from slotel.runtime.sentry.own import own_span_test
 from slotel.runtime.sentry.parts import Enforcing, ModeError, SentryClientLike
 from slotel.runtime.sentry.route import CLIENT
+from slotel.runtime.spans.entries import Entry
 
 
 def otlp_sink(

@@ -12,11 +12,11 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.trace import SpanKind, format_span_id
 
 from slotel.model.tags import sentry_tag_key
-from slotel.runtime.entries import Entry
 from slotel.runtime.sentry.mapping import transaction_name
 from slotel.runtime.sentry.old_names import with_old_names
 from slotel.runtime.sentry.own import own_span_test
 from slotel.runtime.sentry.parts import Enforcing, ModeError, SentryClientLike
+from slotel.runtime.spans.entries import Entry
 
 if TYPE_CHECKING:
     from sentry_sdk.integrations.opentelemetry import SentrySpanProcessor

@@ -19,11 +19,11 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.trace import StatusCode
 
 from slotel.model.service import SentrySettings
-from slotel.runtime.entries import Entry
-from slotel.runtime.reading import UNSET
 from slotel.runtime.sentry.keeping import Keeper
 from slotel.runtime.sentry.parts import Dropped, Enforcing, SentryClientLike
 from slotel.runtime.sentry.worker import Ended, Late, Part, Trace, Worker
+from slotel.runtime.spans.entries import Entry
+from slotel.runtime.spans.reading import UNSET
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,9 +18,9 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context
 from opentelemetry.sdk.trace import ReadableSpan
 
-from slotel.runtime.entries import Entry
 from slotel.runtime.sentry.encode import compress
 from slotel.runtime.sentry.parts import Dropped
+from slotel.runtime.spans.entries import Entry
 
 if TYPE_CHECKING:
     from slotel.runtime.sentry.assembly import Assembly

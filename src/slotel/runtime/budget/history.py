@@ -1,0 +1,96 @@
+"""What the windows of an objective are counted from: its events, or slices of time. Knows no burn rate, no alert.
+
+Both live in rings of the store, so that they are bounded and merge over workers.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from slotel.model.slo import DAY, HOUR, Slo, TimeSlices
+from slotel.runtime.store.store import Store
+
+FINE_WIDTH: Final = 10
+"""Seconds of a bucket for windows up to an hour."""
+COARSE_WIDTH: Final = 300
+KEPT: Final = 3 * DAY
+"""Seconds of history that a process keeps; the period's own budget is Prometheus' to know."""
+SETTLED: Final = 10.0
+"""Seconds after the end of a slice when all workers' events are in it: two ticks."""
+GOOD: Final = 0
+BAD: Final = 1
+
+
+class History(Protocol):
+    """Good and bad of an objective over time."""
+
+    widths: tuple[int, ...]
+    """Seconds of the buckets: at a multiple of one of them a new bucket begins."""
+
+    def add(self, seconds: float, column: int, n: float) -> None:
+        """Add `n` GOOD or BAD events at a unix time."""
+
+    def counts(self, now: float, window: float) -> tuple[float, float]:
+        """Return (bad, total) within the last `window` seconds, over all workers."""
+
+
+def history(store: Store, slo: Slo) -> History:
+    """Return the history that the objective's budget is counted by."""
+    return Events(store, slo) if slo.slices is None else Slices(store, slo, slo.slices)
+
+
+class Events:
+    """Events, in buckets of 10 s for an hour and of 5 min for three days."""
+
+    widths: tuple[int, ...] = (FINE_WIDTH, COARSE_WIDTH)
+
+    def __init__(self, store: Store, slo: Slo) -> None:
+        self._fine = store.ring(
+            f"{slo.name}/fine", buckets=int(HOUR // FINE_WIDTH) + 2, width_seconds=FINE_WIDTH, columns=2
+        )
+        kept = max(KEPT, slo.window)
+        self._coarse = store.ring(
+            f"{slo.name}/coarse", buckets=int(kept // COARSE_WIDTH) + 2, width_seconds=COARSE_WIDTH, columns=2
+        )
+
+    def add(self, seconds: float, column: int, n: float) -> None:
+        """Add events at a unix time."""
+        self._fine.add(seconds, column, n)
+        self._coarse.add(seconds, column, n)
+
+    def counts(self, now: float, window: float) -> tuple[float, float]:
+        """Return (bad, total) events."""
+        good, bad = (self._fine if window <= HOUR else self._coarse).sums(now, window)
+        return bad, good + bad
+
+
+class Slices:
+    """Slices of time: one is bad if the bad ratio of all workers' events in it exceeds the slices' limit.
+
+    A slice counts once it is over and settled, so that none is bad for a moment only. One without events is good:
+    time passed, and nobody was hurt. Slices begin at the clock's multiples of their length and count from the start
+    of the service, the oldest worker's.
+    """
+
+    def __init__(self, store: Store, slo: Slo, slices: TimeSlices) -> None:
+        self._limit = slices.limit
+        self._width = int(slices.seconds)
+        self.widths: tuple[int, ...] = (FINE_WIDTH, self._width)
+        kept = max(KEPT, slo.window)
+        self._ring = store.ring(
+            f"{slo.name}/slices", buckets=int(kept // self._width) + 3, width_seconds=self._width, columns=2
+        )
+
+    def add(self, seconds: float, column: int, n: float) -> None:
+        """Add events at a unix time."""
+        self._ring.add(seconds, column, n)
+
+    def counts(self, now: float, window: float) -> tuple[float, float]:
+        """Return (bad, total) slices; of a window that is shorter than a slice, the last one."""
+        last = int((now - SETTLED) // self._width) - 1
+        first = max(
+            last - max(int(window // self._width), 1) + 1, int(self._ring.counted_since() // self._width)
+        )
+        marked = self._ring.marked(BAD, first, last).values()
+        bad = sum(columns[BAD] / sum(columns) > self._limit for columns in marked)
+        return float(bad), float(max(last - first + 1, 0))

@@ -1,0 +1,1 @@
+"""The OpenTelemetry instruments of apps and frameworks, and the store's numbers by OTLP."""

@@ -1,0 +1,1 @@
+"""A process's life: ticks, forks, its end."""

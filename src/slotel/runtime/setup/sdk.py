@@ -1,0 +1,85 @@
+"""Lets the SDK set itself up from the environment, so that nothing wrong in there takes the rest down."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.trace import TracerProvider
+
+from slotel.model.service import Service
+from slotel.runtime.logs import LOG, report
+from slotel.runtime.setup.exporters import usable_exporters
+from slotel.version import __version__
+
+
+def name_service(service: Service, environ: MutableMapping[str, str]) -> None:
+    """Write the file's service name and the distribution's into the environment, where the user named none."""
+    attributes = environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    named = any(pair.split("=")[0].strip() == "service.name" for pair in attributes.split(","))
+    if service.name and not named:
+        environ.setdefault("OTEL_SERVICE_NAME", service.name)
+    distro = f"telemetry.distro.name=slotel,telemetry.distro.version={__version__}"
+    if "telemetry.distro.name=" not in attributes:
+        environ["OTEL_RESOURCE_ATTRIBUTES"] = f"{attributes},{distro}".lstrip(",")
+
+
+def tracer_provider(
+    environ: MutableMapping[str, str], configure_sdk: Callable[[], None] | None
+) -> TracerProvider:
+    """Return the SDK's tracer provider: the one that stands, or one set up from the environment.
+
+    Args:
+        configure_sdk: the set-up; default: the launcher's.
+
+    An exporter that is unknown or cannot be made is named in one line and left out.
+    """
+    standing = trace.get_tracer_provider()
+    if isinstance(standing, TracerProvider):
+        return standing
+    usable, problems = usable_exporters(environ)
+    report(problems)
+    configure = configure_sdk or _configure_sdk
+    try:
+        with _replaced(environ, usable):
+            configure()
+    except Exception as error:  # noqa: BLE001 an exporter that cannot be made must not take the rest down
+        declared = environ.get("OTEL_CONFIG_FILE", "").strip()
+        place = f"OTEL_CONFIG_FILE={declared!r}: " if declared else ""
+        LOG.error(
+            "%sthe SDK could not be set up, going on with its defaults and no exporter: %s", place, error
+        )
+    provider = trace.get_tracer_provider()
+    if not isinstance(provider, TracerProvider):
+        provider = TracerProvider()
+        trace.set_tracer_provider(provider)
+    if not isinstance(metrics.get_meter_provider(), MeterProvider):
+        metrics.set_meter_provider(MeterProvider(resource=provider.resource))
+    return provider
+
+
+def _configure_sdk() -> None:
+    from opentelemetry.sdk._configuration import _OTelSDKConfigurator
+
+    from slotel.runtime.distro import SlotelConfigurator, set_defaults
+
+    set_defaults(os.environ)
+    _OTelSDKConfigurator._configure(SlotelConfigurator())  # type: ignore[no-untyped-call]  # noqa: SLF001 the SDK's own set-up, untyped
+
+
+@contextmanager
+def _replaced(environ: MutableMapping[str, str], values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for the time of the SDK's own set-up, which reads nothing but the environment."""
+    before = {name: environ.get(name) for name in values}
+    environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                environ.pop(name, None)
+            else:
+                environ[name] = value

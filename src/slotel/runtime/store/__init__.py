@@ -1,0 +1,1 @@
+"""The store: counts in cells, exact and bounded, in memory or in a mapped file."""

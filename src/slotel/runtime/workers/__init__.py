@@ -1,0 +1,1 @@
+"""Many processes, one service: where each counts, how each reads the others."""
