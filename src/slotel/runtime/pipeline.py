@@ -73,14 +73,25 @@ class Pipeline(SpanProcessor):
                 entry = self._entries.close(context[SPAN_ID])
                 quiet = span.status is UNSET and entry is not None and not entry.ended
                 sinks = self._see_ends[context[TRACE_FLAGS] & 1][quiet]
+                if context[SPAN_ID] in self._entries.inherited:
+                    self._end_inherited(span, context[SPAN_ID], entry)
+                    return
             self._measure.on_end(span, context, entry)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
             self._accounts.stage_error("measure", error)
+        self._show_end(sinks, span, entry)
+
+    def _show_end(self, sinks: tuple[Sink, ...], span: ReadableSpan, entry: Entry | None) -> None:
         for sink in sinks:
             try:
                 sink.on_end(span, entry)
             except Exception as error:  # noqa: BLE001 nothing may reach the app
                 self._accounts.stage_error(_name(sink), error)
+
+    def _end_inherited(self, span: ReadableSpan, span_id: int, entry: Entry | None) -> None:
+        """Let go of a span that was open at the fork: the parent counts and ships it, not its copy here."""
+        if entry is not None and entry.root_id == span_id:
+            self._show_end(self._see_ends[False][False], span, entry)
 
     def guard(self, stage: str, call: Callable[[Span], None], span: Span) -> None:
         """Call, and count a fault under a stage's name."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import json
 import os
 import sys
 import threading
@@ -309,6 +310,32 @@ def test_a_forked_childs_spans_carry_its_resource_and_its_own_ids():
     span = tracer.start_span("parent")
     assert (span.resource.attributes["service.instance.id"], instance != "parent") == ("parent", True)
     assert int(span_id) != span.context.span_id
+
+
+def test_a_span_that_is_open_at_a_fork_is_counted_and_shipped_by_the_parent_alone():
+    provider, runtime = adopted()
+    tracer, spans = provider.get_tracer("t"), shipped(provider)
+    reading, writing = os.pipe()
+    with tracer.start_as_current_span("request"), tracer.start_as_current_span("step"):
+        pid = os.fork()
+        if pid == 0:
+            with tracer.start_as_current_span("begun in the child"):
+                pass
+        else:
+            os.waitpid(pid, 0)
+    counted = {
+        labels[1]: row[0]
+        for family in runtime.store.snapshot()
+        if family.name == "traces_span_metrics_calls"
+        for labels, row in family.series.items()
+    }
+    if pid == 0:
+        os.write(writing, json.dumps([counted, [span.name for span in spans()]]).encode())
+        os._exit(0)
+    os.close(writing)
+    assert json.loads(os.read(reading, 10_000)) == [{"begun in the child": 1}, ["begun in the child"]]
+    assert counted == {"request": 1, "step": 1}
+    assert [span.name for span in spans()] == ["step", "request"]
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="3.10 switches threads between any two instructions")

@@ -44,18 +44,24 @@ class Entry:
 
 
 class Entries:
-    """Open spans by id. Every method is O(1); dict operations are atomic, so there is no lock."""
+    """Open spans by id. Every method is O(1); dict operations are atomic, so there is no lock.
+
+    Attributes:
+        inherited: ids of the spans that were open when this process was forked: its parent counts and ships them.
+    """
 
     def __init__(self, max_open: int = MAX_OPEN) -> None:
         self._open: dict[int, Entry] = {}
         self._max_open = max_open
         self._lock = threading.Lock()
         self._forgotten = 0
+        self.inherited: frozenset[int] = frozenset()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._after_fork)
 
     def _after_fork(self) -> None:
         self._lock = threading.Lock()
+        self.inherited = frozenset(self._open)
 
     def open(self, span: Span) -> Entry:
         """Return the entry of a span that starts: its local parent's, or a new one."""
