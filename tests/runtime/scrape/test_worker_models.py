@@ -324,16 +324,19 @@ def test_each_worker_pushes_its_own_counts_under_its_own_name(sink, preload):
     command = (*GUNICORN, *preload, "--threads", "2", "flask_app:app")
     with launched(*command, needs="flask", **pushing(sink)) as service:
         service.wait_ready()
-        sent(service, 90)
+        times = 0
 
         def calls() -> dict[str, int]:
             return pushed(sink, "traces.span.metrics.calls", **{"span.name": "GET /ok"})
 
-        wait_until(lambda: sum(calls().values()) >= 90, f"all is pushed: {calls()}", 20)
-        assert sum(calls().values()) == 90 == counted(service)
-        assert len(calls()) > 1
-        wait_until(lambda: sum(pushed(sink, "orders").values()) >= 90, "the app's own counter", 20)
-        assert sum(pushed(sink, "orders").values()) == 90
+        while len(calls()) < 2:  # on a quiet machine one worker may take all that come at first
+            sent(service, 90)
+            times += 90
+            wait_until(lambda until=times: sum(calls().values()) >= until, f"all is pushed: {calls()}", 20)
+            assert times < 3000
+        assert sum(calls().values()) == times == counted(service)
+        wait_until(lambda: sum(pushed(sink, "orders").values()) >= times, "the app's own counter", 20)
+        assert sum(pushed(sink, "orders").values()) == times
         assert pushed(sink, "orders").keys() <= calls().keys()
         loads = 1 if preload else 3
         wait_until(
