@@ -1,6 +1,6 @@
 """What being ready for errors costs a request that has none: slotel's hooks against sentry-sdk's own integrations.
 
-`.venv/bin/python bench/micro_errors.py`: CPU in µs for each request added over OpenTelemetry's instrumentation alone,
+`.venv/bin/python bench/errors_cost.py`: CPU in µs for each request added over OpenTelemetry's instrumentation alone,
 medians of interleaved rounds; and the CPU in ms of importing and setting up, each in a fresh interpreter.
 """
 
@@ -49,7 +49,7 @@ LABELS = {
 TIMED = "import time\nstart = time.process_time()\n{code}\nprint((time.process_time() - start) * 1e3)"
 STARTUPS = {
     "import sentry_sdk": "import sentry_sdk",
-    "slotel's client": "import sys; sys.path.insert(0, 'bench'); from micro_errors import slotel_client; slotel_client()",
+    "slotel's client": "import sys; sys.path.insert(0, 'bench'); from errors_cost import slotel_client; slotel_client()",
     "sentry_sdk.init with defaults": f"import sentry_sdk; sentry_sdk.init('{DSN}')",
 }
 
