@@ -7,7 +7,7 @@ import pytest
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, AlwaysRecordSampler, ParentBased
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, AlwaysRecordSampler, ParentBased
 from opentelemetry.trace import (
     NonRecordingSpan,
     SpanContext,
@@ -78,6 +78,34 @@ def test_a_span_that_is_sampled_out_is_measured_and_not_shipped():
     assert exporter.get_finished_spans() == ()
     assert value(runtime, "traces_span_metrics_calls", "GET /") == 1
     assert value(runtime, "slo_events", "good") == 1
+
+
+class Open(SpanProcessor):
+    """Keeps the names of open spans, as processors that measure or annotate do."""
+
+    def __init__(self):
+        self.open = {}
+        self.ended = []
+
+    def on_start(self, span, parent_context=None):
+        self.open[span.context.span_id] = span.name
+
+    def on_end(self, span):
+        self.ended.append(self.open.pop(span.context.span_id))
+
+
+@pytest.mark.parametrize(("sampler", "seen"), [(ALWAYS_OFF, []), (ALWAYS_ON, ["child", "root"])])
+def test_a_processor_of_the_app_sees_start_and_end_of_what_is_sampled_and_neither_of_the_rest(sampler, seen):
+    provider = TracerProvider(sampler=ParentBased(sampler))
+    before, later = Open(), Open()
+    provider.add_span_processor(before)
+    runtime = runtime_around(provider)
+    provider.add_span_processor(later)
+    tracer = provider.get_tracer("t")
+    with tracer.start_as_current_span("root"), tracer.start_as_current_span("child"):
+        pass
+    assert [(each.open, each.ended) for each in (before, later)] == [({}, seen), ({}, seen)]
+    assert value(runtime, "slotel_stage_errors", "export") in (None, 0)
 
 
 def test_a_tracer_made_before_slotel_is_measured_too():

@@ -134,9 +134,10 @@ class ProcessorSink:
         self._enforcer = enforcer
 
     def on_start(self, span: Span, entry: Entry, parent_context: Context | None) -> None:
-        """Pass the start on."""
+        """Pass the start on. To a processor what is not sampled does not exist: it would wait for the end for ever."""
         del entry
-        self.processor.on_start(span, parent_context)
+        if span.context[TRACE_FLAGS] & 1:
+            self.processor.on_start(span, parent_context)
 
     def on_end(self, span: ReadableSpan, entry: Entry | None) -> None:
         """Pass the span on as it may leave; what is not sampled stays."""
