@@ -87,7 +87,7 @@ def through_slotel(environ: Mapping[str, str], sampler: Sampler) -> Tracer:
     accounts = Accounts(store)
     enforcer = Enforcer(service.tags, accounts.tag_violation)
     meter = Meter(store, service.slos, service_name="bench")
-    measure = Measure(store, "bench", service.slos, enforcer, meter)
+    measure = Measure(store, "bench", service.slos, enforcer, meter, accounts)
     provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
     record_every_span(provider)
     put_first(provider, Pipeline(Entries(), measure, (), accounts), enforcer)

@@ -108,6 +108,20 @@ def test_a_processor_of_the_app_sees_start_and_end_of_what_is_sampled_and_neithe
     assert value(runtime, "slotel_stage_errors", "export") in (None, 0)
 
 
+def test_a_required_tag_that_an_entry_lacks_or_has_wrong_is_counted_once_for_each_and_for_no_child():
+    provider = TracerProvider(sampler=ALWAYS_OFF)
+    tags = "{required: {team: {}, tier: {allowed: [free]}, tenant: {default: none}}, metric_labels: [team, tier]}"
+    runtime = runtime_around(provider, yaml=f"tags: {tags}")
+    tracer = provider.get_tracer("t")
+    for _ in range(3):
+        with tracer.start_as_current_span("GET /", kind=SpanKind.SERVER, attributes={"tier": "gold"}):
+            tracer.start_span("child", attributes={"tier": "wood"}).end()
+    with tracer.start_as_current_span("GET /", attributes={"team": "a", "tier": "free", "tenant": "b"}):
+        pass
+    counted = {tag: value(runtime, "slotel_tag_violations", tag) for tag in ("team", "tier", "tenant")}
+    assert counted == {"team": 3, "tier": 3, "tenant": 3}
+
+
 def test_a_tracer_made_before_slotel_is_measured_too():
     provider = TracerProvider(sampler=ALWAYS_OFF)
     tracer = provider.get_tracer("early")

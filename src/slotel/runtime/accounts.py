@@ -46,6 +46,10 @@ class Accounts:
         """Count a tag that was repaired or redacted."""
         self._tags.add(self._tags.slot((tag, action)))
 
+    def tag_violation_cell(self, tag: str, action: str) -> int:
+        """Return the cell in which such tags are counted, for who counts it along with something else."""
+        return self._tags.slot((tag, action))
+
     def expect_sentry_errors(self, project: str, environment: str) -> None:
         """Open the series of a project at 0: a first error from 0 to 1 is an increase, from nothing it is none."""
         self._sentry.slot((project, environment))

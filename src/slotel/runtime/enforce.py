@@ -67,7 +67,7 @@ class Enforcer:
         self._tagged = bool(self._rules or self._set)
         self.label_names = tuple(dict.fromkeys(policy.metric_labels))
         self._asked = tuple(key for key in self.label_names if key not in self._set)
-        self._unlabelled = tuple(
+        self.unlabelled = tuple(
             key for key in policy.required if key not in self._set and key not in self._asked
         )
 
@@ -106,20 +106,9 @@ class Enforcer:
         """Return the values of the policy's metric labels, in its order."""
         return self.judge_labels(self.given(attributes, tags))[0]
 
-    def count_violations(
-        self,
-        attributes: Mapping[str, Any],
-        tags: Mapping[str, str],
-        of_labels: Sequence[tuple[str, str]],
-    ) -> None:
-        """Count each required tag that an entry span lacks or has wrong: whether or not it is shipped.
-
-        Args:
-            of_labels: what `judge_labels` said of those that are metric labels.
-        """
-        for key, action in of_labels:
-            self._violation(key, action)
-        for key in self._unlabelled:
+    def count_unlabelled(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        """Count each required tag, of those that are no metric label, that an entry span lacks or has wrong."""
+        for key in self.unlabelled:
             unlabelled = self._value(key, _given(key, attributes, tags))[1]
             if unlabelled is not None:
                 self._violation(key, unlabelled)

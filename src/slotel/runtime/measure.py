@@ -12,6 +12,7 @@ from opentelemetry.trace import SpanContext, StatusCode
 from slotel.model import names
 from slotel.model.slo import Event, Slo, classify
 from slotel.model.tags import label_name
+from slotel.runtime.accounts import Accounts
 from slotel.runtime.budget.meter import Meter
 from slotel.runtime.enforce import Enforcer
 from slotel.runtime.spans.entries import SPAN_ID, TRACE_FLAGS, Entry
@@ -40,8 +41,8 @@ _ALWAYS: Final = (
 _NO_TAGS: Final[Mapping[str, str]] = {}
 _Counted: TypeAlias = tuple[tuple[int, ...], ...]
 """For each latency class, the cells of slo_events that a span adds to; () if to none."""
-_Known: TypeAlias = tuple[int, _Counted, tuple[tuple[str, str], ...]]
-"""What a combination of labels leads to: its row, those cells, and (tag, action) of the labels that were repaired."""
+_Known: TypeAlias = tuple[int, _Counted, _Counted]
+"""What a combination of labels leads to: its row, those cells, and the same for an entry, whose violations count."""
 
 
 class Measure:
@@ -50,17 +51,26 @@ class Measure:
     Args:
         service_name: value of the label service_name.
         meter: holds the SLO counters, and their sliding windows.
+        accounts: counts the tags of an entry that the policy had to repair.
     """
 
     def __init__(
-        self, store: Store, service_name: str, slos: tuple[Slo, ...], enforcer: Enforcer, meter: Meter
+        self,
+        store: Store,
+        service_name: str,
+        slos: tuple[Slo, ...],
+        enforcer: Enforcer,
+        meter: Meter,
+        accounts: Accounts,
     ) -> None:
         self._service = service_name
         self._slos = slos
         self._enforcer = enforcer
         self._meter = meter
         self._is_tagged = bool(enforcer.label_names or enforcer.policy.required)
+        self._counts_unlabelled = bool(enforcer.unlabelled)
         self._given = enforcer.given
+        self._violation_cell = accounts.tag_violation_cell
         self._edges = tuple(sorted({slo.latency for slo in slos if slo.latency is not None}))
         self._keys = (*_ALWAYS, *_attribute_keys(slos))
         self._watched = frozenset((*self._keys, *enforcer.label_names))
@@ -98,9 +108,11 @@ class Measure:
         except TypeError:  # an attribute with a list as its value
             key = tuple(str(part) for part in key)
             known = self._known.get(key)
-        slot, counted, violations = known or self._open(key, span, attributes, tags)
+        slot, counted, counted_entry = known or self._open(key, span, attributes, tags)
         if self._is_tagged and (entry is None or (context is not None and entry.root_id == context[SPAN_ID])):
-            self._enforcer.count_violations(attributes, tags, violations)
+            counted = counted_entry
+            if self._counts_unlabelled:
+                self._enforcer.count_unlabelled(attributes, tags)
         end = span.end_time or 0
         if end >= self._meter.bucket_ends_ns:
             self._meter.roll(end / 1e9)
@@ -140,7 +152,9 @@ class Measure:
             self._cells(Event(KINDS[kind], seconds, status == _ERROR, http_status, tagged), explicit)
             for seconds in (*self._edges, float("inf"))
         )
-        known = slot, counted if any(counted) else (), violations
+        repaired = tuple(self._violation_cell(tag, action) for tag, action in violations)
+        counted_entry = tuple((*cells, *repaired) for cells in counted)
+        known = slot, counted if any(counted) else (), counted_entry if any(counted_entry) else ()
         if sum(len(part) for part in key if isinstance(part, str)) <= _MAX_KEY:
             if len(self._known) >= _MAX_KNOWN:
                 self._known.clear()

@@ -44,9 +44,9 @@ class Pipeline(SpanProcessor):
     def _take(self, sinks: tuple[Sink, ...]) -> None:
         """Sort the sinks by what they ask to see: a call that does nothing still costs each span."""
         self._sinks = sinks
-        self._see_children = tuple(
-            sink for sink in sinks if not getattr(sink, "starts_of_entries_only", False)
-        )
+        starts = [(sink, getattr(sink, "starts", "all")) for sink in sinks]
+        self._see_entries = tuple(sink for sink, wanted in starts if wanted != "none")
+        self._see_children = tuple(sink for sink, wanted in starts if wanted == "all")
         unsampled = tuple(sink for sink in sinks if not getattr(sink, "sampled_only", False))
         self._see_ends = (unsampled, _beside_quiet(unsampled)), (sinks, _beside_quiet(sinks))
 
@@ -57,7 +57,7 @@ class Pipeline(SpanProcessor):
         except Exception as error:  # noqa: BLE001 nothing may reach the app
             self._accounts.stage_error("entries", error)
             return
-        for sink in self._sinks if entry.span is span else self._see_children:
+        for sink in self._see_entries if entry.span is span else self._see_children:
             try:
                 sink.on_start(span, entry, parent_context)
             except Exception as error:  # noqa: BLE001 nothing may reach the app
@@ -69,29 +69,24 @@ class Pipeline(SpanProcessor):
         sinks = self._sinks
         try:
             context = span.context
+            entries = self._entries
             if context is not None:
-                entry = self._entries.close(context[SPAN_ID])
+                span_id = context[SPAN_ID]
+                entry = entries.close(span_id)
                 quiet = span.status is UNSET and entry is not None and not entry.ended
                 sinks = self._see_ends[context[TRACE_FLAGS] & 1][quiet]
-                if context[SPAN_ID] in self._entries.inherited:
-                    self._end_inherited(span, context[SPAN_ID], entry)
-                    return
-            self._measure.on_end(span, context, entry)
+            if entries.inherited and context is not None and span_id in entries.inherited:
+                # open at a fork: the parent counts and ships it; here its copy is let go
+                sinks = self._see_ends[False][False] if entry is not None and entry.root_id == span_id else ()
+            else:
+                self._measure.on_end(span, context, entry)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
             self._accounts.stage_error("measure", error)
-        self._show_end(sinks, span, entry)
-
-    def _show_end(self, sinks: tuple[Sink, ...], span: ReadableSpan, entry: Entry | None) -> None:
         for sink in sinks:
             try:
                 sink.on_end(span, entry)
             except Exception as error:  # noqa: BLE001 nothing may reach the app
                 self._accounts.stage_error(_name(sink), error)
-
-    def _end_inherited(self, span: ReadableSpan, span_id: int, entry: Entry | None) -> None:
-        """Let go of a span that was open at the fork: the parent counts and ships it, not its copy here."""
-        if entry is not None and entry.root_id == span_id:
-            self._show_end(self._see_ends[False][False], span, entry)
 
     def guard(self, stage: str, call: Callable[[Span], None], span: Span) -> None:
         """Call, and count a fault under a stage's name."""
@@ -130,7 +125,7 @@ class ProcessorSink:
 
     def __init__(self, processor: SpanProcessor, enforcer: Enforcer) -> None:
         self.processor = processor
-        self.starts_of_entries_only = type(processor).on_start in _DOING_NOTHING
+        self.starts = "none" if type(processor).on_start in _DOING_NOTHING else "all"
         self._enforcer = enforcer
 
     def on_start(self, span: Span, entry: Entry, parent_context: Context | None) -> None:

@@ -107,7 +107,12 @@ def _service_name(resource: Mapping[str, Any]) -> str:
 
 def _pipeline(runtime: Runtime) -> Pipeline:
     measure = Measure(
-        runtime.store, runtime.service_name, runtime.service.slos, runtime.enforcer, runtime.meter
+        runtime.store,
+        runtime.service_name,
+        runtime.service.slos,
+        runtime.enforcer,
+        runtime.meter,
+        runtime.accounts,
     )
     return Pipeline(runtime.entries, measure, runtime.sinks, runtime.accounts)
 

@@ -13,9 +13,9 @@ from slotel.runtime.spans.entries import Entry
 class Sink(Protocol):
     """A way out for spans. Called on the request thread: O(1) work, no I/O, no exception is expected.
 
-    A sink may say that it need not be called: `starts_of_entries_only = True`, `on_start` for local roots alone;
-    `sampled_only = True`, `on_end` for sampled spans alone; `no_quiet_children = True`, no `on_end` for children that
-    end before their local root and have no status.
+    A sink may say that it need not be called: `starts = "entries"`, `on_start` for local roots alone, `"none"`, not at
+    all; `sampled_only = True`, `on_end` for sampled spans alone; `no_quiet_children = True`, no `on_end` for children
+    that end before their local root and have no status.
     """
 
     def on_start(self, span: Span, entry: Entry, parent_context: Context | None) -> None:

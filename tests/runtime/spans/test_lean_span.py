@@ -161,7 +161,7 @@ PROGRAMS = st.tuples(STARTED, TREES)
 class Capture:
     """Sees what starts and what ends: as a processor of the SDK, or as a sink of the pipeline."""
 
-    starts_of_entries_only = sampled_only = False
+    starts, sampled_only = "all", False
 
     def __init__(self):
         self.started, self.ended = [], []

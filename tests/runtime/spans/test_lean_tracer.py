@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import json
 import os
+import random
 import sys
 import threading
 
@@ -17,8 +18,14 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased
-from opentelemetry.trace import NonRecordingSpan, SpanContext, StatusCode, TraceFlags
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    ALWAYS_ON,
+    ParentBased,
+    ParentBasedTraceIdRatio,
+    TraceIdRatioBased,
+)
+from opentelemetry.trace import NonRecordingSpan, SpanContext, StatusCode, TraceFlags, TraceState
 
 from adopted import runtime_around
 from slotel.runtime.spans import adoption, known_sdk
@@ -195,6 +202,50 @@ def test_a_sampler_that_the_app_sets_on_a_tracer_decides():
     with tracer.start_as_current_span("a") as a:
         assert isinstance(a, LeanSpan)
         assert type(tracer.start_span("b")) is NonRecordingSpan
+
+
+PARENTS = {
+    "none": None,
+    "invalid": NonRecordingSpan(SpanContext(0, 0, True)),
+    **{
+        f"{'a caller' if remote else 'local'}, flags {flags}": NonRecordingSpan(
+            SpanContext(7, 11, remote, TraceFlags(flags), TraceState([("vendor", "1")]))
+        )
+        for remote in (True, False)
+        for flags in (0, 1, 2, 3, 4)
+    },
+}
+SAMPLERS = {
+    "default": None,
+    "on": ParentBased(ALWAYS_ON),
+    "off": ParentBased(ALWAYS_OFF),
+    "half": ParentBasedTraceIdRatio(0.5),
+    "all": ParentBasedTraceIdRatio(1.0),
+    "none": ParentBasedTraceIdRatio(0.0),
+    "not by parent": TraceIdRatioBased(0.5),
+    "callers are not believed": ParentBased(ALWAYS_ON, remote_parent_sampled=ALWAYS_OFF),
+    "root of the app's own": ParentBased(type("Own", (TraceIdRatioBased,), {})(0.5)),
+}
+
+
+@pytest.mark.parametrize("parent", PARENTS)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_first_span_of_a_process_has_the_context_that_the_sdk_would_give_it(sampler, parent):
+    def contexts(tracer):
+        random.seed(1)
+        around = None if PARENTS[parent] is None else trace.set_span_in_context(PARENTS[parent])
+        for _ in range(20):
+            span = tracer.start_span("a", around, attributes={"k": 1})
+            above = getattr(span, "parent", None)
+            yield tuple(span.get_span_context()), above and tuple(above)
+            span.end()
+
+    options = {"sampler": SAMPLERS[sampler], "shutdown_on_exit": False}
+    expected = list(contexts(TracerProvider(**options).get_tracer("t")))
+    ours = list(contexts(adopted(sampler=SAMPLERS[sampler])[0].get_tracer("t")))
+    assert [context for context, _ in ours] == [context for context, _ in expected]
+    sampled = [above for (context, _), (_, above) in zip(ours, expected, strict=True) if context[3] & 1]
+    assert [above for context, above in ours if context[3] & 1] == sampled
 
 
 def test_the_sdks_metrics_about_itself_are_kept(monkeypatch):

@@ -73,7 +73,7 @@ class ErrorTrail:
         tags: gives the enforced tags.
     """
 
-    starts_of_entries_only: Final = True
+    starts: Final = "entries"
     no_quiet_children: Final = True
 
     def __init__(self, entries: Entries, tags: Tags) -> None:

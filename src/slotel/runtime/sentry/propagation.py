@@ -140,7 +140,7 @@ class RequestNote(TextMapPropagator):
 def request_of(context: Context | None) -> MutableMapping[str, Any] | None:
     """Return the WSGI environ or ASGI scope of the request that a context was extracted from."""
     found = get_value(_REQUEST_KEY, context) if context is not None else None
-    return found if isinstance(found, MutableMapping) else None
+    return found if isinstance(found, (dict, MutableMapping)) else None  # a dict needs no question to the ABC
 
 
 def install(named: str, rate: float, facts: Facts) -> None:

@@ -71,7 +71,7 @@ class TransactionsSink:
         ways: makes the way for a client that comes later.
     """
 
-    starts_of_entries_only: Final = True
+    starts: Final = "entries"
 
     def __init__(
         self,

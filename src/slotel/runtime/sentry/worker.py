@@ -1,6 +1,6 @@
 """The thread that takes ended traces every 200 ms, has them built, and hands them to the sender.
 
-It waits a little for late children, and is asleep when nothing ends. Decides nothing about what is shipped.
+It waits a little for late children, and sleeps as soon as nothing waits. Decides nothing about what is shipped.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ INTERVAL: Final = 0.2
 """Seconds between two drains: waking the thread for each trace costs more than building and sending it."""
 LATE_WAIT: Final = 0.2
 """Seconds after the root's end in which its late children still join its transaction."""
-IDLE_AFTER: Final = 5.0
 LONG_OPEN: Final = 300.0
 """Seconds after which the ended spans of a root that is still open are shipped."""
 LOOK_FOR_LONG_OPEN: Final = 30.0
@@ -40,7 +39,7 @@ CALM: Final = 1.5
 """Time to CPU time of a drain: above the one, envelopes leave uncompressed until it is below the other. With a main
 thread that never rests every compression costs a wait of 5 ms for the interpreter's lock, twenty times its work."""
 ENOUGH: Final = 8
-"""Traces in a drain that tell."""
+"""Traces in a drain that tell, and that are not held while the thread sleeps."""
 WAKE_EVERY: Final = 50
 """Built traces after which the sender is woken while the worker goes on building."""
 
@@ -199,29 +198,30 @@ class Worker:
 
     def _run(self, wake: threading.Event, halt: threading.Event) -> None:
         otel_context.attach(otel_context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
-        quiet = 0.0
-        while not halt.wait(self._interval):
-            worked = self._drain_safely()
-            quiet = 0.0 if worked else quiet + self._interval
-            if quiet >= IDLE_AFTER:
+        while not halt.is_set():
+            if not self._waits():
                 wake.clear()
                 self._idle = True
-                if not (self.ended or self.parts or self.late):
+                if not self._waits():
                     wake.wait(LOOK_FOR_LONG_OPEN)
                 self._idle = False
-                quiet = 0.0
+            if not halt.wait(self._interval):
+                self._drain_safely()
 
-    def _drain_safely(self) -> bool:
+    def _waits(self) -> bool:
+        """Whether to look again soon; what a few built traces hold may settle with the next that ends."""
+        return bool(self.ended or self.parts or self.late or len(self._settling) >= ENOUGH)
+
+    def _drain_safely(self) -> None:
         try:
             with self._working:
-                return self._drain(final=False)
+                self._drain(final=False)
         except Exception as error:
             self._dropped("traces", "worker_error", 1)
             LOG.debug("a drain failed: %s", error, exc_info=True)
-            return True
 
-    def _drain(self, *, final: bool) -> bool:
-        """Take what is ready, build it and queue it; return whether there was anything."""
+    def _drain(self, *, final: bool) -> None:
+        """Take what is ready, build it and queue it."""
         now = time.monotonic()
         if now - self._looked > LOOK_FOR_LONG_OPEN and not final:
             self._looked = now
@@ -242,7 +242,6 @@ class Worker:
             if len(ready) >= ENOUGH:
                 waited = (time.perf_counter() - clock) / max(time.thread_time() - cpu, 1e-6)
                 self._contended = waited > (CALM if self._contended else CONTENDED)
-        return bool(ready or parts or late or self.ended or settling)
 
     def _sort_late(self) -> list[Late]:
         """Give late spans to their trace while it waits; return the others."""

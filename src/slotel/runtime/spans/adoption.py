@@ -18,6 +18,7 @@ from opentelemetry.propagate import get_global_textmap, set_global_textmap
 from opentelemetry.propagators.textmap import TextMapPropagator, default_getter, default_setter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Span, SpanProcessor, Tracer, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.version import __version__ as SDK_VERSION  # noqa: N812 a constant
 
 from slotel.runtime.enforce import Enforcer
@@ -28,6 +29,10 @@ from slotel.version import __version__
 
 _DISTRO: Final = "telemetry.distro.name"
 _ENDING: Final = "_on_ending"
+_ENDINGS_OF_NOTHING: Final = tuple(
+    getattr(kind, _ENDING, None) for kind in (SpanProcessor, BatchSpanProcessor, SimpleSpanProcessor)
+)
+"""A call that does nothing still costs each span."""
 
 
 class ActiveProcessor(SpanProcessor):
@@ -46,7 +51,7 @@ class ActiveProcessor(SpanProcessor):
     def add_span_processor(self, processor: SpanProcessor) -> None:
         """Feed a processor, one that stood there or that the app adds: each gets enforced spans."""
         self._pipeline.add_sink(ProcessorSink(processor, self._enforcer))
-        if getattr(type(processor), _ENDING, None) is not getattr(SpanProcessor, _ENDING, None):
+        if getattr(type(processor), _ENDING, None) not in _ENDINGS_OF_NOTHING:
             self._endings += (processor,)
             self._on_ending = self._show_ending  # type: ignore[method-assign]
 

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_ON,
+    Decision,
+    ParentBased,
+    Sampler,
+    SamplingResult,
+    StaticSampler,
+    TraceIdRatioBased,
+)
 from opentelemetry.trace import Link, SpanKind, TraceState, get_current_span
 from opentelemetry.util.types import Attributes
 
@@ -14,6 +22,12 @@ _SAMPLED: Final = Decision.RECORD_AND_SAMPLE
 _RECORD_ONLY: Final = Decision.RECORD_ONLY
 _CHILDREN_FOLLOW: Final = ",localParentSampled:AlwaysOnSampler,localParentNotSampled:AlwaysOffSampler}"
 """What the description of a `ParentBased` ends with whose local children do as their parent did."""
+_ALL_FOLLOW: Final = (
+    ",remoteParentSampled:AlwaysOnSampler,remoteParentNotSampled:AlwaysOffSampler" + _CHILDREN_FOLLOW
+)
+"""The same of one whose spans below a caller's do as the caller did."""
+LOW_BITS: Final = TraceIdRatioBased.TRACE_ID_LIMIT
+"""The bits of a trace id that a sampling by ratio looks at."""
 
 
 class RecordEverySpan(Sampler):
@@ -24,15 +38,21 @@ class RecordEverySpan(Sampler):
 
     Args:
         decides: the provider's own sampler.
+
+    Attributes:
+        children_follow: a span below a local one does as its parent did. callers_follow: also one below a caller's.
+        root_bound: a span without a parent is sampled when the low bits of its trace id are below this; None when
+            the sampler must be asked.
     """
 
     def __init__(self, decides: Sampler) -> None:
         self.decides = decides
         self._ask = decides.should_sample
         self._ask_at_root = getattr(decides, "_root", decides).should_sample  # where ParentBased would end up
-        self.children_follow = type(
-            decides
-        ).should_sample is ParentBased.should_sample and decides.get_description().endswith(_CHILDREN_FOLLOW)
+        by_parent = type(decides).should_sample is ParentBased.should_sample
+        self.children_follow = by_parent and decides.get_description().endswith(_CHILDREN_FOLLOW)
+        self.callers_follow = by_parent and decides.get_description().endswith(_ALL_FOLLOW)
+        self.root_bound = _bound(getattr(decides, "_root", None)) if by_parent else None
 
     def should_sample(
         self,
@@ -61,3 +81,12 @@ class RecordEverySpan(Sampler):
     def get_description(self) -> str:
         """Return the sampler's own description inside this one's."""
         return f"RecordEverySpan{{{self.decides.get_description()}}}"
+
+
+def _bound(root: Sampler | None) -> int | None:
+    """Return below which low bits of a trace id a root sampler of the SDK samples; None for any other sampler."""
+    if type(root) is TraceIdRatioBased:
+        return root.bound
+    if type(root) is StaticSampler:
+        return LOW_BITS + 1 if root.get_description() == ALWAYS_ON.get_description() else 0
+    return None

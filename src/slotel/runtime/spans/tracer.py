@@ -22,12 +22,15 @@ from opentelemetry.util.types import Attributes
 
 from slotel.runtime.spans.current_span import start_as_current_span
 from slotel.runtime.spans.known_sdk import NOT_COUNTING, SPAN_KEY, current
-from slotel.runtime.spans.sampler import RecordEverySpan
+from slotel.runtime.spans.sampler import LOW_BITS, RecordEverySpan
 from slotel.runtime.spans.span import LeanSpan
 
 _new: Final = object.__new__
 _tuple: Final = tuple.__new__
 _random: Final = random.getrandbits
+_FLAGS: Final = tuple(map(TraceFlags, range(4)))
+_RANDOM_TRACE_ID: Final = TraceFlags.RANDOM_TRACE_ID
+_NO_STATE: Final = SpanContext(1, 1, is_remote=False).trace_state
 
 
 class LeanTracer(Tracer):
@@ -47,19 +50,19 @@ class LeanTracer(Tracer):
         """Start a span, as `opentelemetry.trace.Tracer` says."""
         above: Any = (current() if context is None else context).get(SPAN_KEY)
         sampler = self.sampler
-        span: LeanSpan = _new(LeanSpan)
+        own = record_end = parent = None
         if (
-            above.__class__ is LeanSpan
-            and sampler.__class__ is RecordEverySpan
-            and sampler.children_follow
+            sampler.__class__ is RecordEverySpan
             and self.id_generator.__class__ is RandomIdGenerator
             and self._tracer_metrics.__class__ is NOT_COUNTING
             and self._tracer_config.is_enabled
-        ):  # below a span of ours there is nothing to ask: the child does as its parent did
-            parent = above.context
-            own = _tuple(SpanContext, (parent[0], _random(64) or 1, False, parent[3], parent[4], True))
-            record_end = None
-        else:
+        ):  # mostly there is nothing to ask: a span does as its parent did, and a root's trace id decides
+            if above.__class__ is not LeanSpan:
+                parent, own = _entering(sampler, above)
+            elif sampler.children_follow:
+                parent = above.context
+                own = _tuple(SpanContext, (parent[0], _random(64) or 1, False, parent[3], parent[4], True))
+        if own is None:
             parent = get_current_span(context).get_span_context()
             made = self._ask(parent, context, name, kind, attributes, links or ())
             if isinstance(made, NonRecordingSpan):
@@ -67,6 +70,7 @@ class LeanTracer(Tracer):
             own, attributes, record_end = made
             if parent is not None and not parent.is_valid:
                 parent = None
+        span: LeanSpan = _new(LeanSpan)
         span.begin(self, name, own, parent, kind, attributes, start_time)
         if links or record_end is not None or not (record_exception and set_status_on_exception):
             span.begin_with(links or (), record_exception, set_status_on_exception, record_end)
@@ -113,3 +117,22 @@ class LeanTracer(Tracer):
         if not result.decision.is_recording():
             return NonRecordingSpan(own)
         return own, result.attributes, None if self._tracer_metrics.__class__ is NOT_COUNTING else record_end
+
+
+def _entering(sampler: RecordEverySpan, above: Any) -> tuple[SpanContext | None, SpanContext | None]:
+    """Return the parent's context and that of a span without a local parent, as id generator and sampler would make it.
+
+    Its own context is None where the sampler must be asked.
+    """
+    if above is None and sampler.root_bound is not None:
+        trace_id = _random(128) or 1
+        flags = _FLAGS[_RANDOM_TRACE_ID | ((trace_id & LOW_BITS) < sampler.root_bound)]
+        return None, _tuple(SpanContext, (trace_id, _random(64) or 1, False, flags, _NO_STATE, True))
+    if above.__class__ is NonRecordingSpan and sampler.callers_follow:
+        parent = above.get_span_context()
+        trace_id, _, is_remote, flags, state, is_valid = parent
+        if is_remote and is_valid:
+            return parent, _tuple(
+                SpanContext, (trace_id, _random(64) or 1, False, _FLAGS[flags & 3], state, True)
+            )
+    return None, None
