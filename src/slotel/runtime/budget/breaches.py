@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from slotel.model.duration import format_duration
 from slotel.model.slo import MIN_BAD_EVENTS, BurnTier, Severity, Slo
+from slotel.runtime.budget.history import KEPT
 from slotel.runtime.budget.meter import Meter, Window
 
 
@@ -75,6 +76,9 @@ class Watch:
     def check(self) -> Iterator[Breach]:
         """Yield what is newly breached or recovered."""
         for index, slo in enumerate(self._meter.slos):
+            everything = self._meter.window(index, max(KEPT, slo.window))
+            if everything.bad < MIN_BAD_EVENTS and not self._since:
+                continue  # then no window has enough: one look for each objective, while all is well
             window = self._meter.window(index, slo.window)
             yield from self._changes(Breach(slo, window, recovered=False), exceeded=window.ratio > slo.limit)
             for tier in slo.tiers():
