@@ -95,9 +95,9 @@ def test_a_dsn_is_never_shown():
         ("slos:\n- {name: a, objective: 99%, kinds: SERVR}", "slotel.yaml:2 slos[0].kinds", "some of SERVER, CONSUMER"),
         ("slos:\n- {name: a, objective: 99%, window: 10s}", "slotel.yaml:2 slos[0].window", "between 1m and 3d"),
         ("slos:\n- {name: a, objective: 99%, time_slices: {length: 2h}}", "slotel.yaml:2 slos[0].time_slices.length", "between 1m and 1h"),
-        ("monitoring: {match: {severity: x}}", "slotel.yaml:1 monitoring", "the label 'severity' is written by the rules"),
+        ("monitoring: {match: {severity: x}}", "slotel.yaml:1 monitoring.match.severity", "the label 'severity' is written by the rules"),
         ("sentry: {keep: [all]}", "slotel.yaml:1 sentry.keep[0]", "keep 'errors' or 'slow>1s'"),
-        ("sentry: {mode: fast}", "slotel.yaml:1 sentry", "mode is one of transactions, sdk, otlp, errors"),
+        ("sentry: {mode: fast}", "slotel.yaml:1 sentry.mode", "write one of transactions, sdk, otlp, errors"),
         ("sentry: {traces_sample_rate: 2}", "slotel.yaml:1 sentry.traces_sample_rate", "between 0 and 1"),
         ("service: {a: 1}", "slotel.yaml:1 service", "expected text, got a mapping"),
         ("a: 1\na: 2", "slotel.yaml:2", "not valid YAML: found duplicate key"),
@@ -176,7 +176,7 @@ def test_no_document_raises_and_the_rest_always_stands(document):
 def test_a_service_without_a_file_never_imports_the_file_reader():
     code = (
         "import sys; from slotel.model.service import read_service; read_service({}); "
-        "print([name for name in ('cattrs', 'ruamel') if name in sys.modules])"
+        "print([name for name in ('ruamel', 'slotel.model.structure') if name in sys.modules])"
     )
     assert (
         subprocess.run(

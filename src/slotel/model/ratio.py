@@ -7,7 +7,7 @@ _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)"
 _SPELLINGS: tuple[tuple[re.Pattern[str], int], ...] = (
     (re.compile(rf"({_NUMBER})\s*%"), 100),
     (re.compile(rf"({_NUMBER})\s*ppm"), 1_000_000),
-    (re.compile(rf"({_NUMBER}(?:[eE][+-]?\d+)?)"), 1),
+    (re.compile(rf"({_NUMBER}(?:[eE][+-]?\d{{1,3}})?)"), 1),  # more would be computed in full
 )
 _FRACTION = re.compile(r"(\d+)\s*/\s*(\d+)")
 _HALF = Fraction(1, 2)

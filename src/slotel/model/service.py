@@ -153,7 +153,8 @@ def _from_document(document: Document) -> Service:
 
 def _monitoring(doc: MonitoringDoc) -> Monitoring:
     source: Source = doc.source  # type: ignore[assignment]  # the document judged it
-    return Monitoring(source, dict(doc.match), doc.sentry_url, doc.grafana_url, doc.runbook_url)
+    match = {str(label): value for label, value in doc.match.items()}
+    return Monitoring(source, match, doc.sentry_url, doc.grafana_url, doc.runbook_url)
 
 
 def _policy(tags: TagsDoc) -> TagPolicy:
@@ -161,8 +162,8 @@ def _policy(tags: TagsDoc) -> TagPolicy:
     return TagPolicy(
         set=dict(tags.set),
         required=required,
-        redact=tuple(tags.redact),
-        metric_labels=tuple(tags.metric_labels),
+        redact=tags.redact,
+        metric_labels=tags.metric_labels,
     )
 
 

@@ -1,0 +1,115 @@
+"""A tree of YAML, structured by the types of named tuples: what is wrong is named and left out, the rest stands.
+
+Knows no file, no line and no key of its own: a fault's steps lead to its place in the tree.
+"""
+
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any, Final, get_args, get_origin
+
+Steps = tuple[Any, ...]
+Fault = tuple[Steps, str]
+Spellings = Mapping[Any, Callable[[Any], Any]]
+
+_LEFT_OUT: Final = object()
+
+
+def structure(tree: Any, kind: Any, spellings: Spellings) -> tuple[Any, list[Fault]]:
+    """Return the value that the tree gives, None if nothing of it stands, and each fault in the tree's order.
+
+    A wrong value is left out, and its default stands; a wrong item or key goes alone; a named tuple goes if one of
+    its required fields does, or if its method `check`, where it has one, raises ValueError. What goes only because
+    a part of it did is no fault.
+
+    Args:
+        kind: one of `spellings`, a NamedTuple, `X | None`, `Mapping[K, X]` or `tuple[X, ...]`, of such kinds. A named
+            tuple has its types, not their names: no `from __future__ import annotations` where it is written.
+        spellings: kind → how a node spells it; raises ValueError with what was expected instead.
+
+    >>> structure({"a": [1, "x"]}, Mapping[str, tuple[int, ...]], {str: str, int: int})
+    ({'a': (1,)}, [(('a', 1), "invalid literal for int() with base 10: 'x'")])
+    """
+    reader = _Reader(spellings)
+    value = reader.read(tree, kind, ())
+    return (None if value is _LEFT_OUT else value), reader.faults
+
+
+def kind_of(value: object) -> str:
+    """Return what a value of YAML is, for people."""
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if value is None:
+        return "nothing"
+    if isinstance(value, AbstractSet):
+        return "a set"
+    return "a list" if isinstance(value, (list, tuple)) else f"{value!r}"
+
+
+class _Reader:
+    """Reads each kind of node, and collects what is wrong on the way."""
+
+    def __init__(self, spellings: Spellings) -> None:
+        self.faults: list[Fault] = []
+        self._spellings = spellings
+
+    def read(self, node: Any, kind: Any, steps: Steps) -> Any:
+        """Return the node's value, or _LEFT_OUT."""
+        spelling = self._spellings.get(kind)
+        if spelling is not None:
+            return self._spelled(node, spelling, steps)
+        if hasattr(kind, "_fields"):
+            return self._part(node, kind, steps)
+        origin, arguments = get_origin(kind), get_args(kind)
+        if origin is Mapping:
+            return self._mapping(node, arguments[0], arguments[1], steps)
+        if origin is tuple:
+            return self._items(node, arguments[0], steps)
+        return None if node is None else self.read(node, arguments[0], steps)
+
+    def _spelled(self, node: Any, spelling: Callable[[Any], Any], steps: Steps) -> Any:
+        try:
+            return spelling(node)
+        except Exception as error:  # noqa: BLE001 whatever Python says of a value, it is the value that is wrong
+            return self._left_out(steps, str(error) or type(error).__name__)
+
+    def _part(self, node: Any, kind: Any, steps: Steps) -> Any:
+        if not isinstance(node, Mapping):
+            return self._left_out(steps, f"expected a mapping such as 'name: value', got {kind_of(node)}")
+        kinds, required = kind.__annotations__, kind.__annotations__.keys() - kind._field_defaults
+        given = {}
+        for key, item in node.items():
+            if key in kinds:
+                given[key] = self.read(item, kinds[key], (*steps, key))
+            else:
+                self._left_out((*steps, key), f"unknown key, known are: {', '.join(sorted(kinds))}")
+        for name in sorted(required - given.keys()):
+            given[name] = self._left_out(steps, f"{name} is missing")
+        standing = {name: value for name, value in given.items() if value is not _LEFT_OUT}
+        if not standing.keys() >= required:
+            return _LEFT_OUT
+        part = kind(**standing)
+        try:
+            if hasattr(kind, "check"):
+                part.check()
+        except ValueError as error:
+            return _LEFT_OUT if len(standing) < len(given) else self._left_out(steps, str(error))
+        return part
+
+    def _mapping(self, node: Any, key_kind: Any, kind: Any, steps: Steps) -> Any:
+        if not isinstance(node, Mapping):
+            return self._left_out(steps, f"expected a mapping such as 'name: value', got {kind_of(node)}")
+        pairs = [
+            (self.read(key, key_kind, (*steps, key)), self.read(item, kind, (*steps, key)))
+            for key, item in node.items()
+        ]
+        return {key: value for key, value in pairs if key is not _LEFT_OUT and value is not _LEFT_OUT}
+
+    def _items(self, node: Any, kind: Any, steps: Steps) -> Any:
+        if not isinstance(node, list):
+            return self._left_out(steps, f"expected a list, got {kind_of(node)}")
+        items = [self.read(item, kind, (*steps, index)) for index, item in enumerate(node)]
+        return tuple(item for item in items if item is not _LEFT_OUT)
+
+    def _left_out(self, steps: Steps, text: str) -> Any:
+        self.faults.append((steps, text))
+        return _LEFT_OUT
