@@ -159,7 +159,7 @@ def test_a_limit_of_the_category_transaction_counts_on_a_200_and_one_of_errors_d
 
 
 def test_the_queue_is_bounded_and_the_oldest_gives_way(sentry, monkeypatch):
-    monkeypatch.setattr("slotel.runtime.sentry.sender.MAX_QUEUED", 10)
+    monkeypatch.setattr("slotel.runtime.sentry.outbox.MAX_LETTERS", 10)
     sentry.set_fault("refuse")
     with shipping(sentry) as (sink, losses):
         tracer = provider(sink).get_tracer("t")
@@ -440,9 +440,10 @@ def test_an_envelope_that_waited_long_carries_the_time_of_its_sending(sentry):
         sentry.set_fault("refuse")
         run(provider(sink).get_tracer("t"), 1)
         sink.flush(0.1)
-        with sender._lock:
-            made = sender._queue[0].made
-            sender._queue[0].made = made - 3600
+        with sender._queue._lock:
+            letter = sender._queue._letters[0]
+            made = letter.made
+            letter.made = made - 3600
         sentry.set_fault("none")
         assert sink.flush(10)
     assert sentry.envelopes[0].header["sent_at"] >= time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(made))

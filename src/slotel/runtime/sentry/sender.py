@@ -1,26 +1,23 @@
-"""The queue of envelopes and the thread that posts them: retries, waits, counts each loss; builds nothing."""
+"""The thread that posts queued envelopes: retries, waits, counts each loss; builds nothing."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections import deque
-from dataclasses import dataclass
 from typing import Final
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 
 from slotel.runtime.sentry.encode import is_gzip, sent_later
+from slotel.runtime.sentry.outbox import Letter, Outbox
 from slotel.runtime.sentry.parts import Dropped
 from slotel.runtime.sentry.rate_limits import RateLimits
 from slotel.runtime.sentry.route import Route
 from slotel.runtime.sentry.wire import Answer, Wire
 
 LOG: Final = logging.getLogger("slotel")
-MAX_QUEUED: Final = 5000
-MAX_QUEUED_BYTES: Final = 8 * 1024 * 1024
 PATIENCE: Final = 10.0
 """Seconds for a connection to open, and for an answer to be complete."""
 MAX_ATTEMPTS: Final = 3
@@ -40,15 +37,6 @@ _MULTIPLE_CHOICES: Final = 300
 _TOO_LARGE: Final = 413
 _TOO_MANY: Final = 429
 _SERVER_ERROR: Final = 500
-
-
-@dataclass(slots=True)
-class Letter:
-    """One envelope that waits to be posted; `made` is in seconds since 1970."""
-
-    body: bytes
-    made: float
-    attempts: int = 0
 
 
 class Sender:
@@ -73,8 +61,7 @@ class Sender:
         self._dropped = dropped
         self._patience = patience
         self._first_wait = wait
-        self._queue: deque[Letter] = deque()
-        self._bytes = 0
+        self._queue = Outbox()
         self._failures = 0
         self._depth = BURST
         self._wire: Wire | None = None
@@ -84,7 +71,6 @@ class Sender:
         self._new_locks()
 
     def _new_locks(self) -> None:
-        self._lock = threading.Lock()  # the queue's
         self._posting = threading.Lock()  # held by who uses the wire
         self._wake = threading.Event()
         self._halt = threading.Event()
@@ -95,13 +81,7 @@ class Sender:
 
     def offer(self, body: bytes, now: float) -> None:
         """Queue an envelope; the oldest gives way when the queue is full. Posted after `wake`."""
-        lost = 0
-        with self._lock:
-            self._queue.append(Letter(body, now))
-            self._bytes += len(body)
-            while len(self._queue) > MAX_QUEUED or self._bytes > MAX_QUEUED_BYTES:
-                self._bytes -= len(self._queue.popleft().body)
-                lost += 1
+        lost = self._queue.put(Letter(body, now))
         if lost:
             self._dropped("traces", "queue_full", lost)
 
@@ -140,7 +120,7 @@ class Sender:
         self._stopped = True
         self._halt.set()
         self._wake.set()
-        lost = self._clear() + self._in_hand
+        lost = self._queue.clear() + self._in_hand
         if lost:
             self._dropped("traces", reason, lost)
         if self._posting.acquire(blocking=False):
@@ -150,17 +130,10 @@ class Sender:
     def after_fork(self) -> None:
         """Begin anew in a forked child: queue, thread and connection are the parent's."""
         self._new_locks()
-        self._clear()
+        self._queue = Outbox()
         self._thread = None
         self._failures = self._in_hand = 0
         self._hang_up()  # closes this process's copy; the parent's connection stays open
-
-    def _clear(self) -> int:
-        with self._lock:
-            lost = len(self._queue)
-            self._queue.clear()
-            self._bytes = 0
-        return lost
 
     # -- the thread ------------------------------------------------------------------------------------------
 
@@ -189,7 +162,7 @@ class Sender:
     def _post_some(self, patience: float) -> bool:
         """Post one burst; return whether the next may follow at once."""
         if self.limits.pause():
-            lost = self._clear()
+            lost = self._queue.clear()
             if lost:
                 self._dropped("traces", "rate_limited", lost)
             return False
@@ -209,21 +182,8 @@ class Sender:
     def _take(self) -> list[Letter]:
         """Take a burst off the queue: one letter on a new connection, more when it is known to be kept."""
         wire = self._wire
-        most = self._depth if wire is not None and wire.answered and self._route.proxy is None else 1
-        letters: list[Letter] = []
-        size = 0
-        with self._lock:
-            while self._queue and len(letters) < most and size < BURST_BYTES:
-                letter = self._queue.popleft()
-                self._bytes -= len(letter.body)
-                size += len(letter.body)
-                letters.append(letter)
-        return letters
-
-    def _put_back(self, letters: list[Letter]) -> None:
-        with self._lock:
-            self._queue.extendleft(reversed(letters))
-            self._bytes += sum(len(letter.body) for letter in letters)
+        keeps = wire is not None and wire.answered and self._route.proxy is None
+        return self._queue.take(self._depth if keeps else 1, BURST_BYTES)
 
     # -- one burst -------------------------------------------------------------------------------------------
 
@@ -236,7 +196,7 @@ class Sender:
         try:
             wire = self._connected(patience)
         except OSError:
-            self._put_back(letters)  # never sent: no attempt
+            self._queue.put_back(letters)  # never sent: no attempt
             raise
         before, failures = wire.answered, self._failures
         answered = 0
@@ -262,7 +222,7 @@ class Sender:
             self._hang_up()
             if answered < len(letters):
                 self._depth = 1  # this server closes: what came after its last answer was not read by it
-                self._put_back(letters[answered:])
+                self._queue.put_back(letters[answered:])
 
     def _connected(self, patience: float) -> Wire:
         if self._wire is None:
@@ -288,7 +248,7 @@ class Sender:
         elif not stale and letters[0].attempts >= MAX_ATTEMPTS:
             letters = letters[1:]
             self._lose("network")
-        self._put_back(letters)
+        self._queue.put_back(letters)
         if not stale:
             raise error
 
@@ -306,7 +266,7 @@ class Sender:
             if letter.attempts >= MAX_ATTEMPTS:
                 self._lose("server_error")
             else:
-                self._put_back([letter])
+                self._queue.put_back([letter])
         else:
             self._failures = 0
             self._lose("too_large" if status == _TOO_LARGE else f"status_{status}")
