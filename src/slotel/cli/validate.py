@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 
 import click
 
@@ -26,7 +25,11 @@ def command(config: str | None, as_json: bool) -> None:
         problems = _uncompilable(service)
     notes = [] if problems else [*reading.notes, *warnings(service)]  # of what stands in for a wrong part
     if as_json:
-        findings = {"service": service.name, "problems": [asdict(each) for each in problems], "notes": notes}
+        findings = {
+            "service": service.name,
+            "problems": [each._asdict() for each in problems],
+            "notes": notes,
+        }
         click.echo(json.dumps(findings, indent=2, ensure_ascii=False))
     else:
         complain(problems)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple
 
 Source = Literal["slo_events", "span_metrics", "http_server"]
 SOURCES: Final = ("slo_events", "span_metrics", "http_server")
@@ -40,8 +40,7 @@ RESERVED_LABELS: Final = frozenset(
 """Labels that `match` may not set: the rules write them, or an objective selects by them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Monitoring:
+class Monitoring(NamedTuple):
     """What is compiled from a service, beside its objectives.
 
     Args:
@@ -53,7 +52,7 @@ class Monitoring:
     """
 
     source: Source = "slo_events"
-    match: Mapping[str, str] = field(default_factory=dict)
+    match: Mapping[str, str] = MappingProxyType({})
     sentry_url: str = ""
     grafana_url: str = ""
     runbook_url: str = ""

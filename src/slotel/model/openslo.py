@@ -133,7 +133,7 @@ def _queries(spec: Mapping[str, Any], at: Steps, documents: list[Any]) -> Querie
     good = queries(
         _query(ratio["good"], (*place, "good"), counter), total, (*place, "good"), (*place, "total")
     )
-    return replace(good, bad=f"clamp_min({good.total} - ({good.bad} or 0 * {good.total}), 0)")
+    return good._replace(bad=f"clamp_min({good.total} - ({good.bad} or 0 * {good.total}), 0)")
 
 
 def _indicator(spec: Mapping[str, Any], at: Steps, documents: list[Any]) -> tuple[Mapping[str, Any], Steps]:

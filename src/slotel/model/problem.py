@@ -1,10 +1,9 @@
 """A problem: what is wrong, where, and what was expected instead."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing that is wrong with the configuration.
 
     Args:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from slotel.model.duration import parse_duration
 
@@ -16,8 +15,7 @@ LONGEST_LATE_WAIT: Final = 10.0
 _SLOW: Final = re.compile(r"slow\s*>\s*(\S+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
+class Keep(NamedTuple):
     """A reason to keep a trace.
 
     Args:

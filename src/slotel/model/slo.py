@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple
 
 from slotel.model.globs import matches
 from slotel.model.names import BAD, EXCLUDED, GOOD, OUTCOMES
@@ -20,14 +21,16 @@ DAY: Final = 86400.0
 HEALTH_ROUTES: Final = ("/health", "/healthz", "/livez", "/readyz", "/metrics")
 """Routes that are nobody's request: excluded unless an objective says otherwise."""
 
+_NOTHING: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
+_HEALTH: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({"http.route": HEALTH_ROUTES})
+
 SPAN_KINDS: Final = ("SERVER", "CONSUMER", "CLIENT", "PRODUCER", "INTERNAL")
 
 ENTRY_KINDS: Final = ("SERVER", "CONSUMER")
 """Kinds of spans that are somebody's request."""
 
 
-@dataclass(frozen=True, slots=True)
-class BurnTier:
+class BurnTier(NamedTuple):
     """One multi-window alert: fires while both windows burn `share` of the budget within `long` seconds.
 
     Source: SRE workbook, chapter 5, table 5-8, for a period of 30 days.
@@ -58,8 +61,7 @@ TIERS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Period:
+class Period(NamedTuple):
     """The time over which a budget is given: rolling, or the calendar's month or quarter.
 
     Args:
@@ -70,16 +72,14 @@ class Period:
     calendar: Literal["month", "quarter"] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TimeSlices:
+class TimeSlices(NamedTuple):
     """Counts slices of time instead of events: a slice is bad if its bad ratio exceeds `limit`."""
 
     seconds: float = MINUTE
     limit: float = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """Which spans are an objective's events.
 
     Args:
@@ -89,25 +89,23 @@ class Selection:
     """
 
     kinds: tuple[str, ...] = ENTRY_KINDS
-    include: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    exclude: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"http.route": HEALTH_ROUTES})
+    include: Mapping[str, tuple[str, ...]] = _NOTHING
+    exclude: Mapping[str, tuple[str, ...]] = _HEALTH
 
 
-@dataclass(frozen=True, slots=True)
-class BadRules:
+class BadRules(NamedTuple):
     """What makes an event bad, beside an explicit outcome and a latency threshold."""
 
     status_error: bool = True
     http_5xx: bool = True
-    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    attributes: Mapping[str, tuple[str, ...]] = _NOTHING
 
 
 SECONDS: Final = "{{.seconds}}"
 """Stands in an indicator's query for the seconds of its window."""
 
 
-@dataclass(frozen=True, slots=True)
-class Queries:
+class Queries(NamedTuple):
     """An indicator given as PromQL (OpenSLO, Sloth): only Prometheus can count it, not the service.
 
     Args:
@@ -134,7 +132,7 @@ class Slo:
     name: str
     limit: float
     objective: float
-    period: Period = Period()
+    period: Period = field(default_factory=Period)
     latency: float | None = None
     window: float = HOUR
     select: Selection = field(default_factory=Selection)
@@ -158,8 +156,7 @@ class Slo:
         return tuple(tier for tier in TIERS if not is_reachable(self, tier))
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """What an objective sees of an ended span.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from slotel.model.names import UNKNOWN
 
@@ -35,8 +35,7 @@ _NOT_LABEL = re.compile(r"[^a-zA-Z0-9_]")
 _LINE_BREAKS = re.compile(r"[\r\n\x00]+")
 
 
-@dataclass(frozen=True, slots=True)
-class TagRule:
+class TagRule(NamedTuple):
     """What a required tag's value may be.
 
     Args:
