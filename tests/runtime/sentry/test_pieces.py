@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanKind
 from sentry_tracing import RESOURCE, Losses, client, enforcer, provider
 from slotel.cli.sink import SentrySink
 from slotel.model.service import SentrySettings
-from slotel.runtime.sentry import encode
+from slotel.runtime.sentry import encode, turns
 from slotel.runtime.sentry.own import own_span_test
 from slotel.runtime.sentry.proxies import Proxy, find_proxy
 from slotel.runtime.sentry.rate_limits import RateLimits
@@ -188,3 +188,45 @@ def test_import_starts_no_thread_and_loads_no_optional_package():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ})
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+class Clock:
+    """The module `time`, as far as turns look at it."""
+
+    def __init__(self) -> None:
+        self.now = self.cpu = 0.0
+        self.slept: list[float] = []
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def thread_time(self) -> float:
+        return self.cpu
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def test_the_worker_rests_after_a_millisecond_of_work_but_not_where_the_main_thread_never_does(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(turns, "time", clock)
+    worker = turns.Turns()
+
+    def drain(traces: int, work: float, waits: float) -> int:
+        clock.slept.clear()
+        worker.begin()
+        for _ in range(traces):
+            clock.now += work + waits
+            clock.cpu += work
+            worker.rest()
+        worker.judge(traces)
+        return len(clock.slept)
+
+    assert (drain(20, work=0.0003, waits=0.0), worker.contended) == (5, False)
+    assert (drain(20, work=0.002, waits=0.0), worker.contended) == (20, False)
+    assert drain(20, work=0.0003, waits=0.005) == 20
+    assert worker.contended, "each step waited for the lock"
+    assert (drain(20, work=0.0003, waits=0.0003), worker.contended) == (0, True)
+    assert (drain(2, work=0.0003, waits=0.0), worker.contended) == (0, True), "two traces tell nothing"
+    assert (drain(20, work=0.0003, waits=0.0), worker.contended) == (0, False)

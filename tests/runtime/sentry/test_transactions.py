@@ -506,7 +506,7 @@ def test_envelopes_leave_uncompressed_while_the_main_thread_never_rests_and_gzip
         tracer = provider(sink).get_tracer("t")
         sizes = []
         for contended in (True, False):
-            sink._worker._contended = contended
+            sink._worker._turns.contended = contended
             before = sentry.stats().get("bytes", 0)
             with tracer.start_as_current_span("job", attributes={"text": "x" * 5000}):
                 pass

@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from slotel.runtime.sentry.encode import compress
 from slotel.runtime.sentry.parts import Dropped
+from slotel.runtime.sentry.turns import Turns
 from slotel.runtime.spans.entries import Entry
 
 if TYPE_CHECKING:
@@ -34,12 +35,8 @@ LATE_WAIT: Final = 0.2
 LONG_OPEN: Final = 300.0
 """Seconds after which the ended spans of a root that is still open are shipped."""
 LOOK_FOR_LONG_OPEN: Final = 30.0
-CONTENDED: Final = 4.0
-CALM: Final = 1.5
-"""Time to CPU time of a drain: above the one, envelopes leave uncompressed until it is below the other. With a main
-thread that never rests every compression costs a wait of 5 ms for the interpreter's lock, twenty times its work."""
-ENOUGH: Final = 8
-"""Traces in a drain that tell, and that are not held while the thread sleeps."""
+FEW: Final = 8
+"""Built traces that may be held while the thread sleeps, in case a span of theirs is late by a hair."""
 WAKE_EVERY: Final = 50
 """Built traces after which the sender is woken while the worker goes on building."""
 
@@ -120,7 +117,7 @@ class Worker:
         self._release: Callable[[int], None] = lambda _: None
         self._long_open: Callable[[int], list[Part]] = lambda _: []
         self._stopped = False
-        self._contended = False
+        self._turns = Turns()
         self._begin()
 
     def bind(self, release: Callable[[int], None], long_open: Callable[[int], list[Part]]) -> None:
@@ -210,7 +207,7 @@ class Worker:
 
     def _waits(self) -> bool:
         """Whether to look again soon; what a few built traces hold may settle with the next that ends."""
-        return bool(self.ended or self.parts or self.late or len(self._settling) >= ENOUGH)
+        return bool(self.ended or self.parts or self.late or len(self._settling) > FEW)
 
     def _drain_safely(self) -> None:
         try:
@@ -237,11 +234,9 @@ class Worker:
         if self._sender.limits.pause():
             self._refuse(ready, parts, late)
         else:
-            clock, cpu = time.perf_counter(), time.thread_time()
+            self._turns.begin()
             self._build(ready, parts, late)
-            if len(ready) >= ENOUGH:
-                waited = (time.perf_counter() - clock) / max(time.thread_time() - cpu, 1e-6)
-                self._contended = waited > (CALM if self._contended else CONTENDED)
+            self._turns.judge(len(ready))
 
     def _sort_late(self) -> list[Late]:
         """Give late spans to their trace while it waits; return the others."""
@@ -294,7 +289,8 @@ class Worker:
     def _queue(self, build: Callable[[], Iterable[bytes]]) -> None:
         try:
             for body in build():
-                self._sender.offer(body if self._contended else compress(body), time.time())
+                self._sender.offer(body if self._turns.contended else compress(body), time.time())
         except Exception as error:
             self._dropped("traces", "build_error", 1)
             LOG.debug("a transaction could not be built: %s", error, exc_info=True)
+        self._turns.rest()

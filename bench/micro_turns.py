@@ -1,0 +1,83 @@
+"""What a request waits for the interpreter while the worker builds transactions, against a worker that never lets go.
+
+The request thread sleeps for half a millisecond, as one that waits for a database does, and notes by how much longer
+it took. Wall clock, so judge the ratio; the two ways take turns. Convention: bench/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import threading
+import time
+
+import sentry_sdk
+from micro_sentry import DSN, Through, provider, requests, slotel_sink
+
+PAUSE = 0.0005
+TRACES = 60
+CHILDREN = 10
+
+
+def waits(sink, tracer) -> list[float]:
+    """Return the waits of a request thread, in seconds, while another builds what ended."""
+    requests(tracer, TRACES, CHILDREN)
+    found = []
+    builder = threading.Thread(target=sink.flush, args=(30.0,))
+    builder.start()
+    while builder.is_alive():
+        begun = time.perf_counter()
+        time.sleep(PAUSE)
+        found.append(time.perf_counter() - begun - PAUSE)
+    return found
+
+
+def rows(quick: bool) -> list[dict]:
+    sentry_sdk.init(dsn=DSN, traces_sample_rate=1.0)
+    sink = slotel_sink()
+    tracer = provider(1.0, Through(sink), record=True).get_tracer("bench")
+    turns = sink._worker._turns
+    rest = turns.rest
+    found: dict[bool, list[float]] = {True: [], False: []}
+    for number in range(20 if quick else 100):
+        lets_go = number % 2 == 0
+        turns.rest = rest if lets_go else lambda: None
+        turns.contended = False
+        found[lets_go] += waits(sink, tracer)
+    ours, theirs = ([1e3 * wait for wait in found[lets_go]] for lets_go in (True, False))
+    value, base = (statistics.quantiles(each, n=100)[94] for each in (ours, theirs))
+    return [
+        {
+            "what": (
+                f"wait of a request thread while {TRACES} transactions of {CHILDREN + 1} spans are built, p95, wall "
+                f"(median {statistics.median(ours):.2f} ms)"
+            ),
+            "baseline": f"the same worker without a rest (median {statistics.median(theirs):.2f} ms)",
+            "value": round(value, 3),
+            "baseline_value": round(base, 3),
+            "unit": "ms",
+            "ratio": round(value / base, 3),
+            "target": 0.5,
+        }
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    found = rows(options.quick)
+    if options.json:
+        print(json.dumps(found))
+        return
+    for each in found:
+        print(
+            f"{each['what']}: {each['value']} {each['unit']} against {each['baseline_value']} ({each['baseline']}): "
+            f"ratio {each['ratio']}, target {each['target']}: {'reached' if each['ratio'] <= each['target'] else 'MISSED'}"
+        )
+
+
+if __name__ == "__main__":
+    main()

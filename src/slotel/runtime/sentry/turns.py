@@ -1,0 +1,54 @@
+"""Whose turn it is with the interpreter's lock: the worker computes without a wait, and requests must not notice.
+
+Python takes the lock from a thread that computes only after 5 ms, and a request that reads, writes and locks asks for
+it several times. So the worker lets go by itself, often. Where the main thread never rests it does not: each time it
+would wait 5 ms to go on, and there each compression does.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+TURN: Final = 0.001
+"""Seconds that the worker computes at a stretch; one transaction may take longer."""
+REST: Final = 0.00005
+"""Seconds it sleeps then. Not 0: a thread that waits needs a moment to wake, and to take the lock."""
+CONTENDED: Final = 4.0
+CALM: Final = 1.5
+"""Time to CPU time of a drain: above the one the lock is contended, until it is below the other."""
+ENOUGH: Final = 8
+"""Traces in a drain that tell."""
+
+
+class Turns:
+    """What one thread knows of the lock.
+
+    Attributes:
+        contended: the main thread never rests; then neither rest nor compress.
+    """
+
+    def __init__(self) -> None:
+        self.contended = False
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a drain, and a turn."""
+        self._clock = self._turn = time.perf_counter()
+        self._cpu = time.thread_time()
+
+    def rest(self) -> None:
+        """Let requests in, if the turn is over."""
+        now = time.perf_counter()
+        if self.contended or now - self._turn < TURN:
+            return
+        time.sleep(REST)
+        self._turn = time.perf_counter()
+
+    def judge(self, traces: int) -> None:
+        """Learn from a drain that built so many traces."""
+        if traces < ENOUGH:
+            return
+        elapsed = time.perf_counter() - self._clock
+        waited = elapsed / max(time.thread_time() - self._cpu, 1e-6)
+        self.contended = waited > (CALM if self.contended else CONTENDED)
