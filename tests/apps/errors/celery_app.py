@@ -7,6 +7,7 @@ from celery import Celery
 from opentelemetry import trace
 
 from slotel import set_custom_tags
+from ways import WAYS
 
 BROKER = os.environ["APP_BROKER"]
 app = Celery(
@@ -42,6 +43,18 @@ def fail(team):
 @app.task(name="shop.plain")
 def plain():
     raise ValueError(here())
+
+
+@app.task(name="shop.way")
+def way(name):
+    WAYS[name]()
+
+
+@app.task(name="shop.reject", bind=True)
+def reject(self):
+    from celery.exceptions import Reject
+
+    raise Reject("not now", requeue=False)
 
 
 @app.task(name="shop.expected", throws=(ExpectedError,))

@@ -3,6 +3,7 @@
 from django.http import Http404, HttpResponse
 from django.urls import path
 from opentelemetry import trace
+from ways import WAYS
 
 
 def here():
@@ -32,6 +33,14 @@ async def later(request, team):
     raise ValueError(here())
 
 
+def way(request, name):
+    WAYS[name]()
+
+
+async def later_way(request, name):
+    WAYS[name]()
+
+
 def inner(request):
     with trace.get_tracer("shop").start_as_current_span("load"):
         raise ValueError(here())
@@ -47,5 +56,7 @@ urlpatterns = [
     path("plain", plain),
     path("later/<str:team>", later),
     path("inner", inner),
+    path("way/<str:name>", way),
+    path("later-way/<str:name>", later_way),
     path("missing", missing),
 ]

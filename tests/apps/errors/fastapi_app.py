@@ -8,6 +8,7 @@ from fastapi import BackgroundTasks, FastAPI, HTTPException
 from opentelemetry import trace
 
 from slotel import set_custom_tags
+from ways import WAYS
 
 app = FastAPI()
 
@@ -48,6 +49,16 @@ async def plain():
 def sync(team: str):
     set_custom_tags(team=team)
     raise ValueError(here())
+
+
+@app.get("/way/{name}")
+async def way(name: str):
+    WAYS[name]()
+
+
+@app.get("/sync-way/{name}")
+def sync_way(name: str):
+    WAYS[name]()
 
 
 @app.get("/inner")

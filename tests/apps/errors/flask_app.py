@@ -10,6 +10,7 @@ from opentelemetry import trace
 from waitress import serve
 
 from slotel import set_custom_tags
+from ways import WAYS
 
 app = Flask(__name__)
 
@@ -34,6 +35,11 @@ def error(team):
 @app.get("/plain")
 def plain():
     raise ValueError(here())
+
+
+@app.get("/way/<name>")
+def way(name):
+    WAYS[name]()
 
 
 @app.get("/inner")

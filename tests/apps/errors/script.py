@@ -7,6 +7,7 @@ import threading
 from opentelemetry import trace
 
 from slotel import ErrorTracker
+from ways import WAYS
 
 tracer = trace.get_tracer("shop")
 
@@ -50,5 +51,8 @@ elif way == "task":
     asyncio.run(in_a_task())
 elif way == "twice":
     two_reports()
+elif way in WAYS:
+    with tracer.start_as_current_span("nightly"):
+        WAYS[way]()
 elif way == "no-span":
     raise ValueError("no span")

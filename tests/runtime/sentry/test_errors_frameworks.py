@@ -140,6 +140,29 @@ def test_an_unhandled_error_is_one_event_with_the_span_the_route_and_the_tags(fa
     assert {name.lower() for name in event["request"]["headers"]} >= {"host", "user-agent"}
 
 
+WAYS = (
+    "chained", "while_handling", "group", "captured", "logged", "logged_as_argument", "through_spans", "raised_again",
+)  # fmt: skip
+"""Of tests/apps/errors/ways.py."""
+_PLACES = [
+    ("flask", "/way"), ("django", "/way"), ("django_asgi", "/way"), ("django_asgi", "/later-way"),
+    ("fastapi", "/way"), ("fastapi", "/sync-way"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("failing", "path"), _PLACES, indirect=["failing"])
+def test_an_exception_is_one_event_however_it_is_chained_grouped_captured_logged_and_raised_again(
+    failing, path
+):
+    for way in WAYS:
+        assert failing.service.get(f"{path}/{way}")[0] == 500
+    wait_until(lambda: all(failing.events(f"{path}/{way}") for way in WAYS), "an event of each")
+    failing.settle()
+    for way in WAYS:
+        (event,) = failing.events(f"{path}/{way}")
+        assert message_of(event).startswith(span_of(event)), way
+
+
 @pytest.mark.parametrize("failing", ["flask", "django", "django_asgi", "fastapi"], indirect=True)
 def test_the_event_names_the_innermost_span_that_failed(failing):
     event = failing.fail("/inner")
@@ -323,13 +346,27 @@ def test_a_failed_celery_task_is_one_event_and_an_expected_failure_is_none(celer
     assert first["extra"]["celery-job"]["task_name"] == "shop.fail"
 
 
+def test_an_exception_of_a_celery_task_is_one_event_too_and_a_rejected_task_is_none(celery):
+    failing, env = celery
+    before = {each["event_id"] for each in failing.all()}
+    send(env, "shop.reject", *(f"shop.way {way}" for way in WAYS), "shop.fail last")
+
+    def arrived(task):
+        new = (each for each in failing.all() if each["event_id"] not in before)
+        return [each for each in new if each.get("transaction") == f"run/shop.{task}"]
+
+    wait_until(lambda: arrived("fail") and len(arrived("way")) >= len(WAYS), "all that fail")
+    assert [message_of(each).startswith(span_of(each)) for each in arrived("way")] == [True] * len(WAYS)
+    assert arrived("reject") == []
+
+
 # -- scripts ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", ["uncaught", "thread", "task", "twice"])
+@pytest.mark.parametrize("way", ["uncaught", "thread", "task", "twice", *WAYS])
 def test_an_error_of_a_script_is_one_event_with_the_span_that_failed(sink, environ, way):
     (event,) = run_script(sink, environ, way)
-    assert message_of(event) == span_of(event)
+    assert message_of(event).startswith(span_of(event))
     assert event["transaction"] == "nightly"
     assert event["tags"] == {"team": "payments", "region": "eu-west-1"}
 
