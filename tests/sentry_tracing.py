@@ -105,7 +105,7 @@ def shipping(
         client=made, enforcer=enforce, route=route, keeper=keeper, sample_rate=rate, dropped=losses
     )
     timers = {"interval": 0.02, "late_wait": 0.05, **(worker or {})}
-    posting = Sender(route, losses, **{"wait": 0.05, "patience": 1.0, **(sender or {})})
+    posting = Sender(route, losses, **{"wait": 0.05, **(sender or {})})
     sink = TransactionsSink(
         keeper, Worker(assembly, posting, losses, **timers), losses, flush_time=flush_time
     )

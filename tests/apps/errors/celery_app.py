@@ -5,9 +5,9 @@ import sys
 
 from celery import Celery
 from opentelemetry import trace
+from ways import WAYS
 
 from slotel import set_custom_tags
-from ways import WAYS
 
 BROKER = os.environ["APP_BROKER"]
 app = Celery(

@@ -6,9 +6,9 @@ import os
 import uvicorn
 from fastapi import BackgroundTasks, FastAPI, HTTPException
 from opentelemetry import trace
+from ways import WAYS
 
 from slotel import set_custom_tags
-from ways import WAYS
 
 app = FastAPI()
 

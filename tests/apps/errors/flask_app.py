@@ -8,9 +8,9 @@ import sentry_sdk
 from flask import Flask
 from opentelemetry import trace
 from waitress import serve
+from ways import WAYS
 
 from slotel import set_custom_tags
-from ways import WAYS
 
 app = Flask(__name__)
 

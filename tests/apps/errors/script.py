@@ -5,9 +5,9 @@ import sys
 import threading
 
 from opentelemetry import trace
+from ways import WAYS
 
 from slotel import ErrorTracker
-from ways import WAYS
 
 tracer = trace.get_tracer("shop")
 

@@ -1,5 +1,6 @@
 """Ways in which an app raises one exception that more than one place could report; all apps share them."""
 
+import builtins
 import logging
 
 import sentry_sdk
@@ -28,12 +29,17 @@ def while_handling():
 
 
 def group():
-    raise ExceptionGroup(here(), [ValueError("one"), KeyError("two")])
+    kind = getattr(builtins, "ExceptionGroup", None)  # Python 3.11 has it
+    raise ValueError(here()) if kind is None else kind(here(), [ValueError("one"), KeyError("two")])
+
+
+def fail():
+    raise ValueError(here())
 
 
 def captured():
     try:
-        raise ValueError(here())
+        fail()
     except ValueError as error:
         sentry_sdk.capture_exception(error)
         raise
@@ -41,7 +47,7 @@ def captured():
 
 def logged():
     try:
-        raise ValueError(here())
+        fail()
     except ValueError:
         LOG.exception("it fails")
         raise
@@ -49,9 +55,9 @@ def logged():
 
 def logged_as_argument():
     try:
-        raise ValueError(here())
+        fail()
     except ValueError as error:
-        LOG.error("it fails", exc_info=error)  # noqa: LOG014 the exception itself
+        LOG.error("it fails", exc_info=error)  # noqa: TRY400 the exception itself
         LOG.critical("it still fails", exc_info=True)
         raise
 

@@ -1,19 +1,16 @@
 """The fault table: what a bad server does to the app, to memory and to the transactions. Real sockets throughout."""
 
-import contextlib
 import socket
-import ssl
-import subprocess
 import sys
 import threading
 import time
 
 import pytest
 
+from sentry_route import Proxy, Socks, make_certificate, serving_tls
 from sentry_tracing import provider, shipping
 from slotel.cli.sink import SentrySink
 from slotel.cli.wire import Wire as ServerWire
-from slotel.cli.wire import answer_bytes
 
 
 def run(tracer, count):
@@ -38,7 +35,8 @@ def sentry():
 
 @pytest.mark.parametrize("fault", ["refuse", "5xx", "reset", "hang"])
 def test_sending_resumes_by_itself_and_what_waited_arrives_once(sentry, fault):
-    with shipping(sentry, sender={"patience": 0.3}) as (sink, losses):
+    # an answer that comes too late on a busy machine would be counted as lost, and have arrived
+    with shipping(sentry, sender={"patience": 2.0} if fault == "hang" else {}) as (sink, losses):
         tracer = provider(sink).get_tracer("t")
         run(tracer, 1)
         assert sink.flush(10)
@@ -70,7 +68,8 @@ def test_a_server_that_is_down_at_start_gets_what_waited_when_it_comes_up(sentry
 @pytest.mark.parametrize(("fault", "times"), [("5xx", 3), ("reset", 3), ("hang", 1)])
 def test_an_envelope_is_tried_again_unless_the_server_may_have_it_and_then_counted(sentry, fault, times):
     sentry.set_fault(fault)
-    with shipping(sentry, sender={"patience": 0.1, "wait": 0.01}) as (sink, losses):
+    patience = {"patience": 0.2} if fault == "hang" else {}
+    with shipping(sentry, sender={**patience, "wait": 0.01}) as (sink, losses):
         run(provider(sink).get_tracer("t"), 1)
         deadline = time.monotonic() + 20
         while not losses.counts and time.monotonic() < deadline:
@@ -82,7 +81,7 @@ def test_an_envelope_is_tried_again_unless_the_server_may_have_it_and_then_count
 
 def test_an_answer_that_drips_is_given_up_in_time(sentry):
     sentry.set_fault("slow")
-    with shipping(sentry, sender={"patience": 0.3, "wait": 0.01}) as (sink, losses):
+    with shipping(sentry, sender={"patience": 2.0, "wait": 0.01}) as (sink, losses):
         run(provider(sink).get_tracer("t"), 1)
         assert sentry.wait_for(lambda s: s.transactions == 1)
         while not losses.counts:
@@ -202,19 +201,7 @@ def test_requests_are_served_at_their_usual_pace_while_the_server_hangs(sentry):
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tls")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"],
-        cwd=folder, check=True, capture_output=True,
-    )  # fmt: skip
-    return folder
-
-
-def serving_tls(folder):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    return context
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 def test_https_works_with_the_certificate_of_ssl_cert_file(certificate, monkeypatch):
@@ -237,71 +224,6 @@ def test_a_certificate_that_is_not_trusted_is_never_sent_to_and_sending_resumes_
         sink._worker._sender._route._tls = None
         assert sink.flush(10)
     assert (sentry.transactions, losses.counts) == (3, {})
-
-
-class Proxy:
-    """A small real HTTP proxy: CONNECT, and absolute targets; remembers the first line of each request.
-
-    With a server-side context it speaks TLS itself.
-    """
-
-    scheme = "http"
-
-    def __init__(self, tls=None):
-        self.seen = []
-        self.tls = tls
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        scheme = "https" if tls else self.scheme
-        self.url = f"{scheme}://user:pa%20ss@127.0.0.1:{self.listener.getsockname()[1]}"
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve_safely, args=(client,), daemon=True).start()
-
-    def serve_safely(self, client):
-        with contextlib.suppress(OSError):  # such as a client that does not trust it
-            self.serve(self.tls.wrap_socket(client, server_side=True) if self.tls else client)
-        client.close()
-
-    def serve(self, client):
-        wire = ServerWire(client)
-        with client:
-            while (request := wire.read()) is not None:
-                self.seen.append((request.method, request.target, request.headers.get("proxy-authorization")))
-                if request.method == "CONNECT":
-                    host, port = request.target.split(":")
-                    with socket.create_connection((host, int(port))) as server:
-                        client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                        back = threading.Thread(target=self.pipe, args=(server, client), daemon=True)
-                        back.start()
-                        self.pipe(client, server)
-                        back.join(5)
-                    return
-                host, port = request.target.split("/")[2].split(":")
-                path = "/" + request.target.split("/", 3)[3]
-                with socket.create_connection((host, int(port))) as server:
-                    head = f"POST {path} HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: {len(request.body)}\r\n\r\n"
-                    server.sendall(head.encode() + request.body)
-                    server.recv(65536)
-                client.sendall(answer_bytes(200, b"{}"))
-
-    @staticmethod
-    def pipe(source, target):
-        try:
-            while data := source.recv(65536):
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-    def close(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
 
 
 @pytest.fixture
@@ -345,31 +267,6 @@ def test_a_proxy_that_speaks_tls_itself_takes_both(certificate, dsn):
     assert {each[0] for each in proxy.seen} == {"CONNECT" if dsn == "https" else "POST"}
     assert {each[2] for each in proxy.seen} == {"Basic dXNlcjpwYSBzcw=="}
     proxy.close()
-
-
-class Socks(Proxy):
-    """A small real SOCKS5 proxy (RFC 1928) that wants user and password (RFC 1929); remembers whom it was asked for."""
-
-    scheme = "socks5h"
-
-    def serve(self, client):
-        stream = client.makefile("rb")
-        stream.read(stream.read(2)[1])  # the methods that the client knows
-        client.sendall(b"\x05\x02")
-        _, length = stream.read(2)
-        user = stream.read(length)
-        password = stream.read(stream.read(1)[0])
-        client.sendall(b"\x01\x00")
-        kind = stream.read(4)[3]
-        host = stream.read(stream.read(1)[0]).decode() if kind == 3 else socket.inet_ntoa(stream.read(4))
-        port = int.from_bytes(stream.read(2), "big")
-        self.seen.append((host, port, user, password))
-        with socket.create_connection((host, port)) as server:
-            client.sendall(b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00")
-            back = threading.Thread(target=self.pipe, args=(server, client), daemon=True)
-            back.start()
-            self.pipe(client, server)
-            back.join(5)
 
 
 @pytest.mark.parametrize("dsn", ["http", "https"])

@@ -24,7 +24,7 @@ from slotel.runtime.sentry.sinks import sentry_sink
 OPTIONS = {"http_proxy": None, "https_proxy": None}
 
 
-@pytest.mark.parametrize("name", ["mapping", "payload", "rate_limits", "old_names", "otlp"])
+@pytest.mark.parametrize("name", ["mapping", "payload", "rate_limits", "old_names", "otlp_export", "route"])
 def test_the_examples_in_the_docstrings_are_true(name):
     module = importlib.import_module(f"slotel.runtime.sentry.{name}")
     assert doctest.testmod(module).failed == 0

@@ -16,6 +16,7 @@ from typing import Any
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from slotel.runtime.sentry.errors import DUPLICATE
+from slotel.runtime.sentry.route import host_of
 
 
 def watch_delivery(
@@ -55,6 +56,7 @@ def watch_delivery(
     transport.record_lost_event = record_lost_event
     _count_refused(transport, lost)
     _keep_untraced(transport)
+    _put_brackets(transport)
     transport._slotel_watched = True  # noqa: SLF001 our own mark
 
 
@@ -92,6 +94,13 @@ def _keep_untraced(transport: Any) -> None:
             return request(*args, **kwargs)
 
     transport._request = untraced  # noqa: SLF001 sentry-sdk offers no public place around its requests
+
+
+def _put_brackets(transport: Any) -> None:
+    """Name an IPv6 address of the DSN as URLs want it: without the brackets sentry-sdk can send nothing."""
+    auth, dsn = getattr(transport, "_auth", None), getattr(transport, "parsed_dsn", None)
+    if auth is not None and dsn is not None and ":" in dsn.host and getattr(auth, "host", "")[:1] != "[":
+        auth.host = host_of(dsn)
 
 
 def import_what_sending_needs() -> None:

@@ -12,56 +12,29 @@ from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from sentry_sdk.utils import Dsn
+from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from slotel.model.service import SentrySettings
+from slotel.runtime.sentry.otlp_export import Batches
 from slotel.runtime.sentry.own import own_span_test
-from slotel.runtime.sentry.parts import Enforcing, ModeError, SentryClientLike
-from slotel.runtime.sentry.route import CLIENT
+from slotel.runtime.sentry.parts import Dropped, Enforcing, SentryClientLike
 from slotel.runtime.spans.entries import Entry
 
 
 def otlp_sink(
-    settings: SentrySettings, *, client: SentryClientLike, enforcer: Enforcing, resource: Resource
+    settings: SentrySettings,
+    *,
+    client: SentryClientLike,
+    enforcer: Enforcing,
+    resource: Resource,
+    dropped: Dropped,
 ) -> OtlpSink:
     """Return the sink around the SDK's batch processor.
 
     Raises:
         ModeError: the OTLP exporter is not installed, or there is no DSN.
     """
-    return OtlpSink(enforcer, resource, settings, client)
-
-
-def batches_to(dsn: str | None) -> SpanProcessor:
-    """Return the batch processor of a project's OTLP endpoint.
-
-    Raises:
-        ModeError: the OTLP exporter is not installed, or there is no DSN.
-    """
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    except ImportError as error:
-        raise ModeError("the OTLP exporter is not installed: run: pip install 'slotel[otlp]'") from error
-    if not dsn:
-        raise ModeError("there is no DSN")
-    endpoint, headers = otlp_endpoint(dsn)
-    return BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, headers=headers))
-
-
-def otlp_endpoint(dsn: str) -> tuple[str, dict[str, str]]:
-    """Return the URL and the headers of a project's OTLP endpoint.
-
-    Source: Sentry docs, "OpenTelemetry Protocol (OTLP)".
-
-    >>> otlp_endpoint("https://key@o1.example.org/42")[0]
-    'https://o1.example.org/api/42/integration/otlp/v1/traces/'
-    """
-    parsed = Dsn(dsn)
-    base = f"{parsed.scheme}://{parsed.netloc}{parsed.path}"
-    auth = f"sentry sentry_key={parsed.public_key}, sentry_client={CLIENT}"
-    return f"{base}api/{parsed.project_id}/integration/otlp/v1/traces/", {"x-sentry-auth": auth}
+    return OtlpSink(enforcer, resource, settings, client, dropped)
 
 
 def named_resource(resource: Resource, settings: SentrySettings, options: Mapping[str, Any]) -> Resource:
@@ -80,23 +53,29 @@ class OtlpSink:
     """Sampled spans, enforced and with the named resource, into a batch processor."""
 
     def __init__(
-        self, enforcer: Enforcing, resource: Resource, settings: SentrySettings, client: SentryClientLike
+        self,
+        enforcer: Enforcing,
+        resource: Resource,
+        settings: SentrySettings,
+        client: SentryClientLike,
+        dropped: Dropped,
     ) -> None:
         self._enforcer = enforcer
         self._plain_resource = resource
         self._settings = settings
+        self._dropped = dropped
         self._leaving: list[threading.Thread] = []
         self._use(client)
 
     def follow(self, client: SentryClientLike) -> None:
         """Ship by another client from now on; what waits already leaves by the former one."""
-        leaving = threading.Thread(target=self._processor.shutdown, name="slotel-otlp-former", daemon=True)
+        leaving = threading.Thread(target=self._batches.shutdown, name="slotel-otlp-former", daemon=True)
         self._use(client)
         leaving.start()
         self._leaving = [*(each for each in self._leaving if each.is_alive()), leaving]
 
     def _use(self, client: SentryClientLike) -> None:
-        self._processor = batches_to(client.dsn)
+        self._batches = Batches(client, self._dropped)
         self._resource = named_resource(self._plain_resource, self._settings, client.options)
         self._is_own = own_span_test(client.dsn or "")
 
@@ -109,7 +88,7 @@ class OtlpSink:
         if context is None or not context.trace_flags.sampled or self._is_own(span, span.attributes or {}):
             return
         enforced = self._enforcer.span(span, entry.tags if entry is not None else {})
-        self._processor.on_end(
+        self._batches.add(
             ReadableSpan(
                 name=enforced.name,
                 context=enforced.context,
@@ -129,11 +108,11 @@ class OtlpSink:
     def flush(self, timeout: float) -> bool:
         """Send what is queued."""
         deadline = time.monotonic() + timeout
-        flushed = self._processor.force_flush(int(timeout * 1000))
+        flushed = self._batches.flush(timeout)
         for each in self._leaving:
             each.join(max(deadline - time.monotonic(), 0.0))
         return flushed and not any(each.is_alive() for each in self._leaving)
 
     def shutdown(self) -> None:
         """Send what is queued, and stop."""
-        self._processor.shutdown()
+        self._batches.shutdown()

@@ -1,14 +1,11 @@
-"""Proxies on the way to Sentry: which one is named, and a connection through those that http.client cannot use.
-
-http.client itself tunnels through a plain HTTP proxy. Here are the others: TLS to the proxy, and SOCKS.
-"""
+"""Proxies on the way to Sentry: which one is named, and a connection through it: HTTP, TLS to the proxy, SOCKS."""
 
 from __future__ import annotations
 
 import base64
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, Final
@@ -30,7 +27,7 @@ class Proxy:
 
     host: str
     port: int
-    authorization: str | None = None
+    authorization: str | None = field(default=None, repr=False)
     scheme: str = "http"
     user: str | None = field(default=None, repr=False, compare=False)
     password: str | None = field(default=None, repr=False, compare=False)
@@ -41,11 +38,8 @@ class Proxy:
         return self.scheme.startswith("socks")
 
 
-def find_proxy(scheme: str, host: str, options: Mapping[str, Any]) -> Proxy | None:
-    """Return the proxy that the Sentry client's options or the environment name; "" in an option means none.
-
-    A SOCKS proxy that cannot be used is named in the log; sentry-sdk itself refuses other schemes.
-    """
+def named_proxy(scheme: str, host: str, options: Mapping[str, Any]) -> str | None:
+    """Return the URL of the proxy that the client's options or the environment name; "" in an option means none."""
     named = options.get("https_proxy" if scheme == "https" else "http_proxy")
     if named is None and scheme == "https":
         named = options.get("http_proxy")  # sentry-sdk's way: one option for both
@@ -53,7 +47,16 @@ def find_proxy(scheme: str, host: str, options: Mapping[str, Any]) -> Proxy | No
         named = None if proxy_bypass(host) else getproxies().get(scheme)
     if not named:
         return None
-    parts = urlsplit(named if "://" in named else f"http://{named}")
+    return str(named) if "://" in named else f"http://{named}"
+
+
+def find_proxy(scheme: str, host: str, options: Mapping[str, Any]) -> Proxy | None:
+    """Return the named proxy.
+
+    A SOCKS proxy that cannot be used is named in the log; sentry-sdk itself refuses other schemes.
+    """
+    named = named_proxy(scheme, host, options)
+    parts = urlsplit(named or "")
     return _read(parts) if parts.hostname else None
 
 
@@ -76,25 +79,40 @@ def _read(parts: SplitResult) -> Proxy:
     return proxy
 
 
-def reach(proxy: Proxy, host: str, port: int, *, tls: ssl.SSLContext | None, timeout: float) -> socket.socket:
-    """Open a connection through an HTTPS or SOCKS proxy.
+def reach(
+    proxy: Proxy, host: str, port: int, *, trust: Callable[[], ssl.SSLContext], timeout: float
+) -> socket.socket:
+    """Open a connection to a proxy; one of SOCKS passes on to the host at once.
 
     Args:
-        tls: what the certificates of the proxy, and of a server that speaks TLS, are judged by.
+        trust: gives what the certificate of a proxy that speaks TLS is judged by.
 
     Raises:
         OSError: no connection within `timeout` seconds, a certificate is not trusted, or the proxy refuses.
     """
     if proxy.is_socks:
         return _through_socks(proxy, host, port, timeout)
-    if proxy.scheme != "https" or tls is None:
+    if proxy.scheme not in ("http", "https"):
         raise OSError(f"there is no way through a proxy of {proxy.scheme}")
-    raw = socket.create_connection((proxy.host, proxy.port), timeout)
+    opened = straight(proxy.host, proxy.port, timeout)
+    if proxy.scheme == "http":
+        return opened
     try:
-        return tls.wrap_socket(raw, server_hostname=proxy.host)
+        return secured(opened, trust(), proxy.host)  # type: ignore[no-any-return]  # speaks as a socket does
     except BaseException:
-        raw.close()
+        opened.close()
         raise
+
+
+def straight(host: str, port: int, timeout: float) -> socket.socket:
+    """Open a connection that no proxy stands in the way of.
+
+    Raises:
+        OSError: no connection within `timeout` seconds.
+    """
+    opened = socket.create_connection((host, port), timeout)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return opened
 
 
 def tunnel(stream: socket.socket, proxy: Proxy, host: str, port: int, timeout: float) -> None:

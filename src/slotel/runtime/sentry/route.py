@@ -1,7 +1,6 @@
 """How Sentry's server is reached: DSN, proxy, TLS, headers; opens a connection, speaks no HTTP on it.
 
-http.client connects (HTTP proxies, CONNECT, certificates; `proxies.py` the rest); requests go over its socket without
-it: that is where the CPU of a transaction went.
+Proxies: `proxies.py`. No HTTP library: that is where the CPU of a transaction went.
 """
 
 from __future__ import annotations
@@ -10,12 +9,11 @@ import os
 import socket
 import ssl
 from collections.abc import Mapping
-from http.client import HTTPConnection, HTTPSConnection
 from typing import Any, Final
 
 from sentry_sdk.utils import Dsn
 
-from slotel.runtime.sentry.proxies import Proxy, find_proxy, reach, secured, tunnel
+from slotel.runtime.sentry.proxies import find_proxy, reach, secured, straight, tunnel
 from slotel.version import __version__
 
 CLIENT: Final = f"slotel/{__version__}"
@@ -55,56 +53,30 @@ class Route:
         Raises:
             OSError: no connection within `timeout` seconds, or its certificate is not trusted.
         """
-        if self.proxy is not None and self.proxy.scheme != "http":
-            return self._through(self.proxy, timeout)
-        connection = self._connection(timeout)
+        dsn, proxy = self._dsn, self.proxy
+        if proxy is None:
+            stream = straight(dsn.host, dsn.port, timeout)
+        else:
+            stream = reach(proxy, dsn.host, dsn.port, trust=self._trust, timeout=timeout)
+        if dsn.scheme != "https":
+            return stream
         try:
-            connection.connect()
-        except BaseException:
-            connection.close()
-            raise
-        opened: socket.socket = connection.sock
-        connection.sock = None  # it is ours now: closing http.client's object must not close it
-        return opened
-
-    def _through(self, proxy: Proxy, timeout: float) -> socket.socket:
-        """Open a connection through a proxy that http.client cannot use."""
-        dsn = self._dsn
-        is_tls = dsn.scheme == "https"
-        tls = None if proxy.is_socks and not is_tls else self._trust()
-        stream = reach(proxy, dsn.host, dsn.port, tls=tls, timeout=timeout)
-        try:
-            if is_tls and not proxy.is_socks:
+            if proxy is not None and not proxy.is_socks:
                 tunnel(stream, proxy, dsn.host, dsn.port, timeout)
-            if is_tls:
-                return secured(stream, self._trust(), dsn.host)  # type: ignore[no-any-return]  # speaks as a socket does
+            return secured(stream, self._trust(), dsn.host)  # type: ignore[no-any-return]  # speaks as a socket does
         except BaseException:
             stream.close()
             raise
-        return stream
 
     def _trust(self) -> ssl.SSLContext:
         if self._tls is None:
             self._tls = tls_context(self._options)
         return self._tls
 
-    def _connection(self, timeout: float) -> HTTPConnection:
-        dsn, proxy = self._dsn, self.proxy
-        host, port = (proxy.host, proxy.port) if proxy else (dsn.host, dsn.port)
-        if dsn.scheme != "https":
-            return HTTPConnection(host, port, timeout=timeout)
-        connection = HTTPSConnection(host, port, timeout=timeout, context=self._trust())
-        if proxy:
-            headers = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
-            connection.set_tunnel(dsn.host, dsn.port, headers)
-        return connection
-
     def _common_head(self) -> bytes:
         """Everything of a request that is the same each time."""
         dsn = self._dsn
-        host = f"[{dsn.host}]" if ":" in dsn.host else dsn.host
-        if (dsn.scheme, dsn.port) not in (("http", 80), ("https", 443)):
-            host = f"{host}:{dsn.port}"
+        host = host_of(dsn)
         target = f"{dsn.path}api/{dsn.project_id}/envelope/"
         auth = f"Sentry sentry_version=7, sentry_key={dsn.public_key}, sentry_client={CLIENT}"
         if dsn.secret_key:
@@ -126,14 +98,31 @@ class Route:
         return "\r\n".join(lines).encode("latin-1")
 
 
+def host_of(dsn: Dsn) -> str:
+    """Return host and port as a URL names them. sentry-sdk's own `netloc` has no brackets for IPv6.
+
+    >>> host_of(Dsn("http://key@[::1]:9000/1"))
+    '[::1]:9000'
+    """
+    host = f"[{dsn.host}]" if ":" in dsn.host else dsn.host
+    default = (dsn.scheme, dsn.port) in (("http", 80), ("https", 443))
+    return host if default else f"{host}:{dsn.port}"
+
+
+def named_certificates(options: Mapping[str, Any]) -> str | None:
+    """Return the file of trusted certificates: ca_certs, SSL_CERT_FILE, REQUESTS_CA_BUNDLE; None if none is named."""
+    named = options.get("ca_certs") or os.environ.get("SSL_CERT_FILE") or os.environ.get("REQUESTS_CA_BUNDLE")
+    return str(named) if named else None
+
+
 def tls_context(options: Mapping[str, Any]) -> ssl.SSLContext:
-    """Return what a certificate is judged by: ca_certs, SSL_CERT_FILE, REQUESTS_CA_BUNDLE, else the system's CAs.
+    """Return what a certificate is judged by: the named certificates, else the system's CAs.
 
     Raises:
         OSError: a named file is not there or holds no certificate.
     """
-    named = options.get("ca_certs") or os.environ.get("SSL_CERT_FILE") or os.environ.get("REQUESTS_CA_BUNDLE")
-    context = ssl.create_default_context(cafile=named or None)
+    named = named_certificates(options)
+    context = ssl.create_default_context(cafile=named)
     if not named and not _system_has_certificates():
         import certifi  # a dependency of sentry-sdk
 

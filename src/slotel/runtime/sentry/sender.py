@@ -25,6 +25,8 @@ MAX_ATTEMPTS: Final = 3
 FIRST_WAIT: Final = 1.0
 LONGEST_WAIT: Final = 30.0
 """Seconds between two attempts while the server is down: doubled from the first to the longest."""
+TELL_AFTER: Final = 3
+"""Failures one after another until the log says why nothing leaves: a cut connection alone is nothing to tell."""
 STALE: Final = 30.0
 """Seconds after which an envelope's time of sending is written anew."""
 BURST: Final = 32
@@ -65,7 +67,7 @@ class Sender:
         self._failures = 0
         self._depth = BURST
         self._wire: Wire | None = None
-        self._stopped = False
+        self._stopped = self._told = False
         self._in_hand = 0
         self._thread: threading.Thread | None = None
         self._new_locks()
@@ -173,11 +175,17 @@ class Sender:
                 self._post(letters, patience)
         except Exception as error:  # noqa: BLE001 the thread must live on
             self._failures += 1
-            LOG.debug("posting to Sentry failed: %s: %s", type(error).__name__, error)
+            self._tell(error)
             return False
         finally:
             self._in_hand = 0
         return self._failures == 0
+
+    def _tell(self, error: Exception) -> None:
+        """Say once why nothing leaves; no part of the DSN or of a proxy's password stands in such an error."""
+        if self._failures >= TELL_AFTER and not self._told:
+            self._told = True
+            LOG.warning("traces wait, for Sentry cannot be reached: %s: %s", type(error).__name__, error)
 
     def _take(self) -> list[Letter]:
         """Take a burst off the queue: one letter on a new connection, more when it is known to be kept."""
@@ -256,6 +264,9 @@ class Sender:
         """Act on one answer; `before` counts the failures before its burst: a burst counts once."""
         self.limits.learn(answer.status, answer.limits, answer.retry_after)
         status = answer.status
+        if self._told:
+            self._told = False
+            LOG.info("Sentry is reached again, what waited is sent")
         if status < _MULTIPLE_CHOICES:
             self._failures = 0
         elif status == _TOO_MANY:

@@ -45,7 +45,7 @@ def sentry_sink(
     def otlp() -> Sink:
         from slotel.runtime.sentry.otlp import otlp_sink
 
-        return otlp_sink(settings, client=client, enforcer=enforcer, resource=resource)
+        return otlp_sink(settings, client=client, enforcer=enforcer, resource=resource, dropped=dropped)
 
     modes: dict[str, Callable[[], Sink]] = {
         "transactions": transactions,

@@ -84,14 +84,18 @@ class Wire:
             self._stream.close()
 
     def _answer(self) -> Answer:
-        first, *lines = self._until(b"\r\n\r\n").decode("latin-1").split("\r\n")
+        # lines may end with a bare LF (RFC 9112, 2.2)
+        first, *lines = self._until(b"\n\r\n", b"\n\n").decode("latin-1").split("\n")
         version, _, rest = first.partition(" ")
         if not version.startswith("HTTP/1.") or not rest[:3].isdigit():
             raise WireError("the answer is no HTTP/1.x")
         status = int(rest[:3])
-        headers = {
-            name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
-        }
+        headers: dict[str, str] = {}
+        for line in lines:
+            name, _, value = line.partition(":")
+            name = name.strip().lower()
+            # a header that is sent twice means a list (RFC 9110, 5.3)
+            headers[name] = f"{headers[name]},{value.strip()}" if name in headers else value.strip()
         connection = headers.get("connection", "").lower()
         keeps = "close" not in connection and (version != "HTTP/1.0" or "keep-alive" in connection)
         if status >= _INFORMATIONAL and status not in _BODYLESS:
@@ -119,13 +123,15 @@ class Wire:
         except ValueError as error:
             raise WireError("a chunk without a size") from error
 
-    def _until(self, mark: bytes) -> bytes:
-        while (at := self._buffer.find(mark)) < 0:
+    def _until(self, *marks: bytes) -> bytes:
+        """Take what stands before the first of the marks, and the mark off."""
+        while not (found := [(at, mark) for mark in marks if (at := self._buffer.find(mark)) >= 0]):
             if len(self._buffer) > _MOST_HEAD:
                 raise WireError("the head of an answer without an end")
             self._more()
-        found, self._buffer = self._buffer[:at], self._buffer[at + len(mark) :]
-        return found
+        at, mark = min(found)
+        taken, self._buffer = self._buffer[:at], self._buffer[at + len(mark) :]
+        return taken
 
     def _exactly(self, length: int) -> None:
         if length > _MOST_BODY:

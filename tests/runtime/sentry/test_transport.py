@@ -1,0 +1,148 @@
+"""Answers as servers really give them, addresses as installations have them, proxies that say no: nothing is lost."""
+
+import logging
+import socket
+from contextlib import closing
+
+import pytest
+import sentry_sdk
+
+from sentry_route import Answering, Proxy, make_certificate, serving_tls
+from sentry_tracing import client, provider, shipping
+from slotel.cli.sink import SentrySink
+from slotel.runtime.sentry.delivery import watch_delivery
+from slotel.runtime.sentry.proxies import find_proxy
+
+HAS_IPV6 = socket.has_ipv6
+
+
+def run(tracer, count):
+    for number in range(count):
+        with tracer.start_as_current_span(f"job {number}"):
+            pass
+
+
+ANSWERS = {
+    "HTTP/1.0": (b"HTTP/1.0 200 OK\r\n\r\n{}", True),
+    "HTTP/1.0 kept": (b"HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 2\r\n\r\n{}", False),
+    "no length": (b"HTTP/1.1 200 OK\r\n\r\n{}", True),
+    "no length, stays open": (b"HTTP/1.1 200 OK\r\n\r\n{}", False),
+    "close": (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}", True),
+    "continue, hints": (
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        False,
+    ),
+    "chunked with trailers": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\n{}\r\n0\r\nX: y\r\n\r\n",
+        False,
+    ),
+    "no content": (b"HTTP/1.1 204 No Content\r\n\r\n", False),
+    "no reason": (b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\n{}", False),
+    "bare line feeds": (b"HTTP/1.1 200 OK\nContent-Length: 2\n\n{}", False),
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_each_way_to_say_yes_is_understood(answer):
+    given, closes = ANSWERS[answer]
+    with Answering(given, closes=closes) as server:
+        with shipping(server) as (sink, losses):
+            run(provider(sink).get_tracer("t"), 20)
+            assert sink.flush(10)
+        assert (len(server.requests), losses.counts) == (20, {})
+        must_reconnect = closes or (
+            b"Length" not in given and b"chunked" not in given and b"204" not in given
+        )
+        assert server.connections == (20 if must_reconnect else 1)
+
+
+def test_limits_on_two_lines_hold_both():
+    limits = b"X-Sentry-Rate-Limits: 60:transaction:key\r\nX-Sentry-Rate-Limits: 60:session:organization\r\n"
+    with Answering(b"HTTP/1.1 200 OK\r\n" + limits + b"Content-Length: 2\r\n\r\n{}") as server:
+        with shipping(server) as (sink, losses):
+            tracer = provider(sink).get_tracer("t")
+            run(tracer, 1)
+            assert sink.flush(10)
+            run(tracer, 3)
+            sink.flush(1)
+        assert (len(server.requests), losses.counts) == (1, {("traces", "rate_limited"): 3})
+
+
+ADDRESSES = [
+    pytest.param("::1", "/1", "/api/1/envelope/", marks=pytest.mark.skipif(not HAS_IPV6, reason="no IPv6")),
+    ("127.0.0.1", "/sentry/7", "/sentry/api/7/envelope/"),
+    ("127.0.0.1", "/a/b/7", "/a/b/api/7/envelope/"),
+]
+
+
+@pytest.mark.parametrize(("host", "path", "target"), ADDRESSES)
+def test_an_address_of_ipv6_and_a_path_before_the_project_are_kept_for_traces_and_errors(host, path, target):
+    with Answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", host=host, path=path) as server:
+        with shipping(server) as (sink, losses):
+            run(provider(sink).get_tracer("t"), 1)
+            assert sink.flush(10)
+        assert losses.counts == {}
+        made = client(server.dsn())
+        watch_delivery(made.transport, handed=lambda _: None, lost=lambda *_: None)
+        made.capture_event({"message": "x"}, scope=sentry_sdk.Scope())
+        made.close(timeout=5)
+        assert [each.target for each in server.requests] == [target] * 2
+        assert {each.headers["host"] for each in server.requests} == {server.netloc}
+
+
+class Refusing(Proxy):
+    """A proxy that knows no password."""
+
+    def serve(self, client):
+        with client:
+            client.recv(65_536)
+            client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+
+
+@pytest.mark.parametrize("speaks_tls", [False, True])
+def test_a_proxy_that_refuses_costs_no_trace_once_it_agrees_and_its_password_is_nowhere_in_the_log(
+    tmp_path, caplog, speaks_tls
+):
+    caplog.set_level(logging.DEBUG)
+    tls = serving_tls(make_certificate(tmp_path))
+    proxy = Refusing(tls if speaks_tls else None)
+    with (
+        closing(proxy),
+        SentrySink(tls=tls) as sentry,
+        shipping(sentry, https_proxy=proxy.url, ca_certs=str(tmp_path / "cert.pem")) as (sink, losses),
+    ):
+        run(provider(sink).get_tracer("t"), 3)
+        assert not sink.flush(0.5)
+        assert losses.counts == {}
+        proxy.serve = lambda client: Proxy.serve(proxy, client)
+        assert sink.flush(10)
+        assert (sentry.transactions, losses.counts) == (3, {})
+        told = [each.message for each in caplog.records if each.levelno >= logging.INFO]
+        assert told == [
+            "traces wait, for Sentry cannot be reached: OSError: the proxy 127.0.0.1 refuses to connect: 407",
+            "Sentry is reached again, what waited is sent",
+        ]
+        assert not [
+            each for each in caplog.messages if "pa ss" in each or "pa%20ss" in each or "cGEgc3M" in each
+        ]
+
+
+def test_what_is_shown_of_a_proxy_is_no_password():
+    proxy = find_proxy("https", "h", {"https_proxy": "http://user:hunter2@proxy:3128"})
+    assert proxy.authorization == "Basic dXNlcjpodW50ZXIy"
+    assert "hunter2" not in repr(proxy)
+    assert proxy.authorization not in repr(proxy)
+
+
+@pytest.mark.skipif(not HAS_IPV6, reason="no IPv6")
+def test_a_proxy_tunnels_to_an_address_of_ipv6(tmp_path):
+    folder = make_certificate(tmp_path)
+    proxy = Proxy()
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+    with closing(proxy), Answering(answer, host="::1", tls=serving_tls(folder)) as server:
+        trusted = str(folder / "cert.pem")
+        with shipping(server, https_proxy=proxy.url, ca_certs=trusted) as (sink, losses):
+            run(provider(sink).get_tracer("t"), 3)
+            assert sink.flush(10)
+        assert (len(server.requests), losses.counts) == (3, {})
+    assert [each[:2] for each in proxy.seen] == [("CONNECT", server.netloc)]
