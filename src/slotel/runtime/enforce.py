@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_plus
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
@@ -32,8 +31,7 @@ _EVENT_DATA: Final = ("request", "extra", "contexts", "tags", "user", "breadcrum
 """Parts of a Sentry event that hold an app's data; the others are Sentry's protocol."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlainSpan:
+class PlainSpan(NamedTuple):
     """A span and what of it may leave: read attributes, events and links here, the rest from `span`."""
 
     span: ReadableSpan

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from slotel.model.duration import format_duration
 from slotel.model.slo import MIN_BAD_EVENTS, BurnTier, Severity, Slo
@@ -15,8 +15,7 @@ from slotel.runtime.budget.history import KEPT
 from slotel.runtime.budget.meter import Meter, Window
 
 
-@dataclass(frozen=True, slots=True)
-class Breach:
+class Breach(NamedTuple):
     """A limit that is exceeded, or a budget that burns too fast, or no longer.
 
     Args:

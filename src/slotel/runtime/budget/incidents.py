@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from slotel.model.slo import Severity, Slo
 from slotel.runtime.budget.breaches import Breach
@@ -17,8 +17,7 @@ from slotel.runtime.budget.breaches import Breach
 _RANK: Final[dict[Severity, int]] = {"ticket": 1, "page": 2}
 
 
-@dataclass(frozen=True, slots=True)
-class Incident:
+class Incident(NamedTuple):
     """An objective whose budget is breached, or no longer.
 
     Args:

@@ -9,8 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from slotel.model import names
 from slotel.model.duration import format_duration
@@ -23,8 +22,7 @@ WINDOWS: Final = (5 * MINUTE, 30 * MINUTE, HOUR, 6 * HOUR)
 _Series = dict[tuple[str, ...], tuple[float, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """What happened to an objective within the last `seconds`.
 
     Args:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from email.utils import formatdate
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 REQUEST_SECONDS: Final = 5.0
 """A request must be here whole within this time."""
@@ -26,8 +25,7 @@ _TOGETHER: Final = 64
 State = Literal["reading", "asking", "writing", "lingering", "done"]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What was asked. Header names are in lower case; the query is cut off."""
 
     method: str
@@ -35,8 +33,7 @@ class Request:
     headers: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What is answered; the pieces of the body are shared, never copied."""
 
     status: str

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
@@ -37,8 +37,7 @@ _POWERS: Final = tuple(2.0**power for power in range(_LOW, 15))
 """Where an exponential histogram is cut: about a thousandth to sixteen thousand, in its own unit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(NamedTuple):
     """What the exporter calls a series."""
 
     family: str

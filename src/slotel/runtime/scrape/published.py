@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol, cast
+from dataclasses import replace
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 from slotel.runtime.scrape.conversion import Converted
 from slotel.runtime.scrape.merge import added
@@ -61,8 +61,7 @@ class Sharing(Protocol):
         """Return the other processes' files, the dead ones' included."""
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(NamedTuple):
     """What another process says.
 
     Args:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import Context
-from dataclasses import replace
 from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -68,7 +67,7 @@ class Assembly:
         weigh_once = trace.kept is not None or self._is_kept_anyway(ended.root, spans)
         yield from self._envelopes(segment, trace, ended.context, weigh_once=weigh_once)
         for more in _chunks(children[MAX_SPANS:]):
-            continued = replace(segment, children=more, continuation=self._ids.take(8))
+            continued = segment._replace(children=more, continuation=self._ids.take(8))
             yield from self._envelopes(continued, trace, ended.context, weigh_once=weigh_once)
 
     def part(self, part: Part, spans: Sequence[ReadableSpan]) -> Iterator[bytes]:
@@ -77,7 +76,7 @@ class Assembly:
         for more in _chunks(self._children(part.entry.tags, spans)):
             root = self._enforcer.plain(part.entry.span, part.entry.tags)
             segment = self._segment(part.entry, root, more, trace)
-            continued = replace(segment, continuation=self._ids.take(8))
+            continued = segment._replace(continuation=self._ids.take(8))
             yield from self._envelopes(continued, trace, part.context, weigh_once=trace.kept is not None)
 
     def late(self, group: Sequence[Late]) -> Iterator[bytes]:
@@ -94,7 +93,7 @@ class Assembly:
         if entry is not None and len(tops) > MAX_LATE:
             for more in _chunks(spans):
                 root = self._enforcer.plain(entry.span, tags)
-                continued = replace(self._segment(entry, root, more, trace), continuation=self._ids.take(8))
+                continued = self._segment(entry, root, more, trace)._replace(continuation=self._ids.take(8))
                 yield from self._envelopes(continued, trace, context, weigh_once=weigh_once)
             return
         for top in tops:
@@ -147,8 +146,8 @@ class Assembly:
         self, segment: Segment, trace: Trace, context: Context, *, weigh_once: bool
     ) -> Iterator[bytes]:
         middle = len(segment.children) // 2
-        first = replace(segment, children=segment.children[:middle])
-        second = replace(segment, children=segment.children[middle:], continuation=self._ids.take(8))
+        first = segment._replace(children=segment.children[:middle])
+        second = segment._replace(children=segment.children[middle:], continuation=self._ids.take(8))
         for half in (first, second):
             yield from self._envelopes(half, trace, context, weigh_once=weigh_once)
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from slotel.model.service import SentrySettings
 from slotel.runtime.logs import LOG
@@ -29,8 +30,7 @@ FLUSH_TIMEOUT: Final = 2.0
 Event = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(NamedTuple):
     """What the Sentry set-up is given of the runtime.
 
     Args:
@@ -48,7 +48,7 @@ class Parts:
     counted: Callable[[str, str], None]
     expected: Callable[[str, str], None]
     dropped: Callable[[str, str, int], None]
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(slots=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from slotel.model.service import SentrySettings
 
@@ -21,8 +20,7 @@ _ENVIRONMENT_KEYS: Final = ("deployment.environment.name", "deployment.environme
 _SERVER_KEYS: Final = ("host.name", "k8s.pod.name", "service.instance.id")
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """Who speaks, as Sentry shows it; None leaves it to sentry-sdk."""
 
     release: str | None

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from opentelemetry.sdk.trace import Event
 from opentelemetry.trace import Link, SpanKind, format_span_id, format_trace_id
@@ -32,8 +31,7 @@ _KINDS: Final = {id(kind): kind.name for kind in SpanKind}
 _SERVER: Final = SpanKind.SERVER
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """What becomes one transaction.
 
     Args:

@@ -11,8 +11,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _MOST_HEAD: Final = 65_536
 _MOST_BODY: Final = 10_000_000
@@ -25,8 +24,7 @@ class WireError(OSError):
     """The peer spoke no HTTP, or too slowly."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """One answer; its body is read and thrown away.
 
     Args:

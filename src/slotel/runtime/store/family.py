@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from operator import add
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 
 from slotel.model import names
 
@@ -85,8 +85,7 @@ class Shape:
         return self.kind, self.unit, self.label_names, self.bounds, self.count_name, self.ring
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """What one process counted: its tables over one array of cells.
 
     Args:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 _START_FIELD: Final = 19
 """Of /proc/<pid>/stat, counted after the command's closing parenthesis: start time in ticks since boot."""
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(NamedTuple):
     """A process, told apart from a later one with the same pid by its start (0 where the system does not say)."""
 
     pid: int

@@ -14,8 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, MutableMapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from slotel.model import names
 from slotel.runtime.logs import LOG, report
@@ -35,8 +34,7 @@ FOLD_AT: Final = 32
 Combine = Callable[[Sequence[bytes]], bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Shared:
+class Shared(NamedTuple):
     """What another process shares beside its counts.
 
     Args:
