@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -116,21 +117,20 @@ def _version(name: str) -> str | None:
         return None
 
 
-def requests(options: argparse.Namespace, sink: Sink) -> dict:
+def requests(options: argparse.Namespace, _: Sink) -> dict:
     plan = requests_part.Plan(options.rounds, options.seconds, options.rate, tuple(options.routes))
     apps: dict = {app: {name: [] for name in options.variants} for app in options.app}
-    for number in range(plan.rounds):
-        for app in options.app:
-            # each round starts elsewhere, so that a neighbour's rhythm hits no variant more than another
-            turn = number % len(options.variants)
-            for name in options.variants[turn:] + options.variants[:turn]:
-                one = _guarded(
-                    lambda app=app, name=name: requests_part.measure(app, VARIANTS[name], plan, sink)
-                )
-                apps[app][name].append(one)
-                _say(
-                    f"round {number + 1}/{plan.rounds} {app} {name}: {one.get('failed') or one['faults'] or 'ok'}"
-                )
+    with ExitStack() as stack:
+        sinks = {name: stack.enter_context(Sink()) for name in options.variants}
+        for number in range(plan.rounds):
+            for app in options.app:
+                # each round starts elsewhere, so that a neighbour's rhythm hits no variant more than another
+                turn = number % len(options.variants)
+                names = options.variants[turn:] + options.variants[:turn]
+                for name, one in requests_part.measure(app, names, plan, sinks).items():
+                    apps[app][name].append(one)
+                    what = one.get("failed") or one["faults"] or "ok"
+                    _say(f"round {number + 1}/{plan.rounds} {app} {name}: {what}")
     return {"apps": apps}
 
 
