@@ -1,4 +1,7 @@
-"""A FastAPI service that calls sentry_sdk.init itself: `before` slotel, `after` it, `late` (only it has a DSN), or at `/init`."""
+"""A FastAPI service that calls sentry_sdk.init itself: `before` slotel, `after` it, `late` (only it has a DSN), or at `/init`.
+
+`bound`: after slotel, by an `init` that it imported before. `by-hand`: it makes a client and sets it.
+"""
 
 import os
 import sys
@@ -8,9 +11,11 @@ import sentry_sdk
 import uvicorn
 from fastapi import FastAPI, Request
 from opentelemetry import trace
+from sentry_sdk import init as init_of_old
 
 PORT = int(os.environ["PORT"])
 WAY = sys.argv[1]
+WITHOUT_LAUNCHER = ("before", "bound", "by-hand")
 OPTIONS = {"traces_sample_rate": 1.0, "release": "app-1", "environment": "live"}
 
 
@@ -28,18 +33,24 @@ def before_send(event, hint):
     return None if "unwanted" in event.get("request", {}).get("url", "") else event
 
 
-if WAY == "before":
-    sentry_sdk.init(os.environ["SENTRY_DSN"], before_send=before_send, **OPTIONS)
+if WAY in WITHOUT_LAUNCHER:
     from slotel import ErrorTracker
 
+    given = {"dsn": os.environ["SENTRY_DSN"], "before_send": before_send, **OPTIONS}
+    if WAY == "before":
+        sentry_sdk.init(**given)
     ErrorTracker().init()
+    if WAY == "bound":
+        init_of_old(**given)
+    elif WAY == "by-hand":
+        sentry_sdk.get_global_scope().set_client(sentry_sdk.Client(**given))
 elif WAY == "after":
     sentry_sdk.init(before_send=before_send, **OPTIONS)
 elif WAY == "late":
     sentry_sdk.init(os.environ["APP_DSN"], before_send=before_send, **OPTIONS)
 
 app = FastAPI()
-if WAY == "before":
+if WAY in WITHOUT_LAUNCHER:
     from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
     from opentelemetry.instrumentation.requests import RequestsInstrumentor
 

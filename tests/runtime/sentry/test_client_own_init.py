@@ -37,7 +37,7 @@ class Own:
         return [each for each in self.sink.payloads("transaction") if each["transaction"].endswith(path)]
 
 
-@pytest.fixture(scope="module", params=["none", "before", "after", "late"])
+@pytest.fixture(scope="module", params=["none", "before", "after", "late", "bound", "by-hand"])
 def own(request, tmp_path_factory):
     config = tmp_path_factory.mktemp("slotel") / "slotel.yaml"
     config.write_text(YAML)
@@ -46,7 +46,9 @@ def own(request, tmp_path_factory):
         dsn = sink.dsn(7)
         env = {"SLOTEL_CONFIG": str(config), "APP_DSN": dsn, **({} if way == "late" else {"SENTRY_DSN": dsn})}
         command = (sys.executable, "own_init.py", way)
-        with Launched(*command, env=env, cwd=APPS / "errors", launcher=way != "before") as service:
+        with Launched(
+            *command, env=env, cwd=APPS / "errors", launcher=way in ("none", "after", "late")
+        ) as service:
             service.wait_ready()
             yield Own(sink, service, way)
 

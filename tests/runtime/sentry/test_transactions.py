@@ -406,6 +406,18 @@ def test_memory_is_bounded_while_roots_stay_open(sentry, monkeypatch):
     assert (sentry.transactions, shipped + losses.counts["spans", "overloaded"]) == (10, 300)
 
 
+def test_spans_that_were_not_held_are_counted_also_when_their_root_stays_open(sentry, monkeypatch):
+    monkeypatch.setattr("slotel.runtime.sentry.transactions.MAX_HELD", 10)
+    with shipping(sentry) as (sink, losses):
+        tracer = provider(sink).get_tracer("t")
+        with tracer.start_as_current_span("open"):
+            for _ in range(15):
+                tracer.start_span("child").end()
+            sink.shutdown()
+    assert sentry.spans - sentry.transactions + losses.counts.get(("spans", "overloaded"), 0) == 15
+    assert losses.counts[("spans", "overloaded")] == 5
+
+
 def test_a_span_whose_start_was_not_seen_is_shipped_by_itself(sentry):
     with shipping(sentry) as (sink, losses):
         span = provider().get_tracer("t").start_span("unseen")

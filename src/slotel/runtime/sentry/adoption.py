@@ -1,6 +1,8 @@
 """One Sentry client for the process: slotel's, or the app's own, taken over so that nothing is traced twice.
 
-sentry-sdk has no hook for "the app has called init", so this one file puts a function before `sentry_sdk.init`.
+sentry-sdk has no hook for "the app has called init", so this one file puts a function before `sentry_sdk.init`, and one
+after `Scope.set_client`: an `init` that the app imported before slotel started, and a client that it makes by hand,
+come by there alone.
 """
 
 from __future__ import annotations
@@ -59,6 +61,7 @@ class Adoption:
         self._connection: SentryConnection | None = None
         self._trail = ErrorTrail(parts.entries, parts.tags)
         self._is_tied = False
+        self._expects = False
 
     def connect(self, dsn: str, destination: Destination) -> SentryConnection:
         """Set up slotel's own client."""
@@ -68,12 +71,12 @@ class Adoption:
             "integrations": _integrations(),
             **self._options(),
         }
-        with _without_django():
+        with _without_django(), self._expecting():
             sentry_sdk.init(**options)
         return self._tie(sentry_sdk.get_client(), destination)
 
-    def adopt(self, client: Any) -> SentryConnection | None:
-        """Take over a client that the app has set up before slotel started."""
+    def adopt(self, client: Any) -> SentryConnection:
+        """Take over a client that the app has set up without slotel: before it started, or past its `init`."""
         ignored = _said_of_tracing(client.options)
         for name in _TRACING:
             if name in client.options:
@@ -101,6 +104,42 @@ class Adoption:
         init._slotel_original = original  # type: ignore[attr-defined]  # noqa: SLF001 so that it is never wrapped twice
         for module in (sentry_sdk, sentry_sdk.api):
             module.init = init  # type: ignore[attr-defined]
+        self._watch_clients()
+
+    def _watch_clients(self) -> None:
+        original: Any = scope.Scope.set_client
+        original = getattr(original, "_slotel_original", original)
+
+        @functools.wraps(original)
+        def set_client(its: Any, client: Any = None) -> None:
+            original(its, client)
+            if client is not None and not self._expects and its is sentry_sdk.get_global_scope():
+                self._client_comes(client)
+
+        set_client._slotel_original = original  # type: ignore[attr-defined]  # noqa: SLF001 as above
+        scope.Scope.set_client = set_client  # type: ignore[method-assign,assignment]
+
+    def _client_comes(self, client: Any) -> None:
+        """Take over a client that came past `init`."""
+        known = self._connection
+        if not client.is_active() or not client.dsn or (known is not None and known.client is client):
+            return
+        try:
+            if known is not None:
+                self._trail.replaced(known.client)
+            connection = self.adopt(client)
+            self._connected(connection)
+        except Exception as error:  # noqa: BLE001 nothing may reach the app
+            LOG.error("cannot follow the app's Sentry client: %s (traces go where they went)", error)
+
+    @contextmanager
+    def _expecting(self) -> Iterator[None]:
+        """Let `init` set a client that needs no taking over."""
+        self._expects = True
+        try:
+            yield
+        finally:
+            self._expects = False
 
     def _app_calls_init(self, original: Any, positional: tuple[Any, ...], options: dict[str, Any]) -> Any:
         merged = {**self._options(options.get("before_send")), **_without_tracing(options)}
@@ -113,7 +152,8 @@ class Adoption:
             *(each for each in (StdlibIntegration, DedupeIntegration) if not _has(given, each)),
         ]
         former = sentry_sdk.get_client()
-        guard = original(*positional, **merged)
+        with self._expecting():
+            guard = original(*positional, **merged)
         try:
             self._app_has_called_init(former, sentry_sdk.get_client(), _said_of_tracing(options))
         except Exception as error:  # noqa: BLE001 nothing may reach the app

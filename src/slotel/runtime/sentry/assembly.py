@@ -60,8 +60,8 @@ class Assembly:
         if self._is_own(ended.root, root.attributes):
             return
         trace: Trace = ended.entry.state
-        if trace.lost:
-            self._dropped("spans", "overloaded", trace.lost)
+        if lost := trace.take_lost():
+            self._dropped("spans", "overloaded", lost)
         children = self._children(ended.entry.tags, spans)
         segment = self._segment(ended.entry, root, children[:MAX_SPANS], trace)
         weigh_once = trace.kept is not None or self._is_kept_anyway(ended.root, spans)

@@ -157,7 +157,9 @@ def start_client(
 
     adoption = Adoption(identity, parts, connected)
     if standing is not None:
-        return adoption.adopt(standing)
+        adopted = adoption.adopt(standing)
+        adoption.watch()
+        return adopted
     if dsn is None or destination is None:
         adoption.watch()
         return None

@@ -155,12 +155,17 @@ class TransactionsSink:
             trace.ships = True
         if self._closed or next(self._added) - self._released > MAX_HELD:
             self._dropped("traces", "shutdown" if self._closed else "overloaded", 1)
+            self._count_lost(trace)
             self._release(len(entry.spans) + (not self._closed))
             entry.spans = []
             trace.ships = False
             return
         self._worker.ended.append(Ended(entry, root, copy_context(), time.monotonic()))
         self._worker.wake()
+
+    def _count_lost(self, trace: Trace) -> None:
+        if lost := trace.take_lost():
+            self._dropped("spans", "overloaded", lost)
 
     def _late(self, span: ReadableSpan, entry: Entry | None) -> None:
         if self._closed:
@@ -229,6 +234,8 @@ class TransactionsSink:
         for entry in list(self._open.values()):
             trace: Trace = entry.state
             spans, entry.spans = entry.spans, []
+            if trace.ships:
+                self._count_lost(trace)
             if trace.ships and spans:
                 self._worker.parts.append(Part(entry, spans, copy_context()))
         self._worker.flush(time.monotonic() + self._flush_time)

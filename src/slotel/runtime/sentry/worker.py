@@ -62,6 +62,11 @@ class Trace:
         self.inherited = False
         self.built = False
 
+    def take_lost(self) -> int:
+        """Return how many spans were not held, to be counted by the caller, once."""
+        lost, self.lost = self.lost, 0
+        return lost
+
 
 @dataclass(slots=True)
 class Ended:
@@ -251,10 +256,14 @@ class Worker:
         return late
 
     def _refuse(self, ready: list[Ended], parts: list[Part], late: list[Late]) -> None:
+        lost = 0
         for each in ready:
             each.entry.state.built = True
+            lost += each.entry.state.take_lost()
             self._release(len(each.entry.spans) + 1)
             each.entry.spans = []
+        if lost:
+            self._dropped("spans", "overloaded", lost)
         if ready:
             self._dropped("traces", "rate_limited", len(ready))
         spans = len(late) + sum(len(part.spans) for part in parts)
