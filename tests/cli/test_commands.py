@@ -111,7 +111,7 @@ def test_validate_says_what_has_no_effect(tmp_path):
     (tmp_path / "slotel.yaml").write_text(f"{FINE}\nsentry: {{mode: otlp, keep: [errors]}}\n")
     done = slotel("validate", cwd=tmp_path)
     assert done.returncode == 0
-    assert "note sentry.keep: without effect in sentry.mode otlp" in done.stdout
+    assert "note slotel.yaml sentry.keep: without effect in sentry.mode otlp" in done.stdout
 
 
 def test_a_tier_that_can_never_fire_is_left_out_and_said(tmp_path):

@@ -62,7 +62,7 @@ def start(tmp_path, env, yaml=None):
         (
             {"SLOTEL_SENTRY_MODE": "otlp", "SENTRY_DSN": "http://k@127.0.0.1:9/1"},
             "sentry: {keep: [errors]}",
-            "WARNING slotel: sentry.keep: without effect in sentry.mode otlp",
+            "sentry.keep: without effect in sentry.mode otlp",
         ),
         (
             {"http_proxy": "quic://127.0.0.1:9", "no_proxy": "", "SENTRY_DSN": "http://k@sentry.invalid/1"},

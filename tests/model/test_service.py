@@ -142,12 +142,33 @@ def test_a_wrong_variable_is_one_line_with_the_right_spelling(name, value, line)
 def test_what_only_transactions_can_do_is_said_to_have_no_effect_in_another_mode(mode):
     file = "sentry: {keep: [errors], late_wait: 1s}\n"
     (note,) = read_service({"SLOTEL_SENTRY_MODE": mode}, f"version: 1\n{file}").notes
-    assert note.startswith(f"sentry.keep, sentry.late_wait: without effect in sentry.mode {mode}, ")
+    assert note.startswith(
+        f"slotel.yaml sentry.keep, sentry.late_wait: without effect in sentry.mode {mode}, "
+    )
+    assert "SLOTEL_SENTRY_MODE" in note
     assert read_service({}, f"version: 1\n{file}").notes == ()
     assert (
         read_service({"SLOTEL_SENTRY_MODE": mode}, "version: 1\nsentry: {traces_sample_rate: 0.1}\n").notes
         == ()
     )
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "DB_PASSWORD=hunter2\nTOKEN=hunter2\n",
+        "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n",
+        "password: hunter2\npassword: hunter2\n",
+        "password: hunter2\ntoken: [hunter2]\n",
+        "- hunter2\n",
+        "hunter2: hunter2: hunter2\n",
+    ],
+)
+def test_a_file_that_is_something_else_is_named_and_not_quoted(file):
+    problems = read_service({}, file, "/run/secrets/x").problems
+    assert problems
+    assert all(str(each).startswith("/run/secrets/x:") for each in problems)
+    assert "hunter2" not in "".join(map(str, problems))
 
 
 @settings(deadline=None)

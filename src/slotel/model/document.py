@@ -6,6 +6,7 @@ Importing it costs about 11 ms, 9 of them ruamel.yaml's; a service without a fil
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from ruamel.yaml import YAML
@@ -32,15 +33,16 @@ def read_document(text: str, source: str) -> tuple[Document, tuple[Problem, ...]
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         reason = _one_line(error.problem).partition(", if necessary")[0]  # what a program would have to set
+        reason = reason.partition(" with value ")[0]  # which may be anything, also a secret
         return Document(), (Problem(f"{source}:{line}", f"not valid YAML: {reason}"),)
     except Exception as error:  # noqa: BLE001 YAMLError, and what Python says of a date or a number that is none
         return Document(), (Problem(source, f"not valid YAML: {_one_line(error)}"),)
     if tree is None:
         return Document(), ()
     if not isinstance(tree, Mapping):
-        return Document(), (
-            Problem(f"{source}:1", "expected a mapping such as 'version: 1', got " + kind_of(tree)),
-        )
+        # a value is not shown: who names the wrong file may name one of secrets, and this goes into a log
+        found = kind_of(tree) if isinstance(tree, (list, AbstractSet)) else "a single value"
+        return Document(), (Problem(f"{source}:1", f"expected a mapping such as 'version: 1', got {found}"),)
     document, faults = structure(tree, Document, SPELLINGS)
     problems = [Problem(place_of(tree, source, steps), _one_line(fault)) for steps, fault in faults]
     return document, (*_repeated(tree, source), *problems)

@@ -118,14 +118,17 @@ def read_service(environ: Mapping[str, str], text: str | None = None, source: st
         service = _from_document(document)
         shipping = tuple(name for name in _OF_TRANSACTIONS if getattr(document.sentry, name) is not None)
     service = _with_environment(service, environ, problems)
-    return Reading(service, tuple(problems), tuple(_idle(shipping, service.sentry.mode)))
+    return Reading(service, tuple(problems), tuple(_idle(source, shipping, service.sentry.mode)))
 
 
-def _idle(shipping: tuple[str, ...], mode: str) -> Iterator[str]:
+def _idle(source: str, shipping: tuple[str, ...], mode: str) -> Iterator[str]:
     if shipping and mode != SentrySettings().mode:
         keys = ", ".join(f"sentry.{name}" for name in shipping)
         why = "no trace leaves" if mode == "errors" else "spans leave before it is known how their trace ends"
-        yield f"{keys}: without effect in sentry.mode {mode}, where {why} (mode transactions would heed it)"
+        yield (
+            f"{source} {keys}: without effect in sentry.mode {mode}, where {why}: "
+            "set the mode (or SLOTEL_SENTRY_MODE) to transactions, or leave this out"
+        )
 
 
 def _from_document(document: Document) -> Service:

@@ -1,9 +1,12 @@
 """Mode `otlp`: what reaches Sentry's OTLP endpoint, by which way, and what becomes of what does not."""
 
+import subprocess
+import sys
 from contextlib import closing
 
 import pytest
 
+from launch import clean_environ
 from sentry_route import Proxy, make_certificate, serving_tls
 from sentry_tracing import RESOURCE, Losses, client, enforcer, provider
 from slotel.cli.sink import SentrySink
@@ -88,3 +91,37 @@ def test_every_span_that_does_not_arrive_is_counted_under_its_reason(sentry, mon
     assert losses.counts.pop(("spans", "shutdown")) == 4
     assert set(losses.counts) == {("spans", "queue_full"), ("spans", "export_error")}
     assert sum(losses.counts.values()) == 30
+
+
+MODES = [
+    ("otlp", {}, "without effect in sentry.mode otlp, where spans leave before it is known how their trace ends"),
+    ("sdk", {}, "without effect in sentry.mode sdk, where spans leave before it is known how their trace ends"),
+    ("otlp", {"opentelemetry.exporter.otlp.proto.http.trace_exporter"}, "run: pip install 'slotel[otlp]' (using transactions"),
+    ("sdk", {"sentry_sdk.integrations.opentelemetry"}, "it needs sentry-sdk < 3 (using transactions"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("mode", "missing", "said"), MODES)
+def test_a_start_says_what_a_mode_cannot_do_and_which_one_stands_in_for_it(tmp_path, mode, missing, said):
+    file = tmp_path / "slotel.yaml"
+    file.write_text("version: 1\nsentry: {keep: [errors, slow>1s]}\n")
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import sys\nfor name in {missing!r}: sys.modules[name] = None\n"
+        "from slotel import ErrorTracker\nErrorTracker().init()\n"
+    )
+    with SentrySink() as sentry:
+        env = clean_environ(
+            SLOTEL_CONFIG=str(file), SLOTEL_SENTRY_MODE=mode, SENTRY_DSN=sentry.dsn(),
+            OTEL_METRICS_EXPORTER="none", PYTHONPATH=str(tmp_path),
+        )  # fmt: skip
+        code = "from opentelemetry import trace\ntrace.get_tracer('t').start_span('job').end()"
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=env, timeout=60, check=True, capture_output=True, text=True
+        )
+    lines = [line for line in done.stderr.splitlines() if said in line]
+    assert len(lines) == 1, done.stderr
+    if missing:
+        assert sentry.transactions == 1
+    else:
+        assert str(file) in lines[0]
+        assert "SLOTEL_SENTRY_MODE" in lines[0]

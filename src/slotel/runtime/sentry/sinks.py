@@ -55,5 +55,10 @@ def sentry_sink(
     try:
         return modes[settings.mode]()
     except ModeError as error:
-        LOG.error("sentry.mode %s cannot work: %s (using %s)", settings.mode, error, FALLBACK)  # noqa: TRY400 one line
+        LOG.error(  # noqa: TRY400 one line
+            "sentry.mode %s cannot work: %s (using %s, which heeds sentry.keep)",
+            settings.mode,
+            error,
+            FALLBACK,
+        )
         return modes[FALLBACK]()
