@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Final
 
 from opentelemetry import baggage, propagate, trace
@@ -32,6 +32,7 @@ _LOW_BITS: Final = (1 << 64) - 1
 _BAGGAGE: Final = W3CBaggagePropagator()
 
 _READ: Final = {name.encode(): name for name in ("traceparent", "tracestate", "baggage", SENTRY_TRACE)}
+_READ_OF_WSGI: Final = tuple(("HTTP_" + name.upper().replace("-", "_"), name) for name in _READ.values())
 _DEFAULT_FIELDS: Final = {"traceparent", "tracestate", "baggage"}
 
 Facts = Callable[[], "dict[str, str]"]
@@ -92,23 +93,37 @@ class SentryHeaders(TextMapPropagator):
 
 
 class OneLook(CompositePropagator):
-    """W3C and Sentry over the headers that they read, picked out of an ASGI scope in one pass.
+    """W3C and Sentry over the headers that they read, picked out of an ASGI scope or a WSGI environ in one pass.
 
     The ASGI getter decodes every header of a request for each name that it is asked for, and it is asked four times.
+    Most requests of browsers bring none of them: then nobody needs to be asked.
     """
 
     def extract(
         self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
     ) -> Context:
         """Return the context with what the headers bring."""
-        if not isinstance(carrier, dict) or "type" not in carrier:
+        if not _is_request(carrier):
             return super().extract(carrier, context, getter)
-        found: dict[str, list[str]] = {}
-        for name, value in carrier.get("headers") or ():
-            known = _READ.get(name.lower())
-            if known is not None:
-                found.setdefault(known, []).append(value.decode("utf-8", "replace"))
-        return super().extract(found, context, default_getter)
+        found = _of_scope(carrier) if "type" in carrier else _of_environ(carrier)  # type: ignore[arg-type,operator]
+        if found:
+            return super().extract(found, context, default_getter)
+        return Context() if context is None else context
+
+
+def _of_scope(scope: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the headers that are read, of an ASGI scope."""
+    found: dict[str, list[str]] = {}
+    for name, value in scope.get("headers") or ():
+        known = _READ.get(name.lower())
+        if known is not None:
+            found.setdefault(known, []).append(value.decode("utf-8", "replace"))
+    return found
+
+
+def _of_environ(environ: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the headers that are read, of a WSGI environ."""
+    return {name: [environ[key]] for key, name in _READ_OF_WSGI if key in environ}
 
 
 class RequestNote(TextMapPropagator):
