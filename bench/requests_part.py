@@ -85,6 +85,7 @@ class Contender:
         for route in self._plan.routes:
             count = 5 if route == "/error" else WARM_UP
             self._sent += self._server.load(route, count, self._plan.rate)["sent"]
+        self._server.collect_garbage()
         self._settle()
 
     def drive(self, route: str) -> None:

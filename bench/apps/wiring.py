@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ def install() -> None:
     """Set up what comes before the app object."""
     # the same in every variant: SIGTERM runs the exit handlers, so that everything can be flushed
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGUSR1, lambda *_: gc.collect())
     if KIND == "native":
         _sentry()
     if KIND == "stock":

@@ -20,7 +20,7 @@ from slotel.runtime.sentry.parts import Dropped, Enforcing, SentryClientLike
 from slotel.runtime.sentry.payload import MAX_SPANS, Segment, transaction
 from slotel.runtime.sentry.route import Route
 from slotel.runtime.sentry.sampling_context import incoming, sampling_context
-from slotel.runtime.sentry.worker import Ended, Late, Part, Trace
+from slotel.runtime.sentry.traces import Ended, Late, Part, Trace
 from slotel.runtime.spans.entries import Entry
 
 MAX_LATE: Final = 20

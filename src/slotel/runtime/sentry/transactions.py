@@ -21,7 +21,8 @@ from opentelemetry.trace import StatusCode
 from slotel.model.service import SentrySettings
 from slotel.runtime.sentry.keeping import Keeper
 from slotel.runtime.sentry.parts import Dropped, Enforcing, SentryClientLike
-from slotel.runtime.sentry.worker import Ended, Late, Part, Trace, Worker
+from slotel.runtime.sentry.traces import Ended, Late, Part, Trace
+from slotel.runtime.sentry.worker import Worker
 from slotel.runtime.spans.entries import Entry
 from slotel.runtime.spans.reading import UNSET
 

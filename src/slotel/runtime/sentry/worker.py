@@ -11,15 +11,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextvars import Context as RequestContext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import context as otel_context
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.sdk.trace import ReadableSpan
 
 from slotel.runtime.sentry.encode import compress
 from slotel.runtime.sentry.parts import Dropped
+from slotel.runtime.sentry.traces import Ended, Late, Part, Trace
 from slotel.runtime.sentry.turns import Turns
 from slotel.runtime.spans.entries import Entry
 
@@ -39,61 +39,6 @@ FEW: Final = 8
 """Built traces that may be held while the thread sleeps, in case a span of theirs is late by a hair."""
 WAKE_EVERY: Final = 50
 """Built traces after which the sender is woken while the worker goes on building."""
-
-
-class Trace:
-    """What the sink knows of one entry.
-
-    Attributes:
-        ships: it is sampled, or was kept. kept: why. error: a span failed. lost: spans that were not held.
-        inherited: it began before a fork, in the parent process. built: its transaction is under way.
-        incoming: the root's parent context, when a caller sent one.
-    """
-
-    __slots__ = ("built", "error", "incoming", "inherited", "kept", "lost", "sampled", "ships")
-
-    def __init__(self, sampled: bool, incoming: Context | None) -> None:
-        self.sampled = sampled
-        self.ships = sampled
-        self.incoming = incoming
-        self.kept: str | None = None
-        self.error = False
-        self.lost = 0
-        self.inherited = False
-        self.built = False
-
-    def take_lost(self) -> int:
-        """Return how many spans were not held, to be counted by the caller, once."""
-        lost, self.lost = self.lost, 0
-        return lost
-
-
-@dataclass(slots=True)
-class Ended:
-    """A trace whose root ended at a monotonic time; `context` is the request's."""
-
-    entry: Entry
-    root: ReadableSpan
-    context: RequestContext
-    at: float
-
-
-@dataclass(slots=True)
-class Part:
-    """Ended spans of a root that is still open."""
-
-    entry: Entry
-    spans: list[ReadableSpan]
-    context: RequestContext
-
-
-@dataclass(slots=True)
-class Late:
-    """A span that ended after its root, or whose root is not known."""
-
-    entry: Entry | None
-    span: ReadableSpan
-    context: RequestContext
 
 
 class Worker:
