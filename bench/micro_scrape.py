@@ -6,9 +6,7 @@ The values are in place on both sides; what is measured is reading them out and 
 
 from __future__ import annotations
 
-import argparse
 import gc
-import json
 import os
 import statistics
 import subprocess
@@ -18,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from micro import main
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
@@ -321,27 +320,16 @@ def holding(series: int, rounds: int) -> dict:
     )  # fmt: skip
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
-    rounds = 5 if options.quick else 15
-    rows = [
+def rows(quick: bool) -> list[dict]:
+    rounds = 5 if quick else 15
+    return [
         lines(rounds),
-        many(5_000 if options.quick else 50_000, 3 if options.quick else 10),
+        many(5_000 if quick else 50_000, 3 if quick else 10),
         workers(8, 2_000, rounds),
         holding(2_000, rounds),
         *blocking(2_000, rounds),
     ]
-    if options.json:
-        print(json.dumps(rows))
-        return
-    for one in rows:
-        print(
-            f"{one['what']}: {one['value']:g} {one['unit']} against {one['baseline_value']:g}: ratio {one['ratio']:g} (target {one['target']:g})"
-        )
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, rows)

@@ -6,7 +6,6 @@ provider, slotel's sink to a provider with the pipeline's view of open spans. Co
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import json
 import random
@@ -17,6 +16,7 @@ import time
 from pathlib import Path
 
 import sentry_sdk
+from micro import main
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
@@ -308,22 +308,5 @@ def rows(quick: bool) -> list[dict]:
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
-    found = rows(options.quick)
-    if options.json:
-        print(json.dumps(found))
-        return
-    for each in found:
-        reached = each["ratio"] >= each["target"] if each.get("at_least") else each["ratio"] <= each["target"]
-        print(
-            f"{each['what']}: {each['value']} {each['unit']} against {each['baseline_value']} ({each['baseline']}): "
-            f"ratio {each['ratio']}, target {each['target']}: {'reached' if reached else 'MISSED'}"
-        )
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, rows)

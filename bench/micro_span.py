@@ -5,15 +5,13 @@ Nothing is shipped: this is the price of adoption, enforcement and measuring alo
 
 from __future__ import annotations
 
-import argparse
 import gc
-import json
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
 from time import thread_time_ns
 
+from micro import main
 from opentelemetry import context, trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
@@ -39,21 +37,7 @@ HTTP = {
 Run = Callable[[Tracer], None]
 
 
-def main() -> None:
-    """Measure, and print the table or the JSON list."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--quick", action="store_true")
-    arguments = parser.parse_args()
-    rows = measure(rounds=60 if arguments.quick else 300)
-    if arguments.json:
-        json.dump(rows, sys.stdout)
-        return
-    for row in rows:
-        print(f"{row['ratio']:5.2f}  {row['baseline_value']:6.2f} -> {row['value']:6.2f} us  {row['what']}")
-
-
-def measure(rounds: int) -> list[dict]:
+def rows(quick: bool) -> list[dict]:
     """Return one row for each kind of span, policy and sampling decision."""
     tracers = {
         "sdk": TracerProvider(sampler=ParentBased(ALWAYS_ON), shutdown_on_exit=False).get_tracer("bench"),
@@ -61,10 +45,10 @@ def measure(rounds: int) -> list[dict]:
         "tags": through_slotel({"SLOTEL_CONFIG": str(FILE)}, ParentBased(ALWAYS_ON)),
         "tags, sampled out": through_slotel({"SLOTEL_CONFIG": str(FILE)}, ParentBased(ALWAYS_OFF)),
     }
-    rows = []
+    found = []
     for what, run in SORTS.items():
-        times = interleaved(tracers, run, rounds)
-        rows += [
+        times = interleaved(tracers, run, 60 if quick else 300)
+        found += [
             {
                 "what": f"start + end through enforce + measure: {what}; policy: {name}",
                 "baseline": f"SDK without a processor: {what}, sampled",
@@ -77,7 +61,7 @@ def measure(rounds: int) -> list[dict]:
             for name in tracers
             if name != "sdk"
         ]
-    return rows
+    return found
 
 
 def through_slotel(environ: Mapping[str, str], sampler: Sampler) -> Tracer:
@@ -155,4 +139,4 @@ def interleaved(tracers: Mapping[str, Tracer], run: Run, rounds: int) -> dict[st
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, rows)

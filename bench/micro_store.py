@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
-import json
 import os
 import shutil
 import signal
 import statistics
-import sys
 import tempfile
 import time
 import timeit
 from collections.abc import Callable
 from pathlib import Path
 
+from micro import main
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
@@ -272,23 +270,14 @@ def row(what: str, baseline: str, value: float, base: float, unit: str, target: 
     }  # fmt: skip
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
-    rounds = 5 if options.quick else 15
-    rows = [
-        *record(rounds, 20_000 if options.quick else 100_000),
-        *memory(10_000 if options.quick else 20_000),
+def rows(quick: bool) -> list[dict]:
+    rounds = 5 if quick else 15
+    return [
+        *record(rounds, 20_000 if quick else 100_000),
+        *memory(10_000 if quick else 20_000),
         *snapshot(rounds),
     ]
-    if options.json:
-        json.dump(rows, sys.stdout)
-        return
-    for one in rows:
-        print(f"{one['what']:58} {one['value']:10.3f} {one['unit']:6} against {one['baseline_value']:10.3f}  ratio {one['ratio']:.4f} (target {one['target']})")  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, rows)

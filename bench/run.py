@@ -60,7 +60,11 @@ def options_of(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=100.0, help="requests a second")
     parser.add_argument("--memory-requests", type=int, help="default 50000, quick 1000")
     parser.add_argument("--memory-rate", type=float, default=400.0)
-    parser.add_argument("--busy-seconds", type=float, help="of each rung; default 8, quick 4")
+    parser.add_argument(
+        "--busy-seconds",
+        type=float,
+        help="of each rung; default 8: in shorter ones what still waits for late children weighs too much",
+    )
     parser.add_argument("--out", type=Path, help="folder of RESULTS.md and RESULTS.json; default bench/")
     options = parser.parse_args(arguments)
     quick = options.quick
@@ -68,7 +72,7 @@ def options_of(arguments: list[str] | None) -> argparse.Namespace:
         ("rounds", 10, 1),
         ("seconds", 10.0, 2.0),
         ("memory_requests", 50_000, 1_000),
-        ("busy_seconds", 8.0, 4.0),
+        ("busy_seconds", 8.0, 8.0),
     ):
         if getattr(options, name) is None:
             setattr(options, name, small if quick else value)

@@ -3,7 +3,7 @@
 import pytest
 
 from metered import Clock, Metered
-from slotel.model.slo import Slo
+from slotel.model.slo import DAY, Slo
 
 
 @pytest.fixture
@@ -31,6 +31,14 @@ def test_a_breach_is_said_once_per_window_and_its_end_once(clock):
     clock.now += 7200
     assert said(metered) == [("availability", True)]
     assert said(metered) == []
+
+
+def test_a_breach_ends_also_when_nothing_of_it_is_left_in_the_history(clock):
+    metered = Metered(clock)
+    metered.count(good=90, bad=10)
+    assert said(metered) == [("availability", False)]
+    clock.now += 4 * DAY
+    assert said(metered) == [("availability", True)]
 
 
 def test_the_sentence_has_window_counts_rate_and_limit(clock):
