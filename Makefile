@@ -42,13 +42,13 @@ lock: $(STAMP) ## Pin the tested set again
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.lock
 
 real: ## Install Prometheus, Alertmanager and Chromium (Debian packages) where tests must be real
-	@sh tests/install_real.sh
+	@sh tests/support/install_real.sh
 
 collector: ## Build the OpenTelemetry Collector of collector/builder.yaml (Go 1.26 or newer) into .cache/, once
 	@sh collector/build.sh
 
 promtool3: $(STAMP) ## Run the rules' tests under Prometheus 3, too: its promtool is built (Go 1.25) into .cache/, once
-	PATH="$$(sh tests/build_promtool3.sh):$$PATH" $(RUN)pytest tests/compile/test_arithmetic.py tests/compile/test_calendar.py \
+	PATH="$$(sh tests/support/build_promtool3.sh):$$PATH" $(RUN)pytest tests/compile/test_arithmetic.py tests/compile/test_calendar.py \
 	  tests/compile/test_generated.py
 
 clean: ## Remove what was built

@@ -22,9 +22,9 @@ import psutil
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from launch import clean_environ, free_port  # noqa: E402 the tests' own way to start a collector
-from otelcol import Collector, find_otelcol  # noqa: E402
-from prom import Prometheus  # noqa: E402
+from support.launch import clean_environ, free_port  # noqa: E402 the tests' own way to start a collector
+from support.otelcol import Collector, find_otelcol  # noqa: E402
+from support.prom import Prometheus  # noqa: E402
 
 SINK = """
 import socket, sys, threading

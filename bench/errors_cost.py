@@ -75,10 +75,10 @@ def ask(process):
 
 
 def slotel_client(processor=None):
-    from slotel.model.service import SentrySettings
+    from slotel.config.service import SentrySettings
+    from slotel.runtime.requests.local_roots import Entries
     from slotel.runtime.sentry import propagation
-    from slotel.runtime.sentry.client import Parts, start_client
-    from slotel.runtime.spans.entries import Entries
+    from slotel.runtime.sentry.client.client import Parts, start_client
 
     entries = processor.entries if processor is not None else Entries()
     parts = Parts(
@@ -111,7 +111,7 @@ def provider():
     from opentelemetry import trace
     from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
-    from slotel.runtime.spans.entries import Entries
+    from slotel.runtime.requests.local_roots import Entries
 
     class Opening(SpanProcessor):
         entries, sinks = Entries(), []

@@ -22,11 +22,11 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 
-from slotel.runtime.scrape import endpoint as endpoint_module
-from slotel.runtime.scrape.endpoint import Endpoint
-from slotel.runtime.scrape.exposition import Exposition
-from slotel.runtime.store.store import Store
-from slotel.runtime.workers.workers import Workers
+from slotel.runtime.metrics.scrape import endpoint as endpoint_module
+from slotel.runtime.metrics.scrape.endpoint import Endpoint
+from slotel.runtime.metrics.scrape.exposition import Exposition
+from slotel.runtime.metrics.store.store import Store
+from slotel.runtime.metrics.workers.workers import Workers
 
 BOUNDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 2.5, 5.0, 10.0)
 LINES_PER_SERIES = len(BOUNDS) + 3

@@ -25,16 +25,16 @@ from opentelemetry.trace import SpanKind
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
-from slotel.model.service import DEFAULT_KEEP
-from slotel.model.tags import TagPolicy
-from slotel.runtime.enforce import Enforcer
-from slotel.runtime.sentry.assembly import Assembly
-from slotel.runtime.sentry.keeping import Keeper
-from slotel.runtime.sentry.rate_limits import RateLimits
-from slotel.runtime.sentry.route import Route
-from slotel.runtime.sentry.transactions import TransactionsSink
-from slotel.runtime.sentry.worker import Worker
-from slotel.runtime.spans.entries import Entries
+from slotel.config.service import DEFAULT_KEEP
+from slotel.config.tags import TagPolicy
+from slotel.runtime.redaction.enforcer import Enforcer
+from slotel.runtime.requests.local_roots import Entries
+from slotel.runtime.sentry.transactions.assembly import Assembly
+from slotel.runtime.sentry.transactions.keep_policy import Keeper
+from slotel.runtime.sentry.transactions.sink import TransactionsSink
+from slotel.runtime.sentry.transactions.worker import Worker
+from slotel.runtime.sentry.transport.rate_limits import RateLimits
+from slotel.runtime.sentry.transport.route import Route
 
 DSN = "http://key@127.0.0.1:9/1"
 RESOURCE = Resource({"service.name": "bench", "telemetry.sdk.language": "python", "service.version": "1.2.3"})
@@ -206,10 +206,10 @@ if which == "stock":
     sentry_sdk.init(dsn=dsn, instrumenter="otel", traces_sample_rate=1.0, auto_enabling_integrations=False)
     made.add_span_processor(SentrySpanProcessor())
 else:
-    from slotel.model.service import SentrySettings
-    from slotel.model.tags import TagPolicy
-    from slotel.runtime.enforce import Enforcer
-    from slotel.runtime.sentry.sinks import sentry_sink
+    from slotel.config.service import SentrySettings
+    from slotel.config.tags import TagPolicy
+    from slotel.runtime.redaction.enforcer import Enforcer
+    from slotel.runtime.sentry.modes.select import sentry_sink
     sentry_sdk.init(dsn=dsn, auto_enabling_integrations=False)
     sink = sentry_sink(
         SentrySettings(dsn=dsn, traces_sample_rate=1.0), client=sentry_sdk.get_client(),

@@ -17,15 +17,15 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
 from opentelemetry.trace import SpanKind, Tracer
 
-from slotel.configuration import read_configuration
-from slotel.runtime.accounts import Accounts
-from slotel.runtime.budget.meter import Meter
-from slotel.runtime.enforce import Enforcer
-from slotel.runtime.measure import Measure
-from slotel.runtime.pipeline import Pipeline
-from slotel.runtime.spans.adoption import put_first, record_every_span
-from slotel.runtime.spans.entries import Entries
-from slotel.runtime.store.store import Store
+from slotel.config.load import read_configuration
+from slotel.runtime.budget.windows import Meter
+from slotel.runtime.metrics.self_metrics import Accounts
+from slotel.runtime.metrics.span_metrics import Measure
+from slotel.runtime.metrics.store.store import Store
+from slotel.runtime.redaction.enforcer import Enforcer
+from slotel.runtime.requests.local_roots import Entries
+from slotel.runtime.tracing.processor import Pipeline
+from slotel.runtime.tracing.provider import put_first, record_every_span
 
 TARGET = 1.10
 BATCH = 500

@@ -29,7 +29,7 @@ from pathlib import Path
 from slotel.compile import conventions as at
 from slotel.compile.promql import equal, series
 from slotel.compile.rules import files
-from slotel.model.service import Service, read_service
+from slotel.config.service import Service, read_service
 
 DAY = 86400
 SCRAPE = 15

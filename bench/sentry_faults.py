@@ -21,10 +21,10 @@ sys.path.insert(0, {here!r})
 import sentry_sdk
 from opentelemetry.sdk.trace import TracerProvider
 from micro_sentry import RESOURCE, Through, requests
-from slotel.model.service import SentrySettings
-from slotel.model.tags import TagPolicy
-from slotel.runtime.enforce import Enforcer
-from slotel.runtime.sentry.sinks import sentry_sink
+from slotel.config.service import SentrySettings
+from slotel.config.tags import TagPolicy
+from slotel.runtime.redaction.enforcer import Enforcer
+from slotel.runtime.sentry.modes.select import sentry_sink
 dsn, rate, seconds = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
 lost = {{}}
 def dropped(signal, reason, count):

@@ -7,7 +7,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from slotel.compile.collector import PROCESSOR, escaped, policy
-from slotel.model.service import Service
+from slotel.config.service import Service
 
 HERE = Path(__file__).parent
 BEGIN, END = f"  {PROCESSOR}:\n", "\n  transform/semconv:"

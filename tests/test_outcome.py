@@ -6,19 +6,19 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind
 
 from slotel import outcome
-from slotel.model.service import read_service
-from slotel.runtime import providers, running
-from slotel.runtime.spans.adoption import put_first, record_every_span
+from slotel.config.service import read_service
+from slotel.runtime import bootstrap, state
+from slotel.runtime.tracing.provider import put_first, record_every_span
 
 
 @pytest.fixture
 def runtime(monkeypatch):
     provider = TracerProvider()
-    runtime = providers._build(read_service({}).service, {"service.name": "shop"})
+    runtime = bootstrap._build(read_service({}).service, {"service.name": "shop"})
     record_every_span(provider)
-    runtime.pipeline = providers._pipeline(runtime)
+    runtime.pipeline = bootstrap._pipeline(runtime)
     put_first(provider, runtime.pipeline, runtime.enforcer)
-    monkeypatch.setattr(running, "RUNNING", [runtime])
+    monkeypatch.setattr(state, "RUNNING", [runtime])
     return runtime, provider.get_tracer("t")
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from launch import clean_environ
-from slotel.model.service import read_service
+from slotel.config.service import read_service
+from support.launch import clean_environ
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

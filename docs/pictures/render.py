@@ -16,12 +16,12 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(Path(__file__).parent)]
 
 import draw  # noqa: E402 the path comes first
-
 import scripted_day  # noqa: E402
-from backfilled import past  # noqa: E402
-from shown import ask, panels, resolve  # noqa: E402
+
 from slotel.compile import dashboards  # noqa: E402
 from slotel.compile.rules import groups  # noqa: E402
+from support.backfilled import past  # noqa: E402
+from support.shown import ask, panels, resolve  # noqa: E402
 
 NOTE = (
     "Data of the generated dashboard, answered by Prometheus over a scripted day (UTC) and drawn by docs/pictures/draw.py; "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slotel.model.names import ATTR_OUTCOME, BAD, EXCLUDED, GOOD
+from slotel.config.names import ATTR_OUTCOME, BAD, EXCLUDED, GOOD
 
 __all__ = ["exclude", "mark_bad", "mark_good"]
 
@@ -26,7 +26,7 @@ def _mark(outcome: str) -> None:
     """Write the outcome on the entry span, which is the event; without slotel's runtime on the current span."""
     from opentelemetry import trace
 
-    from slotel.runtime.running import current
+    from slotel.runtime.state import current
 
     span = trace.get_current_span()
     runtime = current()

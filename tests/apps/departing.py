@@ -13,7 +13,7 @@ import sentry_sdk
 from opentelemetry import metrics, trace
 
 from slotel import ErrorTracker
-from slotel.runtime import running
+from slotel.runtime import state
 
 WAY = sys.argv[1] if len(sys.argv) > 1 else "sleep"
 tracker = trace.get_tracer("nightly")
@@ -54,7 +54,7 @@ def own_handler():
 
 def holding_locks():
     """Be interrupted at the worst moment: with every lock held that sending might want."""
-    runtime = running.current()
+    runtime = state.current()
     transport = sentry_sdk.get_client().transport
     logging._acquireLock() if hasattr(logging, "_acquireLock") else logging._lock.acquire()
     with runtime.store.lock, transport._worker._lock, threading._active_limbo_lock:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import services
 from slotel.cli.main import app
+from support import services
 
 SLOTEL = Path(sys.executable).with_name("slotel")
 FINE = "service: shop\nslos:\n  - {name: availability, objective: 99.9%}\n"

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from launch import clean_environ
+from support.launch import clean_environ
 
 SLOTEL = str(Path(sys.executable).with_name("slotel"))
 

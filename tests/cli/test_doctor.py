@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from launch import clean_environ, free_port
 from slotel.cli.sink import SentrySink
+from support.launch import clean_environ, free_port
 
 SLOTEL = str(Path(sys.executable).with_name("slotel"))
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from otelcol import find_otelcol
+from support.otelcol import find_otelcol
 
 
 @pytest.fixture(scope="session")

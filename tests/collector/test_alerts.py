@@ -5,8 +5,8 @@ import subprocess
 import pytest
 from ruamel.yaml import YAML
 
-from otelcol import CONFIGS
-from real import require_real
+from support.otelcol import CONFIGS
+from support.real import require_real
 
 MEMORY = "otelcol_processor_tail_sampling_sampling_traces_on_memory"
 EARLY = "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early"

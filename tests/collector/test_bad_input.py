@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
-from launch import wait_until
-from otelcol import CONFIGS, Collector
-from otlp import OtlpSink, Sent, post, request
+from support.launch import wait_until
+from support.otelcol import CONFIGS, Collector
+from support.otlp import OtlpSink, Sent, post, request
 
 CALLS = "traces_span_metrics_calls_total"
 

@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from fleet import Fleet
-from launch import wait_until
-from otelcol import Collector, alert
-from otlp import OtlpSink, Sent, post, request
+from support.fleet import Fleet
+from support.launch import wait_until
+from support.otelcol import Collector, alert
+from support.otlp import OtlpSink, Sent, post, request
 
 AGENTS, GATEWAYS = (
     f'otelcol_receiver_accepted_spans{{job="otelcol-{kind}"}}' for kind in ("agent", "gateway")

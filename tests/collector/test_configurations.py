@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from otelcol import CONFIGS, ROOT, find_otelcol
 from slotel.compile.collector import BUCKETS, CONNECTOR, DIMENSIONS, PROCESSOR, files, policy
-from slotel.configuration import read_configuration
-from slotel.model.service import Service
-from slotel.runtime.measure import DEFAULT_BOUNDS
+from slotel.config.load import read_configuration
+from slotel.config.service import Service
+from slotel.runtime.metrics.span_metrics import DEFAULT_BOUNDS
+from support.otelcol import CONFIGS, ROOT, find_otelcol
 
 MAIN = ("otel-collector.yaml", "agent.yaml", "gateway.yaml")
 WITH_POLICY = MAIN[:2]

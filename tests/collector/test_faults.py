@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from fleet import TAIL_WAIT, Fleet
-from launch import wait_until
-from otelcol import Collector, alert
-from otlp import OtlpSink, Sent, post, request
+from support.fleet import TAIL_WAIT, Fleet
+from support.launch import wait_until
+from support.otelcol import Collector, alert
+from support.otlp import OtlpSink, Sent, post, request
 
 EARLY = "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total"
 DOWN = float(os.environ.get("FAULT_SECONDS", "1"))

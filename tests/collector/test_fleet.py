@@ -2,9 +2,9 @@
 
 import pytest
 
-from fleet import Fleet
-from launch import wait_until
-from otlp import Sent, post, request
+from support.fleet import Fleet
+from support.launch import wait_until
+from support.otlp import Sent, post, request
 
 GOOD, FAILING = 40, 10
 

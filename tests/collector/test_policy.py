@@ -8,13 +8,13 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import SpanKind
 
-from launch import wait_until
-from otelcol import Collector
-from otlp import OtlpSink, Sent, post, request
 from slotel.compile.collector import policy_file
-from slotel.model.service import Service
-from slotel.model.tags import TagPolicy, TagRule
-from slotel.runtime.enforce import Enforcer
+from slotel.config.service import Service
+from slotel.config.tags import TagPolicy, TagRule
+from slotel.runtime.redaction.enforcer import Enforcer
+from support.launch import wait_until
+from support.otelcol import Collector
+from support.otlp import OtlpSink, Sent, post, request
 
 POLICY = TagPolicy(
     set={"region": "eu-west-1", "cost$centre": 'R&D "x" ${HOME} \\d $1'},

@@ -5,9 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from launch import clean_environ, wait_until
-from otelcol import ROOT, Collector
-from otlp import OtlpSink
+from support.launch import clean_environ, wait_until
+from support.otelcol import ROOT, Collector
+from support.otlp import OtlpSink
 
 
 def load(endpoint, **options):

@@ -6,10 +6,10 @@ from contextlib import ExitStack
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from launch import wait_until
-from otelcol import Collector
-from otlp import Endpoint, OtlpSink, Sent, pairs, post, request
-from prom import Prometheus
+from support.launch import wait_until
+from support.otelcol import Collector
+from support.otlp import Endpoint, OtlpSink, Sent, pairs, post, request
+from support.prom import Prometheus
 
 CALLS = "traces_span_metrics_calls_total"
 

@@ -6,10 +6,10 @@ import urllib.request
 
 import pytest
 
-from launch import wait_until
-from otelcol import Collector
-from otlp import OtlpSink, Sent, post, request
-from real import require_real
+from support.launch import wait_until
+from support.otelcol import Collector
+from support.otlp import OtlpSink, Sent, post, request
+from support.real import require_real
 
 
 def openssl(folder, *arguments):

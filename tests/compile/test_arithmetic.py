@@ -17,12 +17,12 @@ from itertools import accumulate, pairwise
 
 import pytest
 
-import services
-from promtool import is_left_open, run_tests, write
 from slotel.compile import conventions as at
 from slotel.compile.promql import equal, series, yaml_lines
 from slotel.compile.rules import groups
-from slotel.model.duration import format_duration
+from slotel.config.duration import format_duration
+from support import services
+from support.promtool import is_left_open, run_tests, write
 
 STEP = 30
 HOURS = 27

@@ -2,11 +2,11 @@
 
 import pytest
 
-import services
-from promtool import run_tests, write
 from slotel.compile import conventions as at
 from slotel.compile.promql import Group, equal, series, yaml_lines
 from slotel.compile.records import period_rules, tile_rules
+from support import services
+from support.promtool import run_tests, write
 
 DAYS = {
     "Jan": 31,

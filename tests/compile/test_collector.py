@@ -4,9 +4,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from slotel.compile.collector import POLICY_FILE, files, policy, policy_file
-from slotel.model.service import Service
-from slotel.model.slo import Slo
-from slotel.model.tags import TagPolicy, TagRule
+from slotel.config.service import Service
+from slotel.config.slo import Slo
+from slotel.config.tags import TagPolicy, TagRule
 
 
 def with_pattern(pattern):

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-import services
 from slotel.cli.generate import compile_all
 from slotel.compile import dashboards, provisioning
 from slotel.compile.provisioning import sentry_place
-from slotel.model import names
-from slotel.model.monitoring import Monitoring
-from slotel.model.service import Service
+from slotel.config import names
+from slotel.config.monitoring import Monitoring
+from slotel.config.service import Service
+from support import services
 
 NEEDS_SDK = pytest.mark.skipif(sys.version_info < (3, 11), reason="Grafana's SDK needs Python 3.11")
 MACROS = {"__all", "__rate_interval", "__range", "__value", "__data", "__url_time_range"}

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-import scripted_day
-from backfilled import Past, past
-from shown import ask, faults, interpolate, panels, resolve
 from slotel.compile import dashboards
 from slotel.compile.rules import groups
+from support import scripted_day
+from support.backfilled import Past, past
+from support.shown import ask, faults, interpolate, panels, resolve
 
 EXAMPLE = (Path(__file__).parents[2] / "examples" / "slotel.yaml").read_text(encoding="utf-8")
 BOARDS = ("slo-list", "slo-detail", "service", "pipeline")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-import services
-from backfilled import Past
-from launch import Launched, free_port, wait_until
-from prom import Prometheus
-from shown import ask, panels, resolve
 from slotel.compile import dashboards
+from support import services
+from support.backfilled import Past
+from support.launch import Launched, free_port, wait_until
+from support.prom import Prometheus
+from support.shown import ask, panels, resolve
 
 pytestmark = [
     pytest.mark.real,

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from promtool import check_rules, run_tests, write
 from slotel.cli.generate import compile_all
 from slotel.compile.selectors import Unread, terms
 from slotel.compile.warnings import warnings
 from slotel.compile.witnesses import witnesses
-from slotel.model.formats import read_any
-from slotel.model.slo import Queries
+from slotel.config.formats import read_any
+from slotel.config.slo import Queries
+from support.promtool import check_rules, run_tests, write
 
 W = "[{{.window}}]"
 SLOTH = """\

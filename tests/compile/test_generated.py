@@ -5,11 +5,11 @@ import subprocess
 import pytest
 from ruamel.yaml import YAML
 
-import services
-from promtool import check_rules, run_tests, write
-from real import require_real
 from slotel.cli.generate import compile_all
-from slotel.model.formats import read_any
+from slotel.config.formats import read_any
+from support import services
+from support.promtool import check_rules, run_tests, write
+from support.real import require_real
 
 VARIED = """\
 service: shop

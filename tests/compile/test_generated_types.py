@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-import services
-from real import require_real
+from support import services
+from support.real import require_real
 
 TYPED = Path(__file__).parent / "typed"
 pytestmark = [

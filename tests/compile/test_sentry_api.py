@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-import services
-from real import require_real
 from slotel.compile import sentry_api
-from slotel.model.service import Service
+from slotel.config.service import Service
+from support import services
+from support.real import require_real
 
 TOKEN = "sntrys_not_a_real_token"
 ORGANISATION, PROJECT = "/api/0/organizations/acme", "/api/0/projects/acme/shop"

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import pytest
 
-import services
 from slotel.compile import conventions as at
-from slotel.model.outage import budget_spent, detection_time
-from slotel.model.slo import DAY, HOUR, MINUTE, TIERS, Slo
+from slotel.config.detection_time import budget_spent, detection_time
+from slotel.config.slo import DAY, HOUR, MINUTE, TIERS, Slo
+from support import services
 
 SLO = Slo("availability", limit=0.001, objective=0.999)
 SCRAPE = 15.0

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from launch import clean_environ, wait_until
-from otelcol import ROOT
-from otlp import Endpoint
+from support.launch import clean_environ, wait_until
+from support.otelcol import ROOT
+from support.otlp import Endpoint
 
 FOLDER = ROOT / "deploy/kubernetes/autoinstrumentation"
 VOLUME_MIB = 200

@@ -8,8 +8,8 @@ import subprocess
 import pytest
 from ruamel.yaml import YAML
 
-from otelcol import ROOT
-from real import require_real
+from support.otelcol import ROOT
+from support.real import require_real
 
 FOLDER = ROOT / "deploy/compose"
 LOADER = "github.com/compose-spec/compose-go/v2/cmd@v2.16.2"

@@ -9,8 +9,8 @@ import kubernetes_validate
 import pytest
 from ruamel.yaml import YAML
 
-from otelcol import CONFIGS, ROOT
-from real import require_real
+from support.otelcol import CONFIGS, ROOT
+from support.real import require_real
 
 FOLDER = ROOT / "deploy/kubernetes"
 OF_OPERATORS = {"PodMonitor", "ServiceMonitor", "PrometheusRule", "Instrumentation"}

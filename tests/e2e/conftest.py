@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from launch import Launched
 from slotel.cli.sink import SentrySink
+from support.launch import Launched
 
 SLOTEL_YAML = """\
 version: 1

@@ -9,11 +9,11 @@ import urllib.request
 
 import pytest
 
-from alertmanager import Alertmanager, Webhook
-from launch import Launched, wait_until
-from prom import Prometheus
 from slotel.compile.rules import files
-from slotel.configuration import read_configuration
+from slotel.config.load import read_configuration
+from support.alertmanager import Alertmanager, Webhook
+from support.launch import Launched, wait_until
+from support.prom import Prometheus
 
 SLOTEL_YAML = """\
 service: shop

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from launch import Launched, wait_until
+from support.launch import Launched, wait_until
 
 CALLS = "traces_span_metrics_calls_total"
 

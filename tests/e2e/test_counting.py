@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 import pytest
 
-from launch import Launched, wait_until
-from promtool import check_metrics
+from support.launch import Launched, wait_until
+from support.promtool import check_metrics
 
 CALLS = "traces_span_metrics_calls_total"
 SERVER = {"span_kind": "SPAN_KIND_SERVER"}

@@ -3,7 +3,7 @@
 import json
 import sys
 
-from launch import Launched, wait_until
+from support.launch import Launched, wait_until
 
 CALLS = "traces_span_metrics_calls_total"
 SERVER = {"span_kind": "SPAN_KIND_SERVER"}

@@ -7,9 +7,9 @@ import time
 import pytest
 import sentry_relay.processing as relay
 
-from launch import Launched, wait_until
 from slotel.cli.sink import SentrySink
-from slotel.runtime.lifecycle.ticker import INTERVAL
+from slotel.runtime.process.ticker import INTERVAL
+from support.launch import Launched, wait_until
 
 
 def errors(sink, text):

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from launch import APPS, Launched, wait_until
 from slotel.cli.sink import SentrySink
+from support.launch import APPS, Launched, wait_until
 
 CWD = APPS / "errors"
 DJANGO = {"DJANGO_SETTINGS_MODULE": "django_settings", "APP_MIDDLEWARE": "slotel.ErrorTrackingMiddleware"}

@@ -11,7 +11,7 @@ import click
 
 from slotel.cli.examine import examine
 from slotel.cli.load import config_option
-from slotel.configuration import read_configuration
+from slotel.config.load import read_configuration
 
 _COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
 

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 from opentelemetry.util._importlib_metadata import entry_points
 
-from slotel.model import names
-from slotel.model.service import Reading
+from slotel.config import names
+from slotel.config.service import Reading
 from slotel.version import __version__
 
 TIMEOUT: Final = 3.0

@@ -11,7 +11,7 @@ import click
 
 from slotel.cli.load import config_option, load_or_exit
 from slotel.cli.write import differing, write_all
-from slotel.model.service import Service
+from slotel.config.service import Service
 
 COMPILERS: Final = (
     "slotel.compile.rules",

@@ -8,10 +8,10 @@ from typing import Final
 
 import click
 
-from slotel.configuration import read_configuration
-from slotel.model.formats import read_any
-from slotel.model.problem import Problem
-from slotel.model.service import Reading
+from slotel.config.formats import read_any
+from slotel.config.load import read_configuration
+from slotel.config.problem import Problem
+from slotel.config.service import Reading
 
 SERVICE_NAME: Final = "OTEL_SERVICE_NAME"
 

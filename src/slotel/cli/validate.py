@@ -7,8 +7,8 @@ import json
 import click
 
 from slotel.cli.load import complain, config_option, load, unnamed
-from slotel.model.problem import Problem
-from slotel.model.service import Service
+from slotel.config.problem import Problem
+from slotel.config.service import Service
 
 
 @click.command()

@@ -8,7 +8,7 @@ from typing import Any, Final
 from slotel.compile.alerts import ABSENT, BURN
 from slotel.compile.header import header
 from slotel.compile.promql import yaml_lines
-from slotel.model.service import Service
+from slotel.config.service import Service
 
 PATH: Final = "prometheus/alertmanager.example.yaml"
 PAGE_URL: Final = "http://127.0.0.1:9095/page"

@@ -10,10 +10,10 @@ from urllib.parse import urlencode
 from slotel.compile import conventions as at
 from slotel.compile.promql import Rule, equal, number, series
 from slotel.compile.sources import Counts
-from slotel.model.duration import format_duration
-from slotel.model.names import DASHBOARD_SLO_DETAIL
-from slotel.model.service import Service
-from slotel.model.slo import MIN_BAD_EVENTS, BurnTier, Slo
+from slotel.config.duration import format_duration
+from slotel.config.names import DASHBOARD_SLO_DETAIL
+from slotel.config.service import Service
+from slotel.config.slo import MIN_BAD_EVENTS, BurnTier, Slo
 
 BURN: Final = "ErrorBudgetBurn"
 LIMIT: Final = "ErrorBudgetLimitExceeded"

@@ -1,6 +1,6 @@
 """The tag policy as processors of the OpenTelemetry Collector: writes `collector/policy.yaml`. Runs no collector.
 
-What `slotel.runtime.enforce` does to a span, these statements do to it: redact, bound, repair, set; in that order.
+What the redaction enforcer does to a span, these statements do: redact, bound, repair, set; in that order.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from ruamel.yaml import YAML
 
-from slotel.model.names import REDACTED, UNKNOWN
-from slotel.model.service import Service
-from slotel.model.tags import ALWAYS_REDACTED, MAX_TAG_VALUE, TagPolicy, TagRule, clean_value, redaction
+from slotel.config.names import REDACTED, UNKNOWN
+from slotel.config.service import Service
+from slotel.config.tags import ALWAYS_REDACTED, MAX_TAG_VALUE, TagPolicy, TagRule, clean_value, redaction
 
 POLICY_FILE: Final = "collector/policy.yaml"
 
@@ -27,7 +27,7 @@ CONNECTOR: Final = "span_metrics"
 BUCKETS: Final = (
     0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 2.5, 5.0, 10.0, 15.0
 )  # fmt: skip
-"""Seconds; the bounds that `slotel.runtime.measure` counts into, so that one rule serves both."""
+"""Seconds; the bounds that `slotel.runtime.metrics.span_metrics` counts into, so that one rule serves both."""
 
 DIMENSIONS: Final = ("http.route", "http.response.status_code")
 """What the service's own series carry beside name, kind and status."""

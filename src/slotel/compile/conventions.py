@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from slotel.compile.promql import any_of, equal, series
-from slotel.model.duration import format_duration
-from slotel.model.service import Service
-from slotel.model.slo import DAY, HOUR, MINUTE, Slo
+from slotel.config.duration import format_duration
+from slotel.config.service import Service
+from slotel.config.slo import DAY, HOUR, MINUTE, Slo
 
 INTERVAL: Final = 30.0
 """Seconds between evaluations of an objective's rules."""

@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Mapping
 from typing import Final
 
-from slotel.model import names
-from slotel.model.service import Service
+from slotel.config import names
+from slotel.config.service import Service
 
 DIRECTORY: Final = "grafana/dashboards"
 PATHS: Final = {

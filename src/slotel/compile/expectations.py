@@ -7,8 +7,8 @@ from typing import Any
 
 from slotel.compile.feeds import STEP
 from slotel.compile.promql import equal, series
-from slotel.model.duration import format_duration
-from slotel.model.slo import Slo
+from slotel.config.duration import format_duration
+from slotel.config.slo import Slo
 
 Test = dict[str, Any]
 

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from slotel.compile.conventions import period_name
 from slotel.compile.promql import number
-from slotel.model.duration import format_duration
-from slotel.model.outage import budget_spent, detection_time
-from slotel.model.service import Service
-from slotel.model.slo import CANCELLED, CLIENT_CLOSED_REQUEST, MIN_BAD_EVENTS, BurnTier, Slo, is_reachable
+from slotel.config.detection_time import budget_spent, detection_time
+from slotel.config.duration import format_duration
+from slotel.config.service import Service
+from slotel.config.slo import CANCELLED, CLIENT_CLOSED_REQUEST, MIN_BAD_EVENTS, BurnTier, Slo, is_reachable
 
 OUTAGES: Final = (1.0, 0.1)
 """Error ratios that are always shown, beside twice the limit."""

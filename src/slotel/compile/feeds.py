@@ -9,10 +9,10 @@ from typing import Any, Final
 from slotel.compile.promql import equal, number, series
 from slotel.compile.sources import HTTP_DURATION
 from slotel.compile.witnesses import Witnesses, witnesses
-from slotel.model import names
-from slotel.model.service import Service
-from slotel.model.slo import Slo
-from slotel.model.tags import label_name
+from slotel.config import names
+from slotel.config.service import Service
+from slotel.config.slo import Slo
+from slotel.config.tags import label_name
 
 STEP: Final = 30
 """Seconds between two values of an input series, and between two evaluations."""

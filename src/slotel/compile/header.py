@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from slotel.compile.conventions import period_name
-from slotel.model.service import Service
-from slotel.model.slo import Slo
+from slotel.config.service import Service
+from slotel.config.slo import Slo
 
 
 def header(service: Service, what: str) -> str:

@@ -18,8 +18,8 @@ from slotel.compile.promql import number, yaml_lines
 from slotel.compile.rules import groups
 from slotel.compile.selectors import Unread
 from slotel.compile.witnesses import witnesses
-from slotel.model.service import Service
-from slotel.model.slo import HOUR, MIN_BAD_EVENTS, BurnTier, Slo, holds_enough
+from slotel.config.service import Service
+from slotel.config.slo import HOUR, MIN_BAD_EVENTS, BurnTier, Slo, holds_enough
 
 PATH: Final = "prometheus/rules.test.yaml"
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from slotel.compile.header import header
 from slotel.compile.promql import yaml_lines
-from slotel.model.service import Service
+from slotel.config.service import Service
 
 DIRECTORY: Final = "grafana/provisioning"
 DASHBOARDS: Final = f"{DIRECTORY}/dashboards/slotel.yaml"

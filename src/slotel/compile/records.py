@@ -14,9 +14,9 @@ from typing import Final
 from slotel.compile import conventions as at
 from slotel.compile.promql import Rule, number
 from slotel.compile.sources import Counts
-from slotel.model.duration import format_duration
-from slotel.model.service import Service
-from slotel.model.slo import DAY, HOUR, Slo, TimeSlices
+from slotel.config.duration import format_duration
+from slotel.config.service import Service
+from slotel.config.slo import DAY, HOUR, Slo, TimeSlices
 
 MONTHS: Final = 3
 """Classes of a month-to-date sum. 31 days reach over at most three months, so one class never holds two of them."""

@@ -19,8 +19,8 @@ from slotel.compile.records import (
     ratio_rules,
 )
 from slotel.compile.sources import counts
-from slotel.model.duration import format_duration
-from slotel.model.service import Service
+from slotel.config.duration import format_duration
+from slotel.config.service import Service
 
 PATH = "prometheus/rules.yaml"
 

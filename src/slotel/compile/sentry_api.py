@@ -15,9 +15,9 @@ from slotel.compile.provisioning import sentry_place
 from slotel.compile.sentry_dashboard import dashboard
 from slotel.compile.sentry_query import NotInSentryError, search
 from slotel.compile.sentry_script import script
-from slotel.model.duration import format_duration
-from slotel.model.service import Service
-from slotel.model.slo import Slo
+from slotel.config.duration import format_duration
+from slotel.config.service import Service
+from slotel.config.slo import Slo
 
 DIRECTORY: Final = "sentry"
 MANIFEST: Final = f"{DIRECTORY}/manifest.json"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from slotel.model.service import Service
-from slotel.model.slo import HEALTH_ROUTES
+from slotel.config.service import Service
+from slotel.config.slo import HEALTH_ROUTES
 
 ERRORS: Final = "error-events"
 TRANSACTIONS: Final = "transaction-like"

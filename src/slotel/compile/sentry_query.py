@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from slotel.model.slo import Slo
+from slotel.config.slo import Slo
 
 CLIENT_FAULTS: Final = (
     "already_exists", "failed_precondition", "invalid_argument", "not_found", "out_of_range", "permission_denied",
@@ -31,7 +31,7 @@ def search(slo: Slo) -> str:
     Raises:
         NotInSentryError: the objective counts by something that Sentry does not hold, with the reason.
 
-    >>> from slotel.model.slo import Selection
+    >>> from slotel.config.slo import Selection
     >>> search(Slo("pay", 0.01, 0.99, latency=0.3, select=Selection(include={"http.route": ("/pay*",)}, exclude={})))
     'transaction:"* /pay*"'
     """

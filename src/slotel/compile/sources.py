@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from slotel.compile.promql import bucket, equal, number, one_of, series
-from slotel.model import names
-from slotel.model.duration import parse_duration
-from slotel.model.service import Service
-from slotel.model.slo import CLIENT_CLOSED_REQUEST, SECONDS, Slo
-from slotel.model.tags import label_name
+from slotel.config import names
+from slotel.config.duration import parse_duration
+from slotel.config.service import Service
+from slotel.config.slo import CLIENT_CLOSED_REQUEST, SECONDS, Slo
+from slotel.config.tags import label_name
 
 HTTP_DURATION: Final = "http_server_request_duration_seconds"
 """Source: OpenTelemetry semantic conventions, HTTP metrics, `http.server.request.duration`."""

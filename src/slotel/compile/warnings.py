@@ -7,9 +7,9 @@ from typing import Final
 from slotel.compile.dashboards import left_out
 from slotel.compile.promql import number
 from slotel.compile.promtests import untested
-from slotel.model.duration import format_duration
-from slotel.model.service import Service
-from slotel.model.slo import MIN_BAD_EVENTS, BurnTier, Slo, holds_enough
+from slotel.config.duration import format_duration
+from slotel.config.service import Service
+from slotel.config.slo import MIN_BAD_EVENTS, BurnTier, Slo, holds_enough
 
 _EDGES: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 """Seconds. Source: OpenTelemetry semantic conventions, `http.server.request.duration`."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from slotel.compile.promql import equal, series
 from slotel.compile.selectors import Matcher, Selector, Term, Unread, terms
-from slotel.model.slo import Queries
+from slotel.config.slo import Queries
 
 try:
     from re import _parser as _regex  # type: ignore[attr-defined]  # since Python 3.11

@@ -68,7 +68,7 @@ class SlotelConfigurator(_OTelSDKConfigurator):
     """Entry point `opentelemetry_configurator`: starts the runtime around the SDK."""
 
     def _configure(self, **kwargs: Any) -> None:
-        from slotel.runtime.providers import start
+        from slotel.runtime.bootstrap import start
 
         if runs_no_app(sys.orig_argv):
             return

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from typing import Final
 
-from slotel.model.problem import Problem
+from slotel.config.problem import Problem
 
 LOG: Final = logging.getLogger("slotel")
 _SHIPPING: Final = ("opentelemetry.", "sentry_sdk.")

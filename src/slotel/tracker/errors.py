@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from opentelemetry import trace
 
-from slotel.model.tags import sentry_tag_key
-from slotel.runtime import running
+from slotel.config.tags import sentry_tag_key
+from slotel.runtime import state
 from slotel.tracker.started import started
 
 Level = Literal["debug", "info", "warning", "error", "fatal"]
@@ -90,7 +90,7 @@ def set_custom_tags(**tags: object) -> None:
     span = trace.get_current_span()
     for key, value in given.items():
         span.set_attribute(key, value if isinstance(value, (str, bool, int, float)) else str(value))
-    runtime = running.current()
+    runtime = state.current()
     entry = runtime.entries.of(span.get_span_context().span_id) if runtime is not None else None
     if entry is not None:
         entry.tags.update({key: _text(value) for key, value in given.items()})
@@ -106,7 +106,7 @@ def _sentry_scope(entry: Any) -> Any:
         import sentry_sdk
 
         return sentry_sdk.get_isolation_scope()
-    from slotel.runtime.sentry.errors import isolation_of
+    from slotel.runtime.sentry.errors.linker import isolation_of
 
     return isolation_of(entry)
 
@@ -114,7 +114,7 @@ def _sentry_scope(entry: Any) -> Any:
 def _sentry_tags(tags: Mapping[str, object]) -> dict[str, str]:
     """Return the tags as the policy and Sentry let them through."""
     texts = {key: _text(value) for key, value in tags.items() if value is not None}
-    runtime = running.current()
+    runtime = state.current()
     enforced = runtime.enforcer.tags({}, texts) if runtime is not None else texts
     named = {sentry_tag_key(key): enforced.get(key, value) for key, value in texts.items()}
     return {key: value for key, value in named.items() if key is not None}

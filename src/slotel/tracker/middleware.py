@@ -125,7 +125,7 @@ def _own_scope(carrier: Any) -> Iterator[Any]:
         return
     import sentry_sdk
 
-    from slotel.runtime.sentry.request import RequestProcessor
+    from slotel.runtime.sentry.errors.request import RequestProcessor
 
     with sentry_sdk.isolation_scope() as scope:
         scope.clear_breadcrumbs()
@@ -142,7 +142,7 @@ def _report(error: BaseException, mechanism: str) -> None:
     runtime = started()
     if runtime is None or runtime.sentry is None:
         return
-    from slotel.runtime.sentry.errors import capture
+    from slotel.runtime.sentry.errors.linker import capture
 
     capture(error, mechanism)
 

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 from slotel.runtime.logs import LOG
 
 if TYPE_CHECKING:
-    from slotel.runtime.running import Runtime
+    from slotel.runtime.state import Runtime
 
 _TRIED: list[bool] = []
 
 
 def started(environ: MutableMapping[str, str] | None = None) -> Runtime | None:
     """Return the runtime, and start it if nobody did. Never raises; None if it is off or could not start."""
-    from slotel.runtime import providers, running
+    from slotel.runtime import bootstrap, state
 
-    runtime = running.current()
+    runtime = state.current()
     if runtime is not None or (_TRIED and environ is None):
         return runtime
     _TRIED.append(True)
     try:
-        return providers.start(os.environ if environ is None else environ)
+        return bootstrap.start(os.environ if environ is None else environ)
     except Exception:  # noqa: BLE001 the app goes on without telemetry
         LOG.exception("slotel could not start, the app goes on without it; please report this")
         return None

@@ -2,8 +2,8 @@
 
 import pytest
 
-from metered import Clock, Metered
-from slotel.model.slo import DAY, Slo
+from slotel.config.slo import DAY, Slo
+from support.metered import Clock, Metered
 
 
 @pytest.fixture

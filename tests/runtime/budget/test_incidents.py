@@ -2,11 +2,11 @@
 
 import pytest
 
-from metered import Clock, Metered
-from slotel.model.slo import Slo
+from slotel.config.slo import Slo
 from slotel.runtime.budget.breaches import Breach
 from slotel.runtime.budget.incidents import Incidents
-from slotel.runtime.budget.meter import Window
+from slotel.runtime.budget.windows import Window
+from support.metered import Clock, Metered
 
 SLO = Slo("availability", limit=0.05, objective=0.95)
 

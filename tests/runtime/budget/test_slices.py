@@ -5,11 +5,11 @@ from collections import defaultdict
 
 import pytest
 
-from metered import Clock, Metered
-from slotel.model.slo import DAY, HOUR, Slo, TimeSlices
+from slotel.config.slo import DAY, HOUR, Slo, TimeSlices
 from slotel.runtime.budget.history import SETTLED
-from slotel.runtime.store.family import Part
-from slotel.runtime.workers.fold import add_up
+from slotel.runtime.metrics.store.family import Part
+from slotel.runtime.metrics.workers.compaction import add_up
+from support.metered import Clock, Metered
 
 MINUTE = 60
 

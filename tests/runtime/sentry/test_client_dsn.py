@@ -5,9 +5,9 @@ import sentry_relay.processing as relay
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slotel.model.service import SentrySettings
-from slotel.runtime.sentry.dsn import read_dsn
-from slotel.runtime.sentry.identity import identify, valid_environment, valid_release
+from slotel.config.service import SentrySettings
+from slotel.runtime.sentry.client.dsn import read_dsn
+from slotel.runtime.sentry.client.identity import identify, valid_environment, valid_release
 
 KEY = "5ecre7"
 

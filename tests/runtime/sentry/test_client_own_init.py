@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import pytest
 from sentry_sdk.consts import DEFAULT_OPTIONS, VERSION
 
-from launch import APPS, LAUNCHER, Launched, clean_environ, wait_until
 from slotel.cli.envelope import unpacked
 from slotel.cli.sink import SentrySink
+from support.launch import APPS, LAUNCHER, Launched, clean_environ, wait_until
 
 YAML = "version: 1\ntags: {required: {team: {default: payments}}}\n"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from launch import Launched, wait_until
 from slotel.cli.sink import SentrySink
+from support.launch import Launched, wait_until
 
 WAITRESS = ("waitress-serve", "--listen", "127.0.0.1:{port}", "flask_app:app")
 

@@ -4,8 +4,8 @@ import subprocess
 import sys
 from collections import Counter
 
-from launch import APPS, clean_environ
 from slotel.cli.sink import SentrySink
+from support.launch import APPS, clean_environ
 
 
 def test_an_error_that_waits_at_a_fork_is_sent_once():

@@ -10,8 +10,8 @@ from itertools import count
 import pytest
 import sentry_relay.processing as relay
 
-from launch import APPS, LAUNCHER, Launched, clean_environ, wait_until
 from slotel.cli.sink import SentrySink
+from support.launch import APPS, LAUNCHER, Launched, clean_environ, wait_until
 
 CWD = APPS / "errors"
 YAML = """\

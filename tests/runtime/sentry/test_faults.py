@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from sentry_route import Proxy, Socks, make_certificate, serving_tls
-from sentry_tracing import provider, shipping
 from slotel.cli.sink import SentrySink
 from slotel.cli.wire import Wire as ServerWire
+from support.sentry_route import Proxy, Socks, make_certificate, serving_tls
+from support.sentry_tracing import provider, shipping
 
 
 def run(tracer, count):
@@ -158,7 +158,7 @@ def test_a_limit_of_the_category_transaction_counts_on_a_200_and_one_of_errors_d
 
 
 def test_the_queue_is_bounded_and_the_oldest_gives_way(sentry, monkeypatch):
-    monkeypatch.setattr("slotel.runtime.sentry.outbox.MAX_LETTERS", 10)
+    monkeypatch.setattr("slotel.runtime.sentry.transport.envelope_queue.MAX_LETTERS", 10)
     sentry.set_fault("refuse")
     with shipping(sentry) as (sink, losses):
         tracer = provider(sink).get_tracer("t")
@@ -288,7 +288,7 @@ def test_a_socks_proxy_without_its_package_is_named_and_what_cannot_leave_is_cou
     sentry, monkeypatch, caplog
 ):
     monkeypatch.setitem(sys.modules, "socks", None)
-    monkeypatch.setattr("slotel.runtime.sentry.proxies.find_spec", lambda name: None)
+    monkeypatch.setattr("slotel.runtime.sentry.transport.proxies.find_spec", lambda name: None)
     with shipping(sentry, http_proxy="socks5://127.0.0.1:9", flush_time=0.5) as (sink, losses):
         run(provider(sink).get_tracer("t"), 3)
         assert not sink.flush(0.3)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from opentelemetry.trace import use_span
 
-from sentry_tracing import provider, shipping
 from slotel.cli.sink import SentrySink
+from support.sentry_tracing import provider, shipping
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork"),
@@ -135,10 +135,10 @@ SCRIPT = """
 import os, signal, sys, time
 sys.path.insert(0, {tests!r})
 import sentry_sdk
-from sentry_tracing import RESOURCE, Losses, Through, client, enforcer
+from support.sentry_tracing import RESOURCE, Losses, Through, client, enforcer
 from opentelemetry.sdk.trace import TracerProvider
-from slotel.model.service import SentrySettings
-from slotel.runtime.sentry.sinks import sentry_sink
+from slotel.config.service import SentrySettings
+from slotel.runtime.sentry.modes.select import sentry_sink
 
 made = client({dsn!r})
 sink = sentry_sink(

@@ -3,8 +3,8 @@
 import pytest
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from sentry_tracing import provider
-from slotel.runtime.sentry.mapping import meaning, transaction_name
+from slotel.runtime.sentry.transactions.mapping import meaning, transaction_name
+from support.sentry_tracing import provider
 
 CLIENT, SERVER, INTERNAL = SpanKind.CLIENT, SpanKind.SERVER, SpanKind.INTERNAL
 PRODUCER, CONSUMER = SpanKind.PRODUCER, SpanKind.CONSUMER

@@ -6,12 +6,12 @@ from contextlib import closing
 
 import pytest
 
-from launch import clean_environ
-from sentry_route import Proxy, make_certificate, serving_tls
-from sentry_tracing import RESOURCE, Losses, client, enforcer, provider
 from slotel.cli.sink import SentrySink
-from slotel.model.service import SentrySettings
-from slotel.runtime.sentry.otlp import otlp_sink
+from slotel.config.service import SentrySettings
+from slotel.runtime.sentry.modes.otlp import otlp_sink
+from support.launch import clean_environ
+from support.sentry_route import Proxy, make_certificate, serving_tls
+from support.sentry_tracing import RESOURCE, Losses, client, enforcer, provider
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
 

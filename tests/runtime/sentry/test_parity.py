@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from sentry_tracing import provider, shipping
 from slotel.cli.sink import SentrySink
+from support.sentry_tracing import provider, shipping
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("sentry_sdk.integrations.opentelemetry") is None,

@@ -12,19 +12,30 @@ import pytest
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind
 
-from sentry_tracing import RESOURCE, Losses, client, enforcer, provider
 from slotel.cli.sink import SentrySink
-from slotel.model.service import SentrySettings
-from slotel.runtime.sentry import encode, turns
-from slotel.runtime.sentry.own import own_span_test
-from slotel.runtime.sentry.proxies import Proxy, find_proxy
-from slotel.runtime.sentry.rate_limits import RateLimits
-from slotel.runtime.sentry.sinks import sentry_sink
+from slotel.config.service import SentrySettings
+from slotel.runtime.sentry.client.own_requests import own_span_test
+from slotel.runtime.sentry.modes.select import sentry_sink
+from slotel.runtime.sentry.transactions import gil_yielder
+from slotel.runtime.sentry.transport import encode
+from slotel.runtime.sentry.transport.proxies import Proxy, find_proxy
+from slotel.runtime.sentry.transport.rate_limits import RateLimits
+from support.sentry_tracing import RESOURCE, Losses, client, enforcer, provider
 
 OPTIONS = {"http_proxy": None, "https_proxy": None}
 
 
-@pytest.mark.parametrize("name", ["mapping", "payload", "rate_limits", "old_names", "otlp_export", "route"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "transactions.mapping",
+        "transactions.payload",
+        "transport.rate_limits",
+        "transactions.old_conventions",
+        "modes.otlp_export",
+        "transport.route",
+    ],
+)
 def test_the_examples_in_the_docstrings_are_true(name):
     module = importlib.import_module(f"slotel.runtime.sentry.{name}")
     assert doctest.testmod(module).failed == 0
@@ -182,7 +193,7 @@ def test_mode_otlp_without_its_exporter_falls_back_with_a_word(monkeypatch, capl
 
 def test_import_starts_no_thread_and_loads_no_optional_package():
     code = (
-        "import sys, threading; import slotel.runtime.sentry.sinks;"
+        "import sys, threading; import slotel.runtime.sentry.modes.select;"
         "assert threading.active_count() == 1;"
         "print([name for name in ('orjson', 'isal', 'opentelemetry.exporter', 'flask') if name in sys.modules])"
     )
@@ -210,8 +221,8 @@ class Clock:
 
 def test_the_worker_rests_after_a_millisecond_of_work_but_not_where_the_main_thread_never_does(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(turns, "time", clock)
-    worker = turns.Turns()
+    monkeypatch.setattr(gil_yielder, "time", clock)
+    worker = gil_yielder.Turns()
 
     def drain(traces: int, work: float, waits: float) -> int:
         clock.slept.clear()

@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from sentry_tracing import provider, shipping
 from slotel.cli.sink import SentrySink
-from slotel.model.tags import TagPolicy
+from slotel.config.tags import TagPolicy
+from support.sentry_tracing import provider, shipping
 
 processing = pytest.importorskip("sentry_relay.processing", reason="run: pip install sentry-relay")
 

@@ -7,12 +7,12 @@ import sentry_sdk
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind
 
-from sentry_tracing import enforcer, provider
 from slotel.cli.sink import SentrySink
-from slotel.model.tags import TagPolicy, TagRule
-from slotel.runtime.sentry.old_names import with_old_names
-from slotel.runtime.sentry.parts import ModeError
-from slotel.runtime.sentry.sdk import sdk_sink
+from slotel.config.tags import TagPolicy, TagRule
+from slotel.runtime.sentry.client.protocols import ModeError
+from slotel.runtime.sentry.modes.sdk import sdk_sink
+from slotel.runtime.sentry.transactions.old_conventions import with_old_names
+from support.sentry_tracing import enforcer, provider
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("sentry_sdk.integrations.opentelemetry") is None,

@@ -11,12 +11,12 @@ from opentelemetry.propagate import extract
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 from opentelemetry.trace import Link, SpanKind, StatusCode
 
-from sentry_tracing import RESOURCE, Losses, client, enforcer, provider, shipping
 from slotel.cli.sink import SentrySink
-from slotel.model.sampling import Keep
-from slotel.model.service import SentrySettings
-from slotel.model.tags import TagPolicy, TagRule
-from slotel.runtime.sentry.sinks import sentry_sink
+from slotel.config.sampling import Keep
+from slotel.config.service import SentrySettings
+from slotel.config.tags import TagPolicy, TagRule
+from slotel.runtime.sentry.modes.select import sentry_sink
+from support.sentry_tracing import RESOURCE, Losses, client, enforcer, provider, shipping
 
 SERVER = {"http.request.method": "GET", "http.route": "/a/{id}", "http.response.status_code": 200}
 
@@ -389,7 +389,7 @@ def test_a_transaction_over_sentrys_size_is_split_or_cut_and_arrives(sentry):
 
 
 def test_memory_is_bounded_while_roots_stay_open(sentry, monkeypatch):
-    monkeypatch.setattr("slotel.runtime.sentry.transactions.MAX_UNSAMPLED", 100)
+    monkeypatch.setattr("slotel.runtime.sentry.transactions.sink.MAX_UNSAMPLED", 100)
     with shipping(sentry) as (sink, losses):
         tracer = provider(sink, sampler=ALWAYS_OFF).get_tracer("t")
         roots = [tracer.start_span("root") for _ in range(10)]
@@ -407,7 +407,7 @@ def test_memory_is_bounded_while_roots_stay_open(sentry, monkeypatch):
 
 
 def test_spans_that_were_not_held_are_counted_also_when_their_root_stays_open(sentry, monkeypatch):
-    monkeypatch.setattr("slotel.runtime.sentry.transactions.MAX_HELD", 10)
+    monkeypatch.setattr("slotel.runtime.sentry.transactions.sink.MAX_HELD", 10)
     with shipping(sentry) as (sink, losses):
         tracer = provider(sink).get_tracer("t")
         with tracer.start_as_current_span("open"):
@@ -431,7 +431,7 @@ def test_a_trace_that_cannot_be_built_is_counted_and_the_next_one_arrives(sentry
     with shipping(sentry) as (sink, losses):
         tracer = provider(sink).get_tracer("t")
         with monkeypatch.context() as patch:
-            patch.setattr("slotel.runtime.sentry.assembly.transaction", lambda segment: 1 / 0)
+            patch.setattr("slotel.runtime.sentry.transactions.assembly.transaction", lambda segment: 1 / 0)
             with tracer.start_as_current_span("a"):
                 pass
             assert sink.flush(5)

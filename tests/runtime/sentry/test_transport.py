@@ -7,11 +7,11 @@ from contextlib import closing
 import pytest
 import sentry_sdk
 
-from sentry_route import Answering, Proxy, make_certificate, serving_tls
-from sentry_tracing import client, provider, shipping
 from slotel.cli.sink import SentrySink
-from slotel.runtime.sentry.delivery import watch_delivery
-from slotel.runtime.sentry.proxies import find_proxy
+from slotel.runtime.sentry.errors.delivery import watch_delivery
+from slotel.runtime.sentry.transport.proxies import find_proxy
+from support.sentry_route import Answering, Proxy, make_certificate, serving_tls
+from support.sentry_tracing import client, provider, shipping
 
 HAS_IPV6 = socket.has_ipv6
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from launch import APPS, LAUNCHER, clean_environ, free_port
+from support.launch import APPS, LAUNCHER, clean_environ, free_port
 
 
 def recorded(framework, **env):

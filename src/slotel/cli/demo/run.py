@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from slotel.cli.demo.load import Load
 from slotel.cli.sink import SentrySink
-from slotel.model import names
+from slotel.config import names
 
 _NOT_INHERITED = (
     "OTEL_EXPORTER",

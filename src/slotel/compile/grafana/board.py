@@ -12,8 +12,8 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as d
 
 from slotel.compile.grafana.panels import DATASOURCE, to_dashboard, url
-from slotel.model import names
-from slotel.model.service import Service
+from slotel.config import names
+from slotel.config.service import Service
 
 GENERATED: Final = (
     "Written by `slotel generate`: change slotel.yaml and generate again, changes made here are lost."

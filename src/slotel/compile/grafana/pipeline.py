@@ -7,8 +7,8 @@ from typing import Any, Final
 from slotel.compile.grafana import panels as p
 from slotel.compile.grafana.board import ANY, Board, Row, choice
 from slotel.compile.grafana.panels import Query
-from slotel.model import names
-from slotel.model.service import Service
+from slotel.config import names
+from slotel.config.service import Service
 
 OWN: Final = 'job=~"$job",instance=~"$instance"'
 COLLECTOR: Final = 'instance=~"$collector"'

@@ -10,8 +10,8 @@ from slotel.compile.grafana.charts import heat_panel
 from slotel.compile.grafana.panels import Query
 from slotel.compile.grafana.runtime import deploy_annotation, deploy_panels, runtime_panels
 from slotel.compile.grafana.tables import column, table_panel, threshold_value
-from slotel.model import names
-from slotel.model.service import Service
+from slotel.config import names
+from slotel.config.service import Service
 
 CALLS: Final = f"{names.SPAN_CALLS}_total"
 BUCKETS: Final = f"{names.SPAN_DURATION}_bucket"

@@ -19,10 +19,10 @@ from slotel.compile.grafana.charts import text_panel, timeline_panel
 from slotel.compile.grafana.panels import Query
 from slotel.compile.grafana.slo_list import ALERTS, LEFT_STEPS, NO_RULES, STATES
 from slotel.compile.grafana.tables import column, table_panel
-from slotel.model import names
-from slotel.model.duration import format_duration
-from slotel.model.service import Service
-from slotel.model.slo import TIERS, BurnTier
+from slotel.config import names
+from slotel.config.duration import format_duration
+from slotel.config.service import Service
+from slotel.config.slo import TIERS, BurnTier
 
 WHICH: Final = 'environment=~"$environment",sloth_service="$service",sloth_slo="$slo"'
 WINDOWS: Final = tuple(format_duration(seconds) for seconds in (*at.DIRECT, *at.SUMMED, *at.TILED))

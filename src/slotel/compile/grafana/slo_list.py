@@ -11,8 +11,8 @@ from slotel.compile.grafana.board import ANY, Board, Row, choice, environments
 from slotel.compile.grafana.charts import timeline_panel
 from slotel.compile.grafana.panels import Query
 from slotel.compile.grafana.tables import column, table_panel, threshold_value
-from slotel.model import names
-from slotel.model.service import Service
+from slotel.config import names
+from slotel.config.service import Service
 
 WHICH: Final = 'environment=~"$environment",sloth_service=~"$service"'
 BY: Final = "by (sloth_service, sloth_slo, environment)"

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from slotel.model.duration import format_duration
-from slotel.model.slo import MIN_BAD_EVENTS, BurnTier, Severity, Slo
+from slotel.config.duration import format_duration
+from slotel.config.slo import MIN_BAD_EVENTS, BurnTier, Severity, Slo
 from slotel.runtime.budget.history import KEPT
-from slotel.runtime.budget.meter import Meter, Window
+from slotel.runtime.budget.windows import Meter, Window
 
 
 class Breach(NamedTuple):

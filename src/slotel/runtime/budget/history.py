@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from slotel.model.slo import DAY, HOUR, Slo, TimeSlices
-from slotel.runtime.store.store import Store
+from slotel.config.slo import DAY, HOUR, Slo, TimeSlices
+from slotel.runtime.metrics.store.store import Store
 
 FINE_WIDTH: Final = 10
 """Seconds of a bucket for windows up to an hour."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from slotel.model.slo import Severity, Slo
+from slotel.config.slo import Severity, Slo
 from slotel.runtime.budget.breaches import Breach
 
 _RANK: Final[dict[Severity, int]] = {"ticket": 1, "page": 2}

@@ -7,7 +7,7 @@ from typing import Final
 
 from opentelemetry.util._importlib_metadata import entry_points
 
-from slotel.model.problem import Problem
+from slotel.config.problem import Problem
 
 _SIGNALS: Final = {
     "OTEL_TRACES_EXPORTER": "opentelemetry_traces_exporter",

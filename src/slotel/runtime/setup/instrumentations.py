@@ -26,8 +26,8 @@ FRAMEWORKS: Final = frozenset({"django", *WAIT})
 
 def settle(entry_point: Any) -> dict[str, Any]:
     """Return what an instrumentation is given beside the launcher's arguments."""
-    from slotel.model.service import ASGI_MESSAGES
-    from slotel.runtime.running import current
+    from slotel.config.service import ASGI_MESSAGES
+    from slotel.runtime.state import current
 
     runtime, name = current(), entry_point.name
     wanted = runtime.service.asgi_spans if runtime is not None else ()

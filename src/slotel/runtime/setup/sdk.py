@@ -10,7 +10,7 @@ from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 
-from slotel.model.service import Service
+from slotel.config.service import Service
 from slotel.runtime.logs import LOG, report
 from slotel.runtime.setup.exporters import usable_exporters
 from slotel.version import __version__

@@ -1,0 +1,68 @@
+"""Reads slotel.yaml from disk and hands it to the model. The one place that opens it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from slotel.config.names import SLOTEL_CONFIG
+from slotel.config.problem import Problem
+from slotel.config.service import Reading, read_service
+
+DEFAULT_FILE: Final = "slotel.yaml"
+MAX_BYTES: Final = 1_000_000
+
+
+def read_configuration(
+    environ: Mapping[str, str],
+    path: str | None = None,
+    read: Callable[[Mapping[str, str], str, str], Reading] = read_service,
+) -> Reading:
+    """Return the service as slotel.yaml and the environment describe it. Never raises for what it reads.
+
+    Args:
+        path: the file; default SLOTEL_CONFIG, else `slotel.yaml` in the working directory if it is there.
+        read: what understands the file: (environment, text, the file's name) → reading.
+    """
+    named = path or environ.get(SLOTEL_CONFIG, "").strip()
+    source = named or DEFAULT_FILE
+    if not named and not Path(source).exists():
+        return read_service(environ)
+    try:
+        text = _read(source)
+    except (OSError, ValueError) as error:
+        reading = read_service(environ)
+        where = f"{SLOTEL_CONFIG}={named!r}" if named and not path else source
+        problem = Problem(where, _reason(error), "going on with the environment and defaults")
+        return replace(reading, problems=(problem, *reading.problems))
+    return read(environ, text, source)
+
+
+def _read(source: str) -> str:
+    if not Path(source).is_dir() and Path(source).exists() and not Path(source).is_file():
+        raise ValueError(
+            "expected a file, this is a pipe, a socket or a device"
+        )  # it might never end, or never begin
+    with Path(source).open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_BYTES:
+            raise ValueError(f"the file has {size:,} bytes, a configuration at most {MAX_BYTES:,}")
+        content = file.read(MAX_BYTES + 1)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {line} is not UTF-8 text") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, IsADirectoryError):
+        return "expected a file, this is a directory"
+    if isinstance(error, PermissionError):
+        return "the file may not be read by this user"
+    return str(error)

@@ -1,0 +1,58 @@
+"""What is shipped although it was sampled out: errors, and traces slower than a threshold."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal, NamedTuple
+
+from slotel.config.duration import parse_duration
+
+SENTRY_MODES: Final = ("transactions", "sdk", "otlp", "errors")
+"""How spans reach Sentry; with `errors` slotel sends none: a collector ships them, and would double them."""
+
+LONGEST_LATE_WAIT: Final = 10.0
+
+_SLOW: Final = re.compile(r"slow\s*>\s*(\S+)")
+
+
+class Keep(NamedTuple):
+    """A reason to keep a trace.
+
+    Args:
+        slow: seconds; the local root took longer. None for errors.
+    """
+
+    reason: Literal["errors", "slow"]
+    slow: float | None = None
+
+
+def parse_late_wait(text: str) -> float:
+    """Return the seconds that a transaction waits for late children.
+
+    Raises:
+        ValueError: no duration, or more than 10 seconds.
+
+    >>> parse_late_wait("500ms")
+    0.5
+    """
+    seconds = parse_duration(text)
+    if seconds > LONGEST_LATE_WAIT:
+        raise ValueError(f"{text!r}: at most 10s, for what ends later becomes a transaction of its own")
+    return seconds
+
+
+def parse_keep(text: str) -> Keep:
+    """Return the reason that `errors` or `slow>1s` spells.
+
+    Raises:
+        ValueError: neither.
+
+    >>> parse_keep("slow>1s")
+    Keep(reason='slow', slow=1.0)
+    """
+    written = text.strip()
+    if written == "errors":
+        return Keep("errors")
+    if match := _SLOW.fullmatch(written):
+        return Keep("slow", parse_duration(match[1]))
+    raise ValueError(f"{text!r}: keep 'errors' or 'slow>1s'")

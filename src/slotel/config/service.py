@@ -1,0 +1,289 @@
+"""The service: slotel.yaml and the environment, judged and merged into frozen objects. Reads no file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from slotel.config import names
+from slotel.config.duration import format_duration
+from slotel.config.monitoring import Monitoring, Source
+from slotel.config.parsers import parse_window
+from slotel.config.problem import Problem
+from slotel.config.ratio import parse_limit, parse_ratio
+from slotel.config.sampling import SENTRY_MODES, Keep, parse_late_wait
+from slotel.config.slo import (
+    ENTRY_KINDS,
+    HEALTH_ROUTES,
+    HOUR,
+    BadRules,
+    Selection,
+    Slo,
+    TimeSlices,
+)
+from slotel.config.tags import TagPolicy, TagRule
+
+if TYPE_CHECKING:
+    from slotel.config.schema import Document, MonitoringDoc, SloDoc, TagsDoc
+
+T = TypeVar("T")
+
+DEFAULT_LIMIT: Final = 0.01
+DEFAULT_SLO: Final = "availability"
+DEFAULT_MAX_SERIES: Final = 2000
+DEFAULT_KEEP: Final = (Keep("errors"),)
+DEFAULT_KEEP_PER_MINUTE: Final = 60
+DEFAULT_LATE_WAIT: Final = 0.2
+ASGI_MESSAGES: Final = ("send", "receive")
+HTTP_METRICS: Final = ("slotel", "sdk")
+
+
+_OF_TRANSACTIONS: Final = ("keep", "keep_per_minute", "late_wait")
+"""Of slotel.yaml's `sentry`: what only the mode `transactions` can do."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentrySettings:
+    """How Sentry is reached and what it gets. `dsn` holds a key: it is never logged.
+
+    Args:
+        traces_sample_rate: in [0, 1]; None leaves the decision to OTEL_TRACES_SAMPLER.
+        mode: `transactions`, `sdk` or `otlp`.
+        keep: what is shipped although it was sampled out, at most `keep_per_minute` traces a minute.
+        late_wait: seconds that a transaction waits for children that end after its root, at most 10.
+    """
+
+    dsn: str | None = field(default=None, repr=False)
+    environment: str | None = None
+    release: str | None = None
+    traces_sample_rate: float | None = None
+    mode: str = "transactions"
+    keep: tuple[Keep, ...] = DEFAULT_KEEP
+    keep_per_minute: int = DEFAULT_KEEP_PER_MINUTE
+    late_wait: float = DEFAULT_LATE_WAIT
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """All that slotel knows of a service before it starts.
+
+    Args:
+        name: None leaves it to OTEL_SERVICE_NAME.
+        max_series: bound of the series of each metric.
+        asgi_spans: the messages of an ASGI app that get a span each, of ASGI_MESSAGES.
+        http_metrics: who adds up the frameworks' HTTP instruments, of HTTP_METRICS.
+        sigterm: whether what is held is sent before an unhandled SIGTERM ends the process.
+    """
+
+    name: str | None = None
+    tags: TagPolicy = field(default_factory=TagPolicy)
+    slos: tuple[Slo, ...] = ()
+    sentry: SentrySettings = field(default_factory=SentrySettings)
+    max_series: int = DEFAULT_MAX_SERIES
+    asgi_spans: tuple[str, ...] = ()
+    http_metrics: str = "slotel"
+    sigterm: bool = True
+    monitoring: Monitoring = field(default_factory=Monitoring)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A service as read, and all that was wrong on the way.
+
+    Args:
+        notes: what the file says that has no effect, or that slotel has its own of; a sentence each.
+    """
+
+    service: Service
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def read_service(environ: Mapping[str, str], text: str | None = None, source: str = "slotel.yaml") -> Reading:
+    """Return the service that the file and the environment describe: environment over file over default.
+
+    Args:
+        text: the content of slotel.yaml; None if there is no file.
+        source: the file's name, as problems name it.
+    """
+    problems: list[Problem] = []
+    service = Service()
+    shipping: tuple[str, ...] = ()
+    if text is not None:
+        from slotel.config.document import read_document
+
+        document, wrong = read_document(text, source)
+        problems += wrong
+        service = _from_document(document)
+        shipping = tuple(name for name in _OF_TRANSACTIONS if getattr(document.sentry, name) is not None)
+    service = _with_environment(service, environ, problems)
+    return Reading(service, tuple(problems), tuple(_idle(source, shipping, service.sentry.mode)))
+
+
+def _idle(source: str, shipping: tuple[str, ...], mode: str) -> Iterator[str]:
+    if shipping and mode != SentrySettings().mode:
+        keys = ", ".join(f"sentry.{name}" for name in shipping)
+        why = "no trace leaves" if mode == "errors" else "spans leave before it is known how their trace ends"
+        yield (
+            f"{source} {keys}: without effect in sentry.mode {mode}, where {why}: "
+            "set the mode (or SLOTEL_SENTRY_MODE) to transactions, or leave this out"
+        )
+
+
+def _from_document(document: Document) -> Service:
+    slos: dict[str, Slo] = {}
+    for slo in document.slos:
+        if slo.name in slos:
+            continue  # the document named it, with its line
+        slos[slo.name] = _slo(slo)
+    sentry = document.sentry
+    settings = SentrySettings(
+        traces_sample_rate=sentry.traces_sample_rate,
+        mode=sentry.mode or SentrySettings().mode,
+        keep=DEFAULT_KEEP if sentry.keep is None else sentry.keep,
+        keep_per_minute=DEFAULT_KEEP_PER_MINUTE if sentry.keep_per_minute is None else sentry.keep_per_minute,
+        late_wait=DEFAULT_LATE_WAIT if sentry.late_wait is None else sentry.late_wait,
+    )
+    return Service(
+        document.service,
+        _policy(document.tags),
+        tuple(slos.values()),
+        settings,
+        monitoring=_monitoring(document.monitoring),
+    )
+
+
+def _monitoring(doc: MonitoringDoc) -> Monitoring:
+    source: Source = doc.source  # type: ignore[assignment]  # the document judged it
+    match = {str(label): value for label, value in doc.match.items()}
+    return Monitoring(source, match, doc.sentry_url, doc.grafana_url, doc.runbook_url)
+
+
+def _policy(tags: TagsDoc) -> TagPolicy:
+    required = {key: TagRule(rule.default, rule.allowed, rule.pattern) for key, rule in tags.required.items()}
+    return TagPolicy(
+        set=dict(tags.set),
+        required=required,
+        redact=tags.redact,
+        metric_labels=tags.metric_labels,
+    )
+
+
+def _slo(doc: SloDoc) -> Slo:
+    limit = doc.error_budget if doc.error_budget is not None else _complement(doc.objective or 0.0)
+    objective = doc.objective if doc.objective is not None else _complement(limit)
+    exclude: dict[str, tuple[str, ...]] = {"http.route": HEALTH_ROUTES, **doc.exclude}
+    return Slo(
+        name=doc.name,
+        limit=limit,
+        objective=objective,
+        period=doc.period,
+        latency=doc.latency,
+        window=doc.window or HOUR,
+        select=Selection(doc.kinds or ENTRY_KINDS, dict(doc.include), exclude),
+        bad=BadRules(doc.bad.status_error, doc.bad.http_5xx, dict(doc.bad.attributes)),
+        slices=TimeSlices(doc.time_slices.length, doc.time_slices.limit) if doc.time_slices else None,
+        description=doc.description,
+        runbook=doc.runbook,
+    )
+
+
+def _complement(ratio: float) -> float:
+    """1 − ratio, of the decimal that the float was written as."""
+    return float(1 - parse_ratio(repr(ratio)))
+
+
+def _with_environment(service: Service, environ: Mapping[str, str], problems: list[Problem]) -> Service:
+    def read(name: str, parse: Callable[[str], T], default: T, shown: str) -> T:
+        value = environ.get(name, "").strip()
+        if not value:
+            return default
+        try:
+            return parse(value)
+        except ValueError as error:
+            place = f"{name}={value[:80]!r}"
+            text = str(error).removeprefix(f"{value!r}: ").removeprefix(f"{value!r} ")
+            problems.append(Problem(place, text, f"using the default, {shown}"))
+            return default
+
+    limit = read(names.ERROR_BUDGET_LIMIT, lambda text: float(parse_limit(text)), None, "1%")
+    window = read(names.ERROR_BUDGET_WINDOW, parse_window, None, "1h")
+    sentry = service.sentry
+    rate = read(names.SENTRY_TRACES_SAMPLE_RATE, _rate, sentry.traces_sample_rate, "OTEL_TRACES_SAMPLER's")
+    mode = read(names.SLOTEL_SENTRY_MODE, _mode, sentry.mode, sentry.mode)
+    late_wait = read(
+        names.SLOTEL_SENTRY_LATE_WAIT, parse_late_wait, sentry.late_wait, format_duration(sentry.late_wait)
+    )
+    sigterm = read(names.SLOTEL_HANDLE_SIGTERM, _switch, service.sigterm, "true")
+    max_series = read(names.SLOTEL_MAX_SERIES, _positive, service.max_series, str(service.max_series))
+    asgi_spans = read(names.SLOTEL_ASGI_SPANS, _asgi_spans, service.asgi_spans, "none")
+    http_metrics = read(names.SLOTEL_HTTP_METRICS, _http_metrics, service.http_metrics, service.http_metrics)
+    return replace(
+        service,
+        slos=_with_limit(service.slos, limit, window),
+        sentry=replace(
+            sentry,
+            dsn=environ.get(names.SENTRY_DSN, "").strip() or None,
+            environment=environ.get(names.SENTRY_ENVIRONMENT, "").strip() or None,
+            release=environ.get(names.SENTRY_RELEASE, "").strip() or None,
+            traces_sample_rate=rate,
+            mode=mode,
+            late_wait=late_wait,
+        ),
+        max_series=max_series,
+        asgi_spans=asgi_spans,
+        http_metrics=http_metrics,
+        sigterm=sigterm,
+    )
+
+
+def _with_limit(slos: tuple[Slo, ...], limit: float | None, window: float | None) -> tuple[Slo, ...]:
+    """ERROR_BUDGET_LIMIT sets the limit of the objective `availability`, which is there when no other is."""
+    if not slos or (limit is not None and all(slo.name != DEFAULT_SLO for slo in slos)):
+        default = Slo(DEFAULT_SLO, DEFAULT_LIMIT, _complement(DEFAULT_LIMIT))
+        slos = (default, *slos)
+    changed = []
+    for slo in slos:
+        if slo.name == DEFAULT_SLO and limit is not None:
+            slo = replace(slo, limit=limit, objective=_complement(limit))  # noqa: PLW2901 the changed objective
+        changed.append(replace(slo, window=window) if window is not None else slo)
+    return tuple(changed)
+
+
+def _rate(text: str) -> float:
+    rate = parse_ratio(text)
+    if not 0 <= rate <= 1:
+        raise ValueError("a sample rate lies between 0 and 1: write for example '0.05' or '5%'")
+    return float(rate)
+
+
+def _mode(text: str) -> str:
+    if text not in SENTRY_MODES:
+        raise ValueError(f"write one of {', '.join(SENTRY_MODES)}")
+    return text
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError("write true or false")
+    return text.lower() == "true"
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise ValueError("write a whole number above 0")
+    return int(text)
+
+
+def _asgi_spans(text: str) -> tuple[str, ...]:
+    wanted = tuple(word.strip() for word in text.split(",") if word.strip() != "none")
+    if not set(wanted) <= set(ASGI_MESSAGES):
+        raise ValueError("write 'send', 'receive', 'send,receive' or 'none'")
+    return wanted
+
+
+def _http_metrics(text: str) -> str:
+    if text not in HTTP_METRICS:
+        raise ValueError(f"write one of {', '.join(HTTP_METRICS)}")
+    return text

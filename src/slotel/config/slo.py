@@ -1,0 +1,276 @@
+"""Objectives, error budgets and burn rates: arithmetic on counts. No clock, no I/O."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple
+
+from slotel.config.globs import matches
+from slotel.config.names import BAD, EXCLUDED, GOOD, OUTCOMES
+
+Outcome = Literal["good", "bad", "excluded"]
+Severity = Literal["page", "ticket"]
+
+MINUTE: Final = 60.0
+HOUR: Final = 3600.0
+DAY: Final = 86400.0
+
+HEALTH_ROUTES: Final = ("/health", "/healthz", "/livez", "/readyz", "/metrics")
+"""Routes that are nobody's request: excluded unless an objective says otherwise."""
+
+_NOTHING: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
+_HEALTH: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({"http.route": HEALTH_ROUTES})
+
+SPAN_KINDS: Final = ("SERVER", "CONSUMER", "CLIENT", "PRODUCER", "INTERNAL")
+
+ENTRY_KINDS: Final = ("SERVER", "CONSUMER")
+"""Kinds of spans that are somebody's request."""
+
+
+class BurnTier(NamedTuple):
+    """One multi-window alert: fires while both windows burn `share` of the budget within `long` seconds.
+
+    Source: SRE workbook, chapter 5, table 5-8, for a period of 30 days.
+    """
+
+    severity: Severity
+    long: float
+    short: float
+    share: float
+
+    def burn_rate(self, period: float) -> float:
+        """Return the threshold for a period in seconds: 14.4 for 2 % in 1 h of 30 d; never below 1.
+
+        A short period makes a long window's share less than its due: 10 % in 3 d of 7 d would alert within
+        the budget.
+
+        >>> TIERS[0].burn_rate(30 * DAY), TIERS[3].burn_rate(7 * DAY)
+        (14.4, 1.0)
+        """
+        return max(round(self.share * period / self.long, 6), 1.0)
+
+
+TIERS: Final = (
+    BurnTier("page", long=HOUR, short=5 * MINUTE, share=0.02),
+    BurnTier("page", long=6 * HOUR, short=30 * MINUTE, share=0.05),
+    BurnTier("ticket", long=DAY, short=2 * HOUR, share=0.10),
+    BurnTier("ticket", long=3 * DAY, short=6 * HOUR, share=0.10),
+)
+
+
+class Period(NamedTuple):
+    """The time over which a budget is given: rolling, or the calendar's month or quarter.
+
+    Args:
+        seconds: length; for calendar periods the nominal one (30 and 90 days).
+    """
+
+    seconds: float = 30 * DAY
+    calendar: Literal["month", "quarter"] | None = None
+
+
+class TimeSlices(NamedTuple):
+    """Counts slices of time instead of events: a slice is bad if its bad ratio exceeds `limit`."""
+
+    seconds: float = MINUTE
+    limit: float = 0.05
+
+
+class Selection(NamedTuple):
+    """Which spans are an objective's events.
+
+    Args:
+        kinds: span kinds (`SERVER`, …).
+        include, exclude: attribute → values; a value is exact, or a glob with `*`. All of include must
+            match, none of exclude may.
+    """
+
+    kinds: tuple[str, ...] = ENTRY_KINDS
+    include: Mapping[str, tuple[str, ...]] = _NOTHING
+    exclude: Mapping[str, tuple[str, ...]] = _HEALTH
+
+
+class BadRules(NamedTuple):
+    """What makes an event bad, beside an explicit outcome and a latency threshold."""
+
+    status_error: bool = True
+    http_5xx: bool = True
+    attributes: Mapping[str, tuple[str, ...]] = _NOTHING
+
+
+SECONDS: Final = "{{.seconds}}"
+"""Stands in an indicator's query for the seconds of its window."""
+
+
+class Queries(NamedTuple):
+    """An indicator given as PromQL (OpenSLO, Sloth): only Prometheus can count it, not the service.
+
+    Args:
+        bad, total: each gives a number of events over `window`, a placeholder in the text, as SECONDS is.
+    """
+
+    bad: str
+    total: str
+    window: str = "{{.window}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Slo:
+    """A service level objective.
+
+    Args:
+        limit: error budget: largest tolerated bad ratio, in (0, 1).
+        objective: least good ratio, 1 − limit, rounded once from the exact value.
+        latency: threshold in seconds above which a good event is bad; None for availability.
+        window: seconds over which the live rate is compared against the limit (ERROR_BUDGET_WINDOW).
+        queries: stand in place of select, bad and latency.
+    """
+
+    name: str
+    limit: float
+    objective: float
+    period: Period = field(default_factory=Period)
+    latency: float | None = None
+    window: float = HOUR
+    select: Selection = field(default_factory=Selection)
+    bad: BadRules = field(default_factory=BadRules)
+    slices: TimeSlices | None = None
+    description: str = ""
+    runbook: str = ""
+    queries: Queries | None = None
+
+    @property
+    def unit(self) -> str:
+        """What is counted, for people."""
+        return "events" if self.slices is None else "time slices"
+
+    def tiers(self) -> tuple[BurnTier, ...]:
+        """Return the tiers that can fire."""
+        return tuple(tier for tier in TIERS if is_reachable(self, tier))
+
+    def dead_tiers(self) -> tuple[BurnTier, ...]:
+        """Return the tiers that can never fire: an error rate of 100 % or more, or too few time slices."""
+        return tuple(tier for tier in TIERS if not is_reachable(self, tier))
+
+
+class Event(NamedTuple):
+    """What an objective sees of an ended span.
+
+    Args:
+        kind: `SERVER`, `CONSUMER`, `CLIENT`, `PRODUCER` or `INTERNAL`.
+        seconds: duration.
+        error: status is ERROR.
+        http_status: response status code, if it is an HTTP span.
+    """
+
+    kind: str
+    seconds: float
+    error: bool
+    http_status: int | None
+    attributes: Mapping[str, object]
+
+
+MIN_BAD_EVENTS: Final = 5
+"""Fewer bad events in a window breach nothing: one error at low traffic is no outage."""
+
+CLIENT_CLOSED_REQUEST: Final = 499
+CANCELLED: Final = ("CancelledError", "asyncio.CancelledError", "asyncio.exceptions.CancelledError")
+"""`error.type` of a request that its client gave up: nobody's fault, so excluded."""
+
+
+def classify(slo: Slo, event: Event, explicit: str | None = None) -> Outcome | None:
+    """Return the event's outcome for the objective; None if it is none of its events. First match wins.
+
+    Args:
+        explicit: the span's `slo.outcome`, which beats every rule.
+    """
+    if event.kind not in slo.select.kinds or not _included(slo.select, event.attributes):
+        return None
+    if explicit in OUTCOMES:
+        return explicit  # type: ignore[return-value]  # narrowed by membership, which mypy does not see
+    if _excluded(slo.select, event):
+        return EXCLUDED
+    if _is_bad(slo.bad, event):
+        return BAD
+    if slo.latency is not None and event.seconds > slo.latency:
+        return BAD
+    return GOOD
+
+
+def burn_rate(bad: float, total: float, limit: float) -> float:
+    """Return how fast the budget is spent: 1.0 spends it exactly by the end of the period.
+
+    Args:
+        limit: largest tolerated bad ratio, in (0, 1).
+
+    0 events burn nothing. Source: SRE workbook, chapter 5, "Alerting on SLOs".
+
+    >>> burn_rate(bad=1, total=100, limit=0.005)
+    2.0
+    """
+    return bad / total / limit if total else 0.0
+
+
+def budget_remaining(bad: float, total: float, limit: float) -> float:
+    """Return the share of the budget that is left, in (−∞, 1]: 1 − the burn rate over the period.
+
+    >>> budget_remaining(bad=1, total=1000, limit=0.002)
+    0.5
+    """
+    return 1.0 - burn_rate(bad, total, limit)
+
+
+def time_to_exhaustion(remaining: float, burn: float, period: float) -> float:
+    """Return seconds until nothing is left at the present burn rate; infinite while nothing burns.
+
+    >>> time_to_exhaustion(remaining=0.5, burn=2.0, period=720.0)
+    180.0
+    """
+    if burn <= 0:
+        return math.inf
+    return max(remaining, 0.0) * period / burn
+
+
+def is_reachable(slo: Slo, tier: BurnTier) -> bool:
+    """Return whether an error rate below 100 % can reach the tier's threshold, and enough slices fit into its window.
+
+    >>> is_reachable(Slo("checkout", limit=0.0694, objective=0.9306), TIERS[0])
+    True
+    >>> is_reachable(Slo("checkout", limit=0.07, objective=0.93), TIERS[0])
+    False
+    """
+    return tier.burn_rate(slo.period.seconds) * slo.limit < 1 and holds_enough(slo, tier.long)
+
+
+def holds_enough(slo: Slo, window: float) -> bool:
+    """Return whether a window can hold as many bad events as a breach needs: of time slices, it may be too short."""
+    return slo.slices is None or MIN_BAD_EVENTS * slo.slices.seconds <= window
+
+
+def _included(select: Selection, attributes: Mapping[str, object]) -> bool:
+    return all(
+        key in attributes and matches(values, attributes[key]) for key, values in select.include.items()
+    )
+
+
+def _excluded(select: Selection, event: Event) -> bool:
+    if event.http_status == CLIENT_CLOSED_REQUEST or event.attributes.get("error.type") in CANCELLED:
+        return True
+    return any(
+        key in event.attributes and matches(values, event.attributes[key])
+        for key, values in select.exclude.items()
+    )
+
+
+def _is_bad(rules: BadRules, event: Event) -> bool:
+    if rules.http_5xx and event.http_status is not None and event.http_status >= 500:  # noqa: PLR2004 RFC 9110
+        return True
+    if rules.status_error and event.error:
+        return True
+    return any(
+        key in event.attributes and matches(values, event.attributes[key])
+        for key, values in rules.attributes.items()
+    )

@@ -1,0 +1,151 @@
+"""The tag policy: which tags a span must carry, which values are allowed, which are never let out. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal, NamedTuple
+
+from slotel.config.names import UNKNOWN
+
+Action = Literal["default", "unknown", "redact", "truncate", "remove"]
+
+MAX_TAG_VALUE: Final = 200
+MAX_TAG_KEY: Final = 200
+"""Sentry's limits for a tag; longer values are cut everywhere, so that every sink shows the same."""
+
+SENTRY_RESERVED_TAGS: Final = frozenset({"release", "environment", "dist", "user", "filename", "function"})
+"""Tag keys that Sentry's server removes."""
+
+ALWAYS_REDACTED: Final = (
+    "password", "*.password", "*_password", "passwd", "*.passwd",
+    "secret", "*.secret", "*_secret", "client_secret",
+    "token", "*.token", "*_token",
+    "api_key", "*.api_key", "*_api_key", "apikey", "*.apikey",
+    "authorization", "*.authorization", "proxy_authorization", "*.proxy_authorization",
+    "cookie", "*.cookie", "cookies", "*.cookies", "set_cookie", "*.set_cookie", "session_id", "*.session_id",
+    "credit_card", "*.credit_card", "private_key", "*.private_key",
+)  # fmt: skip
+"""Keys whose values leave no service, whatever the policy says. `-` and `_`, upper and lower case are one."""
+
+_SENTRY_KEY = re.compile(r"[A-Za-z0-9_.:-]+")
+_NOT_SENTRY_KEY = re.compile(r"[^A-Za-z0-9_.:-]")
+_NOT_LABEL = re.compile(r"[^a-zA-Z0-9_]")
+_LINE_BREAKS = re.compile(r"[\r\n\x00]+")
+
+
+class TagRule(NamedTuple):
+    """What a required tag's value may be.
+
+    Args:
+        default: stands in for a missing value, and for a wrong one; without it `unknown` does.
+        allowed: the only values, if any are given.
+        pattern: regular expression that the whole value must match, if given; its classes are ASCII, as
+            the collector's are.
+    """
+
+    default: str | None = None
+    allowed: tuple[str, ...] = ()
+    pattern: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TagPolicy:
+    """A service's tags, the same on spans, metrics, Sentry events and in the collector.
+
+    Args:
+        set: tags that every span gets, whatever the code says.
+        required: tag → rule; a violation is repaired and counted, never drops the span.
+        redact: keys and globs (`*.token`) whose values are replaced, beside ALWAYS_REDACTED.
+        metric_labels: tags that are metric labels: a bounded set.
+    """
+
+    set: Mapping[str, str] = field(default_factory=dict)
+    required: Mapping[str, TagRule] = field(default_factory=dict)
+    redact: tuple[str, ...] = ()
+    metric_labels: tuple[str, ...] = ()
+
+    @property
+    def tag_keys(self) -> tuple[str, ...]:
+        """The keys that are tags by the policy, in its order."""
+        return tuple(dict.fromkeys((*self.set, *self.required, *self.metric_labels)))
+
+
+def judge(rule: TagRule, value: object | None) -> tuple[str, Action | None]:
+    """Return the value that the rule lets through, and what was done to it.
+
+    >>> judge(TagRule(default="free", allowed=("free", "pro")), "gold")
+    ('free', 'default')
+    >>> judge(TagRule(pattern="[a-z]+"), None)
+    ('unknown', 'unknown')
+    """
+    if value is not None and value != "":
+        text, cut = clean_value(value)
+        if _is_allowed(rule, text):
+            return text, "truncate" if cut else None
+    if rule.default is not None:
+        return rule.default, "default"
+    return UNKNOWN, "unknown"
+
+
+def clean_value(value: object) -> tuple[str, bool]:
+    """Return a tag value on one line and at most 200 characters long, and whether it was cut."""
+    text = value if isinstance(value, str) else _text(value)
+    if len(text) > MAX_TAG_VALUE:
+        return _LINE_BREAKS.sub(" ", text[:MAX_TAG_VALUE]), True
+    return _LINE_BREAKS.sub(" ", text), False
+
+
+def redaction(policy: TagPolicy) -> Callable[[str], bool]:
+    """Return the test whether a key's value must not leave the service.
+
+    >>> redaction(TagPolicy(redact=("*.pin",)))("card.PIN")
+    True
+    """
+    patterns = "|".join(_glob_pattern(glob) for glob in (*ALWAYS_REDACTED, *policy.redact))
+    match = re.compile(patterns).fullmatch
+    return lambda key: match(_plain(key)) is not None
+
+
+def sentry_tag_key(key: str) -> str | None:
+    """Return the key as Sentry accepts it; None for a key that its server removes.
+
+    >>> sentry_tag_key("cloud/region")
+    'cloud_region'
+    """
+    if key in SENTRY_RESERVED_TAGS or not key:
+        return None
+    if not _SENTRY_KEY.fullmatch(key):
+        key = _NOT_SENTRY_KEY.sub("_", key)
+    return key[:MAX_TAG_KEY]
+
+
+def label_name(key: str) -> str:
+    """Return a tag's or attribute's name as a Prometheus label.
+
+    >>> label_name("http.route")
+    'http_route'
+    """
+    name = _NOT_LABEL.sub("_", key)
+    return f"_{name}" if name[:1].isdigit() else name
+
+
+def _is_allowed(rule: TagRule, text: str) -> bool:
+    if rule.allowed and text not in rule.allowed:
+        return False
+    return rule.pattern is None or re.fullmatch(rule.pattern, text, re.ASCII) is not None
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _plain(key: str) -> str:
+    return key.lower().replace("-", "_")
+
+
+def _glob_pattern(glob: str) -> str:
+    return ".*".join(re.escape(part) for part in _plain(glob).split("*"))

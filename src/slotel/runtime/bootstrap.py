@@ -1,0 +1,150 @@
+"""The composition root: reads the configuration, wires store, stages and sinks around the SDK's providers.
+
+With `parts.py` the only module that knows both stages and sinks; each of them gets the narrow value it needs.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any, Final
+
+from opentelemetry import metrics
+
+from slotel.config.load import read_configuration
+from slotel.config.service import Service
+from slotel.runtime import startup_log
+from slotel.runtime.budget.breaches import Watch
+from slotel.runtime.budget.incidents import Incidents
+from slotel.runtime.budget.windows import Meter
+from slotel.runtime.components import (
+    connect_sentry,
+    join_workers,
+    open_endpoint,
+    prepare_departure,
+    push_metrics,
+)
+from slotel.runtime.logs import LOG, report, show_logs
+from slotel.runtime.metrics.instruments.fork_reset import count_from_zero_after_fork
+from slotel.runtime.metrics.self_metrics import Accounts
+from slotel.runtime.metrics.span_metrics import Measure
+from slotel.runtime.metrics.store.store import Store
+from slotel.runtime.process.ticker import Ticker
+from slotel.runtime.redaction.enforcer import Enforcer
+from slotel.runtime.requests.local_roots import Entries
+from slotel.runtime.setup.sdk import name_service, tracer_provider
+from slotel.runtime.state import RUNNING, UNNAMED, Runtime
+from slotel.runtime.tracing.processor import Pipeline
+from slotel.runtime.tracing.provider import mend_propagation, name_distribution, put_first, record_every_span
+from slotel.runtime.tracing.sampler_env import settle_sampler
+
+_LOCK: Final = threading.Lock()
+
+
+def start(
+    environ: MutableMapping[str, str], configure_sdk: Callable[[], None] | None = None
+) -> Runtime | None:
+    """Start slotel, once: a second call returns the runtime that is there. None with OTEL_SDK_DISABLED.
+
+    Args:
+        configure_sdk: sets up the SDK's providers from the environment; default: the launcher's way.
+    """
+    with _LOCK:
+        if RUNNING:
+            return RUNNING[0]
+        show_logs()
+        if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+            LOG.info("off: OTEL_SDK_DISABLED is true")
+            return None
+        runtime = _compose(environ, configure_sdk)
+        RUNNING.append(runtime)
+        return runtime
+
+
+def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None] | None) -> Runtime:
+    from slotel.runtime.distro import set_defaults
+
+    set_defaults(environ)  # for a start in code; under the launcher it is done
+    reading = read_configuration(environ)
+    report(reading.problems)
+    for note in reading.notes:
+        LOG.warning("%s", note)
+    service = reading.service
+    name_service(service, environ)
+    report(settle_sampler(environ, service.sentry.traces_sample_rate))
+    provider = tracer_provider(environ, configure_sdk)
+    runtime = _build(service, dict(provider.resource.attributes))
+    mend_propagation()
+    name_distribution(provider)
+    record_every_span(provider)
+    runtime.pipeline = _pipeline(runtime)
+    put_first(provider, runtime.pipeline, runtime.enforcer)
+    _guarded("sentry", runtime, lambda: connect_sentry(runtime, environ))
+    _guarded("workers", runtime, lambda: join_workers(runtime, environ))
+    _guarded("app metrics", runtime, lambda: count_from_zero_after_fork(metrics.get_meter_provider()))
+    _guarded("metrics", runtime, lambda: open_endpoint(runtime, environ))
+    _guarded("otlp metrics", runtime, lambda: push_metrics(runtime, provider))
+    _guarded("departure", runtime, lambda: prepare_departure(runtime))
+    runtime.ticker = Ticker(
+        lambda: _tick(runtime), lambda error: runtime.accounts.stage_error("ticker", error)
+    )
+    runtime.ticker.start()
+    if runtime.workers is None or runtime.workers.is_first:  # once for a service, not by each spawned worker
+        for line in startup_log.lines(runtime, environ):
+            LOG.info("%s", line)
+    return runtime
+
+
+def _build(service: Service, resource: Mapping[str, Any]) -> Runtime:
+    store = Store(max_series=service.max_series)
+    accounts = Accounts(store)
+    name = _service_name(resource)
+    enforcer = Enforcer(service.tags, accounts.tag_violation, None if name.startswith(UNNAMED) else name)
+    meter = Meter(store, service.slos, service_name=_service_name(resource))
+    return Runtime(
+        service, resource, store, accounts, enforcer, Entries(), meter, Watch(meter), Incidents(name)
+    )
+
+
+def _service_name(resource: Mapping[str, Any]) -> str:
+    return str(resource.get("service.name", UNNAMED))
+
+
+def _pipeline(runtime: Runtime) -> Pipeline:
+    measure = Measure(
+        runtime.store,
+        runtime.service_name,
+        runtime.service.slos,
+        runtime.enforcer,
+        runtime.meter,
+        runtime.accounts,
+    )
+    return Pipeline(runtime.entries, measure, runtime.sinks, runtime.accounts)
+
+
+def _guarded(part: str, runtime: Runtime, begin: Callable[[], object]) -> None:
+    """Start one part; if it fails it is off, named, and the rest goes on."""
+    try:
+        begin()
+    except Exception as error:  # noqa: BLE001 each part may fail alone
+        LOG.error("%s is off, the rest goes on: %s: %s", part, type(error).__name__, error)
+        runtime.accounts.stage_error(part, error)
+
+
+def _tick(runtime: Runtime) -> None:
+    """Do what no request does: move counts into their windows, and say it once when a limit is exceeded."""
+    runtime.meter.roll(time.time())
+    if runtime.workers is not None:
+        runtime.workers.tick()
+    forgotten = runtime.entries.take_forgotten()
+    if forgotten:
+        runtime.accounts.dropped("spans", "never_ended", forgotten)
+    if runtime.endpoint is not None and not runtime.endpoint.holds_port:
+        return
+    changes = tuple(runtime.watch.check())
+    for breach in changes:
+        LOG.warning("%s", breach)
+    for incident in runtime.incidents.after(changes):
+        if runtime.sentry is not None:
+            runtime.sentry.incident(incident)

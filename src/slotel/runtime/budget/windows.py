@@ -1,0 +1,162 @@
+"""The error-budget meter: sliding windows of good and bad events, for gauges and for the watch over breaches.
+
+Its rings live in the store, so that they merge over workers. It looks only when asked.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from slotel.config import names
+from slotel.config.duration import format_duration
+from slotel.config.slo import HOUR, MINUTE, Slo, burn_rate, time_to_exhaustion
+from slotel.runtime.budget.history import BAD, GOOD, KEPT, history
+from slotel.runtime.metrics.store.store import Family, Store
+
+WINDOWS: Final = (5 * MINUTE, 30 * MINUTE, HOUR, 6 * HOUR)
+
+_Series = dict[tuple[str, ...], tuple[float, ...]]
+
+
+class Window(NamedTuple):
+    """What happened to an objective within the last `seconds`.
+
+    Args:
+        bad, total: numbers of events, or of time slices: `unit` says of what.
+        ratio: bad/total; 0.0 without events.
+        burn: ratio/limit.
+    """
+
+    seconds: float
+    bad: float
+    total: float
+    ratio: float
+    burn: float
+    unit: str = "events"
+
+
+class Meter:
+    """Meters every objective of a service.
+
+    The hot path pays one comparison: counters are moved into the rings when a bucket is over, and before each
+    look. What other workers counted since their last move (a tick at most) is seen with their next one.
+
+    Args:
+        clock: wall clock, unix seconds; events bring their own time.
+        service_name: value of the label service_name.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        slos: tuple[Slo, ...],
+        clock: Callable[[], float] = time.time,
+        service_name: str = "",
+    ) -> None:
+        self.slos = slos
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._events = store.counter(
+            names.SLO_EVENTS,
+            help="Events of each objective, by outcome.",
+            label_names=(names.LABEL_SERVICE, names.LABEL_SLO, names.LABEL_OUTCOME),
+        )
+        self._outcomes = {
+            (slo.name, outcome): self._events.slot((service_name, slo.name, outcome))
+            for slo in slos
+            for outcome in names.OUTCOMES
+        }
+        self._moved = dict.fromkeys(self._outcomes.values(), 0.0)
+        self._histories = [history(store, slo) for slo in slos]
+        self._widths = {width for each in self._histories for width in each.widths}
+        self._bucket = clock()
+        self.bucket_ends_ns = 0
+        """An event that ends at or after this opens a new bucket: call `roll` before counting it."""
+        self.roll(self._bucket)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._after_fork)
+
+    def _after_fork(self) -> None:
+        """A child counts from zero."""
+        self._lock = threading.Lock()
+        self._moved = dict.fromkeys(self._moved, 0.0)
+
+    def counter_cells(self, slo: Slo) -> dict[str, int]:
+        """Return the slots of `slo_events` for an objective, by outcome."""
+        return {outcome: self._outcomes[slo.name, outcome] for outcome in names.OUTCOMES}
+
+    def roll(self, seconds: float) -> None:
+        """Move what was counted into the bucket that was open, and open the one of a unix time."""
+        with self._lock:
+            for index, slo in enumerate(self.slos):
+                for column, outcome in ((GOOD, names.GOOD), (BAD, names.BAD)):
+                    slot = self._outcomes[slo.name, outcome]
+                    counted = self._events.value(slot)
+                    new = counted - self._moved[slot]
+                    if new:
+                        self._moved[slot] = counted
+                        self._histories[index].add(self._bucket, column, new)
+            self._bucket = max(self._bucket, seconds)
+            self.bucket_ends_ns = self._next_bucket() * 1_000_000_000
+
+    def _next_bucket(self) -> int:
+        """Return the unix second at which the first of the open buckets ends."""
+        return min(((int(self._bucket // width) + 1) * width for width in self._widths), default=2**31)
+
+    def window(self, index: int, seconds: float) -> Window:
+        """Return what happened to an objective within the last `seconds`, over all workers, to the bucket."""
+        now = self._clock()
+        self.roll(now)
+        bad, total = self._histories[index].counts(now, seconds)
+        ratio, slo = (bad / total if total else 0.0), self.slos[index]
+        return Window(seconds, bad, total, ratio, burn_rate(bad, total, slo.limit), slo.unit)
+
+    def remaining(self, index: int) -> float:
+        """Return the share of the budget that the kept history left, in (−∞, 1]."""
+        return 1.0 - self.window(index, KEPT).burn
+
+    def families(self) -> Iterable[Family]:
+        """Return the budget gauges of every objective."""
+        limits, ratios, burns, left, ends = _Series(), _Series(), _Series(), _Series(), _Series()
+        for index, slo in enumerate(self.slos):
+            limits[(slo.name,)] = (slo.limit,)
+            for seconds in dict.fromkeys((*WINDOWS, slo.window)):
+                window = self.window(index, seconds)
+                ratios[slo.name, format_duration(seconds)] = (window.ratio,)
+                burns[slo.name, format_duration(seconds)] = (window.burn,)
+            remaining = self.remaining(index)
+            left[(slo.name,)] = (remaining,)
+            burn = burns[slo.name, format_duration(HOUR)][0]
+            ends[(slo.name,)] = (time_to_exhaustion(remaining, burn, slo.period.seconds),)
+        windowed = (names.LABEL_SLO, names.LABEL_WINDOW)
+        yield _gauge(names.BUDGET_LIMIT, "Largest tolerated bad ratio.", (names.LABEL_SLO,), limits)
+        yield _gauge(names.BUDGET_ERROR, "Bad ratio within the window.", windowed, ratios)
+        yield _gauge(names.BUDGET_BURN, "Bad ratio within the window over the limit.", windowed, burns)
+        yield _gauge(
+            names.BUDGET_REMAINING, "Share of the budget left by the kept history.", (names.LABEL_SLO,), left
+        )
+        yield _gauge(
+            names.BUDGET_EXHAUSTION,
+            "Time until nothing is left, at the last hour's burn rate.",
+            (names.LABEL_SLO,),
+            ends,
+        )
+
+
+def _gauge(name: str, text: str, labels: tuple[str, ...], series: _Series) -> Family:
+    unit = "seconds" if name.endswith("_seconds") else "ratio" if name.endswith("_ratio") else ""
+    return Family(
+        name=name,
+        kind="gauge",
+        help=text,
+        unit=unit,
+        label_names=labels,
+        bounds=(),
+        series=series,
+        exemplars={},
+        created=0.0,
+    )

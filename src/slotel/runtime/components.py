@@ -1,0 +1,161 @@
+"""The parts around the pipeline, each begun alone and failing alone: Sentry, workers, endpoint, pushes, departure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+
+from slotel.config import names
+from slotel.runtime.logs import report
+from slotel.runtime.metrics.store.store import Family
+from slotel.runtime.process.shutdown import Departure, Part, flush_time, parts_of
+from slotel.runtime.setup.exporters import wants_prometheus
+from slotel.runtime.state import Runtime
+from slotel.version import __version__
+
+if TYPE_CHECKING:
+    from slotel.runtime.sentry.client.client import SentryConnection
+
+
+def connect_sentry(runtime: Runtime, environ: Mapping[str, str]) -> None:
+    """Send errors and spans to Sentry, if there is a DSN."""
+    from slotel.runtime.sentry import propagation
+    from slotel.runtime.sentry.client.client import Parts, init_options, start_client
+
+    settings, accounts = runtime.service.sentry, runtime.accounts
+    parts = Parts(
+        entries=runtime.entries,
+        tags=runtime.enforcer.tags,
+        scrub=runtime.enforcer.event,
+        counted=accounts.sentry_error,
+        expected=accounts.expect_sentry_errors,
+        dropped=accounts.dropped,
+        options=init_options(settings),
+    )
+    connection = start_client(settings, runtime.resource, parts, lambda later: _use_sentry(runtime, later))
+    if connection is not None:
+        _use_sentry(runtime, connection)
+    rate = settings.traces_sample_rate
+    propagation.install(
+        environ.get("OTEL_PROPAGATORS", "") or environ.get("OTEL_CONFIG_FILE", ""),
+        1.0 if rate is None else rate,
+        lambda: runtime.sentry.trace_facts() if runtime.sentry is not None else {},
+    )
+
+
+def _use_sentry(runtime: Runtime, connection: SentryConnection) -> None:
+    if runtime.sentry is connection:
+        runtime.follow(connection.client)
+        return
+    runtime.sentry = connection
+    if runtime.pipeline is None:
+        return
+    runtime.pipeline.add_sink(connection.trail)
+    if runtime.service.sentry.mode == "errors":
+        return
+    from slotel.runtime.sentry.modes.select import sentry_sink
+
+    spans = sentry_sink(
+        runtime.service.sentry,
+        client=connection.client,
+        enforcer=runtime.enforcer,
+        resource=Resource(runtime.resource),
+        dropped=runtime.accounts.dropped,
+    )
+    runtime.pipeline.add_sink(spans)
+
+
+def join_workers(runtime: Runtime, environ: MutableMapping[str, str]) -> None:
+    """Take a place among the processes of the service."""
+    from slotel.runtime.metrics.workers.workers import Workers
+
+    runtime.workers = Workers.join(runtime.store, environ, runtime.service_name, runtime.accounts.dropped)
+
+
+def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
+    """Answer scrapes, if OTEL_METRICS_EXPORTER names prometheus."""
+    if not wants_prometheus(environ):
+        return
+    from slotel.runtime.metrics.instruments.http_server import http_meters
+    from slotel.runtime.metrics.scrape.app_metrics import AppMetrics
+    from slotel.runtime.metrics.scrape.endpoint import Endpoint
+    from slotel.runtime.metrics.scrape.port import read_address
+    from slotel.runtime.metrics.scrape.process_metrics import ProcessMetrics
+    from slotel.runtime.metrics.scrape.registry import GlobalRegistry
+
+    def rest() -> None:
+        endpoint.rest()
+
+    accounts, provider = runtime.accounts, metrics.get_meter_provider()
+    sources = [lambda: runtime.store.snapshot(rest), runtime.meter.families, _build_info]
+    chore: Callable[[], float | None] = lambda: None  # noqa: E731 nothing to do without a meter provider of the SDK
+    process, registry = ProcessMetrics(), GlobalRegistry(accounts.dropped)
+    if isinstance(provider, MeterProvider):
+        if runtime.service.http_metrics == "slotel":
+            runtime.http_meters = http_meters(provider, runtime.service.max_series)
+        app = AppMetrics(
+            provider,
+            sharing=runtime.workers,
+            fault=accounts.stage_error,
+            dropped=accounts.dropped,
+            apart=lambda: runtime.http_meters.scopes() if runtime.http_meters is not None else (),
+            beside=lambda: (*process.families(), *registry.families()),
+            rest=rest,
+        )
+        sources.append(app.families)
+        runtime.parts.append(lambda _: app.publish())
+        chore = app.chore
+    host, port, problems = read_address(environ)
+    report(problems)
+    endpoint = runtime.endpoint = Endpoint(
+        host,
+        port,
+        sources=sources,
+        target=runtime.resource,
+        pages={"/": lambda: _status_page(runtime)},
+        fault=accounts.stage_error,
+        dropped=accounts.dropped,
+        chore=chore,
+        sibling=lambda: runtime.workers is not None and not runtime.workers.is_first,
+    )
+    endpoint.start()
+
+
+def _status_page(runtime: Runtime) -> tuple[str, str]:
+    from slotel.runtime.metrics.scrape import status_page
+
+    return status_page.CONTENT_TYPE, status_page.page(runtime.meter.families(), runtime.resource)
+
+
+def push_metrics(runtime: Runtime, traces: TracerProvider) -> None:
+    """Let what the environment's metric exporters push carry the store, too."""
+    provider = metrics.get_meter_provider()
+    if isinstance(provider, MeterProvider) and getattr(provider, "_metric_readers", True):
+        from slotel.runtime.metrics.instruments.otlp_metrics import export_store
+        from slotel.runtime.metrics.store.family import merge
+
+        export_store(provider, lambda: merge((runtime.store.part(),)), lambda: traces.resource)
+
+
+def prepare_departure(runtime: Runtime) -> None:
+    """Send what is held when the process ends."""
+
+    def parts() -> Iterable[Part]:
+        return (*parts_of(runtime.pipeline.sinks if runtime.pipeline is not None else ()), *runtime.parts)
+
+    def options() -> Mapping[str, Any]:
+        return runtime.sentry.client.options if runtime.sentry is not None else {}
+
+    Departure(parts, lambda: flush_time(options())).prepare(handle_sigterm=runtime.service.sigterm)
+
+
+def _build_info() -> Iterable[Family]:
+    yield Family(
+        name=names.BUILD_INFO, kind="gauge", help="The running slotel.", unit="", label_names=("version",),
+        bounds=(), series={(__version__,): (1.0,)}, exemplars={}, created=0.0,
+    )  # fmt: skip

@@ -1,0 +1,210 @@
+"""The store's metrics by OTLP: joins them to what the SDK's periodic readers export. Sends nothing itself.
+
+SDK 1.45 has no MetricProducer, by which the specification lets foreign metrics into a reader, and no asynchronous
+histogram; so this one file wraps the collect callback that a meter provider gives its readers. Each process sends its
+own numbers, under its own `service.instance.id`: nobody merges what is pushed.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from operator import sub
+from typing import Any, Final
+
+from opentelemetry.sdk.metrics import Counter, MeterProvider
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    Histogram,
+    HistogramDataPoint,
+    Metric,
+    MetricsData,
+    NumberDataPoint,
+    PeriodicExportingMetricReader,
+    ResourceMetrics,
+    ScopeMetrics,
+    Sum,
+)
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from slotel.config import names
+from slotel.runtime.logs import LOG
+from slotel.runtime.metrics.store.store import Exemplar, Family
+from slotel.runtime.process.child_exit_hooks import ChildEnding
+from slotel.version import __version__
+
+SPAN_METRICS: Final = {
+    names.SPAN_CALLS: ("traces.span.metrics.calls", ""),
+    names.SPAN_DURATION: ("traces.span.metrics.duration", "s"),
+}
+"""What the collector's span_metrics connector calls them, with unit; other names are their own."""
+ATTRIBUTES: Final = {
+    names.LABEL_SERVICE: "service.name",
+    names.LABEL_SPAN_NAME: "span.name",
+    names.LABEL_SPAN_KIND: "span.kind",
+    names.LABEL_STATUS: "status.code",
+    names.LABEL_ROUTE: "http.route",
+    names.LABEL_HTTP_STATUS: "http.response.status_code",
+}
+OVERFLOW: Final = "otel.metric.overflow"
+LAST_SECONDS: Final = 2.0
+"""For which a forked child waits at its end for the last export."""
+_UNITS: Final = {"seconds": "s", "ratio": "1"}
+
+Source = Callable[[], Iterable[Family]]
+_Rows = Mapping[tuple[str, ...], tuple[float, ...]]
+_KEPT: Final[list[ChildEnding]] = []
+
+
+def export_store(provider: MeterProvider, source: Source, resource: Callable[[], Resource]) -> bool:
+    """Let every periodic reader of a provider export the store's counters and histograms, too.
+
+    Args:
+        source: this process's families.
+        resource: this process's resource, for when the app has no metric of its own.
+
+    Returns whether there was a reader to join.
+    """
+    readers = getattr(provider, "_metric_readers", None)
+    if readers is None:
+        LOG.error("this OpenTelemetry SDK is unknown to slotel: its metrics do not leave by OTLP")
+        return False
+    periodic = [reader for reader in readers if isinstance(reader, PeriodicExportingMetricReader)]
+    for reader in periodic:
+        _join(reader, source, resource)
+    if periodic:
+        _KEPT.append(ChildEnding(lambda: _push_the_last(periodic)))
+    return bool(periodic)
+
+
+def _push_the_last(readers: Iterable[PeriodicExportingMetricReader]) -> None:
+    """Export once more, in a child that ends without the SDK's own shutdown; whoever does not answer is left."""
+
+    def push() -> None:
+        for reader in readers:
+            with suppress(Exception):  # nothing may reach the app, whose process ends here
+                reader.collect(timeout_millis=LAST_SECONDS * 1000)
+
+    thread = threading.Thread(target=push, name="slotel-last-push", daemon=True)
+    thread.start()
+    thread.join(LAST_SECONDS)
+
+
+def _join(reader: PeriodicExportingMetricReader, source: Source, resource: Callable[[], Resource]) -> None:
+    collect: Any = reader._collect  # noqa: SLF001 see the module's first lines
+    exporter = getattr(reader, "_exporter", None)
+    preferred = getattr(exporter, "_preferred_temporality", None) or {}
+    delta = _Delta() if preferred.get(Counter) is AggregationTemporality.DELTA else None
+
+    def with_store(asking: Any, timeout_millis: float = 10_000) -> MetricsData | None:
+        data: MetricsData | None = collect(asking, timeout_millis=timeout_millis)
+        try:
+            families = [family for family in source() if family.kind != "gauge" and family.series]
+            return _with(data, to_metrics(families, time.time_ns(), delta), resource)
+        except Exception as error:  # noqa: BLE001 the app's own metrics leave whatever happens to slotel's
+            LOG.error("slotel's metrics are missing from this export: %s: %s", type(error).__name__, error)
+            return data
+
+    reader._set_collect_callback(with_store)  # type: ignore[arg-type]  # noqa: SLF001 the SDK annotates it as another callable
+
+
+def to_metrics(families: Iterable[Family], now: int, delta: _Delta | None = None) -> list[Metric]:
+    """Return families as the SDK's metric data.
+
+    Args:
+        now: unix nanoseconds.
+        delta: makes each number the difference to the last call's; None: cumulative since `Family.created`.
+    """
+    made = []
+    temporality = AggregationTemporality.CUMULATIVE if delta is None else AggregationTemporality.DELTA
+    for family in families:
+        name, unit = SPAN_METRICS.get(family.name, (family.name, _UNITS.get(family.unit, family.unit)))
+        start = int(family.created * 1e9)
+        rows: _Rows = {values: tuple(row) for values, row in family.series.items()}
+        if delta is not None:
+            start, rows = delta.since_last(family.name, start, rows, now)
+        data: Sum | Histogram
+        if family.kind == "histogram":
+            points = [_histogram(family, values, row, start, now) for values, row in rows.items()]
+            data = Histogram(points, temporality)
+        else:
+            data = Sum(
+                [_number(family, values, row, start, now) for values, row in rows.items()], temporality, True
+            )
+        made.append(Metric(name, family.help, unit, data))
+    return made
+
+
+class _Delta:
+    """The differences between exports, for a backend that asked for them."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[int, int, _Rows]] = {}
+
+    def since_last(self, name: str, start: int, rows: _Rows, now: int) -> tuple[int, _Rows]:
+        """Return (start, differences); after a fork the numbers start again, and so do the differences."""
+        since, created, before = self._last.get(name, (start, start, {}))
+        self._last[name] = (now, start, rows)
+        if created != start:
+            return start, rows
+        return since, {
+            values: tuple(map(sub, row, before[values])) if values in before else row
+            for values, row in rows.items()
+        }
+
+
+def _number(family: Family, values: tuple[str, ...], row: Any, start: int, now: int) -> NumberDataPoint:
+    exemplars = [_exemplar(marked) for marked in family.exemplars.get(values, {}).values()]
+    return NumberDataPoint(_attributes(family, values), start, now, _whole(row[0]), exemplars)
+
+
+def _histogram(family: Family, values: tuple[str, ...], row: Any, start: int, now: int) -> HistogramDataPoint:
+    counts = [int(count) for count in row[:-1]]
+    return HistogramDataPoint(
+        attributes=_attributes(family, values),
+        start_time_unix_nano=start,
+        time_unix_nano=now,
+        count=sum(counts),
+        sum=row[-1],
+        bucket_counts=counts,
+        explicit_bounds=family.bounds,
+        min=None,  # type: ignore[arg-type]  # the store keeps none, and the protocol needs none
+        max=None,  # type: ignore[arg-type]  # likewise
+        exemplars=[_exemplar(marked) for marked in family.exemplars.get(values, {}).values()],
+    )
+
+
+def _attributes(family: Family, values: tuple[str, ...]) -> dict[str, Any]:
+    named = zip(family.label_names, values, strict=True)
+    found: dict[str, Any] = {ATTRIBUTES.get(name, name): value for name, value in named if value}
+    if found.pop(names.LABEL_OVERFLOW, ""):
+        found[OVERFLOW] = True  # the specification's spelling
+    return found
+
+
+def _exemplar(marked: Exemplar) -> Any:
+    from opentelemetry.sdk.metrics import Exemplar as SdkExemplar
+
+    trace_id, span_id, value, seconds = marked
+    return SdkExemplar({}, value, int(seconds * 1e9), span_id, trace_id)
+
+
+def _whole(value: float) -> float:
+    return int(value) if value.is_integer() else value
+
+
+def _with(
+    data: MetricsData | None, metrics: list[Metric], resource: Callable[[], Resource]
+) -> MetricsData | None:
+    if not metrics:
+        return data
+    scope = InstrumentationScope("slotel", __version__)
+    scoped = ScopeMetrics(scope, metrics, "")
+    if data is None or not data.resource_metrics:
+        return MetricsData([ResourceMetrics(resource(), [scoped], "")])
+    first, *rest = data.resource_metrics
+    joined = ResourceMetrics(first.resource, [*first.scope_metrics, scoped], first.schema_url)
+    return MetricsData([joined, *rest])

@@ -1,0 +1,168 @@
+"""The app's own OpenTelemetry instruments, over all processes of the service. Asks the SDK, counts nothing.
+
+The answering process's numbers are those of the moment of the scrape; the others' are as old as their last
+publication (`PUBLISH_SECONDS`). What a process counted after its last one is lost when it is killed; a process that
+ends in any other way publishes once more. slotel's own metrics are in the store and lose nothing.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, MetricsData, ResourceMetrics, ScopeMetrics
+from opentelemetry.sdk.resources import Resource
+
+from slotel.runtime.logs import LOG
+from slotel.runtime.metrics.scrape.conversion import Conversion, Converted
+from slotel.runtime.metrics.scrape.published import (
+    SUFFIX,
+    Sharing,
+    combine,
+    encode,
+    over_processes,
+    published,
+)
+from slotel.runtime.metrics.store.store import Family
+from slotel.runtime.process.child_exit_hooks import ChildEnding
+
+PUBLISH_SECONDS: Final = 1.0
+"""Between two publications of a process that is not alone."""
+_SHARE: Final = 50
+"""Publishing takes at most one part in this many of a processor's time: what is slow is done more rarely."""
+_AT_MOST: Final = 15.0
+"""Seconds; a usual scrape interval."""
+
+
+class _Reader(MetricReader):
+    """Keeps what the last collection brought."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.data: MetricsData | None = None
+
+    def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: Any) -> None:
+        del timeout_millis
+        self.data = metrics_data
+
+    def read(self) -> MetricsData | None:
+        self.data = None
+        self.collect()
+        return self.data
+
+    def shutdown(self, timeout_millis: float = 30_000, **_: Any) -> None:
+        del timeout_millis
+
+
+class AppMetrics:
+    """Reads the SDK's meter provider, publishes for the others, and adds the others' up.
+
+    Args:
+        sharing: the service's processes; None where nothing is ever shared.
+        fault: told the part's name and the exception.
+        dropped: told the signal and the reason of what is left out.
+        apart: more metrics of this process, which were not added up by the SDK.
+        beside: more families of this process, which are shared and added up as the instruments' are.
+        rest: called after some series: others may run meanwhile. Only the SDK's own collecting takes none.
+    """
+
+    def __init__(
+        self,
+        provider: MeterProvider,
+        *,
+        sharing: Sharing | None = None,
+        fault: Callable[[str, BaseException], None] = lambda *_: None,
+        dropped: Callable[[str, str], None] = lambda *_: None,
+        apart: Callable[[], Sequence[ScopeMetrics]] = tuple,
+        beside: Callable[[], Iterable[Family]] = tuple,
+        rest: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._apart, self._beside, self._rest = apart, beside, rest
+        self._sharing, self._fault, self._dropped = sharing, fault, dropped
+        self._conversion = Conversion(lambda reason: dropped("metrics", reason), self._complain, rest)
+        self._complained: set[str] = set()
+        self._lock = threading.RLock()
+        self._reader = _Reader()
+        self._next = 0.0
+        provider.add_metric_reader(self._reader)
+        if sharing is not None:
+            sharing.combine[SUFFIX] = combine
+        atexit.register(self.publish)
+        self._ending = ChildEnding(self.publish)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=self._before_fork, after_in_child=self._in_child)
+
+    def families(self) -> Iterable[Family]:
+        """Return the app's metrics of the whole service.
+
+        What this process says is published first: a counter that was seen must not fall when the process dies.
+        """
+        sharing = self._sharing
+        if sharing is None or not sharing.is_shared:
+            return self._read().families
+        own = self._publish(sharing)
+        return over_processes(own, str(os.getpid()), published(sharing, self._rest), self._rest)
+
+    def publish(self) -> None:
+        """Share this process's numbers with the one that answers; never raises."""
+        try:
+            if self._sharing is not None and self._sharing.is_shared:
+                self._publish(self._sharing)
+        except Exception as error:  # noqa: BLE001 nothing may reach the app
+            self._fault("publish", error)
+
+    def chore(self) -> float | None:
+        """Publish when it is due; return in how many seconds it is due again, None in a process that is alone."""
+        if self._sharing is None or not self._sharing.is_shared:
+            return None
+        if time.monotonic() >= self._next:
+            is_first, begun = self._next == 0.0, time.thread_time()
+            self.publish()
+            taken = time.thread_time() - begun
+            # The first one also imports the exporter, which says nothing about the next.
+            wait = PUBLISH_SECONDS if is_first else min(max(PUBLISH_SECONDS, taken * _SHARE), _AT_MOST)
+            self._next = time.monotonic() + wait
+        return max(self._next - time.monotonic(), 0.0)
+
+    def _publish(self, sharing: Sharing) -> Converted:
+        with self._lock:
+            converted = self._read()
+            if converted.families:
+                sharing.share(SUFFIX, encode(converted, self._rest))
+        return converted
+
+    def _read(self) -> Converted:
+        with self._lock:
+            self._rest()
+            data = _joined(self._reader.read(), self._apart())
+            self._rest()
+            converted = self._conversion.convert(data)
+            return replace(converted, families=(*converted.families, *self._beside()))
+
+    def _complain(self, name: str) -> None:
+        if name not in self._complained:
+            self._complained.add(name)
+            self._dropped("metrics", "name_collision")
+            LOG.warning("metrics: two instruments of one meter are called %s; the first answers", name)
+
+    def _before_fork(self) -> None:
+        """Load once what each child would load on a thread, while its server may patch import locks (gevent)."""
+        try:
+            self._conversion.prepare()
+        except Exception as error:  # noqa: BLE001 a fork is the app's
+            self._fault("publish", error)
+
+    def _in_child(self) -> None:
+        self._lock = threading.RLock()
+        self._next = 0.0
+
+
+def _joined(data: MetricsData | None, scopes: Sequence[ScopeMetrics]) -> MetricsData:
+    resources = data.resource_metrics if data is not None else ()
+    return MetricsData([*resources, ResourceMetrics(Resource.get_empty(), scopes, "")])

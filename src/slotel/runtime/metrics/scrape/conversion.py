@@ -1,0 +1,241 @@
+"""The SDK's metric data as families: reads and names, merges nothing over processes.
+
+The stock exporter decides, once for a series, what a metric and its labels are called; the numbers, the start times
+and the exemplars, which it drops, come from the data points themselves. Each metric is converted alone, so that one
+that cannot be costs nothing but itself; an exponential histogram becomes a classic one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple, cast
+
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    ExponentialHistogram,
+    ExponentialHistogramDataPoint,
+    Histogram,
+    HistogramDataPoint,
+    Metric,
+    MetricsData,
+    ResourceMetrics,
+    ScopeMetrics,
+    Sum,
+)
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from slotel.runtime.metrics.scrape.merge import added
+from slotel.runtime.metrics.store.family import portions
+from slotel.runtime.metrics.store.store import Exemplar, Family
+
+MAX_SERIES: Final = 20_000
+"""Names that are kept, over all metrics; beyond it they are asked again."""
+_LOW: Final = -10
+_POWERS: Final = tuple(2.0**power for power in range(_LOW, 15))
+"""Where an exponential histogram is cut: about a thousandth to sixteen thousand, in its own unit."""
+
+
+class Named(NamedTuple):
+    """What the exporter calls a series."""
+
+    family: str
+    help: str
+    unit: str
+    label_names: tuple[str, ...]
+    label_values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """Families of the app's instruments.
+
+    Args:
+        summed: gauges that add up over processes: up-down counters. The others say something about one process.
+    """
+
+    families: tuple[Family, ...]
+    summed: frozenset[str]
+
+
+class Conversion:
+    """Turns metric data into families.
+
+    Args:
+        dropped: told the reason of what is left out, at every conversion that meets it.
+        complain: told the name that two instruments of one meter share; the first answers.
+        rest: called after some series: others may run meanwhile.
+    """
+
+    def __init__(
+        self,
+        dropped: Callable[[str], None],
+        complain: Callable[[str], None],
+        rest: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._dropped, self._complain, self._rest = dropped, complain, rest
+        self._names: dict[tuple[Any, ...], Named] = {}
+        self._ask: Callable[[MetricsData], Iterable[Any]] | None = None
+
+    def prepare(self) -> None:
+        """Load the exporter now, some 70 ms, not at the first series."""
+        if self._ask is None:
+            self._ask = _exporter()
+
+    def convert(self, data: MetricsData | None) -> Converted:
+        """Return the families, one for each name and kind."""
+        made: list[Family] = []
+        summed: set[str] = set()
+        owners: dict[tuple[object, str], str] = {}
+        for resource in data.resource_metrics if data is not None else ():
+            for scope in resource.scope_metrics:
+                for metric in scope.metrics:
+                    try:
+                        families = list(self._families(scope.scope, metric))
+                    except Exception:  # noqa: BLE001 a metric that cannot be named must not take the others down
+                        self._dropped("not_representable")
+                        continue
+                    for family in families:
+                        if owners.setdefault((scope.scope, family.name), metric.name) != metric.name:
+                            self._complain(family.name)
+                            continue
+                        made.append(family)
+                        if isinstance(metric.data, Sum) and not metric.data.is_monotonic:
+                            summed.add(family.name)
+        return Converted(tuple(added(made, self._rest)), frozenset(summed))
+
+    def _families(self, scope: InstrumentationScope, metric: Metric) -> Iterator[Family]:
+        """Yield a family for each set of label names of a metric's points; they are joined later."""
+        if isinstance(metric.data, ExponentialHistogram):
+            metric = classic(metric)
+        groups: dict[tuple[Any, ...], Family] = {}
+        points: Iterable[Any] = metric.data.data_points
+        for portion in portions(points):
+            for point in portion:
+                self._point(scope, metric, point, groups)
+            self._rest()
+        yield from groups.values()
+
+    def _point(
+        self, scope: InstrumentationScope, metric: Metric, point: Any, groups: dict[tuple[Any, ...], Family]
+    ) -> None:
+        named = self._named(scope, metric, point)
+        row, bounds = _row(point)
+        key = (named.family, named.label_names, bounds)
+        if key not in groups:
+            groups[key] = Family(
+                named.family, _kind(metric), named.help, named.unit, named.label_names, bounds, {}, {},
+                (point.start_time_unix_nano or 0) / 1e9,
+            )  # fmt: skip
+        cast("dict[Any, Any]", groups[key].series)[named.label_values] = row
+        if point.exemplars and (marked := _exemplars(point, bounds)):
+            cast("dict[Any, Any]", groups[key].exemplars)[named.label_values] = marked
+
+    # -- names -------------------------------------------------------------------------------------------------
+
+    def _named(self, scope: InstrumentationScope, metric: Metric, point: Any) -> Named:
+        attributes = point.attributes or {}
+        key = (scope, metric.name, metric.unit, type(metric.data), tuple(attributes.items()))
+        found = self._names.get(key)
+        if found is None:
+            if len(self._names) >= MAX_SERIES:
+                self._names.clear()
+            found = self._names[key] = self._asked(scope, metric, point)
+            self._rest()
+        return found
+
+    def _asked(self, scope: InstrumentationScope, metric: Metric, point: Any) -> Named:
+        """Let the exporter name a series, by giving it a metric with this one point."""
+        self.prepare()
+        one = replace(
+            metric, data=replace(cast("Any", metric.data), data_points=[replace(point, exemplars=[])])
+        )
+        family = next(iter(cast("Any", self._ask)(_alone(scope, one))))
+        labels = {name: value for name, value in family.samples[0].labels.items() if name != "le"}
+        return Named(family.name, family.documentation, family.unit, tuple(labels), tuple(labels.values()))
+
+
+def _exporter() -> Callable[[MetricsData], Iterable[Any]]:
+    """Return the stock exporter as a function; it registers nowhere but with a registry of its own."""
+    from opentelemetry.exporter.prometheus import PrometheusMetricReader
+    from prometheus_client import CollectorRegistry
+
+    registry = CollectorRegistry(auto_describe=False)
+    reader = PrometheusMetricReader(disable_target_info=True, registry=registry)
+    given: list[MetricsData] = []
+    reader._set_collect_callback(lambda *_, **__: given.pop())  # noqa: SLF001 what a MeterProvider does; the exporter has no other way in
+
+    def ask(data: MetricsData) -> Iterable[Any]:
+        given[:] = [data]
+        return registry.collect()
+
+    return ask
+
+
+def _alone(scope: InstrumentationScope, metric: Metric) -> MetricsData:
+    from opentelemetry.sdk.resources import Resource
+
+    scoped = ScopeMetrics(scope=scope, metrics=[metric], schema_url="")
+    return MetricsData(
+        [ResourceMetrics(resource=Resource.get_empty(), scope_metrics=[scoped], schema_url="")]
+    )
+
+
+# -- numbers ---------------------------------------------------------------------------------------------------
+
+
+def _kind(metric: Metric) -> Any:
+    if isinstance(metric.data, Histogram):
+        return "histogram"
+    return "counter" if isinstance(metric.data, Sum) and metric.data.is_monotonic else "gauge"
+
+
+def _row(point: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if isinstance(point, HistogramDataPoint):
+        return (*map(float, point.bucket_counts), float(point.sum)), tuple(map(float, point.explicit_bounds))
+    return (float(point.value),), ()
+
+
+def _exemplars(point: Any, bounds: tuple[float, ...]) -> dict[int, Exemplar]:
+    """Return the latest exemplar of each bucket that belongs to a span."""
+    latest: dict[int, Exemplar] = {}
+    for seen in point.exemplars or ():
+        if seen.trace_id and seen.span_id:
+            bucket = bisect_left(bounds, seen.value) if bounds else 0
+            made = (seen.trace_id, seen.span_id, float(seen.value), seen.time_unix_nano / 1e9)
+            if bucket not in latest or latest[bucket][3] < made[3]:
+                latest[bucket] = made
+    return latest
+
+
+def classic(metric: Metric) -> Metric:
+    """Return an exponential histogram as one with bounds at powers of two, where its buckets are cut exactly.
+
+    Below scale 0 a bucket spans several powers and is counted at its upper bound.
+    """
+    points = [_classic_point(point) for point in metric.data.data_points]  # type: ignore[arg-type]  # the caller looked
+    return Metric(
+        metric.name, metric.description, metric.unit, Histogram(points, AggregationTemporality.CUMULATIVE)
+    )
+
+
+def _classic_point(point: ExponentialHistogramDataPoint) -> HistogramDataPoint:
+    counts = [0] * (len(_POWERS) + 1)
+    counts[0] = point.zero_count + sum(point.negative.bucket_counts)
+    for index, count in enumerate(point.positive.bucket_counts, point.positive.offset + 1):
+        # The bucket's upper bound is 2 ** (index / 2 ** scale); the power of two at or above it:
+        power = -(-index >> point.scale) if point.scale >= 0 else index << -point.scale
+        counts[min(max(power - _LOW, 0), len(_POWERS))] += count
+    return HistogramDataPoint(
+        attributes=point.attributes,
+        start_time_unix_nano=point.start_time_unix_nano,
+        time_unix_nano=point.time_unix_nano,
+        count=point.count,
+        sum=point.sum,
+        bucket_counts=counts,
+        explicit_bounds=_POWERS,
+        min=point.min,
+        max=point.max,
+        exemplars=point.exemplars,
+    )

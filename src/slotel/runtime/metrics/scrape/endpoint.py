@@ -1,0 +1,274 @@
+"""The scrape endpoint: one daemon thread that answers for the service, or stands by for the process that does.
+
+Whoever binds the port first answers; the kernel lets only one. A process that finds it taken by another of its
+own service stands by in silence and tries again; one that finds a stranger there says so, once. The thread is
+stopped before a fork and started on both sides after it, so that a prefork master forks single-threaded, and the
+child closes what it inherited.
+"""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import os
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from slotel.runtime.logs import LOG
+from slotel.runtime.metrics.scrape import port as ports
+from slotel.runtime.metrics.scrape.connection import Answer, Request, plain
+from slotel.runtime.metrics.scrape.exposition import OPENMETRICS, TEXT, Exposition
+from slotel.runtime.metrics.scrape.merge import unite
+from slotel.runtime.metrics.scrape.negotiate import wants_gzip, wants_openmetrics
+from slotel.runtime.metrics.scrape.server import Server
+from slotel.runtime.metrics.store.store import Family
+
+STANDBY_SECONDS: Final = 0.25
+"""Between two tries of a process that stands by: another answers within this after the holder's death."""
+RETRY_SECONDS: Final = 1.0
+"""Between two tries when a stranger has the port."""
+BUSY_SECONDS: Final = 0.0005
+"""A scrape's work holds the interpreter about this long before it lets others run."""
+REST_SECONDS: Final = 0.001
+"""Long enough for a thread that waits to be given a processor; what is too short hands the interpreter to nobody."""
+_JOIN: Final = 1.0
+_GZIP: Final = 31
+"""zlib's window bits for a gzip header."""
+
+Source = Callable[[], Iterable[Family]]
+Page = Callable[[], tuple[str, str]]
+"""Returns content type and text."""
+
+
+class Endpoint:
+    """Serves `/metrics`, `/healthz` and the given pages.
+
+    Args:
+        host, port: port 0 lets the system choose; `port` then says which.
+        sources: return families; one that fails costs its own families and is counted.
+        target: the resource's attributes, for `target_info`.
+        pages: more paths, rendered on each request.
+        sibling: whether this process joined a service that runs already: it then stands by in silence.
+        fault: told the part's name and the exception; never raises.
+        dropped: told the signal and the reason of what is left out.
+        chore: called on the thread every turn; returns in how many seconds it wants to be called again.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        sources: Sequence[Source],
+        *,
+        target: Mapping[str, Any] | None = None,
+        pages: Mapping[str, Page] | None = None,
+        sibling: Callable[[], bool] = lambda: False,
+        fault: Callable[[str, BaseException], None] = lambda *_: None,
+        dropped: Callable[[str, str], None] = lambda *_: None,
+        chore: Callable[[], float | None] = lambda: None,
+    ) -> None:
+        self.host, self.port = host, port
+        self._sources, self._pages = tuple(sources), dict(pages or {})
+        self._sibling, self._fault, self._dropped, self._chore = sibling, fault, dropped, chore
+        self._exposition = Exposition(target)
+        self._server = Server(self._answers)
+        self._complained: set[str] = set()
+        self._said: int | None = None
+        self._forked = False
+        self._next_try = 0.0
+        self._busy_until = 0.0
+        self._running = False
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._pipe: tuple[int, int] | None = None
+
+    # -- life --------------------------------------------------------------------------------------------------
+
+    @property
+    def holds_port(self) -> bool:
+        """Return whether this process answers; of a service's processes at most one does."""
+        return bool(self._server.listeners)
+
+    @property
+    def address(self) -> str:
+        """Return the address of the metrics, as a person would type it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}/metrics"
+
+    def start(self) -> None:
+        """Take the port, or stand by, and serve; a second call does nothing."""
+        if self._running:
+            return
+        self._running = True
+        self._try_port()
+        atexit.register(self.stop)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(
+                before=self._pause, after_in_parent=self._resume, after_in_child=self._begin_in_child
+            )
+        self._resume()
+
+    def stop(self) -> None:
+        """Stop serving and give the port free."""
+        self._running = False
+        self._pause()
+        self._server.close()
+
+    def _pause(self) -> None:
+        """Let the thread end, within milliseconds: rendering looks for this between its slices."""
+        thread, self._thread = self._thread, None
+        pipe, self._pipe = self._pipe, None
+        if thread is None or pipe is None or thread is threading.current_thread():
+            return
+        self._stop.set()
+        os.write(pipe[1], b"!")
+        thread.join(_JOIN)
+        if (
+            not thread.is_alive()
+        ):  # else a source hangs: the descriptors must not be anybody else's when it wakes
+            os.close(pipe[0])
+            os.close(pipe[1])
+
+    def _resume(self) -> None:
+        if not self._running or self._thread is not None:
+            return
+        self._stop = threading.Event()
+        self._pipe = os.pipe()
+        os.set_blocking(self._pipe[0], False)
+        self._thread = threading.Thread(
+            target=self._run, args=(self._stop, self._pipe[0]), name="slotel-scrape", daemon=True
+        )
+        self._thread.start()
+
+    def _begin_in_child(self) -> None:
+        """Close the parent's port and connections on this side, and stand by."""
+        self._server.close()
+        self._forked = True
+        self._thread = None
+        self._resume()
+
+    def _run(self, stop: threading.Event, wake: int) -> None:
+        while not stop.is_set():
+            try:
+                self._server.run(stop.is_set, wake, self._turn)
+            except Exception as error:  # noqa: BLE001 nothing ends the endpoint
+                self._fault("scrape", error)
+                stop.wait(RETRY_SECONDS)
+
+    # -- the port ----------------------------------------------------------------------------------------------
+
+    def _turn(self) -> float | None:
+        """Do what is due; return when to come back."""
+        wait = self._chore()
+        if self.holds_port or (time.monotonic() >= self._next_try and self._try_port()):
+            return wait
+        until = max(self._next_try - time.monotonic(), 0.0)
+        return until if wait is None else min(wait, until)
+
+    def _try_port(self) -> bool:
+        """Take the port; return whether this process has it now."""
+        stands_by = self._forked or self._sibling()
+        try:
+            self._server.listeners = ports.take(self.host, self.port)
+        except OSError as error:
+            self._next_try = time.monotonic() + (STANDBY_SECONDS if stands_by else RETRY_SECONDS)
+            quiet = stands_by and error.errno == errno.EADDRINUSE
+            if not quiet and self._said != error.errno:
+                self._said = error.errno
+                LOG.error("%s", ports.explain(error, self.host, self.port))
+            return False
+        self.port = self._server.listeners[0].getsockname()[1]
+        if stands_by or self._said is not None:
+            LOG.info("process %d answers at %s now", os.getpid(), self.address)
+        self._said = None
+        return True
+
+    # -- answers -----------------------------------------------------------------------------------------------
+
+    def render(self, *, openmetrics: bool = False) -> str:
+        """Return the exposition as one text."""
+        return "".join(self._exposition.render(self._families(), openmetrics=openmetrics))
+
+    def _answers(self, requests: Sequence[Request]) -> list[Answer] | None:
+        """Answer requests in order; those that want the same get the same."""
+        self._busy_until = time.perf_counter() + BUSY_SECONDS
+        made: dict[object, Answer | None] = {}
+        answers = []
+        for request in requests:
+            key = _kind(request)
+            if key not in made:
+                try:
+                    made[key] = self._answer(request)
+                except Exception as error:  # noqa: BLE001 a scrape must not end the endpoint
+                    self._fault("scrape", error)
+                    made[key] = plain("500 Internal Server Error", f"{type(error).__name__}: {error}")
+            answer = made[key]
+            if answer is None:
+                return None
+            answers.append(answer)
+        return answers
+
+    def _answer(self, request: Request) -> Answer | None:
+        if request.method not in {"GET", "HEAD"}:
+            return plain("405 Method Not Allowed")
+        if request.path == "/metrics":
+            return self._metrics(*_form(request))
+        if request.path == "/healthz":
+            return plain("200 OK", "ok")
+        page = self._pages.get(request.path)
+        if page is None:
+            return plain("404 Not Found", "404 Not Found: the metrics are at /metrics")
+        kind, text = page()
+        return Answer("200 OK", kind, (text.encode("utf-8", "replace"),))
+
+    def _metrics(self, openmetrics: bool, gzip: bool) -> Answer | None:
+        """Return the metrics, or None when the thread must stop."""
+        packer = zlib.compressobj(1, wbits=_GZIP) if gzip else None
+        body: list[bytes] = []
+        for text in self._exposition.render(self._families(), openmetrics=openmetrics):
+            data = text.encode("utf-8", "replace")
+            body.append(packer.compress(data) if packer is not None else data)
+            self.rest()
+            if self._stop.is_set():
+                return None
+        if packer is not None:
+            body.append(packer.flush())
+        return Answer("200 OK", OPENMETRICS if openmetrics else TEXT, body, "gzip" if gzip else "")
+
+    def rest(self) -> None:
+        """Let other threads run if it is time; sources that take long call it in between."""
+        if self._stop.is_set():
+            return
+        if threading.current_thread() is self._thread and time.perf_counter() >= self._busy_until:
+            time.sleep(REST_SECONDS)
+            self._busy_until = time.perf_counter() + BUSY_SECONDS
+
+    def _families(self) -> list[Family]:
+        found: list[Family] = []
+        for source in self._sources:
+            try:
+                found.extend(source())
+            except Exception as error:  # noqa: BLE001 one source's fault is its own
+                self._fault("scrape", error)
+        return unite(found, self._complain)
+
+    def _complain(self, name: str) -> None:
+        if name not in self._complained:
+            self._complained.add(name)
+            self._dropped("metrics", "name_collision")
+            LOG.warning("metrics: more than one metric is called %s; the first answers for its series", name)
+
+
+def _form(request: Request) -> tuple[bool, bool]:
+    """Return (OpenMetrics, gzip) as asked for."""
+    return (
+        wants_openmetrics(request.headers.get("accept", "")),
+        wants_gzip(request.headers.get("accept-encoding", "")),
+    )
+
+
+def _kind(request: Request) -> object:
+    return (request.method in {"GET", "HEAD"}, request.path, _form(request))

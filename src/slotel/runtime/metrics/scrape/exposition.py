@@ -1,0 +1,206 @@
+"""Families as text: Prometheus 0.0.4 and OpenMetrics 1.0. Writes what it is given; merging and serving are elsewhere.
+
+The text of a series' labels is kept between scrapes, so that a line costs one formatted string.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
+from math import isfinite, isnan
+from typing import Any, Final
+
+from slotel.runtime.metrics.store.store import Exemplar, Family
+
+TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+MAX_LABEL_VALUE: Final = 1024
+"""Characters of a label value; what is longer is cut and told apart by a checksum."""
+SLICE: Final = 50
+"""Series written in one piece: a fraction of a millisecond, after which others may run."""
+PER_PROCESS: Final = frozenset({"service.instance.id", "process.pid"})
+"""Resource attributes by which the processes of a service differ; the answer is for all of them."""
+
+_EXACT: Final = 1e15
+"""Below it every whole number is written with all its digits."""
+_SPARE: Final = 1000
+"""Texts of series that went, which may stay."""
+_UNSAFE: Final = re.compile(r'[\\"\n\x00]')
+_REPLACED: Final = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\x00": "\N{REPLACEMENT CHARACTER}"}
+_LABELS: Final = "\x00"
+"""The place of the labels in a template: the one character that no escaped label holds."""
+_NOT_A_LABEL: Final = re.compile(r"[^a-zA-Z0-9_]+")
+_Texts = dict[tuple[str, ...], str]
+
+
+class Exposition:
+    """Writes families.
+
+    Args:
+        target: the resource's attributes; they become `target_info`.
+    """
+
+    def __init__(self, target: Mapping[str, Any] | None = None) -> None:
+        self._target = _target_labels(target or {})
+        self._texts: dict[tuple[str, ...], _Texts] = {}
+
+    def render(self, families: Iterable[Family], *, openmetrics: bool = False) -> Iterator[str]:
+        """Yield the exposition in pieces of at most `SLICE` series.
+
+        The families' names and series are unique already (`unite`).
+        """
+        families = list(families)
+        self._forget(families)
+        if self._target:
+            yield _target_lines(self._target, openmetrics=openmetrics)
+        for family in families:
+            if not family.series:
+                continue
+            yield _head(family, openmetrics=openmetrics)
+            texts = self._texts.setdefault(family.label_names, {})
+            if family.kind == "histogram":
+                yield from _histogram(family, texts, openmetrics=openmetrics)
+            else:
+                yield from _plain(family, texts, openmetrics=openmetrics)
+        if openmetrics:
+            yield "# EOF\n"
+
+    def _forget(self, families: Iterable[Family]) -> None:
+        """Drop kept texts where most are of series that went (a worker's gauges)."""
+        largest: dict[tuple[str, ...], int] = {}
+        for family in families:
+            largest[family.label_names] = max(largest.get(family.label_names, 0), len(family.series))
+        for names, texts in list(self._texts.items()):
+            if len(texts) > 2 * largest.get(names, 0) + _SPARE:
+                del self._texts[names]
+
+
+def label_text(names: Sequence[str], values: Sequence[str]) -> str:
+    r"""Return `a="1",b="2"`, escaped; an empty value is no label, as Prometheus has it.
+
+    >>> label_text(("route", "team"), ('/a"b', ""))
+    'route="/a\\"b"'
+    """
+    return ",".join(
+        [f'{name}="{_escaped(value)}"' for name, value in zip(names, values, strict=True) if value]
+    )
+
+
+def number(value: float) -> str:
+    """Return a value as both formats write it.
+
+    >>> number(3.0), number(0.25), number(float("inf"))
+    ('3', '0.25', '+Inf')
+    """
+    if value % 1 == 0 and abs(value) < _EXACT:
+        return str(int(value))
+    if isfinite(value):
+        return repr(float(value))
+    return "NaN" if isnan(value) else "+Inf" if value > 0 else "-Inf"
+
+
+# -- lines -----------------------------------------------------------------------------------------------------
+
+
+def _head(family: Family, *, openmetrics: bool) -> str:
+    name = f"{family.name}_total" if family.kind == "counter" and not openmetrics else family.name
+    text = family.help.replace("\\", "\\\\").replace("\n", "\\n")
+    if openmetrics:
+        text = text.replace('"', '\\"')
+    head = f"# HELP {name} {text}\n# TYPE {name} {family.kind}\n"
+    if openmetrics and family.unit and name.endswith(f"_{family.unit}"):
+        head += f"# UNIT {name} {family.unit}\n"
+    return head
+
+
+def _plain(family: Family, texts: _Texts, *, openmetrics: bool) -> Iterator[str]:
+    name = f"{family.name}_total" if family.kind == "counter" else family.name
+    exemplars = family.exemplars if openmetrics and family.kind == "counter" else {}
+    lines: list[str] = []
+    for values, row in family.series.items():
+        labels = texts.get(values)
+        if labels is None:
+            labels = texts[values] = label_text(family.label_names, values)
+        tail = _exemplar(exemplars.get(values, {}).get(0)) if exemplars else ""
+        lines.append(
+            f"{name}{{{labels}}} {number(row[0])}{tail}\n" if labels else f"{name} {number(row[0])}{tail}\n"
+        )
+        if len(lines) >= SLICE * 10:
+            yield "".join(lines)
+            lines.clear()
+    yield "".join(lines)
+
+
+def _histogram(family: Family, texts: _Texts, *, openmetrics: bool) -> Iterator[str]:
+    exemplars = family.exemplars if openmetrics else {}
+    labelled, bare = _template(family, _LABELS + ","), _template(family, "").replace("{}", "")
+    lines: list[str] = []
+    for index, (values, row) in enumerate(family.series.items()):
+        labels = texts.get(values)
+        if labels is None:
+            labels = texts[values] = label_text(family.label_names, values)
+        counts = tuple(accumulate(row[:-1]))
+        text = (labelled if labels else bare) % (*counts, number(row[-1]), counts[-1])
+        if exemplars and values in exemplars:
+            text = _marked(text, exemplars[values])
+        lines.append(text.replace(_LABELS, labels))
+        if index % SLICE == SLICE - 1:
+            yield "".join(lines)
+            lines.clear()
+    yield "".join(lines)
+
+
+def _template(family: Family, labels: str) -> str:
+    """Return the lines of one series, with a place for its labels and for each value.
+
+    Filling it and then replacing the labels is two steps in C for all lines: half the time of a string for each.
+    """
+    name = family.name
+    buckets = [
+        f'{name}_bucket{{{labels}le="{_bound(bound)}"}} %d\n' for bound in (*family.bounds, float("inf"))
+    ]
+    end = labels.removesuffix(",")
+    return "".join([*buckets, f"{name}_sum{{{end}}} %s\n", f"{name}_count{{{end}}} %d\n"])
+
+
+def _marked(text: str, exemplars: Mapping[int, Exemplar]) -> str:
+    lines = text.split("\n")
+    for at, exemplar in exemplars.items():
+        lines[at] += _exemplar(exemplar)
+    return "\n".join(lines)
+
+
+def _exemplar(exemplar: Exemplar | None) -> str:
+    """Return ` # {…} value time`, or nothing."""
+    if exemplar is None:
+        return ""
+    trace_id, span_id, value, seconds = exemplar
+    return f' # {{trace_id="{trace_id:032x}",span_id="{span_id:016x}"}} {number(value)} {seconds:.3f}'
+
+
+def _bound(bound: float) -> str:
+    return repr(float(bound)) if isfinite(bound) else "+Inf"
+
+
+def _escaped(value: str) -> str:
+    if len(value) > MAX_LABEL_VALUE:
+        value = f"{value[:MAX_LABEL_VALUE]}…{zlib.crc32(value.encode(errors='replace')):08x}"
+    return _UNSAFE.sub(lambda found: _REPLACED[found[0]], value)
+
+
+# -- target_info -----------------------------------------------------------------------------------------------
+
+
+def _target_labels(attributes: Mapping[str, Any]) -> str:
+    named = {
+        _NOT_A_LABEL.sub("_", key): str(value) for key, value in attributes.items() if key not in PER_PROCESS
+    }
+    return label_text(tuple(named), tuple(named.values()))
+
+
+def _target_lines(labels: str, *, openmetrics: bool) -> str:
+    name, kind = ("target", "info") if openmetrics else ("target_info", "gauge")
+    return f"# HELP {name} Target metadata\n# TYPE {name} {kind}\ntarget_info{{{labels}}} 1\n"

@@ -1,0 +1,111 @@
+"""Families from several sources as one set: each name once, each series once. Adds up, never renders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from operator import add
+from typing import Any, cast
+
+from slotel.runtime.metrics.store.family import portions
+from slotel.runtime.metrics.store.store import Family
+
+_Rows = dict[tuple[str, ...], Any]
+
+
+def unite(families: Iterable[Family], complain: Callable[[str], None]) -> list[Family]:
+    """Return families whose exposed names and series are unique: the first that has a name keeps it.
+
+    Args:
+        complain: told the name of each family that lost series or its place to another.
+
+    Families with the same name, kind and bounds are joined, whatever their label names; where two have the
+    same series, the first one's stands.
+    """
+    joined: dict[str, Family] = {}
+    claimed: dict[str, str] = {}
+    for family in families:
+        first = joined.get(family.name)
+        if first is None:
+            exposed = exposed_names(family)
+            if any(name in claimed for name in exposed):
+                complain(family.name)
+                continue
+            claimed.update(dict.fromkeys(exposed, family.name))
+            joined[family.name] = family
+        elif first.kind == family.kind and first.bounds == family.bounds:
+            joined[family.name] = _joined(first, family, complain)
+        else:
+            complain(family.name)
+    return list(joined.values())
+
+
+def exposed_names(family: Family) -> tuple[str, ...]:
+    """Return every name that a family's lines and comments use, in either format."""
+    if family.kind == "counter":
+        return (family.name, f"{family.name}_total")
+    if family.kind == "histogram":
+        return (family.name, *(f"{family.name}_{suffix}" for suffix in ("bucket", "sum", "count")))
+    return (family.name,)
+
+
+def relabelled(family: Family, names: tuple[str, ...]) -> Family:
+    """Return a family with other label names; a label that it lacks is empty."""
+    if names == family.label_names:
+        return family
+    at = [family.label_names.index(name) if name in family.label_names else -1 for name in names]
+
+    def moved(rows: Mapping[tuple[str, ...], Any]) -> _Rows:
+        return {tuple([values[i] if i >= 0 else "" for i in at]): row for values, row in rows.items()}
+
+    return replace(family, label_names=names, series=moved(family.series), exemplars=moved(family.exemplars))
+
+
+def added(families: Iterable[Family], rest: Callable[[], None] = lambda: None) -> Iterator[Family]:
+    """Yield one family for each name and kind: series summed, the earliest start, the latest exemplars.
+
+    A histogram whose bounds differ from the first one's cannot be added, and is left out.
+
+    Args:
+        rest: called after some series: others may run meanwhile.
+    """
+    sums: dict[tuple[str, str], Family] = {}
+    for family in families:
+        key = (family.name, family.kind)
+        first = sums.get(key)
+        if first is None:
+            sums[key] = replace(family, series=dict(family.series), exemplars=dict(family.exemplars))
+        elif first.bounds == family.bounds:
+            sums[key] = _sum(first, family, rest)
+        rest()
+    yield from sums.values()
+
+
+def _names_of_both(first: Family, second: Family) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first.label_names, *second.label_names)))
+
+
+def _joined(first: Family, second: Family, complain: Callable[[str], None]) -> Family:
+    names = _names_of_both(first, second)
+    first, second = relabelled(first, names), relabelled(second, names)
+    if not first.series.keys().isdisjoint(second.series):
+        complain(second.name)
+    return replace(
+        first,
+        series={**second.series, **first.series},
+        exemplars={**second.exemplars, **first.exemplars},
+    )
+
+
+def _sum(first: Family, second: Family, rest: Callable[[], None]) -> Family:
+    """Add to the first, whose rows are this module's own."""
+    names = _names_of_both(first, second)
+    first, second = relabelled(first, names), relabelled(second, names)
+    series, exemplars = cast("_Rows", first.series), cast("_Rows", first.exemplars)
+    for portion in portions(second.series.items()):
+        for values, row in portion:
+            standing = series.get(values)
+            series[values] = row if standing is None else tuple(map(add, standing, row))
+        rest()
+    exemplars.update(second.exemplars)
+    return replace(first, created=min(first.created, second.created))

@@ -1,0 +1,101 @@
+"""The port of the endpoint: where it is, and taking it. One process of a service holds it, the others stand by."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
+
+from slotel.config.problem import Problem
+
+HOST: Final = "OTEL_EXPORTER_PROMETHEUS_HOST"
+PORT: Final = "OTEL_EXPORTER_PROMETHEUS_PORT"
+DEFAULT_HOST: Final = "localhost"
+DEFAULT_PORT: Final = 9464
+_MAX_PORT: Final = 65_535
+_BACKLOG: Final = 128
+_NOT_HERE: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+"""An address that the name has, and this machine has not (::1 without IPv6)."""
+
+
+def read_address(environ: Mapping[str, str]) -> tuple[str, int, list[Problem]]:
+    """Return host and port from the environment; what is wrong is a problem and the default stands.
+
+    >>> read_address({"OTEL_EXPORTER_PROMETHEUS_PORT": "http"})[1]
+    9464
+    """
+    host = environ.get(HOST, "").strip().strip("[]") or DEFAULT_HOST
+    text = environ.get(PORT, "").strip() or str(DEFAULT_PORT)
+    if text.isdecimal() and int(text) <= _MAX_PORT:
+        return host, int(text), []
+    problem = Problem(
+        f"{PORT}={text!r}", "write a port number, 0 to 65535", f"using the default, {DEFAULT_PORT}"
+    )
+    return host, DEFAULT_PORT, [problem]
+
+
+def take(host: str, port: int) -> list[socket.socket]:
+    """Return listening, non-blocking sockets on every address of a host.
+
+    Args:
+        port: 0 lets the system choose; all sockets then share the number.
+
+    Raises:
+        OSError: the port is taken on one of them, may not be used, or the host has no address here.
+    """
+    flags = socket.AI_PASSIVE
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    taken: list[socket.socket] = []
+    missing: OSError | None = None
+    for family, _, _, _, address in dict.fromkeys(addresses):
+        try:
+            listener = _listen(family, (address[0], port, *address[2:]))
+        except OSError as error:
+            if error.errno in _NOT_HERE:
+                missing = error
+                continue
+            release(taken)
+            raise
+        taken.append(listener)
+        port = listener.getsockname()[1]
+    if not taken:
+        raise missing or OSError(errno.EADDRNOTAVAIL, f"{host} has no address")
+    return taken
+
+
+def release(listeners: list[socket.socket]) -> None:
+    """Close listeners."""
+    for listener in listeners:
+        with suppress(OSError):
+            listener.close()
+    listeners.clear()
+
+
+def explain(error: OSError, host: str, port: int) -> str:
+    """Return the sentence for the log: what is wrong, and what helps."""
+    after = "everything else goes on, and slotel tries again every second"
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"{PORT}={port}: another process has port {port} on {host}: set {PORT} to a free port ({after})"
+        )
+    if error.errno == errno.EACCES:
+        return f"{PORT}={port}: this user may not open port {port}: set {PORT} to one above 1023 ({after})"
+    return f"{HOST}={host!r}: no metrics there: {error}: set {HOST} to an address of this machine ({after})"
+
+
+def _listen(family: int, address: tuple[object, ...]) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            with suppress(OSError):
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1 if address[0] != "::" else 0)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -1,0 +1,186 @@
+"""What each process of a service publishes of its app's metrics, and their sum over all. Collects nothing itself.
+
+A process shares its latest numbers as one file beside its counts; the process that answers a scrape adds all up.
+What a dead process published stays counted: `combine` makes one file of those of the dead.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Final, NamedTuple, Protocol, cast
+
+from slotel.runtime.metrics.scrape.conversion import Converted
+from slotel.runtime.metrics.scrape.merge import added
+from slotel.runtime.metrics.store.family import portions
+from slotel.runtime.metrics.store.store import Exemplar, Family
+
+SUFFIX: Final = "app"
+"""Of the shared files."""
+LABEL_PID: Final = "pid"
+"""Label of a gauge that speaks for one process of several."""
+_VERSION: Final = 2
+_PLAIN: Final = ("name", "kind", "help", "unit", "label_names", "bounds", "created")
+"""What a family's first line holds beside its exemplars."""
+
+
+def _go_on() -> None:
+    """Take no rest."""
+
+
+class File(Protocol):
+    """A file that another process of the service shares, or shared before it died."""
+
+    @property
+    def stem(self) -> str:
+        """Begins with the pid of its process; else it holds what several dead ones left."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its process still runs."""
+
+    @property
+    def data(self) -> bytes:
+        """What it holds."""
+
+
+class Sharing(Protocol):
+    """The processes of a service, as `Workers` knows them."""
+
+    combine: dict[str, Callable[[Sequence[bytes]], bytes]]
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether there may be another process."""
+
+    def share(self, suffix: str, data: bytes) -> bool:
+        """Put this process's file in place of its last one; False when it cannot be, or there is nobody to read it."""
+
+    def shared(self, suffix: str) -> Sequence[File]:
+        """Return the other processes' files, the dead ones' included."""
+
+
+class Published(NamedTuple):
+    """What another process says.
+
+    Args:
+        pid: as the value of a label; "" for the dead, whose gauges are gone.
+    """
+
+    pid: str
+    converted: Converted
+
+
+def published(sharing: Sharing, rest: Callable[[], None] = _go_on) -> list[Published]:
+    """Return what the others say; a file that cannot be read is passed over."""
+    found = []
+    for file in sharing.shared(SUFFIX):
+        converted = decode(file.data, rest)
+        if converted is not None:
+            pid = file.stem.partition("-")[0] if file.is_alive else ""
+            found.append(Published(pid, converted if file.is_alive else lasting(converted)))
+    return found
+
+
+def over_processes(
+    own: Converted, pid: str, others: Iterable[Published], rest: Callable[[], None] = _go_on
+) -> Iterator[Family]:
+    """Yield the families of a service: counters, histograms and up-down counters added, other gauges by process.
+
+    Alone, a process's gauges carry no label `pid`.
+    """
+    parts = [Published(pid, own), *others]
+    if len(parts) == 1:
+        yield from own.families
+        return
+    together: list[Family] = []
+    for part in parts:
+        for family in part.converted.families:
+            by_process = family.kind == "gauge" and family.name not in part.converted.summed
+            together.append(_of_process(family, part.pid) if by_process else family)
+    yield from added(together, rest)
+
+
+def lasting(converted: Converted) -> Converted:
+    """Return what stays when a process is gone: what it counted, not what it was like."""
+    return Converted(tuple(family for family in converted.families if family.kind != "gauge"), frozenset())
+
+
+def combine(files: Sequence[bytes]) -> bytes:
+    """Return one file that holds what those of dead processes held."""
+    found = [lasting(converted) for converted in map(decode, files) if converted is not None]
+    return encode(Converted(tuple(added(family for one in found for family in one.families)), frozenset()))
+
+
+def _of_process(family: Family, pid: str) -> Family:
+    if LABEL_PID in family.label_names:
+        return family
+    series = {(*values, pid): row for values, row in family.series.items()}
+    return replace(family, label_names=(*family.label_names, LABEL_PID), series=series, exemplars={})
+
+
+# -- the form of the files -------------------------------------------------------------------------------------
+#
+# Lines of JSON: first the version and which gauges add up; then for each family a line without its series, followed
+# by lines of some of them each, so that no step holds the interpreter long.
+
+
+def encode(converted: Converted, rest: Callable[[], None] = _go_on) -> bytes:
+    """Return a file's content.
+
+    Args:
+        rest: called after some series: others may run meanwhile.
+    """
+    lines = [_line({"version": _VERSION, "summed": sorted(converted.summed)})]
+    for family in converted.families:
+        plain = {name: getattr(family, name) for name in _PLAIN}
+        exemplars = [[values, list(marked.items())] for values, marked in family.exemplars.items()]
+        lines.append(_line({**plain, "exemplars": exemplars}))
+        for portion in portions(family.series.items()):
+            lines.append(_line([[values, list(row)] for values, row in portion]))
+            rest()
+    return b"\n".join(lines)
+
+
+def _line(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def decode(data: bytes, rest: Callable[[], None] = _go_on) -> Converted | None:
+    """Return what a file holds; None for one that is broken or of another version of slotel."""
+    families: list[Family] = []
+    try:
+        first, *lines = data.split(b"\n")
+        head = json.loads(first)
+        if head["version"] != _VERSION:
+            return None
+        for line in lines:
+            value = json.loads(line)
+            if isinstance(value, dict):
+                families.append(_family(value))
+            else:
+                _take(families[-1], value)
+            rest()
+        return Converted(tuple(families), frozenset(head["summed"]))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return None
+
+
+def _family(plain: dict[str, Any]) -> Family:
+    lists = {name: tuple(plain[name]) for name in ("label_names", "bounds")}
+    exemplars = {tuple(values): dict(map(_exemplar, marked)) for values, marked in plain["exemplars"]}
+    return Family(**{**{name: plain[name] for name in _PLAIN}, **lists, "series": {}, "exemplars": exemplars})
+
+
+def _take(family: Family, rows: list[Any]) -> None:
+    series = cast("dict[tuple[str, ...], tuple[float, ...]]", family.series)
+    series.update({tuple(values): tuple(map(float, row)) for values, row in rows})
+    width = len(family.bounds) + 2 if family.kind == "histogram" else 1
+    if any(len(row) != width for _, row in rows):
+        raise ValueError("a row has another width than its bounds say")
+
+
+def _exemplar(item: list[Any]) -> tuple[int, Exemplar]:
+    bucket, (trace_id, span_id, value, seconds) = item
+    return int(bucket), (int(trace_id), int(span_id), float(value), float(seconds))

@@ -1,0 +1,123 @@
+"""What the app keeps in prometheus_client's global registry, as families: served as the stock exporter serves it.
+
+Counters and histograms that a child inherits by a fork are the parent's: what they held then is taken off. In
+prometheus_client's own multiprocess mode they start at zero by themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from slotel.runtime.metrics.store.store import Family
+
+_DEFAULTS: Final = ("PROCESS_COLLECTOR", "PLATFORM_COLLECTOR", "GC_COLLECTOR")
+"""What the library registers itself; slotel's own process metrics stand for them."""
+_Rows = dict[tuple[str, ...], tuple[float, ...]]
+
+
+class GlobalRegistry:
+    """Reads the registry, when asked, if anything imported the library.
+
+    Args:
+        dropped: told signal and reason when a collector of the app's fails.
+    """
+
+    def __init__(self, dropped: Callable[[str, str], None] = lambda *_: None) -> None:
+        self._dropped = dropped
+        self._defaults: frozenset[str] | None = None
+        self._inherited: Mapping[str, Family] = {}
+        self._at_fork: Mapping[str, Family] = {}
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=self._before_fork, after_in_child=self._in_child)
+
+    def families(self) -> Iterable[Family]:
+        """Return what this process counted in it, and its gauges."""
+        for family in self._all():
+            before = self._inherited.get(family.name)
+            yield family if before is None else _less(family, before)
+
+    def _before_fork(self) -> None:
+        """Note what the library's own instruments hold; a collector of the app's may take long, and reads afresh."""
+        self._at_fork = {}
+        library = sys.modules.get("prometheus_client")
+        if library is None or "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            return
+        try:
+            collectors = list(getattr(library.REGISTRY, "_collector_to_names", ()))
+            instruments = [each for each in collectors if isinstance(each, library.metrics.MetricWrapperBase)]
+            found = [
+                family for each in instruments for metric in each.collect() for family in _families(metric)
+            ]
+            self._at_fork = {family.name: family for family in found if family.kind != "gauge"}
+        except Exception:  # noqa: BLE001 a fork is the app's
+            self._dropped("metrics", "collector_failed")
+
+    def _in_child(self) -> None:
+        self._inherited = self._at_fork
+
+    def _all(self) -> Iterator[Family]:
+        library = sys.modules.get("prometheus_client")
+        if library is None or not hasattr(library, "REGISTRY"):
+            return
+        try:
+            if self._defaults is None:
+                standard = [getattr(library, name) for name in _DEFAULTS]
+                self._defaults = frozenset(metric.name for each in standard for metric in each.collect())
+            for metric in library.REGISTRY.collect():
+                if metric.name not in self._defaults:
+                    yield from _families(metric)
+        except Exception:  # noqa: BLE001 a collector of the app's that fails must not take the others down
+            self._dropped("metrics", "collector_failed")
+
+
+def _families(metric: Any) -> Iterator[Family]:
+    samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+    names = tuple(dict.fromkeys(name for sample in samples for name in sample.labels if name != "le"))
+    if metric.type == "histogram":
+        yield _histogram(metric, samples, names)
+        return
+    kind: Any = "counter" if metric.type == "counter" else "gauge"
+    by_name: dict[str, _Rows] = {}  # a summary has several, and no place among families but as gauges
+    for sample in samples:
+        name = metric.name if kind == "counter" else sample.name
+        values = tuple(sample.labels.get(label, "") for label in names)
+        by_name.setdefault(name, {})[values] = (float(sample.value),)
+    for name, rows in by_name.items():
+        yield Family(name, kind, metric.documentation, metric.unit, names, (), rows, {}, 0.0)
+
+
+def _histogram(metric: Any, samples: list[Any], names: tuple[str, ...]) -> Family:
+    cumulative: dict[tuple[str, ...], dict[float, float]] = {}
+    sums: dict[tuple[str, ...], float] = {}
+    for sample in samples:
+        values = tuple(sample.labels.get(name, "") for name in names)
+        if sample.name.endswith("_bucket"):
+            cumulative.setdefault(values, {})[float(sample.labels["le"])] = sample.value
+        elif sample.name.endswith("_sum"):
+            sums[values] = sample.value
+    edges = sorted({edge for counts in cumulative.values() for edge in counts})
+    rows: _Rows = {}
+    for values, counts in cumulative.items():
+        heights = [counts.get(edge, 0.0) for edge in edges]
+        each = (now - before for now, before in zip(heights, (0.0, *heights), strict=False))
+        rows[values] = (*each, sums.get(values, 0.0))
+    return Family(
+        metric.name, "histogram", metric.documentation, metric.unit, names, tuple(edges[:-1]), rows, {}, 0.0
+    )
+
+
+def _less(family: Family, before: Family) -> Family:
+    if (family.label_names, family.bounds) != (before.label_names, before.bounds):
+        return family
+    rows = {
+        values: tuple(now - then for now, then in zip(row, before.series[values], strict=True))
+        if values in before.series
+        else row
+        for values, row in family.series.items()
+    }
+    return Family(
+        family.name, family.kind, family.help, family.unit, family.label_names, family.bounds, rows, {}, 0.0
+    )

@@ -1,0 +1,141 @@
+"""A small HTTP server on one thread: many connections, none waited for. Knows nothing of metrics.
+
+`run` owns its selector and returns when it is told to stop; listeners and connections stay, so that it can be
+stopped before a fork and go on after it. All requests that are there at the same time are answered together.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from slotel.runtime.metrics.scrape.connection import Answer, Connection, Request
+
+MAX_CONNECTIONS: Final = 128
+"""Beyond it the one that has not asked for longest gives its place."""
+_REST_AFTER_FAULT: Final = 0.1
+"""Seconds without accepting when the process has no descriptor left."""
+
+Answerer = Callable[[Sequence[Request]], "Sequence[Answer] | None"]
+
+
+class Server:
+    """Serves the listeners that it is given.
+
+    Args:
+        answerer: answers requests, in order; None when it was interrupted: it will be asked again.
+    """
+
+    def __init__(self, answerer: Answerer) -> None:
+        self._answerer = answerer
+        self.listeners: list[socket.socket] = []
+        self._connections: dict[int, Connection] = {}
+
+    def run(self, stopped: Callable[[], bool], wake: int, chore: Callable[[], float | None]) -> None:
+        """Serve until `stopped`.
+
+        Args:
+            wake: descriptor that is readable when `stopped` has something to say.
+            chore: called on every turn; returns in how many seconds it wants to be called again, at the latest.
+        """
+        while not stopped():
+            wait = chore()
+            with selectors.DefaultSelector() as selector:
+                self._register(selector, wake)
+                events = selector.select(self._timeout(wait))
+            if stopped():
+                return
+            self._handle(events, wake)
+            self._answer()
+            self._tidy()
+
+    def close(self) -> None:
+        """Close listeners and connections: this process's ends of them."""
+        for listener in self.listeners:
+            with suppress(OSError):
+                listener.close()
+        for connection in self._connections.values():
+            connection.close()
+        self.listeners.clear()
+        self._connections.clear()
+
+    def _register(self, selector: selectors.BaseSelector, wake: int) -> None:
+        selector.register(wake, selectors.EVENT_READ)
+        for listener in self.listeners:
+            selector.register(listener, selectors.EVENT_READ, listener)
+        for connection in self._connections.values():
+            if connection.state in {"reading", "lingering"}:
+                selector.register(connection.peer, selectors.EVENT_READ, connection)
+            elif connection.state == "writing":
+                selector.register(connection.peer, selectors.EVENT_WRITE, connection)
+
+    def _timeout(self, wait: float | None) -> float | None:
+        now = time.monotonic()
+        waits = [connection.deadline - now for connection in self._connections.values()]
+        if any(connection.state == "asking" for connection in self._connections.values()):
+            return 0
+        if wait is not None:
+            waits.append(wait)
+        return max(min(waits), 0) if waits else None
+
+    def _handle(self, events: Sequence[tuple[selectors.SelectorKey, int]], wake: int) -> None:
+        now = time.monotonic()
+        for key, _ in events:
+            if key.fd == wake:
+                os.read(wake, 4096)
+            elif isinstance(key.data, Connection):
+                if key.data.state == "writing":
+                    key.data.writable(now)
+                else:
+                    key.data.readable(now)
+            elif isinstance(key.data, socket.socket):
+                self._accept(key.data, now)
+
+    def _accept(self, listener: socket.socket, now: float) -> None:
+        """Take all that wait: those that come together are answered together."""
+        while True:
+            try:
+                peer, _ = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError:
+                time.sleep(_REST_AFTER_FAULT)
+                return
+            peer.setblocking(False)
+            if len(self._connections) >= MAX_CONNECTIONS:
+                self._make_room()
+            connection = self._connections[peer.fileno()] = Connection(peer, now)
+            connection.readable(now)
+
+    def _make_room(self) -> None:
+        idle = [item for item in self._connections.items() if item[1].state in {"reading", "lingering"}]
+        number, connection = min(idle or self._connections.items(), key=lambda item: item[1].since)
+        connection.close()
+        del self._connections[number]
+
+    def _answer(self) -> None:
+        asking = [
+            (connection, connection.request)
+            for connection in self._connections.values()
+            if connection.state == "asking" and connection.request is not None
+        ]
+        if not asking:
+            return
+        answers = self._answerer([request for _, request in asking])
+        if answers is None:
+            return
+        now = time.monotonic()
+        for (connection, _), answer in zip(asking, answers, strict=True):
+            connection.answer(answer, now)
+
+    def _tidy(self) -> None:
+        now = time.monotonic()
+        for number, connection in list(self._connections.items()):
+            if connection.state == "done" or (connection.deadline < now and connection.state != "asking"):
+                connection.close()
+                del self._connections[number]

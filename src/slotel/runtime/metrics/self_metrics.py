@@ -1,0 +1,69 @@
+"""What slotel counts about itself: drops, faults, tag violations, errors handed to Sentry. Logs faults, rarely."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from slotel.config import names
+from slotel.runtime.metrics.store.store import Counter, Store
+
+LOG: Final = logging.getLogger("slotel")
+LOG_EVERY: Final = 60.0
+"""Seconds between two log lines of the same fault."""
+
+
+class Accounts:
+    """The counters of slotel's own conscience, in the store, so that they merge over workers."""
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._logged: dict[str, float] = {}
+        self._dropped = _counter(
+            store, names.DROPPED, "Telemetry that was lost, by reason.", "signal", "reason"
+        )
+        self._stage = _counter(store, names.STAGE_ERRORS, "Faults inside slotel, by stage.", "stage")
+        self._tags = _counter(store, names.TAG_VIOLATIONS, "Tags repaired or redacted.", "tag", "action")
+        self._sentry = _counter(
+            store, names.SENTRY_ERRORS, "Error events handed to Sentry.", "project", "environment"
+        )
+
+    def dropped(self, signal: str, reason: str, count: int = 1) -> None:
+        """Count telemetry that was lost; the first of a kind in a minute is logged."""
+        self._dropped.add(self._dropped.slot((signal, reason)), count)
+        self._log(f"{signal}/{reason}", "dropped %d %s: %s", count, signal, reason)
+
+    def stage_error(self, stage: str, error: BaseException) -> None:
+        """Count a fault of slotel's own; it is logged once a minute and never raised."""
+        self._stage.add(self._stage.slot((stage,)))
+        self._log(
+            f"stage/{stage}", "stage %s failed, the rest goes on: %s: %s", stage, type(error).__name__, error
+        )
+
+    def tag_violation(self, tag: str, action: str) -> None:
+        """Count a tag that was repaired or redacted."""
+        self._tags.add(self._tags.slot((tag, action)))
+
+    def tag_violation_cell(self, tag: str, action: str) -> int:
+        """Return the cell in which such tags are counted, for who counts it along with something else."""
+        return self._tags.slot((tag, action))
+
+    def expect_sentry_errors(self, project: str, environment: str) -> None:
+        """Open the series of a project at 0: a first error from 0 to 1 is an increase, from nothing it is none."""
+        self._sentry.slot((project, environment))
+
+    def sentry_error(self, project: str, environment: str) -> None:
+        """Count an error event that was handed to Sentry."""
+        self._sentry.add(self._sentry.slot((project, environment)))
+
+    def _log(self, key: str, message: str, *values: object) -> None:
+        now = self._clock()
+        if now - self._logged.get(key, -LOG_EVERY) >= LOG_EVERY:
+            self._logged[key] = now
+            LOG.warning(message, *values)
+
+
+def _counter(store: Store, name: str, text: str, *labels: str) -> Counter:
+    return store.counter(name, help=text, label_names=labels)

@@ -1,0 +1,184 @@
+"""Measures every ended span: rate, errors, duration, SLO events. Counts into the store, ships nothing."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanContext, StatusCode
+
+from slotel.config import names
+from slotel.config.slo import Event, Slo, classify
+from slotel.config.tags import label_name
+from slotel.runtime.budget.windows import Meter
+from slotel.runtime.metrics.self_metrics import Accounts
+from slotel.runtime.metrics.store.store import Store
+from slotel.runtime.redaction.enforcer import Enforcer
+from slotel.runtime.requests.local_roots import SPAN_ID, TRACE_FLAGS, Entry
+from slotel.runtime.upstream.otel_reading import UNSET, attributes_of
+
+DEFAULT_BOUNDS: Final = (
+    0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 2.5, 5.0, 10.0, 15.0
+)  # fmt: skip
+"""Seconds; upper bounds. Objectives' thresholds are added, so that each is an edge."""
+
+KINDS: Final = ("INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
+"""By the value of OpenTelemetry's SpanKind."""
+_KIND_LABELS: Final = tuple(f"SPAN_KIND_{kind}" for kind in KINDS)
+_STATUS_LABELS: Final = ("STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR")
+_ERROR: Final = StatusCode.ERROR.value
+_MAX_KNOWN: Final = 20_000
+_MAX_KEY: Final = 2_000
+"""Characters: what is longer is worked out each time, so that a megabyte of a name is not kept 20,000 times."""
+
+_ALWAYS: Final = (
+    "http.response.status_code", "http.status_code", "http.route", "error.type", names.ATTR_OUTCOME,
+)  # fmt: skip
+"""The attributes that every service's rows depend on."""
+
+_NO_TAGS: Final[Mapping[str, str]] = {}
+_Counted: TypeAlias = tuple[tuple[int, ...], ...]
+"""For each latency class, the cells of slo_events that a span adds to; () if to none."""
+_Known: TypeAlias = tuple[int, _Counted, _Counted]
+"""What a combination of labels leads to: its row, those cells, and the same for an entry, whose violations count."""
+
+
+class Measure:
+    """The stage that counts. What a span adds to is worked out once for each combination of labels.
+
+    Args:
+        service_name: value of the label service_name.
+        meter: holds the SLO counters, and their sliding windows.
+        accounts: counts the tags of an entry that the policy had to repair.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        service_name: str,
+        slos: tuple[Slo, ...],
+        enforcer: Enforcer,
+        meter: Meter,
+        accounts: Accounts,
+    ) -> None:
+        self._service = service_name
+        self._slos = slos
+        self._enforcer = enforcer
+        self._meter = meter
+        self._is_tagged = bool(enforcer.label_names or enforcer.policy.required)
+        self._counts_unlabelled = bool(enforcer.unlabelled)
+        self._given = enforcer.given
+        self._violation_cell = accounts.tag_violation_cell
+        self._edges = tuple(sorted({slo.latency for slo in slos if slo.latency is not None}))
+        self._keys = (*_ALWAYS, *_attribute_keys(slos))
+        self._watched = frozenset((*self._keys, *enforcer.label_names))
+        self._known: dict[tuple[Any, ...], _Known] = {}
+        self._duration = store.histogram(
+            names.SPAN_DURATION,
+            help="Duration of ended spans.",
+            unit="seconds",
+            label_names=(
+                names.LABEL_SERVICE, names.LABEL_SPAN_NAME, names.LABEL_SPAN_KIND, names.LABEL_STATUS,
+                names.LABEL_ROUTE, names.LABEL_HTTP_STATUS, *map(label_name, enforcer.label_names),
+            ),
+            bounds=tuple(sorted({*DEFAULT_BOUNDS, *self._edges})),
+            count_name=names.SPAN_CALLS,
+        )  # fmt: skip
+        self._observe = self._duration.observe
+
+    def on_end(self, span: ReadableSpan, context: SpanContext | None, entry: Entry | None) -> None:
+        """Count a span that ended, sampled or not.
+
+        Args:
+            context: the span's own, read once for all stages.
+        """
+        attributes, status = attributes_of(span), span.status
+        tags = entry.tags if entry is not None else _NO_TAGS
+        key: tuple[Any, ...] = (
+            span.name,
+            span.kind._value_,
+            0 if status is UNSET else status.status_code._value_,
+        )
+        if tags or not self._watched.isdisjoint(attributes):
+            key = self._key(key, attributes, tags)
+        try:
+            known = self._known.get(key)
+        except TypeError:  # an attribute with a list as its value
+            key = tuple(str(part) for part in key)
+            known = self._known.get(key)
+        slot, counted, counted_entry = known or self._open(key, span, attributes, tags)
+        if self._is_tagged and (entry is None or (context is not None and entry.root_id == context[SPAN_ID])):
+            counted = counted_entry
+            if self._counts_unlabelled:
+                self._enforcer.count_unlabelled(attributes, tags)
+        end = span.end_time or 0
+        if end >= self._meter.bucket_ends_ns:
+            self._meter.roll(end / 1e9)
+        seconds = (end - (span.start_time or end)) / 1e9
+        cells = counted[bisect_left(self._edges, seconds)] if counted else ()
+        self._observe(
+            slot, seconds, cells, context if context is not None and context[TRACE_FLAGS] & 1 else None
+        )
+
+    def _key(
+        self, key: tuple[Any, ...], attributes: Mapping[str, Any], tags: Mapping[str, str]
+    ) -> tuple[Any, ...]:
+        """Return what the row of a span depends on, beside name, kind and status."""
+        key += tuple([attributes.get(name) for name in self._keys])  # a generator would cost twice as much
+        return key + self._given(attributes, tags) if self._is_tagged else key
+
+    def _open(
+        self, key: tuple[Any, ...], span: ReadableSpan, attributes: Mapping[str, Any], tags: Mapping[str, str]
+    ) -> _Known:
+        kind, status = span.kind.value, span.status.status_code.value
+        http_status = _http_status(
+            attributes.get("http.response.status_code") or attributes.get("http.status_code")
+        )
+        labels, violations = self._enforcer.judge_labels(self._given(attributes, tags))
+        slot = self._duration.slot(
+            (
+                self._service, span.name, _KIND_LABELS[kind], _STATUS_LABELS[status],
+                str(attributes.get("http.route") or ""), "" if http_status is None else str(http_status), *labels,
+            )
+        )  # fmt: skip
+        tagged = dict(attributes)
+        tagged.update(
+            {tag: value for tag, value in zip(self._enforcer.label_names, labels, strict=True) if value}
+        )
+        explicit = str(attributes.get(names.ATTR_OUTCOME, ""))
+        counted = tuple(
+            self._cells(Event(KINDS[kind], seconds, status == _ERROR, http_status, tagged), explicit)
+            for seconds in (*self._edges, float("inf"))
+        )
+        repaired = tuple(self._violation_cell(tag, action) for tag, action in violations)
+        counted_entry = tuple((*cells, *repaired) for cells in counted)
+        known = slot, counted if any(counted) else (), counted_entry if any(counted_entry) else ()
+        if sum(len(part) for part in key if isinstance(part, str)) <= _MAX_KEY:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            self._known[key] = known
+        return known
+
+    def _cells(self, event: Event, explicit: str) -> tuple[int, ...]:
+        """The cells of slo_events that an event adds to."""
+        outcomes = ((slo, classify(slo, event, explicit)) for slo in self._slos)
+        return tuple(
+            self._meter.counter_cells(slo)[outcome] for slo, outcome in outcomes if outcome is not None
+        )
+
+
+def _attribute_keys(slos: tuple[Slo, ...]) -> tuple[str, ...]:
+    """The attributes that decide an outcome, beside those that are looked at anyway."""
+    keys: dict[str, None] = {}
+    for slo in slos:
+        for group in (slo.select.include, slo.select.exclude, slo.bad.attributes):
+            keys.update(dict.fromkeys(group))
+    return tuple(key for key in keys if key not in _ALWAYS)
+
+
+def _http_status(value: object) -> int | None:
+    if isinstance(value, int):
+        return value
+    return int(value) if isinstance(value, str) and value.isdigit() else None

@@ -1,0 +1,202 @@
+"""The store of rate, errors, duration and SLO events: counts, never decides what is an error.
+
+Label values lead to a slot: the first cell of a row in one array of float64. The array is this process's own memory;
+once the service has workers it is a file that they all can read (workers.py), and nothing here is the wiser.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from array import array
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, TypeVar
+
+from slotel.config import names
+from slotel.runtime.metrics.store.cells import Cells, copy_cells
+from slotel.runtime.metrics.store.family import OVERFLOW, Exemplar, Family, Labels, Part, Shape, merge
+from slotel.runtime.metrics.store.ring import Ring
+from slotel.runtime.metrics.store.table import Counter, Histogram, Table
+
+__all__ = ["OVERFLOW", "Counter", "Exemplar", "Family", "Histogram", "Ring", "Store"]
+
+
+def _nobody(_max_age: float, _rest: Callable[[], None]) -> Iterable[Part]:
+    return ()
+
+
+AnyTable = TypeVar("AnyTable", bound=Table)
+
+
+class Journal(Protocol):
+    """Where a store's cells and names live when other processes read them. Each call may raise OSError."""
+
+    def grow(self, size: int) -> Cells:
+        """Return an array of at least `size` cells with what was counted; new cells are 0."""
+
+    def table(self, index: int, shape: Shape) -> None:
+        """Note a table."""
+
+    def row(self, index: int, slot: int, values: Labels) -> None:
+        """Note the row of a table."""
+
+
+class Store:
+    """Every table of a process. Thread-safe; a forked child starts at zero with the same slots.
+
+    Args:
+        max_series: bound of the series of each table. What is beyond is counted in one row, `OVERFLOW`, so that
+            totals stay right.
+        clock: unix seconds.
+    """
+
+    def __init__(self, *, max_series: int = 2000, clock: Callable[[], float] = time.time) -> None:
+        self.max_series = max_series
+        self.clock = clock
+        self.created = clock()
+        self.lock = threading.RLock()  # re-entrant: a signal handler or a finalizer may record in the middle
+        self.cells: Cells = array("d")
+        self.size = 0
+        self.exemplars: dict[int, tuple[Any, float, float]] = {}
+        self.others: Callable[[float, Callable[[], None]], Iterable[Part]] = _nobody
+        """Return what other processes counted, at most so many seconds ago, with rests; set once there may be some."""
+        self.refused: Callable[[str, str], None] = lambda _reason, _what: None
+        """Told why what could not be counted apart (no disk) or not be merged (another shape)."""
+        self.admits: Callable[[str, Labels], bool] = lambda _table, _values: True
+        """Return whether a new series has a place, of all processes' together. May raise OSError."""
+        self.journal: Journal | None = None
+        self.tables: list[Table] = []
+        self._overflow = self.counter(
+            names.SERIES_OVERFLOW, help="Series that found no place, by metric.", label_names=("metric",)
+        )
+        _start_at_zero_after_fork(self)
+
+    def histogram(
+        self,
+        name: str,
+        *,
+        help: str,  # noqa: A002 Prometheus' word
+        unit: str,
+        label_names: tuple[str, ...],
+        bounds: tuple[float, ...],
+        count_name: str | None = None,
+    ) -> Histogram:
+        """Make a histogram.
+
+        Args:
+            bounds: upper bounds of the finite buckets, rising.
+            count_name: the same cells also answer as a counter of this name: one write serves both.
+        """
+        return self._add(
+            Histogram(self, Shape(name, "histogram", help, unit, label_names, bounds, count_name))
+        )
+
+    def counter(self, name: str, *, help: str, label_names: tuple[str, ...]) -> Counter:  # noqa: A002 Prometheus' word
+        """Make a counter; its name carries no `_total`."""
+        return self._add(Counter(self, Shape(name, "counter", help, "", label_names)))
+
+    def ring(self, name: str, *, buckets: int, width_seconds: int, columns: int) -> Ring:
+        """Make a ring of time buckets; it is no family of the snapshot."""
+        return self._add(Ring(self, Shape(name, "ring", ring=(buckets, width_seconds, columns))))
+
+    def snapshot(self, rest: Callable[[], None] = lambda: None) -> tuple[Family, ...]:
+        """Return every family, each series consistent: this process and all others of the service.
+
+        Args:
+            rest: see `merge`.
+        """
+        parts = (self.part(), *self.others(0.0, rest))
+        return merge(parts, lambda name: self.refused("other_shape", name), rest)
+
+    def part(self) -> Part:
+        """Return what this process counted, all at one moment."""
+        tables = tuple((table.shape, table.slots.copy()) for table in tuple(self.tables))
+        exemplars = self.latest_exemplars()
+        with (
+            self.lock
+        ):  # as short as can be: every record waits for it. Rows of a table that was copied are there
+            copied = copy_cells(self.cells, self.size)
+        return Part(self.created, tables, copied, exemplars)
+
+    def latest_exemplars(self) -> dict[int, Exemplar]:
+        """Return this process's exemplars by the cell of their bucket."""
+        kept = self.exemplars.copy()
+        return {at: (ids[0], ids[1], value, seconds) for at, (ids, value, seconds) in kept.items()}
+
+    # -- where the cells are ---------------------------------------------------------------------------------
+
+    def place(self, cells: Cells, journal: Journal | None) -> None:
+        """Go on counting in other cells, which hold what was counted; the caller holds the lock."""
+        self.cells = cells
+        self.journal = journal
+        for table in self.tables:
+            table.cells = cells
+
+    def reserve(self, size: int) -> int:
+        """Return the first of `size` new cells; the caller holds the lock. Raises OSError on a full disk."""
+        first, end = self.size, self.size + size
+        if end > len(self.cells):
+            if self.journal is not None:
+                self.place(self.journal.grow(end), self.journal)
+            else:
+                self.cells.extend(bytes(end - len(self.cells)))  # type: ignore[union-attr]  # without a journal it is an array
+        self.size = end
+        return first
+
+    def open_row(self, table: Table, values: Labels) -> int:
+        """Return the first cell of a new row; the caller holds the lock. Raises OSError on a full disk."""
+        slot = self.reserve(table.shape.width)
+        if self.journal is not None:
+            self.journal.row(self.tables.index(table), slot, values)
+        table.slots[values] = slot
+        return slot
+
+    def overflowed(self, table: Table) -> None:
+        """Count a series that found no place."""
+        if table is not self._overflow:
+            self._overflow.add(self._overflow.slot((table.shape.name,)))
+
+    def _add(self, table: AnyTable) -> AnyTable:
+        with self.lock:
+            table.cells = self.cells
+            self.tables.append(table)
+            try:
+                if self.journal is not None:
+                    self.journal.table(len(self.tables) - 1, table.shape)
+                self.open_row(table, OVERFLOW)
+            except OSError:  # what is counted from now on stays in this process; better than no metric
+                self.place(copy_cells(self.cells, self.size), None)
+                self.open_row(table, OVERFLOW)
+        return table
+
+    def start_at_zero(self) -> None:
+        """Forget what was counted, keep every slot: for a forked child, whose parent keeps the counts."""
+        self.exemplars.clear()
+        self.created = self.clock()
+        self.others = _nobody
+        self.place(array("d", bytes(8 * self.size)), None)
+
+
+def _start_at_zero_after_fork(store: Store) -> None:
+    """Hold the lock over a fork, so that the child's copy is whole; the child's counts start at 0."""
+    if not hasattr(os, "register_at_fork"):
+        return
+    reference = weakref.ref(store)
+
+    def before() -> None:
+        if (standing := reference()) is not None:
+            standing.lock.acquire()
+
+    def after_in_parent() -> None:
+        if (standing := reference()) is not None:
+            standing.lock.release()
+
+    def after_in_child() -> None:
+        if (standing := reference()) is not None:
+            standing.start_at_zero()
+            renew = getattr(standing.lock, "_at_fork_reinit", standing.lock.release)
+            renew()  # also where a foreign server forks without calling `before`
+
+    os.register_at_fork(before=before, after_in_parent=after_in_parent, after_in_child=after_in_child)

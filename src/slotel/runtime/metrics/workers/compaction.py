@@ -1,0 +1,128 @@
+"""Puts what dead processes counted into one base file, exactly once, so that recycled workers do not pile up.
+
+The base is complete before its name appears, and its name is what makes it count: its head tells which files it
+absorbed, and those count nothing from then on, whether or not this process lives to remove them.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from operator import add
+from typing import Final
+
+from slotel.runtime.metrics.store.family import OVERFLOW, Labels, Part, Shape
+from slotel.runtime.metrics.store.ring import merge_ring
+from slotel.runtime.metrics.workers.file_reader import Peer, Peers
+from slotel.runtime.metrics.workers.liveness import is_alive
+from slotel.runtime.metrics.workers.runtime_directory import (
+    CELLS,
+    NAMES,
+    SERVICE_FILES,
+    RunDir,
+    base_stem,
+    generation,
+    is_strange,
+    locked,
+    stems,
+)
+from slotel.runtime.metrics.workers.series_index import Head, row_line, table_line
+
+Combine = Callable[[Sequence[bytes]], bytes]
+"""Makes one file of several processes' files of the same suffix."""
+
+_KNOWN: Final = (NAMES, CELLS)
+
+
+def fold(run_dir: RunDir, peers: Peers, service: str, max_series: int, combine: Mapping[str, Combine]) -> int:
+    """Absorb the files of dead processes; return how many. 0 when another process is at it. May raise OSError.
+
+    Args:
+        max_series: bound of the series of each table in the base; the rest is added to its overflow row.
+        combine: for each further suffix, how its files become one. Where one is not known, nothing is absorbed.
+    """
+    with locked(run_dir) as is_ours:
+        return _fold(run_dir, peers, service, max_series, combine) if is_ours else 0
+
+
+def _fold(
+    run_dir: RunDir, peers: Peers, service: str, max_series: int, combine: Mapping[str, Combine]
+) -> int:
+    files = run_dir.names()
+    everyone = stems(files, NAMES)
+    counting = peers.stems()
+    _remove(run_dir, files, (everyone - counting) | _orphans(run_dir, files, everyone))
+    dead = {stem for stem in counting if generation(stem) < 0 and not is_alive(run_dir, stem)}
+    if not dead:
+        return 0
+    absorbed = {*dead, *(stem for stem in counting if generation(stem) >= 0)}
+    read = [peer for peer in peers.read() if peer.stem in absorbed and peer.is_read()]
+    readable = {peer.stem for peer in read} | {stem for stem in dead if peers.is_empty(stem)}
+    others = {name for name in files if _stem(name) in readable and _suffix(name) not in _KNOWN}
+    suffixes = {_suffix(name) for name in others} - {"tmp"}
+    if not readable or not suffixes <= combine.keys():
+        return 0
+    stem = base_stem(1 + max((generation(name) for name in everyone), default=0))
+    for suffix in suffixes:
+        blobs = [run_dir.read(name) for name in sorted(others) if _suffix(name) == suffix]
+        run_dir.write(f"{stem}.{suffix}", combine[suffix](blobs))
+    _write_base(run_dir, stem, service, read, readable, max_series)
+    _remove(run_dir, files, readable)
+    return len(readable & dead)
+
+
+def _write_base(
+    run_dir: RunDir, stem: str, service: str, read: Sequence[Peer], absorbed: set[str], max_series: int
+) -> None:
+    parts = [peer.part for peer in sorted(read, key=_oldest_first) if peer.part is not None]
+    tables = add_up(parts, max_series)
+    created = min((part.created for part in parts), default=0.0)
+    lines, cells = [Head(service, created, tuple(sorted(absorbed))).line()], array("d")
+    for index, (shape, rows) in enumerate(tables):
+        lines.append(table_line(shape))
+        for values, row in rows.items():
+            lines.append(row_line(index, len(cells), values))
+            cells.extend(row)
+    run_dir.write(f"{stem}.{CELLS}", cells.tobytes())
+    run_dir.write(f"{stem}.{NAMES}", b"".join(lines))
+
+
+def add_up(parts: Sequence[Part], max_series: int) -> list[tuple[Shape, dict[Labels, array[float]]]]:
+    """Return every table of the parts with its rows added; rows beyond the bound are added to `OVERFLOW`."""
+    tables: dict[tuple[object, ...], tuple[Shape, dict[Labels, array[float]]]] = {}
+    for part in parts:
+        for shape, slots in part.tables:
+            _, rows = tables.setdefault((shape.name, *shape.identity), (shape, {}))
+            for values, slot in slots.items():
+                row = part.cells[slot : slot + shape.width]
+                key = values if values in rows or len(rows) <= max_series else OVERFLOW
+                standing = rows.get(key)
+                if standing is None:
+                    rows[key] = row
+                elif shape.kind == "ring":
+                    merge_ring(standing, row, shape.ring[2])
+                else:
+                    rows[key] = array("d", map(add, standing, row))
+    return list(tables.values())
+
+
+def _orphans(run_dir: RunDir, files: Sequence[str], known: set[str]) -> set[str]:
+    """Return the stems of files whose writer died before they counted."""
+    found = {_stem(name) for name in files if not is_strange(name) and name not in SERVICE_FILES} - known
+    return {stem for stem in found if not is_alive(run_dir, stem)}
+
+
+def _oldest_first(peer: Peer) -> tuple[bool, str]:
+    return generation(peer.stem) < 0, peer.stem
+
+
+def _remove(run_dir: RunDir, files: Sequence[str], gone: set[str]) -> None:
+    run_dir.remove(*(name for name in files if _stem(name) in gone))
+
+
+def _stem(name: str) -> str:
+    return name.split(".", maxsplit=1)[0]
+
+
+def _suffix(name: str) -> str:
+    return name.rpartition(".")[2]

@@ -1,0 +1,267 @@
+"""Reads what the other processes of a service counted, dead ones included, while they go on counting. Writes nothing.
+
+No lock is taken. A row is copied twice: equal copies are what stood there at one moment, and a histogram's count,
+which is written last, tells whether that moment was in the middle of a write. What dead processes counted moves into
+a base file; if that happened during the reading, it is done again, so nothing is seen twice or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from array import array
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from slotel.runtime.metrics.store.family import Exemplar, Labels, Part, portions
+from slotel.runtime.metrics.workers.runtime_directory import (
+    CELLS,
+    NAMES,
+    RunDir,
+    generation,
+    is_strange,
+    stems,
+)
+from slotel.runtime.metrics.workers.series_index import EXEMPLAR_CELLS, Catalogue, UnreadableError
+
+_TRIES: Final = 8
+
+_PAUSE: Final = 0.0002
+"""Seconds given to a writer that is in the middle of a row."""
+_CELL: Final = 8
+_MAX_LABELS: Final = 200_000
+
+Refuse = Callable[[str, str], None]
+"""Told a file and a reason, once for each file."""
+
+
+def _go_on() -> None:
+    """Take no rest."""
+
+
+@dataclass(slots=True)
+class Peer:
+    """One process's files, or a base's, as read until now."""
+
+    stem: str
+    catalogue: Catalogue
+    raw: bytes = b""
+    part: Part | None = None
+    failed: bool = False
+    """The last reading met an error of the system: `part` is what was read before."""
+
+    def is_read(self) -> bool:
+        """Return whether `part` is what the files hold."""
+        return self.part is not None and not self.failed
+
+
+class Peers:
+    """Every other process's counts, read from a run directory.
+
+    Args:
+        service: files of another service count nothing.
+        refuse: told what cannot be read, and why.
+    """
+
+    def __init__(self, run_dir: RunDir, service: str, refuse: Refuse) -> None:
+        self._dir, self._service, self._refuse = run_dir, service, refuse
+        self._peers: dict[str, Peer] = {}
+        self._labels: dict[Labels, Labels] = {}
+        self._refused: set[str] = set()
+        self._said: set[str] = set()
+
+    def read(self, own: str = "", rest: Callable[[], None] = _go_on) -> tuple[Peer, ...]:
+        """Return those who have counts, without the one with stem `own`. Raises OSError without a directory.
+
+        Args:
+            rest: called after each portion of their rows: others may run meanwhile.
+        """
+        while True:
+            files = self._dir.names()
+            found = self._read(files, own, rest)
+            again = self._dir.names()
+            if _bases(files) == _bases(again):
+                break
+        for name in files:
+            if is_strange(name):
+                self._say_once(name, "foreign_file")
+        return found
+
+    def files(self, suffix: str, own: str = "") -> list[tuple[str, bytes]]:
+        """Return the stems and contents of what others share under a suffix. Raises OSError."""
+        while True:
+            files = self._dir.names()
+            known = stems(files, NAMES)
+            sharing = sorted((known & stems(files, suffix)) - self._absorbed(known) - {own})
+            found = [(stem, self._content(f"{stem}.{suffix}")) for stem in sharing]
+            if _bases(files) == _bases(self._dir.names()):
+                return [(stem, data) for stem, data in found if data is not None]
+
+    def _content(self, name: str) -> bytes | None:
+        try:
+            return self._dir.read(name)
+        except FileNotFoundError:
+            return None
+
+    def stems(self) -> set[str]:
+        """Return the stems of all files that count; of those a base absorbed nothing counts."""
+        known = stems(self._dir.names(), NAMES)
+        return known - self._absorbed(known)
+
+    def is_empty(self, stem: str) -> bool:
+        """Return whether a process died before it counted anything."""
+        peer = self._peer(stem)
+        files = {f"{stem}.{NAMES}", f"{stem}.{CELLS}"}
+        return peer.part is None and not peer.failed and not files & self._refused
+
+    def _absorbed(self, known: Iterable[str]) -> set[str]:
+        absorbed: set[str] = set()
+        for stem in known:
+            if generation(stem) >= 0:
+                head = self._peer(stem).catalogue.head
+                absorbed.update(head.absorbs if head is not None else ())
+        return absorbed
+
+    def _read(self, files: list[str], own: str, rest: Callable[[], None]) -> tuple[Peer, ...]:
+        known = stems(files, NAMES)
+        self._peers = {stem: peer for stem, peer in self._peers.items() if stem in known}
+        if len(self._labels) > _MAX_LABELS:  # those in use live on in the catalogues
+            self._labels.clear()
+        wanted = known - self._absorbed(known) - {own}
+        found = [self._filled(self._peer(stem, rest), rest) for stem in sorted(wanted)]
+        return tuple(peer for peer in found if peer.part is not None)
+
+    def _peer(self, stem: str, rest: Callable[[], None] = _go_on) -> Peer:
+        """Return a peer whose catalogue is up to date; one that cannot be read has no head."""
+        peer = self._peers.get(stem)
+        if peer is None:
+            peer = self._peers[stem] = Peer(stem, Catalogue(self._labels))
+        peer.failed = False
+        name = f"{stem}.{NAMES}"
+        if name in self._refused:
+            return peer
+        try:
+            peer.catalogue.feed(self._dir.read(name, peer.catalogue.read), rest)
+            head = peer.catalogue.head
+            if head is not None and head.service != self._service:
+                raise UnreadableError("other_service")  # noqa: TRY301 one place says why a file counts nothing
+        except FileNotFoundError:
+            pass
+        except UnreadableError as error:
+            peer.catalogue.head = None
+            self._refused.add(name)
+            self._say_once(name, str(error))
+        except OSError:
+            peer.failed = True
+            self._say_once(name, "unreadable_file")
+        return peer
+
+    def _filled(self, peer: Peer, rest: Callable[[], None]) -> Peer:
+        """Read a peer's cells; without any it counts nothing, yet."""
+        head, name = peer.catalogue.head, f"{peer.stem}.{CELLS}"
+        if head is None or name in self._refused:
+            peer.part = None
+            return peer
+        try:
+            descriptor = self._dir.open(name, os.O_RDONLY | os.O_NONBLOCK)
+        except FileNotFoundError:
+            peer.part = None
+            return peer
+        except OSError:
+            peer.failed = True
+            self._say_once(name, "unreadable_file")
+            return peer
+        try:
+            size = peer.catalogue.size * _CELL
+            before, raw = os.pread(descriptor, size, 0), os.pread(descriptor, size, 0)
+            if len(raw) < size:
+                peer.part = None
+                self._refused.add(name)
+                self._say_once(name, "truncated_file")
+            elif peer.part is None or raw != peer.raw or len(peer.part.tables) != len(peer.catalogue.tables):
+                peer.raw = raw
+                peer.part = _part(descriptor, head.created, peer.catalogue, before, raw, rest)
+        finally:
+            os.close(descriptor)
+        return peer
+
+    def _say_once(self, name: str, reason: str) -> None:
+        if name not in self._said:
+            self._said.add(name)
+            self._refuse(name, reason)
+
+
+def _bases(files: list[str]) -> set[str]:
+    return {stem for stem in stems(files, NAMES) if generation(stem) >= 0}
+
+
+def _part(
+    descriptor: int,
+    created: float,
+    catalogue: Catalogue,
+    before: bytes,
+    raw: bytes,
+    rest: Callable[[], None],
+) -> Part:
+    """Return what two copies of the cells say; rows that changed between them are read again."""
+    cells, patience = array("d", raw), _TRIES
+    for shape, slots in catalogue.tables:
+        if shape.kind != "histogram":
+            continue
+        width = shape.width
+        for portion in portions(slots.values()):
+            for slot in portion:
+                start, end = slot * _CELL, (slot + width) * _CELL
+                if not _is_whole(cells[slot : slot + width]) or before[start:end] != raw[start:end]:
+                    cells[slot : slot + width], patience = _row(descriptor, slot, width, patience)
+            rest()
+    tables = tuple((shape, slots.copy()) for shape, slots in catalogue.tables)
+    return Part(created, tables, cells, dict(_exemplars(catalogue, cells)))
+
+
+def _is_whole(row: array[float]) -> bool:
+    """Return whether a histogram's buckets add up to its count."""
+    return sum(row[:-2]) == row[-1]
+
+
+def _row(descriptor: int, slot: int, width: int, patience: int) -> tuple[array[float], int]:
+    """Return a row that stood there, and what is left of the patience; a killed process may have left half of one.
+
+    Then its buckets are right, and its sum may lack one value.
+    """
+    while True:
+        for _ in range(_TRIES):
+            before = os.pread(descriptor, width * _CELL, slot * _CELL)
+            raw = os.pread(descriptor, width * _CELL, slot * _CELL)
+            if before == raw:
+                break
+        row = array("d", raw)
+        if (before == raw and _is_whole(row)) or not patience:
+            return row, patience
+        patience -= 1
+        time.sleep(_PAUSE)
+
+
+def _exemplars(catalogue: Catalogue, cells: array[float]) -> Iterable[tuple[int, Exemplar]]:
+    for bucket, at in catalogue.exemplars.items():
+        row = cells[at : at + EXEMPLAR_CELLS]
+        if row[0] and row[0] == row[-1]:
+            trace_id = int(row[1]) << 96 | int(row[2]) << 48 | int(row[3])
+            yield bucket, (trace_id, int(row[4]) << 32 | int(row[5]), row[6], row[0])
+
+
+def exemplar_row(exemplar: Exemplar) -> tuple[float, ...]:
+    """Return the cells of an exemplar: no part has more bits than a float64 holds exactly."""
+    trace_id, span_id, value, seconds = exemplar
+    low, mid, high = trace_id & (1 << 48) - 1, trace_id >> 48 & (1 << 48) - 1, trace_id >> 96
+    return (
+        seconds,
+        float(high),
+        float(mid),
+        float(low),
+        float(span_id >> 32),
+        float(span_id & 0xFFFFFFFF),
+        value,
+        seconds,
+    )

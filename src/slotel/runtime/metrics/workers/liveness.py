@@ -1,0 +1,77 @@
+"""Who of a run directory is alive, and the run directories in which nobody is. Reads no counts."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from slotel.runtime.metrics.workers.runtime_directory import (
+    NAMES,
+    RunDir,
+    bases,
+    first_process,
+    process_of,
+    stems,
+)
+
+LEFT_ALONE: Final = 60.0
+"""Seconds in which nothing came or went, before a directory without a live process counts as left over."""
+
+
+def is_alive(run_dir: RunDir, stem: str) -> bool:
+    """Return whether the process that writes under a stem lives; a base has none.
+
+    It is dead when neither its number is known here nor its catalogue locked: a process of another container has
+    no number here, one that closed all its descriptors holds no lock.
+    """
+    process = process_of(stem)
+    return process is not None and (process.is_alive() or _is_locked(run_dir, f"{stem}.{NAMES}"))
+
+
+def _is_locked(run_dir: RunDir, name: str) -> bool:
+    try:
+        descriptor = run_dir.open(name, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(environ: Mapping[str, str], keep: str) -> list[str]:
+    """Remove the run directories of this user's services that crashed; return their paths.
+
+    Args:
+        keep: this service's own.
+    """
+    removed = []
+    for base in dict.fromkeys(bases(environ)):
+        for path in base.glob("slotel-*"):
+            if str(path) != keep and _is_left(path):
+                shutil.rmtree(path, ignore_errors=True)
+                removed.append(str(path))
+    return removed
+
+
+def _is_left(path: Path) -> bool:
+    run_dir = RunDir(str(path))
+    first = first_process(str(path))
+    try:
+        with run_dir.opened() as directory:
+            changed = os.fstat(directory).st_mtime
+        files = run_dir.names()
+    except OSError:
+        return False  # somebody else's, or just gone
+    if first is None or first.is_alive() or time.time() - changed < LEFT_ALONE:
+        return False
+    return not any(is_alive(run_dir, stem) for stem in stems(files, NAMES))

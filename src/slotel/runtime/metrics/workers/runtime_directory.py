@@ -1,0 +1,198 @@
+"""The private directory that the processes of one service share: its path, its files' names. Reads no counts.
+
+Its path is chosen by the first process of a service and known to descendants through `SLOTEL_RUN_DIR`; it is created
+only when there is something to share. The name tells the service and the first process:
+`slotel-<service>-<pid>-<start>-<random>`. Files in it are called `<pid>-<start>-<random>.<suffix>` after the process
+that writes them, `base-<generation>-<random>.<suffix>` for what dead processes left.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from slotel.runtime.metrics.workers.identity import Process, this_process
+
+BASE: Final = "base"
+LOCK: Final = "lock"
+NAMES: Final = "names"
+"""Suffix of the catalogue: which series stands where."""
+CELLS: Final = "cells"
+"""Suffix of the counts."""
+SERIES: Final = "series"
+"""The list of series that have a place."""
+SERVICE_FILES: Final = frozenset({LOCK, SERIES})
+"""Those that belong to no process."""
+
+_PATH_NAME: Final = re.compile(
+    r"slotel-(?P<service>[0-9a-f]{8})-(?P<pid>\d{1,10})-(?P<start>\d{1,20})-[0-9a-f]{16}"
+)
+_STEM: Final = re.compile(r"(?P<pid>\d{1,10}|base)-(?P<start>\d{1,20})-[0-9a-f]{8}")
+_PRIVATE: Final = 0o700
+
+# -- names -----------------------------------------------------------------------------------------------------
+
+
+def new_path(environ: Mapping[str, str], service: str) -> str:
+    """Return a path that nobody can guess, in memory where the system has a place for that. Creates nothing."""
+    process = this_process()
+    name = f"slotel-{_digest(service)}-{process.pid}-{process.start}-{secrets.token_hex(8)}"
+    return str(next(bases(environ), Path(tempfile.gettempdir())) / name)
+
+
+def is_of_service(path: str, service: str) -> bool:
+    """Return whether an inherited path is one that a process of this service chose."""
+    match = _PATH_NAME.fullmatch(Path(path).name)
+    return Path(path).is_absolute() and match is not None and match["service"] == _digest(service)
+
+
+def first_process(path: str) -> Process | None:
+    """Return the process that chose a path."""
+    match = _PATH_NAME.fullmatch(Path(path).name)
+    return Process(int(match["pid"]), int(match["start"])) if match is not None else None
+
+
+def new_stem(process: Process) -> str:
+    """Return a name for the files of a process; after an exec the same process needs a new one."""
+    return f"{process.pid}-{process.start}-{secrets.token_hex(4)}"
+
+
+def base_stem(generation: int) -> str:
+    """Return a name for the files that hold what dead processes counted."""
+    return f"{BASE}-{generation}-{secrets.token_hex(4)}"
+
+
+def generation(stem: str) -> int:
+    """Return the number of a base; -1 for a process's files."""
+    kind, number, _ = stem.split("-")
+    return int(number) if kind == BASE else -1
+
+
+def process_of(stem: str) -> Process | None:
+    """Return the process that files belong to; None for a base."""
+    pid, start, _ = stem.split("-")
+    return None if pid == BASE else Process(int(pid), int(start))
+
+
+def _digest(service: str) -> str:
+    return sha256(service.encode("utf-8", "replace")).hexdigest()[:8]
+
+
+def bases(environ: Mapping[str, str]) -> Iterator[Path]:
+    """Places for run directories: those in memory first, for a mapped file on a disk waits for that disk."""
+    for place in (environ.get("XDG_RUNTIME_DIR", ""), "/dev/shm", tempfile.gettempdir()):  # noqa: S108 a private directory in it
+        if place and Path(place).is_absolute() and os.access(place, os.W_OK | os.X_OK):
+            yield Path(place)
+
+
+# -- the directory ---------------------------------------------------------------------------------------------
+
+
+class RunDir:
+    """A directory of mode 0700 that belongs to this user; every access checks that, and follows no link."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def exists(self) -> bool:
+        """Return whether something is there."""
+        return os.path.lexists(self.path)
+
+    def create(self) -> bool:
+        """Create it; return whether it was not there. Raises OSError when it cannot be, or is somebody else's."""
+        try:
+            Path(self.path).mkdir(_PRIVATE)
+        except FileExistsError:
+            with self.opened():
+                return False
+        return True
+
+    @contextmanager
+    def opened(self) -> Iterator[int]:
+        """Open the directory; yield its descriptor. Raises OSError when it is not private to this user."""
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            found = os.fstat(descriptor)
+            if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
+                raise PermissionError(f"{self.path} is not private to this user")
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def open(self, name: str, flags: int) -> int:
+        """Open a file in it, following no link; return its descriptor."""
+        with self.opened() as directory:
+            return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
+
+    def read(self, name: str, start: int = 0) -> bytes:
+        """Return a regular file's content from a byte on."""
+        with open(self.open(name, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123 by descriptor
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise OSError(f"{name} is no file")
+            file.seek(start)
+            return file.read()
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file whole or not at all."""
+        part = f"{name}.{secrets.token_hex(4)}.tmp"
+        try:
+            with open(self.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:  # noqa: PTH123 by descriptor
+                file.write(data)
+            with self.opened() as directory:
+                os.rename(part, name, src_dir_fd=directory, dst_dir_fd=directory)
+        except OSError:
+            self.remove(part)
+            raise
+
+    def remove(self, *files: str) -> None:
+        """Remove files that may be there."""
+        with suppress(OSError), self.opened() as directory:
+            for name in files:
+                with suppress(OSError):
+                    os.unlink(name, dir_fd=directory)
+
+    def names(self) -> list[str]:
+        """Return the names of all files."""
+        with self.opened() as directory:
+            return os.listdir(directory)  # noqa: PTH208 by descriptor
+
+    def remove_all(self) -> None:
+        """Remove the directory and what is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+@contextmanager
+def locked(run_dir: RunDir) -> Iterator[bool]:
+    """Hold the directory's lock, which dies with its process; yield whether it was free."""
+    import fcntl
+
+    descriptor = run_dir.open(LOCK, os.O_RDWR | os.O_CREAT)
+    try:
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def stems(files: list[str], suffix: str) -> set[str]:
+    """Return the stems that have a file with a suffix."""
+    split = (name.rpartition(".") for name in files)
+    return {stem for stem, _, found in split if found == suffix and _STEM.fullmatch(stem)}
+
+
+def is_strange(name: str) -> bool:
+    """Return whether a file in a run directory is none of slotel's."""
+    return name not in SERVICE_FILES and not _STEM.fullmatch(name.split(".", maxsplit=1)[0])

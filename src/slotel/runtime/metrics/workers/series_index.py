@@ -1,0 +1,142 @@
+"""The catalogue of a process's cells as lines of JSON: which series stands where. Writes and reads lines, no files.
+
+The first line says what the file is. A process appends a line when it opens a table or a row; a line without its end
+was cut by the process's death, and counts nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Final
+
+from slotel.runtime.metrics.store.family import Labels, Shape, portions
+
+VERSION: Final = 1
+_TABLE: Final = "table"
+_ROW: Final = "row"
+_EXEMPLAR: Final = "exemplar"
+_MAX_CELLS: Final = 1 << 40
+
+
+class UnreadableError(ValueError):
+    """A catalogue that cannot be used; its argument is a reason for `slotel_dropped_total`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The first line.
+
+    Args:
+        created: unix seconds since when the cells count.
+        absorbs: the stems whose counts these are now; what is still there of them counts nothing.
+    """
+
+    service: str
+    created: float
+    absorbs: tuple[str, ...] = ()
+
+    def line(self) -> bytes:
+        """Return the first line of a file."""
+        return _line({"slotel": VERSION, "order": sys.byteorder, **asdict(self)})
+
+
+def table_line(shape: Shape) -> bytes:
+    """Return the line of a table; tables are numbered by their lines, from 0."""
+    return _line([_TABLE, asdict(shape)])
+
+
+def row_line(table: int, slot: int, values: Labels) -> bytes:
+    """Return the line of a row."""
+    return _line([_ROW, table, slot, list(values)])
+
+
+def exemplar_line(bucket: int, at: int) -> bytes:
+    """Return the line that tells where the exemplar of a bucket's cell stands."""
+    return _line([_EXEMPLAR, bucket, at])
+
+
+def _line(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+
+
+@dataclass(slots=True)
+class Catalogue:
+    """What was read of a catalogue until now. Grows by `feed`."""
+
+    known: dict[Labels, Labels]
+    """Label values of every process, to have each once."""
+    head: Head | None = None
+    tables: list[tuple[Shape, dict[Labels, int]]] = field(default_factory=list)
+    exemplars: dict[int, int] = field(default_factory=dict)
+    size: int = 0
+    """Cells that are needed."""
+    read: int = 0
+    """Bytes that were understood."""
+
+    def feed(self, data: bytes, rest: Callable[[], None] = lambda: None) -> None:
+        """Read more of the file, from byte `read` on. Raises UnreadableError.
+
+        Args:
+            rest: called after some lines: others may run meanwhile.
+        """
+        whole = data[: data.rfind(b"\n") + 1]
+        try:
+            for portion in portions(whole.splitlines()):
+                for line in portion:
+                    self._take(json.loads(line))
+                rest()
+        except UnreadableError:
+            raise
+        except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
+            raise UnreadableError("corrupt_file") from error
+        self.read += len(whole)
+
+    def _take(self, value: Any) -> None:
+        if self.head is None:
+            self.head = _head(value)
+            return
+        kind, *rest = value
+        if kind == _TABLE:
+            self.tables.append((_shape(rest[0]), {}))
+        elif kind == _ROW:
+            shape, slots = self.tables[_index(rest[0])]
+            slot = self._needs(rest[1], shape.width)
+            values = tuple(str(part) for part in rest[2])
+            if len(values) not in {0, len(shape.label_names)}:
+                raise UnreadableError("corrupt_file")
+            slots[self.known.setdefault(values, values)] = slot
+        elif kind == _EXEMPLAR:
+            self.exemplars[_index(rest[0])] = self._needs(rest[1], EXEMPLAR_CELLS)
+
+    def _needs(self, slot: object, width: int) -> int:
+        first = _index(slot)
+        self.size = max(self.size, first + width)
+        return first
+
+
+EXEMPLAR_CELLS: Final = 8
+"""Unix seconds, trace id in three parts, span id in two, value, unix seconds again: equal when it is whole."""
+
+
+def _index(value: object) -> int:
+    if isinstance(value, int) and 0 <= value < _MAX_CELLS:
+        return value
+    raise UnreadableError("corrupt_file")
+
+
+def _head(value: Any) -> Head:
+    if not isinstance(value, dict) or "slotel" not in value:
+        raise UnreadableError("foreign_file")
+    if value["slotel"] != VERSION or value["order"] != sys.byteorder:
+        raise UnreadableError("other_version")
+    return Head(str(value["service"]), float(value["created"]), tuple(map(str, value["absorbs"])))
+
+
+def _shape(value: dict[str, Any]) -> Shape:
+    if value.keys() != {part.name for part in fields(Shape)}:
+        raise UnreadableError("other_version")
+    lists = {name: tuple(value[name]) for name in ("label_names", "bounds", "ring")}
+    return Shape(**{**value, **lists})

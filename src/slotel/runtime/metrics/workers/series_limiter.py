@@ -1,0 +1,95 @@
+"""Which series a service shows: over all its processes the first that came, up to the bound. Counts nothing.
+
+One file in the run directory is the list. A process appends a series before it opens its row, and reads what stands
+before it: the order of the lines, which the system decides, is the same for all, so no lock is needed. A series that
+has a place keeps it, whoever counts it; one that found none is counted in its process's overflow row for ever.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from typing import Any, Final
+
+from slotel.runtime.metrics.store.family import OVERFLOW, Labels
+from slotel.runtime.metrics.workers.mapped_file import SharedFile
+from slotel.runtime.metrics.workers.runtime_directory import SERIES, RunDir
+
+_CHUNK: Final = 1 << 20
+
+
+class Admission:
+    """The list of a service's series, as this process has read it. Every method may raise OSError.
+
+    Not thread-safe: the store's lock is held. A forked child goes on with it.
+
+    Args:
+        max_series: places for each table.
+    """
+
+    def __init__(self, run_dir: RunDir, max_series: int) -> None:
+        self._file = SharedFile(run_dir, SERIES, os.O_RDWR | os.O_APPEND)
+        self._file.create(exclusive=False)
+        self._max = max_series
+        self._places: dict[str, set[Labels]] = {}
+        self._read = 0
+
+    def admit(self, table: str, values: Labels) -> bool:
+        """Return whether a series has a place, now or from before."""
+        if self._has(table, values):
+            return True
+        self._catch_up()
+        if self._has(table, values):
+            return True
+        if len(self._places.get(table, ())) >= self._max:
+            return False
+        self._append([[table, values, False]])
+        self._catch_up()
+        return self._has(table, values)
+
+    def enter(self, rows: Iterable[tuple[str, Labels]]) -> None:
+        """Give a place to series that a process opened before it had others, also beyond the bound: they were shown."""
+        self._catch_up()
+        missing = [(table, values) for table, values in rows if values and not self._has(table, values)]
+        if missing:
+            self._append([[table, values, True] for table, values in missing])
+            self._catch_up()
+
+    def stands(self) -> bool:
+        """Return whether the file is still in the directory."""
+        return bool(os.fstat(self._file.descriptor()).st_nlink)
+
+    def leave(self) -> list[tuple[str, Labels]]:
+        """Close the file, and return all that has a place in it, whether or not it is still in the directory."""
+        self._catch_up()
+        self._file.close()
+        return [(table, values) for table, places in self._places.items() for values in places]
+
+    def _has(self, table: str, values: Labels) -> bool:
+        return values in self._places.get(table, ())
+
+    def _append(self, entries: list[list[Any]]) -> None:
+        """Write lines in one call. A line that a full disk cuts is ended by the next one's beginning."""
+        text = "".join(f"\n{json.dumps(entry, separators=(',', ':'))}\n" for entry in entries)
+        self._file.write(text.encode())
+
+    def _catch_up(self) -> None:
+        descriptor = self._file.descriptor()
+        while data := os.pread(descriptor, _CHUNK, self._read):
+            whole = data[: data.rfind(b"\n") + 1]
+            if not whole:
+                return
+            self._read += len(whole)
+            for line in filter(None, whole.split(b"\n")):
+                self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            table, values, is_sure = json.loads(line)
+            series = tuple(map(str, values))
+        except (ValueError, TypeError):
+            return  # cut by a full disk
+        places = self._places.setdefault(str(table), set())
+        if series != OVERFLOW and (is_sure or len(places) < self._max):
+            places.add(series)

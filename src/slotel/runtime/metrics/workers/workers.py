@@ -1,0 +1,303 @@
+"""Makes one service of many processes: where each counts, how each reads the others. Counts nothing itself.
+
+A process alone counts in its own memory and creates nothing. When it forks, or when a descendant has created the
+run directory, its cells move into a file there. A child, forked or spawned, opens its own file at its first count,
+at zero. Every process can read all files at any time; none is special.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from slotel.config import names
+from slotel.runtime.logs import LOG, report
+from slotel.runtime.metrics.store.family import Part
+from slotel.runtime.metrics.store.store import Store
+from slotel.runtime.metrics.workers import uwsgi
+from slotel.runtime.metrics.workers.identity import Process, this_process
+from slotel.runtime.metrics.workers.runtime_directory import (
+    RunDir,
+    first_process,
+    is_of_service,
+    new_path,
+    process_of,
+)
+from slotel.runtime.metrics.workers.storage import Residence
+
+if TYPE_CHECKING:
+    from slotel.runtime.metrics.workers.file_reader import Peers
+
+FOLD_AT: Final = 32
+"""Files of others at which a reader folds what is dead, without waiting for the tick."""
+
+Combine = Callable[[Sequence[bytes]], bytes]
+
+
+class Shared(NamedTuple):
+    """What another process shares beside its counts.
+
+    Args:
+        process: who wrote it; None for what was combined of dead processes' files.
+        is_alive: whether that process still lives.
+    """
+
+    stem: str
+    process: Process | None
+    is_alive: bool
+    data: bytes
+
+
+class Workers:
+    """A store's place among the processes of its service; make it with `join`. Thread-safe; never raises.
+
+    Args:
+        dropped: told signal and reason of what could not be shared.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        environ: MutableMapping[str, str],
+        service: str,
+        dropped: Callable[[str, str], None] = lambda _signal, _reason: None,
+    ) -> None:
+        inherited = environ.get(names.SLOTEL_RUN_DIR, "")
+        inherits = is_of_service(inherited, service) and _is_usable(inherited)
+        self.run_dir = RunDir(inherited if inherits else new_path(environ, service))
+        self.process = this_process()
+        self.is_first = first_process(self.run_dir.path) == self.process
+        """Whether this process chose the run directory, also before an exec: it removes it, when it is the last."""
+        self.combine: dict[str, Combine] = {}
+        """For each suffix that `share` is called with, how the files of dead processes become one. Set it at start."""
+        self._store, self._service, self._environ, self._dropped = store, service, environ, dropped
+        self._has_kin = not self.is_first
+        self._said: set[str] = set()
+        self._has_looked = False
+        self._home = Residence(store, self.run_dir, service, lambda: dropped("metrics", "run_directory"))
+        self._begin()
+
+    @classmethod
+    def join(
+        cls,
+        store: Store,
+        environ: MutableMapping[str, str],
+        service: str,
+        dropped: Callable[[str, str], None] = lambda _signal, _reason: None,
+    ) -> Workers:
+        """Make a process's store one of its service's; call it once, when every table of the start is made.
+
+        Args:
+            environ: `SLOTEL_RUN_DIR` is read, and set for descendants.
+            service: descendants of another service go their own way.
+            dropped: told signal and reason of what could not be shared.
+        """
+        made = cls(store, environ, service, dropped)
+        environ[names.SLOTEL_RUN_DIR] = made.run_dir.path
+        store.others, store.refused, store.admits = made.parts, made._refuse, made._home.admits
+        if not made.is_first:
+            with store.lock:
+                made._home.wait_for_a_count()
+        _hook(made)
+        return made
+
+    def _begin(self) -> None:
+        """Set what is this process's alone, at start and in a forked child."""
+        self._lock = threading.Lock()
+        self._peers: Peers | None = None
+        self._parts: tuple[Part, ...] = ()
+        self._read_at = float("-inf")
+
+    @property
+    def is_shared(self) -> bool:
+        """Return whether there may be another process of the service."""
+        return self._has_kin or self.run_dir.exists()
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    @property
+    def stem(self) -> str:
+        """Return the name of this process's files; "" while it has none."""
+        return self._home.stem
+
+    def parts(self, max_age: float = 0.0, rest: Callable[[], None] = lambda: None) -> tuple[Part, ...]:
+        """Return what the other processes counted, read at most `max_age` seconds ago.
+
+        Args:
+            rest: called after each process, a few milliseconds: others may run meanwhile.
+        """
+        if not self.run_dir.exists():
+            return ()
+        self._home.move_in()
+        with self._lock:
+            if time.monotonic() - self._read_at > max_age:
+                with self._guarded("cannot read the other workers' counts"):
+                    found = self._reader().read(self.stem, rest)
+                    self._parts = tuple(peer.part for peer in found if peer.part is not None)
+                self._read_at = time.monotonic()
+            parts = self._parts
+        if len(parts) >= FOLD_AT:
+            self._fold()
+        return parts
+
+    def _reader(self) -> Peers:
+        if self._peers is None:
+            from slotel.runtime.metrics.workers.file_reader import Peers
+
+            self._peers = Peers(self.run_dir, self._service, lambda file, why: self._refuse(why, file))
+        return self._peers
+
+    # -- what else is shared -----------------------------------------------------------------------------------
+
+    def share(self, suffix: str, data: bytes) -> bool:
+        """Give the other processes a file of this one, whole, in place of the last; return whether it is there.
+
+        Args:
+            suffix: lower-case letters; `combine` says how files of dead processes become one.
+        """
+        if not self.is_shared:
+            return False
+        if not self._home.open_now():
+            return False
+        with self._guarded(f"cannot share {suffix}"):
+            self.run_dir.write(f"{self.stem}.{suffix}", data)
+            return True
+        return False
+
+    def shared(self, suffix: str) -> tuple[Shared, ...]:
+        """Return what the other processes share under a suffix, dead ones' included; never one twice."""
+        from slotel.runtime.metrics.workers.liveness import is_alive
+
+        if not self.run_dir.exists():
+            return ()
+        with self._lock, self._guarded(f"cannot read {suffix} of the other workers"):
+            found = self._reader().files(suffix, self.stem)
+            return tuple(
+                Shared(stem, process_of(stem), is_alive(self.run_dir, stem), data) for stem, data in found
+            )
+        return ()
+
+    # -- now and then ------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Do what can wait: share exemplars, fold what dead processes counted, remove what crashed services left."""
+        if "uwsgi" in sys.modules and not self._has_looked:
+            self._has_looked = True
+            report(filter(None, [uwsgi.problem()]))
+        if not self.run_dir.exists():
+            return
+        self._home.move_in()
+        with self._guarded("cannot share its counts again"):
+            self._home.mend()
+        with self._guarded("cannot share exemplars"):
+            self._home.share_exemplars()
+        self._fold()
+        if self._home.has_created:
+            self._home.has_created = False
+            self._remove_leftovers()
+
+    def _fold(self) -> None:
+        from slotel.runtime.metrics.workers.compaction import fold
+
+        with self._lock, self._guarded("cannot fold what dead workers counted"):
+            fold(self.run_dir, self._reader(), self._service, self._store.max_series, self.combine)
+
+    def _remove_leftovers(self) -> None:
+        from slotel.runtime.metrics.workers.liveness import remove_leftovers
+
+        for path in remove_leftovers(self._environ, keep=self.run_dir.path):
+            LOG.info("metrics: removed %s, which a crashed service had left", path)
+
+    # -- life --------------------------------------------------------------------------------------------------
+
+    def before_fork(self) -> None:
+        """Count where the child can read."""
+        self._has_kin = True
+        self._home.move_in()
+
+    def after_fork_in_child(self) -> None:
+        """Count from zero in an own file; the store has forgotten what the parent counted."""
+        self.is_first = False
+        self._has_kin = True
+        self.process = this_process()
+        self._begin()
+        self._store.others = self.parts
+        self._home.begin_in_child()
+        if os.geteuid() == 0:  # gunicorn's workers drop to another user later, who may not open it any more
+            self._home.open_now()
+
+    def leave(self) -> None:
+        """Remove the run directory at the end of its first process, if nobody else is left."""
+        from slotel.runtime.metrics.workers.liveness import is_alive
+
+        if not self.is_first or self.process.pid != os.getpid() or not self.run_dir.exists():
+            return
+        with self._lock, self._guarded("cannot remove the run directory"):
+            others = self._reader().stems() - {self.stem}
+            if not any(is_alive(self.run_dir, stem) for stem in others):
+                self.run_dir.remove_all()
+
+    def _refuse(self, reason: str, what: str) -> None:
+        if f"{reason}/{what}" not in self._said:
+            self._said.add(f"{reason}/{what}")
+            self._dropped("metrics", reason)
+            LOG.warning("metrics: %s is not counted with the service: %s", what, reason.replace("_", " "))
+
+    def _guarded(self, what: str) -> _Guard:
+        return _Guard(self._refuse, f"{self.run_dir.path} ({what})")
+
+
+class _Guard:
+    """Ends an exception here: it is counted, and said once."""
+
+    def __init__(self, refuse: Callable[[str, str], None], what: str) -> None:
+        self._refuse, self._what = refuse, what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self._refuse("run_directory", f"{self._what}: {type(error).__name__}: {error}")
+        return True
+
+
+def _is_usable(path: str) -> bool:
+    """Return whether an inherited path is free, or a directory of this user's."""
+    run_dir = RunDir(path)
+    if not run_dir.exists():
+        return True
+    try:
+        with run_dir.opened():
+            return True
+    except OSError as error:
+        LOG.warning("metrics: %s cannot be used (%s): this process and its children count apart", path, error)
+        return False
+
+
+def _hook(workers: Workers) -> None:
+    """Follow the process through forks to its end, without keeping the workers alive."""
+    reference = weakref.ref(workers)
+
+    def before() -> None:
+        if (standing := reference()) is not None:
+            standing.before_fork()
+
+    def after_in_child() -> None:
+        if (standing := reference()) is not None:
+            standing.after_fork_in_child()
+
+    def leave() -> None:
+        if (standing := reference()) is not None:
+            standing.leave()
+
+    atexit.register(leave)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=before, after_in_child=after_in_child)

@@ -1,0 +1,1 @@
+"""The redactor and the tag policy at work: every exit of data goes through here."""

@@ -1,0 +1,1 @@
+"""What a request was and what came of it: local roots, outcome."""

@@ -1,0 +1,177 @@
+"""Sets sentry-sdk up from slotel's settings, for errors; spans go their own way (`sinks.py`). Never raises.
+
+An app that calls `sentry_sdk.init` itself keeps its client and its options, see `adoption.py`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+from slotel.config.service import SentrySettings
+from slotel.runtime.logs import LOG
+from slotel.runtime.requests.local_roots import Entries
+from slotel.runtime.sentry.client.dsn import SHAPE, Destination, read_dsn
+from slotel.runtime.sentry.client.identity import Identity, identify
+
+if TYPE_CHECKING:
+    from slotel.runtime.budget.incidents import Incident
+    from slotel.runtime.sentry.errors.linker import ErrorTrail
+
+NO_DSN: Final = (
+    "SENTRY_DSN is not set: errors and traces do not go to Sentry, while metrics, tags and the error budget work. "
+    f"To turn it on, set SENTRY_DSN={SHAPE}"
+)
+FLUSH_TIMEOUT: Final = 2.0
+
+Event = dict[str, Any]
+
+
+class Parts(NamedTuple):
+    """What the Sentry set-up is given of the runtime.
+
+    Args:
+        tags: `Enforcer.tags`.
+        scrub: `Enforcer.event`: redacts a payload as it leaves.
+        counted: called with (project, environment) for each error event that is handed to Sentry.
+        expected: called with the same at start, so that the count begins at 0.
+        dropped: called with (signal, reason, count) for each error event that is lost.
+        options: more options of `sentry_sdk.init`, which a mode needs (`instrumenter`).
+    """
+
+    entries: Entries
+    tags: Callable[[Mapping[str, Any], Mapping[str, str]], dict[str, str]]
+    scrub: Callable[[Event], Event]
+    counted: Callable[[str, str], None]
+    expected: Callable[[str, str], None]
+    dropped: Callable[[str, str, int], None]
+    options: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(slots=True)
+class SentryConnection:
+    """Sentry at work: the client that is in use now, where it sends, and the trail of errors (a sink).
+
+    Args:
+        client: the app's own once it has called `sentry_sdk.init`: read it when it is needed, do not keep it.
+    """
+
+    client: Any
+    destination: Destination
+    identity: Identity
+    trail: ErrorTrail
+
+    def describe(self) -> str:
+        """Return host and project, never the key."""
+        return str(self.destination)
+
+    def trace_facts(self) -> dict[str, str]:
+        """Return what `baggage` tells Sentry's dynamic sampling at the head of a trace."""
+        options = self.client.options
+        facts = {
+            "environment": options.get("environment"),
+            "release": options.get("release"),
+            "public_key": self.destination.public_key,
+        }
+        return {key: str(value) for key, value in facts.items() if value}
+
+    def incident(self, incident: Incident) -> str | None:
+        """Report the begin, rise or end of an incident as one issue for each objective; return the event's id."""
+        import sentry_sdk
+
+        window = incident.breach.window
+        state = "recovered" if incident.recovered else "breached"
+        level: Literal["error", "warning"] = "error" if incident.breach.severity == "page" else "warning"
+        return sentry_sdk.capture_event(
+            {
+                "message": str(incident),
+                "level": "info" if incident.recovered else level,
+                "logger": "slotel.budget",
+                "fingerprint": ["slotel", "error-budget", incident.service, incident.slo.name],
+                "tags": {
+                    "slo_name": incident.slo.name,
+                    "slo_state": state,
+                    "slo_severity": incident.breach.severity,
+                },
+                "contexts": {
+                    "error budget": {
+                        "breached": [each.name for each in (incident.breach, *incident.beside)]
+                        if not incident.recovered
+                        else [],
+                        "bad": window.bad,
+                        "total": window.total,
+                        "counted": window.unit,
+                        "window_seconds": window.seconds,
+                        "error_ratio": window.ratio,
+                        "limit_ratio": incident.slo.limit,
+                        "burn_rate": window.burn,
+                    }
+                },
+            }
+        )
+
+    def flush(self, timeout: float = FLUSH_TIMEOUT) -> None:
+        """Send what is held, within `timeout` seconds."""
+        self.client.flush(timeout=timeout)
+
+
+def init_options(settings: SentrySettings) -> dict[str, Any]:
+    """Return the options of `sentry_sdk.init` that the way of the spans needs."""
+    if settings.mode != "sdk":
+        return {}
+    from sentry_sdk.consts import VERSION
+
+    # 3.x knows no instrumenter and would refuse it; the mode itself then says that it cannot work
+    return {"instrumenter": "otel", "traces_sample_rate": 1.0} if VERSION.startswith("2.") else {}
+
+
+def start_client(
+    settings: SentrySettings,
+    resource: Mapping[str, object],
+    parts: Parts,
+    connected: Callable[[SentryConnection], None],
+) -> SentryConnection | None:
+    """Set Sentry up; None when there is no DSN, or a wrong one: one line says so, and the app goes on.
+
+    Args:
+        connected: called when the app itself calls `sentry_sdk.init` later on: for the first connection of the
+            process, or with the same one, whose client is now the app's.
+    """
+    identity = identify(settings, resource)
+    standing = _standing_client()
+    dsn = settings.dsn
+    destination: Destination | None = None
+    if dsn is not None:
+        try:
+            destination = read_dsn(dsn)
+        except ValueError as error:
+            LOG.error("SENTRY_DSN is malformed: %s (going on without Sentry)", error)
+            dsn = None
+    elif standing is None:
+        LOG.warning("%s", NO_DSN)
+
+    from slotel.runtime.sentry.client.takeover import Adoption
+
+    adoption = Adoption(identity, parts, connected)
+    if standing is not None:
+        adopted = adoption.adopt(standing)
+        adoption.watch()
+        return adopted
+    if dsn is None or destination is None:
+        adoption.watch()
+        return None
+    connection = adoption.connect(dsn, destination)
+    adoption.watch()
+    return connection
+
+
+def _standing_client() -> Any:
+    """Return the client that the app has set up before, if it did."""
+    module = sys.modules.get("sentry_sdk")
+    if module is None:
+        return None
+    client = module.get_client()
+    return client if client.is_active() and client.dsn else None

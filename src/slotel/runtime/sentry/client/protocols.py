@@ -1,0 +1,45 @@
+"""What the Sentry sinks are given from outside, as narrow protocols. No behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeAlias
+
+from opentelemetry.sdk.trace import ReadableSpan
+
+from slotel.runtime.redaction.enforcer import PlainSpan
+
+Dropped: TypeAlias = Callable[[str, str, int], None]
+"""Counts a loss: signal (`traces`, `spans`), reason, how many."""
+
+
+class ModeError(RuntimeError):
+    """A mode cannot work with what is installed or set up; the text says why."""
+
+
+class SentryClientLike(Protocol):
+    """The part of a sentry-sdk client, 2.x or 3.x, that slotel uses."""
+
+    @property
+    def dsn(self) -> str | None:
+        """Where events go, with the key."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What `sentry_sdk.init` was given, and its defaults."""
+
+
+class Enforcing(Protocol):
+    """The tag policy at work; `slotel.runtime.redaction.enforcer.Enforcer` is it."""
+
+    def plain(self, span: ReadableSpan, tags: Mapping[str, str]) -> PlainSpan:
+        """Return attributes, events and links of the span as they may leave the service."""
+
+    def span(self, span: ReadableSpan, tags: Mapping[str, str]) -> ReadableSpan:
+        """Return the span as it may leave the service."""
+
+    def tags(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, str]:
+        """Return the enforced tags of a span."""
+
+    def event(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Return a Sentry payload with redacted values."""

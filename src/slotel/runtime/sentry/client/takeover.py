@@ -1,0 +1,297 @@
+"""One Sentry client for the process: slotel's, or the app's own, taken over so that nothing is traced twice.
+
+sentry-sdk has no hook for "the app has called init", so this one file puts a function before `sentry_sdk.init`, and one
+after `Scope.set_client`: an `init` that the app imported before slotel started, and a client that it makes by hand,
+come by there alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import sentry_sdk
+from sentry_sdk import scope
+from sentry_sdk.integrations.argv import ArgvIntegration
+from sentry_sdk.integrations.atexit import AtexitIntegration
+from sentry_sdk.integrations.dedupe import DedupeIntegration
+from sentry_sdk.integrations.excepthook import ExcepthookIntegration
+from sentry_sdk.integrations.modules import ModulesIntegration
+from sentry_sdk.integrations.stdlib import StdlibIntegration
+from sentry_sdk.integrations.threading import ThreadingIntegration
+from sentry_sdk.scope import add_global_event_processor, register_external_propagation_context
+
+from slotel.runtime.logs import LOG
+from slotel.runtime.sentry.client.dsn import Destination, read_dsn
+from slotel.runtime.sentry.client.identity import Identity
+from slotel.runtime.sentry.errors.delivery import (
+    import_what_sending_needs,
+    start_empty_after_fork,
+    watch_delivery,
+)
+from slotel.runtime.sentry.errors.frameworks import framework_integrations
+from slotel.runtime.sentry.errors.linker import ErrorTrail, current_span_ids
+
+if TYPE_CHECKING:
+    from slotel.runtime.sentry.client.client import Parts, SentryConnection
+
+_TRACING: Final = (
+    "traces_sample_rate",
+    "traces_sampler",
+    "enable_tracing",
+    "trace_lifecycle",
+    "profiles_sample_rate",
+)
+"""Options that would make sentry-sdk trace on its own, beside OpenTelemetry."""
+
+
+class Adoption:
+    """Makes the client, or takes over the app's; ties the error trail to it."""
+
+    def __init__(
+        self, identity: Identity, parts: Parts, connected: Callable[[SentryConnection], None]
+    ) -> None:
+        self._identity = identity
+        self._parts = parts
+        self._connected = connected
+        self._connection: SentryConnection | None = None
+        self._trail = ErrorTrail(parts.entries, parts.tags)
+        self._is_tied = False
+        self._expects = False
+
+    def connect(self, dsn: str, destination: Destination) -> SentryConnection:
+        """Set up slotel's own client."""
+        options = {
+            "dsn": dsn,
+            "default_integrations": False,
+            "integrations": _integrations(),
+            **self._options(),
+        }
+        with _without_django(), self._expecting():
+            sentry_sdk.init(**options)
+        return self._tie(sentry_sdk.get_client(), destination)
+
+    def adopt(self, client: Any) -> SentryConnection:
+        """Take over a client that the app has set up without slotel: before it started, or past its `init`."""
+        ignored = _said_of_tracing(client.options)
+        for name in _TRACING:
+            if name in client.options:
+                client.options[name] = None
+        client.options.update(self._parts.options)
+        client.options["before_send"] = self._scrubbing(client.options.get("before_send"))
+        LOG.info(
+            "the app has called sentry_sdk.init itself: its client stays, slotel's tags and trace ids go onto its "
+            "events, and slotel sends the traces%s. Its framework integrations stay on the way of every request; "
+            "to save that, start slotel first",
+            ignored,
+        )
+        return self._tie(client, read_dsn(client.dsn))
+
+    def watch(self) -> None:
+        """Take part in an `init` that the app calls from now on."""
+        original = sentry_sdk.init
+        if hasattr(original, "_slotel_original"):
+            original = original._slotel_original  # noqa: SLF001 our own mark
+
+        @functools.wraps(original)
+        def init(*positional: Any, **options: Any) -> Any:
+            return self._app_calls_init(original, positional, options)
+
+        init._slotel_original = original  # type: ignore[attr-defined]  # noqa: SLF001 so that it is never wrapped twice
+        for module in (sentry_sdk, sentry_sdk.api):
+            module.init = init  # type: ignore[attr-defined]
+        self._watch_clients()
+
+    def _watch_clients(self) -> None:
+        original: Any = scope.Scope.set_client
+        original = getattr(original, "_slotel_original", original)
+
+        @functools.wraps(original)
+        def set_client(its: Any, client: Any = None) -> None:
+            original(its, client)
+            if client is not None and not self._expects and its is sentry_sdk.get_global_scope():
+                self._client_comes(client)
+
+        set_client._slotel_original = original  # type: ignore[attr-defined]  # noqa: SLF001 as above
+        scope.Scope.set_client = set_client  # type: ignore[method-assign,assignment]
+
+    def _client_comes(self, client: Any) -> None:
+        """Take over a client that came past `init`."""
+        known = self._connection
+        if not client.is_active() or not client.dsn or (known is not None and known.client is client):
+            return
+        try:
+            if known is not None:
+                self._trail.replaced(known.client)
+            connection = self.adopt(client)
+            self._connected(connection)
+        except Exception as error:  # noqa: BLE001 nothing may reach the app
+            LOG.error("cannot follow the app's Sentry client: %s (traces go where they went)", error)
+
+    @contextmanager
+    def _expecting(self) -> Iterator[None]:
+        """Let `init` set a client that needs no taking over."""
+        self._expects = True
+        try:
+            yield
+        finally:
+            self._expects = False
+
+    def _app_calls_init(self, original: Any, positional: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        merged = {**self._options(options.get("before_send")), **_without_tracing(options)}
+        merged["before_send"] = self._scrubbing(options.get("before_send"))
+        merged.update(self._parts.options)
+        given = options.get("integrations") or []
+        merged["integrations"] = [*given, *_missing(given)]
+        merged["disabled_integrations"] = [
+            *(options.get("disabled_integrations") or []),
+            *(each for each in (StdlibIntegration, DedupeIntegration) if not _has(given, each)),
+        ]
+        former = sentry_sdk.get_client()
+        with self._expecting():
+            guard = original(*positional, **merged)
+        try:
+            self._app_has_called_init(former, sentry_sdk.get_client(), _said_of_tracing(options))
+        except Exception as error:  # noqa: BLE001 nothing may reach the app
+            LOG.error("cannot follow the app's sentry_sdk.init: %s (traces go where they went)", error)
+        return guard
+
+    def _app_has_called_init(self, former: Any, client: Any, ignored: str) -> None:
+        if not client.dsn:
+            if self._connection is not None:
+                LOG.warning(
+                    "the app calls sentry_sdk.init without a DSN: errors no longer go to Sentry, traces still go to "
+                    "%s: to turn off both, unset SENTRY_DSN, or set its DSN in the call",
+                    self._connection.describe(),
+                )
+            return
+        destination = read_dsn(client.dsn)
+        LOG.info(
+            "the app calls sentry_sdk.init itself: errors and traces go to its %s with its options from now on, "
+            "slotel's tags and trace ids go onto its events, and slotel makes the traces%s",
+            destination,
+            ignored,
+        )
+        if former is not client and former.dsn:
+            self._trail.replaced(former)
+        self._connected(self._tie(client, destination))
+
+    # -- the ties --------------------------------------------------------------------------------------------
+
+    def _tie(self, client: Any, destination: Destination) -> SentryConnection:
+        from slotel.runtime.sentry.client.client import SentryConnection
+
+        if not self._is_tied:
+            self._is_tied = True
+            _put_first(self._trail)
+            register_external_propagation_context(current_span_ids)
+            import_what_sending_needs()
+            start_empty_after_fork(lambda: sentry_sdk.get_client().transport)
+        parts = self._parts
+        environment = str(client.options.get("environment") or self._identity.environment)
+        parts.expected(destination.project, environment)
+        watch_delivery(
+            client.transport,
+            handed=lambda told: parts.counted(destination.project, told or environment),
+            lost=lambda reason, count: parts.dropped("errors", reason, count),
+        )
+        if self._connection is None:
+            self._connection = SentryConnection(client, destination, self._identity, self._trail)
+            return self._connection
+        self._connection.client = client
+        self._connection.destination = destination
+        return self._connection
+
+    def _options(self, before_send: Any = None) -> dict[str, Any]:
+        """Return slotel's options: for its own client, and as defaults for the app's."""
+        identity = self._identity
+        options: dict[str, Any] = {
+            "auto_enabling_integrations": False,
+            "auto_session_tracking": False,
+            "send_client_reports": False,  # GlitchTip stops at them, and losses are counted in the store
+            "before_send": self._scrubbing(before_send),
+            "environment": identity.environment,
+        }
+        if identity.release is not None:
+            options["release"] = identity.release
+        if identity.server_name is not None:
+            options["server_name"] = identity.server_name
+        return {**options, **self._parts.options}
+
+    def _scrubbing(self, before_send: Any) -> Any:
+        """Return the app's hook followed by redaction, which so has the last word."""
+        if hasattr(before_send, "_slotel_scrubs"):
+            return before_send
+
+        def scrubbed(event: Any, hint: Any) -> Any:
+            kept = before_send(event, hint) if before_send is not None else event
+            return self._parts.scrub(kept) if kept is not None else None
+
+        scrubbed._slotel_scrubs = True  # type: ignore[attr-defined]  # noqa: SLF001 so that it is never wrapped twice
+        return scrubbed
+
+
+def _put_first(processor: Any) -> None:
+    """Register an event processor before all others: before sentry-sdk's own test for duplicates, above all."""
+    add_global_event_processor(processor)
+    registered = getattr(scope, "global_event_processors", None)
+    if isinstance(registered, list) and registered[-1:] == [processor]:
+        registered.insert(0, registered.pop())
+
+
+def _integrations() -> list[Any]:
+    """Return all that slotel's own client has: errors of the process, of the log, of the frameworks."""
+    return [
+        ArgvIntegration(),
+        AtexitIntegration(callback=_quietly),
+        ExcepthookIntegration(),
+        ModulesIntegration(),
+        ThreadingIntegration(),
+        *framework_integrations(),
+    ]
+
+
+def _quietly(pending: int, timeout: float) -> None:
+    """Say nothing on standard error when the process ends."""
+
+
+@contextmanager
+def _without_django() -> Iterator[None]:
+    """Keep `sentry_sdk.init` from importing Django for its development tool, Spotlight: 60 % of its start-up.
+
+    Only where Django is not loaded yet and Spotlight is not asked for. An app that uses Django loads it itself.
+    """
+    if "django" in sys.modules or os.environ.get("SENTRY_SPOTLIGHT"):
+        yield
+        return
+    sys.modules["django"] = None  # type: ignore[assignment]  # what the import system takes for "there is none"
+    try:
+        yield
+    finally:
+        sys.modules.pop("django", None)
+
+
+def _missing(given: list[Any]) -> list[Any]:
+    there = {each.identifier for each in given}
+    return [each for each in framework_integrations() if each.identifier not in there]
+
+
+def _has(given: list[Any], kind: type) -> bool:
+    return any(isinstance(each, kind) for each in given)
+
+
+def _without_tracing(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in _TRACING}
+
+
+def _said_of_tracing(options: Any) -> str:
+    rate = options.get("traces_sample_rate")
+    if rate is not None:
+        return f" (its traces_sample_rate is not used: set SENTRY_TRACES_SAMPLE_RATE={rate})"
+    return (
+        " (its traces_sampler is not used: set OTEL_TRACES_SAMPLER)" if options.get("traces_sampler") else ""
+    )

@@ -1,0 +1,180 @@
+"""The user's Sentry set-up applied to a transaction: scope data, event processors, scrubber, before_send_transaction.
+
+In the order in which sentry-sdk's client does it, with public names only, for 2.x and 3.x. Sends nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, MutableMapping
+from contextvars import Context
+from copy import copy, deepcopy
+from typing import Any, Final
+
+import sentry_sdk
+from sentry_sdk.scope import Scope
+
+from slotel.config.names import REDACTED
+from slotel.runtime.sentry.client.protocols import Enforcing, SentryClientLike
+from slotel.runtime.sentry.transactions.payload import sentry_tags
+
+LOG: Final = logging.getLogger("slotel")
+_FOREIGN: Final = ("request", "extra", "user", "modules")
+"""Parts of an event that scopes and processors add."""
+_OF_THE_PROCESS: Final = (("extra", "sys.argv"), ("contexts", "runtime"))
+"""What sentry-sdk's own processors add to each event, flat and always the same."""
+_OURS: Final = frozenset({"trace", "otel", "response"})
+_MOST_SHAPES: Final = 10_000
+
+
+class DroppedError(Exception):
+    """The user's set-up does not want this transaction; the text is the reason that is counted."""
+
+
+class Hooks:
+    """What `sentry_sdk.init` was told to do with each transaction.
+
+    Args:
+        client: whose options hold while the app has no active client of its own.
+    """
+
+    def __init__(self, client: SentryClientLike, enforcer: Enforcing) -> None:
+        self._client = client
+        self._enforcer = enforcer
+        self._known: dict[str, tuple[Any, Any]] = {}
+        self._scrubs: dict[tuple[Any, ...], tuple[str, ...]] = {}
+
+    def options(self) -> Mapping[str, Any]:
+        """Return the options of the app's client, else of slotel's."""
+        current: Any = sentry_sdk.get_client()
+        return current.options if current.is_active() and current.dsn else self._client.options
+
+    def apply(self, event: dict[str, Any], context: Context) -> dict[str, Any]:
+        """Return the event as it may leave.
+
+        Args:
+            context: the request's, as it was when its root span ended: Sentry's scopes are found in it.
+
+        Raises:
+            DroppedError: a processor or before_send_transaction said no.
+        """
+        options = self.options()
+        ignored = options.get("trace_ignore_status_codes")
+        if ignored and event["contexts"].get("response", {}).get("status_code") in ignored:
+            raise DroppedError("ignored_status")
+        event = self._with_scopes(event, context, options)
+        for key in ("release", "environment", "server_name", "dist"):
+            if event.get(key) is None and options.get(key) is not None:
+                event[key] = str(options[key]).strip()
+        self._scrub(event, options.get("event_scrubber"))
+        before_send = options.get("before_send_transaction")
+        return event if before_send is None else _before_send(before_send, event)
+
+    def _with_scopes(
+        self, event: dict[str, Any], context: Context, options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        enforced = event["tags"]
+        own_request = event.get("request")
+        event["tags"] = dict(enforced)
+        try:
+            applied = context.run(_apply_scopes, event, options)
+        except RuntimeError:  # the app changed a scope meanwhile, which another thread shares
+            applied = context.run(_apply_scopes, event, options)
+        if applied is None:
+            raise DroppedError("event_processor")
+        applied.pop("breadcrumbs", None)
+        if not applied.get("extra"):
+            applied.pop("extra", None)
+        foreign: dict[str, Any] = {key: applied[key] for key in _FOREIGN if key in applied}
+        if foreign.get("request") is own_request:
+            foreign.pop("request", None)
+        contexts = {key: value for key, value in applied["contexts"].items() if key not in _OURS}
+        if contexts:
+            foreign["contexts"] = contexts
+        if foreign:
+            foreign = self._redacted(foreign)
+            applied["contexts"].update(foreign.pop("contexts", {}))
+            applied.update(foreign)
+        if len(applied["tags"]) != len(enforced):
+            applied["tags"] = sentry_tags(self._redacted_tags(applied["tags"]))
+        applied["tags"].update(enforced)
+        return applied
+
+    def _redacted(self, foreign: dict[str, Any]) -> dict[str, Any]:
+        """Redact what scopes and processors added; what is the same in every event of the process, only once."""
+        known: list[tuple[str, str, Any]] = []
+        for section, key in _OF_THE_PROCESS:
+            part = foreign.get(section)
+            if isinstance(part, dict) and key in part:
+                known.append((section, key, self._known_redacted(section, key, part[key])))
+                rest = {other: value for other, value in part.items() if other != key}
+                if rest:
+                    foreign[section] = rest
+                else:
+                    del foreign[section]
+        if foreign:
+            foreign = self._enforcer.event(foreign)
+        for section, key, value in known:
+            foreign.setdefault(section, {})[key] = value
+        return foreign
+
+    def _known_redacted(self, section: str, key: str, value: Any) -> Any:
+        seen, redacted = self._known.get(key, (None, None))
+        if seen != value:
+            seen = deepcopy(value)
+            redacted = self._enforcer.event({section: {key: deepcopy(value)}})[section][key]
+            self._known[key] = seen, redacted
+        return copy(redacted)
+
+    def _redacted_tags(self, tags: Mapping[str, Any]) -> Mapping[str, Any]:
+        redacted = self._enforcer.event({"tags": dict(tags)})["tags"]
+        return redacted if isinstance(redacted, Mapping) else {}
+
+    def _scrub(self, event: Any, scrubber: Any) -> None:
+        """Run the user's scrubber; Sentry's own is asked once for each set of keys."""
+        if scrubber is None:
+            return
+        from sentry_sdk.scrubber import EventScrubber
+
+        data = event["contexts"]["trace"].get("data")
+        if type(scrubber) is not EventScrubber or scrubber.recursive:
+            scrubber.scrub_event(event)
+            scrubber.scrub_dict(data)
+            return
+        spans = event.pop("spans", [])
+        scrubber.scrub_event(event)
+        event["spans"] = spans
+        attributes = event["contexts"].get("otel", {}).get("attributes")
+        for each in (data, attributes, *(span.get("data") for span in spans)):
+            if isinstance(each, MutableMapping):
+                self._scrub_data(each, scrubber)
+
+    def _scrub_data(self, data: MutableMapping[str, Any], scrubber: Any) -> None:
+        shape = (id(scrubber), *data)
+        hidden = self._scrubs.get(shape)
+        if hidden is None:
+            if len(self._scrubs) >= _MOST_SHAPES:
+                self._scrubs.clear()
+            hidden = tuple(key for key in data if key.lower() in scrubber.denylist)
+            self._scrubs[shape] = hidden
+        for key in hidden:
+            data[key] = REDACTED
+
+
+def _apply_scopes(event: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any] | None:
+    merged = copy(Scope.get_global_scope())
+    merged.update_from_scope(Scope.get_isolation_scope())
+    merged.update_from_scope(Scope.get_current_scope())
+    applied: Any = merged.apply_to_event(event, {}, dict(options))  # type: ignore[arg-type]  # a plain dict
+    return applied if isinstance(applied, dict) else None
+
+
+def _before_send(before_send: Any, event: dict[str, Any]) -> dict[str, Any]:
+    try:
+        sent = before_send(event, {})
+    except Exception as error:
+        LOG.warning("before_send_transaction raised %s: the transaction is dropped", type(error).__name__)
+        raise DroppedError("before_send_error") from error
+    if sent is None:
+        raise DroppedError("before_send")
+    return dict(sent)

@@ -1,0 +1,1 @@
+"""Error events: captured as sentry-sdk does, linked to the request that failed."""

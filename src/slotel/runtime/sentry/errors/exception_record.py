@@ -1,0 +1,53 @@
+"""What became of an exception: the span that it failed, whether it was reported. Kept on the exception itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from opentelemetry.trace import SpanContext
+
+from slotel.runtime.requests.local_roots import Entry
+
+_KEY: Final = "_slotel_fate"
+
+
+class Fate:
+    """One occurrence of an exception.
+
+    Args:
+        context: of the span that failed; None outside of every span.
+        attributes: of that span.
+
+    Attributes:
+        reported: when it was reported, monotonic seconds; 0.0 if not yet.
+    """
+
+    __slots__ = ("attributes", "context", "entry", "reported")
+
+    def __init__(
+        self, context: SpanContext | None, entry: Entry | None, attributes: Mapping[str, Any]
+    ) -> None:
+        self.context = context
+        self.entry = entry
+        self.attributes = attributes
+        self.reported = 0.0
+
+    def trace_differs(self, current: SpanContext) -> bool:
+        """Whether the exception is now met in another trace: raised again, as a shared one may be."""
+        return self.context is not None and current.is_valid and current.trace_id != self.context.trace_id
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Vanish when the exception is pickled or copied: another process shall not need slotel to read it."""
+        return (dict, ())
+
+
+def fate_of(error: BaseException | None) -> Fate | None:
+    """Return what is known of an exception."""
+    found = vars(error).get(_KEY) if error is not None else None
+    return found if isinstance(found, Fate) else None
+
+
+def remember(error: BaseException, fate: Fate) -> None:
+    """Keep it on the exception: so it lives exactly as long, and matches by identity."""
+    vars(error)[_KEY] = fate  # past __setattr__: an exception may be a frozen class

@@ -1,0 +1,192 @@
+"""The error hooks of Flask, Django and Celery: public signals only, nothing on the way of a request that succeeds.
+
+Each stands in the place of sentry-sdk's own integration (same identifier), which would wrap every request: 270 to
+400 µs. A later `sentry_sdk.init` of the app finds the place taken and does not wrap either. A framework is hooked
+when it is imported, and never imported from here. Every other framework is covered by its OpenTelemetry span, see
+`errors.py`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+import sentry_sdk
+import wrapt
+from sentry_sdk.integrations import Integration
+from sentry_sdk.integrations import logging as sentry_logging
+
+from slotel.runtime.sentry.errors.linker import capture
+
+_ECHOES: Final = (
+    "django.request",
+    "django.server",
+    "celery.worker.job",
+    "celery.app.trace",
+    "celery.redirected",
+    "slotel",
+    "slotel.*",
+    "opentelemetry.*",
+)
+"""Loggers that repeat an exception which is reported anyway, or speak of telemetry itself, not of the app."""
+
+
+class FlaskErrors(Integration):
+    """Reports what Flask's signal `got_request_exception` tells."""
+
+    identifier = "flask"
+
+    @staticmethod
+    def setup_once() -> None:
+        """Wait for Flask."""
+        wrapt.register_post_import_hook(_hook_flask, "flask.signals")
+
+
+class DjangoErrors(Integration):
+    """Reports what Django's signal `got_request_exception` tells, under WSGI and ASGI."""
+
+    identifier = "django"
+
+    @staticmethod
+    def setup_once() -> None:
+        """Wait for Django."""
+        wrapt.register_post_import_hook(_hook_django, "django.core.signals")
+
+
+class CeleryErrors(Integration):
+    """Reports what Celery's signal `task_failure` tells, and sends what is held when a worker process ends."""
+
+    identifier = "celery"
+
+    @staticmethod
+    def setup_once() -> None:
+        """Wait for Celery."""
+        wrapt.register_post_import_hook(_hook_celery, "celery.signals")
+
+
+class StarletteErrors(Integration):
+    """Keeps the place: unhandled errors and 5xx HTTPExceptions are seen by the OpenTelemetry span."""
+
+    identifier = "starlette"
+
+    @staticmethod
+    def setup_once() -> None:
+        """Hook nothing."""
+
+
+class FastApiErrors(StarletteErrors):
+    """Keeps the place, see StarletteErrors."""
+
+    identifier = "fastapi"
+
+
+def framework_integrations() -> list[Integration]:
+    """Return the integrations for `sentry_sdk.init`; loggers that only echo are ignored from here on."""
+    # sentry-sdk 3.x has a list for events and one for its own logs, 2.x one for both
+    ignore = getattr(sentry_logging, "ignore_logger_for_events", sentry_logging.ignore_logger)
+    for name in _ECHOES:
+        ignore(name)
+    return [
+        logged_errors(),
+        FlaskErrors(),
+        DjangoErrors(),
+        CeleryErrors(),
+        StarletteErrors(),
+        FastApiErrors(),
+    ]
+
+
+def logged_errors() -> Integration:
+    """Return what makes events of logged errors and breadcrumbs of the rest; no log record is sent as such."""
+    kind: Any = sentry_logging.LoggingIntegration
+    if (
+        "breadcrumb_level" in inspect.signature(kind).parameters
+    ):  # 3.x, where `level` is that of logs which are sent
+        return kind(level=None, event_level=logging.ERROR)  # type: ignore[no-any-return]  # 2.x is the one that is typed
+    return kind(event_level=logging.ERROR)  # type: ignore[no-any-return]  # as above
+
+
+def _hook_flask(signals: Any) -> None:
+    def report(sender: Any, exception: BaseException, **more: Any) -> None:
+        del sender, more
+        if _is_on("flask"):
+            capture(exception, "flask", complete=_complete_flask)
+
+    signals.got_request_exception.connect(report, weak=False)
+
+
+def _complete_flask(event: Any) -> None:
+    import flask
+    from sentry_sdk.integrations.flask import FlaskRequestExtractor
+
+    FlaskRequestExtractor(flask.request).extract_into_event(event)
+
+
+def _hook_django(signals: Any) -> None:
+    def report(sender: Any, request: Any = None, **more: Any) -> None:
+        del sender, more
+        error = sys.exc_info()[1]
+        if error is not None and _is_on("django"):
+            capture(error, "django", complete=_complete_django(request))
+
+    signals.got_request_exception.connect(report, weak=False)
+
+
+def _complete_django(request: Any) -> Callable[[Any], None]:
+    def complete(event: Any) -> None:
+        from sentry_sdk.integrations.django import DjangoRequestExtractor
+
+        if request is None:
+            return
+        DjangoRequestExtractor(request).extract_into_event(event)
+        if _may_tell("user_info"):
+            user = getattr(request, "user", None)
+            if user is not None and user.is_authenticated:
+                event.setdefault("user", {}).setdefault("id", str(user.pk))
+                event["user"].setdefault("username", user.get_username())
+
+    return complete
+
+
+def _hook_celery(signals: Any) -> None:
+    def report(sender: Any = None, exception: BaseException | None = None, **more: Any) -> None:
+        throws = getattr(sender, "throws", None) or ()
+        if exception is None or isinstance(exception, tuple(throws)) or not _is_on("celery"):
+            return
+        capture(exception, "celery", complete=_complete_celery(sender, more))
+
+    def flush(**more: Any) -> None:
+        del more
+        sentry_sdk.flush(timeout=2.0)
+
+    signals.task_failure.connect(report, weak=False)
+    signals.worker_process_shutdown.connect(flush, weak=False)
+
+
+def _complete_celery(task: Any, more: dict[str, Any]) -> Callable[[Any], None]:
+    def complete(event: Any) -> None:
+        job: dict[str, Any] = {"task_name": getattr(task, "name", None)}
+        if _may_tell("queues"):
+            job.update(args=more.get("args"), kwargs=more.get("kwargs"))
+        event.setdefault("extra", {})["celery-job"] = job
+        event.setdefault("tags", {})["celery_task_id"] = str(more.get("task_id"))
+
+    return complete
+
+
+def _may_tell(what: str) -> bool:
+    """Whether the app's Sentry settings let personal data of this kind out."""
+    options = sentry_sdk.get_client().options
+    collected = options.get("data_collection")
+    if isinstance(collected, dict) and (
+        collected.get("provided_by_user") or "send_default_pii" not in options
+    ):
+        return bool(collected.get(what))
+    return bool(options.get("send_default_pii"))
+
+
+def _is_on(identifier: str) -> bool:
+    return sentry_sdk.get_client().get_integration(identifier) is not None

@@ -1,0 +1,171 @@
+"""How spans reach Sentry's OTLP endpoint: URL, proxy, TLS, nobody else's headers; counts what does not arrive."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from sentry_sdk.utils import Dsn
+
+from slotel.runtime.sentry.client.protocols import Dropped, ModeError, SentryClientLike
+from slotel.runtime.sentry.transport.proxies import named_proxy
+from slotel.runtime.sentry.transport.route import CLIENT, host_of, named_certificates
+
+if TYPE_CHECKING:
+    import requests
+
+MAX_QUEUED: Final = 2048
+"""Spans that wait or are on their way. Source: OpenTelemetry specification, OTEL_BSP_MAX_QUEUE_SIZE."""
+_SENT: Final = frozenset(
+    (
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "user-agent",
+    )
+)
+_AUTH: Final = "x-sentry-auth"
+
+
+def otlp_endpoint(dsn: str) -> tuple[str, dict[str, str]]:
+    """Return the URL and the headers of a project's OTLP endpoint.
+
+    Source: Sentry docs, "OpenTelemetry Protocol (OTLP)".
+
+    >>> otlp_endpoint("https://key@o1.example.org/42")[0]
+    'https://o1.example.org/api/42/integration/otlp/v1/traces/'
+    """
+    parsed = Dsn(dsn)
+    base = f"{parsed.scheme}://{host_of(parsed)}{parsed.path}"
+    auth = f"sentry sentry_key={parsed.public_key}, sentry_client={CLIENT}"
+    return f"{base}api/{parsed.project_id}/integration/otlp/v1/traces/", {_AUTH: auth}
+
+
+class Batches:
+    """The SDK's batch processor of one project's endpoint, with a count of every span that does not arrive.
+
+    Raises:
+        ModeError: the OTLP exporter is not installed, or there is no DSN.
+    """
+
+    def __init__(self, client: SentryClientLike, dropped: Dropped) -> None:
+        self._dropped = dropped
+        self._most = _max_queued()
+        self._closed = False
+        self._begin()
+        self._processor = BatchSpanProcessor(_Counted(_exporter(client), self._gone), self._most)
+        if hasattr(os, "register_at_fork"):
+            this = weakref.WeakMethod(self._begin)
+            os.register_at_fork(after_in_child=lambda: _call(this()))
+
+    def _begin(self) -> None:
+        """What waited at a fork is the parent's."""
+        self._lock = threading.Lock()
+        self._waiting = 0
+
+    def add(self, span: ReadableSpan) -> None:
+        """Queue a span; a full queue takes no more. The SDK's own would forget the oldest, and tell nobody."""
+        with self._lock:
+            reason = "shutdown" if self._closed else "queue_full" if self._waiting >= self._most else None
+            if reason is None:
+                self._waiting += 1
+        if reason is None:
+            self._processor.on_end(span)
+        else:
+            self._dropped("spans", reason, 1)
+
+    def flush(self, timeout: float) -> bool:
+        """Send what is queued."""
+        return self._processor.force_flush(int(timeout * 1000))
+
+    def shutdown(self) -> None:
+        """Send what is queued, and stop; what did not leave is counted."""
+        with self._lock:
+            self._closed = True
+        self._processor.shutdown()
+        with self._lock:
+            left, self._waiting = self._waiting, 0
+        if left:
+            self._dropped("spans", "exit", left)
+
+    def _gone(self, count: int, *, arrived: bool) -> None:
+        with self._lock:
+            self._waiting = max(self._waiting - count, 0)
+        if not arrived:
+            self._dropped("spans", "export_error", count)
+
+
+class _Counted(SpanExporter):
+    """An exporter whose results are told."""
+
+    def __init__(self, exporter: SpanExporter, gone: Any) -> None:
+        self._exporter = exporter
+        self._gone = gone
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Export, and tell how many spans are gone and whether they arrived."""
+        result = SpanExportResult.FAILURE
+        try:
+            result = self._exporter.export(spans)
+        finally:
+            self._gone(len(spans), arrived=result is SpanExportResult.SUCCESS)
+        return result
+
+    def shutdown(self) -> None:
+        """Close the connection."""
+        self._exporter.shutdown()
+
+
+def _exporter(client: SentryClientLike) -> SpanExporter:
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    except ImportError as error:
+        raise ModeError("the OTLP exporter is not installed: run: pip install 'slotel[otlp]'") from error
+    if not client.dsn:
+        raise ModeError("there is no DSN")
+    endpoint, headers = otlp_endpoint(client.dsn)
+    session, trusted = _session(client.dsn, client.options)
+    return OTLPSpanExporter(endpoint=endpoint, headers=headers, certificate_file=trusted, session=session)
+
+
+def _session(dsn: str, options: Mapping[str, Any]) -> tuple[requests.Session, str]:
+    """Return a session with the proxy of the Sentry client, and the file of certificates that it trusts.
+
+    OTEL_EXPORTER_OTLP_HEADERS, _CERTIFICATE and the like are meant for the collector, with its keys: the SDK's
+    exporter would send and use them here, too.
+    """
+    import certifi  # a dependency of sentry-sdk
+    import requests  # a dependency of the OTLP exporter
+
+    parsed = Dsn(dsn)
+    session = requests.Session()
+    session.trust_env = False
+    session.auth = _only_sentrys_headers
+    proxy = named_proxy(parsed.scheme, parsed.host, options)
+    if proxy is not None:
+        session.proxies = {parsed.scheme: proxy}
+    return session, named_certificates(options) or certifi.where()
+
+
+def _only_sentrys_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    for name in [name for name in request.headers if name.lower() not in (_AUTH, *_SENT)]:
+        del request.headers[name]
+    return request
+
+
+def _max_queued() -> int:
+    told = os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE", "")
+    return int(told) if told.isdigit() and int(told) > 0 else MAX_QUEUED
+
+
+def _call(method: Any) -> None:
+    if method is not None:
+        method()

@@ -1,0 +1,109 @@
+"""Mode `sdk`: sentry-sdk's own SentrySpanProcessor, given sampled spans only, and stable conventions as old names.
+
+Needs sentry-sdk 2.x. What that processor loses (late children, events, links, spans over 1,000) stays lost.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span
+from opentelemetry.trace import SpanKind, format_span_id
+
+from slotel.config.tags import sentry_tag_key
+from slotel.runtime.requests.local_roots import Entry
+from slotel.runtime.sentry.client.own_requests import own_span_test
+from slotel.runtime.sentry.client.protocols import Enforcing, ModeError, SentryClientLike
+from slotel.runtime.sentry.transactions.mapping import transaction_name
+from slotel.runtime.sentry.transactions.old_conventions import with_old_names
+
+if TYPE_CHECKING:
+    from sentry_sdk.integrations.opentelemetry import SentrySpanProcessor
+
+
+def sdk_sink(client: SentryClientLike, enforcer: Enforcing) -> SdkSink:
+    """Return the sink around Sentry's processor.
+
+    Raises:
+        ModeError: sentry-sdk is 3.x, or its client was not set up for it.
+    """
+    try:
+        from sentry_sdk.integrations.opentelemetry import SentrySpanProcessor
+    except Exception as error:
+        raise ModeError("sentry-sdk has no SentrySpanProcessor any more; it needs sentry-sdk < 3") from error
+    if client.options.get("instrumenter") != "otel":
+        raise ModeError("the Sentry client was not initialised with instrumenter='otel'")
+    if client.options.get("trace_lifecycle") == "stream":
+        raise ModeError("the Sentry client streams its spans (trace_lifecycle='stream')")
+    return SdkSink(SentrySpanProcessor(), client, enforcer)
+
+
+class SdkSink:
+    """The gate around Sentry's processor. Its work is done on the request thread: that is how it is made."""
+
+    def __init__(self, processor: SentrySpanProcessor, client: SentryClientLike, enforcer: Enforcing) -> None:
+        self._processor = processor
+        self._client: Any = client
+        self._enforcer = enforcer
+        self._is_own = own_span_test(client.dsn or "")
+
+    def on_start(self, span: Span, entry: Entry, parent_context: Context | None) -> None:
+        """Let a sampled span in, unless it is a request to Sentry."""
+        del entry
+        if span.context.trace_flags.sampled and not self._is_own(span, span.attributes or {}):
+            self._processor.on_start(span, parent_context)
+
+    def on_end(self, span: ReadableSpan, entry: Entry | None) -> None:
+        """Hand the enforced span over; its tags become the transaction's."""
+        context = span.context
+        if context is None or not context.trace_flags.sampled:
+            return
+        waiting = self._processor.otel_span_map.get(format_span_id(context.span_id))
+        if waiting is None:
+            return
+        tags = entry.tags if entry is not None else {}
+        enforced = self._enforcer.span(span, tags)
+        transaction = waiting.containing_transaction
+        if transaction is not None and transaction is waiting:
+            transaction.source = transaction_name(span, enforced.attributes or {})[1]
+            for key, value in self._enforcer.tags(enforced.attributes or {}, tags).items():
+                accepted = sentry_tag_key(key)
+                if accepted is not None:
+                    transaction.set_tag(accepted, value)
+        self._processor.on_end(_with_old_names(enforced))
+
+    def follow(self, client: SentryClientLike) -> None:
+        """Ship by another client from now on; Sentry's processor asks for the one of the moment itself."""
+        self._client = client
+        self._is_own = own_span_test(client.dsn or "")
+
+    def flush(self, timeout: float) -> bool:
+        """Let sentry-sdk send what it holds."""
+        self._client.flush(timeout=timeout)
+        return True
+
+    def shutdown(self) -> None:
+        """Flush; the client is not this sink's to close."""
+        self._client.flush(timeout=float(self._client.options.get("shutdown_timeout") or 2.0))
+
+
+def _with_old_names(span: ReadableSpan) -> ReadableSpan:
+    attributes = span.attributes or {}
+    renamed = with_old_names(attributes, server=span.kind is SpanKind.SERVER)
+    if len(renamed) == len(attributes):
+        return span
+    return ReadableSpan(
+        name=span.name,
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes=renamed,
+        events=span.events,
+        links=span.links,
+        kind=span.kind,
+        status=span.status,
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )

@@ -1,0 +1,211 @@
+"""From ended spans to envelopes: enforce, split, apply the user's hooks, encode. Sends nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextvars import Context
+from typing import Any, Final
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import StatusCode
+
+from slotel.runtime.redaction.enforcer import PlainSpan
+from slotel.runtime.requests.local_roots import Entry
+from slotel.runtime.sentry.client.own_requests import own_span_test
+from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryClientLike
+from slotel.runtime.sentry.client.user_hooks import DroppedError, Hooks
+from slotel.runtime.sentry.transactions.ids import Ids
+from slotel.runtime.sentry.transactions.keep_policy import Keeper
+from slotel.runtime.sentry.transactions.payload import MAX_SPANS, Segment, transaction
+from slotel.runtime.sentry.transactions.sampling_context import incoming, sampling_context
+from slotel.runtime.sentry.transactions.traces import Ended, Late, Part, Trace
+from slotel.runtime.sentry.transport import encode
+from slotel.runtime.sentry.transport.route import Route
+
+MAX_LATE: Final = 20
+"""Late spans with no parent among them become transactions of their own, up to so many; more go together."""
+_ERROR: Final = StatusCode.ERROR
+
+
+class Assembly:
+    """Builds envelopes.
+
+    Args:
+        sample_rate: of the head sampler; None if it is not known.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: SentryClientLike,
+        enforcer: Enforcing,
+        route: Route,
+        keeper: Keeper,
+        sample_rate: float | None,
+        dropped: Dropped,
+    ) -> None:
+        self._hooks = Hooks(client, enforcer)
+        self._enforcer = enforcer
+        self._route = route
+        self._keeper = keeper
+        self._sample_rate = sample_rate
+        self._dropped = dropped
+        self._ids = Ids()
+        self._is_own = own_span_test(client.dsn or "")
+
+    def whole(self, ended: Ended, spans: Sequence[ReadableSpan]) -> Iterator[bytes]:
+        """Yield the envelopes of a trace whose root has ended: one, or more if it has more than 1,000 spans."""
+        root = self._enforcer.plain(ended.root, ended.entry.tags)
+        if self._is_own(ended.root, root.attributes):
+            return
+        trace: Trace = ended.entry.state
+        if lost := trace.take_lost():
+            self._dropped("spans", "overloaded", lost)
+        children = self._children(ended.entry.tags, spans)
+        segment = self._segment(ended.entry, root, children[:MAX_SPANS], trace)
+        weigh_once = trace.kept is not None or self._is_kept_anyway(ended.root, spans)
+        yield from self._envelopes(segment, trace, ended.context, weigh_once=weigh_once)
+        for more in _chunks(children[MAX_SPANS:]):
+            continued = segment._replace(children=more, continuation=self._ids.take(8))
+            yield from self._envelopes(continued, trace, ended.context, weigh_once=weigh_once)
+
+    def part(self, part: Part, spans: Sequence[ReadableSpan]) -> Iterator[bytes]:
+        """Yield the envelopes of ended spans whose root is still open: continuations that point to it."""
+        trace: Trace = part.entry.state
+        for more in _chunks(self._children(part.entry.tags, spans)):
+            root = self._enforcer.plain(part.entry.span, part.entry.tags)
+            segment = self._segment(part.entry, root, more, trace)
+            continued = segment._replace(continuation=self._ids.take(8))
+            yield from self._envelopes(continued, trace, part.context, weigh_once=trace.kept is not None)
+
+    def late(self, group: Sequence[Late]) -> Iterator[bytes]:
+        """Yield the envelopes of late spans of one entry: each is a transaction, with its late children below.
+
+        They are parts of the same trace by trace id and parent, which is how Sentry shows them in their place.
+        """
+        entry, context = group[0].entry, group[0].context
+        tags = entry.tags if entry is not None else {}
+        trace: Trace = entry.state if entry is not None else Trace(True, None)
+        spans = self._children(tags, [each.span for each in group])
+        weigh_once = trace.kept is not None
+        tops, below = _forest(spans)
+        if entry is not None and len(tops) > MAX_LATE:
+            for more in _chunks(spans):
+                root = self._enforcer.plain(entry.span, tags)
+                continued = self._segment(entry, root, more, trace)._replace(continuation=self._ids.take(8))
+                yield from self._envelopes(continued, trace, context, weigh_once=weigh_once)
+            return
+        for top in tops:
+            segment = Segment(
+                top, below[_id(top)][:MAX_SPANS], self._enforcer.tags(top.attributes, tags), trace.kept
+            )
+            yield from self._envelopes(segment, trace, context, weigh_once=weigh_once)
+
+    def _children(self, tags: Mapping[str, str], spans: Iterable[ReadableSpan]) -> list[PlainSpan]:
+        """Enforce the spans, without slotel's own requests, in the order in which they started."""
+        plain, is_own = self._enforcer.plain, self._is_own
+        enforced = [plain(span, tags) for span in spans]
+        children = [each for each in enforced if not is_own(each.span, each.attributes)]
+        children.sort(key=_start)
+        return children
+
+    def _segment(self, entry: Entry, root: PlainSpan, children: Sequence[PlainSpan], trace: Trace) -> Segment:
+        return Segment(root, children, self._enforcer.tags(root.attributes, entry.tags), trace.kept)
+
+    def _is_kept_anyway(self, root: ReadableSpan, spans: Iterable[ReadableSpan]) -> bool:
+        """Whether a sampled trace would have been shipped without the luck of the draw: it then counts once."""
+        if not self._keeper.keeps:
+            return False
+        error = root.status.status_code is _ERROR or any(span.status.status_code is _ERROR for span in spans)
+        return self._keeper.reason(root, error=error) is not None and self._keeper.left()
+
+    def _envelopes(
+        self, segment: Segment, trace: Trace, context: Context, *, weigh_once: bool
+    ) -> Iterator[bytes]:
+        event = transaction(segment)
+        event_id = event["event_id"] = self._ids.take(16)
+        header = self._header(segment, event, trace, weigh_once=weigh_once)
+        try:
+            event = self._hooks.apply(event, context)
+        except DroppedError as why:
+            self._dropped("traces", str(why), 1)
+            return
+        payload = encode.serialize(event)
+        if len(payload) > encode.MAX_BYTES:
+            if len(segment.children) > 1:
+                yield from self._halves(segment, trace, context, weigh_once=weigh_once)
+                return
+            payload = encode.serialize(encode.shortened(event))
+        if len(payload) > encode.MAX_BYTES:
+            self._dropped("traces", "too_large", 1)
+            return
+        yield encode.envelope(event_id, header, payload, time.time())
+
+    def _halves(
+        self, segment: Segment, trace: Trace, context: Context, *, weigh_once: bool
+    ) -> Iterator[bytes]:
+        middle = len(segment.children) // 2
+        first = segment._replace(children=segment.children[:middle])
+        second = segment._replace(children=segment.children[middle:], continuation=self._ids.take(8))
+        for half in (first, second):
+            yield from self._envelopes(half, trace, context, weigh_once=weigh_once)
+
+    def _header(
+        self, segment: Segment, event: dict[str, Any], trace: Trace, *, weigh_once: bool
+    ) -> dict[str, str]:
+        root = segment.root.span.context
+        return sampling_context(
+            trace_id=root.trace_id if root is not None else 0,
+            public_key=self._route.public_key,
+            org_id=self._route.org_id,
+            name=event["transaction"],
+            source=event["transaction_info"]["source"],
+            sample_rate=self._sample_rate,
+            kept=weigh_once,
+            options=self._hooks.options(),
+            received=incoming(trace.incoming),
+        )
+
+
+def _start(plain: PlainSpan) -> int:
+    return plain.span.start_time or 0
+
+
+def _id(plain: PlainSpan) -> int:
+    return plain.span.context.span_id if plain.span.context is not None else 0
+
+
+def _chunks(spans: Sequence[PlainSpan]) -> Iterator[Sequence[PlainSpan]]:
+    for at in range(0, len(spans), MAX_SPANS):
+        yield spans[at : at + MAX_SPANS]
+
+
+def _forest(spans: Sequence[PlainSpan]) -> tuple[list[PlainSpan], dict[int, list[PlainSpan]]]:
+    """Return the spans without a parent among the others, and for each of them (by id) all that is below it."""
+    by_id = {_id(span): span for span in spans}
+    top_of: dict[int, int] = {}
+
+    def top(span: PlainSpan) -> int:
+        path = []
+        while (own := _id(span)) not in top_of:
+            path.append(own)
+            parent = by_id.get(span.span.parent.span_id) if span.span.parent is not None else None
+            if parent is None or _id(parent) in path:
+                top_of[own] = own
+                break
+            span = parent
+        for each in path:
+            top_of[each] = top_of[own]
+        return top_of[own]
+
+    tops: list[PlainSpan] = []
+    below: dict[int, list[PlainSpan]] = {}
+    for span in spans:
+        if top(span) == _id(span):
+            tops.append(span)
+            below[_id(span)] = []
+    for span in spans:
+        if top(span) != _id(span):
+            below[top(span)].append(span)
+    return tops, below

@@ -1,0 +1,79 @@
+"""Which traces are shipped although they were sampled out, and how many a minute. Decides, holds no span."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from opentelemetry.sdk.trace import ReadableSpan
+
+from slotel.config.sampling import Keep
+
+_MINUTE: Final = 60.0
+ERROR: Final = "error"
+SLOW: Final = "slow"
+
+
+class Keeper:
+    """The reasons of `sentry.keep` and their budget.
+
+    Args:
+        per_minute: at most so many traces in each minute.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, keep: Sequence[Keep], per_minute: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.errors = any(each.reason == "errors" for each in keep) and per_minute > 0
+        slow = [each.slow for each in keep if each.slow is not None]
+        self._slow = int(min(slow) * 1e9) if slow and per_minute > 0 else None
+        self._per_minute = per_minute
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._minute = -1.0
+        self._used = 0
+
+    @property
+    def keeps(self) -> bool:
+        """Whether any trace may be kept at all: if not, nothing needs to be held."""
+        return self.errors or self._slow is not None
+
+    def reason(self, root: ReadableSpan, *, error: bool) -> str | None:
+        """Return why a trace is worth keeping, `error` or `slow`; None if it is not.
+
+        Args:
+            error: some span of it failed.
+        """
+        if error and self.errors:
+            return ERROR
+        slow = self._slow
+        if slow is not None and (root.end_time or 0) - (root.start_time or 0) > slow:
+            return SLOW
+        return None
+
+    def take(self) -> bool:
+        """Use the budget for one trace; False if it is spent."""
+        with self._lock:
+            if not self._left():
+                return False
+            self._used += 1
+            return True
+
+    def left(self) -> bool:
+        """Return whether a trace would be kept now."""
+        with self._lock:
+            return self._left()
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child."""
+        self._lock = threading.Lock()
+
+    def _left(self) -> bool:
+        minute = self._clock() // _MINUTE
+        if minute != self._minute:
+            self._minute = minute
+            self._used = 0
+        return self._used < self._per_minute

@@ -1,0 +1,254 @@
+"""Spans to a Sentry transaction as plain data within Sentry's limits. Pure: no clock, no scope, no bytes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from opentelemetry.sdk.trace import Event
+from opentelemetry.trace import Link, SpanKind, format_span_id, format_trace_id
+
+from slotel.config.tags import clean_value, sentry_tag_key
+from slotel.runtime.redaction.enforcer import PlainSpan
+from slotel.runtime.sentry.transactions.mapping import MAX_NAME, meaning, request_url, transaction_name
+from slotel.version import __version__
+
+ORIGIN: Final = "auto.otel"
+"""The same as SentrySpanProcessor's."""
+SDK: Final = {"name": "slotel", "version": __version__}
+MAX_SPANS: Final = 1000
+"""Child spans in one transaction. Source: Sentry's server, span limit of a transaction."""
+MAX_CONTEXT: Final = 6000
+"""Characters of attributes in `contexts.otel`: Sentry's server cuts all contexts together at 8,192 bytes."""
+MAX_CONTEXT_VALUE: Final = 500
+CONTINUED: Final = "slotel.continued"
+"""op of a transaction that carries spans of another one, because they were too many or its root is still open."""
+
+_NONE: Final[Mapping[str, Any]] = {}
+_KINDS: Final = {id(kind): kind.name for kind in SpanKind}
+"""By identity: an enum member's own hash and name cost as much as the rest of a span."""
+_SERVER: Final = SpanKind.SERVER
+
+
+class Segment(NamedTuple):
+    """What becomes one transaction.
+
+    Args:
+        root: its span; for a continuation the root of the whole.
+        children: ended spans below it; their order does not matter.
+        tags: enforced tags.
+        kept: why it is shipped although it was sampled out: `error` or `slow`.
+        continuation: span id of its own, when `root` has (or will have) its own transaction.
+    """
+
+    root: PlainSpan
+    children: Sequence[PlainSpan]
+    tags: Mapping[str, str]
+    kept: str | None = None
+    continuation: str | None = None
+
+
+def transaction(segment: Segment) -> dict[str, Any]:
+    """Return the transaction event of a segment: without event id, release and what else is the client's."""
+    root, attributes = segment.root.span, segment.root.attributes
+    name, source = transaction_name(root, attributes)
+    trace, http_status = _trace_context(segment)
+    contexts: dict[str, Any] = {"trace": trace, "otel": _otel_context(root.resource.attributes, attributes)}
+    tags = sentry_tags(segment.tags)
+    if http_status is not None:
+        contexts["response"] = {"status_code": http_status}
+        tags["http.status_code"] = str(http_status)
+    if "status" in trace:
+        tags.setdefault("status", trace["status"])
+    if segment.kept is not None:
+        tags["slotel.kept"] = segment.kept
+    start, end = _times(segment)
+    event = {
+        "type": "transaction",
+        "transaction": name if segment.continuation is None else f"{name[: MAX_NAME - 12]} (continued)",
+        "transaction_info": {"source": source},
+        "contexts": contexts,
+        "tags": tags,
+        "start_timestamp": timestamp(start),
+        "timestamp": timestamp(end),
+        "spans": [_span(child, trace["trace_id"]) for child in segment.children],
+        "platform": "python",
+        "sdk": SDK,
+    }
+    if root.kind is _SERVER and trace["op"] == "http.server":
+        request = {"method": trace["data"]["http.request.method"]}
+        url = request_url(attributes)
+        if url is not None:
+            request["url"] = url
+        event["request"] = request
+    return event
+
+
+def timestamp(nanoseconds: int) -> str:
+    """Return a time as Sentry's own SDK writes it, to the microsecond.
+
+    >>> timestamp(1_700_000_000_123_456_789)
+    '2023-11-14T22:13:20.123456Z'
+    """
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    prefix = _SECONDS.get(seconds)
+    if prefix is None:
+        if len(_SECONDS) > _MOST_SECONDS:
+            _SECONDS.clear()
+        prefix = _SECONDS[seconds] = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{prefix}.{rest // 1000:06d}Z"
+
+
+_SECONDS: Final[dict[int, str]] = {}
+_MOST_SECONDS: Final = 1000
+
+
+def sentry_tags(tags: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags as Sentry's server takes them: key and value within its limits, none empty."""
+    accepted: dict[str, str] = {}
+    for key, value in tags.items():
+        name = sentry_tag_key(str(key))
+        text = clean_value(value)[0].strip()
+        if name is not None and text:
+            accepted[name] = text
+    return accepted
+
+
+def _times(segment: Segment) -> tuple[int, int]:
+    if segment.continuation is not None:
+        start = min(child.span.start_time or 0 for child in segment.children)
+        return start, max(start, *(child.span.end_time or 0 for child in segment.children))
+    start = segment.root.span.start_time or 0
+    return start, max(start, segment.root.span.end_time or start)
+
+
+def _trace_context(segment: Segment) -> tuple[dict[str, Any], int | None]:
+    root = segment.root.span
+    context = root.context
+    assert context is not None  # noqa: S101 a recorded span has one
+    if segment.continuation is not None:
+        whole = {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
+        return {
+            "trace_id": whole["trace_id"],
+            "span_id": segment.continuation,
+            "parent_span_id": whole["span_id"],
+            "op": CONTINUED,
+            "origin": ORIGIN,
+            "data": {"otel.kind": _KINDS[id(root.kind)]},
+            "links": [{**whole, "sampled": True, "attributes": {"sentry.link.type": "previous_trace"}}],
+        }, None
+    means = meaning(root, segment.root.attributes)
+    trace: dict[str, Any] = {
+        "trace_id": format_trace_id(context.trace_id),
+        "span_id": format_span_id(context.span_id),
+        "parent_span_id": format_span_id(root.parent.span_id) if root.parent else None,
+        "op": means.op,
+        "origin": ORIGIN,
+        "data": _data(segment.root, means.data),
+    }
+    if means.status is not None:
+        trace["status"] = means.status
+    if segment.root.links:
+        trace["links"] = _links(segment.root.links)
+    return trace, means.http_status
+
+
+def _otel_context(resource: Mapping[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes and resource as SentrySpanProcessor puts them, cut so that Sentry's server need not."""
+    known = _RESOURCES.get(id(resource))
+    if known is None or known[0] is not resource:
+        if len(_RESOURCES) >= _MOST_RESOURCES:
+            _RESOURCES.clear()
+        known = _RESOURCES[id(resource)] = (resource, *_fitting(resource, MAX_CONTEXT))
+    _, fitting, left = known
+    otel: dict[str, Any] = {"resource": fitting.copy()} if fitting else {}
+    fitting, _ = _fitting(attributes, left)
+    if fitting:
+        otel["attributes"] = fitting
+    return otel
+
+
+_RESOURCES: Final[dict[int, tuple[Mapping[str, Any], dict[str, Any], int]]] = {}
+"""What fits of a resource, by its identity: a service has one, and every span carries it."""
+_MOST_RESOURCES: Final = 100
+
+
+def _fitting(values: Mapping[str, Any], left: int) -> tuple[dict[str, Any], int]:
+    """Return what fits into so many characters, and how many are left; below 0 nothing more fits."""
+    fitting: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, str):
+            if len(value) > MAX_CONTEXT_VALUE:
+                value = value[:MAX_CONTEXT_VALUE]  # noqa: PLW2901 the whole stands in the trace's data
+            left -= len(key) + len(value)
+        elif isinstance(value, (int, float)):
+            left -= len(key) + 8
+        else:
+            left -= len(key) + len(str(value))
+        if left < 0:
+            break
+        fitting[key] = value
+    return fitting, left
+
+
+def _span(plain: PlainSpan, trace_id: str) -> dict[str, Any]:
+    span = plain.span
+    context = span.context
+    assert context is not None  # noqa: S101 a recorded span has one
+    means = meaning(span, plain.attributes)
+    parent = span.parent
+    start = span.start_time or 0
+    result: dict[str, Any] = {
+        "trace_id": trace_id,
+        "span_id": f"{context.span_id:016x}",
+        "parent_span_id": f"{parent.span_id:016x}" if parent is not None else None,
+        "op": means.op,
+        "description": means.description,
+        "start_timestamp": timestamp(start),
+        "timestamp": timestamp(max(start, span.end_time or start)),
+        "origin": ORIGIN,
+        "data": _data(plain, means.data),
+    }
+    if means.status is not None:
+        result["status"] = means.status
+    if plain.links:
+        result["links"] = _links(plain.links)
+    return result
+
+
+def _data(plain: PlainSpan, more: Mapping[str, Any]) -> dict[str, Any]:
+    """The span's attributes, and what else it carries."""
+    data = plain.attributes.copy()
+    data["otel.kind"] = _KINDS[id(plain.span.kind)]
+    if more:
+        data.update(more)
+    text = plain.span.status.description
+    if text:
+        data["sentry.status.message"] = text
+    if plain.events:
+        data["otel.events"] = _events(plain.events)
+    return data
+
+
+def _events(events: Iterable[Event]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": event.name,
+            "timestamp": timestamp(event.timestamp or 0),
+            "attributes": dict(event.attributes or _NONE),
+        }
+        for event in events
+    ]
+
+
+def _links(links: Iterable[Link]) -> list[dict[str, Any]]:
+    return [
+        {
+            "trace_id": format_trace_id(link.context.trace_id),
+            "span_id": format_span_id(link.context.span_id),
+            "sampled": bool(link.context.trace_flags.sampled),
+            "attributes": dict(link.attributes or _NONE),
+        }
+        for link in links
+    ]

@@ -1,0 +1,278 @@
+"""Mode `transactions`: groups spans by their local root on the request thread; a worker builds and sends.
+
+On the request thread a span costs one append. Nothing is built, enforced or sent there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+import weakref
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry.context import Context, get_current
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, Span
+from opentelemetry.trace import StatusCode
+
+from slotel.config.service import SentrySettings
+from slotel.runtime.requests.local_roots import Entry
+from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryClientLike
+from slotel.runtime.sentry.transactions.keep_policy import Keeper
+from slotel.runtime.sentry.transactions.traces import Ended, Late, Part, Trace
+from slotel.runtime.sentry.transactions.worker import Worker
+from slotel.runtime.upstream.otel_reading import UNSET
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from slotel.runtime.sentry.transport.factory import Ways
+
+MAX_HELD: Final = 50_000
+"""Spans held in all: in open traces, and ended but not yet built."""
+MAX_OPEN: Final = 50_000
+"""Roots that nobody ends must not fill the memory: beyond this the oldest is forgotten."""
+MAX_UNSAMPLED: Final = 20_000
+"""Spans held in all, above which a trace that was sampled out holds no more."""
+MAX_SPANS: Final = 1000
+"""Spans of one open trace: a sampled one then ships a part, another one holds no more."""
+_ERROR: Final = StatusCode.ERROR
+
+
+def transactions_sink(
+    settings: SentrySettings,
+    *,
+    client: SentryClientLike,
+    enforcer: Enforcing,
+    resource: Resource,
+    dropped: Dropped,
+) -> TransactionsSink:
+    """Return the sink that builds transactions itself.
+
+    Raises:
+        ModeError: there is no DSN.
+    """
+    from slotel.runtime.sentry.transport.factory import Ways
+
+    del resource  # each span carries it
+    keeper = Keeper(settings.keep, settings.keep_per_minute)
+    ways = Ways(settings, enforcer, keeper, dropped)
+    worker = Worker(*ways.by(client), dropped, late_wait=settings.late_wait)
+    return TransactionsSink(keeper, worker, dropped, flush_time=_flush_time(client), ways=ways)
+
+
+class TransactionsSink:
+    """The request thread's side: every call is O(1), but for the few spans that fill a trace.
+
+    Args:
+        flush_time: seconds that `shutdown` may take.
+        ways: makes the way for a client that comes later.
+    """
+
+    starts: Final = "entries"
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        worker: Worker,
+        dropped: Dropped,
+        *,
+        flush_time: float = 2.0,
+        ways: Ways | None = None,
+    ) -> None:
+        self._ways = ways
+        self._keeper = keeper
+        self._keeps = keeper.keeps
+        self._worker = worker
+        self._dropped = dropped
+        self._flush_time = flush_time
+        self._open: dict[int, Entry] = {}
+        self._closed = False
+        self._begin()
+        worker.bind(self._release, self._long_open)
+        if hasattr(os, "register_at_fork"):
+            this = weakref.WeakMethod(self._after_fork)
+            os.register_at_fork(after_in_child=lambda: _call(this()))
+
+    # -- the request thread ----------------------------------------------------------------------------------
+
+    def on_start(self, span: Span, entry: Entry, parent_context: Context | None) -> None:
+        """Note a root that starts; its context holds what a caller sent along."""
+        if entry.span is not span:
+            return
+        sampled = span.context.trace_flags.sampled
+        if sampled or self._keeps:
+            sent_along = None
+            if span.parent is not None:
+                # without an explicit context the SDK passes none, and the parent's is still the current one
+                sent_along = parent_context if parent_context is not None else get_current()
+            entry.state = Trace(sampled, sent_along)
+            self._open[entry.root_id] = entry
+            if len(self._open) > MAX_OPEN:
+                self._forget_oldest()
+
+    def on_end(self, span: ReadableSpan, entry: Entry | None) -> None:
+        """Append a span to its trace; with the root's the trace is decided."""
+        if entry is None:
+            self._without_entry(span)
+            return
+        trace: Trace | None = entry.state
+        if trace is None:
+            return  # sampled out, and nothing is kept
+        status = span.status
+        if status is not UNSET and not trace.sampled and status.status_code is _ERROR:
+            trace.error = True
+        if entry.ended or trace.inherited:
+            if span.context is not None and span.context.span_id == entry.root_id:
+                self._end(span, entry, trace)
+            elif trace.ships:
+                self._late(span, entry)
+            return
+        spans = entry.spans
+        if next(self._added) - self._released > (MAX_HELD if trace.sampled else MAX_UNSAMPLED):
+            trace.lost += 1
+            self._release(1)
+        else:
+            spans.append(span)
+            if len(spans) >= MAX_SPANS:
+                self._full(entry, trace, spans)
+
+    def _end(self, root: ReadableSpan, entry: Entry, trace: Trace) -> None:
+        self._open.pop(entry.root_id, None)
+        if trace.inherited:
+            return  # the process that it began in ships it
+        if not trace.sampled:
+            reason = self._keeper.reason(root, error=trace.error)
+            if reason is None or not self._keeper.take():
+                self._release(len(entry.spans))
+                entry.spans = []
+                if reason is not None:
+                    self._dropped("traces", "keep_budget", 1)
+                return
+            trace.kept = reason
+            trace.ships = True
+        if self._closed or next(self._added) - self._released > MAX_HELD:
+            self._dropped("traces", "shutdown" if self._closed else "overloaded", 1)
+            self._count_lost(trace)
+            self._release(len(entry.spans) + (not self._closed))
+            entry.spans = []
+            trace.ships = False
+            return
+        self._worker.ended.append(Ended(entry, root, copy_context(), time.monotonic()))
+        self._worker.wake()
+
+    def _count_lost(self, trace: Trace) -> None:
+        if lost := trace.take_lost():
+            self._dropped("spans", "overloaded", lost)
+
+    def _late(self, span: ReadableSpan, entry: Entry | None) -> None:
+        if self._closed:
+            self._dropped("spans", "shutdown", 1)
+            return
+        if next(self._added) - self._released > MAX_HELD:
+            self._dropped("spans", "overloaded", 1)
+            self._release(1)
+            return
+        self._worker.late.append(Late(entry, span, copy_context()))
+        self._worker.wake()
+
+    def _without_entry(self, span: ReadableSpan) -> None:
+        """A span whose start was not seen, or was forgotten: a root that is known here, or shipped by itself."""
+        if span.context is None:
+            return
+        entry = self._open.get(span.context.span_id)
+        if entry is not None:
+            entry.ended = True
+            self._end(span, entry, entry.state)
+        elif span.context.trace_flags.sampled:
+            self._late(span, None)
+
+    def _forget_oldest(self) -> None:
+        entry = self._open.pop(next(iter(list(self._open)[:1]), 0), None)
+        if entry is not None and entry.spans:
+            count = len(entry.spans)
+            entry.spans = []
+            self._release(count)
+            self._dropped("spans", "forgotten", count)
+
+    def _full(self, entry: Entry, trace: Trace, spans: list[ReadableSpan]) -> None:
+        with self._lock:
+            if entry.spans is not spans:
+                return  # another thread was here
+            if not trace.sampled:
+                entry.spans = spans[: MAX_SPANS - 1]
+                trace.lost += 1
+                self._released += 1
+                return
+            entry.spans = []
+        self._worker.parts.append(Part(entry, spans, copy_context()))
+        self._worker.wake()
+
+    def _release(self, count: int) -> None:
+        with self._lock:
+            self._released += count
+
+    # -- another client, flush, exit, fork ---------------------------------------------------------------------------
+
+    def follow(self, client: SentryClientLike) -> None:
+        """Ship by another client from now on: its DSN, its options and hooks."""
+        if self._ways is not None and not self._closed:
+            self._worker.use(*self._ways.by(client))
+            self._flush_time = _flush_time(client)
+
+    def flush(self, timeout: float) -> bool:
+        """Build and send what has ended, without waiting for late children."""
+        return self._worker.flush(time.monotonic() + timeout)
+
+    def shutdown(self) -> None:
+        """Ship what is there, also of roots that are still open; what cannot go in time is counted as lost."""
+        if self._closed:
+            return
+        self._closed = True
+        for entry in list(self._open.values()):
+            trace: Trace = entry.state
+            spans, entry.spans = entry.spans, []
+            if trace.ships:
+                self._count_lost(trace)
+            if trace.ships and spans:
+                self._worker.parts.append(Part(entry, spans, copy_context()))
+        self._worker.flush(time.monotonic() + self._flush_time)
+        self._worker.stop()
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._added = itertools.count(1)
+        self._released = 0
+
+    def _after_fork(self) -> None:
+        """What was open or waiting belongs to the parent; spans that end here below its roots are late ones."""
+        self._begin()
+        for entry in self._open.values():
+            entry.spans = []
+            entry.state.inherited = True
+        self._keeper.after_fork()
+        self._worker.after_fork()
+
+    def _long_open(self, before: int) -> list[Part]:
+        """Take the ended spans of sampled roots that started before a time (in ns) and are still open."""
+        parts = []
+        for entry in list(self._open.values()):
+            trace: Trace = entry.state
+            if trace.sampled and entry.spans and (entry.span.start_time or 0) < before:
+                with self._lock:
+                    spans, entry.spans = entry.spans, []
+                parts.append(Part(entry, spans, copy_context()))
+        return parts
+
+
+def _flush_time(client: SentryClientLike) -> float:
+    told = client.options.get("shutdown_timeout")
+    return 2.0 if told is None else float(told)
+
+
+def _call(method: Callable[[], None] | None) -> None:
+    if method is not None:
+        method()

@@ -1,0 +1,250 @@
+"""The thread that takes ended traces every 200 ms, has them built, and hands them to the sender.
+
+It waits a little for late children, and sleeps as soon as nothing waits. Decides nothing about what is shipped.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextvars import Context as RequestContext
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
+from opentelemetry.sdk.trace import ReadableSpan
+
+from slotel.runtime.requests.local_roots import Entry
+from slotel.runtime.sentry.client.protocols import Dropped
+from slotel.runtime.sentry.transactions.gil_yielder import Turns
+from slotel.runtime.sentry.transactions.traces import Ended, Late, Part, Trace
+from slotel.runtime.sentry.transport.encode import compress
+
+if TYPE_CHECKING:
+    from slotel.runtime.sentry.transactions.assembly import Assembly
+    from slotel.runtime.sentry.transport.sender import Sender
+
+LOG: Final = logging.getLogger("slotel")
+INTERVAL: Final = 0.2
+"""Seconds between two drains: waking the thread for each trace costs more than building and sending it."""
+LATE_WAIT: Final = 0.2
+"""Seconds after the root's end in which its late children still join its transaction."""
+LONG_OPEN: Final = 300.0
+"""Seconds after which the ended spans of a root that is still open are shipped."""
+LOOK_FOR_LONG_OPEN: Final = 30.0
+FEW: Final = 8
+"""Built traces that may be held while the thread sleeps, in case a span of theirs is late by a hair."""
+WAKE_EVERY: Final = 50
+"""Built traces after which the sender is woken while the worker goes on building."""
+
+
+class Worker:
+    """Drains `ended`, `parts` and `late`, to which request threads append; one daemon thread, started lazily."""
+
+    def __init__(
+        self,
+        assembly: Assembly,
+        sender: Sender,
+        dropped: Dropped,
+        *,
+        interval: float = INTERVAL,
+        late_wait: float = LATE_WAIT,
+        long_open: float = LONG_OPEN,
+    ) -> None:
+        self.ended: deque[Ended] = deque()
+        self.parts: deque[Part] = deque()
+        self.late: deque[Late] = deque()
+        self._assembly = assembly
+        self._sender = sender
+        self._former: Sender | None = None
+        self._dropped = dropped
+        self._interval = interval
+        self._late_wait = late_wait
+        self._long_open_after = long_open
+        self._release: Callable[[int], None] = lambda _: None
+        self._long_open: Callable[[int], list[Part]] = lambda _: []
+        self._stopped = False
+        self._turns = Turns()
+        self._begin()
+
+    def bind(self, release: Callable[[int], None], long_open: Callable[[int], list[Part]]) -> None:
+        """Set what is called for spans that are no longer held, and for those of long open roots."""
+        self._release = release
+        self._long_open = long_open
+
+    def use(self, assembly: Assembly, sender: Sender) -> None:
+        """Build and send by these from now on; what is built already leaves by the former sender."""
+        with self._working:
+            if self._former is not None:
+                self._former.stop("replaced")
+            self._former, self._sender = self._sender, sender
+            self._assembly = assembly
+        self._former.wake()
+
+    def _senders(self) -> tuple[Sender, ...]:
+        return (self._sender,) if self._former is None else (self._sender, self._former)
+
+    def _begin(self) -> None:
+        self._working = threading.Lock()
+        self._starting = threading.Lock()
+        self._wake = threading.Event()
+        self._halt = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._idle = True
+        self._looked = time.monotonic()
+        self._settling: list[tuple[Entry, list[ReadableSpan], int, RequestContext]] = []
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child: what waited is the parent's."""
+        for waiting in (self.ended, self.parts, self.late):
+            waiting.clear()
+        self._begin()
+        for sender in self._senders():
+            sender.after_fork()
+
+    def wake(self) -> None:
+        """Make sure that the thread will look, soon: it is only woken when it sleeps for long."""
+        if not self._idle:
+            return
+        with self._starting:
+            if self._thread is None and not self._stopped:
+                thread = threading.Thread(
+                    target=self._run, args=(self._wake, self._halt), name="slotel-sentry", daemon=True
+                )
+                thread.start()  # may fail; then the next trace tries again, and a flush needs no thread
+                self._thread = thread
+                self._idle = False
+        self._wake.set()
+
+    def flush(self, deadline: float) -> bool:
+        """Build and post all that has ended, on the calling thread, until the monotonic deadline."""
+        if not self._working.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            return False
+        try:
+            self._drain(final=True)
+            self._drain(final=True)  # spans that raced with the first
+        finally:
+            self._working.release()
+        flushed = [
+            sender.flush(deadline) for sender in self._senders()
+        ]  # each, also after one that could not
+        return all(flushed)
+
+    def stop(self) -> None:
+        """Stop the thread; what is still queued is counted as lost."""
+        self._stopped = True
+        self._halt.set()
+        self._wake.set()
+        for sender in self._senders():
+            sender.stop("exit")
+
+    # -- the thread ------------------------------------------------------------------------------------------
+
+    def _run(self, wake: threading.Event, halt: threading.Event) -> None:
+        otel_context.attach(otel_context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        while not halt.is_set():
+            if not self._waits():
+                wake.clear()
+                self._idle = True
+                if not self._waits():
+                    wake.wait(LOOK_FOR_LONG_OPEN)
+                self._idle = False
+            if not halt.wait(self._interval):
+                self._drain_safely()
+
+    def _waits(self) -> bool:
+        """Whether to look again soon; what a few built traces hold may settle with the next that ends."""
+        return bool(self.ended or self.parts or self.late or len(self._settling) > FEW)
+
+    def _drain_safely(self) -> None:
+        try:
+            with self._working:
+                self._drain(final=False)
+        except Exception as error:
+            self._dropped("traces", "worker_error", 1)
+            LOG.debug("a drain failed: %s", error, exc_info=True)
+
+    def _drain(self, *, final: bool) -> None:
+        """Take what is ready, build it and queue it."""
+        now = time.monotonic()
+        if now - self._looked > LOOK_FOR_LONG_OPEN and not final:
+            self._looked = now
+            self.parts.extend(self._long_open(time.time_ns() - int(self._long_open_after * 1e9)))
+        late = self._sort_late()
+        settling, self._settling = self._settling, []
+        for entry, spans, count, context in settling:
+            late += [Late(entry, span, context) for span in spans[count:]]
+        ready = []
+        while self.ended and (final or self.ended[0].at + self._late_wait <= now):
+            ready.append(self.ended.popleft())
+        parts = [self.parts.popleft() for _ in range(len(self.parts))]
+        if self._sender.limits.pause():
+            self._refuse(ready, parts, late)
+        else:
+            self._turns.begin()
+            self._build(ready, parts, late)
+            self._turns.judge(len(ready))
+
+    def _sort_late(self) -> list[Late]:
+        """Give late spans to their trace while it waits; return the others."""
+        late = []
+        for _ in range(len(self.late)):
+            each = self.late.popleft()
+            trace: Trace | None = each.entry.state if each.entry is not None else None
+            if each.entry is None or trace is None or trace.built or trace.inherited:
+                late.append(each)
+            else:
+                each.entry.spans.append(each.span)
+        return late
+
+    def _refuse(self, ready: list[Ended], parts: list[Part], late: list[Late]) -> None:
+        lost = 0
+        for each in ready:
+            each.entry.state.built = True
+            lost += each.entry.state.take_lost()
+            self._release(len(each.entry.spans) + 1)
+            each.entry.spans = []
+        if lost:
+            self._dropped("spans", "overloaded", lost)
+        if ready:
+            self._dropped("traces", "rate_limited", len(ready))
+        spans = len(late) + sum(len(part.spans) for part in parts)
+        if spans:
+            self._release(spans)
+            self._dropped("spans", "rate_limited", spans)
+
+    def _build(self, ready: list[Ended], parts: list[Part], late: list[Late]) -> None:
+        assembly = self._assembly
+        for done, each in enumerate(ready, 1):
+            each.entry.state.built = True
+            spans = each.entry.spans
+            count = len(spans)
+            self._settling.append((each.entry, spans, count, each.context))
+            self._queue(lambda each=each, spans=spans, count=count: assembly.whole(each, spans[:count]))  # type: ignore[misc]
+            self._release(count + 1)
+            if done % WAKE_EVERY == 0:
+                self._sender.wake()
+        for part in parts:
+            count = len(part.spans)
+            self._settling.append((part.entry, part.spans, count, part.context))
+            self._queue(lambda part=part, count=count: assembly.part(part, part.spans[:count]))  # type: ignore[misc]
+            self._release(count)
+        groups: dict[int, list[Late]] = {}
+        for one in late:
+            groups.setdefault(id(one.entry), []).append(one)
+        for group in groups.values():
+            self._queue(lambda group=group: assembly.late(group))  # type: ignore[misc]
+            self._release(len(group))
+        self._sender.wake()
+
+    def _queue(self, build: Callable[[], Iterable[bytes]]) -> None:
+        try:
+            for body in build():
+                self._sender.offer(body if self._turns.contended else compress(body), time.time())
+        except Exception as error:
+            self._dropped("traces", "build_error", 1)
+            LOG.debug("a transaction could not be built: %s", error, exc_info=True)
+        self._turns.rest()

@@ -1,0 +1,1 @@
+"""The transport: one bounded queue, one sender thread, retries and rate limits."""

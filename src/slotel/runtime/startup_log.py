@@ -1,0 +1,50 @@
+"""The start-up summary: in one to three lines what is on. Never a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from slotel.config.duration import format_duration
+from slotel.config.slo import Slo
+from slotel.config.tags import TagPolicy
+from slotel.version import __version__
+
+if TYPE_CHECKING:
+    from slotel.runtime.state import Runtime
+
+
+def lines(runtime: Runtime, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield the lines: service and sinks; sampling; objectives and tags."""
+    name = runtime.resource.get("service.name", "unknown_service")
+    metrics = runtime.endpoint.address if runtime.endpoint is not None else "off"
+    sentry = runtime.sentry.describe() if runtime.sentry is not None else "off"
+    yield f"slotel {__version__}: service={name} metrics={metrics} sentry={sentry} sampling={_sampling(environ)}"
+    objectives = ", ".join(_objective(slo) for slo in runtime.service.slos)
+    yield f"objectives: {objectives}; tags: {_tags(runtime.service.tags)}"
+
+
+def _sampling(environ: Mapping[str, str]) -> str:
+    if environ.get("OTEL_CONFIG_FILE", "").strip():
+        return "as in OTEL_CONFIG_FILE"
+    sampler = environ.get("OTEL_TRACES_SAMPLER", "parentbased_always_on")
+    argument = environ.get("OTEL_TRACES_SAMPLER_ARG", "")
+    return f"{sampler}({argument})" if argument else sampler
+
+
+def _objective(slo: Slo) -> str:
+    what = f"{format_duration(slo.latency)} latency, " if slo.latency is not None else ""
+    limit = f"limit {slo.limit * 100:.3g}% in {format_duration(slo.window)}"
+    return f"{slo.name} {slo.objective * 100:.6g}% ({what}{limit})"
+
+
+def _tags(policy: TagPolicy) -> str:
+    parts = []
+    if policy.set:
+        parts.append("set " + ",".join(policy.set))
+    if policy.required:
+        parts.append("required " + ",".join(policy.required))
+    if policy.metric_labels:
+        parts.append("metric labels " + ",".join(policy.metric_labels))
+    parts.append("redacted " + ("defaults and " + ",".join(policy.redact) if policy.redact else "defaults"))
+    return " ".join(parts)

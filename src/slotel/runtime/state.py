@@ -1,0 +1,77 @@
+"""What runs in this process: slotel's objects, held together, and which one is current. Wires nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from slotel.config.service import Service
+from slotel.runtime.budget.breaches import Watch
+from slotel.runtime.budget.incidents import Incidents
+from slotel.runtime.budget.windows import Meter
+from slotel.runtime.metrics.self_metrics import Accounts
+from slotel.runtime.metrics.store.store import Store
+from slotel.runtime.process.shutdown import Part
+from slotel.runtime.process.ticker import Ticker
+from slotel.runtime.redaction.enforcer import Enforcer
+from slotel.runtime.requests.local_roots import Entries
+from slotel.runtime.tracing.processor import Pipeline
+from slotel.runtime.tracing.sink import Follower
+
+if TYPE_CHECKING:
+    from slotel.runtime.metrics.instruments.http_server import HttpMeterProvider
+    from slotel.runtime.metrics.scrape.endpoint import Endpoint
+    from slotel.runtime.metrics.workers.workers import Workers
+    from slotel.runtime.sentry.client.client import SentryConnection
+    from slotel.runtime.tracing.sink import Sink
+
+UNNAMED: Final = "unknown_service"
+
+
+@dataclass(slots=True)
+class Runtime:
+    """slotel at work in this process. `shutdown` flushes what is held."""
+
+    service: Service
+    resource: Mapping[str, Any]
+    store: Store
+    accounts: Accounts
+    enforcer: Enforcer
+    entries: Entries
+    meter: Meter
+    watch: Watch
+    incidents: Incidents
+    pipeline: Pipeline | None = None
+    sentry: SentryConnection | None = None
+    workers: Workers | None = None
+    endpoint: Endpoint | None = None
+    ticker: Ticker | None = None
+    http_meters: HttpMeterProvider | None = None
+    sinks: list[Sink] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
+    """What is sent at the end of the process, beside what the pipeline's sinks hold."""
+
+    @property
+    def service_name(self) -> str:
+        """The name that stands on what leaves."""
+        return str(self.resource.get("service.name", UNNAMED))
+
+    def flush(self, timeout: float = 2.0) -> bool:
+        """Send what is held, within `timeout` seconds; return whether all went out."""
+        return self.pipeline.force_flush(int(timeout * 1000)) if self.pipeline is not None else True
+
+    def follow(self, client: Any) -> None:
+        """Ship spans by another Sentry client from now on: the app has called `sentry_sdk.init`."""
+        for sink in self.pipeline.sinks if self.pipeline is not None else ():
+            if isinstance(sink, Follower):
+                sink.follow(client)
+
+
+RUNNING: Final[list[Runtime]] = []
+"""The one of this process, or none yet."""
+
+
+def current() -> Runtime | None:
+    """Return this process's runtime, if it was started."""
+    return RUNNING[0] if RUNNING else None

@@ -1,0 +1,1 @@
+"""The span processor, the sampler and the provider that slotel adopts."""

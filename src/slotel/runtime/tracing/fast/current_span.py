@@ -1,0 +1,110 @@
+"""The context manager of `start_as_current_span`: also a decorator, of functions and of coroutine functions."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import wraps
+from types import TracebackType
+from typing import Any, Final, TypeAlias, TypeVar
+
+from opentelemetry.context import Context, detach
+from opentelemetry.sdk.trace import Tracer
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.util.types import Attributes
+
+from slotel.runtime.upstream.otel import SPAN_KEY, attach, current, reset
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Start: TypeAlias = tuple[
+    str, "Context | None", SpanKind, Attributes, "Sequence[Link] | None", "int | None", bool, bool
+]
+_new: Final = object.__new__
+_put: Final = dict.__setitem__
+
+
+class CurrentSpan:
+    """A span that is the current one inside the block; it starts when the block is entered.
+
+    What is no `Exception` (a cancelled task, a closed generator) is no error.
+    """
+
+    __slots__ = ("ends", "span", "start", "token", "tracer")
+    tracer: Tracer
+    start: _Start
+    """What `start_span` is given; at its end, whether an exception is recorded, and whether it makes an error."""
+    ends: bool
+    """Whether the span ends with the block."""
+    span: Span
+    token: Any
+
+    def __enter__(self) -> Span:
+        """Start the span."""
+        span = self.span = self.tracer.start_span(*self.start)
+        inside = Context(current())
+        _put(inside, SPAN_KEY, span)  # a Context refuses its own __setitem__
+        self.token = attach(inside)
+        return span
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the span."""
+        try:
+            reset(self.token)
+        except Exception:  # noqa: BLE001 whatever the store of contexts raises
+            detach(self.token)  # fails again, and logs it as the SDK does
+        span = self.span
+        try:
+            if error is not None and isinstance(error, Exception) and span.is_recording():
+                *_, records, marks = self.start
+                if records:
+                    span.record_exception(error)
+                if marks:
+                    span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+        finally:
+            if self.ends:
+                span.end()
+
+    def __call__(self, function: _Function) -> _Function:
+        """Return the function with a span of its own around each call."""
+        if inspect.iscoroutinefunction(function):
+
+            @wraps(function)
+            async def awaited(*args: Any, **kwargs: Any) -> Any:
+                with self._again():
+                    return await function(*args, **kwargs)
+
+            return awaited  # type: ignore[return-value]
+
+        @wraps(function)
+        def called(*args: Any, **kwargs: Any) -> Any:
+            with self._again():
+                return function(*args, **kwargs)
+
+        return called  # type: ignore[return-value]
+
+    def _again(self) -> CurrentSpan:
+        return start_as_current_span(self.tracer, *self.start, self.ends)
+
+
+def start_as_current_span(
+    self: Tracer,
+    name: str,
+    context: Context | None = None,
+    kind: SpanKind = SpanKind.INTERNAL,
+    attributes: Attributes = None,
+    links: Sequence[Link] | None = (),
+    start_time: int | None = None,
+    record_exception: bool = True,
+    set_status_on_exception: bool = True,
+    end_on_exit: bool = True,
+) -> CurrentSpan:
+    """Return a context manager, or decorator, in which a new span is the current one. A method of a tracer."""
+    opened: CurrentSpan = _new(CurrentSpan)  # a constructor would cost a call more
+    opened.tracer = self
+    opened.start = (
+        name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception,
+    )  # fmt: skip
+    opened.ends = end_on_exit
+    return opened

@@ -1,0 +1,156 @@
+"""The one span processor that slotel registers: every span is measured, then handed to the sinks. Each call is guarded.
+
+The SDK lets an exception of a processor escape into the app; nothing escapes from here.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+
+from slotel.runtime.metrics.self_metrics import Accounts
+from slotel.runtime.metrics.span_metrics import Measure
+from slotel.runtime.redaction.enforcer import Enforcer
+from slotel.runtime.requests.local_roots import SPAN_ID, TRACE_FLAGS, Entries, Entry
+from slotel.runtime.tracing.sink import Sink
+from slotel.runtime.upstream.otel_reading import UNSET
+
+
+class Pipeline(SpanProcessor):
+    """Runs the stages, and counts the faults of each under its name."""
+
+    def __init__(self, entries: Entries, measure: Measure, sinks: Sequence[Sink], accounts: Accounts) -> None:
+        self._entries = entries
+        self._measure = measure
+        self._accounts = accounts
+        self._add = threading.Lock()
+        self._take(tuple(sinks))
+
+    @property
+    def sinks(self) -> tuple[Sink, ...]:
+        """Return what spans are shipped to."""
+        return self._sinks
+
+    def add_sink(self, sink: Sink) -> None:
+        """Feed one more sink."""
+        with self._add:
+            self._take((*self._sinks, sink))
+
+    def _take(self, sinks: tuple[Sink, ...]) -> None:
+        """Sort the sinks by what they ask to see: a call that does nothing still costs each span."""
+        self._sinks = sinks
+        starts = [(sink, getattr(sink, "starts", "all")) for sink in sinks]
+        self._see_entries = tuple(sink for sink, wanted in starts if wanted != "none")
+        self._see_children = tuple(sink for sink, wanted in starts if wanted == "all")
+        unsampled = tuple(sink for sink in sinks if not getattr(sink, "sampled_only", False))
+        self._see_ends = (unsampled, _beside_quiet(unsampled)), (sinks, _beside_quiet(sinks))
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Note the span as open and show it to the sinks."""
+        try:
+            entry = self._entries.open(span)
+        except Exception as error:  # noqa: BLE001 nothing may reach the app
+            self._accounts.stage_error("entries", error)
+            return
+        for sink in self._see_entries if entry.span is span else self._see_children:
+            try:
+                sink.on_start(span, entry, parent_context)
+            except Exception as error:  # noqa: BLE001 nothing may reach the app
+                self._accounts.stage_error(_name(sink), error)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Measure the span, then hand it to each sink; one that fails takes nothing from the others."""
+        entry: Entry | None = None
+        sinks = self._sinks
+        try:
+            context = span.context
+            entries = self._entries
+            if context is not None:
+                span_id = context[SPAN_ID]
+                entry = entries.close(span_id)
+                quiet = span.status is UNSET and entry is not None and not entry.ended
+                sinks = self._see_ends[context[TRACE_FLAGS] & 1][quiet]
+            if entries.inherited and context is not None and span_id in entries.inherited:
+                # open at a fork: the parent counts and ships it; here its copy is let go
+                sinks = self._see_ends[False][False] if entry is not None and entry.root_id == span_id else ()
+            else:
+                self._measure.on_end(span, context, entry)
+        except Exception as error:  # noqa: BLE001 nothing may reach the app
+            self._accounts.stage_error("measure", error)
+        for sink in sinks:
+            try:
+                sink.on_end(span, entry)
+            except Exception as error:  # noqa: BLE001 nothing may reach the app
+                self._accounts.stage_error(_name(sink), error)
+
+    def guard(self, stage: str, call: Callable[[Span], None], span: Span) -> None:
+        """Call, and count a fault under a stage's name."""
+        try:
+            call(span)
+        except Exception as error:  # noqa: BLE001 nothing may reach the app
+            self._accounts.stage_error(stage, error)
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Flush every sink; return whether all could."""
+        flushed = True
+        for sink in self._sinks:
+            try:
+                flushed = sink.flush(timeout_millis / 1000) and flushed
+            except Exception as error:  # noqa: BLE001 nothing may reach the app
+                self._accounts.stage_error(_name(sink), error)
+                flushed = False
+        return flushed
+
+    def shutdown(self) -> None:
+        """Stop every sink."""
+        for sink in self._sinks:
+            try:
+                sink.shutdown()
+            except Exception as error:  # noqa: BLE001 nothing may reach the app
+                self._accounts.stage_error(_name(sink), error)
+
+
+_DOING_NOTHING: Final = (SpanProcessor.on_start, BatchSpanProcessor.on_start, SimpleSpanProcessor.on_start)
+
+
+class ProcessorSink:
+    """A processor of the SDK (a batch exporter) as a sink: gets enforced copies of sampled spans."""
+
+    sampled_only: Final = True
+
+    def __init__(self, processor: SpanProcessor, enforcer: Enforcer) -> None:
+        self.processor = processor
+        self.starts = "none" if type(processor).on_start in _DOING_NOTHING else "all"
+        self._enforcer = enforcer
+
+    def on_start(self, span: Span, entry: Entry, parent_context: Context | None) -> None:
+        """Pass the start on. To a processor what is not sampled does not exist: it would wait for the end for ever."""
+        del entry
+        if span.context[TRACE_FLAGS] & 1:
+            self.processor.on_start(span, parent_context)
+
+    def on_end(self, span: ReadableSpan, entry: Entry | None) -> None:
+        """Pass the span on as it may leave; what is not sampled stays."""
+        if span.context is not None and span.context.trace_flags.sampled:
+            self.processor.on_end(self._enforcer.span(span, entry.tags if entry is not None else {}))
+
+    def flush(self, timeout: float) -> bool:
+        """Flush the processor."""
+        return self.processor.force_flush(int(timeout * 1000))
+
+    def shutdown(self) -> None:
+        """Stop the processor."""
+        self.processor.shutdown()
+
+
+def _beside_quiet(sinks: tuple[Sink, ...]) -> tuple[Sink, ...]:
+    return tuple(sink for sink in sinks if not getattr(sink, "no_quiet_children", False))
+
+
+def _name(sink: Sink) -> str:
+    return "export" if isinstance(sink, ProcessorSink) else type(sink).__name__.lower()

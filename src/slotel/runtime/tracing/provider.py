@@ -1,0 +1,161 @@
+"""Takes over the SDK's providers: measuring before sampling, enforcement before every exporter.
+
+The SDK offers no public way to put a stage before processors that stand already, and none at all under
+declarative configuration. So this one file replaces the provider's `_active_span_processor`, a private name of the
+SDK, by the pipeline, which feeds the processors that stood there and those that are added later. If a future SDK
+renames it, spans are still measured, exporters keep working without enforcement, and a line says so. The other private
+names: `_update_resource` is the SDK's own way to change a resource after a fork, `_on_ending` its call before an end.
+Tracers become slotel's own by their `__class__`: those that stand are held by whoever asked for them.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Final
+
+from opentelemetry.context import Context, get_current
+from opentelemetry.propagate import get_global_textmap, set_global_textmap
+from opentelemetry.propagators.textmap import TextMapPropagator, default_getter, default_setter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Span, SpanProcessor, Tracer, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+from opentelemetry.sdk.version import __version__ as SDK_VERSION  # noqa: N812 a constant
+
+from slotel.runtime.logs import LOG
+from slotel.runtime.redaction.enforcer import Enforcer
+from slotel.runtime.tracing.processor import Pipeline, ProcessorSink
+from slotel.runtime.tracing.sampler import RecordEverySpan
+from slotel.version import __version__
+
+_DISTRO: Final = "telemetry.distro.name"
+_ENDING: Final = "_on_ending"
+_ENDINGS_OF_NOTHING: Final = tuple(
+    getattr(kind, _ENDING, None) for kind in (SpanProcessor, BatchSpanProcessor, SimpleSpanProcessor)
+)
+"""A call that does nothing still costs each span."""
+
+
+class ActiveProcessor(SpanProcessor):
+    """The pipeline in the place of the SDK's list of processors."""
+
+    def __init__(self, pipeline: Pipeline, enforcer: Enforcer) -> None:
+        self._pipeline = pipeline
+        self._enforcer = enforcer
+        self._endings: tuple[SpanProcessor, ...] = ()
+        self._on_ending = id  # type: ignore[method-assign,assignment]  # a call that does nothing: nobody asks to see a span before its end
+        self.on_start = pipeline.on_start  # type: ignore[method-assign]  # one call less for each span
+        self.on_end = pipeline.on_end  # type: ignore[method-assign]
+        self.force_flush = pipeline.force_flush  # type: ignore[method-assign]
+        self.shutdown = pipeline.shutdown  # type: ignore[method-assign]
+
+    def add_span_processor(self, processor: SpanProcessor) -> None:
+        """Feed a processor, one that stood there or that the app adds: each gets enforced spans."""
+        self._pipeline.add_sink(ProcessorSink(processor, self._enforcer))
+        if getattr(type(processor), _ENDING, None) not in _ENDINGS_OF_NOTHING:
+            self._endings += (processor,)
+            self._on_ending = self._show_ending  # type: ignore[method-assign]
+
+    def _show_ending(self, span: Span) -> None:
+        if span.get_span_context().trace_flags.sampled:
+            for processor in self._endings:
+                self._pipeline.guard("export", getattr(processor, _ENDING), span)
+
+
+def name_distribution(provider: TracerProvider) -> None:
+    """Say in the resource that slotel measures: a collector must not count these spans again.
+
+    The environment says it too, but declarative configuration does not read that.
+    """
+    update = getattr(provider, "_update_resource", None)
+    if provider.resource.attributes.get(_DISTRO) is None and callable(update):
+        update(Resource({_DISTRO: "slotel", "telemetry.distro.version": __version__}))
+
+
+class NoPropagation(TextMapPropagator):
+    """Carries nothing, and keeps the context that stands."""
+
+    def extract(self, carrier: Any, context: Context | None = None, getter: Any = default_getter) -> Context:
+        """Return the context as it stands."""
+        del carrier, getter
+        return get_current() if context is None else context
+
+    def inject(self, carrier: Any, context: Context | None = None, setter: Any = default_setter) -> None:
+        """Write nothing."""
+
+    @property
+    def fields(self) -> set[str]:
+        """Return no field."""
+        return set()
+
+
+def mend_propagation() -> None:
+    """Replace a propagator that answers None: with it every instrumented request of the app would fail.
+
+    The SDK makes one under declarative configuration without a `propagator`: a composite of none.
+    """
+    if get_global_textmap().extract({}) is None:
+        set_global_textmap(NoPropagation())
+
+
+def record_every_span(provider: TracerProvider) -> None:
+    """Let sampled-out spans be recorded, so that they are measured; what is shipped does not change."""
+    if not isinstance(provider.sampler, RecordEverySpan):
+        provider.sampler = RecordEverySpan(provider.sampler)
+    for tracer in list(getattr(provider, "_tracers", {}).values()):
+        if not isinstance(tracer.sampler, RecordEverySpan):
+            tracer.sampler = RecordEverySpan(tracer.sampler)
+
+
+def put_first(provider: TracerProvider, pipeline: Pipeline, enforcer: Enforcer) -> None:
+    """Put the pipeline before the provider's processors: it feeds them from now on."""
+    active = getattr(provider, "_active_span_processor", None)
+    standing = getattr(active, "_span_processors", None)
+    if not isinstance(standing, tuple):
+        LOG.error("this OpenTelemetry SDK is unknown to slotel: exporters get spans without enforced tags")
+        provider.add_span_processor(pipeline)
+        return
+    placed = ActiveProcessor(pipeline, enforcer)
+    for processor in standing:
+        placed.add_span_processor(processor)
+    provider._active_span_processor = placed  # type: ignore[assignment]  # noqa: SLF001 see the module's first lines
+    for tracer in list(getattr(provider, "_tracers", {}).values()):
+        tracer.span_processor = placed
+    make_spans(provider, placed)
+
+
+def make_spans(provider: TracerProvider, placed: SpanProcessor) -> None:
+    """Let the provider's tracers, those that stand and those to come, make slotel's own spans (0070)."""
+    kind = _lean_tracer()
+    if kind is None:
+        LOG.warning(
+            "OpenTelemetry SDK %s is unknown to slotel: it makes its own spans, which cost more", SDK_VERSION
+        )
+        return
+    lean: type[Tracer] = kind
+
+    def made_lean(tracer: Any) -> Any:
+        if type(tracer) is Tracer and tracer.span_processor is placed:
+            tracer.__class__ = lean
+        return tracer
+
+    given = provider.get_tracer
+
+    @functools.wraps(given)
+    def get_tracer(*args: Any, **kwargs: Any) -> Any:
+        return made_lean(given(*args, **kwargs))
+
+    provider.get_tracer = get_tracer  # type: ignore[method-assign]
+    for tracer in list(getattr(provider, "_tracers", {}).values()):
+        made_lean(tracer)
+
+
+def _lean_tracer() -> type[Tracer] | None:
+    try:
+        from slotel.runtime.upstream.otel import is_known
+
+        if not is_known():
+            return None
+        from slotel.runtime.tracing.fast.tracer import LeanTracer
+    except (ImportError, AttributeError):  # a private name is gone
+        return None
+    return LeanTracer

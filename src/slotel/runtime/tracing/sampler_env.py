@@ -1,0 +1,55 @@
+"""The head sampler that the environment names: Sentry's rate is its argument, and a wrong name must not pass unseen."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Final
+
+from opentelemetry.util._importlib_metadata import entry_points
+
+from slotel.config.problem import Problem
+from slotel.config.ratio import parse_ratio
+
+SAMPLER: Final = "OTEL_TRACES_SAMPLER"
+ARGUMENT: Final = "OTEL_TRACES_SAMPLER_ARG"
+DEFAULT: Final = "parentbased_always_on"
+_BUILT_IN: Final = (
+    "always_on", "always_off", DEFAULT, "parentbased_always_off", "traceidratio", "parentbased_traceidratio",
+)  # fmt: skip
+
+
+def settle_sampler(environ: MutableMapping[str, str], sentry_rate: float | None) -> tuple[Problem, ...]:
+    """Write the sampler that will work into the environment; return what was wrong with the one that stood there.
+
+    Args:
+        sentry_rate: SENTRY_TRACES_SAMPLE_RATE, in [0, 1]: the head sampler's, unless the user named a sampler.
+    """
+    named = environ.get(SAMPLER, "").strip()
+    if not named:
+        if sentry_rate is not None:
+            environ[SAMPLER] = "parentbased_traceidratio"
+            environ[ARGUMENT] = f"{sentry_rate:g}"
+        return ()
+    if named.lower() not in _BUILT_IN and not list(
+        entry_points(group="opentelemetry_traces_sampler", name=named)
+    ):
+        environ[SAMPLER] = DEFAULT
+        known = ", ".join(_BUILT_IN)
+        return (_problem(SAMPLER, named, f"there is no such sampler, built in are: {known}", DEFAULT),)
+    argument = environ.get(ARGUMENT, "").strip()
+    if named.lower().endswith("traceidratio") and argument and not _is_ratio(argument):
+        environ[ARGUMENT] = "1"
+        return (_problem(ARGUMENT, argument, "write a ratio from 0 to 1, for example '0.05'", "1"),)
+    return ()
+
+
+def _is_ratio(text: str) -> bool:
+    try:
+        float(text)
+        return 0 <= parse_ratio(text) <= 1
+    except ValueError:
+        return False
+
+
+def _problem(variable: str, value: str, expectation: str, used: str) -> Problem:
+    return Problem(f"{variable}={value[:80]!r}", expectation, f"using {used}")

@@ -1,0 +1,43 @@
+"""What the pipeline asks of a sink that spans are shipped to."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span
+
+from slotel.runtime.requests.local_roots import Entry
+
+
+class Sink(Protocol):
+    """A way out for spans. Called on the request thread: O(1) work, no I/O, no exception is expected.
+
+    A sink may say that it need not be called: `starts = "entries"`, `on_start` for local roots alone, `"none"`, not at
+    all; `sampled_only = True`, `on_end` for sampled spans alone; `no_quiet_children = True`, no `on_end` for children
+    that end before their local root and have no status.
+    """
+
+    def on_start(self, span: Span, entry: Entry, parent_context: Context | None) -> None:
+        """See a span that starts, sampled or not."""
+
+    def on_end(self, span: ReadableSpan, entry: Entry | None) -> None:
+        """Take a span that ended, sampled or not, as it was recorded: enforce tags before it leaves.
+
+        Args:
+            entry: None for a span whose start was not seen or was forgotten.
+        """
+
+    def flush(self, timeout: float) -> bool:
+        """Send what is held, within `timeout` seconds; return whether all went out."""
+
+    def shutdown(self) -> None:
+        """Flush and stop; called once."""
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """A sink that ships by a Sentry client, and changes to another when the app sets one up."""
+
+    def follow(self, client: Any) -> None:
+        """Ship by this client from now on."""

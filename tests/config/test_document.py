@@ -1,0 +1,89 @@
+"""slotel.yaml in YAML's odd corners: one line each, never an exception."""
+
+import pytest
+
+from slotel.config.document import read_document
+
+SLO = "slos: [{name: a, objective: 99%, "
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("a: " + "[" * 5000, ["f:1: not valid YAML: maximum depth of data structure exceeded (101)"]),
+        ("\n".join(" " * depth + "a:" for depth in range(300)), ["f:100: not valid YAML: maximum depth"]),
+        ("version: " + "9" * 5000, ["f: not valid YAML: Exceeds the limit"]),
+        ("service: 2001-13-45", ["f: not valid YAML: month must be in 1..12"]),
+        ("version: !!int abc", ["f: not valid YAML: invalid literal for int()"]),
+        ("service: &a [*a]", ["f:1 service: expected text, got a list"]),
+        ("version: &a [*a]", ["f:1 version: expected text, got a list"]),
+        ("tags: &a {set: *a}", ["f:1 tags.set: expected a mapping"]),
+        ("slos: &a [*a]", ["f:1 slos[0]: expected a mapping such as 'name: value', got nothing"]),
+        ("tags: {set: {? {a: b} : c}}", ["f:1 tags.set."]),
+        ("tags: {set: {? [a, b] : c}}", ["f:1 tags.set.('a', 'b'): expected text, got a list"]),
+        ("1: a\n~: b\n[x, y]: c\n2001-12-14: d\n", ["f:1 1: unknown", "f:2 None: unknown", "f:3 ('x', 'y'): unknown", "f:4 2001-12-14: unknown"]),
+        ('"a\\nb": 1', ["f:1 a b: unknown key"]),
+        ("tags: {redact: password}", ["f:1 tags.redact: expected a list, got 'password'"]),
+        ("tags: {redact: !!set {a, b}}", ["f:1 tags.redact: expected a list, got a set"]),
+        ("tags: {required: {a: {pattern: 'x{99999999999999}'}}}", ["f:1 tags.required.a.pattern: 'x{99999999999999}' is not a regular expression"]),
+        ("tags:\nslos:\nversion:\n", ["f:1 tags: expected a mapping", "f:2 slos: expected a list, got nothing", "f:3 version: expected text, got nothing"]),
+        ("slos:\n- {objective: 99%}\n- {objective: 98%}", ["f:2 slos[0]: name is missing", "f:3 slos[1]: name is missing"]),
+        ("slos:\n- {name: 'a b', objective: 99}", ["f:2 slos[0].name: 'a b': a name has", "f:2 slos[0].objective: '99': write '99%'"]),
+        ("sentry: {mode: fast, keep: [all]}", ["f:1 sentry.mode: 'fast' is not known", "f:1 sentry.keep[0]: 'all': keep"]),
+        ("slos: [{name: a, objective: '1e999999999'}]", ["f:1 slos[0].objective: '1e999999999' is not a ratio"]),
+        (SLO + "window: 10s, bogus: 1}]", ["f:1 slos[0].window: '10s': a window", "f:1 slos[0].bogus: unknown key"]),
+    ],
+    ids=lambda value: None if isinstance(value, list) else value[:30],
+)  # fmt: skip
+def test_each_wrong_place_is_one_line_in_the_order_of_the_file(text, lines):
+    _, problems = read_document(text, "f")
+    said = [str(problem) for problem in problems]
+    assert len(said) == len(lines), said
+    assert [line[: len(start)] for line, start in zip(said, lines, strict=True)] == lines
+    assert not any("\n" in line or "YAML()" in line for line in said)
+
+
+def test_a_wrong_value_of_sentry_or_monitoring_takes_no_other_with_it():
+    document, problems = read_document(
+        "sentry: {mode: fast, traces_sample_rate: 0.1}\nmonitoring: {source: metrics, match: {le: x, team: a}}\n",
+        "f",
+    )
+    assert [problem.place for problem in problems] == [
+        "f:1 sentry.mode",
+        "f:2 monitoring.source",
+        "f:2 monitoring.match.le",
+    ]
+    assert (document.sentry.mode, document.sentry.traces_sample_rate) == (None, 0.1)
+    assert (document.monitoring.source, document.monitoring.match) == ("slo_events", {"team": "a"})
+
+
+def test_yamls_own_types_are_read_as_they_are_meant():
+    document, problems = read_document(
+        "tags: {set: {a: &x true, b: 0x10, c: 1_000, d: 1.50, e: 2001-12-14, f: 'q', g: *x}}\n"
+        "sentry: {keep_per_minute: &y 1_000}\n"
+        "slos:\n"
+        "- &z {name: a, objective: 99%, kinds: CLIENT, bad: {http_5xx: &w false}}\n"
+        "- {<<: *z, name: b}\n",
+        "f",
+    )
+    assert problems == ()
+    assert document.tags.set == {
+        "a": "true",
+        "b": "16",
+        "c": "1000",
+        "d": "1.5",
+        "e": "2001-12-14",
+        "f": "q",
+        "g": "true",
+    }
+    assert document.sentry.keep_per_minute == 1000
+    assert [(slo.name, slo.kinds, slo.bad.http_5xx) for slo in document.slos] == [
+        ("a", ("CLIENT",), False),
+        ("b", ("CLIENT",), False),
+    ]
+
+
+def test_what_a_merge_brings_has_its_place_too():
+    text = "service: a\ntags: {set: {c: d}}\nslos:\n- &z {name: a, objective: 99%, latency: 300}\n- {<<: *z, name: b}\n"
+    _, problems = read_document(text, "f")
+    assert [problem.place for problem in problems] == ["f:4 slos[0].latency", "f:5 slos[1].latency"]

@@ -1,0 +1,182 @@
+"""A real Prometheus over a day that is past: blocks made by promtool, recording rules and alerts evaluated over it."""
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from slotel.compile.promql import Group, Rule, yaml_lines
+from support.real import require_real
+
+DEADLINE = 60.0
+
+
+class Past:
+    """Prometheus' query API over a past day."""
+
+    def __init__(self, url: str, start: int, end: int) -> None:
+        self.url, self.start, self.end = url, start, end
+
+    def range(self, expr: str, step: int) -> list[dict]:
+        return self._get("query_range", query=expr, start=self.start, end=self.end, step=step)["data"][
+            "result"
+        ]
+
+    def instant(self, expr: str) -> list[dict]:
+        return self._get("query", query=expr, time=self.end)["data"]["result"]
+
+    def label_values(self, selector: str, label: str) -> list[str]:
+        found = self._get("series", **{"match[]": selector}, start=self.start, end=self.end)["data"]
+        return sorted({series[label] for series in found if label in series})
+
+    def _get(self, path: str, **parameters: object) -> dict:
+        body = urllib.parse.urlencode(parameters).encode()
+        try:
+            with urllib.request.urlopen(f"{self.url}/api/v1/{path}", body, timeout=DEADLINE) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise ValueError(f"{parameters}: {error.read().decode()}") from None
+
+
+@contextmanager
+def past(
+    directory: Path, samples: Iterable[str], groups: Iterable[Group], start: int, end: int
+) -> Iterator[Past]:
+    """Fill a Prometheus with a day, evaluate the rules over it as it would have, and serve it."""
+    groups = tuple(groups)
+    data = directory / "data"
+    data.mkdir(parents=True)
+    _import(directory, samples, data)
+    for index, level in enumerate(_levels(groups)):
+        file = directory / f"level{index}.yaml"
+        document = {"groups": [group.document() for group in level]}
+        file.write_text("\n".join(yaml_lines(document)) + "\n")
+        with _prometheus(directory, data) as url:
+            out = directory / f"level{index}"
+            _promtool(
+                "tsdb", "create-blocks-from", "--max-block-duration=24h", "rules", f"--url={url}",
+                f"--start={start}", f"--end={end}", f"--output-dir={out}", str(file),
+            )  # fmt: skip
+        _move(out, data)
+    with _prometheus(directory, data) as url:
+        alerts = list(_alerts(Past(url, start, end), groups))
+    if alerts:
+        _import(directory, ["# TYPE ALERTS gauge\n", *alerts, "# EOF\n"], data)
+    with _prometheus(directory, data) as url:
+        yield Past(url, start, end)
+
+
+def _levels(groups: tuple[Group, ...]) -> list[list[Group]]:
+    """Split rules by what they read: promtool evaluates rules without seeing what the others of its run record."""
+    rules = [(group, rule) for group in groups for rule in group.rules if rule.record]
+    depth = dict.fromkeys((rule.record for _, rule in rules), 0)
+    for _ in range(len(depth)):
+        before = dict(depth)
+        for _, rule in rules:
+            read = {
+                name
+                for name in re.findall(r"[a-zA-Z_:][\w:]*", rule.expr)
+                if name in depth and name != rule.record
+            }
+            depth[rule.record] = max([depth[rule.record], *(depth[name] + 1 for name in read)])
+        if depth == before:
+            break
+    levels = []
+    for level in range(max(depth.values()) + 1):
+        kept = [
+            replace(
+                group,
+                rules=tuple(rule for rule in group.rules if rule.record and depth[rule.record] == level),
+            )
+            for group in groups
+        ]
+        levels.append([group for group in kept if group.rules])
+    return levels
+
+
+def _alerts(prometheus: Past, groups: tuple[Group, ...]) -> Iterator[str]:
+    """ALERTS as Prometheus writes it, each minute: pending until it was true for as long as the rule says."""
+    for group in groups:
+        for rule in group.rules:
+            if rule.alert:
+                yield from _alert(prometheus, rule)
+
+
+def _alert(prometheus: Past, rule: Rule) -> Iterator[str]:
+    held = {"": 0, "10m": 600, "1h": 3600}[rule.for_]
+    for series in prometheus.range(rule.expr, 60):
+        labels = {key: value for key, value in series["metric"].items() if key != "__name__"} | dict(
+            rule.labels
+        )
+        labels["alertname"] = rule.alert
+        since = last = 0
+        for at, _ in series["values"]:
+            since = at if at - last > 60 else since
+            last = at
+            state = "firing" if at - since >= held else "pending"
+            text = ",".join(
+                f'{key}="{value}"' for key, value in sorted((labels | {"alertstate": state}).items())
+            )
+            yield f"ALERTS{{{text}}} 1 {at}\n"
+
+
+def _import(directory: Path, samples: Iterable[str], data: Path) -> None:
+    text, out = directory / "samples.txt", directory / "blocks"
+    with text.open("w") as file:
+        file.writelines(samples)
+    _promtool("tsdb", "create-blocks-from", "--max-block-duration=24h", "openmetrics", str(text), str(out))
+    _move(out, data)
+
+
+def _move(blocks: Path, data: Path) -> None:
+    for block in blocks.iterdir() if blocks.is_dir() else ():
+        shutil.move(block, data / block.name)
+
+
+def _promtool(*arguments: str) -> None:
+    done = subprocess.run(
+        [require_real("promtool"), *arguments], capture_output=True, text=True, timeout=DEADLINE * 2
+    )
+    assert done.returncode == 0, f"{arguments}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+
+
+@contextmanager
+def _prometheus(directory: Path, data: Path) -> Iterator[str]:
+    config = directory / "prometheus.yml"
+    config.write_text("global: {scrape_interval: 1m}\n")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    with (directory / "prometheus.log").open("ab") as log:
+        process = subprocess.Popen(
+            [require_real("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={data}",
+             f"--web.listen-address=127.0.0.1:{port}", "--storage.tsdb.retention.time=100y", "--log.level=warn"],
+            stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        _wait(url, process)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=DEADLINE)
+
+
+def _wait(url: str, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "prometheus ended"
+        try:
+            with urllib.request.urlopen(f"{url}/-/ready", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError("prometheus was not ready in time")

@@ -1,0 +1,168 @@
+"""Starts a service under the real launcher, in a process of its own, and talks to it over HTTP."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+APPS = Path(__file__).parents[1] / "apps"
+LAUNCHER = Path(sys.executable).with_name("opentelemetry-instrument")
+DEADLINE = 60.0
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], Any], what: str, deadline: float = DEADLINE) -> Any:
+    """Return the condition's first true value; fail with `what` after the deadline."""
+    until = time.monotonic() + deadline
+    while time.monotonic() < until:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"not within {deadline:g} s: {what}")
+
+
+def clean_environ(**variables: str) -> dict[str, str]:
+    """The environment without anything that a developer set for telemetry."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("OTEL_", "SENTRY_", "SLOTEL_", "ERROR_BUDGET_", "PYTEST_"))
+    }
+    path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
+    return {**kept, "PATH": path, "PYTHONUNBUFFERED": "1", **variables}
+
+
+class Launched:
+    """A service that runs: `opentelemetry-instrument COMMAND`, with its output collected."""
+
+    def __init__(
+        self,
+        *command: str,
+        port: int = 0,
+        env: Mapping[str, str] | None = None,
+        launcher: bool = True,
+        cwd: Path = APPS,
+    ) -> None:
+        self.port = port or free_port()
+        self.metrics_port = free_port()
+        variables = {
+            "PORT": str(self.port),
+            "OTEL_EXPORTER_PROMETHEUS_PORT": str(self.metrics_port),
+            "OTEL_SERVICE_NAME": "shop",
+            **(env or {}),
+        }
+        self.metrics_port = int(variables["OTEL_EXPORTER_PROMETHEUS_PORT"])
+        filled = [part.replace("{port}", str(self.port)) for part in command]
+        self._process = subprocess.Popen(
+            [str(LAUNCHER), *filled] if launcher else filled,
+            env=clean_environ(**variables),
+            cwd=cwd,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._counting = threading.Lock()
+        self.requests = 0
+        """Requests that were answered."""
+        self._lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.append(line.rstrip("\n"))
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        return "\n".join(self._lines)
+
+    def wait_ready(self, path: str = "/healthz") -> Launched:
+        def answers() -> bool:
+            if self._process.poll() is not None:
+                raise AssertionError(f"ended with {self._process.returncode}:\n{self.log}")
+            try:
+                return self.get(path)[0] > 0
+            except OSError:
+                return False
+
+        wait_until(answers, f"the service answers; it said:\n{self.log}")
+        return self
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=dict(headers or {}))
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                status, body = answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                status, body = error.code, error.read().decode()
+        with self._counting:
+            self.requests += 1
+        return status, body
+
+    def scrape(self, headers: Mapping[str, str] | None = None) -> str:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.metrics_port}/metrics", headers=dict(headers or {})
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.read().decode()
+
+    def sample(self, name: str, **labels: str) -> float:
+        """The sum of the samples of a name whose labels include the given ones; 0.0 if there are none."""
+        return sum(value for found, value in self.samples(name) if labels.items() <= found.items())
+
+    def samples(self, name: str) -> list[tuple[dict[str, str], float]]:
+        return [
+            (dict(sample.labels), sample.value)
+            for family in text_string_to_metric_families(self.scrape())
+            for sample in family.samples
+            if sample.name == name
+        ]
+
+    def stop(self, number: int = signal.SIGTERM) -> str:
+        """End the service and return all that it said."""
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(15)
+        self._reader.join(5)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        return self.log
+
+    def __enter__(self) -> Launched:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        if error is not None:
+            print(self.log)

@@ -1,0 +1,39 @@
+"""A meter that is fed as the measuring stage feeds it, with a clock from outside."""
+
+from slotel.config.slo import HOUR, Slo
+from slotel.runtime.budget.breaches import Watch
+from slotel.runtime.budget.windows import Meter
+from slotel.runtime.metrics.store.store import Store
+
+SLO = Slo("availability", limit=0.05, objective=0.95)
+
+
+class Clock:
+    def __init__(self, now):
+        self.now = now
+
+    def __call__(self):
+        return self.now
+
+
+class Metered:
+    """A meter whose counters are added to as the measuring stage does it."""
+
+    def __init__(self, clock, slo=SLO, store=None):
+        self.store = store or Store(clock=clock)
+        self.meter = Meter(self.store, (slo,), clock)
+        self._cells = self.meter.counter_cells(slo)
+        self._events = self.meter._events
+        self._clock = clock
+        self.watch = Watch(self.meter, clock)
+
+    def count(self, good=0, bad=0, excluded=0):
+        if self._clock.now * 1e9 >= self.meter.bucket_ends_ns:
+            self.meter.roll(self._clock.now)
+        for outcome, number in (("good", good), ("bad", bad), ("excluded", excluded)):
+            if number:
+                self._events.add(self._cells[outcome], number)
+
+    def seen(self, seconds=HOUR):
+        window = self.meter.window(0, seconds)
+        return window.bad, window.total

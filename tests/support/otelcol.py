@@ -1,0 +1,183 @@
+"""A real OpenTelemetry Collector for tests: found or built once, started on loopback, asked over HTTP."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from ruamel.yaml import YAML
+
+from support.launch import free_port, wait_until
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "collector"
+BUILD_LIMIT = 40 * 60.0
+"""Seconds; a cold build on two busy cores takes about five minutes."""
+
+
+def find_otelcol() -> str:
+    """The path of a collector with the components of builder.yaml: OTELCOL, the built one, or one built now."""
+    named = os.environ.get("OTELCOL")
+    if named:
+        return named
+    if shutil.which("go"):
+        return _built()
+    for program in ("otelcol-contrib", "otelcol"):
+        path = shutil.which(program)
+        if path:
+            return path
+    message = "no collector: install Go 1.26 or newer and run 'make collector', or name an otelcol-contrib by OTELCOL="
+    if os.environ.get("REQUIRE_REAL") == "1":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def alert(name: str) -> str:
+    """The expression of an alert in collector/alerts.yaml."""
+    groups = YAML(typ="safe").load((CONFIGS / "alerts.yaml").read_text())["groups"]
+    [found] = [rule["expr"] for group in groups for rule in group["rules"] if rule["alert"] == name]
+    return str(found)
+
+
+def _built() -> str:
+    started = time.monotonic()
+    build = subprocess.run(
+        ["sh", str(CONFIGS / "build.sh")], stdout=subprocess.PIPE, text=True, timeout=BUILD_LIMIT, cwd=ROOT
+    )
+    if build.returncode:
+        pytest.fail("collector/build.sh failed: its messages stand above")
+    if time.monotonic() - started > 5:
+        print(f"collector: built in {time.monotonic() - started:.0f} s")
+    return build.stdout.strip()
+
+
+class Collector:
+    """A collector that runs, with ports of its own that it keeps over a restart.
+
+    Args:
+        configs: file names in collector/, or paths.
+        env: beside the ports: what the configuration reads.
+    """
+
+    def __init__(
+        self, binary: str, state: Path, *configs: str | Path, env: Mapping[str, str] | None = None
+    ) -> None:
+        self.state = state
+        self.grpc_port, self.http_port, self.prometheus_port = free_port(), free_port(), free_port()
+        self.telemetry_port, self.health_port = free_port(), free_port()
+        self._command = [binary, *(f"--config={CONFIGS / config}" for config in configs)]
+        self._env = {
+            "OTLP_GRPC_PORT": str(self.grpc_port),
+            "OTLP_HTTP_PORT": str(self.http_port),
+            "PROMETHEUS_PORT": str(self.prometheus_port),
+            "TELEMETRY_PORT": str(self.telemetry_port),
+            "HEALTH_PORT": str(self.health_port),
+            "OTELCOL_STATE": str(state),
+            "SPAN_METRICS_FLUSH": "200ms",
+            "SENTRY_OTLP_TRACES_URL": "http://127.0.0.1:1/",
+            "SENTRY_PUBLIC_KEY": "public",
+            "GOMAXPROCS": "2",
+            **(env or {}),
+        }
+        self._lines: list[str] = []
+        self.start()
+
+    def start(self) -> Collector:
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+        self._process = subprocess.Popen(
+            self._command,
+            env={**kept, **self._env},
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
+        self._reader.start()
+        wait_until(self.healthy, f"the collector is healthy; it said:\n{self.log[-3000:]}", 60)
+        return self
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        with process.stdout as lines:
+            for line in lines:
+                self._lines.append(line.rstrip("\n"))
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        return "\n".join(self._lines)
+
+    @property
+    def otlp(self) -> str:
+        """Where services send to."""
+        return f"http://127.0.0.1:{self.http_port}"
+
+    def healthy(self) -> bool:
+        if self._process.poll() is not None:
+            self._reader.join(5)
+            raise AssertionError(f"the collector ended with {self._process.returncode}:\n{self.log[-3000:]}")
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/", timeout=5) as answer:
+                return answer.status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def metric(self, name: str, /, *, own: bool = False, **labels: str) -> float:
+        """The sum of the samples of a name: of the services' metrics, or of the collector's own.
+
+        The parser gives every counter its `_total`, also where the collector's own page has none.
+        """
+        return sum(value for _, value in self.samples(name, own=own, **labels))
+
+    def samples(
+        self, name: str, /, *, own: bool = False, **labels: str
+    ) -> list[tuple[dict[str, str], float]]:
+        return [
+            (dict(sample.labels), sample.value)
+            for family in text_string_to_metric_families(self.scrape(own=own))
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        ]
+
+    def scrape(self, *, own: bool = False, headers: Mapping[str, str] | None = None) -> str:
+        port = self.telemetry_port if own else self.prometheus_port
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers=dict(headers or {}))
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.read().decode()
+
+    def stop(self, number: int = signal.SIGTERM, patience: float = 60) -> int:
+        """End the process and return its status."""
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        try:
+            self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(15)
+        self._reader.join(5)
+        return int(self._process.returncode)
+
+    def __enter__(self) -> Collector:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop(patience=10)
+        if error is not None:
+            print(self.log[-5000:])

@@ -1,0 +1,256 @@
+"""OTLP for tests, both ends: plain spans to send, and a loopback stand-in for Sentry's OTLP endpoint."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from support.launch import free_port
+
+PATH = "/api/7/integration/otlp/v1/traces/"
+SERVER = Span.SpanKind.SPAN_KIND_SERVER
+ERROR = Status.StatusCode.STATUS_CODE_ERROR
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A span to send, and as the sink shows it. Times in nanoseconds, `age` and `seconds` in seconds."""
+
+    name: str = "GET /items"
+    trace_id: bytes = field(default_factory=lambda: os.urandom(16))
+    span_id: bytes = field(default_factory=lambda: os.urandom(8))
+    parent_id: bytes = b""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    events: Sequence[tuple[str, Mapping[str, Any]]] = ()
+    kind: int = SERVER
+    error: bool = False
+    seconds: float = 0.01
+    age: float = 0.0
+    service: str = "legacy"
+    resource: Mapping[str, Any] = field(default_factory=dict)
+
+
+def request(spans: Sequence[Sent], resource: Mapping[str, Any] | None = None) -> bytes:
+    """One export of spans of one service, which has a name unless the resource says otherwise."""
+    message = ExportTraceServiceRequest()
+    group = message.resource_spans.add()
+    group.resource.attributes.extend(
+        pairs({"service.name": "legacy", "telemetry.sdk.language": "go"} if resource is None else resource)
+    )
+    scope = group.scope_spans.add()
+    scope.scope.name = "by-hand"
+    for sent in spans:
+        end = time.time_ns() - int(sent.age * 1e9)
+        span = scope.spans.add(
+            name=sent.name,
+            trace_id=sent.trace_id,
+            span_id=sent.span_id,
+            parent_span_id=sent.parent_id,
+            kind=sent.kind,
+            start_time_unix_nano=max(end - int(sent.seconds * 1e9), 0),
+            end_time_unix_nano=max(end, 0),
+            attributes=pairs(sent.attributes),
+        )
+        if sent.error:
+            span.status.code = ERROR
+        for name, attributes in sent.events:
+            span.events.add(name=name, time_unix_nano=end, attributes=pairs(attributes))
+    return message.SerializeToString()
+
+
+def post(
+    endpoint: str,
+    body: bytes,
+    content_type: str = "application/x-protobuf",
+    patience: float = 30,
+    path: str = "/v1/traces",
+) -> int:
+    """Send as an OTLP exporter does, again while the answer is retryable or none; return the last status."""
+    until = time.monotonic() + patience
+    while True:
+        ask = urllib.request.Request(
+            f"{endpoint}{path}", data=body, headers={"Content-Type": content_type}, method="POST"
+        )
+        try:
+            with urllib.request.urlopen(ask, timeout=10) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            status = error.code
+            error.close()
+        except (urllib.error.URLError, OSError):
+            status = 0
+        if status not in {0, 429, 502, 503, 504} or time.monotonic() > until:
+            return status
+        time.sleep(0.1)
+
+
+class OtlpSink:
+    """Sentry's OTLP endpoint as far as a collector sees it: takes spans with the right key, at one port for good."""
+
+    def __init__(self, key: str = "public") -> None:
+        self.port = free_port()
+        self.key = key
+        self._lock = threading.Lock()
+        self._spans: list[Sent] = []
+        self.refused: Counter[int] = Counter()
+        self.up()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}{PATH}"
+
+    @property
+    def spans(self) -> list[Sent]:
+        with self._lock:
+            return list(self._spans)
+
+    def traces(self) -> dict[bytes, list[Sent]]:
+        found: dict[bytes, list[Sent]] = {}
+        for span in self.spans:
+            found.setdefault(span.trace_id, []).append(span)
+        return found
+
+    def doubled(self) -> int:
+        """How many spans came more than once."""
+        spans = [(span.trace_id, span.span_id) for span in self.spans]
+        return len(spans) - len(set(spans))
+
+    def up(self) -> None:
+        sink = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                status = sink._take(self)
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        ThreadingHTTPServer.allow_reuse_address = True
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        self._down = False
+
+    def down(self) -> None:
+        """Refuse connections, and let those that are open fail."""
+        self._down = True
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _take(self, handler: BaseHTTPRequestHandler) -> int:
+        body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+        status = self._judge(handler, body)
+        if status != 200:
+            self.refused[status] += 1
+            handler.close_connection = True
+        return status
+
+    def _admits(self, handler: BaseHTTPRequestHandler) -> int:
+        """The status for a request by its address and key; 200 lets it in."""
+        if handler.path != PATH:
+            return 404
+        return 200 if f"sentry_key={self.key}" in handler.headers.get("X-Sentry-Auth", "") else 403
+
+    def _judge(self, handler: BaseHTTPRequestHandler, body: bytes) -> int:
+        status = 503 if self._down else self._admits(handler)
+        if status != 200:
+            return status
+        if handler.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        try:
+            message = ExportTraceServiceRequest.FromString(body)
+        except DecodeError:
+            return 400
+        with self._lock:
+            self._spans.extend(_read(message))
+        return 200
+
+    def __enter__(self) -> OtlpSink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._down:
+            self.down()
+
+
+class Endpoint(OtlpSink):
+    """A plain OTLP endpoint: what services send to when no collector is asked for."""
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def _admits(self, handler: BaseHTTPRequestHandler) -> int:
+        return 200 if handler.path == "/v1/traces" else 404
+
+
+def _read(message: ExportTraceServiceRequest) -> list[Sent]:
+    return [
+        Sent(
+            name=span.name,
+            trace_id=span.trace_id,
+            span_id=span.span_id,
+            parent_id=span.parent_span_id,
+            attributes=_mapping(span.attributes),
+            events=[(event.name, _mapping(event.attributes)) for event in span.events],
+            kind=span.kind,
+            error=span.status.code == ERROR,
+            seconds=(span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
+            service=_mapping(group.resource.attributes).get("service.name", ""),
+            resource=_mapping(group.resource.attributes),
+        )
+        for group in message.resource_spans
+        for scope in group.scope_spans
+        for span in scope.spans
+    ]
+
+
+def pairs(attributes: Mapping[str, Any]) -> list[KeyValue]:
+    return [KeyValue(key=key, value=_value(value)) for key, value in attributes.items()]
+
+
+def _value(value: Any) -> AnyValue:
+    if isinstance(value, bool):
+        return AnyValue(bool_value=value)
+    if isinstance(value, int):
+        return AnyValue(int_value=value)
+    if isinstance(value, float):
+        return AnyValue(double_value=value)
+    if isinstance(value, (list, tuple)):
+        message = AnyValue()
+        message.array_value.values.extend(_value(item) for item in value)
+        return message
+    return AnyValue(string_value=value)
+
+
+def _mapping(pairs: Any) -> dict[str, Any]:
+    return {pair.key: _plain(pair.value) for pair in pairs}
+
+
+def _plain(value: AnyValue) -> Any:
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return tuple(_plain(item) for item in value.array_value.values)
+    return getattr(value, kind) if kind else None

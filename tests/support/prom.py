@@ -1,0 +1,150 @@
+"""A real Prometheus for tests: scrapes loopback targets twice a second, and is asked in PromQL."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from support.launch import clean_environ, free_port, wait_until
+from support.real import require_real
+
+
+class Prometheus:
+    """A Prometheus that runs, on a port and a data directory that it keeps over a restart.
+
+    Args:
+        jobs: job → its targets, `host:port`.
+        rules: rule files.
+        interval: between scrapes and between evaluations.
+        alertmanagers: `host:port` of those that get the alerts.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        jobs: Mapping[str, Sequence[str]],
+        rules: Sequence[Path] = (),
+        interval: str = "500ms",
+        alertmanagers: Sequence[str] = (),
+    ) -> None:
+        self._program = require_real("prometheus")
+        self.port = free_port()
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        every = {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval}
+        scrapes = [
+            {"job_name": job, "honor_labels": True, "static_configs": [{"targets": list(targets)}]}
+            for job, targets in jobs.items()
+        ]
+        config = {"global": every, "rule_files": [str(rule) for rule in rules], "scrape_configs": scrapes}
+        if alertmanagers:
+            config["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": list(alertmanagers)}]}]}
+        with (folder / "prometheus.yml").open("w") as file:
+            YAML().dump(config, file)
+        self.start()
+
+    def start(self) -> Prometheus:
+        self._process = subprocess.Popen(
+            [
+                self._program,
+                f"--config.file={self._folder / 'prometheus.yml'}",
+                f"--storage.tsdb.path={self._folder / 'data'}",
+                f"--web.listen-address=127.0.0.1:{self.port}",
+                "--web.enable-remote-write-receiver",
+                "--enable-feature=exemplar-storage",
+            ],
+            env=clean_environ(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
+        self._reader.start()
+        wait_until(self._ready, f"Prometheus is ready; it said:\n{self.log}", 60)
+        return self
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        with process.stdout as lines:
+            for line in lines:
+                self._lines.append(line.rstrip("\n"))
+
+    def _ready(self) -> bool:
+        if self._process.poll() is not None:
+            raise AssertionError(f"Prometheus ended with {self._process.returncode}:\n{self.log}")
+        try:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        return "\n".join(self._lines)
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """The vector that an expression is now."""
+        query = urllib.parse.urlencode({"query": expression})
+        with urllib.request.urlopen(f"{self.url}/api/v1/query?{query}", timeout=30) as answer:
+            found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+        return found
+
+    def exemplars(self, expression: str) -> set[str]:
+        """The trace ids of the exemplars of the last hour."""
+        now = time.time()
+        query = urllib.parse.urlencode({"query": expression, "start": now - 3600, "end": now + 60})
+        with urllib.request.urlopen(f"{self.url}/api/v1/query_exemplars?{query}", timeout=30) as answer:
+            found = json.load(answer)["data"]
+        return {exemplar["labels"]["trace_id"] for series in found for exemplar in series["exemplars"]}
+
+    def value(self, expression: str) -> float:
+        """The sum of the vector that an expression is now; 0.0 for an empty one."""
+        return sum(float(sample["value"][1]) for sample in self.query(expression))
+
+    def wait(self, expression: str, value: float, deadline: float = 30) -> None:
+        """Wait until the expression has the value; fail with what it had."""
+        seen: list[float] = []
+
+        def reached() -> bool:
+            seen.append(self.value(expression))
+            return seen[-1] == value
+
+        try:
+            wait_until(reached, expression, deadline)
+        except AssertionError as error:
+            raise AssertionError(f"{expression} is {seen[-1]:g}, not {value:g}") from error
+
+    def stop(self) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(10)
+        self._reader.join(5)
+
+    def __enter__(self) -> Prometheus:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

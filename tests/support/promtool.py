@@ -1,0 +1,45 @@
+"""promtool on texts: checks rule files and runs their tests, with the Debian package's program."""
+
+import subprocess
+from pathlib import Path
+
+from support.real import require_real
+
+
+def check_rules(directory: Path) -> str:
+    """The output of `promtool check rules`, which must succeed."""
+    return _run("check", "rules", str(directory / "rules.yaml")).stdout
+
+
+def check_metrics(text: str) -> str:
+    """What `promtool check metrics` finds in an exposition."""
+    done = subprocess.run(
+        [require_real("promtool"), "check", "metrics"], input=text, capture_output=True, text=True, timeout=60
+    )
+    return done.stdout + done.stderr
+
+
+def run_tests(directory: Path, name: str = "rules.test.yaml") -> tuple[bool, str]:
+    """Whether `promtool test rules` passed, and what it printed."""
+    done = _run("test", "rules", str(directory / name), check=False)
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+def is_left_open() -> bool:
+    """Whether this Prometheus leaves a range's first instant out (3.0 and later)."""
+    return "version 2." not in _run("--version").stdout
+
+
+def write(directory: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return directory / "prometheus"
+
+
+def _run(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([require_real("promtool"), *arguments], capture_output=True, text=True, timeout=300)
+    if check:
+        assert done.returncode == 0, done.stdout + done.stderr
+    return done

@@ -1,0 +1,116 @@
+"""Real spans through the real pipeline into a Sentry sink: what each test of this directory starts from."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import sentry_sdk
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
+
+from slotel.cli.sink import SentrySink
+from slotel.config.sampling import Keep
+from slotel.config.service import DEFAULT_KEEP
+from slotel.config.tags import TagPolicy
+from slotel.runtime.redaction.enforcer import Enforcer
+from slotel.runtime.requests.local_roots import Entries
+from slotel.runtime.sentry.transactions.assembly import Assembly
+from slotel.runtime.sentry.transactions.keep_policy import Keeper
+from slotel.runtime.sentry.transactions.sink import TransactionsSink
+from slotel.runtime.sentry.transactions.worker import Worker
+from slotel.runtime.sentry.transport.route import Route
+from slotel.runtime.sentry.transport.sender import Sender
+from slotel.runtime.tracing.sampler import RecordEverySpan
+from slotel.runtime.tracing.sink import Sink
+
+RESOURCE = Resource({"service.name": "checkout"})
+
+
+def enforcer(policy: TagPolicy | None = None) -> Enforcer:
+    return Enforcer(policy or TagPolicy(), lambda tag, action: None)
+
+
+class Through(SpanProcessor):
+    """The pipeline's order of calls, unguarded: a fault of a sink fails the test."""
+
+    def __init__(self, sink: Sink, entries: Entries | None = None) -> None:
+        self.sink = sink
+        self.entries = entries or Entries()
+        self.tags: dict[str, str] = {}
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        entry = self.entries.open(span)
+        entry.tags.update(self.tags)
+        self.sink.on_start(span, entry, parent_context)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self.sink.on_end(span, self.entries.close(span.context.span_id))
+
+    def shutdown(self) -> None:
+        self.sink.shutdown()
+
+
+def provider(
+    *sinks: Sink,
+    sampler: Sampler = ALWAYS_ON,
+    resource: Resource = RESOURCE,
+    tags: Mapping[str, str] | None = None,
+) -> TracerProvider:
+    """Return a provider whose spans go to the sinks, all recorded, sampled as the sampler says."""
+    made = TracerProvider(sampler=RecordEverySpan(sampler), resource=resource, shutdown_on_exit=False)
+    for sink in sinks:
+        through = Through(sink)
+        through.tags.update(tags or {})
+        made.add_span_processor(through)
+    return made
+
+
+class Losses:
+    """Counts what is reported as dropped."""
+
+    def __init__(self) -> None:
+        self.counts: dict[tuple[str, str], int] = {}
+
+    def __call__(self, signal: str, reason: str, count: int) -> None:
+        self.counts[signal, reason] = self.counts.get((signal, reason), 0) + count
+
+
+def client(dsn: str, **options: Any) -> sentry_sdk.Client:
+    """Return a client of sentry-sdk that only slotel uses."""
+    return sentry_sdk.Client(dsn=dsn, default_integrations=False, auto_session_tracking=False, **options)
+
+
+@contextmanager
+def shipping(
+    sentry: SentrySink,
+    *,
+    policy: TagPolicy | None = None,
+    worker: Mapping[str, float] | None = None,
+    sender: Mapping[str, Any] | None = None,
+    keep: tuple[Keep, ...] = DEFAULT_KEEP,
+    keep_per_minute: int = 60,
+    rate: float | None = 1.0,
+    flush_time: float = 2.0,
+    **options: Any,
+) -> Iterator[tuple[TransactionsSink, Losses]]:
+    """A transactions sink with quick timers, wired as `transactions_sink` wires it."""
+    losses = Losses()
+    made = client(sentry.dsn(), **options)
+    enforce = enforcer(policy)
+    keeper = Keeper(keep, keep_per_minute)
+    route = Route(sentry.dsn(), made.options)
+    assembly = Assembly(
+        client=made, enforcer=enforce, route=route, keeper=keeper, sample_rate=rate, dropped=losses
+    )
+    timers = {"interval": 0.02, "late_wait": 0.05, **(worker or {})}
+    posting = Sender(route, losses, **{"wait": 0.05, **(sender or {})})
+    sink = TransactionsSink(
+        keeper, Worker(assembly, posting, losses, **timers), losses, flush_time=flush_time
+    )
+    try:
+        yield sink, losses
+    finally:
+        sink.shutdown()
+        made.close(timeout=0)
