@@ -76,13 +76,13 @@ def ask(process):
 
 def slotel_client(processor=None):
     from slotel.config.service import SentrySettings
-    from slotel.runtime.requests.local_roots import Entries
+    from slotel.runtime.requests.local_roots import OpenSpans
     from slotel.runtime.sentry import propagation
     from slotel.runtime.sentry.client.client import Parts, start_client
 
-    entries = processor.entries if processor is not None else Entries()
+    open_spans = processor.open_spans if processor is not None else OpenSpans()
     parts = Parts(
-        entries,
+        open_spans,
         _no_tags,
         lambda event: event,
         _ignore,
@@ -92,7 +92,7 @@ def slotel_client(processor=None):
     connection = start_client(SentrySettings(dsn=DSN), {}, parts, _ignore)
     propagation.install("", 1.0, dict)
     if processor is not None:
-        processor.sinks.append(connection.trail)
+        processor.sinks.append(connection.error_linker)
 
 
 def _ignore(*_):
@@ -111,20 +111,20 @@ def provider():
     from opentelemetry import trace
     from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
-    from slotel.runtime.requests.local_roots import Entries
+    from slotel.runtime.requests.local_roots import OpenSpans
 
     class Opening(SpanProcessor):
-        entries, sinks = Entries(), []
+        open_spans, sinks = OpenSpans(), []
 
         def on_start(self, span, parent_context=None):
-            entry = self.entries.open(span)
+            local_root = self.open_spans.open(span)
             for sink in self.sinks:
-                sink.on_start(span, entry, parent_context)
+                sink.on_start(span, local_root, parent_context)
 
         def on_end(self, span):
-            entry = self.entries.close(span.context.span_id)
+            local_root = self.open_spans.close(span.context.span_id)
             for sink in self.sinks:
-                sink.on_end(span, entry)
+                sink.on_end(span, local_root)
 
     made, processor = TracerProvider(), Opening()
     made.add_span_processor(processor)

@@ -28,9 +28,9 @@ from sentry_sdk.transport import Transport
 from slotel.config.service import DEFAULT_KEEP
 from slotel.config.tags import TagPolicy
 from slotel.runtime.redaction.enforcer import Enforcer
-from slotel.runtime.requests.local_roots import Entries
+from slotel.runtime.requests.local_roots import OpenSpans
 from slotel.runtime.sentry.transactions.assembly import Assembly
-from slotel.runtime.sentry.transactions.keep_policy import Keeper
+from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
 from slotel.runtime.sentry.transactions.sink import TransactionsSink
 from slotel.runtime.sentry.transactions.worker import Worker
 from slotel.runtime.sentry.transport.rate_limits import RateLimits
@@ -86,17 +86,17 @@ class NullSender:
         pass
 
 
-class OpenSpans(SpanProcessor):
+class OnlyOpenSpans(SpanProcessor):
     """Only the pipeline's view of open spans, which its metrics need with or without Sentry: slotel's baseline."""
 
     def __init__(self) -> None:
-        self.entries = Entries()
+        self.open_spans = OpenSpans()
 
     def on_start(self, span, *_, **__) -> None:
-        self.entries.open(span)
+        self.open_spans.open(span)
 
     def on_end(self, span) -> None:
-        self.entries.close(span.context.span_id)
+        self.open_spans.close(span.context.span_id)
 
 
 class Through(SpanProcessor):
@@ -104,13 +104,13 @@ class Through(SpanProcessor):
 
     def __init__(self, sink: TransactionsSink) -> None:
         self.sink = sink
-        self.entries = Entries()
+        self.open_spans = OpenSpans()
 
     def on_start(self, span, parent_context=None) -> None:
-        self.sink.on_start(span, self.entries.open(span), parent_context)
+        self.sink.on_start(span, self.open_spans.open(span), parent_context)
 
     def on_end(self, span) -> None:
-        self.sink.on_end(span, self.entries.close(span.context.span_id))
+        self.sink.on_end(span, self.open_spans.close(span.context.span_id))
 
 
 def slotel_sink() -> TransactionsSink:
@@ -118,7 +118,7 @@ def slotel_sink() -> TransactionsSink:
         raise RuntimeError(f"dropped {count} {signal}: {reason}")
 
     client = sentry_sdk.get_client()
-    keeper = Keeper(DEFAULT_KEEP, 60)
+    keeper = KeepPolicy(DEFAULT_KEEP, 60)
     assembly = Assembly(
         client=client,
         enforcer=Enforcer(TagPolicy(), lambda *_: None),
@@ -166,7 +166,7 @@ def compare(rate: float, children: int, rounds: int, *, everything: bool) -> tup
     sink = slotel_sink()
     tracers = {
         "bare": provider(1.0, None, record=False).get_tracer("b"),
-        "open": provider(rate, OpenSpans(), record=True).get_tracer("b"),
+        "open": provider(rate, OnlyOpenSpans(), record=True).get_tracer("b"),
         "slotel": provider(rate, Through(sink), record=True).get_tracer("b"),
         "stock": provider(1.0, SentrySpanProcessor(), record=False).get_tracer("b"),
     }

@@ -18,13 +18,13 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased,
 from opentelemetry.trace import SpanKind, Tracer
 
 from slotel.config.load import read_configuration
-from slotel.runtime.budget.windows import Meter
-from slotel.runtime.metrics.self_metrics import Accounts
-from slotel.runtime.metrics.span_metrics import Measure
+from slotel.runtime.budget.windows import BudgetWindows
+from slotel.runtime.metrics.self_metrics import SelfMetrics
+from slotel.runtime.metrics.span_metrics import SpanMetrics
 from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.redaction.enforcer import Enforcer
-from slotel.runtime.requests.local_roots import Entries
-from slotel.runtime.tracing.processor import Pipeline
+from slotel.runtime.requests.local_roots import OpenSpans
+from slotel.runtime.tracing.processor import SlotelSpanProcessor
 from slotel.runtime.tracing.provider import put_first, record_every_span
 
 TARGET = 1.10
@@ -68,13 +68,13 @@ def through_slotel(environ: Mapping[str, str], sampler: Sampler) -> Tracer:
     """Return a tracer whose provider slotel has adopted; there is no sink."""
     service = read_configuration(environ).service
     store = Store()
-    accounts = Accounts(store)
-    enforcer = Enforcer(service.tags, accounts.tag_violation)
-    meter = Meter(store, service.slos, service_name="bench")
-    measure = Measure(store, "bench", service.slos, enforcer, meter, accounts)
+    self_metrics = SelfMetrics(store)
+    enforcer = Enforcer(service.tags, self_metrics.tag_violation)
+    meter = BudgetWindows(store, service.slos, service_name="bench")
+    measure = SpanMetrics(store, "bench", service.slos, enforcer, meter, self_metrics)
     provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
     record_every_span(provider)
-    put_first(provider, Pipeline(Entries(), measure, (), accounts), enforcer)
+    put_first(provider, SlotelSpanProcessor(OpenSpans(), measure, (), self_metrics), enforcer)
     return provider.get_tracer("bench")
 
 

@@ -36,13 +36,13 @@ def rows(quick: bool) -> list[dict]:
     sentry_sdk.init(dsn=DSN, traces_sample_rate=1.0)
     sink = slotel_sink()
     tracer = provider(1.0, Through(sink), record=True).get_tracer("bench")
-    turns = sink._worker._turns
-    rest = turns.rest
+    gil_yielder = sink._worker._gil_yielder
+    rest = gil_yielder.rest
     found: dict[bool, list[float]] = {True: [], False: []}
     for number in range(100 if quick else 400):
         lets_go = number % 2 == 0
-        turns.rest = rest if lets_go else lambda: None
-        turns.contended = False
+        gil_yielder.rest = rest if lets_go else lambda: None
+        gil_yielder.contended = False
         found[lets_go] += waits(sink, tracer)
     ours, theirs = ([1e3 * wait for wait in found[lets_go]] for lets_go in (True, False))
     value, base = (statistics.quantiles(each, n=100)[98] for each in (ours, theirs))

@@ -30,6 +30,6 @@ def _mark(outcome: str) -> None:
 
     span = trace.get_current_span()
     runtime = current()
-    entry = runtime.entries.of(span.get_span_context().span_id) if runtime is not None else None
-    event = entry.span if entry is not None else span
+    local_root = runtime.open_spans.of(span.get_span_context().span_id) if runtime is not None else None
+    event = local_root.span if local_root is not None else span
     event.set_attribute(ATTR_OUTCOME, outcome)

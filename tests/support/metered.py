@@ -1,8 +1,8 @@
 """A meter that is fed as the measuring stage feeds it, with a clock from outside."""
 
 from slotel.config.slo import HOUR, Slo
-from slotel.runtime.budget.breaches import Watch
-from slotel.runtime.budget.windows import Meter
+from slotel.runtime.budget.breaches import BreachDetector
+from slotel.runtime.budget.windows import BudgetWindows
 from slotel.runtime.metrics.store.store import Store
 
 SLO = Slo("availability", limit=0.05, objective=0.95)
@@ -21,11 +21,11 @@ class Metered:
 
     def __init__(self, clock, slo=SLO, store=None):
         self.store = store or Store(clock=clock)
-        self.meter = Meter(self.store, (slo,), clock)
+        self.meter = BudgetWindows(self.store, (slo,), clock)
         self._cells = self.meter.counter_cells(slo)
         self._events = self.meter._events
         self._clock = clock
-        self.watch = Watch(self.meter, clock)
+        self.watch = BreachDetector(self.meter, clock)
 
     def count(self, good=0, bad=0, excluded=0):
         if self._clock.now * 1e9 >= self.meter.bucket_ends_ns:

@@ -6,7 +6,7 @@ import ssl
 import subprocess
 import threading
 
-from slotel.cli.wire import Wire, answer_bytes
+from slotel.cli.wire import HttpWire, answer_bytes
 
 
 def make_certificate(folder):
@@ -55,7 +55,7 @@ class Proxy:
         client.close()
 
     def serve(self, client):
-        wire = Wire(client)
+        wire = HttpWire(client)
         with client:
             while (request := wire.read()) is not None:
                 self.seen.append((request.method, request.target, request.headers.get("proxy-authorization")))
@@ -151,7 +151,7 @@ class Answering:
             self._converse(self.tls.wrap_socket(connection, server_side=True) if self.tls else connection)
 
     def _converse(self, connection):
-        wire = Wire(connection)
+        wire = HttpWire(connection)
         with connection:
             while (request := wire.read()) is not None:
                 self.requests.append(request)

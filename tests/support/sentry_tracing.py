@@ -15,9 +15,9 @@ from slotel.config.sampling import Keep
 from slotel.config.service import DEFAULT_KEEP
 from slotel.config.tags import TagPolicy
 from slotel.runtime.redaction.enforcer import Enforcer
-from slotel.runtime.requests.local_roots import Entries
+from slotel.runtime.requests.local_roots import OpenSpans
 from slotel.runtime.sentry.transactions.assembly import Assembly
-from slotel.runtime.sentry.transactions.keep_policy import Keeper
+from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
 from slotel.runtime.sentry.transactions.sink import TransactionsSink
 from slotel.runtime.sentry.transactions.worker import Worker
 from slotel.runtime.sentry.transport.route import Route
@@ -35,18 +35,18 @@ def enforcer(policy: TagPolicy | None = None) -> Enforcer:
 class Through(SpanProcessor):
     """The pipeline's order of calls, unguarded: a fault of a sink fails the test."""
 
-    def __init__(self, sink: Sink, entries: Entries | None = None) -> None:
+    def __init__(self, sink: Sink, open_spans: OpenSpans | None = None) -> None:
         self.sink = sink
-        self.entries = entries or Entries()
+        self.open_spans = open_spans or OpenSpans()
         self.tags: dict[str, str] = {}
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        entry = self.entries.open(span)
-        entry.tags.update(self.tags)
-        self.sink.on_start(span, entry, parent_context)
+        local_root = self.open_spans.open(span)
+        local_root.tags.update(self.tags)
+        self.sink.on_start(span, local_root, parent_context)
 
     def on_end(self, span: ReadableSpan) -> None:
-        self.sink.on_end(span, self.entries.close(span.context.span_id))
+        self.sink.on_end(span, self.open_spans.close(span.context.span_id))
 
     def shutdown(self) -> None:
         self.sink.shutdown()
@@ -99,7 +99,7 @@ def shipping(
     losses = Losses()
     made = client(sentry.dsn(), **options)
     enforce = enforcer(policy)
-    keeper = Keeper(keep, keep_per_minute)
+    keeper = KeepPolicy(keep, keep_per_minute)
     route = Route(sentry.dsn(), made.options)
     assembly = Assembly(
         client=made, enforcer=enforce, route=route, keeper=keeper, sample_rate=rate, dropped=losses

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from slotel.cli.envelope import Envelope, parse_envelope, unpacked
-from slotel.cli.wire import Request, Wire, answer_bytes
+from slotel.cli.wire import HttpWire, Request, answer_bytes
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -188,7 +188,7 @@ class SentrySink:
             stream = self._tls.wrap_socket(connection, server_side=True) if self._tls else connection
             with self._changed:
                 self._connections.add(stream)
-            wire = Wire(stream)
+            wire = HttpWire(stream)
             while (request := wire.read()) is not None:
                 if not self._answer(stream, request):
                     break

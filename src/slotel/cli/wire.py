@@ -22,7 +22,7 @@ class Request:
     keep_alive: bool
 
 
-class Wire:
+class HttpWire:
     """Reads one request after another from a connection."""
 
     def __init__(self, stream: socket.socket) -> None:

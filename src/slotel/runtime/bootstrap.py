@@ -15,9 +15,9 @@ from opentelemetry import metrics
 from slotel.config.load import read_configuration
 from slotel.config.service import Service
 from slotel.runtime import startup_log
-from slotel.runtime.budget.breaches import Watch
+from slotel.runtime.budget.breaches import BreachDetector
 from slotel.runtime.budget.incidents import Incidents
-from slotel.runtime.budget.windows import Meter
+from slotel.runtime.budget.windows import BudgetWindows
 from slotel.runtime.components import (
     connect_sentry,
     join_workers,
@@ -27,17 +27,17 @@ from slotel.runtime.components import (
 )
 from slotel.runtime.logs import LOG, report, show_logs
 from slotel.runtime.metrics.instruments.fork_reset import count_from_zero_after_fork
-from slotel.runtime.metrics.self_metrics import Accounts
-from slotel.runtime.metrics.span_metrics import Measure
+from slotel.runtime.metrics.self_metrics import SelfMetrics
+from slotel.runtime.metrics.span_metrics import SpanMetrics
 from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.process.ticker import Ticker
 from slotel.runtime.redaction.enforcer import Enforcer
-from slotel.runtime.requests.local_roots import Entries
+from slotel.runtime.requests.local_roots import OpenSpans
 from slotel.runtime.setup.sdk import name_service, tracer_provider
 from slotel.runtime.state import RUNNING, UNNAMED, Runtime
-from slotel.runtime.tracing.processor import Pipeline
+from slotel.runtime.tracing.processor import SlotelSpanProcessor
 from slotel.runtime.tracing.provider import mend_propagation, name_distribution, put_first, record_every_span
-from slotel.runtime.tracing.sampler_env import settle_sampler
+from slotel.runtime.tracing.sampler_env import validate_sampler
 
 _LOCK: Final = threading.Lock()
 
@@ -72,7 +72,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
         LOG.warning("%s", note)
     service = reading.service
     name_service(service, environ)
-    report(settle_sampler(environ, service.sentry.traces_sample_rate))
+    report(validate_sampler(environ, service.sentry.traces_sample_rate))
     provider = tracer_provider(environ, configure_sdk)
     runtime = _build(service, dict(provider.resource.attributes))
     mend_propagation()
@@ -87,7 +87,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     _guarded("otlp metrics", runtime, lambda: push_metrics(runtime, provider))
     _guarded("departure", runtime, lambda: prepare_departure(runtime))
     runtime.ticker = Ticker(
-        lambda: _tick(runtime), lambda error: runtime.accounts.stage_error("ticker", error)
+        lambda: _tick(runtime), lambda error: runtime.self_metrics.stage_error("ticker", error)
     )
     runtime.ticker.start()
     if runtime.workers is None or runtime.workers.is_first:  # once for a service, not by each spawned worker
@@ -98,12 +98,20 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
 
 def _build(service: Service, resource: Mapping[str, Any]) -> Runtime:
     store = Store(max_series=service.max_series)
-    accounts = Accounts(store)
+    self_metrics = SelfMetrics(store)
     name = _service_name(resource)
-    enforcer = Enforcer(service.tags, accounts.tag_violation, None if name.startswith(UNNAMED) else name)
-    meter = Meter(store, service.slos, service_name=_service_name(resource))
+    enforcer = Enforcer(service.tags, self_metrics.tag_violation, None if name.startswith(UNNAMED) else name)
+    meter = BudgetWindows(store, service.slos, service_name=_service_name(resource))
     return Runtime(
-        service, resource, store, accounts, enforcer, Entries(), meter, Watch(meter), Incidents(name)
+        service,
+        resource,
+        store,
+        self_metrics,
+        enforcer,
+        OpenSpans(),
+        meter,
+        BreachDetector(meter),
+        Incidents(name),
     )
 
 
@@ -111,16 +119,16 @@ def _service_name(resource: Mapping[str, Any]) -> str:
     return str(resource.get("service.name", UNNAMED))
 
 
-def _pipeline(runtime: Runtime) -> Pipeline:
-    measure = Measure(
+def _pipeline(runtime: Runtime) -> SlotelSpanProcessor:
+    measure = SpanMetrics(
         runtime.store,
         runtime.service_name,
         runtime.service.slos,
         runtime.enforcer,
         runtime.meter,
-        runtime.accounts,
+        runtime.self_metrics,
     )
-    return Pipeline(runtime.entries, measure, runtime.sinks, runtime.accounts)
+    return SlotelSpanProcessor(runtime.open_spans, measure, runtime.sinks, runtime.self_metrics)
 
 
 def _guarded(part: str, runtime: Runtime, begin: Callable[[], object]) -> None:
@@ -129,7 +137,7 @@ def _guarded(part: str, runtime: Runtime, begin: Callable[[], object]) -> None:
         begin()
     except Exception as error:  # noqa: BLE001 each part may fail alone
         LOG.error("%s is off, the rest goes on: %s: %s", part, type(error).__name__, error)
-        runtime.accounts.stage_error(part, error)
+        runtime.self_metrics.stage_error(part, error)
 
 
 def _tick(runtime: Runtime) -> None:
@@ -137,9 +145,9 @@ def _tick(runtime: Runtime) -> None:
     runtime.meter.roll(time.time())
     if runtime.workers is not None:
         runtime.workers.tick()
-    forgotten = runtime.entries.take_forgotten()
+    forgotten = runtime.open_spans.take_forgotten()
     if forgotten:
-        runtime.accounts.dropped("spans", "never_ended", forgotten)
+        runtime.self_metrics.dropped("spans", "never_ended", forgotten)
     if runtime.endpoint is not None and not runtime.endpoint.holds_port:
         return
     changes = tuple(runtime.watch.check())

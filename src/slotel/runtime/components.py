@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from slotel.config import names
 from slotel.runtime.logs import report
 from slotel.runtime.metrics.store.store import Family
-from slotel.runtime.process.shutdown import Departure, Part, flush_time, parts_of
+from slotel.runtime.process.shutdown import Part, ShutdownFlusher, flush_time, parts_of
 from slotel.runtime.setup.exporters import wants_prometheus
 from slotel.runtime.state import Runtime
 from slotel.version import __version__
@@ -27,14 +27,14 @@ def connect_sentry(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.sentry import propagation
     from slotel.runtime.sentry.client.client import Parts, init_options, start_client
 
-    settings, accounts = runtime.service.sentry, runtime.accounts
+    settings, self_metrics = runtime.service.sentry, runtime.self_metrics
     parts = Parts(
-        entries=runtime.entries,
+        open_spans=runtime.open_spans,
         tags=runtime.enforcer.tags,
         scrub=runtime.enforcer.event,
-        counted=accounts.sentry_error,
-        expected=accounts.expect_sentry_errors,
-        dropped=accounts.dropped,
+        counted=self_metrics.sentry_error,
+        expected=self_metrics.expect_sentry_errors,
+        dropped=self_metrics.dropped,
         options=init_options(settings),
     )
     connection = start_client(settings, runtime.resource, parts, lambda later: _use_sentry(runtime, later))
@@ -55,7 +55,7 @@ def _use_sentry(runtime: Runtime, connection: SentryConnection) -> None:
     runtime.sentry = connection
     if runtime.pipeline is None:
         return
-    runtime.pipeline.add_sink(connection.trail)
+    runtime.pipeline.add_sink(connection.error_linker)
     if runtime.service.sentry.mode == "errors":
         return
     from slotel.runtime.sentry.modes.select import sentry_sink
@@ -65,7 +65,7 @@ def _use_sentry(runtime: Runtime, connection: SentryConnection) -> None:
         client=connection.client,
         enforcer=runtime.enforcer,
         resource=Resource(runtime.resource),
-        dropped=runtime.accounts.dropped,
+        dropped=runtime.self_metrics.dropped,
     )
     runtime.pipeline.add_sink(spans)
 
@@ -74,14 +74,14 @@ def join_workers(runtime: Runtime, environ: MutableMapping[str, str]) -> None:
     """Take a place among the processes of the service."""
     from slotel.runtime.metrics.workers.workers import Workers
 
-    runtime.workers = Workers.join(runtime.store, environ, runtime.service_name, runtime.accounts.dropped)
+    runtime.workers = Workers.join(runtime.store, environ, runtime.service_name, runtime.self_metrics.dropped)
 
 
 def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     """Answer scrapes, if OTEL_METRICS_EXPORTER names prometheus."""
     if not wants_prometheus(environ):
         return
-    from slotel.runtime.metrics.instruments.http_server import http_meters
+    from slotel.runtime.metrics.instruments.http_server import http_server_metrics
     from slotel.runtime.metrics.scrape.app_metrics import AppMetrics
     from slotel.runtime.metrics.scrape.endpoint import Endpoint
     from slotel.runtime.metrics.scrape.port import read_address
@@ -91,19 +91,21 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     def rest() -> None:
         endpoint.rest()
 
-    accounts, provider = runtime.accounts, metrics.get_meter_provider()
+    self_metrics, provider = runtime.self_metrics, metrics.get_meter_provider()
     sources = [lambda: runtime.store.snapshot(rest), runtime.meter.families, _build_info]
     chore: Callable[[], float | None] = lambda: None  # noqa: E731 nothing to do without a meter provider of the SDK
-    process, registry = ProcessMetrics(), GlobalRegistry(accounts.dropped)
+    process, registry = ProcessMetrics(), GlobalRegistry(self_metrics.dropped)
     if isinstance(provider, MeterProvider):
         if runtime.service.http_metrics == "slotel":
-            runtime.http_meters = http_meters(provider, runtime.service.max_series)
+            runtime.http_server_metrics = http_server_metrics(provider, runtime.service.max_series)
         app = AppMetrics(
             provider,
             sharing=runtime.workers,
-            fault=accounts.stage_error,
-            dropped=accounts.dropped,
-            apart=lambda: runtime.http_meters.scopes() if runtime.http_meters is not None else (),
+            fault=self_metrics.stage_error,
+            dropped=self_metrics.dropped,
+            apart=lambda: (
+                runtime.http_server_metrics.scopes() if runtime.http_server_metrics is not None else ()
+            ),
             beside=lambda: (*process.families(), *registry.families()),
             rest=rest,
         )
@@ -118,8 +120,8 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
         sources=sources,
         target=runtime.resource,
         pages={"/": lambda: _status_page(runtime)},
-        fault=accounts.stage_error,
-        dropped=accounts.dropped,
+        fault=self_metrics.stage_error,
+        dropped=self_metrics.dropped,
         chore=chore,
         sibling=lambda: runtime.workers is not None and not runtime.workers.is_first,
     )
@@ -151,7 +153,7 @@ def prepare_departure(runtime: Runtime) -> None:
     def options() -> Mapping[str, Any]:
         return runtime.sentry.client.options if runtime.sentry is not None else {}
 
-    Departure(parts, lambda: flush_time(options())).prepare(handle_sigterm=runtime.service.sigterm)
+    ShutdownFlusher(parts, lambda: flush_time(options())).prepare(handle_sigterm=runtime.service.sigterm)
 
 
 def _build_info() -> Iterable[Family]:

@@ -11,7 +11,7 @@ from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 
 from slotel.runtime.logs import LOG, show_logs
-from slotel.runtime.setup.instrumentations import ease, load, settle
+from slotel.runtime.setup.instrumentations import instrumentor_options, load, skip_flask_url_exclusion
 
 DEFAULTS: Final = {
     "OTEL_METRICS_EXPORTER": "prometheus",
@@ -57,9 +57,9 @@ class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
         """Load one instrumentation, a web framework's when the app imports it; one that fails is named."""
 
         def instrument() -> None:
-            more = settle(entry_point)
+            more = instrumentor_options(entry_point)
             super(SlotelDistro, self).load_instrumentor(entry_point, **more, **kwargs)
-            ease(entry_point.name, os.environ)
+            skip_flask_url_exclusion(entry_point.name, os.environ)
 
         load(entry_point, instrument)
 

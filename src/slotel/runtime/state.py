@@ -7,20 +7,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from slotel.config.service import Service
-from slotel.runtime.budget.breaches import Watch
+from slotel.runtime.budget.breaches import BreachDetector
 from slotel.runtime.budget.incidents import Incidents
-from slotel.runtime.budget.windows import Meter
-from slotel.runtime.metrics.self_metrics import Accounts
+from slotel.runtime.budget.windows import BudgetWindows
+from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.process.shutdown import Part
 from slotel.runtime.process.ticker import Ticker
 from slotel.runtime.redaction.enforcer import Enforcer
-from slotel.runtime.requests.local_roots import Entries
-from slotel.runtime.tracing.processor import Pipeline
+from slotel.runtime.requests.local_roots import OpenSpans
+from slotel.runtime.tracing.processor import SlotelSpanProcessor
 from slotel.runtime.tracing.sink import Follower
 
 if TYPE_CHECKING:
-    from slotel.runtime.metrics.instruments.http_server import HttpMeterProvider
+    from slotel.runtime.metrics.instruments.http_server import HttpServerMetrics
     from slotel.runtime.metrics.scrape.endpoint import Endpoint
     from slotel.runtime.metrics.workers.workers import Workers
     from slotel.runtime.sentry.client.client import SentryConnection
@@ -36,18 +36,18 @@ class Runtime:
     service: Service
     resource: Mapping[str, Any]
     store: Store
-    accounts: Accounts
+    self_metrics: SelfMetrics
     enforcer: Enforcer
-    entries: Entries
-    meter: Meter
-    watch: Watch
+    open_spans: OpenSpans
+    meter: BudgetWindows
+    watch: BreachDetector
     incidents: Incidents
-    pipeline: Pipeline | None = None
+    pipeline: SlotelSpanProcessor | None = None
     sentry: SentryConnection | None = None
     workers: Workers | None = None
     endpoint: Endpoint | None = None
     ticker: Ticker | None = None
-    http_meters: HttpMeterProvider | None = None
+    http_server_metrics: HttpServerMetrics | None = None
     sinks: list[Sink] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
     """What is sent at the end of the process, beside what the pipeline's sinks hold."""

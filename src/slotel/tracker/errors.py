@@ -91,24 +91,24 @@ def set_custom_tags(**tags: object) -> None:
     for key, value in given.items():
         span.set_attribute(key, value if isinstance(value, (str, bool, int, float)) else str(value))
     runtime = state.current()
-    entry = runtime.entries.of(span.get_span_context().span_id) if runtime is not None else None
-    if entry is not None:
-        entry.tags.update({key: _text(value) for key, value in given.items()})
+    local_root = runtime.open_spans.of(span.get_span_context().span_id) if runtime is not None else None
+    if local_root is not None:
+        local_root.tags.update({key: _text(value) for key, value in given.items()})
     if "sentry_sdk" in sys.modules:
-        scope = _sentry_scope(entry)
+        scope = _sentry_scope(local_root)
         if scope is not None:
             scope.set_tags(_sentry_tags(given))
 
 
-def _sentry_scope(entry: Any) -> Any:
+def _sentry_scope(local_root: Any) -> Any:
     """Return the Sentry scope that ends with this entry; events of other entries find the tags on the entry."""
-    if entry is None:
+    if local_root is None:
         import sentry_sdk
 
         return sentry_sdk.get_isolation_scope()
     from slotel.runtime.sentry.errors.linker import isolation_of
 
-    return isolation_of(entry)
+    return isolation_of(local_root)
 
 
 def _sentry_tags(tags: Mapping[str, object]) -> dict[str, str]:

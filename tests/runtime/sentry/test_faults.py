@@ -8,7 +8,7 @@ import time
 import pytest
 
 from slotel.cli.sink import SentrySink
-from slotel.cli.wire import Wire as ServerWire
+from slotel.cli.wire import HttpWire as ServerWire
 from support.sentry_route import Proxy, Socks, make_certificate, serving_tls
 from support.sentry_tracing import provider, shipping
 
@@ -338,9 +338,9 @@ def test_an_envelope_that_waited_long_carries_the_time_of_its_sending(sentry):
         run(provider(sink).get_tracer("t"), 1)
         sink.flush(0.1)
         with sender._queue._lock:
-            letter = sender._queue._letters[0]
-            made = letter.made
-            letter.made = made - 3600
+            envelope = sender._queue._letters[0]
+            made = envelope.made
+            envelope.made = made - 3600
         sentry.set_fault("none")
         assert sink.flush(10)
     assert sentry.envelopes[0].header["sent_at"] >= time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(made))

@@ -222,7 +222,7 @@ class Clock:
 def test_the_worker_rests_after_a_millisecond_of_work_but_not_where_the_main_thread_never_does(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(gil_yielder, "time", clock)
-    worker = gil_yielder.Turns()
+    worker = gil_yielder.GilYielder()
 
     def drain(traces: int, work: float, waits: float) -> int:
         clock.slept.clear()

@@ -397,7 +397,7 @@ def test_memory_is_bounded_while_roots_stay_open(sentry, monkeypatch):
             with trace.use_span(root):
                 for _ in range(30):
                     tracer.start_span("step").end()
-        assert sum(len(entry.spans) for entry in sink._open.values()) <= 100
+        assert sum(len(local_root.spans) for local_root in sink._open.values()) <= 100
         for root in roots:
             root.set_status(StatusCode.ERROR)
             root.end()
@@ -518,7 +518,7 @@ def test_envelopes_leave_uncompressed_while_the_main_thread_never_rests_and_gzip
         tracer = provider(sink).get_tracer("t")
         sizes = []
         for contended in (True, False):
-            sink._worker._turns.contended = contended
+            sink._worker._gil_yielder.contended = contended
             before = sentry.stats().get("bytes", 0)
             with tracer.start_as_current_span("job", attributes={"text": "x" * 5000}):
                 pass

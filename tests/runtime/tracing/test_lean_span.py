@@ -172,8 +172,8 @@ class Capture:
             (span.name, str(span.attributes), span.kind, span.is_recording(), repr(span.get_span_context()))
         )
 
-    def on_end(self, span, *entry):
-        del entry
+    def on_end(self, span, *local_root):
+        del local_root
         self.ended.append(span)
 
     def _on_ending(self, span):
@@ -279,9 +279,9 @@ def shown(span):
     except TypeError as error:  # bytes
         plain = {"events": [], "error": str(error)}
     for event in plain["events"]:
-        trail = event["attributes"].get("exception.stacktrace")
-        if isinstance(trail, str):
-            event["attributes"]["exception.stacktrace"] = trail.splitlines()[-1:]
+        error_linker = event["attributes"].get("exception.stacktrace")
+        if isinstance(error_linker, str):
+            event["attributes"]["exception.stacktrace"] = error_linker.splitlines()[-1:]
     order = (
         list((span.attributes or {}).items()),
         [

@@ -85,7 +85,7 @@ def test_the_spans_of_an_apps_own_tracer_are_counted_with_ours_around_and_below_
         own.start_as_current_span("b") as b,
         ours.start_as_current_span("c") as c,
     ):
-        assert {runtime.entries.of(span.get_span_context().span_id).span for span in (a, b, c)} == {a}
+        assert {runtime.open_spans.of(span.get_span_context().span_id).span for span in (a, b, c)} == {a}
     assert [type(each) for each in (a, b, c)] == [LeanSpan, sdk._Span, LeanSpan]
     assert [span.name for span in spans()] == ["c", "b", "a"]
     assert len({span.context.trace_id for span in spans()}) == 1

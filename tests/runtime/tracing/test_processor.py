@@ -17,7 +17,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from slotel.runtime.requests.local_roots import Entries
+from slotel.runtime.requests.local_roots import OpenSpans
 from support.adopted import runtime_around
 
 
@@ -184,7 +184,7 @@ def test_every_span_of_eight_threads_is_counted():
         thread.join()
     assert value(runtime, "traces_span_metrics_calls", "GET /") == 4000
     assert value(runtime, "slo_events", "good") == 4000
-    assert len(runtime.entries) == 0
+    assert len(runtime.open_spans) == 0
 
 
 def test_the_spans_of_a_request_share_an_entry_and_the_next_request_has_its_own():
@@ -193,13 +193,13 @@ def test_the_spans_of_a_request_share_an_entry_and_the_next_request_has_its_own(
     tracer = provider.get_tracer("t")
     with tracer.start_as_current_span("request") as root:
         with tracer.start_as_current_span("child") as child:
-            entry = runtime.entries.of(child.context.span_id)
-            assert entry is runtime.entries.of(root.context.span_id)
-            assert entry.span is root
-        assert not entry.ended
-    assert entry.ended
+            local_root = runtime.open_spans.of(child.context.span_id)
+            assert local_root is runtime.open_spans.of(root.context.span_id)
+            assert local_root.span is root
+        assert not local_root.ended
+    assert local_root.ended
     with tracer.start_as_current_span("request") as other:
-        assert runtime.entries.of(other.context.span_id) is not entry
+        assert runtime.open_spans.of(other.context.span_id) is not local_root
 
 
 def test_a_remote_parent_makes_a_new_entry_even_within_one_process():
@@ -211,7 +211,7 @@ def test_a_remote_parent_makes_a_new_entry_even_within_one_process():
             caller.context.trace_id, caller.context.span_id, is_remote=True, trace_flags=TraceFlags(1)
         )
         span = tracer.start_span("callee", context=set_span_in_context(NonRecordingSpan(remote)))
-        assert runtime.entries.of(span.context.span_id).span is span
+        assert runtime.open_spans.of(span.context.span_id).span is span
         span.end()
 
 
@@ -224,7 +224,7 @@ def test_tasks_of_one_loop_do_not_share_entries():
         with tracer.start_as_current_span(f"request {number}") as root:
             await asyncio.sleep(0)
             with tracer.start_as_current_span("child") as child:
-                assert runtime.entries.of(child.context.span_id).span is root
+                assert runtime.open_spans.of(child.context.span_id).span is root
 
     async def requests():
         await asyncio.gather(*(request(number) for number in range(20)))
@@ -234,11 +234,11 @@ def test_tasks_of_one_loop_do_not_share_entries():
 
 def test_spans_that_nobody_ends_do_not_fill_the_memory():
     provider = TracerProvider()
-    entries = Entries(max_open=100)
+    open_spans = OpenSpans(max_open=100)
     for number in range(1000):
-        entries.open(provider.get_tracer("t").start_span(str(number)))
-    assert len(entries) == 100
-    assert (entries.take_forgotten(), entries.take_forgotten()) == (900, 0)
+        open_spans.open(provider.get_tracer("t").start_span(str(number)))
+    assert len(open_spans) == 100
+    assert (open_spans.take_forgotten(), open_spans.take_forgotten()) == (900, 0)
 
 
 @pytest.mark.parametrize("sampler", [ALWAYS_OFF, AlwaysRecordSampler(ALWAYS_OFF), ParentBased(ALWAYS_OFF)])
@@ -269,10 +269,10 @@ def test_a_sink_without_quiet_children_sees_roots_failures_and_what_comes_late()
         def __init__(self):
             self.seen = []
 
-        def on_start(self, span, entry, parent_context):
+        def on_start(self, span, local_root, parent_context):
             pass
 
-        def on_end(self, span, entry):
+        def on_end(self, span, local_root):
             self.seen.append(span.name)
 
     provider = TracerProvider(shutdown_on_exit=False)

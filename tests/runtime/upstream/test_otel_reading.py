@@ -84,7 +84,7 @@ def test_one_attribute_that_a_label_or_an_objective_asks_for_leads_to_another_ro
     for attributes in ({}, {"team": "red"}, {"region": "eu"}, {}):
         tracer.start_span("GET", kind=SpanKind.SERVER, attributes=attributes).end()
     tagged = tracer.start_span("GET", kind=SpanKind.SERVER)
-    runtime.entries.of(tagged.context.span_id).tags["team"] = "blue"
+    runtime.open_spans.of(tagged.context.span_id).tags["team"] = "blue"
     tagged.end()
     found = counted(runtime)
     assert {key[-1]: row for key, row in found[names.SPAN_CALLS].items()} == {

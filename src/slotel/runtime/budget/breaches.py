@@ -12,7 +12,7 @@ from typing import NamedTuple
 from slotel.config.duration import format_duration
 from slotel.config.slo import MIN_BAD_EVENTS, BurnTier, Severity, Slo
 from slotel.runtime.budget.history import KEPT
-from slotel.runtime.budget.windows import Meter, Window
+from slotel.runtime.budget.windows import BudgetWindows, Window
 
 
 class Breach(NamedTuple):
@@ -64,10 +64,10 @@ class Breach(NamedTuple):
         return f"burning {self.window.burn:.3g}× against {self.severity} at {self.threshold:g}×"
 
 
-class Watch:
+class BreachDetector:
     """Remembers what was said, so that a breach is said at most once per window and its end once."""
 
-    def __init__(self, meter: Meter, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, meter: BudgetWindows, clock: Callable[[], float] = time.time) -> None:
         self._meter = meter
         self._clock = clock
         self._since: dict[str, float] = {}

@@ -39,7 +39,7 @@ class Window(NamedTuple):
     unit: str = "events"
 
 
-class Meter:
+class BudgetWindows:
     """Meters every objective of a service.
 
     The hot path pays one comparison: counters are moved into the rings when a bucket is over, and before each

@@ -15,7 +15,7 @@ LOG_EVERY: Final = 60.0
 """Seconds between two log lines of the same fault."""
 
 
-class Accounts:
+class SelfMetrics:
     """The counters of slotel's own conscience, in the store, so that they merge over workers."""
 
     def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:

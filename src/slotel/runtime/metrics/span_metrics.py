@@ -12,11 +12,11 @@ from opentelemetry.trace import SpanContext, StatusCode
 from slotel.config import names
 from slotel.config.slo import Event, Slo, classify
 from slotel.config.tags import label_name
-from slotel.runtime.budget.windows import Meter
-from slotel.runtime.metrics.self_metrics import Accounts
+from slotel.runtime.budget.windows import BudgetWindows
+from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.redaction.enforcer import Enforcer
-from slotel.runtime.requests.local_roots import SPAN_ID, TRACE_FLAGS, Entry
+from slotel.runtime.requests.local_roots import SPAN_ID, TRACE_FLAGS, LocalRoot
 from slotel.runtime.upstream.otel_reading import UNSET, attributes_of
 
 DEFAULT_BOUNDS: Final = (
@@ -45,7 +45,7 @@ _Known: TypeAlias = tuple[int, _Counted, _Counted]
 """What a combination of labels leads to: its row, those cells, and the same for an entry, whose violations count."""
 
 
-class Measure:
+class SpanMetrics:
     """The stage that counts. What a span adds to is worked out once for each combination of labels.
 
     Args:
@@ -60,8 +60,8 @@ class Measure:
         service_name: str,
         slos: tuple[Slo, ...],
         enforcer: Enforcer,
-        meter: Meter,
-        accounts: Accounts,
+        meter: BudgetWindows,
+        self_metrics: SelfMetrics,
     ) -> None:
         self._service = service_name
         self._slos = slos
@@ -70,7 +70,7 @@ class Measure:
         self._is_tagged = bool(enforcer.label_names or enforcer.policy.required)
         self._counts_unlabelled = bool(enforcer.unlabelled)
         self._given = enforcer.given
-        self._violation_cell = accounts.tag_violation_cell
+        self._violation_cell = self_metrics.tag_violation_cell
         self._edges = tuple(sorted({slo.latency for slo in slos if slo.latency is not None}))
         self._keys = (*_ALWAYS, *_attribute_keys(slos))
         self._watched = frozenset((*self._keys, *enforcer.label_names))
@@ -88,14 +88,14 @@ class Measure:
         )  # fmt: skip
         self._observe = self._duration.observe
 
-    def on_end(self, span: ReadableSpan, context: SpanContext | None, entry: Entry | None) -> None:
+    def on_end(self, span: ReadableSpan, context: SpanContext | None, local_root: LocalRoot | None) -> None:
         """Count a span that ended, sampled or not.
 
         Args:
             context: the span's own, read once for all stages.
         """
         attributes, status = attributes_of(span), span.status
-        tags = entry.tags if entry is not None else _NO_TAGS
+        tags = local_root.tags if local_root is not None else _NO_TAGS
         key: tuple[Any, ...] = (
             span.name,
             span.kind._value_,
@@ -109,7 +109,9 @@ class Measure:
             key = tuple(str(part) for part in key)
             known = self._known.get(key)
         slot, counted, counted_entry = known or self._open(key, span, attributes, tags)
-        if self._is_tagged and (entry is None or (context is not None and entry.root_id == context[SPAN_ID])):
+        if self._is_tagged and (
+            local_root is None or (context is not None and local_root.root_id == context[SPAN_ID])
+        ):
             counted = counted_entry
             if self._counts_unlabelled:
                 self._enforcer.count_unlabelled(attributes, tags)

@@ -13,7 +13,7 @@ from typing import Any, Final
 _FINALIZERS: Final = ("multiprocessing.util", "billiard.util")
 
 
-class ChildEnding:
+class ChildExitHook:
     """Calls something at the end of each forked child; keep it, for it lives with its reference.
 
     Args:

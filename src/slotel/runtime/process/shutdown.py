@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from opentelemetry import metrics
 
-from slotel.runtime.process.child_exit_hooks import ChildEnding
+from slotel.runtime.process.child_exit_hooks import ChildExitHook
 from slotel.runtime.process.sigterm import after_resets
 from slotel.runtime.tracing.sink import Sink
 
@@ -32,7 +32,7 @@ Part = Callable[[float], object]
 """Sends what it holds within so many seconds."""
 
 
-class Departure:
+class ShutdownFlusher:
     """Sends what all parts hold, at the same time, so that one that hangs takes nothing from the others.
 
     Args:
@@ -45,7 +45,7 @@ class Departure:
     ) -> None:
         self._parts = parts
         self._seconds = seconds
-        self._ending: ChildEnding | None = None
+        self._ending: ChildExitHook | None = None
 
     def leave(self) -> None:
         """Send what is held and return within the flush time; never raises. Takes no lock that the app may hold."""
@@ -67,7 +67,7 @@ class Departure:
         Args:
             handle_sigterm: False leaves the signal to whoever it belongs to, also in children.
         """
-        self._ending = ChildEnding(self.leave)
+        self._ending = ChildExitHook(self.leave)
         if handle_sigterm:
             self.take_sigterm()
             after_resets(self.take_sigterm)

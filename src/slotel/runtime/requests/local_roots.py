@@ -20,7 +20,7 @@ TRACE_FLAGS: Final = 3
 """Places in OpenTelemetry's SpanContext, which is a tuple; its properties would cost a call each."""
 
 
-class Entry:
+class LocalRoot:
     """The local root span of a part of a trace, and what its spans share.
 
     Args:
@@ -43,7 +43,7 @@ class Entry:
         self.state: Any = None
 
 
-class Entries:
+class OpenSpans:
     """Open spans by id. Every method is O(1); dict operations are atomic, so there is no lock.
 
     Attributes:
@@ -51,7 +51,7 @@ class Entries:
     """
 
     def __init__(self, max_open: int = MAX_OPEN) -> None:
-        self._open: dict[int, Entry] = {}
+        self._open: dict[int, LocalRoot] = {}
         self._max_open = max_open
         self._lock = threading.Lock()
         self._forgotten = 0
@@ -63,29 +63,29 @@ class Entries:
         self._lock = threading.Lock()
         self.inherited = frozenset(self._open)
 
-    def open(self, span: Span) -> Entry:
+    def open(self, span: Span) -> LocalRoot:
         """Return the entry of a span that starts: its local parent's, or a new one."""
         span_id = span.context[SPAN_ID]
         parent = span.parent
         opened = self._open
-        entry = None
+        local_root = None
         if parent is not None and not parent[_IS_REMOTE]:
-            entry = opened.get(parent[SPAN_ID])
-        if entry is None:
-            entry = Entry(span, span_id)
-        opened[span_id] = entry
+            local_root = opened.get(parent[SPAN_ID])
+        if local_root is None:
+            local_root = LocalRoot(span, span_id)
+        opened[span_id] = local_root
         if len(opened) > self._max_open:
             self._forget_oldest()
-        return entry
+        return local_root
 
-    def close(self, span_id: int) -> Entry | None:
+    def close(self, span_id: int) -> LocalRoot | None:
         """Return the entry of a span that ends; None if it was forgotten or never seen."""
-        entry = self._open.pop(span_id, None)
-        if entry is not None and entry.root_id == span_id:
-            entry.ended = True
-        return entry
+        local_root = self._open.pop(span_id, None)
+        if local_root is not None and local_root.root_id == span_id:
+            local_root.ended = True
+        return local_root
 
-    def of(self, span_id: int) -> Entry | None:
+    def of(self, span_id: int) -> LocalRoot | None:
         """Return the entry of an open span."""
         return self._open.get(span_id)
 

@@ -24,7 +24,7 @@ FRAMEWORKS: Final = frozenset({"django", *WAIT})
 """Instrumentations that measure a server's requests with a meter provider that they are given."""
 
 
-def settle(entry_point: Any) -> dict[str, Any]:
+def instrumentor_options(entry_point: Any) -> dict[str, Any]:
     """Return what an instrumentation is given beside the launcher's arguments."""
     from slotel.config.service import ASGI_MESSAGES
     from slotel.runtime.state import current
@@ -35,12 +35,12 @@ def settle(entry_point: Any) -> dict[str, Any]:
     if name == "starlette" and left_out:
         _leave_out(sys.modules[entry_point.load().__module__], left_out)
     given: dict[str, Any] = {"exclude_spans": left_out} if name == "fastapi" else {}
-    if name in FRAMEWORKS and runtime is not None and runtime.http_meters is not None:
-        given["meter_provider"] = runtime.http_meters
+    if name in FRAMEWORKS and runtime is not None and runtime.http_server_metrics is not None:
+        given["meter_provider"] = runtime.http_server_metrics
     return given
 
 
-def ease(name: str, environ: Mapping[str, str]) -> None:
+def skip_flask_url_exclusion(name: str, environ: Mapping[str, str]) -> None:
     """Spare Flask's requests three looks at a list of excluded URLs that is empty.
 
     Each look builds the request's whole URL, 20 us in all. `None` means the same to the instrumentation and costs

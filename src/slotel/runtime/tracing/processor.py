@@ -13,21 +13,23 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 
-from slotel.runtime.metrics.self_metrics import Accounts
-from slotel.runtime.metrics.span_metrics import Measure
+from slotel.runtime.metrics.self_metrics import SelfMetrics
+from slotel.runtime.metrics.span_metrics import SpanMetrics
 from slotel.runtime.redaction.enforcer import Enforcer
-from slotel.runtime.requests.local_roots import SPAN_ID, TRACE_FLAGS, Entries, Entry
+from slotel.runtime.requests.local_roots import SPAN_ID, TRACE_FLAGS, LocalRoot, OpenSpans
 from slotel.runtime.tracing.sink import Sink
 from slotel.runtime.upstream.otel_reading import UNSET
 
 
-class Pipeline(SpanProcessor):
+class SlotelSpanProcessor(SpanProcessor):
     """Runs the stages, and counts the faults of each under its name."""
 
-    def __init__(self, entries: Entries, measure: Measure, sinks: Sequence[Sink], accounts: Accounts) -> None:
-        self._entries = entries
+    def __init__(
+        self, open_spans: OpenSpans, measure: SpanMetrics, sinks: Sequence[Sink], self_metrics: SelfMetrics
+    ) -> None:
+        self._open_spans = open_spans
         self._measure = measure
-        self._accounts = accounts
+        self._self_metrics = self_metrics
         self._add = threading.Lock()
         self._take(tuple(sinks))
 
@@ -53,47 +55,51 @@ class Pipeline(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Note the span as open and show it to the sinks."""
         try:
-            entry = self._entries.open(span)
+            local_root = self._open_spans.open(span)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
-            self._accounts.stage_error("entries", error)
+            self._self_metrics.stage_error("open_spans", error)
             return
-        for sink in self._see_entries if entry.span is span else self._see_children:
+        for sink in self._see_entries if local_root.span is span else self._see_children:
             try:
-                sink.on_start(span, entry, parent_context)
+                sink.on_start(span, local_root, parent_context)
             except Exception as error:  # noqa: BLE001 nothing may reach the app
-                self._accounts.stage_error(_name(sink), error)
+                self._self_metrics.stage_error(_name(sink), error)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Measure the span, then hand it to each sink; one that fails takes nothing from the others."""
-        entry: Entry | None = None
+        local_root: LocalRoot | None = None
         sinks = self._sinks
         try:
             context = span.context
-            entries = self._entries
+            open_spans = self._open_spans
             if context is not None:
                 span_id = context[SPAN_ID]
-                entry = entries.close(span_id)
-                quiet = span.status is UNSET and entry is not None and not entry.ended
+                local_root = open_spans.close(span_id)
+                quiet = span.status is UNSET and local_root is not None and not local_root.ended
                 sinks = self._see_ends[context[TRACE_FLAGS] & 1][quiet]
-            if entries.inherited and context is not None and span_id in entries.inherited:
+            if open_spans.inherited and context is not None and span_id in open_spans.inherited:
                 # open at a fork: the parent counts and ships it; here its copy is let go
-                sinks = self._see_ends[False][False] if entry is not None and entry.root_id == span_id else ()
+                sinks = (
+                    self._see_ends[False][False]
+                    if local_root is not None and local_root.root_id == span_id
+                    else ()
+                )
             else:
-                self._measure.on_end(span, context, entry)
+                self._measure.on_end(span, context, local_root)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
-            self._accounts.stage_error("measure", error)
+            self._self_metrics.stage_error("measure", error)
         for sink in sinks:
             try:
-                sink.on_end(span, entry)
+                sink.on_end(span, local_root)
             except Exception as error:  # noqa: BLE001 nothing may reach the app
-                self._accounts.stage_error(_name(sink), error)
+                self._self_metrics.stage_error(_name(sink), error)
 
     def guard(self, stage: str, call: Callable[[Span], None], span: Span) -> None:
         """Call, and count a fault under a stage's name."""
         try:
             call(span)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
-            self._accounts.stage_error(stage, error)
+            self._self_metrics.stage_error(stage, error)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Flush every sink; return whether all could."""
@@ -102,7 +108,7 @@ class Pipeline(SpanProcessor):
             try:
                 flushed = sink.flush(timeout_millis / 1000) and flushed
             except Exception as error:  # noqa: BLE001 nothing may reach the app
-                self._accounts.stage_error(_name(sink), error)
+                self._self_metrics.stage_error(_name(sink), error)
                 flushed = False
         return flushed
 
@@ -112,7 +118,7 @@ class Pipeline(SpanProcessor):
             try:
                 sink.shutdown()
             except Exception as error:  # noqa: BLE001 nothing may reach the app
-                self._accounts.stage_error(_name(sink), error)
+                self._self_metrics.stage_error(_name(sink), error)
 
 
 _DOING_NOTHING: Final = (SpanProcessor.on_start, BatchSpanProcessor.on_start, SimpleSpanProcessor.on_start)
@@ -128,16 +134,18 @@ class ProcessorSink:
         self.starts = "none" if type(processor).on_start in _DOING_NOTHING else "all"
         self._enforcer = enforcer
 
-    def on_start(self, span: Span, entry: Entry, parent_context: Context | None) -> None:
+    def on_start(self, span: Span, local_root: LocalRoot, parent_context: Context | None) -> None:
         """Pass the start on. To a processor what is not sampled does not exist: it would wait for the end for ever."""
-        del entry
+        del local_root
         if span.context[TRACE_FLAGS] & 1:
             self.processor.on_start(span, parent_context)
 
-    def on_end(self, span: ReadableSpan, entry: Entry | None) -> None:
+    def on_end(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
         """Pass the span on as it may leave; what is not sampled stays."""
         if span.context is not None and span.context.trace_flags.sampled:
-            self.processor.on_end(self._enforcer.span(span, entry.tags if entry is not None else {}))
+            self.processor.on_end(
+                self._enforcer.span(span, local_root.tags if local_root is not None else {})
+            )
 
     def flush(self, timeout: float) -> bool:
         """Flush the processor."""

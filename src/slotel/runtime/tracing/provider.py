@@ -23,7 +23,7 @@ from opentelemetry.sdk.version import __version__ as SDK_VERSION  # noqa: N812 a
 
 from slotel.runtime.logs import LOG
 from slotel.runtime.redaction.enforcer import Enforcer
-from slotel.runtime.tracing.processor import Pipeline, ProcessorSink
+from slotel.runtime.tracing.processor import ProcessorSink, SlotelSpanProcessor
 from slotel.runtime.tracing.sampler import RecordEverySpan
 from slotel.version import __version__
 
@@ -38,7 +38,7 @@ _ENDINGS_OF_NOTHING: Final = tuple(
 class ActiveProcessor(SpanProcessor):
     """The pipeline in the place of the SDK's list of processors."""
 
-    def __init__(self, pipeline: Pipeline, enforcer: Enforcer) -> None:
+    def __init__(self, pipeline: SlotelSpanProcessor, enforcer: Enforcer) -> None:
         self._pipeline = pipeline
         self._enforcer = enforcer
         self._endings: tuple[SpanProcessor, ...] = ()
@@ -106,7 +106,7 @@ def record_every_span(provider: TracerProvider) -> None:
             tracer.sampler = RecordEverySpan(tracer.sampler)
 
 
-def put_first(provider: TracerProvider, pipeline: Pipeline, enforcer: Enforcer) -> None:
+def put_first(provider: TracerProvider, pipeline: SlotelSpanProcessor, enforcer: Enforcer) -> None:
     """Put the pipeline before the provider's processors: it feeds them from now on."""
     active = getattr(provider, "_active_span_processor", None)
     standing = getattr(active, "_span_processors", None)

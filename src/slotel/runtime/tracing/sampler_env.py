@@ -18,7 +18,7 @@ _BUILT_IN: Final = (
 )  # fmt: skip
 
 
-def settle_sampler(environ: MutableMapping[str, str], sentry_rate: float | None) -> tuple[Problem, ...]:
+def validate_sampler(environ: MutableMapping[str, str], sentry_rate: float | None) -> tuple[Problem, ...]:
     """Write the sampler that will work into the environment; return what was wrong with the one that stood there.
 
     Args:

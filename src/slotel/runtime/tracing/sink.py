@@ -7,21 +7,22 @@ from typing import Any, Protocol, runtime_checkable
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span
 
-from slotel.runtime.requests.local_roots import Entry
+from slotel.runtime.requests.local_roots import LocalRoot
 
 
 class Sink(Protocol):
     """A way out for spans. Called on the request thread: O(1) work, no I/O, no exception is expected.
 
-    A sink may say that it need not be called: `starts = "entries"`, `on_start` for local roots alone, `"none"`, not at
-    all; `sampled_only = True`, `on_end` for sampled spans alone; `no_quiet_children = True`, no `on_end` for children
-    that end before their local root and have no status.
+    A sink can declare which calls it does not need. `starts = "local_roots"`: `on_start` only for local roots;
+    `starts = "none"`: no `on_start`. `sampled_only = True`: `on_end` only for sampled spans.
+    `no_quiet_children = True`:
+    no `on_end` for children that end before their local root with an unset status.
     """
 
-    def on_start(self, span: Span, entry: Entry, parent_context: Context | None) -> None:
+    def on_start(self, span: Span, local_root: LocalRoot, parent_context: Context | None) -> None:
         """See a span that starts, sampled or not."""
 
-    def on_end(self, span: ReadableSpan, entry: Entry | None) -> None:
+    def on_end(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
         """Take a span that ended, sampled or not, as it was recorded: enforce tags before it leaves.
 
         Args:

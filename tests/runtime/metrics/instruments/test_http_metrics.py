@@ -17,7 +17,7 @@ from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client.parser import text_string_to_metric_families
 
-from slotel.runtime.metrics.instruments.http_server import HttpMeterProvider, http_meters
+from slotel.runtime.metrics.instruments.http_server import HttpServerMetrics, http_server_metrics
 from slotel.runtime.metrics.scrape.app_metrics import AppMetrics
 from slotel.runtime.metrics.scrape.exposition import Exposition
 from support.launch import APPS, LAUNCHER, Launched, clean_environ, free_port, wait_until
@@ -75,7 +75,7 @@ def exemplars(app):
 
 
 def scraped(provider, measured):
-    meters = http_meters(provider, 2000) if measured == "slotel" else None
+    meters = http_server_metrics(provider, 2000) if measured == "slotel" else None
     app = AppMetrics(provider, apart=meters.scopes if meters else tuple)
     return app, meters or provider
 
@@ -107,7 +107,7 @@ def test_one_name_in_one_scope_is_one_instrument():
 
 
 def test_attribute_sets_are_bounded_and_nothing_is_lost():
-    meters = HttpMeterProvider(MeterProvider(), 10)
+    meters = HttpServerMetrics(MeterProvider(), 10)
     app = AppMetrics(MeterProvider(), apart=meters.scopes)
     active = meters.get_meter("flask").create_up_down_counter("http.server.active_requests")
     for number in range(50):
@@ -175,7 +175,7 @@ def test_a_forked_child_counts_from_zero_and_the_parent_goes_on():
     ids=["another reader", "a view", "other exemplars"],
 )
 def test_the_sdk_adds_up_where_somebody_else_reads_or_a_view_changes_it(provider):
-    assert http_meters(provider, 10) is None
+    assert http_server_metrics(provider, 10) is None
 
 
 SHOP = ("/ok", "/items/1", "/items/2", "/error", "/nowhere")

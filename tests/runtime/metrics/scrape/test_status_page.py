@@ -3,7 +3,7 @@
 from html.parser import HTMLParser
 
 from slotel.config.slo import Slo
-from slotel.runtime.budget.windows import Meter
+from slotel.runtime.budget.windows import BudgetWindows
 from slotel.runtime.metrics.scrape.status_page import page
 from slotel.runtime.metrics.store.store import Store
 
@@ -25,8 +25,8 @@ class Text(HTMLParser):
             self.over.append(data)
 
 
-def metered(*slos: Slo) -> Meter:
-    return Meter(Store(), slos)
+def metered(*slos: Slo) -> BudgetWindows:
+    return BudgetWindows(Store(), slos)
 
 
 def test_an_objective_stands_with_its_limit_and_what_is_left():

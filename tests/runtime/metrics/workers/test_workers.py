@@ -19,7 +19,7 @@ import pytest
 
 from slotel.runtime.metrics.workers import runtime_directory
 from slotel.runtime.metrics.workers.liveness import remove_leftovers
-from slotel.runtime.metrics.workers.runtime_directory import RunDir, stems
+from slotel.runtime.metrics.workers.runtime_directory import RuntimeDirectory, stems
 from support import counting
 from support.counting import Service
 
@@ -352,7 +352,7 @@ def test_a_folder_that_dies_at_any_step_loses_and_doubles_nothing(service, monke
 
         def die_at_step(step=step) -> None:
             left = [step]
-            real_write, real_remove = RunDir.write, os.unlink
+            real_write, real_remove = RuntimeDirectory.write, os.unlink
 
             def counted(real):
                 def call(*values, **named):
@@ -363,7 +363,7 @@ def test_a_folder_that_dies_at_any_step_loses_and_doubles_nothing(service, monke
 
                 return call
 
-            monkeypatch.setattr(RunDir, "write", counted(real_write))
+            monkeypatch.setattr(RuntimeDirectory, "write", counted(real_write))
             monkeypatch.setattr(os, "unlink", counted(real_remove))
             service.workers.tick()
 
@@ -516,7 +516,7 @@ def test_on_a_full_disk_new_series_overflow_and_totals_stay_right(service) -> No
 
     def child() -> None:
         service.count("/before")
-        limit = service.workers._home._ledger.cells.nbytes
+        limit = service.workers._home._counter_file.cells.nbytes
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         for number in range(2000):
             service.count(f"/{number}")

@@ -44,7 +44,7 @@ _MOST_KEYS: Final = 5
 Attributes = Mapping[str, Any]
 
 
-def http_meters(provider: MeterProvider, max_series: int) -> HttpMeterProvider | None:
+def http_server_metrics(provider: MeterProvider, max_series: int) -> HttpServerMetrics | None:
     """Return the meter provider for web frameworks; None where the SDK must add up by itself.
 
     So it must where another reader than the scrape wants the numbers (an OTLP exporter), where views may change them,
@@ -54,7 +54,7 @@ def http_meters(provider: MeterProvider, max_series: int) -> HttpMeterProvider |
     as_usual = isinstance(getattr(config, "exemplar_filter", None), TraceBasedExemplarFilter)
     if not as_usual or getattr(config, "views", True) or getattr(provider, "_metric_readers", True):
         return None
-    return HttpMeterProvider(provider, max_series)
+    return HttpServerMetrics(provider, max_series)
 
 
 class _Row:
@@ -194,7 +194,7 @@ class HistogramOf(_Instrument):
         )  # fmt: skip
 
 
-class _HttpMeter:
+class _HttpServerMeter:
     """A meter whose HTTP instruments are slotel's; every other is the SDK's."""
 
     def __init__(self, sdk: metrics.Meter, max_series: int) -> None:
@@ -225,7 +225,7 @@ class _HttpMeter:
         return self.instruments.setdefault(name, made)  # type: ignore[return-value]  # one name, one kind
 
 
-class HttpMeterProvider:
+class HttpServerMetrics:
     """Gives web frameworks' instrumentations their meters.
 
     Args:
@@ -236,7 +236,7 @@ class HttpMeterProvider:
     def __init__(self, sdk: metrics.MeterProvider, max_series: int) -> None:
         self._sdk = sdk
         self._max_series = max_series
-        self._meters: dict[InstrumentationScope, _HttpMeter] = {}
+        self._meters: dict[InstrumentationScope, _HttpServerMeter] = {}
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._begin)
 
@@ -246,13 +246,13 @@ class HttpMeterProvider:
         version: str | None = None,
         schema_url: str | None = None,
         attributes: Attributes | None = None,
-    ) -> _HttpMeter:
+    ) -> _HttpServerMeter:
         """Return the meter of an instrumentation scope."""
         scope = InstrumentationScope(name, version, schema_url, attributes)
         found = self._meters.get(scope)
         if found is None:
             meter = self._sdk.get_meter(name, version, schema_url, attributes)
-            found = self._meters.setdefault(scope, _HttpMeter(meter, self._max_series))
+            found = self._meters.setdefault(scope, _HttpServerMeter(meter, self._max_series))
         return found
 
     def scopes(self) -> list[ScopeMetrics]:

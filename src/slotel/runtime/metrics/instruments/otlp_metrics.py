@@ -33,7 +33,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from slotel.config import names
 from slotel.runtime.logs import LOG
 from slotel.runtime.metrics.store.store import Exemplar, Family
-from slotel.runtime.process.child_exit_hooks import ChildEnding
+from slotel.runtime.process.child_exit_hooks import ChildExitHook
 from slotel.version import __version__
 
 SPAN_METRICS: Final = {
@@ -56,7 +56,7 @@ _UNITS: Final = {"seconds": "s", "ratio": "1"}
 
 Source = Callable[[], Iterable[Family]]
 _Rows = Mapping[tuple[str, ...], tuple[float, ...]]
-_KEPT: Final[list[ChildEnding]] = []
+_KEPT: Final[list[ChildExitHook]] = []
 
 
 def export_store(provider: MeterProvider, source: Source, resource: Callable[[], Resource]) -> bool:
@@ -76,7 +76,7 @@ def export_store(provider: MeterProvider, source: Source, resource: Callable[[],
     for reader in periodic:
         _join(reader, source, resource)
     if periodic:
-        _KEPT.append(ChildEnding(lambda: _push_the_last(periodic)))
+        _KEPT.append(ChildExitHook(lambda: _push_the_last(periodic)))
     return bool(periodic)
 
 

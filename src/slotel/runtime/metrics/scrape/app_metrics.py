@@ -30,7 +30,7 @@ from slotel.runtime.metrics.scrape.published import (
     published,
 )
 from slotel.runtime.metrics.store.store import Family
-from slotel.runtime.process.child_exit_hooks import ChildEnding
+from slotel.runtime.process.child_exit_hooks import ChildExitHook
 
 PUBLISH_SECONDS: Final = 1.0
 """Between two publications of a process that is not alone."""
@@ -94,7 +94,7 @@ class AppMetrics:
         if sharing is not None:
             sharing.combine[SUFFIX] = combine
         atexit.register(self.publish)
-        self._ending = ChildEnding(self.publish)
+        self._ending = ChildExitHook(self.publish)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=self._before_fork, after_in_child=self._in_child)
 

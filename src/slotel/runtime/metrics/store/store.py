@@ -30,7 +30,7 @@ def _nobody(_max_age: float, _rest: Callable[[], None]) -> Iterable[Part]:
 AnyTable = TypeVar("AnyTable", bound=Table)
 
 
-class Journal(Protocol):
+class SeriesLog(Protocol):
     """Where a store's cells and names live when other processes read them. Each call may raise OSError."""
 
     def grow(self, size: int) -> Cells:
@@ -66,7 +66,7 @@ class Store:
         """Told why what could not be counted apart (no disk) or not be merged (another shape)."""
         self.admits: Callable[[str, Labels], bool] = lambda _table, _values: True
         """Return whether a new series has a place, of all processes' together. May raise OSError."""
-        self.journal: Journal | None = None
+        self.journal: SeriesLog | None = None
         self.tables: list[Table] = []
         self._overflow = self.counter(
             names.SERIES_OVERFLOW, help="Series that found no place, by metric.", label_names=("metric",)
@@ -127,7 +127,7 @@ class Store:
 
     # -- where the cells are ---------------------------------------------------------------------------------
 
-    def place(self, cells: Cells, journal: Journal | None) -> None:
+    def place(self, cells: Cells, journal: SeriesLog | None) -> None:
         """Go on counting in other cells, which hold what was counted; the caller holds the lock."""
         self.cells = cells
         self.journal = journal

@@ -13,13 +13,13 @@ from typing import Final
 
 from slotel.runtime.metrics.store.family import OVERFLOW, Labels, Part, Shape
 from slotel.runtime.metrics.store.ring import merge_ring
-from slotel.runtime.metrics.workers.file_reader import Peer, Peers
+from slotel.runtime.metrics.workers.file_reader import Peer, WorkerFileReader
 from slotel.runtime.metrics.workers.liveness import is_alive
 from slotel.runtime.metrics.workers.runtime_directory import (
     CELLS,
     NAMES,
     SERVICE_FILES,
-    RunDir,
+    RuntimeDirectory,
     base_stem,
     generation,
     is_strange,
@@ -34,7 +34,13 @@ Combine = Callable[[Sequence[bytes]], bytes]
 _KNOWN: Final = (NAMES, CELLS)
 
 
-def fold(run_dir: RunDir, peers: Peers, service: str, max_series: int, combine: Mapping[str, Combine]) -> int:
+def fold(
+    run_dir: RuntimeDirectory,
+    file_reader: WorkerFileReader,
+    service: str,
+    max_series: int,
+    combine: Mapping[str, Combine],
+) -> int:
     """Absorb the files of dead processes; return how many. 0 when another process is at it. May raise OSError.
 
     Args:
@@ -42,22 +48,26 @@ def fold(run_dir: RunDir, peers: Peers, service: str, max_series: int, combine: 
         combine: for each further suffix, how its files become one. Where one is not known, nothing is absorbed.
     """
     with locked(run_dir) as is_ours:
-        return _fold(run_dir, peers, service, max_series, combine) if is_ours else 0
+        return _fold(run_dir, file_reader, service, max_series, combine) if is_ours else 0
 
 
 def _fold(
-    run_dir: RunDir, peers: Peers, service: str, max_series: int, combine: Mapping[str, Combine]
+    run_dir: RuntimeDirectory,
+    file_reader: WorkerFileReader,
+    service: str,
+    max_series: int,
+    combine: Mapping[str, Combine],
 ) -> int:
     files = run_dir.names()
     everyone = stems(files, NAMES)
-    counting = peers.stems()
+    counting = file_reader.stems()
     _remove(run_dir, files, (everyone - counting) | _orphans(run_dir, files, everyone))
     dead = {stem for stem in counting if generation(stem) < 0 and not is_alive(run_dir, stem)}
     if not dead:
         return 0
     absorbed = {*dead, *(stem for stem in counting if generation(stem) >= 0)}
-    read = [peer for peer in peers.read() if peer.stem in absorbed and peer.is_read()]
-    readable = {peer.stem for peer in read} | {stem for stem in dead if peers.is_empty(stem)}
+    read = [peer for peer in file_reader.read() if peer.stem in absorbed and peer.is_read()]
+    readable = {peer.stem for peer in read} | {stem for stem in dead if file_reader.is_empty(stem)}
     others = {name for name in files if _stem(name) in readable and _suffix(name) not in _KNOWN}
     suffixes = {_suffix(name) for name in others} - {"tmp"}
     if not readable or not suffixes <= combine.keys():
@@ -72,7 +82,12 @@ def _fold(
 
 
 def _write_base(
-    run_dir: RunDir, stem: str, service: str, read: Sequence[Peer], absorbed: set[str], max_series: int
+    run_dir: RuntimeDirectory,
+    stem: str,
+    service: str,
+    read: Sequence[Peer],
+    absorbed: set[str],
+    max_series: int,
 ) -> None:
     parts = [peer.part for peer in sorted(read, key=_oldest_first) if peer.part is not None]
     tables = add_up(parts, max_series)
@@ -106,7 +121,7 @@ def add_up(parts: Sequence[Part], max_series: int) -> list[tuple[Shape, dict[Lab
     return list(tables.values())
 
 
-def _orphans(run_dir: RunDir, files: Sequence[str], known: set[str]) -> set[str]:
+def _orphans(run_dir: RuntimeDirectory, files: Sequence[str], known: set[str]) -> set[str]:
     """Return the stems of files whose writer died before they counted."""
     found = {_stem(name) for name in files if not is_strange(name) and name not in SERVICE_FILES} - known
     return {stem for stem in found if not is_alive(run_dir, stem)}
@@ -116,7 +131,7 @@ def _oldest_first(peer: Peer) -> tuple[bool, str]:
     return generation(peer.stem) < 0, peer.stem
 
 
-def _remove(run_dir: RunDir, files: Sequence[str], gone: set[str]) -> None:
+def _remove(run_dir: RuntimeDirectory, files: Sequence[str], gone: set[str]) -> None:
     run_dir.remove(*(name for name in files if _stem(name) in gone))
 
 

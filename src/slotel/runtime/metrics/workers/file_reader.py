@@ -18,12 +18,12 @@ from slotel.runtime.metrics.store.family import Exemplar, Labels, Part, portions
 from slotel.runtime.metrics.workers.runtime_directory import (
     CELLS,
     NAMES,
-    RunDir,
+    RuntimeDirectory,
     generation,
     is_strange,
     stems,
 )
-from slotel.runtime.metrics.workers.series_index import EXEMPLAR_CELLS, Catalogue, UnreadableError
+from slotel.runtime.metrics.workers.series_index import EXEMPLAR_CELLS, SeriesIndex, UnreadableError
 
 _TRIES: Final = 8
 
@@ -45,7 +45,7 @@ class Peer:
     """One process's files, or a base's, as read until now."""
 
     stem: str
-    catalogue: Catalogue
+    series_index: SeriesIndex
     raw: bytes = b""
     part: Part | None = None
     failed: bool = False
@@ -56,7 +56,7 @@ class Peer:
         return self.part is not None and not self.failed
 
 
-class Peers:
+class WorkerFileReader:
     """Every other process's counts, read from a run directory.
 
     Args:
@@ -64,9 +64,9 @@ class Peers:
         refuse: told what cannot be read, and why.
     """
 
-    def __init__(self, run_dir: RunDir, service: str, refuse: Refuse) -> None:
+    def __init__(self, run_dir: RuntimeDirectory, service: str, refuse: Refuse) -> None:
         self._dir, self._service, self._refuse = run_dir, service, refuse
-        self._peers: dict[str, Peer] = {}
+        self._file_reader: dict[str, Peer] = {}
         self._labels: dict[Labels, Labels] = {}
         self._refused: set[str] = set()
         self._said: set[str] = set()
@@ -119,13 +119,13 @@ class Peers:
         absorbed: set[str] = set()
         for stem in known:
             if generation(stem) >= 0:
-                head = self._peer(stem).catalogue.head
+                head = self._peer(stem).series_index.head
                 absorbed.update(head.absorbs if head is not None else ())
         return absorbed
 
     def _read(self, files: list[str], own: str, rest: Callable[[], None]) -> tuple[Peer, ...]:
         known = stems(files, NAMES)
-        self._peers = {stem: peer for stem, peer in self._peers.items() if stem in known}
+        self._file_reader = {stem: peer for stem, peer in self._file_reader.items() if stem in known}
         if len(self._labels) > _MAX_LABELS:  # those in use live on in the catalogues
             self._labels.clear()
         wanted = known - self._absorbed(known) - {own}
@@ -134,22 +134,22 @@ class Peers:
 
     def _peer(self, stem: str, rest: Callable[[], None] = _go_on) -> Peer:
         """Return a peer whose catalogue is up to date; one that cannot be read has no head."""
-        peer = self._peers.get(stem)
+        peer = self._file_reader.get(stem)
         if peer is None:
-            peer = self._peers[stem] = Peer(stem, Catalogue(self._labels))
+            peer = self._file_reader[stem] = Peer(stem, SeriesIndex(self._labels))
         peer.failed = False
         name = f"{stem}.{NAMES}"
         if name in self._refused:
             return peer
         try:
-            peer.catalogue.feed(self._dir.read(name, peer.catalogue.read), rest)
-            head = peer.catalogue.head
+            peer.series_index.feed(self._dir.read(name, peer.series_index.read), rest)
+            head = peer.series_index.head
             if head is not None and head.service != self._service:
                 raise UnreadableError("other_service")  # noqa: TRY301 one place says why a file counts nothing
         except FileNotFoundError:
             pass
         except UnreadableError as error:
-            peer.catalogue.head = None
+            peer.series_index.head = None
             self._refused.add(name)
             self._say_once(name, str(error))
         except OSError:
@@ -159,7 +159,7 @@ class Peers:
 
     def _filled(self, peer: Peer, rest: Callable[[], None]) -> Peer:
         """Read a peer's cells; without any it counts nothing, yet."""
-        head, name = peer.catalogue.head, f"{peer.stem}.{CELLS}"
+        head, name = peer.series_index.head, f"{peer.stem}.{CELLS}"
         if head is None or name in self._refused:
             peer.part = None
             return peer
@@ -173,15 +173,17 @@ class Peers:
             self._say_once(name, "unreadable_file")
             return peer
         try:
-            size = peer.catalogue.size * _CELL
+            size = peer.series_index.size * _CELL
             before, raw = os.pread(descriptor, size, 0), os.pread(descriptor, size, 0)
             if len(raw) < size:
                 peer.part = None
                 self._refused.add(name)
                 self._say_once(name, "truncated_file")
-            elif peer.part is None or raw != peer.raw or len(peer.part.tables) != len(peer.catalogue.tables):
+            elif (
+                peer.part is None or raw != peer.raw or len(peer.part.tables) != len(peer.series_index.tables)
+            ):
                 peer.raw = raw
-                peer.part = _part(descriptor, head.created, peer.catalogue, before, raw, rest)
+                peer.part = _part(descriptor, head.created, peer.series_index, before, raw, rest)
         finally:
             os.close(descriptor)
         return peer
@@ -199,14 +201,14 @@ def _bases(files: list[str]) -> set[str]:
 def _part(
     descriptor: int,
     created: float,
-    catalogue: Catalogue,
+    series_index: SeriesIndex,
     before: bytes,
     raw: bytes,
     rest: Callable[[], None],
 ) -> Part:
     """Return what two copies of the cells say; rows that changed between them are read again."""
     cells, patience = array("d", raw), _TRIES
-    for shape, slots in catalogue.tables:
+    for shape, slots in series_index.tables:
         if shape.kind != "histogram":
             continue
         width = shape.width
@@ -216,8 +218,8 @@ def _part(
                 if not _is_whole(cells[slot : slot + width]) or before[start:end] != raw[start:end]:
                     cells[slot : slot + width], patience = _row(descriptor, slot, width, patience)
             rest()
-    tables = tuple((shape, slots.copy()) for shape, slots in catalogue.tables)
-    return Part(created, tables, cells, dict(_exemplars(catalogue, cells)))
+    tables = tuple((shape, slots.copy()) for shape, slots in series_index.tables)
+    return Part(created, tables, cells, dict(_exemplars(series_index, cells)))
 
 
 def _is_whole(row: array[float]) -> bool:
@@ -243,8 +245,8 @@ def _row(descriptor: int, slot: int, width: int, patience: int) -> tuple[array[f
         time.sleep(_PAUSE)
 
 
-def _exemplars(catalogue: Catalogue, cells: array[float]) -> Iterable[tuple[int, Exemplar]]:
-    for bucket, at in catalogue.exemplars.items():
+def _exemplars(series_index: SeriesIndex, cells: array[float]) -> Iterable[tuple[int, Exemplar]]:
+    for bucket, at in series_index.exemplars.items():
         row = cells[at : at + EXEMPLAR_CELLS]
         if row[0] and row[0] == row[-1]:
             trace_id = int(row[1]) << 96 | int(row[2]) << 48 | int(row[3])

@@ -12,7 +12,7 @@ from typing import Final
 
 from slotel.runtime.metrics.workers.runtime_directory import (
     NAMES,
-    RunDir,
+    RuntimeDirectory,
     bases,
     first_process,
     process_of,
@@ -23,7 +23,7 @@ LEFT_ALONE: Final = 60.0
 """Seconds in which nothing came or went, before a directory without a live process counts as left over."""
 
 
-def is_alive(run_dir: RunDir, stem: str) -> bool:
+def is_alive(run_dir: RuntimeDirectory, stem: str) -> bool:
     """Return whether the process that writes under a stem lives; a base has none.
 
     It is dead when neither its number is known here nor its catalogue locked: a process of another container has
@@ -33,7 +33,7 @@ def is_alive(run_dir: RunDir, stem: str) -> bool:
     return process is not None and (process.is_alive() or _is_locked(run_dir, f"{stem}.{NAMES}"))
 
 
-def _is_locked(run_dir: RunDir, name: str) -> bool:
+def _is_locked(run_dir: RuntimeDirectory, name: str) -> bool:
     try:
         descriptor = run_dir.open(name, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
@@ -64,7 +64,7 @@ def remove_leftovers(environ: Mapping[str, str], keep: str) -> list[str]:
 
 
 def _is_left(path: Path) -> bool:
-    run_dir = RunDir(str(path))
+    run_dir = RuntimeDirectory(str(path))
     first = first_process(str(path))
     try:
         with run_dir.opened() as directory:

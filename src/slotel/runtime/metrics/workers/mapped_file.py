@@ -17,7 +17,7 @@ from typing import Final
 from slotel.runtime.metrics.store.cells import Cells
 from slotel.runtime.metrics.store.family import Labels, Shape
 from slotel.runtime.metrics.store.table import Table
-from slotel.runtime.metrics.workers.runtime_directory import CELLS, NAMES, RunDir
+from slotel.runtime.metrics.workers.runtime_directory import CELLS, NAMES, RuntimeDirectory
 from slotel.runtime.metrics.workers.series_index import Head, exemplar_line, row_line, table_line
 
 _CELL: Final = 8
@@ -30,7 +30,7 @@ _KEPT: Final[list[mmap.mmap]] = []
 """Every map ever made: to forget one would close a descriptor that a daemonising app may have closed and used anew."""
 
 
-class Ledger:
+class MappedCounterFile:
     """This process's two files. Every method may raise OSError: the disk is full, the directory not writable.
 
     Args:
@@ -38,7 +38,7 @@ class Ledger:
     """
 
     def __init__(
-        self, run_dir: RunDir, stem: str, head: Head, tables: Iterable[Table], counted: array[float]
+        self, run_dir: RuntimeDirectory, stem: str, head: Head, tables: Iterable[Table], counted: array[float]
     ) -> None:
         self.stem = stem
         self._dir = run_dir
@@ -117,7 +117,7 @@ class Ledger:
 class SharedFile:
     """A file by name and descriptor; opened again when somebody closed all descriptors, as daemons do."""
 
-    def __init__(self, run_dir: RunDir, name: str, flags: int) -> None:
+    def __init__(self, run_dir: RuntimeDirectory, name: str, flags: int) -> None:
         self.name = name
         self.size = 0
         self.reopened = False

@@ -97,7 +97,7 @@ def bases(environ: Mapping[str, str]) -> Iterator[Path]:
 # -- the directory ---------------------------------------------------------------------------------------------
 
 
-class RunDir:
+class RuntimeDirectory:
     """A directory of mode 0700 that belongs to this user; every access checks that, and follows no link."""
 
     def __init__(self, path: str) -> None:
@@ -171,7 +171,7 @@ class RunDir:
 
 
 @contextmanager
-def locked(run_dir: RunDir) -> Iterator[bool]:
+def locked(run_dir: RuntimeDirectory) -> Iterator[bool]:
     """Hold the directory's lock, which dies with its process; yield whether it was free."""
     import fcntl
 

@@ -63,7 +63,7 @@ def _line(value: object) -> bytes:
 
 
 @dataclass(slots=True)
-class Catalogue:
+class SeriesIndex:
     """What was read of a catalogue until now. Grows by `feed`."""
 
     known: dict[Labels, Labels]

@@ -14,12 +14,12 @@ from typing import Any, Final
 
 from slotel.runtime.metrics.store.family import OVERFLOW, Labels
 from slotel.runtime.metrics.workers.mapped_file import SharedFile
-from slotel.runtime.metrics.workers.runtime_directory import SERIES, RunDir
+from slotel.runtime.metrics.workers.runtime_directory import SERIES, RuntimeDirectory
 
 _CHUNK: Final = 1 << 20
 
 
-class Admission:
+class SeriesLimiter:
     """The list of a service's series, as this process has read it. Every method may raise OSError.
 
     Not thread-safe: the store's lock is held. A forked child goes on with it.
@@ -28,7 +28,7 @@ class Admission:
         max_series: places for each table.
     """
 
-    def __init__(self, run_dir: RunDir, max_series: int) -> None:
+    def __init__(self, run_dir: RuntimeDirectory, max_series: int) -> None:
         self._file = SharedFile(run_dir, SERIES, os.O_RDWR | os.O_APPEND)
         self._file.create(exclusive=False)
         self._max = max_series

@@ -14,29 +14,31 @@ from slotel.runtime.logs import LOG
 from slotel.runtime.metrics.store.cells import Cells, Unopened, copy_cells
 from slotel.runtime.metrics.store.family import Exemplar, Labels
 from slotel.runtime.metrics.workers.identity import this_process
-from slotel.runtime.metrics.workers.runtime_directory import RunDir, new_stem
+from slotel.runtime.metrics.workers.runtime_directory import RuntimeDirectory, new_stem
 
 if TYPE_CHECKING:
     from slotel.runtime.metrics.store.store import Store
-    from slotel.runtime.metrics.workers.mapped_file import Ledger
-    from slotel.runtime.metrics.workers.series_limiter import Admission
+    from slotel.runtime.metrics.workers.mapped_file import MappedCounterFile
+    from slotel.runtime.metrics.workers.series_limiter import SeriesLimiter
 
 
-class Residence:
+class CounterStorage:
     """The cells of a store, and the names of what they count, where the others can read them.
 
     Args:
         failed: told once when the directory cannot be used.
     """
 
-    def __init__(self, store: Store, run_dir: RunDir, service: str, failed: Callable[[], None]) -> None:
+    def __init__(
+        self, store: Store, run_dir: RuntimeDirectory, service: str, failed: Callable[[], None]
+    ) -> None:
         self._store, self._dir, self._service, self._failed = store, run_dir, service, failed
-        self._admission: Admission | None = None
+        self._series_limiter: SeriesLimiter | None = None
         self._begin()
 
     def _begin(self) -> None:
         """Set what is this process's alone, at start and in a forked child."""
-        self._ledger: Ledger | None = None
+        self._counter_file: MappedCounterFile | None = None
         self._is_open_failed = False
         self._exemplars: dict[int, tuple[int, Exemplar]] = {}
         self.has_created = False
@@ -45,7 +47,7 @@ class Residence:
     @property
     def stem(self) -> str:
         """Return the name of this process's files; "" while it has none."""
-        return self._ledger.stem if self._ledger is not None else ""
+        return self._counter_file.stem if self._counter_file is not None else ""
 
     def wait_for_a_count(self) -> None:
         """Open the own file at the first count; the store's lock is held."""
@@ -55,42 +57,42 @@ class Residence:
         else:
             store.place(Unopened(len(store.cells), self._open), None)
 
-    def move_in(self) -> None:
+    def migrate(self) -> None:
         """Count where others can read, if there is a count."""
-        if self._ledger is None and not isinstance(self._store.cells, Unopened):
+        if self._counter_file is None and not isinstance(self._store.cells, Unopened):
             with self._store.lock:
-                if self._ledger is None:
+                if self._counter_file is None:
                     self.wait_for_a_count()
 
     def open_now(self) -> bool:
         """Have files, also without a count; return whether they are there."""
         with self._store.lock:
-            if self._ledger is None:
+            if self._counter_file is None:
                 self._open()
-        return self._ledger is not None
+        return self._counter_file is not None
 
-    def mend(self) -> None:
+    def recreate(self) -> None:
         """Count in new files when somebody removed the own ones. May raise OSError."""
         with self._store.lock:
-            if self._ledger is not None and not self._ledger.stands():
-                self._ledger = None
+            if self._counter_file is not None and not self._counter_file.stands():
+                self._counter_file = None
                 self._exemplars.clear()
                 self._open()
-            elif self._admission is not None and not self._admission.stands():
+            elif self._series_limiter is not None and not self._series_limiter.stands():
                 self._enter_rows()
 
     def begin_in_child(self) -> None:
         """Wait for the child's first count; what the parent has open is closed on this side."""
-        ledger = self._ledger
+        counter_file = self._counter_file
         self._begin()
-        if ledger is not None:
-            ledger.leave()
+        if counter_file is not None:
+            counter_file.leave()
         store = self._store
         store.place(Unopened(len(store.cells), self._open), None)
 
     def _open(self) -> Cells:
         """Move the cells into a file, or go on in memory; the store's lock is held."""
-        from slotel.runtime.metrics.workers.mapped_file import Ledger
+        from slotel.runtime.metrics.workers.mapped_file import MappedCounterFile
         from slotel.runtime.metrics.workers.series_index import Head
 
         store = self._store
@@ -99,7 +101,7 @@ class Residence:
             self.has_created = self._dir.create() or self.has_created
             self._enter_rows()
             head = Head(self._service, store.created)
-            ledger = Ledger(self._dir, new_stem(this_process()), head, store.tables, counted)
+            counter_file = MappedCounterFile(self._dir, new_stem(this_process()), head, store.tables, counted)
         except Exception as error:  # noqa: BLE001 called in the middle of a record, which must count
             store.place(counted, None)
             if not self._is_open_failed:
@@ -111,9 +113,9 @@ class Residence:
                 self._failed()
             return store.cells
         self._is_open_failed = False
-        self._ledger = ledger
-        store.place(ledger.cells, ledger)
-        return ledger.cells
+        self._counter_file = counter_file
+        store.place(counter_file.cells, counter_file)
+        return counter_file.cells
 
     # -- the service's list of series --------------------------------------------------------------------------
 
@@ -122,22 +124,22 @@ class Residence:
 
         Where there is nobody yet, or the directory cannot be used, a process keeps to the bound by itself.
         """
-        if self._admission is None:
+        if self._series_limiter is None:
             if not self._dir.exists():
                 return True
             with suppress(OSError):
                 self._enter_rows()
-        return self._admission is None or self._admission.admit(table, values)
+        return self._series_limiter is None or self._series_limiter.admit(table, values)
 
     def _enter_rows(self) -> None:
         """Have the series that this process has opened on the service's list. May raise OSError."""
-        from slotel.runtime.metrics.workers.series_limiter import Admission
+        from slotel.runtime.metrics.workers.series_limiter import SeriesLimiter
 
-        store, known = self._store, self._admission
+        store, known = self._store, self._series_limiter
         rows = [(table.shape.name, values) for table in store.tables for values in table.slots]
         if known is None or not known.stands():
             rows += known.leave() if known is not None else []
-            known = self._admission = Admission(self._dir, store.max_series)
+            known = self._series_limiter = SeriesLimiter(self._dir, store.max_series)
         known.enter(rows)
 
     # -- exemplars ---------------------------------------------------------------------------------------------
@@ -152,11 +154,11 @@ class Residence:
             if shown == exemplar:
                 continue
             with store.lock:
-                if self._ledger is None or store.journal is not self._ledger:
+                if self._counter_file is None or store.journal is not self._counter_file:
                     return
                 if at < 0:
                     at = store.reserve(8)
-                    self._ledger.exemplar(bucket, at)
+                    self._counter_file.exemplar(bucket, at)
                 row = exemplar_row(exemplar)
                 for index in (7, 1, 2, 3, 4, 5, 6, 0):  # the first and the last are equal when all is written
                     store.cells[at + index] = row[index]

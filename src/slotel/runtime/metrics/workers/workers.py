@@ -23,16 +23,16 @@ from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.metrics.workers import uwsgi
 from slotel.runtime.metrics.workers.identity import Process, this_process
 from slotel.runtime.metrics.workers.runtime_directory import (
-    RunDir,
+    RuntimeDirectory,
     first_process,
     is_of_service,
     new_path,
     process_of,
 )
-from slotel.runtime.metrics.workers.storage import Residence
+from slotel.runtime.metrics.workers.storage import CounterStorage
 
 if TYPE_CHECKING:
-    from slotel.runtime.metrics.workers.file_reader import Peers
+    from slotel.runtime.metrics.workers.file_reader import WorkerFileReader
 
 FOLD_AT: Final = 32
 """Files of others at which a reader folds what is dead, without waiting for the tick."""
@@ -70,7 +70,7 @@ class Workers:
     ) -> None:
         inherited = environ.get(names.SLOTEL_RUN_DIR, "")
         inherits = is_of_service(inherited, service) and _is_usable(inherited)
-        self.run_dir = RunDir(inherited if inherits else new_path(environ, service))
+        self.run_dir = RuntimeDirectory(inherited if inherits else new_path(environ, service))
         self.process = this_process()
         self.is_first = first_process(self.run_dir.path) == self.process
         """Whether this process chose the run directory, also before an exec: it removes it, when it is the last."""
@@ -80,7 +80,7 @@ class Workers:
         self._has_kin = not self.is_first
         self._said: set[str] = set()
         self._has_looked = False
-        self._home = Residence(store, self.run_dir, service, lambda: dropped("metrics", "run_directory"))
+        self._home = CounterStorage(store, self.run_dir, service, lambda: dropped("metrics", "run_directory"))
         self._begin()
 
     @classmethod
@@ -110,7 +110,7 @@ class Workers:
     def _begin(self) -> None:
         """Set what is this process's alone, at start and in a forked child."""
         self._lock = threading.Lock()
-        self._peers: Peers | None = None
+        self._file_reader: WorkerFileReader | None = None
         self._parts: tuple[Part, ...] = ()
         self._read_at = float("-inf")
 
@@ -134,7 +134,7 @@ class Workers:
         """
         if not self.run_dir.exists():
             return ()
-        self._home.move_in()
+        self._home.migrate()
         with self._lock:
             if time.monotonic() - self._read_at > max_age:
                 with self._guarded("cannot read the other workers' counts"):
@@ -146,12 +146,14 @@ class Workers:
             self._fold()
         return parts
 
-    def _reader(self) -> Peers:
-        if self._peers is None:
-            from slotel.runtime.metrics.workers.file_reader import Peers
+    def _reader(self) -> WorkerFileReader:
+        if self._file_reader is None:
+            from slotel.runtime.metrics.workers.file_reader import WorkerFileReader
 
-            self._peers = Peers(self.run_dir, self._service, lambda file, why: self._refuse(why, file))
-        return self._peers
+            self._file_reader = WorkerFileReader(
+                self.run_dir, self._service, lambda file, why: self._refuse(why, file)
+            )
+        return self._file_reader
 
     # -- what else is shared -----------------------------------------------------------------------------------
 
@@ -192,9 +194,9 @@ class Workers:
             report(filter(None, [uwsgi.problem()]))
         if not self.run_dir.exists():
             return
-        self._home.move_in()
+        self._home.migrate()
         with self._guarded("cannot share its counts again"):
-            self._home.mend()
+            self._home.recreate()
         with self._guarded("cannot share exemplars"):
             self._home.share_exemplars()
         self._fold()
@@ -219,7 +221,7 @@ class Workers:
     def before_fork(self) -> None:
         """Count where the child can read."""
         self._has_kin = True
-        self._home.move_in()
+        self._home.migrate()
 
     def after_fork_in_child(self) -> None:
         """Count from zero in an own file; the store has forgotten what the parent counted."""
@@ -271,7 +273,7 @@ class _Guard:
 
 def _is_usable(path: str) -> bool:
     """Return whether an inherited path is free, or a directory of this user's."""
-    run_dir = RunDir(path)
+    run_dir = RuntimeDirectory(path)
     if not run_dir.exists():
         return True
     try:

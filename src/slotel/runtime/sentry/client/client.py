@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from slotel.config.service import SentrySettings
 from slotel.runtime.logs import LOG
-from slotel.runtime.requests.local_roots import Entries
+from slotel.runtime.requests.local_roots import OpenSpans
 from slotel.runtime.sentry.client.dsn import SHAPE, Destination, read_dsn
 from slotel.runtime.sentry.client.identity import Identity, identify
 
 if TYPE_CHECKING:
     from slotel.runtime.budget.incidents import Incident
-    from slotel.runtime.sentry.errors.linker import ErrorTrail
+    from slotel.runtime.sentry.errors.linker import ErrorEventLinker
 
 NO_DSN: Final = (
     "SENTRY_DSN is not set: errors and traces do not go to Sentry, while metrics, tags and the error budget work. "
@@ -42,7 +42,7 @@ class Parts(NamedTuple):
         options: more options of `sentry_sdk.init`, which a mode needs (`instrumenter`).
     """
 
-    entries: Entries
+    open_spans: OpenSpans
     tags: Callable[[Mapping[str, Any], Mapping[str, str]], dict[str, str]]
     scrub: Callable[[Event], Event]
     counted: Callable[[str, str], None]
@@ -62,7 +62,7 @@ class SentryConnection:
     client: Any
     destination: Destination
     identity: Identity
-    trail: ErrorTrail
+    error_linker: ErrorEventLinker
 
     def describe(self) -> str:
         """Return host and project, never the key."""
@@ -153,9 +153,9 @@ def start_client(
     elif standing is None:
         LOG.warning("%s", NO_DSN)
 
-    from slotel.runtime.sentry.client.takeover import Adoption
+    from slotel.runtime.sentry.client.takeover import ClientTakeover
 
-    adoption = Adoption(identity, parts, connected)
+    adoption = ClientTakeover(identity, parts, connected)
     if standing is not None:
         adopted = adoption.adopt(standing)
         adoption.watch()

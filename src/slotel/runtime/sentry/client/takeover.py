@@ -34,7 +34,7 @@ from slotel.runtime.sentry.errors.delivery import (
     watch_delivery,
 )
 from slotel.runtime.sentry.errors.frameworks import framework_integrations
-from slotel.runtime.sentry.errors.linker import ErrorTrail, current_span_ids
+from slotel.runtime.sentry.errors.linker import ErrorEventLinker, current_span_ids
 
 if TYPE_CHECKING:
     from slotel.runtime.sentry.client.client import Parts, SentryConnection
@@ -49,7 +49,7 @@ _TRACING: Final = (
 """Options that would make sentry-sdk trace on its own, beside OpenTelemetry."""
 
 
-class Adoption:
+class ClientTakeover:
     """Makes the client, or takes over the app's; ties the error trail to it."""
 
     def __init__(
@@ -59,7 +59,7 @@ class Adoption:
         self._parts = parts
         self._connected = connected
         self._connection: SentryConnection | None = None
-        self._trail = ErrorTrail(parts.entries, parts.tags)
+        self._trail = ErrorEventLinker(parts.open_spans, parts.tags)
         self._is_tied = False
         self._expects = False
 

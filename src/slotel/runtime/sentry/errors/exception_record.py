@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from opentelemetry.trace import SpanContext
 
-from slotel.runtime.requests.local_roots import Entry
+from slotel.runtime.requests.local_roots import LocalRoot
 
-_KEY: Final = "_slotel_fate"
+_KEY: Final = "_slotel_exception_record"
 
 
-class Fate:
+class ExceptionRecord:
     """One occurrence of an exception.
 
     Args:
@@ -23,13 +23,13 @@ class Fate:
         reported: when it was reported, monotonic seconds; 0.0 if not yet.
     """
 
-    __slots__ = ("attributes", "context", "entry", "reported")
+    __slots__ = ("attributes", "context", "local_root", "reported")
 
     def __init__(
-        self, context: SpanContext | None, entry: Entry | None, attributes: Mapping[str, Any]
+        self, context: SpanContext | None, local_root: LocalRoot | None, attributes: Mapping[str, Any]
     ) -> None:
         self.context = context
-        self.entry = entry
+        self.local_root = local_root
         self.attributes = attributes
         self.reported = 0.0
 
@@ -42,12 +42,12 @@ class Fate:
         return (dict, ())
 
 
-def fate_of(error: BaseException | None) -> Fate | None:
+def fate_of(error: BaseException | None) -> ExceptionRecord | None:
     """Return what is known of an exception."""
     found = vars(error).get(_KEY) if error is not None else None
-    return found if isinstance(found, Fate) else None
+    return found if isinstance(found, ExceptionRecord) else None
 
 
-def remember(error: BaseException, fate: Fate) -> None:
+def remember(error: BaseException, exception_record: ExceptionRecord) -> None:
     """Keep it on the exception: so it lives exactly as long, and matches by identity."""
-    vars(error)[_KEY] = fate  # past __setattr__: an exception may be a frozen class
+    vars(error)[_KEY] = exception_record  # past __setattr__: an exception may be a frozen class

@@ -22,8 +22,8 @@ from opentelemetry.trace import SpanContext, SpanKind, StatusCode, format_span_i
 from sentry_sdk.utils import event_from_exception
 
 from slotel.config.tags import sentry_tag_key
-from slotel.runtime.requests.local_roots import Entries, Entry
-from slotel.runtime.sentry.errors.exception_record import Fate, fate_of, remember
+from slotel.runtime.requests.local_roots import LocalRoot, OpenSpans
+from slotel.runtime.sentry.errors.exception_record import ExceptionRecord, fate_of, remember
 from slotel.runtime.sentry.errors.request import Carrier, add_request
 from slotel.runtime.sentry.propagation import request_of
 
@@ -33,7 +33,7 @@ Tags = Callable[[Mapping[str, Any], Mapping[str, str]], "dict[str, str]"]
 AGAIN: Final = 5.0
 """Seconds within which an exception that belongs to no trace is one occurrence, however often it is reported."""
 
-_FATE: Final = "slotel.fate"
+_RECORD_KEY: Final = "slotel.exception_record"
 _ISOLATED: Final = (SpanKind.SERVER, SpanKind.CONSUMER)
 _REPORTED_BY_SIGNAL: Final = "opentelemetry.instrumentation.django"
 """Its spans also end with exceptions that a middleware turned into an answer; Django's own signal knows better."""
@@ -54,38 +54,38 @@ DUPLICATE: ContextVar[bool] = ContextVar("slotel-duplicate", default=False)
 class _Scopes:
     """The Sentry scopes of one entry, and those that stood before."""
 
-    __slots__ = ("base_current", "base_isolation", "entry", "isolation")
+    __slots__ = ("base_current", "base_isolation", "isolation", "local_root")
 
-    def __init__(self, base_isolation: Any, base_current: Any, isolation: Any, entry: Entry) -> None:
+    def __init__(self, base_isolation: Any, base_current: Any, isolation: Any, local_root: LocalRoot) -> None:
         self.base_isolation = base_isolation
         self.base_current = base_current
         self.isolation = isolation
-        self.entry = entry
+        self.local_root = local_root
 
 
 _SCOPES: ContextVar[_Scopes | None] = ContextVar("slotel-scopes", default=None)
 
 
-class ErrorTrail:
+class ErrorEventLinker:
     """Knows for each exception in which span it happened, and for each event which exception it speaks of.
 
     Args:
         tags: gives the enforced tags.
     """
 
-    starts: Final = "entries"
+    starts: Final = "local_roots"
     no_quiet_children: Final = True
 
-    def __init__(self, entries: Entries, tags: Tags) -> None:
-        self._entries = entries
+    def __init__(self, open_spans: OpenSpans, tags: Tags) -> None:
+        self._open_spans = open_spans
         self._tags = tags
         self._former: Any = None
 
     # -- as a sink of the pipeline ---------------------------------------------------------------------------
 
-    def on_start(self, span: Span, entry: Entry, parent_context: Context | None) -> None:
+    def on_start(self, span: Span, local_root: LocalRoot, parent_context: Context | None) -> None:
         """Give a request its own Sentry scopes, so that its tags, user and breadcrumbs stay its own."""
-        if entry.span is not span or span.kind not in _ISOLATED:
+        if local_root.span is not span or span.kind not in _ISOLATED:
             return
         scope = sentry_sdk.Scope
         isolation, current = scope.get_isolation_scope(), scope.get_current_scope()
@@ -94,21 +94,21 @@ class ErrorTrail:
             isolation, current = left.base_isolation, left.base_current
         forked = isolation.fork()
         forked.clear_breadcrumbs()
-        forked.add_event_processor(_RequestView(self, entry, request_of(parent_context)))
-        _SCOPES.set(_Scopes(isolation, current, forked, entry))
+        forked.add_event_processor(_RequestView(self, local_root, request_of(parent_context)))
+        _SCOPES.set(_Scopes(isolation, current, forked, local_root))
         scope.set_isolation_scope(forked)
         scope.set_current_scope(current.fork())
 
-    def on_end(self, span: ReadableSpan, entry: Entry | None) -> None:
+    def on_end(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
         """Remember in which span an exception happened; report it when it escapes a request."""
         if span.status.status_code is StatusCode.ERROR:
             error = sys.exc_info()[1]
             if error is not None:
-                self._failed(span, entry, error)
-        if entry is None or not entry.ended:
+                self._failed(span, local_root, error)
+        if local_root is None or not local_root.ended:
             return  # a child, mostly
-        if entry.span.context is span.context and span.kind in _ISOLATED:
-            _leave(entry)
+        if local_root.span.context is span.context and span.kind in _ISOLATED:
+            _leave(local_root)
 
     def replaced(self, client: Any) -> None:
         """Note the Sentry client that another has replaced: what it holds must leave, too."""
@@ -126,13 +126,19 @@ class ErrorTrail:
         """Let Sentry send what it holds."""
         self.flush(2.0)
 
-    def _failed(self, span: ReadableSpan, entry: Entry | None, error: BaseException) -> None:
+    def _failed(self, span: ReadableSpan, local_root: LocalRoot | None, error: BaseException) -> None:
         recorded = _records(span, error)
         if recorded and span.context is not None:
-            fate = fate_of(error)
-            if fate is None or fate.context is None or fate.context.trace_id != span.context.trace_id:
-                remember(error, Fate(span.context, entry, span.attributes or {}))
-        is_entry = entry is not None and entry.span.context is span.context and span.kind in _ISOLATED
+            exception_record = fate_of(error)
+            if (
+                exception_record is None
+                or exception_record.context is None
+                or exception_record.context.trace_id != span.context.trace_id
+            ):
+                remember(error, ExceptionRecord(span.context, local_root, span.attributes or {}))
+        is_entry = (
+            local_root is not None and local_root.span.context is span.context and span.kind in _ISOLATED
+        )
         scope = span.instrumentation_scope
         if is_entry and not (scope is not None and scope.name == _REPORTED_BY_SIGNAL):
             status = _http_status(error)
@@ -147,25 +153,35 @@ class ErrorTrail:
             return event
         current = trace.get_current_span().get_span_context()
         error = (hint.get("exc_info") or (None, None))[1]
-        fate = fate_of(error)
-        if error is not None and fate is not None and fate.trace_differs(current):
-            fate = None
-        if fate is not None and fate.reported and (fate.context or time.monotonic() - fate.reported < AGAIN):
+        exception_record = fate_of(error)
+        if error is not None and exception_record is not None and exception_record.trace_differs(current):
+            exception_record = None
+        if (
+            exception_record is not None
+            and exception_record.reported
+            and (exception_record.context or time.monotonic() - exception_record.reported < AGAIN)
+        ):
             DUPLICATE.set(True)
             return None
-        if fate is None:
-            fate = Fate(current if current.is_valid else None, self._entries.of(current.span_id), {})
+        if exception_record is None:
+            exception_record = ExceptionRecord(
+                current if current.is_valid else None, self._open_spans.of(current.span_id), {}
+            )
             if error is not None:
-                remember(error, fate)
-        fate.reported = time.monotonic()
+                remember(error, exception_record)
+        exception_record.reported = time.monotonic()
         contexts = event.setdefault("contexts", {})
         contexts.setdefault("runtime", _RUNTIME)
-        hint[_FATE] = fate
-        self.link(event, fate.context, fate.entry, fate.attributes)
+        hint[_RECORD_KEY] = exception_record
+        self.link(event, exception_record.context, exception_record.local_root, exception_record.attributes)
         return event
 
     def link(
-        self, event: Any, context: SpanContext | None, entry: Entry | None, attributes: Mapping[str, Any]
+        self,
+        event: Any,
+        context: SpanContext | None,
+        local_root: LocalRoot | None,
+        attributes: Mapping[str, Any],
     ) -> None:
         """Write trace, transaction name and enforced tags into an event."""
         if context is not None:
@@ -175,11 +191,11 @@ class ErrorTrail:
             }
         given = event.get("tags")
         custom = dict(given) if isinstance(given, dict) else {}
-        if entry is not None:
-            event["transaction"] = entry.span.name
-            event["transaction_info"] = {"source": _source(entry.span)}
-            attributes = {**(entry.span.attributes or {}), **attributes}
-            custom.update(entry.tags)
+        if local_root is not None:
+            event["transaction"] = local_root.span.name
+            event["transaction_info"] = {"source": _source(local_root.span)}
+            attributes = {**(local_root.span.attributes or {}), **attributes}
+            custom.update(local_root.tags)
         tags = {sentry_tag_key(key): value for key, value in self._tags(attributes, custom).items() if value}
         tags.pop(None, None)
         event["tags"] = tags
@@ -190,27 +206,29 @@ class _RequestView:
 
     __slots__ = ("_carrier", "_entry", "_trail")
 
-    def __init__(self, trail: ErrorTrail, entry: Entry, carrier: Carrier | None) -> None:
-        self._trail = trail
-        self._entry = entry
+    def __init__(
+        self, error_linker: ErrorEventLinker, local_root: LocalRoot, carrier: Carrier | None
+    ) -> None:
+        self._trail = error_linker
+        self._entry = local_root
         self._carrier = carrier
 
     def __call__(self, event: Any, hint: Any) -> Any:
         """Add to an event what it lacks; a thread that the request started has no span of its own."""
         if event.get("type") is None:
-            self._complete(event, hint.get(_FATE))
+            self._complete(event, hint.get(_RECORD_KEY))
             add_request(event, self._carrier, self._entry.span.attributes or {})
         return event
 
-    def _complete(self, event: Any, fate: Fate | None) -> None:
-        if fate is None or fate.entry is not None:
+    def _complete(self, event: Any, exception_record: ExceptionRecord | None) -> None:
+        if exception_record is None or exception_record.local_root is not None:
             return
         own = self._entry.span.context
-        if fate.context is None:
+        if exception_record.context is None:
             self._trail.link(event, own, self._entry, {})
-        elif fate.context.trace_id == own.trace_id:
+        elif exception_record.context.trace_id == own.trace_id:
             # after the answer the span has ended, and is still the current one
-            self._trail.link(event, fate.context, self._entry, fate.attributes)
+            self._trail.link(event, exception_record.context, self._entry, exception_record.attributes)
 
 
 def capture(
@@ -248,16 +266,16 @@ def current_span_ids() -> tuple[str, str] | None:
     return (format_trace_id(context.trace_id), format_span_id(context.span_id)) if context.is_valid else None
 
 
-def isolation_of(entry: Entry) -> Any:
+def isolation_of(local_root: LocalRoot) -> Any:
     """Return the Sentry scope that is this entry's own, if it is the one that is active here."""
     scopes = _SCOPES.get()
-    return scopes.isolation if scopes is not None and scopes.entry is entry else None
+    return scopes.isolation if scopes is not None and scopes.local_root is local_root else None
 
 
-def _leave(entry: Entry) -> None:
+def _leave(local_root: LocalRoot) -> None:
     """Put back the scopes that stood before; in an event loop they end with their task, and may still be used."""
     scopes = _SCOPES.get()
-    if scopes is None or scopes.entry is not entry or asyncio._get_running_loop() is not None:  # noqa: SLF001 documented, low-level
+    if scopes is None or scopes.local_root is not local_root or asyncio._get_running_loop() is not None:  # noqa: SLF001 documented, low-level
         return
     _SCOPES.set(None)
     if sentry_sdk.Scope.get_isolation_scope() is scopes.isolation:

@@ -15,7 +15,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from slotel.config.service import SentrySettings
-from slotel.runtime.requests.local_roots import Entry
+from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.own_requests import own_span_test
 from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryClientLike
 from slotel.runtime.sentry.modes.otlp_export import Batches
@@ -79,15 +79,15 @@ class OtlpSink:
         self._resource = named_resource(self._plain_resource, self._settings, client.options)
         self._is_own = own_span_test(client.dsn or "")
 
-    def on_start(self, span: Span, entry: Entry, parent_context: Context | None) -> None:
+    def on_start(self, span: Span, local_root: LocalRoot, parent_context: Context | None) -> None:
         """Do nothing: the batch wants ended spans."""
 
-    def on_end(self, span: ReadableSpan, entry: Entry | None) -> None:
+    def on_end(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
         """Queue a sampled span."""
         context = span.context
         if context is None or not context.trace_flags.sampled or self._is_own(span, span.attributes or {}):
             return
-        enforced = self._enforcer.span(span, entry.tags if entry is not None else {})
+        enforced = self._enforcer.span(span, local_root.tags if local_root is not None else {})
         self._batches.add(
             ReadableSpan(
                 name=enforced.name,

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.trace import SpanKind, format_span_id
 
 from slotel.config.tags import sentry_tag_key
-from slotel.runtime.requests.local_roots import Entry
+from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.own_requests import own_span_test
 from slotel.runtime.sentry.client.protocols import Enforcing, ModeError, SentryClientLike
 from slotel.runtime.sentry.transactions.mapping import transaction_name
@@ -48,13 +48,13 @@ class SdkSink:
         self._enforcer = enforcer
         self._is_own = own_span_test(client.dsn or "")
 
-    def on_start(self, span: Span, entry: Entry, parent_context: Context | None) -> None:
+    def on_start(self, span: Span, local_root: LocalRoot, parent_context: Context | None) -> None:
         """Let a sampled span in, unless it is a request to Sentry."""
-        del entry
+        del local_root
         if span.context.trace_flags.sampled and not self._is_own(span, span.attributes or {}):
             self._processor.on_start(span, parent_context)
 
-    def on_end(self, span: ReadableSpan, entry: Entry | None) -> None:
+    def on_end(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
         """Hand the enforced span over; its tags become the transaction's."""
         context = span.context
         if context is None or not context.trace_flags.sampled:
@@ -62,7 +62,7 @@ class SdkSink:
         waiting = self._processor.otel_span_map.get(format_span_id(context.span_id))
         if waiting is None:
             return
-        tags = entry.tags if entry is not None else {}
+        tags = local_root.tags if local_root is not None else {}
         enforced = self._enforcer.span(span, tags)
         transaction = waiting.containing_transaction
         if transaction is not None and transaction is waiting:

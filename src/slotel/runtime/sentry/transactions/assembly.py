@@ -11,12 +11,12 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
 from slotel.runtime.redaction.enforcer import PlainSpan
-from slotel.runtime.requests.local_roots import Entry
+from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.own_requests import own_span_test
 from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryClientLike
 from slotel.runtime.sentry.client.user_hooks import DroppedError, Hooks
 from slotel.runtime.sentry.transactions.ids import Ids
-from slotel.runtime.sentry.transactions.keep_policy import Keeper
+from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
 from slotel.runtime.sentry.transactions.payload import MAX_SPANS, Segment, transaction
 from slotel.runtime.sentry.transactions.sampling_context import incoming, sampling_context
 from slotel.runtime.sentry.transactions.traces import Ended, Late, Part, Trace
@@ -41,7 +41,7 @@ class Assembly:
         client: SentryClientLike,
         enforcer: Enforcing,
         route: Route,
-        keeper: Keeper,
+        keeper: KeepPolicy,
         sample_rate: float | None,
         dropped: Dropped,
     ) -> None:
@@ -56,14 +56,14 @@ class Assembly:
 
     def whole(self, ended: Ended, spans: Sequence[ReadableSpan]) -> Iterator[bytes]:
         """Yield the envelopes of a trace whose root has ended: one, or more if it has more than 1,000 spans."""
-        root = self._enforcer.plain(ended.root, ended.entry.tags)
+        root = self._enforcer.plain(ended.root, ended.local_root.tags)
         if self._is_own(ended.root, root.attributes):
             return
-        trace: Trace = ended.entry.state
+        trace: Trace = ended.local_root.state
         if lost := trace.take_lost():
             self._dropped("spans", "overloaded", lost)
-        children = self._children(ended.entry.tags, spans)
-        segment = self._segment(ended.entry, root, children[:MAX_SPANS], trace)
+        children = self._children(ended.local_root.tags, spans)
+        segment = self._segment(ended.local_root, root, children[:MAX_SPANS], trace)
         weigh_once = trace.kept is not None or self._is_kept_anyway(ended.root, spans)
         yield from self._envelopes(segment, trace, ended.context, weigh_once=weigh_once)
         for more in _chunks(children[MAX_SPANS:]):
@@ -72,10 +72,10 @@ class Assembly:
 
     def part(self, part: Part, spans: Sequence[ReadableSpan]) -> Iterator[bytes]:
         """Yield the envelopes of ended spans whose root is still open: continuations that point to it."""
-        trace: Trace = part.entry.state
-        for more in _chunks(self._children(part.entry.tags, spans)):
-            root = self._enforcer.plain(part.entry.span, part.entry.tags)
-            segment = self._segment(part.entry, root, more, trace)
+        trace: Trace = part.local_root.state
+        for more in _chunks(self._children(part.local_root.tags, spans)):
+            root = self._enforcer.plain(part.local_root.span, part.local_root.tags)
+            segment = self._segment(part.local_root, root, more, trace)
             continued = segment._replace(continuation=self._ids.take(8))
             yield from self._envelopes(continued, trace, part.context, weigh_once=trace.kept is not None)
 
@@ -84,16 +84,18 @@ class Assembly:
 
         They are parts of the same trace by trace id and parent, which is how Sentry shows them in their place.
         """
-        entry, context = group[0].entry, group[0].context
-        tags = entry.tags if entry is not None else {}
-        trace: Trace = entry.state if entry is not None else Trace(True, None)
+        local_root, context = group[0].local_root, group[0].context
+        tags = local_root.tags if local_root is not None else {}
+        trace: Trace = local_root.state if local_root is not None else Trace(True, None)
         spans = self._children(tags, [each.span for each in group])
         weigh_once = trace.kept is not None
         tops, below = _forest(spans)
-        if entry is not None and len(tops) > MAX_LATE:
+        if local_root is not None and len(tops) > MAX_LATE:
             for more in _chunks(spans):
-                root = self._enforcer.plain(entry.span, tags)
-                continued = self._segment(entry, root, more, trace)._replace(continuation=self._ids.take(8))
+                root = self._enforcer.plain(local_root.span, tags)
+                continued = self._segment(local_root, root, more, trace)._replace(
+                    continuation=self._ids.take(8)
+                )
                 yield from self._envelopes(continued, trace, context, weigh_once=weigh_once)
             return
         for top in tops:
@@ -110,8 +112,10 @@ class Assembly:
         children.sort(key=_start)
         return children
 
-    def _segment(self, entry: Entry, root: PlainSpan, children: Sequence[PlainSpan], trace: Trace) -> Segment:
-        return Segment(root, children, self._enforcer.tags(root.attributes, entry.tags), trace.kept)
+    def _segment(
+        self, local_root: LocalRoot, root: PlainSpan, children: Sequence[PlainSpan], trace: Trace
+    ) -> Segment:
+        return Segment(root, children, self._enforcer.tags(root.attributes, local_root.tags), trace.kept)
 
     def _is_kept_anyway(self, root: ReadableSpan, spans: Iterable[ReadableSpan]) -> bool:
         """Whether a sampled trace would have been shipped without the luck of the draw: it then counts once."""

@@ -21,7 +21,7 @@ ENOUGH: Final = 8
 """Traces in a drain that tell."""
 
 
-class Turns:
+class GilYielder:
     """What one thread knows of the lock.
 
     Attributes:

@@ -16,7 +16,7 @@ ERROR: Final = "error"
 SLOW: Final = "slow"
 
 
-class Keeper:
+class KeepPolicy:
     """The reasons of `sentry.keep` and their budget.
 
     Args:

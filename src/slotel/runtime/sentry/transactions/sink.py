@@ -19,9 +19,9 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.trace import StatusCode
 
 from slotel.config.service import SentrySettings
-from slotel.runtime.requests.local_roots import Entry
+from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryClientLike
-from slotel.runtime.sentry.transactions.keep_policy import Keeper
+from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
 from slotel.runtime.sentry.transactions.traces import Ended, Late, Part, Trace
 from slotel.runtime.sentry.transactions.worker import Worker
 from slotel.runtime.upstream.otel_reading import UNSET
@@ -29,7 +29,7 @@ from slotel.runtime.upstream.otel_reading import UNSET
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from slotel.runtime.sentry.transport.factory import Ways
+    from slotel.runtime.sentry.transport.factory import TransportFactory
 
 MAX_HELD: Final = 50_000
 """Spans held in all: in open traces, and ended but not yet built."""
@@ -55,13 +55,13 @@ def transactions_sink(
     Raises:
         ModeError: there is no DSN.
     """
-    from slotel.runtime.sentry.transport.factory import Ways
+    from slotel.runtime.sentry.transport.factory import TransportFactory
 
     del resource  # each span carries it
-    keeper = Keeper(settings.keep, settings.keep_per_minute)
-    ways = Ways(settings, enforcer, keeper, dropped)
-    worker = Worker(*ways.by(client), dropped, late_wait=settings.late_wait)
-    return TransactionsSink(keeper, worker, dropped, flush_time=_flush_time(client), ways=ways)
+    keeper = KeepPolicy(settings.keep, settings.keep_per_minute)
+    factory = TransportFactory(settings, enforcer, keeper, dropped)
+    worker = Worker(*factory.by(client), dropped, late_wait=settings.late_wait)
+    return TransactionsSink(keeper, worker, dropped, flush_time=_flush_time(client), factory=factory)
 
 
 class TransactionsSink:
@@ -72,24 +72,24 @@ class TransactionsSink:
         ways: makes the way for a client that comes later.
     """
 
-    starts: Final = "entries"
+    starts: Final = "local_roots"
 
     def __init__(
         self,
-        keeper: Keeper,
+        keeper: KeepPolicy,
         worker: Worker,
         dropped: Dropped,
         *,
         flush_time: float = 2.0,
-        ways: Ways | None = None,
+        factory: TransportFactory | None = None,
     ) -> None:
-        self._ways = ways
+        self._factory = factory
         self._keeper = keeper
         self._keeps = keeper.keeps
         self._worker = worker
         self._dropped = dropped
         self._flush_time = flush_time
-        self._open: dict[int, Entry] = {}
+        self._open: dict[int, LocalRoot] = {}
         self._closed = False
         self._begin()
         worker.bind(self._release, self._long_open)
@@ -99,9 +99,9 @@ class TransactionsSink:
 
     # -- the request thread ----------------------------------------------------------------------------------
 
-    def on_start(self, span: Span, entry: Entry, parent_context: Context | None) -> None:
+    def on_start(self, span: Span, local_root: LocalRoot, parent_context: Context | None) -> None:
         """Note a root that starts; its context holds what a caller sent along."""
-        if entry.span is not span:
+        if local_root.span is not span:
             return
         sampled = span.context.trace_flags.sampled
         if sampled or self._keeps:
@@ -109,46 +109,46 @@ class TransactionsSink:
             if span.parent is not None:
                 # without an explicit context the SDK passes none, and the parent's is still the current one
                 sent_along = parent_context if parent_context is not None else get_current()
-            entry.state = Trace(sampled, sent_along)
-            self._open[entry.root_id] = entry
+            local_root.state = Trace(sampled, sent_along)
+            self._open[local_root.root_id] = local_root
             if len(self._open) > MAX_OPEN:
                 self._forget_oldest()
 
-    def on_end(self, span: ReadableSpan, entry: Entry | None) -> None:
+    def on_end(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
         """Append a span to its trace; with the root's the trace is decided."""
-        if entry is None:
+        if local_root is None:
             self._without_entry(span)
             return
-        trace: Trace | None = entry.state
+        trace: Trace | None = local_root.state
         if trace is None:
             return  # sampled out, and nothing is kept
         status = span.status
         if status is not UNSET and not trace.sampled and status.status_code is _ERROR:
             trace.error = True
-        if entry.ended or trace.inherited:
-            if span.context is not None and span.context.span_id == entry.root_id:
-                self._end(span, entry, trace)
+        if local_root.ended or trace.inherited:
+            if span.context is not None and span.context.span_id == local_root.root_id:
+                self._end(span, local_root, trace)
             elif trace.ships:
-                self._late(span, entry)
+                self._late(span, local_root)
             return
-        spans = entry.spans
+        spans = local_root.spans
         if next(self._added) - self._released > (MAX_HELD if trace.sampled else MAX_UNSAMPLED):
             trace.lost += 1
             self._release(1)
         else:
             spans.append(span)
             if len(spans) >= MAX_SPANS:
-                self._full(entry, trace, spans)
+                self._full(local_root, trace, spans)
 
-    def _end(self, root: ReadableSpan, entry: Entry, trace: Trace) -> None:
-        self._open.pop(entry.root_id, None)
+    def _end(self, root: ReadableSpan, local_root: LocalRoot, trace: Trace) -> None:
+        self._open.pop(local_root.root_id, None)
         if trace.inherited:
             return  # the process that it began in ships it
         if not trace.sampled:
             reason = self._keeper.reason(root, error=trace.error)
             if reason is None or not self._keeper.take():
-                self._release(len(entry.spans))
-                entry.spans = []
+                self._release(len(local_root.spans))
+                local_root.spans = []
                 if reason is not None:
                     self._dropped("traces", "keep_budget", 1)
                 return
@@ -157,18 +157,18 @@ class TransactionsSink:
         if self._closed or next(self._added) - self._released > MAX_HELD:
             self._dropped("traces", "shutdown" if self._closed else "overloaded", 1)
             self._count_lost(trace)
-            self._release(len(entry.spans) + (not self._closed))
-            entry.spans = []
+            self._release(len(local_root.spans) + (not self._closed))
+            local_root.spans = []
             trace.ships = False
             return
-        self._worker.ended.append(Ended(entry, root, copy_context(), time.monotonic()))
+        self._worker.ended.append(Ended(local_root, root, copy_context(), time.monotonic()))
         self._worker.wake()
 
     def _count_lost(self, trace: Trace) -> None:
         if lost := trace.take_lost():
             self._dropped("spans", "overloaded", lost)
 
-    def _late(self, span: ReadableSpan, entry: Entry | None) -> None:
+    def _late(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
         if self._closed:
             self._dropped("spans", "shutdown", 1)
             return
@@ -176,39 +176,39 @@ class TransactionsSink:
             self._dropped("spans", "overloaded", 1)
             self._release(1)
             return
-        self._worker.late.append(Late(entry, span, copy_context()))
+        self._worker.late.append(Late(local_root, span, copy_context()))
         self._worker.wake()
 
     def _without_entry(self, span: ReadableSpan) -> None:
         """A span whose start was not seen, or was forgotten: a root that is known here, or shipped by itself."""
         if span.context is None:
             return
-        entry = self._open.get(span.context.span_id)
-        if entry is not None:
-            entry.ended = True
-            self._end(span, entry, entry.state)
+        local_root = self._open.get(span.context.span_id)
+        if local_root is not None:
+            local_root.ended = True
+            self._end(span, local_root, local_root.state)
         elif span.context.trace_flags.sampled:
             self._late(span, None)
 
     def _forget_oldest(self) -> None:
-        entry = self._open.pop(next(iter(list(self._open)[:1]), 0), None)
-        if entry is not None and entry.spans:
-            count = len(entry.spans)
-            entry.spans = []
+        local_root = self._open.pop(next(iter(list(self._open)[:1]), 0), None)
+        if local_root is not None and local_root.spans:
+            count = len(local_root.spans)
+            local_root.spans = []
             self._release(count)
             self._dropped("spans", "forgotten", count)
 
-    def _full(self, entry: Entry, trace: Trace, spans: list[ReadableSpan]) -> None:
+    def _full(self, local_root: LocalRoot, trace: Trace, spans: list[ReadableSpan]) -> None:
         with self._lock:
-            if entry.spans is not spans:
+            if local_root.spans is not spans:
                 return  # another thread was here
             if not trace.sampled:
-                entry.spans = spans[: MAX_SPANS - 1]
+                local_root.spans = spans[: MAX_SPANS - 1]
                 trace.lost += 1
                 self._released += 1
                 return
-            entry.spans = []
-        self._worker.parts.append(Part(entry, spans, copy_context()))
+            local_root.spans = []
+        self._worker.parts.append(Part(local_root, spans, copy_context()))
         self._worker.wake()
 
     def _release(self, count: int) -> None:
@@ -219,8 +219,8 @@ class TransactionsSink:
 
     def follow(self, client: SentryClientLike) -> None:
         """Ship by another client from now on: its DSN, its options and hooks."""
-        if self._ways is not None and not self._closed:
-            self._worker.use(*self._ways.by(client))
+        if self._factory is not None and not self._closed:
+            self._worker.use(*self._factory.by(client))
             self._flush_time = _flush_time(client)
 
     def flush(self, timeout: float) -> bool:
@@ -232,13 +232,13 @@ class TransactionsSink:
         if self._closed:
             return
         self._closed = True
-        for entry in list(self._open.values()):
-            trace: Trace = entry.state
-            spans, entry.spans = entry.spans, []
+        for local_root in list(self._open.values()):
+            trace: Trace = local_root.state
+            spans, local_root.spans = local_root.spans, []
             if trace.ships:
                 self._count_lost(trace)
             if trace.ships and spans:
-                self._worker.parts.append(Part(entry, spans, copy_context()))
+                self._worker.parts.append(Part(local_root, spans, copy_context()))
         self._worker.flush(time.monotonic() + self._flush_time)
         self._worker.stop()
 
@@ -250,21 +250,21 @@ class TransactionsSink:
     def _after_fork(self) -> None:
         """What was open or waiting belongs to the parent; spans that end here below its roots are late ones."""
         self._begin()
-        for entry in self._open.values():
-            entry.spans = []
-            entry.state.inherited = True
+        for local_root in self._open.values():
+            local_root.spans = []
+            local_root.state.inherited = True
         self._keeper.after_fork()
         self._worker.after_fork()
 
     def _long_open(self, before: int) -> list[Part]:
         """Take the ended spans of sampled roots that started before a time (in ns) and are still open."""
         parts = []
-        for entry in list(self._open.values()):
-            trace: Trace = entry.state
-            if trace.sampled and entry.spans and (entry.span.start_time or 0) < before:
+        for local_root in list(self._open.values()):
+            trace: Trace = local_root.state
+            if trace.sampled and local_root.spans and (local_root.span.start_time or 0) < before:
                 with self._lock:
-                    spans, entry.spans = entry.spans, []
-                parts.append(Part(entry, spans, copy_context()))
+                    spans, local_root.spans = local_root.spans, []
+                parts.append(Part(local_root, spans, copy_context()))
         return parts
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
 
-from slotel.runtime.requests.local_roots import Entry
+from slotel.runtime.requests.local_roots import LocalRoot
 
 
 class Trace:
@@ -42,7 +42,7 @@ class Trace:
 class Ended:
     """A trace whose root ended at a monotonic time; `context` is the request's."""
 
-    entry: Entry
+    local_root: LocalRoot
     root: ReadableSpan
     context: RequestContext
     at: float
@@ -52,7 +52,7 @@ class Ended:
 class Part:
     """Ended spans of a root that is still open."""
 
-    entry: Entry
+    local_root: LocalRoot
     spans: list[ReadableSpan]
     context: RequestContext
 
@@ -61,6 +61,6 @@ class Part:
 class Late:
     """A span that ended after its root, or whose root is not known."""
 
-    entry: Entry | None
+    local_root: LocalRoot | None
     span: ReadableSpan
     context: RequestContext

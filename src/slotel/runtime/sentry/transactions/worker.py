@@ -17,9 +17,9 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.sdk.trace import ReadableSpan
 
-from slotel.runtime.requests.local_roots import Entry
+from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.protocols import Dropped
-from slotel.runtime.sentry.transactions.gil_yielder import Turns
+from slotel.runtime.sentry.transactions.gil_yielder import GilYielder
 from slotel.runtime.sentry.transactions.traces import Ended, Late, Part, Trace
 from slotel.runtime.sentry.transport.encode import compress
 
@@ -67,7 +67,7 @@ class Worker:
         self._release: Callable[[int], None] = lambda _: None
         self._long_open: Callable[[int], list[Part]] = lambda _: []
         self._stopped = False
-        self._turns = Turns()
+        self._gil_yielder = GilYielder()
         self._begin()
 
     def bind(self, release: Callable[[int], None], long_open: Callable[[int], list[Part]]) -> None:
@@ -95,7 +95,7 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._idle = True
         self._looked = time.monotonic()
-        self._settling: list[tuple[Entry, list[ReadableSpan], int, RequestContext]] = []
+        self._settling: list[tuple[LocalRoot, list[ReadableSpan], int, RequestContext]] = []
 
     def after_fork(self) -> None:
         """Begin anew in a forked child: what waited is the parent's."""
@@ -175,8 +175,8 @@ class Worker:
             self.parts.extend(self._long_open(time.time_ns() - int(self._long_open_after * 1e9)))
         late = self._sort_late()
         settling, self._settling = self._settling, []
-        for entry, spans, count, context in settling:
-            late += [Late(entry, span, context) for span in spans[count:]]
+        for local_root, spans, count, context in settling:
+            late += [Late(local_root, span, context) for span in spans[count:]]
         ready = []
         while self.ended and (final or self.ended[0].at + self._late_wait <= now):
             ready.append(self.ended.popleft())
@@ -184,29 +184,29 @@ class Worker:
         if self._sender.limits.pause():
             self._refuse(ready, parts, late)
         else:
-            self._turns.begin()
+            self._gil_yielder.begin()
             self._build(ready, parts, late)
-            self._turns.judge(len(ready))
+            self._gil_yielder.judge(len(ready))
 
     def _sort_late(self) -> list[Late]:
         """Give late spans to their trace while it waits; return the others."""
         late = []
         for _ in range(len(self.late)):
             each = self.late.popleft()
-            trace: Trace | None = each.entry.state if each.entry is not None else None
-            if each.entry is None or trace is None or trace.built or trace.inherited:
+            trace: Trace | None = each.local_root.state if each.local_root is not None else None
+            if each.local_root is None or trace is None or trace.built or trace.inherited:
                 late.append(each)
             else:
-                each.entry.spans.append(each.span)
+                each.local_root.spans.append(each.span)
         return late
 
     def _refuse(self, ready: list[Ended], parts: list[Part], late: list[Late]) -> None:
         lost = 0
         for each in ready:
-            each.entry.state.built = True
-            lost += each.entry.state.take_lost()
-            self._release(len(each.entry.spans) + 1)
-            each.entry.spans = []
+            each.local_root.state.built = True
+            lost += each.local_root.state.take_lost()
+            self._release(len(each.local_root.spans) + 1)
+            each.local_root.spans = []
         if lost:
             self._dropped("spans", "overloaded", lost)
         if ready:
@@ -219,22 +219,22 @@ class Worker:
     def _build(self, ready: list[Ended], parts: list[Part], late: list[Late]) -> None:
         assembly = self._assembly
         for done, each in enumerate(ready, 1):
-            each.entry.state.built = True
-            spans = each.entry.spans
+            each.local_root.state.built = True
+            spans = each.local_root.spans
             count = len(spans)
-            self._settling.append((each.entry, spans, count, each.context))
+            self._settling.append((each.local_root, spans, count, each.context))
             self._queue(lambda each=each, spans=spans, count=count: assembly.whole(each, spans[:count]))  # type: ignore[misc]
             self._release(count + 1)
             if done % WAKE_EVERY == 0:
                 self._sender.wake()
         for part in parts:
             count = len(part.spans)
-            self._settling.append((part.entry, part.spans, count, part.context))
+            self._settling.append((part.local_root, part.spans, count, part.context))
             self._queue(lambda part=part, count=count: assembly.part(part, part.spans[:count]))  # type: ignore[misc]
             self._release(count)
         groups: dict[int, list[Late]] = {}
         for one in late:
-            groups.setdefault(id(one.entry), []).append(one)
+            groups.setdefault(id(one.local_root), []).append(one)
         for group in groups.values():
             self._queue(lambda group=group: assembly.late(group))  # type: ignore[misc]
             self._release(len(group))
@@ -243,8 +243,8 @@ class Worker:
     def _queue(self, build: Callable[[], Iterable[bytes]]) -> None:
         try:
             for body in build():
-                self._sender.offer(body if self._turns.contended else compress(body), time.time())
+                self._sender.offer(body if self._gil_yielder.contended else compress(body), time.time())
         except Exception as error:
             self._dropped("traces", "build_error", 1)
             LOG.debug("a transaction could not be built: %s", error, exc_info=True)
-        self._turns.rest()
+        self._gil_yielder.rest()

@@ -13,7 +13,7 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 
 
 @dataclass(slots=True)
-class Letter:
+class QueuedEnvelope:
     """One envelope; `made` is in seconds since 1970."""
 
     body: bytes
@@ -21,11 +21,11 @@ class Letter:
     attempts: int = 0
 
 
-class Outbox:
+class EnvelopeQueue:
     """A queue that any thread may fill and one empties. A forked child makes a new one: what waits is its parent's."""
 
     def __init__(self) -> None:
-        self._letters: deque[Letter] = deque()
+        self._letters: deque[QueuedEnvelope] = deque()
         self._bytes = 0
         self._lock = threading.Lock()
 
@@ -33,34 +33,34 @@ class Outbox:
         """Return how many letters wait."""
         return len(self._letters)
 
-    def put(self, letter: Letter) -> int:
+    def put(self, envelope: QueuedEnvelope) -> int:
         """Add a letter; return how many of the oldest had to give way."""
         lost = 0
         with self._lock:
-            self._letters.append(letter)
-            self._bytes += len(letter.body)
+            self._letters.append(envelope)
+            self._bytes += len(envelope.body)
             while len(self._letters) > MAX_LETTERS or self._bytes > MAX_BYTES:
                 self._bytes -= len(self._letters.popleft().body)
                 lost += 1
         return lost
 
-    def take(self, most: int, most_bytes: int) -> list[Letter]:
+    def take(self, most: int, most_bytes: int) -> list[QueuedEnvelope]:
         """Return the oldest letters, at most so many, until they have that many bytes."""
-        taken: list[Letter] = []
+        taken: list[QueuedEnvelope] = []
         size = 0
         with self._lock:
             while self._letters and len(taken) < most and size < most_bytes:
-                letter = self._letters.popleft()
-                self._bytes -= len(letter.body)
-                size += len(letter.body)
-                taken.append(letter)
+                envelope = self._letters.popleft()
+                self._bytes -= len(envelope.body)
+                size += len(envelope.body)
+                taken.append(envelope)
         return taken
 
-    def put_back(self, letters: Sequence[Letter]) -> None:
+    def put_back(self, letters: Sequence[QueuedEnvelope]) -> None:
         """Let letters that were taken be the oldest again."""
         with self._lock:
             self._letters.extendleft(reversed(letters))
-            self._bytes += sum(len(letter.body) for letter in letters)
+            self._bytes += sum(len(envelope.body) for envelope in letters)
 
     def clear(self) -> int:
         """Throw away what waits; return how many letters."""

@@ -5,17 +5,17 @@ from __future__ import annotations
 from slotel.config.service import SentrySettings
 from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, ModeError, SentryClientLike
 from slotel.runtime.sentry.transactions.assembly import Assembly
-from slotel.runtime.sentry.transactions.keep_policy import Keeper
+from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
 from slotel.runtime.sentry.transport.rate_limits import RateLimits
 from slotel.runtime.sentry.transport.route import Route
 from slotel.runtime.sentry.transport.sender import Sender
 
 
-class Ways:
+class TransportFactory:
     """Makes the way for each client in turn: slotel's own, and that of an app that calls `sentry_sdk.init` later."""
 
     def __init__(
-        self, settings: SentrySettings, enforcer: Enforcing, keeper: Keeper, dropped: Dropped
+        self, settings: SentrySettings, enforcer: Enforcing, keeper: KeepPolicy, dropped: Dropped
     ) -> None:
         self._settings = settings
         self._enforcer = enforcer

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from slotel.runtime.logs import LOG
-from slotel.runtime.sentry.transport.wire import Wire
+from slotel.runtime.sentry.transport.wire import HttpWire
 
 _PORTS: Final = {"http": 80, "https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
 _NAMES_THERE: Final = ("socks4a", "socks5h")
@@ -126,7 +126,7 @@ def tunnel(stream: socket.socket, proxy: Proxy, host: str, port: int, timeout: f
     if proxy.authorization:
         lines.append(f"Proxy-Authorization: {proxy.authorization}")
     stream.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
-    wire = Wire(stream)
+    wire = HttpWire(stream)
     wire.patience = timeout
     status = wire.receive().status
     if status != _OK:

@@ -12,10 +12,10 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 
 from slotel.runtime.sentry.client.protocols import Dropped
 from slotel.runtime.sentry.transport.encode import is_gzip, sent_later
-from slotel.runtime.sentry.transport.envelope_queue import Letter, Outbox
+from slotel.runtime.sentry.transport.envelope_queue import EnvelopeQueue, QueuedEnvelope
 from slotel.runtime.sentry.transport.rate_limits import RateLimits
 from slotel.runtime.sentry.transport.route import Route
-from slotel.runtime.sentry.transport.wire import Answer, Wire
+from slotel.runtime.sentry.transport.wire import Answer, HttpWire
 
 LOG: Final = logging.getLogger("slotel")
 PATIENCE: Final = 10.0
@@ -63,10 +63,10 @@ class Sender:
         self._dropped = dropped
         self._patience = patience
         self._first_wait = wait
-        self._queue = Outbox()
+        self._queue = EnvelopeQueue()
         self._failures = 0
         self._depth = BURST
-        self._wire: Wire | None = None
+        self._wire: HttpWire | None = None
         self._stopped = self._told = False
         self._in_hand = 0
         self._thread: threading.Thread | None = None
@@ -83,7 +83,7 @@ class Sender:
 
     def offer(self, body: bytes, now: float) -> None:
         """Queue an envelope; the oldest gives way when the queue is full. Posted after `wake`."""
-        lost = self._queue.put(Letter(body, now))
+        lost = self._queue.put(QueuedEnvelope(body, now))
         if lost:
             self._dropped("traces", "queue_full", lost)
 
@@ -132,7 +132,7 @@ class Sender:
     def after_fork(self) -> None:
         """Begin anew in a forked child: queue, thread and connection are the parent's."""
         self._new_locks()
-        self._queue = Outbox()
+        self._queue = EnvelopeQueue()
         self._thread = None
         self._failures = self._in_hand = 0
         self._hang_up()  # closes this process's copy; the parent's connection stays open
@@ -187,7 +187,7 @@ class Sender:
             self._told = True
             LOG.warning("traces wait, for Sentry cannot be reached: %s: %s", type(error).__name__, error)
 
-    def _take(self) -> list[Letter]:
+    def _take(self) -> list[QueuedEnvelope]:
         """Take a burst off the queue: one letter on a new connection, more when it is known to be kept."""
         wire = self._wire
         keeps = wire is not None and wire.answered and self._route.proxy is None
@@ -195,7 +195,7 @@ class Sender:
 
     # -- one burst -------------------------------------------------------------------------------------------
 
-    def _post(self, letters: list[Letter], patience: float) -> None:
+    def _post(self, letters: list[QueuedEnvelope], patience: float) -> None:
         """Send the letters and judge each answer; what was not answered goes back into the queue.
 
         Raises:
@@ -210,10 +210,12 @@ class Sender:
         answered = 0
         try:
             now = time.time()
-            for letter in letters:
-                if now - letter.made > STALE:
-                    letter.body, letter.made = sent_later(letter.body, now), now
-            wire.send((self._route.head(gzipped=is_gzip(letter.body)), letter.body) for letter in letters)
+            for envelope in letters:
+                if now - envelope.made > STALE:
+                    envelope.body, envelope.made = sent_later(envelope.body, now), now
+            wire.send(
+                (self._route.head(gzipped=is_gzip(envelope.body)), envelope.body) for envelope in letters
+            )
             if len(letters) > 1:
                 time.sleep(min(GATHER * len(letters), LONGEST_GATHER))
             while answered < len(letters):
@@ -232,10 +234,10 @@ class Sender:
                 self._depth = 1  # this server closes: what came after its last answer was not read by it
                 self._queue.put_back(letters[answered:])
 
-    def _connected(self, patience: float) -> Wire:
+    def _connected(self, patience: float) -> HttpWire:
         if self._wire is None:
             stream = self._route.connect(patience)
-            self._wire = Wire(stream)
+            self._wire = HttpWire(stream)
         self._wire.patience = patience
         return self._wire
 
@@ -244,7 +246,7 @@ class Sender:
         if wire is not None:
             wire.close()
 
-    def _unanswered(self, letters: list[Letter], error: OSError, *, was_idle: bool) -> None:
+    def _unanswered(self, letters: list[QueuedEnvelope], error: OSError, *, was_idle: bool) -> None:
         """Keep letters whose connection broke: an idle one that the server had closed is no failure."""
         stale = was_idle and isinstance(error, ConnectionError) and not letters[0].attempts
         letters[0].attempts += 1
@@ -260,7 +262,7 @@ class Sender:
         if not stale:
             raise error
 
-    def _judge(self, letter: Letter, answer: Answer, before: int) -> None:
+    def _judge(self, envelope: QueuedEnvelope, answer: Answer, before: int) -> None:
         """Act on one answer; `before` counts the failures before its burst: a burst counts once."""
         self.limits.learn(answer.status, answer.limits, answer.retry_after)
         status = answer.status
@@ -273,11 +275,11 @@ class Sender:
             self._lose("rate_limited")
         elif status >= _SERVER_ERROR:
             self._failures = before + 1
-            letter.attempts += 1
-            if letter.attempts >= MAX_ATTEMPTS:
+            envelope.attempts += 1
+            if envelope.attempts >= MAX_ATTEMPTS:
                 self._lose("server_error")
             else:
-                self._queue.put_back([letter])
+                self._queue.put_back([envelope])
         else:
             self._failures = 0
             self._lose("too_large" if status == _TOO_LARGE else f"status_{status}")

@@ -38,7 +38,7 @@ class Answer(NamedTuple):
     keeps: bool
 
 
-class Wire:
+class HttpWire:
     """A connection that is open.
 
     Attributes:
