@@ -4,9 +4,10 @@ VENV   := .venv
 UV     := $(or $(shell command -v uv 2>/dev/null),$(VENV)/bin/uv)
 RUN    := $(VENV)/bin/
 STAMP  := $(VENV)/.installed
+APPS   := .venv-apps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lock real collector promtool3 generate bench clean
+.PHONY: help demo apps test check format lock real collector promtool3 generate bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -18,10 +19,18 @@ $(STAMP): pyproject.toml requirements.lock src/slotel/version.py
 	$(UV) pip install --quiet --python $(VENV)/bin/python --no-deps -e .
 	@touch $@
 
+$(APPS)/.installed: requirements-apps.lock src/slotel/version.py $(STAMP)
+	@test -x $(APPS)/bin/python || $(PYTHON) -m venv $(APPS)
+	$(UV) pip install --quiet --python $(APPS)/bin/python --require-hashes -r requirements-apps.lock
+	$(UV) pip install --quiet --python $(APPS)/bin/python --no-deps -e .
+	@touch $@
+
 demo: $(STAMP) ## Run the main job on embedded defaults: a service, load, a Sentry sink, live numbers
 	$(RUN)slotel demo
 
-test: $(STAMP) real ## Run every test
+apps: $(APPS)/.installed ## Install the servers, frameworks and applications that the tests and examples run (.venv-apps)
+
+test: $(STAMP) apps real ## Run every test
 	$(RUN)pytest
 
 check: $(STAMP) ## Lint, types, import contracts
@@ -40,6 +49,8 @@ format: $(STAMP) ## Format and fix what can be fixed
 lock: $(STAMP) ## Pin the tested set again
 	$(UV) pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.10 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.lock
+	$(UV) pip compile pyproject.toml --extra otlp --extra fast --group apps --universal --python-version 3.10 \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements-apps.lock
 
 real: ## Install Prometheus, Alertmanager and Chromium (Debian packages) where tests must be real
 	@sh tests/support/install_real.sh
@@ -52,4 +63,4 @@ promtool3: $(STAMP) ## Run the rules' tests under Prometheus 3, too: its promtoo
 	  tests/compile/test_generated.py
 
 clean: ## Remove what was built
-	rm -rf $(VENV) .cache
+	rm -rf $(VENV) $(APPS) .cache
