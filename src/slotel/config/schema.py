@@ -105,6 +105,7 @@ class SentryDoc(NamedTuple):
     keep: tuple[Keep, ...] | None = None
     keep_per_minute: int | None = None
     late_wait: LateWait | None = None
+    project: Text | None = None
 
 
 class MonitoringDoc(NamedTuple):

@@ -49,6 +49,7 @@ class SentrySettings:
 
     Args:
         traces_sample_rate: in [0, 1]; None leaves the decision to OTEL_TRACES_SAMPLER.
+        project: name of the project, for the label `project` of `sentry_errors_total`; None: its number.
         mode: `transactions`, `sdk` or `otlp`.
         keep: what is shipped although it was sampled out, at most `keep_per_minute` traces a minute.
         late_wait: seconds that a transaction waits for children that end after its root, at most 10.
@@ -57,6 +58,7 @@ class SentrySettings:
     dsn: str | None = field(default=None, repr=False)
     environment: str | None = None
     release: str | None = None
+    project: str | None = None
     traces_sample_rate: float | None = None
     mode: str = "transactions"
     keep: tuple[Keep, ...] = DEFAULT_KEEP
@@ -144,6 +146,7 @@ def _from_document(document: Document) -> Service:
         keep=DEFAULT_KEEP if sentry.keep is None else sentry.keep,
         keep_per_minute=DEFAULT_KEEP_PER_MINUTE if sentry.keep_per_minute is None else sentry.keep_per_minute,
         late_wait=DEFAULT_LATE_WAIT if sentry.late_wait is None else sentry.late_wait,
+        project=(sentry.project or "").strip() or None,
     )
     return Service(
         document.service,
@@ -227,6 +230,7 @@ def _with_environment(service: Service, environ: Mapping[str, str], problems: li
             dsn=environ.get(names.SENTRY_DSN, "").strip() or None,
             environment=environ.get(names.SENTRY_ENVIRONMENT, "").strip() or None,
             release=environ.get(names.SENTRY_RELEASE, "").strip() or None,
+            project=environ.get(names.SENTRY_PROJECT, "").strip() or sentry.project,
             traces_sample_rate=rate,
             mode=mode,
             late_wait=late_wait,

@@ -98,7 +98,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
 
 def _build(service: Service, resource: Mapping[str, Any]) -> Runtime:
     store = Store(max_series=service.max_series)
-    self_metrics = SelfMetrics(store)
+    self_metrics = SelfMetrics(store, sentry_project=service.sentry.project)
     name = _service_name(resource)
     enforcer = Enforcer(service.tags, self_metrics.tag_violation, None if name.startswith(UNNAMED) else name)
     meter = BudgetWindows(store, service.slos, service_name=_service_name(resource))

@@ -16,10 +16,17 @@ LOG_EVERY: Final = 60.0
 
 
 class SelfMetrics:
-    """The counters of slotel's own conscience, in the store, so that they merge over workers."""
+    """The counters of slotel about itself, in the store, so that they merge over workers.
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        sentry_project: name of the Sentry project; None: its number stands for it.
+    """
+
+    def __init__(
+        self, store: Store, clock: Callable[[], float] = time.monotonic, sentry_project: str | None = None
+    ) -> None:
         self._clock = clock
+        self._sentry_project = sentry_project
         self._logged: dict[str, float] = {}
         self._dropped = _counter(
             store, names.DROPPED, "Telemetry that was lost, by reason.", "signal", "reason"
@@ -27,7 +34,12 @@ class SelfMetrics:
         self._stage = _counter(store, names.STAGE_ERRORS, "Faults inside slotel, by stage.", "stage")
         self._tags = _counter(store, names.TAG_VIOLATIONS, "Tags repaired or redacted.", "tag", "action")
         self._sentry = _counter(
-            store, names.SENTRY_ERRORS, "Error events handed to Sentry.", "project", "environment"
+            store,
+            names.SENTRY_ERRORS,
+            "Error events handed to Sentry.",
+            names.LABEL_PROJECT,
+            names.LABEL_ENVIRONMENT,
+            names.LABEL_PROJECT_ID,
         )
 
     def dropped(self, signal: str, reason: str, count: int = 1) -> None:
@@ -50,13 +62,16 @@ class SelfMetrics:
         """Return the cell in which such tags are counted, for who counts it along with something else."""
         return self._tags.slot((tag, action))
 
-    def expect_sentry_errors(self, project: str, environment: str) -> None:
+    def expect_sentry_errors(self, project_id: str, environment: str) -> None:
         """Open the series of a project at 0: a first error from 0 to 1 is an increase, from nothing it is none."""
-        self._sentry.slot((project, environment))
+        self._sentry_slot(project_id, environment)
 
-    def sentry_error(self, project: str, environment: str) -> None:
+    def sentry_error(self, project_id: str, environment: str) -> None:
         """Count an error event that was handed to Sentry."""
-        self._sentry.add(self._sentry.slot((project, environment)))
+        self._sentry.add(self._sentry_slot(project_id, environment))
+
+    def _sentry_slot(self, project_id: str, environment: str) -> int:
+        return self._sentry.slot((self._sentry_project or project_id, environment, project_id))
 
     def _log(self, key: str, message: str, *values: object) -> None:
         now = self._clock()
