@@ -1,0 +1,295 @@
+"""What counts as a secret: names of keys, shapes of values, and a service's choices. Pure; holds data and patterns.
+
+The redactor in the service and the collector's policy are both made from this file. Every pattern here is one that
+Python and RE2 (the collector's) read alike: no look-around, no back-references.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+ANYWHERE: Final = (
+    "password", "passwd", "passphrase", "passcode", "mysql pwd", "api key", "private key", "secret key",
+    "access token", "auth token", "refresh token", "client secret", "credential",
+)  # fmt: skip
+"""Words that make a key sensitive wherever they stand: `db_password`, `new_password1`, `passwordConfirm`, `xpassword`;
+not `passwordless`. A space is where `_`, `-` or nothing may stand. Source: Sentry relay's default data scrubbing."""
+
+AT_THE_END: Final = (
+    "secret", "secrets", "token", "auth tokens", "access tokens", "refresh tokens", "api tokens", "jwt", "bearer",
+    "auth", "authorization", "auth code", "authorization code", "client assertion", "code verifier",
+    "saml response", "samlresponse", "creds", "pass", "pwd",
+    "cookie", "cookies", "session", "session id", "sessionid", "phpsessid", "jsessionid", "aspsessionid", "symfony",
+    "csrf", "xsrf", "csrftoken", "csrfmiddlewaretoken", "stripetoken",
+    "sig", "signature", "hmac", "dsn",
+    "otp", "totp", "otp code", "mfa code", "verification code", "security code", "security answer",
+    "recovery code", "recovery codes", "backup code", "backup codes",
+    "cvv", "cvc", "credit card", "creditcard", "debit card", "card number", "cardnumber", "card no", "cc number",
+    "ssn", "social security number",
+    *(
+        f"{kind} key" for kind in (
+            "access", "account", "app", "application", "auth", "client", "crypt", "encryption", "decryption", "deploy",
+            "functions", "gpg", "hmac", "jwt", "master", "pgp", "rsa", "secret access", "service", "session",
+            "shared access", "shared", "signing", "ssh", "storage", "subscription",
+        )
+    ),
+)  # fmt: skip
+"""Words that make a key sensitive as its last ones: `x-auth-token`, `userPwd`, `card[cvv]`; not `token.count`.
+Source: sentry-sdk's DEFAULT_DENYLIST, all of it, and the parameters of the large cloud and payment providers."""
+
+WHOLE: Final = ("sid", "connect.sid")
+"""Keys that are sensitive as they are; `account_sid` is an identifier."""
+
+_ADDITIONS: Final = (
+    "value", "raw", "hash", "hashed", "digest", "plain", "encrypted", "text", "header", "string", "str", "bytes",
+    "b64", "base64", "old", "new", "current", "confirm", "confirmation", "repeat", "again", "verify", "data",
+)  # fmt: skip
+"""What may follow a sensitive word and changes nothing: `token_value`, `cookie_header`."""
+
+_SEPARATOR: Final = "[-_ ]?"
+_TAIL: Final = rf"(?:{_SEPARATOR}(?i:{'|'.join(_ADDITIONS)}))?[\[\].0-9\"']*"
+"""An addition, a number, brackets and an index: `token_hash`, `token2`, `user[token]`, `token[0]`, `token.0`."""
+
+
+class Shape(NamedTuple):
+    """A secret that is recognised by its form alone.
+
+    Args:
+        hint: a text without which the pattern cannot match; '' if there is none.
+        pattern: the secret, with nothing around it. It begins and ends at a border of a word.
+        source: who defines the form.
+        default: whether it is redacted unless the service chooses otherwise: where a false alarm is rare.
+    """
+
+    name: str
+    hint: str
+    pattern: str
+    source: str
+    default: bool = True
+
+
+SHAPES: Final = (
+    Shape("jwt", "eyJ", r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?", "RFC 7519"),
+    Shape("pem", "PRIVATE KEY", r"-----BEGIN [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----(?:[^-]|-[^-])*(?:-----END "
+          r"[A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----)?", "RFC 7468, RFC 4880"),
+    Shape("bearer", "earer ", r"\b[Bb]earer [A-Za-z0-9._~+/-]{16,}=*", "RFC 6750"),
+    Shape("basic", "asic ", r"\b[Bb]asic [A-Za-z0-9+/]{16,}={0,2}", "RFC 7617"),
+    Shape("aws", "A", r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b", "AWS IAM, unique identifiers"),
+    Shape("stripe", "k_", r"\b[sr]k_(?:live|test)_[A-Za-z0-9]{10,}", "Stripe, API keys"),
+    Shape("stripe-webhook", "whsec_", r"\bwhsec_[A-Za-z0-9+/=]{16,}", "Stripe, webhook signatures"),
+    Shape("github", "gh", r"\bgh[pousr]_[A-Za-z0-9]{30,}", "GitHub, token formats"),
+    Shape("github-fine", "github_pat_", r"\bgithub_pat_[A-Za-z0-9_]{22,}", "GitHub, token formats"),
+    Shape("gitlab", "gl", r"\bgl(?:pat|dt|rt|cbt|ptt|soat|agent)-[A-Za-z0-9_-]{20,}", "GitLab, token prefixes"),
+    Shape("slack", "xox", r"\bxox[a-z]-[A-Za-z0-9-]{10,}", "Slack, token types"),
+    Shape("slack-app", "xapp-", r"\bxapp-[A-Za-z0-9-]{10,}", "Slack, token types"),
+    Shape("slack-webhook", "hooks.slack.com/", r"\bhooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/_-]+",
+          "Slack, incoming webhooks"),
+    Shape("google", "AIza", r"\bAIza[A-Za-z0-9_-]{35}", "Google Cloud, API keys"),
+    Shape("google-oauth", "ya29.", r"\bya29\.[A-Za-z0-9_-]{20,}", "Google Identity, access tokens"),
+    Shape("openai", "sk-", r"\bsk-[A-Za-z0-9_-]{20,}", "OpenAI and Anthropic, API keys"),
+    Shape("sendgrid", "SG.", r"\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}", "SendGrid, API keys"),
+    Shape("npm", "npm_", r"\bnpm_[A-Za-z0-9]{36}", "npm, access tokens"),
+    Shape("pypi", "pypi-", r"\bpypi-[A-Za-z0-9_-]{50,}", "PyPI, API tokens"),
+    Shape("huggingface", "hf_", r"\bhf_[A-Za-z0-9]{30,}", "Hugging Face, access tokens"),
+    Shape("shopify", "shp", r"\bshp(?:at|ca|pa|ss)_[A-Fa-f0-9]{32}", "Shopify, access tokens"),
+    Shape("digitalocean", "_v1_", r"\bdo[opr]_v1_[a-f0-9]{64}", "DigitalOcean, token prefixes"),
+    Shape("vault", "hv", r"\bhv[sbr]\.[A-Za-z0-9_-]{24,}", "HashiCorp Vault, tokens"),
+    Shape("sentry", "sntry", r"\bsntry[su]_[A-Za-z0-9_=+/-]{32,}", "Sentry, auth tokens"),
+    Shape("grafana", "gl", r"\bgl(?:sa|c)_[A-Za-z0-9_=+/-]{32,}", "Grafana, service account tokens"),
+    Shape("email", "@", r"\b[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,253}\.[A-Za-z]{2,24}\b", "RFC 5322", default=False),
+)  # fmt: skip
+"""Beside them `card` and `iban`, which have a checksum: no pattern can say that."""
+
+CARD: Final = r"\b[2-6](?:[ -]?[0-9]){12,18}\b"
+"""What may be a payment card's number, before its network and checksum are looked at. Source: ISO/IEC 7812-1."""
+IBAN: Final = r"\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,30}\b"
+"""What may be an IBAN, before its checksum. Source: ISO 13616."""
+
+CHECKED: Final = {"card": True, "iban": False}
+"""Values with a checksum, and whether they are redacted by default."""
+VALUE_NAMES: Final = (*(shape.name for shape in SHAPES), *CHECKED)
+DEFAULT_VALUES: Final = (
+    *(shape.name for shape in SHAPES if shape.default),
+    *(name for name, default in CHECKED.items() if default),
+)
+
+PLACEHOLDERS: Final = frozenset(
+    {"[Filtered]", "[REDACTED]", "REDACTED", "[redacted]", "<redacted>", "redacted", "***", "*****", "********",
+     "**********", "[Removed]", "%s", "?", "", "None", "null"}
+)  # fmt: skip
+"""Values in which somebody upstream has already hidden a secret, or that hold none: they stay as they are."""
+
+SQL: Final = ("keep", "parameterise")
+ARGV: Final = ("redact", "drop", "keep")
+
+
+@dataclass(frozen=True, slots=True)
+class RedactionChoices:
+    """What a service chooses of the redaction, beside `tags.redact`.
+
+    Args:
+        values: the shapes of values that are redacted, of VALUE_NAMES.
+        sql: `parameterise` replaces the literals of SQL statements by `?`.
+        argv: the process's command line in Sentry's events: each argument `redact`ed as any text, all `drop`ped, or
+            all `keep`ed.
+    """
+
+    values: tuple[str, ...] = DEFAULT_VALUES
+    sql: Literal["keep", "parameterise"] = "keep"
+    argv: Literal["redact", "drop", "keep"] = "redact"
+
+
+def key_pattern(globs: Iterable[str] = ()) -> str:
+    r"""Return the pattern that a sensitive key matches as a whole, in Python and in RE2.
+
+    Args:
+        globs: more keys, of a service's `tags.redact`; `*` is any text. One matches a key, and the end of a path:
+            `card.pin` matches `card.pin`, `card[pin]` and `order.card.pin`; `card_pin` also `cardPin` and `card-pin`.
+
+    >>> [bool(re.fullmatch(key_pattern(["*.pin"]), key)) for key in ("userPassword", "card[pin]", "token.count")]
+    [True, True, False]
+    """
+    ends = _words(AT_THE_END)
+    camel = f"[a-z0-9](?:{_words(AT_THE_END, _capital)})|[A-Z](?:{_words(AT_THE_END, _title)})"
+    parts = [
+        f".*(?i:(?:{_words(ANYWHERE)})s?)(?:[^a-z].*)?",
+        f"(?:(?:.*[^A-Za-z0-9])?(?i:{ends})|.*(?:{camel})){_TAIL}",
+        f"(?i:{'|'.join(map(re.escape, WHOLE))})",
+    ]
+    return f"(?s:{'|'.join((*parts, *_own(globs)))})"
+
+
+def key_test(globs: Iterable[str] = ()) -> Callable[[str], bool]:
+    """Return the test whether a key, or a dotted path of keys, is sensitive: as `key_pattern` says, ten times faster.
+
+    >>> key_test()("http.request.header.x-api-key")
+    True
+    """
+    own = "|".join(_own(globs))
+    is_own = re.compile(f"(?s:{own})").fullmatch if own else None
+
+    def test(key: str) -> bool:
+        key = key[-MAX_KEY:]
+        low = key.lower()
+        for core in _CORES:
+            if core in low:
+                if _anywhere().search(key) is not None:
+                    return True
+                break
+        return _ends(key, low) or low in WHOLE or (is_own is not None and is_own(key) is not None)
+
+    return test
+
+
+MAX_KEY: Final = 300
+"""Characters of a key that are looked at, from its end."""
+
+
+def shapes(chosen: Sequence[str] = DEFAULT_VALUES) -> Iterator[Shape]:
+    """Yield the chosen shapes, in their order."""
+    return (shape for shape in SHAPES if shape.name in chosen)
+
+
+_CORES: Final = ("passw", "passphrase", "passcode", "mysql", "key", "token", "secret", "credential")
+"""One of them is in each of ANYWHERE."""
+_SPELLINGS: Final = {
+    separator.join(term.split(" ")): term.index(" ") if " " in term else len(term)
+    for term in AT_THE_END
+    for separator in ("", "_", "-", " ")
+}
+"""AT_THE_END, each in all its spellings, with the length of its first word."""
+_LAST: Final = frozenset(spelling[-3:] for spelling in _SPELLINGS)
+_LAST_OF_ADDITIONS: Final = frozenset(addition[-3:] for addition in _ADDITIONS)
+_TAIL_CHARACTERS: Final = "[].0123456789\"'"
+
+
+@functools.cache
+def _anywhere() -> re.Pattern[str]:
+    return re.compile(f"(?i:(?:{_words(ANYWHERE)})s?)(?![a-z])")
+
+
+def _ends(key: str, low: str) -> bool:
+    """Whether a key ends with one of AT_THE_END, which begins where a word does."""
+    low = low.rstrip(_TAIL_CHARACTERS)
+    if low[-3:] in _LAST and _begins_a_word(key, low):
+        return True
+    if low[-3:] not in _LAST_OF_ADDITIONS:
+        return False
+    for addition in _ADDITIONS:
+        if low.endswith(addition):
+            rest = low[: -len(addition)]
+            for shorter in (rest, rest[:-1] if rest[-1:] in ("-", "_", " ") else ""):
+                if shorter[-3:] in _LAST and _begins_a_word(key, shorter):
+                    return True
+    return False
+
+
+def _begins_a_word(key: str, low: str) -> bool:
+    for spelling, first in _SPELLINGS.items():
+        if not low.endswith(spelling):
+            continue
+        start = len(low) - len(spelling)
+        before, word = key[start - 1 : start], key[start : start + first]
+        if not (before.isascii() and before.isalnum()):
+            return True
+        if word[:1].isupper() and (not before.isupper() or word[1:].islower()):
+            return True
+    return False
+
+
+def _words(terms: Iterable[str], spelled: Callable[[str], str] = re.escape) -> str:
+    """Return the terms as alternatives, those that end alike written once: to compile a pattern takes its time.
+
+    Args:
+        spelled: how the first word of a term is written; the others follow in any case.
+    """
+    starts: dict[str, list[str]] = {}
+    for term in terms:
+        first, _, rest = term.partition(" ")
+        starts.setdefault(rest, []).append(spelled(first))
+    return "|".join(
+        f"(?:{'|'.join(firsts)}){''.join(f'{_SEPARATOR}(?i:{re.escape(word)})' for word in rest.split())}"
+        for rest, firsts in starts.items()
+    )
+
+
+def _capital(word: str) -> str:
+    """The word with a capital, whatever follows: in camelCase."""
+    return f"{word[0].upper()}(?i:{re.escape(word[1:])})"
+
+
+def _title(word: str) -> str:
+    """The word with a capital and small letters: after another capital nothing else tells where it begins."""
+    return re.escape(word.title())
+
+
+def _own(globs: Iterable[str]) -> Iterator[str]:
+    own = "|".join(_glob(glob) for glob in dict.fromkeys(globs))
+    if own:
+        yield rf"(?:.*[.\[/:])?(?:{own})\]*"
+
+
+def _glob(glob: str) -> str:
+    pattern, follows = "", False
+    for character in glob:
+        if character in "-_":
+            follows = True
+            continue
+        both = re.escape(character)
+        if character.isalpha() and len(character.lower()) == len(character.upper()) == 1:
+            both = f"[{character.lower()}{character.upper()}]"
+        if follows:
+            # `_x` is also `X`, as in camelCase
+            either = character.isalpha() and character.upper() != character.lower()
+            both = f"(?:[-_ ]+{both}|{re.escape(character.upper())})" if either else f"[-_ ]+{both}"
+            follows = False
+        if character == "*":
+            both = both.replace(re.escape("*"), ".*")
+        elif character == ".":
+            both = both.replace(re.escape("."), r"\]?[.\[]")
+        pattern += both
+    return pattern + ("[-_ ]" if follows else "")

@@ -1,0 +1,154 @@
+"""Which keys are sensitive, and which values look like a secret."""
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sentry_sdk.scrubber import DEFAULT_DENYLIST, DEFAULT_PII_DENYLIST
+
+from slotel.config.redaction import (
+    _ADDITIONS,
+    ANYWHERE,
+    AT_THE_END,
+    CARD,
+    IBAN,
+    SHAPES,
+    WHOLE,
+    key_pattern,
+    key_test,
+)
+
+GLOBS = ("*.pin", "user_pin", "*_id2", "card-*-number", "iban", "a.*.b", "sch$ein", "pass*", "ünï")
+BY_TEST, BY_PATTERN = key_test(GLOBS), re.compile(key_pattern(GLOBS))
+WORDS = [
+    *(word for term in (*ANYWHERE, *AT_THE_END, *_ADDITIONS) for word in term.split()),
+    "pin", "user", "id", "id2", "iban", "a", "b", "x", "xs", "ünï", "0", "12", "count", "s", "less", "card", "number",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "password", "db_password", "new_password1", "passwordConfirm", "xpassword", "PASSWORD", "user.password",
+        "accessToken", "refreshToken", "ACCESS_TOKEN", "DBToken", "token[0]", "token_hash", "cookie_header",
+        "user[password]", "user[token]", "login[pass]", "form[user][pwd]", "http.request.header.authorization",
+        "http.request.header.x_api_key", "http.request.header.Set-Cookie", "aws_secret_access_key", "aws.secret_access_key",
+        "secret_key", "SECRET_KEY", "AccountKey", "SharedAccessKey", "APIKey", "apiKey", "api-key", "jwt", "sig",
+        "X-Amz-Signature", "signature", "passphrase", "pwd", "DB_PASS", "dsn", "SENTRY_DSN", "cvv", "ssn", "auth",
+        "session", "PHPSESSID", "sid", "--db-password", "--token", "authorization.0",
+    ],
+)  # fmt: skip
+def test_a_sensitive_key_is_known_in_snake_camel_kebab_dotted_and_bracketed_spelling(key):
+    assert key_test()(key)
+    assert re.fullmatch(key_pattern(), key)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "token.count", "gen_ai.usage.input_tokens", "max_tokens", "passport", "passwordless", "secretary", "tokenizer",
+        "pin", "http.route", "user.id", "session.id", "account_sid", "routing_key", "partition_key", "public_key",
+        "messaging.kafka.message.key", "author", "authority", "design", "BYPASS", "COMPASS", "CONFIG", "monkey", "signal",
+        "passenger", "url.full", "db.query.text", "code.function.name", "error.type", "service.name", "",
+    ],
+)  # fmt: skip
+def test_a_key_that_only_looks_like_a_secret_stays(key):
+    assert not key_test()(key)
+
+
+@pytest.mark.parametrize("key", sorted({*DEFAULT_DENYLIST} - {*DEFAULT_PII_DENYLIST}))
+def test_what_sentry_sdk_hides_by_its_key_is_sensitive(key):
+    for spelling in (key, key.upper(), f"http.request.header.{key}", f"form[{key}]"):
+        assert key_test()(spelling) or key == "connect.sid"
+    assert key_test()(key)
+
+
+@pytest.mark.parametrize(
+    ("glob", "matching", "other"),
+    [
+        ("*.pin", ["card.pin", "card[pin]", "a.b.PIN"], ["pin", "spin", "a.pins"]),
+        ("iban", ["iban", "IBAN", "my.iban", "form[iban]"], ["myiban", "ibans", "iban.country"]),
+        ("user_pin", ["user_pin", "user-pin", "userPin", "x.user_pin", "USER_PIN"], ["userpin", "user_pins"]),
+        ("*_pin", ["user_pin", "userPin"], ["spin", "pin"]),
+        ("box.ref", ["box.ref", "box[ref]", "order.box.ref"], ["boxref", "box.refs"]),
+        ("a+b(c", ["a+b(c", "x.A+B(C"], ["ab(c"]),
+    ],
+)
+def test_a_glob_matches_a_key_and_the_end_of_a_path_in_every_spelling(glob, matching, other):
+    test = key_test([glob])
+    assert [key for key in matching if not test(key)] == []
+    assert [key for key in other if test(key)] == []
+
+
+@settings(max_examples=1000, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(WORDS),
+            st.sampled_from([str.lower, str.title, str.upper, str.capitalize]),
+            st.sampled_from(["", "", "_", "-", ".", " ", "[", "]", "/", "'", "\n"]),
+        ),
+        max_size=5,
+    )
+)
+def test_the_test_of_a_key_and_the_pattern_for_the_collector_say_the_same(pieces):
+    key = "".join(spell(word) + after for word, spell, after in pieces)
+    assert BY_TEST(key) == bool(BY_PATTERN.fullmatch(key))
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_any_text_is_a_key(key):
+    assert BY_TEST(key) == bool(BY_PATTERN.fullmatch(key))
+
+
+@settings(deadline=None)
+@given(st.text(min_size=1).filter(lambda text: not set(text) & set("*_-. ]")))
+def test_a_glob_without_wildcards_matches_itself(glob):
+    assert key_test([glob])(glob)
+    assert key_test([glob])(f"a.{glob}")
+
+
+@pytest.mark.parametrize("pattern", [*(shape.pattern for shape in SHAPES), CARD, IBAN, key_pattern(GLOBS)])
+def test_a_pattern_has_nothing_that_re2_does_not_read(pattern):
+    assert not re.search(r"\(\?(?:[=!>(]|<[=!]|P=|P>)|\\[1-9]|\\Z|\\N|\\[uU]|[*+?}]\+", pattern)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_a_shapes_hint_is_in_whatever_it_matches(shape):
+    examples = {
+        "jwt": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+        "pem": "-----BEGIN RSA PRIVATE KEY-----\nMIIE-x\n-----END RSA PRIVATE KEY-----",
+        "bearer": "Bearer abcdef0123456789",
+        "basic": "Basic dXNlcjpwYXNzd29yZA==",
+        "aws": "AKIAIOSFODNN7EXAMPLE",
+        "stripe": "sk_live_4eC39HqLyjWDarjtT1",
+        "stripe-webhook": "whsec_0123456789abcdef0",
+        "github": "ghp_" + "a1" * 18,
+        "github-fine": "github_pat_" + "a1" * 20,
+        "gitlab": "glpat-" + "a1" * 10,
+        "slack": "xoxb-123456789012-abcdef",
+        "slack-app": "xapp-1-A0-123-abc",
+        "slack-webhook": "hooks.slack.com/services/T0/B0/abc",
+        "google": "AIza" + "a" * 35,
+        "google-oauth": "ya29." + "a" * 30,
+        "openai": "sk-proj-" + "a1" * 12,
+        "sendgrid": "SG." + "a" * 22 + "." + "b" * 43,
+        "npm": "npm_" + "a" * 36,
+        "pypi": "pypi-" + "a" * 60,
+        "huggingface": "hf_" + "a" * 34,
+        "shopify": "shpat_" + "a1" * 16,
+        "digitalocean": "dop_v1_" + "a1" * 32,
+        "vault": "hvs." + "a" * 24,
+        "sentry": "sntrys_" + "a" * 40,
+        "grafana": "glsa_" + "a" * 41,
+        "email": "a.b@shop.test",
+    }
+    example = examples[shape.name]
+    assert shape.hint in example
+    assert re.fullmatch(shape.pattern, example)
+
+
+def test_whole_keys_are_written_as_they_are_compared():
+    assert all(key == key.lower() for key in WHOLE)
