@@ -5,9 +5,11 @@ UV     := $(or $(shell command -v uv 2>/dev/null),$(VENV)/bin/uv)
 RUN    := $(VENV)/bin/
 STAMP  := $(VENV)/.installed
 APPS   := .venv-apps
+# Tests wait more than they compute: two for each of CI's cores.
+WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo apps test check format lock real collector promtool3 generate bench clean
+.PHONY: $(shell sed -nE 's/^([a-z0-9-]+):.*/\1/p' Makefile)
 
 help: ## List the targets
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -30,14 +32,22 @@ demo: $(STAMP) ## Run the main job on embedded defaults: a service, load, a Sent
 
 apps: $(APPS)/.installed ## Install the servers, frameworks and applications that the tests and examples run (.venv-apps)
 
-test: $(STAMP) apps real ## Run every test
-	$(RUN)pytest
+unit: $(STAMP) ## Run the tests that start no process and use no network: under a minute
+	$(RUN)pytest -q -m unit -n auto
 
-check: $(STAMP) ## Lint, types, import contracts
+test: $(STAMP) apps real ## Run every test, side by side
+	$(RUN)pytest -n $(WORKERS) --dist worksteal
+
+matrix: $(STAMP) ## Run the suites that touch other projects over their oldest and newest versions and every interpreter here
+	$(RUN)python tests/support/matrix.py
+
+check: $(STAMP) ## Lint, types, import contracts, workflows
 	$(RUN)ruff check .
 	$(RUN)ruff format --check .
 	$(RUN)mypy
 	$(RUN)lint-imports
+	$(RUN)zizmor --quiet --offline --no-progress .github
+	@sh tests/support/actionlint.sh
 
 bench: $(STAMP) ## Measure against what slotel replaces: the quick profile (bench/README.md has the full one)
 	$(RUN)python bench/run.py --quick
@@ -61,6 +71,15 @@ collector: ## Build the OpenTelemetry Collector of collector/builder.yaml (Go 1.
 promtool3: $(STAMP) ## Run the rules' tests under Prometheus 3, too: its promtool is built (Go 1.25) into .cache/, once
 	PATH="$$(sh tests/support/build_promtool3.sh):$$PATH" $(RUN)pytest tests/compile/test_arithmetic.py tests/compile/test_calendar.py \
 	  tests/compile/test_generated.py
+
+sbom: $(STAMP) ## Write the software bill of materials of the locked set to .cache/sbom.json
+	@mkdir -p .cache
+	$(UV) tool run --quiet --from cyclonedx-bom cyclonedx-py requirements requirements.lock --output-file .cache/sbom.json
+
+release-check: $(STAMP) ## Fail unless TAG=vX.Y.Z is this version and CHANGELOG.md has it
+	@version=$$($(RUN)python -c 'from slotel.version import __version__; print(__version__)'); \
+	test "$(TAG)" = "v$$version" || { echo "the tag $(TAG) is not v$$version (src/slotel/version.py)"; exit 1; }; \
+	grep -q "^## \[\?$$version" CHANGELOG.md || { echo "CHANGELOG.md has no section $$version"; exit 1; }
 
 clean: ## Remove what was built
 	rm -rf $(VENV) $(APPS) .cache

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from slotel.cli.sink import SentrySink
-from support.launch import clean_environ, free_port
+from support.launch import clean_environ
+from support.ports import free_port
 
 SLOTEL = str(Path(sys.executable).with_name("slotel"))
 

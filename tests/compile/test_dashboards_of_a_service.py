@@ -10,7 +10,8 @@ import pytest
 from slotel.compile import dashboards
 from support import services
 from support.backfilled import Past
-from support.launch import Launched, free_port, wait_until
+from support.launch import Launched, wait_until
+from support.ports import free_port
 from support.prom import Prometheus
 from support.shown import ask, panels, resolve
 

@@ -16,7 +16,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from slotel.compile.alertmanager import configuration
-from support.launch import clean_environ, free_port, wait_until
+from support.launch import clean_environ, wait_until
+from support.ports import free_port
 from support.real import require_real
 
 

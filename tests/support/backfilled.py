@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import socket
 import subprocess
 import time
 import urllib.parse
@@ -14,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from slotel.compile.promql import Group, Rule, yaml_lines
+from support.ports import free_port
 from support.real import require_real
 
 DEADLINE = 60.0
@@ -152,9 +152,7 @@ def _promtool(*arguments: str) -> None:
 def _prometheus(directory: Path, data: Path) -> Iterator[str]:
     config = directory / "prometheus.yml"
     config.write_text("global: {scrape_interval: 1m}\n")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     with (directory / "prometheus.log").open("ab") as log:
         process = subprocess.Popen(

@@ -2,7 +2,7 @@
 # Builds promtool 3 from the Go module proxy into .cache/prometheus/<version>/ and prints its directory: Debian has 2.42.
 # Once built, it only prints. About 90 s and 50 MB; needs Go 1.25 or newer.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 version=v0.313.2  # 3.13.2: since 3.0 the module's minor is the product's, in three digits
 command -v go >/dev/null || { echo "build_promtool3.sh: no Go (1.25 or newer) here: install it" >&2; exit 3; }
 out=$PWD/.cache/prometheus/$version

@@ -11,9 +11,10 @@ from pathlib import Path
 from slotel.cli.sink import SentrySink
 from slotel.compile import rules
 from slotel.config.load import read_configuration
-from support.launch import Launched, free_port
+from support.launch import Launched
 from support.otelcol import Collector
 from support.otlp import OtlpSink, Sent, post, request
+from support.ports import free_port
 from support.prom import Prometheus
 
 CALLS = "traces_span_metrics_calls_total"

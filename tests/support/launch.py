@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,15 +17,11 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from support.ports import free_port
+
 APPS = Path(__file__).parents[1] / "apps"
 LAUNCHER = Path(sys.executable).with_name("opentelemetry-instrument")
 DEADLINE = 60.0
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], Any], what: str, deadline: float = DEADLINE) -> Any:

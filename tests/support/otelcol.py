@@ -18,7 +18,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from ruamel.yaml import YAML
 
-from support.launch import free_port, wait_until
+from support.launch import wait_until
+from support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "collector"

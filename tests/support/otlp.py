@@ -20,7 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from support.launch import free_port
+from support.ports import free_port
 
 PATH = "/api/7/integration/otlp/v1/traces/"
 SERVER = Span.SpanKind.SPAN_KIND_SERVER

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from support.launch import APPS, LAUNCHER, clean_environ, free_port
+from support.launch import APPS, LAUNCHER, clean_environ
+from support.ports import free_port
 
 
 def recorded(framework, **env):

@@ -20,7 +20,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from slotel.runtime.metrics.instruments.http_server import HttpServerMetrics, http_server_metrics
 from slotel.runtime.metrics.scrape.app_metrics import AppMetrics
 from slotel.runtime.metrics.scrape.exposition import Exposition
-from support.launch import APPS, LAUNCHER, Launched, clean_environ, free_port, wait_until
+from support.launch import APPS, LAUNCHER, Launched, clean_environ, wait_until
+from support.ports import free_port
 
 BOUNDS = [0.005, 0.1, 1.0]
 

@@ -1,0 +1,51 @@
+"""What every test gets: an environment, a runtime directory and ports of its own; and `unit` tests, which start nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.unit import forbid_the_outside, is_unit
+
+IN_MEMORY = Path("/dev/shm")
+
+
+def _new_directory() -> Path:
+    return Path(tempfile.mkdtemp(prefix="slotel-test-", dir=IN_MEMORY if IN_MEMORY.is_dir() else None))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give this pytest process an empty environment for telemetry and a runtime directory, for session fixtures too."""
+    for name in list(os.environ):
+        if name.startswith(("OTEL_", "SENTRY_", "SLOTEL_", "ERROR_BUDGET_")):
+            del os.environ[name]
+    directory = _new_directory()
+    os.environ["XDG_RUNTIME_DIR"] = str(directory)
+    config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if is_unit(item):
+            item.add_marker("unit")
+
+
+@pytest.fixture(autouse=True)
+def own_runtime_directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A place for runtime directories that no other test looks at."""
+    directory = _new_directory()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(directory))
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_outside_in_unit_tests(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail a unit test that starts a process or opens a connection."""
+    if request.node.get_closest_marker("unit") is not None:
+        forbid_the_outside(monkeypatch)

@@ -1,0 +1,57 @@
+"""Which tests are unit tests: they start no process and use no network. `make unit` runs them, and holds them to it."""
+
+from __future__ import annotations
+
+import ast
+import os
+import socket
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+OUTSIDE = frozenset(
+    {
+        "subprocess", "multiprocessing", "socket", "urllib", "fork", "require_real", "Launched", "SentrySink", "Endpoint",
+        "launch", "otelcol", "prom", "promtool", "alertmanager", "fleet", "otlp", "backfilled", "services_real", "forked",
+        "shipping", "metrics_sink", "sentry_route", "open_endpoint",
+    }
+)  # fmt: skip
+"""Names whose use in a test module means that its tests leave the process."""
+
+
+def is_unit(item: pytest.Item) -> bool:
+    """Return whether a test's module, and the fixtures of its folder, stay inside the process."""
+    if item.get_closest_marker("process") is not None or item.get_closest_marker("real") is not None:
+        return False
+    return not _leaves(item.path)
+
+
+@cache
+def _leaves(path: Path) -> bool:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Name):
+            names.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            names.add(node.attr)
+        elif isinstance(node, ast.alias):
+            names.update(node.name.split("."))
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.update(node.module.split("."))
+    return not names.isdisjoint(OUTSIDE)
+
+
+def forbid_the_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every way out of the process fail with the name of the mark that allows it."""
+
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        raise AssertionError("a unit test left its process: mark it with pytest.mark.process")
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    if hasattr(os, "fork"):
+        monkeypatch.setattr(os, "fork", refuse)
