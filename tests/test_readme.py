@@ -1,6 +1,7 @@
 """What the README shows is true: its files read, its code runs, its links lead somewhere, its commands exist."""
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from support.launch import clean_environ
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*/README.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*/README.md")])
 
 
 def blocks(language):
@@ -47,3 +48,9 @@ def test_links_within_the_repository_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
         if "://" not in target and not target.startswith("mailto:"):
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
+
+
+def test_the_index_of_decisions_is_complete():
+    """Mend it with: python docs/decisions/index.py."""
+    folder = ROOT / "docs" / "decisions"
+    assert (folder / "README.md").read_text() == runpy.run_path(str(folder / "index.py"))["index"]()

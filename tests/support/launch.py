@@ -21,7 +21,8 @@ from support.ports import free_port
 
 APPS = Path(__file__).parents[1] / "apps"
 LAUNCHER = Path(sys.executable).with_name("opentelemetry-instrument")
-DEADLINE = 60.0
+DEADLINE = 180.0
+"""Seconds; a loaded machine starts a service slowly."""
 
 
 def wait_until(condition: Callable[[], Any], what: str, deadline: float = DEADLINE) -> Any:
