@@ -62,6 +62,9 @@ lock: $(STAMP) ## Pin the tested set again
 	$(UV) pip compile pyproject.toml --extra otlp --extra fast --group apps --universal --python-version 3.10 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements-apps.lock
 
+constraints: $(STAMP) ## Write the tested set that `slotel bootstrap` installs, from the locked environment
+	$(RUN)python release/constraints.py > src/slotel/constraints.new && mv src/slotel/constraints.new src/slotel/constraints.txt
+
 real: ## Install Prometheus, Alertmanager and Chromium (Debian packages) where tests must be real
 	@sh tests/support/install_real.sh
 

@@ -67,7 +67,7 @@ def start(tmp_path, env, yaml=None):
         (
             {"http_proxy": "quic://127.0.0.1:9", "no_proxy": "", "SENTRY_DSN": "http://k@sentry.invalid/1"},
             None,
-            "ERROR slotel: sentry is off, the rest goes on: ProxySchemeUnknown: Proxy URL had unsupported scheme quic",
+            "ERROR slotel: sentry failed to start and is disabled, everything else works: ProxySchemeUnknown: Proxy URL had unsupported scheme quic",
         ),
         ({"OTEL_EXPORTER_PROMETHEUS_PORT": "ninety"}, None, "OTEL_EXPORTER_PROMETHEUS_PORT='ninety'"),
     ],
@@ -140,4 +140,4 @@ def test_a_disabled_sdk_is_off_and_the_app_serves():
     with Launched(sys.executable, "flask_app.py", env={"OTEL_SDK_DISABLED": "true"}) as service:
         service.wait_ready()
         assert service.get("/ok") == (200, "ok")
-    assert "INFO slotel: off: OTEL_SDK_DISABLED is true" in service.log
+    assert "ERROR slotel: slotel is off: OTEL_SDK_DISABLED is true" in service.log

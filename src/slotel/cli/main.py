@@ -6,18 +6,49 @@ from importlib import import_module
 from typing import Final
 
 import click
+from click.shell_completion import CompletionItem
 from typing_extensions import override
 
+from slotel.cli import LEAN
 from slotel.version import __version__
 
 COMMANDS: Final = {
+    "bootstrap": (LEAN["bootstrap"], "Install the instrumentations for the app's libraries."),
     "demo": ("slotel.cli.demo.command", "Run a sample service with load, errors and a local Sentry."),
-    "doctor": ("slotel.cli.doctor", "Look at what a start would find; say what to do."),
-    "validate": ("slotel.cli.validate", "Check slotel.yaml and the environment; name what is wrong."),
-    "explain": ("slotel.cli.explain", "Say each objective in words and numbers."),
-    "generate": ("slotel.cli.generate", "Write rules with their tests, dashboards and collector policy."),
+    "doctor": (LEAN["doctor"], "Check the environment before you start the service."),
+    "sink": (LEAN["sink"], "Run a local Sentry that shows what an app sends."),
+    "validate": ("slotel.cli.validate", "Check slotel.yaml and the environment."),
+    "explain": ("slotel.cli.explain", "Print each SLO in plain words and numbers."),
+    "generate": (
+        "slotel.cli.generate",
+        "Write Prometheus rules with their tests, dashboards, collector policy.",
+    ),
+    "schema": ("slotel.cli.schema", "Print the JSON schema of slotel.yaml."),
+    "completion": ("slotel.cli.completion", "Print the completion script for bash, zsh or fish."),
 }
-"""Command → (module that defines `command`, a click.Command; what it does in a line)."""
+"""Command → (module that defines `command`, a click.Command, or is lean; what it does in a line)."""
+
+
+class _Lean(click.Command):
+    """A command that parses its own arguments with argparse, because it also runs where click is not installed."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, add_help_option=False)
+        self.module = import_module(LEAN[name])
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.args = list(args)
+        return ctx.args
+
+    @override
+    def invoke(self, ctx: click.Context) -> None:
+        raise SystemExit(self.module.main(ctx.args))
+
+    @override
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        options = self.module.parser()._option_string_actions  # noqa: SLF001 argparse lists its options nowhere else
+        return [CompletionItem(each) for each in options if each.startswith(incomplete)]
 
 
 class _Commands(click.Group):
@@ -31,6 +62,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name in LEAN:
+            return _Lean(cmd_name)
         command = import_module(COMMANDS[cmd_name][0]).command
         if not isinstance(command, click.Command):
             raise TypeError(f"{COMMANDS[cmd_name][0]}.command is no click.Command")
@@ -43,6 +76,6 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="slotel", message="%(prog)s %(version)s")
+@click.version_option(__version__, "-V", "--version", prog_name="slotel", message="%(prog)s %(version)s")
 def app() -> None:
-    """One launcher for OpenTelemetry, Sentry, Prometheus and error budgets. `slotel COMMAND -h` says more."""
+    """slotel: OpenTelemetry for Python with Sentry, Prometheus and error budgets. See `slotel COMMAND -h`."""

@@ -1,6 +1,8 @@
 """A problem: what is wrong, where, and what was expected instead."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+INVALID: Final = "SLO101"
 
 
 class Problem(NamedTuple):
@@ -10,11 +12,13 @@ class Problem(NamedTuple):
         place: `slotel.yaml:12 slos[0].objective`, or `ERROR_BUDGET_LIMIT='5'`.
         expectation: what would be right, with its spelling.
         consequence: what is used instead.
+        code: of `slotel.config.codes`.
     """
 
     place: str
     expectation: str
     consequence: str = "left out, the rest stands"
+    code: str = INVALID
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.expectation} ({self.consequence})"
+        return f"{self.place}: {self.expectation} ({self.consequence}) [{self.code}]"

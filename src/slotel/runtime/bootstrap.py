@@ -18,6 +18,8 @@ from slotel.runtime import startup_log
 from slotel.runtime.budget.breaches import BreachDetector
 from slotel.runtime.budget.incidents import Incidents
 from slotel.runtime.budget.windows import BudgetWindows
+from slotel.runtime.checks.environment import disabled, samples_nothing
+from slotel.runtime.checks.start import before_start, component_failed
 from slotel.runtime.components import (
     connect_sentry,
     join_workers,
@@ -25,6 +27,7 @@ from slotel.runtime.components import (
     prepare_departure,
     push_metrics,
 )
+from slotel.runtime.finding import log
 from slotel.runtime.logs import LOG, report, show_logs
 from slotel.runtime.metrics.instruments.fork_reset import count_from_zero_after_fork
 from slotel.runtime.metrics.self_metrics import SelfMetrics
@@ -55,7 +58,7 @@ def start(
             return RUNNING[0]
         show_logs()
         if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
-            LOG.info("off: OTEL_SDK_DISABLED is true")
+            log(disabled(environ))
             return None
         runtime = _compose(environ, configure_sdk)
         RUNNING.append(runtime)
@@ -67,12 +70,11 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
 
     set_defaults(environ)  # for a start in code; under the launcher it is done
     reading = read_configuration(environ)
-    report(reading.problems)
-    for note in reading.notes:
-        LOG.warning("%s", note)
+    log(before_start(reading, environ))
     service = reading.service
     name_service(service, environ)
     report(validate_sampler(environ, service.sentry.traces_sample_rate))
+    log(samples_nothing(environ))
     provider = tracer_provider(environ, configure_sdk)
     runtime = _build(service, dict(provider.resource.attributes))
     mend_propagation()
@@ -136,7 +138,7 @@ def _guarded(part: str, runtime: Runtime, begin: Callable[[], object]) -> None:
     try:
         begin()
     except Exception as error:  # noqa: BLE001 each part may fail alone
-        LOG.error("%s is off, the rest goes on: %s: %s", part, type(error).__name__, error)
+        log([component_failed(part, error)])
         runtime.self_metrics.stage_error(part, error)
 
 

@@ -19,6 +19,7 @@ _OTLP: Final = {
     "otlp_proto_grpc": "opentelemetry-exporter-otlp-proto-grpc",
 }
 PROMETHEUS: Final = "prometheus"
+_CODE: Final = "SLO121"
 
 
 def usable_exporters(environ: Mapping[str, str]) -> tuple[dict[str, str], list[Problem]]:
@@ -60,14 +61,17 @@ def _problem(environ: Mapping[str, str], variable: str, group: str, name: str) -
         package = _OTLP.get(wanted)
         if package:
             return Problem(
-                place, f"the exporter '{name}' is not installed: run: pip install '{package}'", consequence
+                place,
+                f"the exporter '{name}' is not installed: run: pip install '{package}'",
+                consequence,
+                _CODE,
             )
         known = ", ".join(sorted({point.name for point in entry_points(group=group)} | {"none"}))
-        return Problem(place, f"there is no exporter '{name}', known here are: {known}", consequence)
+        return Problem(place, f"there is no exporter '{name}', known here are: {known}", consequence, _CODE)
     try:
         found.load()
     except Exception as error:  # noqa: BLE001 a broken package is a problem, not an end
-        return Problem(place, f"the exporter '{name}' cannot be loaded: {error}", consequence)
+        return Problem(place, f"the exporter '{name}' cannot be loaded: {error}", consequence, _CODE)
     return None
 
 

@@ -52,4 +52,4 @@ def _is_ratio(text: str) -> bool:
 
 
 def _problem(variable: str, value: str, expectation: str, used: str) -> Problem:
-    return Problem(f"{variable}={value[:80]!r}", expectation, f"using {used}")
+    return Problem(f"{variable}={value[:80]!r}", expectation, f"using {used}", "SLO122")

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from slotel.runtime.finding import log
 from slotel.runtime.logs import LOG
 from slotel.runtime.metrics.scrape import port as ports
 from slotel.runtime.metrics.scrape.connection import Answer, Request, plain
@@ -178,7 +179,7 @@ class Endpoint:
             quiet = stands_by and error.errno == errno.EADDRINUSE
             if not quiet and self._said != error.errno:
                 self._said = error.errno
-                LOG.error("%s", ports.explain(error, self.host, self.port))
+                log([ports.explain(error, self.host, self.port)])
             return False
         self.port = self._server.listeners[0].getsockname()[1]
         if stands_by or self._said is not None:

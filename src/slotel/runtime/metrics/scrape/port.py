@@ -9,11 +9,13 @@ from contextlib import suppress
 from typing import Final
 
 from slotel.config.problem import Problem
+from slotel.runtime.finding import Finding
 
 HOST: Final = "OTEL_EXPORTER_PROMETHEUS_HOST"
 PORT: Final = "OTEL_EXPORTER_PROMETHEUS_PORT"
 DEFAULT_HOST: Final = "localhost"
 DEFAULT_PORT: Final = 9464
+_AFTER: Final = "everything else works, and slotel tries again every second"
 _MAX_PORT: Final = 65_535
 _BACKLOG: Final = 128
 _NOT_HERE: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
@@ -31,7 +33,7 @@ def read_address(environ: Mapping[str, str]) -> tuple[str, int, list[Problem]]:
     if text.isdecimal() and int(text) <= _MAX_PORT:
         return host, int(text), []
     problem = Problem(
-        f"{PORT}={text!r}", "write a port number, 0 to 65535", f"using the default, {DEFAULT_PORT}"
+        f"{PORT}={text!r}", "write a port number, 0 to 65535", f"using the default, {DEFAULT_PORT}", "SLO150"
     )
     return host, DEFAULT_PORT, [problem]
 
@@ -73,16 +75,16 @@ def release(listeners: list[socket.socket]) -> None:
     listeners.clear()
 
 
-def explain(error: OSError, host: str, port: int) -> str:
-    """Return the sentence for the log: what is wrong, and what helps."""
-    after = "everything else goes on, and slotel tries again every second"
+def explain(error: OSError, host: str, port: int) -> Finding:
+    """Return why the port could not be bound, and what helps."""
     if error.errno == errno.EADDRINUSE:
-        return (
-            f"{PORT}={port}: another process has port {port} on {host}: set {PORT} to a free port ({after})"
-        )
+        text = f"{PORT}={port}: another process has port {port} on {host}"
+        return Finding("metrics", "fail", text, f"set {PORT} to a free port ({_AFTER})", "SLO151")
     if error.errno == errno.EACCES:
-        return f"{PORT}={port}: this user may not open port {port}: set {PORT} to one above 1023 ({after})"
-    return f"{HOST}={host!r}: no metrics there: {error}: set {HOST} to an address of this machine ({after})"
+        text = f"{PORT}={port}: this user may not open port {port}"
+        return Finding("metrics", "fail", text, f"set {PORT} to one above 1023 ({_AFTER})", "SLO152")
+    text = f"{HOST}={host!r}: no metrics there: {error}"
+    return Finding("metrics", "fail", text, f"set {HOST} to an address of this machine ({_AFTER})", "SLO153")
 
 
 def _listen(family: int, address: tuple[object, ...]) -> socket.socket:

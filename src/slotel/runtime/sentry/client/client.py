@@ -12,19 +12,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from slotel.config.service import SentrySettings
-from slotel.runtime.logs import LOG
+from slotel.runtime.finding import log
 from slotel.runtime.requests.local_roots import OpenSpans
-from slotel.runtime.sentry.client.dsn import SHAPE, Destination, read_dsn
+from slotel.runtime.sentry.client.dsn import Destination, dsn_finding, read_dsn
 from slotel.runtime.sentry.client.identity import Identity, identify
 
 if TYPE_CHECKING:
     from slotel.runtime.budget.incidents import Incident
     from slotel.runtime.sentry.errors.linker import ErrorEventLinker
 
-NO_DSN: Final = (
-    "SENTRY_DSN is not set: errors and traces do not go to Sentry, while metrics, tags and the error budget work. "
-    f"To turn it on, set SENTRY_DSN={SHAPE}"
-)
 FLUSH_TIMEOUT: Final = 2.0
 
 Event = dict[str, Any]
@@ -144,14 +140,12 @@ def start_client(
     standing = _standing_client()
     dsn = settings.dsn
     destination: Destination | None = None
-    if dsn is not None:
-        try:
-            destination = read_dsn(dsn)
-        except ValueError as error:
-            LOG.error("SENTRY_DSN is malformed: %s (going on without Sentry)", error)
-            dsn = None
-    elif standing is None:
-        LOG.warning("%s", NO_DSN)
+    found = dsn_finding(dsn)
+    if found.status == "fail" or (dsn is None and standing is None):
+        log([found])
+        dsn = None
+    elif dsn is not None:
+        destination = read_dsn(dsn)
 
     from slotel.runtime.sentry.client.takeover import ClientTakeover
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from slotel.runtime.finding import Finding
+
 SHAPE = "https://<public key>@<host>/<project number>"
 
 
@@ -52,3 +54,14 @@ def read_dsn(dsn: str) -> Destination:
         raise ValueError(f"it does not end with the project's number: write {SHAPE}")
     host = parts.hostname if port is None else f"{parts.hostname}:{port}"
     return Destination(host, str(int(project)), parts.username)
+
+
+def dsn_finding(dsn: str | None) -> Finding:
+    """Return whether a DSN is there and valid; the text shows no part of the key."""
+    if not dsn:
+        text = "SENTRY_DSN is not set: nothing is sent to Sentry; metrics, tags and the error budget work"
+        return Finding("sentry", "warn", text, f"to turn it on, set SENTRY_DSN={SHAPE}", "SLO140")
+    try:
+        return Finding("sentry", "ok", str(read_dsn(dsn)))
+    except ValueError as error:
+        return Finding("sentry", "fail", f"SENTRY_DSN is not a valid DSN: {error}", "Sentry is off", "SLO141")

@@ -1,0 +1,90 @@
+"""The command: its options, its output, its exit code. Runs with the standard library and slotel's runtime alone."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from slotel.cli.doctor.examine import Wishes, examine
+from slotel.runtime.finding import Finding
+
+_COLOURS: Final = {"ok": "32", "info": "36", "warn": "33", "fail": "31"}
+EPILOG: Final = """\
+Exit codes: 0 nothing would fail; 1 something would (with --strict: or is worth a look); 2 the call is wrong.
+Each finding has a code, such as SLO130; the documentation has a page for each.
+
+After `--`, a command: doctor starts it as `opentelemetry-instrument COMMAND`, sends the requests of --get to it, with a
+local Sentry in place of yours (unless --send), and reports what was instrumented, counted and sent.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command's options."""
+    made = argparse.ArgumentParser(
+        prog="slotel doctor",
+        usage="slotel doctor [options] [-- COMMAND …]",
+        description="Check the environment of a service before you start it. Run it with the service's interpreter, "
+        "in its folder, with its environment variables.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "--config", metavar="FILE", help="slotel.yaml (default: SLOTEL_CONFIG, else ./slotel.yaml)"
+    )
+    made.add_argument("--json", action="store_true", help="print the findings as JSON")
+    made.add_argument("--strict", action="store_true", help="exit with 1 for warnings, too")
+    made.add_argument(
+        "--send", action="store_true", help="send one error event and one transaction to Sentry"
+    )
+    made.add_argument("--offline", action="store_true", help="open no connection")
+    made.add_argument("--prometheus", metavar="URL", help="check that a Prometheus fits the generated rules")
+    made.add_argument(
+        "--get", metavar="PATH", action="append", default=[], help="with a COMMAND: request this path"
+    )
+    made.add_argument("--url", metavar="URL", help="with a COMMAND: where it listens (default: found out)")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    own, command = given, []
+    if "--" in given:
+        at = given.index("--")
+        own, command = given[:at], given[at + 1 :]
+    options = parser().parse_args(own)
+    if (options.get or options.url) and not command:
+        parser().error("--get and --url need a command: slotel doctor --get / -- gunicorn app:app")
+    wishes = Wishes(
+        config=options.config,
+        send=options.send,
+        offline=options.offline,
+        prometheus=options.prometheus,
+        command=tuple(command),
+        paths=tuple(options.get),
+        url=options.url,
+    )
+    findings: list[Finding] = []
+    for finding in examine(os.environ, wishes):
+        findings.append(finding)
+        if not options.json:
+            _print(finding)
+    if options.json:
+        json.dump([finding._asdict() for finding in findings], sys.stdout, indent=2, ensure_ascii=False)
+        sys.stdout.write("\n")
+    bad = {"fail", "warn"} if options.strict else {"fail"}
+    return 1 if any(finding.status in bad for finding in findings) else 0
+
+
+def _print(finding: Finding) -> None:
+    label = f"{finding.status:>4}"
+    if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
+        label = f"\x1b[1;{_COLOURS[finding.status]}m{label}\x1b[0m"
+    code = f" [{finding.code}]" if finding.code else ""
+    fix = f"\n       → {finding.fix}" if finding.fix else ""
+    sys.stdout.write(f"{label}  {finding.subject}: {finding.text}{code}{fix}\n")
+    sys.stdout.flush()

@@ -1,0 +1,104 @@
+"""What doctor examines, and in which order: the checks of a start first. Prints nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from slotel.cli.doctor import collector, machine, sentry
+from slotel.config.load import read_configuration
+from slotel.config.service import Reading
+from slotel.runtime.checks import environment, instrumentation, packages
+from slotel.runtime.checks.sentry import dsn
+from slotel.runtime.distro import set_defaults
+from slotel.runtime.finding import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the caller asked for.
+
+    Args:
+        offline: open no connection.
+        send: send an event and a transaction.
+        command: started for a trial, with GET requests to `paths`.
+    """
+
+    config: str | None = None
+    send: bool = False
+    offline: bool = False
+    prometheus: str | None = None
+    command: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    url: str | None = None
+
+
+Check = Callable[[Reading, Mapping[str, str]], Iterator[Finding]]
+
+START: Final[tuple[tuple[str, Check], ...]] = (
+    ("packages", lambda _reading, _environ: packages.versions()),
+    ("launcher", lambda _reading, _environ: packages.launcher()),
+    ("launcher", lambda _reading, environ: packages.distributions(environ)),
+    ("opentelemetry", lambda _reading, environ: environment.disabled(environ)),
+    ("configuration", lambda reading, _environ: environment.configuration(reading)),
+    ("configuration", lambda _reading, environ: environment.variables(environ)),
+    ("service", environment.service_name),
+    ("instrumentation", lambda _reading, environ: instrumentation.coverage(environ)),
+    ("django", lambda _reading, environ: instrumentation.django(environ)),
+    ("sampling", environment.sampler),
+    ("exporters", lambda _reading, environ: environment.exporters(environ)),
+    ("sentry", lambda reading, _environ: dsn(reading.service.sentry.dsn)),
+    ("metrics", lambda _reading, environ: environment.address(environ)),
+    ("metrics", lambda _reading, environ: environment.container(environ)),
+)
+"""Subject and check of what can be said without a connection."""
+
+
+def examine(environ: Mapping[str, str], wishes: Wishes) -> Iterator[Finding]:
+    """Yield every finding; a check that fails is itself a finding."""
+    given = dict(environ)
+    reading = read_configuration(given, wishes.config)
+    settled = dict(given)
+    set_defaults(settled)
+    for name in ("OTEL_PYTHON_DISTRO", "OTEL_PYTHON_CONFIGURATOR"):
+        settled.pop(name, None)
+        if name in given:
+            settled[name] = given[name]
+    for subject, check in START:
+        yield from _guarded(subject, lambda check=check: check(reading, settled))  # type: ignore[misc]
+    yield from _guarded("metrics", lambda: machine.port(reading, settled))
+    yield from _guarded("metrics", lambda: machine.runtime_directory(settled))
+    yield from _guarded("objectives", lambda: objectives(reading))
+    if not wishes.offline:
+        yield from _guarded("sentry", lambda: sentry.reach(reading.service.sentry.dsn))
+        yield from _guarded("collector", lambda: collector.reach(settled))
+        if wishes.send:
+            yield from _guarded("sentry", lambda: sentry.send(reading.service.sentry))
+    if wishes.command:
+        from slotel.cli.doctor.trial import trial
+
+        yield from _guarded(
+            "trial",
+            lambda: trial(wishes.command, wishes.paths, wishes.url, given, own_sentry=not wishes.send),
+        )
+
+
+def objectives(reading: Reading) -> Iterator[Finding]:
+    """What `slotel generate` would leave out."""
+    from slotel.compile.warnings import warnings
+
+    if reading.problems:
+        return
+    for sentence in warnings(reading.service):
+        if "never fire" in sentence:
+            yield Finding("objectives", "info", sentence, code="SLO160")
+
+
+def _guarded(subject: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from check()
+    except Exception as error:  # noqa: BLE001 a check that fails is a finding
+        yield Finding(
+            subject, "warn", f"could not be examined: {type(error).__name__}: {error}", code="SLO170"
+        )

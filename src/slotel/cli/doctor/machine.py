@@ -1,0 +1,127 @@
+"""The machine: who has the metrics port, and where workers share their counts."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import shutil
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from slotel.config import names
+from slotel.config.service import Reading
+from slotel.runtime.finding import Finding
+from slotel.runtime.metrics.scrape import port as ports
+from slotel.runtime.metrics.workers import runtime_directory as directories
+from slotel.runtime.setup.exporters import wants_prometheus
+
+TIMEOUT: Final = 3.0
+LEAST_FREE: Final = 16 * 2**20
+_LISTEN: Final = "0A"
+"""The state of a listening socket in /proc/net/tcp."""
+
+
+def port(reading: Reading, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether the metrics port can be bound, as a start would bind it; if not, which process has it."""
+    if not wants_prometheus(environ):
+        return
+    host, number, _ = ports.read_address(environ)
+    try:
+        taken = ports.take(host, number)
+    except OSError as error:
+        yield _taken(error, host, number, reading, environ)
+        return
+    bound = sorted({str(listener.getsockname()[0]) for listener in taken})
+    ports.release(taken)
+    yield Finding("metrics", "ok", f"port {number} is free on {', '.join(bound)}")
+
+
+def _taken(error: OSError, host: str, number: int, reading: Reading, environ: Mapping[str, str]) -> Finding:
+    found = ports.explain(error, host, number)
+    if error.errno != errno.EADDRINUSE:
+        return found
+    owners = (
+        ", ".join(f"pid {pid} ({name})" for pid, name in owners_of(number)) or "a process of another user"
+    )
+    other = _slotel_service(host, number)
+    if other is None:
+        return found._replace(text=f"{found.text}: {owners}")
+    own = environ.get("OTEL_SERVICE_NAME", "").strip() or reading.service.name or "unknown_service"
+    if other == own:
+        return Finding("metrics", "ok", f"this service runs already: {owners} serves port {number}")
+    return found._replace(text=f"{found.text}: the service {other!r}, {owners}")
+
+
+def _slotel_service(host: str, number: int) -> str | None:
+    """Return the name of the slotel service that answers on a port; None if it is no slotel."""
+    shown = f"[{host}]" if ":" in host else host
+    try:
+        with urllib.request.urlopen(f"http://{shown}:{number}/metrics", timeout=TIMEOUT) as answer:
+            text = str(answer.read(1_000_000), errors="replace")
+    except (OSError, ValueError):
+        return None
+    if names.BUILD_INFO not in text:
+        return None
+    for line in text.splitlines():
+        if line.startswith("target_info{"):
+            return line.partition('service_name="')[2].partition('"')[0]
+    return ""
+
+
+def owners_of(number: int) -> Iterator[tuple[int, str]]:
+    """Yield pid and name of each process that listens on a port, as far as this user may see (Linux)."""
+    wanted = set(_sockets_on(number))
+    if not wanted:
+        return
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if any(str(each.readlink()) in wanted for each in (process / "fd").iterdir()):
+                yield int(process.name), (process / "comm").read_text().strip()
+
+
+def ports_of(pids: Iterable[int]) -> set[int]:
+    """Return the ports that processes listen on (Linux)."""
+    held: set[str] = set()
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for each in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    held.add(str(each.readlink()))
+    return {number for number, inode in _listening() if inode in held}
+
+
+def _sockets_on(number: int) -> Iterator[str]:
+    return (inode for each, inode in _listening() if each == number)
+
+
+def _listening() -> Iterator[tuple[int, str]]:
+    """Yield port and socket (`socket:[inode]`) of everything that listens."""
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(table).read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTEN:
+                    yield int(fields[1].rpartition(":")[2], 16), f"socket:[{fields[9]}]"
+
+
+def runtime_directory(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether workers can share their counts: a writable directory with room."""
+    place = next(_candidates(environ), None)
+    if place is None:
+        text = "no directory for shared counts is writable: each worker would count for itself"
+        yield Finding("workers", "fail", text, "give the container a tmpfs: --tmpfs /tmp", "SLO155")
+        return
+    free = shutil.disk_usage(place).free
+    if free < LEAST_FREE:
+        text = f"{place}, where workers share their counts, has {free / 2**20:.0f} MiB left"
+        yield Finding(
+            "workers", "warn", text, "make room, or give the container more: --shm-size=256m", "SLO156"
+        )
+    else:
+        yield Finding("workers", "ok", f"counts are shared in {place} ({free / 2**20:,.0f} MiB free)")
+
+
+def _candidates(environ: Mapping[str, str]) -> Iterator[Path]:
+    return directories.bases(environ)

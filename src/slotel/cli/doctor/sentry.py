@@ -1,0 +1,213 @@
+"""Sentry from here: reachable, with which clock, and what it answers to an event and a transaction."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from importlib.util import find_spec
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import urllib3
+
+from slotel.config.service import SentrySettings
+from slotel.runtime.finding import Finding
+from slotel.runtime.sentry.client.dsn import read_dsn
+from slotel.version import __version__
+
+TIMEOUT: Final = 5.0
+MAX_CLOCK_SKEW: Final = 60.0
+_OK: Final = 200
+_VERDICTS: Final[Mapping[int, tuple[str, str, str]]] = {
+    401: ("SLO143", "the key is rejected", "check the key in SENTRY_DSN"),
+    403: ("SLO143", "the key is rejected", "check the key in SENTRY_DSN"),
+    404: ("SLO143", "there is no such project", "check the project number in SENTRY_DSN"),
+    413: ("SLO144", "the size is refused", "raise the body limit of the proxy before Sentry"),
+    429: ("SLO145", "the rate is limited", "wait, lower SENTRY_TRACES_SAMPLE_RATE, or raise the quota"),
+}
+"""Status → code, cause, fix."""
+
+
+def reach(dsn: str | None) -> Iterator[Finding]:
+    """Whether the DSN's host answers, through the proxy that the environment names, and what time it has there."""
+    target = _target(dsn)
+    if target is None:
+        return
+    proxy = proxy_of(target)
+    if proxy.startswith("socks") and find_spec("socks") is None:
+        yield Finding(
+            "sentry",
+            "fail",
+            f"the proxy {_shown(proxy)} needs PySocks",
+            "run: pip install 'slotel[socks]'",
+            "SLO147",
+        )
+        return
+    try:
+        answer = _pool(proxy).request("GET", f"{target.scheme}://{_host(target)}/", **_once())
+    except urllib3.exceptions.HTTPError as error:
+        yield unreachable(error, target, proxy)
+        return
+    through = f" through {_shown(proxy)}" if proxy else ""
+    yield Finding("sentry", "ok", f"{_host(target)} answers{through}; the key is tried with --send")
+    yield from _clock(answer.headers.get("Date"), _host(target))
+
+
+def send(settings: SentrySettings) -> Iterator[Finding]:
+    """Send one event and one transaction; yield their ids, or why they were refused."""
+    target = _target(settings.dsn)
+    if target is None or settings.dsn is None:
+        return
+    prefix, _, project = target.path.rstrip("/").rpartition("/")
+    url = f"{target.scheme}://{_host(target)}{prefix}/api/{project}/envelope/"
+    auth = f"Sentry sentry_version=7, sentry_client=slotel/{__version__}, sentry_key={target.username}"
+    pool = _pool(proxy_of(target))
+    for kind, payload in (("event", _event(settings)), ("transaction", _transaction(settings))):
+        body = _envelope(kind, payload)
+        headers = {"X-Sentry-Auth": auth, "Content-Type": "application/x-sentry-envelope"}
+        try:
+            answer = pool.request("POST", url, body=body, headers=headers, **_once())
+        except urllib3.exceptions.HTTPError as error:
+            yield unreachable(error, target, proxy_of(target))
+            return
+        yield verdict(
+            kind, payload["event_id"], answer.status, answer.headers.get("X-Sentry-Rate-Limits", "")
+        )
+
+
+def verdict(kind: str, event_id: str, status: int, limits: str) -> Finding:
+    """Return what an answer to an envelope means."""
+    if status == _OK and limits:
+        text = f"{kind} {event_id} was taken, but the rate is limited: {limits}"
+        return Finding("sentry", "warn", text, _VERDICTS[429][2], "SLO145")
+    if status == _OK:
+        return Finding("sentry", "ok", f"{kind} sent: {event_id}")
+    code, cause, fix = _VERDICTS.get(
+        status, ("SLO146", "Sentry has a fault", "read the log of Sentry, or of the proxy before it")
+    )
+    return Finding("sentry", "fail", f"{kind} refused with status {status}: {cause}", fix, code)
+
+
+def unreachable(error: Exception, target: SplitResult, proxy: str) -> Finding:
+    """Return why nothing was reached."""
+    reason = getattr(error, "reason", None) or error
+    text = f"{_host(target)} cannot be reached: {_sentence(reason)}"
+    if isinstance(error, urllib3.exceptions.ProxyError) or isinstance(reason, urllib3.exceptions.ProxyError):
+        return Finding(
+            "sentry",
+            "fail",
+            f"{text}, through the proxy {_shown(proxy)}",
+            "check HTTPS_PROXY and NO_PROXY",
+            "SLO147",
+        )
+    if isinstance(reason, urllib3.exceptions.SSLError):
+        fix = "set SSL_CERT_FILE to your certificate authority's file, or write http:// if the port speaks no TLS"
+        return Finding("sentry", "fail", text, fix, "SLO142")
+    return Finding("sentry", "fail", text, "check the DSN's host, a firewall, or HTTPS_PROXY", "SLO142")
+
+
+def proxy_of(target: SplitResult) -> str:
+    """Return the proxy's URL that the environment names for a target; empty for none."""
+    if proxy_bypass(target.hostname or ""):
+        return ""
+    named = getproxies().get(target.scheme, "") or getproxies().get("all", "")
+    return named if not named or "://" in named else f"http://{named}"
+
+
+def _target(dsn: str | None) -> SplitResult | None:
+    try:
+        read_dsn(dsn or "")
+    except ValueError:
+        return None
+    return urlsplit((dsn or "").strip())
+
+
+def _host(target: SplitResult) -> str:
+    """Return host and port as they stand in a URL, an IPv6 address in its brackets."""
+    return target.netloc.rpartition("@")[2]
+
+
+def _pool(proxy: str) -> Any:
+    if proxy.startswith("socks"):
+        from urllib3.contrib.socks import SOCKSProxyManager
+
+        return SOCKSProxyManager(proxy)
+    return urllib3.ProxyManager(proxy) if proxy else urllib3.PoolManager()
+
+
+def _once() -> dict[str, Any]:
+    return {"timeout": urllib3.Timeout(TIMEOUT), "retries": False, "redirect": False}
+
+
+def _clock(date: str | None, host: str) -> Iterator[Finding]:
+    if not date:
+        return
+    try:
+        skew = time.time() - parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return
+    if abs(skew) > MAX_CLOCK_SKEW:
+        text = (
+            f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} that of {host}"
+        )
+        yield Finding("clock", "warn", text, "synchronise the clock", "SLO148")
+
+
+def _envelope(kind: str, payload: Mapping[str, Any]) -> bytes:
+    head = {"event_id": payload["event_id"], "sent_at": _now()}
+    return b"\n".join(json.dumps(each).encode() for each in (head, {"type": kind}, payload)) + b"\n"
+
+
+def _event(settings: SentrySettings) -> dict[str, Any]:
+    return {
+        **_common(settings),
+        "level": "info",
+        "logger": "slotel.doctor",
+        "message": "slotel doctor: a test event",
+    }
+
+
+def _transaction(settings: SentrySettings) -> dict[str, Any]:
+    now = time.time()
+    trace = {
+        "trace_id": uuid.uuid4().hex,
+        "span_id": uuid.uuid4().hex[:16],
+        "op": "slotel.doctor",
+        "status": "ok",
+    }
+    return {
+        **_common(settings), "type": "transaction", "transaction": "slotel doctor", "start_timestamp": now - 0.01,
+        "timestamp": now, "contexts": {"trace": trace}, "spans": [],
+    }  # fmt: skip
+
+
+def _common(settings: SentrySettings) -> dict[str, Any]:
+    named = {"environment": settings.environment, "release": settings.release}
+    return {
+        "event_id": uuid.uuid4().hex, "timestamp": time.time(), "platform": "python",
+        **{key: value for key, value in named.items() if value},
+    }  # fmt: skip
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _shown(proxy: str) -> str:
+    """Return a proxy's address without its password."""
+    parts = urlsplit(proxy)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _sentence(error: object) -> str:
+    """Return an error's text without the object that urllib3 puts before it.
+
+    >>> _sentence("<urllib3.connection.HTTPConnection object at 0x7f>: Failed to connect: refused")
+    'Failed to connect: refused'
+    """
+    text = str(error)
+    return text.partition(">: ")[2] or text

@@ -1,0 +1,208 @@
+"""A trial: the service is started under the launcher and asked; what was instrumented, counted and sent is reported."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Final
+
+from slotel.cli.doctor.machine import ports_of
+from slotel.cli.sink import SentrySink
+from slotel.config import names
+from slotel.runtime.checks.packages import LAUNCHER
+from slotel.runtime.finding import Finding
+
+START_SECONDS: Final = 60.0
+SETTLE_SECONDS: Final = 10.0
+
+
+def trial(
+    command: Sequence[str],
+    paths: Sequence[str],
+    url: str | None,
+    environ: Mapping[str, str],
+    *,
+    own_sentry: bool,
+) -> Iterator[Finding]:
+    """Start a command, request the paths, yield what came of it; the command is ended with SIGTERM.
+
+    Args:
+        own_sentry: events go to a sink of this process, and not to SENTRY_DSN.
+    """
+    with contextlib.ExitStack() as stack:
+        sink = stack.enter_context(SentrySink()) if own_sentry else None
+        metrics = _free_port()
+        variables = dict(environ)
+        variables.update(
+            OTEL_EXPORTER_PROMETHEUS_PORT=str(metrics), OTEL_EXPORTER_PROMETHEUS_HOST="127.0.0.1"
+        )
+        if sink is not None:
+            variables["SENTRY_DSN"] = sink.dsn("1")
+        log = stack.enter_context(tempfile.TemporaryFile())
+        process = subprocess.Popen(  # noqa: S603 the user's own command
+            [_launcher(), *command],
+            env=variables,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        stack.callback(_end, process)
+        base = url.rstrip("/") if url else _find(process, metrics)
+        output = _output(log)
+        yield from _said(output)
+        if base is None:
+            last = "".join(f"\n         {line}" for line in output[-10:])
+            why = f"it ended with {process.returncode}" if process.poll() is not None else "it opened no port"
+            yield Finding(
+                "trial",
+                "fail",
+                f"{' '.join(command)}: {why}{last}",
+                "read its output; name its address with --url",
+                "SLO172",
+            )
+            return
+        sent = 0
+        for path in paths or ("/",):
+            status = _get(base + path)
+            sent += status is not None
+            text = f"GET {path}: {status}" if status is not None else f"GET {path}: no answer"
+            yield Finding(
+                "trial",
+                "ok" if status is not None else "fail",
+                text,
+                code="" if status is not None else "SLO172",
+            )
+        yield from _counted(metrics, sent)
+        _end(process)
+        if sink is not None:
+            yield from _received(sink)
+
+
+def _counted(metrics: int, sent: int) -> Iterator[Finding]:
+    """Compare what was sent with what was counted."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    counted, outcomes = 0.0, {}
+    while time.monotonic() < deadline:
+        outcomes = _outcomes(metrics)
+        counted = sum(outcomes.values())
+        if counted >= sent:
+            break
+        time.sleep(0.1)
+    shown = (
+        ", ".join(f"{value:g} {outcome}" for outcome, value in sorted(outcomes.items()) if value) or "none"
+    )
+    if sent and not counted:
+        yield Finding(
+            "trial", "fail", f"{sent} requests sent, none counted", "run: slotel bootstrap", "SLO171"
+        )
+    elif counted < sent:
+        yield Finding("trial", "warn", f"{sent} requests sent, counted: {shown}", "", "SLO171")
+    else:
+        yield Finding("trial", "ok", f"{sent} requests sent, counted: {shown}")
+
+
+def _outcomes(metrics: int) -> dict[str, float]:
+    """Return the counts of the first objective by outcome."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=5) as answer:
+            text = answer.read().decode(errors="replace")
+    except OSError:
+        return {}
+    found: dict[str, float] = {}
+    first = ""
+    for line in text.splitlines():
+        if line.startswith(f"{names.SLO_EVENTS}_total{{"):
+            slo = line.partition(f'{names.LABEL_SLO}="')[2].partition('"')[0]
+            first = first or slo
+            if slo == first:
+                outcome = line.partition(f'{names.LABEL_OUTCOME}="')[2].partition('"')[0]
+                found[outcome] = found.get(outcome, 0.0) + float(line.rpartition("} ")[2].split(" ")[0])
+    return found
+
+
+def _received(sink: SentrySink) -> Iterator[Finding]:
+    named = sorted({str(each.get("transaction")) for each in sink.payloads("transaction")})
+    shown = f": {', '.join(named)}" if named else ""
+    yield Finding(
+        "trial",
+        "ok" if named else "info",
+        f"{sink.transactions} transactions{shown}; {sink.events} error events",
+    )
+
+
+def _output(log: IO[bytes]) -> list[str]:
+    log.seek(0)
+    lines = log.read().decode(errors="replace").splitlines()
+    log.seek(0, os.SEEK_END)
+    return lines
+
+
+def _said(output: Sequence[str]) -> Iterator[Finding]:
+    """Yield what slotel said at its start."""
+    for line in output:
+        level, _, text = line.partition(" slotel: ")
+        if text and level in ("INFO", "WARNING", "ERROR"):
+            status = {"INFO": "info", "WARNING": "warn", "ERROR": "fail"}[level]
+            text, _, code = text.removesuffix("]").partition(" [SLO")
+            yield Finding("start", status, text, code=f"SLO{code}" if code else "")  # type: ignore[arg-type]
+
+
+def _find(process: subprocess.Popen[bytes], metrics: int) -> str | None:
+    """Return where the started command listens: the first port of its process group that is not the metrics'."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        for number in sorted(ports_of(_group(process.pid)) - {metrics}):
+            base = f"http://127.0.0.1:{number}"
+            if _get(f"{base}/-/slotel-doctor-looks-for-http") is not None:
+                return base
+        time.sleep(0.1)
+    return None
+
+
+def _group(leader: int) -> Iterator[int]:
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, ValueError):
+            if os.getpgid(int(process.name)) == leader:
+                yield int(process.name)
+
+
+def _get(url: str) -> int | None:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 the service that was started
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except (OSError, ValueError):
+        return None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is not None:
+        return
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+            return
+
+
+def _launcher() -> str:
+    beside = Path(sys.executable).with_name(LAUNCHER)
+    return str(beside) if beside.exists() else LAUNCHER
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -1,0 +1,105 @@
+"""Every environment variable that slotel defines, with its default and meaning; and the likely one for a misspelled name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
+
+from slotel.config import names
+
+
+class Variable(NamedTuple):
+    """A variable of the environment.
+
+    Args:
+        default: as a person would write it; empty when there is none.
+    """
+
+    name: str
+    default: str
+    meaning: str
+
+
+VARIABLES: Final = (
+    Variable(names.SENTRY_DSN, "", "Where errors and transactions are sent; without it Sentry is off."),
+    Variable(names.SENTRY_ENVIRONMENT, "resource attribute", "Environment of events: `production`."),
+    Variable(names.SENTRY_RELEASE, "resource attribute", "Release of events: `checkout@1.4.2`."),
+    Variable(names.SENTRY_TRACES_SAMPLE_RATE, "1", "Share of requests that become transactions, 0 to 1. Never what is counted."),
+    Variable("SENTRY_PROJECT", "the DSN's number", "Name of the Sentry project, as metrics and dashboards show it."),
+    Variable(names.ERROR_BUDGET_LIMIT, "1%", "Largest tolerated error rate of `availability`: `5%`, `0.05`, `1/20`, `500ppm`, `slo:99.9%`."),
+    Variable(names.ERROR_BUDGET_WINDOW, "1h", "Time over which the error rate is compared with the limit."),
+    Variable(names.SLOTEL_CONFIG, "slotel.yaml", "Path of the configuration file."),
+    Variable(names.SLOTEL_SENTRY_MODE, "transactions", "How spans reach Sentry: `transactions`, `sdk`, `otlp`, `errors`."),
+    Variable(names.SLOTEL_SENTRY_LATE_WAIT, "200ms", "How long a transaction waits for spans that end after its root; at most 10s."),
+    Variable(names.SLOTEL_HANDLE_SIGTERM, "true", "Flush pending telemetry on a SIGTERM that the app does not handle."),
+    Variable(names.SLOTEL_MAX_SERIES, "2000", "Bound of the series of each metric, over all workers. Further ones go to one overflow series."),
+    Variable(names.SLOTEL_ASGI_SPANS, "none", "ASGI messages that get a span each: `send`, `receive`, `send,receive`."),
+    Variable(names.SLOTEL_HTTP_METRICS, "slotel", "Who aggregates `http.server.*`: `slotel`, or `sdk` if your code registers its own MetricReader."),
+    Variable("SLOTEL_SPANS", "slotel", "`sdk` makes the SDK's own spans, which cost more."),
+    Variable("SLOTEL_PAGE", "on", "`off` removes the status page from the metrics address."),
+    Variable("SLOTEL_DEBUG", "0", "`1` logs every decision: instrumented, skipped, adopted, sampled, kept."),
+    Variable(names.SLOTEL_RUN_DIR, "", "Set by slotel for its own child processes; not for users."),
+)  # fmt: skip
+"""slotel's own variables, and those of Sentry that it reads."""
+
+_SENTRY: Final = frozenset(
+    [
+        "SENTRY_DEBUG",
+        "SENTRY_SPOTLIGHT",
+        "SENTRY_KEEP_ALIVE",
+        "SENTRY_TRACE",
+        "SENTRY_BAGGAGE",
+        "SENTRY_USE_ENVIRONMENT",
+        "SENTRY_ORG",
+        "SENTRY_AUTH_TOKEN",
+        "SENTRY_URL",
+        "SENTRY_LOG_LEVEL",
+        "SENTRY_PROPERTIES",
+        "SENTRY_SERVER_NAME",
+        "SENTRY_DIST",
+        "SENTRY_PROFILES_SAMPLE_RATE",
+        "SENTRY_PROFILE_SESSION_SAMPLE_RATE",
+        "SENTRY_CA_CERTS",
+        "SENTRY_TAGS",
+    ]
+)
+"""Variables of sentry-sdk and sentry-cli that are right, and that slotel does not read."""
+_OWN_PREFIXES: Final = ("SLOTEL_", "ERROR_BUDGET_")
+
+
+def unknown_variables(environ: Mapping[str, str], otel: Iterable[str] = ()) -> Iterator[tuple[str, str]]:
+    """Yield each variable that nobody reads with the likely right name, or an empty one.
+
+    A name that begins with `SLOTEL_` or `ERROR_BUDGET_` must be slotel's. One that begins with `SENTRY_` or `OTEL_` may
+    belong to another tool: it is reported only when it is close to a known name.
+
+    Args:
+        otel: OpenTelemetry's names.
+
+    >>> list(unknown_variables({"SENTRY_TRACE_SAMPLE_RATE": "1", "SENTRY_ELSEWHERE_X": "1"}))
+    [('SENTRY_TRACE_SAMPLE_RATE', 'SENTRY_TRACES_SAMPLE_RATE')]
+    """
+    own = {each.name for each in VARIABLES}
+    otel = frozenset(otel)
+    for name in sorted(environ):
+        if name.startswith(_OWN_PREFIXES) and name not in own:
+            yield name, _closest(name, own, 0.6)
+        elif name.startswith("SENTRY_") and name not in own and name not in _SENTRY:
+            likely = _longer(name, own) or _closest(name, own | _SENTRY, 0.9)
+            if likely:
+                yield name, likely
+        elif otel and name.startswith("OTEL_") and name not in otel:
+            likely = _closest(name, otel, 0.93)
+            if likely:
+                yield name, likely
+
+
+def _longer(name: str, known: Iterable[str]) -> str:
+    """Return the known name that this is an abbreviation of: SENTRY_ENV."""
+    return next((each for each in sorted(known) if each.startswith(name)), "")
+
+
+def _closest(name: str, known: Iterable[str], cutoff: float) -> str:
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, sorted(known), n=1, cutoff=cutoff)), "")

@@ -1,0 +1,129 @@
+"""What the environment asks for: service name, sampler, exporters, propagators, variables that nobody reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from slotel.config.ratio import parse_ratio
+from slotel.config.service import Reading
+from slotel.config.variables import unknown_variables
+from slotel.runtime.finding import Finding, of_note, of_problem
+from slotel.runtime.metrics.scrape.port import HOST, read_address
+from slotel.runtime.setup.exporters import usable_exporters, wants_prometheus
+from slotel.runtime.tracing.sampler_env import ARGUMENT, SAMPLER, validate_sampler
+
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_CONTAINER_MARKS: Final = ("/.dockerenv", "/run/.containerenv")
+
+
+def disabled(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether OpenTelemetry is switched off."""
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        yield Finding(
+            "opentelemetry", "fail", "slotel is off: OTEL_SDK_DISABLED is true", "unset it", "SLO120"
+        )
+
+
+def configuration(reading: Reading) -> Iterator[Finding]:
+    """What is wrong in slotel.yaml and in slotel's variables, and what has no effect."""
+    for problem in reading.problems:
+        yield of_problem("configuration", problem)
+    for note in reading.notes:
+        yield of_note("configuration", note)
+    if not reading.problems:
+        objectives = ", ".join(f"{slo.name} {slo.objective * 100:.6g}%" for slo in reading.service.slos)
+        yield Finding("configuration", "ok", f"objectives: {objectives}")
+
+
+def variables(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Variables whose name nobody reads."""
+    for name, likely in unknown_variables(environ, _otel_names()):
+        fix = f"did you mean {likely}?" if likely else "no such variable; see the reference of variables"
+        yield Finding("configuration", "warn", f"{name} is not read by slotel", fix, "SLO104")
+
+
+def service_name(reading: Reading, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether metrics and traces will carry a name."""
+    attributes = environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    pairs = dict(pair.strip().partition("=")[::2] for pair in attributes.split(","))
+    name = (
+        environ.get("OTEL_SERVICE_NAME", "").strip()
+        or pairs.get("service.name", "").strip()
+        or reading.service.name
+    )
+    if name:
+        yield Finding("service", "ok", str(name))
+    elif not environ.get("OTEL_CONFIG_FILE", "").strip():
+        text = "the service has no name: metrics and traces show unknown_service"
+        yield Finding("service", "warn", text, "set OTEL_SERVICE_NAME=checkout", "SLO105")
+
+
+def sampler(reading: Reading, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether the sampler exists, and whether it samples anything."""
+    if environ.get("OTEL_CONFIG_FILE", "").strip():
+        return
+    settled = dict(environ)
+    for problem in validate_sampler(settled, reading.service.sentry.traces_sample_rate):
+        yield of_problem("sampling", problem)
+    yield from samples_nothing(settled)
+
+
+def samples_nothing(settled: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether the sampler that will be used samples nothing."""
+    name = settled.get(SAMPLER, "").strip().lower()
+    argument = settled.get(ARGUMENT, "").strip()
+    if name.endswith("always_off") or (
+        name.endswith("traceidratio") and argument and parse_ratio(argument) == 0
+    ):
+        shown = f"{name} {argument}".strip()
+        text = f"no trace is sampled ({shown}): only failed and slow requests are traced"
+        yield Finding("sampling", "info", text, "", "SLO124")
+
+
+def exporters(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether the exporters that are named can be loaded."""
+    usable, problems = usable_exporters(environ)
+    for problem in problems:
+        yield of_problem("exporters", problem)
+    if not problems:
+        named = ", ".join(f"{variable}={value}" for variable, value in usable.items() if value != "none")
+        yield Finding("exporters", "ok", named or "none beside Sentry and /metrics")
+
+
+def address(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether there is a metrics address, and it is valid."""
+    if not wants_prometheus(environ):
+        if not environ.get("OTEL_METRICS_EXPORTER", "").strip().lower().startswith("otlp"):
+            text = f"there is no /metrics: OTEL_METRICS_EXPORTER={environ.get('OTEL_METRICS_EXPORTER', '')!r}"
+            yield Finding("metrics", "warn", text, "add prometheus to it", "SLO157")
+        return
+    for problem in read_address(environ)[2]:
+        yield of_problem("metrics", problem)
+
+
+def container(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether Prometheus can reach a service that runs in a container."""
+    host = read_address(environ)[0]
+    is_default = not environ.get(HOST, "").strip()  # who names an address has decided
+    if is_default and wants_prometheus(environ) and host in _LOOPBACK and in_container(environ):
+        text = f"/metrics is bound to {host}, and no other container can reach it"
+        yield Finding("metrics", "info", text, f"set {HOST}=0.0.0.0", "SLO154")
+
+
+def in_container(environ: Mapping[str, str]) -> bool:
+    """Return whether this process runs in a container, of Docker, Podman or Kubernetes."""
+    return "KUBERNETES_SERVICE_HOST" in environ or any(Path(mark).exists() for mark in _CONTAINER_MARKS)
+
+
+def _otel_names() -> frozenset[str]:
+    from opentelemetry import environment_variables as of_api
+    from opentelemetry.sdk import environment_variables as of_sdk
+
+    return frozenset(
+        value
+        for module in (of_api, of_sdk)
+        for name, value in vars(module).items()
+        if name.startswith("OTEL_") and isinstance(value, str)
+    )

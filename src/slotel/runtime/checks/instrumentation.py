@@ -1,0 +1,106 @@
+"""What OpenTelemetry instruments here: which libraries have their instrumentation, and which do not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from opentelemetry.util._importlib_metadata import entry_points
+
+from slotel.runtime.checks.packages import version
+from slotel.runtime.finding import Finding
+from slotel.runtime.setup.tested import ALWAYS, LEFT_OUT, bare_name, is_reason, tested_set
+
+SERVING: Final = {
+    "aiohttp-server": "aiohttp", "celery": "celery", "django": "django", "falcon": "falcon", "fastapi": "fastapi",
+    "flask": "flask", "grpc": "grpcio", "pyramid": "pyramid", "starlette": "starlette", "tornado": "tornado",
+}  # fmt: skip
+"""Instrumentation → the library whose requests nobody counts without it."""
+_ANYWAY: Final = frozenset({"jinja2", "tortoiseorm", "asgi"})
+"""Instrumentations that nobody misses."""
+DISABLED: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+
+
+def coverage(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Which installed libraries have an instrumentation, which are disabled, and which are out of its range."""
+    installed = {point.name: point for point in entry_points(group="opentelemetry_instrumentor")}
+    disabled = {name.strip() for name in environ.get(DISABLED, "").split(",") if name.strip()}
+    serving, missing, there = [], [], []
+    for each in tested_set():
+        libraries = [bare_name(text) for text in each.libraries if text != ALWAYS and is_reason(each, text)]
+        library = next((name for name in libraries if version(name) is not None), None)
+        if library is None or each.short in LEFT_OUT:
+            continue
+        if version(each.package) is not None:
+            there.append(each.short)
+        elif SERVING.get(each.short) == library:
+            serving.append(library)
+        elif each.short not in _ANYWAY:
+            missing.append(library)
+    if serving:
+        text = (
+            f"no instrumentation installed for {_listed(serving)}: requests to it are not traced or counted"
+        )
+        yield Finding("instrumentation", "fail", text, "run: slotel bootstrap", "SLO130")
+    if missing:
+        text = f"no instrumentation installed for {_listed(missing)}: its calls have no spans"
+        yield Finding("instrumentation", "warn", text, "run: slotel bootstrap", "SLO131")
+    if disabled:
+        yield from _disabled(disabled, installed)
+    yield from _out_of_range(installed, disabled)
+    if not serving and not missing:
+        yield Finding("instrumentation", "ok", _listed(there) or "no known library is installed")
+
+
+def _disabled(disabled: set[str], installed: Mapping[str, Any]) -> Iterator[Finding]:
+    if "*" in disabled:
+        yield Finding("instrumentation", "fail", f"{DISABLED}=* disables all of them", "remove it", "SLO133")
+        return
+    for name in sorted(disabled):
+        if name in SERVING and name in installed:
+            text = f"{DISABLED} disables {name}: requests to it are not traced or counted"
+            yield Finding("instrumentation", "warn", text, "remove it from the list", "SLO133")
+        elif name not in installed:
+            text = f"{DISABLED} names {name}, which is not installed"
+            yield Finding("instrumentation", "info", text, "remove it from the list", "SLO133")
+
+
+def _out_of_range(installed: Mapping[str, Any], disabled: set[str]) -> Iterator[Finding]:
+    from opentelemetry.instrumentation.dependencies import get_dist_dependency_conflicts
+
+    for name, point in sorted(installed.items()):
+        if name in disabled or point.dist is None:
+            continue
+        conflict = get_dist_dependency_conflicts(point.dist)
+        found = getattr(conflict, "found", None) if conflict is not None else None
+        if found:  # a library that is not installed is no conflict
+            text = f"{found} is installed, the instrumentation {name} supports {conflict.required}"  # type: ignore[union-attr]
+            status = "fail" if name in SERVING else "warn"
+            yield Finding("instrumentation", status, text, "install a version in this range", "SLO132")  # type: ignore[arg-type]
+
+
+def django(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether Django's settings can be found where DJANGO_SETTINGS_MODULE names them."""
+    named = environ.get("DJANGO_SETTINGS_MODULE", "").strip()
+    if not named or version("django") is None:
+        return
+    relative = Path(*named.split("."))
+    places = [Path.cwd(), *(Path(each) for each in environ.get("PYTHONPATH", "").split(os.pathsep) if each)]
+    if any((place / relative).with_suffix(".py").exists() or (place / relative).is_dir() for place in places):
+        yield Finding("django", "ok", f"settings {named}")
+        return
+    from importlib.util import find_spec
+
+    try:
+        found = find_spec(named) is not None
+    except (ImportError, ValueError):
+        found = False
+    if not found:
+        text = f"DJANGO_SETTINGS_MODULE={named} cannot be imported from {Path.cwd()}"
+        yield Finding("django", "fail", text, "start the service in the project's folder", "SLO135")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(sorted(set(names)))

@@ -1,0 +1,115 @@
+"""Which packages are installed: the launcher, other distributions, and versions that slotel does not support."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from opentelemetry.util._importlib_metadata import entry_points
+
+from slotel.runtime.finding import Finding
+from slotel.version import __version__
+
+LAUNCHER: Final = "opentelemetry-instrument"
+_CHOICES: Final = ("OTEL_PYTHON_DISTRO", "OTEL_PYTHON_CONFIGURATOR")
+
+
+def versions() -> Iterator[Finding]:
+    """Every requirement of slotel against what is installed."""
+    wrong = list(unsupported())
+    yield from wrong
+    if not wrong:
+        names = ("opentelemetry-sdk", "opentelemetry-instrumentation", "sentry-sdk")
+        known = ", ".join(f"{name} {version(name)}" for name in names)
+        yield Finding("packages", "ok", f"slotel {__version__}, {known}, Python {platform.python_version()}")
+
+
+def unsupported(only: str = "") -> Iterator[Finding]:
+    """Yield each requirement of slotel that is not met.
+
+    Args:
+        only: the start of the distribution's name; default: all.
+    """
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    for line in importlib.metadata.requires("slotel") or ():
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue
+        if not requirement.name.startswith(only) or (
+            requirement.marker and not requirement.marker.evaluate()
+        ):
+            continue
+        found = version(requirement.name)
+        if found is None:
+            text, fix = (
+                f"{requirement.name} is not installed",
+                f"pip install '{requirement.name}{requirement.specifier}'",
+            )
+        elif not requirement.specifier.contains(found, prereleases=True):
+            text = f"{requirement.name} {found} is installed, slotel needs {requirement.specifier}"
+            fix = f"pip install '{requirement.name}{requirement.specifier}'"
+        else:
+            continue
+        yield Finding("packages", "fail", text, f"run: {fix}", "SLO110")
+
+
+def launcher() -> Iterator[Finding]:
+    """Whether `opentelemetry-instrument` is there, and is this environment's."""
+    beside = Path(sys.executable).with_name(LAUNCHER)
+    found = shutil.which(LAUNCHER)
+    if found is None and not beside.exists():
+        fix = "activate the environment that slotel is installed in"
+        yield Finding("launcher", "fail", f"{LAUNCHER} is not on PATH", fix, "SLO113")
+    elif found is not None and beside.exists() and Path(found).resolve() != beside.resolve():
+        text = f"{LAUNCHER} on PATH is {found}, of another environment than {sys.executable}"
+        yield Finding("launcher", "warn", text, f"start the service with {beside}", "SLO113")
+    else:
+        yield Finding("launcher", "ok", str(found or beside))
+
+
+def distributions(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether the launcher will load slotel and nothing else."""
+    installed = sorted({point.name for point in entry_points(group="opentelemetry_distro")})
+    if "slotel" not in installed:
+        yield Finding("launcher", "fail", "slotel is not installed here", "run: pip install slotel", "SLO114")
+        return
+    chosen = {name: environ.get(name, "").strip() for name in _CHOICES}
+    for name, value in chosen.items():
+        if value not in {"", "slotel"}:
+            yield Finding(
+                "launcher",
+                "fail",
+                f"{name}={value!r} selects another distribution",
+                "set it to slotel",
+                "SLO112",
+            )
+    if len(installed) > 1 and not all(chosen.values()):
+        others = ", ".join(name for name in installed if name != "slotel")
+        text = f"other distributions are installed ({others}), and which one is loaded is undefined"
+        fix = " ".join(f"{name}=slotel" for name in _CHOICES)
+        yield Finding("launcher", "warn", text, f"set {fix}", "SLO111")
+
+
+def version(package: str) -> str | None:
+    """Return the installed version of a distribution, None if there is none."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def bare_name(requirement: str) -> str:
+    """Return the distribution's name of a requirement.
+
+    >>> bare_name("flask >= 1.0")
+    'flask'
+    """
+    return re.split(r"[<>=!~\[;\s]", requirement.strip(), maxsplit=1)[0]

@@ -1,0 +1,34 @@
+"""What a start says before anything runs, and what it says of a component that could not be started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from slotel.config.service import Reading
+from slotel.runtime.checks import environment
+from slotel.runtime.finding import Finding
+
+_OF_A_VERSION: Final = (ImportError, AttributeError, TypeError)
+"""What a package of another version raises."""
+
+
+def before_start(reading: Reading, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield what is to be said of the configuration and the environment."""
+    yield from environment.configuration(reading)
+    yield from environment.variables(environ)
+    yield from environment.service_name(reading, environ)
+    yield from environment.container(environ)
+
+
+def component_failed(component: str, error: BaseException) -> Finding:
+    """Return why a component did not start: an unsupported package if there is one, else the exception."""
+    if isinstance(error, _OF_A_VERSION):
+        from slotel.runtime.checks.packages import unsupported
+
+        for found in unsupported():
+            return found._replace(text=f"{component} failed to start and is disabled: {found.text}")
+    text = (
+        f"{component} failed to start and is disabled, everything else works: {type(error).__name__}: {error}"
+    )
+    return Finding(component, "fail", text, code="SLO170")
