@@ -135,7 +135,7 @@ def test_a_wrong_part_takes_nothing_else_with_it():
     ],
 )  # fmt: skip
 def test_a_wrong_variable_is_one_line_with_the_right_spelling(name, value, line):
-    assert [str(problem) for problem in read_service({name: value}).problems] == [line]
+    assert [str(problem) for problem in read_service({name: value}).problems] == [f"{line} [SLO101]"]
 
 
 @pytest.mark.parametrize("mode", ["sdk", "otlp", "errors"])

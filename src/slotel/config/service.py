@@ -119,8 +119,25 @@ def read_service(environ: Mapping[str, str], text: str | None = None, source: st
         problems += wrong
         service = _from_document(document)
         shipping = tuple(name for name in _OF_TRANSACTIONS if getattr(document.sentry, name) is not None)
+    declared = service
     service = _with_environment(service, environ, problems)
-    return Reading(service, tuple(problems), tuple(_idle(source, shipping, service.sentry.mode)))
+    notes = (*_idle(source, shipping, service.sentry.mode), *_overridden(source, declared, service, environ))
+    return Reading(service, tuple(problems), notes)
+
+
+def _overridden(
+    source: str, declared: Service, service: Service, environ: Mapping[str, str]
+) -> Iterator[str]:
+    """Say where the environment and the file give one objective two values."""
+    before = next((slo for slo in declared.slos if slo.name == DEFAULT_SLO), None)
+    now = next((slo for slo in service.slos if slo.name == DEFAULT_SLO), None)
+    if before is None or now is None or before.limit == now.limit:
+        return
+    yield (
+        f"{names.ERROR_BUDGET_LIMIT}={environ[names.ERROR_BUDGET_LIMIT].strip()} (an objective of "
+        f"{now.objective * 100:.10g}%) overrides {source} ({before.objective * 100:.10g}%): rules that are generated "
+        "without this variable alert on the file's objective; keep the objective in one place [SLO103]"
+    )
 
 
 def _idle(source: str, shipping: tuple[str, ...], mode: str) -> Iterator[str]:

@@ -83,7 +83,7 @@ def unknown_variables(environ: Mapping[str, str], otel: Iterable[str] = ()) -> I
     otel = frozenset(otel)
     for name in sorted(environ):
         if name.startswith(_OWN_PREFIXES) and name not in own:
-            yield name, _closest(name, own, 0.6)
+            yield name, _closest(name, own, 0.75)
         elif name.startswith("SENTRY_") and name not in own and name not in _SENTRY:
             likely = _longer(name, own) or _closest(name, own | _SENTRY, 0.9)
             if likely:

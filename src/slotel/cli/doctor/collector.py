@@ -15,6 +15,9 @@ TIMEOUT: Final = 3.0
 _SIGNALS: Final = {"TRACES": "v1/traces", "METRICS": "v1/metrics", "LOGS": "v1/logs"}
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 """HTTP/2's connection preface with an empty SETTINGS frame. Source: RFC 9113, 3.4."""
+_FRAME_TYPE: Final = 3
+_SETTINGS: Final = b"\x04"
+"""What a server's first frame is, and where its type is."""
 _OK: Final = range(200, 300)
 
 
@@ -91,10 +94,10 @@ def _grpc(url: str) -> Finding:
             first = connection.recv(16)
     except OSError as error:
         return _wrong(url, str(error), "start the collector, or correct OTEL_EXPORTER_OTLP_ENDPOINT")
-    if first.startswith(b"HTTP/1"):
+    if first[_FRAME_TYPE : _FRAME_TYPE + 1] != _SETTINGS:
         return _wrong(
             url,
-            "the port speaks HTTP/1, no gRPC",
+            "the port speaks no gRPC",
             "set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, or use port 4317",
         )
     return Finding("collector", "ok", f"{url} speaks gRPC")

@@ -57,31 +57,20 @@ def trial(
             start_new_session=True,
         )
         stack.callback(_end, process)
-        base = url.rstrip("/") if url else _find(process, metrics)
+        first, *others = paths or ("/",)
+        base, status = _first_answer(process, metrics, first, url)
         output = _output(log)
         yield from _said(output)
         if base is None:
-            last = "".join(f"\n         {line}" for line in output[-10:])
-            why = f"it ended with {process.returncode}" if process.poll() is not None else "it opened no port"
-            yield Finding(
-                "trial",
-                "fail",
-                f"{' '.join(command)}: {why}{last}",
-                "read its output; name its address with --url",
-                "SLO172",
-            )
+            yield _no_answer(command, process, output)
             return
-        sent = 0
-        for path in paths or ("/",):
-            status = _get(base + path)
-            sent += status is not None
-            text = f"GET {path}: {status}" if status is not None else f"GET {path}: no answer"
-            yield Finding(
-                "trial",
-                "ok" if status is not None else "fail",
-                text,
-                code="" if status is not None else "SLO172",
-            )
+        statuses = [(first, status), *((path, _get(base + path)) for path in others)]
+        for path, status in statuses:
+            if status is None:
+                yield Finding("trial", "fail", f"GET {path}: no answer", code="SLO172")
+            else:
+                yield Finding("trial", "ok", f"GET {path}: {status}")
+        sent = sum(status is not None for _, status in statuses)
         yield from _counted(metrics, sent)
         _end(process)
         if sink is not None:
@@ -157,16 +146,30 @@ def _said(output: Sequence[str]) -> Iterator[Finding]:
             yield Finding("start", status, text, code=f"SLO{code}" if code else "")  # type: ignore[arg-type]
 
 
-def _find(process: subprocess.Popen[bytes], metrics: int) -> str | None:
-    """Return where the started command listens: the first port of its process group that is not the metrics'."""
+def _first_answer(
+    process: subprocess.Popen[bytes], metrics: int, path: str, url: str | None
+) -> tuple[str | None, int | None]:
+    """Return where the command listens and what it answers to the first request.
+
+    Where it listens is given by the caller, or is the first port of its process group that speaks HTTP: what is sent
+    to find it out is the first request itself, so that nothing else is counted.
+    """
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        for number in sorted(ports_of(_group(process.pid)) - {metrics}):
-            base = f"http://127.0.0.1:{number}"
-            if _get(f"{base}/-/slotel-doctor-looks-for-http") is not None:
-                return base
+        numbers = sorted(ports_of(_group(process.pid)) - {metrics})
+        for base in [url.rstrip("/")] if url else [f"http://127.0.0.1:{number}" for number in numbers]:
+            status = _get(base + path)
+            if status is not None:
+                return base, status
         time.sleep(0.1)
-    return None
+    return None, None
+
+
+def _no_answer(command: Sequence[str], process: subprocess.Popen[bytes], output: Sequence[str]) -> Finding:
+    why = f"it ended with {process.returncode}" if process.poll() is not None else "it answers on no port"
+    last = "".join(f"\n         {line}" for line in output[-10:])
+    fix = "read its output; name its address with --url"
+    return Finding("trial", "fail", f"{' '.join(command)}: {why}{last}", fix, "SLO172")
 
 
 def _group(leader: int) -> Iterator[int]:
