@@ -6,7 +6,6 @@ With `parts.py` the only module that knows both stages and sinks; each of them g
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Final
 
@@ -33,6 +32,7 @@ from slotel.runtime.metrics.instruments.fork_reset import count_from_zero_after_
 from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.span_metrics import SpanMetrics
 from slotel.runtime.metrics.store.store import Store
+from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.process.ticker import Ticker
 from slotel.runtime.redaction.enforcer import Enforcer
 from slotel.runtime.requests.local_roots import OpenSpans
@@ -88,10 +88,10 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     _guarded("metrics", runtime, lambda: open_endpoint(runtime, environ))
     _guarded("otlp metrics", runtime, lambda: push_metrics(runtime, provider))
     _guarded("departure", runtime, lambda: prepare_departure(runtime))
-    runtime.ticker = Ticker(
-        lambda: _tick(runtime), lambda error: runtime.self_metrics.stage_error("ticker", error)
-    )
-    runtime.ticker.start()
+    PROCESS.fault = runtime.self_metrics.stage_error
+    PROCESS.register("breaches", tick=lambda: _report_breaches(runtime))
+    runtime.ticker = Ticker()
+    _guarded("ticker", runtime, runtime.ticker.start)
     if runtime.workers is None or runtime.workers.is_first:  # once for a service, not by each spawned worker
         for line in startup_log.lines(runtime, environ):
             LOG.info("%s", line)
@@ -110,7 +110,7 @@ def _build(service: Service, resource: Mapping[str, Any]) -> Runtime:
         store,
         self_metrics,
         enforcer,
-        OpenSpans(),
+        OpenSpans(forgotten=lambda count: self_metrics.dropped("spans", "never_ended", count)),
         meter,
         BreachDetector(meter),
         Incidents(name),
@@ -142,14 +142,8 @@ def _guarded(part: str, runtime: Runtime, begin: Callable[[], object]) -> None:
         runtime.self_metrics.stage_error(part, error)
 
 
-def _tick(runtime: Runtime) -> None:
-    """Do what no request does: move counts into their windows, and say it once when a limit is exceeded."""
-    runtime.meter.roll(time.time())
-    if runtime.workers is not None:
-        runtime.workers.tick()
-    forgotten = runtime.open_spans.take_forgotten()
-    if forgotten:
-        runtime.self_metrics.dropped("spans", "never_ended", forgotten)
+def _report_breaches(runtime: Runtime) -> None:
+    """Report, once, each objective that exceeds its limit; the process that serves /metrics reports for all."""
     if runtime.endpoint is not None and not runtime.endpoint.holds_port:
         return
     changes = tuple(runtime.watch.check())

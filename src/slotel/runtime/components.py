@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from slotel.config import names
 from slotel.runtime.logs import report
 from slotel.runtime.metrics.store.store import Family
-from slotel.runtime.process.shutdown import Part, ShutdownFlusher, flush_time, parts_of
+from slotel.runtime.process.shutdown import FlushHook, ShutdownFlusher, flush_hooks, flush_time
 from slotel.runtime.setup.exporters import wants_prometheus
 from slotel.runtime.state import Runtime
 from slotel.version import __version__
@@ -110,7 +110,7 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
             rest=rest,
         )
         sources.append(app.families)
-        runtime.parts.append(lambda _: app.publish())
+        runtime.flush_hooks.append(lambda _: app.publish())
         chore = app.chore
     host, port, problems = read_address(environ)
     report(problems)
@@ -147,13 +147,15 @@ def push_metrics(runtime: Runtime, traces: TracerProvider) -> None:
 def prepare_departure(runtime: Runtime) -> None:
     """Send what is held when the process ends."""
 
-    def parts() -> Iterable[Part]:
-        return (*parts_of(runtime.pipeline.sinks if runtime.pipeline is not None else ()), *runtime.parts)
+    def hooks() -> Iterable[FlushHook]:
+        sinks = runtime.pipeline.sinks if runtime.pipeline is not None else ()
+        return (*flush_hooks(sinks), *runtime.flush_hooks)
 
     def options() -> Mapping[str, Any]:
         return runtime.sentry.client.options if runtime.sentry is not None else {}
 
-    ShutdownFlusher(parts, lambda: flush_time(options())).prepare(handle_sigterm=runtime.service.sigterm)
+    runtime.shutdown_flusher = ShutdownFlusher(hooks, lambda: flush_time(options()))
+    runtime.shutdown_flusher.prepare(handle_sigterm=runtime.service.sigterm)
 
 
 def _build_info() -> Iterable[Family]:

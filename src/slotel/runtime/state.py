@@ -12,7 +12,7 @@ from slotel.runtime.budget.incidents import Incidents
 from slotel.runtime.budget.windows import BudgetWindows
 from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.store.store import Store
-from slotel.runtime.process.shutdown import Part
+from slotel.runtime.process.shutdown import FlushHook, ShutdownFlusher
 from slotel.runtime.process.ticker import Ticker
 from slotel.runtime.redaction.enforcer import Enforcer
 from slotel.runtime.requests.local_roots import OpenSpans
@@ -47,9 +47,10 @@ class Runtime:
     workers: Workers | None = None
     endpoint: Endpoint | None = None
     ticker: Ticker | None = None
+    shutdown_flusher: ShutdownFlusher | None = None
     http_server_metrics: HttpServerMetrics | None = None
     sinks: list[Sink] = field(default_factory=list)
-    parts: list[Part] = field(default_factory=list)
+    flush_hooks: list[FlushHook] = field(default_factory=list)
     """What is sent at the end of the process, beside what the pipeline's sinks hold."""
 
     @property

@@ -5,7 +5,6 @@ Its rings live in the store, so that they merge over workers. It looks only when
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -16,6 +15,7 @@ from slotel.config.duration import format_duration
 from slotel.config.slo import HOUR, MINUTE, Slo, burn_rate, time_to_exhaustion
 from slotel.runtime.budget.history import BAD, GOOD, KEPT, history
 from slotel.runtime.metrics.store.store import Family, Store
+from slotel.runtime.process.lifecycle import PROCESS
 
 WINDOWS: Final = (5 * MINUTE, 30 * MINUTE, HOUR, 6 * HOUR)
 
@@ -77,13 +77,15 @@ class BudgetWindows:
         self.bucket_ends_ns = 0
         """An event that ends at or after this opens a new bucket: call `roll` before counting it."""
         self.roll(self._bucket)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._after_fork)
+        PROCESS.register("budget_windows", after_fork_in_child=self._after_fork, tick=self._tick)
 
     def _after_fork(self) -> None:
         """A child counts from zero."""
         self._lock = threading.Lock()
         self._moved = dict.fromkeys(self._moved, 0.0)
+
+    def _tick(self) -> None:
+        self.roll(self._clock())
 
     def counter_cells(self, slo: Slo) -> dict[str, int]:
         """Return the slots of `slo_events` for an objective, by outcome."""

@@ -1,7 +1,6 @@
-"""The end of a process: what is held leaves in time, also when a child ends early, or an unhandled SIGTERM ends it.
+"""The end of a process: pending telemetry is sent in time when a forked child exits early or SIGTERM ends the process.
 
-Knows the parts that can be sent and the moment, not what they hold. A normal end needs none of this: there Python's
-own exit hooks run.
+Knows what can be flushed, and when; not what it is. A normal exit needs none of this: Python's own exit hooks run.
 """
 
 from __future__ import annotations
@@ -14,66 +13,69 @@ from _thread import (
     allocate_lock,
     start_new_thread,
 )  # of before any monkey-patching, and without threading's locks
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from opentelemetry import metrics
 
 from slotel.runtime.process.child_exit_hooks import ChildExitHook
+from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.process.sigterm import after_resets
-from slotel.runtime.tracing.sink import Sink
 
 FLUSH_TIME: Final = 2.0
-"""Seconds that leaving may take, where Sentry's `shutdown_timeout` says nothing else."""
+"""Seconds that the last flush may take, unless Sentry's `shutdown_timeout` says otherwise."""
 
-Part = Callable[[float], object]
-"""Sends what it holds within so many seconds."""
+FlushHook = Callable[[float], object]
+"""Sends what is pending within so many seconds."""
+
+
+class Flushable(Protocol):
+    """What a sink offers at the end of the process."""
+
+    def flush(self, timeout: float) -> bool:
+        """Send what is pending, within `timeout` seconds."""
+
+    def shutdown(self) -> None:
+        """Flush and stop; called once."""
 
 
 class ShutdownFlusher:
-    """Sends what all parts hold, at the same time, so that one that hangs takes nothing from the others.
+    """Runs all flush hooks.
 
     Args:
-        parts: gives them; called on the thread that ends, takes no lock.
-        seconds: gives the time that all of it may take.
+        hooks: gives them; called on the thread that ends, takes no lock.
+        seconds: gives the time that all of them may take.
     """
 
     def __init__(
-        self, parts: Callable[[], Iterable[Part]], seconds: Callable[[], float] = lambda: FLUSH_TIME
+        self, hooks: Callable[[], Iterable[FlushHook]], seconds: Callable[[], float] = lambda: FLUSH_TIME
     ) -> None:
-        self._parts = parts
+        self._hooks = hooks
         self._seconds = seconds
-        self._ending: ChildExitHook | None = None
+        self._child_exit_hook: ChildExitHook | None = None
 
-    def leave(self) -> None:
-        """Send what is held and return within the flush time; never raises. Takes no lock that the app may hold."""
+    def flush_all(self) -> None:
+        """Send what is pending and return within the flush time; never raises. Takes no lock that the app may hold."""
         seconds = self._seconds()
-        deadline = time.monotonic() + seconds
-        waits = []
-        for part in self._parts() if seconds > 0 else ():
-            busy = allocate_lock()
-            busy.acquire()
-            with suppress(RuntimeError):  # no more threads: what this part holds is lost
-                start_new_thread(_run, (part, seconds, busy.release))
-                waits.append(busy)
-        for busy in waits:
-            busy.acquire(timeout=max(deadline - time.monotonic(), 0.0))
+        if seconds > 0:
+            run_at_once(tuple(self._hooks()), seconds)
 
     def prepare(self, *, handle_sigterm: bool) -> None:
-        """Let nothing be lost when a child ends by `os._exit`, or an unhandled SIGTERM ends the process.
+        """Flush when a child ends by `os._exit`, and before an unhandled SIGTERM ends the process.
 
         Args:
             handle_sigterm: False leaves the signal to whoever it belongs to, also in children.
         """
-        self._ending = ChildExitHook(self.leave)
+        PROCESS.register("shutdown_flusher", before_child_exit=self.flush_all)
+        self._child_exit_hook = ChildExitHook()
         if handle_sigterm:
             self.take_sigterm()
             after_resets(self.take_sigterm)
 
     def take_sigterm(self) -> None:
-        """Leave before SIGTERM ends the process, if nobody else handles it; a later handler takes our place.
+        """Flush before SIGTERM ends the process, if nobody else handles it; a later handler takes our place.
 
         Only where SIGTERM would end the process at once. Called elsewhere than on the main thread, does nothing.
         """
@@ -85,7 +87,7 @@ class ShutdownFlusher:
         del frame
         signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
         try:
-            self.leave()
+            self.flush_all()
         finally:
             os.kill(os.getpid(), number)
             if os.getpid() == 1:  # the kernel spares a container's first process, as it did without slotel
@@ -93,22 +95,36 @@ class ShutdownFlusher:
 
 
 def flush_time(options: Mapping[str, Any]) -> float:
-    """Return the seconds that leaving may take, by the options of the Sentry client."""
+    """Return the seconds that the last flush may take, by the options of the Sentry client."""
     told = options.get("shutdown_timeout")
     return FLUSH_TIME if told is None else float(told)
 
 
-def parts_of(sinks: Iterable[Sink]) -> Iterator[Part]:
-    """Yield what a process with these sinks holds: spans and errors, and what the SDK's other providers push."""
+def run_at_once(hooks: Sequence[FlushHook], seconds: float) -> None:
+    """Run flush hooks side by side, so that one that hangs takes no time from the others; return in `seconds`."""
+    deadline = time.monotonic() + seconds
+    waits = []
+    for hook in hooks:
+        busy = allocate_lock()
+        busy.acquire()
+        with suppress(RuntimeError):  # no more threads: what this hook would send is lost
+            start_new_thread(_run, (hook, seconds, busy.release))
+            waits.append(busy)
+    for busy in waits:
+        busy.acquire(timeout=max(deadline - time.monotonic(), 0.0))
+
+
+def flush_hooks(sinks: Iterable[Flushable]) -> Iterator[FlushHook]:
+    """Yield the flush hooks of a process with these sinks: spans and errors, and the SDK's metrics and logs."""
     for sink in sinks:
-        yield partial(_leave_sink, sink)
+        yield partial(_shut_down_sink, sink)
     yield _flush_metrics
     yield _flush_logs
 
 
-def _leave_sink(sink: Sink, seconds: float) -> None:
+def _shut_down_sink(sink: Flushable, seconds: float) -> None:
     sink.flush(seconds)
-    if os.getpid() != 1:  # which may well go on
+    if os.getpid() != 1:  # that one may go on
         sink.shutdown()
 
 
@@ -128,9 +144,9 @@ def _flush(provider: Any, seconds: float) -> None:
         force_flush(int(seconds * 1000))
 
 
-def _run(part: Part, seconds: float, done: Callable[[], object]) -> None:
+def _run(hook: FlushHook, seconds: float, done: Callable[[], object]) -> None:
     try:
-        with suppress(Exception):  # each part may fail alone, and the process ends anyway
-            part(seconds)
+        with suppress(Exception):  # each may fail alone, and the process ends anyway
+            hook(seconds)
     finally:
         done()

@@ -1,63 +1,63 @@
-"""A clock tick for what must happen without a request: breach checks, snapshots. One thread, none across a fork."""
+"""A clock tick for what must happen without a request: breach checks, snapshots. One thread, none during a fork."""
 
 from __future__ import annotations
 
-import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
+from slotel.runtime.process.lifecycle import PROCESS
+from slotel.runtime.process.threads import ForkSafeThread
+
 INTERVAL: Final = 5.0
 """Seconds between two ticks."""
-_JOIN: Final = 1.0
 
 
 class Ticker:
-    """Calls `tick` every `interval` seconds on a daemon thread.
+    """Calls `tick` every `interval` seconds on a daemon thread; a fork does not move the next tick.
 
-    The thread is stopped before a fork and started again on both sides: a prefork master forks single-threaded.
+    Args:
+        tick: must not raise.
+        clock: monotonic seconds.
     """
 
     def __init__(
-        self, tick: Callable[[], None], fault: Callable[[BaseException], None], interval: float = INTERVAL
+        self,
+        tick: Callable[[], None] = PROCESS.tick,
+        interval: float = INTERVAL,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tick = tick
-        self._fault = fault
         self._interval = interval
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._running = False
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(before=self._pause, after_in_parent=self._resume, after_in_child=self._resume)
+        self._clock = clock
+        self._due = clock() + interval
+        self._thread = ForkSafeThread("slotel-ticker", self._run)
+        PROCESS.register(
+            "ticker",
+            before_fork=self._thread.pause,
+            after_fork_in_parent=self._thread.resume,
+            after_fork_in_child=self._begin_in_child,
+            before_exit=self.stop,
+        )
 
     def start(self) -> None:
         """Start ticking; a second call does nothing."""
-        if not self._running:
-            self._running = True
-            self._resume()
+        self._thread.start()
 
     def stop(self) -> None:
         """Stop ticking."""
-        self._running = False
-        self._pause()
+        self._thread.stop()
 
-    def _pause(self) -> None:
-        thread, self._thread = self._thread, None
-        if thread is not None and thread is not threading.current_thread():
-            self._stop.set()
-            thread.join(_JOIN)
-
-    def _resume(self) -> None:
-        if self._running and self._thread is None:
-            self._stop = threading.Event()
-            self._thread = threading.Thread(
-                target=self._run, args=(self._stop,), name="slotel-ticker", daemon=True
-            )
-            self._thread.start()
+    def _begin_in_child(self) -> None:
+        self._due = self._clock() + self._interval
+        self._thread.resume_in_child()
 
     def _run(self, stop: threading.Event) -> None:
-        while not stop.wait(self._interval):
-            try:
+        """Tick when it is due, even if the thread is to stop already: forks may follow each other faster than ticks."""
+        while True:
+            if self._clock() >= self._due:
+                self._due = self._clock() + self._interval
                 self._tick()
-            except Exception as error:  # noqa: BLE001 nothing may reach the app
-                self._fault(error)
+            if stop.wait(max(self._due - self._clock(), 0.0)):
+                return

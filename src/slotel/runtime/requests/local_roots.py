@@ -5,11 +5,13 @@ Stages hang their own state on the entry. Nothing is decided here.
 
 from __future__ import annotations
 
-import os
 import threading
+from collections.abc import Callable
 from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan, Span
+
+from slotel.runtime.process.lifecycle import PROCESS
 
 MAX_OPEN: Final = 50_000
 """Spans that nobody ends must not fill the memory: beyond this the oldest is forgotten."""
@@ -46,18 +48,23 @@ class LocalRoot:
 class OpenSpans:
     """Open spans by id. Every method is O(1); dict operations are atomic, so there is no lock.
 
+    Args:
+        forgotten: told, at a tick, how many spans were forgotten because more than `max_open` were open.
+
     Attributes:
         inherited: ids of the spans that were open when this process was forked: its parent counts and ships them.
     """
 
-    def __init__(self, max_open: int = MAX_OPEN) -> None:
+    def __init__(
+        self, max_open: int = MAX_OPEN, forgotten: Callable[[int], object] = lambda _count: None
+    ) -> None:
         self._open: dict[int, LocalRoot] = {}
         self._max_open = max_open
         self._lock = threading.Lock()
         self._forgotten = 0
         self.inherited: frozenset[int] = frozenset()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._after_fork)
+        self._report = forgotten
+        PROCESS.register("open_spans", after_fork_in_child=self._after_fork, tick=self._report_forgotten)
 
     def _after_fork(self) -> None:
         self._lock = threading.Lock()
@@ -89,11 +96,12 @@ class OpenSpans:
         """Return the entry of an open span."""
         return self._open.get(span_id)
 
-    def take_forgotten(self) -> int:
-        """Return how many spans were forgotten since the last call, because more than `max_open` were open."""
+    def _report_forgotten(self) -> None:
+        """Report the spans that were forgotten since the last call."""
         with self._lock:
             forgotten, self._forgotten = self._forgotten, 0
-        return forgotten
+        if forgotten:
+            self._report(forgotten)
 
     def __len__(self) -> int:
         """Return how many spans are open."""

@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from slotel.runtime.metrics.scrape.endpoint import Endpoint
 from slotel.runtime.metrics.scrape.server import MAX_CONNECTIONS
 from slotel.runtime.metrics.store.store import Family
+from slotel.runtime.process.lifecycle import PROCESS
 from support.launch import wait_until
 
 
@@ -272,7 +273,8 @@ def test_a_name_that_is_no_address_here_is_named_and_nothing_is_raised(caplog):
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_at_a_fork_no_thread_runs_and_the_child_takes_over_when_the_parent_gives_the_port_free():
     at_fork: list[list[str]] = []
-    os.register_at_fork(before=lambda: at_fork.append([thread.name for thread in threading.enumerate()]))
+    names = lambda: at_fork.append([thread.name for thread in threading.enumerate()])  # noqa: E731
+    PROCESS.register("store", before_fork=names)  # the store's is the last callback before the fork
     endpoint = Endpoint("127.0.0.1", 0, [lambda: [counter(value=os.getpid())]])
     endpoint.start()
     listen, report = os.pipe()

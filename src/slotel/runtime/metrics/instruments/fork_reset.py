@@ -9,7 +9,6 @@ their parent counted.
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from contextlib import suppress
@@ -18,6 +17,7 @@ from typing import Any
 from opentelemetry.sdk.metrics import MeterProvider
 
 from slotel.runtime.logs import LOG
+from slotel.runtime.process.lifecycle import PROCESS
 
 
 def count_from_zero_after_fork(provider: object) -> bool:
@@ -35,14 +35,13 @@ def count_from_zero_after_fork(provider: object) -> bool:
 
     def in_child() -> None:
         if (standing := reference()) is not None:
-            renew(standing)
+            reset_readers_after_fork(standing)
 
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=in_child)
+    PROCESS.register("sdk_metric_readers", after_fork_in_child=in_child)
     return True
 
 
-def renew(consumer: Any) -> None:
+def reset_readers_after_fork(consumer: Any) -> None:
     """Give each reader of a measurement consumer a new storage, new locks, and a connection of its own.
 
     Instruments stay: they know only the consumer. A new storage's points start at their first measurement.

@@ -7,7 +7,6 @@ serves nothing; what is no HTTP instrument stays with the SDK.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from bisect import bisect_left
@@ -29,6 +28,8 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, get_current_span
+
+from slotel.runtime.process.lifecycle import PROCESS
 
 PREFIX: Final = "http.server."
 DEFAULT_BOUNDS: Final = (
@@ -237,8 +238,7 @@ class HttpServerMetrics:
         self._sdk = sdk
         self._max_series = max_series
         self._meters: dict[InstrumentationScope, _HttpServerMeter] = {}
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._begin)
+        PROCESS.register("http_server_metrics", after_fork_in_child=self._begin)
 
     def get_meter(
         self,

@@ -7,10 +7,8 @@ own numbers, under its own `service.instance.id`: nobody merges what is pushed.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import sub
 from typing import Any, Final
 
@@ -33,7 +31,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from slotel.config import names
 from slotel.runtime.logs import LOG
 from slotel.runtime.metrics.store.store import Exemplar, Family
-from slotel.runtime.process.child_exit_hooks import ChildExitHook
+from slotel.runtime.process.lifecycle import PROCESS
+from slotel.runtime.process.shutdown import run_at_once
 from slotel.version import __version__
 
 SPAN_METRICS: Final = {
@@ -56,7 +55,6 @@ _UNITS: Final = {"seconds": "s", "ratio": "1"}
 
 Source = Callable[[], Iterable[Family]]
 _Rows = Mapping[tuple[str, ...], tuple[float, ...]]
-_KEPT: Final[list[ChildExitHook]] = []
 
 
 def export_store(provider: MeterProvider, source: Source, resource: Callable[[], Resource]) -> bool:
@@ -76,21 +74,16 @@ def export_store(provider: MeterProvider, source: Source, resource: Callable[[],
     for reader in periodic:
         _join(reader, source, resource)
     if periodic:
-        _KEPT.append(ChildExitHook(lambda: _push_the_last(periodic)))
+        PROCESS.register("otlp_metrics", before_child_exit=lambda: _export_last(periodic))
     return bool(periodic)
 
 
-def _push_the_last(readers: Iterable[PeriodicExportingMetricReader]) -> None:
-    """Export once more, in a child that ends without the SDK's own shutdown; whoever does not answer is left."""
-
-    def push() -> None:
-        for reader in readers:
-            with suppress(Exception):  # nothing may reach the app, whose process ends here
-                reader.collect(timeout_millis=LAST_SECONDS * 1000)
-
-    thread = threading.Thread(target=push, name="slotel-last-push", daemon=True)
-    thread.start()
-    thread.join(LAST_SECONDS)
+def _export_last(readers: Sequence[PeriodicExportingMetricReader]) -> None:
+    """Export once more, in a child that ends without the SDK's own shutdown; a reader that hangs is left."""
+    hooks = [
+        lambda seconds, reader=reader: reader.collect(timeout_millis=seconds * 1000) for reader in readers
+    ]
+    run_at_once(hooks, LAST_SECONDS)
 
 
 def _join(reader: PeriodicExportingMetricReader, source: Source, resource: Callable[[], Resource]) -> None:

@@ -7,7 +7,6 @@ ends in any other way publishes once more. slotel's own metrics are in the store
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
 import time
@@ -30,7 +29,7 @@ from slotel.runtime.metrics.scrape.published import (
     published,
 )
 from slotel.runtime.metrics.store.store import Family
-from slotel.runtime.process.child_exit_hooks import ChildExitHook
+from slotel.runtime.process.lifecycle import PROCESS
 
 PUBLISH_SECONDS: Final = 1.0
 """Between two publications of a process that is not alone."""
@@ -93,10 +92,13 @@ class AppMetrics:
         provider.add_metric_reader(self._reader)
         if sharing is not None:
             sharing.combine[SUFFIX] = combine
-        atexit.register(self.publish)
-        self._ending = ChildExitHook(self.publish)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(before=self._before_fork, after_in_child=self._in_child)
+        PROCESS.register(
+            "app_metrics",
+            before_fork=self._conversion.prepare,
+            after_fork_in_child=self._in_child,
+            before_exit=self.publish,
+            before_child_exit=self.publish,
+        )
 
     def families(self) -> Iterable[Family]:
         """Return the app's metrics of the whole service.
@@ -150,13 +152,6 @@ class AppMetrics:
             self._complained.add(name)
             self._dropped("metrics", "name_collision")
             LOG.warning("metrics: two instruments of one meter are called %s; the first answers", name)
-
-    def _before_fork(self) -> None:
-        """Load once what each child would load on a thread, while its server may patch import locks (gevent)."""
-        try:
-            self._conversion.prepare()
-        except Exception as error:  # noqa: BLE001 a fork is the app's
-            self._fault("publish", error)
 
     def _in_child(self) -> None:
         self._lock = threading.RLock()

@@ -8,7 +8,6 @@ child closes what it inherited.
 
 from __future__ import annotations
 
-import atexit
 import errno
 import os
 import threading
@@ -26,6 +25,9 @@ from slotel.runtime.metrics.scrape.merge import unite
 from slotel.runtime.metrics.scrape.negotiate import wants_gzip, wants_openmetrics
 from slotel.runtime.metrics.scrape.server import Server
 from slotel.runtime.metrics.store.store import Family
+from slotel.runtime.process.descriptors import Waker
+from slotel.runtime.process.lifecycle import PROCESS
+from slotel.runtime.process.threads import ForkSafeThread
 
 STANDBY_SECONDS: Final = 0.25
 """Between two tries of a process that stands by: another answers within this after the holder's death."""
@@ -35,7 +37,6 @@ BUSY_SECONDS: Final = 0.0005
 """A scrape's work holds the interpreter about this long before it lets others run."""
 REST_SECONDS: Final = 0.001
 """Long enough for a thread that waits to be given a processor; what is too short hands the interpreter to nobody."""
-_JOIN: Final = 1.0
 _GZIP: Final = 31
 """zlib's window bits for a gzip header."""
 
@@ -82,9 +83,9 @@ class Endpoint:
         self._next_try = 0.0
         self._busy_until = 0.0
         self._running = False
-        self._thread: threading.Thread | None = None
         self._stop = threading.Event()
-        self._pipe: tuple[int, int] | None = None
+        self._waker: Waker | None = None
+        self._thread = ForkSafeThread("slotel-scrape", self._run, self._wake)
 
     # -- life --------------------------------------------------------------------------------------------------
 
@@ -105,56 +106,45 @@ class Endpoint:
             return
         self._running = True
         self._try_port()
-        atexit.register(self.stop)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(
-                before=self._pause, after_in_parent=self._resume, after_in_child=self._begin_in_child
-            )
-        self._resume()
-
-    def stop(self) -> None:
-        """Stop serving and give the port free."""
-        self._running = False
-        self._pause()
-        self._server.close()
-
-    def _pause(self) -> None:
-        """Let the thread end, within milliseconds: rendering looks for this between its slices."""
-        thread, self._thread = self._thread, None
-        pipe, self._pipe = self._pipe, None
-        if thread is None or pipe is None or thread is threading.current_thread():
-            return
-        self._stop.set()
-        os.write(pipe[1], b"!")
-        thread.join(_JOIN)
-        if (
-            not thread.is_alive()
-        ):  # else a source hangs: the descriptors must not be anybody else's when it wakes
-            os.close(pipe[0])
-            os.close(pipe[1])
-
-    def _resume(self) -> None:
-        if not self._running or self._thread is not None:
-            return
-        self._stop = threading.Event()
-        self._pipe = os.pipe()
-        os.set_blocking(self._pipe[0], False)
-        self._thread = threading.Thread(
-            target=self._run, args=(self._stop, self._pipe[0]), name="slotel-scrape", daemon=True
+        PROCESS.register(
+            "endpoint",
+            before_fork=self._thread.pause,
+            after_fork_in_parent=self._thread.resume,
+            after_fork_in_child=self._begin_in_child,
+            before_exit=self.stop,
         )
         self._thread.start()
+
+    def stop(self) -> None:
+        """Stop serving and release the port."""
+        self._running = False
+        self._thread.stop()
+        self._server.close()
+
+    def _wake(self) -> None:
+        waker = self._waker
+        if waker is not None:
+            waker.wake()
 
     def _begin_in_child(self) -> None:
         """Close the parent's port and connections on this side, and stand by."""
         self._server.close()
         self._forked = True
-        self._thread = None
-        self._resume()
+        waker, self._waker = self._waker, None
+        if waker is not None:  # of a parent's thread that did not stop in time
+            waker.close_in_child()
+        self._thread.resume_in_child()
 
-    def _run(self, stop: threading.Event, wake: int) -> None:
+    def _run(self, stop: threading.Event) -> None:
+        """Serve; rendering looks between its slices whether to stop, so that a fork waits for milliseconds."""
+        self._stop = stop
         while not stop.is_set():
             try:
-                self._server.run(stop.is_set, wake, self._turn)
+                waker = self._waker = Waker()
+                try:
+                    self._server.run(stop.is_set, waker, self._turn)
+                finally:
+                    waker.close()
             except Exception as error:  # noqa: BLE001 nothing ends the endpoint
                 self._fault("scrape", error)
                 stop.wait(RETRY_SECONDS)
@@ -243,7 +233,7 @@ class Endpoint:
         """Let other threads run if it is time; sources that take long call it in between."""
         if self._stop.is_set():
             return
-        if threading.current_thread() is self._thread and time.perf_counter() >= self._busy_until:
+        if self._thread.is_current and time.perf_counter() >= self._busy_until:
             time.sleep(REST_SECONDS)
             self._busy_until = time.perf_counter() + BUSY_SECONDS
 

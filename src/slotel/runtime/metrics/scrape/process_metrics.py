@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Iterable
 from typing import Any, Final
 
 from slotel.runtime.metrics.store.store import Family
+from slotel.runtime.process.lifecycle import PROCESS
 
 _GC: Final = (
     ("python_gc_collections", "collections", "Garbage collections of each generation."),
@@ -22,8 +22,7 @@ class ProcessMetrics:
     def __init__(self) -> None:
         self._before: list[dict[str, int]] = [{}, {}, {}]
         self._kernel: Any = None
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._after_fork)
+        PROCESS.register("process_metrics", after_fork_in_child=self._after_fork)
 
     def _after_fork(self) -> None:
         """What the parent's collector did is the parent's."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from slotel.runtime.metrics.store.store import Family
+from slotel.runtime.process.lifecycle import PROCESS
 
 _DEFAULTS: Final = ("PROCESS_COLLECTOR", "PLATFORM_COLLECTOR", "GC_COLLECTOR")
 """What the library registers itself; slotel's own process metrics stand for them."""
@@ -30,8 +31,7 @@ class GlobalRegistry:
         self._defaults: frozenset[str] | None = None
         self._inherited: Mapping[str, Family] = {}
         self._at_fork: Mapping[str, Family] = {}
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(before=self._before_fork, after_in_child=self._in_child)
+        PROCESS.register("global_registry", before_fork=self._before_fork, after_fork_in_child=self._in_child)
 
     def families(self) -> Iterable[Family]:
         """Return what this process counted in it, and its gauges."""

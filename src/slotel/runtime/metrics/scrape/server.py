@@ -6,7 +6,6 @@ stopped before a fork and go on after it. All requests that are there at the sam
 
 from __future__ import annotations
 
-import os
 import selectors
 import socket
 import time
@@ -15,6 +14,7 @@ from contextlib import suppress
 from typing import Final
 
 from slotel.runtime.metrics.scrape.connection import Answer, Connection, Request
+from slotel.runtime.process.descriptors import Waker
 
 MAX_CONNECTIONS: Final = 128
 """Beyond it the one that has not asked for longest gives its place."""
@@ -36,21 +36,26 @@ class Server:
         self.listeners: list[socket.socket] = []
         self._connections: dict[int, Connection] = {}
 
-    def run(self, stopped: Callable[[], bool], wake: int, chore: Callable[[], float | None]) -> None:
+    def run(self, stopped: Callable[[], bool], waker: Waker, chore: Callable[[], float | None]) -> None:
         """Serve until `stopped`.
 
+        Raises:
+            OSError: the app has closed a descriptor that this needs.
+
         Args:
-            wake: descriptor that is readable when `stopped` has something to say.
+            waker: woken when `stopped` has changed.
             chore: called on every turn; returns in how many seconds it wants to be called again, at the latest.
         """
         while not stopped():
             wait = chore()
+            if not waker.is_usable:
+                raise OSError("the app has closed the descriptors of the scrape endpoint")
             with selectors.DefaultSelector() as selector:
-                self._register(selector, wake)
+                self._register(selector, waker)
                 events = selector.select(self._timeout(wait))
             if stopped():
                 return
-            self._handle(events, wake)
+            self._handle(events)
             self._answer()
             self._tidy()
 
@@ -64,8 +69,8 @@ class Server:
         self.listeners.clear()
         self._connections.clear()
 
-    def _register(self, selector: selectors.BaseSelector, wake: int) -> None:
-        selector.register(wake, selectors.EVENT_READ)
+    def _register(self, selector: selectors.BaseSelector, waker: Waker) -> None:
+        selector.register(waker, selectors.EVENT_READ, waker)
         for listener in self.listeners:
             selector.register(listener, selectors.EVENT_READ, listener)
         for connection in self._connections.values():
@@ -83,11 +88,11 @@ class Server:
             waits.append(wait)
         return max(min(waits), 0) if waits else None
 
-    def _handle(self, events: Sequence[tuple[selectors.SelectorKey, int]], wake: int) -> None:
+    def _handle(self, events: Sequence[tuple[selectors.SelectorKey, int]]) -> None:
         now = time.monotonic()
         for key, _ in events:
-            if key.fd == wake:
-                os.read(wake, 4096)
+            if isinstance(key.data, Waker):
+                key.data.drain()
             elif isinstance(key.data, Connection):
                 if key.data.state == "writing":
                     key.data.writable(now)

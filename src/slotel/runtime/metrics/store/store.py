@@ -6,10 +6,8 @@ once the service has workers it is a file that they all can read (workers.py), a
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-import weakref
 from array import array
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
@@ -19,6 +17,7 @@ from slotel.runtime.metrics.store.cells import Cells, copy_cells
 from slotel.runtime.metrics.store.family import OVERFLOW, Exemplar, Family, Labels, Part, Shape, merge
 from slotel.runtime.metrics.store.ring import Ring
 from slotel.runtime.metrics.store.table import Counter, Histogram, Table
+from slotel.runtime.process.lifecycle import PROCESS
 
 __all__ = ["OVERFLOW", "Counter", "Exemplar", "Family", "Histogram", "Ring", "Store"]
 
@@ -71,7 +70,12 @@ class Store:
         self._overflow = self.counter(
             names.SERIES_OVERFLOW, help="Series that found no place, by metric.", label_names=("metric",)
         )
-        _start_at_zero_after_fork(self)
+        PROCESS.register(
+            "store",
+            before_fork=self._hold,
+            after_fork_in_parent=self._release,
+            after_fork_in_child=self._begin_in_child,
+        )
 
     def histogram(
         self,
@@ -178,25 +182,14 @@ class Store:
         self.others = _nobody
         self.place(array("d", bytes(8 * self.size)), None)
 
+    def _hold(self) -> None:
+        """Hold the lock over a fork, so that the child's copy is whole."""
+        self.lock.acquire()
 
-def _start_at_zero_after_fork(store: Store) -> None:
-    """Hold the lock over a fork, so that the child's copy is whole; the child's counts start at 0."""
-    if not hasattr(os, "register_at_fork"):
-        return
-    reference = weakref.ref(store)
+    def _release(self) -> None:
+        self.lock.release()
 
-    def before() -> None:
-        if (standing := reference()) is not None:
-            standing.lock.acquire()
-
-    def after_in_parent() -> None:
-        if (standing := reference()) is not None:
-            standing.lock.release()
-
-    def after_in_child() -> None:
-        if (standing := reference()) is not None:
-            standing.start_at_zero()
-            renew = getattr(standing.lock, "_at_fork_reinit", standing.lock.release)
-            renew()  # also where a foreign server forks without calling `before`
-
-    os.register_at_fork(before=before, after_in_parent=after_in_parent, after_in_child=after_in_child)
+    def _begin_in_child(self) -> None:
+        self.start_at_zero()
+        reset = getattr(self.lock, "_at_fork_reinit", self.lock.release)
+        reset()  # also where a foreign server forks without the phase before

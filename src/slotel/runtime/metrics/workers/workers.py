@@ -7,12 +7,10 @@ at zero. Every process can read all files at any time; none is special.
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
 import threading
 import time
-import weakref
 from collections.abc import Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -30,6 +28,7 @@ from slotel.runtime.metrics.workers.runtime_directory import (
     process_of,
 )
 from slotel.runtime.metrics.workers.storage import CounterStorage
+from slotel.runtime.process.lifecycle import PROCESS
 
 if TYPE_CHECKING:
     from slotel.runtime.metrics.workers.file_reader import WorkerFileReader
@@ -104,7 +103,13 @@ class Workers:
         if not made.is_first:
             with store.lock:
                 made._home.wait_for_a_count()
-        _hook(made)
+        PROCESS.register(
+            "workers",
+            before_fork=made.before_fork,
+            after_fork_in_child=made.after_fork_in_child,
+            tick=made.tick,
+            before_exit=made.leave,
+        )
         return made
 
     def _begin(self) -> None:
@@ -282,24 +287,3 @@ def _is_usable(path: str) -> bool:
     except OSError as error:
         LOG.warning("metrics: %s cannot be used (%s): this process and its children count apart", path, error)
         return False
-
-
-def _hook(workers: Workers) -> None:
-    """Follow the process through forks to its end, without keeping the workers alive."""
-    reference = weakref.ref(workers)
-
-    def before() -> None:
-        if (standing := reference()) is not None:
-            standing.before_fork()
-
-    def after_in_child() -> None:
-        if (standing := reference()) is not None:
-            standing.after_fork_in_child()
-
-    def leave() -> None:
-        if (standing := reference()) is not None:
-            standing.leave()
-
-    atexit.register(leave)
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=before, after_in_child=after_in_child)

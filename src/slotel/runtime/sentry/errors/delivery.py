@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import os
 import threading
 from collections.abc import Callable
 from inspect import iscoroutinefunction
@@ -15,6 +14,7 @@ from typing import Any
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
+from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.sentry.errors.linker import DUPLICATE
 from slotel.runtime.sentry.transport.route import host_of
 
@@ -133,5 +133,4 @@ def start_empty_after_fork(transport: Callable[[], Any]) -> None:
         with contextlib.suppress(Exception):  # another release makes its connections in another way
             standing._pool = standing._make_pool()  # noqa: SLF001 see above
 
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=empty)
+    PROCESS.register("sentry_errors", after_fork_in_child=empty)

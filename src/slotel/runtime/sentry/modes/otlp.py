@@ -15,6 +15,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from slotel.config.service import SentrySettings
+from slotel.runtime.process.threads import start_daemon
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.own_requests import own_span_test
 from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryClientLike
@@ -69,9 +70,9 @@ class OtlpSink:
 
     def follow(self, client: SentryClientLike) -> None:
         """Ship by another client from now on; what waits already leaves by the former one."""
-        leaving = threading.Thread(target=self._batches.shutdown, name="slotel-otlp-former", daemon=True)
+        former = self._batches
         self._use(client)
-        leaving.start()
+        leaving = start_daemon("slotel-otlp-former", former.shutdown)
         self._leaving = [*(each for each in self._leaving if each.is_alive()), leaving]
 
     def _use(self, client: SentryClientLike) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from sentry_sdk.utils import Dsn
 
+from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.sentry.client.protocols import Dropped, ModeError, SentryClientLike
 from slotel.runtime.sentry.transport.proxies import named_proxy
 from slotel.runtime.sentry.transport.route import CLIENT, host_of, named_certificates
@@ -62,9 +62,7 @@ class Batches:
         self._closed = False
         self._begin()
         self._processor = BatchSpanProcessor(_Counted(_exporter(client), self._gone), self._most)
-        if hasattr(os, "register_at_fork"):
-            this = weakref.WeakMethod(self._begin)
-            os.register_at_fork(after_in_child=lambda: _call(this()))
+        PROCESS.register("sentry_spans", after_fork_in_child=self._begin)
 
     def _begin(self) -> None:
         """What waited at a fork is the parent's."""
@@ -164,8 +162,3 @@ def _only_sentrys_headers(request: requests.PreparedRequest) -> requests.Prepare
 def _max_queued() -> int:
     told = os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE", "")
     return int(told) if told.isdigit() and int(told) > 0 else MAX_QUEUED
-
-
-def _call(method: Any) -> None:
-    if method is not None:
-        method()

@@ -6,10 +6,8 @@ On the request thread a span costs one append. Nothing is built, enforced or sen
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 import time
-import weakref
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +17,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.trace import StatusCode
 
 from slotel.config.service import SentrySettings
+from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryClientLike
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
@@ -27,8 +26,6 @@ from slotel.runtime.sentry.transactions.worker import Worker
 from slotel.runtime.upstream.otel_reading import UNSET
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from slotel.runtime.sentry.transport.factory import TransportFactory
 
 MAX_HELD: Final = 50_000
@@ -93,9 +90,7 @@ class TransactionsSink:
         self._closed = False
         self._begin()
         worker.bind(self._release, self._long_open)
-        if hasattr(os, "register_at_fork"):
-            this = weakref.WeakMethod(self._after_fork)
-            os.register_at_fork(after_in_child=lambda: _call(this()))
+        PROCESS.register("sentry_spans", after_fork_in_child=self._after_fork)
 
     # -- the request thread ----------------------------------------------------------------------------------
 
@@ -271,8 +266,3 @@ class TransactionsSink:
 def _flush_time(client: SentryClientLike) -> float:
     told = client.options.get("shutdown_timeout")
     return 2.0 if told is None else float(told)
-
-
-def _call(method: Callable[[], None] | None) -> None:
-    if method is not None:
-        method()

@@ -17,6 +17,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.sdk.trace import ReadableSpan
 
+from slotel.runtime.process.threads import start_daemon
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.protocols import Dropped
 from slotel.runtime.sentry.transactions.gil_yielder import GilYielder
@@ -111,11 +112,8 @@ class Worker:
             return
         with self._starting:
             if self._thread is None and not self._stopped:
-                thread = threading.Thread(
-                    target=self._run, args=(self._wake, self._halt), name="slotel-sentry", daemon=True
-                )
-                thread.start()  # may fail; then the next trace tries again, and a flush needs no thread
-                self._thread = thread
+                # may fail; then the next trace tries again, and a flush needs no thread
+                self._thread = start_daemon("slotel-sentry", self._run, self._wake, self._halt)
                 self._idle = False
         self._wake.set()
 

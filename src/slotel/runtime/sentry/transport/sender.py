@@ -10,6 +10,7 @@ from typing import Final
 from opentelemetry import context as otel_context
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 
+from slotel.runtime.process.threads import start_daemon
 from slotel.runtime.sentry.client.protocols import Dropped
 from slotel.runtime.sentry.transport.encode import is_gzip, sent_later
 from slotel.runtime.sentry.transport.envelope_queue import EnvelopeQueue, QueuedEnvelope
@@ -92,11 +93,7 @@ class Sender:
         if not self._queue or self._stopped:
             return
         if self._thread is None:
-            thread = threading.Thread(
-                target=self._run, args=(self._wake, self._halt), name="slotel-sentry-send", daemon=True
-            )
-            thread.start()
-            self._thread = thread
+            self._thread = start_daemon("slotel-sentry-send", self._run, self._wake, self._halt)
         self._wake.set()
 
     def flush(self, deadline: float) -> bool:

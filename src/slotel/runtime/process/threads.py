@@ -1,0 +1,86 @@
+"""slotel's background threads: daemons, each started here. One that loops for ever does not exist during a fork."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+_JOIN: Final = 1.0
+"""Seconds for which a fork or a stop waits for a thread in the middle of its work."""
+
+
+def start_daemon(name: str, target: Callable[..., object], *args: Any) -> threading.Thread:
+    """Start a daemon thread.
+
+    Raises:
+        RuntimeError: the system has no thread left.
+    """
+    thread = threading.Thread(target=target, args=args, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+class ForkSafeThread:
+    """A daemon thread that is stopped before a fork and started again after it: a prefork master forks alone.
+
+    Register `pause`, `resume` and `resume_in_child` with the lifecycle. Thread-safe; a fork on the thread itself
+    leaves it as it is.
+
+    Args:
+        run: the thread's work; returns soon after its argument is set.
+        interrupt: wakes `run` where it waits for something else than its argument.
+    """
+
+    def __init__(
+        self, name: str, run: Callable[[threading.Event], None], interrupt: Callable[[], None] = lambda: None
+    ) -> None:
+        self._name, self._run, self._interrupt = name, run, interrupt
+        self._begin()
+        self._wanted = False
+
+    def _begin(self) -> None:
+        self._lock = threading.RLock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """Return whether the caller runs on this thread."""
+        return self._thread is threading.current_thread()
+
+    def start(self) -> None:
+        """Start the thread; a second call does nothing. Raises RuntimeError where there is none to be had."""
+        self._wanted = True
+        self.resume()
+
+    def stop(self) -> None:
+        """Stop the thread for good."""
+        self._wanted = False
+        self.pause()
+
+    def pause(self) -> bool:
+        """Let the thread end; return whether it is gone. It may be stuck in foreign code: that is not waited for."""
+        with self._lock:
+            thread = self._thread
+            if thread is None:
+                return True
+            if thread is threading.current_thread():
+                return False
+            self._stop.set()
+            self._interrupt()
+            thread.join(_JOIN)
+            self._thread = None
+            return not thread.is_alive()
+
+    def resume(self) -> None:
+        """Start the thread again, if it is wanted and not there."""
+        with self._lock:
+            if self._wanted and self._thread is None:
+                self._stop = threading.Event()
+                self._thread = start_daemon(self._name, self._run, self._stop)
+
+    def resume_in_child(self) -> None:
+        """Start a thread in a forked child, where the parent's does not exist."""
+        self._begin()
+        self.resume()

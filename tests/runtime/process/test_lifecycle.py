@@ -1,0 +1,327 @@
+"""One owner of a process's life: what is registered, in which order it runs, and that it stays the only one."""
+
+import ast
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from slotel.runtime.process import lifecycle
+from slotel.runtime.process.lifecycle import PHASES, TABLE, ProcessLifecycle
+from slotel.runtime.process.threads import ForkSafeThread
+from slotel.runtime.process.ticker import Ticker
+
+ROOT = Path(__file__).parents[3]
+SOURCE = ROOT / "src/slotel"
+OWNED = {
+    "register_at_fork": "PROCESS.register",
+    "atexit.register": "PROCESS.register",
+    "signal.signal": "runtime/process/shutdown.py",
+    "signal.setitimer": "runtime/process",
+    "threading.Thread": "start_daemon or ForkSafeThread",
+    "threading.Timer": "PROCESS.register(…, tick=…)",
+    "start_new_thread": "start_daemon",
+    "ThreadPoolExecutor": "start_daemon",
+}
+
+
+def test_only_the_room_of_the_process_registers_hooks_signals_and_threads():
+    found = []
+    for path in SOURCE.rglob("*.py"):
+        room = path.relative_to(SOURCE).as_posix()
+        if room.startswith(("runtime/process/", "cli/")):  # a command is a process of its own
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                found += [
+                    f"{room}:{node.lineno} {name}: use {instead}"
+                    for name, instead in OWNED.items()
+                    if f".{called}".endswith(f".{name}") or called == name.rpartition(".")[2]
+                ]
+    assert found == []
+
+
+def test_every_registration_is_in_the_table_and_every_phase_of_the_table_is_registered():
+    """The table is what runs: a row that nothing registers is a lie as much as a callback without a row."""
+    registered: dict[str, set[str]] = {}
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "PROCESS.register":
+                component = ast.literal_eval(node.args[0])
+                registered.setdefault(component, set()).update(each.arg for each in node.keywords)
+    described = {row.component: {phase for phase in PHASES if getattr(row, phase)} for row in TABLE}
+    assert registered == described
+
+
+def test_what_the_table_does_not_describe_cannot_be_registered():
+    with pytest.raises(ValueError, match="'store' does at 'tick'"):
+        ProcessLifecycle().register("store", tick=print)
+    with pytest.raises(ValueError, match="'nobody'"):
+        ProcessLifecycle().register("nobody", tick=print)
+
+
+@pytest.fixture
+def life(monkeypatch):
+    """A lifecycle of its own, called by nobody but the test."""
+    made = ProcessLifecycle()
+    monkeypatch.setattr(made, "_hook", lambda: None)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("phase", "expected"),
+    [
+        ("before_fork", ["endpoint", "workers", "store"]),
+        ("after_fork_in_child", ["store", "workers", "endpoint"]),
+    ],
+)
+def test_the_order_is_the_tables_whatever_was_registered_first(life, phase, expected):
+    called = []
+    for component in ("workers", "endpoint", "store"):
+        life.register(component, **{phase: lambda component=component: called.append(component)})
+    life.run(phase)
+    assert called == expected
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_callback_that_fails_keeps_no_other_from_running(life, error):
+    called, told = [], []
+    life.fault = lambda component, error: told.append((component, type(error)))
+
+    def fail():
+        raise error
+
+    life.register("store", after_fork_in_child=lambda: called.append("store"))
+    life.register("workers", after_fork_in_child=fail)
+    life.register("endpoint", after_fork_in_child=lambda: called.append("endpoint"))
+    if error is KeyboardInterrupt:
+        with pytest.raises(KeyboardInterrupt):
+            life.run("after_fork_in_child")
+    else:
+        life.run("after_fork_in_child")
+        assert told == [("workers", ValueError)]
+    assert called == ["store", "endpoint"]
+
+
+def test_a_component_that_is_gone_is_not_called(life):
+    called = []
+
+    class Component:
+        def tick(self):
+            called.append(1)
+
+    component = Component()
+    life.register("breaches", tick=component.tick)
+    life.tick()
+    del component
+    life.tick()
+    assert called == [1]
+
+
+# -- threads and ticks -------------------------------------------------------------------------------------------
+
+
+def run(code: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *options, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120
+    )
+
+
+def printed(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return what a start in code printed beside its own start lines."""
+    starts = ("INFO slotel", "WARNING slotel: SENTRY_DSN is not set")
+    return [line for line in done.stderr.splitlines() if not line.startswith(starts)]
+
+
+def test_a_process_that_forks_more_often_than_it_ticks_still_ticks():
+    """Each fork stops the thread; the tick that was due stays due."""
+    done = run(
+        """
+        import os, time
+        from slotel.runtime.process.ticker import Ticker
+        ticks = []
+        ticker = Ticker(lambda: ticks.append(time.monotonic()), interval=0.5)
+        ticker.start()
+        end, forks = time.monotonic() + 3.2, 0
+        while time.monotonic() < end:
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            os.waitpid(child, 0)
+            forks += 1
+            time.sleep(0.02)
+        print(forks > 6, 3 <= len(ticks) <= 6, min(b - a for a, b in zip(ticks, ticks[1:])) > 0.4)
+        """
+    )
+    assert (done.stdout, done.stderr) == ("True True True\n", "")
+
+
+def test_a_forked_child_ticks_by_itself():
+    ticks = run(
+        """
+        import os, time
+        from slotel.runtime.process.ticker import Ticker
+        ticker = Ticker(lambda: os.write(1, b"p" if os.getpid() == parent else b"c"), interval=0.3)
+        parent = os.getpid()
+        ticker.start()
+        child = os.fork()
+        time.sleep(2.5)
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+        """
+    )
+    assert ticks.stderr == ""
+    assert ticks.stdout.count("p") >= 3
+    assert ticks.stdout.count("c") >= 3
+
+
+def test_forks_from_several_threads_at_once_raise_nothing_and_print_nothing():
+    done = run(
+        """
+        import os, threading, time, sys, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        os.environ.update(OTEL_SERVICE_NAME="x", OTEL_EXPORTER_PROMETHEUS_PORT="0", OTEL_TRACES_EXPORTER="none")
+        from slotel.runtime.bootstrap import start
+        sys.setswitchinterval(1e-5)
+        start(os.environ)
+        from opentelemetry import trace
+        errors = []
+
+        def forks():
+            try:
+                for _ in range(15):
+                    trace.get_tracer("t").start_span("x").end()
+                    child = os.fork()
+                    if child == 0:
+                        os._exit(0)
+                    assert os.waitpid(child, 0)[1] == 0
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=forks) for _ in range(6)]
+        [each.start() for each in threads]
+        [each.join() for each in threads]
+        names = sorted(each.name for each in threading.enumerate() if each.name.startswith("slotel"))
+        print(errors, names)
+        """
+    )
+    assert done.stdout == "[] ['slotel-scrape', 'slotel-ticker']\n"
+    assert printed(done) == []
+
+
+def test_a_fork_in_the_middle_of_another_forks_callbacks_harms_neither():
+    """A signal handler may fork at any bytecode: also while the callbacks of a fork run."""
+    done = run(
+        """
+        import os, signal, sys
+        os.environ.update(OTEL_SERVICE_NAME="x", OTEL_EXPORTER_PROMETHEUS_PORT="0", OTEL_TRACES_EXPORTER="none")
+        from slotel.runtime.bootstrap import start
+        start(os.environ)
+        from slotel.runtime.process.lifecycle import PROCESS
+
+        def fork():
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            os.waitpid(child, 0)
+
+        signal.signal(signal.SIGUSR1, lambda *_: fork())
+        PROCESS.register("workers", before_fork=lambda: nested.pop()() if nested else None)
+        for _ in range(5):
+            nested = [lambda: signal.raise_signal(signal.SIGUSR1)]
+            fork()
+        import threading
+        print(sorted(each.name for each in threading.enumerate() if each.name.startswith("slotel")))
+        """
+    )
+    assert done.stdout == "['slotel-scrape', 'slotel-ticker']\n"
+    assert printed(done) == []
+
+
+def test_a_thread_that_forks_itself_goes_on_alone():
+    runs = []
+
+    def work(stop):
+        runs.append(thread.pause())
+        thread.resume()
+        stop.wait(30)
+
+    thread = ForkSafeThread("slotel-test", work)
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not runs and time.monotonic() < deadline:
+        time.sleep(0.01)
+    names = [each.name for each in threading.enumerate()]
+    thread.stop()
+    assert runs == [False]
+    assert names.count("slotel-test") == 1
+
+
+def test_pausing_a_thread_from_many_threads_at_once_leaves_one_thread():
+    thread = ForkSafeThread("slotel-many", lambda stop: stop.wait(30))
+    thread.start()
+    errors = []
+
+    def toggle():
+        try:
+            for _ in range(30):
+                thread.pause()
+                thread.resume()
+        except RuntimeError as error:
+            errors.append(error)
+
+    togglers = [threading.Thread(target=toggle) for _ in range(4)]
+    for each in togglers:
+        each.start()
+    for each in togglers:
+        each.join()
+    alive = [each.name for each in threading.enumerate()].count("slotel-many")
+    thread.stop()
+    assert (errors, alive) == ([], 1)
+
+
+def test_a_tick_that_fails_is_reported_and_the_next_one_comes():
+    life, ticks, told = ProcessLifecycle(), [], []
+    life.fault = lambda component, error: told.append((component, str(error)))
+
+    def fail():
+        ticks.append(1)
+        raise ValueError("no")
+
+    life.register("breaches", tick=fail)
+    ticker = Ticker(life.tick, interval=0.01)
+    ticker.start()
+    deadline = time.monotonic() + 20
+    while len(ticks) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    ticker.stop()
+    assert len(ticks) >= 3
+    assert told[:2] == [("breaches", "no")] * 2
+
+
+def test_the_table_of_the_architecture_page_is_the_tables():
+    text = (ROOT / "docs/architecture.md").read_text()
+    assert lifecycle.table_as_markdown() in text, "put the output of table_as_markdown() into the page"
+
+
+def test_importing_the_lifecycle_registers_nothing():
+    done = run(
+        """
+        import atexit, logging, os, threading, concurrent.futures.thread
+        calls = []
+        os.register_at_fork = lambda **hooks: calls.append(hooks)
+        before = atexit._ncallbacks()
+        import slotel.runtime.process.lifecycle
+        print(atexit._ncallbacks() - before, [each for each in calls if "slotel" in str(each)])
+        """
+    )
+    assert done.stdout == "0 []\n"
+    assert lifecycle.PROCESS is not None
+    assert os.name == "posix"
