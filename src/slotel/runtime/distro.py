@@ -27,7 +27,12 @@ _OTLP_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRA
 
 
 def set_defaults(environ: MutableMapping[str, str]) -> None:
-    """Set what the user left unset; what is set stays."""
+    """Set what the user left unset; what is set stays.
+
+    An empty variable is an unset one. Source: OpenTelemetry specification, "Environment Variable Specification".
+    """
+    for name in [name for name, value in environ.items() if name.startswith("OTEL_") and not value.strip()]:
+        del environ[name]
     for name, value in DEFAULTS.items():
         environ.setdefault(name, value)
     otlp = any(environ.get(name, "").strip() for name in _OTLP_ENDPOINTS)

@@ -27,6 +27,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 SENTRY_TRACE: Final = "sentry-trace"
 _HEADER: Final = re.compile(r"\s*([0-9a-f]{32})-([0-9a-f]{16})(?:-([01]))?\s*", re.IGNORECASE)
 _REQUEST_KEY: Final = create_key("slotel.request")
+_SCOPES: Final = ("http", "websocket")
 _LOW_BITS: Final = (1 << 64) - 1
 
 _BAGGAGE: Final = W3CBaggagePropagator()
@@ -105,7 +106,7 @@ class OneLook(CompositePropagator):
         """Return the context with what the headers bring."""
         if not _is_request(carrier):
             return super().extract(carrier, context, getter)
-        found = _of_scope(carrier) if "type" in carrier else _of_environ(carrier)  # type: ignore[arg-type,operator]
+        found = _of_environ(carrier) if "REQUEST_METHOD" in carrier else _of_scope(carrier)  # type: ignore[arg-type,operator]
         if found:
             return super().extract(found, context, default_getter)
         return Context() if context is None else context
@@ -178,7 +179,15 @@ def install(named: str, rate: float, facts: Facts) -> None:
 
 
 def _is_request(carrier: object) -> bool:
-    return isinstance(carrier, dict) and ("REQUEST_METHOD" in carrier or "type" in carrier)
+    """Whether a carrier is a WSGI environ or an ASGI scope, and no message that happens to have a key of that name.
+
+    PEP 3333 demands `wsgi.version` of an environ, the ASGI specification `path` of a scope.
+    """
+    if not isinstance(carrier, dict):
+        return False
+    if "REQUEST_METHOD" in carrier:
+        return "wsgi.version" in carrier
+    return carrier.get("type") in _SCOPES and "path" in carrier and "headers" in carrier
 
 
 def _word(sampled: str) -> str:
