@@ -25,13 +25,14 @@ from slotel.config.slo import (
 SLO = Slo("availability", limit=0.001, objective=0.999)
 
 
-def event(kind="SERVER", seconds=0.01, error=False, http_status=200, **attributes):
+def event(kind="SERVER", seconds=0.01, outcome="good", http_status=200, *, timed=True, **attributes):
     return Event(
         kind,
         seconds,
-        error,
+        outcome,
         http_status,
         {key.replace("__", "."): value for key, value in attributes.items()},
+        timed,
     )
 
 
@@ -43,10 +44,10 @@ def event(kind="SERVER", seconds=0.01, error=False, http_status=200, **attribute
         (event(kind="CONSUMER", http_status=None), "good"),
         (event(http_status=404), "good"),
         (event(http_status=500), "bad"),
-        (event(http_status=503, error=True), "bad"),
-        (event(error=True, http_status=None), "bad"),
-        (event(http_status=499), "excluded"),
-        (event(error__type="CancelledError", error=True), "excluded"),
+        (event(http_status=503, outcome="bad"), "bad"),
+        (event(outcome="bad", http_status=None), "bad"),
+        (event(http_status=499, outcome="excluded"), "excluded"),
+        (event(http_status=None, outcome="excluded"), "excluded"),
         (event(http__route="/healthz"), "excluded"),
         (event(http__route="/healthz", http_status=500), "excluded"),
         (event(http__route="/health/cart"), "good"),
@@ -73,6 +74,13 @@ def test_a_slow_event_is_bad_for_a_latency_objective_only_beyond_its_threshold()
         "good",
         "bad",
     ]
+    assert classify(slo, event(seconds=3600, timed=False)) == "good"
+
+
+def test_the_files_rules_come_before_the_outcome_table():
+    slo = Slo("jobs", limit=0.01, objective=0.99, bad=BadRules(attributes={"celery.state": ("RETRY",)}))
+    assert classify(slo, event(outcome="excluded", celery__state="RETRY")) == "bad"
+    assert classify(slo, event(outcome="excluded", celery__state="REJECTED")) == "excluded"
 
 
 def test_a_selection_takes_what_it_includes_and_leaves_what_it_excludes():

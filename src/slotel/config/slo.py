@@ -162,27 +162,32 @@ class Event(NamedTuple):
     Args:
         kind: `SERVER`, `CONSUMER`, `CLIENT`, `PRODUCER` or `INTERNAL`.
         seconds: duration.
-        error: status is ERROR.
+        outcome: by the outcome table of `docs/outcomes.md`, before the objective's own rules.
         http_status: response status code, if it is an HTTP span.
+        timed: its duration is a latency; the life of a socket or a stream is not.
     """
 
     kind: str
     seconds: float
-    error: bool
+    outcome: Outcome
     http_status: int | None
     attributes: Mapping[str, object]
+    timed: bool = True
 
+
+CLIENT_CLOSED_REQUEST: Final = 499
+"""nginx's status of a request whose client closed the connection: excluded by the outcome table."""
+CANCELLED: Final = ("CancelledError", "asyncio.CancelledError", "asyncio.exceptions.CancelledError")
+"""Values of `error.type` of a request that its client gave up: excluded by the outcome table."""
 
 MIN_BAD_EVENTS: Final = 5
 """Fewer bad events in a window breach nothing: one error at low traffic is no outage."""
 
-CLIENT_CLOSED_REQUEST: Final = 499
-CANCELLED: Final = ("CancelledError", "asyncio.CancelledError", "asyncio.exceptions.CancelledError")
-"""`error.type` of a request that its client gave up: nobody's fault, so excluded."""
-
 
 def classify(slo: Slo, event: Event, explicit: str | None = None) -> Outcome | None:
     """Return the event's outcome for the objective; None if it is none of its events. First match wins.
+
+    What code and file say comes before the outcome table, which comes before the latency threshold.
 
     Args:
         explicit: the span's `slo.outcome`, which beats every rule.
@@ -191,13 +196,13 @@ def classify(slo: Slo, event: Event, explicit: str | None = None) -> Outcome | N
         return None
     if explicit in OUTCOMES:
         return explicit  # type: ignore[return-value]  # narrowed by membership, which mypy does not see
-    if _excluded(slo.select, event):
+    if _any_matches(slo.select.exclude, event):
         return EXCLUDED
-    if _is_bad(slo.bad, event):
-        return BAD
-    if slo.latency is not None and event.seconds > slo.latency:
-        return BAD
-    return GOOD
+    is_marked = _any_matches(slo.bad.attributes, event)
+    if event.outcome == EXCLUDED and not is_marked:
+        return EXCLUDED
+    is_slow = slo.latency is not None and event.timed and event.seconds > slo.latency
+    return BAD if is_marked or is_slow or _is_bad(slo.bad, event) else GOOD
 
 
 def burn_rate(bad: float, total: float, limit: float) -> float:
@@ -256,21 +261,13 @@ def _included(select: Selection, attributes: Mapping[str, object]) -> bool:
     )
 
 
-def _excluded(select: Selection, event: Event) -> bool:
-    if event.http_status == CLIENT_CLOSED_REQUEST or event.attributes.get("error.type") in CANCELLED:
-        return True
+def _any_matches(rules: Mapping[str, tuple[str, ...]], event: Event) -> bool:
     return any(
-        key in event.attributes and matches(values, event.attributes[key])
-        for key, values in select.exclude.items()
+        key in event.attributes and matches(values, event.attributes[key]) for key, values in rules.items()
     )
 
 
 def _is_bad(rules: BadRules, event: Event) -> bool:
     if rules.http_5xx and event.http_status is not None and event.http_status >= 500:  # noqa: PLR2004 RFC 9110
         return True
-    if rules.status_error and event.error:
-        return True
-    return any(
-        key in event.attributes and matches(values, event.attributes[key])
-        for key, values in rules.attributes.items()
-    )
+    return rules.status_error and event.outcome == BAD

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 from support.launch import Launched, wait_until
 
 SERVERS = {
@@ -41,7 +42,9 @@ def outcomes(service, requests):
 
 
 @pytest.mark.parametrize("names_settings", SERVERS)
-def test_a_django_project_whose_settings_only_this_file_names_serves_as_without_slotel(project, names_settings):
+def test_a_django_project_whose_settings_only_this_file_names_serves_as_without_slotel(
+    project, names_settings
+):
     command = SERVERS[names_settings]
     bare, _, _ = answers(project, command, launcher=False)
     served, counted, requests = answers(project, command, launcher=True)

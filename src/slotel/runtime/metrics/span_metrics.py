@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import SpanContext, StatusCode
+from opentelemetry.trace import SpanContext
 
 from slotel.config import names
 from slotel.config.slo import Event, Slo, classify
@@ -16,7 +16,9 @@ from slotel.runtime.budget.windows import BudgetWindows
 from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.redaction.enforcer import Enforcer
+from slotel.runtime.requests.decision import http_status, row_of
 from slotel.runtime.requests.local_roots import SPAN_ID, TRACE_FLAGS, LocalRoot
+from slotel.runtime.requests.outcomes import SUCCEEDED, OutcomeRow
 from slotel.runtime.upstream.otel_reading import UNSET, attributes_of
 
 DEFAULT_BOUNDS: Final = (
@@ -28,7 +30,6 @@ KINDS: Final = ("INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 """By the value of OpenTelemetry's SpanKind."""
 _KIND_LABELS: Final = tuple(f"SPAN_KIND_{kind}" for kind in KINDS)
 _STATUS_LABELS: Final = ("STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR")
-_ERROR: Final = StatusCode.ERROR.value
 _MAX_KNOWN: Final = 20_000
 _MAX_KEY: Final = 2_000
 """Characters: what is longer is worked out each time, so that a megabyte of a name is not kept 20,000 times."""
@@ -88,11 +89,18 @@ class SpanMetrics:
         )  # fmt: skip
         self._observe = self._duration.observe
 
-    def on_end(self, span: ReadableSpan, context: SpanContext | None, local_root: LocalRoot | None) -> None:
+    def on_end(
+        self,
+        span: ReadableSpan,
+        context: SpanContext | None,
+        local_root: LocalRoot | None,
+        row: OutcomeRow | None = None,
+    ) -> None:
         """Count a span that ended, sampled or not.
 
         Args:
             context: the span's own, read once for all stages.
+            row: what came of it, if it is a request, a job or a local root.
         """
         attributes, status = attributes_of(span), span.status
         tags = local_root.tags if local_root is not None else _NO_TAGS
@@ -103,12 +111,14 @@ class SpanMetrics:
         )
         if tags or not self._watched.isdisjoint(attributes):
             key = self._key(key, attributes, tags)
+        if row is not None and row is not SUCCEEDED:
+            key += (row,)
         try:
             known = self._known.get(key)
         except TypeError:  # an attribute with a list as its value
             key = tuple(str(part) for part in key)
             known = self._known.get(key)
-        slot, counted, counted_entry = known or self._open(key, span, attributes, tags)
+        slot, counted, counted_entry = known or self._open(key, span, attributes, tags, row or row_of(span))
         if self._is_tagged and (
             local_root is None or (context is not None and local_root.root_id == context[SPAN_ID])
         ):
@@ -132,17 +142,20 @@ class SpanMetrics:
         return key + self._given(attributes, tags) if self._is_tagged else key
 
     def _open(
-        self, key: tuple[Any, ...], span: ReadableSpan, attributes: Mapping[str, Any], tags: Mapping[str, str]
+        self,
+        key: tuple[Any, ...],
+        span: ReadableSpan,
+        attributes: Mapping[str, Any],
+        tags: Mapping[str, str],
+        row: OutcomeRow,
     ) -> _Known:
         kind, status = span.kind.value, span.status.status_code.value
-        http_status = _http_status(
-            attributes.get("http.response.status_code") or attributes.get("http.status_code")
-        )
+        answered = http_status(attributes)
         labels, violations = self._enforcer.judge_labels(self._given(attributes, tags))
         slot = self._duration.slot(
             (
                 self._service, span.name, _KIND_LABELS[kind], _STATUS_LABELS[status],
-                str(attributes.get("http.route") or ""), "" if http_status is None else str(http_status), *labels,
+                str(attributes.get("http.route") or ""), "" if answered is None else str(answered), *labels,
             )
         )  # fmt: skip
         tagged = dict(attributes)
@@ -151,7 +164,7 @@ class SpanMetrics:
         )
         explicit = str(attributes.get(names.ATTR_OUTCOME, ""))
         counted = tuple(
-            self._cells(Event(KINDS[kind], seconds, status == _ERROR, http_status, tagged), explicit)
+            self._cells(Event(KINDS[kind], seconds, row.outcome, answered, tagged, row.timed), explicit)
             for seconds in (*self._edges, float("inf"))
         )
         repaired = tuple(self._violation_cell(tag, action) for tag, action in violations)
@@ -178,9 +191,3 @@ def _attribute_keys(slos: tuple[Slo, ...]) -> tuple[str, ...]:
         for group in (slo.select.include, slo.select.exclude, slo.bad.attributes):
             keys.update(dict.fromkeys(group))
     return tuple(key for key in keys if key not in _ALWAYS)
-
-
-def _http_status(value: object) -> int | None:
-    if isinstance(value, int):
-        return value
-    return int(value) if isinstance(value, str) and value.isdigit() else None

@@ -5,13 +5,17 @@ Stages hang their own state on the entry. Nothing is decided here.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from slotel.runtime.process.lifecycle import PROCESS
+
+if TYPE_CHECKING:
+    from slotel.runtime.requests.decision import Decision
 
 MAX_OPEN: Final = 50_000
 """Spans that nobody ends must not fill the memory: beyond this the oldest is forgotten."""
@@ -31,16 +35,21 @@ class LocalRoot:
     Attributes:
         tags: custom tags, set at run time for the whole entry.
         ended: the root has ended; what comes later is late.
+        decision: what came of it, from its end on.
+        handled: id of the exception that was being handled when it started; it is not what fails this root.
         spans, state: the shipping stage's own.
     """
 
-    __slots__ = ("ended", "root_id", "span", "spans", "state", "tags")
+    __slots__ = ("decision", "ended", "handled", "root_id", "span", "spans", "state", "tags")
 
     def __init__(self, span: Span, root_id: int) -> None:
         self.span = span
         self.root_id = root_id
         self.tags: dict[str, str] = {}
         self.ended = False
+        self.decision: Decision | None = None
+        handled = sys.exc_info()[1]
+        self.handled = 0 if handled is None else id(handled)
         self.spans: list[ReadableSpan] = []
         self.state: Any = None
 

@@ -84,9 +84,7 @@ def load(entry_point: Any, instrument: Callable[[], None]) -> None:
     module = WAIT.get(entry_point.name)
     if module is not None:
         when = _before_middleware if entry_point.name == "django" else _when_imported
-        wrapt.register_post_import_hook(
-            lambda imported: when(imported, entry_point.name, instrument), module
-        )
+        wrapt.register_post_import_hook(lambda imported: when(imported, entry_point.name, instrument), module)
         return
     try:
         instrument()
@@ -97,14 +95,14 @@ def load(entry_point: Any, instrument: Callable[[], None]) -> None:
 
 
 def _before_middleware(module: Any, name: str, instrument: Callable[[], None]) -> None:
-    """Instrument Django when its first handler loads the middleware: by then its settings are known, or it fails itself."""
+    """Instrument Django when its first handler loads the middleware: by then the settings are known."""
     original = module.BaseHandler.load_middleware
     is_due = [True]
 
     @functools.wraps(original)
     def load_middleware(handler: Any, *args: Any, **kwargs: Any) -> Any:
         if is_due:
-            from django.conf import settings
+            settings = sys.modules["django.conf"].settings
 
             if settings.configured or os.environ.get("DJANGO_SETTINGS_MODULE"):
                 _ = settings.MIDDLEWARE  # what is wrong with the settings is raised here, as without slotel

@@ -12,11 +12,14 @@ from typing import Final
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+from opentelemetry.trace import SpanKind
 
 from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.span_metrics import SpanMetrics
 from slotel.runtime.redaction.enforcer import Enforcer
+from slotel.runtime.requests.decision import REQUEST_KINDS, decide
 from slotel.runtime.requests.local_roots import SPAN_ID, TRACE_FLAGS, LocalRoot, OpenSpans
+from slotel.runtime.requests.span_name import without_path
 from slotel.runtime.tracing.sink import Sink
 from slotel.runtime.upstream.otel_reading import UNSET
 
@@ -56,6 +59,8 @@ class SlotelSpanProcessor(SpanProcessor):
         """Note the span as open and show it to the sinks."""
         try:
             local_root = self._open_spans.open(span)
+            if span.kind is SpanKind.SERVER and (name := without_path(span)) is not None:
+                span.update_name(name)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
             self._self_metrics.stage_error("open_spans", error)
             return
@@ -66,7 +71,7 @@ class SlotelSpanProcessor(SpanProcessor):
                 self._self_metrics.stage_error(_name(sink), error)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Measure the span, then hand it to each sink; one that fails takes nothing from the others."""
+        """Decide what came of it, measure it, hand it to each sink; one that fails takes nothing from the others."""
         local_root: LocalRoot | None = None
         sinks = self._sinks
         try:
@@ -84,6 +89,11 @@ class SlotelSpanProcessor(SpanProcessor):
                     if local_root is not None and local_root.root_id == span_id
                     else ()
                 )
+            elif local_root is None or local_root.root_id == span_id or span.kind in REQUEST_KINDS:
+                decision = decide(span, local_root)
+                if local_root is not None and local_root.root_id == span_id:
+                    local_root.decision = decision
+                self._measure.on_end(span, context, local_root, decision.row)
             else:
                 self._measure.on_end(span, context, local_root)
         except Exception as error:  # noqa: BLE001 nothing may reach the app

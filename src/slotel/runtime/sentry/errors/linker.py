@@ -22,6 +22,7 @@ from opentelemetry.trace import SpanContext, SpanKind, StatusCode, format_span_i
 from sentry_sdk.utils import event_from_exception
 
 from slotel.config.tags import sentry_tag_key
+from slotel.runtime.requests.decision import REQUEST_KINDS, records
 from slotel.runtime.requests.local_roots import LocalRoot, OpenSpans
 from slotel.runtime.sentry.errors.exception_record import ExceptionRecord, fate_of, remember
 from slotel.runtime.sentry.errors.request import Carrier, add_request
@@ -34,7 +35,6 @@ AGAIN: Final = 5.0
 """Seconds within which an exception that belongs to no trace is one occurrence, however often it is reported."""
 
 _RECORD_KEY: Final = "slotel.exception_record"
-_ISOLATED: Final = (SpanKind.SERVER, SpanKind.CONSUMER)
 _REPORTED_BY_SIGNAL: Final = "opentelemetry.instrumentation.django"
 """Its spans also end with exceptions that a middleware turned into an answer; Django's own signal knows better."""
 
@@ -85,7 +85,7 @@ class ErrorEventLinker:
 
     def on_start(self, span: Span, local_root: LocalRoot, parent_context: Context | None) -> None:
         """Give a request its own Sentry scopes, so that its tags, user and breadcrumbs stay its own."""
-        if local_root.span is not span or span.kind not in _ISOLATED:
+        if local_root.span is not span or span.kind not in REQUEST_KINDS:
             return
         scope = sentry_sdk.Scope
         isolation, current = scope.get_isolation_scope(), scope.get_current_scope()
@@ -103,11 +103,14 @@ class ErrorEventLinker:
         """Remember in which span an exception happened; report it when it escapes a request."""
         if span.status.status_code is StatusCode.ERROR:
             error = sys.exc_info()[1]
-            if error is not None:
-                self._failed(span, local_root, error)
+            if error is not None and records(span, error):
+                _remember_span(span, local_root, error)
         if local_root is None or not local_root.ended:
             return  # a child, mostly
-        if local_root.span.context is span.context and span.kind in _ISOLATED:
+        if local_root.span.context is span.context and span.kind in REQUEST_KINDS:
+            decision = local_root.decision
+            if decision is not None and decision.exception is not None and decision.reports:
+                _report(span, local_root, decision.exception)
             _leave(local_root)
 
     def replaced(self, client: Any) -> None:
@@ -125,25 +128,6 @@ class ErrorEventLinker:
     def shutdown(self) -> None:
         """Let Sentry send what it holds."""
         self.flush(2.0)
-
-    def _failed(self, span: ReadableSpan, local_root: LocalRoot | None, error: BaseException) -> None:
-        recorded = _records(span, error)
-        if recorded and span.context is not None:
-            exception_record = fate_of(error)
-            if (
-                exception_record is None
-                or exception_record.context is None
-                or exception_record.context.trace_id != span.context.trace_id
-            ):
-                remember(error, ExceptionRecord(span.context, local_root, span.attributes or {}))
-        is_entry = (
-            local_root is not None and local_root.span.context is span.context and span.kind in _ISOLATED
-        )
-        scope = span.instrumentation_scope
-        if is_entry and not (scope is not None and scope.name == _REPORTED_BY_SIGNAL):
-            status = _http_status(error)
-            if recorded if status is None else status >= 500:  # noqa: PLR2004 - HTTP
-                capture(error, "opentelemetry", handled=status is not None)
 
     # -- as an event processor of sentry-sdk -----------------------------------------------------------------
 
@@ -272,6 +256,24 @@ def isolation_of(local_root: LocalRoot) -> Any:
     return scopes.isolation if scopes is not None and scopes.local_root is local_root else None
 
 
+def _remember_span(span: ReadableSpan, local_root: LocalRoot | None, error: BaseException) -> None:
+    """Keep on an exception which span it failed: the innermost of its trace."""
+    known = fate_of(error)
+    if span.context is not None and (
+        known is None or known.context is None or known.context.trace_id != span.context.trace_id
+    ):
+        remember(error, ExceptionRecord(span.context, local_root, span.attributes or {}))
+
+
+def _report(span: ReadableSpan, local_root: LocalRoot, error: BaseException) -> None:
+    """Report what failed a request."""
+    scope = span.instrumentation_scope
+    if isinstance(error, Exception) and scope is not None and scope.name == _REPORTED_BY_SIGNAL:
+        return
+    _remember_span(span, local_root, error)
+    capture(error, "opentelemetry", handled=_http_status(error) is not None)
+
+
 def _leave(local_root: LocalRoot) -> None:
     """Put back the scopes that stood before; in an event loop they end with their task, and may still be used."""
     scopes = _SCOPES.get()
@@ -281,16 +283,6 @@ def _leave(local_root: LocalRoot) -> None:
     if sentry_sdk.Scope.get_isolation_scope() is scopes.isolation:
         sentry_sdk.Scope.set_isolation_scope(scopes.base_isolation)
         sentry_sdk.Scope.set_current_scope(scopes.base_current)
-
-
-def _records(span: ReadableSpan, error: BaseException) -> bool:
-    """Whether the span ended by this exception, and not merely while it was being handled."""
-    kind = type(error)
-    names = {kind.__qualname__, f"{kind.__module__}.{kind.__qualname__}"}
-    return any(
-        event.name == "exception" and (event.attributes or {}).get("exception.type") in names
-        for event in reversed(span.events)
-    )
 
 
 def _http_status(error: BaseException) -> int | None:

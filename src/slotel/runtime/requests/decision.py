@@ -1,0 +1,240 @@
+"""What came of a request, call or job: decided once, when its span ends; metrics, budget and Sentry read the answer.
+
+The rules are the rows of `outcomes.py`; here stands how a row is found from what the span, the exception in flight and
+the server say. Nothing else in slotel asks a status, a framework or a traceback about an outcome.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind, StatusCode
+
+from slotel.runtime.requests import outcomes as rows
+from slotel.runtime.requests.local_roots import LocalRoot
+from slotel.runtime.requests.outcomes import OutcomeRow
+from slotel.runtime.upstream.otel_reading import UNSET, attributes_of
+
+REQUEST_KINDS: Final = (SpanKind.SERVER, SpanKind.CONSUMER)
+"""Spans of these kinds are somebody's request."""
+
+_SERVER_ERROR: Final = 500
+_CLIENT_ERROR: Final = 400
+_SOCKETS: Final = ("ws", "wss")
+
+
+class Decision(NamedTuple):
+    """What came of a span.
+
+    Args:
+        row: of the outcome table.
+        exception: what failed it, if an exception did.
+    """
+
+    row: OutcomeRow
+    exception: BaseException | None = None
+
+    @property
+    def reports(self) -> bool:
+        """Whether the exception is to be an error event."""
+        return self.row.event and self.exception is not None
+
+
+SUCCEEDED: Final = Decision(rows.SUCCEEDED)
+
+
+def decide(span: ReadableSpan, local_root: LocalRoot | None) -> Decision:
+    """Return what came of a span that ends now, on the thread that ends it: the exception in flight is looked at."""
+    attributes = attributes_of(span)
+    status = attributes.get("http.response.status_code")
+    error = sys.exc_info()[1]
+    if (
+        error is None
+        and span.status is UNSET
+        and status.__class__ is int
+        and status < _SERVER_ERROR
+        and status != rows.CLIENT_CLOSED_REQUEST
+        and attributes.get("url.scheme") not in _SOCKETS
+    ):
+        return SUCCEEDED
+    exception = _failing(span, error, local_root.handled if local_root is not None else 0)
+    row = _row(span, attributes, exception)
+    return Decision(row, None if row is rows.RPC_ERROR and _is_abort(exception) else exception)
+
+
+def row_of(span: ReadableSpan) -> OutcomeRow:
+    """Return the row of a span that is nobody's request, by what it recorded itself."""
+    return _row(span, attributes_of(span), None)
+
+
+def _failing(span: ReadableSpan, error: BaseException | None, handled: int) -> BaseException | None:
+    """Return the exception if it ended the span; None if the span ended while another one was being handled.
+
+    A span records the Exception that ends it, unless that is the answer. What is no Exception no span records; the span
+    that it ends has begun before it was raised.
+
+    Args:
+        handled: id of the exception that was being handled when the local root started.
+    """
+    if error is None:
+        return None
+    if isinstance(error, Exception):
+        return error if records(span, error) or _is_the_answer(error, attributes_of(span)) else None
+    return error if id(error) != handled else None
+
+
+def records(span: ReadableSpan, error: BaseException) -> bool:
+    """Whether the span recorded an exception of this type."""
+    kind = type(error)
+    names = {kind.__qualname__, f"{kind.__module__}.{kind.__qualname__}"}
+    return any(
+        event.name == "exception" and (event.attributes or {}).get("exception.type") in names
+        for event in reversed(span.events)
+    )
+
+
+def _row(  # noqa: PLR0911 the order of the table's rows
+    span: ReadableSpan, attributes: Mapping[str, Any], error: BaseException | None
+) -> OutcomeRow:
+    status = http_status(attributes)
+    if status == rows.CLIENT_CLOSED_REQUEST or (error is not None and _tells_of_client(error)):
+        return rows.CLIENT_LEFT
+    if _is_cancellation(attributes, error):
+        return rows.CANCELLED
+    if (state := attributes.get("celery.state")) is not None:
+        return _row_of_task(str(state), span)
+    if (code := _rpc_code(attributes)) is not None:
+        return _row_of_call(code, span, error)
+    if error is not None and not isinstance(error, Exception):
+        return rows.EXITED if isinstance(error, SystemExit) and error.code in (0, None) else rows.STOPPED
+    if attributes.get("url.scheme") in _SOCKETS or attributes.get("http.scheme") in _SOCKETS:
+        return (
+            rows.STREAM if error is None and span.status.status_code is not StatusCode.ERROR else rows.FAILED
+        )
+    if status is not None:
+        return _row_of_answer(status, span, error)
+    if error is not None:
+        return rows.FAILED
+    return rows.MARKED_FAILED if span.status.status_code is StatusCode.ERROR else rows.SUCCEEDED
+
+
+def _row_of_answer(status: int, span: ReadableSpan, error: BaseException | None) -> OutcomeRow:
+    if status >= _SERVER_ERROR:
+        return rows.ERROR_ANSWER if error is None or _answer_of(error) == status else rows.FAILED
+    failed = span.status.status_code is StatusCode.ERROR
+    if error is None:
+        return rows.MARKED_FAILED if failed else rows.SUCCEEDED
+    if status >= _CLIENT_ERROR or _answer_of(error) == status or _answers_exceptions(span):
+        return rows.ANSWERED
+    return rows.BROKEN_STREAM
+
+
+def _row_of_task(state: str, span: ReadableSpan) -> OutcomeRow:
+    if state in rows.TASK_CONTROL_FLOW:
+        return rows.CONTROL_FLOW
+    if span.status.status_code is StatusCode.ERROR:
+        return rows.FAILED
+    return rows.EXPECTED_FAILURE if state == rows.TASK_FAILED else rows.SUCCEEDED
+
+
+def _row_of_call(code: int, span: ReadableSpan, error: BaseException | None) -> OutcomeRow:
+    if code == rows.RPC_CANCELLED:
+        return rows.CLIENT_LEFT
+    if code:
+        return rows.RPC_ERROR if code in rows.RPC_SERVER_FAULTS else rows.RPC_REFUSED
+    if error is not None:
+        return rows.FAILED
+    return rows.MARKED_FAILED if span.status.status_code is StatusCode.ERROR else rows.SUCCEEDED
+
+
+def _is_cancellation(attributes: Mapping[str, Any], error: BaseException | None) -> bool:
+    if attributes.get("error.type") in rows.CANCELLATIONS:
+        return True
+    return (
+        error is not None
+        and not isinstance(error, Exception)
+        and not _names(error).isdisjoint(rows.CANCELLATIONS)
+    )
+
+
+def _tells_of_client(error: BaseException) -> bool:
+    """Whether an exception says that the client has left."""
+    if isinstance(error, GeneratorExit):  # the server closed the answer before its end
+        return True
+    if not _names(error).isdisjoint(rows.CLIENT_LEFT_TYPES):
+        return True
+    return isinstance(error, rows.BROKEN_CONNECTION) and _raised_by(error) in rows.SERVER_PACKAGES
+
+
+def _names(error: BaseException) -> set[str]:
+    kinds = type(error).__mro__
+    return {f"{kind.__module__}.{kind.__qualname__}" for kind in kinds} | {type(error).__qualname__}
+
+
+def _raised_by(error: BaseException) -> str:
+    """Return the package of the function that raised an exception."""
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    return str(step.tb_frame.f_globals.get("__name__", "")).partition(".")[0] if step is not None else ""
+
+
+def _answer_of(error: BaseException) -> int | None:
+    """Return the status of an exception that is itself an answer (Starlette, aiohttp, Tornado, Falcon)."""
+    for name in ("status_code", "status"):
+        status = getattr(error, name, None)
+        if isinstance(status, int):
+            return status
+        if isinstance(status, str) and status[:3].isdigit():
+            return int(status[:3])
+    return None
+
+
+def _is_the_answer(error: BaseException, attributes: Mapping[str, Any]) -> bool:
+    status = _answer_of(error)
+    return status is not None and status == http_status(attributes)
+
+
+def _is_abort(error: BaseException | None) -> bool:
+    """Whether an exception is how grpc's `abort` leaves a handler: a bare Exception, in asyncio AbortError."""
+    return error is not None and (
+        (type(error) is Exception and not error.args) or type(error).__name__ == "AbortError"
+    )
+
+
+def _answers_exceptions(span: ReadableSpan) -> bool:
+    scope = span.instrumentation_scope
+    return scope is not None and scope.name in rows.ANSWERS_EXCEPTIONS
+
+
+def http_status(attributes: Mapping[str, Any]) -> int | None:
+    """Return the status code of an HTTP span's answer."""
+    value = attributes.get("http.response.status_code") or attributes.get("http.status_code")
+    if isinstance(value, int):
+        return value
+    return int(value) if isinstance(value, str) and value.isdigit() else None
+
+
+def _rpc_code(attributes: Mapping[str, Any]) -> int | None:
+    code = attributes.get("rpc.grpc.status_code")
+    if code is None:
+        code = attributes.get("rpc.response.status_code")
+    if isinstance(code, str):
+        return int(code) if code.isdigit() else _GRPC_NUMBERS.get(code)
+    return code if isinstance(code, int) else None
+
+
+_GRPC_NUMBERS: Final = {
+    name: number
+    for number, name in enumerate(
+        (
+            "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
+            "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
+            "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+        )
+    )
+}  # fmt: skip
+"""Source: google.rpc.Code."""

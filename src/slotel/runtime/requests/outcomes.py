@@ -1,0 +1,157 @@
+"""The outcome table: what can happen to a request or a job, and what slotel makes of it. Data with its sources.
+
+`docs/outcomes.md` is generated from it. `decision.py` finds the row of a span; metrics, budget and Sentry read the row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from slotel.config.slo import CANCELLED as CANCELLED_TYPES
+from slotel.config.slo import CLIENT_CLOSED_REQUEST, Outcome
+
+SEMCONV_HTTP: Final = "OpenTelemetry semantic conventions, HTTP spans, Status"
+SEMCONV_RPC: Final = "OpenTelemetry semantic conventions, gRPC, Server span status"
+SRE_WORKBOOK: Final = (
+    "SRE workbook, chapter 2: availability is the proportion of requests served successfully"
+)
+SENTRY_SDK: Final = "sentry-sdk, WSGI and ASGI integrations: what escapes the application is an event"
+CELERY: Final = (
+    "Celery user guide, Tasks: Retry, Ignore and Reject are control flow; throws lists expected failures"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OutcomeRow:
+    """One row of the table. Rows are compared by identity.
+
+    Args:
+        happened: what happened, as a sentence without its end.
+        outcome: for an SLO without rules of its own; `good` may still be too slow.
+        event: whether the exception that caused it becomes an error event. Where no exception did, there is none.
+        timed: whether its duration is a latency: the life of a socket or a stream is not.
+        span_status: of the span, as its instrumentation sets it (`*`: as it is).
+        transaction: Sentry's status of the transaction (`*`: by the answer's status code).
+        differ: how `slotel.yaml` changes the outcome; empty where only `slo.outcome` in code can.
+    """
+
+    name: str
+    happened: str
+    answer: str
+    outcome: Outcome
+    event: bool = False
+    timed: bool = True
+    span_status: str = "*"
+    transaction: str = "*"
+    source: str = SRE_WORKBOOK
+    differ: str = ""
+
+
+SUCCEEDED: Final = OutcomeRow(
+    "succeeded", "the request, call or job ended without an error", "2xx, 3xx, OK, done", "good",
+    span_status="UNSET", transaction="ok",
+)  # fmt: skip
+ANSWERED: Final = OutcomeRow(
+    "answered", "an exception was turned into an answer below 500", "4xx", "good", source=SEMCONV_HTTP,
+    differ="`bad.attributes: {http.response.status_code: …}`",
+)  # fmt: skip
+STREAM: Final = OutcomeRow(
+    "stream", "a websocket or an endless stream ended as it should", "101, 2xx", "good", timed=False,
+    span_status="UNSET", transaction="ok", source="its duration says how long the client stayed",
+)  # fmt: skip
+ERROR_ANSWER: Final = OutcomeRow(
+    "error_answer", "the application answered with a server error", "5xx", "bad", event=True,
+    span_status="ERROR", source=SEMCONV_HTTP, differ="`bad.http_5xx`, `exclude`",
+)  # fmt: skip
+FAILED: Final = OutcomeRow(
+    "failed", "an exception ended the request, call or job", "5xx, a reset, UNKNOWN, none", "bad", event=True,
+    span_status="ERROR", transaction="internal_error", source=SENTRY_SDK, differ="`bad.status_error`",
+)  # fmt: skip
+BROKEN_STREAM: Final = OutcomeRow(
+    "broken_stream", "the answer broke after its head was sent", "2xx, cut off", "bad", event=True, timed=False,
+    span_status="ERROR", source=SENTRY_SDK, differ="`bad.status_error`",
+)  # fmt: skip
+STOPPED: Final = OutcomeRow(
+    "stopped", "what is no Exception ended it: the server's timeout, sys.exit(1), GreenletExit", "a reset or 5xx",
+    "bad", event=True, transaction="internal_error", source=SENTRY_SDK, differ="`bad.status_error`",
+)  # fmt: skip
+EXITED: Final = OutcomeRow(
+    "exited", "sys.exit(0) in a handler ended it", "a reset or 5xx", "bad", transaction="internal_error",
+    source="sentry-sdk, WSGI integration: SystemExit(0) is no event", differ="`bad.status_error`",
+)  # fmt: skip
+MARKED_FAILED: Final = OutcomeRow(
+    "marked_failed", "the code set the span's status to ERROR", "any", "bad", span_status="ERROR",
+    source="OpenTelemetry trace API, Set Status: the application's word", differ="`bad.status_error`",
+)  # fmt: skip
+CLIENT_LEFT: Final = OutcomeRow(
+    "client_left", "the client left: upload or download given up, socket closed, 499", "none", "excluded",
+    timed=False, transaction="cancelled", source="nginx, status 499: the client closed the request",
+    differ="`bad.attributes: {http.response.status_code: ['499']}`",
+)  # fmt: skip
+CANCELLED: Final = OutcomeRow(
+    "cancelled", "the request's task was cancelled (CancelledError)", "none", "excluded", timed=False,
+    transaction="cancelled", source="asyncio: a server cancels the task of a client that left",
+    differ="`bad.attributes: {error.type: [CancelledError]}`",
+)  # fmt: skip
+CONTROL_FLOW: Final = OutcomeRow(
+    "control_flow", "a job ended with Retry, Ignore or Reject", "RETRY, IGNORED, REJECTED", "excluded", source=CELERY,
+    differ="`bad.attributes: {celery.state: [RETRY]}`",
+)  # fmt: skip
+EXPECTED_FAILURE: Final = OutcomeRow(
+    "expected_failure", "a job failed with an exception that its task lists in `throws`", "FAILURE", "good",
+    source=CELERY, differ="`bad.attributes: {celery.state: [FAILURE]}`",
+)  # fmt: skip
+RPC_ERROR: Final = OutcomeRow(
+    "rpc_error", "a call ended with a code that is the server's fault",
+    "UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS", "bad", event=True,
+    span_status="ERROR", source=SEMCONV_RPC, differ="`bad.status_error`",
+)  # fmt: skip
+RPC_REFUSED: Final = OutcomeRow(
+    "rpc_refused", "a call ended with a code that is the caller's fault", "NOT_FOUND, INVALID_ARGUMENT, …", "good",
+    span_status="UNSET", source=SEMCONV_RPC, differ="`bad.attributes: {rpc.grpc.status_code: …}`",
+)  # fmt: skip
+
+TABLE: Final = (
+    SUCCEEDED, ANSWERED, STREAM, ERROR_ANSWER, FAILED, BROKEN_STREAM, STOPPED, EXITED, MARKED_FAILED, CLIENT_LEFT,
+    CANCELLED, CONTROL_FLOW, EXPECTED_FAILURE, RPC_ERROR, RPC_REFUSED,
+)  # fmt: skip
+
+__all__ = ["CLIENT_CLOSED_REQUEST", "TABLE", "OutcomeRow"]
+RPC_SERVER_FAULTS: Final = frozenset({2, 4, 12, 13, 14, 15})
+"""gRPC codes of a server's failures: the row `rpc_error`. Source: SEMCONV_RPC."""
+RPC_CANCELLED: Final = 1
+TASK_CONTROL_FLOW: Final = frozenset({"RETRY", "IGNORED", "REJECTED"})
+"""Celery's states of the row `control_flow`. Source: celery.states."""
+TASK_FAILED: Final = "FAILURE"
+
+CANCELLATIONS: Final = frozenset({*CANCELLED_TYPES, "trio.Cancelled"})
+"""Exceptions, and values of `error.type`, of the row `cancelled`."""
+CLIENT_LEFT_TYPES: Final = frozenset(
+    {
+        "django.core.exceptions.RequestAborted",
+        "django.http.request.UnreadablePostError",
+        "hypercorn.utils.UnexpectedMessageError",
+        "starlette.requests.ClientDisconnect",
+        "starlette.websockets.WebSocketDisconnect",
+        "tornado.iostream.StreamClosedError",
+        "tornado.websocket.WebSocketClosedError",
+        "uvicorn.protocols.utils.ClientDisconnected",
+        "werkzeug.exceptions.ClientDisconnected",
+    }
+)
+"""Exceptions with which frameworks tell a handler that its client has left."""
+BROKEN_CONNECTION: Final = (BrokenPipeError, ConnectionResetError, ConnectionAbortedError, TimeoutError)
+"""Of the client's connection only where a server raised them; a database's may break as well."""
+SERVER_PACKAGES: Final = frozenset(
+    {
+        "cheroot", "daphne", "granian", "gunicorn", "hypercorn", "socketserver", "uvicorn", "waitress", "werkzeug",
+        "wsgiref",
+    }
+)  # fmt: skip
+"""Packages of servers: what one of their functions raises into the application is about its client.
+
+Packages with which an application may also call others (asyncio, aiohttp, gevent, h11) are none of them.
+"""
+ANSWERS_EXCEPTIONS: Final = frozenset({"opentelemetry.instrumentation.django"})
+"""Instrumentations whose spans end with exceptions that have already been turned into an answer."""
