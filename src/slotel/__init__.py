@@ -1,14 +1,20 @@
 """slotel: exact metrics, Sentry, enforced tags and an error budget from one OpenTelemetry launcher."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from slotel.version import __version__
 
 if TYPE_CHECKING:
     from slotel.outcome import exclude, mark_bad, mark_good
     from slotel.tracker.errors import ErrorTracker, set_custom_tags
-    from slotel.tracker.middleware import ErrorTrackingMiddleware
     from slotel.tracker.performance import PerformanceTracker
+
+    _App = TypeVar("_App")
+
+    def ErrorTrackingMiddleware(app: _App, /) -> _App:  # noqa: N802 a class, which to a type checker is this function
+        """Wrap an app; see `slotel.tracker.middleware`. Every attribute of the app can be used as before."""
+        return app
+
 
 __all__ = [
     "ErrorTracker",

@@ -18,7 +18,11 @@ class Tracked:
         self.service = service
 
     def events(self, path):
-        return [each for each in self.sink.payloads("event") if each["request"]["url"].endswith(path)]
+        return [
+            each
+            for each in self.sink.payloads("event")
+            if each.get("request", {}).get("url", "").endswith(path)
+        ]
 
     def fail(self, path):
         before = len(self.events("/plain"))

@@ -6,7 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from slotel.tracker.started import started
 
@@ -22,6 +22,7 @@ else:
         return function
 
 
+_OWN: Final = frozenset({"__call__", "_is_coroutine", "_is_coroutine_mark", "app"})
 _DJANGO, _WSGI = 1, 2
 """How many arguments a call has."""
 
@@ -34,15 +35,19 @@ class ErrorTrackingMiddleware:
     never reach a middleware. Starts slotel at the first request if the
     launcher did not. Each request gets a Sentry scope of its own. An exception that was reported before is not
     reported again.
+
+    Every other attribute is the app's, read and written: `app.route`, `app.config`, `app.secret_key = …` work after the
+    wrapping as before it. To a type checker the result is what was wrapped (see `slotel/__init__.py`).
     """
 
     sync_capable = True
     async_capable = True
     # a slot, so that each object has its own __call__: servers look at it to tell ASGI from WSGI
-    __slots__ = ("__call__", "__dict__", "app")
+    __slots__ = ("__call__", "__weakref__", "_is_coroutine", "_is_coroutine_mark", "app")
+    app: Callable[..., Any]
 
     def __init__(self, app: Callable[..., Any]) -> None:
-        self.app = app
+        object.__setattr__(self, "app", app)
         call: Any = self._dispatch
         if iscoroutinefunction(app) or iscoroutinefunction(getattr(app, "__call__", None)):  # noqa: B004 is it a coroutine, not: is it there
             if _takes_one(app):
@@ -51,6 +56,25 @@ class ErrorTrackingMiddleware:
             else:
                 call = self._asgi
         object.__setattr__(self, "__call__", call)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the app's attribute."""
+        if (
+            name in _OWN or name == "__wrapped__"
+        ):  # not there: an object that is copied or unpickled has no app yet
+            raise AttributeError(name)
+        return getattr(self.app, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set the app's attribute."""
+        if name in _OWN:
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self.app, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        """Delete the app's attribute."""
+        delattr(self.app, name)
 
     def _dispatch(self, *arguments: Any) -> Any:
         if len(arguments) == _DJANGO:

@@ -1,0 +1,105 @@
+"""ErrorTrackingMiddleware stands before an app: every attribute stays usable, and type checkers see the app itself."""
+
+import asyncio
+import copy
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from slotel import ErrorTrackingMiddleware
+from support.launch import clean_environ
+
+USES = """
+from fastapi import FastAPI
+from flask import Flask
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from slotel import ErrorTrackingMiddleware
+
+app = Flask(__name__)
+app = ErrorTrackingMiddleware(app)
+
+
+@app.route("/")
+def home() -> str:
+    return "hello"
+
+
+app.wsgi_app = ErrorTrackingMiddleware(app.wsgi_app)  # type: ignore[method-assign]
+api = FastAPI()
+api.add_middleware(ErrorTrackingMiddleware)
+site = Starlette(middleware=[Middleware(ErrorTrackingMiddleware)])
+site.add_middleware(ErrorTrackingMiddleware)
+"""
+"""As the documents print it, for each framework."""
+
+
+def test_a_flask_app_is_used_after_the_wrapping_as_before():
+    from flask import Flask
+
+    app = ErrorTrackingMiddleware(Flask("shop"))
+
+    @app.route("/")
+    def home():
+        return app.config["GREETING"]
+
+    app.config["GREETING"] = "hello"
+    app.secret_key = "s3cret"
+    assert app.app.secret_key == "s3cret"
+    assert app.test_client().get("/").text == "hello"
+    del app.extensions
+    assert not hasattr(app.app, "extensions")
+
+
+def test_a_fastapi_app_is_used_after_the_wrapping_as_before():
+    from fastapi import FastAPI
+
+    app = ErrorTrackingMiddleware(FastAPI())
+
+    @app.get("/")
+    async def home():
+        return {}
+
+    app.state.ready = True
+    assert "/" in {route.path for route in app.routes}
+    assert asyncio.iscoroutinefunction(app.__call__)
+
+
+def test_a_missing_attribute_is_the_apps_own_error():
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        ErrorTrackingMiddleware(lambda environ, start_response: []).nothing  # noqa: B018 asked for
+
+
+class Plain:
+    def __call__(self, environ, start_response):
+        return []
+
+
+def test_copying_and_pickling_do_not_run_in_circles():
+    wrapped = ErrorTrackingMiddleware(Plain())
+    for copied in (copy.copy(wrapped), pickle.loads(pickle.dumps(wrapped))):
+        assert type(copied) is type(wrapped)
+        assert isinstance(copied.app, Plain)
+
+
+def test_mypy_accepts_what_the_documents_print(tmp_path):
+    (tmp_path / "uses.py").write_text(USES)
+    mypy = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "uses.py"]
+    done = subprocess.run(mypy, cwd=tmp_path, env=clean_environ(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_pyright_accepts_what_the_documents_print(tmp_path):
+    pyright = Path(__file__).parents[2] / ".cache/pyright/node_modules/.bin/pyright"
+    if not pyright.exists():
+        pytest.skip("npm install --prefix .cache/pyright pyright")
+    (tmp_path / "uses.py").write_text(USES)
+    done = subprocess.run(
+        [str(pyright), "--pythonpath", sys.executable, "uses.py"],
+        cwd=tmp_path, env=clean_environ(), capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
