@@ -1,4 +1,4 @@
-"""What is shipped although it was sampled out: errors, and traces slower than a threshold."""
+"""What is exported: by route, and although it was sampled out; and which spans are dropped before they are counted."""
 
 from __future__ import annotations
 
@@ -24,6 +24,45 @@ class Keep(NamedTuple):
 
     reason: Literal["errors", "slow"]
     slow: float | None = None
+
+
+class RouteRate(NamedTuple):
+    """How many requests of a route become transactions.
+
+    Args:
+        route: `/healthz`, `/users/{id}` or `/checkout/*`; the first that matches decides.
+        rate: in [0, 1].
+    """
+
+    route: str
+    rate: float
+
+
+class SpanMatch(NamedTuple):
+    """Spans that are neither counted nor exported: by route, or by name; `*` stands for any text."""
+
+    route: str = ""
+    name: str = ""
+
+
+def route_pattern(route: str) -> re.Pattern[str]:
+    """Return what a request's path looks like if it belongs to a route.
+
+    A parameter, as any framework writes it, is one segment; `*` is any text.
+
+    >>> bool(route_pattern("/users/{id}/*").fullmatch("/users/7/orders/1"))
+    True
+    >>> bool(route_pattern("/users/<int:id>").fullmatch("/users/7/orders"))
+    False
+    """
+    pieces = re.split(r"(\*|\{[^{}]*\}|<[^<>]*>)", route)
+    return re.compile("".join(_piece(piece) for piece in pieces), re.DOTALL)
+
+
+def _piece(piece: str) -> str:
+    if piece == "*":
+        return ".*"
+    return "[^/]+" if piece[:1] in ("{", "<") and len(piece) > 1 else re.escape(piece)
 
 
 def parse_late_wait(text: str) -> float:

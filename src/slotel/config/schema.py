@@ -97,11 +97,37 @@ class SloDoc(NamedTuple):
             raise ValueError("give one of objective (99.9%) and error_budget (0.1%)")
 
 
+class SampleDoc(NamedTuple):
+    """One of `sentry.sample`."""
+
+    route: Text
+    rate: Ratio
+
+
+class DropDoc(NamedTuple):
+    """One of `spans.drop`."""
+
+    route: Text = Text("")
+    name: Text = Text("")
+
+    def check(self) -> None:
+        """Raise ValueError if it is not one of both."""
+        if bool(self.route) == bool(self.name):
+            raise ValueError("give one of route (/healthz) and name ('SELECT 1')")
+
+
+class SpansDoc(NamedTuple):
+    """The part `spans`."""
+
+    drop: tuple[DropDoc, ...] = ()
+
+
 class SentryDoc(NamedTuple):
     """The part `sentry`."""
 
     traces_sample_rate: Ratio | None = None
     mode: Mode | None = None
+    sample: tuple[SampleDoc, ...] = ()
     keep: tuple[Keep, ...] | None = None
     keep_per_minute: int | None = None
     late_wait: LateWait | None = None
@@ -125,6 +151,7 @@ class Document(NamedTuple):
     service: Text | None = None
     tags: TagsDoc = TagsDoc()
     slos: tuple[SloDoc, ...] = ()
+    spans: SpansDoc = SpansDoc()
     sentry: SentryDoc = SentryDoc()
     monitoring: MonitoringDoc = MonitoringDoc()
 

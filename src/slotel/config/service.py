@@ -12,7 +12,7 @@ from slotel.config.monitoring import Monitoring, Source
 from slotel.config.parsers import parse_window
 from slotel.config.problem import Problem
 from slotel.config.ratio import parse_limit, parse_ratio
-from slotel.config.sampling import SENTRY_MODES, Keep, parse_late_wait
+from slotel.config.sampling import SENTRY_MODES, Keep, RouteRate, SpanMatch, parse_late_wait
 from slotel.config.slo import (
     ENTRY_KINDS,
     HEALTH_ROUTES,
@@ -51,6 +51,7 @@ class SentrySettings:
         traces_sample_rate: in [0, 1]; None leaves the decision to OTEL_TRACES_SAMPLER.
         project: name of the project, for the label `project` of `sentry_errors_total`; None: its number.
         mode: `transactions`, `sdk` or `otlp`.
+        sample: rates by route, for requests that begin a trace here; the first match decides.
         keep: what is shipped although it was sampled out, at most `keep_per_minute` traces a minute.
         late_wait: seconds that a transaction waits for children that end after its root, at most 10.
     """
@@ -61,6 +62,7 @@ class SentrySettings:
     project: str | None = None
     traces_sample_rate: float | None = None
     mode: str = "transactions"
+    sample: tuple[RouteRate, ...] = ()
     keep: tuple[Keep, ...] = DEFAULT_KEEP
     keep_per_minute: int = DEFAULT_KEEP_PER_MINUTE
     late_wait: float = DEFAULT_LATE_WAIT
@@ -72,6 +74,7 @@ class Service:
 
     Args:
         name: None leaves it to OTEL_SERVICE_NAME.
+        drop: spans that are neither counted nor exported, with all below them.
         max_series: bound of the series of each metric.
         asgi_spans: the messages of an ASGI app that get a span each, of ASGI_MESSAGES.
         http_metrics: who adds up the frameworks' HTTP instruments, of HTTP_METRICS.
@@ -82,6 +85,7 @@ class Service:
     tags: TagPolicy = field(default_factory=TagPolicy)
     slos: tuple[Slo, ...] = ()
     sentry: SentrySettings = field(default_factory=SentrySettings)
+    drop: tuple[SpanMatch, ...] = ()
     max_series: int = DEFAULT_MAX_SERIES
     asgi_spans: tuple[str, ...] = ()
     http_metrics: str = "slotel"
@@ -160,6 +164,7 @@ def _from_document(document: Document) -> Service:
     settings = SentrySettings(
         traces_sample_rate=sentry.traces_sample_rate,
         mode=sentry.mode or SentrySettings().mode,
+        sample=tuple(RouteRate(each.route, each.rate) for each in sentry.sample),
         keep=DEFAULT_KEEP if sentry.keep is None else sentry.keep,
         keep_per_minute=DEFAULT_KEEP_PER_MINUTE if sentry.keep_per_minute is None else sentry.keep_per_minute,
         late_wait=DEFAULT_LATE_WAIT if sentry.late_wait is None else sentry.late_wait,
@@ -170,6 +175,7 @@ def _from_document(document: Document) -> Service:
         _policy(document.tags),
         tuple(slos.values()),
         settings,
+        drop=tuple(SpanMatch(each.route, each.name) for each in document.spans.drop),
         monitoring=_monitoring(document.monitoring),
     )
 

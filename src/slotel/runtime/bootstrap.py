@@ -40,6 +40,7 @@ from slotel.runtime.setup.sdk import name_service, tracer_provider
 from slotel.runtime.state import RUNNING, UNNAMED, Runtime
 from slotel.runtime.tracing.processor import SlotelSpanProcessor
 from slotel.runtime.tracing.provider import mend_propagation, name_distribution, put_first, record_every_span
+from slotel.runtime.tracing.route_rules import rules_of
 from slotel.runtime.tracing.sampler_env import validate_sampler
 
 _LOCK: Final = threading.Lock()
@@ -79,7 +80,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     runtime = _build(service, dict(provider.resource.attributes))
     mend_propagation()
     name_distribution(provider)
-    record_every_span(provider)
+    record_every_span(provider, rules_of(service))
     runtime.pipeline = _pipeline(runtime)
     put_first(provider, runtime.pipeline, runtime.enforcer)
     _guarded("sentry", runtime, lambda: connect_sentry(runtime, environ))

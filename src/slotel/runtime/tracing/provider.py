@@ -24,6 +24,7 @@ from opentelemetry.sdk.version import __version__ as SDK_VERSION  # noqa: N812 a
 from slotel.runtime.logs import LOG
 from slotel.runtime.redaction.enforcer import Enforcer
 from slotel.runtime.tracing.processor import ProcessorSink, SlotelSpanProcessor
+from slotel.runtime.tracing.route_rules import RouteRules
 from slotel.runtime.tracing.sampler import RecordEverySpan
 from slotel.version import __version__
 
@@ -97,13 +98,17 @@ def mend_propagation() -> None:
         set_global_textmap(NoPropagation())
 
 
-def record_every_span(provider: TracerProvider) -> None:
-    """Let sampled-out spans be recorded, so that they are measured; what is shipped does not change."""
+def record_every_span(provider: TracerProvider, rules: RouteRules | None = None) -> None:
+    """Let sampled-out spans be recorded, so that they are measured; what is exported does not change.
+
+    Args:
+        rules: what the service's file says of single routes.
+    """
     if not isinstance(provider.sampler, RecordEverySpan):
-        provider.sampler = RecordEverySpan(provider.sampler)
+        provider.sampler = RecordEverySpan(provider.sampler, rules)
     for tracer in list(getattr(provider, "_tracers", {}).values()):
         if not isinstance(tracer.sampler, RecordEverySpan):
-            tracer.sampler = RecordEverySpan(tracer.sampler)
+            tracer.sampler = RecordEverySpan(tracer.sampler, rules)
 
 
 def put_first(provider: TracerProvider, pipeline: SlotelSpanProcessor, enforcer: Enforcer) -> None:

@@ -15,8 +15,10 @@ from opentelemetry.sdk.trace.sampling import (
     StaticSampler,
     TraceIdRatioBased,
 )
-from opentelemetry.trace import Link, SpanKind, TraceState, get_current_span
+from opentelemetry.trace import Link, NonRecordingSpan, SpanKind, TraceState, get_current_span
 from opentelemetry.util.types import Attributes
+
+from slotel.runtime.tracing.route_rules import RouteRules
 
 _SAMPLED: Final = Decision.RECORD_AND_SAMPLE
 _RECORD_ONLY: Final = Decision.RECORD_ONLY
@@ -38,6 +40,7 @@ class RecordEverySpan(Sampler):
 
     Args:
         decides: the provider's own sampler.
+        rules: `sentry.sample` and `spans.drop`. Only a span that they drop is not recorded, nor is what is below it.
 
     Attributes:
         children_follow: a span below a local one does as its parent did. callers_follow: also one below a caller's.
@@ -45,14 +48,21 @@ class RecordEverySpan(Sampler):
             the sampler must be asked.
     """
 
-    def __init__(self, decides: Sampler) -> None:
+    def __init__(self, decides: Sampler, rules: RouteRules | None = None) -> None:
         self.decides = decides
         self._ask = decides.should_sample
         self._ask_at_root = getattr(decides, "_root", decides).should_sample  # where ParentBased would end up
         by_parent = type(decides).should_sample is ParentBased.should_sample
-        self.children_follow = by_parent and decides.get_description().endswith(_CHILDREN_FOLLOW)
+        self._follow = self.children_follow = by_parent and decides.get_description().endswith(
+            _CHILDREN_FOLLOW
+        )
         self.callers_follow = by_parent and decides.get_description().endswith(_ALL_FOLLOW)
         self.root_bound = _bound(getattr(decides, "_root", None)) if by_parent else None
+        self._rules = rules
+        if rules is not None:  # then the sampler must be asked
+            self.root_bound = None
+            self.callers_follow = self.callers_follow and not rules.drops_any
+            self.children_follow = self.children_follow and not rules.drops_by_name
 
     def should_sample(
         self,
@@ -65,8 +75,12 @@ class RecordEverySpan(Sampler):
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
         """Return the sampler's decision; a span that is not sampled is recorded."""
+        if self._rules is not None:
+            ruled = self._by_rules(self._rules, parent_context, trace_id, name, attributes)
+            if ruled is not None:
+                return SamplingResult(ruled, attributes, trace_state)
         ask = self._ask
-        if self.children_follow:  # then the answer is known: three calls less for each child span
+        if self._follow:  # then the answer is known: three calls less for each child span
             parent = get_current_span(parent_context).get_span_context()
             if parent is None or not parent.is_valid:
                 ask = self._ask_at_root
@@ -77,6 +91,22 @@ class RecordEverySpan(Sampler):
         if result.decision is _SAMPLED:
             return result
         return SamplingResult(_RECORD_ONLY, result.attributes or attributes, result.trace_state)
+
+    @staticmethod
+    def _by_rules(
+        rules: RouteRules, parent_context: Context | None, trace_id: int, name: str, attributes: Attributes
+    ) -> Decision | None:
+        above = get_current_span(parent_context)
+        parent = above.get_span_context()
+        is_root = parent is None or not parent.is_valid
+        is_local_root = is_root or parent.is_remote
+        if rules.drops_any:
+            if not is_local_root and not above.is_recording() and isinstance(above, NonRecordingSpan):
+                return Decision.DROP  # what is below a dropped span; every other local span is recorded
+            if rules.is_dropped(name, attributes, is_local_root=is_local_root):
+                return Decision.DROP
+        sampled = rules.is_sampled(trace_id, attributes) if is_root else None
+        return None if sampled is None else _SAMPLED if sampled else _RECORD_ONLY
 
     def get_description(self) -> str:
         """Return the sampler's own description inside this one's."""
