@@ -85,7 +85,9 @@ def test_what_is_dropped_takes_what_is_below_it_along():
 
 
 def test_a_span_of_a_dropped_name_below_a_counted_one_is_dropped_alone():
-    provider = TracerProvider(sampler=RecordEverySpan(ParentBased(ALWAYS_ON), RouteRules([], [SpanMatch(name="ping*")])))
+    provider = TracerProvider(
+        sampler=RecordEverySpan(ParentBased(ALWAYS_ON), RouteRules([], [SpanMatch(name="ping*")]))
+    )
     tracer = provider.get_tracer("test")
     with tracer.start_as_current_span("GET", kind=SpanKind.SERVER) as root:
         with tracer.start_as_current_span("ping database") as dropped:
