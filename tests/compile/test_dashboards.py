@@ -19,7 +19,7 @@ from slotel.config.service import Service
 from support import services
 
 NEEDS_SDK = pytest.mark.skipif(sys.version_info < (3, 11), reason="Grafana's SDK needs Python 3.11")
-MACROS = {"__all", "__rate_interval", "__range", "__value", "__data", "__url_time_range"}
+MACROS = {"__all", "__rate_interval", "__range", "__from", "__to", "__value", "__data", "__url_time_range"}
 
 
 @pytest.fixture(scope="module")
@@ -101,13 +101,15 @@ def test_a_dashboard_that_filters_by_service_offers_data_source_environment_serv
 
 @NEEDS_SDK
 def test_rates_are_taken_over_grafanas_own_interval_and_no_query_names_a_bucket_edge(boards):
-    """A fixed window breaks at another scrape interval, and `le="1"` is `le="1.0"` in Prometheus 3."""
+    """A short fixed window breaks at another scrape interval, and `le="1"` is `le="1.0"` in Prometheus 3."""
     for board in boards.values():
         for panel in panels(board):
             for target in panel["targets"]:
                 assert not re.search(r"le=", target["expr"]), target["expr"]
                 for window in re.findall(r"(?:rate|increase)\([^()]*\[([^\]]+)\]", target["expr"]):
-                    assert window in {"$__rate_interval", "$__range"}, target["expr"]
+                    assert window in {"$__rate_interval", "$__range", "$__range] @ end()", "1h"}, target[
+                        "expr"
+                    ]
 
 
 @NEEDS_SDK
@@ -181,6 +183,32 @@ def test_provisioning_names_the_files_that_are_generated(example):
     assert load(made[provisioning.SENTRY])["datasources"][0]["secureJsonData"] == {
         "authToken": "$SENTRY_AUTH_TOKEN"
     }
+
+
+def test_the_sentry_data_source_needs_one_variable_where_the_address_is_known_and_is_no_default_where_not(
+    example,
+):
+    made = provisioning.files(example)
+    assert set(re.findall(r"\$(\w+)", made[provisioning.SENTRY])) == {"SENTRY_AUTH_TOKEN"}
+    bare = provisioning.files(replace(example, monitoring=Monitoring()))
+    assert provisioning.SENTRY not in bare
+    assert "$SENTRY_ORG" in bare[provisioning.SENTRY_UNPLACED]
+
+
+@NEEDS_SDK
+def test_the_row_of_sentry_is_there_where_its_address_is_and_asks_nothing_until_it_is_opened(example):
+    def sentry_rows(service: Service) -> list[dict]:
+        board = json.loads(dashboards.files(service)[dashboards.PATHS[names.DASHBOARD_SERVICE]])
+        return [panel for panel in board["panels"] if panel["title"] == "Sentry"]
+
+    (row,) = sentry_rows(example)
+    assert row["collapsed"] is True
+    assert [panel["targets"][0]["queryType"] for panel in row["panels"]] == [
+        "issues",
+        "eventsStats",
+        "eventsStats",
+    ]
+    assert sentry_rows(replace(example, monitoring=Monitoring())) == []
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def test_what_the_panels_say_of_the_day_is_so(day: Past, boards):
         0.5, abs=0.02
     )
     assert at(shown["Latency"][1], night) > 1.5 * at(shown["Latency"][1], noon)
-    assert {labels["project"] for labels, _ in shown["Errors sent to Sentry by project"][0].series} == {
+    assert {labels["project"] for labels, _ in shown["Error rate by Sentry project"][0].series} == {
         scripted_day.PROJECT
     }
     impact = {labels["span_name"]: values[0][1] for labels, values in shown["Operations"][3].series}

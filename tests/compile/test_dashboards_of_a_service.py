@@ -24,8 +24,9 @@ SHORT = {"__rate_interval": "4s", "__interval": "1s", "__range": "60s"}
 
 ALIVE = {
     "service": (
-        "Requests", "Errors", "p95", "Errors sent to Sentry", "Instances", "Requests by status",
-        "Errors by operation", "Errors sent to Sentry by project", "Latency", "Durations", "p95 by operation", "Operations",
+        "Error rate by Sentry project", "Error budget: rate against limit", "Latency", "Requests", "Errors", "p95",
+        "Errors sent to Sentry", "Instances", "Requests by status", "Errors by operation", "Durations", "p95 by operation",
+        "Operations", "Errors by release", "p95 by release", "Requests by instance", "Errors by instance", "p95 by instance",
         "Instances by version", "Restarts", "CPU", "Memory", "Garbage collections", "Open files",
     ),
     "slo-detail": ("Live rate against the limit", "Live error rate by window", "Live budget left by instance",

@@ -19,7 +19,7 @@ START = 1_772_409_600
 DAY = 86_400
 END = START + DAY
 SCRAPE = 120
-PROJECT = "4508123"
+PROJECT = "shop"
 Labels = tuple[tuple[str, str], ...]
 Key = tuple[str, str, Labels]
 
@@ -195,7 +195,7 @@ def _open(counters: _Counters, target: Target) -> None:
     for slo in SLOS[target.service]:
         for outcome in names.OUTCOMES:
             counters.add(names.SLO_EVENTS, 0, service_name=target.service, slo_name=slo, slo_outcome=outcome)
-    counters.add(names.SENTRY_ERRORS, 0, project=PROJECT)
+    counters.add(names.SENTRY_ERRORS, 0, project=PROJECT, project_id="4508123")
 
 
 def _traffic(counters: _Counters, target: Target, at: int) -> None:
@@ -208,7 +208,7 @@ def _traffic(counters: _Counters, target: Target, at: int) -> None:
         _spans(counters, target, operation, failed, median, below, is_bad=True)
         if operation.kind in {"SERVER", "CONSUMER"}:
             _events(counters, target, operation, count, failed, median)
-            counters.add(names.SENTRY_ERRORS, failed, project=PROJECT)
+            counters.add(names.SENTRY_ERRORS, failed, project=PROJECT, project_id="4508123")
     for slo in SLOS[target.service]:
         counters.add(names.SLO_EVENTS, 4, service_name=target.service, slo_name=slo, slo_outcome="excluded")
 

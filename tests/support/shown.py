@@ -13,6 +13,7 @@ from support.backfilled import Past
 
 STEP = 120
 MACROS = {"__rate_interval": "8m", "__interval": "2m", "__range": "1d", "__range_s": "86400"}
+BOUNDS = re.compile(r"\$\{__(from|to):date:seconds\}")
 """For a scrape interval of 2 m and the step above: four scrapes, one step, the whole day."""
 
 
@@ -70,7 +71,7 @@ def _of_prometheus(
         match = re.fullmatch(r"query_result\((.+)\)", query)
         assert match, query
         lines = [
-            json.dumps(one["metric"]).replace('": "', '="').replace(', "', ", ")
+            json.dumps(one["metric"]).replace('": "', '="').replace(', "', ", ") + f" {one['value'][1]}"
             for one in past.instant(match[1])
         ]
         found = sorted(
@@ -102,8 +103,9 @@ def interpolate(text: str, values: dict[str, str]) -> str:
 def ask(panel: dict[str, Any], past: Past, values: dict[str, str]) -> list[Answer]:
     """Run every query of a panel."""
     answers = []
+    bounds = {"from": str(past.start), "to": str(past.end)}
     for target in panel.get("targets", ()):
-        expr = interpolate(target["expr"], values)
+        expr = interpolate(BOUNDS.sub(lambda match: bounds[match[1]], target["expr"]), values)
         if target.get("instant"):
             found = [(one["metric"], [one["value"]]) for one in past.instant(expr)]
         else:

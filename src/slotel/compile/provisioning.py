@@ -13,8 +13,10 @@ from slotel.config.service import Service
 DIRECTORY: Final = "grafana/provisioning"
 DASHBOARDS: Final = f"{DIRECTORY}/dashboards/slotel.yaml"
 SOURCES: Final = f"{DIRECTORY}/datasources/slotel.yaml"
-SENTRY: Final = f"{DIRECTORY}/optional/sentry.yaml"
-"""Beside the folders that Grafana reads: mount it as datasources/sentry.yaml where its plugin is installed."""
+SENTRY: Final = f"{DIRECTORY}/datasources/sentry.yaml"
+"""With `monitoring.sentry_url`: Grafana then needs SENTRY_AUTH_TOKEN alone, and the plugin."""
+SENTRY_UNPLACED: Final = f"{DIRECTORY}/optional/sentry.yaml"
+"""Beside the folders that Grafana reads, where no address is known: SENTRY_URL and SENTRY_ORG stand in it."""
 
 INSTALLED: Final = "/etc/grafana/slotel/dashboards"
 """Where Grafana looks for the dashboards: mount grafana/dashboards there."""
@@ -44,7 +46,9 @@ def files(service: Service) -> Mapping[str, str]:
     return {
         DASHBOARDS: _text(service, "Grafana's dashboards", providers),
         SOURCES: _text(service, "Grafana's data sources", sources),
-        SENTRY: _text(service, "Grafana's data source for Sentry (plugin grafana-sentry-datasource)", sentry),
+        SENTRY if all(sentry_place(service.monitoring.sentry_url)) else SENTRY_UNPLACED: _text(
+            service, "Grafana's data source for Sentry (plugin grafana-sentry-datasource)", sentry
+        ),
     }
 
 

@@ -151,8 +151,18 @@ def objective_rules(service: Service, slo: Slo) -> Iterator[Rule]:
         "sloth_objective": number(slo.objective * 100),
         "sloth_spec": "slotel",
         "sloth_version": "slotel",
+        **described(service, slo),
     }
     yield Rule("vector(1)", record=at.INFO, labels={**labels, **info})
+
+
+def described(service: Service, slo: Slo) -> dict[str, str]:
+    """Return what a person needs to know of an objective: what it promises, and who owns it, where known."""
+    tags = service.tags
+    default = tags.required["team"].default if "team" in tags.required else None
+    owner = tags.set.get("owner") or tags.set.get("team") or default or ""
+    known = {"description": slo.description, "owner": owner}
+    return {label: text for label, text in known.items() if text and label not in service.monitoring.match}
 
 
 def alive_rules(service: Service, counted: Sequence[tuple[Slo, Counts]]) -> Iterator[Rule]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as d
 
-from slotel.compile.grafana.panels import DATASOURCE, to_dashboard, url
+from slotel.compile.grafana.panels import DATASOURCE, to_dashboard
 from slotel.config import names
 from slotel.config.service import Service
 
@@ -33,10 +33,11 @@ ANY: Final = ".*"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A heading with its panels."""
+    """A heading with its panels; those of a collapsed one are asked for when it is opened."""
 
     title: str
     panels: tuple[Any, ...]
+    collapsed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Board:
 
     Args:
         variables: builders, from left to right; the data source comes first without being named.
-        carried: variables that links to the other dashboards keep.
+        carried: what links to the other dashboards set: variable there → variable here.
     """
 
     uid: str
@@ -56,7 +57,9 @@ class Board:
     annotations: tuple[Any, ...] = ()
     since: str = "now-6h"
     refresh: str = "1m"
-    carried: tuple[str, ...] = field(default=("environment", "service"))
+    carried: Mapping[str, str] = field(
+        default_factory=lambda: {"environment": "environment", "service": "service"}
+    )
 
 
 def to_json(board: Board) -> str:
@@ -83,36 +86,29 @@ def to_json(board: Board) -> str:
     for link in board.links:
         built.link(link)
     for row in board.rows:
-        built.with_row(dashboard.Row(row.title))
-        for panel in row.panels:
-            built.with_panel(panel)
+        _add_row(built, row)
     model = built.build()
-    for index, panel in enumerate(model.panels or [], start=1):
+    for index, panel in enumerate(_every_panel(model.panels or []), start=1):
         panel.id_val = index
     return json.dumps(model, cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def sentry_links(service: Service) -> tuple[Any, ...]:
-    """Return links to the service's issues and traces in Sentry, where its address is configured.
-
-    Sentry knows projects, no services: only a tag `service` of the policy narrows the search to one.
-    """
-    base = service.monitoring.sentry_url
-    if not base:
-        return ()
-    tagged = "service" in {*service.tags.set, *service.tags.required}
-    mine = "+service:${service}" if tagged else ""
-    issues = f"{base}/issues/?query=is:unresolved{mine}&statsPeriod=24h"
-    traces = f"{base}/explore/traces/?query={mine.removeprefix('+')}&statsPeriod=24h"
-    return (url("Sentry issues", issues), url("Sentry traces", traces))
+def _add_row(built: Any, row: Row) -> None:
+    heading = dashboard.Row(row.title).collapsed(row.collapsed)
+    if row.collapsed:
+        for panel in row.panels:
+            heading.with_panel(panel)
+    built.with_row(heading)
+    for panel in () if row.collapsed else row.panels:
+        built.with_panel(panel)
 
 
-def runbook_links(service: Service) -> tuple[Any, ...]:
-    """Return a link to the objective's runbook, where its address is configured."""
-    address = service.monitoring.runbook_url
-    if not address:
-        return ()
-    return (url("Runbook", address.replace("{service}", "${service}").replace("{slo}", "${slo}")),)
+def _every_panel(panels: Sequence[Any]) -> Iterator[Any]:
+    """Yield panels and rows, and after a collapsed row the panels in it."""
+    for panel in panels:
+        yield panel
+        if panel.type_val == "row":
+            yield from panel.panels or ()
 
 
 def choice(
@@ -180,6 +176,12 @@ def options(name: str, label: str, values: Sequence[str], chosen: str, descripti
         [d.VariableOption(selected=value == chosen, text=value, value=value) for value in values]
     )
     return variable.current(d.VariableOption(selected=True, text=chosen, value=chosen))
+
+
+def ratio_decimals(service: Service) -> int:
+    """Return how many decimals tell a kept promise from a broken one, in percent: one more than the objectives have."""
+    digits = (len(f"{slo.objective * 100:.10g}".partition(".")[2]) for slo in service.slos)
+    return max(3, *(count + 1 for count in digits)) if service.slos else 3
 
 
 def _datasource() -> Any:

@@ -7,16 +7,22 @@ from typing import Any
 
 from grafana_foundation_sdk.builders import common, heatmap, statetimeline, text
 from grafana_foundation_sdk.models import common as c
-from grafana_foundation_sdk.models import dashboard as d
 from grafana_foundation_sdk.models import heatmap as h
 from grafana_foundation_sdk.models import prometheus as p
 from grafana_foundation_sdk.models import text as t
 
-from slotel.compile.grafana.panels import COUNT, SECONDS, Query, dressed
+from slotel.compile.grafana.panels import COUNT, SECONDS, Query, dressed, value_words
 
 
 def heat_panel(
-    title: str, description: str, query: Query, *, unit: str = SECONDS, width: int = 12, height: int = 9
+    title: str,
+    description: str,
+    query: Query,
+    *,
+    unit: str = SECONDS,
+    width: int = 12,
+    height: int = 9,
+    no_value: str = "No data",
 ) -> Any:
     """Return a heat map of a classic histogram's buckets: time across, value up, colour for how many."""
     panel = (
@@ -37,7 +43,7 @@ def heat_panel(
         .show_legend()
         .tooltip(heatmap.HeatmapTooltip().mode(c.TooltipDisplayMode.SINGLE).y_histogram(True))
     )
-    built = dressed(panel, title, description, [query], unit, width, height, (), "No data")
+    built = dressed(panel, title, description, [query], unit, width, height, (), no_value)
     for target in built.build().targets or []:
         target.format_val = p.PromQueryFormat.HEATMAP
     return built
@@ -58,15 +64,9 @@ def timeline_panel(
     Args:
         states: value → (text, colour).
     """
-    mapping = d.ValueMap(
-        {
-            value: d.ValueMappingResult(text=word, color=color, index=index)
-            for index, (value, (word, color)) in enumerate(states.items())
-        }
-    )
     panel = (
         statetimeline.Panel()
-        .mappings([mapping])
+        .mappings(value_words(states))
         .show_value(c.VisibilityMode.AUTO)
         .row_height(0.8)
         .merge_values(True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from grafana_foundation_sdk.builders import (
@@ -31,7 +32,12 @@ PERCENT: Final = "percentunit"
 """A ratio in [0, 1], shown as percent."""
 SECONDS: Final = "s"
 PER_SECOND: Final = "reqps"
-COUNT: Final = "short"
+COUNT: Final = "locale"
+"""Whole numbers, written out: 1,046."""
+NUMBER: Final = "none"
+BURN: Final = "suffix:×"
+"""A burn rate: 14.4×."""
+DAYS: Final = "suffix: days"
 BYTES: Final = "bytes"
 
 REF_IDS: Final = "ABCDEFGHIJKLMNOP"
@@ -77,7 +83,8 @@ def series_panel(
     title: str,
     description: str,
     *queries: Query,
-    unit: str = COUNT,
+    unit: str = NUMBER,
+    decimals: int | None = None,
     width: int = 12,
     height: int = 8,
     stacked: bool = False,
@@ -86,22 +93,29 @@ def series_panel(
     minimum: float | None = 0,
     maximum: float | None = None,
     no_value: str = "No data",
-    links: Sequence[Any] = (),
+    over: str = "",
 ) -> Any:
-    """Return lines over time. With thresholds, they are drawn as dashed lines."""
+    """Return lines over time. With thresholds, they are drawn as dashed lines.
+
+    Stacked areas have no outline: a series that is 0 would draw its line over the others. What matters most is
+    the first query, at the bottom. The legend shows names only: a last value may be hours old.
+
+    Args:
+        over: how long back the panel looks, as `30d`, instead of the dashboard's time range.
+    """
     panel = (
         timeseries.Panel()
         .legend(
             common.VizLegendOptions()
-            .display_mode(c.LegendDisplayMode.TABLE)
+            .display_mode(c.LegendDisplayMode.LIST)
             .placement(c.LegendPlacement.BOTTOM)
             .show_legend(True)
-            .calcs(["lastNotNull", "max"])
+            .calcs([])
         )
         .tooltip(common.VizTooltipOptions().mode(c.TooltipDisplayMode.MULTI).sort(c.SortOrder.DESCENDING))
-        .line_width(1)
-        .fill_opacity(30 if stacked else 8)
-        .show_points(c.VisibilityMode.AUTO)
+        .line_width(0 if stacked else 1)
+        .fill_opacity(75 if stacked else 8)
+        .show_points(c.VisibilityMode.NEVER if stacked else c.VisibilityMode.AUTO)
         .span_nulls(False)
     )
     if stacked:
@@ -113,8 +127,10 @@ def series_panel(
         panel.axis_soft_min(minimum)
     if maximum is not None:
         panel.axis_soft_max(maximum)
-    if links:
-        panel.data_links(list(links))
+    if decimals is not None:
+        panel.decimals(decimals)
+    if over:
+        panel.time_from(over)
     return dressed(panel, title, description, queries, unit, width, height, overrides, no_value)
 
 
@@ -128,20 +144,27 @@ def stat_panel(
     height: int = 4,
     thresholds: Any = None,
     decimals: int | None = None,
-    sparkline: bool = False,
+    words: Mapping[str, tuple[str, str]] = MappingProxyType({}),
     no_value: str = "No data",
 ) -> Any:
-    """Return one large number: the last value."""
+    """Return one large number: the value now. What no longer is has none, and says so.
+
+    Args:
+        words: value → (text, colour) shown in its place.
+    """
     panel = (
         stat.Panel()
         .reduce_options(_last())
         .color_mode(c.BigValueColorMode.VALUE)
-        .graph_mode(c.BigValueGraphMode.AREA if sparkline else c.BigValueGraphMode.NONE)
+        .graph_mode(c.BigValueGraphMode.NONE)
         .thresholds(thresholds or steps((None, BLUE)))
+        .mappings([*value_words(words), *grey_if_empty(no_value)])
     )
+    if decimals is None and unit == COUNT:
+        decimals = 0
     if decimals is not None:
         panel.decimals(decimals)
-    return dressed(panel, title, description, [query], unit, width, height, (), no_value)
+    return dressed(panel, title, description, [query], unit, width, height, (), no_value, instant=True)
 
 
 def gauge_panel(
@@ -153,10 +176,11 @@ def gauge_panel(
     width: int = 6,
     height: int = 8,
     maximum: float = 1,
+    decimals: int | None = None,
     thresholds: Any = None,
     no_value: str = "No data",
 ) -> Any:
-    """Return a dial from 0 to the maximum, with its thresholds as a coloured rim."""
+    """Return a dial from 0 to the maximum, with its thresholds as a coloured rim: the value now."""
     panel = (
         gauge.Panel()
         .reduce_options(_last())
@@ -165,31 +189,53 @@ def gauge_panel(
         .min(0)
         .max(maximum)
         .thresholds(thresholds or steps((None, BLUE)))
+        .mappings(grey_if_empty(no_value))
     )
-    return dressed(panel, title, description, [query], unit, width, height, (), no_value)
+    if decimals is not None:
+        panel.decimals(decimals)
+    return dressed(panel, title, description, [query], unit, width, height, (), no_value, instant=True)
 
 
 def bars_panel(
     title: str,
     description: str,
-    query: Query,
-    *,
-    unit: str = COUNT,
+    *queries: Query,
+    unit: str = NUMBER,
+    decimals: int | None = None,
     width: int = 6,
     height: int = 8,
     thresholds: Any = None,
     no_value: str = "No data",
 ) -> Any:
-    """Return a horizontal bar for each series: its last value."""
+    """Return a horizontal bar for each series, in the order of the queries: the value now."""
     panel = (
         bargauge.Panel()
         .reduce_options(_last())
         .orientation(c.VizOrientation.HORIZONTAL)
         .display_mode(c.BarGaugeDisplayMode.BASIC)
         .thresholds(thresholds or steps((None, BLUE)))
+        .mappings(grey_if_empty(no_value))
         .min(0)
     )
-    return dressed(panel, title, description, [query], unit, width, height, (), no_value, instant=True)
+    if decimals is not None:
+        panel.decimals(decimals)
+    return dressed(panel, title, description, queries, unit, width, height, (), no_value, instant=True)
+
+
+def grey_if_empty(text: str) -> list[Any]:
+    """Return the mapping that shows `text` in grey where there is no value: a threshold's colour would judge it."""
+    result = d.ValueMappingResult(text=text, color=GREY)
+    options = d.DashboardSpecialValueMapOptions(match=d.SpecialValueMatch.NULL_AND_NAN, result=result)
+    return [d.SpecialValueMap(options)]
+
+
+def value_words(words: Mapping[str, tuple[str, str]]) -> list[Any]:
+    """Return the mapping that shows a text in a colour in place of a value; none without words."""
+    shown = {
+        value: d.ValueMappingResult(text=text, color=color, index=index)
+        for index, (value, (text, color)) in enumerate(words.items())
+    }
+    return [d.ValueMap(shown)] if shown else []
 
 
 def url(title: str, address: str) -> Any:
@@ -197,9 +243,12 @@ def url(title: str, address: str) -> Any:
     return _link(title, address, "external link").target_blank(True)
 
 
-def to_dashboard(title: str, uid: str, variables: Sequence[str] = ()) -> Any:
-    """Return a link to a dashboard that keeps the time range and these variables."""
-    kept = "&".join(f"${{{name}:queryparam}}" for name in ("datasource", *variables))
+def to_dashboard(title: str, uid: str, variables: Mapping[str, str] = MappingProxyType({})) -> Any:
+    """Return a link to a dashboard that keeps the time range and these variables: its name there → the one here."""
+    kept = "&".join(
+        f"${{{here}:queryparam}}" if here == there else f"var-{there}=${{{here}}}"
+        for there, here in {"datasource": "datasource", **variables}.items()
+    )
     return _link(title, f"/d/{uid}?{kept}", "dashboard").keep_time(True)
 
 

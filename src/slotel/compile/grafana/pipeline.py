@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from slotel.compile.grafana import marks
 from slotel.compile.grafana import panels as p
 from slotel.compile.grafana.board import ANY, Board, Row, choice
 from slotel.compile.grafana.panels import Query
@@ -37,7 +38,11 @@ def board(_: Service) -> Board:
             Row("Collector", (*_collector_flow(), *_collector_state())),
             Row("Prometheus", _scrapes()),
         ),
-        carried=(),
+        annotations=(
+            marks.deploys('job=~"$job",instance=~"$instance"'),
+            marks.alerts('alertname!=""'),
+        ),
+        carried={},
     )  # fmt: skip
 
 

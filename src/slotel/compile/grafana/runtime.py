@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from grafana_foundation_sdk.builders import dashboard, prometheus
-
 from slotel.compile.grafana import panels as p
 from slotel.compile.grafana.panels import Query
 
@@ -17,14 +15,13 @@ OF: Final = 'job=~"$job",instance=~"$instance"'
 NO_RUNTIME: Final = "No process metrics of this service (they need /proc: Linux)"
 GOOD: Final = f'slo_events_total{{{OF},slo_outcome="good"}}'
 VERSIONS: Final = f"count by (service_version) (target_info{{{OF}}})"
-NEW: Final = f"{VERSIONS} unless count by (service_version) (target_info{{{OF}}} offset 5m)"
 
 
 def runtime_panels() -> tuple[Any, ...]:
     """Return CPU, memory, threads, files and garbage collection by instance."""
     return (
         _panel("CPU", "Cores in use by the process.", "rate", "process_cpu_time_seconds_total",
-               "process_cpu_seconds_total", unit=p.COUNT),
+               "process_cpu_seconds_total", unit=p.NUMBER),
         _panel("Memory", "Resident memory of the process.", "", "process_memory_usage_bytes",
                "process_resident_memory_bytes", unit=p.BYTES),
         _panel("Garbage collections", "Collections a second, all generations.", "rate", "cpython_gc_collections_total",
@@ -38,26 +35,12 @@ def deploy_panels() -> tuple[Any, ...]:
     """Return which version ran when, and restarts."""
     return (
         p.series_panel("Instances by version", "Instances that run each service.version.",
-                       Query(VERSIONS, "{{service_version}}"), width=16, stacked=True,
+                       Query(VERSIONS, "{{service_version}}"), unit=p.COUNT, width=16, stacked=True,
                        no_value="No target_info: set service.version in OTEL_RESOURCE_ATTRIBUTES"),
         p.series_panel("Restarts", "Times that an instance's counters began anew, in an hour.",
                        Query(f"max by (instance) (resets({GOOD}[1h]))", "{{instance}}"),
-                       width=8, no_value="No counters of this service"),
+                       unit=p.COUNT, width=8, no_value="No counters of this service"),
     )  # fmt: skip
-
-
-def deploy_annotation() -> Any:
-    """Return a mark at each time when a version was first seen."""
-    return (
-        dashboard.AnnotationQuery()
-        .name("Deploys")
-        .datasource(p.DATASOURCE)
-        .enable(True)
-        .icon_color("blue")
-        .target(prometheus.Dataquery().ref_id("Deploys").expr(NEW).interval("1m"))
-        .title_format("Deployed {{service_version}}")
-        .tag_keys("service_version")
-    )
 
 
 def _panel(title: str, description: str, function: str, otel: str, client: str, *, unit: str) -> Any:

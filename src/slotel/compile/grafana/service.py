@@ -1,14 +1,16 @@
-"""Dashboard "Service": rate, errors, latency by operation; what comes in and goes out; runtime; deploys."""
+"""Dashboard "Service": errors, budget, latency; by operation, release and instance; outbound calls, runtime."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from slotel.compile.grafana import marks, sentry_row
 from slotel.compile.grafana import panels as p
-from slotel.compile.grafana.board import ANY, Board, Row, choice, environments, sentry_links, tags
+from slotel.compile.grafana.board import ANY, Board, Row, choice, environments, tags
 from slotel.compile.grafana.charts import heat_panel
+from slotel.compile.grafana.links import operation_links, sentry_links
 from slotel.compile.grafana.panels import Query
-from slotel.compile.grafana.runtime import deploy_annotation, deploy_panels, runtime_panels
+from slotel.compile.grafana.runtime import deploy_panels, runtime_panels
 from slotel.compile.grafana.tables import column, table_panel, threshold_value
 from slotel.config import names
 from slotel.config.service import Service
@@ -29,8 +31,19 @@ PASSED: Final = 'status_code!="STATUS_CODE_ERROR"'
 IN_FAILED: Final = f"{IN},{FAILED}"
 SENTRY: Final = f'{names.SENTRY_ERRORS}_total{{project=~"$project",job=~"$job",instance=~"$instance"}}'
 
-NO_SPANS: Final = "No spans of this service: is its /metrics scraped?"
-NO_SENTRY: Final = "No error counter: has the service a SENTRY_DSN?"
+RELEASE: Final = (
+    'topk by (job, instance) (1, target_info{job=~"$job",instance=~"$instance",service_version!=""})'
+)
+"""The version that each instance runs: one, also while a new one replaces the old."""
+ALIVE: Final = f"count({CALLS}{{{OF}}})"
+"""Instances of the service that are there now; nothing once it is dead, whatever a rate still remembers."""
+
+NO_SPANS: Final = "No spans now. Check the filters, that the service runs and that its /metrics is scraped."
+NO_SENTRY: Final = "No error counter. Check the filters, and that the service has a SENTRY_DSN."
+NO_CALLS: Final = "No outbound spans with these filters"
+NO_RELEASE: Final = "No releases: set service.version in OTEL_RESOURCE_ATTRIBUTES."
+NO_OBJECTIVES: Final = "No objectives with these filters"
+NO_BUDGET: Final = "No SLO events in the last hour. Check that the service runs under slotel."
 QUANTILES: Final = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
 SLOW: Final = ((None, p.GREEN), (0.5, p.ORANGE), (1.0, p.RED))
 FAULTY: Final = ((None, p.GREEN), (0.01, p.ORANGE), (0.05, p.RED))
@@ -56,19 +69,26 @@ def board(service: Service) -> Board:
             choice("project", "Sentry project",
                    f'label_values({names.SENTRY_ERRORS}_total{{job=~"$job",instance=~"$instance"}}, project)',
                    description="Project that the errors went to.", every=ANY, multi=True),
+            *sentry_row.variables(service),
             tags(),
         ),
         rows=(
+            Row("At a glance: errors, budget, latency", _glance()),
             Row("Now", _now()),
             Row("Traffic and errors", _traffic()),
             Row("Latency", _latency()),
             Row("Operations", (_operations(service),)),
-            Row("Outbound", _outbound()),
+            Row("By release and by instance", (*_by_release(), *_by_instance())),
+            Row("Outbound calls", _outbound()),
             Row("Runtime", runtime_panels()),
             Row("Deploys", deploy_panels()),
+            *sentry_row.rows(service),
         ),
         links=sentry_links(service),
-        annotations=(deploy_annotation(),),
+        annotations=(
+            marks.deploys('job=~"$job",instance=~"$instance"'),
+            marks.alerts('service=~"$service"'),
+        ),
     )  # fmt: skip
 
 
@@ -91,57 +111,86 @@ def quantile(q: float, which: str, *, by: str = "", window: str = "$__rate_inter
     return f"histogram_quantile({q}, {rate(BUCKETS, which, by=kept, window=window)}) >= 0"
 
 
-def _now() -> tuple[Any, ...]:
+def now(expr: str) -> str:
+    """Return a value while the service is there; nothing once it is dead."""
+    return f"({expr}) and on () {ALIVE}"
+
+
+def leading(by: str, ranked: str, count: int = 5) -> str:
+    """Return the series of the whole shown time that lead by a query: the same at each point of a chart."""
+    return f"on ({by}) topk({count}, {ranked})"
+
+
+def _glance() -> tuple[Any, ...]:
+    events = f'{names.SLO_EVENTS}_total{{environment=~"$environment",service_name="$service"'
+    bad = f'sum by (slo_name) (increase({events},slo_outcome="bad"}}[1h]))'
+    all_ = f'sum by (slo_name) (increase({events},slo_outcome=~"good|bad"}}[1h]))'
+    limit = f'max by (slo_name) ({names.BUDGET_LIMIT}{{job=~"$job",instance=~"$instance"}})'
     return (
-        p.stat_panel("Requests", "Entry spans (SERVER, CONSUMER) a second.", Query(rate(CALLS, IN)), unit=p.PER_SECOND,
-                     sparkline=True, no_value=NO_SPANS),
-        p.stat_panel("Errors", "Share of entry spans with status ERROR.", Query(share(IN)), unit=p.PERCENT, decimals=2,
-                     sparkline=True, thresholds=p.steps(*FAULTY), no_value=NO_SPANS),
-        p.stat_panel("p95", "95 of 100 entry spans are faster.", Query(quantile(0.95, IN)), unit=p.SECONDS,
-                     sparkline=True, thresholds=p.steps(*SLOW), no_value=NO_SPANS),
+        p.series_panel("Error rate by Sentry project", "Error events a minute handed to Sentry: "
+                       'sentry_errors_total{project="…"}. Each is in the project\'s issues.',
+                       Query(f"sum by (project) (rate({SENTRY}[$__rate_interval])) * 60", "{{project}}"),
+                       unit="cpm", width=8, overrides=(), no_value=NO_SENTRY),
+        p.gauge_panel("Error budget: rate against limit", "Share of bad events in the last hour, in percent of each "
+                      "objective's limit: from 100 % on the budget does not last.",
+                      Query(f"({bad} or 0 * {all_}) / ({all_} > 0) / on (slo_name) {limit}", "{{slo_name}}"),
+                      width=8, maximum=2, decimals=0,
+                      thresholds=p.steps((None, p.GREEN), (0.75, p.ORANGE), (1, p.RED)), no_value=NO_BUDGET),
+        p.series_panel("Latency", "Duration of entry spans. The dots are exemplars: single requests, each a link to its "
+                       "trace.",
+                       *(Query(quantile(q, IN), name, exemplar=True) for q, name in QUANTILES),
+                       unit=p.SECONDS, width=8, no_value=NO_SPANS),
+    )  # fmt: skip
+
+
+def _now() -> tuple[Any, ...]:
+    left = (
+        'min(slo:period_error_budget_remaining:ratio{environment=~"$environment",sloth_service="$service"})'
+    )
+    return (
+        p.stat_panel("Requests", "Entry spans (SERVER, CONSUMER) a second.", Query(now(rate(CALLS, IN))),
+                     unit=p.PER_SECOND, decimals=2, no_value=NO_SPANS),
+        p.stat_panel("Errors", "Share of entry spans with status ERROR.", Query(now(share(IN))), unit=p.PERCENT,
+                     decimals=2, thresholds=p.steps(*FAULTY), no_value=NO_SPANS),
+        p.stat_panel("p95", "95 of 100 entry spans are faster.", Query(now(quantile(0.95, IN))), unit=p.SECONDS,
+                     thresholds=p.steps(*SLOW), no_value=NO_SPANS),
         p.stat_panel("Errors sent to Sentry", "Error events handed to Sentry in the shown time.",
-                     Query(f"sum(increase({SENTRY}[$__range]))"), decimals=0, no_value=NO_SENTRY),
-        p.stat_panel("Instances", "Scraped instances that count spans.",
-                     Query(f"count(count by (instance) ({CALLS}{{{OF}}}))"), no_value=NO_SPANS),
-        p.stat_panel("Budget left, least", "The objective of this service that has least budget left.",
-                     Query('min(slo:period_error_budget_remaining:ratio{environment=~"$environment",'
-                           'sloth_service="$service"})'),
+                     Query(f"sum(increase({SENTRY}[$__range]))"), no_value=NO_SENTRY),
+        p.stat_panel("Instances", "Instances that count spans now; none is red.",
+                     Query(f"count(count by (instance) ({CALLS}{{{OF}}})) or 0 * count({TARGETS})"),
+                     thresholds=p.steps((None, p.RED), (1, p.GREEN)), words={"0": ("none: dead?", p.RED)},
+                     no_value=NO_SPANS),
+        p.stat_panel("Budget left, least", "The objective of this service that has least budget left.", Query(left),
                      unit=p.PERCENT, decimals=1, thresholds=p.steps((None, p.RED), (0, p.ORANGE), (0.25, p.GREEN)),
-                     no_value="No objectives"),
+                     no_value=NO_OBJECTIVES),
     )  # fmt: skip
 
 
 def _traffic() -> tuple[Any, ...]:
+    failures = f"sum by (span_name) (increase({CALLS}{{{IN_FAILED}}}[$__range] @ end()))"
     return (
         p.series_panel("Requests by status", "Entry spans a second by span status.",
-                       Query(rate(CALLS, f"{IN},{PASSED}"), "ok"),
                        Query(f"{rate(CALLS, IN_FAILED)} or 0 * {rate(CALLS, IN)}", "error"),
-                       unit=p.PER_SECOND, width=8, stacked=True,
+                       Query(rate(CALLS, f"{IN},{PASSED}"), "ok"),
+                       unit=p.PER_SECOND, stacked=True,
                        overrides=(p.colored("ok", p.GREEN), p.colored("error", p.RED)), no_value=NO_SPANS),
-        p.series_panel("Errors by operation", "Share of entry spans with status ERROR, by operation.",
-                       Query(share(IN), "all"), Query(f"topk(5, {share(IN, by='span_name')} > 0)", "{{span_name}}"),
-                       unit=p.PERCENT, width=8, overrides=(p.dashed("all", p.RED),), no_value=NO_SPANS),
-        p.series_panel("Errors sent to Sentry by project", "Error events a minute handed to Sentry; each is in the "
-                       "project's issues.",
-                       Query(f"sum by (project, environment) (rate({SENTRY}[$__rate_interval])) * 60",
-                             "project {{project}} {{environment}}"),
-                       unit="cpm", width=8, no_value=NO_SENTRY),
+        p.series_panel("Errors by operation", "Share of entry spans with status ERROR: all, and the five operations "
+                       "that failed most often in the shown time.",
+                       Query(share(IN), "all"),
+                       Query(f"{share(IN, by='span_name')} and {leading('span_name', failures)}", "{{span_name}}"),
+                       unit=p.PERCENT, decimals=2, overrides=(p.dashed("all", p.RED),), no_value=NO_SPANS),
     )  # fmt: skip
 
 
 def _latency() -> tuple[Any, ...]:
+    worked = f"sum by (span_name) (increase({SUM}{{{IN}}}[$__range] @ end()))"
     return (
-        p.series_panel(
-            "Latency",
-            "Duration of entry spans. The dots are exemplars: single requests, each a link to its trace.",
-            *(Query(quantile(q, IN), name, exemplar=name == "p95") for q, name in QUANTILES),
-            unit=p.SECONDS, width=8, height=9, no_value=NO_SPANS,
-        ),
         heat_panel("Durations", "How many entry spans took how long.",
-                     Query(f"sum by (le) (increase({BUCKETS}{{{IN}}}[$__rate_interval]))", "{{le}}"), width=8),
-        p.series_panel("p95 by operation", "The ten slowest operations.",
-                       Query(f"topk(10, {quantile(0.95, IN, by='span_name')})", "{{span_name}}"),
-                       unit=p.SECONDS, width=8, height=9, no_value=NO_SPANS),
+                   Query(f"sum by (le) (increase({BUCKETS}{{{IN}}}[$__rate_interval]))", "{{le}}"), no_value=NO_SPANS),
+        p.series_panel("p95 by operation", "Of the five operations that the service worked longest for.",
+                       Query(f"({quantile(0.95, IN, by='span_name')}) and {leading('span_name', worked)}",
+                             "{{span_name}}", exemplar=True),
+                       unit=p.SECONDS, height=9, no_value=NO_SPANS),
     )  # fmt: skip
 
 
@@ -165,7 +214,7 @@ def _operations(service: Service) -> Any:
         ),
         column("p95", unit=p.SECONDS, cell_mode="color-text", thresholds=threshold_value(*SLOW)),
         column("Impact", unit=p.PERCENT, decimals=1, min=0, max=1, cell_mode="gauge"),
-        column("Operation", links=_operation_links(service)),
+        column("Operation", links=operation_links(service)),
     )
     return table_panel(
         "Operations",
@@ -178,31 +227,65 @@ def _operations(service: Service) -> Any:
     )
 
 
-def _operation_links(service: Service) -> list[dict[str, Any]]:
-    chosen = (
-        f"/d/{names.DASHBOARD_SERVICE}?var-operation=${{__value.text:percentencode}}&${{datasource:queryparam}}"
-        "&${environment:queryparam}&${service:queryparam}&${__url_time_range}"
-    )
-    links: list[dict[str, Any]] = [{"title": "Only this operation", "url": chosen}]
-    base = service.monitoring.sentry_url
-    if base:
-        query = "is:unresolved+transaction:%22${__value.text:percentencode}%22"
-        links.append(
-            {"title": "Issues in Sentry", "url": f"{base}/issues/?query={query}", "targetBlank": True}
-        )
-    return links
+def _of_release(metric: str, which: str, *, more: str = "") -> str:
+    """Return the rate of a counter by the release that its instance runs."""
+    by = f"service_version{more}"
+    each = f"sum by (job, instance{more}) (rate({metric}{{{which}}}[$__rate_interval]))"
+    return f"sum by ({by}) ({each} * on (job, instance) group_left (service_version) {RELEASE})"
+
+
+def _by_release() -> tuple[Any, ...]:
+    total, failed = _of_release(CALLS, IN), _of_release(CALLS, IN_FAILED)
+    slow = f"histogram_quantile(0.95, {_of_release(BUCKETS, IN, more=', le')}) >= 0"
+    return (
+        p.series_panel("Errors by release", "Share of entry spans with status ERROR: since which release?",
+                       Query(f"({failed} or 0 * {total}) / ({total} > 0)", "{{service_version}}"),
+                       unit=p.PERCENT, decimals=2, no_value=NO_RELEASE),
+        p.series_panel("p95 by release", "Duration of entry spans by release.", Query(slow, "{{service_version}}"),
+                       unit=p.SECONDS, no_value=NO_RELEASE),
+    )  # fmt: skip
+
+
+def _by_instance() -> tuple[Any, ...]:
+    return (
+        p.series_panel("Requests by instance", "Entry spans a second of each scraped instance; its workers are one.",
+                       Query(rate(CALLS, IN, by="instance"), "{{instance}}"), unit=p.PER_SECOND, width=8,
+                       no_value=NO_SPANS),
+        p.series_panel("Errors by instance", "Share of entry spans with status ERROR: is it one instance?",
+                       Query(share(IN, by="instance"), "{{instance}}"), unit=p.PERCENT, decimals=2, width=8,
+                       no_value=NO_SPANS),
+        p.series_panel("p95 by instance", "Duration of entry spans by instance.",
+                       Query(quantile(0.95, IN, by="instance"), "{{instance}}"), unit=p.SECONDS, width=8,
+                       no_value=NO_SPANS),
+    )  # fmt: skip
 
 
 def _outbound() -> tuple[Any, ...]:
-    by = "span_name"
+    by, over = "span_name", "$__range"
+    columns = {
+        "Rate": Query(f"{rate(CALLS, OUT, by=by, window=over)} > 0"),
+        "Errors": Query(share(OUT, by=by, window=over)),
+        "p95": Query(quantile(0.95, OUT, by=by, window=over)),
+    }
+    overrides = (
+        column("Rate", unit=p.PER_SECOND, decimals=2),
+        column("Errors", unit=p.PERCENT, decimals=2, cell_mode="color-text",
+               thresholds=threshold_value(*FAULTY)),
+        column("p95", unit=p.SECONDS, cell_mode="color-text", thresholds=threshold_value(*SLOW)),
+    )  # fmt: skip
+    busy = f"sum by (span_name) (increase({CALLS}{{{OUT}}}[$__range] @ end()))"
+    chosen = leading(by, busy)
     return (
-        p.series_panel("Calls", "CLIENT and PRODUCER spans a second, the ten most frequent.",
-                       Query(f"topk(10, {rate(CALLS, OUT, by=by)})", "{{span_name}}"),
-                       unit=p.PER_SECOND, width=8, no_value="No outbound spans"),
-        p.series_panel("Failed calls", "Share of outbound spans with status ERROR.",
-                       Query(share(OUT, by=by), "{{span_name}}"), unit=p.PERCENT, width=8,
-                       no_value="No outbound spans"),
-        p.series_panel("p95 of calls", "Duration of outbound spans, the ten slowest.",
-                       Query(f"topk(10, {quantile(0.95, OUT, by=by)})", "{{span_name}}"),
-                       unit=p.SECONDS, width=8, no_value="No outbound spans"),
+        table_panel("What the service calls", "CLIENT and PRODUCER spans in the shown time: databases, queues, other "
+                    "services.", columns, labels={by: "Call"}, overrides=overrides, sort_by="Rate", width=12, height=8,
+                    no_value=NO_CALLS),
+        p.series_panel("Failed calls", "Share of outbound spans with status ERROR, of the five most frequent.",
+                       Query(f"{share(OUT, by=by)} and {chosen}", "{{span_name}}"), unit=p.PERCENT, decimals=2,
+                       no_value=NO_CALLS),
+        p.series_panel("Calls", "Outbound spans a second, of the five most frequent.",
+                       Query(f"{rate(CALLS, OUT, by=by)} and {chosen}", "{{span_name}}"), unit=p.PER_SECOND,
+                       no_value=NO_CALLS),
+        p.series_panel("p95 of calls", "Duration of outbound spans, of the five most frequent.",
+                       Query(f"({quantile(0.95, OUT, by=by)}) and {chosen}", "{{span_name}}"), unit=p.SECONDS,
+                       no_value=NO_CALLS),
     )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from slotel.compile import conventions as at
+from slotel.compile.grafana import marks
 from slotel.compile.grafana import panels as p
 from slotel.compile.grafana.board import (
     Board,
@@ -12,12 +13,21 @@ from slotel.compile.grafana.board import (
     choice,
     environments,
     options,
-    runbook_links,
-    sentry_links,
+    ratio_decimals,
 )
 from slotel.compile.grafana.charts import text_panel, timeline_panel
+from slotel.compile.grafana.links import operation_links, runbook_links, sentry_links
 from slotel.compile.grafana.panels import Query
-from slotel.compile.grafana.slo_list import ALERTS, LEFT_STEPS, NO_RULES, STATES
+from slotel.compile.grafana.slo_list import (
+    ALERTS,
+    BURN_STEPS,
+    EXHAUSTION_STEPS,
+    EXHAUSTION_WORDS,
+    LEFT_STEPS,
+    NO_RULES,
+    STATES,
+    exhaustion,
+)
 from slotel.compile.grafana.tables import column, table_panel
 from slotel.config import names
 from slotel.config.duration import format_duration
@@ -26,15 +36,19 @@ from slotel.config.slo import TIERS, BurnTier
 
 WHICH: Final = 'environment=~"$environment",sloth_service="$service",sloth_slo="$slo"'
 WINDOWS: Final = tuple(format_duration(seconds) for seconds in (*at.DIRECT, *at.SUMMED, *at.TILED))
+FROM: Final = "${__from:date:seconds}"
+TO: Final = "${__to:date:seconds}"
 EVENTS: Final = f"{names.SLO_EVENTS}_total"
 OWN: Final = 'environment=~"$environment",slo_name="$slo"'
 ENTRY: Final = 'span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER"'
 HOURLY: Final = ',window="1h"'
-NOT_LIVE: Final = "No gauges: is the service's /metrics scraped?"
+NOT_LIVE: Final = "No gauges now. Check that the service runs and its /metrics is scraped."
+NO_EVENTS: Final = "No events in the window: nobody asks, or the service is dead"
 
 
 def board(service: Service) -> Board:
     """Return the dashboard; of the service it takes the objectives' runbooks, windows and links."""
+    decimals = ratio_decimals(service)
     return Board(
         uid=names.DASHBOARD_SLO_DETAIL,
         description="One objective: is the promise kept, how much may still fail, and what eats the budget.",
@@ -46,19 +60,25 @@ def board(service: Service) -> Board:
                    description="The objective."),
             options("window", "Window", _windows(service), "1h",
                     "Over how long the present error rate is taken; the limit alert uses ERROR_BUDGET_WINDOW."),
+            choice("days", "", f"query_result(max({at.PERIOD_DAYS}{{{WHICH}}}) or vector(30))", regex="/ ([0-9]+)/",
+                   description="Days of the objective's period.", hidden=True),
         ),
         rows=(
-            Row("Now, against the limit", _now()),
-            Row("Budget", _budget()),
+            Row("Now, against the limit", _now(decimals)),
+            Row("The promise", (_promise(decimals),)),
+            Row("Budget", _budget(decimals)),
             Row("Burn", _burn()),
-            Row("Events", _events()),
+            Row("Events", _events(service)),
             Row("Alerts", (_alerts(),)),
             Row("As the processes see it (live, without recording rules)", _live()),
             *_runbooks(service),
         ),
         links=(*sentry_links(service), *runbook_links(service)),
+        annotations=(
+            marks.deploys('service_name="$service"'),
+            marks.alerts(f'alertname=~"{ALERTS}",{WHICH}'),
+        ),
         since="now-24h",
-        carried=("environment", "service"),
     )  # fmt: skip
 
 
@@ -71,8 +91,8 @@ def _one(name: str) -> str:
     return f"max({name}{{{WHICH}}})"
 
 
-def _now() -> tuple[Any, ...]:
-    rate = f"({_one(at.ratio('$window'))} or 0 * {_one(at.BUDGET)})"
+def _now(decimals: int) -> tuple[Any, ...]:
+    rate = _one(at.ratio("$window"))
     return (
         p.gauge_panel(
             "Error rate against the limit",
@@ -81,71 +101,104 @@ def _now() -> tuple[Any, ...]:
             Query(f"{rate} / {_one(at.BUDGET)}"),
             maximum=2,
             height=6,
+            decimals=0,
             thresholds=p.steps((None, p.GREEN), (0.75, p.ORANGE), (1, p.RED)),
-            no_value=NO_RULES,
+            no_value=NO_EVENTS,
         ),
-        _stat("Error rate now", "Share of bad events in the window.", rate, decimals=3),
+        _stat("Error rate now", "Share of bad events in the window.", rate, decimals, NO_EVENTS),
         _stat(
-            "Limit", "Largest share of bad events that the objective tolerates.", _one(at.BUDGET), decimals=3
+            "Limit", "Largest share of bad events that the objective tolerates.", _one(at.BUDGET), decimals
         ),
-        _stat("Objective", "Least share of good events.", _one(at.OBJECTIVE), decimals=3),
+        _stat("Objective", "Least share of good events.", _one(at.OBJECTIVE), decimals),
         p.bars_panel(
             "Burn rate by window",
             "Error rate over the limit in each window: 1 is what the period can bear.",
-            Query(
-                f'max by (sloth_window) ({{__name__=~"{at.ratio("(5m|30m|1h|2h|6h|1d|3d)")}",{WHICH}}}) / '
-                f"on () group_left () {_one(at.BUDGET)}",
-                "{{sloth_window}}",
-            ),
+            *(Query(f"{_one(at.ratio(window))} / {_one(at.BUDGET)}", window) for window in WINDOWS),
+            unit=p.BURN,
+            decimals=2,
             height=6,
-            thresholds=p.steps((None, p.GREEN), (1, p.ORANGE), (6, p.RED)),
+            thresholds=p.steps(*BURN_STEPS),
             no_value=NO_RULES,
         ),
     )
 
 
-def _stat(title: str, description: str, expr: str, **more: Any) -> Any:
-    return p.stat_panel(title, description, Query(expr), unit=p.PERCENT, height=6, no_value=NO_RULES, **more)
+def _stat(title: str, description: str, expr: str, decimals: int, no_value: str = NO_RULES) -> Any:
+    return p.stat_panel(title, description, Query(expr), unit=p.PERCENT, height=6, decimals=decimals,
+                        no_value=no_value)  # fmt: skip
 
 
-def _budget() -> tuple[Any, ...]:
+def _promise(decimals: int) -> Any:
+    info = f"max by (description, owner) ({at.INFO}{{{WHICH}}})"
+    return table_panel(
+        "What is promised, and by whom",
+        "The objective's description and its owner: the tag `owner` or `team` of slotel.yaml.",
+        {"Objective": Query(f"{info} * on () group_left () {_one(at.OBJECTIVE)}")},
+        labels={"description": "Promise", "owner": "Owner"},
+        overrides=(column("Objective", unit=p.PERCENT, decimals=decimals),),
+        sort_by="Promise",
+        height=4,
+        no_value=NO_RULES,
+    )
+
+
+def _budget(decimals: int) -> tuple[Any, ...]:
     good = f"1 - {_one(at.BURN_PERIOD)} * {_one(at.BUDGET)}"
+    left, seconds, days = _one(at.REMAINING), _one(at.EXHAUSTION), _one(at.PERIOD_DAYS)
     return (
         p.stat_panel("Budget left", "Share of the period's error budget that is left; below 0 it is overdrawn.",
-                     Query(_one(at.REMAINING)), unit=p.PERCENT, decimals=1, width=6,
+                     Query(left), unit=p.PERCENT, decimals=1, width=6,
                      thresholds=p.steps(*LEFT_STEPS), no_value=NO_RULES),
         p.stat_panel("Good in period", "Share of good events in the period, weighted by traffic.",
-                     Query(good), unit=p.PERCENT, decimals=3, width=6, no_value=NO_RULES),
+                     Query(good), unit=p.PERCENT, decimals=decimals, width=6, no_value=NO_RULES),
         p.stat_panel("Time to exhaustion", "Until nothing is left, if the last hour goes on.",
-                     Query(_one(at.EXHAUSTION)), unit=p.SECONDS, width=6, no_value="not burning",
-                     thresholds=p.steps((None, p.RED), (86400, p.ORANGE), (3 * 86400, p.GREEN))),
-        p.stat_panel("Period", "Days over which the budget is given.", Query(_one(at.PERIOD_DAYS)), unit="d", width=6,
-                     no_value=NO_RULES),
-        p.series_panel("Budget burn-down", "What is left of the period's error budget over time.",
-                       Query(_one(at.REMAINING), "left"), unit=p.PERCENT,
+                     Query(exhaustion(left, seconds, days, _one(at.ratio("1h")))), unit=p.SECONDS, decimals=1, width=6,
+                     words=EXHAUSTION_WORDS, thresholds=p.steps(*EXHAUSTION_STEPS),
+                     no_value="No events in the last hour"),
+        p.stat_panel("Period", "Days over which the budget is given.", Query(days), unit=p.DAYS, decimals=0,
+                     width=6, no_value=NO_RULES),
+        p.series_panel("Budget burn-down over the period",
+                       "The period's error budget as the shown period spent it: each bad event takes its share of what "
+                       "the period's traffic may fail. Below the dashed line it is spent faster than evenly.",
+                       Query(_burn_down(), "left"),
+                       Query(f"vector(1 - (time() - {FROM}) / ({TO} - {FROM}))", "evenly spent"),
+                       unit=p.PERCENT, decimals=1, over="${days}d", minimum=None,
+                       thresholds=p.steps((None, p.RED), (0, "transparent")),
+                       overrides=(p.dashed("evenly spent", p.GREY),), no_value=NO_RULES),
+        p.series_panel("Budget left over time", "Of the sliding period: a bad event counts for one period.",
+                       Query(left, "left"), unit=p.PERCENT, decimals=1,
                        thresholds=p.steps((None, p.RED), (0, "transparent")), no_value=NO_RULES),
         p.series_panel("Good events against the objective",
                        "Share of good events in the window and in the period; the dashed line is the promise.",
                        Query(f"1 - {_one(at.ratio('$window'))}", "last $window"),
                        Query(good, "period"),
                        Query(_one(at.OBJECTIVE), "objective"),
-                       unit=p.PERCENT, minimum=None, overrides=(p.dashed("objective", p.RED),),
-                       no_value=NO_RULES),
+                       unit=p.PERCENT, decimals=decimals, width=24, minimum=None,
+                       overrides=(p.dashed("objective", p.RED),), no_value=NO_RULES),
     )  # fmt: skip
+
+
+def _burn_down() -> str:
+    """Return what is left at each time of a budget that began whole with the shown range."""
+    bad = f"sum_over_time(({_one(at.bad('1h'))} and on () (vector(time()) > {FROM}))[${{days}}d:1h])"
+    allowed = f"{_one(at.BUDGET)} * sum_over_time({_one(at.total('1h'))}[${{days}}d:1h] @ end())"
+    return f"1 - ({bad} or 0 * {_one(at.BUDGET)}) / ({allowed})"
 
 
 def _burn() -> tuple[Any, ...]:
     lines = [
         Query(f"{_one(at.ratio(window))} / {_one(at.BUDGET)}", window) for window in ("5m", "1h", "6h", "3d")
     ]
-    marks = [Query(_threshold(tier), _tier_name(tier)) for tier in TIERS]
+    thresholds = [Query(_threshold(tier), _tier_name(tier)) for tier in TIERS]
     return (
         p.series_panel(
             "Burn rates with the thresholds of the alerts",
             "Error rate over the limit. An alert fires while its long and its short window are both above its dashed "
             "line; a line that no error rate can reach has no alert.",
             *lines,
-            *marks,
+            *thresholds,
+            unit=p.BURN,
+            decimals=2,
             width=24,
             overrides=tuple(
                 p.dashed(_tier_name(tier), p.RED if tier.severity == "page" else p.ORANGE) for tier in TIERS
@@ -164,7 +217,7 @@ def _tier_name(tier: BurnTier) -> str:
     return f"{tier.severity} {format_duration(tier.long)}/{format_duration(tier.short)}"
 
 
-def _events() -> tuple[Any, ...]:
+def _events(service: Service) -> tuple[Any, ...]:
     base = format_duration(at.BASE)
     bad, total = _one(at.bad(base)), _one(at.total(base))
     excluded = f'{EVENTS}{{environment=~"$environment",service_name="$service",slo_name="$slo",slo_outcome="excluded"}}'
@@ -174,8 +227,8 @@ def _events() -> tuple[Any, ...]:
             "Good, bad and excluded events",
             "Events a second. Excluded ones (health checks, requests that their client gave up) count for nothing; "
             "they are known only where slotel counts in the process.",
-            Query(f"clamp_min({total} - {bad}, 0) / {at.BASE:g}", "good"),
             Query(f"{bad} / {at.BASE:g}", "bad"),
+            Query(f"clamp_min({total} - {bad}, 0) / {at.BASE:g}", "good"),
             Query(f"sum(rate({excluded}[$__rate_interval]))", "excluded"),
             unit=p.PER_SECOND,
             stacked=True,
@@ -186,13 +239,15 @@ def _events() -> tuple[Any, ...]:
             "Bad events in 5 minutes",
             "How many events were bad: at low traffic the number says more than the rate.",
             Query(bad, "bad"),
+            unit=p.COUNT,
+            decimals=0,
             overrides=(p.colored("bad", p.RED),),
             no_value=NO_RULES,
         ),
         table_panel(
             "Failing operations of the service",
             "Entry spans with status ERROR in the shown time, most first: where to look. Not limited to this "
-            "objective's selection.",
+            "objective's selection. An operation opens its charts, and its issues and traces in Sentry.",
             {
                 "Errors": Query(
                     f"topk(10, sum by (span_name, http_response_status_code) (increase({calls}"
@@ -201,9 +256,12 @@ def _events() -> tuple[Any, ...]:
                 )
             },
             labels={"span_name": "Operation", "http_response_status_code": "HTTP status"},
-            overrides=(column("Errors", decimals=0),),
+            overrides=(
+                column("Errors", unit=p.COUNT, decimals=0),
+                column("Operation", links=operation_links(service)),
+            ),
             sort_by="Errors",
-            height=7,
+            height=9,
             no_value="No error in this time",
         ),
     )
@@ -235,6 +293,7 @@ def _live() -> tuple[Any, ...]:
             "The highest of the instances' own error rates in the last hour, in percent of the limit.",
             Query(f"max({own(names.BUDGET_ERROR, HOURLY)}) / max({own(names.BUDGET_LIMIT)})"),
             maximum=2,
+            decimals=0,
             thresholds=p.steps((None, p.GREEN), (0.75, p.ORANGE), (1, p.RED)),
             no_value=NOT_LIVE,
         ),

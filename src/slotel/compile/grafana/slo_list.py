@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from slotel.compile import conventions as at
 from slotel.compile.alerts import ABSENT, BURN, EXHAUSTED, LIMIT
+from slotel.compile.grafana import marks
 from slotel.compile.grafana import panels as p
-from slotel.compile.grafana.board import ANY, Board, Row, choice, environments
+from slotel.compile.grafana.board import ANY, Board, Row, choice, environments, ratio_decimals
 from slotel.compile.grafana.charts import timeline_panel
 from slotel.compile.grafana.panels import Query
 from slotel.compile.grafana.tables import column, table_panel, threshold_value
@@ -16,11 +17,16 @@ from slotel.config.service import Service
 
 WHICH: Final = 'environment=~"$environment",sloth_service=~"$service"'
 BY: Final = "by (sloth_service, sloth_slo, environment)"
-NO_RULES: Final = "No objectives: are prometheus/rules.yaml loaded?"
+NO_RULES: Final = "No objectives. Check the filters, and that Prometheus loads prometheus/rules.yaml."
+NO_EVENTS: Final = "no events"
 ALERTS: Final = f"{BURN}|{LIMIT}|{EXHAUSTED}|{ABSENT}"
 STATES: Final = {"1": ("pending", p.ORANGE), "2": ("firing", p.RED), "0": ("quiet", p.GREEN)}
 LEFT_STEPS: Final = ((None, p.RED), (0.0, p.ORANGE), (0.25, p.GREEN))
 BURN_STEPS: Final = ((None, p.GREEN), (1.0, p.ORANGE), (6.0, p.RED))
+LASTS: Final = -1
+"""Stands for a budget that outlasts its period at the last hour's rate."""
+EXHAUSTION_WORDS: Final = {"0": ("spent", p.RED), str(LASTS): ("lasts the period", p.GREEN)}
+EXHAUSTION_STEPS: Final = ((None, p.RED), (86400.0, p.ORANGE), (3 * 86400.0, p.GREEN))
 
 
 def firing(which: str) -> str:
@@ -28,8 +34,18 @@ def firing(which: str) -> str:
     return f'ALERTS{{alertname=~"{ALERTS}",alertstate="firing",{which}}}'
 
 
-def board(_: Service) -> Board:
-    """Return the dashboard; it is the same for every service."""
+def exhaustion(left: str, seconds: str, days: str, hour: str) -> str:
+    """Return the seconds until a budget is spent: 0 if it is, LASTS beyond the period, nothing without events.
+
+    Args:
+        left, seconds, days, hour: what is left, time to exhaustion, period and the last hour's error ratio.
+    """
+    lasting = f"0 * {hour} - {-LASTS}"
+    return f"0 * ({left} <= 0) or ({seconds} <= {days} * 86400) or {lasting}"
+
+
+def board(service: Service) -> Board:
+    """Return the dashboard; of the service it takes how many decimals its objectives need."""
     return Board(
         uid=names.DASHBOARD_SLO_LIST,
         description="All objectives at a glance; a click on a line opens its detail.",
@@ -43,13 +59,25 @@ def board(_: Service) -> Board:
                 every=ANY,
                 multi=True,
             ),
+            choice(
+                "one_service",
+                "",
+                f'label_values({at.OBJECTIVE}{{environment=~"$environment",sloth_service=~"$service"}}, sloth_service)',
+                description="What the links to dashboards of one service open: the chosen one, or the first.",
+                hidden=True,
+            ),
         ),
         rows=(
             Row("Now", _stats()),
-            Row("Objectives", (_objectives(),)),
+            Row("Objectives", (_objectives(ratio_decimals(service)),)),
             Row("Over time", _history()),
         ),
+        annotations=(
+            marks.deploys('service_name=~"$service"', by="service_name, service_version"),
+            marks.alerts(f'alertname=~"{ALERTS}",{WHICH}'),
+        ),
         since="now-24h",
+        carried={"environment": "environment", "service": "one_service"},
     )
 
 
@@ -58,62 +86,70 @@ def _one(name: str) -> str:
 
 
 def _stats() -> tuple[Any, ...]:
-    left, burn = f"{at.REMAINING}{{{WHICH}}}", f"{at.BURN_NOW}{{{WHICH}}}"
+    left, events = _one(at.REMAINING), f"{_one(at.total('5m'))} > 0"
+    burn = f"{_one(at.ratio('5m'))} / {_one(at.BUDGET)}"
     good_at_zero = p.steps((None, p.GREEN), (1, p.RED))
+
+    def stat(title: str, description: str, expr: str, thresholds: Any) -> Any:
+        zero = f"0 * count({_one(at.OBJECTIVE)})"
+        return p.stat_panel(title, description, Query(f"count({expr}) or {zero}"), thresholds=thresholds,
+                            no_value=NO_RULES)  # fmt: skip
+
     return (
-        p.stat_panel("Objectives", "How many objectives are recorded.", Query(f"count({_one(at.OBJECTIVE)})"),
-                     no_value=NO_RULES),
-        p.stat_panel("Within budget", "Objectives that have budget left in their period.",
-                     Query(f"count({left} > 0) or 0 * count({left})"), width=5, no_value=NO_RULES,
-                     thresholds=p.steps((None, p.GREEN))),
-        p.stat_panel("Budget spent", "Objectives that have no budget left in their period.",
-                     Query(f"count({left} <= 0) or 0 * count({left})"), width=5, no_value=NO_RULES,
-                     thresholds=good_at_zero),
-        p.stat_panel("Burning too fast", "Objectives whose last 5 minutes spend more than the period can bear.",
-                     Query(f"count({burn} > 1) or 0 * count({burn})"), width=5, no_value=NO_RULES,
-                     thresholds=p.steps((None, p.GREEN), (1, p.ORANGE))),
-        p.stat_panel("Alerts firing", "Alerts of objectives that fire now.",
-                     Query(f"count({firing(WHICH)}) or 0 * count({left})"), width=5, no_value=NO_RULES,
-                     thresholds=good_at_zero),
+        stat("Objectives", "How many objectives are recorded.", _one(at.OBJECTIVE), p.steps((None, p.BLUE))),
+        stat("Within budget", "Objectives that have budget left in their period.", f"{left} > 0",
+             p.steps((None, p.GREEN))),
+        stat("Budget spent", "Objectives that have no budget left in their period.", f"{left} <= 0", good_at_zero),
+        stat("Burning too fast", "Objectives whose last 5 minutes spend more than the period can bear.", f"{burn} > 1",
+             p.steps((None, p.GREEN), (1, p.ORANGE))),
+        stat("Without events", "No event in the last 5 minutes: nobody asks, or the service is dead.",
+             f"{_one(at.OBJECTIVE)} unless {events}", p.steps((None, p.GREEN), (1, p.ORANGE))),
+        stat("Alerts firing", "Alerts of objectives that fire now.", firing(WHICH), good_at_zero),
     )  # fmt: skip
 
 
-def _objectives() -> Any:
-    none = f"0 * {_one(at.OBJECTIVE)}"
+def _objectives(decimals: int) -> Any:
+    hour, budget = _one(at.ratio("1h")), _one(at.BUDGET)
     columns = {
         "Objective": Query(_one(at.OBJECTIVE)),
         "Period": Query(_one(at.PERIOD_DAYS)),
-        "Good in period": Query(f"1 - {_one(at.BURN_PERIOD)} * {_one(at.BUDGET)}"),
+        "Good in period": Query(f"1 - {_one(at.BURN_PERIOD)} * {budget}"),
         "Budget left": Query(_one(at.REMAINING)),
-        "Burn rate, 5 min": Query(_one(at.BURN_NOW)),
-        "Burn rate, 1 h": Query(f"{_one(at.ratio('1h'))} / {_one(at.BUDGET)} or {none}"),
-        "Time to exhaustion": Query(_one(at.EXHAUSTION)),
-        "Firing": Query(f"count {BY} ({firing(WHICH)}) or {none}"),
+        "Events, 5 min": Query(f"{_one(at.total('5m'))} > 0"),
+        "Burn rate, 5 min": Query(f"{_one(at.ratio('5m'))} / {budget}"),
+        "Burn rate, 1 h": Query(f"{hour} / {budget}"),
+        "Time to exhaustion": Query(
+            exhaustion(_one(at.REMAINING), _one(at.EXHAUSTION), _one(at.PERIOD_DAYS), hour)
+        ),
+        "Firing": Query(f"count {BY} ({firing(WHICH)}) or 0 * {_one(at.OBJECTIVE)}"),
     }
     link = {
         "title": "Open this objective",
         "url": f"/d/{names.DASHBOARD_SLO_DETAIL}?var-service=${{__data.fields.Service}}&var-slo=${{__data.fields.SLO}}"
         "&${datasource:queryparam}&${environment:queryparam}&${__url_time_range}",
     }
-    colored = "color-text"
+    text = "color-text"
+    burning = threshold_value(*BURN_STEPS)
     overrides = (
         column("SLO", links=[link]),
-        column("Objective", unit=p.PERCENT, decimals=3),
-        column("Period", unit="d"),
-        column("Good in period", unit=p.PERCENT, decimals=3),
-        column("Budget left", unit=p.PERCENT, decimals=1, cell_mode=colored,
-                 thresholds=threshold_value(*LEFT_STEPS)),
-        column("Burn rate, 5 min", decimals=2, cell_mode=colored, thresholds=threshold_value(*BURN_STEPS)),
-        column("Burn rate, 1 h", decimals=2, cell_mode=colored, thresholds=threshold_value(*BURN_STEPS)),
-        column("Time to exhaustion", unit=p.SECONDS, noValue="not burning"),
-        column("Firing", decimals=0, cell_mode=colored,
-                 thresholds=threshold_value((None, p.GREEN), (1, p.RED))),
+        column("Objective", unit=p.PERCENT, decimals=decimals, width=110),
+        column("Period", unit=p.DAYS, decimals=0, width=90),
+        column("Good in period", unit=p.PERCENT, decimals=decimals),
+        column("Budget left", unit=p.PERCENT, decimals=1, cell_mode=text, thresholds=threshold_value(*LEFT_STEPS)),
+        column("Events, 5 min", unit=p.COUNT, decimals=0, noValue=NO_EVENTS),
+        column("Burn rate, 5 min", unit=p.BURN, decimals=2, cell_mode=text, thresholds=burning, empty=NO_EVENTS),
+        column("Burn rate, 1 h", unit=p.BURN, decimals=2, cell_mode=text, thresholds=burning, empty=NO_EVENTS),
+        column("Time to exhaustion", unit=p.SECONDS, decimals=1, cell_mode=text, words=EXHAUSTION_WORDS,
+               thresholds=threshold_value(*EXHAUSTION_STEPS), empty=NO_EVENTS),
+        column("Firing", unit=p.COUNT, decimals=0, cell_mode=text, width=80,
+               thresholds=threshold_value((None, p.GREEN), (1, p.RED))),
     )  # fmt: skip
     return table_panel(
         "Every objective",
         "Good in period: share of good events, weighted by traffic. Budget left: below 0 the promise is broken. "
         "Burn rate: 1 spends exactly the whole budget by the end of the period. "
-        "Time to exhaustion: until nothing is left, if the last hour goes on.",
+        "Time to exhaustion: until nothing is left, if the last hour goes on. "
+        "No events: nobody asks, or the service is dead.",
         columns,
         labels={"sloth_service": "Service", "sloth_slo": "SLO", "environment": "Environment"},
         overrides=overrides,
@@ -125,7 +161,6 @@ def _objectives() -> Any:
 
 def _history() -> tuple[Any, ...]:
     name = "{{sloth_service}} / {{sloth_slo}}"
-    quiet = f"0 * {_one(at.OBJECTIVE)}"
     return (
         p.series_panel(
             "Budget left",
@@ -137,15 +172,19 @@ def _history() -> tuple[Any, ...]:
         ),
         p.series_panel(
             "Burn rate, 1 h",
-            "How fast the budget is spent: above 1 it will not last.",
-            Query(f"{_one(at.ratio('1h'))} / {_one(at.BUDGET)} or {quiet}", name),
+            "How fast the budget is spent: above 1 it will not last. A gap: no events.",
+            Query(f"{_one(at.ratio('1h'))} / {_one(at.BUDGET)}", name),
+            unit=p.BURN,
             thresholds=p.steps((None, "transparent"), (1, p.ORANGE)),
-            no_value=NO_RULES,
+            no_value="No events of an objective in this time",
         ),
         timeline_panel(
             "Alerts",
             "When alerts of each objective fired.",
-            Query(f"clamp_max(count {BY} ({firing(WHICH)}), 1) * 2 or {quiet}", name),
+            Query(
+                f"clamp_max(count {BY} ({firing(WHICH)}), 1) * 2 or 0 * {_one(at.OBJECTIVE)}",
+                name,
+            ),
             states=STATES,
             no_value=NO_RULES,
         ),

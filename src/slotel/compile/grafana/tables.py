@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from grafana_foundation_sdk.builders import common, table
 from grafana_foundation_sdk.models import common as c
 from grafana_foundation_sdk.models import dashboard as d
 
-from slotel.compile.grafana.panels import COUNT, REF_IDS, Query, dressed
+from slotel.compile.grafana.panels import COUNT, REF_IDS, Query, dressed, grey_if_empty, value_words
 
 
 def table_panel(
@@ -26,6 +27,8 @@ def table_panel(
     no_value: str = "No data",
 ) -> Any:
     """Return a table: a row for each set of labels, a column for each label and for each query's present value.
+
+    A cell without a value shows "–", unless an override says more: the panel's own text is for an empty table.
 
     Args:
         columns: heading → query; every query has the same labels.
@@ -53,6 +56,7 @@ def table_panel(
             )
         )
     )
+    dashes = [column(name, noValue="–") for name in (*labels.values(), *columns)]
     return dressed(
         panel,
         title,
@@ -61,23 +65,37 @@ def table_panel(
         COUNT,
         width,
         height,
-        overrides,
+        (*dashes, *overrides),
         no_value,
         instant=True,
         table=True,
     )
 
 
-def column(name: str, **properties: Any) -> tuple[str, list[Any]]:
-    """Return an override for a column of a table; `cell_mode` stands for the cell's display."""
-    listed = []
-    for key, value in properties.items():
-        if key == "cell_mode":
-            listed.append(d.DynamicConfigValue("custom.cellOptions", {"type": value}))
-        elif key == "width":
-            listed.append(d.DynamicConfigValue("custom.width", value))
-        else:
-            listed.append(d.DynamicConfigValue(key, value))
+def column(
+    name: str,
+    *,
+    words: Mapping[str, tuple[str, str]] = MappingProxyType({}),
+    empty: str = "",
+    **properties: Any,
+) -> tuple[str, list[Any]]:
+    """Return an override for a column of a table.
+
+    Args:
+        words: value → (text, colour) shown in its place.
+        empty: shown in grey where there is no value.
+        properties: of the field; `cell_mode` stands for the cell's display, `width` for the column's.
+    """
+    short = {"cell_mode": "custom.cellOptions", "width": "custom.width"}
+    listed = [
+        d.DynamicConfigValue(short.get(key, key), {"type": value} if key == "cell_mode" else value)
+        for key, value in properties.items()
+    ]
+    mappings = [*value_words(words), *(grey_if_empty(empty) if empty else ())]
+    if mappings:
+        listed.append(d.DynamicConfigValue("mappings", mappings))
+    if empty:
+        listed.append(d.DynamicConfigValue("noValue", empty))
     return name, listed
 
 

@@ -1,0 +1,152 @@
+"""Dashboards drawn by Grafana's npm libraries in Chromium: installs, bundles, and drives the browser."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from support.real import require_real
+
+HERE = Path(__file__).parent
+CACHE = HERE.parents[1] / ".cache"
+SOURCES = ("bundle.mjs", "draw/index.jsx", "draw/panels.jsx", "draw/prometheus.js")
+INSTALL_SECONDS = 1200
+
+
+def _digest(*names: str) -> str:
+    return hashlib.sha256(b"\0".join((HERE / name).read_bytes() for name in names)).hexdigest()[:12]
+
+
+def installed() -> tuple[Path, Path]:
+    """The folder with Grafana's libraries at the pinned versions, and the bundle; made once, kept in .cache."""
+    npm, node = require_real("npm"), require_real("node")
+    folder = CACHE / f"grafana-libraries-{_digest('package-lock.json')}"
+    bundle = CACHE / f"grafana-bundle-{_digest('package-lock.json', *SOURCES)}"
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / "grafana-drawing.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests side by side make it once
+        if not (folder / "complete").exists():
+            folder.mkdir(exist_ok=True)
+            for name in ("package.json", "package-lock.json"):
+                shutil.copy(HERE / name, folder / name)
+            arguments = ["ci", "--legacy-peer-deps", "--ignore-scripts", "--no-audit", "--no-fund"]
+            _run([npm, *arguments], cwd=folder)
+            (folder / "complete").touch()
+        if not (bundle / "index.js").exists():
+            _run([node, str(HERE / "bundle.mjs"), str(folder), str(bundle)], cwd=folder)
+    return folder, bundle
+
+
+def _run(command: list[str], cwd: Path) -> None:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=INSTALL_SECONDS)
+    assert done.returncode == 0, f"{command}: {done.stdout[-2000:]}{done.stderr[-3000:]}"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A dashboard as it stands in the browser."""
+
+    panels: dict[str, dict[str, Any]]
+    chosen: dict[str, Any]
+    links: dict[str, str]
+    faults: list[str]
+    hidden_legends: list[str]
+
+    def empty(self) -> set[str]:
+        """Titles of the panels that show words in place of data, whatever their kind."""
+        return {title for title, panel in self.panels.items() if "empty" in panel or _has_no_number(panel)}
+
+    def text(self, title: str) -> list[str]:
+        """The numbers of a panel as a person reads them."""
+        panel = self.panels[title]
+        if "empty" in panel:
+            return [panel["empty"]]
+        return [text for _, text, _ in panel["values"]]
+
+    def color(self, title: str) -> str:
+        return self.panels[title]["values"][0][2]
+
+
+GREY = "#808080"
+
+
+def _has_no_number(panel: dict[str, Any]) -> bool:
+    values = panel.get("values")
+    return values is not None and all(
+        color == GREY and not any(map(str.isdigit, text[:1])) for _, text, color in values
+    )
+
+
+class Browser:
+    """Chromium with the dashboards of a folder; one page."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.origin = self._answer()["origin"]
+
+    def use(self, prometheus: str, **settings: Any) -> None:
+        """Let the dashboards ask this Prometheus."""
+        source = {
+            "uid": "slotel-prometheus", "name": "Prometheus (slotel)", "type": "prometheus",
+            "jsonData": {"timeInterval": "15s", **settings},
+        }  # fmt: skip
+        self._ask("source", prometheus=prometheus, settings=source)
+
+    def draw(self, address: str, **options: Any) -> Drawn:
+        """Open `/d/uid?…`: width, theme, and png, where the picture goes."""
+        return _drawn(self._ask("draw", path=address, **options))
+
+    def click(self, text: str) -> tuple[str, Drawn]:
+        """Click the first link with this text; return where it led, drawn."""
+        found = self._ask("click", text=text)
+        return found["url"], _drawn({**found, "links": [], "hiddenLegends": []})
+
+    def _ask(self, command: str, **parameters: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"command": command, **parameters}) + "\n")
+        self._process.stdin.flush()
+        answer = self._answer()
+        assert "failed" not in answer, answer["failed"]
+        return answer
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, "the browser's driver ended"
+        return json.loads(line)
+
+
+def _drawn(state: dict[str, Any]) -> Drawn:
+    panels = {panel["title"]: panel for panel in state["shown"]}
+    return Drawn(panels, state["chosen"], dict(state["links"]), state["faults"], state["hiddenLegends"])
+
+
+@contextmanager
+def browser(boards: Path) -> Iterator[Browser]:
+    """Serve a folder of dashboards by their uid, and open the browser."""
+    chromium, node = require_real("chromium"), require_real("node")
+    folder, bundle = installed()
+    command = [node, str(HERE / "browser.mjs"), str(folder), str(bundle), str(boards)]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "CHROMIUM": chromium},
+    ) as process:
+        try:
+            yield Browser(process)
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
