@@ -136,7 +136,7 @@ def _glance() -> tuple[Any, ...]:
                       Query(f"({bad} or 0 * {all_}) / ({all_} > 0) / on (slo_name) {limit}", "{{slo_name}}"),
                       width=8, maximum=2, decimals=0,
                       thresholds=p.steps((None, p.GREEN), (0.75, p.ORANGE), (1, p.RED)), no_value=NO_BUDGET),
-        p.series_panel("Latency", "Duration of entry spans. The dots are exemplars: single requests, each a link to its "
+        p.series_panel("Latency", "Duration of entry spans. A dot is one request (exemplar), a link to its "
                        "trace.",
                        *(Query(quantile(q, IN), name, exemplar=True) for q, name in QUANTILES),
                        unit=p.SECONDS, width=8, no_value=NO_SPANS),
