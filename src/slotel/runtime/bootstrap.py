@@ -27,7 +27,7 @@ from slotel.runtime.components import (
     push_metrics,
 )
 from slotel.runtime.finding import log
-from slotel.runtime.logs import LOG, report, show_logs
+from slotel.runtime.logs import LOG, is_debugging, report, show_logs
 from slotel.runtime.metrics.instruments.fork_reset import count_from_zero_after_fork
 from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.span_metrics import SpanMetrics
@@ -38,6 +38,7 @@ from slotel.runtime.redaction.enforcer import Enforcer
 from slotel.runtime.requests.local_roots import OpenSpans
 from slotel.runtime.setup.sdk import name_service, tracer_provider
 from slotel.runtime.state import RUNNING, UNNAMED, Runtime
+from slotel.runtime.tracing.debug import DecisionLog
 from slotel.runtime.tracing.processor import SlotelSpanProcessor
 from slotel.runtime.tracing.provider import mend_propagation, name_distribution, put_first, record_every_span
 from slotel.runtime.tracing.route_rules import rules_of
@@ -83,6 +84,8 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     record_every_span(provider, rules_of(service))
     runtime.pipeline = _pipeline(runtime)
     put_first(provider, runtime.pipeline, runtime.enforcer)
+    if is_debugging(environ):
+        runtime.pipeline.add_sink(DecisionLog())
     _guarded("sentry", runtime, lambda: connect_sentry(runtime, environ))
     _guarded("workers", runtime, lambda: join_workers(runtime, environ))
     _guarded("app metrics", runtime, lambda: count_from_zero_after_fork(metrics.get_meter_provider()))

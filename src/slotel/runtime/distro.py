@@ -64,6 +64,7 @@ class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
         def instrument() -> None:
             more = instrumentor_options(entry_point)
             super(SlotelDistro, self).load_instrumentor(entry_point, **more, **kwargs)
+            LOG.debug("instrumented: %s", entry_point.name)
             skip_flask_url_exclusion(entry_point.name, os.environ)
 
         load(entry_point, instrument)

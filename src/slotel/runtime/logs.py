@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import os
+import time
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from slotel.config.problem import Problem
@@ -11,6 +13,17 @@ from slotel.config.problem import Problem
 LOG: Final = logging.getLogger("slotel")
 _SHIPPING: Final = ("opentelemetry.", "sentry_sdk.")
 """Whose handlers ship records instead of showing them: `opentelemetry-bootstrap` installs one on the root logger."""
+
+
+MAX_DEBUG_LINES: Final = 50
+"""Debug lines a second."""
+REPEAT_SECONDS: Final = 60.0
+_LAUNCHER: Final = logging.getLogger("opentelemetry.instrumentation.auto_instrumentation")
+_EXPORTERS: Final = (
+    "common.http", "proto.http.trace_exporter", "proto.http.metric_exporter", "proto.http._log_exporter",
+    "proto.grpc.exporter",
+)  # fmt: skip
+_EXPORT_FAILED: Final = ("Transient error ", "Failed to export ")
 
 
 class _UntilConfigured(logging.StreamHandler):  # type: ignore[type-arg]  # the stream is standard error
@@ -22,14 +35,74 @@ class _UntilConfigured(logging.StreamHandler):  # type: ignore[type-arg]  # the 
             super().emit(record)
 
 
+class _Bounded(logging.Filter):
+    """Lets a bounded number of debug lines through each second, and says how many it left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._second, self._lines, self._left_out = 0, 0, 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a record is written."""
+        if record.levelno > logging.DEBUG:
+            return True
+        second = int(time.monotonic())
+        if second != self._second:
+            if self._left_out:
+                record.msg, record.args = f"{record.getMessage()} ({self._left_out} lines left out)", ()
+            self._second, self._lines, self._left_out = second, 0, 0
+        self._lines += 1
+        if self._lines > MAX_DEBUG_LINES:
+            self._left_out += 1
+            return False
+        return True
+
+
+class _OncePerMinute(logging.Filter):
+    """Turns an OTLP exporter's lines about each retry into one line of slotel's a minute, with cause and fix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return False for a record that is about a failed export: it is told in another way."""
+        text = record.getMessage()
+        if not text.startswith(_EXPORT_FAILED):
+            return True
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + REPEAT_SECONDS
+            LOG.warning(
+                "the OTLP exporter cannot deliver: %s: check the collector and OTEL_EXPORTER_OTLP_ENDPOINT "
+                "(it tries again; further failures are logged once a minute) [SLO126]",
+                " ".join(text.split())[:300],
+            )
+        return False
+
+
+def is_debugging(environ: Mapping[str, str]) -> bool:
+    """Return whether SLOTEL_DEBUG asks for each decision."""
+    return environ.get("SLOTEL_DEBUG", "").strip().lower() in ("1", "true")
+
+
 def show_logs() -> None:
     """Make slotel's lines visible; a second call does nothing."""
+    debugging = is_debugging(os.environ)
     if LOG.level == logging.NOTSET:
-        LOG.setLevel(logging.INFO)
-    if not any(isinstance(handler, _UntilConfigured) for handler in LOG.handlers):
-        handler = _UntilConfigured()
-        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
-        LOG.addHandler(handler)
+        LOG.setLevel(logging.DEBUG if debugging else logging.INFO)
+    if any(isinstance(handler, _UntilConfigured) for handler in LOG.handlers):
+        return
+    handler = _UntilConfigured()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    LOG.addHandler(handler)
+    LOG.addFilter(_Bounded())
+    if debugging:  # the launcher says there which instrumentations it skips, and why
+        _LAUNCHER.setLevel(logging.DEBUG)
+        _LAUNCHER.addHandler(handler)
+    once = _OncePerMinute()
+    for name in _EXPORTERS:
+        logging.getLogger(f"opentelemetry.exporter.otlp.{name}").addFilter(once)
 
 
 def report(problems: Iterable[Problem]) -> None:

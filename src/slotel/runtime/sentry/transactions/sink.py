@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.trace import StatusCode
 
 from slotel.config.service import SentrySettings
+from slotel.runtime.logs import LOG
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryClientLike
@@ -149,6 +150,7 @@ class TransactionsSink:
                 return
             trace.kept = reason
             trace.ships = True
+            LOG.debug("kept although not sampled: %s (%s)", root.name, reason)
         if self._closed or next(self._added) - self._released > MAX_HELD:
             self._dropped("traces", "shutdown" if self._closed else "overloaded", 1)
             self._count_lost(trace)
