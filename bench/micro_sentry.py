@@ -33,8 +33,8 @@ from slotel.runtime.sentry.transactions.assembly import Assembly
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
 from slotel.runtime.sentry.transactions.sink import TransactionsSink
 from slotel.runtime.sentry.transactions.worker import Worker
+from slotel.runtime.sentry.transport.endpoint import Endpoint
 from slotel.runtime.sentry.transport.rate_limits import RateLimits
-from slotel.runtime.sentry.transport.route import Route
 
 DSN = "http://key@127.0.0.1:9/1"
 RESOURCE = Resource({"service.name": "bench", "telemetry.sdk.language": "python", "service.version": "1.2.3"})
@@ -122,7 +122,7 @@ def slotel_sink() -> TransactionsSink:
     assembly = Assembly(
         client=client,
         enforcer=Enforcer(TagPolicy(), lambda *_: None),
-        route=Route(DSN, client.options),
+        endpoint=Endpoint(DSN, client.options),
         keeper=keeper,
         sample_rate=1.0,
         dropped=dropped,

@@ -20,7 +20,8 @@ from slotel.runtime.sentry.transactions.assembly import Assembly
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
 from slotel.runtime.sentry.transactions.sink import TransactionsSink
 from slotel.runtime.sentry.transactions.worker import Worker
-from slotel.runtime.sentry.transport.route import Route
+from slotel.runtime.sentry.transport.client_transport import ClientTransport
+from slotel.runtime.sentry.transport.endpoint import Endpoint
 from slotel.runtime.sentry.transport.sender import Sender
 from slotel.runtime.tracing.sampler import RecordEverySpan
 from slotel.runtime.tracing.sink import Sink
@@ -82,8 +83,27 @@ def client(dsn: str, **options: Any) -> sentry_sdk.Client:
     return sentry_sdk.Client(dsn=dsn, default_integrations=False, auto_session_tracking=False, **options)
 
 
+def transport_class(losses: Losses, **sender: Any) -> Any:
+    """Return slotel's transport of a client, with a quick sender."""
+
+    class Made(ClientTransport):
+        def __init__(self, options: dict[str, Any]) -> None:
+            made = Sender(Endpoint(options["dsn"], options), losses, **{"wait": 0.05, **sender})
+            complete = enforcer().event
+            super().__init__(options, made, complete=complete, counted=lambda _: None, dropped=losses)
+
+    return Made
+
+
 @contextmanager
-def shipping(
+def shipping(sentry: SentrySink, **how: Any) -> Iterator[tuple[TransactionsSink, Losses]]:
+    """A transactions sink with quick timers; see `connected`."""
+    with connected(sentry, **how) as (_, sink, losses):
+        yield sink, losses
+
+
+@contextmanager
+def connected(
     sentry: SentrySink,
     *,
     policy: TagPolicy | None = None,
@@ -94,23 +114,26 @@ def shipping(
     rate: float | None = 1.0,
     flush_time: float = 2.0,
     **options: Any,
-) -> Iterator[tuple[TransactionsSink, Losses]]:
-    """A transactions sink with quick timers, wired as `transactions_sink` wires it."""
+) -> Iterator[tuple[sentry_sdk.Client, TransactionsSink, Losses]]:
+    """A client and a transactions sink that share a sender, wired as `transactions_sink` wires them, with quick timers."""
     losses = Losses()
-    made = client(sentry.dsn(), **options)
-    enforce = enforcer(policy)
+    made = client(sentry.dsn(), transport=transport_class(losses, **(sender or {})), **options)
+    posting = made.transport.sender
     keeper = KeepPolicy(keep, keep_per_minute)
-    route = Route(sentry.dsn(), made.options)
     assembly = Assembly(
-        client=made, enforcer=enforce, route=route, keeper=keeper, sample_rate=rate, dropped=losses
+        client=made,
+        enforcer=enforcer(policy),
+        endpoint=posting.endpoint,
+        keeper=keeper,
+        sample_rate=rate,
+        dropped=losses,
     )
     timers = {"interval": 0.02, "late_wait": 0.05, **(worker or {})}
-    posting = Sender(route, losses, **{"wait": 0.05, **(sender or {})})
     sink = TransactionsSink(
         keeper, Worker(assembly, posting, losses, **timers), losses, flush_time=flush_time
     )
     try:
-        yield sink, losses
+        yield made, sink, losses
     finally:
         sink.shutdown()
         made.close(timeout=0)

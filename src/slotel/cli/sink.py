@@ -21,15 +21,16 @@ from slotel.cli.wire import HttpWire, Request, answer_bytes
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Fault = Literal["none", "429", "hang", "slow", "5xx", "reset", "close", "chunked", "refuse"]
+Fault = Literal["none", "429", "hang", "slow", "5xx", "500", "403", "reset", "close", "chunked", "refuse"]
 """How the sink misbehaves.
 
-429, 5xx: refuse with that status. hang: read, never answer. slow: answer one byte a second. reset: read, then
-cut the connection. refuse: nothing listens. close, chunked: accept, but answer with `Connection: close`, or
-with a chunked body. Only what is accepted is counted among the items; the rest counts as `faulted`.
+429, 403, 500: refuse with that status. 5xx: with 503. hang: read, never answer. slow: answer one byte a second.
+reset: read, then cut the connection. refuse: nothing listens. close, chunked: accept, but answer with
+`Connection: close`, or with a chunked body. Only what is accepted is counted among the items; the rest counts as
+`faulted`.
 """
 
-_LOSES = frozenset({"429", "5xx", "hang", "reset"})
+_LOSES = frozenset({"429", "403", "500", "5xx", "hang", "reset"})
 _KEY = "0123456789abcdef0123456789abcdef"
 
 
@@ -231,7 +232,7 @@ class SentrySink:
         path = urlsplit(request.target).path
         is_envelope = path.startswith("/api/") and path.rstrip("/").endswith("/envelope")
         if fault in _LOSES:
-            status, body = (429 if fault == "429" else 503), b'{"detail":"a fault on purpose"}'
+            status, body = (int(fault) if fault.isdigit() else 503), b'{"detail":"a fault on purpose"}'
         elif is_envelope:
             try:
                 envelope = parse_envelope(

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 def connect_sentry(runtime: Runtime, environ: Mapping[str, str]) -> None:
     """Send errors and spans to Sentry, if there is a DSN."""
     from slotel.runtime.sentry import propagation
-    from slotel.runtime.sentry.client.client import Parts, init_options, start_client
+    from slotel.runtime.sentry.client.client import SentryDependencies, init_options, start_client
 
     settings, self_metrics = runtime.service.sentry, runtime.self_metrics
-    parts = Parts(
+    parts = SentryDependencies(
         open_spans=runtime.open_spans,
         tags=runtime.enforcer.tags,
         scrub=runtime.enforcer.event,

@@ -1,16 +1,18 @@
 """The fault table: what a bad server does to the app, to memory and to the transactions. Real sockets throughout."""
 
+import os
 import socket
 import sys
 import threading
 import time
 
 import pytest
+import sentry_sdk
 
 from slotel.cli.sink import SentrySink
 from slotel.cli.wire import HttpWire as ServerWire
 from support.sentry_route import Proxy, Socks, make_certificate, serving_tls
-from support.sentry_tracing import provider, shipping
+from support.sentry_tracing import connected, provider, shipping
 
 
 def run(tracer, count):
@@ -65,8 +67,8 @@ def test_a_server_that_is_down_at_start_gets_what_waited_when_it_comes_up(sentry
     assert losses.counts == {}
 
 
-@pytest.mark.parametrize(("fault", "times"), [("5xx", 3), ("reset", 3), ("hang", 1)])
-def test_an_envelope_is_tried_again_unless_the_server_may_have_it_and_then_counted(sentry, fault, times):
+@pytest.mark.parametrize(("fault", "times"), [("500", 3), ("reset", 3), ("hang", 3)])
+def test_an_envelope_that_the_server_may_be_failing_on_is_tried_again_and_then_counted(sentry, fault, times):
     sentry.set_fault(fault)
     patience = {"patience": 0.2} if fault == "hang" else {}
     with shipping(sentry, sender={**patience, "wait": 0.01}) as (sink, losses):
@@ -74,22 +76,80 @@ def test_an_envelope_is_tried_again_unless_the_server_may_have_it_and_then_count
         deadline = time.monotonic() + 20
         while not losses.counts and time.monotonic() < deadline:
             time.sleep(0.01)
-    reason = {"5xx": "server_error", "reset": "network", "hang": "timeout"}[fault]
+    reason = {"500": "server_error", "reset": "network", "hang": "timeout"}[fault]
     assert losses.counts == {("traces", reason): 1}
     assert sentry.stats()["faulted"] == times
 
 
-def test_an_answer_that_drips_is_given_up_in_time(sentry):
+def test_an_answer_that_drips_holds_no_flush_beyond_its_time(sentry):
     sentry.set_fault("slow")
-    with shipping(sentry, sender={"patience": 2.0, "wait": 0.01}) as (sink, losses):
+    with shipping(sentry) as (sink, losses):
         run(provider(sink).get_tracer("t"), 1)
         assert sentry.wait_for(lambda s: s.transactions == 1)
-        while not losses.counts:
-            time.sleep(0.01)
+        began = time.monotonic()
+        assert not sink.flush(0.3)
+        assert time.monotonic() - began < 5
         sentry.set_fault("none")
         run(provider(sink).get_tracer("t"), 1)
         assert sink.flush(10)
-    assert (sentry.transactions, losses.counts) == (2, {("traces", "timeout"): 1})
+    assert (sentry.transactions, losses.counts) == (2, {})
+
+
+@pytest.mark.parametrize(("fault", "times"), [("refuse", 0), ("5xx", 1), ("reset", 1), ("hang", 1)])
+def test_errors_and_transactions_outlive_an_outage(sentry, fault, times):
+    with connected(sentry, sender={"patience": 2.0}) as (client, sink, losses):
+        sentry.set_fault(fault)
+        for number in range(20):
+            client.capture_event({"message": f"error {number}"}, scope=sentry_sdk.Scope())
+        run(provider(sink).get_tracer("t"), 20)
+        if times:
+            assert sentry.wait_for(lambda s: s.stats().get("faulted", 0) >= times)
+        sentry.set_fault("none")
+        assert sink.flush(30)
+    assert losses.counts == {}
+    assert {event["message"] for event in sentry.payloads("event")} == {f"error {n}" for n in range(20)}
+    assert sorted(names(sentry)) == sorted(f"job {n}" for n in range(20))
+
+
+def test_a_refused_key_is_named_with_its_host_and_what_was_refused_is_counted(sentry, caplog):
+    sentry.set_fault("403")
+    with connected(sentry) as (client, sink, losses):
+        for _ in range(2):
+            client.capture_event({"message": "error"}, scope=sentry_sdk.Scope())
+        run(provider(sink).get_tracer("t"), 1)
+        sink.flush(10)
+    assert losses.counts == {("errors", "status_403"): 2, ("traces", "status_403"): 1}
+    assert caplog.messages.count(f"403 from 127.0.0.1:{sentry.port}: check the key in SENTRY_DSN") == 1
+
+
+def test_a_limit_of_errors_stops_no_transaction(sentry):
+    sentry.set_fault("none", {"X-Sentry-Rate-Limits": "60:error:organization"})
+    with connected(sentry) as (client, sink, losses):
+        tracer = provider(sink).get_tracer("t")
+        run(tracer, 1)
+        assert sink.flush(10)
+        for _ in range(3):
+            client.capture_event({"message": "error"}, scope=sentry_sdk.Scope())
+            run(tracer, 1)
+            assert sink.flush(10)
+    assert (sentry.events, sentry.transactions) == (0, 4)
+    assert losses.counts == {("errors", "rate_limited"): 3}
+
+
+def test_the_queue_is_bounded_by_bytes_too(sentry, monkeypatch):
+    monkeypatch.setattr("slotel.runtime.sentry.transport.envelope_queue.MAX_BYTES", 20_000)
+    sentry.set_fault("refuse")
+    with connected(sentry) as (client, sink, losses):
+        for number in range(10):
+            client.capture_event(
+                {"message": str(number), "extra": {"noise": os.urandom(4000).hex()}}, scope=sentry_sdk.Scope()
+            )
+        sink.flush(0.3)
+        sentry.set_fault("none")
+        assert sink.flush(10)
+    (lost,) = losses.counts.values()
+    assert losses.counts == {("errors", "queue_full"): lost}
+    assert 0 < sentry.events == 10 - lost < 5
 
 
 @pytest.mark.parametrize("fault", ["close", "chunked"])
@@ -158,7 +218,7 @@ def test_a_limit_of_the_category_transaction_counts_on_a_200_and_one_of_errors_d
 
 
 def test_the_queue_is_bounded_and_the_oldest_gives_way(sentry, monkeypatch):
-    monkeypatch.setattr("slotel.runtime.sentry.transport.envelope_queue.MAX_LETTERS", 10)
+    monkeypatch.setattr("slotel.runtime.sentry.transport.envelope_queue.MAX_ENVELOPES", 10)
     sentry.set_fault("refuse")
     with shipping(sentry) as (sink, losses):
         tracer = provider(sink).get_tracer("t")
@@ -221,7 +281,7 @@ def test_a_certificate_that_is_not_trusted_is_never_sent_to_and_sending_resumes_
         assert not sink.flush(0.5)
         assert sentry.stats().get("requests", 0) == 0
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
-        sink._worker._sender._route._tls = None
+        sink._worker._sender.endpoint.close()
         assert sink.flush(10)
     assert (sentry.transactions, losses.counts) == (3, {})
 
@@ -288,14 +348,14 @@ def test_a_socks_proxy_without_its_package_is_named_and_what_cannot_leave_is_cou
     sentry, monkeypatch, caplog
 ):
     monkeypatch.setitem(sys.modules, "socks", None)
-    monkeypatch.setattr("slotel.runtime.sentry.transport.proxies.find_spec", lambda name: None)
+    monkeypatch.setattr("slotel.runtime.sentry.transport.endpoint.find_spec", lambda name: None)
     with shipping(sentry, http_proxy="socks5://127.0.0.1:9", flush_time=0.5) as (sink, losses):
         run(provider(sink).get_tracer("t"), 3)
         assert not sink.flush(0.3)
         sink.shutdown()
         assert losses.counts == {("traces", "exit"): 3}
     assert sentry.transactions == 0
-    (said,) = [each for each in caplog.messages if "no trace reaches Sentry" in each]
+    (said,) = [each for each in caplog.messages if "nothing reaches Sentry" in each]
     assert "pip install 'slotel[socks]'" in said
 
 
@@ -338,7 +398,7 @@ def test_an_envelope_that_waited_long_carries_the_time_of_its_sending(sentry):
         run(provider(sink).get_tracer("t"), 1)
         sink.flush(0.1)
         with sender._queue._lock:
-            envelope = sender._queue._letters[0]
+            envelope = sender._queue._envelopes[0]
             made = envelope.made
             envelope.made = made - 3600
         sentry.set_fault("none")

@@ -18,7 +18,7 @@ from slotel.runtime.sentry.client.own_requests import own_span_test
 from slotel.runtime.sentry.modes.select import sentry_sink
 from slotel.runtime.sentry.transactions import gil_yielder
 from slotel.runtime.sentry.transport import encode
-from slotel.runtime.sentry.transport.proxies import Proxy, find_proxy
+from slotel.runtime.sentry.transport.endpoint import named_proxy
 from slotel.runtime.sentry.transport.rate_limits import RateLimits
 from support.sentry_tracing import RESOURCE, Losses, client, enforcer, provider
 
@@ -33,7 +33,7 @@ OPTIONS = {"http_proxy": None, "https_proxy": None}
         "transport.rate_limits",
         "transactions.old_conventions",
         "modes.otlp_export",
-        "transport.route",
+        "transport.endpoint",
     ],
 )
 def test_the_examples_in_the_docstrings_are_true(name):
@@ -64,7 +64,15 @@ def test_the_examples_in_the_docstrings_are_true(name):
 def test_a_limit_holds_for_its_category_and_its_time(status, limits, retry_after, pause):
     limited = RateLimits(clock=lambda: 0.0, wall=lambda: 0.0)
     limited.learn(status, limits, retry_after)
-    assert limited.pause() == pause
+    assert limited.pause("transaction") == pause
+
+
+def test_each_category_has_its_own_limit_and_one_without_a_category_holds_for_all():
+    limited = RateLimits(clock=lambda: 0.0)
+    limited.learn(200, "5:error;session:key", None)
+    assert [limited.pause(each) for each in ("error", "session", "transaction")] == [5.0, 5.0, 0.0]
+    limited.learn(429, None, "2")
+    assert [limited.pause(each) for each in ("error", "session", "transaction")] == [5.0, 5.0, 2.0]
 
 
 def test_a_later_shorter_limit_does_not_end_an_earlier_one():
@@ -73,9 +81,9 @@ def test_a_later_shorter_limit_does_not_end_an_earlier_one():
     limited.learn(429, None, "30")
     limited.learn(200, "1:transaction:key", None)
     now[0] = 29.0
-    assert limited.pause() == 1.0
+    assert limited.pause("transaction") == 1.0
     now[0] = 31.0
-    assert limited.pause() == 0.0
+    assert limited.pause("transaction") == 0.0
 
 
 def test_the_proxy_is_the_options_else_the_environments_and_an_empty_option_means_none(monkeypatch):
@@ -90,14 +98,14 @@ def test_the_proxy_is_the_options_else_the_environments_and_an_empty_option_mean
         "all_proxy",
     ):
         monkeypatch.delenv(name, raising=False)
-    assert find_proxy("https", "h", OPTIONS) is None
+    assert named_proxy("https", "h", OPTIONS) is None
     monkeypatch.setenv("https_proxy", "http://u:p%40@proxy:3128")
-    assert find_proxy("https", "h", OPTIONS) == Proxy("proxy", 3128, "Basic dTpwQA==")
-    assert find_proxy("http", "h", OPTIONS) is None
-    assert find_proxy("https", "h", {**OPTIONS, "https_proxy": ""}) is None
-    assert find_proxy("https", "h", {**OPTIONS, "http_proxy": "other:1"}) == Proxy("other", 1)
+    assert named_proxy("https", "h", OPTIONS) == "http://u:p%40@proxy:3128"
+    assert named_proxy("http", "h", OPTIONS) is None
+    assert named_proxy("https", "h", {**OPTIONS, "https_proxy": ""}) is None
+    assert named_proxy("https", "h", {**OPTIONS, "http_proxy": "other:1"}) == "http://other:1"
     monkeypatch.setenv("no_proxy", "h")
-    assert find_proxy("https", "h", OPTIONS) is None
+    assert named_proxy("https", "h", OPTIONS) is None
 
 
 @pytest.mark.parametrize("dumps", [encode._plain_dumps(), encode._dumps()])

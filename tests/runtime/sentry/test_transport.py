@@ -8,10 +8,8 @@ import pytest
 import sentry_sdk
 
 from slotel.cli.sink import SentrySink
-from slotel.runtime.sentry.errors.delivery import watch_delivery
-from slotel.runtime.sentry.transport.proxies import find_proxy
 from support.sentry_route import Answering, Proxy, make_certificate, serving_tls
-from support.sentry_tracing import client, provider, shipping
+from support.sentry_tracing import connected, provider, shipping
 
 HAS_IPV6 = socket.has_ipv6
 
@@ -50,9 +48,11 @@ def test_each_way_to_say_yes_is_understood(answer):
             run(provider(sink).get_tracer("t"), 20)
             assert sink.flush(10)
         assert (len(server.requests), losses.counts) == (20, {})
-        must_reconnect = closes or (
-            b"Length" not in given and b"chunked" not in given and b"204" not in given
-        )
+        must_reconnect = (
+            closes
+            or (b"Length" not in given and b"chunked" not in given and b"204" not in given)
+            or b"103" in given
+        )  # before Python 3.12 the standard library takes a hint for the answer
         assert server.connections == (20 if must_reconnect else 1)
 
 
@@ -78,14 +78,11 @@ ADDRESSES = [
 @pytest.mark.parametrize(("host", "path", "target"), ADDRESSES)
 def test_an_address_of_ipv6_and_a_path_before_the_project_are_kept_for_traces_and_errors(host, path, target):
     with Answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", host=host, path=path) as server:
-        with shipping(server) as (sink, losses):
+        with connected(server) as (client, sink, losses):
             run(provider(sink).get_tracer("t"), 1)
+            client.capture_event({"message": "x"}, scope=sentry_sdk.Scope())
             assert sink.flush(10)
         assert losses.counts == {}
-        made = client(server.dsn())
-        watch_delivery(made.transport, handed=lambda _: None, lost=lambda *_: None)
-        made.capture_event({"message": "x"}, scope=sentry_sdk.Scope())
-        made.close(timeout=5)
         assert [each.target for each in server.requests] == [target] * 2
         assert {each.headers["host"] for each in server.requests} == {server.netloc}
 
@@ -119,19 +116,15 @@ def test_a_proxy_that_refuses_costs_no_trace_once_it_agrees_and_its_password_is_
         assert (sentry.transactions, losses.counts) == (3, {})
         told = [each.message for each in caplog.records if each.levelno >= logging.INFO]
         assert told == [
-            "traces wait, for Sentry cannot be reached: OSError: the proxy 127.0.0.1 refuses to connect: 407",
-            "Sentry is reached again, what waited is sent",
+            (
+                "Sentry is unreachable (ProxyError: ('Unable to connect to proxy', OSError('Tunnel connection failed: "
+                "407 Proxy Authentication Required'))): up to 5,000 transactions and errors are buffered and will be retried"
+            ),
+            "Sentry accepts data again: 2 buffered envelopes are being sent",
         ]
         assert not [
             each for each in caplog.messages if "pa ss" in each or "pa%20ss" in each or "cGEgc3M" in each
         ]
-
-
-def test_what_is_shown_of_a_proxy_is_no_password():
-    proxy = find_proxy("https", "h", {"https_proxy": "http://user:hunter2@proxy:3128"})
-    assert proxy.authorization == "Basic dXNlcjpodW50ZXIy"
-    assert "hunter2" not in repr(proxy)
-    assert proxy.authorization not in repr(proxy)
 
 
 @pytest.mark.skipif(not HAS_IPV6, reason="no IPv6")

@@ -57,8 +57,8 @@ TABLE: Final = (
         after_fork_in_child="forgets what the parent counted",
         tick="moves counts into their time buckets",
     ),
-    Row("sentry_errors", after_fork_in_child="empties the queue, opens its own connections"),
-    Row("sentry_spans", after_fork_in_child="empties the queue, opens its own connection"),
+    Row("sentry_sender", after_fork_in_child="empties the queue, opens its own connection"),
+    Row("sentry_spans", after_fork_in_child="leaves pending traces to the parent"),
     Row(
         "workers",
         before_fork="moves the counts into a file that other processes can read",

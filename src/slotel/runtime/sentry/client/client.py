@@ -26,7 +26,7 @@ FLUSH_TIMEOUT: Final = 2.0
 Event = dict[str, Any]
 
 
-class Parts(NamedTuple):
+class SentryDependencies(NamedTuple):
     """What the Sentry set-up is given of the runtime.
 
     Args:
@@ -127,7 +127,7 @@ def init_options(settings: SentrySettings) -> dict[str, Any]:
 def start_client(
     settings: SentrySettings,
     resource: Mapping[str, object],
-    parts: Parts,
+    parts: SentryDependencies,
     connected: Callable[[SentryConnection], None],
 ) -> SentryConnection | None:
     """Set Sentry up; None when there is no DSN, or a wrong one: one line says so, and the app goes on.

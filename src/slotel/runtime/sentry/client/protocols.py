@@ -28,6 +28,10 @@ class SentryClientLike(Protocol):
     def options(self) -> Mapping[str, Any]:
         """What `sentry_sdk.init` was given, and its defaults."""
 
+    @property
+    def transport(self) -> Any:
+        """What sends; None once the client is closed."""
+
 
 class Enforcing(Protocol):
     """The tag policy at work; `slotel.runtime.redaction.enforcer.Enforcer` is it."""

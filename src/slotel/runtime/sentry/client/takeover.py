@@ -28,16 +28,16 @@ from sentry_sdk.scope import add_global_event_processor, register_external_propa
 from slotel.runtime.logs import LOG
 from slotel.runtime.sentry.client.dsn import Destination, read_dsn
 from slotel.runtime.sentry.client.identity import Identity
-from slotel.runtime.sentry.errors.delivery import (
-    import_what_sending_needs,
-    start_empty_after_fork,
-    watch_delivery,
-)
+from slotel.runtime.sentry.errors.delivery import watch_delivery
 from slotel.runtime.sentry.errors.frameworks import framework_integrations
 from slotel.runtime.sentry.errors.linker import ErrorEventLinker, current_span_ids
+from slotel.runtime.sentry.transport.client_transport import ClientTransport, sender_of
+from slotel.runtime.sentry.transport.endpoint import Endpoint
+from slotel.runtime.sentry.transport.rate_limits import RateLimits
+from slotel.runtime.sentry.transport.sender import Sender
 
 if TYPE_CHECKING:
-    from slotel.runtime.sentry.client.client import Parts, SentryConnection
+    from slotel.runtime.sentry.client.client import SentryConnection, SentryDependencies
 
 _TRACING: Final = (
     "traces_sample_rate",
@@ -53,11 +53,12 @@ class ClientTakeover:
     """Makes the client, or takes over the app's; ties the error trail to it."""
 
     def __init__(
-        self, identity: Identity, parts: Parts, connected: Callable[[SentryConnection], None]
+        self, identity: Identity, parts: SentryDependencies, connected: Callable[[SentryConnection], None]
     ) -> None:
         self._identity = identity
         self._parts = parts
         self._connected = connected
+        self._limits: dict[str, RateLimits] = {}
         self._connection: SentryConnection | None = None
         self._trail = ErrorEventLinker(parts.open_spans, parts.tags)
         self._is_tied = False
@@ -82,7 +83,11 @@ class ClientTakeover:
             if name in client.options:
                 client.options[name] = None
         client.options.update(self._parts.options)
-        client.options["before_send"] = self._scrubbing(client.options.get("before_send"))
+        if type(client.transport).__module__ == "sentry_sdk.transport":
+            self._trail.replaced(client.transport)  # what it holds is still to be sent
+            client.transport = self._transport_class()(client.options)
+        if _redacts_early(client.options, client.transport):
+            client.options["before_send"] = self._scrubbing(client.options.get("before_send"))
         LOG.info(
             "the app has called sentry_sdk.init itself: its client stays, slotel's tags and trace ids go onto its "
             "events, and slotel sends the traces%s. Its framework integrations stay on the way of every request; "
@@ -142,8 +147,9 @@ class ClientTakeover:
             self._expects = False
 
     def _app_calls_init(self, original: Any, positional: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        merged = {**self._options(options.get("before_send")), **_without_tracing(options)}
-        merged["before_send"] = self._scrubbing(options.get("before_send"))
+        merged = {**self._options(), **_without_tracing(options)}
+        if _redacts_early(merged, merged["transport"]):
+            merged["before_send"] = self._scrubbing(options.get("before_send"))
         merged.update(self._parts.options)
         given = options.get("integrations") or []
         merged["integrations"] = [*given, *_missing(given)]
@@ -189,16 +195,15 @@ class ClientTakeover:
             self._is_tied = True
             _put_first(self._trail)
             register_external_propagation_context(current_span_ids)
-            import_what_sending_needs()
-            start_empty_after_fork(lambda: sentry_sdk.get_client().transport)
         parts = self._parts
         environment = str(client.options.get("environment") or self._identity.environment)
         parts.expected(destination.project, environment)
-        watch_delivery(
-            client.transport,
-            handed=lambda told: parts.counted(destination.project, told or environment),
-            lost=lambda reason, count: parts.dropped("errors", reason, count),
-        )
+        if sender_of(client.transport) is None:
+            watch_delivery(
+                client.transport,
+                handed=lambda told: parts.counted(destination.project, told or environment),
+                lost=lambda reason, count: parts.dropped("errors", reason, count),
+            )
         if self._connection is None:
             self._connection = SentryConnection(client, destination, self._identity, self._trail)
             return self._connection
@@ -206,14 +211,35 @@ class ClientTakeover:
         self._connection.destination = destination
         return self._connection
 
-    def _options(self, before_send: Any = None) -> dict[str, Any]:
+    def _transport_class(self) -> Any:
+        """Return what `sentry_sdk.init` makes the client's transport of."""
+        parts, identity, limits = self._parts, self._identity, self._limits
+
+        class SlotelTransport(ClientTransport):
+            def __init__(self, options: dict[str, Any]) -> None:
+                dsn = options["dsn"]
+                project = read_dsn(dsn).project
+                environment = str(options.get("environment") or identity.environment)
+                # what a server has forbidden for a while holds for its next client, too
+                limited = limits.setdefault(dsn, RateLimits())
+                super().__init__(
+                    options,
+                    Sender(Endpoint(dsn, options), parts.dropped, limits=limited),
+                    complete=parts.scrub,
+                    counted=lambda told: parts.counted(project, told or environment),
+                    dropped=parts.dropped,
+                )
+
+        return SlotelTransport
+
+    def _options(self) -> dict[str, Any]:
         """Return slotel's options: for its own client, and as defaults for the app's."""
         identity = self._identity
         options: dict[str, Any] = {
             "auto_enabling_integrations": False,
             "auto_session_tracking": False,
             "send_client_reports": False,  # GlitchTip stops at them, and losses are counted in the store
-            "before_send": self._scrubbing(before_send),
+            "transport": self._transport_class(),
             "environment": identity.environment,
         }
         if identity.release is not None:
@@ -233,6 +259,17 @@ class ClientTakeover:
 
         scrubbed._slotel_scrubs = True  # type: ignore[attr-defined]  # noqa: SLF001 so that it is never wrapped twice
         return scrubbed
+
+
+def _redacts_early(options: Any, transport: Any) -> bool:
+    """Whether an event is shown to somebody before slotel's transport redacts it, or passes through another one."""
+    ours = isinstance(transport, ClientTransport) or (
+        isinstance(transport, type) and issubclass(transport, ClientTransport)
+    )
+    shown = options.get("spotlight") or any(
+        map(os.environ.get, ("SENTRY_SPOTLIGHT", "SENTRY_PRINT_ENVELOPES"))
+    )
+    return not ours or bool(shown)
 
 
 def _put_first(processor: Any) -> None:

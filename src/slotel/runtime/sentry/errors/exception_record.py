@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any, Final
 
 from opentelemetry.trace import SpanContext
 
 from slotel.runtime.requests.local_roots import LocalRoot
 
+DUPLICATE: ContextVar[bool] = ContextVar("slotel-duplicate", default=False)
+"""The event that is just being dropped is a second report of one exception: no loss."""
 _KEY: Final = "_slotel_exception_record"
 
 

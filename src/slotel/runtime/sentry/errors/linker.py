@@ -24,7 +24,7 @@ from sentry_sdk.utils import event_from_exception
 from slotel.config.tags import sentry_tag_key
 from slotel.runtime.requests.decision import REQUEST_KINDS, records
 from slotel.runtime.requests.local_roots import LocalRoot, OpenSpans
-from slotel.runtime.sentry.errors.exception_record import ExceptionRecord, fate_of, remember
+from slotel.runtime.sentry.errors.exception_record import DUPLICATE, ExceptionRecord, fate_of, remember
 from slotel.runtime.sentry.errors.request import Carrier, add_request
 from slotel.runtime.sentry.propagation import request_of
 
@@ -46,9 +46,6 @@ _RUNTIME: Final = {
 
 _TAKES_OPTIONS: Final = "client_options" in inspect.signature(event_from_exception).parameters
 """sentry-sdk 2.x does, 3.x reads them from the client itself."""
-
-DUPLICATE: ContextVar[bool] = ContextVar("slotel-duplicate", default=False)
-"""The event that is just being dropped is a second report of one exception: no loss."""
 
 
 class _Scopes:

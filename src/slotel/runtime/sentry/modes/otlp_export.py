@@ -13,8 +13,7 @@ from sentry_sdk.utils import Dsn
 
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.sentry.client.protocols import Dropped, ModeError, SentryClientLike
-from slotel.runtime.sentry.transport.proxies import named_proxy
-from slotel.runtime.sentry.transport.route import CLIENT, host_of, named_certificates
+from slotel.runtime.sentry.transport.endpoint import CLIENT, host_of, named_certificates, named_proxy
 
 if TYPE_CHECKING:
     import requests

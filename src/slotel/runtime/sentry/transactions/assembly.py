@@ -19,13 +19,14 @@ from slotel.runtime.sentry.transactions.ids import Ids
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
 from slotel.runtime.sentry.transactions.payload import MAX_SPANS, Segment, transaction
 from slotel.runtime.sentry.transactions.sampling_context import incoming, sampling_context
-from slotel.runtime.sentry.transactions.traces import Ended, Late, Part, Trace
+from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Trace
 from slotel.runtime.sentry.transport import encode
-from slotel.runtime.sentry.transport.route import Route
+from slotel.runtime.sentry.transport.endpoint import Endpoint
 
 MAX_LATE: Final = 20
 """Late spans with no parent among them become transactions of their own, up to so many; more go together."""
 _ERROR: Final = StatusCode.ERROR
+_ITEM: Final = {"type": "transaction", "content_type": "application/json"}
 
 
 class Assembly:
@@ -40,14 +41,14 @@ class Assembly:
         *,
         client: SentryClientLike,
         enforcer: Enforcing,
-        route: Route,
+        endpoint: Endpoint,
         keeper: KeepPolicy,
         sample_rate: float | None,
         dropped: Dropped,
     ) -> None:
         self._hooks = Hooks(client, enforcer)
         self._enforcer = enforcer
-        self._route = route
+        self._endpoint = endpoint
         self._keeper = keeper
         self._sample_rate = sample_rate
         self._dropped = dropped
@@ -70,7 +71,7 @@ class Assembly:
             continued = segment._replace(children=more, continuation=self._ids.take(8))
             yield from self._envelopes(continued, trace, ended.context, weigh_once=weigh_once)
 
-    def part(self, part: Part, spans: Sequence[ReadableSpan]) -> Iterator[bytes]:
+    def part(self, part: PartialTrace, spans: Sequence[ReadableSpan]) -> Iterator[bytes]:
         """Yield the envelopes of ended spans whose root is still open: continuations that point to it."""
         trace: Trace = part.local_root.state
         for more in _chunks(self._children(part.local_root.tags, spans)):
@@ -144,7 +145,8 @@ class Assembly:
         if len(payload) > encode.MAX_BYTES:
             self._dropped("traces", "too_large", 1)
             return
-        yield encode.envelope(event_id, header, payload, time.time())
+        headers = {"event_id": event_id, "trace": header}
+        yield encode.envelope(headers, [(_ITEM, payload)], time.time())
 
     def _halves(
         self, segment: Segment, trace: Trace, context: Context, *, weigh_once: bool
@@ -161,8 +163,8 @@ class Assembly:
         root = segment.root.span.context
         return sampling_context(
             trace_id=root.trace_id if root is not None else 0,
-            public_key=self._route.public_key,
-            org_id=self._route.org_id,
+            public_key=self._endpoint.public_key,
+            org_id=self._endpoint.org_id,
             name=event["transaction"],
             source=event["transaction_info"]["source"],
             sample_rate=self._sample_rate,

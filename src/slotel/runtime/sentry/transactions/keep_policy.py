@@ -32,7 +32,7 @@ class KeepPolicy:
         self._slow = int(min(slow) * 1e9) if slow and per_minute > 0 else None
         self._per_minute = per_minute
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._minute = -1.0
         self._used = 0
 
@@ -69,7 +69,7 @@ class KeepPolicy:
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def _left(self) -> bool:
         minute = self._clock() // _MINUTE

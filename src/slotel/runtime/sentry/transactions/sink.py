@@ -22,7 +22,7 @@ from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryClientLike
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
-from slotel.runtime.sentry.transactions.traces import Ended, Late, Part, Trace
+from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Trace
 from slotel.runtime.sentry.transactions.worker import Worker
 from slotel.runtime.upstream.otel_reading import UNSET
 
@@ -58,7 +58,7 @@ def transactions_sink(
     del resource  # each span carries it
     keeper = KeepPolicy(settings.keep, settings.keep_per_minute)
     factory = TransportFactory(settings, enforcer, keeper, dropped)
-    worker = Worker(*factory.by(client), dropped, late_wait=settings.late_wait)
+    worker = Worker(*factory.for_client(client), dropped, late_wait=settings.late_wait)
     return TransactionsSink(keeper, worker, dropped, flush_time=_flush_time(client), factory=factory)
 
 
@@ -205,7 +205,7 @@ class TransactionsSink:
                 self._released += 1
                 return
             local_root.spans = []
-        self._worker.parts.append(Part(local_root, spans, copy_context()))
+        self._worker.parts.append(PartialTrace(local_root, spans, copy_context()))
         self._worker.wake()
 
     def _release(self, count: int) -> None:
@@ -217,7 +217,7 @@ class TransactionsSink:
     def follow(self, client: SentryClientLike) -> None:
         """Ship by another client from now on: its DSN, its options and hooks."""
         if self._factory is not None and not self._closed:
-            self._worker.use(*self._factory.by(client))
+            self._worker.use(*self._factory.for_client(client))
             self._flush_time = _flush_time(client)
 
     def flush(self, timeout: float) -> bool:
@@ -235,12 +235,12 @@ class TransactionsSink:
             if trace.ships:
                 self._count_lost(trace)
             if trace.ships and spans:
-                self._worker.parts.append(Part(local_root, spans, copy_context()))
+                self._worker.parts.append(PartialTrace(local_root, spans, copy_context()))
         self._worker.flush(time.monotonic() + self._flush_time)
         self._worker.stop()
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._added = itertools.count(1)
         self._released = 0
 
@@ -253,7 +253,7 @@ class TransactionsSink:
         self._keeper.after_fork()
         self._worker.after_fork()
 
-    def _long_open(self, before: int) -> list[Part]:
+    def _long_open(self, before: int) -> list[PartialTrace]:
         """Take the ended spans of sampled roots that started before a time (in ns) and are still open."""
         parts = []
         for local_root in list(self._open.values()):
@@ -261,7 +261,7 @@ class TransactionsSink:
             if trace.sampled and local_root.spans and (local_root.span.start_time or 0) < before:
                 with self._lock:
                     spans, local_root.spans = local_root.spans, []
-                parts.append(Part(local_root, spans, copy_context()))
+                parts.append(PartialTrace(local_root, spans, copy_context()))
         return parts
 
 

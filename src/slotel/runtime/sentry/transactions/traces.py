@@ -49,7 +49,7 @@ class Ended:
 
 
 @dataclass(slots=True)
-class Part:
+class PartialTrace:
     """Ended spans of a root that is still open."""
 
     local_root: LocalRoot

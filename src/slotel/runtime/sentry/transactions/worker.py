@@ -5,7 +5,9 @@ It waits a little for late children, and sleeps as soon as nothing waits. Decide
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import queue
 import threading
 import time
 from collections import deque
@@ -21,8 +23,9 @@ from slotel.runtime.process.threads import start_daemon
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.protocols import Dropped
 from slotel.runtime.sentry.transactions.gil_yielder import GilYielder
-from slotel.runtime.sentry.transactions.traces import Ended, Late, Part, Trace
+from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Trace
 from slotel.runtime.sentry.transport.encode import compress
+from slotel.runtime.sentry.transport.envelope_queue import QueuedEnvelope
 
 if TYPE_CHECKING:
     from slotel.runtime.sentry.transactions.assembly import Assembly
@@ -56,7 +59,7 @@ class Worker:
         long_open: float = LONG_OPEN,
     ) -> None:
         self.ended: deque[Ended] = deque()
-        self.parts: deque[Part] = deque()
+        self.parts: deque[PartialTrace] = deque()
         self.late: deque[Late] = deque()
         self._assembly = assembly
         self._sender = sender
@@ -66,12 +69,12 @@ class Worker:
         self._late_wait = late_wait
         self._long_open_after = long_open
         self._release: Callable[[int], None] = lambda _: None
-        self._long_open: Callable[[int], list[Part]] = lambda _: []
+        self._long_open: Callable[[int], list[PartialTrace]] = lambda _: []
         self._stopped = False
         self._gil_yielder = GilYielder()
         self._begin()
 
-    def bind(self, release: Callable[[int], None], long_open: Callable[[int], list[Part]]) -> None:
+    def bind(self, release: Callable[[int], None], long_open: Callable[[int], list[PartialTrace]]) -> None:
         """Set what is called for spans that are no longer held, and for those of long open roots."""
         self._release = release
         self._long_open = long_open
@@ -79,20 +82,21 @@ class Worker:
     def use(self, assembly: Assembly, sender: Sender) -> None:
         """Build and send by these from now on; what is built already leaves by the former sender."""
         with self._working:
+            self._assembly = assembly
+            if sender is self._sender:
+                return
             if self._former is not None:
                 self._former.stop("replaced")
             self._former, self._sender = self._sender, sender
-            self._assembly = assembly
         self._former.wake()
 
     def _senders(self) -> tuple[Sender, ...]:
         return (self._sender,) if self._former is None else (self._sender, self._former)
 
     def _begin(self) -> None:
-        self._working = threading.Lock()
-        self._starting = threading.Lock()
-        self._wake = threading.Event()
-        self._halt = threading.Event()
+        self._working = threading.RLock()
+        self._starting = threading.RLock()
+        self._tokens: queue.SimpleQueue[None] = queue.SimpleQueue()  # re-entrant, which an Event is not
         self._thread: threading.Thread | None = None
         self._idle = True
         self._looked = time.monotonic()
@@ -103,8 +107,6 @@ class Worker:
         for waiting in (self.ended, self.parts, self.late):
             waiting.clear()
         self._begin()
-        for sender in self._senders():
-            sender.after_fork()
 
     def wake(self) -> None:
         """Make sure that the thread will look, soon: it is only woken when it sleeps for long."""
@@ -113,9 +115,9 @@ class Worker:
         with self._starting:
             if self._thread is None and not self._stopped:
                 # may fail; then the next trace tries again, and a flush needs no thread
-                self._thread = start_daemon("slotel-sentry", self._run, self._wake, self._halt)
-                self._idle = False
-        self._wake.set()
+                self._thread = start_daemon("slotel-sentry", self._run, self._tokens)
+            self._idle = False
+        self._tokens.put(None)
 
     def flush(self, deadline: float) -> bool:
         """Build and post all that has ended, on the calling thread, until the monotonic deadline."""
@@ -134,23 +136,23 @@ class Worker:
     def stop(self) -> None:
         """Stop the thread; what is still queued is counted as lost."""
         self._stopped = True
-        self._halt.set()
-        self._wake.set()
+        self._tokens.put(None)
         for sender in self._senders():
             sender.stop("exit")
 
     # -- the thread ------------------------------------------------------------------------------------------
 
-    def _run(self, wake: threading.Event, halt: threading.Event) -> None:
+    def _run(self, tokens: queue.SimpleQueue[None]) -> None:
         otel_context.attach(otel_context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
-        while not halt.is_set():
+        while not self._stopped:
             if not self._waits():
-                wake.clear()
                 self._idle = True
                 if not self._waits():
-                    wake.wait(LOOK_FOR_LONG_OPEN)
+                    with contextlib.suppress(queue.Empty):
+                        tokens.get(timeout=LOOK_FOR_LONG_OPEN)
                 self._idle = False
-            if not halt.wait(self._interval):
+            time.sleep(self._interval)
+            if not self._stopped:
                 self._drain_safely()
 
     def _waits(self) -> bool:
@@ -179,7 +181,7 @@ class Worker:
         while self.ended and (final or self.ended[0].at + self._late_wait <= now):
             ready.append(self.ended.popleft())
         parts = [self.parts.popleft() for _ in range(len(self.parts))]
-        if self._sender.limits.pause():
+        if self._sender.limits.pause("transaction"):
             self._refuse(ready, parts, late)
         else:
             self._gil_yielder.begin()
@@ -198,7 +200,7 @@ class Worker:
                 each.local_root.spans.append(each.span)
         return late
 
-    def _refuse(self, ready: list[Ended], parts: list[Part], late: list[Late]) -> None:
+    def _refuse(self, ready: list[Ended], parts: list[PartialTrace], late: list[Late]) -> None:
         lost = 0
         for each in ready:
             each.local_root.state.built = True
@@ -214,7 +216,7 @@ class Worker:
             self._release(spans)
             self._dropped("spans", "rate_limited", spans)
 
-    def _build(self, ready: list[Ended], parts: list[Part], late: list[Late]) -> None:
+    def _build(self, ready: list[Ended], parts: list[PartialTrace], late: list[Late]) -> None:
         assembly = self._assembly
         for done, each in enumerate(ready, 1):
             each.local_root.state.built = True
@@ -241,7 +243,8 @@ class Worker:
     def _queue(self, build: Callable[[], Iterable[bytes]]) -> None:
         try:
             for body in build():
-                self._sender.offer(body if self._gil_yielder.contended else compress(body), time.time())
+                packed = body if self._gil_yielder.contended else compress(body)
+                self._sender.offer(QueuedEnvelope(packed, time.time()))
         except Exception as error:
             self._dropped("traces", "build_error", 1)
             LOG.debug("a transaction could not be built: %s", error, exc_info=True)

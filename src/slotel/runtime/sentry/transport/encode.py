@@ -1,4 +1,4 @@
-"""A transaction as the compressed bytes of one envelope. Knows orjson and isal if they are there; sends nothing."""
+"""Events and envelopes as JSON and compressed bytes. Knows orjson and isal if they are there; sends nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import math
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 MAX_BYTES: Final = 900_000
@@ -34,15 +34,18 @@ def shortened(event: Mapping[str, Any]) -> dict[str, Any]:
     return cut
 
 
-def envelope(event_id: str, trace: Mapping[str, str], payload: bytes, now: float) -> bytes:
-    """Return one envelope with one transaction.
+def envelope(
+    headers: Mapping[str, Any], items: Iterable[tuple[Mapping[str, Any], bytes]], now: float
+) -> bytes:
+    """Return the envelope of these headers and items, each with headers of its own and a payload.
 
     Args:
         now: seconds since 1970; Sentry's server corrects a wrong clock by it.
     """
-    header = _DUMPS({"event_id": event_id, "sent_at": _rfc3339(now), "trace": trace})
-    item = b'{"type":"transaction","content_type":"application/json","length":%d}' % len(payload)
-    return b"\n".join((header, item, payload, b""))
+    lines = [_DUMPS({**headers, "sent_at": _rfc3339(now)})]
+    for item, payload in items:
+        lines += _DUMPS({**item, "length": len(payload)}), payload
+    return b"\n".join((*lines, b""))
 
 
 def compress(body: bytes) -> bytes:

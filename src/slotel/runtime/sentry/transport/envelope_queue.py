@@ -1,71 +1,85 @@
-"""Envelopes that wait to be posted, bounded by number and bytes; the oldest gives way. Counts no loss itself."""
+"""Envelopes that wait to be sent, bounded by number and bytes; the oldest gives way. Counts no loss itself."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-MAX_LETTERS: Final = 5000
+MAX_ENVELOPES: Final = 5000
 MAX_BYTES: Final = 8 * 1024 * 1024
 
 
 @dataclass(slots=True)
 class QueuedEnvelope:
-    """One envelope; `made` is in seconds since 1970."""
+    """One envelope.
+
+    Args:
+        body: gzipped or plain.
+        made: seconds since 1970.
+        category: what its main item is, as rate limits name it.
+        signal: the same, as `slotel_dropped_total` names it.
+        attempts: how often it was sent without success.
+    """
 
     body: bytes
     made: float
+    category: str = "transaction"
+    signal: str = "traces"
     attempts: int = 0
 
 
 class EnvelopeQueue:
-    """A queue that any thread may fill and one empties. A forked child makes a new one: what waits is its parent's."""
+    """A queue that any thread may fill and one empties. A forked child makes a new one: what waits is its parent's.
+
+    The lock is re-entrant, and only this file's code runs under it: a signal handler may end a span at any time.
+    """
 
     def __init__(self) -> None:
-        self._letters: deque[QueuedEnvelope] = deque()
+        self._envelopes: deque[QueuedEnvelope] = deque()
         self._bytes = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def __len__(self) -> int:
-        """Return how many letters wait."""
-        return len(self._letters)
+        """Return how many envelopes wait."""
+        return len(self._envelopes)
 
-    def put(self, envelope: QueuedEnvelope) -> int:
-        """Add a letter; return how many of the oldest had to give way."""
-        lost = 0
+    def put(self, envelope: QueuedEnvelope) -> list[QueuedEnvelope]:
+        """Add an envelope; return the oldest, which had to give way."""
         with self._lock:
-            self._letters.append(envelope)
+            self._envelopes.append(envelope)
             self._bytes += len(envelope.body)
-            while len(self._letters) > MAX_LETTERS or self._bytes > MAX_BYTES:
-                self._bytes -= len(self._letters.popleft().body)
-                lost += 1
-        return lost
+            return self._trim()
 
-    def take(self, most: int, most_bytes: int) -> list[QueuedEnvelope]:
-        """Return the oldest letters, at most so many, until they have that many bytes."""
-        taken: list[QueuedEnvelope] = []
-        size = 0
+    def take(self) -> QueuedEnvelope | None:
+        """Return the oldest envelope."""
         with self._lock:
-            while self._letters and len(taken) < most and size < most_bytes:
-                envelope = self._letters.popleft()
-                self._bytes -= len(envelope.body)
-                size += len(envelope.body)
-                taken.append(envelope)
-        return taken
+            if not self._envelopes:
+                return None
+            envelope = self._envelopes.popleft()
+            self._bytes -= len(envelope.body)
+            return envelope
 
-    def put_back(self, letters: Sequence[QueuedEnvelope]) -> None:
-        """Let letters that were taken be the oldest again."""
+    def put_back(self, envelope: QueuedEnvelope) -> list[QueuedEnvelope]:
+        """Let an envelope that was taken be the oldest again; return what had to give way."""
         with self._lock:
-            self._letters.extendleft(reversed(letters))
-            self._bytes += sum(len(envelope.body) for envelope in letters)
+            self._envelopes.appendleft(envelope)
+            self._bytes += len(envelope.body)
+            return self._trim()
 
-    def clear(self) -> int:
-        """Throw away what waits; return how many letters."""
+    def clear(self) -> list[QueuedEnvelope]:
+        """Empty the queue; return what waited."""
         with self._lock:
-            thrown = len(self._letters)
-            self._letters.clear()
+            waiting = list(self._envelopes)
+            self._envelopes.clear()
             self._bytes = 0
-        return thrown
+            return waiting
+
+    def _trim(self) -> list[QueuedEnvelope]:
+        lost = []
+        while len(self._envelopes) > MAX_ENVELOPES or self._bytes > MAX_BYTES:
+            oldest = self._envelopes.popleft()
+            self._bytes -= len(oldest.body)
+            lost.append(oldest)
+        return lost

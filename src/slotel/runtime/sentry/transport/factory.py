@@ -1,4 +1,4 @@
-"""The way of transactions by one Sentry client's set-up: what builds and what sends them. Moves nothing itself."""
+"""What builds and what sends the transactions of one Sentry client. Moves nothing itself."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from slotel.config.service import SentrySettings
 from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, ModeError, SentryClientLike
 from slotel.runtime.sentry.transactions.assembly import Assembly
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
-from slotel.runtime.sentry.transport.rate_limits import RateLimits
-from slotel.runtime.sentry.transport.route import Route
+from slotel.runtime.sentry.transport.client_transport import sender_of
+from slotel.runtime.sentry.transport.endpoint import Endpoint
 from slotel.runtime.sentry.transport.sender import Sender
 
 
 class TransportFactory:
-    """Makes the way for each client in turn: slotel's own, and that of an app that calls `sentry_sdk.init` later."""
+    """Makes them for each client in turn: slotel's own, and that of an app that calls `sentry_sdk.init` later."""
 
     def __init__(
         self, settings: SentrySettings, enforcer: Enforcing, keeper: KeepPolicy, dropped: Dropped
@@ -21,25 +21,26 @@ class TransportFactory:
         self._enforcer = enforcer
         self._keeper = keeper
         self._dropped = dropped
-        self._limits: dict[str, RateLimits] = {}
 
-    def by(self, client: SentryClientLike) -> tuple[Assembly, Sender]:
+    def for_client(self, client: SentryClientLike) -> tuple[Assembly, Sender]:
         """Return what builds and what sends by this client's DSN, options and hooks.
+
+        Errors and transactions go by one sender, unless the client has a transport of the app's own.
 
         Raises:
             ModeError: it has no DSN.
         """
         if not client.dsn:
             raise ModeError("there is no DSN")
-        # what a server has forbidden for a while holds for its next client, too
-        limits = self._limits.setdefault(client.dsn, RateLimits())
-        route = Route(client.dsn, client.options)
+        sender = sender_of(client.transport)
+        if sender is None:
+            sender = Sender(Endpoint(client.dsn, client.options), self._dropped)
         assembly = Assembly(
             client=client,
             enforcer=self._enforcer,
-            route=route,
+            endpoint=sender.endpoint,
             keeper=self._keeper,
             sample_rate=self._settings.traces_sample_rate,
             dropped=self._dropped,
         )
-        return assembly, Sender(route, self._dropped, limits=limits)
+        return assembly, sender

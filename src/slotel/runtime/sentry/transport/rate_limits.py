@@ -12,11 +12,12 @@ DEFAULT_PAUSE: Final = 60.0
 LONGEST_PAUSE: Final = 3600.0
 """A header must not silence a process for ever."""
 _TOO_MANY: Final = 429
-_OURS: Final = ("transaction", "")
+_ALL: Final = ""
+"""The category of a limit that holds for all of them."""
 
 
 class RateLimits:
-    """Until when transactions must not be sent.
+    """Until when items of each category must not be sent.
 
     Args:
         clock: monotonic seconds. wall: seconds since 1970, for a Retry-After that is a date.
@@ -27,32 +28,37 @@ class RateLimits:
     ) -> None:
         self._clock = clock
         self._wall = wall
-        self._until = 0.0
+        self._until: dict[str, float] = {}
 
-    def pause(self) -> float:
-        """Return for how many seconds transactions must not be sent; 0 if they may."""
-        return max(0.0, self._until - self._clock())
+    def pause(self, category: str) -> float:
+        """Return for how many seconds a category (`error`, `transaction`, …) must not be sent; 0 if it may."""
+        if not self._until:
+            return 0.0
+        until = max(self._until.get(category, 0.0), self._until.get(_ALL, 0.0))
+        return max(0.0, until - self._clock())
 
     def learn(self, status: int, limits: str | None, retry_after: str | None) -> None:
         """Take in an answer, whatever its status.
 
         >>> limited = RateLimits(clock=lambda: 0.0)
         >>> limited.learn(200, "10:error:organization, 30:transaction;span:key", None)
-        >>> limited.pause()
-        30.0
+        >>> limited.pause("error"), limited.pause("transaction"), limited.pause("session")
+        (10.0, 30.0, 0.0)
         """
         if limits is not None:
             for limit in limits.split(","):
-                seconds, _, rest = limit.strip().partition(":")
-                categories = rest.partition(":")[0].split(";")
-                if any(category in _OURS for category in categories):
-                    self._stop(_number(seconds) or 0.0)
+                seconds, separator, rest = limit.strip().partition(":")
+                number = _number(seconds)
+                if number is not None and separator:
+                    for category in rest.partition(":")[0].split(";"):
+                        self._stop(category.strip(), number)
         elif status == _TOO_MANY:
-            seconds_asked = self._retry_after(retry_after) if retry_after is not None else None
-            self._stop(DEFAULT_PAUSE if seconds_asked is None else seconds_asked)
+            asked = self._retry_after(retry_after) if retry_after is not None else None
+            self._stop(_ALL, DEFAULT_PAUSE if asked is None else asked)
 
-    def _stop(self, seconds: float) -> None:
-        self._until = max(self._until, self._clock() + min(max(seconds, 0.0), LONGEST_PAUSE))
+    def _stop(self, category: str, seconds: float) -> None:
+        until = self._clock() + min(max(seconds, 0.0), LONGEST_PAUSE)
+        self._until[category] = max(self._until.get(category, 0.0), until)
 
     def _retry_after(self, text: str) -> float | None:
         seconds = _number(text)

@@ -1,49 +1,59 @@
-"""The thread that posts queued envelopes: retries, waits, counts each loss; builds nothing."""
+"""The thread that sends queued envelopes to one DSN: retries, waits, counts each loss; builds nothing."""
 
 from __future__ import annotations
 
 import logging
+import queue
+import re
 import threading
 import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
+from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.process.threads import start_daemon
 from slotel.runtime.sentry.client.protocols import Dropped
 from slotel.runtime.sentry.transport.encode import is_gzip, sent_later
-from slotel.runtime.sentry.transport.envelope_queue import EnvelopeQueue, QueuedEnvelope
+from slotel.runtime.sentry.transport.endpoint import Answer, Endpoint, was_sent
+from slotel.runtime.sentry.transport.envelope_queue import MAX_ENVELOPES, EnvelopeQueue, QueuedEnvelope
 from slotel.runtime.sentry.transport.rate_limits import RateLimits
-from slotel.runtime.sentry.transport.route import Route
-from slotel.runtime.sentry.transport.wire import Answer, HttpWire
 
 LOG: Final = logging.getLogger("slotel")
 PATIENCE: Final = 10.0
-"""Seconds for a connection to open, and for an answer to be complete."""
+"""Seconds for a connection to open, and for an answer to come."""
 MAX_ATTEMPTS: Final = 3
-"""How often an envelope is sent while the server answers 5xx, or cuts the connection."""
+"""How often an envelope is sent while the server answers it with an error, cuts the connection or is silent."""
 FIRST_WAIT: Final = 1.0
 LONGEST_WAIT: Final = 30.0
-"""Seconds between two attempts while the server is down: doubled from the first to the longest."""
+"""Seconds between two attempts while the server is away: doubled from the first to the longest."""
 TELL_AFTER: Final = 3
-"""Failures one after another until the log says why nothing leaves: a cut connection alone is nothing to tell."""
+"""Failures one after another until the log says so: one cut connection is nothing to tell."""
 STALE: Final = 30.0
 """Seconds after which an envelope's time of sending is written anew."""
-BURST: Final = 32
-BURST_BYTES: Final = 256 * 1024
-"""Requests that leave before their answers come."""
-GATHER: Final = 0.0005
-LONGEST_GATHER: Final = 0.02
-"""Seconds to let the answers to a burst gather, for each and in all: to read them one by one costs a wait each."""
+GATHER: Final = 0.05
+"""Seconds between the first envelope and the first request: to wake the thread for each costs more than its work."""
+MAX_UNENCODED: Final = 1000
+"""Envelopes that wait to be encoded; the thread encodes them also while the server is away."""
 _MULTIPLE_CHOICES: Final = 300
+_REFUSED_KEY: Final = (401, 403)
 _TOO_LARGE: Final = 413
 _TOO_MANY: Final = 429
 _SERVER_ERROR: Final = 500
+_OBJECT: Final = re.compile(r"<urllib3[^>]*>: |^HTTPS?Connection(Pool)?\([^)]*\): ")
+_AWAY: Final = (502, 503, 504)
+"""What a load balancer answers for a Sentry that is away: no envelope is at fault, so all are kept."""
+
+Encode = Callable[[], "QueuedEnvelope | None"]
+"""Makes the bytes of an envelope, on the sender's thread; None if nothing of it may be sent now."""
 
 
 class Sender:
-    """Posts envelopes on one daemon thread, which starts with the first.
+    """Sends envelopes on one daemon thread, which starts with the first.
 
     Args:
         patience: seconds for a connection and for an answer.
@@ -52,7 +62,7 @@ class Sender:
 
     def __init__(
         self,
-        route: Route,
+        endpoint: Endpoint,
         dropped: Dropped,
         *,
         patience: float = PATIENCE,
@@ -60,226 +70,251 @@ class Sender:
         limits: RateLimits | None = None,
     ) -> None:
         self.limits = limits or RateLimits()
-        self._route = route
+        self.endpoint = endpoint
         self._dropped = dropped
         self._patience = patience
         self._first_wait = wait
-        self._queue = EnvelopeQueue()
-        self._failures = 0
-        self._depth = BURST
-        self._wire: HttpWire | None = None
-        self._stopped = self._told = False
-        self._in_hand = 0
-        self._thread: threading.Thread | None = None
-        self._new_locks()
+        self._stopped = self._retired = False
+        self._begin()
+        PROCESS.register("sentry_sender", after_fork_in_child=self.after_fork)
 
-    def _new_locks(self) -> None:
-        self._posting = threading.Lock()  # held by who uses the wire
-        self._wake = threading.Event()
-        self._halt = threading.Event()
+    def _begin(self) -> None:
+        self._queue = EnvelopeQueue()
+        self._unencoded: deque[tuple[str, Encode]] = deque()
+        self._tokens: queue.SimpleQueue[None] = queue.SimpleQueue()  # re-entrant, which an Event is not
+        self._sending = threading.RLock()  # held by the thread that talks to the server
+        self._starting = threading.RLock()
+        self._thread: threading.Thread | None = None
+        self._idle = True
+        self._failures = 0
+        self._told: str | None = None
+        self._in_hand: QueuedEnvelope | None = None
 
     def __len__(self) -> int:
         """Return how many envelopes wait."""
-        return len(self._queue)
+        return len(self._queue) + len(self._unencoded)
 
-    def offer(self, body: bytes, now: float) -> None:
-        """Queue an envelope; the oldest gives way when the queue is full. Posted after `wake`."""
-        lost = self._queue.put(QueuedEnvelope(body, now))
-        if lost:
-            self._dropped("traces", "queue_full", lost)
+    def offer(self, envelope: QueuedEnvelope) -> None:
+        """Queue an envelope; the oldest gives way when the queue is full. Sent after `wake`."""
+        self._lose("queue_full", self._queue.put(envelope))
+
+    def offer_unencoded(self, signal: str, encode: Encode) -> None:
+        """Queue an envelope that the sender's thread encodes. Sent after `wake`.
+
+        Args:
+            signal: under which its loss is counted.
+        """
+        if self._stopped or len(self._unencoded) >= MAX_UNENCODED:
+            self._dropped(signal, "exit" if self._stopped else "queue_full", 1)
+            return
+        self._unencoded.append((signal, encode))
 
     def wake(self) -> None:
-        """Have the thread post what is queued."""
-        if not self._queue or self._stopped:
+        """Have the thread send what is queued."""
+        if not self._idle or self._stopped or not len(self):
             return
-        if self._thread is None:
-            self._thread = start_daemon("slotel-sentry-send", self._run, self._wake, self._halt)
-        self._wake.set()
+        with self._starting:
+            if self._thread is None:
+                # may fail at exit; `flush` then sends on its own thread
+                self._thread = start_daemon("slotel-sentry-send", self._run, self._tokens)
+            self._idle = False
+        self._tokens.put(None)
 
     def flush(self, deadline: float) -> bool:
-        """Post what is queued on the calling thread, until the monotonic `deadline`; return whether all went."""
-        while True:
-            left = deadline - time.monotonic()
-            if left <= 0 or not self._posting.acquire(timeout=left):
-                return False
-            try:
-                if not self._queue:
-                    return True
-                limited = self.limits.pause() > 0
-                well = self._post_some(min(self._patience, left))
-            finally:
-                self._posting.release()
-            if limited:
-                return False
-            if not well:
-                time.sleep(max(0.0, min(0.1, deadline - time.monotonic())))
+        """Send what is queued until the monotonic `deadline`; return whether all went."""
+        try:
+            self.wake()
+        except RuntimeError:  # no thread starts while the interpreter ends
+            return self._send_here(deadline)
+        while (len(self) or self._in_hand is not None) and time.monotonic() < deadline and not self._stopped:
+            thread = self._thread
+            if thread is None or not thread.is_alive():
+                return self._send_here(deadline)
+            self._tokens.put(None)  # ends a wait between two attempts
+            time.sleep(max(0.0, min(0.01, deadline - time.monotonic())))
+        return not len(self) and self._in_hand is None
 
     def stop(self, reason: str) -> None:
         """Send no more; what still waits is counted as lost for that reason."""
         self._stopped = True
-        self._halt.set()
-        self._wake.set()
-        lost = self._queue.clear() + self._in_hand
-        if lost:
-            self._dropped("traces", reason, lost)
-        if self._posting.acquire(blocking=False):
-            self._hang_up()
-            self._posting.release()
+        self._tokens.put(None)
+        in_hand = self._in_hand
+        self._lose(reason, [*self._queue.clear(), *([in_hand] if in_hand is not None else ())])
+        while self._unencoded:
+            self._dropped(self._unencoded.popleft()[0], reason, 1)
+        if self._sending.acquire(blocking=False):
+            self.endpoint.close()
+            self._sending.release()
+
+    def retire(self) -> None:
+        """Let the thread end when nothing waits any more: the client that sends by it was closed."""
+        self._retired = True
+        self._tokens.put(None)
 
     def after_fork(self) -> None:
-        """Begin anew in a forked child: queue, thread and connection are the parent's."""
-        self._new_locks()
-        self._queue = EnvelopeQueue()
-        self._thread = None
-        self._failures = self._in_hand = 0
-        self._hang_up()  # closes this process's copy; the parent's connection stays open
+        """Begin anew in a forked child: queue, thread and connections are the parent's."""
+        self._begin()
+        self.endpoint.after_fork()
 
     # -- the thread ------------------------------------------------------------------------------------------
 
-    def _run(self, wake: threading.Event, halt: threading.Event) -> None:
+    def _run(self, tokens: queue.SimpleQueue[None]) -> None:
         otel_context.attach(otel_context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
-        while not halt.is_set():
-            wake.wait()
-            wake.clear()
-            while self._queue and not halt.is_set():
-                with self._posting:
-                    well = self._post_some(self._patience)
+        while not self._stopped:
+            tokens.get()
+            time.sleep(GATHER)
+            self._idle = False
+            while len(self) and not self._stopped:
+                with self._sending:
+                    self.encode_waiting()
+                    well = self._send_next(self._patience)
                 if not well:
-                    halt.wait(self._pause())
-        if halt is self._halt:
-            with self._posting:
-                self._hang_up()
+                    self._pause(tokens)
+            self._idle = True
+            if len(self):  # came between the last look and the line above
+                tokens.put(None)
+            elif self._retired:
+                with self._starting:
+                    self._thread = None
+                break
+        if tokens is self._tokens:
+            self.endpoint.close()
 
-    def _pause(self) -> float:
-        """Seconds until the next attempt; none while the server only limits: the queue is empty then."""
-        if not self._queue:
-            return 0.0
-        limited = self.limits.pause()
-        backoff = self._first_wait * 2.0 ** (self._failures - 1) if self._failures else 0.0
-        return max(limited, min(backoff, LONGEST_WAIT))
+    def _pause(self, tokens: queue.SimpleQueue[None]) -> None:
+        """Wait until the next attempt, and encode what comes meanwhile: only bytes can be bounded by bytes."""
+        wait = min(self._first_wait * 2.0 ** max(self._failures - 1, 0), LONGEST_WAIT)
+        until = time.monotonic() + wait
+        while (left := until - time.monotonic()) > 0 and not self._stopped:
+            try:
+                tokens.get(timeout=min(left, 1.0))
+            except queue.Empty:
+                self.encode_waiting()
+            else:
+                return  # a flush asks for it now
 
-    def _post_some(self, patience: float) -> bool:
-        """Post one burst; return whether the next may follow at once."""
-        if self.limits.pause():
-            lost = self._queue.clear()
-            if lost:
-                self._dropped("traces", "rate_limited", lost)
-            return False
+    def encode_waiting(self) -> None:
+        """Encode what waits for it; one that fails is counted, and takes nothing from the others."""
+        while self._unencoded and not self._stopped:
+            signal, encode = self._unencoded.popleft()
+            try:
+                envelope = encode()
+            except Exception as error:
+                self._dropped(signal, "build_error", 1)
+                LOG.debug("an envelope could not be encoded: %s", error, exc_info=True)
+                continue
+            if envelope is not None:
+                self.offer(envelope)
+
+    def _send_here(self, deadline: float) -> bool:
+        """Send on the calling thread: at the end of an interpreter that starts no thread any more."""
+        token = otel_context.attach(otel_context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         try:
-            letters = self._take()
-            self._in_hand = len(letters)
-            if letters:
-                self._post(letters, patience)
-        except Exception as error:  # noqa: BLE001 the thread must live on
-            self._failures += 1
-            self._tell(error)
-            return False
+            while (left := deadline - time.monotonic()) > 0:
+                if not self._sending.acquire(timeout=left):
+                    return False
+                try:
+                    self.encode_waiting()
+                    if not len(self):
+                        return True
+                    well = self._send_next(min(self._patience, left))
+                finally:
+                    self._sending.release()
+                if not well:
+                    time.sleep(max(0.0, min(0.1, deadline - time.monotonic())))
+            return not len(self)
         finally:
-            self._in_hand = 0
-        return self._failures == 0
+            otel_context.detach(token)
 
-    def _tell(self, error: Exception) -> None:
-        """Say once why nothing leaves; no part of the DSN or of a proxy's password stands in such an error."""
-        if self._failures >= TELL_AFTER and not self._told:
-            self._told = True
-            LOG.warning("traces wait, for Sentry cannot be reached: %s: %s", type(error).__name__, error)
+    # -- one envelope ----------------------------------------------------------------------------------------
 
-    def _take(self) -> list[QueuedEnvelope]:
-        """Take a burst off the queue: one letter on a new connection, more when it is known to be kept."""
-        wire = self._wire
-        keeps = wire is not None and wire.answered and self._route.proxy is None
-        return self._queue.take(self._depth if keeps else 1, BURST_BYTES)
-
-    # -- one burst -------------------------------------------------------------------------------------------
-
-    def _post(self, letters: list[QueuedEnvelope], patience: float) -> None:
-        """Send the letters and judge each answer; what was not answered goes back into the queue.
-
-        Raises:
-            OSError: the connection failed; the letters are back in the queue, or counted as lost.
-        """
-        try:
-            wire = self._connected(patience)
-        except OSError:
-            self._queue.put_back(letters)  # never sent: no attempt
-            raise
-        before, failures = wire.answered, self._failures
-        answered = 0
+    def _send_next(self, patience: float) -> bool:
+        """Send the oldest envelope; return whether the next may follow at once."""
+        envelope = self._queue.take()
+        if envelope is None:
+            return True
+        if self.limits.pause(envelope.category):
+            self._lose("rate_limited", [envelope])
+            return True
+        self._in_hand = envelope
         try:
             now = time.time()
-            for envelope in letters:
-                if now - envelope.made > STALE:
-                    envelope.body, envelope.made = sent_later(envelope.body, now), now
-            wire.send(
-                (self._route.head(gzipped=is_gzip(envelope.body)), envelope.body) for envelope in letters
-            )
-            if len(letters) > 1:
-                time.sleep(min(GATHER * len(letters), LONGEST_GATHER))
-            while answered < len(letters):
-                answer = wire.receive()
-                answered += 1
-                self._judge(letters[answered - 1], answer, failures)
-                if not answer.keeps:
-                    break
-        except OSError as error:
-            self._hang_up()
-            self._unanswered(letters[answered:], error, was_idle=before > 0 and answered == 0)
-            return
-        if not answer.keeps:
-            self._hang_up()
-            if answered < len(letters):
-                self._depth = 1  # this server closes: what came after its last answer was not read by it
-                self._queue.put_back(letters[answered:])
+            if now - envelope.made > STALE:
+                envelope.body, envelope.made = sent_later(envelope.body, now), now
+            answer = self.endpoint.post(envelope.body, gzipped=is_gzip(envelope.body), timeout=patience)
+            return self._judge(envelope, answer)
+        except (HTTPError, OSError) as error:
+            self._not_answered(envelope, error)
+        except Exception as error:  # noqa: BLE001 the thread must live on, and this envelope must not stop the others
+            self._dropped(envelope.signal, "send_error", 1)
+            self._tell(f"{type(error).__name__}: {error}")
+        finally:
+            self._in_hand = None
+        return False
 
-    def _connected(self, patience: float) -> HttpWire:
-        if self._wire is None:
-            stream = self._route.connect(patience)
-            self._wire = HttpWire(stream)
-        self._wire.patience = patience
-        return self._wire
+    def _not_answered(self, envelope: QueuedEnvelope, error: Exception) -> None:
+        """Keep an envelope that the server did not get; send one that it may have got a few times.
 
-    def _hang_up(self) -> None:
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            wire.close()
+        Twice is no harm: Sentry and GlitchTip keep one event for each event id.
+        """
+        self._failures += 1
+        if was_sent(error):
+            envelope.attempts += 1
+        if envelope.attempts >= MAX_ATTEMPTS:
+            self._lose("timeout" if isinstance(error, ReadTimeoutError) else "network", [envelope])
+        else:
+            self._keep(envelope)
+        self._tell(f"{type(error).__name__}: {_reason(error)}")
 
-    def _unanswered(self, letters: list[QueuedEnvelope], error: OSError, *, was_idle: bool) -> None:
-        """Keep letters whose connection broke: an idle one that the server had closed is no failure."""
-        stale = was_idle and isinstance(error, ConnectionError) and not letters[0].attempts
-        letters[0].attempts += 1
-        if isinstance(error, TimeoutError):
-            letters = letters[
-                1:
-            ]  # the server has it, and may have taken it: twice would be worse than not at all
-            self._lose("timeout")
-        elif not stale and letters[0].attempts >= MAX_ATTEMPTS:
-            letters = letters[1:]
-            self._lose("network")
-        self._queue.put_back(letters)
-        if not stale:
-            raise error
-
-    def _judge(self, envelope: QueuedEnvelope, answer: Answer, before: int) -> None:
-        """Act on one answer; `before` counts the failures before its burst: a burst counts once."""
-        self.limits.learn(answer.status, answer.limits, answer.retry_after)
+    def _judge(self, envelope: QueuedEnvelope, answer: Answer) -> bool:
+        """Act on an answer; return whether the next envelope may follow at once."""
+        self.limits.learn(*answer)
         status = answer.status
-        if self._told:
-            self._told = False
-            LOG.info("Sentry is reached again, what waited is sent")
         if status < _MULTIPLE_CHOICES:
             self._failures = 0
-        elif status == _TOO_MANY:
-            self._lose("rate_limited")
-        elif status >= _SERVER_ERROR:
-            self._failures = before + 1
-            envelope.attempts += 1
+            if self._told is not None:
+                self._told = None
+                LOG.info("Sentry accepts data again: %d buffered envelopes are being sent", len(self))
+            return True
+        if status >= _SERVER_ERROR:
+            self._failures += 1
+            if status not in _AWAY:
+                envelope.attempts += 1
             if envelope.attempts >= MAX_ATTEMPTS:
-                self._lose("server_error")
+                self._lose("server_error", [envelope])
             else:
-                self._queue.put_back([envelope])
-        else:
-            self._failures = 0
-            self._lose("too_large" if status == _TOO_LARGE else f"status_{status}")
+                self._keep(envelope)
+            self._tell(f"it answers {status}")
+            return False
+        self._failures = 0
+        if status == _TOO_MANY:
+            self._lose("rate_limited", [envelope])
+            return True
+        self._lose("too_large" if status == _TOO_LARGE else f"status_{status}", [envelope])
+        if status in _REFUSED_KEY and self._told != "key":
+            self._told = "key"
+            LOG.error("%d from %s: check the key in SENTRY_DSN", status, self.endpoint.host)
+        return True
 
-    def _lose(self, reason: str) -> None:
-        self._dropped("traces", reason, 1)
+    def _keep(self, envelope: QueuedEnvelope) -> None:
+        if self._stopped:
+            return  # `stop` has counted it
+        self._lose("queue_full", self._queue.put_back(envelope))
+
+    def _tell(self, why: str) -> None:
+        """Say once why nothing is sent; no part of the DSN or of a proxy's password stands in such an error."""
+        if self._failures >= TELL_AFTER and self._told is None:
+            self._told = "away"
+            LOG.warning(
+                "Sentry is unreachable (%s): up to %s transactions and errors are buffered and will be retried",
+                why,
+                f"{MAX_ENVELOPES:,}",
+            )
+
+    def _lose(self, reason: str, envelopes: Iterable[QueuedEnvelope]) -> None:
+        for signal, count in Counter(envelope.signal for envelope in envelopes).items():
+            self._dropped(signal, reason, count)
+
+
+def _reason(error: Exception) -> str:
+    """Return the text of an error of urllib3 without the names of its objects."""
+    return _OBJECT.sub("", str(error))

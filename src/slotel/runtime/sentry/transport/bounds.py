@@ -1,0 +1,93 @@
+"""Bounds of an error event, in characters and bytes, as Sentry's server cuts it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from slotel.runtime.sentry.transport.encode import MAX_BYTES, serialize, shortened
+
+MAX_MESSAGE: Final = 8192
+"""Of a message and of an exception's text. Source: sentry-relay, `max_chars = "message"`."""
+MAX_REQUEST: Final = 8192
+MAX_EXTRA: Final = 262_144
+MAX_CONTEXT: Final = 8192
+MAX_VARIABLES: Final = 2048
+"""Of the variables of one frame together, of a breadcrumb's data, and so on: what the server keeps of each. Source:
+sentry-relay, `max_bytes` of `Frame.vars`, `Request.data`, `Event.extra`, `Contexts`."""
+_MARK: Final = "..."
+
+Event = dict[str, Any]
+
+
+def encode_bounded(event: Event) -> bytes:
+    """Return the event as JSON of at most MAX_BYTES; what Sentry's server would cut off is left out here already."""
+    cut_long_values(event)
+    encoded = serialize(event)
+    if len(encoded) > MAX_BYTES:
+        encoded = serialize(shortened(event))
+    for part in ("breadcrumbs", "extra", "modules", "threads", "contexts"):
+        if len(encoded) <= MAX_BYTES:
+            break
+        if part in event:
+            kept = {"trace": event["contexts"].get("trace")} if part == "contexts" else None
+            event.pop(part)
+            if kept:
+                event["contexts"] = kept
+            encoded = serialize(shortened(event))
+    return encoded
+
+
+def cut_long_values(event: Event) -> None:
+    """Cut, in place, what is longer than Sentry's server keeps."""
+    _cut_keys(event, ("message",), MAX_MESSAGE)
+    _cut_keys(event.get("logentry"), ("message", "formatted"), MAX_MESSAGE)
+    for exception in _values(event, "exception"):
+        _cut_keys(exception, ("value",), MAX_MESSAGE)
+    for frame in frames_of(event):
+        if isinstance(frame.get("vars"), dict):
+            frame["vars"] = _cut(frame["vars"], MAX_VARIABLES)
+    for crumb in _values(event, "breadcrumbs"):
+        _cut_keys(crumb, ("message",), MAX_MESSAGE)
+        if isinstance(crumb.get("data"), dict):
+            crumb["data"] = _cut(crumb["data"], MAX_VARIABLES)
+    for part, most in (("request", MAX_REQUEST), ("extra", MAX_EXTRA)):
+        if isinstance(event.get(part), dict):
+            event[part] = _cut(event[part], most)
+    contexts = event.get("contexts")
+    if isinstance(contexts, dict):
+        for name, context in contexts.items():
+            contexts[name] = _cut(context, MAX_CONTEXT)
+
+
+def frames_of(event: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the frames of an event's exceptions, threads and own stack."""
+    for holder in (*_values(event, "exception"), *_values(event, "threads"), event):
+        stack = holder.get("stacktrace")
+        for frame in (stack.get("frames") if isinstance(stack, Mapping) else None) or ():
+            if isinstance(frame, dict):
+                yield frame
+
+
+def _values(event: Mapping[str, Any], part: str) -> list[dict[str, Any]]:
+    found = event.get(part)
+    if isinstance(found, Mapping):
+        found = found.get("values")
+    return [item for item in found or () if isinstance(item, dict)]
+
+
+def _cut_keys(holder: Any, keys: tuple[str, ...], most: int) -> None:
+    for key in keys if isinstance(holder, dict) else ():
+        if isinstance(holder.get(key), str) and len(holder[key]) > most:
+            holder[key] = holder[key][: most - len(_MARK)] + _MARK
+
+
+def _cut(value: Any, most: int) -> Any:
+    """Return the value with every string in it cut to `most` characters; untouched where none is longer."""
+    if isinstance(value, str):
+        return value if len(value) <= most else value[: most - len(_MARK)] + _MARK
+    if isinstance(value, Mapping):
+        return {key: _cut(item, most) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_cut(item, most) for item in value]
+    return value

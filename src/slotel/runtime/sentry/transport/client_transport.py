@@ -1,0 +1,133 @@
+"""The transport of the Sentry client: what sentry-sdk captures goes to the sender that transactions go by, too.
+
+On the thread that captures it costs one append: encoding and compressing are done on the sender's thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from sentry_sdk.envelope import Envelope, Item
+from sentry_sdk.transport import Transport
+
+from slotel.runtime.sentry.client.protocols import Dropped
+from slotel.runtime.sentry.errors.exception_record import DUPLICATE
+from slotel.runtime.sentry.transport import encode
+from slotel.runtime.sentry.transport.bounds import encode_bounded
+from slotel.runtime.sentry.transport.envelope_queue import QueuedEnvelope
+from slotel.runtime.sentry.transport.sender import Sender
+
+Event = dict[str, Any]
+_SIGNALS: Final = {
+    "error": "errors",
+    "transaction": "traces",
+    "span": "spans",
+    "session": "sessions",
+    "log_item": "logs",
+    "monitor": "check_ins",
+    "profile": "profiles",
+    "profile_chunk": "profiles",
+    "attachment": "attachments",
+    "trace_metric": "metrics",
+}
+"""Category of sentry-sdk → `signal` of slotel_dropped_total."""
+
+
+class ClientTransport(Transport):
+    """Queues envelopes at a sender, and counts error events and every loss.
+
+    Args:
+        options: the client's.
+        sender: may be shared with the transactions of the same client.
+        complete: makes of an error event what may be sent: adds source lines, redacts.
+        counted: called with the environment of each error event.
+    """
+
+    def __init__(
+        self,
+        options: dict[str, Any],
+        sender: Sender,
+        *,
+        complete: Callable[[Event], Event],
+        counted: Callable[[str | None], None],
+        dropped: Dropped,
+    ) -> None:
+        super().__init__(options)
+        self.sender = sender
+        self._complete = complete
+        self._counted = counted
+        self._dropped = dropped
+
+    def capture_envelope(self, envelope: Envelope) -> None:
+        """Queue an envelope."""
+        if not envelope.items:
+            return
+        for item in envelope.items:
+            event = item.get_event()
+            if event is not None:
+                self._counted(event.get("environment"))
+        self.sender.offer_unencoded(_signal(envelope.items[0]), lambda: self._encode(envelope))
+        with contextlib.suppress(
+            RuntimeError
+        ):  # no thread starts at the end of an interpreter: `flush` sends
+            self.sender.wake()
+
+    def flush(self, timeout: float, callback: Any = None) -> None:
+        """Send what waits, within `timeout` seconds."""
+        if timeout <= 0 or self.sender.flush(time.monotonic() + timeout) or callback is None:
+            return
+        callback(len(self.sender), timeout)
+
+    def kill(self) -> None:
+        """Let the sender's thread end when nothing waits any more."""
+        self.sender.retire()
+
+    def is_healthy(self) -> bool:
+        """Return whether errors may be sent now."""
+        return self.sender.limits.pause("error") == 0
+
+    def record_lost_event(
+        self,
+        reason: str,
+        data_category: Any = None,
+        item: Item | None = None,
+        *,
+        quantity: int = 1,
+    ) -> None:
+        """Count what sentry-sdk or a hook of the app has dropped."""
+        category = item.data_category if item is not None else data_category
+        if category == "error" and DUPLICATE.get():
+            DUPLICATE.set(False)
+            return  # one exception, reported twice: nothing is lost
+        self._dropped(_SIGNALS.get(category, str(category)), reason, 1 if item is not None else quantity)
+
+    def _encode(self, envelope: Envelope) -> QueuedEnvelope | None:
+        now = time.time()
+        items = []
+        for item in envelope.items:
+            if self.sender.limits.pause(item.data_category):
+                self._dropped(_signal(item), "rate_limited", 1)
+            else:
+                items.append((item, self._payload(item)))
+        if not items:
+            return None
+        encoded = encode.envelope(envelope.headers, [(item.headers, payload) for item, payload in items], now)
+        first = items[0][0]
+        return QueuedEnvelope(encode.compress(encoded), now, first.data_category, _signal(first))
+
+    def _payload(self, item: Item) -> bytes:
+        event: Any = item.get_event()
+        return item.get_bytes() if event is None else encode_bounded(self._complete(event))
+
+
+def _signal(item: Item) -> str:
+    return _SIGNALS.get(item.data_category, item.data_category)
+
+
+def sender_of(transport: Any) -> Sender | None:
+    """Return the sender of a client's transport; None for a transport of the app's own."""
+    inner = getattr(transport, "_inner", transport)  # SENTRY_PRINT_ENVELOPES wraps the transport in its own
+    return inner.sender if isinstance(inner, ClientTransport) else None

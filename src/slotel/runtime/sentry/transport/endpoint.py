@@ -1,0 +1,255 @@
+"""The envelope endpoint of one DSN: URL, headers, TLS and proxy, as an urllib3 connection pool. Retries nothing."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import socket
+import ssl
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any, Final, NamedTuple
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import urllib3
+from sentry_sdk.utils import Dsn
+
+from slotel.runtime.logs import LOG
+from slotel.version import __version__
+
+CLIENT: Final = f"slotel/{__version__}"
+_FINAL: Final = 200
+_BODYLESS: Final = (204, 304)
+_KEEP_ALIVE: Final = tuple(
+    (level, getattr(socket, name), value)
+    for level, name, value in (
+        (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+        (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 45),
+        (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 10),
+        (socket.IPPROTO_TCP, "TCP_KEEPCNT", 6),
+    )
+    if hasattr(socket, name)
+)
+"""What `keep_alive=True` of the Sentry client sets. Source: sentry-sdk, `KEEP_ALIVE_SOCKET_OPTIONS`."""
+
+# Opening a connection imports the codec of host names at its first time, on the sender's thread. Python holds a lock
+# for each module that is being imported, and a fork copies it held: every connection of the child would wait for good.
+codecs.lookup("idna")
+
+
+class Answer(NamedTuple):
+    """One answer of the server; `limits` and `retry_after` are header values as sent, None if absent."""
+
+    status: int
+    limits: str | None
+    retry_after: str | None
+
+
+class Endpoint:
+    """The way to one DSN.
+
+    Args:
+        options: of the Sentry client: http_proxy, https_proxy, proxy_headers, ca_certs, cert_file, key_file,
+            keep_alive, socket_options.
+    """
+
+    def __init__(self, dsn: str, options: Mapping[str, Any]) -> None:
+        self._dsn = Dsn(dsn)
+        self._options = options
+        self._path = f"{self._dsn.path}api/{self._dsn.project_id}/envelope/"
+        self._proxy = named_proxy(self._dsn.scheme, self._dsn.host, options)
+        self._headers = self._common_headers()
+        self._pool: urllib3.HTTPConnectionPool | urllib3.ProxyManager | None = None
+        if self._proxy and self._proxy.startswith("socks") and find_spec("socks") is None:
+            LOG.error(
+                "nothing reaches Sentry: the proxy %s needs a package: pip install 'slotel[socks]'",
+                _without_password(self._proxy),
+            )
+
+    @property
+    def host(self) -> str:
+        """Host and port, as a URL names them."""
+        return host_of(self._dsn)
+
+    @property
+    def public_key(self) -> str:
+        """The DSN's key; it identifies the project, and is sent with every request."""
+        return str(self._dsn.public_key)
+
+    @property
+    def org_id(self) -> str | None:
+        """The organization that the DSN's host names, if it does."""
+        return self._dsn.org_id or self._options.get("org_id")
+
+    def post(self, body: bytes, *, gzipped: bool, timeout: float) -> Answer:
+        """Send one envelope and return the answer to it.
+
+        Args:
+            timeout: seconds for the connection, and again for each read of the answer.
+
+        Raises:
+            urllib3.exceptions.HTTPError, OSError: no answer; `was_sent` tells whether the server may have it.
+        """
+        if self._pool is None:
+            self._pool = self._make_pool()
+        headers = {**self._headers, "Content-Encoding": "gzip"} if gzipped else self._headers
+        target = self._path
+        if isinstance(self._pool, urllib3.PoolManager):
+            target = f"{self._dsn.scheme}://{self.host}{target}"
+        response: Any = self._pool.urlopen(
+            "POST",
+            target,
+            body=body,
+            headers=headers,
+            retries=False,
+            redirect=False,
+            preload_content=False,
+            timeout=urllib3.Timeout(connect=timeout, read=timeout),
+        )
+        told = response.headers
+        answer = Answer(response.status, told.get("x-sentry-rate-limits"), told.get("retry-after"))
+        _finish(response)
+        return answer
+
+    def close(self) -> None:
+        """Close the connections; the next request opens new ones."""
+        pool, self._pool = self._pool, None
+        if isinstance(pool, urllib3.PoolManager):
+            pool.clear()
+        elif pool is not None:
+            pool.close()
+
+    def after_fork(self) -> None:
+        """Leave the connections to the parent process: two processes must not talk over one."""
+        self._pool = None
+
+    def _make_pool(self) -> urllib3.HTTPConnectionPool | urllib3.ProxyManager:
+        settings: dict[str, Any] = {"maxsize": 1, "socket_options": self._socket_options()}
+        tls = tls_context(self._options) if self._dsn.scheme == "https" else None
+        if tls is not None:
+            settings["ssl_context"] = tls
+        if self._proxy is None:
+            return urllib3.PoolManager(**settings).connection_from_host(
+                self._dsn.host, self._dsn.port, scheme=self._dsn.scheme
+            )
+        if self._proxy.startswith("socks"):
+            try:
+                from urllib3.contrib.socks import SOCKSProxyManager
+            except ImportError as error:
+                raise OSError("a SOCKS proxy needs a package: pip install 'slotel[socks]'") from error
+            user, password = _credentials(self._proxy)
+            return SOCKSProxyManager(self._proxy, user, password, **settings)  # type: ignore[return-value]  # a manager all the same
+        user, password = _credentials(self._proxy)
+        headers = urllib3.make_headers(proxy_basic_auth=None if user is None else f"{user}:{password}")
+        headers.update(self._options.get("proxy_headers") or {})
+        if self._proxy.startswith("https"):
+            settings["proxy_ssl_context"] = tls or tls_context(self._options)
+        return urllib3.ProxyManager(self._proxy, proxy_headers=headers, **settings)
+
+    def _socket_options(self) -> Sequence[tuple[int, int, int | bytes]]:
+        chosen = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *(self._options.get("socket_options") or ())]
+        if self._options.get("keep_alive"):
+            named = {option[:2] for option in chosen}
+            chosen += [option for option in _KEEP_ALIVE if option[:2] not in named]
+        return chosen
+
+    def _common_headers(self) -> dict[str, str]:
+        dsn = self._dsn
+        auth = f"Sentry sentry_version=7, sentry_key={dsn.public_key}, sentry_client={CLIENT}"
+        if dsn.secret_key:
+            auth = f"{auth}, sentry_secret={dsn.secret_key}"
+        return {
+            "User-Agent": CLIENT,
+            "X-Sentry-Auth": auth,
+            "Content-Type": "application/x-sentry-envelope",
+        }
+
+
+def _finish(response: Any) -> None:
+    """Read the body, so that the connection can be used again; one without an end, or that breaks, costs that only."""
+    told = response.headers
+    ends = "content-length" in told or "transfer-encoding" in told or response.status in _BODYLESS
+    try:
+        if ends and response.status >= _FINAL:
+            response.drain_conn()
+            response.release_conn()
+        else:
+            response.close()
+    except (urllib3.exceptions.HTTPError, OSError):
+        response.close()
+
+
+def was_sent(error: Exception) -> bool:
+    """Return whether the server may have got a request that failed with this error."""
+    errors = urllib3.exceptions
+    return isinstance(
+        error, (errors.ReadTimeoutError, errors.ProtocolError, ConnectionError)
+    ) and not isinstance(error, (errors.NewConnectionError, errors.ProxyError))
+
+
+def host_of(dsn: Dsn) -> str:
+    """Return host and port as a URL names them. sentry-sdk's own `netloc` has no brackets for IPv6.
+
+    >>> host_of(Dsn("http://key@[::1]:9000/1"))
+    '[::1]:9000'
+    """
+    host = f"[{dsn.host}]" if ":" in dsn.host else dsn.host
+    default = (dsn.scheme, dsn.port) in (("http", 80), ("https", 443))
+    return host if default else f"{host}:{dsn.port}"
+
+
+def named_proxy(scheme: str, host: str, options: Mapping[str, Any]) -> str | None:
+    """Return the URL of the proxy that the client's options or the environment name; "" in an option means none."""
+    named = options.get("https_proxy" if scheme == "https" else "http_proxy")
+    if named is None and scheme == "https":
+        named = options.get("http_proxy")  # sentry-sdk's way: one option for both
+    if named is None:
+        named = None if proxy_bypass(host) else getproxies().get(scheme)
+    if not named:
+        return None
+    return str(named) if "://" in named else f"http://{named}"
+
+
+def named_certificates(options: Mapping[str, Any]) -> str | None:
+    """Return the file of trusted certificates: ca_certs, SSL_CERT_FILE, REQUESTS_CA_BUNDLE; None if none is named."""
+    named = options.get("ca_certs") or os.environ.get("SSL_CERT_FILE") or os.environ.get("REQUESTS_CA_BUNDLE")
+    return str(named) if named else None
+
+
+def tls_context(options: Mapping[str, Any]) -> ssl.SSLContext:
+    """Return what a certificate is judged by: the named certificates, else the system's CAs.
+
+    Raises:
+        OSError: a named file is not there or holds no certificate.
+    """
+    named = named_certificates(options)
+    context = ssl.create_default_context(cafile=named)
+    if not named and not _system_has_certificates():
+        import certifi  # a dependency of sentry-sdk
+
+        context.load_verify_locations(certifi.where())
+    certificate = options.get("cert_file") or os.environ.get("CLIENT_CERT_FILE")
+    if certificate:
+        context.load_cert_chain(certificate, options.get("key_file") or os.environ.get("CLIENT_KEY_FILE"))
+    return context
+
+
+def _system_has_certificates() -> bool:
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile:
+        return True
+    try:
+        return bool(paths.capath) and bool(os.listdir(paths.capath))  # noqa: PTH208 a name is enough
+    except OSError:
+        return False
+
+
+def _credentials(proxy: str) -> tuple[str | None, str | None]:
+    parts = urlsplit(proxy)
+    return (unquote(parts.username), unquote(parts.password or "")) if parts.username else (None, None)
+
+
+def _without_password(proxy: str) -> str:
+    parts = urlsplit(proxy)
+    return f"{parts.scheme}://{parts.hostname}"
