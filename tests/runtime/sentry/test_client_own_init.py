@@ -213,9 +213,9 @@ def test_a_client_without_a_dsn_turns_errors_off_and_the_log_says_where_traces_g
 ENDS_AT_ONCE = """
 import os, time, sentry_sdk
 from opentelemetry import trace
-transport = sentry_sdk.get_client().transport
-send = transport._send_envelope
-transport._send_envelope = lambda envelope: (time.sleep(0.1), send(envelope))  # a slow server
+endpoint = sentry_sdk.get_client().transport.sender.endpoint
+post = endpoint.post
+endpoint.post = lambda *given, **how: (time.sleep(0.1), post(*given, **how))[1]  # a slow server
 for dsn in ("", os.environ["APP_DSN"]):
     if dsn:
         sentry_sdk.init(dsn)

@@ -47,9 +47,10 @@ def test_no_error_is_lost_while_sentry_is_away(failing, fault):
     for _ in range(30):
         service.get("/error")
     sentry.set_fault("none")
-    assert sentry.wait_for(lambda sink: sink.events == 30, timeout=60)
+    assert sentry.wait_for(lambda sink: sink.events >= 30, timeout=60)
+    captured = service.sample("sentry_errors_total", project="7")  # a busy machine's client asks twice
+    assert sentry.wait_for(lambda sink: sink.events == captured, timeout=60)
     assert lost(service) == {}
-    assert service.sample("sentry_errors_total", project="7") == 30
 
 
 def test_a_limit_of_another_category_on_an_answer_stops_no_error(failing):
