@@ -7,6 +7,9 @@ from typing import Final, Literal, NamedTuple
 
 from slotel.config.duration import parse_duration
 
+ERROR_DETAILS: Final = ("adaptive", "full")
+TRANSACTION_ROOTS: Final = ("requests", "all")
+TRANSACTION_NAMES: Final = ("route", "native")
 SENTRY_MODES: Final = ("transactions", "sdk", "otlp", "errors")
 """How spans reach Sentry; with `errors` slotel sends none: a collector ships them, and would double them."""
 

@@ -16,7 +16,15 @@ from slotel.config.duration import parse_duration
 from slotel.config.monitoring import RESERVED_LABELS, SOURCES
 from slotel.config.parsers import parse_name, parse_slice_length, parse_window
 from slotel.config.ratio import parse_limit, parse_objective, parse_ratio
-from slotel.config.sampling import SENTRY_MODES, Keep, parse_keep, parse_late_wait
+from slotel.config.sampling import (
+    ERROR_DETAILS,
+    SENTRY_MODES,
+    TRANSACTION_NAMES,
+    TRANSACTION_ROOTS,
+    Keep,
+    parse_keep,
+    parse_late_wait,
+)
 from slotel.config.slo import DAY, SPAN_KINDS, Period
 
 Objective = NewType("Objective", float)
@@ -33,6 +41,9 @@ Kinds = NewType("Kinds", tuple)  # type: ignore[type-arg]  # NewType takes no pa
 Url = NewType("Url", str)
 Version = NewType("Version", int)
 Mode = NewType("Mode", str)
+ErrorDetail = NewType("ErrorDetail", str)
+Roots = NewType("Roots", str)
+TransactionNames = NewType("TransactionNames", str)
 LateWait = NewType("LateWait", float)
 CountedFrom = NewType("CountedFrom", str)
 Label = NewType("Label", str)
@@ -131,6 +142,10 @@ class SentryDoc(NamedTuple):
     keep: tuple[Keep, ...] | None = None
     keep_per_minute: int | None = None
     late_wait: LateWait | None = None
+    error_detail: ErrorDetail = ErrorDetail("adaptive")
+    roots: Roots = Roots("requests")
+    transaction_names: TransactionNames = TransactionNames("route")
+    logs: bool = False
     project: Text | None = None
 
 
@@ -274,6 +289,9 @@ SPELLINGS: Final[Spellings] = {
     Kinds: _kinds,
     Version: _version,
     Mode: _one_of(SENTRY_MODES),
+    ErrorDetail: _one_of(ERROR_DETAILS),
+    Roots: _one_of(TRANSACTION_ROOTS),
+    TransactionNames: _one_of(TRANSACTION_NAMES),
     LateWait: _spelled(parse_late_wait),
     CountedFrom: _one_of(SOURCES),
     Label: _label,

@@ -54,6 +54,11 @@ class SentrySettings:
         sample: rates by route, for requests that begin a trace here; the first match decides.
         keep: what is shipped although it was sampled out, at most `keep_per_minute` traces a minute.
         late_wait: seconds that a transaction waits for children that end after its root, at most 10.
+        error_detail: `adaptive` reads fewer local variables while many errors happen, `full` always all.
+        roots: `requests` sends no transaction for a call to a database, a queue or another service that no request
+            or job makes, `all` sends one for each.
+        transaction_names: `route`, as OpenTelemetry names them, or `native`, as sentry-sdk's integrations do.
+        logs: whether log records are sent as Sentry's logs.
     """
 
     dsn: str | None = field(default=None, repr=False)
@@ -66,6 +71,10 @@ class SentrySettings:
     keep: tuple[Keep, ...] = DEFAULT_KEEP
     keep_per_minute: int = DEFAULT_KEEP_PER_MINUTE
     late_wait: float = DEFAULT_LATE_WAIT
+    error_detail: str = "adaptive"
+    roots: str = "requests"
+    transaction_names: str = "route"
+    logs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +177,10 @@ def _from_document(document: Document) -> Service:
         keep=DEFAULT_KEEP if sentry.keep is None else sentry.keep,
         keep_per_minute=DEFAULT_KEEP_PER_MINUTE if sentry.keep_per_minute is None else sentry.keep_per_minute,
         late_wait=DEFAULT_LATE_WAIT if sentry.late_wait is None else sentry.late_wait,
+        error_detail=sentry.error_detail,
+        roots=sentry.roots,
+        transaction_names=sentry.transaction_names,
+        logs=sentry.logs,
         project=(sentry.project or "").strip() or None,
     )
     return Service(

@@ -35,6 +35,7 @@ def connect_sentry(runtime: Runtime, environ: Mapping[str, str]) -> None:
         counted=self_metrics.sentry_error,
         expected=self_metrics.expect_sentry_errors,
         dropped=self_metrics.dropped,
+        error_detail=settings.error_detail,
         options=init_options(settings),
     )
     connection = start_client(settings, runtime.resource, parts, lambda later: _use_sentry(runtime, later))

@@ -35,6 +35,7 @@ class SentryDependencies(NamedTuple):
         counted: called with (project, environment) for each error event that is handed to Sentry.
         expected: called with the same at start, so that the count begins at 0.
         dropped: called with (signal, reason, count) for each error event that is lost.
+        error_detail: `sentry.error_detail`.
         options: more options of `sentry_sdk.init`, which a mode needs (`instrumenter`).
     """
 
@@ -44,6 +45,7 @@ class SentryDependencies(NamedTuple):
     counted: Callable[[str, str], None]
     expected: Callable[[str, str], None]
     dropped: Callable[[str, str, int], None]
+    error_detail: str = "adaptive"
     options: Mapping[str, Any] = MappingProxyType({})
 
 

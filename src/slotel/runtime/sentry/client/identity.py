@@ -17,7 +17,8 @@ _BREAKERS: Final = re.compile(r"[\x00-\x1f\x7f/\\]+")
 _NO_RELEASE: Final = frozenset({"", ".", "..", "latest"})
 _NO_ENVIRONMENT: Final = frozenset({"", ".", "..", "none"})
 _ENVIRONMENT_KEYS: Final = ("deployment.environment.name", "deployment.environment")
-_SERVER_KEYS: Final = ("host.name", "k8s.pod.name", "service.instance.id")
+_SERVER_KEYS: Final = ("host.name", "k8s.pod.name")
+"""Not `service.instance.id`: OpenTelemetry makes one at random for each process. sentry-sdk takes the host's name."""
 
 
 class Identity(NamedTuple):

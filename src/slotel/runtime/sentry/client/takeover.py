@@ -29,12 +29,15 @@ from slotel.runtime.logs import LOG
 from slotel.runtime.sentry.client.dsn import Destination, read_dsn
 from slotel.runtime.sentry.client.identity import Identity
 from slotel.runtime.sentry.errors.delivery import watch_delivery
+from slotel.runtime.sentry.errors.detail import ErrorDetail
 from slotel.runtime.sentry.errors.frameworks import framework_integrations
 from slotel.runtime.sentry.errors.linker import ErrorEventLinker, current_span_ids
+from slotel.runtime.sentry.errors.source_lines import SourceLines
 from slotel.runtime.sentry.transport.client_transport import ClientTransport, sender_of
 from slotel.runtime.sentry.transport.endpoint import Endpoint
 from slotel.runtime.sentry.transport.rate_limits import RateLimits
 from slotel.runtime.sentry.transport.sender import Sender
+from slotel.runtime.upstream.sentry import choose_variables, leave_source_lines_out
 
 if TYPE_CHECKING:
     from slotel.runtime.sentry.client.client import SentryConnection, SentryDependencies
@@ -61,6 +64,7 @@ class ClientTakeover:
         self._limits: dict[str, RateLimits] = {}
         self._connection: SentryConnection | None = None
         self._trail = ErrorEventLinker(parts.open_spans, parts.tags)
+        self._lines = SourceLines()
         self._is_tied = False
         self._expects = False
 
@@ -72,6 +76,7 @@ class ClientTakeover:
             "integrations": _integrations(),
             **self._options(),
         }
+        options["before_send"] = self._before_send(options, options["transport"])
         with _without_django(), self._expecting():
             sentry_sdk.init(**options)
         return self._tie(sentry_sdk.get_client(), destination)
@@ -86,8 +91,7 @@ class ClientTakeover:
         if type(client.transport).__module__ == "sentry_sdk.transport":
             self._trail.replaced(client.transport)  # what it holds is still to be sent
             client.transport = self._transport_class()(client.options)
-        if _redacts_early(client.options, client.transport):
-            client.options["before_send"] = self._scrubbing(client.options.get("before_send"))
+        client.options["before_send"] = self._before_send(client.options, client.transport)
         LOG.info(
             "the app has called sentry_sdk.init itself: its client stays, slotel's tags and trace ids go onto its "
             "events, and slotel sends the traces%s. Its framework integrations stay on the way of every request; "
@@ -148,8 +152,7 @@ class ClientTakeover:
 
     def _app_calls_init(self, original: Any, positional: tuple[Any, ...], options: dict[str, Any]) -> Any:
         merged = {**self._options(), **_without_tracing(options)}
-        if _redacts_early(merged, merged["transport"]):
-            merged["before_send"] = self._scrubbing(options.get("before_send"))
+        merged["before_send"] = self._before_send(merged, merged["transport"])
         merged.update(self._parts.options)
         given = options.get("integrations") or []
         merged["integrations"] = [*given, *_missing(given)]
@@ -195,6 +198,11 @@ class ClientTakeover:
             self._is_tied = True
             _put_first(self._trail)
             register_external_propagation_context(current_span_ids)
+            leave_source_lines_out()
+            detail = ErrorDetail(
+                self._parts.error_detail, lambda reason: self._parts.dropped("error_detail", reason, 1)
+            )
+            choose_variables(detail.choose)
         parts = self._parts
         environment = str(client.options.get("environment") or self._identity.environment)
         parts.expected(destination.project, environment)
@@ -213,7 +221,7 @@ class ClientTakeover:
 
     def _transport_class(self) -> Any:
         """Return what `sentry_sdk.init` makes the client's transport of."""
-        parts, identity, limits = self._parts, self._identity, self._limits
+        parts, identity, limits, complete = self._parts, self._identity, self._limits, self._complete
 
         class SlotelTransport(ClientTransport):
             def __init__(self, options: dict[str, Any]) -> None:
@@ -225,7 +233,7 @@ class ClientTakeover:
                 super().__init__(
                     options,
                     Sender(Endpoint(dsn, options), parts.dropped, limits=limited),
-                    complete=parts.scrub,
+                    complete=complete,
                     counted=lambda told: parts.counted(project, told or environment),
                     dropped=parts.dropped,
                 )
@@ -248,17 +256,25 @@ class ClientTakeover:
             options["server_name"] = identity.server_name
         return {**options, **self._parts.options}
 
-    def _scrubbing(self, before_send: Any) -> Any:
-        """Return the app's hook followed by redaction, which so has the last word."""
-        if hasattr(before_send, "_slotel_scrubs"):
-            return before_send
+    def _complete(self, event: Any) -> Any:
+        """Return an error event as it may be sent: with source lines, redacted."""
+        self._lines.add_to(event)
+        return self._parts.scrub(event)
 
-        def scrubbed(event: Any, hint: Any) -> Any:
-            kept = before_send(event, hint) if before_send is not None else event
-            return self._parts.scrub(kept) if kept is not None else None
+    def _before_send(self, options: Any, transport: Any) -> Any:
+        """Return the app's hook, which sees the source lines, too; redaction has the last word."""
+        hook = options.get("before_send")
+        redacts = _redacts_early(options, transport)
+        if hasattr(hook, "_slotel_original") or (hook is None and not redacts):
+            return hook
 
-        scrubbed._slotel_scrubs = True  # type: ignore[attr-defined]  # noqa: SLF001 so that it is never wrapped twice
-        return scrubbed
+        def before_send(event: Any, hint: Any) -> Any:
+            self._lines.add_to(event)
+            kept = hook(event, hint) if hook is not None else event
+            return self._parts.scrub(kept) if redacts and kept is not None else kept
+
+        before_send._slotel_original = hook  # type: ignore[attr-defined]  # noqa: SLF001 so that it is never wrapped twice
+        return before_send
 
 
 def _redacts_early(options: Any, transport: Any) -> bool:

@@ -49,11 +49,12 @@ class Hooks:
         current: Any = sentry_sdk.get_client()
         return current.options if current.is_active() and current.dsn else self._client.options
 
-    def apply(self, event: dict[str, Any], context: Context) -> dict[str, Any]:
+    def apply(self, event: dict[str, Any], context: Context, scopes: tuple[Scope, Scope]) -> dict[str, Any]:
         """Return the event as it may leave.
 
         Args:
-            context: the request's, as it was when its root span ended: Sentry's scopes are found in it.
+            context: the request's, as it was when its root span ended: processors of the app look into it.
+            scopes: the request's, isolation and current.
 
         Raises:
             DroppedError: a processor or before_send_transaction said no.
@@ -62,7 +63,7 @@ class Hooks:
         ignored = options.get("trace_ignore_status_codes")
         if ignored and event["contexts"].get("response", {}).get("status_code") in ignored:
             raise DroppedError("ignored_status")
-        event = self._with_scopes(event, context, options)
+        event = self._with_scopes(event, context, scopes, options)
         for key in ("release", "environment", "server_name", "dist"):
             if event.get(key) is None and options.get(key) is not None:
                 event[key] = str(options[key]).strip()
@@ -71,15 +72,19 @@ class Hooks:
         return event if before_send is None else _before_send(before_send, event)
 
     def _with_scopes(
-        self, event: dict[str, Any], context: Context, options: Mapping[str, Any]
+        self,
+        event: dict[str, Any],
+        context: Context,
+        scopes: tuple[Scope, Scope],
+        options: Mapping[str, Any],
     ) -> dict[str, Any]:
         enforced = event["tags"]
         own_request = event.get("request")
         event["tags"] = dict(enforced)
         try:
-            applied = context.run(_apply_scopes, event, options)
+            applied = context.run(_apply_scopes, event, scopes, options)
         except RuntimeError:  # the app changed a scope meanwhile, which another thread shares
-            applied = context.run(_apply_scopes, event, options)
+            applied = context.run(_apply_scopes, event, scopes, options)
         if applied is None:
             raise DroppedError("event_processor")
         applied.pop("breadcrumbs", None)
@@ -161,10 +166,17 @@ class Hooks:
             data[key] = REDACTED
 
 
-def _apply_scopes(event: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any] | None:
+def _apply_scopes(
+    event: dict[str, Any], scopes: tuple[Scope, Scope], options: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    isolation, current = scopes
+    Scope.set_isolation_scope(
+        isolation
+    )  # in a context of this transaction's own: event processors are found there
+    Scope.set_current_scope(current)
     merged = copy(Scope.get_global_scope())
-    merged.update_from_scope(Scope.get_isolation_scope())
-    merged.update_from_scope(Scope.get_current_scope())
+    merged.update_from_scope(isolation)
+    merged.update_from_scope(current)
     applied: Any = merged.apply_to_event(event, {}, dict(options))  # type: ignore[arg-type]  # a plain dict
     return applied if isinstance(applied, dict) else None
 

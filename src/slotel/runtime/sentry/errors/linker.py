@@ -51,9 +51,17 @@ _TAKES_OPTIONS: Final = "client_options" in inspect.signature(event_from_excepti
 class _Scopes:
     """The Sentry scopes of one entry, and those that stood before."""
 
-    __slots__ = ("base_current", "base_isolation", "isolation", "local_root")
+    __slots__ = ("around", "base_current", "base_isolation", "isolation", "local_root")
 
-    def __init__(self, base_isolation: Any, base_current: Any, isolation: Any, local_root: LocalRoot) -> None:
+    def __init__(
+        self,
+        around: _Scopes | None,
+        base_isolation: Any,
+        base_current: Any,
+        isolation: Any,
+        local_root: LocalRoot,
+    ) -> None:
+        self.around = around
         self.base_isolation = base_isolation
         self.base_current = base_current
         self.isolation = isolation
@@ -86,13 +94,15 @@ class ErrorEventLinker:
             return
         scope = sentry_sdk.Scope
         isolation, current = scope.get_isolation_scope(), scope.get_current_scope()
-        left = _SCOPES.get()
-        if left is not None and left.isolation is isolation:
-            isolation, current = left.base_isolation, left.base_current
+        around = _SCOPES.get()
+        while around is not None and around.local_root.ended:  # an event loop's context outlives its request
+            if around.isolation is isolation:
+                isolation, current = around.base_isolation, around.base_current
+            around = around.around
         forked = isolation.fork()
         forked.clear_breadcrumbs()
         forked.add_event_processor(_RequestView(self, local_root, request_of(parent_context)))
-        _SCOPES.set(_Scopes(isolation, current, forked, local_root))
+        _SCOPES.set(_Scopes(around, isolation, current, forked, local_root))
         scope.set_isolation_scope(forked)
         scope.set_current_scope(current.fork())
 
@@ -276,7 +286,7 @@ def _leave(local_root: LocalRoot) -> None:
     scopes = _SCOPES.get()
     if scopes is None or scopes.local_root is not local_root or asyncio._get_running_loop() is not None:  # noqa: SLF001 documented, low-level
         return
-    _SCOPES.set(None)
+    _SCOPES.set(scopes.around)
     if sentry_sdk.Scope.get_isolation_scope() is scopes.isolation:
         sentry_sdk.Scope.set_isolation_scope(scopes.base_isolation)
         sentry_sdk.Scope.set_current_scope(scopes.base_current)

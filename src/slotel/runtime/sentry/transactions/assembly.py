@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import Context
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
@@ -19,13 +19,15 @@ from slotel.runtime.sentry.transactions.ids import Ids
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
 from slotel.runtime.sentry.transactions.payload import MAX_SPANS, Segment, transaction
 from slotel.runtime.sentry.transactions.sampling_context import incoming, sampling_context
-from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Trace
+from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Scopes, Trace
 from slotel.runtime.sentry.transport import encode
 from slotel.runtime.sentry.transport.endpoint import Endpoint
 
 MAX_LATE: Final = 20
 """Late spans with no parent among them become transactions of their own, up to so many; more go together."""
 _ERROR: Final = StatusCode.ERROR
+_Said: TypeAlias = tuple[Context, Scopes]
+"""Where the code of a request said something about it: its context variables, and its Sentry scopes."""
 _ITEM: Final = {"type": "transaction", "content_type": "application/json"}
 
 
@@ -66,10 +68,10 @@ class Assembly:
         children = self._children(ended.local_root.tags, spans)
         segment = self._segment(ended.local_root, root, children[:MAX_SPANS], trace)
         weigh_once = trace.kept is not None or self._is_kept_anyway(ended.root, spans)
-        yield from self._envelopes(segment, trace, ended.context, weigh_once=weigh_once)
+        yield from self._envelopes(segment, trace, (ended.context, ended.scopes), weigh_once=weigh_once)
         for more in _chunks(children[MAX_SPANS:]):
             continued = segment._replace(children=more, continuation=self._ids.take(8))
-            yield from self._envelopes(continued, trace, ended.context, weigh_once=weigh_once)
+            yield from self._envelopes(continued, trace, (ended.context, ended.scopes), weigh_once=weigh_once)
 
     def part(self, part: PartialTrace, spans: Sequence[ReadableSpan]) -> Iterator[bytes]:
         """Yield the envelopes of ended spans whose root is still open: continuations that point to it."""
@@ -78,14 +80,16 @@ class Assembly:
             root = self._enforcer.plain(part.local_root.span, part.local_root.tags)
             segment = self._segment(part.local_root, root, more, trace)
             continued = segment._replace(continuation=self._ids.take(8))
-            yield from self._envelopes(continued, trace, part.context, weigh_once=trace.kept is not None)
+            yield from self._envelopes(
+                continued, trace, (part.context, part.scopes), weigh_once=trace.kept is not None
+            )
 
     def late(self, group: Sequence[Late]) -> Iterator[bytes]:
         """Yield the envelopes of late spans of one entry: each is a transaction, with its late children below.
 
         They are parts of the same trace by trace id and parent, which is how Sentry shows them in their place.
         """
-        local_root, context = group[0].local_root, group[0].context
+        local_root, context = group[0].local_root, (group[0].context, group[0].scopes)
         tags = local_root.tags if local_root is not None else {}
         trace: Trace = local_root.state if local_root is not None else Trace(True, None)
         spans = self._children(tags, [each.span for each in group])
@@ -126,13 +130,13 @@ class Assembly:
         return self._keeper.reason(root, error=error) is not None and self._keeper.left()
 
     def _envelopes(
-        self, segment: Segment, trace: Trace, context: Context, *, weigh_once: bool
+        self, segment: Segment, trace: Trace, context: _Said, *, weigh_once: bool
     ) -> Iterator[bytes]:
         event = transaction(segment)
         event_id = event["event_id"] = self._ids.take(16)
         header = self._header(segment, event, trace, weigh_once=weigh_once)
         try:
-            event = self._hooks.apply(event, context)
+            event = self._hooks.apply(event, *context)
         except DroppedError as why:
             self._dropped("traces", str(why), 1)
             return
@@ -148,9 +152,7 @@ class Assembly:
         headers = {"event_id": event_id, "trace": header}
         yield encode.envelope(headers, [(_ITEM, payload)], time.time())
 
-    def _halves(
-        self, segment: Segment, trace: Trace, context: Context, *, weigh_once: bool
-    ) -> Iterator[bytes]:
+    def _halves(self, segment: Segment, trace: Trace, context: _Said, *, weigh_once: bool) -> Iterator[bytes]:
         middle = len(segment.children) // 2
         first = segment._replace(children=segment.children[:middle])
         second = segment._replace(children=segment.children[middle:], continuation=self._ids.take(8))

@@ -19,10 +19,11 @@ from opentelemetry.trace import StatusCode
 from slotel.config.service import SentrySettings
 from slotel.runtime.logs import LOG
 from slotel.runtime.process.lifecycle import PROCESS
+from slotel.runtime.requests.decision import REQUEST_KINDS
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryClientLike
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
-from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Trace
+from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Scopes, Trace
 from slotel.runtime.sentry.transactions.worker import Worker
 from slotel.runtime.upstream.otel_reading import UNSET
 
@@ -105,7 +106,9 @@ class TransactionsSink:
             if span.parent is not None:
                 # without an explicit context the SDK passes none, and the parent's is still the current one
                 sent_along = parent_context if parent_context is not None else get_current()
-            local_root.state = Trace(sampled, sent_along)
+            trace = local_root.state = Trace(sampled, sent_along)
+            if span.kind in REQUEST_KINDS:
+                trace.scopes = Scopes.active()  # the linker, an earlier sink, has given it its own
             self._open[local_root.root_id] = local_root
             if len(self._open) > MAX_OPEN:
                 self._forget_oldest()
@@ -138,6 +141,7 @@ class TransactionsSink:
 
     def _end(self, root: ReadableSpan, local_root: LocalRoot, trace: Trace) -> None:
         self._open.pop(local_root.root_id, None)
+        scopes, trace.scopes = trace.scopes, None  # they hold the local root: no cycle may be left
         if trace.inherited:
             return  # the process that it began in ships it
         if not trace.sampled:
@@ -158,7 +162,8 @@ class TransactionsSink:
             local_root.spans = []
             trace.ships = False
             return
-        self._worker.ended.append(Ended(local_root, root, copy_context(), time.monotonic()))
+        now = time.monotonic()
+        self._worker.ended.append(Ended(local_root, root, copy_context(), now, scopes or Scopes.copied()))
         self._worker.wake()
 
     def _count_lost(self, trace: Trace) -> None:
@@ -173,7 +178,7 @@ class TransactionsSink:
             self._dropped("spans", "overloaded", 1)
             self._release(1)
             return
-        self._worker.late.append(Late(local_root, span, copy_context()))
+        self._worker.late.append(Late(local_root, span, copy_context(), Scopes.copied()))
         self._worker.wake()
 
     def _without_entry(self, span: ReadableSpan) -> None:
@@ -205,7 +210,9 @@ class TransactionsSink:
                 self._released += 1
                 return
             local_root.spans = []
-        self._worker.parts.append(PartialTrace(local_root, spans, copy_context()))
+        self._worker.parts.append(
+            PartialTrace(local_root, spans, copy_context(), trace.scopes or Scopes.copied())
+        )
         self._worker.wake()
 
     def _release(self, count: int) -> None:
@@ -235,7 +242,9 @@ class TransactionsSink:
             if trace.ships:
                 self._count_lost(trace)
             if trace.ships and spans:
-                self._worker.parts.append(PartialTrace(local_root, spans, copy_context()))
+                self._worker.parts.append(
+                    PartialTrace(local_root, spans, copy_context(), trace.scopes or Scopes.copied())
+                )
         self._worker.flush(time.monotonic() + self._flush_time)
         self._worker.stop()
 
@@ -261,7 +270,7 @@ class TransactionsSink:
             if trace.sampled and local_root.spans and (local_root.span.start_time or 0) < before:
                 with self._lock:
                     spans, local_root.spans = local_root.spans, []
-                parts.append(PartialTrace(local_root, spans, copy_context()))
+                parts.append(PartialTrace(local_root, spans, copy_context(), trace.scopes or Scopes.copied()))
         return parts
 
 

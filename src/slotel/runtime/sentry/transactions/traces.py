@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from contextvars import Context as RequestContext
+from copy import copy
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
+from sentry_sdk.scope import Scope
 
 from slotel.runtime.requests.local_roots import LocalRoot
+
+
+class Scopes(NamedTuple):
+    """The Sentry scopes that hold what the code of a request said: user, tags, extra, contexts."""
+
+    isolation: Scope
+    current: Scope
+
+    @classmethod
+    def active(cls) -> Scopes:
+        """Return the scopes that are active here: a request's own, which nobody else uses."""
+        return cls(Scope.get_isolation_scope(), Scope.get_current_scope())
+
+    @classmethod
+    def copied(cls) -> Scopes:
+        """Return copies of the active scopes, as the code that runs next goes on changing them."""
+        return cls(copy(Scope.get_isolation_scope()), copy(Scope.get_current_scope()))
 
 
 class Trace:
@@ -18,14 +38,16 @@ class Trace:
         ships: it is sampled, or was kept. kept: why. error: a span failed. lost: spans that were not held.
         inherited: it began before a fork, in the parent process. built: its transaction is under way.
         incoming: the root's parent context, when a caller sent one.
+        scopes: a request's own, until it ends.
     """
 
-    __slots__ = ("built", "error", "incoming", "inherited", "kept", "lost", "sampled", "ships")
+    __slots__ = ("built", "error", "incoming", "inherited", "kept", "lost", "sampled", "scopes", "ships")
 
     def __init__(self, sampled: bool, incoming: Context | None) -> None:
         self.sampled = sampled
         self.ships = sampled
         self.incoming = incoming
+        self.scopes: Scopes | None = None
         self.kept: str | None = None
         self.error = False
         self.lost = 0
@@ -40,12 +62,13 @@ class Trace:
 
 @dataclass(slots=True)
 class Ended:
-    """A trace whose root ended at a monotonic time; `context` is the request's."""
+    """A trace whose root ended at a monotonic time; `context` and `scopes` are the request's."""
 
     local_root: LocalRoot
     root: ReadableSpan
     context: RequestContext
     at: float
+    scopes: Scopes
 
 
 @dataclass(slots=True)
@@ -55,6 +78,7 @@ class PartialTrace:
     local_root: LocalRoot
     spans: list[ReadableSpan]
     context: RequestContext
+    scopes: Scopes
 
 
 @dataclass(slots=True)
@@ -64,3 +88,4 @@ class Late:
     local_root: LocalRoot | None
     span: ReadableSpan
     context: RequestContext
+    scopes: Scopes

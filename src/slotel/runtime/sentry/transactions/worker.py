@@ -23,7 +23,7 @@ from slotel.runtime.process.threads import start_daemon
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.protocols import Dropped
 from slotel.runtime.sentry.transactions.gil_yielder import GilYielder
-from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Trace
+from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Scopes, Trace
 from slotel.runtime.sentry.transport.encode import compress
 from slotel.runtime.sentry.transport.envelope_queue import QueuedEnvelope
 
@@ -100,7 +100,7 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._idle = True
         self._looked = time.monotonic()
-        self._settling: list[tuple[LocalRoot, list[ReadableSpan], int, RequestContext]] = []
+        self._settling: list[tuple[LocalRoot, list[ReadableSpan], int, RequestContext, Scopes]] = []
 
     def after_fork(self) -> None:
         """Begin anew in a forked child: what waited is the parent's."""
@@ -175,8 +175,8 @@ class Worker:
             self.parts.extend(self._long_open(time.time_ns() - int(self._long_open_after * 1e9)))
         late = self._sort_late()
         settling, self._settling = self._settling, []
-        for local_root, spans, count, context in settling:
-            late += [Late(local_root, span, context) for span in spans[count:]]
+        for local_root, spans, count, context, scopes in settling:
+            late += [Late(local_root, span, context, scopes) for span in spans[count:]]
         ready = []
         while self.ended and (final or self.ended[0].at + self._late_wait <= now):
             ready.append(self.ended.popleft())
@@ -222,14 +222,14 @@ class Worker:
             each.local_root.state.built = True
             spans = each.local_root.spans
             count = len(spans)
-            self._settling.append((each.local_root, spans, count, each.context))
+            self._settling.append((each.local_root, spans, count, each.context, each.scopes))
             self._queue(lambda each=each, spans=spans, count=count: assembly.whole(each, spans[:count]))  # type: ignore[misc]
             self._release(count + 1)
             if done % WAKE_EVERY == 0:
                 self._sender.wake()
         for part in parts:
             count = len(part.spans)
-            self._settling.append((part.local_root, part.spans, count, part.context))
+            self._settling.append((part.local_root, part.spans, count, part.context, part.scopes))
             self._queue(lambda part=part, count=count: assembly.part(part, part.spans[:count]))  # type: ignore[misc]
             self._release(count)
         groups: dict[int, list[Late]] = {}

@@ -1,0 +1,118 @@
+"""How much of an error is read: everything for the first events of a kind in a minute, less for those after them.
+
+The representation of every local variable of every frame is most of what an error costs, and it is paid on the thread
+that serves. No event is left out: each has its stack, tags, trace and count.
+"""
+
+from __future__ import annotations
+
+import os
+import sysconfig
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, Final
+
+from slotel.runtime.upstream.sentry import Choice
+
+FULL_PER_KIND: Final = 5
+"""Events of a kind in a minute with the variables of all frames."""
+APP_PER_MINUTE: Final = 300
+"""Events of all kinds in a minute with the variables of the app's own frames; those beyond have none."""
+MAX_KINDS: Final = 1000
+_MINUTE: Final = 60.0
+
+APP: Final = "library_variables"
+NONE: Final = "variables"
+"""What is left out, as `reason` of slotel_dropped_total{signal="error_detail"}."""
+_SAID: Final = {
+    APP: f"local variables of library frames: more than {FULL_PER_KIND} events of this kind in a minute",
+    NONE: f"local variables: more than {APP_PER_MINUTE} events in a minute",
+}
+
+_Kind = tuple[Any, ...]
+
+
+class ErrorDetail:
+    """Chooses for each exception which variables are read.
+
+    Args:
+        detail: `sentry.error_detail`: `adaptive`, or `full` for all variables of all frames always.
+        reduced: called with the reason for each event with less than everything.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        detail: str,
+        reduced: Callable[[str], None],
+        is_app: Callable[[FrameType], bool] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._always_full = detail == "full"
+        self._reduced = reduced
+        self._is_app = is_app or AppFrames()
+        self._clock = clock
+        self._minute = -1.0
+        self._seen: OrderedDict[_Kind, int] = OrderedDict()
+        self._total = 0
+
+    def choose(self, kind: type[BaseException] | None, traceback: TracebackType | None) -> Choice | None:
+        """Return which frames' variables to read; None for all."""
+        level = self._level(kind, traceback)
+        if level is None:
+            return None
+        self._reduced(level)
+        return Choice(self._is_app if level == APP else _no_frame, _SAID[level])
+
+    def _level(self, kind: type[BaseException] | None, traceback: TracebackType | None) -> str | None:
+        if self._always_full:
+            return None
+        minute = self._clock() // _MINUTE
+        if minute != self._minute:
+            self._minute, self._total = minute, 0
+            self._seen.clear()
+        self._total += 1
+        place = (kind, *_place(traceback))
+        seen = self._seen[place] = self._seen.get(place, 0) + 1
+        if len(self._seen) > MAX_KINDS:
+            self._seen.popitem(last=False)
+        if seen <= FULL_PER_KIND and self._total <= APP_PER_MINUTE:
+            return None
+        return APP if self._total <= APP_PER_MINUTE else NONE
+
+
+class AppFrames:
+    """Tells the app's own frames from those of libraries, by the place of their code."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, bool] = {}
+        paths = sysconfig.get_paths()
+        libraries = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+        self._libraries = tuple(os.path.join(path, "") for path in libraries)  # noqa: PTH118 a prefix, not a path
+
+    def __call__(self, frame: FrameType) -> bool:
+        """Return whether a frame is the app's own."""
+        path = frame.f_code.co_filename
+        known = self._known.get(path)
+        if known is None:
+            absolute = os.path.abspath(path)  # noqa: PTH100 no link is followed, as sentry-sdk does not
+            library = "site-packages" in absolute or "dist-packages" in absolute
+            known = self._known[path] = not (
+                library or absolute.startswith(self._libraries) or path.startswith("<")
+            )
+        return known
+
+
+def _place(traceback: TracebackType | None) -> tuple[str, int]:
+    """Return the file and line that raised."""
+    if traceback is None:
+        return "", 0
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
+
+
+def _no_frame(_frame: FrameType) -> bool:
+    return False

@@ -1,0 +1,105 @@
+"""The names of sentry-sdk that slotel puts itself before, each with its reason and what happens where one is missing.
+
+| name | why | where it is missing |
+| --- | --- | --- |
+| `utils.get_source_context` | source lines are added later, from a cache | sentry-sdk adds them, on the request thread |
+| `utils.serialize_frame` | decides for each frame whether its variables are read | every event has all variables |
+| `utils.exceptions_from_error_tuple` | knows the exception that the frames belong to | every event has all variables |
+
+They are module-level functions without an underscore, called through their module: no class and no object is changed.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from sentry_sdk import utils
+
+from slotel.runtime.logs import LOG
+
+Wanted: TypeAlias = Callable[[Any], bool]
+"""Whether the variables of a frame are to be in the event."""
+
+
+class Choice(NamedTuple):
+    """Which frames' variables are wanted, and what the event says of the others."""
+
+    wanted: Wanted
+    left_out: str
+
+
+Choose: TypeAlias = Callable[["type[BaseException] | None", "TracebackType | None"], "Choice | None"]
+"""Gives the choice for an exception's type and traceback; None for all variables of all frames."""
+
+_WANTED: ContextVar[Wanted | None] = ContextVar("slotel-wanted-variables", default=None)
+_MARK: Final = "_slotel_original"
+
+
+def leave_source_lines_out() -> bool:
+    """Have sentry-sdk leave the source lines of frames empty; return whether it does: somebody else adds them."""
+
+    def no_lines(*_: Any, **__: Any) -> tuple[list[str], None, list[str]]:
+        return [], None, []
+
+    return _put_before("get_source_context", lambda _: no_lines)
+
+
+def choose_variables(choose: Choose) -> bool:
+    """Ask before the variables of an exception's frames are read; return whether sentry-sdk can be asked.
+
+    Args:
+        choose: called once for each event that is made of an exception.
+    """
+
+    def of_exceptions(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def exceptions_from_error_tuple(exc_info: Any, *args: Any, **kwargs: Any) -> Any:
+            choice = choose(exc_info[0], exc_info[2])
+            if choice is None:
+                return original(exc_info, *args, **kwargs)
+            token = _WANTED.set(choice.wanted)
+            try:
+                exceptions = original(exc_info, *args, **kwargs)
+            finally:
+                _WANTED.reset(token)
+            if exceptions:
+                exceptions[-1]["mechanism"].setdefault("data", {})["left out"] = choice.left_out
+            return exceptions
+
+        return exceptions_from_error_tuple
+
+    def of_frame(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def serialize_frame(frame: Any, *args: Any, **kwargs: Any) -> Any:
+            wanted = _WANTED.get()
+            if wanted is None or wanted(frame):
+                return original(frame, *args, **kwargs)
+            if args[1:2]:
+                args = (args[0], False, *args[2:])
+            else:
+                kwargs["include_local_variables"] = False
+            return original(frame, *args, **kwargs)
+
+        return serialize_frame
+
+    return _put_before("serialize_frame", of_frame) and _put_before(
+        "exceptions_from_error_tuple", of_exceptions
+    )
+
+
+def _put_before(name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> bool:
+    original = getattr(utils, name, None)
+    if original is None:
+        LOG.warning(
+            "sentry-sdk has no utils.%s any more: an error costs what it costs with sentry-sdk alone", name
+        )
+        return False
+    original = getattr(original, _MARK, original)
+    wrapped = wrap(original)
+    setattr(wrapped, _MARK, original)
+    setattr(utils, name, wrapped)
+    return True
