@@ -2,7 +2,7 @@
 
 | name | why | where it is missing |
 | --- | --- | --- |
-| `utils.get_source_context` | source lines are added later, from a cache | sentry-sdk adds them, on the request thread |
+| `utils.get_source_context` | source lines are added later, from a cache | sentry-sdk adds them, at once |
 | `utils.serialize_frame` | decides for each frame whether its variables are read | every event has all variables |
 | `utils.exceptions_from_error_tuple` | knows the exception that the frames belong to | every event has all variables |
 
