@@ -124,13 +124,12 @@ def direct(history: History, step: int, steps: int, *, left_open: bool) -> float
 
 def tiled_interval(history: History, end: int, window: int) -> tuple[float, float] | None:
     """The bounds of a ratio over tiles: of the events at the window's begin some are not in it, and those of the
-    last 15 minutes may count up to twice, or not yet."""
+    last minutes not yet; none counts twice."""
     sure = history.counts(end - window + 61, end - 31)
     maybe = history.counts(end - window - 31, end)
-    newest = history.counts(end - 31, end)
-    low_bad, high_bad = sure[0], maybe[0] + newest[0]
+    low_bad, high_bad = sure[0], maybe[0]
     low_good = sure[1] - sure[0]
-    high_good = maybe[1] - maybe[0] + newest[1] - newest[0]
+    high_good = maybe[1] - maybe[0]
     if not low_good + low_bad:
         return None
     return low_bad / (low_bad + high_good), high_bad / (high_bad + low_good)
@@ -182,10 +181,10 @@ def records_only(owner):
         yield document
 
 
-def run(tmp_path, owner, tests):
+def run(tmp_path, owner, tests, order=1):
     document = {"rule_files": ["rules.yaml"], "evaluation_interval": f"{STEP}s", "tests": tests}
     rules = {"groups": list(records_only(owner))}
-    document["group_eval_order"] = [group["name"] for group in rules["groups"]]
+    document["group_eval_order"] = [group["name"] for group in rules["groups"]][::order]
     files = {"prometheus/rules.yaml": rules, "prometheus/rules.test.yaml": document}
     directory = write(tmp_path, {path: "\n".join(yaml_lines(content)) for path, content in files.items()})
     passed, output = run_tests(directory)
@@ -244,6 +243,27 @@ def test_the_period_weighs_by_traffic_and_not_by_time(tmp_path):
         owner,
         [{"interval": f"{STEP}s", "input_series": inputs({"steady": history}), "promql_expr_test": tests}],
     )
+
+
+BURST = 4
+"""Steps with bad events: two minutes."""
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("order", [1, -1], ids=["period group last", "period group first"])
+def test_no_event_of_a_day_counts_twice_at_a_tile_whichever_group_runs_first(order, tmp_path):
+    """Two bad minutes of ten, at every place in a tile: a day's count is never above them, and all of them at last."""
+    owner = services.one(name="burst")
+    tests = []
+    for begin in (160, 173, 176, 178, 179, 180):
+        history = History([10] * 260, [10 * (begin <= step < begin + BURST) for step in range(260)], set())
+        for window in ("1d", "30d"):
+            bad = at.recorded(at.bad(window), owner, owner.slos[0])
+            counted = [_within(bad, step, 0, 40.0) for step in range(begin, begin + 60)]
+            counted += [_within(bad, step, 40.0, 40.0) for step in range(begin + 20, begin + 60, 5)]
+            series_ = inputs({"burst": history})
+            tests.append({"interval": f"{STEP}s", "input_series": series_, "promql_expr_test": counted})
+    run(tmp_path, owner, tests, order)
 
 
 def test_the_random_histories_hold_what_they_promise():

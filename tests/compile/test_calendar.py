@@ -73,7 +73,7 @@ def test_a_month_begins_with_a_whole_budget_and_february_lets_no_january_into_ma
             (BEGINS["Feb"] - 0.25, 1.0),
             (BEGINS["Feb"] + 0.25, 0.5),
             (BEGINS["Mar"] - 0.25, 0.5),
-            (BEGINS["Mar"], 0.0),
+            (BEGINS["Mar"] + 0.25, 0.0),
             (BEGINS["Mar"] + 1, 0.0),
             (BEGINS["Apr"] - 0.25, 0.0),
             (BEGINS["May"] - 0.25, 0.5),
@@ -90,7 +90,7 @@ def test_a_quarter_begins_with_a_whole_budget(tmp_path):
         dict(zip(DAYS, [ALL_BAD] * 3 + [NONE] * 3 + [HALF] * 3 + [NONE], strict=True)),
         [
             (BEGINS["Apr"] - 0.25, 1.0),
-            (BEGINS["Apr"], 0.0),
+            (BEGINS["Apr"] + 0.25, 0.0),
             (BEGINS["Jul"] - 0.25, 0.0),
             (BEGINS["Jul"] + 60, 0.5),
             (BEGINS["Oct"] - 0.25, 0.5),

@@ -7,10 +7,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from slotel.cli.generate import compile_all
-from slotel.compile.selectors import Unread, terms
+from slotel.compile.example_series import example_series
 from slotel.compile.warnings import warnings
-from slotel.compile.witnesses import witnesses
-from slotel.config.formats import read_any
+from slotel.config.foreign.counts import UnsupportedQueryError, terms
+from slotel.config.foreign.formats import read_any
 from slotel.config.slo import Queries
 from support.promtool import check_rules, run_tests, write
 
@@ -108,7 +108,7 @@ def test_the_histories_of_a_foreign_file_find_a_broken_rule(tmp_path):
     ],
 )  # fmt: skip
 def test_series_are_found_that_queries_count_as_one_event(bad, total, good_event, bad_event):
-    found = witnesses(Queries(bad, total))
+    found = example_series(Queries(bad, total))
     assert (found.good, found.bad) == (good_event, bad_event)
 
 
@@ -125,8 +125,8 @@ def test_queries_beyond_the_reader_are_said_and_have_no_histories():
 
 
 def test_queries_that_no_event_can_satisfy_are_said():
-    with pytest.raises(Unread, match="no series were found that make one bad event"):
-        witnesses(Queries(f'sum(rate(r{{code="5",code!="5"}}{W}))', f"sum(rate(r{W}))"))
+    with pytest.raises(UnsupportedQueryError, match="no series were found that make one bad event"):
+        example_series(Queries(f'sum(rate(r{{code="5",code!="5"}}{W}))', f"sum(rate(r{W}))"))
 
 
 @example("(" * 5000)
@@ -134,12 +134,12 @@ def test_queries_that_no_event_can_satisfy_are_said():
 @settings(deadline=None)
 @given(st.text(alphabet='sumrate(){}[]=~!"ab05.|*+-/, {{.window}}', max_size=80))
 def test_no_query_raises_anything_else(text):
-    with contextlib.suppress(Unread):
+    with contextlib.suppress(UnsupportedQueryError):
         terms(text)
 
 
 @settings(deadline=None)
 @given(st.from_regex(r"[a-z0-9.|()\[\]?*+^$-]{1,20}"))
 def test_no_pattern_raises_anything_else(pattern):
-    with contextlib.suppress(Unread):
-        witnesses(Queries(f'sum(rate(r{{a=~"{pattern}"}}{W}))', f"sum(rate(r{W}))"))
+    with contextlib.suppress(UnsupportedQueryError):
+        example_series(Queries(f'sum(rate(r{{a=~"{pattern}"}}{W}))', f"sum(rate(r{W}))"))

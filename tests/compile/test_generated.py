@@ -6,7 +6,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from slotel.cli.generate import compile_all
-from slotel.config.formats import read_any
+from slotel.config.foreign.formats import read_any
 from support import services
 from support.promtool import check_rules, run_tests, write
 from support.real import require_real
@@ -57,7 +57,7 @@ def test_a_page_of_one_environment_mutes_no_ticket_of_another():
     assert [rule["equal"] for rule in document["inhibit_rules"]] == [["service", "slo", "environment"]] * 2
 
 
-OWN = '{sloth_id="shop-availability"}'
+OWN = '{sloth_service="shop",sloth_slo="availability"}'
 BREAKS = {
     "no SLI before the first error": ("no error ever", "or 0 * sum(slo:events:", "or 0 * sum(slo:nothing:"),
     "one error alerts": ("one error", ">= 5", ">= 0"),

@@ -42,12 +42,11 @@ class Outage:
             return self.bad(end - SCRAPE, window)
         if window < DAY:
             return self.shifted(end, window)
-        end = end // at.PERIOD_INTERVAL * at.PERIOD_INTERVAL
-        last = end // at.TILE * at.TILE  # the outage begins with a tile
-        since_late = (end - TICK) % at.TILE + TICK
-        tiles = window - at.TILE
-        rest = self.shifted(end, at.TILE) * since_late
-        return (self.shifted(last, tiles) * tiles + rest) / (tiles + since_late)
+        settled = end // at.PERIOD_INTERVAL * at.PERIOD_INTERVAL - TICK
+        last = settled // at.TILE * at.TILE  # the outage begins with a tile
+        tiles, since = window - at.TILE, settled - last
+        rest = self.shifted(settled, since) * since if since else 0.0
+        return (self.shifted(last, tiles) * tiles + rest) / (tiles + since)
 
     def shifted(self, end: float, window: float) -> float:
         """The mean of the windows of which a sum of the base window is made."""

@@ -101,6 +101,7 @@ RIGHT = {
     schema.Seconds: ["300ms", "2s"],
     schema.Window: ["30m"],
     schema.SliceLength: ["5m"],
+    schema.ScrapeInterval: ["30s"],
     schema.Text: ["a", 1, 1.5, True, date(2026, 1, 2)],
     schema.Name: ["a", "b", "checkout-2"],
     schema.Pattern: ["[a-z]+"],

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from slotel.config.formats import read_any
+from slotel.config.foreign.formats import Source, read_any, read_files
 from slotel.config.slo import DAY, Period, TimeSlices
 
 SLOTH = """\
@@ -59,7 +59,7 @@ def test_a_sloth_file_becomes_objectives_counted_by_its_queries():
         0.999,
         Period(30 * DAY),
     )
-    assert slo.queries.bad == 'sum(sum(rate(http_requests_total{code=~"5.."}[{{.window}}]))) * {{.seconds}}'
+    assert slo.queries.bad == 'sum (increase(http_requests_total{code=~"5.."}[{{.window}}]))'
 
 
 def test_an_openslo_file_becomes_objectives_counted_by_its_queries():
@@ -72,7 +72,7 @@ def test_an_openslo_file_becomes_objectives_counted_by_its_queries():
         Period(28 * DAY),
         "Requests are answered.",
     )
-    assert slo.queries.total == "sum(sum(increase(http_requests_total[{{.window}}])))"
+    assert slo.queries.total == "sum (increase(http_requests_total[{{.window}}]))"
 
 
 def test_openslo_calendar_months_and_time_slices_are_read():
@@ -85,28 +85,35 @@ def test_openslo_calendar_months_and_time_slices_are_read():
 
 def test_openslo_good_events_are_turned_round():
     (slo,) = read(OPENSLO.replace("    bad:", "    good:")).service.slos
-    assert slo.queries.bad.startswith("clamp_min(sum(sum(increase(http_requests_total[")
+    total = "sum (increase(http_requests_total[{{.window}}]))"
+    good = 'sum (increase(http_requests_total{code=~"5.."}[{{.window}}]))'
+    assert slo.queries.bad == f"{total} - ({good} or {{{{.zero}}}})"
+    assert slo.queries.operands == ('http_requests_total{code=~"5.."}',)
 
 
 REFUSED = {
-    "a raw ratio": (SLOTH, "events:\n", "raw: {error_ratio_query: x}\n      events:\n", "slo.yaml:8 slos[0].sli.raw", "no counts"),
+    "a raw ratio at an instant": (SLOTH, "events:\n", "raw: {error_ratio_query: x}\n      events:\n", "slo.yaml:8 slos[0].sli.raw", "many windows"),
     "a plugin": (SLOTH, "events:\n", "plugin: {id: x}\n      events:\n", "slo.yaml:8 slos[0].sli.plugin", "Sloth's own programs"),
     "a fixed window": (SLOTH, "http_requests_total[{{.window}}]", "http_requests_total[5m]", "slos[0].sli.events.total_query", "many windows"),
-    "a gauge": (SLOTH, "sum(rate(http_requests_total[{{.window}}]))", "avg_over_time(up[{{.window}}])", "slos[0].sli.events.total_query", "rate(…) or by increase(…)"),
+    "a gauge": (SLOTH, "sum(rate(http_requests_total[{{.window}}]))", "avg_over_time(up[{{.window}}])", "slos[0].sli.events.total_query", "an average is no number of events"),
     "an objective of 100": (SLOTH, "99.9", "100", "slo.yaml:5 slos[0].objective", "between 0 and 100"),
     "an unknown key": (SLOTH, "    description", "    descripton", "slo.yaml:6 slos[0].descripton", "unknown key"),
-    "a threshold metric": (OPENSLO, "  ratioMetric:", "  thresholdMetric: {}\n  ratioMetric:", "[0].spec.thresholdMetric", "has no events"),
-    "ratio time slices": (OPENSLO, "Occurrences", "RatioTimeslices", "[1].spec.budgetingMethod", "averages ratios"),
+    "a threshold without a value": (OPENSLO, "  ratioMetric:", "  thresholdMetric: {metricSource: {type: Prometheus, spec: {query: up}}}\n  ratioMetric:", "[1].spec.objectives[0]", "expected one of lte"),
+    "another budgeting method": (OPENSLO, "Occurrences", "Average", "[1].spec", "expected Occurrences, Timeslices"),
+    "an alert policy that is not there": (OPENSLO, "  budgetingMethod", "  alertPolicies: [{alertPolicyRef: x}]\n  budgetingMethod", "[1].spec.alertPolicies[0]", "no AlertPolicy 'x'"),
+    "a data source that is not there": (OPENSLO, "type: Prometheus, spec: {query: http_requests_total}", "metricSourceRef: y, spec: {query: http_requests_total}", "[1].spec.indicatorRef", "no DataSource 'y'"),
+    "a composite": (OPENSLO, "{target: 0.995}", "{target: 0.995, indicatorRef: x}", "[1].spec.objectives[0].indicatorRef", "composite"),
+    "a version before v1": (OPENSLO, "apiVersion: openslo/v1\nkind: SLO", "apiVersion: openslo/v1alpha\nkind: SLO", "slo.yaml:10 [1]", "convert the document"),
     "a month of another time zone": (OPENSLO, "{duration: 28d, isRolling: true}", "{duration: 1M, calendar: {timeZone: Asia/Tokyo}}", "[1].spec.timeWindow[0].calendar", "UTC"),
     "a rolling month": (OPENSLO, "28d", "1M", "[1].spec.timeWindow[0].duration", "days or weeks"),
-    "another data source": (OPENSLO, "type: Prometheus", "type: Datadog", "[0].spec.ratioMetric.total.metricSource.type", "no Prometheus"),
+    "another data source": (OPENSLO, "type: Prometheus", "type: Datadog", "[1].spec.indicatorRef", "Datadog is not Prometheus"),
     "an indicator that is not there": (OPENSLO, "indicatorRef: checkout-errors", "indicatorRef: other", "[1].spec.indicatorRef", "no SLI 'other'"),
     "a name for no label": (SLOTH, "requests-availability", "'{{ x'", "slo.yaml:4 slos[0]", "a name has letters"),
-    "brackets that do not match": (SLOTH, "total_query: sum(", "total_query: (sum(", "total_query", "do not match"),
+    "brackets that do not match": (SLOTH, "total_query: sum(", "total_query: (sum(", "total_query", "line 1, column 45: expected ')', the query ends"),
     "an SLO without a spec": (OPENSLO, "spec:\n  description", "spec: []\nsped:\n  description", "[1]", "a mapping spec"),
     "objectives that are no list": (OPENSLO, "[{target: 0.995}]", "5", "[1].spec.objectives", "a list"),
     "time slices of days": (OPENSLO.replace("Occurrences", "Timeslices"), "{target: 0.995}", "{target: 0.9, timeSliceTarget: 0.9, timeSliceWindow: 2d}", "timeSliceWindow", "between 1m and 1h"),
-    "a comparison": (OPENSLO, "{target: 0.995}", "{target: 0.995, op: lt, value: 3}", "[1].spec.objectives[0].op", "only ratio metrics"),
+    "a comparison": (OPENSLO, "{target: 0.995}", "{target: 0.995, op: lt, value: 3}", "[1].spec.objectives[0].op", "compared with no value"),
 }  # fmt: skip
 
 
@@ -124,7 +131,7 @@ def test_a_feature_that_means_something_else_is_refused_with_its_place_and_the_r
 
 def test_two_objectives_of_one_name_are_refused():
     (problem,) = read(SLOTH + SLOTH[SLOTH.index("  - name") :]).problems
-    assert "two objectives are named 'requests-availability'" in problem.expectation
+    assert "two objectives of 'myservice' are named 'requests-availability'" in problem.expectation
 
 
 ANYTHING = st.recursive(
@@ -152,11 +159,120 @@ def _places(part):
             yield from _places(value)
 
 
-def test_what_slotel_has_its_own_of_is_said_and_does_no_harm():
-    reading = read(SLOTH + "    alerting: {name: High, page_alert: {disable: true}}\n")
-    assert reading.problems == ()
-    assert len(reading.notes) == 2
-    assert "slo.yaml:11 slos[0].alerting" in reading.notes[0]
+CRD = """\
+apiVersion: sloth.slok.dev/v1
+kind: PrometheusServiceLevel
+metadata: {name: x, namespace: monitoring}
+spec:
+  service: myservice
+  labels: {owner: team-a, tier: 2}
+  slos:
+    - name: requests-availability
+      objective: 99.9
+      labels: {category: availability}
+      sli:
+        events:
+          errorQuery: sum(rate(http_requests_total{code=~"5.."}[{{.window}}]))
+          totalQuery: sum(rate(http_requests_total[{{.window}}]))
+      alerting:
+        name: HighErrors
+        labels: {routing_key: team-a}
+        annotations: {summary: "{{ $labels.sloth_slo }} is bad"}
+        pageAlert: {labels: {severity: critical}}
+        ticketAlert: {disable: true}
+"""
+
+
+def test_what_a_sloth_file_says_of_its_alerts_is_kept():
+    reading = read(CRD)
+    assert (reading.problems, reading.notes) == ((), ())
+    (slo,) = reading.service.slos
+    assert slo.labels == {"owner": "team-a", "tier": "2", "category": "availability"}
+    assert (slo.alerting.name, slo.alerting.ticket.is_disabled) == ("HighErrors", True)
+    assert slo.alerting.page.labels == {"severity": "critical"}
+
+
+def test_a_raw_ratio_of_two_counts_is_counted_and_another_is_averaged_over_time():
+    raw = SLOTH[: SLOTH.index("      events:")] + "      raw: {error_ratio_query: '%s'}\n"
+    (slo,) = read(raw % "1 - sum(rate(good[{{.window}}])) / sum(rate(all[{{.window}}]))").service.slos
+    assert slo.queries.total == "sum (increase(all[{{.window}}]))"
+    assert slo.queries.operands == ("good",)
+    (slo,) = read(raw % "1 - avg by (site) (avg_over_time(probe_success[{{ .window }}]))").service.slos
+    assert (slo.queries.groups, slo.queries.total) == (
+        ("site",), "sum by (site) (count_over_time(probe_success[{{.window}}]))",
+    )  # fmt: skip
+    (slo,) = read(raw % "max(quantile_over_time(0.9, loss[{{.window}}]))").service.slos
+    assert slo.queries.ratio == "max (quantile_over_time(0.9, loss[{{.window}}]))"
+    assert slo.unit == "minutes"
+
+
+def test_an_openslo_threshold_is_a_ratio_of_instants():
+    text = OPENSLO.replace(OPENSLO[OPENSLO.index("  ratioMetric") : OPENSLO.index("---")], "")
+    text = text.replace(
+        "spec:\n---",
+        "spec: {thresholdMetric: {metricSource: {type: Prometheus, spec: {query: 'max(cpu)'}}}}\n---",
+    )
+    text = text.replace("{target: 0.995}", "{op: lte, value: 0.5, target: 0.99}")
+    (slo,) = read(text).service.slos
+    assert slo.queries.ratio == "(max (cpu)) > bool 0.5"
+    assert slo.slices == TimeSlices(30.0, is_averaged=True)
+
+
+def test_openslo_documents_refer_to_others_in_any_file_and_in_lists():
+    data = (
+        "- apiVersion: openslo/v1\n  kind: DataSource\n  metadata: {name: prom}\n  spec: {type: Prometheus}\n"
+    )
+    data += "- apiVersion: openslo/v1\n  kind: Service\n  metadata: {name: checkout}\n  spec: {}\n"
+    sli, slo = OPENSLO.replace("type: Prometheus,", "metricSourceRef: prom,").split("---\n")
+    (reading,) = read_files({}, [Source("slo.yaml", slo), Source("data.yaml", data), Source("sli.yaml", sli)])
+    assert (reading.problems, reading.service.name, len(reading.service.slos)) == ((), "checkout", 1)
+
+
+PYRRA = """\
+apiVersion: pyrra.dev/v1alpha1
+kind: ServiceLevelObjective
+metadata: {name: api-latency, namespace: monitoring, labels: {pyrra.dev/team: a, pyrra.dev/service: api}}
+spec:
+  target: "99.5"
+  window: 2w
+  indicator:
+    latency:
+      success: {metric: 'd_seconds_bucket{le="0.1"}'}
+      total: {metric: d_seconds_count}
+      grouping: [cluster]
+"""
+
+
+def test_a_pyrra_objective_is_read():
+    (reading,) = read_files({}, [Source("slo.yaml", PYRRA)])
+    assert (reading.problems, reading.service.name) == ((), "api")
+    (slo,) = reading.service.slos
+    assert (slo.name, slo.limit, slo.period, slo.labels) == (
+        "api-latency",
+        0.005,
+        Period(14 * DAY),
+        {"team": "a"},
+    )
+    assert slo.queries.groups == ("cluster",)
+    assert slo.queries.operands == ('d_seconds_bucket{le="0.1"}',)
+    gauge = PYRRA[: PYRRA.index("    latency")] + "    bool_gauge: {metric: 'probe_success{job=\"x\"}'}\n"
+    (slo,) = read(gauge).service.slos
+    assert slo.queries.total == 'sum (count_over_time(probe_success{job="x"}[{{.window}}]))'
+
+
+def test_two_services_whose_objectives_share_an_id_are_refused():
+    other = SLOTH.replace("myservice", "myservice-requests").replace("requests-availability", "availability")
+    first, second = read_files({}, [Source("a.yaml", SLOTH), Source("b.yaml", other)])
+    assert first.problems == ()
+    assert (
+        "'myservice-requests-availability' is also that of service 'myservice'"
+        in second.problems[0].expectation
+    )
+
+
+def test_a_file_that_is_nested_too_deep_is_refused():
+    reading = read(SLOTH + "labels: " + "[" * 2000 + "]" * 2000 + "\n")
+    assert "not valid YAML" in reading.problems[0].expectation
 
 
 def test_a_service_that_is_given_a_sloth_file_says_what_it_is():

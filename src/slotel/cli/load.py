@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from slotel.config.formats import read_any
+from slotel.config.foreign.formats import read_any
 from slotel.config.load import read_configuration
 from slotel.config.problem import Problem
 from slotel.config.service import Reading

@@ -11,9 +11,10 @@ from slotel.compile import conventions as at
 from slotel.compile.promql import Rule, equal, number, series
 from slotel.compile.sources import Counts
 from slotel.config.duration import format_duration
+from slotel.config.foreign.promql import quote
 from slotel.config.names import DASHBOARD_SLO_DETAIL
 from slotel.config.service import Service
-from slotel.config.slo import MIN_BAD_EVENTS, BurnTier, Slo
+from slotel.config.slo import MIN_BAD_EVENTS, Alerting, BurnTier, Severity, Slo
 
 BURN: Final = "ErrorBudgetBurn"
 LIMIT: Final = "ErrorBudgetLimitExceeded"
@@ -22,23 +23,44 @@ ABSENT: Final = "SLIMetricAbsent"
 
 ABSENT_FOR: Final = "10m"
 EMPTY_FOR: Final = "1h"
+OPERAND_FOR: Final = "5m"
+"""With the five minutes in which events are still counted, a missing bucket is known after ten."""
 
 
 def alert_rules(service: Service, slo: Slo, counts: Counts) -> Iterator[Rule]:
-    """Yield every alert of an objective; a tier that can never fire has none."""
-    for tier in slo.tiers():
-        yield _burn(service, slo, tier)
-    yield _limit(service, slo)
-    yield _exhausted(service, slo)
-    yield from _absent(service, slo, counts)
+    """Yield every alert of an objective; a tier that can never fire has none, nor has what its file disables."""
+    said = slo.alerting or Alerting()
+    for tier in at.tiers(service, slo):
+        if not (said.page if tier.severity == "page" else said.ticket).is_disabled:
+            yield _burn(service, slo, tier)
+    if slo.alerting is None:  # a foreign file asks for no alert on a window of its own
+        yield _limit(service, slo)
+    if not said.ticket.is_disabled:
+        yield _exhausted(service, slo)
+    if not (said.page.is_disabled and said.ticket.is_disabled):
+        yield from _absent(service, slo, counts)
+        yield from _operands(service, slo, counts)
+
+
+def burn_name(slo: Slo) -> str:
+    """Return the name of an objective's burn-rate alerts: its file's, else slotel's."""
+    return (slo.alerting.name if slo.alerting is not None else "") or BURN
+
+
+def severity_labels(service: Service, slo: Slo, severity: Severity) -> dict[str, str]:
+    """Return the labels of an objective's alerts of a severity; a foreign file's win over slotel's."""
+    found = {**at.labels(service, slo), "severity": severity, at.LABEL_SEVERITY: severity}
+    if slo.alerting is not None:
+        own = slo.alerting.page if severity == "page" else slo.alerting.ticket
+        found = {**found, **slo.alerting.labels, **own.labels}
+    return found
 
 
 def burn_labels(service: Service, slo: Slo, tier: BurnTier) -> dict[str, str]:
     """Return the labels of a tier's alert."""
     burn = tier.burn_rate(slo.period.seconds)
     return {
-        **at.labels(service, slo),
-        "severity": tier.severity,
+        **severity_labels(service, slo, tier.severity),
         "long": format_duration(tier.long),
         "short": format_duration(tier.short),
         "burn_rate": number(burn),
@@ -48,15 +70,14 @@ def burn_labels(service: Service, slo: Slo, tier: BurnTier) -> dict[str, str]:
 
 def limit_labels(service: Service, slo: Slo) -> dict[str, str]:
     """Return the labels of the alert on the limit over its window."""
-    window = format_duration(slo.window)
+    window = format_duration(at.limit_window(service, slo))
     own = {
-        "severity": "ticket",
         "long": window,
         "short": window,
         "burn_rate": "1",
         "exhaustion": at.period_name(slo),
     }
-    return {**at.labels(service, slo), **own}
+    return {**severity_labels(service, slo, "ticket"), **own}
 
 
 def _burn(service: Service, slo: Slo, tier: BurnTier) -> Rule:
@@ -68,11 +89,11 @@ def _burn(service: Service, slo: Slo, tier: BurnTier) -> Rule:
         f"rate; a whole {at.period_name(slo)} budget lasts {labels['exhaustion']} at that"
     )
     return Rule(
-        f"{_above(service, slo, long, threshold)}\nand {_above(service, slo, short, threshold)}\n"
-        f"and {_enough(service, slo, long)}",
-        alert=BURN,
+        f"{_above(service, slo, long, threshold)}\nand {_above(service, slo, short, threshold)}"
+        f"{_enough(service, slo, long)}",
+        alert=burn_name(slo),
         labels=labels,
-        annotations=_annotations(service, slo, summary, _numbers(service, slo, long)),
+        annotations=_annotations(service, slo, summary, _numbers(service, slo, long), tier.severity),
     )
 
 
@@ -81,7 +102,7 @@ def _limit(service: Service, slo: Slo) -> Rule:
     window = labels["long"]
     summary = f"{service.name} {slo.name}: more than {_percent(slo.limit)} bad {slo.unit} in {window}"
     return Rule(
-        f"{_above(service, slo, window, number(slo.limit))}\nand {_enough(service, slo, window)}",
+        f"{_above(service, slo, window, number(slo.limit))}{_enough(service, slo, window)}",
         alert=LIMIT,
         labels=labels,
         annotations=_annotations(service, slo, summary, _numbers(service, slo, window)),
@@ -92,13 +113,13 @@ def _exhausted(service: Service, slo: Slo) -> Rule:
     period = at.period_name(slo)
     numbers = (
         "{{ $value | humanizePercentage }} of the budget is left. "
-        f"{_queried(at.recorded(at.bad(period), service, slo))} bad {slo.unit} in the {period}; "
+        f"{_queried(at.bad(period), service, slo)} bad {slo.unit} in the {period}; "
         f"the objective is {_percent(slo.objective)}."
     )
     return Rule(
-        f"{at.recorded(at.REMAINING, service, slo)} <= 0\nand {_enough(service, slo, period)}",
+        f"{at.recorded(at.REMAINING, service, slo)} <= 0{_enough(service, slo, period)}",
         alert=EXHAUSTED,
-        labels={**at.labels(service, slo), "severity": "ticket"},
+        labels=severity_labels(service, slo, "ticket"),
         annotations=_annotations(
             service, slo, f"{service.name} {slo.name}: the {period} error budget is spent", numbers
         ),
@@ -106,10 +127,15 @@ def _exhausted(service: Service, slo: Slo) -> Rule:
 
 
 def _absent(service: Service, slo: Slo, counts: Counts) -> Iterator[Rule]:
-    labels = {**at.labels(service, slo), "severity": "ticket"}
+    labels = severity_labels(service, slo, "ticket")
     what = f"{service.name} {slo.name}"
+    present = counts.present
+    if (
+        slo.queries is None and at.base(service) > at.BASE
+    ):  # Prometheus looks back 5 min for a sample, no longer
+        present = f"last_over_time({present}[{format_duration(at.base(service))}])"
     yield Rule(
-        f"sum(absent({counts.present}))" if slo.queries is None else f"absent({counts.present})",
+        f"sum(absent({present}))",
         alert=ABSENT,
         for_=ABSENT_FOR,
         labels={**labels, "reason": "absent"},
@@ -137,6 +163,27 @@ def _absent(service: Service, slo: Slo, counts: Counts) -> Iterator[Rule]:
         )
 
 
+def _operands(service: Service, slo: Slo, counts: Counts) -> Iterator[Rule]:
+    """Yield an alert for each series that the bad events are computed from and that is not there."""
+    labels = {**severity_labels(service, slo, "ticket"), "reason": "operand"}
+    events = at.recorded(at.total(format_duration(at.base(service))), service, slo)
+    by = ", ".join(at.groups(slo))
+    for operand in counts.operands:
+        yield Rule(
+            f"sum by ({by}) ({events}) > 0\nunless on ({by}) count by ({by}) ({operand})",
+            alert=ABSENT,
+            for_=OPERAND_FOR,
+            labels={**labels, "operand": _plain(operand)},
+            annotations=_annotations(
+                service,
+                slo,
+                f"{service.name} {slo.name}: events are counted, but no series {_plain(operand)} exists",
+                "Bad events are computed from it, so nothing is known of them. Of a histogram: no bucket has this "
+                "edge; take a threshold that is one, or give the histogram that edge.",
+            ),
+        )
+
+
 def _a_days_events(service: Service, slo: Slo) -> str:
     """Return what is 0 if the objective had no event in a day; time slices pass without any."""
     if slo.slices is None:
@@ -150,33 +197,49 @@ def _above(service: Service, slo: Slo, window: str, threshold: str) -> str:
 
 
 def _enough(service: Service, slo: Slo, window: str) -> str:
-    return f"{at.recorded(at.bad(window), service, slo)} >= {MIN_BAD_EVENTS}"
+    """Return the condition that enough was bad; nothing for a raw ratio, which has no events."""
+    if slo.unit == "minutes":
+        return ""
+    return f"\nand {at.recorded(at.bad(window), service, slo)} >= {MIN_BAD_EVENTS}"
 
 
 def _numbers(service: Service, slo: Slo, window: str) -> str:
-    bad = _queried(at.recorded(at.bad(window), service, slo))
-    total = _queried(at.recorded(at.total(window), service, slo))
-    left = _queried(at.recorded(at.REMAINING, service, slo), "humanizePercentage")
+    bad = _queried(at.bad(window), service, slo)
+    total = _queried(at.total(window), service, slo)
+    left = _queried(at.REMAINING, service, slo, "humanizePercentage")
     return (
         f"{{{{ $value | humanizePercentage }}}} bad in {window} ({bad} of {total} {slo.unit}); "
         f"{_percent(slo.limit)} is tolerated. {left} of the {at.period_name(slo)} budget is left."
     )
 
 
-def _queried(selector: str, show: str = 'printf "%.0f"') -> str:
-    return f"{{{{ with query `{selector}` }}}}{{{{ . | first | value | {show} }}}}{{{{ end }}}}"
+def _queried(name: str, service: Service, slo: Slo, show: str = 'printf "%.0f"') -> str:
+    """Return a template for a recorded number, of the alert's own group where there are groups."""
+    chosen = at.selected(service, slo)
+    if at.groups(slo):
+        fixed = [each.replace("%", "%%") for each in equal(chosen)]
+        template = series(name, [*fixed, *(f"{label}=%q" for label in at.groups(slo))])
+        values = " ".join(f"$labels.{label}" for label in at.groups(slo))
+        asked = f"printf {quote(template)} {values} | query"
+    else:
+        asked = f"query {quote(series(name, equal(chosen)))}"
+    return f"{{{{ with {asked} }}}}{{{{ . | first | value | {show} }}}}{{{{ end }}}}"
 
 
-def _annotations(service: Service, slo: Slo, summary: str, numbers: str) -> dict[str, str]:
+def _annotations(
+    service: Service, slo: Slo, summary: str, numbers: str, severity: Severity = "ticket"
+) -> dict[str, str]:
     found = {"summary": summary, "numbers": numbers, "description": _plain(slo.description)}
-    found["runbook_url"] = _plain(slo.runbook) or service.monitoring.runbook_url.replace(
-        "{service}", url_quote(service.name or "", safe="")
-    ).replace("{slo}", url_quote(slo.name, safe=""))
+    runbook = service.monitoring.runbook_url.replace("{service}", url_quote(service.name or "", safe=""))
+    found["runbook_url"] = _plain(slo.runbook or runbook.replace("{slo}", url_quote(slo.name, safe="")))
     if service.monitoring.sentry_url:
-        found["sentry_url"] = _sentry_search(service)
+        found["sentry_url"] = _plain(_sentry_search(service))
     if service.monitoring.grafana_url:
         shown = urlencode({"var-service": service.name or "", "var-slo": slo.name, **_environment(service)})
-        found["dashboard_url"] = f"{service.monitoring.grafana_url}/d/{DASHBOARD_SLO_DETAIL}?{shown}"
+        found["dashboard_url"] = _plain(f"{service.monitoring.grafana_url}/d/{DASHBOARD_SLO_DETAIL}?{shown}")
+    if slo.alerting is not None:
+        own = slo.alerting.page if severity == "page" else slo.alerting.ticket
+        found = {**found, **slo.alerting.annotations, **own.annotations}
     return {name: text for name, text in found.items() if text}
 
 

@@ -5,13 +5,14 @@ Names and labels `slo:sli_error:ratio_rate…`, `slo:…:ratio`, `sloth_*` are S
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from slotel.compile.promql import any_of, equal, series
 from slotel.config.duration import format_duration
 from slotel.config.service import Service
-from slotel.config.slo import DAY, HOUR, MINUTE, Slo
+from slotel.config.slo import DAY, HOUR, MINUTE, BurnTier, Slo
 
 INTERVAL: Final = 30.0
 """Seconds between evaluations of an objective's rules."""
@@ -22,12 +23,15 @@ TILE: Final = 10 * MINUTE
 """What a day and more is summed from: one sample for so much time, at the clock's multiples of it."""
 
 BASE: Final = 5 * MINUTE
+"""The shortest window of the alerts; `base` has the one of a service."""
 DIRECT: Final = (BASE, 30 * MINUTE, HOUR)
 """Windows that are read from the counters themselves."""
 SUMMED: Final = (2 * HOUR, 6 * HOUR)
 """Windows that are summed from the recorded base window: reading days of raw counters would cost too much."""
 TILED: Final = (DAY, 3 * DAY)
 """Windows that are summed from tiles, as the period is: a twentieth of the samples."""
+SCRAPES: Final = 4
+"""So many scrapes a window holds at least: with fewer, one lost scrape leaves `increase` nothing to compute from."""
 
 OBJECTIVE: Final = "slo:objective:ratio"
 BUDGET: Final = "slo:error_budget:ratio"
@@ -38,6 +42,10 @@ REMAINING: Final = "slo:period_error_budget_remaining:ratio"
 EXHAUSTION: Final = "slo:error_budget_exhaustion:seconds"
 INFO: Final = "sloth_slo_info"
 LABEL_WINDOW: Final = "sloth_window"
+LABEL_SEVERITY: Final = "sloth_severity"
+LABEL_GROUP: Final = "slo_group"
+"""Of grouped objectives: the values of their group's labels, joined by commas; so that a dashboard can list the groups
+without knowing their labels."""
 
 ALIVE: Final = "slo:service_spans:change1h"
 """How the number of a service's entry spans changed, whichever objective selects them: tells that it does anything."""
@@ -72,19 +80,61 @@ def tile(what: str) -> str:
     return f"slo:{what}:sum{format_duration(TILE)}"
 
 
+def open_tile(what: str) -> str:
+    """Return the name of the number of events (`events`, `events_bad`) since the last tile."""
+    return f"slo:{what}:open{format_duration(TILE)}"
+
+
+def worst(name: str) -> str:
+    """Return the PromQL aggregation that gives the worst of several series of a record: of clusters, of groups.
+
+    >>> worst(REMAINING), worst(BURN_NOW)
+    ('min', 'max')
+    """
+    return "min" if name in {REMAINING, EXHAUSTION} else "max"
+
+
+def base(service: Service) -> float:
+    """Return the shortest window, in seconds: 5 m, or what holds four scrapes of the service."""
+    return max(BASE, _whole_minutes(service.monitoring.scrape_interval))
+
+
+def limit_window(service: Service, slo: Slo) -> float:
+    """Return the window of the alert on the limit, in seconds: the objective's, or what holds four scrapes."""
+    return max(slo.window, _whole_minutes(service.monitoring.scrape_interval))
+
+
+def tiers(service: Service, slo: Slo) -> tuple[BurnTier, ...]:
+    """Return the burn-rate alerts that can fire, with windows that hold four scrapes."""
+    least = base(service)
+    return tuple(
+        each._replace(short=max(each.short, least), long=max(each.long, least)) for each in slo.tiers()
+    )
+
+
+def groups(slo: Slo) -> tuple[str, ...]:
+    """Return the labels by which an objective's events are told apart."""
+    return slo.queries.groups if slo.queries is not None else ()
+
+
+def _whole_minutes(scrape_interval: float | None) -> float:
+    return math.ceil(SCRAPES * (scrape_interval or 0) / MINUTE) * MINUTE
+
+
 def period_name(slo: Slo) -> str:
     """Return the period as names and people write it: `30d`, `month`."""
     return slo.period.calendar or format_duration(slo.period.seconds)
 
 
 def slo_id(service: Service, slo: Slo) -> str:
-    """Return what is unique for an objective within a Prometheus."""
+    """Return the id that Sloth gives: `checkout` with `api-latency` has that of `checkout-api` with `latency`."""
     return f"{service.name}-{slo.name}"
 
 
 def labels(service: Service, slo: Slo) -> dict[str, str]:
     """Return the labels of every recorded series of an objective."""
     return {
+        **slo.labels,
         "sloth_id": slo_id(service, slo),
         "sloth_service": service.name or "",
         "sloth_slo": slo.name,
@@ -92,6 +142,11 @@ def labels(service: Service, slo: Slo) -> dict[str, str]:
         "slo": slo.name,
         **service.monitoring.match,
     }
+
+
+def identity(service: Service) -> tuple[str, ...]:
+    """Return the labels that tell an objective from every other one in a Prometheus."""
+    return ("sloth_service", "sloth_slo", *service.monitoring.match)
 
 
 def alive_labels(service: Service, slo: Slo) -> dict[str, str]:
@@ -102,11 +157,16 @@ def alive_labels(service: Service, slo: Slo) -> dict[str, str]:
 
 def recorded(name: str, service: Service, slo: Slo, window: str = "", **more: str) -> str:
     """Return the selector of an objective's recorded series."""
-    chosen: Mapping[str, str] = {"sloth_id": slo_id(service, slo), **service.monitoring.match, **more}
-    return series(name, equal(chosen), window)
+    return series(name, equal(selected(service, slo, **more)), window)
+
+
+def selected(service: Service, slo: Slo, **more: str) -> Mapping[str, str]:
+    """Return the labels that select an objective's recorded series and no other's."""
+    own = {"sloth_service": service.name or "", "sloth_slo": slo.name}
+    return {**own, **service.monitoring.match, **more}
 
 
 def recorded_of(name: str, service: Service, slos: Sequence[Slo], window: str = "", **more: str) -> str:
     """Return the selector of a recorded series of several objectives of a service."""
-    ids = any_of("sloth_id", [slo_id(service, slo) for slo in slos])
-    return series(name, [ids, *equal({**service.monitoring.match, **more})], window)
+    own = [*equal({"sloth_service": service.name or ""}), any_of("sloth_slo", [slo.name for slo in slos])]
+    return series(name, [*own, *equal({**service.monitoring.match, **more})], window)

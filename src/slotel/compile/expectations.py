@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from slotel.compile.feeds import STEP
+from slotel.compile.conventions import selected
+from slotel.compile.input_series import STEP
 from slotel.compile.promql import equal, series
 from slotel.config.duration import format_duration
+from slotel.config.service import Service
 from slotel.config.slo import Slo
 
 Test = dict[str, Any]
+_TELLING: Final = ("sloth_severity", "long", "short", "reason", "operand")
+"""Labels that tell an objective's alerts from one another."""
 
 
 def history(name: str, inputs: list[Test], expected: list[Test]) -> Test:
@@ -18,17 +22,17 @@ def history(name: str, inputs: list[Test], expected: list[Test]) -> Test:
     return {"name": name, "interval": f"{STEP}s", "input_series": inputs, "promql_expr_test": expected}
 
 
-def alerts(slo: Slo, name: str = "", **labels: str) -> str:
+def alerts(service: Service, slo: Slo, name: str = "", **labels: str) -> str:
     """Return the selector of an objective's alerts; by name and labels, if they are given."""
-    chosen = {"alertname": name, "slo": slo.name, **labels} if name else {"slo": slo.name, **labels}
-    return series("ALERTS", equal(chosen))
+    named = {"alertname": name} if name else {}
+    return series("ALERTS", equal({**named, **selected(service, slo), **labels}))
 
 
 def firing(name: str, labels: Mapping[str, str], minute: float) -> Test:
     """Expect the alert with exactly these labels."""
     own = {"alertname": name, "alertstate": "firing"}
-    chosen = {**own, "slo": labels["slo"]}
-    chosen.update({key: labels[key] for key in ("severity", "long", "short", "reason") if key in labels})
+    chosen = {**own, "sloth_service": labels["sloth_service"], "sloth_slo": labels["sloth_slo"]}
+    chosen.update({key: labels[key] for key in _TELLING if key in labels})
     sample = {"labels": series("ALERTS", equal({**own, **labels})), "value": 1}
     return expect(series("ALERTS", equal(chosen)), minute, [sample])
 

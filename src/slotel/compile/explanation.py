@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from slotel.compile.conventions import period_name
+from slotel.compile.conventions import limit_window, period_name
 from slotel.compile.promql import number
 from slotel.config.detection_time import budget_spent, detection_time
 from slotel.config.duration import format_duration
@@ -43,7 +43,7 @@ def explain(service: Service, slo: Slo, per_second: float) -> dict[str, Any]:
             "allowed_outage_seconds": slo.period.seconds * slo.limit,
             "events_per_hour": per_second * 3600,
         },
-        "limit_alert": f"more than {percent(slo.limit)} bad within {format_duration(slo.window)}",
+        "limit_alert": f"more than {percent(slo.limit)} bad within {format_duration(limit_window(service, slo))}",
         "min_bad_events": MIN_BAD_EVENTS,
         "tiers": [_tier(slo, tier) for tier in (*slo.tiers(), *slo.dead_tiers())],
     }

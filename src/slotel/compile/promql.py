@@ -8,7 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from slotel.config.foreign.promql import quote
+
 _PLAIN: Final = re.compile(r"[A-Za-z_/](?:[A-Za-z0-9_./:-]*[A-Za-z0-9_/-])?|(?:\d+(?:ms|[smhdwy]))+")
+_BMP: Final = 0xFFFF
 _RESERVED: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 _QUOTED_IN_RE2: Final = re.compile(r"([\\.+*?()|\[\]{}^$])")
 
@@ -45,15 +48,6 @@ class Group:
         """Return the group as Prometheus' rule file spells it."""
         rules = [rule.document() for rule in self.rules]
         return {"name": self.name, "interval": self.interval, "rules": rules}
-
-
-def quote(text: str) -> str:
-    """Return a PromQL string.
-
-    >>> print(quote("pay"))
-    "pay"
-    """
-    return json.dumps(text, ensure_ascii=False)
 
 
 def equal(labels: Mapping[str, str]) -> list[str]:
@@ -132,12 +126,15 @@ def yaml_lines(value: Any, indent: int = 0) -> Iterator[str]:
                 first, *rest = yaml_lines(item, indent + 2)
                 yield f"{pad}- {first[indent + 2 :]}"
                 yield from rest
+            elif isinstance(item, (list, tuple)) and item:
+                yield f"{pad}-"
+                yield from yaml_lines(item, indent + 2)
             else:
                 yield f"{pad}- {_scalar(item)}"
 
 
 def _entry(head: str, item: Any, indent: int) -> Iterator[str]:
-    if isinstance(item, str) and "\n" in item:
+    if isinstance(item, str) and _is_block(item):
         yield f"{head} |-"
         yield from (f"{' ' * (indent + 2)}{line}".rstrip() for line in item.split("\n"))
     elif isinstance(item, (Mapping, list, tuple)) and item:
@@ -147,6 +144,22 @@ def _entry(head: str, item: Any, indent: int) -> Iterator[str]:
         yield f"{head} {_scalar(item)}"
 
 
+def _is_block(text: str) -> bool:
+    """Return whether a text stands as lines of its own and is read as it was."""
+    lines = text.split("\n")
+    plain = all(line.isprintable() and line == line.rstrip() for line in lines)
+    return len(lines) > 1 and plain and bool(lines[0]) and bool(lines[-1]) and not lines[0].startswith(" ")
+
+
+def _quoted(text: str) -> str:
+    """Return a YAML string in double quotes: JSON's, but with nothing in it that is no printable character."""
+    escaped = json.dumps(text, ensure_ascii=False)
+    return "".join(
+        each if each.isprintable() else f"\\u{ord(each):04x}" if ord(each) <= _BMP else f"\\U{ord(each):08x}"
+        for each in escaped
+    )
+
+
 def _scalar(item: Any) -> str:
     if isinstance(item, str) and _PLAIN.fullmatch(item) and item.lower() not in _RESERVED:
         return item
@@ -154,7 +167,7 @@ def _scalar(item: Any) -> str:
         return "{}" if isinstance(item, Mapping) else "[]"
     if isinstance(item, str) and '"' in item and "'" not in item and item.isprintable():
         return f"'{item}'"
-    return json.dumps(item, ensure_ascii=False)
+    return _quoted(item) if isinstance(item, str) else json.dumps(item)
 
 
 def _regex(glob: str) -> str:

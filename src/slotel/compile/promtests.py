@@ -10,21 +10,29 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from slotel.compile import conventions as at
-from slotel.compile.alerts import ABSENT, BURN, EXHAUSTED, LIMIT, burn_labels, limit_labels
+from slotel.compile.alerts import (
+    ABSENT,
+    EXHAUSTED,
+    LIMIT,
+    burn_labels,
+    burn_name,
+    limit_labels,
+    severity_labels,
+)
+from slotel.compile.example_series import example_series
 from slotel.compile.expectations import Test, alerts, firing, history, none, total
-from slotel.compile.feeds import STEP, Phase, feed, traffic
 from slotel.compile.header import header
+from slotel.compile.input_series import STEP, Phase, input_series, traffic
 from slotel.compile.promql import number, yaml_lines
 from slotel.compile.rules import groups
-from slotel.compile.selectors import Unread
-from slotel.compile.witnesses import witnesses
+from slotel.config.foreign.promql import UnsupportedQueryError
 from slotel.config.service import Service
-from slotel.config.slo import HOUR, MIN_BAD_EVENTS, BurnTier, Slo, holds_enough
+from slotel.config.slo import HOUR, MIN_BAD_EVENTS, Alerting, BurnTier, Severity, Slo, holds_enough
 
 PATH: Final = "prometheus/rules.test.yaml"
 
 RATE: Final = 600.0
-"""Events in a step: 20 a second."""
+"""Events in a step: 20 a second, or what makes enough bad ones of an objective's limit; `_rate` has it."""
 CALM: Final = 30
 """Minutes of good traffic before an outage."""
 LONGEST: Final = 1500
@@ -52,10 +60,13 @@ def untested(service: Service) -> dict[str, str]:
     """Return, by objective, why its queries have no histories: which series they count could not be told."""
     found = {}
     for slo in service.slos:
+        if slo.slices is not None and slo.slices.is_averaged:
+            found[slo.name] = f"'{slo.name}': its time slices are averaged"
+            continue
         try:
             if slo.queries is not None:
-                witnesses(slo.queries)
-        except Unread as error:
+                example_series(slo.queries)
+        except UnsupportedQueryError as error:
             found[slo.name] = f"'{slo.name}': the series that its queries count could not be told ({error})"
     return found
 
@@ -96,18 +107,42 @@ def _tests(service: Service, slos: Sequence[Slo]) -> Iterator[Test]:
 def _outage(service: Service, slos: Sequence[Slo]) -> Test:
     expected, end = [], 0
     for slo in slos:
-        expected.append(none(alerts(slo), CALM))
-        for tier in slo.tiers():
+        expected.append(none(alerts(service, slo), CALM))
+        for tier in _alerting(service, slo):
             seen = _minute(slo, detection(slo, tier, CALM * 60), 180 if tier.long <= HOUR else 480)
-            expected.append(firing(BURN, burn_labels(service, slo, tier), seen))
+            expected.append(firing(burn_name(slo), _in_group(slo, burn_labels(service, slo, tier)), seen))
             end = max(end, seen)
         spent = _minute(slo, slo.limit * CALM * 60 / (1 - slo.limit), 480)
-        labels = {**at.labels(service, slo), "severity": "ticket"}
-        expected.append(firing(EXHAUSTED, labels, spent))
+        if not _is_disabled(slo, "ticket"):
+            labels = severity_labels(service, slo, "ticket")
+            expected.append(firing(EXHAUSTED, _in_group(slo, labels), spent))
         end = max(end, spent)
     phases = (Phase(CALM * 2, good=RATE), Phase((end - CALM) * 2, bad=RATE))
     name = "total outage: every tier fires in its time (for latency: every event is too slow), the budget is spent"
-    return history(name, _feeds(service, slos, lambda _: phases), expected)
+    return history(name, _input_series(service, slos, lambda _: phases), expected)
+
+
+def _rate(service: Service, slo: Slo) -> float:
+    """Return events in a step: at the limit, twice as many are bad in a window as an alert needs."""
+    steps = min(at.limit_window(service, slo) / STEP, CALM * 2)
+    return max(RATE, math.ceil(2 * MIN_BAD_EVENTS / (slo.limit * steps)))
+
+
+def _alerting(service: Service, slo: Slo) -> list[BurnTier]:
+    """Return the burn-rate alerts that are written."""
+    return [tier for tier in at.tiers(service, slo) if not _is_disabled(slo, tier.severity)]
+
+
+def _is_disabled(slo: Slo, severity: Severity) -> bool:
+    said = slo.alerting or Alerting()
+    return (said.page if severity == "page" else said.ticket).is_disabled
+
+
+def _in_group(slo: Slo, labels: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels of an alert with those of the group that the example series are of."""
+    group = example_series(slo.queries).group if slo.queries is not None else {}
+    name = {at.LABEL_GROUP: ",".join(group.values())} if group else {}
+    return {**group, **name, **labels}
 
 
 def _minute(slo: Slo, outage: float, lag: float) -> int:
@@ -124,32 +159,33 @@ def _steady(
     service: Service,
     slos: Sequence[Slo],
     name: str,
-    share: Callable[[Slo], float | None],
+    share: Callable[[Service, Slo], float | None],
     expect: Callable[[Service, Slo, int], list[Test]],
     minutes: int,
 ) -> Test:
     """Let every objective have the same share of bad events all the time."""
-    chosen = {slo.name: share(slo) for slo in slos}
+    chosen = {slo.name: share(service, slo) for slo in slos}
     kept = [slo for slo in slos if chosen[slo.name] is not None]
     minutes = max(
         [minutes, *(math.ceil((_enough(slo) + 480) / 60) for slo in kept if slo.slices is not None)]
     )
 
     def phases(slo: Slo) -> Sequence[Phase]:
-        bad = RATE * (chosen[slo.name] or 0.0)
-        return (Phase(minutes * 2, good=RATE - bad, bad=bad),)
+        rate = _rate(service, slo)
+        bad = rate * (chosen[slo.name] or 0.0)
+        return (Phase(minutes * 2, good=rate - bad, bad=bad),)
 
     expected = [test for slo in kept for test in expect(service, slo, minutes)]
-    return history(name, _feeds(service, kept, phases), expected)
+    return history(name, _input_series(service, kept, phases), expected)
 
 
-def _slow_burn(slo: Slo) -> float | None:
+def _slow_burn(service: Service, slo: Slo) -> float | None:
     """Between the lowest tier and the one above; a time slice is wholly good or bad, it has no steady share."""
-    return None if slo.slices is not None else _slow_share(slo)
+    return None if slo.slices is not None or not _alerting(service, slo) else _slow_share(service, slo)
 
 
-def _slow_share(slo: Slo) -> float:
-    burns = sorted({tier.burn_rate(slo.period.seconds) for tier in slo.tiers()})
+def _slow_share(service: Service, slo: Slo) -> float:
+    burns = sorted({tier.burn_rate(slo.period.seconds) for tier in _alerting(service, slo)})
     above = burns[1] if len(burns) > 1 else min(burns[0] * 2, 1 / slo.limit)
     return math.sqrt(burns[0] * above) * slo.limit
 
@@ -159,50 +195,58 @@ def _slow_burn_of_slices(service: Service, slo: Slo) -> Iterator[Test]:
 
     None for slices of more than some minutes, whose history would be days long, or where two tiers are close.
     """
-    if slo.slices is None or not slo.tiers():
+    if slo.slices is None or not _alerting(service, slo):
         return
-    share, tier = _slow_share(slo), _lowest(slo)
+    share, tier = _slow_share(service, slo), _lowest(service, slo)
     length = math.ceil(slo.slices.seconds / STEP)
     # of the slices that reach over an end of the outage, looked at every half minute, some are bad, too
     bad = (MIN_BAD_EVENTS + 1) * length
     steps = round((MIN_BAD_EVENTS + 1 + (1 - 2 * slo.slices.limit) / 2) / share) * length
     after = min((steps - bad) // 2, int(tier.short / STEP) - 2 * bad)
-    burns = sorted({each.burn_rate(slo.period.seconds) for each in slo.tiers()})
+    burns = sorted({each.burn_rate(slo.period.seconds) for each in _alerting(service, slo)})
     if steps > LONGEST or after < 0 or (len(burns) > 1 and burns[1] < burns[0] * 1.5):
         return
     phases = (Phase(steps - bad - after, good=RATE), Phase(bad, bad=RATE), Phase(after, good=RATE))
     name = "slow burn of time slices: a ticket, and nobody is woken"
-    yield history(name, _feeds(service, [slo], lambda _: phases), _a_ticket(service, slo, steps * STEP // 60))
+    yield history(
+        name, _input_series(service, [slo], lambda _: phases), _a_ticket(service, slo, steps * STEP // 60)
+    )
 
 
-def _over(slo: Slo) -> float | None:
-    if not holds_enough(slo, slo.window):
+def _over(service: Service, slo: Slo) -> float | None:
+    if slo.alerting is not None or not holds_enough(slo, at.limit_window(service, slo)):
         return None
     return 1.0 if slo.slices is not None else min(1.2 * slo.limit, 1.0)
 
 
-def _under(slo: Slo) -> float:
+def _under(_: Service, slo: Slo) -> float:
     return 0.5 * (slo.slices.limit if slo.slices is not None else slo.limit)
 
 
 def _a_ticket(service: Service, slo: Slo, minute: int) -> list[Test]:
-    tier = _lowest(slo)
+    tier = _lowest(service, slo)
+    page = alerts(service, slo, burn_name(slo), sloth_severity="page")
+    pages = [each for each in _alerting(service, slo) if each.severity == "page"]
+    burn = (
+        _slow_share(service, slo) / slo.limit
+    )  # in a period of some days a page burns as slowly as a ticket
+    wakes = any(each.burn_rate(slo.period.seconds) < burn for each in pages)
     return [
-        firing(BURN, burn_labels(service, slo, tier), minute),
-        *([none(alerts(slo, BURN, severity="page"), minute)] if tier.severity == "ticket" else []),
+        firing(burn_name(slo), _in_group(slo, burn_labels(service, slo, tier)), minute),
+        *([] if wakes else [none(page, minute)]),
     ]
 
 
-def _lowest(slo: Slo) -> BurnTier:
-    return min(slo.tiers(), key=lambda tier: (tier.burn_rate(slo.period.seconds), -tier.long))
+def _lowest(service: Service, slo: Slo) -> BurnTier:
+    return min(_alerting(service, slo), key=lambda tier: (tier.burn_rate(slo.period.seconds), -tier.long))
 
 
 def _limit_exceeded(service: Service, slo: Slo, minute: int) -> list[Test]:
-    return [firing(LIMIT, limit_labels(service, slo), minute)]
+    return [firing(LIMIT, _in_group(slo, limit_labels(service, slo)), minute)]
 
 
-def _no_alert(_service: Service, slo: Slo, minute: int) -> list[Test]:
-    return [none(alerts(slo), minute)]
+def _no_alert(service: Service, slo: Slo, minute: int) -> list[Test]:
+    return [none(alerts(service, slo), minute)]
 
 
 def _no_error_ever(service: Service, slos: Sequence[Slo]) -> Test:
@@ -211,9 +255,14 @@ def _no_error_ever(service: Service, slos: Sequence[Slo]) -> Test:
     for slo in slos:
         ratios = (at.ratio("5m"), at.ratio("6h"), at.ratio(at.period_name(slo)), at.BURN_NOW)
         expected += [total(at.recorded(record, service, slo), 0, CALM) for record in ratios]
-        expected += [total(at.recorded(at.REMAINING, service, slo), 1, CALM), none(alerts(slo), CALM)]
+        expected += [
+            total(at.recorded(at.REMAINING, service, slo), 1, CALM),
+            none(alerts(service, slo), CALM),
+        ]
     series = [
-        each for slo in slos for each in feed(service, slo, (Phase(CALM * 2, good=RATE),), errors_exist=False)
+        each
+        for slo in slos
+        for each in input_series(service, slo, (Phase(CALM * 2, good=RATE),), errors_exist=False)
     ]
     return history("no error ever: the SLI is there, and it is 0", series, expected)
 
@@ -228,62 +277,69 @@ def _silence(service: Service, slos: Sequence[Slo]) -> Test:
             total(at.recorded(at.BURN_NOW, service, slo), 0, 0),
             total(at.recorded(at.BURN_NOW, service, slo), 0, CALM),
             total(at.recorded(at.REMAINING, service, slo), 1, CALM),
-            none(alerts(slo), CALM),
+            none(alerts(service, slo), CALM),
         ]
     phases = (Phase(CALM, good=RATE), Phase(CALM))
     return history(
-        "silence: no ratio, no burn, all of the budget", _feeds(service, slos, lambda _: phases), expected
+        "silence: no ratio, no burn, all of the budget",
+        _input_series(service, slos, lambda _: phases),
+        expected,
     )
 
 
 def _one_error(service: Service, slos: Sequence[Slo]) -> Test:
-    expected = [none(alerts(slo), minute) for slo in slos for minute in (31, 35, 60)]
+    expected = [none(alerts(service, slo), minute) for slo in slos for minute in (31, 35, 60)]
     phases = (Phase(60, good=0.5), Phase(1, bad=1), Phase(59, good=0.5))
     name = "one error at one event a minute: no alert"
-    return history(name, _feeds(service, slos, lambda _: phases), expected)
+    return history(name, _input_series(service, slos, lambda _: phases), expected)
 
 
 def _restart(service: Service, slos: Sequence[Slo]) -> Test:
     """Every counter falls to 0; the events of a window are neither lost nor counted twice."""
     expected = []
     for slo in slos:
-        expected += [none(alerts(slo), minute) for minute in (CALM + 1, CALM + 5, 2 * CALM)]
+        expected += [none(alerts(service, slo), minute) for minute in (CALM + 1, CALM + 5, 2 * CALM)]
         events = at.recorded(at.total("1h"), service, slo)
         if slo.slices is None:
             expected.append(total(f"round({events} / {number(RATE * 120)}, 0.1)", 1, 2 * CALM))
         expected.append(total(at.recorded(at.ratio("1h"), service, slo), 0, 2 * CALM))
     phases = (Phase(2 * CALM, good=RATE), Phase(2 * CALM, good=RATE, restart=True))
     name = "a worker restarts: its counters begin again, the ratio does not move"
-    return history(name, _feeds(service, slos, lambda _: phases), expected)
+    return history(name, _input_series(service, slos, lambda _: phases), expected)
 
 
 def _recovery(service: Service, slos: Sequence[Slo]) -> Test:
     """The short windows end an alert: half an hour after the last bad event nobody is paged."""
     end = CALM + OUTAGE
-    expected = [none(alerts(slo, BURN, severity="page"), end + 37) for slo in slos]
+    expected = [none(alerts(service, slo, burn_name(slo), sloth_severity="page"), end + 37) for slo in slos]
     phases = (Phase(CALM * 2, good=RATE), Phase(OUTAGE * 2, bad=RATE), Phase(80, good=RATE))
     name = f"recovery: no page once the short windows have passed an outage of {OUTAGE}m"
-    return history(name, _feeds(service, slos, lambda _: phases), expected)
+    return history(name, _input_series(service, slos, lambda _: phases), expected)
 
 
 def _absence(service: Service, slos: Sequence[Slo]) -> Test:
     expected = []
     for slo in slos:
-        labels = {**at.labels(service, slo), "severity": "ticket", "reason": "absent"}
-        expected += [none(alerts(slo, ABSENT, alertstate="firing"), 8), firing(ABSENT, labels, 12)]
+        if _is_disabled(slo, "page") and _is_disabled(slo, "ticket"):
+            continue
+        labels = {**severity_labels(service, slo, "ticket"), "reason": "absent"}
+        silent = none(alerts(service, slo, ABSENT, alertstate="firing"), 8)
+        expected += [silent, firing(ABSENT, labels, 12)]
     return history("absence: the metric is not there", [], expected)
 
 
 def _matches_nothing(service: Service, slos: Sequence[Slo]) -> Test:
     expected = []
     for slo in slos:
-        labels = {**at.labels(service, slo), "severity": "ticket", "reason": "empty"}
+        labels = {**severity_labels(service, slo, "ticket"), "reason": "empty"}
         expected.append(firing(ABSENT, labels, 75))
-    inputs = [*_feeds(service, slos, lambda _: (Phase(160),)), *traffic(service, 160)]
+    inputs = [*_input_series(service, slos, lambda _: (Phase(160),)), *traffic(service, 160)]
     return history(
         "a selection that matches nothing: the service has traffic, the objective no event", inputs, expected
     )
 
 
-def _feeds(service: Service, slos: Sequence[Slo], phases: Callable[[Slo], Sequence[Phase]]) -> list[Test]:
-    return [each for slo in slos for each in feed(service, slo, phases(slo))]
+def _input_series(
+    service: Service, slos: Sequence[Slo], phases: Callable[[Slo], Sequence[Phase]]
+) -> list[Test]:
+    return [each for slo in slos for each in input_series(service, slo, phases(slo))]

@@ -3,7 +3,8 @@
 Windows up to an hour are read from the counters, objective by objective. Longer ones are sums of what was recorded, so
 one rule records them for all objectives of a service: up to a day from the 5 m window, which is evaluated every 30 s,
 so that each event stands in ten of them; a day and more from tiles of ten minutes. So a long window weighs by traffic,
-and no average of ratios is taken.
+and no average of ratios is taken. The tiles, and what is counted since the last one, are recorded by one group; the
+group that adds them up reads both as they were one evaluation earlier, so the order of the groups does not matter.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from slotel.compile import conventions as at
 from slotel.compile.promql import Rule, number
 from slotel.compile.sources import Counts
 from slotel.config.duration import format_duration
+from slotel.config.foreign.promql import quote
 from slotel.config.service import Service
 from slotel.config.slo import DAY, HOUR, Slo, TimeSlices
 
@@ -25,13 +27,18 @@ CLASS: Final = "slo_calendar"
 PART: Final = "slo_part"
 """Keeps the tiles and the time after the last of them apart until they are added."""
 _SIDES: Final = (("events", at.total), ("events_bad", at.bad))
+_SETTLED: Final = f"offset {format_duration(at.INTERVAL)}"
+"""What the other group recorded an evaluation ago is complete, whichever group runs first."""
 
 Slos = Sequence[Slo]
 
 
-def windows(slo: Slo) -> tuple[float, ...]:
-    """Return every window of an objective, in seconds: the tiers' and its own."""
-    return tuple(sorted({*at.DIRECT, *at.SUMMED, *at.TILED, slo.window}))
+def windows(service: Service, slo: Slo) -> tuple[float, ...]:
+    """Return every window of an objective, in seconds: those of the alerts and of a rolling period."""
+    period = () if slo.period.calendar else (slo.period.seconds,)
+    least = at.base(service)
+    fixed = (max(window, least) for window in (*at.DIRECT, *at.SUMMED, *at.TILED))
+    return tuple(sorted({*fixed, at.limit_window(service, slo), *period}))
 
 
 def direct_rules(service: Service, slo: Slo, counts: Counts) -> Iterator[Rule]:
@@ -39,33 +46,49 @@ def direct_rules(service: Service, slo: Slo, counts: Counts) -> Iterator[Rule]:
     labels = at.labels(service, slo)
     if slo.slices is not None:
         yield from _slice_rules(service, slo, slo.slices, counts)
-    for seconds in windows(slo):
+    for seconds in windows(service, slo):
         window = format_duration(seconds)
         if seconds > HOUR:
             continue
         if slo.slices is not None:
             events, faulty = _sliced(service, slo, slo.slices, window)
         else:
-            known = f"sum({at.recorded(at.total(window), service, slo)})"
-            events, faulty = counts.total(window), counts.bad(window, known)
+            known = _known(at.recorded(at.total(window), service, slo), slo)
+            events = _named_group(counts.total(window), slo)
+            faulty = _named_group(counts.bad(window, known), slo)
         yield Rule(events, record=at.total(window), labels=labels)
         yield Rule(faulty, record=at.bad(window), labels=labels)
 
 
+def _known(recorded: str, slo: Slo) -> str:
+    """Return a recorded number with no labels but the group's."""
+    return f"sum by ({', '.join(at.groups(slo))}) ({recorded})" if at.groups(slo) else f"sum({recorded})"
+
+
+def _named_group(expr: str, slo: Slo) -> str:
+    """Return the expression with the group's name as a label, where there are groups."""
+    if not at.groups(slo):
+        return expr
+    labels = ", ".join(map(quote, at.groups(slo)))
+    return f'label_join({expr}, "{at.LABEL_GROUP}", ",", {labels})'
+
+
 def ratio_rules(service: Service, slos: Slos) -> Iterator[Rule]:
     """Yield the counts of windows up to a day, and the ratios of these and of the direct ones; then the tiles."""
-    for window, seconds, chosen in _by_window(slos, 0, DAY):
+    for window, seconds, chosen in _by_window(service, slos, 0, DAY):
         if seconds > HOUR:
-            share = number(at.BASE / at.INTERVAL)
             for _, base in _SIDES:
-                source = at.recorded_of(base(format_duration(at.BASE)), service, chosen, window)
-                yield Rule(f"sum_over_time({source}) / {share}", record=base(window))
+                source = at.recorded_of(base(_base(service)), service, chosen, window)
+                yield Rule(f"sum_over_time({source}) / {_share(service)}", record=base(window))
         yield _ratio_rule(service, chosen, window)
     yield from tile_rules(service, slos)
 
 
 def tile_rules(service: Service, slos: Slos) -> Iterator[Rule]:
-    """Yield the tiles of long windows: one sample at the first evaluation of every ten minutes of the clock."""
+    """Yield the tiles of long windows: one sample at the first evaluation of every ten minutes of the clock.
+
+    Then the events since the last tile: at each evaluation the share of the base window that is new is added.
+    """
     due = f"on () (vector(time()) % {number(at.TILE)} < {number(at.INTERVAL)})"
     for calendar, chosen in _by_calendar(slos):
         for what, base in _SIDES:
@@ -75,36 +98,40 @@ def tile_rules(service: Service, slos: Slos) -> Iterator[Rule]:
             else:  # under the class of its month
                 for index, now in enumerate(_classes(calendar)):
                     yield Rule(f"{tile}\nand {now}", record=at.tile(what), labels={CLASS: str(index)})
+    for what, base in _SIDES:
+        new = f"{at.recorded_of(base(_base(service)), service, slos)} / {_share(service)}"
+        so_far = at.recorded_of(at.open_tile(what), service, slos)
+        yield Rule(f"({so_far} + {new}\n  or {new}\n  or {so_far})\nunless {due}", record=at.open_tile(what))
 
 
 def long_rules(service: Service, slos: Slos) -> Iterator[Rule]:
     """Yield the counts and ratios of windows of a day and more."""
-    for window, seconds, chosen in _by_window(slos, DAY, float("inf")):
+    for window, seconds, chosen in _by_window(service, slos, DAY, float("inf")):
         reach = format_duration(
             seconds - at.TILE - 1
-        )  # with the time after the last tile never more than the window
+        )  # with what came after the last tile: never more than the window
         for what, base in _SIDES:
-            tiles = f"sum_over_time({at.recorded_of(at.tile(what), service, chosen, reach)})"
+            tiles = f"sum_over_time({at.recorded_of(at.tile(what), service, chosen, reach)} {_SETTLED})"
             if any(slo.period.calendar is not None for slo in chosen):
                 tiles = f"sum without ({CLASS}) ({tiles})"
-            yield Rule(_with_rest(tiles, _recent(service, chosen, base)), record=base(window))
+            yield Rule(_with_rest(tiles, service, chosen, what), record=base(window))
         yield _ratio_rule(service, chosen, window)
 
 
 def period_rules(service: Service, slos: Slos) -> Iterator[Rule]:
-    """Yield the counts and the ratio of the period: its tiles, and as much of the last ten minutes as is not in one."""
-    for period in dict.fromkeys(at.period_name(slo) for slo in slos):
-        chosen = [slo for slo in slos if at.period_name(slo) == period]
+    """Yield the counts and the ratio of the calendar's month or quarter; a rolling period is a window like others."""
+    for calendar, chosen in _by_calendar(slos):
+        if calendar is None:
+            continue
         for what, base in _SIDES:
-            tiles = _tiles(service, chosen, what)
-            yield Rule(_with_rest(tiles, _recent(service, chosen, base)), record=base(period))
-        yield _ratio_rule(service, chosen, period)
+            tiles = _tiles(service, chosen, what, calendar)
+            yield Rule(_with_rest(tiles, service, chosen, what), record=base(calendar))
+        yield _ratio_rule(service, chosen, calendar)
 
 
-def _with_rest(tiles: str, recent: str) -> str:
-    """Return tiles plus the share of the last ten minutes that is in none of them yet; either may be missing."""
-    late = number(at.INTERVAL)  # so long the tile of ten minutes that are over may not be there yet
-    rest = f"{recent} * (((time() - {late}) % {number(at.TILE)} + {late}) / {number(at.TILE)})"
+def _with_rest(tiles: str, service: Service, slos: Slos, what: str) -> str:
+    """Return tiles plus what was counted since the last of them; either may be missing."""
+    rest = f"{at.recorded_of(at.open_tile(what), service, slos)} {_SETTLED}"
     return (
         f"sum without ({PART}) (\n"
         f'  label_replace({tiles}, "{PART}", "tiles", "", "")\n'
@@ -113,16 +140,13 @@ def _with_rest(tiles: str, recent: str) -> str:
     )
 
 
-def _tiles(service: Service, slos: Slos, what: str) -> str:
-    """Return the sum of the period's tiles; of a calendar's, those since the month or quarter began (UTC)."""
-    calendar = slos[0].period.calendar
-    if calendar is None:
-        return f"sum_over_time({at.recorded_of(at.tile(what), service, slos, at.period_name(slos[0]))})"
+def _tiles(service: Service, slos: Slos, what: str, calendar: str) -> str:
+    """Return the sum of the tiles since the month or quarter began (UTC)."""
     reach = "31d" if calendar == "month" else "92d"
     terms = []
     for index, now in enumerate(_classes(calendar)):
         source = at.recorded_of(at.tile(what), service, slos, reach, slo_calendar=str(index))
-        terms.append(f"sum without ({CLASS}) (sum_over_time({source})) and {now}")
+        terms.append(f"sum without ({CLASS}) (sum_over_time({source} {_SETTLED})) and {now}")
     return "(" + "\n  or ".join(terms) + ")"
 
 
@@ -136,8 +160,17 @@ def _classes(calendar: str) -> Iterator[str]:
 
 def _recent(service: Service, slos: Slos, base: Callable[[str], str]) -> str:
     """Return the events of the last ten minutes. A second less: Prometheus 2 has both ends of a range in it."""
-    source = at.recorded_of(base(format_duration(at.BASE)), service, slos, format_duration(at.TILE - 1))
-    return f"sum_over_time({source}) / {number(at.BASE / at.INTERVAL)}"
+    source = at.recorded_of(base(_base(service)), service, slos, format_duration(at.TILE - 1))
+    return f"sum_over_time({source}) / {_share(service)}"
+
+
+def _base(service: Service) -> str:
+    return format_duration(at.base(service))
+
+
+def _share(service: Service) -> str:
+    """Return in how many evaluations of the base window an event stands."""
+    return number(at.base(service) / at.INTERVAL)
 
 
 def objective_rules(service: Service, slo: Slo) -> Iterator[Rule]:
@@ -178,7 +211,7 @@ def alive_rules(service: Service, counted: Sequence[tuple[Slo, Counts]]) -> Iter
 
 def burn_rule(service: Service, slos: Slos) -> Rule:
     """Return the burn rate of the last five minutes; 0 while nothing is asked."""
-    return Rule(_burn(service, slos, [format_duration(at.BASE)]), record=at.BURN_NOW)
+    return Rule(_burn(service, slos, [_base(service)]), record=at.BURN_NOW)
 
 
 def budget_rules(service: Service, slos: Slos) -> Iterator[Rule]:
@@ -187,20 +220,30 @@ def budget_rules(service: Service, slos: Slos) -> Iterator[Rule]:
     left = at.recorded_of(at.REMAINING, service, slos)
     hour = at.recorded_of(at.ratio("1h"), service, slos)
     days, budget = (at.recorded_of(record, service, slos) for record in (at.PERIOD_DAYS, at.BUDGET))
+    per = _per_objective(service)
     yield Rule(_burn(service, slos, periods), record=at.BURN_PERIOD)
     yield Rule(f"1 - {at.recorded_of(at.BURN_PERIOD, service, slos)}", record=at.REMAINING)
     yield Rule(
-        f"clamp_min({left}, 0) * {number(DAY)} * {days} * {budget}\n/ {_unwindowed(f'{hour} > 0')}",
+        f"clamp_min({left}, 0) * {number(DAY)}\n* {per} {days}\n* {per} {budget}\n/ {_unwindowed(f'{hour} > 0')}",
         record=at.EXHAUSTION,
     )
 
 
 def _burn(service: Service, slos: Slos, windows_: Iterable[str]) -> str:
     budget = at.recorded_of(at.BUDGET, service, slos)
+    per = _per_objective(service)
     terms = [
-        f"{_unwindowed(at.recorded_of(at.ratio(window), service, slos))} / {budget}" for window in windows_
+        f"{_unwindowed(at.recorded_of(at.ratio(window), service, slos))} / {per} {budget}"
+        for window in windows_
     ]
-    return "\nor ".join([*terms, f"0 * {budget}"])
+    quiet = f"0 * {at.recorded_of(at.total(_base(service)), service, slos)}"  # of each group
+    never = f"0 * {budget}"
+    return "\nor ".join([*terms, quiet]) + f"\nor on ({', '.join(at.identity(service))}) {never}"
+
+
+def _per_objective(service: Service) -> str:
+    """Return how series of groups are matched with the one of their objective."""
+    return f"on ({', '.join(at.identity(service))}) group_left ()"
 
 
 def _ratio_rule(service: Service, slos: Slos, window: str) -> Rule:
@@ -208,10 +251,11 @@ def _ratio_rule(service: Service, slos: Slos, window: str) -> Rule:
     return Rule(f"{bad}\n/ ({total} > 0)", record=at.ratio(window), labels={at.LABEL_WINDOW: window})
 
 
-def _by_window(slos: Slos, least: float, below: float) -> Iterator[tuple[str, float, Slos]]:
+def _by_window(service: Service, slos: Slos, least: float, below: float) -> Iterator[tuple[str, float, Slos]]:
     """Yield each window of at least so many seconds and below others, with the objectives that have it."""
-    for seconds in sorted({each for slo in slos for each in windows(slo) if least <= each < below}):
-        yield format_duration(seconds), seconds, [slo for slo in slos if seconds in windows(slo)]
+    of = {slo.name: windows(service, slo) for slo in slos}
+    for seconds in sorted({each for found in of.values() for each in found if least <= each < below}):
+        yield format_duration(seconds), seconds, [slo for slo in slos if seconds in of[slo.name]]
 
 
 def _by_calendar(slos: Slos) -> Iterator[tuple[str | None, Slos]]:
@@ -226,14 +270,27 @@ def _sliced(service: Service, slo: Slo, slices: TimeSlices, window: str) -> tupl
 
 
 def _slice_rules(service: Service, slo: Slo, slices: TimeSlices, counts: Counts) -> Iterator[Rule]:
-    """Yield whether the slice that ends now is bad. A slice without events is good: time passed, nobody was hurt."""
+    """Yield whether the slice that ends now is bad. A slice without events is good: time passed, nobody was hurt.
+
+    Of averaged slices: the bad ratio of the slice that ends now; one without events has none.
+    """
     labels, length = at.labels(service, slo), format_duration(slices.seconds)
     total, bad = f"{at.SLICE_TOTAL}{length}", f"{at.SLICE_BAD_EVENTS}{length}"
+    if counts.instant:
+        measured = counts.instant
+        if not slices.is_averaged:
+            step = format_duration(at.INTERVAL)
+            measured = f"avg_over_time(({measured})[{length}:{step}]) > bool {number(slices.limit)}"
+        yield Rule(_named_group(measured, slo), record=at.SLICE, labels=labels)
+        return
     known = at.recorded(total, service, slo)
-    yield Rule(counts.total(length), record=total, labels=labels)
-    yield Rule(counts.bad(length, f"sum({known})"), record=bad, labels=labels)
-    faulty = f"{at.recorded(bad, service, slo)} / ({known} > 0) > bool {number(slices.limit)}"
-    yield Rule(f"{faulty}\nor 0 * {known}", record=at.SLICE, labels=labels)
+    yield Rule(_named_group(counts.total(length), slo), record=total, labels=labels)
+    faulty = counts.bad(length, _known(known, slo))
+    yield Rule(_named_group(faulty, slo), record=bad, labels=labels)
+    measured = f"{at.recorded(bad, service, slo)} / ({known} > 0)"
+    if not slices.is_averaged:
+        measured = f"{measured} > bool {number(slices.limit)}\nor 0 * {known}"
+    yield Rule(measured, record=at.SLICE, labels=labels)
 
 
 def _unwindowed(selector: str) -> str:

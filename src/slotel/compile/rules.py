@@ -32,12 +32,18 @@ def files(service: Service) -> Mapping[str, str]:
         ValueError: an objective cannot be counted from the chosen source, or a name is none for Prometheus.
     """
     for text in (service.name or "", *service.monitoring.match.values()):
-        if "{{" in text:
-            raise ValueError(
-                f"{text!r} becomes a label, in which Prometheus takes '{{{{' for a template: leave it out"
-            )
+        _check_label(text)
     document = {"groups": [group.document() for group in groups(service)]}
     return {PATH: header(service, "Recording rules and alerts") + "\n".join(yaml_lines(document)) + "\n"}
+
+
+def _check_label(text: str) -> None:
+    if "{{" in text:
+        raise ValueError(
+            f"{text!r} becomes a label, in which Prometheus takes '{{{{' for a template: leave it out"
+        )
+    if not text.isprintable():
+        raise ValueError(f"{text!r} becomes a label: write it without line breaks and control characters")
 
 
 def groups(service: Service) -> Iterator[Group]:

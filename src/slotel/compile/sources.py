@@ -10,7 +10,7 @@ from slotel.compile.promql import bucket, equal, number, one_of, series
 from slotel.config import names
 from slotel.config.duration import parse_duration
 from slotel.config.service import Service
-from slotel.config.slo import CLIENT_CLOSED_REQUEST, SECONDS, Slo
+from slotel.config.slo import CLIENT_CLOSED_REQUEST, MINUTE, Queries, Slo
 from slotel.config.tags import label_name
 
 HTTP_DURATION: Final = "http_server_request_duration_seconds"
@@ -31,14 +31,18 @@ class Counts:
     Args:
         total: window → PromQL of one sample without labels.
         bad: window, PromQL of that total as recorded → the same for bad events; never empty where total is not.
-        present: selector of a series that must exist.
+        present: PromQL of a series that must exist.
         alive: PromQL that is > 0 while the service does anything; empty if that cannot be told.
+        operands: selectors of series that must exist while there are events, or `bad` says nothing.
+        instant: PromQL of a bad ratio at an instant, in place of total and bad; empty if there are events.
     """
 
     total: Callable[[str], str]
     bad: Callable[[str, str], str]
     present: str
     alive: str = ""
+    operands: tuple[str, ...] = ()
+    instant: str = ""
 
 
 def counts(service: Service, slo: Slo) -> Counts:
@@ -48,7 +52,7 @@ def counts(service: Service, slo: Slo) -> Counts:
         ValueError: the source has no label for something that the objective selects by.
     """
     if slo.queries is not None:
-        return _queries(slo)
+        return _queries(slo.queries)
     if service.monitoring.source == "slo_events":
         return _slo_events(service, slo)
     if service.monitoring.source == "span_metrics":
@@ -141,23 +145,45 @@ def _histogram_or_calls(
             passed.append(contrary)
         return "\n+ ".join(terms) or f"0 * {total}"
 
+    edge = [series(f"{duration}_bucket", [*selected, bucket(slo.latency)])] if slo.latency is not None else []
     return Counts(
-        total=lambda window: _increase(calls, selected, window), bad=bad, present=series(calls, selected)
+        total=lambda window: _increase(calls, selected, window),
+        bad=bad,
+        present=series(calls, selected),
+        operands=tuple(edge),
     )
 
 
-def _queries(slo: Slo) -> Counts:
-    queries = slo.queries
-    if queries is None:
-        raise ValueError(f"objective '{slo.name}' has no queries")
+def _queries(queries: Queries) -> Counts:
+    """Count by queries. Where good events are taken from all of them, a scrape between may show more good than all."""
+    if queries.ratio:
+        return _ratio(queries)
 
-    def over(query: str, window: str) -> str:
-        return query.replace(queries.window, window).replace(SECONDS, number(parse_duration(window)))
+    def bad(window: str, total: str) -> str:
+        counted = queries.bad.replace(queries.window, window).replace(queries.zero, f"0 * {total}")
+        return f"(clamp_min({counted} or 0 * {total}, 0) <= {total})\nor {total}"
 
     return Counts(
-        total=lambda window: over(queries.total, window),
-        bad=lambda window, total: f"({over(queries.bad, window)})\nor 0 * {total}",
-        present=over(queries.total, "10m"),
+        total=lambda window: queries.total.replace(queries.window, window).replace(queries.zero, "vector(0)"),
+        bad=bad,
+        present=queries.total.replace(queries.window, "10m").replace(f" or {queries.zero}", ""),
+        operands=queries.operands,
+    )
+
+
+def _ratio(queries: Queries) -> Counts:
+    """Count minutes: a raw ratio has no events, so each minute weighs the same."""
+    inside = f"clamp({queries.ratio}, 0, 1) >= 0"  # not a number: nothing was measured
+
+    def over(window: str) -> str:
+        return inside.replace(queries.window, window)
+
+    if queries.window not in queries.ratio:
+        return Counts(lambda _: "", lambda _, __: "", present=queries.ratio, instant=inside)
+    return Counts(
+        total=lambda window: f"0 * ({over(window)}) + {number(parse_duration(window) / MINUTE)}",
+        bad=lambda window, _: f"({over(window)}) * {number(parse_duration(window) / MINUTE)}",
+        present=queries.ratio.replace(queries.window, "10m"),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from slotel.compile import conventions as at
 from slotel.compile.dashboards import left_out
 from slotel.compile.promql import number
 from slotel.compile.promtests import untested
@@ -34,10 +35,9 @@ def _of_slo(service: Service, slo: Slo) -> list[str]:
         f"never fire ({_why_dead(slo, tier)}), it is left out"
         for tier in slo.dead_tiers()
     ]
-    if not holds_enough(slo, slo.window):
-        found.append(
-            f"'{slo.name}': ErrorBudgetLimitExceeded can never fire ({_too_few(slo, slo.window)}): make window longer"
-        )
+    if not holds_enough(slo, at.limit_window(service, slo)) and slo.alerting is None:
+        why = _too_few(slo, at.limit_window(service, slo))
+        found.append(f"'{slo.name}': ErrorBudgetLimitExceeded can never fire ({why}): make window longer")
     if slo.latency is not None and service.monitoring.source != "slo_events" and slo.latency not in _EDGES:
         found.append(
             f"'{slo.name}': {slo.latency * 1000:.10g} ms is no edge of OpenTelemetry's default buckets: give the "

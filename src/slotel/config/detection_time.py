@@ -18,7 +18,7 @@ def counted_ratio(slo: Slo, error_ratio: float) -> float:
     >>> counted_ratio(sliced, 0.1), counted_ratio(sliced, 0.02)
     (1.0, 0.0)
     """
-    if slo.slices is None:
+    if slo.slices is None or slo.slices.is_averaged:
         return error_ratio
     return 1.0 if error_ratio > slo.slices.limit else 0.0
 

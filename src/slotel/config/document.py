@@ -28,15 +28,12 @@ def read_document(text: str, source: str) -> tuple[Document, tuple[Problem, ...]
     """
     if len(text) > MAX_CHARACTERS:
         return Document(), (Problem(source, f"a configuration has at most {MAX_CHARACTERS:,} characters"),)
-    try:
-        tree = _tree(text)
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        reason = _one_line(error.problem).partition(", if necessary")[0]  # what a program would have to set
-        reason = reason.partition(" with value ")[0]  # which may be anything, also a secret
-        return Document(), (Problem(f"{source}:{line}", f"not valid YAML: {reason}"),)
-    except Exception as error:  # noqa: BLE001 YAMLError, and what Python says of a date or a number that is none
-        return Document(), (Problem(source, f"not valid YAML: {_one_line(error)}"),)
+    trees, problem = load_trees(text, source)
+    if problem is None and len(trees) > 1:
+        problem = Problem(source, "not valid YAML: expected a single document")
+    if problem is not None:
+        return Document(), (problem,)
+    tree = trees[0] if trees else None
     if tree is None:
         return Document(), ()
     if not isinstance(tree, Mapping):
@@ -48,10 +45,19 @@ def read_document(text: str, source: str) -> tuple[Document, tuple[Problem, ...]
     return document, (*_repeated(tree, source), *problems)
 
 
-def _tree(text: str) -> Any:
+def load_trees(text: str, source: str) -> tuple[list[Any], Problem | None]:
+    """Return the documents of a YAML text with their lines, or what is wrong with it; never raises."""
     yaml = YAML(typ="rt")
     yaml.max_depth = MAX_DEPTH
-    return yaml.load(text)
+    try:
+        return list(yaml.load_all(text)), None
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        reason = _one_line(error.problem).partition(", if necessary")[0]  # what a program would have to set
+        reason = reason.partition(" with value ")[0]  # which may be anything, also a secret
+        return [], Problem(f"{source}:{line}", f"not valid YAML: {reason}")
+    except Exception as error:  # noqa: BLE001 YAMLError, and what Python says of a date or a number that is none
+        return [], Problem(source, f"not valid YAML: {_one_line(error)}")
 
 
 def _repeated(tree: Any, source: str) -> Iterator[Problem]:
@@ -80,6 +86,8 @@ def place_of(tree: Any, source: str, steps: Steps) -> str:
         name = _one_line(step)
         path += f"[{name}]" if isinstance(node, list) else f".{name}" if path else name
         node = node[step]
+        if position is None and hasattr(node, "lc"):  # a document of several
+            line = node.lc.line
     return f"{source}:{line + 1} {path}".rstrip()
 
 

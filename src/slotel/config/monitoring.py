@@ -24,6 +24,8 @@ RESERVED_LABELS: Final = frozenset(
         ),
         *(
             "sloth_version",
+            "sloth_severity",
+            "slo_group",
             "service",
             "slo",
             "severity",
@@ -49,6 +51,7 @@ class Monitoring(NamedTuple):
         sentry_url: address of the Sentry organisation, as `https://sentry.example/organizations/acme`.
         grafana_url: address of Grafana.
         runbook_url: address of a runbook; `{service}` and `{slo}` in it are filled in.
+        scrape_interval: seconds between two scrapes of the service; windows hold four of them. None: not told.
     """
 
     source: Source = "slo_events"
@@ -56,3 +59,4 @@ class Monitoring(NamedTuple):
     sentry_url: str = ""
     grafana_url: str = ""
     runbook_url: str = ""
+    scrape_interval: float | None = None

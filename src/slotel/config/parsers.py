@@ -35,6 +35,18 @@ def parse_slice_length(value: object) -> float:
     return seconds
 
 
+def parse_scrape_interval(value: object) -> float:
+    """Return seconds between two scrapes.
+
+    Raises:
+        ValueError: no duration, or not from 1s to 15m: the longest short window is an hour, which holds four.
+    """
+    seconds = parse_duration(value)
+    if not 1 <= seconds <= HOUR / 4:
+        raise ValueError(f"{value!r}: a scrape interval is between 1s and 15m")
+    return seconds
+
+
 def parse_name(text: str) -> str:
     """Return the name of an objective.
 

@@ -14,7 +14,7 @@ from ruamel.yaml.scalarbool import ScalarBoolean
 from slotel.config.decode import Spellings, kind_of
 from slotel.config.duration import parse_duration
 from slotel.config.monitoring import RESERVED_LABELS, SOURCES
-from slotel.config.parsers import parse_name, parse_slice_length, parse_window
+from slotel.config.parsers import parse_name, parse_scrape_interval, parse_slice_length, parse_window
 from slotel.config.ratio import parse_limit, parse_objective, parse_ratio
 from slotel.config.sampling import (
     ERROR_DETAILS,
@@ -33,6 +33,7 @@ Ratio = NewType("Ratio", float)
 Seconds = NewType("Seconds", float)
 Window = NewType("Window", float)
 SliceLength = NewType("SliceLength", float)
+ScrapeInterval = NewType("ScrapeInterval", float)
 Text = NewType("Text", str)
 Name = NewType("Name", str)
 Pattern = NewType("Pattern", str)
@@ -157,6 +158,7 @@ class MonitoringDoc(NamedTuple):
     sentry_url: Url = Url("")
     grafana_url: Url = Url("")
     runbook_url: Url = Url("")
+    scrape_interval: ScrapeInterval | None = None
 
 
 class Document(NamedTuple):
@@ -281,6 +283,7 @@ SPELLINGS: Final[Spellings] = {
     Seconds: _spelled(parse_duration),
     Window: _spelled(parse_window),
     SliceLength: _spelled(parse_slice_length),
+    ScrapeInterval: _spelled(parse_scrape_interval),
     Text: _text,
     Name: _spelled(parse_name),
     Pattern: _pattern,

@@ -196,7 +196,7 @@ def _from_document(document: Document) -> Service:
 def _monitoring(doc: MonitoringDoc) -> Monitoring:
     source: Source = doc.source  # type: ignore[assignment]  # the document judged it
     match = {str(label): value for label, value in doc.match.items()}
-    return Monitoring(source, match, doc.sentry_url, doc.grafana_url, doc.runbook_url)
+    return Monitoring(source, match, doc.sentry_url, doc.grafana_url, doc.runbook_url, doc.scrape_interval)
 
 
 def _policy(tags: TagsDoc) -> TagPolicy:

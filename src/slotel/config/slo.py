@@ -73,10 +73,15 @@ class Period(NamedTuple):
 
 
 class TimeSlices(NamedTuple):
-    """Counts slices of time instead of events: a slice is bad if its bad ratio exceeds `limit`."""
+    """Counts slices of time instead of events: a slice is bad if its bad ratio exceeds `limit`.
+
+    Args:
+        is_averaged: a slice counts by its bad ratio, not wholly as good or bad; `limit` has no say then.
+    """
 
     seconds: float = MINUTE
     limit: float = 0.05
+    is_averaged: bool = False
 
 
 class Selection(NamedTuple):
@@ -101,20 +106,47 @@ class BadRules(NamedTuple):
     attributes: Mapping[str, tuple[str, ...]] = _NOTHING
 
 
-SECONDS: Final = "{{.seconds}}"
-"""Stands in an indicator's query for the seconds of its window."""
-
-
 class Queries(NamedTuple):
-    """An indicator given as PromQL (OpenSLO, Sloth): only Prometheus can count it, not the service.
+    """An indicator given as PromQL (OpenSLO, Sloth, Pyrra): only Prometheus can count it, not the service.
 
     Args:
-        bad, total: each gives a number of events over `window`, a placeholder in the text, as SECONDS is.
+        bad, total: each gives a number of events over `window`, a placeholder in the text; `zero` is the placeholder
+            for 0 with the labels of the total.
+        ratio: a ratio of bad events in their place, over `window`, or at an instant if the text has no placeholder.
+        groups: labels by which events are told apart, as `cluster`: each has a budget and alerts of its own.
+        operands: selectors without whose series `bad` has no result although events are counted.
     """
 
-    bad: str
-    total: str
+    bad: str = ""
+    total: str = ""
+    ratio: str = ""
+    groups: tuple[str, ...] = ()
+    operands: tuple[str, ...] = ()
     window: str = "{{.window}}"
+    zero: str = "{{.zero}}"
+
+
+class SeverityAlerts(NamedTuple):
+    """What a foreign file says of the alerts of one severity."""
+
+    is_disabled: bool = False
+    labels: Mapping[str, str] = MappingProxyType({})
+    annotations: Mapping[str, str] = MappingProxyType({})
+
+
+class Alerting(NamedTuple):
+    """What a foreign file says of an objective's alerts: its routes rely on it.
+
+    Args:
+        name: of the burn-rate alerts; empty for slotel's own.
+        labels, annotations: of every alert; they may hold Prometheus' templates.
+    """
+
+    name: str = ""
+    labels: Mapping[str, str] = MappingProxyType({})
+    annotations: Mapping[str, str] = MappingProxyType({})
+    page: SeverityAlerts = SeverityAlerts()
+    ticket: SeverityAlerts = SeverityAlerts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +159,8 @@ class Slo:
         latency: threshold in seconds above which a good event is bad; None for availability.
         window: seconds over which the live rate is compared against the limit (ERROR_BUDGET_WINDOW).
         queries: stand in place of select, bad and latency.
+        labels: further labels of all that is recorded of it, as `owner`.
+        alerting: what a foreign file says of its alerts; None for slotel's own.
     """
 
     name: str
@@ -141,11 +175,15 @@ class Slo:
     description: str = ""
     runbook: str = ""
     queries: Queries | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    alerting: Alerting | None = None
 
     @property
     def unit(self) -> str:
         """What is counted, for people."""
-        return "events" if self.slices is None else "time slices"
+        if self.slices is not None:
+            return "time slices"
+        return "minutes" if self.queries is not None and self.queries.ratio else "events"
 
     def tiers(self) -> tuple[BurnTier, ...]:
         """Return the tiers that can fire."""

@@ -1,19 +1,20 @@
 """Series that an objective's queries count as one good event, or as one bad event: for the tests of foreign objectives.
 
-It reads the queries' selectors (`selectors.py`), makes label values that fulfil or fail their conditions, and keeps
-what adds up: a good event is 1 of all and 0 of the bad, a bad event 1 of both.
+It reads the queries' selectors (`config/foreign/counts.py`), makes label values that fulfil or fail their
+conditions, and keeps what adds up: a good event is 1 of all and 0 of the bad, a bad event 1 of both.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import combinations, islice, product
 from typing import Any, Final
 
 from slotel.compile.promql import equal, series
-from slotel.compile.selectors import Matcher, Selector, Term, Unread, terms
+from slotel.config.foreign.counts import Matcher, Selector, Term, terms
+from slotel.config.foreign.promql import UnsupportedQueryError
 from slotel.config.slo import Queries
 
 try:
@@ -25,11 +26,16 @@ _MOST_EXAMPLES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Witnesses:
-    """Which counters go up by one with a good event, and which with a bad one, as series' names."""
+class ExampleSeries:
+    """Which counters go up by one with a good event, and which with a bad one, as series' names.
+
+    Args:
+        group: the values of the group's labels in all of them.
+    """
 
     good: tuple[str, ...]
     bad: tuple[str, ...]
+    group: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +45,53 @@ class _Candidate:
     total: float
 
 
-def witnesses(queries: Queries) -> Witnesses:
+def example_series(queries: Queries) -> ExampleSeries:
     """Return series for a good and for a bad event.
 
     Raises:
-        Unread: the queries are beyond the reader, or no series were found that add up; the text says which.
+        UnsupportedQueryError: the queries are beyond the reader, or no series were found that add up.
     """
+    if queries.ratio:
+        raise UnsupportedQueryError("a raw ratio has no events")
     bad, total = terms(queries.bad), terms(queries.total)
+    if any(term.function != "increase" for term in (*bad, *total)):
+        raise UnsupportedQueryError("it counts samples of a gauge")
+    group = _group(queries.groups, (*bad, *total))
+    bad, total = _in_group(bad, group), _in_group(total, group)
     selectors = tuple(dict.fromkeys(term.selector for term in (*total, *bad)))
     candidates = list(dict.fromkeys(_candidates(selectors, bad, total)))
     good_event = _adding_up(candidates, bad=0.0, total=1.0)
     bad_event = _adding_up(candidates, bad=1.0, total=1.0)
     if good_event is None or bad_event is None:
         which = "good" if good_event is None else "bad"
-        raise Unread(f"no series were found that make one {which} event")
-    return Witnesses(good_event, bad_event)
+        raise UnsupportedQueryError(f"no series were found that make one {which} event")
+    return ExampleSeries(good_event, bad_event, group)
+
+
+def _group(labels: Sequence[str], found: Sequence[Term]) -> dict[str, str]:
+    """Return a value for each label of a group: what the selectors ask for, else one of many."""
+    group = {}
+    for label in labels:
+        conditions = [
+            (each, True) for term in found for each in term.selector.matchers if each.label == label
+        ]
+        values = _labels(conditions) if conditions else {label: "one"}
+        if values is None:
+            raise UnsupportedQueryError(f"no value of {label} fulfils every selector")
+        group.update(values)
+    return group
+
+
+def _in_group(found: Sequence[Term], group: Mapping[str, str]) -> tuple[Term, ...]:
+    """Return the terms with the group's values as further conditions."""
+    more = tuple(Matcher(label, "=", value) for label, value in group.items())
+    return tuple(
+        replace(
+            term,
+            selector=replace(term.selector, matchers=tuple(dict.fromkeys((*term.selector.matchers, *more)))),
+        )
+        for term in found
+    )
 
 
 def _adding_up(candidates: Sequence[_Candidate], *, bad: float, total: float) -> tuple[str, ...] | None:
@@ -106,7 +144,7 @@ def _values(matcher: Matcher) -> list[str]:
         return [matcher.value]
     try:
         return list(islice(_examples(_regex.parse(matcher.value)), _MOST_EXAMPLES))
-    except (re.error, Unread, RecursionError):
+    except (re.error, UnsupportedQueryError, RecursionError):
         return []
 
 
@@ -120,7 +158,7 @@ def _examples(parsed: Any) -> Iterator[str]:
 def _example(kind: str, value: Any) -> Iterator[str]:
     maker = _MAKERS.get(kind)
     if maker is None:
-        raise Unread(f"a regular expression with {kind.lower()}")
+        raise UnsupportedQueryError(f"a regular expression with {kind.lower()}")
     yield from maker(value)
 
 

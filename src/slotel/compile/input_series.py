@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from slotel.compile.example_series import ExampleSeries, example_series
 from slotel.compile.promql import equal, number, series
 from slotel.compile.sources import HTTP_DURATION
-from slotel.compile.witnesses import Witnesses, witnesses
 from slotel.config import names
 from slotel.config.service import Service
 from slotel.config.slo import Slo
@@ -28,7 +28,7 @@ class Phase:
     restart: bool = False
 
 
-def feed(
+def input_series(
     service: Service, slo: Slo, phases: Sequence[Phase], *, errors_exist: bool = True
 ) -> list[dict[str, Any]]:
     """Return the input series of an objective that saw these phases.
@@ -37,10 +37,10 @@ def feed(
         errors_exist: False leaves the series of bad events out, as before the first error.
 
     Raises:
-        Unread: it is counted by queries, and no series are known that they count.
+        UnsupportedQueryError: it is counted by queries, and no series are known that they count.
     """
     if slo.queries is not None:
-        return _foreign(witnesses(slo.queries), phases, errors_exist=errors_exist)
+        return _foreign(example_series(slo.queries), phases, errors_exist=errors_exist)
     good, bad = _values(phases, "good"), _values(phases, "bad")
     made = dict(_series(service, slo, good, bad))
     if not errors_exist:
@@ -59,7 +59,7 @@ def traffic(service: Service, steps: int) -> list[dict[str, Any]]:
     return [{"series": name, "values": f"0+100x{steps}"}]
 
 
-def _foreign(found: Witnesses, phases: Sequence[Phase], *, errors_exist: bool) -> list[dict[str, Any]]:
+def _foreign(found: ExampleSeries, phases: Sequence[Phase], *, errors_exist: bool) -> list[dict[str, Any]]:
     """Let every series go up with the events that it counts; some count both."""
     made = []
     for name in dict.fromkeys((*found.good, *found.bad)):

@@ -1,0 +1,558 @@
+"""What the queries of other people's files count: events in a window, by which labels, from which series.
+
+A query is understood if it adds up over time: sums and differences of `rate`, `increase`, `sum_over_time` and
+`count_over_time` over the window. Whatever else has no number of events, and is refused with the reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from slotel.config.foreign import promql
+from slotel.config.foreign.promql import UnsupportedQueryError, bare, kind_of, number_of
+
+_RATES: Final = frozenset({"rate", "increase"})
+_SAMPLES: Final = frozenset({"sum_over_time", "count_over_time"})
+_NOT_ADDITIVE: Final = {
+    "irate": "irate sees two samples only: write rate",
+    "idelta": "idelta sees two samples only: write increase",
+    "delta": "delta is for gauges: write increase of a counter",
+    "deriv": "deriv is no number of events",
+    "histogram_quantile": "a quantile is no number of events: count the requests above a bucket's edge",
+    "avg_over_time": "an average is no number of events: write sum_over_time, or give a raw ratio",
+    "max_over_time": "a maximum is no number of events",
+    "min_over_time": "a minimum is no number of events",
+}
+_AS_COUNT: Final = {"rate": "increase"}
+"""A rate times the seconds of its window is an increase."""
+
+Labels = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """One condition on a label: `=`, `!=`, `=~` or `!~`."""
+
+    label: str
+    sign: str
+    value: str
+
+    def holds(self, value: str) -> bool:
+        """Return whether a label value fulfils it; a missing label is ''."""
+        if self.sign in {"=", "!="}:
+            return (value == self.value) == (self.sign == "=")
+        return (re.fullmatch(self.value, value) is not None) == (self.sign == "=~")
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Series of one metric.
+
+    Args:
+        text: the selector as PromQL.
+    """
+
+    metric: str
+    matchers: tuple[Matcher, ...]
+    text: str = ""
+
+    def selects(self, metric: str, labels: Mapping[str, str]) -> bool:
+        """Return whether a series is selected."""
+        return metric == self.metric and all(each.holds(labels.get(each.label, "")) for each in self.matchers)
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A selector's number of events in the window, and how often the query adds it: 1, −1.
+
+    Args:
+        function: `increase` of a counter, `sum_over_time` or `count_over_time` of a gauge.
+        has_fallback: the query says what stands in while the series is missing.
+    """
+
+    factor: float
+    selector: Selector
+    function: str = "increase"
+    has_fallback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A query as a number of events in a window.
+
+    Args:
+        text: PromQL with the placeholder WINDOW, aggregated.
+        groups: labels that its samples have.
+        terms: what it adds up; empty where that could not be told.
+        notes: what was changed, a sentence each.
+    """
+
+    text: str
+    groups: Labels = ()
+    terms: tuple[Term, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """Selectors of what is subtracted: without their series the difference has no result."""
+        subtracted = [term.selector for term in self.terms if term.factor < 0 and not term.has_fallback]
+        return tuple(dict.fromkeys(each.text for each in subtracted))
+
+
+def count(query: str, *, is_total: bool = False) -> Count:
+    """Return what a query of events in a window counts.
+
+    Args:
+        is_total: of all events; else of bad or good ones, of which each addend may be missing: none happened yet.
+
+    Raises:
+        UnsupportedQueryError: it is not valid, has no window, or is no number of events.
+
+    >>> count('sum(rate(a[{{ .window }}])) or vector(1)').text
+    'sum (increase(a[{{.window}}]))'
+    """
+    tree = promql.parse(query)
+    if not promql.has_window(tree):
+        raise UnsupportedQueryError(
+            f"a query has its window as [{promql.WINDOW}]: slotel asks for many windows"
+        )
+    reader = _Reader(is_total=is_total)
+    node = reader.count(tree)
+    text = promql.render(node, _AS_COUNT)
+    if kind_of(bare(node)) in {"BinaryExpr", "UnaryExpr"}:
+        text = f"({text})"
+    labels = labels_of(node)
+    notes = list(dict.fromkeys(reader.notes))
+    if labels is None:
+        text, labels = f"sum ({text})", ()
+        notes.append("the query has no aggregation: its series are summed")
+    if reader.functions == {"rate", "increase"}:
+        raise UnsupportedQueryError("rate(…) and increase(…) in one query: use one of them")
+    try:
+        terms = tuple(_terms(node))
+    except UnsupportedQueryError:
+        terms = ()
+    return Count(text, tuple(sorted(labels)), terms, tuple(notes))
+
+
+def terms(query: str) -> tuple[Term, ...]:
+    """Return what a query of events in a window adds up.
+
+    Of `a or b` it is `a`, for `b` stands in where there is no series.
+
+    Raises:
+        UnsupportedQueryError: it is more than sums and differences over selectors.
+
+    >>> [found] = terms('sum(rate(requests_total{code=~"5.."}[{{.window}}]))')
+    >>> found.factor, found.selector.metric, found.selector.matchers[0].sign
+    (1.0, 'requests_total', '=~')
+    """
+    found = tuple(_terms(promql.parse(query)))
+    if not found:
+        raise UnsupportedQueryError("it selects no counter")
+    return found
+
+
+class _Reader:
+    """Goes down a tree and takes away what only stands in where there is nothing."""
+
+    def __init__(self, *, is_total: bool) -> None:
+        self.notes: list[str] = []
+        self._is_total = is_total
+        self.functions: set[str] = set()
+
+    def count(self, node: Any) -> Any:
+        """Return the tree without its fallbacks.
+
+        Raises:
+            UnsupportedQueryError: it is no number of events.
+        """
+        node = bare(node)
+        kind = kind_of(node)
+        if kind == "AggregateExpr":
+            return self._aggregated(node)
+        if kind == "Call":
+            return self._called(node)
+        if kind == "BinaryExpr":
+            return self._combined(node)
+        if kind == "VectorSelector":
+            raise UnsupportedQueryError(
+                f"{promql.selector(node)} has no window: write increase({promql.selector(node)}[{promql.WINDOW}])"
+            )
+        raise UnsupportedQueryError(f"'{promql.render(node)}' is no number of events")
+
+    def _aggregated(self, node: Any) -> Any:
+        operator = str(node.op)
+        if operator != "sum":
+            reason = "it does not add up over series and time: write sum"
+            raise UnsupportedQueryError(f"'{operator}' of events: {reason}")
+        self._understood(node.expr)
+        if kind_of(bare(node.expr)) != "BinaryExpr":
+            return node
+        inner = self.count(node.expr)
+        return node if inner is bare(node.expr) else _Rewritten(node, inner)
+
+    def _called(self, node: Any) -> Any:
+        name = node.func.name
+        if name in _RATES or name in _SAMPLES:
+            if not promql.is_window(node.args[0]):
+                raise UnsupportedQueryError(
+                    f"{name}(…) has a window of its own: write it as [{promql.WINDOW}], slotel asks for many windows"
+                )
+            self.functions |= {name} & _RATES
+            return node
+        if name in {"label_replace", "label_join"}:
+            self._understood(node.args[0])
+            return node
+        if name in {"clamp_min", "clamp_max", "clamp"}:
+            self._understood(node.args[0])
+            return node
+        reason = _NOT_ADDITIVE.get(name, f"{name}(…) is no number of events")
+        raise UnsupportedQueryError(reason)
+
+    def _understood(self, node: Any) -> None:
+        self.count(node)
+
+    def _combined(self, node: Any) -> Any:
+        operator = str(node.op)
+        if operator == "or":
+            return self._with_fallback(node)
+        if operator in {"and", "unless"}:
+            self._understood(node.lhs)
+            return node
+        if operator in {">", ">=", "!=", "<", "<=", "=="}:
+            return self._compared(node, operator)
+        if operator in {"*", "/"}:
+            return self._scaled(node, operator)
+        if operator in {"+", "-"}:
+            return self._added(node, operator)
+        raise UnsupportedQueryError(f"'{operator}' between numbers of events")
+
+    def _with_fallback(self, node: Any) -> Any:
+        """Read `a or b`: b invents events if it is no number of events itself."""
+        fallback = 0.0 if _is_zero(node.rhs) else number_of(node.rhs)
+        if fallback is None:
+            self._understood(node.lhs)
+            self._understood(node.rhs)
+            return node
+        if fallback:
+            self.notes.append(
+                f"'or {promql.render(node.rhs)}' would count events that never happened: it is left out"
+            )
+        return self.count(node.lhs)
+
+    def _compared(self, node: Any, operator: str) -> Any:
+        limit = number_of(node.rhs)
+        if operator in {">", ">=", "!="} and limit == 0 and not _is_bool(node):
+            return self.count(node.lhs)  # without events there is nothing to count
+        raise UnsupportedQueryError(
+            f"'{promql.render(node)}' compares: it gives no number of events; count those above the limit"
+        )
+
+    def _scaled(self, node: Any, operator: str) -> Any:
+        left, right = number_of(node.lhs), number_of(node.rhs)
+        if right is not None:
+            if operator == "/" and not right:
+                raise UnsupportedQueryError("the query divides by 0")
+            self._understood(node.lhs)
+            return node
+        if left is not None and operator == "*":
+            self._understood(node.rhs)
+            return node
+        if operator == "*" and node.modifier is not None and promql.cardinality(node.modifier):
+            self._understood(node.lhs if promql.cardinality(node.modifier) == "group_left" else node.rhs)
+            return node  # joins labels of an info metric
+        if operator == "/":
+            raise UnsupportedQueryError(
+                "a ratio is no number of events: give numerator and denominator as two queries, or a raw ratio"
+            )
+        raise UnsupportedQueryError("numbers of events are multiplied")
+
+    def _added(self, node: Any, operator: str) -> Any:
+        for side in (node.lhs, node.rhs):
+            if number_of(side) is not None:
+                raise UnsupportedQueryError(
+                    f"'{promql.render(node)}' is no number of events: give a ratio as a raw ratio"
+                )
+        left, right = self.count(node.lhs), self.count(node.rhs)
+        mine, others = labels_of(left), labels_of(right)
+        matched = node.modifier is not None and node.modifier.matching is not None
+        if not matched and (mine is None or others is None):
+            raise UnsupportedQueryError(
+                f"'{operator}' of series that may have different labels: write sum(…) {operator} sum(…)"
+            )
+        if not matched and set(mine or ()) != set(others or ()):
+            raise UnsupportedQueryError(
+                f"'{operator}' between series by ({', '.join(mine or ())}) and by ({', '.join(others or ())})"
+            )
+        if not self._is_total or _has_fallback(node.lhs):
+            left = _OrZero(left)
+        if (operator == "+" and not self._is_total) or _has_fallback(node.rhs):
+            right = _OrZero(right)
+        return _Pair(node, left, right)
+
+
+class _Pair:
+    """A BinaryExpr with other operands: promql-parser's are read-only."""
+
+    def __init__(self, node: Any, lhs: Any, rhs: Any) -> None:
+        self.op, self.modifier, self.lhs, self.rhs = node.op, node.modifier, _bracketed(lhs), _bracketed(rhs)
+
+
+class _Rewritten:
+    """An AggregateExpr over something else."""
+
+    def __init__(self, node: Any, expr: Any) -> None:
+        self.op, self.modifier, self.param, self.expr = node.op, node.modifier, node.param, expr
+
+
+class _Paren:
+    """A ParenExpr."""
+
+    def __init__(self, expr: Any) -> None:
+        self.expr = expr
+
+
+class _OrZero(_Paren):
+    """An operand that may be missing: no event is no reason for having no sum."""
+
+
+_Pair.__name__, _Rewritten.__name__, _Paren.__name__ = "BinaryExpr", "AggregateExpr", "ParenExpr"
+_OrZero.__name__ = "OrZero"
+
+
+def _bracketed(node: Any) -> Any:
+    return _Paren(node) if kind_of(node) == "BinaryExpr" else node
+
+
+def _has_fallback(node: Any) -> bool:
+    node = bare(node)
+    return (
+        kind_of(node) == "BinaryExpr"
+        and str(node.op) == "or"
+        and (_is_zero(node.rhs) or number_of(node.rhs) is not None)
+    )
+
+
+def _is_bool(node: Any) -> bool:
+    return node.modifier is not None and bool(node.modifier.return_bool)
+
+
+def _is_zero(node: Any) -> bool:
+    """Return whether it is 0 times something."""
+    node = bare(node)
+    return (
+        kind_of(node) == "BinaryExpr"
+        and str(node.op) == "*"
+        and 0 in {number_of(node.lhs), number_of(node.rhs)}
+    )
+
+
+def labels_of(node: Any) -> Labels | None:
+    """Return the labels that the samples of a tree have; None if they have those of their series.
+
+    Raises:
+        UnsupportedQueryError: it cannot be told.
+    """
+    node = bare(node)
+    kind = kind_of(node)
+    if kind == "AggregateExpr":
+        return _labels_of_aggregation(node)
+    if kind == "Call":
+        return _labels_of_call(node)
+    if kind == "BinaryExpr":
+        return _labels_of_pair(node)
+    if kind in {"UnaryExpr", "SubqueryExpr"}:
+        return labels_of(node.expr)
+    return () if kind in {"NumberLiteral", "StringLiteral"} else None
+
+
+def _labels_of_aggregation(node: Any) -> Labels | None:
+    if str(node.op) in {"topk", "bottomk", "limitk", "limit_ratio"}:
+        return labels_of(node.expr)
+    if node.modifier is None:
+        return ()
+    if "Without" in str(node.modifier.type):
+        raise UnsupportedQueryError(
+            f"'without ({', '.join(node.modifier.labels)})' does not say which labels are left: write 'by (…)'"
+        )
+    return tuple(dict.fromkeys(node.modifier.labels))
+
+
+def _labels_of_call(node: Any) -> Labels | None:
+    name = node.func.name
+    if name in {"vector", "scalar", "time", "pi"}:
+        return ()
+    if name.startswith("absent"):
+        raise UnsupportedQueryError("absent(…) is no number of events")
+    vectors = [each for each in node.args if kind_of(bare(each)) not in {"NumberLiteral", "StringLiteral"}]
+    found = labels_of(vectors[0]) if vectors else ()
+    if found is not None and name in {"label_replace", "label_join"}:
+        found = tuple(dict.fromkeys((*found, node.args[1].val)))
+    if found is not None and name == "histogram_quantile":
+        found = tuple(label for label in found if label != "le")
+    return found
+
+
+def _labels_of_pair(node: Any) -> Labels | None:
+    left, modifier = labels_of(node.lhs), node.modifier
+    if number_of(node.lhs) is not None:
+        return labels_of(node.rhs)
+    if number_of(node.rhs) is not None or str(node.op) in {"and", "unless", "or"}:
+        return left
+    if modifier is None or modifier.matching is None:
+        return left
+    side = promql.cardinality(modifier)
+    if side:
+        found = left if side == "group_left" else labels_of(node.rhs)
+        return None if found is None else tuple(dict.fromkeys((*found, *(modifier.group_labels or ()))))
+    if promql.is_ignoring(modifier):
+        ignored = set(modifier.matching.labels)
+        return None if left is None else tuple(label for label in left if label not in ignored)
+    return tuple(modifier.matching.labels)
+
+
+def _terms(node: Any) -> Iterator[Term]:
+    node = bare(node)
+    kind = kind_of(node)
+    if kind == "AggregateExpr" and str(node.op) == "sum":
+        yield from _terms(node.expr)
+    elif kind == "Call" and node.func.name == "clamp_min":
+        yield from _terms(node.args[0])
+    elif kind == "Call" and (node.func.name in _RATES or node.func.name in _SAMPLES):
+        function = "increase" if node.func.name in _RATES else node.func.name
+        yield Term(1.0, _selected(node.args[0]), function)
+    elif kind == "BinaryExpr":
+        yield from _terms_of_pair(node)
+    elif number_of(node) is None:
+        raise UnsupportedQueryError(f"'{promql.render(node)[:60]}' is no sum of rates or increases")
+
+
+def _terms_of_pair(node: Any) -> Iterator[Term]:
+    operator = str(node.op)
+    if operator == "or":
+        yield from (replace(each, has_fallback=True) for each in _terms(node.lhs))
+    elif operator in {"+", "-"}:
+        yield from _terms(node.lhs)
+        sign = -1.0 if operator == "-" else 1.0
+        yield from (replace(each, factor=each.factor * sign) for each in _terms(node.rhs))
+    elif operator in {"*", "/"}:
+        left, right = number_of(node.lhs), number_of(node.rhs)
+        factor = right if left is None else left
+        if factor is None or (operator == "/" and (right is None or not right)):
+            raise UnsupportedQueryError("it multiplies or divides counters")
+        factor = 1 / factor if operator == "/" else factor
+        found = _terms(node.lhs if left is None else node.rhs)
+        yield from (replace(each, factor=each.factor * factor) for each in found if factor)
+    else:
+        raise UnsupportedQueryError(f"'{operator}' is no sum of rates or increases")
+
+
+def _selected(node: Any) -> Selector:
+    if kind_of(node) != "MatrixSelector" or not promql.is_window(node):
+        raise UnsupportedQueryError(f"a rate is over [{promql.WINDOW}] of a selector")
+    series = node.vector_selector
+    if series.offset is not None or series.at is not None:
+        raise UnsupportedQueryError("a rate with an offset")
+    name = promql.metric(series)
+    if not name:
+        raise UnsupportedQueryError("a selector has no metric name")
+    matchers = tuple(Matcher(*each) for each in promql.matchers(series))
+    for each in matchers:
+        if "~" in each.sign:
+            try:
+                re.compile(each.value)
+            except (re.error, OverflowError, RecursionError) as error:
+                raise UnsupportedQueryError(f"the pattern {each.value!r} is not read: {error}") from error
+    return Selector(name, matchers, promql.selector(series))
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A raw ratio of bad events: as two numbers of events where it is one, else as it is.
+
+    Args:
+        bad, total: numbers of events; None where the ratio has none.
+        text: the ratio as PromQL.
+        groups: labels that its samples have.
+        is_windowed: the text has the placeholder WINDOW; else it is a ratio at an instant.
+    """
+
+    bad: Count | None
+    total: Count | None
+    text: str
+    groups: Labels = ()
+    is_windowed: bool = True
+    notes: tuple[str, ...] = ()
+
+
+def ratio(query: str) -> Ratio:
+    """Return a raw error ratio. `1 - good / total` and an average of samples are numbers of events, too.
+
+    Raises:
+        UnsupportedQueryError: it is not valid, or its labels cannot be told.
+    """
+    tree = promql.parse(query)
+    pair = _divided(tree)
+    text, groups = promql.render(tree), labels_of(tree)
+    notes: tuple[str, ...] = ()
+    if pair is not None:
+        try:
+            bad, total = count(pair[0]), count(pair[1], is_total=True)
+        except UnsupportedQueryError:
+            pass
+        else:
+            if bad.groups == total.groups:
+                return Ratio(bad, total, text, bad.groups, notes=(*bad.notes, *total.notes))
+    if groups is None:
+        text, groups = f"avg ({text})", ()
+        notes = ("the query has no aggregation: its series are averaged",)
+    return Ratio(None, None, text, tuple(sorted(groups)), promql.has_window(tree), notes)
+
+
+def _divided(node: Any) -> tuple[str, str] | None:
+    """Return bad and all events of a ratio as queries; None if it is no ratio of two."""
+    node = bare(node)
+    kind = kind_of(node)
+    if kind == "BinaryExpr":
+        return _divided_pair(node)
+    if kind == "Call" and node.func.name in {"clamp_min", "clamp_max", "clamp"}:
+        return _divided(node.args[0])
+    if kind == "AggregateExpr" and str(node.op) == "avg":
+        inner = bare(node.expr)
+        if kind_of(inner) == "Call" and inner.func.name == "avg_over_time":
+            good, total = _samples(inner)
+            by = promql.modifier(node)
+            return f"sum{by} ({good})", f"sum{by} ({total})"
+        return None
+    if kind == "Call" and node.func.name == "avg_over_time":
+        good, total = _samples(node)
+        return (f"sum ({good})", f"sum ({total})") if labels_of(node) is None else (good, total)
+    return None
+
+
+def _summed(node: Any) -> str:
+    text = promql.render(node)
+    return f"sum ({text})" if labels_of(node) is None else text
+
+
+def _samples(node: Any) -> tuple[str, str]:
+    """Return the sum and the number of the samples that an average is of."""
+    return promql.render(node, {"avg_over_time": "sum_over_time"}), promql.render(
+        node, {"avg_over_time": "count_over_time"}
+    )
+
+
+def _divided_pair(node: Any) -> tuple[str, str] | None:
+    operator = str(node.op)
+    if operator == "or" and number_of(node.rhs) is not None:
+        return _divided(node.lhs)
+    if operator == "/" and number_of(node.rhs) is None:
+        return _summed(node.lhs), _summed(node.rhs)
+    if operator == "-" and number_of(node.lhs) == 1:
+        inner = _divided(node.rhs)
+        return None if inner is None else (f"({inner[1]}) - ({inner[0]})", inner[1])
+    return None

@@ -1,0 +1,203 @@
+"""What reading other tools' files found: objectives by service, what was refused and why. Opens no file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple
+
+from slotel.config.document import place_of
+from slotel.config.foreign.counts import Count
+from slotel.config.foreign.promql import UnsupportedQueryError
+from slotel.config.monitoring import RESERVED_LABELS
+from slotel.config.names import ERROR_BUDGET_LIMIT
+from slotel.config.parsers import parse_name
+from slotel.config.problem import Problem
+from slotel.config.service import Reading, read_service
+from slotel.config.slo import Queries, Slo
+
+Steps = tuple[Any, ...]
+
+LEFT_OUT: Final = "left out"
+_LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+
+
+class Part(NamedTuple):
+    """A document of a file.
+
+    Args:
+        root: what ruamel.yaml read, for lines.
+        steps: from the root to the document.
+        format: what it is in, for people: `Sloth`.
+    """
+
+    root: Any
+    source: str
+    steps: Steps
+    node: Mapping[str, Any]
+    format: str
+
+    def place(self, steps: Steps = ()) -> str:
+        """Return the place of something in the document, as problems name it."""
+        return place_of(self.root, self.source, (*self.steps, *steps))
+
+
+class RefusedError(Exception):
+    """A feature that would mean something else: where in the document, and why."""
+
+    def __init__(self, steps: Steps, reason: str) -> None:
+        super().__init__(reason)
+        self.steps = steps
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was found so far, by the service's name; None where no service is known."""
+
+    slos: dict[str | None, list[Slo]] = field(default_factory=dict)
+    refused: dict[str | None, list[Problem]] = field(default_factory=dict)
+    ignored: dict[str | None, list[str]] = field(default_factory=dict)
+
+    def add(self, service: str, slo: Slo, steps: Steps) -> None:
+        """Take an objective, if its name is new.
+
+        Raises:
+            RefusedError: there is one of this name.
+        """
+        parse_name(slo.name)
+        known = self.slos.setdefault(service, [])
+        if any(each.name == slo.name for each in known):
+            raise RefusedError(
+                steps, f"two objectives of '{service}' are named '{slo.name}': names are unique"
+            )
+        known.append(slo)
+
+    def refuse(self, service: str | None, part: Part, steps: Steps, reason: str) -> None:
+        """Say why what stands at this place cannot be had."""
+        problem = Problem(part.place(steps), f"{reason} ({part.format})", LEFT_OUT)
+        self.refused.setdefault(service, []).append(problem)
+
+    def ignore(self, service: str | None, part: Part, steps: Steps, reason: str) -> None:
+        """Say what stands in the place of this feature."""
+        self.ignored.setdefault(service, []).append(f"{part.place(steps)}: {reason}")
+
+    def attempt(self, service: str | None, part: Part, steps: Steps, read: Callable[[], None]) -> None:
+        """Read a part; what is wrong with it is named, and the part is left out."""
+        try:
+            read()
+        except RefusedError as refused:
+            self.refuse(service, part, refused.steps, str(refused))
+        except ValueError as error:
+            self.refuse(service, part, steps, str(error))
+        except KeyError as error:
+            self.refuse(service, part, steps, f"{error.args[0]} is missing")
+        except (TypeError, AttributeError, IndexError) as error:
+            self.refuse(service, part, steps, f"a part has another shape than the format gives it: {error}")
+
+    def readings(self, environ: Mapping[str, str]) -> tuple[Reading, ...]:
+        """Return a reading for each service, with the environment; ERROR_BUDGET_LIMIT has no say in it."""
+        kept = {key: value for key, value in environ.items() if key != ERROR_BUDGET_LIMIT}
+        names = dict.fromkeys((*self.slos, *self.refused, *self.ignored))
+        found = []
+        for name in names:
+            reading = read_service(kept)
+            service = replace(reading.service, name=name, slos=tuple(self.slos.get(name, ())))
+            problems = (*self.refused.get(name, ()), *reading.problems)
+            found.append(Reading(service, problems, tuple(self.ignored.get(name, ()))))
+        return tuple(found)
+
+
+def known(part: Any, keys: Sequence[str], steps: Steps) -> Mapping[str, Any]:
+    """Return the part, which has no other keys.
+
+    Raises:
+        RefusedError: it has one, or is no mapping.
+    """
+    if not isinstance(part, Mapping):
+        raise RefusedError(steps, "expected a mapping")
+    for key in part:
+        if key not in keys:
+            raise RefusedError((*steps, key), f"unknown key, known are: {', '.join(sorted(keys))}")
+    return part
+
+
+def mapping(part: Any, steps: Steps) -> Mapping[str, Any]:
+    """Return a mapping; an empty one for nothing.
+
+    Raises:
+        RefusedError: it is something else.
+    """
+    if part is None:
+        return {}
+    if not isinstance(part, Mapping):
+        raise RefusedError(steps, "expected a mapping")
+    return part
+
+
+def texts(part: Any, steps: Steps) -> dict[str, str]:
+    """Return a mapping of label or annotation names to texts.
+
+    Raises:
+        RefusedError: it is none, or a name is none for Prometheus.
+    """
+    found = {}
+    for key, value in mapping(part, steps).items():
+        if not _LABEL.fullmatch(str(key)):
+            raise RefusedError((*steps, key), f"Prometheus refuses the name {str(key)!r}")
+        if isinstance(value, (Mapping, list)) or value is None:
+            raise RefusedError((*steps, key), "expected text")
+        found[str(key)] = str(value).lower() if isinstance(value, bool) else str(value)
+    return found
+
+
+def recorded_labels(part: Any, steps: Steps) -> tuple[dict[str, str], list[str]]:
+    """Return labels of recorded series, and the names of those that the rules write themselves."""
+    found = texts(part, steps)
+    taken = [name for name in found if name in RESERVED_LABELS]
+    return {name: text for name, text in found.items() if name not in taken}, taken
+
+
+def read_query(read: Callable[..., Any], query: Any, steps: Steps, **how: bool) -> Any:
+    """Return what `read` makes of a query.
+
+    Raises:
+        RefusedError: it is none that can be counted, with line and column.
+    """
+    if not isinstance(query, str):
+        raise RefusedError(steps, "expected a query as text")
+    try:
+        return read(query, **how)
+    except UnsupportedQueryError as error:
+        raise RefusedError(steps, str(error)) from error
+
+
+def queries_of(bad: Count, total: Count, steps: Steps) -> Queries:
+    """Return an indicator of two numbers of events.
+
+    Raises:
+        RefusedError: they are grouped by different labels, or by one that the rules write.
+    """
+    if bad.groups != total.groups:
+        raise RefusedError(
+            steps,
+            f"bad events by ({', '.join(bad.groups)}), all events by ({', '.join(total.groups)}): "
+            "give both the same labels",
+        )
+    return Queries(bad.text, total.text, groups=checked_groups(bad.groups, steps), operands=bad.operands)
+
+
+def checked_groups(groups: tuple[str, ...], steps: Steps) -> tuple[str, ...]:
+    """Return the labels of a group.
+
+    Raises:
+        RefusedError: one is written by the rules, or is none for a template.
+    """
+    for label in groups:
+        if label in RESERVED_LABELS:
+            raise RefusedError(
+                steps, f"grouped by '{label}', a label of the rules' own: rename it with label_replace"
+            )
+        if not _LABEL.fullmatch(label):
+            raise RefusedError(steps, f"grouped by {label!r}: a label of letters, digits and '_' is needed")
+    return groups

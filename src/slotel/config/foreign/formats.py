@@ -1,0 +1,135 @@
+"""Which format a configuration is in: slotel's own, Sloth's, OpenSLO or Pyrra's. A service reads only its own.
+
+Objectives from the others are PromQL: a service cannot count them, rules can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+from slotel.config.document import MAX_CHARACTERS, load_trees
+from slotel.config.foreign import openslo, pyrra, sloth
+from slotel.config.foreign.findings import Findings, Part
+from slotel.config.problem import Problem
+from slotel.config.service import Reading, read_service
+
+MARKS: Final = (sloth.VERSION, sloth.RESOURCE, "openslo", pyrra.VERSION)
+"""Texts of which one stands in every file of another format."""
+
+
+class Source(NamedTuple):
+    """A file: its name, as problems name it, and its text."""
+
+    name: str
+    text: str
+
+
+def read_any(environ: Mapping[str, str], text: str, source: str) -> Reading:
+    """Return the first service that a file of any known format describes, with what was refused and why."""
+    return read_files(environ, [Source(source, text)])[0]
+
+
+def read_files(environ: Mapping[str, str], sources: Sequence[Source]) -> tuple[Reading, ...]:
+    """Return the services that files of any known formats describe, each with what was refused and why.
+
+    A service's objectives may stand in several files, as what they refer to may.
+    """
+    found: list[Reading] = []
+    parts: list[Part] = []
+    for source in sources:
+        own = list(_parts(source))
+        if own:
+            parts += own
+        else:
+            found.append(read_service(environ, source.text, source.name))
+    findings = Findings()
+    read = {"Sloth": sloth.read_sloth, "Pyrra": pyrra.read_pyrra}
+    for part in parts:
+        if part.format in read:
+            read[part.format](part, findings)
+        elif part.format == "unknown":
+            findings.refuse(None, part, (), _unknown(part))
+    openslo.read_openslo([part for part in parts if part.format == "OpenSLO"], findings)
+    found += findings.readings(environ)
+    if parts and not any(reading.service.slos or reading.problems for reading in found):
+        first = parts[0]
+        problem = Problem(first.place(), "there is no objective in it", "left out")
+        found.append(replace(read_service(environ), problems=(problem,)))
+    return _distinct(found)
+
+
+def _parts(source: Source) -> Iterator[Part]:
+    """Yield the documents of a file that is in another tool's format; none for slotel's own."""
+    if len(source.text) > MAX_CHARACTERS or not any(mark in source.text for mark in MARKS):
+        return
+    trees, problem = load_trees(source.text, source.name)
+    if problem is not None:
+        return  # the native reader says what is wrong with it
+    root: Any = trees[0] if len(trees) == 1 else trees
+    parts = []
+    for index, tree in enumerate(trees):
+        for steps, node in _documents(tree, () if len(trees) == 1 else (index,)):
+            parts.append(Part(root, source.name, steps, node, _format(node)))
+    if any(part.format != "unknown" or _is_openslo(part.node) for part in parts):
+        yield from parts
+
+
+def _documents(tree: Any, steps: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Mapping[str, Any]]]:
+    """Yield the documents: single ones, those of a list, and those of a Kubernetes List."""
+    if isinstance(tree, list):
+        for index, item in enumerate(tree):
+            yield from _documents(item, (*steps, index))
+    elif isinstance(tree, Mapping) and tree.get("kind") == "List" and isinstance(tree.get("items"), list):
+        for index, item in enumerate(tree["items"]):
+            yield from _documents(item, (*steps, "items", index))
+    elif isinstance(tree, Mapping):
+        yield steps, tree
+
+
+def _format(node: Mapping[str, Any]) -> str:
+    version, kind = str(node.get("apiVersion", "")), node.get("kind")
+    if version == openslo.VERSION:
+        return "OpenSLO"
+    if version == pyrra.VERSION and kind == pyrra.KIND:
+        return "Pyrra"
+    if node.get("version") == sloth.VERSION or (version == sloth.RESOURCE and kind == sloth.KIND):
+        return "Sloth"
+    return "unknown"
+
+
+def _unknown(part: Part) -> str:
+    if _is_openslo(part.node):
+        return f"{part.node['apiVersion']} is not read: convert the document to {openslo.VERSION}"
+    return "no objective of a known format"
+
+
+def _is_openslo(node: Mapping[str, Any]) -> bool:
+    return str(node.get("apiVersion", "")).startswith("openslo/")
+
+
+def _distinct(readings: Sequence[Reading]) -> tuple[Reading, ...]:
+    """Return the readings with a problem in each whose id is another's: dashboards that join by it would mix them."""
+    seen: dict[str, str] = {}
+    found: list[Reading] = []
+    for reading in readings:
+        problems = []
+        if reading.service.name in {each.service.name for each in found} - {None}:
+            place = f"service '{reading.service.name}'"
+            problems.append(
+                Problem(place, "slotel.yaml and a file of another format describe it", "left out")
+            )
+        for slo in reading.service.slos:
+            identity = f"{reading.service.name}-{slo.name}"
+            other = seen.setdefault(identity, f"'{reading.service.name}' and its objective '{slo.name}'")
+            if other != f"'{reading.service.name}' and its objective '{slo.name}'":
+                problems.append(
+                    Problem(
+                        f"service '{reading.service.name}', objective '{slo.name}'",
+                        f"the id '{identity}' is also that of service {other}: rename one of them",
+                        "left out",
+                    )
+                )
+        found.append(replace(reading, problems=(*reading.problems, *problems)))
+    return tuple(found)

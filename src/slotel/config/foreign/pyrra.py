@@ -1,0 +1,159 @@
+"""Pyrra's ServiceLevelObjective: ratios, latencies and 0/1 gauges of Prometheus. Source: the resource's definition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from slotel.config.duration import parse_duration
+from slotel.config.foreign import promql
+from slotel.config.foreign.counts import Count, count
+from slotel.config.foreign.findings import (
+    Findings,
+    Part,
+    RefusedError,
+    Steps,
+    known,
+    mapping,
+    queries_of,
+    read_query,
+    texts,
+)
+from slotel.config.monitoring import RESERVED_LABELS
+from slotel.config.ratio import parse_ratio
+from slotel.config.slo import DAY, Alerting, Period, Queries, SeverityAlerts, Slo
+
+VERSION: Final = "pyrra.dev/v1alpha1"
+KIND: Final = "ServiceLevelObjective"
+_PREFIX: Final = "pyrra.dev/"
+_SERVICE_LABELS: Final = (f"{_PREFIX}service", "app.kubernetes.io/name")
+_SPEC: Final = ("description", "target", "window", "indicator", "alerting", "partial_response_strategy",
+                "performanceOverAccuracy", "ruleOutput", "shortRulesLabels", "longRulesLabels",
+                "enableDescriptionAsLabel")  # fmt: skip
+
+
+def read_pyrra(part: Part, findings: Findings) -> None:
+    """Read the objective of a Pyrra document. Its service is what a label says, else the objective itself."""
+    metadata = part.node.get("metadata")
+    if not isinstance(metadata, Mapping) or not isinstance(metadata.get("name"), str):
+        findings.refuse(None, part, ("metadata",), "expected metadata with a name")
+        return
+    given = metadata.get("labels")
+    labels: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
+    service = str(next((labels[key] for key in _SERVICE_LABELS if labels.get(key)), metadata["name"]))
+
+    def read() -> None:
+        findings.add(service, _slo(part, service, findings), ())
+
+    findings.attempt(service, part, ("spec",), read)
+
+
+def _slo(part: Part, service: str, findings: Findings) -> Slo:
+    spec = known(part.node["spec"], _SPEC, ("spec",))
+    target = parse_ratio(str(spec["target"]).rstrip("%")) / 100
+    if not 0 < target < 1:
+        raise RefusedError(("spec", "target"), "a target is a percentage between 0 and 100, without both")
+    seconds = parse_duration(spec["window"])
+    if seconds < DAY:
+        raise RefusedError(("spec", "window"), f"{spec['window']!r}: a window is at least 1d")
+    metadata = part.node["metadata"]
+    prefixed = {
+        key[len(_PREFIX) :]: value
+        for key, value in mapping(metadata.get("labels"), ("metadata", "labels")).items()
+        if str(key).startswith(_PREFIX)
+    }
+    labels = {
+        key: value
+        for key, value in texts(prefixed, ("metadata", "labels")).items()
+        if key not in RESERVED_LABELS
+    }
+    if spec.get("performanceOverAccuracy") is not None:
+        findings.ignore(service, part, ("spec", "performanceOverAccuracy"), "slotel's windows are its own")
+    indicator = mapping(spec.get("indicator"), ("spec", "indicator"))
+    return Slo(
+        name=metadata["name"],
+        limit=float(1 - target),
+        objective=float(target),
+        period=Period(seconds),
+        description=str(spec.get("description") or "").strip(),
+        queries=_queries(indicator, ("spec", "indicator")),
+        labels=labels,
+        alerting=_alerting(spec.get("alerting"), ("spec", "alerting")),
+    )
+
+
+def _queries(indicator: Mapping[str, Any], steps: Steps) -> Queries:
+    given = [key for key, value in indicator.items() if value is not None]
+    if len(given) != 1:
+        raise RefusedError(steps, "expected one indicator: ratio, latency, latencyNative or bool_gauge")
+    kind, at = given[0], (*steps, given[0])
+    reader = _READERS.get(kind)
+    if reader is None:
+        raise RefusedError(at, f"unknown indicator, known are: {', '.join(_READERS)}")
+    bad, total = reader(mapping(indicator[kind], at), at)
+    return queries_of(bad, total, at)
+
+
+def _ratio(part: Mapping[str, Any], at: Steps) -> tuple[Count, Count]:
+    known(part, ("errors", "total", "grouping"), at)
+    by = _by(part, at)
+    bad = _counted(f"sum{by} (increase({{}}[{promql.WINDOW}]))", part, "errors", at)
+    total = _counted(f"sum{by} (increase({{}}[{promql.WINDOW}]))", part, "total", at)
+    return _read(bad, at), _read(total, at, is_total=True)
+
+
+def _latency(part: Mapping[str, Any], at: Steps) -> tuple[Count, Count]:
+    known(part, ("success", "total", "grouping"), at)
+    by = _by(part, at)
+    good = _counted(f"sum{by} (increase({{}}[{promql.WINDOW}]))", part, "success", at)
+    total = _counted(f"sum{by} (increase({{}}[{promql.WINDOW}]))", part, "total", at)
+    return _read(f"{total} - {good}", at), _read(total, at, is_total=True)
+
+
+def _bool_gauge(part: Mapping[str, Any], at: Steps) -> tuple[Count, Count]:
+    known(part, ("metric", "grouping", "type"), at)
+    by = _by(part, at)
+    whole = {"metric": part}
+    total = _counted(f"sum{by} (count_over_time({{}}[{promql.WINDOW}]))", whole, "metric", at)
+    good = _counted(f"sum{by} (sum_over_time({{}}[{promql.WINDOW}]))", whole, "metric", at)
+    return _read(f"{total} - {good}", at), _read(total, at, is_total=True)
+
+
+def _native(part: Mapping[str, Any], at: Steps) -> tuple[Count, Count]:
+    known(part, ("total", "latency", "grouping"), at)
+    raise RefusedError(
+        at, "native histograms are read by Prometheus 3 only: give a latency indicator over a bucket"
+    )
+
+
+_READERS: Final = {"ratio": _ratio, "latency": _latency, "bool_gauge": _bool_gauge, "boolGauge": _bool_gauge,
+                   "latencyNative": _native}  # fmt: skip
+
+
+def _by(part: Mapping[str, Any], at: Steps) -> str:
+    grouping = part.get("grouping") or []
+    if not isinstance(grouping, list):
+        raise RefusedError((*at, "grouping"), "expected a list of labels")
+    return f" by ({', '.join(map(str, grouping))})" if grouping else ""
+
+
+def _counted(template: str, part: Mapping[str, Any], name: str, at: Steps) -> str:
+    place = (*at, name, "metric")
+    metric = mapping(part[name], (*at, name))["metric"]
+    tree = read_query(promql.parse, metric, place)
+    if promql.kind_of(tree) != "VectorSelector":
+        raise RefusedError(place, "expected the selector of a metric")
+    return template.replace("{}", promql.selector(tree))
+
+
+def _read(query: str, at: Steps, *, is_total: bool = False) -> Count:
+    found: Count = read_query(count, query, at, is_total=is_total)
+    return found
+
+
+def _alerting(part: Any, steps: Steps) -> Alerting:
+    found = mapping(part, steps)
+    silent = bool(found.get("disabled", False)) or found.get("burnrates") is False
+    disabled = SeverityAlerts(is_disabled=True)
+    name = str(found.get("name") or "")
+    return Alerting(name, page=disabled, ticket=disabled) if silent else Alerting(name)

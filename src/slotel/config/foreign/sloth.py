@@ -1,0 +1,172 @@
+"""Sloth's files, `prometheus/v1` and the Kubernetes resource. Source: the documentation of the format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from slotel.config.foreign.counts import count, ratio
+from slotel.config.foreign.findings import (
+    Findings,
+    Part,
+    RefusedError,
+    Steps,
+    checked_groups,
+    known,
+    mapping,
+    queries_of,
+    read_query,
+    recorded_labels,
+    texts,
+)
+from slotel.config.ratio import parse_ratio
+from slotel.config.slo import Alerting, Queries, SeverityAlerts, Slo
+
+VERSION: Final = "prometheus/v1"
+RESOURCE: Final = "sloth.slok.dev/v1"
+KIND: Final = "PrometheusServiceLevel"
+_KEYS: Final = {
+    "errorQuery": "error_query",
+    "totalQuery": "total_query",
+    "errorRatioQuery": "error_ratio_query",
+    "pageAlert": "page_alert",
+    "ticketAlert": "ticket_alert",
+    "sloPlugins": "slo_plugins",
+}
+"""What the Kubernetes resource calls the same things."""
+
+
+def read_sloth(part: Part, findings: Findings) -> None:
+    """Read the service of a Sloth document."""
+    node, at = part.node, ()
+    if node.get("kind") == KIND:
+        node, at = mapping(node.get("spec"), ("spec",)), ("spec",)  # type: ignore[assignment]  # steps of any length
+    service = node.get("service")
+    if not isinstance(service, str) or not service:
+        findings.refuse(None, part, (*at, "service"), "expected the service's name")
+        return
+    reader = _Reader(part, findings, service, at)
+    findings.attempt(service, part, at, lambda: reader.read(node))
+
+
+class _Reader:
+    """Reads one service."""
+
+    def __init__(self, part: Part, findings: Findings, service: str, at: Steps) -> None:
+        self._part, self._findings, self._service, self._at = part, findings, service, at
+        self._is_resource = bool(at)
+
+    def read(self, node: Mapping[str, Any]) -> None:
+        """Read every objective; one that is refused is named and left out."""
+        self._known(node, ("version", "service", "labels", "slos", "slo_plugins"), self._at)
+        if node.get("slo_plugins") or node.get("sloPlugins"):
+            self._ignore((*self._at, "slo_plugins"), "plugins are Sloth's own programs: they have no effect")
+        labels = self._labels(node.get("labels"), (*self._at, "labels"))
+        slos = node.get("slos")
+        if not isinstance(slos, list) or not slos:
+            raise RefusedError((*self._at, "slos"), "expected a list of objectives")
+        for index, item in enumerate(slos):
+            steps = (*self._at, "slos", index)
+            self._findings.attempt(
+                self._service,
+                self._part,
+                steps,
+                lambda item=item, steps=steps: self._add(item, steps, labels),  # type: ignore[misc]  # bound now
+            )
+
+    def _add(self, item: Any, steps: Steps, labels: Mapping[str, str]) -> None:
+        self._findings.add(self._service, self._slo(item, steps, labels), steps)
+
+    def _slo(self, item: Any, steps: Steps, labels: Mapping[str, str]) -> Slo:
+        self._known(item, ("name", "objective", "description", "labels", "sli", "alerting", "plugins"), steps)
+        if item.get("plugins"):
+            self._ignore((*steps, "plugins"), "plugins are Sloth's own programs: they have no effect")
+        objective = parse_ratio(item["objective"]) / 100
+        if not 0 < objective < 1:
+            raise RefusedError(
+                (*steps, "objective"), "Sloth's objective is a percentage between 0 and 100, without both"
+            )
+        return Slo(
+            name=str(item["name"]),
+            limit=float(1 - objective),
+            objective=float(objective),
+            description=str(item.get("description") or "").strip(),
+            queries=self._queries(mapping(item.get("sli"), (*steps, "sli")), (*steps, "sli")),
+            labels={**labels, **self._labels(item.get("labels"), (*steps, "labels"))},
+            alerting=self._alerting(item.get("alerting"), (*steps, "alerting")),
+        )
+
+    def _queries(self, sli: Mapping[str, Any], steps: Steps) -> Queries:
+        self._known(sli, ("events", "raw", "plugin"), steps)
+        if sli.get("plugin"):
+            raise RefusedError(
+                (*steps, "plugin"), "plugins are Sloth's own programs: write out their queries"
+            )
+        if sli.get("raw"):
+            return self._raw(sli["raw"], (*steps, "raw"))
+        events, at = sli.get("events"), (*steps, "events")
+        if not events:
+            raise RefusedError(steps, "expected events with error_query and total_query, or raw")
+        self._known(events, ("error_query", "total_query"), at)
+        bad = self._query(events, "error_query", at)
+        total = self._query(events, "total_query", at, is_total=True)
+        return queries_of(bad, total, at)
+
+    def _query(self, events: Mapping[str, Any], name: str, steps: Steps, *, is_total: bool = False) -> Any:
+        place = (*steps, self._key(events, name))
+        found = read_query(count, events[place[-1]], place, is_total=is_total)
+        for note in found.notes:
+            self._ignore(place, note)
+        return found
+
+    def _raw(self, raw: Any, steps: Steps) -> Queries:
+        self._known(raw, ("error_ratio_query",), steps)
+        place = (*steps, self._key(raw, "error_ratio_query"))
+        found = read_query(ratio, raw[place[-1]], place)
+        for note in found.notes:
+            self._ignore(place, note)
+        if found.bad is not None:
+            return queries_of(found.bad, found.total, place)
+        if not found.is_windowed:
+            raise RefusedError(place, "a ratio has its window as [{{.window}}]: slotel asks for many windows")
+        return Queries(ratio=found.text, groups=checked_groups(found.groups, place))
+
+    def _labels(self, part: Any, steps: Steps) -> dict[str, str]:
+        found, taken = recorded_labels(part, steps)
+        for name in taken:
+            self._ignore((*steps, name), f"the label '{name}' is written by the rules themselves")
+        return found
+
+    def _alerting(self, part: Any, steps: Steps) -> Alerting:
+        found = self._known(
+            mapping(part, steps), ("name", "labels", "annotations", "page_alert", "ticket_alert"), steps
+        )
+        return Alerting(
+            name=str(found.get("name") or ""),
+            labels=texts(found.get("labels"), (*steps, "labels")),
+            annotations=texts(found.get("annotations"), (*steps, "annotations")),
+            page=self._alert(found, "page_alert", steps),
+            ticket=self._alert(found, "ticket_alert", steps),
+        )
+
+    def _alert(self, alerting: Mapping[str, Any], name: str, steps: Steps) -> SeverityAlerts:
+        key = self._key(alerting, name)
+        at = (*steps, key)
+        found = self._known(mapping(alerting.get(key), at), ("disable", "labels", "annotations"), at)
+        return SeverityAlerts(
+            bool(found.get("disable", False)),
+            texts(found.get("labels"), (*at, "labels")),
+            texts(found.get("annotations"), (*at, "annotations")),
+        )
+
+    def _key(self, part: Mapping[str, Any], name: str) -> str:
+        """Return how the part calls it: the Kubernetes resource writes errorQuery, the file error_query."""
+        other = next((key for key, value in _KEYS.items() if value == name), name)
+        return other if self._is_resource and other in part else name
+
+    def _known(self, part: Any, keys: tuple[str, ...], steps: Steps) -> Mapping[str, Any]:
+        allowed = [*keys, *(key for key, name in _KEYS.items() if name in keys and self._is_resource)]
+        return known(part, allowed, steps)
+
+    def _ignore(self, steps: Steps, reason: str) -> None:
+        self._findings.ignore(self._service, self._part, steps, reason)

@@ -1,0 +1,136 @@
+"""Whatever an objective is, its rule file is one that Prometheus loads, and passes the tests that are written with it.
+
+More examples: `PROPERTY_EXAMPLES=200 pytest tests/compile/test_generated_properties.py`, or `make properties`.
+"""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from slotel.cli.generate import compile_all
+from slotel.compile.promql import yaml_lines
+from slotel.config.service import read_service
+from support.promtool import check_rules, run_tests, write
+
+EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "8"))
+
+OBJECTIVES = [
+    "50%",
+    "90%",
+    "95%",
+    "99%",
+    "99.5%",
+    "99.9%",
+    "99.95%",
+    "99.99%",
+    "99.999%",
+    "99.9999%",
+    "80.5%",
+]
+PERIODS = ["1d", "36h", "2d", "3d", "7d", "28d", "30d", "90d", "month", "quarter"]
+WINDOWS = ["1m", "5m", "7m", "30m", "1h", "90m", "4h", "1d", "3d"]
+HOSTILE = [
+    "shop",
+    "a`b",
+    "a\"b'c",
+    "a\\b",
+    "50 %",
+    "äöü/☃",
+    "{x}",
+    "$value",
+    "%d%s",
+    "a|b.*",
+    "#c: d",
+    "- e",
+    "a-b",
+]
+ANNOTATED = ["", "{{ $x }} {{", "a`b\n\n  c\n", 'it\'s "x"', "\ta\r\nb", "\u2028\x85x", "  lead", "# no: yes"]
+
+SLO = st.fixed_dictionaries(
+    {
+        "objective": st.sampled_from(OBJECTIVES),
+        "period": st.sampled_from(PERIODS),
+        "window": st.sampled_from(WINDOWS),
+        "description": st.sampled_from(ANNOTATED),
+    },
+    optional={
+        "latency": st.sampled_from(["300ms", "1s", "2500ms"]),
+        "time_slices": st.fixed_dictionaries(
+            {"length": st.sampled_from(["1m", "5m", "10m"]), "limit": st.sampled_from(["1%", "5%", "50%"])}
+        ),
+        "include": st.just({"http.route": ["/orders*", "/cart"]}),
+    },
+)
+SERVICE = st.fixed_dictionaries(
+    {
+        "service": st.sampled_from(HOSTILE),
+        "slos": st.lists(SLO, min_size=1, max_size=2).map(
+            lambda slos: [{"name": f"slo-{index}", **slo} for index, slo in enumerate(slos)]
+        ),
+        "monitoring": st.fixed_dictionaries(
+            {"source": st.sampled_from(["slo_events", "slo_events", "span_metrics", "http_server"])},
+            optional={
+                "match": st.just({"environment": "pro`d \\\\ %s"}),
+                "scrape_interval": st.sampled_from(["10s", "30s", "1m"]),
+                "sentry_url": st.just("https://sentry.example/organizations/{{x"),
+                "grafana_url": st.just("https://g.example/{{"),
+                "runbook_url": st.just("https://r.example/{service}/{slo}/{{"),
+            },
+        ),
+    }
+)
+
+
+@pytest.mark.real
+@example({"service": "s", "slos": [{"name": "a", "objective": "99.999%"}]})
+@example({"service": "s", "slos": [{"name": "a", "objective": "99%", "period": "1d"}]})
+@example({"service": "a`b", "slos": [{"name": "a", "objective": "99%"}]})
+@settings(
+    deadline=None,
+    max_examples=EXAMPLES,
+    derandomize=EXAMPLES < 100,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(SERVICE)
+def test_every_file_is_valid_and_passes_its_own_tests(document):
+    reading = read_service({}, json.dumps(document))
+    assert reading.problems == ()
+    with tempfile.TemporaryDirectory() as folder:
+        directory = write(Path(folder), compile_all(reading.service))
+        check_rules(directory)
+        passed, output = run_tests(directory)
+    assert passed, output[:3000]
+
+
+@given(st.text(max_size=20).filter(lambda text: not text.isprintable() or "{{" in text))
+def test_a_name_that_is_no_text_for_a_line_is_refused(name):
+    service = read_service({}, "service: s\nslos: [{name: a, objective: 99%}]\n").service
+    from dataclasses import replace
+
+    with pytest.raises(ValueError, match="becomes a label"):
+        compile_all(replace(service, name=name))
+
+
+VALUES = st.recursive(
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.integers() | st.sampled_from(["no", "1e3", "0x1", "1_000", "~", "=", "<<", "1:30", "- a", "a: b", "a #b"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@example({"a": "\n  x"})
+@example({"a": "x\n"})
+@example({"a": "\x85\n\u2028\x00"})
+@example({"a": [[["x"]], {"b": []}]})
+@given(st.dictionaries(st.text(max_size=5), VALUES, min_size=1, max_size=3))
+def test_what_is_written_as_yaml_is_read_as_it_was(value):
+    text = "\n".join(yaml_lines(value)) + "\n"
+    assert YAML(typ="safe", pure=True).load(text) == value, text
