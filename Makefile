@@ -52,6 +52,9 @@ check: $(STAMP) ## Lint, types, import contracts, workflows
 bench: $(STAMP) ## Measure against what slotel replaces: the quick profile (bench/README.md has the full one)
 	$(RUN)python bench/run.py --quick
 
+upstream: $(STAMP) ## Run other projects' own suites with slotel active beside the same without it; explain each difference
+	$(RUN)python tests/upstream/run.py
+
 format: $(STAMP) ## Format and fix what can be fixed
 	$(RUN)ruff check --fix .
 	$(RUN)ruff format .

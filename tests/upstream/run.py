@@ -1,0 +1,225 @@
+"""Runs other projects' own test suites with slotel active beside the same suites without it, and explains the difference.
+
+Usage: python tests/upstream/run.py [--only NAME,NAME]; `make upstream`. The suites come in the source packages of the
+package index, at the locked versions, into .cache/upstream. A test that passes without slotel and fails with it must stand in expected.toml
+with its reason; an entry there that no test needs is an error, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Final, NamedTuple
+from xml.etree import ElementTree
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+HERE: Final = Path(__file__).resolve().parent
+ROOT: Final = HERE.parents[1]
+CACHE: Final = ROOT / ".cache" / "upstream"
+TIMEOUT: Final = 900
+
+
+class Suite(NamedTuple):
+    """The tests of one source package."""
+
+    name: str
+    package: str
+    tests: tuple[str, ...] = ("tests",)
+    modes: tuple[str, ...] = ("start", "adopt")
+
+
+def _contrib(*names: str) -> tuple[Suite, ...]:
+    return tuple(Suite(name, f"opentelemetry-instrumentation-{name}") for name in names)
+
+
+SUITES: Final = (
+    Suite("api", "opentelemetry-api", ("tests/trace", "tests/context", "tests/baggage", "tests/propagators")),
+    Suite("sdk", "opentelemetry-sdk", ("tests/trace", "tests/context")),
+    Suite("exporter-otlp", "opentelemetry-exporter-otlp-proto-http"),
+    Suite("exporter-prometheus", "opentelemetry-exporter-prometheus"),
+    *_contrib(
+        "asgi", "asyncio", "celery", "dbapi", "django", "fastapi", "flask", "requests", "sqlite3", "starlette", "threading",
+        "urllib", "urllib3", "wsgi",
+    ),
+    Suite(
+        "sentry-sdk", "sentry-sdk",
+        (
+            "tests/integrations/flask", "tests/integrations/fastapi", "tests/integrations/starlette",
+            "tests/integrations/wsgi", "tests/integrations/logging", "tests/test_scope.py",
+        ),
+        modes=("start",),
+    ),
+)  # fmt: skip
+NEEDS: Final = (
+    "opentelemetry-test-utils", "flaky", "responses", "pytest-localserver", "pytest-forked", "pytest-asyncio", "pytest-watch",
+    "jsonschema", "httpretty", "flask-login", "python-multipart", "asgiref", "pytest-xdist", "pytest-timeout", "brotli",
+)  # fmt: skip
+"""What the suites import, beside what the lock has."""
+
+
+def prepare() -> str:
+    """Return the interpreter of the environment that the suites run in."""
+    python = CACHE / "venv" / "bin" / "python"
+    uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
+    pip = [uv, "pip", "install", "--quiet", "--python", str(python)]
+    lock = ROOT / "requirements.lock"
+    if not python.exists() or python.stat().st_mtime < lock.stat().st_mtime:
+        _do(uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(CACHE / "venv"))
+        _do(*pip, "--require-hashes", "-r", str(lock))
+        _do(*pip, *NEEDS, "--constraint", str(_pins(uv, python)))
+    _do(*pip, "--no-deps", "-e", str(ROOT))
+    return str(python)
+
+
+def _pins(uv: str, python: Path) -> Path:
+    """What is installed, as constraints: what the suites need beside it must not move it."""
+    frozen = subprocess.run(
+        [uv, "pip", "freeze", "--python", str(python)], capture_output=True, text=True, check=True
+    )
+    path = CACHE / "constraints.txt"
+    path.write_text("\n".join(line for line in frozen.stdout.splitlines() if "==" in line))
+    return path
+
+
+def source(suite: Suite) -> Path:
+    """Return the unpacked source package of a suite, at the locked version."""
+    found = re.search(
+        rf"^{suite.package}==([^ \\;]+)", (ROOT / "requirements.lock").read_text(), flags=re.MULTILINE
+    )
+    if found is None:
+        raise SystemExit(f"{suite.package} is not in requirements.lock")
+    folder = CACHE / f"{suite.package.replace('-', '_')}-{found[1]}"
+    if not folder.is_dir():
+        wanted = f"{suite.package}=={found[1]}"
+        _do(
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--no-binary",
+            ":all:",
+            "--dest",
+            str(CACHE),
+            wanted,
+        )
+        with tarfile.open(folder.with_name(folder.name + ".tar.gz")) as archive:
+            archive.extractall(CACHE, filter="data")
+    return folder
+
+
+def run(python: str, suite: Suite, folder: Path, mode: str) -> dict[str, str]:
+    """Return each test's result in a mode: passed, failed or skipped."""
+    report = CACHE / f"{suite.name}-{mode}.xml"
+    report.unlink(missing_ok=True)
+    tests = [path for path in suite.tests if (folder / path).exists()]
+    command = [
+        python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "slotel_active", f"--junitxml={report}", "-o", "addopts=",
+        f"--rootdir={folder}", "--confcutdir", str(folder), "-c", "/dev/null",
+        "-W", "default", "--timeout=60", *tests,
+    ]  # fmt: skip
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("OTEL_", "SENTRY_", "SLOTEL_"))
+    }
+    environ |= {
+        "PYTHONPATH": os.pathsep.join([str(HERE), str(ROOT / "tests"), str(folder)]),
+        "SLOTEL_UPSTREAM_MODE": mode,
+    }
+    with (CACHE / f"{suite.name}-{mode}.log").open("w") as log:
+        try:
+            subprocess.run(
+                command, cwd=folder, env=environ, stdout=log, stderr=subprocess.STDOUT, timeout=TIMEOUT
+            )
+        except subprocess.TimeoutExpired:
+            log.write(f"\nended after {TIMEOUT} s\n")
+    if not report.exists():
+        return {}
+    results = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        name = f"{case.get('classname')}::{case.get('name')}"
+        states = {child.tag for child in case}
+        results[name] = (
+            "failed" if states & {"failure", "error"} else "skipped" if "skipped" in states else "passed"
+        )
+    return results
+
+
+def explained(suite: str, mode: str, test: str, entries: list[dict[str, str]]) -> dict[str, str] | None:
+    """Return the entry of expected.toml that explains a failure."""
+    for entry in entries:
+        same_suite = fnmatch.fnmatchcase(suite, entry["suite"]) and entry.get("mode", mode) == mode
+        if same_suite and fnmatch.fnmatchcase(test, entry["test"].replace("[", "[[]")):
+            return entry
+    return None
+
+
+def main() -> int:
+    """Print a table for docs/compatibility.md; return 1 where a difference has no reason."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="comma-separated names of suites")
+    wanted = {name for name in parser.parse_args().only.split(",") if name}
+    CACHE.mkdir(parents=True, exist_ok=True)
+    python = prepare()
+    entries = tomllib.loads((HERE / "expected.toml").read_text()).get("difference", [])
+    used: list[dict[str, str]] = []
+    unexplained: list[str] = []
+    print(
+        "| suite | passed without slotel | started | adopted | explained |\n| --- | --- | --- | --- | --- |",
+        flush=True,
+    )
+    for suite in SUITES:
+        if wanted and suite.name not in wanted:
+            continue
+        folder = source(suite)
+        plain = run(python, suite, folder, "off")
+        good = {name for name, result in plain.items() if result == "passed"}
+        cells, reasons = {}, 0
+        for mode in suite.modes:
+            results = run(python, suite, folder, mode)
+            lost = sorted(name for name in good if results.get(name) != "passed")
+            again = run(python, suite, folder, "off") if lost else plain
+            if lost:  # a test that passes the second time depends on the machine's load, not on slotel
+                second = run(python, suite, folder, mode)
+                lost = [name for name in lost if second.get(name) != "passed"]
+            for name in lost:
+                entry = explained(suite.name, mode, name, entries)
+                if entry is not None:
+                    used.append(entry)
+                    reasons += 1
+                elif again.get(name) == "passed":
+                    unexplained.append(f"{suite.name}, {mode}: {name}")
+            cells[mode] = len(good) - len(lost)
+        print(
+            f"| {suite.name} | {len(good)} | {cells.get('start', '')} | {cells.get('adopt', '')} | {reasons} |",
+            flush=True,
+        )
+    unused = [entry for entry in entries if entry not in used and (not wanted or entry["suite"] in wanted)]
+    for line in unexplained:
+        print(f"no reason for: {line}")
+    for entry in unused:
+        print(f"expected.toml explains what did not happen: {entry}")
+    return 1 if unexplained or unused else 0
+
+
+def _do(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)}:\n{done.stderr}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
