@@ -17,7 +17,7 @@ import sys
 import tarfile
 from pathlib import Path
 from typing import Final, NamedTuple
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -149,7 +149,7 @@ def run(python: str, suite: Suite, folder: Path, mode: str) -> dict[str, str]:
     if not report.exists():
         return {}
     results = {}
-    for case in ElementTree.parse(report).iter("testcase"):
+    for case in ET.parse(report).iter("testcase"):
         name = f"{case.get('classname')}::{case.get('name')}"
         states = {child.tag for child in case}
         results[name] = (
