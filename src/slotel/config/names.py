@@ -26,6 +26,8 @@ SLOTEL_HANDLE_SIGTERM: Final = "SLOTEL_HANDLE_SIGTERM"
 SLOTEL_RUN_DIR: Final = "SLOTEL_RUN_DIR"
 """Set by slotel for its own child processes; not for users."""
 
+SLOTEL_PAGE: Final = "SLOTEL_PAGE"
+"""`off` removes the status page from the metrics address; default: `on`."""
 SLOTEL_HTTP_METRICS: Final = "SLOTEL_HTTP_METRICS"
 """Who adds up the `http.server.*` instruments of web frameworks: `slotel` (default) or `sdk`."""
 

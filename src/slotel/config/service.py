@@ -87,6 +87,7 @@ class Service:
         max_series: bound of the series of each metric.
         asgi_spans: the messages of an ASGI app that get a span each, of ASGI_MESSAGES.
         http_metrics: who adds up the frameworks' HTTP instruments, of HTTP_METRICS.
+        page: whether the metrics address has the status page at `/`.
         sigterm: whether what is held is sent before an unhandled SIGTERM ends the process.
     """
 
@@ -99,6 +100,7 @@ class Service:
     asgi_spans: tuple[str, ...] = ()
     http_metrics: str = "slotel"
     sigterm: bool = True
+    page: bool = True
     monitoring: Monitoring = field(default_factory=Monitoring)
 
 
@@ -274,6 +276,7 @@ def _with_environment(service: Service, environ: Mapping[str, str], problems: li
         max_series=max_series,
         asgi_spans=asgi_spans,
         http_metrics=http_metrics,
+        page=read(names.SLOTEL_PAGE, _on_or_off, service.page, "on"),
         sigterm=sigterm,
     )
 
@@ -302,6 +305,12 @@ def _mode(text: str) -> str:
     if text not in SENTRY_MODES:
         raise ValueError(f"write one of {', '.join(SENTRY_MODES)}")
     return text
+
+
+def _on_or_off(text: str) -> bool:
+    if text.lower() not in ("on", "off"):
+        raise ValueError("write on or off")
+    return text.lower() == "on"
 
 
 def _switch(text: str) -> bool:

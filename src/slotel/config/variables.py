@@ -25,7 +25,7 @@ VARIABLES: Final = (
     Variable(names.SENTRY_ENVIRONMENT, "resource attribute", "Environment of events: `production`."),
     Variable(names.SENTRY_RELEASE, "resource attribute", "Release of events: `checkout@1.4.2`."),
     Variable(names.SENTRY_TRACES_SAMPLE_RATE, "1", "Share of requests that become transactions, 0 to 1. Never what is counted."),
-    Variable("SENTRY_PROJECT", "the DSN's number", "Name of the Sentry project, as metrics and dashboards show it."),
+    Variable(names.SENTRY_PROJECT, "the DSN's number", "Name of the Sentry project, as metrics and dashboards show it."),
     Variable(names.ERROR_BUDGET_LIMIT, "1%", "Largest tolerated error rate of `availability`: `5%`, `0.05`, `1/20`, `500ppm`, `slo:99.9%`."),
     Variable(names.ERROR_BUDGET_WINDOW, "1h", "Time over which the error rate is compared with the limit."),
     Variable(names.SLOTEL_CONFIG, "slotel.yaml", "Path of the configuration file."),
@@ -36,7 +36,7 @@ VARIABLES: Final = (
     Variable(names.SLOTEL_ASGI_SPANS, "none", "ASGI messages that get a span each: `send`, `receive`, `send,receive`."),
     Variable(names.SLOTEL_HTTP_METRICS, "slotel", "Who aggregates `http.server.*`: `slotel`, or `sdk` if your code registers its own MetricReader."),
     Variable("SLOTEL_SPANS", "slotel", "`sdk` makes the SDK's own spans, which cost more."),
-    Variable("SLOTEL_PAGE", "on", "`off` removes the status page from the metrics address."),
+    Variable(names.SLOTEL_PAGE, "on", "`off` removes the status page from the metrics address."),
     Variable("SLOTEL_DEBUG", "0", "`1` logs every decision: instrumented, skipped, adopted, sampled, kept."),
     Variable(names.SLOTEL_RUN_DIR, "", "Set by slotel for its own child processes; not for users."),
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics
@@ -19,7 +19,9 @@ from slotel.runtime.state import Runtime
 from slotel.version import __version__
 
 if TYPE_CHECKING:
+    from slotel.runtime.metrics.scrape.connection import Answer
     from slotel.runtime.sentry.client.client import SentryConnection
+    from slotel.runtime.status_page.page import StatusPage
 
 
 def connect_sentry(runtime: Runtime, environ: Mapping[str, str]) -> None:
@@ -113,6 +115,7 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
         sources.append(app.families)
         runtime.flush_hooks.append(lambda _: app.publish())
         chore = app.chore
+    status_page = _LazyPage(runtime, environ) if runtime.service.page else None
     host, port, problems = read_address(environ)
     report(problems)
     endpoint = runtime.endpoint = Endpoint(
@@ -120,7 +123,8 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
         port,
         sources=sources,
         target=runtime.resource,
-        pages={"/": lambda: _status_page(runtime)},
+        pages={"/": status_page.answer} if status_page is not None else {},
+        scraped=status_page.observe if status_page is not None else lambda _families: None,
         fault=self_metrics.stage_error,
         dropped=self_metrics.dropped,
         chore=chore,
@@ -129,10 +133,30 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     endpoint.start()
 
 
-def _status_page(runtime: Runtime) -> tuple[str, str]:
-    from slotel.runtime.metrics.scrape import status_page
+class _LazyPage:
+    """The status page, imported at the first scrape or look: a start does not pay for it."""
 
-    return status_page.CONTENT_TYPE, status_page.page(runtime.meter.families(), runtime.resource)
+    def __init__(self, runtime: Runtime, environ: Mapping[str, str]) -> None:
+        self._runtime, self._environ = runtime, dict(environ)
+        self._page: StatusPage | None = None
+
+    def observe(self, families: Sequence[Family]) -> None:
+        """Remember a scrape."""
+        self._made().observe(families)
+
+    def answer(self) -> Answer:
+        """Return the page."""
+        return self._made().answer()
+
+    def _made(self) -> StatusPage:
+        if self._page is None:
+            from slotel.runtime.status_page.page import StatusPage
+
+            endpoint = self._runtime.endpoint
+            self._page = StatusPage(
+                self._runtime, self._environ, endpoint.families if endpoint is not None else list
+            )
+        return self._page
 
 
 def push_metrics(runtime: Runtime, traces: TracerProvider) -> None:

@@ -19,7 +19,14 @@ def lines(runtime: Runtime, environ: Mapping[str, str]) -> Iterator[str]:
     name = runtime.resource.get("service.name", "unknown_service")
     metrics = runtime.endpoint.address if runtime.endpoint is not None else "off"
     sentry = runtime.sentry.describe() if runtime.sentry is not None else "off"
-    yield f"slotel {__version__}: service={name} metrics={metrics} sentry={sentry} sampling={_sampling(environ)}"
+    page = (
+        f" page={runtime.endpoint.page_address}"
+        if runtime.endpoint is not None and runtime.service.page
+        else ""
+    )
+    yield (
+        f"slotel {__version__}: service={name} metrics={metrics}{page} sentry={sentry} sampling={_sampling(environ)}"
+    )
     objectives = ", ".join(_objective(slo) for slo in runtime.service.slos)
     yield f"objectives: {objectives}; tags: {_tags(runtime.service.tags)}"
 

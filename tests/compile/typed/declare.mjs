@@ -1,8 +1,8 @@
-// Writes generated.ts: every generated JSON as a constant of the type that Grafana or Sentry publishes for it.
+// Writes a TypeScript file: every generated JSON as a constant of the type that Grafana or Sentry publishes for it.
 import fs from 'node:fs';
 import path from 'node:path';
 
-const [root] = process.argv.slice(2);
+const [root, written] = process.argv.slice(2);
 const read = (file) => JSON.parse(fs.readFileSync(path.join(root, file), 'utf8'));
 const list = (dir) => fs.readdirSync(path.join(root, dir)).map((file) => path.join(dir, file));
 const composable = '@grafana/schema/dist/types/raw/composable';
@@ -57,5 +57,5 @@ for (const request of read('sentry/manifest.json').requests) {
   const place = request.path.replace('{organization}', '{organization_id_or_slug}').replace('{project}', '{project_id_or_slug}');
   constant("Extract<sentry.DeprecatedCreateAMetricAlertRuleForAnOrganizationData | sentry.DeprecatedCreateAnIssueAlertRuleForAProjectData | sentry.CreateANewDashboardForAnOrganizationData, { url: string }>['url']", place);
 }
-fs.writeFileSync('generated.ts', `${out.join('\n')}\n`);
+fs.writeFileSync(written, `${out.join('\n')}\n`);
 console.log(count);

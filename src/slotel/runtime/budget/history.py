@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from slotel.config.slo import DAY, HOUR, Slo, TimeSlices
+from slotel.runtime.metrics.store.ring import Ring
 from slotel.runtime.metrics.store.store import Store
 
 FINE_WIDTH: Final = 10
@@ -32,6 +33,12 @@ class History(Protocol):
 
     def counts(self, now: float, window: float) -> tuple[float, float]:
         """Return (bad, total) within the last `window` seconds, over all workers."""
+
+    def counted_since(self) -> float:
+        """Return the unix time since when the service counts."""
+
+    def steps(self, now: float, step: int, count: int) -> tuple[tuple[float, float], ...]:
+        """Return (bad, total) events of each of the last `count` steps, oldest first, over all workers."""
 
 
 def history(store: Store, slo: Slo) -> History:
@@ -62,6 +69,14 @@ class Events:
         """Return (bad, total) events."""
         good, bad = (self._fine if window <= HOUR else self._coarse).sums(now, window)
         return bad, good + bad
+
+    def counted_since(self) -> float:
+        """Return the oldest worker's start."""
+        return self._fine.counted_since()
+
+    def steps(self, now: float, step: int, count: int) -> tuple[tuple[float, float], ...]:
+        """Return (bad, total) events of each step."""
+        return _steps(self._fine, FINE_WIDTH, now, step, count)
 
 
 class Slices:
@@ -94,3 +109,23 @@ class Slices:
         marked = self._ring.marked(BAD, first, last).values()
         bad = sum(columns[BAD] / sum(columns) > self._limit for columns in marked)
         return float(bad), float(max(last - first + 1, 0))
+
+    def counted_since(self) -> float:
+        """Return the oldest worker's start."""
+        return self._ring.counted_since()
+
+    def steps(self, now: float, step: int, count: int) -> tuple[tuple[float, float], ...]:
+        """Return (bad, total) events of each step; of a slice, all in the step that it began in."""
+        return _steps(self._ring, self._width, now, step, count)
+
+
+def _steps(ring: Ring, width: int, now: float, step: int, count: int) -> tuple[tuple[float, float], ...]:
+    last = int(now // step)
+    sums = {index: [0.0, 0.0] for index in range(last - count + 1, last + 1)}
+    first = (last - count + 1) * step // width
+    found = {**ring.marked(GOOD, first, int(now // width)), **ring.marked(BAD, first, int(now // width))}
+    for epoch, columns in found.items():
+        if (sum_ := sums.get(epoch * width // step)) is not None:
+            sum_[0] += columns[BAD]
+            sum_[1] += columns[GOOD] + columns[BAD]
+    return tuple((bad, total) for bad, total in sums.values())

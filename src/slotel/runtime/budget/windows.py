@@ -13,10 +13,12 @@ from typing import Final, NamedTuple
 from slotel.config import names
 from slotel.config.duration import format_duration
 from slotel.config.slo import HOUR, MINUTE, Slo, burn_rate, time_to_exhaustion
-from slotel.runtime.budget.history import BAD, GOOD, KEPT, history
+from slotel.runtime.budget.history import BAD, FINE_WIDTH, GOOD, KEPT, history
 from slotel.runtime.metrics.store.store import Family, Store
 from slotel.runtime.process.lifecycle import PROCESS
 
+YOUNG: Final = 10 * MINUTE
+"""Seconds of history that a chart shows in the ring's own steps."""
 WINDOWS: Final = (5 * MINUTE, 30 * MINUTE, HOUR, 6 * HOUR)
 
 _Series = dict[tuple[str, ...], tuple[float, ...]]
@@ -37,6 +39,18 @@ class Window(NamedTuple):
     ratio: float
     burn: float
     unit: str = "events"
+
+
+class Recent(NamedTuple):
+    """What happened lately.
+
+    Args:
+        step: seconds of a point.
+        points: (bad, total) events of each step, oldest first.
+    """
+
+    step: float
+    points: tuple[tuple[float, float], ...]
 
 
 class BudgetWindows:
@@ -116,6 +130,15 @@ class BudgetWindows:
         bad, total = self._histories[index].counts(now, seconds)
         ratio, slo = (bad / total if total else 0.0), self.slos[index]
         return Window(seconds, bad, total, ratio, burn_rate(bad, total, slo.limit), slo.unit)
+
+    def recent(self, index: int) -> Recent:
+        """Return what happened to an objective in the last hour, minute by minute; while young, in finer steps."""
+        now = self._clock()
+        self.roll(now)
+        age = now - self._histories[index].counted_since()
+        step = FINE_WIDTH if age < YOUNG else int(MINUTE)
+        count = int(min(age, HOUR) // step) + 1
+        return Recent(step, self._histories[index].steps(now, step, count))
 
     def remaining(self, index: int) -> float:
         """Return the share of the budget that the kept history left, in (−∞, 1]."""

@@ -40,13 +40,15 @@ class Answer(NamedTuple):
     content_type: str
     body: Sequence[bytes]
     encoding: str = ""
+    headers: Sequence[tuple[str, str]] = ()
 
     def head(self) -> bytes:
         """Return the status line and the headers."""
         encoding = f"Content-Encoding: {self.encoding}\r\n" if self.encoding else ""
+        more = "".join(f"{name}: {value}\r\n" for name, value in self.headers)
         return (
             f"HTTP/1.1 {self.status}\r\nDate: {formatdate(usegmt=True)}\r\nContent-Type: {self.content_type}\r\n"
-            f"{encoding}Vary: Accept, Accept-Encoding\r\nContent-Length: {sum(map(len, self.body))}\r\n"
+            f"{encoding}{more}Vary: Accept, Accept-Encoding\r\nContent-Length: {sum(map(len, self.body))}\r\n"
             f"Connection: close\r\n\r\n"
         ).encode("latin-1")
 

@@ -41,8 +41,7 @@ _GZIP: Final = 31
 """zlib's window bits for a gzip header."""
 
 Source = Callable[[], Iterable[Family]]
-Page = Callable[[], tuple[str, str]]
-"""Returns content type and text."""
+Page = Callable[[], Answer]
 
 
 class Endpoint:
@@ -53,6 +52,7 @@ class Endpoint:
         sources: return families; one that fails costs its own families and is counted.
         target: the resource's attributes, for `target_info`.
         pages: more paths, rendered on each request.
+        scraped: told what a scrape was written from.
         sibling: whether this process joined a service that runs already: it then stands by in silence.
         fault: told the part's name and the exception; never raises.
         dropped: told the signal and the reason of what is left out.
@@ -67,13 +67,14 @@ class Endpoint:
         *,
         target: Mapping[str, Any] | None = None,
         pages: Mapping[str, Page] | None = None,
+        scraped: Callable[[Sequence[Family]], None] = lambda _families: None,
         sibling: Callable[[], bool] = lambda: False,
         fault: Callable[[str, BaseException], None] = lambda *_: None,
         dropped: Callable[[str, str], None] = lambda *_: None,
         chore: Callable[[], float | None] = lambda: None,
     ) -> None:
         self.host, self.port = host, port
-        self._sources, self._pages = tuple(sources), dict(pages or {})
+        self._sources, self._pages, self._scraped = tuple(sources), dict(pages or {}), scraped
         self._sibling, self._fault, self._dropped, self._chore = sibling, fault, dropped, chore
         self._exposition = Exposition(target)
         self._server = Server(self._answers)
@@ -99,6 +100,11 @@ class Endpoint:
         """Return the address of the metrics, as a person would type it."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}/metrics"
+
+    @property
+    def page_address(self) -> str:
+        """Return the address of the status page, as a person would type it."""
+        return self.address.removesuffix("metrics")
 
     def start(self) -> None:
         """Take the port, or stand by, and serve; a second call does nothing."""
@@ -181,7 +187,7 @@ class Endpoint:
 
     def render(self, *, openmetrics: bool = False) -> str:
         """Return the exposition as one text."""
-        return "".join(self._exposition.render(self._families(), openmetrics=openmetrics))
+        return "".join(self._exposition.render(self.families(), openmetrics=openmetrics))
 
     def _answers(self, requests: Sequence[Request]) -> list[Answer] | None:
         """Answer requests in order; those that want the same get the same."""
@@ -212,14 +218,15 @@ class Endpoint:
         page = self._pages.get(request.path)
         if page is None:
             return plain("404 Not Found", "404 Not Found: the metrics are at /metrics")
-        kind, text = page()
-        return Answer("200 OK", kind, (text.encode("utf-8", "replace"),))
+        return page()
 
     def _metrics(self, openmetrics: bool, gzip: bool) -> Answer | None:
         """Return the metrics, or None when the thread must stop."""
         packer = zlib.compressobj(1, wbits=_GZIP) if gzip else None
         body: list[bytes] = []
-        for text in self._exposition.render(self._families(), openmetrics=openmetrics):
+        families = self.families()
+        self._scraped(families)
+        for text in self._exposition.render(families, openmetrics=openmetrics):
             data = text.encode("utf-8", "replace")
             body.append(packer.compress(data) if packer is not None else data)
             self.rest()
@@ -237,7 +244,8 @@ class Endpoint:
             time.sleep(REST_SECONDS)
             self._busy_until = time.perf_counter() + BUSY_SECONDS
 
-    def _families(self) -> list[Family]:
+    def families(self) -> list[Family]:
+        """Return what all sources give, one family for each name."""
         found: list[Family] = []
         for source in self._sources:
             try:

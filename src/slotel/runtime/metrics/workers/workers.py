@@ -160,6 +160,18 @@ class Workers:
             )
         return self._file_reader
 
+    def alive(self) -> tuple[int, ...]:
+        """Return the ids of the other processes of the service that live and have counted."""
+        from slotel.runtime.metrics.workers.liveness import is_alive
+
+        if not self.run_dir.exists():
+            return ()
+        with self._lock, self._guarded("cannot look for the other workers"):
+            stems = self._reader().stems() - {self.stem}
+            known = ((process_of(stem), is_alive(self.run_dir, stem)) for stem in stems)
+            return tuple(process.pid for process, lives in known if process is not None and lives)
+        return ()
+
     # -- what else is shared -----------------------------------------------------------------------------------
 
     def share(self, suffix: str, data: bytes) -> bool:

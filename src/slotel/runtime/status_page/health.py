@@ -1,0 +1,110 @@
+"""What the page says of slotel itself: what it sends where, what was lost, its workers, its series."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from slotel.config import names
+from slotel.runtime.metrics.store.store import Family
+
+if TYPE_CHECKING:
+    from slotel.runtime.state import Runtime
+
+CLOSE: Final = 0.8
+"""Share of the bound from which on a metric's series are worth a look."""
+
+
+class Sentry(NamedTuple):
+    """Sentry as this process sees it, and what all processes handed to it.
+
+    Args:
+        waiting: envelopes of this process that are not sent yet; None where its mode does not say.
+        delivered: unix seconds of this process's last delivery; None if there was none.
+        errors: (project, environment) → error events handed over.
+    """
+
+    destination: str
+    mode: str
+    waiting: int | None
+    delivered: float | None
+    errors: Mapping[tuple[str, ...], float]
+
+
+class Series(NamedTuple):
+    """How many series a metric has, of how many it may have."""
+
+    metric: str
+    number: int
+    bound: int
+
+
+def counts(families: Iterable[Family], name: str) -> dict[tuple[str, ...], float]:
+    """Return the series of a counter that are not 0, largest first."""
+    found = {
+        labels: float(numbers[0])
+        for family in families
+        if family.name == name
+        for labels, numbers in family.series.items()
+        if numbers[0] and len(labels) == len(family.label_names)
+    }
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def sentry(runtime: Runtime, families: Iterable[Family]) -> Sentry | None:
+    """Return Sentry's state; None without a DSN."""
+    if runtime.sentry is None:
+        return None
+    senders = [sender for sink in _sinks(runtime) for sender in _senders(sink)]
+    delivered = [at for sender in senders if (at := getattr(sender, "delivered", None)) is not None]
+    return Sentry(
+        runtime.sentry.describe(),
+        runtime.service.sentry.mode,
+        sum(map(len, senders)) if senders else None,
+        max(delivered, default=None),
+        counts(families, names.SENTRY_ERRORS),
+    )
+
+
+def _sinks(runtime: Runtime) -> tuple[Any, ...]:
+    return tuple(runtime.pipeline.sinks) if runtime.pipeline is not None else ()
+
+
+def _senders(sink: Any) -> tuple[Any, ...]:
+    return tuple(getattr(sink, "senders", ()))
+
+
+def otlp(environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return signal → address for what the environment sends by OTLP; without user and password."""
+    found = []
+    for signal in ("traces", "metrics", "logs"):
+        exporters = environ.get(f"OTEL_{signal.upper()}_EXPORTER", "")
+        if "otlp" in exporters:
+            own = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
+            url = urlsplit(own or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or "http://localhost:4317")
+            place = url.netloc.rpartition("@")[2]
+            found.append((signal, f"{url.scheme}://{place}"))
+    return found
+
+
+def workers(runtime: Runtime) -> tuple[int, ...]:
+    """Return the process ids of the service that count, this one included."""
+    if runtime.workers is None:
+        return (os.getpid(),)
+    return tuple(sorted({os.getpid(), *runtime.workers.alive()}))
+
+
+def series(families: Iterable[Family], bound: int) -> list[Series]:
+    """Return the metrics of slotel's own store by their number of series, most first."""
+    counted = [
+        Series(family.name, len(family.series), bound) for family in families if family.kind != "gauge"
+    ]
+    return sorted(counted, key=lambda each: -each.number)
+
+
+def uptime(runtime: Runtime) -> float:
+    """Return seconds since this process began to count."""
+    return time.time() - runtime.store.created

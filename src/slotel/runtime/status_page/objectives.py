@@ -1,0 +1,119 @@
+"""What the page says of each objective: budget left, burn against the alerts' thresholds, and the verdict over all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+from typing import Literal, NamedTuple
+
+from slotel.config.slo import HOUR, MIN_BAD_EVENTS, MINUTE, BurnTier, Slo, time_to_exhaustion
+from slotel.runtime.budget.windows import BudgetWindows, Recent, Window
+
+Health = Literal["good", "warn", "bad", "quiet"]
+"""Worst last: `quiet` has no event to judge by."""
+_ORDER: tuple[Health, ...] = ("quiet", "good", "warn", "bad")
+
+
+class Burning(NamedTuple):
+    """A burn-rate alert as the service itself sees it."""
+
+    tier: BurnTier
+    long: Window
+    short: Window
+    threshold: float
+
+    @property
+    def fires(self) -> bool:
+        """Whether both windows burn faster than the threshold, and enough events were bad."""
+        above = self.long.burn > self.threshold and self.short.burn > self.threshold
+        return above and self.long.bad >= MIN_BAD_EVENTS
+
+
+class Objective(NamedTuple):
+    """An objective now.
+
+    Args:
+        limit_window: the window of ERROR_BUDGET_WINDOW, against which the limit is compared.
+        remaining: share of the budget left by the history that the processes keep (three days).
+        exhaustion: seconds until nothing is left at the last hour's rate; infinite while nothing burns.
+        recent: bad and all events of the last hour, or since the start.
+    """
+
+    slo: Slo
+    limit_window: Window
+    last_5m: Window
+    remaining: float
+    exhaustion: float
+    alerts: tuple[Burning, ...]
+    recent: Recent
+
+    @property
+    def health(self) -> Health:
+        """How the objective is, in one word."""
+        firing = {alert.tier.severity for alert in self.alerts if alert.fires}
+        if "page" in firing or (self.remaining <= 0 and self.limit_window.bad >= MIN_BAD_EVENTS):
+            return "bad"
+        exceeded = self.limit_window.burn > 1 and self.limit_window.bad >= MIN_BAD_EVENTS
+        if firing or exceeded or self.remaining <= 0:
+            return "warn"
+        return "good" if self.limit_window.total or self.remaining < 1 else "quiet"
+
+    @property
+    def sentence(self) -> str:
+        """What a person should know first."""
+        name, burn = self.slo.name, self.last_5m.burn
+        firing = [alert for alert in self.alerts if alert.fires]
+        if firing:
+            worst = firing[0]
+            return f"{name} burns its error budget at {worst.short.burn:.3g}×: a {worst.tier.severity} alert"
+        if self.remaining <= 0:
+            return f"the error budget of {name} is spent"
+        if self.health == "warn":
+            return f"{name} exceeds its limit"
+        return f"{name} burns at {burn:.3g}×" if burn > 1 else f"{name} is within budget"
+
+
+def objectives(meter: BudgetWindows) -> list[Objective]:
+    """Return every objective that the service counts, as it is now."""
+    return [_objective(meter, index, slo) for index, slo in enumerate(meter.slos)]
+
+
+def _objective(meter: BudgetWindows, index: int, slo: Slo) -> Objective:
+    alerts = tuple(
+        Burning(
+            tier,
+            meter.window(index, tier.long),
+            meter.window(index, tier.short),
+            tier.burn_rate(slo.period.seconds),
+        )
+        for tier in slo.tiers()
+    )
+    remaining = meter.remaining(index)
+    hour = meter.window(index, HOUR)
+    return Objective(
+        slo,
+        meter.window(index, slo.window),
+        meter.window(index, 5 * MINUTE),
+        remaining,
+        time_to_exhaustion(remaining, hour.burn, slo.period.seconds) if hour.burn else inf,
+        alerts,
+        meter.recent(index),
+    )
+
+
+def verdict(every: Sequence[Objective]) -> tuple[Health, str]:
+    """Return how the service is, and the one sentence that says so."""
+    if not every:
+        return "quiet", "No objective is declared."
+    health = max((each.health for each in every), key=_ORDER.index)
+    if health == "quiet":
+        return health, "No request was counted yet."
+    if health == "good":
+        burning = [each.sentence for each in every if each.last_5m.burn > 1]
+        return health, _sentence(["all objectives are within budget", *burning])
+    return health, _sentence([each.sentence for each in every if each.health == health])
+
+
+def _sentence(parts: Sequence[str]) -> str:
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}."

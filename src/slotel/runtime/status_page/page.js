@@ -1,0 +1,38 @@
+// Keeps the page live: asks for it again while it is looked at, and says so when there is no answer any more.
+(() => {
+  const live = document.getElementById("live");
+  let since = new Date();
+  let timer = 0;
+  const say = (text) => { if (live.textContent !== text) live.textContent = text; };
+  function take(next) {
+    const open = [...document.querySelectorAll("details[open]")].map((each) => each.id);
+    const focused = document.activeElement && document.activeElement.id;
+    document.querySelector("main").replaceWith(next.querySelector("main"));
+    document.title = next.title;
+    for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  }
+  async function look() {
+    const began = performance.now();
+    try {
+      const answer = await fetch("/", { cache: "no-store", signal: AbortSignal.timeout(10000) });
+      if (!answer.ok) throw new Error(answer.status);
+      take(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      since = new Date();
+      document.body.classList.remove("lost");
+      say("live");
+    } catch {
+      document.body.classList.add("lost");
+      document.title = "✕ no answer: " + document.querySelector("h1").textContent;
+      say("No answer since " + since.toLocaleTimeString() + ": the service may be down. What stands here is from then.");
+    }
+    const took = performance.now() - began;
+    timer = document.hidden ? 0 : setTimeout(look, Math.max(2000, 20 * took));
+  }
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && !timer) look();
+    if (document.hidden) { clearTimeout(timer); timer = 0; }
+  });
+  say("live");
+  timer = setTimeout(look, 2000);
+})();

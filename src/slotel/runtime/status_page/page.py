@@ -1,0 +1,154 @@
+"""The page: gathers what is known, and answers with one HTML document that needs nothing else."""
+
+from __future__ import annotations
+
+import os
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from slotel.runtime.metrics.scrape.connection import Answer
+from slotel.runtime.metrics.store.store import Family
+from slotel.runtime.status_page import health, requests, sections
+from slotel.runtime.status_page.charts import Html, join, tag
+from slotel.runtime.status_page.history import History, durations
+from slotel.runtime.status_page.objectives import objectives, verdict
+from slotel.runtime.status_page.settings import Setting, settings
+from slotel.version import __version__
+
+if TYPE_CHECKING:
+    from slotel.runtime.finding import Finding
+    from slotel.runtime.state import Runtime
+
+REFRESH: Final = 10
+"""Seconds after which a browser without JavaScript asks again."""
+MARKS: Final = {"good": "●", "warn": "▲", "bad": "■", "quiet": "○"}
+"""Verdicts for those who see no colour."""
+
+
+class StatusPage:
+    """Answers `/`. What is costly and does not change is asked for once, at the first look.
+
+    Args:
+        environ: as it was at the start.
+        families: returns what `/metrics` is written from.
+    """
+
+    def __init__(
+        self, runtime: Runtime, environ: Mapping[str, str], families: Callable[[], list[Family]]
+    ) -> None:
+        self._runtime, self._environ, self._families = runtime, dict(environ), families
+        self._history = History()
+        self._settings: list[Setting] | None = None
+        self._coverage: list[Finding] | None = None
+        self._assets: tuple[Html, Html] | None = None
+
+    def observe(self, families: Iterable[Family]) -> None:
+        """Remember a scrape: it computed already what the charts need."""
+        self._history.add(families)
+
+    def answer(self) -> Answer:
+        """Return the page."""
+        text = self.render()
+        style, script = self._both()
+        policy = (
+            f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; connect-src 'self'; "
+            "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        )
+        headers = (
+            ("Content-Security-Policy", policy),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Referrer-Policy", "no-referrer"),
+        )
+        return Answer(
+            "200 OK", "text/html; charset=utf-8", (text.encode("utf-8", "replace"),), headers=headers
+        )
+
+    def render(self) -> str:
+        """Return the page as HTML."""
+        runtime, families = self._runtime, self._families()
+        self._history.add(families)
+        family = durations(families)
+        bounds = family.bounds if family is not None else ()
+        every = objectives(runtime.meter)
+        state, sentence = verdict(every)
+        shown, known = requests.operations(families)
+        base = runtime.service.monitoring.sentry_url
+        body = (
+            tag(
+                "p",
+                tag("span", MARKS[state], aria_hidden="true"),
+                tag("span", sentence),
+                class_=f"verdict {state}",
+            ),
+            sections.objectives(every),
+            sections.traffic(
+                self._history.last_minute(bounds, runtime.store.created), self._history.hour(bounds)
+            ),
+            sections.operations(shown, known),
+            sections.failures(requests.failures(families), base),
+            sections.delivery(
+                health.sentry(runtime, families), health.otlp(self._environ), families, self._environ
+            ),
+            sections.itself(runtime, families, self._checked()),
+            sections.configuration(self._effective()),
+        )
+        return self._document(MARKS[state], body)
+
+    def _document(self, mark: str, body: Iterable[Html]) -> str:
+        runtime = self._runtime
+        style, script = self._both()
+        name = runtime.service_name
+        release = str(runtime.resource.get("service.version", "") or runtime.service.sentry.release or "")
+        place = " · ".join(filter(None, (release, runtime.service.sentry.environment or "")))
+        head = (
+            Html(
+                '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+            ),
+            Html(
+                f'<noscript><meta http-equiv="refresh" content="{REFRESH}"></noscript><link rel="icon" href="data:,">'
+            ),
+            tag("title", f"{mark} {name}"),
+            tag("style", style),
+        )
+        header = tag(
+            "header", tag("h1", name), tag("span", place, class_="quiet"),
+            tag("span", "", id="live", role="status", class_="quiet"),
+        )  # fmt: skip
+        now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+        footer = tag(
+            "footer",
+            f"slotel {__version__} · process {os.getpid()} answered at {now} for all of the service · ",
+            tag("a", "metrics", href="/metrics"),
+        )
+        page = tag("body", header, tag("main", *body, footer), tag("script", script))
+        return f'<!doctype html><html lang="en"><head>{join(head)}</head>{page}</html>'
+
+    # -- asked for once ----------------------------------------------------------------------------------------
+
+    def _both(self) -> tuple[Html, Html]:
+        if self._assets is None:
+            here = Path(__file__).parent
+            style, script = ((here / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+            self._assets = Html(style), Html(script)
+        return self._assets
+
+    def _effective(self) -> list[Setting]:
+        if self._settings is None:
+            self._settings = settings(self._runtime.service, self._environ)
+        return self._settings
+
+    def _checked(self) -> list[Finding]:
+        if self._coverage is None:
+            from slotel.runtime.checks.instrumentation import coverage
+
+            self._coverage = list(coverage(self._environ))
+        return self._coverage
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"

@@ -1,0 +1,83 @@
+"""What the page says of requests since the service began: operations by impact, and the last failures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from slotel.config import names
+from slotel.runtime.metrics.store.store import Family
+from slotel.runtime.status_page.history import durations, entry_series, quantile
+
+MOST: Final = 10
+"""Operations and failures that are shown."""
+
+
+class Operation(NamedTuple):
+    """An operation since the service began.
+
+    Args:
+        impact: its share of all the time that the service worked.
+        p95: seconds.
+    """
+
+    name: str
+    calls: float
+    failed: float
+    p95: float | None
+    impact: float
+
+
+class Failure(NamedTuple):
+    """A request that failed and whose trace is known: an exemplar of the metrics."""
+
+    at: float
+    operation: str
+    status: str
+    seconds: float
+    trace_id: str
+
+
+def operations(families: Iterable[Family]) -> tuple[list[Operation], int]:
+    """Return the operations with most impact, and how many there are in all."""
+    family = durations(families)
+    if family is None:
+        return [], 0
+    named = family.label_names.index(names.LABEL_SPAN_NAME)
+    size = len(family.bounds) + 1
+    sums: dict[str, list[float]] = {}
+    failed: dict[str, float] = {}
+    for labels, numbers, is_failure in entry_series(family):
+        name = labels[named]
+        row = sums.get(name)
+        sums[name] = list(numbers) if row is None else [a + b for a, b in zip(row, numbers, strict=True)]
+        if is_failure:
+            failed[name] = failed.get(name, 0.0) + sum(numbers[:size])
+    worked = sum(row[size] for row in sums.values()) or 1.0
+    first = sorted(sums, key=lambda name: sums[name][size], reverse=True)[:MOST]
+    return [
+        Operation(
+            name,
+            sum(sums[name][:size]),
+            failed.get(name, 0.0),
+            quantile(0.95, sums[name][:size], family.bounds),
+            sums[name][size] / worked,
+        )
+        for name in first
+    ], len(sums)
+
+
+def failures(families: Iterable[Family]) -> list[Failure]:
+    """Return the failed requests that were seen last, newest first."""
+    family = durations(families)
+    if family is None:
+        return []
+    named = family.label_names.index(names.LABEL_SPAN_NAME)
+    status = family.label_names.index(names.LABEL_HTTP_STATUS)
+    found = [
+        Failure(at, labels[named], labels[status], seconds, f"{trace:032x}")
+        for labels, _, is_failure in entry_series(family)
+        if is_failure
+        for trace, _, seconds, at in family.exemplars.get(labels, {}).values()
+    ]
+    return sorted(found, reverse=True)[:MOST]

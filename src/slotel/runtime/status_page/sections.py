@@ -1,0 +1,288 @@
+"""The page's sections as HTML. Each is given what it shows, and decides nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from slotel.config import names
+from slotel.config.duration import format_duration
+from slotel.runtime.metrics.store.store import Family
+from slotel.runtime.status_page import health, words
+from slotel.runtime.status_page.charts import Html, Line, bar, chart, join, tag
+from slotel.runtime.status_page.history import Interval
+from slotel.runtime.status_page.objectives import Burning, Objective
+from slotel.runtime.status_page.requests import Failure, Operation
+from slotel.runtime.status_page.settings import Setting
+
+if TYPE_CHECKING:
+    from slotel.runtime.finding import Finding
+    from slotel.runtime.state import Runtime
+
+
+def section(title: str, *content: object) -> Html:
+    """Return a section with its heading."""
+    anchor = title.lower().replace(" ", "-")
+    return tag("section", tag("h2", title, id=anchor), *content, aria_labelledby=anchor)
+
+
+def table(
+    heads: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str = "", class_: str = ""
+) -> Html:
+    """Return a table; the first cell of a row is its heading."""
+    head = tag("thead", tag("tr", *(tag("th", text, scope="col") for text in heads)))
+    body = tag(
+        "tbody",
+        *(
+            tag("tr", tag("th", row[0], scope="row", class_="name"), *(tag("td", cell) for cell in row[1:]))
+            for row in rows
+        ),
+    )
+    inner = tag("table", tag("caption", caption) if caption else None, head, body, class_=class_ or None)
+    return tag("div", inner, class_="wide", tabindex=0, role="region", aria_label=caption or heads[0])
+
+
+# -- objectives ------------------------------------------------------------------------------------------------
+
+
+def objectives(every: Sequence[Objective]) -> Html:
+    """Return a card for each objective."""
+    if not every:
+        return section(
+            "Objectives",
+            tag("p", "No objective is declared. Set ERROR_BUDGET_LIMIT, or slos in slotel.yaml."),
+        )
+    return section("Objectives", tag("div", *map(_objective, every), class_="cards"))
+
+
+def _objective(each: Objective) -> Html:
+    slo, window = each.slo, each.limit_window
+    over = format_duration(window.seconds)
+    what = f" within {words.duration(slo.latency)}" if slo.latency is not None else ""
+    left = words.percent(each.remaining)
+    facts = {
+        f"errors, last {over}": f"{words.percent(window.ratio)} of {words.percent(slo.limit)} allowed "
+        f"({words.count(window.bad)} of {words.count(window.total)} {slo.unit})",
+        "burn rate, last 5 min": f"{words.times(each.last_5m.burn)} (1× lasts the period)",
+        "lasts": _lasts(each),
+    }
+    ratios = [bad / total if total else None for bad, total in each.recent.points]
+    worst = max((ratio for ratio in ratios if ratio is not None), default=None)
+    reach = words.duration(len(ratios) * each.recent.step)
+    label = f"Error rate of {slo.name}, last {reach}: at most {words.percent(worst)}, limit {words.percent(slo.limit)}"
+    kind = "bad" if each.health == "bad" else "warn" if each.health == "warn" else "good"
+    drawn = chart(label, range(len(ratios)), [Line(kind, ratios)], mark=slo.limit)
+    return tag(
+        "article",
+        tag("h3", slo.name),
+        tag("p", f"{words.percent(slo.objective)} good{what}, {slo.description}".rstrip(", "), class_="quiet"),
+        tag("p", tag("span", left, class_=f"big now {each.health}"), " budget left"),
+        bar(f"{left} of the error budget is left", each.remaining, each.health),
+        facts_list(facts),
+        drawn,
+        tag("small", f"error rate, last {reach}; dashed: the limit"),
+        table(["alert", "burn long / short", "at", "state"], map(_alert, each.alerts), caption="burn-rate alerts"),
+        class_=f"card {each.health}",
+    )  # fmt: skip
+
+
+def _alert(alert: Burning) -> tuple[object, ...]:
+    tier = alert.tier
+    name = f"{tier.severity} {format_duration(tier.long)}/{format_duration(tier.short)}"
+    burn = f"{words.times(alert.long.burn)} / {words.times(alert.short.burn)}"
+    state = tag("strong", "fires") if alert.fires else "–"
+    return name, burn, words.times(alert.threshold), state
+
+
+def _lasts(each: Objective) -> str:
+    if each.remaining <= 0:
+        return "spent"
+    if not isfinite(each.exhaustion) or each.exhaustion > each.slo.period.seconds:
+        return "longer than the period, if the last hour goes on"
+    return f"{words.duration(each.exhaustion)}, if the last hour goes on"
+
+
+def facts_list(facts: Mapping[str, object]) -> Html:
+    """Return names with their values."""
+    return tag("dl", *(join((tag("dt", name), tag("dd", value))) for name, value in facts.items()))
+
+
+# -- requests --------------------------------------------------------------------------------------------------
+
+
+def traffic(now: Interval | None, hour: Sequence[Interval]) -> Html:
+    """Return rate, errors and latency: now, and over the last hour."""
+    if now is None or (not now.rate and not hour):
+        return section("Requests", tag("p", "No request was counted yet."))
+    ends = [each.end for each in hour]
+    over = f"last {words.duration(now.end - now.start)}"
+    reach = f"last {words.duration(ends[-1] - hour[0].start)}" if hour else "last hour"
+    cards = (
+        _number("Rate", words.rate(now.rate), over, chart(
+            f"Requests a second, {reach}: at most {words.rate(max((each.rate for each in hour), default=0.0))}", ends,
+            [Line("rate", [each.rate for each in hour])])),
+        _number("Errors", words.percent(now.errors), over, chart(
+            f"Share of failed requests, {reach}: at most {words.percent(_most(each.errors for each in hour))}", ends,
+            [Line("bad", [each.errors for each in hour])])),
+        _number("Latency", f"{words.duration(now.p95)}", f"p95, {over}; p50 {words.duration(now.p50)}, "
+                f"p99 {words.duration(now.p99)}", chart(
+            f"p50, p95, p99, {reach}: p99 at most {words.duration(_most(each.p99 for each in hour))}", ends,
+            [Line("warn", [each.p99 for each in hour]), Line("p95", [each.p95 for each in hour]),
+             Line("good", [each.p50 for each in hour])])),
+    )  # fmt: skip
+    note = "Charts have a point for each scrape and each look at this page."
+    return section("Requests", tag("div", *cards, class_="cards"), tag("small", note))
+
+
+def _number(title: str, number: str, note: str, drawn: Html) -> Html:
+    return tag(
+        "article",
+        tag("h3", title),
+        tag("p", number, class_="big"),
+        tag("p", note, class_="quiet"),
+        drawn,
+        class_="card",
+    )
+
+
+def _most(values: Iterable[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+def operations(shown: Sequence[Operation], known: int) -> Html:
+    """Return operations by the share of the service's time that they take."""
+    if not shown:
+        return section("Operations", tag("p", "No request was counted yet."))
+    rows = [
+        (
+            each.name,
+            words.count(each.calls),
+            words.count(each.failed),
+            words.percent(each.failed / each.calls if each.calls else None),
+            words.duration(each.p95),
+            words.percent(each.impact),
+        )
+        for each in shown
+    ]
+    caption = f"Since the service began, by impact: {len(shown)} of {known}"
+    heads = ["operation", "requests", "failed", "errors", "p95", "impact"]
+    return section("Operations", table(heads, rows, caption=caption))
+
+
+def failures(found: Sequence[Failure], sentry_url: str) -> Html:
+    """Return the failed requests that were seen last, with their traces."""
+    if not found:
+        return section("Last errors", tag("p", "No failed request with a trace was seen."))
+
+    def trace(each: Failure) -> object:
+        if not sentry_url:
+            return each.trace_id
+        address = f"{sentry_url}/performance/trace/{each.trace_id}/"
+        return tag("a", each.trace_id, href=address, rel="noreferrer")
+
+    rows = [
+        (each.operation, each.status or "–", words.duration(each.seconds), _clock(each.at), trace(each))
+        for each in found
+    ]
+    note = "" if sentry_url else "Set monitoring.sentry_url, and the traces are links into Sentry."
+    heads = ["operation", "status", "took", "at (UTC)", "trace"]
+    return section(
+        "Last errors",
+        table(heads, rows, caption="One of each kind and duration", class_="left"),
+        tag("small", note),
+    )
+
+
+def _clock(at: float) -> str:
+    return time.strftime("%H:%M:%S", time.gmtime(at))
+
+
+# -- slotel itself ---------------------------------------------------------------------------------------------
+
+
+def delivery(
+    sentry: health.Sentry | None,
+    otlp: Sequence[tuple[str, str]],
+    families: Sequence[Family],
+    environ: Mapping[str, str],
+) -> Html:
+    """Return where telemetry goes, and what was lost on the way."""
+    lost = health.counts(families, names.DROPPED)
+    rows = [(signal, reason, words.count(number)) for (signal, reason), number in lost.items()]
+    what = table(["signal", "reason", "lost"], rows, caption="Lost, by reason", class_="left")
+    exporter = environ.get("OTEL_METRICS_EXPORTER", "")
+    return section(
+        "Delivery",
+        tag("div", _sentry(sentry), _otlp(otlp, exporter), class_="cards"),
+        what if rows else tag("p", "Nothing was lost."),
+    )
+
+
+def _sentry(state: health.Sentry | None) -> Html:
+    if state is None:
+        return tag("article", tag("h3", "Sentry"), tag("p", "off: SENTRY_DSN is not set"), class_="card")
+    facts: dict[str, object] = {"sends to": state.destination, "mode": state.mode}
+    for labels, number in state.errors.items():
+        facts[f"errors of {labels[0]}"] = f"{words.count(number)} sent from {labels[1] or 'no environment'}"
+    if state.waiting is not None:
+        facts["waiting"] = f"{words.count(state.waiting)} envelopes in this process"
+    if state.delivered is not None:
+        facts["last delivery"] = f"{_clock(state.delivered)} UTC by this process"
+    return tag("article", tag("h3", "Sentry"), facts_list(facts), class_="card")
+
+
+def _otlp(targets: Sequence[tuple[str, str]], exporter: str) -> Html:
+    facts: dict[str, object] = dict(targets) or {"traces": "off: OTEL_TRACES_EXPORTER names no otlp"}
+    facts["metrics exporter"] = exporter or "–"
+    return tag("article", tag("h3", "OTLP"), facts_list(facts), class_="card")
+
+
+def itself(runtime: Runtime, families: Sequence[Family], findings: Sequence[Finding]) -> Html:
+    """Return workers, instrumentation, tags and series."""
+    alive = health.workers(runtime)
+    facts: dict[str, object] = {
+        "processes that count": f"{len(alive)}: {', '.join(map(str, alive))}",
+        "counting since": f"{_clock(runtime.store.created)} UTC, {words.duration(health.uptime(runtime))}",
+    }
+    for found in findings:
+        facts[f"{found.subject}: {found.status}"] = str(found)
+    faults = health.counts(families, names.STAGE_ERRORS)
+    for (stage,), number in faults.items():
+        facts[f"faults in {stage}"] = words.count(number)
+    tags = [
+        (tag_, action, words.count(n))
+        for (tag_, action), n in health.counts(families, names.TAG_VIOLATIONS).items()
+    ]
+    series = [
+        (
+            each.metric,
+            words.count(each.number),
+            words.count(each.bound),
+            "close to the bound" if each.number >= health.CLOSE * each.bound else "–",
+        )
+        for each in health.series(families, runtime.service.max_series)
+    ]
+    return section(
+        "Workers and instrumentation",
+        tag("article", facts_list(facts), class_="card"),
+        tag("h3", "Tags"),
+        table(["tag", "what was done", "times"], tags, caption="Tags that broke the policy or were redacted", class_="left")
+        if tags else tag("p", "No tag broke the policy."),
+        tag("h3", "Series"),
+        table(["metric", "series", "bound", "note"], series, caption="Series of each metric, of SLOTEL_MAX_SERIES"),
+    )  # fmt: skip
+
+
+def configuration(every: Sequence[Setting]) -> Html:
+    """Return the effective configuration, folded."""
+    rows = [(each.path, each.value, each.source) for each in every]
+    heads = ["setting", "value", "from"]
+    inner = table(
+        heads, rows, caption="Each value with where it came from; keys are not shown", class_="left"
+    )
+    return section(
+        "Configuration",
+        tag("details", tag("summary", f"{len(rows)} settings", id="settings-head"), inner, id="settings"),
+    )

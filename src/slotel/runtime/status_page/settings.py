@@ -1,0 +1,73 @@
+"""The effective configuration, each value with where it came from: environment, slotel.yaml, or default."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, Final, NamedTuple
+
+from slotel.config.load import read_configuration
+from slotel.config.service import Service, read_service
+
+_USERINFO: Final = re.compile(r"(?<=://)[^/@\s]+@")
+_HIDDEN: Final = frozenset({"sentry.dsn"})
+"""Paths whose values hold a key."""
+
+
+class Setting(NamedTuple):
+    """One value of the configuration: `slos.availability.limit`, 0.001, `slotel.yaml`."""
+
+    path: str
+    value: str
+    source: str
+
+
+def settings(service: Service, environ: Mapping[str, str]) -> list[Setting]:
+    """Return every value of the service that runs, by comparing it with what file and defaults alone would give."""
+    effective = dict(_flat(service))
+    default = dict(_flat(read_service({}).service))
+    file_only = {name: environ[name] for name in ("SLOTEL_CONFIG",) if environ.get(name)}
+    from_file = dict(_flat(read_configuration(file_only).service))
+    return [
+        Setting(path, _shown(path, value), _source(path, value, from_file, default))
+        for path, value in effective.items()
+    ]
+
+
+def _source(path: str, value: Any, from_file: Mapping[str, Any], default: Mapping[str, Any]) -> str:
+    if path in default and value == default[path] and from_file.get(path, value) == value:
+        return "default"
+    return "slotel.yaml" if path in from_file and value == from_file[path] else "environment"
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the leaves of nested dataclasses, named tuples and mappings; a list of named things by their names."""
+    prefix = f"{path}." if path else ""
+    if is_dataclass(value) and not isinstance(value, type):
+        for each in fields(value):
+            yield from _flat(getattr(value, each.name), f"{prefix}{each.name}")
+    elif hasattr(value, "_fields"):
+        for name in value._fields:
+            yield from _flat(getattr(value, name), f"{prefix}{name}")
+    elif isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _flat(item, f"{prefix}{key}")
+    elif isinstance(value, tuple) and value and all(hasattr(item, "name") for item in value):
+        for item in value:
+            yield from _flat(item, f"{prefix}{item.name}")
+    else:
+        yield path, value
+
+
+def _shown(path: str, value: Any) -> str:
+    if value in (None, "", ()) or (isinstance(value, Mapping) and not value):
+        return "–"
+    if path in _HIDDEN:
+        return "set, not shown"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    text = ", ".join(map(str, value)) if isinstance(value, (tuple, list, frozenset, set)) else str(value)
+    return _USERINFO.sub("…@", text)

@@ -1,0 +1,59 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+_SPANS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
+
+
+def percent(ratio: float | None, decimals: int | None = None) -> str:
+    """Return a ratio in percent.
+
+    >>> percent(0.00109), percent(1.0), percent(None), percent(-0.086)
+    ('0.109 %', '100 %', '–', '-8.6 %')
+    """
+    if ratio is None or not isfinite(ratio):
+        return "–"
+    return f"{ratio * 100:.{decimals}f} %" if decimals is not None else f"{ratio * 100:.3g} %"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time span: what a request takes, or how long a budget lasts.
+
+    >>> duration(0.0123), duration(1.5), duration(7200.0), duration(None)
+    ('12.3 ms', '1.5 s', '2 h', '–')
+    """
+    if seconds is None or not isfinite(seconds):
+        return "–"
+    for size, unit in _SPANS:
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1000:.3g} ms" if 0 < seconds < 1 else f"{seconds:.3g} s"
+
+
+def count(number: float) -> str:
+    """Return a whole number with its thousands apart.
+
+    >>> count(1046.0)
+    '1,046'
+    """
+    return f"{number:,.0f}"
+
+
+def rate(number: float) -> str:
+    """Return events a second.
+
+    >>> rate(12.345), rate(0.0)
+    ('12.3 /s', '0 /s')
+    """
+    return f"{number:.3g} /s"
+
+
+def times(burn: float) -> str:
+    """Return a burn rate.
+
+    >>> times(14.4), times(0.0)
+    ('14.4×', '0×')
+    """
+    return f"{burn:.3g}×"
