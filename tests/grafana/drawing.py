@@ -1,10 +1,7 @@
-"""Dashboards drawn by Grafana's npm libraries in Chromium: installs, bundles, and drives the browser."""
+"""Drives Chromium, in which Grafana's npm libraries draw dashboards."""
 
-import fcntl
-import hashlib
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,41 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support.grafana_libraries import bundle, libraries
 from support.real import require_real
 
 HERE = Path(__file__).parent
-CACHE = HERE.parents[1] / ".cache"
-SOURCES = ("bundle.mjs", "draw/index.jsx", "draw/panels.jsx", "draw/prometheus.js")
-INSTALL_SECONDS = 1200
-
-
-def _digest(*names: str) -> str:
-    return hashlib.sha256(b"\0".join((HERE / name).read_bytes() for name in names)).hexdigest()[:12]
-
-
-def installed() -> tuple[Path, Path]:
-    """The folder with Grafana's libraries at the pinned versions, and the bundle; made once, kept in .cache."""
-    npm, node = require_real("npm"), require_real("node")
-    folder = CACHE / f"grafana-libraries-{_digest('package-lock.json')}"
-    bundle = CACHE / f"grafana-bundle-{_digest('package-lock.json', *SOURCES)}"
-    CACHE.mkdir(exist_ok=True)
-    with (CACHE / "grafana-drawing.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # tests side by side make it once
-        if not (folder / "complete").exists():
-            folder.mkdir(exist_ok=True)
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(HERE / name, folder / name)
-            arguments = ["ci", "--legacy-peer-deps", "--ignore-scripts", "--no-audit", "--no-fund"]
-            _run([npm, *arguments], cwd=folder)
-            (folder / "complete").touch()
-        if not (bundle / "index.js").exists():
-            _run([node, str(HERE / "bundle.mjs"), str(folder), str(bundle)], cwd=folder)
-    return folder, bundle
-
-
-def _run(command: list[str], cwd: Path) -> None:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=INSTALL_SECONDS)
-    assert done.returncode == 0, f"{command}: {done.stdout[-2000:]}{done.stderr[-3000:]}"
 
 
 @dataclass(frozen=True)
@@ -132,8 +98,7 @@ def _drawn(state: dict[str, Any]) -> Drawn:
 def browser(boards: Path) -> Iterator[Browser]:
     """Serve a folder of dashboards by their uid, and open the browser."""
     chromium, node = require_real("chromium"), require_real("node")
-    folder, bundle = installed()
-    command = [node, str(HERE / "browser.mjs"), str(folder), str(bundle), str(boards)]
+    command = [node, str(HERE / "browser.mjs"), str(libraries()), str(bundle()), str(boards)]
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,

@@ -94,6 +94,11 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     _guarded("departure", runtime, lambda: prepare_departure(runtime))
     PROCESS.fault = runtime.self_metrics.stage_error
     PROCESS.register("breaches", tick=lambda: _report_breaches(runtime))
+    PROCESS.register(
+        "recent_errors",
+        after_fork_in_child=runtime.recent_errors.after_fork_in_child,
+        tick=lambda: runtime.recent_errors.share(runtime.workers),
+    )
     runtime.ticker = Ticker()
     _guarded("ticker", runtime, runtime.ticker.start)
     if runtime.workers is None or runtime.workers.is_first:  # once for a service, not by each spawned worker

@@ -33,7 +33,7 @@ def connect_sentry(runtime: Runtime, environ: Mapping[str, str]) -> None:
     parts = SentryDependencies(
         open_spans=runtime.open_spans,
         tags=runtime.enforcer.tags,
-        scrub=runtime.enforcer.event,
+        scrub=runtime.recent_errors.noted(runtime.enforcer.event),
         counted=self_metrics.sentry_error,
         expected=self_metrics.expect_sentry_errors,
         dropped=self_metrics.dropped,
@@ -76,8 +76,10 @@ def _use_sentry(runtime: Runtime, connection: SentryConnection) -> None:
 def join_workers(runtime: Runtime, environ: MutableMapping[str, str]) -> None:
     """Take a place among the processes of the service."""
     from slotel.runtime.metrics.workers.workers import Workers
+    from slotel.runtime.sentry.errors.recent import SUFFIX, combine
 
     runtime.workers = Workers.join(runtime.store, environ, runtime.service_name, runtime.self_metrics.dropped)
+    runtime.workers.combine[SUFFIX] = combine
 
 
 def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:

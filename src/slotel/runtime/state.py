@@ -16,6 +16,7 @@ from slotel.runtime.process.shutdown import FlushHook, ShutdownFlusher
 from slotel.runtime.process.ticker import Ticker
 from slotel.runtime.redaction.enforcer import Enforcer
 from slotel.runtime.requests.local_roots import OpenSpans
+from slotel.runtime.sentry.errors.recent import RecentErrors
 from slotel.runtime.tracing.processor import SlotelSpanProcessor
 from slotel.runtime.tracing.sink import Follower
 
@@ -42,6 +43,7 @@ class Runtime:
     meter: BudgetWindows
     watch: BreachDetector
     incidents: Incidents
+    recent_errors: RecentErrors = field(default_factory=RecentErrors)
     pipeline: SlotelSpanProcessor | None = None
     sentry: SentryConnection | None = None
     workers: Workers | None = None

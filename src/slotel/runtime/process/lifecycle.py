@@ -90,6 +90,11 @@ TABLE: Final = (
         before_exit="stops the thread, releases the port",
     ),
     Row("breaches", tick="reports objectives that are over their limit"),
+    Row(
+        "recent_errors",
+        after_fork_in_child="forgets the parent's errors",
+        tick="shares the last errors with the other workers",
+    ),
     Row("shutdown_flusher", before_child_exit="sends what is pending"),
     Row("child_exit_hooks", before_fork="registers with multiprocessing, billiard and celery"),
     Row(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from slotel.config import names
@@ -14,6 +14,7 @@ from slotel.runtime.metrics.store.store import Family
 if TYPE_CHECKING:
     from slotel.runtime.state import Runtime
 
+MOST_SERIES: Final = 6
 CLOSE: Final = 0.8
 """Share of the bound from which on a metric's series are worth a look."""
 
@@ -58,23 +59,14 @@ def sentry(runtime: Runtime, families: Iterable[Family]) -> Sentry | None:
     """Return Sentry's state; None without a DSN."""
     if runtime.sentry is None:
         return None
-    senders = [sender for sink in _sinks(runtime) for sender in _senders(sink)]
-    delivered = [at for sender in senders if (at := getattr(sender, "delivered", None)) is not None]
+    sender = getattr(getattr(runtime.sentry.client, "transport", None), "sender", None)
     return Sentry(
         runtime.sentry.describe(),
         runtime.service.sentry.mode,
-        sum(map(len, senders)) if senders else None,
-        max(delivered, default=None),
+        len(sender) if sender is not None else None,
+        getattr(sender, "delivered", None),
         counts(families, names.SENTRY_ERRORS),
     )
-
-
-def _sinks(runtime: Runtime) -> tuple[Any, ...]:
-    return tuple(runtime.pipeline.sinks) if runtime.pipeline is not None else ()
-
-
-def _senders(sink: Any) -> tuple[Any, ...]:
-    return tuple(getattr(sink, "senders", ()))
 
 
 def otlp(environ: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -97,12 +89,16 @@ def workers(runtime: Runtime) -> tuple[int, ...]:
     return tuple(sorted({os.getpid(), *runtime.workers.alive()}))
 
 
-def series(families: Iterable[Family], bound: int) -> list[Series]:
-    """Return the metrics of slotel's own store by their number of series, most first."""
+def series(runtime: Runtime, families: Iterable[Family]) -> list[Series]:
+    """Return the metrics of slotel's own store with most series."""
+    bounded = {
+        name for table in tuple(runtime.store.tables) for name in (table.shape.name, table.shape.count_name)
+    }
+    bound = runtime.service.max_series
     counted = [
-        Series(family.name, len(family.series), bound) for family in families if family.kind != "gauge"
+        Series(family.name, len(family.series), bound) for family in families if family.name in bounded
     ]
-    return sorted(counted, key=lambda each: -each.number)
+    return sorted((each for each in counted if each.number), key=lambda each: -each.number)[:MOST_SERIES]
 
 
 def uptime(runtime: Runtime) -> float:

@@ -90,7 +90,7 @@ class StatusPage:
                 self._history.last_minute(bounds, runtime.store.created), self._history.hour(bounds)
             ),
             sections.operations(shown, known),
-            sections.failures(requests.failures(families), base),
+            sections.errors(runtime.recent_errors.latest(runtime.workers), base),
             sections.delivery(
                 health.sentry(runtime, families), health.otlp(self._environ), families, self._environ
             ),

@@ -1,4 +1,4 @@
-"""What the page says of requests since the service began: operations by impact, and the last failures."""
+"""What the page says of requests since the service began: operations by impact."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.status_page.history import durations, entry_series, quantile
 
 MOST: Final = 10
-"""Operations and failures that are shown."""
+"""Operations that are shown."""
 
 
 class Operation(NamedTuple):
@@ -26,16 +26,6 @@ class Operation(NamedTuple):
     failed: float
     p95: float | None
     impact: float
-
-
-class Failure(NamedTuple):
-    """A request that failed and whose trace is known: an exemplar of the metrics."""
-
-    at: float
-    operation: str
-    status: str
-    seconds: float
-    trace_id: str
 
 
 def operations(families: Iterable[Family]) -> tuple[list[Operation], int]:
@@ -65,19 +55,3 @@ def operations(families: Iterable[Family]) -> tuple[list[Operation], int]:
         )
         for name in first
     ], len(sums)
-
-
-def failures(families: Iterable[Family]) -> list[Failure]:
-    """Return the failed requests that were seen last, newest first."""
-    family = durations(families)
-    if family is None:
-        return []
-    named = family.label_names.index(names.LABEL_SPAN_NAME)
-    status = family.label_names.index(names.LABEL_HTTP_STATUS)
-    found = [
-        Failure(at, labels[named], labels[status], seconds, f"{trace:032x}")
-        for labels, _, is_failure in entry_series(family)
-        if is_failure
-        for trace, _, seconds, at in family.exemplars.get(labels, {}).values()
-    ]
-    return sorted(found, reverse=True)[:MOST]

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from slotel.config import names
 from slotel.config.duration import format_duration
 from slotel.runtime.metrics.store.store import Family
+from slotel.runtime.sentry.errors.recent import RecentError
 from slotel.runtime.status_page import health, words
 from slotel.runtime.status_page.charts import Html, Line, bar, chart, join, tag
 from slotel.runtime.status_page.history import Interval
 from slotel.runtime.status_page.objectives import Burning, Objective
-from slotel.runtime.status_page.requests import Failure, Operation
+from slotel.runtime.status_page.requests import Operation
 from slotel.runtime.status_page.settings import Setting
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _objective(each: Objective) -> Html:
         f"errors, last {over}": f"{words.percent(window.ratio)} of {words.percent(slo.limit)} allowed "
         f"({words.count(window.bad)} of {words.count(window.total)} {slo.unit})",
         "burn rate, last 5 min": f"{words.times(each.last_5m.burn)} (1× lasts the period)",
-        "lasts": _lasts(each),
+        "time to exhaustion": _lasts(each),
     }
     ratios = [bad / total if total else None for bad, total in each.recent.points]
     worst = max((ratio for ratio in ratios if ratio is not None), default=None)
@@ -80,11 +81,15 @@ def _objective(each: Objective) -> Html:
         tag("p", f"{words.percent(slo.objective)} good{what}, {slo.description}".rstrip(", "), class_="quiet"),
         tag("p", tag("span", left, class_=f"big now {each.health}"), " budget left"),
         bar(f"{left} of the error budget is left", each.remaining, each.health),
-        facts_list(facts),
+        facts_list(facts.items()),
         drawn,
-        tag("small", f"error rate, last {reach}; dashed: the limit"),
-        table(["alert", "burn long / short", "at", "state"], map(_alert, each.alerts), caption="burn-rate alerts"),
-        class_=f"card {each.health}",
+        tag("small", f"error rate, last {reach}, at most {words.percent(worst)}; dashed: the limit"),
+        table(
+            ["alert", "burn", "fires at", "now"],
+            map(_alert, each.alerts),
+            caption=f"Burn-rate alerts of {slo.name}: long / short window",
+        ),
+        class_="card" if each.health == "quiet" else f"card {each.health}",
     )  # fmt: skip
 
 
@@ -104,9 +109,9 @@ def _lasts(each: Objective) -> str:
     return f"{words.duration(each.exhaustion)}, if the last hour goes on"
 
 
-def facts_list(facts: Mapping[str, object]) -> Html:
+def facts_list(facts: Iterable[tuple[str, object]]) -> Html:
     """Return names with their values."""
-    return tag("dl", *(join((tag("dt", name), tag("dd", value))) for name, value in facts.items()))
+    return tag("dl", *(join((tag("dt", name), tag("dd", value))) for name, value in facts))
 
 
 # -- requests --------------------------------------------------------------------------------------------------
@@ -171,28 +176,30 @@ def operations(shown: Sequence[Operation], known: int) -> Html:
     return section("Operations", table(heads, rows, caption=caption))
 
 
-def failures(found: Sequence[Failure], sentry_url: str) -> Html:
-    """Return the failed requests that were seen last, with their traces."""
+def errors(found: Sequence[RecentError], sentry_url: str) -> Html:
+    """Return the errors that were handed to Sentry last, with links to the issue and the trace."""
     if not found:
-        return section("Last errors", tag("p", "No failed request with a trace was seen."))
+        return section("Last errors", tag("p", "No error was handed to Sentry."))
 
-    def trace(each: Failure) -> object:
-        if not sentry_url:
-            return each.trace_id
-        address = f"{sentry_url}/performance/trace/{each.trace_id}/"
-        return tag("a", each.trace_id, href=address, rel="noreferrer")
+    def link(text: str, path: str) -> object:
+        if not sentry_url or not text:
+            return text or "–"
+        return tag("a", f"{text[:8]}…", href=f"{sentry_url}/{path}", title=text, rel="noreferrer")
 
     rows = [
-        (each.operation, each.status or "–", words.duration(each.seconds), _clock(each.at), trace(each))
+        (
+            each.error,
+            each.operation or "–",
+            _clock(each.at),
+            link(each.event_id, f"issues/?query={each.event_id}"),
+            link(each.trace_id, f"performance/trace/{each.trace_id}/"),
+        )
         for each in found
     ]
-    note = "" if sentry_url else "Set monitoring.sentry_url, and the traces are links into Sentry."
-    heads = ["operation", "status", "took", "at (UTC)", "trace"]
-    return section(
-        "Last errors",
-        table(heads, rows, caption="One of each kind and duration", class_="left"),
-        tag("small", note),
-    )
+    note = "" if sentry_url else "Set monitoring.sentry_url: events and traces become links into Sentry."
+    heads = ["error", "operation", "at (UTC)", "event", "trace"]
+    shown = table(heads, rows, caption="Handed to Sentry last, by all processes", class_="left")
+    return section("Last errors", shown, tag("small", note) if note else None)
 
 
 def _clock(at: float) -> str:
@@ -230,13 +237,13 @@ def _sentry(state: health.Sentry | None) -> Html:
         facts["waiting"] = f"{words.count(state.waiting)} envelopes in this process"
     if state.delivered is not None:
         facts["last delivery"] = f"{_clock(state.delivered)} UTC by this process"
-    return tag("article", tag("h3", "Sentry"), facts_list(facts), class_="card")
+    return tag("article", tag("h3", "Sentry"), facts_list(facts.items()), class_="card")
 
 
 def _otlp(targets: Sequence[tuple[str, str]], exporter: str) -> Html:
     facts: dict[str, object] = dict(targets) or {"traces": "off: OTEL_TRACES_EXPORTER names no otlp"}
     facts["metrics exporter"] = exporter or "–"
-    return tag("article", tag("h3", "OTLP"), facts_list(facts), class_="card")
+    return tag("article", tag("h3", "OTLP"), facts_list(facts.items()), class_="card")
 
 
 def itself(runtime: Runtime, families: Sequence[Family], findings: Sequence[Finding]) -> Html:
@@ -246,15 +253,13 @@ def itself(runtime: Runtime, families: Sequence[Family], findings: Sequence[Find
         "processes that count": f"{len(alive)}: {', '.join(map(str, alive))}",
         "counting since": f"{_clock(runtime.store.created)} UTC, {words.duration(health.uptime(runtime))}",
     }
-    for found in findings:
-        facts[f"{found.subject}: {found.status}"] = str(found)
+    checked = [(f"{found.subject}: {found.status}", str(found)) for found in findings]
     faults = health.counts(families, names.STAGE_ERRORS)
     for (stage,), number in faults.items():
         facts[f"faults in {stage}"] = words.count(number)
-    tags = [
-        (tag_, action, words.count(n))
-        for (tag_, action), n in health.counts(families, names.TAG_VIOLATIONS).items()
-    ]
+    repaired = health.counts(families, names.TAG_VIOLATIONS)
+    tags = [(name, action, words.count(number)) for (name, action), number in repaired.items()]
+    what = "Tags that broke the policy or were redacted"
     series = [
         (
             each.metric,
@@ -262,16 +267,17 @@ def itself(runtime: Runtime, families: Sequence[Family], findings: Sequence[Find
             words.count(each.bound),
             "close to the bound" if each.number >= health.CLOSE * each.bound else "–",
         )
-        for each in health.series(families, runtime.service.max_series)
+        for each in health.series(runtime, families)
     ]
     return section(
         "Workers and instrumentation",
-        tag("article", facts_list(facts), class_="card"),
+        tag("article", facts_list([*facts.items(), *checked]), class_="card"),
         tag("h3", "Tags"),
-        table(["tag", "what was done", "times"], tags, caption="Tags that broke the policy or were redacted", class_="left")
-        if tags else tag("p", "No tag broke the policy."),
+        table(["tag", "what was done", "times"], tags, caption=what, class_="left")
+        if tags
+        else tag("p", "No tag broke the policy."),
         tag("h3", "Series"),
-        table(["metric", "series", "bound", "note"], series, caption="Series of each metric, of SLOTEL_MAX_SERIES"),
+        table(["metric", "series", "bound", "note"], series, caption="Most series; bound: SLOTEL_MAX_SERIES"),
     )  # fmt: skip
 
 
@@ -280,7 +286,7 @@ def configuration(every: Sequence[Setting]) -> Html:
     rows = [(each.path, each.value, each.source) for each in every]
     heads = ["setting", "value", "from"]
     inner = table(
-        heads, rows, caption="Each value with where it came from; keys are not shown", class_="left"
+        heads, rows, caption="Each value with where it came from; keys are not shown", class_="left values"
     )
     return section(
         "Configuration",

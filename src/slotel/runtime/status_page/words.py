@@ -10,12 +10,14 @@ _SPANS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 def percent(ratio: float | None, decimals: int | None = None) -> str:
     """Return a ratio in percent.
 
-    >>> percent(0.00109), percent(1.0), percent(None), percent(-0.086)
-    ('0.109 %', '100 %', '–', '-8.6 %')
+    >>> percent(0.00109), percent(1.0), percent(None), percent(-10.8)
+    ('0.109 %', '100 %', '–', '-1,080 %')
     """
     if ratio is None or not isfinite(ratio):
         return "–"
-    return f"{ratio * 100:.{decimals}f} %" if decimals is not None else f"{ratio * 100:.3g} %"
+    if decimals is not None:
+        return f"{ratio * 100:.{decimals}f} %"
+    return f"{ratio * 100:,.0f} %" if abs(ratio) >= 1 else f"{ratio * 100:.3g} %"
 
 
 def duration(seconds: float | None) -> str:

@@ -16,6 +16,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from slotel.runtime.metrics.scrape.connection import Answer
 from slotel.runtime.metrics.scrape.endpoint import Endpoint
 from slotel.runtime.metrics.scrape.server import MAX_CONNECTIONS
 from slotel.runtime.metrics.store.store import Family
@@ -30,7 +31,10 @@ def counter(name: str = "orders", value: float = 3.0, kind: str = "counter") -> 
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
     made = Endpoint(
-        "127.0.0.1", 0, [lambda: [counter()]], pages={"/": lambda: ("text/html", "<h1>slotel</h1>")}
+        "127.0.0.1",
+        0,
+        [lambda: [counter()]],
+        pages={"/": lambda: Answer("200 OK", "text/html", (b"<h1>slotel</h1>",), headers=(("X-Own", "1"),))},
     )
     made.start()
     yield made

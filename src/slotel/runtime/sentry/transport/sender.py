@@ -74,6 +74,8 @@ class Sender:
         self._dropped = dropped
         self._patience = patience
         self._first_wait = wait
+        self.delivered: float | None = None
+        """Unix seconds of the last envelope that was accepted."""
         self._stopped = self._retired = False
         self._begin()
         PROCESS.register("sentry_sender", after_fork_in_child=self.after_fork)
@@ -271,6 +273,7 @@ class Sender:
         status = answer.status
         if status < _MULTIPLE_CHOICES:
             self._failures = 0
+            self.delivered = time.time()
             if self._told is not None:
                 self._told = None
                 LOG.info("Sentry accepts data again: %d buffered envelopes are being sent", len(self))

@@ -1,0 +1,113 @@
+"""The last errors handed to Sentry, for the status page: type, operation and ids; never a message or a value."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+SUFFIX: Final = "errors"
+MOST: Final = 10
+_LONGEST: Final = 200
+
+
+class RecentError(NamedTuple):
+    """An error event.
+
+    Args:
+        at: unix seconds.
+        error: type of the exception, or `message`.
+        operation: name of the transaction that it belongs to.
+    """
+
+    at: float
+    error: str
+    operation: str
+    event_id: str
+    trace_id: str
+
+
+class SharesFiles(Protocol):
+    """What the workers of a service share with each other."""
+
+    combine: dict[str, Callable[[Sequence[bytes]], bytes]]
+
+    def share(self, suffix: str, data: bytes) -> bool:
+        """Give the others a file of this process."""
+
+    def shared(self, suffix: str) -> tuple[Any, ...]:
+        """Return the others' files."""
+
+
+class RecentErrors:
+    """Remembers the last errors of this process, and reads those of the others. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._kept: deque[RecentError] = deque(maxlen=MOST)
+        self._shared: RecentError | None = None
+
+    def noted(
+        self, scrub: Callable[[dict[str, Any]], dict[str, Any]]
+    ) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        """Return `scrub`, which remembers each event that it has redacted."""
+
+        def scrubbed(event: dict[str, Any]) -> dict[str, Any]:
+            event = scrub(event)
+            self._note(event)
+            return event
+
+        return scrubbed
+
+    def share(self, workers: SharesFiles | None) -> None:
+        """Give the other processes what is new here."""
+        last = self._kept[-1] if self._kept else None
+        if workers is not None and last is not self._shared and workers.share(SUFFIX, encode(self._kept)):
+            self._shared = last
+
+    def latest(self, workers: SharesFiles | None) -> list[RecentError]:
+        """Return the last errors of all processes, newest first."""
+        others = workers.shared(SUFFIX) if workers is not None else ()
+        found = {each.event_id: each for file in others for each in decode(file.data)}
+        found.update({each.event_id: each for each in tuple(self._kept)})
+        return sorted(found.values(), reverse=True)[:MOST]
+
+    def after_fork_in_child(self) -> None:
+        """Forget what the parent has seen."""
+        self._kept.clear()
+        self._shared = None
+
+    def _note(self, event: dict[str, Any]) -> None:
+        if event.get("type") not in (None, "error", "event"):
+            return
+        values = (event.get("exception") or {}).get("values") or []
+        error = str(values[-1].get("type") or "exception") if values else "message"
+        trace = ((event.get("contexts") or {}).get("trace") or {}).get("trace_id") or ""
+        made = RecentError(
+            time.time(),
+            error[:_LONGEST],
+            str(event.get("transaction") or "")[:_LONGEST],
+            str(event.get("event_id") or ""),
+            str(trace),
+        )
+        if all(made.event_id != each.event_id for each in tuple(self._kept)):
+            self._kept.append(made)
+
+
+def encode(errors: Iterable[RecentError]) -> bytes:
+    """Return errors as the file that other processes read."""
+    return json.dumps([list(each) for each in tuple(errors)]).encode()
+
+
+def decode(data: bytes) -> list[RecentError]:
+    """Return the errors of a file; none of one that is not whole."""
+    try:
+        return [RecentError(*each) for each in json.loads(data)]
+    except (ValueError, TypeError):
+        return []
+
+
+def combine(files: Sequence[bytes]) -> bytes:
+    """Return one file of those of dead processes."""
+    return encode(sorted(each for file in files for each in decode(file))[-MOST:])

@@ -1,0 +1,173 @@
+"""The parts of the status page, with plain numbers."""
+
+import pytest
+
+from slotel.config.service import read_service
+from slotel.config.slo import Slo
+from slotel.runtime.budget.windows import BudgetWindows
+from slotel.runtime.metrics.scrape.endpoint import Endpoint
+from slotel.runtime.metrics.store.family import Family
+from slotel.runtime.metrics.store.store import Store
+from slotel.runtime.sentry.errors.recent import RecentErrors, combine, decode
+from slotel.runtime.status_page.charts import Line, chart, tag
+from slotel.runtime.status_page.history import APART, History, quantile
+from slotel.runtime.status_page.objectives import objectives, verdict
+from slotel.runtime.status_page.settings import settings
+
+NOW = 1_772_409_600.0
+LABELS = ("service_name", "span_name", "span_kind", "status_code", "http_route", "http_response_status_code")
+
+
+def family(*series):
+    rows = {("shop", name, kind, status, "", ""): (*buckets, 1.0) for name, kind, status, buckets in series}
+    return Family(
+        "traces_span_metrics_duration_seconds", "histogram", "", "seconds", LABELS, (0.1, 1.0), rows, {}, 0.0
+    )
+
+
+def test_any_text_is_escaped_where_it_is_put_into_a_tag():
+    assert (
+        tag("p", "<b>&\"'", title='"><script>')
+        == '<p title="&quot;&gt;&lt;script&gt;">&lt;b&gt;&amp;&quot;&#x27;</p>'
+    )
+    assert tag("p", tag("b", "<")) == "<p><b>&lt;</b></p>"
+
+
+def test_the_last_minute_counts_entry_spans_only_and_is_the_difference_of_two_moments():
+    clock = [NOW]
+    history = History(lambda: clock[0])
+    history.add([family(("GET /", "SPAN_KIND_SERVER", "STATUS_CODE_UNSET", (100, 0, 0)))])
+    clock[0] += 30
+    history.add(
+        [
+            family(
+                ("GET /", "SPAN_KIND_SERVER", "STATUS_CODE_UNSET", (100, 45, 0)),
+                ("GET /", "SPAN_KIND_SERVER", "STATUS_CODE_ERROR", (15, 0, 0)),
+                ("SELECT", "SPAN_KIND_CLIENT", "STATUS_CODE_UNSET", (500, 0, 0)),
+            )
+        ]
+    )
+    found = history.last_minute((0.1, 1.0), created=0.0)
+    assert (found.rate, found.errors) == (2.0, 0.25)
+    assert found.p50 == pytest.approx(0.1 + 0.9 * 15 / 45)
+    assert [each.rate for each in history.hour((0.1, 1.0))] == [2.0]
+
+
+def test_moments_that_follow_at_once_are_one_and_those_of_more_than_an_hour_ago_are_gone():
+    clock = [NOW]
+    history = History(lambda: clock[0])
+    for _ in range(3):
+        history.add([family()])
+        clock[0] += APART / 4
+    assert len(history._moments) == 1
+    for _ in range(2000):
+        clock[0] += APART
+        history.add([family()])
+    assert len(history._moments) <= 901 and len(history.hour((0.1, 1.0))) <= 121
+
+
+def test_counters_that_began_anew_make_a_gap_and_no_negative_rate():
+    clock = [NOW]
+    history = History(lambda: clock[0])
+    for calls in (100, 3):
+        history.add([family(("GET /", "SPAN_KIND_SERVER", "STATUS_CODE_UNSET", (calls, 0, 0)))])
+        clock[0] += 10
+    assert history.last_minute((0.1, 1.0), created=0.0) is None
+    assert history.hour((0.1, 1.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("q", "buckets", "expected"), [(0.5, (0, 0, 0), None), (0.99, (0, 0, 5), 1.0), (0.5, (10, 0, 0), 0.05)]
+)
+def test_a_quantile_is_prometheus(q, buckets, expected):
+    assert quantile(q, buckets, (0.1, 1.0)) == expected
+
+
+def test_the_verdict_names_the_worst_objective_and_counts_only_what_is_enough():
+    clock = [NOW]
+    meter = BudgetWindows(
+        Store(), (Slo("availability", 0.01, 0.99), Slo("latency", 0.5, 0.5)), lambda: clock[0]
+    )
+    assert verdict(objectives(meter)) == ("quiet", "No request was counted yet.")
+    cells = meter.counter_cells(meter.slos[0])
+    meter._events.add(cells["good"], 96)
+    meter._events.add(cells["bad"], 4)
+    assert verdict(objectives(meter))[0] == "warn", "four bad events raise no alert, but the budget is spent"
+    meter._events.add(cells["bad"], 16)
+    state, sentence = verdict(objectives(meter))
+    assert state == "bad" and sentence.startswith("Availability burns its error budget at ")
+
+
+def test_the_chart_of_a_young_objective_is_in_fine_steps():
+    clock = [NOW]
+    store = Store(clock=lambda: clock[0])
+    meter = BudgetWindows(store, (Slo("availability", 0.01, 0.99),), lambda: clock[0])
+    cells = meter.counter_cells(meter.slos[0])
+    for _ in range(3):
+        meter._events.add(cells["good"], 9)
+        meter._events.add(cells["bad"], 1)
+        clock[0] += 10
+        meter.roll(clock[0])
+    recent = meter.recent(0)
+    assert recent.step == 10 and recent.points == ((1, 10), (1, 10), (1, 10), (0, 0))
+    clock[0] += 1200
+    assert meter.recent(0).step == 60
+
+
+def test_a_single_point_is_seen_and_a_gap_stays_one():
+    drawn = chart("rate", [0, 1, 2, 3], [Line("rate", [1.0, None, 2.0, None])])
+    assert drawn.count("<polyline") == 2
+
+
+def test_each_setting_has_its_source(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "slotel.yaml").write_text(
+        "version: 1\nslos: [{name: availability, objective: 99%}]\n"
+        "monitoring: {sentry_url: 'https://user:secret@sentry.example/organizations/acme'}\n"
+    )
+    environ = {"SENTRY_DSN": "https://key@sentry.example/1", "SLOTEL_MAX_SERIES": "500"}
+    text = (tmp_path / "slotel.yaml").read_text()
+    found = {each.path: each for each in settings(read_service(environ, text).service, environ)}
+    assert found["sentry.dsn"][1:] == ("set, not shown", "environment")
+    assert found["max_series"][1:] == ("500", "environment")
+    assert found["monitoring.sentry_url"][1:] == (
+        "https://…@sentry.example/organizations/acme",
+        "slotel.yaml",
+    )
+    assert found["http_metrics"].source == "default"
+
+
+def test_the_last_errors_are_those_of_all_processes_and_hold_no_message():
+    def event(number):
+        values = [{"type": "ValueError", "value": "a secret"}]
+        return {"event_id": str(number), "transaction": "GET /", "exception": {"values": values}}
+
+    here, there = RecentErrors(), RecentErrors()
+    for recent, numbers in ((here, range(3)), (there, range(3, 8))):
+        note = recent.noted(lambda event: event)
+        for number in numbers:
+            note(event(number))
+            note(event(number))
+
+    class Workers:
+        written = b""
+
+        def share(self, suffix, data):
+            Workers.written = data
+            return True
+
+        def shared(self, suffix):
+            return (type("Shared", (), {"data": Workers.written}),)
+
+    there.share(Workers())
+    assert [each.event_id for each in here.latest(Workers())] == [*map(str, reversed(range(8)))]
+    assert b"secret" not in Workers.written
+    assert decode(b"[[1") == [] and decode(combine([Workers.written, b"broken"])) == decode(Workers.written)
+
+
+def test_off_means_that_the_address_has_no_page():
+    assert read_service({"SLOTEL_PAGE": "off"}).service.page is False
+    assert read_service({}).service.page is True
+    assert read_service({"SLOTEL_PAGE": "no"}).problems != ()
+    request = type("Request", (), {"method": "GET", "path": "/", "headers": {}})
+    assert Endpoint("127.0.0.1", 0, [])._answer(request).status == "404 Not Found"
