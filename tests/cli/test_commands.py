@@ -70,12 +70,12 @@ def test_a_wrong_file_is_one_line_with_its_place_and_nothing_is_written(
     assert written(tmp_path) == ["slotel.yaml"]
 
 
-def test_a_directory_a_huge_file_and_a_missing_one_are_named(tmp_path):
+def test_an_empty_directory_a_huge_file_and_a_missing_one_are_named(tmp_path):
     (tmp_path / "folder").mkdir()
     with (tmp_path / "huge.yaml").open("wb") as file:
         file.truncate(100_000_000)
     for name, reason in (
-        ("folder", "this is a directory"),
+        ("folder", "there is no configuration in it"),
         ("huge.yaml", "100,000,000 bytes"),
         ("nowhere.yaml", "no such file"),
     ):
@@ -102,7 +102,7 @@ def test_a_service_without_a_name_is_refused(tmp_path):
 def test_validate_says_what_is_fine(tmp_path):
     (tmp_path / "slotel.yaml").write_text(FINE)
     done = slotel("validate", cwd=tmp_path)
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "fine shop: availability (99.9 %)")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "ok    shop: availability (99.9 %)")
     found = json.loads(slotel("validate", "--json", cwd=tmp_path).stdout)
     assert (found["service"], found["problems"]) == ("shop", [])
 
@@ -111,13 +111,13 @@ def test_validate_says_what_has_no_effect(tmp_path):
     (tmp_path / "slotel.yaml").write_text(f"{FINE}\nsentry: {{mode: otlp, keep: [errors]}}\n")
     done = slotel("validate", cwd=tmp_path)
     assert done.returncode == 0
-    assert "note slotel.yaml sentry.keep: without effect in sentry.mode otlp" in done.stdout
+    assert "info  slotel.yaml sentry.keep: without effect in sentry.mode otlp" in done.stdout
 
 
 def test_a_tier_that_can_never_fire_is_left_out_and_said(tmp_path):
     (tmp_path / "slotel.yaml").write_text("service: shop\nslos:\n  - {name: a, error_budget: 10%}\n")
     done = slotel("generate", "--out", "out", cwd=tmp_path)
-    assert "'a': the page tier 1h/5m can never fire" in done.stderr
+    assert "'a': the page alert 1h/5m can never fire" in done.stderr
     assert "short: 5m" not in (tmp_path / "out/prometheus/rules.yaml").read_text()
 
 
@@ -128,7 +128,7 @@ def test_what_time_slices_make_unreachable_is_said_and_left_out(tmp_path):
         f"service: shop\nslos:\n  - {{name: a, objective: 99%, {slices}}}\n"
     )
     done = slotel("generate", "--out", "out", cwd=tmp_path)
-    assert "the page tier 1h/5m can never fire (5 time slices of 15m do not fit into 1h)" in done.stderr
+    assert "the page alert 1h/5m can never fire (5 time slices of 15m do not fit into 1h)" in done.stderr
     assert "ErrorBudgetLimitExceeded can never fire" in done.stderr
     assert "short: 5m" not in (tmp_path / "out/prometheus/rules.yaml").read_text()
     (objective,) = json.loads(slotel("explain", "--json", cwd=tmp_path).stdout)["objectives"]
@@ -144,7 +144,7 @@ def test_a_pipe_is_no_configuration_and_nothing_waits_for_it(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     done = slotel("validate", "--config", "pipe", cwd=tmp_path)
     assert (done.returncode, done.stderr.splitlines()) == (
-        1, ["wrong pipe: expected a file, this is a pipe, a socket or a device"],
+        1, ["error pipe: expected a file, this is a pipe, a socket or a device"],
     )  # fmt: skip
 
 

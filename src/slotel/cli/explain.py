@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
-from slotel.cli.load import config_option, load_or_exit
+from slotel.cli.load import configs_option, inform, load_all_or_exit
 
 
 @click.command()
-@config_option
+@configs_option
 @click.option(
     "--rate",
     default=10.0,
@@ -19,23 +20,27 @@ from slotel.cli.load import config_option, load_or_exit
     help="Events a second that the service gets in the long run.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the same as JSON.")
-def command(config: str | None, rate: float, as_json: bool) -> None:
+def command(configs: tuple[str, ...], rate: float, as_json: bool) -> None:
     """Say what each objective means: what counts, how much may fail, when which alert fires."""
     from slotel.compile.explanation import explain
     from slotel.compile.warnings import warnings
 
-    reading = load_or_exit(config)
-    service = reading.service
-    explained = [explain(service, slo, rate) for slo in service.slos]
-    notes = [*reading.notes, *warnings(service)]
+    documents: list[dict[str, Any]] = [
+        {
+            "service": reading.service.name,
+            "objectives": [explain(reading.service, slo, rate) for slo in reading.service.slos],
+            "notes": [*reading.notes, *warnings(reading.service)],
+        }
+        for reading in load_all_or_exit(configs)
+    ]
     if as_json:
-        document = {"service": service.name, "objectives": explained, "notes": notes}
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        shown = documents[0] if len(documents) == 1 else documents
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
         return
     from slotel.cli.show import show_objective
 
-    for objective in explained:
-        show_objective(objective)
-    for note in notes:
-        click.secho("note ", fg="yellow", bold=True, nl=False)
-        click.echo(note)
+    for document in documents:
+        for objective in document["objectives"]:
+            show_objective(objective)
+        for note in document["notes"]:
+            inform(note)

@@ -1,16 +1,17 @@
-"""`slotel generate`: gathers what the compilers make of a service and writes all of it, or nothing."""
+"""`slotel generate`: gathers what the compilers make of services and writes all of it, or nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Final
 
 import click
 
-from slotel.cli.load import config_option, load_or_exit
-from slotel.cli.write import differing, write_all
+from slotel.cli.load import configs_option, inform, load_all_or_exit
+from slotel.cli.write import differing, write_generated
 from slotel.config.service import Service
 
 COMPILERS: Final = (
@@ -23,55 +24,92 @@ COMPILERS: Final = (
     "slotel.compile.sentry_api",
 )
 """Modules with `files(service) -> Mapping[str, str]`: relative path → content, the same for the same service."""
+_SHARED: Final = ("slotel.compile.dashboards", "slotel.compile.provisioning")
+"""Of several services: written once, for the dashboards are of no service."""
+_OF_A_PROCESS: Final = ("slotel.compile.collector", "slotel.compile.sentry_api")
+"""Of what a process sends: nothing to write where every objective is PromQL."""
 
 
-def compile_all(service: Service) -> dict[str, str]:
+def compile_all(service: Service, compilers: Sequence[str] = COMPILERS) -> dict[str, str]:
     """Return every generated file of a service by its relative path.
 
     Raises:
         ValueError: an objective cannot be compiled, with the reason.
     """
     files: dict[str, str] = {}
-    for module in COMPILERS:
+    for module in compilers:
         made: Mapping[str, str] = import_module(module).files(service)
         files.update(made)
     return dict(sorted(files.items()))
 
 
+def compile_several(services: Sequence[Service]) -> dict[str, tuple[str, str]]:
+    """Return path → (service, content): of one service as `compile_all` has it, of several each in a folder of its own.
+
+    Raises:
+        ValueError: an objective cannot be compiled, or two services would share a folder.
+    """
+    if len(services) == 1:
+        return {path: (services[0].name or "", text) for path, text in compile_all(services[0]).items()}
+    found: dict[str, tuple[str, str]] = {}
+    folders: dict[str, str] = {}
+    for service in services:
+        name = service.name or ""
+        folder = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip(".-") or "service"
+        if folders.setdefault(folder, name) != name:
+            raise ValueError(
+                f"'{name}' and '{folders[folder]}' would share the folder '{folder}': rename one"
+            )
+        foreign = all(slo.queries is not None for slo in service.slos)
+        left_out = (*_SHARED, *(_OF_A_PROCESS if foreign else ()))
+        made = compile_all(service, [each for each in COMPILERS if each not in left_out])
+        found.update({f"{folder}/{path}": (name, text) for path, text in made.items()})
+    found.update({path: ("", text) for path, text in compile_all(services[0], _SHARED).items()})
+    return found
+
+
 @click.command()
-@config_option
+@configs_option
 @click.option(
     "--out", metavar="DIR", required=True, help="Where the files go; it is made if it is not there."
 )
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file is missing or differs.")
-def command(config: str | None, out: str, check: bool) -> None:
-    """Write Prometheus rules with their tests, alerts, dashboards and what else follows from slotel.yaml."""
+@click.option("--force", is_flag=True, help="Replace files that were edited, or that slotel did not write.")
+def command(configs: tuple[str, ...], out: str, check: bool, force: bool) -> None:
+    """Write Prometheus rules with their tests, alerts, dashboards and what else follows from the objectives."""
     from slotel.compile.warnings import warnings
 
-    reading = load_or_exit(config)
-    service = reading.service
+    readings = load_all_or_exit(configs)
     try:
-        files = compile_all(service)
+        files = compile_several([reading.service for reading in readings])
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    for warning in (*reading.notes, *warnings(service)):
-        click.secho("note ", fg="yellow", bold=True, nl=False, err=True)
-        click.echo(warning, err=True)
+    for reading in readings:
+        for sentence in (*reading.notes, *warnings(reading.service)):
+            inform(sentence, err=True)
     if check:
-        _check(Path(out), files)
+        _check(Path(out), {path: text for path, (_, text) in files.items()})
         return
     try:
-        write_all(Path(out), files)
+        kept = write_generated(Path(out), files, force=force)
     except OSError as error:
         raise click.ClickException(f"{out}: nothing was changed: {error.strerror or error}") from error
     for path in files:
-        click.echo(str(Path(out) / path))
+        if path not in kept:
+            click.echo(str(Path(out) / path))
+    for path, reason in kept.items():
+        click.secho("error ", fg="red", bold=True, nl=False, err=True)
+        click.echo(f"{Path(out) / path}: kept, {reason}; move it, or replace it with --force", err=True)
+    if kept:
+        raise SystemExit(1)
 
 
 def _check(out: Path, files: Mapping[str, str]) -> None:
     stale = differing(out, files)
     for path in stale:
+        click.secho("error ", fg="red", bold=True, nl=False, err=True)
         click.echo(f"{out / path}: is not what slotel generate writes now", err=True)
     if stale:
         raise SystemExit(1)
+    click.secho("ok    ", fg="green", bold=True, nl=False)
     click.echo(f"{len(files)} files are up to date")

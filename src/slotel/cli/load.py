@@ -1,43 +1,86 @@
-"""What the commands read: the configuration they judge, and how they say what is wrong with it."""
+"""What the commands read: the configurations they judge, and how they say what is wrong with them."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import click
 
-from slotel.config.foreign.formats import read_any
-from slotel.config.load import read_configuration
+from slotel.config.foreign.formats import MARKS, Source, read_any, read_files
+from slotel.config.load import read_configuration, read_text, reason
 from slotel.config.problem import Problem
-from slotel.config.service import Reading
+from slotel.config.service import Reading, Service
 
 SERVICE_NAME: Final = "OTEL_SERVICE_NAME"
+_ENDINGS: Final = (".yaml", ".yml")
+_OWN: Final = ("slotel.yaml", "slotel.yml")
 
 config_option = click.option(
     "--config",
     metavar="FILE",
-    help="slotel.yaml, or an OpenSLO v1 or Sloth prometheus/v1 file. "
+    help="slotel.yaml, or a file of Sloth, OpenSLO v1 or Pyrra. "
     "Default: SLOTEL_CONFIG, else slotel.yaml here, else the environment alone.",
 )
 
 
+def configs_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--config`, which may be given several times and may be a directory."""
+    return click.option(
+        "--config",
+        "configs",
+        metavar="FILE|DIR",
+        multiple=True,
+        help="slotel.yaml, or a file of Sloth, OpenSLO v1 or Pyrra, or a directory of them; may be repeated. "
+        "Default: SLOTEL_CONFIG, else slotel.yaml here, else the environment alone.",
+    )(command)
+
+
 def load(config: str | None) -> Reading:
     """Return the service as the file and the environment describe it, under the name it will have."""
-    reading = read_configuration(os.environ, config, read_any)
-    name = os.environ.get(SERVICE_NAME, "").strip() or reading.service.name
-    return replace(reading, service=replace(reading.service, name=name))
+    return _renamed(read_configuration(os.environ, config, read_any))
+
+
+def load_all(configs: Sequence[str]) -> tuple[Reading, ...]:
+    """Return every service that the files and directories describe; OTEL_SERVICE_NAME renames a single one."""
+    if not configs or (len(configs) == 1 and not Path(configs[0]).is_dir()):
+        config = configs[0] if configs else None
+        found: list[Reading] = []
+
+        def read(environ: Any, text: str, source: str) -> Reading:
+            found.extend(read_files(environ, [Source(source, text)]))
+            return found[0]
+
+        reading = _renamed(read_configuration(os.environ, config, read))
+        return (reading, *found[1:]) if len(found) > 1 else (reading,)
+    sources, problems = _sources(configs)
+    readings = read_files(os.environ, sources) if sources else ()
+    if not sources and not problems:
+        problems.append(Problem(", ".join(configs), "there is no configuration in it", "none"))
+    failed = (Reading(Service(), tuple(problems)),) if problems else ()
+    return (*failed, *readings)
 
 
 def load_or_exit(config: str | None) -> Reading:
     """Return a service that has a name and no fault; otherwise say every fault, one a line, and exit 1."""
-    reading = load(config)
-    problems = (*reading.problems, *unnamed(reading))
+    return checked((load(config),))[0]
+
+
+def load_all_or_exit(configs: Sequence[str]) -> tuple[Reading, ...]:
+    """Return services that have names and no fault; otherwise say every fault, one a line, and exit 1."""
+    return checked(load_all(configs))
+
+
+def checked(readings: Sequence[Reading]) -> tuple[Reading, ...]:
+    """Return the readings if nothing is wrong with them; otherwise say what is, and exit 1."""
+    problems = [each for reading in readings for each in (*reading.problems, *unnamed(reading))]
     if problems:
         complain(problems)
         raise SystemExit(1)
-    return reading
+    return tuple(readings)
 
 
 def unnamed(reading: Reading) -> tuple[Problem, ...]:
@@ -49,9 +92,43 @@ def unnamed(reading: Reading) -> tuple[Problem, ...]:
     )
 
 
-def complain(problems: tuple[Problem, ...]) -> None:
+def complain(problems: Sequence[Problem]) -> None:
     """Write each problem as one line to stderr."""
     for problem in problems:
-        click.secho("wrong ", fg="red", bold=True, nl=False, err=True)
+        click.secho("error ", fg="red", bold=True, nl=False, err=True)
         click.secho(problem.place, bold=True, nl=False, err=True)
         click.echo(f": {problem.expectation}", err=True)
+
+
+def inform(sentence: str, *, err: bool = False) -> None:
+    """Write what a person should know as one line."""
+    click.secho("info  ", fg="yellow", bold=True, nl=False, err=err)
+    click.echo(sentence, err=err)
+
+
+def _renamed(reading: Reading) -> Reading:
+    name = os.environ.get(SERVICE_NAME, "").strip() or reading.service.name
+    return replace(reading, service=replace(reading.service, name=name))
+
+
+def _sources(configs: Sequence[str]) -> tuple[list[Source], list[Problem]]:
+    """Read the files; of a directory those that hold objectives."""
+    sources, problems = [], []
+    for config in configs:
+        is_directory = Path(config).is_dir()
+        for path in _files(Path(config)) if is_directory else [Path(config)]:
+            try:
+                text = read_text(str(path))
+            except (OSError, ValueError) as error:
+                problems.append(Problem(str(path), reason(error), "left out"))
+                continue
+            if not is_directory or path.name in _OWN or any(mark in text for mark in MARKS):
+                sources.append(Source(str(path), text))
+    return sources, problems
+
+
+def _files(directory: Path) -> list[Path]:
+    found = sorted(each for each in directory.rglob("*") if each.suffix in _ENDINGS and each.is_file())
+    return [
+        each for each in found if not any(part.startswith(".") for part in each.relative_to(directory).parts)
+    ]

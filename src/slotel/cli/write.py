@@ -1,15 +1,83 @@
-"""Writes a set of files: all of them are replaced, each at once, or none is."""
+"""Writes generated files: all of them are replaced, each at once, or none is; nobody else's is touched."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+MANIFEST: Final = ".slotel-generated.json"
+"""In the directory: which files slotel wrote, of which service, and the hash of each."""
 _STAGED: Final = ".slotel-new"
 _FORMER: Final = ".slotel-old"
+
+
+def write_generated(
+    directory: Path, files: Mapping[str, tuple[str, str]], *, force: bool = False
+) -> dict[str, str]:
+    """Write the files that are slotel's to write; return those that were kept, with the reason.
+
+    Args:
+        files: path relative to the directory → (service, content).
+        force: keep none.
+
+    Raises:
+        OSError: it could not; the directory is as it was, but for empty folders.
+    """
+    known = _manifest(directory)
+    reasons = {
+        path: "" if force else _reason_to_keep(directory / path, service, text, known.get(path))
+        for path, (service, text) in files.items()
+    }
+    kept = {path: reason for path, reason in reasons.items() if reason}
+    written = {path: entry for path, entry in files.items() if path not in kept}
+    entries = {path: entry for path, entry in known.items() if (directory / path).is_file()}
+    entries.update(
+        {
+            path: {"service": service, "sha256": _hash(text.encode())}
+            for path, (service, text) in written.items()
+        }
+    )
+    document = {
+        "note": "What slotel generate wrote: commit it beside the files.",
+        "files": dict(sorted(entries.items())),
+    }
+    manifest = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    write_all(directory, {**{path: text for path, (_, text) in written.items()}, MANIFEST: manifest})
+    return kept
+
+
+def _reason_to_keep(path: Path, service: str, text: str, entry: Mapping[str, str] | None) -> str:
+    """Return why a file that is there is not replaced; empty if it may be."""
+    try:
+        current = path.read_bytes()
+    except OSError:
+        return ""  # it is not there, or writing will say what is wrong
+    if current == text.encode():
+        return ""
+    if entry is None:
+        return "slotel did not write it"
+    if entry.get("sha256") != _hash(current):
+        return "it was edited since slotel wrote it"
+    if entry.get("service") != service:
+        return f"it is of the service '{entry.get('service')}'"
+    return ""
+
+
+def _manifest(directory: Path) -> dict[str, dict[str, str]]:
+    try:
+        files = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return {path: entry for path, entry in files.items() if isinstance(entry, dict)}
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def write_all(directory: Path, files: Mapping[str, str]) -> None:

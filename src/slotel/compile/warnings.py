@@ -1,4 +1,4 @@
-"""What a person should know about what was compiled: tiers left out, links that have no address. Decides nothing."""
+"""What a person should know about what was compiled: alerts omitted, links that have no address. Decides nothing."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from slotel.config.slo import MIN_BAD_EVENTS, BurnTier, Slo, holds_enough
 
 _EDGES: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 """Seconds. Source: OpenTelemetry semantic conventions, `http.server.request.duration`."""
+
+_FOUR_SCRAPES: Final = at.SCRAPES * 60.0
+"""Seconds, at Prometheus' default scrape interval."""
 
 
 def warnings(service: Service) -> list[str]:
@@ -31,13 +34,25 @@ def warnings(service: Service) -> list[str]:
 
 def _of_slo(service: Service, slo: Slo) -> list[str]:
     found = [
-        f"'{slo.name}': the {tier.severity} tier {format_duration(tier.long)}/{format_duration(tier.short)} can "
-        f"never fire ({_why_dead(slo, tier)}), it is left out"
+        f"'{slo.name}': the {tier.severity} alert {format_duration(tier.long)}/{format_duration(tier.short)} can "
+        f"never fire ({_why_dead(slo, tier)}) and is omitted"
         for tier in slo.dead_tiers()
     ]
     if not holds_enough(slo, at.limit_window(service, slo)) and slo.alerting is None:
         why = _too_few(slo, at.limit_window(service, slo))
         found.append(f"'{slo.name}': ErrorBudgetLimitExceeded can never fire ({why}): make window longer")
+    base = at.base(service)
+    if base > at.BASE:
+        every = format_duration(service.monitoring.scrape_interval or 0)
+        found.append(
+            f"'{slo.name}': scraped every {every}, the shortest window is {format_duration(base)}, not 5m: it holds "
+            f"{at.SCRAPES} scrapes"
+        )
+    if service.monitoring.scrape_interval is None and slo.window < _FOUR_SCRAPES and slo.alerting is None:
+        found.append(
+            f"'{slo.name}': window {format_duration(slo.window)} holds fewer than {at.SCRAPES} scrapes of Prometheus' "
+            "default interval of 1m: set monitoring.scrape_interval, or make window longer"
+        )
     if slo.latency is not None and service.monitoring.source != "slo_events" and slo.latency not in _EDGES:
         found.append(
             f"'{slo.name}': {slo.latency * 1000:.10g} ms is no edge of OpenTelemetry's default buckets: give the "

@@ -32,16 +32,22 @@ def read_configuration(
     if not named and not Path(source).exists():
         return read_service(environ)
     try:
-        text = _read(source)
+        text = read_text(source)
     except (OSError, ValueError) as error:
         reading = read_service(environ)
         where = f"{SLOTEL_CONFIG}={named!r}" if named and not path else source
-        problem = Problem(where, _reason(error), "going on with the environment and defaults")
+        problem = Problem(where, reason(error), "going on with the environment and defaults")
         return replace(reading, problems=(problem, *reading.problems))
     return read(environ, text, source)
 
 
-def _read(source: str) -> str:
+def read_text(source: str) -> str:
+    """Return the text of a configuration file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no file, is too large, or is not UTF-8.
+    """
     if not Path(source).is_dir() and Path(source).exists() and not Path(source).is_file():
         raise ValueError(
             "expected a file, this is a pipe, a socket or a device"
@@ -58,7 +64,8 @@ def _read(source: str) -> str:
         raise ValueError(f"line {line} is not UTF-8 text") from error
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Return in words why a file could not be read."""
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     if isinstance(error, IsADirectoryError):
