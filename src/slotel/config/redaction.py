@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 ANYWHERE: Final = (
@@ -22,7 +21,7 @@ not `passwordless`. A space is where `_`, `-` or nothing may stand. Source: Sent
 AT_THE_END: Final = (
     "secret", "secrets", "token", "auth tokens", "access tokens", "refresh tokens", "api tokens", "jwt", "bearer",
     "auth", "authorization", "auth code", "authorization code", "client assertion", "code verifier",
-    "saml response", "samlresponse", "creds", "pass", "pwd",
+    "saml response", "samlresponse", "creds", "pass", "pwd", "pw", "pswd",
     "cookie", "cookies", "session", "session id", "sessionid", "phpsessid", "jsessionid", "aspsessionid", "symfony",
     "csrf", "xsrf", "csrftoken", "csrfmiddlewaretoken", "stripetoken",
     "sig", "signature", "hmac", "dsn",
@@ -127,8 +126,7 @@ SQL: Final = ("keep", "parameterise")
 ARGV: Final = ("redact", "drop", "keep")
 
 
-@dataclass(frozen=True, slots=True)
-class RedactionChoices:
+class RedactionChoices(NamedTuple):
     """What a service chooses of the redaction, beside `tags.redact`.
 
     Args:
@@ -215,7 +213,7 @@ def _anywhere() -> re.Pattern[str]:
 def _ends(key: str, low: str) -> bool:
     """Whether a key ends with one of AT_THE_END, which begins where a word does."""
     low = low.rstrip(_TAIL_CHARACTERS)
-    if low[-3:] in _LAST and _begins_a_word(key, low):
+    if _may_end(low) and _begins_a_word(key, low):
         return True
     if low[-3:] not in _LAST_OF_ADDITIONS:
         return False
@@ -223,9 +221,13 @@ def _ends(key: str, low: str) -> bool:
         if low.endswith(addition):
             rest = low[: -len(addition)]
             for shorter in (rest, rest[:-1] if rest[-1:] in ("-", "_", " ") else ""):
-                if shorter[-3:] in _LAST and _begins_a_word(key, shorter):
+                if _may_end(shorter) and _begins_a_word(key, shorter):
                     return True
     return False
+
+
+def _may_end(low: str) -> bool:
+    return low[-3:] in _LAST or low[-2:] in _LAST
 
 
 def _begins_a_word(key: str, low: str) -> bool:

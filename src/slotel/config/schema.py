@@ -16,6 +16,7 @@ from slotel.config.duration import parse_duration
 from slotel.config.monitoring import RESERVED_LABELS, SOURCES
 from slotel.config.parsers import parse_name, parse_scrape_interval, parse_slice_length, parse_window
 from slotel.config.ratio import parse_limit, parse_objective, parse_ratio
+from slotel.config.redaction import ARGV, DEFAULT_VALUES, SQL, VALUE_NAMES
 from slotel.config.sampling import (
     ERROR_DETAILS,
     SENTRY_MODES,
@@ -48,6 +49,9 @@ TransactionNames = NewType("TransactionNames", str)
 LateWait = NewType("LateWait", float)
 CountedFrom = NewType("CountedFrom", str)
 Label = NewType("Label", str)
+Shapes = NewType("Shapes", tuple)  # type: ignore[type-arg]  # NewType takes no parameters
+Sql = NewType("Sql", str)
+Argv = NewType("Argv", str)
 
 PERIODS: Final = {"month": Period(30 * DAY, "month"), "quarter": Period(90 * DAY, "quarter")}
 _NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
@@ -69,6 +73,14 @@ class TagsDoc(NamedTuple):
     required: Mapping[str, RuleDoc] = _NOTHING
     redact: tuple[Text, ...] = ()
     metric_labels: tuple[Text, ...] = ()
+
+
+class RedactionDoc(NamedTuple):
+    """The part `redaction`."""
+
+    values: Shapes = Shapes(DEFAULT_VALUES)
+    sql: Sql = Sql("keep")
+    argv: Argv = Argv("redact")
 
 
 class BadDoc(NamedTuple):
@@ -167,6 +179,7 @@ class Document(NamedTuple):
     version: Version = Version(1)
     service: Text | None = None
     tags: TagsDoc = TagsDoc()
+    redaction: RedactionDoc = RedactionDoc()
     slos: tuple[SloDoc, ...] = ()
     spans: SpansDoc = SpansDoc()
     sentry: SentryDoc = SentryDoc()
@@ -193,6 +206,22 @@ def _one_of(known: Sequence[str]) -> Callable[[Any], str]:
         return text
 
     return check
+
+
+def _shapes(value: Any) -> tuple[str, ...]:
+    """`default`, `all`, `none`, or a list of names, in which `default` stands for what is redacted without a choice."""
+    known = {
+        "default": DEFAULT_VALUES,
+        "all": VALUE_NAMES,
+        "none": (),
+        **{name: (name,) for name in VALUE_NAMES},
+    }
+    chosen: dict[str, None] = {}
+    for name in _values(value):
+        if name not in known:
+            raise ValueError(f"{name!r} is not known: write some of {', '.join(known)}")
+        chosen.update(dict.fromkeys(known[name]))
+    return tuple(name for name in VALUE_NAMES if name in chosen)
 
 
 def _label(value: Any) -> str:
@@ -298,6 +327,9 @@ SPELLINGS: Final[Spellings] = {
     LateWait: _spelled(parse_late_wait),
     CountedFrom: _one_of(SOURCES),
     Label: _label,
+    Shapes: _shapes,
+    Sql: _one_of(SQL),
+    Argv: _one_of(ARGV),
     Period: _period,
     Keep: _spelled(parse_keep),
     str: _text,

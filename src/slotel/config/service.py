@@ -12,6 +12,7 @@ from slotel.config.monitoring import Monitoring, Source
 from slotel.config.parsers import parse_window
 from slotel.config.problem import Problem
 from slotel.config.ratio import parse_limit, parse_ratio
+from slotel.config.redaction import RedactionChoices
 from slotel.config.sampling import SENTRY_MODES, Keep, RouteRate, SpanMatch, parse_late_wait
 from slotel.config.slo import (
     ENTRY_KINDS,
@@ -25,7 +26,7 @@ from slotel.config.slo import (
 from slotel.config.tags import TagPolicy, TagRule
 
 if TYPE_CHECKING:
-    from slotel.config.schema import Document, MonitoringDoc, SloDoc, TagsDoc
+    from slotel.config.schema import Document, MonitoringDoc, RedactionDoc, SloDoc, TagsDoc
 
 T = TypeVar("T")
 
@@ -102,6 +103,7 @@ class Service:
     sigterm: bool = True
     page: bool = True
     monitoring: Monitoring = field(default_factory=Monitoring)
+    redaction: RedactionChoices = field(default_factory=RedactionChoices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,12 @@ def _from_document(document: Document) -> Service:
         settings,
         drop=tuple(SpanMatch(each.route, each.name) for each in document.spans.drop),
         monitoring=_monitoring(document.monitoring),
+        redaction=_redaction(document.redaction),
     )
+
+
+def _redaction(doc: RedactionDoc) -> RedactionChoices:
+    return RedactionChoices(doc.values, doc.sql, doc.argv)  # type: ignore[arg-type]  # the document judged them
 
 
 def _monitoring(doc: MonitoringDoc) -> Monitoring:

@@ -25,9 +25,10 @@ from slotel.runtime.components import (
     open_endpoint,
     prepare_departure,
     push_metrics,
+    redact_log_records,
 )
 from slotel.runtime.finding import log
-from slotel.runtime.logs import LOG, is_debugging, report, show_logs
+from slotel.runtime.logs import LOG, is_debugging, redact_logs, report, show_logs
 from slotel.runtime.metrics.instruments.fork_reset import count_from_zero_after_fork
 from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.span_metrics import SpanMetrics
@@ -35,6 +36,7 @@ from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.process.ticker import Ticker
 from slotel.runtime.redaction.enforcer import Enforcer
+from slotel.runtime.redaction.redactor import Redactor
 from slotel.runtime.requests.local_roots import OpenSpans
 from slotel.runtime.setup.sdk import name_service, tracer_provider
 from slotel.runtime.state import RUNNING, UNNAMED, Runtime
@@ -59,6 +61,7 @@ def start(
         if RUNNING:
             return RUNNING[0]
         show_logs()
+        redact_logs(Redactor().text)
         if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
             log(disabled(environ))
             return None
@@ -86,6 +89,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     put_first(provider, runtime.pipeline, runtime.enforcer)
     if is_debugging(environ):
         runtime.pipeline.add_sink(DecisionLog())
+    _guarded("logs", runtime, lambda: redact_log_records(runtime))
     _guarded("sentry", runtime, lambda: connect_sentry(runtime, environ))
     _guarded("workers", runtime, lambda: join_workers(runtime, environ))
     _guarded("app metrics", runtime, lambda: count_from_zero_after_fork(metrics.get_meter_provider()))
@@ -111,7 +115,14 @@ def _build(service: Service, resource: Mapping[str, Any]) -> Runtime:
     store = Store(max_series=service.max_series)
     self_metrics = SelfMetrics(store, sentry_project=service.sentry.project)
     name = _service_name(resource)
-    enforcer = Enforcer(service.tags, self_metrics.tag_violation, None if name.startswith(UNNAMED) else name)
+    enforcer = Enforcer(
+        service.tags,
+        self_metrics.tag_violation,
+        None if name.startswith(UNNAMED) else name,
+        service.redaction,
+    )
+    resource = enforcer.redactor.attributes(dict(resource))
+    redact_logs(enforcer.redactor.text)
     meter = BudgetWindows(store, service.slos, service_name=_service_name(resource))
     return Runtime(
         service,

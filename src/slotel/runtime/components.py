@@ -11,7 +11,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
 from slotel.config import names
-from slotel.runtime.logs import report
+from slotel.runtime.logs import LOG, report
 from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.process.shutdown import FlushHook, ShutdownFlusher, flush_hooks, flush_time
 from slotel.runtime.setup.exporters import wants_prometheus
@@ -34,6 +34,7 @@ def connect_sentry(runtime: Runtime, environ: Mapping[str, str]) -> None:
         open_spans=runtime.open_spans,
         tags=runtime.enforcer.tags,
         scrub=runtime.recent_errors.noted(runtime.enforcer.event),
+        scrub_log=runtime.enforcer.log,
         counted=self_metrics.sentry_error,
         expected=self_metrics.expect_sentry_errors,
         dropped=self_metrics.dropped,
@@ -113,6 +114,7 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
             ),
             beside=lambda: (*process.families(), *registry.families()),
             rest=rest,
+            redact=runtime.enforcer.redactor.attributes,
         )
         sources.append(app.families)
         runtime.flush_hooks.append(lambda _: app.publish())
@@ -166,9 +168,35 @@ def push_metrics(runtime: Runtime, traces: TracerProvider) -> None:
     provider = metrics.get_meter_provider()
     if isinstance(provider, MeterProvider) and getattr(provider, "_metric_readers", True):
         from slotel.runtime.metrics.instruments.otlp_metrics import export_store
+        from slotel.runtime.metrics.instruments.redacted_data import redacted_data
         from slotel.runtime.metrics.store.family import merge
 
-        export_store(provider, lambda: merge((runtime.store.part(),)), lambda: traces.resource)
+        enforcer, failed = (
+            runtime.enforcer,
+            lambda error: runtime.self_metrics.stage_error("redaction", error),
+        )
+        export_store(
+            provider,
+            lambda: merge((runtime.store.part(),)),
+            lambda: enforcer.resource(traces.resource),
+            lambda data: redacted_data(data, enforcer.redactor.attributes, enforcer.resource, failed),
+        )
+
+
+def redact_log_records(runtime: Runtime) -> None:
+    """Let the SDK's log records be redacted before anything exports them."""
+    from slotel.runtime.upstream import otel_logs
+
+    provider = otel_logs.logger_provider()
+    if provider is None:
+        return
+    from slotel.runtime.redaction.log_records import RedactLogRecords
+
+    redacting = RedactLogRecords(
+        runtime.enforcer, lambda error: runtime.self_metrics.stage_error("redaction", error)
+    )
+    if not otel_logs.put_first(provider, redacting):
+        LOG.error("this OpenTelemetry SDK is unknown to slotel: its logs are exported without redaction")
 
 
 def prepare_departure(runtime: Runtime) -> None:

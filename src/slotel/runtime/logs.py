@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from slotel.config.problem import Problem
@@ -33,6 +33,36 @@ class _UntilConfigured(logging.StreamHandler):  # type: ignore[type-arg]  # the 
         """Write the record, unless a root handler will show it."""
         if all(type(handler).__module__.startswith(_SHIPPING) for handler in logging.getLogger().handlers):
             super().emit(record)
+
+
+class _Redacted(logging.Filter):
+    """Takes secrets out of slotel's own lines: a line may quote a value that a user wrote, or another's error."""
+
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        super().__init__()
+        self.redact = redact
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let the record pass, without its secrets."""
+        try:
+            text = record.getMessage()
+            clean = self.redact(text)
+            if clean != text:
+                record.msg, record.args = clean, ()
+            if record.exc_info:  # a handler's formatter takes the text that stands
+                record.exc_text = self.redact(logging.Formatter().formatException(record.exc_info))
+        except Exception:  # noqa: BLE001 a line that cannot be redacted is not shown
+            record.msg, record.args, record.exc_info = "a log line could not be redacted", (), None
+        return True
+
+
+def redact_logs(redact: Callable[[str], str]) -> None:
+    """Redact slotel's lines from now on; a later call replaces what an earlier one said."""
+    for standing in LOG.filters:
+        if isinstance(standing, _Redacted):
+            standing.redact = redact
+            return
+    LOG.addFilter(_Redacted(redact))
 
 
 class _Bounded(logging.Filter):

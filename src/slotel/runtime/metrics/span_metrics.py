@@ -71,6 +71,7 @@ class SpanMetrics:
         self._is_tagged = bool(enforcer.label_names or enforcer.policy.required)
         self._counts_unlabelled = bool(enforcer.unlabelled)
         self._given = enforcer.given
+        self._text = enforcer.redactor.text
         self._violation_cell = self_metrics.tag_violation_cell
         self._edges = tuple(sorted({slo.latency for slo in slos if slo.latency is not None}))
         self._keys = (*_ALWAYS, *_attribute_keys(slos))
@@ -154,8 +155,9 @@ class SpanMetrics:
         labels, violations = self._enforcer.judge_labels(self._given(attributes, tags))
         slot = self._duration.slot(
             (
-                self._service, span.name, _KIND_LABELS[kind], _STATUS_LABELS[status],
-                str(attributes.get("http.route") or ""), "" if answered is None else str(answered), *labels,
+                self._service, self._text(span.name), _KIND_LABELS[kind], _STATUS_LABELS[status],
+                self._text(str(attributes.get("http.route") or "")),
+                "" if answered is None else str(answered), *labels,
             )
         )  # fmt: skip
         tagged = dict(attributes)

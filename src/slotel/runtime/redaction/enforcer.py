@@ -1,38 +1,27 @@
-"""Enforces the tag policy on what leaves: spans, metric labels, Sentry events. Decides nothing, keeps no span."""
+"""The tag policy at work on spans, metric labels and Sentry events. What is a secret, the redactor says."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
-from urllib.parse import unquote_plus
 
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.trace import Link
+from opentelemetry.trace import Link, Status
 
 from slotel.config.names import REDACTED
-from slotel.config.tags import TagPolicy, TagRule, clean_value, judge, redaction
+from slotel.config.redaction import RedactionChoices
+from slotel.config.tags import TagPolicy, TagRule, clean_value, judge
+from slotel.runtime.redaction.events import redacted_event, redacted_log
+from slotel.runtime.redaction.redactor import Redactor
 
 MAX_CACHED: Final = 10_000
-MAX_DEPTH: Final = 16
+_MAX_RESOURCES: Final = 100
 _FREE: Final = TagRule(default="")
-_URLS: Final = frozenset({"url.full", "http.url", "http.target", "url.query", "http.request.header.referer"})
-_USERINFO: Final = re.compile(r"(?<=//)[^/?#]*@")
-_PAIR: Final = re.compile(r"(?:(?<=[?&#])|^)([^=&?#]*)=([^&?#]*)")
-"""A key and its value; the compiled collector policy has the same pattern, so change both."""
-
-_PAIR_IN_TEXT: Final = re.compile(r"(?<=[?&])([\w.%\-\[\]]+)=([^&?#\s'\"<>]+)", re.ASCII)
-"""A key and its value within a URL that stands in a text; in the collector's policy too."""
-_USERINFO_IN_TEXT: Final = re.compile(r"(?<=://)[^/?#\s'\"<>]*@", re.ASCII)
-_TEXTS: Final = frozenset({"exception.message", "exception.stacktrace"})
-"""Attributes whose text may hold a URL."""
-
-_EVENT_DATA: Final = ("request", "extra", "contexts", "tags", "user", "breadcrumbs", "modules")
-"""Parts of a Sentry event that hold an app's data; the others are Sentry's protocol."""
 
 
 class PlainSpan(NamedTuple):
-    """A span and what of it may leave: read attributes, events and links here, the rest from `span`."""
+    """A span as it may leave: read attributes, events and links here, the rest from `span`."""
 
     span: ReadableSpan
     attributes: dict[str, Any]
@@ -46,18 +35,24 @@ class Enforcer:
     Args:
         violation: called with (tag, action) for each repaired or redacted value.
         service: the service's name: a tag in Sentry, which has no other place for it; spans have their resource.
+        choices: of `redaction` in slotel.yaml.
     """
 
     def __init__(
-        self, policy: TagPolicy, violation: Callable[[str, str], None], service: str | None = None
+        self,
+        policy: TagPolicy,
+        violation: Callable[[str, str], None],
+        service: str | None = None,
+        choices: RedactionChoices | None = None,
     ) -> None:
         self.policy = policy
-        self._service = {} if service is None else {"service": service}
+        self.redactor = Redactor(policy.redact, choices, lambda key: violation(key, "redact"))
+        self._service = {} if service is None else {"service": self.redactor.text(service)}
         self._violation = violation
-        self._redacted_key = redaction(policy)
-        self._keys: dict[str, bool] = {}
         self._judged: dict[tuple[str, object], tuple[str, str | None]] = {}
-        self._harmless: dict[tuple[str, ...], bool] = {}
+        self._is_known_clean = self.redactor.clean.__contains__
+        self._resources: dict[int, tuple[Resource, Resource]] = {}
+        self._resource: Resource | None = None
         self._set = {key: clean_value(value)[0] for key, value in policy.set.items()}
         self._rules = {
             key: policy.required.get(key, _FREE) for key in policy.tag_keys if key not in self._set
@@ -84,7 +79,9 @@ class Enforcer:
             if not value and value != 0:
                 value = tags.get(key)
             # True and 1 are one key of a dict, and a sequence is none
-            found.append(value if value is None or value.__class__ is str else clean_value(value)[0])
+            if value is not None and value.__class__ is not str:
+                value = clean_value(self.redactor.data(value))[0]
+            found.append(value)
         return tuple(found)
 
     def judge_labels(
@@ -123,157 +120,119 @@ class Enforcer:
         return {**free, **{key: value for key, value in values.items() if value}, **self._set}
 
     def plain(self, span: ReadableSpan, tags: Mapping[str, str]) -> PlainSpan:
-        """Return the span's attributes, events and links as they may leave."""
-        attributes = _copy(span.attributes)
-        keys = tuple(attributes)
-        harmless = self._harmless.get(keys)
-        if harmless is None:
-            harmless = not self._needs_change(attributes)
-            if len(self._harmless) >= MAX_CACHED:
-                self._harmless.clear()
-            self._harmless[keys] = harmless
-        if not harmless:
-            attributes = self._attributes(attributes)
+        """Return the span as it may leave, to be read: with enforced tags and without secrets."""
+        attributes = self.redactor.attributes(_copy(span.attributes))
         if self._tagged or tags:
             attributes.update(self._tags(attributes, tags))
-        return PlainSpan(span, attributes, self._events(span.events), self._links(span.links))
+        events, links = span.events, span.links
+        if events:
+            events = self._events(events)
+        if links:
+            links = self._links(links)
+        if (
+            span.resource is not self._resource
+            or span.status.description is not None
+            or not self._is_known_clean(span.name)
+        ):
+            span = self._renamed(span)
+        return PlainSpan(span, attributes, events, links)
 
     def span(self, span: ReadableSpan, tags: Mapping[str, str]) -> ReadableSpan:
-        """Return the span as it may leave: a copy with repaired tags and redacted values, or itself."""
-        events, links = span.events, span.links
+        """Return the span as it may leave: a copy with repaired tags and without secrets, or itself."""
         plain = self.plain(span, tags)
-        after = plain.attributes
-        if after == _copy(span.attributes) and list(plain.events) == list(events) and plain.links == links:
+        renamed, after = plain.span, plain.attributes
+        if (
+            renamed is span
+            and after == _copy(span.attributes)
+            and list(plain.events) == list(span.events)
+            and list(plain.links) == list(span.links)
+        ):
             return span
-        events, links = plain.events, plain.links
-        return ReadableSpan(
-            name=span.name,
-            context=span.context,
-            parent=span.parent,
-            resource=span.resource,
-            attributes=after,
-            events=events,
-            links=links,
-            kind=span.kind,
-            status=span.status,
-            start_time=span.start_time,
-            end_time=span.end_time,
-            instrumentation_scope=span.instrumentation_scope,
+        return _with(
+            renamed, renamed.name, renamed.status, renamed.resource, after, plain.events, plain.links
         )
+
+    def _renamed(self, span: ReadableSpan) -> ReadableSpan:
+        """Return the span with a name, a status and a resource that may leave: itself, mostly."""
+        redactor, status = self.redactor, span.status
+        name = redactor.text(span.name)
+        text = status.description
+        if text:
+            clean = redactor.text(text)
+            if clean != text:
+                status = Status(status.status_code, clean)
+        resource = self.resource(span.resource)
+        if name == span.name and status is span.status and resource is span.resource:
+            return span
+        return _with(span, name, status, resource, span.attributes, span.events, span.links)
+
+    def resource(self, resource: Resource) -> Resource:
+        """Return the resource without secrets: the same object if it has none, and each time the same."""
+        known = self._resources.get(id(resource))
+        if known is None or known[0] is not resource:
+            attributes = dict(resource.attributes)
+            clean = self.redactor.attributes(attributes)
+            redacted = resource if clean == attributes else Resource(clean, resource.schema_url)
+            if len(self._resources) >= _MAX_RESOURCES:
+                self._resources.clear()
+            known = self._resources[id(resource)] = (resource, redacted)
+            if redacted is resource:
+                self._resource = resource
+        return known[1]
+
+    def _events(self, events: Sequence[Event]) -> Sequence[Event]:
+        redacted = [self._event(event) for event in events]
+        return events if all(map(_is, redacted, events)) else redacted
+
+    def _event(self, event: Event) -> Event:
+        attributes, name = _copy(event.attributes), self.redactor.text(event.name)
+        clean = self.redactor.attributes(attributes)
+        if clean is attributes and name == event.name:
+            return event
+        return Event(name, clean, event.timestamp)
+
+    def _links(self, links: Sequence[Link]) -> Sequence[Link]:
+        redacted = [self._link(link) for link in links]
+        return links if all(map(_is, redacted, links)) else redacted
+
+    def _link(self, link: Link) -> Link:
+        attributes = _copy(link.attributes)
+        clean = self.redactor.attributes(attributes)
+        return link if clean is attributes else Link(link.context, clean)
 
     # -- Sentry events ---------------------------------------------------------------------------------------
 
     def event(self, event: dict[str, Any]) -> dict[str, Any]:
-        """Return the Sentry event with redacted values in its data: request, extra, contexts, variables."""
-        for part in _EVENT_DATA:
-            if part in event:
-                event[part] = self._scrub(event[part], MAX_DEPTH)
-        if isinstance(event.get("message"), str):
-            event["message"] = self._text(event["message"])
-        if isinstance(event.get("logentry"), dict):
-            event["logentry"] = self._scrub(event["logentry"], MAX_DEPTH)
-        for exception in _values(event, "exception"):
-            if isinstance(exception.get("value"), str):
-                exception["value"] = self._text(exception["value"])
-            for frame in (exception.get("stacktrace") or {}).get("frames") or ():
-                if "vars" in frame:
-                    frame["vars"] = self._scrub(frame["vars"], MAX_DEPTH)
-        return event
+        """Return a Sentry event without its secrets."""
+        return redacted_event(self.redactor, event)
 
-    def _scrub(self, data: Any, depth: int) -> Any:
-        if depth == 0:
-            return data
-        if isinstance(data, Mapping):
-            return {key: self._scrub_item(key, value, depth) for key, value in data.items()}
-        if isinstance(data, (list, tuple)):
-            if len(data) == 2 and isinstance(data[0], str):  # noqa: PLR2004 a pair, as headers are given
-                return [data[0], self._scrub_item(data[0], data[1], depth)]
-            return [self._scrub(item, depth - 1) for item in data]
-        return self._text(data) if isinstance(data, str) else data
-
-    def _scrub_item(self, key: Any, value: Any, depth: int) -> Any:
-        if isinstance(key, str):
-            if value is not None and self._is_redacted(key):
-                self._violation(key, "redact")
-                return REDACTED
-            if isinstance(value, str) and key in {"url", "query_string", "http.query"}:
-                return self._url(value)
-        return self._scrub(value, depth - 1)
+    def log(self, log: dict[str, Any]) -> dict[str, Any]:
+        """Return a log, or a metric, of sentry-sdk without its secrets."""
+        return redacted_log(self.redactor, log)
 
     # -- values ----------------------------------------------------------------------------------------------
 
     def _value(self, key: str, raw: object) -> tuple[str, str | None]:
         """Judge a tag's value, once for each value that is seen."""
         if raw is not None and raw.__class__ is not str:
-            raw = clean_value(raw)[0]  # True and 1 are one key of a dict, and a sequence is none
+            raw = clean_value(self.redactor.data(raw))[
+                0
+            ]  # True and 1 are one key of a dict, and a sequence is none
         judged = self._judged.get((key, raw))
         if judged is None:
-            hidden = bool(raw) and self._is_redacted(key)
-            judged = (REDACTED, "redact") if hidden else judge(self._rules.get(key, _FREE), raw)
+            if raw and self.redactor.is_sensitive(key):
+                judged = (REDACTED, "redact")
+            else:
+                judged = judge(self._rules.get(key, _FREE), self.redactor.text(raw) if raw else raw)
             if len(self._judged) >= MAX_CACHED:
                 self._judged.clear()
             self._judged[(key, raw)] = judged
         return judged
 
     def _clean(self, key: str, value: object) -> str:
-        return REDACTED if self._is_redacted(key) else clean_value(value)[0]
-
-    def _is_redacted(self, key: str) -> bool:
-        known = self._keys.get(key)
-        if known is None:
-            if len(self._keys) >= MAX_CACHED:
-                self._keys.clear()
-            known = self._keys[key] = self._redacted_key(key)
-        return known
-
-    def _attributes(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
-        cleaned: dict[str, Any] = {}
-        for key, value in attributes.items():
-            if self._is_redacted(key):
-                self._violation(key, "redact")
-                cleaned[key] = REDACTED
-            elif key in _URLS and isinstance(value, str):
-                cleaned[key] = self._url(value)
-            elif key in _TEXTS and isinstance(value, str):
-                cleaned[key] = self._text(value)
-            else:
-                cleaned[key] = value
-        return cleaned
-
-    def _events(self, events: Sequence[Event]) -> Sequence[Event]:
-        if not any(self._needs_change(event.attributes) for event in events):
-            return events
-        return [
-            Event(event.name, self._attributes(dict(event.attributes or {})), event.timestamp)
-            for event in events
-        ]
-
-    def _links(self, links: Sequence[Link]) -> Sequence[Link]:
-        if not any(self._needs_change(link.attributes) for link in links):
-            return links
-        return [Link(link.context, self._attributes(dict(link.attributes or {}))) for link in links]
-
-    def _needs_change(self, attributes: Mapping[str, Any] | None) -> bool:
-        return any(self._is_redacted(key) or key in _URLS or key in _TEXTS for key in attributes or ())
-
-    def _url(self, url: str) -> str:
-        """Redact the user and the values whose keys the policy names in a URL, its query and its fragment."""
-        if "@" in url:
-            url = _USERINFO.sub(f"{REDACTED}@", url)
-        return _PAIR.sub(self._pair, url) if "=" in url else url
-
-    def _text(self, text: str) -> str:
-        """Redact the values in the URLs of a text: of a message, or of a variable's representation."""
-        if "@" in text:
-            text = _USERINFO_IN_TEXT.sub(f"{REDACTED}@", text)
-        return _PAIR_IN_TEXT.sub(self._pair, text) if "=" in text and ("?" in text or "&" in text) else text
-
-    def _pair(self, pair: re.Match[str]) -> str:
-        key = pair[1]
-        if not self._is_redacted(unquote_plus(key)):
-            return pair[0]
-        self._violation(key, "redact")
-        return f"{key}={REDACTED}"
+        if self.redactor.is_sensitive(key):
+            return REDACTED
+        return clean_value(self.redactor.data(value))[0]
 
 
 def _given(key: str, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> object:
@@ -291,8 +250,31 @@ def _copy(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
     return copied if type(copied) is dict else dict(copied)
 
 
-def _values(event: Mapping[str, Any], part: str) -> Sequence[dict[str, Any]]:
-    found = event.get(part)
-    if isinstance(found, Mapping):
-        found = found.get("values")
-    return [item for item in found or () if isinstance(item, dict)]
+def _is(left: object, right: object) -> bool:
+    return left is right
+
+
+def _with(
+    span: ReadableSpan,
+    name: str,
+    status: Status,
+    resource: Resource,
+    attributes: Mapping[str, Any] | None,
+    events: Sequence[Event],
+    links: Sequence[Link],
+) -> ReadableSpan:
+    """Return a copy of a span with other parts."""
+    return ReadableSpan(
+        name=name,
+        context=span.context,
+        parent=span.parent,
+        resource=resource,
+        attributes=attributes,
+        events=events,
+        links=links,
+        kind=span.kind,
+        status=status,
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )

@@ -54,15 +54,22 @@ LAST_SECONDS: Final = 2.0
 _UNITS: Final = {"seconds": "s", "ratio": "1"}
 
 Source = Callable[[], Iterable[Family]]
+Redact = Callable[[MetricsData], MetricsData]
 _Rows = Mapping[tuple[str, ...], tuple[float, ...]]
 
 
-def export_store(provider: MeterProvider, source: Source, resource: Callable[[], Resource]) -> bool:
+def export_store(
+    provider: MeterProvider,
+    source: Source,
+    resource: Callable[[], Resource],
+    redact: Redact = lambda data: data,
+) -> bool:
     """Let every periodic reader of a provider export the store's counters and histograms, too.
 
     Args:
         source: this process's families.
         resource: this process's resource, for when the app has no metric of its own.
+        redact: returns metric data without secrets.
 
     Returns whether there was a reader to join.
     """
@@ -72,7 +79,7 @@ def export_store(provider: MeterProvider, source: Source, resource: Callable[[],
         return False
     periodic = [reader for reader in readers if isinstance(reader, PeriodicExportingMetricReader)]
     for reader in periodic:
-        _join(reader, source, resource)
+        _join(reader, source, resource, redact)
     if periodic:
         PROCESS.register("otlp_metrics", before_child_exit=lambda: _export_last(periodic))
     return bool(periodic)
@@ -86,7 +93,9 @@ def _export_last(readers: Sequence[PeriodicExportingMetricReader]) -> None:
     run_at_once(hooks, LAST_SECONDS)
 
 
-def _join(reader: PeriodicExportingMetricReader, source: Source, resource: Callable[[], Resource]) -> None:
+def _join(
+    reader: PeriodicExportingMetricReader, source: Source, resource: Callable[[], Resource], redact: Redact
+) -> None:
     collect: Any = reader._collect  # noqa: SLF001 see the module's first lines
     exporter = getattr(reader, "_exporter", None)
     preferred = getattr(exporter, "_preferred_temporality", None) or {}
@@ -94,6 +103,8 @@ def _join(reader: PeriodicExportingMetricReader, source: Source, resource: Calla
 
     def with_store(asking: Any, timeout_millis: float = 10_000) -> MetricsData | None:
         data: MetricsData | None = collect(asking, timeout_millis=timeout_millis)
+        if data is not None:
+            data = redact(data)
         try:
             families = [family for family in source() if family.kind != "gauge" and family.series]
             return _with(data, to_metrics(families, time.time_ns(), delta), resource)

@@ -28,6 +28,7 @@ from slotel.runtime.metrics.scrape.published import (
     over_processes,
     published,
 )
+from slotel.runtime.metrics.scrape.redacted import Redact, RedactedFamilies
 from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.process.lifecycle import PROCESS
 
@@ -69,6 +70,7 @@ class AppMetrics:
         apart: more metrics of this process, which were not added up by the SDK.
         beside: more families of this process, which are shared and added up as the instruments' are.
         rest: called after some series: others may run meanwhile. Only the SDK's own collecting takes none.
+        redact: returns attributes without their secrets.
     """
 
     def __init__(
@@ -81,10 +83,12 @@ class AppMetrics:
         apart: Callable[[], Sequence[ScopeMetrics]] = tuple,
         beside: Callable[[], Iterable[Family]] = tuple,
         rest: Callable[[], None] = lambda: None,
+        redact: Redact = lambda attributes: attributes,
     ) -> None:
         self._apart, self._beside, self._rest = apart, beside, rest
         self._sharing, self._fault, self._dropped = sharing, fault, dropped
-        self._conversion = Conversion(lambda reason: dropped("metrics", reason), self._complain, rest)
+        self._conversion = Conversion(lambda reason: dropped("metrics", reason), self._complain, rest, redact)
+        self._redacted = RedactedFamilies(redact)
         self._complained: set[str] = set()
         self._lock = threading.RLock()
         self._reader = _Reader()
@@ -145,7 +149,8 @@ class AppMetrics:
             data = _joined(self._reader.read(), self._apart())
             self._rest()
             converted = self._conversion.convert(data)
-            return replace(converted, families=(*converted.families, *self._beside()))
+            beside = map(self._redacted, self._beside())
+            return replace(converted, families=(*converted.families, *beside))
 
     def _complain(self, name: str) -> None:
         if name not in self._complained:

@@ -27,6 +27,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from slotel.runtime.metrics.scrape.merge import added
+from slotel.runtime.metrics.scrape.redacted import Redact, joined
 from slotel.runtime.metrics.store.family import portions
 from slotel.runtime.metrics.store.store import Exemplar, Family
 
@@ -66,6 +67,7 @@ class Conversion:
         dropped: told the reason of what is left out, at every conversion that meets it.
         complain: told the name that two instruments of one meter share; the first answers.
         rest: called after some series: others may run meanwhile.
+        redact: returns attributes without their secrets; series that become the same are added up.
     """
 
     def __init__(
@@ -73,8 +75,9 @@ class Conversion:
         dropped: Callable[[str], None],
         complain: Callable[[str], None],
         rest: Callable[[], None] = lambda: None,
+        redact: Redact = lambda attributes: attributes,
     ) -> None:
-        self._dropped, self._complain, self._rest = dropped, complain, rest
+        self._dropped, self._complain, self._rest, self._redact = dropped, complain, rest, redact
         self._names: dict[tuple[Any, ...], Named] = {}
         self._ask: Callable[[MetricsData], Iterable[Any]] | None = None
 
@@ -128,7 +131,9 @@ class Conversion:
                 named.family, _kind(metric), named.help, named.unit, named.label_names, bounds, {}, {},
                 (point.start_time_unix_nano or 0) / 1e9,
             )  # fmt: skip
-        cast("dict[Any, Any]", groups[key].series)[named.label_values] = row
+        series = cast("dict[Any, Any]", groups[key].series)
+        standing = series.get(named.label_values)
+        series[named.label_values] = row if standing is None else joined(groups[key].kind, standing, row)
         if point.exemplars and (marked := _exemplars(point, bounds)):
             cast("dict[Any, Any]", groups[key].exemplars)[named.label_values] = marked
 
@@ -148,9 +153,8 @@ class Conversion:
     def _asked(self, scope: InstrumentationScope, metric: Metric, point: Any) -> Named:
         """Let the exporter name a series, by giving it a metric with this one point."""
         self.prepare()
-        one = replace(
-            metric, data=replace(cast("Any", metric.data), data_points=[replace(point, exemplars=[])])
-        )
+        plain = replace(point, attributes=self._redact(dict(point.attributes or {})), exemplars=[])
+        one = replace(metric, data=replace(cast("Any", metric.data), data_points=[plain]))
         family = next(iter(cast("Any", self._ask)(_alone(scope, one))))
         labels = {name: value for name, value in family.samples[0].labels.items() if name != "le"}
         return Named(family.name, family.documentation, family.unit, tuple(labels), tuple(labels.values()))

@@ -32,6 +32,7 @@ class SentryDependencies(NamedTuple):
     Args:
         tags: `Enforcer.tags`.
         scrub: `Enforcer.event`: redacts a payload as it leaves.
+        scrub_log: `Enforcer.log`: the same for a log, a metric or a streamed span of sentry-sdk's own.
         counted: called with (project, environment) for each error event that is handed to Sentry.
         expected: called with the same at start, so that the count begins at 0.
         dropped: called with (signal, reason, count) for each error event that is lost.
@@ -42,6 +43,7 @@ class SentryDependencies(NamedTuple):
     open_spans: OpenSpans
     tags: Callable[[Mapping[str, Any], Mapping[str, str]], dict[str, str]]
     scrub: Callable[[Event], Event]
+    scrub_log: Callable[[Event], Event]
     counted: Callable[[str, str], None]
     expected: Callable[[str, str], None]
     dropped: Callable[[str, str, int], None]

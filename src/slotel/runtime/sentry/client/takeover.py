@@ -10,12 +10,13 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import sentry_sdk
 from sentry_sdk import scope
+from sentry_sdk.consts import DEFAULT_OPTIONS
 from sentry_sdk.integrations.argv import ArgvIntegration
 from sentry_sdk.integrations.atexit import AtexitIntegration
 from sentry_sdk.integrations.dedupe import DedupeIntegration
@@ -92,6 +93,7 @@ class ClientTakeover:
             self._trail.replaced(client.transport)  # what it holds is still to be sent
             client.transport = self._transport_class()(client.options)
         client.options["before_send"] = self._before_send(client.options, client.transport)
+        client.options.update(self._scrubbing_hooks(client.options))
         LOG.info(
             "the app has called sentry_sdk.init itself: its client stays, slotel's tags and trace ids go onto its "
             "events, and slotel sends the traces%s. Its framework integrations stay on the way of every request; "
@@ -153,6 +155,7 @@ class ClientTakeover:
     def _app_calls_init(self, original: Any, positional: tuple[Any, ...], options: dict[str, Any]) -> Any:
         merged = {**self._options(), **_without_tracing(options)}
         merged["before_send"] = self._before_send(merged, merged["transport"])
+        merged.update(self._scrubbing_hooks(options))
         merged.update(self._parts.options)
         given = options.get("integrations") or []
         merged["integrations"] = [*given, *_missing(given)]
@@ -248,6 +251,7 @@ class ClientTakeover:
             "auto_session_tracking": False,
             "send_client_reports": False,  # GlitchTip stops at them, and losses are counted in the store
             "transport": self._transport_class(),
+            **self._scrubbing_hooks({}),
             "environment": identity.environment,
         }
         if identity.release is not None:
@@ -275,6 +279,32 @@ class ClientTakeover:
 
         before_send._slotel_original = hook  # type: ignore[attr-defined]  # noqa: SLF001 so that it is never wrapped twice
         return before_send
+
+    def _scrubbing_hooks(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the app's hooks for what is no error event, each followed by redaction."""
+        experiments = options.get("_experiments") or {}
+        hooks = {
+            "before_send_transaction": self._parts.scrub,
+            "before_send_log": self._parts.scrub_log,
+            "before_send_metric": self._parts.scrub_log,
+        }
+        return {
+            name: _followed_by(scrub, options.get(name) or experiments.get(name))
+            for name, scrub in hooks.items()
+            if name in DEFAULT_OPTIONS
+        }
+
+
+def _followed_by(scrub: Callable[[Any], Any], hook: Any) -> Any:
+    if hasattr(hook, "_slotel_original"):
+        return hook
+
+    def scrubbed(event: Any, hint: Any) -> Any:
+        kept = hook(event, hint) if hook is not None else event
+        return scrub(kept) if kept is not None else None
+
+    scrubbed._slotel_original = hook  # type: ignore[attr-defined]  # noqa: SLF001 so that it is never wrapped twice
+    return scrubbed
 
 
 def _redacts_early(options: Any, transport: Any) -> bool:

@@ -69,7 +69,10 @@ class Hooks:
                 event[key] = str(options[key]).strip()
         self._scrub(event, options.get("event_scrubber"))
         before_send = options.get("before_send_transaction")
-        return event if before_send is None else _before_send(before_send, event)
+        before_send = getattr(before_send, "_slotel_original", before_send)
+        if before_send is None:
+            return event
+        return self._enforcer.event(_before_send(before_send, event))  # what the app's hook added, too
 
     def _with_scopes(
         self,
@@ -111,7 +114,9 @@ class Hooks:
         for section, key in _OF_THE_PROCESS:
             part = foreign.get(section)
             if isinstance(part, dict) and key in part:
-                known.append((section, key, self._known_redacted(section, key, part[key])))
+                redacted = self._known_redacted(section, key, part[key])
+                if redacted is not None:
+                    known.append((section, key, redacted))
                 rest = {other: value for other, value in part.items() if other != key}
                 if rest:
                     foreign[section] = rest
@@ -127,7 +132,7 @@ class Hooks:
         seen, redacted = self._known.get(key, (None, None))
         if seen != value:
             seen = deepcopy(value)
-            redacted = self._enforcer.event({section: {key: deepcopy(value)}})[section][key]
+            redacted = self._enforcer.event({section: {key: deepcopy(value)}})[section].get(key)
             self._known[key] = seen, redacted
         return copy(redacted)
 

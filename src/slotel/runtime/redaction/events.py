@@ -1,0 +1,139 @@
+"""Redacts Sentry's events, logs and metrics: knows which of their parts hold an app's data, and which are protocol.
+
+Pure: a dict in, a dict out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from slotel.config.names import REDACTED
+from slotel.runtime.redaction.redactor import Redactor
+
+_DATA: Final = ("request", "extra", "tags", "user", "breadcrumbs", "spans")
+"""Parts that are an app's data."""
+_TEXTS: Final = ("message", "transaction", "culprit", "logger", "name", "description")
+_SOURCE: Final = ("pre_context", "post_context")
+_ARGV: Final = "sys.argv"
+_PARAMETER: Final = "sentry.message.parameter."
+"""Attributes of a log that hold what went into its message."""
+_SHORTEST: Final = 4
+"""Characters of a parameter that is looked for in the message that it went into."""
+
+
+def redacted_event(redactor: Redactor, event: dict[str, Any]) -> dict[str, Any]:
+    """Return an error, a message or a transaction without its secrets."""
+    for part in _DATA:
+        if part in event:
+            event[part] = _part(redactor, part, event[part])
+    for part in _TEXTS:
+        if isinstance(event.get(part), str):
+            event[part] = redactor.text(event[part])
+    contexts = event.get("contexts")
+    if isinstance(contexts, Mapping):
+        # a context's name is no key of a secret: `auth` is a section
+        event["contexts"] = {name: redactor.data(context, str(name)) for name, context in contexts.items()}
+    if "fingerprint" in event:
+        event["fingerprint"] = redactor.data(event["fingerprint"])
+    if isinstance(event.get("logentry"), Mapping):
+        event["logentry"] = _logentry(redactor, dict(event["logentry"]))
+    for frame in _frames(redactor, event):
+        _frame(redactor, frame)
+    return event
+
+
+def redacted_log(redactor: Redactor, log: dict[str, Any]) -> dict[str, Any]:
+    """Return a log, a metric or a streamed span of sentry-sdk without its secrets."""
+    shown = log.get("body")
+    if isinstance(shown, str):
+        log["body"] = redactor.text(shown)
+    if isinstance(log.get("name"), str):
+        log["name"] = redactor.text(log["name"])
+    given = log.get("attributes")
+    if isinstance(given, Mapping):
+        attributes = redactor.attributes(dict(given))
+        if isinstance(shown, str) and log["body"] != shown:
+            parameters = {key: value for key, value in given.items() if str(key).startswith(_PARAMETER)}
+            attributes = {**attributes, **_parameters(redactor, parameters, shown)}
+        log["attributes"] = attributes
+    return log
+
+
+def _part(redactor: Redactor, part: str, data: Any) -> Any:
+    if part != "extra" or not isinstance(data, Mapping) or _ARGV not in data:
+        return redactor.data(data)
+    argv = data[_ARGV]
+    extra = redactor.data({key: value for key, value in data.items() if key != _ARGV})
+    if redactor.choices.argv != "drop":
+        extra[_ARGV] = argv if redactor.choices.argv == "keep" else redactor.data(argv)
+    return extra
+
+
+def _frames(redactor: Redactor, event: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the frames of an event's exceptions and threads; redact what else these say."""
+    traces = [event.get("stacktrace")]
+    for item in (*values(event, "exception"), *values(event, "threads")):
+        if isinstance(item.get("value"), str):
+            item["value"] = redactor.text(item["value"])
+        if isinstance(item.get("mechanism"), Mapping):
+            item["mechanism"] = redactor.data(item["mechanism"])
+        traces.append(item.get("stacktrace"))
+    for trace in traces:
+        frames = trace.get("frames") if isinstance(trace, Mapping) else None
+        yield from (frame for frame in frames or () if isinstance(frame, dict))
+
+
+def _frame(redactor: Redactor, frame: dict[str, Any]) -> None:
+    if "vars" in frame:
+        frame["vars"] = redactor.data(frame["vars"])
+    if isinstance(frame.get("context_line"), str):
+        frame["context_line"] = redactor.source(frame["context_line"])
+    for part in _SOURCE:
+        lines = frame.get(part)
+        if isinstance(lines, list):
+            frame[part] = [redactor.source(line) if isinstance(line, str) else line for line in lines]
+
+
+def _logentry(redactor: Redactor, entry: dict[str, Any]) -> dict[str, Any]:
+    """Redact a message, and of its parameters those that the message shows to be secrets."""
+    params = entry.pop("params", None)
+    shown = _formatted(entry.get("formatted"), entry.get("message"), params)
+    entry = redactor.data(entry)
+    if params is not None:
+        entry["params"] = _parameters(redactor, params, shown)
+    return entry
+
+
+def _formatted(formatted: Any, message: Any, params: Any) -> str:
+    if isinstance(formatted, str):
+        return formatted
+    if not isinstance(message, str) or not params:
+        return ""
+    try:
+        return message % (tuple(params) if isinstance(params, list) else params)
+    except Exception:  # noqa: BLE001 a template of another kind
+        return message
+
+
+def _parameters(redactor: Redactor, params: Any, shown: str) -> Any:
+    clean = redactor.text(shown)
+
+    def one(value: Any) -> Any:
+        text = str(value)
+        is_gone = len(text) >= _SHORTEST and text in shown and text not in clean
+        return REDACTED if is_gone else redactor.data(value)
+
+    if clean == shown:
+        return redactor.data(params)
+    if isinstance(params, Mapping):
+        return redactor.data({key: one(value) for key, value in params.items()})
+    return [one(value) for value in params] if isinstance(params, (list, tuple)) else one(params)
+
+
+def values(event: Mapping[str, Any], part: str) -> list[dict[str, Any]]:
+    """Return the items of an event's `exception`, `threads` or `breadcrumbs`, in either of its two notations."""
+    found = event.get(part)
+    if isinstance(found, Mapping):
+        found = found.get("values")
+    return [item for item in found or () if isinstance(item, dict)]

@@ -1,0 +1,173 @@
+"""Where the value of a key stands in a text: in a URL, a form, JSON, a `repr`, a command line, XML, a header. Pure.
+
+Every pattern begins at a border, so that no text takes more than a time proportional to its length.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from slotel.config.names import REDACTED
+from slotel.config.redaction import PLACEHOLDERS
+
+KEY: Final = r"[\w.%$\[\]-]"
+PAIR: Final = re.compile(
+    rf"(?<!{KEY})({KEY}+)(\\{{0,16}}[\"'])?[\])]?"
+    r"(?:\s{0,8}(=>|:=|={1,2}|:(?!//)|,|>)\s{0,8}|((?:\r?\n|\\r\\n|\\n){2}))"
+)
+"""A key, the quote that closes it, and what stands between it and its value."""
+FLAG: Final = re.compile(r"(?<![\w-])(--[\w-]+)[ \t]{1,8}(?![-\s])")
+"""A flag of a command line, and the blanks before its value."""
+
+_TOKEN: Final = re.compile(r"[bBrRuUfF]{0,2}(\\{0,16}[\"'])")
+_BODY: Final = {mark: re.compile(rf"[^{mark}\\]*(?:\\.[^{mark}\\]*)*", re.DOTALL) for mark in ('"', "'")}
+_IN_A_URL: Final = re.compile(r"[^&#\s'\"<>\\]*")
+_BARE: Final = re.compile(r"(?:[^\s'\"<>&;|]|['\"](?=[\w!@$%^*]))*")
+"""A quote within a word belongs to the value: `password=it's`."""
+_SCHEME: Final = re.compile(
+    r"(?:bearer|basic|token|digest|negotiate|apikey|jwt|splunk|aws4-hmac-sha256)\s", re.IGNORECASE
+)
+_LINE: Final = re.compile(r"(?:[^\r\n'\"\\]|\\(?![nr]))*")
+_FORM_LINE: Final = re.compile(r"(?:[^\r\n\\]|\\(?![nr]))*")
+_TO_TAG: Final = re.compile(r"[^<]*")
+_SCALAR: Final = re.compile(r"[^\s,}\])'\"\\]*")
+_OBJECT: Final = re.compile(r"<[^<>]*>?")
+_TRAILING: Final = "),.;]}\\"
+_TEMPLATE: Final = re.compile(r"%(?:\(\w+\))?[sdrf]|\{\w*\}")
+_BRACKETS: Final = re.compile(r"[\[\](){}]|\\{0,16}[\"']")
+_TELLING: Final = re.compile(r"(?i:password|passwd|passphrase|secret)|[-_]|[a-z][A-Z]")
+"""A key that no sentence has before a colon."""
+_RANDOM: Final = re.compile(r"[^\s\d]{0,64}\d\S*")
+_LONGEST_WORD: Final = 20
+_SHORTEST_RANDOM: Final = 6
+_HEADERS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
+"""Headers whose values have blanks: what follows them on the line belongs to them."""
+
+
+class Value(NamedTuple):
+    """Where a value stands in a text, and what stands there instead."""
+
+    start: int
+    end: int
+    instead: str
+
+
+def value_of(text: str, pair: re.Match[str]) -> Value | None:
+    """Return the value of a sensitive key that PAIR found; None where there is none, or it is hidden already."""
+    sign, at = pair[3], pair.end()
+    before = text[pair.start(1) - 1 : pair.start(1)]
+    if sign is None:  # a part of a form: name="password", an empty line, the value
+        return _plain(text, at, _FORM_LINE) if pair[2] == '"' else None
+    if sign == ">":
+        return _plain(text, at, _TO_TAG) if before == "<" else None
+    quoted = _quoted(text, at)
+    if sign == ",":
+        return quoted if quoted is not None and pair[2] and _belong_together(text, pair, quoted) else None
+    return quoted or _unquoted(text, pair, before)
+
+
+def _unquoted(text: str, pair: re.Match[str], before: str) -> Value | None:
+    sign, mark, at = pair[3], pair[2] or "", pair.end()
+    if text[at : at + 1] in ("{", "[", "("):
+        return _hidden(text, at, _closing(text, at), mark)
+    if _TOKEN.match(text, at) is not None:
+        return None  # between quotes, and hidden already
+    if mark and sign in (":", "=>"):
+        return _hidden(text, at, _SCALAR.match(text, at).end(), mark)  # type: ignore[union-attr]  # it matches anything
+    if sign == ":":
+        return _after_colon(text, pair)
+    return _plain(text, at, _IN_A_URL) if before in ("?", "&", "#") else _bare(text, at)
+
+
+def value_of_flag(text: str, flag: re.Match[str]) -> Value | None:
+    """Return the value of a sensitive flag that FLAG found."""
+    return _quoted(text, flag.end()) or _bare(text, flag.end())
+
+
+def is_hidden(value: str) -> bool:
+    """Return whether a value is none, or hidden already, or the place of one in a template."""
+    return value in PLACEHOLDERS or _TEMPLATE.fullmatch(value) is not None
+
+
+def _hidden(text: str, start: int, end: int, mark: str = "") -> Value | None:
+    return None if is_hidden(text[start:end]) else Value(start, end, f"{mark}{REDACTED}{mark}")
+
+
+def _plain(text: str, at: int, pattern: re.Pattern[str]) -> Value | None:
+    found = pattern.match(text, at)
+    return _hidden(text, at, found.end()) if found is not None else None
+
+
+def _quoted(text: str, at: int) -> Value | None:
+    """Return the value between quotes, escaped or not; what is cut off goes to the end."""
+    opening = _TOKEN.match(text, at)
+    if opening is None:
+        return None
+    mark, start = opening[1], opening.end()
+    return _hidden(text, start, _end_of_quoted(text, start, mark))
+
+
+def _end_of_quoted(text: str, start: int, mark: str) -> int:
+    if len(mark) == 1:
+        return _BODY[mark].match(text, start).end()  # type: ignore[union-attr]  # it matches anything
+    end = text.find(mark, start)
+    while end > 0 and text[end - 1] == "\\":  # a quote of a deeper level
+        end = text.find(mark, end + 1)
+    return len(text) if end < 0 else end
+
+
+def _closing(text: str, at: int) -> int:
+    """Return where the bracket that opens at a place closes; the end of the text if it does not."""
+    depth, place = 0, at
+    while found := _BRACKETS.search(text, place):
+        place = found.end()
+        sign = found[0]
+        if sign[-1] in "\"'":
+            place = min(_end_of_quoted(text, place, sign) + len(sign), len(text))
+        elif sign in "[({":
+            depth += 1
+        else:
+            depth -= 1
+            if depth <= 0:
+                return place
+    return len(text)
+
+
+def _belong_together(text: str, pair: re.Match[str], value: Value) -> bool:
+    """Whether a quoted key and a quoted value are two of a kind: `('password', 'x')`, or a flag and its argument."""
+    if pair[1].startswith("--"):
+        return True
+    start = pair.start(1) - len(pair[2])
+    opening = text[max(start - 4, 0) : start].rstrip("bBrRuUfF").rstrip()
+    closing = text[value.end : value.end + 24].lstrip("\\\"' ").lstrip()
+    return opening[-1:] in ("(", "[") and closing[:1] in ("", ")", "]")
+
+
+def _after_colon(text: str, pair: re.Match[str]) -> Value | None:
+    """Return what follows a colon in plain text: of a header the line, else a word if it is no word of a sentence."""
+    key, at = pair[1], pair.end()
+    if "\n" in text[pair.end(1) : at]:
+        return None
+    if key.lower() in _HEADERS:
+        return _plain(text, at, _LINE)
+    value = _bare(text, at)
+    if value is None or _TELLING.search(key) is not None:
+        return value
+    length = value.end - value.start
+    is_random = length >= _SHORTEST_RANDOM and _RANDOM.match(text, value.start, value.end) is not None
+    return value if is_random or length >= _LONGEST_WORD else None
+
+
+def _bare(text: str, at: int) -> Value | None:
+    """Return a value without quotes; of `Authorization=Bearer x` the second word, too."""
+    if text[at : at + 1] == "<":
+        return _plain(text, at, _OBJECT)
+    if _SCHEME.match(text, at) is not None:
+        return _plain(text, at, _LINE)
+    end = _BARE.match(text, at).end()  # type: ignore[union-attr]  # it matches anything
+    if text[at:end] in PLACEHOLDERS:
+        return None
+    while end > at and text[end - 1] in _TRAILING:
+        end -= 1
+    return _hidden(text, at, end) if end > at else None

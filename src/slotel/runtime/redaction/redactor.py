@@ -1,0 +1,229 @@
+"""The redactor: every exit of data goes through it. Given text or data; knows nothing of where that came from.
+
+What is clean is remembered, so that a value which was seen before costs one look-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from slotel.config.names import REDACTED
+from slotel.config.redaction import PLACEHOLDERS, RedactionChoices, key_test
+from slotel.runtime.redaction import statements
+from slotel.runtime.redaction.text import SHORTEST, TextRedactor, cores
+from slotel.runtime.redaction.values import Values, is_card
+
+MAX_DEPTH: Final = 64
+"""Levels of nested data; what is deeper is redacted unseen."""
+_MAX_REMEMBERED: Final = 8_000
+_MAX_LENGTH: Final = 300
+"""Characters of a text that is remembered as clean: with the number of them, some 2 MB at the most."""
+_MAX_STATEMENTS: Final = 1_000
+_MAX_STATEMENT: Final = 2_000
+_SMALLEST_CARD: Final = 10**12
+
+
+class Redactor:
+    """Redacts texts, attributes and nested data.
+
+    Args:
+        globs: keys whose values are redacted, beside those that always are.
+        found: called with the key, or the kind, of each value that was redacted.
+    """
+
+    def __init__(
+        self,
+        globs: Sequence[str] = (),
+        choices: RedactionChoices | None = None,
+        found: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.choices = choices or RedactionChoices()
+        self._found = found
+        self._test = key_test(globs)
+        self._by_path = any(character in glob for glob in globs for character in ".*")
+        self._keys: dict[str, bool] = {}
+        self._kinds: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {}
+        self.clean: set[str] = set()
+        self._clean_source: set[str] = set()
+        self._redact_text = TextRedactor(self.is_sensitive, cores(globs), Values(self.choices.values), found)
+        self._statements: dict[tuple[str, str], str] = {}
+        self._cards = "card" in self.choices.values
+        self._parameterise = self.choices.sql == "parameterise"
+
+    def is_sensitive(self, key: str) -> bool:
+        """Return whether the value of a key, or of a dotted path, is a secret."""
+        known = self._keys.get(key)
+        if known is None:
+            if len(self._keys) >= _MAX_REMEMBERED:
+                self._keys.clear()
+            known = self._test(key)
+            if len(key) <= _MAX_LENGTH:
+                self._keys[key] = known
+        return known
+
+    def text(self, text: str) -> str:
+        """Return the text without its secrets; itself if it has none."""
+        if text in self.clean:
+            return text
+        redacted = self._redact_text(text) if len(text) >= SHORTEST else text
+        if redacted == text and len(text) <= _MAX_LENGTH:
+            _remember(self.clean, text)
+        return redacted
+
+    def source(self, line: str) -> str:
+        """Return a line of source code without the secrets that are written into it."""
+        if line in self._clean_source:
+            return line
+        redacted = self._redact_text.source(line) if len(line) >= SHORTEST else line
+        if redacted == line and len(line) <= _MAX_LENGTH:
+            _remember(self._clean_source, line)
+        return redacted
+
+    def attributes(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        """Return flat attributes without their secrets: the same object if they have none. Types are kept."""
+        keys = tuple(attributes)
+        kinds = self._kinds.get(keys)
+        if kinds is None:
+            kinds = self._kinds_of(keys)
+        clean, changes = self.clean, None
+        for key, value in attributes.items():
+            kind = value.__class__
+            if (kind is str and value in clean) or (kind is int and value < _SMALLEST_CARD):
+                continue
+            redacted = self.data(value)
+            if redacted is not value and redacted != value:
+                changes = changes or {}
+                changes[key] = redacted
+        sensitive, queries = kinds
+        for key in queries:
+            query = attributes[key]
+            redacted = self.statement(query, _system(attributes)) if query.__class__ is str else query
+            if redacted != query:
+                changes = changes or {}
+                changes[key] = redacted
+        return self._changed(attributes, changes or {}, sensitive) if changes or sensitive else attributes
+
+    def data(self, data: Any, path: str = "", depth: int = MAX_DEPTH) -> Any:
+        """Return nested data without its secrets.
+
+        Args:
+            path: the keys above, with dots.
+        """
+        kind = data.__class__
+        if kind is str:
+            return data if data in self.clean else self.text(data)
+        if kind is int and data >= _SMALLEST_CARD:
+            return self._number(data)
+        if isinstance(data, (Mapping, list, tuple)):
+            return self._nested(data, path, depth - 1) if depth else REDACTED
+        if isinstance(data, (bytes, bytearray)):
+            text = data.decode("latin-1")
+            redacted = self.text(text)
+            return data if redacted == text else redacted.encode("latin-1", "replace")
+        return self.text(data) if isinstance(data, str) else data
+
+    def hidden(self, key: str, value: Any) -> Any:
+        """Return what stands in place of a sensitive key's value: a sequence stays one, and what is hidden stays."""
+        if value is None or (value.__class__ is str and value in PLACEHOLDERS):
+            return value
+        if isinstance(value, (list, tuple)):
+            if all(item is None or (item.__class__ is str and item in PLACEHOLDERS) for item in value):
+                return value
+            self._found(key)
+            return type(value)([REDACTED] * len(value)) if type(value) in (list, tuple) else [REDACTED]
+        self._found(key)
+        return REDACTED
+
+    # -- attributes ------------------------------------------------------------------------------------------
+
+    def _kinds_of(self, keys: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return which of the keys are sensitive, and which hold statements."""
+        if len(self._kinds) >= _MAX_REMEMBERED:
+            self._kinds.clear()
+        sensitive = tuple(key for key in keys if self.is_sensitive(key) or self.text(key) != key)
+        kinds = sensitive, tuple(key for key in keys if key in statements.KEYS)
+        self._kinds[keys] = kinds
+        return kinds
+
+    def _changed(
+        self, attributes: dict[str, Any], changes: dict[str, Any], sensitive: tuple[str, ...]
+    ) -> dict[str, Any]:
+        changed = {**attributes, **changes}
+        for key in sensitive:
+            if self.is_sensitive(key):
+                changed[key] = self.hidden(key, attributes[key])
+            name = self.text(key)
+            if name != key:
+                changed[name] = changed.pop(key)
+        return changed
+
+    def statement(self, statement: str, system: str = "") -> str:
+        """Return a database statement without credentials, and without literals if the service chose so.
+
+        Args:
+            system: `db.system.name` of OpenTelemetry's conventions.
+        """
+        known = self._statements.get((statement, system))
+        if known is None:
+            known = statements.without_credentials(statement, system)
+            if self._parameterise:
+                known = statements.parameterised(known, system)
+            known = self.text(known)
+            if len(statement) <= _MAX_STATEMENT:
+                if len(self._statements) >= _MAX_STATEMENTS:
+                    self._statements.clear()
+                self._statements[(statement, system)] = known
+        return known
+
+    # -- data ------------------------------------------------------------------------------------------------
+
+    def _nested(self, data: Any, path: str, depth: int) -> Any:
+        if isinstance(data, Mapping):
+            return {self._name(key): self._item(key, value, path, depth) for key, value in data.items()}
+        items = self._items(data, path, depth)
+        return tuple(items) if isinstance(data, tuple) else items
+
+    def _name(self, key: Any) -> Any:
+        return self.text(key) if key.__class__ is str else key
+
+    def _item(self, key: Any, value: Any, path: str, depth: int) -> Any:
+        if isinstance(key, (bytes, bytearray)):
+            key = key.decode("latin-1")
+        if not isinstance(key, str):
+            return self.data(value, path, depth)
+        if self._by_path:
+            path = f"{path}.{key}" if path else key
+        if self.is_sensitive(key) or (self._by_path and self.is_sensitive(path)):
+            return self.hidden(key, value)
+        return self.data(value, path, depth)
+
+    def _items(self, items: Sequence[Any], path: str, depth: int) -> list[Any]:
+        if len(items) == 2 and isinstance(items[0], (str, bytes)):  # noqa: PLR2004 a pair, as headers are given
+            return [self.data(items[0]), self._item(items[0], items[1], path, depth)]
+        redacted: list[Any] = []
+        is_argument = False
+        for item in items:
+            redacted.append(self.hidden("argument", item) if is_argument else self.data(item, path, depth))
+            # `--token x` of a command line, as two items
+            is_argument = (
+                item.__class__ is str and item[:2] == "--" and "=" not in item and self.is_sensitive(item)
+            )
+        return redacted
+
+    def _number(self, number: int) -> Any:
+        if self._cards and is_card(str(number)):
+            self._found("card")
+            return REDACTED
+        return number
+
+
+def _system(attributes: Mapping[str, Any]) -> str:
+    found = attributes.get("db.system.name") or attributes.get("db.system")
+    return found if found.__class__ is str else ""
+
+
+def _remember(clean: set[str], text: str) -> None:
+    if len(clean) >= _MAX_REMEMBERED:
+        clean.clear()
+    clean.add(text)

@@ -1,0 +1,67 @@
+"""Redacts database statements: the credentials in them always, their literals where the service chose so. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from slotel.config.names import REDACTED
+
+KEYS: Final = frozenset({"db.statement", "db.query.text"})
+"""Attributes that hold a statement. Source: OpenTelemetry's semantic conventions for databases, old and stable."""
+_REDIS: Final = frozenset({"redis", "valkey", "keydb"})
+_NOT_SQL: Final = frozenset(
+    {"mongodb", "elasticsearch", "opensearch", "memcached", "couchdb", "dynamodb", "aws.dynamodb"}
+)
+
+_CREDENTIAL: Final = re.compile(
+    r"(\b(?:PASSWORD|IDENTIFIED\s{1,8}(?:WITH\s{1,8}\w{1,64}\s{1,8})?(?:BY|AS))\s{1,8}(?:=\s{0,8})?[EeNn]?)'(?:[^']|'')*'?",
+    re.IGNORECASE,
+)
+"""`CREATE USER x PASSWORD 'y'` (PostgreSQL), `IDENTIFIED BY 'y'` (MySQL, Oracle)."""
+_REDIS_CREDENTIAL: Final = re.compile(
+    r"(\s*(?:AUTH|HELLO\s+\S+\s+AUTH|CONFIG\s+SET\s+(?:requirepass|masterauth)|ACL\s+SETUSER\s+\S+|MIGRATE\b.*?\sAUTH2?)\s)"
+    r"\s*[^?\s].*",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Commands whose arguments are passwords. Source: Redis, command reference."""
+_LITERAL: Final = re.compile(
+    r"\b[EeNnXxBb]?'(?:[^'\\]|''|\\.)*'?"  # 'it''s', E'\n', X'00'
+    r"|'(?:[^'\\]|''|\\.)*'?"
+    r"|\$(\w{0,32})\$.*?(?:\$\1\$|\Z)"  # $tag$text$tag$
+    r"|(?<![\w$@:.\"`\]])[-+]?(?:0[xX][0-9A-Fa-f]+|\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?![\w\"`])",
+    re.DOTALL,
+)
+_DOUBLE_QUOTED: Final = re.compile(r'"(?:[^"\\]|""|\\.)*"?', re.DOTALL)
+_DOUBLE_QUOTES_ARE_TEXT: Final = frozenset({"mysql", "mariadb"})
+_WORD: Final = re.compile(r"\S+")
+
+
+def without_credentials(statement: str, system: str) -> str:
+    """Return the statement without the passwords that its commands set or send.
+
+    >>> without_credentials("AUTH default hunter2", "redis")
+    'AUTH [Filtered]'
+    """
+    if system in _REDIS or statement[:5].upper() in ("AUTH ", "HELLO"):
+        found = _REDIS_CREDENTIAL.fullmatch(statement)
+        return statement if found is None else f"{found[1]}{REDACTED}"
+    return _CREDENTIAL.sub(rf"\1'{REDACTED}'", statement) if "'" in statement else statement
+
+
+def parameterised(statement: str, system: str) -> str:
+    """Return the statement with `?` for each literal; of a redis command its name and `?` for each argument.
+
+    >>> parameterised("SELECT a1 FROM t WHERE x = 'it''s' AND y IN (1, -2.5)", "postgresql")
+    'SELECT a1 FROM t WHERE x = ? AND y IN (?, ?)'
+    >>> parameterised("SET cart:7 x", "redis")
+    'SET ? ?'
+    """
+    if system in _REDIS:
+        name, _, rest = statement.strip().partition(" ")
+        return f"{name} {_WORD.sub('?', rest)}".rstrip()
+    if system in _NOT_SQL:
+        return statement
+    if system in _DOUBLE_QUOTES_ARE_TEXT:
+        statement = _DOUBLE_QUOTED.sub("?", statement)
+    return _LITERAL.sub("?", statement)

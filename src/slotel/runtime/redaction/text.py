@@ -1,0 +1,162 @@
+"""Redacts secrets within one text: URLs, pairs of key and value in any notation, values by their shape.
+
+A function of text: it knows nothing of where the text came from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Final
+from urllib.parse import quote, unquote
+
+from slotel.config.names import REDACTED
+from slotel.config.redaction import PLACEHOLDERS
+from slotel.runtime.redaction.notation import FLAG, KEY, PAIR, Value, is_hidden, value_of, value_of_flag
+from slotel.runtime.redaction.values import Values
+
+SHORTEST: Final = 5
+"""Characters of the shortest text that can hold a key, a sign and a value."""
+MAX_DECODED: Final = 4
+"""How often a percent-encoded text within a text is decoded: a URL in a URL in a URL."""
+
+CORES: Final = (
+    "pass", "pwd", "pw", "pswd", "secret", "token", "key", "auth", "cookie", "cred", "sess", "csrf", "xsrf", "sid",
+    "jwt", "bearer", "assertion", "verif", "saml", "sig", "hmac", "dsn", "otp", "mfa", "security", "recovery", "backup",
+    "cvv", "cvc", "card", "number", "cc", "ssn", "symfony",
+)  # fmt: skip
+"""Each sensitive word has one of these in it: a text without any names no sensitive key."""
+
+_USER: Final = re.compile(r"(?<=://)[^/?#\s'\"<>]*@")
+_ODD_USER: Final = re.compile(r"(?<=://)[^/?#\s'\"<>@:\[]{0,64}:(?!\d{1,5}(?:[/?#]|$))[^\s'\"<>]{0,128}@")
+"""A password with `/`, `?` or `#`, which ought to be encoded; the port of `host:80/x@y` is none."""
+_ENCODED: Final = re.compile(r"[^\s'\"<>&=?;,(){}|\\]+")
+_MEANS_SOMETHING: Final = re.compile(r"[=@:%\"'{]")
+_ESCAPE: Final = re.compile(r"u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrtabfv0]")
+_LITERAL: Final = re.compile(
+    rf"(?<!{KEY})({KEY}+)[\"']?\]?\s{{0,4}}[=:]\s{{0,4}}[bBrRuUfF]{{0,2}}([\"'])((?:[^\"'\\]|\\.)+)\2"
+)
+"""A text in source code that is given a name."""
+
+
+def cores(globs: Iterable[str]) -> tuple[str, ...] | None:
+    """Return texts, one of which is in each sensitive key in lower case; None if any key may be one."""
+    own = []
+    for glob in globs:
+        longest = max(re.split(r"[*_.\-\s]+", glob.lower()), key=len)
+        if not longest:
+            return None
+        own.append(longest)
+    return (*CORES, *own)
+
+
+class TextRedactor:
+    """Redacts texts.
+
+    Args:
+        is_sensitive: tells whether a key's value is a secret.
+        cores: texts in lower case, one of which is in every sensitive key; None: any key may be sensitive.
+        values: recognises values by shape.
+        found: called with what was redacted: `user` of a URL, `pair`, or a shape's name.
+    """
+
+    def __init__(
+        self,
+        is_sensitive: Callable[[str], bool],
+        cores: tuple[str, ...] | None,
+        values: Values,
+        found: Callable[[str], None],
+    ) -> None:
+        self._is_sensitive = is_sensitive
+        self._cores = cores
+        self._values = values
+        self._found = found
+
+    def __call__(self, text: str) -> str:
+        """Return the text without its secrets; itself if it has none."""
+        return self._redact(text, MAX_DECODED) if len(text) >= SHORTEST else text
+
+    def source(self, line: str) -> str:
+        """Return a line of source code without the secrets that are written into it; names and calls stay."""
+        if "@" in line and "://" in line:
+            line = self._users(line)
+        if ('"' in line or "'" in line) and self._names_a_key(line):
+            line = _LITERAL.sub(self._literal, line)
+        return self._values(line, self._found)
+
+    def _redact(self, text: str, depth: int) -> str:
+        if depth and "%" in text:
+            text = _ENCODED.sub(lambda run: self._encoded(run[0], depth - 1), text)
+        if "@" in text and "://" in text:
+            text = self._users(text)
+        if (
+            "=" in text or ":" in text or "--" in text or "</" in text or "'," in text or '",' in text
+            or '"\r' in text or '"\n' in text or '"\\' in text
+        ) and self._names_a_key(text):  # fmt: skip
+            text = self._replaced(text, PAIR, value_of)
+            if "--" in text:
+                text = self._replaced(text, FLAG, value_of_flag)
+        return self._values(text, self._found)
+
+    def _names_a_key(self, text: str) -> bool:
+        if self._cores is None:
+            return True
+        low = text.lower()
+        for core in self._cores:  # a generator would take twice as long
+            if core in low:
+                return True
+        return "%" in low and any(core in unquote(low) for core in self._cores)
+
+    def _users(self, text: str) -> str:
+        return _ODD_USER.sub(self._user, _USER.sub(self._user, text))
+
+    def _user(self, user: re.Match[str]) -> str:
+        if user[0][:-1].rpartition(":")[2] in PLACEHOLDERS:
+            return user[0]
+        self._found("user")
+        return f"{REDACTED}@"
+
+    def _encoded(self, run: str, depth: int) -> str:
+        """Redact what a percent-encoded part of a URL holds: another URL, or pairs."""
+        if "%" not in run:
+            return run
+        decoded = unquote(run)
+        if decoded == run or _MEANS_SOMETHING.search(decoded) is None:
+            return run
+        redacted = self._redact(decoded, depth)
+        return run if redacted == decoded else quote(redacted, safe="[]+")
+
+    def _replaced(
+        self,
+        text: str,
+        pattern: re.Pattern[str],
+        value_of_key: Callable[[str, re.Match[str]], Value | None],
+    ) -> str:
+        pieces: list[str] = []
+        done = at = 0
+        while key := pattern.search(text, at):
+            at = key.end()
+            value = value_of_key(text, key) if self._is_secret(text, key) else None
+            if value is not None:
+                self._found("pair")
+                pieces += text[done : value.start], value.instead
+                done = at = value.end
+        return "".join((*pieces, text[done:])) if pieces else text
+
+    def _is_secret(self, text: str, found: re.Match[str]) -> bool:
+        key, start = found[1], found.start(1)
+        if "%" in key:
+            key = unquote(key)
+        if self._is_sensitive(key):
+            return True
+        # `\ntoken=` in a representation: the n is no part of the key
+        if text[start - 1 : start] != "\\":
+            return False
+        escape = _ESCAPE.match(key)
+        return escape is not None and self._is_sensitive(key[escape.end() :])
+
+    def _literal(self, pair: re.Match[str]) -> str:
+        if is_hidden(pair[3]) or not self._is_sensitive(pair[1]):
+            return pair[0]
+        self._found("pair")
+        return f"{pair[0][: pair.start(3) - pair.start()]}{REDACTED}{pair[2]}"

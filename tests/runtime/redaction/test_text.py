@@ -1,0 +1,265 @@
+"""The redactor on single texts: what it finds, what it leaves, and that no text takes long."""
+
+import json
+import time
+from urllib.parse import quote, unquote
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slotel.config.redaction import AT_THE_END, DEFAULT_VALUES, VALUE_NAMES, RedactionChoices
+from slotel.runtime.redaction.redactor import Redactor
+from slotel.runtime.redaction.text import CORES
+
+SECRET = "SEK7RETx9"
+REDACTOR = Redactor(("*.pin", "iban"))
+
+FOUND = [
+    # URLs
+    "postgresql://u:SEK7RETx9@db/x",
+    "https://SEK7RETx9@sentry.test/1",
+    "cannot reach https://u:p@SEK7RETx9@h/x",
+    "https://u:p/SEK7RETx9?x#y@h/db",
+    "redis://:SEK7RETx9@h:6379/0",
+    "GET /a?token=SEK7RETx9&page=2",
+    "/a#access_token=SEK7RETx9",
+    "https://h/a;jsessionid=SEK7RETx9?x=1",
+    "https://h/?user[password]=SEK7RETx9",
+    "https://h/?login%5Bpassword%5D=SEK7RETx9",
+    "https://h/?%74oken=SEK7RETx9",
+    "/r?next=https%3A%2F%2Fu%3ASEK7RETx9%40h%2F",
+    "/r?next=https%3A%2F%2Fh%2F%3Ftoken%3DSEK7RETx9",
+    "/r?next=https%253A%252F%252Fh%253Ftoken%253DSEK7RETx9",
+    "/r/https%3A%2F%2Fh%2F%3Ftoken%3DSEK7RETx9",
+    "https://bucket.test/f?X-Amz-Signature=SEK7RETx9&X-Amz-Date=1",
+    "https://x.blob.test/f?sv=1&sig=SEK7RETx9",
+    r"{\"url\": \"https://h/?token=SEK7RETx9\"}",
+    r"https://h/?a=1\u0026token=SEK7RETx9",
+    "https://h/?a=1&amp;token=SEK7RETx9",
+    # pairs
+    "password=SEK7RETx9",
+    "login failed: password=SEK7RETx9, user=bob",
+    "host=db user=x password=SEK7RETx9 dbname=y",
+    "password='SEK7RETx9 SEK7RETx9' user=x",
+    "Server=a;User Id=b;Password=SEK7RETx9;Database=c",
+    "DefaultEndpointsProtocol=https;AccountKey=SEK7RETx9/c==;EndpointSuffix=core",
+    "jdbc:mysql://h/db?user=u&password=SEK7RETx9",
+    "a=1&b[pin]=SEK7RETx9",
+    "Authorization=Bearer SEK7RETx9",
+    "password=it's-SEK7RETx9",
+    r"first line\ntoken=SEK7RETx9",
+    "accessToken=SEK7RETx9",
+    "os.environ['DB_PASSWORD'] = 'SEK7RETx9'",
+    'password := "SEK7RETx9"',
+    '"password" => "SEK7RETx9"',
+    # colons
+    '{"password": "SEK7RETx9"}',
+    '{"a": {"refreshToken":"SEK7RETx9 and more"}}',
+    '{"cvv": 7777777, "x": "SEK"}'.replace("7777777", "SEK7RETx9"),
+    '{"credentials": {"user": "a", "list": [1, "}"], "x": "SEK7RETx9"}}',
+    r"{\"password\": \"SEK7RETx9\"}",
+    r"{\\\"password\\\": \\\"SEK7RETx9\\\"}",
+    "{'password': 'SEK7RETx9', 'user': 'bob'}",
+    "{'password': b'SEK7RETx9'}",
+    '{"password": "SEK7RETx9 cut of',
+    "password: SEK7RETx9",
+    "X-Auth-Token: SEK7RETx9",
+    "invalid token: SEK7RETx9",
+    "Authorization: Basic SEK7RETx9",
+    "Cookie: a=1; b=SEK7RETx9",
+    "curl -H 'Authorization: Bearer SEK7RETx9' https://h",
+    'mutation { login(user: "bob", password: "SEK7RETx9") { id } }',
+    # pairs of two, representations, command lines, markup
+    "('Authorization', 'Bearer SEK7RETx9')",
+    "[(b'host', b'x'), (b'authorization', b'Bearer SEK7RETx9')]",
+    '["password", "SEK7RETx9"]',
+    "Cred(user='bob', password='SEK7RETx9')",
+    "Cred(password=SEK7RETx9, user=bob)",
+    "run --db-password=SEK7RETx9 --verbose",
+    "run --token SEK7RETx9 --verbose",
+    "['run', '--token', 'SEK7RETx9', '--verbose']",
+    "<login><password>SEK7RETx9</password></login>",
+    '--x\r\nContent-Disposition: form-data; name="password"\r\n\r\nSEK7RETx9\r\n--x--',
+    r'name=\"password\"\r\n\r\nSEK7RETx9\r\n--x'.replace(r"\"", '"'),
+    # shapes
+    "Bearer SEK7RETx9SEK7RETx9",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJTRUs3UkVUeDkifQ.SEK7RETx9",
+    "sk_live_SEK7RETx9SEK7",
+    "xoxb-1234-SEK7RETx9",
+    "-----BEGIN PRIVATE KEY-----\nSEK7RETx9\n-----END PRIVATE KEY-----",
+]  # fmt: skip
+
+LEFT = [
+    "GET /orders/1234567", "page=2&sort=name", "<starlette.requests.Request object at 0x7f0a>", "https://h:8080/a@b",
+    "http://h:80/users/bob@shop.test", "mailto:bob@shop.test", "SyntaxError: Unexpected token: foo",
+    "password=%s user=%s", "token={token}", "login(password=%(password)s)", "['user', 'password', 'email']",
+    "1234567890123456", "1732812345678901234", "4111111111111112", "0af7651916cd43dd8448eb211c80319c",
+    "https://REDACTED:REDACTED@h/", "https://u:***@h/", "token=[Filtered]", "password='***'", "sig=REDACTED",
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36", "session.id=1", "12:30:45", "basic authentication failed",
+    '{"token": null, "password": ""}', "secretary=bob", "SELECT token FROM t", "max_tokens=100", "monkey=1",
+    "5425233430109904", "the key is under the mat", "AKIA is a prefix", "author: bob", "2026-11-28T17:16:26.123456Z",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", FOUND)
+def test_a_secret_is_found_wherever_it_stands_in_a_text(text):
+    redacted = REDACTOR.text(text)
+    assert SECRET not in redacted
+    assert "[Filtered]" in redacted
+    assert REDACTOR.text(redacted) == redacted
+
+
+@pytest.mark.parametrize("text", LEFT)
+def test_what_is_no_secret_or_is_hidden_already_stays(text):
+    assert REDACTOR.text(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("https://me:pw@shop.test/a?token=abc&page=2", "https://[Filtered]@shop.test/a?token=[Filtered]&page=2"),
+        ("host=db password=x dbname=y", "host=db password=[Filtered] dbname=y"),
+        ('{"password": "x", "n": [1, 2]}', '{"password": "[Filtered]", "n": [1, 2]}'),
+        ('{"cvv": 123, "n": 1}', '{"cvv": "[Filtered]", "n": 1}'),
+        ('{"auth": {"a": [1]}, "n": 1}', '{"auth": "[Filtered]", "n": 1}'),
+        ("f(password='x', y=1)", "f(password='[Filtered]', y=1)"),
+        ("f(y=1, password=x)", "f(y=1, password=[Filtered])"),
+        ("a (password=x).", "a (password=[Filtered])."),
+        ("/r?next=https%3A%2F%2Fu%3Ap%40h%2F%3Fa%3D1&b=2", "/r?next=https%3A%2F%2F[Filtered]%40h%2F%3Fa%3D1&b=2"),
+        ("Authorization: Bearer x\nHost: h", "Authorization: [Filtered]\nHost: h"),
+        ("card 4111 1111 1111 1111 declined", "card [Filtered] declined"),
+    ],
+)  # fmt: skip
+def test_what_stands_around_a_secret_stays(text, redacted):
+    assert REDACTOR.text(text) == redacted
+
+
+VALUES = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=6, max_size=30)
+SENSITIVE = st.sampled_from(
+    ["password", "accessToken", "x-api-key", "user[secret]", "card.pin", "client_secret"]
+)
+JUNK = st.text(max_size=40).filter(lambda text: SECRET not in text)
+NESTED = st.recursive(
+    JUNK | st.none() | st.booleans() | st.integers(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(JUNK, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@st.composite
+def with_a_secret(draw):
+    """Data in which a secret stands under a sensitive key somewhere."""
+    key = draw(SENSITIVE)
+    data = draw(
+        st.sampled_from(
+            [{key: SECRET}, [key, SECRET], (key, f"{SECRET} x"), {key: [SECRET, 1]}, {key: {"a": SECRET}}]
+        )
+    )
+    for _ in range(draw(st.integers(0, 4))):
+        sibling = draw(NESTED)
+        data = draw(st.sampled_from([{"data": data, "other": sibling}, [sibling, data, 1], {"x": [data]}]))
+    return data
+
+
+@settings(deadline=None)
+@given(with_a_secret())
+def test_a_secret_is_found_in_data_and_in_every_text_that_data_is_written_as(data):
+    assert SECRET not in repr(REDACTOR.data(data))
+    assert SECRET not in REDACTOR.text(json.dumps(data))
+    assert SECRET not in REDACTOR.text(json.dumps({"body": json.dumps(data)}))
+    assert SECRET not in REDACTOR.text(json.dumps({"body": json.dumps({"body": json.dumps(data)})}))
+    assert SECRET not in REDACTOR.text(repr(data))
+    assert SECRET not in REDACTOR.text(f"request failed with {data!r} and more")
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(JUNK, JUNK), max_size=3), SENSITIVE, VALUES, st.integers(0, 3))
+def test_a_secret_is_found_in_any_query_however_often_it_is_encoded(pairs, key, value, times):
+    value = SECRET + value
+    query = "&".join(f"{quote(name)}={quote(text)}" for name, text in [*pairs, (key, value), *pairs])
+    url = f"https://shop.test/a?{query}"
+    for _ in range(times):
+        url = f"https://shop.test/r?to={quote(url, safe='')}"
+    redacted = REDACTOR.text(url)
+    for _ in range(times + 1):
+        assert SECRET not in redacted
+        redacted = unquote(redacted)
+
+
+@settings(deadline=None)
+@given(st.text(max_size=200))
+def test_any_text_is_redacted_the_same_twice(text):
+    once = REDACTOR.text(text)
+    assert REDACTOR.text(once) == once
+
+
+@settings(deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.text(max_size=30) | st.integers() | st.binary(max_size=30),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+        max_leaves=8,
+    )
+)
+def test_any_data_is_redacted_and_keeps_its_structure(data):
+    redacted = REDACTOR.data(data)
+    assert type(redacted) is type(data) or redacted == "[Filtered]"
+    assert REDACTOR.data(redacted) == redacted
+
+
+def test_the_first_look_at_a_text_passes_over_no_sensitive_key():
+    for key in (term.replace(" ", separator) for term in AT_THE_END for separator in ("", "_", "-")):
+        assert any(core in key for core in CORES), key
+        assert SECRET not in REDACTOR.text(f"a {key}={SECRET}")
+
+
+HOSTILE = [
+    "a", "a=", "token=", "token", "://a:b", "://", "@", "%25", "%", "a%3D", "'token','", "\"token\", '", "{token=[",
+    "token: ", "--token ", "-", "eyJ", "eyJaaaaaaaaaaaa.", "-----BEGIN PRIVATE KEY-----", "4111 ", "4 1", "1", "\\",
+    "\\'", "token=\\\\\\'", "<token>", "[token][", "password ", "\n", 'name="token"\n\n', "x.y-z%", "token=bearer ",
+    "Bearer ", "token=<", '{"token":', '{"a":', "%2525252525", "AKIA", "sk_live_", "://u:p/", "token='", 'a["', "((((token=",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_a_crafted_text_takes_a_time_in_proportion_to_its_length(piece):
+    """Four times the text takes about four times as long; what backtracks takes sixteen times, and what nests more."""
+
+    def seconds(length):
+        text = (piece * (length // len(piece) + 1))[:length]
+        best = float("inf")
+        for _ in range(2):
+            begun = time.thread_time()
+            Redactor(("*.pin",)).text(text)
+            best = min(best, time.thread_time() - begun)
+        return best
+
+    small, large = seconds(20_000), seconds(80_000)
+    assert large < 4 * 2.5 * small + 0.02
+    assert large < 1.0
+
+
+def test_a_megabyte_of_nested_json_is_redacted_within_seconds():
+    text = '{"a":' * 180_000 + '"x"' + "}" * 180_000
+    begun = time.thread_time()
+    assert REDACTOR.text(text) == text
+    assert time.thread_time() - begun < 5
+
+
+def test_what_is_nested_too_deeply_is_redacted_unseen():
+    data = SECRET
+    for _ in range(100):
+        data = {"a": data}
+    assert SECRET not in repr(REDACTOR.data(data))
+
+
+@pytest.mark.parametrize("name", VALUE_NAMES)
+def test_a_shape_is_redacted_if_it_is_chosen(name):
+    examples = {"card": "4111111111111111", "iban": "GB82 WEST 1234 5698 7654 32", "email": "bob@shop.test"}
+    example = examples.get(name)
+    if example is None:
+        return
+    assert example not in Redactor(choices=RedactionChoices(values=(name,))).text(f"a {example} b")
+    assert example in Redactor(choices=RedactionChoices(values=())).text(f"a {example} b")
+    assert (example in Redactor().text(f"a {example} b")) == (name not in DEFAULT_VALUES)
