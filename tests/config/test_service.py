@@ -71,7 +71,7 @@ def test_a_dsn_is_never_shown():
 @pytest.mark.parametrize(
     ("text", "place", "expectation"),
     [
-        ("nope: 1", "slotel.yaml:1 nope", "unknown key, known are: monitoring, redaction, sentry, service, slos, tags, version"),
+        ("nope: 1", "slotel.yaml:1 nope", "unknown key, known are: monitoring, redaction, sentry, service, slos, spans, tags, version"),
         ("version: 2", "slotel.yaml:1 version", "write 'version: 1'"),
         ("a: [1\nb: 2", "slotel.yaml:2", "not valid YAML"),
         ("- 1", "slotel.yaml:1", "expected a mapping"),
