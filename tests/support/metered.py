@@ -29,7 +29,7 @@ class Metered:
 
     def count(self, good=0, bad=0, excluded=0):
         if self._clock.now * 1e9 >= self.meter.bucket_ends_ns:
-            self.meter.roll(self._clock.now)
+            self.meter.roll()
         for outcome, number in (("good", good), ("bad", bad), ("excluded", excluded)):
             if number:
                 self._events.add(self._cells[outcome], number)

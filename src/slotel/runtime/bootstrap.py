@@ -6,6 +6,7 @@ With `parts.py` the only module that knows both stages and sinks; each of them g
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ from slotel.runtime.metrics.instruments.fork_reset import count_from_zero_after_
 from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.span_metrics import SpanMetrics
 from slotel.runtime.metrics.store.store import Store
+from slotel.runtime.process.clock import SteadyClock
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.process.ticker import Ticker
 from slotel.runtime.redaction.enforcer import Enforcer
@@ -46,7 +48,8 @@ from slotel.runtime.tracing.provider import mend_propagation, name_distribution,
 from slotel.runtime.tracing.route_rules import rules_of
 from slotel.runtime.tracing.sampler_env import validate_sampler
 
-_LOCK: Final = threading.Lock()
+_LOCK: Final = threading.RLock()
+_STARTING: Final[list[bool]] = []
 
 
 def start(
@@ -58,15 +61,19 @@ def start(
         configure_sdk: sets up the SDK's providers from the environment; default: the launcher's way.
     """
     with _LOCK:
-        if RUNNING:
-            return RUNNING[0]
+        if RUNNING or _STARTING:  # starting: called by the app's own code, which the SDK's set-up may run
+            return RUNNING[0] if RUNNING else None
         show_logs()
         redact_logs(Redactor().text)
         if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
             log(disabled(environ))
             return None
-        runtime = _compose(environ, configure_sdk)
-        RUNNING.append(runtime)
+        _STARTING.append(True)
+        try:
+            runtime = _compose(environ, configure_sdk)
+            RUNNING.append(runtime)
+        finally:
+            _STARTING.clear()
         return runtime
 
 
@@ -123,7 +130,8 @@ def _build(service: Service, resource: Mapping[str, Any]) -> Runtime:
     )
     resource = enforcer.redactor.attributes(dict(resource))
     redact_logs(enforcer.redactor.text)
-    meter = BudgetWindows(store, service.slos, service_name=_service_name(resource))
+    clock = SteadyClock()
+    meter = BudgetWindows(store, service.slos, clock, _service_name(resource), time.time)
     return Runtime(
         service,
         resource,
@@ -134,6 +142,7 @@ def _build(service: Service, resource: Mapping[str, Any]) -> Runtime:
         meter,
         BreachDetector(meter),
         Incidents(name),
+        clock,
     )
 
 

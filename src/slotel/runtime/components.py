@@ -79,7 +79,11 @@ def join_workers(runtime: Runtime, environ: MutableMapping[str, str]) -> None:
     from slotel.runtime.metrics.workers.workers import Workers
     from slotel.runtime.sentry.errors.recent import SUFFIX, combine
 
-    runtime.workers = Workers.join(runtime.store, environ, runtime.service_name, runtime.self_metrics.dropped)
+    clock = runtime.clock
+    runtime.workers = Workers.join(
+        runtime.store, environ, runtime.service_name, runtime.self_metrics.dropped, clock.booted
+    )
+    clock.booted = clock.booted if runtime.workers.booted is None else runtime.workers.booted
     runtime.workers.combine[SUFFIX] = combine
 
 

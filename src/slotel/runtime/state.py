@@ -12,6 +12,7 @@ from slotel.runtime.budget.incidents import Incidents
 from slotel.runtime.budget.windows import BudgetWindows
 from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.store.store import Store
+from slotel.runtime.process.clock import SteadyClock
 from slotel.runtime.process.shutdown import FlushHook, ShutdownFlusher
 from slotel.runtime.process.ticker import Ticker
 from slotel.runtime.redaction.enforcer import Enforcer
@@ -43,6 +44,7 @@ class Runtime:
     meter: BudgetWindows
     watch: BreachDetector
     incidents: Incidents
+    clock: SteadyClock
     recent_errors: RecentErrors = field(default_factory=RecentErrors)
     pipeline: SlotelSpanProcessor | None = None
     sentry: SentryConnection | None = None

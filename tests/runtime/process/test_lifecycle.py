@@ -264,6 +264,37 @@ def test_a_thread_that_forks_itself_goes_on_alone():
     assert names.count("slotel-test") == 1
 
 
+def test_a_thread_inherits_neither_the_sentry_scope_nor_the_span_of_who_starts_it():
+    """sentry-sdk and the threading instrumentation hand both on by a wrapped `Thread.start`."""
+    done = run(
+        """
+        import sentry_sdk
+        from opentelemetry import trace
+        from opentelemetry.instrumentation.threading import ThreadingInstrumentor
+        from opentelemetry.sdk.trace import TracerProvider
+        from sentry_sdk.integrations.threading import ThreadingIntegration
+        from slotel.runtime.process.threads import start_daemon
+        import threading
+        ThreadingInstrumentor().instrument()
+        sentry_sdk.init(dsn="http://k@127.0.0.1:9/1", default_integrations=False,
+                        auto_enabling_integrations=False, integrations=[ThreadingIntegration()])
+        tracer = TracerProvider().get_tracer("t")
+
+        def look():
+            scope = sentry_sdk.get_isolation_scope()
+            print(scope._tags.get("who"), trace.get_current_span().get_span_context().is_valid)
+
+        with sentry_sdk.isolation_scope() as scope, tracer.start_as_current_span("request"):
+            scope.set_tag("who", "alice")
+            start_daemon("slotel-test", look).join()
+            other = threading.Thread(target=look)  # with sentry-sdk's `run`, not the instrumentation's
+            other.start()
+            other.join()
+        """
+    )
+    assert done.stdout == "None False\nalice False\n", done.stderr
+
+
 def test_pausing_a_thread_from_many_threads_at_once_leaves_one_thread():
     thread = ForkSafeThread("slotel-many", lambda stop: stop.wait(30))
     thread.start()

@@ -124,4 +124,4 @@ def runtime_directory(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _candidates(environ: Mapping[str, str]) -> Iterator[Path]:
-    return directories.bases(environ)
+    return directories.candidate_directories(environ)

@@ -5,7 +5,6 @@ Its rings live in the store, so that they merge over workers. It looks only when
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
@@ -15,6 +14,7 @@ from slotel.config.duration import format_duration
 from slotel.config.slo import HOUR, MINUTE, Slo, burn_rate, time_to_exhaustion
 from slotel.runtime.budget.history import BAD, FINE_WIDTH, GOOD, KEPT, history
 from slotel.runtime.metrics.store.store import Family, Store
+from slotel.runtime.process.clock import SteadyClock
 from slotel.runtime.process.lifecycle import PROCESS
 
 YOUNG: Final = 10 * MINUTE
@@ -60,7 +60,8 @@ class BudgetWindows:
     look. What other workers counted since their last move (a tick at most) is seen with their next one.
 
     Args:
-        clock: wall clock, unix seconds; events bring their own time.
+        clock: unix seconds that no step of the wall clock moves; None: as the wall clock, from now on.
+        wall: the wall clock, by which spans end, unix seconds; None: the same as a given `clock`.
         service_name: value of the label service_name.
     """
 
@@ -68,12 +69,15 @@ class BudgetWindows:
         self,
         store: Store,
         slos: tuple[Slo, ...],
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         service_name: str = "",
+        wall: Callable[[], float] | None = None,
     ) -> None:
         self.slos = slos
-        self._clock = clock
-        self._lock = threading.Lock()
+        self._wall = wall or clock or time.time
+        self._clock = clock or SteadyClock()
+        self._lock = store.lock  # its own would make a second that a span's end may wait for (decision 0110)
+        self._is_rolling = False
         self._events = store.counter(
             names.SLO_EVENTS,
             help="Events of each objective, by outcome.",
@@ -87,37 +91,48 @@ class BudgetWindows:
         self._moved = dict.fromkeys(self._outcomes.values(), 0.0)
         self._histories = [history(store, slo) for slo in slos]
         self._widths = {width for each in self._histories for width in each.widths}
-        self._bucket = clock()
+        self._bucket = self._clock()
         self.bucket_ends_ns = 0
-        """An event that ends at or after this opens a new bucket: call `roll` before counting it."""
-        self.roll(self._bucket)
-        PROCESS.register("budget_windows", after_fork_in_child=self._after_fork, tick=self._tick)
+        """An event that ends at or after this, by the wall clock, opens a new bucket: `roll` before it is counted."""
+        self.roll()
+        PROCESS.register("budget_windows", after_fork_in_child=self._after_fork, tick=self.roll)
 
     def _after_fork(self) -> None:
         """A child counts from zero."""
-        self._lock = threading.Lock()
+        self._is_rolling = False
         self._moved = dict.fromkeys(self._moved, 0.0)
-
-    def _tick(self) -> None:
-        self.roll(self._clock())
 
     def counter_cells(self, slo: Slo) -> dict[str, int]:
         """Return the slots of `slo_events` for an objective, by outcome."""
         return {outcome: self._outcomes[slo.name, outcome] for outcome in names.OUTCOMES}
 
-    def roll(self, seconds: float) -> None:
-        """Move what was counted into the bucket that was open, and open the one of a unix time."""
+    def roll(self) -> None:
+        """Move what was counted into the bucket that was open, and open the present one.
+
+        A signal handler or a finalizer that comes by in the middle leaves the work to the call that it interrupts.
+        """
         with self._lock:
-            for index, slo in enumerate(self.slos):
-                for column, outcome in ((GOOD, names.GOOD), (BAD, names.BAD)):
-                    slot = self._outcomes[slo.name, outcome]
-                    counted = self._events.value(slot)
-                    new = counted - self._moved[slot]
-                    if new:
-                        self._moved[slot] = counted
-                        self._histories[index].add(self._bucket, column, new)
-            self._bucket = max(self._bucket, seconds)
-            self.bucket_ends_ns = self._next_bucket() * 1_000_000_000
+            if self._is_rolling:
+                return
+            self._is_rolling = True
+            try:
+                self._move()
+            finally:
+                self._is_rolling = False
+
+    def _move(self) -> None:
+        for index, slo in enumerate(self.slos):
+            for column, outcome in ((GOOD, names.GOOD), (BAD, names.BAD)):
+                slot = self._outcomes[slo.name, outcome]
+                counted = self._events.value(slot)
+                moved = self._moved[slot]
+                new = counted - moved if counted >= moved else counted  # less: it began at zero again
+                if new:
+                    self._moved[slot] = counted
+                    self._histories[index].add(self._bucket, column, new)
+        now = self._clock()
+        self._bucket = max(self._bucket, now)
+        self.bucket_ends_ns = int((self._wall() + self._next_bucket() - now) * 1e9)
 
     def _next_bucket(self) -> int:
         """Return the unix second at which the first of the open buckets ends."""
@@ -125,16 +140,15 @@ class BudgetWindows:
 
     def window(self, index: int, seconds: float) -> Window:
         """Return what happened to an objective within the last `seconds`, over all workers, to the bucket."""
-        now = self._clock()
-        self.roll(now)
-        bad, total = self._histories[index].counts(now, seconds)
+        self.roll()
+        bad, total = self._histories[index].counts(self._clock(), seconds)
         ratio, slo = (bad / total if total else 0.0), self.slos[index]
         return Window(seconds, bad, total, ratio, burn_rate(bad, total, slo.limit), slo.unit)
 
     def recent(self, index: int) -> Recent:
         """Return what happened to an objective in the last hour, minute by minute; while young, in finer steps."""
+        self.roll()
         now = self._clock()
-        self.roll(now)
         age = now - self._histories[index].counted_since()
         step = FINE_WIDTH if age < YOUNG else int(MINUTE)
         count = int(min(age, HOUR) // step) + 1

@@ -128,7 +128,7 @@ class SpanMetrics:
                 self._enforcer.count_unlabelled(attributes, tags)
         end = span.end_time or 0
         if end >= self._meter.bucket_ends_ns:
-            self._meter.roll(end / 1e9)
+            self._meter.roll()
         seconds = (end - (span.start_time or end)) / 1e9
         cells = counted[bisect_left(self._edges, seconds)] if counted else ()
         self._observe(

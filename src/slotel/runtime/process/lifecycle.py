@@ -49,9 +49,7 @@ TABLE: Final = (
         after_fork_in_parent="releases the lock",
         after_fork_in_child="counts from zero, with a new lock",
     ),
-    Row(
-        "open_spans", after_fork_in_child="notes which spans are the parent's", tick="counts forgotten spans"
-    ),
+    Row("open_spans", after_fork_in_child="notes which spans are the parent's"),
     Row(
         "budget_windows",
         after_fork_in_child="forgets what the parent counted",

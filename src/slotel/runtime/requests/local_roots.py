@@ -6,7 +6,7 @@ Stages hang their own state on the entry. Nothing is decided here.
 from __future__ import annotations
 
 import sys
-import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -55,10 +55,13 @@ class LocalRoot:
 
 
 class OpenSpans:
-    """Open spans by id. Every method is O(1); dict operations are atomic, so there is no lock.
+    """Open spans by id.
+
+    Every method is O(1), also the search for the oldest: a plain dict would scan all that was deleted before it. Each
+    operation on the dictionary is atomic, so there is no lock.
 
     Args:
-        forgotten: told, at a tick, how many spans were forgotten because more than `max_open` were open.
+        forgotten: told how many spans were forgotten because more than `max_open` were open.
 
     Attributes:
         inherited: ids of the spans that were open when this process was forked: its parent counts and ships them.
@@ -67,16 +70,13 @@ class OpenSpans:
     def __init__(
         self, max_open: int = MAX_OPEN, forgotten: Callable[[int], object] = lambda _count: None
     ) -> None:
-        self._open: dict[int, LocalRoot] = {}
+        self._open: OrderedDict[int, LocalRoot] = OrderedDict()
         self._max_open = max_open
-        self._lock = threading.Lock()
-        self._forgotten = 0
+        self._forgotten = forgotten
         self.inherited: frozenset[int] = frozenset()
-        self._report = forgotten
-        PROCESS.register("open_spans", after_fork_in_child=self._after_fork, tick=self._report_forgotten)
+        PROCESS.register("open_spans", after_fork_in_child=self._after_fork)
 
     def _after_fork(self) -> None:
-        self._lock = threading.Lock()
         self.inherited = frozenset(self._open)
 
     def open(self, span: Span) -> LocalRoot:
@@ -105,20 +105,13 @@ class OpenSpans:
         """Return the entry of an open span."""
         return self._open.get(span_id)
 
-    def _report_forgotten(self) -> None:
-        """Report the spans that were forgotten since the last call."""
-        with self._lock:
-            forgotten, self._forgotten = self._forgotten, 0
-        if forgotten:
-            self._report(forgotten)
-
     def __len__(self) -> int:
         """Return how many spans are open."""
         return len(self._open)
 
     def _forget_oldest(self) -> None:
-        with self._lock:
-            while len(self._open) > self._max_open:
-                oldest = next(iter(self._open), None)
-                if oldest is not None and self._open.pop(oldest, None) is not None:
-                    self._forgotten += 1
+        try:
+            self._open.popitem(last=False)
+        except KeyError:  # other threads ended them all
+            return
+        self._forgotten(1)

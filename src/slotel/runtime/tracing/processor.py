@@ -33,7 +33,7 @@ class SlotelSpanProcessor(SpanProcessor):
         self._open_spans = open_spans
         self._measure = measure
         self._self_metrics = self_metrics
-        self._add = threading.Lock()
+        self._add = threading.RLock()
         self._take(tuple(sinks))
 
     @property

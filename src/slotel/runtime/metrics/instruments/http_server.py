@@ -84,7 +84,7 @@ class _Instrument:
 
     def begin(self) -> None:
         """Count from zero."""
-        self._lock = threading.RLock()  # a signal handler or a finalizer may measure in the middle
+        self._leaf_lock = threading.RLock()  # decision 0110
         self._start = time.time_ns()
         self._known: dict[Any, _Row] = {}
         self._rows: dict[Any, _Row] = {}
@@ -100,25 +100,21 @@ class _Instrument:
     def _open(self, key: Any, attributes: Attributes) -> _Row:
         """Return the row of an attribute set, in whatever order its keys came."""
         sorted_key: Any = frozenset(key)
-        with self._lock:
-            row = self._rows.get(sorted_key)
-            if row is None and len(self._rows) >= self._max_series:
-                sorted_key, attributes = None, _OVERFLOW
-                row = self._rows.get(None)
-            if row is None:
-                row = self._rows[sorted_key] = _Row(attributes, self._width)
-            if sorted_key is not None and len(self._known) < self._max_series * _MOST_KEYS:
-                self._known[key] = row
+        if sorted_key not in self._rows and len(self._rows) >= self._max_series:
+            sorted_key, attributes = None, _OVERFLOW
+        row = self._rows.setdefault(sorted_key, _Row(attributes, self._width))
+        if sorted_key is not None and len(self._known) < self._max_series * _MOST_KEYS:
+            self._known[key] = row
         return row
 
     def _copied(self) -> list[tuple[_Row, list[float]]]:
         """Return each row and its cells as they were at one moment."""
-        with self._lock:
-            rows = list(self._rows.values())
         copied = []
-        for row in rows:
-            with self._lock:
-                copied.append((row, row.cells.copy()))
+        for row in self._rows.copy().values():
+            cells = [0.0] * self._width
+            with self._leaf_lock:
+                cells[:] = row.cells
+            copied.append((row, cells))
         return copied
 
 
@@ -137,7 +133,7 @@ class UpDownCounter(_Instrument):
         """Add an amount, which may be negative."""
         del context
         row = self._row(attributes)
-        with self._lock:
+        with self._leaf_lock:
             row.cells[0] += amount
 
     def metric(self, now: int) -> Metric:
@@ -169,7 +165,7 @@ class HistogramOf(_Instrument):
             return
         row = self._row(attributes)
         bucket = bisect_left(self._bounds, amount)
-        with self._lock:
+        with self._leaf_lock:
             cells = row.cells
             cells[bucket] += 1.0
             cells[-1] += amount

@@ -1,4 +1,4 @@
-"""Puts what dead processes counted into one base file, exactly once, so that recycled workers do not pile up.
+"""Puts what dead processes counted into one compacted file, exactly once, so that recycled workers do not pile up.
 
 The base is complete before its name appears, and its name is what makes it count: its head tells which files it
 absorbed, and those count nothing from then on, whether or not this process lives to remove them.
@@ -23,7 +23,6 @@ from slotel.runtime.metrics.workers.runtime_directory import (
     base_stem,
     generation,
     is_strange,
-    locked,
     stems,
 )
 from slotel.runtime.metrics.workers.series_index import Head, row_line, table_line
@@ -34,7 +33,7 @@ Combine = Callable[[Sequence[bytes]], bytes]
 _KNOWN: Final = (NAMES, CELLS)
 
 
-def fold(
+def compact(
     run_dir: RuntimeDirectory,
     file_reader: WorkerFileReader,
     service: str,
@@ -47,11 +46,11 @@ def fold(
         max_series: bound of the series of each table in the base; the rest is added to its overflow row.
         combine: for each further suffix, how its files become one. Where one is not known, nothing is absorbed.
     """
-    with locked(run_dir) as is_ours:
-        return _fold(run_dir, file_reader, service, max_series, combine) if is_ours else 0
+    with run_dir.locked() as is_ours:
+        return _compact(run_dir, file_reader, service, max_series, combine) if is_ours else 0
 
 
-def _fold(
+def _compact(
     run_dir: RuntimeDirectory,
     file_reader: WorkerFileReader,
     service: str,

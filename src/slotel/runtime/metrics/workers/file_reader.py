@@ -109,6 +109,10 @@ class WorkerFileReader:
         known = stems(self._dir.names(), NAMES)
         return known - self._absorbed(known)
 
+    def absorbed(self) -> set[str]:
+        """Return the stems whose counts are in a compacted file now."""
+        return self._absorbed(stems(self._dir.names(), NAMES))
+
     def is_empty(self, stem: str) -> bool:
         """Return whether a process died before it counted anything."""
         peer = self._peer(stem)

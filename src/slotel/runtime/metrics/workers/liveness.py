@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import time
@@ -13,8 +12,9 @@ from typing import Final
 from slotel.runtime.metrics.workers.runtime_directory import (
     NAMES,
     RuntimeDirectory,
-    bases,
+    candidate_directories,
     first_process,
+    lock,
     process_of,
     stems,
 )
@@ -39,11 +39,7 @@ def _is_locked(run_dir: RuntimeDirectory, name: str) -> bool:
     except OSError:
         return False
     try:
-        fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    else:
-        return False
+        return not lock(descriptor, shared=True)
     finally:
         os.close(descriptor)
 
@@ -55,7 +51,7 @@ def remove_leftovers(environ: Mapping[str, str], keep: str) -> list[str]:
         keep: this service's own.
     """
     removed = []
-    for base in dict.fromkeys(bases(environ)):
+    for base in dict.fromkeys(candidate_directories(environ)):
         for path in base.glob("slotel-*"):
             if str(path) != keep and _is_left(path):
                 shutil.rmtree(path, ignore_errors=True)

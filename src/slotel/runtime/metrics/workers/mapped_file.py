@@ -7,7 +7,6 @@ others read without a lock.
 from __future__ import annotations
 
 import errno
-import fcntl
 import mmap
 import os
 from array import array
@@ -17,7 +16,7 @@ from typing import Final
 from slotel.runtime.metrics.store.cells import Cells
 from slotel.runtime.metrics.store.family import Labels, Shape
 from slotel.runtime.metrics.store.table import Table
-from slotel.runtime.metrics.workers.runtime_directory import CELLS, NAMES, RuntimeDirectory
+from slotel.runtime.metrics.workers.runtime_directory import CELLS, NAMES, RuntimeDirectory, lock
 from slotel.runtime.metrics.workers.series_index import Head, exemplar_line, row_line, table_line
 
 _CELL: Final = 8
@@ -73,6 +72,12 @@ class MappedCounterFile:
         """Note where the exemplar of a bucket stands."""
         self._append(exemplar_line(bucket, at))
 
+    def relock(self) -> None:
+        """Lock again, if the app closed the descriptor. May raise OSError."""
+        self._names.descriptor()
+        if self._names.reopened:
+            self._lock()
+
     def stands(self) -> bool:
         """Return whether the files are still in the directory: a cleaner of temporary files may have been there."""
         return all(os.fstat(file.descriptor()).st_nlink for file in (self._names, self._file))
@@ -109,8 +114,8 @@ class MappedCounterFile:
         self._names.size += len(data)
 
     def _lock(self) -> None:
-        """Show that this process lives. The lock is the process's own: no child inherits it."""
-        fcntl.lockf(self._names.descriptor(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        """Show that this process lives; a forked child closes its copy of the descriptor, and so does an exec."""
+        lock(self._names.descriptor())
         self._names.reopened = False
 
 

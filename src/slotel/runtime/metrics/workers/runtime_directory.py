@@ -2,8 +2,9 @@
 
 Its path is chosen by the first process of a service and known to descendants through `SLOTEL_RUN_DIR`; it is created
 only when there is something to share. The name tells the service and the first process:
-`slotel-<service>-<pid>-<start>-<random>`. Files in it are called `<pid>-<start>-<random>.<suffix>` after the process
-that writes them, `base-<generation>-<random>.<suffix>` for what dead processes left.
+`slotel-<service>-<pid>-<start>-<booted>-<random>`; `booted` makes the processes agree on the time (process/clock.py).
+Files in it are called `<pid>-<start>-<random>.<suffix>` after the process that writes them,
+`base-<generation>-<random>.<suffix>` for what dead processes left.
 """
 
 from __future__ import annotations
@@ -34,19 +35,26 @@ SERVICE_FILES: Final = frozenset({LOCK, SERIES})
 """Those that belong to no process."""
 
 _PATH_NAME: Final = re.compile(
-    r"slotel-(?P<service>[0-9a-f]{8})-(?P<pid>\d{1,10})-(?P<start>\d{1,20})-[0-9a-f]{16}"
+    r"slotel-(?P<service>[0-9a-f]{8})-(?P<pid>\d{1,10})-(?P<start>\d{1,20})(?:-(?P<booted>\d{1,12}))?-[0-9a-f]{16}"
 )
 _STEM: Final = re.compile(r"(?P<pid>\d{1,10}|base)-(?P<start>\d{1,20})-[0-9a-f]{8}")
 _PRIVATE: Final = 0o700
+_ROOM: Final = 8 * 1024 * 1024
+"""Bytes: 2,000 series of a histogram in 20 workers."""
+_FILES: Final = 200
 
 # -- names -----------------------------------------------------------------------------------------------------
 
 
-def new_path(environ: Mapping[str, str], service: str) -> str:
-    """Return a path that nobody can guess, in memory where the system has a place for that. Creates nothing."""
+def new_path(environ: Mapping[str, str], service: str, booted: float = 0.0) -> str:
+    """Return a path that nobody can guess, in memory where the system has a place for that. Creates nothing.
+
+    Where no place can be written, the path is one that cannot be created: its use says why.
+    """
     process = this_process()
-    name = f"slotel-{_digest(service)}-{process.pid}-{process.start}-{secrets.token_hex(8)}"
-    return str(next(bases(environ), Path(tempfile.gettempdir())) / name)
+    name = f"slotel-{_digest(service)}-{process.pid}-{process.start}-{max(int(booted), 0)}-{secrets.token_hex(8)}"
+    usable = list(candidate_directories(environ))
+    return str(next(filter(_has_room, usable), usable[0] if usable else Path("/tmp")) / name)  # noqa: S108 as above
 
 
 def is_of_service(path: str, service: str) -> bool:
@@ -59,6 +67,12 @@ def first_process(path: str) -> Process | None:
     """Return the process that chose a path."""
     match = _PATH_NAME.fullmatch(Path(path).name)
     return Process(int(match["pid"]), int(match["start"])) if match is not None else None
+
+
+def booted_of(path: str) -> float | None:
+    """Return the time of the boot by which the processes of a path agree on the time."""
+    match = _PATH_NAME.fullmatch(Path(path).name)
+    return float(match["booted"]) if match is not None and match["booted"] else None
 
 
 def new_stem(process: Process) -> str:
@@ -87,11 +101,27 @@ def _digest(service: str) -> str:
     return sha256(service.encode("utf-8", "replace")).hexdigest()[:8]
 
 
-def bases(environ: Mapping[str, str]) -> Iterator[Path]:
-    """Places for run directories: those in memory first, for a mapped file on a disk waits for that disk."""
-    for place in (environ.get("XDG_RUNTIME_DIR", ""), "/dev/shm", tempfile.gettempdir()):  # noqa: S108 a private directory in it
+def candidate_directories(environ: Mapping[str, str]) -> Iterator[Path]:
+    """Yield where a run directory may be: in memory first, for a mapped file on a disk waits for that disk."""
+    for place in (environ.get("XDG_RUNTIME_DIR", ""), "/dev/shm", _temporary()):  # noqa: S108 a private directory in it
         if place and Path(place).is_absolute() and os.access(place, os.W_OK | os.X_OK):
             yield Path(place)
+
+
+def _temporary() -> str:
+    try:
+        return tempfile.gettempdir()
+    except OSError:  # no place for temporary files
+        return ""
+
+
+def _has_room(place: Path) -> bool:
+    """Return whether a service's counts are likely to fit, and files can be made."""
+    try:
+        free = os.statvfs(place)
+    except OSError:
+        return True  # it does not say
+    return free.f_bavail * free.f_frsize >= _ROOM and (free.f_files == 0 or free.f_favail >= _FILES)
 
 
 # -- the directory ---------------------------------------------------------------------------------------------
@@ -102,6 +132,7 @@ class RuntimeDirectory:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self._locked = -1
 
     def exists(self) -> bool:
         """Return whether something is there."""
@@ -160,6 +191,22 @@ class RuntimeDirectory:
                 with suppress(OSError):
                     os.unlink(name, dir_fd=directory)
 
+    @contextmanager
+    def locked(self) -> Iterator[bool]:
+        """Hold the directory's lock, which dies with its process; yield whether it was free."""
+        descriptor = self._locked = self.open(LOCK, os.O_RDWR | os.O_CREAT)
+        try:
+            yield lock(descriptor)
+        finally:
+            self._locked = -1
+            os.close(descriptor)
+
+    def release_in_child(self) -> None:
+        """Let go of the lock, if a thread of the parent's held it at the fork: each copy of a descriptor holds it."""
+        descriptor, self._locked = self._locked, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
     def names(self) -> list[str]:
         """Return the names of all files."""
         with self.opened() as directory:
@@ -170,21 +217,18 @@ class RuntimeDirectory:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-@contextmanager
-def locked(run_dir: RuntimeDirectory) -> Iterator[bool]:
-    """Hold the directory's lock, which dies with its process; yield whether it was free."""
+def lock(descriptor: int, *, shared: bool = False) -> bool:
+    """Lock a file until every copy of the descriptor is closed; return whether it was free.
+
+    Not a POSIX record lock: the process that holds one loses it as soon as it closes any other descriptor of the file.
+    """
     import fcntl
 
-    descriptor = run_dir.open(LOCK, os.O_RDWR | os.O_CREAT)
     try:
-        try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def stems(files: list[str], suffix: str) -> set[str]:

@@ -6,6 +6,8 @@ in memory, and says so once.
 
 from __future__ import annotations
 
+import os
+from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -39,7 +41,8 @@ class CounterStorage:
     def _begin(self) -> None:
         """Set what is this process's alone, at start and in a forked child."""
         self._counter_file: MappedCounterFile | None = None
-        self._is_open_failed = False
+        self._failure = ""
+        self._is_reported = False
         self._exemplars: dict[int, tuple[int, Exemplar]] = {}
         self.has_created = False
         """Whether this process made the directory."""
@@ -71,12 +74,38 @@ class CounterStorage:
                 self._open()
         return self._counter_file is not None
 
-    def recreate(self) -> None:
-        """Count in new files when somebody removed the own ones. May raise OSError."""
-        with self._store.lock:
-            if self._counter_file is not None and not self._counter_file.stands():
+    def report_failure(self) -> None:
+        """Say once that the directory cannot be used; not under the store's lock: a log handler may take any other."""
+        if self._failure and not self._is_reported:
+            self._is_reported = True
+            LOG.error(
+                "metrics: process %d cannot write to %s: %s. What it counts is missing from the service's /metrics, "
+                "unless this process serves it. Make room there, or set XDG_RUNTIME_DIR to a directory that can be "
+                "written",
+                os.getpid(), self._dir.path, self._failure,
+            )  # fmt: skip
+            self._failed()
+
+    def is_removed(self) -> bool:
+        """Return whether somebody removed the own files. May raise OSError."""
+        return self._counter_file is not None and not self._counter_file.stands()
+
+    def recreate(self, *, is_absorbed: bool) -> None:
+        """Count in new files when somebody removed the own ones. May raise OSError.
+
+        Args:
+            is_absorbed: they were taken for a dead process's, and what they held counts elsewhere.
+        """
+        store = self._store
+        with store.lock:
+            if self._counter_file is not None:
+                with suppress(FileNotFoundError):
+                    self._counter_file.relock()
+            if self.is_removed():
                 self._counter_file = None
                 self._exemplars.clear()
+                if is_absorbed:
+                    store.place(array("d", bytes(8 * store.size)), None)
                 self._open()
             elif self._series_limiter is not None and not self._series_limiter.stands():
                 self._enter_rows()
@@ -104,15 +133,9 @@ class CounterStorage:
             counter_file = MappedCounterFile(self._dir, new_stem(this_process()), head, store.tables, counted)
         except Exception as error:  # noqa: BLE001 called in the middle of a record, which must count
             store.place(counted, None)
-            if not self._is_open_failed:
-                self._is_open_failed = True
-                LOG.error(
-                    "metrics: this process cannot share its counts in %s and answers for itself alone: %s: %s",
-                    self._dir.path, type(error).__name__, error,
-                )  # fmt: skip
-                self._failed()
+            self._failure = f"{type(error).__name__}: {error}"
             return store.cells
-        self._is_open_failed = False
+        self._failure, self._is_reported = "", False
         self._counter_file = counter_file
         store.place(counter_file.cells, counter_file)
         return counter_file.cells

@@ -22,6 +22,7 @@ from slotel.runtime.metrics.workers import uwsgi
 from slotel.runtime.metrics.workers.identity import Process, this_process
 from slotel.runtime.metrics.workers.runtime_directory import (
     RuntimeDirectory,
+    booted_of,
     first_process,
     is_of_service,
     new_path,
@@ -33,8 +34,8 @@ from slotel.runtime.process.lifecycle import PROCESS
 if TYPE_CHECKING:
     from slotel.runtime.metrics.workers.file_reader import WorkerFileReader
 
-FOLD_AT: Final = 32
-"""Files of others at which a reader folds what is dead, without waiting for the tick."""
+COMPACT_AT: Final = 32
+"""Files of others at which a reader compacts what is dead, without waiting for the tick."""
 
 Combine = Callable[[Sequence[bytes]], bytes]
 
@@ -66,10 +67,13 @@ class Workers:
         environ: MutableMapping[str, str],
         service: str,
         dropped: Callable[[str, str], None] = lambda _signal, _reason: None,
+        booted: float = 0.0,
     ) -> None:
         inherited = environ.get(names.SLOTEL_RUN_DIR, "")
         inherits = is_of_service(inherited, service) and _is_usable(inherited)
-        self.run_dir = RuntimeDirectory(inherited if inherits else new_path(environ, service))
+        self.run_dir = RuntimeDirectory(inherited if inherits else new_path(environ, service, booted))
+        self.booted = booted_of(self.run_dir.path)
+        """The time of the boot by which the service's processes agree on the time; None where they do not."""
         self.process = this_process()
         self.is_first = first_process(self.run_dir.path) == self.process
         """Whether this process chose the run directory, also before an exec: it removes it, when it is the last."""
@@ -89,6 +93,7 @@ class Workers:
         environ: MutableMapping[str, str],
         service: str,
         dropped: Callable[[str, str], None] = lambda _signal, _reason: None,
+        booted: float = 0.0,
     ) -> Workers:
         """Make a process's store one of its service's; call it once, when every table of the start is made.
 
@@ -96,8 +101,9 @@ class Workers:
             environ: `SLOTEL_RUN_DIR` is read, and set for descendants.
             service: descendants of another service go their own way.
             dropped: told signal and reason of what could not be shared.
+            booted: this process's time of the boot; see process/clock.py.
         """
-        made = cls(store, environ, service, dropped)
+        made = cls(store, environ, service, dropped, booted)
         environ[names.SLOTEL_RUN_DIR] = made.run_dir.path
         store.others, store.refused, store.admits = made.parts, made._refuse, made._home.admits
         if not made.is_first:
@@ -114,7 +120,8 @@ class Workers:
 
     def _begin(self) -> None:
         """Set what is this process's alone, at start and in a forked child."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._is_compacting = False
         self._file_reader: WorkerFileReader | None = None
         self._parts: tuple[Part, ...] = ()
         self._read_at = float("-inf")
@@ -137,6 +144,7 @@ class Workers:
         Args:
             rest: called after each process, a few milliseconds: others may run meanwhile.
         """
+        self._home.report_failure()
         if not self.run_dir.exists():
             return ()
         self._home.migrate()
@@ -147,8 +155,8 @@ class Workers:
                     self._parts = tuple(peer.part for peer in found if peer.part is not None)
                 self._read_at = time.monotonic()
             parts = self._parts
-        if len(parts) >= FOLD_AT:
-            self._fold()
+        if len(parts) >= COMPACT_AT:
+            self._compact()
         return parts
 
     def _reader(self) -> WorkerFileReader:
@@ -205,27 +213,49 @@ class Workers:
     # -- now and then ------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Do what can wait: share exemplars, fold what dead processes counted, remove what crashed services left."""
+        """Do what can wait: share exemplars, compact what dead processes counted, remove what crashed services left."""
         if "uwsgi" in sys.modules and not self._has_looked:
             self._has_looked = True
             report(filter(None, [uwsgi.problem()]))
-        if not self.run_dir.exists():
-            return
+        self._home.report_failure()
+        if not self.run_dir.exists() and not self._home.stem:
+            return  # alone
         self._home.migrate()
         with self._guarded("cannot share its counts again"):
-            self._home.recreate()
+            self._recreate()
+        self._home.report_failure()
         with self._guarded("cannot share exemplars"):
             self._home.share_exemplars()
-        self._fold()
+        self._compact()
         if self._home.has_created:
             self._home.has_created = False
             self._remove_leftovers()
 
-    def _fold(self) -> None:
-        from slotel.runtime.metrics.workers.compaction import fold
+    def _recreate(self) -> None:
+        is_absorbed = False
+        if self._home.is_removed() and self.run_dir.exists():
+            with self._lock:
+                is_absorbed = self.stem in self._reader().absorbed()
+        if is_absorbed:  # to write the counts again would double them
+            self._dropped("metrics", "taken_for_dead")
+            LOG.error(
+                "metrics: process %d was taken for dead, and its counts were added to those of the dead: what it "
+                "counted in the last seconds is missing. Do the processes of the service run in several containers?",
+                os.getpid(),
+            )
+        self._home.recreate(is_absorbed=is_absorbed)
 
-        with self._lock, self._guarded("cannot fold what dead workers counted"):
-            fold(self.run_dir, self._reader(), self._service, self._store.max_series, self.combine)
+    def _compact(self) -> None:
+        from slotel.runtime.metrics.workers.compaction import compact
+
+        with self._lock, self._guarded("cannot compact what dead workers counted"):
+            if self._is_compacting:  # by the call that a signal handler or a finalizer has interrupted
+                return
+            self._is_compacting = True
+            try:
+                compact(self.run_dir, self._reader(), self._service, self._store.max_series, self.combine)
+            finally:
+                self._is_compacting = False
 
     def _remove_leftovers(self) -> None:
         from slotel.runtime.metrics.workers.liveness import remove_leftovers
@@ -239,6 +269,7 @@ class Workers:
         """Count where the child can read."""
         self._has_kin = True
         self._home.migrate()
+        self._home.report_failure()
 
     def after_fork_in_child(self) -> None:
         """Count from zero in an own file; the store has forgotten what the parent counted."""
@@ -246,6 +277,7 @@ class Workers:
         self._has_kin = True
         self.process = this_process()
         self._begin()
+        self.run_dir.release_in_child()
         self._store.others = self.parts
         self._home.begin_in_child()
         if os.geteuid() == 0:  # gunicorn's workers drop to another user later, who may not open it any more

@@ -22,6 +22,8 @@ from opentelemetry.trace import SpanContext, SpanKind, StatusCode, format_span_i
 from sentry_sdk.utils import event_from_exception
 
 from slotel.config.tags import sentry_tag_key
+from slotel.runtime.process import finalizers
+from slotel.runtime.process.finalizers import in_finalizer
 from slotel.runtime.requests.decision import REQUEST_KINDS, records
 from slotel.runtime.requests.local_roots import LocalRoot, OpenSpans
 from slotel.runtime.sentry.errors.exception_record import DUPLICATE, ExceptionRecord, fate_of, remember
@@ -85,12 +87,13 @@ class ErrorEventLinker:
         self._open_spans = open_spans
         self._tags = tags
         self._former: Any = None
+        finalizers.watch()
 
     # -- as a sink of the pipeline ---------------------------------------------------------------------------
 
     def on_start(self, span: Span, local_root: LocalRoot, parent_context: Context | None) -> None:
         """Give a request its own Sentry scopes, so that its tags, user and breadcrumbs stay its own."""
-        if local_root.span is not span or span.kind not in REQUEST_KINDS:
+        if local_root.span is not span or span.kind not in REQUEST_KINDS or in_finalizer():
             return
         scope = sentry_sdk.Scope
         isolation, current = scope.get_isolation_scope(), scope.get_current_scope()
@@ -283,7 +286,7 @@ def _report(span: ReadableSpan, local_root: LocalRoot, error: BaseException) -> 
 
 def _leave(local_root: LocalRoot) -> None:
     """Put back the scopes that stood before; in an event loop they end with their task, and may still be used."""
-    scopes = _SCOPES.get()
+    scopes = None if in_finalizer() else _SCOPES.get()
     if scopes is None or scopes.local_root is not local_root or asyncio._get_running_loop() is not None:  # noqa: SLF001 documented, low-level
         return
     _SCOPES.set(scopes.around)

@@ -65,16 +65,16 @@ class Batches:
 
     def _begin(self) -> None:
         """What waited at a fork is the parent's."""
-        self._lock = threading.Lock()
+        self._leaf_lock = threading.RLock()
         self._waiting = 0
 
     def add(self, span: ReadableSpan) -> None:
         """Queue a span; a full queue takes no more. The SDK's own would forget the oldest, and tell nobody."""
-        with self._lock:
-            reason = "shutdown" if self._closed else "queue_full" if self._waiting >= self._most else None
-            if reason is None:
+        with self._leaf_lock:
+            reason = "shutdown" if self._closed else "queue_full" if self._waiting >= self._most else ""
+            if not reason:
                 self._waiting += 1
-        if reason is None:
+        if not reason:
             self._processor.on_end(span)
         else:
             self._dropped("spans", reason, 1)
@@ -85,17 +85,17 @@ class Batches:
 
     def shutdown(self) -> None:
         """Send what is queued, and stop; what did not leave is counted."""
-        with self._lock:
-            self._closed = True
+        self._closed = True
         self._processor.shutdown()
-        with self._lock:
-            left, self._waiting = self._waiting, 0
+        with self._leaf_lock:
+            left = self._waiting
+            self._waiting = 0
         if left:
             self._dropped("spans", "exit", left)
 
     def _gone(self, count: int, *, arrived: bool) -> None:
-        with self._lock:
-            self._waiting = max(self._waiting - count, 0)
+        with self._leaf_lock:
+            self._waiting = self._waiting - count if self._waiting > count else 0
         if not arrived:
             self._dropped("spans", "export_error", count)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -32,9 +31,8 @@ class KeepPolicy:
         self._slow = int(min(slow) * 1e9) if slow and per_minute > 0 else None
         self._per_minute = per_minute
         self._clock = clock
-        self._lock = threading.RLock()
-        self._minute = -1.0
-        self._used = 0
+        self._left: dict[float, bytearray] = {}
+        """Of the present minute, a byte for each trace that may still be kept: taken without a lock."""
 
     @property
     def keeps(self) -> bool:
@@ -56,24 +54,20 @@ class KeepPolicy:
 
     def take(self) -> bool:
         """Use the budget for one trace; False if it is spent."""
-        with self._lock:
-            if not self._left():
-                return False
-            self._used += 1
-            return True
+        try:
+            self._of_this_minute().pop()
+        except IndexError:
+            return False
+        return True
 
     def left(self) -> bool:
         """Return whether a trace would be kept now."""
-        with self._lock:
-            return self._left()
+        return bool(self._of_this_minute())
 
-    def after_fork(self) -> None:
-        """Begin anew in a forked child."""
-        self._lock = threading.RLock()
-
-    def _left(self) -> bool:
+    def _of_this_minute(self) -> bytearray:
         minute = self._clock() // _MINUTE
-        if minute != self._minute:
-            self._minute = minute
-            self._used = 0
-        return self._used < self._per_minute
+        left = self._left.get(minute)
+        if left is None:
+            self._left = {then: left for then, left in self._left.copy().items() if then >= minute}
+            left = self._left.setdefault(minute, bytearray(self._per_minute))
+        return left

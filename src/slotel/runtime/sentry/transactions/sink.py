@@ -201,22 +201,24 @@ class TransactionsSink:
             self._dropped("spans", "forgotten", count)
 
     def _full(self, local_root: LocalRoot, trace: Trace, spans: list[ReadableSpan]) -> None:
-        with self._lock:
-            if local_root.spans is not spans:
-                return  # another thread was here
-            if not trace.sampled:
-                local_root.spans = spans[: MAX_SPANS - 1]
-                trace.lost += 1
-                self._released += 1
-                return
-            local_root.spans = []
+        rest: list[ReadableSpan] = [] if trace.sampled else spans[: MAX_SPANS - 1]
+        with self._leaf_lock:
+            is_first = local_root.spans is spans
+            if is_first:
+                local_root.spans = rest
+        if not is_first:
+            return  # another thread was here
+        if not trace.sampled:
+            trace.lost += 1
+            self._release(1)
+            return
         self._worker.parts.append(
             PartialTrace(local_root, spans, copy_context(), trace.scopes or Scopes.copied())
         )
         self._worker.wake()
 
     def _release(self, count: int) -> None:
-        with self._lock:
+        with self._leaf_lock:
             self._released += count
 
     # -- another client, flush, exit, fork ---------------------------------------------------------------------------
@@ -249,7 +251,7 @@ class TransactionsSink:
         self._worker.stop()
 
     def _begin(self) -> None:
-        self._lock = threading.RLock()
+        self._leaf_lock = threading.RLock()
         self._added = itertools.count(1)
         self._released = 0
 
@@ -259,7 +261,6 @@ class TransactionsSink:
         for local_root in self._open.values():
             local_root.spans = []
             local_root.state.inherited = True
-        self._keeper.after_fork()
         self._worker.after_fork()
 
     def _long_open(self, before: int) -> list[PartialTrace]:
@@ -268,8 +269,10 @@ class TransactionsSink:
         for local_root in list(self._open.values()):
             trace: Trace = local_root.state
             if trace.sampled and local_root.spans and (local_root.span.start_time or 0) < before:
-                with self._lock:
-                    spans, local_root.spans = local_root.spans, []
+                rest: list[ReadableSpan] = []
+                with self._leaf_lock:
+                    spans = local_root.spans
+                    local_root.spans = rest
                 parts.append(PartialTrace(local_root, spans, copy_context(), trace.scopes or Scopes.copied()))
         return parts
 

@@ -10,6 +10,7 @@ import logging
 import queue
 import threading
 import time
+from _thread import LockType, allocate_lock
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextvars import Context as RequestContext
@@ -95,7 +96,8 @@ class Worker:
 
     def _begin(self) -> None:
         self._working = threading.RLock()
-        self._starting = threading.RLock()
+        self._elected = allocate_lock()
+        """Held by the thread that works; request threads that start one at the same time do not wait for each other."""
         self._tokens: queue.SimpleQueue[None] = queue.SimpleQueue()  # re-entrant, which an Event is not
         self._thread: threading.Thread | None = None
         self._idle = True
@@ -112,11 +114,10 @@ class Worker:
         """Make sure that the thread will look, soon: it is only woken when it sleeps for long."""
         if not self._idle:
             return
-        with self._starting:
-            if self._thread is None and not self._stopped:
-                # may fail; then the next trace tries again, and a flush needs no thread
-                self._thread = start_daemon("slotel-sentry", self._run, self._tokens)
-            self._idle = False
+        if self._thread is None and not self._stopped:
+            # may fail; then the next trace tries again, and a flush needs no thread
+            self._thread = start_daemon("slotel-sentry", self._run, self._tokens, self._elected)
+        self._idle = False
         self._tokens.put(None)
 
     def flush(self, deadline: float) -> bool:
@@ -142,7 +143,9 @@ class Worker:
 
     # -- the thread ------------------------------------------------------------------------------------------
 
-    def _run(self, tokens: queue.SimpleQueue[None]) -> None:
+    def _run(self, tokens: queue.SimpleQueue[None], elected: LockType) -> None:
+        if not elected.acquire(blocking=False):
+            return
         otel_context.attach(otel_context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         while not self._stopped:
             if not self._waits():

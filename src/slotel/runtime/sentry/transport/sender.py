@@ -7,6 +7,7 @@ import queue
 import re
 import threading
 import time
+from _thread import LockType, allocate_lock
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -85,7 +86,8 @@ class Sender:
         self._unencoded: deque[tuple[str, Encode]] = deque()
         self._tokens: queue.SimpleQueue[None] = queue.SimpleQueue()  # re-entrant, which an Event is not
         self._sending = threading.RLock()  # held by the thread that talks to the server
-        self._starting = threading.RLock()
+        self._elected = allocate_lock()
+        """Held by the thread that works; those who start one at the same time do not wait for each other."""
         self._thread: threading.Thread | None = None
         self._idle = True
         self._failures = 0
@@ -115,11 +117,10 @@ class Sender:
         """Have the thread send what is queued."""
         if not self._idle or self._stopped or not len(self):
             return
-        with self._starting:
-            if self._thread is None:
-                # may fail at exit; `flush` then sends on its own thread
-                self._thread = start_daemon("slotel-sentry-send", self._run, self._tokens)
-            self._idle = False
+        if self._thread is None:
+            # may fail at exit; `flush` then sends on its own thread
+            self._thread = start_daemon("slotel-sentry-send", self._run, self._tokens, self._elected)
+        self._idle = False
         self._tokens.put(None)
 
     def flush(self, deadline: float) -> bool:
@@ -160,7 +161,9 @@ class Sender:
 
     # -- the thread ------------------------------------------------------------------------------------------
 
-    def _run(self, tokens: queue.SimpleQueue[None]) -> None:
+    def _run(self, tokens: queue.SimpleQueue[None], elected: LockType) -> None:
+        if not elected.acquire(blocking=False):
+            return
         otel_context.attach(otel_context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         while not self._stopped:
             tokens.get()
@@ -176,8 +179,10 @@ class Sender:
             if len(self):  # came between the last look and the line above
                 tokens.put(None)
             elif self._retired:
-                with self._starting:
-                    self._thread = None
+                elected.release()
+                self._thread = None
+                if len(self):  # came meanwhile, and found a thread
+                    self.wake()
                 break
         if tokens is self._tokens:
             self.endpoint.close()
