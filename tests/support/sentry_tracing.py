@@ -113,6 +113,7 @@ def connected(
     keep_per_minute: int = 60,
     rate: float | None = 1.0,
     flush_time: float = 2.0,
+    calls_are_roots: bool = True,
     **options: Any,
 ) -> Iterator[tuple[sentry_sdk.Client, TransactionsSink, Losses]]:
     """A client and a transactions sink that share a sender, wired as `transactions_sink` wires them, with quick timers."""
@@ -130,7 +131,11 @@ def connected(
     )
     timers = {"interval": 0.02, "late_wait": 0.05, **(worker or {})}
     sink = TransactionsSink(
-        keeper, Worker(assembly, posting, losses, **timers), losses, flush_time=flush_time
+        keeper,
+        Worker(assembly, posting, losses, **timers),
+        losses,
+        flush_time=flush_time,
+        calls_are_roots=calls_are_roots,
     )
     try:
         yield made, sink, losses

@@ -538,3 +538,31 @@ def test_what_ends_after_the_shutdown_is_counted_and_held_no_more(sentry):
         assert not sink._worker.ended
         assert not sink._worker.late
     assert losses.counts == {("traces", "shutdown"): 1}
+
+
+@pytest.mark.parametrize(
+    ("kind", "attributes", "is_call"),
+    [
+        (SpanKind.CLIENT, {}, True),
+        (SpanKind.PRODUCER, {}, True),
+        (SpanKind.INTERNAL, {"db.system": "sqlite"}, True),
+        (SpanKind.INTERNAL, {"db.system.name": "redis"}, True),
+        (SpanKind.INTERNAL, {}, False),
+        (SpanKind.SERVER, {}, False),
+        (SpanKind.CONSUMER, {}, False),
+    ],
+)
+@pytest.mark.parametrize("asked_for", [True, False])
+def test_a_call_that_no_request_makes_is_a_transaction_only_when_asked_for(
+    kind, attributes, is_call, asked_for
+):
+    with SentrySink() as sentry, shipping(sentry, calls_are_roots=asked_for) as (sink, losses):
+        tracer = provider(sink).get_tracer("t")
+        with tracer.start_as_current_span("root", kind=kind, attributes=attributes):
+            tracer.start_span("child").end()
+        with tracer.start_as_current_span("job"), tracer.start_as_current_span("call", kind=SpanKind.CLIENT):
+            pass
+        assert sink.flush(20)
+    sent = {event["transaction"]: len(event["spans"]) for event in sentry.payloads("transaction")}
+    assert sent == {"job": 1, **({} if is_call and not asked_for else {"root": 1})}
+    assert losses.counts == {}

@@ -100,7 +100,7 @@ def _row(  # noqa: PLR0911 the order of the table's rows
     span: ReadableSpan, attributes: Mapping[str, Any], error: BaseException | None
 ) -> OutcomeRow:
     status = http_status(attributes)
-    if status == rows.CLIENT_CLOSED_REQUEST or (error is not None and _tells_of_client(error)):
+    if status == rows.CLIENT_CLOSED_REQUEST or (error is not None and tells_of_client(error)):
         return rows.CLIENT_LEFT
     if _is_cancellation(attributes, error):
         return rows.CANCELLED
@@ -160,7 +160,7 @@ def _is_cancellation(attributes: Mapping[str, Any], error: BaseException | None)
     )
 
 
-def _tells_of_client(error: BaseException) -> bool:
+def tells_of_client(error: BaseException) -> bool:
     """Whether an exception says that the client has left."""
     if isinstance(error, GeneratorExit):  # the server closed the answer before its end
         return True

@@ -5,8 +5,9 @@
 | `utils.get_source_context` | source lines are added later, from a cache | sentry-sdk adds them, at once |
 | `utils.serialize_frame` | decides for each frame whether its variables are read | every event has all variables |
 | `utils.exceptions_from_error_tuple` | knows the exception that the frames belong to | every event has all variables |
+| `integrations._AUTO_ENABLING_INTEGRATIONS` | the list of what plain sentry-sdk would enable | none of them is |
 
-They are module-level functions without an underscore, called through their module: no class and no object is changed.
+The functions have no underscore and are called through their module: no class and no object is changed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from sentry_sdk import utils
+from sentry_sdk import integrations, utils
 
 from slotel.runtime.logs import LOG
 
@@ -103,3 +104,8 @@ def _put_before(name: str, wrap: Callable[[Callable[..., Any]], Callable[..., An
     setattr(wrapped, _MARK, original)
     setattr(utils, name, wrapped)
     return True
+
+
+def auto_enabling_integrations() -> tuple[str, ...]:
+    """Return the paths of the integrations that sentry-sdk enables by itself; none where it lists them elsewhere."""
+    return tuple(getattr(integrations, "_AUTO_ENABLING_INTEGRATIONS", ()))

@@ -32,6 +32,7 @@ from slotel.runtime.sentry.client.identity import Identity
 from slotel.runtime.sentry.errors.delivery import watch_delivery
 from slotel.runtime.sentry.errors.detail import ErrorDetail
 from slotel.runtime.sentry.errors.frameworks import framework_integrations
+from slotel.runtime.sentry.errors.integrations import LazyIntegrations
 from slotel.runtime.sentry.errors.linker import ErrorEventLinker, current_span_ids
 from slotel.runtime.sentry.errors.source_lines import SourceLines
 from slotel.runtime.sentry.transport.client_transport import ClientTransport, sender_of
@@ -66,6 +67,7 @@ class ClientTakeover:
         self._connection: SentryConnection | None = None
         self._trail = ErrorEventLinker(parts.open_spans, parts.tags)
         self._lines = SourceLines()
+        self._lazy = LazyIntegrations()
         self._is_tied = False
         self._expects = False
 
@@ -158,9 +160,11 @@ class ClientTakeover:
         merged.update(self._scrubbing_hooks(options))
         merged.update(self._parts.options)
         given = options.get("integrations") or []
-        merged["integrations"] = [*given, *_missing(given)]
+        self._lazy.wanted = bool(options.get("auto_enabling_integrations", True))
+        disabled = options.get("disabled_integrations") or []
+        merged["integrations"] = [*given, *_missing(given), *self._lazy.missing(given, disabled)]
         merged["disabled_integrations"] = [
-            *(options.get("disabled_integrations") or []),
+            *disabled,
             *(each for each in (StdlibIntegration, DedupeIntegration) if not _has(given, each)),
         ]
         former = sentry_sdk.get_client()
@@ -206,6 +210,7 @@ class ClientTakeover:
                 self._parts.error_detail, lambda reason: self._parts.dropped("error_detail", reason, 1)
             )
             choose_variables(detail.choose)
+            self._lazy.wait_for_imports()
         parts = self._parts
         environment = str(client.options.get("environment") or self._identity.environment)
         parts.expected(destination.project, environment)
@@ -359,8 +364,7 @@ def _without_django() -> Iterator[None]:
 
 
 def _missing(given: list[Any]) -> list[Any]:
-    there = {each.identifier for each in given}
-    return [each for each in framework_integrations() if each.identifier not in there]
+    return framework_integrations(each.identifier for each in given)
 
 
 def _has(given: list[Any], kind: type) -> bool:

@@ -1,9 +1,9 @@
-"""The error hooks of Flask, Django and Celery: public signals only, nothing on the way of a request that succeeds.
+"""The error hooks of Flask, Django, Celery and Starlette: nothing on the way of a request that succeeds.
 
 Each stands in the place of sentry-sdk's own integration (same identifier), which would wrap every request: 270 to
 400 µs. A later `sentry_sdk.init` of the app finds the place taken and does not wrap either. A framework is hooked
-when it is imported, and never imported from here. Every other framework is covered by its OpenTelemetry span, see
-`errors.py`.
+when it is imported, and never imported from here. Every other one has sentry-sdk's own integration, see
+`integrations.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import sentry_sdk
@@ -19,17 +19,19 @@ import wrapt
 from sentry_sdk.integrations import Integration
 from sentry_sdk.integrations import logging as sentry_logging
 
+from slotel.runtime.requests.decision import tells_of_client
 from slotel.runtime.sentry.errors.linker import capture
+from slotel.runtime.upstream.starlette import report_exceptions
 
+_OWN: Final = ("slotel", "slotel.*", "opentelemetry.*")
+_SERVER_ERRORS: Final = range(500, 600)
 _ECHOES: Final = (
     "django.request",
     "django.server",
     "celery.worker.job",
     "celery.app.trace",
     "celery.redirected",
-    "slotel",
-    "slotel.*",
-    "opentelemetry.*",
+    *_OWN,
 )
 """Loggers that repeat an exception which is reported anyway, or speak of telemetry itself, not of the app."""
 
@@ -68,35 +70,43 @@ class CeleryErrors(Integration):
 
 
 class StarletteErrors(Integration):
-    """Keeps the place: unhandled errors and 5xx HTTPExceptions are seen by the OpenTelemetry span."""
+    """Reports what escapes a Starlette app, and an HTTPException that is answered with a server error."""
 
     identifier = "starlette"
+
+    @staticmethod
+    def setup_once() -> None:
+        """Wait for Starlette."""
+        report_exceptions(_report_starlette)
+
+
+class FastApiErrors(Integration):
+    """Keeps the place: FastAPI's errors pass through Starlette's middleware."""
+
+    identifier = "fastapi"
 
     @staticmethod
     def setup_once() -> None:
         """Hook nothing."""
 
 
-class FastApiErrors(StarletteErrors):
-    """Keeps the place, see StarletteErrors."""
+def framework_integrations(given: Iterable[str] = ()) -> list[Integration]:
+    """Return the integrations for `sentry_sdk.init`; loggers that only echo are ignored from here on.
 
-    identifier = "fastapi"
-
-
-def framework_integrations() -> list[Integration]:
-    """Return the integrations for `sentry_sdk.init`; loggers that only echo are ignored from here on."""
-    # sentry-sdk 3.x has a list for events and one for its own logs, 2.x one for both
+    Args:
+        given: identifiers of those that the app has configured itself. None is made of these: the constructor of
+            LoggingIntegration would change theirs.
+    """
+    # of one list in older releases; 2.70 and later have lists for events and for logs
     ignore = getattr(sentry_logging, "ignore_logger_for_events", sentry_logging.ignore_logger)
     for name in _ECHOES:
         ignore(name)
-    return [
-        logged_errors(),
-        FlaskErrors(),
-        DjangoErrors(),
-        CeleryErrors(),
-        StarletteErrors(),
-        FastApiErrors(),
-    ]
+    ignore_log = getattr(sentry_logging, "ignore_logger_for_sentry_logs", None)
+    if ignore_log is not None:
+        for name in _OWN:
+            ignore_log(name)
+    there = frozenset(given)
+    return [make() for identifier, make in _makers().items() if identifier not in there]
 
 
 def logged_errors() -> Integration:
@@ -107,6 +117,33 @@ def logged_errors() -> Integration:
     ):  # 3.x, where `level` is that of logs which are sent
         return kind(level=None, event_level=logging.ERROR)  # type: ignore[no-any-return]  # 2.x is the one that is typed
     return kind(event_level=logging.ERROR)  # type: ignore[no-any-return]  # as above
+
+
+def _makers() -> dict[str, Callable[[], Integration]]:
+    return {
+        "logging": logged_errors,
+        "flask": FlaskErrors,
+        "django": DjangoErrors,
+        "celery": CeleryErrors,
+        "starlette": StarletteErrors,
+        "fastapi": FastApiErrors,
+    }
+
+
+def _report_starlette(error: BaseException, handled: bool) -> None:
+    if not _is_on("starlette") or tells_of_client(error):
+        return
+    if handled:
+        client = sentry_sdk.get_client()
+        configured = [
+            getattr(client.get_integration(name), "failed_request_status_codes", None)
+            for name in ("starlette", "fastapi")
+        ]
+        failing = next((codes for codes in configured if codes is not None), _SERVER_ERRORS)
+        status = getattr(error, "status_code", None)
+        if not isinstance(status, int) or status not in failing:
+            return
+    capture(error, "starlette", handled=handled)
 
 
 def _hook_flask(signals: Any) -> None:

@@ -37,7 +37,7 @@ AGAIN: Final = 5.0
 """Seconds within which an exception that belongs to no trace is one occurrence, however often it is reported."""
 
 _RECORD_KEY: Final = "slotel.exception_record"
-_REPORTED_BY_SIGNAL: Final = "opentelemetry.instrumentation.django"
+_ANSWERS_EVERYTHING: Final = "django"
 """Its spans also end with exceptions that a middleware turned into an answer; Django's own signal knows better."""
 
 _RUNTIME: Final = {
@@ -276,12 +276,21 @@ def _remember_span(span: ReadableSpan, local_root: LocalRoot | None, error: Base
 
 
 def _report(span: ReadableSpan, local_root: LocalRoot, error: BaseException) -> None:
-    """Report what failed a request."""
-    scope = span.instrumentation_scope
-    if isinstance(error, Exception) and scope is not None and scope.name == _REPORTED_BY_SIGNAL:
-        return
+    """Report what failed a request, unless it was answered and the framework's integration has judged the answer."""
+    answered = _http_status(error) is not None
+    framework = _framework(span)
+    if isinstance(error, Exception) and (answered or framework == _ANSWERS_EVERYTHING):
+        integration = sentry_sdk.get_client().get_integration(framework)
+        if integration is not None:
+            return
     _remember_span(span, local_root, error)
-    capture(error, "opentelemetry", handled=_http_status(error) is not None)
+    capture(error, "opentelemetry", handled=answered)
+
+
+def _framework(span: ReadableSpan) -> str:
+    """Return the identifier that sentry-sdk has for the framework whose instrumentation made a span."""
+    scope = span.instrumentation_scope
+    return "" if scope is None else scope.name.rpartition(".")[2].removesuffix("_server")
 
 
 def _leave(local_root: LocalRoot) -> None:

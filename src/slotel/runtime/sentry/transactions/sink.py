@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import SpanKind, StatusCode
 
 from slotel.config.service import SentrySettings
 from slotel.runtime.logs import LOG
@@ -25,7 +25,7 @@ from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryCli
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
 from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Scopes, Trace
 from slotel.runtime.sentry.transactions.worker import Worker
-from slotel.runtime.upstream.otel_reading import UNSET
+from slotel.runtime.upstream.otel_reading import UNSET, attributes_of
 
 if TYPE_CHECKING:
     from slotel.runtime.sentry.transport.factory import TransportFactory
@@ -39,6 +39,8 @@ MAX_UNSAMPLED: Final = 20_000
 MAX_SPANS: Final = 1000
 """Spans of one open trace: a sampled one then ships a part, another one holds no more."""
 _ERROR: Final = StatusCode.ERROR
+_CALLS: Final = (SpanKind.CLIENT, SpanKind.PRODUCER)
+_OF_DATABASES: Final = frozenset({"db.system", "db.system.name"})
 
 
 def transactions_sink(
@@ -60,7 +62,14 @@ def transactions_sink(
     keeper = KeepPolicy(settings.keep, settings.keep_per_minute)
     factory = TransportFactory(settings, enforcer, keeper, dropped)
     worker = Worker(*factory.for_client(client), dropped, late_wait=settings.late_wait)
-    return TransactionsSink(keeper, worker, dropped, flush_time=_flush_time(client), factory=factory)
+    return TransactionsSink(
+        keeper,
+        worker,
+        dropped,
+        flush_time=_flush_time(client),
+        calls_are_roots=settings.roots == "all",
+        factory=factory,
+    )
 
 
 class TransactionsSink:
@@ -68,6 +77,8 @@ class TransactionsSink:
 
     Args:
         flush_time: seconds that `shutdown` may take.
+        calls_are_roots: a call to a database, a queue or another service that no request or job makes is a
+            transaction: a driver's ping, a broker's poll.
         ways: makes the way for a client that comes later.
     """
 
@@ -80,9 +91,11 @@ class TransactionsSink:
         dropped: Dropped,
         *,
         flush_time: float = 2.0,
+        calls_are_roots: bool = True,
         factory: TransportFactory | None = None,
     ) -> None:
         self._factory = factory
+        self._calls_are_roots = calls_are_roots
         self._keeper = keeper
         self._keeps = keeper.keeps
         self._worker = worker
@@ -144,6 +157,11 @@ class TransactionsSink:
         scopes, trace.scopes = trace.scopes, None  # they hold the local root: no cycle may be left
         if trace.inherited:
             return  # the process that it began in ships it
+        if not self._calls_are_roots and _is_call(root):
+            self._release(len(local_root.spans))
+            local_root.spans = []
+            trace.ships = False
+            return
         if not trace.sampled:
             reason = self._keeper.reason(root, error=trace.error)
             if reason is None or not self._keeper.take():
@@ -275,6 +293,11 @@ class TransactionsSink:
                     local_root.spans = rest
                 parts.append(PartialTrace(local_root, spans, copy_context(), trace.scopes or Scopes.copied()))
         return parts
+
+
+def _is_call(span: ReadableSpan) -> bool:
+    """Whether a span is a call to something else, by its kind or by what instrumentations of databases write."""
+    return span.kind in _CALLS or not _OF_DATABASES.isdisjoint(attributes_of(span))
 
 
 def _flush_time(client: SentryClientLike) -> float:

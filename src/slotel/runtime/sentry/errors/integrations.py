@@ -1,0 +1,98 @@
+"""sentry-sdk's own integrations, each set up when the app imports its library.
+
+To set all up at start would import all their libraries. What plain sentry-sdk reports is reported: slotel leaves
+out only what it replaces (`frameworks.py`) and what only traces (OpenTelemetry does). An exception that two of them
+report is one event, see `linker.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from importlib import import_module
+from typing import Any, Final
+
+import sentry_sdk
+import wrapt
+from sentry_sdk.integrations import DidNotEnable, Integration, setup_integrations
+
+from slotel.runtime.upstream.sentry import auto_enabling_integrations
+
+LOG: Final = logging.getLogger("slotel")
+
+REPLACED: Final = frozenset({"celery", "django", "fastapi", "flask", "starlette"})
+"""Modules of sentry_sdk.integrations whose error capture `frameworks.py` does."""
+ONLY_TRACING: Final = frozenset(
+    {"asyncpg", "boto3", "clickhouse_driver", "httpx", "httpx2", "pymongo", "redis", "sqlalchemy"}
+)
+"""They report no error of their own: they make spans, and breadcrumbs of them, which the trace shows."""
+_LIBRARIES: Final = {
+    "aiohttp": "aiohttp.web",
+    "arq": "arq.worker",
+    "google_genai": "google.genai",
+    "huey": "huey.api",
+    "langchain": "langchain_core",
+    "openai_agents": "agents",
+    "pyramid": "pyramid.router",
+    "tornado": "tornado.web",
+}
+"""Module of sentry_sdk.integrations → the module whose import it waits for; mostly they have the same name."""
+
+
+def library_of(integration: str) -> str | None:
+    """Return the module whose import an integration waits for; None for one that slotel leaves out.
+
+    >>> library_of("sentry_sdk.integrations.tornado.TornadoIntegration")
+    'tornado.web'
+    """
+    name = integration.split(".")[2]
+    return None if name in REPLACED or name in ONLY_TRACING else _LIBRARIES.get(name, name)
+
+
+class LazyIntegrations:
+    """Sets integrations up for the client in use, and remembers which, for a client that comes later."""
+
+    def __init__(self) -> None:
+        self._kinds: list[type[Integration]] = []
+        self.wanted = True
+
+    def wait_for_imports(self) -> None:
+        """Set each integration up as soon as its library is imported; at once where it is already."""
+        for path in auto_enabling_integrations():
+            library = library_of(path)
+            if library is not None:
+                wrapt.register_post_import_hook(partial(self._imported, path), library)
+
+    def missing(self, given: list[Any], disabled: list[Any]) -> list[Integration]:
+        """Return those that were set up before, for a client that comes now and has not its own."""
+        there = {each.identifier for each in given}
+        off = {each if isinstance(each, type) else type(each) for each in disabled}
+        return [kind() for kind in self._kinds if kind.identifier not in there and kind not in off]
+
+    def _imported(self, path: str, _library: Any) -> None:
+        client: Any = sentry_sdk.get_client()
+        if not self.wanted or not client.is_active():
+            return
+        module, _, name = path.rpartition(".")
+        try:
+            kind: type[Integration] = getattr(import_module(module), name)
+            if kind.identifier in client.integrations or kind in self._off(client):
+                return
+            made = setup_integrations([kind()], with_defaults=False, **self._options(client))
+            client.integrations.update(made)
+            self._kinds.append(kind)
+        except DidNotEnable as error:
+            LOG.debug("sentry-sdk's %s is not enabled: %s", name, error)
+        except Exception as error:  # noqa: BLE001 nothing may reach the import in the app
+            LOG.warning("sentry-sdk's %s failed to start: %s: %s", name, type(error).__name__, error)
+
+    @staticmethod
+    def _off(client: Any) -> set[type]:
+        named = client.options.get("disabled_integrations") or ()
+        return {each if isinstance(each, type) else type(each) for each in named}
+
+    @staticmethod
+    def _options(client: Any) -> dict[str, Any]:
+        from inspect import signature
+
+        return {"options": client.options} if "options" in signature(setup_integrations).parameters else {}

@@ -1,0 +1,102 @@
+"""Whatever plain sentry-sdk reports arrives with slotel, too, once: the same app runs under both."""
+
+import importlib.util
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from sentry_sdk import integrations
+
+from slotel.cli.sink import SentrySink
+from slotel.runtime.sentry.errors.integrations import ONLY_TRACING, REPLACED, library_of
+from slotel.runtime.upstream.sentry import auto_enabling_integrations
+from support.launch import APPS, LAUNCHER, clean_environ
+
+SCENES = {
+    "falcon": "falcon",
+    "loguru": "loguru",
+    "tornado": "tornado",
+    "aiohttp": "aiohttp",
+    "bottle": "bottle",
+    "starlette_middleware": "starlette",
+    "starlette_mounted": "starlette",
+    "starlette_status_below_500": "starlette",
+    "starlette_codes": "starlette",
+    "fastapi": "fastapi",
+    "flask": "flask",
+    "django": "django",
+    "script": "sys",
+}
+
+
+def reported(scene, how, **variables):
+    with SentrySink() as sink:
+        env = clean_environ(
+            SENTRY_DSN=sink.dsn(7),
+            OTEL_METRICS_EXPORTER="none",
+            OTEL_TRACES_EXPORTER="none",
+            SENTRY_TRACES_SAMPLE_RATE="1",
+            **variables,
+        )
+        launcher = [] if how == "plain" else [str(LAUNCHER)]
+        command = [*launcher, sys.executable, "scenes.py", how, scene]
+        done = subprocess.run(
+            command, env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        events = sink.payloads("event")
+        roots = {
+            event["contexts"]["trace"]["trace_id"]: event["transaction"]
+            for event in sink.payloads("transaction")
+        }
+    return events, roots
+
+
+def said(event):
+    exceptions = (event.get("exception") or {}).get("values") or ()
+    if exceptions:
+        return exceptions[-1]["type"], exceptions[-1]["value"]
+    message = (event.get("logentry") or {}).get("message") or event.get("message")
+    return "message", message.rpartition(" - ")[2]  # loguru puts the time before it
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_the_same_exceptions_are_reported_once_and_linked_to_their_request(scene):
+    if importlib.util.find_spec(SCENES[scene]) is None:
+        pytest.skip(f"{SCENES[scene]} is not installed")
+    plain, _ = reported(scene, "plain")
+    slotel, roots = reported(scene, "slotel")
+    assert Counter(map(said, slotel)) == Counter(map(said, plain))
+    assert plain, "the scene has errors"
+    elsewhere = [event for event in slotel if event["contexts"]["trace"]["trace_id"] not in roots]
+    assert [said(event)[0] for event in elsewhere] == (["ZeroDivisionError"] if scene == "script" else [])
+
+
+def test_fastapis_errors_are_reported_without_its_instrumentation():
+    plain, _ = reported("fastapi", "plain")
+    slotel, _ = reported("fastapi", "slotel", OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="fastapi,starlette,asgi")
+    assert Counter(map(said, slotel)) == Counter(map(said, plain))
+
+
+def test_every_integration_that_sentry_sdk_enables_by_itself_is_replaced_only_traces_or_waits_for_its_library():
+    listed = auto_enabling_integrations()
+    assert len(listed) > 20
+    names = {path.split(".")[2] for path in listed}
+    assert set(REPLACED) <= names
+    for path in listed:
+        name = path.split(".")[2]
+        library = library_of(path)
+        assert (library is None) == (name in REPLACED or name in ONLY_TRACING)
+        if library is not None:
+            assert library.partition(".")[0].isidentifier()
+
+
+def test_what_only_traces_captures_nothing():
+    folder = Path(integrations.__file__).parent
+    for name in ONLY_TRACING:
+        for source in (folder / f"{name}.py", *(folder / name).glob("*.py")):
+            text = source.read_text() if source.exists() else ""
+            assert "capture_event" not in text, source
+            assert "capture_exception" not in text, source
