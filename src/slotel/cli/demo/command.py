@@ -31,6 +31,7 @@ def command(seconds: float, headless: bool, as_json: bool) -> None:
         try:
             with running(seconds, log) as started:
                 if headless:
+                    click.echo(f"status page: {started.page_url}", err=True)
                     started.load.join()
                     numbers = started.settled()
                 else:

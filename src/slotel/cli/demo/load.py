@@ -6,16 +6,45 @@ import http.client
 import threading
 import time
 from collections import deque
-from typing import Final
+from typing import Final, NamedTuple
 
 MIX: Final = (
     "/products/1", "/products/2", "/checkout/free", "/products/3", "/search", "/products/4", "/checkout/pro",
-    "/products/5", "/healthz", "/products/6", "/checkout/free", "/products/7", "/products/8", "/checkout/broken",
+    "/products/5", "/healthz", "/products/6", "/checkout/free", "/products/7", "/products/8", "/checkout/pro",
     "/products/9", "/search", "/checkout/pro", "/products/10", "/no-such-page", "/products/11",
 )  # fmt: skip
-"""One request in twenty fails: 5 %."""
+"""Requests while all is well: none of them fails."""
+BROKEN: Final = "/checkout/broken"
 RATE: Final = 40.0
 """Requests a second."""
+
+
+class Phase(NamedTuple):
+    """A part of the demo.
+
+    Args:
+        until: share of the demo's time at which it ends.
+        failing: one request of so many fails; 0: none.
+        look: what to look at meanwhile.
+    """
+
+    name: str
+    until: float
+    failing: int
+    look: str
+
+
+PHASES: Final = (
+    Phase("normal load", 0.3, 100, "rate, errors and latency draw themselves; the budget is whole"),
+    Phase(
+        "incident: the payment provider is down",
+        0.47,
+        2,
+        "the error rate rises, the budget burns, the alert fires",
+    ),
+    Phase("recovery", 1.0, 0, "no errors any more: the burn rate falls, the alert ends when it is below 1×"),
+)
+"""At 60 s: 9 s in which half of the requests fail make 16 % bad events, which is 8 % at the end; 10 % are allowed."""
 
 
 class Load:
@@ -23,7 +52,8 @@ class Load:
 
     def __init__(self, port: int, seconds: float, rate: float = RATE) -> None:
         self._port = port
-        self._until = time.monotonic() + seconds
+        self._began = time.monotonic()
+        self._seconds = seconds
         self._pause = 1 / rate
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="demo-load", daemon=True)
@@ -47,6 +77,12 @@ class Load:
         self._thread.join()
 
     @property
+    def phase(self) -> Phase:
+        """What happens now."""
+        share = (time.monotonic() - self._began) / self._seconds
+        return next((phase for phase in PHASES if share < phase.until), PHASES[-1])
+
+    @property
     def running(self) -> bool:
         """Whether requests are still being sent."""
         return self._thread.is_alive()
@@ -54,9 +90,11 @@ class Load:
     def _run(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
         due = time.monotonic()
-        while not self._stop.is_set() and time.monotonic() < self._until:
+        while not self._stop.is_set() and time.monotonic() < self._began + self._seconds:
             started = time.monotonic()
-            connection.request("GET", MIX[self.sent % len(MIX)])
+            failing = self.phase.failing
+            fails = failing and self.sent % failing == failing - 1
+            connection.request("GET", BROKEN if fails else MIX[self.sent % len(MIX)])
             self.sent += 1
             answer = connection.getresponse()
             answer.read()

@@ -31,6 +31,14 @@ _NOT_INHERITED = (
     "ERROR_BUDGET_",
 )
 """What the caller's shell says of its own service must not change the demo's."""
+CONFIGURATION = """\
+version: 1
+slos:
+  - name: availability
+    objective: 90%
+    period: 1d          # short, so that the alert fires and ends within the demo's minute
+    description: Nine of ten requests are answered.
+"""
 SETTLE = 10.0
 """Seconds that the last counts and events may take."""
 
@@ -98,6 +106,11 @@ class Demo:
         )
 
     @property
+    def page_url(self) -> str:
+        """The address of the status page."""
+        return self.metrics_url.removesuffix("metrics")
+
+    @property
     def breaches(self) -> int:
         """Events that the budget meter itself sent: no error of the service."""
         return sum("error budget" in _title(event) for event in self.sink.payloads("event"))
@@ -160,6 +173,7 @@ def _sum(samples: list[tuple[str, dict[str, str], float]], name: str, labels: di
 def _start_service(
     port: int, metrics_port: int, dsn: str, output: IO[str], folder: Path
 ) -> subprocess.Popen[bytes]:
+    (folder / "slotel.yaml").write_text(CONFIGURATION, encoding="utf-8")
     launcher = Path(sys.executable).with_name("opentelemetry-instrument")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
     environ = {
@@ -171,7 +185,6 @@ def _start_service(
         "SENTRY_ENVIRONMENT": "demo",
         "SENTRY_RELEASE": "shop@1.0.0",
         "SENTRY_TRACES_SAMPLE_RATE": "0.25",
-        "ERROR_BUDGET_LIMIT": "10%",
     }
     command = [str(launcher), sys.executable, "-m", "slotel.cli.demo.shop"]
     return subprocess.Popen(command, env=environ, cwd=folder, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603 our own service

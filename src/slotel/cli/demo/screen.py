@@ -11,6 +11,7 @@ from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from slotel.cli.demo.load import PHASES
 from slotel.cli.demo.run import Demo, Numbers
 
 
@@ -21,6 +22,11 @@ def watch(demo: Demo, console: Console) -> Numbers:
     """
     started = time.monotonic()
     numbers = demo.numbers()
+    console.print(
+        f"Open [bold]{demo.page_url}[/bold] in a browser: the status page. In the next minute it shows"
+    )
+    for phase in PHASES:
+        console.print(f"  {phase.name}: {phase.look}")
     with Live(console=console, refresh_per_second=4) as live:
         try:
             while demo.load.running:
@@ -55,7 +61,10 @@ def render(demo: Demo, numbers: Numbers, elapsed: float) -> Panel:
     for title in demo.issues(3):
         table.add_row("", f"[red]{escape(title)}[/red]")
     table.add_row("metrics", demo.metrics_url)
-    return Panel(Group(table), title="slotel demo: a shop under opentelemetry-instrument", expand=False)
+    phase = demo.load.phase
+    table.add_row("now", f"[bold]{phase.name}[/bold]: {phase.look}")
+    title = f"slotel demo: open {demo.page_url}"
+    return Panel(Group(table), title=title, expand=False)
 
 
 def _bar(remaining: float) -> Table:
