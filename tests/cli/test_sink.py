@@ -190,6 +190,35 @@ def test_other_paths_are_kept_apart_for_whoever_speaks_otlp():
         ]
 
 
+HOSTILE = "<script>alert(1)</script>"
+
+
+def test_the_page_shows_events_and_transactions_as_waterfalls():
+    transaction = {
+        "type": "transaction", "transaction": "GET /pay", "start_timestamp": 100.0, "timestamp": 100.2,
+        "contexts": {"trace": {"op": "http.server", "status": "internal_error", "trace_id": "a" * 32}}, "tags": {"team": HOSTILE},
+        "spans": [{"op": "db", "description": "SELECT", "start_timestamp": 100.1, "timestamp": 100.15}],
+    }  # fmt: skip
+    frames = [{"filename": "app.py", "lineno": 3, "function": "pay", "context_line": "  1 / 0"}]
+    event = {
+        "type": "event", "timestamp": "2026-01-01T00:00:00Z", "transaction": "GET /pay",
+        "exception": {"values": [{"type": "ZeroDivisionError", "value": HOSTILE, "stacktrace": {"frames": frames}}]},
+    }  # fmt: skip
+    with SentrySink() as sink:
+        post(sink, envelope(transaction))
+        post(sink, envelope(event, {"type": "event"}))
+        with urllib.request.urlopen(f"{sink.url}/", timeout=30) as answer:
+            page = answer.read().decode()
+            assert answer.headers["Content-Type"].startswith("text/html")
+            assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert "GET /pay" in page
+    assert "200.0 ms" in page
+    assert "left:50.00%;width:25.00%" in page
+    assert "ZeroDivisionError" in page
+    assert "app.py:3 pay" in page
+    assert "<script" not in page
+
+
 def test_an_unknown_fault_is_named():
     with SentrySink() as sink, pytest.raises(ValueError, match="unknown fault 'x'"):
         sink.set_fault("x")

@@ -7,14 +7,16 @@ import contextlib
 import json
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import urlsplit
 
+from slotel.cli import sink_page
 from slotel.cli.envelope import Envelope, parse_envelope, unpacked
 from slotel.cli.wire import HttpWire, Request, answer_bytes
 
@@ -42,7 +44,7 @@ class SentrySink:
         keep: how many of the latest envelopes (and of the other requests) stay readable.
         tls: serve https with this server-side context.
 
-    Every count is safe to read from any thread. GET `/stats` answers `stats()` as JSON.
+    Every count is safe to read from any thread. GET `/stats` answers `stats()` as JSON, GET `/` a page.
     """
 
     def __init__(self, port: int = 0, *, keep: int = 10_000, tls: ssl.SSLContext | None = None) -> None:
@@ -101,6 +103,11 @@ class SentrySink:
         """Return the payloads of one item type out of the kept envelopes, oldest first."""
         with self._changed:
             return [payload for envelope in self.envelopes for payload in envelope.of_type(kind)]
+
+    def page(self) -> str:
+        """Return what was received as a page for a person."""
+        events, transactions = self.payloads("event"), self.payloads("transaction")
+        return sink_page.page(self.dsn(), self.stats(), events, transactions)
 
     def wait_for(self, predicate: Callable[[SentrySink], object], timeout: float = 30.0) -> bool:
         """Return whether the predicate came true within `timeout` seconds; it is asked after each request."""
@@ -209,6 +216,9 @@ class SentrySink:
         if request.target == "/stats":
             stream.sendall(answer_bytes(200, json.dumps(self.stats()).encode()))
             return True
+        if request.target == "/" and request.method == "GET":
+            stream.sendall(answer_bytes(200, self.page().encode(), sink_page.HEADERS))
+            return True
         with self._changed:
             fault, extra = self._fault, self._fault_headers
         status, body = self._take(request, fault)
@@ -278,15 +288,32 @@ class SentrySink:
             stream.sendall(answer[at : at + 1])
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Serve until interrupted; print one JSON line `{"port": …, "dsn": …}` first."""
-    parser = argparse.ArgumentParser(prog="sink", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    parser.add_argument("--keep", type=int, default=100, help="how many envelopes stay in memory")
-    parser.add_argument("--fault", default="none", choices=get_args(Fault))
-    options = parser.parse_args(arguments)
+def parser() -> argparse.ArgumentParser:
+    """Return the command's options."""
+    made = argparse.ArgumentParser(
+        prog="slotel sink",
+        description="Run a local Sentry: it takes what an app sends, and shows it on a page. Nothing is stored.",
+    )
+    made.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    made.add_argument("--keep", type=int, default=100, help="how many envelopes stay in memory")
+    made.add_argument(
+        "--fault", default="none", choices=get_args(Fault), help="misbehave, to see what an app does"
+    )
+    made.add_argument(
+        "--json", action="store_true", help="print one JSON line (default when this is no terminal)"
+    )
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until interrupted; say first where: in words on a terminal, else as a line of JSON."""
+    options = parser().parse_args(arguments)
     with SentrySink(options.port, keep=options.keep) as sink:
-        print(json.dumps({"port": sink.port, "dsn": sink.dsn()}), flush=True)  # noqa: T201 - the caller reads it
+        if options.json or not sys.stdout.isatty():
+            text = json.dumps({"port": sink.port, "dsn": sink.dsn(), "page": f"{sink.url}/"})
+        else:
+            text = f"export SENTRY_DSN={sink.dsn()}\nWhat arrives is shown at {sink.url}/ (Ctrl+C ends it)"
+        print(text, flush=True)  # noqa: T201 the caller reads it
         sink.set_fault(options.fault)
         try:
             while True:

@@ -115,9 +115,12 @@ def answer_bytes(
     keep_alive: bool = True,
     chunked: bool = False,
 ) -> bytes:
-    """Return a whole JSON answer as it goes over the wire."""
-    head = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", "Content-Type: application/json"]
-    head += [f"{name}: {value}" for name, value in (extra or {}).items()]
+    """Return a whole answer as it goes over the wire; JSON, unless `extra` names another Content-Type."""
+    headers = {"Content-Type": "application/json", **(extra or {})}
+    head = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        *(f"{name}: {headers[name]}" for name in headers),
+    ]
     head.append("Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body)}")
     if not keep_alive:
         head.append("Connection: close")
