@@ -1,4 +1,4 @@
-"""The page of `slotel sink`: error events, and transactions as waterfalls. One document, no script, no outside resource."""
+"""The page of `slotel sink`: events, and transactions as waterfalls. One document without script or outside resource."""
 
 from __future__ import annotations
 
