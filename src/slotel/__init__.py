@@ -7,6 +7,7 @@ from slotel.version import __version__
 if TYPE_CHECKING:
     from slotel.outcome import exclude, mark_bad, mark_good
     from slotel.tracker.errors import ErrorTracker, set_custom_tags
+    from slotel.tracker.flushing import flush
     from slotel.tracker.performance import PerformanceTracker
 
     _App = TypeVar("_App")
@@ -22,6 +23,7 @@ __all__ = [
     "PerformanceTracker",
     "__version__",
     "exclude",
+    "flush",
     "mark_bad",
     "mark_good",
     "set_custom_tags",
@@ -32,6 +34,7 @@ _HOMES = {
     "ErrorTrackingMiddleware": "slotel.tracker.middleware",
     "PerformanceTracker": "slotel.tracker.performance",
     "exclude": "slotel.outcome",
+    "flush": "slotel.tracker.flushing",
     "mark_bad": "slotel.outcome",
     "mark_good": "slotel.outcome",
     "set_custom_tags": "slotel.tracker.errors",

@@ -1,4 +1,4 @@
-"""The page of `slotel sink`: events, and transactions as waterfalls. One document without script or outside resource."""
+"""The page of `slotel sink`: events, and transactions as waterfalls. One document, no script, nothing from outside."""
 
 from __future__ import annotations
 
