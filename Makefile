@@ -32,6 +32,17 @@ demo: $(STAMP) ## Run the main job on embedded defaults: a service, load, a Sent
 
 apps: $(APPS)/.installed ## Install the servers, frameworks and applications that the tests and examples run (.venv-apps)
 
+DOCS   := .venv-docs
+$(DOCS)/.installed: requirements-docs.lock $(STAMP)
+	@test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
+	$(UV) pip install --quiet --python $(DOCS)/bin/python --require-hashes -r requirements-docs.lock
+	$(UV) pip install --quiet --python $(DOCS)/bin/python --no-deps -e .
+	@touch $@
+
+docs: $(DOCS)/.installed ## Write the generated pages and build the site into .cache/site, strictly: every link is checked
+	$(RUN)python docs/generate.py
+	$(DOCS)/bin/mkdocs build --quiet --strict
+
 unit: $(STAMP) ## Run the tests that start no process and use no network: under a minute
 	$(RUN)pytest -q -m unit -n auto
 
@@ -64,6 +75,8 @@ lock: $(STAMP) ## Pin the tested set again
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.lock
 	$(UV) pip compile pyproject.toml --extra otlp --extra fast --group apps --universal --python-version 3.10 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements-apps.lock
+	$(UV) pip compile pyproject.toml --group docs --universal --python-version 3.10 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements-docs.lock
 
 constraints: $(STAMP) ## Write the tested set that `slotel bootstrap` installs, from the locked environment
 	$(RUN)python release/constraints.py > src/slotel/constraints.new && mv src/slotel/constraints.new src/slotel/constraints.txt

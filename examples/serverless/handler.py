@@ -1,4 +1,4 @@
-"""A function in the style of AWS Lambda. The platform freezes the process after an answer, so telemetry is flushed before."""
+"""A function in the style of AWS Lambda. The platform freezes the process after an answer: flush before."""
 
 import slotel
 from slotel import PerformanceTracker

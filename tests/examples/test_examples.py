@@ -109,9 +109,7 @@ def test_a_web_service(name, sink, tmp_path):
     [event] = errors(sink)
     assert event["exception"]["values"][-1]["value"] == "the payment provider is down"
     transactions = {each["transaction"]: each for each in sink.payloads("transaction")}
-    failed = next(
-        each for title, each in transactions.items() if title.endswith("/fail") or title.endswith(" fail")
-    )
+    failed = next(each for title, each in transactions.items() if title.endswith(("/fail", " fail")))
     assert trace_of(event) == trace_of(failed)
     item = next(each for title, each in transactions.items() if "items/" in title)
     assert re.search(r"items/[{<]", item["transaction"]), "the route, not the path"
@@ -165,8 +163,9 @@ def test_celery_with_redis(sink):
             "worker",
             "--concurrency",
             "2",
-            "--without-gossip",
             "--without-mingle",
+            "--loglevel",
+            "INFO",
         ]
         with launched(folder, *command, sink=sink, REDIS_URL=url) as service:
             wait_until(lambda: "ready." in service.log, "the worker")
