@@ -56,10 +56,14 @@ def _variables() -> str:
     lines.append("The environment overrides `slotel.yaml`. An empty variable is as good as none.\n")
     lines.append("| variable | default | meaning |\n| --- | --- | --- |")
     lines += [f"| `{each.name}` | {_code(each.default)} | {each.meaning} |" for each in VARIABLES]
-    lines.append("\nEvery variable of OpenTelemetry keeps its meaning. slotel sets these where you set nothing:\n")
+    lines.append(
+        "\nEvery variable of OpenTelemetry keeps its meaning. slotel sets these where you set nothing:\n"
+    )
     lines.append("| variable | slotel's default |\n| --- | --- |")
     lines += [f"| `{name}` | `{value}` |" for name, value in DEFAULTS.items()]
-    lines.append("| `OTEL_TRACES_EXPORTER` | `otlp` if an OTLP endpoint is named, else `none` (Sentry needs no exporter) |")
+    lines.append(
+        "| `OTEL_TRACES_EXPORTER` | `otlp` if an OTLP endpoint is named, else `none` (Sentry needs no exporter) |"
+    )
     lines.append("| `OTEL_EXPORTER_PROMETHEUS_HOST`, `OTEL_EXPORTER_PROMETHEUS_PORT` | `localhost`, `9464` |")
     return "\n".join(lines) + "\n"
 
@@ -68,7 +72,9 @@ def _keys() -> str:
     from slotel.config.json_schema import MEANINGS, json_schema
 
     lines = [MARK.format(source="src/slotel/config/json_schema.py"), "# slotel.yaml\n"]
-    lines.append("`slotel schema` prints the same as a JSON schema, for editors; `slotel validate` checks a file.")
+    lines.append(
+        "`slotel schema` prints the same as a JSON schema, for editors; `slotel validate` checks a file."
+    )
     lines.append("`*` stands for a name that you choose.\n")
     lines.append("| key | meaning | examples |\n| --- | --- | --- |")
     found = dict(_leaves(json_schema(), ""))
@@ -102,17 +108,25 @@ def _metrics() -> str:
         "PATH": "/usr/bin", "OTEL_EXPORTER_PROMETHEUS_PORT": "0", "OTEL_SERVICE_NAME": "shop", "SENTRY_DSN": "",
         "OTEL_EXPORTER_PROMETHEUS_HOST": "127.0.0.1",
     }  # fmt: skip
-    run = subprocess.run([sys.executable, "-c", SCRAPE], env=environ, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", SCRAPE], env=environ, capture_output=True, text=True, check=True
+    )
     lines = [MARK.format(source="the help texts in src/slotel/runtime"), "# Metrics\n"]
-    lines.append("What `/metrics` answers beside the app's own metrics, and what leaves by OTLP when `OTEL_METRICS_EXPORTER`")
-    lines.append("names it. Names and labels are a contract. Tags in `tags.metric_labels` become labels of the span metrics.\n")
+    lines.append(
+        "What `/metrics` answers beside the app's own metrics, and what leaves by OTLP when `OTEL_METRICS_EXPORTER`"
+    )
+    lines.append(
+        "names it. Names and labels are a contract. Tags in `tags.metric_labels` become labels of the span metrics.\n"
+    )
     lines.append("| metric | kind | labels | meaning |\n| --- | --- | --- | --- |")
     for family in sorted(text_string_to_metric_families(run.stdout), key=lambda each: each.name):
         if not METRICS.match(family.name):
             continue
         labels = sorted({label for sample in family.samples for label in sample.labels} - {"le"})
         name = f"{family.name}_total" if family.type == "counter" else family.name
-        lines.append(f"| `{name}` | {family.type} | {', '.join(f'`{each}`' for each in labels)} | {family.documentation} |")
+        lines.append(
+            f"| `{name}` | {family.type} | {', '.join(f'`{each}`' for each in labels)} | {family.documentation} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -120,7 +134,9 @@ def _commands() -> str:
     from slotel.cli.main import COMMANDS
 
     lines = [MARK.format(source="the commands in src/slotel/cli"), "# Commands\n"]
-    lines.append("`bootstrap`, `doctor` and `sink` run in the app's environment, with slotel alone. The others need `slotel[tools]`.\n")
+    lines.append(
+        "`bootstrap`, `doctor` and `sink` run in the app's environment, with slotel alone. The others need `slotel[tools]`.\n"
+    )
     for name in COMMANDS:
         done = subprocess.run(
             [sys.executable, "-m", "slotel", name, "--help"], capture_output=True, text=True, check=True,
@@ -132,7 +148,9 @@ def _commands() -> str:
 
 def _log_lines() -> str:
     lines = [MARK.format(source="the LOG calls in src/slotel"), "# Log lines\n"]
-    lines.append("Every line begins with its level and `slotel:`. Findings with a code, such as `[SLO101]`, have [pages](codes/index.md).")
+    lines.append(
+        "Every line begins with its level and `slotel:`. Findings with a code, such as `[SLO101]`, have [pages](codes/index.md)."
+    )
     lines.append("`…` stands for what is filled in.\n")
     lines.append("| level | line | from |\n| --- | --- | --- |")
     found = set()
@@ -144,9 +162,18 @@ def _log_lines() -> str:
             ):  # fmt: skip
                 text = re.sub(r"%[-\d.]*[sdrifgx]|%032x", "…", str(node.args[0].value)).replace("|", "\\|")
                 if text.strip("…"):
-                    found.add((node.func.attr.replace("exception", "error").upper(), text, str(path.relative_to(ROOT / "src/slotel"))))
+                    found.add(
+                        (
+                            node.func.attr.replace("exception", "error").upper(),
+                            text,
+                            str(path.relative_to(ROOT / "src/slotel")),
+                        )
+                    )
     order = ["ERROR", "WARNING", "INFO", "DEBUG"]
-    lines += [f"| {level} | `{text}` | `{where}` |" for level, text, where in sorted(found, key=lambda each: (order.index(each[0]), each[2], each[1]))]
+    lines += [
+        f"| {level} | `{text}` | `{where}` |"
+        for level, text, where in sorted(found, key=lambda each: (order.index(each[0]), each[2], each[1]))
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -154,21 +181,36 @@ def _codes() -> Iterator[tuple[str, str]]:
     from slotel.config.codes import CODES
 
     mark = MARK.format(source="src/slotel/config/codes.py")
-    lines = [mark, "# Codes of findings\n", "What a start and `slotel doctor` report.\n", "| code | finding |\n| --- | --- |"]
+    lines = [
+        mark,
+        "# Codes of findings\n",
+        "What a start and `slotel doctor` report.\n",
+        "| code | finding |\n| --- | --- |",
+    ]
     lines += [f"| [{code}]({code}.md) | {each.title} |" for code, each in CODES.items()]
     yield "reference/codes/index.md", "\n".join(lines) + "\n"
     for code, each in CODES.items():
-        yield f"reference/codes/{code}.md", (
-            f"{mark}# {code}: {each.title}\n\n**Symptom.** {each.symptom}\n\n**Cause.** {each.cause}\n\n**Fix.** {each.fix}\n"
+        yield (
+            f"reference/codes/{code}.md",
+            (
+                f"{mark}# {code}: {each.title}\n\n**Symptom.** {each.symptom}\n\n**Cause.** {each.cause}\n\n**Fix.** {each.fix}\n"
+            ),
         )
 
 
 def _example(name: str, title: str) -> str:
     folder = ROOT / "examples" / name
     readme = (folder / "README.md").read_text(encoding="utf-8").partition("\n")[2].strip()
-    parts = [MARK.format(source=f"examples/{name}"), f"# How to run {title} with slotel\n", readme, "\nThe code, which a test runs:\n"]
+    parts = [
+        MARK.format(source=f"examples/{name}"),
+        f"# How to run {title} with slotel\n",
+        readme,
+        "\nThe code, which a test runs:\n",
+    ]
+    note = f"<!-- not run here: examples/{name} is run by tests/examples -->"
     for path in sorted(folder.glob("*.py")):
-        parts.append(f"`{path.name}`\n\n<!-- not run here: examples/{name} is run by tests/examples -->\n\n```python\n{path.read_text(encoding='utf-8').strip()}\n```\n")
+        code = path.read_text(encoding="utf-8").strip()
+        parts += [f"`{path.name}`\n", note, f"\n```python\n{code}\n```\n"]
     return "\n".join(parts)
 
 

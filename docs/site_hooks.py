@@ -16,7 +16,10 @@ def on_config(config: Any) -> Any:
     for tab in config["nav"]:
         for group in next(iter(tab.values())) if isinstance(next(iter(tab.values())), list) else ():
             if group.get("Codes") == "reference/codes/":
-                group["Codes"] = ["reference/codes/index.md", *(f"reference/codes/{code}.md" for code in CODES)]
+                group["Codes"] = [
+                    "reference/codes/index.md",
+                    *(f"reference/codes/{code}.md" for code in CODES),
+                ]
     return config
 
 

@@ -150,3 +150,9 @@ def test_no_events_burn_nothing():
 
 def test_an_overspent_budget_is_exhausted_now():
     assert time_to_exhaustion(-0.5, 2.0, 30 * DAY) == 0.0
+
+
+@pytest.mark.parametrize("route", ["/healthz", "healthz", "healthz/", "/healthz/"])
+def test_a_health_route_is_excluded_as_any_framework_writes_it(route):
+    event = Event("SERVER", 0.1, "good", 200, {"http.route": route})
+    assert classify(Slo("availability", 0.01, 0.99), event) == "excluded"

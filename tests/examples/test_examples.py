@@ -105,7 +105,7 @@ def test_a_web_service(name, sink, tmp_path):
             lambda: len(errors(sink)) == 1 and sink.transactions >= 3, f"one error; there are {sink.stats()}"
         )
         by_status = {int(labels["http_response_status_code"]) for labels, value in calls(service) if value}
-    assert by_status >= {200, 404, 500}
+    assert by_status >= {200, 404}  # an exception that escapes has no status yet where ASGI's server makes it
     [event] = errors(sink)
     assert event["exception"]["values"][-1]["value"] == "the payment provider is down"
     transactions = {each["transaction"]: each for each in sink.payloads("transaction")}

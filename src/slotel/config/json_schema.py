@@ -11,7 +11,8 @@ from typing import Any, Final, get_args, get_origin
 
 from slotel.config import schema as docs
 from slotel.config.monitoring import SOURCES
-from slotel.config.sampling import SENTRY_MODES, Keep
+from slotel.config.redaction import ARGV, SQL, VALUE_NAMES
+from slotel.config.sampling import ERROR_DETAILS, SENTRY_MODES, TRANSACTION_NAMES, TRANSACTION_ROOTS, Keep
 from slotel.config.slo import SPAN_KINDS, Period
 
 Schema = dict[str, Any]
@@ -20,6 +21,8 @@ DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 _TEXT: Final = {"type": ["string", "number", "boolean"]}
 """What YAML makes of a plain word or number; slotel reads each as text."""
 _NUMBER_OR_TEXT: Final = {"type": ["string", "number"]}
+
+_SHAPES: Final = {"enum": ["default", "all", "none", *VALUE_NAMES]}
 
 SPELLED: Final[Mapping[Any, Schema]] = {
     docs.Objective: {**_NUMBER_OR_TEXT, "examples": ["99.9%", "0.999"]},
@@ -41,6 +44,13 @@ SPELLED: Final[Mapping[Any, Schema]] = {
     docs.Url: {**_TEXT, "examples": ["https://sentry.example.com"]},
     docs.Version: {"const": 1},
     docs.Mode: {"enum": list(SENTRY_MODES)},
+    docs.ErrorDetail: {"enum": list(ERROR_DETAILS)},
+    docs.Roots: {"enum": list(TRANSACTION_ROOTS)},
+    docs.TransactionNames: {"enum": list(TRANSACTION_NAMES)},
+    docs.Shapes: {"anyOf": [_SHAPES, {"type": "array", "items": _SHAPES, "minItems": 1}]},
+    docs.Sql: {"enum": list(SQL)},
+    docs.Argv: {"enum": list(ARGV)},
+    docs.ScrapeInterval: {**_NUMBER_OR_TEXT, "examples": ["15s", "1m"]},
     docs.LateWait: {**_NUMBER_OR_TEXT, "examples": ["200ms"]},
     docs.CountedFrom: {"enum": list(SOURCES)},
     docs.Label: {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
@@ -57,12 +67,16 @@ MEANINGS: Final[Mapping[str, str]] = {
     "service": "Name of the service. OTEL_SERVICE_NAME overrides it.",
     "tags": "Attributes that are set, required or redacted on spans, metrics and Sentry events alike.",
     "tags.set": "Attributes that every span, metric and event carries.",
-    "tags.required": "Attributes that every request must have; what is missing or not allowed is replaced and counted.",
+    "tags.required": "Attributes that every request must have; what is missing or not allowed is replaced.",
     "tags.required.*.default": "Value where the tag is missing or not allowed; without it: `unknown`.",
     "tags.required.*.allowed": "The values that are allowed.",
     "tags.required.*.pattern": "A regular expression that the whole value must match.",
     "tags.redact": "Keys whose values are redacted beside passwords, tokens and cookies; `*` stands for any text.",
     "tags.metric_labels": "Only the tags listed here become metric labels.",
+    "redaction": "What is redacted beside the keys of `tags.redact`.",
+    "redaction.values": "Shapes of values that are redacted wherever they stand, such as card numbers and tokens.",
+    "redaction.sql": "`parameterise` replaces the literals of SQL statements by `?`.",
+    "redaction.argv": "The command line in Sentry's events: each argument redacted, all dropped, or all kept.",
     "slos": "Service level objectives.",
     "slos.name": "Name of the objective, as metrics and alerts carry it.",
     "slos.objective": "Share of good events, such as 99.9%. Give this or error_budget.",
@@ -95,10 +109,15 @@ MEANINGS: Final[Mapping[str, str]] = {
     "sentry.keep": "Requests that are sent although they were not sampled: `errors`, `slow>1s`.",
     "sentry.keep_per_minute": "Largest number of requests a minute that `keep` adds.",
     "sentry.late_wait": "How long a transaction waits for spans that end after its root; at most 10s.",
+    "sentry.error_detail": "`adaptive` leaves out source lines and variables in an error storm; `full` never.",
+    "sentry.roots": "Which local roots become transactions: `requests`, or `all`.",
+    "sentry.transaction_names": "`route` names a transaction by its route, `native` as sentry-sdk does.",
+    "sentry.logs": "Send log records to Sentry.",
     "sentry.project": "Name of the project, as metrics and dashboards show it. SENTRY_PROJECT overrides it.",
     "monitoring": "What the generated rules and dashboards refer to.",
     "monitoring.source": "The series that the rules count.",
     "monitoring.match": "Labels that select the service's series, such as {cluster: eu}.",
+    "monitoring.scrape_interval": "How often Prometheus scrapes; the shortest windows follow from it.",
     "monitoring.sentry_url": "Address of Sentry, for links.",
     "monitoring.grafana_url": "Address of Grafana, for links.",
     "monitoring.runbook_url": "Address of the runbooks, for links.",

@@ -295,14 +295,25 @@ def holds_enough(slo: Slo, window: float) -> bool:
 
 def _included(select: Selection, attributes: Mapping[str, object]) -> bool:
     return all(
-        key in attributes and matches(values, attributes[key]) for key, values in select.include.items()
+        key in attributes and _matches(key, values, attributes[key]) for key, values in select.include.items()
     )
 
 
 def _any_matches(rules: Mapping[str, tuple[str, ...]], event: Event) -> bool:
     return any(
-        key in event.attributes and matches(values, event.attributes[key]) for key, values in rules.items()
+        key in event.attributes and _matches(key, values, event.attributes[key])
+        for key, values in rules.items()
     )
+
+
+def _matches(key: str, values: tuple[str, ...], actual: object) -> bool:
+    """Return whether an attribute has one of the values; a route matches with and without its outer slashes.
+
+    Django's routes have no leading slash, and often a trailing one: `healthz/` is `/healthz`.
+    """
+    if matches(values, actual):
+        return True
+    return key == "http.route" and matches(values, "/" + str(actual).strip("/"))
 
 
 def _is_bad(rules: BadRules, event: Event) -> bool:
