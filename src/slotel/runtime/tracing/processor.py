@@ -16,6 +16,7 @@ from opentelemetry.trace import SpanKind
 
 from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.span_metrics import SpanMetrics
+from slotel.runtime.process.interrupts import comes_from_handler
 from slotel.runtime.redaction.enforcer import Enforcer
 from slotel.runtime.requests.decision import REQUEST_KINDS, decide
 from slotel.runtime.requests.local_roots import SPAN_ID, TRACE_FLAGS, LocalRoot, OpenSpans
@@ -62,17 +63,21 @@ class SlotelSpanProcessor(SpanProcessor):
             if span.kind is SpanKind.SERVER and (name := without_path(span)) is not None:
                 span.update_name(name)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
-            self._self_metrics.stage_error("open_spans", error)
+            _raise(self._fault("open_spans", error))
             return
+        interrupt: Exception | None = None
         for sink in self._see_entries if local_root.span is span else self._see_children:
             try:
                 sink.on_start(span, local_root, parent_context)
             except Exception as error:  # noqa: BLE001 nothing may reach the app
-                self._self_metrics.stage_error(_name(sink), error)
+                interrupt = self._fault(_name(sink), error) or interrupt
+        if interrupt is not None:
+            _raise(interrupt)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Decide what came of it, measure it, hand it to each sink; one that fails takes nothing from the others."""
         local_root: LocalRoot | None = None
+        interrupt: Exception | None = None
         sinks = self._sinks
         try:
             context = span.context
@@ -97,19 +102,28 @@ class SlotelSpanProcessor(SpanProcessor):
             else:
                 self._measure.on_end(span, context, local_root)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
-            self._self_metrics.stage_error("measure", error)
+            interrupt = self._fault("measure", error)
         for sink in sinks:
             try:
                 sink.on_end(span, local_root)
             except Exception as error:  # noqa: BLE001 nothing may reach the app
-                self._self_metrics.stage_error(_name(sink), error)
+                interrupt = self._fault(_name(sink), error) or interrupt
+        if interrupt is not None:
+            _raise(interrupt)
 
     def guard(self, stage: str, call: Callable[[Span], None], span: Span) -> None:
         """Call, and count a fault under a stage's name."""
         try:
             call(span)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
-            self._self_metrics.stage_error(stage, error)
+            _raise(self._fault(stage, error))
+
+    def _fault(self, stage: str, error: Exception) -> Exception | None:
+        """Count a fault under a stage's name; return it if it is the app's own, raised by a signal handler."""
+        if comes_from_handler(error):
+            return error
+        self._self_metrics.stage_error(stage, error)
+        return None
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Flush every sink; return whether all could."""
@@ -168,6 +182,12 @@ class ProcessorSink:
 
 def _beside_quiet(sinks: tuple[Sink, ...]) -> tuple[Sink, ...]:
     return tuple(sink for sink in sinks if not getattr(sink, "no_quiet_children", False))
+
+
+def _raise(interrupt: Exception | None) -> None:
+    """Raise what a signal handler of the app's raised, when the span has come to every sink."""
+    if interrupt is not None:
+        raise interrupt
 
 
 def _name(sink: Sink) -> str:

@@ -17,6 +17,7 @@ from slotel.runtime.metrics.store.cells import Cells, Unopened, copy_cells
 from slotel.runtime.metrics.store.family import Exemplar, Labels
 from slotel.runtime.metrics.workers.identity import this_process
 from slotel.runtime.metrics.workers.runtime_directory import RuntimeDirectory, new_stem
+from slotel.runtime.process.interrupts import comes_from_handler
 
 if TYPE_CHECKING:
     from slotel.runtime.metrics.store.store import Store
@@ -131,8 +132,10 @@ class CounterStorage:
             self._enter_rows()
             head = Head(self._service, store.created)
             counter_file = MappedCounterFile(self._dir, new_stem(this_process()), head, store.tables, counted)
-        except Exception as error:  # noqa: BLE001 called in the middle of a record, which must count
+        except Exception as error:
             store.place(counted, None)
+            if comes_from_handler(error):
+                raise
             self._failure = f"{type(error).__name__}: {error}"
             return store.cells
         self._failure, self._is_reported = "", False

@@ -6,12 +6,14 @@ The ended span is itself what processors and exporters get: it takes no more wri
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from time import time_ns
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry.sdk.trace import Event, Span, SpanLimits
+from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanLimits
 from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AnyValue, Attributes
@@ -98,6 +100,10 @@ class LeanSpan(Span):
         self._record_exception = record_exception
         self._set_status_on_exception = set_status_on_exception
         self._record_end_metrics = record_end_metrics
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ReadableSpan:
+        """Return what the SDK's copy of an ended span is."""
+        return copy.deepcopy(self._readable_span(), memo)
 
     # -- what the tracer knows ---------------------------------------------------------------------------------
 
@@ -288,5 +294,7 @@ def _fits(attributes: Mapping[Any, Any], limits: SpanLimits, standing: int) -> b
 
 
 for _name in ("context", "end_time", "kind", "name", "parent", "resource", "start_time", "status"):
-    setattr(LeanSpan, _name, vars(LeanSpan)[f"_{_name}"])  # the slot itself: a property costs a call
+    setattr(
+        LeanSpan, _name, property(attrgetter(f"_{_name}"))
+    )  # read-only, as the SDK's, and without a Python call
 LeanSpan.recorded = vars(LeanSpan)["_attributes"]
