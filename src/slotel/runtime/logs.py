@@ -139,3 +139,15 @@ def report(problems: Iterable[Problem]) -> None:
     """Write one ERROR line for each problem."""
     for problem in problems:
         LOG.error("%s", problem)
+
+
+def printable(value: object) -> str:
+    """Return a value's text, also of one whose `__str__` fails.
+
+    >>> printable(type("Odd", (), {"__str__": lambda self: 1 / 0})())
+    '<unprintable Odd>'
+    """
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 whatever the app's method raises
+        return f"<unprintable {type(value).__name__}>"

@@ -10,6 +10,7 @@ from opentelemetry import trace
 
 from slotel.config.tags import sentry_tag_key
 from slotel.runtime import state
+from slotel.runtime.logs import printable
 from slotel.tracker.started import started
 
 Level = Literal["debug", "info", "warning", "error", "fatal"]
@@ -66,7 +67,7 @@ class ErrorTracker:
 
         with sentry_sdk.new_scope() as scope:
             scope.set_tags(_sentry_tags(tags))
-            return sentry_sdk.capture_message(message, level=level)
+            return sentry_sdk.capture_message(printable(message), level=level)
 
     def set_custom_tags(self, **tags: object) -> None:
         """Set tags on the current span, its whole request and the request's Sentry events: `set_custom_tags`."""
@@ -89,7 +90,7 @@ def set_custom_tags(**tags: object) -> None:
     given = {key: value for key, value in tags.items() if value is not None}
     span = trace.get_current_span()
     for key, value in given.items():
-        span.set_attribute(key, value if isinstance(value, (str, bool, int, float)) else str(value))
+        span.set_attribute(key, value if isinstance(value, (str, bool, int, float)) else printable(value))
     runtime = state.current()
     local_root = runtime.open_spans.of(span.get_span_context().span_id) if runtime is not None else None
     if local_root is not None:
@@ -121,4 +122,4 @@ def _sentry_tags(tags: Mapping[str, object]) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
-    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+    return ("true" if value else "false") if isinstance(value, bool) else printable(value)

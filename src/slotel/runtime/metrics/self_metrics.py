@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from slotel.config import names
+from slotel.runtime.logs import printable
 from slotel.runtime.metrics.store.store import Counter, Store
 
 LOG: Final = logging.getLogger("slotel")
@@ -51,7 +52,11 @@ class SelfMetrics:
         """Count a fault of slotel's own; it is logged once a minute and never raised."""
         self._stage.add(self._stage.slot((stage,)))
         self._log(
-            f"stage/{stage}", "stage %s failed, the rest goes on: %s: %s", stage, type(error).__name__, error
+            f"stage/{stage}",
+            "stage %s failed, the rest goes on: %s: %s",
+            stage,
+            type(error).__name__,
+            printable(error),
         )
 
     def tag_violation(self, tag: str, action: str) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple
 
-from slotel.runtime.logs import LOG
+from slotel.runtime.logs import LOG, printable
 
 FORK_WAIT: Final = 5.0
 """Seconds for which a fork waits for another thread's fork; after that both go on at once."""
@@ -218,7 +218,7 @@ def _release(lock: threading.RLock) -> None:
 
 
 def _log_fault(component: str, error: BaseException) -> None:
-    LOG.error("%s: %s: %s (the app goes on)", component, type(error).__name__, error)
+    LOG.error("%s: %s: %s (the app goes on)", component, type(error).__name__, printable(error))
 
 
 PROCESS: Final = ProcessLifecycle()

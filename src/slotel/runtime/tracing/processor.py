@@ -155,7 +155,7 @@ class ProcessorSink:
 
     def __init__(self, processor: SpanProcessor, enforcer: Enforcer) -> None:
         self.processor = processor
-        self.starts = "none" if type(processor).on_start in _DOING_NOTHING else "all"
+        self.starts = "none" if getattr(type(processor), "on_start", None) in _DOING_NOTHING else "all"
         self._enforcer = enforcer
 
     def on_start(self, span: Span, local_root: LocalRoot, parent_context: Context | None) -> None:

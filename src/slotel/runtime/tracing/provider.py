@@ -17,7 +17,13 @@ from opentelemetry.context import Context, get_current
 from opentelemetry.propagate import get_global_textmap, set_global_textmap
 from opentelemetry.propagators.textmap import TextMapPropagator, default_getter, default_setter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Span, SpanProcessor, Tracer, TracerProvider
+from opentelemetry.sdk.trace import (
+    Span,
+    SpanProcessor,
+    SynchronousMultiSpanProcessor,
+    Tracer,
+    TracerProvider,
+)
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.version import __version__ as SDK_VERSION  # noqa: N812 a constant
 
@@ -43,6 +49,7 @@ class ActiveProcessor(SpanProcessor):
         self._pipeline = pipeline
         self._enforcer = enforcer
         self._endings: tuple[SpanProcessor, ...] = ()
+        self._apps_own: Any = None
         self._on_ending = id  # type: ignore[method-assign,assignment]  # a call that does nothing: nobody asks to see a span before its end
         self.on_start = pipeline.on_start  # type: ignore[method-assign]  # one call less for each span
         self.on_end = pipeline.on_end  # type: ignore[method-assign]
@@ -51,8 +58,26 @@ class ActiveProcessor(SpanProcessor):
 
     def add_span_processor(self, processor: SpanProcessor) -> None:
         """Feed a processor, one that stood there or that the app adds: each gets enforced spans."""
+        if self._apps_own is None:
+            self.feed(processor)
+        else:
+            self._apps_own.add_span_processor(processor)
+
+    def take_over(self, active: Any) -> None:
+        """Feed what the provider fed; what the app adds to its own list of processors later is fed, too."""
+        if type(active) is SynchronousMultiSpanProcessor:
+            for processor in active._span_processors:  # noqa: SLF001 see the module's first lines
+                self.feed(processor)
+            active.add_span_processor = self.feed  # type: ignore[method-assign,assignment]
+        else:  # it calls its processors in a way of its own, as ConcurrentMultiSpanProcessor does
+            self._apps_own = active
+            self.feed(active)
+
+    def feed(self, processor: SpanProcessor) -> None:
+        """Feed a processor from now on; it may be of any type that answers the calls."""
         self._pipeline.add_sink(ProcessorSink(processor, self._enforcer))
-        if getattr(type(processor), _ENDING, None) not in _ENDINGS_OF_NOTHING:
+        ending = getattr(type(processor), _ENDING, None)
+        if ending not in _ENDINGS_OF_NOTHING and callable(getattr(processor, _ENDING, None)):
             self._endings += (processor,)
             self._on_ending = self._show_ending  # type: ignore[method-assign]
 
@@ -120,8 +145,7 @@ def put_first(provider: TracerProvider, pipeline: SlotelSpanProcessor, enforcer:
         provider.add_span_processor(pipeline)
         return
     placed = ActiveProcessor(pipeline, enforcer)
-    for processor in standing:
-        placed.add_span_processor(processor)
+    placed.take_over(active)
     provider._active_span_processor = placed  # type: ignore[assignment]  # noqa: SLF001 see the module's first lines
     for tracer in list(getattr(provider, "_tracers", {}).values()):
         tracer.span_processor = placed

@@ -52,7 +52,7 @@ class RecordEverySpan(Sampler):
         self.decides = decides
         self._ask = decides.should_sample
         self._ask_at_root = getattr(decides, "_root", decides).should_sample  # where ParentBased would end up
-        by_parent = type(decides).should_sample is ParentBased.should_sample
+        by_parent = getattr(type(decides), "should_sample", None) is ParentBased.should_sample
         self._follow = self.children_follow = by_parent and decides.get_description().endswith(
             _CHILDREN_FOLLOW
         )
