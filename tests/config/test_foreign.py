@@ -97,13 +97,13 @@ REFUSED = {
     "a fixed window": (SLOTH, "http_requests_total[{{.window}}]", "http_requests_total[5m]", "slos[0].sli.events.total_query", "many windows"),
     "a gauge": (SLOTH, "sum(rate(http_requests_total[{{.window}}]))", "avg_over_time(up[{{.window}}])", "slos[0].sli.events.total_query", "an average is no number of events"),
     "an objective of 100": (SLOTH, "99.9", "100", "slo.yaml:5 slos[0].objective", "between 0 and 100"),
-    "an unknown key": (SLOTH, "    description", "    descripton", "slo.yaml:6 slos[0].descripton", "unknown key"),
+    "an unknown key of OpenSLO": (OPENSLO, "budgetingMethod", "budgettingMethod", "[1].spec.budgettingMethod", "unknown key"),
     "a threshold without a value": (OPENSLO, "  ratioMetric:", "  thresholdMetric: {metricSource: {type: Prometheus, spec: {query: up}}}\n  ratioMetric:", "[1].spec.objectives[0]", "expected one of lte"),
     "another budgeting method": (OPENSLO, "Occurrences", "Average", "[1].spec", "expected Occurrences, Timeslices"),
     "an alert policy that is not there": (OPENSLO, "  budgetingMethod", "  alertPolicies: [{alertPolicyRef: x}]\n  budgetingMethod", "[1].spec.alertPolicies[0]", "no AlertPolicy 'x'"),
     "a data source that is not there": (OPENSLO, "type: Prometheus, spec: {query: http_requests_total}", "metricSourceRef: y, spec: {query: http_requests_total}", "[1].spec.indicatorRef", "no DataSource 'y'"),
     "a composite": (OPENSLO, "{target: 0.995}", "{target: 0.995, indicatorRef: x}", "[1].spec.objectives[0].indicatorRef", "composite"),
-    "a version before v1": (OPENSLO, "apiVersion: openslo/v1\nkind: SLO", "apiVersion: openslo/v1alpha\nkind: SLO", "slo.yaml:10 [1]", "convert the document"),
+    "a version after v1": (OPENSLO, "apiVersion: openslo/v1\nkind: SLO", "apiVersion: openslo/v2\nkind: SLO", "slo.yaml:10 [1]", "convert the document"),
     "a month of another time zone": (OPENSLO, "{duration: 28d, isRolling: true}", "{duration: 1M, calendar: {timeZone: Asia/Tokyo}}", "[1].spec.timeWindow[0].calendar", "UTC"),
     "a rolling month": (OPENSLO, "28d", "1M", "[1].spec.timeWindow[0].duration", "days or weeks"),
     "another data source": (OPENSLO, "type: Prometheus", "type: Datadog", "[1].spec.indicatorRef", "Datadog is not Prometheus"),
@@ -113,7 +113,6 @@ REFUSED = {
     "an SLO without a spec": (OPENSLO, "spec:\n  description", "spec: []\nsped:\n  description", "[1]", "a mapping spec"),
     "objectives that are no list": (OPENSLO, "[{target: 0.995}]", "5", "[1].spec.objectives", "a list"),
     "time slices of days": (OPENSLO.replace("Occurrences", "Timeslices"), "{target: 0.995}", "{target: 0.9, timeSliceTarget: 0.9, timeSliceWindow: 2d}", "timeSliceWindow", "between 1m and 1h"),
-    "a comparison": (OPENSLO, "{target: 0.995}", "{target: 0.995, op: lt, value: 3}", "[1].spec.objectives[0].op", "compared with no value"),
 }  # fmt: skip
 
 
@@ -190,6 +189,39 @@ def test_what_a_sloth_file_says_of_its_alerts_is_kept():
     assert slo.labels == {"owner": "team-a", "tier": "2", "category": "availability"}
     assert (slo.alerting.name, slo.alerting.ticket.is_disabled) == ("HighErrors", True)
     assert slo.alerting.page.labels == {"severity": "critical"}
+
+
+def test_openslo_before_v1_is_read():
+    text = """\
+apiVersion: openslo/v1alpha
+kind: SLO
+metadata: {name: availability}
+spec:
+  service: shop
+  budgetingMethod: Occurrences
+  objectives:
+    - ratioMetrics:
+        incremental: true
+        good: {source: prometheus, queryType: promql, query: 'ok_total'}
+        total: {source: prometheus, queryType: promql, query: 'all_total'}
+      target: 0.99
+  timeWindows: [{count: 2, unit: Week}]
+"""
+    reading = read(text)
+    assert (reading.problems, reading.service.name) == ((), "shop")
+    (slo,) = reading.service.slos
+    assert (slo.queries.total, slo.period) == ("sum (increase(all_total[{{.window}}]))", Period(14 * DAY))
+
+
+def test_what_sloth_reads_past_is_said():
+    reading = read(SLOTH.replace("    description", "    descripton"))
+    assert reading.problems == ()
+    assert reading.notes[0].startswith("slo.yaml:6 slos[0].descripton: unknown key, as to Sloth")
+
+
+def test_a_group_by_a_label_of_the_rules_has_it_under_another_name():
+    (slo,) = read(SLOTH.replace("sum(rate", "sum by (service) (rate")).service.slos
+    assert slo.queries.groups == ("exported_service",)
 
 
 def test_a_raw_ratio_of_two_counts_is_counted_and_another_is_averaged_over_time():

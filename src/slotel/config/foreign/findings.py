@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from slotel.config.document import place_of
 from slotel.config.foreign.counts import Count
-from slotel.config.foreign.promql import UnsupportedQueryError
+from slotel.config.foreign.promql import ZERO, UnsupportedQueryError
 from slotel.config.monitoring import RESERVED_LABELS
 from slotel.config.names import ERROR_BUDGET_LIMIT
 from slotel.config.parsers import parse_name
@@ -184,7 +184,19 @@ def queries_of(bad: Count, total: Count, steps: Steps) -> Queries:
             f"bad events by ({', '.join(bad.groups)}), all events by ({', '.join(total.groups)}): "
             "give both the same labels",
         )
+    for label in set(bad.groups) & RESERVED_LABELS:
+        bad, total = _exported(bad, label, steps), _exported(total, label, steps)
     return Queries(bad.text, total.text, groups=checked_groups(bad.groups, steps), operands=bad.operands)
+
+
+def _exported(found: Count, label: str, steps: Steps) -> Count:
+    """Return a count whose group has a label under another name, as Prometheus names one that is taken."""
+    if ZERO in found.text:
+        checked_groups(found.groups, steps)
+    other = f"exported_{label}"
+    groups = tuple(sorted(other if each == label else each for each in found.groups))
+    renamed = f'label_replace({found.text}, "{other}", "$1", "{label}", "(.*)")'
+    return replace(found, text=f"sum by ({', '.join(groups)}) ({renamed})", groups=groups)
 
 
 def checked_groups(groups: tuple[str, ...], steps: Steps) -> tuple[str, ...]:

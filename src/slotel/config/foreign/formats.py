@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from slotel.config.document import MAX_CHARACTERS, load_trees
-from slotel.config.foreign import openslo, pyrra, sloth
+from slotel.config.foreign import openslo, openslo_alpha, pyrra, sloth
 from slotel.config.foreign.findings import Findings, Part
 from slotel.config.problem import Problem
 from slotel.config.service import Reading, read_service
@@ -68,10 +68,11 @@ def _parts(source: Source) -> Iterator[Part]:
     if problem is not None:
         return  # the native reader says what is wrong with it
     root: Any = trees[0] if len(trees) == 1 else trees
-    parts = []
+    parts: list[Part] = []
     for index, tree in enumerate(trees):
         for steps, node in _documents(tree, () if len(trees) == 1 else (index,)):
-            parts.append(Part(root, source.name, steps, node, _format(node)))
+            part = Part(root, source.name, steps, node, _format(node))
+            parts += openslo_alpha.as_v1(part) if node.get("apiVersion") == openslo_alpha.VERSION else [part]
     if any(part.format != "unknown" or _is_openslo(part.node) for part in parts):
         yield from parts
 
@@ -90,7 +91,7 @@ def _documents(tree: Any, steps: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, .
 
 def _format(node: Mapping[str, Any]) -> str:
     version, kind = str(node.get("apiVersion", "")), node.get("kind")
-    if version == openslo.VERSION:
+    if version in {openslo.VERSION, openslo_alpha.VERSION}:
         return "OpenSLO"
     if version == pyrra.VERSION and kind == pyrra.KIND:
         return "Pyrra"

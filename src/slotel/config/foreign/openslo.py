@@ -122,8 +122,8 @@ class _Reader:
             query = self._query(indicator["thresholdMetric"], place)
             return _threshold(query, item, steps, place), slices or _INSTANT
         if "op" in item or "value" in item:
-            raise RefusedError(
-                (*steps, "op"), "a ratioMetric is compared with no value: leave op and value out"
+            self._findings.ignore(
+                self._service, self._part, steps, "op and value are of a thresholdMetric: without effect"
             )
         metric, at = mapping(indicator.get("ratioMetric"), (*at, "ratioMetric")), (*at, "ratioMetric")
         if not metric:

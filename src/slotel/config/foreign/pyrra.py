@@ -120,10 +120,13 @@ def _bool_gauge(part: Mapping[str, Any], at: Steps) -> tuple[Count, Count]:
 
 
 def _native(part: Mapping[str, Any], at: Steps) -> tuple[Count, Count]:
+    """Count by a native histogram, which Prometheus has since 2.40 (`--enable-feature=native-histograms`)."""
     known(part, ("total", "latency", "grouping"), at)
-    raise RefusedError(
-        at, "native histograms are read by Prometheus 3 only: give a latency indicator over a bucket"
-    )
+    by, seconds = _by(part, at), parse_duration(part["latency"])
+    grown = _counted(f"sum{by} (increase({{}}[{promql.WINDOW}]))", part, "total", at)
+    groups = tuple(sorted(map(str, part.get("grouping") or [])))
+    bad = f"histogram_count({grown}) * (1 - histogram_fraction(0, {seconds:.15g}, {grown}))"
+    return Count(bad, groups), Count(f"histogram_count({grown})", groups)
 
 
 _READERS: Final = {"ratio": _ratio, "latency": _latency, "bool_gauge": _bool_gauge, "boolGauge": _bool_gauge,

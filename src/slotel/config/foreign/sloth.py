@@ -12,7 +12,6 @@ from slotel.config.foreign.findings import (
     RefusedError,
     Steps,
     checked_groups,
-    known,
     mapping,
     queries_of,
     read_query,
@@ -165,8 +164,15 @@ class _Reader:
         return other if self._is_resource and other in part else name
 
     def _known(self, part: Any, keys: tuple[str, ...], steps: Steps) -> Mapping[str, Any]:
+        """Return the part as a mapping. Sloth reads past keys that it does not know, so they are said, no more."""
+        found = mapping(part, steps)
         allowed = [*keys, *(key for key, name in _KEYS.items() if name in keys and self._is_resource)]
-        return known(part, allowed, steps)
+        for key in found:
+            if key not in allowed:
+                self._ignore(
+                    (*steps, key), f"unknown key, as to Sloth; known are: {', '.join(sorted(allowed))}"
+                )
+        return found
 
     def _ignore(self, steps: Steps, reason: str) -> None:
         self._findings.ignore(self._service, self._part, steps, reason)
