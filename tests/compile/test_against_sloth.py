@@ -3,6 +3,7 @@
 Equal where Sloth is right. The differences, each with its reason:
 - before the first error Sloth has no ratio where slotel has 0, and after the last request Sloth's is not a number;
 - with few requests slotel asks for five bad events before it alerts;
+- a comment behind a query makes a file of Sloth that Prometheus refuses;
 - windows of two hours and more are sums here, so they are compared by what they alert, not to the last digit.
 
 More specs: `SLOTH_SPECS=40 pytest tests/compile/test_against_sloth.py`.
@@ -10,6 +11,7 @@ More specs: `SLOTH_SPECS=40 pytest tests/compile/test_against_sloth.py`.
 
 import os
 import random
+import re
 
 import pytest
 from ruamel.yaml import YAML
@@ -20,7 +22,7 @@ from slotel.config.foreign.formats import Source, read_files
 from support.promtool import check_rules, run_tests, write
 from support.sloth import sloth_rules
 
-SPECS = int(os.environ.get("SLOTH_SPECS", "6"))
+SPECS = int(os.environ.get("SLOTH_SPECS", "4"))
 CALM, OUTAGE = 60, 100
 """Minutes of good traffic, then of a constant error ratio."""
 EVENTS = 3000
@@ -36,7 +38,7 @@ SHAPES = {
         "sum(rate(r{m='%s'}WIN))",
     ),
     "groups": ("sum by (cluster) (rate(r{code='500',m='%s'}WIN))", "sum(rate(r{m='%s'}WIN)) by (cluster)"),
-    "a comment": ("# faults\nsum(rate(r{code=`500`,m='%s'}WIN)) # of m", "sum(\n  rate(r{m='%s'}WIN)\n)"),
+    "a comment": ("# faults\nsum(rate(r{code=`500`,m='%s'}WIN))", "sum(\n  rate(r{m='%s'}WIN)\n)"),
     "a raw ratio": ("1 - sum(rate(r{code='200',m='%s'}WIN)) / sum(rate(r{m='%s'}WIN))", ""),
 }
 OBJECTIVES = [90, 95, 99, 99.5, 99.9, 99.95]
@@ -86,7 +88,7 @@ def test_ratios_and_alerts_are_those_of_sloth(tmp_path):
         path = tmp_path / f"spec{index}.yaml"
         with path.open("w") as file:
             yaml.dump(spec, file)
-        theirs += yaml.load(sloth_rules(path).replace("slo:", "sloth:"))["groups"]
+        theirs += yaml.load(re.sub(r"\bslo:", "sloth:", sloth_rules(path)))["groups"]
         (reading,) = read_files({}, [Source(path.name, path.read_text())])
         assert reading.problems == ()
         groups += yaml.load(compile_all(reading.service, ["slotel.compile.rules"])["prometheus/rules.yaml"])[

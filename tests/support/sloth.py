@@ -12,11 +12,12 @@ HERE = Path(__file__).parent
 
 def sloth_rules(spec: Path) -> str:
     """The rule file that `sloth generate` writes for a spec."""
+    out = spec.with_suffix(".rules")
     done = subprocess.run(
-        [_program(), "generate", "-i", str(spec), "-o", "-"], capture_output=True, text=True, timeout=120
+        [_program(), "generate", "-i", str(spec), "-o", str(out)], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return out.read_text()
 
 
 def _program() -> str:
