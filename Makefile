@@ -100,5 +100,9 @@ release-check: $(STAMP) ## Fail unless TAG=vX.Y.Z is this version and CHANGELOG.
 	test "$(TAG)" = "v$$version" || { echo "the tag $(TAG) is not v$$version (src/slotel/version.py)"; exit 1; }; \
 	grep -q "^## \[\?$$version" CHANGELOG.md || { echo "CHANGELOG.md has no section $$version"; exit 1; }
 
+properties: $(STAMP) ## The long forms of the rules' properties: random objectives, random Sloth specs, a backtest of a month
+	PROMTOOL_SECONDS=3600 PROPERTY_EXAMPLES=200 SLOTH_SPECS=42 BACKTEST_HOURS=720 $(RUN)pytest tests/compile/test_generated_properties.py \
+	  tests/compile/test_against_sloth.py tests/cli/test_backtest.py
+
 clean: ## Remove what was built
 	rm -rf $(VENV) $(APPS) .cache

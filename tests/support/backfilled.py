@@ -74,6 +74,16 @@ def past(
         yield Past(url, start, end)
 
 
+@contextmanager
+def served(directory: Path, samples: Iterable[str]) -> Iterator[str]:
+    """Fill a Prometheus with OpenMetrics samples, and serve it: its address."""
+    data = directory / "data"
+    data.mkdir(parents=True)
+    _import(directory, samples, data)
+    with _prometheus(directory, data) as url:
+        yield url
+
+
 def _levels(groups: tuple[Group, ...]) -> list[list[Group]]:
     """Split rules by what they read: promtool evaluates rules without seeing what the others of its run record."""
     rules = [(group, rule) for group in groups for rule in group.rules if rule.record]

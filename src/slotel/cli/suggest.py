@@ -1,0 +1,150 @@
+"""`slotel suggest`: drafts slotel.yaml from the last weeks of a service in Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from slotel.cli.load import inform
+from slotel.cli.prometheus_api import PrometheusApi, PrometheusError, header_option, url_option
+from slotel.config import names
+from slotel.config.duration import format_duration, parse_duration
+
+if TYPE_CHECKING:
+    from slotel.compile.suggestion import Route
+
+WEEK: Final = 7 * 86400.0
+HTTP: Final = "http_server_request_duration_seconds"
+_CALLS: Final = f"{names.SPAN_CALLS}_total"
+_ENTRY: Final = 'span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER"'
+_EXCLUDED: Final = 'http_response_status_code!="499",http_route!~"/health|/healthz|/livez|/readyz|/metrics"'
+_FAILED: Final = 'status_code="STATUS_CODE_ERROR"'
+
+
+@click.command()
+@url_option
+@header_option
+@click.option("--service", metavar="NAME", help="Which service; default: the one that there is.")
+@click.option("--last", default="28d", show_default=True, metavar="DURATION", help="How far back.")
+@click.option(
+    "--at",
+    "moment",
+    default=None,
+    type=float,
+    metavar="SECONDS",
+    help="End, in seconds since 1970. Default: now.",
+)
+@click.option(
+    "--out", metavar="FILE", help="Write it there, if there is no such file yet. Default: print it."
+)
+def command(
+    url: str, headers: tuple[str, ...], service: str | None, last: str, moment: float | None, out: str | None
+) -> None:
+    """Draft objectives that were met: one for the service, one for each route with enough traffic.
+
+    It reads span metrics (slotel's or the collector's), else OpenTelemetry's HTTP server metrics.
+    Latency thresholds are edges of the histogram's buckets.
+    """
+    from slotel.compile.suggestion import suggest, to_yaml
+
+    try:
+        seconds = parse_duration(last)
+        found = _Store(PrometheusApi(url, headers), format_duration(seconds), moment)
+        name = found.service(service)
+        source, routes = found.routes(name)
+    except (PrometheusError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    drafts, left_out = suggest(routes, seconds / WEEK)
+    text = to_yaml(name, drafts, left_out, source, last)
+    for sentence in left_out:
+        inform(sentence, err=True)
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    if Path(out).exists():
+        raise click.ClickException(f"{out} is there already: give another name")
+    Path(out).write_text(text, encoding="utf-8")
+    click.echo(out)
+
+
+class _Store:
+    """What the store knows of services and routes."""
+
+    def __init__(self, prometheus: PrometheusApi, window: str, moment: float | None) -> None:
+        self._prometheus, self._window, self._moment = prometheus, window, moment
+
+    def service(self, wanted: str | None) -> str:
+        """Return the service's name.
+
+        Raises:
+            ValueError: there is none, or there are several.
+        """
+        if wanted:
+            return wanted
+        asked = f"count by (service_name) (last_over_time({_CALLS}{{{_ENTRY}}}[{self._window}]))"
+        found = sorted({str(each["metric"].get("service_name", "")) for each in self._ask(asked)} - {""})
+        found = found or sorted(
+            {
+                str(each["metric"].get("job", ""))
+                for each in self._ask(f"count by (job) (last_over_time({HTTP}_count[{self._window}]))")
+            }
+            - {""}
+        )
+        if len(found) != 1:
+            there = ", ".join(found) if found else "none"
+            raise ValueError(f"--service: name one of the services; there are: {there}")
+        return found[0]
+
+    def routes(self, service: str) -> tuple[str, list[Route]]:
+        """Return the source of the counts, and each route with its events.
+
+        Raises:
+            ValueError: nothing is known of the service.
+        """
+        from slotel.config.foreign.promql import quote
+
+        own = f"service_name={quote(service)},{_ENTRY},{_EXCLUDED}"
+        calls = self._by_route(f"{_CALLS}{{{own}}}")
+        if calls:
+            failed = f"{_CALLS}{{{own},{_FAILED}}}[{self._window}]"
+            others = 'status_code!="STATUS_CODE_ERROR",http_response_status_code=~"5.."'
+            faulty = f"{_CALLS}{{{own},{others}}}[{self._window}]"
+            bad = self._sum(f"sum by (http_route) (increase({failed}))")
+            more = self._sum(f"sum by (http_route) (increase({faulty}))")
+            both = {route: bad.get(route, 0.0) + more.get(route, 0.0) for route in calls}
+            return "slo_events", self._joined(calls, both, f"{names.SPAN_DURATION}_bucket{{{own}}}")
+        own = f"job={quote(service)},{_EXCLUDED}"
+        calls = self._by_route(f"{HTTP}_count{{{own}}}")
+        if not calls:
+            raise ValueError(f"no entry spans and no HTTP requests of '{service}' in the last {self._window}")
+        bad = self._by_route(f'{HTTP}_count{{{own},http_response_status_code=~"5.."}}')
+        return "http_server", self._joined(calls, bad, f"{HTTP}_bucket{{{own}}}")
+
+    def _joined(self, calls: Mapping[str, float], bad: Mapping[str, float], buckets: str) -> list[Route]:
+        from slotel.compile.suggestion import Route
+
+        within: dict[str, dict[float, float]] = {}
+        for each in self._ask(f"sum by (http_route, le) (increase({buckets}[{self._window}]))"):
+            edge = float(each["metric"].get("le", "inf"))
+            if edge != float("inf"):
+                route = str(each["metric"].get("http_route", ""))
+                within.setdefault(route, {})[edge] = float(each["value"][1])
+        return [
+            Route(route, events, min(bad.get(route, 0.0), events), within.get(route, {}))
+            for route, events in calls.items()
+            if events > 0
+        ]
+
+    def _by_route(self, selector: str) -> dict[str, float]:
+        return self._sum(f"sum by (http_route) (increase({selector}[{self._window}]))")
+
+    def _sum(self, expr: str) -> dict[str, float]:
+        return {
+            str(each["metric"].get("http_route", "")): float(each["value"][1]) for each in self._ask(expr)
+        }
+
+    def _ask(self, expr: str) -> list[dict[str, Any]]:
+        return self._prometheus.query(expr, self._moment)

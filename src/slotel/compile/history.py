@@ -1,0 +1,245 @@
+"""What the rules would have recorded of an objective in the past, from its counters: series of numbers, no I/O.
+
+It follows `records.py` rule by rule: the same windows, sums and tiles, evaluated at the same interval.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from slotel.compile import conventions as at
+from slotel.compile.records import windows
+from slotel.compile.sources import counts
+from slotel.config.duration import format_duration
+from slotel.config.service import Service
+from slotel.config.slo import DAY, HOUR, Slo
+
+Series = list[float | None]
+"""A value for each evaluation; None where the rule gives no sample."""
+STEP: Final = int(at.INTERVAL)
+_TILE: Final = int(at.TILE)
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The evaluations: `length` of them, every STEP seconds from `start`, a multiple of STEP.
+
+    Args:
+        left_open: a range leaves its first instant out, as in Prometheus 3.
+        slow: seconds between evaluations of windows of a day and more.
+    """
+
+    start: int
+    length: int
+    left_open: bool = True
+    slow: int = int(at.PERIOD_INTERVAL)
+
+    def at(self, index: int) -> int:
+        """Return the time of an evaluation, in seconds since the epoch."""
+        return self.start + index * STEP
+
+
+@dataclass(slots=True)
+class Recorded:
+    """What is recorded of one objective, or of one of its groups.
+
+    Args:
+        total, bad, ratio: by window, as `5m`.
+    """
+
+    total: dict[str, Series] = field(default_factory=dict)
+    bad: dict[str, Series] = field(default_factory=dict)
+    ratio: dict[str, Series] = field(default_factory=dict)
+
+    def share(self, window: str) -> Series:
+        """Return the ratio of bad events in a window."""
+        if window not in self.ratio:
+            pairs = zip(self.bad[window], self.total[window], strict=True)
+            self.ratio[window] = [bad / total if bad is not None and total else None for bad, total in pairs]
+        return self.ratio[window]
+
+
+def direct_queries(service: Service, slo: Slo) -> dict[tuple[str, str], str]:
+    """Return the queries whose past values are needed: (`total` or `bad` or `slice`, window) → PromQL."""
+    found = counts(service, slo)
+    if slo.slices is not None:
+        length = format_duration(slo.slices.seconds)
+        if found.instant:
+            instant = found.instant
+            if not slo.slices.is_averaged:
+                instant = f"avg_over_time(({instant})[{length}:{STEP}s]) > bool {slo.slices.limit:.12g}"
+            return {("slice", length): instant}
+        total = found.total(length)
+        return {("total", length): total, ("bad", length): found.bad(length, f"({total})")}
+    queries = {}
+    for seconds in windows(service, slo):
+        if seconds <= HOUR:
+            window = format_duration(seconds)
+            queries["total", window] = found.total(window)
+            queries["bad", window] = found.bad(window, f"({found.total(window)})")
+    return queries
+
+
+def recorded(service: Service, slo: Slo, found: Mapping[tuple[str, str], Series], clock: Clock) -> Recorded:
+    """Return every window of an objective from the values of its `direct_queries`."""
+    result = Recorded()
+    if slo.slices is not None:
+        _sliced(service, slo, found, clock, result)
+    else:
+        for (name, window), values in found.items():
+            (result.total if name == "total" else result.bad)[window] = values
+    base = format_duration(at.base(service))
+    share = at.base(service) / at.INTERVAL
+    for side in (result.total, result.bad):
+        sums = _Sums(side[base], clock)
+        for seconds in windows(service, slo):
+            if HOUR < seconds < DAY:
+                side[format_duration(seconds)] = [
+                    _divided(sums.over(index, seconds), share) for index in range(clock.length)
+                ]
+        _tiled(service, slo, side, sums, share, clock)
+    return result
+
+
+def _sliced(
+    service: Service, slo: Slo, found: Mapping[tuple[str, str], Series], clock: Clock, result: Recorded
+) -> None:
+    slices = slo.slices
+    if slices is None:
+        return
+    length = format_duration(slices.seconds)
+    values = found.get(("slice", length))
+    if values is None:
+        pairs = zip(found["bad", length], found["total", length], strict=True)
+        values = [_slice(bad, total, slices.limit, is_averaged=slices.is_averaged) for bad, total in pairs]
+    sums, share = _Sums(values, clock), slices.seconds / at.INTERVAL
+    for seconds in windows(service, slo):
+        if seconds <= HOUR:
+            window = format_duration(seconds)
+            result.bad[window] = [_divided(sums.over(i, seconds), share) for i in range(clock.length)]
+            result.total[window] = [_divided(sums.count(i, seconds), share) for i in range(clock.length)]
+
+
+def _slice(bad: float | None, total: float | None, limit: float, *, is_averaged: bool) -> float | None:
+    if total is None:
+        return None
+    if not total or bad is None:
+        return None if is_averaged else 0.0
+    return bad / total if is_averaged else float(bad / total > limit)
+
+
+def _tiled(
+    service: Service, slo: Slo, side: dict[str, Series], sums: _Sums, share: float, clock: Clock
+) -> None:
+    """Add the windows of a day and more, and the calendar's: tiles, and what came after the last one."""
+    base = sums.values
+    tiles: Series = [None] * clock.length
+    open_: Series = [None] * clock.length
+    so_far: float | None = None
+    for index in range(clock.length):
+        if clock.at(index) % _TILE < STEP:
+            tiles[index], so_far = _divided(sums.over(index, _TILE - 1), share), None
+        else:
+            new = base[index]
+            if new is not None:
+                so_far = (so_far or 0.0) + new / share
+            open_[index] = so_far
+    tile_sums = _Sums(tiles, clock)
+    for seconds in windows(service, slo):
+        if seconds >= DAY:
+            reach = seconds - _TILE - 1
+            side[format_duration(seconds)] = _slowly(
+                clock,
+                open_,
+                lambda index, reach=reach: tile_sums.over(index, reach),  # type: ignore[misc]  # bound now
+            )
+    if slo.period.calendar is not None:
+        months = _Months(tiles, clock, slo.period.calendar)
+        side[slo.period.calendar] = _slowly(clock, open_, months.over)
+
+
+def _slowly(clock: Clock, open_: Series, tiles: Callable[[int], float | None]) -> Series:
+    """Return tiles plus what came after them, of an evaluation ago, as the slow group records it."""
+    found: Series = []
+    value: float | None = None
+    for index in range(clock.length):
+        if clock.at(index) % clock.slow == 0:
+            value = None
+            if index:
+                parts = [each for each in (tiles(index - 1), open_[index - 1]) if each is not None]
+                value = sum(parts) if parts else None
+        found.append(value)
+    return found
+
+
+class _Sums:
+    """Sums over ranges of a series that end at an evaluation."""
+
+    def __init__(self, values: Series, clock: Clock) -> None:
+        self.values = values
+        self._left_open = clock.left_open
+        self._sums, self._counts = [0.0], [0]
+        for value in values:
+            self._sums.append(self._sums[-1] + (value or 0.0))
+            self._counts.append(self._counts[-1] + (value is not None))
+
+    def _first(self, index: int, seconds: float) -> int:
+        whole, rest = divmod(int(seconds), STEP)
+        first = index - whole + (1 if not rest and self._left_open else 0)
+        return max(first, 0)
+
+    def count(self, index: int, seconds: float) -> float | None:
+        """Return `count_over_time`."""
+        found = self._counts[index + 1] - self._counts[self._first(index, seconds)]
+        return float(found) if found else None
+
+    def over(self, index: int, seconds: float) -> float | None:
+        """Return `sum_over_time`."""
+        first = self._first(index, seconds)
+        if self._counts[index + 1] == self._counts[first]:
+            return None
+        return self._sums[index + 1] - self._sums[first]
+
+
+class _Months:
+    """Sums of tiles since the calendar's month or quarter began (UTC)."""
+
+    def __init__(self, tiles: Series, clock: Clock, calendar: str) -> None:
+        self._found: Series = []
+        total: float | None = None
+        before: tuple[int, int] | None = None
+        for index, tile in enumerate(tiles):
+            now = time.gmtime(clock.at(index))
+            part = (now.tm_year, now.tm_mon if calendar == "month" else (now.tm_mon - 1) // 3)
+            if part != before:
+                total, before = None, part
+            if tile is not None:
+                total = (total or 0.0) + tile
+            self._found.append(total)
+
+    def over(self, index: int) -> float | None:
+        """Return the sum up to an evaluation."""
+        return self._found[index]
+
+
+def _divided(value: float | None, by: float) -> float | None:
+    return None if value is None else value / by
+
+
+def spans(values: Sequence[bool]) -> list[tuple[int, int]]:
+    """Return where a condition holds: first index, and the index after the last.
+
+    >>> spans([False, True, True, False, True])
+    [(1, 3), (4, 5)]
+    """
+    found, begin = [], None
+    for index, value in enumerate((*values, False)):
+        if value and begin is None:
+            begin = index
+        elif not value and begin is not None:
+            found.append((begin, index))
+            begin = None
+    return found
