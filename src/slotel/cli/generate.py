@@ -26,7 +26,9 @@ COMPILERS: Final = (
 """Modules with `files(service) -> Mapping[str, str]`: relative path → content, the same for the same service."""
 _SHARED: Final = ("slotel.compile.dashboards", "slotel.compile.provisioning")
 """Of several services: written once, for the dashboards are of no service."""
-_OF_A_PROCESS: Final = ("slotel.compile.collector", "slotel.compile.sentry_api")
+_OF_A_COLLECTOR: Final = "slotel.compile.collector"
+"""Of several services: one policy for all of them, since they share their collectors."""
+_OF_A_PROCESS: Final = ("slotel.compile.sentry_api",)
 """Of what a process sends: nothing to write where every objective is PromQL."""
 
 
@@ -60,41 +62,55 @@ def compile_several(services: Sequence[Service]) -> dict[str, tuple[str, str]]:
             raise ValueError(
                 f"'{name}' and '{folders[folder]}' would share the folder '{folder}': rename one"
             )
-        foreign = all(slo.queries is not None for slo in service.slos)
-        left_out = (*_SHARED, *(_OF_A_PROCESS if foreign else ()))
+        left_out = (*_SHARED, _OF_A_COLLECTOR, *(_OF_A_PROCESS if _is_foreign(service) else ()))
         made = compile_all(service, [each for each in COMPILERS if each not in left_out])
         found.update({f"{folder}/{path}": (name, text) for path, text in made.items()})
     found.update({path: ("", text) for path, text in compile_all(services[0], _SHARED).items()})
+    measured = [service for service in services if not _is_foreign(service)]
+    if measured:
+        from slotel.compile.collector import POLICY_FILE, policy_file
+
+        names = ", ".join(service.name or "" for service in measured)
+        found[POLICY_FILE] = ("", policy_file(measured, f"the services {names}"))
     return found
 
 
+def _is_foreign(service: Service) -> bool:
+    """Whether every objective is PromQL, so that nothing is known of the process."""
+    return all(slo.queries is not None for slo in service.slos)
+
+
 @click.command()
+@click.argument("files", nargs=-1, metavar="[FILE|DIR]...")
 @configs_option
 @click.option(
     "--out", metavar="DIR", required=True, help="Where the files go; it is made if it is not there."
 )
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file is missing or differs.")
 @click.option("--force", is_flag=True, help="Replace files that were edited, or that slotel did not write.")
-def command(configs: tuple[str, ...], out: str, check: bool, force: bool) -> None:
-    """Write Prometheus rules with their tests, alerts, dashboards and what else follows from the objectives."""
+def command(files: tuple[str, ...], configs: tuple[str, ...], out: str, check: bool, force: bool) -> None:
+    """Write Prometheus rules with their tests, alerts, dashboards and what else follows from the objectives.
+
+    With the files of several services each service has a folder of its own, and all have one collector policy.
+    """
     from slotel.compile.warnings import warnings
 
-    readings = load_all_or_exit(configs)
+    readings = load_all_or_exit((*files, *configs))
     try:
-        files = compile_several([reading.service for reading in readings])
+        made = compile_several([reading.service for reading in readings])
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     for reading in readings:
         for sentence in (*reading.notes, *warnings(reading.service)):
             inform(sentence, err=True)
     if check:
-        _check(Path(out), {path: text for path, (_, text) in files.items()})
+        _check(Path(out), {path: text for path, (_, text) in made.items()})
         return
     try:
-        kept = write_generated(Path(out), files, force=force)
+        kept = write_generated(Path(out), made, force=force)
     except OSError as error:
         raise click.ClickException(f"{out}: nothing was changed: {error.strerror or error}") from error
-    for path in files:
+    for path in made:
         if path not in kept:
             click.echo(str(Path(out) / path))
     for path, reason in kept.items():

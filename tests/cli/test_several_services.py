@@ -1,0 +1,68 @@
+"""`slotel generate` with the files of several services: a folder for each, one collector policy for all of them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+CHECKOUT = (
+    "version: 1\nservice: checkout\ntags:\n  redact: [iban]\n  required:\n    team: {default: payments}\n"
+)
+CART = "version: 1\nservice: shop/cart\ntags:\n  set: {region: eu}\nslos:\n  - name: availability\n    objective: 99%\n"
+
+
+def generate(folder, *arguments, **environ):
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("slotel")), "generate", *arguments],
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "checkout.yaml").write_text(CHECKOUT)
+    (tmp_path / "cart.yaml").write_text(CART)
+    return tmp_path
+
+
+def test_each_service_has_its_folder_and_all_have_one_policy(folder):
+    done = generate(folder, "checkout.yaml", "cart.yaml", "--out", "out", OTEL_SERVICE_NAME="other")
+    assert done.returncode == 0, done.stderr
+    assert (folder / "out/checkout/prometheus/rules.yaml").exists()
+    assert "shop/cart" in (folder / "out/shop-cart/prometheus/rules.yaml").read_text()
+    assert [path.relative_to(folder / "out").as_posix() for path in folder.rglob("policy.yaml")] == [
+        "collector/policy.yaml"
+    ]
+    text = (folder / "out/collector/policy.yaml").read_text()
+    assert "iban" in text
+    processor = YAML(typ="safe").load(text)["processors"]["transform/policy"]
+    conditions = [
+        condition for group in processor["trace_statements"] for condition in group.get("conditions", [])
+    ]
+    for name in ("checkout", "shop/cart"):
+        assert f'resource.attributes["service.name"] == "{name}"' in conditions
+    again = generate(folder, "checkout.yaml", "cart.yaml", "--out", "out", "--check")
+    assert again.returncode == 0, again.stderr
+
+
+def test_one_file_is_written_as_with_the_option(folder):
+    assert generate(folder, "checkout.yaml", "--out", "one").returncode == 0
+    assert generate(folder, "--config", "checkout.yaml", "--out", "two").returncode == 0
+    written = [
+        sorted(p.relative_to(folder / name) for p in (folder / name).rglob("*")) for name in ("one", "two")
+    ]
+    assert written[0] == written[1]
+
+
+def test_two_services_that_would_share_a_folder_are_refused_and_nothing_is_written(folder):
+    (folder / "second.yaml").write_text(CART.replace("shop/cart", "shop-cart"))
+    done = generate(folder, "cart.yaml", "second.yaml", "--out", "out")
+    assert done.returncode == 1
+    assert "would share the folder 'shop-cart'" in done.stderr
+    assert not (folder / "out").exists()
