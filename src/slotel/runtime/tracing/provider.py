@@ -35,6 +35,9 @@ from slotel.runtime.tracing.sampler import RecordEverySpan
 from slotel.version import __version__
 
 _DISTRO: Final = "telemetry.distro.name"
+MEASURED: Final = "slotel.measured"
+"""A resource attribute: its spans are counted where they were made. collector/*.yaml reads it."""
+
 _ENDING: Final = "_on_ending"
 _ENDINGS_OF_NOTHING: Final = tuple(
     getattr(kind, _ENDING, None) for kind in (SpanProcessor, BatchSpanProcessor, SimpleSpanProcessor)
@@ -90,11 +93,15 @@ class ActiveProcessor(SpanProcessor):
 def name_distribution(provider: TracerProvider) -> None:
     """Say in the resource that slotel measures: a collector must not count these spans again.
 
-    The environment says it too, but declarative configuration does not read that.
+    The environment names the distribution too, but declarative configuration does not read that, and a user may name
+    another. The mark is set last: nothing that a user sets removes it.
     """
     update = getattr(provider, "_update_resource", None)
-    if provider.resource.attributes.get(_DISTRO) is None and callable(update):
-        update(Resource({_DISTRO: "slotel", "telemetry.distro.version": __version__}))
+    if not callable(update):
+        return
+    named = provider.resource.attributes.get(_DISTRO) is not None
+    distribution = {} if named else {_DISTRO: "slotel", "telemetry.distro.version": __version__}
+    update(Resource({**distribution, MEASURED: True}))
 
 
 class NoPropagation(TextMapPropagator):
