@@ -87,6 +87,12 @@ real: ## Install Prometheus, Alertmanager and Chromium (Debian packages) where t
 collector: ## Build the OpenTelemetry Collector of collector/builder.yaml (Go 1.26 or newer) into .cache/, once
 	@sh collector/build.sh
 
+collector-next: $(STAMP) ## Build the newest collector of which every module can be had and run the collector's tests on it
+	OTELCOL="$$(sh collector/next.sh)" $(RUN)pytest tests/collector tests/deploy -k "not test_every_image"
+
+kubernetes: $(STAMP) ## Ask the API server's own validation of every supported Kubernetes (Go) about the deployments
+	KUBERNETES=all $(RUN)pytest tests/deploy/test_api_server.py tests/deploy/test_chart.py -rA
+
 promtool3: $(STAMP) ## Run the rules' tests under Prometheus 3, too: its promtool is built (Go 1.25) into .cache/, once
 	PATH="$$(sh tests/support/build_promtool3.sh):$$PATH" $(RUN)pytest tests/compile/test_arithmetic.py tests/compile/test_calendar.py \
 	  tests/compile/test_generated.py

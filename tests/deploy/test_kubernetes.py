@@ -4,16 +4,18 @@ import json
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import kubernetes_validate
 import pytest
 from ruamel.yaml import YAML
 
-from support.otelcol import CONFIGS, ROOT
+from support.otelcol import CONFIGS, ROOT, Collector
+from support.otlp import Sent, post, request
 from support.real import require_real
+from support.rendered import OF_OPERATORS, kustomize
 
 FOLDER = ROOT / "deploy/kubernetes"
-OF_OPERATORS = {"PodMonitor", "ServiceMonitor", "PrometheusRule", "Instrumentation"}
 SCHEMAS = "@kubernetes-models/prometheus-operator@6.0.0"
 CHECK = """
 import * as models from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
@@ -27,14 +29,7 @@ for (const found of JSON.parse(readFileSync(0))) {
 
 @pytest.fixture(scope="module")
 def objects():
-    run = subprocess.run(
-        [require_real("kubectl"), "kustomize", "--load-restrictor", "LoadRestrictionsNone", str(FOLDER)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert run.returncode == 0, run.stderr
-    return list(YAML(typ="safe").load_all(run.stdout))
+    return kustomize()
 
 
 def one(objects, kind, name):
@@ -130,7 +125,12 @@ def test_every_reference_between_objects_leads_somewhere(objects):
             if "configMap" in volume:
                 data = one(objects, "ConfigMap", volume["configMap"]["name"])["data"]
                 files = [argument.rsplit("/", 1)[1] for argument in container(workload)["args"]]
-                assert files == list(data)
+                assert [*files, "queues.sh"] == list(data)
+        for first in spec["initContainers"]:
+            assert {mount["name"] for mount in first["volumeMounts"]} <= names
+            if "queues.sh" in str(first["command"]):
+                assert first["command"] == ["sh", "/etc/otelcol/queues.sh", "/var/lib/otelcol"]
+        assert environ(workload)["OTELCOL_SET_ASIDE"] == "/var/lib/otelcol/set-aside"
         assert container(workload)["readinessProbe"]["httpGet"]["port"] in ports(workload)
     one(objects, "Service", one(objects, "StatefulSet", "otel-gateway")["spec"]["serviceName"])
 
@@ -160,21 +160,47 @@ def test_the_agents_find_the_gateways_by_their_headless_service(objects):
     assert service["spec"]["clusterIP"] == "None"
     assert resolver["port"] == str(ports(gateway)["otlp-grpc"])
     [allowed] = [
-        rule
-        for rule in one(objects, "NetworkPolicy", "otel-agent")["spec"]["egress"]
-        if rule["ports"][0]["port"] != 53
+        rule for rule in one(objects, "NetworkPolicy", "otel-agent")["spec"]["egress"] if "to" in rule
     ]
     assert str(allowed["ports"][0]["port"]) == resolver["port"]
 
 
-def test_the_memory_limiter_is_under_gos_limit_under_the_pods(objects):
+def test_one_variable_is_the_memory_of_the_limiter_and_of_go_and_it_is_under_the_pods(objects):
     for workload in workloads(objects):
         limit = container(workload)["resources"]["limits"]["memory"]
         most = int(limit[:-2]) * (1024 if limit.endswith("Gi") else 1)
-        hard = int(environ(workload)["OTELCOL_MEMORY_MIB"])
-        assert int(environ(workload)["GOMEMLIMIT"].removesuffix("MiB")) == 0.6 * hard
-        assert int(environ(workload)["OTELCOL_MEMORY_SPIKE_MIB"]) == 0.4 * hard
-        assert 0.7 * most <= hard <= 0.8 * most
+        assert environ(workload)["GOMEMLIMIT"] == "$(OTELCOL_MEMORY_MIB)MiB"
+        assert 0.7 * most <= int(environ(workload)["OTELCOL_MEMORY_MIB"]) <= 0.8 * most
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_a_pod_listens_at_its_address_whether_it_is_ipv4_or_ipv6(otelcol, objects, tmp_path, address):
+    if address == "::1" and not Path("/proc/net/if_inet6").exists():
+        pytest.skip("this machine has no IPv6")
+    for workload, config in zip(workloads(objects), ("agent.yaml", "gateway.yaml"), strict=True):
+        variables = environ(workload)
+        assert [item["name"] for item in container(workload)["env"]][:2] == ["POD_IP", "OTELCOL_HOST"]
+        host = variables["OTELCOL_HOST"].replace("$(POD_IP)", address)
+        env = {"OTELCOL_HOST": host, "GATEWAY_RESOLVER": "{static: {hostnames: ['[::1]:4317']}}"}
+        asked = f"[{address}]" if ":" in address else address
+        with Collector(otelcol, tmp_path / config, config, env=env, address=asked) as running:
+            assert post(running.otlp, request([Sent()])) == 200
+            assert running.metric("otelcol_receiver_accepted_spans_total", own=True) == 1
+
+
+def test_five_thousand_agents_are_replaced_within_hours(objects):
+    agent = one(objects, "DaemonSet", "otel-agent")
+    share = int(agent["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"].removesuffix("%")) / 100
+    most = pod(agent)["terminationGracePeriodSeconds"] + 60  # and its start
+    assert most / share < 2 * 3600
+
+
+def test_dns_is_allowed_wherever_a_cluster_has_it(objects):
+    for name in ("otel-agent", "otel-gateway"):
+        egress = one(objects, "NetworkPolicy", name)["spec"]["egress"]
+        anywhere = [port for rule in egress if "to" not in rule for port in rule["ports"]]
+        for number in (53, 5353):
+            assert {p["protocol"] for p in anywhere if p["port"] == number} == {"UDP", "TCP"}
 
 
 def test_an_agent_that_ends_is_scraped_twice_after_its_last_span_and_may_finish_its_batches(objects):
@@ -215,7 +241,8 @@ def test_what_reads_from_the_network_does_not_run_as_root_and_can_write_to_its_q
         writable = [m["name"] for m in container(workload)["volumeMounts"] if not m.get("readOnly")]
         assert writable == ["queue"]
     agent = workloads(objects)[0]
-    [owner] = pod(agent)["initContainers"]
+    owner, queues = pod(agent)["initContainers"]
+    assert queues["securityContext"]["runAsUser"] == 10001
     assert owner["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["CHOWN"]}
     assert owner["command"] == ["chown", "10001:10001", environ(agent)["OTELCOL_STATE"]]
     assert owner["volumeMounts"][0] in container(agent)["volumeMounts"]
@@ -240,6 +267,11 @@ def test_the_collector_takes_the_files_and_variables_that_its_pod_gives_it(otelc
     workload = workloads(objects)[index]
     arguments = [argument.replace("/etc/otelcol", str(CONFIGS)) for argument in container(workload)["args"]]
     given = {name: value or "127.0.0.1" for name, value in environ(workload).items()}
+    given = {
+        name: re.sub(r"\$\((\w+)\)", lambda found: given[found[1]], value) for name, value in given.items()
+    }
+    (tmp_path / "set-aside").write_text("0 broken\n")
+    given |= {"HOME": "/", "OTELCOL_SET_ASIDE": str(tmp_path / "set-aside")}
     given |= {"SENTRY_OTLP_TRACES_URL": "https://sentry.example/x", "OTELCOL_STATE": str(tmp_path)}
     if index == 0:
         del given["SENTRY_OTLP_TRACES_URL"]

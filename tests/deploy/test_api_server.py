@@ -1,0 +1,73 @@
+"""Each supported minor version of Kubernetes takes what the deployments create: its API server's own validation says so.
+
+Built from the module k8s.io/kubernetes, once for each version, into .cache/kubernetes/. `make test` asks the oldest and the
+newest, and those that are built already; `make kubernetes` all, and prints the table.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support.gotool import built
+from support.otelcol import ROOT
+from support.rendered import OF_OPERATORS, helm, kustomize
+
+VERSIONS = ("1.30.14", "1.31.14", "1.32.13", "1.33.13", "1.34.4", "1.35.4", "1.36.3", "1.37.2")
+"""The newest of each minor version that the Go module proxy has."""
+
+ALWAYS = (VERSIONS[0], VERSIONS[-1])
+BUILD = Path(__file__).with_name("apiserver") / "build.sh"
+EVERY_VALUE = (
+    "--set=gateway.autoscaling.enabled=true",
+    "--set=kubernetesAttributes.enabled=true",
+    "--set=logs.enabled=true",
+    "--set=service.ipFamilyPolicy=PreferDualStack",
+    '--set-json=service.ipFamilies=["IPv6","IPv4"]',
+    "--set=agent.priorityClassName=system-node-critical",
+)  # fmt: skip
+
+
+def validation(version: str) -> str:
+    is_there = any((ROOT / ".cache" / "kubernetes").glob(f"{version}-*"))
+    if version not in ALWAYS and not is_there and os.environ.get("KUBERNETES") != "all":
+        pytest.skip(f"the validation of {version} is not built: make kubernetes")
+    return built(BUILD, version)
+
+
+def judged(program: str, objects: list) -> list[str]:
+    """What the API server says of those objects that are Kubernetes' own."""
+    own = [item for item in objects if item["kind"] not in OF_OPERATORS]
+    for item in own:
+        if item["kind"] not in {"Namespace", "ClusterRole", "ClusterRoleBinding"}:
+            item["metadata"].setdefault("namespace", "slotel")
+    run = subprocess.run([program], input=json.dumps(own), capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    return run.stdout.splitlines()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_api_server_takes_what_kustomize_and_the_chart_create(version):
+    program = validation(version)
+    assert judged(program, kustomize()) == []
+    assert judged(program, helm(version=version)) == []
+    assert judged(program, helm(*EVERY_VALUE, version=version)) == []
+
+
+@pytest.mark.parametrize("version", ALWAYS)
+def test_it_refuses_what_this_version_refuses(version):
+    """The oracle at work: a word that only newer versions know, and a field that none knows."""
+    program = validation(version)
+    objects = kustomize()
+    [service] = [
+        item for item in objects if item["kind"] == "Service" and item["metadata"]["name"] == "otel-agent"
+    ]
+    service["spec"]["trafficDistribution"] = "PreferSameNode"
+    said = judged(program, [service])
+    assert bool(said) == (version == VERSIONS[0]), said
+    service["spec"] |= {"trafficDistribution": "PreferClose", "unheardOf": 1}
+    assert any("unheardOf" in line for line in judged(program, [service]))
