@@ -10,7 +10,7 @@ from slotel.compile.collector import PROCESSOR, escaped, policy
 from slotel.config.service import Service
 
 HERE = Path(__file__).parent
-BEGIN, END = f"  {PROCESSOR}:\n", "\n  transform/semconv:"
+BEGIN, END = f"  {PROCESSOR}:\n", "\n  transform/labels:"
 
 
 def main() -> None:

@@ -38,6 +38,10 @@ CASES = {
         f"{ACCEPTED}{{job='otelcol-agent',instance='c'}}": "0+100x20",
         "otelcol_exporter_queue_size{job='otelcol-agent',instance='c',exporter='load_balancing'}": "3x20",
     },
+    "CollectorRefusesMetrics": {
+        "otelcol_exporter_sent_metric_points{instance='a',exporter='debug/refused_no_service_instance_id'}": "0+2x40"
+    },
+    "CollectorQueueSetAside": {"target_info{instance='a',slotel_queues_set_aside='1 broken'}": "1x40"},
     "SpanMetricsOverflow": {
         "traces_span_metrics_calls_total{instance='a',otel_metric_overflow='true'}": "0+5x40"
     },
@@ -56,6 +60,8 @@ QUIET = {
     f'{ACCEPTED}{{job="otelcol-gateway",instance="g"}}': "0+101x20 2020x20",
     f'{ACCEPTED}{{job="otelcol-agent",instance="h"}}': "0+100x40",
     'traces_span_metrics_calls_total{instance="a",otel_metric_overflow="true"}': "7x40",
+    'target_info{instance="a"}': "1x40",
+    'target_info{instance="b",slotel_queues_set_aside="0 broken"}': "1x40",
 }
 
 

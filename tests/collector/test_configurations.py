@@ -16,8 +16,12 @@ from support.otelcol import CONFIGS, ROOT, find_otelcol
 
 MAIN = ("otel-collector.yaml", "agent.yaml", "gateway.yaml")
 WITH_POLICY = MAIN[:2]
+NOT_OF_A_COLLECTOR = {"builder.yaml", "alerts.yaml", "prometheus.yaml"}
 ENVIRON = {
     "PATH": os.environ["PATH"],
+    "HOME": "/nowhere",
+    "OTELCOL_NAME": "node-1",
+    "SENTRY_OTLP_LOGS_URL": "http://127.0.0.1:1/api/1/integration/otlp/v1/logs/",
     "SENTRY_OTLP_TRACES_URL": "http://127.0.0.1:1/api/1/integration/otlp/v1/traces/",
     "SENTRY_PUBLIC_KEY": "public",
     "GATEWAY_RESOLVER": "{static: {hostnames: ['127.0.0.1:4317', '127.0.0.2:4317']}}",
@@ -56,6 +60,9 @@ def validate(otelcol, tmp_path, *files):
         ("otel-collector.yaml", "policy.yaml", "no-sentry.yaml"),
         *((name, "tls-receiver.yaml") for name in MAIN),
         ("agent.yaml", "policy.yaml", "tls-to-gateway.yaml"),
+        ("otel-collector.yaml", "policy.yaml", "logs.yaml"),
+        ("agent.yaml", "policy.yaml", "kubernetes.yaml", "agent-logs.yaml"),
+        ("gateway.yaml", "gateway-logs.yaml"),
     ],
     ids="+".join,
 )
@@ -79,13 +86,13 @@ def test_every_file_of_the_folder_is_validated():
         for files in mark.args[1]
         for name in files
     }
-    assert listed == {path.name for path in CONFIGS.glob("*.yaml")} - {"builder.yaml", "alerts.yaml"}
+    assert listed == {path.name for path in CONFIGS.glob("*.yaml")} - NOT_OF_A_COLLECTOR
 
 
 def test_every_component_that_is_used_is_built_and_every_one_that_is_built_is_used(otelcol):
     used = set()
     for path in CONFIGS.glob("*.yaml"):
-        if path.name not in {"builder.yaml", "alerts.yaml"}:
+        if path.name not in NOT_OF_A_COLLECTOR:
             document = read(path.name)
             for kind in ("receivers", "processors", "connectors", "exporters", "extensions"):
                 used |= {(kind, name.split("/")[0]) for name in document.get(kind) or {}}

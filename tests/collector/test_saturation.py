@@ -28,11 +28,10 @@ def peak(pid):
 
 
 def test_at_its_memory_limit_a_gateway_refuses_counts_what_it_refuses_and_recovers(otelcol, tmp_path):
-    """It holds every trace until its decision: more than fits come in before that. Sizes as in deploy/kubernetes."""
+    """It holds every trace until its decision: more than fits come in before that. Sizes as in deploy/compose."""
     env = {
-        "OTELCOL_MEMORY_MIB": "400",
-        "OTELCOL_MEMORY_SPIKE_MIB": "160",
-        "GOMEMLIMIT": "240MiB",
+        "OTELCOL_MEMORY_MIB": "200",
+        "GOMEMLIMIT": "200MiB",
         "TAIL_WAIT": "15s",
         "TAIL_TRACES": "1000000",
         "TAIL_BASELINE_PERCENT": "0",
@@ -53,7 +52,7 @@ def test_at_its_memory_limit_a_gateway_refuses_counts_what_it_refuses_and_recove
                     break
             assert refused
             assert sent == accepted + refused
-            assert peak(running.pid) < 400
+            assert peak(running.pid) < 256  # as deploy/compose gives it
             assert running.metric("otelcol_receiver_accepted_spans_total", own=True) == accepted
             assert running.metric("otelcol_processor_memory_limiter_refused_spans_total", own=True) == refused
 

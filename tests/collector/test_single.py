@@ -81,6 +81,25 @@ def test_prometheus_takes_the_exemplars(otelcol, tmp_path):
         assert found <= {span.trace_id.hex() for span in spans}
 
 
+def test_every_bucket_that_is_hit_in_an_interval_has_an_exemplar(otelcol, tmp_path):
+    seconds = {0.004: "0.005", 0.09: "0.1", 0.4: "0.5", 4.0: "5.0"}
+    with OtlpSink() as sink, collector(otelcol, tmp_path, sink, SPAN_METRICS_FLUSH="2s") as running:
+        spans = [Sent(name="mixed", seconds=0.004) for _ in range(97)]
+        slow = {
+            edge: Sent(name="mixed", seconds=second) for second, edge in seconds.items() if second > 0.004
+        }
+        assert post(running.otlp, request([*spans, *slow.values()])) == 200
+
+        def shown():
+            page = running.scrape(headers={"Accept": "application/openmetrics-text"})
+            found = re.findall(r'_bucket\{[^}]*le="([^"]+)"[^}]*\} \S+ # \{[^}]*trace_id="([0-9a-f]+)"', page)
+            return dict(found) if len(found) >= len(seconds) else None
+
+        exemplars = wait_until(shown, "an exemplar for each bucket that is hit")
+    assert set(exemplars) == set(seconds.values())
+    assert all(exemplars[edge] == span.trace_id.hex() for edge, span in slow.items())
+
+
 def test_services_under_slotel_are_shipped_and_not_counted_again(otelcol, tmp_path):
     with OtlpSink() as sink, collector(otelcol, tmp_path, sink) as running:
         own = {"service.name": "checkout", "telemetry.distro.name": "slotel"}

@@ -44,6 +44,15 @@ def find_otelcol() -> str:
     pytest.skip(message)
 
 
+def listening_on(port: int) -> bool:
+    """Whether a collector's health check answers there."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
 def alert(name: str) -> str:
     """The expression of an alert in collector/alerts.yaml."""
     groups = YAML(typ="safe").load((CONFIGS / "alerts.yaml").read_text())["groups"]
@@ -68,13 +77,24 @@ class Collector:
 
     Args:
         configs: file names in collector/, or paths.
+        state: where its queues are; None leaves that to its default.
         env: beside the ports: what the configuration reads.
+        user: whom the process runs as.
+        address: where it listens and is asked, if the environment says another.
     """
 
     def __init__(
-        self, binary: str, state: Path, *configs: str | Path, env: Mapping[str, str] | None = None
+        self,
+        binary: str,
+        state: Path | None,
+        *configs: str | Path,
+        env: Mapping[str, str] | None = None,
+        user: int | None = None,
+        address: str = "127.0.0.1",
     ) -> None:
         self.state = state
+        self.address = address
+        self._user = user
         self.grpc_port, self.http_port, self.prometheus_port = free_port(), free_port(), free_port()
         self.telemetry_port, self.health_port = free_port(), free_port()
         self._command = [binary, *(f"--config={CONFIGS / config}" for config in configs)]
@@ -84,7 +104,7 @@ class Collector:
             "PROMETHEUS_PORT": str(self.prometheus_port),
             "TELEMETRY_PORT": str(self.telemetry_port),
             "HEALTH_PORT": str(self.health_port),
-            "OTELCOL_STATE": str(state),
+            **({} if state is None else {"OTELCOL_STATE": str(state)}),
             "SPAN_METRICS_FLUSH": "200ms",
             "SENTRY_OTLP_TRACES_URL": "http://127.0.0.1:1/",
             "SENTRY_PUBLIC_KEY": "public",
@@ -103,6 +123,9 @@ class Collector:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            user=self._user,
+            group=self._user,
+            extra_groups=None if self._user is None else [],
         )
         self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
         self._reader.start()
@@ -126,14 +149,14 @@ class Collector:
     @property
     def otlp(self) -> str:
         """Where services send to."""
-        return f"http://127.0.0.1:{self.http_port}"
+        return f"http://{self.address}:{self.http_port}"
 
     def healthy(self) -> bool:
         if self._process.poll() is not None:
             self._reader.join(5)
             raise AssertionError(f"the collector ended with {self._process.returncode}:\n{self.log[-3000:]}")
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{self.address}:{self.health_port}/", timeout=5) as answer:
                 return answer.status == 200
         except (urllib.error.URLError, OSError):
             return False
@@ -157,7 +180,7 @@ class Collector:
 
     def scrape(self, *, own: bool = False, headers: Mapping[str, str] | None = None) -> str:
         port = self.telemetry_port if own else self.prometheus_port
-        request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers=dict(headers or {}))
+        request = urllib.request.Request(f"http://{self.address}:{port}/metrics", headers=dict(headers or {}))
         with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.read().decode()
 

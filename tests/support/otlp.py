@@ -16,6 +16,8 @@ from types import TracebackType
 from typing import Any
 
 from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -23,6 +25,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from support.ports import free_port
 
 PATH = "/api/7/integration/otlp/v1/traces/"
+LOGS_PATH = "/api/7/integration/otlp/v1/logs/"
 SERVER = Span.SpanKind.SPAN_KIND_SERVER
 ERROR = Status.StatusCode.STATUS_CODE_ERROR
 
@@ -35,7 +38,7 @@ class Sent:
     trace_id: bytes = field(default_factory=lambda: os.urandom(16))
     span_id: bytes = field(default_factory=lambda: os.urandom(8))
     parent_id: bytes = b""
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Any = field(default_factory=dict)
     events: Sequence[tuple[str, Mapping[str, Any]]] = ()
     kind: int = SERVER
     error: bool = False
@@ -43,10 +46,19 @@ class Sent:
     age: float = 0.0
     service: str = "legacy"
     resource: Mapping[str, Any] = field(default_factory=dict)
+    status: str = ""
+    scope: Mapping[str, Any] = field(default_factory=dict)
 
 
-def request(spans: Sequence[Sent], resource: Mapping[str, Any] | None = None) -> bytes:
-    """One export of spans of one service, which has a name unless the resource says otherwise."""
+def request(
+    spans: Sequence[Sent],
+    resource: Mapping[str, Any] | None = None,
+    scope_attributes: Mapping[str, Any] | None = None,
+) -> bytes:
+    """One export of spans of one service, which has a name unless the resource says otherwise.
+
+    Attributes are a mapping, or pairs where a key comes twice.
+    """
     message = ExportTraceServiceRequest()
     group = message.resource_spans.add()
     group.resource.attributes.extend(
@@ -54,6 +66,7 @@ def request(spans: Sequence[Sent], resource: Mapping[str, Any] | None = None) ->
     )
     scope = group.scope_spans.add()
     scope.scope.name = "by-hand"
+    scope.scope.attributes.extend(pairs(scope_attributes or {}))
     for sent in spans:
         end = time.time_ns() - int(sent.age * 1e9)
         span = scope.spans.add(
@@ -68,8 +81,57 @@ def request(spans: Sequence[Sent], resource: Mapping[str, Any] | None = None) ->
         )
         if sent.error:
             span.status.code = ERROR
+        span.status.message = sent.status
         for name, attributes in sent.events:
             span.events.add(name=name, time_unix_nano=end, attributes=pairs(attributes))
+    return message.SerializeToString()
+
+
+@dataclass(frozen=True)
+class Log:
+    """A log record to send, and as the sink shows it."""
+
+    body: Any = "said"
+    attributes: Any = field(default_factory=dict)
+    resource: Mapping[str, Any] = field(default_factory=dict)
+    scope: Mapping[str, Any] = field(default_factory=dict)
+
+
+def log_request(
+    logs: Sequence[Log],
+    resource: Mapping[str, Any],
+    scope_attributes: Mapping[str, Any] | None = None,
+) -> bytes:
+    """One export of log records of one service."""
+    message = ExportLogsServiceRequest()
+    group = message.resource_logs.add()
+    group.resource.attributes.extend(pairs(resource))
+    scope = group.scope_logs.add()
+    scope.scope.attributes.extend(pairs(scope_attributes or {}))
+    for log in logs:
+        scope.log_records.add(
+            body=_value(log.body), attributes=pairs(log.attributes), time_unix_nano=time.time_ns()
+        )
+    return message.SerializeToString()
+
+
+def counter_request(
+    name: str, value: int, resource: Mapping[str, Any], attributes: Mapping[str, Any] | None = None
+) -> bytes:
+    """One export of a cumulative counter of one service."""
+    message = ExportMetricsServiceRequest()
+    group = message.resource_metrics.add()
+    group.resource.attributes.extend(pairs(resource))
+    metric = group.scope_metrics.add().metrics.add(name=name, unit="1")
+    metric.sum.is_monotonic = True
+    metric.sum.aggregation_temporality = 2
+    now = time.time_ns()
+    metric.sum.data_points.add(
+        as_int=value,
+        start_time_unix_nano=now - 10**9,
+        time_unix_nano=now,
+        attributes=pairs(attributes or {}),
+    )
     return message.SerializeToString()
 
 
@@ -102,9 +164,11 @@ def post(
 class OtlpSink:
     """Sentry's OTLP endpoint as far as a collector sees it: takes spans with the right key, at one port for good."""
 
-    def __init__(self, key: str = "public") -> None:
+    def __init__(self, key: str = "public", most_bytes: int | None = None) -> None:
         self.port = free_port()
         self.key = key
+        self.most_bytes = most_bytes
+        self.logs: list[Log] = []
         self._lock = threading.Lock()
         self._spans: list[Sent] = []
         self.refused: Counter[int] = Counter()
@@ -113,6 +177,10 @@ class OtlpSink:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}{PATH}"
+
+    @property
+    def logs_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}{LOGS_PATH}"
 
     @property
     def spans(self) -> list[Sent]:
@@ -167,7 +235,7 @@ class OtlpSink:
 
     def _admits(self, handler: BaseHTTPRequestHandler) -> int:
         """The status for a request by its address and key; 200 lets it in."""
-        if handler.path != PATH:
+        if handler.path not in (PATH, LOGS_PATH):
             return 404
         return 200 if f"sentry_key={self.key}" in handler.headers.get("X-Sentry-Auth", "") else 403
 
@@ -177,7 +245,12 @@ class OtlpSink:
             return status
         if handler.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
+        if self.most_bytes is not None and len(body) > self.most_bytes:
+            return 413
         try:
+            if handler.path.rstrip("/").endswith("logs"):
+                self.logs.extend(_read_logs(ExportLogsServiceRequest.FromString(body)))
+                return 200
             message = ExportTraceServiceRequest.FromString(body)
         except DecodeError:
             return 400
@@ -203,7 +276,7 @@ class Endpoint(OtlpSink):
         return f"http://127.0.0.1:{self.port}"
 
     def _admits(self, handler: BaseHTTPRequestHandler) -> int:
-        return 200 if handler.path == "/v1/traces" else 404
+        return 200 if handler.path in ("/v1/traces", "/v1/logs") else 404
 
 
 def _read(message: ExportTraceServiceRequest) -> list[Sent]:
@@ -220,6 +293,8 @@ def _read(message: ExportTraceServiceRequest) -> list[Sent]:
             seconds=(span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
             service=_mapping(group.resource.attributes).get("service.name", ""),
             resource=_mapping(group.resource.attributes),
+            status=span.status.message,
+            scope=_mapping(scope.scope.attributes),
         )
         for group in message.resource_spans
         for scope in group.scope_spans
@@ -227,8 +302,23 @@ def _read(message: ExportTraceServiceRequest) -> list[Sent]:
     ]
 
 
-def pairs(attributes: Mapping[str, Any]) -> list[KeyValue]:
-    return [KeyValue(key=key, value=_value(value)) for key, value in attributes.items()]
+def _read_logs(message: ExportLogsServiceRequest) -> list[Log]:
+    return [
+        Log(
+            body=_plain(record.body),
+            attributes=_mapping(record.attributes),
+            resource=_mapping(group.resource.attributes),
+            scope=_mapping(scope.scope.attributes),
+        )
+        for group in message.resource_logs
+        for scope in group.scope_logs
+        for record in scope.log_records
+    ]
+
+
+def pairs(attributes: Mapping[str, Any] | Sequence[tuple[str, Any]]) -> list[KeyValue]:
+    given = attributes.items() if isinstance(attributes, Mapping) else attributes
+    return [KeyValue(key=key, value=_value(value)) for key, value in given]
 
 
 def _value(value: Any) -> AnyValue:
@@ -242,6 +332,10 @@ def _value(value: Any) -> AnyValue:
         message = AnyValue()
         message.array_value.values.extend(_value(item) for item in value)
         return message
+    if isinstance(value, Mapping):
+        message = AnyValue()
+        message.kvlist_value.values.extend(pairs(value))
+        return message
     return AnyValue(string_value=value)
 
 
@@ -253,4 +347,6 @@ def _plain(value: AnyValue) -> Any:
     kind = value.WhichOneof("value")
     if kind == "array_value":
         return tuple(_plain(item) for item in value.array_value.values)
+    if kind == "kvlist_value":
+        return _mapping(value.kvlist_value.values)
     return getattr(value, kind) if kind else None

@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import io
 import json
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from ruamel.yaml import YAML
 
+from slotel.compile.re2_patterns import (
+    NESTED,
+    TEXT_ENDS,
+    key_pattern,
+    nested_key_pattern,
+    query_pattern,
+    text_pattern,
+    whole_pattern,
+)
 from slotel.config.names import REDACTED, UNKNOWN
 from slotel.config.service import Service
 from slotel.config.tags import ALWAYS_REDACTED, MAX_TAG_VALUE, TagPolicy, TagRule, clean_value, redaction
@@ -21,6 +29,9 @@ POLICY_FILE: Final = "collector/policy.yaml"
 
 PROCESSOR: Final = "transform/policy"
 """Stands in every pipeline of the shipped configurations, there with the statements of an empty policy."""
+
+LABELS_PROCESSOR: Final = "transform/labels"
+"""Stands before counting: a tag is a label of the services that list it, of no other."""
 
 CONNECTOR: Final = "span_metrics"
 
@@ -43,11 +54,6 @@ _HEADER: Final = """\
 # Use it as a second file: otelcol --config otel-collector.yaml --config policy.yaml (or agent.yaml).
 """
 
-_NOT_RE2: Final = re.compile(r"\(\?(?:[=!>(]|<[=!]|P=|P>)|\\[1-9]|\\Z|\\N|\\[uU]|[*+?}]\+")
-"""What Python's regular expressions have and the collector's (RE2) do not."""
-
-
-_TEXT_ENDS: Final = r"\s'\"<>"
 _LINE_BREAKS: Final = r"[\r\n\x00]+"
 
 
@@ -64,7 +70,7 @@ def files(service: Service) -> Mapping[str, str]:
 def policy_file(services: Sequence[Service], source: str) -> str:
     """Return one policy file for all services behind a collector.
 
-    Tags are required of the spans of the service that the file names, of all spans if it names none; redacted is
+    Tags are required of the spans of the service that a file names, of all spans if it names none; redacted is
     for everyone what any of them redacts.
 
     Raises:
@@ -79,19 +85,14 @@ def policy_file(services: Sequence[Service], source: str) -> str:
 
 
 def policy(services: Sequence[Service]) -> dict[str, Any]:
-    """Return the policy as the collector's configuration: a transform processor, dimensions and buckets."""
+    """Return the policy as the collector's configuration: transform processors, dimensions and buckets."""
     redact = tuple(dict.fromkeys(glob for service in services for glob in service.tags.redact))
-    traces: list[Any] = [
-        group for path in ("span", "spanevent", "resource") for group in _redaction(path, redact)
-    ]
-    for service in services:
-        statements = list(_tags(service.tags))
-        if statements:
-            group: dict[str, Any] = {"statements": statements}
-            if service.name:
-                condition = f'resource.attributes["service.name"] == {_quoted(service.name)}'
-                group = {"conditions": [condition], **group}
-            traces.append(group)
+    globs = (*ALWAYS_REDACTED, *redact)
+
+    def redacted(*paths: str) -> list[Any]:
+        return [group for path in paths for group in _redaction(path, globs)]
+
+    tags = [_of(service, list(_tags(service.tags))) for service in services if service.tags.tag_keys]
     labels = dict.fromkeys(
         (*DIMENSIONS, *(key for service in services for key in service.tags.metric_labels))
     )
@@ -100,11 +101,23 @@ def policy(services: Sequence[Service]) -> dict[str, Any]:
         "processors": {
             PROCESSOR: {
                 "error_mode": "ignore",
-                "trace_statements": traces,
-                "metric_statements": [
-                    group for path in ("datapoint", "resource") for group in _redaction(path, redact)
+                "trace_statements": [
+                    *redacted("resource", "scope", "span"),
+                    _text("span.status.message", 'span.status.message != ""', globs),
+                    *redacted("spanevent"),
+                    *tags,
                 ],
-            }
+                "metric_statements": redacted("resource", "scope", "datapoint"),
+                "log_statements": [
+                    *redacted("resource", "scope", "log"),
+                    _text("log.body", "IsString(log.body)", globs),
+                    *_body(globs),
+                ],
+            },
+            LABELS_PROCESSOR: {
+                "error_mode": "ignore",
+                "trace_statements": list(_foreign_labels(services)),
+            },
         },
         "connectors": {
             CONNECTOR: {
@@ -120,25 +133,68 @@ def policy(services: Sequence[Service]) -> dict[str, Any]:
 # -- statements ----------------------------------------------------------------------------------------------
 
 
-def _redaction(path: str, redact: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield the groups of statements that redact a map of attributes: by key, then inside URLs.
+def _redaction(path: str, globs: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the groups of statements that redact a map of attributes: by key, within maps, then inside URLs."""
+    attributes = f"{path}.attributes"
+    yield {"statements": [*_unique(path, attributes), *_by_key(path, attributes, globs)]}
+    yield {"statements": list(_nested(path, attributes, globs))}
+    if path in {"span", "spanevent", "log"}:
+        yield _within(path, URL_KEYS, "(//)[^/?#]*@", query_pattern(globs))
+        yield _within(path, TEXT_KEYS, f"(://)[^/?#{TEXT_ENDS}]*@", text_pattern(globs))
+
+
+def _unique(path: str, target: str) -> Iterator[str]:
+    """Yield what leaves one of equal keys, the last: all that follows sees the first only."""
+    unique = f'{path}.cache["unique"]'
+    yield f"set({unique}, {{}})"
+    yield f'merge_maps({unique}, {target}, "upsert")'
+    yield f"set({target}, {unique})"
+
+
+def _by_key(path: str, target: str, globs: Sequence[str]) -> Iterator[str]:
+    """Yield what replaces the values of secret keys.
 
     OTTL has no function that replaces values by their key: the secrets are copied to a map, blanked, merged back.
     """
-    attributes, secret = f"{path}.attributes", f'{path}.cache["secret"]'
-    globs = (*ALWAYS_REDACTED, *redact)
+    secret = f'{path}.cache["secret"]'
+    yield f"set({secret}, {target})"
+    yield f"keep_matching_keys({secret}, {_quoted(key_pattern(globs))})"
+    yield from _blank(secret)
+    yield f'merge_maps({target}, {secret}, "upsert")'
+
+
+def _nested(path: str, target: str, globs: Sequence[str]) -> Iterator[str]:
+    """Yield what redacts within maps and lists of maps: attributes with a secret in one are flattened.
+
+    OTTL cannot walk a map. In a flattened copy a secret shows by its path; the mark says where an attribute's own key
+    ends, for a dot may be part of it.
+    """
+    flat, secret = f'{path}.cache["flat"]', f'{path}.cache["nested"]'
+    yield f"set({flat}, {target})"
+    yield f'replace_all_patterns({flat}, "key", "$", {_quoted(NESTED)})'
+    yield f"flatten({flat})"
+    yield f"set({secret}, {flat})"
+    yield f"keep_matching_keys({secret}, {_quoted(nested_key_pattern(globs))})"
+    found = f" where Len({secret}) > 0"
+    yield from (statement + found for statement in _blank(secret))
+    yield f'merge_maps({flat}, {secret}, "upsert"){found}'
+    yield f'replace_all_patterns({flat}, "key", {_quoted(NESTED)}, ""){found}'
+    yield f"set({target}, {flat}){found}"
+
+
+def _blank(values: str) -> Iterator[str]:
+    yield f"stringify_all({values})"
+    yield f'replace_all_patterns({values}, "value", "(?s)^.*$", {_quoted(REDACTED)})'
+
+
+def _body(globs: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the groups of statements that redact a log's body that is a map."""
+    condition = ["IsMap(log.body)"]
     yield {
-        "statements": [
-            f"set({secret}, {attributes})",
-            f"keep_matching_keys({secret}, {_quoted(_key_pattern(globs))})",
-            f"stringify_all({secret})",
-            f'replace_all_patterns({secret}, "value", "(?s)^.*$", {_quoted(REDACTED)})',
-            f'merge_maps({attributes}, {secret}, "upsert")',
-        ]
+        "conditions": condition,
+        "statements": [*_unique("log", "log.body"), *_by_key("log", "log.body", globs)],
     }
-    if path in {"span", "spanevent"}:
-        yield _within(path, URL_KEYS, "(//)[^/?#]*@", _query_pattern(globs))
-        yield _within(path, TEXT_KEYS, f"(://)[^/?#{_TEXT_ENDS}]*@", _text_pattern(globs))
+    yield {"conditions": condition, "statements": list(_nested("log", "log.body", globs))}
 
 
 def _within(path: str, keys: Sequence[str], user: str, pair: str) -> dict[str, Any]:
@@ -156,6 +212,46 @@ def _within(path: str, keys: Sequence[str], user: str, pair: str) -> dict[str, A
     }
 
 
+def _text(text: str, condition: str, globs: Sequence[str]) -> dict[str, Any]:
+    """Return the group of statements that redact within a text that is no attribute."""
+    user = f"(://)[^/?#{TEXT_ENDS}]*@"
+    return {
+        "conditions": [condition],
+        "statements": [
+            f"replace_pattern({text}, {_quoted(user)}, {_quoted('${1}' + REDACTED + '@')})",
+            f"replace_pattern({text}, {_quoted(text_pattern(globs))}, {_quoted('${1}' + REDACTED)})",
+        ],
+    }
+
+
+def _of(service: Service, statements: list[str]) -> dict[str, Any]:
+    """Return statements for the spans of a service, of all services if it has no name."""
+    if not service.name:
+        return {"statements": statements}
+    return {
+        "conditions": [f'resource.attributes["service.name"] == {_quoted(service.name)}'],
+        "statements": statements,
+    }
+
+
+def _foreign_labels(services: Sequence[Service]) -> Iterator[dict[str, Any]]:
+    """Yield what hides, from counting only, a tag that is the label of other services."""
+    owners: dict[str, list[str | None]] = {}
+    for service in services:
+        for key in service.tags.metric_labels:
+            owners.setdefault(key, []).append(service.name)
+    for key, names in owners.items():
+        if None not in names:
+            mine = _listed([name for name in names if name])
+            yield {
+                "conditions": [f'not ContainsValue({mine}, resource.attributes["service.name"])'],
+                "statements": [
+                    f"delete_key(span.attributes, {_quoted(key)})",
+                    f"delete_key(resource.attributes, {_quoted(key)})",
+                ],
+            }
+
+
 def _tags(policy: TagPolicy) -> Iterator[str]:
     """Yield the statements that repair a policy's tags, then set those that are set."""
     is_redacted = redaction(policy)
@@ -169,8 +265,8 @@ def _tags(policy: TagPolicy) -> Iterator[str]:
 def _tag(key: str, rule: TagRule | None, is_redacted: bool) -> Iterator[str]:
     tag = _attribute(key)
     yield f"set({tag}, String({tag})) where {tag} != nil and not IsString({tag})"
-    yield f'replace_pattern({tag}, "(?s)^(.{{{MAX_TAG_VALUE}}}).+$", "${{1}}")'
-    yield f'replace_pattern({tag}, {_quoted(_LINE_BREAKS)}, " ")'
+    yield f'replace_pattern({tag}, "(?s)^(.{{{MAX_TAG_VALUE}}}).+$", "${{1}}") where {tag} != nil'
+    yield f'replace_pattern({tag}, {_quoted(_LINE_BREAKS)}, " ") where {tag} != nil'
     if rule is None:
         return
     wrong = [f"{tag} == nil", f'{tag} == ""']
@@ -178,73 +274,9 @@ def _tag(key: str, rule: TagRule | None, is_redacted: bool) -> Iterator[str]:
         if rule.allowed:
             wrong.append(f"not ContainsValue({_listed(rule.allowed)}, {tag})")
         if rule.pattern is not None:
-            wrong.append(f"not IsMatch({tag}, {_quoted(_whole(key, rule.pattern))})")
+            wrong.append(f"not IsMatch({tag}, {_quoted(whole_pattern(key, rule.pattern))})")
     default = UNKNOWN if rule.default is None else rule.default
     yield f"set({tag}, {_quoted(default)}) where {' or '.join(wrong)}"
-
-
-# -- patterns ------------------------------------------------------------------------------------------------
-
-
-def _key_pattern(globs: Sequence[str]) -> str:
-    """Return the pattern of the keys that the globs name; `-` and `_`, upper and lower case are one."""
-    return f"(?i)^(?:{_alternatives(globs, '.*', _key_character)})$"
-
-
-def _query_pattern(globs: Sequence[str]) -> str:
-    """Return the pattern of a `key=value` in a URL whose key is named, each character plain or percent-encoded."""
-    return f"(?i)((?:^|[?&#])(?:{_alternatives(globs, '[^=&?#]*', _url_character)})=)[^&?#]*"
-
-
-def _text_pattern(globs: Sequence[str]) -> str:
-    """Return the pattern of a `key=value` in a URL within a text: it ends where the URL does."""
-    keys = _alternatives(globs, r"[\w.%\-\[\]]*", _url_character)
-    return f"(?i)([?&](?:{keys})=)[^&?#{_TEXT_ENDS}]+"
-
-
-def _alternatives(globs: Sequence[str], wildcard: str, character: Callable[[str], str]) -> str:
-    """Return the globs as one pattern in which those that differ only by a leading `*.` or `*_` share a wildcard.
-
-    The collector tries it on every key of every span: a wildcard of its own for each glob made it eight times slower.
-    """
-
-    def translated(text: str) -> str:
-        return wildcard.join("".join(map(character, part)) for part in text.split("*"))
-
-    starts: dict[str, list[str]] = {}
-    for glob in dict.fromkeys(glob.lower().replace("-", "_") for glob in globs):
-        start = glob[:2] if glob[:2] in {"*.", "*_"} else ""
-        starts.setdefault(glob.removeprefix(start), []).append(start)
-    sharing: dict[tuple[str, ...], list[str]] = {}
-    for rest, found in starts.items():
-        sharing.setdefault(tuple(sorted(found)), []).append(translated(rest))
-    parts = []
-    for leading, rests in sharing.items():
-        ends = "|".join(rests)
-        characters = "|".join(character(start[1]) for start in leading if start)
-        optional = "?" if "" in leading else ""
-        parts.append(f"(?:{wildcard}(?:{characters})){optional}(?:{ends})" if characters else ends)
-    return "|".join(parts)
-
-
-def _key_character(character: str) -> str:
-    return "[_-]" if character in "_-" else re.escape(character)
-
-
-def _url_character(character: str) -> str:
-    if character == "_":
-        return "(?:[_-]|%5f|%2d)"
-    return f"(?:{re.escape(character)}|{''.join(f'%{byte:02x}' for byte in character.encode())})"
-
-
-def _whole(key: str, pattern: str) -> str:
-    found = _NOT_RE2.search(pattern)
-    if found:
-        raise ValueError(
-            f"tags.required.{key}.pattern: {found[0]!r} is not known to the collector's regular expressions (RE2): "
-            "write the pattern without look-around, back-references and possessive quantifiers"
-        )
-    return f"^(?:{pattern})$"
 
 
 # -- spelling ------------------------------------------------------------------------------------------------
