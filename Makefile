@@ -97,6 +97,12 @@ promtool3: $(STAMP) ## Run the rules' tests under Prometheus 3, too: its promtoo
 	PATH="$$(sh tests/support/build_promtool3.sh):$$PATH" $(RUN)pytest tests/compile/test_arithmetic.py tests/compile/test_calendar.py \
 	  tests/compile/test_generated.py
 
+dist: $(STAMP) ## Build wheel and source distribution twice, compare the bytes, check the contents
+	$(RUN)python release/dist.py
+
+layer: $(STAMP) ## Build the tree of the operator's image, and a Lambda layer of it, into .cache/layer
+	$(RUN)python release/layer.py
+
 sbom: $(STAMP) ## Write the software bill of materials of the locked set to .cache/sbom.json
 	@mkdir -p .cache
 	$(UV) tool run --quiet --from cyclonedx-bom cyclonedx-py requirements requirements.lock --output-file .cache/sbom.json
