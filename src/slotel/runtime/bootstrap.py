@@ -22,6 +22,7 @@ from slotel.runtime.checks.environment import disabled, samples_nothing
 from slotel.runtime.checks.start import before_start, component_failed
 from slotel.runtime.components import (
     connect_sentry,
+    count_at_servers,
     join_workers,
     open_endpoint,
     prepare_departure,
@@ -98,6 +99,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
         runtime.pipeline.add_sink(DecisionLog())
     _guarded("logs", runtime, lambda: redact_log_records(runtime))
     _guarded("sentry", runtime, lambda: connect_sentry(runtime, environ))
+    _guarded("servers", runtime, lambda: count_at_servers(runtime, environ))
     _guarded("workers", runtime, lambda: join_workers(runtime, environ))
     _guarded("app metrics", runtime, lambda: count_from_zero_after_fork(metrics.get_meter_provider()))
     _guarded("metrics", runtime, lambda: open_endpoint(runtime, environ))

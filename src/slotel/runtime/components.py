@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,20 @@ def _use_sentry(runtime: Runtime, connection: SentryConnection) -> None:
         dropped=runtime.self_metrics.dropped,
     )
     runtime.pipeline.add_sink(spans)
+
+
+def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
+    """Put a layer between every server and its application: it counts what no instrumentation sees."""
+    from slotel.runtime.requests.asgi import AsgiLayer
+    from slotel.runtime.requests.served import Server
+    from slotel.runtime.requests.wsgi import WsgiLayer
+    from slotel.runtime.upstream.servers import watch_servers
+
+    if runtime.pipeline is not None:
+        server = Server(runtime.pipeline, environ)
+        watch_servers(
+            functools.partial(WsgiLayer.around, server), functools.partial(AsgiLayer.around, server)
+        )
 
 
 def join_workers(runtime: Runtime, environ: MutableMapping[str, str]) -> None:

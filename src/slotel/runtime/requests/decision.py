@@ -58,11 +58,25 @@ def decide(span: ReadableSpan, local_root: LocalRoot | None) -> Decision:
         and status < _SERVER_ERROR
         and status != rows.CLIENT_CLOSED_REQUEST
         and attributes.get("url.scheme") not in _SOCKETS
+        and (local_root is None or local_root.served is None or not local_root.served.client_left)
     ):
         return SUCCEEDED
+    served = local_root.served if local_root is not None else None
     exception = _failing(span, error, local_root.handled if local_root is not None else 0)
     row = _row(span, attributes, exception)
-    return Decision(row, None if row is rows.RPC_ERROR and _is_abort(exception) else exception)
+    decision = Decision(row, None if row is rows.RPC_ERROR and _is_abort(exception) else exception)
+    return decision if served is None else served.decided(decision)
+
+
+def of_escaped(error: BaseException) -> Decision:
+    """Return what an exception means that leaves the application."""
+    if _tells_of_client(error):
+        return Decision(rows.CLIENT_LEFT, error)
+    if not isinstance(error, Exception):
+        if not _names(error).isdisjoint(rows.CANCELLATIONS):
+            return Decision(rows.CANCELLED, error)
+        return Decision(_row_of_stop(error), error)
+    return Decision(rows.FAILED, error)
 
 
 def row_of(span: ReadableSpan) -> OutcomeRow:
@@ -109,7 +123,7 @@ def _row(  # noqa: PLR0911 the order of the table's rows
     if (code := _rpc_code(attributes)) is not None:
         return _row_of_call(code, span, error)
     if error is not None and not isinstance(error, Exception):
-        return rows.EXITED if isinstance(error, SystemExit) and error.code in (0, None) else rows.STOPPED
+        return _row_of_stop(error)
     if attributes.get("url.scheme") in _SOCKETS or attributes.get("http.scheme") in _SOCKETS:
         return (
             rows.STREAM if error is None and span.status.status_code is not StatusCode.ERROR else rows.FAILED
@@ -119,6 +133,10 @@ def _row(  # noqa: PLR0911 the order of the table's rows
     if error is not None:
         return rows.FAILED
     return rows.MARKED_FAILED if span.status.status_code is StatusCode.ERROR else rows.SUCCEEDED
+
+
+def _row_of_stop(error: BaseException) -> OutcomeRow:
+    return rows.EXITED if isinstance(error, SystemExit) and error.code in (0, None) else rows.STOPPED
 
 
 def _row_of_answer(status: int, span: ReadableSpan, error: BaseException | None) -> OutcomeRow:

@@ -16,6 +16,7 @@ from slotel.runtime.process.lifecycle import PROCESS
 
 if TYPE_CHECKING:
     from slotel.runtime.requests.decision import Decision
+    from slotel.runtime.requests.served import ServedRequest
 
 MAX_OPEN: Final = 50_000
 """Spans that nobody ends must not fill the memory: beyond this the oldest is forgotten."""
@@ -36,11 +37,12 @@ class LocalRoot:
         tags: custom tags, set at run time for the whole entry.
         ended: the root has ended; what comes later is late.
         decision: what came of it, from its end on.
+        served: the request as its server sees it, if a layer stands between server and application.
         handled: id of the exception that was being handled when it started; it is not what fails this root.
         spans, state: the shipping stage's own.
     """
 
-    __slots__ = ("decision", "ended", "handled", "root_id", "span", "spans", "state", "tags")
+    __slots__ = ("decision", "ended", "handled", "root_id", "served", "span", "spans", "state", "tags")
 
     def __init__(self, span: Span, root_id: int) -> None:
         self.span = span
@@ -48,6 +50,7 @@ class LocalRoot:
         self.tags: dict[str, str] = {}
         self.ended = False
         self.decision: Decision | None = None
+        self.served: ServedRequest | None = None
         handled = sys.exc_info()[1]
         self.handled = 0 if handled is None else id(handled)
         self.spans: list[ReadableSpan] = []

@@ -20,6 +20,7 @@ from slotel.runtime.process.interrupts import comes_from_handler
 from slotel.runtime.redaction.enforcer import Enforcer
 from slotel.runtime.requests.decision import REQUEST_KINDS, decide
 from slotel.runtime.requests.local_roots import SPAN_ID, TRACE_FLAGS, LocalRoot, OpenSpans
+from slotel.runtime.requests.served import SERVED
 from slotel.runtime.requests.span_name import without_path
 from slotel.runtime.tracing.sink import Sink
 from slotel.runtime.upstream.otel_reading import UNSET
@@ -60,8 +61,11 @@ class SlotelSpanProcessor(SpanProcessor):
         """Note the span as open and show it to the sinks."""
         try:
             local_root = self._open_spans.open(span)
-            if span.kind is SpanKind.SERVER and (name := without_path(span)) is not None:
-                span.update_name(name)
+            if span.kind is SpanKind.SERVER:
+                if (name := without_path(span)) is not None:
+                    span.update_name(name)
+                if local_root.span is span and (served := SERVED.get()) is not None:
+                    served.take(local_root)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
             _raise(self._fault("open_spans", error))
             return
@@ -98,11 +102,43 @@ class SlotelSpanProcessor(SpanProcessor):
                 decision = decide(span, local_root)
                 if local_root is not None and local_root.root_id == span_id:
                     local_root.decision = decision
+                    if local_root.served is not None and local_root.served.hold(span):
+                        return  # measured when the server has the whole answer
                 self._measure.on_end(span, context, local_root, decision.row)
             else:
                 self._measure.on_end(span, context, local_root)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
             interrupt = self._fault("measure", error)
+        self._hand_on(span, local_root, sinks, interrupt)
+
+    def finish(self, span: ReadableSpan, local_root: LocalRoot) -> None:
+        """Measure a local root whose end was held back, and hand it on."""
+        context, decision = span.context, local_root.decision
+        interrupt: Exception | None = None
+        try:
+            self._measure.on_end(span, context, local_root, decision.row if decision is not None else None)
+        except Exception as error:  # noqa: BLE001 nothing may reach the app
+            interrupt = self._fault("measure", error)
+        sampled = context is not None and context[TRACE_FLAGS] & 1
+        self._hand_on(span, local_root, self._see_ends[sampled][False], interrupt)
+
+    def escaped(self, error: BaseException, mechanism: str) -> None:
+        """Let the sinks that send exceptions know of one that left the application and failed no span."""
+        for sink in self._sinks:
+            report = getattr(sink, "escaped", None)
+            if report is not None:
+                try:
+                    report(error, mechanism)
+                except Exception as fault:  # noqa: BLE001 nothing may reach the app
+                    _raise(self._fault(_name(sink), fault))
+
+    def _hand_on(
+        self,
+        span: ReadableSpan,
+        local_root: LocalRoot | None,
+        sinks: tuple[Sink, ...],
+        interrupt: Exception | None,
+    ) -> None:
         for sink in sinks:
             try:
                 sink.on_end(span, local_root)

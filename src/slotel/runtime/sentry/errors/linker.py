@@ -123,6 +123,10 @@ class ErrorEventLinker:
                 _report(span, local_root, decision.exception)
             _leave(local_root)
 
+    def escaped(self, error: BaseException, mechanism: str) -> None:
+        """Report an exception that left the application and failed no span; one that was reported is dropped again."""
+        capture(error, mechanism)
+
     def replaced(self, client: Any) -> None:
         """Note the Sentry client that another has replaced: what it holds must leave, too."""
         self._former = client

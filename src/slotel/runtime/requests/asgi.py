@@ -1,0 +1,137 @@
+"""The layer between an ASGI server and its application: every request that the server serves is counted, once.
+
+Where a framework's instrumentation makes the server span, the layer stands back and only watches the messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, TypeAlias
+
+from opentelemetry.propagators.textmap import Getter
+
+from slotel.runtime.requests.served import ServedRequest, Server
+from slotel.runtime.requests.wsgi import METHODS
+
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+Application: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
+
+_SOCKET_SCHEMES: Final = {"http": "ws", "https": "wss"}
+
+
+class ScopeGetter(Getter[Message]):
+    """Reads the headers of an ASGI scope."""
+
+    def get(self, carrier: Message, key: str) -> list[str] | None:
+        """Return the values of a header."""
+        wanted = key.lower().encode()
+        found = [
+            value.decode("utf-8", "replace")
+            for name, value in carrier.get("headers") or ()
+            if name.lower() == wanted
+        ]
+        return found or None
+
+    def keys(self, carrier: Message) -> list[str]:
+        """Return the names of the headers."""
+        return [name.decode("latin-1").lower() for name, _ in carrier.get("headers") or ()]
+
+
+class AsgiCarrier:
+    """How an ASGI request is read."""
+
+    mechanism: Final = "asgi"
+    getter: Final = ScopeGetter()
+
+    def attributes(self, request: Message) -> dict[str, Any]:
+        """Return the attributes of a server span. Source: OpenTelemetry semantic conventions, HTTP server."""
+        method = str(request.get("method") or "GET")
+        scheme = str(request.get("scheme") or "http")
+        host, port = (*(request.get("server") or ()), None, None)[:2]
+        named = self.getter.get(request, "host")
+        if named:
+            name, _, given = named[0].rpartition(":")
+            host, port = (name, int(given)) if given.isdigit() and name else (named[0], port)
+        client, agent = request.get("client"), self.getter.get(request, "user-agent")
+        found = {
+            "http.request.method": method if method in METHODS else "_OTHER",
+            "url.scheme": _SOCKET_SCHEMES.get(scheme, scheme) if request["type"] == "websocket" else scheme,
+            "url.path": str(request.get("path") or "/"),
+            "url.query": (request.get("query_string") or b"").decode("latin-1") or None,
+            "server.address": host or None,
+            "server.port": port,
+            "client.address": client[0] if client else None,
+            "user_agent.original": agent[0] if agent else None,
+            "network.protocol.version": request.get("http_version"),
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+class AsgiLayer:
+    """An ASGI application, wrapped once where its server loads it."""
+
+    @classmethod
+    def around(cls, server: Server, application: Application) -> Application:
+        """Return the application with the layer around it; one that has it stays as it is."""
+        return application if isinstance(application, cls) else cls(server, application)
+
+    def __init__(self, server: Server, application: Application) -> None:
+        self._server = server
+        self._application = application
+
+    def __getattr__(self, name: str) -> Any:
+        """Look like the application."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._application, name)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve one request, socket, or the server's own lifespan."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._application(scope, receive, send)
+            return
+        served = ServedRequest(self._server, _CARRIER, scope)
+        served.begin()
+        try:
+            await self._application(scope, _watch_received(served, receive), _watch_sent(served, send))
+        except BaseException as error:
+            served.end(error)
+            raise
+        else:
+            served.end(None)
+        finally:
+            served.leave()
+
+
+def _watch_received(served: ServedRequest, receive: Receive) -> Receive:
+    async def received() -> Message:
+        message = await receive()
+        if message["type"] in ("http.disconnect", "websocket.disconnect") and not served.is_complete:
+            served.client_left = True
+        return message
+
+    return received
+
+
+def _watch_sent(served: ServedRequest, send: Send) -> Send:
+    async def sent(message: Message) -> None:
+        kind = message["type"]
+        if kind == "http.response.start":
+            served.status = message["status"]
+        elif kind == "websocket.close":
+            served.close_code = message.get("code", 1000)
+            served.is_complete = True
+        try:
+            await send(message)
+        except OSError:
+            served.client_left = True
+            raise
+        if kind == "http.response.body" and not message.get("more_body"):
+            served.is_complete = True
+
+    return sent
+
+
+_CARRIER: Final = AsgiCarrier()

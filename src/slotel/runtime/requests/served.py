@@ -1,0 +1,243 @@
+"""A request as its server sees it: from the call of the application to the last byte of the answer.
+
+The layers of `wsgi.py` and `asgi.py` make one for each request. It knows what a span does not: whether the client left,
+whether the answer broke after its head, whether any instrumentation made a server span at all. Measures nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from collections.abc import Mapping
+from contextvars import ContextVar
+from time import time_ns
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from opentelemetry import context, propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.propagators.textmap import Getter
+from opentelemetry.sdk.trace import ReadableSpan, Span
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+from slotel.config.slo import HEALTH_ROUTES
+from slotel.runtime.requests import outcomes as rows
+from slotel.runtime.requests.decision import Decision, of_escaped
+
+if TYPE_CHECKING:
+    from slotel.runtime.requests.local_roots import LocalRoot
+
+TRACER: Final = "slotel.server"
+_INSTRUMENTATIONS: Final = ("opentelemetry.instrumentation.wsgi", "opentelemetry.instrumentation.asgi")
+"""Every instrumentation of a WSGI or ASGI framework imports one of them."""
+_SERVER_ERROR: Final = 500
+_WEBSOCKET_FAILED: Final = 1011
+"""Close code of a server that met an unexpected condition. Source: RFC 6455, section 7.4.1."""
+
+
+class Pipeline(Protocol):
+    """What the layers ask of the span processor."""
+
+    def finish(self, span: ReadableSpan, local_root: LocalRoot) -> None:
+        """Measure a local root whose end was held back, and hand it on."""
+
+    def escaped(self, error: BaseException, mechanism: str) -> None:
+        """Report an exception that left the application and failed no span."""
+
+
+class Carrier(Protocol):
+    """How a protocol's request is read: a WSGI environ, an ASGI scope."""
+
+    @property
+    def mechanism(self) -> str:
+        """Return what Sentry calls the place where an exception is caught."""
+
+    @property
+    def getter(self) -> Getter[Any]:
+        """Return what reads the headers for the propagators."""
+
+    def attributes(self, request: Any) -> dict[str, Any]:
+        """Return the attributes of a server span, by OpenTelemetry's conventions."""
+
+
+class Server:
+    """What the layers of a process share.
+
+    Args:
+        environ: names URLs that the user left out of instrumentation.
+    """
+
+    def __init__(self, pipeline: Pipeline, environ: Mapping[str, str]) -> None:
+        self.pipeline = pipeline
+        self._excluded = _excluded_urls(environ)
+
+    def excludes(self, attributes: Mapping[str, Any]) -> bool:
+        """Return whether the user left a request's URL out of instrumentation."""
+        if self._excluded is None:
+            return False
+        host = f"{attributes.get('server.address', '')}:{attributes.get('server.port', '')}"
+        url = f"{attributes.get('url.scheme')}://{host}{attributes.get('url.path')}"
+        return self._excluded.search(url) is not None
+
+
+class ServedRequest:
+    """One request, from the server's side.
+
+    Attributes:
+        local_root: of the server span that was made for it, if one was.
+        client_left: the client left before the answer was complete.
+        is_complete: the whole answer was handed to the server.
+        holds: the end of the server span waits for that of the answer.
+    """
+
+    __slots__ = (
+        "_carrier", "_held", "_is_over", "_request", "_server", "_started", "_tokens", "client_left", "close_code",
+        "holds", "is_complete", "local_root", "status",
+    )  # fmt: skip
+
+    def __init__(self, server: Server, carrier: Carrier, request: Any) -> None:
+        self._server = server
+        self._carrier = carrier
+        self._request = request
+        self._started = time_ns()
+        self._held: ReadableSpan | None = None
+        self._is_over = False
+        self._tokens: Any = None
+        self.status: int | None = None
+        self.close_code: int | None = None
+        self.client_left = False
+        self.is_complete = False
+        self.holds = False
+        self.local_root: LocalRoot | None = None
+
+    def begin(self) -> None:
+        """Serve this request in the current context.
+
+        A span that has ended is nobody's parent: a connection may keep the context of the request before, and a thread
+        what nobody detached. Where no instrumentation can make the server span, it is made here.
+        """
+        served = SERVED.set(self)
+        current = trace.get_current_span()
+        inside = None
+        if current is not trace.INVALID_SPAN and not current.is_recording():
+            inside = Context()
+        if not any(name in sys.modules for name in _INSTRUMENTATIONS):
+            own = self._start_span()
+            if own is not None:
+                inside = trace.set_span_in_context(own, inside)
+        self._tokens = served, context.attach(inside) if inside is not None else None
+
+    def leave(self) -> None:
+        """Put back the context that stood before."""
+        served, attached = self._tokens
+        with contextlib.suppress(ValueError):  # the server closes the answer in another context
+            if attached is not None:
+                context.detach(attached)
+            SERVED.reset(served)
+
+    def take(self, local_root: LocalRoot) -> None:
+        """Note the server span of this request; a second one is another's."""
+        if self.local_root is None and not self._is_over:
+            self.local_root = local_root
+            local_root.served = self
+
+    def hold(self, span: ReadableSpan) -> bool:
+        """Return whether the span's end waits for the answer's, which the server has still to send."""
+        if self.holds:
+            self._held = span
+        return self.holds
+
+    def decided(self, decision: Decision) -> Decision:
+        """Return what came of the request, in the light of what the server has seen until its span ended."""
+        if self.client_left and (decision.exception is None or isinstance(decision.exception, OSError)):
+            return Decision(rows.CLIENT_LEFT)
+        if self.close_code == _WEBSOCKET_FAILED and decision.row.outcome == rows.STREAM.outcome:
+            return Decision(rows.FAILED, decision.exception)
+        return decision
+
+    def end(self, error: BaseException | None) -> None:
+        """End what is open: the answer is complete, was given up, or an exception broke it. A second call does nothing.
+
+        Args:
+            error: what left the application, in flight.
+        """
+        if self._is_over:
+            return
+        self.holds = False
+        if self.local_root is None:
+            token = SERVED.set(self)
+            self._start_span()
+            SERVED.reset(token)
+            if self.local_root is not None:
+                self.local_root.handled = (
+                    0  # it starts late: what is in flight has been raised since the request came
+                )
+        self._is_over = True
+        local_root = self.local_root
+        if local_root is None:
+            return
+        if not local_root.ended:
+            self._end_span(local_root.span, error)
+        elif self._held is not None:
+            if error is not None and local_root.decision is not None:
+                local_root.decision = _broken(local_root.decision, error)
+            self._server.pipeline.finish(self._held, local_root)
+        if error is not None and of_escaped(error).reports:
+            decision = local_root.decision
+            if decision is None or decision.exception is not error:
+                self._server.pipeline.escaped(error, self._carrier.mechanism)
+
+    def _start_span(self) -> Span | None:
+        attributes = self._carrier.attributes(self._request)
+        if self._server.excludes(attributes):
+            return None
+        if attributes["url.path"] in HEALTH_ROUTES:
+            attributes["http.route"] = attributes["url.path"]  # objectives exclude it by that
+        parent = propagate.extract(self._request, Context(), self._carrier.getter)
+        method = attributes["http.request.method"]
+        name = " ".join(("HTTP" if method == "_OTHER" else method, attributes.get("http.route", ""))).strip()
+        span = trace.get_tracer(TRACER).start_span(
+            name, parent, SpanKind.SERVER, attributes, start_time=self._started
+        )
+        return span if isinstance(span, Span) else None
+
+    def _end_span(self, span: Span, error: BaseException | None) -> None:
+        """End the span that was made here, or one that its instrumentation has left open."""
+        scope = span.instrumentation_scope
+        if scope is not None and scope.name == TRACER:
+            if self.status is not None:
+                span.set_attribute("http.response.status_code", self.status)
+            if isinstance(error, Exception) and not self.is_complete:
+                span.record_exception(error)
+                span.set_attribute("error.type", type(error).__qualname__)
+                span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+            elif self.status is not None and self.status >= _SERVER_ERROR:
+                span.set_attribute("error.type", str(self.status))
+                span.set_status(StatusCode.ERROR)
+        span.end()
+
+
+SERVED: ContextVar[ServedRequest | None] = ContextVar("slotel-served-request", default=None)
+"""The request that is being served in this context."""
+
+
+def _broken(decision: Decision, error: BaseException) -> Decision:
+    """Return what came of a request whose answer was given up or broke after its head was sent."""
+    escaped = of_escaped(error)
+    if escaped.row is rows.FAILED:
+        return Decision(rows.BROKEN_STREAM, error)
+    return decision if decision.row.outcome == rows.FAILED.outcome else escaped
+
+
+def _excluded_urls(environ: Mapping[str, str]) -> re.Pattern[str] | None:
+    """Return what matches the URLs that OTEL_PYTHON_EXCLUDED_URLS and a framework's own variable leave out."""
+    parts = [
+        part.strip()
+        for name, value in environ.items()
+        if name.startswith("OTEL_PYTHON_") and name.endswith("EXCLUDED_URLS")
+        for part in value.split(",")
+        if part.strip()
+    ]
+    with contextlib.suppress(re.error):
+        return re.compile("|".join(parts)) if parts else None
+    return None

@@ -1,0 +1,163 @@
+"""The layer between a WSGI server and its application: every request that the server serves is counted, once.
+
+Where a framework's instrumentation makes the server span, the layer stands back and only watches the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from typing import Any, Final, TypeAlias
+
+from opentelemetry.propagators.textmap import Getter
+
+from slotel.runtime.requests.served import ServedRequest, Server
+
+Environ: TypeAlias = MutableMapping[str, Any]
+Application: TypeAlias = Callable[..., Iterable[bytes]]
+
+METHODS: Final = frozenset(
+    {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE", "QUERY"}
+)
+"""What is another's is `_OTHER`. Source: OpenTelemetry semantic conventions, `http.request.method`."""
+
+
+class EnvironGetter(Getter[Environ]):
+    """Reads the headers of a WSGI environ."""
+
+    def get(self, carrier: Environ, key: str) -> list[str] | None:
+        """Return the values of a header."""
+        value = carrier.get("HTTP_" + key.upper().replace("-", "_"))
+        return None if value is None else [value]
+
+    def keys(self, carrier: Environ) -> list[str]:
+        """Return the names of the headers."""
+        return [name[5:].lower().replace("_", "-") for name in carrier if name.startswith("HTTP_")]
+
+
+class WsgiCarrier:
+    """How a WSGI request is read."""
+
+    mechanism: Final = "wsgi"
+    getter: Final = EnvironGetter()
+
+    def attributes(self, request: Environ) -> dict[str, Any]:
+        """Return the attributes of a server span. Source: OpenTelemetry semantic conventions, HTTP server."""
+        method = str(request.get("REQUEST_METHOD", "GET"))
+        host, _, port = str(request.get("HTTP_HOST") or request.get("SERVER_NAME") or "").rpartition(":")
+        if not port.isdigit():
+            host, port = f"{host}:{port}".strip(":"), str(request.get("SERVER_PORT") or "")
+        path = _text(request.get("SCRIPT_NAME", "")) + _text(request.get("PATH_INFO", ""))
+        found = {
+            "http.request.method": method if method in METHODS else "_OTHER",
+            "url.scheme": request.get("wsgi.url_scheme", "http"),
+            "url.path": path or "/",
+            "url.query": request.get("QUERY_STRING") or None,
+            "server.address": host or None,
+            "server.port": int(port) if port.isdigit() else None,
+            "client.address": request.get("REMOTE_ADDR") or None,
+            "user_agent.original": request.get("HTTP_USER_AGENT"),
+            "network.protocol.version": str(request.get("SERVER_PROTOCOL", "")).partition("/")[2] or None,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+class WsgiLayer:
+    """A WSGI application, wrapped once where its server loads it."""
+
+    @classmethod
+    def around(cls, server: Server, application: Application) -> Application:
+        """Return the application with the layer around it; one that has it stays as it is."""
+        return application if isinstance(application, cls) else cls(server, application)
+
+    def __init__(self, server: Server, application: Application) -> None:
+        self._server = server
+        self._application = application
+
+    def __getattr__(self, name: str) -> Any:
+        """Look like the application."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._application, name)
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Serve one request."""
+        served = ServedRequest(self._server, _CARRIER, environ)
+        served.holds = True
+        is_whole = [False]
+
+        def started(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            served.status = int(status[:3]) if status[:3].isdigit() else None
+            is_whole[0] = any(name.lower() == "content-length" for name, _ in headers)
+            return start_response(status, headers, *more)
+
+        served.begin()
+        try:
+            answer = self._application(environ, started)
+        except BaseException as error:
+            served.end(error)
+            served.leave()
+            raise
+        local_root = served.local_root
+        if isinstance(answer, (list, tuple)) or _is_file(environ, answer):
+            is_whole[0] = True
+        if is_whole[0] and (local_root is None or local_root.ended):
+            served.end(None)
+            served.leave()
+            return answer
+        return _Answer(answer, served)
+
+
+class _Answer:
+    """The body of an answer that is still to be produced; the request ends with it."""
+
+    def __init__(self, answer: Iterable[bytes], served: ServedRequest) -> None:
+        self._answer = answer
+        self._served = served
+        self._parts: Iterator[bytes] | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            if self._parts is None:
+                self._parts = iter(self._answer)
+            return next(self._parts)
+        except StopIteration:
+            self._served.is_complete = True
+            raise
+        except BaseException as error:
+            self._served.end(error)
+            raise
+
+    def close(self) -> None:
+        """Close the body; before its last part it was given up."""
+        served = self._served
+        try:
+            close = getattr(self._answer, "close", None)
+            if close is not None:
+                close()
+        except BaseException as error:
+            served.end(error)
+            raise
+        finally:
+            if served.is_complete or self._parts is None:
+                served.end(None)
+            else:
+                served.client_left = True
+                served.end(GeneratorExit())
+            served.leave()
+
+
+def _is_file(environ: Environ, answer: object) -> bool:
+    """Whether the server sends the answer itself, as a file: it looks at its class."""
+    wrapper = environ.get("wsgi.file_wrapper")
+    return isinstance(wrapper, type) and isinstance(answer, wrapper)
+
+
+def _text(value: str) -> str:
+    """Return a path as text: PEP 3333 hands it over as Latin-1."""
+    return value.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+_CARRIER: Final = WsgiCarrier()

@@ -1,0 +1,60 @@
+"""A bare ASGI application: nothing instruments it. Each path is a way in which a request can go right or wrong."""
+
+import asyncio
+
+
+async def application(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            message = await receive()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+    if scope["type"] == "websocket":
+        await socket(scope, receive, send)
+        return
+    path = scope["path"]
+    if path == "/raises":
+        raise ValueError("raises")
+    if path == "/upload":
+        while (await receive()).get("more_body"):
+            pass
+    status = int(path[-3:]) if path[-3:].isdigit() else 200 if path != "/missing" else 404
+    await send(
+        {"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]}
+    )
+    if path == "/stream-breaks":
+        await send({"type": "http.response.body", "body": b"part", "more_body": True})
+        raise ValueError("stream-breaks")
+    while path == "/endless":
+        await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+        await asyncio.sleep(0.01)
+        if gone(receive):
+            return
+    await send({"type": "http.response.body", "body": b"ok"})
+    if path == "/after":
+        raise ValueError("after the answer")
+
+
+def gone(receive):
+    """Whether the client has left: receive tells it at once."""
+    waiting = receive()
+    try:
+        waiting.send(None)
+    except StopIteration as done:
+        return done.value["type"] == "http.disconnect"
+    finally:
+        waiting.close()
+    return False
+
+
+async def socket(scope, receive, send):
+    await receive()
+    await send({"type": "websocket.accept"})
+    if scope["path"] == "/socket-fails":
+        raise ValueError("socket-fails")
+    while True:
+        message = await receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        await send({"type": "websocket.send", "text": message.get("text") or ""})

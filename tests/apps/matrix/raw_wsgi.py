@@ -1,0 +1,52 @@
+"""A bare WSGI application: nothing instruments it. Each path is a way in which a request can go right or wrong."""
+
+import sys
+import time
+
+UNKNOWN = object()
+
+
+def application(environ, start_response):
+    path = environ["PATH_INFO"]
+
+    def answer(status, body=b"ok", *, length=True):
+        headers = [("Content-Type", "text/plain")]
+        if length:
+            headers.append(("Content-Length", str(len(body))))
+        start_response(status, headers)
+        return [body]
+
+    if path == "/ok":
+        return answer("200 OK")
+    if path == "/returned-404":
+        return answer("404 Not Found")
+    if path == "/returned-500":
+        return answer("500 Internal Server Error")
+    if path == "/raises":
+        raise ValueError("raises")
+    if path == "/exit":
+        sys.exit(1)
+    if path == "/stream":
+        answer("200 OK", length=False)
+        return (b"part" for _ in range(3))
+    if path == "/stream-breaks":
+        answer("200 OK", length=False)
+        return breaking()
+    if path == "/upload":
+        environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        return answer("200 OK")
+    if path == "/endless":
+        answer("200 OK", length=False)
+        return endless()
+    return answer("404 Not Found")
+
+
+def breaking():
+    yield b"part"
+    raise ValueError("stream-breaks")
+
+
+def endless():
+    while True:
+        yield b"x" * 65536
+        time.sleep(0.01)
