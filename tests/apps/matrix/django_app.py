@@ -1,0 +1,90 @@
+"""Django in one module, WSGI and ASGI: each path is a way in which a request can go right or wrong."""
+
+import logging
+import os
+import sys
+import time
+
+import plain
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.http import Http404, HttpResponse, StreamingHttpResponse
+from django.urls import include, path
+
+settings.configure(
+    SECRET_KEY="test", ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, DEBUG=False,
+    MIDDLEWARE=["django.middleware.common.CommonMiddleware"],
+)  # fmt: skip
+
+
+def ok(_request, **_more):
+    return HttpResponse("ok")
+
+
+def returned(status):
+    return lambda _request: HttpResponse("no", status=status)
+
+
+def raising(error):
+    def view(_request):
+        raise error
+
+    return view
+
+
+def leave(_request):
+    sys.exit(1)
+
+
+def logged(_request):
+    try:
+        raise KeyError("logged")
+    except KeyError:
+        logging.getLogger("shop").exception("logged")
+    return HttpResponse("ok")
+
+
+def streaming(*, breaks=False, endless=False):
+    def parts():
+        yield b"part"
+        if breaks:
+            raise ValueError("stream-breaks")
+        while endless:
+            yield b"x" * 65536
+            time.sleep(0.01)
+
+    return lambda _request: StreamingHttpResponse(parts())
+
+
+def upload(request):
+    return HttpResponse(str(len(request.body)))
+
+
+urlpatterns = [
+    path("", ok),
+    path("ok", ok),
+    path("items/<int:number>", ok),
+    path("returned-404", returned(404)),
+    path("raised-404", raising(Http404())),
+    path("raised-403", raising(PermissionDenied())),
+    path("raised-400", raising(SuspiciousOperation())),
+    path("returned-500", returned(500)),
+    path("raises", raising(ValueError("raises"))),
+    path("status", raising(plain.QuotaError("status"))),
+    path("exit", leave),
+    path("logged", logged),
+    path("stream", streaming()),
+    path("stream-breaks", streaming(breaks=True)),
+    path("endless", streaming(endless=True)),
+    path("upload", upload),
+    path("sub/", include([path("ok", ok), path("raises", raising(ValueError("raises")))])),
+]
+
+if os.environ.get("INTERFACE") == "asgi":
+    from django.core.asgi import get_asgi_application
+
+    application = get_asgi_application()
+else:
+    from django.core.wsgi import get_wsgi_application
+
+    application = get_wsgi_application()

@@ -1,0 +1,125 @@
+"""Flask: each path is a way in which a request can go right or wrong."""
+
+import logging
+import sys
+
+import plain
+from flask import Blueprint, Flask, Response, abort, request
+from werkzeug.exceptions import ServiceUnavailable
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+app = Flask("shop")
+mounted = Flask("mounted")
+
+
+class CardError(Exception):
+    pass
+
+
+@app.get("/ok")
+@mounted.get("/ok")
+def ok():
+    return "ok"
+
+
+@app.get("/items/<int:number>")
+def item(number):
+    return str(number)
+
+
+@app.get("/returned-404")
+def returned_404():
+    return "no", 404
+
+
+@app.get("/raised-404")
+def raised_404():
+    abort(404)
+
+
+@app.get("/returned-500")
+def returned_500():
+    return "no", 500
+
+
+@app.get("/raised-503")
+def raised_503():
+    raise ServiceUnavailable
+
+
+@app.get("/raises")
+@mounted.get("/raises")
+def raises():
+    raise ValueError("raises")
+
+
+@app.get("/status")
+def status():
+    raise plain.QuotaError("status")
+
+
+@app.get("/exit")
+def leave():
+    sys.exit(1)
+
+
+@app.errorhandler(CardError)
+def card(_error):
+    return "declined", 402
+
+
+@app.get("/handled")
+def handled():
+    raise CardError("handled")
+
+
+@app.get("/logged")
+def logged():
+    try:
+        raise KeyError("logged")
+    except KeyError:
+        logging.getLogger("shop").exception("logged")
+    return "ok"
+
+
+@app.get("/stream")
+def stream():
+    return Response(b"part" for _ in range(3))
+
+
+@app.get("/stream-breaks")
+def stream_breaks():
+    def parts():
+        yield b"part"
+        raise ValueError("stream-breaks")
+
+    return Response(parts())
+
+
+@app.get("/endless")
+def endless():
+    import time
+
+    def parts():
+        while True:
+            yield b"x" * 65536
+            time.sleep(0.01)
+
+    return Response(parts())
+
+
+@app.post("/upload")
+def upload():
+    return str(len(request.get_data()))
+
+
+blue = Blueprint("blue", __name__, url_prefix="/blue")
+
+
+@blue.get("/ok")
+def blue_ok():
+    return "ok"
+
+
+app.register_blueprint(blue)
+application = DispatcherMiddleware(app, {"/sub": mounted})

@@ -1,0 +1,51 @@
+"""Tornado, its own server: each path is a way in which a request can go right or wrong."""
+
+import asyncio
+import logging
+import os
+
+import plain
+from tornado.web import Application, HTTPError, RequestHandler
+
+
+class Case(RequestHandler):
+    async def get(self, name):
+        if name == "returned-404":
+            self.set_status(404)
+        elif name == "raised-404":
+            raise HTTPError(404)
+        elif name == "returned-500":
+            self.set_status(500)
+        elif name == "raised-503":
+            raise HTTPError(503)
+        elif name == "raises":
+            raise ValueError("raises")
+        elif name == "status":
+            raise plain.QuotaError("status")
+        elif name == "logged":
+            try:
+                raise KeyError("logged")
+            except KeyError:
+                logging.getLogger("shop").exception("logged")
+        elif name == "stream-breaks":
+            self.write(b"part")
+            await self.flush()
+            raise ValueError("stream-breaks")
+        self.write("ok")
+
+    def post(self, _name):
+        self.write(str(len(self.request.body)))
+
+
+class Item(RequestHandler):
+    def get(self, number):
+        self.write(number)
+
+
+async def main():
+    Application([(r"/items/(\d+)", Item), (r"/([a-z0-9-]+)", Case)]).listen(int(os.environ["PORT"]), "127.0.0.1")
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
