@@ -63,7 +63,7 @@ def page() -> str:
         lines.append(" | ".join(("", *cells, "")).strip())
     tail = TAIL.format(
         client_left=", ".join(f"`{name}`" for name in sorted(outcomes.CLIENT_LEFT_TYPES)),
-        servers=", ".join(sorted(outcomes.SERVER_PACKAGES)),
+        servers=", ".join(sorted(outcomes.SERVERS)),
     )
     return HEAD + "\n".join(lines) + "\n" + tail
 

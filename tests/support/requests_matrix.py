@@ -11,15 +11,15 @@ import socket
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as a script
 
-from support.launch import Launched, wait_until
-
 from slotel.cli.sink import SentrySink
+from support.launch import Launched, wait_until
 
 ROOT = Path(__file__).parents[2]
 APPS_BIN = ROOT / ".venv-apps" / "bin"
@@ -75,7 +75,7 @@ class Service(NamedTuple):
     name: str
     module: str
     command: tuple[str, ...]
-    env: dict[str, str] = {}
+    env: Mapping[str, str] = MappingProxyType({})
     skips: frozenset[str] = frozenset()
     has_routes: bool = True
 
@@ -95,18 +95,51 @@ SERVICES = (
     Service("Flask, gunicorn gthread", "flask_app", _gunicorn("--threads", "2", "flask_app")),
     Service("Flask, gunicorn sync", "flask_app", _gunicorn("flask_app")),
     Service("Flask, gunicorn gevent", "flask_app", _gunicorn("-k", "gevent", "flask_app")),
-    Service("Flask, waitress", "flask_app", ("waitress-serve", "--listen", "127.0.0.1:{port}", "flask_app:application")),
-    Service("FastAPI, uvicorn asyncio h11", "fastapi_app", _uvicorn("--loop", "asyncio", "--http", "h11", "fastapi_app:app"), skips=NO_EXIT),
-    Service("FastAPI, uvicorn uvloop httptools", "fastapi_app", _uvicorn("--loop", "uvloop", "--http", "httptools", "fastapi_app:app"), skips=NO_EXIT),
-    Service("FastAPI, hypercorn", "fastapi_app", ("hypercorn", "-b", "127.0.0.1:{port}", "fastapi_app:app"), skips=NO_EXIT),
+    Service(
+        "Flask, waitress",
+        "flask_app",
+        ("waitress-serve", "--listen", "127.0.0.1:{port}", "flask_app:application"),
+    ),
+    Service(
+        "FastAPI, uvicorn asyncio h11",
+        "fastapi_app",
+        _uvicorn("--loop", "asyncio", "--http", "h11", "fastapi_app:app"),
+        skips=NO_EXIT,
+    ),
+    Service(
+        "FastAPI, uvicorn uvloop httptools",
+        "fastapi_app",
+        _uvicorn("--loop", "uvloop", "--http", "httptools", "fastapi_app:app"),
+        skips=NO_EXIT,
+    ),
+    Service(
+        "FastAPI, hypercorn",
+        "fastapi_app",
+        ("hypercorn", "-b", "127.0.0.1:{port}", "fastapi_app:app"),
+        skips=NO_EXIT,
+    ),
     Service("Django, gunicorn gthread", "django_app", _gunicorn("--threads", "2", "django_app")),
-    Service("Django, uvicorn", "django_app", _uvicorn("--lifespan", "off", "django_app:application"), {"INTERFACE": "asgi"}, NO_EXIT),
+    Service(
+        "Django, uvicorn",
+        "django_app",
+        _uvicorn("--lifespan", "off", "django_app:application"),
+        {"INTERFACE": "asgi"},
+        NO_EXIT,
+    ),
     Service("Falcon, gunicorn sync", "falcon_app", _gunicorn("falcon_app")),
-    Service("Pyramid, waitress", "pyramid_app", ("waitress-serve", "--listen", "127.0.0.1:{port}", "pyramid_app:application")),
+    Service(
+        "Pyramid, waitress",
+        "pyramid_app",
+        ("waitress-serve", "--listen", "127.0.0.1:{port}", "pyramid_app:application"),
+    ),
     Service("Tornado", "tornado_app", ("python", "tornado_app.py"), skips=NO_EXIT),
     Service("aiohttp", "aiohttp_app", ("python", "aiohttp_app.py"), skips=NO_EXIT),
-    Service("bare WSGI, gunicorn gthread", "raw_wsgi", _gunicorn("--threads", "2", "raw_wsgi"), has_routes=False),
-    Service("bare ASGI, uvicorn", "raw_asgi", _uvicorn("raw_asgi:application"), skips=NO_EXIT, has_routes=False),
+    Service(
+        "bare WSGI, gunicorn gthread", "raw_wsgi", _gunicorn("--threads", "2", "raw_wsgi"), has_routes=False
+    ),
+    Service(
+        "bare ASGI, uvicorn", "raw_asgi", _uvicorn("raw_asgi:application"), skips=NO_EXIT, has_routes=False
+    ),
 )
 
 
@@ -125,8 +158,10 @@ def has_path(service: Service, path: str) -> bool:
     if path == "/missing.php":
         return True
     text = (FOLDER / f"{service.module}.py").read_text()
-    last = path.split("/")[1]
-    return f'"{path}"' in text or f'"{path[1:]}"' in text or f'"/{last}"' in text or f'"{last}/' in text or last == "items"
+    if not service.has_routes:
+        return f'"{path}"' in text
+    ways = (path, path[1:], f"/{path.split('/')[1]}", f"{path.split('/')[1]}/")
+    return path.startswith("/items/") or any(f'"{way}"' in text for way in ways)
 
 
 def cases_of(service: Service) -> list[Case]:
@@ -145,7 +180,12 @@ def run(service: Service) -> Iterator[tuple[Case, Cell, Cell]]:
 
 
 def _cells(service: Service, cases: list[Case], sink: SentrySink, *, plain: bool) -> Iterator[Cell]:
-    env = {**service.env, "PLAIN": "1" if plain else "", "PLAIN_DSN": sink.dsn("1"), "PYTHONPATH": str(FOLDER)}
+    env = {
+        **service.env,
+        "PLAIN": "1" if plain else "",
+        "PLAIN_DSN": sink.dsn("1"),
+        "PYTHONPATH": str(FOLDER),
+    }
     if not plain:
         env.update(SENTRY_DSN=sink.dsn("1"), SENTRY_TRACES_SAMPLE_RATE="1")
     command = (str(APPS_BIN / service.command[0]), *service.command[1:])
@@ -181,7 +221,11 @@ def ask(launched: Launched, case: Case) -> tuple[object, int]:
             return "left", 1
         if case.client.startswith("large"):
             seen = []
-            for path, method, body in (("/upload", "POST", b"x" * 200_000), ("/ok", "GET", None), ("/ok", "GET", None)):
+            for path, method, body in (
+                ("/upload", "POST", b"x" * 200_000),
+                ("/ok", "GET", None),
+                ("/ok", "GET", None),
+            ):
                 connection.request(method, path, body)
                 answer = connection.getresponse()
                 answer.read()
@@ -205,7 +249,10 @@ def ask(launched: Launched, case: Case) -> tuple[object, int]:
 
 def _slo(launched: Launched) -> dict[str, float]:
     found = launched.samples("slo_events_total")
-    return {outcome: sum(value for labels, value in found if labels["slo_outcome"] == outcome) for outcome in OUTCOMES}
+    return {
+        outcome: sum(value for labels, value in found if labels["slo_outcome"] == outcome)
+        for outcome in OUTCOMES
+    }
 
 
 def _settled(launched: Launched) -> tuple[dict[str, float], dict[tuple[str, str], float]]:
@@ -226,7 +273,9 @@ def _named(launched: Launched) -> dict[tuple[str, str], float]:
     return found
 
 
-def _counted(launched: Launched, before: Any, requests: int) -> tuple[dict[str, float], list[tuple[str, str]]]:
+def _counted(
+    launched: Launched, before: Any, requests: int
+) -> tuple[dict[str, float], list[tuple[str, str]]]:
     slo, named = before
     deadline = time.monotonic() + 15
     while True:
@@ -235,7 +284,9 @@ def _counted(launched: Launched, before: Any, requests: int) -> tuple[dict[str, 
         if sum(grown.values()) >= requests or time.monotonic() > deadline:
             time.sleep(0.2)  # a second count of the same request would come now
             now, names = _settled(launched)
-            grown = {outcome: now[outcome] - slo[outcome] for outcome in OUTCOMES if now[outcome] != slo[outcome]}
+            grown = {
+                outcome: now[outcome] - slo[outcome] for outcome in OUTCOMES if now[outcome] != slo[outcome]
+            }
             return grown, [name for name, value in names.items() if value != named.get(name, 0)]
         time.sleep(0.05)
 
@@ -254,8 +305,14 @@ def _wait_quiet(sink: SentrySink, transactions: int) -> None:
 def _events(sink: SentrySink) -> list[str]:
     found = []
     for event in sink.payloads("event"):
+        if event.get("logger") == "slotel.budget":
+            continue
         values = (event.get("exception") or {}).get("values") or []
-        text = values[-1]["type"] if values else str((event.get("logentry") or {}).get("message", event.get("message")))
+        text = (
+            values[-1]["type"]
+            if values
+            else str((event.get("logentry") or {}).get("message", event.get("message")))
+        )
         found.append(text)
     return sorted(found)
 
@@ -263,7 +320,8 @@ def _events(sink: SentrySink) -> list[str]:
 def _linked(sink: SentrySink) -> bool:
     """Whether each event is in the trace of a transaction."""
     traces = {item["contexts"]["trace"]["trace_id"] for item in sink.payloads("transaction")}
-    return all(item["contexts"]["trace"]["trace_id"] in traces for item in sink.payloads("event"))
+    events = [event for event in sink.payloads("event") if event.get("logger") != "slotel.budget"]
+    return all(event["contexts"]["trace"]["trace_id"] in traces for event in events)
 
 
 def faults(service: Service, case: Case, plain: Cell, cell: Cell) -> list[str]:
@@ -272,20 +330,28 @@ def faults(service: Service, case: Case, plain: Cell, cell: Cell) -> list[str]:
     found = []
     if cell.answer != plain.answer:
         found.append(f"answer {cell.answer}, without slotel {plain.answer}")
-    allowed = (case.outcome, "good") if case.client == "gives up" else (case.outcome,)  # some frameworks answer 400
-    if cell.counted not in [{outcome: float(requests)} for outcome in allowed]:
+    allowed = [{case.outcome: float(requests)}]
+    if case.client == "gives up":
+        allowed += [{"good": 1.0}, {}]  # some frameworks answer 400; some servers wait for the whole body
+    if case.outcome == "bad" and "stream" in case.path and plain.answer == 200:
+        allowed += [{"good": 1.0}]  # the client got an answer that looks whole
+    if cell.counted not in allowed:
         found.append(f"counted {cell.counted}, not {requests} {case.outcome}")
     expected = [] if case.outcome == "excluded" else plain.events
     missing = [event for event in expected if event not in cell.events]
-    if missing or len(cell.events) > len(set(cell.events)):
-        found.append(f"events {cell.events}, plain sentry-sdk {plain.events}")
-    elif len(cell.events) > len(expected):
+    if missing or len(cell.events) > len(set(cell.events)) or len(cell.events) > len(expected):
         found.append(f"events {cell.events}, plain sentry-sdk {plain.events}")
     if case.outcome == "excluded" and cell.events:
         found.append(f"events {cell.events} of a client that left")
     if cell.events and not cell.linked:
         found.append(f"events {cell.events} without the trace of the request")
-    if case.route and service.has_routes and not any(case.route.strip("/") in route for _, route in cell.names if case.client == "get"):
+    if (
+        case.route
+        and service.has_routes
+        and not any(
+            case.route.strip("/") in route or "{" in route for _, route in cell.names if case.client == "get"
+        )
+    ):
         found.append(f"names {cell.names}, expected route {case.route}")
     if any(".php" in name for name, _ in cell.names):
         found.append(f"a path as a name: {cell.names}")

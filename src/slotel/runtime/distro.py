@@ -12,6 +12,7 @@ from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 
 from slotel.runtime.logs import LOG, show_logs
 from slotel.runtime.setup.instrumentations import instrumentor_options, load, skip_flask_url_exclusion
+from slotel.runtime.upstream.instrumentations import accept_statuses_as_numbers
 
 DEFAULTS: Final = {
     "OTEL_METRICS_EXPORTER": "prometheus",
@@ -66,6 +67,7 @@ class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
             super(SlotelDistro, self).load_instrumentor(entry_point, **more, **kwargs)
             LOG.debug("instrumented: %s", entry_point.name)
             skip_flask_url_exclusion(entry_point.name, os.environ)
+            accept_statuses_as_numbers()
 
         load(entry_point, instrument)
 

@@ -1,7 +1,8 @@
 """A bare ASGI application: nothing instruments it. Each path is a way in which a request can go right or wrong."""
 
-import plain  # noqa: F401 the oracle
 import asyncio
+
+import plain  # noqa: F401 the oracle
 
 
 async def application(scope, receive, send):

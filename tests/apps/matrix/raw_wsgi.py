@@ -1,8 +1,9 @@
 """A bare WSGI application: nothing instruments it. Each path is a way in which a request can go right or wrong."""
 
-import plain  # noqa: F401 the oracle
 import sys
 import time
+
+import plain  # noqa: F401 the oracle
 
 UNKNOWN = object()
 

@@ -43,7 +43,9 @@ class Item(RequestHandler):
 
 
 async def main():
-    Application([(r"/items/(\d+)", Item), (r"/([a-z0-9-]+)", Case)]).listen(int(os.environ["PORT"]), "127.0.0.1")
+    Application([(r"/items/(\d+)", Item), (r"/([a-z0-9-]+)", Case)]).listen(
+        int(os.environ["PORT"]), "127.0.0.1"
+    )
     await asyncio.Event().wait()
 
 

@@ -93,6 +93,7 @@ class AsgiLayer:
             await self._application(scope, receive, send)
             return
         served = ServedRequest(self._server, _CARRIER, scope)
+        served.holds = True
         served.begin()
         try:
             await self._application(scope, _watch_received(served, receive), _watch_sent(served, send))
@@ -123,13 +124,13 @@ def _watch_sent(served: ServedRequest, send: Send) -> Send:
         elif kind == "websocket.close":
             served.close_code = message.get("code", 1000)
             served.is_complete = True
+        elif kind == "http.response.body" and not message.get("more_body"):
+            served.complete()
         try:
             await send(message)
         except OSError:
             served.client_left = True
             raise
-        if kind == "http.response.body" and not message.get("more_body"):
-            served.is_complete = True
 
     return sent
 

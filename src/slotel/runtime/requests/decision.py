@@ -64,7 +64,7 @@ def decide(span: ReadableSpan, local_root: LocalRoot | None) -> Decision:
     served = local_root.served if local_root is not None else None
     exception = _failing(span, error, local_root.handled if local_root is not None else 0)
     row = _row(span, attributes, exception)
-    decision = Decision(row, None if row is rows.RPC_ERROR and _is_abort(exception) else exception)
+    decision = Decision(row, None if _is_no_event(row, exception) else exception)
     return decision if served is None else served.decided(decision)
 
 
@@ -184,7 +184,7 @@ def tells_of_client(error: BaseException) -> bool:
         return True
     if not _names(error).isdisjoint(rows.CLIENT_LEFT_TYPES):
         return True
-    return isinstance(error, rows.BROKEN_CONNECTION) and _raised_by(error) in rows.SERVER_PACKAGES
+    return isinstance(error, rows.BROKEN_CONNECTION) and _is_of_server(error)
 
 
 def _names(error: BaseException) -> set[str]:
@@ -192,12 +192,15 @@ def _names(error: BaseException) -> set[str]:
     return {f"{kind.__module__}.{kind.__qualname__}" for kind in kinds} | {type(error).__qualname__}
 
 
-def _raised_by(error: BaseException) -> str:
-    """Return the package of the function that raised an exception."""
+def _is_of_server(error: BaseException) -> bool:
+    """Whether an exception was raised in a call that the application made to its server."""
     step = error.__traceback__
-    while step is not None and step.tb_next is not None:
+    while step is not None:
+        module = str(step.tb_frame.f_globals.get("__name__", ""))
+        if module in rows.SERVERS or module.partition(".")[0] in rows.SERVERS:
+            return True
         step = step.tb_next
-    return str(step.tb_frame.f_globals.get("__name__", "")).partition(".")[0] if step is not None else ""
+    return False
 
 
 def _answer_of(error: BaseException) -> int | None:
@@ -216,11 +219,15 @@ def _is_the_answer(error: BaseException, attributes: Mapping[str, Any]) -> bool:
     return status is not None and status == http_status(attributes)
 
 
-def _is_abort(error: BaseException | None) -> bool:
-    """Whether an exception is how grpc's `abort` leaves a handler: a bare Exception, in asyncio AbortError."""
-    return error is not None and (
-        (type(error) is Exception and not error.args) or type(error).__name__ == "AbortError"
-    )
+def _is_no_event(row: OutcomeRow, error: BaseException | None) -> bool:
+    """Whether an exception is only how a framework answers: grpc's `abort` (bare, or AbortError), an HTTPException."""
+    if row is rows.RPC_ERROR:
+        return (type(error) is Exception and not error.args) or type(error).__name__ == "AbortError"
+    if row is rows.ERROR_ANSWER:
+        return {kind.__module__.partition(".")[0] for kind in type(error).__mro__}.isdisjoint(
+            rows.REPORTED_ANSWERS
+        )
+    return False
 
 
 def _answers_exceptions(span: ReadableSpan) -> bool:

@@ -143,15 +143,18 @@ CLIENT_LEFT_TYPES: Final = frozenset(
 """Exceptions with which frameworks tell a handler that its client has left."""
 BROKEN_CONNECTION: Final = (BrokenPipeError, ConnectionResetError, ConnectionAbortedError, TimeoutError)
 """Of the client's connection only where a server raised them; a database's may break as well."""
-SERVER_PACKAGES: Final = frozenset(
+SERVERS: Final = frozenset(
     {
-        "cheroot", "daphne", "granian", "gunicorn", "hypercorn", "socketserver", "uvicorn", "waitress", "werkzeug",
-        "wsgiref",
+        "aiohttp.web_request", "aiohttp.web_response", "aiohttp.web_ws", "cheroot", "daphne", "eventlet.wsgi",
+        "gevent.pywsgi", "granian", "gunicorn", "hypercorn", "socketserver", "tornado.http1connection", "uvicorn",
+        "waitress", "werkzeug.serving", "wsgiref",
     }
 )  # fmt: skip
-"""Packages of servers: what one of their functions raises into the application is about its client.
+"""Packages and modules of servers: a connection that breaks in a call of theirs is the client's.
 
-Packages with which an application may also call others (asyncio, aiohttp, gevent, h11) are none of them.
+Modules with which an application may also call others (asyncio, h11, aiohttp's client) are none of them.
 """
+REPORTED_ANSWERS: Final = frozenset({"aiohttp", "falcon", "fastapi", "starlette"})
+"""Packages whose exceptions that are an answer of 5xx are error events. Source: sentry-sdk's integrations for them."""
 ANSWERS_EXCEPTIONS: Final = frozenset({"opentelemetry.instrumentation.django"})
 """Instrumentations whose spans end with exceptions that have already been turned into an answer."""

@@ -142,10 +142,16 @@ class ServedRequest:
             local_root.served = self
 
     def hold(self, span: ReadableSpan) -> bool:
-        """Return whether the span's end waits for the answer's, which the server has still to send."""
-        if self.holds:
-            self._held = span
-        return self.holds
+        """Return whether the span's end waits for the answer's, which the application has still to give."""
+        if not self.holds or self.is_complete:
+            return False
+        self._held = span
+        return True
+
+    def complete(self) -> None:
+        """Note that the application gives the last part of the answer: a span that has ended waits no longer."""
+        self.is_complete = True
+        self._finish(None)
 
     def decided(self, decision: Decision) -> Decision:
         """Return what came of the request, in the light of what the server has seen until its span ended."""
@@ -168,24 +174,31 @@ class ServedRequest:
             token = SERVED.set(self)
             self._start_span()
             SERVED.reset(token)
-            if self.local_root is not None:
-                self.local_root.handled = (
-                    0  # it starts late: what is in flight has been raised since the request came
-                )
         self._is_over = True
-        local_root = self.local_root
+        local_root: LocalRoot | None = self.local_root
         if local_root is None:
             return
         if not local_root.ended:
+            local_root.handled = (
+                0  # a span that starts late: what is in flight was raised since the request came
+            )
             self._end_span(local_root.span, error)
-        elif self._held is not None:
-            if error is not None and local_root.decision is not None:
-                local_root.decision = _broken(local_root.decision, error)
-            self._server.pipeline.finish(self._held, local_root)
+        self._finish(error)
         if error is not None and of_escaped(error).reports:
             decision = local_root.decision
             if decision is None or decision.exception is not error:
                 self._server.pipeline.escaped(error, self._carrier.mechanism)
+
+    def _finish(self, error: BaseException | None) -> None:
+        """Let a span that was held back be measured."""
+        local_root, span = self.local_root, self._held
+        if local_root is None or span is None:
+            return
+        self._held = None
+        if local_root.decision is not None:
+            decision = local_root.decision if error is None else _broken(local_root.decision, error)
+            local_root.decision = self.decided(decision)
+        self._server.pipeline.finish(span, local_root)
 
     def _start_span(self) -> Span | None:
         attributes = self._carrier.attributes(self._request)

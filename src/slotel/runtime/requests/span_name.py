@@ -14,6 +14,8 @@ from slotel.runtime.upstream.otel_reading import attributes_of
 _ROUTE: Final = "http.route"
 _PATHS: Final = ("url.path", "http.target")
 _METHODS: Final = ("http.request.method", "http.method")
+_NAMED_BY_ROUTE: Final = ("opentelemetry.instrumentation.tornado",)
+"""Instrumentations that write a route into the name alone, and never a path."""
 _SOCKET_METHOD: Final = "GET"
 """Of a websocket's handshake. Source: RFC 6455, section 4.1."""
 
@@ -27,6 +29,11 @@ def without_path(span: Span) -> str | None:
     if _ROUTE in attributes:
         return None
     method, _, path = span.name.rpartition(" ")
+    scope = span.instrumentation_scope
+    if scope is not None and scope.name in _NAMED_BY_ROUTE:
+        if path.startswith("/"):
+            span.set_attribute(_ROUTE, path)
+        return None
     if not path.startswith("/") or not any(_is_part(path, attributes.get(name)) for name in _PATHS):
         return None
     known = next((attributes[name] for name in _METHODS if name in attributes), _SOCKET_METHOD)

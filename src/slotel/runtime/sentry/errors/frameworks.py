@@ -28,6 +28,7 @@ _SERVER_ERRORS: Final = range(500, 600)
 _ECHOES: Final = (
     "django.request",
     "django.server",
+    "tornado.access",
     "celery.worker.job",
     "celery.app.trace",
     "celery.redirected",

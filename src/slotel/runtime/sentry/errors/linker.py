@@ -24,8 +24,9 @@ from sentry_sdk.utils import event_from_exception
 from slotel.config.tags import sentry_tag_key
 from slotel.runtime.process import finalizers
 from slotel.runtime.process.finalizers import in_finalizer
-from slotel.runtime.requests.decision import REQUEST_KINDS, records
+from slotel.runtime.requests.decision import REQUEST_KINDS, Decision, of_escaped, records
 from slotel.runtime.requests.local_roots import LocalRoot, OpenSpans
+from slotel.runtime.requests.outcomes import BROKEN_STREAM, CLIENT_LEFT
 from slotel.runtime.sentry.errors.exception_record import DUPLICATE, ExceptionRecord, fate_of, remember
 from slotel.runtime.sentry.errors.request import Carrier, add_request
 from slotel.runtime.sentry.propagation import request_of
@@ -39,6 +40,14 @@ AGAIN: Final = 5.0
 _RECORD_KEY: Final = "slotel.exception_record"
 _ANSWERS_EVERYTHING: Final = "django"
 """Its spans also end with exceptions that a middleware turned into an answer; Django's own signal knows better."""
+
+_SERVERS_LOGGERS: Final = frozenset(
+    {
+        "aiohttp.server", "asyncio", "daphne.http_protocol", "gunicorn.error", "hypercorn.error", "uvicorn.error",
+        "waitress",
+    }
+)  # fmt: skip
+"""Loggers on which servers report what left the application."""
 
 _RUNTIME: Final = {
     "name": platform.python_implementation(),
@@ -120,7 +129,7 @@ class ErrorEventLinker:
         if local_root.span.context is span.context and span.kind in REQUEST_KINDS:
             decision = local_root.decision
             if decision is not None and decision.exception is not None and decision.reports:
-                _report(span, local_root, decision.exception)
+                _report(span, local_root, decision)
             _leave(local_root)
 
     def escaped(self, error: BaseException, mechanism: str) -> None:
@@ -152,6 +161,13 @@ class ErrorEventLinker:
         current = trace.get_current_span().get_span_context()
         error = (hint.get("exc_info") or (None, None))[1]
         exception_record = fate_of(error)
+        if (
+            error is not None
+            and event.get("logger") in _SERVERS_LOGGERS
+            and of_escaped(error).row is CLIENT_LEFT
+        ):
+            DUPLICATE.set(True)
+            return None  # the server's line about a client that left
         if error is not None and exception_record is not None and exception_record.trace_differs(current):
             exception_record = None
         if (
@@ -279,11 +295,18 @@ def _remember_span(span: ReadableSpan, local_root: LocalRoot | None, error: Base
         remember(error, ExceptionRecord(span.context, local_root, span.attributes or {}))
 
 
-def _report(span: ReadableSpan, local_root: LocalRoot, error: BaseException) -> None:
+def _report(span: ReadableSpan, local_root: LocalRoot, decision: Decision) -> None:
     """Report what failed a request, unless it was answered and the framework's integration has judged the answer."""
+    error = decision.exception
+    if error is None:
+        return
     answered = _http_status(error) is not None
     framework = _framework(span)
-    if isinstance(error, Exception) and (answered or framework == _ANSWERS_EVERYTHING):
+    if (
+        isinstance(error, Exception)
+        and decision.row is not BROKEN_STREAM
+        and (answered or framework == _ANSWERS_EVERYTHING)
+    ):
         integration = sentry_sdk.get_client().get_integration(framework)
         if integration is not None:
             return
