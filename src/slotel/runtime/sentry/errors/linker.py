@@ -289,9 +289,11 @@ def isolation_of(local_root: LocalRoot) -> Any:
 def _remember_span(span: ReadableSpan, local_root: LocalRoot | None, error: BaseException) -> None:
     """Keep on an exception which span it failed: the innermost of its trace."""
     known = fate_of(error)
-    if span.context is not None and (
-        known is None or known.context is None or known.context.trace_id != span.context.trace_id
-    ):
+    if span.context is None:
+        return
+    if known is not None and known.context is None and known.reported:
+        known.context, known.local_root, known.attributes = span.context, local_root, span.attributes or {}
+    elif known is None or known.context is None or known.context.trace_id != span.context.trace_id:
         remember(error, ExceptionRecord(span.context, local_root, span.attributes or {}))
 
 
