@@ -81,7 +81,7 @@ def loguru():
     with trace.get_tracer("t").start_as_current_span("job"):
         logger.error("loguru's error")
         try:
-            raise KeyError("loguru")  # noqa: TRY301 a scene
+            raise KeyError("loguru")
         except KeyError:
             logger.exception("caught")
 
@@ -258,7 +258,7 @@ def flask():
     @app.get("/caught")
     def caught():
         try:
-            raise ValueError("caught")  # noqa: TRY301 a scene
+            raise ValueError("caught")
         except ValueError:
             app.logger.exception("it failed")
         return "ok"
@@ -300,7 +300,7 @@ def script():
         thread.join()
         logging.getLogger("app").error("logged")
         try:
-            raise ValueError("captured")  # noqa: TRY301 a scene
+            raise ValueError("captured")
         except ValueError as error:
             sentry_sdk.capture_exception(error)
             sentry_sdk.capture_exception(error)

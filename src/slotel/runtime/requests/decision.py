@@ -70,7 +70,7 @@ def decide(span: ReadableSpan, local_root: LocalRoot | None) -> Decision:
 
 def of_escaped(error: BaseException) -> Decision:
     """Return what an exception means that leaves the application."""
-    if _tells_of_client(error):
+    if tells_of_client(error):
         return Decision(rows.CLIENT_LEFT, error)
     if not isinstance(error, Exception):
         if not _names(error).isdisjoint(rows.CANCELLATIONS):
