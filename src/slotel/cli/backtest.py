@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from slotel.cli.load import configs_option, load_all_or_exit
-from slotel.cli.prometheus_api import PrometheusApi, PrometheusError, header_option, url_option
+from slotel.cli.prometheus_api import PrometheusApi, PrometheusError
+from slotel.cli.prometheus_options import header_option, url_option
 from slotel.config.duration import parse_duration
 
 if TYPE_CHECKING:

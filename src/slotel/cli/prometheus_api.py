@@ -10,8 +10,6 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-import click
-
 POINTS: Final = 10_000
 """Of a series in one answer: Prometheus gives at most 11,000."""
 TIMEOUT: Final = 120.0
@@ -20,22 +18,6 @@ MAX_BYTES: Final = 512_000_000
 
 class PrometheusError(RuntimeError):
     """The store cannot be asked, or refuses; the text says what it said."""
-
-
-url_option = click.option(
-    "--prometheus",
-    "url",
-    metavar="URL",
-    required=True,
-    help="Address of Prometheus, or of what speaks its HTTP API.",
-)
-header_option = click.option(
-    "--header",
-    "headers",
-    metavar="'NAME: VALUE'",
-    multiple=True,
-    help="A header of each request, such as Authorization.",
-)
 
 
 class PrometheusApi:

@@ -270,11 +270,53 @@ CODES: Final[dict[str, Code]] = {
         "The objective is so low that the alert's threshold exceeds an error rate of 100 %.",
         "Nothing, if the objective is meant so: the remaining alerts cover it. Otherwise raise the objective.",
     ),
-    "SLO161": Code(
-        "Prometheus does not fit the rules",
-        "Alerts do not fire, or panels are empty.",
-        "A rule is not loaded or fails, a series or a histogram bucket is missing, or the retention is too short.",
-        "Do what the line says; `slotel generate` writes the rules, `--storage.tsdb.retention.time` sets the retention.",
+    "SLO162": Code(
+        "Prometheus cannot be asked",
+        "`slotel doctor --prometheus URL` says that there is no answer.",
+        "The address is not that of Prometheus' HTTP API, or it needs authorization.",
+        "Give the address that Grafana's data source has.",
+    ),
+    "SLO163": Code(
+        "The rules are not loaded",
+        "Dashboards are empty, and no alert fires.",
+        "`prometheus/rules.yaml` is not among Prometheus' `rule_files`, was not reloaded, or is of an older configuration.",
+        "Run `slotel generate`, load the file, and reload Prometheus.",
+    ),
+    "SLO164": Code(
+        "A rule fails, or is evaluated too slowly",
+        "Some recorded series are missing or stale.",
+        "Prometheus could not evaluate the rule; the finding has its message. Another file may record the same series.",
+        "Load the rules of a service once. If evaluation takes longer than the interval, give Prometheus more CPU.",
+    ),
+    "SLO165": Code(
+        "No series for an objective",
+        "The alert `SLIMetricAbsent` fires.",
+        "The service is not scraped, had no request yet, or the objective selects what does not exist.",
+        "Check the scrape target, and the objective's `include` and `match`.",
+    ),
+    "SLO166": Code(
+        "A bucket or another operand does not exist",
+        "A latency objective shows no errors, or nothing but errors.",
+        "The histogram has no bucket with this edge, so bad events cannot be computed.",
+        "Take a threshold that is an edge (the finding lists them), or give the histogram that edge.",
+    ),
+    "SLO167": Code(
+        "The retention is shorter than the period",
+        "The error budget forgets what is older than the retention.",
+        "Prometheus keeps 15 days unless it is told otherwise.",
+        "Start it with `--storage.tsdb.retention.time=35d`, or choose a shorter `period`.",
+    ),
+    "SLO168": Code(
+        "Exemplars are not stored",
+        "Dashboards show no dots that lead to a trace.",
+        "Prometheus stores exemplars only if it is told to.",
+        "Start it with `--enable-feature=exemplar-storage`.",
+    ),
+    "SLO169": Code(
+        "Scrapes are too rare for the windows",
+        "Short windows are empty, so the fast alerts never fire.",
+        "A window must hold four scrapes, and the shortest is five minutes.",
+        "Set `monitoring.scrape_interval`, generate again; or scrape more often.",
     ),
     "SLO170": Code(
         "A component failed to start",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from slotel.cli.doctor import collector, machine, sentry
@@ -75,6 +76,10 @@ def examine(environ: Mapping[str, str], wishes: Wishes) -> Iterator[Finding]:
         yield from _guarded("collector", lambda: collector.reach(settled))
         if wishes.send:
             yield from _guarded("sentry", lambda: sentry.send(reading.service.sentry))
+        if wishes.prometheus:
+            yield from _guarded(
+                "prometheus", lambda: rules_in_prometheus(wishes.config, wishes.prometheus or "")
+            )
     if wishes.command:
         from slotel.cli.doctor.trial import trial
 
@@ -82,6 +87,17 @@ def examine(environ: Mapping[str, str], wishes: Wishes) -> Iterator[Finding]:
             "trial",
             lambda: trial(wishes.command, wishes.paths, wishes.url, given, own_sentry=not wishes.send),
         )
+
+
+def rules_in_prometheus(config: str | None, url: str) -> Iterator[Finding]:
+    """What the generated rules find in a Prometheus."""
+    from slotel.cli.prometheus_checks import check_prometheus
+    from slotel.config.foreign.formats import read_any
+
+    reading = read_configuration(os.environ, config, read_any)
+    if not reading.problems:
+        name = os.environ.get("OTEL_SERVICE_NAME", "").strip() or reading.service.name
+        yield from check_prometheus(replace(reading.service, name=name), url)
 
 
 def objectives(reading: Reading) -> Iterator[Finding]:

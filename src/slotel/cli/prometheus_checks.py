@@ -1,0 +1,160 @@
+"""What the generated rules need of a Prometheus, verified: rules loaded and healthy, series, edges, retention."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from slotel.cli.prometheus_api import PrometheusApi, PrometheusError
+from slotel.compile import conventions as at
+from slotel.compile.promql import Group
+from slotel.compile.rules import groups
+from slotel.compile.sources import Counts, counts
+from slotel.config.duration import format_duration, parse_duration
+from slotel.config.service import Service
+from slotel.config.slo import DAY, Slo
+from slotel.runtime.finding import Finding
+
+_SUBJECT: Final = "prometheus"
+_DEFAULT_RETENTION: Final = 15 * DAY
+"""Source: Prometheus' documentation, `storage.tsdb.retention.time`."""
+_SAMPLED: Final = "20m"
+
+
+def check_prometheus(service: Service, url: str, headers: Sequence[str] = ()) -> Iterator[Finding]:
+    """Yield what would keep the rules of a service from working in this Prometheus."""
+    try:
+        prometheus = PrometheusApi(url, headers)
+        prometheus.query("vector(1)")
+    except PrometheusError as error:
+        yield Finding(_SUBJECT, "fail", f"no answer to a query: {error}", "check the address", "SLO162")
+        return
+    yield from _rules(service, prometheus)
+    for slo in service.slos:
+        yield from _series(service, slo, prometheus)
+    yield from _flags(service, prometheus)
+
+
+def _rules(service: Service, prometheus: PrometheusApi) -> Iterator[Finding]:
+    try:
+        loaded = prometheus.get("rules", {}).get("groups", [])
+    except PrometheusError:
+        yield Finding(_SUBJECT, "info", "it does not list rules: whether they are loaded cannot be told")
+        return
+    for group in groups(service):
+        found = [each for each in loaded if each.get("name") == group.name]
+        yield from _group(group, found)
+
+
+def _group(group: Group, found: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    fix = "run slotel generate, add prometheus/rules.yaml to rule_files, reload Prometheus"
+    if not found:
+        yield Finding(_SUBJECT, "fail", f"the rule group '{group.name}' is not loaded", fix, "SLO163")
+        return
+    if len(found) > 1:
+        text = f"the rule group '{group.name}' is loaded {len(found)} times"
+        yield Finding(_SUBJECT, "fail", text, "load it from one file", "SLO164")
+    own = Counter(rule.record or rule.alert for rule in group.rules)
+    there = Counter(str(rule.get("name")) for rule in found[0].get("rules", []))
+    if own != there:
+        missing, more = sum((own - there).values()), sum((there - own).values())
+        text = f"the rule group '{group.name}' is of another configuration: {missing} rules missing, {more} others"
+        yield Finding(_SUBJECT, "warn", text, fix, "SLO163")
+    failing = [rule for rule in found[0].get("rules", []) if rule.get("health") == "err"]
+    for rule in failing[:3]:
+        text = f"rule '{rule.get('name')}' fails: {rule.get('lastError', '')}"
+        yield Finding(_SUBJECT, "fail", text, "load each service's rules once", "SLO164")
+    interval, taken = float(found[0].get("interval") or 0), float(found[0].get("evaluationTime") or 0)
+    if interval and interval != parse_duration(group.interval):
+        text = f"the rule group '{group.name}' is evaluated every {interval:g} s, not {group.interval}"
+        yield Finding(
+            _SUBJECT, "warn", text, "counts of long windows rely on it: load the file as it is", "SLO164"
+        )
+    if interval and taken > interval:
+        text = f"the rule group '{group.name}' takes {taken:.3g} s, longer than its interval"
+        yield Finding(_SUBJECT, "warn", text, "give Prometheus more CPU", "SLO164")
+    if own == there and not failing:
+        yield Finding(_SUBJECT, "ok", f"rule group '{group.name}': {len(group.rules)} rules, none fails")
+
+
+def _series(service: Service, slo: Slo, prometheus: PrometheusApi) -> Iterator[Finding]:
+    found = counts(service, slo)
+    try:
+        present = prometheus.query(f"count({found.present})")
+    except PrometheusError as error:
+        yield Finding(_SUBJECT, "fail", f"'{slo.name}': {error}", "see the query", "SLO165")
+        return
+    if not present:
+        text = f"'{slo.name}': no series {found.present}"
+        yield Finding(
+            _SUBJECT, "warn", text, "check the scrape target and what the objective selects", "SLO165"
+        )
+        return
+    missing = [operand for operand in found.operands if not prometheus.query(f"count({operand})")]
+    for operand in missing:
+        edges = _edges(operand, prometheus)
+        fix = f"take one of the edges {edges}" if edges else "check the query"
+        yield Finding(_SUBJECT, "fail", f"'{slo.name}': no series {operand}", fix, "SLO166")
+    if not missing:
+        yield Finding(_SUBJECT, "ok", f"'{slo.name}': its series are there")
+    yield from _scrapes(service, slo, found, prometheus)
+
+
+def _edges(operand: str, prometheus: PrometheusApi) -> str:
+    metric = operand.partition("{")[0]
+    if not metric.endswith("_bucket"):
+        return ""
+    found = {str(each["metric"].get("le", "")) for each in prometheus.query(f"group by (le) ({metric})")} - {
+        "",
+        "+Inf",
+    }
+    return ", ".join(sorted(found, key=float)[:20])
+
+
+def _scrapes(service: Service, slo: Slo, found: Counts, prometheus: PrometheusApi) -> Iterator[Finding]:
+    """Yield if the shortest window holds fewer than four scrapes; of a query it cannot be told."""
+    if slo.queries is not None:
+        return
+    seen = prometheus.query(f"max(count_over_time({found.present}[{_SAMPLED}]))")
+    samples = float(seen[0]["value"][1]) if seen else 0.0
+    if samples < 2:  # noqa: PLR2004 a single one has no interval
+        return
+    every = parse_duration(_SAMPLED) / samples
+    if every * at.SCRAPES > at.base(service) * 1.1:
+        written = format_duration(round(every))
+        shortest = format_duration(at.base(service))
+        text = f"'{slo.name}': scraped every {written} or so, the shortest window is {shortest}"
+        yield Finding(_SUBJECT, "warn", text, f"set monitoring.scrape_interval: {written}", "SLO169")
+
+
+def _flags(service: Service, prometheus: PrometheusApi) -> Iterator[Finding]:
+    try:
+        flags = prometheus.get("status/flags", {})
+    except PrometheusError:
+        yield Finding(_SUBJECT, "info", "it does not show its flags: check that it keeps a whole period")
+        return
+    kept = _retention(str(flags.get("storage.tsdb.retention.time", "")))
+    needed = max((_period(slo) for slo in service.slos), default=0.0)
+    if kept < needed:
+        text = f"it keeps {format_duration(kept)}, the longest period is {format_duration(needed)}"
+        days = int(needed // DAY) + 5
+        yield Finding(_SUBJECT, "warn", text, f"--storage.tsdb.retention.time={days}d", "SLO167")
+    else:
+        yield Finding(_SUBJECT, "ok", f"it keeps {format_duration(kept)}")
+    if "exemplar-storage" not in str(flags.get("enable-feature", "")):
+        yield Finding(
+            _SUBJECT, "info", "exemplars are not stored", "--enable-feature=exemplar-storage", "SLO168"
+        )
+
+
+def _retention(flag: str) -> float:
+    try:
+        seconds = parse_duration(flag.replace("y", "d")) * (365 if flag.endswith("y") else 1)
+    except ValueError:
+        return _DEFAULT_RETENTION  # `0s`: not set
+    return seconds
+
+
+def _period(slo: Slo) -> float:
+    return {"month": 31 * DAY, "quarter": 92 * DAY}.get(slo.period.calendar or "", slo.period.seconds)

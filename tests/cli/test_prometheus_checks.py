@@ -1,0 +1,101 @@
+"""`slotel doctor --prometheus URL` on a real Prometheus: what the generated rules need, and what is missing of it."""
+
+import http.server
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from slotel.cli.generate import compile_all
+from slotel.cli.prometheus_checks import check_prometheus
+from slotel.config.foreign.formats import read_any
+from support import services
+from support.launch import wait_until
+from support.prom import Prometheus
+
+SLOTH = """\
+version: prometheus/v1
+service: shop
+slos:
+  - name: fast
+    objective: 95
+    sli:
+      events:
+        error_query: sum(rate(d_seconds_count[{{.window}}])) - sum(rate(d_seconds_bucket{le="0.5"}[{{.window}}]))
+        total_query: sum(rate(d_seconds_count[{{.window}}]))
+"""
+METRICS = b"""\
+# TYPE d_seconds histogram
+d_seconds_bucket{le="0.25"} 3
+d_seconds_bucket{le="1"} 4
+d_seconds_bucket{le="+Inf"} 5
+d_seconds_count 5
+d_seconds_sum 5
+"""
+
+
+@contextmanager
+def target():
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(METRICS)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)
+
+
+def codes(findings):
+    return {finding.code for finding in findings if finding.status in {"warn", "fail"}}
+
+
+@pytest.mark.real
+def test_a_prometheus_without_the_rules_and_the_edge_is_told_so(tmp_path):
+    service = read_any({}, SLOTH, "slo.yaml").service
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(compile_all(service, ["slotel.compile.rules"])["prometheus/rules.yaml"])
+    with target() as address, Prometheus(tmp_path / "without", {"d": [address]}) as prometheus:
+        wait_until(
+            lambda: prometheus.value('count(d_seconds_bucket{le="1"})') == 1, "the histogram is scraped", 60
+        )
+        wait_until(
+            lambda: "SLO166" in codes(check_prometheus(service, prometheus.url)), "two scrapes are there", 60
+        )
+        found = list(check_prometheus(service, prometheus.url))
+    assert codes(found) == {"SLO163", "SLO166", "SLO167"}
+    (edge,) = [finding for finding in found if finding.code == "SLO166"]
+    assert edge.text == "'fast': no series d_seconds_bucket{le=\"0.5\"}"
+    assert edge.fix == "take one of the edges 0.25, 1"
+    with Prometheus(tmp_path / "with", {}, [rules]) as prometheus:
+        found = list(check_prometheus(service, prometheus.url))
+    assert codes(found) == {"SLO165", "SLO167"}
+    assert sum("none fails" in finding.text for finding in found) == 2
+
+
+@pytest.mark.real
+def test_rules_of_an_older_configuration_are_told_so(tmp_path):
+    old, new = services.one(), services.one("objective: 99%, latency: 1s")
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(compile_all(old, ["slotel.compile.rules"])["prometheus/rules.yaml"])
+    both = services.service(
+        "service: shop\nslos:\n  - {name: availability, objective: 99%}\n  - {name: b, objective: 90%}\n"
+    )
+    with Prometheus(tmp_path / "prom", {}, [rules]) as prometheus:
+        assert "SLO163" not in codes(check_prometheus(new, prometheus.url))
+        assert "SLO163" in codes(check_prometheus(both, prometheus.url))
+
+
+def test_an_address_that_is_no_prometheus_is_told_so():
+    (finding,) = check_prometheus(services.one(), "http://127.0.0.1:9")
+    assert (finding.status, finding.code) == ("fail", "SLO162")
