@@ -1,62 +1,107 @@
-"""Makes the pictures of this folder: the generated dashboards' queries, answered by a real Prometheus, drawn by draw.py.
+"""Makes the pictures of this folder: the dashboards, drawn by Grafana's libraries, and the status page of the demo.
 
-No Grafana takes part. Needs prometheus, promtool, chromium, and pillow, which slotel itself never needs:
+Needs what the tests need, and pillow, which slotel itself never needs:
+
     uv pip install pillow && .venv/bin/python docs/pictures/render.py
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "tests"), str(Path(__file__).parent)]
+HERE = Path(__file__).parent
+sys.path.insert(0, str(ROOT / "tests"))
+os.environ["SCALE"] = "0.75"
 
-import draw  # noqa: E402 the path comes first
-import scripted_day  # noqa: E402
-
+from grafana.drawing import browser  # noqa: E402 the path comes first
+from runtime.status_page.looking import Look, looking  # noqa: E402
 from slotel.compile import dashboards  # noqa: E402
 from slotel.compile.rules import groups  # noqa: E402
+from support import scripted_day  # noqa: E402
 from support.backfilled import past  # noqa: E402
-from support.shown import ask, panels, resolve  # noqa: E402
 
-NOTE = (
-    "Data of the generated dashboard, answered by Prometheus over a scripted day (UTC) and drawn by docs/pictures/draw.py; "
-    "the 30 days hold this one day. Not a screenshot of Grafana."
-)
-CHOSEN = {"slo-detail": {"service": "checkout", "slo": "availability"}, "service": {"service": "checkout"}}
+CHOSEN = {"slo-detail": "&var-service=checkout&var-slo=availability", "service": "&var-service=checkout"}
+SECONDS = 60
+"""Of the demo, whose incident the page's pictures show."""
 
 
 def main() -> None:
-    """Write a PNG for each dashboard beside this file."""
-    services = scripted_day.services((ROOT / "examples" / "slotel.yaml").read_text(encoding="utf-8"))
-    rules = [group for service in services for group in groups(service)]
+    """Write a PNG for each dashboard and for the states of the page."""
     with tempfile.TemporaryDirectory() as directory:
-        work = Path(directory)
-        with past(
-            work / "day", scripted_day.openmetrics(), rules, scripted_day.START, scripted_day.END
-        ) as day:
-            for path, text in dashboards.files(services[0]).items():
-                board, name = json.loads(text), Path(path).stem
-                values = resolve(board, day, CHOSEN.get(name, {}))
-                answers = {panel["id"]: ask(panel, day, values) for panel in panels(board)}
-                shown, height = draw.page(board, answers, NOTE)
-                (work / f"{name}.html").write_text(shown, encoding="utf-8")
-                _photograph(work / f"{name}.html", Path(__file__).parent / f"{name}.png", height)
-                print(f"{name}.png: {len(answers)} panels")
+        draw_dashboards(Path(directory))
+        look_at_the_page()
+    for picture in HERE.glob("*.png"):
+        with Image.open(picture) as full:
+            full.convert("RGB").quantize(64, dither=Image.Dither.NONE).save(picture, optimize=True)
+        print(f"{picture.name}: {picture.stat().st_size / 1000:.0f} kB")
 
 
-def _photograph(page: Path, picture: Path, height: int) -> None:
-    subprocess.run(
-        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--window-size=1348,{height}",
-         f"--screenshot={picture}", f"--user-data-dir={page.parent / 'browser'}", page.as_uri()],
-        check=True, capture_output=True, timeout=120,
-    )  # fmt: skip
-    with Image.open(picture) as full:
-        full.convert("RGB").quantize(96, dither=Image.Dither.NONE).save(picture, optimize=True)
+def draw_dashboards(work: Path) -> None:
+    """Draw the example's dashboards over the day."""
+    example = (ROOT / "examples" / "slotel.yaml").read_text(encoding="utf-8")
+    services = scripted_day.services(example)
+    rules = [group for service in services for group in groups(service)]
+    boards = work / "boards"
+    boards.mkdir()
+    uids = {}
+    for path, text in dashboards.files(services[0]).items():
+        uids[Path(path).stem] = uid = json.loads(text)["uid"]
+        (boards / f"{uid}.json").write_text(text, encoding="utf-8")
+    start, end = scripted_day.START, scripted_day.END
+    with (
+        past(work / "day", scripted_day.openmetrics(), rules, start, end) as day,
+        browser(boards) as chromium,
+    ):
+        chromium.use(day.url)
+        for name, uid in uids.items():
+            address = f"/d/{uid}?from={start * 1000}&to={end * 1000}{CHOSEN.get(name, '')}"
+            chromium.draw(
+                address, theme="light" if name == "pipeline" else "dark", png=str(HERE / f"{name}.png")
+            )
+
+
+def look_at_the_page() -> None:
+    """Run the demo and picture its page: at the height of the incident, after it, and when the service is gone."""
+    with demo() as (process, url), looking() as look:
+        began = time.monotonic()
+        time.sleep(SECONDS * 0.47)
+        for name, options in {
+            "page-incident": {"theme": "dark"},
+            "page-incident-light": {"theme": "light"},
+            "page-phone": {"theme": "dark", "width": 390, "height": 844},
+        }.items():
+            look.open(url, **options)
+            picture(look, name, full=name == "page-phone")
+        time.sleep(max(0.0, SECONDS * 0.93 - (time.monotonic() - began)))
+        look.open(url, theme="light")
+        picture(look, "page-recovered", full=True)
+        process.wait()
+        time.sleep(4)
+        picture(look, "page-dead", full=False)
+
+
+def picture(look: Look, name: str, *, full: bool) -> None:
+    """Write a picture of what the browser shows."""
+    look.ask("wait", milliseconds=500)
+    look.ask("picture", png=str(HERE / f"{name}.png"), full=full)
+
+
+@contextmanager
+def demo() -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run `slotel demo`; yield it with the address of its page."""
+    command = [str(Path(sys.executable).with_name("slotel")), "demo", "--headless", "--seconds", str(SECONDS)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None  # noqa: S101 it is piped
+        yield process, process.stderr.readline().split()[-1]
 
 
 if __name__ == "__main__":

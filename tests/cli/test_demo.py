@@ -17,13 +17,14 @@ def demo(*options, **variables):
 
 
 def test_what_is_sent_is_counted_and_what_is_raised_is_an_issue():
-    done = demo("--headless", "--seconds", "5", "--json")
+    done = demo("--headless", "--seconds", "8", "--json")
     assert done.returncode == 0, done.stderr + done.stdout
+    assert done.stderr.startswith("status page: http://127.0.0.1:")
     numbers = json.loads(done.stdout)
     assert numbers["exact"] is True
-    assert numbers["requests_sent"] == numbers["requests_counted"] > 100
+    assert numbers["requests_sent"] == numbers["requests_counted"] > 40
     assert numbers["good"] + numbers["bad"] + numbers["excluded"] == numbers["requests_sent"]
-    assert numbers["errors_raised"] == numbers["sentry_issues"] > 3
+    assert numbers["errors_raised"] == numbers["sentry_issues"] > 0
     assert numbers["sentry_transactions"] >= numbers["errors_raised"]
 
 

@@ -28,7 +28,8 @@ await new Promise((done) => server.listen(0, "127.0.0.1", done));
 const origin = `http://127.0.0.1:${server.address().port}`;
 
 const browser = await playwright.chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"] });
-const page = await browser.newPage();
+const context = await browser.newContext({ deviceScaleFactor: Number(process.env.SCALE ?? 1) });
+const page = await context.newPage();
 const said = [];
 page.on("console", (message) => message.type() === "error" && said.push(message.text().slice(0, 300)));
 page.on("pageerror", (error) => said.push(String(error.stack).slice(0, 500)));

@@ -1,12 +1,12 @@
 // Bundles draw/ with Grafana's libraries: node bundle.mjs <folder with node_modules> <folder for the bundle>
 import path from "node:path";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 
 const [installed, out] = process.argv.slice(2).map((each) => path.resolve(each));
 const modules = path.join(installed, "node_modules");
 const { build } = await import(pathToFileURL(path.join(modules, "esbuild/lib/main.js")).href);
 await build({
-  entryPoints: [path.join(import.meta.dirname, "draw/index.jsx")],
+  entryPoints: [fileURLToPath(new URL("draw/index.jsx", import.meta.url))],
   outdir: out,
   nodePaths: [modules],
   bundle: true,

@@ -15,7 +15,7 @@ let asked = [];
 
 async function open({ url, width = 1280, height = 900, theme = "light", javascript = true }) {
   await page?.context().close();
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, javaScriptEnabled: javascript });
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, javaScriptEnabled: javascript, deviceScaleFactor: Number(process.env.SCALE ?? 1) });
   page = await context.newPage();
   [said, asked] = [[], []];
   page.on("console", (message) => said.push(message.text()));

@@ -37,7 +37,7 @@ COUNT: Final = "locale"
 NUMBER: Final = "none"
 BURN: Final = "suffix:×"
 """A burn rate: 14.4×."""
-DAYS: Final = "suffix: days"
+DAYS: Final = "suffix:days"
 BYTES: Final = "bytes"
 
 REF_IDS: Final = "ABCDEFGHIJKLMNOP"

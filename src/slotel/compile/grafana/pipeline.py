@@ -77,14 +77,14 @@ def _losses() -> tuple[Any, ...]:
 
     return (
         p.series_panel("Dropped by reason", "A minute, by signal and reason.", by("signal, reason", names.DROPPED),
-                       unit="cpm", width=6, no_value="Nothing was ever dropped"),
+                       unit="cpm", no_value="Nothing was ever dropped"),
         p.series_panel("Stage errors by stage", "A minute, by stage; the service's log has the first of each minute.",
-                       by("stage", names.STAGE_ERRORS), unit="cpm", width=6, no_value="No stage ever failed"),
+                       by("stage", names.STAGE_ERRORS), unit="cpm", no_value="No stage ever failed"),
         p.series_panel("Tags by action", "A minute, by tag and what was done.",
-                       by("tag, action", names.TAG_VIOLATIONS), unit="cpm", width=6,
+                       by("tag, action", names.TAG_VIOLATIONS), unit="cpm",
                        no_value="No tag ever broke the policy"),
         p.series_panel("Over the bound by metric", "A minute, by metric: raise SLOTEL_MAX_SERIES or use fewer labels.",
-                       by("metric", names.SERIES_OVERFLOW), unit="cpm", width=6, no_value="The bound was never met"),
+                       by("metric", names.SERIES_OVERFLOW), unit="cpm", no_value="The bound was never met"),
     )  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def _collector_flow() -> tuple[Any, ...]:
     def panel(title: str, description: str, part: str, by: str, counters: tuple[tuple[str, str], ...]) -> Any:
         named = tuple((f"{part}_{name}", what) for name, what in counters)
         return p.series_panel(
-            title, description, *_flow(by, *named), unit="ops", width=6, no_value=NO_COLLECTOR
+            title, description, *_flow(by, *named), unit="ops", no_value=NO_COLLECTOR
         )
 
     return (

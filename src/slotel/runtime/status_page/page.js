@@ -24,7 +24,8 @@
     } catch {
       document.body.classList.add("lost");
       document.title = "✕ no answer: " + document.querySelector("h1").textContent;
-      say("No answer since " + since.toLocaleTimeString() + ": the service may be down. What stands here is from then.");
+      document.querySelector(".verdict span:last-child").textContent = "The service does not answer.";
+      say("No answer since " + since.toLocaleTimeString() + ": it may be down; the rest of this page is from then.");
     }
     const took = performance.now() - began;
     timer = document.hidden ? 0 : setTimeout(look, Math.max(2000, 20 * took));
