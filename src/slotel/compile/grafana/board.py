@@ -82,7 +82,7 @@ def to_json(board: Board) -> str:
         built.annotation(annotation)
     for uid, title in TITLES.items():
         if uid != board.uid:
-            built.link(to_dashboard(title, uid, board.carried))
+            built.link(to_dashboard(title, uid, _carried(board, uid)))
     for link in board.links:
         built.link(link)
     for row in board.rows:
@@ -91,6 +91,13 @@ def to_json(board: Board) -> str:
     for index, panel in enumerate(_every_panel(model.panels or []), start=1):
         panel.id_val = index
     return json.dumps(model, cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _carried(board: Board, uid: str) -> Mapping[str, str]:
+    """Return what a link sets; the list is of all services, one without objectives would empty it."""
+    if uid != names.DASHBOARD_SLO_LIST:
+        return board.carried
+    return {there: here for there, here in board.carried.items() if there != "service"}
 
 
 def _add_row(built: Any, row: Row) -> None:

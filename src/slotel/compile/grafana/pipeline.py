@@ -112,9 +112,7 @@ def _collector_flow() -> tuple[Any, ...]:
 
     def panel(title: str, description: str, part: str, by: str, counters: tuple[tuple[str, str], ...]) -> Any:
         named = tuple((f"{part}_{name}", what) for name, what in counters)
-        return p.series_panel(
-            title, description, *_flow(by, *named), unit="ops", no_value=NO_COLLECTOR
-        )
+        return p.series_panel(title, description, *_flow(by, *named), unit="ops", no_value=NO_COLLECTOR)
 
     return (
         panel("Received", "Accepted a second, by receiver.", "receiver", "receiver", both),
