@@ -40,7 +40,7 @@ def sent(running, sink, span, resource=None, scope=None):
     """The span as the sink has it."""
     assert post(running.otlp, request([span], resource or {"service.name": "checkout"}, scope)) == 200
     [found] = wait_until(
-        lambda: [item for item in sink.spans if item.span_id == span.span_id], f"{span.name} at the sink"
+        lambda: [item for item in sink.spans if item.span_id == span.span_id], f"{span.name!r} at the sink"
     )
     return found
 
@@ -48,6 +48,41 @@ def sent(running, sink, span, resource=None, scope=None):
 def test_the_status_message_beside_a_filtered_exception(running, sink):
     found = sent(running, sink, Sent(name="status", error=True, status=f"refused by {URL}"))
     assert found.status == f"refused by {CLEAN_URL}"
+
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJodW50ZXIyIn0.c2lnbmF0dXJl"
+TEXTS = {
+    "a token by its form": (f"sent {JWT} on", "sent [Filtered] on"),
+    "a URL": (f"see {URL}", f"see {CLEAN_URL}"),
+    "JSON": (
+        f'{{"user": "me", "password": "{SECRET}", "n": 1}}',
+        '{"user": "me", "password": "[Filtered]", "n": 1}',
+    ),
+    "JSON within JSON": (f'{{\\"apiKey\\":\\"{SECRET}\\"}}', '{\\"apiKey\\":\\"[Filtered]\\"}'),
+    "a representation": (f"User(name='me', password='{SECRET} x')", "User(name='me', password='[Filtered]')"),
+    "a setting": (f"DB_PASSWORD={SECRET} HOST=db", "DB_PASSWORD=[Filtered] HOST=db"),
+    "a header": (f"X-Api-Key: {SECRET}", "X-Api-Key: [Filtered]"),
+    "hidden already": ("password=[Filtered]&a=1", "password=[Filtered]&a=1"),
+    "no secret": ("monkey=1 tokens: 17 keyboard: qwerty", "monkey=1 tokens: 17 keyboard: qwerty"),
+}
+
+
+@pytest.mark.parametrize(("given", "clean"), TEXTS.values(), ids=TEXTS)
+def test_texts_wherever_they_stand(running, sink, given, clean):
+    span = Sent(
+        name=given, status=given, error=True, attributes={"note": given}, events=[("e", {"note": given})]
+    )
+    found = sent(running, sink, span)
+    shown = [found.name, found.status, found.attributes["note"], found.events[0][1]["note"]]
+    assert shown == [clean] * 4
+
+
+@pytest.mark.parametrize("value", ["[Filtered]", "***", "", "[REDACTED]"])
+def test_what_somebody_has_hidden_already_stays_as_it_is(running, sink, value):
+    assert (
+        sent(running, sink, Sent(name="hidden", attributes={"password": value})).attributes["password"]
+        == value
+    )
 
 
 NESTED = {

@@ -1,40 +1,79 @@
-"""Patterns that find secrets by the name of their key, for the collector's regular expressions (RE2)."""
+"""What counts as a secret, as regular expressions of the collector (RE2): in keys, in flattened paths, in texts.
+
+Made of the lists of the service's redactor. RE2 cannot look around a match: where that matters, more is redacted.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-TEXT_ENDS: Final = r"\s'\"<>"
-"""What cannot stand in a URL within a text."""
+from slotel.config.names import REDACTED
+from slotel.config.redaction import CORES, PLACEHOLDERS, key_pattern, shapes
 
 NESTED: Final = "\x01"
 """Marks, in the flattened key of a value within a map or a list, where the attribute's own key ends."""
 
+USER: Final = r"(://)[^/?#\s'\"<>]*@"
+"""The user part of a URL, within a text."""
+
+_KEY: Final = r"[\w.%$\[\]-]"
+"""A character of a key within a text."""
+_QUOTE: Final = r"\[?[bBrRuUfF]{0,2}\\{0,16}"
+_SIGN: Final = r"\s{0,8}(?:=>|:=|={1,2}|:)\s{0,8}[({]?"
+_BARE: Final = r"[^\s'\"<>&\\]*[^\s'\"<>&\\),.\]}]"
+_SHORTEST_HINT: Final = 4
+
 _NOT_RE2: Final = re.compile(r"\(\?(?:[=!>(]|<[=!]|P=|P>)|\\[1-9]|\\Z|\\N|\\[uU]|[*+?}]\+")
 """What Python's regular expressions have and the collector's do not."""
 
-
-def key_pattern(globs: Sequence[str]) -> str:
-    """Return the pattern of the keys that the globs name; `-` and `_`, upper and lower case are one."""
-    return f"(?i)^(?:{_alternatives(globs, '.*', _key_character)})$"
+_ENCODED: Final = ("password", "secret", "token", "api_key", "apikey", "authorization", "session_id")
+"""Keys that are also found where a URL writes them with percent signs."""
 
 
-def nested_key_pattern(globs: Sequence[str]) -> str:
-    """Return the pattern of the flattened keys of which a part that stands in a map is named by the globs."""
-    return f"(?i){NESTED}(?:\\..*)?\\.(?:{_alternatives(globs, '.*', _key_character)})(?:\\..*)?$"
+def secret_key(globs: Sequence[str]) -> str:
+    """Return the pattern of a key whose value is a secret."""
+    return f"^(?:{key_pattern(globs)})$"
 
 
-def query_pattern(globs: Sequence[str]) -> str:
-    """Return the pattern of a `key=value` in a URL whose key is named, each character plain or percent-encoded."""
-    return f"(?i)((?:^|[?&#])(?:{_alternatives(globs, '[^=&?#]*', _url_character)})=)[^&?#]*"
+def nested_secret_key(globs: Sequence[str]) -> str:
+    """Return the pattern of a flattened key of which a part that stands in a map is a secret's key."""
+    return f"{NESTED}\\.(?:{key_pattern(globs)})(?:\\..*)?$"
 
 
-def text_pattern(globs: Sequence[str]) -> str:
-    """Return the pattern of a `key=value` in a URL within a text: it ends where the URL does."""
-    keys = _alternatives(globs, r"[\w.%\-\[\]]*", _url_character)
-    return f"(?i)([?&](?:{keys})=)[^&?#{TEXT_ENDS}]+"
+def placeholders() -> str:
+    """Return the pattern of a value in which somebody has hidden the secret already."""
+    return f"^(?:{'|'.join(re.escape(text) for text in sorted(PLACEHOLDERS))})$"
+
+
+def pair(globs: Sequence[str]) -> str:
+    """Return the pattern of a secret's key, a sign and a value within a text; all but the value is in groups 1 to 3."""
+    return (
+        rf"((?:^|[^\w.%$\[\]-])(?:{_key_in_text(globs)})(?:\\{{0,16}}[\"'])?[\])]?{_SIGN})"
+        rf"(?:({_QUOTE}\")(?:[^\"\\]|\\[^\"])+|({_QUOTE}')(?:[^'\\]|\\[^'])+|{re.escape(REDACTED)}|{_BARE})"
+    )
+
+
+def shape(chosen: Sequence[str]) -> str:
+    """Return the pattern of the chosen values that are recognised by their form."""
+    return "|".join(each.pattern for each in shapes(chosen))
+
+
+def suspicion(chosen: Sequence[str], globs: Sequence[str]) -> str:
+    """Return a cheap pattern that a text matches in which one of the patterns above might find something."""
+    own = [longest for glob in globs if (longest := max(re.split(r"[*_.\-\s]+", glob.lower()), key=len))]
+    cores = "|".join(re.escape(core) for core in (*CORES, *own))
+    hints = "|".join(
+        re.escape(each.hint) if len(each.hint) >= _SHORTEST_HINT else each.pattern for each in shapes(chosen)
+    )
+    return rf"://[^/?#\s'\"<>]*@|(?i:{cores}){_KEY}{{0,64}}(?:\\{{0,16}}[\"'])?[\])]?\s{{0,8}}[=:]|%[2-7][0-9a-fA-F][^=&]*=|{hints}"
+
+
+def encoded_pair() -> str:
+    """Return the pattern of a `key=value` in a URL whose key is written with percent signs."""
+    keys = "|".join("".join(map(_url_character, key)) for key in _ENCODED)
+    return rf"(?i)((?:^|[?&#;])[^=&?#;\s'\"<>]{{0,64}}(?:{keys})[\[\]0-9]{{0,8}}=)[^&#;\s'\"<>]+"
 
 
 def whole_pattern(key: str, pattern: str) -> str:
@@ -52,33 +91,15 @@ def whole_pattern(key: str, pattern: str) -> str:
     return f"^(?:{pattern})$"
 
 
-def _alternatives(globs: Sequence[str], wildcard: str, character: Callable[[str], str]) -> str:
-    """Return the globs as one pattern in which those that differ only by a leading `*.` or `*_` share a wildcard.
-
-    The collector tries it on every key of every span: a wildcard of its own for each glob made it eight times slower.
-    """
-
-    def translated(text: str) -> str:
-        return wildcard.join("".join(map(character, part)) for part in text.split("*"))
-
-    starts: dict[str, list[str]] = {}
-    for glob in dict.fromkeys(glob.lower().replace("-", "_") for glob in globs):
-        start = glob[:2] if glob[:2] in {"*.", "*_"} else ""
-        starts.setdefault(glob.removeprefix(start), []).append(start)
-    sharing: dict[tuple[str, ...], list[str]] = {}
-    for rest, found in starts.items():
-        sharing.setdefault(tuple(sorted(found)), []).append(translated(rest))
-    parts = []
-    for leading, rests in sharing.items():
-        ends = "|".join(rests)
-        characters = "|".join(character(start[1]) for start in leading if start)
-        optional = "?" if "" in leading else ""
-        parts.append(f"(?:{wildcard}(?:{characters})){optional}(?:{ends})" if characters else ends)
-    return "|".join(parts)
-
-
-def _key_character(character: str) -> str:
-    return "[_-]" if character in "_-" else re.escape(character)
+def _key_in_text(globs: Sequence[str]) -> str:
+    """Return the pattern of a secret's key where it ends with the first character that is none of a key."""
+    within = r"[_.%$\[\]-]"
+    return (
+        key_pattern(globs)
+        .replace("[^a-z].*", rf"(?:[A-Z0-9]|{within}){_KEY}*")
+        .replace("[^A-Za-z0-9]", within)
+        .replace(".*", f"{_KEY}*")
+    )
 
 
 def _url_character(character: str) -> str:

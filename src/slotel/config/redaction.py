@@ -43,6 +43,13 @@ Source: sentry-sdk's DEFAULT_DENYLIST, all of it, and the parameters of the larg
 WHOLE: Final = ("sid", "connect.sid")
 """Keys that are sensitive as they are; `account_sid` is an identifier."""
 
+CORES: Final = (
+    "pass", "pwd", "pw", "pswd", "secret", "token", "key", "auth", "cookie", "cred", "sess", "csrf", "xsrf", "sid",
+    "jwt", "bearer", "assertion", "verif", "saml", "sig", "hmac", "dsn", "otp", "mfa", "security", "recovery", "backup",
+    "cvv", "cvc", "card", "number", "cc", "ssn", "symfony",
+)  # fmt: skip
+"""Each sensitive word has one of these in it: a text without any names no sensitive key."""
+
 _ADDITIONS: Final = (
     "value", "raw", "hash", "hashed", "digest", "plain", "encrypted", "text", "header", "string", "str", "bytes",
     "b64", "base64", "old", "new", "current", "confirm", "confirmation", "repeat", "again", "verify", "data",

@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import quote, unquote
 
 from slotel.config.names import REDACTED
-from slotel.config.redaction import PLACEHOLDERS
+from slotel.config.redaction import CORES, PLACEHOLDERS
 from slotel.runtime.redaction.notation import FLAG, KEY, PAIR, Value, is_hidden, value_of, value_of_flag
 from slotel.runtime.redaction.values import Values
 
@@ -19,13 +19,6 @@ SHORTEST: Final = 5
 """Characters of the shortest text that can hold a key, a sign and a value."""
 MAX_DECODED: Final = 4
 """How often a percent-encoded text within a text is decoded: a URL in a URL in a URL."""
-
-CORES: Final = (
-    "pass", "pwd", "pw", "pswd", "secret", "token", "key", "auth", "cookie", "cred", "sess", "csrf", "xsrf", "sid",
-    "jwt", "bearer", "assertion", "verif", "saml", "sig", "hmac", "dsn", "otp", "mfa", "security", "recovery", "backup",
-    "cvv", "cvc", "card", "number", "cc", "ssn", "symfony",
-)  # fmt: skip
-"""Each sensitive word has one of these in it: a text without any names no sensitive key."""
 
 _USER: Final = re.compile(r"(?<=://)[^/?#\s'\"<>]*@")
 _ODD_USER: Final = re.compile(r"(?<=://)[^/?#\s'\"<>@:\[]{0,64}:(?!\d{1,5}(?:[/?#]|$))[^\s'\"<>]{0,128}@")
