@@ -12,6 +12,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
 from slotel.config import names
+from slotel.runtime.finding import Finding, log
 from slotel.runtime.logs import LOG, report
 from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.process.shutdown import FlushHook, ShutdownFlusher, flush_hooks, flush_time
@@ -107,6 +108,7 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     if not wants_prometheus(environ):
         return
     from slotel.runtime.metrics.instruments.http_server import http_server_metrics
+    from slotel.runtime.metrics.scrape.access import AccessError, read_access
     from slotel.runtime.metrics.scrape.app_metrics import AppMetrics
     from slotel.runtime.metrics.scrape.endpoint import Endpoint
     from slotel.runtime.metrics.scrape.port import read_address
@@ -116,6 +118,13 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     def rest() -> None:
         endpoint.rest()
 
+    host, port, problems = read_address(environ)
+    report(problems)
+    try:
+        access = read_access(environ, host)
+    except AccessError as error:
+        log([Finding("metrics", "fail", str(error), "(no /metrics; everything else works)", "SLO158")])
+        return
     self_metrics, provider = runtime.self_metrics, metrics.get_meter_provider()
     sources = [lambda: runtime.store.snapshot(rest), runtime.meter.families, _build_info]
     chore: Callable[[], float | None] = lambda: None  # noqa: E731 nothing to do without a meter provider of the SDK
@@ -139,8 +148,6 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
         runtime.flush_hooks.append(lambda _: app.publish())
         chore = app.chore
     status_page = _LazyPage(runtime, environ) if runtime.service.page else None
-    host, port, problems = read_address(environ)
-    report(problems)
     endpoint = runtime.endpoint = Endpoint(
         host,
         port,
@@ -151,6 +158,7 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
         fault=self_metrics.stage_error,
         dropped=self_metrics.dropped,
         chore=chore,
+        access=access,
         sibling=lambda: runtime.workers is not None and not runtime.workers.is_first,
     )
     endpoint.start()

@@ -112,6 +112,25 @@ def container(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("metrics", "info", text, f"set {HOST}=0.0.0.0", "SLO154")
 
 
+def access(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether the metrics endpoint is protected where others can reach it."""
+    if not wants_prometheus(environ):
+        return
+    from slotel.runtime.metrics.scrape.access import AccessError, read_access
+
+    try:
+        found = read_access(environ, read_address(environ)[0])
+    except AccessError as error:
+        yield Finding("metrics", "fail", str(error), "(no /metrics)", "SLO158")
+        return
+    if found.is_protected:
+        yield Finding("metrics", "ok", "/metrics asks for credentials")
+    elif not found.is_local:
+        text = "/metrics answers everybody who reaches it"
+        fix = "keep the port inside a trusted network, or set SLOTEL_METRICS_TOKEN_FILE or SLOTEL_METRICS_WEB_CONFIG"
+        yield Finding("metrics", "info", text, fix, "SLO159")
+
+
 def in_container(environ: Mapping[str, str]) -> bool:
     """Return whether this process runs in a container, of Docker, Podman or Kubernetes."""
     return "KUBERNETES_SERVICE_HOST" in environ or any(Path(mark).exists() for mark in _CONTAINER_MARKS)

@@ -9,7 +9,10 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from email.utils import formatdate
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from slotel.runtime.metrics.scrape.tls import TlsPeer
 
 REQUEST_SECONDS: Final = 5.0
 """A request must be here whole within this time."""
@@ -62,13 +65,13 @@ class Connection:
     """A connection in one of its states, driven by `readable` and `writable`.
 
     Args:
-        peer: a non-blocking socket.
+        peer: a non-blocking socket, or what behaves like one (`tls.py`).
         now: monotonic seconds, here and in every call.
     """
 
     __slots__ = ("_buffer", "_head_only", "_out", "deadline", "peer", "request", "since", "state")
 
-    def __init__(self, peer: socket.socket, now: float) -> None:
+    def __init__(self, peer: socket.socket | TlsPeer, now: float) -> None:
         self.peer = peer
         self.since = now
         self.deadline = now + REQUEST_SECONDS
@@ -126,9 +129,10 @@ class Connection:
 
     def _read_request(self, now: float) -> None:
         head, end, _ = self._buffer.partition(b"\r\n\r\n")
+        if len(head) > MAX_REQUEST:
+            self.answer(plain("431 Request Header Fields Too Large"), now)
+            return
         if not end:
-            if len(self._buffer) > MAX_REQUEST:
-                self.answer(plain("431 Request Header Fields Too Large"), now)
             return
         self._buffer = b""
         request = parse(head)
@@ -160,7 +164,7 @@ def parse(head: bytes) -> Request | None:
     headers = {}
     for line in lines:
         name, colon, value = line.partition(":")
-        if not colon or not name or name != name.strip():
+        if not colon or not name or name != name.strip() or (name.lower() == "host" and "host" in headers):
             return None
         headers[name.lower()] = value.strip()
     return Request(words[0].upper(), words[1].partition("?")[0], headers)

@@ -19,6 +19,7 @@ from typing import Any, Final
 from slotel.runtime.finding import log
 from slotel.runtime.logs import LOG
 from slotel.runtime.metrics.scrape import port as ports
+from slotel.runtime.metrics.scrape.access import Access
 from slotel.runtime.metrics.scrape.connection import Answer, Request, plain
 from slotel.runtime.metrics.scrape.exposition import OPENMETRICS, TEXT, Exposition
 from slotel.runtime.metrics.scrape.merge import unite
@@ -57,6 +58,7 @@ class Endpoint:
         fault: told the part's name and the exception; never raises.
         dropped: told the signal and the reason of what is left out.
         chore: called on the thread every turn; returns in how many seconds it wants to be called again.
+        access: who may ask; default: whoever names loopback or an address.
     """
 
     def __init__(
@@ -72,12 +74,14 @@ class Endpoint:
         fault: Callable[[str, BaseException], None] = lambda *_: None,
         dropped: Callable[[str, str], None] = lambda *_: None,
         chore: Callable[[], float | None] = lambda: None,
+        access: Access | None = None,
     ) -> None:
         self.host, self.port = host, port
         self._sources, self._pages, self._scraped = tuple(sources), dict(pages or {}), scraped
         self._sibling, self._fault, self._dropped, self._chore = sibling, fault, dropped, chore
         self._exposition = Exposition(target)
-        self._server = Server(self._answers)
+        self._access = access or Access()
+        self._server = Server(self._answers, self._access.wrap)
         self._complained: set[str] = set()
         self._said: int | None = None
         self._forked = False
@@ -99,7 +103,8 @@ class Endpoint:
     def address(self) -> str:
         """Return the address of the metrics, as a person would type it."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}/metrics"
+        scheme = "http" if self._access.tls is None else "https"
+        return f"{scheme}://{host}:{self.port}/metrics"
 
     @property
     def page_address(self) -> str:
@@ -195,13 +200,17 @@ class Endpoint:
         made: dict[object, Answer | None] = {}
         answers = []
         for request in requests:
+            refused = self._access.refusal(request)
+            if refused is not None:
+                answers.append(refused)
+                continue
             key = _kind(request)
             if key not in made:
                 try:
                     made[key] = self._answer(request)
                 except Exception as error:  # noqa: BLE001 a scrape must not end the endpoint
                     self._fault("scrape", error)
-                    made[key] = plain("500 Internal Server Error", f"{type(error).__name__}: {error}")
+                    made[key] = plain("500 Internal Server Error", type(error).__name__)
             answer = made[key]
             if answer is None:
                 return None

@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from slotel.runtime.metrics.scrape.connection import Answer, Connection, Request
 from slotel.runtime.process.descriptors import Waker
@@ -29,10 +29,12 @@ class Server:
 
     Args:
         answerer: answers requests, in order; None when it was interrupted: it will be asked again.
+        wrap: makes of an accepted socket what is spoken to: TLS.
     """
 
-    def __init__(self, answerer: Answerer) -> None:
+    def __init__(self, answerer: Answerer, wrap: Callable[[socket.socket], Any] = lambda peer: peer) -> None:
         self._answerer = answerer
+        self._wrap = wrap
         self.listeners: list[socket.socket] = []
         self._connections: dict[int, Connection] = {}
 
@@ -114,7 +116,12 @@ class Server:
             peer.setblocking(False)
             if len(self._connections) >= MAX_CONNECTIONS:
                 self._make_room()
-            connection = self._connections[peer.fileno()] = Connection(peer, now)
+            try:
+                connection = Connection(self._wrap(peer), now)
+            except (OSError, ValueError):  # the certificates have gone
+                peer.close()
+                continue
+            self._connections[connection.peer.fileno()] = connection
             connection.readable(now)
 
     def _make_room(self) -> None:

@@ -1,0 +1,277 @@
+"""Who may ask the metrics endpoint: the names that it answers to, credentials from files, TLS. Serves nothing.
+
+Host names keep a web page from reading the metrics of the machine it is shown on (DNS rebinding): its requests carry
+the page's own name. Credentials and certificates are files, read again when they change.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import os
+import socket
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from slotel.config import names
+from slotel.runtime.metrics.scrape.connection import Answer, Request, plain
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+OPEN_PATHS: Final = frozenset({"/healthz"})
+"""Answered without credentials: a liveness probe has none."""
+_LOOPBACK: Final = frozenset({"localhost", "ip6-localhost", "localhost.localdomain"})
+_PRIVATE_ENDINGS: Final = (".localhost", ".local", ".internal", ".svc", ".cluster.local")
+"""Endings of names that nobody can register. Source: RFC 6761, RFC 6762, ICANN on `.internal`, Kubernetes DNS."""
+_TLS_VERSIONS: Final = {"TLS12": "TLSv1_2", "TLS13": "TLSv1_3"}
+_CLIENT_AUTH: Final = {
+    "NoClientCert": "CERT_NONE",
+    "RequestClientCert": "CERT_OPTIONAL",
+    "RequireAnyClientCert": "CERT_REQUIRED",
+    "VerifyClientCertIfGiven": "CERT_OPTIONAL",
+    "RequireAndVerifyClientCert": "CERT_REQUIRED",
+}
+"""Prometheus' names and Python's. Source: exporter-toolkit, web configuration. Python verifies whatever it is given."""
+
+
+class AccessError(RuntimeError):
+    """The files that protect the endpoint cannot be used; the text says which, and what to do."""
+
+
+class Access:
+    """What a request must bring.
+
+    Args:
+        hosts: names that it may ask for, beside addresses; None: any.
+        is_local: whether the endpoint is bound to this machine alone.
+    """
+
+    def __init__(self, hosts: frozenset[str] | None = _LOOPBACK, *, is_local: bool = True) -> None:
+        self.hosts, self.is_local = hosts, is_local
+        self.token_file: Path | None = None
+        self.users: Mapping[str, str] = {}
+        self.tls: Callable[[], SSLContext] | None = None
+        self.tls_files: tuple[Path, ...] = ()
+        self.needs_certificate = False
+        self._tokens: tuple[object, tuple[bytes, ...]] = (None, ())
+        self._context: tuple[object, SSLContext | None] = (None, None)
+        self._verified: dict[tuple[str, bytes], bool] = {}
+
+    @property
+    def is_protected(self) -> bool:
+        """Return whether a request needs credentials."""
+        return self.token_file is not None or bool(self.users) or self.needs_certificate
+
+    def refusal(self, request: Request) -> Answer | None:
+        """Return the answer to a request that is refused; None for one that is not."""
+        host = request.headers.get("host", "")
+        if host and not self.is_named(host):
+            text = f"421 Misdirected Request: set {names.SLOTEL_METRICS_HOSTS} to the names of this endpoint"
+            return plain("421 Misdirected Request", text)
+        if request.path in OPEN_PATHS or (self.token_file is None and not self.users):
+            return None
+        if self._is_authorised(request.headers.get("authorization", "")):
+            return None
+        scheme = "Bearer" if self.token_file is not None else 'Basic realm="slotel", charset="UTF-8"'
+        refused = plain("401 Unauthorized")
+        return refused._replace(headers=(("WWW-Authenticate", scheme),))
+
+    def is_named(self, host: str) -> bool:
+        """Return whether a `Host` names this endpoint.
+
+        An address always does: a page of the web cannot make a browser send one that it did not connect to. Bound to
+        more than loopback, so does a name that nobody can register.
+        """
+        name = _without_port(host)
+        if self.hosts is None or name in self.hosts or _is_address(name):
+            return True
+        return not self.is_local and ("." not in name or name.endswith(_PRIVATE_ENDINGS))
+
+    def wrap(self, peer: socket.socket) -> Any:
+        """Return a connection as it is spoken to: with TLS if that is configured."""
+        if self.tls is None:
+            return peer
+        stamp = tuple(_stamp(path) for path in self.tls_files)
+        if stamp != self._context[0]:
+            try:
+                self._context = stamp, self.tls()
+            except (OSError, ValueError):  # half a renewal: the certificates that stand are used on
+                if self._context[1] is None:
+                    raise
+        from slotel.runtime.metrics.scrape.tls import TlsPeer
+
+        context = self._context[1]
+        assert context is not None  # noqa: S101 made above
+        return TlsPeer(context, peer)
+
+    def _is_authorised(self, header: str) -> bool:
+        scheme, _, credentials = header.partition(" ")
+        credentials = credentials.strip()
+        if scheme.lower() == "bearer" and self.token_file is not None:
+            given = credentials.encode("utf-8", "replace")
+            return sum(hmac.compare_digest(given, token) for token in self._read_tokens()) > 0
+        return scheme.lower() == "basic" and bool(self.users) and self._is_user(credentials)
+
+    def _read_tokens(self) -> tuple[bytes, ...]:
+        """Return the tokens of the file; none while it cannot be read, so that nobody comes in."""
+        path = self.token_file
+        assert path is not None  # noqa: S101 the caller looked
+        stamp = _stamp(path)
+        if stamp is None:
+            return ()
+        if stamp != self._tokens[0]:
+            try:
+                lines = path.read_bytes().splitlines()
+            except OSError:
+                return ()
+            self._tokens = stamp, tuple(line.strip() for line in lines if line.strip())
+        return self._tokens[1]
+
+    def _is_user(self, credentials: str) -> bool:
+        try:
+            name, _, password = base64.b64decode(credentials, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return False
+        hashed = self.users.get(name)
+        if hashed is None:
+            return False
+        import bcrypt
+
+        key = (hashed, hmac.digest(_PROCESS_KEY, password.encode(), "sha256"))
+        known = self._verified.get(key)
+        if known is None:  # a bcrypt takes a tenth of a second, and a scraper comes every few
+            if len(self._verified) >= _MAX_VERIFIED:
+                self._verified.clear()
+            known = self._verified[key] = bcrypt.checkpw(password.encode()[:72], hashed.encode())
+        return known
+
+
+_PROCESS_KEY: Final = os.urandom(32)
+_MAX_VERIFIED: Final = 100
+
+
+def read_access(environ: Mapping[str, str], host: str) -> Access:
+    """Return what the environment asks of a request.
+
+    Args:
+        host: what the endpoint is bound to.
+
+    Raises:
+        AccessError: a file that it names cannot be used: the endpoint must then not answer.
+    """
+    is_local = host in _LOOPBACK or (_is_address(host) and ip_address(host.strip("[]")).is_loopback)
+    listed = [name.strip().lower() for name in environ.get(names.SLOTEL_METRICS_HOSTS, "").split(",")]
+    own = {socket.gethostname().lower()} if not is_local else set()
+    hosts = None if "*" in listed else frozenset({*_LOOPBACK, host.lower(), *own, *filter(None, listed)})
+    access = Access(hosts, is_local=is_local)
+    token_file = environ.get(names.SLOTEL_METRICS_TOKEN_FILE, "").strip()
+    if token_file:
+        access.token_file = _readable(names.SLOTEL_METRICS_TOKEN_FILE, Path(token_file))
+        if not access._read_tokens():  # noqa: SLF001 its own maker
+            raise AccessError(
+                f"{names.SLOTEL_METRICS_TOKEN_FILE}: {token_file} is empty: write a token into it"
+            )
+    web_config = environ.get(names.SLOTEL_METRICS_WEB_CONFIG, "").strip()
+    if web_config:
+        _apply_web_config(access, Path(web_config))
+    return access
+
+
+def _apply_web_config(access: Access, path: Path) -> None:
+    """Read Prometheus' own form of such a file: https://prometheus.io/docs/prometheus/latest/configuration/https/."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    place = f"{names.SLOTEL_METRICS_WEB_CONFIG}={str(path)!r}"
+    _readable(names.SLOTEL_METRICS_WEB_CONFIG, path)
+    try:
+        document = YAML(typ="safe", pure=True).load(path)
+    except YAMLError as error:
+        raise AccessError(f"{place}: not valid YAML ({type(error).__name__})") from None
+    if not isinstance(document, dict) or not document.keys() <= {"tls_server_config", "basic_auth_users"}:
+        raise AccessError(f"{place}: write tls_server_config and basic_auth_users, and nothing else")
+    users, tls = document.get("basic_auth_users") or {}, document.get("tls_server_config")
+    if users:
+        access.users = {str(name): str(hashed) for name, hashed in users.items()}
+        try:
+            import bcrypt  # noqa: F401 to know whether it is there
+        except ImportError as error:
+            raise AccessError(
+                f"{place}: basic_auth_users needs a package: run: pip install bcrypt"
+            ) from error
+    if tls:
+        _apply_tls(access, dict(tls), path.parent, place)
+
+
+def _apply_tls(access: Access, tls: dict[str, Any], folder: Path, place: str) -> None:
+    unknown = tls.keys() - {"cert_file", "key_file", "client_ca_file", "client_auth_type", "min_version"}
+    if unknown or not {"cert_file", "key_file"} <= tls.keys():
+        what = (
+            f"tls_server_config.{min(unknown)} is not supported"
+            if unknown
+            else "cert_file or key_file is missing"
+        )
+        raise AccessError(f"{place}: {what}")
+    verify = _CLIENT_AUTH.get(str(tls.get("client_auth_type", "NoClientCert")))
+    oldest = _TLS_VERSIONS.get(str(tls.get("min_version", "TLS12")))
+    if verify is None or oldest is None:
+        raise AccessError(
+            f"{place}: client_auth_type is one of {', '.join(_CLIENT_AUTH)}; min_version TLS12 or TLS13"
+        )
+    names_of_files = [str(tls[name]) for name in ("cert_file", "key_file", "client_ca_file") if tls.get(name)]
+    files = tuple(folder / name for name in names_of_files)
+
+    def make() -> SSLContext:
+        import ssl
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = getattr(ssl.TLSVersion, oldest)
+        context.load_cert_chain(files[0], files[1])
+        if len(files) > 2:  # noqa: PLR2004 the clients' authority comes third
+            context.load_verify_locations(files[2])
+        context.verify_mode = getattr(ssl, verify)
+        return context
+
+    access.needs_certificate = verify == "CERT_REQUIRED"
+    access.tls, access.tls_files = make, files
+    try:
+        access._context = tuple(_stamp(path) for path in files), make()  # noqa: SLF001 its own maker
+    except (OSError, ValueError) as error:
+        raise AccessError(
+            f"{place}: the certificate cannot be used: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _readable(variable: str, path: Path) -> Path:
+    if not os.access(path, os.R_OK) or not path.is_file():
+        raise AccessError(f"{variable}: {path} cannot be read: the endpoint stays closed")
+    return path
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _without_port(host: str) -> str:
+    """Return the name or address of a `Host`, in lower case, without brackets and a final dot."""
+    host = host.strip().lower()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdecimal() else host).removesuffix(".")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name.partition("%")[0])
+    except ValueError:
+        return False
+    return True
