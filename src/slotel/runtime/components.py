@@ -111,6 +111,7 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.metrics.scrape.access import AccessError, read_access
     from slotel.runtime.metrics.scrape.app_metrics import AppMetrics
     from slotel.runtime.metrics.scrape.endpoint import Endpoint
+    from slotel.runtime.metrics.scrape.holder import PortHolder
     from slotel.runtime.metrics.scrape.port import read_address
     from slotel.runtime.metrics.scrape.process_metrics import ProcessMetrics
     from slotel.runtime.metrics.scrape.registry import GlobalRegistry
@@ -148,6 +149,7 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
         runtime.flush_hooks.append(lambda _: app.publish())
         chore = app.chore
     status_page = _LazyPage(runtime, environ) if runtime.service.page else None
+    workers = runtime.workers
     endpoint = runtime.endpoint = Endpoint(
         host,
         port,
@@ -159,6 +161,7 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
         dropped=self_metrics.dropped,
         chore=chore,
         access=access,
+        holder=PortHolder(runtime.service_name, None if workers is None else lambda: workers.run_dir.path),
         sibling=lambda: runtime.workers is not None and not runtime.workers.is_first,
     )
     endpoint.start()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import suppress
+from typing import Protocol
 
 Identity = tuple[int, int]
 """Device and inode."""
@@ -21,6 +22,28 @@ def identity_of(descriptor: int) -> Identity | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+class Closable(Protocol):
+    """A socket, or what behaves like one."""
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+
+    def close(self) -> None:
+        """Close the descriptor."""
+
+    def detach(self) -> int:
+        """Let go of the descriptor without closing it."""
+
+
+def let_go(closable: Closable, identity: Identity | None) -> None:
+    """Close what is still what it was; else leave the number to whoever uses it now."""
+    with suppress(OSError):
+        if identity_of(closable.fileno()) == identity:
+            closable.close()
+        else:
+            closable.detach()
 
 
 class Waker:

@@ -11,11 +11,15 @@ from contextlib import suppress
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from slotel.runtime.process.descriptors import identity_of, let_go
+
 if TYPE_CHECKING:
     from slotel.runtime.metrics.scrape.tls import TlsPeer
 
 REQUEST_SECONDS: Final = 5.0
 """A request must be here whole within this time."""
+ANSWER_SECONDS: Final = 60.0
+"""An answer that is not taken whole within this time is given up, however steadily it is read."""
 STALL_SECONDS: Final = 10.0
 """An answer of which nothing is taken for this long is given up."""
 LINGER_SECONDS: Final = 1.0
@@ -69,10 +73,13 @@ class Connection:
         now: monotonic seconds, here and in every call.
     """
 
-    __slots__ = ("_buffer", "_head_only", "_out", "deadline", "peer", "request", "since", "state")
+    __slots__ = (
+        "_buffer", "_head_only", "_identity", "_out", "_until", "body", "deadline", "peer", "request", "since", "state",
+    )  # fmt: skip
 
     def __init__(self, peer: socket.socket | TlsPeer, now: float) -> None:
         self.peer = peer
+        self._identity = identity_of(peer.fileno())
         self.since = now
         self.deadline = now + REQUEST_SECONDS
         self.state: State = "reading"
@@ -80,6 +87,9 @@ class Connection:
         self._buffer = b""
         self._out: list[memoryview] = []
         self._head_only = False
+        self._until = 0.0
+        self.body: Sequence[bytes] = ()
+        """What is being written; those who asked together share it."""
 
     def readable(self, now: float) -> None:
         """Take what came."""
@@ -101,7 +111,8 @@ class Connection:
         """Begin to write an answer."""
         pieces = [answer.head()] if self._head_only else [answer.head(), *answer.body]
         self._out = [memoryview(piece) for piece in reversed(pieces) if piece]
-        self.state, self.deadline = "writing", now + STALL_SECONDS
+        self.body = () if self._head_only else answer.body
+        self.state, self.deadline, self._until = "writing", now + STALL_SECONDS, now + ANSWER_SECONDS
         self.writable(now)
 
     def writable(self, now: float) -> None:
@@ -109,23 +120,27 @@ class Connection:
         try:
             while self._out:
                 sent = self.peer.sendmsg(self._out[: -_TOGETHER - 1 : -1])
-                self.deadline = now + STALL_SECONDS
+                self.deadline = min(now + STALL_SECONDS, self._until)
                 self._forget(sent)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             self.state = "done"
             return
-        self.state, self.deadline = "lingering", now + LINGER_SECONDS
+        self.state, self.deadline, self.body = "lingering", now + LINGER_SECONDS, ()
         with suppress(OSError):
             self.peer.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """Close the socket."""
-        self.state = "done"
+        """Close the socket, unless the app has closed its descriptor and uses the number for something else."""
+        self.state, self.body = "done", ()
         self._out.clear()
-        with suppress(OSError):
-            self.peer.close()
+        let_go(self.peer, self._identity)
+
+    @property
+    def is_lost(self) -> bool:
+        """Return whether the app has closed the descriptor."""
+        return identity_of(self.peer.fileno()) != self._identity
 
     def _read_request(self, now: float) -> None:
         head, end, _ = self._buffer.partition(b"\r\n\r\n")

@@ -22,6 +22,7 @@ from slotel.runtime.metrics.scrape import port as ports
 from slotel.runtime.metrics.scrape.access import Access
 from slotel.runtime.metrics.scrape.connection import Answer, Request, plain
 from slotel.runtime.metrics.scrape.exposition import OPENMETRICS, TEXT, Exposition
+from slotel.runtime.metrics.scrape.holder import PortHolder
 from slotel.runtime.metrics.scrape.merge import unite
 from slotel.runtime.metrics.scrape.negotiate import wants_gzip, wants_openmetrics
 from slotel.runtime.metrics.scrape.server import Server
@@ -59,6 +60,7 @@ class Endpoint:
         dropped: told the signal and the reason of what is left out.
         chore: called on the thread every turn; returns in how many seconds it wants to be called again.
         access: who may ask; default: whoever names loopback or an address.
+        holder: tells a process of this service from a stranger on the port.
     """
 
     def __init__(
@@ -75,12 +77,14 @@ class Endpoint:
         dropped: Callable[[str, str], None] = lambda *_: None,
         chore: Callable[[], float | None] = lambda: None,
         access: Access | None = None,
+        holder: PortHolder | None = None,
     ) -> None:
         self.host, self.port = host, port
         self._sources, self._pages, self._scraped = tuple(sources), dict(pages or {}), scraped
         self._sibling, self._fault, self._dropped, self._chore = sibling, fault, dropped, chore
         self._exposition = Exposition(target)
         self._access = access or Access()
+        self._holder = holder or PortHolder()
         self._server = Server(self._answers, self._access.wrap)
         self._complained: set[str] = set()
         self._said: int | None = None
@@ -174,13 +178,15 @@ class Endpoint:
         """Take the port; return whether this process has it now."""
         stands_by = self._forked or self._sibling()
         try:
-            self._server.listeners = ports.take(self.host, self.port)
+            self._server.listen(ports.take(self.host, self.port))
         except OSError as error:
             self._next_try = time.monotonic() + (STANDBY_SECONDS if stands_by else RETRY_SECONDS)
             quiet = stands_by and error.errno == errno.EADDRINUSE
             if not quiet and self._said != error.errno:
                 self._said = error.errno
                 log([ports.explain(error, self.host, self.port)])
+            if error.errno == errno.EADDRINUSE and self._access.tls is None:
+                self._holder.look(self.host, self.port)
             return False
         self.port = self._server.listeners[0].getsockname()[1]
         if stands_by or self._said is not None:
@@ -223,7 +229,8 @@ class Endpoint:
         if request.path == "/metrics":
             return self._metrics(*_form(request))
         if request.path == "/healthz":
-            return plain("200 OK", "ok")
+            proof = self._holder.proof(request.headers, named=not self._access.is_protected)
+            return plain("200 OK", "ok")._replace(headers=proof)
         page = self._pages.get(request.path)
         if page is None:
             return plain("404 Not Found", "404 Not Found: the metrics are at /metrics")
@@ -279,4 +286,9 @@ def _form(request: Request) -> tuple[bool, bool]:
 
 
 def _kind(request: Request) -> object:
-    return (request.method in {"GET", "HEAD"}, request.path, _form(request))
+    return (
+        request.method in {"GET", "HEAD"},
+        request.path,
+        _form(request),
+        request.headers.get("slotel-nonce"),
+    )

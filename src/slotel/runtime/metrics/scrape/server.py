@@ -10,14 +10,15 @@ import selectors
 import socket
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 from slotel.runtime.metrics.scrape.connection import Answer, Connection, Request
-from slotel.runtime.process.descriptors import Waker
+from slotel.runtime.process.descriptors import Identity, Waker, identity_of, let_go
 
 MAX_CONNECTIONS: Final = 128
 """Beyond it the one that has not asked for longest gives its place."""
+MAX_WAITING: Final = 16 * 1024 * 1024
+"""Bytes of answers that wait for slow readers, beside the youngest answer."""
 _REST_AFTER_FAULT: Final = 0.1
 """Seconds without accepting when the process has no descriptor left."""
 
@@ -36,7 +37,13 @@ class Server:
         self._answerer = answerer
         self._wrap = wrap
         self.listeners: list[socket.socket] = []
+        self._identities: list[Identity | None] = []
         self._connections: dict[int, Connection] = {}
+
+    def listen(self, listeners: list[socket.socket]) -> None:
+        """Serve these listeners from now on."""
+        self.listeners = listeners
+        self._identities = [identity_of(each.fileno()) for each in listeners]
 
     def run(self, stopped: Callable[[], bool], waker: Waker, chore: Callable[[], float | None]) -> None:
         """Serve until `stopped`.
@@ -49,6 +56,7 @@ class Server:
             chore: called on every turn; returns in how many seconds it wants to be called again, at the latest.
         """
         while not stopped():
+            self._drop_lost()
             wait = chore()
             if not waker.is_usable:
                 raise OSError("the app has closed the descriptors of the scrape endpoint")
@@ -63,13 +71,24 @@ class Server:
 
     def close(self) -> None:
         """Close listeners and connections: this process's ends of them."""
-        for listener in self.listeners:
-            with suppress(OSError):
-                listener.close()
+        self._close_listeners()
         for connection in self._connections.values():
             connection.close()
-        self.listeners.clear()
         self._connections.clear()
+
+    def _close_listeners(self) -> None:
+        for listener, identity in zip(self.listeners, self._identities, strict=True):
+            let_go(listener, identity)
+        self.listeners, self._identities = [], []
+
+    def _drop_lost(self) -> None:
+        """Forget what the app has closed, as a daemon does with all descriptors when it starts."""
+        if [identity_of(each.fileno()) for each in self.listeners] != self._identities:
+            self._close_listeners()
+        for number, connection in list(self._connections.items()):
+            if connection.is_lost:
+                connection.close()
+                del self._connections[number]
 
     def _register(self, selector: selectors.BaseSelector, waker: Waker) -> None:
         selector.register(waker, selectors.EVENT_READ, waker)
@@ -104,8 +123,8 @@ class Server:
                 self._accept(key.data, now)
 
     def _accept(self, listener: socket.socket, now: float) -> None:
-        """Take all that wait: those that come together are answered together."""
-        while True:
+        """Take what waits: those that come together are answered together. A flood must let answers be written."""
+        for _ in range(MAX_CONNECTIONS):
             try:
                 peer, _ = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -114,8 +133,9 @@ class Server:
                 time.sleep(_REST_AFTER_FAULT)
                 return
             peer.setblocking(False)
-            if len(self._connections) >= MAX_CONNECTIONS:
-                self._make_room()
+            if len(self._connections) >= MAX_CONNECTIONS and not self._make_room():
+                peer.close()
+                continue
             try:
                 connection = Connection(self._wrap(peer), now)
             except (OSError, ValueError):  # the certificates have gone
@@ -124,11 +144,24 @@ class Server:
             self._connections[connection.peer.fileno()] = connection
             connection.readable(now)
 
-    def _make_room(self) -> None:
+    def _make_room(self) -> bool:
+        """Close the connection that has not asked for longest; return False where all are being answered."""
         idle = [item for item in self._connections.items() if item[1].state in {"reading", "lingering"}]
-        number, connection = min(idle or self._connections.items(), key=lambda item: item[1].since)
+        if not idle:
+            return False
+        number, connection = min(idle, key=lambda item: item[1].since)
         connection.close()
         del self._connections[number]
+        return True
+
+    def _bound_memory(self) -> None:
+        """Give up the answers that are being read most slowly while too many bytes wait; the youngest one stays."""
+        writing = sorted(
+            (each for each in self._connections.values() if each.state == "writing"),
+            key=lambda each: each.since,
+        )
+        while len(writing) > 1 and _size(writing) > MAX_WAITING:
+            writing.pop(0).close()
 
     def _answer(self) -> None:
         asking = [
@@ -144,6 +177,7 @@ class Server:
         now = time.monotonic()
         for (connection, _), answer in zip(asking, answers, strict=True):
             connection.answer(answer, now)
+        self._bound_memory()
 
     def _tidy(self) -> None:
         now = time.monotonic()
@@ -151,3 +185,9 @@ class Server:
             if connection.state == "done" or (connection.deadline < now and connection.state != "asking"):
                 connection.close()
                 del self._connections[number]
+
+
+def _size(writing: Sequence[Connection]) -> int:
+    """Return the bytes of all answers; one that several share counts once."""
+    bodies = {id(each.body): each.body for each in writing}
+    return sum(sum(map(len, body)) for body in bodies.values())

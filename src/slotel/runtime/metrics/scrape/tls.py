@@ -63,3 +63,7 @@ class TlsPeer:
     def close(self) -> None:
         """Close the connection."""
         self._peer.close()
+
+    def detach(self) -> int:
+        """Let go of the descriptor without closing it."""
+        return self._peer.detach()

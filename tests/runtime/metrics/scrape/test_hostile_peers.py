@@ -1,0 +1,226 @@
+"""The endpoint under peers that flood, stall and lie, and under an app that closes its descriptors."""
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from slotel.runtime.metrics.scrape import holder as holders
+from slotel.runtime.metrics.scrape import server as servers
+from slotel.runtime.metrics.scrape.endpoint import Endpoint
+from slotel.runtime.metrics.scrape.holder import PortHolder
+from slotel.runtime.metrics.store.store import Family
+
+
+def big(series):
+    rows = {(str(number) + "x" * 200,): (1.0,) for number in range(series)}
+    return Family("big", "counter", "", "", ("a",), (), rows, {}, 0.0)
+
+
+@pytest.fixture
+def endpoint():
+    made = []
+
+    def make(*families, **options):
+        made.append(Endpoint("127.0.0.1", 0, [lambda: list(families)], **options))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.stop()
+
+
+def ask(endpoint, path="/metrics"):
+    peer = socket.create_connection(("127.0.0.1", endpoint.port), timeout=30)
+    peer.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    return peer
+
+
+def read_all(peer):
+    data = b""
+    while piece := peer.recv(65536):
+        data += piece
+    return data
+
+
+def test_a_flood_of_connections_that_close_at_once_cuts_no_answer(endpoint):
+    serving = endpoint(big(20_000))
+    stop = threading.Event()
+
+    def flood():
+        while not stop.is_set():
+            peers = []
+            try:
+                peers += [socket.create_connection(("127.0.0.1", serving.port), timeout=5) for _ in range(60)]
+            except OSError:
+                continue
+            finally:
+                for peer in peers:
+                    peer.close()
+
+    floods = [threading.Thread(target=flood) for _ in range(3)]
+    for each in floods:
+        each.start()
+    try:
+        reader = ask(serving)
+        reader.settimeout(60)
+        first = reader.recv(1000)
+        time.sleep(1)  # a reader that is slower than the flood
+        answer = first + read_all(reader)
+        reader.close()
+    finally:
+        stop.set()
+        for each in floods:
+            each.join()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert f"Content-Length: {len(body)}".encode() in head
+
+
+def test_slow_readers_keep_a_bounded_number_of_bytes(endpoint, monkeypatch):
+    monkeypatch.setattr(servers, "MAX_WAITING", 8 << 20)
+    serving = endpoint(big(20_000))  # 4 MB an answer
+    peers = []
+    for _ in range(12):  # one after another: each would have an answer of its own
+        peers.append(ask(serving))
+        peers[-1].recv(1000)
+    waiting = [each for each in serving._server._connections.values() if each.state == "writing"]
+    assert servers._size(waiting) <= (8 << 20) + (5 << 20)
+    assert read_all(peers[-1]).endswith(b" 1\n"), "the youngest answer stays whole"
+    for peer in peers:
+        peer.close()
+
+
+def test_an_answer_is_given_up_after_a_time_however_steadily_it_is_read(endpoint, monkeypatch):
+    monkeypatch.setattr("slotel.runtime.metrics.scrape.connection.ANSWER_SECONDS", 1.5)
+    serving = endpoint(big(40_000))  # 8 MB
+    peer = ask(serving)
+    begun, got = time.monotonic(), 0
+    while piece := peer.recv(4096):
+        got += len(piece)
+        time.sleep(0.01)
+        if time.monotonic() - begun > 20:
+            break
+    peer.close()
+    assert not [each for each in serving._server._connections.values() if each.state == "writing"]
+    assert got < 8 << 20
+
+
+# -- the app's descriptors ----------------------------------------------------------------------------------------------
+
+DAEMON = """
+import os, sys, time, urllib.request
+os.environ.update(OTEL_SERVICE_NAME="x", OTEL_EXPORTER_PROMETHEUS_PORT={port!r}, OTEL_TRACES_EXPORTER="none")
+from slotel.runtime.bootstrap import start
+runtime = start(os.environ)
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+for _ in range(2):                                    # a double fork, as daemons do
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+os.closerange(3, 256)
+files = [os.open(os.path.join({place!r}, f"app{{number}}"), os.O_RDWR | os.O_CREAT) for number in range(20)]
+sockets = [os.pipe() for _ in range(5)]
+for _ in range(50):
+    trace.get_tracer("t").start_span("GET /", kind=SpanKind.SERVER).end()
+deadline, calls = time.monotonic() + 60, ""
+while "calls_total" not in calls and time.monotonic() < deadline:
+    try:
+        calls = urllib.request.urlopen("http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
+    except OSError:
+        time.sleep(0.1)
+counted = [line.split()[-1] for line in calls.splitlines() if line.startswith("traces_span_metrics_calls_total")]
+intact = all(os.fstat(each).st_size == 0 for each in files) and all(os.write(w, b"!") and os.read(r, 9) == b"!" for r, w in sockets)
+open(os.path.join({place!r}, "result"), "w").write(f"{{counted}} {{intact}}")
+os._exit(0)
+"""
+
+
+def test_a_daemon_that_closes_all_descriptors_keeps_its_files_and_gets_its_endpoint_back(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    code = DAEMON.format(port=port, place=str(tmp_path))
+    subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
+    deadline = time.monotonic() + 70
+    result = tmp_path / "result"
+    while not (result.exists() and result.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert result.read_text() == "['50'] True"
+
+
+# -- a stranger on the port ---------------------------------------------------------------------------------------------
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def standby(clock, secret="/run/slotel-secret", service="shop"):
+    return PortHolder(service, lambda: secret, clock)
+
+
+def looks(holder, clock, port, times, every=61.0):
+    for _ in range(times):
+        clock.now += every
+        holder.look("127.0.0.1", port)
+
+
+def test_a_process_of_the_same_service_is_no_stranger(endpoint, caplog):
+    serving = endpoint(holder=standby(Clock()))
+    clock = Clock()
+    looks(standby(clock), clock, serving.port, 5)
+    assert caplog.text == ""
+
+
+def test_another_service_with_slotel_is_named_once_an_hour(endpoint, caplog):
+    serving = endpoint(holder=standby(Clock(), secret="/run/other", service="billing"))
+    clock = Clock()
+    looks(standby(clock), clock, serving.port, 59)
+    assert caplog.text.count("slotel's service 'billing' answers at port") == 1
+    looks(standby(clock), clock, serving.port, 2)
+    clock.now += holders.REPEAT_EVERY
+    assert caplog.text.count("'billing'") == 2
+
+
+def test_a_stranger_that_is_not_slotel_is_said_to_be_none(caplog):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        forged = b"HTTP/1.1 200 OK\r\nSlotel-Service: shop\r\nContent-Length: 0\r\n\r\n"
+
+        def serve():
+            peer, _ = listener.accept()
+            peer.recv(4096)
+            peer.sendall(forged)
+            peer.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        clock = Clock()
+        looks(standby(clock), clock, listener.getsockname()[1], 1)
+        thread.join()
+    assert "a process that is not slotel answers at port" in caplog.text
+
+
+def test_a_silent_holder_is_a_stranger_only_at_the_third_look(caplog):
+    """A process of the service may be busy for a moment."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        clock = Clock()
+        holder = standby(clock)
+        looks(holder, clock, listener.getsockname()[1], 2)
+        assert caplog.text == ""
+        looks(holder, clock, listener.getsockname()[1], 1)
+    assert "a process that does not answer" in caplog.text
+
+
+def test_a_protected_endpoint_does_not_say_its_services_name():
+    assert [name for name, _ in standby(Clock()).proof({"slotel-nonce": "1"}, named=False)] == [
+        "slotel-proof"
+    ]
+    assert standby(Clock()).proof({}, named=True) == ()
