@@ -264,6 +264,19 @@ CODES: Final[dict[str, Code]] = {
         "`OTEL_METRICS_EXPORTER` does not name `prometheus`.",
         "Add it: `OTEL_METRICS_EXPORTER=prometheus,otlp`. If metrics leave by OTLP alone, nothing is wrong.",
     ),
+    "SLO158": Code(
+        "The files that protect the metrics endpoint cannot be used",
+        "There is no /metrics.",
+        "`SLOTEL_METRICS_TOKEN_FILE` or `SLOTEL_METRICS_WEB_CONFIG` names a file that is missing, empty or wrong. "
+        "An endpoint that was meant to be protected does not answer everybody instead.",
+        "Put the file in place, readable for the service's user, and restart.",
+    ),
+    "SLO159": Code(
+        "Everybody on the network can read the metrics",
+        "`/metrics` answers whoever reaches it.",
+        "It is bound to more than this machine, and no token or certificate is asked for.",
+        "Keep the port inside a trusted network, or set `SLOTEL_METRICS_TOKEN_FILE` or `SLOTEL_METRICS_WEB_CONFIG`.",
+    ),
     "SLO160": Code(
         "A burn-rate alert can never fire",
         "`slotel generate` leaves an alert out.",

@@ -28,6 +28,13 @@ SLOTEL_RUN_DIR: Final = "SLOTEL_RUN_DIR"
 
 SLOTEL_PAGE: Final = "SLOTEL_PAGE"
 """`off` removes the status page from the metrics address; default: `on`."""
+SLOTEL_METRICS_HOSTS: Final = "SLOTEL_METRICS_HOSTS"
+"""Names under which the metrics endpoint may be asked, beside its address and loopback: `metrics.shop.test`, or `*`."""
+SLOTEL_METRICS_TOKEN_FILE: Final = "SLOTEL_METRICS_TOKEN_FILE"  # noqa: S105 a name of a variable
+"""Path of a file with the bearer tokens that the endpoint accepts, one a line."""
+SLOTEL_METRICS_WEB_CONFIG: Final = "SLOTEL_METRICS_WEB_CONFIG"
+"""Path of a file as Prometheus' `--web.config.file`: TLS and basic authentication."""
+
 SLOTEL_HTTP_METRICS: Final = "SLOTEL_HTTP_METRICS"
 """Who adds up the `http.server.*` instruments of web frameworks: `slotel` (default) or `sdk`."""
 

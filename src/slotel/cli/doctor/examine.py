@@ -52,6 +52,7 @@ START: Final[tuple[tuple[str, Check], ...]] = (
     ("sentry", lambda reading, _environ: dsn(reading.service.sentry.dsn)),
     ("metrics", lambda _reading, environ: environment.address(environ)),
     ("metrics", lambda _reading, environ: environment.container(environ)),
+    ("metrics", lambda _reading, environ: environment.access(environ)),
 )
 """Subject and check of what can be said without a connection."""
 
