@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 from slotel.cli.doctor.machine import ports_of
 from slotel.cli.sink import SentrySink
@@ -72,6 +72,8 @@ def trial(
                 yield Finding("trial", "ok", f"GET {path}: {status}")
         sent = sum(status is not None for _, status in statuses)
         yield from _counted(metrics, sent)
+        if sink is not None:
+            sink.wait_for(lambda it: it.transactions >= sent, SETTLE_SECONDS / 2)
         _end(process)
         if sink is not None:
             yield from _received(sink)
@@ -179,9 +181,19 @@ def _group(leader: int) -> Iterator[int]:
                 yield int(process.name)
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect is an answer: to follow it would send a request more than was asked for."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Follow none."""
+
+
+_OPENER: Final = urllib.request.build_opener(_NoRedirect, urllib.request.ProxyHandler({}))
+
+
 def _get(url: str) -> int | None:
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 the service that was started
+        with _OPENER.open(url, timeout=10) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
