@@ -169,7 +169,15 @@ def test_celery_with_redis(sink):
         ]
         with launched(folder, *command, sink=sink, REDIS_URL=url) as service:
             wait_until(lambda: "ready." in service.log, "the worker")
-            done = run(folder, "python", "send.py", sink=sink, REDIS_URL=url)
+            done = run(
+                folder,
+                "opentelemetry-instrument",
+                str(BIN / "python"),
+                "send.py",
+                sink=sink,
+                REDIS_URL=url,
+                OTEL_METRICS_EXPORTER="none",
+            )
             assert done.returncode == 0, done.stderr
             wait_until(lambda: sum(outcomes(service).values()) >= 3, "every task counted")
             assert outcomes(service) == {"good": 2, "bad": 1}

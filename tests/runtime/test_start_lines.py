@@ -69,3 +69,28 @@ def test_a_dead_collector_is_one_line_a_minute():
     assert len(failed) == 1, done.stderr
     assert "[SLO126]" in failed[0]
     assert "Transient error" not in "".join(set(done.stderr.splitlines()) - set(failed))
+
+
+def test_a_framework_that_serves_without_instrumentation_is_said_when_the_app_imports_it():
+    env = {**CHOSEN, "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "flask"}
+    with Launched(sys.executable, "flask_app.py", env=env) as service:
+        service.wait_ready()
+        assert (
+            "WARNING slotel: OTEL_PYTHON_DISABLED_INSTRUMENTATIONS disables flask: requests to it have no routes"
+            in service.log
+        )
+        assert "fastapi" not in service.log
+
+
+def test_an_address_that_is_taken_is_not_shown_as_if_it_answered():
+    with Launched(sys.executable, "flask_app.py", env=CHOSEN) as first:
+        first.wait_ready()
+        env = {
+            **CHOSEN,
+            "OTEL_EXPORTER_PROMETHEUS_PORT": str(first.metrics_port),
+            "OTEL_SERVICE_NAME": "other",
+        }
+        with Launched(sys.executable, "flask_app.py", env=env) as second:
+            second.wait_ready()
+            assert f"metrics=waiting for port {first.metrics_port} sentry=" in second.log
+            assert "[SLO151]" in second.log

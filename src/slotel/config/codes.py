@@ -128,7 +128,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "SLO130": Code(
         "A web framework is not instrumented",
-        "Requests are neither traced nor counted; the error budget stays full.",
+        "Requests have no routes and no child spans, or are not counted at all.",
         "The framework is installed, its OpenTelemetry instrumentation is not.",
         "Run `slotel bootstrap` with the service's interpreter.",
     ),

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 def lines(runtime: Runtime, environ: Mapping[str, str]) -> Iterator[str]:
     """Yield the lines: service and sinks; sampling; objectives and tags."""
     name = runtime.resource.get("service.name", "unknown_service")
-    metrics = runtime.endpoint.address if runtime.endpoint is not None else "off"
+    metrics = _metrics(runtime)
     sentry = runtime.sentry.describe() if runtime.sentry is not None else "off"
     page = (
         f" page={runtime.endpoint.page_address}"
-        if runtime.endpoint is not None and runtime.service.page
+        if runtime.endpoint is not None and runtime.endpoint.holds_port and runtime.service.page
         else ""
     )
     yield (
@@ -29,6 +29,17 @@ def lines(runtime: Runtime, environ: Mapping[str, str]) -> Iterator[str]:
     )
     objectives = ", ".join(_objective(slo) for slo in runtime.service.slos)
     yield f"objectives: {objectives}; tags: {_tags(runtime.service.tags)}"
+
+
+def _metrics(runtime: Runtime) -> str:
+    """Return where the metrics are; an address that this process could not bind is not shown as if it answered."""
+    if runtime.endpoint is None:
+        return "off"
+    return (
+        runtime.endpoint.address
+        if runtime.endpoint.holds_port
+        else f"waiting for port {runtime.endpoint.port}"
+    )
 
 
 def _sampling(environ: Mapping[str, str]) -> str:
