@@ -95,7 +95,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     name_distribution(provider)
     record_every_span(provider, rules_of(service))
     runtime.pipeline = _pipeline(runtime)
-    put_first(provider, runtime.pipeline, runtime.enforcer)
+    put_first(provider, runtime.pipeline, runtime.enforcer, environ)
     if is_debugging(environ):
         runtime.pipeline.add_sink(DecisionLog())
     _guarded("logs", runtime, lambda: redact_log_records(runtime))

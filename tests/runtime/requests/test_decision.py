@@ -28,7 +28,12 @@ class TeapotError(Exception):
 
 
 class UnavailableError(Exception):
+    """As Falcon's HTTPServiceUnavailable, which sentry-sdk reports."""
+
     status = "503 Service Unavailable"
+
+
+UnavailableError.__module__ = "falcon.errors"
 
 
 def raised_by(package, error):

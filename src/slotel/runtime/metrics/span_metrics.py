@@ -17,8 +17,9 @@ from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.redaction.enforcer import Enforcer
 from slotel.runtime.requests.decision import http_status, row_of
-from slotel.runtime.requests.local_roots import SPAN_ID, TRACE_FLAGS, LocalRoot
+from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.requests.outcomes import SUCCEEDED, OutcomeRow
+from slotel.runtime.upstream.otel_context import flags_of, span_id_of
 from slotel.runtime.upstream.otel_reading import UNSET, attributes_of
 
 DEFAULT_BOUNDS: Final = (
@@ -121,7 +122,7 @@ class SpanMetrics:
             known = self._known.get(key)
         slot, counted, counted_entry = known or self._open(key, span, attributes, tags, row or row_of(span))
         if self._is_tagged and (
-            local_root is None or (context is not None and local_root.root_id == context[SPAN_ID])
+            local_root is None or (context is not None and local_root.root_id == span_id_of(context))
         ):
             counted = counted_entry
             if self._counts_unlabelled:
@@ -132,7 +133,7 @@ class SpanMetrics:
         seconds = (end - (span.start_time or end)) / 1e9
         cells = counted[bisect_left(self._edges, seconds)] if counted else ()
         self._observe(
-            slot, seconds, cells, context if context is not None and context[TRACE_FLAGS] & 1 else None
+            slot, seconds, cells, context if context is not None and flags_of(context) & 1 else None
         )
 
     def _key(

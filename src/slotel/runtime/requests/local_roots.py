@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from slotel.runtime.process.lifecycle import PROCESS
+from slotel.runtime.upstream.otel_context import is_remote, span_id_of
 
 if TYPE_CHECKING:
     from slotel.runtime.requests.decision import Decision
@@ -20,11 +21,6 @@ if TYPE_CHECKING:
 
 MAX_OPEN: Final = 50_000
 """Spans that nobody ends must not fill the memory: beyond this the oldest is forgotten."""
-
-SPAN_ID: Final = 1
-_IS_REMOTE: Final = 2
-TRACE_FLAGS: Final = 3
-"""Places in OpenTelemetry's SpanContext, which is a tuple; its properties would cost a call each."""
 
 
 class LocalRoot:
@@ -84,12 +80,12 @@ class OpenSpans:
 
     def open(self, span: Span) -> LocalRoot:
         """Return the entry of a span that starts: its local parent's, or a new one."""
-        span_id = span.context[SPAN_ID]
+        span_id = span_id_of(span.context)
         parent = span.parent
         opened = self._open
         local_root = None
-        if parent is not None and not parent[_IS_REMOTE]:
-            local_root = opened.get(parent[SPAN_ID])
+        if parent is not None and not is_remote(parent):
+            local_root = opened.get(span_id_of(parent))
         if local_root is None:
             local_root = LocalRoot(span, span_id)
         opened[span_id] = local_root

@@ -19,10 +19,11 @@ from slotel.runtime.metrics.span_metrics import SpanMetrics
 from slotel.runtime.process.interrupts import comes_from_handler
 from slotel.runtime.redaction.enforcer import Enforcer
 from slotel.runtime.requests.decision import REQUEST_KINDS, decide
-from slotel.runtime.requests.local_roots import SPAN_ID, TRACE_FLAGS, LocalRoot, OpenSpans
+from slotel.runtime.requests.local_roots import LocalRoot, OpenSpans
 from slotel.runtime.requests.served import SERVED
 from slotel.runtime.requests.span_name import without_path
 from slotel.runtime.tracing.sink import Sink
+from slotel.runtime.upstream.otel_context import flags_of, span_id_of
 from slotel.runtime.upstream.otel_reading import UNSET
 
 
@@ -87,10 +88,10 @@ class SlotelSpanProcessor(SpanProcessor):
             context = span.context
             open_spans = self._open_spans
             if context is not None:
-                span_id = context[SPAN_ID]
+                span_id = span_id_of(context)
                 local_root = open_spans.close(span_id)
                 quiet = span.status is UNSET and local_root is not None and not local_root.ended
-                sinks = self._see_ends[context[TRACE_FLAGS] & 1][quiet]
+                sinks = self._see_ends[flags_of(context) & 1][quiet]
             if open_spans.inherited and context is not None and span_id in open_spans.inherited:
                 # open at a fork: the parent counts and ships it; here its copy is let go
                 sinks = (
@@ -119,7 +120,7 @@ class SlotelSpanProcessor(SpanProcessor):
             self._measure.on_end(span, context, local_root, decision.row if decision is not None else None)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
             interrupt = self._fault("measure", error)
-        sampled = context is not None and context[TRACE_FLAGS] & 1
+        sampled = context is not None and flags_of(context) & 1
         self._hand_on(span, local_root, self._see_ends[sampled][False], interrupt)
 
     def escaped(self, error: BaseException, mechanism: str) -> None:
@@ -197,7 +198,7 @@ class ProcessorSink:
     def on_start(self, span: Span, local_root: LocalRoot, parent_context: Context | None) -> None:
         """Pass the start on. To a processor what is not sampled does not exist: it would wait for the end for ever."""
         del local_root
-        if span.context[TRACE_FLAGS] & 1:
+        if flags_of(span.context) & 1:
             self.processor.on_start(span, parent_context)
 
     def on_end(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:

@@ -1,16 +1,17 @@
 """Takes over the SDK's providers: measuring before sampling, enforcement before every exporter.
 
-The SDK offers no public way to put a stage before processors that stand already, and none at all under
-declarative configuration. So this one file replaces the provider's `_active_span_processor`, a private name of the
-SDK, by the pipeline, which feeds the processors that stood there and those that are added later. If a future SDK
-renames it, spans are still measured, exporters keep working without enforcement, and a line says so. The other private
-names: `_update_resource` is the SDK's own way to change a resource after a fork, `_on_ending` its call before an end.
-Tracers become slotel's own by their `__class__`: those that stand are held by whoever asked for them.
+The SDK offers no public way to put a stage before processors that stand already, and none at all under declarative
+configuration. So the provider's own processor is replaced by the pipeline, which feeds the processors that stood there
+and those that are added later; `upstream/otel_provider.py` knows where it is held. Two more private names:
+`_update_resource` is the SDK's own way to change a resource after a fork, `_on_ending` its call before an end. Tracers
+become slotel's own by their `__class__`: those that stand are held by whoever asked for them.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from opentelemetry.context import Context, get_current
@@ -32,8 +33,11 @@ from slotel.runtime.redaction.enforcer import Enforcer
 from slotel.runtime.tracing.processor import ProcessorSink, SlotelSpanProcessor
 from slotel.runtime.tracing.route_rules import RouteRules
 from slotel.runtime.tracing.sampler import RecordEverySpan
+from slotel.runtime.upstream.otel_provider import active_processor, standing_tracers
+from slotel.runtime.upstream.otel_spans import why_not
 from slotel.version import __version__
 
+_EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
 _DISTRO: Final = "telemetry.distro.name"
 MEASURED: Final = "slotel.measured"
 """A resource attribute: its spans are counted where they were made. collector/*.yaml reads it."""
@@ -138,34 +142,42 @@ def record_every_span(provider: TracerProvider, rules: RouteRules | None = None)
     """
     if not isinstance(provider.sampler, RecordEverySpan):
         provider.sampler = RecordEverySpan(provider.sampler, rules)
-    for tracer in list(getattr(provider, "_tracers", {}).values()):
+    for tracer in standing_tracers(provider):
         if not isinstance(tracer.sampler, RecordEverySpan):
             tracer.sampler = RecordEverySpan(tracer.sampler, rules)
 
 
-def put_first(provider: TracerProvider, pipeline: SlotelSpanProcessor, enforcer: Enforcer) -> None:
+def put_first(
+    provider: TracerProvider,
+    pipeline: SlotelSpanProcessor,
+    enforcer: Enforcer,
+    environ: Mapping[str, str] = _EMPTY,
+) -> None:
     """Put the pipeline before the provider's processors: it feeds them from now on."""
-    active = getattr(provider, "_active_span_processor", None)
-    standing = getattr(active, "_span_processors", None)
-    if not isinstance(standing, tuple):
+    active = active_processor(provider)
+    if active is None:
         LOG.error("this OpenTelemetry SDK is unknown to slotel: exporters get spans without enforced tags")
         provider.add_span_processor(pipeline)
         return
+    tracers = standing_tracers(provider)
+    name, standing = active
     placed = ActiveProcessor(pipeline, enforcer)
-    placed.take_over(active)
-    provider._active_span_processor = placed  # type: ignore[assignment]  # noqa: SLF001 see the module's first lines
-    for tracer in list(getattr(provider, "_tracers", {}).values()):
+    placed.take_over(standing)
+    setattr(provider, name, placed)
+    for tracer in tracers:
         tracer.span_processor = placed
-    make_spans(provider, placed)
+    make_spans(provider, placed, tracers, environ)
 
 
-def make_spans(provider: TracerProvider, placed: SpanProcessor) -> None:
+def make_spans(
+    provider: TracerProvider, placed: SpanProcessor, tracers: Sequence[Any], environ: Mapping[str, str]
+) -> None:
     """Let the provider's tracers, those that stand and those to come, make slotel's own spans (0070)."""
-    kind = _lean_tracer()
+    reason = why_not(environ)
+    kind = _lean_tracer() if reason is None else None
     if kind is None:
-        LOG.warning(
-            "OpenTelemetry SDK %s is unknown to slotel: it makes its own spans, which cost more", SDK_VERSION
-        )
+        reason = reason or "a private name that they stand on is gone"
+        LOG.info("spans are the OpenTelemetry SDK's own (%s), which cost more: %s", SDK_VERSION, reason)
         return
     lean: type[Tracer] = kind
 
@@ -181,16 +193,12 @@ def make_spans(provider: TracerProvider, placed: SpanProcessor) -> None:
         return made_lean(given(*args, **kwargs))
 
     provider.get_tracer = get_tracer  # type: ignore[method-assign]
-    for tracer in list(getattr(provider, "_tracers", {}).values()):
+    for tracer in tracers:
         made_lean(tracer)
 
 
 def _lean_tracer() -> type[Tracer] | None:
     try:
-        from slotel.runtime.upstream.otel import is_known
-
-        if not is_known():
-            return None
         from slotel.runtime.tracing.fast.tracer import LeanTracer
     except (ImportError, AttributeError):  # a private name is gone
         return None

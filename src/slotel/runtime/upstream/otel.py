@@ -18,12 +18,7 @@ from opentelemetry.attributes import _clean_attribute_value
 from opentelemetry.context import Context
 from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 from opentelemetry.sdk.trace._tracer_metrics import NoOpTracerMetrics
-from opentelemetry.sdk.version import __version__
-from opentelemetry.trace import SpanContext, TraceFlags, TraceState
 from opentelemetry.trace.propagation import _SPAN_KEY
-
-TESTED: Final = ("1.45.",)
-"""Beginnings of the versions of the SDK to which `tests/runtime/tracing/test_lean_span.py` held slotel's span."""
 
 SPAN_KEY: Final[str] = _SPAN_KEY
 """Where a context holds its span: `set_span_in_context` and `get_current_span` cost three calls each."""
@@ -46,9 +41,3 @@ current: Final[Callable[[], Context]] = _context.get_current if _VARIABLE is Non
 attach: Final[Callable[[Context], Any]] = _context.attach if _VARIABLE is None else _VARIABLE.set
 reset: Final[Callable[[Any], None]] = _STORE.detach if _VARIABLE is None else _VARIABLE.reset
 """The context variable itself, where OTEL_PYTHON_CONTEXT chose no other store: two calls less each."""
-
-
-def is_known() -> bool:
-    """Whether this SDK is one of those that slotel's own span was held to."""
-    made = SpanContext(1, 2, False, TraceFlags(1), state := TraceState())
-    return __version__.startswith(TESTED) and tuple(made) == (1, 2, False, 1, state, True)
