@@ -23,6 +23,7 @@ def is_tuple() -> bool:
 
 _IS_TUPLE: Final = is_tuple()
 
+trace_id_of: Final[Callable[[Any], int]] = itemgetter(0) if _IS_TUPLE else attrgetter("trace_id")
 span_id_of: Final[Callable[[Any], int]] = itemgetter(1) if _IS_TUPLE else attrgetter("span_id")
 is_remote: Final[Callable[[Any], bool]] = itemgetter(2) if _IS_TUPLE else attrgetter("is_remote")
 flags_of: Final[Callable[[Any], int]] = itemgetter(3) if _IS_TUPLE else attrgetter("trace_flags")

@@ -18,6 +18,7 @@ from slotel.runtime.metrics.store.family import OVERFLOW, Exemplar, Family, Labe
 from slotel.runtime.metrics.store.ring import Ring
 from slotel.runtime.metrics.store.table import Counter, Histogram, Table
 from slotel.runtime.process.lifecycle import PROCESS
+from slotel.runtime.upstream.otel_context import span_id_of, trace_id_of
 
 __all__ = ["OVERFLOW", "Counter", "Exemplar", "Family", "Histogram", "Ring", "Store"]
 
@@ -127,7 +128,10 @@ class Store:
     def latest_exemplars(self) -> dict[int, Exemplar]:
         """Return this process's exemplars by the cell of their bucket."""
         kept = self.exemplars.copy()
-        return {at: (ids[0], ids[1], value, seconds) for at, (ids, value, seconds) in kept.items()}
+        return {
+            at: (trace_id_of(ids), span_id_of(ids), value, seconds)
+            for at, (ids, value, seconds) in kept.items()
+        }
 
     # -- where the cells are ---------------------------------------------------------------------------------
 
