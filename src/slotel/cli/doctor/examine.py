@@ -11,6 +11,7 @@ from slotel.cli.doctor import collector, machine, sentry
 from slotel.config.load import read_configuration
 from slotel.config.service import Reading
 from slotel.runtime.checks import environment, instrumentation, packages
+from slotel.runtime.checks.exports import exports
 from slotel.runtime.checks.sentry import dsn
 from slotel.runtime.distro import set_defaults
 from slotel.runtime.finding import Finding
@@ -53,6 +54,7 @@ START: Final[tuple[tuple[str, Check], ...]] = (
     ("metrics", lambda _reading, environ: environment.address(environ)),
     ("metrics", lambda _reading, environ: environment.container(environ)),
     ("metrics", lambda _reading, environ: environment.access(environ)),
+    ("exports", lambda reading, environ: exports(reading.service, environ)),
 )
 """Subject and check of what can be said without a connection."""
 

@@ -1,0 +1,90 @@
+"""What leaves a service, to where, in ten lines: what `slotel doctor` prints. Opens no connection, shows no secret."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+from slotel.config.redaction import DEFAULT_VALUES
+from slotel.config.service import Service
+from slotel.runtime.checks.environment import access
+from slotel.runtime.finding import Finding
+from slotel.runtime.metrics.scrape.port import read_address
+from slotel.runtime.sentry.client.dsn import read_dsn
+from slotel.runtime.setup.exporters import usable_exporters, wants_prometheus
+
+_SIGNALS = {
+    "OTEL_TRACES_EXPORTER": "TRACES",
+    "OTEL_METRICS_EXPORTER": "METRICS",
+    "OTEL_LOGS_EXPORTER": "LOGS",
+}
+
+
+def what_leaves(service: Service, environ: Mapping[str, str]) -> list[str]:
+    """Return one line for each way out, and for what is redacted."""
+    return [*_sentry(service), *_otlp(environ), *_endpoint(environ), *_disk(environ), *_redacted(service)]
+
+
+def exports(service: Service, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield what leaves as findings."""
+    for line in what_leaves(service, environ):
+        yield Finding("exports", "ok", line)
+
+
+def _sentry(service: Service) -> Iterator[str]:
+    settings = service.sentry
+    if settings.dsn is None:
+        yield "to Sentry: nothing (SENTRY_DSN is not set)"
+        return
+    try:
+        where = str(read_dsn(settings.dsn))
+    except ValueError:
+        yield "to Sentry: nothing (SENTRY_DSN is not valid)"
+        return
+    yield f"errors to {where}: message, stack trace with local variables and source lines, request, breadcrumbs"
+    if settings.mode == "errors":
+        yield "transactions: none (sentry.mode is errors)"
+    else:
+        rate = settings.traces_sample_rate
+        share = "OTEL_TRACES_SAMPLER's share" if rate is None else f"{rate:.0%}"
+        yield f"transactions to {where}, mode {settings.mode}: {share} of requests, and those of sentry.keep"
+
+
+def _otlp(environ: Mapping[str, str]) -> Iterator[str]:
+    for variable, exporters in usable_exporters(environ)[0].items():
+        signal = _SIGNALS[variable]
+        if exporters == "none":
+            yield f"OTLP {signal.lower()}: nothing ({variable})"
+            continue
+        endpoint = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+        endpoint = environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", endpoint)
+        parts = urlsplit(endpoint)
+        where = (
+            f"{parts.hostname}:{parts.port}"
+            if parts.hostname and parts.port
+            else parts.hostname or "localhost"
+        )
+        yield f"{signal.lower()} by {exporters} to {where}"
+
+
+def _endpoint(environ: Mapping[str, str]) -> Iterator[str]:
+    if not wants_prometheus(environ):
+        yield "/metrics: not bound (OTEL_METRICS_EXPORTER)"
+        return
+    host, port, _ = read_address(environ)
+    protected = next((finding.text for finding in access(environ)), "loopback only, no credentials")
+    yield f"/metrics and the status page on {host}:{port}: numbers, labels, resource attributes ({protected})"
+
+
+def _disk(environ: Mapping[str, str]) -> Iterator[str]:
+    from slotel.runtime.metrics.workers.runtime_directory import candidate_directories
+
+    first = next(iter(candidate_directories(environ)), "")
+    yield f"on disk, for this user alone (0700): counts with their labels, in {first}"
+
+
+def _redacted(service: Service) -> Iterator[str]:
+    choices, own = service.redaction, ", ".join(service.tags.redact)
+    yield f"redacted everywhere: passwords, tokens, keys, cookies, URLs with credentials{f', {own}' if own else ''}"
+    shapes = "by default" if choices.values == DEFAULT_VALUES else f"{len(choices.values)} of them"
+    yield f"redacted values: {shapes}; SQL literals: {choices.sql}; command line: {choices.argv}"
