@@ -6,8 +6,9 @@
 | `utils.serialize_frame` | decides for each frame whether its variables are read | every event has all variables |
 | `utils.exceptions_from_error_tuple` | knows the exception that the frames belong to | every event has all variables |
 | `integrations._AUTO_ENABLING_INTEGRATIONS` | the list of what plain sentry-sdk would enable | none of them is |
+| `Scope.start_span`, `start_transaction`, `continue_trace`, … | make and read OpenTelemetry spans | they do nothing |
 
-The functions have no underscore and are called through their module: no class and no object is changed.
+The functions have no underscore and are called through their module; those of Scope are public.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from sentry_sdk import integrations, utils
+from sentry_sdk.scope import Scope
 
 from slotel.runtime.logs import LOG
 
@@ -109,3 +111,27 @@ def _put_before(name: str, wrap: Callable[[Callable[..., Any]], Callable[..., An
 def auto_enabling_integrations() -> tuple[str, ...]:
     """Return the paths of the integrations that sentry-sdk enables by itself; none where it lists them elsewhere."""
     return tuple(getattr(integrations, "_AUTO_ENABLING_INTEGRATIONS", ()))
+
+
+def replace_in_scope(name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> bool:
+    """Put a function before a method, or before the getter of a property, of sentry-sdk's Scope.
+
+    Args:
+        wrap: gives the new function for the original one.
+
+    Returns whether there is such a method; sentry-sdk 3 has fewer.
+    """
+    original = Scope.__dict__.get(name)
+    if original is None:
+        return False
+    if isinstance(original, property):
+        getter: Any = getattr(original.fget, _MARK, original.fget)
+        wrapped = functools.wraps(getter)(wrap(getter))
+        setattr(wrapped, _MARK, getter)
+        setattr(Scope, name, original.getter(wrapped))
+    else:
+        original = getattr(original, _MARK, original)
+        wrapped = functools.wraps(original)(wrap(original))
+        setattr(wrapped, _MARK, original)
+        setattr(Scope, name, wrapped)
+    return True

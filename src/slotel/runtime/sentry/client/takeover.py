@@ -27,6 +27,7 @@ from sentry_sdk.integrations.threading import ThreadingIntegration
 from sentry_sdk.scope import add_global_event_processor, register_external_propagation_context
 
 from slotel.runtime.logs import LOG
+from slotel.runtime.sentry import span_api
 from slotel.runtime.sentry.client.dsn import Destination, read_dsn
 from slotel.runtime.sentry.client.identity import Identity
 from slotel.runtime.sentry.errors.delivery import watch_delivery
@@ -211,6 +212,10 @@ class ClientTakeover:
             )
             choose_variables(detail.choose)
             self._lazy.wait_for_imports()
+            if (
+                self._parts.options.get("instrumenter") != "otel"
+            ):  # mode `sdk`: SentrySpanProcessor uses that API
+                span_api.install(self._parts.open_spans)
         parts = self._parts
         environment = str(client.options.get("environment") or self._identity.environment)
         parts.expected(destination.project, environment)

@@ -16,6 +16,7 @@ from sentry_sdk.scope import Scope
 
 from slotel.config.names import REDACTED
 from slotel.runtime.sentry.client.protocols import Enforcing, SentryClientLike
+from slotel.runtime.sentry.transactions.mapping import MAX_NAME
 from slotel.runtime.sentry.transactions.payload import sentry_tags
 
 LOG: Final = logging.getLogger("slotel")
@@ -182,6 +183,10 @@ def _apply_scopes(
     merged = copy(Scope.get_global_scope())
     merged.update_from_scope(isolation)
     merged.update_from_scope(current)
+    named = getattr(merged, "_transaction", None)  # by `set_transaction_name`
+    if isinstance(named, str):
+        event["transaction"] = named[:MAX_NAME]
+        event["transaction_info"] = {**event.get("transaction_info", {}), **(merged._transaction_info or {})}  # noqa: SLF001 as above
     applied: Any = merged.apply_to_event(event, {}, dict(options))  # type: ignore[arg-type]  # a plain dict
     return applied if isinstance(applied, dict) else None
 

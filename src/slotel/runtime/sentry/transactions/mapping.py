@@ -88,12 +88,21 @@ class Meaning(NamedTuple):
 _NONE: Final[Mapping[str, Any]] = {}
 
 
-def meaning(span: ReadableSpan, attributes: Mapping[str, Any]) -> Meaning:  # noqa: PLR0911 one for each convention
+def meaning(span: ReadableSpan, attributes: Mapping[str, Any]) -> Meaning:
     """Return what the span is; a span of no known convention has its name as op and description.
 
     Args:
         attributes: the span's, as they may leave the service.
     """
+    found = _meaning(span, attributes)
+    op, status = attributes.get("sentry.op"), attributes.get("sentry.status")
+    if op is None and status is None:
+        return found
+    said = found._replace(description=span.name) if op is not None else found
+    return said._replace(op=str(op or found.op)[:MAX_OP], status=str(status) if status else found.status)
+
+
+def _meaning(span: ReadableSpan, attributes: Mapping[str, Any]) -> Meaning:  # noqa: PLR0911 one for each convention
     get = attributes.get
     method = get("http.request.method") or get("http.method")
     if method:
@@ -123,6 +132,9 @@ def transaction_name(span: ReadableSpan, attributes: Mapping[str, Any]) -> tuple
     A name with a route is `route`, a task is `task`, a name that holds the path as it was requested is `url`.
     """
     name = _LINE_BREAKS.sub(" ", span.name or "")[:MAX_NAME].strip() or "<unlabeled transaction>"
+    said = attributes.get("sentry.source")
+    if isinstance(said, str):
+        return name, said
     method = attributes.get("http.request.method") or attributes.get("http.method")
     if method:
         route = attributes.get("http.route")

@@ -1,0 +1,60 @@
+"""Uses sentry-sdk's span API as an app does that was written for it; `plain` calls sentry_sdk.init."""
+
+import json
+import os
+import sys
+
+import sentry_sdk
+
+if sys.argv[1] == "plain":
+    sentry_sdk.init(os.environ["SENTRY_DSN"], traces_sample_rate=1.0, environment="production", release="r")
+
+found = {}
+
+
+@sentry_sdk.trace
+def traced():
+    with sentry_sdk.start_span(op="db.query", name="SELECT 1") as span:
+        span.set_data("rows", 3)
+        span.set_tag("shard", "a")
+        span.set_status("ok")
+
+
+with sentry_sdk.start_transaction(op="task", name="nightly") as transaction:
+    traced()
+    with sentry_sdk.start_span(op="outer", name="outer") as outer:
+        with outer.start_child(op="inner", name="inner"):
+            found["current"] = sentry_sdk.get_current_span().op
+        found["transaction"] = sentry_sdk.get_current_scope().transaction.name
+    found["same trace"] = sentry_sdk.get_traceparent().split("-")[0] == transaction.trace_id
+    found["baggage"] = sorted(
+        item.split("=")[0]
+        for item in sentry_sdk.get_baggage().split(",")
+        if not item.startswith("sentry-org")
+    )
+    found["meta"] = "sentry-trace" in sentry_sdk.get_current_scope().trace_propagation_meta()
+    sentry_sdk.set_tag("job", "yes")
+    try:
+        with sentry_sdk.start_span(op="fails", name="fails"):
+            raise ValueError("inside a span")  # noqa: TRY301 a scene
+    except ValueError:
+        sentry_sdk.capture_exception()
+
+headers = {
+    "sentry-trace": f"{'a' * 32}-{'b' * 16}-1",
+    "baggage": f"sentry-trace_id={'a' * 32},sentry-sample_rate=0.5",
+}
+continued = sentry_sdk.continue_trace(headers, op="queue", name="continued")
+with sentry_sdk.start_transaction(continued):
+    pass
+
+if sys.argv[1] != "plain":
+    from opentelemetry import trace
+
+    with (
+        trace.get_tracer("t").start_as_current_span("otel"),
+        sentry_sdk.start_span(op="below", name="below otel"),
+    ):
+        pass
+sentry_sdk.flush(60)
+print(json.dumps(found))

@@ -1,0 +1,76 @@
+"""sentry-sdk's own span API makes and reads OpenTelemetry spans, nested as the code says: beside plain sentry-sdk."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import sentry_sdk
+
+from slotel.cli.sink import SentrySink
+from support.launch import APPS, LAUNCHER, clean_environ
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(sentry_sdk, "start_transaction"), reason="sentry-sdk 3 has no start_transaction"
+)
+
+
+def run(how):
+    with SentrySink() as sink:
+        env = clean_environ(
+            SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none",
+            SENTRY_TRACES_SAMPLE_RATE="1", SENTRY_ENVIRONMENT="production", SENTRY_RELEASE="r",
+        )  # fmt: skip
+        launcher = [] if how == "plain" else [str(LAUNCHER)]
+        done = subprocess.run(
+            [*launcher, sys.executable, "span_api.py", how],
+            env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        transactions = {event["transaction"]: event for event in sink.payloads("transaction")}
+        return json.loads(done.stdout), transactions, sink.payloads("event")
+
+
+@pytest.fixture(scope="module")
+def both():
+    return run("slotel"), run("plain")
+
+
+def tree(event):
+    """Each span's op and name, with that of its parent."""
+    trace = event["contexts"]["trace"]
+    named = {span["span_id"]: (span["op"], span["description"]) for span in event["spans"]}
+    named[trace["span_id"]] = (trace["op"], event["transaction"])
+    return sorted((named[span["span_id"]], named[span["parent_span_id"]]) for span in event["spans"])
+
+
+def test_the_code_finds_the_same_spans_and_headers(both):
+    (slotel, _, _), (plain, _, _) = both
+    assert set(plain["baggage"]) <= set(slotel["baggage"])
+    assert {**slotel, "baggage": 0} == {**plain, "baggage": 0}
+
+
+def test_a_transaction_has_the_same_spans_below_each_other(both):
+    (_, slotel, _), (_, plain, _) = both
+    assert {"nightly", "continued"} <= set(plain) <= set(slotel)
+    assert tree(slotel["nightly"]) == tree(plain["nightly"])
+    ours, theirs = slotel["nightly"], plain["nightly"]
+    assert ours["tags"]["job"] == theirs["tags"]["job"] == "yes"
+    (query,) = [span for span in ours["spans"] if span["op"] == "db.query"]
+    assert (query["data"]["rows"], query["data"]["shard"], query["status"]) == (3, "a", "ok")
+    (failed,) = [span for span in ours["spans"] if span["op"] == "fails"]
+    assert failed["status"] == "internal_error"
+
+
+def test_a_trace_is_continued_and_an_error_belongs_to_its_transaction(both):
+    (_, transactions, events), (_, plain, _) = both
+    for found in (transactions, plain):
+        trace = found["continued"]["contexts"]["trace"]
+        assert (trace["trace_id"], trace["parent_span_id"], trace["op"]) == ("a" * 32, "b" * 16, "queue")
+    (event,) = events
+    assert event["contexts"]["trace"]["trace_id"] == transactions["nightly"]["contexts"]["trace"]["trace_id"]
+
+
+def test_a_span_below_one_that_opentelemetry_made_is_in_its_transaction(both):
+    (_, transactions, _), _ = both
+    assert tree(transactions["otel"]) == [(("below", "below otel"), ("otel", "otel"))]
