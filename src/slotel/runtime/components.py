@@ -10,6 +10,7 @@ from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import SpanContext
 
 from slotel.config import names
 from slotel.runtime.finding import Finding, log
@@ -50,7 +51,23 @@ def connect_sentry(runtime: Runtime, environ: Mapping[str, str]) -> None:
     propagation.install(
         environ.get("OTEL_PROPAGATORS", "") or environ.get("OTEL_CONFIG_FILE", ""),
         1.0 if rate is None else rate,
-        lambda: runtime.sentry.trace_facts() if runtime.sentry is not None else {},
+        lambda span: _baggage(runtime, span),
+        lambda: runtime.sentry.propagation_targets if runtime.sentry is not None else propagation.EVERYWHERE,
+    )
+
+
+def _baggage(runtime: Runtime, span: SpanContext) -> Mapping[str, str]:
+    from slotel.runtime.sentry.transactions.sampling_context import head_context
+
+    if runtime.sentry is None:
+        return {}
+    settings = runtime.service.sentry
+    return head_context(
+        runtime.open_spans.of(span.span_id),
+        span,
+        public_key=runtime.sentry.destination.public_key,
+        options=runtime.sentry.client.options,
+        sample_rate=None if settings.sample else settings.traces_sample_rate,
     )
 
 

@@ -1,15 +1,23 @@
 """Headers of a request are looked through once, and read as its framework's getter would have them read."""
 
+import re
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import baggage, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.instrumentation.asgi import asgi_getter
 from opentelemetry.instrumentation.wsgi import wsgi_getter
 from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from slotel.runtime.sentry.propagation import OneLook, SentryHeaders
+from slotel.cli.sink import SentrySink
+from slotel.runtime.sentry.propagation import EVERYWHERE, OneLook, SentryHeaders, TargetedBaggage
+from slotel.runtime.sentry.transactions.sampling_context import head_context
+from support.sentry_tracing import Through, shipping
 
 PARTS = [TraceContextTextMapPropagator(), W3CBaggagePropagator(), SentryHeaders()]
 TRACES = ("0af7651916cd43dd8448eb211c80319c", "4bf92f3577b34da6a3ce929d0e0e4736")
@@ -79,3 +87,98 @@ def test_a_request_with_all_of_them_is_continued():
 
 def test_a_scope_without_headers_begins_a_trace():
     assert not read(OneLook(PARTS), None)[0].is_valid
+
+
+def headers_of(tracer, headers, *, within=None, url="https://other.example/x"):
+    """The headers of an outgoing request, below a span that the incoming headers begin."""
+    incoming = OneLook([TraceContextTextMapPropagator(), W3CBaggagePropagator(), headers]).extract(
+        within or {}, Context()
+    )
+    carrier = {}
+    token = attach(incoming)  # as instrumentations do
+    with (
+        tracer.start_as_current_span("GET /x", attributes={"http.route": "/x", "http.method": "GET"}),
+        tracer.start_as_current_span("GET", attributes={"url.full": url}),
+    ):
+        OneLook([TraceContextTextMapPropagator(), TargetedBaggage(headers), headers]).inject(carrier)
+    detach(token)
+    entries = dict(entry.split("=", 1) for entry in carrier.get("baggage", "").split(",") if entry)
+    return carrier, entries
+
+
+def sentry_headers(open_spans, targets=EVERYWHERE, rate=0.25):
+    def facts(span):
+        root = open_spans.of(span.span_id)
+        return head_context(
+            root, span, public_key="key", options={"release": "r1", "environment": "live"}, sample_rate=rate
+        )
+
+    return SentryHeaders(rate, facts, lambda: targets)
+
+
+@pytest.fixture
+def tracer():
+    with SentrySink() as sentry, shipping(sentry) as (sink, _):
+        through = Through(sink)
+        made = TracerProvider(shutdown_on_exit=False)
+        made.add_span_processor(through)
+        yield made.get_tracer("t"), through.open_spans
+
+
+def test_the_head_of_a_trace_says_what_sentry_computes_with(tracer):
+    made, open_spans = tracer
+    carrier, entries = headers_of(made, sentry_headers(open_spans))
+    trace_id = carrier["sentry-trace"].split("-")[0]
+    low = (int(trace_id, 16) & ((1 << 64) - 1)) / (1 << 64)
+    assert abs(float(entries.pop("sentry-sample_rand")) - low) < 2e-6
+    assert entries == {
+        "sentry-trace_id": trace_id, "sentry-public_key": "key", "sentry-release": "r1", "sentry-environment": "live",
+        "sentry-sample_rate": "0.25", "sentry-sampled": "true", "sentry-transaction": "GET+%2Fx",
+    }  # fmt: skip
+
+
+def test_a_service_downstream_sends_the_heads_context_unchanged(tracer):
+    made, open_spans = tracer
+    head = f"sentry-trace_id={TRACES[0]},sentry-public_key=heads,sentry-sample_rate=0.5,team=pay"
+    within = {"sentry-trace": f"{TRACES[0]}-00f067aa0ba902b7-1", "baggage": head}
+    _, entries = headers_of(made, sentry_headers(open_spans), within=within)
+    assert entries == dict(entry.split("=") for entry in head.split(","))
+
+
+@pytest.mark.parametrize(
+    "within",
+    [
+        {"sentry-trace": f"{TRACES[0]}-00f067aa0ba902b7-1"},
+        {"traceparent": f"00-{TRACES[0]}-b7ad6b7169203331-01"},
+        {"traceparent": f"00-{TRACES[0]}-b7ad6b7169203331-01", "baggage": "team=pay"},
+    ],
+)
+def test_where_a_foreign_head_decided_no_rate_is_claimed(tracer, within):
+    made, open_spans = tracer
+    carrier, entries = headers_of(made, sentry_headers(open_spans), within=within)
+    assert not [key for key in entries if key.startswith("sentry-")]
+    assert carrier["sentry-trace"].startswith(TRACES[0])
+
+
+@pytest.mark.parametrize(
+    ("targets", "goes"),
+    [
+        (EVERYWHERE, True),
+        (["mine.example"], False),
+        (["other.example"], True),
+        ([re.compile(r"^https://other")], True),
+        ([], False),
+    ],
+)
+def test_sentrys_headers_go_only_where_the_app_wants_them(tracer, targets, goes):
+    made, open_spans = tracer
+    within = {
+        "sentry-trace": f"{TRACES[0]}-00f067aa0ba902b7-1",
+        "baggage": "sentry-public_key=heads,team=pay",
+    }
+    for incoming in ({}, within):
+        carrier, entries = headers_of(made, sentry_headers(open_spans, targets), within=incoming)
+        assert ("sentry-trace" in carrier) == goes
+        assert any(key.startswith("sentry-") for key in entries) == goes
+        assert "traceparent" in carrier
+        assert ("team" in entries) == bool(incoming)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Final
 
 from opentelemetry import baggage, propagate, trace
@@ -27,6 +27,9 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 SENTRY_TRACE: Final = "sentry-trace"
 _HEADER: Final = re.compile(r"\s*([0-9a-f]{32})-([0-9a-f]{16})(?:-([01]))?\s*", re.IGNORECASE)
 _REQUEST_KEY: Final = create_key("slotel.request")
+_OF_SENTRY: Final = "sentry-"
+EVERYWHERE: Final = [".*"]
+"""The default of `trace_propagation_targets`. Source: sentry-sdk, `MATCH_ALL`."""
 _SCOPES: Final = ("http", "websocket")
 _LOW_BITS: Final = (1 << 64) - 1
 
@@ -36,8 +39,11 @@ _READ: Final = {name.encode(): name for name in ("traceparent", "tracestate", "b
 _READ_OF_WSGI: Final = tuple(("HTTP_" + name.upper().replace("-", "_"), name) for name in _READ.values())
 _DEFAULT_FIELDS: Final = {"traceparent", "tracestate", "baggage"}
 
-Facts = Callable[[], "dict[str, str]"]
-"""Gives what Sentry's dynamic sampling wants to know at the head of a trace: public_key, release, environment."""
+Facts = Callable[[SpanContext], "Mapping[str, str]"]
+"""Gives what Sentry's dynamic sampling wants to know of a span's trace; {} where another service began the trace."""
+
+Targets = Callable[[], "Sequence[Any]"]
+"""Gives `trace_propagation_targets` of the client: texts and patterns of URLs that Sentry's headers may go to."""
 
 
 class SentryHeaders(TextMapPropagator):
@@ -46,11 +52,15 @@ class SentryHeaders(TextMapPropagator):
     Args:
         rate: decides for a `sentry-trace` that brings no decision; in [0, 1].
         facts: what goes into `baggage` when this service is the head of the trace.
+        targets: where a request may take Sentry's headers with it.
     """
 
-    def __init__(self, rate: float = 1.0, facts: Facts = dict) -> None:
+    def __init__(
+        self, rate: float = 1.0, facts: Facts = lambda _: {}, targets: Targets = lambda: EVERYWHERE
+    ) -> None:
         self._bound = round(rate * (1 << 64))
         self._facts = facts
+        self._targets = targets
 
     def extract(
         self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
@@ -74,23 +84,51 @@ class SentryHeaders(TextMapPropagator):
     ) -> None:
         """Write `sentry-trace`, and `baggage` if it does not speak of Sentry yet."""
         current = trace.get_current_span(context).get_span_context()
-        if not current.is_valid:
+        if not current.is_valid or not self.may_go(context):
             return
-        trace_id = format_trace_id(current.trace_id)
-        sampled = "1" if current.trace_flags.sampled else "0"
-        setter.set(carrier, SENTRY_TRACE, f"{trace_id}-{format_span_id(current.span_id)}-{sampled}")
-        facts = self._facts()
-        if not facts or any(key.startswith("sentry-") for key in baggage.get_all(context)):
-            return
+        sampled = int(current.trace_flags.sampled)
+        ids = f"{format_trace_id(current.trace_id)}-{format_span_id(current.span_id)}"
+        setter.set(carrier, SENTRY_TRACE, f"{ids}-{sampled}")
+        if any(key.startswith(_OF_SENTRY) for key in baggage.get_all(context)):
+            return  # the head's, unchanged
         told = context
-        for key, value in {"trace_id": trace_id, **facts, "sampled": _word(sampled)}.items():
-            told = baggage.set_baggage(f"sentry-{key}", value, told)
-        _BAGGAGE.inject(carrier, told, setter)
+        for key, value in self._facts(current).items():
+            told = baggage.set_baggage(f"{_OF_SENTRY}{key}", value, told)
+        if told is not context:
+            _BAGGAGE.inject(carrier, told, setter)
+
+    def may_go(self, context: Context | None) -> bool:
+        """Whether the request of the current span goes where the app wants Sentry's headers to go."""
+        targets = self._targets()
+        if list(targets) == EVERYWHERE:
+            return True
+        attributes = getattr(trace.get_current_span(context), "attributes", None) or {}
+        url = attributes.get("url.full") or attributes.get("http.url")
+        if not url:
+            return bool(targets)
+        return any(target in url if isinstance(target, str) else target.search(url) for target in targets)
 
     @property
     def fields(self) -> set[str]:
         """Return the headers that `inject` writes."""
         return {SENTRY_TRACE, "baggage"}
+
+
+class TargetedBaggage(W3CBaggagePropagator):
+    """Baggage without Sentry's entries for requests that must not take them with them."""
+
+    def __init__(self, headers: SentryHeaders) -> None:
+        self._headers = headers
+
+    def inject(
+        self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
+    ) -> None:
+        """Write the header."""
+        if not self._headers.may_go(context):
+            for key in baggage.get_all(context):
+                if key.startswith(_OF_SENTRY):
+                    context = baggage.remove_baggage(key, context)
+        super().inject(carrier, context, setter)
 
 
 class OneLook(CompositePropagator):
@@ -159,7 +197,7 @@ def request_of(context: Context | None) -> MutableMapping[str, Any] | None:
     return found if isinstance(found, (dict, MutableMapping)) else None  # a dict needs no question to the ABC
 
 
-def install(named: str, rate: float, facts: Facts) -> None:
+def install(named: str, rate: float, facts: Facts, targets: Targets) -> None:
     """Make the propagators W3C first and Sentry's beside it, unless the user named others.
 
     Set here and not through OTEL_PROPAGATORS, which is read when `opentelemetry.propagate` is imported: by then
@@ -173,8 +211,8 @@ def install(named: str, rate: float, facts: Facts) -> None:
     if named.strip() or standing.fields != _DEFAULT_FIELDS:
         chosen = [standing]
     else:
-        w3c = (TraceContextTextMapPropagator(), W3CBaggagePropagator())
-        chosen = [OneLook([*w3c, SentryHeaders(rate, facts)])]
+        headers = SentryHeaders(rate, facts, targets)
+        chosen = [OneLook([TraceContextTextMapPropagator(), TargetedBaggage(headers), headers])]
     propagate.set_global_textmap(CompositePropagator([*chosen, RequestNote()]))
 
 
@@ -188,7 +226,3 @@ def _is_request(carrier: object) -> bool:
     if "REQUEST_METHOD" in carrier:
         return "wsgi.version" in carrier
     return carrier.get("type") in _SCOPES and "path" in carrier and "headers" in carrier
-
-
-def _word(sampled: str) -> str:
-    return "true" if sampled == "1" else "false"

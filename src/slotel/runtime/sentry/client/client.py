@@ -6,7 +6,7 @@ An app that calls `sentry_sdk.init` itself keeps its client and its options, see
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -68,15 +68,10 @@ class SentryConnection:
         """Return host and project, never the key."""
         return str(self.destination)
 
-    def trace_facts(self) -> dict[str, str]:
-        """Return what `baggage` tells Sentry's dynamic sampling at the head of a trace."""
-        options = self.client.options
-        facts = {
-            "environment": options.get("environment"),
-            "release": options.get("release"),
-            "public_key": self.destination.public_key,
-        }
-        return {key: str(value) for key, value in facts.items() if value}
+    @property
+    def propagation_targets(self) -> Sequence[Any]:
+        """The URLs that Sentry's headers may go to, of the client's option."""
+        return self.client.options.get("trace_propagation_targets") or ()
 
     def incident(self, incident: Incident) -> str | None:
         """Report the begin, rise or end of an incident as one issue for each objective; return the event's id."""

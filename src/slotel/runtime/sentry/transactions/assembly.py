@@ -163,16 +163,18 @@ class Assembly:
         self, segment: Segment, event: dict[str, Any], trace: Trace, *, weigh_once: bool
     ) -> dict[str, str]:
         root = segment.root.span.context
+        received = incoming(trace.incoming)
+        foreign = trace.incoming is not None and not received  # somebody else's rate, which nobody told
         return sampling_context(
             trace_id=root.trace_id if root is not None else 0,
             public_key=self._endpoint.public_key,
             org_id=self._endpoint.org_id,
             name=event["transaction"],
             source=event["transaction_info"]["source"],
-            sample_rate=self._sample_rate,
+            sample_rate=None if foreign else self._sample_rate,
             kept=weigh_once,
             options=self._hooks.options(),
-            received=incoming(trace.incoming),
+            received=received,
         )
 
 

@@ -7,6 +7,10 @@ from typing import Any, Final
 
 from opentelemetry import baggage
 from opentelemetry.context import Context
+from opentelemetry.trace import SpanContext
+
+from slotel.runtime.requests.local_roots import LocalRoot
+from slotel.runtime.sentry.transactions.mapping import transaction_name
 
 _PREFIX: Final = "sentry-"
 _BITS: Final = 64
@@ -38,8 +42,9 @@ def sampling_context(
     kept: bool,
     options: Mapping[str, Any],
     received: Mapping[str, str],
+    sampled: bool = True,
 ) -> dict[str, str]:
-    """Return the trace header of a transaction.
+    """Return the trace header of a transaction, or what `baggage` says of its trace.
 
     Args:
         sample_rate: the head's; None if it is not known.
@@ -63,7 +68,39 @@ def sampling_context(
             # TraceIdRatioBased compares these 64 bits with the rate: downstream must find the same answer
             low = trace_id & ((1 << _BITS) - 1)
             result["sample_rand"] = f"{(low * _FRACTION >> _BITS) / _FRACTION:.6f}"
-    result["sampled"] = "true"
+    result["sampled"] = "true" if sampled else "false"
     if kept:
         result["sample_rate"] = "1"
     return result
+
+
+def head_context(
+    root: LocalRoot | None,
+    span: SpanContext,
+    *,
+    public_key: str,
+    options: Mapping[str, Any],
+    sample_rate: float | None,
+) -> dict[str, str]:
+    """Return what `baggage` says of the trace of a span; {} where another service began it: it is that one's to say.
+
+    Args:
+        root: of the span.
+    """
+    if root is not None and root.span.parent is not None:
+        return {}
+    name, source = "", "url"
+    if root is not None:
+        name, source = transaction_name(root.span, root.span.attributes or {})
+    return sampling_context(
+        trace_id=span.trace_id,
+        public_key=public_key,
+        org_id=options.get("org_id"),
+        name=name,
+        source=source,
+        sample_rate=sample_rate,
+        kept=False,
+        options=options,
+        received={},
+        sampled=span.trace_flags.sampled,
+    )

@@ -40,7 +40,9 @@ class TransportFactory:
             enforcer=self._enforcer,
             endpoint=sender.endpoint,
             keeper=self._keeper,
-            sample_rate=self._settings.traces_sample_rate,
+            sample_rate=None
+            if self._settings.sample
+            else self._settings.traces_sample_rate,  # each route its own
             dropped=self._dropped,
         )
         return assembly, sender
