@@ -42,6 +42,7 @@ def connect_sentry(runtime: Runtime, environ: Mapping[str, str]) -> None:
         expected=self_metrics.expect_sentry_errors,
         dropped=self_metrics.dropped,
         error_detail=settings.error_detail,
+        sampling=lambda span: _baggage(runtime, span),
         options=init_options(settings),
     )
     connection = start_client(settings, runtime.resource, parts, lambda later: _use_sentry(runtime, later))

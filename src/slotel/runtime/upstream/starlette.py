@@ -1,8 +1,9 @@
-"""The two places of Starlette where an exception becomes an answer, each reached only when there is one.
+"""The places of Starlette where an exception becomes an answer, and where the app reads a body.
 
 | name | why | where it is missing |
 | --- | --- | --- |
 | `ServerErrorMiddleware.__call__` | sees what escapes an app, mounted or not | the server span sees it |
+| `Request.body`, `Request._get_form` | keep what the app has read of a body | events lack it |
 | `ExceptionMiddleware._exception_handlers` | sees an HTTPException that is answered | as above, if nothing is between |
 """
 
@@ -11,9 +12,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import wrapt
+
+BODY: Final = "slotel.request.body"
+FORM: Final = "slotel.request.form"
+"""Keys of the ASGI scope under which a body that the app has read is kept."""
 
 Report = Callable[[BaseException, bool], None]
 """Told an exception, and whether a handler answers it. Never raises."""
@@ -25,6 +30,30 @@ def report_exceptions(report: Report) -> None:
     wrapt.register_post_import_hook(
         lambda module: _handled(module, report), "starlette.middleware.exceptions"
     )
+
+
+def keep_bodies() -> None:
+    """Keep each body that the app reads with its request, from the import of Starlette on."""
+    wrapt.register_post_import_hook(_keep_bodies, "starlette.requests")
+
+
+def _keep_bodies(module: Any) -> None:
+    kind = getattr(module, "Request", None)
+    for name, key in (("body", BODY), ("_get_form", FORM)):
+        original = getattr(kind, name, None)
+        if original is not None:
+            setattr(kind, name, _keeping(original, key))
+
+
+def _keeping(original: Any, key: str) -> Any:
+    @functools.wraps(original)
+    async def read(self: Any, *args: Any, **kwargs: Any) -> Any:
+        __traceback_hide__ = True
+        value = await original(self, *args, **kwargs)
+        self.scope[key] = value
+        return value
+
+    return read
 
 
 def _escaping(module: Any, report: Report) -> None:

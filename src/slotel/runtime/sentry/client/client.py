@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
+from opentelemetry.trace import SpanContext
+
 from slotel.config.service import SentrySettings
 from slotel.runtime.finding import log
 from slotel.runtime.requests.local_roots import OpenSpans
@@ -37,6 +39,7 @@ class SentryDependencies(NamedTuple):
         expected: called with the same at start, so that the count begins at 0.
         dropped: called with (signal, reason, count) for each error event that is lost.
         error_detail: `sentry.error_detail`.
+        sampling: gives what Sentry's dynamic sampling wants to know of a span's trace.
         options: more options of `sentry_sdk.init`, which a mode needs (`instrumenter`).
     """
 
@@ -48,6 +51,7 @@ class SentryDependencies(NamedTuple):
     expected: Callable[[str, str], None]
     dropped: Callable[[str, str, int], None]
     error_detail: str = "adaptive"
+    sampling: Callable[[SpanContext], Mapping[str, str]] = lambda _: {}
     options: Mapping[str, Any] = MappingProxyType({})
 
 

@@ -66,7 +66,7 @@ class ClientTakeover:
         self._connected = connected
         self._limits: dict[str, RateLimits] = {}
         self._connection: SentryConnection | None = None
-        self._trail = ErrorEventLinker(parts.open_spans, parts.tags)
+        self._trail = ErrorEventLinker(parts.open_spans, parts.tags, parts.sampling)
         self._lines = SourceLines()
         self._lazy = LazyIntegrations()
         self._is_tied = False
@@ -273,7 +273,12 @@ class ClientTakeover:
     def _complete(self, event: Any) -> Any:
         """Return an error event as it may be sent: with source lines, redacted."""
         self._lines.add_to(event)
-        return self._parts.scrub(event)
+        request = event.get("request")
+        cookies = request.pop("cookies", None) if isinstance(request, dict) else None
+        event = self._parts.scrub(event)
+        if isinstance(cookies, dict):  # each by its own name: `cookies` as a whole would be one secret
+            event["request"]["cookies"] = self._parts.scrub({"extra": cookies})["extra"]
+        return event
 
     def _before_send(self, options: Any, transport: Any) -> Any:
         """Return the app's hook, which sees the source lines, too; redaction has the last word."""

@@ -21,7 +21,9 @@ from sentry_sdk.integrations import logging as sentry_logging
 
 from slotel.runtime.requests.decision import tells_of_client
 from slotel.runtime.sentry.errors.linker import capture
-from slotel.runtime.upstream.starlette import report_exceptions
+from slotel.runtime.sentry.errors.request import add_framework_data, may_tell
+from slotel.runtime.upstream.django import note_requests
+from slotel.runtime.upstream.starlette import keep_bodies, report_exceptions
 
 _OWN: Final = ("slotel", "slotel.*", "opentelemetry.*")
 _SERVER_ERRORS: Final = range(500, 600)
@@ -56,6 +58,7 @@ class DjangoErrors(Integration):
     @staticmethod
     def setup_once() -> None:
         """Wait for Django."""
+        note_requests()
         wrapt.register_post_import_hook(_hook_django, "django.core.signals")
 
 
@@ -79,6 +82,7 @@ class StarletteErrors(Integration):
     def setup_once() -> None:
         """Wait for Starlette."""
         report_exceptions(_report_starlette)
+        keep_bodies()
 
 
 class FastApiErrors(Integration):
@@ -151,42 +155,19 @@ def _hook_flask(signals: Any) -> None:
     def report(sender: Any, exception: BaseException, **more: Any) -> None:
         del sender, more
         if _is_on("flask"):
-            capture(exception, "flask", complete=_complete_flask)
+            capture(exception, "flask", complete=add_framework_data)
 
     signals.got_request_exception.connect(report, weak=False)
-
-
-def _complete_flask(event: Any) -> None:
-    import flask
-    from sentry_sdk.integrations.flask import FlaskRequestExtractor
-
-    FlaskRequestExtractor(flask.request).extract_into_event(event)
 
 
 def _hook_django(signals: Any) -> None:
-    def report(sender: Any, request: Any = None, **more: Any) -> None:
+    def report(sender: Any, **more: Any) -> None:
         del sender, more
         error = sys.exc_info()[1]
         if error is not None and _is_on("django"):
-            capture(error, "django", complete=_complete_django(request))
+            capture(error, "django", complete=add_framework_data)
 
     signals.got_request_exception.connect(report, weak=False)
-
-
-def _complete_django(request: Any) -> Callable[[Any], None]:
-    def complete(event: Any) -> None:
-        from sentry_sdk.integrations.django import DjangoRequestExtractor
-
-        if request is None:
-            return
-        DjangoRequestExtractor(request).extract_into_event(event)
-        if _may_tell("user_info"):
-            user = getattr(request, "user", None)
-            if user is not None and user.is_authenticated:
-                event.setdefault("user", {}).setdefault("id", str(user.pk))
-                event["user"].setdefault("username", user.get_username())
-
-    return complete
 
 
 def _hook_celery(signals: Any) -> None:
@@ -207,23 +188,12 @@ def _hook_celery(signals: Any) -> None:
 def _complete_celery(task: Any, more: dict[str, Any]) -> Callable[[Any], None]:
     def complete(event: Any) -> None:
         job: dict[str, Any] = {"task_name": getattr(task, "name", None)}
-        if _may_tell("queues"):
+        if may_tell("queues"):
             job.update(args=more.get("args"), kwargs=more.get("kwargs"))
         event.setdefault("extra", {})["celery-job"] = job
         event.setdefault("tags", {})["celery_task_id"] = str(more.get("task_id"))
 
     return complete
-
-
-def _may_tell(what: str) -> bool:
-    """Whether the app's Sentry settings let personal data of this kind out."""
-    options = sentry_sdk.get_client().options
-    collected = options.get("data_collection")
-    if isinstance(collected, dict) and (
-        collected.get("provided_by_user") or "send_default_pii" not in options
-    ):
-        return bool(collected.get(what))
-    return bool(options.get("send_default_pii"))
 
 
 def _is_on(identifier: str) -> bool:

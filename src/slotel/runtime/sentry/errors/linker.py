@@ -9,6 +9,7 @@ import asyncio
 import inspect
 import platform
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -16,7 +17,7 @@ from typing import Any, Final
 
 import sentry_sdk
 from opentelemetry import trace
-from opentelemetry.context import Context
+from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode, format_span_id, format_trace_id
 from sentry_sdk.utils import event_from_exception
@@ -28,11 +29,16 @@ from slotel.runtime.requests.decision import REQUEST_KINDS, Decision, of_escaped
 from slotel.runtime.requests.local_roots import LocalRoot, OpenSpans
 from slotel.runtime.requests.outcomes import BROKEN_STREAM, CLIENT_LEFT
 from slotel.runtime.sentry.errors.exception_record import DUPLICATE, ExceptionRecord, fate_of, remember
-from slotel.runtime.sentry.errors.request import Carrier, add_request
+from slotel.runtime.sentry.errors.request import Carrier, add_framework_data, add_request
 from slotel.runtime.sentry.propagation import request_of
+from slotel.runtime.sentry.transactions.mapping import meaning
+from slotel.runtime.sentry.transactions.payload import ORIGIN
+from slotel.runtime.sentry.transactions.sampling_context import incoming
 
 Tags = Callable[[Mapping[str, Any], Mapping[str, str]], "dict[str, str]"]
 """Gives the enforced tags of attributes and custom tags: `Enforcer.tags`."""
+
+Sampling = Callable[[SpanContext], Mapping[str, str]]
 
 AGAIN: Final = 5.0
 """Seconds within which an exception that belongs to no trace is one occurrence, however often it is reported."""
@@ -87,14 +93,16 @@ class ErrorEventLinker:
 
     Args:
         tags: gives the enforced tags.
+        sampling: gives what Sentry's dynamic sampling wants to know of a span's trace.
     """
 
     starts: Final = "local_roots"
     no_quiet_children: Final = True
 
-    def __init__(self, open_spans: OpenSpans, tags: Tags) -> None:
+    def __init__(self, open_spans: OpenSpans, tags: Tags, sampling: Sampling = lambda _: {}) -> None:
         self._open_spans = open_spans
         self._tags = tags
+        self._sampling = sampling
         self._former: Any = None
         finalizers.watch()
 
@@ -157,6 +165,7 @@ class ErrorEventLinker:
     def __call__(self, event: Any, hint: Any) -> Any:
         """Tie an error event to its span; None for a second report of the same exception."""
         if event.get("type") is not None:
+            event.setdefault("contexts", {}).setdefault("runtime", _RUNTIME)
             return event
         current = trace.get_current_span().get_span_context()
         error = (hint.get("exc_info") or (None, None))[1]
@@ -199,10 +208,7 @@ class ErrorEventLinker:
     ) -> None:
         """Write trace, transaction name and enforced tags into an event."""
         if context is not None:
-            event.setdefault("contexts", {})["trace"] = {
-                "trace_id": format_trace_id(context.trace_id),
-                "span_id": format_span_id(context.span_id),
-            }
+            event.setdefault("contexts", {})["trace"] = self._trace_context(context, local_root)
         given = event.get("tags")
         custom = dict(given) if isinstance(given, dict) else {}
         if local_root is not None:
@@ -213,6 +219,28 @@ class ErrorEventLinker:
         tags = {sentry_tag_key(key): value for key, value in self._tags(attributes, custom).items() if value}
         tags.pop(None, None)
         event["tags"] = tags
+
+    def _trace_context(self, context: SpanContext, local_root: LocalRoot | None) -> dict[str, Any]:
+        thread = threading.current_thread()
+        found: dict[str, Any] = {
+            "trace_id": format_trace_id(context.trace_id),
+            "span_id": format_span_id(context.span_id),
+            "origin": ORIGIN,
+            "data": {"thread.id": str(thread.ident), "thread.name": thread.name},
+        }
+        here: Any = trace.get_current_span()
+        if here.get_span_context().span_id != context.span_id or not isinstance(here, ReadableSpan):
+            here = local_root.span if local_root is not None else None
+        if here is not None and here.get_span_context().span_id == context.span_id:
+            means = meaning(here, here.attributes or {})
+            found["op"] = means.op
+            found["parent_span_id"] = format_span_id(here.parent.span_id) if here.parent is not None else None
+            if means.status is not None:
+                found["status"] = means.status
+        told = incoming(get_current()) or self._sampling(context)
+        if told:
+            found["dynamic_sampling_context"] = told  # sentry-sdk makes the envelope's header `trace` of it
+        return found
 
 
 class _RequestView:
@@ -231,7 +259,10 @@ class _RequestView:
         """Add to an event what it lacks; a thread that the request started has no span of its own."""
         if event.get("type") is None:
             self._complete(event, hint.get(_RECORD_KEY))
+            add_framework_data(event)
             add_request(event, self._carrier, self._entry.span.attributes or {})
+        elif event["type"] == "transaction":
+            add_request(event, self._carrier, {})
         return event
 
     def _complete(self, event: Any, exception_record: ExceptionRecord | None) -> None:

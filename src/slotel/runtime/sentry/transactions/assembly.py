@@ -133,6 +133,9 @@ class Assembly:
         self, segment: Segment, trace: Trace, context: _Said, *, weigh_once: bool
     ) -> Iterator[bytes]:
         event = transaction(segment)
+        data = event["contexts"]["trace"]["data"]
+        data.setdefault("thread.id", str(trace.thread.ident))
+        data.setdefault("thread.name", trace.thread.name)
         event_id = event["event_id"] = self._ids.take(16)
         header = self._header(segment, event, trace, weigh_once=weigh_once)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextvars import Context as RequestContext
 from copy import copy
 from dataclasses import dataclass
@@ -38,16 +39,19 @@ class Trace:
         ships: it is sampled, or was kept. kept: why. error: a span failed. lost: spans that were not held.
         inherited: it began before a fork, in the parent process. built: its transaction is under way.
         incoming: the root's parent context, when a caller sent one.
-        scopes: a request's own, until it ends.
+        scopes: a request's own, until it ends. thread: where it began.
     """
 
-    __slots__ = ("built", "error", "incoming", "inherited", "kept", "lost", "sampled", "scopes", "ships")
+    __slots__ = (
+        "built", "error", "incoming", "inherited", "kept", "lost", "sampled", "scopes", "ships", "thread"
+    )  # fmt: skip
 
     def __init__(self, sampled: bool, incoming: Context | None) -> None:
         self.sampled = sampled
         self.ships = sampled
         self.incoming = incoming
         self.scopes: Scopes | None = None
+        self.thread = threading.current_thread()
         self.kept: str | None = None
         self.error = False
         self.lost = 0
