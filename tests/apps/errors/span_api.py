@@ -36,7 +36,7 @@ with sentry_sdk.start_transaction(op="task", name="nightly") as transaction:
     sentry_sdk.set_tag("job", "yes")
     try:
         with sentry_sdk.start_span(op="fails", name="fails"):
-            raise ValueError("inside a span")  # noqa: TRY301 a scene
+            raise ValueError("inside a span")
     except ValueError:
         sentry_sdk.capture_exception()
 
@@ -47,6 +47,9 @@ headers = {
 continued = sentry_sdk.continue_trace(headers, op="queue", name="continued")
 with sentry_sdk.start_transaction(continued):
     pass
+
+with sentry_sdk.start_transaction(op="task", name="before"):
+    sentry_sdk.set_transaction_name("renamed", source="component")
 
 if sys.argv[1] != "plain":
     from opentelemetry import trace

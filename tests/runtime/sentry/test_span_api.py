@@ -74,3 +74,10 @@ def test_a_trace_is_continued_and_an_error_belongs_to_its_transaction(both):
 def test_a_span_below_one_that_opentelemetry_made_is_in_its_transaction(both):
     (_, transactions, _), _ = both
     assert tree(transactions["otel"]) == [(("below", "below otel"), ("otel", "otel"))]
+
+
+def test_a_transaction_is_named_by_the_code(both):
+    (_, slotel, _), (_, plain, _) = both
+    for found in (slotel, plain):
+        assert "renamed" in found
+        assert found["renamed"]["transaction_info"]["source"] == "component"

@@ -8,6 +8,7 @@ of AI libraries and GraphQL.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 OP: Final = "sentry.op"
 STATUS: Final = "sentry.status"
 SOURCE: Final = "sentry.source"
+TRANSACTION: Final = "sentry.transaction"
 """Attributes that Sentry's transactions read. Source: Sentry's SDKs for JavaScript, "semantic attributes"."""
 _ORIGINS: Final = ("manual", "auto.ai", "auto.graphql")
 _FAILED: Final = 400
@@ -285,6 +287,7 @@ def install(open_spans: OpenSpans) -> None:
         "get_traceparent",
         "get_baggage",
         "trace_propagation_meta",
+        "set_transaction_name",
         "span",
         "transaction",
     ):
@@ -360,6 +363,18 @@ class _Replacements:
             if span is None:
                 return original(scope, *given, **how)
             return "".join(f'<meta name="{name}" content="{value}">' for name, value in span.iter_headers())
+
+        return method
+
+    def set_transaction_name(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def method(scope: Any, name: str, source: Any = None) -> Any:
+            caller = str(sys._getframe(1).f_globals.get("__name__"))  # noqa: SLF001 public, if documented as CPython's
+            span = None if caller.startswith("sentry_sdk.integrations") else self._current()
+            if span is not None:  # an integration names it for sentry-sdk's own transaction
+                root = span.containing_transaction
+                root.set_attribute(TRANSACTION, name)
+                root.set_attribute(SOURCE, str(getattr(source, "value", source) or "custom"))
+            return original(scope, name, source)
 
         return method
 

@@ -16,7 +16,6 @@ from sentry_sdk.scope import Scope
 
 from slotel.config.names import REDACTED
 from slotel.runtime.sentry.client.protocols import Enforcing, SentryClientLike
-from slotel.runtime.sentry.transactions.mapping import MAX_NAME
 from slotel.runtime.sentry.transactions.payload import sentry_tags
 
 LOG: Final = logging.getLogger("slotel")
@@ -101,7 +100,10 @@ class Hooks:
         if contexts:
             foreign["contexts"] = contexts
         if foreign:
+            cookies = foreign["request"].pop("cookies", None) if "request" in foreign else None
             foreign = self._redacted(foreign)
+            if isinstance(cookies, dict):  # each by its own name: `cookies` as a whole would be one secret
+                foreign["request"]["cookies"] = self._enforcer.event({"extra": cookies})["extra"]
             applied["contexts"].update(foreign.pop("contexts", {}))
             applied.update(foreign)
         if len(applied["tags"]) != len(enforced):
@@ -183,10 +185,6 @@ def _apply_scopes(
     merged = copy(Scope.get_global_scope())
     merged.update_from_scope(isolation)
     merged.update_from_scope(current)
-    named = getattr(merged, "_transaction", None)  # by `set_transaction_name`
-    if isinstance(named, str):
-        event["transaction"] = named[:MAX_NAME]
-        event["transaction_info"] = {**event.get("transaction_info", {}), **(merged._transaction_info or {})}  # noqa: SLF001 as above
     applied: Any = merged.apply_to_event(event, {}, dict(options))  # type: ignore[arg-type]  # a plain dict
     return applied if isinstance(applied, dict) else None
 

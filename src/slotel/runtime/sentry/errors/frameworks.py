@@ -21,7 +21,7 @@ from sentry_sdk.integrations import logging as sentry_logging
 
 from slotel.runtime.requests.decision import tells_of_client
 from slotel.runtime.sentry.errors.linker import capture
-from slotel.runtime.sentry.errors.request import add_framework_data, may_tell
+from slotel.runtime.sentry.errors.request import add_framework_data
 from slotel.runtime.upstream.django import note_requests
 from slotel.runtime.upstream.starlette import keep_bodies, report_exceptions
 
@@ -172,10 +172,11 @@ def _hook_django(signals: Any) -> None:
 
 def _hook_celery(signals: Any) -> None:
     def report(sender: Any = None, exception: BaseException | None = None, **more: Any) -> None:
+        del more
         throws = getattr(sender, "throws", None) or ()
         if exception is None or isinstance(exception, tuple(throws)) or not _is_on("celery"):
             return
-        capture(exception, "celery", complete=_complete_celery(sender, more))
+        capture(exception, "celery", complete=add_framework_data)
 
     def flush(**more: Any) -> None:
         del more
@@ -183,17 +184,6 @@ def _hook_celery(signals: Any) -> None:
 
     signals.task_failure.connect(report, weak=False)
     signals.worker_process_shutdown.connect(flush, weak=False)
-
-
-def _complete_celery(task: Any, more: dict[str, Any]) -> Callable[[Any], None]:
-    def complete(event: Any) -> None:
-        job: dict[str, Any] = {"task_name": getattr(task, "name", None)}
-        if may_tell("queues"):
-            job.update(args=more.get("args"), kwargs=more.get("kwargs"))
-        event.setdefault("extra", {})["celery-job"] = job
-        event.setdefault("tags", {})["celery_task_id"] = str(more.get("task_id"))
-
-    return complete
 
 
 def _is_on(identifier: str) -> bool:

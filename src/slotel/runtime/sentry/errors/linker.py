@@ -212,9 +212,12 @@ class ErrorEventLinker:
         given = event.get("tags")
         custom = dict(given) if isinstance(given, dict) else {}
         if local_root is not None:
-            event["transaction"] = local_root.span.name
-            event["transaction_info"] = {"source": _source(local_root.span)}
-            attributes = {**(local_root.span.attributes or {}), **attributes}
+            of_root = local_root.span.attributes or {}
+            event["transaction"] = str(of_root.get("sentry.transaction") or local_root.span.name)
+            event["transaction_info"] = {
+                "source": str(of_root.get("sentry.source") or _source(local_root.span))
+            }
+            attributes = {**of_root, **attributes}
             custom.update(local_root.tags)
         tags = {sentry_tag_key(key): value for key, value in self._tags(attributes, custom).items() if value}
         tags.pop(None, None)
@@ -233,7 +236,10 @@ class ErrorEventLinker:
             here = local_root.span if local_root is not None else None
         if here is not None and here.get_span_context().span_id == context.span_id:
             means = meaning(here, here.attributes or {})
-            found["op"] = means.op
+            is_job = (
+                means.op == here.name and here.kind is SpanKind.CONSUMER
+            )  # what says more is written at its end
+            found["op"] = "queue.process" if is_job else means.op
             found["parent_span_id"] = format_span_id(here.parent.span_id) if here.parent is not None else None
             if means.status is not None:
                 found["status"] = means.status

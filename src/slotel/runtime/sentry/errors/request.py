@@ -68,7 +68,7 @@ def add_framework_data(event: Any) -> None:
 
     On the thread of the request only: what the app has not read of a body may be read here.
     """
-    for add in (_add_flask, _add_django):
+    for add in (_add_flask, _add_django, _add_celery):
         try:
             add(event)
         except Exception as error:  # noqa: BLE001 an event without these details is better than none
@@ -116,6 +116,18 @@ def _add_django(event: Any) -> None:
             known.setdefault("username", user.get_username())
             if getattr(user, "email", None):
                 known.setdefault("email", user.email)
+
+
+def _add_celery(event: Any) -> None:
+    celery = sys.modules.get("celery")
+    task = celery.current_task if celery is not None else None
+    if not task or not task.request.id:
+        return
+    event.setdefault("tags", {}).setdefault("celery_task_id", str(task.request.id))
+    job: dict[str, Any] = {"task_name": task.name}
+    if may_tell("queues"):
+        job.update(args=task.request.args, kwargs=task.request.kwargs)
+    event.setdefault("extra", {}).setdefault("celery-job", job)
 
 
 def _body(scope: Carrier) -> dict[str, Any]:

@@ -132,9 +132,9 @@ def transaction_name(span: ReadableSpan, attributes: Mapping[str, Any]) -> tuple
     A name with a route is `route`, a task is `task`, a name that holds the path as it was requested is `url`.
     """
     name = _LINE_BREAKS.sub(" ", span.name or "")[:MAX_NAME].strip() or "<unlabeled transaction>"
-    said = attributes.get("sentry.source")
-    if isinstance(said, str):
-        return name, said
+    named, source = attributes.get("sentry.transaction"), attributes.get("sentry.source")
+    if isinstance(named, str) or isinstance(source, str):
+        return str(named or name)[:MAX_NAME], str(source or "custom")
     method = attributes.get("http.request.method") or attributes.get("http.method")
     if method:
         route = attributes.get("http.route")

@@ -59,6 +59,8 @@ def transaction(segment: Segment) -> dict[str, Any]:
     if http_status is not None:
         contexts["response"] = {"status_code": http_status}
         tags["http.status_code"] = str(http_status)
+    if "celery.task_name" in attributes and "messaging.message.id" in trace["data"]:
+        tags.setdefault("celery_task_id", str(trace["data"]["messaging.message.id"]))
     if "status" in trace:
         tags.setdefault("status", trace["status"])
     if segment.kept is not None:
