@@ -6,8 +6,10 @@ import sys
 
 import pytest
 import sentry_sdk
+from opentelemetry import trace
 
 from slotel.cli.sink import SentrySink
+from slotel.runtime.sentry.span_api import OtelSpan
 from support.launch import APPS, LAUNCHER, clean_environ
 
 pytestmark = pytest.mark.skipif(
@@ -74,6 +76,15 @@ def test_a_trace_is_continued_and_an_error_belongs_to_its_transaction(both):
 def test_a_span_below_one_that_opentelemetry_made_is_in_its_transaction(both):
     (_, transactions, _), _ = both
     assert tree(transactions["otel"]) == [(("below", "below otel"), ("otel", "otel"))]
+
+
+def test_whatever_sentry_sdks_own_spans_have_can_be_called():
+    span = OtelSpan(trace.INVALID_SPAN)
+    for kind in (sentry_sdk.tracing.Span, sentry_sdk.tracing.Transaction):
+        for name in dir(kind):
+            if not name.startswith("__"):
+                getattr(span, name)
+    assert span.update_active_thread() is None
 
 
 def test_a_transaction_is_named_by_the_code(both):

@@ -20,7 +20,7 @@ from opentelemetry.trace import Span, Status, StatusCode, format_span_id, format
 from sentry_sdk import tracing_utils
 
 from slotel.runtime.sentry.propagation import SENTRY_TRACE
-from slotel.runtime.upstream.sentry import replace_in_scope
+from slotel.runtime.upstream.sentry import NoOpSpan, replace_in_scope
 from slotel.version import __version__
 
 if TYPE_CHECKING:
@@ -72,9 +72,11 @@ class OtelSpan:
 
     end = finish
 
-    def start_child(self, instrumenter: str = "sentry", **how: Any) -> OtelSpan:
+    def start_child(self, instrumenter: str = "sentry", **how: Any) -> Any:
         """Start a span below this one."""
         del instrumenter
+        if not _is_ours(how.get("origin")):
+            return NoOpSpan()
         return start(how, trace.set_span_in_context(self._span), self._open_spans)
 
     new_span = start_child
@@ -227,6 +229,12 @@ class OtelSpan:
     _to_traceparent, _to_baggage, _iter_headers = to_traceparent, to_baggage, iter_headers
     _get_trace_context = get_trace_context
 
+    def __getattr__(self, name: str) -> Any:
+        """Let what else sentry-sdk's integrations call on a span of theirs do nothing: it must not fail in the app."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _nothing
+
     def _headers(self) -> dict[str, str]:
         carrier: dict[str, str] = {}
         propagate.inject(carrier, trace.set_span_in_context(self._span))
@@ -304,10 +312,10 @@ class _Replacements:
         span = trace.get_current_span()
         return OtelSpan(span, self._open_spans) if span.get_span_context().is_valid else None
 
-    def start_span(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def method(scope: Any, *given: Any, **how: Any) -> Any:
+    def start_span(self, _original: Callable[..., Any]) -> Callable[..., Any]:
+        def method(_scope: Any, *given: Any, **how: Any) -> Any:
             if not _is_ours(how.get("origin")):
-                return original(scope, *given, **how)
+                return NoOpSpan()
             if given and isinstance(given[0], str):
                 how.setdefault("name", given[0])
             if len(given) > 1 and isinstance(given[1], Mapping):
@@ -392,6 +400,10 @@ class _Replacements:
             return original(scope) if span is None else span.containing_transaction
 
         return get
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    """Do nothing."""
 
 
 def _is_ours(origin: Any) -> bool:

@@ -16,6 +16,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from contextvars import ContextVar
+from importlib import import_module
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -23,6 +25,11 @@ from sentry_sdk import integrations, utils
 from sentry_sdk.scope import Scope
 
 from slotel.runtime.logs import LOG
+
+NoOpSpan: Final[Callable[[], Any]] = import_module(
+    "sentry_sdk.tracing" if find_spec("sentry_sdk.tracing") else "sentry_sdk.traces"
+).NoOpSpan
+"""A span that does nothing, of sentry-sdk 2 or 3."""
 
 Wanted: TypeAlias = Callable[[Any], bool]
 """Whether the variables of a frame are to be in the event."""
