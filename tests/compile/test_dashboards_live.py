@@ -156,3 +156,64 @@ def test_what_the_panels_say_of_the_day_is_so(day: Past, boards):
     assert paged and all(
         10.25 <= (moment - scripted_day.START) / 3600 < 11.5 for samples in paged for moment, _ in samples
     )
+
+
+GROUPED = {
+    "slo:objective:ratio": {"": 0.99},
+    "slo:error_budget:ratio": {"": 0.01},
+    "slo:time_period:days": {"": 30},
+    "slo:period_error_budget_remaining:ratio": {"eu": 0.5, "us": -0.2},
+    "slo:period_burn_rate:ratio": {"eu": 0.5, "us": 1.2},
+    "slo:error_budget_exhaustion:seconds": {"eu": 86400, "us": 0},
+    "slo:sli_error:ratio_rate5m": {"eu": 0.005, "us": 0.02},
+    "slo:sli_error:ratio_rate1h": {"eu": 0.005, "us": 0.02},
+    "slo:events:increase5m": {"eu": 100, "us": 300},
+}
+"""Records of an objective that tells regions apart: what belongs to the whole objective has no group."""
+
+
+def test_each_group_of_an_objective_has_its_own_line_with_the_objectives_promise(tmp_path, boards):
+    start = scripted_day.START
+
+    def samples():
+        for name, values in GROUPED.items():
+            yield f"# TYPE {name} gauge\n"
+            for group, value in values.items():
+                extra = f',slo_group="{group}",region="{group}"' if group else ""
+                for at in range(start, start + 601, 60):
+                    yield f'{name}{{sloth_service="checkout",sloth_slo="regional"{extra}}} {value} {at}\n'
+        yield "# EOF\n"
+
+    with past(tmp_path, samples(), [], start, start + 600) as store:
+        board = boards["slo-list"]
+        values = resolve(board, store, {})
+        table = next(panel for panel in panels(board) if panel["title"] == "Every objective")
+        columns = list(
+            {
+                key: name
+                for key, name in table["transformations"][1]["options"]["renameByName"].items()
+                if "#" in key
+            }.values()
+        )
+        rows: dict[str, dict[str, float]] = {}
+        for column, answer in zip(columns, ask(table, store, values), strict=True):
+            for labels, found in answer.series:
+                rows.setdefault(labels["slo_group"], {})[column] = found[0][1]
+        detail = {panel["title"]: panel for panel in panels(boards["slo-detail"])}
+        of_us = {
+            **resolve(boards["slo-detail"], store, {"service": "checkout", "slo": "regional"}),
+            "group": "us",
+        }
+        of_all = {**of_us, "group": ".*"}
+        left = [ask(detail["Budget left"], store, each)[0].series[0][1][0][1] for each in (of_us, of_all)]
+    assert rows.keys() == {"eu", "us"}
+    assert rows["eu"]["Objective"] == rows["us"]["Objective"] == 0.99
+    assert rows["us"] == {
+        **rows["us"],
+        "Budget left": -0.2,
+        "Burn rate, 1 h": 2.0,
+        "Events, 5 min": 300,
+        "Time to exhaustion": 0,
+    }
+    assert rows["eu"]["Time to exhaustion"] == 86400 and rows["eu"]["Firing"] == 0
+    assert left == [-0.2, -0.2], "of several groups the worst"

@@ -100,7 +100,7 @@ def _levels(groups: tuple[Group, ...]) -> list[list[Group]]:
         if depth == before:
             break
     levels = []
-    for level in range(max(depth.values()) + 1):
+    for level in range(max(depth.values(), default=-1) + 1):
         kept = [
             replace(
                 group,

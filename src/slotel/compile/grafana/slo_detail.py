@@ -8,6 +8,7 @@ from slotel.compile import conventions as at
 from slotel.compile.grafana import marks
 from slotel.compile.grafana import panels as p
 from slotel.compile.grafana.board import (
+    ANY,
     Board,
     Row,
     choice,
@@ -34,7 +35,9 @@ from slotel.config.duration import format_duration
 from slotel.config.service import Service
 from slotel.config.slo import TIERS, BurnTier
 
-WHICH: Final = 'environment=~"$environment",sloth_service="$service",sloth_slo="$slo"'
+OBJECTIVE: Final = 'environment=~"$environment",sloth_service="$service",sloth_slo="$slo"'
+WHICH: Final = f'{OBJECTIVE},{at.LABEL_GROUP}=~"$group|"'
+"""Of a grouped objective the chosen groups, and what belongs to all of them, which has no such label."""
 WINDOWS: Final = tuple(format_duration(seconds) for seconds in (*at.DIRECT, *at.SUMMED, *at.TILED))
 FROM: Final = "${__from:date:seconds}"
 TO: Final = "${__to:date:seconds}"
@@ -58,9 +61,11 @@ def board(service: Service) -> Board:
                    description="Service of the objective."),
             choice("slo", "SLO", f'label_values({at.OBJECTIVE}{{sloth_service="$service"}}, sloth_slo)',
                    description="The objective."),
+            choice("group", "Group", f"label_values({at.REMAINING}{{{OBJECTIVE}}}, {at.LABEL_GROUP})",
+                   description="Groups that the objective tells apart, as clusters.", every=ANY, multi=True),
             options("window", "Window", _windows(service), "1h",
                     "Over how long the present error rate is taken; the limit alert uses ERROR_BUDGET_WINDOW."),
-            choice("days", "", f"query_result(max({at.PERIOD_DAYS}{{{WHICH}}}) or vector(30))", regex="/ ([0-9]+)/",
+            choice("days", "", f"query_result(max({at.PERIOD_DAYS}{{{OBJECTIVE}}}) or vector(30))", regex="/ ([0-9]+)/",
                    description="Days of the objective's period.", hidden=True),
         ),
         rows=(
@@ -88,7 +93,12 @@ def _windows(service: Service) -> tuple[str, ...]:
 
 
 def _one(name: str) -> str:
-    return f"max({name}{{{WHICH}}})"
+    """Return a record of the objective; of several groups the worst."""
+    return f"{at.worst(name)}({name}{{{WHICH}}})"
+
+
+def _counted(name: str) -> str:
+    return f"sum({name}{{{WHICH}}})"
 
 
 def _now(decimals: int) -> tuple[Any, ...]:
@@ -180,8 +190,8 @@ def _budget(decimals: int) -> tuple[Any, ...]:
 
 def _burn_down() -> str:
     """Return what is left at each time of a budget that began whole with the shown range."""
-    bad = f"sum_over_time(({_one(at.bad('1h'))} and on () (vector(time()) > {FROM}))[${{days}}d:1h])"
-    allowed = f"{_one(at.BUDGET)} * sum_over_time({_one(at.total('1h'))}[${{days}}d:1h] @ end())"
+    bad = f"sum_over_time(({_counted(at.bad('1h'))} and on () (vector(time()) > {FROM}))[${{days}}d:1h])"
+    allowed = f"{_one(at.BUDGET)} * sum_over_time({_counted(at.total('1h'))}[${{days}}d:1h] @ end())"
     return f"1 - ({bad} or 0 * {_one(at.BUDGET)}) / ({allowed})"
 
 
@@ -219,7 +229,7 @@ def _tier_name(tier: BurnTier) -> str:
 
 def _events(service: Service) -> tuple[Any, ...]:
     base = format_duration(at.BASE)
-    bad, total = _one(at.bad(base)), _one(at.total(base))
+    bad, total = _counted(at.bad(base)), _counted(at.total(base))
     excluded = f'{EVENTS}{{environment=~"$environment",service_name="$service",slo_name="$slo",slo_outcome="excluded"}}'
     calls = f"{names.SPAN_CALLS}_total"
     return (

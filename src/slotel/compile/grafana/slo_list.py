@@ -16,7 +16,9 @@ from slotel.config import names
 from slotel.config.service import Service
 
 WHICH: Final = 'environment=~"$environment",sloth_service=~"$service"'
-BY: Final = "by (sloth_service, sloth_slo, environment)"
+ID: Final = "sloth_service, sloth_slo, environment"
+BY: Final = f"by ({ID}, {at.LABEL_GROUP})"
+"""An objective that tells groups apart, as clusters, has a line for each."""
 NO_RULES: Final = "No objectives. Check the filters, and that Prometheus loads prometheus/rules.yaml."
 NO_EVENTS: Final = "no events"
 ALERTS: Final = f"{BURN}|{LIMIT}|{EXHAUSTED}|{ABSENT}"
@@ -82,46 +84,59 @@ def board(service: Service) -> Board:
 
 
 def _one(name: str) -> str:
-    return f"max {BY} ({name}{{{WHICH}}})"
+    return f"{at.worst(name)} {BY} ({name}{{{WHICH}}})"
+
+
+def _events(name: str) -> str:
+    return f"sum {BY} ({name}{{{WHICH}}})"
+
+
+def _fixed(name: str) -> str:
+    """Return what belongs to an objective as a whole, for each of its groups."""
+    return f"max by ({ID}) ({name}{{{WHICH}}}) * on ({ID}) group_right () (0 * {_one(at.REMAINING)} + 1)"
+
+
+def _of_limit(ratio: str) -> str:
+    return f"{_one(ratio)} / on ({ID}) group_left () max by ({ID}) ({at.BUDGET}{{{WHICH}}})"
 
 
 def _stats() -> tuple[Any, ...]:
-    left, events = _one(at.REMAINING), f"{_one(at.total('5m'))} > 0"
-    burn = f"{_one(at.ratio('5m'))} / {_one(at.BUDGET)}"
+    left, events = _one(at.REMAINING), f"{_events(at.total('5m'))} > 0"
+    burn = _of_limit(at.ratio("5m"))
     good_at_zero = p.steps((None, p.GREEN), (1, p.RED))
 
     def stat(title: str, description: str, expr: str, thresholds: Any) -> Any:
-        zero = f"0 * count({_one(at.OBJECTIVE)})"
+        zero = f"0 * count({left})"
         return p.stat_panel(title, description, Query(f"count({expr}) or {zero}"), thresholds=thresholds,
                             no_value=NO_RULES)  # fmt: skip
 
     return (
-        stat("Objectives", "How many objectives are recorded.", _one(at.OBJECTIVE), p.steps((None, p.BLUE))),
+        stat("Objectives", "How many objectives are recorded, each group for itself.", left, p.steps((None, p.BLUE))),
         stat("Within budget", "Objectives that have budget left in their period.", f"{left} > 0",
              p.steps((None, p.GREEN))),
         stat("Budget spent", "Objectives that have no budget left in their period.", f"{left} <= 0", good_at_zero),
         stat("Burning too fast", "Objectives whose last 5 minutes spend more than the period can bear.", f"{burn} > 1",
              p.steps((None, p.GREEN), (1, p.ORANGE))),
         stat("Without events", "No event in the last 5 minutes: nobody asks, or the service is dead.",
-             f"{_one(at.OBJECTIVE)} unless {events}", p.steps((None, p.GREEN), (1, p.ORANGE))),
+             f"{left} unless ({events})", p.steps((None, p.GREEN), (1, p.ORANGE))),
         stat("Alerts firing", "Alerts of objectives that fire now.", firing(WHICH), good_at_zero),
     )  # fmt: skip
 
 
 def _objectives(decimals: int) -> Any:
-    hour, budget = _one(at.ratio("1h")), _one(at.BUDGET)
+    hour, budget = _one(at.ratio("1h")), f"max by ({ID}) ({at.BUDGET}{{{WHICH}}})"
     columns = {
-        "Objective": Query(_one(at.OBJECTIVE)),
-        "Period": Query(_one(at.PERIOD_DAYS)),
-        "Good in period": Query(f"1 - {_one(at.BURN_PERIOD)} * {budget}"),
+        "Objective": Query(_fixed(at.OBJECTIVE)),
+        "Period": Query(_fixed(at.PERIOD_DAYS)),
+        "Good in period": Query(f"1 - {_one(at.BURN_PERIOD)} * on ({ID}) group_left () {budget}"),
         "Budget left": Query(_one(at.REMAINING)),
-        "Events, 5 min": Query(f"{_one(at.total('5m'))} > 0"),
-        "Burn rate, 5 min": Query(f"{_one(at.ratio('5m'))} / {budget}"),
-        "Burn rate, 1 h": Query(f"{hour} / {budget}"),
+        "Events, 5 min": Query(f"{_events(at.total('5m'))} > 0"),
+        "Burn rate, 5 min": Query(_of_limit(at.ratio("5m"))),
+        "Burn rate, 1 h": Query(_of_limit(at.ratio("1h"))),
         "Time to exhaustion": Query(
-            exhaustion(_one(at.REMAINING), _one(at.EXHAUSTION), _one(at.PERIOD_DAYS), hour)
+            exhaustion(_one(at.REMAINING), _one(at.EXHAUSTION), f"({_fixed(at.PERIOD_DAYS)})", hour)
         ),
-        "Firing": Query(f"count {BY} ({firing(WHICH)}) or 0 * {_one(at.OBJECTIVE)}"),
+        "Firing": Query(f"count {BY} ({firing(WHICH)}) or 0 * {_one(at.REMAINING)}"),
     }
     link = {
         "title": "Open this objective",
@@ -151,7 +166,12 @@ def _objectives(decimals: int) -> Any:
         "Time to exhaustion: until nothing is left, if the last hour goes on. "
         "No events: nobody asks, or the service is dead.",
         columns,
-        labels={"sloth_service": "Service", "sloth_slo": "SLO", "environment": "Environment"},
+        labels={
+            "sloth_service": "Service",
+            "sloth_slo": "SLO",
+            at.LABEL_GROUP: "Group",
+            "environment": "Environment",
+        },
         overrides=overrides,
         sort_by="Budget left",
         descending=False,
@@ -160,7 +180,7 @@ def _objectives(decimals: int) -> Any:
 
 
 def _history() -> tuple[Any, ...]:
-    name = "{{sloth_service}} / {{sloth_slo}}"
+    name = f"{{{{sloth_service}}}} / {{{{sloth_slo}}}} {{{{{at.LABEL_GROUP}}}}}"
     return (
         p.series_panel(
             "Budget left",
@@ -173,7 +193,7 @@ def _history() -> tuple[Any, ...]:
         p.series_panel(
             "Burn rate, 1 h",
             "How fast the budget is spent: above 1 it will not last. A gap: no events.",
-            Query(f"{_one(at.ratio('1h'))} / {_one(at.BUDGET)}", name),
+            Query(_of_limit(at.ratio("1h")), name),
             unit=p.BURN,
             thresholds=p.steps((None, "transparent"), (1, p.ORANGE)),
             no_value="No events of an objective in this time",
@@ -182,7 +202,7 @@ def _history() -> tuple[Any, ...]:
             "Alerts",
             "When alerts of each objective fired.",
             Query(
-                f"clamp_max(count {BY} ({firing(WHICH)}), 1) * 2 or 0 * {_one(at.OBJECTIVE)}",
+                f"clamp_max(count {BY} ({firing(WHICH)}), 1) * 2 or 0 * {_one(at.REMAINING)}",
                 name,
             ),
             states=STATES,
