@@ -107,7 +107,7 @@ def test_the_chart_of_a_young_objective_is_in_fine_steps():
         meter._events.add(cells["good"], 9)
         meter._events.add(cells["bad"], 1)
         clock[0] += 10
-        meter.roll(clock[0])
+        meter.roll()
     recent = meter.recent(0)
     assert recent.step == 10 and recent.points == ((1, 10), (1, 10), (1, 10), (0, 0))
     clock[0] += 1200
