@@ -117,12 +117,16 @@ def leak(kind, service, environ):
 
 
 def has_all(sink, kind):
+    """Whether the error that ends the request has arrived, and what is sent with it."""
+
     def arrived():
-        seen = Counter(item for item, _ in sentry_items(sink))
-        errors = [
-            payload for item, payload in sentry_items(sink) if item == "event" and payload.get("exception")
-        ]
-        return seen["event"] and errors and (kind == "script" or seen["transaction"])
+        items = sentry_items(sink)
+        ends = any(
+            "ValueError" in {each.get("type") for each in (payload.get("exception") or {}).get("values", ())}
+            for item, payload in items
+            if item == "event"
+        )
+        return ends and (kind == "script" or "transaction" in {item for item, _ in items})
 
     return arrived
 
