@@ -1,0 +1,213 @@
+"""Where worker files live, and what becomes of the counts when that place, a lock or a namespace goes wrong."""
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from slotel.runtime.metrics.workers import runtime_directory
+from slotel.runtime.metrics.workers.liveness import _is_locked
+from slotel.runtime.metrics.workers.runtime_directory import RuntimeDirectory, booted_of, new_path
+from support.counting import Service
+
+
+def forked(work):
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.fixture
+def service(tmp_path):
+    made = Service({"XDG_RUNTIME_DIR": str(tmp_path)})
+    yield made
+    made.workers.leave()
+
+
+def is_locked_for_others(service):
+    code = f"""
+        from slotel.runtime.metrics.workers.liveness import _is_locked
+        from slotel.runtime.metrics.workers.runtime_directory import RuntimeDirectory
+        print(_is_locked(RuntimeDirectory({service.workers.run_dir.path!r}), {service.workers.stem + ".names"!r}))
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
+    )
+    return done.stdout == "True\n"
+
+
+def test_a_process_that_compacts_and_reads_its_own_files_keeps_the_lock_that_says_it_lives(service):
+    """A POSIX record lock goes with any close of the file by its process."""
+    service.count()
+    forked(lambda: service.count("/child", 5))
+    assert is_locked_for_others(service)
+    service.workers.tick()
+    assert is_locked_for_others(service)
+    assert service.total() == 6
+
+
+def test_a_dead_process_is_not_locked_though_a_child_of_its_own_lives(service):
+    """A lock belongs to the open file, of which a forked child has a copy until it closes it."""
+    service.count()
+    read, write = os.pipe()
+    middle = os.fork()
+    if middle == 0:
+        service.count("/middle")
+        stem = service.workers.stem
+        if os.fork():
+            os.write(write, stem.encode())
+            os._exit(0)
+        os.close(write)
+        os.read(read, 100)  # blocks until the test closes it
+        os._exit(0)
+    os.waitpid(middle, 0)
+    stem = os.read(read, 100).decode()
+    deadline = time.monotonic() + 30  # the youngest may not have run yet
+    while locked := _is_locked(RuntimeDirectory(service.workers.run_dir.path), f"{stem}.names"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert not locked
+    os.close(write)
+    os.close(read)
+    assert service.total() == 2
+
+
+OTHER = """
+import os, sys
+from support.counting import Service
+service = Service(os.environ)
+service.count("/b", 100)
+child = os.fork()
+if child == 0:
+    service.count("/c", 5); os._exit(0)
+os.waitpid(child, 0)
+service.workers.tick()
+print("ready", flush=True)
+sys.stdin.readline()
+service.workers.tick()
+print(service.total(), flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_processes_in_two_pid_namespaces_do_not_bury_each_other(tmp_path):
+    environ = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[3])}
+    if subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "true"], capture_output=True).returncode:
+        pytest.skip("this user may not make a PID namespace")
+    service = Service(environ)
+    service.count("/a", 1)
+    command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", OTHER]
+    other = subprocess.Popen(command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "ready\n"
+    totals = [service.total()]
+    service.workers.tick()
+    totals.append(service.total())
+    other.stdin.write("\n")
+    other.stdin.flush()
+    totals.append(float(other.stdout.readline()))
+    totals.append(service.total())
+    other.communicate("\n")
+    service.workers.tick()
+    totals.append(service.total())
+    assert totals == [106] * 5
+    service.workers.leave()
+
+
+def test_when_the_whole_directory_is_removed_the_living_write_their_counts_again(service):
+    service.count("/parent", 3)
+    asked, ask = os.pipe()
+    told, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        service.count("/child", 4)
+        os.write(tell, b".")
+        os.read(asked, 1)
+        service.workers.tick()
+        os.write(tell, b".")
+        os.read(asked, 1)
+        os._exit(0)
+    os.read(told, 1)
+    assert service.total() == 7
+    shutil.rmtree(service.workers.run_dir.path)
+    service.workers.tick()
+    os.write(ask, b".")
+    os.read(told, 1)
+    assert service.total() == 7
+    service.count("/parent")
+    assert service.total() == 8
+    os.write(ask, b".")
+    os.waitpid(child, 0)
+    assert service.total() == 8
+
+
+def test_a_process_that_was_taken_for_dead_does_not_count_twice(service, monkeypatch, caplog):
+    """Another container's process without its lock looks dead: what it counted by then is in the compacted file."""
+    service.count("/parent", 3)
+    asked, ask = os.pipe()
+    told, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        service.count("/child", 4)
+        os.write(tell, b".")
+        os.read(asked, 1)
+        service.workers.tick()
+        service.count("/child", 2)
+        os.write(tell, b"!" if ("metrics", "taken_for_dead") in service.dropped else b"?")
+        os.read(asked, 1)
+        os._exit(0)
+    os.read(told, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            "slotel.runtime.metrics.workers.compaction.is_alive",
+            lambda _dir, stem: stem == service.workers.stem,
+        )
+        service.workers.tick()
+    assert service.total() == 7
+    os.write(ask, b".")
+    assert os.read(told, 1) == b"!"
+    assert service.total() == 9
+    os.write(ask, b".")
+    os.waitpid(child, 0)
+
+
+def test_the_place_with_room_is_taken(tmp_path, monkeypatch):
+    """`/dev/shm` of a container may have 64 kB."""
+    first = str(tmp_path)
+    free = os.statvfs_result((4096, 4096, 100, 16, 16, 1000, 1000, 1000, 0, 255))
+    real = os.statvfs
+    monkeypatch.setattr(os, "statvfs", lambda place: free if str(place) == first else real(place))
+    assert not new_path({"XDG_RUNTIME_DIR": first}, "x").startswith(first)
+    monkeypatch.setattr(os, "statvfs", lambda place: free)
+    assert new_path({"XDG_RUNTIME_DIR": first}, "x").startswith(first), "where none has room, the first"
+
+
+def test_where_nothing_can_be_written_a_fork_says_that_its_workers_are_not_seen(monkeypatch, caplog):
+    monkeypatch.setattr(runtime_directory, "candidate_directories", lambda _environ: iter(()))
+    monkeypatch.setattr(
+        runtime_directory.Path,
+        "mkdir",
+        lambda *_: (_ for _ in ()).throw(OSError(30, "Read-only file system")),
+    )
+    service = Service({})
+    service.count()
+    forked(service.count)
+    assert service.dropped == [("metrics", "run_directory")]
+    assert "cannot write to" in caplog.text
+    assert "Read-only file system" in caplog.text
+    assert service.total() == 1
+
+
+def test_the_processes_of_a_path_agree_on_the_time():
+    assert booted_of(new_path({}, "x", 1_700_000_000.9)) == 1_700_000_000
+    assert booted_of("/tmp/slotel-01234567-1-2-0123456789abcdef") is None
