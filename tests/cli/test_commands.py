@@ -212,3 +212,18 @@ def test_importing_the_command_line_imports_neither_click_nor_rich():
 def test_the_help_lists_every_command():
     done = slotel("--help", cwd=services.ROOT)
     assert all(name in done.stdout for name in ("validate", "explain", "generate"))
+
+
+def test_validate_annotates_files_in_a_workflow(tmp_path):
+    (tmp_path / "slotel.yaml").write_text("service: shop\nslos:\n  - {name: a, objective: 100%}\n")
+    done = slotel("validate", "--format", "github", cwd=tmp_path)
+    assert done.returncode == 1
+    [line] = done.stdout.splitlines()
+    assert line.startswith(
+        "::error file=slotel.yaml,line=3,title=slotel SLO101::slotel.yaml:3 slos[0].objective: "
+    )
+    assert "100%25" in line
+    (tmp_path / "slotel.yaml").write_text(FINE)
+    done = slotel("validate", "--format", "github", cwd=tmp_path)
+    assert done.returncode == 0
+    assert all(line.startswith("::notice ") for line in done.stdout.splitlines())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+import re
+from typing import Final, NamedTuple
 
 import click
 
@@ -11,14 +12,28 @@ from slotel.cli.load import complain, configs_option, inform, load_all, unnamed
 from slotel.config.problem import Problem
 from slotel.config.service import Reading, Service
 
+_PLACE: Final = re.compile(r"(\S+?):(\d+)\b")
+"""File and line at the beginning of a problem's place."""
+
 
 @click.command()
 @configs_option
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def command(configs: tuple[str, ...], as_json: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "github"]),
+    default="text",
+    show_default=True,
+    help="github: annotations of a GitHub workflow, at file and line.",
+)
+def command(configs: tuple[str, ...], as_json: bool, form: str) -> None:
     """Check slotel.yaml and the environment: each fault with its line, its place and what was expected."""
     found = [_findings(reading) for reading in load_all(configs)]
-    if as_json:
+    if form == "github":
+        for each in found:
+            _annotate(each)
+    elif as_json or form == "json":
         shown = [
             {
                 "service": each.service.name,
@@ -58,6 +73,26 @@ def _show(found: _Findings) -> None:
         objectives = ", ".join(f"{slo.name} ({slo.objective * 100:.10g} %)" for slo in found.service.slos)
         click.secho("ok    ", fg="green", bold=True, nl=False)
         click.echo(f"{found.service.name}: {objectives}")
+
+
+def _annotate(found: _Findings) -> None:
+    """Write workflow commands, which GitHub shows as annotations of the file that is named."""
+    for problem in found.problems:
+        match = _PLACE.match(problem.place)
+        where = f"file={_property(match[1])},line={match[2]}," if match else ""
+        click.echo(
+            f"::error {where}title=slotel {problem.code}::{_data(f'{problem.place}: {problem.expectation}')}"
+        )
+    for note in found.notes:
+        click.echo(f"::notice title=slotel::{_data(note)}")
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def _uncompilable(service: Service) -> tuple[Problem, ...]:
