@@ -146,7 +146,8 @@ def written(kind, odd=ODD):
     if kind in RIGHT:
         return st.sampled_from(RIGHT[kind]) | odd
     if hasattr(kind, "_fields"):
-        needed = {"name": written(schema.Name, odd)} if kind is schema.SloDoc else {}
+        required = kind.__annotations__.keys() - kind._field_defaults
+        needed = {name: written(kind.__annotations__[name], odd) for name in sorted(required)}
         parts = {
             name: written(item, odd) for name, item in kind.__annotations__.items() if name not in needed
         }
