@@ -85,7 +85,8 @@ def test_a_backtest_says_what_a_real_prometheus_did(tmp_path):
         clock = Clock(
             START, STEPS + 1, prometheus.left_open(), slow=STEP
         )  # promtool has no intervals of groups
-        found = backtest(service, service.slos[0], pasts(service, service.slos[0], prometheus, clock), clock)
+        (past,) = pasts(service, service.slos[0], prometheus, clock)
+        found = backtest(service, service.slos[0], [past], clock)
     assert {each.severity for each in found.fired} == {"page", "ticket"}
     assert len({(each.alert, each.windows) for each in found.fired}) >= 5
     end, firing = f"{STEPS * STEP}s", 'ALERTS{alertstate="firing",alertname="%s",long="%s",short="%s"}'
@@ -113,6 +114,7 @@ def test_a_backtest_says_what_a_real_prometheus_did(tmp_path):
             sum(often.values()),
         )
     )
+    expected += list(_windows(past))
     files = compile_all(service, ["slotel.compile.rules"])
     series = [
         {"series": f'slo_events_total{{service_name="shop",slo_name="availability",slo_outcome="{outcome}"}}',
@@ -127,6 +129,17 @@ def test_a_backtest_says_what_a_real_prometheus_did(tmp_path):
     files["prometheus/rules.test.yaml"] = "\n".join(yaml_lines(document)) + "\n"
     passed, output = run_tests(write(tmp_path, files))
     assert passed, f"{end}: {output[:3000]}"
+
+
+def _windows(past):
+    """What each window holds at some evaluations."""
+    source = random.Random(11)
+    for index in sorted(source.sample(range(200, STEPS), 12)):
+        for window in ("5m", "1h", "2h", "6h", "1d", "30d"):
+            for name, side in (("events", past.recorded.total), ("events_bad", past.recorded.bad)):
+                value = side[window][index]
+                exact = f"count(abs(slo:{name}:increase{window} - {value or 0!r}) < {1e-9 * (1 + (value or 0))!r})"
+                yield _value(exact, index * STEP, None if value is None else 1)
 
 
 def _value(expr, seconds, value):
