@@ -95,7 +95,7 @@ kubernetes: $(STAMP) ## Ask the API server's own validation of every supported K
 
 promtool3: $(STAMP) ## Run the rules' tests under Prometheus 3, too: its promtool is built (Go 1.25) into .cache/, once
 	PATH="$$(sh tests/support/build_promtool3.sh):$$PATH" $(RUN)pytest tests/compile/test_arithmetic.py tests/compile/test_calendar.py \
-	  tests/compile/test_generated.py
+	  tests/compile/test_generated.py tests/compile/test_rule_kinds.py tests/compile/test_against_sloth.py
 
 dist: $(STAMP) ## Build wheel and source distribution twice, compare the bytes, check the contents
 	$(RUN)python release/dist.py
