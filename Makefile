@@ -12,7 +12,7 @@ WORKERS ?= 4
 .PHONY: $(shell sed -nE 's/^([a-z0-9-]+):.*/\1/p' Makefile)
 
 help: ## List the targets
-	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 $(STAMP): pyproject.toml requirements.lock src/slotel/version.py
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
