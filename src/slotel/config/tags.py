@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
@@ -17,17 +17,6 @@ MAX_TAG_KEY: Final = 200
 
 SENTRY_RESERVED_TAGS: Final = frozenset({"release", "environment", "dist", "user", "filename", "function"})
 """Tag keys that Sentry's server removes."""
-
-ALWAYS_REDACTED: Final = (
-    "password", "*.password", "*_password", "passwd", "*.passwd",
-    "secret", "*.secret", "*_secret", "client_secret",
-    "token", "*.token", "*_token",
-    "api_key", "*.api_key", "*_api_key", "apikey", "*.apikey",
-    "authorization", "*.authorization", "proxy_authorization", "*.proxy_authorization",
-    "cookie", "*.cookie", "cookies", "*.cookies", "set_cookie", "*.set_cookie", "session_id", "*.session_id",
-    "credit_card", "*.credit_card", "private_key", "*.private_key",
-)  # fmt: skip
-"""Keys whose values leave no service, whatever the policy says. `-` and `_`, upper and lower case are one."""
 
 _SENTRY_KEY = re.compile(r"[A-Za-z0-9_.:-]+")
 _NOT_SENTRY_KEY = re.compile(r"[^A-Za-z0-9_.:-]")
@@ -57,7 +46,7 @@ class TagPolicy:
     Args:
         set: tags that every span gets, whatever the code says.
         required: tag → rule; a violation is repaired and counted, never drops the span.
-        redact: keys and globs (`*.token`) whose values are replaced, beside ALWAYS_REDACTED.
+        redact: keys and globs (`*.token`) whose values are replaced, beside those of `config/redaction.py`.
         metric_labels: tags that are metric labels: a bounded set.
     """
 
@@ -97,17 +86,6 @@ def clean_value(value: object) -> tuple[str, bool]:
     return _LINE_BREAKS.sub(" ", text), False
 
 
-def redaction(policy: TagPolicy) -> Callable[[str], bool]:
-    """Return the test whether a key's value must not leave the service.
-
-    >>> redaction(TagPolicy(redact=("*.pin",)))("card.PIN")
-    True
-    """
-    patterns = "|".join(_glob_pattern(glob) for glob in (*ALWAYS_REDACTED, *policy.redact))
-    match = re.compile(patterns).fullmatch
-    return lambda key: match(_plain(key)) is not None
-
-
 def sentry_tag_key(key: str) -> str | None:
     """Return the key as Sentry accepts it; None for a key that its server removes.
 
@@ -141,11 +119,3 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
-
-
-def _plain(key: str) -> str:
-    return key.lower().replace("-", "_")
-
-
-def _glob_pattern(glob: str) -> str:
-    return ".*".join(re.escape(part) for part in _plain(glob).split("*"))
