@@ -30,7 +30,7 @@ from support import scripted_day  # noqa: E402
 from support.backfilled import past  # noqa: E402
 
 CHOSEN = {"slo-detail": "&var-service=checkout&var-slo=availability", "service": "&var-service=checkout"}
-SECONDS = 60
+SECONDS = 90
 """Of the demo, whose incident the page's pictures show."""
 
 
@@ -41,7 +41,7 @@ def main() -> None:
         look_at_the_page()
     for picture in HERE.glob("*.png"):
         with Image.open(picture) as full:
-            full.convert("RGB").quantize(64, dither=Image.Dither.NONE).save(picture, optimize=True)
+            full.convert("RGB").quantize(160, dither=Image.Dither.NONE).save(picture, optimize=True)
         print(f"{picture.name}: {picture.stat().st_size / 1000:.0f} kB")
 
 
@@ -81,7 +81,7 @@ def look_at_the_page() -> None:
         }.items():
             look.open(url, **options)
             picture(look, name, full=name == "page-phone")
-        time.sleep(max(0.0, SECONDS * 0.93 - (time.monotonic() - began)))
+        time.sleep(max(0.0, SECONDS * 0.88 - (time.monotonic() - began)))
         look.open(url, theme="light")
         picture(look, "page-recovered", full=True)
         process.wait()

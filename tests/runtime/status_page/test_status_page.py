@@ -13,6 +13,7 @@ from slotel.runtime.status_page.charts import Line, chart, tag
 from slotel.runtime.status_page.history import APART, History, quantile
 from slotel.runtime.status_page.objectives import objectives, verdict
 from slotel.runtime.status_page.settings import settings
+from slotel.runtime.upstream.instrumentors import active_instrumentations
 
 NOW = 1_772_409_600.0
 LABELS = ("service_name", "span_name", "span_kind", "status_code", "http_route", "http_response_status_code")
@@ -171,3 +172,15 @@ def test_off_means_that_the_address_has_no_page():
     assert read_service({"SLOTEL_PAGE": "no"}).problems != ()
     request = type("Request", (), {"method": "GET", "path": "/", "headers": {}})
     assert Endpoint("127.0.0.1", 0, [])._answer(request).status == "404 Not Found"
+
+
+def test_instrumentations_that_are_on_are_listed_and_those_that_are_off_are_not():
+    from opentelemetry.instrumentation.urllib import URLLibInstrumentor
+
+    before = set(active_instrumentations())
+    URLLibInstrumentor().instrument()
+    try:
+        assert set(active_instrumentations()) == before | {"urllib"}
+    finally:
+        URLLibInstrumentor().uninstrument()
+    assert set(active_instrumentations()) == before - {"urllib"}

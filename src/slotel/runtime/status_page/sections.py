@@ -17,6 +17,7 @@ from slotel.runtime.status_page.history import Interval
 from slotel.runtime.status_page.objectives import Burning, Objective
 from slotel.runtime.status_page.requests import Operation
 from slotel.runtime.status_page.settings import Setting
+from slotel.runtime.upstream.instrumentors import active_instrumentations
 
 if TYPE_CHECKING:
     from slotel.runtime.finding import Finding
@@ -253,6 +254,8 @@ def itself(runtime: Runtime, families: Sequence[Family], findings: Sequence[Find
         "processes that count": f"{len(alive)}: {', '.join(map(str, alive))}",
         "counting since": f"{_clock(runtime.store.created)} UTC, {words.duration(health.uptime(runtime))}",
     }
+    active = ", ".join(active_instrumentations()) or "nothing"
+    facts["instrumented in this process"] = active
     checked = [(f"{found.subject}: {found.status}", str(found)) for found in findings]
     faults = health.counts(families, names.STAGE_ERRORS)
     for (stage,), number in faults.items():
