@@ -73,6 +73,7 @@ def look_at_the_page() -> None:
     """Run the demo and picture its page: at the height of the incident, after it, and when the service is gone."""
     with demo() as (process, url), looking() as look:
         began = time.monotonic()
+        look.open(url)  # the charts have a point for each look
         time.sleep(SECONDS * 0.47)
         for name, options in {
             "page-incident": {"theme": "dark"},
