@@ -54,7 +54,9 @@ def test_a_page_of_one_environment_mutes_no_ticket_of_another():
     document = YAML(typ="safe", pure=True).load(
         compile_all(services.service(CALLS))["prometheus/alertmanager.example.yaml"]
     )
-    assert [rule["equal"] for rule in document["inhibit_rules"]] == [["service", "slo", "environment"]] * 2
+    assert [rule["equal"] for rule in document["inhibit_rules"]] == [
+        ["service", "slo", "slo_group", "environment"]
+    ] * 2
 
 
 OWN = '{sloth_service="shop",sloth_slo="availability"}'

@@ -29,10 +29,10 @@ def show_objective(objective: dict[str, Any], console: Console | None = None) ->
         sep="",
     )
     least = objective["min_bad_events"]
+    limit = f"ErrorBudgetLimitExceeded at {objective['limit_alert']}; " if objective["limit_alert"] else ""
     console.print(
         Text("     alerts  ", style="dim"),
-        f"ErrorBudgetLimitExceeded at {objective['limit_alert']}; ErrorBudgetBurn as below; "
-        f"none for fewer than {least} bad {traffic['counted']}",
+        f"{limit}{objective['burn_alert']} as below; none for fewer than {least} bad {traffic['counted']}",
         sep="",
     )
     console.print(
@@ -51,7 +51,11 @@ def _tiers(objective: dict[str, Any]) -> Table:
         windows = f"{_seconds(tier['long_seconds'])}/{_seconds(tier['short_seconds'])}"
         threshold = f"> {tier['threshold_ratio'] * 100:.6g} %"
         cells = [windows, f"{tier['burn_rate']:g}×", threshold]
-        cells += [_outage(outage) for outage in tier["outages"]] if tier["reachable"] else ["left out: dead"]
+        cells += (
+            [_outage(outage) for outage in tier["outages"]]
+            if tier["reachable"]
+            else ["omitted: it can never fire"]
+        )
         table.add_row(Text(tier["severity"], style=_COLOURS[tier["severity"]]), *cells)
     return table
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from slotel.compile.alerts import ABSENT, BURN
+from slotel.compile.conventions import LABEL_GROUP, LABEL_SEVERITY
 from slotel.compile.header import header
 from slotel.compile.promql import yaml_lines
 from slotel.config.service import Service
@@ -24,12 +25,12 @@ def files(service: Service) -> Mapping[str, str]:
 
 
 def configuration(page_url: str, ticket_url: str, more: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return routes by severity; a page mutes the ticket of its objective, a missing metric mutes its burn.
+    """Return routes by severity; a page mutes the ticket of its objective and group, a missing metric mutes its burn.
 
     Args:
         more: further labels that tell objectives apart, as `environment`: no page of staging mutes production.
     """
-    objective = ["service", "slo", *more]
+    objective = ["service", "slo", LABEL_GROUP, *more]  # of an objective without groups the label is empty
     return {
         "route": {
             "receiver": "ticket",
@@ -40,7 +41,7 @@ def configuration(page_url: str, ticket_url: str, more: tuple[str, ...] = ()) ->
             "routes": [
                 {
                     "receiver": "page",
-                    "matchers": ['severity="page"'],
+                    "matchers": [f'{LABEL_SEVERITY}="page"'],
                     "group_wait": "10s",
                     "repeat_interval": "4h",
                 }
@@ -49,8 +50,8 @@ def configuration(page_url: str, ticket_url: str, more: tuple[str, ...] = ()) ->
         "receivers": [_webhook("page", page_url), _webhook("ticket", ticket_url)],
         "inhibit_rules": [
             {
-                "source_matchers": ['severity="page"', f'alertname="{BURN}"'],
-                "target_matchers": ['severity="ticket"'],
+                "source_matchers": [f'{LABEL_SEVERITY}="page"'],
+                "target_matchers": [f'{LABEL_SEVERITY}="ticket"'],
                 "equal": objective,
             },
             {

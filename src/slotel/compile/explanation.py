@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from slotel.compile.alerts import burn_name
 from slotel.compile.conventions import limit_window, period_name
 from slotel.compile.promql import number
 from slotel.config.detection_time import budget_spent, detection_time
 from slotel.config.duration import format_duration
 from slotel.config.service import Service
-from slotel.config.slo import CANCELLED, CLIENT_CLOSED_REQUEST, MIN_BAD_EVENTS, BurnTier, Slo, is_reachable
+from slotel.config.slo import (
+    CANCELLED,
+    CLIENT_CLOSED_REQUEST,
+    MIN_BAD_EVENTS,
+    MINUTE,
+    BurnTier,
+    Slo,
+    is_reachable,
+)
 
 OUTAGES: Final = (1.0, 0.1)
 """Error ratios that are always shown, beside twice the limit."""
@@ -24,7 +33,8 @@ def explain(service: Service, slo: Slo, per_second: float) -> dict[str, Any]:
     Args:
         per_second: events a second, in the long run.
     """
-    events = slo.period.seconds / slo.slices.seconds if slo.slices else per_second * slo.period.seconds
+    length = slo.slices.seconds if slo.slices else MINUTE if slo.unit == "minutes" else 1 / per_second
+    events = slo.period.seconds / length
     return {
         "name": slo.name,
         "description": slo.description,
@@ -43,7 +53,10 @@ def explain(service: Service, slo: Slo, per_second: float) -> dict[str, Any]:
             "allowed_outage_seconds": slo.period.seconds * slo.limit,
             "events_per_hour": per_second * 3600,
         },
-        "limit_alert": f"more than {percent(slo.limit)} bad within {format_duration(limit_window(service, slo))}",
+        "burn_alert": burn_name(slo),
+        "limit_alert": None
+        if slo.alerting is not None
+        else f"more than {percent(slo.limit)} bad within {format_duration(limit_window(service, slo))}",
         "min_bad_events": MIN_BAD_EVENTS,
         "tiers": [_tier(slo, tier) for tier in (*slo.tiers(), *slo.dead_tiers())],
     }
@@ -69,7 +82,9 @@ def _sentence(service: Service, slo: Slo) -> str:
 
 def _counted(slo: Slo) -> list[str]:
     if slo.queries is not None:
-        return [f"by Prometheus alone: {slo.queries.total}"]
+        by = f", by {', '.join(slo.queries.groups)}" if slo.queries.groups else ""
+        counted = slo.queries.total or f"the average over time of {slo.queries.ratio}"
+        return [f"by Prometheus alone{by}: {counted}"]
     lines = [
         f"{' and '.join(slo.select.kinds)} spans",
         *_values(slo.select.include, "where {key} is {values}"),
@@ -84,7 +99,8 @@ def _counted(slo: Slo) -> list[str]:
 
 def _bad(slo: Slo) -> list[str]:
     if slo.queries is not None:
-        return [f"by Prometheus alone: {slo.queries.bad}"]
+        bad = slo.queries.bad.replace(f" or {slo.queries.zero}", "")
+        return [f"by Prometheus alone: {bad or slo.queries.ratio}"]
     lines = ["slo.outcome is bad, set in code"]
     if slo.bad.http_5xx:
         lines.append("HTTP status 500 or more")
