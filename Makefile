@@ -57,8 +57,12 @@ check: $(STAMP) ## Lint, types, import contracts, workflows
 	$(RUN)ruff format --check .
 	$(RUN)mypy
 	$(RUN)lint-imports
+	$(RUN)python tests/support/private_names.py
 	$(RUN)zizmor --quiet --offline --no-progress .github
 	@sh tests/support/actionlint.sh
+
+requests: $(STAMP) apps ## Ask every framework under every server everything that can happen to a request, beside plain sentry-sdk
+	$(RUN)python tests/support/requests_matrix.py
 
 bench: $(STAMP) ## Measure against what slotel replaces: the quick profile (bench/README.md has the full one)
 	$(RUN)python bench/run.py --quick

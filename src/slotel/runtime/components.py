@@ -99,8 +99,10 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.requests.asgi import AsgiLayer
     from slotel.runtime.requests.served import Server
     from slotel.runtime.requests.wsgi import WsgiLayer
+    from slotel.runtime.upstream.celery import watch_expected_failures
     from slotel.runtime.upstream.servers import watch_servers
 
+    watch_expected_failures(runtime.open_spans.expect_failure)
     if runtime.pipeline is not None:
         server = Server(runtime.pipeline, environ)
         watch_servers(

@@ -12,6 +12,7 @@ from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 
 from slotel.runtime.logs import LOG, show_logs
 from slotel.runtime.setup.instrumentations import instrumentor_options, load, skip_flask_url_exclusion
+from slotel.runtime.setup.uninstrumented import watch_frameworks
 from slotel.runtime.upstream.instrumentations import accept_statuses_as_numbers
 
 DEFAULTS: Final = {
@@ -58,6 +59,7 @@ class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
     def _configure(self, **kwargs: Any) -> None:
         del kwargs
         set_defaults(os.environ)
+        watch_frameworks(os.environ)
 
     def load_instrumentor(self, entry_point: Any, **kwargs: Any) -> None:
         """Load one instrumentation, a web framework's when the app imports it; one that fails is named."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
 
 import wrapt
-from opentelemetry.util._importlib_metadata import entry_points
 
 from slotel.runtime.checks.packages import version
 from slotel.runtime.finding import Finding, log

@@ -8,10 +8,9 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
-
-from opentelemetry.util._importlib_metadata import entry_points
 
 from slotel.runtime.finding import Finding
 from slotel.version import __version__

@@ -64,6 +64,8 @@ def decide(span: ReadableSpan, local_root: LocalRoot | None) -> Decision:
     served = local_root.served if local_root is not None else None
     exception = _failing(span, error, local_root.handled if local_root is not None else 0)
     row = _row(span, attributes, exception)
+    if row is rows.FAILED and local_root is not None and local_root.expected:
+        return Decision(rows.EXPECTED_FAILURE)
     decision = Decision(row, None if _is_no_event(row, exception) else exception)
     return decision if served is None else served.decided(decision)
 

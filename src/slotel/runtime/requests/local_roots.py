@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from slotel.runtime.process.lifecycle import PROCESS
@@ -33,12 +34,24 @@ class LocalRoot:
         tags: custom tags, set at run time for the whole entry.
         ended: the root has ended; what comes later is late.
         decision: what came of it, from its end on.
+        expected: the job says that its failure is none: Celery's `throws`.
         served: the request as its server sees it, if a layer stands between server and application.
         handled: id of the exception that was being handled when it started; it is not what fails this root.
         spans, state: the shipping stage's own.
     """
 
-    __slots__ = ("decision", "ended", "handled", "root_id", "served", "span", "spans", "state", "tags")
+    __slots__ = (
+        "decision",
+        "ended",
+        "expected",
+        "handled",
+        "root_id",
+        "served",
+        "span",
+        "spans",
+        "state",
+        "tags",
+    )
 
     def __init__(self, span: Span, root_id: int) -> None:
         self.span = span
@@ -47,6 +60,7 @@ class LocalRoot:
         self.ended = False
         self.decision: Decision | None = None
         self.served: ServedRequest | None = None
+        self.expected = False
         handled = sys.exc_info()[1]
         self.handled = 0 if handled is None else id(handled)
         self.spans: list[ReadableSpan] = []
@@ -99,6 +113,12 @@ class OpenSpans:
         if local_root is not None and local_root.root_id == span_id:
             local_root.ended = True
         return local_root
+
+    def expect_failure(self) -> None:
+        """Note on the local root of the current span that its failure is none."""
+        local_root = self.of(trace.get_current_span().get_span_context().span_id)
+        if local_root is not None:
+            local_root.expected = True
 
     def of(self, span_id: int) -> LocalRoot | None:
         """Return the entry of an open span."""

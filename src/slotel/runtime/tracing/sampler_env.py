@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
+from importlib.metadata import entry_points
 from typing import Final
-
-from opentelemetry.util._importlib_metadata import entry_points
 
 from slotel.config.problem import Problem
 from slotel.config.ratio import parse_ratio
