@@ -55,6 +55,9 @@ _SERVERS_LOGGERS: Final = frozenset(
 )  # fmt: skip
 """Loggers on which servers report what left the application."""
 
+_OF_A_WORKER: Final = ("Worker (pid:", "WORKER TIMEOUT")
+"""What gunicorn's master says when a worker ends."""
+
 _RUNTIME: Final = {
     "name": platform.python_implementation(),
     "version": platform.python_version(),
@@ -170,13 +173,9 @@ class ErrorEventLinker:
         current = trace.get_current_span().get_span_context()
         error = (hint.get("exc_info") or (None, None))[1]
         exception_record = fate_of(error)
-        if (
-            error is not None
-            and event.get("logger") in _SERVERS_LOGGERS
-            and of_escaped(error).row is CLIENT_LEFT
-        ):
+        if event.get("logger") in _SERVERS_LOGGERS and _is_servers_own(event, error):
             DUPLICATE.set(True)
-            return None  # the server's line about a client that left
+            return None
         if error is not None and exception_record is not None and exception_record.trace_differs(current):
             exception_record = None
         if (
@@ -321,6 +320,14 @@ def isolation_of(local_root: LocalRoot) -> Any:
     """Return the Sentry scope that is this entry's own, if it is the one that is active here."""
     scopes = _SCOPES.get()
     return scopes.isolation if scopes is not None and scopes.local_root is local_root else None
+
+
+def _is_servers_own(event: Any, error: BaseException | None) -> bool:
+    """Whether a server's line is about a client that left, or about a worker that has reported its exception itself."""
+    if error is not None:
+        return of_escaped(error).row is CLIENT_LEFT
+    message = (event.get("logentry") or {}).get("message") or event.get("message")
+    return isinstance(message, str) and message.startswith(_OF_A_WORKER)
 
 
 def _remember_span(span: ReadableSpan, local_root: LocalRoot | None, error: BaseException) -> None:
