@@ -1,7 +1,7 @@
 """Finds private names of other projects outside `slotel/runtime/upstream`: `python tests/support/private_names.py`.
 
 A name counts as another project's when it starts with one underscore and nothing in slotel defines it. Those that still
-stand elsewhere are listed with their reason; the list may only get shorter.
+stand elsewhere are listed in `private_names.txt`; the list should only get shorter (`--write` writes it again).
 """
 
 from __future__ import annotations
@@ -14,43 +14,11 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[2] / "src" / "slotel"
 ROOM = "runtime/upstream/"
 
-PUBLIC = frozenset({"_replace", "_asdict", "_fields", "_field_defaults", "_value_"})
-"""Documented names of NamedTuple and Enum."""
+PUBLIC = frozenset({"_replace", "_asdict", "_fields", "_field_defaults", "_value_", "_getframe"})
+"""Documented names of NamedTuple, Enum and sys."""
 
-ELSEWHERE = {
-    "cli/main.py": {"_option_string_actions"},
-    "compile/example_series.py": {"re._parser"},
-    "runtime/components.py": {"_metric_readers"},
-    "runtime/distro.py": {"opentelemetry.sdk._configuration", "opentelemetry.sdk._configuration._OTelSDKConfigurator"},
-    "runtime/metrics/instruments/fork_reset.py": {
-        "_export_lock", "_instrument_class_aggregation", "_instrument_class_temporality", "_measurement_consumer",
-        "_reader_storages", "_sdk_config", "_transport",
-    },
-    "runtime/metrics/instruments/http_server.py": {"_metric_readers", "_sdk_config"},
-    "runtime/metrics/instruments/otlp_metrics.py": {
-        "_collect", "_metric_readers", "_preferred_temporality", "_set_collect_callback",
-    },
-    "runtime/metrics/scrape/conversion.py": {"_set_collect_callback"},
-    "runtime/metrics/scrape/registry.py": {"_collector_to_names"},
-    "runtime/metrics/store/store.py": {"_at_fork_reinit"},
-    "runtime/process/shutdown.py": {"_thread"},
-    "runtime/redaction/log_records.py": {"opentelemetry.sdk._logs"},
-    "runtime/sentry/errors/linker.py": {"_get_running_loop"},
-    "runtime/sentry/errors/request.py": {
-        "_RootPathInPath", "_get_request_data", "sentry_sdk.integrations._asgi_common",
-        "sentry_sdk.integrations.wsgi._make_wsgi_event_processor",
-    },
-    "runtime/sentry/transactions/worker.py": {"_thread", "opentelemetry.context._SUPPRESS_INSTRUMENTATION_KEY"},
-    "runtime/sentry/transport/client_transport.py": {"_inner"},
-    "runtime/sentry/transport/sender.py": {"_thread", "opentelemetry.context._SUPPRESS_INSTRUMENTATION_KEY"},
-    "runtime/setup/instrumentations.py": {"_InstrumentedFlask"},
-    "runtime/setup/sdk.py": {"opentelemetry.sdk._configuration", "opentelemetry.sdk._configuration._OTelSDKConfigurator"},
-    "runtime/tracing/fast/span.py": {"_new_links", "_readable_span", "_span_limits"},
-    "runtime/tracing/fast/tracer.py": {"_is_enabled", "_tracer_config", "_tracer_metrics"},
-    "runtime/tracing/provider.py": {"_span_processors", "_update_resource"},
-    "runtime/tracing/sampler.py": {"_root"},
-}  # fmt: skip
-"""Still to be moved: each has its probe or its fallback where it stands."""
+LIST = Path(__file__).with_suffix(".txt")
+"""`module name`, one a line: still to be moved into the room; each has its probe or fallback where it stands."""
 
 
 def private(name: str) -> bool:
@@ -97,28 +65,38 @@ def foreign_names(tree: ast.Module, own: set[str]) -> Iterator[str]:
                 yield name
 
 
-def findings() -> list[str]:
-    """What is wrong: a new name outside the room, or a listed one that is gone."""
+def elsewhere() -> set[tuple[str, str]]:
+    """Module and name of each private name of another project that stands outside the room."""
     trees = {
         path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text()) for path in SOURCE.rglob("*.py")
     }
     own = own_names(trees)
-    found: dict[str, set[str]] = {}
-    for module, tree in trees.items():
-        names = set() if module.startswith(ROOM) else set(foreign_names(tree, own))
-        if names:
-            found[module] = names
-    wrong = []
-    for module in sorted(found.keys() | ELSEWHERE.keys()):
-        here, listed = found.get(module, set()), ELSEWHERE.get(module, set())
-        wrong += [
-            f"{module}: {name} is another project's: it belongs into {ROOM}" for name in sorted(here - listed)
-        ]
-        wrong += [f"{module}: {name} is gone: take it off the list" for name in sorted(listed - here)]
-    return wrong
+    return {
+        (module, name)
+        for module, tree in trees.items()
+        if not module.startswith(ROOM)
+        for name in foreign_names(tree, own)
+    }
+
+
+def findings() -> list[str]:
+    """What is wrong: a new name outside the room, or a listed one that is gone."""
+    found = elsewhere()
+    listed = {
+        (module, name) for module, _, name in (line.partition(" ") for line in LIST.read_text().splitlines())
+    }
+    new = [
+        f"{module}: {name} is another project's: it belongs into {ROOM}"
+        for module, name in sorted(found - listed)
+    ]
+    return new + [
+        f"{module}: {name} is gone: take it off the list" for module, name in sorted(listed - found)
+    ]
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--write"]:
+        LIST.write_text("".join(f"{module} {name}\n" for module, name in sorted(elsewhere())))
     lines = findings()
     print("\n".join(lines) or "private names of other projects: none new outside the room")
     sys.exit(bool(lines))
