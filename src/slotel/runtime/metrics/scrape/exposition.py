@@ -195,10 +195,16 @@ def _escaped(value: str) -> str:
 
 
 def _target_labels(attributes: Mapping[str, Any]) -> str:
-    named = {
-        _NOT_A_LABEL.sub("_", key): str(value) for key, value in attributes.items() if key not in PER_PROCESS
-    }
+    named = {_label(key): str(value) for key, value in attributes.items() if key not in PER_PROCESS}
     return label_text(tuple(named), tuple(named.values()))
+
+
+def _label(key: str) -> str:
+    """Return a resource attribute's key as a label's name: it begins with no digit, and not as Prometheus' own do."""
+    name = _NOT_A_LABEL.sub("_", key) or "_"
+    if name.startswith("__"):
+        name = f"_{name.lstrip('_')}"
+    return f"key_{name}" if name[0].isdigit() else name
 
 
 def _target_lines(labels: str, *, openmetrics: bool) -> str:

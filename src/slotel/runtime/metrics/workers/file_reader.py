@@ -146,7 +146,7 @@ class WorkerFileReader:
         if name in self._refused:
             return peer
         try:
-            peer.series_index.feed(self._dir.read(name, peer.series_index.read), rest)
+            peer.series_index.parse(self._dir.read(name, peer.series_index.read), rest)
             head = peer.series_index.head
             if head is not None and head.service != self._service:
                 raise UnreadableError("other_service")  # noqa: TRY301 one place says why a file counts nothing

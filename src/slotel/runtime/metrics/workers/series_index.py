@@ -64,7 +64,7 @@ def _line(value: object) -> bytes:
 
 @dataclass(slots=True)
 class SeriesIndex:
-    """What was read of a catalogue until now. Grows by `feed`."""
+    """What was read of a catalogue until now. Grows by `parse`."""
 
     known: dict[Labels, Labels]
     """Label values of every process, to have each once."""
@@ -76,7 +76,7 @@ class SeriesIndex:
     read: int = 0
     """Bytes that were understood."""
 
-    def feed(self, data: bytes, rest: Callable[[], None] = lambda: None) -> None:
+    def parse(self, data: bytes, rest: Callable[[], None] = lambda: None) -> None:
         """Read more of the file, from byte `read` on. Raises UnreadableError.
 
         Args:
