@@ -42,6 +42,8 @@ def connect_sentry(runtime: Runtime, environ: Mapping[str, str]) -> None:
         expected=self_metrics.expect_sentry_errors,
         dropped=self_metrics.dropped,
         error_detail=settings.error_detail,
+        logs=settings.logs,
+        native_names=settings.transaction_names == "native",
         sampling=lambda span: _baggage(runtime, span),
         options=init_options(settings),
     )

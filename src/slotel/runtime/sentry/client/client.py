@@ -39,6 +39,8 @@ class SentryDependencies(NamedTuple):
         expected: called with the same at start, so that the count begins at 0.
         dropped: called with (signal, reason, count) for each error event that is lost.
         error_detail: `sentry.error_detail`.
+        logs: `sentry.logs`.
+        native_names: `sentry.transaction_names` is `native`.
         sampling: gives what Sentry's dynamic sampling wants to know of a span's trace.
         options: more options of `sentry_sdk.init`, which a mode needs (`instrumenter`).
     """
@@ -51,6 +53,8 @@ class SentryDependencies(NamedTuple):
     expected: Callable[[str, str], None]
     dropped: Callable[[str, str, int], None]
     error_detail: str = "adaptive"
+    logs: bool = False
+    native_names: bool = False
     sampling: Callable[[SpanContext], Mapping[str, str]] = lambda _: {}
     options: Mapping[str, Any] = MappingProxyType({})
 

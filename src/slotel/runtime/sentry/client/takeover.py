@@ -66,7 +66,9 @@ class ClientTakeover:
         self._connected = connected
         self._limits: dict[str, RateLimits] = {}
         self._connection: SentryConnection | None = None
-        self._trail = ErrorEventLinker(parts.open_spans, parts.tags, parts.sampling)
+        self._trail = ErrorEventLinker(
+            parts.open_spans, parts.tags, parts.sampling, native_names=parts.native_names
+        )
         self._lines = SourceLines()
         self._lazy = LazyIntegrations()
         self._is_tied = False
@@ -264,6 +266,8 @@ class ClientTakeover:
             **self._scrubbing_hooks({}),
             "environment": identity.environment,
         }
+        if self._parts.logs:
+            options["enable_logs"] = True
         if identity.release is not None:
             options["release"] = identity.release
         if identity.server_name is not None:
@@ -386,9 +390,15 @@ def _without_tracing(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _said_of_tracing(options: Any) -> str:
+    """Return which options of the app's client have no effect, and what takes their place."""
+    said = []
     rate = options.get("traces_sample_rate")
     if rate is not None:
-        return f" (its traces_sample_rate is not used: set SENTRY_TRACES_SAMPLE_RATE={rate})"
-    return (
-        " (its traces_sampler is not used: set OTEL_TRACES_SAMPLER)" if options.get("traces_sampler") else ""
-    )
+        said.append(f"its traces_sample_rate is not used: set SENTRY_TRACES_SAMPLE_RATE={rate}")
+    elif options.get("traces_sampler"):
+        said.append("its traces_sampler is not used: set OTEL_TRACES_SAMPLER")
+    if options.get("profiles_sample_rate") or options.get("profile_session_sample_rate"):
+        said.append("its profiles are not sent")
+    if options.get("send_client_reports"):
+        said.append("its client reports are not sent: slotel_dropped_total counts losses")
+    return f" ({'; '.join(said)})" if said else ""

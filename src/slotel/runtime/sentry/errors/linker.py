@@ -31,7 +31,7 @@ from slotel.runtime.requests.outcomes import BROKEN_STREAM, CLIENT_LEFT
 from slotel.runtime.sentry.errors.exception_record import DUPLICATE, ExceptionRecord, fate_of, remember
 from slotel.runtime.sentry.errors.request import Carrier, add_framework_data, add_request
 from slotel.runtime.sentry.propagation import request_of
-from slotel.runtime.sentry.transactions.mapping import meaning
+from slotel.runtime.sentry.transactions.mapping import meaning, native_name
 from slotel.runtime.sentry.transactions.payload import ORIGIN
 from slotel.runtime.sentry.transactions.sampling_context import incoming
 
@@ -102,7 +102,15 @@ class ErrorEventLinker:
     starts: Final = "local_roots"
     no_quiet_children: Final = True
 
-    def __init__(self, open_spans: OpenSpans, tags: Tags, sampling: Sampling = lambda _: {}) -> None:
+    def __init__(
+        self,
+        open_spans: OpenSpans,
+        tags: Tags,
+        sampling: Sampling = lambda _: {},
+        *,
+        native_names: bool = False,
+    ) -> None:
+        self._native_names = native_names
         self._open_spans = open_spans
         self._tags = tags
         self._sampling = sampling
@@ -216,6 +224,9 @@ class ErrorEventLinker:
             event["transaction_info"] = {
                 "source": str(of_root.get("sentry.source") or _source(local_root.span))
             }
+            native = native_name(local_root.span, of_root) if self._native_names else None
+            if native is not None and "sentry.transaction" not in of_root:
+                event["transaction"], event["transaction_info"] = native[0], {"source": native[1]}
             attributes = {**of_root, **attributes}
             custom.update(local_root.tags)
         tags = {sentry_tag_key(key): value for key, value in self._tags(attributes, custom).items() if value}

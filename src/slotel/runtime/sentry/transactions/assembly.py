@@ -17,6 +17,7 @@ from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryCli
 from slotel.runtime.sentry.client.user_hooks import DroppedError, Hooks
 from slotel.runtime.sentry.transactions.ids import Ids
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
+from slotel.runtime.sentry.transactions.mapping import native_name
 from slotel.runtime.sentry.transactions.payload import MAX_SPANS, Segment, transaction
 from slotel.runtime.sentry.transactions.sampling_context import incoming, sampling_context
 from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Scopes, Trace
@@ -36,6 +37,7 @@ class Assembly:
 
     Args:
         sample_rate: of the head sampler; None if it is not known.
+        native_names: transactions are named as sentry-sdk's integrations name them.
     """
 
     def __init__(
@@ -47,7 +49,9 @@ class Assembly:
         keeper: KeepPolicy,
         sample_rate: float | None,
         dropped: Dropped,
+        native_names: bool = False,
     ) -> None:
+        self._native_names = native_names
         self._hooks = Hooks(client, enforcer)
         self._enforcer = enforcer
         self._endpoint = endpoint
@@ -136,6 +140,11 @@ class Assembly:
         data = event["contexts"]["trace"]["data"]
         data.setdefault("thread.id", str(trace.thread.ident))
         data.setdefault("thread.name", trace.thread.name)
+        attributes = segment.root.attributes
+        if self._native_names and segment.continuation is None and "sentry.transaction" not in attributes:
+            native = context[0].run(native_name, segment.root.span, attributes)
+            if native is not None:
+                event["transaction"], event["transaction_info"] = native[0], {"source": native[1]}
         event_id = event["event_id"] = self._ids.take(16)
         header = self._header(segment, event, trace, weigh_once=weigh_once)
         try:

@@ -6,6 +6,7 @@ Old and stable semantic conventions are both read. `docs/sentry-parity.md` tells
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -63,6 +64,9 @@ _QUEUE_OPS: Final = {
 """`messaging.operation.type` → op. Source: Sentry docs, "Queues: custom instrumentation"."""
 
 _CLOUDS: Final = {"aws": "aws", "gcp": "gcp", "azure": "azure", "alibaba_cloud": "alibaba"}
+_CELERY_RUN: Final = "run/"
+"""Before a task's name, in the names of spans of OpenTelemetry's instrumentation of Celery."""
+_CONVERTED: Final = re.compile(r"<(?:[^:>]+:)?([^>]+)>")
 _LINE_BREAKS: Final = re.compile(r"[\r\n]")
 _MESSAGING: Final = frozenset(
     {"messaging.system", "messaging.destination.name", "messaging.destination", "celery.action"}
@@ -149,6 +153,27 @@ def transaction_name(span: ReadableSpan, attributes: Mapping[str, Any]) -> tuple
     if "rpc.method" in attributes or "faas.trigger" in attributes:
         return name, "component"
     return name, "custom"
+
+
+def native_name(span: ReadableSpan, attributes: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the name and the source that sentry-sdk's integration gives a request or job; None where it has none.
+
+    Flask's is the endpoint, which only its request knows: it must be the one that is served here.
+    """
+    if span.kind is _CONSUMER and span.name.startswith(_CELERY_RUN):
+        return span.name.removeprefix(_CELERY_RUN), "task"
+    scope = span.instrumentation_scope
+    framework = scope.name.rpartition(".")[2] if scope is not None else ""
+    route = attributes.get("http.route")
+    if framework == "flask":
+        flask = sys.modules.get("flask")
+        endpoint = flask.request.endpoint if flask is not None and flask.has_request_context() else None
+        return (str(endpoint), "component") if endpoint else None
+    if not isinstance(route, str) or not route:
+        return None
+    if framework == "django":
+        return "/" + _CONVERTED.sub(r"{\1}", route.lstrip("/")), "route"
+    return (route, "route") if framework in ("fastapi", "starlette", "asgi") else None
 
 
 def http_status_name(code: int) -> str:

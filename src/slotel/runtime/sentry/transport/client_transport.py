@@ -120,7 +120,20 @@ class ClientTransport(Transport):
 
     def _payload(self, item: Item) -> bytes:
         event: Any = item.get_event()
-        return item.get_bytes() if event is None else encode_bounded(self._complete(event))
+        if event is not None:
+            return encode_bounded(self._complete(event))
+        if item.type == "log" and isinstance(item.payload.json, dict):
+            logs = [self._redacted_log(log) for log in item.payload.json.get("items") or ()]
+            return encode.serialize({**item.payload.json, "items": logs})
+        return item.get_bytes()
+
+    def _redacted_log(self, log: dict[str, Any]) -> dict[str, Any]:
+        """Redact the text and the attributes of a log record; each attribute is a value with its type."""
+        attributes = log.get("attributes") or {}
+        values = {name: attribute.get("value") for name, attribute in attributes.items()}
+        redacted = self._complete({"message": str(log.get("body") or ""), "extra": values})
+        kept = {name: {**attributes[name], "value": value} for name, value in redacted["extra"].items()}
+        return {**log, "body": redacted["message"], "attributes": kept}
 
 
 def _signal(item: Item) -> str:

@@ -44,5 +44,6 @@ class TransportFactory:
             if self._settings.sample
             else self._settings.traces_sample_rate,  # each route its own
             dropped=self._dropped,
+            native_names=self._settings.transaction_names == "native",
         )
         return assembly, sender

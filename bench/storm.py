@@ -1,0 +1,98 @@
+"""The storm: what errors cost the service and its other requests. `.venv/bin/python bench/storm.py [--quick]`.
+
+In turns, for each app and variant: 60 good requests a second alone, then with 20 errors a second among them (CPU of one
+error, p99 of the good ones), then the first events of a kind, then 200 errors a second. Variants: the service without
+telemetry, sentry-sdk alone (sampling 0.01), slotel (0.01).
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from server import Server, Sink, cpu_seconds
+from variants import VARIANTS
+
+NAMES = ("bare", "native@0.01", "slotel@0.01")
+GOOD, ERRORS, STORM = 60.0, 20.0, 200.0
+
+
+def window(server: Server, seconds: float, errors: float) -> dict:
+    """Drive good requests, and errors beside them; return the CPU that was used and what each client saw."""
+    began = cpu_seconds(server.pid)
+    with ThreadPoolExecutor(2) as clients:
+        good = clients.submit(server.load, "/ok", int(GOOD * seconds), GOOD)
+        bad = clients.submit(server.load, "/error", int(errors * seconds), errors) if errors else None
+        seen = good.result()
+        failed = bad.result() if bad is not None else {"sent": 0, "seconds": seconds}
+    time.sleep(1.0)  # the sender's work belongs to the window
+    return {
+        "cpu": cpu_seconds(server.pid) - began,
+        "p99_ms": seen["p99_ms"],
+        "good_per_second": seen["sent"] / seen["seconds"],
+        "errors": failed["sent"],
+        "errors_per_second": failed["sent"] / failed["seconds"],
+    }
+
+
+def measure(app: str, name: str, seconds: float, sink: Sink) -> dict:
+    """Return one round of one variant."""
+    server = Server(app, VARIANTS[name], sink.dsn)
+    try:
+        server.load("/ok", 100, 200.0)
+        before = cpu_seconds(server.pid)
+        server.load("/error", 3, 10.0)
+        time.sleep(1.0)
+        first = (cpu_seconds(server.pid) - before) / 3
+        calm = window(server, seconds, 0.0)
+        mixed = window(server, seconds, ERRORS)
+        storm = window(server, seconds, STORM)
+        sent = sink.stats().get("event", 0)
+    finally:
+        server.stop()
+    return {
+        "first_ms": first * 1e3,
+        "error_ms": (mixed["cpu"] - calm["cpu"]) / max(mixed["errors"], 1) * 1e3,
+        "p99_ms": mixed["p99_ms"],
+        "calm_p99_ms": calm["p99_ms"],
+        "storm_good": storm["good_per_second"],
+        "storm_errors": storm["errors_per_second"],
+        "events": sent,
+    }
+
+
+def main() -> int:
+    """Print a table for each app, medians of the rounds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="one round of 3 s: whether it works, not what it costs"
+    )
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    options = parser.parse_args()
+    rounds, seconds = (1, 3.0) if options.quick else (options.rounds, options.seconds)
+    with Sink() as sink:
+        for app in ("flask", "fastapi"):
+            found: dict[str, list[dict]] = {name: [] for name in NAMES}
+            for _ in range(rounds):
+                for name in NAMES:
+                    found[name].append(measure(app, name, seconds, sink))
+            print(f"\n{app}: medians of {rounds} rounds of {seconds:g} s")
+            print(
+                "| variant | first event ms | one error ms | p99 of good ms | at 200/s: good/s | errors/s |"
+            )
+            print("| --- | --- | --- | --- | --- | --- |")
+            for name in NAMES:
+                middle = {key: statistics.median(each[key] for each in found[name]) for key in found[name][0]}
+                print(
+                    f"| {name} | {middle['first_ms']:.1f} | {middle['error_ms']:.2f} | {middle['p99_ms']:.1f} | "
+                    f"{middle['storm_good']:.1f} | {middle['storm_errors']:.1f} |"
+                )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""The same app under plain sentry-sdk and under slotel: every field of every event and transaction is compared.
+
+What differs stands in `DIFFERENCES` with its reason; `docs/sentry-parity.md` shows that table.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import sentry_sdk
+
+from slotel.cli.sink import SentrySink
+from support.launch import APPS, LAUNCHER, clean_environ
+
+pytestmark = pytest.mark.skipif(sentry_sdk.VERSION.startswith("3"), reason="sentry-sdk 3 streams spans")
+
+FRAMEWORKS = ("flask", "django", "fastapi", "celery", "script")
+
+DIFFERENCES = {
+    r"\.transaction(_info\.source)?": "the name is OpenTelemetry's: method and route, or the span's name",
+    r"\.contexts\.trace\.(origin|description)": "the span is OpenTelemetry's",
+    r"\.contexts\.trace\.op": "an error belongs to the innermost span; op by OpenTelemetry's conventions",
+    r"\.contexts\.trace\.status": "an error event is made before the status of its span is known",
+    r"\.contexts\.trace\.data\..*": "a span's attributes are all there",
+    r"\.contexts\.(otel|response)\..*": "resource and attributes, as SentrySpanProcessor has them",
+    r"\.tags\.(status|http\.status_code|service|asgi\.type)": "the status and the service can be searched for",
+    r"\.request\.(cookies|data)\..*": "a transaction is made off the request thread: no body is read there",
+    r"\.request\.headers\.\S*": "redacted by slotel's policy, or a header that OpenTelemetry sent",
+    r"\.extra\.celery-job\..*": "a transaction has the task's id and name among its attributes",
+    r"\.tags\.celery_task_id": "each run has its own",
+    r"\.exception\.values\[0\]\.mechanism\..*": "which of several hooks saw it first",
+    r"\._meta\..*": "what sentry-sdk's scrubber notes; slotel's redaction leaves no note",
+    r"\.sdk\..*": "slotel names itself as the SDK of its transactions",
+    r"\.spans.*": "OpenTelemetry's instrumentations make them",
+    r"\.breadcrumbs\.values\[\d+\]\.category": "requests of a client are spans, no breadcrumbs",
+    r"\.trace\.(transaction|sample_rate|sample_rand|org_id)": "the head's name and decision, which OpenTelemetry's sampler made",
+}
+"""Pattern of a field → why it may differ."""
+
+_VOLATILE = re.compile(
+    r"(event_id|trace_id|span_id|timestamp|sent_at|server_port|\.modules\.|sys\.argv|\.vars\.|SERVER_PORT|\.host|\.Host"
+    r"|\.url$|\.integrations|\.packages|\.sdk\.version|CONTENT_LENGTH|\.thread\.id|\.stacktrace\.frames)",
+)
+"""Fields that differ from run to run; frames are compared by themselves."""
+
+
+def run(how, framework, **variables):
+    with SentrySink() as sink:
+        env = clean_environ(
+            SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none",
+            SENTRY_TRACES_SAMPLE_RATE="1", OTEL_SERVICE_NAME="shop", OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="urllib",
+            **variables,
+        )  # fmt: skip
+        launcher = [] if how == "plain" else [str(LAUNCHER)]
+        done = subprocess.run(
+            [*launcher, sys.executable, "differential.py", how, framework],
+            env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+        found = {}
+        for envelope in sink.envelopes:
+            for header, payload in envelope.items:
+                if header["type"] in ("event", "transaction"):
+                    found[header["type"], key(payload)] = {
+                        **payload,
+                        "trace": envelope.header.get("trace") or {},
+                    }
+        return found
+
+
+def key(event):
+    exceptions = (event.get("exception") or {}).get("values")
+    if exceptions:
+        return exceptions[-1]["value"]
+    if event.get("type") == "transaction":
+        return next((word for word in ("fails", "says", "logs") if word in event["transaction"]), "job")
+    return (event.get("logentry") or {}).get("message") or event.get("message")
+
+
+def flat(value, path=""):
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from flat(item, f"{path}.{name}")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from flat(item, f"{path}[{number}]")
+    else:
+        yield path, value
+
+
+def app_frames(event):
+    return [
+        {
+            name: frame.get(name)
+            for name in ("function", "lineno", "context_line", "pre_context", "post_context")
+        }
+        for exception in (event.get("exception") or {}).get("values") or ()
+        for frame in (exception.get("stacktrace") or {}).get("frames") or ()
+        if frame.get("filename") == "differential.py" and frame["function"] in ("fails", "says", "logs")
+    ]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_every_field_is_the_same_or_its_difference_is_known(framework):
+    with ThreadPoolExecutor() as both:
+        plain, slotel = both.map(run, ("plain", "slotel"), (framework, framework))
+    assert slotel.keys() == plain.keys()
+    unknown = {}
+    for which, theirs in plain.items():
+        ours = slotel[which]
+        assert app_frames(ours) == app_frames(theirs)
+        one, other = dict(flat(theirs)), dict(flat(ours))
+        for path in one.keys() | other.keys():
+            if one.get(path) == other.get(path) or _VOLATILE.search(path):
+                continue
+            if not any(re.fullmatch(known, path) for known in DIFFERENCES):
+                unknown[which, path] = one.get(path), other.get(path)
+    assert unknown == {}
+
+
+@pytest.mark.parametrize("framework", ["flask", "django", "fastapi", "celery"])
+def test_native_names_are_those_of_plain_sentry_sdk(framework, tmp_path):
+    config = tmp_path / "slotel.yaml"
+    config.write_text("version: 1\nsentry:\n  transaction_names: native\n")
+    with ThreadPoolExecutor() as both:
+        plain = both.submit(run, "plain", framework)
+        slotel = both.submit(run, "slotel", framework, SLOTEL_CONFIG=str(config)).result()
+        for which, theirs in plain.result().items():
+            ours = slotel[which]
+            assert ours["transaction"] == theirs["transaction"], which
+            assert ours["transaction_info"]["source"] == theirs["transaction_info"]["source"], which
+
+
+def test_the_table_of_differences_is_the_one_of_the_documentation():
+    text = (Path(__file__).parents[3] / "docs" / "sentry-parity.md").read_text()
+    missing = [
+        field
+        for field, reason in DIFFERENCES.items()
+        if f"| `{field}` | {reason} |" not in text.replace("\\|", "|")
+    ]
+    assert not missing, json.dumps(missing)
