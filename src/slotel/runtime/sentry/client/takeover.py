@@ -399,6 +399,4 @@ def _said_of_tracing(options: Any) -> str:
         said.append("its traces_sampler is not used: set OTEL_TRACES_SAMPLER")
     if options.get("profiles_sample_rate") or options.get("profile_session_sample_rate"):
         said.append("its profiles are not sent")
-    if options.get("send_client_reports"):
-        said.append("its client reports are not sent: slotel_dropped_total counts losses")
     return f" ({'; '.join(said)})" if said else ""
