@@ -82,7 +82,8 @@ def _unquoted(text: str, pair: re.Match[str], before: str) -> Value | None:
 
 def value_of_flag(text: str, flag: re.Match[str]) -> Value | None:
     """Return the value of a sensitive flag that FLAG found."""
-    return _quoted(text, flag.end()) or _bare(text, flag.end())
+    at = flag.end()
+    return _quoted(text, at) if _TOKEN.match(text, at) is not None else _bare(text, at)
 
 
 def is_hidden(value: str) -> bool:
@@ -166,8 +167,6 @@ def _bare(text: str, at: int) -> Value | None:
     if _SCHEME.match(text, at) is not None:
         return _plain(text, at, _LINE)
     end = _BARE.match(text, at).end()  # type: ignore[union-attr]  # it matches anything
-    if text[at:end] in PLACEHOLDERS:
-        return None
-    while end > at and text[end - 1] in _TRAILING:
+    while end > at and text[at:end] not in PLACEHOLDERS and text[end - 1] in _TRAILING:
         end -= 1
     return _hidden(text, at, end) if end > at else None
