@@ -19,6 +19,9 @@ MODULES = {"urllib3", "requests", "http.client", "mmap", "smtplib", "ftplib"}
 
 BEHIND = {
     "metrics/scrape/connection.py": "writes what the endpoint renders: of the store and of app_metrics, both redacted",
+    "metrics/scrape/holder.py": "asks its own port who answers there: a random number",
+    "requests/asgi.py": "hands the app's own answer on to its server",
+    "upstream/otel_spans.py": "prints a fingerprint of the SDK when it is run by hand",
     "metrics/scrape/tls.py": "the same bytes, encrypted",
     "metrics/scrape/app_metrics.py": "shares families whose labels Conversion and RedactedFamilies have redacted",
     "metrics/workers/mapped_file.py": "series of the store, redacted where they are opened (span_metrics, self_metrics)",
