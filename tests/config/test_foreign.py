@@ -213,6 +213,14 @@ spec:
     assert (slo.queries.total, slo.period) == ("sum (increase(all_total[{{.window}}]))", Period(14 * DAY))
 
 
+def test_a_whole_edge_of_a_bucket_is_found_in_prometheus_2_and_3():
+    """Prometheus 3 writes it with a decimal point."""
+    (slo,) = read(SLOTH.replace('code=~"5.."', 'le="10"')).service.slos
+    assert 'le=~"10|10\\\\.0"' in slo.queries.bad
+    (slo,) = read(SLOTH.replace('code=~"5.."', 'le="0.5"')).service.slos
+    assert 'le="0.5"' in slo.queries.bad
+
+
 def test_what_sloth_reads_past_is_said():
     reading = read(SLOTH.replace("    description", "    descripton"))
     assert reading.problems == ()

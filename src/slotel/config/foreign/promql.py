@@ -338,10 +338,16 @@ def matchers(node: Any) -> list[tuple[str, str, str]]:
     if node.matchers.or_matchers:
         raise UnsupportedQueryError("Prometheus has no 'or' between the conditions of a selector")
     return [
-        (each.name, _COMPARISON[str(each.op).rpartition(".")[2]], each.value)
+        _edge(each.name, _COMPARISON[str(each.op).rpartition(".")[2]], each.value)
         for each in node.matchers.matchers
         if not (node.name is None and each.name == "__name__" and each.value == metric(node))
     ]
+
+
+def _edge(label: str, sign: str, value: str) -> tuple[str, str, str]:
+    """Return a condition; of a whole edge in both spellings: Prometheus 3 writes `le="1"` as `1.0`."""
+    whole = _WHOLE.fullmatch(value) if label == "le" and sign == "=" else None
+    return (label, "=~", f"{whole[1]}|{whole[1]}\\.0") if whole else (label, sign, value)
 
 
 def metric(node: Any) -> str:
@@ -353,6 +359,7 @@ def metric(node: Any) -> str:
 
 
 _COMPARISON: Final = {"Equal": "=", "NotEqual": "!=", "Re": "=~", "NotRe": "!~"}
+_WHOLE: Final = re.compile(r"(\d+)(?:\.0)?")
 _CLASSIC: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 
 
