@@ -19,7 +19,7 @@ from slotel.runtime.budget.breaches import BreachDetector
 from slotel.runtime.budget.incidents import Incidents
 from slotel.runtime.budget.windows import BudgetWindows
 from slotel.runtime.checks.environment import disabled, samples_nothing
-from slotel.runtime.checks.instrumentation import say_when_served
+from slotel.runtime.checks.served_by import say_when_served
 from slotel.runtime.checks.start import before_start, component_failed
 from slotel.runtime.components import (
     connect_sentry,

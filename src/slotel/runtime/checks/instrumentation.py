@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
 
-import wrapt
-
 from slotel.runtime.checks.packages import version
-from slotel.runtime.finding import Finding, log
+from slotel.runtime.checks.served_by import DISABLED, SERVING, disabled_finding, missing_finding
+from slotel.runtime.finding import Finding
 from slotel.runtime.setup.tested import ALWAYS, LEFT_OUT, bare_name, is_reason, tested_set
 
-SERVING: Final = {
-    "aiohttp-server": "aiohttp", "celery": "celery", "django": "django", "falcon": "falcon", "fastapi": "fastapi",
-    "flask": "flask", "grpc": "grpcio", "pyramid": "pyramid", "starlette": "starlette", "tornado": "tornado",
-}  # fmt: skip
-"""Instrumentation → the library whose requests nobody counts without it."""
 _ANYWAY: Final = frozenset({"jinja2", "tortoiseorm", "asgi"})
 """Instrumentations that nobody misses."""
-SERVED_BY: Final = {
-    "aiohttp-server": "aiohttp.web", "celery": "celery.worker", "django": "django.core.handlers.base",
-    "falcon": "falcon", "fastapi": "fastapi", "flask": "flask", "grpc": "grpc._server", "pyramid": "pyramid.router",
-    "starlette": "starlette.applications", "tornado": "tornado.web",
-}  # fmt: skip
-"""Instrumentation → the module that a process imports when it serves requests with the library."""
-_CONSEQUENCE: Final = "requests to it have no routes, or are not counted at all"
-DISABLED: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 
 
 def coverage(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -48,43 +34,17 @@ def coverage(environ: Mapping[str, str]) -> Iterator[Finding]:
         elif each.short not in _ANYWAY:
             missing.append(library)
     if serving:
-        yield _missing_finding(serving)
+        yield missing_finding(serving)
     if missing:
-        text = f"no instrumentation installed for {_listed(missing)}: its calls have no spans"
+        text = f"no instrumentation installed for {', '.join(sorted(set(missing)))}: its calls have no spans"
         yield Finding("instrumentation", "warn", text, "run: slotel bootstrap", "SLO131")
     if disabled:
         yield from _disabled(disabled, installed)
     yield from _out_of_range(installed, disabled)
     if not serving and not missing:
-        yield Finding("instrumentation", "ok", _listed(there) or "no known library is installed")
-
-
-def say_when_served(environ: Mapping[str, str]) -> None:
-    """Log it when the app imports a framework whose requests no instrumentation sees: a look at the entry points."""
-    installed = {point.name for point in entry_points(group="opentelemetry_instrumentor")}
-    disabled = {name.strip() for name in environ.get(DISABLED, "").split(",") if name.strip()}
-    for name, module in SERVED_BY.items():
-        finding = None
-        if "*" in disabled or name in disabled:
-            finding = _disabled_finding(name)
-        elif name not in installed and not (name == "starlette" and "fastapi" in installed):
-            finding = _missing_finding([SERVING[name]])
-        if finding is not None:
-            wrapt.register_post_import_hook(_saying(finding), module)
-
-
-def _saying(finding: Finding) -> Callable[[Any], None]:
-    return lambda _module: log([finding])
-
-
-def _missing_finding(libraries: list[str]) -> Finding:
-    text = f"no instrumentation installed for {_listed(libraries)}: {_CONSEQUENCE}"
-    return Finding("instrumentation", "fail", text, "run: slotel bootstrap", "SLO130")
-
-
-def _disabled_finding(name: str) -> Finding:
-    text = f"{DISABLED} disables {name}: {_CONSEQUENCE}"
-    return Finding("instrumentation", "warn", text, "remove it from the list", "SLO133")
+        yield Finding(
+            "instrumentation", "ok", ", ".join(sorted(set(there))) or "no known library is installed"
+        )
 
 
 def _disabled(disabled: set[str], installed: Mapping[str, Any]) -> Iterator[Finding]:
@@ -93,7 +53,7 @@ def _disabled(disabled: set[str], installed: Mapping[str, Any]) -> Iterator[Find
         return
     for name in sorted(disabled):
         if name in SERVING and name in installed:
-            yield _disabled_finding(name)
+            yield disabled_finding(name)
         elif name not in installed:
             text = f"{DISABLED} names {name}, which is not installed"
             yield Finding("instrumentation", "info", text, "remove it from the list", "SLO133")
@@ -132,7 +92,3 @@ def django(environ: Mapping[str, str]) -> Iterator[Finding]:
     if not found:
         text = f"DJANGO_SETTINGS_MODULE={named} cannot be imported from {Path.cwd()}"
         yield Finding("django", "fail", text, "start the service in the project's folder", "SLO135")
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(sorted(set(names)))

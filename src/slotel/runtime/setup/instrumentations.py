@@ -127,4 +127,4 @@ def _when_imported(_module: Any, name: str, instrument: Callable[[], None]) -> N
 
 
 def _failed(name: str, error: Exception) -> None:
-    LOG.error("instrumentation %s failed and is off, the rest goes on: %s", name, error)
+    LOG.error("instrumentation %s failed and is disabled, everything else works: %s [SLO134]", name, error)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
@@ -47,7 +46,7 @@ class Tested:
 
 def constraints_path() -> Path:
     """Return where the constraints file of the installed slotel is."""
-    return Path(str(files("slotel") / "constraints.txt"))
+    return Path(__file__).parents[2] / "constraints.txt"
 
 
 def tested_set() -> tuple[Tested, ...]:
