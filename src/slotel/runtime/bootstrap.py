@@ -19,7 +19,6 @@ from slotel.runtime.budget.breaches import BreachDetector
 from slotel.runtime.budget.incidents import Incidents
 from slotel.runtime.budget.windows import BudgetWindows
 from slotel.runtime.checks.environment import disabled, samples_nothing
-from slotel.runtime.checks.served_by import say_when_served
 from slotel.runtime.checks.start import before_start, component_failed
 from slotel.runtime.components import (
     connect_sentry,
@@ -99,7 +98,6 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     if is_debugging(environ):
         runtime.pipeline.add_sink(DecisionLog())
     _guarded("logs", runtime, lambda: redact_log_records(runtime))
-    _guarded("instrumentation check", runtime, lambda: say_when_served(environ))
     _guarded("sentry", runtime, lambda: connect_sentry(runtime, environ))
     _guarded("servers", runtime, lambda: count_at_servers(runtime, environ))
     _guarded("workers", runtime, lambda: join_workers(runtime, environ))

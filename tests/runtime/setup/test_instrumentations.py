@@ -55,7 +55,10 @@ def test_an_instrumentation_that_fails_late_is_named_and_the_import_goes_on(tmp_
     )
     out, log = launched(code, PYTHONPATH=str(tmp_path))
     assert out == "starlette"
-    assert "ERROR slotel: instrumentation starlette failed and is disabled, everything else works: on purpose" in log
+    assert (
+        "ERROR slotel: instrumentation starlette failed and is disabled, everything else works: on purpose"
+        in log
+    )
 
 
 @pytest.mark.parametrize("exporter", ["", "none", "console"])

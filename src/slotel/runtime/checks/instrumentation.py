@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from slotel.runtime.checks.packages import version
-from slotel.runtime.checks.served_by import DISABLED, SERVING, disabled_finding, missing_finding
 from slotel.runtime.finding import Finding
 from slotel.runtime.setup.tested import ALWAYS, LEFT_OUT, bare_name, is_reason, tested_set
+from slotel.runtime.setup.uninstrumented import AT_THE_SERVER, DISABLED, NOT_AT_ALL, missing, switched_off
+
+SERVING: Final = frozenset({*AT_THE_SERVER, *NOT_AT_ALL})
+"""Instrumentations of what serves requests."""
+_ONLY_IN_USE: Final = frozenset({"aiohttp-server", "grpc", "tornado"})
+"""Of these a service often has the library without serving by it: a start tells of them when they are used."""
 
 _ANYWAY: Final = frozenset({"jinja2", "tortoiseorm", "asgi"})
 """Instrumentations that nobody misses."""
@@ -21,7 +26,7 @@ def coverage(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Which installed libraries have an instrumentation, which are disabled, and which are out of its range."""
     installed = {point.name: point for point in entry_points(group="opentelemetry_instrumentor")}
     disabled = {name.strip() for name in environ.get(DISABLED, "").split(",") if name.strip()}
-    serving, missing, there = [], [], []
+    without, there, serving = [], [], 0
     for each in tested_set():
         libraries = [bare_name(text) for text in each.libraries if text != ALWAYS and is_reason(each, text)]
         library = next((name for name in libraries if version(name) is not None), None)
@@ -29,19 +34,18 @@ def coverage(environ: Mapping[str, str]) -> Iterator[Finding]:
             continue
         if version(each.package) is not None:
             there.append(each.short)
-        elif SERVING.get(each.short) == library:
-            serving.append(library)
+        elif each.short in SERVING and each.short not in _ONLY_IN_USE:
+            serving += 1
+            yield missing(each.short)
         elif each.short not in _ANYWAY:
-            missing.append(library)
-    if serving:
-        yield missing_finding(serving)
-    if missing:
-        text = f"no instrumentation installed for {', '.join(sorted(set(missing)))}: its calls have no spans"
+            without.append(library)
+    if without:
+        text = f"no instrumentation installed for {', '.join(sorted(set(without)))}: its calls have no spans"
         yield Finding("instrumentation", "warn", text, "run: slotel bootstrap", "SLO131")
     if disabled:
         yield from _disabled(disabled, installed)
     yield from _out_of_range(installed, disabled)
-    if not serving and not missing:
+    if not serving and not without:
         yield Finding(
             "instrumentation", "ok", ", ".join(sorted(set(there))) or "no known library is installed"
         )
@@ -53,7 +57,7 @@ def _disabled(disabled: set[str], installed: Mapping[str, Any]) -> Iterator[Find
         return
     for name in sorted(disabled):
         if name in SERVING and name in installed:
-            yield disabled_finding(name)
+            yield switched_off(name)
         elif name not in installed:
             text = f"{DISABLED} names {name}, which is not installed"
             yield Finding("instrumentation", "info", text, "remove it from the list", "SLO133")

@@ -50,7 +50,9 @@ def tracer_provider(
         declared = environ.get("OTEL_CONFIG_FILE", "").strip()
         place = f"OTEL_CONFIG_FILE={declared!r}: " if declared else ""
         LOG.error(
-            "%sthe SDK could not be set up, going on with its defaults and no exporter: %s [SLO125]", place, error
+            "%sthe SDK could not be set up, going on with its defaults and no exporter: %s [SLO125]",
+            place,
+            error,
         )
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):

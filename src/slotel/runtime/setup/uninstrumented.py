@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import wrapt
 
-from slotel.runtime.finding import Finding, log
+from slotel.runtime.finding import Finding, Status, log
 
 AT_THE_SERVER: Final = {
     "django": "django.core.handlers.base",
@@ -21,30 +21,49 @@ AT_THE_SERVER: Final = {
     "starlette": "starlette.applications",
 }
 """Instrumentation → the module that an app of the framework imports. Their requests are counted at the server."""
-NOT_AT_ALL: Final = {"aiohttp-server": "aiohttp.web", "celery": "celery.bin.worker", "tornado": "tornado.web"}
+NOT_AT_ALL: Final = {
+    "aiohttp-server": "aiohttp.web",
+    "celery": "celery.bin.worker",
+    "grpc": "grpc._server",  # imported when a server is made
+    "tornado": "tornado.web",
+}
 """The same of frameworks that are servers themselves."""
-_DISABLED: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+DISABLED: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 _CODE: Final = "SLO130"
 
 
 def watch_frameworks(environ: Mapping[str, str]) -> None:
-    """Tell of frameworks from now on; what the user has disabled is no news."""
-    disabled = {name.strip() for name in environ.get(_DISABLED, "").split(",")}
+    """Tell, when the app imports a framework, that its instrumentation is missing or disabled."""
+    disabled = {name.strip() for name in environ.get(DISABLED, "").split(",")}
     for name, module in {**AT_THE_SERVER, **NOT_AT_ALL}.items():
-        if name not in disabled and "*" not in disabled:
-            wrapt.register_post_import_hook(functools.partial(_tell, name), module)
+        is_disabled = name in disabled or "*" in disabled
+        wrapt.register_post_import_hook(functools.partial(_tell, name, is_disabled), module)
 
 
-def _tell(name: str, _module: Any) -> None:
-    if _is_installed(name) or (name == "starlette" and "fastapi" in sys.modules):
-        return
-    fix = f"run: pip install opentelemetry-instrumentation-{name}"
+def missing(name: str) -> Finding:
+    """Return what it means that a framework has no instrumentation."""
+    text = f"no instrumentation installed for {name}: {_consequence(name)}"
+    status: Status = "fail" if name in NOT_AT_ALL else "warn"
+    return Finding("instrumentation", status, text, "run: slotel bootstrap", _CODE)
+
+
+def switched_off(name: str) -> Finding:
+    """Return what it means that a framework's instrumentation is disabled."""
+    text = f"{DISABLED} disables {name}: {_consequence(name)}"
+    return Finding("instrumentation", "warn", text, "remove it from the list", "SLO133")
+
+
+def _consequence(name: str) -> str:
     if name in NOT_AT_ALL:
-        text = f"{name} is used and nothing instruments it: requests to it are not traced or counted"
-        log([Finding("instrumentation", "fail", text, fix, _CODE)])
-    else:
-        text = f"{name} is used and nothing instruments it: its requests are counted at the server, without routes"
-        log([Finding("instrumentation", "warn", text, fix, _CODE)])
+        return "requests to it are not traced or counted"
+    return "its requests are counted at the server, without routes"
+
+
+def _tell(name: str, is_disabled: bool, _module: Any) -> None:
+    if is_disabled:
+        log([switched_off(name)])
+    elif not _is_installed(name) and not (name == "starlette" and "fastapi" in sys.modules):
+        log([missing(name)])
 
 
 def _is_installed(name: str) -> bool:
