@@ -1,7 +1,9 @@
 """Which keys are sensitive, and which values look like a secret."""
 
 import re
+from pathlib import Path
 
+import opentelemetry.semconv
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -152,3 +154,17 @@ def test_a_shapes_hint_is_in_whatever_it_matches(shape):
 
 def test_whole_keys_are_written_as_they_are_compared():
     assert all(key == key.lower() for key in WHOLE)
+
+
+def test_no_attribute_of_the_semantic_conventions_is_taken_for_a_secret():
+    root = Path(opentelemetry.semconv.__path__[0])
+    names = {
+        name
+        for file in root.rglob("*.py")
+        for name in re.findall(r'"([a-z][a-z0-9_]*(?:\.[a-z0-9_]+)+)"', file.read_text(encoding="utf-8"))
+    }
+    assert len(names) > 1000
+    assert {name for name in names if key_test()(name)} <= {
+        "gen_ai.server.time_per_output_token",  # of metrics, which are no attributes
+        "gen_ai.server.time_to_first_token",
+    }
