@@ -102,6 +102,7 @@ def policy(services: Sequence[Service]) -> dict[str, Any]:
                     secrets.within("span.name"),
                     secrets.within("span.status.message"),
                     *secrets.of("spanevent"),
+                    secrets.within("spanevent.name"),
                     *tags,
                 ],
                 "metric_statements": list(secrets.of("resource", "scope", "datapoint")),

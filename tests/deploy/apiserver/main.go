@@ -16,6 +16,7 @@ import (
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	_ "k8s.io/kubernetes/pkg/apis/apps/install"
 	_ "k8s.io/kubernetes/pkg/apis/autoscaling/install"
+	"k8s.io/kubernetes/pkg/apis/core"
 	_ "k8s.io/kubernetes/pkg/apis/core/install"
 	_ "k8s.io/kubernetes/pkg/apis/networking/install"
 	_ "k8s.io/kubernetes/pkg/apis/policy/install"
@@ -80,6 +81,9 @@ func validate(kind string, object runtime.Object) {
 	ctx := request.WithNamespace(context.Background(), accessor.GetNamespace())
 	if !strategy.NamespaceScoped() {
 		ctx = request.WithNamespace(context.Background(), "")
+	}
+	if it, ok := object.(*core.Service); ok && it.Spec.ClusterIP != "" && len(it.Spec.ClusterIPs) == 0 {
+		it.Spec.ClusterIPs = []string{it.Spec.ClusterIP} // the registry's storage does that before it validates
 	}
 	rest.FillObjectMetaSystemFields(accessor)
 	strategy.PrepareForCreate(ctx, object)
