@@ -21,7 +21,7 @@ from slotel.compile.re2_patterns import (
     placeholders,
     secret_key,
     shape,
-    suspicion,
+    suspicious,
     whole_pattern,
 )
 from slotel.config.names import REDACTED, UNKNOWN
@@ -145,7 +145,7 @@ class Secrets:
     def __init__(self, globs: Sequence[str], values: Sequence[str]) -> None:
         self._key = _quoted(secret_key(globs))
         self._nested_key = _quoted(nested_secret_key(globs))
-        self._suspicion = _quoted(suspicion(values, globs))
+        self._suspicious = suspicious(values, globs)
         self._replacements = [
             (_quoted(pair(globs)), _quoted("${1}${2}${3}" + REDACTED)),
             (_quoted(encoded_pair()), _quoted("${1}" + REDACTED)),
@@ -165,27 +165,44 @@ class Secrets:
 
     def within(self, text: str, condition: str = "") -> dict[str, Any]:
         """Return the group for a text that is no attribute."""
+        cache = f"{text.partition('.')[0]}.cache"
+        where = f' where {cache}["suspect"] == true'
         return {
-            "conditions": [f"{condition}IsMatch({text}, {self._suspicion})"],
-            "statements": [f"replace_pattern({text}, {old}, {new})" for old, new in self._replacements],
+            "conditions": [f'{condition}{text} != ""'],
+            "statements": [
+                *self._suspect(cache, text),
+                *(f"replace_pattern({text}, {old}, {new}){where}" for old, new in self._replacements),
+            ],
         }
 
     def _map(self, path: str, target: str, conditions: list[str]) -> Iterator[dict[str, Any]]:
-        """Yield the groups for one map: equal keys, keys, maps within it, texts."""
-        given = {"conditions": conditions} if conditions else {}
-        yield {**given, "statements": [*_unique(path, target), *self._by_key(path, target)]}
-        yield {**given, "statements": list(self._nested(path, target))}
-        suspected = " and ".join([*conditions, f"IsMatch(String({target}), {self._suspicion})"])
-        replaced = [
-            f'replace_all_patterns({target}, "value", {old}, {new})' for old, new in self._replacements
+        """Yield the group for one map: equal keys, then, if it may hold a secret: keys, maps within it, texts."""
+        cache = f"{path}.cache"
+        where = f' where {cache}["suspect"] == true'
+        statements = [
+            *_unique(path, target),
+            *self._suspect(cache, f"String({target})"),
+            *(each + where if " where " not in each else each for each in self._by_key(path, target)),
+            *self._nested(path, target),
+            *(
+                f'replace_all_patterns({target}, "value", {old}, {new}){where}'
+                for old, new in self._replacements
+            ),
         ]
-        yield {"conditions": [suspected], "statements": replaced}
+        yield {**({"conditions": conditions} if conditions else {}), "statements": statements}
+
+    def _suspect(self, cache: str, text: str) -> Iterator[str]:
+        """Yield what sets a mark in the cache where a text may hold a secret: nearly no text does."""
+        low = f'{cache}["low"]'
+        yield f"set({low}, ToLowerCase({text}))"
+        found = " or ".join(f"Index({low}, {_quoted(each)}) >= 0" for each in self._suspicious)
+        yield f'set({cache}["suspect"], true) where {found}'
 
     def _by_key(self, path: str, target: str) -> Iterator[str]:
         secret = f'{path}.cache["secret"]'
         yield f"set({secret}, {target})"
         yield f"keep_matching_keys({secret}, {self._key})"
-        found = f" where Len({secret}) > 0"
+        found = f' where {path}.cache["suspect"] == true and Len({secret}) > 0'
         yield from (statement + found for statement in _hide(secret))
         yield f'merge_maps({target}, {secret}, "upsert"){found}'
 
@@ -195,14 +212,14 @@ class Secrets:
         In a flattened copy a secret shows by its path; the mark says where an attribute's own key ends, for a dot may
         be part of it.
         """
-        flat, secret = f'{path}.cache["flat"]', f'{path}.cache["nested"]'
-        yield f"set({flat}, {target})"
-        yield f'replace_all_patterns({flat}, "key", "$", {_quoted(NESTED)})'
-        yield f"flatten({flat})"
-        yield f"set({secret}, {flat})"
-        yield f"keep_matching_keys({secret}, {_quoted(NESTED + '.')})"
-        found = f" where Len({secret}) > 0"
-        yield f"keep_matching_keys({secret}, {self._nested_key}){found}"
+        low, flat, secret = (f'{path}.cache["{name}"]' for name in ("low", "flat", "nested"))
+        maps = f' where {path}.cache["suspect"] == true and (Index({low}, ":{{") >= 0 or Index({low}, "[{{") >= 0)'
+        yield f"set({flat}, {target}){maps}"
+        yield f'replace_all_patterns({flat}, "key", "$", {_quoted(NESTED)}){maps}'
+        yield f"flatten({flat}){maps}"
+        yield f"set({secret}, {flat}){maps}"
+        yield f"keep_matching_keys({secret}, {self._nested_key}){maps}"
+        found = f"{maps} and Len({secret}) > 0"
         yield from (statement + found for statement in _hide(secret))
         yield f'merge_maps({flat}, {secret}, "upsert"){found}'
         yield f'replace_all_patterns({flat}, "key", {_quoted(NESTED)}, ""){found}'

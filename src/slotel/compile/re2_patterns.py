@@ -23,7 +23,16 @@ _KEY: Final = r"[\w.%$\[\]-]"
 _QUOTE: Final = r"\[?[bBrRuUfF]{0,2}\\{0,16}"
 _SIGN: Final = r"\s{0,8}(?:=>|:=|={1,2}|:)\s{0,8}[({]?"
 _BARE: Final = r"[^\s'\"<>&\\]*[^\s'\"<>&\\),.\]}]"
-_SHORTEST_HINT: Final = 4
+_ENCODED_LETTERS: Final = ("%4", "%5", "%6", "%7")
+_HINTS: Final = {
+    "aws": ("akia", "asia", "abia", "acca"),
+    "stripe": ("k_live_", "k_test_"),
+    "github": ("ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
+    "gitlab": ("glpat-", "gldt-", "glrt-", "glcbt-", "glptt-", "glsoat-", "glagent-"),
+    "vault": ("hvs.", "hvb.", "hvr."),
+    "grafana": ("glsa_", "glc_"),
+}
+"""What shapes with a short hint begin with."""
 
 _NOT_RE2: Final = re.compile(r"\(\?(?:[=!>(]|<[=!]|P=|P>)|\\[1-9]|\\Z|\\N|\\[uU]|[*+?}]\+")
 """What Python's regular expressions have and the collector's do not."""
@@ -60,14 +69,14 @@ def shape(chosen: Sequence[str]) -> str:
     return "|".join(each.pattern for each in shapes(chosen))
 
 
-def suspicion(chosen: Sequence[str], globs: Sequence[str]) -> str:
-    """Return a cheap pattern that a text matches in which one of the patterns above might find something."""
+def suspicious(chosen: Sequence[str], globs: Sequence[str]) -> tuple[str, ...]:
+    """Return texts in lower case, of which one is in everything that one of the patterns might find something in.
+
+    To look for them takes a twentieth of the time that the patterns take.
+    """
     own = [longest for glob in globs if (longest := max(re.split(r"[*_.\-\s]+", glob.lower()), key=len))]
-    cores = "|".join(re.escape(core) for core in (*CORES, *own))
-    hints = "|".join(
-        re.escape(each.hint) if len(each.hint) >= _SHORTEST_HINT else each.pattern for each in shapes(chosen)
-    )
-    return rf"://[^/?#\s'\"<>]*@|(?i:{cores}){_KEY}{{0,64}}(?:\\{{0,16}}[\"'])?[\])]?\s{{0,8}}[=:]|%[2-7][0-9a-fA-F][^=&]*=|{hints}"
+    hints = [hint for each in shapes(chosen) for hint in _HINTS.get(each.name, (each.hint.lower(),))]
+    return tuple(dict.fromkeys((*CORES, *own, *hints, *_ENCODED_LETTERS, "@")))
 
 
 def encoded_pair() -> str:
