@@ -87,14 +87,15 @@ def test_a_minute_with_many_errors_reads_no_variables_and_the_next_begins_anew()
     reasons, now = [], [0.0]
     detail = ErrorDetail("adaptive", reasons.append, clock=lambda: now[0])
     levels = [
-        detail.choose(type(f"Error{number}", (Exception,), {}), None) for number in range(APP_PER_MINUTE + 1)
+        detail.choose(type(f"Error{number}", (Exception,), {}), None, None)
+        for number in range(APP_PER_MINUTE + 1)
     ]
     assert levels[:-1] == [None] * APP_PER_MINUTE, "each is the first of its kind"
     assert not levels[-1].wanted(SimpleNamespace(f_code=SimpleNamespace(co_filename=__file__)))
     assert reasons == [NONE]
     now[0] = 61.0
-    assert [detail.choose(ValueError, None) for _ in range(FULL_PER_KIND)] == [None] * FULL_PER_KIND
-    assert detail.choose(ValueError, None).wanted(sys._getframe())
+    assert [detail.choose(ValueError, None, None) for _ in range(FULL_PER_KIND)] == [None] * FULL_PER_KIND
+    assert detail.choose(ValueError, None, None).wanted(sys._getframe())
     assert reasons == [NONE, APP]
 
 

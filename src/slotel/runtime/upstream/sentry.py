@@ -7,6 +7,7 @@
 | `utils.exceptions_from_error_tuple` | knows the exception that the frames belong to | every event has all variables |
 | `integrations._AUTO_ENABLING_INTEGRATIONS` | the list of what plain sentry-sdk would enable | none of them is |
 | `Scope.start_span`, `start_transaction`, `continue_trace`, … | make and read OpenTelemetry spans | they do nothing |
+| `utils._get_installed_modules` | packages and versions, added on the sender's thread | events lack `modules` |
 
 The functions have no underscore and are called through their module; those of Scope are public.
 """
@@ -42,8 +43,10 @@ class Choice(NamedTuple):
     left_out: str
 
 
-Choose: TypeAlias = Callable[["type[BaseException] | None", "TracebackType | None"], "Choice | None"]
-"""Gives the choice for an exception's type and traceback; None for all variables of all frames."""
+Choose: TypeAlias = Callable[
+    ["type[BaseException] | None", "BaseException | None", "TracebackType | None"], "Choice | None"
+]
+"""Gives the choice for an exception's type, value and traceback; None for all variables of all frames."""
 
 _WANTED: ContextVar[Wanted | None] = ContextVar("slotel-wanted-variables", default=None)
 _MARK: Final = "_slotel_original"
@@ -68,7 +71,7 @@ def choose_variables(choose: Choose) -> bool:
     def of_exceptions(original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def exceptions_from_error_tuple(exc_info: Any, *args: Any, **kwargs: Any) -> Any:
-            choice = choose(exc_info[0], exc_info[2])
+            choice = choose(*exc_info)
             if choice is None:
                 return original(exc_info, *args, **kwargs)
             token = _WANTED.set(choice.wanted)
@@ -142,3 +145,9 @@ def replace_in_scope(name: str, wrap: Callable[[Callable[..., Any]], Callable[..
         setattr(wrapped, _MARK, original)
         setattr(Scope, name, wrapped)
     return True
+
+
+def installed_modules() -> dict[str, str]:
+    """Return the installed packages with their versions, as ModulesIntegration has them."""
+    ask: Callable[[], dict[str, str]] | None = getattr(utils, "_get_installed_modules", None)
+    return ask() if ask is not None else {}

@@ -40,7 +40,7 @@ from slotel.runtime.sentry.transport.client_transport import ClientTransport, se
 from slotel.runtime.sentry.transport.endpoint import Endpoint
 from slotel.runtime.sentry.transport.rate_limits import RateLimits
 from slotel.runtime.sentry.transport.sender import Sender
-from slotel.runtime.upstream.sentry import choose_variables, leave_source_lines_out
+from slotel.runtime.upstream.sentry import choose_variables, installed_modules, leave_source_lines_out
 
 if TYPE_CHECKING:
     from slotel.runtime.sentry.client.client import SentryConnection, SentryDependencies
@@ -168,7 +168,11 @@ class ClientTakeover:
         merged["integrations"] = [*given, *_missing(given), *self._lazy.missing(given, disabled)]
         merged["disabled_integrations"] = [
             *disabled,
-            *(each for each in (StdlibIntegration, DedupeIntegration) if not _has(given, each)),
+            *(
+                each
+                for each in (StdlibIntegration, DedupeIntegration, *_late(merged))
+                if not _has(given, each)
+            ),
         ]
         former = sentry_sdk.get_client()
         with self._expecting():
@@ -282,6 +286,10 @@ class ClientTakeover:
         event = self._parts.scrub(event)
         if isinstance(cookies, dict):  # each by its own name: `cookies` as a whole would be one secret
             event["request"]["cookies"] = self._parts.scrub({"extra": cookies})["extra"]
+        if event.get("type") is None and "modules" not in event:
+            modules = installed_modules()
+            if modules:
+                event["modules"] = modules
         return event
 
     def _before_send(self, options: Any, transport: Any) -> Any:
@@ -337,6 +345,11 @@ def _redacts_early(options: Any, transport: Any) -> bool:
     return not ours or bool(shown)
 
 
+def _late(options: Any) -> tuple[type, ...]:
+    """Return the integrations whose work slotel's transport does: the list of packages is long, and always the same."""
+    return () if _redacts_early(options, options["transport"]) else (ModulesIntegration,)
+
+
 def _put_first(processor: Any) -> None:
     """Register an event processor before all others: before sentry-sdk's own test for duplicates, above all."""
     add_global_event_processor(processor)
@@ -351,7 +364,6 @@ def _integrations() -> list[Any]:
         ArgvIntegration(),
         AtexitIntegration(callback=_quietly),
         ExcepthookIntegration(),
-        ModulesIntegration(),
         ThreadingIntegration(),
         *framework_integrations(),
     ]

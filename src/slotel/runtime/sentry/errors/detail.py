@@ -14,6 +14,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Final
 
+from slotel.runtime.sentry.errors.exception_record import is_reported
 from slotel.runtime.upstream.sentry import Choice
 
 FULL_PER_KIND: Final = 5
@@ -58,8 +59,15 @@ class ErrorDetail:
         self._seen: OrderedDict[_Kind, int] = OrderedDict()
         self._total = 0
 
-    def choose(self, kind: type[BaseException] | None, traceback: TracebackType | None) -> Choice | None:
-        """Return which frames' variables to read; None for all."""
+    def choose(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> Choice | None:
+        """Return which frames' variables to read; None for all. A second report of an exception will be dropped."""
+        if is_reported(error):
+            return Choice(_no_frame, _SAID[NONE])
         level = self._level(kind, traceback)
         if level is None:
             return None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, Final
 
+from opentelemetry import trace
 from opentelemetry.trace import SpanContext
 
 from slotel.runtime.requests.local_roots import LocalRoot
@@ -54,3 +55,14 @@ def fate_of(error: BaseException | None) -> ExceptionRecord | None:
 def remember(error: BaseException, exception_record: ExceptionRecord) -> None:
     """Keep it on the exception: so it lives exactly as long, and matches by identity."""
     vars(error)[_KEY] = exception_record  # past __setattr__: an exception may be a frozen class
+
+
+def is_reported(error: BaseException | None) -> bool:
+    """Return whether an exception of the trace that is current here was reported: again, it will be dropped."""
+    known = fate_of(error)
+    return (
+        known is not None
+        and known.reported > 0.0
+        and known.context is not None
+        and not known.trace_differs(trace.get_current_span().get_span_context())
+    )

@@ -28,7 +28,13 @@ from slotel.runtime.process.finalizers import in_finalizer
 from slotel.runtime.requests.decision import REQUEST_KINDS, Decision, of_escaped, records
 from slotel.runtime.requests.local_roots import LocalRoot, OpenSpans
 from slotel.runtime.requests.outcomes import BROKEN_STREAM, CLIENT_LEFT
-from slotel.runtime.sentry.errors.exception_record import DUPLICATE, ExceptionRecord, fate_of, remember
+from slotel.runtime.sentry.errors.exception_record import (
+    DUPLICATE,
+    ExceptionRecord,
+    fate_of,
+    is_reported,
+    remember,
+)
 from slotel.runtime.sentry.errors.request import Carrier, add_framework_data, add_request
 from slotel.runtime.sentry.propagation import request_of
 from slotel.runtime.sentry.transactions.mapping import meaning, native_name
@@ -306,6 +312,8 @@ def capture(
         complete: adds to the event what the framework knows; its faults are ignored.
     """
     client = sentry_sdk.get_client()
+    if is_reported(error):
+        return None
     try:
         more: dict[str, Any] = {"client_options": client.options} if _TAKES_OPTIONS else {}
         event, hint = event_from_exception(error, mechanism={"type": mechanism, "handled": handled}, **more)
