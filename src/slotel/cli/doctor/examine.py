@@ -49,6 +49,7 @@ START: Final[tuple[tuple[str, Check], ...]] = (
     ("instrumentation", lambda _reading, environ: instrumentation.coverage(environ)),
     ("django", lambda _reading, environ: instrumentation.django(environ)),
     ("sampling", environment.sampler),
+    ("propagation", lambda _reading, environ: environment.propagators(environ)),
     ("exporters", lambda _reading, environ: environment.exporters(environ)),
     ("sentry", lambda reading, _environ: dsn(reading.service.sentry.dsn)),
     ("metrics", lambda _reading, environ: environment.address(environ)),

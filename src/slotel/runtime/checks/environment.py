@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
 
@@ -80,6 +81,18 @@ def samples_nothing(settled: Mapping[str, str]) -> Iterator[Finding]:
         shown = f"{name} {argument}".strip()
         text = f"no trace is sampled ({shown}): only failed and slow requests are traced"
         yield Finding("sampling", "info", text, "", "SLO124")
+
+
+def propagators(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether the propagators that are named are installed: the launcher fails on one that is not."""
+    named = environ.get("OTEL_PROPAGATORS", "").strip()
+    installed = {point.name for point in entry_points(group="opentelemetry_propagator")}
+    wrong = [name.strip() for name in named.split(",") if name.strip() not in {*installed, "none"}]
+    if named and wrong:
+        what = ", ".join(repr(name) for name in wrong)
+        text = f"OTEL_PROPAGATORS={named!r}: there is no propagator {what}"
+        fix = f"remove it, or install its package; known here are: {', '.join(sorted(installed))}"
+        yield Finding("propagation", "fail", text, fix, "SLO123")
 
 
 def exporters(environ: Mapping[str, str]) -> Iterator[Finding]:
