@@ -13,7 +13,7 @@ from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 from slotel.runtime.logs import LOG, show_logs
 from slotel.runtime.setup.instrumentations import instrumentor_options, load, skip_flask_url_exclusion
 from slotel.runtime.setup.uninstrumented import watch_frameworks
-from slotel.runtime.upstream.instrumentations import accept_statuses_as_numbers
+from slotel.runtime.upstream.instrumentations import accept_statuses_as_numbers, name_djangos_home
 
 DEFAULTS: Final = {
     "OTEL_METRICS_EXPORTER": "prometheus",
@@ -70,6 +70,7 @@ class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
             LOG.debug("instrumented: %s", entry_point.name)
             skip_flask_url_exclusion(entry_point.name, os.environ)
             accept_statuses_as_numbers()
+            name_djangos_home()
 
         load(entry_point, instrument)
 

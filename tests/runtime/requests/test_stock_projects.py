@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from support.launch import Launched, wait_until
+from support.launch import APPS, Launched, wait_until
 
 SERVERS = {
     "wsgi.py": ["gunicorn", "-b", "127.0.0.1:{port}", "shop.wsgi"],
@@ -50,6 +50,20 @@ def test_a_django_project_whose_settings_only_this_file_names_serves_as_without_
     served, counted, requests = answers(project, command, launcher=True)
     assert served == bare == [200, 404, 200]
     assert counted == {"good": requests, "bad": 0.0, "excluded": 0.0}
+
+
+def test_the_home_page_of_a_django_project_has_the_route_of_the_root(tmp_path):
+    code = (
+        "import django_app\n"
+        "from django.test import Client; from slotel.runtime.state import current\n"
+        "Client().get('/'); Client().get('/missing')\n"
+        "families = {f.name: f for f in current().store.snapshot()}\n"
+        "print(sorted((key[1], key[4]) for key in families['traces_span_metrics_calls'].series))"
+    )
+    env = {"PYTHONPATH": str(APPS / "matrix")}
+    service = Launched(sys.executable, "-c", code, env=env, cwd=tmp_path)
+    wait_until(lambda: "GET" in service.log, "it prints the names")
+    assert "[('GET', ''), ('GET /', '/')]" in service.stop()
 
 
 def test_a_wrong_settings_module_fails_as_without_slotel(tmp_path):

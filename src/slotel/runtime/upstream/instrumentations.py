@@ -27,5 +27,26 @@ def accept_statuses_as_numbers() -> None:
     module.add_response_attributes = add_response_attributes  # type: ignore[attr-defined]
 
 
+def name_djangos_home() -> None:
+    """Give Django's `path("")` the route `/`: 0.66b1 takes it for none, and the home page is grouped with 404s."""
+    module = sys.modules.get("opentelemetry.instrumentation.django.middleware.otel_middleware")
+    middleware: Any = getattr(module, "_DjangoMiddleware", None)
+    original: Any = getattr(middleware, "process_view", None)
+    key = getattr(middleware, "_environ_span_key", None)
+    if original is None or key is None or hasattr(original, "__wrapped__"):
+        return
+
+    @functools.wraps(original)
+    def process_view(its: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        answer = original(its, request, *args, **kwargs)
+        span, match = request.META.get(key), getattr(request, "resolver_match", None)
+        if span is not None and getattr(match, "route", None) == "":
+            span.set_attribute("http.route", "/")
+            span.update_name(f"{request.method} /")
+        return answer
+
+    middleware.process_view = process_view
+
+
 def _text(status: Any) -> str:
     return f"{getattr(status, 'value', status)} "
