@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from slotel.config.foreign.counts import count, ratio
+from slotel.config.foreign.counts import count
 from slotel.config.foreign.findings import (
     Findings,
     Part,
@@ -18,6 +18,7 @@ from slotel.config.foreign.findings import (
     recorded_labels,
     texts,
 )
+from slotel.config.foreign.ratios import ratio
 from slotel.config.ratio import parse_ratio
 from slotel.config.slo import Alerting, Queries, SeverityAlerts, Slo
 
