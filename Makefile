@@ -46,7 +46,7 @@ docs: $(DOCS)/.installed ## Write the generated pages and build the site into .c
 unit: $(STAMP) ## Run the tests that start no process and use no network: under a minute
 	$(RUN)pytest -q -m unit -n auto
 
-test: $(STAMP) apps real ## Run every test, side by side
+test: $(STAMP) apps $(DOCS)/.installed real ## Run every test, side by side
 	$(RUN)pytest -n $(WORKERS) --dist worksteal
 
 matrix: $(STAMP) ## Run the suites that touch other projects over their oldest and newest versions and every interpreter here
@@ -121,4 +121,4 @@ properties: $(STAMP) ## The long forms of the rules' properties: random objectiv
 	  tests/compile/test_against_sloth.py tests/cli/test_backtest.py
 
 clean: ## Remove what was built
-	rm -rf $(VENV) $(APPS) .cache
+	rm -rf $(VENV) $(APPS) $(DOCS) .cache
