@@ -39,8 +39,8 @@ def command(seconds: float, headless: bool, as_json: bool) -> None:
         except RuntimeError as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
-            said = log.read_text() if log.exists() else ""
-            raise click.ClickException(f"the service's metrics do not answer: {error}\n{said}") from error
+            output = log.read_text() if log.exists() else ""
+            raise click.ClickException(f"the service's metrics do not answer: {error}\n{output}") from error
         said = [line for line in log.read_text().splitlines() if " slotel: " in line]
     if as_json:
         click.echo(json.dumps(numbers.as_json(), indent=2))
