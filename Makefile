@@ -67,6 +67,14 @@ requests: $(STAMP) apps ## Ask every framework under every server everything tha
 bench: $(STAMP) ## Measure against what slotel replaces: the quick profile (bench/README.md has the full one)
 	$(RUN)python bench/run.py --quick
 
+reliability: $(STAMP) ## What faults do to a real service (docs/reliability.md), long histories of worker files, a long soak: ten minutes
+	PYTHONPATH=tests $(RUN)python tests/reliability/run.py --write
+	HISTORIES=200 $(RUN)pytest -q tests/runtime/metrics/workers/test_model.py
+	SOAK_REQUESTS=200000 $(RUN)pytest -q -s tests/e2e/test_soak.py
+
+fuzz: $(STAMP) ## Fuzz every reader and writer for SECONDS (60) each; what breaks a promise goes into tests/fuzz/corpus
+	PYTHONPATH=tests $(RUN)python tests/fuzz/run.py --seconds $(or $(SECONDS),60)
+
 upstream: $(STAMP) ## Run other projects' own suites with slotel active beside the same without it; explain each difference
 	$(RUN)python tests/upstream/run.py
 
