@@ -7,7 +7,7 @@ import pytest
 
 from slotel.config.slo import DAY, HOUR, Slo, TimeSlices
 from slotel.runtime.budget.history import SETTLED
-from slotel.runtime.metrics.store.family import Part
+from slotel.runtime.metrics.store.family import ProcessSnapshot
 from slotel.runtime.metrics.workers.compaction import add_up
 from support.metered import Clock, Metered
 
@@ -129,7 +129,7 @@ def test_a_dead_workers_slices_are_judged_with_the_others_after_they_were_folded
             slots[values] = len(cells)
             cells.extend(row)
         rows.append((shape, slots))
-    base = Part(dead.store.created, tuple(rows), cells, {})
+    base = ProcessSnapshot(dead.store.created, tuple(rows), cells, {})
     living.store.others = lambda _age, _rest: [base]
     assert living.seen() == (1, 3)
 

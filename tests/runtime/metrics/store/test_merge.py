@@ -5,7 +5,7 @@ from array import array
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slotel.runtime.metrics.store.family import OVERFLOW, Part, Shape, merge
+from slotel.runtime.metrics.store.family import OVERFLOW, ProcessSnapshot, Shape, merge
 from slotel.runtime.metrics.store.ring import merge_ring
 from slotel.runtime.metrics.workers.compaction import add_up
 
@@ -15,7 +15,7 @@ routes = st.sampled_from("abcdefgh")
 counts = st.lists(st.integers(0, 9), min_size=3, max_size=3)
 
 
-def part(histogram, counter, created=1.0) -> Part:
+def part(histogram, counter, created=1.0) -> ProcessSnapshot:
     cells, tables = array("d"), []
     for shape, rows in ((HISTOGRAM, histogram), (COUNTER, counter)):
         slots = {OVERFLOW: len(cells)}
@@ -24,7 +24,7 @@ def part(histogram, counter, created=1.0) -> Part:
             slots[name,] = len(cells)
             cells.extend(row)
         tables.append((shape, slots))
-    return Part(created, tuple(tables), cells, {})
+    return ProcessSnapshot(created, tuple(tables), cells, {})
 
 
 rows = st.dictionaries(routes, counts.map(lambda row: [*row, 1.5 * sum(row), sum(row)]))
@@ -40,7 +40,7 @@ def shown(families):
     }
 
 
-def folded(found, max_series=100) -> Part:
+def folded(found, max_series=100) -> ProcessSnapshot:
     cells, tables = array("d"), []
     for shape, standing in add_up(found, max_series):
         slots = {}
@@ -48,7 +48,7 @@ def folded(found, max_series=100) -> Part:
             slots[values] = len(cells)
             cells.extend(row)
         tables.append((shape, slots))
-    return Part(min(one.created for one in found), tuple(tables), cells, {})
+    return ProcessSnapshot(min(one.created for one in found), tuple(tables), cells, {})
 
 
 @settings(deadline=None)
@@ -84,7 +84,7 @@ def test_a_table_of_another_shape_is_refused_and_the_first_stands() -> None:
     other = Shape("events", "counter", "Events.", "", ("outcome", "more"))
     mine = part({}, {"good": (1.0,)})
     refused: list[str] = []
-    theirs = Part(1.0, ((other, {("good", "x"): 0}),), array("d", [5.0]), {})
+    theirs = ProcessSnapshot(1.0, ((other, {("good", "x"): 0}),), array("d", [5.0]), {})
     families = shown(merge([mine, theirs], refused.append))
     assert refused == ["events"]
     assert families["events"][0] == {("good",): [1.0]}

@@ -180,7 +180,7 @@ class Files(RuleBasedStateMachine):
     def teardown(self):
         for worker in self.workers:
             worker.end("ended")
-        self.service.workers.leave()
+        self.service.workers.remove_if_last()
         assert list(Path(self.place).iterdir()) == []
         shutil.rmtree(self.place, ignore_errors=True)
 

@@ -32,7 +32,7 @@ def forked(work):
 def service(tmp_path):
     made = Service({"XDG_RUNTIME_DIR": str(tmp_path)})
     yield made
-    made.workers.leave()
+    made.workers.remove_if_last()
 
 
 def is_locked_for_others(service):
@@ -121,7 +121,7 @@ def test_processes_in_two_pid_namespaces_do_not_bury_each_other(tmp_path):
     service.workers.tick()
     totals.append(service.total())
     assert totals == [106] * 5
-    service.workers.leave()
+    service.workers.remove_if_last()
 
 
 def test_when_the_whole_directory_is_removed_the_living_write_their_counts_again(service):

@@ -36,7 +36,7 @@ def environ(tmp_path):
 def service(environ):
     made = Service(environ)
     yield made
-    made.workers.leave()
+    made.workers.remove_if_last()
 
 
 def forked(work) -> int:
@@ -200,7 +200,7 @@ def test_another_service_in_a_child_process_goes_its_own_way(service, environ) -
     assert inherited[VARIABLE] != environ[VARIABLE]
     assert other.calls() == {"/billing": 2}
     assert service.calls() == {}
-    other.workers.leave()
+    other.workers.remove_if_last()
 
 
 def test_a_process_that_execs_itself_stays_the_first_of_its_service(environ) -> None:
@@ -403,11 +403,11 @@ def test_the_run_directory_goes_with_the_last_process(service, environ) -> None:
 
     pid = forked(child)
     os.read(alive[0], 1)
-    service.workers.leave()
+    service.workers.remove_if_last()
     assert Path(environ[VARIABLE]).exists()
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    service.workers.leave()
+    service.workers.remove_if_last()
     assert not Path(environ[VARIABLE]).exists()
 
 
@@ -660,7 +660,7 @@ def test_a_service_shows_at_most_max_series_and_no_series_falls_or_goes(environ)
         assert sum(look().values()) == 1 + 6 * each
     ended(forked(lambda: [service.count(f"/late/{number}") for number in range(5)]))
     assert look()[OVERFLOW] == seen[OVERFLOW] >= 5
-    service.workers.leave()
+    service.workers.remove_if_last()
 
 
 def test_a_list_of_series_that_a_cleaner_removed_is_written_again(environ) -> None:
@@ -673,7 +673,7 @@ def test_a_list_of_series_that_a_cleaner_removed_is_written_again(environ) -> No
     ended(forked(lambda: service.count("/late")))
     after = shown(service)
     assert after.keys() == before.keys() and sum(after.values()) == 22
-    service.workers.leave()
+    service.workers.remove_if_last()
 
 
 def test_lines_that_a_full_disk_cut_take_no_place(environ) -> None:
@@ -686,7 +686,7 @@ def test_lines_that_a_full_disk_cut_take_no_place(environ) -> None:
     calls = service.calls()
     assert sum(calls.values()) == 22 and len(calls) == 11
     assert not service.dropped
-    service.workers.leave()
+    service.workers.remove_if_last()
 
 
 def test_a_path_in_the_environment_that_no_slotel_chose_is_not_used(tmp_path) -> None:
@@ -811,4 +811,4 @@ def test_on_a_really_full_disk_the_service_counts_on_and_shares_again_when_there
             pass
     ended(forked(late))
     assert service.total() == 1503
-    service.workers.leave()
+    service.workers.remove_if_last()

@@ -85,7 +85,7 @@ class Shape:
         return self.kind, self.unit, self.label_names, self.bounds, self.count_name, self.ring
 
 
-class Part(NamedTuple):
+class ProcessSnapshot(NamedTuple):
     """What one process counted: its tables over one array of cells.
 
     Args:
@@ -105,7 +105,7 @@ _Item = TypeVar("_Item")
 
 
 def merge(
-    parts: Iterable[Part],
+    parts: Iterable[ProcessSnapshot],
     refuse: Callable[[str], None] = lambda _name: None,
     rest: Callable[[], None] = lambda: None,
 ) -> tuple[Family, ...]:

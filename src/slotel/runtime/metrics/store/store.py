@@ -14,7 +14,15 @@ from typing import Any, Protocol, TypeVar
 
 from slotel.config import names
 from slotel.runtime.metrics.store.cells import Cells, copy_cells
-from slotel.runtime.metrics.store.family import OVERFLOW, Exemplar, Family, Labels, Part, Shape, merge
+from slotel.runtime.metrics.store.family import (
+    OVERFLOW,
+    Exemplar,
+    Family,
+    Labels,
+    ProcessSnapshot,
+    Shape,
+    merge,
+)
 from slotel.runtime.metrics.store.ring import Ring
 from slotel.runtime.metrics.store.table import Counter, Histogram, Table
 from slotel.runtime.process.lifecycle import PROCESS
@@ -23,7 +31,7 @@ from slotel.runtime.upstream.otel_context import span_id_of, trace_id_of
 __all__ = ["OVERFLOW", "Counter", "Exemplar", "Family", "Histogram", "Ring", "Store"]
 
 
-def _nobody(_max_age: float, _rest: Callable[[], None]) -> Iterable[Part]:
+def _nobody(_max_age: float, _rest: Callable[[], None]) -> Iterable[ProcessSnapshot]:
     return ()
 
 
@@ -60,7 +68,7 @@ class Store:
         self.cells: Cells = array("d")
         self.size = 0
         self.exemplars: dict[int, tuple[Any, float, float]] = {}
-        self.others: Callable[[float, Callable[[], None]], Iterable[Part]] = _nobody
+        self.others: Callable[[float, Callable[[], None]], Iterable[ProcessSnapshot]] = _nobody
         """Return what other processes counted, at most so many seconds ago, with rests; set once there may be some."""
         self.refused: Callable[[str, str], None] = lambda _reason, _what: None
         """Told why what could not be counted apart (no disk) or not be merged (another shape)."""
@@ -115,7 +123,7 @@ class Store:
         parts = (self.part(), *self.others(0.0, rest))
         return merge(parts, lambda name: self.refused("other_shape", name), rest)
 
-    def part(self) -> Part:
+    def part(self) -> ProcessSnapshot:
         """Return what this process counted, all at one moment."""
         tables = tuple((table.shape, table.slots.copy()) for table in tuple(self.tables))
         exemplars = self.latest_exemplars()
@@ -123,7 +131,7 @@ class Store:
             self.lock
         ):  # as short as can be: every record waits for it. Rows of a table that was copied are there
             copied = copy_cells(self.cells, self.size)
-        return Part(self.created, tables, copied, exemplars)
+        return ProcessSnapshot(self.created, tables, copied, exemplars)
 
     def latest_exemplars(self) -> dict[int, Exemplar]:
         """Return this process's exemplars by the cell of their bucket."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import add
 from typing import Final
 
-from slotel.runtime.metrics.store.family import OVERFLOW, Labels, Part, Shape
+from slotel.runtime.metrics.store.family import OVERFLOW, Labels, ProcessSnapshot, Shape
 from slotel.runtime.metrics.store.ring import merge_ring
 from slotel.runtime.metrics.workers.file_reader import Peer, WorkerFileReader
 from slotel.runtime.metrics.workers.liveness import is_alive
@@ -20,7 +20,7 @@ from slotel.runtime.metrics.workers.runtime_directory import (
     NAMES,
     SERVICE_FILES,
     RuntimeDirectory,
-    base_stem,
+    compacted_stem,
     generation,
     is_strange,
     stems,
@@ -71,16 +71,16 @@ def _compact(
     suffixes = {_suffix(name) for name in others} - {"tmp"}
     if not readable or not suffixes <= combine.keys():
         return 0
-    stem = base_stem(1 + max((generation(name) for name in everyone), default=0))
+    stem = compacted_stem(1 + max((generation(name) for name in everyone), default=0))
     for suffix in suffixes:
         blobs = [run_dir.read(name) for name in sorted(others) if _suffix(name) == suffix]
         run_dir.write(f"{stem}.{suffix}", combine[suffix](blobs))
-    _write_base(run_dir, stem, service, read, readable, max_series)
+    _write_compacted(run_dir, stem, service, read, readable, max_series)
     _remove(run_dir, files, readable)
     return len(readable & dead)
 
 
-def _write_base(
+def _write_compacted(
     run_dir: RuntimeDirectory,
     stem: str,
     service: str,
@@ -101,7 +101,9 @@ def _write_base(
     run_dir.write(f"{stem}.{NAMES}", b"".join(lines))
 
 
-def add_up(parts: Sequence[Part], max_series: int) -> list[tuple[Shape, dict[Labels, array[float]]]]:
+def add_up(
+    parts: Sequence[ProcessSnapshot], max_series: int
+) -> list[tuple[Shape, dict[Labels, array[float]]]]:
     """Return every table of the parts with its rows added; rows beyond the bound are added to `OVERFLOW`."""
     tables: dict[tuple[object, ...], tuple[Shape, dict[Labels, array[float]]]] = {}
     for part in parts:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from slotel.runtime.metrics.store.family import Exemplar, Labels, Part, portions
+from slotel.runtime.metrics.store.family import Exemplar, Labels, ProcessSnapshot, portions
 from slotel.runtime.metrics.workers.runtime_directory import (
     CELLS,
     NAMES,
@@ -47,7 +47,7 @@ class Peer:
     stem: str
     series_index: SeriesIndex
     raw: bytes = b""
-    part: Part | None = None
+    part: ProcessSnapshot | None = None
     failed: bool = False
     """The last reading met an error of the system: `part` is what was read before."""
 
@@ -81,7 +81,7 @@ class WorkerFileReader:
             files = self._dir.names()
             found = self._read(files, own, rest)
             again = self._dir.names()
-            if _bases(files) == _bases(again):
+            if _compacted(files) == _compacted(again):
                 break
         for name in files:
             if is_strange(name):
@@ -95,7 +95,7 @@ class WorkerFileReader:
             known = stems(files, NAMES)
             sharing = sorted((known & stems(files, suffix)) - self._absorbed(known) - {own})
             found = [(stem, self._content(f"{stem}.{suffix}")) for stem in sharing]
-            if _bases(files) == _bases(self._dir.names()):
+            if _compacted(files) == _compacted(self._dir.names()):
                 return [(stem, data) for stem, data in found if data is not None]
 
     def _content(self, name: str) -> bytes | None:
@@ -198,7 +198,7 @@ class WorkerFileReader:
             self._refuse(name, reason)
 
 
-def _bases(files: list[str]) -> set[str]:
+def _compacted(files: list[str]) -> set[str]:
     return {stem for stem in stems(files, NAMES) if generation(stem) >= 0}
 
 
@@ -209,7 +209,7 @@ def _part(
     before: bytes,
     raw: bytes,
     rest: Callable[[], None],
-) -> Part:
+) -> ProcessSnapshot:
     """Return what two copies of the cells say; rows that changed between them are read again."""
     cells, patience = array("d", raw), _TRIES
     for shape, slots in series_index.tables:
@@ -223,7 +223,7 @@ def _part(
                     cells[slot : slot + width], patience = _row(descriptor, slot, width, patience)
             rest()
     tables = tuple((shape, slots.copy()) for shape, slots in series_index.tables)
-    return Part(created, tables, cells, dict(_exemplars(series_index, cells)))
+    return ProcessSnapshot(created, tables, cells, dict(_exemplars(series_index, cells)))
 
 
 def _is_whole(row: array[float]) -> bool:

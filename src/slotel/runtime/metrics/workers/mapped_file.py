@@ -82,14 +82,14 @@ class MappedCounterFile:
         """Return whether the files are still in the directory: a cleaner of temporary files may have been there."""
         return all(os.fstat(file.descriptor()).st_nlink for file in (self._names, self._file))
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Close what a forked child inherited; the parent's lock and files stay."""
         self._names.close()
         self._file.close()
 
     def remove(self) -> None:
         """Remove the files."""
-        self.leave()
+        self.close()
         self._dir.remove(self._names.name, self._file.name)
 
     def _map(self, size: int) -> memoryview[float]:

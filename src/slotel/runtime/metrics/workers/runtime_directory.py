@@ -80,7 +80,7 @@ def new_stem(process: Process) -> str:
     return f"{process.pid}-{process.start}-{secrets.token_hex(4)}"
 
 
-def base_stem(generation: int) -> str:
+def compacted_stem(generation: int) -> str:
     """Return a name for the files that hold what dead processes counted."""
     return f"{BASE}-{generation}-{secrets.token_hex(4)}"
 

@@ -35,7 +35,7 @@ class SeriesLimiter:
         self._places: dict[str, set[Labels]] = {}
         self._read = 0
 
-    def admit(self, table: str, values: Labels) -> bool:
+    def try_add(self, table: str, values: Labels) -> bool:
         """Return whether a series has a place, now or from before."""
         if self._has(table, values):
             return True
@@ -48,7 +48,7 @@ class SeriesLimiter:
         self._catch_up()
         return self._has(table, values)
 
-    def enter(self, rows: Iterable[tuple[str, Labels]]) -> None:
+    def add_existing(self, rows: Iterable[tuple[str, Labels]]) -> None:
         """Give a place to series that a process opened before it had others, also beyond the bound: they were shown."""
         self._catch_up()
         missing = [(table, values) for table, values in rows if values and not self._has(table, values)]
@@ -60,7 +60,7 @@ class SeriesLimiter:
         """Return whether the file is still in the directory."""
         return bool(os.fstat(self._file.descriptor()).st_nlink)
 
-    def leave(self) -> list[tuple[str, Labels]]:
+    def close(self) -> list[tuple[str, Labels]]:
         """Close the file, and return all that has a place in it, whether or not it is still in the directory."""
         self._catch_up()
         self._file.close()

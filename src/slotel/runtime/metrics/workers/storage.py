@@ -109,14 +109,14 @@ class CounterStorage:
                     store.place(array("d", bytes(8 * store.size)), None)
                 self._open()
             elif self._series_limiter is not None and not self._series_limiter.stands():
-                self._enter_rows()
+                self._add_existing_rows()
 
     def begin_in_child(self) -> None:
         """Wait for the child's first count; what the parent has open is closed on this side."""
         counter_file = self._counter_file
         self._begin()
         if counter_file is not None:
-            counter_file.leave()
+            counter_file.close()
         store = self._store
         store.place(Unopened(len(store.cells), self._open), None)
 
@@ -129,7 +129,7 @@ class CounterStorage:
         counted = copy_cells(store.cells, store.size)
         try:
             self.has_created = self._dir.create() or self.has_created
-            self._enter_rows()
+            self._add_existing_rows()
             head = Head(self._service, store.created)
             counter_file = MappedCounterFile(self._dir, new_stem(this_process()), head, store.tables, counted)
         except Exception as error:
@@ -154,19 +154,19 @@ class CounterStorage:
             if not self._dir.exists():
                 return True
             with suppress(OSError):
-                self._enter_rows()
-        return self._series_limiter is None or self._series_limiter.admit(table, values)
+                self._add_existing_rows()
+        return self._series_limiter is None or self._series_limiter.try_add(table, values)
 
-    def _enter_rows(self) -> None:
+    def _add_existing_rows(self) -> None:
         """Have the series that this process has opened on the service's list. May raise OSError."""
         from slotel.runtime.metrics.workers.series_limiter import SeriesLimiter
 
         store, known = self._store, self._series_limiter
         rows = [(table.shape.name, values) for table in store.tables for values in table.slots]
         if known is None or not known.stands():
-            rows += known.leave() if known is not None else []
+            rows += known.close() if known is not None else []
             known = self._series_limiter = SeriesLimiter(self._dir, store.max_series)
-        known.enter(rows)
+        known.add_existing(rows)
 
     # -- exemplars ---------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from slotel.config import names
 from slotel.runtime.logs import LOG, report
-from slotel.runtime.metrics.store.family import Part
+from slotel.runtime.metrics.store.family import ProcessSnapshot
 from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.metrics.workers import uwsgi
 from slotel.runtime.metrics.workers.identity import Process, this_process
@@ -114,7 +114,7 @@ class Workers:
             before_fork=made.before_fork,
             after_fork_in_child=made.after_fork_in_child,
             tick=made.tick,
-            before_exit=made.leave,
+            before_exit=made.remove_if_last,
         )
         return made
 
@@ -123,7 +123,7 @@ class Workers:
         self._lock = threading.RLock()
         self._is_compacting = False
         self._file_reader: WorkerFileReader | None = None
-        self._parts: tuple[Part, ...] = ()
+        self._parts: tuple[ProcessSnapshot, ...] = ()
         self._read_at = float("-inf")
 
     @property
@@ -138,7 +138,9 @@ class Workers:
         """Return the name of this process's files; "" while it has none."""
         return self._home.stem
 
-    def parts(self, max_age: float = 0.0, rest: Callable[[], None] = lambda: None) -> tuple[Part, ...]:
+    def parts(
+        self, max_age: float = 0.0, rest: Callable[[], None] = lambda: None
+    ) -> tuple[ProcessSnapshot, ...]:
         """Return what the other processes counted, read at most `max_age` seconds ago.
 
         Args:
@@ -283,7 +285,7 @@ class Workers:
         if os.geteuid() == 0:  # gunicorn's workers drop to another user later, who may not open it any more
             self._home.open_now()
 
-    def leave(self) -> None:
+    def remove_if_last(self) -> None:
         """Remove the run directory at the end of its first process, if nobody else is left."""
         from slotel.runtime.metrics.workers.liveness import is_alive
 
