@@ -169,7 +169,7 @@ def test_kept_traces_have_a_budget_for_each_minute_and_what_exceeds_it_is_counte
                 span.set_status(StatusCode.ERROR)
         assert sink.flush(5)
     # the minute may have turned in between
-    assert sentry.transactions + losses.counts.get(("traces", "keep_budget"), 0) == 5
+    assert sentry.transactions + losses.counts.get(("traces", "keep_rate_limited"), 0) == 5
     assert 3 <= sentry.transactions <= 5
 
 

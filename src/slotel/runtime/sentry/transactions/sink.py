@@ -168,7 +168,7 @@ class TransactionsSink:
                 self._release(len(local_root.spans))
                 local_root.spans = []
                 if reason is not None:
-                    self._dropped("traces", "keep_budget", 1)
+                    self._dropped("traces", "keep_rate_limited", 1)
                 return
             trace.kept = reason
             trace.ships = True
