@@ -129,13 +129,14 @@ class Sender:
             self.wake()
         except RuntimeError:  # no thread starts while the interpreter ends
             return self._send_here(deadline)
-        while (len(self) or self._in_hand is not None) and time.monotonic() < deadline and not self._stopped:
+        # an envelope that is being encoded is in no queue: the thread is idle only when nothing is under way
+        while (len(self) or not self._idle) and time.monotonic() < deadline and not self._stopped:
             thread = self._thread
             if thread is None or not thread.is_alive():
                 return self._send_here(deadline)
             self._tokens.put(None)  # ends a wait between two attempts
             time.sleep(max(0.0, min(0.01, deadline - time.monotonic())))
-        return not len(self) and self._in_hand is None
+        return not len(self) and self._idle
 
     def stop(self, reason: str) -> None:
         """Send no more; what still waits is counted as lost for that reason."""
