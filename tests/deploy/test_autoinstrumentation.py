@@ -1,6 +1,7 @@
 """The tree of the auto-instrumentation image, by the operator's contract: built, measured, and loaded by other Pythons."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,9 +28,12 @@ trace.get_tracer_provider().force_flush()
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     target = tmp_path_factory.mktemp("tree")
-    pip = ["uv", "pip", "install", "--quiet", "--python", sys.executable]
-    if subprocess.run(["sh", "-c", "command -v uv"], capture_output=True).returncode:
-        pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+    pip = (
+        [uv, "pip", "install", "--quiet", "--python", sys.executable]
+        if uv
+        else [sys.executable, "-m", "pip", "install", "--quiet"]
+    )
     requirements = str(FOLDER / "requirements.txt")
     subprocess.run(
         [*pip, "--target", str(target), "-r", requirements, f"{ROOT}[otlp]"], check=True, timeout=300
