@@ -149,6 +149,14 @@ def test_when_the_whole_directory_is_removed_the_living_write_their_counts_again
     os.write(ask, b".")
     os.waitpid(child, 0)
     assert service.total() == 8
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 of descriptors
+    for _ in range(3):
+        shutil.rmtree(service.workers.run_dir.path)
+        service.workers.tick()
+    after = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 likewise
+    assert after - before <= 3, (
+        "the removed files are closed, but for the copy that each map keeps on purpose"
+    )
 
 
 def test_a_process_that_was_taken_for_dead_does_not_count_twice(service, monkeypatch, caplog):

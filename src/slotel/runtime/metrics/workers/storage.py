@@ -102,7 +102,8 @@ class CounterStorage:
             if self._counter_file is not None:
                 with suppress(FileNotFoundError):
                     self._counter_file.relock()
-            if self.is_removed():
+            if self._counter_file is not None and self.is_removed():
+                self._counter_file.close()  # the cells stay mapped until they are copied
                 self._counter_file = None
                 self._exemplars.clear()
                 if is_absorbed:
