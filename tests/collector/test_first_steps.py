@@ -4,6 +4,8 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
@@ -37,13 +39,19 @@ def defaults(name):
     return dict(re.findall(r"\$\{env:(\w+):-([^{}]*|\$\{env:HOME\}[^{}]*)\}", (CONFIGS / name).read_text()))
 
 
+@pytest.fixture
+def for_everyone():
+    """A folder that every user may enter: pytest's own are for the one who runs it."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("config", MAIN)
-def test_it_starts_as_an_ordinary_user_with_no_directory_prepared(otelcol, tmp_path, config):
-    binary = shutil.copy(otelcol, tmp_path / "otelcol")
-    home = tmp_path / "home"
+def test_it_starts_as_an_ordinary_user_with_no_directory_prepared(otelcol, for_everyone, config):
+    binary = shutil.copy(otelcol, for_everyone / "otelcol")
+    home = for_everyone / "home"
     home.mkdir()
-    for path in (home, *[p for p in tmp_path.parents if str(p).startswith("/tmp/")], tmp_path):
-        path.chmod(0o755)
     user = NOBODY if os.geteuid() == 0 else None
     if user is not None:
         os.chown(home, user, user)
