@@ -50,7 +50,7 @@ def pages() -> Iterator[tuple[str, str]]:
 
 def _variables() -> str:
     from slotel.config.variables import VARIABLES
-    from slotel.runtime.distro import DEFAULTS
+    from slotel.runtime.setup.defaults import DEFAULTS
 
     lines = [MARK.format(source="src/slotel/config/variables.py"), "# Environment variables\n"]
     lines.append("The environment overrides `slotel.yaml`. An empty variable is as good as none.\n")

@@ -444,7 +444,7 @@ def test_what_a_start_says_doctor_says():
     """The start's own function, over every broken environment: each of its codes is among doctor's."""
     from slotel.config.load import read_configuration
     from slotel.runtime.checks.start import before_start
-    from slotel.runtime.distro import set_defaults
+    from slotel.runtime.setup.defaults import set_defaults
 
     for variables, _, _ in ENVIRONMENTS.values():
         environ = {"OTEL_SERVICE_NAME": "shop", **{name: value for name, value in variables.items() if value}}

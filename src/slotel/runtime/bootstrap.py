@@ -1,6 +1,6 @@
 """The composition root: reads the configuration, wires store, stages and sinks around the SDK's providers.
 
-With `parts.py` the only module that knows both stages and sinks; each of them gets the narrow value it needs.
+With `components.py` the only module that knows both stages and sinks; each of them gets the narrow value it needs.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from slotel.runtime.process.ticker import Ticker
 from slotel.runtime.redaction.enforcer import Enforcer
 from slotel.runtime.redaction.redactor import Redactor
 from slotel.runtime.requests.local_roots import OpenSpans
+from slotel.runtime.setup.defaults import set_defaults
 from slotel.runtime.setup.sdk import name_service, tracer_provider
 from slotel.runtime.state import RUNNING, UNNAMED, Runtime
 from slotel.runtime.tracing.debug import DecisionLog
@@ -79,8 +80,6 @@ def start(
 
 
 def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None] | None) -> Runtime:
-    from slotel.runtime.distro import set_defaults
-
     set_defaults(environ)  # for a start in code; under the launcher it is done
     reading = read_configuration(environ)
     log(before_start(reading, environ))

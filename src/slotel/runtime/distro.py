@@ -4,44 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import MutableMapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any
 
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # untyped upstream
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 
 from slotel.runtime.logs import LOG, show_logs
+from slotel.runtime.setup.defaults import set_defaults
 from slotel.runtime.setup.instrumentations import instrumentor_options, load, skip_flask_url_exclusion
 from slotel.runtime.setup.uninstrumented import watch_frameworks
 from slotel.runtime.upstream.instrumentations import accept_statuses_as_numbers, name_djangos_home
-
-DEFAULTS: Final = {
-    "OTEL_METRICS_EXPORTER": "prometheus",
-    "OTEL_LOGS_EXPORTER": "none",
-    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-    "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database",
-    "OTEL_PYTHON_DISTRO": "slotel",
-    "OTEL_PYTHON_CONFIGURATOR": "slotel",
-}
-"""What slotel sets where the user set nothing. Traces go to OTLP when an endpoint is named, else only to Sentry."""
-
-_OTLP_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-
-
-def set_defaults(environ: MutableMapping[str, str]) -> None:
-    """Set what the user left unset; what is set stays.
-
-    An empty variable is an unset one. Source: OpenTelemetry specification, "Environment Variable Specification".
-    """
-    for name in [name for name, value in environ.items() if name.startswith("OTEL_") and not value.strip()]:
-        del environ[name]
-    for name, value in DEFAULTS.items():
-        environ.setdefault(name, value)
-    otlp = any(environ.get(name, "").strip() for name in _OTLP_ENDPOINTS)
-    environ.setdefault("OTEL_TRACES_EXPORTER", "otlp" if otlp else "none")
-    if environ["OTEL_LOGS_EXPORTER"].strip().lower() == "none":
-        # a handler that ships nowhere would keep the app's warnings from standard error
-        environ.setdefault("OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION", "false")
 
 
 def runs_no_app(command: Sequence[str]) -> bool:
@@ -65,7 +38,15 @@ class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
         """Load one instrumentation, a web framework's when the app imports it; one that fails is named."""
 
         def instrument() -> None:
-            more = instrumentor_options(entry_point)
+            from slotel.runtime.state import current
+
+            runtime = current()
+            if runtime is None:
+                more = instrumentor_options(entry_point)
+            else:
+                more = instrumentor_options(
+                    entry_point, runtime.service.asgi_spans, runtime.http_server_metrics
+                )
             super(SlotelDistro, self).load_instrumentor(entry_point, **more, **kwargs)
             LOG.debug("instrumented: %s", entry_point.name)
             skip_flask_url_exclusion(entry_point.name, os.environ)

@@ -49,11 +49,11 @@ class Failing:
         """Return the one event of a request, once the next request's event has come too."""
         assert self.service.get(path, headers)[0] == status
         wait_until(lambda: self.events(path), f"an event of {path}")
-        self.instrumentor_options()
+        self.settle()
         (event,) = self.events(path)
         return event
 
-    def instrumentor_options(self) -> None:
+    def settle(self) -> None:
         """Let one more error pass: what was sent before it has arrived."""
         before = len(self.events("/plain"))
         self.service.get("/plain")
@@ -157,7 +157,7 @@ def test_an_exception_is_one_event_however_it_is_chained_grouped_captured_logged
     for way in WAYS:
         assert failing.service.get(f"{path}/{way}")[0] == 500
     wait_until(lambda: all(failing.events(f"{path}/{way}") for way in WAYS), "an event of each")
-    failing.instrumentor_options()
+    failing.settle()
     for way in WAYS:
         (event,) = failing.events(f"{path}/{way}")
         assert message_of(event).startswith(span_of(event)), way
@@ -215,7 +215,7 @@ def test_every_error_event_is_counted_before_it_leaves_those_of_a_breached_budge
         return {"slotel.budget"} <= {each.get("logger") for each in failing.all()}
 
     for _ in range(5):
-        failing.instrumentor_options()
+        failing.settle()
     wait_until(told_of_breach, "the events of the breached budget")
     wait_until(lambda: len(failing.all()) == counted(), "as many events as are counted")
     assert len({each["event_id"] for each in failing.all()}) == len(failing.all())
@@ -271,7 +271,7 @@ def test_a_thread_that_a_request_started_reports_under_the_requests_trace_and_ta
 
 def test_an_answer_that_flask_was_asked_for_is_no_error(flask):
     flask.service.get("/abort")
-    flask.instrumentor_options()
+    flask.settle()
     assert flask.events("/abort") == []
 
 
@@ -294,8 +294,8 @@ def test_http_exceptions_of_5xx_are_reported_and_expected_answers_are_not(fastap
     assert fastapi.service.get("/missing")[0] == 404
     assert fastapi.service.get("/expected")[0] == 409
     assert django.service.get("/missing")[0] == 404
-    fastapi.instrumentor_options()
-    django.instrumentor_options()
+    fastapi.settle()
+    django.settle()
     assert fastapi.events("/missing") == fastapi.events("/expected") == django.events("/missing") == []
 
 

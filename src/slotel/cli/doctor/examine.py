@@ -13,8 +13,8 @@ from slotel.config.service import Reading
 from slotel.runtime.checks import environment, instrumentation, packages
 from slotel.runtime.checks.exports import exports
 from slotel.runtime.checks.sentry import dsn
-from slotel.runtime.distro import set_defaults
 from slotel.runtime.finding import Finding
+from slotel.runtime.setup.defaults import set_defaults
 
 
 @dataclass(frozen=True, slots=True)

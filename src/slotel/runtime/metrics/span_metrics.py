@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext
@@ -12,7 +12,6 @@ from opentelemetry.trace import SpanContext
 from slotel.config import names
 from slotel.config.slo import Event, Slo, classify
 from slotel.config.tags import label_name
-from slotel.runtime.budget.windows import BudgetWindows
 from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.redaction.enforcer import Enforcer
@@ -47,6 +46,19 @@ _Known: TypeAlias = tuple[int, _Counted, _Counted]
 """What a combination of labels leads to: its row, those cells, and the same for an entry, whose violations count."""
 
 
+class Windows(Protocol):
+    """The budget's windows, as far as counting needs them."""
+
+    bucket_ends_ns: int
+    """Unix time at which the current bucket ends."""
+
+    def roll(self) -> None:
+        """Move what was counted into its bucket."""
+
+    def counter_cells(self, slo: Slo) -> Mapping[str, int]:
+        """Return the cell of each outcome of an objective."""
+
+
 class SpanMetrics:
     """The stage that counts. What a span adds to is worked out once for each combination of labels.
 
@@ -62,7 +74,7 @@ class SpanMetrics:
         service_name: str,
         slos: tuple[Slo, ...],
         enforcer: Enforcer,
-        meter: BudgetWindows,
+        meter: Windows,
         self_metrics: SelfMetrics,
     ) -> None:
         self._service = service_name

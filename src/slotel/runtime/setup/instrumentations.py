@@ -6,7 +6,7 @@ import functools
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 import wrapt
@@ -37,19 +37,24 @@ FRAMEWORKS: Final = frozenset({"django", "fastapi", "flask", "starlette"})
 """Instrumentations that measure a server's requests with a meter provider that they are given."""
 
 
-def instrumentor_options(entry_point: Any) -> dict[str, Any]:
-    """Return what an instrumentation is given beside the launcher's arguments."""
-    from slotel.config.service import ASGI_MESSAGES
-    from slotel.runtime.state import current
+def instrumentor_options(
+    entry_point: Any, asgi_spans: Collection[str] = (), meter_provider: Any = None
+) -> dict[str, Any]:
+    """Return what an instrumentation is given beside the launcher's arguments.
 
-    runtime, name = current(), entry_point.name
-    wanted = runtime.service.asgi_spans if runtime is not None else ()
+    Args:
+        asgi_spans: the ASGI messages that get a span of their own.
+        meter_provider: what frameworks measure their requests with; None for the global one.
+    """
+    from slotel.config.service import ASGI_MESSAGES
+
+    name, wanted = entry_point.name, asgi_spans
     left_out = [message for message in ASGI_MESSAGES if message not in wanted]
     if name == "starlette" and left_out:
         _leave_out(sys.modules[entry_point.load().__module__], left_out)
     given: dict[str, Any] = {"exclude_spans": left_out} if name == "fastapi" else {}
-    if name in FRAMEWORKS and runtime is not None and runtime.http_server_metrics is not None:
-        given["meter_provider"] = runtime.http_server_metrics
+    if name in FRAMEWORKS and meter_provider is not None:
+        given["meter_provider"] = meter_provider
     return given
 
 

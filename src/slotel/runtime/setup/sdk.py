@@ -66,10 +66,11 @@ def tracer_provider(
 def _configure_sdk() -> None:
     from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 
-    from slotel.runtime.distro import SlotelConfigurator, set_defaults
+    from slotel.runtime.setup.defaults import set_defaults
 
     set_defaults(os.environ)
-    _OTelSDKConfigurator._configure(SlotelConfigurator())  # type: ignore[no-untyped-call]  # noqa: SLF001 the SDK's own set-up, untyped
+    plain = object.__new__(_OTelSDKConfigurator)  # its constructor keeps one instance for all subclasses
+    plain._configure()  # type: ignore[no-untyped-call]
 
 
 @contextmanager

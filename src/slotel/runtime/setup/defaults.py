@@ -1,0 +1,34 @@
+"""The environment variables that the distribution sets where the user set none."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Final
+
+DEFAULTS: Final = {
+    "OTEL_METRICS_EXPORTER": "prometheus",
+    "OTEL_LOGS_EXPORTER": "none",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database",
+    "OTEL_PYTHON_DISTRO": "slotel",
+    "OTEL_PYTHON_CONFIGURATOR": "slotel",
+}
+"""What slotel sets where the user set nothing. Traces go to OTLP when an endpoint is named, else only to Sentry."""
+
+_OTLP_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+
+def set_defaults(environ: MutableMapping[str, str]) -> None:
+    """Set what the user left unset; what is set stays.
+
+    An empty variable is an unset one. Source: OpenTelemetry specification, "Environment Variable Specification".
+    """
+    for name in [name for name, value in environ.items() if name.startswith("OTEL_") and not value.strip()]:
+        del environ[name]
+    for name, value in DEFAULTS.items():
+        environ.setdefault(name, value)
+    otlp = any(environ.get(name, "").strip() for name in _OTLP_ENDPOINTS)
+    environ.setdefault("OTEL_TRACES_EXPORTER", "otlp" if otlp else "none")
+    if environ["OTEL_LOGS_EXPORTER"].strip().lower() == "none":
+        # a handler that ships nowhere would keep the app's warnings from standard error
+        environ.setdefault("OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION", "false")
