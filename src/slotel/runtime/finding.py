@@ -38,7 +38,8 @@ class Finding(NamedTuple):
     code: str = ""
 
     def __str__(self) -> str:
-        fix = f": {self.fix}" if self.fix else ""
+        separator = " " if self.fix.startswith("(") else ": "
+        fix = f"{separator}{self.fix}" if self.fix else ""
         code = f" [{self.code}]" if self.code else ""
         return f"{self.text}{fix}{code}"
 
