@@ -70,7 +70,7 @@ def _configure_sdk() -> None:
 
     set_defaults(os.environ)
     plain = object.__new__(_OTelSDKConfigurator)  # its constructor keeps one instance for all subclasses
-    plain._configure()  # noqa: SLF001 the SDK's own set-up
+    plain._configure()
 
 
 @contextmanager
