@@ -266,7 +266,12 @@ def test_an_alert_of_prometheus_arrives_on_the_page_and_is_resolved_there(tmp_pa
         def told(resolved):
             now = datetime.now(timezone.utc)
             alert = {
-                "labels": {"alertname": "ErrorBudgetBurn", "severity": "page", "service": "<checkout>"},
+                "labels": {
+                    "alertname": "ErrorBudgetBurn",
+                    "severity": "page",
+                    "sloth_severity": "page",
+                    "service": "<checkout>",
+                },
                 "annotations": {"summary": "it burns"},
                 "startsAt": (now - timedelta(minutes=1)).isoformat(),
                 "endsAt": (now + timedelta(minutes=-1 if resolved else 10)).isoformat(),

@@ -67,7 +67,7 @@ def start(tmp_path, env, yaml=None):
         (
             {"http_proxy": "quic://127.0.0.1:9", "no_proxy": "", "SENTRY_DSN": "http://k@sentry.invalid/1"},
             None,
-            "ERROR slotel: sentry failed to start and is disabled, everything else works: ProxySchemeUnknown: Proxy URL had unsupported scheme quic",
+            "WARNING slotel: Sentry is unreachable (ProxySchemeUnknown: Proxy URL had unsupported scheme quic",
         ),
         ({"OTEL_EXPORTER_PROMETHEUS_PORT": "ninety"}, None, "OTEL_EXPORTER_PROMETHEUS_PORT='ninety'"),
     ],

@@ -142,7 +142,7 @@ class Assembly:
         data.setdefault("thread.name", trace.thread.name)
         attributes = segment.root.attributes
         if self._native_names and segment.continuation is None and "sentry.transaction" not in attributes:
-            native = context[0].run(native_name, segment.root.span, attributes)
+            native = context[0].run(native_name, segment.root.span, attributes) or trace.native_name
             if native is not None:
                 event["transaction"], event["transaction_info"] = native[0], {"source": native[1]}
         event_id = event["event_id"] = self._ids.take(16)

@@ -23,6 +23,7 @@ from slotel.runtime.requests.decision import REQUEST_KINDS
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryClientLike
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
+from slotel.runtime.sentry.transactions.mapping import native_name
 from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Scopes, Trace
 from slotel.runtime.sentry.transactions.worker import Worker
 from slotel.runtime.upstream.otel_reading import UNSET, attributes_of
@@ -68,6 +69,7 @@ def transactions_sink(
         dropped,
         flush_time=_flush_time(client),
         calls_are_roots=settings.roots == "all",
+        native_names=settings.transaction_names == "native",
         factory=factory,
     )
 
@@ -79,7 +81,8 @@ class TransactionsSink:
         flush_time: seconds that `shutdown` may take.
         calls_are_roots: a call to a database, a queue or another service that no request or job makes is a
             transaction: a driver's ping, a broker's poll.
-        ways: makes the way for a client that comes later.
+        native_names: transactions are named as sentry-sdk's integrations name them.
+        factory: makes the transport for a client that comes later.
     """
 
     starts: Final = "local_roots"
@@ -92,10 +95,12 @@ class TransactionsSink:
         *,
         flush_time: float = 2.0,
         calls_are_roots: bool = True,
+        native_names: bool = False,
         factory: TransportFactory | None = None,
     ) -> None:
         self._factory = factory
         self._calls_are_roots = calls_are_roots
+        self._native_names = native_names
         self._keeper = keeper
         self._keeps = keeper.keeps
         self._worker = worker
@@ -122,6 +127,8 @@ class TransactionsSink:
             trace = local_root.state = Trace(sampled, sent_along)
             if span.kind in REQUEST_KINDS:
                 trace.scopes = Scopes.active()  # the linker, an earlier sink, has given it its own
+                if self._native_names:  # Flask's endpoint is gone when the span ends
+                    trace.native_name = native_name(span, span.attributes or {})
             self._open[local_root.root_id] = local_root
             if len(self._open) > MAX_OPEN:
                 self._forget_oldest()

@@ -40,10 +40,11 @@ class Trace:
         inherited: it began before a fork, in the parent process. built: its transaction is under way.
         incoming: the root's parent context, when a caller sent one.
         scopes: a request's own, until it ends. thread: where it began.
+        native_name: name and source that sentry-sdk's integration would give it, where only its start knows them.
     """
 
     __slots__ = (
-        "built", "error", "incoming", "inherited", "kept", "lost", "sampled", "scopes", "ships", "thread"
+        "built", "error", "incoming", "inherited", "kept", "lost", "native_name", "sampled", "scopes", "ships", "thread"
     )  # fmt: skip
 
     def __init__(self, sampled: bool, incoming: Context | None) -> None:
@@ -53,6 +54,7 @@ class Trace:
         self.scopes: Scopes | None = None
         self.thread = threading.current_thread()
         self.kept: str | None = None
+        self.native_name: tuple[str, str] | None = None
         self.error = False
         self.lost = 0
         self.inherited = False
