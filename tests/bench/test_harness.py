@@ -13,7 +13,13 @@ BENCH = Path(__file__).resolve().parents[2] / "bench"
 @pytest.fixture
 def harness(monkeypatch):
     """The harness is a folder of scripts: its modules import each other by bare name."""
+    names = [path.stem for path in BENCH.glob("*.py")]
+    others = {name: sys.modules.pop(name) for name in names if name in sys.modules}
     monkeypatch.syspath_prepend(str(BENCH))
+    yield
+    for name in names:
+        sys.modules.pop(name, None)
+    sys.modules.update(others)
 
 
 def test_a_short_run_measures_a_bare_and_a_traced_app_and_finds_every_transaction(tmp_path):
