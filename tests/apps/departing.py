@@ -57,7 +57,7 @@ def holding_locks():
     runtime = state.current()
     transport = sentry_sdk.get_client().transport
     logging._acquireLock() if hasattr(logging, "_acquireLock") else logging._lock.acquire()
-    with runtime.store.lock, transport._worker._lock, threading._active_limbo_lock:
+    with runtime.store.lock, transport.sender._sending, threading._active_limbo_lock:
         sleep()
 
 

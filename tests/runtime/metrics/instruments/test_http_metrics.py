@@ -221,6 +221,9 @@ def test_a_launched_service_shows_the_same_http_metrics_either_way(folder, comma
 
 KINDS = """
 import django, fastapi, flask, starlette.applications
+from django.core.handlers.wsgi import WSGIHandler
+django.setup()
+WSGIHandler()  # Django's instrumentation waits for the middleware, when the settings are known
 from opentelemetry.instrumentation import django, fastapi, flask, starlette
 given = [
     django._DjangoMiddleware._active_request_counter,
