@@ -20,11 +20,13 @@ def load(endpoint, **options):
 
 
 def peak(pid):
-    """The most memory that a process ever had, in MiB: with the binary's pages and those of its queue."""
-    [line] = [
-        line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")
-    ]
-    return int(line.split()[1]) / 1024
+    """The most memory that a container's limit would have counted against it, in MiB.
+
+    That is the highest resident size, without the pages of files (the binary, its queue): the kernel takes those back
+    before it kills. No file of /proc keeps the highest value of the rest alone.
+    """
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return (int(status["VmHWM"].split()[0]) - int(status["RssFile"].split()[0])) / 1024
 
 
 def test_at_its_memory_limit_a_gateway_refuses_counts_what_it_refuses_and_recovers(otelcol, tmp_path):
