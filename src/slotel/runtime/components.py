@@ -36,8 +36,8 @@ def connect_sentry(runtime: Runtime, environ: Mapping[str, str]) -> None:
     parts = SentryDependencies(
         open_spans=runtime.open_spans,
         tags=runtime.enforcer.tags,
-        scrub=runtime.recent_errors.noted(runtime.enforcer.event),
-        scrub_log=runtime.enforcer.log,
+        redact=runtime.recent_errors.noted(runtime.enforcer.item),
+        redact_headers=runtime.enforcer.headers,
         counted=self_metrics.sentry_error,
         expected=self_metrics.expect_sentry_errors,
         dropped=self_metrics.dropped,

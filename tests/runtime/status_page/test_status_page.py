@@ -1,5 +1,7 @@
 """The parts of the status page, with plain numbers."""
 
+from functools import partial
+
 import pytest
 
 from slotel.config.service import read_service
@@ -145,7 +147,7 @@ def test_the_last_errors_are_those_of_all_processes_and_hold_no_message():
 
     here, there = RecentErrors(), RecentErrors()
     for recent, numbers in ((here, range(3)), (there, range(3, 8))):
-        note = recent.noted(lambda event: event)
+        note = partial(recent.noted(lambda kind, event: event), "event")
         for number in numbers:
             note(event(number))
             note(event(number))

@@ -12,7 +12,8 @@ from opentelemetry.trace import Link, Status
 from slotel.config.names import REDACTED
 from slotel.config.redaction import RedactionChoices
 from slotel.config.tags import TagPolicy, TagRule, clean_value, judge
-from slotel.runtime.redaction.events import redacted_event, redacted_log
+from slotel.runtime.redaction.events import redacted_event
+from slotel.runtime.redaction.items import redacted_headers, redacted_item
 from slotel.runtime.redaction.redactor import Redactor
 
 MAX_CACHED: Final = 10_000
@@ -206,9 +207,13 @@ class Enforcer:
         """Return a Sentry event without its secrets."""
         return redacted_event(self.redactor, event)
 
-    def log(self, log: dict[str, Any]) -> dict[str, Any]:
-        """Return a log, or a metric, of sentry-sdk without its secrets."""
-        return redacted_log(self.redactor, log)
+    def item(self, kind: str, payload: Any) -> Any:
+        """Return the payload of an envelope's item, of any type, without its secrets."""
+        return redacted_item(self.redactor, kind, payload)
+
+    def headers(self, headers: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the headers of an envelope, or of an item, without secrets."""
+        return redacted_headers(self.redactor, headers)
 
     # -- values ----------------------------------------------------------------------------------------------
 

@@ -61,6 +61,10 @@ def redacted_log(redactor: Redactor, log: dict[str, Any]) -> dict[str, Any]:
 
 
 def _part(redactor: Redactor, part: str, data: Any) -> Any:
+    if part == "request" and isinstance(data, Mapping) and isinstance(data.get("cookies"), Mapping):
+        rest = {key: value for key, value in data.items() if key != "cookies"}
+        # each by its own name: `cookies` as a whole would be one secret
+        return {**redactor.data(rest), "cookies": redactor.data(data["cookies"])}
     if part != "extra" or not isinstance(data, Mapping) or _ARGV not in data:
         return redactor.data(data)
     argv = data[_ARGV]

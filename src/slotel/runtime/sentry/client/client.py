@@ -25,16 +25,13 @@ if TYPE_CHECKING:
 
 FLUSH_TIMEOUT: Final = 2.0
 
-Event = dict[str, Any]
-
-
 class SentryDependencies(NamedTuple):
     """What the Sentry set-up is given of the runtime.
 
     Args:
         tags: `Enforcer.tags`.
-        scrub: `Enforcer.event`: redacts a payload as it leaves.
-        scrub_log: `Enforcer.log`: the same for a log, a metric or a streamed span of sentry-sdk's own.
+        redact: `Enforcer.item`: redacts what an envelope carries, given its type.
+        redact_headers: `Enforcer.headers`.
         counted: called with (project, environment) for each error event that is handed to Sentry.
         expected: called with the same at start, so that the count begins at 0.
         dropped: called with (signal, reason, count) for each error event that is lost.
@@ -47,8 +44,8 @@ class SentryDependencies(NamedTuple):
 
     open_spans: OpenSpans
     tags: Callable[[Mapping[str, Any], Mapping[str, str]], dict[str, str]]
-    scrub: Callable[[Event], Event]
-    scrub_log: Callable[[Event], Event]
+    redact: Callable[[str, Any], Any]
+    redact_headers: Callable[[Mapping[str, Any]], dict[str, Any]]
     counted: Callable[[str, str], None]
     expected: Callable[[str, str], None]
     dropped: Callable[[str, str, int], None]

@@ -10,13 +10,12 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import sentry_sdk
 from sentry_sdk import scope
-from sentry_sdk.consts import DEFAULT_OPTIONS
 from sentry_sdk.integrations.argv import ArgvIntegration
 from sentry_sdk.integrations.atexit import AtexitIntegration
 from sentry_sdk.integrations.dedupe import DedupeIntegration
@@ -35,12 +34,12 @@ from slotel.runtime.sentry.errors.detail import ErrorDetail
 from slotel.runtime.sentry.errors.frameworks import framework_integrations
 from slotel.runtime.sentry.errors.integrations import LazyIntegrations
 from slotel.runtime.sentry.errors.linker import ErrorEventLinker, current_span_ids
-from slotel.runtime.sentry.errors.source_lines import SourceLines
 from slotel.runtime.sentry.transport.client_transport import ClientTransport, sender_of
+from slotel.runtime.sentry.transport.completion import EnvelopeCompletion
 from slotel.runtime.sentry.transport.endpoint import Endpoint
 from slotel.runtime.sentry.transport.rate_limits import RateLimits
 from slotel.runtime.sentry.transport.sender import Sender
-from slotel.runtime.upstream.sentry import choose_variables, installed_modules, leave_source_lines_out
+from slotel.runtime.upstream.sentry import choose_variables, leave_source_lines_out
 
 if TYPE_CHECKING:
     from slotel.runtime.sentry.client.client import SentryConnection, SentryDependencies
@@ -69,7 +68,7 @@ class ClientTakeover:
         self._trail = ErrorEventLinker(
             parts.open_spans, parts.tags, parts.sampling, native_names=parts.native_names
         )
-        self._lines = SourceLines()
+        self._completion = EnvelopeCompletion(parts.redact, parts.redact_headers)
         self._lazy = LazyIntegrations()
         self._is_tied = False
         self._expects = False
@@ -82,7 +81,6 @@ class ClientTakeover:
             "integrations": _integrations(),
             **self._options(),
         }
-        options["before_send"] = self._before_send(options, options["transport"])
         with _without_django(), self._expecting():
             sentry_sdk.init(**options)
         return self._tie(sentry_sdk.get_client(), destination)
@@ -97,8 +95,7 @@ class ClientTakeover:
         if type(client.transport).__module__ == "sentry_sdk.transport":
             self._trail.replaced(client.transport)  # what it holds is still to be sent
             client.transport = self._transport_class()(client.options)
-        client.options["before_send"] = self._before_send(client.options, client.transport)
-        client.options.update(self._scrubbing_hooks(client.options))
+        client.options["before_send"] = self._before_send(client.options)
         LOG.info(
             "the app has called sentry_sdk.init itself: its client stays, slotel's tags and trace ids go onto its "
             "events, and slotel sends the traces%s. Its framework integrations stay on the way of every request; "
@@ -159,8 +156,7 @@ class ClientTakeover:
 
     def _app_calls_init(self, original: Any, positional: tuple[Any, ...], options: dict[str, Any]) -> Any:
         merged = {**self._options(), **_without_tracing(options)}
-        merged["before_send"] = self._before_send(merged, merged["transport"])
-        merged.update(self._scrubbing_hooks(options))
+        merged["before_send"] = self._before_send(merged)
         merged.update(self._parts.options)
         given = options.get("integrations") or []
         self._lazy.wanted = bool(options.get("auto_enabling_integrations", True))
@@ -170,7 +166,7 @@ class ClientTakeover:
             *disabled,
             *(
                 each
-                for each in (StdlibIntegration, DedupeIntegration, *_late(merged))
+                for each in (StdlibIntegration, DedupeIntegration, ModulesIntegration)
                 if not _has(given, each)
             ),
         ]
@@ -231,6 +227,10 @@ class ClientTakeover:
                 handed=lambda told: parts.counted(destination.project, told or environment),
                 lost=lambda reason, count: parts.dropped("errors", reason, count),
             )
+            self._completion.before(client.transport)
+        elif os.environ.get("SENTRY_PRINT_ENVELOPES"):
+            self._completion.before(client.transport)
+        self._completion.before(getattr(client, "spotlight", None))
         if self._connection is None:
             self._connection = SentryConnection(client, destination, self._identity, self._trail)
             return self._connection
@@ -240,7 +240,7 @@ class ClientTakeover:
 
     def _transport_class(self) -> Any:
         """Return what `sentry_sdk.init` makes the client's transport of."""
-        parts, identity, limits, complete = self._parts, self._identity, self._limits, self._complete
+        parts, identity, limits, completion = self._parts, self._identity, self._limits, self._completion
 
         class SlotelTransport(ClientTransport):
             def __init__(self, options: dict[str, Any]) -> None:
@@ -252,7 +252,7 @@ class ClientTakeover:
                 super().__init__(
                     options,
                     Sender(Endpoint(dsn, options), parts.dropped, limits=limited),
-                    complete=complete,
+                    completion=completion,
                     counted=lambda told: parts.counted(project, told or environment),
                     dropped=parts.dropped,
                 )
@@ -267,7 +267,6 @@ class ClientTakeover:
             "auto_session_tracking": False,
             "send_client_reports": False,  # GlitchTip stops at them, and losses are counted in the store
             "transport": self._transport_class(),
-            **self._scrubbing_hooks({}),
             "environment": identity.environment,
         }
         if self._parts.logs:
@@ -278,76 +277,18 @@ class ClientTakeover:
             options["server_name"] = identity.server_name
         return {**options, **self._parts.options}
 
-    def _complete(self, event: Any) -> Any:
-        """Return an error event as it may be sent: with source lines, redacted."""
-        self._lines.add_to(event)
-        request = event.get("request")
-        cookies = request.pop("cookies", None) if isinstance(request, dict) else None
-        event = self._parts.scrub(event)
-        if isinstance(cookies, dict):  # each by its own name: `cookies` as a whole would be one secret
-            event["request"]["cookies"] = self._parts.scrub({"extra": cookies})["extra"]
-        if event.get("type") is None and "modules" not in event:
-            modules = installed_modules()
-            if modules:
-                event["modules"] = modules
-        return event
-
-    def _before_send(self, options: Any, transport: Any) -> Any:
-        """Return the app's hook, which sees the source lines, too; redaction has the last word."""
+    def _before_send(self, options: Any) -> Any:
+        """Return the app's hook, which sees the source lines, too; redaction comes after it."""
         hook = options.get("before_send")
-        redacts = _redacts_early(options, transport)
-        if hasattr(hook, "_slotel_original") or (hook is None and not redacts):
+        if hook is None or hasattr(hook, "_slotel_original"):
             return hook
 
         def before_send(event: Any, hint: Any) -> Any:
-            self._lines.add_to(event)
-            kept = hook(event, hint) if hook is not None else event
-            return self._parts.scrub(kept) if redacts and kept is not None else kept
+            self._completion.lines.add_to(event)
+            return hook(event, hint)
 
         before_send._slotel_original = hook  # type: ignore[attr-defined]  # noqa: SLF001 so that it is never wrapped twice
         return before_send
-
-    def _scrubbing_hooks(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the app's hooks for what is no error event, each followed by redaction."""
-        experiments = options.get("_experiments") or {}
-        hooks = {
-            "before_send_transaction": self._parts.scrub,
-            "before_send_log": self._parts.scrub_log,
-            "before_send_metric": self._parts.scrub_log,
-        }
-        return {
-            name: _followed_by(scrub, options.get(name) or experiments.get(name))
-            for name, scrub in hooks.items()
-            if name in DEFAULT_OPTIONS
-        }
-
-
-def _followed_by(scrub: Callable[[Any], Any], hook: Any) -> Any:
-    if hasattr(hook, "_slotel_original"):
-        return hook
-
-    def scrubbed(event: Any, hint: Any) -> Any:
-        kept = hook(event, hint) if hook is not None else event
-        return scrub(kept) if kept is not None else None
-
-    scrubbed._slotel_original = hook  # type: ignore[attr-defined]  # noqa: SLF001 so that it is never wrapped twice
-    return scrubbed
-
-
-def _redacts_early(options: Any, transport: Any) -> bool:
-    """Whether an event is shown to somebody before slotel's transport redacts it, or passes through another one."""
-    ours = isinstance(transport, ClientTransport) or (
-        isinstance(transport, type) and issubclass(transport, ClientTransport)
-    )
-    shown = options.get("spotlight") or any(
-        map(os.environ.get, ("SENTRY_SPOTLIGHT", "SENTRY_PRINT_ENVELOPES"))
-    )
-    return not ours or bool(shown)
-
-
-def _late(options: Any) -> tuple[type, ...]:
-    """Return the integrations whose work slotel's transport does: the list of packages is long, and always the same."""
-    return () if _redacts_early(options, options["transport"]) else (ModulesIntegration,)
 
 
 def _put_first(processor: Any) -> None:

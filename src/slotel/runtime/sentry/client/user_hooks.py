@@ -69,7 +69,6 @@ class Hooks:
                 event[key] = str(options[key]).strip()
         self._scrub(event, options.get("event_scrubber"))
         before_send = options.get("before_send_transaction")
-        before_send = getattr(before_send, "_slotel_original", before_send)
         if before_send is None:
             return event
         return self._enforcer.event(_before_send(before_send, event))  # what the app's hook added, too
@@ -100,10 +99,7 @@ class Hooks:
         if contexts:
             foreign["contexts"] = contexts
         if foreign:
-            cookies = foreign["request"].pop("cookies", None) if "request" in foreign else None
             foreign = self._redacted(foreign)
-            if isinstance(cookies, dict):  # each by its own name: `cookies` as a whole would be one secret
-                foreign["request"]["cookies"] = self._enforcer.event({"extra": cookies})["extra"]
             applied["contexts"].update(foreign.pop("contexts", {}))
             applied.update(foreign)
         if len(applied["tags"]) != len(enforced):

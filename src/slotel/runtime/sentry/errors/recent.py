@@ -48,17 +48,16 @@ class RecentErrors:
         self._kept: deque[RecentError] = deque(maxlen=MOST)
         self._shared: RecentError | None = None
 
-    def noted(
-        self, scrub: Callable[[dict[str, Any]], dict[str, Any]]
-    ) -> Callable[[dict[str, Any]], dict[str, Any]]:
-        """Return `scrub`, which remembers each event that it has redacted."""
+    def noted(self, redact: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+        """Return `redact`, given an item's type and payload, which remembers each error event that it has redacted."""
 
-        def scrubbed(event: dict[str, Any]) -> dict[str, Any]:
-            event = scrub(event)
-            self._note(event)
-            return event
+        def redacted(kind: str, payload: Any) -> Any:
+            payload = redact(kind, payload)
+            if kind == "event" and isinstance(payload, dict):
+                self._note(payload)
+            return payload
 
-        return scrubbed
+        return redacted
 
     def share(self, workers: SharesFiles | None) -> None:
         """Give the other processes what is new here."""
@@ -79,8 +78,6 @@ class RecentErrors:
         self._shared = None
 
     def _note(self, event: dict[str, Any]) -> None:
-        if event.get("type") not in (None, "error", "event"):
-            return
         values = (event.get("exception") or {}).get("values") or []
         error = str(values[-1].get("type") or "exception") if values else "message"
         trace = ((event.get("contexts") or {}).get("trace") or {}).get("trace_id") or ""

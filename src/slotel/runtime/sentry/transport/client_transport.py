@@ -17,10 +17,10 @@ from slotel.runtime.sentry.client.protocols import Dropped
 from slotel.runtime.sentry.errors.exception_record import DUPLICATE
 from slotel.runtime.sentry.transport import encode
 from slotel.runtime.sentry.transport.bounds import encode_bounded
+from slotel.runtime.sentry.transport.completion import EnvelopeCompletion
 from slotel.runtime.sentry.transport.envelope_queue import QueuedEnvelope
 from slotel.runtime.sentry.transport.sender import Sender
 
-Event = dict[str, Any]
 _SIGNALS: Final = {
     "error": "errors",
     "transaction": "traces",
@@ -42,7 +42,7 @@ class ClientTransport(Transport):
     Args:
         options: the client's.
         sender: may be shared with the transactions of the same client.
-        complete: makes of an error event what may be sent: adds source lines, redacts.
+        completion: makes of an item what may be sent.
         counted: called with the environment of each error event.
     """
 
@@ -51,13 +51,13 @@ class ClientTransport(Transport):
         options: dict[str, Any],
         sender: Sender,
         *,
-        complete: Callable[[Event], Event],
+        completion: EnvelopeCompletion,
         counted: Callable[[str | None], None],
         dropped: Dropped,
     ) -> None:
         super().__init__(options)
         self.sender = sender
-        self._complete = complete
+        self._completion = completion
         self._counted = counted
         self._dropped = dropped
 
@@ -114,26 +114,18 @@ class ClientTransport(Transport):
                 items.append((item, self._payload(item)))
         if not items:
             return None
-        encoded = encode.envelope(envelope.headers, [(item.headers, payload) for item, payload in items], now)
+        headers = self._completion.headers
+        encoded = encode.envelope(
+            headers(envelope.headers), [(headers(item.headers), payload) for item, payload in items], now
+        )
         first = items[0][0]
         return QueuedEnvelope(encode.compress(encoded), now, first.data_category, _signal(first))
 
     def _payload(self, item: Item) -> bytes:
-        event: Any = item.get_event()
-        if event is not None:
-            return encode_bounded(self._complete(event))
-        if item.type == "log" and isinstance(item.payload.json, dict):
-            logs = [self._redacted_log(log) for log in item.payload.json.get("items") or ()]
-            return encode.serialize({**item.payload.json, "items": logs})
-        return item.get_bytes()
-
-    def _redacted_log(self, log: dict[str, Any]) -> dict[str, Any]:
-        """Redact the text and the attributes of a log record; each attribute is a value with its type."""
-        attributes = log.get("attributes") or {}
-        values = {name: attribute.get("value") for name, attribute in attributes.items()}
-        redacted = self._complete({"message": str(log.get("body") or ""), "extra": values})
-        kept = {name: {**attributes[name], "value": value} for name, value in redacted["extra"].items()}
-        return {**log, "body": redacted["message"], "attributes": kept}
+        payload = self._completion.payload(item)
+        if isinstance(payload, bytes):
+            return payload
+        return encode_bounded(payload) if item.type == "event" else encode.serialize(payload)
 
 
 def _signal(item: Item) -> str:

@@ -1,0 +1,85 @@
+"""What happens to an envelope of sentry-sdk before it is sent: errors get their source lines, each item is redacted.
+
+slotel's own transport does it on the sender's thread. Another transport, Spotlight and sentry-sdk's printing of
+envelopes are given completed envelopes, on the thread that captures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sentry_sdk.envelope import Envelope, Item, PayloadRef
+
+from slotel.runtime.logs import LOG
+from slotel.runtime.sentry.errors.source_lines import SourceLines
+from slotel.runtime.upstream.sentry import installed_modules
+
+Event = dict[str, Any]
+
+
+class EnvelopeCompletion:
+    """Completes what is about to be sent.
+
+    Args:
+        redact: `Enforcer.item`, given an item's type and payload.
+        redact_headers: `Enforcer.headers`.
+    """
+
+    def __init__(
+        self,
+        redact: Callable[[str, Any], Any],
+        redact_headers: Callable[[Mapping[str, Any]], dict[str, Any]],
+    ) -> None:
+        self._redact = redact
+        self.headers = redact_headers
+        self.lines = SourceLines()
+
+    def payload(self, item: Item) -> Any:
+        """Return an item's payload as it may be sent: JSON values, or bytes."""
+        kind = item.type or ""
+        payload: Any = item.payload.json
+        if payload is None:
+            return self._redact(kind, item.get_bytes())
+        if kind != "event":
+            return self._redact(kind, payload)
+        self.lines.add_to(payload)
+        event = self._redact(kind, payload)
+        if "modules" not in event:
+            modules = installed_modules()
+            if modules:
+                event["modules"] = modules
+        return event
+
+    def before(self, receiver: Any) -> None:
+        """Complete each envelope before this receiver gets it; a second call does nothing.
+
+        Args:
+            receiver: has `capture_envelope`. It is somebody else's: its method is replaced in place.
+        """
+        if receiver is None or getattr(receiver, "_slotel_completed", False):
+            return
+        receive = receiver.capture_envelope
+
+        def capture_envelope(envelope: Envelope) -> None:
+            try:
+                self._complete(envelope)
+            except Exception as error:  # noqa: BLE001 what cannot be redacted must not leave
+                LOG.error("an envelope could not be redacted, and is not sent: %s", type(error).__name__)
+                record = getattr(receiver, "record_lost_event", None)
+                if record is not None:
+                    for item in envelope.items:
+                        record("internal_sdk_error", item=item)
+                return
+            receive(envelope)
+
+        receiver.capture_envelope = capture_envelope
+        receiver._slotel_completed = True  # noqa: SLF001 our own mark
+
+    def _complete(self, envelope: Envelope) -> None:
+        envelope.headers = self.headers(envelope.headers)
+        for item in envelope.items:
+            payload = self.payload(item)
+            item.headers = self.headers(item.headers)
+            is_bytes = isinstance(payload, bytes)
+            item.payload = PayloadRef(bytes=payload) if is_bytes else PayloadRef(json=payload)
