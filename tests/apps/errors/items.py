@@ -71,5 +71,7 @@ client.transport.capture_envelope(
         items=[Item(b'{"password": "SEK00000016RET", "kept": "KEPT"}', type="from_the_future")],
     )
 )
-client.transport.capture_envelope(Envelope(items=[Item(f"name:1|c|#url:{secret(23)}".encode(), type="statsd")]))
+client.transport.capture_envelope(
+    Envelope(items=[Item(f"name:1|c|#url:{secret(23)}".encode(), type="statsd")])
+)
 client.close(30)

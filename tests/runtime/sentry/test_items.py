@@ -43,7 +43,9 @@ def test_no_item_of_any_type_shows_a_secret(sent):
     shown = {kind: sorted(set(MARKED.findall(repr(found).encode()))) for kind, found in items.items()}
     leaking = {kind for kind, found in shown.items() if found}
     if how == "plain":
-        assert leaking >= {"event", "attachment", "check_in", "log", "feedback", "from_the_future"}, "the mark"
+        assert leaking >= {"event", "attachment", "check_in", "log", "feedback", "from_the_future"}, (
+            "the mark"
+        )
     else:
         assert leaking == set(), shown
         assert MARKED.findall(said) == []
@@ -75,7 +77,10 @@ def test_numbers_of_a_profile_and_keys_of_the_protocol_stay_as_they_are():
         **session, "attrs": {"release": "r", "user_agent": f"x password={REDACTED}"},
     }  # fmt: skip
     samples = [{"elapsed_since_start_ns": "4111111111111111", "stack_id": 0, "thread_id": "1"}]
-    profile = {"profile": {"samples": samples, "stacks": [[0]], "frames": [{"function": "f"}]}, "trace_id": "1"}
+    profile = {
+        "profile": {"samples": samples, "stacks": [[0]], "frames": [{"function": "f"}]},
+        "trace_id": "1",
+    }
     assert enforcer.item("profile", profile) == profile
     spans = {"items": [{"name": "GET", "attributes": {"url": {"value": "https://u:p@h/", "type": "string"}}}]}
     assert enforcer.item("span", spans)["items"][0]["attributes"]["url"] == {

@@ -58,7 +58,9 @@ def redacted_headers(redactor: Redactor, headers: Mapping[str, Any]) -> dict[str
 
 def _values(redactor: Redactor, data: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        key: _values(redactor, value) if key == "trace" and isinstance(value, Mapping) else redactor.data(value)
+        key: _values(redactor, value)
+        if key == "trace" and isinstance(value, Mapping)
+        else redactor.data(value)
         for key, value in data.items()
     }
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FLUSH_TIMEOUT: Final = 2.0
 
+
 class SentryDependencies(NamedTuple):
     """What the Sentry set-up is given of the runtime.
 
