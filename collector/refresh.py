@@ -10,7 +10,7 @@ from slotel.compile.collector import PROCESSOR, escaped, policy
 from slotel.config.service import Service
 
 HERE = Path(__file__).parent
-BEGIN, END = f"  {PROCESSOR}:\n", "\n  transform/labels:"
+BEGIN, END = f"  {PROCESSOR}:\n", "\n  filter/dropped:"
 
 
 def main() -> None:

@@ -1,11 +1,17 @@
 """collector/alerts.yaml over scripted series, by promtool: each alert fires for its fault and is silent without it."""
 
+import json
 import subprocess
+from urllib.request import Request, urlopen
 
 import pytest
 from ruamel.yaml import YAML
 
-from support.otelcol import CONFIGS
+from support.alertmanager import Alertmanager, Webhook
+from support.launch import wait_until
+from support.otelcol import CONFIGS, ROOT
+from support.ports import free_port
+from support.prom import Prometheus
 from support.real import require_real
 
 MEMORY = "otelcol_processor_tail_sampling_sampling_traces_on_memory"
@@ -124,3 +130,58 @@ def test_none_fires_while_nothing_is_wrong(tmp_path):
 def test_every_alert_has_its_case():
     rules = YAML(typ="safe").load((CONFIGS / "alerts.yaml").read_text())
     assert {rule["alert"] for group in rules["groups"] for rule in group["rules"]} == set(CASES)
+
+
+RULES = YAML(typ="safe").load((CONFIGS / "alerts.yaml").read_text())["groups"][0]["rules"]
+
+
+@pytest.fixture
+def routed(tmp_path):
+    """The generated routes, with their inhibitions, and where their receivers lead."""
+    webhook = Webhook()
+    manager = Alertmanager(tmp_path / "alertmanager", webhook, inhibits=True)
+    yield manager, webhook
+    manager.close()
+    webhook.close()
+
+
+def test_each_alert_arrives_at_the_receiver_of_its_severity_and_mutes_no_other(routed):
+    """All at once, of two collectors: no page of one hides a ticket of the other."""
+    manager, webhook = routed
+    labels = [
+        {"alertname": rule["alert"], "instance": instance, **rule["labels"]}
+        for rule in RULES
+        for instance in ("a", "b")
+    ]
+    body = json.dumps([{"labels": each} for each in labels]).encode()
+    ask = Request(
+        f"http://127.0.0.1:{manager.port}/api/v2/alerts",
+        data=body,
+        headers={"Content-Type": "application/json"},
+    )
+    with urlopen(ask, timeout=10) as answer:
+        assert answer.status == 200
+    wait_until(lambda: all(webhook.first("firing", **each) for each in labels), "every alert arrives")
+    assert {(each.labels["severity"], each.path) for each in webhook.arrived} == {
+        ("page", "/page"),
+        ("ticket", "/ticket"),
+    }
+
+
+def test_a_collector_that_is_down_pages(routed, tmp_path):
+    manager, webhook = routed
+    rules = tmp_path / "alerts.yaml"
+    rules.write_text((CONFIGS / "alerts.yaml").read_text().replace("for: 2m", "for: 1s"))
+    nobody = f"127.0.0.1:{free_port()}"
+    with Prometheus(
+        tmp_path / "prometheus", {"otelcol": [nobody]}, [rules], alertmanagers=[f"127.0.0.1:{manager.port}"]
+    ):
+        arrived = wait_until(lambda: webhook.first("firing", alertname="CollectorDown"), "the page arrives")
+    assert arrived.path == "/page"
+    assert nobody in arrived.annotations["summary"]
+
+
+def test_kustomize_and_the_chart_bring_the_same_alerts():
+    documents = YAML(typ="safe").load_all((ROOT / "deploy/kubernetes/monitoring.yaml").read_text())
+    [rules] = [each["spec"]["groups"][0]["rules"] for each in documents if each["kind"] == "PrometheusRule"]
+    assert rules == RULES

@@ -115,6 +115,14 @@ def test_with_autoscaling_the_number_of_gateways_is_the_autoscalers():
     assert scaler["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == 3600
 
 
+def test_sampling_by_route_is_a_file_of_the_gateways():
+    objects = helm('--set-json=sampling="processors: {}"')
+    gateway = one(objects, "StatefulSet", "otel-gateway")
+    arguments = pod(gateway)["containers"][0]["args"]
+    assert arguments == ["--config=/etc/otelcol/gateway.yaml", "--config=/etc/otelcol/sampling.yaml"]
+    assert one(objects, "ConfigMap", "otel-gateway")["data"]["sampling.yaml"].strip() == "processors: {}"
+
+
 def test_logs_and_kubernetes_attributes_bring_their_files_and_rights():
     objects = helm("--set=logs.enabled=true", "--set=kubernetesAttributes.enabled=true")
     agent, gateway = one(objects, "DaemonSet", "otel-agent"), one(objects, "StatefulSet", "otel-gateway")

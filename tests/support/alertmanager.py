@@ -77,13 +77,18 @@ class Webhook:
 
 
 class Alertmanager:
-    """An Alertmanager with the generated routes, that waits a second instead of minutes."""
+    """An Alertmanager with the generated routes, that waits a second instead of minutes.
 
-    def __init__(self, folder: Path, webhook: Webhook) -> None:
+    Args:
+        inhibits: whether an alert mutes others, as the generated configuration says; else every alert arrives.
+    """
+
+    def __init__(self, folder: Path, webhook: Webhook, *, inhibits: bool = False) -> None:
         program = require_real("prometheus-alertmanager")
         self.port = free_port()
         config = configuration(webhook.url("/page"), webhook.url("/ticket"))
-        config["inhibit_rules"] = []  # here every alert must arrive
+        if not inhibits:
+            config["inhibit_rules"] = []
         for route in (config["route"], *config["route"]["routes"]):
             route.update({"group_wait": "1s", "group_interval": "1s"})
         folder.mkdir(parents=True, exist_ok=True)

@@ -48,6 +48,7 @@ class Sent:
     resource: Mapping[str, Any] = field(default_factory=dict)
     status: str = ""
     scope: Mapping[str, Any] = field(default_factory=dict)
+    flags: int = 0
 
 
 def request(
@@ -75,6 +76,7 @@ def request(
             span_id=sent.span_id,
             parent_span_id=sent.parent_id,
             kind=sent.kind,
+            flags=sent.flags,
             start_time_unix_nano=max(end - int(sent.seconds * 1e9), 0),
             end_time_unix_nano=max(end, 0),
             attributes=pairs(sent.attributes),
@@ -289,6 +291,7 @@ def _read(message: ExportTraceServiceRequest) -> list[Sent]:
             attributes=_mapping(span.attributes),
             events=[(event.name, _mapping(event.attributes)) for event in span.events],
             kind=span.kind,
+            flags=span.flags,
             error=span.status.code == ERROR,
             seconds=(span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
             service=_mapping(group.resource.attributes).get("service.name", ""),

@@ -68,10 +68,11 @@ def compile_several(services: Sequence[Service]) -> dict[str, tuple[str, str]]:
     found.update({path: ("", text) for path, text in compile_all(services[0], _SHARED).items()})
     measured = [service for service in services if not _is_foreign(service)]
     if measured:
-        from slotel.compile.collector import POLICY_FILE, policy_file
+        from slotel.compile.collector import files_of
 
         names = ", ".join(service.name or "" for service in measured)
-        found[POLICY_FILE] = ("", policy_file(measured, f"the services {names}"))
+        policies = files_of(measured, f"the services {names}")
+        found.update({path: ("", text) for path, text in policies.items()})
     return found
 
 

@@ -50,7 +50,8 @@ def configuration(page_url: str, ticket_url: str, more: tuple[str, ...] = ()) ->
         "receivers": [_webhook("page", page_url), _webhook("ticket", ticket_url)],
         "inhibit_rules": [
             {
-                "source_matchers": [f'{LABEL_SEVERITY}="page"'],
+                # Of alerts without an objective, as the collector's, all labels would be equal: they mute none.
+                "source_matchers": [f'{LABEL_SEVERITY}="page"', 'slo=~".+"'],
                 "target_matchers": [f'{LABEL_SEVERITY}="ticket"'],
                 "equal": objective,
             },

@@ -63,14 +63,14 @@ agent.yaml{{ if .Values.policy }} policy.yaml{{ end }}{{ if .Values.kubernetesAt
 {{- end }}
 
 {{- define "gateway.files" -}}
-gateway.yaml{{ if .Values.logs.enabled }} gateway-logs.yaml{{ end }}
+gateway.yaml{{ if .Values.sampling }} sampling.yaml{{ end }}{{ if .Values.logs.enabled }} gateway-logs.yaml{{ end }}
 {{- end }}
 
 {{- define "config" -}}
 data:
   {{- range splitList " " .files }}
   {{ . }}: |
-{{ if eq . "policy.yaml" }}{{ $.Values.policy | indent 4 }}{{ else }}{{ $.Files.Get (printf "files/%s" .) | indent 4 }}{{ end }}
+{{ if eq . "policy.yaml" }}{{ $.Values.policy | indent 4 }}{{ else if eq . "sampling.yaml" }}{{ $.Values.sampling | indent 4 }}{{ else }}{{ $.Files.Get (printf "files/%s" .) | indent 4 }}{{ end }}
   {{- end }}
   queues.sh: |
 {{ .Files.Get "files/queues.sh" | indent 4 }}
