@@ -1,4 +1,4 @@
-"""`spans.drop` and `sentry.sample` as conditions of the collector: which spans go nowhere, which traces a gateway keeps.
+"""`spans.drop` and `sentry.sample` as conditions of the collector: what it drops, and which traces a gateway keeps.
 
 A collector sees single spans: what is below a dropped span in a service that is not under slotel is not dropped.
 """
