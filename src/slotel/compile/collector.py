@@ -1,4 +1,4 @@
-"""The policy of services as processors of the OpenTelemetry Collector: writes `collector/policy.yaml`. Runs no collector.
+"""The policy of services as processors of the OpenTelemetry Collector: `collector/policy.yaml`. Runs no collector.
 
 What the redaction enforcer does to a span, these statements do: redact, bound, repair, set; in that order.
 """
