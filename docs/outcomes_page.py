@@ -25,7 +25,11 @@ TAIL = """
 **Event**: the exception that caused it is sent to Sentry as an error event, once, with the trace of its request. Where no
 exception did (an answer of 500 that the code returned), there is no event, as with plain sentry-sdk.
 
-**Kept**: with `sentry.keep: errors` a trace that was sampled out is sent when one of its spans failed.
+**Kept**: with `sentry.keep: errors` the trace is sent although it was sampled out. So is one in which a span below the
+request failed, whatever came of the request.
+
+**Transaction**: the status that Sentry shows. Where the answer's own status code names the failure (503: `unavailable`), that
+is shown instead of `internal_error`.
 
 **Latency**: whether the duration is compared with the threshold of a latency objective.
 
@@ -41,6 +45,7 @@ def page() -> str:
         "Answer",
         "Outcome",
         "Event",
+        "Kept",
         "Latency",
         "Span status",
         "Transaction",
@@ -54,6 +59,7 @@ def page() -> str:
             row.answer,
             f"**{row.outcome}**",
             "yes" if row.event else "no",
+            "yes" if row.kept else "no",
             "yes" if row.timed else "no",
             "as set" if row.span_status == "*" else row.span_status,
             "by the answer's status" if row.transaction == "*" else f"`{row.transaction}`",

@@ -141,3 +141,25 @@ def test_the_page_of_outcomes_is_what_the_table_says():
     docs = Path(__file__).parents[3] / "docs"
     made = runpy.run_path(str(docs / "outcomes_page.py"))["page"]()
     assert (docs / "outcomes.md").read_text() == made, "run: python docs/outcomes_page.py"
+
+
+@pytest.mark.parametrize(
+    ("row", "answered", "status"),
+    [
+        (outcomes.SUCCEEDED, None, "ok"),
+        (outcomes.SUCCEEDED, "not_found", "not_found"),
+        (outcomes.FAILED, None, "internal_error"),
+        (outcomes.FAILED, "unavailable", "unavailable"),
+        (outcomes.STOPPED, "ok", "internal_error"),
+        (outcomes.CLIENT_LEFT, "internal_error", "cancelled"),
+        (outcomes.ANSWERED, "not_found", "not_found"),
+    ],
+)
+def test_a_transaction_has_the_status_of_its_answer_or_of_what_ended_it(row, answered, status):
+    assert row.transaction_status(answered) == status
+
+
+def test_what_is_bad_is_worth_keeping_and_nothing_else():
+    assert {row.name for row in outcomes.TABLE if row.kept} == {
+        "error_answer", "failed", "broken_stream", "stopped", "exited", "marked_failed", "rpc_error",
+    }  # fmt: skip

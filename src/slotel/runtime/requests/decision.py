@@ -42,6 +42,11 @@ class Decision(NamedTuple):
         """Whether the exception is to be an error event."""
         return self.row.event and self.exception is not None
 
+    @property
+    def is_answer(self) -> bool:
+        """Whether the exception is itself the answer, as an HTTPException is."""
+        return self.row is rows.ERROR_ANSWER and self.exception is not None
+
 
 SUCCEEDED: Final = Decision(rows.SUCCEEDED)
 
@@ -68,6 +73,11 @@ def decide(span: ReadableSpan, local_root: LocalRoot | None) -> Decision:
         return Decision(rows.EXPECTED_FAILURE)
     decision = Decision(row, None if _is_no_event(row, exception) else exception)
     return decision if served is None else served.decided(decision)
+
+
+def row_of_root(span: ReadableSpan, local_root: LocalRoot) -> OutcomeRow:
+    """Return the row that a local root had when it ended."""
+    return row_of(span) if local_root.decision is None else local_root.decision.row
 
 
 def of_escaped(error: BaseException) -> Decision:
@@ -143,11 +153,11 @@ def _row_of_stop(error: BaseException) -> OutcomeRow:
 
 def _row_of_answer(status: int, span: ReadableSpan, error: BaseException | None) -> OutcomeRow:
     if status >= _SERVER_ERROR:
-        return rows.ERROR_ANSWER if error is None or _answer_of(error) == status else rows.FAILED
+        return rows.ERROR_ANSWER if error is None or answer_of(error) == status else rows.FAILED
     failed = span.status.status_code is StatusCode.ERROR
     if error is None:
         return rows.MARKED_FAILED if failed else rows.SUCCEEDED
-    if status >= _CLIENT_ERROR or _answer_of(error) == status or _answers_exceptions(span):
+    if status >= _CLIENT_ERROR or answer_of(error) == status or _answers_exceptions(span):
         return rows.ANSWERED
     return rows.BROKEN_STREAM
 
@@ -205,7 +215,7 @@ def _is_of_server(error: BaseException) -> bool:
     return False
 
 
-def _answer_of(error: BaseException) -> int | None:
+def answer_of(error: BaseException) -> int | None:
     """Return the status of an exception that is itself an answer (Starlette, aiohttp, Tornado, Falcon)."""
     for name in ("status_code", "status"):
         status = getattr(error, name, None)
@@ -217,7 +227,7 @@ def _answer_of(error: BaseException) -> int | None:
 
 
 def _is_the_answer(error: BaseException, attributes: Mapping[str, Any]) -> bool:
-    status = _answer_of(error)
+    status = answer_of(error)
     return status is not None and status == http_status(attributes)
 
 

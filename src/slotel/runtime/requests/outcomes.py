@@ -47,6 +47,23 @@ class OutcomeRow:
     source: str = SRE_WORKBOOK
     differ: str = ""
 
+    @property
+    def kept(self) -> bool:
+        """Whether `sentry.keep: errors` keeps its trace, if the trace was sampled out."""
+        return self.outcome == "bad"
+
+    def transaction_status(self, answered: str | None) -> str | None:
+        """Return Sentry's status of the transaction.
+
+        Args:
+            answered: what the answer's status code, or the span's status, says.
+
+        An answer that says what failed says more than the row; an answer that nobody received says nothing.
+        """
+        if self.transaction == "*" or (self.outcome != "excluded" and answered not in {None, "ok"}):
+            return answered
+        return self.transaction
+
 
 SUCCEEDED: Final = OutcomeRow(
     "succeeded", "the request, call or job ended without an error", "2xx, 3xx, OK, done", "good",

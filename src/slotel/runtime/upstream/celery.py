@@ -12,14 +12,18 @@ from typing import Any
 import wrapt
 
 
+def is_expected(task: Any, exception: BaseException | None) -> bool:
+    """Whether a task lists the exception in its `throws`."""
+    return isinstance(exception, tuple(getattr(task, "throws", None) or ()))
+
+
 def watch_expected_failures(note: Callable[[], None]) -> None:
     """Call `note` in the span of a job that fails with one of its `throws`, once Celery is imported."""
 
     def hook(signals: Any) -> None:
         def failed(sender: Any = None, exception: BaseException | None = None, **more: Any) -> None:
             del more
-            throws = getattr(sender, "throws", None) or ()
-            if exception is not None and isinstance(exception, tuple(throws)):
+            if is_expected(sender, exception):
                 note()
 
         signals.task_failure.connect(failed, weak=False)

@@ -19,9 +19,10 @@ import wrapt
 from sentry_sdk.integrations import Integration
 from sentry_sdk.integrations import logging as sentry_logging
 
-from slotel.runtime.requests.decision import tells_of_client
+from slotel.runtime.requests.decision import answer_of, tells_of_client
 from slotel.runtime.sentry.errors.linker import capture
 from slotel.runtime.sentry.errors.request import add_framework_data
+from slotel.runtime.upstream.celery import is_expected
 from slotel.runtime.upstream.django import note_requests
 from slotel.runtime.upstream.starlette import keep_bodies, report_exceptions
 
@@ -145,8 +146,7 @@ def _report_starlette(error: BaseException, handled: bool) -> None:
             for name in ("starlette", "fastapi")
         ]
         failing = next((codes for codes in configured if codes is not None), _SERVER_ERRORS)
-        status = getattr(error, "status_code", None)
-        if not isinstance(status, int) or status not in failing:
+        if answer_of(error) not in failing:
             return
     capture(error, "starlette", handled=handled)
 
@@ -173,8 +173,7 @@ def _hook_django(signals: Any) -> None:
 def _hook_celery(signals: Any) -> None:
     def report(sender: Any = None, exception: BaseException | None = None, **more: Any) -> None:
         del more
-        throws = getattr(sender, "throws", None) or ()
-        if exception is None or isinstance(exception, tuple(throws)) or not _is_on("celery"):
+        if exception is None or is_expected(sender, exception) or not _is_on("celery"):
             return
         capture(exception, "celery", complete=add_framework_data)
 

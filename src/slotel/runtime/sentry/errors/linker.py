@@ -365,18 +365,17 @@ def _report(span: ReadableSpan, local_root: LocalRoot, decision: Decision) -> No
     error = decision.exception
     if error is None:
         return
-    answered = _http_status(error) is not None
     framework = _framework(span)
     if (
         isinstance(error, Exception)
         and decision.row is not BROKEN_STREAM
-        and (answered or framework == _ANSWERS_EVERYTHING)
+        and (decision.is_answer or framework == _ANSWERS_EVERYTHING)
     ):
         integration = sentry_sdk.get_client().get_integration(framework)
         if integration is not None:
             return
     _remember_span(span, local_root, error)
-    capture(error, "opentelemetry", handled=answered)
+    capture(error, "opentelemetry", handled=decision.is_answer)
 
 
 def _framework(span: ReadableSpan) -> str:
@@ -394,15 +393,6 @@ def _leave(local_root: LocalRoot) -> None:
     if sentry_sdk.Scope.get_isolation_scope() is scopes.isolation:
         sentry_sdk.Scope.set_isolation_scope(scopes.base_isolation)
         sentry_sdk.Scope.set_current_scope(scopes.base_current)
-
-
-def _http_status(error: BaseException) -> int | None:
-    """Return the status that an exception answers with, when it is an answer (Starlette, aiohttp)."""
-    for name in ("status_code", "status"):
-        status = getattr(error, name, None)
-        if isinstance(status, int):
-            return status
-    return None
 
 
 def _source(span: Span) -> str:

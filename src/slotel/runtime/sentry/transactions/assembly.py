@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
 from slotel.runtime.redaction.enforcer import PlainSpan
+from slotel.runtime.requests.decision import row_of_root
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.own_requests import own_span_test
 from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryClientLike
@@ -71,7 +72,7 @@ class Assembly:
             self._dropped("spans", "overloaded", lost)
         children = self._children(ended.local_root.tags, spans)
         segment = self._segment(ended.local_root, root, children[:MAX_SPANS], trace)
-        weigh_once = trace.kept is not None or self._is_kept_anyway(ended.root, spans)
+        weigh_once = trace.kept is not None or self._is_kept_anyway(ended, spans)
         yield from self._envelopes(segment, trace, (ended.context, ended.scopes), weigh_once=weigh_once)
         for more in _chunks(children[MAX_SPANS:]):
             continued = segment._replace(children=more, continuation=self._ids.take(8))
@@ -124,14 +125,18 @@ class Assembly:
     def _segment(
         self, local_root: LocalRoot, root: PlainSpan, children: Sequence[PlainSpan], trace: Trace
     ) -> Segment:
-        return Segment(root, children, self._enforcer.tags(root.attributes, local_root.tags), trace.kept)
+        row = row_of_root(root.span, local_root)
+        return Segment(
+            root, children, self._enforcer.tags(root.attributes, local_root.tags), trace.kept, row=row
+        )
 
-    def _is_kept_anyway(self, root: ReadableSpan, spans: Iterable[ReadableSpan]) -> bool:
+    def _is_kept_anyway(self, ended: Ended, spans: Iterable[ReadableSpan]) -> bool:
         """Whether a sampled trace would have been shipped without the luck of the draw: it then counts once."""
         if not self._keeper.keeps:
             return False
-        error = root.status.status_code is _ERROR or any(span.status.status_code is _ERROR for span in spans)
-        return self._keeper.reason(root, error=error) is not None and self._keeper.left()
+        failed = row_of_root(ended.root, ended.local_root).kept
+        error = failed or any(span.status.status_code is _ERROR for span in spans)
+        return self._keeper.reason(ended.root, error=error) is not None and self._keeper.left()
 
     def _envelopes(
         self, segment: Segment, trace: Trace, context: _Said, *, weigh_once: bool

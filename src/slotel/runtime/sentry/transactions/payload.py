@@ -11,6 +11,7 @@ from opentelemetry.trace import Link, SpanKind, format_span_id, format_trace_id
 
 from slotel.config.tags import clean_value, sentry_tag_key
 from slotel.runtime.redaction.enforcer import PlainSpan
+from slotel.runtime.requests.outcomes import OutcomeRow
 from slotel.runtime.sentry.transactions.mapping import MAX_NAME, meaning, request_url, transaction_name
 from slotel.version import __version__
 
@@ -40,6 +41,7 @@ class Segment(NamedTuple):
         tags: enforced tags.
         kept: why it is shipped although it was sampled out: `error` or `slow`.
         continuation: span id of its own, when `root` has (or will have) its own transaction.
+        row: what came of the request, call or job that `root` is.
     """
 
     root: PlainSpan
@@ -47,6 +49,7 @@ class Segment(NamedTuple):
     tags: Mapping[str, str]
     kept: str | None = None
     continuation: str | None = None
+    row: OutcomeRow | None = None
 
 
 def transaction(segment: Segment) -> dict[str, Any]:
@@ -149,8 +152,11 @@ def _trace_context(segment: Segment) -> tuple[dict[str, Any], int | None]:
         "origin": ORIGIN,
         "data": _data(segment.root, means.data),
     }
-    if means.status is not None:
-        trace["status"] = means.status
+    status = means.status
+    if segment.row is not None and "sentry.status" not in segment.root.attributes:
+        status = segment.row.transaction_status(status)
+    if status is not None:
+        trace["status"] = status
     if segment.root.links:
         trace["links"] = _links(segment.root.links)
     return trace, means.http_status

@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from slotel.config.service import SentrySettings
 from slotel.runtime.logs import LOG
 from slotel.runtime.process.lifecycle import PROCESS
-from slotel.runtime.requests.decision import REQUEST_KINDS
+from slotel.runtime.requests.decision import REQUEST_KINDS, row_of_root
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryClientLike
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
@@ -141,15 +141,15 @@ class TransactionsSink:
         trace: Trace | None = local_root.state
         if trace is None:
             return  # sampled out, and nothing is kept
-        status = span.status
-        if status is not UNSET and not trace.sampled and status.status_code is _ERROR:
-            trace.error = True
         if local_root.ended or trace.inherited:
             if span.context is not None and span.context.span_id == local_root.root_id:
                 self._end(span, local_root, trace)
             elif trace.ships:
                 self._late(span, local_root)
             return
+        status = span.status
+        if status is not UNSET and not trace.sampled and status.status_code is _ERROR:
+            trace.error = True
         spans = local_root.spans
         if next(self._added) - self._released > (MAX_HELD if trace.sampled else MAX_UNSAMPLED):
             trace.lost += 1
@@ -170,7 +170,8 @@ class TransactionsSink:
             trace.ships = False
             return
         if not trace.sampled:
-            reason = self._keeper.reason(root, error=trace.error)
+            error = trace.error or row_of_root(root, local_root).kept
+            reason = self._keeper.reason(root, error=error)
             if reason is None or not self._keeper.take():
                 self._release(len(local_root.spans))
                 local_root.spans = []
