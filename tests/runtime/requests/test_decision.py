@@ -146,7 +146,7 @@ def test_the_page_of_outcomes_is_what_the_table_says():
 @pytest.mark.parametrize(
     ("row", "answered", "status"),
     [
-        (outcomes.SUCCEEDED, None, "ok"),
+        (outcomes.SUCCEEDED, None, None),
         (outcomes.SUCCEEDED, "not_found", "not_found"),
         (outcomes.FAILED, None, "internal_error"),
         (outcomes.FAILED, "unavailable", "unavailable"),

@@ -67,7 +67,7 @@ class OutcomeRow:
 
 SUCCEEDED: Final = OutcomeRow(
     "succeeded", "the request, call or job ended without an error", "2xx, 3xx, OK, done", "good",
-    span_status="UNSET", transaction="ok",
+    span_status="UNSET",
 )  # fmt: skip
 ANSWERED: Final = OutcomeRow(
     "answered", "an exception was turned into an answer below 500", "4xx", "good", source=SEMCONV_HTTP,
@@ -75,7 +75,7 @@ ANSWERED: Final = OutcomeRow(
 )  # fmt: skip
 STREAM: Final = OutcomeRow(
     "stream", "a websocket or an endless stream ended as it should", "101, 2xx", "good", timed=False,
-    span_status="UNSET", transaction="ok", source="its duration says how long the client stayed",
+    span_status="UNSET", source="its duration says how long the client stayed",
 )  # fmt: skip
 ERROR_ANSWER: Final = OutcomeRow(
     "error_answer", "the application answered with a server error", "5xx", "bad", event=True,
