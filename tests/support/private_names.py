@@ -1,7 +1,6 @@
-"""Finds private names of other projects outside `slotel/runtime/upstream`: `python tests/support/private_names.py`.
+"""Finds private names of other projects outside their room: `python tests/support/private_names.py`.
 
-A name counts as another project's when it starts with one underscore and nothing in slotel defines it. Those that still
-stand elsewhere are listed in `private_names.txt`; the list should only get shorter (`--write` writes it again).
+A name counts as another project's when it starts with one underscore and nothing in slotel defines it.
 """
 
 from __future__ import annotations
@@ -12,13 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[2] / "src" / "slotel"
-ROOM = "runtime/upstream/"
+ROOMS = ("runtime/upstream/", "compile/upstream.py")
 
-PUBLIC = frozenset({"_replace", "_asdict", "_fields", "_field_defaults", "_value_", "_getframe"})
-"""Documented names of NamedTuple, Enum and sys."""
-
-LIST = Path(__file__).with_suffix(".txt")
-"""`module name`, one a line: still to be moved into the room; each has its probe or fallback where it stands."""
+PUBLIC = frozenset({"_replace", "_asdict", "_fields", "_field_defaults", "_value_", "_getframe", "_thread"})
+"""Documented names of NamedTuple, Enum and sys, and a documented module."""
 
 
 def private(name: str) -> bool:
@@ -74,29 +70,20 @@ def elsewhere() -> set[tuple[str, str]]:
     return {
         (module, name)
         for module, tree in trees.items()
-        if not module.startswith(ROOM)
+        if not module.startswith(ROOMS)
         for name in foreign_names(tree, own)
     }
 
 
 def findings() -> list[str]:
-    """What is wrong: a new name outside the room, or a listed one that is gone."""
-    found = elsewhere()
-    listed = {
-        (module, name) for module, _, name in (line.partition(" ") for line in LIST.read_text().splitlines())
-    }
-    new = [
-        f"{module}: {name} is another project's: it belongs into {ROOM}"
-        for module, name in sorted(found - listed)
-    ]
-    return new + [
-        f"{module}: {name} is gone: take it off the list" for module, name in sorted(listed - found)
+    """What is wrong, one line each."""
+    return [
+        f"{module}: {name} is another project's: it belongs into {' or '.join(ROOMS)}"
+        for module, name in sorted(elsewhere())
     ]
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--write"]:
-        LIST.write_text("".join(f"{module} {name}\n" for module, name in sorted(elsewhere())))
     lines = findings()
-    print("\n".join(lines) or "private names of other projects: none new outside the room")
+    print("\n".join(lines) or "private names of other projects stand in their room alone")
     sys.exit(bool(lines))

@@ -49,7 +49,9 @@ class _Lean(click.Command):
 
     @override
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        options = self.module.parser()._option_string_actions  # noqa: SLF001 argparse lists its options nowhere else
+        from slotel.runtime.upstream.stdlib import options_of
+
+        options = options_of(self.module.parser())
         return [CompletionItem(each) for each in options if each.startswith(incomplete)]
 
 

@@ -13,14 +13,10 @@ from itertools import combinations, islice, product
 from typing import Any, Final
 
 from slotel.compile.promql import equal, series
+from slotel.compile.upstream import parse_regex
 from slotel.config.foreign.counts import Matcher, Selector, Term, terms
 from slotel.config.foreign.promql import UnsupportedQueryError
 from slotel.config.slo import Queries
-
-try:
-    from re import _parser as _regex  # type: ignore[attr-defined]  # since Python 3.11
-except ImportError:
-    import sre_parse as _regex
 
 _MOST_EXAMPLES: Final = 8
 
@@ -143,7 +139,7 @@ def _values(matcher: Matcher) -> list[str]:
     if matcher.sign in {"=", "!="}:
         return [matcher.value]
     try:
-        return list(islice(_examples(_regex.parse(matcher.value)), _MOST_EXAMPLES))
+        return list(islice(_examples(parse_regex(matcher.value)), _MOST_EXAMPLES))
     except (re.error, UnsupportedQueryError, RecursionError):
         return []
 

@@ -349,6 +349,12 @@ CODES: Final[dict[str, Code]] = {
         "The command ended, or listens elsewhere.",
         "Read its output above; give its address with `--url`.",
     ),
+    "SLO173": Code(
+        "A name of another project is gone",
+        "The line says what is off, or costs more. Requests are counted exactly, and everything that is sent is redacted.",
+        "A release of OpenTelemetry, sentry-sdk, a server or a framework has no such private name any more.",
+        "Look for a newer slotel (docs/compatibility.md says how soon); until then pin the release before.",
+    ),
 }  # fmt: skip
 """Code → what it means."""
 

@@ -19,6 +19,7 @@ from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.process.shutdown import FlushHook, ShutdownFlusher, flush_hooks, flush_time
 from slotel.runtime.setup.exporters import wants_prometheus
 from slotel.runtime.state import Runtime
+from slotel.runtime.upstream.otel_logs import flush_logs, logger_provider, redact_before_processors
 from slotel.version import __version__
 
 if TYPE_CHECKING:
@@ -217,8 +218,10 @@ class _LazyPage:
 
 def push_metrics(runtime: Runtime, traces: TracerProvider) -> None:
     """Let what the environment's metric exporters push carry the store, too."""
+    from slotel.runtime.upstream.otel_metrics import readers_of
+
     provider = metrics.get_meter_provider()
-    if isinstance(provider, MeterProvider) and getattr(provider, "_metric_readers", True):
+    if isinstance(provider, MeterProvider) and readers_of(provider):
         from slotel.runtime.metrics.instruments.otlp_metrics import export_store
         from slotel.runtime.metrics.instruments.redacted_data import redacted_data
         from slotel.runtime.metrics.store.family import merge
@@ -237,18 +240,18 @@ def push_metrics(runtime: Runtime, traces: TracerProvider) -> None:
 
 def redact_log_records(runtime: Runtime) -> None:
     """Let the SDK's log records be redacted before anything exports them."""
-    from slotel.runtime.upstream import otel_logs
-
-    provider = otel_logs.logger_provider()
+    provider = logger_provider()
     if provider is None:
         return
-    from slotel.runtime.redaction.log_records import RedactLogRecords
+    from slotel.runtime.redaction.log_records import LogRecordRedactor
 
-    redacting = RedactLogRecords(
+    redactor = LogRecordRedactor(
         runtime.enforcer, lambda error: runtime.self_metrics.stage_error("redaction", error)
     )
-    if not otel_logs.put_first(provider, redacting):
-        LOG.error("this OpenTelemetry SDK is unknown to slotel: its logs are exported without redaction")
+    if not redact_before_processors(provider, redactor.redact):
+        LOG.error(
+            "this OpenTelemetry SDK is unknown to slotel: its logs cannot be redacted, and are not exported"
+        )
 
 
 def prepare_departure(runtime: Runtime) -> None:
@@ -256,7 +259,7 @@ def prepare_departure(runtime: Runtime) -> None:
 
     def hooks() -> Iterable[FlushHook]:
         sinks = runtime.pipeline.sinks if runtime.pipeline is not None else ()
-        return (*flush_hooks(sinks), *runtime.flush_hooks)
+        return (*flush_hooks(sinks), flush_logs, *runtime.flush_hooks)
 
     def options() -> Mapping[str, Any]:
         return runtime.sentry.client.options if runtime.sentry is not None else {}

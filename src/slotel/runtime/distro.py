@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # untyped upstream
-from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 
 from slotel.runtime.logs import LOG, show_logs
 from slotel.runtime.setup.defaults import set_defaults
 from slotel.runtime.setup.instrumentations import instrumentor_options, load, skip_flask_url_exclusion
 from slotel.runtime.setup.uninstrumented import watch_frameworks
-from slotel.runtime.upstream.instrumentations import accept_statuses_as_numbers, name_djangos_home
+from slotel.runtime.upstream.otel_instrumentations import mend
+from slotel.runtime.upstream.otel_setup import Configurator
 
 
 def runs_no_app(command: Sequence[str]) -> bool:
@@ -50,13 +50,12 @@ class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
             super(SlotelDistro, self).load_instrumentor(entry_point, **more, **kwargs)
             LOG.debug("instrumented: %s", entry_point.name)
             skip_flask_url_exclusion(entry_point.name, os.environ)
-            accept_statuses_as_numbers()
-            name_djangos_home()
+            mend(entry_point.name)
 
         load(entry_point, instrument)
 
 
-class SlotelConfigurator(_OTelSDKConfigurator):
+class SlotelConfigurator(Configurator):  # type: ignore[misc]  # untyped upstream
     """Entry point `opentelemetry_configurator`: starts the runtime around the SDK."""
 
     def _configure(self, **kwargs: Any) -> None:
@@ -68,6 +67,6 @@ class SlotelConfigurator(_OTelSDKConfigurator):
         if os.environ.get("OTEL_CONFIG_FILE", "").strip():
             kwargs = {}  # declarative configuration takes none, and would warn about each
         try:
-            start(os.environ, configure_sdk=lambda: super(SlotelConfigurator, self)._configure(**kwargs))  # type: ignore[no-untyped-call]  # untyped upstream
+            start(os.environ, configure_sdk=lambda: super(SlotelConfigurator, self)._configure(**kwargs))
         except Exception:  # noqa: BLE001 the launcher would leave the app wholly uninstrumented
             LOG.exception("slotel could not start, the app goes on without it; please report this")

@@ -22,6 +22,7 @@ BEHIND = {
     "metrics/scrape/connection.py": "writes what the endpoint renders: of the store and of app_metrics, both redacted",
     "metrics/scrape/holder.py": "asks its own port who answers there: a random number",
     "requests/asgi.py": "hands the app's own answer on to its server",
+    "upstream/otel_metrics.py": "exports what `change` has redacted, where a reader has no collect callback",
     "upstream/otel_spans.py": "prints a fingerprint of the SDK when it is run by hand",
     "metrics/scrape/tls.py": "the same bytes, encrypted",
     "metrics/scrape/app_metrics.py": "shares families whose labels Conversion and RedactedFamilies have redacted",

@@ -18,7 +18,7 @@ from slotel.runtime.metrics.scrape.conversion import Conversion
 from slotel.runtime.metrics.scrape.redacted import RedactedFamilies
 from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.redaction.enforcer import Enforcer
-from slotel.runtime.redaction.log_records import RedactLogRecords
+from slotel.runtime.redaction.log_records import LogRecordRedactor
 from slotel.runtime.redaction.redactor import Redactor
 from slotel.runtime.upstream import otel_logs
 
@@ -172,7 +172,9 @@ def test_log_records_are_redacted_before_the_processors_that_stand(enforcer):
     exporter = InMemoryLogRecordExporter()
     provider = LoggerProvider(Resource({"deploy": URL}))
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
-    assert otel_logs.put_first(provider, RedactLogRecords(enforcer, lambda error: None))
+    assert otel_logs.redact_before_processors(
+        provider, LogRecordRedactor(enforcer, lambda error: None).redact
+    )
     provider.get_logger("test").emit(
         body=f"see {URL}", attributes={"password": "x", "n": 1, "deep": {"token": "t"}}
     )
@@ -186,7 +188,7 @@ def test_a_log_record_that_cannot_be_redacted_loses_what_it_says(enforcer, monke
     exporter, faults = InMemoryLogRecordExporter(), []
     provider = LoggerProvider()
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
-    otel_logs.put_first(provider, RedactLogRecords(enforcer, faults.append))
+    otel_logs.redact_before_processors(provider, LogRecordRedactor(enforcer, faults.append).redact)
     monkeypatch.setattr(enforcer.redactor, "data", lambda *_: 1 / 0)
     provider.get_logger("test").emit(body=f"see {URL}", attributes={"n": 1})
     (found,) = exporter.get_finished_logs()

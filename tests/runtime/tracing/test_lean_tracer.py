@@ -109,14 +109,6 @@ def test_another_version_of_the_sdk_with_the_same_code_changes_nothing(monkeypat
     assert not caplog.records
 
 
-def test_a_private_name_that_is_gone_leaves_the_sdk_its_spans(monkeypatch):
-    for module in ("upstream.otel", "tracing.fast.span", "tracing.fast.current_span", "tracing.fast.tracer"):
-        monkeypatch.delitem(sys.modules, f"slotel.runtime.{module}")
-    monkeypatch.delattr("opentelemetry.context.contextvars_context.ContextVarsRuntimeContext")
-    provider, _ = adopted()
-    assert type(provider.get_tracer("t").start_span("a")) is sdk._Span
-
-
 def test_as_a_decorator_each_call_of_a_function_is_a_span_and_a_coroutine_is_one_to_its_end():
     provider, _ = adopted()
     tracer, spans = provider.get_tracer("t"), shipped(provider)

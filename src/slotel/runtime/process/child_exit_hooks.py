@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from slotel.runtime.process.lifecycle import PROCESS
+from slotel.runtime.upstream.stdlib import finalize_children
 
 _FINALIZERS: Final = ("multiprocessing.util", "billiard.util")
 
@@ -32,13 +33,8 @@ class ChildExitHook:
             module: Any = sys.modules.get(name)
             if module is not None and name not in self._hooked:
                 self._hooked.add(name)
-                # The child forgets its finalizers at its start; what is registered here runs after that.
-                module.register_after_fork(self, lambda hook, make=module.Finalize: hook.finalize(make))
+                finalize_children(module, self, self._call)
         celery: Any = sys.modules.get("celery.signals")
         if celery is not None and "celery" not in self._hooked:
             self._hooked.add("celery")
             celery.worker_process_shutdown.connect(lambda **_: self._call(), weak=False)
-
-    def finalize(self, make: Callable[..., Any]) -> None:
-        """Register with the child's finalizers."""
-        make(None, self._call, exitpriority=10)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from _thread import (
     allocate_lock,
@@ -22,7 +21,7 @@ from opentelemetry import metrics
 
 from slotel.runtime.process.child_exit_hooks import ChildExitHook
 from slotel.runtime.process.lifecycle import PROCESS
-from slotel.runtime.process.sigterm import after_resets
+from slotel.runtime.upstream.servers import after_sigterm_resets
 
 FLUSH_TIME: Final = 2.0
 """Seconds that the last flush may take, unless Sentry's `shutdown_timeout` says otherwise."""
@@ -72,7 +71,7 @@ class ShutdownFlusher:
         self._child_exit_hook = ChildExitHook()
         if handle_sigterm:
             self.take_sigterm()
-            after_resets(self.take_sigterm)
+            after_sigterm_resets(self.take_sigterm)
 
     def take_sigterm(self) -> None:
         """Flush before SIGTERM ends the process, if nobody else handles it; a later handler takes our place.
@@ -115,11 +114,10 @@ def run_at_once(hooks: Sequence[FlushHook], seconds: float) -> None:
 
 
 def flush_hooks(sinks: Iterable[Flushable]) -> Iterator[FlushHook]:
-    """Yield the flush hooks of a process with these sinks: spans and errors, and the SDK's metrics and logs."""
+    """Yield the flush hooks of a process with these sinks: spans and errors, and the SDK's metrics."""
     for sink in sinks:
         yield partial(_shut_down_sink, sink)
     yield _flush_metrics
-    yield _flush_logs
 
 
 def _shut_down_sink(sink: Flushable, seconds: float) -> None:
@@ -129,17 +127,9 @@ def _shut_down_sink(sink: Flushable, seconds: float) -> None:
 
 
 def _flush_metrics(seconds: float) -> None:
-    _flush(metrics.get_meter_provider(), seconds)
-
-
-def _flush_logs(seconds: float) -> None:
-    module = sys.modules.get("opentelemetry._logs")
-    if module is not None:
-        _flush(module.get_logger_provider(), seconds)
-
-
-def _flush(provider: Any, seconds: float) -> None:
-    force_flush = getattr(provider, "force_flush", None)  # the API's own providers have none
+    force_flush = getattr(
+        metrics.get_meter_provider(), "force_flush", None
+    )  # the API's own providers have none
     if force_flush is not None:
         force_flush(int(seconds * 1000))
 

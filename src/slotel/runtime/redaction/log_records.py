@@ -6,13 +6,11 @@ from collections.abc import Callable
 from copy import copy
 from typing import Any
 
-from opentelemetry.sdk._logs import LogRecordProcessor, ReadWriteLogRecord
-
 from slotel.runtime.redaction.enforcer import Enforcer
 
 
-class RedactLogRecords(LogRecordProcessor):
-    """The first of a logger provider's processors: those after it get a record without secrets.
+class LogRecordRedactor:
+    """Gives the processors of a logger provider records without secrets.
 
     Args:
         fault: told of an error of redaction itself; the record then loses its text and its attributes.
@@ -22,7 +20,7 @@ class RedactLogRecords(LogRecordProcessor):
         self._enforcer = enforcer
         self._fault = fault
 
-    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+    def redact(self, log_record: Any) -> None:
         """Put a redacted record in the place of one with secrets; the app's own record stays as it is."""
         record = log_record.log_record
         try:
@@ -38,11 +36,3 @@ class RedactLogRecords(LogRecordProcessor):
             return
         log_record.log_record = redacted = copy(record)
         redacted.body, redacted.attributes = clean_body, clean
-
-    def shutdown(self) -> None:
-        """Hold nothing."""
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Hold nothing."""
-        del timeout_millis
-        return True

@@ -20,7 +20,7 @@ from opentelemetry.trace import Span, Status, StatusCode, format_span_id, format
 from sentry_sdk import tracing_utils
 
 from slotel.runtime.sentry.propagation import SENTRY_TRACE
-from slotel.runtime.upstream.sentry import NoOpSpan, replace_in_scope
+from slotel.runtime.upstream.sentry import SCOPE, NoOpSpan, replace_in_scope
 from slotel.version import __version__
 
 if TYPE_CHECKING:
@@ -288,17 +288,7 @@ def start(how: dict[str, Any], context: Context | None, open_spans: OpenSpans | 
 def install(open_spans: OpenSpans) -> None:
     """Let sentry-sdk's functions make and read OpenTelemetry spans."""
     api = _Replacements(open_spans)
-    for name in (
-        "start_span",
-        "start_transaction",
-        "continue_trace",
-        "get_traceparent",
-        "get_baggage",
-        "trace_propagation_meta",
-        "set_transaction_name",
-        "span",
-        "transaction",
-    ):
+    for name in SCOPE:
         replace_in_scope(name, getattr(api, name))
 
 

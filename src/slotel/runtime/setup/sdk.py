@@ -64,13 +64,11 @@ def tracer_provider(
 
 
 def _configure_sdk() -> None:
-    from opentelemetry.sdk._configuration import _OTelSDKConfigurator
-
     from slotel.runtime.setup.defaults import set_defaults
+    from slotel.runtime.upstream.otel_setup import configure_from_environment
 
     set_defaults(os.environ)
-    plain = object.__new__(_OTelSDKConfigurator)  # its constructor keeps one instance for all subclasses
-    plain._configure()
+    configure_from_environment()
 
 
 @contextmanager

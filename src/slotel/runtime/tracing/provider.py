@@ -2,30 +2,26 @@
 
 The SDK offers no public way to put a stage before processors that stand already, and none at all under declarative
 configuration. So the provider's own processor is replaced by the pipeline, which feeds the processors that stood there
-and those that are added later; `upstream/otel_provider.py` knows where it is held. Two more private names:
-`_update_resource` is the SDK's own way to change a resource after a fork, `_on_ending` its call before an end. Tracers
-become slotel's own by their `__class__`: those that stand are held by whoever asked for them.
+and those that are added later; `upstream/otel_provider.py` knows where it is held. Tracers become slotel's own by their
+`__class__`: those that stand are held by whoever asked for them.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
 from opentelemetry.context import Context, get_current
 from opentelemetry.propagate import get_global_textmap, set_global_textmap
 from opentelemetry.propagators.textmap import TextMapPropagator, default_getter, default_setter
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import (
     Span,
     SpanProcessor,
-    SynchronousMultiSpanProcessor,
     Tracer,
     TracerProvider,
 )
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.version import __version__ as SDK_VERSION  # noqa: N812 a constant
 
 from slotel.runtime.logs import LOG
@@ -33,20 +29,20 @@ from slotel.runtime.redaction.enforcer import Enforcer
 from slotel.runtime.tracing.processor import ProcessorSink, SlotelSpanProcessor
 from slotel.runtime.tracing.route_rules import RouteRules
 from slotel.runtime.tracing.sampler import RecordEverySpan
-from slotel.runtime.upstream.otel_provider import active_processor, standing_tracers
-from slotel.runtime.upstream.otel_spans import why_not
+from slotel.runtime.upstream.otel_provider import (
+    active_processor,
+    add_to_resource,
+    on_ending_of,
+    processors_of,
+    standing_tracers,
+)
+from slotel.runtime.upstream.otel_spans import adopt, why_not
 from slotel.version import __version__
 
 _EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
 _DISTRO: Final = "telemetry.distro.name"
 MEASURED: Final = "slotel.measured"
 """A resource attribute: its spans are counted where they were made. collector/*.yaml reads it."""
-
-_ENDING: Final = "_on_ending"
-_ENDINGS_OF_NOTHING: Final = tuple(
-    getattr(kind, _ENDING, None) for kind in (SpanProcessor, BatchSpanProcessor, SimpleSpanProcessor)
-)
-"""A call that does nothing still costs each span."""
 
 
 class ActiveProcessor(SpanProcessor):
@@ -55,7 +51,7 @@ class ActiveProcessor(SpanProcessor):
     def __init__(self, pipeline: SlotelSpanProcessor, enforcer: Enforcer) -> None:
         self._pipeline = pipeline
         self._enforcer = enforcer
-        self._endings: tuple[SpanProcessor, ...] = ()
+        self._endings: tuple[Callable[[Span], None], ...] = ()
         self._apps_own: Any = None
         self._on_ending = id  # type: ignore[method-assign,assignment]  # a call that does nothing: nobody asks to see a span before its end
         self.on_start = pipeline.on_start  # type: ignore[method-assign]  # one call less for each span
@@ -72,10 +68,11 @@ class ActiveProcessor(SpanProcessor):
 
     def take_over(self, active: Any) -> None:
         """Feed what the provider fed; what the app adds to its own list of processors later is fed, too."""
-        if type(active) is SynchronousMultiSpanProcessor:
-            for processor in active._span_processors:  # noqa: SLF001 see the module's first lines
+        processors = processors_of(active)
+        if processors is not None:
+            for processor in processors:
                 self.feed(processor)
-            active.add_span_processor = self.feed  # type: ignore[method-assign,assignment]
+            active.add_span_processor = self.feed
         else:  # it calls its processors in a way of its own, as ConcurrentMultiSpanProcessor does
             self._apps_own = active
             self.feed(active)
@@ -83,15 +80,15 @@ class ActiveProcessor(SpanProcessor):
     def feed(self, processor: SpanProcessor) -> None:
         """Feed a processor from now on; it may be of any type that answers the calls."""
         self._pipeline.add_sink(ProcessorSink(processor, self._enforcer))
-        ending = getattr(type(processor), _ENDING, None)
-        if ending not in _ENDINGS_OF_NOTHING and callable(getattr(processor, _ENDING, None)):
-            self._endings += (processor,)
+        ending = on_ending_of(processor)
+        if ending is not None:
+            self._endings += (ending,)
             self._on_ending = self._show_ending  # type: ignore[method-assign]
 
     def _show_ending(self, span: Span) -> None:
         if span.get_span_context().trace_flags.sampled:
-            for processor in self._endings:
-                self._pipeline.guard("export", getattr(processor, _ENDING), span)
+            for ending in self._endings:
+                self._pipeline.guard("export", ending, span)
 
 
 def name_distribution(provider: TracerProvider) -> None:
@@ -100,12 +97,9 @@ def name_distribution(provider: TracerProvider) -> None:
     The environment names the distribution too, but declarative configuration does not read that, and a user may name
     another. The mark is set last: nothing that a user sets removes it.
     """
-    update = getattr(provider, "_update_resource", None)
-    if not callable(update):
-        return
     named = provider.resource.attributes.get(_DISTRO) is not None
     distribution = {} if named else {_DISTRO: "slotel", "telemetry.distro.version": __version__}
-    update(Resource({**distribution, MEASURED: True}))
+    add_to_resource(provider, {**distribution, MEASURED: True})
 
 
 class NoPropagation(TextMapPropagator):
@@ -174,16 +168,14 @@ def make_spans(
 ) -> None:
     """Let the provider's tracers, those that stand and those to come, make slotel's own spans (0070)."""
     reason = why_not(environ)
-    kind = _lean_tracer() if reason is None else None
-    if kind is None:
-        reason = reason or "a private name that they stand on is gone"
+    if reason is not None:
         LOG.info("spans are the OpenTelemetry SDK's own (%s), which cost more: %s", SDK_VERSION, reason)
         return
-    lean: type[Tracer] = kind
+    from slotel.runtime.tracing.fast.tracer import LeanTracer
 
     def made_lean(tracer: Any) -> Any:
         if type(tracer) is Tracer and tracer.span_processor is placed:
-            tracer.__class__ = lean
+            adopt(tracer, LeanTracer)
         return tracer
 
     given = provider.get_tracer
@@ -195,11 +187,3 @@ def make_spans(
     provider.get_tracer = get_tracer  # type: ignore[method-assign]
     for tracer in tracers:
         made_lean(tracer)
-
-
-def _lean_tracer() -> type[Tracer] | None:
-    try:
-        from slotel.runtime.tracing.fast.tracer import LeanTracer
-    except (ImportError, AttributeError):  # a private name is gone
-        return None
-    return LeanTracer

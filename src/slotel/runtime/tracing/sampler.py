@@ -19,6 +19,7 @@ from opentelemetry.trace import Link, NonRecordingSpan, SpanKind, TraceState, ge
 from opentelemetry.util.types import Attributes
 
 from slotel.runtime.tracing.route_rules import RouteRules
+from slotel.runtime.upstream.otel_provider import root_sampler
 
 _SAMPLED: Final = Decision.RECORD_AND_SAMPLE
 _RECORD_ONLY: Final = Decision.RECORD_ONLY
@@ -51,13 +52,14 @@ class RecordEverySpan(Sampler):
     def __init__(self, decides: Sampler, rules: RouteRules | None = None) -> None:
         self.decides = decides
         self._ask = decides.should_sample
-        self._ask_at_root = getattr(decides, "_root", decides).should_sample  # where ParentBased would end up
         by_parent = getattr(type(decides), "should_sample", None) is ParentBased.should_sample
+        root = root_sampler(decides) if by_parent else None
+        self._ask_at_root = decides.should_sample if root is None else root.should_sample
         self._follow = self.children_follow = by_parent and decides.get_description().endswith(
             _CHILDREN_FOLLOW
         )
         self.callers_follow = by_parent and decides.get_description().endswith(_ALL_FOLLOW)
-        self.root_bound = _bound(getattr(decides, "_root", None)) if by_parent else None
+        self.root_bound = _bound(root)
         self._rules = rules
         if rules is not None:  # then the sampler must be asked
             self.root_bound = None

@@ -1,25 +1,34 @@
-"""The place of Django where a request passes before its middleware: so that an event can show it.
-
-| name | why | where it is missing |
-| --- | --- | --- |
-| `BaseHandler.get_response`, `get_response_async` | gives the request that is served now | messages lack its body |
-"""
+"""The places of Django where a request passes before its middleware, and where its settings are known."""
 
 from __future__ import annotations
 
-import functools
+import os
+import sys
 import weakref
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Final
 
 import wrapt
 
+from slotel.runtime.upstream.probe import Probe
+
 _REQUEST: Final[ContextVar[Any]] = ContextVar("slotel-django-request", default=None)
+HANDLERS: Final = "django.core.handlers.base"
+_HANDLER: Final = f"{HANDLERS}:BaseHandler"
+_BODIES: Final = "events of log messages lack the request's body"
+_GET: Final = Probe(_HANDLER, "get_response", why="gives the request that is served now", without=_BODIES)
+_GET_ASYNC: Final = Probe(_HANDLER, "get_response_async", why=_GET.why, without=_BODIES)
+_LOAD: Final = Probe(
+    _HANDLER, "load_middleware",
+    why="the instrumentation reads the settings, and configures them where nothing names them yet: it waits for this",
+    without="Django is not instrumented; its requests are counted at the server, without routes",
+)  # fmt: skip
 
 
 def note_requests() -> None:
     """Note each request that is served, from the import of Django's handlers on."""
-    wrapt.register_post_import_hook(_note, "django.core.handlers.base")
+    wrapt.register_post_import_hook(_note, HANDLERS)
 
 
 def current_request() -> Any:
@@ -28,16 +37,37 @@ def current_request() -> Any:
     return noted() if noted is not None else None
 
 
+def before_middleware(call: Callable[[], None]) -> None:
+    """Call a function once, when Django's first handler loads the middleware: by then the settings are known."""
+    wrapt.register_post_import_hook(lambda module: _before_middleware(module, call), HANDLERS)
+
+
+def _before_middleware(module: Any, call: Callable[[], None]) -> None:
+    is_due = [True]
+
+    def wrap(original: Any) -> Any:
+        def load_middleware(handler: Any, *args: Any, **kwargs: Any) -> Any:
+            if is_due:
+                settings = sys.modules["django.conf"].settings
+                if settings.configured or os.environ.get("DJANGO_SETTINGS_MODULE"):
+                    _ = (
+                        settings.MIDDLEWARE
+                    )  # what is wrong with the settings is raised here, as without slotel
+                    if is_due and is_due.pop():
+                        call()
+            return original(handler, *args, **kwargs)
+
+        return load_middleware
+
+    _LOAD.wrap(module.BaseHandler, wrap)
+
+
 def _note(module: Any) -> None:
-    kind = getattr(module, "BaseHandler", None)
-    for name in ("get_response", "get_response_async"):
-        original = getattr(kind, name, None)
-        if original is not None:
-            setattr(kind, name, _noting(original))
+    for probe in (_GET, _GET_ASYNC):
+        probe.wrap(module.BaseHandler, _noting)
 
 
 def _noting(original: Any) -> Any:
-    @functools.wraps(original)
     def get_response(self: Any, request: Any) -> Any:
         __traceback_hide__ = True
         _REQUEST.set(weakref.ref(request))

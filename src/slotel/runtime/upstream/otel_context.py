@@ -1,4 +1,4 @@
-"""How a SpanContext is read on the way of every span: by its places in a tuple, where it is one.
+"""How a SpanContext is read on the way of every span, and how instrumentations are told to look away.
 
 OpenTelemetry's SpanContext (1.45) is a tuple whose properties cost a call each. That is a layout, not an API: where a
 release has another one, the properties are read; requests are counted the same, for some 0.1 us more a span.
@@ -10,7 +10,25 @@ from collections.abc import Callable
 from operator import attrgetter, itemgetter
 from typing import Any, Final
 
+from opentelemetry import context as otel_context
 from opentelemetry.trace import SpanContext, TraceFlags, TraceState
+
+from slotel.runtime.upstream.probe import Probe
+
+_SUPPRESS: Final = Probe(
+    "opentelemetry.context", "_SUPPRESS_INSTRUMENTATION_KEY",
+    why="slotel's own requests to Sentry are no requests of the app",
+    without="requests to Sentry may be traced by an instrumentation of urllib3",
+)  # fmt: skip
+
+
+def suppress_instrumentation() -> Any:
+    """Let no instrumentation see what this thread does, until `opentelemetry.context.detach` gets what is returned."""
+    keys = ("suppress_instrumentation", _SUPPRESS.of(otel_context))
+    context = otel_context.get_current()
+    for key in filter(None, keys):
+        context = otel_context.set_value(key, True, context)
+    return otel_context.attach(context)
 
 
 def is_tuple() -> bool:

@@ -1,25 +1,116 @@
-"""Whether slotel may make its own spans: on an SDK whose spans are, line by line, those that they imitate.
+"""What slotel's own spans stand on: private names of OpenTelemetry, and code that is, line by line, what they imitate.
 
-What counts is the code that is imitated, not a version: a release of the SDK that leaves it as it was changes nothing
-here. Where it changed, the SDK makes its own spans: slower, nothing else, said once.
+Where a name is missing or the code has changed, the SDK makes its own spans: slower, nothing else, said once. What
+counts is the code, not a version: a release of the SDK that leaves it as it was changes nothing here.
+
+`tracing/fast/span.py` has the slots of the SDK's span by their names (`_name`, `_attributes`, …), so that what it
+inherits finds them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import linecache
+import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 from types import CodeType, FunctionType
 from typing import Any, Final
 
+from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace import id_generator, sampling
 
 from slotel.runtime.upstream.otel_context import is_tuple
+from slotel.runtime.upstream.probe import SLOWER, Probe
 
 SPANS: Final = "SLOTEL_SPANS"
+_WITHOUT: Final = "spans are the OpenTelemetry SDK's own, which cost more"
+
+
+def _probe(where: str, name: str, why: str, without: str = _WITHOUT) -> Probe:
+    return Probe(where, name, why=why, without=without, level=SLOWER)
+
+
+_SPAN_KEY: Final = _probe(
+    "opentelemetry.trace.propagation", "_SPAN_KEY",
+    "where a context holds its span: the public functions cost three calls each",
+)  # fmt: skip
+_CLEAN: Final = _probe(
+    "opentelemetry.attributes", "_clean_attribute_value", "the SDK's own cleaning of an attribute's value"
+)
+_NO_METRICS: Final = _probe(
+    "opentelemetry.sdk.trace._tracer_metrics", "NoOpTracerMetrics",
+    "what a tracer has when the SDK's metrics about itself are off",
+)  # fmt: skip
+_LIMITS: Final = _probe("opentelemetry.sdk.trace:Tracer", "_span_limits", "the limits of a tracer's spans")
+_SCOPE: Final = _probe(
+    "opentelemetry.sdk.trace:Tracer",
+    "_instrumentation_scope",
+    "the instrumentation scope of a tracer's spans",
+)
+_METRICS: Final = _probe(
+    "opentelemetry.sdk.trace:Tracer", "_tracer_metrics", "the SDK's metrics about itself count our spans, too"
+)
+_CONFIG: Final = _probe(
+    "opentelemetry.sdk.trace:Tracer", "_tracer_config", "a tracer may be disabled while it is used"
+)
+_NEW_LINKS: Final = _probe("opentelemetry.sdk.trace:Span", "_new_links", "the links of a span, bounded")
+_READABLE: Final = _probe("opentelemetry.sdk.trace:Span", "_readable_span", "the copy of a span that ended")
+_STORE: Final = _probe(
+    "opentelemetry.context", "_RUNTIME_CONTEXT", "the store of the current context",
+    "each span asks the public functions: some 0.2 us more",
+)  # fmt: skip
+_VARIABLE: Final = _probe(
+    "opentelemetry.context.contextvars_context:ContextVarsRuntimeContext", "_current_context",
+    "the context variable itself, where OTEL_PYTHON_CONTEXT chose no other store: two calls less each",
+    "each span asks the public functions: some 0.2 us more",
+)  # fmt: skip
+
+SPAN_KEY: Final[str] = _SPAN_KEY.load()
+clean: Final[Callable[[Any, int | None], Any]] = _CLEAN.load()
+NOT_COUNTING: Final[Any] = _NO_METRICS.load()
+new_links: Final[Callable[[Any, Any], Any]] = _NEW_LINKS.of(sdk.Span)
+readable_span: Final[Callable[[Any], sdk.ReadableSpan]] = _READABLE.of(sdk.Span)
+is_enabled: Final[Any] = property(attrgetter(f"{_CONFIG.name}.is_enabled"))
+"""Of a tracer: read at each span, without a Python call."""
+
+TRACE_LOG: Final = logging.getLogger("opentelemetry.sdk.trace")
+ATTRIBUTES_LOG: Final = logging.getLogger("opentelemetry.attributes")
+"""A misuse is told where the SDK tells it."""
+
+
+def _context_variable() -> Any:
+    store = _STORE.of(otel_context)
+    return _VARIABLE.of(store) if type(store) is ContextVarsRuntimeContext else None
+
+
+_FOUND: Final = _context_variable()
+current: Final[Callable[[], Context]] = otel_context.get_current if _FOUND is None else _FOUND.get
+attach: Final[Callable[[Context], Any]] = otel_context.attach if _FOUND is None else _FOUND.set
+reset: Final[Callable[[Any], None]] = otel_context.detach if _FOUND is None else _FOUND.reset
+
+
+def adopt(tracer: Any, kind: type[sdk.Tracer]) -> None:
+    """Make a tracer of the SDK one of this kind, which reads some of its attributes by public names."""
+    tracer.span_limits, tracer.scope, tracer.sdk_metrics = (
+        getattr(tracer, each.name) for each in (_LIMITS, _SCOPE, _METRICS)
+    )
+    tracer.has_sdk_metrics = type(tracer.sdk_metrics) is not NOT_COUNTING
+    tracer.__class__ = kind
+
+
+def _missing_name() -> bool:
+    """Whether a name is gone; the probe has said which."""
+    tracer = sdk.TracerProvider(shutdown_on_exit=False).get_tracer("slotel")
+    found = [SPAN_KEY, clean, NOT_COUNTING, new_links, readable_span]
+    found += [each.of(tracer) for each in (_LIMITS, _SCOPE, _METRICS, _CONFIG)]
+    return any(each is None for each in found)
+
 
 IMITATED: Final[tuple[tuple[Any, tuple[str, ...]], ...]] = (
     (
@@ -54,6 +145,8 @@ def why_not(environ: Mapping[str, str]) -> str | None:
         return "the GIL is disabled, and slotel's own spans are not proven there yet"
     if not is_tuple():
         return "a SpanContext has another layout in this release of the OpenTelemetry API"
+    if _missing_name():
+        return "a private name that they stand on is gone"
     if fingerprint() not in TESTED:
         return "what they imitate has changed in this release of the OpenTelemetry SDK"
     return None

@@ -1,20 +1,11 @@
-"""The names of sentry-sdk that slotel puts itself before, each with its reason and what happens where one is missing.
+"""What slotel uses of sentry-sdk, 2 and 3, and it does not promise.
 
-| name | why | where it is missing |
-| --- | --- | --- |
-| `utils.get_source_context` | source lines are added later, from a cache | sentry-sdk adds them, at once |
-| `utils.serialize_frame` | decides for each frame whether its variables are read | every event has all variables |
-| `utils.exceptions_from_error_tuple` | knows the exception that the frames belong to | every event has all variables |
-| `integrations._AUTO_ENABLING_INTEGRATIONS` | the list of what plain sentry-sdk would enable | none of them is |
-| `Scope.start_span`, `start_transaction`, `continue_trace`, … | make and read OpenTelemetry spans | they do nothing |
-| `utils._get_installed_modules` | packages and versions, added on the sender's thread | events lack `modules` |
-
-The functions have no underscore and are called through their module; those of Scope are public.
+The functions of `utils` have no underscore, but are no API; they are called through their module. `init` and
+`set_client` are its API, and have no hook.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from contextvars import ContextVar
 from importlib import import_module
@@ -22,13 +13,100 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from sentry_sdk import integrations, utils
-from sentry_sdk.scope import Scope
+import sentry_sdk
+from sentry_sdk import integrations, scope, utils
+from sentry_sdk.scope import Scope, add_global_event_processor
 
-from slotel.runtime.logs import LOG
+from slotel.runtime.upstream.probe import LESS, SLOWER, Probe
+
+_UTILS: Final = "sentry_sdk.utils"
+_COSTS: Final = "an error costs what it costs with sentry-sdk alone"
+_FROM_SPAN: Final = "an event's request has the method and the URL of its span, no headers"
+
+_LINES: Final = Probe(
+    _UTILS, "get_source_context",
+    why="source lines are added later, from a cache", without=_COSTS, level=SLOWER,
+)  # fmt: skip
+_FRAME: Final = Probe(
+    _UTILS, "serialize_frame",
+    why="decides for each frame whether its variables are read", without=_COSTS, level=SLOWER,
+)  # fmt: skip
+_EXCEPTIONS: Final = Probe(
+    _UTILS, "exceptions_from_error_tuple",
+    why="knows the exception that the frames belong to", without=_COSTS, level=SLOWER,
+)  # fmt: skip
+_MODULES: Final = Probe(
+    _UTILS, "_get_installed_modules",
+    why="packages and versions are added on the sender's thread", without="events lack `modules`",
+)  # fmt: skip
+_AUTO: Final = Probe(
+    "sentry_sdk.integrations", "_AUTO_ENABLING_INTEGRATIONS",
+    why="the list of what plain sentry-sdk would enable",
+    without="errors of frameworks other than Flask, Django, Celery, Starlette and FastAPI may go unreported",
+)  # fmt: skip
+_PROCESSORS: Final = Probe(
+    "sentry_sdk.scope", "global_event_processors",
+    why="slotel's event processor comes before sentry-sdk's own test for duplicates",
+    without="it comes last: one exception may be reported twice",
+)  # fmt: skip
+_INIT: Final = Probe(
+    "sentry_sdk", "init",
+    why="the app calls it itself: its options stay, and nothing is traced twice",
+    without="the app's own client is taken over when it is set",
+)  # fmt: skip
+_SET_CLIENT: Final = Probe(
+    "sentry_sdk.scope:Scope", "set_client",
+    why="a client that comes past `init` is taken over, too",
+    without="a client that the app makes by hand is not taken over",
+)  # fmt: skip
+_INNER: Final = Probe(
+    "sentry_sdk.transport:EnvelopePrinterTransport", "_inner",
+    why="SENTRY_PRINT_ENVELOPES wraps the transport in its own",
+    without="with SENTRY_PRINT_ENVELOPES, losses are not counted",
+    level=None,  # every other transport rightly has none
+)  # fmt: skip
+_FLASK_USER: Final = Probe(
+    "sentry_sdk.integrations.flask", "_add_user_to_event",
+    why="the user of Flask-Login, if personal data may be sent", without="events of Flask lack the user",
+)  # fmt: skip
+_WSGI: Final = Probe(
+    "sentry_sdk.integrations.wsgi", "_make_wsgi_event_processor",
+    why="sentry-sdk reads the request and decides what of it may be shown", without=_FROM_SPAN,
+)  # fmt: skip
+_ASGI: Final = Probe(
+    "sentry_sdk.integrations._asgi_common", "_get_request_data", why=_WSGI.why, without=_FROM_SPAN
+)
+_PATHS: Final = Probe(
+    "sentry_sdk.integrations._asgi_common", "_RootPathInPath",
+    why="says that the path has no root path in it", without="sentry-sdk's own way",
+    level=None,  # since 2.70
+)  # fmt: skip
+_BOUNDS: Final = Probe(
+    "sentry_sdk.integrations._wsgi_common", "request_body_within_bounds",
+    why="the app's `max_request_body_size`", without="events of ASGI apps lack the body",
+)  # fmt: skip
+_ANNOTATED: Final = Probe(
+    "sentry_sdk._types", "AnnotatedValue",
+    why="says in the event why a body is not shown", without="such a body is left out without a word",
+)  # fmt: skip
+
+SCOPE: Final = (
+    "start_span", "start_transaction", "continue_trace", "get_traceparent", "get_baggage", "trace_propagation_meta",
+    "set_transaction_name", "span", "transaction",
+)  # fmt: skip
+_IS_2: Final = find_spec("sentry_sdk.tracing") is not None
+_SCOPE: Final = {
+    name: Probe(
+        "sentry_sdk.scope:Scope", name,
+        why="sentry-sdk's tracing API makes and reads OpenTelemetry spans",
+        without="it does what it does without slotel",
+        level=LESS if _IS_2 else None,  # 3 has fewer
+    )
+    for name in SCOPE
+}  # fmt: skip
 
 NoOpSpan: Final[Callable[[], Any]] = import_module(
-    "sentry_sdk.tracing" if find_spec("sentry_sdk.tracing") else "sentry_sdk.traces"
+    "sentry_sdk.tracing" if _IS_2 else "sentry_sdk.traces"
 ).NoOpSpan
 """A span that does nothing, of sentry-sdk 2 or 3."""
 
@@ -49,7 +127,56 @@ Choose: TypeAlias = Callable[
 """Gives the choice for an exception's type, value and traceback; None for all variables of all frames."""
 
 _WANTED: ContextVar[Wanted | None] = ContextVar("slotel-wanted-variables", default=None)
-_MARK: Final = "_slotel_original"
+
+
+# -- the client ------------------------------------------------------------------------------------------------
+
+
+def before_init(wrap: Callable[[Any], Any]) -> None:
+    """Put a function before `sentry_sdk.init`, wherever the app imports it from."""
+    if _INIT.wrap(sentry_sdk, wrap):
+        _INIT.put(sentry_sdk.api, _INIT.of(sentry_sdk))
+
+
+def after_set_client(call: Callable[[Any, Any], None]) -> None:
+    """Call a function with each scope and the client that it was given."""
+
+    def wrap(original: Any) -> Any:
+        def set_client(its: Any, client: Any = None) -> None:
+            original(its, client)
+            call(its, client)
+
+        return set_client
+
+    _SET_CLIENT.wrap(scope.Scope, wrap)
+
+
+def put_processor_first(processor: Any) -> None:
+    """Register an event processor before all others."""
+    add_global_event_processor(processor)
+    registered = _PROCESSORS.of(scope)
+    if isinstance(registered, list) and registered[-1:] == [processor]:
+        registered.insert(0, registered.pop())
+
+
+def inner_transport(transport: Any) -> Any:
+    """Return the transport that sends: one that prints has it inside."""
+    inner = _INNER.of(transport)
+    return transport if inner is None else inner
+
+
+def auto_enabling_integrations() -> tuple[str, ...]:
+    """Return the paths of the integrations that sentry-sdk enables by itself; none where it lists them elsewhere."""
+    return tuple(_AUTO.of(integrations) or ())
+
+
+def installed_modules() -> dict[str, str]:
+    """Return the installed packages with their versions, as ModulesIntegration has them."""
+    ask: Callable[[], dict[str, str]] | None = _MODULES.of(utils)
+    return ask() if ask is not None else {}
+
+
+# -- what an error's event shows -------------------------------------------------------------------------------
 
 
 def leave_source_lines_out() -> bool:
@@ -58,7 +185,7 @@ def leave_source_lines_out() -> bool:
     def no_lines(*_: Any, **__: Any) -> tuple[list[str], None, list[str]]:
         return [], None, []
 
-    return _put_before("get_source_context", lambda _: no_lines)
+    return _LINES.wrap(utils, lambda _: no_lines)
 
 
 def choose_variables(choose: Choose) -> bool:
@@ -69,7 +196,6 @@ def choose_variables(choose: Choose) -> bool:
     """
 
     def of_exceptions(original: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(original)
         def exceptions_from_error_tuple(exc_info: Any, *args: Any, **kwargs: Any) -> Any:
             choice = choose(*exc_info)
             if choice is None:
@@ -86,7 +212,6 @@ def choose_variables(choose: Choose) -> bool:
         return exceptions_from_error_tuple
 
     def of_frame(original: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(original)
         def serialize_frame(frame: Any, *args: Any, **kwargs: Any) -> Any:
             wanted = _WANTED.get()
             if wanted is None or wanted(frame):
@@ -99,55 +224,58 @@ def choose_variables(choose: Choose) -> bool:
 
         return serialize_frame
 
-    return _put_before("serialize_frame", of_frame) and _put_before(
-        "exceptions_from_error_tuple", of_exceptions
-    )
+    return _FRAME.wrap(utils, of_frame) and _EXCEPTIONS.wrap(utils, of_exceptions)
 
 
-def _put_before(name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> bool:
-    original = getattr(utils, name, None)
-    if original is None:
-        LOG.warning(
-            "sentry-sdk has no utils.%s any more: an error costs what it costs with sentry-sdk alone", name
-        )
-        return False
-    original = getattr(original, _MARK, original)
-    wrapped = wrap(original)
-    setattr(wrapped, _MARK, original)
-    setattr(utils, name, wrapped)
-    return True
+# -- the request of an event -----------------------------------------------------------------------------------
 
 
-def auto_enabling_integrations() -> tuple[str, ...]:
-    """Return the paths of the integrations that sentry-sdk enables by itself; none where it lists them elsewhere."""
-    return tuple(getattr(integrations, "_AUTO_ENABLING_INTEGRATIONS", ()))
+def wsgi_request(environ: Any) -> dict[str, Any]:
+    """Return an event's `request` for a WSGI environ, and under `user` the client's address, if they may be shown."""
+    make = _WSGI.load()
+    if make is None:
+        return {}
+    event: Any = make(environ, use_x_forwarded_for=False)({}, {})
+    return {**event.get("request", {}), "user": (event.get("user") or {}).get("ip_address")}
 
 
-def replace_in_scope(name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> bool:
+def asgi_request(connection: Any) -> dict[str, Any]:
+    """Return an event's `request` for an ASGI scope."""
+    read, paths = _ASGI.load(), _PATHS.load()
+    if read is None:
+        return {}
+    return dict(read(connection) if paths is None else read(connection, root_path_in_path=paths.EXCLUDED))
+
+
+def add_flask_user(event: Any) -> None:
+    """Add the user that Flask-Login knows."""
+    add = _FLASK_USER.load()
+    if add is not None:
+        add(event)
+
+
+def fits_in_event(length: int) -> bool:
+    """Return whether the app's settings let a body of so many bytes into an event."""
+    fits = _BOUNDS.load()
+    return fits is not None and bool(fits(sentry_sdk.get_client(), length))
+
+
+def removed_body(*, is_too_large: bool = False) -> Any:
+    """Return what stands in an event in the place of a body."""
+    kind = _ANNOTATED.load()
+    if kind is None:
+        return ""
+    return kind.removed_because_over_size_limit() if is_too_large else kind.removed_because_raw_data()
+
+
+# -- its tracing API -------------------------------------------------------------------------------------------
+
+
+def replace_in_scope(name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
     """Put a function before a method, or before the getter of a property, of sentry-sdk's Scope.
 
     Args:
+        name: one of `SCOPE`.
         wrap: gives the new function for the original one.
-
-    Returns whether there is such a method; sentry-sdk 3 has fewer.
     """
-    original = Scope.__dict__.get(name)
-    if original is None:
-        return False
-    if isinstance(original, property):
-        getter: Any = getattr(original.fget, _MARK, original.fget)
-        wrapped = functools.wraps(getter)(wrap(getter))
-        setattr(wrapped, _MARK, getter)
-        setattr(Scope, name, original.getter(wrapped))
-    else:
-        original = getattr(original, _MARK, original)
-        wrapped = functools.wraps(original)(wrap(original))
-        setattr(wrapped, _MARK, original)
-        setattr(Scope, name, wrapped)
-    return True
-
-
-def installed_modules() -> dict[str, str]:
-    """Return the installed packages with their versions, as ModulesIntegration has them."""
-    ask: Callable[[], dict[str, str]] | None = getattr(utils, "_get_installed_modules", None)
-    return ask() if ask is not None else {}
+    _SCOPE[name].wrap(Scope, wrap)

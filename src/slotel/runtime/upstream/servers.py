@@ -2,6 +2,8 @@
 
 No server has a public hook for this. Each place is patched when the application imports the server; where a release has
 moved it, that server stays as it is: requests are counted by the framework's instrumentation alone, and a line says so.
+uvicorn gives SIGTERM its default back and raises it again (`capture_signals`), so that a worker of gunicorn dies there
+and then, without Python's exit: what is pending is sent first.
 
 uWSGI and mod_wsgi take the application in C code: there is no place to patch.
 """
@@ -9,13 +11,12 @@ uWSGI and mod_wsgi take the application in C code: there is no place to patch.
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import wrapt
 
-from slotel.runtime.logs import LOG
+from slotel.runtime.upstream.probe import Probe
 
 Wrap = Callable[[Any], Any]
 
@@ -36,6 +37,11 @@ class Place(NamedTuple):
     protocol: str
     reason: str
 
+    def probe(self) -> Probe:
+        """Return the probe of the method."""
+        without = "requests to this server are counted only where a framework is instrumented"
+        return Probe(f"{self.module}:{self.owner}", self.method, why=self.reason, without=without)
+
 
 PLACES: Final = (
     Place("cheroot.wsgi", "Server", "__init__", "wsgi_app", "wsgi", "CherryPy's server, and Bottle's and pypiserver's"),
@@ -53,35 +59,61 @@ PLACES: Final = (
     Place("wsgiref.simple_server", "WSGIServer", "set_app", "application", "wsgi", "Django's runserver, too"),
 )  # fmt: skip
 
+_PROBES: Final = {place: place.probe() for place in PLACES}
+_SIGNALS: Final = Probe(
+    "uvicorn.server:Server", "capture_signals",
+    why="uvicorn puts SIGTERM's default back at its end and raises the signal again: slotel handles it before",
+    without="a uvicorn worker of gunicorn that gets SIGTERM may lose what it buffered in its last second",
+)  # fmt: skip
 _NOBODYS: Final = ("prometheus_client.", "slotel.")
 """Applications that serve telemetry, not users."""
 
 
 def watch_servers(wrap_wsgi: Wrap, wrap_asgi: Wrap) -> None:
     """Wrap the application of every server that is imported from now on."""
-    for place in PLACES:
+    for place, probe in _PROBES.items():
         wrap = wrap_wsgi if place.protocol == "wsgi" else wrap_asgi
-        wrapt.register_post_import_hook(functools.partial(_patch, place, wrap), place.module)
+        wrapt.register_post_import_hook(functools.partial(_patch, place, probe, wrap), place.module)
 
 
-def _patch(place: Place, wrap: Wrap, module: Any) -> None:
+def _patch(place: Place, probe: Probe, wrap_application: Wrap, module: Any) -> None:
+    def wrap(original: Any) -> Any:
+        def method(its: Any, *args: Any, **kwargs: Any) -> Any:
+            given = original(its, *args, **kwargs)
+            application = getattr(its, place.attribute, None)
+            if callable(application) and not str(getattr(application, "__module__", "")).startswith(_NOBODYS):
+                setattr(its, place.attribute, wrap_application(application))
+            return given
+
+        return method
+
     owner = getattr(module, place.owner, None)
-    original = getattr(owner, place.method, None)
-    if owner is None or not inspect.isfunction(original):
-        LOG.warning(
-            "%s.%s.%s is not there: requests to this server are counted only where a framework is instrumented",
-            place.module,
-            place.owner,
-            place.method,
-        )
-        return
+    if owner is None:
+        probe.tell()
+    else:
+        probe.wrap(owner, wrap)
 
-    @functools.wraps(original)
-    def method(its: Any, *args: Any, **kwargs: Any) -> Any:
-        given = original(its, *args, **kwargs)
-        application = getattr(its, place.attribute, None)
-        if callable(application) and not str(getattr(application, "__module__", "")).startswith(_NOBODYS):
-            setattr(its, place.attribute, wrap(application))
-        return given
 
-    setattr(owner, place.method, method)
+def after_sigterm_resets(take: Callable[[], None]) -> None:
+    """Call a function each time that a server may have given SIGTERM its default, on the main thread.
+
+    Celery's children do, and have a signal of their own for the moment.
+    """
+    wrapt.register_post_import_hook(lambda module: _before_uvicorn(module, take), "uvicorn.server")
+    wrapt.register_post_import_hook(lambda module: _in_celery(module, take), "celery.signals")
+
+
+def _before_uvicorn(module: Any, take: Callable[[], None]) -> None:
+    def wrap(original: Any) -> Any:
+        def capture_signals(*args: Any, **kwargs: Any) -> Any:
+            take()
+            return original(*args, **kwargs)
+
+        return capture_signals
+
+    if not hasattr(module.Server, "install_signal_handlers"):  # older ones raise nothing again
+        _SIGNALS.wrap(module.Server, wrap)
+
+
+def _in_celery(module: Any, take: Callable[[], None]) -> None:
+    module.worker_process_init.connect(lambda **_: take(), weak=False)

@@ -1,11 +1,4 @@
-"""The places of Starlette where an exception becomes an answer, and where the app reads a body.
-
-| name | why | where it is missing |
-| --- | --- | --- |
-| `ServerErrorMiddleware.__call__` | sees what escapes an app, mounted or not | the server span sees it |
-| `Request.body`, `Request._get_form` | keep what the app has read of a body | events lack it |
-| `ExceptionMiddleware._exception_handlers` | sees an HTTPException that is answered | as above, if nothing is between |
-"""
+"""The places of Starlette where an exception becomes an answer, and where the app reads a body."""
 
 from __future__ import annotations
 
@@ -15,6 +8,35 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import wrapt
+
+from slotel.runtime.upstream.probe import Probe
+
+_ESCAPED: Final = Probe(
+    "starlette.middleware.errors:ServerErrorMiddleware", "__call__",
+    why="sees what escapes an app, mounted or not",
+    without="the exception of a mounted app may not be reported",
+)  # fmt: skip
+_INIT: Final = Probe(
+    "starlette.middleware.exceptions:ExceptionMiddleware", "__init__",
+    why="sees an HTTPException that a handler answers",
+    without="an HTTPException with a status of 5xx is not reported",
+)  # fmt: skip
+_HANDLERS: Final = Probe(
+    "starlette.middleware.exceptions:ExceptionMiddleware", "_exception_handlers",
+    why=_INIT.why, without=_INIT.without,
+)  # fmt: skip
+_BODY: Final = Probe(
+    "starlette.requests:Request",
+    "body",
+    why="keeps what the app has read of a body",
+    without="events lack the body",
+)
+_FORM: Final = Probe(
+    "starlette.requests:Request",
+    "_get_form",
+    why="keeps the form that the app has read",
+    without="events lack the form",
+)
 
 BODY: Final = "slotel.request.body"
 FORM: Final = "slotel.request.form"
@@ -38,15 +60,11 @@ def keep_bodies() -> None:
 
 
 def _keep_bodies(module: Any) -> None:
-    kind = getattr(module, "Request", None)
-    for name, key in (("body", BODY), ("_get_form", FORM)):
-        original = getattr(kind, name, None)
-        if original is not None:
-            setattr(kind, name, _keeping(original, key))
+    for probe, key in ((_BODY, BODY), (_FORM, FORM)):
+        probe.wrap(module.Request, functools.partial(_keeping, key))
 
 
-def _keeping(original: Any, key: str) -> Any:
-    @functools.wraps(original)
+def _keeping(key: str, original: Any) -> Any:
     async def read(self: Any, *args: Any, **kwargs: Any) -> Any:
         __traceback_hide__ = True
         value = await original(self, *args, **kwargs)
@@ -57,37 +75,31 @@ def _keeping(original: Any, key: str) -> Any:
 
 
 def _escaping(module: Any, report: Report) -> None:
-    kind = getattr(module, "ServerErrorMiddleware", None)
-    original = getattr(kind, "__call__", None)  # noqa: B004 it is wrapped, not called
-    if kind is None or original is None:
-        return
+    def wrap(original: Any) -> Any:
+        async def call(self: Any, scope: Any, receive: Any, send: Any) -> None:
+            __traceback_hide__ = True
+            try:
+                await original(self, scope, receive, send)
+            except Exception as error:
+                report(error, False)
+                raise
 
-    @functools.wraps(original)
-    async def call(self: Any, scope: Any, receive: Any, send: Any) -> None:
-        __traceback_hide__ = True
-        try:
-            await original(self, scope, receive, send)
-        except Exception as error:
-            report(error, False)
-            raise
+        return call
 
-    kind.__call__ = call
+    _ESCAPED.wrap(module.ServerErrorMiddleware, wrap)
 
 
 def _handled(module: Any, report: Report) -> None:
-    kind = getattr(module, "ExceptionMiddleware", None)
-    if kind is None:
-        return
-    original = kind.__init__
+    def wrap(original: Any) -> Any:
+        def init(self: Any, *args: Any, **kwargs: Any) -> None:
+            original(self, *args, **kwargs)
+            handlers: dict[Any, Any] = _HANDLERS.of(self) or {}
+            for key in list(handlers):
+                handlers[key] = _reporting(handlers[key], report)
 
-    @functools.wraps(original)
-    def init(self: Any, *args: Any, **kwargs: Any) -> None:
-        original(self, *args, **kwargs)
-        handlers: dict[Any, Any] = getattr(self, "_exception_handlers", {})
-        for key in list(handlers):
-            handlers[key] = _reporting(handlers[key], report)
+        return init
 
-    kind.__init__ = init
+    _INIT.wrap(module.ExceptionMiddleware, wrap)
 
 
 def _reporting(handler: Any, report: Report) -> Any:

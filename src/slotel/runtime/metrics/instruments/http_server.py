@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from opentelemetry import metrics
 from opentelemetry.context import Context
-from opentelemetry.sdk.metrics import Exemplar, MeterProvider, TraceBasedExemplarFilter
+from opentelemetry.sdk.metrics import Exemplar, MeterProvider
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     Histogram,
@@ -30,6 +30,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, get_current_span
 
 from slotel.runtime.process.lifecycle import PROCESS
+from slotel.runtime.upstream.otel_metrics import adds_up_as_usual
 
 PREFIX: Final = "http.server."
 DEFAULT_BOUNDS: Final = (
@@ -51,11 +52,7 @@ def http_server_metrics(provider: MeterProvider, max_series: int) -> HttpServerM
     So it must where another reader than the scrape wants the numbers (an OTLP exporter), where views may change them,
     and where exemplars are asked for that are not of sampled spans. Ask before the scrape adds its reader.
     """
-    config = getattr(provider, "_sdk_config", None)  # private, for want of a public way to ask
-    as_usual = isinstance(getattr(config, "exemplar_filter", None), TraceBasedExemplarFilter)
-    if not as_usual or getattr(config, "views", True) or getattr(provider, "_metric_readers", True):
-        return None
-    return HttpServerMetrics(provider, max_series)
+    return HttpServerMetrics(provider, max_series) if adds_up_as_usual(provider) else None
 
 
 class _Row:

@@ -1,7 +1,7 @@
 """The store's metrics by OTLP: joins them to what the SDK's periodic readers export. Sends nothing itself.
 
 SDK 1.45 has no MetricProducer, by which the specification lets foreign metrics into a reader, and no asynchronous
-histogram; so this one file wraps the collect callback that a meter provider gives its readers. Each process sends its
+histogram; so what a reader collects is changed (`upstream/otel_metrics.py`). Each process sends its
 own numbers, under its own `service.instance.id`: nobody merges what is pushed.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import sub
 from typing import Any, Final
 
-from opentelemetry.sdk.metrics import Counter, MeterProvider
+from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     Histogram,
@@ -33,6 +33,7 @@ from slotel.runtime.logs import LOG
 from slotel.runtime.metrics.store.store import Exemplar, Family
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.process.shutdown import run_at_once
+from slotel.runtime.upstream.otel_metrics import change_collected, prefers_differences, readers_of
 from slotel.version import __version__
 
 SPAN_METRICS: Final = {
@@ -73,11 +74,9 @@ def export_store(
 
     Returns whether there was a reader to join.
     """
-    readers = getattr(provider, "_metric_readers", None)
-    if readers is None:
-        LOG.error("this OpenTelemetry SDK is unknown to slotel: its metrics do not leave by OTLP")
-        return False
-    periodic = [reader for reader in readers if isinstance(reader, PeriodicExportingMetricReader)]
+    periodic = [
+        reader for reader in readers_of(provider) if isinstance(reader, PeriodicExportingMetricReader)
+    ]
     for reader in periodic:
         _join(reader, source, resource, redact)
     if periodic:
@@ -96,13 +95,9 @@ def _export_last(readers: Sequence[PeriodicExportingMetricReader]) -> None:
 def _join(
     reader: PeriodicExportingMetricReader, source: Source, resource: Callable[[], Resource], redact: Redact
 ) -> None:
-    collect: Any = reader._collect  # noqa: SLF001 see the module's first lines
-    exporter = getattr(reader, "_exporter", None)
-    preferred = getattr(exporter, "_preferred_temporality", None) or {}
-    delta = _Delta() if preferred.get(Counter) is AggregationTemporality.DELTA else None
+    delta = _Delta() if prefers_differences(reader) else None
 
-    def with_store(asking: Any, timeout_millis: float = 10_000) -> MetricsData | None:
-        data: MetricsData | None = collect(asking, timeout_millis=timeout_millis)
+    def with_store(data: MetricsData | None) -> MetricsData | None:
         if data is not None:
             data = redact(data)
         try:
@@ -112,7 +107,7 @@ def _join(
             LOG.error("slotel's metrics are missing from this export: %s: %s", type(error).__name__, error)
             return data
 
-    reader._set_collect_callback(with_store)  # type: ignore[arg-type]  # noqa: SLF001 the SDK annotates it as another callable
+    change_collected(reader, with_store)
 
 
 def to_metrics(families: Iterable[Family], now: int, delta: _Delta | None = None) -> list[Metric]:

@@ -30,6 +30,7 @@ from slotel.runtime.metrics.scrape.merge import added
 from slotel.runtime.metrics.scrape.redacted import Redact, joined
 from slotel.runtime.metrics.store.family import portions
 from slotel.runtime.metrics.store.store import Exemplar, Family
+from slotel.runtime.upstream.prometheus import naming_exporter
 
 MAX_SERIES: Final = 20_000
 """Names that are kept, over all metrics; beyond it they are asked again."""
@@ -84,7 +85,7 @@ class Conversion:
     def prepare(self) -> None:
         """Load the exporter now, some 70 ms, not at the first series."""
         if self._ask is None:
-            self._ask = _exporter()
+            self._ask = naming_exporter()
 
     def convert(self, data: MetricsData | None) -> Converted:
         """Return the families, one for each name and kind."""
@@ -158,23 +159,6 @@ class Conversion:
         family = next(iter(cast("Any", self._ask)(_alone(scope, one))))
         labels = {name: value for name, value in family.samples[0].labels.items() if name != "le"}
         return Named(family.name, family.documentation, family.unit, tuple(labels), tuple(labels.values()))
-
-
-def _exporter() -> Callable[[MetricsData], Iterable[Any]]:
-    """Return the stock exporter as a function; it registers nowhere but with a registry of its own."""
-    from opentelemetry.exporter.prometheus import PrometheusMetricReader
-    from prometheus_client import CollectorRegistry
-
-    registry = CollectorRegistry(auto_describe=False)
-    reader = PrometheusMetricReader(disable_target_info=True, registry=registry)
-    given: list[MetricsData] = []
-    reader._set_collect_callback(lambda *_, **__: given.pop())  # noqa: SLF001 what a MeterProvider does; the exporter has no other way in
-
-    def ask(data: MetricsData) -> Iterable[Any]:
-        given[:] = [data]
-        return registry.collect()
-
-    return ask
 
 
 def _alone(scope: InstrumentationScope, metric: Metric) -> MetricsData:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.process.lifecycle import PROCESS
+from slotel.runtime.upstream.prometheus import collectors_of
 
 _DEFAULTS: Final = ("PROCESS_COLLECTOR", "PLATFORM_COLLECTOR", "GC_COLLECTOR")
 """What the library registers itself; slotel's own process metrics stand for them."""
@@ -46,7 +47,7 @@ class GlobalRegistry:
         if library is None or "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             return
         try:
-            collectors = list(getattr(library.REGISTRY, "_collector_to_names", ()))
+            collectors = collectors_of(library.REGISTRY)
             instruments = [each for each in collectors if isinstance(each, library.metrics.MetricWrapperBase)]
             found = [
                 family for each in instruments for metric in each.collect() for family in _families(metric)

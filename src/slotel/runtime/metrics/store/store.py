@@ -27,6 +27,7 @@ from slotel.runtime.metrics.store.ring import Ring
 from slotel.runtime.metrics.store.table import Counter, Histogram, Table
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.upstream.otel_context import span_id_of, trace_id_of
+from slotel.runtime.upstream.stdlib import renew_lock
 
 __all__ = ["OVERFLOW", "Counter", "Exemplar", "Family", "Histogram", "Ring", "Store"]
 
@@ -203,5 +204,4 @@ class Store:
 
     def _begin_in_child(self) -> None:
         self.start_at_zero()
-        reset = getattr(self.lock, "_at_fork_reinit", self.lock.release)
-        reset()  # also where a foreign server forks without the phase before
+        renew_lock(self.lock)  # also where a foreign server forks without the phase before

@@ -1,13 +1,12 @@
 """One Sentry client for the process: slotel's, or the app's own, taken over so that nothing is traced twice.
 
-sentry-sdk has no hook for "the app has called init", so this one file puts a function before `sentry_sdk.init`, and one
+sentry-sdk has no hook for "the app has called init", so a function is put before `sentry_sdk.init`, and one
 after `Scope.set_client`: an `init` that the app imported before slotel started, and a client that it makes by hand,
 come by there alone.
 """
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +14,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import sentry_sdk
-from sentry_sdk import scope
 from sentry_sdk.integrations.argv import ArgvIntegration
 from sentry_sdk.integrations.atexit import AtexitIntegration
 from sentry_sdk.integrations.dedupe import DedupeIntegration
@@ -23,7 +21,7 @@ from sentry_sdk.integrations.excepthook import ExcepthookIntegration
 from sentry_sdk.integrations.modules import ModulesIntegration
 from sentry_sdk.integrations.stdlib import StdlibIntegration
 from sentry_sdk.integrations.threading import ThreadingIntegration
-from sentry_sdk.scope import add_global_event_processor, register_external_propagation_context
+from sentry_sdk.scope import register_external_propagation_context
 
 from slotel.runtime.logs import LOG
 from slotel.runtime.sentry import span_api
@@ -39,7 +37,13 @@ from slotel.runtime.sentry.transport.completion import EnvelopeCompletion
 from slotel.runtime.sentry.transport.endpoint import Endpoint
 from slotel.runtime.sentry.transport.rate_limits import RateLimits
 from slotel.runtime.sentry.transport.sender import Sender
-from slotel.runtime.upstream.sentry import choose_variables, leave_source_lines_out
+from slotel.runtime.upstream.sentry import (
+    after_set_client,
+    before_init,
+    choose_variables,
+    leave_source_lines_out,
+    put_processor_first,
+)
 
 if TYPE_CHECKING:
     from slotel.runtime.sentry.client.client import SentryConnection, SentryDependencies
@@ -106,31 +110,19 @@ class ClientTakeover:
 
     def watch(self) -> None:
         """Take part in an `init` that the app calls from now on."""
-        original = sentry_sdk.init
-        if hasattr(original, "_slotel_original"):
-            original = original._slotel_original  # noqa: SLF001 our own mark
 
-        @functools.wraps(original)
-        def init(*positional: Any, **options: Any) -> Any:
-            return self._app_calls_init(original, positional, options)
+        def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+            def init(*positional: Any, **options: Any) -> Any:
+                return self._app_calls_init(original, positional, options)
 
-        init._slotel_original = original  # type: ignore[attr-defined]  # noqa: SLF001 so that it is never wrapped twice
-        for module in (sentry_sdk, sentry_sdk.api):
-            module.init = init  # type: ignore[attr-defined]
-        self._watch_clients()
+            return init
 
-    def _watch_clients(self) -> None:
-        original: Any = scope.Scope.set_client
-        original = getattr(original, "_slotel_original", original)
+        before_init(wrap)
+        after_set_client(self._client_set)
 
-        @functools.wraps(original)
-        def set_client(its: Any, client: Any = None) -> None:
-            original(its, client)
-            if client is not None and not self._expects and its is sentry_sdk.get_global_scope():
-                self._client_comes(client)
-
-        set_client._slotel_original = original  # type: ignore[attr-defined]  # noqa: SLF001 as above
-        scope.Scope.set_client = set_client  # type: ignore[method-assign,assignment]
+    def _client_set(self, scope: Any, client: Any) -> None:
+        if client is not None and not self._expects and scope is sentry_sdk.get_global_scope():
+            self._client_comes(client)
 
     def _client_comes(self, client: Any) -> None:
         """Take over a client that came past `init`."""
@@ -206,7 +198,7 @@ class ClientTakeover:
 
         if not self._is_tied:
             self._is_tied = True
-            _put_first(self._trail)
+            put_processor_first(self._trail)
             register_external_propagation_context(current_span_ids)
             leave_source_lines_out()
             detail = ErrorDetail(
@@ -289,14 +281,6 @@ class ClientTakeover:
 
         before_send._slotel_original = hook  # type: ignore[attr-defined]  # noqa: SLF001 so that it is never wrapped twice
         return before_send
-
-
-def _put_first(processor: Any) -> None:
-    """Register an event processor before all others: before sentry-sdk's own test for duplicates, above all."""
-    add_global_event_processor(processor)
-    registered = getattr(scope, "global_event_processors", None)
-    if isinstance(registered, list) and registered[-1:] == [processor]:
-        registered.insert(0, registered.pop())
 
 
 def _integrations() -> list[Any]:

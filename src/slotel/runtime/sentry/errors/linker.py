@@ -5,7 +5,6 @@ A sink of the pipeline, and an event processor of sentry-sdk. It sends nothing i
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import platform
 import sys
@@ -40,6 +39,7 @@ from slotel.runtime.sentry.propagation import request_of
 from slotel.runtime.sentry.transactions.mapping import meaning, native_name
 from slotel.runtime.sentry.transactions.payload import ORIGIN
 from slotel.runtime.sentry.transactions.sampling_context import incoming
+from slotel.runtime.upstream.stdlib import in_event_loop
 
 Tags = Callable[[Mapping[str, Any], Mapping[str, str]], "dict[str, str]"]
 """Gives the enforced tags of attributes and custom tags: `Enforcer.tags`."""
@@ -387,7 +387,7 @@ def _framework(span: ReadableSpan) -> str:
 def _leave(local_root: LocalRoot) -> None:
     """Put back the scopes that stood before; in an event loop they end with their task, and may still be used."""
     scopes = None if in_finalizer() else _SCOPES.get()
-    if scopes is None or scopes.local_root is not local_root or asyncio._get_running_loop() is not None:  # noqa: SLF001 documented, low-level
+    if scopes is None or scopes.local_root is not local_root or in_event_loop():
         return
     _SCOPES.set(scopes.around)
     if sentry_sdk.Scope.get_isolation_scope() is scopes.isolation:

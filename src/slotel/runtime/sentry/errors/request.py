@@ -1,7 +1,7 @@
 """The request that an error event shows: read from the WSGI environ or ASGI scope when there is an error, not before.
 
 What may be shown (cookies, addresses, bodies) is decided by sentry-sdk and its settings: its own readers do the work.
-They are private names of sentry-sdk; where a release lacks them, method and URL come from the span instead.
+Where a release lacks them, method and URL come from the span instead.
 """
 
 from __future__ import annotations
@@ -14,10 +14,15 @@ from http.cookies import SimpleCookie
 from typing import Any, Final, TypeAlias
 
 import sentry_sdk
-from sentry_sdk._types import AnnotatedValue
-from sentry_sdk.integrations._wsgi_common import request_body_within_bounds
 
 from slotel.runtime.upstream.django import current_request
+from slotel.runtime.upstream.sentry import (
+    add_flask_user,
+    asgi_request,
+    fits_in_event,
+    removed_body,
+    wsgi_request,
+)
 from slotel.runtime.upstream.starlette import BODY, FORM
 
 LOG: Final = logging.getLogger("slotel")
@@ -52,7 +57,7 @@ def add_request(event: Any, carrier: Carrier | None, attributes: Mapping[str, An
     found: dict[str, Any] = {}
     try:
         if carrier is not None:
-            found = _from_wsgi(carrier) if "REQUEST_METHOD" in carrier else _from_asgi(carrier)
+            found = wsgi_request(carrier) if "REQUEST_METHOD" in carrier else _from_asgi(carrier)
     except Exception:  # noqa: BLE001 another sentry-sdk: the span's attributes say the most important
         found = {}
     user = found.pop("user", None)
@@ -94,11 +99,11 @@ def _add_flask(event: Any) -> None:
     flask = sys.modules.get("flask")
     if flask is None or not flask.has_request_context() or _has_details(event):
         return
-    from sentry_sdk.integrations import flask as sentry_flask
+    from sentry_sdk.integrations.flask import FlaskRequestExtractor
 
-    sentry_flask.FlaskRequestExtractor(flask.request).extract_into_event(event)
+    FlaskRequestExtractor(flask.request).extract_into_event(event)
     if may_tell("user_info"):
-        sentry_flask._add_user_to_event(event)  # noqa: SLF001 see the module's first lines
+        add_flask_user(event)
 
 
 def _add_django(event: Any) -> None:
@@ -134,39 +139,26 @@ def _body(scope: Carrier) -> dict[str, Any]:
     """Return the body of an ASGI request, as far as the app has read it; what is no JSON or form is only noted."""
     form, body = scope.get(FORM), scope.get(BODY)
     if form:
-        return {"data": {key: value if isinstance(value, str) else _removed() for key, value in form.items()}}
+        return {
+            "data": {key: value if isinstance(value, str) else removed_body() for key, value in form.items()}
+        }
     if not body:
         return {}
-    if not request_body_within_bounds(sentry_sdk.get_client(), len(body)):
-        return {"data": AnnotatedValue.removed_because_over_size_limit()}
+    if not fits_in_event(len(body)):
+        return {"data": removed_body(is_too_large=True)}
     kinds = [value for name, value in scope.get("headers") or () if name.lower() == b"content-type"]
     if kinds and b"json" in kinds[0]:
         try:
             return {"data": json.loads(body)}
         except ValueError:
-            return {"data": _removed()}
-    return {"data": _removed()}
-
-
-def _removed() -> Any:
-    return AnnotatedValue.removed_because_raw_data()
-
-
-def _from_wsgi(environ: Carrier) -> dict[str, Any]:
-    from sentry_sdk.integrations.wsgi import _make_wsgi_event_processor
-
-    event: Any = _make_wsgi_event_processor(environ, use_x_forwarded_for=False)({}, {})  # type: ignore[arg-type]  # an environ
-    return {**event.get("request", {}), "user": (event.get("user") or {}).get("ip_address")}
+            return {"data": removed_body()}
+    return {"data": removed_body()}
 
 
 def _from_asgi(scope: Carrier) -> dict[str, Any]:
-    from sentry_sdk.integrations import _asgi_common as common
-
     if scope.get("type") not in ("http", "websocket"):
         return {}
-    read: Any = common._get_request_data  # noqa: SLF001 see the module's first lines
-    paths = getattr(common, "_RootPathInPath", None)
-    found = dict(read(scope) if paths is None else read(scope, root_path_in_path=paths.EXCLUDED))
+    found = asgi_request(scope)
     if may_tell("cookies"):
         cookies = [value for name, value in scope.get("headers") or () if name.lower() == b"cookie"]
         parsed = SimpleCookie(b"; ".join(cookies).decode("latin-1")) if cookies else {}

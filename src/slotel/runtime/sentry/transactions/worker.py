@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterable
 from contextvars import Context as RequestContext
 from typing import TYPE_CHECKING, Final
 
-from opentelemetry import context as otel_context
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.sdk.trace import ReadableSpan
 
 from slotel.runtime.process.threads import start_daemon
@@ -27,6 +25,7 @@ from slotel.runtime.sentry.transactions.gil_yielder import GilYielder
 from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Scopes, Trace
 from slotel.runtime.sentry.transport.encode import compress
 from slotel.runtime.sentry.transport.envelope_queue import QueuedEnvelope
+from slotel.runtime.upstream.otel_context import suppress_instrumentation
 
 if TYPE_CHECKING:
     from slotel.runtime.sentry.transactions.assembly import Assembly
@@ -146,7 +145,7 @@ class Worker:
     def _run(self, tokens: queue.SimpleQueue[None], elected: LockType) -> None:
         if not elected.acquire(blocking=False):
             return
-        otel_context.attach(otel_context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        suppress_instrumentation()
         while not self._stopped:
             if not self._waits():
                 self._idle = True

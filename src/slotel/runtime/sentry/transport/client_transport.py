@@ -20,6 +20,7 @@ from slotel.runtime.sentry.transport.bounds import encode_bounded
 from slotel.runtime.sentry.transport.completion import EnvelopeCompletion
 from slotel.runtime.sentry.transport.envelope_queue import QueuedEnvelope
 from slotel.runtime.sentry.transport.sender import Sender
+from slotel.runtime.upstream.sentry import inner_transport
 
 _SIGNALS: Final = {
     "error": "errors",
@@ -134,5 +135,5 @@ def _signal(item: Item) -> str:
 
 def sender_of(transport: Any) -> Sender | None:
     """Return the sender of a client's transport; None for a transport of the app's own."""
-    inner = getattr(transport, "_inner", transport)  # SENTRY_PRINT_ENVELOPES wraps the transport in its own
+    inner = inner_transport(transport)
     return inner.sender if isinstance(inner, ClientTransport) else None

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from opentelemetry import context as otel_context
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from slotel.runtime.process.lifecycle import PROCESS
@@ -23,6 +22,7 @@ from slotel.runtime.sentry.transport.encode import is_gzip, sent_later
 from slotel.runtime.sentry.transport.endpoint import Answer, Endpoint, was_sent
 from slotel.runtime.sentry.transport.envelope_queue import MAX_ENVELOPES, EnvelopeQueue, QueuedEnvelope
 from slotel.runtime.sentry.transport.rate_limits import RateLimits
+from slotel.runtime.upstream.otel_context import suppress_instrumentation
 
 LOG: Final = logging.getLogger("slotel")
 PATIENCE: Final = 10.0
@@ -165,7 +165,7 @@ class Sender:
     def _run(self, tokens: queue.SimpleQueue[None], elected: LockType) -> None:
         if not elected.acquire(blocking=False):
             return
-        otel_context.attach(otel_context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        suppress_instrumentation()
         while not self._stopped:
             tokens.get()
             time.sleep(GATHER)
@@ -215,7 +215,7 @@ class Sender:
 
     def _send_here(self, deadline: float) -> bool:
         """Send on the calling thread: at the end of an interpreter that starts no thread any more."""
-        token = otel_context.attach(otel_context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        token = suppress_instrumentation()
         try:
             while (left := deadline - time.monotonic()) > 0:
                 if not self._sending.acquire(timeout=left):

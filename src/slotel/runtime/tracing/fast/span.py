@@ -18,8 +18,8 @@ from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AnyValue, Attributes
 
-from slotel.runtime.upstream.otel import ATTRIBUTES_LOG, TRACE_LOG, clean
 from slotel.runtime.upstream.otel_reading import UNSET
+from slotel.runtime.upstream.otel_spans import ATTRIBUTES_LOG, TRACE_LOG, clean, new_links, readable_span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +80,7 @@ class LeanSpan(Span):
         self._end_time: int | None = None
         if not attributes:
             self._attributes: dict[str, Any] = {}
-        elif attributes.__class__ in _COPIED and _fits(attributes, tracer._span_limits, 0):
+        elif attributes.__class__ in _COPIED and _fits(attributes, tracer.span_limits, 0):
             self._attributes = dict(attributes)
         else:
             self._attributes = {}
@@ -96,24 +96,24 @@ class LeanSpan(Span):
     ) -> None:
         """Add what few spans have."""
         if links:
-            self._links = self._new_links(links)
+            self._links = new_links(self, links)
         self._record_exception = record_exception
         self._set_status_on_exception = set_status_on_exception
         self._record_end_metrics = record_end_metrics
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ReadableSpan:
         """Return what the SDK's copy of an ended span is."""
-        return copy.deepcopy(self._readable_span(), memo)
+        return copy.deepcopy(readable_span(self), memo)
 
     # -- what the tracer knows ---------------------------------------------------------------------------------
 
     @property
     def _limits(self) -> SpanLimits:
-        return self._tracer._span_limits
+        return self._tracer.span_limits
 
     @property
     def _instrumentation_scope(self) -> Any:  # type: ignore[override]
-        return self._tracer._instrumentation_scope
+        return self._tracer.scope
 
     @property
     def _instrumentation_info(self) -> Any:  # type: ignore[override]
@@ -147,7 +147,7 @@ class LeanSpan(Span):
     def set_attribute(self, key: str, value: AnyValue) -> None:
         """Set one attribute."""
         own = self._attributes
-        limits = self._tracer._span_limits
+        limits = self._tracer.span_limits
         most = limits.max_span_attributes
         if (
             value.__class__ in _PLAIN
@@ -169,7 +169,7 @@ class LeanSpan(Span):
     def set_attributes(self, attributes: Mapping[str, AnyValue]) -> None:
         """Set several attributes."""
         own = self._attributes
-        fits = attributes.__class__ is dict and _fits(attributes, self._tracer._span_limits, len(own))
+        fits = attributes.__class__ is dict and _fits(attributes, self._tracer.span_limits, len(own))
         if fits and own.keys().isdisjoint(attributes) and self._end_time is None:
             own.update(attributes)
         elif self._end_time is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import Tracer
+from opentelemetry.sdk.trace import SpanLimits, Tracer
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import (
     Link,
@@ -23,7 +23,7 @@ from opentelemetry.util.types import Attributes
 from slotel.runtime.tracing.fast.current_span import start_as_current_span
 from slotel.runtime.tracing.fast.span import LeanSpan
 from slotel.runtime.tracing.sampler import LOW_BITS, RecordEverySpan
-from slotel.runtime.upstream.otel import NOT_COUNTING, SPAN_KEY, current
+from slotel.runtime.upstream.otel_spans import SPAN_KEY, current, is_enabled
 
 _new: Final = object.__new__
 _tuple: Final = tuple.__new__
@@ -34,7 +34,18 @@ _NO_STATE: Final = SpanContext(1, 1, is_remote=False).trace_state
 
 
 class LeanTracer(Tracer):
-    """The SDK's tracer, but for the spans that it makes. A tracer of the SDK becomes one by its `__class__`."""
+    """The SDK's tracer, but for the spans that it makes. A tracer of the SDK becomes one, see `otel_spans.adopt`.
+
+    Attributes:
+        scope: the instrumentation scope.
+        sdk_metrics: counts spans, if the SDK's metrics about itself are on.
+    """
+
+    span_limits: SpanLimits
+    scope: Any
+    sdk_metrics: Any
+    has_sdk_metrics: bool
+    is_enabled = is_enabled
 
     def start_span(
         self,
@@ -54,8 +65,8 @@ class LeanTracer(Tracer):
         if (
             sampler.__class__ is RecordEverySpan
             and self.id_generator.__class__ is RandomIdGenerator
-            and self._tracer_metrics.__class__ is NOT_COUNTING
-            and self._tracer_config.is_enabled
+            and not self.has_sdk_metrics
+            and self.is_enabled
         ):  # mostly there is nothing to ask: a span does as its parent did, and a root's trace id decides
             if above.__class__ is not LeanSpan:
                 parent, own = _entering(sampler, above)
@@ -95,7 +106,7 @@ class LeanTracer(Tracer):
         """
         if parent is not None and not isinstance(parent, SpanContext):
             raise TypeError("parent_span_context must be a SpanContext or None.")
-        if not self._is_enabled():
+        if not self.is_enabled:
             return NonRecordingSpan(parent)  # type: ignore[arg-type]  # as the SDK does
         ids = self.id_generator
         if parent is None or not parent.is_valid:
@@ -113,10 +124,10 @@ class LeanTracer(Tracer):
             trace_flags=TraceFlags(flags),
             trace_state=result.trace_state,
         )
-        record_end = self._tracer_metrics.start_span(parent, result.decision)
+        record_end = self.sdk_metrics.start_span(parent, result.decision)
         if not result.decision.is_recording():
             return NonRecordingSpan(own)
-        return own, result.attributes, None if self._tracer_metrics.__class__ is NOT_COUNTING else record_end
+        return own, result.attributes, record_end if self.has_sdk_metrics else None
 
 
 def _entering(sampler: RecordEverySpan, above: Any) -> tuple[SpanContext | None, SpanContext | None]:

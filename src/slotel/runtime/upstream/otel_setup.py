@@ -1,0 +1,33 @@
+"""The set-up of OpenTelemetry's SDK from the environment: there is no public way to call it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from slotel.runtime.upstream.probe import Probe
+
+_CONFIGURATOR: Final = Probe(
+    "opentelemetry.sdk._configuration", "_OTelSDKConfigurator",
+    why="sets the SDK up from the environment, as the launcher does for everybody",
+    without="the SDK has its defaults and no exporter: nothing is sent by OTLP; Prometheus and Sentry have everything",
+)  # fmt: skip
+
+
+class _NoConfigurator:
+    """Sets nothing up."""
+
+    def configure(self, **kwargs: Any) -> None:
+        """Do what the launcher asks for."""
+        self._configure(**kwargs)
+
+    def _configure(self, **kwargs: Any) -> None:
+        del kwargs
+
+
+Configurator: Final[Any] = _CONFIGURATOR.load() or _NoConfigurator
+"""The base class of a configurator."""
+
+
+def configure_from_environment() -> None:
+    """Set the SDK up; its constructor keeps one instance for all subclasses, so it is not called."""
+    object.__new__(Configurator)._configure()  # noqa: SLF001 what the launcher would call

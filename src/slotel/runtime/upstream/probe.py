@@ -1,0 +1,102 @@
+"""One mechanism for what slotel uses of other projects and they do not promise: private names, patches, layouts.
+
+Each name stands once, as a `Probe`: where it is, why it is used, what happens without it. A probe whose name is gone
+answers with nothing and says so in one line; its caller then takes the fallback that the probe states.
+`docs/upstream-names.md` is written from them, and `tests/runtime/upstream/test_taken_away.py` takes each away in turn.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Final
+
+from slotel.runtime.logs import LOG
+
+PROBES: Final[list[Probe]] = []
+"""Every probe of the modules that are imported."""
+
+SLOWER: Final = logging.INFO
+"""Without the name something costs more; nothing else changes."""
+LESS: Final = logging.WARNING
+"""Without the name something is off."""
+
+_ORIGINAL: Final = "_slotel_original"
+_GONE: Final = object()
+_CODE: Final = "SLO173"
+
+
+class Probe:
+    """A name of another project.
+
+    Args:
+        where: the project's module, and the class in it: `opentelemetry.sdk.trace:TracerProvider`.
+        name: of the attribute.
+        why: what slotel does with it.
+        without: what happens where it is gone: a clause that ends the log line.
+        level: `SLOWER` or `LESS`; None where an older or newer supported release rightly lacks the name.
+    """
+
+    __slots__ = ("is_told", "level", "name", "where", "why", "without")
+
+    def __init__(self, where: str, name: str, *, why: str, without: str, level: int | None = LESS) -> None:
+        self.where, self.name = where, name
+        self.why, self.without, self.level = why, without, level
+        self.is_told = False
+        PROBES.append(self)
+
+    def __str__(self) -> str:
+        """Return the full name."""
+        return f"{self.where.replace(':', '.')}.{self.name}"
+
+    def of(self, owner: Any) -> Any:
+        """Return the attribute of an object; None where it is gone, which is said once."""
+        found = getattr(owner, self.name, _GONE)
+        if found is _GONE:
+            self.tell()
+            return None
+        return found
+
+    def load(self) -> Any:
+        """Import the module and return its attribute; None where one of the two is gone."""
+        try:
+            module = import_module(self.where)
+        except ImportError:
+            self.tell()
+            return None
+        return self.of(module)
+
+    def put(self, owner: Any, value: Any) -> bool:
+        """Set the attribute of an object that has it; return whether it has."""
+        if getattr(owner, self.name, _GONE) is _GONE:
+            self.tell()
+            return False
+        setattr(owner, self.name, value)
+        return True
+
+    def wrap(self, owner: Any, wrap: Callable[[Any], Any]) -> bool:
+        """Put a function before a function, a method or the getter of a property; return whether it is there.
+
+        A second call takes the place of the first.
+
+        Args:
+            wrap: gives the new function for the original one.
+        """
+        found = self.of(owner)
+        if found is None:
+            return False
+        original: Any = found.fget if isinstance(found, property) else found
+        original = getattr(original, _ORIGINAL, original)
+        wrapped = functools.update_wrapper(wrap(original), original)
+        setattr(wrapped, _ORIGINAL, original)
+        setattr(owner, self.name, found.getter(wrapped) if isinstance(found, property) else wrapped)
+        return True
+
+    def tell(self) -> None:
+        """Say once that the name is gone."""
+        if self.level is None or self.is_told:
+            return
+        self.is_told = True
+        LOG.log(self.level, "%s is gone in this release: %s [%s]", self, self.without, _CODE)

@@ -1,0 +1,78 @@
+"""Names of Python's own library that it does not promise."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+from slotel.runtime.upstream.probe import SLOWER, Probe
+
+_REINIT: Final = Probe(
+    "threading:RLock", "_at_fork_reinit",
+    why="the child of a fork gets the lock of a thread that it does not have",
+    without="the lock is released; a server that forks in C code, past Python's hooks, may find it held",
+)  # fmt: skip
+_FINALIZE: Final = Probe(
+    "multiprocessing.util", "Finalize",
+    why="a forked child ends by os._exit, past Python's exit hooks: what is pending is sent before",
+    without="what such a child counted and buffered in its last second is lost",
+)  # fmt: skip
+_AFTER_FORK: Final = Probe(
+    "multiprocessing.util", "register_after_fork",
+    why="a child forgets its finalizers when it starts; ours is registered after that",
+    without="what such a child counted and buffered in its last second is lost",
+)  # fmt: skip
+_LOOP: Final = Probe(
+    "asyncio", "_get_running_loop",
+    why="asks whether a request is served in an event loop, without an exception where it is not",
+    without="the public function is asked, which raises",
+    level=SLOWER,
+)  # fmt: skip
+_OPTIONS: Final = Probe(
+    "argparse:ArgumentParser", "_option_string_actions",
+    why="the shell completes the options of `slotel doctor`",
+    without="the shell completes no options",
+)  # fmt: skip
+
+
+def renew_lock(lock: Any) -> None:
+    """Free a lock that was taken before a fork, in the child."""
+    reinit = _REINIT.of(lock)
+    (reinit or lock.release)()
+
+
+def finalize_children(finalizers: Any, hook: Any, call: Callable[[], None]) -> None:
+    """Call a function at the end of each child that `multiprocessing`, or Celery's `billiard`, forks from now on.
+
+    Args:
+        finalizers: the module `util` of either.
+        hook: the registration lives with it.
+    """
+    after_fork, finalize = _AFTER_FORK.of(finalizers), _FINALIZE.of(finalizers)
+    if after_fork is not None and finalize is not None:
+        after_fork(hook, lambda _: finalize(None, call, exitpriority=10))
+
+
+def in_event_loop() -> bool:
+    """Return whether this thread runs an event loop."""
+    return "asyncio" in sys.modules and _loop_getter()() is not None
+
+
+@functools.cache
+def _loop_getter() -> Callable[[], Any]:
+    import asyncio
+
+    def ask() -> Any:
+        try:
+            return asyncio.get_running_loop()
+        except RuntimeError:
+            return None
+
+    return _LOOP.of(asyncio) or ask
+
+
+def options_of(parser: Any) -> list[str]:
+    """Return the spellings of a parser's options."""
+    return list(_OPTIONS.of(parser) or ())
