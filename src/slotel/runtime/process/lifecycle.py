@@ -123,6 +123,8 @@ class ProcessLifecycle:
     def __init__(self) -> None:
         self.fault: Callable[[str, BaseException], None] = _log_fault
         """Told component and exception."""
+        self.fork_waits = False
+        """Whether a fork is under way: long work of a tick stops where it can go on at the next one."""
         self._registered: dict[str, tuple[_Registered, ...]] = dict.fromkeys(PHASES, ())
         self._lock = threading.RLock()
         self._forking = threading.RLock()
@@ -185,10 +187,12 @@ class ProcessLifecycle:
 
     def _before_fork(self) -> None:
         """One fork at a time: another thread's would stop threads that this one is just starting."""
+        self.fork_waits = True
         self._forking.acquire(timeout=FORK_WAIT)
         self.run("before_fork")
 
     def _after_fork_in_parent(self) -> None:
+        self.fork_waits = False
         try:
             self.run("after_fork_in_parent")
         finally:
@@ -197,6 +201,7 @@ class ProcessLifecycle:
     def _after_fork_in_child(self) -> None:
         """Also called where a foreign server forks without the phase before (uWSGI)."""
         self._lock, self._forking = threading.RLock(), threading.RLock()
+        self.fork_waits = False
         self.run("after_fork_in_child")
 
 

@@ -4,11 +4,29 @@ from __future__ import annotations
 
 import inspect
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
 _JOIN: Final = 1.0
 """Seconds for which a fork or a stop waits for a thread in the middle of its work."""
+
+
+class _Begun(threading.Event):
+    """What `Thread.start` waits for, without the wait.
+
+    A thread that starts another one would give up the interpreter until that one runs: milliseconds on a busy machine,
+    in the middle of an app's fork, or of the end of its span.
+    """
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Return at once."""
+        del timeout
+        return True
+
+    def is_over(self, timeout: float | None) -> bool:
+        """Wait until the thread runs; return whether it does."""
+        return super().wait(timeout)
 
 
 class _Daemon(threading.Thread):
@@ -21,15 +39,28 @@ class _Daemon(threading.Thread):
     def __init__(self, target: Callable[..., object], args: tuple[Any, ...], name: str) -> None:
         super().__init__(name=name, daemon=True)
         self._work = target, args
+        self._begun: _Begun | None = None
+        if isinstance(getattr(self, "_started", None), threading.Event):  # else starting waits
+            self._started = self._begun = _Begun()
 
     def start(self) -> None:
-        """Start the thread by the function that the standard library defines."""
+        """Start the thread by the function that the standard library defines; do not wait until it runs."""
         inspect.unwrap(threading.Thread.start)(self)
 
     def run(self) -> None:
         """Do the work."""
         target, args = self._work
         target(*args)
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until the thread has ended."""
+        until = None if timeout is None else time.monotonic() + timeout
+        if self._begun is None or self._begun.is_over(timeout):
+            super().join(None if until is None else max(until - time.monotonic(), 0.0))
+
+    def is_alive(self) -> bool:
+        """Return whether the thread has been started and has not ended."""
+        return super().is_alive() or (self._begun is not None and not self._begun.is_set())
 
 
 def start_daemon(name: str, target: Callable[..., object], *args: Any) -> threading.Thread:

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from slotel.runtime.metrics.workers import runtime_directory
+from slotel.runtime.metrics.workers import compaction, runtime_directory
 from slotel.runtime.metrics.workers.liveness import remove_leftovers
 from slotel.runtime.metrics.workers.runtime_directory import RuntimeDirectory, stems
+from slotel.runtime.process.lifecycle import PROCESS
 from support import counting
 from support.counting import Service
 
@@ -333,13 +334,35 @@ def test_two_hundred_short_workers_leave_one_base_and_every_count(service) -> No
     assert most <= 3
 
 
-def test_dead_workers_are_folded_without_a_tick_when_they_are_many(service) -> None:
+def test_compaction_stops_for_a_fork_and_goes_on_at_the_next_tick(service, monkeypatch) -> None:
     service.count("/parent")
-    for _ in range(20):
-        ended(*[forked(lambda: service.count("/child")) for _ in range(4)])
-        service.total()
-    assert service.calls() == {"/parent": 1, "/child": 80}
-    assert len(files(service)) < 40
+    ended(*[forked(lambda: service.count("/child")) for _ in range(20)])
+    portions, absorb = [], compaction._absorb
+
+    def fork_comes(*args):
+        portions.append(len(args[-1]))
+        monkeypatch.setattr(PROCESS, "fork_waits", len(portions) == 2)
+        return absorb(*args)
+
+    monkeypatch.setattr(compaction, "_absorb", fork_comes)
+    service.workers.tick()
+    assert portions == [8, 8]
+    assert service.calls() == {"/parent": 1, "/child": 20}
+    monkeypatch.setattr(PROCESS, "fork_waits", False)
+    service.workers.tick()
+    assert portions == [8, 8, 4]
+    assert service.calls() == {"/parent": 1, "/child": 20}
+    assert len(files(service)) == 2
+
+
+def test_dead_files_that_cannot_be_read_do_not_keep_others_from_being_absorbed(service) -> None:
+    service.count("/parent")
+    ended(*[forked(lambda: service.count("/child")) for _ in range(3)])
+    for number in range(10):  # more than a portion, and the first by name
+        (Path(service.workers.run_dir.path) / f"1-{number}-00000000.names").write_bytes(b"no catalogue\n")
+    service.workers.tick()
+    assert service.calls() == {"/parent": 1, "/child": 3}
+    assert len([name for name in files(service) if name.startswith("base")]) == 1
 
 
 def test_a_folder_that_dies_at_any_step_loses_and_doubles_nothing(service, monkeypatch) -> None:

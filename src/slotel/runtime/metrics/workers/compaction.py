@@ -30,6 +30,8 @@ from slotel.runtime.metrics.workers.series_index import Head, row_line, table_li
 Combine = Callable[[Sequence[bytes]], bytes]
 """Makes one file of several processes' files of the same suffix."""
 
+PORTION: Final = 8
+"""Files of dead processes that are absorbed at once: some milliseconds, for which a fork may have to wait."""
 _KNOWN: Final = (NAMES, CELLS)
 
 
@@ -39,45 +41,55 @@ def compact(
     service: str,
     max_series: int,
     combine: Mapping[str, Combine],
+    stops: Callable[[], bool] = lambda: False,
 ) -> int:
     """Absorb the files of dead processes; return how many. 0 when another process is at it. May raise OSError.
 
     Args:
         max_series: bound of the series of each table in the base; the rest is added to its overflow row.
         combine: for each further suffix, how its files become one. Where one is not known, nothing is absorbed.
+        stops: asked between portions of `PORTION` files; what is left is absorbed the next time.
     """
+    absorbed = 0
     with run_dir.locked() as is_ours:
-        return _compact(run_dir, file_reader, service, max_series, combine) if is_ours else 0
+        if not is_ours:
+            return 0
+        files, counting = run_dir.names(), file_reader.stems()
+        everyone = stems(files, NAMES)
+        _remove(run_dir, files, (everyone - counting) | _orphans(run_dir, files, everyone))
+        dead = sorted(stem for stem in counting if generation(stem) < 0 and not is_alive(run_dir, stem))
+        for first in range(0, len(dead), PORTION):
+            if stops():
+                break
+            portion = dead[first : first + PORTION]
+            absorbed += _absorb(run_dir, file_reader, service, max_series, combine, portion)
+    return absorbed
 
 
-def _compact(
+def _absorb(
     run_dir: RuntimeDirectory,
     file_reader: WorkerFileReader,
     service: str,
     max_series: int,
     combine: Mapping[str, Combine],
+    dead: Sequence[str],
 ) -> int:
-    files = run_dir.names()
-    everyone = stems(files, NAMES)
-    counting = file_reader.stems()
-    _remove(run_dir, files, (everyone - counting) | _orphans(run_dir, files, everyone))
-    dead = {stem for stem in counting if generation(stem) < 0 and not is_alive(run_dir, stem)}
-    if not dead:
-        return 0
-    absorbed = {*dead, *(stem for stem in counting if generation(stem) >= 0)}
-    read = [peer for peer in file_reader.read() if peer.stem in absorbed and peer.is_read()]
+    """Make a new compacted file of the last one and those of some dead processes; return how many could be read."""
+    files, counting = run_dir.names(), file_reader.stems()
+    wanted = {*dead, *(stem for stem in counting if generation(stem) >= 0)}
+    read = [peer for peer in file_reader.read(only=wanted) if peer.is_read()]
     readable = {peer.stem for peer in read} | {stem for stem in dead if file_reader.is_empty(stem)}
     others = {name for name in files if _stem(name) in readable and _suffix(name) not in _KNOWN}
     suffixes = {_suffix(name) for name in others} - {"tmp"}
-    if not readable or not suffixes <= combine.keys():
+    if not readable.intersection(dead) or not suffixes <= combine.keys():
         return 0
-    stem = compacted_stem(1 + max((generation(name) for name in everyone), default=0))
+    stem = compacted_stem(1 + max((generation(name) for name in stems(files, NAMES)), default=0))
     for suffix in suffixes:
         blobs = [run_dir.read(name) for name in sorted(others) if _suffix(name) == suffix]
         run_dir.write(f"{stem}.{suffix}", combine[suffix](blobs))
     _write_compacted(run_dir, stem, service, read, readable, max_series)
     _remove(run_dir, files, readable)
-    return len(readable & dead)
+    return len(readable.intersection(dead))
 
 
 def _write_compacted(

@@ -11,6 +11,7 @@ import os
 import time
 from array import array
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
@@ -71,15 +72,18 @@ class WorkerFileReader:
         self._refused: set[str] = set()
         self._said: set[str] = set()
 
-    def read(self, own: str = "", rest: Callable[[], None] = _go_on) -> tuple[Peer, ...]:
+    def read(
+        self, own: str = "", rest: Callable[[], None] = _go_on, only: AbstractSet[str] | None = None
+    ) -> tuple[Peer, ...]:
         """Return those who have counts, without the one with stem `own`. Raises OSError without a directory.
 
         Args:
+            only: stems that are wanted; None for all.
             rest: called after each portion of their rows: others may run meanwhile.
         """
         while True:
             files = self._dir.names()
-            found = self._read(files, own, rest)
+            found = self._read(files, own, rest, only)
             again = self._dir.names()
             if _compacted(files) == _compacted(again):
                 break
@@ -127,12 +131,14 @@ class WorkerFileReader:
                 absorbed.update(head.absorbs if head is not None else ())
         return absorbed
 
-    def _read(self, files: list[str], own: str, rest: Callable[[], None]) -> tuple[Peer, ...]:
+    def _read(
+        self, files: list[str], own: str, rest: Callable[[], None], only: AbstractSet[str] | None
+    ) -> tuple[Peer, ...]:
         known = stems(files, NAMES)
         self._file_reader = {stem: peer for stem, peer in self._file_reader.items() if stem in known}
         if len(self._labels) > _MAX_LABELS:  # those in use live on in the catalogues
             self._labels.clear()
-        wanted = known - self._absorbed(known) - {own}
+        wanted = (known if only is None else known & only) - self._absorbed(known) - {own}
         found = [self._filled(self._peer(stem, rest), rest) for stem in sorted(wanted)]
         return tuple(peer for peer in found if peer.part is not None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -44,15 +44,20 @@ def _is_locked(run_dir: RuntimeDirectory, name: str) -> bool:
         os.close(descriptor)
 
 
-def remove_leftovers(environ: Mapping[str, str], keep: str) -> list[str]:
+def remove_leftovers(
+    environ: Mapping[str, str], keep: str, stops: Callable[[], bool] = lambda: False
+) -> list[str]:
     """Remove the run directories of this user's services that crashed; return their paths.
 
     Args:
         keep: this service's own.
+        stops: asked before each directory; the rest is left to the start of another service.
     """
-    removed = []
+    removed: list[str] = []
     for base in dict.fromkeys(candidate_directories(environ)):
         for path in base.glob("slotel-*"):
+            if stops():
+                return removed
             if str(path) != keep and _is_left(path):
                 shutil.rmtree(path, ignore_errors=True)
                 removed.append(str(path))

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from slotel.config import names
 from slotel.runtime.logs import LOG, report
@@ -33,9 +33,6 @@ from slotel.runtime.process.lifecycle import PROCESS
 
 if TYPE_CHECKING:
     from slotel.runtime.metrics.workers.file_reader import WorkerFileReader
-
-COMPACT_AT: Final = 32
-"""Files of others at which a reader compacts what is dead, without waiting for the tick."""
 
 Combine = Callable[[Sequence[bytes]], bytes]
 
@@ -156,10 +153,7 @@ class Workers:
                     found = self._reader().read(self.stem, rest)
                     self._parts = tuple(peer.part for peer in found if peer.part is not None)
                 self._read_at = time.monotonic()
-            parts = self._parts
-        if len(parts) >= COMPACT_AT:
-            self._compact()
-        return parts
+            return self._parts
 
     def _reader(self) -> WorkerFileReader:
         if self._file_reader is None:
@@ -255,14 +249,15 @@ class Workers:
                 return
             self._is_compacting = True
             try:
-                compact(self.run_dir, self._reader(), self._service, self._store.max_series, self.combine)
+                reader, most = self._reader(), self._store.max_series
+                compact(self.run_dir, reader, self._service, most, self.combine, lambda: PROCESS.fork_waits)
             finally:
                 self._is_compacting = False
 
     def _remove_leftovers(self) -> None:
         from slotel.runtime.metrics.workers.liveness import remove_leftovers
 
-        for path in remove_leftovers(self._environ, keep=self.run_dir.path):
+        for path in remove_leftovers(self._environ, self.run_dir.path, lambda: PROCESS.fork_waits):
             LOG.info("metrics: removed %s, which a crashed service had left", path)
 
     # -- life --------------------------------------------------------------------------------------------------

@@ -44,8 +44,8 @@ class LeanSpan(Span):
     """
 
     __slots__ = (
-        "_attributes", "_context", "_end_time", "_kind", "_name", "_parent", "_resource", "_start_time", "_status",
-        "_tracer",
+        "_attributes", "_context", "_end_time", "_first_end", "_kind", "_name", "_parent", "_resource", "_start_time",
+        "_status", "_tracer",
     )  # fmt: skip
 
     _context: SpanContext
@@ -78,6 +78,7 @@ class LeanSpan(Span):
         self._resource = tracer.resource
         self._status = UNSET
         self._end_time: int | None = None
+        self._first_end = True
         if not attributes:
             self._attributes: dict[str, Any] = {}
         elif attributes.__class__ in _COPIED and _fits(attributes, tracer.span_limits, 0):
@@ -223,7 +224,9 @@ class LeanSpan(Span):
         """End the span and hand it to the processors."""
         if end_time is None:
             end_time = time_ns()
-        if self._end_time is not None:
+        try:
+            del self._first_end  # atomic: of two threads that end a span, one gets past
+        except AttributeError:
             TRACE_LOG.warning("Calling end() on an ended span.")
             return
         self._end_time = end_time
