@@ -124,6 +124,7 @@ def join_workers(runtime: Runtime, environ: MutableMapping[str, str]) -> None:
     )
     clock.booted = clock.booted if runtime.workers.booted is None else runtime.workers.booted
     runtime.workers.combine[SUFFIX] = combine
+    runtime.flush_hooks.append(lambda _, workers=runtime.workers: workers.note_exit())  # type: ignore[misc]  # mypy infers no default
 
 
 def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
@@ -138,6 +139,7 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.metrics.scrape.port import read_address
     from slotel.runtime.metrics.scrape.process_metrics import ProcessMetrics
     from slotel.runtime.metrics.scrape.registry import GlobalRegistry
+    from slotel.runtime.metrics.workers.by_worker import ByWorker
 
     def rest() -> None:
         endpoint.rest()
@@ -173,6 +175,9 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
         chore = app.chore
     status_page = _LazyPage(runtime, environ) if runtime.service.page else None
     workers = runtime.workers
+    if workers is not None:
+        runtime.by_worker = ByWorker(workers, rest)
+        sources.append(runtime.by_worker.families)
     endpoint = runtime.endpoint = Endpoint(
         host,
         port,

@@ -24,6 +24,7 @@ from slotel.runtime.tracing.sink import Follower
 if TYPE_CHECKING:
     from slotel.runtime.metrics.instruments.http_server import HttpServerMetrics
     from slotel.runtime.metrics.scrape.endpoint import Endpoint
+    from slotel.runtime.metrics.workers.by_worker import ByWorker
     from slotel.runtime.metrics.workers.workers import Workers
     from slotel.runtime.sentry.client.client import SentryConnection
     from slotel.runtime.tracing.sink import Sink
@@ -49,6 +50,7 @@ class Runtime:
     pipeline: SlotelSpanProcessor | None = None
     sentry: SentryConnection | None = None
     workers: Workers | None = None
+    by_worker: ByWorker | None = None
     endpoint: Endpoint | None = None
     ticker: Ticker | None = None
     shutdown_flusher: ShutdownFlusher | None = None

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from slotel.config import names
 from slotel.runtime.metrics.store.store import Family
+from slotel.runtime.upstream.otel_exports import DELIVERIES, Delivery
 
 if TYPE_CHECKING:
+    from slotel.runtime.metrics.workers.by_worker import Worker
     from slotel.runtime.state import Runtime
 
 MOST_SERIES: Final = 6
@@ -33,6 +33,20 @@ class Sentry(NamedTuple):
     waiting: int | None
     delivered: float | None
     errors: Mapping[tuple[str, ...], float]
+
+
+class Otlp(NamedTuple):
+    """A signal that is sent by OTLP.
+
+    Args:
+        address: without user and password.
+        delivered, failed: unix seconds of this process's last delivery, and of a failure since; None without.
+    """
+
+    signal: str
+    address: str
+    delivered: float | None
+    failed: float | None
 
 
 class Series(NamedTuple):
@@ -69,8 +83,8 @@ def sentry(runtime: Runtime, families: Iterable[Family]) -> Sentry | None:
     )
 
 
-def otlp(environ: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return signal → address for what the environment sends by OTLP; without user and password."""
+def otlp(environ: Mapping[str, str]) -> list[Otlp]:
+    """Return what the environment sends by OTLP."""
     found = []
     for signal in ("traces", "metrics", "logs"):
         exporters = environ.get(f"OTEL_{signal.upper()}_EXPORTER", "")
@@ -78,15 +92,14 @@ def otlp(environ: Mapping[str, str]) -> list[tuple[str, str]]:
             own = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
             url = urlsplit(own or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or "http://localhost:4317")
             place = url.netloc.rpartition("@")[2]
-            found.append((signal, f"{url.scheme}://{place}"))
+            known = DELIVERIES.get(signal, Delivery())
+            found.append(Otlp(signal, f"{url.scheme}://{place}", known.delivered, known.failed))
     return found
 
 
-def workers(runtime: Runtime) -> tuple[int, ...]:
-    """Return the process ids of the service that count, this one included."""
-    if runtime.workers is None:
-        return (os.getpid(),)
-    return tuple(sorted({os.getpid(), *runtime.workers.alive()}))
+def workers(runtime: Runtime) -> list[Worker]:
+    """Return the living processes of the service, with what each counted; none where nobody can be seen."""
+    return runtime.by_worker.workers() if runtime.by_worker is not None else []
 
 
 def series(runtime: Runtime, families: Iterable[Family]) -> list[Series]:
@@ -99,8 +112,3 @@ def series(runtime: Runtime, families: Iterable[Family]) -> list[Series]:
         Series(family.name, len(family.series), bound) for family in families if family.name in bounded
     ]
     return sorted((each for each in counted if each.number), key=lambda each: -each.number)[:MOST_SERIES]
-
-
-def uptime(runtime: Runtime) -> float:
-    """Return seconds since this process began to count."""
-    return time.time() - runtime.store.created

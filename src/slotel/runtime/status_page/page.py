@@ -73,7 +73,9 @@ class StatusPage:
         runtime, families = self._runtime, self._families()
         self._history.add(families)
         family = durations(families)
-        bounds = family.bounds if family is not None else ()
+        bounds, created = (
+            (family.bounds, family.created) if family is not None else ((), runtime.store.created)
+        )
         every = objectives(runtime.meter)
         state, sentence = verdict(every)
         shown, known = requests.operations(families)
@@ -94,6 +96,7 @@ class StatusPage:
             sections.delivery(
                 health.sentry(runtime, families), health.otlp(self._environ), families, self._environ
             ),
+            sections.workers(health.workers(runtime), families, created),
             sections.itself(runtime, families, self._checked()),
             sections.configuration(self._effective()),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
@@ -21,6 +22,7 @@ from slotel.runtime.upstream.otel_instrumentations import active_instrumentation
 
 if TYPE_CHECKING:
     from slotel.runtime.finding import Finding
+    from slotel.runtime.metrics.workers.by_worker import Worker
     from slotel.runtime.state import Runtime
 
 
@@ -212,7 +214,7 @@ def _clock(at: float) -> str:
 
 def delivery(
     sentry: health.Sentry | None,
-    otlp: Sequence[tuple[str, str]],
+    otlp: Sequence[health.Otlp],
     families: Sequence[Family],
     environ: Mapping[str, str],
 ) -> Html:
@@ -241,21 +243,58 @@ def _sentry(state: health.Sentry | None) -> Html:
     return tag("article", tag("h3", "Sentry"), facts_list(facts.items()), class_="card")
 
 
-def _otlp(targets: Sequence[tuple[str, str]], exporter: str) -> Html:
-    facts: dict[str, object] = dict(targets) or {"traces": "off: OTEL_TRACES_EXPORTER names no otlp"}
+def _otlp(targets: Sequence[health.Otlp], exporter: str) -> Html:
+    facts: dict[str, object] = {}
+    for each in targets:
+        facts[each.signal] = each.address
+        if each.delivered is not None:
+            facts[f"last {each.signal}"] = f"{_clock(each.delivered)} UTC by this process"
+        if each.failed is not None:
+            facts[f"{each.signal} refused"] = tag("strong", f"{_clock(each.failed)} UTC, nothing taken since")
+    if not any(each.signal == "traces" for each in targets):
+        facts["traces"] = "off: OTEL_TRACES_EXPORTER names no otlp"
     facts["metrics exporter"] = exporter or "–"
     return tag("article", tag("h3", "OTLP"), facts_list(facts.items()), class_="card")
 
 
-def itself(runtime: Runtime, families: Sequence[Family], findings: Sequence[Finding]) -> Html:
-    """Return workers, instrumentation, tags and series."""
-    alive = health.workers(runtime)
+def workers(every: Sequence[Worker], families: Sequence[Family], created: float) -> Html:
+    """Return the service's processes side by side, and how many ended."""
     facts: dict[str, object] = {
-        "processes that count": f"{len(alive)}: {', '.join(map(str, alive))}",
-        "counting since": f"{_clock(runtime.store.created)} UTC, {words.duration(health.uptime(runtime))}",
+        "counting since": f"{_clock(created)} UTC, {words.duration(time.time() - created)}",
     }
-    active = ", ".join(active_instrumentations()) or "nothing"
-    facts["instrumented in this process"] = active
+    if len(every) < 2:  # noqa: PLR2004 nothing to compare
+        facts["processes"] = f"1: {os.getpid()}"
+        return section("Workers", tag("article", facts_list(facts.items()), class_="card"))
+    ended = health.counts(families, names.WORKER_EXITS)
+    facts["ended by themselves"] = words.count(ended.get((names.EXITED,), 0.0)) + " (recycled, or stopped)"
+    facts["killed"] = words.count(ended.get((names.KILLED,), 0.0))
+    rows = [
+        (
+            each.number,
+            str(each.pid),
+            words.duration(time.time() - each.created),
+            words.count(each.requests) if each.serves else "–",
+            words.count(each.errors) if each.serves else "–",
+            words.duration(each.busy / each.requests) if each.requests else "–",
+            words.duration(each.cpu),
+            words.size(each.memory),
+        )
+        for each in every
+    ]
+    heads = ["worker", "process", "age", "requests", "failed", "mean latency", "CPU", "memory"]
+    caption = f"{len(every)} processes live and have counted"
+    return section(
+        "Workers",
+        tag("article", facts_list(facts.items()), class_="card"),
+        table(heads, rows, caption=caption),
+    )
+
+
+def itself(runtime: Runtime, families: Sequence[Family], findings: Sequence[Finding]) -> Html:
+    """Return instrumentation, tags and series."""
+    facts: dict[str, object] = {
+        "instrumented in this process": ", ".join(active_instrumentations()) or "nothing"
+    }
     checked = [(f"{found.subject}: {found.status}", str(found)) for found in findings]
     faults = health.counts(families, names.STAGE_ERRORS)
     for (stage,), number in faults.items():
@@ -273,7 +312,7 @@ def itself(runtime: Runtime, families: Sequence[Family], findings: Sequence[Find
         for each in health.series(runtime, families)
     ]
     return section(
-        "Workers and instrumentation",
+        "Instrumentation, tags and series",
         tag("article", facts_list([*facts.items(), *checked]), class_="card"),
         tag("h3", "Tags"),
         table(["tag", "what was done", "times"], tags, caption=what, class_="left")

@@ -43,6 +43,15 @@ def count(number: float) -> str:
     return f"{number:,.0f}"
 
 
+def size(number: float | None) -> str:
+    """Return bytes as people read them.
+
+    >>> size(52_428_800.0), size(None)
+    ('50 MiB', '–')
+    """
+    return "–" if number is None else f"{number / 2**20:,.0f} MiB"
+
+
 def rate(number: float) -> str:
     """Return events a second.
 

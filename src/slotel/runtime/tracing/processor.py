@@ -24,6 +24,7 @@ from slotel.runtime.requests.served import SERVED
 from slotel.runtime.requests.span_name import without_path
 from slotel.runtime.tracing.sink import Sink
 from slotel.runtime.upstream.otel_context import flags_of, span_id_of
+from slotel.runtime.upstream.otel_exports import watch
 from slotel.runtime.upstream.otel_reading import UNSET
 
 
@@ -194,6 +195,7 @@ class ProcessorSink:
         self.processor = processor
         self.starts = "none" if getattr(type(processor), "on_start", None) in _DOING_NOTHING else "all"
         self._enforcer = enforcer
+        watch(getattr(processor, "span_exporter", None), "traces")
 
     def on_start(self, span: Span, local_root: LocalRoot, parent_context: Context | None) -> None:
         """Pass the start on. To a processor what is not sampled does not exist: it would wait for the end for ever."""

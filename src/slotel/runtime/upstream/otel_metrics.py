@@ -135,7 +135,7 @@ def change_collected(
 
         set_callback(collected)
         return
-    exporter = _exporter_of(reader)
+    exporter = exporter_of(reader)
     if exporter is None:
         reader.shutdown()  # what cannot be redacted is not exported
         return
@@ -149,12 +149,13 @@ def change_collected(
 
 def prefers_differences(reader: PeriodicExportingMetricReader) -> bool:
     """Return whether a reader's exporter wants counters as the difference to the last export."""
-    exporter = _exporter_of(reader)
+    exporter = exporter_of(reader)
     preferred = _TEMPORALITY.of(exporter) if exporter is not None else None
     return (preferred or {}).get(Counter) is AggregationTemporality.DELTA
 
 
-def _exporter_of(reader: Any) -> MetricExporter | None:
+def exporter_of(reader: Any) -> MetricExporter | None:
+    """Return what a periodic reader exports by."""
     found: MetricExporter | None = _EXPORTER.of(reader)
     if found is None:
         held = [each for each in vars(reader).values() if isinstance(each, MetricExporter)]
@@ -183,7 +184,7 @@ def reset_readers(consumer: Any) -> None:
     for reader in storages:
         if isinstance(reader, PeriodicExportingMetricReader):
             _EXPORT_LOCK.put(reader, threading.Lock())
-            _disconnect(_exporter_of(reader))
+            _disconnect(exporter_of(reader))
 
 
 def _emptied(consumer: Any, reader: Any, storage: Any) -> Any:

@@ -33,7 +33,13 @@ from slotel.runtime.logs import LOG
 from slotel.runtime.metrics.store.store import Exemplar, Family
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.process.shutdown import run_at_once
-from slotel.runtime.upstream.otel_metrics import change_collected, prefers_differences, readers_of
+from slotel.runtime.upstream.otel_exports import watch
+from slotel.runtime.upstream.otel_metrics import (
+    change_collected,
+    exporter_of,
+    prefers_differences,
+    readers_of,
+)
 from slotel.version import __version__
 
 SPAN_METRICS: Final = {
@@ -95,6 +101,7 @@ def _export_last(readers: Sequence[PeriodicExportingMetricReader]) -> None:
 def _join(
     reader: PeriodicExportingMetricReader, source: Source, resource: Callable[[], Resource], redact: Redact
 ) -> None:
+    watch(exporter_of(reader), "metrics")
     delta = _Delta() if prefers_differences(reader) else None
 
     def with_store(data: MetricsData | None) -> MetricsData | None:

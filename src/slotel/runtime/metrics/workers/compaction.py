@@ -7,13 +7,15 @@ absorbed, and those count nothing from then on, whether or not this process live
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import add
 from typing import Final
 
+from slotel.config import names
 from slotel.runtime.metrics.store.family import OVERFLOW, Labels, ProcessSnapshot, Shape
 from slotel.runtime.metrics.store.ring import merge_ring
 from slotel.runtime.metrics.workers.file_reader import Peer, WorkerFileReader
+from slotel.runtime.metrics.workers.identity import Process
 from slotel.runtime.metrics.workers.liveness import is_alive
 from slotel.runtime.metrics.workers.runtime_directory import (
     CELLS,
@@ -23,6 +25,7 @@ from slotel.runtime.metrics.workers.runtime_directory import (
     compacted_stem,
     generation,
     is_strange,
+    process_of,
     stems,
 )
 from slotel.runtime.metrics.workers.series_index import Head, row_line, table_line
@@ -87,7 +90,8 @@ def _absorb(
     for suffix in suffixes:
         blobs = [run_dir.read(name) for name in sorted(others) if _suffix(name) == suffix]
         run_dir.write(f"{stem}.{suffix}", combine[suffix](blobs))
-    _write_compacted(run_dir, stem, service, read, readable, max_series)
+    killed = len({process_of(stem) for stem in readable.intersection(dead)} - set(_exited(read)))
+    _write_compacted(run_dir, stem, service, read, readable, max_series, killed)
     _remove(run_dir, files, readable)
     return len(readable.intersection(dead))
 
@@ -99,9 +103,11 @@ def _write_compacted(
     read: Sequence[Peer],
     absorbed: set[str],
     max_series: int,
+    killed: int,
 ) -> None:
     parts = [peer.part for peer in sorted(read, key=_oldest_first) if peer.part is not None]
     tables = add_up(parts, max_series)
+    _add_killed(tables, killed)
     created = min((part.created for part in parts), default=0.0)
     lines, cells = [Head(service, created, tuple(sorted(absorbed))).line()], array("d")
     for index, (shape, rows) in enumerate(tables):
@@ -132,6 +138,23 @@ def add_up(
                 else:
                     rows[key] = array("d", map(add, standing, row))
     return list(tables.values())
+
+
+def _exited(peers: Iterable[Peer]) -> Iterator[Process | None]:
+    """Yield the processes that counted their own end; one process may have had several files."""
+    for peer in peers:
+        for shape, slots in peer.part.tables if peer.part is not None else ():
+            slot = slots.get((names.EXITED,)) if shape.name == names.WORKER_EXITS else None
+            if slot is not None and peer.part is not None and peer.part.cells[slot]:
+                yield process_of(peer.stem)
+
+
+def _add_killed(tables: Iterable[tuple[Shape, dict[Labels, array[float]]]], killed: int) -> None:
+    """Count processes that ended without counting their own end."""
+    for shape, rows in tables:
+        if shape.name == names.WORKER_EXITS:
+            rows.setdefault((names.KILLED,), array("d", [0.0]))[0] += killed
+            return
 
 
 def _orphans(run_dir: RuntimeDirectory, files: Sequence[str], known: set[str]) -> set[str]:

@@ -9,6 +9,15 @@ from typing import Final, NamedTuple
 
 _START_FIELD: Final = 19
 """Of /proc/<pid>/stat, counted after the command's closing parenthesis: start time in ticks since boot."""
+_USER_FIELD, _SYSTEM_FIELD, _RESIDENT_FIELD = 11, 12, 21
+"""CPU time in ticks, resident memory in pages."""
+
+
+class Usage(NamedTuple):
+    """What a process has used of its machine: CPU in seconds, resident memory in bytes."""
+
+    cpu: float
+    memory: float
 
 
 class Process(NamedTuple):
@@ -25,8 +34,20 @@ class Process(NamedTuple):
             return False
         if found is None:
             return _answers(self.pid)
-        state, start = found
-        return state not in "ZX" and self.start in {0, start}
+        return found[0] not in "ZX" and self.start in {0, int(found[_START_FIELD])}
+
+    def usage(self) -> Usage | None:
+        """Return what it has used; None where the system does not say, or knows no such process."""
+        try:
+            found = _stat(self.pid)
+        except OSError:
+            return None
+        if found is None or self.start not in {0, int(found[_START_FIELD])}:
+            return None
+        ticks = int(found[_USER_FIELD]) + int(found[_SYSTEM_FIELD])
+        return Usage(
+            ticks / os.sysconf("SC_CLK_TCK"), int(found[_RESIDENT_FIELD]) * os.sysconf("SC_PAGE_SIZE")
+        )
 
 
 def this_process() -> Process:
@@ -35,20 +56,19 @@ def this_process() -> Process:
     with suppress(OSError):
         found = _stat(pid)
         if found is not None:
-            return Process(pid, found[1])
+            return Process(pid, int(found[_START_FIELD]))
     return Process(pid, 0)
 
 
-def _stat(pid: int) -> tuple[str, int] | None:
-    """Return state and start; None where there is no /proc. Raises OSError when there is no such process."""
+def _stat(pid: int) -> list[str] | None:
+    """Return its fields from the state on; None where there is no /proc. Raises OSError for an unknown process."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
     except OSError:
         if Path("/proc/self/stat").exists():
             raise
         return None
-    fields = text.rpartition(")")[2].split()
-    return fields[0], int(fields[_START_FIELD])
+    return text.rpartition(")")[2].split()
 
 
 def _answers(pid: int) -> bool:

@@ -81,6 +81,9 @@ class Workers:
         self._said: set[str] = set()
         self._has_looked = False
         self._home = CounterStorage(store, self.run_dir, service, lambda: dropped("metrics", "run_directory"))
+        text = "Processes of the service that ended after they had counted: by themselves, or killed."
+        self._exits = store.counter(names.WORKER_EXITS, help=text, label_names=(names.LABEL_REASON,))
+        self._exited, _ = (self._exits.slot((reason,)) for reason in (names.EXITED, names.KILLED))
         self._begin()
 
     @classmethod
@@ -111,7 +114,8 @@ class Workers:
             before_fork=made.before_fork,
             after_fork_in_child=made.after_fork_in_child,
             tick=made.tick,
-            before_exit=made.remove_if_last,
+            before_exit=made.end,
+            before_child_exit=made.note_exit,
         )
         return made
 
@@ -120,7 +124,8 @@ class Workers:
         self._lock = threading.RLock()
         self._is_compacting = False
         self._file_reader: WorkerFileReader | None = None
-        self._parts: tuple[ProcessSnapshot, ...] = ()
+        self._read: tuple[tuple[str, ProcessSnapshot], ...] = ()
+        self._is_exit_noted = False
         self._read_at = float("-inf")
 
     @property
@@ -151,9 +156,9 @@ class Workers:
             if time.monotonic() - self._read_at > max_age:
                 with self._guarded("cannot read the other workers' counts"):
                     found = self._reader().read(self.stem, rest)
-                    self._parts = tuple(peer.part for peer in found if peer.part is not None)
+                    self._read = tuple((peer.stem, peer.part) for peer in found if peer.part is not None)
                 self._read_at = time.monotonic()
-            return self._parts
+            return tuple(part for _, part in self._read)
 
     def _reader(self) -> WorkerFileReader:
         if self._file_reader is None:
@@ -164,17 +169,16 @@ class Workers:
             )
         return self._file_reader
 
-    def alive(self) -> tuple[int, ...]:
-        """Return the ids of the other processes of the service that live and have counted."""
+    def living(self, max_age: float = 1.0) -> tuple[tuple[Process, ProcessSnapshot], ...]:
+        """Return the processes of the service that live and have counted, with their counts; this one first."""
         from slotel.runtime.metrics.workers.liveness import is_alive
 
-        if not self.run_dir.exists():
-            return ()
+        own = (self.process, self._store.part())
+        self.parts(max_age)
         with self._lock, self._guarded("cannot look for the other workers"):
-            stems = self._reader().stems() - {self.stem}
-            known = ((process_of(stem), is_alive(self.run_dir, stem)) for stem in stems)
-            return tuple(process.pid for process, lives in known if process is not None and lives)
-        return ()
+            known = ((process_of(stem), part) for stem, part in self._read if is_alive(self.run_dir, stem))
+            return (own, *((process, part) for process, part in known if process is not None))
+        return (own,)
 
     # -- what else is shared -----------------------------------------------------------------------------------
 
@@ -279,6 +283,17 @@ class Workers:
         self._home.begin_in_child()
         if os.geteuid() == 0:  # gunicorn's workers drop to another user later, who may not open it any more
             self._home.open_now()
+
+    def end(self) -> None:
+        """Do what the end of the interpreter asks for."""
+        self.note_exit()
+        self.remove_if_last()
+
+    def note_exit(self) -> None:
+        """Count the end of this process, once; one that ends without was killed, as `compact` finds out."""
+        if self.stem and not self._is_exit_noted:
+            self._is_exit_noted = True
+            self._exits.add(self._exited)
 
     def remove_if_last(self) -> None:
         """Remove the run directory at the end of its first process, if nobody else is left."""

@@ -1,0 +1,139 @@
+"""The processes of a service side by side: requests, errors, time, CPU and memory of each that lives. Counts nothing.
+
+A worker is known by the lowest number that no living one has, so that a service that recycles its workers every
+minute has as many series as workers, not as many as processes. The numbers are those of the process that answers;
+when another takes over, they may be dealt anew, as after a restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import count
+from typing import Final, Literal, NamedTuple
+
+from slotel.config import names
+from slotel.config.slo import ENTRY_KINDS
+from slotel.runtime.metrics.store.family import Family, ProcessSnapshot
+from slotel.runtime.metrics.workers.identity import Process
+from slotel.runtime.metrics.workers.runtime_directory import first_process
+from slotel.runtime.metrics.workers.workers import Workers
+
+_KINDS: Final = frozenset(f"SPAN_KIND_{kind}" for kind in ENTRY_KINDS)
+_ERROR: Final = "STATUS_CODE_ERROR"
+
+
+class Worker(NamedTuple):
+    """A process of the service that lives.
+
+    Args:
+        number: value of the label `worker`.
+        created: unix seconds since when it counts.
+        busy: seconds that its requests took.
+        cpu, memory: seconds and bytes; None where the system does not say.
+    """
+
+    number: str
+    pid: int
+    created: float
+    requests: float
+    errors: float
+    busy: float
+    cpu: float | None
+    memory: float | None
+
+    @property
+    def serves(self) -> bool:
+        """Whether it may serve requests: the process that only manages the others never does."""
+        return self.number != names.MAIN or self.requests > 0
+
+
+class ByWorker:
+    """Reads what each living process counted, when asked.
+
+    Args:
+        rest: called after each process: others may run meanwhile.
+    """
+
+    def __init__(self, workers: Workers, rest: Callable[[], None] = lambda: None) -> None:
+        self._workers, self._rest = workers, rest
+        self._first = first_process(workers.run_dir.path)
+        self._numbers: dict[Process, str] = {}
+        self._rows: dict[Process, tuple[int, list[tuple[int, int, bool]]]] = {}
+
+    def workers(self) -> list[Worker]:
+        """Return the living processes, by their numbers."""
+        living = dict(sorted(self._workers.living(), key=lambda each: each[1].created))
+        self._rows = {process: rows for process, rows in self._rows.items() if process in living}
+        numbers = self._deal(living)
+        found = []
+        for process, part in living.items():
+            found.append(self._worker(numbers[process], process, part))
+            self._rest()
+        return sorted(found, key=lambda worker: (len(worker.number), worker.number))
+
+    def families(self) -> Iterable[Family]:
+        """Return how many live and, where there are several, what each did."""
+        every = self.workers()
+        serving = [worker for worker in every if worker.serves] or every
+        yield Family(
+            names.WORKERS, "gauge", "Processes of the service that live and may serve requests.", "", (), (),
+            {(): (float(len(serving)),)}, {}, 0.0,
+        )  # fmt: skip
+        if self._workers.is_shared:
+            yield _family(names.WORKER_REQUESTS, "counter", "Requests (entry spans) by worker.",
+                          ((each.number, each.requests) for each in serving))  # fmt: skip
+            yield _family(names.WORKER_ERRORS, "counter", "Failed requests by worker.",
+                          ((each.number, each.errors) for each in serving))  # fmt: skip
+            yield _family(names.WORKER_BUSY, "counter", "Time that requests took, by worker.",
+                          ((each.number, each.busy) for each in serving))  # fmt: skip
+            yield _family(names.WORKER_CPU, "counter", "CPU time by worker.",
+                          ((each.number, each.cpu) for each in every))  # fmt: skip
+            yield _family(names.WORKER_MEMORY, "gauge", "Resident memory by worker.",
+                          ((each.number, each.memory) for each in every))  # fmt: skip
+
+    def _deal(self, living: Iterable[Process]) -> dict[Process, str]:
+        """Return each process's number: a known one keeps its own, a new one gets the lowest free."""
+        kept = {process: self._numbers[process] for process in living if process in self._numbers}
+        taken = set(kept.values())
+        free = (number for number in map(str, count()) if number not in taken)
+        for process in sorted(set(living) - kept.keys(), key=lambda process: (process.start, process.pid)):
+            kept[process] = names.MAIN if process == self._first else next(free)
+        self._numbers = kept
+        return kept
+
+    def _worker(self, number: str, process: Process, part: ProcessSnapshot) -> Worker:
+        cells, requests, errors, busy = part.cells, 0.0, 0.0, 0.0
+        for counted, total, is_error in self._entries(process, part):
+            requests += cells[counted]
+            errors += cells[counted] if is_error else 0.0
+            busy += cells[total]
+        used = process.usage()
+        cpu, memory = (used.cpu, used.memory) if used is not None else (None, None)
+        return Worker(number, process.pid, part.created, requests, errors, busy, cpu, memory)
+
+    def _entries(self, process: Process, part: ProcessSnapshot) -> list[tuple[int, int, bool]]:
+        """Return count, sum and whether it is of errors, for each row of entry spans; rows are only ever added."""
+        for shape, slots in part.tables:
+            if shape.name == names.SPAN_DURATION:
+                size, known = self._rows.get(process, (-1, []))
+                if size != len(slots):
+                    kind = shape.label_names.index(names.LABEL_SPAN_KIND)
+                    status = shape.label_names.index(names.LABEL_STATUS)
+                    last = shape.width - 1
+                    known = [
+                        (slot + last, slot + last - 1, labels[status] == _ERROR)
+                        for labels, slot in slots.items()
+                        if labels and labels[kind] in _KINDS
+                    ]
+                    self._rows[process] = len(slots), known
+                return known
+        return []
+
+
+def _family(
+    name: str, kind: Literal["counter", "gauge"], text: str, values: Iterable[tuple[str, float | None]]
+) -> Family:
+    rows: dict[tuple[str, ...], tuple[float]] = {
+        (number,): (value,) for number, value in values if value is not None
+    }
+    return Family(name, kind, text, "", (names.LABEL_WORKER,), (), rows, {}, 0.0)
