@@ -162,6 +162,14 @@ CODES: Final[dict[str, Code]] = {
         "`DJANGO_SETTINGS_MODULE` is set to a module that cannot be imported from the working directory.",
         "Set it to your project's settings, and start the service in the project's folder.",
     ),
+    "SLO136": Code(
+        "Requests that nothing counts",
+        "Clients get answers, and no request is in the metrics, the error budget or Sentry's performance data.",
+        "Neither the server nor the framework is instrumented, or the instrumentation is not installed or came too late. "
+        "A port that serves something else, such as a debugger's, is named as well.",
+        "Start the service by `opentelemetry-instrument`; run `slotel bootstrap`; serve the app by a server that slotel "
+        "counts at: gunicorn, uvicorn, hypercorn, waitress, cheroot, daphne, gevent, werkzeug, wsgiref.",
+    ),
     "SLO140": Code(
         "Sentry is off",
         "Nothing arrives in Sentry. Metrics and the error budget work.",

@@ -28,6 +28,7 @@ from slotel.runtime.components import (
     prepare_departure,
     push_metrics,
     redact_log_records,
+    watch_traffic,
 )
 from slotel.runtime.finding import log
 from slotel.runtime.logs import LOG, is_debugging, redact_logs, report, show_logs
@@ -111,6 +112,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
         after_fork_in_child=runtime.recent_errors.after_fork_in_child,
         tick=lambda: runtime.recent_errors.share(runtime.workers),
     )
+    _guarded("traffic", runtime, lambda: watch_traffic(runtime, environ))
     runtime.ticker = Ticker()
     _guarded("ticker", runtime, runtime.ticker.start)
     if runtime.workers is None or runtime.workers.is_first:  # once for a service, not by each spawned worker

@@ -16,6 +16,7 @@ from slotel.config import names
 from slotel.runtime.finding import Finding, log
 from slotel.runtime.logs import LOG, report
 from slotel.runtime.metrics.store.store import Family
+from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.process.shutdown import FlushHook, ShutdownFlusher, flush_hooks, flush_time
 from slotel.runtime.setup.exporters import wants_prometheus
 from slotel.runtime.state import Runtime
@@ -193,6 +194,21 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
         sibling=lambda: runtime.workers is not None and not runtime.workers.is_first,
     )
     endpoint.start()
+
+
+def watch_traffic(runtime: Runtime, environ: Mapping[str, str]) -> None:
+    """Tell of a server that answers while nothing is counted; not where the user left URLs out of instrumentation."""
+    if any(name.endswith("EXCLUDED_URLS") and value.strip() for name, value in environ.items()):
+        return
+    from slotel.runtime.checks.uncounted import UncountedTraffic, counts_requests
+    from slotel.runtime.setup.uninstrumented import serves
+    from slotel.runtime.upstream.servers import TELEMETRY_PORTS
+
+    own = {runtime.endpoint.port} if runtime.endpoint is not None else set()
+    traffic = UncountedTraffic(
+        lambda: counts_requests(runtime.store.snapshot()), serves, lambda: own | TELEMETRY_PORTS
+    )
+    PROCESS.register("uncounted_traffic", tick=lambda: traffic.tick())  # noqa: PLW0108 the lambda keeps it alive
 
 
 class _LazyPage:

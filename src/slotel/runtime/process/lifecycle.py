@@ -94,6 +94,7 @@ TABLE: Final = (
         after_fork_in_child="forgets the parent's errors",
         tick="shares the last errors with the other workers",
     ),
+    Row("uncounted_traffic", tick="looks whether a port is answered and nothing counted"),
     Row("shutdown_flusher", before_child_exit="sends what is pending"),
     Row("child_exit_hooks", before_fork="registers with multiprocessing, billiard and celery"),
     Row(

@@ -11,6 +11,7 @@ from typing import Any, Final
 import wrapt
 
 from slotel.runtime.finding import Finding, Status, log
+from slotel.runtime.upstream.servers import PLACES
 
 AT_THE_SERVER: Final = {
     "django": "django.core.handlers.base",
@@ -28,6 +29,9 @@ NOT_AT_ALL: Final = {
     "tornado": "tornado.web",
 }
 """The same of frameworks that are servers themselves."""
+_SERVING: Final = frozenset(
+    {*AT_THE_SERVER.values(), *NOT_AT_ALL.values(), *(place.module for place in PLACES)}
+) - {"wsgiref.simple_server"}  # prometheus_client imports that one, in every service
 DISABLED: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 _CODE: Final = "SLO130"
 
@@ -38,6 +42,11 @@ def watch_frameworks(environ: Mapping[str, str]) -> None:
     for name, module in {**AT_THE_SERVER, **NOT_AT_ALL}.items():
         is_disabled = name in disabled or "*" in disabled
         wrapt.register_post_import_hook(functools.partial(_tell, name, is_disabled), module)
+
+
+def serves() -> bool:
+    """Return whether this process has imported a server or a framework that slotel counts at, or has told of."""
+    return any(module in sys.modules for module in _SERVING)
 
 
 def missing(name: str) -> Finding:

@@ -67,6 +67,8 @@ _SIGNALS: Final = Probe(
 )  # fmt: skip
 _NOBODYS: Final = ("prometheus_client.", "slotel.")
 """Applications that serve telemetry, not users."""
+TELEMETRY_PORTS: Final[set[int | None]] = set()
+"""Where those are served."""
 
 
 def watch_servers(wrap_wsgi: Wrap, wrap_asgi: Wrap) -> None:
@@ -81,7 +83,9 @@ def _patch(place: Place, probe: Probe, wrap_application: Wrap, module: Any) -> N
         def method(its: Any, *args: Any, **kwargs: Any) -> Any:
             given = original(its, *args, **kwargs)
             application = getattr(its, place.attribute, None)
-            if callable(application) and not str(getattr(application, "__module__", "")).startswith(_NOBODYS):
+            if str(getattr(application, "__module__", "")).startswith(_NOBODYS):
+                TELEMETRY_PORTS.add(getattr(its, "server_port", None))
+            elif callable(application):
                 setattr(its, place.attribute, wrap_application(application))
             return given
 

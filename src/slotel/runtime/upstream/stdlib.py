@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import socket
 import sys
 from collections.abc import Callable
 from typing import Any, Final
@@ -34,6 +35,11 @@ _OPTIONS: Final = Probe(
     "argparse:ArgumentParser", "_option_string_actions",
     why="the shell completes the options of `slotel doctor`",
     without="the shell completes no options",
+)  # fmt: skip
+_SOCKET: Final = Probe(
+    "_socket", "socket",
+    why="looks at a socket of the app; gevent's class, in its place, would make that one non-blocking",
+    without="nothing tells of a server whose requests are not counted",
 )  # fmt: skip
 
 
@@ -76,3 +82,9 @@ def _loop_getter() -> Callable[[], Any]:
 def options_of(parser: Any) -> list[str]:
     """Return the spellings of a parser's options."""
     return list(_OPTIONS.of(parser) or ())
+
+
+def bare_socket(descriptor: int) -> Any:
+    """Return a socket for a descriptor, which it closes; None where to make one would change that descriptor's mode."""
+    make = None if socket.getdefaulttimeout() is not None else _SOCKET.load()
+    return None if make is None else make(fileno=descriptor)

@@ -1,0 +1,122 @@
+"""A port that is served while nothing is counted is told of, once; what is counted, or serves telemetry, is not."""
+
+import socket
+import threading
+from contextlib import ExitStack
+
+import pytest
+
+from slotel.config import names
+from slotel.runtime.checks.uncounted import Connection, UncountedTraffic, counts_requests, tcp_connections
+from slotel.runtime.metrics.store.store import Store
+from support.launch import Launched, wait_until
+from support.ports import free_port
+
+OPEN = Connection(8000, is_listening=True, is_public=True)
+LOCAL = Connection(40_000, is_listening=True)
+
+
+def lines(caplog, connections, ticks=3, *, counts=False, is_known=False, others=()):
+    traffic = UncountedTraffic(lambda: counts, lambda: is_known, lambda: others, lambda: connections)
+    for _ in range(ticks):
+        traffic.tick()
+    return [(record.levelname, record.getMessage().partition(",")[0]) for record in caplog.records]
+
+
+@pytest.mark.parametrize(
+    ("connections", "known", "line"),
+    [
+        ([OPEN], False, ("WARNING", "port 8000 is open")),
+        ([OPEN, Connection(8000, is_answered=True)], False, ("ERROR", "port 8000 answers connections")),
+        ([OPEN, Connection(8000, is_answered=True)], True, ("ERROR", "port 8000 answers connections")),
+        ([LOCAL, Connection(40_000, is_answered=True)], True, ("ERROR", "port 40000 answers connections")),
+        ([OPEN], True, None),  # nobody has asked yet
+        ([LOCAL], False, None),  # a debugger's
+        ([Connection(5432, is_answered=True)], False, None),  # the other end: a client's
+        ([], False, None),
+    ],
+)
+def test_one_line_tells_of_it(caplog, connections, known, line):
+    assert lines(caplog, connections, is_known=known) == ([line] if line else [])
+
+
+def test_what_stands_out_once_may_just_have_begun(caplog):
+    assert not lines(caplog, [OPEN], ticks=1)
+
+
+def test_a_service_that_counts_is_not_told_of(caplog):
+    assert not lines(caplog, [OPEN, Connection(8000, is_answered=True)], counts=True)
+
+
+def test_ports_that_serve_telemetry_are_not_told_of(caplog):
+    assert not lines(caplog, [OPEN, Connection(8000, is_answered=True)], others={8000})
+
+
+def test_only_requests_count():
+    store = Store()
+    labels = ("service_name", "span_name", "span_kind")
+    calls = store.histogram(names.SPAN_DURATION, help="", unit="seconds", label_names=labels, bounds=(1.0,))
+    calls.observe(calls.slot(("shop", "SELECT", "SPAN_KIND_CLIENT")), 0.1)
+    assert not counts_requests(store.snapshot())
+    calls.observe(calls.slot(("shop", "GET /", "SPAN_KIND_SERVER")), 0.1)
+    assert counts_requests(store.snapshot())
+
+
+def test_an_answer_is_seen_and_a_probe_that_only_connects_is_not():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert Connection(port, is_listening=True) in set(tcp_connections())
+        for is_answered in (False, True):
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                accepted, _ = server.accept()
+                with accepted:
+                    if is_answered:
+                        client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                        accepted.recv(100)
+                        accepted.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+                        client.recv(100)
+                    mine = {each for each in tcp_connections() if each.port == port and not each.is_listening}
+                    assert mine == {Connection(port, is_answered=is_answered)}
+
+
+def test_looking_changes_no_descriptor():
+    """A descriptor's copy shares its mode: a default time-out of the app's must not reach its other sockets."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        socket.setdefaulttimeout(5)
+        try:
+            assert not list(tcp_connections())
+        finally:
+            socket.setdefaulttimeout(None)
+        server.setblocking(True)
+        list(tcp_connections())
+        done = threading.Event()
+        threading.Thread(target=lambda: (server.accept()[0].close(), done.set()), daemon=True).start()
+        assert not done.wait(0.2)  # it blocks
+        with socket.create_connection(server.getsockname()):
+            assert done.wait(10)
+
+
+SERVER = """
+import http.server, prometheus_client
+prometheus_client.start_http_server({telemetry}, "127.0.0.1")
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.send_response(200); self.send_header("content-length", "2"); self.end_headers(); self.wfile.write(b"ok")
+http.server.ThreadingHTTPServer(("127.0.0.1", {port}), Handler).serve_forever()
+"""
+
+
+def test_a_server_that_nothing_instruments_is_told_of_and_an_endpoint_of_prometheus_client_is_not():
+    telemetry, port = sorted((free_port(), free_port()))  # of two, the line names the first
+    program = SERVER.replace("{telemetry}", str(telemetry))
+    with Launched("python", "-c", program, port=port) as service:
+        service.wait_ready("/")
+        with ExitStack() as clients:
+            for each in (telemetry, port):
+                client = clients.enter_context(socket.create_connection(("127.0.0.1", each)))
+                client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            wait_until(lambda: "[SLO136]" in service.log, "a line tells of it")
+        assert (
+            f"ERROR slotel: port {port} answers connections, and no request has been counted" in service.log
+        )
