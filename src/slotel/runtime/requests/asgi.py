@@ -18,6 +18,7 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Application: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
+_DISCONNECTS: Final = ("http.disconnect", "websocket.disconnect")
 _SOCKET_SCHEMES: Final = {"http": "ws", "https": "wss"}
 
 
@@ -39,14 +40,44 @@ class ScopeGetter(Getter[Message]):
         return [name.decode("latin-1").lower() for name, _ in carrier.get("headers") or ()]
 
 
-class AsgiCarrier:
-    """How an ASGI request is read."""
+class AsgiRequest(ServedRequest):
+    """A request or a socket that an ASGI server serves."""
 
-    mechanism: Final = "asgi"
-    getter: Final = ScopeGetter()
+    mechanism = "asgi"
+    getter = ScopeGetter()
 
-    def attributes(self, request: Message) -> dict[str, Any]:
+    def __init__(self, server: Server, scope: Message, receive: Receive, send: Send) -> None:
+        super().__init__(server, scope)
+        self._receive = receive
+        self._send = send
+
+    async def receive(self) -> Message:
+        """Receive a message, and note whether the client has left."""
+        message = await self._receive()
+        if message["type"] in _DISCONNECTS and not self.is_complete:
+            self.client_left = True
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Note what a message says of the answer, and send it."""
+        kind = message["type"]
+        if kind == "http.response.start":
+            self.status = message["status"]
+        elif kind == "http.response.body":
+            if not message.get("more_body"):
+                self.complete()
+        elif kind == "websocket.close":
+            self.close_code = message.get("code", 1000)
+            self.is_complete = True
+        try:
+            await self._send(message)
+        except OSError:
+            self.client_left = True
+            raise
+
+    def attributes(self) -> dict[str, Any]:
         """Return the attributes of a server span. Source: OpenTelemetry semantic conventions, HTTP server."""
+        request: Message = self._request
         method = str(request.get("method") or "GET")
         scheme = str(request.get("scheme") or "http")
         host, port = (*(request.get("server") or ()), None, None)[:2]
@@ -92,11 +123,10 @@ class AsgiLayer:
         if scope["type"] not in ("http", "websocket"):
             await self._application(scope, receive, send)
             return
-        served = ServedRequest(self._server, _CARRIER, scope)
-        served.holds = True
+        served = AsgiRequest(self._server, scope, receive, send)
         served.begin()
         try:
-            await self._application(scope, _watch_received(served, receive), _watch_sent(served, send))
+            await self._application(scope, served.receive, served.send)
         except BaseException as error:
             served.end(error)
             raise
@@ -104,35 +134,3 @@ class AsgiLayer:
             served.end(None)
         finally:
             served.leave()
-
-
-def _watch_received(served: ServedRequest, receive: Receive) -> Receive:
-    async def received() -> Message:
-        message = await receive()
-        if message["type"] in ("http.disconnect", "websocket.disconnect") and not served.is_complete:
-            served.client_left = True
-        return message
-
-    return received
-
-
-def _watch_sent(served: ServedRequest, send: Send) -> Send:
-    async def sent(message: Message) -> None:
-        kind = message["type"]
-        if kind == "http.response.start":
-            served.status = message["status"]
-        elif kind == "websocket.close":
-            served.close_code = message.get("code", 1000)
-            served.is_complete = True
-        elif kind == "http.response.body" and not message.get("more_body"):
-            served.complete()
-        try:
-            await send(message)
-        except OSError:
-            served.client_left = True
-            raise
-
-    return sent
-
-
-_CARRIER: Final = AsgiCarrier()

@@ -54,7 +54,7 @@ SUCCEEDED: Final = Decision(rows.SUCCEEDED)
 def decide(span: ReadableSpan, local_root: LocalRoot | None) -> Decision:
     """Return what came of a span that ends now, on the thread that ends it: the exception in flight is looked at."""
     attributes = attributes_of(span)
-    status = attributes.get("http.response.status_code")
+    status = attributes.get("http.response.status_code") or attributes.get("http.status_code")
     error = sys.exc_info()[1]
     if (
         error is None
@@ -63,6 +63,7 @@ def decide(span: ReadableSpan, local_root: LocalRoot | None) -> Decision:
         and status < _SERVER_ERROR
         and status != rows.CLIENT_CLOSED_REQUEST
         and attributes.get("url.scheme") not in _SOCKETS
+        and attributes.get("http.scheme") not in _SOCKETS
         and (local_root is None or local_root.served is None or not local_root.served.client_left)
     ):
         return SUCCEEDED

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
 from time import time_ns
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from slotel.runtime.requests.local_roots import LocalRoot
 
 TRACER: Final = "slotel.server"
-_INSTRUMENTATIONS: Final = ("opentelemetry.instrumentation.wsgi", "opentelemetry.instrumentation.asgi")
+_WSGI: Final = "opentelemetry.instrumentation.wsgi"
+_ASGI: Final = "opentelemetry.instrumentation.asgi"
 """Every instrumentation of a WSGI or ASGI framework imports one of them."""
 _SERVER_ERROR: Final = 500
 _WEBSOCKET_FAILED: Final = 1011
@@ -43,21 +44,6 @@ class Pipeline(Protocol):
 
     def escaped(self, error: BaseException, mechanism: str) -> None:
         """Report an exception that left the application and failed no span."""
-
-
-class Carrier(Protocol):
-    """How a protocol's request is read: a WSGI environ, an ASGI scope."""
-
-    @property
-    def mechanism(self) -> str:
-        """Return what Sentry calls the place where an exception is caught."""
-
-    @property
-    def getter(self) -> Getter[Any]:
-        """Return what reads the headers for the propagators."""
-
-    def attributes(self, request: Any) -> dict[str, Any]:
-        """Return the attributes of a server span, by OpenTelemetry's conventions."""
 
 
 class Server:
@@ -81,34 +67,39 @@ class Server:
 
 
 class ServedRequest:
-    """One request, from the server's side.
+    """One request, from the server's side; its protocol says how it is read.
+
+    What most requests never change lives in the class, so that a request costs one small object.
 
     Attributes:
+        mechanism: what Sentry calls the place where an exception is caught.
+        getter: reads the headers for the propagators.
         local_root: of the server span that was made for it, if one was.
         client_left: the client left before the answer was complete.
         is_complete: the whole answer was handed to the server.
-        holds: the end of the server span waits for that of the answer.
     """
 
-    __slots__ = (
-        "_carrier", "_held", "_is_over", "_request", "_server", "_started", "_tokens", "client_left", "close_code",
-        "holds", "is_complete", "local_root", "status",
-    )  # fmt: skip
+    mechanism: ClassVar[str]
+    getter: ClassVar[Getter[Any]]
+    status: int | None = None
+    close_code: int | None = None
+    client_left = False
+    is_complete = False
+    local_root: LocalRoot | None = None
+    _held: ReadableSpan | None = None
+    _ends = False
+    _is_over = False
+    _attached: Any = None
+    _token: Any = None
 
-    def __init__(self, server: Server, carrier: Carrier, request: Any) -> None:
+    def __init__(self, server: Server, request: Any) -> None:
         self._server = server
-        self._carrier = carrier
         self._request = request
         self._started = time_ns()
-        self._held: ReadableSpan | None = None
-        self._is_over = False
-        self._tokens: Any = None
-        self.status: int | None = None
-        self.close_code: int | None = None
-        self.client_left = False
-        self.is_complete = False
-        self.holds = False
-        self.local_root: LocalRoot | None = None
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the attributes of a server span, by OpenTelemetry's conventions."""
+        raise NotImplementedError
 
     def begin(self) -> None:
         """Serve this request in the current context.
@@ -116,24 +107,27 @@ class ServedRequest:
         A span that has ended is nobody's parent: a connection may keep the context of the request before, and a thread
         what nobody detached. Where no instrumentation can make the server span, it is made here.
         """
-        served = SERVED.set(self)
+        self._token = SERVED.set(self)
         current = trace.get_current_span()
         inside = None
         if current is not trace.INVALID_SPAN and not current.is_recording():
             inside = Context()
-        if not any(name in sys.modules for name in _INSTRUMENTATIONS):
+        if not (_WSGI in sys.modules or _ASGI in sys.modules):
             own = self._start_span()
             if own is not None:
                 inside = trace.set_span_in_context(own, inside)
-        self._tokens = served, context.attach(inside) if inside is not None else None
+        if inside is not None:
+            self._attached = context.attach(inside)
 
     def leave(self) -> None:
         """Put back the context that stood before."""
-        served, attached = self._tokens
-        with contextlib.suppress(ValueError):  # the server closes the answer in another context
-            if attached is not None:
-                context.detach(attached)
-            SERVED.reset(served)
+        try:
+            if self._attached is not None:
+                context.detach(self._attached)
+            SERVED.reset(self._token)
+        except ValueError:  # the server closes the answer in another context
+            pass
+        self._token = None  # it holds the context, which may hold this request
 
     def take(self, local_root: LocalRoot) -> None:
         """Note the server span of this request; a second one is another's."""
@@ -143,7 +137,7 @@ class ServedRequest:
 
     def hold(self, span: ReadableSpan) -> bool:
         """Return whether the span's end waits for the answer's, which the application has still to give."""
-        if not self.holds or self.is_complete:
+        if self._ends or self.is_complete:
             return False
         self._held = span
         return True
@@ -169,7 +163,7 @@ class ServedRequest:
         """
         if self._is_over:
             return
-        self.holds = False
+        self._ends = True
         if self.local_root is None:
             token = SERVED.set(self)
             self._start_span()
@@ -179,15 +173,16 @@ class ServedRequest:
         if local_root is None:
             return
         if not local_root.ended:
-            local_root.handled = (
-                0  # a span that starts late: what is in flight was raised since the request came
-            )
+            # a span that starts late: what is in flight was raised since the request came
+            local_root.handled = 0
             self._end_span(local_root.span, error)
         self._finish(error)
+        # a cycle would keep the request's objects until the next garbage collection
+        local_root.served = None
         if error is not None and of_escaped(error).reports:
             decision = local_root.decision
             if decision is None or decision.exception is not error:
-                self._server.pipeline.escaped(error, self._carrier.mechanism)
+                self._server.pipeline.escaped(error, self.mechanism)
 
     def _finish(self, error: BaseException | None) -> None:
         """Let a span that was held back be measured."""
@@ -201,12 +196,12 @@ class ServedRequest:
         self._server.pipeline.finish(span, local_root)
 
     def _start_span(self) -> Span | None:
-        attributes = self._carrier.attributes(self._request)
+        attributes = self.attributes()
         if self._server.excludes(attributes):
             return None
         if attributes["url.path"] in HEALTH_ROUTES:
             attributes["http.route"] = attributes["url.path"]  # objectives exclude it by that
-        parent = propagate.extract(self._request, Context(), self._carrier.getter)
+        parent = propagate.extract(self._request, Context(), self.getter)
         method = attributes["http.request.method"]
         name = " ".join(("HTTP" if method == "_OTHER" else method, attributes.get("http.route", ""))).strip()
         span = trace.get_tracer(TRACER).start_span(

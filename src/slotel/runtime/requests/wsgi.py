@@ -34,14 +34,36 @@ class EnvironGetter(Getter[Environ]):
         return [name[5:].lower().replace("_", "-") for name in carrier if name.startswith("HTTP_")]
 
 
-class WsgiCarrier:
-    """How a WSGI request is read."""
+class WsgiRequest(ServedRequest):
+    """A request that a WSGI server serves.
 
-    mechanism: Final = "wsgi"
-    getter: Final = EnvironGetter()
+    Attributes:
+        is_whole: its answer says how long it is: it is complete when the application returns it.
+    """
 
-    def attributes(self, request: Environ) -> dict[str, Any]:
+    mechanism = "wsgi"
+    getter = EnvironGetter()
+    is_whole = False
+
+    def __init__(self, server: Server, environ: Environ, start_response: Callable[..., Any]) -> None:
+        super().__init__(server, environ)
+        self._start_response = start_response
+
+    def start_response(self, status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+        """Note how the answer starts, and let the server start it."""
+        code = status[:3]
+        self.status = int(code) if code.isdigit() else None
+        for name, _ in headers:
+            if name.lower() == "content-length":
+                self.is_whole = True
+                break
+        else:
+            self.is_whole = False
+        return self._start_response(status, headers, *more)
+
+    def attributes(self) -> dict[str, Any]:
         """Return the attributes of a server span. Source: OpenTelemetry semantic conventions, HTTP server."""
+        request: Environ = self._request
         method = str(request.get("REQUEST_METHOD", "GET"))
         host, _, port = str(request.get("HTTP_HOST") or request.get("SERVER_NAME") or "").rpartition(":")
         if not port.isdigit():
@@ -81,26 +103,18 @@ class WsgiLayer:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve one request."""
-        served = ServedRequest(self._server, _CARRIER, environ)
-        served.holds = True
-        is_whole = [False]
-
-        def started(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
-            served.status = int(status[:3]) if status[:3].isdigit() else None
-            is_whole[0] = any(name.lower() == "content-length" for name, _ in headers)
-            return start_response(status, headers, *more)
-
+        served = WsgiRequest(self._server, environ, start_response)
         served.begin()
         try:
-            answer = self._application(environ, started)
+            answer = self._application(environ, served.start_response)
         except BaseException as error:
             served.end(error)
             served.leave()
             raise
         local_root = served.local_root
-        if isinstance(answer, (list, tuple)) or _is_file(environ, answer):
-            is_whole[0] = True
-        if is_whole[0] and (local_root is None or local_root.ended):
+        if (local_root is None or local_root.ended) and (
+            served.is_whole or isinstance(answer, (list, tuple)) or _is_file(environ, answer)
+        ):
             served.end(None)
             served.leave()
             return answer
@@ -158,6 +172,3 @@ def _is_file(environ: Environ, answer: object) -> bool:
 def _text(value: str) -> str:
     """Return a path as text: PEP 3333 hands it over as Latin-1."""
     return value.encode("latin-1", "replace").decode("utf-8", "replace")
-
-
-_CARRIER: Final = WsgiCarrier()

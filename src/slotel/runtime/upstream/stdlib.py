@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from slotel.runtime.upstream.probe import SLOWER, Probe
@@ -40,6 +41,12 @@ _SOCKET: Final = Probe(
     "_socket", "socket",
     why="looks at a socket of the app; gevent's class, in its place, would make that one non-blocking",
     without="nothing tells of a server whose requests are not counted",
+)  # fmt: skip
+_DATA: Final = Probe(
+    "os:environ", "_data",
+    why="tells of a variable that is not set; `os.environ` raises and catches two exceptions to do so",
+    without="each HTTP request costs 7 us more",
+    level=SLOWER,
 )  # fmt: skip
 
 
@@ -77,6 +84,39 @@ def _loop_getter() -> Callable[[], Any]:
             return None
 
     return _LOOP.of(asyncio) or ask
+
+
+class _QuickEnvironment(Mapping[str, str]):
+    """`os.environ`, for who asks again and again for variables that are mostly not set."""
+
+    def __init__(self, raw: dict[Any, Any]) -> None:
+        self._raw = raw
+        self._keys: dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os.environ, name)
+
+    def __getitem__(self, name: str) -> str:
+        return os.environ[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(os.environ)
+
+    def __len__(self) -> int:
+        return len(os.environ)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a variable's value."""
+        key = self._keys.get(name)
+        if key is None:
+            key = self._keys[name] = os.environ.encodekey(name)
+        return os.environ.get(name, default) if key in self._raw else default
+
+
+def quick_environment() -> Mapping[str, str]:
+    """Return the process's environment, cheap to ask for what is not set."""
+    raw = _DATA.of(os.environ)
+    return _QuickEnvironment(raw) if isinstance(raw, dict) else os.environ
 
 
 def options_of(parser: Any) -> list[str]:

@@ -39,6 +39,7 @@ from slotel.runtime.sentry.propagation import request_of
 from slotel.runtime.sentry.transactions.mapping import meaning, native_name
 from slotel.runtime.sentry.transactions.payload import ORIGIN
 from slotel.runtime.sentry.transactions.sampling_context import incoming
+from slotel.runtime.upstream.sentry_scope import fork_when_used
 from slotel.runtime.upstream.stdlib import in_event_loop
 
 Tags = Callable[[Mapping[str, Any], Mapping[str, str]], "dict[str, str]"]
@@ -136,12 +137,11 @@ class ErrorEventLinker:
             if around.isolation is isolation:
                 isolation, current = around.base_isolation, around.base_current
             around = around.around
-        forked = isolation.fork()
-        forked.clear_breadcrumbs()
-        forked.add_event_processor(_RequestView(self, local_root, request_of(parent_context)))
+        view = _RequestView(self, local_root, request_of(parent_context))
+        forked = fork_when_used(isolation, view.add_to)
         _SCOPES.set(_Scopes(around, isolation, current, forked, local_root))
         scope.set_isolation_scope(forked)
-        scope.set_current_scope(current.fork())
+        scope.set_current_scope(fork_when_used(current))
 
     def on_end(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
         """Remember in which span an exception happened; report it when it escapes a request."""
@@ -276,6 +276,11 @@ class _RequestView:
         self._trail = error_linker
         self._entry = local_root
         self._carrier = carrier
+
+    def add_to(self, scope: Any) -> None:
+        """Make a copied scope the request's own."""
+        scope.clear_breadcrumbs()
+        scope.add_event_processor(self)
 
     def __call__(self, event: Any, hint: Any) -> Any:
         """Add to an event what it lacks; a thread that the request started has no span of its own."""

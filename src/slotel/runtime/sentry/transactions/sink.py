@@ -189,7 +189,8 @@ class TransactionsSink:
             trace.ships = False
             return
         now = time.monotonic()
-        self._worker.ended.append(Ended(local_root, root, copy_context(), now, scopes or Scopes.copied()))
+        said = scopes.completed() if scopes is not None else Scopes.copied()
+        self._worker.ended.append(Ended(local_root, root, copy_context(), now, said))
         self._worker.wake()
 
     def _count_lost(self, trace: Trace) -> None:

@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from sentry_sdk.scope import Scope
 
 from slotel.runtime.requests.local_roots import LocalRoot
+from slotel.runtime.upstream.sentry_scope import complete
 
 
 class Scopes(NamedTuple):
@@ -25,6 +26,12 @@ class Scopes(NamedTuple):
     def active(cls) -> Scopes:
         """Return the scopes that are active here: a request's own, which nobody else uses."""
         return cls(Scope.get_isolation_scope(), Scope.get_current_scope())
+
+    def completed(self) -> Scopes:
+        """Return them as they are now; a request that never used its scopes has none of its own yet."""
+        complete(self.isolation)
+        complete(self.current)
+        return self
 
     @classmethod
     def copied(cls) -> Scopes:

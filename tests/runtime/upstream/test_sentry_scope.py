@@ -1,0 +1,108 @@
+"""A scope that becomes a copy when it is used is, to everyone who uses it, the copy that sentry-sdk would have made."""
+
+import sys
+
+import pytest
+from sentry_sdk.scope import Scope
+
+from slotel.runtime.upstream import sentry_scope
+from slotel.runtime.upstream.sentry_scope import complete, fork_when_used
+
+
+def a_scope() -> Scope:
+    scope = Scope()
+    scope.set_tag("of", "the process")
+    scope.set_user({"id": "1"})
+    scope.set_extra("x", [1])
+    scope.set_context("c", {"k": "v"})
+    scope.add_event_processor(lambda event, hint: event)
+    scope.add_attachment(bytes=b"x", filename="x")
+    return scope
+
+
+def values(scope: Scope) -> dict:
+    return {name: getattr(scope, name) for name in Scope.__slots__}
+
+
+def test_it_has_what_a_copy_has():
+    original = a_scope()
+    assert values(fork_when_used(original)) == values(original.fork())
+
+
+def test_nothing_is_copied_until_it_is_used(monkeypatch):
+    original, copied = a_scope(), []
+    fork = Scope.fork
+    monkeypatch.setattr(Scope, "fork", lambda its: copied.append(its) or fork(its))
+    scope = fork_when_used(original)
+    assert scope.client is original.client
+    assert copied == []
+    scope.set_tag("own", "1")
+    scope.set_tag("own", "2")
+    assert copied == [original]
+
+
+@pytest.mark.parametrize(
+    "write", [lambda s: s.set_tag("t", "own"), lambda s: s.set_user({"id": "2"}), lambda s: s.clear()]
+)
+def test_a_write_stays_in_it_and_is_not_lost(write):
+    original, eager = a_scope(), a_scope().fork()
+    before = values(original)
+    scope = fork_when_used(original)
+    write(scope)
+    write(eager)
+    plain = ("_tags", "_user", "_extras", "_contexts", "_level")
+    assert {name: getattr(scope, name) for name in plain} == {name: getattr(eager, name) for name in plain}
+    assert values(original) == before
+
+
+def test_the_preparation_is_of_the_copy_alone():
+    original = a_scope()
+
+    def prepare(scope):
+        scope.add_event_processor(prepare)
+
+    scope = fork_when_used(original, prepare)
+    assert scope._event_processors == [*original._event_processors, prepare]
+    assert prepare not in original._event_processors
+
+
+def test_what_it_never_had_is_no_attribute():
+    with pytest.raises(AttributeError, match="'Scope' object has no attribute 'colour'"):
+        _ = fork_when_used(a_scope()).colour
+
+
+def test_its_own_copies_and_forks_are_scopes_like_any_other():
+    scope = fork_when_used(a_scope())
+    copied = scope.fork()
+    complete(copied)
+    copied.set_tag("own", "1")
+    assert isinstance(copied, Scope)
+    assert "own" not in scope._tags
+
+
+def test_a_chain_that_nobody_ends_has_no_depth():
+    """Spans that are started and never ended, each in the context of the one before."""
+    scope = a_scope()
+    for _ in range(sys.getrecursionlimit()):
+        scope = fork_when_used(scope)
+    assert scope._tags == {"of": "the process"}
+
+
+def test_a_scope_of_the_apps_own_class_is_copied_at_once():
+    class Own(Scope):
+        pass
+
+    original = Own()
+    forked = fork_when_used(original)
+    assert type(forked) is Own
+    assert forked is not original
+
+
+def test_where_scopes_have_no_slots_they_are_copied_at_once(monkeypatch):
+    monkeypatch.setattr(sentry_scope, "_CAN_WAIT", False)
+    original = a_scope()
+    prepared = []
+    forked = fork_when_used(original, prepared.append)
+    assert type(forked) is Scope
+    assert prepared == [forked]
+    assert forked is not original
