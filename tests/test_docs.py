@@ -14,38 +14,27 @@ from slotel.cli import LEAN
 from slotel.cli.main import COMMANDS
 from slotel.config.codes import CODES
 from slotel.config.service import read_service
+from slotel.runtime.process import lifecycle
+from support.blocks import NOT_RUN, every_block
+from support.followed import PAGES as FOLLOWED
 from support.launch import clean_environ
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
+try:
+    import generate
+    import outcomes_page
+finally:
+    sys.path.pop(0)
+
 ROOT = Path(__file__).parents[1]
-PAGES = [
-    ROOT / "README.md",
-    *sorted((ROOT / "docs").rglob("*.md")),
-    *sorted((ROOT / "examples").rglob("README.md")),
-]
-PAGES = [page for page in PAGES if "decisions" not in page.parts]
-NOT_RUN = "<!-- not run here: "
-DRAWN = {"", "text", "diff", "promql", "nginx", "ini", "json", "toml"}
-"""Languages of what is shown and is no command: output, pictures, fragments of other tools."""
-BLOCK = re.compile(
-    r"(?:(?P<mark><!-- not run here: [^>]+-->)\s*\n)?(?P<fence>```+)(?P<language>[^\n`]*)\n(?P<text>.*?)\n(?P=fence)",
-    re.DOTALL,
-)
 PROGRAMS = {
     ".", "cd", "cp", "createdb", "curl", "django-admin", "docker", "export", "for", "grep", "kubectl", "make", "mkdir", "opentelemetry-instrument",
     "otelcol", "pip", "pipx", "promtool", "python", "python3", "redis-server", "sh", "slotel", "uvx", "uv", "git", "helm", "npm", "sudo", "kustomize",
-    "bash", "eval",
+    "bash", "eval", "$OTELCOL", ".venv/bin/python",
 }  # fmt: skip
-
-
-def blocks():
-    for page in PAGES:
-        for number, match in enumerate(BLOCK.finditer(page.read_text()), 1):
-            yield pytest.param(
-                match["mark"],
-                match["language"].strip(),
-                match["text"],
-                id=f"{page.relative_to(ROOT)}:{number}",
-            )
+SETTINGS = {"version", "service", "tags", "redaction", "slos", "spans", "sentry", "monitoring"}
+FROM_EXAMPLES = {f"docs/how-to/{name}.md": f"examples/{name}/README.md" for name in generate.TITLES}
+"""Pages with the text of an example's README: that one is followed."""
 
 
 def slotel(line):
@@ -75,6 +64,7 @@ def shell(text):
     for line in map(str.strip, text.splitlines()):
         if not line or line.startswith("#"):
             continue
+        line = re.sub(r"^[A-Z]+=\$\((.*)\)$", r"\1", line)  # noqa: PLW2901 what a variable is set to
         words = [word for word in line.split() if not re.match(r"^[A-Z][A-Z0-9_]*=", word)]
         if words:
             assert words[0] in PROGRAMS, f"unknown program in: {line}"
@@ -86,63 +76,43 @@ def shell(text):
             assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE), line
 
 
-@pytest.mark.parametrize(("mark", "language", "text"), list(blocks()))
-def test_each_block_is_right_or_says_why_it_is_not_run(mark, language, text):
-    if mark or language in DRAWN:
+@pytest.mark.parametrize("block", every_block(), ids=lambda block: f"{block.page}:{block.number}")
+def test_each_block_is_right_and_is_run_or_says_why_not(block):
+    if block.is_shown:
         return
-    if language in ("python", "py"):
-        compile(text, "block", "exec")
-    elif language in ("yaml", "yml"):
-        for document in YAML(typ="safe").load_all(text):
-            if isinstance(document, dict) and document.get("version") == 1:
-                assert read_service({}, text).problems == ()
-    elif language in ("sh", "shell", "bash", "console"):
-        shell(text)
-    else:
-        pytest.fail(f"a block of {language!r} is neither run nor marked '{NOT_RUN}reason -->'")
+    assert block.language in ("sh", "python", "yaml", "dockerfile"), (
+        "give the block a language; `text` shows something"
+    )
+    if block.language == "python":
+        compile(block.text, "block", "exec")
+    elif block.language == "yaml":
+        for document in YAML(typ="safe").load_all(block.text):
+            if isinstance(document, dict) and document.keys() <= SETTINGS:
+                written = block.text if "version" in document else f"version: 1\n{block.text}"
+                assert read_service({}, written).problems == ()
+                return  # a file of slotel is read, which is all that is done with it
+    elif block.language == "sh":
+        shell(block.text)
+    page = FROM_EXAMPLES.get(block.page, block.page)
+    assert block.mark or page in FOLLOWED, (
+        f"it is neither followed by tests/test_pages.py nor marked '{NOT_RUN}reason -->'"
+    )
 
 
-def test_the_tutorials_code_and_commands_are_those_of_a_service_that_runs(tmp_path):
-    """What the tutorial does in one environment is done here in another: app, sink, requests, budget, page."""
-    import urllib.request
-
-    from slotel.cli.sink import SentrySink
-    from support.launch import Launched, wait_until
-
-    text = (ROOT / "docs/tutorial.md").read_text()
-    (code,) = [match["text"] for match in BLOCK.finditer(text) if match["language"] == "python"]
-    (tmp_path / "app.py").write_text(code)
-    waitress = str(Path(sys.executable).with_name("waitress-serve"))
-    with SentrySink() as sink:
-        env = {"SENTRY_DSN": sink.dsn(1), "ERROR_BUDGET_LIMIT": "5%"}
-        with Launched(waitress, "--listen=127.0.0.1:{port}", "app:app", env=env, cwd=tmp_path) as service:
-            service.wait_ready("/")
-            for _ in range(10 - service.requests):
-                service.get("/")
-            wait_until(
-                lambda: service.sample("slo_events_total", slo_outcome="good") == 10, "ten good events"
-            )
-            for _ in range(5):
-                service.get("/fail")
-            wait_until(lambda: service.sample("slo_events_total", slo_outcome="bad") == 5, "five bad events")
-            wait_until(lambda: len(sink.payloads("event")) >= 6, "five errors and an incident")
-            with urllib.request.urlopen(f"http://127.0.0.1:{service.metrics_port}/", timeout=30) as answer:
-                assert "availability" in answer.read().decode()
+def test_a_mark_names_a_test_that_is_there():
+    for block in every_block():
+        for path in re.findall(r"\b(?:tests|examples)/[\w./-]+", block.mark):
+            assert (ROOT / path).exists(), f"{block.page}: {path}"
 
 
-GENERATED = ["variables.md", "slotel-yaml.md", "codes/index.md"]
-
-
-@pytest.mark.parametrize("page", GENERATED)
-def test_generated_pages_are_up_to_date(page):
-    sys.path.insert(0, str(ROOT / "docs"))
-    try:
-        import generate
-    finally:
-        sys.path.pop(0)
-    made = {"variables.md": generate._variables, "slotel-yaml.md": generate._keys}
-    content = made[page]() if page in made else dict(generate._codes())["reference/codes/index.md"]
-    assert (ROOT / "docs/reference" / page).read_text() == content, "run: python docs/generate.py"
+def test_generated_pages_are_up_to_date():
+    """Variables, keys, metrics and labels, commands, log lines, codes, how-tos of the examples, outcomes, lifecycle."""
+    stale = [name for name, content in generate.pages() if (ROOT / "docs" / name).read_text() != content]
+    assert not stale, "run: python docs/generate.py"
+    assert (ROOT / "docs/outcomes.md").read_text() == outcomes_page.page(), (
+        "run: python docs/outcomes_page.py"
+    )
+    assert lifecycle.table_as_markdown() in (ROOT / "docs/architecture.md").read_text()
 
 
 def test_every_code_has_a_page_and_every_variable_that_the_code_reads_is_in_the_reference():

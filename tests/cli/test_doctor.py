@@ -141,7 +141,7 @@ ENVIRONMENTS = {
     ),
     "every instrumentation disabled": ({"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "*"}, "SLO133", "disables all of them"),
     "Django's settings not there": ({"DJANGO_SETTINGS_MODULE": "nowhere.settings"}, "SLO135", "cannot be imported from"),
-    "no DSN": ({"SENTRY_DSN": ""}, "SLO140", "to turn it on, set SENTRY_DSN="),
+    "no DSN": ({"SENTRY_DSN": ""}, "SLO140", "to turn it on, set SENTRY_DSN to https://<public key>@<host>"),
     "a DSN that is none": ({"SENTRY_DSN": "nonsense"}, "SLO141", "SENTRY_DSN is not a valid DSN"),
     "a DSN without a project": ({"SENTRY_DSN": f"https://{KEY}@sentry.example"}, "SLO141", "project's number"),
     "a DSN without a key": ({"SENTRY_DSN": "https://sentry.example/1"}, "SLO141", "public key"),

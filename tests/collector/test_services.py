@@ -1,15 +1,16 @@
 """Many services through one collector: none overwrites another's series, each has its own policy, none is counted twice."""
 
 import socket
+import sys
 
 import pytest
 
 from slotel.compile.collector import policy_file
 from slotel.config.service import Service
 from slotel.config.tags import TagPolicy, TagRule
-from support.launch import wait_until
+from support.launch import Launched, wait_until
 from support.otelcol import Collector, alert
-from support.otlp import OtlpSink, Sent, counter_request, post, request
+from support.otlp import Log, OtlpSink, Sent, counter_request, log_request, post, request
 from support.prom import Prometheus
 
 CALLS = "traces_span_metrics_calls_total"
@@ -178,3 +179,80 @@ def test_replicas_that_nothing_tells_apart_are_refused_with_a_line_and_a_metric(
     assert refused in running.log
     assert running.samples("indistinct_total") == []
     assert refused in alert("CollectorRefusesMetrics")
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        "telemetry.distro.name=acme",
+        "slotel.measured=",
+        "telemetry.distro.name=acme,service.name=42,slotel.measured=no",
+    ],
+)
+def test_a_process_under_slotel_is_counted_once_whatever_its_resource_attributes_say(
+    running, sink, attributes
+):
+    """By itself, in its own /metrics; the collector sends its traces on and does not count them."""
+    name = f"own-{len(attributes)}"
+    env = {
+        "OTEL_RESOURCE_ATTRIBUTES": attributes,
+        "OTEL_SERVICE_NAME": name,
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+    }
+    if "service.name" in attributes:
+        env["OTEL_SERVICE_NAME"], name = "", "42"
+    env |= {"OTEL_EXPORTER_OTLP_ENDPOINT": running.otlp}
+    with Launched(sys.executable, "flask_app.py", env=env) as service:
+        service.wait_ready()
+        for _ in range(3):
+            assert service.get("/ok")[0] == 200
+        wait_until(
+            lambda: (
+                len([span for span in sink.spans if span.service == name and span.name == "GET /ok"]) == 3
+            ),
+            "the three traces at the sink",
+        )
+        own = sum(
+            value for labels, value in service.samples(CALLS) if labels["span_name"] == "GET /ok"
+        )  # fmt: skip
+        assert own == 3
+    assert post(running.otlp, request([Sent(name=f"after {name}")])) == 200
+    wait_until(lambda: running.metric(CALLS, span_name=f"after {name}") == 1, "what came later is counted")
+    assert running.metric(CALLS, service_name=name) == 0
+
+
+def test_logs_go_by_an_agent_and_a_gateway_tagged_and_without_secrets(otelcol, sink, tmp_path):
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(policy_file([Service("checkout", CHECKOUT), Service("cart", CART)], "a test"))
+    gateway_env = {"SENTRY_OTLP_TRACES_URL": sink.url, "SENTRY_OTLP_LOGS_URL": sink.logs_url}
+    with Collector(
+        otelcol, tmp_path / "gateway", "gateway.yaml", "gateway-logs.yaml", env=gateway_env
+    ) as gateway:
+        resolver = f"{{static: {{hostnames: ['127.0.0.1:{gateway.grpc_port}']}}}}"
+        with Collector(
+            otelcol,
+            tmp_path / "agent",
+            "agent.yaml",
+            policy,
+            "agent-logs.yaml",
+            env={"GATEWAY_RESOLVER": resolver},
+        ) as agent:
+            trace_id, span_id = bytes(range(16)), bytes(range(8))
+            log = Log(
+                "paid, password=hunter2", {"iban": "DE02", "tier": "gold"}, trace_id=trace_id, span_id=span_id
+            )
+            for name in ("checkout", "cart"):
+                assert post(agent.otlp, log_request([log], {"service.name": name}), path="/v1/logs") == 200
+            found = wait_until(
+                lambda: (
+                    {each.resource["service.name"]: each for each in sink.logs}
+                    if len(sink.logs) == 2
+                    else None
+                ),
+                "both logs at the sink",
+            )
+    secret = {"iban": "[Filtered]"}
+    assert found["checkout"].attributes == {**secret, "tier": "gold", "team": "payments"}
+    assert found["cart"].attributes == {**secret, "tier": "unknown", "region": "eu"}
+    for each in found.values():
+        assert (each.body, each.trace_id, each.span_id) == ("paid, password=[Filtered]", trace_id, span_id)

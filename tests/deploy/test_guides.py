@@ -48,7 +48,7 @@ def blocks(text):
     """The blocks of commands, with their comments gone."""
     return [
         re.sub(r"\s+#.*$", "", block, flags=re.MULTILINE)
-        for block in re.findall(r"```\n(.*?)```", text, re.DOTALL)
+        for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     ]
 
 

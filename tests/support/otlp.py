@@ -97,6 +97,8 @@ class Log:
     attributes: Any = field(default_factory=dict)
     resource: Mapping[str, Any] = field(default_factory=dict)
     scope: Mapping[str, Any] = field(default_factory=dict)
+    trace_id: bytes = b""
+    span_id: bytes = b""
 
 
 def log_request(
@@ -112,7 +114,11 @@ def log_request(
     scope.scope.attributes.extend(pairs(scope_attributes or {}))
     for log in logs:
         scope.log_records.add(
-            body=_value(log.body), attributes=pairs(log.attributes), time_unix_nano=time.time_ns()
+            body=_value(log.body),
+            attributes=pairs(log.attributes),
+            trace_id=log.trace_id,
+            span_id=log.span_id,
+            time_unix_nano=time.time_ns(),
         )
     return message.SerializeToString()
 
@@ -312,6 +318,8 @@ def _read_logs(message: ExportLogsServiceRequest) -> list[Log]:
             attributes=_mapping(record.attributes),
             resource=_mapping(group.resource.attributes),
             scope=_mapping(scope.scope.attributes),
+            trace_id=record.trace_id,
+            span_id=record.span_id,
         )
         for group in message.resource_logs
         for scope in group.scope_logs

@@ -102,7 +102,7 @@ def policy(services: Sequence[Service]) -> dict[str, Any]:
         tuple(dict.fromkeys(glob for service in services for glob in service.tags.redact)),
         tuple(name for name in VALUE_NAMES if any(name in each.redaction.values for each in services)),
     )
-    tags = [_of(service, list(_tags(service.tags))) for service in services if service.tags.tag_keys]
+    tagged = [service for service in services if service.tags.tag_keys]
     labels = dict.fromkeys(
         (*DIMENSIONS, *(key for service in services for key in service.tags.metric_labels))
     )
@@ -117,13 +117,14 @@ def policy(services: Sequence[Service]) -> dict[str, Any]:
                     secrets.within("span.status.message"),
                     *secrets.of("spanevent"),
                     secrets.within("spanevent.name"),
-                    *tags,
+                    *(_of(service, list(_tags(service.tags, "span"))) for service in tagged),
                 ],
                 "metric_statements": list(secrets.of("resource", "scope", "datapoint")),
                 "log_statements": [
                     *secrets.of("resource", "scope", "log"),
                     secrets.within("log.body", "IsString(log.body) and "),
                     *secrets.of_body(),
+                    *(_of(service, list(_tags(service.tags, "log"))) for service in tagged),
                 ],
             },
             DROP_PROCESSOR: dropped(services),
@@ -258,7 +259,7 @@ def _hide(values: str) -> Iterator[str]:
 
 
 def _of(service: Service, statements: list[str]) -> dict[str, Any]:
-    """Return statements for the spans of a service, of all services if it has no name."""
+    """Return statements for the spans or logs of a service, of all services if it has no name."""
     if not service.name:
         return {"statements": statements}
     return {
@@ -285,18 +286,17 @@ def _foreign_labels(services: Sequence[Service]) -> Iterator[dict[str, Any]]:
             }
 
 
-def _tags(policy: TagPolicy) -> Iterator[str]:
-    """Yield the statements that repair a policy's tags, then set those that are set."""
+def _tags(policy: TagPolicy, of: str) -> Iterator[str]:
+    """Yield the statements that repair a policy's tags, then set those that are set, on spans or log records."""
     is_redacted = key_test(policy.redact)
     for key in policy.tag_keys:
         if key not in policy.set:
-            yield from _tag(key, policy.required.get(key), is_redacted(key))
+            yield from _tag(key, _attribute(of, key), policy.required.get(key), is_redacted(key))
     for key, value in policy.set.items():
-        yield f"set({_attribute(key)}, {quoted(clean_value(value)[0])})"
+        yield f"set({_attribute(of, key)}, {quoted(clean_value(value)[0])})"
 
 
-def _tag(key: str, rule: TagRule | None, is_redacted: bool) -> Iterator[str]:
-    tag = _attribute(key)
+def _tag(key: str, tag: str, rule: TagRule | None, is_redacted: bool) -> Iterator[str]:
     yield f"set({tag}, String({tag})) where {tag} != nil and not IsString({tag})"
     yield f'replace_pattern({tag}, "(?s)^(.{{{MAX_TAG_VALUE}}}).+$", "${{1}}") where {tag} != nil'
     yield f'replace_pattern({tag}, {quoted(_LINE_BREAKS)}, " ") where {tag} != nil'
@@ -315,8 +315,8 @@ def _tag(key: str, rule: TagRule | None, is_redacted: bool) -> Iterator[str]:
 # -- spelling ------------------------------------------------------------------------------------------------
 
 
-def _attribute(key: str) -> str:
-    return f"span.attributes[{quoted(key)}]"
+def _attribute(of: str, key: str) -> str:
+    return f"{of}.attributes[{quoted(key)}]"
 
 
 def _seconds(seconds: float) -> str:

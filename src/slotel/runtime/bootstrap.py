@@ -23,11 +23,11 @@ from slotel.runtime.checks.start import before_start, component_failed
 from slotel.runtime.components import (
     connect_sentry,
     count_at_servers,
+    enforce_log_records,
     join_workers,
     open_endpoint,
     prepare_departure,
     push_metrics,
-    redact_log_records,
     watch_traffic,
 )
 from slotel.runtime.finding import log
@@ -97,7 +97,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     put_first(provider, runtime.pipeline, runtime.enforcer, environ)
     if is_debugging(environ):
         runtime.pipeline.add_sink(DecisionLog())
-    _guarded("logs", runtime, lambda: redact_log_records(runtime))
+    _guarded("logs", runtime, lambda: enforce_log_records(runtime))
     _guarded("sentry", runtime, lambda: connect_sentry(runtime, environ))
     _guarded("servers", runtime, lambda: count_at_servers(runtime, environ))
     _guarded("workers", runtime, lambda: join_workers(runtime, environ))

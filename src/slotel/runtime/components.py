@@ -259,17 +259,21 @@ def push_metrics(runtime: Runtime, traces: TracerProvider) -> None:
         )
 
 
-def redact_log_records(runtime: Runtime) -> None:
-    """Let the SDK's log records be redacted before anything exports them."""
+def enforce_log_records(runtime: Runtime) -> None:
+    """Let the SDK's log records be tagged and redacted before anything exports them."""
     provider = logger_provider()
     if provider is None:
         return
-    from slotel.runtime.redaction.log_records import LogRecordRedactor
+    from slotel.runtime.redaction.log_records import LogRecordEnforcer
 
-    redactor = LogRecordRedactor(
-        runtime.enforcer, lambda error: runtime.self_metrics.stage_error("redaction", error)
+    def request_tags(span_id: int) -> Mapping[str, str]:
+        local_root = runtime.open_spans.of(span_id)
+        return {} if local_root is None else local_root.tags
+
+    enforcer = LogRecordEnforcer(
+        runtime.enforcer, request_tags, lambda error: runtime.self_metrics.stage_error("redaction", error)
     )
-    if not redact_before_processors(provider, redactor.redact):
+    if not redact_before_processors(provider, enforcer.enforce):
         LOG.error(
             "this OpenTelemetry SDK is unknown to slotel: its logs cannot be redacted, and are not exported"
         )

@@ -3,22 +3,31 @@
 from collections import Counter
 
 import pytest
+from opentelemetry.context import Context
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    SpanContext,
+    Status,
+    StatusCode,
+    TraceFlags,
+    set_span_in_context,
+)
 
 from slotel.config.redaction import RedactionChoices
-from slotel.config.tags import TagPolicy
+from slotel.config.tags import TagPolicy, TagRule
 from slotel.runtime.metrics.instruments.redacted_data import redacted_data
 from slotel.runtime.metrics.scrape.conversion import Conversion
 from slotel.runtime.metrics.scrape.redacted import RedactedFamilies
 from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.redaction.enforcer import Enforcer
-from slotel.runtime.redaction.log_records import LogRecordRedactor
+from slotel.runtime.redaction.log_records import LogRecordEnforcer
 from slotel.runtime.redaction.redactor import Redactor
 from slotel.runtime.upstream import otel_logs
 
@@ -173,7 +182,7 @@ def test_log_records_are_redacted_before_the_processors_that_stand(enforcer):
     provider = LoggerProvider(Resource({"deploy": URL}))
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
     assert otel_logs.redact_before_processors(
-        provider, LogRecordRedactor(enforcer, lambda error: None).redact
+        provider, LogRecordEnforcer(enforcer, lambda _: {}, lambda error: None).enforce
     )
     provider.get_logger("test").emit(
         body=f"see {URL}", attributes={"password": "x", "n": 1, "deep": {"token": "t"}}
@@ -184,11 +193,32 @@ def test_log_records_are_redacted_before_the_processors_that_stand(enforcer):
     assert found.resource.attributes["deploy"] == CLEAN
 
 
+def test_a_log_record_carries_the_tags_that_a_span_of_its_request_carries():
+    policy = TagPolicy(
+        set={"region": "eu"},
+        required={"team": TagRule(default="payments"), "tier": TagRule(allowed=("free", "pro"))},
+    )
+    enforcer, exporter = Enforcer(policy, lambda tag, action: None), InMemoryLogRecordExporter()
+    provider = LoggerProvider()
+    provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
+    tags = LogRecordEnforcer(enforcer, lambda span_id: {"team": f"of {span_id}"}, lambda error: None)
+    otel_logs.redact_before_processors(provider, tags.enforce)
+    context = set_span_in_context(NonRecordingSpan(SpanContext(1, 7, is_remote=False)))
+    provider.get_logger("test").emit(body="x", attributes={"tier": "gold"}, context=context)
+    provider.get_logger("test").emit(body="x", context=Context())
+    within, outside = (dict(each.log_record.attributes) for each in exporter.get_finished_logs())
+    span = enforcer.span(ReadableSpan("x", attributes={"tier": "gold"}), {"team": "of 7"})
+    assert within == dict(span.attributes) == {"region": "eu", "team": "of 7", "tier": "unknown"}
+    assert outside == {"region": "eu", "team": "payments", "tier": "unknown"}
+
+
 def test_a_log_record_that_cannot_be_redacted_loses_what_it_says(enforcer, monkeypatch):
     exporter, faults = InMemoryLogRecordExporter(), []
     provider = LoggerProvider()
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
-    otel_logs.redact_before_processors(provider, LogRecordRedactor(enforcer, faults.append).redact)
+    otel_logs.redact_before_processors(
+        provider, LogRecordEnforcer(enforcer, lambda _: {}, faults.append).enforce
+    )
     monkeypatch.setattr(enforcer.redactor, "data", lambda *_: 1 / 0)
     provider.get_logger("test").emit(body=f"see {URL}", attributes={"n": 1})
     (found,) = exporter.get_finished_logs()

@@ -120,6 +120,12 @@ class Enforcer:
         free = {key: self._clean(key, value) for key, value in tags.items() if key not in values}
         return {**free, **{key: value for key, value in values.items() if value}, **self._set}
 
+    def with_tags(self, attributes: dict[str, Any], tags: Mapping[str, str]) -> dict[str, Any]:
+        """Return redacted attributes with the policy's tags and the custom ones: the same object if there are none."""
+        if not self._tagged and not tags:
+            return attributes
+        return {**attributes, **self._tags(attributes, tags)}
+
     def plain(self, span: ReadableSpan, tags: Mapping[str, str]) -> PlainSpan:
         """Return the span as it may leave, to be read: with enforced tags and without secrets."""
         attributes = self.redactor.attributes(_copy(span.attributes))

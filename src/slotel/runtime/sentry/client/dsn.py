@@ -60,7 +60,7 @@ def dsn_finding(dsn: str | None) -> Finding:
     """Return whether a DSN is there and valid; the text shows no part of the key."""
     if not dsn:
         text = "SENTRY_DSN is not set: nothing is sent to Sentry; metrics, tags and the error budget work"
-        return Finding("sentry", "warn", text, f"to turn it on, set SENTRY_DSN={SHAPE}", "SLO140")
+        return Finding("sentry", "warn", text, f"to turn it on, set SENTRY_DSN to {SHAPE}", "SLO140")
     try:
         return Finding("sentry", "ok", str(read_dsn(dsn)))
     except ValueError as error:
