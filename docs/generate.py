@@ -43,9 +43,43 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "reference/metrics.md", _metrics()
     yield "reference/commands.md", _commands()
     yield "reference/log-lines.md", _log_lines()
+    yield "reference/upstream-names.md", _upstream_names()
     yield from _codes()
     for name, title in TITLES.items():
         yield f"how-to/{name}.md", _example(name, title)
+
+
+def _upstream_names() -> str:
+    import importlib
+    import pkgutil
+
+    import slotel.runtime.upstream as room
+    from slotel.runtime.upstream.probe import LESS, PROBES, SLOWER
+
+    for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):
+        importlib.import_module(module.name)
+    lines = [
+        MARK.format(source="src/slotel/runtime/upstream"),
+        "# Names of other projects\n",
+        "slotel uses these names, which their projects do not promise. Each is looked up when it is needed. Where a release lacks it,",
+        "the fallback of the last column is taken, and one log line says so ([SLO173](codes/SLO173.md)). A test takes each away in",
+        "turn (`tests/runtime/upstream/test_taken_away.py`), in a service that answers requests, fails, logs, forks, and sends to Sentry",
+        "and by OTLP. It has shown for each name: every request is answered as before and counted once, nothing that is sent holds a",
+        "secret, and the line is there.\n",
+    ]
+    kinds = {SLOWER: "slower", LESS: "off", None: "no line: some supported releases lack it"}
+    projects: dict[str, list[str]] = {}
+    for each in PROBES:
+        row = f"| `{each}` | {each.why} | {kinds[each.level]} | {each.without} |"
+        projects.setdefault(each.where.replace(":", ".").split(".")[0], []).append(row)
+    for project in sorted(projects):
+        lines += [
+            f"## {project}\n",
+            "| name | why | without it | which means |\n| --- | --- | --- | --- |",
+            *projects[project],
+            "",
+        ]
+    return "\n".join(lines)
 
 
 def _variables() -> str:

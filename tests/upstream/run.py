@@ -62,7 +62,7 @@ SUITES: Final = (
     ),
 )  # fmt: skip
 NEEDS: Final = (
-    "opentelemetry-test-utils", "flaky", "responses", "pytest-localserver", "pytest-forked", "pytest-asyncio", "pytest-watch",
+    "opentelemetry-test-utils", "mocket", "flaky", "responses", "pytest-localserver", "pytest-forked", "pytest-asyncio", "pytest-watch",
     "jsonschema", "httpretty", "flask-login", "python-multipart", "asgiref", "pytest-xdist", "pytest-timeout", "brotli",
 )  # fmt: skip
 """What the suites import, beside what the lock has."""

@@ -50,6 +50,7 @@ from slotel.runtime.tracing.processor import SlotelSpanProcessor
 from slotel.runtime.tracing.provider import mend_propagation, name_distribution, put_first, record_every_span
 from slotel.runtime.tracing.route_rules import rules_of
 from slotel.runtime.tracing.sampler_env import validate_sampler
+from slotel.runtime.upstream.probe import tell_what_is_gone
 
 _LOCK: Final = threading.RLock()
 _STARTING: Final[list[bool]] = []
@@ -115,6 +116,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     _guarded("traffic", runtime, lambda: watch_traffic(runtime, environ))
     runtime.ticker = Ticker()
     _guarded("ticker", runtime, runtime.ticker.start)
+    tell_what_is_gone()
     if runtime.workers is None or runtime.workers.is_first:  # once for a service, not by each spawned worker
         for line in startup_log.lines(runtime, environ):
             LOG.info("%s", line)

@@ -167,7 +167,10 @@ def make_spans(
     provider: TracerProvider, placed: SpanProcessor, tracers: Sequence[Any], environ: Mapping[str, str]
 ) -> None:
     """Let the provider's tracers, those that stand and those to come, make slotel's own spans (0070)."""
-    reason = why_not(environ)
+    tracer = provider.get_tracer("slotel")
+    if type(tracer) is not Tracer:  # an SDK that is switched off, or a provider with tracers of its own
+        return
+    reason = why_not(environ, tracer)
     if reason is not None:
         LOG.info("spans are the OpenTelemetry SDK's own (%s), which cost more: %s", SDK_VERSION, reason)
         return

@@ -104,9 +104,8 @@ def adopt(tracer: Any, kind: type[sdk.Tracer]) -> None:
     tracer.__class__ = kind
 
 
-def _missing_name() -> bool:
-    """Whether a name is gone; the probe has said which."""
-    tracer = sdk.TracerProvider(shutdown_on_exit=False).get_tracer("slotel")
+def _lacks_a_name(tracer: Any) -> bool:
+    """Whether a name is gone; its probe has said so."""
     found = [SPAN_KEY, clean, NOT_COUNTING, new_links, readable_span]
     found += [each.of(tracer) for each in (_LIMITS, _SCOPE, _METRICS, _CONFIG)]
     return any(each is None for each in found)
@@ -137,15 +136,19 @@ TESTED: Final = frozenset({"eb46e2a452e77a0a"})
 """Fingerprints of the code that the tests were run on. Add one by `python -m slotel.runtime.upstream.otel_spans`."""
 
 
-def why_not(environ: Mapping[str, str]) -> str | None:
-    """Return why the SDK is to make its own spans; None if slotel's own may be made."""
+def why_not(environ: Mapping[str, str], tracer: sdk.Tracer) -> str | None:
+    """Return why the SDK is to make its own spans; None if slotel's own may be made.
+
+    Args:
+        tracer: one of the SDK's.
+    """
     if environ.get(SPANS, "").strip().lower() == "sdk":
         return f"{SPANS}=sdk"
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
         return "the GIL is disabled, and slotel's own spans are not proven there yet"
     if not is_tuple():
         return "a SpanContext has another layout in this release of the OpenTelemetry API"
-    if _missing_name():
+    if _lacks_a_name(tracer):
         return "a private name that they stand on is gone"
     if fingerprint() not in TESTED:
         return "what they imitate has changed in this release of the OpenTelemetry SDK"

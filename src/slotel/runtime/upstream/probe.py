@@ -2,7 +2,7 @@
 
 Each name stands once, as a `Probe`: where it is, why it is used, what happens without it. A probe whose name is gone
 answers with nothing and says so in one line; its caller then takes the fallback that the probe states.
-`docs/upstream-names.md` is written from them, and `tests/runtime/upstream/test_taken_away.py` takes each away in turn.
+`docs/reference/upstream-names.md` lists them; `tests/runtime/upstream/test_taken_away.py` takes each away in turn.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ class Probe:
         level: `SLOWER` or `LESS`; None where an older or newer supported release rightly lacks the name.
     """
 
-    __slots__ = ("is_told", "level", "name", "where", "why", "without")
+    __slots__ = ("is_gone", "is_told", "level", "name", "where", "why", "without")
 
     def __init__(self, where: str, name: str, *, why: str, without: str, level: int | None = LESS) -> None:
         self.where, self.name = where, name
         self.why, self.without, self.level = why, without, level
-        self.is_told = False
+        self.is_gone = self.is_told = False
         PROBES.append(self)
 
     def __str__(self) -> str:
@@ -95,8 +95,15 @@ class Probe:
         return True
 
     def tell(self) -> None:
-        """Say once that the name is gone."""
-        if self.level is None or self.is_told:
-            return
-        self.is_told = True
-        LOG.log(self.level, "%s is gone in this release: %s [%s]", self, self.without, _CODE)
+        """Say once that the name is gone; before slotel's log lines are shown, later."""
+        self.is_gone = True
+        if self.level is not None and not self.is_told and LOG.isEnabledFor(self.level):
+            self.is_told = True
+            LOG.log(self.level, "%s is gone in this release: %s [%s]", self, self.without, _CODE)
+
+
+def tell_what_is_gone() -> None:
+    """Say what was missed before slotel's log lines were shown: while its modules were imported."""
+    for probe in PROBES:
+        if probe.is_gone:
+            probe.tell()
