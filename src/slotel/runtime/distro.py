@@ -10,6 +10,7 @@ from typing import Any
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # untyped upstream
 
 from slotel.runtime.logs import LOG, show_logs
+from slotel.runtime.requests.span_name import RootedAttributes, place_under
 from slotel.runtime.setup.defaults import set_defaults
 from slotel.runtime.setup.instrumentations import instrumentor_options, load, skip_flask_url_exclusion
 from slotel.runtime.setup.uninstrumented import watch_frameworks
@@ -50,7 +51,7 @@ class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
             super(SlotelDistro, self).load_instrumentor(entry_point, **more, **kwargs)
             LOG.debug("instrumented: %s", entry_point.name)
             skip_flask_url_exclusion(entry_point.name, os.environ)
-            mend(entry_point.name)
+            mend(entry_point.name, place_under=place_under, rooted=RootedAttributes)
 
         load(entry_point, instrument)
 

@@ -77,6 +77,35 @@ async def endless(request):
         await asyncio.sleep(0.01)
 
 
+def route(path, act):
+    @routes.get(path)
+    async def view(_request):
+        answer = act()
+        if answer is not None:
+            await answer
+        return web.Response(text="ok")
+
+
+for path, act in {**plain.ACTS, **plain.ASYNC_ACTS}.items():
+    route(path, act)
+
+
+@routes.get("/socket")
+async def socket(request):
+    made = web.WebSocketResponse()
+    await made.prepare(request)
+    async for message in made:
+        await made.send_str(message.data)
+    return made
+
+
+@routes.get("/socket-fails")
+async def socket_fails(request):
+    made = web.WebSocketResponse()
+    await made.prepare(request)
+    raise ValueError("socket-fails")
+
+
 @routes.post("/upload")
 async def upload(request):
     return web.Response(text=str(len(await request.read())))

@@ -13,6 +13,7 @@ from django.urls import include, path
 
 settings.configure(
     SECRET_KEY="test", ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, DEBUG=False,
+    FORCE_SCRIPT_NAME=os.environ.get("SCRIPT_NAME"),
     MIDDLEWARE=["django.middleware.common.CommonMiddleware"],
 )  # fmt: skip
 
@@ -60,7 +61,21 @@ def upload(request):
     return HttpResponse(str(len(request.body)))
 
 
+def acting(act):
+    return lambda _request: (act(), HttpResponse("ok"))[1]
+
+
+def acting_async(act):
+    async def view(_request):
+        await act()
+        return HttpResponse("ok")
+
+    return view
+
+
 urlpatterns = [
+    *(path(name[1:], acting(act)) for name, act in plain.ACTS.items()),
+    *(path(name[1:], acting_async(act)) for name, act in plain.ASYNC_ACTS.items()),
     path("", ok),
     path("ok", ok),
     path("items/<int:number>", ok),

@@ -61,6 +61,7 @@ def stream_breaks(_request, response):
 
 application = falcon.App()
 for path, act in {
+    **{name: lambda _request, _response, act=act: act() for name, act in plain.ACTS.items()},
     "/ok": returning(200),
     "/items/{number}": returning(200),
     "/returned-404": returning(404),

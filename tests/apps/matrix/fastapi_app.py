@@ -123,6 +123,24 @@ async def after(tasks: BackgroundTasks):
     return "ok"
 
 
+def route(path, act):
+    @app.get(path)
+    async def view():
+        answer = act()
+        if answer is not None:
+            await answer
+        return "ok"
+
+
+for path, act in {**plain.ACTS, **plain.ASYNC_ACTS}.items():
+    route(path, act)
+
+
+@app.websocket("/socket-refused")
+async def refused(websocket: WebSocket):
+    await websocket.close(1008)
+
+
 @app.websocket("/socket")
 async def socket(websocket: WebSocket):
     await websocket.accept()

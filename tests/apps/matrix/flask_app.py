@@ -113,6 +113,32 @@ def upload():
     return str(len(request.get_data()))
 
 
+for path, act in plain.ACTS.items():
+    app.add_url_rule(path, path[1:], lambda act=act: (act(), "ok")[1])
+
+
+@app.get("/greenlet-exit")
+def greenlet_exit():
+    from gevent import GreenletExit
+
+    raise GreenletExit
+
+
+@app.get("/greenlet-timeout")
+def greenlet_timeout():
+    import gevent
+
+    with gevent.Timeout(0.01):
+        gevent.sleep(10)
+
+
+@app.get("/hangs")
+def hangs():
+    import time
+
+    time.sleep(30)
+
+
 blue = Blueprint("blue", __name__, url_prefix="/blue")
 
 

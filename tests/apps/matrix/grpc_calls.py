@@ -1,9 +1,14 @@
-"""gRPC, a server in this process and a client in another: what each way of a call comes to. Prints the outcomes."""
+"""gRPC, a server in this process and a client in another: what each way of a call comes to. Prints the outcomes.
 
+`grpc_calls.py aio` serves with grpc.aio.
+"""
+
+import asyncio
 import json
 import os
 import subprocess
 import sys
+import time
 from concurrent import futures
 
 import grpc
@@ -34,18 +39,63 @@ def data_loss(_request, context):
     return b""
 
 
+def leaves(_request, context):
+    for _ in range(400):
+        if not context.is_active():
+            return b""
+        time.sleep(0.02)
+    return b"the client is still there"
+
+
 def stream_breaks(_request, _context):
     yield b"part"
     raise ValueError("stream_breaks")
 
 
-UNARY = (ok, raises, not_found, internal, data_loss)
+SYNC = (ok, raises, not_found, internal, data_loss, leaves, stream_breaks)
+
+
+async def aio_ok(_request, _context):
+    return b"ok"
+
+
+async def aio_raises(_request, _context):
+    raise ValueError("raises")
+
+
+async def aio_not_found(_request, context):
+    await context.abort(grpc.StatusCode.NOT_FOUND, "no")
+
+
+async def aio_internal(_request, context):
+    await context.abort(grpc.StatusCode.INTERNAL, "no")
+
+
+async def aio_data_loss(_request, context):
+    context.set_code(grpc.StatusCode.DATA_LOSS)
+    return b""
+
+
+async def aio_leaves(_request, _context):
+    await asyncio.sleep(8)
+    return b"the client is still there"
+
+
+async def aio_stream_breaks(_request, _context):
+    yield b"part"
+    raise ValueError("stream_breaks")
+
+
+AIO = (aio_ok, aio_raises, aio_not_found, aio_internal, aio_data_loss, aio_leaves, aio_stream_breaks)
 CLIENT = """
 import sys, grpc
 channel = grpc.insecure_channel(sys.argv[1])
 call = channel.unary_stream if sys.argv[2] == "stream_breaks" else channel.unary_unary
+make = call("/shop.Shop/" + sys.argv[2], request_serializer=bytes, response_deserializer=bytes)
 try:
-    answer = call("/shop.Shop/" + sys.argv[2], request_serializer=bytes, response_deserializer=bytes)(b"")
+    if sys.argv[2] == "leaves":
+        make.future(b"", timeout=0.5).result()
+    answer = make(b"")
     sys.argv[2] == "stream_breaks" and list(answer)
     print("OK")
 except grpc.RpcError as error:
@@ -53,35 +103,66 @@ except grpc.RpcError as error:
 """
 
 
-def outcomes(runtime):
-    for family in runtime.store.snapshot():
+def handlers(acts):
+    make = {"request_deserializer": same, "response_serializer": same}
+    found = {}
+    for act in acts:
+        name = act.__name__.removeprefix("aio_")
+        kind = (
+            grpc.unary_stream_rpc_method_handler if "stream" in name else grpc.unary_unary_rpc_method_handler
+        )
+        found[name] = kind(act, **make)
+    return found
+
+
+def outcomes():
+    from slotel.runtime.state import current
+
+    for family in current().store.snapshot():
         if family.name == "slo_events":
             return {key[-1]: row[0] for key, row in family.series.items()}
     return {}
 
 
-def main():
-    from slotel.runtime.state import current
-
-    runtime = current()
-    make = {"request_deserializer": same, "response_serializer": same}
-    handlers = {act.__name__: grpc.unary_unary_rpc_method_handler(act, **make) for act in UNARY}
-    handlers["stream_breaks"] = grpc.unary_stream_rpc_method_handler(stream_breaks, **make)
-    server = grpc.server(futures.ThreadPoolExecutor(2))
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shop.Shop", handlers),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
+def ask(port, names):
+    """Call each method; return the client's code and what was counted."""
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     told = {}
-    for name in handlers:
-        before = outcomes(runtime)
+    for name in names:
+        before = outcomes()
         command = [sys.executable, "-c", CLIENT, f"127.0.0.1:{port}", name]
         code = subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout.strip()
-        after = outcomes(runtime)
+        until = time.monotonic() + 20
+        while outcomes() == before and time.monotonic() < until:
+            time.sleep(0.05)
+        after = outcomes()
         told[name] = [code, {key: after[key] - before[key] for key in after if after[key] != before[key]}]
+    return told
+
+
+def serve_sync():
+    found = handlers(SYNC)
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shop.Shop", found),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    told = ask(port, found)
     server.stop(None)
-    print(json.dumps(told), flush=True)
+    return told
+
+
+async def serve_aio():
+    found = handlers(AIO)
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shop.Shop", found),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    told = await asyncio.to_thread(ask, port, found)
+    await server.stop(None)
+    return told
 
 
 if __name__ == "__main__":
-    main()
+    import plain  # noqa: F401 the oracle
+
+    print(json.dumps(asyncio.run(serve_aio()) if "aio" in sys.argv else serve_sync()), flush=True)

@@ -1,10 +1,19 @@
-"""With PLAIN=1 the application sets up sentry-sdk itself, as it would without slotel: the oracle of its events."""
+"""With PLAIN=1 the application sets up sentry-sdk itself, as it would without slotel: the oracle of its events.
 
+`ACTS` and `ASYNC_ACTS` are what every application can do on request, by path: each ends, or raises.
+"""
+
+import asyncio
+import logging
 import os
+import sys
+
+import sentry_sdk
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import ExceptionGroup
 
 if os.environ.get("PLAIN"):
-    import sentry_sdk
-
     sentry_sdk.init(os.environ["PLAIN_DSN"], traces_sample_rate=0)
 
 
@@ -13,3 +22,70 @@ class QuotaError(Exception):
 
     status_code = 429
     status = 429
+
+
+def marks():
+    sentry_sdk.set_user({"id": "7"})
+    sentry_sdk.set_tag("colour", "red")
+
+
+def group():
+    raise ExceptionGroup("group", [ValueError("one"), KeyError("two")])
+
+
+def logged_by_loguru():
+    from loguru import logger
+
+    try:
+        raise KeyError("loguru")
+    except KeyError:
+        logger.exception("logged by loguru")
+
+
+def logged_by_structlog():
+    import structlog
+
+    logger = structlog.wrap_logger(
+        logging.getLogger("structlog"), processors=[structlog.stdlib.render_to_log_kwargs]
+    )
+    try:
+        raise KeyError("structlog")
+    except KeyError:
+        logger.exception("logged by structlog")
+
+
+def sentinel():
+    sentry_sdk.capture_message("sentinel")
+
+
+ACTS = {
+    "/sentinel": sentinel,
+    "/marks": marks,
+    "/group": group,
+    "/loguru": logged_by_loguru,
+    "/structlog": logged_by_structlog,
+}
+
+
+async def task_group():
+    async def fail():
+        raise ValueError("in a task")
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(fail())
+        await asyncio.sleep(10)
+
+
+async def timeout():
+    async with asyncio.timeout(0.01):
+        await asyncio.sleep(10)
+
+
+async def cancelled():
+    asyncio.current_task().cancel()
+    await asyncio.sleep(10)
+
+
+ASYNC_ACTS = {"/cancelled": cancelled}
+if sys.version_info >= (3, 11):
+    ASYNC_ACTS |= {"/task-group": task_group, "/timeout": timeout}

@@ -2,7 +2,7 @@
 
 import asyncio
 
-import plain  # noqa: F401 the oracle
+import plain
 
 
 async def application(scope, receive, send):
@@ -18,6 +18,10 @@ async def application(scope, receive, send):
     path = scope["path"]
     if path == "/raises":
         raise ValueError("raises")
+    if path in plain.ACTS:
+        plain.ACTS[path]()
+    if path in plain.ASYNC_ACTS:
+        await plain.ASYNC_ACTS[path]()
     if path == "/upload":
         while (await receive()).get("more_body"):
             pass

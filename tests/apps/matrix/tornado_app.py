@@ -6,6 +6,7 @@ import os
 
 import plain
 from tornado.web import Application, HTTPError, RequestHandler
+from tornado.websocket import WebSocketHandler
 
 
 class Case(RequestHandler):
@@ -27,6 +28,10 @@ class Case(RequestHandler):
                 raise KeyError("logged")
             except KeyError:
                 logging.getLogger("shop").exception("logged")
+        elif f"/{name}" in plain.ACTS:
+            plain.ACTS[f"/{name}"]()
+        elif f"/{name}" in plain.ASYNC_ACTS:
+            await plain.ASYNC_ACTS[f"/{name}"]()
         elif name == "stream-breaks":
             self.write(b"part")
             await self.flush()
@@ -42,8 +47,17 @@ class Item(RequestHandler):
         self.write(number)
 
 
+class Socket(WebSocketHandler):
+    async def open(self, end):
+        if end == "-fails":
+            raise ValueError("socket-fails")
+
+    def on_message(self, message):
+        self.write_message(message)
+
+
 async def main():
-    Application([(r"/items/(\d+)", Item), (r"/([a-z0-9-]+)", Case)]).listen(
+    Application([(r"/socket(|-fails)", Socket), (r"/items/(\d+)", Item), (r"/([a-z0-9-]+)", Case)]).listen(
         int(os.environ["PORT"]), "127.0.0.1"
     )
     await asyncio.Event().wait()

@@ -44,6 +44,7 @@ class AsgiRequest(ServedRequest):
     """A request or a socket that an ASGI server serves."""
 
     mechanism = "asgi"
+    root = "root_path"
     getter = ScopeGetter()
 
     def __init__(self, server: Server, scope: Message, receive: Receive, send: Send) -> None:

@@ -23,6 +23,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from slotel.config.slo import HEALTH_ROUTES
 from slotel.runtime.requests import outcomes as rows
 from slotel.runtime.requests.decision import Decision, of_escaped
+from slotel.runtime.requests.span_name import name_by_route, place_under
 
 if TYPE_CHECKING:
     from slotel.runtime.requests.local_roots import LocalRoot
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 TRACER: Final = "slotel.server"
 _WSGI: Final = "opentelemetry.instrumentation.wsgi"
 _ASGI: Final = "opentelemetry.instrumentation.asgi"
-"""Every instrumentation of a WSGI or ASGI framework imports one of them."""
+_FASTAPI: Final = "fastapi.telemetry"
+"""Every instrumentation of a WSGI or ASGI framework imports one of the first two; FastAPI 0.165 makes spans itself."""
 _SERVER_ERROR: Final = 500
 _WEBSOCKET_FAILED: Final = 1011
 """Close code of a server that met an unexpected condition. Source: RFC 6455, section 7.4.1."""
@@ -42,6 +44,9 @@ class Pipeline(Protocol):
     def finish(self, span: ReadableSpan, local_root: LocalRoot) -> None:
         """Measure a local root whose end was held back, and hand it on."""
 
+    def forget(self, local_root: LocalRoot) -> None:
+        """Let go of a local root that will never end."""
+
     def escaped(self, error: BaseException, mechanism: str) -> None:
         """Report an exception that left the application and failed no span."""
 
@@ -51,10 +56,14 @@ class Server:
 
     Args:
         environ: names URLs that the user left out of instrumentation.
+
+    Attributes:
+        stands_back: a framework was seen to make server spans itself.
     """
 
     def __init__(self, pipeline: Pipeline, environ: Mapping[str, str]) -> None:
         self.pipeline = pipeline
+        self.stands_back = False
         self._excluded = _excluded_urls(environ)
 
     def excludes(self, attributes: Mapping[str, Any]) -> bool:
@@ -73,6 +82,7 @@ class ServedRequest:
 
     Attributes:
         mechanism: what Sentry calls the place where an exception is caught.
+        root: key under which a request has the root of the application: what stood before its path.
         getter: reads the headers for the propagators.
         local_root: of the server span that was made for it, if one was.
         client_left: the client left before the answer was complete.
@@ -80,6 +90,7 @@ class ServedRequest:
     """
 
     mechanism: ClassVar[str]
+    root: ClassVar[str]
     getter: ClassVar[Getter[Any]]
     status: int | None = None
     close_code: int | None = None
@@ -112,7 +123,12 @@ class ServedRequest:
         inside = None
         if current is not trace.INVALID_SPAN and not current.is_recording():
             inside = Context()
-        if not (_WSGI in sys.modules or _ASGI in sys.modules):
+        if not (
+            _WSGI in sys.modules
+            or _ASGI in sys.modules
+            or _FASTAPI in sys.modules
+            or self._server.stands_back
+        ):
             own = self._start_span()
             if own is not None:
                 inside = trace.set_span_in_context(own, inside)
@@ -130,10 +146,24 @@ class ServedRequest:
         self._token = None  # it holds the context, which may hold this request
 
     def take(self, local_root: LocalRoot) -> None:
-        """Note the server span of this request; a second one is another's."""
+        """Note the server span of this request; a second one is another's.
+
+        Unless the first was made here: then the framework makes spans itself, and what was made here is nobody's.
+        """
+        known = self.local_root
+        if known is not None and not known.ended and _is_own(known.span):
+            self._server.stands_back = True
+            self._server.pipeline.forget(known)
+            self.local_root = None
         if self.local_root is None and not self._is_over:
             self.local_root = local_root
             local_root.served = self
+            if root := self._request.get(self.root):
+                place_under(local_root.span, root)
+
+    def is_inner(self, span: trace.Span) -> bool:
+        """Return whether a span that is open is not this request's server span, but one below it."""
+        return self.local_root is not None and span is not self.local_root.span and span.is_recording()
 
     def hold(self, span: ReadableSpan) -> bool:
         """Return whether the span's end waits for the answer's, which the application has still to give."""
@@ -211,8 +241,7 @@ class ServedRequest:
 
     def _end_span(self, span: Span, error: BaseException | None) -> None:
         """End the span that was made here, or one that its instrumentation has left open."""
-        scope = span.instrumentation_scope
-        if scope is not None and scope.name == TRACER:
+        if _is_own(span):
             if self.status is not None:
                 span.set_attribute("http.response.status_code", self.status)
             if isinstance(error, Exception) and not self.is_complete:
@@ -225,8 +254,20 @@ class ServedRequest:
         span.end()
 
 
+def _is_own(span: Span) -> bool:
+    scope = span.instrumentation_scope
+    return scope is not None and scope.name == TRACER
+
+
 SERVED: ContextVar[ServedRequest | None] = ContextVar("slotel-served-request", default=None)
 """The request that is being served in this context."""
+
+
+def name_served(route: str) -> None:
+    """Give the request that is served here its full route, which only the mounted application knows."""
+    served = SERVED.get()
+    if served is not None and served.local_root is not None:
+        name_by_route(served.local_root.span, route)
 
 
 def _broken(decision: Decision, error: BaseException) -> Decision:

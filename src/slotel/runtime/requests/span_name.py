@@ -5,7 +5,8 @@ Source: OpenTelemetry semantic conventions, HTTP spans, Name: `{method} {http.ro
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from opentelemetry.sdk.trace import Span
 
@@ -38,6 +39,72 @@ def without_path(span: Span) -> str | None:
         return None
     known = next((attributes[name] for name in _METHODS if name in attributes), _SOCKET_METHOD)
     return method or ("HTTP" if known == "_OTHER" else str(known))
+
+
+def name_by_route(span: Span, route: str) -> None:
+    """Give a server span its full route; a name that the app gave stays."""
+    before = attributes_of(span).get(_ROUTE)
+    span.set_attribute(_ROUTE, route)
+    method, _, path = span.name.rpartition(" ")
+    if path == before:
+        span.update_name(f"{method} {route}".strip())
+    elif not method and not before:
+        span.update_name(f"{path} {route}")
+
+
+def place_under(span: Span, prefix: str) -> None:
+    """Put the application's root before the path and the route of a server span that lack it.
+
+    Source: OpenTelemetry semantic conventions, `http.route`, which includes the application root.
+    """
+    attributes = attributes_of(span)
+    for name in _PATHS:
+        path = attributes.get(name)
+        if isinstance(path, str) and (full := under(prefix, path)) != path:
+            span.set_attribute(name, full)
+    route = attributes.get(_ROUTE)
+    if isinstance(route, str) and route:
+        full = under(prefix, route)
+        method, _, path = span.name.rpartition(" ")
+        if full != route:
+            name_by_route(span, full)
+        elif path != route and under(prefix, path) == route:
+            span.update_name(f"{method} {route}".strip())
+
+
+class RootedAttributes(dict[str, Any]):
+    """Attributes of a server span below a root: the paths and the route that are put in get it.
+
+    Instrumentations set the attributes that they collect again when the span has started.
+    """
+
+    def __init__(self, root: str, attributes: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._root = root
+        self.update(attributes)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Set an attribute."""
+        if (name == _ROUTE or name in _PATHS) and isinstance(value, str) and value:
+            value = under(self._root, value)
+        super().__setitem__(name, value)
+
+    def update(self, attributes: Mapping[str, Any]) -> None:  # type: ignore[override]  # as it is called
+        """Set some attributes."""
+        for name, value in attributes.items():
+            self[name] = value
+
+
+def under(prefix: str, path: str) -> str:
+    """Return a path below a prefix that it may have already.
+
+    >>> under("/api", "/api/ok"), under("/api", "ok"), under("/api/", "/apiary")
+    ('/api/ok', '/api/ok', '/api/apiary')
+    """
+    prefix = prefix.rstrip("/")
+    if path == prefix or path.startswith((f"{prefix}/", f"{prefix}?")):
+        return path
+    return f"{prefix}/{path.lstrip('/')}"
 
 
 def _is_part(path: str, whole: object) -> bool:

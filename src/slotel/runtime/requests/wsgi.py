@@ -42,6 +42,7 @@ class WsgiRequest(ServedRequest):
     """
 
     mechanism = "wsgi"
+    root = "SCRIPT_NAME"
     getter = EnvironGetter()
     is_whole = False
 

@@ -71,8 +71,15 @@ def _consequence(name: str) -> str:
 def _tell(name: str, is_disabled: bool, _module: Any) -> None:
     if is_disabled:
         log([switched_off(name)])
-    elif not _is_installed(name) and not (name == "starlette" and "fastapi" in sys.modules):
+    elif not _is_installed(name) and not _makes_spans_itself(name):
         log([missing(name)])
+
+
+def _makes_spans_itself(name: str) -> bool:
+    """Whether a framework needs no instrumentation: FastAPI does from 0.165 on, and it is a Starlette application."""
+    if name not in {"fastapi", "starlette"} or "fastapi" not in sys.modules:
+        return False
+    return name == "starlette" or importlib.util.find_spec("fastapi.telemetry") is not None
 
 
 def _is_installed(name: str) -> bool:

@@ -124,6 +124,10 @@ class SlotelSpanProcessor(SpanProcessor):
         sampled = context is not None and flags_of(context) & 1
         self._hand_on(span, local_root, self._see_ends[sampled][False], interrupt)
 
+    def forget(self, local_root: LocalRoot) -> None:
+        """Let go of a local root that will never end."""
+        self._open_spans.close(local_root.root_id)
+
     def escaped(self, error: BaseException, mechanism: str) -> None:
         """Let the sinks that send exceptions know of one that left the application and failed no span."""
         for sink in self._sinks:

@@ -5,6 +5,7 @@ Each probe names the fault and the release that was seen to have it.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -61,6 +62,11 @@ _COLLECT: Final = Probe(
     without="Flask's requests cost that",
     level=SLOWER,
 )  # fmt: skip
+_COLLECT_ASGI: Final = Probe(
+    f"{_PACKAGE}.asgi", "collect_request_attributes",
+    why="leaves the application's root out of the route (0.66b1)",
+    without="below a root path routes lack it",
+)  # fmt: skip
 _ENVIRON: Final = Probe(
     "opentelemetry.util.http", "environ",
     why="seven variables that are mostly not set are asked for in each request (0.66b1)",
@@ -73,21 +79,50 @@ _READ: Final = (
     "HTTP_USER_AGENT",
 )  # fmt: skip
 """What the attributes of a WSGI request are made of."""
+_ROOT: Final = "SCRIPT_NAME"
 _COLLECTED: Final = "slotel.request_attributes"
 
 
-def mend(name: str) -> None:
-    """Mend the faults of an instrumentation that was just loaded, by the name of its entry point."""
+Rooted = Callable[[str, dict[str, Any]], dict[str, Any]]
+"""Gives a request's attributes with the application's root before its path, and before a route that is added."""
+
+
+def mend(name: str, *, place_under: Callable[[Any, str], None], rooted: Rooted) -> None:
+    """Mend the faults of an instrumentation that was just loaded, by the name of its entry point.
+
+    Args:
+        place_under: puts the application's root before the route of a span.
+        rooted: see `Rooted`.
+    """
     if name == "falcon":
         _accept_statuses_as_numbers()
     elif name == "django":
-        _name_djangos_home()
+        _complete_djangos_routes(place_under)
     elif name == "flask":
-        _collect_attributes_once()
+        _collect_attributes_once(rooted)
+    if name != "flask":
+        _root_attributes(rooted)
     _ask_environment_quickly()
 
 
-def _collect_attributes_once() -> None:
+def _root_attributes(rooted: Rooted) -> None:
+    """Put the application's root before the path of every request, once for each of the two protocols."""
+    for probe, key in ((_COLLECT, _ROOT), (_COLLECT_ASGI, "root_path")):
+        module = sys.modules.get(probe.where)
+        if module is not None and not probe.is_wrapped(module):
+            probe.wrap(module, functools.partial(_rooting, rooted, key))
+
+
+def _rooting(rooted: Rooted, key: str, original: Callable[..., Any]) -> Callable[..., Any]:
+    def collect_request_attributes(request: Any, *mode: Any, **named: Any) -> Any:
+        attributes = original(request, *mode, **named)
+        root = request.get(key)
+        return rooted(root, attributes) if root else attributes
+
+    return collect_request_attributes
+
+
+def _collect_attributes_once(rooted: Rooted) -> None:
     """Answer Flask's second look at a request as its first, where the environ still has the same values."""
 
     def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -96,10 +131,12 @@ def _collect_attributes_once() -> None:
             values += mode or named.values()
             known = environ.pop(_COLLECTED, None)
             if known is not None and known[0] == values:
-                return known[1]
-            attributes = original(environ, *mode, **named)
-            environ[_COLLECTED] = values, attributes.copy()
-            return attributes
+                attributes = known[1]
+            else:
+                attributes = original(environ, *mode, **named)
+                environ[_COLLECTED] = values, attributes.copy()
+            root = environ.get(_ROOT)
+            return rooted(root, attributes) if root else attributes
 
         return collect_request_attributes
 
@@ -129,7 +166,7 @@ def _accept_statuses_as_numbers() -> None:
         _STATUS.wrap(module, wrap)
 
 
-def _name_djangos_home() -> None:
+def _complete_djangos_routes(place_under: Callable[[Any, str], None]) -> None:
     module = sys.modules.get(_MIDDLEWARE)
     middleware = _DJANGO.of(module) if module is not None else None
     key = _SPAN.of(middleware) if middleware is not None else None
@@ -143,6 +180,8 @@ def _name_djangos_home() -> None:
             if span is not None and getattr(match, "route", None) == "":
                 span.set_attribute("http.route", "/")
                 span.update_name(f"{request.method} /")
+            if span is not None and (root := request.META.get(_ROOT)):
+                place_under(span, root)
             return answer
 
         return process_view

@@ -94,6 +94,10 @@ class Probe:
         setattr(owner, self.name, found.getter(wrapped) if isinstance(found, property) else wrapped)
         return True
 
+    def is_wrapped(self, owner: Any) -> bool:
+        """Return whether `wrap` has put a function there."""
+        return hasattr(getattr(owner, self.name, None), _ORIGINAL)
+
     def tell(self) -> None:
         """Say once that the name is gone; before slotel's log lines are shown, later."""
         self.is_gone = True

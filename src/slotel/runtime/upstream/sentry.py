@@ -244,7 +244,11 @@ def asgi_request(connection: Any) -> dict[str, Any]:
     read, paths = _ASGI.load(), _PATHS.load()
     if read is None:
         return {}
-    return dict(read(connection) if paths is None else read(connection, root_path_in_path=paths.EXCLUDED))
+    return dict(
+        read(connection)
+        if paths is None
+        else read(connection, root_path_in_path=getattr(paths, "EITHER", paths.EXCLUDED))
+    )
 
 
 def add_flask_user(event: Any) -> None:

@@ -22,10 +22,11 @@ Wrap = Callable[[Any], Any]
 
 
 class Place(NamedTuple):
-    """A method after which an attribute of its object holds the application.
+    """A method after which an attribute of its object holds the application, or a function that is given it.
 
     Args:
         module: is patched when it is imported.
+        owner: class of the method; empty: a function of the module, whose first argument is the application.
         protocol: of the application: `wsgi` or `asgi`.
         reason: why here.
     """
@@ -40,13 +41,17 @@ class Place(NamedTuple):
     def probe(self) -> Probe:
         """Return the probe of the method."""
         without = "requests to this server are counted only where a framework is instrumented"
-        return Probe(f"{self.module}:{self.owner}", self.method, why=self.reason, without=without)
+        return Probe(
+            ":".join(filter(None, (self.module, self.owner))), self.method, why=self.reason, without=without
+        )
 
 
 PLACES: Final = (
     Place("cheroot.wsgi", "Server", "__init__", "wsgi_app", "wsgi", "CherryPy's server, and Bottle's and pypiserver's"),
     Place("daphne.server", "Server", "__init__", "application", "asgi", "the one place where it is given"),
     Place("gevent.pywsgi", "WSGIServer", "__init__", "application", "wsgi", "also of gunicorn's gevent_pywsgi worker"),
+    Place("granian.asgi", "", "_callback_wrapper", "", "asgi", "a worker calls it with what it has loaded"),
+    Place("granian.wsgi", "", "_callback_wrapper", "", "wsgi", "a worker calls it with what it has loaded"),
     Place("gunicorn.workers.base_async", "AsyncWorker", "load_wsgi", "wsgi", "wsgi", "gevent and eventlet workers"),
     Place("gunicorn.workers.gasgi", "ASGIWorker", "load_wsgi", "asgi", "asgi", "gunicorn's own ASGI worker"),
     Place("gunicorn.workers.gthread", "ThreadWorker", "load_wsgi", "wsgi", "wsgi", "a worker loads it after the fork"),
@@ -79,7 +84,7 @@ def watch_servers(wrap_wsgi: Wrap, wrap_asgi: Wrap) -> None:
 
 
 def _patch(place: Place, probe: Probe, wrap_application: Wrap, module: Any) -> None:
-    def wrap(original: Any) -> Any:
+    def wrap_method(original: Any) -> Any:
         def method(its: Any, *args: Any, **kwargs: Any) -> Any:
             given = original(its, *args, **kwargs)
             application = getattr(its, place.attribute, None)
@@ -91,11 +96,17 @@ def _patch(place: Place, probe: Probe, wrap_application: Wrap, module: Any) -> N
 
         return method
 
-    owner = getattr(module, place.owner, None)
+    def wrap_function(original: Any) -> Any:
+        def function(application: Any, *args: Any, **kwargs: Any) -> Any:
+            return original(wrap_application(application), *args, **kwargs)
+
+        return function
+
+    owner = getattr(module, place.owner, None) if place.owner else module
     if owner is None:
         probe.tell()
     else:
-        probe.wrap(owner, wrap)
+        probe.wrap(owner, wrap_method if place.owner else wrap_function)
 
 
 def after_sigterm_resets(take: Callable[[], None]) -> None:

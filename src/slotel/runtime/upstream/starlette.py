@@ -37,10 +37,20 @@ _FORM: Final = Probe(
     why="keeps the form that the app has read",
     without="events lack the form",
 )
+_MOUNT: Final = Probe(
+    "starlette.routing:Mount", "handle",
+    why="knows where an application is mounted", without="a mounted application's requests have the mount's route",
+)  # fmt: skip
+_ROUTES: Final = tuple(
+    Probe(where, "handle", why="knows the route of a mounted application", without=_MOUNT.without)
+    for where in ("starlette.routing:Route", "starlette.routing:WebSocketRoute", "fastapi.routing:APIRoute")
+)
 
 BODY: Final = "slotel.request.body"
 FORM: Final = "slotel.request.form"
 """Keys of the ASGI scope under which a body that the app has read is kept."""
+MOUNT: Final = "slotel.mount"
+"""Key of the ASGI scope: where the application that is called now is mounted, as a template."""
 
 Report = Callable[[BaseException, bool], None]
 """Told an exception, and whether a handler answers it. Never raises."""
@@ -57,6 +67,41 @@ def report_exceptions(report: Report) -> None:
 def keep_bodies() -> None:
     """Keep each body that the app reads with its request, from the import of Starlette on."""
     wrapt.register_post_import_hook(_keep_bodies, "starlette.requests")
+
+
+def name_mounted_routes(name: Callable[[str], None]) -> None:
+    """Tell the full route of a request that a mounted application serves, from the import of Starlette on."""
+    for probe in (_MOUNT, *_ROUTES):
+        module, _, kind = probe.where.partition(":")
+        wrap = _mounting if probe is _MOUNT else functools.partial(_naming, name)
+        wrapt.register_post_import_hook(functools.partial(_wrap_handle, probe, kind, wrap), module)
+
+
+def _wrap_handle(probe: Probe, kind: str, wrap: Callable[[Any], Any], module: Any) -> None:
+    owner = getattr(module, kind, None)
+    if owner is None or probe.name not in vars(owner):  # inherited: it is wrapped there
+        return
+    probe.wrap(owner, wrap)
+
+
+def _mounting(original: Any) -> Any:
+    async def handle(self: Any, scope: Any, receive: Any, send: Any) -> None:
+        __traceback_hide__ = True
+        scope[MOUNT] = scope.get(MOUNT, scope.get("app_root_path", "")) + self.path
+        await original(self, scope, receive, send)
+
+    return handle
+
+
+def _naming(name: Callable[[str], None], original: Any) -> Any:
+    async def handle(self: Any, scope: Any, receive: Any, send: Any) -> None:
+        __traceback_hide__ = True
+        mount = scope.get(MOUNT)
+        if mount is not None:
+            name(mount + getattr(scope.get("route"), "path_format", self.path_format))
+        await original(self, scope, receive, send)
+
+    return handle
 
 
 def _keep_bodies(module: Any) -> None:

@@ -30,6 +30,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, get_current_span
 
 from slotel.runtime.process.lifecycle import PROCESS
+from slotel.runtime.requests.served import SERVED
 from slotel.runtime.upstream.otel_metrics import adds_up_as_usual
 
 PREFIX: Final = "http.server."
@@ -157,8 +158,13 @@ class HistogramOf(_Instrument):
     def record(
         self, amount: float, attributes: Attributes | None = None, context: Context | None = None
     ) -> None:
-        """Count a value, not negative; that of a sampled span is kept as the exemplar of its bucket."""
-        if not amount >= 0:
+        """Count a value, not negative; that of a sampled span is kept as the exemplar of its bucket.
+
+        A mounted application is instrumented, too, and would count the request that the outer one counts.
+        """
+        current = get_current_span(context)
+        served = SERVED.get()
+        if not amount >= 0 or (served is not None and served.is_inner(current)):
             return
         row = self._row(attributes)
         bucket = bisect_left(self._bounds, amount)
@@ -166,7 +172,7 @@ class HistogramOf(_Instrument):
             cells = row.cells
             cells[bucket] += 1.0
             cells[-1] += amount
-        span = get_current_span(context).get_span_context()
+        span = current.get_span_context()
         if span.trace_flags & 1:
             row.exemplars[bucket] = span, amount, time.time_ns()
 

@@ -1,0 +1,65 @@
+"""A server span is named by method and full route, never by a path; the application's root stands before both."""
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import SpanKind
+
+from slotel.runtime.requests.span_name import RootedAttributes, name_by_route, place_under, without_path
+
+TRACER = TracerProvider().get_tracer("test")
+
+
+def started(name, **attributes):
+    given = {key.replace("__", "."): value for key, value in attributes.items()}
+    return TRACER.start_span(name, kind=SpanKind.SERVER, attributes=given)
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "better"),
+    [
+        ("GET /wp-login.php", {"url__path": "/wp-login.php", "http__request__method": "GET"}, "GET"),
+        ("GET /ok", {"url__path": "/ok", "http__route": "/ok"}, None),
+        ("GET checkout", {"url__path": "/ok"}, None),
+        ("/socket", {"url__path": "/socket"}, "GET"),
+    ],
+)
+def test_a_path_is_no_name(name, attributes, better):
+    assert without_path(started(name, **attributes)) == better
+
+
+@pytest.mark.parametrize(
+    ("name", "route", "path", "expected"),
+    [
+        ("GET /ok", "/ok", "/ok", ("GET /api/ok", "/api/ok", "/api/ok")),
+        ("GET items/<int:number>", "items/<int:number>", "/items/7",
+         ("GET /api/items/<int:number>", "/api/items/<int:number>", "/api/items/7")),
+        ("GET /api/ok", "/api/ok", "/api/ok", ("GET /api/ok", "/api/ok", "/api/ok")),
+        ("checkout", "/ok", "/ok", ("checkout", "/api/ok", "/api/ok")),
+        ("/socket", "/socket", "/socket", ("/api/socket", "/api/socket", "/api/socket")),
+    ],
+)  # fmt: skip
+def test_the_application_root_stands_before_path_and_route_once(name, route, path, expected):
+    span = started(name, http__route=route, url__path=path)
+    place_under(span, "/api")
+    assert (span.name, span.attributes["http.route"], span.attributes["url.path"]) == expected
+
+
+def test_attributes_that_an_instrumentation_sets_again_have_the_root_too():
+    attributes = RootedAttributes("/api", {"url.path": "/ok", "http.request.method": "GET"})
+    attributes["http.route"] = "/ok"
+    span = started("GET /ok", **{key.replace(".", "__"): value for key, value in attributes.items()})
+    place_under(span, "/api")
+    assert span.name == "GET /api/ok"
+    for key, value in attributes.items():
+        span.set_attribute(key, value)
+    assert dict(span.attributes) == {
+        "url.path": "/api/ok", "http.route": "/api/ok", "http.request.method": "GET",
+    }  # fmt: skip
+
+
+def test_a_mounted_application_gives_the_full_route_and_a_name_that_the_app_gave_stays():
+    plain, mounted, named = started("GET"), started("GET /sub", http__route="/sub"), started("checkout now")
+    for span in (plain, mounted, named):
+        name_by_route(span, "/sub/ok")
+    assert [span.name for span in (plain, mounted, named)] == ["GET /sub/ok", "GET /sub/ok", "checkout now"]
+    assert {span.attributes["http.route"] for span in (plain, mounted, named)} == {"/sub/ok"}
