@@ -268,6 +268,7 @@ def _cells(service: Service, cases: list[Case], sink: SentrySink, *, plain: bool
         command = (str(APPS_BIN / "opentelemetry-instrument"), *command)
     with Launched(*command, launcher=False, env={**env, "VIRTUAL_ENV": ""}, cwd=FOLDER) as launched:
         launched.wait_ready("/ok")
+        sink.wait_for(lambda sink: plain or sink.transactions >= launched.requests, 20)
         for case in cases:
             before = None if plain else _settled(launched)
             sink.clear()

@@ -87,7 +87,12 @@ Rooted = Callable[[str, dict[str, Any]], dict[str, Any]]
 """Gives a request's attributes with the application's root before its path, and before a route that is added."""
 
 
-def mend(name: str, *, place_under: Callable[[Any, str], None], rooted: Rooted) -> None:
+def mend(
+    name: str,
+    *,
+    place_under: Callable[[Any, str], object] = lambda _span, _root: None,
+    rooted: Rooted = lambda _root, attributes: attributes,
+) -> None:
     """Mend the faults of an instrumentation that was just loaded, by the name of its entry point.
 
     Args:
@@ -166,7 +171,7 @@ def _accept_statuses_as_numbers() -> None:
         _STATUS.wrap(module, wrap)
 
 
-def _complete_djangos_routes(place_under: Callable[[Any, str], None]) -> None:
+def _complete_djangos_routes(place_under: Callable[[Any, str], object]) -> None:
     module = sys.modules.get(_MIDDLEWARE)
     middleware = _DJANGO.of(module) if module is not None else None
     key = _SPAN.of(middleware) if middleware is not None else None
