@@ -145,6 +145,27 @@ ENVIRONMENTS = {
     "a DSN that is none": ({"SENTRY_DSN": "nonsense"}, "SLO141", "SENTRY_DSN is not a valid DSN"),
     "a DSN without a project": ({"SENTRY_DSN": f"https://{KEY}@sentry.example"}, "SLO141", "project's number"),
     "a DSN without a key": ({"SENTRY_DSN": "https://sentry.example/1"}, "SLO141", "public key"),
+    "a DSN in quotes": ({"SENTRY_DSN": f'"https://{KEY}@sentry.example/1"'}, "SLO141", "written in quotes: remove them"),
+    "a DSN that nobody filled in": ({"SENTRY_DSN": "${SENTRY_DSN_SHOP}"}, "SLO141", "names another variable"),
+    "a resource attribute without a value": ({"OTEL_RESOURCE_ATTRIBUTES": "team:red,a=b"}, "SLO106", "'team' has no value"),
+    "a number with a unit": ({"OTEL_BSP_SCHEDULE_DELAY": "5s"}, "SLO127", "OTEL_BSP_SCHEDULE_DELAY='5s' is not a number"),
+    "a limit that is a word": ({"OTEL_ATTRIBUTE_COUNT_LIMIT": "many"}, "SLO127", "write digits"),
+    "a batch larger than its queue": (
+        {"OTEL_BSP_MAX_QUEUE_SIZE": "100", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "512"}, "SLO127", "more than the queue holds (100)",
+    ),
+    "an endpoint without a scheme": (
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"}, "SLO128", "write http://collector:4318",
+    ),
+    "an endpoint on gRPC's port": (
+        {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4317/v1/traces"}, "SLO128", "take http/protobuf on port 4318",
+    ),
+    "a declarative configuration that is not there": ({"OTEL_CONFIG_FILE": "/no/otel.yaml"}, "SLO129", "there is no such file"),
+    "an authority that is not there": ({"SSL_CERT_FILE": "/no/ca.pem"}, "SLO149", "no certificate is trusted"),
+    "the app on the metrics port": (
+        {"PORT": "9464", "OTEL_EXPORTER_PROMETHEUS_PORT": "9464"}, "SLO151", "PORT=9464 is the metrics port, too",
+    ),
+    "another environment than the active one": ({"VIRTUAL_ENV": "/no/venv"}, "SLO115", "python -m slotel doctor"),
+    "another agent": ({"PYTHONPATH": "/x/ddtrace/bootstrap"}, "SLO116", "start the service without ddtrace"),
     "a port that is none": ({"OTEL_EXPORTER_PROMETHEUS_PORT": "x"}, "SLO150", "write a port number"),
     "an address of another machine": ({"OTEL_EXPORTER_PROMETHEUS_HOST": "192.0.2.1"}, "SLO153", "to an address of this machine"),
     "no metrics endpoint": ({"OTEL_METRICS_EXPORTER": "none"}, "SLO157", "there is no /metrics"),
@@ -166,6 +187,13 @@ def test_two_values_for_one_objective_are_found(tmp_path):
     finding = of("SLO103", found(ERROR_BUDGET_LIMIT="5%"))
     assert "ERROR_BUDGET_LIMIT=5% (an objective of 95%) overrides slotel.yaml (99.9%)" in finding.text
     assert not [each for each in found(ERROR_BUDGET_LIMIT="0.1%") if each.code == "SLO103"]
+
+
+@pytest.mark.parametrize("name", ["slotel.yml", ".slotel.yaml"])
+def test_a_file_of_another_name_is_found(tmp_path, name):
+    (tmp_path / name).write_text("version: 1\n")
+    assert f"SLOTEL_CONFIG={name}" in str(of("SLO107", found()))
+    assert not [each for each in found(SLOTEL_CONFIG=name) if each.code == "SLO107"]
 
 
 def test_a_key_without_effect_is_found(tmp_path):
@@ -226,6 +254,15 @@ def test_a_missing_launcher_is_found(monkeypatch, tmp_path):
     monkeypatch.setattr(packages.sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "opentelemetry-instrument is not on PATH" in of("SLO113", found()).text
+
+
+def test_a_launcher_of_another_environment_is_found(monkeypatch, tmp_path):
+    other = tmp_path / "bin/opentelemetry-instrument"
+    other.parent.mkdir()
+    other.write_text("#!/bin/sh\n")
+    other.chmod(0o755)
+    monkeypatch.setenv("PATH", str(other.parent))
+    assert f"{other}, of another environment" in of("SLO113", found()).text
 
 
 def test_an_environment_without_slotel_is_found(monkeypatch):
@@ -424,6 +461,59 @@ def test_a_command_is_tried_and_what_it_counted_and_sent_is_reported():
     texts = [finding["text"] for finding in json.loads(done.stdout) if finding["subject"] == "trial"]
     assert texts[:3] == ["GET /ok: 200", "GET /error: 500", "2 requests sent, counted: 1 bad, 1 good"]
     assert "1 error events" in texts[3]
+
+
+def test_a_command_with_the_launcher_and_a_protected_endpoint_is_tried(tmp_path):
+    """Both are what a person pastes from a deployment."""
+    (tmp_path / "token").write_text("t0ken")
+    environ = clean_environ(
+        OTEL_SERVICE_NAME="shop", OTEL_PYTHON_DISTRO="slotel", PORT=str(free_port()),
+        SLOTEL_METRICS_TOKEN_FILE=str(tmp_path / "token"),
+    )  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "slotel", "doctor", "--offline", "--json", "--get", "/ok",
+         "--", "opentelemetry-instrument", sys.executable, str(APPS / "flask_app.py")],
+        env=environ, capture_output=True, text=True, timeout=180,
+    )  # fmt: skip
+    texts = [finding["text"] for finding in json.loads(done.stdout) if finding["subject"] == "trial"]
+    assert texts[:2] == ["GET /ok: 200", "1 requests sent, counted: 1 good"]
+
+
+def test_a_provider_of_the_apps_own_is_found():
+    code = (
+        "from opentelemetry import trace; from opentelemetry.sdk.trace import TracerProvider;"
+        "trace.set_tracer_provider(TracerProvider())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "slotel", "doctor", "--offline", "--", sys.executable, "-c", code],
+        env=clean_environ(OTEL_SERVICE_NAME="shop", OTEL_PYTHON_DISTRO="slotel"),
+        capture_output=True, text=True, timeout=180,
+    )  # fmt: skip
+    assert "sets a tracer provider of its own" in done.stdout
+    assert "[SLO174]" in done.stdout
+
+
+def test_headers_go_to_prometheus(capsys, tmp_path, monkeypatch):
+    seen = []
+
+    class Asked(Answering):
+        body = b'{"status": "success", "data": {"resultType": "vector", "result": []}}'
+
+        def do_GET(self):
+            seen.append(self.headers.get("Authorization"))
+            super().do_GET()
+
+        do_POST = do_GET  # noqa: N815 the name that http.server asks for
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Asked) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        main(["--prometheus", url, "--header", "Authorization: Bearer t0ken"])
+        server.shutdown()
+    assert set(seen) == {"Bearer t0ken"}
+    assert "t0ken" not in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["--header", "A: b"])
 
 
 def test_a_command_that_ends_is_reported_with_its_output():

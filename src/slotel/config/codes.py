@@ -54,6 +54,18 @@ CODES: Final[dict[str, Code]] = {
         "Neither `OTEL_SERVICE_NAME`, nor `service.name` in `OTEL_RESOURCE_ATTRIBUTES`, nor `service` in `slotel.yaml` is set.",
         "Set `OTEL_SERVICE_NAME=checkout`.",
     ),
+    "SLO106": Code(
+        "A resource attribute without a value",
+        "An attribute that you set is on no metric and no trace.",
+        "`OTEL_RESOURCE_ATTRIBUTES` is not of the form `key=value,key=value`; the SDK leaves out what is no pair.",
+        "Write `OTEL_RESOURCE_ATTRIBUTES=deployment.environment.name=production,team=payments`.",
+    ),
+    "SLO107": Code(
+        "A file of another name",
+        "The settings in a file have no effect.",
+        "slotel reads `slotel.yaml` in the working directory, or the file in `SLOTEL_CONFIG`.",
+        "Rename the file, or set `SLOTEL_CONFIG` to its path.",
+    ),
     "SLO110": Code(
         "A package has an unsupported version",
         "A component is off, or doctor names a package.",
@@ -83,6 +95,18 @@ CODES: Final[dict[str, Code]] = {
         "The service starts without slotel.",
         "slotel's entry points are not in this interpreter's packages. `slotel doctor` must run with the service's interpreter.",
         "Run `python -m pip install slotel` with the service's interpreter, then `python -m slotel doctor`.",
+    ),
+    "SLO115": Code(
+        "Another environment is active",
+        "Doctor finds everything well, or missing, and the service behaves otherwise.",
+        "`slotel` on the PATH belongs to another environment (pipx, uvx, the system) than the active one.",
+        "Run `python -m slotel doctor` with the service's interpreter.",
+    ),
+    "SLO116": Code(
+        "Another tracing agent is active",
+        "Spans are doubled, or missing; requests cost more.",
+        "Another vendor's agent (ddtrace, New Relic, Elastic APM, Scout) instruments the same libraries.",
+        "Start the service with one of them. Both at once is not supported by either.",
     ),
     "SLO120": Code(
         "OpenTelemetry is disabled",
@@ -125,6 +149,24 @@ CODES: Final[dict[str, Code]] = {
         "No spans arrive; the exporter retries.",
         "Nothing answers at `OTEL_EXPORTER_OTLP_ENDPOINT`, or the protocol does not fit the port: 4318 is `http/protobuf`, 4317 is `grpc`.",
         "Correct the endpoint or `OTEL_EXPORTER_OTLP_PROTOCOL`. Within a container, `localhost` is the container itself.",
+    ),
+    "SLO127": Code(
+        "One of OpenTelemetry's numbers is wrong",
+        "The SDK uses its default, or cannot be set up.",
+        "A variable such as `OTEL_BSP_SCHEDULE_DELAY` has a unit or is no number, or a batch is larger than its queue.",
+        "Write digits: milliseconds for delays and intervals, seconds for the timeouts of OTLP exporters.",
+    ),
+    "SLO128": Code(
+        "An OTLP endpoint is wrong",
+        "No spans arrive at the collector.",
+        "The endpoint has no scheme, or the port of the other protocol: 4318 is `http/protobuf`, 4317 is `grpc`.",
+        "Write `http://HOST:4318`, or set `OTEL_EXPORTER_OTLP_PROTOCOL=grpc` for port 4317.",
+    ),
+    "SLO129": Code(
+        "The declarative configuration is missing",
+        "The SDK could not be set up; requests are counted nevertheless.",
+        "`OTEL_CONFIG_FILE` names a file that is not there.",
+        "Correct the path, or unset the variable.",
     ),
     "SLO130": Code(
         "A web framework is not instrumented",
@@ -223,6 +265,12 @@ CODES: Final[dict[str, Code]] = {
         "Sentry shows events at odd times or drops them; budget windows are shifted against Prometheus.",
         "The machine's clock differs from the server's by more than a minute.",
         "Synchronise the clock (`timedatectl set-ntp true`).",
+    ),
+    "SLO149": Code(
+        "A certificate authority is missing",
+        "Every connection by TLS fails.",
+        "`SSL_CERT_FILE`, `SSL_CERT_DIR`, `REQUESTS_CA_BUNDLE` or `OTEL_EXPORTER_OTLP_CERTIFICATE` names a file that is not there.",
+        "Correct the path, or unset the variable: the system has authorities of its own.",
     ),
     "SLO150": Code(
         "The metrics port is not a number",
@@ -362,6 +410,12 @@ CODES: Final[dict[str, Code]] = {
         "The line says what is off, or costs more. Requests are counted exactly, and everything that is sent is redacted.",
         "A release of OpenTelemetry, sentry-sdk, a server or a framework has no such private name any more.",
         "Look for a newer slotel (docs/compatibility.md says how soon); until then pin the release before.",
+    ),
+    "SLO174": Code(
+        "The app sets a tracer provider of its own",
+        "`Overriding of current TracerProvider is not allowed` in the log.",
+        "The app calls `trace.set_tracer_provider()`. The launcher has set one before, and OpenTelemetry takes no second one.",
+        "Remove the call and what belongs to it; `OTEL_*` variables name the exporters. Without the launcher, `slotel.ErrorTracker().init()` takes over the app's provider.",
     ),
 }  # fmt: skip
 """Code → what it means."""

@@ -7,9 +7,11 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from slotel.cli.doctor.examine import Wishes, examine
+from slotel.runtime.checks.packages import LAUNCHER
 from slotel.runtime.finding import Finding
 
 _COLOURS: Final = {"ok": "32", "info": "36", "warn": "33", "fail": "31"}
@@ -43,6 +45,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--offline", action="store_true", help="open no connection")
     made.add_argument("--prometheus", metavar="URL", help="check that a Prometheus fits the generated rules")
     made.add_argument(
+        "--header",
+        metavar="'NAME: VALUE'",
+        action="append",
+        default=[],
+        help="with --prometheus: a header of each request, such as Authorization",
+    )
+    made.add_argument(
         "--get", metavar="PATH", action="append", default=[], help="with a COMMAND: request this path"
     )
     made.add_argument("--url", metavar="URL", help="with a COMMAND: where it listens (default: found out)")
@@ -59,11 +68,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(own)
     if (options.get or options.url) and not command:
         parser().error("--get and --url need a command: slotel doctor --get / -- gunicorn app:app")
+    if options.header and not options.prometheus:
+        parser().error("--header needs --prometheus")
+    if command and Path(command[0]).name == LAUNCHER:  # doctor starts it itself
+        command = command[1:]
     wishes = Wishes(
         config=options.config,
         send=options.send,
         offline=options.offline,
         prometheus=options.prometheus,
+        headers=tuple(options.header),
         command=tuple(command),
         paths=tuple(options.get),
         url=options.url,

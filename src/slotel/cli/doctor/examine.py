@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from slotel.cli.doctor import collector, machine, sentry
 from slotel.config.load import read_configuration
 from slotel.config.service import Reading
-from slotel.runtime.checks import environment, instrumentation, packages
+from slotel.runtime.checks import environment, instrumentation, packages, settings
 from slotel.runtime.checks.exports import exports
 from slotel.runtime.checks.sentry import dsn
 from slotel.runtime.finding import Finding
@@ -23,6 +23,7 @@ class Wishes:
 
     Args:
         offline: open no connection.
+        headers: of each request to Prometheus, `Name: value` each.
         send: send an event and a transaction.
         command: started for a trial, with GET requests to `paths`.
     """
@@ -31,6 +32,7 @@ class Wishes:
     send: bool = False
     offline: bool = False
     prometheus: str | None = None
+    headers: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     url: str | None = None
@@ -40,11 +42,20 @@ Check = Callable[[Reading, Mapping[str, str]], Iterator[Finding]]
 
 START: Final[tuple[tuple[str, Check], ...]] = (
     ("packages", lambda _reading, _environ: packages.versions()),
+    ("packages", lambda _reading, environ: packages.interpreter(environ)),
     ("launcher", lambda _reading, _environ: packages.launcher()),
+    ("launcher", lambda _reading, environ: packages.other_agents(environ)),
     ("launcher", lambda _reading, environ: packages.distributions(environ)),
     ("opentelemetry", lambda _reading, environ: environment.disabled(environ)),
     ("configuration", lambda reading, _environ: environment.configuration(reading)),
     ("configuration", lambda _reading, environ: environment.variables(environ)),
+    ("configuration", lambda _reading, environ: settings.misnamed_file(environ)),
+    ("configuration", lambda _reading, environ: settings.resource_attributes(environ)),
+    ("opentelemetry", lambda _reading, environ: settings.numbers(environ)),
+    ("opentelemetry", lambda _reading, environ: settings.config_file(environ)),
+    ("exporters", lambda _reading, environ: settings.endpoints(environ)),
+    ("sentry", lambda _reading, environ: settings.authorities(environ)),
+    ("metrics", lambda _reading, environ: settings.own_port(environ)),
     ("service", environment.service_name),
     ("instrumentation", lambda _reading, environ: instrumentation.coverage(environ)),
     ("django", lambda _reading, environ: instrumentation.django(environ)),
@@ -82,7 +93,8 @@ def examine(environ: Mapping[str, str], wishes: Wishes) -> Iterator[Finding]:
             yield from _guarded("sentry", lambda: sentry.send(reading.service.sentry))
         if wishes.prometheus:
             yield from _guarded(
-                "prometheus", lambda: rules_in_prometheus(wishes.config, wishes.prometheus or "")
+                "prometheus",
+                lambda: rules_in_prometheus(wishes.config, wishes.prometheus or "", wishes.headers),
             )
     if wishes.command:
         from slotel.cli.doctor.trial import trial
@@ -93,7 +105,7 @@ def examine(environ: Mapping[str, str], wishes: Wishes) -> Iterator[Finding]:
         )
 
 
-def rules_in_prometheus(config: str | None, url: str) -> Iterator[Finding]:
+def rules_in_prometheus(config: str | None, url: str, headers: Sequence[str] = ()) -> Iterator[Finding]:
     """What the generated rules find in a Prometheus."""
     from slotel.cli.prometheus_checks import check_prometheus
     from slotel.config.foreign.formats import read_any
@@ -101,7 +113,7 @@ def rules_in_prometheus(config: str | None, url: str) -> Iterator[Finding]:
     reading = read_configuration(os.environ, config, read_any)
     if not reading.problems:
         name = os.environ.get("OTEL_SERVICE_NAME", "").strip() or reading.service.name
-        yield from check_prometheus(replace(reading.service, name=name), url)
+        yield from check_prometheus(replace(reading.service, name=name), url, headers)
 
 
 def objectives(reading: Reading) -> Iterator[Finding]:

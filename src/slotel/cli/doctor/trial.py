@@ -24,6 +24,9 @@ from slotel.runtime.finding import Finding
 
 START_SECONDS: Final = 60.0
 SETTLE_SECONDS: Final = 10.0
+_ACCESS: Final = ("SLOTEL_METRICS_TOKEN_FILE", "SLOTEL_METRICS_WEB_CONFIG")
+_OWN_PROVIDER: Final = "Overriding of current TracerProvider is not allowed"
+"""What OpenTelemetry's API writes when a second provider is set."""
 
 
 def trial(
@@ -46,6 +49,8 @@ def trial(
         variables.update(
             OTEL_EXPORTER_PROMETHEUS_PORT=str(metrics), OTEL_EXPORTER_PROMETHEUS_HOST="127.0.0.1"
         )
+        for name in _ACCESS:  # its own loopback port is asked without credentials
+            variables.pop(name, None)
         if sink is not None:
             variables["SENTRY_DSN"] = sink.dsn("1")
         log = stack.enter_context(tempfile.TemporaryFile())
@@ -139,7 +144,12 @@ def _output(log: IO[bytes]) -> list[str]:
 
 
 def _said(output: Sequence[str]) -> Iterator[Finding]:
-    """Yield what slotel said at its start."""
+    """Yield what slotel said at its start, and what OpenTelemetry did."""
+    if any(_OWN_PROVIDER in line for line in output):
+        text = "the app sets a tracer provider of its own, which OpenTelemetry refuses: slotel's stays"
+        yield Finding(
+            "trial", "warn", text, "remove that code; its exporters can be set by OTEL_* variables", "SLO174"
+        )
     for line in output:
         level, _, text = line.partition(" slotel: ")
         if text and level in ("INFO", "WARNING", "ERROR"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import re
 import shutil
@@ -16,6 +17,15 @@ from slotel.runtime.finding import Finding
 from slotel.version import __version__
 
 LAUNCHER: Final = "opentelemetry-instrument"
+_AGENTS: Final = {
+    "DD_TRACE_ENABLED": "ddtrace",
+    "DD_SERVICE": "ddtrace",
+    "NEW_RELIC_LICENSE_KEY": "newrelic",
+    "NEW_RELIC_CONFIG_FILE": "newrelic",
+    "ELASTIC_APM_SERVER_URL": "elastic-apm",
+    "SCOUT_KEY": "scout-apm",
+}
+"""Variables of other agents, and the packages that read them."""
 _CHOICES: Final = ("OTEL_PYTHON_DISTRO", "OTEL_PYTHON_CONFIGURATOR")
 
 
@@ -95,6 +105,28 @@ def distributions(environ: Mapping[str, str]) -> Iterator[Finding]:
         text = f"other distributions are installed ({others}), and which one is loaded is undefined"
         fix = " ".join(f"{name}=slotel" for name in _CHOICES)
         yield Finding("launcher", "warn", text, f"set {fix}", "SLO111")
+
+
+def interpreter(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether this interpreter is the active environment's: another one is examined in vain."""
+    active = environ.get("VIRTUAL_ENV", "").strip() or environ.get("CONDA_PREFIX", "").strip()
+    if active and Path(active).resolve() != Path(sys.prefix).resolve():
+        text = f"the active environment is {active}, and this is {sys.prefix}"
+        yield Finding("packages", "warn", text, "run: python -m slotel doctor", "SLO115")
+
+
+def other_agents(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether another vendor's agent would instrument the same libraries."""
+    loaded = [name for variable, name in _AGENTS.items() if environ.get(variable, "").strip()]
+    loaded += [
+        name
+        for name in ("ddtrace", "newrelic")
+        if f"{name}{os.sep}bootstrap" in environ.get("PYTHONPATH", "")
+    ]
+    for name in dict.fromkeys(loaded):
+        if version(name) is not None or f"{name}{os.sep}bootstrap" in environ.get("PYTHONPATH", ""):
+            text = f"{name}, another tracing agent, is active: both instrument the same libraries"
+            yield Finding("launcher", "warn", text, f"start the service without {name}", "SLO116")
 
 
 def version(package: str) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from slotel.config.service import Reading
-from slotel.runtime.checks import environment
+from slotel.runtime.checks import environment, settings
 from slotel.runtime.finding import Finding
 
 _OF_A_VERSION: Final = (ImportError, AttributeError, TypeError)
@@ -17,6 +17,10 @@ def before_start(reading: Reading, environ: Mapping[str, str]) -> Iterator[Findi
     """Yield what is to be said of the configuration and the environment."""
     yield from environment.configuration(reading)
     yield from environment.variables(environ)
+    yield from settings.misnamed_file(environ)
+    yield from settings.resource_attributes(environ)
+    yield from settings.numbers(environ)
+    yield from settings.endpoints(environ)
     yield from environment.service_name(reading, environ)
     yield from environment.container(environ)
 
