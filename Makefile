@@ -67,13 +67,18 @@ requests: $(STAMP) apps ## Ask every framework under every server everything tha
 bench: $(STAMP) ## Measure against what slotel replaces: the quick profile (bench/README.md has the full one)
 	$(RUN)python bench/run.py --quick
 
-reliability: $(STAMP) ## What faults do to a real service (docs/reliability.md), long histories of worker files, a long soak: ten minutes
-	PYTHONPATH=tests $(RUN)python tests/reliability/run.py --write
-	HISTORIES=200 $(RUN)pytest -q tests/runtime/metrics/workers/test_model.py
-	SOAK_REQUESTS=200000 $(RUN)pytest -q -s tests/e2e/test_soak.py
+reliability: $(STAMP) ## What faults do to a real service: writes the table of docs/reliability.md, in MINUTES (12) at most
+	PYTHONPATH=tests $(RUN)python tests/reliability/run.py --write --minutes $(or $(MINUTES),12)
 
-fuzz: $(STAMP) ## Fuzz every reader and writer for SECONDS (60) each; what breaks a promise goes into tests/fuzz/corpus
-	PYTHONPATH=tests $(RUN)python tests/fuzz/run.py --seconds $(or $(SECONDS),60)
+soak: $(STAMP) ## A million requests in one process and a hundred thousand through gunicorn: memory, threads, descriptors
+	SOAK_REQUESTS=$(or $(SOAK_REQUESTS),1000000) SOAK_GUNICORN=$(or $(SOAK_GUNICORN),100000) $(RUN)pytest -q -s tests/e2e/test_soak.py
+
+fuzz: $(STAMP) ## Fuzz every reader and writer for SECONDS (60) each, by atheris where it can be had; what breaks a promise goes into tests/fuzz/corpus
+	-@$(UV) pip install --quiet --python $(VENV)/bin/python --target .cache/atheris atheris==3.0.0
+	PYTHONPATH=tests:.cache/atheris $(RUN)python tests/fuzz/run.py --seconds $(or $(SECONDS),60)
+
+model: $(STAMP) ## Three thousand random histories of processes and their worker files, against plain addition
+	HISTORIES=$(or $(HISTORIES),3000) $(RUN)pytest -q tests/runtime/metrics/workers/test_model.py
 
 upstream: $(STAMP) ## Run other projects' own suites with slotel active beside the same without it; explain each difference
 	$(RUN)python tests/upstream/run.py

@@ -1,4 +1,6 @@
-"""Fuzzes every target for a while: seeds and corpus, mutated. An input that breaks a promise goes into the corpus.
+"""Fuzzes every target for a while: by atheris where it is installed, else by mutation of seeds and corpus.
+
+An input that breaks a promise goes into the corpus, which `make test` replays.
 
 python tests/fuzz/run.py --seconds 60 [TARGET …]
 """
@@ -7,7 +9,10 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.util
 import random
+import re
+import subprocess
 import sys
 import time
 import traceback
@@ -18,6 +23,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from targets import SEEDS, TARGETS
 
 CORPUS = Path(__file__).parent / "corpus"
+FOUND = Path(__file__).parents[2] / ".cache" / "fuzz"
+"""What atheris keeps because it reaches new code."""
 PIECES = (
     b"\x00", b"\xff", b"\n", b"\r\n", b'"', b"'", b"\\", b"{", b"}", b"[", b"]", b":", b"-", b"1e309", b"NaN", b"-1", b"9" * 30,
     b"\xed\xa0\x80", "\u2028".encode(), "é".encode(), b"&a", b"*a", b"<<: ", b"!!python/object", b"%", b"/", b"null", b"true",
@@ -47,10 +54,23 @@ def mutated(data: bytes, chance: random.Random, pool: list[bytes]) -> bytes:
     return bytes(made[:LONGEST])
 
 
+def keep(name: str, data: bytes, error: BaseException, seen: set[tuple[str, str, int | None]]) -> None:
+    """Put an input that broke a promise into the corpus, if it is the first one of its place."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = (type(error).__name__, last.filename, last.lineno)
+    if where in seen:
+        return
+    seen.add(where)
+    place = CORPUS / name
+    place.mkdir(parents=True, exist_ok=True)
+    (place / hashlib.sha256(data).hexdigest()[:12]).write_bytes(data)
+    print(f"{name}: {where}: {error!r:.200}", file=sys.stderr, flush=True)
+
+
 def fuzz(name: str, seconds: float, chance: random.Random) -> tuple[int, int]:
-    """Return the number of executions and of inputs that broke the promise."""
+    """Mutate seeds and corpus; return the number of executions and of promises that were broken."""
     target, pool = TARGETS[name], [*SEEDS[name], *(path.read_bytes() for path in (CORPUS / name).glob("*"))]
-    runs, broken, seen, until = 0, 0, set(), time.monotonic() + seconds
+    runs, seen, until = 0, set(), time.monotonic() + seconds
     while time.monotonic() < until:
         data = mutated(chance.choice(pool), chance, pool)
         runs += 1
@@ -59,17 +79,28 @@ def fuzz(name: str, seconds: float, chance: random.Random) -> tuple[int, int]:
         try:
             target(data)
         except Exception as error:
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            where = (type(error).__name__, last.filename, last.lineno)
-            if where in seen:
-                continue
-            seen.add(where)
-            broken += 1
-            place = CORPUS / name
-            place.mkdir(parents=True, exist_ok=True)
-            (place / hashlib.sha256(data).hexdigest()[:12]).write_bytes(data)
-            print(f"{name}: {where}: {error!r:.200}", file=sys.stderr)
-    return runs, broken
+            keep(name, data, error, seen)
+    return runs, len(seen)
+
+
+def guided(name: str, seconds: float) -> tuple[int, int]:
+    """Fuzz by coverage, in a process of its own; return the same."""
+    own = FOUND / name
+    own.mkdir(parents=True, exist_ok=True)
+    for number, data in enumerate(SEEDS[name]):
+        (own / f"seed-{number}").write_bytes(data)
+    corpora = [str(own), *(str(place) for place in [CORPUS / name] if place.is_dir())]
+    options = [f"-max_total_time={seconds:.0f}", "-max_len=4096", "-timeout=60", "-rss_limit_mb=4096"]
+    command = [sys.executable, str(Path(__file__).with_name("guided.py")), name, *corpora, *options]
+    done = subprocess.run(
+        [*command, "-print_final_stats=1", f"-artifact_prefix={own}/"], capture_output=True, text=True
+    )
+    runs = re.search(r"number_of_executed_units: (\d+)", done.stderr)
+    broken = [line for line in done.stderr.splitlines() if line.startswith(f"{name}: ")]
+    if done.returncode or runs is None:  # a crash, a time-out, memory
+        broken.append(done.stderr[-2000:])
+    print("\n".join(broken), file=sys.stderr, flush=True)
+    return int(runs[1]) if runs is not None else 0, len(broken)
 
 
 def main() -> int:
@@ -79,11 +110,17 @@ def main() -> int:
     options.add_argument("--seed", type=int, default=None)
     found = options.parse_args()
     chance, total = random.Random(found.seed), 0
-    print("| target | executions | broken promises |\n| --- | ---: | ---: |")
+    by_coverage = importlib.util.find_spec("atheris") is not None
+    print(
+        f"| target | executions{', guided by coverage' if by_coverage else ''} | broken promises |\n| --- | ---: | ---: |"
+    )
+    everything = 0
     for name in found.targets:
-        runs, broken = fuzz(name, found.seconds, chance)
+        runs, broken = guided(name, found.seconds) if by_coverage else fuzz(name, found.seconds, chance)
         total += broken
+        everything += runs
         print(f"| {name} | {runs:,} | {broken} |", flush=True)
+    print(f"| together | {everything:,} | {total} |")
     return 1 if total else 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import tempfile
 from collections.abc import Callable
@@ -11,7 +12,10 @@ from pathlib import Path
 from opentelemetry.context import Context
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from promql_parser import parse as parse_promql
+from ruamel.yaml import YAML
 
+from slotel.compile import rules as rule_files
 from slotel.config.foreign.formats import read_any
 from slotel.config.ratio import parse_limit, parse_objective, parse_ratio
 from slotel.config.service import read_service
@@ -46,6 +50,32 @@ def configuration(data: bytes) -> None:
 def foreign(data: bytes) -> None:
     """OpenSLO and Sloth files: read, or refused with the reason."""
     read_any({}, text(data), "slos.yaml")
+
+
+def rules(data: bytes) -> None:
+    """Names from anywhere, of a service, its objectives and its labels: refused, or rules that Prometheus parses."""
+    parts = [*text(data).split("\n", 4), "", "", "", ""]
+    document = {
+        "version": 1,
+        "service": parts[0],
+        "slos": [
+            {
+                "name": parts[1],
+                "objective": "99%",
+                "description": parts[4],
+                "include": {"http.route": [parts[2]]},
+            }
+        ],
+        "monitoring": {"match": {"environment": parts[3]}},
+    }
+    service = read_service({}, json.dumps(document)).service
+    try:
+        files = rule_files.files(service)
+    except ValueError:
+        return
+    for group in YAML(typ="safe").load(files[rule_files.PATH])["groups"]:
+        for rule in group["rules"]:
+            parse_promql(rule["expr"])
 
 
 def environment(data: bytes) -> None:
@@ -149,6 +179,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     for made in (
         configuration,
         foreign,
+        rules,
         environment,
         request,
         propagation,
@@ -166,6 +197,10 @@ SEEDS: dict[str, list[bytes]] = {
     "foreign": [
         b"version: prometheus/v1\nservice: s\nslos: [{name: a, objective: 99, sli: {events: {error_query: 'sum(rate(e{a=\"b\"}[{{.window}}]))', total_query: 'sum(rate(t[{{.window}}]))'}}, alerting: {name: A}}]\n",
         b"apiVersion: openslo/v1\nkind: SLO\nmetadata: {name: a}\nspec: {service: s, objectives: [{target: 0.99}]}\n",
+    ],
+    "rules": [
+        b"shop\navailability\n/orders/*\nprod\nWhat `users` {{ see }}",
+        b"a`b\n\\ %s\n{x}\n$value\n\"'",
     ],
     "environment": [
         b"https://k@host/1\nprod\n1.0\n0.5\n5%\n2000\nerrors,slow:2s\nslotel\ntrue\nsdk",

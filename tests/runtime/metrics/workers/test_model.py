@@ -1,14 +1,17 @@
 """A model of the worker files: random histories of real processes, against plain addition.
 
-`HISTORIES` sets how many histories are tried; `make reliability` tries a thousand.
+`HISTORIES` sets how many histories are tried; `make model` tries three thousand.
 """
 
 import os
 import resource
+import select
 import shutil
 import signal
 import tempfile
+import time
 import traceback
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -16,68 +19,118 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
+from slotel.runtime.metrics.workers.identity import Process
+from slotel.runtime.metrics.workers.runtime_directory import RuntimeDirectory
 from support.counting import Service
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
 HISTORIES = int(os.environ.get("HISTORIES", "25"))
+ROUTES = st.sampled_from(["/", "/a", "/b", "/c", "/d"])
+NUMBERS = count()
 
 
 class Worker:
-    """A forked process of the service that does what it is told."""
+    """A process of the service that does what it is told: a child of the test's, or of another worker's."""
 
-    def __init__(self, service):
+    def __init__(self, service, pipes, parent=None):
+        name = pipes / str(next(NUMBERS))
+        self.pipes = [f"{name}.ask", f"{name}.told"]
+        for path in self.pipes:
+            os.mkfifo(path)
+        self.ask, self.told = (os.open(path, os.O_RDWR) for path in self.pipes)
         self.counted = 0
-        asked, self.ask = os.pipe()
-        self.told, tell = os.pipe()
-        self.pid = os.fork()
-        if self.pid:
-            os.close(asked)
-            os.close(tell)
-            self.do("ready")  # as root it opens its files at once
-            return
-        try:
-            obey(service, asked, tell)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(1)
+        self.is_child = parent is None
+        if parent is not None:
+            self.pid = int(parent.do(f"fork {name}"))
+        else:
+            self.pid = fork(service, name)
+        self.do("ready")  # as root it opens its files at once
 
     def do(self, command):
         os.write(self.ask, f"{command}\n".encode())
+        assert select.select([self.told], [], [], 30)[0], command
         return float(os.read(self.told, 100))
+
+    def count(self, route, number):
+        self.do(f"count {route} {number}")
+        self.counted += number
 
     def end(self, how):
         if how == "killed":
             os.kill(self.pid, signal.SIGKILL)
         else:
-            os.write(self.ask, b"exit\n")
-        os.waitpid(self.pid, 0)
-        os.close(self.ask)
-        os.close(self.told)
+            os.write(self.ask, f"{how}\n".encode())
+        if self.is_child:
+            os.waitpid(self.pid, 0)
+        deadline = time.monotonic() + 30
+        while not self.is_child and Process(self.pid, 0).is_alive():  # nobody may wait for it
+            assert time.monotonic() < deadline
+            time.sleep(0.0005)
+        for descriptor, path in zip((self.ask, self.told), self.pipes, strict=True):
+            os.close(descriptor)
+            Path(path).unlink()
 
 
-def obey(service, asked, tell):
-    with os.fdopen(asked) as commands:
+def fork(service, name):
+    """Fork a worker; return its process number."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            obey(service, name)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+    return pid
+
+
+def obey(service, name):
+    """Do what comes by the pipe."""
+    tell = os.open(f"{name}.told", os.O_WRONLY)
+    with Path(f"{name}.ask").open() as commands:
         for line in commands:
             command, _, value = line.strip().partition(" ")
+            answer = 0
             if command == "exit":
                 os._exit(0)
             elif command == "count":
                 route, number = value.split()
                 service.count(route, int(number))
+            elif command == "fork":
+                signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel takes the dead away
+                answer = fork(service, value)
             elif command == "tick":
                 service.workers.tick()
+            elif command.startswith("dies-compacting"):
+                die_at(int(command.rpartition("-")[2]))
+                service.workers.tick()
+                os._exit(0)  # there was less to do
             elif command == "fill":  # the disk takes no more than stands there
                 place = Path(service.workers.run_dir.path)
-                size = max((each.stat().st_size for each in place.iterdir()), default=32768)
+                size = max((each.stat().st_size for each in place.iterdir()), default=0)
                 resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
             elif command == "room":
                 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-            answer = service.total() if command == "total" else 0
+            elif command == "total":
+                answer = service.total()
             os.write(tell, f"{answer}".encode())
 
 
-ROUTES = st.sampled_from(["/", "/a", "/b", "/c", "/d"])
+def die_at(step):
+    """Make a system call that changes the directory this process's last."""
+    left = [step]
+
+    def counted(real):
+        def call(*values, **named):
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left[0] -= 1
+            return real(*values, **named)
+
+        return call
+
+    RuntimeDirectory.write = counted(RuntimeDirectory.write)
+    os.unlink, os.rename = counted(os.unlink), counted(os.rename)
 
 
 class Files(RuleBasedStateMachine):
@@ -86,23 +139,30 @@ class Files(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.place = tempfile.mkdtemp(prefix="slotel-model-")
+        self.pipes = Path(tempfile.mkdtemp(prefix="slotel-model-pipes-"))
         self.service = Service({"XDG_RUNTIME_DIR": self.place})
         self.service.count("/", 1)
         self.own, self.dead = 1, 0
-        self.workers = [Worker(self.service) for _ in range(2)]
+        self.workers = [Worker(self.service, self.pipes) for _ in range(2)]
         for worker in self.workers:
-            worker.do("count /a 1")
-            worker.counted += 1
+            worker.count("/a", 1)
 
     def check(self, reader=None):
         expected = self.own + self.dead + sum(worker.counted for worker in self.workers)
         seen = self.service.total() if reader is None else reader.do("total")
         assert seen == expected
 
-    @precondition(lambda self: len(self.workers) < 5)
+    @precondition(lambda self: len(self.workers) < 6)
     @rule()
     def start(self):
-        self.workers.append(Worker(self.service))
+        self.workers.append(Worker(self.service, self.pipes))
+        self.check()
+
+    @precondition(lambda self: 0 < len(self.workers) < 6)
+    @rule(data=st.data())
+    def a_worker_forks(self, data):
+        parent = data.draw(st.sampled_from(self.workers))
+        self.workers.append(Worker(self.service, self.pipes, parent))
         self.check()
 
     @rule(route=ROUTES, number=st.integers(1, 50))
@@ -114,9 +174,7 @@ class Files(RuleBasedStateMachine):
     @precondition(lambda self: self.workers)
     @rule(data=st.data(), route=ROUTES, number=st.integers(1, 50))
     def count(self, data, route, number):
-        worker = data.draw(st.sampled_from(self.workers))
-        worker.do(f"count {route} {number}")
-        worker.counted += number
+        data.draw(st.sampled_from(self.workers)).count(route, number)
         self.check()
 
     @precondition(lambda self: self.workers)
@@ -127,19 +185,30 @@ class Files(RuleBasedStateMachine):
     @precondition(lambda self: self.workers)
     @rule(
         data=st.data(),
-        how=st.sampled_from(["killed", "ended"]),
+        how=st.sampled_from(["killed", "exit"]),
         compacts=st.sampled_from(["parent", "worker", ""]),
     )
     def die(self, data, how, compacts):
-        worker = data.draw(st.sampled_from(self.workers))
-        self.workers.remove(worker)
-        worker.end(how)
-        self.dead += worker.counted
-        self.check()
+        self.ends(data.draw(st.sampled_from(self.workers)), how)
         if compacts == "parent":
             self.service.workers.tick()
         elif compacts and self.workers:
             self.workers[0].do("tick")
+        self.check()
+
+    @precondition(lambda self: len(self.workers) > 1)
+    @rule(data=st.data(), step=st.integers(0, 9), one_more=st.booleans())
+    def dies_while_it_compacts(self, data, step, one_more):
+        """What it compacts: those who died before it, and perhaps one more."""
+        if one_more:
+            self.ends(self.workers[0], "killed")
+        worker = data.draw(st.sampled_from(self.workers))
+        self.ends(worker, f"dies-compacting-{step}")
+
+    def ends(self, worker, how):
+        self.workers.remove(worker)
+        worker.end(how)
+        self.dead += worker.counted
         self.check()
 
     @rule()
@@ -150,28 +219,54 @@ class Files(RuleBasedStateMachine):
     @precondition(lambda self: self.workers)
     @rule(data=st.data())
     def a_worker_compacts(self, data):
-        worker = data.draw(st.sampled_from(self.workers))
-        worker.do("tick")
+        data.draw(st.sampled_from(self.workers)).do("tick")
         self.check()
 
     @precondition(lambda self: any(worker.counted for worker in self.workers))
-    @rule(data=st.data(), number=st.integers(1, 9))
-    def the_disk_is_full_for_a_while(self, data, number):
-        """Of a process that has counted before; one that has not says that it cannot share."""
+    @rule(data=st.data(), number=st.integers(1, 9), ticks=st.booleans())
+    def the_disk_is_full_for_a_while(self, data, number, ticks):
+        """Of a process that has counted before: its rows that find no place are counted in others."""
         worker = data.draw(st.sampled_from([worker for worker in self.workers if worker.counted]))
         worker.do("fill")
         for route in ("/", "/new1", "/new2"):
-            worker.do(f"count {route} {number}")
-            worker.counted += number
+            worker.count(route, number)
         self.check()
+        if ticks:
+            worker.do("tick")
+            self.check()
         worker.do("room")
         self.check()
 
+    @precondition(lambda self: len(self.workers) < 6)
+    @rule(number=st.integers(1, 9))
+    def the_disk_has_no_room_for_a_new_worker_for_a_while(self, number):
+        """It says that it is not seen; at the first tick with room it is."""
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))  # as root it makes its files at once
+        try:
+            worker = Worker(self.service, self.pipes)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        worker.do(f"count /new3 {number}")
+        worker.do("tick")
+        self.check()
+        worker.do("room")
+        worker.do("tick")
+        worker.counted = number
+        self.workers.append(worker)
+        self.check()
+
     @precondition(lambda self: self.service.workers.run_dir.exists())
-    @rule()
-    def the_directory_is_removed(self):
+    @rule(first=st.sampled_from(["parent", "worker", "count"]), route=ROUTES)
+    def the_directory_is_removed(self, first, route):
+        """The dead's counts are gone with it; whoever comes first makes it again."""
         shutil.rmtree(self.service.workers.run_dir.path)
         self.dead = 0
+        if first == "count" and self.workers:
+            self.workers[0].count(route, 3)
+        if first == "worker":
+            for worker in self.workers:
+                worker.do("tick")
         self.service.workers.tick()
         for worker in self.workers:
             worker.do("tick")
@@ -179,10 +274,11 @@ class Files(RuleBasedStateMachine):
 
     def teardown(self):
         for worker in self.workers:
-            worker.end("ended")
+            worker.end("exit")
         self.service.workers.remove_if_last()
         assert list(Path(self.place).iterdir()) == []
         shutil.rmtree(self.place, ignore_errors=True)
+        shutil.rmtree(self.pipes, ignore_errors=True)
 
 
 def test_no_history_of_processes_counts_backwards_twice_or_not_at_all():
