@@ -99,7 +99,15 @@ def picture(look: Look, name: str, *, full: bool) -> None:
 @contextmanager
 def demo() -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run `slotel demo`; yield it with the address of its page."""
-    command = [str(Path(sys.executable).with_name("slotel")), "demo", "--headless", "--seconds", str(SECONDS)]
+    command = [
+        str(Path(sys.executable).with_name("slotel")),
+        "demo",
+        "--headless",
+        "--port",
+        "0",
+        "--seconds",
+        str(SECONDS),
+    ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None  # noqa: S101 it is piped
         yield process, process.stderr.readline().split()[-1]

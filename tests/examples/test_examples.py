@@ -269,7 +269,9 @@ def test_sqlalchemy_with_postgresql(sink, tmp_path):
                 for labels, _ in service.samples("traces_span_metrics_calls_total")
                 if "SELECT" in labels["span_name"]
             ]
+            ((edge, _),) = service.samples("traces_service_graph_request_total")
     assert queries
+    assert (edge["server"], edge["connection_type"]) == ("postgres", "database")
     item = next(each for each in sink.payloads("transaction") if "/items/" in each["transaction"])
     assert any("SELECT name, price FROM items" in str(span.get("description")) for span in item["spans"])
 
@@ -290,6 +292,13 @@ def test_two_services_share_a_trace(sink):
                 lambda: len(named(sink, "/stock/")) == 2 and len(named(sink, "/items/")) == 2,
                 "four transactions",
             )
+            calls, failed = (
+                service.samples(f"traces_service_graph_request{what}_total") for what in ("", "_failed")
+            )
+    assert [(labels["server"], labels["connection_type"], value) for labels, value in calls] == [
+        ("127.0.0.1", "virtual_node", 2.0)
+    ]
+    assert [value for _, value in failed] == [1.0]
     assert {trace_of(each) for each in named(sink, "/stock/")} == {
         trace_of(each) for each in named(sink, "/items/")
     }

@@ -66,7 +66,9 @@ function hiddenLegends() {
 async function draw({ path: address, width = 1600, theme = "dark", png }) {
   await page.setViewportSize({ width, height: 4000 });
   said.length = 0;
-  await page.goto(`${origin}${address}${address.includes("?") ? "&" : "?"}theme=${theme}`);
+  const full = `${address}${address.includes("?") ? "&" : "?"}theme=${theme}`;
+  if (page.url().startsWith(origin)) await page.evaluate((to) => window.openAddress(to), full);
+  else await page.goto(origin + full);
   await settled();
   const state = await page.evaluate(() => ({
     shown: Object.values(window.shown), chosen: window.chosen(), faults: window.faults,

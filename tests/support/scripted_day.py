@@ -35,6 +35,8 @@ class Operation:
     failing: float
     route: str = ""
     is_payment: bool = False
+    peer: tuple[str, str] = ("", "")
+    """Of a call: the called side, and the kind of connection."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,16 @@ CHECKOUT = (
     Operation("POST /checkout", "SERVER", 1.5, 0.1, 0.0005, "/checkout", is_payment=True),
     Operation("GET /recommendations", "SERVER", 5, 0.06, 0.0003, "/recommendations"),
     Operation("orders process", "CONSUMER", 1.2, 0.08, 0.0002),
-    Operation("SELECT shop.orders", "CLIENT", 9, 0.004, 0.0001),
-    Operation("POST payments.example", "CLIENT", 1.5, 0.09, 0.001, is_payment=True),
+    Operation("SELECT shop.orders", "CLIENT", 9, 0.004, 0.0001, peer=("orders", "database")),
+    Operation(
+        "POST payments.example",
+        "CLIENT",
+        1.5,
+        0.09,
+        0.001,
+        is_payment=True,
+        peer=("payments.example", "virtual_node"),
+    ),
 )
 SEARCH = (Operation("GET /search", "SERVER", 0.8, 0.05, 0.001, "/search"),)
 TARGETS = (
@@ -206,11 +216,19 @@ def _traffic(counters: _Counters, target: Target, at: int) -> None:
         below = [_below(edge, median) for edge in EDGES]
         _spans(counters, target, operation, count - failed, median, below, is_bad=False)
         _spans(counters, target, operation, failed, median, below, is_bad=True)
+        if any(operation.peer):
+            _call(counters, target, operation.peer, count, failed)
         if operation.kind in {"SERVER", "CONSUMER"}:
             _events(counters, target, operation, count, failed, median)
             counters.add(names.SENTRY_ERRORS, failed, project=PROJECT, project_id="4508123")
     for slo in SLOS[target.service]:
         counters.add(names.SLO_EVENTS, 4, service_name=target.service, slo_name=slo, slo_outcome="excluded")
+
+
+def _call(counters: _Counters, target: Target, peer: tuple[str, str], count: float, failed: float) -> None:
+    labels = {"client": target.service, "server": peer[0], "connection_type": peer[1]}
+    counters.add(names.GRAPH_CALLS, count, **labels)
+    counters.add(names.GRAPH_FAILED, failed, **labels)
 
 
 def _spans(
@@ -268,6 +286,7 @@ def _itself(counters: _Counters, target: Target, at: int, *, as_otel: bool) -> N
     counters.add(names.TAG_VIOLATIONS, 2 + 3 * _load(target.service, at), tag="tier", action="unknown")
     counters.add(names.TAG_VIOLATIONS, 1, tag="password", action="redact")
     counters.add(names.SERIES_OVERFLOW, 1 if _between(at, 18, 18.2) else 0, metric=names.SPAN_DURATION)
+    _workers(counters, target, at)
     counters.set("up", 1)
     counters.set("scrape_duration_seconds", 0.004 + 0.002 * _load(target.service, at))
     counters.set("scrape_samples_post_metric_relabeling", 300 + 40 * len(target.operations))
@@ -284,6 +303,24 @@ def _itself(counters: _Counters, target: Target, at: int, *, as_otel: bool) -> N
         counters.add("python_gc_collections", busy * 2, generation="0")
         counters.set("process_open_fds", 42)
     _live(counters, target, at)
+
+
+def _workers(counters: _Counters, target: Target, at: int) -> None:
+    """checkout runs two workers, one is recycled every two hours; 14:00 one is killed. search is one process."""
+    load = _load(target.service, at)
+    for reason, ends in ((names.EXITED, at % 7200 == 0), (names.KILLED, at == START + 14 * 3600)):
+        counters.add(names.WORKER_EXITS, int(ends and target.service == "checkout"), reason=reason)
+    counters.set(names.WORKERS, 2 if target.service == "checkout" else 1)
+    if target.service != "checkout":
+        return
+    _call(counters, target, ("search", "virtual_node"), 0.6 * load * SCRAPE, 0.0)
+    for worker, share in (("0", 0.6), ("1", 0.4)):
+        requests = 13 * share * load * SCRAPE
+        counters.add(names.WORKER_REQUESTS, requests, worker=worker)
+        counters.add(names.WORKER_ERRORS, requests * 0.001, worker=worker)
+        counters.add(names.WORKER_BUSY, requests * 0.05, worker=worker)
+        counters.add(names.WORKER_CPU, 0.2 * share * load * SCRAPE, worker=worker)
+        counters.set(names.WORKER_MEMORY, 6e7 + 4e7 * (at % 7200) / 7200, worker=worker)
 
 
 def _live(counters: _Counters, target: Target, at: int) -> None:

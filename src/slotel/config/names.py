@@ -51,6 +51,14 @@ LABEL_ROUTE: Final = "http_route"
 LABEL_HTTP_STATUS: Final = "http_response_status_code"
 LABEL_OVERFLOW: Final = "otel_metric_overflow"
 
+# The service map, as Tempo and the collector's service graph connector name it.
+GRAPH_CALLS: Final = "traces_service_graph_request"
+"""Counter of calls between services; exposed with `_total`."""
+GRAPH_FAILED: Final = "traces_service_graph_request_failed"
+LABEL_CLIENT: Final = "client"
+LABEL_SERVER: Final = "server"
+LABEL_CONNECTION: Final = "connection_type"
+
 # SLO events and the error budget.
 SLO_EVENTS: Final = "slo_events"
 """Counter of SLO events; exposed with `_total`; labels service_name, slo_name, slo_outcome."""

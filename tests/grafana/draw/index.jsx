@@ -12,11 +12,10 @@ import { of } from "rxjs";
 import { plugins } from "./panels.jsx";
 import { Prometheus, runRequest } from "./prometheus.js";
 
-const parameters = new URLSearchParams(location.search);
+let parameters;
 window.faults = [];
 window.addEventListener("error", (event) => window.faults.push(String(event.message)));
 window.addEventListener("unhandledrejection", (event) => window.faults.push(String(event.reason)));
-window.theme = GD.createTheme({ colors: { mode: parameters.get("theme") === "light" ? "light" : "dark" } });
 let scene;
 
 function registries() {
@@ -42,9 +41,20 @@ function sceneOf(scoped) {
   return held?.valueOf?.() ?? held ?? scene;
 }
 
-function services(settings) {
-  const replace = (text, scoped, format) => (text == null ? "" : S.sceneGraph.interpolate(sceneOf(scoped), text, scoped, format));
+const replace = (text, scoped, format) => (text == null ? "" : S.sceneGraph.interpolate(sceneOf(scoped), text, scoped, format));
+
+function services() {
   runtime.setTemplateSrv({ replace, containsTemplate: (text) => /\$/.test(text ?? ""), getVariables: () => [], getAdhocFilters: () => [], updateTimeRange() {} });
+  runtime.setRunRequest(runRequest);
+  runtime.setPluginImportUtils({ importPanelPlugin: async (id) => plugins[id], getPanelPluginFromCache: (id) => plugins[id] });
+  runtime.setPluginLinksHook?.(() => ({ links: [], isLoading: false }));
+  runtime.setPluginComponentsHook?.(() => ({ components: [], isLoading: false }));
+  runtime.setBackendSrv?.({ fetch: () => of({ data: {} }), get: async () => ({}), post: async () => ({}) });
+  runtime.setEchoSrv?.({ addEvent() {}, addBackend() {}, flush() {} });
+  for (const [pluginId, plugin] of Object.entries(plugins)) S.sceneUtils.registerRuntimePanelPlugin({ pluginId, plugin });
+}
+
+function dataSources(settings) {
   const sources = settings.map((each) => Object.assign(new Prometheus(each, replace), { meta: each.meta }));
   const find = (ref, scoped) => {
     const uid = replace(typeof ref === "string" ? ref : ref?.uid, scoped);
@@ -56,13 +66,6 @@ function services(settings) {
     getList: (filter) => settings.filter((each) => !filter?.pluginId || each.type === filter.pluginId),
     reload() {}, registerRuntimeDataSource() {},
   });
-  runtime.setRunRequest(runRequest);
-  runtime.setPluginImportUtils({ importPanelPlugin: async (id) => plugins[id], getPanelPluginFromCache: (id) => plugins[id] });
-  runtime.setPluginLinksHook?.(() => ({ links: [], isLoading: false }));
-  runtime.setPluginComponentsHook?.(() => ({ components: [], isLoading: false }));
-  runtime.setBackendSrv?.({ fetch: () => of({ data: {} }), get: async () => ({}), post: async () => ({}) });
-  runtime.setEchoSrv?.({ addEvent() {}, addBackend() {}, flush() {} });
-  for (const [pluginId, plugin] of Object.entries(plugins)) S.sceneUtils.registerRuntimePanelPlugin({ pluginId, plugin });
 }
 
 function variable(model) {
@@ -171,17 +174,37 @@ window.loading = () => {
 };
 window.chosen = () => Object.fromEntries(S.sceneGraph.getVariables(scene).state.variables.map(({ state }) => [state.name, state.value ?? null]));
 
-async function main() {
-  await initPluginTranslations("slotel");
-  Object.assign(runtime.config, { theme2: window.theme, theme: window.theme.v1, panels: {}, bootData: { user: {}, settings: {}, navTree: [] } });
-  for (const [id, plugin] of Object.entries(plugins)) runtime.config.panels[id] = plugin.meta;
-  registries();
-  const json = async (address) => (await fetch(address)).json();
+const root = createRoot(document.getElementById("root"));
+const json = async (address) => (await fetch(address)).json();
+let opened = 0;
+
+/** Draw what the address says, in place of what stands there. */
+async function show() {
+  parameters = new URLSearchParams(location.search);
+  window.theme = GD.createTheme({ colors: { mode: parameters.get("theme") === "light" ? "light" : "dark" } });
+  Object.assign(runtime.config, { theme2: window.theme, theme: window.theme.v1 });
   const meta = { id: "prometheus", name: "Prometheus", type: "datasource", metrics: true, annotations: true, info: { logos: {} } };
-  services((await json("/sources.json")).map((each, i) => ({ ...each, id: i + 1, meta, isDefault: i === 0, access: "proxy" })));
+  dataSources((await json("/sources.json")).map((each, i) => ({ ...each, id: i + 1, meta, isDefault: i === 0, access: "proxy" })));
   const board = await json(`/boards/${location.pathname.split("/").at(-1)}.json`);
   scene = dashboard(board);
-  createRoot(document.getElementById("root")).render(<Page board={board} />);
+  root.render(<Page key={++opened} board={board} />);
   window.ready = true;
+}
+
+/** Open another address without loading Grafana's libraries again. */
+window.openAddress = async (address) => {
+  root.render(null);
+  Object.assign(window, { ready: false, shown: {}, faults: [] });
+  runtime.locationService.push(address);
+  await show();
+};
+
+async function main() {
+  await initPluginTranslations("slotel");
+  Object.assign(runtime.config, { panels: {}, bootData: { user: {}, settings: {}, navTree: [] } });
+  for (const [id, plugin] of Object.entries(plugins)) runtime.config.panels[id] = plugin.meta;
+  registries();
+  services();
+  await show();
 }
 main().catch((error) => window.faults.push(`main: ${error.stack}`));

@@ -1,4 +1,4 @@
-// The panels. Lines, numbers, bars and tables are drawn by @grafana/ui; gauge, heat map, state timeline and text are no
+// The panels. Lines, numbers, bars and tables are drawn by @grafana/ui; gauge, heat map, state timeline, graph and text are no
 // library, so they stand here in own, plain drawings. Each notes what it shows in window.shown.
 import { FieldType, PanelPlugin, formattedValueToString, getDisplayValueAlignmentFactors, getFieldDisplayName, getFieldDisplayValues } from "@grafana/data";
 import * as GD from "@grafana/data";
@@ -215,6 +215,36 @@ function Markdown(props) {
   return <div style={{ padding: 8, whiteSpace: "pre-wrap" }}>{props.options.content}</div>;
 }
 
+/** Circles on a ring, and lines between them: nodes and edges are told apart as Grafana does it. */
+function Graph(props) {
+  const frame = (ref) => props.data.series.find((each) => each.refId === ref);
+  const rows = (of, ...names) => Array.from({ length: of?.length ?? 0 }, (_, i) => names.map((name) => {
+    const field = of.fields.find((each) => getFieldDisplayName(each, of) === name);
+    return isNumber(field) ? formattedValueToString(field.display(field.values[i])) : field.values[i];
+  }));
+  const nodes = rows(frame("nodes"), "id", "mainstat");
+  const edges = rows(frame("edges"), "source", "target", "mainstat");
+  note(props, { type: "nodeGraph", names: nodes.map(([name]) => name), nodes, edges });
+  const [radius, x, y] = [Math.min(props.width, props.height) / 2 - 60, props.width / 2, props.height / 2];
+  const at = Object.fromEntries(nodes.map(([name], i) => [name, [x + radius * 1.6 * Math.cos((i / nodes.length) * 2 * Math.PI), y + radius * Math.sin((i / nodes.length) * 2 * Math.PI)]]));
+  const draw = (context) => {
+    context.textAlign = "center";
+    context.strokeStyle = context.fillStyle = theme().colors.text.secondary;
+    edges.forEach(([source, target, rate]) => {
+      const [from, to] = [at[source], at[target]];
+      context.beginPath(), context.moveTo(...from), context.lineTo(...to), context.stroke();
+      context.fillText(rate, (from[0] + 2 * to[0]) / 3, (from[1] + 2 * to[1]) / 3 - 4);
+    });
+    nodes.forEach(([name, rate]) => {
+      context.beginPath(), context.arc(...at[name], 24, 0, 2 * Math.PI);
+      context.fillStyle = theme().colors.background.secondary, context.fill(), context.stroke();
+      context.fillStyle = theme().colors.text.primary;
+      context.fillText(rate, at[name][0], at[name][1] + 4, 44), context.fillText(name, at[name][0], at[name][1] + 40);
+    });
+  };
+  return <Canvas props={props} draw={draw} />;
+}
+
 const drawings = {
   timeseries: [Lines, withoutRows],
   stat: [Numbers, never],
@@ -224,6 +254,7 @@ const drawings = {
   heatmap: [Heatmap, withoutRows],
   "state-timeline": [States, withoutRows],
   text: [Markdown, never],
+  nodeGraph: [Graph, (frames) => !frames.some((frame) => frame.length)],
 };
 const lines = {
   drawStyle: "line", lineInterpolation: "linear", lineWidth: 1, lineStyle: undefined, fillOpacity: 0, gradientMode: "none", spanNulls: false,

@@ -98,7 +98,7 @@ def test_the_verdict_names_the_worst_objective_and_counts_only_what_is_enough():
     assert verdict(objectives(meter))[0] == "warn", "four bad events raise no alert, but the budget is spent"
     meter._events.add(cells["bad"], 16)
     state, sentence = verdict(objectives(meter))
-    assert state == "bad" and sentence.startswith("Availability burns its error budget at ")
+    assert state == "bad" and sentence.startswith("Availability burns its error budget 17.2 times as fast")
 
 
 def test_the_chart_of_a_young_objective_is_in_fine_steps():

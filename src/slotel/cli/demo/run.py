@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -119,6 +119,13 @@ class Demo:
         """Return the titles of the latest Sentry events."""
         return [_title(event) for event in self.sink.payloads("event")[-most:]]
 
+    def stay(self) -> None:
+        """Send requests without errors until Ctrl-C."""
+        self.load = self.load.without_errors()
+        self.load.start()
+        with suppress(KeyboardInterrupt):
+            self.load.join()
+
     def settled(self) -> Numbers:
         """Wait until what was sent has arrived, or no longer than SETTLE; return the numbers."""
         until = time.monotonic() + SETTLE
@@ -130,25 +137,27 @@ class Demo:
 
 
 @contextmanager
-def running(seconds: float, log: Path) -> Iterator[Demo]:
+def running(seconds: float, log: Path, metrics_port: int) -> Iterator[Demo]:
     """Start the demo's parts; end them afterwards.
 
     Args:
         seconds: how long the load lasts.
         log: file that takes the service's output.
+        metrics_port: of `/metrics` and the status page; free.
 
     Raises:
         RuntimeError: the service did not start; the log says why.
     """
-    port, metrics_port = _free_port(), _free_port()
+    port = free_port()
     with SentrySink() as sink, log.open("w") as output:
         service = _start_service(port, metrics_port, sink.dsn(1), output, log.parent)
         try:
             _wait_ready(service, port, log)
             load = Load(port, seconds)
             load.start()
-            yield Demo(sink, load, f"http://127.0.0.1:{metrics_port}/metrics", log)
-            load.stop()
+            demo = Demo(sink, load, f"http://127.0.0.1:{metrics_port}/metrics", log)
+            yield demo
+            demo.load.stop()
         finally:
             service.send_signal(signal.SIGTERM)
             service.wait(15)
@@ -182,6 +191,7 @@ def _start_service(
         "OTEL_SERVICE_NAME": "shop",
         "OTEL_EXPORTER_PROMETHEUS_PORT": str(metrics_port),
         "SENTRY_DSN": dsn,
+        "SENTRY_PROJECT": "shop",
         "SENTRY_ENVIRONMENT": "demo",
         "SENTRY_RELEASE": "shop@1.0.0",
         "SENTRY_TRACES_SAMPLE_RATE": "0.25",
@@ -203,10 +213,17 @@ def _wait_ready(service: subprocess.Popen[bytes], port: int, log: Path) -> None:
     raise RuntimeError(f"the demo's service did not start:\n{log.read_text()}")
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+def free_port(wanted: int = 0) -> int:
+    """Return the wanted port if nobody has it, else a free one."""
+    for port in (wanted, 0):
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(listener.getsockname()[1])
+    return 0
 
 
 def _title(event: dict[str, Any]) -> str:

@@ -6,10 +6,10 @@ import time
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.markup import escape
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from slotel.cli.demo.load import PHASES
 from slotel.cli.demo.run import Demo, Numbers
@@ -23,10 +23,10 @@ def watch(demo: Demo, console: Console) -> Numbers:
     started = time.monotonic()
     numbers = demo.numbers()
     console.print(
-        f"Open [bold]{demo.page_url}[/bold] in a browser: the status page. In the next minute it shows"
+        f"Open the status page in a browser: [bold]{demo.page_url}[/bold]\nIt shows, one after the other:"
     )
     for phase in PHASES:
-        console.print(f"  {phase.name}: {phase.look}")
+        console.print(f"  [bold]{phase.name}[/bold]\n    {phase.look}")
     with Live(console=console, refresh_per_second=4) as live:
         try:
             while demo.load.running:
@@ -59,7 +59,7 @@ def render(demo: Demo, numbers: Numbers, elapsed: float) -> Panel:
         f"{numbers.sentry_issues} errors, {numbers.sentry_transactions} traces (25 % and all errors)",
     )
     for title in demo.issues(3):
-        table.add_row("", f"[red]{escape(title)}[/red]")
+        table.add_row("", Text(title, style="red", no_wrap=True, overflow="ellipsis"))
     table.add_row("metrics", demo.metrics_url)
     phase = demo.load.phase
     table.add_row("now", f"[bold]{phase.name}[/bold]: {phase.look}")

@@ -145,12 +145,14 @@ def stat_panel(
     thresholds: Any = None,
     decimals: int | None = None,
     words: Mapping[str, tuple[str, str]] = MappingProxyType({}),
+    named: bool = False,
     no_value: str = "No data",
 ) -> Any:
     """Return one large number: the value now. What no longer is has none, and says so.
 
     Args:
         words: value → (text, colour) shown in its place.
+        named: show the series' name, too, also where there is one alone.
     """
     panel = (
         stat.Panel()
@@ -160,6 +162,8 @@ def stat_panel(
         .thresholds(thresholds or steps((None, BLUE)))
         .mappings([*value_words(words), *grey_if_empty(no_value)])
     )
+    if named:
+        panel.text_mode(c.BigValueTextMode.VALUE_AND_NAME)
     if decimals is None and unit == COUNT:
         decimals = 0
     if decimals is not None:

@@ -60,7 +60,8 @@ def _stats() -> tuple[Any, ...]:
 
     return (
         p.stat_panel("Instances by version", "Scraped instances, by slotel's version.",
-                     Query(f"count by (version) ({names.BUILD_INFO}{{{OWN}}})", "{{version}}"), no_value=NO_SLOTEL),
+                     Query(f"count by (version) ({names.BUILD_INFO}{{{OWN}}})", "{{version}}"), named=True,
+                     no_value=NO_SLOTEL),
         lost("Dropped", "Spans, errors and metrics lost in the shown time.", names.DROPPED),
         lost("Stage errors", "Faults inside slotel: the stage was skipped, the service went on.", names.STAGE_ERRORS),
         lost("Tags repaired", "Tags that broke the policy, or were redacted.", names.TAG_VIOLATIONS,

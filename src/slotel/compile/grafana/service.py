@@ -11,7 +11,9 @@ from slotel.compile.grafana.charts import heat_panel
 from slotel.compile.grafana.links import operation_links, sentry_links
 from slotel.compile.grafana.panels import Query
 from slotel.compile.grafana.runtime import deploy_panels, runtime_panels
+from slotel.compile.grafana.service_map import map_panels
 from slotel.compile.grafana.tables import column, table_panel, threshold_value
+from slotel.compile.grafana.workers import worker_panels
 from slotel.config import names
 from slotel.config.service import Service
 
@@ -79,7 +81,9 @@ def board(service: Service) -> Board:
             Row("Latency", _latency()),
             Row("Operations", (_operations(service),)),
             Row("By release and by instance", (*_by_release(), *_by_instance())),
+            Row("By worker", worker_panels()),
             Row("Outbound calls", _outbound()),
+            Row("Who calls whom: all services of the environment", map_panels()),
             Row("Runtime", runtime_panels()),
             Row("Deploys", deploy_panels()),
             *sentry_row.rows(service),

@@ -28,6 +28,7 @@ from slotel.compile.grafana.slo_list import (
     NO_RULES,
     STATES,
     exhaustion,
+    states,
 )
 from slotel.compile.grafana.tables import column, table_panel
 from slotel.config import names
@@ -208,7 +209,6 @@ def _burn() -> tuple[Any, ...]:
             *lines,
             *thresholds,
             unit=p.BURN,
-            decimals=2,
             width=24,
             overrides=tuple(
                 p.dashed(_tier_name(tier), p.RED if tier.severity == "page" else p.ORANGE) for tier in TIERS
@@ -278,14 +278,10 @@ def _events(service: Service) -> tuple[Any, ...]:
 
 
 def _alerts() -> Any:
-    alerts = f'ALERTS{{alertname=~"{ALERTS}",{WHICH},alertstate='
     return timeline_panel(
         "Alert timeline",
-        "When each alert of the objective was pending or firing.",
-        Query(
-            f'max by (alertname, severity, long) ({alerts}"firing"}} * 2 or {alerts}"pending"}})',
-            "{{alertname}} {{severity}} {{long}}",
-        ),
+        "When each alert of the objective was pending or firing, as a ticket or as a page.",
+        Query(states(WHICH, "by (alertname, severity, long)"), "{{alertname}} {{severity}} {{long}}"),
         states=STATES,
         no_value="No alert in this time",
     )

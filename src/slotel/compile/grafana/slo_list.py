@@ -22,7 +22,13 @@ BY: Final = f"by ({ID}, {at.LABEL_GROUP})"
 NO_RULES: Final = "No objectives. Check the filters, and that Prometheus loads prometheus/rules.yaml."
 NO_EVENTS: Final = "no events"
 ALERTS: Final = f"{BURN}|{LIMIT}|{EXHAUSTED}|{ABSENT}"
-STATES: Final = {"1": ("pending", p.ORANGE), "2": ("firing", p.RED), "0": ("quiet", p.GREEN)}
+STATES: Final = {
+    "0": ("quiet", p.GREEN),
+    "1": ("pending", "light-yellow"),
+    "2": ("ticket", p.ORANGE),
+    "3": ("page", p.RED),
+}
+"""Of alerts, by what `states` returns."""
 LEFT_STEPS: Final = ((None, p.RED), (0.0, p.ORANGE), (0.25, p.GREEN))
 BURN_STEPS: Final = ((None, p.GREEN), (1.0, p.ORANGE), (6.0, p.RED))
 LASTS: Final = -1
@@ -34,6 +40,18 @@ EXHAUSTION_STEPS: Final = ((None, p.RED), (86400.0, p.ORANGE), (3 * 86400.0, p.G
 def firing(which: str) -> str:
     """Return the firing alerts of objectives."""
     return f'ALERTS{{alertname=~"{ALERTS}",alertstate="firing",{which}}}'
+
+
+def states(which: str, by: str) -> str:
+    """Return each alert's state, the worst for a set of labels: pending, a ticket that fires, a page that fires."""
+    alerts = f'ALERTS{{alertname=~"{ALERTS}",{which},'
+    page, other = f'{at.LABEL_SEVERITY}="page"', f'{at.LABEL_SEVERITY}!="page"'
+    each = (
+        f'{alerts}alertstate="firing",{page}}} * 3',
+        f'{alerts}alertstate="firing",{other}}} * 2',
+        f'{alerts}alertstate="pending"}}',
+    )
+    return f"max {by} ({' or '.join(each)})"
 
 
 def exhaustion(left: str, seconds: str, days: str, hour: str) -> str:
@@ -200,9 +218,9 @@ def _history() -> tuple[Any, ...]:
         ),
         timeline_panel(
             "Alerts",
-            "When alerts of each objective fired.",
+            "When alerts of each objective were pending, when tickets and when pages fired.",
             Query(
-                f"clamp_max(count {BY} ({firing(WHICH)}), 1) * 2 or 0 * {_one(at.REMAINING)}",
+                f"{states(WHICH, BY)} or 0 * {_one(at.REMAINING)}",
                 name,
             ),
             states=STATES,

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol, TypeAlias
 
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import SpanContext
+from opentelemetry.trace import SpanContext, StatusCode
 
 from slotel.config import names
 from slotel.config.slo import Event, Slo, classify
 from slotel.config.tags import label_name
+from slotel.runtime.metrics.call_graph import CALLING, CallGraph, peer_attribute, peer_of
 from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.redaction.enforcer import Enforcer
@@ -102,6 +103,7 @@ class SpanMetrics:
             count_name=names.SPAN_CALLS,
         )  # fmt: skip
         self._observe = self._duration.observe
+        self._graph = CallGraph(store, service_name, self._text)
 
     def on_end(
         self,
@@ -127,12 +129,17 @@ class SpanMetrics:
             key = self._key(key, attributes, tags)
         if row is not None and row is not SUCCEEDED:
             key += (row,)
+        peer = peer_attribute(attributes) if span.kind._value_ in CALLING else None
+        if peer is not None:
+            key += peer
         try:
             known = self._known.get(key)
         except TypeError:  # an attribute with a list as its value
             key = tuple(str(part) for part in key)
             known = self._known.get(key)
-        slot, counted, counted_entry = known or self._open(key, span, attributes, tags, row or row_of(span))
+        slot, counted, counted_entry = known or self._open(
+            key, span, attributes, tags, row or row_of(span), calls=peer is not None
+        )
         if self._is_tagged and (
             local_root is None or (context is not None and local_root.root_id == span_id_of(context))
         ):
@@ -162,6 +169,8 @@ class SpanMetrics:
         attributes: Mapping[str, Any],
         tags: Mapping[str, str],
         row: OutcomeRow,
+        *,
+        calls: bool,
     ) -> _Known:
         kind, status = span.kind.value, span.status.status_code.value
         answered = http_status(attributes)
@@ -182,6 +191,10 @@ class SpanMetrics:
             self._cells(Event(KINDS[kind], seconds, row.outcome, answered, tagged, row.timed), explicit)
             for seconds in (*self._edges, float("inf"))
         )
+        called = peer_of(attributes) if calls else None
+        if called is not None:
+            edge = self._graph.cells(called, is_failed=status == StatusCode.ERROR.value)
+            counted = tuple((*cells, *edge) for cells in counted)
         repaired = tuple(self._violation_cell(tag, action) for tag, action in violations)
         counted_entry = tuple((*cells, *repaired) for cells in counted)
         known = slot, counted if any(counted) else (), counted_entry if any(counted_entry) else ()

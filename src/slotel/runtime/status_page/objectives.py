@@ -65,7 +65,8 @@ class Objective(NamedTuple):
         firing = [alert for alert in self.alerts if alert.fires]
         if firing:
             worst = firing[0]
-            return f"{name} burns its error budget at {worst.short.burn:.3g}×: a {worst.tier.severity} alert"
+            times, severity = f"{worst.short.burn:.3g}", worst.tier.severity
+            return f"{name} burns its error budget {times} times as fast as it may: a {severity} alert"
         if self.remaining <= 0:
             return f"the error budget of {name} is spent"
         if self.health == "warn":

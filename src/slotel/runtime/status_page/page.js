@@ -24,8 +24,9 @@
     } catch {
       document.body.classList.add("lost");
       document.title = "✕ no answer: " + document.querySelector("h1").textContent;
+      document.querySelector(".verdict span:first-child").textContent = "✕";
       document.querySelector(".verdict span:last-child").textContent = "The service does not answer.";
-      say("No answer since " + since.toLocaleTimeString() + ": it may be down; the rest of this page is from then.");
+      say("No answer since " + since.toISOString().slice(11, 19) + " UTC: it may be down; the rest of this page is from then.");
     }
     const took = performance.now() - began;
     timer = document.hidden ? 0 : setTimeout(look, Math.max(2000, 20 * took));

@@ -74,15 +74,16 @@ def _objective(each: Objective) -> Html:
     }
     ratios = [bad / total if total else None for bad, total in each.recent.points]
     worst = max((ratio for ratio in ratios if ratio is not None), default=None)
-    reach = words.duration(len(ratios) * each.recent.step)
+    reach = words.age(len(ratios) * each.recent.step)
+    over_spent = "" if each.remaining >= 0 else ": overspent"
     label = f"Error rate of {slo.name}, last {reach}: at most {words.percent(worst)}, limit {words.percent(slo.limit)}"
     kind = "bad" if each.health == "bad" else "warn" if each.health == "warn" else "good"
     drawn = chart(label, range(len(ratios)), [Line(kind, ratios)], mark=slo.limit)
     return tag(
         "article",
         tag("h3", slo.name),
-        tag("p", f"{words.percent(slo.objective)} good{what}, {slo.description}".rstrip(", "), class_="quiet"),
-        tag("p", tag("span", left, class_=f"big now {each.health}"), " budget left"),
+        tag("p", f"{words.percent(slo.objective)} good{what}: {slo.description}".rstrip(": "), class_="quiet"),
+        tag("p", tag("span", left, class_=f"big now {each.health}"), f" budget left{over_spent}"),
         bar(f"{left} of the error budget is left", each.remaining, each.health),
         facts_list(facts.items()),
         drawn,
@@ -109,7 +110,7 @@ def _lasts(each: Objective) -> str:
         return "spent"
     if not isfinite(each.exhaustion) or each.exhaustion > each.slo.period.seconds:
         return "longer than the period, if the last hour goes on"
-    return f"{words.duration(each.exhaustion)}, if the last hour goes on"
+    return f"{words.age(each.exhaustion)}, if the last hour goes on"
 
 
 def facts_list(facts: Iterable[tuple[str, object]]) -> Html:
@@ -125,8 +126,8 @@ def traffic(now: Interval | None, hour: Sequence[Interval]) -> Html:
     if now is None or (not now.rate and not hour):
         return section("Requests", tag("p", "No request was counted yet."))
     ends = [each.end for each in hour]
-    over = f"last {words.duration(now.end - now.start)}"
-    reach = f"last {words.duration(ends[-1] - hour[0].start)}" if hour else "last hour"
+    over = f"last {words.age(now.end - now.start)}"
+    reach = f"last {words.age(ends[-1] - hour[0].start)}" if hour else "last hour"
     cards = (
         _number("Rate", words.rate(now.rate), over, chart(
             f"Requests a second, {reach}: at most {words.rate(max((each.rate for each in hour), default=0.0))}", ends,
@@ -235,7 +236,8 @@ def _sentry(state: health.Sentry | None) -> Html:
         return tag("article", tag("h3", "Sentry"), tag("p", "off: SENTRY_DSN is not set"), class_="card")
     facts: dict[str, object] = {"sends to": state.destination, "mode": state.mode}
     for labels, number in state.errors.items():
-        facts[f"errors of {labels[0]}"] = f"{words.count(number)} sent from {labels[1] or 'no environment'}"
+        where = f", environment {labels[1]}" if labels[1] else ""
+        facts[f"errors, project {labels[0]}"] = f"{words.count(number)} handed over{where}"
     if state.waiting is not None:
         facts["waiting"] = f"{words.count(state.waiting)} envelopes in this process"
     if state.delivered is not None:
@@ -260,7 +262,7 @@ def _otlp(targets: Sequence[health.Otlp], exporter: str) -> Html:
 def workers(every: Sequence[Worker], families: Sequence[Family], created: float) -> Html:
     """Return the service's processes side by side, and how many ended."""
     facts: dict[str, object] = {
-        "counting since": f"{_clock(created)} UTC, {words.duration(time.time() - created)}",
+        "counting since": f"{_clock(created)} UTC, {words.age(time.time() - created)}",
     }
     if len(every) < 2:  # noqa: PLR2004 nothing to compare
         facts["processes"] = f"1: {os.getpid()}"
@@ -272,7 +274,7 @@ def workers(every: Sequence[Worker], families: Sequence[Family], created: float)
         (
             each.number,
             str(each.pid),
-            words.duration(time.time() - each.created),
+            words.age(time.time() - each.created),
             words.count(each.requests) if each.serves else "–",
             words.count(each.errors) if each.serves else "–",
             words.duration(each.busy / each.requests) if each.requests else "–",

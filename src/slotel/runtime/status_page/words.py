@@ -34,6 +34,23 @@ def duration(seconds: float | None) -> str:
     return f"{seconds * 1000:.3g} ms" if 0 < seconds < 1 else f"{seconds:.3g} s"
 
 
+def age(seconds: float | None) -> str:
+    """Return a time span in its two largest units: how long something lasts, or has lasted.
+
+    >>> age(21.4), age(70.0), age(4248.0), age(90_000.0), age(None)
+    ('21 s', '1 min 10 s', '1 h 10 min', '1 d 1 h', '–')
+    """
+    if seconds is None or not isfinite(seconds):
+        return "–"
+    left = round(seconds)
+    parts: list[tuple[int, str]] = []
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        number, left = divmod(left, size)
+        if number or parts:
+            parts.append((number, unit))
+    return " ".join(f"{number} {unit}" for number, unit in parts[:2] if number) or "0 s"
+
+
 def count(number: float) -> str:
     """Return a whole number with its thousands apart.
 
