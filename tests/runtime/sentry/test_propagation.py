@@ -11,11 +11,12 @@ from opentelemetry.context import Context, attach, detach
 from opentelemetry.instrumentation.asgi import asgi_getter
 from opentelemetry.instrumentation.wsgi import wsgi_getter
 from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.propagators.textmap import DefaultGetter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from slotel.cli.sink import SentrySink
-from slotel.runtime.sentry.propagation import EVERYWHERE, OneLook, SentryHeaders, TargetedBaggage
+from slotel.runtime.sentry.propagation import EVERYWHERE, OneLook, RequestNote, SentryHeaders, TargetedBaggage
 from slotel.runtime.sentry.transactions.sampling_context import head_context
 from support.sentry_tracing import Through, shipping
 
@@ -182,3 +183,41 @@ def test_sentrys_headers_go_only_where_the_app_wants_them(tracer, targets, goes)
         assert any(key.startswith("sentry-") for key in entries) == goes
         assert "traceparent" in carrier
         assert ("team" in entries) == bool(incoming)
+
+
+LIKE_A_REQUEST = {
+    "type": st.sampled_from(["http", "websocket", "com.shop.order"]),
+    "path": st.sampled_from(["/x", 5, None]),
+    "headers": st.sampled_from([{}, {"a": "b"}, "x", [("a", "b")], [(b"a", b"b")], None, 7]),
+    "REQUEST_METHOD": st.sampled_from(["GET", 4]),
+    "wsgi.version": st.just((1, 0)),
+}
+
+
+@given(
+    st.fixed_dictionaries(
+        {"traceparent": st.just(f"00-{TRACES[0]}-b7ad6b7169203331-01")}, optional=LIKE_A_REQUEST
+    )
+)
+def test_a_mapping_that_the_app_extracts_from_is_read_as_by_the_sdk_whatever_its_keys(carrier):
+    found, alone = (
+        trace.get_current_span(propagator.extract(carrier)).get_span_context()
+        for propagator in (CompositePropagator([OneLook(PARTS), RequestNote()]), CompositePropagator(PARTS))
+    )
+    assert found == alone
+    assert found.is_valid
+
+
+@given(st.sampled_from([{}, {"a": "b"}, "x", [1], None, 7]))
+def test_a_getter_of_the_apps_own_reads_a_mapping_that_looks_like_a_request(headers):
+    class Own(DefaultGetter):
+        pass
+
+    carrier = {
+        "type": "http",
+        "path": "/x",
+        "headers": headers,
+        "traceparent": f"00-{TRACES[0]}-b7ad6b7169203331-01",
+    }
+    found = OneLook(PARTS).extract(carrier, getter=Own())
+    assert trace.get_current_span(found).get_span_context().is_valid

@@ -97,6 +97,7 @@ class ServedRequest:
     client_left = False
     is_complete = False
     local_root: LocalRoot | None = None
+    _measured: tuple[str, ...] = ()
     _held: ReadableSpan | None = None
     _ends = False
     _is_over = False
@@ -161,9 +162,12 @@ class ServedRequest:
             if root := self._request.get(self.root):
                 place_under(local_root.span, root)
 
-    def is_inner(self, span: trace.Span) -> bool:
-        """Return whether a span that is open is not this request's server span, but one below it."""
-        return self.local_root is not None and span is not self.local_root.span and span.is_recording()
+    def is_first(self, measurement: str) -> bool:
+        """Return whether a request is measured so for the first time: both a mounted app and its outer one do."""
+        if measurement in self._measured:
+            return False
+        self._measured += (measurement,)
+        return True
 
     def hold(self, span: ReadableSpan) -> bool:
         """Return whether the span's end waits for the answer's, which the application has still to give."""

@@ -142,9 +142,12 @@ class OneLook(CompositePropagator):
         self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
     ) -> Context:
         """Return the context with what the headers bring."""
-        if not _is_request(carrier):
+        if not _is_request(carrier, getter):
             return super().extract(carrier, context, getter)
-        found = _of_environ(carrier) if "REQUEST_METHOD" in carrier else _of_scope(carrier)  # type: ignore[arg-type,operator]
+        try:
+            found = _of_environ(carrier) if "REQUEST_METHOD" in carrier else _of_scope(carrier)  # type: ignore[arg-type,operator]
+        except (AttributeError, TypeError, ValueError):  # its headers are none of a scope's
+            return super().extract(carrier, context, getter)
         if found:
             return super().extract(found, context, default_getter)
         return Context() if context is None else context
@@ -176,9 +179,8 @@ class RequestNote(TextMapPropagator):
         self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
     ) -> Context:
         """Return the context with the request in it."""
-        del getter
         given = get_current() if context is None else context
-        return set_value(_REQUEST_KEY, carrier, given) if _is_request(carrier) else given
+        return set_value(_REQUEST_KEY, carrier, given) if _is_request(carrier, getter) else given
 
     def inject(
         self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
@@ -216,13 +218,18 @@ def install(named: str, rate: float, facts: Facts, targets: Targets) -> None:
     propagate.set_global_textmap(CompositePropagator([*chosen, RequestNote()]))
 
 
-def _is_request(carrier: object) -> bool:
-    """Whether a carrier is a WSGI environ or an ASGI scope, and no message that happens to have a key of that name.
+def _is_request(carrier: object, getter: object) -> bool:
+    """Whether a carrier is a WSGI environ or an ASGI scope, and no message that happens to have keys of that name.
 
-    PEP 3333 demands `wsgi.version` of an environ, the ASGI specification `path` of a scope.
+    Of both only a getter of their own can read headers. PEP 3333 demands `wsgi.version` of an environ, the ASGI
+    specification `path` of a scope.
     """
-    if not isinstance(carrier, dict):
+    if getter is default_getter or not isinstance(carrier, dict):
         return False
     if "REQUEST_METHOD" in carrier:
         return "wsgi.version" in carrier
-    return carrier.get("type") in _SCOPES and "path" in carrier and "headers" in carrier
+    return (
+        carrier.get("type") in _SCOPES
+        and "path" in carrier
+        and isinstance(carrier.get("headers"), (list, tuple))
+    )

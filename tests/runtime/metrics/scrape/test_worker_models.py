@@ -190,8 +190,9 @@ def test_twenty_kills_under_load_and_a_hundred_scrapes_nothing_lost_nothing_back
         assert counted(service) <= len(answered) + 2 * len(killed), "an answer may die with its worker"
 
 
-def test_uwsgi_that_forks_without_pythons_hooks_is_told_what_to_set():
-    with launched(*UWSGI, needs="flask") as service:
+@pytest.mark.parametrize("command", [UWSGI, tuple(word for word in UWSGI if word != "--master")])
+def test_uwsgi_that_forks_without_pythons_hooks_is_told_what_to_set(command):
+    with launched(*command, needs="flask") as service:
         service.wait_ready()
         wait_until(lambda: "ERROR slotel" in service.log, "the line, at the first tick", 20)
     assert (

@@ -162,9 +162,8 @@ class HistogramOf(_Instrument):
 
         A mounted application is instrumented, too, and would count the request that the outer one counts.
         """
-        current = get_current_span(context)
         served = SERVED.get()
-        if not amount >= 0 or (served is not None and served.is_inner(current)):
+        if not amount >= 0 or (served is not None and not served.is_first(self.name)):
             return
         row = self._row(attributes)
         bucket = bisect_left(self._bounds, amount)
@@ -172,7 +171,7 @@ class HistogramOf(_Instrument):
             cells = row.cells
             cells[bucket] += 1.0
             cells[-1] += amount
-        span = current.get_span_context()
+        span = get_current_span(context).get_span_context()
         if span.trace_flags & 1:
             row.exemplars[bucket] = span, amount, time.time_ns()
 

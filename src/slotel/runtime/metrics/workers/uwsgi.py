@@ -6,11 +6,14 @@ uWSGI forks in C. Python's fork hooks, by which slotel follows, run when one of 
 from __future__ import annotations
 
 import sys
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from slotel.config.problem import Problem
 
 _OPTIONS: Final = ("py-call-uwsgi-fork-hooks", "py-call-osafterfork")
+"""The second one ends uWSGI 2.0.31 on CPython 3.13; it is offered nowhere."""
+_PROCESSES: Final = ("processes", "workers", "p")
 
 
 def problem() -> Problem | None:
@@ -18,11 +21,23 @@ def problem() -> Problem | None:
     options = getattr(sys.modules.get("uwsgi"), "opt", None)
     if not isinstance(options, dict):
         return None
-    named = {name.decode() if isinstance(name, bytes) else str(name) for name in options}
-    if "master" not in named or not named.isdisjoint(_OPTIONS):
+    named = {_text(name): value for name, value in options.items()}
+    if not named.keys().isdisjoint(_OPTIONS) or not _forks(named):
         return None
     return Problem(
         "uWSGI",
         f"it forks workers without Python's fork hooks: set '{_OPTIONS[0]} = true', and 'enable-threads = true'",
         "what the workers count is not seen until then",
     )
+
+
+def _forks(options: Mapping[str, Any]) -> bool:
+    """Whether there is a process beside the first: a master's workers, or without a master the second worker on."""
+    if "master" in options:
+        return True
+    counts = [_text(options[name]) for name in _PROCESSES if name in options]
+    return any(count.isdigit() and int(count) > 1 for count in counts)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
