@@ -37,11 +37,11 @@ def rows(quick: bool) -> list[dict]:
     sink = slotel_sink()
     tracer = provider(1.0, Through(sink), record=True).get_tracer("bench")
     gil_yielder = sink._worker._gil_yielder
-    rest = gil_yielder.rest
+    yield_gil = gil_yielder.yield_gil
     found: dict[bool, list[float]] = {True: [], False: []}
     for number in range(100 if quick else 400):
         lets_go = number % 2 == 0
-        gil_yielder.rest = rest if lets_go else lambda: None
+        gil_yielder.yield_gil = yield_gil if lets_go else lambda: None
         gil_yielder.contended = False
         found[lets_go] += waits(sink, tracer)
     ours, theirs = ([1e3 * wait for wait in found[lets_go]] for lets_go in (True, False))

@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 ROOT: Final = Path(__file__).resolve().parents[2]
 HERE: Final = ROOT / ".cache" / "matrix"
 SUITES: Final = ("tests/runtime", "tests/tracker", "tests/e2e/test_counting.py", "tests/e2e/test_launcher.py")
+WORKERS: Final = os.environ.get("WORKERS", "4")
 OLDEST_OTEL: Final = (
     "opentelemetry-api==1.45.0", "opentelemetry-sdk==1.45.0", "opentelemetry-semantic-conventions==0.66b0",
     "opentelemetry-instrumentation==0.66b0", "opentelemetry-exporter-prometheus==0.66b0",
@@ -97,7 +98,17 @@ def run(each: Set, arguments: list[str]) -> str:
         done = subprocess.run(step, cwd=ROOT, capture_output=True, text=True)
         if done.returncode != 0:
             return f"FAILED to install: {done.stderr.strip().splitlines()[-1]}"
-    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "4", *(arguments or each.suites)]
+    command = [
+        python,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-n",
+        WORKERS,
+        *(arguments or each.suites),
+    ]
     with (HERE / f"{each.name}.log").open("w") as log:
         code = subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT).returncode
     last = (HERE / f"{each.name}.log").read_text().strip().splitlines()[-1]

@@ -21,19 +21,19 @@ class Metered:
 
     def __init__(self, clock, slo=SLO, store=None):
         self.store = store or Store(clock=clock)
-        self.meter = BudgetWindows(self.store, (slo,), clock)
-        self._cells = self.meter.counter_cells(slo)
-        self._events = self.meter._events
+        self.windows = BudgetWindows(self.store, (slo,), clock)
+        self._cells = self.windows.counter_cells(slo)
+        self._events = self.windows._events
         self._clock = clock
-        self.watch = BreachDetector(self.meter, clock)
+        self.detector = BreachDetector(self.windows, clock)
 
     def count(self, good=0, bad=0, excluded=0):
-        if self._clock.now * 1e9 >= self.meter.bucket_ends_ns:
-            self.meter.roll()
+        if self._clock.now * 1e9 >= self.windows.bucket_ends_ns:
+            self.windows.roll()
         for outcome, number in (("good", good), ("bad", bad), ("excluded", excluded)):
             if number:
                 self._events.add(self._cells[outcome], number)
 
     def seen(self, seconds=HOUR):
-        window = self.meter.window(0, seconds)
+        window = self.windows.window(0, seconds)
         return window.bad, window.total

@@ -136,7 +136,7 @@ def _build(service: Service, resource: Mapping[str, Any]) -> Runtime:
     resource = enforcer.redactor.attributes(dict(resource))
     redact_logs(enforcer.redactor.text)
     clock = SteadyClock()
-    meter = BudgetWindows(store, service.slos, clock, _service_name(resource), time.time)
+    budget_windows = BudgetWindows(store, service.slos, clock, _service_name(resource), time.time)
     return Runtime(
         service,
         resource,
@@ -144,8 +144,8 @@ def _build(service: Service, resource: Mapping[str, Any]) -> Runtime:
         self_metrics,
         enforcer,
         OpenSpans(forgotten=lambda count: self_metrics.dropped("spans", "never_ended", count)),
-        meter,
-        BreachDetector(meter),
+        budget_windows,
+        BreachDetector(budget_windows),
         Incidents(name),
         clock,
     )
@@ -156,19 +156,19 @@ def _service_name(resource: Mapping[str, Any]) -> str:
 
 
 def _pipeline(runtime: Runtime) -> SlotelSpanProcessor:
-    measure = SpanMetrics(
+    span_metrics = SpanMetrics(
         runtime.store,
         runtime.service_name,
         runtime.service.slos,
         runtime.enforcer,
-        runtime.meter,
+        runtime.budget_windows,
         runtime.self_metrics,
     )
-    return SlotelSpanProcessor(runtime.open_spans, measure, runtime.sinks, runtime.self_metrics)
+    return SlotelSpanProcessor(runtime.open_spans, span_metrics, runtime.sinks, runtime.self_metrics)
 
 
 def _guarded(part: str, runtime: Runtime, begin: Callable[[], object]) -> None:
-    """Start one part; if it fails it is off, named, and the rest goes on."""
+    """Start one component; if it fails it is disabled and named, and everything else works."""
     try:
         begin()
     except Exception as error:  # noqa: BLE001 each part may fail alone
@@ -180,7 +180,7 @@ def _report_breaches(runtime: Runtime) -> None:
     """Report, once, each objective that exceeds its limit; the process that serves /metrics reports for all."""
     if runtime.endpoint is not None and not runtime.endpoint.holds_port:
         return
-    changes = tuple(runtime.watch.check())
+    changes = tuple(runtime.breach_detector.check())
     for breach in changes:
         LOG.warning("%s", breach)
     for incident in runtime.incidents.after(changes):

@@ -144,8 +144,8 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.metrics.scrape.registry import GlobalRegistry
     from slotel.runtime.metrics.workers.by_worker import ByWorker
 
-    def rest() -> None:
-        endpoint.rest()
+    def yield_gil() -> None:
+        endpoint.yield_gil()
 
     host, port, problems = read_address(environ)
     report(problems)
@@ -155,7 +155,7 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
         log([Finding("metrics", "fail", str(error), "(no /metrics; everything else works)", "SLO158")])
         return
     self_metrics, provider = runtime.self_metrics, metrics.get_meter_provider()
-    sources = [lambda: runtime.store.snapshot(rest), runtime.meter.families, _build_info]
+    sources = [lambda: runtime.store.snapshot(yield_gil), runtime.budget_windows.families, _build_info]
     chore: Callable[[], float | None] = lambda: None  # noqa: E731 nothing to do without a meter provider of the SDK
     process, registry = ProcessMetrics(), GlobalRegistry(self_metrics.dropped)
     if isinstance(provider, MeterProvider):
@@ -170,7 +170,7 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
                 runtime.http_server_metrics.scopes() if runtime.http_server_metrics is not None else ()
             ),
             beside=lambda: (*process.families(), *registry.families()),
-            rest=rest,
+            yield_gil=yield_gil,
             redact=runtime.enforcer.redactor.attributes,
         )
         sources.append(app.families)
@@ -179,7 +179,7 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     status_page = _LazyPage(runtime, environ) if runtime.service.page else None
     workers = runtime.workers
     if workers is not None:
-        runtime.by_worker = ByWorker(workers, rest)
+        runtime.by_worker = ByWorker(workers, yield_gil)
         sources.append(runtime.by_worker.families)
     endpoint = runtime.endpoint = Endpoint(
         host,

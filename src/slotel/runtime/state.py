@@ -42,8 +42,8 @@ class Runtime:
     self_metrics: SelfMetrics
     enforcer: Enforcer
     open_spans: OpenSpans
-    meter: BudgetWindows
-    watch: BreachDetector
+    budget_windows: BudgetWindows
+    breach_detector: BreachDetector
     incidents: Incidents
     clock: SteadyClock
     recent_errors: RecentErrors = field(default_factory=RecentErrors)

@@ -102,7 +102,7 @@ def set_custom_tags(**tags: object) -> None:
 
 
 def _sentry_scope(local_root: Any) -> Any:
-    """Return the Sentry scope that ends with this entry; events of other entries find the tags on the entry."""
+    """Return the Sentry scope that ends with this local root; events of others find the tags on their local root."""
     if local_root is None:
         import sentry_sdk
 

@@ -13,7 +13,7 @@ def clock():
 
 def said(metered, *, tiers=False):
     return [
-        (breach.key, breach.recovered) for breach in metered.watch.check() if tiers or breach.tier is None
+        (breach.key, breach.recovered) for breach in metered.detector.check() if tiers or breach.tier is None
     ]
 
 
@@ -44,7 +44,7 @@ def test_a_breach_ends_also_when_nothing_of_it_is_left_in_the_history(clock):
 def test_the_sentence_has_window_counts_rate_and_limit(clock):
     metered = Metered(clock)
     metered.count(good=90, bad=10)
-    limit, slowest = metered.watch.check()
+    limit, slowest = metered.detector.check()
     assert (
         str(limit)
         == "error budget breached: 'availability' 10 of 100 events bad in 1h, 10% against a limit of 5%"

@@ -24,7 +24,7 @@ class Told:
         self.incidents = Incidents("shop", clock)
 
     def look(self):
-        changes = tuple(self.metered.watch.check())
+        changes = tuple(self.metered.detector.check())
         return [
             (incident.breach.key, incident.breach.severity, incident.recovered)
             for incident in self.incidents.after(changes)
@@ -41,7 +41,7 @@ class Told:
 def test_a_total_outage_is_one_event_that_names_everything_breached_with_the_worst_in_numbers(clock):
     told = Told(clock)
     told.metered.count(good=20, bad=80)
-    changes = tuple(told.metered.watch.check())
+    changes = tuple(told.metered.detector.check())
     assert len(changes) == 5
     (incident,) = told.incidents.after(changes)
     assert str(incident) == (
@@ -112,5 +112,5 @@ def test_objectives_have_incidents_of_their_own(clock):
     one, other = Metered(clock), Metered(clock, Slo("latency", limit=0.05, objective=0.95))
     one.count(bad=80, good=20)
     other.count(bad=80, good=20)
-    changes = (*one.watch.check(), *other.watch.check())
+    changes = (*one.detector.check(), *other.detector.check())
     assert [incident.slo.name for incident in incidents.after(changes)] == ["availability", "latency"]

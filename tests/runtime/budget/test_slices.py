@@ -38,7 +38,7 @@ def test_a_slice_is_bad_by_its_own_events_whatever_their_number(clock):
     at_slice(clock, 2)
     metered.count(good=99, bad=1)
     at_slice(clock, 3)
-    metered.meter.roll()
+    metered.windows.roll()
     clock.now += 1
     assert metered.seen() == (1, 3)
 
@@ -49,7 +49,7 @@ def test_a_slice_without_events_is_good_and_counts(clock):
     metered.count(bad=1)
     at_slice(clock, 10)
     assert metered.seen() == (1, 10)
-    window = metered.meter.window(0, HOUR)
+    window = metered.windows.window(0, HOUR)
     assert (window.ratio, window.burn, window.unit) == (0.1, pytest.approx(1.0), "time slices")
 
 
@@ -102,8 +102,8 @@ def test_a_slice_is_judged_by_the_events_of_all_workers(clock):
         one.count(good=good, bad=bad)
         other.count(good=good_elsewhere)
     at_slice(clock, 4)
-    one.meter.roll()
-    other.meter.roll()
+    one.windows.roll()
+    other.windows.roll()
     assert one.seen() == (2, 10 + 4)
     one.store.others = lambda _age, _rest: [other.store.part()]
     assert one.seen() == (1, 10 + 4)
@@ -119,7 +119,7 @@ def test_a_dead_workers_slices_are_judged_with_the_others_after_they_were_folded
     at_slice(clock, 1)
     dead.count(bad=2)
     at_slice(clock, 2)
-    dead.meter.roll()
+    dead.windows.roll()
     clock.now += MINUTE
     tables = add_up([dead.store.part()], 100)
     cells, rows = dead.store.part().cells[:0], []
@@ -149,12 +149,12 @@ def test_breach_and_recovery_are_of_slices(clock):
     for number in range(6):
         at_slice(clock, number)
         metered.count(good=1, bad=1)
-        metered.meter.roll()
+        metered.windows.roll()
     at_slice(clock, 7)
-    limit = next(iter(metered.watch.check()))
+    limit = next(iter(metered.detector.check()))
     assert (
         str(limit)
         == "error budget breached: 'sliced' 6 of 7 time slices bad in 1h, 85.7% against a limit of 10%"
     )
     clock.now += 70 * MINUTE
-    assert ("sliced", True) in [(breach.key, breach.recovered) for breach in metered.watch.check()]
+    assert ("sliced", True) in [(breach.key, breach.recovered) for breach in metered.detector.check()]

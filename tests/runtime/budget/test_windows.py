@@ -48,14 +48,14 @@ def test_excluded_events_count_for_nothing(clock):
 
 def test_no_events_burn_nothing_and_leave_everything(clock):
     metered = Metered(clock)
-    window = metered.meter.window(0, HOUR)
-    assert (window.ratio, window.burn, metered.meter.remaining(0)) == (0.0, 0.0, 1.0)
+    window = metered.windows.window(0, HOUR)
+    assert (window.ratio, window.burn, metered.windows.remaining(0)) == (0.0, 0.0, 1.0)
 
 
 def test_gauges_are_there_for_every_objective_and_window(clock):
     metered = Metered(clock)
     metered.count(good=99, bad=1)
-    gauges = {family.name: dict(family.series) for family in metered.meter.families()}
+    gauges = {family.name: dict(family.series) for family in metered.windows.families()}
     assert gauges["error_budget_limit_ratio"] == {("availability",): (0.05,)}
     assert gauges["error_budget_error_ratio"]["availability", "5m"] == (0.01,)
     assert gauges["error_budget_burn_rate"]["availability", "1h"] == pytest.approx((0.2,))

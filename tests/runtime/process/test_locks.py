@@ -145,7 +145,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 import sentry_sdk
 tracer, now = trace.get_tracer("t"), [time.time_ns()]
 from slotel.runtime.budget import windows
-runtime.meter._clock = runtime.meter._wall = lambda: now[0] / 1e9
+runtime.budget_windows._clock = runtime.budget_windows._wall = lambda: now[0] / 1e9
 http = None
 if runtime.http_server_metrics is not None:
     http = runtime.http_server_metrics.get_meter("t").create_histogram("http.server.request.duration", "s")
@@ -195,7 +195,7 @@ def drive(
             """
         armed[0] = True
         for _ in range(25): work()
-        runtime.meter.window(0, 300)
+        runtime.budget_windows.window(0, 300)
         PROCESS = __import__("slotel.runtime.process.lifecycle", fromlist=["PROCESS"]).PROCESS
         PROCESS.register("breaches", tick=work)
         PROCESS.tick()
@@ -257,7 +257,7 @@ def test_a_span_that_ends_in_the_middle_of_anything_hangs_nothing(kind, tmp_path
         from opentelemetry import trace
         from opentelemetry.trace import SpanKind
         tracer, now = trace.get_tracer("t"), [time.time_ns()]
-        runtime.meter._clock = runtime.meter._wall = lambda: now[0] / 1e9
+        runtime.budget_windows._clock = runtime.budget_windows._wall = lambda: now[0] / 1e9
         handled = [0]
 
         def end_one(*_):

@@ -238,7 +238,7 @@ def test_the_worker_rests_after_a_millisecond_of_work_but_not_where_the_main_thr
         for _ in range(traces):
             clock.now += work + waits
             clock.cpu += work
-            worker.rest()
+            worker.yield_gil()
         worker.judge(traces)
         return len(clock.slept)
 

@@ -1,6 +1,6 @@
 """Says when an error budget is breached and when it has recovered: once each, for the limit and for each burn tier.
 
-It looks at the meter on the ticker. Alerts that page come from Prometheus; this is for those who have nothing else.
+It reads the windows at each tick. Alerts that page come from Prometheus; this is for services without it.
 """
 
 from __future__ import annotations
@@ -67,23 +67,23 @@ class Breach(NamedTuple):
 class BreachDetector:
     """Remembers what was said, so that a breach is said at most once per window and its end once."""
 
-    def __init__(self, meter: BudgetWindows, clock: Callable[[], float] = time.time) -> None:
-        self._meter = meter
+    def __init__(self, windows: BudgetWindows, clock: Callable[[], float] = time.time) -> None:
+        self._windows = windows
         self._clock = clock
         self._since: dict[str, float] = {}
 
     def check(self) -> Iterator[Breach]:
         """Yield what is newly breached or recovered."""
-        for index, slo in enumerate(self._meter.slos):
-            everything = self._meter.window(index, max(KEPT, slo.window))
+        for index, slo in enumerate(self._windows.slos):
+            everything = self._windows.window(index, max(KEPT, slo.window))
             if everything.bad < MIN_BAD_EVENTS and not self._since:
                 continue  # then no window has enough: one look for each objective, while all is well
-            window = self._meter.window(index, slo.window)
+            window = self._windows.window(index, slo.window)
             yield from self._changes(Breach(slo, window, recovered=False), exceeded=window.ratio > slo.limit)
             for tier in slo.tiers():
-                window = self._meter.window(index, tier.long)
+                window = self._windows.window(index, tier.long)
                 threshold = tier.burn_rate(slo.period.seconds)
-                burns = window.burn > threshold and self._meter.window(index, tier.short).burn > threshold
+                burns = window.burn > threshold and self._windows.window(index, tier.short).burn > threshold
                 yield from self._changes(Breach(slo, window, recovered=False, tier=tier), exceeded=burns)
 
     def _changes(self, breach: Breach, *, exceeded: bool) -> Iterator[Breach]:

@@ -1,4 +1,4 @@
-"""The error-budget meter: sliding windows of good and bad events, for gauges and for the watch over breaches.
+"""Sliding windows of good and bad events: for the gauges of the error budget, and to detect breaches.
 
 Its rings live in the store, so that they merge over workers. It looks only when asked.
 """

@@ -53,7 +53,7 @@ class SelfMetrics:
         self._stage.add(self._stage.slot((stage,)))
         self._log(
             f"stage/{stage}",
-            "stage %s failed, the rest goes on: %s: %s",
+            "component %s failed, everything else works: %s: %s",
             stage,
             type(error).__name__,
             printable(error),

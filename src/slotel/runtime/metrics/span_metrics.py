@@ -44,7 +44,7 @@ _NO_TAGS: Final[Mapping[str, str]] = {}
 _Counted: TypeAlias = tuple[tuple[int, ...], ...]
 """For each latency class, the cells of slo_events that a span adds to; () if to none."""
 _Known: TypeAlias = tuple[int, _Counted, _Counted]
-"""What a combination of labels leads to: its row, those cells, and the same for an entry, whose violations count."""
+"""What a combination of labels leads to: its row, those cells, and the same for a local root (tag violations count)."""
 
 
 class Windows(Protocol):
@@ -65,8 +65,8 @@ class SpanMetrics:
 
     Args:
         service_name: value of the label service_name.
-        meter: holds the SLO counters, and their sliding windows.
-        accounts: counts the tags of an entry that the policy had to repair.
+        windows: holds the SLO counters, and their sliding windows.
+        accounts: counts the tags of a local root that the policy had to repair.
     """
 
     def __init__(
@@ -75,13 +75,13 @@ class SpanMetrics:
         service_name: str,
         slos: tuple[Slo, ...],
         enforcer: Enforcer,
-        meter: Windows,
+        windows: Windows,
         self_metrics: SelfMetrics,
     ) -> None:
         self._service = service_name
         self._slos = slos
         self._enforcer = enforcer
-        self._meter = meter
+        self._windows = windows
         self._is_tagged = bool(enforcer.label_names or enforcer.policy.required)
         self._counts_unlabelled = bool(enforcer.unlabelled)
         self._given = enforcer.given
@@ -137,18 +137,18 @@ class SpanMetrics:
         except TypeError:  # an attribute with a list as its value
             key = tuple(str(part) for part in key)
             known = self._known.get(key)
-        slot, counted, counted_entry = known or self._open(
+        slot, counted, counted_root = known or self._open(
             key, span, attributes, tags, row or row_of(span), calls=peer is not None
         )
         if self._is_tagged and (
             local_root is None or (context is not None and local_root.root_id == span_id_of(context))
         ):
-            counted = counted_entry
+            counted = counted_root
             if self._counts_unlabelled:
                 self._enforcer.count_unlabelled(attributes, tags)
         end = span.end_time or 0
-        if end >= self._meter.bucket_ends_ns:
-            self._meter.roll()
+        if end >= self._windows.bucket_ends_ns:
+            self._windows.roll()
         seconds = (end - (span.start_time or end)) / 1e9
         cells = counted[bisect_left(self._edges, seconds)] if counted else ()
         self._observe(
@@ -196,8 +196,8 @@ class SpanMetrics:
             edge = self._graph.cells(called, is_failed=status == StatusCode.ERROR.value)
             counted = tuple((*cells, *edge) for cells in counted)
         repaired = tuple(self._violation_cell(tag, action) for tag, action in violations)
-        counted_entry = tuple((*cells, *repaired) for cells in counted)
-        known = slot, counted if any(counted) else (), counted_entry if any(counted_entry) else ()
+        counted_root = tuple((*cells, *repaired) for cells in counted)
+        known = slot, counted if any(counted) else (), counted_root if any(counted_root) else ()
         if sum(len(part) for part in key if isinstance(part, str)) <= _MAX_KEY:
             if len(self._known) >= _MAX_KNOWN:
                 self._known.clear()
@@ -208,7 +208,7 @@ class SpanMetrics:
         """The cells of slo_events that an event adds to."""
         outcomes = ((slo, classify(slo, event, explicit)) for slo in self._slos)
         return tuple(
-            self._meter.counter_cells(slo)[outcome] for slo, outcome in outcomes if outcome is not None
+            self._windows.counter_cells(slo)[outcome] for slo, outcome in outcomes if outcome is not None
         )
 
 

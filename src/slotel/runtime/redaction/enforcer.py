@@ -72,7 +72,7 @@ class Enforcer:
 
         Args:
             attributes: the span's.
-            tags: custom tags of the span's entry.
+            tags: custom tags of the span's local root.
         """
         found: list[str | None] = []
         for key in self._asked:
@@ -103,7 +103,7 @@ class Enforcer:
         return self.judge_labels(self.given(attributes, tags))[0]
 
     def count_unlabelled(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-        """Count each required tag, of those that are no metric label, that an entry span lacks or has wrong."""
+        """Count each required tag, of those that are no metric label, that a local root lacks or has wrong."""
         for key in self.unlabelled:
             unlabelled = self._value(key, _given(key, attributes, tags))[1]
             if unlabelled is not None:
@@ -112,7 +112,7 @@ class Enforcer:
     # -- spans -----------------------------------------------------------------------------------------------
 
     def tags(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, str]:
-        """Return the tags of a span in Sentry: the policy's, the custom ones of its entry, and its service."""
+        """Return the tags of a span in Sentry: the policy's, the custom ones of its local root, and its service."""
         return {**self._service, **self._tags(attributes, tags)}
 
     def _tags(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, str]:
@@ -247,7 +247,7 @@ class Enforcer:
 
 
 def _given(key: str, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> object:
-    """Return a tag's value: the span's own, else its entry's; 0 and False are values, '' is none."""
+    """Return a tag's value: the span's own, else its local root's; 0 and False are values, '' is none."""
     value = attributes.get(key)
     return value if value or value == 0 else tags.get(key)
 

@@ -1,6 +1,6 @@
-"""Which spans are open, and the entry (local root) of each: one object for all that a request shares.
+"""Which spans are open, and the local root of each: one object for all that a request shares.
 
-Stages hang their own state on the entry. Nothing is decided here.
+Stages keep their own state on the local root. Nothing is decided here.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class LocalRoot:
         span: the live root; its context, name and attributes are read at any time.
 
     Attributes:
-        tags: custom tags, set at run time for the whole entry.
+        tags: custom tags, set at run time for the whole local root.
         ended: the root has ended; what comes later is late.
         decision: what came of it, from its end on.
-        expected: the job says that its failure is none: Celery's `throws`.
+        expected: the job declares this failure as expected: Celery's `throws`.
         served: the request as its server sees it, if a layer stands between server and application.
         handled: id of the exception that was being handled when it started; it is not what fails this root.
-        spans, state: the shipping stage's own.
+        spans, state: those of the stage that exports.
     """
 
     __slots__ = (
@@ -77,7 +77,7 @@ class OpenSpans:
         forgotten: told how many spans were forgotten because more than `max_open` were open.
 
     Attributes:
-        inherited: ids of the spans that were open when this process was forked: its parent counts and ships them.
+        inherited: ids of the spans that were open when this process was forked: its parent counts and exports them.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class OpenSpans:
         self.inherited = frozenset(self._open)
 
     def open(self, span: Span) -> LocalRoot:
-        """Return the entry of a span that starts: its local parent's, or a new one."""
+        """Return the local root of a span that starts: its local parent's, or a new one."""
         span_id = span_id_of(span.context)
         parent = span.parent
         opened = self._open
@@ -108,7 +108,7 @@ class OpenSpans:
         return local_root
 
     def close(self, span_id: int) -> LocalRoot | None:
-        """Return the entry of a span that ends; None if it was forgotten or never seen."""
+        """Return the local root of a span that ends; None if it was forgotten or never seen."""
         local_root = self._open.pop(span_id, None)
         if local_root is not None and local_root.root_id == span_id:
             local_root.ended = True
@@ -121,7 +121,7 @@ class OpenSpans:
             local_root.expected = True
 
     def of(self, span_id: int) -> LocalRoot | None:
-        """Return the entry of an open span."""
+        """Return the local root of an open span."""
         return self._open.get(span_id)
 
     def __len__(self) -> int:

@@ -54,7 +54,7 @@ def _names(environ: Mapping[str, str], variable: str) -> Iterator[str]:
 
 def _problem(environ: Mapping[str, str], variable: str, group: str, name: str) -> Problem | None:
     wanted = _entry_point_name(environ, variable, name)
-    place, consequence = f"{variable}={environ[variable]!r}", "this exporter is off, the rest goes on"
+    place, consequence = f"{variable}={environ[variable]!r}", "this exporter is off, everything else works"
     found = next(iter(entry_points(group=group, name=wanted)), None)
     if found is None:
         package = _OTLP.get(wanted)

@@ -74,31 +74,31 @@ class Objective(NamedTuple):
         return f"{name} burns at {burn:.3g}×" if burn > 1 else f"{name} is within budget"
 
 
-def objectives(meter: BudgetWindows) -> list[Objective]:
+def objectives(windows: BudgetWindows) -> list[Objective]:
     """Return every objective that the service counts, as it is now."""
-    return [_objective(meter, index, slo) for index, slo in enumerate(meter.slos)]
+    return [_objective(windows, index, slo) for index, slo in enumerate(windows.slos)]
 
 
-def _objective(meter: BudgetWindows, index: int, slo: Slo) -> Objective:
+def _objective(windows: BudgetWindows, index: int, slo: Slo) -> Objective:
     alerts = tuple(
         Burning(
             tier,
-            meter.window(index, tier.long),
-            meter.window(index, tier.short),
+            windows.window(index, tier.long),
+            windows.window(index, tier.short),
             tier.burn_rate(slo.period.seconds),
         )
         for tier in slo.tiers()
     )
-    remaining = meter.remaining(index)
-    hour = meter.window(index, HOUR)
+    remaining = windows.remaining(index)
+    hour = windows.window(index, HOUR)
     return Objective(
         slo,
-        meter.window(index, slo.window),
-        meter.window(index, 5 * MINUTE),
+        windows.window(index, slo.window),
+        windows.window(index, 5 * MINUTE),
         remaining,
         time_to_exhaustion(remaining, hour.burn, slo.period.seconds) if hour.burn else inf,
         alerts,
-        meter.recent(index),
+        windows.recent(index),
     )
 
 

@@ -76,7 +76,7 @@ class StatusPage:
         bounds, created = (
             (family.bounds, family.created) if family is not None else ((), runtime.store.created)
         )
-        every = objectives(runtime.meter)
+        every = objectives(runtime.budget_windows)
         state, sentence = verdict(every)
         shown, known = requests.operations(families)
         base = runtime.service.monitoring.sentry_url

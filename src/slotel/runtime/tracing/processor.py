@@ -32,10 +32,14 @@ class SlotelSpanProcessor(SpanProcessor):
     """Runs the stages, and counts the faults of each under its name."""
 
     def __init__(
-        self, open_spans: OpenSpans, measure: SpanMetrics, sinks: Sequence[Sink], self_metrics: SelfMetrics
+        self,
+        open_spans: OpenSpans,
+        span_metrics: SpanMetrics,
+        sinks: Sequence[Sink],
+        self_metrics: SelfMetrics,
     ) -> None:
         self._open_spans = open_spans
-        self._measure = measure
+        self._measure = span_metrics
         self._self_metrics = self_metrics
         self._add = threading.RLock()
         self._take(tuple(sinks))
@@ -54,7 +58,7 @@ class SlotelSpanProcessor(SpanProcessor):
         """Sort the sinks by what they ask to see: a call that does nothing still costs each span."""
         self._sinks = sinks
         starts = [(sink, getattr(sink, "starts", "all")) for sink in sinks]
-        self._see_entries = tuple(sink for sink, wanted in starts if wanted != "none")
+        self._see_local_roots = tuple(sink for sink, wanted in starts if wanted != "none")
         self._see_children = tuple(sink for sink, wanted in starts if wanted == "all")
         unsampled = tuple(sink for sink in sinks if not getattr(sink, "sampled_only", False))
         self._see_ends = (unsampled, _beside_quiet(unsampled)), (sinks, _beside_quiet(sinks))
@@ -72,7 +76,7 @@ class SlotelSpanProcessor(SpanProcessor):
             _raise(self._fault("open_spans", error))
             return
         interrupt: Exception | None = None
-        for sink in self._see_entries if local_root.span is span else self._see_children:
+        for sink in self._see_local_roots if local_root.span is span else self._see_children:
             try:
                 sink.on_start(span, local_root, parent_context)
             except Exception as error:  # noqa: BLE001 nothing may reach the app

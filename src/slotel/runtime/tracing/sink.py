@@ -26,7 +26,7 @@ class Sink(Protocol):
         """Take a span that ended, sampled or not, as it was recorded: enforce tags before it leaves.
 
         Args:
-            entry: None for a span whose start was not seen or was forgotten.
+            local_root: None for a span whose start was not seen or was forgotten.
         """
 
     def flush(self, timeout: float) -> bool:

@@ -69,7 +69,7 @@ class AppMetrics:
         dropped: told the signal and the reason of what is left out.
         apart: more metrics of this process, which were not added up by the SDK.
         beside: more families of this process, which are shared and added up as the instruments' are.
-        rest: called after some series: others may run meanwhile. Only the SDK's own collecting takes none.
+        yield_gil: called after some series: others may run meanwhile. The SDK's own collecting never yields.
         redact: returns attributes without their secrets.
     """
 
@@ -82,12 +82,14 @@ class AppMetrics:
         dropped: Callable[[str, str], None] = lambda *_: None,
         apart: Callable[[], Sequence[ScopeMetrics]] = tuple,
         beside: Callable[[], Iterable[Family]] = tuple,
-        rest: Callable[[], None] = lambda: None,
+        yield_gil: Callable[[], None] = lambda: None,
         redact: Redact = lambda attributes: attributes,
     ) -> None:
-        self._apart, self._beside, self._rest = apart, beside, rest
+        self._apart, self._beside, self._yield_gil = apart, beside, yield_gil
         self._sharing, self._fault, self._dropped = sharing, fault, dropped
-        self._conversion = Conversion(lambda reason: dropped("metrics", reason), self._complain, rest, redact)
+        self._conversion = Conversion(
+            lambda reason: dropped("metrics", reason), self._complain, yield_gil, redact
+        )
         self._redacted = RedactedFamilies(redact)
         self._complained: set[str] = set()
         self._lock = threading.RLock()
@@ -113,7 +115,7 @@ class AppMetrics:
         if sharing is None or not sharing.is_shared:
             return self._read().families
         own = self._publish(sharing)
-        return over_processes(own, str(os.getpid()), published(sharing, self._rest), self._rest)
+        return over_processes(own, str(os.getpid()), published(sharing, self._yield_gil), self._yield_gil)
 
     def publish(self) -> None:
         """Share this process's numbers with the one that answers; never raises."""
@@ -140,14 +142,14 @@ class AppMetrics:
         with self._lock:
             converted = self._read()
             if converted.families:
-                sharing.share(SUFFIX, encode(converted, self._rest))
+                sharing.share(SUFFIX, encode(converted, self._yield_gil))
         return converted
 
     def _read(self) -> Converted:
         with self._lock:
-            self._rest()
+            self._yield_gil()
             data = _joined(self._reader.read(), self._apart())
-            self._rest()
+            self._yield_gil()
             converted = self._conversion.convert(data)
             beside = map(self._redacted, self._beside())
             return replace(converted, families=(*converted.families, *beside))

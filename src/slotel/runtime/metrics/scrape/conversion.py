@@ -67,7 +67,7 @@ class Conversion:
     Args:
         dropped: told the reason of what is left out, at every conversion that meets it.
         complain: told the name that two instruments of one meter share; the first answers.
-        rest: called after some series: others may run meanwhile.
+        yield_gil: called after some series: others may run meanwhile.
         redact: returns attributes without their secrets; series that become the same are added up.
     """
 
@@ -75,10 +75,10 @@ class Conversion:
         self,
         dropped: Callable[[str], None],
         complain: Callable[[str], None],
-        rest: Callable[[], None] = lambda: None,
+        yield_gil: Callable[[], None] = lambda: None,
         redact: Redact = lambda attributes: attributes,
     ) -> None:
-        self._dropped, self._complain, self._rest, self._redact = dropped, complain, rest, redact
+        self._dropped, self._complain, self._yield_gil, self._redact = dropped, complain, yield_gil, redact
         self._names: dict[tuple[Any, ...], Named] = {}
         self._ask: Callable[[MetricsData], Iterable[Any]] | None = None
 
@@ -107,7 +107,7 @@ class Conversion:
                         made.append(family)
                         if isinstance(metric.data, Sum) and not metric.data.is_monotonic:
                             summed.add(family.name)
-        return Converted(tuple(added(made, self._rest)), frozenset(summed))
+        return Converted(tuple(added(made, self._yield_gil)), frozenset(summed))
 
     def _families(self, scope: InstrumentationScope, metric: Metric) -> Iterator[Family]:
         """Yield a family for each set of label names of a metric's points; they are joined later."""
@@ -118,7 +118,7 @@ class Conversion:
         for portion in portions(points):
             for point in portion:
                 self._point(scope, metric, point, groups)
-            self._rest()
+            self._yield_gil()
         yield from groups.values()
 
     def _point(
@@ -148,7 +148,7 @@ class Conversion:
             if len(self._names) >= MAX_SERIES:
                 self._names.clear()
             found = self._names[key] = self._asked(scope, metric, point)
-            self._rest()
+            self._yield_gil()
         return found
 
     def _asked(self, scope: InstrumentationScope, metric: Metric, point: Any) -> Named:

@@ -245,14 +245,14 @@ class Endpoint:
         for text in self._exposition.render(families, openmetrics=openmetrics):
             data = text.encode("utf-8", "replace")
             body.append(packer.compress(data) if packer is not None else data)
-            self.rest()
+            self.yield_gil()
             if self._stop.is_set():
                 return None
         if packer is not None:
             body.append(packer.flush())
         return Answer("200 OK", OPENMETRICS if openmetrics else TEXT, body, "gzip" if gzip else "")
 
-    def rest(self) -> None:
+    def yield_gil(self) -> None:
         """Let other threads run if it is time; sources that take long call it in between."""
         if self._stop.is_set():
             return

@@ -61,13 +61,13 @@ def relabelled(family: Family, names: tuple[str, ...]) -> Family:
     return replace(family, label_names=names, series=moved(family.series), exemplars=moved(family.exemplars))
 
 
-def added(families: Iterable[Family], rest: Callable[[], None] = lambda: None) -> Iterator[Family]:
+def added(families: Iterable[Family], yield_gil: Callable[[], None] = lambda: None) -> Iterator[Family]:
     """Yield one family for each name and kind: series summed, the earliest start, the latest exemplars.
 
     A histogram whose bounds differ from the first one's cannot be added, and is left out.
 
     Args:
-        rest: called after some series: others may run meanwhile.
+        yield_gil: called after some series: others may run meanwhile.
     """
     sums: dict[tuple[str, str], Family] = {}
     for family in families:
@@ -76,8 +76,8 @@ def added(families: Iterable[Family], rest: Callable[[], None] = lambda: None) -
         if first is None:
             sums[key] = replace(family, series=dict(family.series), exemplars=dict(family.exemplars))
         elif first.bounds == family.bounds:
-            sums[key] = _sum(first, family, rest)
-        rest()
+            sums[key] = _sum(first, family, yield_gil)
+        yield_gil()
     yield from sums.values()
 
 
@@ -97,7 +97,7 @@ def _joined(first: Family, second: Family, complain: Callable[[str], None]) -> F
     )
 
 
-def _sum(first: Family, second: Family, rest: Callable[[], None]) -> Family:
+def _sum(first: Family, second: Family, yield_gil: Callable[[], None]) -> Family:
     """Add to the first, whose rows are this module's own."""
     names = _names_of_both(first, second)
     first, second = relabelled(first, names), relabelled(second, names)
@@ -106,6 +106,6 @@ def _sum(first: Family, second: Family, rest: Callable[[], None]) -> Family:
         for values, row in portion:
             standing = series.get(values)
             series[values] = row if standing is None else tuple(map(add, standing, row))
-        rest()
+        yield_gil()
     exemplars.update(second.exemplars)
     return replace(first, created=min(first.created, second.created))

@@ -26,7 +26,7 @@ _PLAIN: Final = ("name", "kind", "help", "unit", "label_names", "bounds", "creat
 
 
 def _go_on() -> None:
-    """Take no rest."""
+    """Do not yield."""
 
 
 class File(Protocol):
@@ -72,11 +72,11 @@ class Published(NamedTuple):
     converted: Converted
 
 
-def published(sharing: Sharing, rest: Callable[[], None] = _go_on) -> list[Published]:
+def published(sharing: Sharing, yield_gil: Callable[[], None] = _go_on) -> list[Published]:
     """Return what the others say; a file that cannot be read is passed over."""
     found = []
     for file in sharing.shared(SUFFIX):
-        converted = decode(file.data, rest)
+        converted = decode(file.data, yield_gil)
         if converted is not None:
             pid = file.stem.partition("-")[0] if file.is_alive else ""
             found.append(Published(pid, converted if file.is_alive else lasting(converted)))
@@ -84,7 +84,7 @@ def published(sharing: Sharing, rest: Callable[[], None] = _go_on) -> list[Publi
 
 
 def over_processes(
-    own: Converted, pid: str, others: Iterable[Published], rest: Callable[[], None] = _go_on
+    own: Converted, pid: str, others: Iterable[Published], yield_gil: Callable[[], None] = _go_on
 ) -> Iterator[Family]:
     """Yield the families of a service: counters, histograms and up-down counters added, other gauges by process.
 
@@ -99,7 +99,7 @@ def over_processes(
         for family in part.converted.families:
             by_process = family.kind == "gauge" and family.name not in part.converted.summed
             together.append(_of_process(family, part.pid) if by_process else family)
-    yield from added(together, rest)
+    yield from added(together, yield_gil)
 
 
 def lasting(converted: Converted) -> Converted:
@@ -126,11 +126,11 @@ def _of_process(family: Family, pid: str) -> Family:
 # by lines of some of them each, so that no step holds the interpreter long.
 
 
-def encode(converted: Converted, rest: Callable[[], None] = _go_on) -> bytes:
+def encode(converted: Converted, yield_gil: Callable[[], None] = _go_on) -> bytes:
     """Return a file's content.
 
     Args:
-        rest: called after some series: others may run meanwhile.
+        yield_gil: called after some series: others may run meanwhile.
     """
     lines = [_line({"version": _VERSION, "summed": sorted(converted.summed)})]
     for family in converted.families:
@@ -139,7 +139,7 @@ def encode(converted: Converted, rest: Callable[[], None] = _go_on) -> bytes:
         lines.append(_line({**plain, "exemplars": exemplars}))
         for portion in portions(family.series.items()):
             lines.append(_line([[values, list(row)] for values, row in portion]))
-            rest()
+            yield_gil()
     return b"\n".join(lines)
 
 
@@ -147,7 +147,7 @@ def _line(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def decode(data: bytes, rest: Callable[[], None] = _go_on) -> Converted | None:
+def decode(data: bytes, yield_gil: Callable[[], None] = _go_on) -> Converted | None:
     """Return what a file holds; None for one that is broken or of another version of slotel."""
     families: list[Family] = []
     try:
@@ -161,7 +161,7 @@ def decode(data: bytes, rest: Callable[[], None] = _go_on) -> Converted | None:
                 families.append(_family(value))
             else:
                 _take(families[-1], value)
-            rest()
+            yield_gil()
         return Converted(tuple(families), frozenset(head["summed"]))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None

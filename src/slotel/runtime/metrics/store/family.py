@@ -107,13 +107,13 @@ _Item = TypeVar("_Item")
 def merge(
     parts: Iterable[ProcessSnapshot],
     refuse: Callable[[str], None] = lambda _name: None,
-    rest: Callable[[], None] = lambda: None,
+    yield_gil: Callable[[], None] = lambda: None,
 ) -> tuple[Family, ...]:
     """Return the families of all parts, their rows added; the first part decides on order and shape.
 
     Args:
         refuse: called with a table's name where a later part's shape differs: those rows are left out.
-        rest: called after every `PORTION` series, a few tenths of a millisecond: others may run meanwhile.
+        yield_gil: called after every `PORTION` series, a few tenths of a millisecond: others may run meanwhile.
     """
     shapes: dict[str, Shape] = {}
     rows: dict[str, dict[Labels, array[float]]] = {}
@@ -133,10 +133,10 @@ def merge(
                 _add_rows(added, shape, portion, part.cells, is_empty=is_empty)
                 if part.exemplars and shape.kind == "histogram":
                     _add_exemplars(marked, shape, portion, part.exemplars)
-                rest()
+                yield_gil()
     made: list[Family] = []
     for name, shape in shapes.items():
-        made += _families(shape, rows[name], exemplars[name], created, rest)
+        made += _families(shape, rows[name], exemplars[name], created, yield_gil)
     return tuple(made)
 
 
@@ -188,7 +188,7 @@ def _families(
     rows: dict[Labels, array[float]],
     exemplars: Mapping[Labels, Mapping[int, Exemplar]],
     created: float,
-    rest: Callable[[], None],
+    yield_gil: Callable[[], None],
 ) -> Iterable[Family]:
     label_names = shape.label_names
     if label_names and OVERFLOW in rows:
@@ -207,7 +207,7 @@ def _families(
         counts: dict[Labels, tuple[float]] = {}
         for portion in portions(rows.items()):
             counts.update([(values, (sum(row[:-1]),)) for values, row in portion])
-            rest()
+            yield_gil()
         latest = {values: {0: max(found.values(), key=_time)} for values, found in exemplars.items()}
         text = f"Count of {shape.name}."
         yield Family(shape.count_name, "counter", text, "", label_names, (), counts, latest, created)

@@ -107,7 +107,7 @@ class Ring(Table):
 
 
 def _go_on() -> None:
-    """Take no rest."""
+    """Do not yield."""
 
 
 def merge_ring(into: array[float], other: array[float], columns: int) -> None:

@@ -32,7 +32,7 @@ from slotel.runtime.upstream.stdlib import renew_lock
 __all__ = ["OVERFLOW", "Counter", "Exemplar", "Family", "Histogram", "Ring", "Store"]
 
 
-def _nobody(_max_age: float, _rest: Callable[[], None]) -> Iterable[ProcessSnapshot]:
+def _nobody(_max_age: float, _yield_gil: Callable[[], None]) -> Iterable[ProcessSnapshot]:
     return ()
 
 
@@ -115,14 +115,14 @@ class Store:
         """Make a ring of time buckets; it is no family of the snapshot."""
         return self._add(Ring(self, Shape(name, "ring", ring=(buckets, width_seconds, columns))))
 
-    def snapshot(self, rest: Callable[[], None] = lambda: None) -> tuple[Family, ...]:
+    def snapshot(self, yield_gil: Callable[[], None] = lambda: None) -> tuple[Family, ...]:
         """Return every family, each series consistent: this process and all others of the service.
 
         Args:
-            rest: see `merge`.
+            yield_gil: see `merge`.
         """
-        parts = (self.part(), *self.others(0.0, rest))
-        return merge(parts, lambda name: self.refused("other_shape", name), rest)
+        parts = (self.part(), *self.others(0.0, yield_gil))
+        return merge(parts, lambda name: self.refused("other_shape", name), yield_gil)
 
     def part(self) -> ProcessSnapshot:
         """Return what this process counted, all at one moment."""

@@ -51,11 +51,11 @@ class ByWorker:
     """Reads what each living process counted, when asked.
 
     Args:
-        rest: called after each process: others may run meanwhile.
+        yield_gil: called after each process: others may run meanwhile.
     """
 
-    def __init__(self, workers: Workers, rest: Callable[[], None] = lambda: None) -> None:
-        self._workers, self._rest = workers, rest
+    def __init__(self, workers: Workers, yield_gil: Callable[[], None] = lambda: None) -> None:
+        self._workers, self._yield_gil = workers, yield_gil
         self._first = first_process(workers.run_dir.path)
         self._numbers: dict[Process, str] = {}
         self._rows: dict[Process, tuple[int, list[tuple[int, int, bool]]]] = {}
@@ -68,7 +68,7 @@ class ByWorker:
         found = []
         for process, part in living.items():
             found.append(self._worker(numbers[process], process, part))
-            self._rest()
+            self._yield_gil()
         return sorted(found, key=lambda worker: (len(worker.number), worker.number))
 
     def families(self) -> Iterable[Family]:
@@ -103,7 +103,7 @@ class ByWorker:
 
     def _worker(self, number: str, process: Process, part: ProcessSnapshot) -> Worker:
         cells, requests, errors, busy = part.cells, 0.0, 0.0, 0.0
-        for counted, total, is_error in self._entries(process, part):
+        for counted, total, is_error in self._local_roots(process, part):
             requests += cells[counted]
             errors += cells[counted] if is_error else 0.0
             busy += cells[total]
@@ -111,7 +111,7 @@ class ByWorker:
         cpu, memory = (used.cpu, used.memory) if used is not None else (None, None)
         return Worker(number, process.pid, part.created, requests, errors, busy, cpu, memory)
 
-    def _entries(self, process: Process, part: ProcessSnapshot) -> list[tuple[int, int, bool]]:
+    def _local_roots(self, process: Process, part: ProcessSnapshot) -> list[tuple[int, int, bool]]:
         """Return count, sum and whether it is of errors, for each row of entry spans; rows are only ever added."""
         for shape, slots in part.tables:
             if shape.name == names.SPAN_DURATION:

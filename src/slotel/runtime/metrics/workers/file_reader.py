@@ -38,7 +38,7 @@ Refuse = Callable[[str, str], None]
 
 
 def _go_on() -> None:
-    """Take no rest."""
+    """Do not yield."""
 
 
 @dataclass(slots=True)
@@ -73,17 +73,17 @@ class WorkerFileReader:
         self._said: set[str] = set()
 
     def read(
-        self, own: str = "", rest: Callable[[], None] = _go_on, only: AbstractSet[str] | None = None
+        self, own: str = "", yield_gil: Callable[[], None] = _go_on, only: AbstractSet[str] | None = None
     ) -> tuple[Peer, ...]:
         """Return those who have counts, without the one with stem `own`. Raises OSError without a directory.
 
         Args:
             only: stems that are wanted; None for all.
-            rest: called after each portion of their rows: others may run meanwhile.
+            yield_gil: called after each portion of their rows: others may run meanwhile.
         """
         while True:
             files = self._dir.names()
-            found = self._read(files, own, rest, only)
+            found = self._read(files, own, yield_gil, only)
             again = self._dir.names()
             if _compacted(files) == _compacted(again):
                 break
@@ -132,17 +132,17 @@ class WorkerFileReader:
         return absorbed
 
     def _read(
-        self, files: list[str], own: str, rest: Callable[[], None], only: AbstractSet[str] | None
+        self, files: list[str], own: str, yield_gil: Callable[[], None], only: AbstractSet[str] | None
     ) -> tuple[Peer, ...]:
         known = stems(files, NAMES)
         self._file_reader = {stem: peer for stem, peer in self._file_reader.items() if stem in known}
         if len(self._labels) > _MAX_LABELS:  # those in use live on in the catalogues
             self._labels.clear()
         wanted = (known if only is None else known & only) - self._absorbed(known) - {own}
-        found = [self._filled(self._peer(stem, rest), rest) for stem in sorted(wanted)]
+        found = [self._filled(self._peer(stem, yield_gil), yield_gil) for stem in sorted(wanted)]
         return tuple(peer for peer in found if peer.part is not None)
 
-    def _peer(self, stem: str, rest: Callable[[], None] = _go_on) -> Peer:
+    def _peer(self, stem: str, yield_gil: Callable[[], None] = _go_on) -> Peer:
         """Return a peer whose catalogue is up to date; one that cannot be read has no head."""
         peer = self._file_reader.get(stem)
         if peer is None:
@@ -152,7 +152,7 @@ class WorkerFileReader:
         if name in self._refused:
             return peer
         try:
-            peer.series_index.parse(self._dir.read(name, peer.series_index.read), rest)
+            peer.series_index.parse(self._dir.read(name, peer.series_index.read), yield_gil)
             head = peer.series_index.head
             if head is not None and head.service != self._service:
                 raise UnreadableError("other_service")  # noqa: TRY301 one place says why a file counts nothing
@@ -167,7 +167,7 @@ class WorkerFileReader:
             self._say_once(name, "unreadable_file")
         return peer
 
-    def _filled(self, peer: Peer, rest: Callable[[], None]) -> Peer:
+    def _filled(self, peer: Peer, yield_gil: Callable[[], None]) -> Peer:
         """Read a peer's cells; without any it counts nothing, yet."""
         head, name = peer.series_index.head, f"{peer.stem}.{CELLS}"
         if head is None or name in self._refused:
@@ -193,7 +193,7 @@ class WorkerFileReader:
                 peer.part is None or raw != peer.raw or len(peer.part.tables) != len(peer.series_index.tables)
             ):
                 peer.raw = raw
-                peer.part = _part(descriptor, head.created, peer.series_index, before, raw, rest)
+                peer.part = _part(descriptor, head.created, peer.series_index, before, raw, yield_gil)
         finally:
             os.close(descriptor)
         return peer
@@ -214,7 +214,7 @@ def _part(
     series_index: SeriesIndex,
     before: bytes,
     raw: bytes,
-    rest: Callable[[], None],
+    yield_gil: Callable[[], None],
 ) -> ProcessSnapshot:
     """Return what two copies of the cells say; rows that changed between them are read again."""
     cells, patience = array("d", raw), _TRIES
@@ -227,7 +227,7 @@ def _part(
                 start, end = slot * _CELL, (slot + width) * _CELL
                 if not _is_whole(cells[slot : slot + width]) or before[start:end] != raw[start:end]:
                     cells[slot : slot + width], patience = _row(descriptor, slot, width, patience)
-            rest()
+            yield_gil()
     tables = tuple((shape, slots.copy()) for shape, slots in series_index.tables)
     return ProcessSnapshot(created, tables, cells, dict(_exemplars(series_index, cells)))
 

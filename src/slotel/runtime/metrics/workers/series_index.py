@@ -76,18 +76,18 @@ class SeriesIndex:
     read: int = 0
     """Bytes that were understood."""
 
-    def parse(self, data: bytes, rest: Callable[[], None] = lambda: None) -> None:
+    def parse(self, data: bytes, yield_gil: Callable[[], None] = lambda: None) -> None:
         """Read more of the file, from byte `read` on. Raises UnreadableError.
 
         Args:
-            rest: called after some lines: others may run meanwhile.
+            yield_gil: called after some lines: others may run meanwhile.
         """
         whole = data[: data.rfind(b"\n") + 1]
         try:
             for portion in portions(whole.splitlines()):
                 for line in portion:
                     self._take(json.loads(line))
-                rest()
+                yield_gil()
         except UnreadableError:
             raise
         except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
@@ -98,18 +98,18 @@ class SeriesIndex:
         if self.head is None:
             self.head = _head(value)
             return
-        kind, *rest = value
+        kind, *yield_gil = value
         if kind == _TABLE:
-            self.tables.append((_shape(rest[0]), {}))
+            self.tables.append((_shape(yield_gil[0]), {}))
         elif kind == _ROW:
-            shape, slots = self.tables[_index(rest[0])]
-            slot = self._needs(rest[1], shape.width)
-            values = tuple(str(part) for part in rest[2])
+            shape, slots = self.tables[_index(yield_gil[0])]
+            slot = self._needs(yield_gil[1], shape.width)
+            values = tuple(str(part) for part in yield_gil[2])
             if len(values) not in {0, len(shape.label_names)}:
                 raise UnreadableError("corrupt_file")
             slots[self.known.setdefault(values, values)] = slot
         elif kind == _EXEMPLAR:
-            self.exemplars[_index(rest[0])] = self._needs(rest[1], EXEMPLAR_CELLS)
+            self.exemplars[_index(yield_gil[0])] = self._needs(yield_gil[1], EXEMPLAR_CELLS)
 
     def _needs(self, slot: object, width: int) -> int:
         first = _index(slot)

@@ -141,12 +141,12 @@ class Workers:
         return self._home.stem
 
     def parts(
-        self, max_age: float = 0.0, rest: Callable[[], None] = lambda: None
+        self, max_age: float = 0.0, yield_gil: Callable[[], None] = lambda: None
     ) -> tuple[ProcessSnapshot, ...]:
         """Return what the other processes counted, read at most `max_age` seconds ago.
 
         Args:
-            rest: called after each process, a few milliseconds: others may run meanwhile.
+            yield_gil: called after each process, a few milliseconds: others may run meanwhile.
         """
         self._home.report_failure()
         if not self.run_dir.exists():
@@ -155,7 +155,7 @@ class Workers:
         with self._lock:
             if time.monotonic() - self._read_at > max_age:
                 with self._guarded("cannot read the other workers' counts"):
-                    found = self._reader().read(self.stem, rest)
+                    found = self._reader().read(self.stem, yield_gil)
                     self._read = tuple((peer.stem, peer.part) for peer in found if peer.part is not None)
                 self._read_at = time.monotonic()
             return tuple(part for _, part in self._read)

@@ -46,7 +46,7 @@ class ExceptionRecord:
         return (dict, ())
 
 
-def fate_of(error: BaseException | None) -> ExceptionRecord | None:
+def record_of(error: BaseException | None) -> ExceptionRecord | None:
     """Return what is known of an exception."""
     found = vars(error).get(_KEY) if error is not None else None
     return found if isinstance(found, ExceptionRecord) else None
@@ -59,7 +59,7 @@ def remember(error: BaseException, exception_record: ExceptionRecord) -> None:
 
 def is_reported(error: BaseException | None) -> bool:
     """Return whether an exception of the trace that is current here was reported: again, it will be dropped."""
-    known = fate_of(error)
+    known = record_of(error)
     return (
         known is not None
         and known.reported > 0.0

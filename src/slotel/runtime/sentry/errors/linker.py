@@ -30,8 +30,8 @@ from slotel.runtime.requests.outcomes import BROKEN_STREAM, CLIENT_LEFT
 from slotel.runtime.sentry.errors.exception_record import (
     DUPLICATE,
     ExceptionRecord,
-    fate_of,
     is_reported,
+    record_of,
     remember,
 )
 from slotel.runtime.sentry.errors.request import Carrier, add_framework_data, add_request
@@ -76,7 +76,7 @@ _TAKES_OPTIONS: Final = "client_options" in inspect.signature(event_from_excepti
 
 
 class _Scopes:
-    """The Sentry scopes of one entry, and those that stood before."""
+    """The Sentry scopes of one local root, and those that stood before."""
 
     __slots__ = ("around", "base_current", "base_isolation", "isolation", "local_root")
 
@@ -186,7 +186,7 @@ class ErrorEventLinker:
             return event
         current = trace.get_current_span().get_span_context()
         error = (hint.get("exc_info") or (None, None))[1]
-        exception_record = fate_of(error)
+        exception_record = record_of(error)
         if event.get("logger") in _SERVERS_LOGGERS and _is_servers_own(event, error):
             DUPLICATE.set(True)
             return None
@@ -266,15 +266,15 @@ class ErrorEventLinker:
 
 
 class _RequestView:
-    """What a request's Sentry scope adds to its events: the request, and its entry where nothing nearer is known."""
+    """What a request's Sentry scope adds to its events: the request, and its local root where no span is nearer."""
 
-    __slots__ = ("_carrier", "_entry", "_trail")
+    __slots__ = ("_carrier", "_local_root", "_trail")
 
     def __init__(
         self, error_linker: ErrorEventLinker, local_root: LocalRoot, carrier: Carrier | None
     ) -> None:
         self._trail = error_linker
-        self._entry = local_root
+        self._local_root = local_root
         self._carrier = carrier
 
     def add_to(self, scope: Any) -> None:
@@ -287,7 +287,7 @@ class _RequestView:
         if event.get("type") is None:
             self._complete(event, hint.get(_RECORD_KEY))
             add_framework_data(event)
-            add_request(event, self._carrier, self._entry.span.attributes or {})
+            add_request(event, self._carrier, self._local_root.span.attributes or {})
         elif event["type"] == "transaction":
             add_request(event, self._carrier, {})
         return event
@@ -295,12 +295,12 @@ class _RequestView:
     def _complete(self, event: Any, exception_record: ExceptionRecord | None) -> None:
         if exception_record is None or exception_record.local_root is not None:
             return
-        own = self._entry.span.context
+        own = self._local_root.span.context
         if exception_record.context is None:
-            self._trail.link(event, own, self._entry, {})
+            self._trail.link(event, own, self._local_root, {})
         elif exception_record.context.trace_id == own.trace_id:
             # after the answer the span has ended, and is still the current one
-            self._trail.link(event, exception_record.context, self._entry, exception_record.attributes)
+            self._trail.link(event, exception_record.context, self._local_root, exception_record.attributes)
 
 
 def capture(
@@ -341,7 +341,7 @@ def current_span_ids() -> tuple[str, str] | None:
 
 
 def isolation_of(local_root: LocalRoot) -> Any:
-    """Return the Sentry scope that is this entry's own, if it is the one that is active here."""
+    """Return the Sentry scope that is this local root's own, if it is the one that is active here."""
     scopes = _SCOPES.get()
     return scopes.isolation if scopes is not None and scopes.local_root is local_root else None
 
@@ -356,7 +356,7 @@ def _is_servers_own(event: Any, error: BaseException | None) -> bool:
 
 def _remember_span(span: ReadableSpan, local_root: LocalRoot | None, error: BaseException) -> None:
     """Keep on an exception which span it failed: the innermost of its trace."""
-    known = fate_of(error)
+    known = record_of(error)
     if span.context is None:
         return
     if known is not None and known.context is None and known.reported:

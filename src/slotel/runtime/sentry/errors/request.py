@@ -52,7 +52,7 @@ def add_request(event: Any, carrier: Carrier | None, attributes: Mapping[str, An
     """Complete the event's `request` with what it lacks.
 
     Args:
-        attributes: of the entry span, for what the carrier does not give.
+        attributes: of the local root, for what the carrier does not give.
     """
     found: dict[str, Any] = {}
     try:

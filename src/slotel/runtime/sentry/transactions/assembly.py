@@ -90,7 +90,7 @@ class Assembly:
             )
 
     def late(self, group: Sequence[Late]) -> Iterator[bytes]:
-        """Yield the envelopes of late spans of one entry: each is a transaction, with its late children below.
+        """Yield the envelopes of late spans of one local root: each is a transaction, with its late children below.
 
         They are parts of the same trace by trace id and parent, which is how Sentry shows them in their place.
         """

@@ -37,7 +37,7 @@ class GilYielder:
         self._clock = self._turn = time.perf_counter()
         self._cpu = time.thread_time()
 
-    def rest(self) -> None:
+    def yield_gil(self) -> None:
         """Let requests in, if the turn is over."""
         now = time.perf_counter()
         if self.contended or now - self._turn < TURN:

@@ -136,7 +136,7 @@ class TransactionsSink:
     def on_end(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
         """Append a span to its trace; with the root's the trace is decided."""
         if local_root is None:
-            self._without_entry(span)
+            self._without_local_root(span)
             return
         trace: Trace | None = local_root.state
         if trace is None:
@@ -208,7 +208,7 @@ class TransactionsSink:
         self._worker.late.append(Late(local_root, span, copy_context(), Scopes.copied()))
         self._worker.wake()
 
-    def _without_entry(self, span: ReadableSpan) -> None:
+    def _without_local_root(self, span: ReadableSpan) -> None:
         """A span whose start was not seen, or was forgotten: a root that is known here, or shipped by itself."""
         if span.context is None:
             return

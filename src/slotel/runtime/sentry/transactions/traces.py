@@ -40,7 +40,7 @@ class Scopes(NamedTuple):
 
 
 class Trace:
-    """What the sink knows of one entry.
+    """What the sink knows of one local root.
 
     Attributes:
         ships: it is sampled, or was kept. kept: why. error: a span failed. lost: spans that were not held.

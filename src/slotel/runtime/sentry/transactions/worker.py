@@ -250,4 +250,4 @@ class Worker:
         except Exception as error:
             self._dropped("traces", "build_error", 1)
             LOG.debug("a transaction could not be built: %s", error, exc_info=True)
-        self._gil_yielder.rest()
+        self._gil_yielder.yield_gil()
