@@ -1,16 +1,13 @@
 """Drives Chromium, in which Grafana's npm libraries draw dashboards."""
 
-import json
-import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support.chromium import Driver, driven
 from support.grafana_libraries import bundle, libraries
-from support.real import require_real
 
 HERE = Path(__file__).parent
 
@@ -50,12 +47,13 @@ def _has_no_number(panel: dict[str, Any]) -> bool:
     )
 
 
-class Browser:
+class Browser(Driver):
     """Chromium with the dashboards of a folder; one page."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-        self.origin = self._answer()["origin"]
+    @property
+    def origin(self) -> str:
+        """Where the dashboards are served."""
+        return self.ready["origin"]
 
     def use(self, prometheus: str, **settings: Any) -> None:
         """Let the dashboards ask this Prometheus."""
@@ -63,30 +61,16 @@ class Browser:
             "uid": "slotel-prometheus", "name": "Prometheus (slotel)", "type": "prometheus",
             "jsonData": {"timeInterval": "15s", **settings},
         }  # fmt: skip
-        self._ask("source", prometheus=prometheus, settings=source)
+        self.ask("source", prometheus=prometheus, settings=source)
 
     def draw(self, address: str, **options: Any) -> Drawn:
         """Open `/d/uid?…`: width, theme, and png, where the picture goes."""
-        return _drawn(self._ask("draw", path=address, **options))
+        return _drawn(self.ask("draw", path=address, **options))
 
     def click(self, text: str) -> tuple[str, Drawn]:
         """Click the first link with this text; return where it led, drawn."""
-        found = self._ask("click", text=text)
+        found = self.ask("click", text=text)
         return found["url"], _drawn({**found, "links": [], "hiddenLegends": []})
-
-    def _ask(self, command: str, **parameters: Any) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"command": command, **parameters}) + "\n")
-        self._process.stdin.flush()
-        answer = self._answer()
-        assert "failed" not in answer, answer["failed"]
-        return answer
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, "the browser's driver ended"
-        return json.loads(line)
 
 
 def _drawn(state: dict[str, Any]) -> Drawn:
@@ -97,21 +81,5 @@ def _drawn(state: dict[str, Any]) -> Drawn:
 @contextmanager
 def browser(boards: Path) -> Iterator[Browser]:
     """Serve a folder of dashboards by their uid, and open the browser."""
-    chromium, node = require_real("chromium"), require_real("node")
-    command = [node, str(HERE / "browser.mjs"), str(libraries()), str(bundle()), str(boards)]
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "CHROMIUM": chromium},
-    ) as process:
-        try:
-            yield Browser(process)
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
+    with driven(HERE / "browser.mjs", str(libraries()), str(bundle()), str(boards)) as process:
+        yield Browser(process)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from slotel.config.foreign.formats import MARKS, Source, read_any, read_files
+from slotel.config.foreign.formats import MARKS, Source, read_files
 from slotel.config.load import read_configuration, read_text, reason
 from slotel.config.problem import Problem
 from slotel.config.service import Reading, Service
@@ -39,11 +39,6 @@ def configs_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def load(config: str | None) -> Reading:
-    """Return the service as the file and the environment describe it, under the name it will have."""
-    return _renamed(read_configuration(os.environ, config, read_any))
-
-
 def load_all(configs: Sequence[str]) -> tuple[Reading, ...]:
     """Return every service that the files and directories describe; OTEL_SERVICE_NAME renames a single one."""
     if not configs or (len(configs) == 1 and not Path(configs[0]).is_dir()):
@@ -62,11 +57,6 @@ def load_all(configs: Sequence[str]) -> tuple[Reading, ...]:
         problems.append(Problem(", ".join(configs), "there is no configuration in it", "none"))
     failed = (Reading(Service(), tuple(problems)),) if problems else ()
     return (*failed, *readings)
-
-
-def load_or_exit(config: str | None) -> Reading:
-    """Return a service that has a name and no fault; otherwise say every fault, one a line, and exit 1."""
-    return checked((load(config),))[0]
 
 
 def load_all_or_exit(configs: Sequence[str]) -> tuple[Reading, ...]:

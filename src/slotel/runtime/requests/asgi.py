@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from opentelemetry.propagators.textmap import Getter
 
-from slotel.runtime.requests.served import ServedRequest, Server
+from slotel.runtime.requests.served import Layer, ServedRequest, Server
 from slotel.runtime.requests.wsgi import METHODS
 
 Message: TypeAlias = MutableMapping[str, Any]
@@ -101,23 +101,8 @@ class AsgiRequest(ServedRequest):
         return {name: value for name, value in found.items() if value is not None}
 
 
-class AsgiLayer:
+class AsgiLayer(Layer):
     """An ASGI application, wrapped once where its server loads it."""
-
-    @classmethod
-    def around(cls, server: Server, application: Application) -> Application:
-        """Return the application with the layer around it; one that has it stays as it is."""
-        return application if isinstance(application, cls) else cls(server, application)
-
-    def __init__(self, server: Server, application: Application) -> None:
-        self._server = server
-        self._application = application
-
-    def __getattr__(self, name: str) -> Any:
-        """Look like the application."""
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self._application, name)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request, socket, or the server's own lifespan."""

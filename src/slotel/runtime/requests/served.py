@@ -75,6 +75,25 @@ class Server:
         return self._excluded.search(url) is not None
 
 
+class Layer:
+    """What stands between a server and its application: it looks like the application."""
+
+    @classmethod
+    def around(cls, server: Server, application: Any) -> Any:
+        """Return the application with the layer around it; one that has it stays as it is."""
+        return application if isinstance(application, cls) else cls(server, application)
+
+    def __init__(self, server: Server, application: Any) -> None:
+        self._server = server
+        self._application = application
+
+    def __getattr__(self, name: str) -> Any:
+        """Look like the application."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._application, name)
+
+
 class ServedRequest:
     """One request, from the server's side; its protocol says how it is read.
 

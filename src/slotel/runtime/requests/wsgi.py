@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from opentelemetry.propagators.textmap import Getter
 
-from slotel.runtime.requests.served import ServedRequest, Server
+from slotel.runtime.requests.served import Layer, ServedRequest, Server
 
 Environ: TypeAlias = MutableMapping[str, Any]
 Application: TypeAlias = Callable[..., Iterable[bytes]]
@@ -84,30 +84,15 @@ class WsgiRequest(ServedRequest):
         return {name: value for name, value in found.items() if value is not None}
 
 
-class WsgiLayer:
+class WsgiLayer(Layer):
     """A WSGI application, wrapped once where its server loads it."""
-
-    @classmethod
-    def around(cls, server: Server, application: Application) -> Application:
-        """Return the application with the layer around it; one that has it stays as it is."""
-        return application if isinstance(application, cls) else cls(server, application)
-
-    def __init__(self, server: Server, application: Application) -> None:
-        self._server = server
-        self._application = application
-
-    def __getattr__(self, name: str) -> Any:
-        """Look like the application."""
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self._application, name)
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve one request."""
         served = WsgiRequest(self._server, environ, start_response)
         served.begin()
         try:
-            answer = self._application(environ, served.start_response)
+            answer: Iterable[bytes] = self._application(environ, served.start_response)
         except BaseException as error:
             served.end(error)
             served.leave()
