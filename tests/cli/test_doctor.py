@@ -12,12 +12,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from slotel.cli.doctor import collector, examine, machine, main, sentry
+from slotel.cli.doctor import collector, examine, main, sentry
 from slotel.cli.doctor.examine import START, Wishes
 from slotel.cli.sink import SentrySink
 from slotel.config.codes import CODES
 from slotel.config.service import SentrySettings
-from slotel.runtime.checks import environment, instrumentation, packages
+from slotel.runtime.checks import environment, instrumentation, packages, storage
 from slotel.runtime.checks.start import component_failed
 from slotel.runtime.metrics.scrape import port as ports
 from support.launch import APPS, clean_environ
@@ -300,12 +300,12 @@ def test_a_port_that_needs_other_rights_is_explained():
 
 
 def test_no_place_for_shared_counts_is_found(monkeypatch):
-    monkeypatch.setattr(machine, "_candidates", lambda _environ: iter(()))
+    monkeypatch.setattr(storage, "_candidates", lambda _environ: iter(()))
     assert "tmpfs" in of("SLO155", found()).fix
 
 
 def test_a_full_place_for_shared_counts_is_found(monkeypatch):
-    monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1_000_000}))
+    monkeypatch.setattr(storage.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1_000_000}))
     assert "--shm-size" in of("SLO156", found()).fix
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from slotel.cli.doctor import collector, machine, sentry
 from slotel.config.load import read_configuration
 from slotel.config.service import Reading
-from slotel.runtime.checks import environment, instrumentation, packages, settings
+from slotel.runtime.checks import environment, instrumentation, packages, settings, storage
 from slotel.runtime.checks.exports import exports
 from slotel.runtime.checks.sentry import dsn
 from slotel.runtime.finding import Finding
@@ -84,7 +84,7 @@ def examine(environ: Mapping[str, str], wishes: Wishes) -> Iterator[Finding]:
     for subject, check in START:
         yield from _guarded(subject, lambda check=check: check(reading, settled))  # type: ignore[misc]
     yield from _guarded("metrics", lambda: machine.port(reading, settled))
-    yield from _guarded("metrics", lambda: machine.runtime_directory(settled))
+    yield from _guarded("metrics", lambda: storage.runtime_directory(settled))
     yield from _guarded("objectives", lambda: objectives(reading))
     if not wishes.offline:
         yield from _guarded("sentry", lambda: sentry.reach(reading.service.sentry.dsn))

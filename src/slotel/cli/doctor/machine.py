@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import shutil
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -14,11 +13,9 @@ from slotel.config import names
 from slotel.config.service import Reading
 from slotel.runtime.finding import Finding
 from slotel.runtime.metrics.scrape import port as ports
-from slotel.runtime.metrics.workers import runtime_directory as directories
 from slotel.runtime.setup.exporters import wants_prometheus
 
 TIMEOUT: Final = 3.0
-LEAST_FREE: Final = 16 * 2**20
 _LISTEN: Final = "0A"
 """The state of a listening socket in /proc/net/tcp."""
 
@@ -104,24 +101,3 @@ def _listening() -> Iterator[tuple[int, str]]:
                 fields = line.split()
                 if fields[3] == _LISTEN:
                     yield int(fields[1].rpartition(":")[2], 16), f"socket:[{fields[9]}]"
-
-
-def runtime_directory(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Whether workers can share their counts: a writable directory with room."""
-    place = next(_candidates(environ), None)
-    if place is None:
-        text = "no directory for shared counts is writable: each worker would count for itself"
-        yield Finding("workers", "fail", text, "give the container a tmpfs: --tmpfs /tmp", "SLO155")
-        return
-    free = shutil.disk_usage(place).free
-    if free < LEAST_FREE:
-        text = f"{place}, where workers share their counts, has {free / 2**20:.0f} MiB left"
-        yield Finding(
-            "workers", "warn", text, "make room, or give the container more: --shm-size=256m", "SLO156"
-        )
-    else:
-        yield Finding("workers", "ok", f"counts are shared in {place} ({free / 2**20:,.0f} MiB free)")
-
-
-def _candidates(environ: Mapping[str, str]) -> Iterator[Path]:
-    return directories.candidate_directories(environ)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from slotel.config.service import Reading
-from slotel.runtime.checks import environment, settings
+from slotel.runtime.checks import environment, settings, storage
 from slotel.runtime.finding import Finding
 
 _OF_A_VERSION: Final = (ImportError, AttributeError, TypeError)
@@ -23,6 +23,7 @@ def before_start(reading: Reading, environ: Mapping[str, str]) -> Iterator[Findi
     yield from settings.endpoints(environ)
     yield from environment.service_name(reading, environ)
     yield from environment.container(environ)
+    yield from (finding for finding in storage.runtime_directory(environ) if finding.status != "ok")
 
 
 def component_failed(component: str, error: BaseException) -> Finding:
