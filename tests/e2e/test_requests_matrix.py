@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from slotel.cli.sink import SentrySink
 from support.launch import clean_environ
 from support.requests_matrix import APPS_BIN, FOLDER, SERVICES, faults, run
 
@@ -29,28 +30,43 @@ def test_each_request_is_answered_counted_named_and_reported_as_the_table_says(s
     ] == []
 
 
-def told_by(script):
-    done = subprocess.run(
-        [str(APPS_BIN / "opentelemetry-instrument"), str(APPS_BIN / "python"), script],
-        cwd=FOLDER, env=clean_environ(OTEL_SERVICE_NAME="shop", OTEL_METRICS_EXPORTER="none"),
-        capture_output=True, text=True, timeout=180, check=True,
-    )  # fmt: skip
-    return json.loads(done.stdout.splitlines()[-1])
+def told_by(*command):
+    """Run a script that prints what was counted; return that, and the types of the exceptions that were sent."""
+    with SentrySink() as sink:
+        done = subprocess.run(
+            [str(APPS_BIN / "opentelemetry-instrument"), str(APPS_BIN / "python"), *command],
+            cwd=FOLDER,
+            env=clean_environ(OTEL_SERVICE_NAME="shop", OTEL_METRICS_EXPORTER="none", SENTRY_DSN=sink.dsn("1")),
+            capture_output=True, text=True, timeout=300, check=True,
+        )  # fmt: skip
+        events = [
+            event["exception"]["values"][-1]["type"]
+            for event in sink.payloads("event")
+            if "exception" in event
+        ]
+    return json.loads(done.stdout.splitlines()[-1]), sorted(events)
+
+
+GOOD, BAD, EXCLUDED = {"good": 1.0}, {"bad": 1.0}, {"excluded": 1.0}
 
 
 @applications
-def test_a_job_of_celery_is_judged_by_what_its_task_says():
-    good, bad, excluded = {"good": 1.0}, {"bad": 1.0}, {"excluded": 1.0}
-    assert told_by("celery_jobs.py") == {
-        "succeeds": good, "fails": bad, "expected": good, "ignored": excluded, "rejected": excluded,
-        "retried": {**bad, **excluded},
+def test_a_job_of_celery_is_judged_by_what_its_task_says_and_control_flow_is_no_event():
+    counted, events = told_by("celery_jobs.py")
+    assert counted == {
+        "succeeds": GOOD, "fails": BAD, "expected": GOOD, "ignored": EXCLUDED, "rejected": EXCLUDED,
+        "retried": {**BAD, **EXCLUDED},
     }  # fmt: skip
+    assert events == ["ValueError", "ValueError"]  # of `fails`, and the last of `retried`
 
 
 @applications
-def test_a_call_of_grpc_is_judged_by_the_code_that_its_client_gets():
-    good, bad = {"good": 1.0}, {"bad": 1.0}
-    assert told_by("grpc_calls.py") == {
-        "ok": ["OK", good], "raises": ["UNKNOWN", bad], "not_found": ["NOT_FOUND", good], "internal": ["INTERNAL", bad],
-        "data_loss": ["DATA_LOSS", bad], "stream_breaks": ["UNKNOWN", bad],
+@pytest.mark.parametrize(("server", "left"), [("sync", GOOD), ("aio", EXCLUDED)])
+def test_a_call_of_grpc_is_judged_by_the_code_that_its_client_gets(server, left):
+    """A call whose client has left: only the asynchronous server cancels its handler."""
+    counted, events = told_by("grpc_calls.py", server)
+    assert counted == {
+        "ok": ["OK", GOOD], "raises": ["UNKNOWN", BAD], "not_found": ["NOT_FOUND", GOOD], "internal": ["INTERNAL", BAD],
+        "data_loss": ["DATA_LOSS", BAD], "leaves": ["DEADLINE_EXCEEDED", left], "stream_breaks": ["UNKNOWN", BAD],
     }  # fmt: skip
+    assert events == ["ValueError", "ValueError"]

@@ -22,7 +22,7 @@ from sentry_sdk.integrations import logging as sentry_logging
 from slotel.runtime.requests.decision import answer_of, tells_of_client
 from slotel.runtime.sentry.errors.linker import capture
 from slotel.runtime.sentry.errors.request import add_framework_data
-from slotel.runtime.upstream.celery import is_expected
+from slotel.runtime.upstream.celery import is_control_flow, is_expected
 from slotel.runtime.upstream.django import note_requests
 from slotel.runtime.upstream.starlette import keep_bodies, report_exceptions
 
@@ -173,7 +173,9 @@ def _hook_django(signals: Any) -> None:
 def _hook_celery(signals: Any) -> None:
     def report(sender: Any = None, exception: BaseException | None = None, **more: Any) -> None:
         del more
-        if exception is None or is_expected(sender, exception) or not _is_on("celery"):
+        if exception is None or is_expected(sender, exception) or is_control_flow(exception):
+            return
+        if not _is_on("celery"):
             return
         capture(exception, "celery", complete=add_framework_data)
 
