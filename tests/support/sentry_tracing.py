@@ -21,6 +21,7 @@ from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
 from slotel.runtime.sentry.transactions.sink import TransactionsSink
 from slotel.runtime.sentry.transactions.worker import Worker
 from slotel.runtime.sentry.transport.client_transport import ClientTransport
+from slotel.runtime.sentry.transport.completion import EnvelopeCompletion
 from slotel.runtime.sentry.transport.endpoint import Endpoint
 from slotel.runtime.sentry.transport.sender import Sender
 from slotel.runtime.tracing.sampler import RecordEverySpan
@@ -89,8 +90,8 @@ def transport_class(losses: Losses, **sender: Any) -> Any:
     class Made(ClientTransport):
         def __init__(self, options: dict[str, Any]) -> None:
             made = Sender(Endpoint(options["dsn"], options), losses, **{"wait": 0.05, **sender})
-            complete = enforcer().event
-            super().__init__(options, made, complete=complete, counted=lambda _: None, dropped=losses)
+            completion = EnvelopeCompletion(enforcer().item, enforcer().headers)
+            super().__init__(options, made, completion=completion, counted=lambda _: None, dropped=losses)
 
     return Made
 
