@@ -93,3 +93,15 @@ def test_an_environment_of_another_kind_is_left_alone(environ, monkeypatch):
     monkeypatch.setattr(http, "environ", environ)
     mend("any")
     assert http.environ is environ
+
+
+def test_headers_are_captured_from_the_moment_they_are_asked_for(monkeypatch):
+    mend("flask")
+    environ = {**ENVIRON, "HTTP_X_KIND": "a", "HTTP_X_OTHER": "b"}
+    answer = [("X-Kind", "c"), ("X-Other", "d")]
+    assert wsgi.collect_custom_request_headers_attributes(environ) == {}
+    assert wsgi.collect_custom_response_headers_attributes(answer) == {}
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST", "x-kind")
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE", "x-kind")
+    assert wsgi.collect_custom_request_headers_attributes(environ) == {"http.request.header.x_kind": ["a"]}
+    assert wsgi.collect_custom_response_headers_attributes(answer) == {"http.response.header.x_kind": ["c"]}

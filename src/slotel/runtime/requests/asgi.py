@@ -47,14 +47,13 @@ class AsgiRequest(ServedRequest):
     root = "root_path"
     getter = ScopeGetter()
 
-    def __init__(self, server: Server, scope: Message, receive: Receive, send: Send) -> None:
-        super().__init__(server, scope)
-        self._receive = receive
-        self._send = send
+    receives: Receive
+    sends: Send
+    """What the server gave."""
 
     async def receive(self) -> Message:
         """Receive a message, and note whether the client has left."""
-        message = await self._receive()
+        message = await self.receives()
         if message["type"] in _DISCONNECTS and not self.is_complete:
             self.client_left = True
         return message
@@ -71,7 +70,7 @@ class AsgiRequest(ServedRequest):
             self.close_code = message.get("code", 1000)
             self.is_complete = True
         try:
-            await self._send(message)
+            await self.sends(message)
         except OSError:
             self.client_left = True
             raise
@@ -109,7 +108,9 @@ class AsgiLayer(Layer):
         if scope["type"] not in ("http", "websocket"):
             await self._application(scope, receive, send)
             return
-        served = AsgiRequest(self._server, scope, receive, send)
+        served = AsgiRequest(self._server, scope)
+        served.receives = receive
+        served.sends = send
         served.begin()
         try:
             await self._application(scope, served.receive, served.send)

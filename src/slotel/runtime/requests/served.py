@@ -24,6 +24,7 @@ from slotel.config.slo import HEALTH_ROUTES
 from slotel.runtime.requests import outcomes as rows
 from slotel.runtime.requests.decision import Decision, of_escaped
 from slotel.runtime.requests.span_name import name_by_route, place_under
+from slotel.runtime.upstream.otel_spans import span_in
 
 if TYPE_CHECKING:
     from slotel.runtime.requests.local_roots import LocalRoot
@@ -139,9 +140,9 @@ class ServedRequest:
         what nobody detached. Where no instrumentation can make the server span, it is made here.
         """
         self._token = SERVED.set(self)
-        current = trace.get_current_span()
+        standing = span_in()
         inside = None
-        if current is not trace.INVALID_SPAN and not current.is_recording():
+        if standing is not None and not standing.is_recording():
             inside = Context()
         if not (
             _WSGI in sys.modules
@@ -243,9 +244,9 @@ class ServedRequest:
         if local_root is None or span is None:
             return
         self._held = None
-        if local_root.decision is not None:
-            decision = local_root.decision if error is None else _broken(local_root.decision, error)
-            local_root.decision = self.decided(decision)
+        decision = local_root.decision
+        if decision is not None and (error is not None or self.client_left or self.close_code is not None):
+            local_root.decision = self.decided(decision if error is None else _broken(decision, error))
         self._server.pipeline.finish(span, local_root)
 
     def _start_span(self) -> Span | None:

@@ -46,9 +46,8 @@ class WsgiRequest(ServedRequest):
     getter = EnvironGetter()
     is_whole = False
 
-    def __init__(self, server: Server, environ: Environ, start_response: Callable[..., Any]) -> None:
-        super().__init__(server, environ)
-        self._start_response = start_response
+    starts: Callable[..., Any]
+    """The server's `start_response`."""
 
     def start_response(self, status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
         """Note how the answer starts, and let the server start it."""
@@ -60,7 +59,7 @@ class WsgiRequest(ServedRequest):
                 break
         else:
             self.is_whole = False
-        return self._start_response(status, headers, *more)
+        return self.starts(status, headers, *more)
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of a server span. Source: OpenTelemetry semantic conventions, HTTP server."""
@@ -89,7 +88,8 @@ class WsgiLayer(Layer):
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve one request."""
-        served = WsgiRequest(self._server, environ, start_response)
+        served = WsgiRequest(self._server, environ)
+        served.starts = start_response
         served.begin()
         try:
             answer: Iterable[bytes] = self._application(environ, served.start_response)

@@ -57,7 +57,8 @@ def fork_when_used(scope: Scope, prepare: Prepare | None = None) -> Scope:
         if prepare is not None:
             prepare(forked)
         return forked
-    complete(scope)  # one that waits for another that waits would end in a chain without bound
+    if scope.__class__ is _ForkedScope:
+        complete(scope)  # one that waits for another that waits would end in a chain without bound
     waiting = _new(_ForkedScope)
     waiting._slotel_original = scope  # noqa: SLF001 its own name
     waiting._slotel_prepare = prepare  # noqa: SLF001 its own name

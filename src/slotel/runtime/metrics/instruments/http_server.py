@@ -27,11 +27,13 @@ from opentelemetry.sdk.metrics.export import (
     Sum,
 )
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, get_current_span
+from opentelemetry.trace import SpanContext
 
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.requests.served import SERVED
+from slotel.runtime.upstream.otel_context import flags_of
 from slotel.runtime.upstream.otel_metrics import adds_up_as_usual
+from slotel.runtime.upstream.otel_spans import span_in
 
 PREFIX: Final = "http.server."
 DEFAULT_BOUNDS: Final = (
@@ -171,9 +173,9 @@ class HistogramOf(_Instrument):
             cells = row.cells
             cells[bucket] += 1.0
             cells[-1] += amount
-        span = get_current_span(context).get_span_context()
-        if span.trace_flags & 1:
-            row.exemplars[bucket] = span, amount, time.time_ns()
+        span = span_in(context)
+        if span is not None and flags_of(own := span.get_span_context()) & 1:
+            row.exemplars[bucket] = own, amount, time.time_ns()
 
     def metric(self, now: int) -> Metric:
         """Return what was counted until `now`, in unix nanoseconds."""

@@ -26,6 +26,7 @@ from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
 from slotel.runtime.sentry.transactions.mapping import native_name
 from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Scopes, Trace
 from slotel.runtime.sentry.transactions.worker import Worker
+from slotel.runtime.upstream.otel_context import flags_of
 from slotel.runtime.upstream.otel_reading import UNSET, attributes_of
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class TransactionsSink:
         """Note a root that starts; its context holds what a caller sent along."""
         if local_root.span is not span:
             return
-        sampled = span.context.trace_flags.sampled
+        sampled = bool(flags_of(span.context) & 1)
         if sampled or self._keeps:
             sent_along = None
             if span.parent is not None:
@@ -165,16 +166,14 @@ class TransactionsSink:
         if trace.inherited:
             return  # the process that it began in ships it
         if not self._calls_are_roots and _is_call(root):
-            self._release(len(local_root.spans))
-            local_root.spans = []
+            self._let_go(local_root)
             trace.ships = False
             return
         if not trace.sampled:
             error = trace.error or row_of_root(root, local_root).kept
             reason = self._keeper.reason(root, error=error)
             if reason is None or not self._keeper.take():
-                self._release(len(local_root.spans))
-                local_root.spans = []
+                self._let_go(local_root)
                 if reason is not None:
                     self._dropped("traces", "keep_rate_limited", 1)
                 return
@@ -192,6 +191,11 @@ class TransactionsSink:
         said = scopes.completed() if scopes is not None else Scopes.copied()
         self._worker.ended.append(Ended(local_root, root, copy_context(), now, said))
         self._worker.wake()
+
+    def _let_go(self, local_root: LocalRoot) -> None:
+        if local_root.spans:
+            self._release(len(local_root.spans))
+            local_root.spans = []
 
     def _count_lost(self, trace: Trace) -> None:
         if lost := trace.take_lost():
