@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from opentelemetry.propagators.textmap import Getter
 
-from slotel.runtime.requests.served import Layer, ServedRequest, Server
+from slotel.runtime.requests.served import Layer, ServedRequest
 
 Environ: TypeAlias = MutableMapping[str, Any]
 Application: TypeAlias = Callable[..., Iterable[bytes]]
