@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from support.long_first import long_first
 from support.unit import forbid_the_outside, is_unit
 
 IN_MEMORY = Path("/dev/shm")
@@ -29,10 +30,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if is_unit(item):
             item.add_marker("unit")
+    if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))) > 1:
+        by_file: dict[str, list[pytest.Item]] = {}
+        for item in items:
+            by_file.setdefault(item.path.relative_to(config.rootpath).as_posix(), []).append(item)
+        items[:] = [item for file in long_first(list(by_file), workers) for item in by_file[file]]
 
 
 @pytest.fixture(autouse=True)

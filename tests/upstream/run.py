@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import hashlib
 import os
 import re
 import shutil
@@ -74,10 +75,12 @@ def prepare() -> str:
     uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
     pip = [uv, "pip", "install", "--quiet", "--python", str(python)]
     lock = ROOT / "requirements.lock"
-    if not python.exists() or python.stat().st_mtime < lock.stat().st_mtime:
+    stamp = CACHE / "venv" / hashlib.sha256(lock.read_bytes() + repr(NEEDS).encode()).hexdigest()
+    if not stamp.exists():
         _do(uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(CACHE / "venv"))
         _do(*pip, "--require-hashes", "-r", str(lock))
         _do(*pip, *NEEDS, "--constraint", str(_pins(uv, python)))
+        stamp.touch()
     _do(*pip, "--no-deps", "-e", str(ROOT))
     return str(python)
 
