@@ -1,50 +1,51 @@
-"""What faults do to a real service: gunicorn, four workers, under load; prints the table of docs/reliability.md.
+"""What faults do to a real service under load; prints the tables of docs/reliability.md.
 
-python tests/reliability/run.py [--seconds 8] [--write]
+python tests/reliability/run.py [--seconds 6] [--minutes 12] [--only TEXT] [--write]
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import resource
+import re
 import shutil
-import signal
+import socket
 import statistics
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import psutil
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from faults import FAULTS, HERE, WAYS, Fault, Service
+from processes import CHILDREN, EXPECTED, TIMES
+
 from slotel.cli.sink import SentrySink
-from support.launch import Launched, wait_until
+from support.launch import APPS, Launched, wait_until
 
 PAGE = Path(__file__).parents[2] / "docs/reliability.md"
-GUNICORN = (
-    "gunicorn",
-    "-w",
-    "4",
-    "-k",
-    "gthread",
-    "--threads",
-    "4",
-    "-b",
-    "127.0.0.1:{port}",
-    "flask_app:app",
-)
 CLIENTS = 4
 MARK = "<!-- table -->"
+HEAD = (
+    "fault", "sent", "answered", "counted", "errors answered", "events at Sentry", "transactions at Sentry",
+    "dropped, by reason", "p99 ms", "p99 / without", "memory MB", "descriptors",
+)  # fmt: skip
 
 
 class Seen(NamedTuple):
+    """What one fault did; None where nobody was left to say."""
+
     sent: int
-    served: int
-    counted: int
-    events_sent: int
+    answered: int
+    counted: int | None
+    errors: int
     events: int
     transactions: int
     dropped: str
@@ -53,133 +54,44 @@ class Seen(NamedTuple):
     descriptors: int
 
 
-class Service(NamedTuple):
-    launched: Launched
-    sink: SentrySink
-    run_dir: Path
-
-    @property
-    def master(self) -> psutil.Process:
-        return psutil.Process(self.launched.pid)
-
-    @property
-    def workers(self) -> list[psutil.Process]:
-        return self.master.children()
-
-    def holder(self) -> psutil.Process:
-        """Return the process that serves /metrics."""
-        for process in (self.master, *self.workers):
-            with suppress(psutil.Error):
-                for connection in process.net_connections(kind="tcp"):
-                    if connection.status == "LISTEN" and connection.laddr.port == self.launched.metrics_port:
-                        return process
-        raise AssertionError("nobody serves /metrics")
-
-
-def nothing(service: Service) -> None:
-    del service
-
-
-def kill_a_worker(service: Service) -> None:
-    service.workers[0].kill()
-
-
-def kill_the_holder(service: Service) -> None:
-    holder = service.holder()
-    holder.kill() if holder.pid != service.master.pid else service.workers[-1].kill()
-
-
-def kill_every_worker(service: Service) -> None:
-    for worker in service.workers:
-        worker.kill()
-
-
-def reload(service: Service) -> None:
-    service.master.send_signal(signal.SIGHUP)
-
-
-def upgrade(service: Service) -> None:
-    service.master.send_signal(signal.SIGTTIN)
-    service.master.send_signal(signal.SIGTTOU)
-
-
-def stop_a_worker(service: Service) -> None:
-    worker = service.workers[0]
-    worker.suspend()
-    time.sleep(2)
-    worker.resume()
-
-
-def storm(service: Service) -> None:
-    for _ in range(200):
-        for worker in service.workers:
-            with suppress(psutil.Error):
-                worker.send_signal(signal.SIGUSR1)  # gunicorn opens its logs again
-        time.sleep(0.005)
-
-
-def remove_directory(service: Service) -> None:
-    for path in service.run_dir.glob("slotel-*"):
-        shutil.rmtree(path, ignore_errors=True)
-    time.sleep(5.5)  # a tick
-
-
-def exhaust_descriptors(service: Service) -> None:
-    worker = service.workers[0]
-    before = worker.rlimit(resource.RLIMIT_NOFILE)
-    worker.rlimit(resource.RLIMIT_NOFILE, (worker.num_fds(), before[1]))
-    time.sleep(2)
-    worker.rlimit(resource.RLIMIT_NOFILE, before)
-
-
-def flood_the_endpoint(service: Service) -> None:
-    import socket
-
-    until = time.monotonic() + 2
-    while time.monotonic() < until:
-        for _ in range(50):
-            with suppress(OSError):
-                socket.create_connection(("127.0.0.1", service.launched.metrics_port), timeout=1).close()
-
-
-def sink(fault: str) -> Callable[[Service], None]:
-    def at_work(service: Service) -> None:
-        service.sink.set_fault(fault)  # type: ignore[arg-type]
-        time.sleep(3)
-        service.sink.set_fault("none")
-
-    return at_work
-
-
-FAULTS: dict[str, Callable[[Service], None]] = {
-    "none": nothing,
-    "SIGKILL of a worker": kill_a_worker,
-    "SIGKILL of the worker that serves /metrics": kill_the_holder,
-    "SIGKILL of every worker": kill_every_worker,
-    "gunicorn HUP": reload,
-    "gunicorn TTIN, TTOU": upgrade,
-    "SIGSTOP of a worker for 2 s": stop_a_worker,
-    "200 signals to each worker": storm,
-    "runtime directory removed": remove_directory,
-    "descriptors of a worker exhausted for 2 s": exhaust_descriptors,
-    "connect-and-close flood on /metrics": flood_the_endpoint,
-    "Sentry hangs for 3 s": sink("hang"),
-    "Sentry answers 500 for 3 s": sink("500"),
-    "Sentry refuses connections for 3 s": sink("refuse"),
-}
-
-
 @contextmanager
-def service(place: Path) -> Iterator[Service]:
-    place.mkdir(parents=True)
-    with SentrySink(keep=200_000) as sentry:
+def service(fault: Fault, place: Path) -> Iterator[Service]:
+    (place / "code").mkdir(parents=True)
+    (place / "touched").touch()
+    mounted = fault.strikes.__name__ == "read_only"
+    if mounted:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "slotel", str(place)], check=True)
+    with SentrySink(keep=100) as sentry, socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(1)
+        words = {"{place}": str(place), "{silent}": str(silent.getsockname()[1])}
         variables = {
             "SENTRY_DSN": sentry.dsn(), "XDG_RUNTIME_DIR": str(place), "SENTRY_TRACES_SAMPLE_RATE": "1.0",
-            "OTEL_TRACES_EXPORTER": "none",
+            "OTEL_TRACES_EXPORTER": "none", "PYTHONPATH": f"{HERE}{os.pathsep}{APPS}", **fault.env,
         }  # fmt: skip
-        with Launched(*GUNICORN, env=variables) as launched:
-            launched.wait_ready()
-            yield Service(launched, sentry, place)
+        variables = {name: _filled(value, words) for name, value in variables.items()}
+        with Launched(*(_filled(part, words) for part in fault.command), env=variables) as launched:
+            try:
+                launched.wait_ready()
+                yield Service(launched, sentry, place)
+            finally:
+                _end_orphans(place)
+    if mounted:
+        subprocess.run(["umount", "-l", str(place)], check=False)
+
+
+def _filled(text: str, words: dict[str, str]) -> str:
+    for word, value in words.items():
+        text = text.replace(word, value)
+    return text
+
+
+def _end_orphans(place: Path) -> None:
+    """End what a killed master left: the processes that have this run's directory in their environment."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.ppid() == 1 and process.environ().get("XDG_RUNTIME_DIR") == str(place):
+                process.kill()
 
 
 def load(service: Service, seconds: float) -> tuple[int, list[float], int]:
@@ -213,72 +125,154 @@ def counted(service: Service) -> int:
 
 def memory(service: Service) -> tuple[float, int]:
     rss, descriptors = 0, 0
-    for process in (service.master, *service.workers):
-        with suppress(psutil.Error):
-            rss += process.memory_info().rss
-            descriptors += process.num_fds()
+    with suppress(psutil.Error):
+        for process in (service.master, *service.workers):
+            with suppress(psutil.Error):
+                rss += process.memory_info().rss
+                descriptors += process.num_fds()
     return rss / 1e6, descriptors
 
 
-def under(fault: Callable[[Service], None], place: Path, seconds: float) -> Seen:
-    with service(place) as running:
-        load(running, 2)  # warm
-        before, counted_before = memory(running), counted(running)
-        events_before, transactions_before = running.sink.events, running.sink.transactions
-        at_work = threading.Timer(seconds / 4, fault, (running,))
+def dropped(service: Service) -> str:
+    """Return what slotel says it lost, and its own faults by stage."""
+    lost = [
+        f"{labels['signal']} {labels['reason']} {value:g}"
+        for labels, value in service.launched.samples("slotel_dropped_total")
+        if value and labels["reason"] != "library_variables"  # shortened on purpose
+    ]
+    faults = [
+        f"stage {labels['stage']} {value:g}"
+        for labels, value in service.launched.samples("slotel_stage_errors_total")
+        if value
+    ]
+    return ", ".join(lost + faults) or "–"
+
+
+def under(fault: Fault, place: Path, seconds: float) -> Seen:
+    with service(fault, place) as running:
+        load(running, 1)  # warm
+        _settle(running, 5)
+        before, counted_before = memory(running), _asked(counted, running) or 0
+        events, transactions = running.sink.events, running.sink.transactions
+        at_work = threading.Timer(seconds / 4, _quietly, (fault, running))
         at_work.start()
-        sent, durations, errors = load(running, seconds)
+        sent, durations, errors = load(running, max(seconds, fault.lasts))
         at_work.join()
-        settled: list[Any] = []
-
-        def is_settled() -> bool:
-            with suppress(OSError):
-                settled.append((counted(running), running.sink.events, running.sink.transactions))
-                time.sleep(0.7)
-            return len(settled) > 2 and settled[-1] == settled[-2] == settled[-3]
-
-        with suppress(AssertionError):
-            wait_until(is_settled, "the counts settle", 40)
-        lost = [
-            f"{labels['signal']} {labels['reason']} {value:g}"
-            for labels, value in running.launched.samples("slotel_dropped_total")
-            if value
-        ]
-        after = memory(running)
+        total, after = _settle(running, 20), memory(running)
+        p99 = statistics.quantiles(durations, n=100)[98] * 1000 if len(durations) > 1 else 0.0
         return Seen(
-            sent, len(durations), settled[-1][0] - counted_before, errors, running.sink.events - events_before,
-            running.sink.transactions - transactions_before, ", ".join(lost) or "–",
-            statistics.quantiles(durations, n=100)[98] * 1000, after[0] - before[0], after[1] - before[1],
+            sent, len(durations), None if total is None else total - counted_before, errors, running.sink.events - events,
+            running.sink.transactions - transactions, _asked(dropped, running) or "nobody is left to say", p99,
+            after[0] - before[0], after[1] - before[1],
         )  # fmt: skip
+
+
+def _settle(running: Service, seconds: float) -> int | None:
+    """Wait until nothing more is counted or arrives; return what is counted."""
+    seen: list[tuple[int | None, int, int]] = []
+
+    def is_settled() -> bool:
+        seen.append((_asked(counted, running), running.sink.events, running.sink.transactions))
+        time.sleep(0.5)
+        return len(seen) > 2 and seen[-1] == seen[-2] == seen[-3]
+
+    with suppress(AssertionError):
+        wait_until(is_settled, "the counts settle", seconds)
+    return seen[-1][0]
+
+
+def _quietly(fault: Fault, running: Service) -> None:
+    with suppress(psutil.Error):  # the process that it is done to has just gone
+        fault.strikes(running)
+
+
+def _asked(question, running):
+    """Return the answer of /metrics; None if nobody serves it any more."""
+    for _ in range(3):
+        with suppress(OSError):
+            return question(running)
+        time.sleep(1)
+    return None
+
+
+def row(fault: Fault, place: Path, seconds: float, base: float) -> tuple[str, float]:
+    """Return a line of the table and the p99 of it."""
+    try:
+        seen = under(fault, place, seconds)
+    except Exception as error:
+        return (
+            f"| {fault.name} | **not measured: {type(error).__name__}: {str(error).splitlines()[0]:.100}** |"
+            + " |" * 10,
+            0.0,
+        )
+    cells = (
+        fault.name, f"{seen.sent:,}", f"{seen.answered:,}", "–" if seen.counted is None else f"{seen.counted:,}", seen.errors,
+        seen.events, f"{seen.transactions:,}", seen.dropped, f"{seen.p99:.0f}", f"{seen.p99 / (base or seen.p99 or 1):.1f}",
+        f"{seen.memory:+.1f}", f"{seen.descriptors:+d}",
+    )  # fmt: skip
+    return f"| {' | '.join(map(str, cells))} |", seen.p99
+
+
+def ways(place: Path, is_late) -> Iterator[str]:
+    """Yield the second table: what processes that are made in different ways count."""
+    yield "| processes made by | ended | counted |"
+    yield "| --- | ---: | ---: |"
+    for way in WAYS:
+        if is_late():
+            continue
+        expected = EXPECTED.get(way, 1 + CHILDREN * TIMES)
+        variables = {"XDG_RUNTIME_DIR": str(place), "OTEL_TRACES_EXPORTER": "none"}
+        with Launched(sys.executable, str(HERE / "processes.py"), *way.split(), env=variables) as launched:
+            seen = 0
+            with suppress(AssertionError):
+                wait_until(lambda: "done" in launched.log, "all are done", 90)
+                deadline = time.monotonic() + 10
+                while seen != expected and time.monotonic() < deadline:
+                    time.sleep(0.2)
+                    with suppress(OSError):
+                        seen = int(launched.sample("traces_span_metrics_calls_total"))
+            yield f"| {way} | {expected} | {seen} |"
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--seconds", type=float, default=8.0)
-    options.add_argument("--only", default="")
-    options.add_argument("--write", action="store_true")
+    options.add_argument("--seconds", type=float, default=6.0, help="of load for each fault")
+    options.add_argument("--minutes", type=float, default=12.0, help="after which no further fault is tried")
+    options.add_argument("--only", default="", help="faults whose name this pattern finds")
+    options.add_argument("--write", action="store_true", help="into docs/reliability.md")
     found = options.parse_args()
-    head = (
-        "fault", "sent", "answered", "counted", "errors answered", "events at Sentry", "transactions at Sentry",
-        "dropped, by reason", "p99 ms", "p99 / without", "memory MB", "descriptors",
-    )  # fmt: skip
-    lines = [f"| {' | '.join(head)} |", f"| {' | '.join(['---'] + ['---:'] * (len(head) - 1))} |"]
+    begun = time.monotonic()
+
+    def is_late() -> bool:
+        return time.monotonic() - begun > found.minutes * 60
+
+    lines = [f"| {' | '.join(HEAD)} |", f"| {' | '.join(['---'] + ['---:'] * (len(HEAD) - 1))} |"]
     print("\n".join(lines), flush=True)
-    base = 0.0
     place = Path(os.environ.get("TMPDIR", "/tmp")) / f"slotel-reliability-{os.getpid()}"
-    for number, (name, fault) in enumerate(FAULTS.items()):
-        if found.only and found.only not in name and name != "none":
+    base, left = 0.0, []
+    for number, fault in enumerate(FAULTS):
+        if found.only and not re.search(found.only, fault.name) and fault.name != "none":
             continue
-        seen = under(fault, place / str(number), found.seconds)
-        base = base or seen.p99
-        cells = (
-            name, f"{seen.sent:,}", f"{seen.served:,}", f"{seen.counted:,}", seen.events_sent, seen.events,
-            f"{seen.transactions:,}", seen.dropped, f"{seen.p99:.0f}", f"{seen.p99 / base:.1f}", f"{seen.memory:+.1f}",
-            f"{seen.descriptors:+d}",
-        )  # fmt: skip
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-        print(lines[-1], flush=True)
+        why = fault.needs() or ("no time left" if is_late() else "")
+        if why:
+            left.append(f"{fault.name} ({why})")
+            continue
+        line, p99 = row(fault, place / str(number), found.seconds, base)
+        base = base or p99
+        lines.append(line)
+        print(line, flush=True)
+    if not found.only or re.search(found.only, "processes"):
+        (place / "ways").mkdir(parents=True, exist_ok=True)
+        lines.append("")
+        for line in ways(place / "ways", is_late):
+            lines.append(line)
+            print(line, flush=True)
     shutil.rmtree(place, ignore_errors=True)
+    lines += [
+        "",
+        f"Not measured in this run: {'; '.join(left) or 'nothing'}. {os.cpu_count()} cores, load {os.getloadavg()[1]:.1f}.",
+    ]
+    print(lines[-1])
     if found.write:
         before, _, rest = PAGE.read_text().partition(MARK)
         after = rest.partition(MARK)[2]
