@@ -75,6 +75,29 @@ def test_an_openslo_file_becomes_objectives_counted_by_its_queries():
     assert slo.queries.total == "sum (increase(http_requests_total[{{.window}}]))"
 
 
+def test_each_condition_of_an_openslo_alert_policy_is_named_with_what_stands_in_its_place():
+    policies = """\
+---
+apiVersion: openslo/v1
+kind: AlertCondition
+metadata: {name: fast}
+spec: {severity: page, condition: {kind: burnrate, op: gt, threshold: 2, lookbackWindow: 1h, alertAfter: 5m}}
+---
+apiVersion: openslo/v1
+kind: AlertPolicy
+metadata: {name: ours}
+spec: {alertWhenBreaching: true, conditions: [{conditionRef: fast}]}
+"""
+    text = OPENSLO.replace(
+        "  budgetingMethod", "  alertPolicies: [{alertPolicyRef: ours}]\n  budgetingMethod"
+    )
+    reading = read(text + policies)
+    (note,) = [each for each in reading.notes if "alert condition" in str(each)]
+    assert (reading.problems, len(reading.service.slos)) == ((), 1)
+    assert "(burnrate gt 2 over 1h, severity page) is not compiled" in str(note)
+    assert "slotel's burn-rate alerts" in str(note)
+
+
 def test_openslo_calendar_months_and_time_slices_are_read():
     text = OPENSLO.replace("{duration: 28d, isRolling: true}", "{duration: 1M, isRolling: false}")
     text = text.replace("Occurrences", "Timeslices")

@@ -186,7 +186,7 @@ class _Reader:
         return mapping(other.node.get("spec"), ("spec",)), ("spec", "indicatorRef")
 
     def _check_policies(self, policies: Any) -> None:
-        """Check what the SLO refers to; the alerts are slotel's own."""
+        """Check what the SLO refers to, and say of each condition that slotel's own alerts stand in its place."""
         if not policies:
             return
         if not isinstance(policies, list):
@@ -197,14 +197,8 @@ class _Reader:
             found = self._named("AlertPolicy", reference, at).node if reference is not None else policy
             for condition in mapping_or_empty(mapping_or_empty(found).get("spec")).get("conditions") or []:
                 named = mapping_or_empty(condition).get("conditionRef")
-                if named is not None:
-                    self._named("AlertCondition", named, at)
-        self._findings.ignore(
-            self._service,
-            self._part,
-            ("spec", "alertPolicies"),
-            "alerts are slotel's burn-rate alerts; Alertmanager routes them",
-        )
+                read = self._named("AlertCondition", named, at).node if named is not None else condition
+                self._findings.ignore(self._service, self._part, at, _not_compiled(read))
 
     def _named(self, kind: str, name: Any, at: Steps) -> Part:
         for part in self._parts:
@@ -212,6 +206,19 @@ class _Reader:
             if part.node.get("kind") == kind and metadata.get("name") == name:
                 return part
         raise RefusedError(at, f"there is no {kind} {name!r} in these files")
+
+
+def _not_compiled(condition: Any) -> str:
+    """Return what an alert condition asks for, and what is written instead."""
+    spec = mapping_or_empty(mapping_or_empty(condition).get("spec"))
+    asked = mapping_or_empty(spec.get("condition"))
+    parts = [str(asked.get("kind", "condition")), str(asked.get("op", "")), str(asked.get("threshold", ""))]
+    over = f" over {asked['lookbackWindow']}" if "lookbackWindow" in asked else ""
+    severity = f", severity {spec['severity']}" if "severity" in spec else ""
+    return (
+        f"the alert condition ({' '.join(filter(None, parts))}{over}{severity}) is not compiled: the objective has "
+        "slotel's burn-rate alerts, with severity page and ticket; route them in Alertmanager"
+    )
 
 
 def _name_part(text: Any) -> str:
