@@ -27,7 +27,7 @@ from runtime.status_page.looking import Look, looking  # noqa: E402
 from slotel.compile import dashboards  # noqa: E402
 from slotel.compile.rules import groups  # noqa: E402
 from support import scripted_day  # noqa: E402
-from support.backfilled import past  # noqa: E402
+from support.backfilled import scripted_past  # noqa: E402
 
 CHOSEN = {"slo-detail": "&var-service=checkout&var-slo=availability", "service": "&var-service=checkout"}
 SECONDS = 90
@@ -58,7 +58,7 @@ def draw_dashboards(work: Path) -> None:
         (boards / f"{uid}.json").write_text(text, encoding="utf-8")
     start, end = scripted_day.START, scripted_day.END
     with (
-        past(work / "day", scripted_day.openmetrics(), rules, start, end) as day,
+        scripted_past(work, rules) as day,
         browser(boards) as chromium,
     ):
         chromium.use(day.url)
@@ -74,7 +74,7 @@ def look_at_the_page() -> None:
     with demo() as (process, url), looking() as look:
         began = time.monotonic()
         look.open(url)  # the charts have a point for each look
-        time.sleep(SECONDS * 0.47)
+        time.sleep(SECONDS * 0.37)
         for name, options in {
             "page-incident": {"theme": "dark"},
             "page-incident-light": {"theme": "light"},

@@ -10,7 +10,7 @@ import pytest
 from slotel.compile import dashboards
 from slotel.compile.rules import groups
 from support import scripted_day
-from support.backfilled import Past, past
+from support.backfilled import Past, past, scripted_past
 from support.shown import ask, faults, interpolate, panels, resolve
 
 EXAMPLE = (Path(__file__).parents[2] / "examples" / "slotel.yaml").read_text(encoding="utf-8")
@@ -33,7 +33,7 @@ def day(tmp_path_factory: pytest.TempPathFactory):
     """The day, with what the generated rules record and which alerts they raise."""
     rules = [group for service in scripted_day.services(EXAMPLE) for group in groups(service)]
     directory = tmp_path_factory.mktemp("day")
-    with past(directory, scripted_day.openmetrics(), rules, scripted_day.START, scripted_day.END) as opened:
+    with scripted_past(directory, rules) as opened:
         yield opened
 
 

@@ -15,7 +15,7 @@ from grafana.drawing import GREY, Drawn, browser
 from slotel.compile import dashboards
 from slotel.compile.rules import groups
 from support import scripted_day, services
-from support.backfilled import past
+from support.backfilled import scripted_past
 from support.launch import Launched, free_port, wait_until
 from support.prom import Prometheus
 
@@ -57,7 +57,7 @@ def day(tmp_path_factory):
     of_day = scripted_day.services(services.EXAMPLE)
     rules = [group for service in of_day for group in groups(service)]
     directory = tmp_path_factory.mktemp("day")
-    with past(directory, scripted_day.openmetrics(), rules, scripted_day.START, scripted_day.END) as opened:
+    with scripted_past(directory, rules) as opened:
         yield opened
 
 

@@ -1,5 +1,7 @@
 """A real Prometheus over a day that is past: blocks made by promtool, recording rules and alerts evaluated over it."""
 
+import fcntl
+import hashlib
 import json
 import re
 import shutil
@@ -13,10 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from slotel.compile.promql import Group, Rule, yaml_lines
+from support import scripted_day
 from support.ports import free_port
 from support.real import require_real
 
 DEADLINE = 60.0
+CACHE = Path(__file__).parents[2] / ".cache"
 
 
 class Past:
@@ -51,6 +55,33 @@ def past(
     directory: Path, samples: Iterable[str], groups: Iterable[Group], start: int, end: int
 ) -> Iterator[Past]:
     """Fill a Prometheus with a day, evaluate the rules over it as it would have, and serve it."""
+    _fill(directory, samples, groups, start, end)
+    with _prometheus(directory, directory / "data") as url:
+        yield Past(url, start, end)
+
+
+@contextmanager
+def scripted_past(directory: Path, groups: Iterable[Group]) -> Iterator[Past]:
+    """Serve the scripted day with rules evaluated over it, which is made once for all tests, in .cache."""
+    groups = tuple(groups)
+    sources = [Path(source).read_bytes() for source in (__file__, scripted_day.__file__)]
+    rules = repr([group.document() for group in groups]).encode()
+    kept = CACHE / f"scripted-day-{hashlib.sha256(b'|'.join((*sources, rules))).hexdigest()[:12]}"
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / "scripted-day.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests side by side make it once
+        if not kept.exists():
+            work = directory / "made"
+            _fill(work, scripted_day.openmetrics(), groups, scripted_day.START, scripted_day.END)
+            shutil.rmtree(work / "data" / "wal", ignore_errors=True)
+            shutil.move(work / "data", kept)
+        shutil.copytree(kept, directory / "data", ignore=shutil.ignore_patterns("lock", "wal", "chunks_head"))
+    with _prometheus(directory, directory / "data") as url:
+        yield Past(url, scripted_day.START, scripted_day.END)
+
+
+def _fill(directory: Path, samples: Iterable[str], groups: Iterable[Group], start: int, end: int) -> None:
+    """Make the blocks of a day, with what the rules record, and the alerts."""
     groups = tuple(groups)
     data = directory / "data"
     data.mkdir(parents=True)
@@ -70,8 +101,6 @@ def past(
         alerts = list(_alerts(Past(url, start, end), groups))
     if alerts:
         _import(directory, ["# TYPE ALERTS gauge\n", *alerts, "# EOF\n"], data)
-    with _prometheus(directory, data) as url:
-        yield Past(url, start, end)
 
 
 @contextmanager

@@ -47,6 +47,14 @@ class Worker(NamedTuple):
         return self.number != names.MAIN or self.requests > 0
 
 
+class _Rows(NamedTuple):
+    """Where a process counts its entry spans, as of a table of this size."""
+
+    size: int
+    passed: list[int]
+    failed: list[int]
+
+
 class ByWorker:
     """Reads what each living process counted, when asked.
 
@@ -58,7 +66,7 @@ class ByWorker:
         self._workers, self._yield_gil = workers, yield_gil
         self._first = first_process(workers.run_dir.path)
         self._numbers: dict[Process, str] = {}
-        self._rows: dict[Process, tuple[int, list[tuple[int, int, bool]]]] = {}
+        self._rows: dict[Process, _Rows] = {}
 
     def workers(self) -> list[Worker]:
         """Return the living processes, by their numbers."""
@@ -102,32 +110,32 @@ class ByWorker:
         return kept
 
     def _worker(self, number: str, process: Process, part: ProcessSnapshot) -> Worker:
-        cells, requests, errors, busy = part.cells, 0.0, 0.0, 0.0
-        for counted, total, is_error in self._local_roots(process, part):
-            requests += cells[counted]
-            errors += cells[counted] if is_error else 0.0
-            busy += cells[total]
+        cells, counted, busy = part.cells, [0.0, 0.0], 0.0
+        for is_error, slots in enumerate(self._entry_rows(process, part)):
+            counted[is_error] = sum([cells[slot] for slot in slots])
+            busy += sum([cells[slot - 1] for slot in slots])
         used = process.usage()
         cpu, memory = (used.cpu, used.memory) if used is not None else (None, None)
-        return Worker(number, process.pid, part.created, requests, errors, busy, cpu, memory)
+        return Worker(number, process.pid, part.created, sum(counted), counted[1], busy, cpu, memory)
 
-    def _local_roots(self, process: Process, part: ProcessSnapshot) -> list[tuple[int, int, bool]]:
-        """Return count, sum and whether it is of errors, for each row of entry spans; rows are only ever added."""
+    def _entry_rows(self, process: Process, part: ProcessSnapshot) -> tuple[list[int], list[int]]:
+        """Return the cells of the counts of entry spans' rows, passed and failed; before each stands its sum.
+
+        Rows are only ever added: a table of the same size has the same rows.
+        """
         for shape, slots in part.tables:
             if shape.name == names.SPAN_DURATION:
-                size, known = self._rows.get(process, (-1, []))
-                if size != len(slots):
+                known = self._rows.get(process)
+                if known is None or known.size != len(slots):
                     kind = shape.label_names.index(names.LABEL_SPAN_KIND)
                     status = shape.label_names.index(names.LABEL_STATUS)
-                    last = shape.width - 1
-                    known = [
-                        (slot + last, slot + last - 1, labels[status] == _ERROR)
-                        for labels, slot in slots.items()
-                        if labels and labels[kind] in _KINDS
-                    ]
-                    self._rows[process] = len(slots), known
-                return known
-        return []
+                    known = self._rows[process] = _Rows(len(slots), [], [])
+                    for labels, slot in slots.items():
+                        if labels and labels[kind] in _KINDS:
+                            rows = known.failed if labels[status] == _ERROR else known.passed
+                            rows.append(slot + shape.width - 1)
+                return known.passed, known.failed
+        return [], []
 
 
 def _family(
