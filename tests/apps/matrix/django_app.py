@@ -1,5 +1,6 @@
 """Django in one module, WSGI and ASGI: each path is a way in which a request can go right or wrong."""
 
+import asyncio
 import logging
 import os
 import sys
@@ -11,6 +12,7 @@ from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.urls import include, path
 
+IS_ASYNC = os.environ.get("INTERFACE") == "asgi"
 settings.configure(
     SECRET_KEY="test", ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, DEBUG=False,
     FORCE_SCRIPT_NAME=os.environ.get("SCRIPT_NAME"),
@@ -43,6 +45,15 @@ def logged(_request):
     except KeyError:
         logging.getLogger("shop").exception("logged")
     return HttpResponse("ok")
+
+
+def endless_async():
+    async def parts():
+        while True:
+            yield b"x" * 65536
+            await asyncio.sleep(0.01)
+
+    return lambda _request: StreamingHttpResponse(parts())
 
 
 def streaming(*, breaks=False, endless=False):
@@ -90,12 +101,12 @@ urlpatterns = [
     path("logged", logged),
     path("stream", streaming()),
     path("stream-breaks", streaming(breaks=True)),
-    path("endless", streaming(endless=True)),
+    path("endless", endless_async() if IS_ASYNC else streaming(endless=True)),
     path("upload", upload),
     path("sub/", include([path("ok", ok), path("raises", raising(ValueError("raises")))])),
 ]
 
-if os.environ.get("INTERFACE") == "asgi":
+if IS_ASYNC:
     from django.core.asgi import get_asgi_application
 
     application = get_asgi_application()

@@ -1,5 +1,6 @@
 """A bare WSGI application: nothing instruments it. Each path is a way in which a request can go right or wrong."""
 
+import os
 import sys
 import time
 
@@ -44,6 +45,12 @@ def application(environ, start_response):  # noqa: PLR0911 one for each path
         answer("200 OK", length=False)
         return endless()
     return answer("404 Not Found")
+
+
+if os.environ.get("PLAIN"):  # the oracle of an application that no integration knows
+    from sentry_sdk.integrations.wsgi import SentryWsgiMiddleware
+
+    application = SentryWsgiMiddleware(application)
 
 
 def breaking():

@@ -10,7 +10,11 @@ from tornado.websocket import WebSocketHandler
 
 
 class Case(RequestHandler):
-    async def get(self, name):
+    def initialize(self, name):
+        self.name = name
+
+    async def get(self):
+        name = self.name
         if name == "returned-404":
             self.set_status(404)
         elif name == "raised-404":
@@ -38,7 +42,7 @@ class Case(RequestHandler):
             raise ValueError("stream-breaks")
         self.write("ok")
 
-    def post(self, _name):
+    def post(self):
         self.write(str(len(self.request.body)))
 
 
@@ -56,10 +60,16 @@ class Socket(WebSocketHandler):
         self.write_message(message)
 
 
+NAMES = (
+    "ok", "returned-404", "raised-404", "returned-500", "raised-503", "raises", "status", "logged", "stream-breaks",
+    "upload", *(path[1:] for path in (*plain.ACTS, *plain.ASYNC_ACTS)),
+)  # fmt: skip
+
+
 async def main():
-    Application([(r"/socket(|-fails)", Socket), (r"/items/(\d+)", Item), (r"/([a-z0-9-]+)", Case)]).listen(
-        int(os.environ["PORT"]), "127.0.0.1"
-    )
+    cases = [(f"/{name}", Case, {"name": name}) for name in NAMES]
+    application = Application([*cases, (r"/items/(\d+)", Item), (r"/socket(|-fails)", Socket)])
+    application.listen(int(os.environ["PORT"]), "127.0.0.1")
     await asyncio.Event().wait()
 
 

@@ -67,6 +67,11 @@ _COLLECT_ASGI: Final = Probe(
     why="leaves the application's root out of the route (0.66b1)",
     without="below a root path routes lack it",
 )  # fmt: skip
+_TORNADO: Final = Probe(
+    f"{_PACKAGE}.tornado", "_record_on_finish_metrics",
+    why="Tornado's requests that an exception ends are measured when it is logged and when they finish (0.66b1)",
+    without="http_server_request_duration_seconds counts them twice",
+)  # fmt: skip
 _ENVIRON: Final = Probe(
     "opentelemetry.util.http", "environ",
     why="seven variables that are mostly not set are asked for in each request (0.66b1)",
@@ -118,6 +123,8 @@ def mend(
         _complete_djangos_routes(place_under)
     elif name == "flask":
         _collect_attributes_once(rooted)
+    elif name == "tornado":
+        _measure_tornado_once()
     if name != "flask":
         _root_attributes(rooted)
     _ask_environment_quickly()
@@ -177,6 +184,21 @@ def _collect_attributes_once(rooted: Rooted) -> None:
     module = sys.modules.get(_COLLECT.where)
     if module is not None:
         _COLLECT.wrap(module, wrap)
+
+
+def _measure_tornado_once() -> None:
+    """Leave out what is measured when an exception is logged: the answer's status is known at the finish."""
+
+    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+        def record(histograms: Any, handler: Any, error: Any, *args: Any, **kwargs: Any) -> None:
+            if error is None:
+                original(histograms, handler, error, *args, **kwargs)
+
+        return record
+
+    module = sys.modules.get(_TORNADO.where)
+    if module is not None:
+        _TORNADO.wrap(module, wrap)
 
 
 def _ask_environment_quickly() -> None:
