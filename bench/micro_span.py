@@ -27,7 +27,7 @@ from slotel.runtime.requests.local_roots import OpenSpans
 from slotel.runtime.tracing.processor import SlotelSpanProcessor
 from slotel.runtime.tracing.provider import put_first, record_every_span
 
-TARGET = 1.10
+TARGET = 0.9
 BATCH = 500
 FILE = Path(__file__).resolve().parent / "apps" / "slotel.yaml"
 HTTP = {

@@ -1,4 +1,4 @@
-"""What is to be reached, as data: the Numbers of the issues "exact counting" and "the Sentry path"."""
+"""What is to be reached, and what must not be lost, as data."""
 
 from __future__ import annotations
 
@@ -21,12 +21,17 @@ class Target:
 
 
 TARGETS = (
-    Target(EXTRA, "slotel@1.0", "stock@1.0", 0.40),
-    Target(EXTRA, "slotel@0.01", "stock@0.01", 0.35),
-    Target(EXTRA, "slotel@0.01", "otel+prometheus", 1.0),
+    Target(EXTRA, "slotel@1.0", "stock@1.0", 0.30),
+    Target(EXTRA, "slotel@0.01", "stock@0.01", 0.30),
+    Target(EXTRA, "slotel@0.01", "otel+prometheus", 0.50),
     Target(EXTRA, "slotel@1.0", "native@1.0", 0.60),
     Target(EXTRA, "slotel@0.01", "native@0.01", 0.80),
-    Target(STARTUP, "slotel@1.0", "stock@1.0", 0.75),
+    Target(STARTUP, "slotel@1.0", "stock@1.0", 0.55),
+)
+"""Wished; `HELD` must not be lost."""
+HELD = (
+    Target(EXTRA, "slotel@0.01", "otel+prometheus", 0.75),
+    Target(STARTUP, "slotel@1.0", "stock@1.0", 0.70),
 )
 BUSY_TARGET = Target(BUSY, "slotel@1.0", "stock@1.0", 10.0, at_least=True)
 

@@ -174,8 +174,7 @@ def key_test(globs: Iterable[str] = ()) -> Callable[[str], bool]:
     >>> key_test()("http.request.header.x-api-key")
     True
     """
-    own = "|".join(_own(globs))
-    is_own = re.compile(f"(?s:{own})").fullmatch if own else None
+    is_own = own_test(globs)
 
     def test(key: str) -> bool:
         key = key[-MAX_KEY:]
@@ -185,9 +184,39 @@ def key_test(globs: Iterable[str] = ()) -> Callable[[str], bool]:
                 if _anywhere().search(key) is not None:
                     return True
                 break
-        return _ends(key, low) or low in WHOLE or (is_own is not None and is_own(key) is not None)
+        return _ends(key, low) or low in WHOLE or is_own(key)
 
     return test
+
+
+def own_test(globs: Iterable[str]) -> Callable[[str], bool]:
+    """Return the test whether one of a service's own globs names a key, or a dotted path of keys."""
+    own = "|".join(_own(globs))
+    if not own:
+        return lambda _: False
+    matches = re.compile(f"(?s:{own})").fullmatch
+    return lambda key: matches(key[-MAX_KEY:]) is not None
+
+
+_MEASURE: Final = re.compile(
+    r"(?i:(?:^|[^a-z])(?:per|time[-_ ]to)[^a-z])|(?:(?:^|[^A-Za-z])(?:per|timeTo)|[a-z](?:Per|TimeTo))[A-Z]"
+)
+
+
+def is_no_secret(key: str, value: object) -> bool:
+    """Return whether the value of a key that slotel calls sensitive is a truth value or a measurement, not a secret.
+
+    Those are: True and False; a number with a fraction; any number whose key says what it measures: `time_to_…`,
+    `…_per_…`. A whole number may be a PIN, a one-time code or a card's number.
+
+    >>> is_no_secret("gen_ai.server.time_to_first_token", 1), is_no_secret("card.cvv", 123), is_no_secret("cvv", "0.5")
+    (True, False, False)
+    """
+    if value.__class__ is bool:
+        return True
+    if value.__class__ is float:
+        return not value.is_integer() or _MEASURE.search(key) is not None
+    return value.__class__ is int and _MEASURE.search(key) is not None
 
 
 MAX_KEY: Final = 300

@@ -310,3 +310,45 @@ def test_ten_thousand_texts_do_not_fill_the_memory():
         redactor.is_sensitive(f"key{number}")
     assert len(redactor.clean) <= 8_000
     assert len(redactor._keys) <= 8_000
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("gen_ai.server.time_to_first_token", 0.35), ("gen_ai.server.time_to_first_token", 1),
+        ("gen_ai.server.time_to_first_token", 2.0), ("time_per_output_token", 12), ("cost_per_token", 0.0001),
+        ("requestsPerSession", 7), ("timeToToken", 7), ("has_password", True), ("remember_token", False),
+        ("session", 0.5), ("auth", [True, 0.5]),
+    ],
+)  # fmt: skip
+def test_a_truth_value_and_a_measurement_are_no_secret(key, value):
+    redactor = Redactor()
+    assert redactor.is_sensitive(key)
+    assert redactor.attributes({key: value})[key] is value
+    assert redactor.data({"a": {key: value}}) == {"a": {key: value}}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("cvv", 123), ("card.cvv", 7.0), ("otp", 483920), ("card_number", 4111111111111111), ("token", 123456),
+        ("one_time_password", 1), ("card_number", 4.111111111111111e15), ("ssn", 78051120), ("password", 0),
+        ("time_to_first_token", "0.35"), ("password", "0.5"), ("token", "true"), ("token", [True, 5]),
+        ("superPassword", 5),
+    ],
+)  # fmt: skip
+def test_a_whole_number_and_every_text_below_a_sensitive_key_are_hidden(key, value):
+    redactor = Redactor()
+    assert redactor.is_sensitive(key)
+    hidden = [GONE] * len(value) if isinstance(value, list) else GONE
+    assert redactor.attributes({key: value})[key] == hidden
+    assert redactor.data({"a": {key: value}}) == {"a": {key: hidden}}
+
+
+def test_what_a_service_names_itself_is_hidden_whatever_it_is():
+    redactor = Redactor(["*.salary", "user.is_ill", "time_to_token"])
+    assert redactor.attributes({"hr.salary": 0.5, "time_to_token": 1.5}) == {
+        "hr.salary": GONE,
+        "time_to_token": GONE,
+    }
+    assert redactor.data({"user": {"is_ill": True}}) == {"user": {"is_ill": GONE}}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from slotel.config.names import REDACTED
-from slotel.config.redaction import PLACEHOLDERS, RedactionChoices, key_test
+from slotel.config.redaction import PLACEHOLDERS, RedactionChoices, is_no_secret, key_test, own_test
 from slotel.runtime.redaction import statements
 from slotel.runtime.redaction.text import SHORTEST, TextRedactor, cores
 from slotel.runtime.redaction.values import Values, is_card
@@ -41,6 +41,7 @@ class Redactor:
         self.choices = choices or RedactionChoices()
         self._found = found
         self._test = key_test(globs)
+        self._is_own = own_test(globs)
         self._by_path = any(character in glob for glob in globs for character in ".*")
         self._keys: dict[str, bool] = {}
         self._kinds: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {}
@@ -123,17 +124,26 @@ class Redactor:
             return data if redacted == text else redacted.encode("latin-1", "replace")
         return self.text(data) if isinstance(data, str) else data
 
-    def hidden(self, key: str, value: Any) -> Any:
-        """Return what stands in place of a sensitive key's value: a sequence stays one, and what is hidden stays."""
-        if value is None or (value.__class__ is str and value in PLACEHOLDERS):
+    def hidden(self, key: str, value: Any, path: str = "") -> Any:
+        """Return what stands in place of a sensitive key's value: a sequence stays one, and what is hidden stays.
+
+        Args:
+            path: the key with those above it; where the service itself named one of the two, numbers are hidden, too.
+        """
+        if self._may_stay(key, value, path):
             return value
         if isinstance(value, (list, tuple)):
-            if all(item is None or (item.__class__ is str and item in PLACEHOLDERS) for item in value):
+            if all(self._may_stay(key, item, path) for item in value):
                 return value
             self._found(key)
             return type(value)([REDACTED] * len(value)) if type(value) in (list, tuple) else [REDACTED]
         self._found(key)
         return REDACTED
+
+    def _may_stay(self, key: str, value: Any, path: str) -> bool:
+        if value is None or (value.__class__ is str and value in PLACEHOLDERS):
+            return True
+        return is_no_secret(key, value) and not self._is_own(key) and not (path and self._is_own(path))
 
     # -- attributes ------------------------------------------------------------------------------------------
 
@@ -195,7 +205,7 @@ class Redactor:
         if self._by_path:
             path = f"{path}.{key}" if path else key
         if self.is_sensitive(key) or (self._by_path and self.is_sensitive(path)):
-            return self.hidden(key, value)
+            return self.hidden(key, value, path)
         return self.data(value, path, depth)
 
     def _items(self, items: Sequence[Any], path: str, depth: int) -> list[Any]:
