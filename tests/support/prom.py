@@ -12,7 +12,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -30,6 +30,7 @@ class Prometheus:
         rules: rule files.
         interval: between scrapes and between evaluations.
         alertmanagers: `host:port` of those that get the alerts.
+        scrape: more of each job, by its name: credentials, TLS.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Prometheus:
         rules: Sequence[Path] = (),
         interval: str = "500ms",
         alertmanagers: Sequence[str] = (),
+        scrape: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     ) -> None:
         self._program = require_real("prometheus")
         self.port = free_port()
@@ -46,7 +48,12 @@ class Prometheus:
         folder.mkdir(parents=True, exist_ok=True)
         every = {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval}
         scrapes = [
-            {"job_name": job, "honor_labels": True, "static_configs": [{"targets": list(targets)}]}
+            {
+                "job_name": job,
+                "honor_labels": True,
+                "static_configs": [{"targets": list(targets)}],
+                **scrape.get(job, {}),
+            }
             for job, targets in jobs.items()
         ]
         config = {"global": every, "rule_files": [str(rule) for rule in rules], "scrape_configs": scrapes}

@@ -1,7 +1,9 @@
 """The redactor on single texts: what it finds, what it leaves, and that no text takes long."""
 
 import json
+import re
 import time
+from pathlib import Path
 from urllib.parse import quote, unquote
 
 import pytest
@@ -263,3 +265,26 @@ def test_a_shape_is_redacted_if_it_is_chosen(name):
     assert example not in Redactor(choices=RedactionChoices(values=(name,))).text(f"a {example} b")
     assert example in Redactor(choices=RedactionChoices(values=())).text(f"a {example} b")
     assert (example in Redactor().text(f"a {example} b")) == (name not in DEFAULT_VALUES)
+
+
+@pytest.mark.parametrize(
+    ("url", "redacted"),
+    [
+        ("https://me@h/a%20b", "https://[Filtered]@h/a%20b"),
+        ("https://me:pw@h/100%25", "https://[Filtered]@h/100%25"),
+        ("https://me%40x@h/%2F?x=1", "https://[Filtered]@h/%2F?x=1"),
+        ("git+ssh://git@github.test/a%20b", "git+ssh://[Filtered]@github.test/a%20b"),
+        ("https://me@h%3Ftoken%3Dabc", "https://[Filtered]@h%3Ftoken%3D[Filtered]"),
+        ("https://h/x?u=https%3A%2F%2Fme%3Apw%40h%2Fx", "https://h/x?u=https%3A%2F%2F[Filtered]%40h%2Fx"),
+    ],
+)
+def test_the_rest_of_a_url_stays_as_it_was_written(url, redacted):
+    assert REDACTOR.text(url) == redacted
+    assert REDACTOR.text(redacted) == redacted
+
+
+def test_slotels_own_log_lines_pass_whole():
+    page = Path(__file__).parents[3] / "docs" / "reference" / "log-lines.md"
+    lines = re.findall(r"^\| \w+ \| `([^`]+)`", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(lines) >= 40
+    assert {line: REDACTOR.text(line) for line in lines} == {line: line for line in lines}

@@ -24,6 +24,9 @@ _USER: Final = re.compile(r"(?<=://)[^/?#\s'\"<>]*@")
 _ODD_USER: Final = re.compile(r"(?<=://)[^/?#\s'\"<>@:\[]{0,64}:(?!\d{1,5}(?:[/?#]|$))[^\s'\"<>]{0,128}@")
 """A password with `/`, `?` or `#`, which ought to be encoded; the port of `host:80/x@y` is none."""
 _ENCODED: Final = re.compile(r"[^\s'\"<>&=?;,(){}|\\]+")
+_ESCAPED: Final = re.compile(r"%[0-9a-fA-F]{2}")
+_RESERVED: Final = frozenset(":/?#@!$&'()*,;=")
+"""Characters that a URL writes as they are where they mean something. Source: RFC 3986, section 2.2."""
 _MEANS_SOMETHING: Final = re.compile(r"[=@:%\"'{]")
 _ESCAPE: Final = re.compile(r"u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrtabfv0]")
 _LITERAL: Final = re.compile(
@@ -78,10 +81,10 @@ class TextRedactor:
         return self._values(line, self._found)
 
     def _redact(self, text: str, depth: int) -> str:
-        if depth and "%" in text:
-            text = _ENCODED.sub(lambda run: self._encoded(run[0], depth - 1), text)
         if "@" in text and "://" in text:
             text = self._users(text)
+        if depth and "%" in text:
+            text = _ENCODED.sub(lambda run: self._encoded(run[0], depth - 1), text)
         if (
             "=" in text or ":" in text or "--" in text or "</" in text or "'," in text or '",' in text
             or '"\r' in text or '"\n' in text or '"\\' in text
@@ -117,7 +120,10 @@ class TextRedactor:
         if decoded == run or _MEANS_SOMETHING.search(decoded) is None:
             return run
         redacted = self._redact(decoded, depth)
-        return run if redacted == decoded else quote(redacted, safe="[]+")
+        if redacted == decoded:
+            return run
+        plain = _RESERVED.intersection(_ESCAPED.sub("", run))
+        return quote(redacted, safe=f"[]+{''.join(plain)}")
 
     def _replaced(
         self,

@@ -15,6 +15,7 @@ from slotel.runtime.metrics.scrape.access import Access, AccessError, read_acces
 from slotel.runtime.metrics.scrape.endpoint import Endpoint
 from slotel.runtime.metrics.store.store import Family
 from support.launch import wait_until
+from support.prom import Prometheus
 from support.real import require_real
 
 
@@ -183,6 +184,42 @@ def test_tls_and_basic_authentication_are_configured_as_prometheus_does(tmp_path
         with pytest.raises(ssl.SSLError):
             ask(endpoint, context=ssl.create_default_context(), Authorization=right)
         assert ask(endpoint, context=context, Authorization=right)[0] == 200
+
+
+def test_prometheus_itself_scrapes_with_a_password_with_a_token_and_not_without(tmp_path, certificates):
+    bcrypt = pytest.importorskip("bcrypt")
+    tls = (
+        f"tls_server_config:\n  cert_file: {certificates}/server.crt\n  key_file: {certificates}/server.key\n"
+    )
+    hashed = bcrypt.hashpw(b"hunter2", bcrypt.gensalt(4)).decode()
+    web, password, token = (tmp_path / name for name in ("web.yml", "password.yml", "token"))
+    web.write_text(tls)
+    password.write_text(f"{tls}basic_auth_users:\n  prometheus: {hashed}\n")
+    token.write_text("a-long-token\n")
+    by_password = {"SLOTEL_METRICS_WEB_CONFIG": str(password)}
+    by_token = {"SLOTEL_METRICS_WEB_CONFIG": str(web), "SLOTEL_METRICS_TOKEN_FILE": str(token)}
+    https = {"scheme": "https", "tls_config": {"ca_file": str(certificates / "server.crt")}}
+    users = {"basic_auth": {"username": "prometheus", "password": "hunter2"}}
+    tokens = {"authorization": {"credentials_file": str(token)}}
+    scrape = {
+        "password": https | users,
+        "token": https | tokens,
+        "wrong_password": https | {"basic_auth": {"username": "prometheus", "password": "hunter3"}},
+        "no_token": https,
+        "no_trust": {"scheme": "https", **tokens},
+        "no_tls": tokens,
+    }
+    with serving(by_password) as first, serving(by_token) as second:
+        ports = {job: (first if "password" in job else second).port for job in scrape}
+        jobs = {job: [f"127.0.0.1:{port}"] for job, port in ports.items()}
+        with Prometheus(tmp_path / "prometheus", jobs, scrape=scrape) as prometheus:
+            prometheus.wait("sum(up)", 2, deadline=120)
+            prometheus.wait("count(up)", len(scrape), deadline=120)
+            assert {sample["metric"]["job"] for sample in prometheus.query("up == 1")} == {
+                "password",
+                "token",
+            }
+            assert prometheus.value("sum(orders_total)") == 6
 
 
 def test_a_large_answer_goes_through_tls_whole(tmp_path, certificates):
