@@ -26,6 +26,7 @@ from slotel.version import __version__
 if TYPE_CHECKING:
     from slotel.runtime.metrics.scrape.connection import Answer
     from slotel.runtime.sentry.client.client import SentryConnection
+    from slotel.runtime.status_page.deliveries import Deliveries
     from slotel.runtime.status_page.page import StatusPage
 
 
@@ -176,7 +177,7 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
         sources.append(app.families)
         runtime.flush_hooks.append(lambda _: app.publish())
         chore = app.chore
-    status_page = _LazyPage(runtime, environ) if runtime.service.page else None
+    status_page = _LazyPage(runtime, environ, share_deliveries(runtime)) if runtime.service.page else None
     workers = runtime.workers
     if workers is not None:
         runtime.by_worker = ByWorker(workers, yield_gil)
@@ -198,6 +199,17 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     endpoint.start()
 
 
+def share_deliveries(runtime: Runtime) -> Deliveries:
+    """Let the processes of the service tell each other when they last delivered, for the status page."""
+    from slotel.runtime.status_page.deliveries import SUFFIX, Deliveries, combine
+
+    deliveries = Deliveries(runtime)
+    if runtime.workers is not None:
+        runtime.workers.combine[SUFFIX] = combine
+    PROCESS.register("deliveries", tick=deliveries.share)
+    return deliveries
+
+
 def watch_traffic(runtime: Runtime, environ: Mapping[str, str]) -> None:
     """Tell of a server that answers while nothing is counted; not where the user left URLs out of instrumentation."""
     if any(name.endswith("EXCLUDED_URLS") and value.strip() for name, value in environ.items()):
@@ -216,8 +228,8 @@ def watch_traffic(runtime: Runtime, environ: Mapping[str, str]) -> None:
 class _LazyPage:
     """The status page, imported at the first scrape or look: a start does not pay for it."""
 
-    def __init__(self, runtime: Runtime, environ: Mapping[str, str]) -> None:
-        self._runtime, self._environ = runtime, dict(environ)
+    def __init__(self, runtime: Runtime, environ: Mapping[str, str], deliveries: Deliveries) -> None:
+        self._runtime, self._environ, self._deliveries = runtime, dict(environ), deliveries
         self._page: StatusPage | None = None
 
     def observe(self, families: Sequence[Family]) -> None:
@@ -234,7 +246,10 @@ class _LazyPage:
 
             endpoint = self._runtime.endpoint
             self._page = StatusPage(
-                self._runtime, self._environ, endpoint.families if endpoint is not None else list
+                self._runtime,
+                self._environ,
+                endpoint.families if endpoint is not None else list,
+                self._deliveries.all,
             )
         return self._page
 

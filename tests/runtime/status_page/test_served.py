@@ -98,7 +98,9 @@ def test_over_several_workers_it_shows_what_metrics_say():
         assert workers == {**served, "main": "–"}
 
 
-def test_it_says_when_otlp_delivered_last_and_when_it_was_refused():
+@pytest.mark.parametrize("command", [(sys.executable, "flask_app.py"), GUNICORN], ids=["alone", "gunicorn"])
+def test_it_says_when_otlp_delivered_last_and_when_it_was_refused(command):
+    """Also where the process that answers exports nothing itself."""
     with Endpoint() as collector:
         env = {
             "OTEL_TRACES_EXPORTER": "otlp",
@@ -106,8 +108,8 @@ def test_it_says_when_otlp_delivered_last_and_when_it_was_refused():
             "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
             "OTEL_BSP_SCHEDULE_DELAY": "100",
         }
-        with Launched(sys.executable, "flask_app.py", env=env) as service:
-            service.wait_ready()
+        with Launched(*command, env=env) as service:
+            service.wait_ready("/ok")
             assert f"<dt>traces</dt><dd>{collector.base}</dd>" in page(service)
             wait_until(
                 lambda: re.search(r"<dt>last traces</dt><dd>[\d:]{8} UTC", page(service)), "traces were taken"

@@ -11,7 +11,9 @@ from slotel.runtime.metrics.scrape.endpoint import Endpoint
 from slotel.runtime.metrics.store.family import Family
 from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.sentry.errors.recent import RecentErrors, combine, decode
+from slotel.runtime.status_page import deliveries
 from slotel.runtime.status_page.charts import Line, chart, tag
+from slotel.runtime.status_page.deliveries import Last
 from slotel.runtime.status_page.history import APART, History, quantile
 from slotel.runtime.status_page.objectives import objectives, verdict
 from slotel.runtime.status_page.settings import settings
@@ -186,3 +188,18 @@ def test_instrumentations_that_are_on_are_listed_and_those_that_are_off_are_not(
     finally:
         URLLibInstrumentor().uninstrument()
     assert set(active_instrumentations()) == before - {"urllib"}
+
+
+def test_of_all_processes_the_latest_delivery_stands_and_what_waits_adds_up():
+    mine = {"sentry": Last(10.0, None, 2), "traces": Last(50.0, 60.0)}
+    theirs = deliveries.decode(
+        deliveries.encode({"sentry": Last(20.0, None, 3), "traces": Last(70.0), "metrics": Last(None, 5.0)})
+    )
+    assert deliveries.merged([mine, theirs]) == {
+        "sentry": Last(20.0, None, 5),
+        "traces": Last(70.0, None, None),
+        "metrics": Last(None, 5.0, None),
+    }
+    assert deliveries.decode(deliveries.combine([deliveries.encode(mine), b"broken"]))["sentry"] == Last(
+        10.0
+    ), "nothing of a dead process waits"

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from slotel.config import names
 from slotel.runtime.metrics.store.store import Family
-from slotel.runtime.upstream.otel_exports import DELIVERIES, Delivery
+from slotel.runtime.status_page.deliveries import SENTRY, Last
 
 if TYPE_CHECKING:
     from slotel.runtime.metrics.workers.by_worker import Worker
@@ -20,11 +20,11 @@ CLOSE: Final = 0.8
 
 
 class Sentry(NamedTuple):
-    """Sentry as this process sees it, and what all processes handed to it.
+    """Sentry's state, over all processes.
 
     Args:
-        waiting: envelopes of this process that are not sent yet; None where its mode does not say.
-        delivered: unix seconds of this process's last delivery; None if there was none.
+        waiting: envelopes that are not sent yet; None where the mode does not say.
+        delivered: unix seconds of the last delivery; None if there was none.
         errors: (project, environment) → error events handed over.
     """
 
@@ -40,7 +40,7 @@ class Otlp(NamedTuple):
 
     Args:
         address: without user and password.
-        delivered, failed: unix seconds of this process's last delivery, and of a failure since; None without.
+        delivered, failed: unix seconds of the last delivery of any process, and of a failure since; None without.
     """
 
     signal: str
@@ -69,21 +69,21 @@ def counts(families: Iterable[Family], name: str) -> dict[tuple[str, ...], float
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
-def sentry(runtime: Runtime, families: Iterable[Family]) -> Sentry | None:
+def sentry(runtime: Runtime, families: Iterable[Family], lasts: Mapping[str, Last]) -> Sentry | None:
     """Return Sentry's state; None without a DSN."""
     if runtime.sentry is None:
         return None
-    sender = getattr(getattr(runtime.sentry.client, "transport", None), "sender", None)
+    last = lasts.get(SENTRY, Last())
     return Sentry(
         runtime.sentry.describe(),
         runtime.service.sentry.mode,
-        len(sender) if sender is not None else None,
-        getattr(sender, "delivered", None),
+        last.waiting,
+        last.delivered,
         counts(families, names.SENTRY_ERRORS),
     )
 
 
-def otlp(environ: Mapping[str, str]) -> list[Otlp]:
+def otlp(environ: Mapping[str, str], lasts: Mapping[str, Last]) -> list[Otlp]:
     """Return what the environment sends by OTLP."""
     found = []
     for signal in ("traces", "metrics", "logs"):
@@ -92,7 +92,7 @@ def otlp(environ: Mapping[str, str]) -> list[Otlp]:
             own = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
             url = urlsplit(own or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or "http://localhost:4317")
             place = url.netloc.rpartition("@")[2]
-            known = DELIVERIES.get(signal, Delivery())
+            known = lasts.get(signal, Last())
             found.append(Otlp(signal, f"{url.scheme}://{place}", known.delivered, known.failed))
     return found
 

@@ -22,6 +22,7 @@ from slotel.version import __version__
 if TYPE_CHECKING:
     from slotel.runtime.finding import Finding
     from slotel.runtime.state import Runtime
+    from slotel.runtime.status_page.deliveries import Last
 
 REFRESH: Final = 10
 """Seconds after which a browser without JavaScript asks again."""
@@ -35,12 +36,18 @@ class StatusPage:
     Args:
         environ: as it was at the start.
         families: returns what `/metrics` is written from.
+        deliveries: returns when the service last delivered, by destination.
     """
 
     def __init__(
-        self, runtime: Runtime, environ: Mapping[str, str], families: Callable[[], list[Family]]
+        self,
+        runtime: Runtime,
+        environ: Mapping[str, str],
+        families: Callable[[], list[Family]],
+        deliveries: Callable[[], Mapping[str, Last]],
     ) -> None:
         self._runtime, self._environ, self._families = runtime, dict(environ), families
+        self._deliveries = deliveries
         self._history = History()
         self._settings: list[Setting] | None = None
         self._coverage: list[Finding] | None = None
@@ -80,6 +87,7 @@ class StatusPage:
         state, sentence = verdict(every)
         shown, known = requests.operations(families)
         base = runtime.service.monitoring.sentry_url
+        lasts = self._deliveries()
         body = (
             tag(
                 "p",
@@ -94,7 +102,10 @@ class StatusPage:
             sections.operations(shown, known),
             sections.errors(runtime.recent_errors.latest(runtime.workers), base),
             sections.delivery(
-                health.sentry(runtime, families), health.otlp(self._environ), families, self._environ
+                health.sentry(runtime, families, lasts),
+                health.otlp(self._environ, lasts),
+                families,
+                self._environ,
             ),
             sections.workers(health.workers(runtime), families, created),
             sections.itself(runtime, families, self._checked()),

@@ -239,9 +239,9 @@ def _sentry(state: health.Sentry | None) -> Html:
         where = f", environment {labels[1]}" if labels[1] else ""
         facts[f"errors, project {labels[0]}"] = f"{words.count(number)} handed over{where}"
     if state.waiting is not None:
-        facts["waiting"] = f"{words.count(state.waiting)} envelopes in this process"
+        facts["waiting"] = f"{words.count(state.waiting)} envelopes"
     if state.delivered is not None:
-        facts["last delivery"] = f"{_clock(state.delivered)} UTC by this process"
+        facts["last delivery"] = f"{_clock(state.delivered)} UTC"
     return tag("article", tag("h3", "Sentry"), facts_list(facts.items()), class_="card")
 
 
@@ -250,7 +250,7 @@ def _otlp(targets: Sequence[health.Otlp], exporter: str) -> Html:
     for each in targets:
         facts[each.signal] = each.address
         if each.delivered is not None:
-            facts[f"last {each.signal}"] = f"{_clock(each.delivered)} UTC by this process"
+            facts[f"last {each.signal}"] = f"{_clock(each.delivered)} UTC"
         if each.failed is not None:
             facts[f"{each.signal} refused"] = tag("strong", f"{_clock(each.failed)} UTC, nothing taken since")
     if not any(each.signal == "traces" for each in targets):
