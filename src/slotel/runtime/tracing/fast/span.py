@@ -18,6 +18,7 @@ from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AnyValue, Attributes
 
+from slotel.runtime.tracing.fast.exception_text import ExceptionText
 from slotel.runtime.upstream.otel_reading import UNSET
 from slotel.runtime.upstream.otel_spans import ATTRIBUTES_LOG, TRACE_LOG, clean, new_links, readable_span
 
@@ -34,6 +35,7 @@ _FULL: Final = (
     "to make space for the new key-value pair."
 )
 _COPIED: Final = (dict, MappingProxyType)
+_TEXT: Final = ExceptionText()
 
 
 class LeanSpan(Span):
@@ -184,6 +186,26 @@ class LeanSpan(Span):
             if events is None:  # setdefault is atomic: the list of whoever was first
                 events = vars(self).setdefault("_events", BoundedList(self._limits.max_events))
             events.append(event)
+
+    def record_exception(
+        self,
+        exception: BaseException,
+        attributes: Attributes = None,
+        timestamp: int | None = None,
+        escaped: bool = False,
+    ) -> None:
+        """Add an event that describes an exception."""
+        kind = type(exception)
+        module = kind.__module__
+        described: dict[str, Any] = {
+            "exception.type": f"{module}.{kind.__qualname__}"
+            if module and module != "builtins"
+            else kind.__qualname__,
+            "exception.message": str(exception),
+            "exception.stacktrace": _TEXT(exception),
+            "exception.escaped": str(escaped),
+        }
+        self.add_event("exception", {**described, **(attributes or {})}, timestamp)
 
     def _add_link(self, link: Link) -> None:
         if self._is_open("_add_link"):
