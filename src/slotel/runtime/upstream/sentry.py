@@ -6,7 +6,7 @@ The functions of `utils` have no underscore, but are no API; they are called thr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from importlib import import_module
 from importlib.util import find_spec
@@ -127,6 +127,8 @@ Choose: TypeAlias = Callable[
 """Gives the choice for an exception's type, value and traceback; None for all variables of all frames."""
 
 _WANTED: ContextVar[Wanted | None] = ContextVar("slotel-wanted-variables", default=None)
+_MAX_FRAMES: Final = 5000
+"""Frames whose description is remembered: some 2 MB at the most."""
 
 
 # -- the client ------------------------------------------------------------------------------------------------
@@ -211,20 +213,50 @@ def choose_variables(choose: Choose) -> bool:
 
         return exceptions_from_error_tuple
 
-    def of_frame(original: Callable[..., Any]) -> Callable[..., Any]:
-        def serialize_frame(frame: Any, *args: Any, **kwargs: Any) -> Any:
-            wanted = _WANTED.get()
-            if wanted is None or wanted(frame):
-                return original(frame, *args, **kwargs)
-            if args[1:2]:
-                args = (args[0], False, *args[2:])
-            else:
-                kwargs["include_local_variables"] = False
+    return _FRAME.wrap(utils, _of_frame) and _EXCEPTIONS.wrap(utils, of_exceptions)
+
+
+def _of_frame(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `serialize_frame` that reads the wanted variables, and remembers what it says of a frame without."""
+    known: dict[tuple[Any, ...], dict[str, Any]] = {}
+
+    def serialize_frame(frame: Any, *args: Any, **kwargs: Any) -> Any:
+        wanted = _WANTED.get()
+        if wanted is None or wanted(frame):
             return original(frame, *args, **kwargs)
+        if args[1:2]:
+            args = (args[0], False, *args[2:])
+        else:
+            kwargs["include_local_variables"] = False
+        place = _place(frame, args, kwargs)
+        made = known.get(place) if place is not None else None
+        if made is None:
+            made = original(frame, *args, **kwargs)
+            if place is None or "vars" in made:
+                return made
+            if len(known) >= _MAX_FRAMES:
+                known.clear()
+            known[place] = made
+        return dict(made)
 
-        return serialize_frame
+    return serialize_frame
 
-    return _FRAME.wrap(utils, of_frame) and _EXCEPTIONS.wrap(utils, of_exceptions)
+
+def _place(frame: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...] | None:
+    """Return what a frame's description without variables depends on; None where that cannot be told."""
+    try:
+        line = args[0] if args else kwargs.get("tb_lineno")
+        place = (
+            frame.f_code,
+            line or frame.f_lineno,
+            frame.f_globals.get("__name__"),
+            args,
+            *kwargs.values(),
+        )
+        hash(place)
+    except Exception:  # noqa: BLE001 an odd frame, or an odd option of the app
+        return None
+    return place
 
 
 # -- the request of an event -----------------------------------------------------------------------------------

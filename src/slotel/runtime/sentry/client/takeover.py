@@ -44,6 +44,7 @@ from slotel.runtime.upstream.sentry import (
     leave_source_lines_out,
     put_processor_first,
 )
+from slotel.runtime.upstream.sentry_events import defer_serializing
 
 if TYPE_CHECKING:
     from slotel.runtime.sentry.client.client import SentryConnection, SentryDependencies
@@ -205,6 +206,7 @@ class ClientTakeover:
                 self._parts.error_detail, lambda reason: self._parts.dropped("error_detail", reason, 1)
             )
             choose_variables(detail.choose)
+            defer_serializing(_finishes_events)
             self._lazy.wait_for_imports()
             if (
                 self._parts.options.get("instrumenter") != "otel"
@@ -281,6 +283,16 @@ class ClientTakeover:
 
         before_send._slotel_original = hook  # type: ignore[attr-defined]  # noqa: SLF001 so that it is never wrapped twice
         return before_send
+
+
+def _finishes_events(client: Any) -> bool:
+    """Whether an event is finished by slotel's transport, and nobody wants to see it before."""
+    return (
+        sender_of(client.transport) is not None
+        and client.options.get("before_send") is None
+        and getattr(client, "spotlight", None) is None
+        and not os.environ.get("SENTRY_PRINT_ENVELOPES")
+    )
 
 
 def _integrations() -> list[Any]:

@@ -17,6 +17,7 @@ from sentry_sdk.scope import Scope
 from slotel.config.names import REDACTED
 from slotel.runtime.sentry.client.protocols import Enforcing, SentryClientLike
 from slotel.runtime.sentry.transactions.payload import sentry_tags
+from slotel.runtime.upstream.sentry_events import settled
 
 LOG: Final = logging.getLogger("slotel")
 _FOREIGN: Final = ("request", "extra", "user", "modules")
@@ -99,7 +100,7 @@ class Hooks:
         if contexts:
             foreign["contexts"] = contexts
         if foreign:
-            foreign = self._redacted(foreign)
+            foreign = self._redacted(settled(foreign))
             applied["contexts"].update(foreign.pop("contexts", {}))
             applied.update(foreign)
         if len(applied["tags"]) != len(enforced):

@@ -14,6 +14,7 @@ from sentry_sdk.envelope import Envelope, Item, PayloadRef
 from slotel.runtime.logs import LOG
 from slotel.runtime.sentry.errors.source_lines import SourceLines
 from slotel.runtime.upstream.sentry import installed_modules
+from slotel.runtime.upstream.sentry_events import UnserializedEvent
 
 Event = dict[str, Any]
 
@@ -43,6 +44,8 @@ class EnvelopeCompletion:
             return self._redact(kind, item.get_bytes())
         if kind != "event":
             return self._redact(kind, payload)
+        if isinstance(payload, UnserializedEvent):
+            payload = payload.finished()
         self.lines.add_to(payload)
         event = self._redact(kind, payload)
         if "modules" not in event:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -12,6 +13,10 @@ from typing import Any, Final
 MAX_BYTES: Final = 900_000
 """Of one transaction, uncompressed. Sentry's server takes 1 MiB."""
 _CUT: Final = 2000
+_DEEPEST: Final = 12
+_INT: Final = 2**63
+_LONG_NUMBER: Final = re.compile(rb"(?<=[:\[,])-?[0-9]{19}")
+"""Perhaps an integer of more than 64 bits. Where it stands in a text, a second look costs time, and nothing else."""
 _GZIP: Final = 31
 """zlib's window bits for a gzip header."""
 _FASTEST: Final = 1
@@ -22,9 +27,9 @@ def serialize(event: Mapping[str, Any]) -> bytes:
     """Return the event as JSON that strict parsers take: no NaN, no lone surrogate, no NUL."""
     try:
         text = _DUMPS(event)
-    except (ValueError, TypeError, RecursionError):
-        return _DUMPS(_clean(event))
-    return _DUMPS(_clean(event)) if b"\\u0000" in text else text
+    except Exception:  # noqa: BLE001 an object of the app may raise anything
+        return _JSON(_clean(event))
+    return _JSON(_clean(event)) if b"\\u0000" in text else text
 
 
 def shortened(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,29 +83,63 @@ def _odd(value: Any) -> Any:
         return list(value)
     if hasattr(value, "isoformat"):
         return value.isoformat()
-    return repr(value)[:_CUT]
+    return _text(value)
 
 
-def _clean(value: Any, longest: int | None = None, depth: int = 12) -> Any:  # noqa: PLR0911 one for each kind
-    if isinstance(value, str):
-        value = value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
-        return value if longest is None or len(value) <= longest else value[:longest] + "…"
-    if value is None or isinstance(value, (bool, int)):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if depth == 0:
+def _text(value: Any) -> str:
+    """Return an object's text, whatever its own code does."""
+    try:
         return repr(value)[:_CUT]
+    except Exception:  # noqa: BLE001 the app's own code
+        return f"<{type(value).__name__}>"
+
+
+def _clean(value: Any, longest: int | None = None, depth: int = _DEEPEST) -> Any:
+    """Return a value as JSON takes it everywhere; what cannot be read is written as text."""
+    try:
+        return _cleaned(value, longest, depth)
+    except Exception:  # noqa: BLE001 a mapping or an attribute of the app that raises
+        return _clean(_text(value), longest)
+
+
+def _cleaned(value: Any, longest: int | None, depth: int) -> Any:  # noqa: PLR0911 one for each kind
+    if isinstance(value, str):
+        value = str.__str__(value).replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+        return value if longest is None or len(value) <= longest else value[:longest] + "…"
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return int(value) if -_INT <= value < _INT else _integer(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(float(value))
+    if depth == 0:
+        return _clean(_text(value), longest)
     if isinstance(value, Mapping):
-        return {
-            _clean(str(key)): _clean(item, longest, depth - (key != "spans")) for key, item in value.items()
-        }
+        below = {key: item for key, item in value.items()}  # noqa: C416 a mapping may be anything
+        return {_key(key): _clean(item, longest, depth - (key != "spans")) for key, item in below.items()}
     if isinstance(value, (list, tuple)):
         return [_clean(item, longest, depth - 1) for item in value]
     return _clean(_odd(value), longest, depth - 1)
 
 
-def _plain_dumps() -> Callable[[Any], bytes]:
+def _key(key: Any) -> str:
+    if isinstance(key, str):
+        return str(_clean(key))
+    try:
+        return str(_clean(str(key)))
+    except Exception:  # noqa: BLE001 the app's own code
+        return _text(key)
+
+
+def _integer(value: int) -> str:
+    """Return the text of a number that 64 bits do not hold; Python refuses decimals of more than 4,300 digits."""
+    try:
+        return str(int(value))
+    except ValueError:
+        return hex(value)[:_CUT]
+
+
+def _plain_dumps(*, checks: bool) -> Callable[[Any], bytes]:
     encode = json.JSONEncoder(
         ensure_ascii=False,
         separators=(",", ":"),
@@ -108,14 +147,21 @@ def _plain_dumps() -> Callable[[Any], bytes]:
         default=_odd,
         check_circular=False,  # a circle ends as RecursionError, and `serialize` has an answer to that
     ).encode
-    return lambda value: encode(value).encode("utf-8")
+
+    def dumps(value: Any) -> bytes:
+        made = encode(value).encode("utf-8")
+        if checks and _LONG_NUMBER.search(made):
+            raise ValueError("an integer of more than 64 bits")
+        return made
+
+    return dumps
 
 
-def _dumps() -> Callable[[Any], bytes]:
+def _dumps(*, checks: bool = True) -> Callable[[Any], bytes]:
     try:
         import orjson
     except ImportError:
-        return _plain_dumps()
+        return _plain_dumps(checks=checks)
     options = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
     dumps: Callable[..., bytes] = orjson.dumps
     return lambda value: dumps(value, default=_odd, option=options)
@@ -136,4 +182,5 @@ def _compress() -> Callable[[bytes], bytes]:
 
 
 _DUMPS: Final = _dumps()
+_JSON: Final = _dumps(checks=False)
 _COMPRESS: Final = _compress()

@@ -1,6 +1,6 @@
 """An exception's traceback as text, as `traceback.format_exception` writes it: the text of a frame is made once.
 
-Python reads, parses and underlines the line of each frame again for each exception: most of what it costs to record one.
+Python reads, parses and underlines the line of each frame again for each exception, which is most of its price.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 _MAX_FRAMES: Final = 2000
 _HEAD: Final = "Traceback (most recent call last):\n"
 _REPEATS: Final = 3
-"""Frames of one place in a row after which Python writes "Previous line repeated". Source: `traceback._RECURSIVE_CUTOFF`."""
+"""Frames of one place after which Python writes "Previous line repeated". Source: `traceback._RECURSIVE_CUTOFF`."""
 
 
 class ExceptionText:
@@ -57,6 +57,4 @@ def _repeats(traceback_: TracebackType) -> bool:
     places = [(at.tb_frame.f_code, at.tb_lineno) for at in _frames(traceback_)]
     if len(places) == len(set(places)):
         return False
-    return any(
-        len(set(places[start : start + _REPEATS + 1])) == 1 for start in range(len(places) - _REPEATS)
-    )
+    return any(len(set(places[start : start + _REPEATS + 1])) == 1 for start in range(len(places) - _REPEATS))
