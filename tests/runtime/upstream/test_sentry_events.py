@@ -3,6 +3,7 @@
 import copy
 import functools
 import json
+import re
 import threading
 from datetime import datetime, timezone
 
@@ -138,7 +139,7 @@ def finished_elsewhere(event):
 
 def without_ids(event):
     text = encoded({key: value for key, value in event.items() if key != "_meta"}).decode()
-    made = json.loads(text)
+    made = json.loads(re.sub(r"0x[0-9a-f]+", "0x", text))  # two copies have two addresses
     made.get("contexts", {}).pop("trace", None)
     return made
 

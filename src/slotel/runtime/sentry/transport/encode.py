@@ -139,7 +139,7 @@ def _integer(value: int) -> str:
         return hex(value)[:_CUT]
 
 
-def _plain_dumps(*, checks: bool) -> Callable[[Any], bytes]:
+def _plain_dumps(*, checks: bool = True) -> Callable[[Any], bytes]:
     encode = json.JSONEncoder(
         ensure_ascii=False,
         separators=(",", ":"),
