@@ -78,11 +78,11 @@ def judge(rule: TagRule, value: object | None) -> tuple[str, Action | None]:
     return UNKNOWN, "unknown"
 
 
-def clean_value(value: object) -> tuple[str, bool]:
+def clean_value(value: object, longest: int = MAX_TAG_VALUE) -> tuple[str, bool]:
     """Return a tag value on one line and at most 200 characters long, and whether it was cut."""
     text = value if isinstance(value, str) else _text(value)
-    if len(text) > MAX_TAG_VALUE:
-        return _LINE_BREAKS.sub(" ", text[:MAX_TAG_VALUE]), True
+    if len(text) > longest:
+        return _LINE_BREAKS.sub(" ", text[:longest]), True
     return _LINE_BREAKS.sub(" ", text), False
 
 
@@ -118,4 +118,7 @@ def _is_allowed(rule: TagRule, text: str) -> bool:
 def _text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 the app's own code, or a number of more than 4,300 digits
+        return f"<{type(value).__name__}>"

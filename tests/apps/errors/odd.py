@@ -1,5 +1,6 @@
 """Says an odd value in every place where an app may say something: one job, error, message and log record for each."""
 
+import contextlib
 import logging
 import sys
 from collections.abc import Mapping
@@ -99,9 +100,12 @@ def main():
         text = value if isinstance(value, str) else name
         with tracer.start_as_current_span(f"job {text[:5000]}", kind=trace.SpanKind.CONSUMER) as span:
             say(name, value)
-            span.set_attribute("odd", value)
-            span.set_attribute("odds", [value, "a"])
-            span.add_event(f"said {text[:5000]}", {"odd": value})
+            with contextlib.suppress(Exception):  # OpenTelemetry raises where an object has no text
+                span.set_attribute("odd", value)
+            with contextlib.suppress(Exception):
+                span.set_attribute("odds", [value, "a"])
+            with contextlib.suppress(Exception):
+                span.add_event(f"said {text[:5000]}", {"odd": value})
             log.warning("logged %s", name, extra={"odd": value})
             try:
                 odd = value

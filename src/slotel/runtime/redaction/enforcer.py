@@ -18,6 +18,8 @@ from slotel.runtime.redaction.redactor import Redactor
 
 MAX_CACHED: Final = 10_000
 _MAX_RESOURCES: Final = 100
+_LONGEST: Final = 2000
+"""Characters of a nested value that are looked at: a tag has 200."""
 _FREE: Final = TagRule(default="")
 
 
@@ -81,7 +83,7 @@ class Enforcer:
                 value = tags.get(key)
             # True and 1 are one key of a dict, and a sequence is none
             if value is not None and value.__class__ is not str:
-                value = clean_value(self.redactor.data(value))[0]
+                value = clean_value(self._scalar(value))[0]
             found.append(value)
         return tuple(found)
 
@@ -226,7 +228,7 @@ class Enforcer:
     def _value(self, key: str, raw: object) -> tuple[str, str | None]:
         """Judge a tag's value, once for each value that is seen."""
         if raw is not None and raw.__class__ is not str:
-            raw = clean_value(self.redactor.data(raw))[
+            raw = clean_value(self._scalar(raw))[
                 0
             ]  # True and 1 are one key of a dict, and a sequence is none
         judged = self._judged.get((key, raw))
@@ -243,7 +245,13 @@ class Enforcer:
     def _clean(self, key: str, value: object) -> str:
         if self.redactor.is_sensitive(key):
             return REDACTED
-        return clean_value(self.redactor.data(value))[0]
+        return clean_value(self._scalar(value))[0]
+
+    def _scalar(self, value: object) -> object:
+        """Redact a tag's value; one that is nested is no tag, but text: it may be a circle."""
+        if isinstance(value, (Mapping, list, tuple)):
+            return self.redactor.text(clean_value(value, _LONGEST)[0])
+        return self.redactor.data(value)
 
 
 def _given(key: str, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> object:

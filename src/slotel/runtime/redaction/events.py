@@ -120,11 +120,18 @@ def _formatted(formatted: Any, message: Any, params: Any) -> str:
         return message
 
 
+def _text(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 the app's own code, or a number of more than 4,300 digits
+        return ""
+
+
 def _parameters(redactor: Redactor, params: Any, shown: str) -> Any:
     clean = redactor.text(shown)
 
     def one(value: Any) -> Any:
-        text = str(value)
+        text = value if isinstance(value, str) else _text(value)
         is_gone = len(text) >= _SHORTEST and text in shown and text not in clean
         return REDACTED if is_gone else redactor.data(value)
 

@@ -15,13 +15,33 @@ from slotel.runtime.redaction.text import SHORTEST, TextRedactor, cores
 from slotel.runtime.redaction.values import Values, is_card
 
 MAX_DEPTH: Final = 64
-"""Levels of nested data; what is deeper is redacted unseen."""
+MAX_NESTED: Final = 50_000
+"""Levels of nested data, and dicts and lists in it; what is beyond is redacted unseen, as a circle is."""
 _MAX_REMEMBERED: Final = 8_000
 _MAX_LENGTH: Final = 300
 """Characters of a text that is remembered as clean: with the number of them, some 2 MB at the most."""
 _MAX_STATEMENTS: Final = 1_000
 _MAX_STATEMENT: Final = 2_000
 _SMALLEST_CARD: Final = 10**12
+_LARGEST_CARD: Final = 10**19
+
+
+class Walk:
+    """What is left of the bounds while nested data is redacted."""
+
+    __slots__ = ("levels", "nested")
+
+    def __init__(self) -> None:
+        self.levels = MAX_DEPTH
+        self.nested = MAX_NESTED
+
+    def enter(self) -> bool:
+        """Go one level down into a dict or list; return whether that is within the bounds."""
+        self.nested -= 1
+        if not self.levels or self.nested < 0:
+            return False
+        self.levels -= 1
+        return True
 
 
 class Redactor:
@@ -105,11 +125,12 @@ class Redactor:
                 changes[key] = redacted
         return self._changed(attributes, changes or {}, sensitive) if changes or sensitive else attributes
 
-    def data(self, data: Any, path: str = "", depth: int = MAX_DEPTH) -> Any:
+    def data(self, data: Any, path: str = "", walk: Walk | None = None) -> Any:
         """Return nested data without its secrets.
 
         Args:
             path: the keys above, with dots.
+            walk: what is left of the bounds; None at the top.
         """
         kind = data.__class__
         if kind is str:
@@ -117,7 +138,7 @@ class Redactor:
         if kind is int and data >= _SMALLEST_CARD:
             return self._number(data)
         if isinstance(data, (Mapping, list, tuple)):
-            return self._nested(data, path, depth - 1) if depth else REDACTED
+            return self._nested(data, path, Walk() if walk is None else walk)
         if isinstance(data, (bytes, bytearray)):
             text = data.decode("latin-1")
             redacted = self.text(text)
@@ -188,33 +209,39 @@ class Redactor:
 
     # -- data ------------------------------------------------------------------------------------------------
 
-    def _nested(self, data: Any, path: str, depth: int) -> Any:
+    def _nested(self, data: Any, path: str, walk: Walk) -> Any:
+        if not walk.enter():
+            return REDACTED
         if isinstance(data, Mapping):
-            return {self._name(key): self._item(key, value, path, depth) for key, value in data.items()}
-        items = self._items(data, path, depth)
-        return tuple(items) if isinstance(data, tuple) else items
+            redacted: Any = {
+                self._name(key): self._item(key, value, path, walk) for key, value in data.items()
+            }
+        else:
+            redacted = self._items(data, path, walk)
+        walk.levels += 1
+        return tuple(redacted) if isinstance(data, tuple) else redacted
 
     def _name(self, key: Any) -> Any:
         return self.text(key) if key.__class__ is str else key
 
-    def _item(self, key: Any, value: Any, path: str, depth: int) -> Any:
+    def _item(self, key: Any, value: Any, path: str, walk: Walk) -> Any:
         if isinstance(key, (bytes, bytearray)):
             key = key.decode("latin-1")
         if not isinstance(key, str):
-            return self.data(value, path, depth)
+            return self.data(value, path, walk)
         if self._by_path:
             path = f"{path}.{key}" if path else key
         if self.is_sensitive(key) or (self._by_path and self.is_sensitive(path)):
             return self.hidden(key, value, path)
-        return self.data(value, path, depth)
+        return self.data(value, path, walk)
 
-    def _items(self, items: Sequence[Any], path: str, depth: int) -> list[Any]:
+    def _items(self, items: Sequence[Any], path: str, walk: Walk) -> list[Any]:
         if len(items) == 2 and isinstance(items[0], (str, bytes)):  # noqa: PLR2004 a pair, as headers are given
-            return [self.data(items[0]), self._item(items[0], items[1], path, depth)]
+            return [self.data(items[0]), self._item(items[0], items[1], path, walk)]
         redacted: list[Any] = []
         is_argument = False
         for item in items:
-            redacted.append(self.hidden("argument", item) if is_argument else self.data(item, path, depth))
+            redacted.append(self.hidden("argument", item) if is_argument else self.data(item, path, walk))
             # `--token x` of a command line, as two items
             is_argument = (
                 item.__class__ is str and item[:2] == "--" and "=" not in item and self.is_sensitive(item)
@@ -222,7 +249,7 @@ class Redactor:
         return redacted
 
     def _number(self, number: int) -> Any:
-        if self._cards and is_card(str(number)):
+        if self._cards and number < _LARGEST_CARD and is_card(str(number)):
             self._found("card")
             return REDACTED
         return number
