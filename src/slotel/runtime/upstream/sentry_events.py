@@ -2,21 +2,16 @@
 
 On the thread that captures, event processors have run and each value of the app is copied or written as text, so that
 nothing changes behind its back. What is left is bound to no thread.
-
-| name | why | where it is missing |
-| --- | --- | --- |
-| `client._Client._prepare_event` | knows the client and its options | an event is serialised where it is captured |
-| `client.serialize`, `client.handle_in_app` | are left for later, within that method | the same |
-| `EventScrubber.scrub_event` | is left for later, if it is sentry-sdk's own and that method calls it | the same |
 """
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from datetime import datetime
+from functools import partial
+from math import isfinite
 from typing import Any, Final, NamedTuple
 
 from sentry_sdk import client as sentry_client
@@ -24,6 +19,7 @@ from sentry_sdk.scrubber import EventScrubber
 from sentry_sdk.utils import AnnotatedValue  # type: ignore[attr-defined]  # where both 2.x and 3.x have it
 
 from slotel.runtime.logs import LOG
+from slotel.runtime.upstream.probe import SLOWER, Probe
 
 Event = dict[str, Any]
 
@@ -36,7 +32,27 @@ _LEAVES: Final[frozenset[type]] = frozenset({str, int, float, bool, type(None)})
 _WITH_DATES: Final = _LEAVES | {datetime}
 _HOLDERS: Final = frozenset({dict, list, tuple, AnnotatedValue})
 _KEYS: Final = frozenset({str})
-_MARK: Final = "_slotel_original"
+_NOW: Final = "an error event is serialised on the thread that captures it"
+_CLIENT: Final = Probe(
+    "sentry_sdk.client", "_Client", why="the class of every client", without=_NOW, level=SLOWER
+)
+_PREPARE: Final = Probe(
+    "sentry_sdk.client:_Client",
+    "_prepare_event",
+    why="knows the client of an event",
+    without=_NOW,
+    level=SLOWER,
+)
+_IN_APP: Final = Probe(
+    "sentry_sdk.client", "handle_in_app", why="is left to the sender's thread", without=_NOW, level=SLOWER
+)
+_SCRUB: Final = Probe(
+    "sentry_sdk.scrubber:EventScrubber", "scrub_event",
+    why="is left to the sender's thread", without=_NOW, level=SLOWER,
+)  # fmt: skip
+_SERIALIZE: Final = Probe(
+    "sentry_sdk.client", "serialize", why="is left to the sender's thread", without=_NOW, level=SLOWER
+)
 _STACKS: Final = ("exception", "threads")
 _DATED: Final = frozenset({"timestamp", "breadcrumbs"})
 _TRIMMED: Final = frozenset({"exception", "threads", "request", "extra", "user", "spans"})
@@ -107,38 +123,39 @@ class _Pending:
 
     def serialized(self, event: Event) -> Event:
         """Return the event as sentry-sdk makes it, at once."""
-        made: Event = self.hooks.serialize(self.prepared(event), **self.options)
+        made: Event = self.hooks.serialize(_tamed(self.prepared(event)), **self.options)
         return made
 
 
 _PENDING: ContextVar[_Pending | None] = ContextVar("slotel-pending-event", default=None)
 
 
-def defer_serializing(may: Callable[[Any], bool]) -> bool:
-    """Leave the serialising of error events to `UnserializedEvent.finished`; return whether sentry-sdk can be asked.
+def defer_serializing(may: Callable[[Any], bool]) -> None:
+    """Leave the serialising of error events to `UnserializedEvent.finished`, if sentry-sdk can be asked for it.
 
     Args:
         may: given a client, tells whether its transport finishes events.
     """
-    kind: Any = getattr(sentry_client, "_Client", None)
+    client: Any = _CLIENT.of(sentry_client)
     places = (
-        (kind, "_prepare_event", _prepare),
-        (sentry_client, "handle_in_app", _in_app),
-        (EventScrubber, "scrub_event", _scrub),
-        (sentry_client, "serialize", _serialize),
+        (_PREPARE, client, _prepare),
+        (_IN_APP, sentry_client, _in_app),
+        (_SCRUB, EventScrubber, _scrub),
+        (_SERIALIZE, sentry_client, _serialize),
     )
-    if not all(hasattr(holder, name) for holder, name, _ in places):
-        return False
-    hooks = _Hooks(*(_original(getattr(holder, name)) for holder, name, _ in places))
-    for (holder, name, wrap), original in zip(places, hooks, strict=True):
-        wrapped = functools.wraps(original)(wrap(hooks, may))
-        setattr(wrapped, _MARK, original)
-        setattr(holder, name, wrapped)
-    return True
+    if client is None or any(probe.of(owner) is None for probe, owner, _ in places):
+        return
+    hooks = _Hooks(*(_original(probe.of(owner)) for probe, owner, _ in places))
+    for probe, owner, wrap in places:
+        probe.wrap(owner, partial(_wrapped, wrap, hooks, may))
+
+
+def _wrapped(wrap: Callable[..., Any], hooks: _Hooks, may: Callable[[Any], bool], _original: Any) -> Any:
+    return wrap(hooks, may)
 
 
 def _original(function: Any) -> Any:
-    return getattr(function, _MARK, function)
+    return getattr(function, "_slotel_original", function)
 
 
 def _prepare(hooks: _Hooks, may: Callable[[Any], bool]) -> Callable[..., Any]:
@@ -193,15 +210,14 @@ def _serialize(hooks: _Hooks, _: Any) -> Callable[..., Any]:
 
 
 def settled(parts: Event) -> Event:
-    """Return parts of an event as copies of plain values; what is odd, deep or cyclic is serialised by sentry-sdk.
-
-    Raises:
-        KeyError: sentry-sdk has no `serialize` any more.
-    """
+    """Return parts of an event as copies of plain values; what is odd, deep or cyclic is serialised by sentry-sdk."""
     plain, later, odd = _parts(parts, unbounded=True)
     made = {**plain, **later}
     if odd:
-        serialized = _original(vars(sentry_client)["serialize"])(odd)
+        serialize = _original(_SERIALIZE.of(sentry_client))
+        serialized = (
+            serialize(_tamed(odd)) if serialize is not None else {part: repr(odd[part]) for part in odd}
+        )
         serialized.pop("_meta", None)
         made.update(serialized)
     return made
@@ -231,6 +247,27 @@ def _parts(event: Mapping[str, Any], unbounded: bool) -> tuple[Event, Event, Eve
     return plain, later, odd
 
 
+def _tamed(value: Any) -> Any:
+    """Return data without circles and within bounds: sentry-sdk's serializer never ends at one that closes twice."""
+    left = [_MOST]
+
+    def tame(value: Any, above: tuple[int, ...]) -> Any:
+        kind: Any = value.__class__
+        if kind not in _HOLDERS or kind is AnnotatedValue:
+            return value
+        if id(value) in above:
+            return "<cyclic>"
+        left[0] -= 1
+        if len(above) >= _DEEPEST or left[0] < 0:
+            return "<too much>"
+        above = (*above, id(value))
+        if kind is dict:
+            return {key: tame(item, above) for key, item in list(value.items())}
+        return [tame(item, above) for item in value]
+
+    return tame(value, ())
+
+
 class _OddError(Exception):
     """A value that may change, or that only its own thread can write as text; or too much of it, as in a circle."""
 
@@ -249,7 +286,7 @@ class _Copy:
         if kind is str:
             return value if len(value) <= LONGEST else value[:LONGEST]
         if kind in self._leaves:
-            return value
+            return value if kind is not float or isfinite(value) else repr(value)
         self._left -= 1
         if not levels or self._left < 0 or kind not in _HOLDERS:
             raise _OddError
@@ -260,15 +297,19 @@ class _Copy:
     def _dict(self, value: dict[Any, Any], levels: int) -> dict[str, Any]:
         if not _KEYS.issuperset(map(type, value)):
             raise _OddError
-        items = list(value.values())
-        if self._leaves.issuperset(map(type, items)) and not _is_long(items):
+        if self._are_leaves(list(value.values())):
             return dict(value)
         return {key: self.of(item, levels) for key, item in value.items()}
 
     def _list(self, value: Any, levels: int) -> list[Any]:
-        if self._leaves.issuperset(map(type, value)) and not _is_long(value):
+        if self._are_leaves(value):
             return list(value)
         return [self.of(item, levels) for item in value]
+
+    def _are_leaves(self, items: Any) -> bool:
+        """Whether all items can stay as they are."""
+        kinds = set(map(type, items))
+        return self._leaves.issuperset(kinds) and float not in kinds and not _is_long(items)
 
 
 def _is_long(items: Any) -> bool:

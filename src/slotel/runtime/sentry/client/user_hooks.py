@@ -15,6 +15,7 @@ import sentry_sdk
 from sentry_sdk.scope import Scope
 
 from slotel.config.names import REDACTED
+from slotel.config.tags import clean_value
 from slotel.runtime.sentry.client.protocols import Enforcing, SentryClientLike
 from slotel.runtime.sentry.transactions.payload import sentry_tags
 from slotel.runtime.upstream.sentry_events import settled
@@ -26,6 +27,9 @@ _OF_THE_PROCESS: Final = (("extra", "sys.argv"), ("contexts", "runtime"))
 """What sentry-sdk's own processors add to each event, flat and always the same."""
 _OURS: Final = frozenset({"trace", "otel", "response"})
 _MOST_SHAPES: Final = 10_000
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
+_LONGEST_TAG: Final = 2000
+"""Characters of a tag that are looked at: Sentry's server keeps 200."""
 
 
 class DroppedError(Exception):
@@ -137,7 +141,11 @@ class Hooks:
         return copy(redacted)
 
     def _redacted_tags(self, tags: Mapping[str, Any]) -> Mapping[str, Any]:
-        redacted = self._enforcer.event({"tags": dict(tags)})["tags"]
+        plain = {
+            str(key): value if value.__class__ in _SCALARS else clean_value(value, _LONGEST_TAG)[0]
+            for key, value in tags.items()
+        }
+        redacted = self._enforcer.event({"tags": plain})["tags"]
         return redacted if isinstance(redacted, Mapping) else {}
 
     def _scrub(self, event: Any, scrubber: Any) -> None:

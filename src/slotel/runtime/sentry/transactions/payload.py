@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
 from typing import Any, Final, NamedTuple
 
 from opentelemetry.sdk.trace import Event
@@ -193,7 +194,7 @@ def _fitting(values: Mapping[str, Any], left: int) -> tuple[dict[str, Any], int]
         elif isinstance(value, (int, float)):
             left -= len(key) + 8
         else:
-            left -= len(key) + len(str(value))
+            left -= len(key) + len(clean_value(value, MAX_CONTEXT)[0])
         if left < 0:
             break
         fitting[key] = value
@@ -228,6 +229,8 @@ def _span(plain: PlainSpan, trace_id: str) -> dict[str, Any]:
 def _data(plain: PlainSpan, more: Mapping[str, Any]) -> dict[str, Any]:
     """The span's attributes, and what else it carries."""
     data = plain.attributes.copy()
+    if float in map(type, data.values()):
+        data = {key: str(value) if _is_no_number(value) else value for key, value in data.items()}
     data["otel.kind"] = _KINDS[id(plain.span.kind)]
     if more:
         data.update(more)
@@ -237,6 +240,11 @@ def _data(plain: PlainSpan, more: Mapping[str, Any]) -> dict[str, Any]:
     if plain.events:
         data["otel.events"] = _events(plain.events)
     return data
+
+
+def _is_no_number(value: Any) -> bool:
+    """Whether a value is NaN or infinite, for which JSON has no word."""
+    return value.__class__ is float and not isfinite(value)
 
 
 def _events(events: Iterable[Event]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from sentry_sdk.envelope import Envelope, Item, PayloadRef
 
 from slotel.runtime.logs import LOG
 from slotel.runtime.sentry.errors.source_lines import SourceLines
+from slotel.runtime.sentry.transport.bounds import cut_long_values
 from slotel.runtime.upstream.sentry import installed_modules
 from slotel.runtime.upstream.sentry_events import UnserializedEvent
 
@@ -47,6 +48,7 @@ class EnvelopeCompletion:
         if isinstance(payload, UnserializedEvent):
             payload = payload.finished()
         self.lines.add_to(payload)
+        cut_long_values(payload, times=2)
         event = self._redact(kind, payload)
         if "modules" not in event:
             modules = installed_modules()

@@ -47,9 +47,9 @@ def envelope(
     Args:
         now: seconds since 1970; Sentry's server corrects a wrong clock by it.
     """
-    lines = [_DUMPS({**headers, "sent_at": _rfc3339(now)})]
+    lines = [serialize({**headers, "sent_at": _rfc3339(now)})]
     for item, payload in items:
-        lines += _DUMPS({**item, "length": len(payload)}), payload
+        lines += serialize({**item, "length": len(payload)}), payload
     return b"\n".join((*lines, b""))
 
 
