@@ -263,7 +263,7 @@ def _tamed(value: Any) -> Any:
         above = (*above, id(value))
         if kind is dict:
             return {key: tame(item, above) for key, item in list(value.items())}
-        return [tame(item, above) for item in value]
+        return kind(tame(item, above) for item in value)
 
     return tame(value, ())
 

@@ -262,7 +262,7 @@ class Sender:
     def _not_answered(self, envelope: QueuedEnvelope, error: Exception) -> None:
         """Keep an envelope that the server did not get; send one that it may have got a few times.
 
-        Twice is no harm: Sentry and GlitchTip keep one event for each event id.
+        Sent twice it has the same event id, of which a server is taken to keep one.
         """
         self._failures += 1
         if was_sent(error):
