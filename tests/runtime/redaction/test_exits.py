@@ -23,7 +23,6 @@ BEHIND = {
     "metrics/scrape/holder.py": "asks its own port who answers there: a random number",
     "upstream/otel_exports.py": "hands on what an exporter is given: it was redacted before",
     "upstream/otel_metrics.py": "exports what `change` has redacted, where a reader has no collect callback",
-    "upstream/otel_exports.py": "times exporters that are given what the enforcer made",
     "upstream/otel_spans.py": "prints a fingerprint of the SDK when it is run by hand",
     "metrics/scrape/tls.py": "the same bytes, encrypted",
     "metrics/scrape/app_metrics.py": "shares families whose labels Conversion and RedactedFamilies have redacted",
