@@ -12,7 +12,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
+from support.blocks import blocks_of
 from support.gotool import built
 from support.otelcol import ROOT
 from support.rendered import OF_OPERATORS, helm, kustomize
@@ -61,6 +63,16 @@ def test_the_api_server_takes_what_kustomize_and_the_chart_create(version):
     assert [line for line in judged(program, kustomize()) if line != NEWER_WORD] == []
     assert judged(program, helm(version=version)) == []
     assert judged(program, helm(*EVERY_VALUE, version=version)) == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_api_server_takes_what_the_page_on_kubernetes_shows(version):
+    """Its Deployment is asked about as a StatefulSet, whose validation is built: what can be wrong is the pod."""
+    [block] = [each for each in blocks_of(ROOT / "docs/how-to/kubernetes.md") if each.language == "yaml"]
+    deployment = YAML(typ="safe").load(block.text)
+    deployment["kind"] = "StatefulSet"
+    deployment["spec"]["serviceName"] = "checkout"
+    assert judged(validation(version), [deployment]) == []
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -9,8 +9,6 @@ from support.gotool import go_tool
 from support.otelcol import CONFIGS
 from support.rendered import CHART, HELM, comparable, helm, kustomize
 
-KUBECONFORM = "github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0"
-
 
 def one(objects, kind, name):
     return comparable(objects)[kind, name]

@@ -5,12 +5,12 @@ import copy
 import pickle
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from slotel import ErrorTrackingMiddleware
 from support.launch import clean_environ
+from support.pyright import pyright
 
 USES = """
 from fastapi import FastAPI
@@ -94,12 +94,9 @@ def test_mypy_accepts_what_the_documents_print(tmp_path):
 
 
 def test_pyright_accepts_what_the_documents_print(tmp_path):
-    pyright = Path(__file__).parents[2] / ".cache/pyright/node_modules/.bin/pyright"
-    if not pyright.exists():
-        pytest.skip("npm install --prefix .cache/pyright pyright")
     (tmp_path / "uses.py").write_text(USES)
     done = subprocess.run(
-        [str(pyright), "--pythonpath", sys.executable, "uses.py"],
+        [pyright(), "--pythonpath", sys.executable, "uses.py"],
         cwd=tmp_path, env=clean_environ(), capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
