@@ -75,7 +75,7 @@ def service(fault: Fault, place: Path) -> Iterator[Service]:
                 launched.wait_ready()
                 yield Service(launched, sentry, place)
             finally:
-                _end_orphans(place)
+                _end_all(place, launched)
     if mounted:
         subprocess.run(["umount", "-l", str(place)], check=False)
 
@@ -86,11 +86,11 @@ def _filled(text: str, words: dict[str, str]) -> str:
     return text
 
 
-def _end_orphans(place: Path) -> None:
-    """End what a killed master left: the processes that have this run's directory in their environment."""
+def _end_all(place: Path, launched: Launched) -> None:
+    """End the service's processes but the first, also those that left it: gunicorn's second master, a killed one's workers."""
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.ppid() == 1 and process.environ().get("XDG_RUNTIME_DIR") == str(place):
+            if process.pid != launched.pid and process.environ().get("XDG_RUNTIME_DIR") == str(place):
                 process.kill()
 
 

@@ -19,6 +19,8 @@ _TABLE: Final = "table"
 _ROW: Final = "row"
 _EXEMPLAR: Final = "exemplar"
 _MAX_CELLS: Final = 1 << 40
+_RING: Final = 3
+"""Numbers that describe a ring."""
 
 
 class UnreadableError(ValueError):
@@ -90,7 +92,7 @@ class SeriesIndex:
                 yield_gil()
         except UnreadableError:
             raise
-        except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
             raise UnreadableError("corrupt_file") from error
         self.read += len(whole)
 
@@ -135,8 +137,18 @@ def _head(value: Any) -> Head:
     return Head(str(value["service"]), float(value["created"]), tuple(map(str, value["absorbs"])))
 
 
-def _shape(value: dict[str, Any]) -> Shape:
-    if value.keys() != {part.name for part in fields(Shape)}:
+def _shape(value: Any) -> Shape:
+    if not isinstance(value, dict) or value.keys() != {part.name for part in fields(Shape)}:
         raise UnreadableError("other_version")
     lists = {name: tuple(value[name]) for name in ("label_names", "bounds", "ring")}
-    return Shape(**{**value, **lists})
+    shape = Shape(**{**value, **lists})
+    texts = (shape.name, shape.help, shape.unit, shape.count_name or "", *shape.label_names)
+    if (
+        shape.kind not in {"counter", "histogram", "ring"}
+        or not all(isinstance(text, str) for text in texts)
+        or not all(isinstance(bound, (int, float)) for bound in shape.bounds)
+        or len(shape.ring) != _RING
+        or not all(isinstance(size, int) and 0 <= size < _MAX_CELLS for size in shape.ring)
+    ):
+        raise UnreadableError("corrupt_file")
+    return shape
