@@ -387,7 +387,7 @@ def test_a_dead_proxy_is_found(monkeypatch):
 
 def test_a_socks_proxy_without_its_package_is_found(monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:1")
-    monkeypatch.setattr(sentry, "find_spec", lambda _: None)
+    monkeypatch.setattr("slotel.runtime.sentry.transport.endpoint.find_spec", lambda _: None)
     assert "slotel[socks]" in of("SLO147", list(sentry.reach(f"http://{KEY}@sentry.invalid/1"))).fix
 
 

@@ -257,7 +257,7 @@ CODES: Final[dict[str, Code]] = {
     "SLO147": Code(
         "The proxy cannot be used",
         "Nothing arrives in Sentry.",
-        "A SOCKS proxy needs PySocks; or the proxy refuses the connection.",
+        "A SOCKS proxy needs PySocks; or its scheme is not supported; or the proxy refuses the connection.",
         "Run `pip install 'slotel[socks]'`, or correct `HTTPS_PROXY`.",
     ),
     "SLO148": Code(

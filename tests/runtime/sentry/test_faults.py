@@ -359,6 +359,19 @@ def test_a_socks_proxy_without_its_package_is_named_and_what_cannot_leave_is_cou
     assert "pip install 'slotel[socks]'" in said
 
 
+def test_a_proxy_of_an_unsupported_scheme_is_named_once_and_what_cannot_leave_is_counted(sentry, caplog):
+    with shipping(sentry, http_proxy="ftp://user:secret@127.0.0.1:9", flush_time=0.5) as (sink, losses):
+        run(provider(sink).get_tracer("t"), 3)
+        assert not sink.flush(1.5)
+        sink.shutdown()
+        assert losses.counts == {("traces", "exit"): 3}
+    assert sentry.transactions == 0
+    (said,) = [each for each in caplog.records if each.levelname in ("WARNING", "ERROR")]
+    assert said.levelname == "ERROR"
+    assert "write http://, https://, socks5:// or socks5h://" in said.getMessage()
+    assert "secret" not in caplog.text
+
+
 def test_an_answer_that_is_no_http_is_a_failure_and_not_the_end():
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]

@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
-from importlib.util import find_spec
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -37,15 +36,12 @@ def reach(dsn: str | None) -> Iterator[Finding]:
     target = _target(dsn)
     if target is None:
         return
+    from slotel.runtime.sentry.transport.endpoint import proxy_fault  # it imports sentry-sdk
+
     proxy = proxy_of(target)
-    if proxy.startswith("socks") and find_spec("socks") is None:
-        yield Finding(
-            "sentry",
-            "fail",
-            f"the proxy {_shown(proxy)} needs PySocks",
-            "run: pip install 'slotel[socks]'",
-            "SLO147",
-        )
+    fault = proxy_fault(proxy) if proxy else None
+    if fault is not None:
+        yield Finding("sentry", "fail", "the proxy cannot be used", fault, "SLO147")
         return
     try:
         answer = _pool(proxy).request("GET", f"{target.scheme}://{_host(target)}/", **_once())

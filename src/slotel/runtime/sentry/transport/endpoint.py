@@ -20,6 +20,8 @@ from slotel.version import __version__
 
 CLIENT: Final = f"slotel/{__version__}"
 _FINAL: Final = 200
+_SOCKS: Final = ("socks4", "socks4a", "socks5", "socks5h")
+"""Source: urllib3, `SOCKSProxyManager`."""
 _BODYLESS: Final = (204, 304)
 _KEEP_ALIVE: Final = tuple(
     (level, getattr(socket, name), value)
@@ -61,11 +63,10 @@ class Endpoint:
         self._proxy = named_proxy(self._dsn.scheme, self._dsn.host, options)
         self._headers = self._common_headers()
         self._pool: urllib3.HTTPConnectionPool | urllib3.ProxyManager | None = None
-        if self._proxy and self._proxy.startswith("socks") and find_spec("socks") is None:
-            LOG.error(
-                "nothing reaches Sentry: the proxy %s needs a package: pip install 'slotel[socks]'",
-                _without_password(self._proxy),
-            )
+        fault = proxy_fault(self._proxy) if self._proxy else None
+        self.is_usable = fault is None
+        if fault is not None:
+            LOG.error("nothing reaches Sentry: %s", fault)
 
     @property
     def host(self) -> str:
@@ -209,6 +210,28 @@ def named_proxy(scheme: str, host: str, options: Mapping[str, Any]) -> str | Non
     if not named:
         return None
     return str(named) if "://" in named else f"http://{named}"
+
+
+def proxy_fault(proxy: str) -> str | None:
+    """Return why nothing can be sent by this proxy, and what helps; None if there is no such fault.
+
+    >>> proxy_fault("ftp://user:secret@proxy:21")
+    "the proxy ftp://proxy has a scheme that is not supported: write http://, https://, socks5:// or socks5h://"
+    """
+    scheme = urlsplit(proxy).scheme
+    if scheme in _SOCKS:
+        missing = find_spec("socks") is None
+        return (
+            f"the proxy {_without_password(proxy)} needs a package: pip install 'slotel[socks]'"
+            if missing
+            else None
+        )
+    if scheme in ("http", "https"):
+        return None
+    return (
+        f"the proxy {_without_password(proxy)} has a scheme that is not supported: "
+        "write http://, https://, socks5:// or socks5h://"
+    )
 
 
 def named_certificates(options: Mapping[str, Any]) -> str | None:

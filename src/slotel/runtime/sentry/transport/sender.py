@@ -311,7 +311,7 @@ class Sender:
 
     def _tell(self, why: str) -> None:
         """Say once why nothing is sent; no part of the DSN or of a proxy's password stands in such an error."""
-        if self._failures >= TELL_AFTER and self._told is None:
+        if self._failures >= TELL_AFTER and self._told is None and self.endpoint.is_usable:
             self._told = "away"
             LOG.warning(
                 "Sentry is unreachable (%s): up to %s transactions and errors are buffered and will be retried",
