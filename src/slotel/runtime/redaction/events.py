@@ -96,7 +96,11 @@ def _frame(redactor: Redactor, frame: dict[str, Any]) -> None:
     for part in _SOURCE:
         lines = frame.get(part)
         if isinstance(lines, list):
-            frame[part] = [redactor.source(line) if isinstance(line, str) else line for line in lines]
+            clean = redactor.clean_source
+            frame[part] = [
+                line if line.__class__ is not str or line in clean else redactor.source(line)
+                for line in lines
+            ]
 
 
 def _logentry(redactor: Redactor, entry: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,8 @@ _MAX_STATEMENTS: Final = 1_000
 _MAX_STATEMENT: Final = 2_000
 _SMALLEST_CARD: Final = 10**12
 _LARGEST_CARD: Final = 10**19
+_NEVER: Final = frozenset({bool, float, type(None)})
+"""Types whose values hold no secret, whatever they are."""
 
 
 class Walk:
@@ -66,7 +68,7 @@ class Redactor:
         self._keys: dict[str, bool] = {}
         self._kinds: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {}
         self.clean: set[str] = set()
-        self._clean_source: set[str] = set()
+        self.clean_source: set[str] = set()
         self._redact_text = TextRedactor(self.is_sensitive, cores(globs), Values(self.choices.values), found)
         self._statements: dict[tuple[str, str], str] = {}
         self._cards = "card" in self.choices.values
@@ -94,11 +96,11 @@ class Redactor:
 
     def source(self, line: str) -> str:
         """Return a line of source code without the secrets that are written into it."""
-        if line in self._clean_source:
+        if line in self.clean_source:
             return line
         redacted = self._redact_text.source(line) if len(line) >= SHORTEST else line
         if redacted == line and len(line) <= _MAX_LENGTH:
-            _remember(self._clean_source, line)
+            _remember(self.clean_source, line)
         return redacted
 
     def attributes(self, attributes: dict[str, Any]) -> dict[str, Any]:
@@ -135,9 +137,11 @@ class Redactor:
         kind = data.__class__
         if kind is str:
             return data if data in self.clean else self.text(data)
-        if kind is int and data >= _SMALLEST_CARD:
-            return self._number(data)
-        if isinstance(data, (Mapping, list, tuple)):
+        if kind is int:
+            return self._number(data) if data >= _SMALLEST_CARD else data
+        if kind in _NEVER:
+            return data
+        if kind is dict or kind is list or isinstance(data, (Mapping, list, tuple)):
             return self._nested(data, path, Walk() if walk is None else walk)
         if isinstance(data, (bytes, bytearray)):
             text = data.decode("latin-1")
@@ -212,9 +216,14 @@ class Redactor:
     def _nested(self, data: Any, path: str, walk: Walk) -> Any:
         if not walk.enter():
             return REDACTED
-        if isinstance(data, Mapping):
-            redacted: Any = {
-                self._name(key): self._item(key, value, path, walk) for key, value in data.items()
+        redacted: Any
+        if data.__class__ is dict or isinstance(data, Mapping):
+            clean = self.clean
+            redacted = {
+                key if key.__class__ is str and key in clean else self._name(key): self._item(
+                    key, value, path, walk
+                )
+                for key, value in data.items()
             }
         else:
             redacted = self._items(data, path, walk)
@@ -225,10 +234,10 @@ class Redactor:
         return self.text(key) if key.__class__ is str else key
 
     def _item(self, key: Any, value: Any, path: str, walk: Walk) -> Any:
-        if isinstance(key, (bytes, bytearray)):
-            key = key.decode("latin-1")
         if not isinstance(key, str):
-            return self.data(value, path, walk)
+            if not isinstance(key, (bytes, bytearray)):
+                return self.data(value, path, walk)
+            key = key.decode("latin-1")
         if self._by_path:
             path = f"{path}.{key}" if path else key
         if self.is_sensitive(key) or (self._by_path and self.is_sensitive(path)):
