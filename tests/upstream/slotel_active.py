@@ -29,7 +29,10 @@ def _adopt_every_provider() -> None:
     TracerProvider.__init__ = adopted  # type: ignore[method-assign]
 
 
-if MODE in {"start", "adopt"}:
+def pytest_sessionstart() -> None:
+    """Start slotel before the tests are collected; after conftest.py: sentry-sdk's own asks to be its first import."""
+    if MODE not in {"start", "adopt"}:
+        return
     os.environ.update(OTEL_METRICS_EXPORTER="none", SLOTEL_HANDLE_SIGTERM="false")
     before = dict(os.environ)
     from slotel.runtime.bootstrap import start

@@ -11,7 +11,7 @@ ERROR_DETAILS: Final = ("adaptive", "full")
 TRANSACTION_ROOTS: Final = ("requests", "all")
 TRANSACTION_NAMES: Final = ("route", "native")
 SENTRY_MODES: Final = ("transactions", "sdk", "otlp", "errors")
-"""How spans reach Sentry; with `errors` slotel sends none: a collector ships them, and would double them."""
+"""How spans reach Sentry; with `errors` slotel sends none: a collector sends them, and they would arrive twice."""
 
 LONGEST_LATE_WAIT: Final = 10.0
 

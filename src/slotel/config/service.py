@@ -53,7 +53,7 @@ class SentrySettings:
         project: name of the project, for the label `project` of `sentry_errors_total`; None: its number.
         mode: `transactions`, `sdk` or `otlp`.
         sample: rates by route, for requests that begin a trace here; the first match decides.
-        keep: what is shipped although it was sampled out, at most `keep_per_minute` traces a minute.
+        keep: what is sent although it was sampled out, at most `keep_per_minute` traces a minute.
         late_wait: seconds that a transaction waits for children that end after its root, at most 10.
         error_detail: `adaptive` reads fewer local variables while many errors happen, `full` always all.
         roots: `requests` sends no transaction for a call to a database, a queue or another service that no request

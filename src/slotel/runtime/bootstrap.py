@@ -26,7 +26,7 @@ from slotel.runtime.components import (
     enforce_log_records,
     join_workers,
     open_endpoint,
-    prepare_departure,
+    prepare_shutdown,
     push_metrics,
     watch_traffic,
 )
@@ -105,7 +105,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     _guarded("app metrics", runtime, lambda: count_from_zero_after_fork(metrics.get_meter_provider()))
     _guarded("metrics", runtime, lambda: open_endpoint(runtime, environ))
     _guarded("otlp metrics", runtime, lambda: push_metrics(runtime, provider))
-    _guarded("departure", runtime, lambda: prepare_departure(runtime))
+    _guarded("shutdown", runtime, lambda: prepare_shutdown(runtime))
     PROCESS.fault = runtime.self_metrics.stage_error
     PROCESS.register("breaches", tick=lambda: _report_breaches(runtime))
     PROCESS.register(

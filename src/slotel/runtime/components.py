@@ -1,4 +1,7 @@
-"""The parts around the pipeline, each begun alone and failing alone: Sentry, workers, endpoint, pushes, departure."""
+"""The components around the span processor: Sentry, workers, endpoint, OTLP metrics, shutdown.
+
+Each starts alone, and one that fails is disabled alone.
+"""
 
 from __future__ import annotations
 
@@ -118,7 +121,7 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
 
 
 def join_workers(runtime: Runtime, environ: MutableMapping[str, str]) -> None:
-    """Take a place among the processes of the service."""
+    """Join the other processes of the service."""
     from slotel.runtime.metrics.workers.workers import Workers
     from slotel.runtime.sentry.errors.recent import SUFFIX, combine
 
@@ -255,7 +258,7 @@ class _LazyPage:
 
 
 def push_metrics(runtime: Runtime, traces: TracerProvider) -> None:
-    """Let what the environment's metric exporters push carry the store, too."""
+    """Let the metric exporters of the environment export the store's metrics, too."""
     from slotel.runtime.upstream.otel_metrics import readers_of
 
     provider = metrics.get_meter_provider()
@@ -296,8 +299,8 @@ def enforce_log_records(runtime: Runtime) -> None:
         )
 
 
-def prepare_departure(runtime: Runtime) -> None:
-    """Send what is held when the process ends."""
+def prepare_shutdown(runtime: Runtime) -> None:
+    """Send what is pending when the process ends."""
 
     def hooks() -> Iterable[FlushHook]:
         sinks = runtime.pipeline.sinks if runtime.pipeline is not None else ()

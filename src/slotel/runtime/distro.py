@@ -70,4 +70,4 @@ class SlotelConfigurator(Configurator):  # type: ignore[misc]  # untyped upstrea
         try:
             start(os.environ, configure_sdk=lambda: super(SlotelConfigurator, self)._configure(**kwargs))
         except Exception:  # noqa: BLE001 the launcher would leave the app wholly uninstrumented
-            LOG.exception("slotel could not start, the app goes on without it; please report this")
+            LOG.exception("slotel could not start, the application runs without it; please report this")

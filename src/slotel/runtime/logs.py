@@ -12,7 +12,7 @@ from slotel.config.problem import Problem
 
 LOG: Final = logging.getLogger("slotel")
 _SHIPPING: Final = ("opentelemetry.", "sentry_sdk.")
-"""Whose handlers ship records instead of showing them: `opentelemetry-bootstrap` installs one on the root logger."""
+"""Whose handlers export records instead of showing them: `opentelemetry-bootstrap` installs one on the root logger."""
 
 
 MAX_DEBUG_LINES: Final = 50

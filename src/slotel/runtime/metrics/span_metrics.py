@@ -1,4 +1,4 @@
-"""Measures every ended span: rate, errors, duration, SLO events. Counts into the store, ships nothing."""
+"""Measures every ended span: rate, errors, duration, SLO events. Counts into the store, exports nothing."""
 
 from __future__ import annotations
 

@@ -226,7 +226,9 @@ def _release(lock: threading.RLock) -> None:
 
 
 def _log_fault(component: str, error: BaseException) -> None:
-    LOG.error("%s: %s: %s (the app goes on)", component, type(error).__name__, printable(error))
+    LOG.error(
+        "%s: %s: %s (the application is not affected)", component, type(error).__name__, printable(error)
+    )
 
 
 PROCESS: Final = ProcessLifecycle()

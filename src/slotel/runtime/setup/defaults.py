@@ -30,5 +30,5 @@ def set_defaults(environ: MutableMapping[str, str]) -> None:
     otlp = any(environ.get(name, "").strip() for name in _OTLP_ENDPOINTS)
     environ.setdefault("OTEL_TRACES_EXPORTER", "otlp" if otlp else "none")
     if environ["OTEL_LOGS_EXPORTER"].strip().lower() == "none":
-        # a handler that ships nowhere would keep the app's warnings from standard error
+        # a handler without an exporter would keep the app's warnings from standard error
         environ.setdefault("OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION", "false")

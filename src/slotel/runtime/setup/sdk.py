@@ -50,7 +50,7 @@ def tracer_provider(
         declared = environ.get("OTEL_CONFIG_FILE", "").strip()
         place = f"OTEL_CONFIG_FILE={declared!r}: " if declared else ""
         LOG.error(
-            "%sthe SDK could not be set up, going on with its defaults and no exporter: %s [SLO125]",
+            "%sthe SDK could not be set up, using its defaults without exporters: %s [SLO125]",
             place,
             error,
         )

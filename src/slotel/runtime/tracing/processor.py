@@ -46,7 +46,7 @@ class SlotelSpanProcessor(SpanProcessor):
 
     @property
     def sinks(self) -> tuple[Sink, ...]:
-        """Return what spans are shipped to."""
+        """Return the sinks that export spans."""
         return self._sinks
 
     def add_sink(self, sink: Sink) -> None:
@@ -98,7 +98,7 @@ class SlotelSpanProcessor(SpanProcessor):
                 quiet = span.status is UNSET and local_root is not None and not local_root.ended
                 sinks = self._see_ends[flags_of(context) & 1][quiet]
             if open_spans.inherited and context is not None and span_id in open_spans.inherited:
-                # open at a fork: the parent counts and ships it; here its copy is let go
+                # open at a fork: the parent counts and exports it; this copy is dropped
                 sinks = (
                     self._see_ends[False][False]
                     if local_root is not None and local_root.root_id == span_id

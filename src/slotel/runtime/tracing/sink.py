@@ -1,4 +1,4 @@
-"""What the pipeline asks of a sink that spans are shipped to."""
+"""The interface of a sink: what receives spans from the processor and exports them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Sink(Protocol):
 
 @runtime_checkable
 class Follower(Protocol):
-    """A sink that ships by a Sentry client, and changes to another when the app sets one up."""
+    """A sink that exports through a Sentry client, and changes to another when the app sets one up."""
 
     def follow(self, client: Any) -> None:
         """Ship by this client from now on."""

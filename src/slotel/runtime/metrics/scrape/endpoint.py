@@ -190,7 +190,7 @@ class Endpoint:
             return False
         self.port = self._server.listeners[0].getsockname()[1]
         if stands_by or self._said is not None:
-            LOG.info("process %d answers at %s now", os.getpid(), self.address)
+            LOG.info("process %d now serves %s", os.getpid(), self.address)
         self._said = None
         return True
 

@@ -89,8 +89,8 @@ class PortHolder:
         elif found.name != self._warned[0] or now - self._warned[1] >= REPEAT_EVERY:
             self._warned = (found.name, now)
             LOG.warning(
-                "metrics: %s answers at port %d on %s, where service %r stands by: what is scraped there is not this "
-                "service's. Set OTEL_EXPORTER_PROMETHEUS_PORT to a free port, or end that process",
+                "metrics: %s serves port %d on %s, where service %r is on standby: scrapes there return another "
+                "service's metrics. Set OTEL_EXPORTER_PROMETHEUS_PORT to a free port, or end that process",
                 found.name, port, host, self._service,
             )  # fmt: skip
 

@@ -239,8 +239,8 @@ class Workers:
         if is_absorbed:  # to write the counts again would double them
             self._dropped("metrics", "taken_for_dead")
             LOG.error(
-                "metrics: process %d was taken for dead, and its counts were added to those of the dead: what it "
-                "counted in the last seconds is missing. Do the processes of the service run in several containers?",
+                "metrics: process %d was considered dead, and its counts were added to those of dead processes: what "
+                "it counted in the last seconds is missing. Do the processes of the service run in several containers?",
                 os.getpid(),
             )
         self._home.recreate(is_absorbed=is_absorbed)
@@ -262,7 +262,7 @@ class Workers:
         from slotel.runtime.metrics.workers.liveness import remove_leftovers
 
         for path in remove_leftovers(self._environ, self.run_dir.path, lambda: PROCESS.fork_waits):
-            LOG.info("metrics: removed %s, which a crashed service had left", path)
+            LOG.info("metrics: removed %s, left behind by a crashed service", path)
 
     # -- life --------------------------------------------------------------------------------------------------
 
@@ -341,5 +341,9 @@ def _is_usable(path: str) -> bool:
         with run_dir.opened():
             return True
     except OSError as error:
-        LOG.warning("metrics: %s cannot be used (%s): this process and its children count apart", path, error)
+        LOG.warning(
+            "metrics: %s cannot be used (%s): this process and its children are not merged with the others",
+            path,
+            error,
+        )
         return False

@@ -1,4 +1,4 @@
-"""Knows slotel's own requests to Sentry: their spans are never shipped. Decides nothing else."""
+"""Recognises slotel's own requests to Sentry, whose spans are never exported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PORTS = ("server.port", "net.peer.port")
 def own_span_test(dsn: str) -> Callable[[ReadableSpan, Mapping[str, Any]], bool]:
     """Return the test whether a span, with its attributes, is a request to the DSN's host.
 
-    Shipping such a span would trace itself for ever. Both conventions of HTTP are known, `url.full` and
+    Exporting such a span would trace itself for ever. Both conventions of HTTP are known, `url.full` and
     `http.url`, and `server.address` alone.
     """
     parts = urlsplit(dsn)

@@ -103,8 +103,8 @@ class ClientTakeover:
         client.options["before_send"] = self._before_send(client.options)
         LOG.info(
             "the app has called sentry_sdk.init itself: its client stays, slotel's tags and trace ids go onto its "
-            "events, and slotel sends the traces%s. Its framework integrations stay on the way of every request; "
-            "to save that, start slotel first",
+            "events, and slotel sends the traces%s. Its framework integrations still wrap every request; "
+            "start slotel first to avoid that cost",
             ignored,
         )
         return self._tie(client, read_dsn(client.dsn))
@@ -136,7 +136,7 @@ class ClientTakeover:
             connection = self.adopt(client)
             self._connected(connection)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
-            LOG.error("cannot follow the app's Sentry client: %s (traces go where they went)", error)
+            LOG.error("cannot follow the app's Sentry client: %s (traces keep their destination)", error)
 
     @contextmanager
     def _expecting(self) -> Iterator[None]:
@@ -169,7 +169,7 @@ class ClientTakeover:
         try:
             self._app_has_called_init(former, sentry_sdk.get_client(), _said_of_tracing(options))
         except Exception as error:  # noqa: BLE001 nothing may reach the app
-            LOG.error("cannot follow the app's sentry_sdk.init: %s (traces go where they went)", error)
+            LOG.error("cannot follow the app's sentry_sdk.init: %s (traces keep their destination)", error)
         return guard
 
     def _app_has_called_init(self, former: Any, client: Any, ignored: str) -> None:

@@ -26,7 +26,7 @@ def sentry_sink(
     resource: Resource,
     dropped: Dropped,
 ) -> Sink:
-    """Return the sink that ships spans to Sentry in the mode of the settings.
+    """Return the sink that sends spans to Sentry in the mode of the settings.
 
     A mode that cannot work with what is installed says so in one log line, and `transactions` takes its place.
 
@@ -56,7 +56,7 @@ def sentry_sink(
         return modes[settings.mode]()
     except ModeError as error:
         LOG.error(  # noqa: TRY400 one line
-            "sentry.mode %s cannot work: %s (using %s, which heeds sentry.keep)",
+            "sentry.mode %s cannot be used: %s (using %s, which respects sentry.keep)",
             settings.mode,
             error,
             FALLBACK,

@@ -131,7 +131,7 @@ class Assembly:
         )
 
     def _is_kept_anyway(self, ended: Ended, spans: Iterable[ReadableSpan]) -> bool:
-        """Whether a sampled trace would have been shipped without the luck of the draw: it then counts once."""
+        """Whether a sampled trace would have been sent at any sampling rate: it then counts once."""
         if not self._keeper.keeps:
             return False
         failed = row_of_root(ended.root, ended.local_root).kept

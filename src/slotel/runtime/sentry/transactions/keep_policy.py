@@ -1,4 +1,4 @@
-"""Which traces are shipped although they were sampled out, and how many a minute. Decides, holds no span."""
+"""Which traces are sent although they were sampled out, and how many a minute. Holds no span."""
 
 from __future__ import annotations
 

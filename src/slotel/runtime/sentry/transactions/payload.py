@@ -40,7 +40,7 @@ class Segment(NamedTuple):
         root: its span; for a continuation the root of the whole.
         children: ended spans below it; their order does not matter.
         tags: enforced tags.
-        kept: why it is shipped although it was sampled out: `error` or `slow`.
+        kept: why it is sent although it was sampled out: `error` or `slow`.
         continuation: span id of its own, when `root` has (or will have) its own transaction.
         row: what came of the request, call or job that `root` is.
     """

@@ -48,7 +48,7 @@ def sampling_context(
 
     Args:
         sample_rate: the head's; None if it is not known.
-        kept: the trace is shipped with probability 1, whatever the head's rate: it must count once, not
+        kept: the trace is sent with probability 1, whatever the head's rate: it must count once, not
             1/rate times.
         received: the head service's context; it stays as it is, but for a kept trace's rate.
     """

@@ -39,7 +39,7 @@ MAX_OPEN: Final = 50_000
 MAX_UNSAMPLED: Final = 20_000
 """Spans held in all, above which a trace that was sampled out holds no more."""
 MAX_SPANS: Final = 1000
-"""Spans of one open trace: a sampled one then ships a part, another one holds no more."""
+"""Spans of one open trace: a sampled one then sends a part, another one keeps no more."""
 _ERROR: Final = StatusCode.ERROR
 _CALLS: Final = (SpanKind.CLIENT, SpanKind.PRODUCER)
 _OF_DATABASES: Final = frozenset({"db.system", "db.system.name"})
@@ -145,7 +145,7 @@ class TransactionsSink:
         if local_root.ended or trace.inherited:
             if span.context is not None and span.context.span_id == local_root.root_id:
                 self._end(span, local_root, trace)
-            elif trace.ships:
+            elif trace.is_sent:
                 self._late(span, local_root)
             return
         status = span.status
@@ -164,10 +164,10 @@ class TransactionsSink:
         self._open.pop(local_root.root_id, None)
         scopes, trace.scopes = trace.scopes, None  # they hold the local root: no cycle may be left
         if trace.inherited:
-            return  # the process that it began in ships it
+            return  # the process that it began in sends it
         if not self._calls_are_roots and _is_call(root):
             self._let_go(local_root)
-            trace.ships = False
+            trace.is_sent = False
             return
         if not trace.sampled:
             error = trace.error or row_of_root(root, local_root).kept
@@ -178,14 +178,14 @@ class TransactionsSink:
                     self._dropped("traces", "keep_rate_limited", 1)
                 return
             trace.kept = reason
-            trace.ships = True
+            trace.is_sent = True
             LOG.debug("kept although not sampled: %s (%s)", root.name, reason)
         if self._closed or next(self._added) - self._released > MAX_HELD:
             self._dropped("traces", "shutdown" if self._closed else "overloaded", 1)
             self._count_lost(trace)
             self._release(len(local_root.spans) + (not self._closed))
             local_root.spans = []
-            trace.ships = False
+            trace.is_sent = False
             return
         now = time.monotonic()
         said = scopes.completed() if scopes is not None else Scopes.copied()
@@ -213,7 +213,7 @@ class TransactionsSink:
         self._worker.wake()
 
     def _without_local_root(self, span: ReadableSpan) -> None:
-        """A span whose start was not seen, or was forgotten: a root that is known here, or shipped by itself."""
+        """A span whose start was not seen, or was forgotten: sent with a root that is known here, or by itself."""
         if span.context is None:
             return
         local_root = self._open.get(span.context.span_id)
@@ -272,9 +272,9 @@ class TransactionsSink:
         for local_root in list(self._open.values()):
             trace: Trace = local_root.state
             spans, local_root.spans = local_root.spans, []
-            if trace.ships:
+            if trace.is_sent:
                 self._count_lost(trace)
-            if trace.ships and spans:
+            if trace.is_sent and spans:
                 self._worker.parts.append(
                     PartialTrace(local_root, spans, copy_context(), trace.scopes or Scopes.copied())
                 )

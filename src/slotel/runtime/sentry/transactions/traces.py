@@ -43,7 +43,7 @@ class Trace:
     """What the sink knows of one local root.
 
     Attributes:
-        ships: it is sampled, or was kept. kept: why. error: a span failed. lost: spans that were not held.
+        is_sent: it is sampled, or was kept. kept: why. error: a span failed. lost: spans that were not held.
         inherited: it began before a fork, in the parent process. built: its transaction is under way.
         incoming: the root's parent context, when a caller sent one.
         scopes: a request's own, until it ends. thread: where it began.
@@ -51,12 +51,22 @@ class Trace:
     """
 
     __slots__ = (
-        "built", "error", "incoming", "inherited", "kept", "lost", "native_name", "sampled", "scopes", "ships", "thread"
+        "built",
+        "error",
+        "incoming",
+        "inherited",
+        "is_sent",
+        "kept",
+        "lost",
+        "native_name",
+        "sampled",
+        "scopes",
+        "thread"
     )  # fmt: skip
 
     def __init__(self, sampled: bool, incoming: Context | None) -> None:
         self.sampled = sampled
-        self.ships = sampled
+        self.is_sent = sampled
         self.incoming = incoming
         self.scopes: Scopes | None = None
         self.thread = threading.current_thread()

@@ -1,6 +1,6 @@
 """The thread that takes ended traces every 200 ms, has them built, and hands them to the sender.
 
-It waits a little for late children, and sleeps as soon as nothing waits. Decides nothing about what is shipped.
+It waits a little for late children, and sleeps as soon as nothing waits. Does not decide what is sent.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ INTERVAL: Final = 0.2
 LATE_WAIT: Final = 0.2
 """Seconds after the root's end in which its late children still join its transaction."""
 LONG_OPEN: Final = 300.0
-"""Seconds after which the ended spans of a root that is still open are shipped."""
+"""Seconds after which the ended spans of a root that is still open are sent."""
 LOOK_FOR_LONG_OPEN: Final = 30.0
 FEW: Final = 8
 """Built traces that may be held while the thread sleeps, in case a span of theirs is late by a hair."""
