@@ -108,6 +108,11 @@ def test_every_panel_is_drawn_with_data_and_nothing_is_cut(of_the_day, boards, u
     assert drawn.panels.keys() == expected_titles(boards, uid)
     whole(drawn)
     assert drawn.empty() == set()
+    charts = {title: panel["marks"] for title, panel in drawn.panels.items() if panel["type"] == "timeseries"}
+    marked = {title: [count for _, count in marks] for title, marks in charts.items()}
+    assert {title: marks for title, marks in marked.items() if len(marks) < 2 or not all(marks)} == {}, (
+        "deploys and alerts are marked on every chart"
+    )
 
 
 def test_numbers_have_the_unit_and_the_decimals_that_tell_kept_from_broken(of_the_day, day):

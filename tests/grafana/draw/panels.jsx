@@ -269,6 +269,7 @@ const custom = { timeseries: lines, table: cells, "state-timeline": hidden, heat
 export const plugins = Object.fromEntries(
   Object.entries(drawings).map(([id, [Drawing, isEmpty]]) => {
     const plugin = new PanelPlugin(orWords(id, isEmpty, Drawing));
+    plugin.setDataSupport({ annotations: id === "timeseries" || id === "heatmap", alertStates: false });
     plugin.meta = { id, name: id, info: { logos: {} }, sort: 1 };
     const mode = custom[id] && id !== "table" ? GD.FieldColorModeId.PaletteClassic : GD.FieldColorModeId.Thresholds;
     plugin.useFieldConfig({
