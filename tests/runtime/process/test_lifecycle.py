@@ -356,3 +356,22 @@ def test_importing_the_lifecycle_registers_nothing():
     assert done.stdout == "0 []\n"
     assert lifecycle.PROCESS is not None
     assert os.name == "posix"
+
+
+def test_a_thread_that_starts_with_a_process_is_in_the_list_of_threads_at_once():
+    """gevent's worker reads `threading._active` without a lock right after its fork: nothing may enter it then."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1.0)  # the new thread runs only when it is waited for
+    try:
+        for start in (ForkSafeThread.start, _as_in_a_child):
+            thread = ForkSafeThread("slotel-listed", lambda stop: stop.wait(30))
+            start(thread)
+            assert "slotel-listed" in {each.name for each in threading._active.values()}
+            thread.stop()
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def _as_in_a_child(thread):
+    thread._wanted = True
+    thread.resume_in_child()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -58,6 +59,10 @@ class _Daemon(threading.Thread):
         if self._begun is None or self._begun.is_over(timeout):
             super().join(None if until is None else max(until - time.monotonic(), 0.0))
 
+    def wait_until_begun(self, timeout: float) -> bool:
+        """Wait until the thread runs; return whether it does."""
+        return self._begun is None or self._begun.is_over(timeout)
+
     def is_alive(self) -> bool:
         """Return whether the thread has been started and has not ended."""
         return super().is_alive() or (self._begun is not None and not self._begun.is_set())
@@ -72,6 +77,11 @@ def start_daemon(name: str, target: Callable[..., object], *args: Any) -> thread
     thread = _Daemon(target, args, name)
     thread.start()
     return thread
+
+
+def _is_patched() -> bool:
+    gevent: Any = sys.modules.get("gevent.monkey")
+    return gevent is not None and bool(gevent.is_module_patched("threading"))
 
 
 class ForkSafeThread:
@@ -106,6 +116,7 @@ class ForkSafeThread:
         """Start the thread; a second call does nothing. Raises RuntimeError where there is none to be had."""
         self._wanted = True
         self.resume()
+        self._wait_until_it_runs()
 
     def stop(self) -> None:
         """Stop the thread for good."""
@@ -137,3 +148,14 @@ class ForkSafeThread:
         """Start a thread in a forked child, where the parent's does not exist."""
         self._begin()
         self.resume()
+        self._wait_until_it_runs()
+
+    def _wait_until_it_runs(self) -> None:
+        """Wait as `Thread.start` does: gevent reads the list of threads without a lock when a worker begins.
+
+        A thread that enters the list then ends the worker. In a process that gevent has patched a thread is a greenlet,
+        which enters it only when asked; a fork's parent goes on, and is not asked to wait.
+        """
+        thread = self._thread
+        if isinstance(thread, _Daemon) and thread is not threading.current_thread() and not _is_patched():
+            thread.wait_until_begun(_JOIN)
