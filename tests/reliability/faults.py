@@ -175,10 +175,15 @@ def remove_directory(service: Service) -> None:
 
 
 def read_only(service: Service) -> None:
-    subprocess.run(["mount", "-o", "remount,ro", str(service.place)], check=True)
-    kill_a_worker(service)
-    time.sleep(2)
-    subprocess.run(["mount", "-o", "remount,rw", str(service.place)], check=True)
+    """Mount the place over itself: what is open there stays writable, nothing new can be made."""
+    place = str(service.place)
+    subprocess.run(["mount", "--bind", place, place], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", place], check=True)
+        kill_a_worker(service)
+        time.sleep(2)
+    finally:
+        subprocess.run(["umount", place], check=True)
 
 
 def mountable() -> str:
@@ -209,9 +214,11 @@ def sentry(fault: str) -> Callable[[Service], None]:
 
 
 def _stages() -> Iterator[Fault]:
-    stages = ("open_spans", "decision", "metrics", "transactions", "errors", "redaction", "exposition")
+    stages = ("open_spans", "decision", "metrics", "transactions", "errors", "redaction")
     for stage in stages:
         yield Fault(f"stage {stage} raises, always", command=FAULTY, env={"FAULT": f"stage:{stage}"})
+    preloaded = (*GUNICORN, "--preload", "faulty_app:app")  # the master serves /metrics
+    yield Fault("/metrics raises, always", command=preloaded, env={"FAULT": "stage:exposition"})
 
 
 FAULTS: tuple[Fault, ...] = (

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
+from slotel.runtime.metrics.workers import mapped_file
 from slotel.runtime.metrics.workers.identity import Process
 from slotel.runtime.metrics.workers.runtime_directory import RuntimeDirectory
 from support.counting import Service
@@ -48,7 +49,9 @@ class Worker:
 
     def do(self, command):
         os.write(self.ask, f"{command}\n".encode())
-        assert select.select([self.told], [], [], 30)[0], command
+        waiting = select.poll()
+        waiting.register(self.told, select.POLLIN)
+        assert waiting.poll(120_000), command
         return float(os.read(self.told, 100))
 
     def count(self, route, number):
@@ -279,6 +282,7 @@ class Files(RuleBasedStateMachine):
         assert list(Path(self.place).iterdir()) == []
         shutil.rmtree(self.place, ignore_errors=True)
         shutil.rmtree(self.pipes, ignore_errors=True)
+        mapped_file._KEPT.clear()  # each history is a service of its own: its maps go with it
 
 
 def test_no_history_of_processes_counts_backwards_twice_or_not_at_all():

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from slotel.runtime.metrics.workers import compaction, runtime_directory
+from slotel.runtime.metrics.workers import compaction, file_reader, runtime_directory
 from slotel.runtime.metrics.workers.liveness import remove_leftovers
 from slotel.runtime.metrics.workers.runtime_directory import RuntimeDirectory, stems
 from slotel.runtime.process.lifecycle import PROCESS
@@ -363,6 +363,36 @@ def test_dead_files_that_cannot_be_read_do_not_keep_others_from_being_absorbed(s
     service.workers.tick()
     assert service.calls() == {"/parent": 1, "/child": 3}
     assert len([name for name in files(service) if name.startswith("base")]) == 1
+
+
+@pytest.mark.parametrize(
+    "error", [AttributeError("x"), MemoryError(), RecursionError(), OSError(5, "I/O error")]
+)
+@pytest.mark.parametrize("step", ["parse", "part"])
+def test_a_file_that_breaks_its_reader_hides_no_other_worker(service, monkeypatch, step, error) -> None:
+    """Whatever it is that breaks: each file is read on its own."""
+    service.count("/parent")
+    ended(*[forked(lambda: service.count("/child")) for _ in range(3)])
+    broken = min(files(service) - {service.workers.stem})
+    parse, part = file_reader.SeriesIndex.parse, file_reader._part
+    index = service.workers._reader()._peer(broken).series_index
+
+    def breaks(real, at):
+        def call(*values, **named):
+            if index in values[at : at + 1]:
+                raise error
+            return real(*values, **named)
+
+        return call
+
+    if step == "parse":
+        monkeypatch.setattr(file_reader.SeriesIndex, "parse", breaks(parse, 0))
+    else:
+        monkeypatch.setattr(file_reader, "_part", breaks(part, 2))
+    is_known = step == "parse" and isinstance(error, OSError)  # by what was read of its catalogue before
+    assert service.calls() == {"/parent": 1, "/child": 3 if is_known else 2}
+    reason = "unreadable_file" if isinstance(error, OSError) else "corrupt_file"
+    assert service.dropped == [("metrics", reason)]
 
 
 def test_a_folder_that_dies_at_any_step_loses_and_doubles_nothing(service, monkeypatch) -> None:

@@ -25,6 +25,7 @@ from slotel.runtime.metrics.workers.runtime_directory import (
     stems,
 )
 from slotel.runtime.metrics.workers.series_index import EXEMPLAR_CELLS, SeriesIndex, UnreadableError
+from slotel.runtime.process.interrupts import comes_from_handler
 
 _TRIES: Final = 8
 
@@ -162,10 +163,21 @@ class WorkerFileReader:
             peer.series_index.head = None
             self._refused.add(name)
             self._say_once(name, str(error))
-        except OSError:
+        except Exception as error:  # noqa: BLE001 one file hides no other
+            self._fail(peer, name, error)
+        return peer
+
+    def _fail(self, peer: Peer, name: str, error: Exception) -> None:
+        """Leave a process's files out this time, if the system gives an error; else for good."""
+        if comes_from_handler(error):
+            raise error
+        if isinstance(error, OSError):
             peer.failed = True
             self._say_once(name, "unreadable_file")
-        return peer
+            return
+        peer.part = peer.series_index.head = None
+        self._refused.add(name)
+        self._say_once(name, "corrupt_file")
 
     def _filled(self, peer: Peer, yield_gil: Callable[[], None]) -> Peer:
         """Read a peer's cells; without any it counts nothing, yet."""
@@ -178,9 +190,8 @@ class WorkerFileReader:
         except FileNotFoundError:
             peer.part = None
             return peer
-        except OSError:
-            peer.failed = True
-            self._say_once(name, "unreadable_file")
+        except OSError as error:
+            self._fail(peer, name, error)
             return peer
         try:
             size = peer.series_index.size * _CELL
@@ -195,6 +206,8 @@ class WorkerFileReader:
             ):
                 peer.raw = raw
                 peer.part = _part(descriptor, head.created, peer.series_index, before, raw, yield_gil)
+        except Exception as error:  # noqa: BLE001 one file hides no other
+            self._fail(peer, name, error)
         finally:
             os.close(descriptor)
         return peer
