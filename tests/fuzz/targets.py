@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable
 from math import isnan
 from pathlib import Path
+from urllib.parse import quote
 
 from opentelemetry.context import Context
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -29,6 +30,7 @@ from slotel.runtime.metrics.workers.compaction import add_up
 from slotel.runtime.metrics.workers.file_reader import WorkerFileReader
 from slotel.runtime.metrics.workers.runtime_directory import RuntimeDirectory
 from slotel.runtime.metrics.workers.series_index import SeriesIndex, UnreadableError
+from slotel.runtime.redaction.redactor import Redactor
 from slotel.runtime.sentry.propagation import SentryHeaders
 from slotel.runtime.sentry.transport.encode import envelope, serialize
 
@@ -174,6 +176,29 @@ def store(data: bytes) -> None:
     assert sum(row[0] for row in found.series.values()) == len(values)
 
 
+def redaction(data: bytes) -> None:
+    """Any text around secrets: they are gone wherever the text leaves them their own line, key or place in a pair."""
+    redactor, secret = Redactor(("*.pin",)), "SEK7RETx9"
+    before, _, after = text(data).partition("\n")
+    shown = redactor.text(
+        f"{before}\nhttps://u:{secret}@h/{quote(after, safe='', errors='surrogatepass')}\n{after}"
+    )
+    assert secret not in shown, shown
+    given = {
+        "password": f"{before}{secret}",
+        "list": [("Authorization", secret), {"card": {"pin": secret}}],
+        "text": after,
+    }
+    redacted = redactor.data(given)
+    assert secret not in repr(redacted), redacted
+    assert redacted.keys() == given.keys()
+    assert (
+        redactor.attributes({"api_key": (secret, before), "n": 1, "t": after})["api_key"]
+        == ("[Filtered]", "[Filtered]")
+        or not before
+    )
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     made.__name__: made
     for made in (
@@ -188,6 +213,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         exposition,
         envelopes,
         store,
+        redaction,
     )
 }
 SEEDS: dict[str, list[bytes]] = {
@@ -219,5 +245,10 @@ SEEDS: dict[str, list[bytes]] = {
     "exposition": [b'a\nb\\"\n\xc3\xa9', struct.pack("d", 1e300) + b"x"],
     "envelopes": [b"message"],
     "store": [b"a\nb"],
+    "redaction": [
+        b"see 'x' and {\"a\": [\nand more",
+        b"?token=%2525a;b[c]=&d\n--password x </secret> https%3A%2F%2Fu%3Ap%40h",
+        b"-----BEGIN PRIVATE KEY-----\neyJhbGciOiJ.eyJ 4111 1111 1111 1111 %zz://@",
+    ],
 }
 SEEDS["worker_files"] = [SEEDS["series_index"][0] + b"\xff" + struct.pack("2d", 1.0, 2.0)]

@@ -21,6 +21,7 @@ MODULES = {"urllib3", "requests", "http.client", "mmap", "smtplib", "ftplib"}
 BEHIND = {
     "metrics/scrape/connection.py": "writes what the endpoint renders: of the store and of app_metrics, both redacted",
     "metrics/scrape/holder.py": "asks its own port who answers there: a random number",
+    "status_page/deliveries.py": "shares when telemetry was last delivered: times",
     "upstream/otel_exports.py": "hands on what an exporter is given: it was redacted before",
     "upstream/otel_metrics.py": "exports what `change` has redacted, where a reader has no collect callback",
     "upstream/otel_spans.py": "prints a fingerprint of the SDK when it is run by hand",

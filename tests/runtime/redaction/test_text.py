@@ -275,6 +275,7 @@ def test_a_shape_is_redacted_if_it_is_chosen(name):
         ("https://me%40x@h/%2F?x=1", "https://[Filtered]@h/%2F?x=1"),
         ("git+ssh://git@github.test/a%20b", "git+ssh://[Filtered]@github.test/a%20b"),
         ("https://me@h%3Ftoken%3Dabc", "https://[Filtered]@h%3Ftoken%3D[Filtered]"),
+        ("/\udca5%3Ftoken%3Dabc", "/%ED%B2%A5%3Ftoken%3D[Filtered]"),
         ("https://h/x?u=https%3A%2F%2Fme%3Apw%40h%2Fx", "https://h/x?u=https%3A%2F%2F[Filtered]%40h%2Fx"),
     ],
 )

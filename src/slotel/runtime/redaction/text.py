@@ -123,7 +123,7 @@ class TextRedactor:
         if redacted == decoded:
             return run
         plain = _RESERVED.intersection(_ESCAPED.sub("", run))
-        return quote(redacted, safe=f"[]+{''.join(plain)}")
+        return quote(redacted, safe=f"[]+{''.join(plain)}", errors="surrogatepass")
 
     def _replaced(
         self,
