@@ -213,6 +213,7 @@ class ClientTakeover:
             ):  # mode `sdk`: SentrySpanProcessor uses that API
                 span_api.install(self._parts.open_spans)
         parts = self._parts
+        self._trail.sessions.follow(client)
         environment = str(client.options.get("environment") or self._identity.environment)
         parts.expected(destination.project, environment)
         if sender_of(client.transport) is None:
@@ -346,6 +347,10 @@ def _said_of_tracing(options: Any) -> str:
         said.append(f"its traces_sample_rate is not used: set SENTRY_TRACES_SAMPLE_RATE={rate}")
     elif options.get("traces_sampler"):
         said.append("its traces_sampler is not used: set OTEL_TRACES_SAMPLER")
-    if options.get("profiles_sample_rate") or options.get("profile_session_sample_rate"):
-        said.append("its profiles are not sent")
+    if options.get("profiles_sample_rate") or options.get("profiles_sampler"):
+        said.append(
+            "its profiles_sample_rate is not used: set profile_session_sample_rate for continuous profiles"
+        )
+    if options.get("profile_lifecycle") == "trace":
+        said.append("profile_lifecycle='trace' follows sentry-sdk's own transactions: set 'manual'")
     return f" ({'; '.join(said)})" if said else ""

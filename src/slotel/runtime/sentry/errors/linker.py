@@ -35,6 +35,7 @@ from slotel.runtime.sentry.errors.exception_record import (
     remember,
 )
 from slotel.runtime.sentry.errors.request import Carrier, add_framework_data, add_request
+from slotel.runtime.sentry.errors.sessions import RequestSessions
 from slotel.runtime.sentry.propagation import request_of
 from slotel.runtime.sentry.transactions.mapping import meaning, native_name
 from slotel.runtime.sentry.transactions.payload import ORIGIN
@@ -122,6 +123,7 @@ class ErrorEventLinker:
         self._tags = tags
         self._sampling = sampling
         self._former: Any = None
+        self.sessions = RequestSessions()
         finalizers.watch()
 
     # -- as a sink of the pipeline ---------------------------------------------------------------------------
@@ -142,6 +144,8 @@ class ErrorEventLinker:
         _SCOPES.set(_Scopes(around, isolation, current, forked, local_root))
         scope.set_isolation_scope(forked)
         scope.set_current_scope(fork_when_used(current))
+        if self.sessions.frameworks:
+            self.sessions.start(span, _framework(span), forked)
 
     def on_end(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
         """Remember in which span an exception happened; report it when it escapes a request."""
@@ -155,6 +159,8 @@ class ErrorEventLinker:
             decision = local_root.decision
             if decision is not None and decision.exception is not None and decision.reports:
                 _report(span, local_root, decision)
+            if self.sessions.frameworks:
+                self.sessions.end(span)
             _leave(local_root)
 
     def escaped(self, error: BaseException, mechanism: str) -> None:

@@ -1,0 +1,98 @@
+"""An app with its own `sentry_sdk.init`, whose options are to stay in force: plain or under slotel, one scene at a time."""
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import time
+
+import sentry_sdk
+
+scene, options = sys.argv[1], json.loads(sys.argv[2])
+integrations = []
+for name, given in options.pop("integrations", {}).items():
+    module, _, kind = name.rpartition(".")
+    integrations.append(
+        getattr(__import__(f"sentry_sdk.integrations.{module}", fromlist=[kind]), kind)(**given)
+    )
+sentry_sdk.init(
+    os.environ["SENTRY_DSN"], release="r", environment="test", integrations=integrations, **options
+)
+
+
+def flask():
+    from flask import Flask, request
+
+    app = Flask("options")
+
+    @app.post("/good")
+    def good():
+        return request.get_data()[:10]
+
+    @app.post("/bad")
+    def bad():
+        request.get_data()
+        raise RuntimeError("bad")
+
+    with app.test_client() as client:
+        for path in ("/good", "/good", "/bad"):
+            client.post(path, data={"name": "x" * 3000}, headers={"Cookie": "theme=dark"})
+
+
+def fastapi():
+    from fastapi import FastAPI, HTTPException
+    from fastapi.testclient import TestClient
+
+    app = FastAPI()
+
+    @app.get("/good")
+    async def good():
+        return "good"
+
+    @app.get("/bad")
+    async def bad():
+        raise RuntimeError("bad")
+
+    @app.get("/teapot")
+    async def teapot():
+        raise HTTPException(418)
+
+    client = TestClient(app, raise_server_exceptions=False)
+    for path in ("/good", "/good", "/bad", "/teapot"):
+        client.get(path)
+
+
+def crons():
+    from sentry_sdk.crons import monitor
+
+    @monitor(
+        monitor_slug="nightly", monitor_config={"schedule": {"type": "interval", "value": 1, "unit": "day"}}
+    )
+    def job(fails):
+        if fails:
+            raise RuntimeError("job")
+
+    job(False)
+    with contextlib.suppress(RuntimeError):
+        job(True)
+
+
+def logs():
+    logger = logging.getLogger("shop")
+    logger.addHandler(logging.NullHandler())
+    logger.warning("careful %s", "please")
+    logger.error("failed")
+    sentry_sdk.logger.info("structured", attributes={"cart": 3})
+
+
+def profile():
+    sentry_sdk.profiler.start_profiler()
+    until = time.monotonic() + 0.5
+    while time.monotonic() < until:
+        sum(range(1000))
+    sentry_sdk.profiler.stop_profiler()
+
+
+globals()[scene]()
+sentry_sdk.get_client().close(30)

@@ -1,0 +1,124 @@
+"""The options of an app's own `sentry_sdk.init` do under slotel what they do without it."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sentry_sdk
+
+from slotel.cli.sink import SentrySink
+from support.launch import APPS, LAUNCHER, clean_environ
+
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(sentry_sdk.VERSION.startswith("3"), reason="an app of sentry-sdk 2"),
+]
+
+
+class Sent:
+    def __init__(self, sink, log):
+        self.of = sink.payloads
+        self.log = log
+
+    def kinds(self):
+        return {
+            kind
+            for kind in ("event", "log", "session", "sessions", "check_in", "profile_chunk")
+            if self.of(kind)
+        }
+
+
+def run(how, scene, options):
+    with SentrySink() as sink:
+        env = clean_environ(
+            SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none", OTEL_SERVICE_NAME="shop",
+        )  # fmt: skip
+        launcher = [] if how == "plain" else [str(LAUNCHER)]
+        done = subprocess.run(
+            [*launcher, sys.executable, "options.py", scene, json.dumps(options)],
+            env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+        return Sent(sink, done.stderr)
+
+
+def both(scene, **options):
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(run, ("plain", "slotel"), (scene,) * 2, (options,) * 2))
+
+
+def sessions(sent):
+    counts = Counter()
+    for batch in sent.of("sessions"):
+        for aggregate in batch["aggregates"]:
+            counts.update({key: value for key, value in aggregate.items() if key != "started"})
+    return counts
+
+
+@pytest.mark.parametrize("scene", ["flask", "fastapi"])
+def test_sessions_are_counted_as_by_plain_sentry_sdk_when_they_are_asked_for(scene):
+    plain, slotel = both(scene, auto_session_tracking=True)
+    assert sum(sessions(plain).values()) >= 3
+    assert sessions(slotel) == sessions(plain)
+
+
+def test_sessions_are_off_by_default():
+    assert run("slotel", "flask", {}).kinds() == {"event"}
+
+
+@pytest.mark.parametrize(("size", "personal"), [("never", True), ("small", True), ("always", False)])
+def test_body_and_cookies_are_in_an_event_as_the_app_has_chosen(size, personal):
+    plain, slotel = both("flask", max_request_body_size=size, send_default_pii=personal)
+    (theirs,), (ours,) = plain.of("event"), slotel.of("event")
+    for part in ("data", "cookies"):
+        assert ours["request"].get(part) == theirs["request"].get(part), part
+
+
+def test_failed_request_status_codes_of_the_apps_integration_say_what_is_an_error():
+    chosen = {"fastapi.FastApiIntegration": {"failed_request_status_codes": [418]}}
+    starlette = {"starlette.StarletteIntegration": {"failed_request_status_codes": [418]}}
+    plain, slotel = both("fastapi", integrations={**starlette, **chosen})
+    found = [
+        Counter(event["exception"]["values"][-1]["type"] for event in sent.of("event"))
+        for sent in (plain, slotel)
+    ]
+    assert found[0]["HTTPException"] == 1
+    assert found[1] == found[0]
+
+
+def test_check_ins_of_a_monitor_arrive_as_with_plain_sentry_sdk():
+    plain, slotel = both("crons")
+    said = [
+        [(each["monitor_slug"], each["status"], each.get("monitor_config")) for each in sent.of("check_in")]
+        for sent in (plain, slotel)
+    ]
+    assert len(said[0]) == 4
+    assert said[1] == said[0]
+
+
+@pytest.mark.parametrize("captures", [True, False])
+def test_logs_are_sent_as_the_app_has_chosen(captures):
+    given = {} if captures else {"logging.LoggingIntegration": {"capture_sentry_logs": False}}
+    try:
+        plain, slotel = both("logs", enable_logs=True, integrations=given)
+    except AssertionError as error:
+        if "capture_sentry_logs" in str(error):
+            pytest.skip("an older sentry-sdk")
+        raise
+    bodies = [
+        sorted(log["body"] for batch in sent.of("log") for log in batch["items"]) for sent in (plain, slotel)
+    ]
+    assert "structured" in bodies[0]
+    assert bodies[1] == bodies[0]
+
+
+def test_continuous_profiles_are_sent_and_of_the_others_the_log_says_it():
+    plain, slotel = both("profile", profile_session_sample_rate=1.0)
+    assert plain.kinds() >= {"profile_chunk"}
+    assert slotel.kinds() >= {"profile_chunk"}
+    assert "profiles" not in slotel.log
+    said = run("slotel", "logs", {"profiles_sample_rate": 1.0, "traces_sample_rate": 1.0}).log
+    assert said.count("profiles_sample_rate is not used") == 1
