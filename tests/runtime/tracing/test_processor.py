@@ -18,6 +18,7 @@ from opentelemetry.trace import (
 )
 
 from slotel.runtime.requests.local_roots import OpenSpans
+from slotel.runtime.tracing import processor
 from support.adopted import runtime_around
 
 
@@ -68,6 +69,19 @@ def test_a_stage_that_raises_is_counted_and_the_span_still_leaves(monkeypatch):
     provider.get_tracer("t").start_span("work").end()
     assert len(exporter.get_finished_spans()) == 1
     assert value(runtime, "slotel_stage_errors", "measure") == 1
+
+
+def test_a_request_whose_outcome_cannot_be_decided_is_counted_all_the_same(monkeypatch):
+    provider = TracerProvider()
+    runtime = runtime_around(provider)
+
+    def fail(*_):
+        raise RuntimeError("deciding failed")
+
+    monkeypatch.setattr(processor, "decide", fail)
+    provider.get_tracer("t").start_span("work", kind=SpanKind.SERVER).end()
+    assert value(runtime, "slotel_stage_errors", "decision") == 1
+    assert value(runtime, "traces_span_metrics_calls", "work") == 1
 
 
 def test_a_span_that_is_sampled_out_is_measured_and_not_shipped():

@@ -18,7 +18,7 @@ from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.span_metrics import SpanMetrics
 from slotel.runtime.process.interrupts import comes_from_handler
 from slotel.runtime.redaction.enforcer import Enforcer
-from slotel.runtime.requests.decision import REQUEST_KINDS, decide
+from slotel.runtime.requests.decision import REQUEST_KINDS, Decision, decide
 from slotel.runtime.requests.local_roots import LocalRoot, OpenSpans
 from slotel.runtime.requests.served import SERVED
 from slotel.runtime.requests.span_name import without_path
@@ -105,16 +105,24 @@ class SlotelSpanProcessor(SpanProcessor):
                     else ()
                 )
             elif local_root is None or local_root.root_id == span_id or span.kind in REQUEST_KINDS:
-                decision = decide(span, local_root)
+                decision: Decision | None = None
+                try:
+                    decision = decide(span, local_root)
+                except Exception as error:
+                    if comes_from_handler(error):
+                        raise
+                    self._fault("decision", error)  # it is counted all the same
                 if local_root is not None and local_root.root_id == span_id:
                     local_root.decision = decision
                     if local_root.served is not None and local_root.served.hold(span):
                         return  # measured when the server has the whole answer
-                self._measure.on_end(span, context, local_root, decision.row)
+                self._measure.on_end(
+                    span, context, local_root, decision.row if decision is not None else None
+                )
             else:
                 self._measure.on_end(span, context, local_root)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
-            interrupt = self._fault("measure", error)
+            interrupt = self._fault("measure", error) or interrupt
         self._hand_on(span, local_root, sinks, interrupt)
 
     def finish(self, span: ReadableSpan, local_root: LocalRoot) -> None:
