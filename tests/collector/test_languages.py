@@ -1,9 +1,11 @@
 """Services without slotel, with their languages' own instrumentations: Go by HTTP and gRPC, and messages by Celery."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
@@ -11,13 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from slotel.compile import rules
+from slotel.compile import dashboards, rules
 from slotel.config.load import read_configuration
+from slotel.config.service import Service
+from support.backfilled import Past
 from support.gotool import built
 from support.launch import wait_until
+from support.npm import installed
 from support.otelcol import ROOT, Collector
 from support.otlp import OtlpSink
 from support.prom import Prometheus
+from support.real import require_real
+from support.shown import ask, faults, panels, resolve
 
 CALLS = "traces_span_metrics_calls_total"
 SLOTEL_YAML = """\
@@ -65,6 +72,27 @@ def store(running, tmp_path):
 
 
 @contextmanager
+def node_service(running, conventions):
+    folder = installed(Path(__file__).with_name("node_service"))
+    env = {
+        "PATH": os.environ["PATH"],
+        "OTEL_SERVICE_NAME": f"node-{conventions or 'old'}",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": running.otlp,
+        "OTEL_SEMCONV_STABILITY_OPT_IN": conventions,
+        "OTEL_BSP_SCHEDULE_DELAY": "200",
+    }
+    process = subprocess.Popen(
+        [require_real("node"), "service.js"], cwd=folder, env=env, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.wait(15)
+        process.stdout.close()
+
+
+@contextmanager
 def go_service(running):
     program = built(Path(__file__).with_name("go_service") / "build.sh")
     env = {
@@ -90,6 +118,34 @@ def get(address, path):
             return error.code
 
 
+def is_measured(prometheus, service):
+    """Whether the rules show 1 to 3 failures of 10 to 30: what a scrape has seen before the first rate is not in it."""
+    ratio = prometheus.value(f'slo:sli_error:ratio_rate5m{{service="{service}",slo="availability"}}')
+    return 1 / 28 < ratio < 3 / 12
+
+
+PANELS = {"Requests", "Latency", "Durations", "p95", "p95 by operation", "Operations"}
+"""Of the service's dashboard: what is drawn from spans alone."""
+
+
+def dead_panels(prometheus, service):
+    """Which of them show nothing, or no number, of a service that lives."""
+    board = json.loads(
+        next(
+            text for path, text in dashboards.files(Service(service)).items() if Path(path).stem == "service"
+        )
+    )
+    now = int(time.time())
+    past = Past(prometheus.url, now - 60, now)
+    # instance and job are those of a runtime's own metrics, which this service does not send
+    values = resolve(board, past, {"service": service}, quiet=frozenset({"instance", "job"}))
+    shown = {panel["title"]: panel for panel in panels(board)}
+    assert shown.keys() >= PANELS
+    return [
+        fault for title in sorted(PANELS) for fault in faults(shown[title], ask(shown[title], past, values))
+    ]
+
+
 def test_a_go_services_requests_are_counted_by_route_and_its_objective_is_measured(running, sink, store):
     with go_service(running) as address, store("go") as prometheus:
         assert [get(address, f"/items/{number}") for number in range(18)] == [200] * 18
@@ -101,9 +157,35 @@ def test_a_go_services_requests_are_counted_by_route_and_its_objective_is_measur
         # The rules see what comes after a series' first sample.
         assert [get(address, f"/items/{number}") for number in range(9)] == [200] * 9
         assert get(address, "/fail") == 500
-        ratio = 'slo:sli_error:ratio_rate5m{service="go",slo="availability"}'
-        wait_until(lambda: 0.05 < prometheus.value(ratio) < 0.2, f"{ratio}: a tenth of the requests")
+        wait_until(lambda: is_measured(prometheus, "go"), "its objective's error rate")
+        wait_until(
+            lambda: not dead_panels(prometheus, "go"),
+            f"no panel is dead: {dead_panels(prometheus, 'go')}",
+            30,
+        )
     wait_until(lambda: sum(span.service == "go" for span in sink.spans) >= 20, "its traces are shipped")
+
+
+@pytest.mark.parametrize("conventions", ["", "http"])
+def test_a_node_services_requests_are_counted_by_route_in_old_and_new_conventions(
+    running, store, conventions
+):
+    name = f"node-{conventions or 'old'}"
+    with node_service(running, conventions) as address, store(name) as prometheus:
+        assert [get(address, f"/items/{number}") for number in range(18)] == [200] * 18
+        assert [get(address, "/fail") for _ in range(2)] == [500] * 2
+        by_route = f'service_name="{name}",span_kind="SPAN_KIND_SERVER",http_route="{{}}"'
+        prometheus.wait(f"sum({CALLS}{{{by_route.format('/items/:id')}}})", 18)
+        failed = f'{by_route.format("/fail")},http_response_status_code="500",status_code="STATUS_CODE_ERROR"'
+        prometheus.wait(f"sum({CALLS}{{{failed}}})", 2)
+        assert [get(address, f"/items/{number}") for number in range(9)] == [200] * 9
+        assert get(address, "/fail") == 500
+        wait_until(lambda: is_measured(prometheus, name), "its objective's error rate")
+        wait_until(
+            lambda: not dead_panels(prometheus, name),
+            f"no panel is dead: {dead_panels(prometheus, name)}",
+            30,
+        )
 
 
 def test_a_go_services_grpc_calls_are_counted_on_both_sides_with_their_outcome(running):

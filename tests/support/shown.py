@@ -45,8 +45,14 @@ def panels(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
     return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
 
 
-def resolve(dashboard: dict[str, Any], past: Past, chosen: dict[str, str]) -> dict[str, str]:
-    """Each variable's text in a query: the chosen value, else "All", else the first that Prometheus knows."""
+def resolve(
+    dashboard: dict[str, Any], past: Past, chosen: dict[str, str], quiet: frozenset[str] = frozenset()
+) -> dict[str, str]:
+    """Each variable's text in a query: the chosen value, else "All", else the first that Prometheus knows.
+
+    Args:
+        quiet: variables that may have no value: "All" of nothing matches the empty label.
+    """
     values: dict[str, str] = {}
     for variable in dashboard["templating"]["list"]:
         name = variable["name"]
@@ -57,12 +63,17 @@ def resolve(dashboard: dict[str, Any], past: Past, chosen: dict[str, str]) -> di
         elif variable["type"] == "custom":
             values[name] = chosen.get(name, variable["current"]["value"])
         else:
-            values[name] = _of_prometheus(variable, past, values, chosen)
+            values[name] = _of_prometheus(variable, past, values, chosen, may_be_empty=name in quiet)
     return values
 
 
 def _of_prometheus(
-    variable: dict[str, Any], past: Past, values: dict[str, str], chosen: dict[str, str]
+    variable: dict[str, Any],
+    past: Past,
+    values: dict[str, str],
+    chosen: dict[str, str],
+    *,
+    may_be_empty: bool,
 ) -> str:
     query = interpolate(variable["query"]["query"], values)
     if match := re.fullmatch(r"label_values\((.+), (\w+)\)", query):
@@ -85,7 +96,7 @@ def _of_prometheus(
         return found[0]
     if variable.get("allValue"):
         return str(variable["allValue"])
-    assert found, f"${variable['name']} has no value: {query}"
+    assert found or may_be_empty, f"${variable['name']} has no value: {query}"
     return "(" + "|".join(re.escape(value).replace("\\", "\\\\") for value in found) + ")"
 
 

@@ -5,12 +5,13 @@ import copy
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from slotel import ErrorTrackingMiddleware
 from support.launch import clean_environ
-from support.pyright import pyright
+from support.npm import installed
 
 USES = """
 from fastapi import FastAPI
@@ -94,9 +95,10 @@ def test_mypy_accepts_what_the_documents_print(tmp_path):
 
 
 def test_pyright_accepts_what_the_documents_print(tmp_path):
+    pyright = installed(Path(__file__).with_name("pyright")) / "node_modules/.bin/pyright"
     (tmp_path / "uses.py").write_text(USES)
     done = subprocess.run(
-        [pyright(), "--pythonpath", sys.executable, "uses.py"],
+        [str(pyright), "--pythonpath", sys.executable, "uses.py"],
         cwd=tmp_path, env=clean_environ(), capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
