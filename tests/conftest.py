@@ -8,12 +8,18 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from support.long_first import long_first
 from support.unit import forbid_the_outside, is_unit
 
 IN_MEMORY = Path("/dev/shm")
+
+hypothesis.settings.register_profile(
+    "slotel", deadline=None
+)  # how long an example takes depends on the machine's load
+hypothesis.settings.load_profile("slotel")
 
 
 def _new_directory() -> Path:
