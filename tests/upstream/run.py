@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from xml.etree import ElementTree as ET
 
 if sys.version_info >= (3, 11):
@@ -161,11 +161,12 @@ def run(python: str, suite: Suite, folder: Path, mode: str) -> dict[str, str]:
     return results
 
 
-def explained(suite: str, mode: str, test: str, entries: list[dict[str, str]]) -> dict[str, str] | None:
+def explained(suite: str, mode: str, test: str, entries: list[dict[str, Any]]) -> dict[str, Any] | None:
     """Return the entry of expected.toml that explains a failure."""
     for entry in entries:
         same_suite = fnmatch.fnmatchcase(suite, entry["suite"]) and entry.get("mode", mode) == mode
-        if same_suite and fnmatch.fnmatchcase(test, entry["test"].replace("[", "[[]")):
+        patterns = [entry["test"]] if isinstance(entry["test"], str) else entry["test"]
+        if same_suite and any(fnmatch.fnmatchcase(test, each.replace("[", "[[]")) for each in patterns):
             return entry
     return None
 
@@ -178,7 +179,7 @@ def main() -> int:
     CACHE.mkdir(parents=True, exist_ok=True)
     python = prepare()
     entries = tomllib.loads((HERE / "expected.toml").read_text()).get("difference", [])
-    used: list[dict[str, str]] = []
+    used: list[dict[str, Any]] = []
     unexplained: list[str] = []
     print(
         "| suite | passed without slotel | started | adopted | explained |\n| --- | --- | --- | --- | --- |",

@@ -217,7 +217,7 @@ class ProcessorSink:
         """Pass the start on. To a processor what is not sampled does not exist: it would wait for the end for ever."""
         del local_root
         if flags_of(span.context) & 1:
-            self.processor.on_start(span, parent_context)
+            self.processor.on_start(span, parent_context=parent_context)  # by name, as the SDK calls it
 
     def on_end(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
         """Pass the span on as it may leave; what is not sampled stays."""
