@@ -163,6 +163,7 @@ def test_logs(running, sink):
         7,
     ]
     assert found[0].attributes == {
+        "team": "none",
         "password": "[Filtered]",
         "deep.token": "[Filtered]",
         "url.full": CLEAN_URL,
