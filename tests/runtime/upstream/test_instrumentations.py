@@ -6,7 +6,7 @@ import opentelemetry.instrumentation.flask  # noqa: F401 its second look is what
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.instrumentation import wsgi
+from opentelemetry.instrumentation import asgi, wsgi
 from opentelemetry.util import http
 
 from slotel.runtime.upstream.otel_instrumentations import mend
@@ -105,3 +105,16 @@ def test_headers_are_captured_from_the_moment_they_are_asked_for(monkeypatch):
     monkeypatch.setenv("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE", "x-kind")
     assert wsgi.collect_custom_request_headers_attributes(environ) == {"http.request.header.x_kind": ["a"]}
     assert wsgi.collect_custom_response_headers_attributes(answer) == {"http.response.header.x_kind": ["c"]}
+
+
+@pytest.mark.parametrize(
+    "headers", [None, [], [(b"Host", b"x"), (b"x-a", b"1"), (b"X-A", "ä".encode()), (b"x-b", b"\xff")]]
+)
+@pytest.mark.parametrize("key", ["host", "X-A", "x-b", "missing", "ünï"])
+def test_an_asgi_header_is_read_as_ever(headers, key):
+    getter = asgi.ASGIGetter()
+    original = getattr(asgi.ASGIGetter.get, "_slotel_original", asgi.ASGIGetter.get)
+    mend("fastapi")
+    assert asgi.ASGIGetter.get is not original
+    scope = {} if headers is None else {"headers": headers}
+    assert getter.get(scope, key) == original(getter, scope, key)
