@@ -73,7 +73,7 @@ async function draw({ path: address, width = 1600, theme = "dark", png }) {
   const state = await page.evaluate(() => ({
     shown: Object.values(window.shown), chosen: window.chosen(), faults: window.faults,
     links: [...document.querySelectorAll("nav a")].map((link) => [link.textContent, link.getAttribute("href")]),
-    height: Math.max(...[...document.querySelectorAll(".react-grid-layout, nav")].map((each) => each.getBoundingClientRect().bottom)),
+    height: Math.max(...[...document.querySelectorAll(".react-grid-layout, nav")].map((each) => each.getBoundingClientRect().bottom), 0),
   }));
   state.hiddenLegends = await page.evaluate(hiddenLegends);
   const broken = await page.getByText("An unexpected error happened").count();

@@ -119,10 +119,10 @@ function grid(panels) {
 }
 
 function dashboard(board) {
-  const layers = board.annotations.list.map((each) => new S.dataLayers.AnnotationsDataLayer({ name: each.name, isEnabled: each.enable, isHidden: !!each.hide, query: each }));
+  const layers = (board.annotations?.list ?? []).map((each) => new S.dataLayers.AnnotationsDataLayer({ name: each.name, isEnabled: each.enable, isHidden: !!each.hide, query: each }));
   return new S.EmbeddedScene({
     $timeRange: new S.SceneTimeRange({ from: board.time.from, to: board.time.to, timeZone: "utc" }),
-    $variables: new S.SceneVariableSet({ variables: board.templating.list.map(variable) }),
+    $variables: new S.SceneVariableSet({ variables: (board.templating?.list ?? []).map(variable) }),
     $data: new S.SceneDataLayerSet({ layers }),
     $behaviors: [new S.behaviors.CursorSync({ sync: board.graphTooltip })],
     controls: [new S.VariableValueSelectors({}), new S.SceneDataLayerControls(), new S.SceneControlsSpacer(), new S.SceneTimePicker({})],
@@ -143,7 +143,7 @@ function Links({ board }) {
   return (
     <nav style={{ padding: "4px 16px", display: "flex", gap: 14 }}>
       <b>{board.title}</b>
-      {board.links.map((link) => <a key={link.title} href={address(link)} style={{ color: window.theme.colors.text.link }}>{link.title}</a>)}
+      {(board.links ?? []).map((link) => <a key={link.title} href={address(link)} style={{ color: window.theme.colors.text.link }}>{link.title}</a>)}
     </nav>
   );
 }
@@ -168,11 +168,12 @@ function Page({ board }) {
 
 /** Every query's state, so that it is known when nothing loads any more. */
 window.loading = () => {
+  if (!scene) return { runners: 1, open: 0 }; // it could not be made: window.faults says why
   const runners = S.sceneGraph.findAllObjects(scene, (each) => each instanceof S.SceneQueryRunner && each.isActive);
   const states = runners.map((each) => each.state.data?.state ?? "NotStarted");
   return { runners: runners.length, open: states.filter((state) => state !== "Done" && state !== "Error").length };
 };
-window.chosen = () => Object.fromEntries(S.sceneGraph.getVariables(scene).state.variables.map(({ state }) => [state.name, state.value ?? null]));
+window.chosen = () => Object.fromEntries((scene ? S.sceneGraph.getVariables(scene).state.variables : []).map(({ state }) => [state.name, state.value ?? null]));
 
 const root = createRoot(document.getElementById("root"));
 const json = async (address) => (await fetch(address)).json();
@@ -195,8 +196,9 @@ async function show() {
 window.openAddress = async (address) => {
   root.render(null);
   Object.assign(window, { ready: false, shown: {}, faults: [] });
+  scene = undefined;
   runtime.locationService.push(address);
-  await show();
+  await show().catch((error) => window.faults.push(`show: ${error.stack}`));
 };
 
 async function main() {
