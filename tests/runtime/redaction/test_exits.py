@@ -41,7 +41,6 @@ BEHIND = {
     "sentry/transport/endpoint.py": "the same envelopes",
     "sentry/transactions/worker.py": "assembles from PlainSpan, which the enforcer made",
     "sentry/modes/otlp_export.py": "exports spans that the enforcer made",
-    "status_page/deliveries.py": "shares times and numbers, by the names of signals",
     "bootstrap.py": "shares recent errors that were redacted for Sentry",
     "sentry/errors/delivery.py": "counts what another transport sends; EnvelopeCompletion redacts it first",
 }
