@@ -131,6 +131,25 @@ def test_an_exception_that_is_handled_while_the_span_ends_is_not_what_failed_it(
     assert decided(raises=ValueError("handled"), records=False, **http(200)).row is outcomes.SUCCEEDED
 
 
+def test_a_timeout_that_the_application_raises_is_its_own_whichever_server_called_it():
+    """A server's frames stand above the application's, too: uvicorn's middleware, for one."""
+    server = types.ModuleType("uvicorn.middleware")
+    exec("def call(application): application()", vars(server))
+
+    def application():
+        raised_by("asyncio", TimeoutError("a call of the app's"))
+
+    def sends():
+        raised_by("uvicorn", BrokenPipeError())
+
+    found = []
+    for act in (application, sends):
+        with pytest.raises((TimeoutError, BrokenPipeError)) as caught:
+            server.call(act)
+        found.append(decision.tells_of_client(caught.value))
+    assert found == [False, True]
+
+
 def test_an_abort_of_grpc_is_no_event_and_another_exception_is():
     failing = {"rpc__grpc__status_code": 13}
     assert not decided(raises=Exception(), **failing).reports

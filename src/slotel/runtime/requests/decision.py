@@ -206,14 +206,20 @@ def _names(error: BaseException) -> set[str]:
 
 
 def _is_of_server(error: BaseException) -> bool:
-    """Whether an exception was raised in a call that the application made to its server."""
-    step = error.__traceback__
+    """Whether an exception was raised in a call that the application made to its server.
+
+    A server's frames before the application's are those that called it, and say nothing.
+    """
+    found, step = False, error.__traceback__
     while step is not None:
         module = str(step.tb_frame.f_globals.get("__name__", ""))
-        if module in rows.SERVERS or module.partition(".")[0] in rows.SERVERS:
-            return True
+        package = module.partition(".")[0]
+        if module in rows.SERVERS or package in rows.SERVERS:
+            found = True
+        elif package not in rows.BELOW_SERVERS:
+            found = False
         step = step.tb_next
-    return False
+    return found
 
 
 def answer_of(error: BaseException) -> int | None:

@@ -171,6 +171,13 @@ SERVERS: Final = frozenset(
 
 Modules with which an application may also call others (asyncio, h11, aiohttp's client) are none of them.
 """
+BELOW_SERVERS: Final = frozenset(
+    {
+        "aiohttp", "anyio", "asyncio", "eventlet", "gevent", "h11", "h2", "selectors", "slotel", "socket", "ssl",
+        "tornado", "twisted", "websockets", "wsproto",
+    }
+)  # fmt: skip
+"""Packages that servers call to read and write; an application may, too: the frame above theirs says who did."""
 REPORTED_ANSWERS: Final = frozenset({"aiohttp", "falcon", "fastapi", "starlette"})
 """Packages whose exceptions that are an answer of 5xx are error events. Source: sentry-sdk's integrations for them."""
 ANSWERS_EXCEPTIONS: Final = frozenset({"opentelemetry.instrumentation.django"})

@@ -157,8 +157,11 @@ class ErrorEventLinker:
             return  # a child, mostly
         if local_root.span.context is span.context and span.kind in REQUEST_KINDS:
             decision = local_root.decision
-            if decision is not None and decision.exception is not None and decision.reports:
-                _report(span, local_root, decision)
+            if decision is not None and decision.exception is not None:
+                if decision.reports:
+                    _report(span, local_root, decision)
+                else:  # the server may log it
+                    _remember_span(span, local_root, decision.exception)
             if self.sessions.frameworks:
                 self.sessions.end(span)
             _leave(local_root)
