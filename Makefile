@@ -64,6 +64,9 @@ check: $(STAMP) ## Lint, types, import contracts, workflows
 requests: $(STAMP) apps ## Ask every framework under every server everything that can happen to a request, beside plain sentry-sdk
 	$(RUN)python tests/support/requests_matrix.py
 
+applications: $(STAMP) apps ## Run the first examples of every framework and applications of others under auto-instrumentation, and count
+	STOCK=all APPLICATIONS=all $(RUN)pytest -q -s -n 2 tests/e2e/test_stock_services.py tests/e2e/test_real_applications.py
+
 bench: $(STAMP) ## Measure against what slotel replaces: the quick profile (bench/README.md has the full one)
 	$(RUN)python bench/run.py --quick
 

@@ -1,6 +1,6 @@
 """Applications of others, from the package index, as their documentation starts them: the same answers as without slotel.
 
-Each request is counted once. `make test` runs the quick ones, APPLICATIONS=all every one.
+Each request is counted once. `make test` runs the quick ones, `make applications` every one.
 """
 
 import contextlib
@@ -124,7 +124,7 @@ def asked(name, folder, *, launcher):
 @pytest.mark.parametrize("name", APPLICATIONS)
 def test_an_application_of_others_answers_as_without_slotel_and_each_request_is_counted_once(name, tmp_path):
     if name not in QUICK and os.environ.get("APPLICATIONS") != "all":
-        pytest.skip("APPLICATIONS=all runs it")
+        pytest.skip("make applications runs it")
     made(name, tmp_path)
     without, _, _, _ = asked(name, tmp_path, launcher=False)
     seen, counted, sent, names = asked(name, tmp_path, launcher=True)

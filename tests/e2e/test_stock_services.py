@@ -29,8 +29,8 @@ COMMANDS = {
 SERVE_THEMSELVES = {"aiohttp", "Tornado"}
 """Nothing but their instrumentation sees their requests."""
 NONE = {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "*"}
-QUICK = {"Bottle", "CherryPy", "FastAPI, fastapi run", "Quart"}
-"""What `make test` has time for; STOCK=all runs the others, too."""
+QUICK = {"CherryPy", "FastAPI, fastapi run", "Quart"}
+"""What `make test` has time for; `make applications` runs the others, too."""
 
 pytestmark = pytest.mark.skipif(
     not (APPS_BIN / "opentelemetry-instrument").exists() and os.environ.get("REQUIRE_REAL") != "1",
@@ -66,7 +66,7 @@ def answers(name, *, launcher, env=None):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_first_example_serves_as_without_slotel_and_each_request_is_counted_once(name, env):
     if name not in QUICK and os.environ.get("STOCK") != "all":
-        pytest.skip("STOCK=all runs it")
+        pytest.skip("make applications runs it")
     without, _, _ = answers(name, launcher=False)
     seen, is_right, log = answers(name, launcher=True, env=env)
     assert seen == without == [200, 404, 200]
