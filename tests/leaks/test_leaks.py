@@ -1,6 +1,7 @@
 """Some three hundred markers in every place where a secret has been seen, against every exit; sentry-sdk alone beside it.
 
-`LEAKS_WRITE=1` writes the table into docs/security.md.
+`LEAKS_WRITE=1` writes the table into docs/security.md; `LEAKS_BEFORE` names the `bin` folder of an environment with an
+earlier slotel, for its column.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from slotel.cli.sink import SentrySink
+from support import launch
 from support.launch import APPS, Launched, wait_until
 
 HERE = APPS / "leaks"
@@ -182,6 +184,20 @@ def plain(tmp_path_factory):
     return run_plain("flask", tmp_path_factory.mktemp("plain"))
 
 
+@pytest.fixture(scope="module")
+def before(tmp_path_factory):
+    """What an earlier slotel lets out; None where there is none to ask."""
+    programs = os.environ.get("LEAKS_BEFORE")
+    if not programs:
+        return None
+    folder = tmp_path_factory.mktemp("before")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch, "LAUNCHER", Path(programs) / "opentelemetry-instrument")
+        patch.setattr(sys, "executable", str(Path(programs) / "python"))
+        patch.setenv("XDG_RUNTIME_DIR", str(folder))
+        return run_slotel("flask", folder, folder)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_secret_leaves_by_any_exit_but_those_that_are_said_to(
     kind, tmp_path, own_runtime_directory, request
@@ -198,20 +214,21 @@ def test_no_secret_leaves_by_any_exit_but_those_that_are_said_to(
     if kind == "flask":
         beside = request.getfixturevalue("plain")
         assert len(beside.everywhere) > 30, "plain sentry-sdk should leak: else nothing was tried"
-        write_table(leaks, beside)
+        write_table(leaks, beside, request.getfixturevalue("before"))
 
 
-def write_table(leaks, plain):
-    """Write which places leak: with sentry-sdk alone, and with slotel."""
-    lines = ["| place | markers | sentry-sdk alone | slotel |", "| --- | ---: | ---: | ---: |"]
+def write_table(leaks, plain, before):
+    """Write which places leak: with sentry-sdk alone, with an earlier slotel if there is one, and with this one."""
+    columns = {"sentry-sdk alone": plain, "slotel 0.1": before, "slotel": leaks}
+    columns = {name: found for name, found in columns.items() if found is not None}
+    lines = [f"| place | markers | {' | '.join(columns)} |", "| --- | ---:" + " | ---:" * len(columns) + " |"]
     places_of = Counter(place.partition(": ")[0] for place in PLACES.values())
     for place, count in places_of.items():
         if place == "task":
             continue
         marks = {mark for mark, where in PLACES.items() if where.startswith(f"{place}: ")}
-        lines.append(
-            f"| {place} | {count} | {len(marks & plain.everywhere)} | {len(marks & leaks.everywhere)} |"
-        )
+        counts = [str(len(marks & found.everywhere)) for found in columns.values()]
+        lines.append(f"| {place} | {count} | {' | '.join(counts)} |")
     if os.environ.get("LEAKS_WRITE"):
         text = PAGE.read_text(encoding="utf-8")
         before, _, rest = text.partition(BEGIN)
