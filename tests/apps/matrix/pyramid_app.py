@@ -24,6 +24,10 @@ def raising(error):
     return view
 
 
+def acting(act):
+    return lambda _request: (act(), Response("ok"))[1]
+
+
 def leave(_request):
     sys.exit(1)
 
@@ -54,7 +58,7 @@ def upload(request):
 
 with Configurator() as config:
     for path, view in {
-        **{name: lambda _request, act=act: (act(), Response("ok"))[1] for name, act in plain.ACTS.items()},
+        **{name: acting(act) for name, act in plain.ACTS.items()},
         "/ok": ok,
         "/items/{number}": ok,
         "/returned-404": returned(404),

@@ -27,6 +27,7 @@ from slotel.runtime.process.finalizers import in_finalizer
 from slotel.runtime.requests.decision import REQUEST_KINDS, Decision, of_escaped, records
 from slotel.runtime.requests.local_roots import LocalRoot, OpenSpans
 from slotel.runtime.requests.outcomes import BROKEN_STREAM, CLIENT_LEFT
+from slotel.runtime.requests.served import SERVED
 from slotel.runtime.sentry.errors.exception_record import (
     DUPLICATE,
     ExceptionRecord,
@@ -209,9 +210,7 @@ class ErrorEventLinker:
             DUPLICATE.set(True)
             return None
         if exception_record is None:
-            exception_record = ExceptionRecord(
-                current if current.is_valid else None, self._open_spans.of(current.span_id), {}
-            )
+            exception_record = ExceptionRecord(*self._where(current), {})
             if error is not None:
                 remember(error, exception_record)
         exception_record.reported = time.monotonic()
@@ -220,6 +219,15 @@ class ErrorEventLinker:
         hint[_RECORD_KEY] = exception_record
         self.link(event, exception_record.context, exception_record.local_root, exception_record.attributes)
         return event
+
+    def _where(self, current: SpanContext) -> tuple[SpanContext | None, LocalRoot | None]:
+        """Return the span and the local root of what happens now: an answer may go on when its span has ended."""
+        if current.is_valid:
+            return current, self._open_spans.of(current.span_id)
+        served = SERVED.get()
+        if served is None or served.local_root is None:
+            return None, None
+        return served.local_root.span.context, served.local_root
 
     def link(
         self,
