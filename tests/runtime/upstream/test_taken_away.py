@@ -21,6 +21,10 @@ PROBES = {str(probe): probe for probe in taken_away.import_probes()}
 COVERED = {
     "argparse.ArgumentParser._option_string_actions": "see below",
     "gunicorn.workers.base_async.AsyncWorker.load_wsgi": "as gunicorn.workers.gthread's; gevent patches its whole process",
+    "_socket.socket": "only a check of uncounted requests asks for it",
+    "granian.asgi._callback_wrapper": "as uvicorn.config.Config.load",
+    "granian.wsgi._callback_wrapper": "as waitress.server.BaseWSGIServer.__init__",
+    "opentelemetry.instrumentation.tornado._record_on_finish_metrics": "of a metric; its instrumentation is not here",
     "cheroot.wsgi.Server.__init__": "as waitress.server.BaseWSGIServer.__init__",
     "daphne.server.Server.__init__": "as uvicorn.config.Config.load",
     "hypercorn.app_wrappers.ASGIWrapper.__init__": "as uvicorn.config.Config.load",

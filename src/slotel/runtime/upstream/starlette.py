@@ -79,9 +79,10 @@ def name_mounted_routes(name: Callable[[str], None]) -> None:
 
 def _wrap_handle(probe: Probe, kind: str, wrap: Callable[[Any], Any], module: Any) -> None:
     owner = getattr(module, kind, None)
-    if owner is None or probe.name not in vars(owner):  # inherited: it is wrapped there
-        return
-    probe.wrap(owner, wrap)
+    if owner is None:
+        probe.tell()
+    elif probe.name in vars(owner) or not hasattr(owner, probe.name):  # else inherited: it is wrapped there
+        probe.wrap(owner, wrap)
 
 
 def _mounting(original: Any) -> Any:
