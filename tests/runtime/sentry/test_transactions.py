@@ -447,7 +447,7 @@ def test_the_entry_function_ships_transactions_and_a_mode_that_cannot_work_falls
     made = client(sentry.dsn())
     settings = SentrySettings(dsn=sentry.dsn(), mode="sdk", traces_sample_rate=1.0)
     sink = sentry_sink(settings, client=made, enforcer=enforcer(), resource=RESOURCE, dropped=Losses())
-    assert "sentry.mode sdk cannot work" in caplog.text
+    assert "sentry.mode sdk cannot be used" in caplog.text
     assert caplog.text.count("\n") == 1
     with provider(sink, sampler=ALWAYS_ON).get_tracer("t").start_as_current_span("job"):
         pass
