@@ -11,17 +11,29 @@ from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from datetime import datetime
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from math import isfinite
 from typing import Any, Final, NamedTuple
 
 from sentry_sdk import client as sentry_client
-from sentry_sdk.scrubber import EventScrubber
 from sentry_sdk.utils import AnnotatedValue  # type: ignore[attr-defined]  # where both 2.x and 3.x have it
 
 from slotel.runtime.logs import LOG
 from slotel.runtime.upstream.probe import SLOWER, Probe
 
 Event = dict[str, Any]
+
+if find_spec("sentry_sdk.scrubber") is not None:
+    EventScrubber: Any = import_module("sentry_sdk.scrubber").EventScrubber
+else:  # 3.x has none
+
+    class EventScrubber:  # type: ignore[no-redef]
+        """Scrubs nothing."""
+
+        def scrub_event(self, event: Any) -> None:
+            """Do nothing."""
+
 
 LONGEST: Final = 300_000
 """Characters of a text that is kept for later: more than Sentry's server keeps of any. A longer one is cut at once."""
