@@ -12,13 +12,16 @@ import sentry_sdk
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from sentry_sdk import client as sentry_client
-from sentry_sdk.scrubber import EventScrubber
 from sentry_sdk.transport import Transport
 from sentry_sdk.utils import AnnotatedValue
 
 from slotel.runtime.sentry.transport.encode import serialize as encoded
 from slotel.runtime.upstream import sentry_events
 from slotel.runtime.upstream.sentry_events import UnserializedEvent, defer_serializing
+
+EventScrubber = pytest.importorskip(
+    "sentry_sdk.scrubber", reason="sentry-sdk 3 has no scrubber"
+).EventScrubber
 
 OPTIONS = {
     "default": {},
