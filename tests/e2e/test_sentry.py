@@ -138,3 +138,18 @@ def test_a_breached_budget_is_one_warning_and_one_sentry_event():
             assert (event["level"], event["tags"]["slo_severity"]) == ("error", "page")
             assert service.log.count("against a limit of 5%") == 1
             assert service.sample("slo_events_total", slo_outcome="bad") == 10
+
+
+@pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["loaded by the worker", "preloaded"])
+def test_sending_never_stops_a_gevent_worker(preload):
+    """gevent patches a worker after its fork; what waits by a primitive of before would stop every greenlet."""
+    command = ("gunicorn", "-k", "gevent", *preload, "--bind", "127.0.0.1:{port}", "flask_app:app")
+    with SentrySink() as sink, Launched(*command, env={"SENTRY_DSN": sink.dsn("44")}) as service:
+        service.wait_ready()
+        for _ in range(4):
+            assert service.get("/error")[0] == 500
+            assert service.get("/ok")[0] == 200
+            # the sender has sent and sleeps: the next request is answered only if that stops nobody
+            wait_until(lambda: transactions(sink, "GET /ok"), "transactions arrive", 20)
+        wait_until(lambda: len(errors(sink, "no such order")) == 4, "each error arrives", 20)
+        wait_until(lambda: len(transactions(sink, "GET /ok")) == 4, "each transaction arrives", 20)

@@ -114,6 +114,8 @@ class Worker:
         if not self._idle:
             return
         if self._thread is None and not self._stopped:
+            if not isinstance(self._tokens, queue.SimpleQueue):  # gevent has patched it since the fork
+                self._tokens = queue.SimpleQueue()
             # may fail; then the next trace tries again, and a flush needs no thread
             self._thread = start_daemon("slotel-sentry", self._run, self._tokens, self._elected)
         self._idle = False

@@ -118,6 +118,8 @@ class Sender:
         if not self._idle or self._stopped or not len(self):
             return
         if self._thread is None:
+            if not isinstance(self._tokens, queue.SimpleQueue):  # gevent has patched it since the fork
+                self._tokens = queue.SimpleQueue()
             # may fail at exit; `flush` then sends on its own thread
             self._thread = start_daemon("slotel-sentry-send", self._run, self._tokens, self._elected)
         self._idle = False
