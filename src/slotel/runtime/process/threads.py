@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import queue
 import sys
 import threading
 import time
@@ -77,6 +78,14 @@ def start_daemon(name: str, target: Callable[..., object], *args: Any) -> thread
     thread = _Daemon(target, args, name)
     thread.start()
     return thread
+
+
+def tokens_for(present: Any) -> queue.SimpleQueue[None]:
+    """Return what a thread that starts now can wait by: gevent patches a worker of gunicorn after its fork.
+
+    There the new thread is a greenlet, and a queue of before would stop every greenlet of the worker.
+    """
+    return present if isinstance(present, queue.SimpleQueue) else queue.SimpleQueue()
 
 
 def _is_patched() -> bool:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from slotel.runtime.process.threads import start_daemon
+from slotel.runtime.process.threads import start_daemon, tokens_for
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.protocols import Dropped
 from slotel.runtime.sentry.transactions.gil_yielder import GilYielder
@@ -114,8 +114,7 @@ class Worker:
         if not self._idle:
             return
         if self._thread is None and not self._stopped:
-            if not isinstance(self._tokens, queue.SimpleQueue):  # gevent has patched it since the fork
-                self._tokens = queue.SimpleQueue()
+            self._tokens = tokens_for(self._tokens)
             # may fail; then the next trace tries again, and a flush needs no thread
             self._thread = start_daemon("slotel-sentry", self._run, self._tokens, self._elected)
         self._idle = False

@@ -16,7 +16,7 @@ from opentelemetry import context as otel_context
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from slotel.runtime.process.lifecycle import PROCESS
-from slotel.runtime.process.threads import start_daemon
+from slotel.runtime.process.threads import start_daemon, tokens_for
 from slotel.runtime.sentry.client.protocols import Dropped
 from slotel.runtime.sentry.transport.encode import is_gzip, sent_later
 from slotel.runtime.sentry.transport.endpoint import Answer, Endpoint, was_sent
@@ -118,8 +118,7 @@ class Sender:
         if not self._idle or self._stopped or not len(self):
             return
         if self._thread is None:
-            if not isinstance(self._tokens, queue.SimpleQueue):  # gevent has patched it since the fork
-                self._tokens = queue.SimpleQueue()
+            self._tokens = tokens_for(self._tokens)
             # may fail at exit; `flush` then sends on its own thread
             self._thread = start_daemon("slotel-sentry-send", self._run, self._tokens, self._elected)
         self._idle = False
