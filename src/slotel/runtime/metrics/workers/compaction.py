@@ -35,6 +35,8 @@ Combine = Callable[[Sequence[bytes]], bytes]
 
 PORTION: Final = 8
 """Files of dead processes that are absorbed at once: some milliseconds, for which a fork may have to wait."""
+MANY: Final = 64
+"""Dead processes' files above which a fork has to wait: workers that die in a loop fork all the time."""
 _KNOWN: Final = (NAMES, CELLS)
 
 
@@ -51,7 +53,7 @@ def compact(
     Args:
         max_series: bound of the series of each table in the base; the rest is added to its overflow row.
         combine: for each further suffix, how its files become one. Where one is not known, nothing is absorbed.
-        stops: asked between portions of `PORTION` files; what is left is absorbed the next time.
+        stops: asked between portions of `PORTION` files, unless very many are left; the rest is absorbed the next time.
     """
     absorbed = 0
     with run_dir.locked() as is_ours:
@@ -62,7 +64,7 @@ def compact(
         _remove(run_dir, files, (everyone - counting) | _orphans(run_dir, files, everyone))
         dead = sorted(stem for stem in counting if generation(stem) < 0 and not is_alive(run_dir, stem))
         for first in range(0, len(dead), PORTION):
-            if stops():
+            if absorbed and len(dead) - first <= MANY and stops():
                 break
             portion = dead[first : first + PORTION]
             absorbed += _absorb(run_dir, file_reader, service, max_series, combine, portion)

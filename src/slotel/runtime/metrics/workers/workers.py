@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, MutableMapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from slotel.config import names
 from slotel.runtime.logs import LOG, report
@@ -33,6 +33,9 @@ from slotel.runtime.process.lifecycle import PROCESS
 
 if TYPE_CHECKING:
     from slotel.runtime.metrics.workers.file_reader import WorkerFileReader
+
+COMPACT_AT: Final = 32
+"""Files of others at which a reader compacts what is dead, without waiting for the tick."""
 
 Combine = Callable[[Sequence[bytes]], bytes]
 
@@ -158,7 +161,10 @@ class Workers:
                     found = self._reader().read(self.stem, yield_gil)
                     self._read = tuple((peer.stem, peer.part) for peer in found if peer.part is not None)
                 self._read_at = time.monotonic()
-            return tuple(part for _, part in self._read)
+            read = self._read
+        if len(read) >= COMPACT_AT:
+            self._compact()
+        return tuple(part for _, part in read)
 
     def _reader(self) -> WorkerFileReader:
         if self._file_reader is None:
