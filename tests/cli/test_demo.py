@@ -50,18 +50,37 @@ def test_piped_it_is_lines_of_at_most_80_columns_without_control_characters():
 
 
 def test_it_stays_until_ctrl_c_and_its_page_answers_meanwhile():
-    command = [SLOTEL, "demo", "--headless", "--stay", "--seconds", "1", "--port", "0"]
+    # a job in the background, as tests often are, ignores Ctrl-C
+    command = [
+        "env",
+        "--default-signal=INT",
+        SLOTEL,
+        "demo",
+        "--headless",
+        "--stay",
+        "--seconds",
+        "1",
+        "--port",
+        "0",
+    ]
     with subprocess.Popen(
-        command, env=clean_environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env=clean_environ(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as staying:
-        assert staying.stderr is not None
-        lines = (staying.stderr.readline(), staying.stderr.readline())
-        url = lines[0].split()[-1]
-        assert lines[1] == f"The service goes on at {url} until you press Ctrl-C.\n"
-        with urllib.request.urlopen(url) as answer:
-            assert "shop" in answer.read().decode()
-        staying.send_signal(signal.SIGINT)
-        assert staying.wait(60) == 0
+        try:
+            assert staying.stderr is not None
+            lines = (staying.stderr.readline(), staying.stderr.readline())
+            url = lines[0].split()[-1]
+            assert lines[1] == f"The service goes on at {url} until you press Ctrl-C.\n"
+            with urllib.request.urlopen(url) as answer:
+                assert "shop" in answer.read().decode()
+            staying.send_signal(signal.SIGINT)
+            assert staying.wait(60) == 0
+        finally:
+            staying.kill()
 
 
 def test_a_service_that_is_not_counted_fails_the_demo():

@@ -149,7 +149,9 @@ class Launched:
             self._process.kill()
             self._process.wait(15)
         self._reader.join(5)
-        if self._process.stdout is not None:
+        if (
+            self._process.stdout is not None and not self._reader.is_alive()
+        ):  # else an orphan still writes there
             self._process.stdout.close()
         return self.log
 

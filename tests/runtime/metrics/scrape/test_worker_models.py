@@ -200,6 +200,11 @@ def test_uwsgi_that_forks_without_pythons_hooks_is_told_what_to_set(command):
     with launched(*command, needs="flask") as service:
         service.wait_ready()
         wait_until(lambda: "ERROR slotel" in service.log, "the line, at the first tick", 20)
+        workers = workers_of(service)
+        service.stop()
+        for each in workers:  # without a master they outlive the first process
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
     assert (
         "ERROR slotel: uWSGI: it forks workers without Python's fork hooks: set 'py-call-uwsgi-fork-hooks = true', and "
         "'enable-threads = true' (what the workers count is not seen until then)"
