@@ -88,7 +88,7 @@ def _upstream_names() -> str:
         lines += [
             f"## {project}\n",
             "| name | why | without it | which means |\n| --- | --- | --- | --- |",
-            *projects[project],
+            *sorted(set(projects[project])),  # whichever module was imported first
             "",
         ]
     return "\n".join(lines)

@@ -186,7 +186,7 @@ def test_replicas_that_nothing_tells_apart_are_refused_with_a_line_and_a_metric(
     [
         "telemetry.distro.name=acme",
         "slotel.measured=",
-        "telemetry.distro.name=acme,service.name=42,slotel.measured=no",
+        "telemetry.distro.name=acme,service.name=4242,slotel.measured=no",
     ],
 )
 def test_a_process_under_slotel_is_counted_once_whatever_its_resource_attributes_say(
@@ -200,7 +200,7 @@ def test_a_process_under_slotel_is_counted_once_whatever_its_resource_attributes
         "OTEL_BSP_SCHEDULE_DELAY": "100",
     }
     if "service.name" in attributes:
-        env["OTEL_SERVICE_NAME"], name = "", "42"
+        env["OTEL_SERVICE_NAME"], name = "", "4242"
     env |= {"OTEL_EXPORTER_OTLP_ENDPOINT": running.otlp}
     with Launched(sys.executable, "flask_app.py", env=env) as service:
         service.wait_ready()

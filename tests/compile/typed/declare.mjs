@@ -7,7 +7,7 @@ const read = (file) => JSON.parse(fs.readFileSync(path.join(root, file), 'utf8')
 const list = (dir) => fs.readdirSync(path.join(root, dir)).map((file) => path.join(dir, file));
 const composable = '@grafana/schema/dist/types/raw/composable';
 const panels = {
-  bargauge: 'BarGauge', gauge: 'Gauge', heatmap: 'Heatmap', stat: 'Stat', 'state-timeline': 'StateTimeline',
+  bargauge: 'BarGauge', gauge: 'Gauge', heatmap: 'Heatmap', nodeGraph: 'NodeGraph', stat: 'Stat', 'state-timeline': 'StateTimeline',
   table: 'Table', text: 'Text', timeseries: 'TimeSeries',
 };
 const out = [];
@@ -17,7 +17,7 @@ const constant = (type, value) => out.push(`export const c${count++}: ${type} = 
 out.push("import type { Dashboard, DataQuery, VariableModel } from '@grafana/schema';");
 out.push("import type * as sentry from '@sentry/api';");
 for (const [kind, name] of Object.entries(panels)) {
-  out.push(`import type * as ${name} from '${composable}/${kind.replace('-', '')}/panelcfg/x/${name}PanelCfg_types.gen.d.ts';`);
+  out.push(`import type * as ${name} from '${composable}/${kind.replace('-', '').toLowerCase()}/panelcfg/x/${name}PanelCfg_types.gen.d.ts';`);
 }
 // In JSON an enum is its value; TypeScript takes only the member. Strings that are open stay open.
 out.push(`type Plain<T> = T extends string ? (string extends T ? string : \`\${T}\`)

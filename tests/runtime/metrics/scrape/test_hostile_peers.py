@@ -184,7 +184,7 @@ def test_another_service_with_slotel_is_named_once_an_hour(endpoint, caplog):
     serving = endpoint(holder=standby(Clock(), secret="/run/other", service="billing"))
     clock = Clock()
     looks(standby(clock), clock, serving.port, 59)
-    assert caplog.text.count("slotel's service 'billing' answers at port") == 1
+    assert caplog.text.count("slotel's service 'billing' serves port") == 1
     looks(standby(clock), clock, serving.port, 2)
     clock.now += holders.REPEAT_EVERY
     assert caplog.text.count("'billing'") == 2
@@ -205,7 +205,7 @@ def test_a_stranger_that_is_not_slotel_is_said_to_be_none(caplog):
         clock = Clock()
         looks(standby(clock), clock, listener.getsockname()[1], 1)
         thread.join()
-    assert "a process that is not slotel answers at port" in caplog.text
+    assert "a process that is not slotel serves port" in caplog.text
 
 
 def test_a_silent_holder_is_a_stranger_only_at_the_third_look(caplog):

@@ -216,7 +216,7 @@ def proxy_fault(proxy: str) -> str | None:
     """Return why nothing can be sent by this proxy, and what helps; None if there is no such fault.
 
     >>> proxy_fault("ftp://user:secret@proxy:21")
-    "the proxy ftp://proxy has a scheme that is not supported: write http://, https://, socks5:// or socks5h://"
+    'the proxy ftp://proxy has a scheme that is not supported: write http://, https://, socks5:// or socks5h://'
     """
     scheme = urlsplit(proxy).scheme
     if scheme in _SOCKS:
