@@ -181,6 +181,10 @@ def test_twenty_kills_under_load_and_a_hundred_scrapes_nothing_lost_nothing_back
                 while (len(killed) < 20 or watcher.scrapes < 100) and not watcher.faults:
                     before = len(answered)
                     wait_until(lambda goal=before + 20: len(answered) >= goal, "load")
+                    if (
+                        len(killed) >= 40
+                    ):  # enough: the rest are scrapes, which forks without end only slow down
+                        continue
                     victim = random.choice(workers_of(service))
                     with suppress(ProcessLookupError):
                         os.kill(victim.pid, signal.SIGKILL)
