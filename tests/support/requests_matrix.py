@@ -269,6 +269,8 @@ def _cells(service: Service, cases: list[Case], sink: SentrySink, *, plain: bool
     with Launched(*command, launcher=False, env={**env, "VIRTUAL_ENV": ""}, cwd=FOLDER) as launched:
         launched.wait_ready("/ok")
         sink.wait_for(lambda sink: plain or sink.transactions >= launched.requests, 20)
+        if not plain:
+            _wait_still(launched)
         for case in cases:
             before = None if plain else _settled(launched)
             sink.clear()
@@ -313,6 +315,16 @@ def _settled(launched: Launched) -> tuple[dict[str, float], dict[tuple[str, str]
     return wait_until(tried, "metrics are served")
 
 
+def _wait_still(launched: Launched) -> None:
+    """Wait until the first requests are in the durations, too: a worker shares those later than its counts."""
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        slo, _, measured = _settled(launched)
+        if measured >= sum(slo.values()):
+            return
+        time.sleep(0.1)
+
+
 def _named(launched: Launched) -> dict[tuple[str, str], float]:
     found: dict[tuple[str, str], float] = defaultdict(float)
     for labels, value in launched.samples("traces_span_metrics_calls_total"):
@@ -331,6 +343,9 @@ def _counted(
 
     deadline = time.monotonic() + 15
     while sum(grown(_settled(launched)[0]).values()) < requests and time.monotonic() < deadline:
+        time.sleep(0.05)
+    until = time.monotonic() + 6 if measured else 0.0  # a worker shares durations later than its counts
+    while _settled(launched)[2] - measured < requests and time.monotonic() < until:
         time.sleep(0.05)
     time.sleep(0.2)  # a second count of the same request would come now
     now, names, then_measured = _settled(launched)
