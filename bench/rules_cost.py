@@ -27,8 +27,8 @@ from itertools import product
 from pathlib import Path
 
 from slotel.compile import conventions as at
+from slotel.compile.prometheus.rules import files
 from slotel.compile.promql import equal, series
-from slotel.compile.rules import files
 from slotel.config.service import Service, read_service
 
 DAY = 86400

@@ -61,7 +61,7 @@ print(json.dumps({{"requests": len(times) + 50, "p50": times[len(times) // 2] * 
 
 def run(fault: str, rate: float, seconds: float) -> dict:
     """Run one service against a sink that has the fault in the middle third of the time."""
-    from slotel.cli.sink import SentrySink
+    from slotel.cli.sink.server import SentrySink
 
     tls = None
     if fault == "tls":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from slotel.compile.collector import PROCESSOR, escaped, policy
+from slotel.compile.collector.policy import PROCESSOR, escaped, policy
 from slotel.config.service import Service
 
 HERE = Path(__file__).parent

@@ -68,7 +68,7 @@ def _upstream_names() -> str:
     import slotel.runtime.upstream as room
     from slotel.runtime.upstream.probe import LESS, PROBES, SLOWER
 
-    for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):
+    for module in pkgutil.walk_packages(room.__path__, f"{room.__name__}."):
         importlib.import_module(module.name)
     lines = [
         MARK.format(source="src/slotel/runtime/upstream"),
@@ -115,9 +115,9 @@ def _variables() -> str:
 
 
 def _keys() -> str:
-    from slotel.config.json_schema import MEANINGS, json_schema
+    from slotel.config.file.json_schema import MEANINGS, json_schema
 
-    lines = [MARK.format(source="src/slotel/config/json_schema.py"), "# slotel.yaml\n"]
+    lines = [MARK.format(source="src/slotel/config/file/json_schema.py"), "# slotel.yaml\n"]
     lines.append(
         "`slotel schema` prints the same as a JSON schema, for editors; `slotel validate` checks a file."
     )

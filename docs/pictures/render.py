@@ -25,7 +25,7 @@ os.environ["SCALE"] = "0.75"
 from grafana.drawing import browser  # noqa: E402 the path comes first
 from runtime.status_page.looking import Look, looking  # noqa: E402
 from slotel.compile import dashboards  # noqa: E402
-from slotel.compile.rules import groups  # noqa: E402
+from slotel.compile.prometheus.rules import groups  # noqa: E402
 from support import scripted_day  # noqa: E402
 from support.backfilled import scripted_past  # noqa: E402
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-    from slotel.cli.sink import SentrySink
+    from slotel.cli.sink.server import SentrySink
     from slotel.runtime.state import Runtime
 
 OPTION: Final = "slotel_telemetry"
@@ -151,7 +151,7 @@ def _start(environ: MutableMapping[str, str]) -> Telemetry:
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-    from slotel.cli.sink import SentrySink
+    from slotel.cli.sink.server import SentrySink
     from slotel.runtime.bootstrap import start
 
     sink = _CLEANUP.enter_context(SentrySink())

@@ -10,10 +10,10 @@ import random
 import pytest
 from click.testing import CliRunner
 
-from slotel.cli.backtest import pasts
+from slotel.cli.backtest.command import pasts
 from slotel.cli.generate import compile_all
 from slotel.cli.main import app
-from slotel.cli.prometheus_api import PrometheusApi
+from slotel.cli.prometheus.api import PrometheusApi
 from slotel.compile.backtest import backtest
 from slotel.compile.history import STEP, Clock
 from slotel.compile.promql import yaml_lines
@@ -115,7 +115,7 @@ def test_a_backtest_says_what_a_real_prometheus_did(tmp_path):
         )
     )
     expected += list(_windows(past))
-    files = compile_all(service, ["slotel.compile.rules"])
+    files = compile_all(service, ["slotel.compile.prometheus.rules"])
     series = [
         {"series": f'slo_events_total{{service_name="shop",slo_name="availability",slo_outcome="{outcome}"}}',
          "values": " ".join(map(str, values))}

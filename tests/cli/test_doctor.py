@@ -14,12 +14,12 @@ import pytest
 
 from slotel.cli.doctor import collector, examine, main, sentry
 from slotel.cli.doctor.examine import START, Wishes
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from slotel.config.codes import CODES
 from slotel.config.service import SentrySettings
 from slotel.runtime.checks import environment, instrumentation, packages, storage
 from slotel.runtime.checks.start import component_failed
-from slotel.runtime.metrics.scrape import port as ports
+from slotel.runtime.metrics.scrape.http import port as ports
 from support.launch import APPS, clean_environ
 from support.ports import free_port
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from slotel.cli.generate import compile_all
-from slotel.cli.prometheus_checks import check_prometheus
+from slotel.cli.prometheus.checks import check_prometheus
 from slotel.config.foreign.formats import read_any
 from support import services
 from support.launch import wait_until
@@ -64,7 +64,7 @@ def codes(findings):
 def test_a_prometheus_without_the_rules_and_the_edge_is_told_so(tmp_path):
     service = read_any({}, SLOTH, "slo.yaml").service
     rules = tmp_path / "rules.yaml"
-    rules.write_text(compile_all(service, ["slotel.compile.rules"])["prometheus/rules.yaml"])
+    rules.write_text(compile_all(service, ["slotel.compile.prometheus.rules"])["prometheus/rules.yaml"])
     with target() as address, Prometheus(tmp_path / "without", {"d": [address]}) as prometheus:
         wait_until(
             lambda: prometheus.value('count(d_seconds_bucket{le="1"})') == 1, "the histogram is scraped", 60
@@ -87,7 +87,7 @@ def test_a_prometheus_without_the_rules_and_the_edge_is_told_so(tmp_path):
 def test_rules_of_an_older_configuration_are_told_so(tmp_path):
     old, new = services.one(), services.one("objective: 99%, latency: 1s")
     rules = tmp_path / "rules.yaml"
-    rules.write_text(compile_all(old, ["slotel.compile.rules"])["prometheus/rules.yaml"])
+    rules.write_text(compile_all(old, ["slotel.compile.prometheus.rules"])["prometheus/rules.yaml"])
     both = services.service(
         "service: shop\nslos:\n  - {name: availability, objective: 99%}\n  - {name: b, objective: 90%}\n"
     )

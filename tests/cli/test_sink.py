@@ -10,8 +10,8 @@ import urllib.request
 import pytest
 import sentry_sdk
 
-from slotel.cli.envelope import parse_envelope
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.envelope import parse_envelope
+from slotel.cli.sink.server import SentrySink
 
 TRANSACTION = {"type": "transaction", "transaction": "GET /", "spans": [{"op": "a"}, {"op": "b"}]}
 
@@ -226,7 +226,7 @@ def test_an_unknown_fault_is_named():
 
 def test_as_a_process_it_prints_where_it_listens():
     process = subprocess.Popen(
-        [sys.executable, "-m", "slotel.cli.sink", "--port", "0"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "slotel.cli.sink.server", "--port", "0"], stdout=subprocess.PIPE, text=True
     )
     try:
         where = json.loads(process.stdout.readline())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from slotel.compile.collector import BUCKETS, CONNECTOR, DIMENSIONS, PROCESSOR, files, policy
+from slotel.compile.collector.policy import BUCKETS, CONNECTOR, DIMENSIONS, PROCESSOR, files, policy
 from slotel.config.load import read_configuration
 from slotel.config.service import Service
 from slotel.runtime.metrics.span_metrics import DEFAULT_BOUNDS

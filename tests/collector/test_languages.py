@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from slotel.compile import dashboards, rules
+from slotel.compile import dashboards
+from slotel.compile.prometheus import rules
 from slotel.config.load import read_configuration
 from slotel.config.service import Service
 from support.backfilled import Past

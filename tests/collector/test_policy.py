@@ -10,7 +10,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import SpanKind
 
-from slotel.compile.collector import policy_file
+from slotel.compile.collector.policy import policy_file
 from slotel.config.redaction import is_no_secret, key_test
 from slotel.config.service import Service
 from slotel.config.tags import TagPolicy, TagRule

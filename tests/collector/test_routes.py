@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 
-from slotel.compile.collector import files_of
+from slotel.compile.collector.policy import files_of
 from slotel.config.sampling import RouteRate, SpanMatch
 from slotel.config.service import SentrySettings, Service
 from slotel.runtime.tracing.route_rules import RouteRules

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from slotel.compile.collector import policy_file
+from slotel.compile.collector.policy import policy_file
 from slotel.config.service import Service
 from slotel.config.tags import TagPolicy, TagRule
 from support.launch import Launched, wait_until

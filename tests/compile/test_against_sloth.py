@@ -91,9 +91,9 @@ def test_ratios_and_alerts_are_those_of_sloth(tmp_path):
         theirs += yaml.load(re.sub(r"\bslo:", "sloth:", sloth_rules(path)))["groups"]
         (reading,) = read_files({}, [Source(path.name, path.read_text())])
         assert reading.problems == ()
-        groups += yaml.load(compile_all(reading.service, ["slotel.compile.rules"])["prometheus/rules.yaml"])[
-            "groups"
-        ]
+        groups += yaml.load(
+            compile_all(reading.service, ["slotel.compile.prometheus.rules"])["prometheus/rules.yaml"]
+        )["groups"]
         inputs += history(index, ratio)
     expected = []
     for minute in (30, 62, 65, 75, 90, 110, 150):

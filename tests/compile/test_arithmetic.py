@@ -18,8 +18,8 @@ from itertools import accumulate, pairwise
 import pytest
 
 from slotel.compile import conventions as at
+from slotel.compile.prometheus.rules import groups
 from slotel.compile.promql import equal, series, yaml_lines
-from slotel.compile.rules import groups
 from slotel.config.duration import format_duration
 from support import services
 from support.promtool import is_left_open, run_tests, write

@@ -3,8 +3,8 @@
 import pytest
 
 from slotel.compile import conventions as at
+from slotel.compile.prometheus.records import period_rules, tile_rules
 from slotel.compile.promql import Group, equal, series, yaml_lines
-from slotel.compile.records import period_rules, tile_rules
 from support import services
 from support.promtool import run_tests, write
 

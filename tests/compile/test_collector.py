@@ -3,7 +3,7 @@
 import pytest
 from ruamel.yaml import YAML
 
-from slotel.compile.collector import POLICY_FILE, files, policy, policy_file
+from slotel.compile.collector.policy import POLICY_FILE, files, policy, policy_file
 from slotel.config.service import Service
 from slotel.config.slo import Slo
 from slotel.config.tags import TagPolicy, TagRule

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slotel.compile import dashboards
-from slotel.compile.rules import groups
+from slotel.compile.prometheus.rules import groups
 from support import scripted_day
 from support.backfilled import Past, past, scripted_past
 from support.shown import ask, faults, interpolate, panels, resolve

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from slotel.cli.generate import compile_all
-from slotel.compile.example_series import example_series
+from slotel.compile.prometheus.example_series import example_series
 from slotel.compile.warnings import warnings
 from slotel.config.foreign.counts import UnsupportedQueryError, terms
 from slotel.config.foreign.formats import read_any

@@ -62,9 +62,9 @@ def test_averages_thresholds_and_raw_ratios_are_recorded_as_the_formats_mean_the
     readings = read_files({}, [Source("a.yaml", text), Source("b.yaml", SLOTH), Source("c.yaml", NATIVE)])
     assert [reading.problems for reading in readings] == [(), (), ()]
     files = {
-        f"prometheus/{reading.service.name}.yaml": compile_all(reading.service, ["slotel.compile.rules"])[
-            "prometheus/rules.yaml"
-        ]
+        f"prometheus/{reading.service.name}.yaml": compile_all(
+            reading.service, ["slotel.compile.prometheus.rules"]
+        )["prometheus/rules.yaml"]
         for reading in readings
     }
     steps = 100

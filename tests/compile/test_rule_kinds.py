@@ -117,7 +117,7 @@ EXPECTED = [
 def test_no_rule_counts_wrongly_and_no_healthy_service_pages(tmp_path):
     files, groups = {}, []
     for name, service in SERVICES.items():
-        files[f"prometheus/{name}.yaml"] = compile_all(service, ["slotel.compile.rules"])[
+        files[f"prometheus/{name}.yaml"] = compile_all(service, ["slotel.compile.prometheus.rules"])[
             "prometheus/rules.yaml"
         ]
         groups += [f"slotel-period-{service.name}", f"slotel-slo-{service.name}"]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from slotel.compile import sentry_api
+from slotel.compile.sentry import api as sentry_api
 from slotel.config.service import Service
 from support import services
 from support.real import require_real

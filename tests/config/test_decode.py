@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slotel.config import schema
-from slotel.config.decode import structure
-from slotel.config.schema import SPELLINGS, Document
+from slotel.config.file import schema
+from slotel.config.file.decode import structure
+from slotel.config.file.schema import SPELLINGS, Document
 
 
 class Leaf(NamedTuple):

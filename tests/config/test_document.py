@@ -2,7 +2,7 @@
 
 import pytest
 
-from slotel.config.document import read_document
+from slotel.config.file.document import read_document
 
 SLO = "slos: [{name: a, objective: 99%, "
 

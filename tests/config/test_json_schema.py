@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from slotel.config import schema as docs
-from slotel.config.json_schema import MEANINGS, SPELLED, json_schema
+from slotel.config.file import schema as docs
+from slotel.config.file.json_schema import MEANINGS, SPELLED, json_schema
 from slotel.config.sampling import Keep
 from slotel.config.service import read_service
 from slotel.config.slo import Period

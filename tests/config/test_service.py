@@ -197,7 +197,7 @@ def test_no_document_raises_and_the_rest_always_stands(document):
 def test_a_service_without_a_file_never_imports_the_file_reader():
     code = (
         "import sys; from slotel.config.service import read_service; read_service({}); "
-        "print([name for name in ('ruamel', 'slotel.config.decode') if name in sys.modules])"
+        "print([name for name in ('ruamel', 'slotel.config.file.decode') if name in sys.modules])"
     )
     assert (
         subprocess.run(

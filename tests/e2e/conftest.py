@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from support.launch import Launched
 
 SLOTEL_YAML = """\

@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 
-from slotel.compile.rules import files
+from slotel.compile.prometheus.rules import files
 from slotel.config.load import read_configuration
 from support.alertmanager import Alertmanager, Webhook
 from support.launch import Launched, wait_until

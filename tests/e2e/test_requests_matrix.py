@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from support.launch import clean_environ
 from support.requests_matrix import APPS_BIN, FOLDER, SERVICES, faults, run
 

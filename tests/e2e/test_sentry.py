@@ -7,7 +7,7 @@ import time
 import pytest
 import sentry_relay.processing as relay
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from slotel.runtime.process.ticker import INTERVAL
 from support.launch import Launched, wait_until
 

@@ -13,7 +13,7 @@ import threading
 
 import psutil
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from support.launch import Launched, wait_until
 
 REQUESTS = int(os.environ.get("SOAK_REQUESTS", "8000"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from support.launch import Launched, clean_environ, wait_until
 from support.ports import free_port
 from support.real import require_real

@@ -16,13 +16,13 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from promql_parser import parse as parse_promql
 from ruamel.yaml import YAML
 
-from slotel.compile import rules as rule_files
+from slotel.compile.prometheus import rules as rule_files
 from slotel.config.foreign.formats import read_any
 from slotel.config.ratio import parse_limit, parse_objective, parse_ratio
 from slotel.config.service import read_service
-from slotel.runtime.metrics.scrape.access import Access
-from slotel.runtime.metrics.scrape.connection import parse
 from slotel.runtime.metrics.scrape.exposition import Exposition
+from slotel.runtime.metrics.scrape.http.access import Access
+from slotel.runtime.metrics.scrape.http.connection import parse
 from slotel.runtime.metrics.store.family import Family, merge
 from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.metrics.store.table import bounded

@@ -13,7 +13,7 @@ import pytest
 
 from grafana.drawing import GREY, Drawn, browser
 from slotel.compile import dashboards
-from slotel.compile.rules import groups
+from slotel.compile.prometheus.rules import groups
 from support import scripted_day, services
 from support.backfilled import scripted_past
 from support.launch import Launched, free_port, wait_until

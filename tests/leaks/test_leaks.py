@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from support import launch
 from support.launch import APPS, Launched, wait_until
 

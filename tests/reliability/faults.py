@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import psutil
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from support.launch import Launched
 
 HERE = Path(__file__).parent

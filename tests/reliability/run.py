@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from faults import FAULTS, HERE, WAYS, Fault, Service
 from processes import CHILDREN, EXPECTED, TIMES
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from support.launch import APPS, Launched, wait_until
 
 PAGE = Path(__file__).parents[2] / "docs/reliability.md"

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from support.launch import APPS, Launched, clean_environ, wait_until
 from support.ports import free_port
 

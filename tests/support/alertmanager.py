@@ -15,7 +15,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from slotel.compile.alertmanager import configuration
+from slotel.compile.prometheus.alertmanager import configuration
 from support.launch import clean_environ, wait_until
 from support.ports import free_port
 from support.real import require_real

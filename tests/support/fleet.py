@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from slotel.cli.sink import SentrySink
-from slotel.compile import rules
+from slotel.cli.sink.server import SentrySink
+from slotel.compile.prometheus import rules
 from slotel.config.load import read_configuration
 from support.launch import Launched
 from support.otelcol import Collector

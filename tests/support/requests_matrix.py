@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as a script
 
 from apps.matrix.plain import ACTS, ASYNC_ACTS
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from support.launch import Launched, wait_until
 from support.requests_client import ask
 

@@ -6,7 +6,7 @@ import ssl
 import subprocess
 import threading
 
-from slotel.cli.wire import HttpWire, answer_bytes
+from slotel.cli.sink.http import HttpWire, answer_bytes
 
 
 def make_certificate(folder):

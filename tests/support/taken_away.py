@@ -38,7 +38,7 @@ def import_probes():
     """Import every module of the room that can be imported here."""
     import slotel.runtime.upstream as room
 
-    for module in pkgutil.iter_modules(room.__path__, room.__name__ + "."):
+    for module in pkgutil.walk_packages(room.__path__, room.__name__ + "."):
         importlib.import_module(module.name)
     from slotel.runtime.upstream.probe import PROBES
 
@@ -339,7 +339,7 @@ def service(key, found):
 
         sentry_sdk.init(os.environ["SENTRY_DSN"], send_default_pii=True)
     if key.startswith("opentelemetry.instrumentation.wsgi"):
-        from slotel.runtime.upstream.otel_instrumentations import mend
+        from slotel.runtime.upstream.otel.instrumentations import mend
 
         mend("falcon")  # what is mended for Falcon is a function that Flask's instrumentation calls, too
     module = module_of(key)

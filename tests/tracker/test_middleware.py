@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from support.launch import APPS, Launched, wait_until
 
 CWD = APPS / "errors"

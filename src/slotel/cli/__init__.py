@@ -10,7 +10,7 @@ from typing import Final
 LEAN: Final = {
     "bootstrap": "slotel.cli.bootstrap",
     "doctor": "slotel.cli.doctor",
-    "sink": "slotel.cli.sink",
+    "sink": "slotel.cli.sink.server",
 }
 """Command → module with `main(arguments) -> int`: what runs inside a service's environment needs no other package."""
 _TOOLS: Final = frozenset({"click", "rich", "promql_parser", "grafana_foundation_sdk"})

@@ -15,20 +15,20 @@ from slotel.cli.write import differing, write_generated
 from slotel.config.service import Service
 
 COMPILERS: Final = (
-    "slotel.compile.rules",
-    "slotel.compile.promtests",
-    "slotel.compile.alertmanager",
-    "slotel.compile.collector",
+    "slotel.compile.prometheus.rules",
+    "slotel.compile.prometheus.promtests",
+    "slotel.compile.prometheus.alertmanager",
+    "slotel.compile.collector.policy",
     "slotel.compile.dashboards",
     "slotel.compile.provisioning",
-    "slotel.compile.sentry_api",
+    "slotel.compile.sentry.api",
 )
 """Modules with `files(service) -> Mapping[str, str]`: relative path → content, the same for the same service."""
 _SHARED: Final = ("slotel.compile.dashboards", "slotel.compile.provisioning")
 """Of several services: written once, for the dashboards are of no service."""
-_OF_A_COLLECTOR: Final = "slotel.compile.collector"
+_OF_A_COLLECTOR: Final = "slotel.compile.collector.policy"
 """Of several services: one policy for all of them, since they share their collectors."""
-_OF_A_PROCESS: Final = ("slotel.compile.sentry_api",)
+_OF_A_PROCESS: Final = ("slotel.compile.sentry.api",)
 """Of what a process sends: nothing to write where every objective is PromQL."""
 
 
@@ -68,7 +68,7 @@ def compile_several(services: Sequence[Service]) -> dict[str, tuple[str, str]]:
     found.update({path: ("", text) for path, text in compile_all(services[0], _SHARED).items()})
     measured = [service for service in services if not _is_foreign(service)]
     if measured:
-        from slotel.compile.collector import files_of
+        from slotel.compile.collector.policy import files_of
 
         names = ", ".join(service.name or "" for service in measured)
         policies = files_of(measured, f"the services {names}")

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from slotel.config.json_schema import json_schema
+from slotel.config.file.json_schema import json_schema
 
 
 @click.command()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from slotel.cli.load import inform
-from slotel.cli.prometheus_api import PrometheusApi, PrometheusError
-from slotel.cli.prometheus_options import header_option, url_option
+from slotel.cli.prometheus.api import PrometheusApi, PrometheusError
+from slotel.cli.prometheus.options import header_option, url_option
 from slotel.config import names
 from slotel.config.duration import format_duration, parse_duration
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from slotel.compile import conventions as at
-from slotel.compile.alerts import ABSENT, ABSENT_FOR, EXHAUSTED, LIMIT, burn_name
 from slotel.compile.history import STEP, Clock, Recorded, Series, spans
+from slotel.compile.prometheus.alerts import ABSENT, ABSENT_FOR, EXHAUSTED, LIMIT, burn_name
 from slotel.config.duration import format_duration, parse_duration
 from slotel.config.service import Service
 from slotel.config.slo import MIN_BAD_EVENTS, TIERS, Alerting, Slo

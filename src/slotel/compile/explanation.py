@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from slotel.compile.alerts import burn_name
 from slotel.compile.conventions import limit_window, period_name
+from slotel.compile.prometheus.alerts import burn_name
 from slotel.compile.promql import number
 from slotel.config.detection_time import budget_spent, detection_time
 from slotel.config.duration import format_duration

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from slotel.compile import conventions as at
-from slotel.compile.records import windows
+from slotel.compile.prometheus.records import windows
 from slotel.compile.sources import counts
 from slotel.config.duration import format_duration
 from slotel.config.service import Service

@@ -6,8 +6,8 @@ from typing import Final
 
 from slotel.compile import conventions as at
 from slotel.compile.dashboards import left_out
+from slotel.compile.prometheus.promtests import untested
 from slotel.compile.promql import number
-from slotel.compile.promtests import untested
 from slotel.config.duration import format_duration
 from slotel.config.service import Service
 from slotel.config.slo import MIN_BAD_EVENTS, BurnTier, Slo, holds_enough

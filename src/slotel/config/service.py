@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from slotel.config import names
 from slotel.config.duration import format_duration
+from slotel.config.file.parsers import parse_window
 from slotel.config.monitoring import Monitoring, Source
-from slotel.config.parsers import parse_window
 from slotel.config.problem import Problem
 from slotel.config.ratio import parse_limit, parse_ratio
 from slotel.config.redaction import RedactionChoices
@@ -26,7 +26,7 @@ from slotel.config.slo import (
 from slotel.config.tags import TagPolicy, TagRule
 
 if TYPE_CHECKING:
-    from slotel.config.schema import Document, MonitoringDoc, RedactionDoc, SloDoc, TagsDoc
+    from slotel.config.file.schema import Document, MonitoringDoc, RedactionDoc, SloDoc, TagsDoc
 
 T = TypeVar("T")
 
@@ -130,7 +130,7 @@ def read_service(environ: Mapping[str, str], text: str | None = None, source: st
     service = Service()
     shipping: tuple[str, ...] = ()
     if text is not None:
-        from slotel.config.document import read_document
+        from slotel.config.file.document import read_document
 
         document, wrong = read_document(text, source)
         problems += wrong

@@ -23,11 +23,11 @@ from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.process.shutdown import FlushHook, ShutdownFlusher, flush_hooks, flush_time
 from slotel.runtime.setup.exporters import wants_prometheus
 from slotel.runtime.state import Runtime
-from slotel.runtime.upstream.otel_logs import flush_logs, logger_provider, redact_before_processors
+from slotel.runtime.upstream.otel.logs import flush_logs, logger_provider, redact_before_processors
 from slotel.version import __version__
 
 if TYPE_CHECKING:
-    from slotel.runtime.metrics.scrape.connection import Answer
+    from slotel.runtime.metrics.scrape.http.connection import Answer
     from slotel.runtime.sentry.client.client import SentryConnection
     from slotel.runtime.status_page.deliveries import Deliveries
     from slotel.runtime.status_page.page import StatusPage
@@ -139,13 +139,13 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     if not wants_prometheus(environ):
         return
     from slotel.runtime.metrics.instruments.http_server import http_server_metrics
-    from slotel.runtime.metrics.scrape.access import AccessError, read_access
-    from slotel.runtime.metrics.scrape.app_metrics import AppMetrics
     from slotel.runtime.metrics.scrape.endpoint import Endpoint
-    from slotel.runtime.metrics.scrape.holder import PortHolder
-    from slotel.runtime.metrics.scrape.port import read_address
-    from slotel.runtime.metrics.scrape.process_metrics import ProcessMetrics
-    from slotel.runtime.metrics.scrape.registry import GlobalRegistry
+    from slotel.runtime.metrics.scrape.http.access import AccessError, read_access
+    from slotel.runtime.metrics.scrape.http.holder import PortHolder
+    from slotel.runtime.metrics.scrape.http.port import read_address
+    from slotel.runtime.metrics.scrape.sources.app_metrics import AppMetrics
+    from slotel.runtime.metrics.scrape.sources.process_metrics import ProcessMetrics
+    from slotel.runtime.metrics.scrape.sources.registry import GlobalRegistry
     from slotel.runtime.metrics.workers.by_worker import ByWorker
 
     def yield_gil() -> None:
@@ -259,7 +259,7 @@ class _LazyPage:
 
 def push_metrics(runtime: Runtime, traces: TracerProvider) -> None:
     """Let the metric exporters of the environment export the store's metrics, too."""
-    from slotel.runtime.upstream.otel_metrics import readers_of
+    from slotel.runtime.upstream.otel.metrics import readers_of
 
     provider = metrics.get_meter_provider()
     if isinstance(provider, MeterProvider) and readers_of(provider):

@@ -14,8 +14,8 @@ from slotel.runtime.requests.span_name import RootedAttributes, place_under
 from slotel.runtime.setup.defaults import set_defaults
 from slotel.runtime.setup.instrumentations import instrumentor_options, load, skip_flask_url_exclusion
 from slotel.runtime.setup.uninstrumented import watch_frameworks
-from slotel.runtime.upstream.otel_instrumentations import mend
-from slotel.runtime.upstream.otel_setup import Configurator
+from slotel.runtime.upstream.otel.instrumentations import mend
+from slotel.runtime.upstream.otel.setup import Configurator
 
 
 def runs_no_app(command: Sequence[str]) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from support.launch import APPS, LAUNCHER, clean_environ
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="elsewhere SIGTERM cannot be handled")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from support.launch import APPS, Launched, clean_environ, wait_until
 
 GUNICORN = ("gunicorn", "-w", "2", "-b", "127.0.0.1:{port}", "--log-level", "warning")
@@ -86,7 +86,7 @@ def test_what_goes_to_a_collector_leaves_too():
     from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-    from slotel.cli.envelope import unpacked
+    from slotel.cli.sink.envelope import unpacked
 
     with SentrySink() as collector:
         env = {

@@ -19,14 +19,14 @@ CALLS = {
 MODULES = {"urllib3", "requests", "http.client", "mmap", "smtplib", "ftplib"}
 
 BEHIND = {
-    "metrics/scrape/connection.py": "writes what the endpoint renders: of the store and of app_metrics, both redacted",
-    "metrics/scrape/holder.py": "asks its own port who answers there: a random number",
+    "metrics/scrape/http/connection.py": "writes what the endpoint renders: of the store and of app_metrics, both redacted",
+    "metrics/scrape/http/holder.py": "asks its own port who answers there: a random number",
     "status_page/deliveries.py": "shares when telemetry was last delivered: times",
-    "upstream/otel_exports.py": "hands on what an exporter is given: it was redacted before",
-    "upstream/otel_metrics.py": "exports what `change` has redacted, where a reader has no collect callback",
-    "upstream/otel_spans.py": "prints a fingerprint of the SDK when it is run by hand",
-    "metrics/scrape/tls.py": "the same bytes, encrypted",
-    "metrics/scrape/app_metrics.py": "shares families whose labels Conversion and RedactedFamilies have redacted",
+    "upstream/otel/exports.py": "hands on what an exporter is given: it was redacted before",
+    "upstream/otel/metrics.py": "exports what `change` has redacted, where a reader has no collect callback",
+    "upstream/otel/spans.py": "prints a fingerprint of the SDK when it is run by hand",
+    "metrics/scrape/http/tls.py": "the same bytes, encrypted",
+    "metrics/scrape/sources/app_metrics.py": "shares families whose labels Conversion and RedactedFamilies have redacted",
     "metrics/workers/mapped_file.py": "series of the store, redacted where they are opened (span_metrics, self_metrics)",
     "metrics/workers/series_limiter.py": "the same series",
     "metrics/workers/workers.py": "shares what app_metrics and recent errors give it, redacted",

@@ -23,13 +23,13 @@ from opentelemetry.trace import (
 from slotel.config.redaction import RedactionChoices
 from slotel.config.tags import TagPolicy, TagRule
 from slotel.runtime.metrics.instruments.redacted_data import redacted_data
-from slotel.runtime.metrics.scrape.conversion import Conversion
-from slotel.runtime.metrics.scrape.redacted import RedactedFamilies
+from slotel.runtime.metrics.scrape.sources.conversion import Conversion
+from slotel.runtime.metrics.scrape.sources.redacted import RedactedFamilies
 from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.redaction.enforcer import Enforcer
 from slotel.runtime.redaction.log_records import LogRecordEnforcer
 from slotel.runtime.redaction.redactor import Redactor
-from slotel.runtime.upstream import otel_logs
+from slotel.runtime.upstream.otel import logs as otel_logs
 
 GONE = "[Filtered]"
 URL, CLEAN = "https://u:p@h/?token=x", f"https://{GONE}@h/?token={GONE}"

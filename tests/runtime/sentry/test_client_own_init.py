@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import pytest
 from sentry_sdk.consts import DEFAULT_OPTIONS, VERSION
 
-from slotel.cli.envelope import unpacked
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.envelope import unpacked
+from slotel.cli.sink.server import SentrySink
 from support.launch import APPS, LAUNCHER, Launched, clean_environ, wait_until
 
 YAML = "version: 1\ntags: {required: {team: {default: payments}}}\n"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import sentry_sdk
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from support.launch import APPS, LAUNCHER, clean_environ
 
 pytestmark = pytest.mark.skipif(sentry_sdk.VERSION.startswith("3"), reason="sentry-sdk 3 streams spans")

@@ -10,7 +10,7 @@ import pytest
 import sentry_relay.processing
 from sentry_relay.processing import StoreNormalizer
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from slotel.runtime.sentry.errors.detail import (
     APP,
     APP_PER_MINUTE,

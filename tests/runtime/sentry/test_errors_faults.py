@@ -2,7 +2,7 @@
 
 import pytest
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from support.launch import Launched, wait_until
 
 WAITRESS = ("waitress-serve", "--listen", "127.0.0.1:{port}", "flask_app:app")

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from collections import Counter
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from support.launch import APPS, clean_environ
 
 

@@ -10,7 +10,7 @@ from itertools import count
 import pytest
 import sentry_relay.processing as relay
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from support.launch import APPS, LAUNCHER, Launched, clean_environ, wait_until
 
 CWD = APPS / "errors"

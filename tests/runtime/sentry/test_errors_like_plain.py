@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from sentry_sdk import integrations
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from slotel.runtime.sentry.errors.integrations import ONLY_TRACING, REPLACED, library_of
-from slotel.runtime.upstream.sentry import auto_enabling_integrations
+from slotel.runtime.upstream.sentry.sdk import auto_enabling_integrations
 from support.launch import APPS, LAUNCHER, clean_environ
 
 SCENES = {

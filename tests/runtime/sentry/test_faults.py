@@ -9,8 +9,8 @@ import time
 import pytest
 import sentry_sdk
 
-from slotel.cli.sink import SentrySink
-from slotel.cli.wire import HttpWire as ServerWire
+from slotel.cli.sink.http import HttpWire as ServerWire
+from slotel.cli.sink.server import SentrySink
 from support.sentry_route import Proxy, Socks, make_certificate, serving_tls
 from support.sentry_tracing import connected, provider, shipping
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from opentelemetry.trace import use_span
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from support.sentry_tracing import provider, shipping
 
 pytestmark = [

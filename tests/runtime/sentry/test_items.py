@@ -7,7 +7,7 @@ import sys
 import pytest
 import sentry_sdk
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from slotel.config.names import REDACTED
 from slotel.config.tags import TagPolicy
 from slotel.runtime.redaction.enforcer import Enforcer

@@ -11,7 +11,7 @@ import sentry_sdk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from slotel.runtime.sentry.transport import encode
 from support.launch import APPS, LAUNCHER, clean_environ
 

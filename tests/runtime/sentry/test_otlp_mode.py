@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from slotel.config.service import SentrySettings
 from slotel.runtime.sentry.modes.otlp import otlp_sink
 from support.launch import clean_environ

@@ -12,7 +12,7 @@ import pytest
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from slotel.config.service import SentrySettings
 from slotel.runtime.sentry.client.own_requests import own_span_test
 from slotel.runtime.sentry.modes.select import sentry_sink

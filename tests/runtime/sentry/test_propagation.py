@@ -15,7 +15,7 @@ from opentelemetry.propagators.textmap import DefaultGetter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from slotel.runtime.sentry.propagation import EVERYWHERE, OneLook, RequestNote, SentryHeaders, TargetedBaggage
 from slotel.runtime.sentry.transactions.sampling_context import head_context
 from support.sentry_tracing import Through, shipping

@@ -6,7 +6,7 @@ import pytest
 import sentry_sdk
 from opentelemetry.trace import SpanKind
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from slotel.runtime.requests.local_roots import OpenSpans
 from slotel.runtime.sentry.errors.linker import ErrorEventLinker
 from support.sentry_tracing import connected, provider

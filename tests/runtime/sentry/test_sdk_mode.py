@@ -7,7 +7,7 @@ import sentry_sdk
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from slotel.config.tags import TagPolicy, TagRule
 from slotel.runtime.sentry.client.protocols import ModeError
 from slotel.runtime.sentry.modes.sdk import sdk_sink

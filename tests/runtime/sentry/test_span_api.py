@@ -8,7 +8,7 @@ import pytest
 import sentry_sdk
 from opentelemetry import trace
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from slotel.runtime.sentry.span_api import OtelSpan
 from support.launch import APPS, LAUNCHER, clean_environ
 

@@ -11,7 +11,7 @@ from opentelemetry.propagate import extract
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 from opentelemetry.trace import Link, SpanKind, StatusCode
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from slotel.config.sampling import Keep
 from slotel.config.service import SentrySettings
 from slotel.config.tags import TagPolicy, TagRule

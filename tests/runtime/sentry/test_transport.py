@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 import sentry_sdk
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from support.sentry_route import Answering, Proxy, make_certificate, serving_tls
 from support.sentry_tracing import connected, provider, shipping
 

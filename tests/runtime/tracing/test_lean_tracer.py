@@ -92,7 +92,7 @@ def test_the_spans_of_an_apps_own_tracer_are_counted_with_ours_around_and_below_
 
 def test_on_an_sdk_whose_spans_have_changed_its_own_are_measured_and_one_line_says_so(monkeypatch, caplog):
     caplog.set_level("INFO")
-    monkeypatch.setattr("slotel.runtime.upstream.otel_spans.TESTED", frozenset())
+    monkeypatch.setattr("slotel.runtime.upstream.otel.spans.TESTED", frozenset())
     provider, runtime = adopted()
     with provider.get_tracer("t").start_as_current_span("a") as span:
         assert type(span) is sdk._Span

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from opentelemetry.instrumentation import asgi, wsgi
 from opentelemetry.util import http
 
-from slotel.runtime.upstream.otel_instrumentations import mend
+from slotel.runtime.upstream.otel.instrumentations import mend
 
 ENVIRON = {
     "REQUEST_METHOD": "GET", "PATH_INFO": "/x", "QUERY_STRING": "a=1", "HTTP_HOST": "shop.example:8443",

@@ -6,8 +6,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from slotel.config import names
 from slotel.runtime.tracing.fast.span import LeanSpan
-from slotel.runtime.upstream import otel_spans
-from slotel.runtime.upstream.otel_reading import UNSET, attributes_of
+from slotel.runtime.upstream.otel import spans as otel_spans
+from slotel.runtime.upstream.otel.reading import UNSET, attributes_of
 from support.adopted import runtime_around
 
 YAML = """

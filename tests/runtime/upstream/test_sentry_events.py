@@ -16,8 +16,8 @@ from sentry_sdk.transport import Transport
 from sentry_sdk.utils import AnnotatedValue
 
 from slotel.runtime.sentry.transport.encode import serialize as encoded
-from slotel.runtime.upstream import sentry_events
-from slotel.runtime.upstream.sentry_events import UnserializedEvent, defer_serializing
+from slotel.runtime.upstream.sentry import events as sentry_events
+from slotel.runtime.upstream.sentry.events import UnserializedEvent, defer_serializing
 
 EventScrubber = pytest.importorskip(
     "sentry_sdk.scrubber", reason="sentry-sdk 3 has no scrubber"

@@ -5,8 +5,8 @@ import sys
 import pytest
 from sentry_sdk.scope import Scope
 
-from slotel.runtime.upstream import sentry_scope
-from slotel.runtime.upstream.sentry_scope import complete, fork_when_used
+from slotel.runtime.upstream.sentry import scope as sentry_scope
+from slotel.runtime.upstream.sentry.scope import complete, fork_when_used
 
 
 def a_scope() -> Scope:

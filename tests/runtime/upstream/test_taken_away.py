@@ -125,7 +125,7 @@ CASES = {
     "nothing": ("", "", "LeanSpan", ""),
     "the layout of SpanContext": (NO_TUPLE, "", "_Span", "another layout"),
     "the code that own spans imitate": (
-        "import slotel.runtime.upstream.otel_spans as room; room.TESTED = frozenset()",
+        "import slotel.runtime.upstream.otel.spans as room; room.TESTED = frozenset()",
         "",
         "_Span",
         "has changed in this release",

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from slotel.cli.demo.load import Load
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from slotel.config import names
 
 _NOT_INHERITED = (

@@ -107,7 +107,7 @@ def examine(environ: Mapping[str, str], wishes: Wishes) -> Iterator[Finding]:
 
 def rules_in_prometheus(config: str | None, url: str, headers: Sequence[str] = ()) -> Iterator[Finding]:
     """What the generated rules find in a Prometheus."""
-    from slotel.cli.prometheus_checks import check_prometheus
+    from slotel.cli.prometheus.checks import check_prometheus
     from slotel.config.foreign.formats import read_any
 
     reading = read_configuration(os.environ, config, read_any)

@@ -12,7 +12,7 @@ from typing import Final
 from slotel.config import names
 from slotel.config.service import Reading
 from slotel.runtime.finding import Finding
-from slotel.runtime.metrics.scrape import port as ports
+from slotel.runtime.metrics.scrape.http import port as ports
 from slotel.runtime.setup.exporters import wants_prometheus
 
 TIMEOUT: Final = 3.0

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from slotel.cli.doctor.machine import ports_of
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from slotel.config import names
 from slotel.runtime.checks.packages import LAUNCHER
 from slotel.runtime.finding import Finding

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from slotel.compile import conventions as at
-from slotel.compile.alerts import ABSENT, BURN, EXHAUSTED, LIMIT
 from slotel.compile.grafana import marks
 from slotel.compile.grafana import panels as p
 from slotel.compile.grafana.board import ANY, Board, Row, choice, environments, ratio_decimals
 from slotel.compile.grafana.charts import timeline_panel
 from slotel.compile.grafana.panels import Query
 from slotel.compile.grafana.tables import column, table_panel, threshold_value
+from slotel.compile.prometheus.alerts import ABSENT, BURN, EXHAUSTED, LIMIT
 from slotel.config import names
 from slotel.config.service import Service
 

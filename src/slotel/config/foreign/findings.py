@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
-from slotel.config.document import place_of
+from slotel.config.file.document import place_of
+from slotel.config.file.parsers import parse_name
 from slotel.config.foreign.counts import Count
 from slotel.config.foreign.promql import ZERO, UnsupportedQueryError
 from slotel.config.monitoring import RESERVED_LABELS
 from slotel.config.names import ERROR_BUDGET_LIMIT
-from slotel.config.parsers import parse_name
 from slotel.config.problem import Problem
 from slotel.config.service import Reading, read_service
 from slotel.config.slo import Queries, Slo

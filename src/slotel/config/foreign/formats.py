@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from slotel.config.document import MAX_CHARACTERS, load_trees
+from slotel.config.file.document import MAX_CHARACTERS, load_trees
 from slotel.config.foreign import openslo, openslo_alpha, pyrra, sloth
 from slotel.config.foreign.findings import Findings, Part
 from slotel.config.problem import Problem

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from slotel.config.duration import parse_duration
+from slotel.config.file.parsers import parse_slice_length
 from slotel.config.foreign import promql
 from slotel.config.foreign.counts import count, labels_of
 from slotel.config.foreign.findings import (
@@ -23,7 +24,6 @@ from slotel.config.foreign.findings import (
 )
 from slotel.config.foreign.ratios import ratio
 from slotel.config.monitoring import RESERVED_LABELS
-from slotel.config.parsers import parse_slice_length
 from slotel.config.ratio import parse_ratio
 from slotel.config.slo import DAY, Alerting, Period, Queries, Slo, TimeSlices
 

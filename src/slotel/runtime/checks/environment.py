@@ -11,7 +11,7 @@ from slotel.config.ratio import parse_ratio
 from slotel.config.service import Reading
 from slotel.config.variables import unknown_variables
 from slotel.runtime.finding import Finding, of_note, of_problem
-from slotel.runtime.metrics.scrape.port import HOST, read_address
+from slotel.runtime.metrics.scrape.http.port import HOST, read_address
 from slotel.runtime.setup.exporters import usable_exporters, wants_prometheus
 from slotel.runtime.tracing.sampler_env import ARGUMENT, SAMPLER, validate_sampler
 
@@ -129,7 +129,7 @@ def access(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Whether the metrics endpoint is protected where others can reach it."""
     if not wants_prometheus(environ):
         return
-    from slotel.runtime.metrics.scrape.access import AccessError, read_access
+    from slotel.runtime.metrics.scrape.http.access import AccessError, read_access
 
     try:
         found = read_access(environ, read_address(environ)[0])

@@ -9,7 +9,7 @@ from slotel.config.redaction import DEFAULT_VALUES
 from slotel.config.service import Service
 from slotel.runtime.checks.environment import access
 from slotel.runtime.finding import Finding
-from slotel.runtime.metrics.scrape.port import read_address
+from slotel.runtime.metrics.scrape.http.port import read_address
 from slotel.runtime.sentry.client.dsn import read_dsn
 from slotel.runtime.setup.exporters import usable_exporters, wants_prometheus
 

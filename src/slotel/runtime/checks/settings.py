@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from slotel.runtime.finding import Finding
-from slotel.runtime.metrics.scrape.port import PORT, read_address
+from slotel.runtime.metrics.scrape.http.port import PORT, read_address
 from slotel.runtime.setup.exporters import wants_prometheus
 
 RESOURCE: Final = "OTEL_RESOURCE_ATTRIBUTES"

@@ -19,8 +19,8 @@ from slotel.runtime.redaction.enforcer import Enforcer
 from slotel.runtime.requests.decision import http_status, row_of
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.requests.outcomes import SUCCEEDED, OutcomeRow
-from slotel.runtime.upstream.otel_context import flags_of, span_id_of
-from slotel.runtime.upstream.otel_reading import UNSET, attributes_of
+from slotel.runtime.upstream.otel.context import flags_of, span_id_of
+from slotel.runtime.upstream.otel.reading import UNSET, attributes_of
 
 DEFAULT_BOUNDS: Final = (
     0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 2.5, 5.0, 10.0, 15.0

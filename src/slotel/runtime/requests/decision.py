@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from slotel.runtime.requests import outcomes as rows
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.requests.outcomes import OutcomeRow
-from slotel.runtime.upstream.otel_reading import UNSET, attributes_of
+from slotel.runtime.upstream.otel.reading import UNSET, attributes_of
 
 REQUEST_KINDS: Final = (SpanKind.SERVER, SpanKind.CONSUMER)
 """Spans of these kinds are somebody's request."""

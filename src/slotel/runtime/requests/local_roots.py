@@ -14,7 +14,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from slotel.runtime.process.lifecycle import PROCESS
-from slotel.runtime.upstream.otel_context import is_remote, span_id_of
+from slotel.runtime.upstream.otel.context import is_remote, span_id_of
 
 if TYPE_CHECKING:
     from slotel.runtime.requests.decision import Decision

@@ -24,7 +24,7 @@ from slotel.config.slo import HEALTH_ROUTES
 from slotel.runtime.requests import outcomes as rows
 from slotel.runtime.requests.decision import Decision, of_escaped
 from slotel.runtime.requests.span_name import name_by_route, place_under
-from slotel.runtime.upstream.otel_spans import span_in
+from slotel.runtime.upstream.otel.spans import span_in
 
 if TYPE_CHECKING:
     from slotel.runtime.requests.local_roots import LocalRoot

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from opentelemetry.sdk.trace import Span
 
-from slotel.runtime.upstream.otel_reading import attributes_of
+from slotel.runtime.upstream.otel.reading import attributes_of
 
 _ROUTE: Final = "http.route"
 _PATHS: Final = ("url.path", "http.target")

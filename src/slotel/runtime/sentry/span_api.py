@@ -20,7 +20,7 @@ from opentelemetry.trace import Span, Status, StatusCode, format_span_id, format
 from sentry_sdk import tracing_utils
 
 from slotel.runtime.sentry.propagation import SENTRY_TRACE
-from slotel.runtime.upstream.sentry import SCOPE, NoOpSpan, replace_in_scope
+from slotel.runtime.upstream.sentry.sdk import SCOPE, NoOpSpan, replace_in_scope
 from slotel.version import __version__
 
 if TYPE_CHECKING:

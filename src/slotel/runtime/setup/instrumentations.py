@@ -11,7 +11,7 @@ import wrapt
 
 from slotel.runtime.logs import LOG
 from slotel.runtime.upstream.django import before_middleware
-from slotel.runtime.upstream.otel_instrumentations import leave_out_messages, skip_flasks_url_exclusion
+from slotel.runtime.upstream.otel.instrumentations import leave_out_messages, skip_flasks_url_exclusion
 
 _UPSTREAM: Final = logging.getLogger("opentelemetry.instrumentation.auto_instrumentation")
 

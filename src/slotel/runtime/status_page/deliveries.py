@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from slotel.runtime.upstream.otel_exports import DELIVERIES
+from slotel.runtime.upstream.otel.exports import DELIVERIES
 
 if TYPE_CHECKING:
     from slotel.runtime.state import Runtime

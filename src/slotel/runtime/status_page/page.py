@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from slotel.runtime.metrics.scrape.connection import Answer
+from slotel.runtime.metrics.scrape.http.connection import Answer
 from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.status_page import health, requests, sections
 from slotel.runtime.status_page.charts import Html, join, tag

@@ -18,7 +18,7 @@ from slotel.runtime.status_page.history import Interval
 from slotel.runtime.status_page.objectives import Burning, Objective
 from slotel.runtime.status_page.requests import Operation
 from slotel.runtime.status_page.settings import Setting
-from slotel.runtime.upstream.otel_instrumentations import active_instrumentations
+from slotel.runtime.upstream.otel.instrumentations import active_instrumentations
 
 if TYPE_CHECKING:
     from slotel.runtime.finding import Finding

@@ -23,9 +23,9 @@ from slotel.runtime.requests.local_roots import LocalRoot, OpenSpans
 from slotel.runtime.requests.served import SERVED
 from slotel.runtime.requests.span_name import without_path
 from slotel.runtime.tracing.sink import Sink
-from slotel.runtime.upstream.otel_context import flags_of, span_id_of
-from slotel.runtime.upstream.otel_exports import watch
-from slotel.runtime.upstream.otel_reading import UNSET
+from slotel.runtime.upstream.otel.context import flags_of, span_id_of
+from slotel.runtime.upstream.otel.exports import watch
+from slotel.runtime.upstream.otel.reading import UNSET
 
 
 class SlotelSpanProcessor(SpanProcessor):

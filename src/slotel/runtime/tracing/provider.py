@@ -2,7 +2,7 @@
 
 The SDK offers no public way to put a stage before processors that stand already, and none at all under declarative
 configuration. So the provider's own processor is replaced by the pipeline, which feeds the processors that stood there
-and those that are added later; `upstream/otel_provider.py` knows where it is held. Tracers become slotel's own by their
+and those that are added later; `upstream/otel/provider.py` knows where it is held. Tracers become slotel's own by their
 `__class__`: those that stand are held by whoever asked for them.
 """
 
@@ -29,14 +29,14 @@ from slotel.runtime.redaction.enforcer import Enforcer
 from slotel.runtime.tracing.processor import ProcessorSink, SlotelSpanProcessor
 from slotel.runtime.tracing.route_rules import RouteRules
 from slotel.runtime.tracing.sampler import RecordEverySpan
-from slotel.runtime.upstream.otel_provider import (
+from slotel.runtime.upstream.otel.provider import (
     active_processor,
     add_to_resource,
     on_ending_of,
     processors_of,
     standing_tracers,
 )
-from slotel.runtime.upstream.otel_spans import adopt, why_not
+from slotel.runtime.upstream.otel.spans import adopt, why_not
 from slotel.version import __version__
 
 _EMPTY: Final[Mapping[str, str]] = MappingProxyType({})

@@ -19,7 +19,7 @@ from opentelemetry.trace import Link, NonRecordingSpan, SpanKind, TraceState, ge
 from opentelemetry.util.types import Attributes
 
 from slotel.runtime.tracing.route_rules import RouteRules
-from slotel.runtime.upstream.otel_provider import root_sampler
+from slotel.runtime.upstream.otel.provider import root_sampler
 
 _SAMPLED: Final = Decision.RECORD_AND_SAMPLE
 _RECORD_ONLY: Final = Decision.RECORD_ONLY

@@ -18,8 +18,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client.parser import text_string_to_metric_families
 
 from slotel.runtime.metrics.instruments.http_server import HttpServerMetrics, http_server_metrics
-from slotel.runtime.metrics.scrape.app_metrics import AppMetrics
 from slotel.runtime.metrics.scrape.exposition import Exposition
+from slotel.runtime.metrics.scrape.sources.app_metrics import AppMetrics
 from support.launch import APPS, LAUNCHER, Launched, clean_environ, wait_until
 from support.ports import free_port
 

@@ -11,8 +11,8 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from slotel.runtime.metrics.scrape.access import Access, AccessError, read_access
 from slotel.runtime.metrics.scrape.endpoint import Endpoint
+from slotel.runtime.metrics.scrape.http.access import Access, AccessError, read_access
 from slotel.runtime.metrics.store.store import Family
 from support.launch import wait_until
 from support.prom import Prometheus

@@ -17,10 +17,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from slotel.runtime.metrics.instruments.fork_reset import count_from_zero_after_fork
-from slotel.runtime.metrics.scrape.app_metrics import AppMetrics
-from slotel.runtime.metrics.scrape.conversion import Converted
 from slotel.runtime.metrics.scrape.exposition import Exposition
-from slotel.runtime.metrics.scrape.published import Published, combine, decode, encode, over_processes
+from slotel.runtime.metrics.scrape.sources.app_metrics import AppMetrics
+from slotel.runtime.metrics.scrape.sources.conversion import Converted
+from slotel.runtime.metrics.scrape.sources.published import Published, combine, decode, encode, over_processes
 from slotel.runtime.metrics.store.store import Family, Store
 from slotel.runtime.metrics.workers.workers import Workers
 
@@ -265,7 +265,7 @@ def test_what_publishing_loads_is_loaded_before_the_first_fork_and_not_by_a_proc
     code = """
 import os, sys
 from opentelemetry.sdk.metrics import MeterProvider
-from slotel.runtime.metrics.scrape.app_metrics import AppMetrics
+from slotel.runtime.metrics.scrape.sources.app_metrics import AppMetrics
 app = AppMetrics(MeterProvider([]))
 alone = "prometheus_client" in sys.modules
 child = os.fork()

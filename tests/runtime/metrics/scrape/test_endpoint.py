@@ -16,9 +16,9 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from slotel.runtime.metrics.scrape.connection import Answer
 from slotel.runtime.metrics.scrape.endpoint import Endpoint
-from slotel.runtime.metrics.scrape.server import MAX_CONNECTIONS
+from slotel.runtime.metrics.scrape.http.connection import Answer
+from slotel.runtime.metrics.scrape.http.server import MAX_CONNECTIONS
 from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.process.lifecycle import PROCESS
 from support.launch import wait_until

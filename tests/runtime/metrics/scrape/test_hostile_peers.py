@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from slotel.runtime.metrics.scrape import holder as holders
-from slotel.runtime.metrics.scrape import server as servers
 from slotel.runtime.metrics.scrape.endpoint import Endpoint
-from slotel.runtime.metrics.scrape.holder import PortHolder
+from slotel.runtime.metrics.scrape.http import holder as holders
+from slotel.runtime.metrics.scrape.http import server as servers
+from slotel.runtime.metrics.scrape.http.holder import PortHolder
 from slotel.runtime.metrics.store.store import Family
 
 
@@ -95,7 +95,7 @@ def test_slow_readers_keep_a_bounded_number_of_bytes(endpoint, monkeypatch):
 
 
 def test_an_answer_is_given_up_after_a_time_however_steadily_it_is_read(endpoint, monkeypatch):
-    monkeypatch.setattr("slotel.runtime.metrics.scrape.connection.ANSWER_SECONDS", 1.5)
+    monkeypatch.setattr("slotel.runtime.metrics.scrape.http.connection.ANSWER_SECONDS", 1.5)
     serving = endpoint(big(40_000))  # 8 MB
     peer = ask(serving)
     begun, got = time.monotonic(), 0

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.parser import text_string_to_metric_families
 
 from slotel.runtime.metrics.scrape.exposition import Exposition
-from slotel.runtime.metrics.scrape.registry import GlobalRegistry
+from slotel.runtime.metrics.scrape.sources.registry import GlobalRegistry
 
 
 @pytest.fixture

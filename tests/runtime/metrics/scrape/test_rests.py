@@ -14,8 +14,8 @@ from opentelemetry.sdk.metrics import MeterProvider
 
 from slotel.runtime.metrics.instruments.fork_reset import count_from_zero_after_fork
 from slotel.runtime.metrics.scrape import endpoint as endpoint_module
-from slotel.runtime.metrics.scrape.app_metrics import AppMetrics
 from slotel.runtime.metrics.scrape.endpoint import Endpoint
+from slotel.runtime.metrics.scrape.sources.app_metrics import AppMetrics
 from slotel.runtime.metrics.store.store import Histogram, Store
 from slotel.runtime.metrics.workers.workers import Workers
 

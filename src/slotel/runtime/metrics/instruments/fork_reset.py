@@ -3,7 +3,7 @@
 The SDK copies what its metric readers hold into the child, with every lock as it stood at the fork: the child would
 push the parent's counts again, over the parent's connection, in the middle of what the parent says there; and it
 could wait for ever for a lock that a thread of the parent's held. There is no public way to begin anew:
-`upstream/otel_metrics.py` knows the private one.
+`upstream/otel/metrics.py` knows the private one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import weakref
 from opentelemetry.sdk.metrics import MeterProvider
 
 from slotel.runtime.process.lifecycle import PROCESS
-from slotel.runtime.upstream.otel_metrics import measurement_consumer, reset_readers
+from slotel.runtime.upstream.otel.metrics import measurement_consumer, reset_readers
 
 
 def count_from_zero_after_fork(provider: object) -> bool:

@@ -31,9 +31,9 @@ from opentelemetry.trace import SpanContext
 
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.requests.served import SERVED
-from slotel.runtime.upstream.otel_context import flags_of
-from slotel.runtime.upstream.otel_metrics import adds_up_as_usual
-from slotel.runtime.upstream.otel_spans import span_in
+from slotel.runtime.upstream.otel.context import flags_of
+from slotel.runtime.upstream.otel.metrics import adds_up_as_usual
+from slotel.runtime.upstream.otel.spans import span_in
 
 PREFIX: Final = "http.server."
 DEFAULT_BOUNDS: Final = (

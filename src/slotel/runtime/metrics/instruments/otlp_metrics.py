@@ -1,7 +1,7 @@
 """The store's metrics by OTLP: joins them to what the SDK's periodic readers export. Sends nothing itself.
 
 SDK 1.45 has no MetricProducer, by which the specification lets foreign metrics into a reader, and no asynchronous
-histogram; so what a reader collects is changed (`upstream/otel_metrics.py`). Each process sends its
+histogram; so what a reader collects is changed (`upstream/otel/metrics.py`). Each process sends its
 own numbers, under its own `service.instance.id`: nobody merges what is pushed.
 """
 
@@ -33,8 +33,8 @@ from slotel.runtime.logs import LOG
 from slotel.runtime.metrics.store.store import Exemplar, Family
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.process.shutdown import run_at_once
-from slotel.runtime.upstream.otel_exports import watch
-from slotel.runtime.upstream.otel_metrics import (
+from slotel.runtime.upstream.otel.exports import watch
+from slotel.runtime.upstream.otel.metrics import (
     change_collected,
     exporter_of,
     prefers_differences,

@@ -18,14 +18,14 @@ from typing import Any, Final
 
 from slotel.runtime.finding import log
 from slotel.runtime.logs import LOG
-from slotel.runtime.metrics.scrape import port as ports
-from slotel.runtime.metrics.scrape.access import Access
-from slotel.runtime.metrics.scrape.connection import Answer, Request, plain
 from slotel.runtime.metrics.scrape.exposition import OPENMETRICS, TEXT, Exposition
-from slotel.runtime.metrics.scrape.holder import PortHolder
+from slotel.runtime.metrics.scrape.http import port as ports
+from slotel.runtime.metrics.scrape.http.access import Access
+from slotel.runtime.metrics.scrape.http.connection import Answer, Request, plain
+from slotel.runtime.metrics.scrape.http.holder import PortHolder
+from slotel.runtime.metrics.scrape.http.negotiate import wants_gzip, wants_openmetrics
+from slotel.runtime.metrics.scrape.http.server import Server
 from slotel.runtime.metrics.scrape.merge import unite
-from slotel.runtime.metrics.scrape.negotiate import wants_gzip, wants_openmetrics
-from slotel.runtime.metrics.scrape.server import Server
 from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.process.descriptors import Waker
 from slotel.runtime.process.lifecycle import PROCESS

@@ -26,7 +26,7 @@ from slotel.runtime.metrics.store.family import (
 from slotel.runtime.metrics.store.ring import Ring
 from slotel.runtime.metrics.store.table import Counter, Histogram, Table
 from slotel.runtime.process.lifecycle import PROCESS
-from slotel.runtime.upstream.otel_context import span_id_of, trace_id_of
+from slotel.runtime.upstream.otel.context import span_id_of, trace_id_of
 from slotel.runtime.upstream.stdlib import renew_lock
 
 __all__ = ["OVERFLOW", "Counter", "Exemplar", "Family", "Histogram", "Ring", "Store"]

@@ -37,14 +37,14 @@ from slotel.runtime.sentry.transport.completion import EnvelopeCompletion
 from slotel.runtime.sentry.transport.endpoint import Endpoint
 from slotel.runtime.sentry.transport.rate_limits import RateLimits
 from slotel.runtime.sentry.transport.sender import Sender
-from slotel.runtime.upstream.sentry import (
+from slotel.runtime.upstream.sentry.events import defer_serializing
+from slotel.runtime.upstream.sentry.sdk import (
     after_set_client,
     before_init,
     choose_variables,
     leave_source_lines_out,
     put_processor_first,
 )
-from slotel.runtime.upstream.sentry_events import defer_serializing
 
 if TYPE_CHECKING:
     from slotel.runtime.sentry.client.client import SentryConnection, SentryDependencies

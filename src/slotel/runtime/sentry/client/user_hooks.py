@@ -18,7 +18,7 @@ from slotel.config.names import REDACTED
 from slotel.config.tags import clean_value
 from slotel.runtime.sentry.client.protocols import Enforcing, SentryClientLike
 from slotel.runtime.sentry.transactions.payload import sentry_tags
-from slotel.runtime.upstream.sentry_events import settled
+from slotel.runtime.upstream.sentry.events import settled
 
 LOG: Final = logging.getLogger("slotel")
 _FOREIGN: Final = ("request", "extra", "user", "modules")

@@ -16,7 +16,7 @@ import sentry_sdk
 import wrapt
 from sentry_sdk.integrations import DidNotEnable, Integration, setup_integrations
 
-from slotel.runtime.upstream.sentry import auto_enabling_integrations
+from slotel.runtime.upstream.sentry.sdk import auto_enabling_integrations
 
 LOG: Final = logging.getLogger("slotel")
 

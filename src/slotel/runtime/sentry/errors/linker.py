@@ -41,7 +41,7 @@ from slotel.runtime.sentry.propagation import request_of
 from slotel.runtime.sentry.transactions.mapping import meaning, native_name
 from slotel.runtime.sentry.transactions.payload import ORIGIN
 from slotel.runtime.sentry.transactions.sampling_context import incoming
-from slotel.runtime.upstream.sentry_scope import fork_when_used
+from slotel.runtime.upstream.sentry.scope import fork_when_used
 from slotel.runtime.upstream.stdlib import in_event_loop
 
 Tags = Callable[[Mapping[str, Any], Mapping[str, str]], "dict[str, str]"]

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 import sentry_sdk
 
 from slotel.runtime.upstream.django import current_request
-from slotel.runtime.upstream.sentry import (
+from slotel.runtime.upstream.sentry.sdk import (
     add_flask_user,
     asgi_request,
     fits_in_event,

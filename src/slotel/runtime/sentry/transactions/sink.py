@@ -26,8 +26,8 @@ from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
 from slotel.runtime.sentry.transactions.mapping import native_name
 from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Scopes, Trace
 from slotel.runtime.sentry.transactions.worker import Worker
-from slotel.runtime.upstream.otel_context import flags_of
-from slotel.runtime.upstream.otel_reading import UNSET, attributes_of
+from slotel.runtime.upstream.otel.context import flags_of
+from slotel.runtime.upstream.otel.reading import UNSET, attributes_of
 
 if TYPE_CHECKING:
     from slotel.runtime.sentry.transport.factory import TransportFactory

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from sentry_sdk.scope import Scope
 
 from slotel.runtime.requests.local_roots import LocalRoot
-from slotel.runtime.upstream.sentry_scope import complete
+from slotel.runtime.upstream.sentry.scope import complete
 
 
 class Scopes(NamedTuple):

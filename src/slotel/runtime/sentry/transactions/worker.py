@@ -25,7 +25,7 @@ from slotel.runtime.sentry.transactions.gil_yielder import GilYielder
 from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Scopes, Trace
 from slotel.runtime.sentry.transport.encode import compress
 from slotel.runtime.sentry.transport.envelope_queue import QueuedEnvelope
-from slotel.runtime.upstream.otel_context import suppress_instrumentation
+from slotel.runtime.upstream.otel.context import suppress_instrumentation
 
 if TYPE_CHECKING:
     from slotel.runtime.sentry.transactions.assembly import Assembly

@@ -20,7 +20,7 @@ from slotel.runtime.sentry.transport.bounds import encode_bounded
 from slotel.runtime.sentry.transport.completion import EnvelopeCompletion
 from slotel.runtime.sentry.transport.envelope_queue import QueuedEnvelope
 from slotel.runtime.sentry.transport.sender import Sender
-from slotel.runtime.upstream.sentry import inner_transport
+from slotel.runtime.upstream.sentry.sdk import inner_transport
 
 _SIGNALS: Final = {
     "error": "errors",

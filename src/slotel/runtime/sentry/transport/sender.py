@@ -22,7 +22,7 @@ from slotel.runtime.sentry.transport.encode import is_gzip, sent_later
 from slotel.runtime.sentry.transport.endpoint import Answer, Endpoint, was_sent
 from slotel.runtime.sentry.transport.envelope_queue import MAX_ENVELOPES, EnvelopeQueue, QueuedEnvelope
 from slotel.runtime.sentry.transport.rate_limits import RateLimits
-from slotel.runtime.upstream.otel_context import suppress_instrumentation
+from slotel.runtime.upstream.otel.context import suppress_instrumentation
 
 LOG: Final = logging.getLogger("slotel")
 PATIENCE: Final = 10.0

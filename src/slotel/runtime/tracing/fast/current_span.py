@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import Tracer
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.util.types import Attributes
 
-from slotel.runtime.upstream.otel_spans import SPAN_KEY, attach, current, reset
+from slotel.runtime.upstream.otel.spans import SPAN_KEY, attach, current, reset
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Start: TypeAlias = tuple[

@@ -19,8 +19,8 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AnyValue, Attributes
 
 from slotel.runtime.tracing.fast.exception_text import ExceptionText
-from slotel.runtime.upstream.otel_reading import UNSET
-from slotel.runtime.upstream.otel_spans import ATTRIBUTES_LOG, TRACE_LOG, clean, new_links, readable_span
+from slotel.runtime.upstream.otel.reading import UNSET
+from slotel.runtime.upstream.otel.spans import ATTRIBUTES_LOG, TRACE_LOG, clean, new_links, readable_span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

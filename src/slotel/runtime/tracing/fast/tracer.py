@@ -23,7 +23,7 @@ from opentelemetry.util.types import Attributes
 from slotel.runtime.tracing.fast.current_span import start_as_current_span
 from slotel.runtime.tracing.fast.span import LeanSpan
 from slotel.runtime.tracing.sampler import LOW_BITS, RecordEverySpan
-from slotel.runtime.upstream.otel_spans import SPAN_KEY, current, is_enabled
+from slotel.runtime.upstream.otel.spans import SPAN_KEY, current, is_enabled
 
 _new: Final = object.__new__
 _tuple: Final = tuple.__new__

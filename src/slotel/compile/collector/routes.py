@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from slotel.compile.ottl import quoted
+from slotel.compile.collector.ottl import quoted
 from slotel.config.sampling import SpanMatch
 from slotel.config.service import Service
 

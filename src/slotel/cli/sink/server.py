@@ -16,9 +16,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from slotel.cli import sink_page
-from slotel.cli.envelope import Envelope, parse_envelope, unpacked
-from slotel.cli.wire import HttpWire, Request, answer_bytes
+from slotel.cli.sink import page as sink_page
+from slotel.cli.sink.envelope import Envelope, parse_envelope, unpacked
+from slotel.cli.sink.http import HttpWire, Request, answer_bytes
 
 if TYPE_CHECKING:
     from typing_extensions import Self

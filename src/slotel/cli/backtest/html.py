@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from slotel.cli.backtest_show import lasted, moment
+from slotel.cli.backtest.terminal import lasted, moment
 
 if TYPE_CHECKING:
     from slotel.compile.backtest import Backtest, Fired, Incident

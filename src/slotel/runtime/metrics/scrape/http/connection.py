@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from slotel.runtime.process.descriptors import identity_of, let_go
 
 if TYPE_CHECKING:
-    from slotel.runtime.metrics.scrape.tls import TlsPeer
+    from slotel.runtime.metrics.scrape.http.tls import TlsPeer
 
 REQUEST_SECONDS: Final = 5.0
 """A request must be here whole within this time."""

@@ -27,7 +27,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from slotel.runtime.metrics.scrape.merge import added
-from slotel.runtime.metrics.scrape.redacted import Redact, joined
+from slotel.runtime.metrics.scrape.sources.redacted import Redact, joined
 from slotel.runtime.metrics.store.family import portions
 from slotel.runtime.metrics.store.store import Exemplar, Family
 from slotel.runtime.upstream.prometheus import naming_exporter

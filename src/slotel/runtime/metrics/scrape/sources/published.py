@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple, Protocol, cast
 
-from slotel.runtime.metrics.scrape.conversion import Converted
 from slotel.runtime.metrics.scrape.merge import added
+from slotel.runtime.metrics.scrape.sources.conversion import Converted
 from slotel.runtime.metrics.store.family import portions
 from slotel.runtime.metrics.store.store import Exemplar, Family
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from slotel.config import names
-from slotel.runtime.metrics.scrape.connection import Answer, Request, plain
+from slotel.runtime.metrics.scrape.http.connection import Answer, Request, plain
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -102,7 +102,7 @@ class Access:
             except (OSError, ValueError):  # half a renewal: the certificates that stand are used on
                 if self._context[1] is None:
                     raise
-        from slotel.runtime.metrics.scrape.tls import TlsPeer
+        from slotel.runtime.metrics.scrape.http.tls import TlsPeer
 
         context = self._context[1]
         assert context is not None  # noqa: S101 made above

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from slotel.runtime.metrics.scrape.connection import Answer, Connection, Request
+from slotel.runtime.metrics.scrape.http.connection import Answer, Connection, Request
 from slotel.runtime.process.descriptors import Identity, Waker, identity_of, let_go
 
 MAX_CONNECTIONS: Final = 128

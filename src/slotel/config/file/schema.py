@@ -11,10 +11,10 @@ from typing import Any, Final, NamedTuple, NewType
 
 from ruamel.yaml.scalarbool import ScalarBoolean
 
-from slotel.config.decode import Spellings, kind_of
 from slotel.config.duration import parse_duration
+from slotel.config.file.decode import Spellings, kind_of
+from slotel.config.file.parsers import parse_name, parse_scrape_interval, parse_slice_length, parse_window
 from slotel.config.monitoring import RESERVED_LABELS, SOURCES
-from slotel.config.parsers import parse_name, parse_scrape_interval, parse_slice_length, parse_window
 from slotel.config.ratio import parse_limit, parse_objective, parse_ratio
 from slotel.config.redaction import ARGV, DEFAULT_VALUES, SQL, VALUE_NAMES
 from slotel.config.sampling import (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, get_args, get_origin
 
-from slotel.config import schema as docs
+from slotel.config.file import schema as docs
 from slotel.config.monitoring import SOURCES
 from slotel.config.redaction import ARGV, SQL, VALUE_NAMES
 from slotel.config.sampling import ERROR_DETAILS, SENTRY_MODES, TRANSACTION_NAMES, TRANSACTION_ROOTS, Keep
@@ -60,7 +60,7 @@ SPELLED: Final[Mapping[Any, Schema]] = {
     bool: {"type": "boolean"},
     int: {"type": "integer"},
 }
-"""How each single value is written, for the kinds of `slotel.config.schema.SPELLINGS`."""
+"""How each single value is written, for the kinds of `slotel.config.file.schema.SPELLINGS`."""
 
 MEANINGS: Final[Mapping[str, str]] = {
     "version": "Version of this format.",

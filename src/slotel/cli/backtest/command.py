@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from slotel.cli.load import configs_option, load_all_or_exit
-from slotel.cli.prometheus_api import PrometheusApi, PrometheusError
-from slotel.cli.prometheus_options import header_option, url_option
+from slotel.cli.prometheus.api import PrometheusApi, PrometheusError
+from slotel.cli.prometheus.options import header_option, url_option
 from slotel.config.duration import parse_duration
 
 if TYPE_CHECKING:
@@ -66,13 +66,13 @@ def command(
     except (PrometheusError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     if html:
-        from slotel.cli.backtest_html import report
+        from slotel.cli.backtest.html import report
 
         Path(html).write_text(report(found), encoding="utf-8")
     if as_json:
         click.echo(json.dumps([asdict(each) for each in found], indent=2, ensure_ascii=False))
         return
-    from slotel.cli.backtest_show import show
+    from slotel.cli.backtest.terminal import show
 
     for each in found:
         show(each)
@@ -104,9 +104,9 @@ def backtest_all(
 def pasts(service: Service, slo: Slo, prometheus: PrometheusApi, clock: Clock) -> list[Past]:
     """Return what the store knows of an objective, by group."""
     from slotel.compile import conventions as at
-    from slotel.compile.alerts import alert_rules
     from slotel.compile.backtest import Past
     from slotel.compile.history import STEP, Series, direct_queries, recorded
+    from slotel.compile.prometheus.alerts import alert_rules
     from slotel.compile.sources import counts
 
     def ask(query: str) -> dict[str, Series]:

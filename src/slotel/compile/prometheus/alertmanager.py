@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from slotel.compile.alerts import ABSENT, BURN
 from slotel.compile.conventions import LABEL_GROUP, LABEL_SEVERITY
 from slotel.compile.header import header
+from slotel.compile.prometheus.alerts import ABSENT, BURN
 from slotel.compile.promql import yaml_lines
 from slotel.config.service import Service
 

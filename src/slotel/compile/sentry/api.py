@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from slotel.compile.provisioning import sentry_place
-from slotel.compile.sentry_dashboard import dashboard
-from slotel.compile.sentry_query import NotInSentryError, search
-from slotel.compile.sentry_script import script
+from slotel.compile.sentry.dashboard import dashboard
+from slotel.compile.sentry.query import NotInSentryError, search
+from slotel.compile.sentry.script import script
 from slotel.config.duration import format_duration
 from slotel.config.service import Service
 from slotel.config.slo import Slo

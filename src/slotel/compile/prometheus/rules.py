@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from slotel.compile import conventions as at
-from slotel.compile.alerts import alert_rules
 from slotel.compile.header import header
-from slotel.compile.promql import Group, yaml_lines
-from slotel.compile.records import (
+from slotel.compile.prometheus.alerts import alert_rules
+from slotel.compile.prometheus.records import (
     alive_rules,
     budget_rules,
     burn_rule,
@@ -18,6 +17,7 @@ from slotel.compile.records import (
     period_rules,
     ratio_rules,
 )
+from slotel.compile.promql import Group, yaml_lines
 from slotel.compile.sources import counts
 from slotel.config.duration import format_duration
 from slotel.config.service import Service

@@ -12,9 +12,9 @@ from typing import Any, Final
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
-from slotel.config.decode import Steps, kind_of, structure
+from slotel.config.file.decode import Steps, kind_of, structure
+from slotel.config.file.schema import SPELLINGS, Document
 from slotel.config.problem import Problem
-from slotel.config.schema import SPELLINGS, Document
 
 MAX_CHARACTERS: Final = 1_000_000
 MAX_DEPTH: Final = 100

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from slotel.compile import conventions as at
-from slotel.compile.alerts import (
+from slotel.compile.header import header
+from slotel.compile.prometheus.alerts import (
     ABSENT,
     EXHAUSTED,
     LIMIT,
@@ -19,12 +20,11 @@ from slotel.compile.alerts import (
     limit_labels,
     severity_labels,
 )
-from slotel.compile.example_series import example_series
-from slotel.compile.expectations import Test, alerts, firing, history, none, total
-from slotel.compile.header import header
-from slotel.compile.input_series import STEP, Phase, input_series, traffic
+from slotel.compile.prometheus.example_series import example_series
+from slotel.compile.prometheus.expectations import Test, alerts, firing, history, none, total
+from slotel.compile.prometheus.input_series import STEP, Phase, input_series, traffic
+from slotel.compile.prometheus.rules import groups
 from slotel.compile.promql import number, yaml_lines
-from slotel.compile.rules import groups
 from slotel.config.foreign.promql import UnsupportedQueryError
 from slotel.config.service import Service
 from slotel.config.slo import HOUR, MIN_BAD_EVENTS, Alerting, BurnTier, Severity, Slo, holds_enough

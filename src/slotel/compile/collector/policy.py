@@ -11,9 +11,8 @@ from typing import Any, Final
 
 from ruamel.yaml import YAML
 
-from slotel.compile.collector_routes import DROP_PROCESSOR, SAMPLING_FILE, dropped, sampling
-from slotel.compile.ottl import listed, quoted
-from slotel.compile.re2_patterns import (
+from slotel.compile.collector.ottl import listed, quoted
+from slotel.compile.collector.re2_patterns import (
     NESTED,
     USER,
     encoded_pair,
@@ -25,6 +24,7 @@ from slotel.compile.re2_patterns import (
     suspicious,
     whole_pattern,
 )
+from slotel.compile.collector.routes import DROP_PROCESSOR, SAMPLING_FILE, dropped, sampling
 from slotel.config.names import REDACTED, UNKNOWN
 from slotel.config.redaction import VALUE_NAMES, key_test
 from slotel.config.service import Service

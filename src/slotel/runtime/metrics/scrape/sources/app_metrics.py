@@ -19,8 +19,8 @@ from opentelemetry.sdk.metrics.export import MetricReader, MetricsData, Resource
 from opentelemetry.sdk.resources import Resource
 
 from slotel.runtime.logs import LOG
-from slotel.runtime.metrics.scrape.conversion import Conversion, Converted
-from slotel.runtime.metrics.scrape.published import (
+from slotel.runtime.metrics.scrape.sources.conversion import Conversion, Converted
+from slotel.runtime.metrics.scrape.sources.published import (
     SUFFIX,
     Sharing,
     combine,
@@ -28,7 +28,7 @@ from slotel.runtime.metrics.scrape.published import (
     over_processes,
     published,
 )
-from slotel.runtime.metrics.scrape.redacted import Redact, RedactedFamilies
+from slotel.runtime.metrics.scrape.sources.redacted import Redact, RedactedFamilies
 from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.process.lifecycle import PROCESS
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from slotel.compile.example_series import ExampleSeries, example_series
+from slotel.compile.prometheus.example_series import ExampleSeries, example_series
 from slotel.compile.promql import equal, number, series
 from slotel.compile.sources import HTTP_DURATION
 from slotel.config import names

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from slotel.cli.prometheus_api import PrometheusApi, PrometheusError
+from slotel.cli.prometheus.api import PrometheusApi, PrometheusError
 from slotel.compile import conventions as at
+from slotel.compile.prometheus.rules import groups
 from slotel.compile.promql import Group
-from slotel.compile.rules import groups
 from slotel.compile.sources import Counts, counts
 from slotel.config.duration import format_duration, parse_duration
 from slotel.config.service import Service

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from slotel.compile.conventions import selected
-from slotel.compile.input_series import STEP
+from slotel.compile.prometheus.input_series import STEP
 from slotel.compile.promql import equal, series
 from slotel.config.duration import format_duration
 from slotel.config.service import Service

@@ -25,7 +25,7 @@ from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace import id_generator, sampling
 
-from slotel.runtime.upstream.otel_context import is_tuple
+from slotel.runtime.upstream.otel.context import is_tuple
 from slotel.runtime.upstream.probe import SLOWER, Probe
 
 SPANS: Final = "SLOTEL_SPANS"
@@ -141,7 +141,7 @@ IMITATED: Final[tuple[tuple[Any, tuple[str, ...]], ...]] = (
 """What `tracing/fast` does again; `tests/runtime/tracing/test_lean_span.py` holds both side by side."""
 
 TESTED: Final = frozenset({"eb46e2a452e77a0a"})
-"""Fingerprints of the code that the tests were run on. Add one by `python -m slotel.runtime.upstream.otel_spans`."""
+"""Fingerprints of the code that the tests were run on. Add one by `python -m slotel.runtime.upstream.otel.spans`."""
 
 
 def why_not(environ: Mapping[str, str], tracer: sdk.Tracer) -> str | None:

@@ -1,0 +1,1 @@
+"""`slotel backtest`: which alerts would have fired in the last weeks."""

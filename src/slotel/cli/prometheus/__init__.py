@@ -1,0 +1,1 @@
+"""What commands ask a Prometheus server: queries, its state, its rules."""

@@ -1,0 +1,1 @@
+"""`slotel sink`: a local Sentry that shows what an app sends."""

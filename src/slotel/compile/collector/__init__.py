@@ -1,0 +1,1 @@
+"""The policy of services as configuration of the OpenTelemetry Collector."""

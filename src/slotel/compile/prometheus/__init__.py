@@ -1,0 +1,1 @@
+"""Prometheus' rules, alerts and their tests, and an example for Alertmanager."""

@@ -1,0 +1,1 @@
+"""What is served beside slotel's own store: the app's instruments, its registry, the process."""

@@ -1,0 +1,1 @@
+"""sentry-sdk, 2 and 3."""
