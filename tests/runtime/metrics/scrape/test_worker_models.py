@@ -76,6 +76,7 @@ def workers_of(service: Launched) -> list[psutil.Process]:
     "command",
     [
         pytest.param((sys.executable, "flask_app.py"), id="one process"),
+        pytest.param((sys.executable, "gevent_app.py"), id="one process, patched by gevent in code"),
         pytest.param((*GUNICORN, "flask_app:app"), id="gunicorn sync"),
         pytest.param(
             (*GUNICORN, "--preload", "--threads", "2", "flask_app:app"), id="gunicorn gthread preload"
@@ -96,7 +97,7 @@ def workers_of(service: Launched) -> list[psutil.Process]:
     ],
 )
 def test_every_request_is_counted_whichever_process_took_it(command):
-    needs = "flask" if "flask_app" in " ".join(command) else "fastapi"
+    needs = "fastapi" if "fastapi_app:app" in command else "flask"
     with launched(*command, needs=needs) as service:
         service.wait_ready()
         sent(service, 120)

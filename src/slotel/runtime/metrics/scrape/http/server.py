@@ -119,7 +119,7 @@ class Server:
                     key.data.writable(now)
                 else:
                     key.data.readable(now)
-            elif isinstance(key.data, socket.socket):
+            else:  # a listener: of the class that `socket` had before gevent patched it, perhaps
                 self._accept(key.data, now)
 
     def _accept(self, listener: socket.socket, now: float) -> None:
