@@ -133,6 +133,8 @@ def test_a_shapes_hint_is_in_whatever_it_matches(shape):
         "slack": "xoxb-123456789012-abcdef",
         "slack-app": "xapp-1-A0-123-abc",
         "slack-webhook": "hooks.slack.com/services/T0/B0/abc",
+        "webhook": "discord.com/api/webhooks/123456789012345678/" + "a1" * 20,
+        "telegram": "123456789:AA" + "b" * 33,
         "google": "AIza" + "a" * 35,
         "google-oauth": "ya29." + "a" * 30,
         "openai": "sk-proj-" + "a1" * 12,

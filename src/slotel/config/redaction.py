@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
 ANYWHERE: Final = (
-    "password", "passwd", "passphrase", "passcode", "mysql pwd", "api key", "private key", "secret key",
+    "password", "passwd", "passphrase", "passcode", "passwort", "mysql pwd", "api key", "private key", "secret key",
     "access token", "auth token", "refresh token", "client secret", "credential",
 )  # fmt: skip
 """Words that make a key sensitive wherever they stand: `db_password`, `new_password1`, `passwordConfirm`, `xpassword`;
@@ -22,6 +22,7 @@ AT_THE_END: Final = (
     "secret", "secrets", "token", "auth tokens", "access tokens", "refresh tokens", "api tokens", "jwt", "bearer",
     "auth", "authorization", "auth code", "authorization code", "client assertion", "code verifier",
     "saml response", "samlresponse", "creds", "pass", "pwd", "pw", "pswd",
+    "mot de passe", "motdepasse", "kennwort", "contrase\u00f1a", "contrasena", "senha", "wachtwoord",
     "cookie", "cookies", "session", "session id", "sessionid", "phpsessid", "jsessionid", "aspsessionid", "symfony",
     "csrf", "xsrf", "csrftoken", "csrfmiddlewaretoken", "stripetoken",
     "sig", "signature", "hmac", "dsn",
@@ -32,7 +33,8 @@ AT_THE_END: Final = (
     *(
         f"{kind} key" for kind in (
             "access", "account", "app", "application", "auth", "client", "crypt", "encryption", "decryption", "deploy",
-            "functions", "gpg", "hmac", "jwt", "master", "pgp", "rsa", "secret access", "service", "session",
+            "fernet", "functions", "gpg", "hmac", "instrumentation", "jwt", "license",
+            "master", "pgp", "rsa", "secret access", "service", "session",
             "shared access", "shared", "signing", "ssh", "storage", "subscription",
         )
     ),
@@ -46,7 +48,7 @@ WHOLE: Final = ("sid", "connect.sid")
 CORES: Final = (
     "pass", "pwd", "pw", "pswd", "secret", "token", "key", "auth", "cookie", "cred", "sess", "csrf", "xsrf", "sid",
     "jwt", "bearer", "assertion", "verif", "saml", "sig", "hmac", "dsn", "otp", "mfa", "security", "recovery", "backup",
-    "cvv", "cvc", "card", "number", "cc", "ssn", "symfony",
+    "cvv", "cvc", "card", "number", "cc", "ssn", "symfony", "kennwort", "contrase", "senha", "wachtwoord",
 )  # fmt: skip
 """Each sensitive word has one of these in it: a text without any names no sensitive key."""
 
@@ -57,8 +59,8 @@ _ADDITIONS: Final = (
 """What may follow a sensitive word and changes nothing: `token_value`, `cookie_header`."""
 
 _SEPARATOR: Final = "[-_ ]?"
-_TAIL: Final = rf"(?:{_SEPARATOR}(?i:{'|'.join(_ADDITIONS)}))?[\[\].0-9\"']*"
-"""An addition, a number, brackets and an index: `token_hash`, `token2`, `user[token]`, `token[0]`, `token.0`."""
+_TAIL: Final = rf"(?:{_SEPARATOR}(?i:{'|'.join(_ADDITIONS)}))?(?:[-_ ][0-9])?[\[\].0-9\"']*"
+"""An addition, a number, brackets and an index: `token_hash`, `token2`, `token_2`, `user[token]`, `token[0]`."""
 
 
 class Shape(NamedTuple):
@@ -94,6 +96,10 @@ SHAPES: Final = (
     Shape("slack-app", "xapp-", r"\bxapp-[A-Za-z0-9-]{10,}", "Slack, token types"),
     Shape("slack-webhook", "hooks.slack.com/", r"\bhooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/_-]+",
           "Slack, incoming webhooks"),
+    Shape("webhook", "hook", r"\b(?:discord(?:app)?\.com/api/webhooks/[0-9]{16,20}/[A-Za-z0-9_-]{20,}"
+          r"|[a-z0-9-]{1,64}\.webhook\.office\.com/webhookb2/[A-Za-z0-9@/-]{32,}|hooks\.zapier\.com/hooks/catch/[0-9]+/[A-Za-z0-9]+)",
+          "Discord, Microsoft Teams and Zapier, incoming webhooks"),
+    Shape("telegram", ":AA", r"\b(?:bot)?[0-9]{8,10}:AA[A-Za-z0-9_-]{33}", "Telegram, bot API"),
     Shape("google", "AIza", r"\bAIza[A-Za-z0-9_-]{35}", "Google Cloud, API keys"),
     Shape("google-oauth", "ya29.", r"\bya29\.[A-Za-z0-9_-]{20,}", "Google Identity, access tokens"),
     Shape("openai", "sk-", r"\bsk-[A-Za-z0-9_-]{20,}", "OpenAI and Anthropic, API keys"),
@@ -238,6 +244,7 @@ _SPELLINGS: Final = {
 """AT_THE_END, each in all its spellings, with the length of its first word."""
 _LAST: Final = frozenset(spelling[-3:] for spelling in _SPELLINGS)
 _LAST_OF_ADDITIONS: Final = frozenset(addition[-3:] for addition in _ADDITIONS)
+_BEFORE_A_NUMBER: Final = frozenset("-_ ")
 _TAIL_CHARACTERS: Final = "[].0123456789\"'"
 
 
@@ -248,7 +255,12 @@ def _anywhere() -> re.Pattern[str]:
 
 def _ends(key: str, low: str) -> bool:
     """Whether a key ends with one of AT_THE_END, which begins where a word does."""
+    whole = low
     low = low.rstrip(_TAIL_CHARACTERS)
+    if low[-1:] in _BEFORE_A_NUMBER and whole[len(low) : len(low) + 1].isdigit():
+        low = low[:-1]
+    elif whole.startswith("64", len(low)) and low.endswith(("b", "base")):  # an addition, no number
+        low += "64"
     if _may_end(low) and _begins_a_word(key, low):
         return True
     if low[-3:] not in _LAST_OF_ADDITIONS:

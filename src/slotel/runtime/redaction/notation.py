@@ -11,29 +11,37 @@ from typing import Final, NamedTuple
 from slotel.config.names import REDACTED
 from slotel.config.redaction import PLACEHOLDERS
 
+QUOTE: Final = r"(?:\\{0,16}[\"']|&quot;|&#(?:34|39|x27);|\\u002[27])"
+"""A quote, also escaped, or as HTML and JSON within HTML write it."""
 KEY: Final = r"[\w.%$\[\]-]"
 PAIR: Final = re.compile(
-    rf"(?<!{KEY})({KEY}+)(\\{{0,16}}[\"'])?[\])]?"
-    r"(?:\s{0,8}(=>|:=|={1,2}|:(?!//)|,|>)\s{0,8}|((?:\r?\n|\\r\\n|\\n){2}))"
+    rf"(?<!{KEY})({KEY}+)({QUOTE})?[\])]?"
+    r"(?:\s{0,8}(=>|:=|={1,2}|::(?=\s)|:(?!//)|,)\s{0,8}|(?<=\")((?:(?:\r?\n|\\r\\n|\\n)Content-[A-Za-z-]{1,32}:[^\r\n\\]{0,128}){0,3}"
+    r"(?:\r?\n|\\r\\n|\\n){2}))"
 )
 """A key, the quote that closes it, and what stands between it and its value."""
 FLAG: Final = re.compile(r"(?<![\w-])(--[\w-]+)[ \t]{1,8}(?![-\s])")
 """A flag of a command line, and the blanks before its value."""
 
-_TOKEN: Final = re.compile(r"[bBrRuUfF]{0,2}(\\{0,16}[\"'])")
+_TOKEN: Final = re.compile(rf"\+{{0,4}}[bBrRuUfF]{{0,2}}({QUOTE})")
+"""The quote that opens a value; a plus is a blank in a form."""
 _BODY: Final = {mark: re.compile(rf"[^{mark}\\]*(?:\\.[^{mark}\\]*)*", re.DOTALL) for mark in ('"', "'")}
 _IN_A_URL: Final = re.compile(r"[^&#\s'\"<>\\]*")
-_BARE: Final = re.compile(r"(?:[^\s'\"<>&;|]|['\"](?=[\w!@$%^*]))*")
-"""A quote within a word belongs to the value: `password=it's`."""
+_BARE: Final = re.compile(r"(?:[^\s'\"<>&;|\\]|\\(?!r\\n|n\\n|n[\w.-]{1,64}\s?[=:{\[])|['\"](?=[\w!@$%^*]))*")
+"""A quote within a word belongs to the value: `password=it's`; an escaped end of a line does not."""
+_BLOCK: Final = re.compile(r"[|>][-+]?\d?[ \t]{0,8}\r?\n")
+"""A text of several lines in YAML: it goes as far as it is indented more than its key."""
+_INDENT: Final = re.compile(r"[ \t]*")
 _SCHEME: Final = re.compile(
     r"(?:bearer|basic|token|digest|negotiate|apikey|jwt|splunk|aws4-hmac-sha256)\s", re.IGNORECASE
 )
-_LINE: Final = re.compile(r"(?:[^\r\n'\"\\]|\\(?![nr]))*")
+_LINE: Final = re.compile(r"(?:=\\{0,16}\"[^\"\r\n]{0,500}\"|[^\r\n'\"\\]|\\(?![nr]))*")
+"""With the quoted parameters of a header: `Digest username="bob", response="x"`."""
 _FORM_LINE: Final = re.compile(r"(?:[^\r\n\\]|\\(?![nr]))*")
-_TO_TAG: Final = re.compile(r"[^<]*")
 _SCALAR: Final = re.compile(r"[^\s,}\])'\"\\]*")
 _OBJECT: Final = re.compile(r"<[^<>]*>?")
 _TRAILING: Final = "),.;]}\\"
+_OPENING: Final = frozenset("{[(")
 _TEMPLATE: Final = re.compile(r"%(?:\(\w+\))?[sdrf]|\{\w*\}")
 _BRACKETS: Final = re.compile(r"[\[\](){}]|\\{0,16}[\"']")
 _TELLING: Final = re.compile(r"(?i:password|passwd|passphrase|secret)|[-_]|[a-z][A-Z]")
@@ -59,9 +67,7 @@ def value_of(text: str, pair: re.Match[str]) -> Value | None:
     before = text[pair.start(1) - 1 : pair.start(1)]
     if sign is None:  # a part of a form: name="password", an empty line, the value
         return _plain(text, at, _FORM_LINE) if pair[2] == '"' else None
-    if sign == ">":
-        return _plain(text, at, _TO_TAG) if before == "<" else None
-    quoted = _quoted(text, at)
+    quoted = quoted_value(text, at)
     if sign == ",":
         return quoted if quoted is not None and pair[2] and _belong_together(text, pair, quoted) else None
     return quoted or _unquoted(text, pair, before)
@@ -69,21 +75,37 @@ def value_of(text: str, pair: re.Match[str]) -> Value | None:
 
 def _unquoted(text: str, pair: re.Match[str], before: str) -> Value | None:
     sign, mark, at = pair[3], pair[2] or "", pair.end()
-    if text[at : at + 1] in ("{", "[", "("):
-        return _hidden(text, at, _closing(text, at), mark)
+    if text[at : at + 1] in _OPENING:
+        end = _closing(text, at)
+        if text[at] == "{" and ";" in (before, text[end : end + 1]):  # of a connection string, no template
+            return Value(at, end, REDACTED)
+        return hidden(text, at, end, mark)
     if _TOKEN.match(text, at) is not None:
         return None  # between quotes, and hidden already
     if mark and sign in (":", "=>"):
-        return _hidden(text, at, _SCALAR.match(text, at).end(), mark)  # type: ignore[union-attr]  # it matches anything
-    if sign == ":":
+        return unquoted_value(text, at, mark)
+    if sign in (":", "::"):
         return _after_colon(text, pair)
     return _plain(text, at, _IN_A_URL) if before in ("?", "&", "#") else _bare(text, at)
+
+
+def unquoted_value(text: str, at: int, mark: str) -> Value | None:
+    """Return the value without quotes that begins at a place: a bracket with all in it, a scalar of JSON, a word.
+
+    Args:
+        mark: the quote around the key, and so around what stands instead; '' if there is none.
+    """
+    if text[at : at + 1] in _OPENING:
+        return hidden(text, at, _closing(text, at), mark)
+    if mark:
+        return hidden(text, at, _SCALAR.match(text, at).end(), mark)  # type: ignore[union-attr]  # it matches anything
+    return _bare(text, at)
 
 
 def value_of_flag(text: str, flag: re.Match[str]) -> Value | None:
     """Return the value of a sensitive flag that FLAG found."""
     at = flag.end()
-    return _quoted(text, at) if _TOKEN.match(text, at) is not None else _bare(text, at)
+    return quoted_value(text, at) if _TOKEN.match(text, at) is not None else _bare(text, at)
 
 
 def is_hidden(value: str) -> bool:
@@ -91,22 +113,27 @@ def is_hidden(value: str) -> bool:
     return value in PLACEHOLDERS or _TEMPLATE.fullmatch(value) is not None
 
 
-def _hidden(text: str, start: int, end: int, mark: str = "") -> Value | None:
+def hidden(text: str, start: int, end: int, mark: str = "") -> Value | None:
+    """Return the value between two places; None if it is none, or hidden already."""
     return None if is_hidden(text[start:end]) else Value(start, end, f"{mark}{REDACTED}{mark}")
 
 
 def _plain(text: str, at: int, pattern: re.Pattern[str]) -> Value | None:
     found = pattern.match(text, at)
-    return _hidden(text, at, found.end()) if found is not None else None
+    return hidden(text, at, found.end()) if found is not None else None
 
 
-def _quoted(text: str, at: int) -> Value | None:
+def quoted_value(text: str, at: int) -> Value | None:
     """Return the value between quotes, escaped or not; what is cut off goes to the end."""
     opening = _TOKEN.match(text, at)
     if opening is None:
         return None
     mark, start = opening[1], opening.end()
-    return _hidden(text, start, _end_of_quoted(text, start, mark))
+    if text.startswith(mark + mark, start):  # TOML and Python: three quotes
+        start += 2 * len(mark)
+        end = text.find(mark * 3, start)
+        return hidden(text, start, len(text) if end < 0 else end)
+    return hidden(text, start, _end_of_quoted(text, start, mark))
 
 
 def _end_of_quoted(text: str, start: int, mark: str) -> int:
@@ -150,6 +177,8 @@ def _after_colon(text: str, pair: re.Match[str]) -> Value | None:
     key, at = pair[1], pair.end()
     if "\n" in text[pair.end(1) : at]:
         return None
+    if (block := _BLOCK.match(text, at)) is not None:
+        return hidden(text, block.end(), _end_of_block(text, pair.start(1), block.end()))
     if key.lower() in _HEADERS:
         return _plain(text, at, _LINE)
     value = _bare(text, at)
@@ -158,6 +187,19 @@ def _after_colon(text: str, pair: re.Match[str]) -> Value | None:
     length = value.end - value.start
     is_random = length >= _SHORTEST_RANDOM and _RANDOM.match(text, value.start, value.end) is not None
     return value if is_random or length >= _LONGEST_WORD else None
+
+
+def _end_of_block(text: str, key: int, at: int) -> int:
+    """Return where the lines end that are indented more than the line of their key."""
+    line = text.rfind("\n", 0, key) + 1
+    indent = _INDENT.match(text, line).end() - line  # type: ignore[union-attr]  # it matches anything
+    while at < len(text):
+        end = text.find("\n", at) + 1 or len(text)
+        begins = _INDENT.match(text, at).end()  # type: ignore[union-attr]  # it matches anything
+        if begins - at <= indent and text[at:end].strip():
+            break
+        at = end
+    return at
 
 
 def _bare(text: str, at: int) -> Value | None:
@@ -169,4 +211,4 @@ def _bare(text: str, at: int) -> Value | None:
     end = _BARE.match(text, at).end()  # type: ignore[union-attr]  # it matches anything
     while end > at and text[at:end] not in PLACEHOLDERS and text[end - 1] in _TRAILING:
         end -= 1
-    return _hidden(text, at, end) if end > at else None
+    return hidden(text, at, end) if end > at else None

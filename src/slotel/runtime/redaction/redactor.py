@@ -5,12 +5,16 @@ What is clean is remembered, so that a value which was seen before costs one loo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence, ValuesView
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from slotel.config.names import REDACTED
 from slotel.config.redaction import PLACEHOLDERS, RedactionChoices, is_no_secret, key_test, own_test
 from slotel.runtime.redaction import statements
+from slotel.runtime.redaction.commands import redacted_arguments
+from slotel.runtime.redaction.named import named_value
 from slotel.runtime.redaction.text import SHORTEST, TextRedactor, cores
 from slotel.runtime.redaction.values import Values, is_card
 
@@ -26,6 +30,7 @@ _SMALLEST_CARD: Final = 10**12
 _LARGEST_CARD: Final = 10**19
 _NEVER: Final = frozenset({bool, float, type(None)})
 """Types whose values hold no secret, whatever they are."""
+_CONTAINERS: Final = (Mapping, list, tuple, AbstractSet, deque, ValuesView)
 
 
 class Walk:
@@ -141,10 +146,10 @@ class Redactor:
             return self._number(data) if data >= _SMALLEST_CARD else data
         if kind in _NEVER:
             return data
-        if kind is dict or kind is list or isinstance(data, (Mapping, list, tuple)):
+        if kind is dict or kind is list or isinstance(data, _CONTAINERS):
             return self._nested(data, path, Walk() if walk is None else walk)
-        if isinstance(data, (bytes, bytearray)):
-            text = data.decode("latin-1")
+        if isinstance(data, (bytes, bytearray, memoryview)):
+            text = bytes(data).decode("latin-1")
             redacted = self.text(text)
             return data if redacted == text else redacted.encode("latin-1", "replace")
         return self.text(data) if isinstance(data, str) else data
@@ -219,12 +224,15 @@ class Redactor:
         redacted: Any
         if data.__class__ is dict or isinstance(data, Mapping):
             clean = self.clean
+            named = named_value(data, self.is_sensitive)
             redacted = {
                 key if key.__class__ is str and key in clean else self._name(key): self._item(
                     key, value, path, walk
                 )
                 for key, value in data.items()
             }
+            if named is not None:
+                redacted[named] = self.hidden(named, data[named], path)
         else:
             redacted = self._items(data, path, walk)
         walk.levels += 1
@@ -245,8 +253,14 @@ class Redactor:
         return self.data(value, path, walk)
 
     def _items(self, items: Sequence[Any], path: str, walk: Walk) -> list[Any]:
+        if not isinstance(items, (list, tuple)):
+            items = list(items)
+        fields = getattr(items, "_fields", None)
+        if fields.__class__ is tuple and len(fields) == len(items):  # a named tuple
+            return [self._item(key, value, path, walk) for key, value in zip(fields, items, strict=True)]
         if len(items) == 2 and isinstance(items[0], (str, bytes)):  # noqa: PLR2004 a pair, as headers are given
             return [self.data(items[0]), self._item(items[0], items[1], path, walk)]
+        items = redacted_arguments(items, self._found)
         redacted: list[Any] = []
         is_argument = False
         for item in items:

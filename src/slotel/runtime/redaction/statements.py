@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from slotel.config.names import REDACTED
+from slotel.runtime.redaction.notation import is_hidden
 
 KEYS: Final = frozenset({"db.statement", "db.query.text"})
 """Attributes that hold a statement. Source: OpenTelemetry's semantic conventions for databases, old and stable."""
@@ -15,10 +16,13 @@ _NOT_SQL: Final = frozenset(
 )
 
 _CREDENTIAL: Final = re.compile(
-    r"(\b(?:PASSWORD|IDENTIFIED\s{1,8}(?:WITH\s{1,8}\w{1,64}\s{1,8})?(?:BY|AS))\s{1,8}(?:=\s{0,8})?[EeNn]?)'(?:[^']|'')*'?",
-    re.IGNORECASE,
+    r"(\b(?:PASSWORD(?:\s{1,8}FOR\s{1,8}[^\s=]{1,256})?(?:\s{0,8}=\s{0,8}|\s{1,8})(?:PASSWORD\s{0,8})?\(?"
+    r"|IDENTIFIED\s{1,8}(?:WITH\s{1,8}['\"]?\w{1,64}['\"]?\s{1,8})?(?:BY|AS)\s{1,8}(?:PASSWORD\s{1,8})?)[EeNn]?)"
+    r"(?:'((?:[^'\\]|''|\\.)*)'?|\"([^\"]*)\"?|(?-i:(?<=BY ))(?!PASSWORD\b|RANDOM\b|VALUES\b)([\w#$@!%^*.-]{1,256}))",
+    re.IGNORECASE | re.DOTALL,
 )
-"""`CREATE USER x PASSWORD 'y'` (PostgreSQL), `IDENTIFIED BY 'y'` (MySQL, Oracle)."""
+"""`CREATE USER x PASSWORD 'y'`, `SET PASSWORD FOR x = 'y'`, `IDENTIFIED BY 'y'` , `BY y`."""
+_SETS: Final = re.compile(r"password|identified", re.IGNORECASE)
 _REDIS_CREDENTIAL: Final = re.compile(
     r"(\s*(?:AUTH|HELLO\s+\S+\s+AUTH|CONFIG\s+SET\s+(?:requirepass|masterauth)|ACL\s+SETUSER\s+\S+|MIGRATE\b.*?\sAUTH2?)\s)"
     r"\s*[^?\s].*",
@@ -46,7 +50,24 @@ def without_credentials(statement: str, system: str) -> str:
     if system in _REDIS or statement[:5].upper() in ("AUTH ", "HELLO"):
         found = _REDIS_CREDENTIAL.fullmatch(statement)
         return statement if found is None else f"{found[1]}{REDACTED}"
-    return _CREDENTIAL.sub(rf"\1'{REDACTED}'", statement) if "'" in statement else statement
+    return without_credentials_in(statement)
+
+
+def without_credentials_in(text: str) -> str:
+    """Return a text without the passwords that statements of SQL in it set.
+
+    >>> without_credentials_in("failed: ALTER ROLE bob PASSWORD 'hunter2'")
+    "failed: ALTER ROLE bob PASSWORD '[Filtered]'"
+    """
+    return _CREDENTIAL.sub(_hidden, text) if _SETS.search(text) is not None else text
+
+
+def _hidden(found: re.Match[str]) -> str:
+    value = next((group for group in found.groups()[1:] if group is not None), "")
+    if is_hidden(value):
+        return found[0]
+    start = found.start(found.lastindex or 1) - found.start()
+    return f"{found[0][:start]}{REDACTED}{found[0][start + len(value) :]}"
 
 
 def parameterised(statement: str, system: str) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote
 
 from slotel.config.names import REDACTED
 from slotel.config.redaction import CORES, PLACEHOLDERS
+from slotel.runtime.redaction import columns, commands, named, statements
 from slotel.runtime.redaction.notation import FLAG, KEY, PAIR, Value, is_hidden, value_of, value_of_flag
 from slotel.runtime.redaction.values import Values
 
@@ -27,6 +28,12 @@ _ENCODED: Final = re.compile(r"[^\s'\"<>&=?;,(){}|\\]+")
 _ESCAPED: Final = re.compile(r"%[0-9a-fA-F]{2}")
 _RESERVED: Final = frozenset(":/?#@!$&'()*,;=")
 """Characters that a URL writes as they are where they mean something. Source: RFC 3986, section 2.2."""
+_NETLOC: Final = re.compile(
+    r"(?:(?<=^)|(?<=['\"]))(?!(?:mailto|sips?|xmpp|acct|im|pres|tel|urn|git|from|to|cc|bcc|by|user|author|email):)"
+    r"[^\s:/@'\"]{0,128}:([^\s/'\"@]{1,128})(?=@[\w.\[\]-]{1,128}(?::\d{1,5})?(?:['\"]|$))",
+    re.IGNORECASE,
+)
+"""The address of a URL alone, as `urlsplit` takes it apart: `user:password@host`."""
 _MEANS_SOMETHING: Final = re.compile(r"[=@:%\"'{]")
 _ESCAPE: Final = re.compile(r"u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrtabfv0]")
 _LITERAL: Final = re.compile(
@@ -83,21 +90,38 @@ class TextRedactor:
     def _redact(self, text: str, depth: int) -> str:
         if "@" in text and "://" in text:
             text = self._users(text)
+        elif "@" in text and ":" in text:
+            text = _NETLOC.sub(self._password, text)
         if depth and "%" in text:
             text = _ENCODED.sub(lambda run: self._encoded(run[0], depth - 1), text)
         if (
-            "=" in text or ":" in text or "--" in text or "</" in text or "'," in text or '",' in text
-            or '"\r' in text or '"\n' in text or '"\\' in text
+            "=" in text or ":" in text or "--" in text or "<" in text or "'," in text or '",' in text or "' " in text
+            or "BY " in text or '"\r' in text or '"\n' in text or '"\\' in text or " '" in text
         ) and self._names_a_key(text):  # fmt: skip
-            text = self._replaced(text, PAIR, value_of)
-            if "--" in text:
-                text = self._replaced(text, FLAG, value_of_flag)
-        return self._values(text, self._found)
+            text = self._pairs(text)
+        return self._values(commands.redacted(text, self._found), self._found)
+
+    def _pairs(self, text: str) -> str:
+        """Redact the values of sensitive names, in each notation that the text may have."""
+        if "alue" in text or "input" in text:
+            for pattern in (named.NAMED, named.LOCATION, named.LINES):
+                text = self._replaced(text, pattern, named.value_of_name)
+        text = self._replaced(text, PAIR, value_of)
+        if "--" in text:
+            text = self._replaced(text, FLAG, value_of_flag)
+        if "<" in text:
+            for pattern in (named.ELEMENT, named.NAMED_ELEMENT):
+                text = self._replaced(text, pattern, named.value_of_element)
+        if "alues" in text or "ALUES" in text or "[parameters: " in text:
+            text = columns.redacted(text, self._is_sensitive, self._found)
+        return statements.without_credentials_in(text)
 
     def _names_a_key(self, text: str) -> bool:
         if self._cores is None:
             return True
         low = text.lower()
+        if "identified by" in low:
+            return True
         for core in self._cores:  # a generator would take twice as long
             if core in low:
                 return True
@@ -111,6 +135,12 @@ class TextRedactor:
             return user[0]
         self._found("user")
         return f"{REDACTED}@"
+
+    def _password(self, netloc: re.Match[str]) -> str:
+        if is_hidden(netloc[1]):
+            return netloc[0]
+        self._found("user")
+        return netloc[0][: netloc.start(1) - netloc.start()] + REDACTED
 
     def _encoded(self, run: str, depth: int) -> str:
         """Redact what a percent-encoded part of a URL holds: another URL, or pairs."""

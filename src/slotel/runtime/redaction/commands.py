@@ -1,0 +1,69 @@
+"""Redacts passwords that command lines carry in short options: `curl -u bob:x`, `mysql -px`. Pure.
+
+Long options have a name that says what follows (`--token x`); a short one means a password in some programs only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from slotel.config.names import REDACTED
+
+_NEXT: Final = r"['\"]?,?\s{1,4}['\"]{0,2}"
+"""What stands between an option and its value: blanks, or the quotes and the comma of a list's `repr`."""
+_VALUE: Final = r"([^\s'\",]+)"
+
+OPTIONS: Final = {
+    r"curl": rf"(?:-[a-zA-Z]{{0,8}}u|--user|-U|--proxy-user){_NEXT}[^\s:'\",]{{0,256}}:{_VALUE}",
+    r"(?:mysql|mariadb)[\w-]*": rf"-p{_VALUE}",
+    r"sshpass": rf"-p(?:{_NEXT})?{_VALUE}",
+    r"ldap(?:search|add|delete|modify|passwd|whoami|compare)": rf"-w{_NEXT}{_VALUE}",
+    r"redis-cli|valkey-cli": rf"-a{_NEXT}{_VALUE}",
+    r"(?:docker|podman|skopeo|buildah|oras)": rf"login\b.{{0,200}}?\s['\"]?-p{_NEXT}{_VALUE}",
+    r"sqlcmd|bcp": rf"-P{_NEXT}{_VALUE}",
+    r"mongo(?:sh|dump|restore|import|export)?": rf"-p{_NEXT}{_VALUE}",
+    r"smbclient": rf"-U{_NEXT}[^\s%'\",]{{0,256}}%{_VALUE}",
+    r"zip|unzip|7z[a-z]?": rf"-[pP](?:{_NEXT})?{_VALUE}",
+}
+"""Programs, and their options whose last group is a password. Source: their manual pages."""
+
+_PROGRAM: Final = re.compile(rf"(?<![\w.-])(?:{'|'.join(f'({name})' for name in OPTIONS)})(?![\w.-])")
+_PATTERNS: Final = tuple(re.compile(rf"(?<![\w-])(?:{option})") for option in OPTIONS.values())
+_FAR: Final = 1_000
+"""Characters behind a program's name in which its options are looked for."""
+
+
+def redacted(text: str, found: Callable[[str], None]) -> str:
+    """Return the text without the passwords in short options; `found` is told of each.
+
+    >>> redacted("curl -su bob:hunter2 https://h", print)
+    command
+    'curl -su bob:[Filtered] https://h'
+    """
+    if " -" not in text and "'-" not in text and '"-' not in text and "\n-" not in text:
+        return text
+    pieces: list[str] = []
+    done = at = 0
+    while program := _PROGRAM.search(text, at):
+        at = program.end()
+        option = _PATTERNS[(program.lastindex or 1) - 1].search(text, at, at + _FAR)
+        if option is None or option[1] == REDACTED or option.start(1) < done:
+            continue
+        found("command")
+        pieces += text[done : option.start(1)], REDACTED
+        done = at = option.end(1)
+    return "".join((*pieces, text[done:])) if pieces else text
+
+
+def redacted_arguments(arguments: Sequence[Any], found: Callable[[str], None]) -> Sequence[Any]:
+    """Return the arguments of a command without those passwords; the same object if there are none."""
+    first = arguments[0] if arguments else None
+    if first.__class__ is not str or _PROGRAM.search(first) is None:
+        return arguments
+    if not all(argument.__class__ is str and "\n" not in argument for argument in arguments):
+        return arguments
+    text = "\n".join(arguments)
+    clean = redacted(text, found)
+    return arguments if clean == text else clean.split("\n")

@@ -1,0 +1,80 @@
+"""Where a name and its value stand beside each other: `name='token', value='x'`, in data and in texts. Pure.
+
+So are written headers, cookies, form fields, environment variables of a container, settings in XML, and what a
+validation found wrong. Every pattern is bounded, so that no text takes more than a time proportional to its length.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from slotel.runtime.redaction.notation import KEY, QUOTE, Value, hidden, quoted_value, unquoted_value
+
+_NAMES: Final = ("name", "key", "Name", "Key", "header", "field", "loc")
+_VALUES: Final = ("value", "Value", "values", "Values", "input", "defaultValue")
+"""`loc` and `input` are those of pydantic's validation errors."""
+
+_BETWEEN: Final = r"(?:[^{}<>()\[\]\n]|\n(?!\s{0,40}-)){0,200}?"
+"""Other keys of the same thing; not the next item of a list in YAML."""
+NAMED: Final = re.compile(
+    rf"(?<!{KEY})(?i:name|key|header|field)(?:{QUOTE})?\s{{0,4}}[=:]\s{{0,4}}b?(?:{QUOTE})?({KEY}+)(?:{QUOTE})?"
+    rf"(?=[\s,;]){_BETWEEN}[\s,;\"'](?i:value|values|defaultValue)({QUOTE})?\s{{0,4}}([=:])\s{{0,4}}"
+)
+"""A name, and what stands between it and its value: in JSON, a `repr`, YAML, an attribute of XML or HTML."""
+LOCATION: Final = re.compile(
+    rf"{QUOTE}loc{QUOTE}\s{{0,4}}:\s{{0,4}}[\[(][^\[\](){{}}]{{0,200}}?{QUOTE}({KEY}+){QUOTE}(?:,\s{{0,4}}\d{{1,9}})?,?[\])]"
+    rf"{_BETWEEN}{QUOTE}input({QUOTE})\s{{0,4}}(:)\s{{0,4}}"
+)
+"""A validation error of pydantic as data: `'loc': ('body', 'password'), …, 'input': `."""
+LINES: Final = re.compile(rf"(?:^|\n)({KEY}+)\r?\n[^\n]{{0,500}}?[\[,]()\s?input_value(=)")
+"""A validation error of pydantic as text: the field on a line, below it what is wrong, and the value."""
+ELEMENT: Final = re.compile(
+    r"<(?:[\w.-]{1,64}:)?([\w.-]+)(?:\s[^<>]{0,300})?>\s{0,8}(?:<!\[CDATA\[)?(?=[^\s<])"
+)
+"""An element of XML, with a prefix, attributes or CDATA."""
+NAMED_ELEMENT: Final = re.compile(
+    r"<(?i:name|key)>\s{0,8}([\w.-]+)\s{0,8}</(?i:name|key)>\s{0,8}<[\w.-]{1,64}>"
+)
+"""A name and its value in two elements of XML."""
+_TO_TAG: Final = re.compile(r"(?:[^<\]]|\](?!\]>))*")
+_NUMBER: Final = re.compile(r"[-+.\deE]*(?![\w.])|(?:true|false|null|None|True|False)\b")
+
+
+def value_of_name(text: str, name: re.Match[str]) -> Value | None:
+    """Return the value of a sensitive name that NAMED, LOCATION or LINES found; a number is none."""
+    at, mark = name.end(), name[2] or ""
+    if (quoted := quoted_value(text, at)) is not None:
+        return quoted
+    if _NUMBER.match(text, at) is not None:
+        return None
+    return unquoted_value(text, at, mark)
+
+
+def value_of_element(text: str, element: re.Match[str]) -> Value | None:
+    """Return the value of a sensitive element that ELEMENT or NAMED_ELEMENT found."""
+    end = _TO_TAG.match(text, element.end()).end()  # type: ignore[union-attr]  # it matches anything
+    return hidden(text, element.end(), end)
+
+
+def named_value(data: Mapping[Any, Any], is_sensitive: Callable[[str], bool]) -> str | None:
+    """Return the key of the value that another key of the mapping names, if that name is sensitive.
+
+    >>> named_value({"name": "X-Api-Key", "value": "x"}, lambda name: "Key" in name)
+    'value'
+    """
+    for value_key in _VALUES:
+        if isinstance(data.get(value_key), (str, bytes, Mapping, list, tuple)):
+            break
+    else:
+        return None
+    for name_key in _NAMES:
+        name = data.get(name_key)
+        if name_key == "loc" and isinstance(name, Sequence) and name:
+            name = next((part for part in reversed(name) if isinstance(part, str)), None)
+        if isinstance(name, bytes):
+            name = name.decode("latin-1")
+        if isinstance(name, str) and is_sensitive(name):
+            return value_key
+    return None
