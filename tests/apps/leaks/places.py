@@ -53,7 +53,7 @@ TEXTS = {
     "SOAP": '<wsse:Password Type="text">@@</wsse:Password>',
     "YAML block": "password: |\n  a\n  @@\nother: 1",
     "ODBC": "DRIVER=x;UID=sa;PWD={a;@@};Trusted=no",
-    "address of a URL": "u:@@@db.test:5432",
+    "address of a URL": "SplitResult(scheme='https', netloc='u:@@@db.test:5432', path='/')",
     "Discord webhook": "https://discord.com/api/webhooks/123456789012345678/@@@@",
     "bearer token": "sent Bearer @@@@",
     "JWT": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.@@",
@@ -280,7 +280,7 @@ def boom():
     deep = {"a": {"b": {"c": {"d": {"e": {"f": {"password": value("local", "deep")}}}}}}}
     by_key = {what: value("local variable", what) for what in KEYS}
     del found["text_0"]
-    error = ValueError("; ".join(text("exception", what) for what in TEXTS))
+    error = ValueError("\n".join(text("exception", what) for what in TEXTS))
     if hasattr(error, "add_note"):
         error.add_note(f"note password={value('exception', 'note')}")
     names = (cfg, cred, raw, deep, by_key)

@@ -127,7 +127,7 @@ FOUND = [
     "Command '['mysql', '-u', 'root', '-pSEK7RETx9', 'db']' returned non-zero exit status 1.",
     "sshpass -p 'SEK7RETx9' ssh h", "redis-cli -h x -a SEK7RETx9 ping", "docker login -u bob -p SEK7RETx9 r.test",
     # the address of a URL alone
-    "u:SEK7RETx9@db.test:5432", "SplitResult(scheme='https', netloc='u:SEK7RETx9@h', path='/')",
+    "SplitResult(scheme='https', netloc='u:SEK7RETx9@h', path='/')",
     # shapes
     "https://api.telegram.org/bot123456789:AAFSEK7RETx9abcdefghijklmnopqrstuvwxyz/send",
     "https://discord.com/api/webhooks/123456789012345678/SEK7RETx9SEK7RETx9abc",
@@ -165,6 +165,12 @@ def test_a_secret_is_found_wherever_it_stands_in_a_text(text):
     assert REDACTOR.text(redacted) == redacted
 
 
+@pytest.mark.parametrize("text", FOUND)
+def test_a_secret_is_found_beside_other_texts_and_in_the_representation_of_any(text):
+    for whole in (f"first\n{text}\nlast", repr(f"first\n{text}\nlast"), json.dumps({"body": f"a\n{text}\n"})):
+        assert SECRET not in REDACTOR.text(whole)
+
+
 @pytest.mark.parametrize("text", LEFT)
 def test_what_is_no_secret_or_is_hidden_already_stays(text):
     assert REDACTOR.text(text) == text
@@ -183,6 +189,9 @@ def test_what_is_no_secret_or_is_hidden_already_stays(text):
         ("a (password=x).", "a (password=[Filtered])."),
         ("/r?next=https%3A%2F%2Fu%3Ap%40h%2F%3Fa%3D1&b=2", "/r?next=https%3A%2F%2F[Filtered]%40h%2F%3Fa%3D1&b=2"),
         ("Authorization: Bearer x\nHost: h", "Authorization: [Filtered]\nHost: h"),
+        ("u:x@db.test:5432", "u:[Filtered]@db.test:5432"),
+        (r"b'token=x\nother=1'", r"b'token=[Filtered]\nother=1'"),
+        ("password: |\n  a\n  b\nother: 1", "password: |\n[Filtered]\nother: 1"),
         ("card 4111 1111 1111 1111 declined", "card [Filtered] declined"),
     ],
 )  # fmt: skip

@@ -24,10 +24,11 @@ _PLACEHOLDER: Final = re.compile(r"\?|%s|\$\d{1,4}|:\d{1,4}")
 _PARAMETERS: Final = re.compile(r"\[parameters: [\[(]{1,2}")
 """Source: SQLAlchemy, `StatementError`."""
 _VALUE: Final = re.compile(
-    r"\s*(?:[A-Za-z]{0,2}('(?:[^'\\]|''|\\.)*'?|\"(?:[^\"\\]|\"\"|\\.)*\"?)|[^\s,()'\"]*(?:\([^()'\"]{0,64}\))?)",
+    r"\s*(?:[A-Za-z]{0,2}(?:\\{1,16}['\"]([^'\"\\]*)\\{1,16}['\"]|'((?:[^'\\]|''|\\.)*)'?|\"((?:[^\"\\]|\"\"|\\.)*)\"?)"
+    r"|[^\s,()'\"\\]*(?:\([^()'\"]{0,64}\))?)",
     re.DOTALL,
 )
-"""A literal, or a word."""
+"""A literal, also within the `repr` of a text, or a word."""
 _FAR: Final = 2_000
 """Characters before a statement's parameters in which its placeholders are looked for."""
 
@@ -41,8 +42,8 @@ def redacted(text: str, is_sensitive: Callable[[str], bool], found: Callable[[st
     """
     pieces: list[str] = []
     done = 0
-    for start, end in _values(text, is_sensitive):
-        if start >= done and not is_hidden(text[start:end]):
+    for start, end in sorted(_values(text, is_sensitive)):
+        if start < end and not is_hidden(text[start:end]):
             found("column")
             pieces += text[done:start], REDACTED
             done = end
@@ -54,7 +55,7 @@ def _values(text: str, is_sensitive: Callable[[str], bool]) -> Iterator[tuple[in
     for insert in _INSERT.finditer(text):
         yield from _rows(text, insert.end(), [is_sensitive(name) for name in _names(insert[1])])
     for parameters in _PARAMETERS.finditer(text):
-        before = text[max(parameters.start() - _FAR, 0) : parameters.start()]
+        before = text[max(parameters.start() - _FAR, 0) : parameters.start()].rpartition("[SQL: ")[2]
         yield from _rows(
             text, parameters.end() - 1, [is_sensitive(name) for name in _of_placeholders(before)]
         )
@@ -84,11 +85,11 @@ def _rows(text: str, at: int, are_sensitive: list[bool]) -> Iterator[tuple[int, 
         at += 1
         for column in are_sensitive:
             value = _VALUE.match(text, at)
-            start, end = value.span(1) if value is not None and value[1] is not None else (at, at)
-            if column and start < end:
-                closed = len(text[start:end]) > 1 and text[end - 1] == text[start]
-                yield start + 1, end - 1 if closed else end
-            at = value.end() if value is not None else at
+            if value is None:
+                return
+            if column and value.lastindex is not None:
+                yield value.span(value.lastindex)
+            at = value.end()
             if text[at : at + 1] != ",":
                 break
             at += 1

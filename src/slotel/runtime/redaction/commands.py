@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from slotel.config.names import REDACTED
 
-_NEXT: Final = r"['\"]?,?\s{1,4}['\"]{0,2}"
+_NEXT: Final = r"\\{0,16}['\"]?,?\s{1,4}(?:\\{0,16}['\"]){0,2}"
 """What stands between an option and its value: blanks, or the quotes and the comma of a list's `repr`."""
-_VALUE: Final = r"([^\s'\",]+)"
+_VALUE: Final = r"([^\s'\",]*[^\s'\",\\])"
 
 OPTIONS: Final = {
     r"curl": rf"(?:-[a-zA-Z]{{0,8}}u|--user|-U|--proxy-user){_NEXT}[^\s:'\",]{{0,256}}:{_VALUE}",

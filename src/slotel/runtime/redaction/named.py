@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from slotel.runtime.redaction.notation import KEY, QUOTE, Value, hidden, quoted_value, unquoted_value
+from slotel.runtime.redaction.notation import END, KEY, QUOTE, Value, hidden, quoted_value, unquoted_value
 
 _NAMES: Final = ("name", "key", "Name", "Key", "header", "field", "loc")
 _VALUES: Final = ("value", "Value", "values", "Values", "input", "defaultValue")
@@ -28,7 +28,7 @@ LOCATION: Final = re.compile(
     rf"{_BETWEEN}{QUOTE}input({QUOTE})\s{{0,4}}(:)\s{{0,4}}"
 )
 """A validation error of pydantic as data: `'loc': ('body', 'password'), …, 'input': `."""
-LINES: Final = re.compile(rf"(?:^|\n)({KEY}+)\r?\n[^\n]{{0,500}}?[\[,]()\s?input_value(=)")
+LINES: Final = re.compile(rf"(?:^|\n)({KEY}+){END}[^\n]{{0,500}}?[\[,]()\s?input_value(=)")
 """A validation error of pydantic as text: the field on a line, below it what is wrong, and the value."""
 ELEMENT: Final = re.compile(
     r"<(?:[\w.-]{1,64}:)?([\w.-]+)(?:\s[^<>]{0,300})?>\s{0,8}(?:<!\[CDATA\[)?(?=[^\s<])"

@@ -11,13 +11,15 @@ from typing import Final, NamedTuple
 from slotel.config.names import REDACTED
 from slotel.config.redaction import PLACEHOLDERS
 
-QUOTE: Final = r"(?:\\{0,16}[\"']|&quot;|&#(?:34|39|x27);|\\u002[27])"
+QUOTE: Final = r"(?:\\{0,16}[\"']|&quot;|&#(?:34|39|x27);|\\{1,16}u002[27])"
 """A quote, also escaped, or as HTML and JSON within HTML write it."""
+END: Final = r"(?:(?:\\{1,16}r)?\\{0,16}\u2028?\r?\n)"
+"""An end of a line; after U+2028 one that the text has as an escape, after backslashes twice (`TextRedactor`)."""
 KEY: Final = r"[\w.%$\[\]-]"
 PAIR: Final = re.compile(
     rf"(?<!{KEY})({KEY}+)({QUOTE})?[\])]?"
-    r"(?:\s{0,8}(=>|:=|={1,2}|::(?=\s)|:(?!//)|,)\s{0,8}|(?<=\")((?:(?:\r?\n|\\r\\n|\\n)Content-[A-Za-z-]{1,32}:[^\r\n\\]{0,128}){0,3}"
-    r"(?:\r?\n|\\r\\n|\\n){2}))"
+    rf"(?:\s{{0,8}}(=>|:=|={{1,2}}|::(?=\s)|:(?!//)|,)\s{{0,8}}|"
+    rf"(?<=\")((?:{END}Content-[A-Za-z-]{{1,32}}:[^\r\n\u2028]{{0,128}}){{0,3}}{END}{{2}}))"
 )
 """A key, the quote that closes it, and what stands between it and its value."""
 FLAG: Final = re.compile(r"(?<![\w-])(--[\w-]+)[ \t]{1,8}(?![-\s])")
@@ -27,17 +29,17 @@ _TOKEN: Final = re.compile(rf"\+{{0,4}}[bBrRuUfF]{{0,2}}({QUOTE})")
 """The quote that opens a value; a plus is a blank in a form."""
 _BODY: Final = {mark: re.compile(rf"[^{mark}\\]*(?:\\.[^{mark}\\]*)*", re.DOTALL) for mark in ('"', "'")}
 _IN_A_URL: Final = re.compile(r"[^&#\s'\"<>\\]*")
-_BARE: Final = re.compile(r"(?:[^\s'\"<>&;|\\]|\\(?!r\\n|n\\n|n[\w.-]{1,64}\s?[=:{\[])|['\"](?=[\w!@$%^*]))*")
-"""A quote within a word belongs to the value: `password=it's`; an escaped end of a line does not."""
-_BLOCK: Final = re.compile(r"[|>][-+]?\d?[ \t]{0,8}\r?\n")
+_BARE: Final = re.compile(r"(?:[^\s'\"<>&;|]|['\"](?=[\w!@$%^*]))*")
+"""A quote within a word belongs to the value: `password=it's`."""
+_BLOCK: Final = re.compile(rf"[|>][-+]?\d?[ \t]{{0,8}}{END}")
 """A text of several lines in YAML: it goes as far as it is indented more than its key."""
 _INDENT: Final = re.compile(r"[ \t]*")
 _SCHEME: Final = re.compile(
     r"(?:bearer|basic|token|digest|negotiate|apikey|jwt|splunk|aws4-hmac-sha256)\s", re.IGNORECASE
 )
-_LINE: Final = re.compile(r"(?:=\\{0,16}\"[^\"\r\n]{0,500}\"|[^\r\n'\"\\]|\\(?![nr]))*")
+_LINE: Final = re.compile(r"(?:=\\{0,16}\"[^\"\r\n\u2028]{0,500}\"|[^\r\n\u2028'\"\\]|\\(?![nr]))*")
 """With the quoted parameters of a header: `Digest username="bob", response="x"`."""
-_FORM_LINE: Final = re.compile(r"(?:[^\r\n\\]|\\(?![nr]))*")
+_FORM_LINE: Final = re.compile(r"[^\r\n\u2028]*")
 _SCALAR: Final = re.compile(r"[^\s,}\])'\"\\]*")
 _OBJECT: Final = re.compile(r"<[^<>]*>?")
 _TRAILING: Final = "),.;]}\\"
@@ -66,7 +68,7 @@ def value_of(text: str, pair: re.Match[str]) -> Value | None:
     sign, at = pair[3], pair.end()
     before = text[pair.start(1) - 1 : pair.start(1)]
     if sign is None:  # a part of a form: name="password", an empty line, the value
-        return _plain(text, at, _FORM_LINE) if pair[2] == '"' else None
+        return _plain(text, at, _FORM_LINE) if pair[2] and pair[2][-1] == '"' else None
     quoted = quoted_value(text, at)
     if sign == ",":
         return quoted if quoted is not None and pair[2] and _belong_together(text, pair, quoted) else None
@@ -199,7 +201,7 @@ def _end_of_block(text: str, key: int, at: int) -> int:
         if begins - at <= indent and text[at:end].strip():
             break
         at = end
-    return at
+    return len(text[:at].rstrip("\r\n\u2028"))
 
 
 def _bare(text: str, at: int) -> Value | None:

@@ -18,7 +18,8 @@ _NOT_SQL: Final = frozenset(
 _CREDENTIAL: Final = re.compile(
     r"(\b(?:PASSWORD(?:\s{1,8}FOR\s{1,8}[^\s=]{1,256})?(?:\s{0,8}=\s{0,8}|\s{1,8})(?:PASSWORD\s{0,8})?\(?"
     r"|IDENTIFIED\s{1,8}(?:WITH\s{1,8}['\"]?\w{1,64}['\"]?\s{1,8})?(?:BY|AS)\s{1,8}(?:PASSWORD\s{1,8})?)[EeNn]?)"
-    r"(?:'((?:[^'\\]|''|\\.)*)'?|\"([^\"]*)\"?|(?-i:(?<=BY ))(?!PASSWORD\b|RANDOM\b|VALUES\b)([\w#$@!%^*.-]{1,256}))",
+    r"(?:\\{1,16}['\"]([^'\"\\]*)|'((?:[^'\\]|''|\\.)*)'?|\"([^\"]*)\"?"
+    r"|(?-i:(?<=BY ))(?!PASSWORD\b|RANDOM\b|VALUES\b)([\w#$@!%^*.-]{1,256}))",
     re.IGNORECASE | re.DOTALL,
 )
 """`CREATE USER x PASSWORD 'y'`, `SET PASSWORD FOR x = 'y'`, `IDENTIFIED BY 'y'` , `BY y`."""

@@ -29,13 +29,16 @@ _ESCAPED: Final = re.compile(r"%[0-9a-fA-F]{2}")
 _RESERVED: Final = frozenset(":/?#@!$&'()*,;=")
 """Characters that a URL writes as they are where they mean something. Source: RFC 3986, section 2.2."""
 _NETLOC: Final = re.compile(
-    r"(?:(?<=^)|(?<=['\"]))(?!(?:mailto|sips?|xmpp|acct|im|pres|tel|urn|git|from|to|cc|bcc|by|user|author|email):)"
-    r"[^\s:/@'\"]{0,128}:([^\s/'\"@]{1,128})(?=@[\w.\[\]-]{1,128}(?::\d{1,5})?(?:['\"]|$))",
+    r"(?:^|(?<=['\"]))(?!(?:mailto|sips?|xmpp|acct|im|pres|tel|urn|git|from|to|cc|bcc|by|user|author|email):)"
+    r"[^\s:/@'\"]{0,128}:([^\s/'\"@]{1,128})(?=@[\w.\[\]-]{1,128}(?::\d{1,5})?(?:\\{0,16}['\"]|$))",
     re.IGNORECASE,
 )
 """The address of a URL alone, as `urlsplit` takes it apart: `user:password@host`."""
 _MEANS_SOMETHING: Final = re.compile(r"[=@:%\"'{]")
 _ESCAPE: Final = re.compile(r"u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrtabfv0]")
+_ESCAPES: Final = {"\\r\\n": "\u2028\r\n", "\\n": "\u2028\n", "\\t": "\u2028\t"}
+"""Ends of lines and tabs as a `repr` or JSON writes them, and what they are while the text is looked at: what stands
+behind one begins as it does on a line of its own."""
 _LITERAL: Final = re.compile(
     rf"(?<!{KEY})({KEY}+)[\"']?\]?\s{{0,4}}[=:]\s{{0,4}}[bBrRuUfF]{{0,2}}([\"'])((?:[^\"'\\]|\\.)+)\2"
 )
@@ -77,7 +80,19 @@ class TextRedactor:
 
     def __call__(self, text: str) -> str:
         """Return the text without its secrets; itself if it has none."""
-        return self._redact(text, MAX_DECODED) if len(text) >= SHORTEST else text
+        if len(text) < SHORTEST:
+            return text
+        if "\\" not in text or "\u2028" in text:
+            return self._redact(text, MAX_DECODED)
+        shown = text
+        for escape, character in _ESCAPES.items():
+            shown = shown.replace(escape, character)
+        redacted = self._redact(shown, MAX_DECODED)
+        if redacted == shown:
+            return text
+        for escape, character in _ESCAPES.items():
+            redacted = redacted.replace(character, escape)
+        return redacted
 
     def source(self, line: str) -> str:
         """Return a line of source code without the secrets that are written into it; names and calls stay."""
@@ -90,7 +105,7 @@ class TextRedactor:
     def _redact(self, text: str, depth: int) -> str:
         if "@" in text and "://" in text:
             text = self._users(text)
-        elif "@" in text and ":" in text:
+        if "@" in text and ":" in text:
             text = _NETLOC.sub(self._password, text)
         if depth and "%" in text:
             text = _ENCODED.sub(lambda run: self._encoded(run[0], depth - 1), text)
