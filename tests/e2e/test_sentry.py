@@ -10,6 +10,7 @@ import sentry_relay.processing as relay
 from slotel.cli.sink.server import SentrySink
 from slotel.runtime.process.ticker import INTERVAL
 from support.launch import Launched, wait_until
+from support.sentry_route import make_certificate, serving_tls
 
 
 def errors(sink, text):
@@ -141,10 +142,19 @@ def test_a_breached_budget_is_one_warning_and_one_sentry_event():
 
 
 @pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["loaded by the worker", "preloaded"])
-def test_sending_never_stops_a_gevent_worker(preload):
-    """gevent patches a worker after its fork; what waits by a primitive of before would stop every greenlet."""
+def test_sending_never_stops_a_gevent_worker(preload, tmp_path):
+    """gevent patches a worker after its fork; what waits by a primitive of before would stop every greenlet.
+
+    Over TLS: urllib3's class of before the patching could not be set up.
+    """
+    folder = make_certificate(tmp_path)
     command = ("gunicorn", "-k", "gevent", *preload, "--bind", "127.0.0.1:{port}", "flask_app:app")
-    with SentrySink() as sink, Launched(*command, env={"SENTRY_DSN": sink.dsn("44")}) as service:
+    with (
+        SentrySink(tls=serving_tls(folder)) as sink,
+        Launched(
+            *command, env={"SENTRY_DSN": sink.dsn("44"), "SSL_CERT_FILE": str(folder / "cert.pem")}
+        ) as service,
+    ):
         service.wait_ready()
         for _ in range(4):
             assert service.get("/error")[0] == 500

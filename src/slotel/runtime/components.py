@@ -104,14 +104,17 @@ def _use_sentry(runtime: Runtime, connection: SentryConnection) -> None:
 
 def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
     """Put a layer between every server and its application: it counts what no instrumentation sees."""
+    from slotel.runtime.process.threads import pause_all, resume_all
     from slotel.runtime.requests.asgi import AsgiLayer
     from slotel.runtime.requests.served import Server, name_served
     from slotel.runtime.requests.wsgi import WsgiLayer
     from slotel.runtime.upstream.celery import watch_expected_failures
+    from slotel.runtime.upstream.gevent import keep_patches_whole
     from slotel.runtime.upstream.servers import watch_servers
     from slotel.runtime.upstream.starlette import name_mounted_routes
 
     watch_expected_failures(runtime.open_spans.expect_failure)
+    keep_patches_whole(pause_all, resume_all)
     if runtime.pipeline is not None:
         server = Server(runtime.pipeline, environ)
         name_mounted_routes(name_served)

@@ -7,6 +7,7 @@ import queue
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -93,6 +94,18 @@ def _is_patched() -> bool:
     return gevent is not None and bool(gevent.is_module_patched("threading"))
 
 
+def pause_all() -> None:
+    """Let the threads that loop for ever end, as before a fork: `resume_all` starts new ones."""
+    for each in list(_LOOPING):
+        each.pause()
+
+
+def resume_all() -> None:
+    """Start the threads again that `pause_all` has ended."""
+    for each in list(_LOOPING):
+        each.resume()
+
+
 class ForkSafeThread:
     """A daemon thread that is stopped before a fork and started again after it: a prefork master forks alone.
 
@@ -110,6 +123,7 @@ class ForkSafeThread:
         self._name, self._run, self._interrupt = name, run, interrupt
         self._begin()
         self._wanted = False
+        _LOOPING.add(self)
 
     def _begin(self) -> None:
         self._lock = threading.RLock()
@@ -168,3 +182,6 @@ class ForkSafeThread:
         thread = self._thread
         if isinstance(thread, _Daemon) and thread is not threading.current_thread() and not _is_patched():
             thread.wait_until_begun(_JOIN)
+
+
+_LOOPING: Final[weakref.WeakSet[ForkSafeThread]] = weakref.WeakSet()

@@ -1,0 +1,80 @@
+"""Keeps gevent's patching whole in a process where slotel and the instrumented libraries are there before it.
+
+The launcher imports libraries and starts threads when the process starts. A gevent worker of gunicorn,
+`celery -P gevent` or `monkey.patch_all()` in the first line of an app patch the standard library after that. Then
+
+- `from ssl import SSLContext` in urllib3 still means the unpatched class, whose every setting recurses until
+  RecursionError: no TLS connection of the app opens. Libraries get what they would import after the patching;
+- a thread of slotel's would wait by one kind of primitive for what uses the other. It ends before the patching and
+  starts again, as a greenlet, after it.
+
+gevent's events are public, and come before it looks for unpatched names to warn of.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import wrapt
+
+from slotel.runtime.logs import LOG
+
+_INSTALLED: Final = ("site-packages", "dist-packages")
+"""In the path of a library. What the app's own modules imported before the patching is the app's choice."""
+_OWN: Final = frozenset({"gevent", "greenlet", "slotel", "zope"})
+
+
+def keep_patches_whole(pause: Callable[[], None], resume: Callable[[], None]) -> None:
+    """Hand gevent's replacements on to libraries that were imported before, whenever gevent patches a module.
+
+    Args:
+        pause: ends threads before everything is patched.
+        resume: starts them again.
+    """
+    wrapt.register_post_import_hook(lambda events: _subscribe(events, pause, resume), "gevent.events")
+
+
+def _subscribe(events: Any, pause: Callable[[], None], resume: Callable[[], None]) -> None:
+    before: dict[str, dict[str, Any]] = {}
+
+    def patching(event: Any) -> None:
+        try:
+            if isinstance(event, events.GeventWillPatchModuleEvent):
+                before[event.module_name] = dict(vars(event.target))
+            elif isinstance(event, events.GeventDidPatchModuleEvent):
+                _hand_on(_replaced(before.pop(event.module_name, {}), vars(event.target)))
+            elif isinstance(event, events.GeventWillPatchAllEvent):
+                pause()
+            elif isinstance(event, events.GeventDidPatchAllEvent):
+                resume()
+        except Exception as error:  # noqa: BLE001 gevent would end its patching
+            LOG.warning("libraries imported before gevent's patching may be left unpatched: %r", error)
+
+    events.subscribers.append(patching)
+
+
+def _replaced(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[int, tuple[Any, Any]]:
+    """Return the functions and classes that were replaced, by identity: the old one and the new one."""
+    pairs = ((old, after[name]) for name, old in before.items() if after.get(name, old) is not old)
+    return {id(old): (old, new) for old, new in pairs if callable(old) and callable(new)}
+
+
+def _hand_on(replaced: Mapping[int, tuple[Any, Any]]) -> None:
+    """Replace the same objects in the namespaces of libraries: modules, and the copies of them that attrs makes."""
+    if not replaced:
+        return
+    for found in gc.get_referrers(*(old for old, _ in replaced.values())):
+        if isinstance(found, dict) and _is_library(found.get("__name__"), found.get("__file__")):
+            for name, value in list(found.items()):
+                if id(value) in replaced:  # the old one is kept there, so that nothing else has its identity
+                    found[name] = replaced[id(value)][1]
+
+
+def _is_library(name: object, path: object) -> bool:
+    return (
+        isinstance(name, str)
+        and name.partition(".")[0] not in _OWN
+        and any(folder in str(path) for folder in _INSTALLED)
+    )
