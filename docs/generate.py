@@ -55,6 +55,7 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "reference/metrics.md", _metrics()
     yield "reference/commands.md", _commands()
     yield "reference/log-lines.md", _log_lines()
+    yield "reference/drops.md", _drops()
     yield "reference/upstream-names.md", _upstream_names()
     yield from _codes()
     for name, title in TITLES.items():
@@ -190,6 +191,22 @@ def _commands() -> str:
         )  # fmt: skip
         lines.append(f"## slotel {name}\n\n```text\n{done.stdout.strip()}\n```\n")
     return "\n".join(lines)
+
+
+def _drops() -> str:
+    from slotel.config.drops import DROPS, drop
+
+    lines = [
+        MARK.format(source="src/slotel/config/drops.py"),
+        "# What was lost, and why\n",
+        "`slotel_dropped_total{signal, reason}` counts telemetry that was lost. `signal` is what: `errors`, `traces` (transactions), `spans`,",
+        "`logs`, `metrics` and others. The first loss of a kind in a minute is one WARNING: `lost 3 traces: … [queue_full]`. What the app or",
+        "its configuration asked for is counted, and logged only with `SLOTEL_DEBUG=1`.\n",
+        "| reason | what happened | what helps | logged |\n| --- | --- | --- | --- |",
+    ]
+    for reason, why in {**DROPS, "status_…": drop("status_…")}.items():
+        lines.append(f"| `{reason}` | {why.what} | {why.fix} | {'DEBUG' if why.is_wanted else 'WARNING'} |")
+    return "\n".join(lines) + "\n"
 
 
 def _log_lines() -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from slotel.config import names
+from slotel.config.drops import drop
 from slotel.runtime.logs import printable
 from slotel.runtime.metrics.store.store import Counter, Store
 
@@ -44,9 +45,11 @@ class SelfMetrics:
         )
 
     def dropped(self, signal: str, reason: str, count: int = 1) -> None:
-        """Count telemetry that was lost; the first of a kind in a minute is logged."""
+        """Count telemetry that was lost; the first of a kind in a minute is logged, unless it was asked for."""
         self._dropped.add(self._dropped.slot((signal, reason)), count)
-        self._log(f"{signal}/{reason}", "dropped %d %s: %s", count, signal, reason)
+        why = drop(reason)
+        level = logging.DEBUG if why.is_wanted else logging.WARNING
+        self._log(f"{signal}/{reason}", "lost %d %s: %s [%s]", count, signal, why.what, reason, level=level)
 
     def stage_error(self, stage: str, error: BaseException) -> None:
         """Count a fault of slotel's own; it is logged once a minute and never raised."""
@@ -78,11 +81,11 @@ class SelfMetrics:
     def _sentry_slot(self, project_id: str, environment: str) -> int:
         return self._sentry.slot((self._sentry_project or project_id, environment, project_id))
 
-    def _log(self, key: str, message: str, *values: object) -> None:
+    def _log(self, key: str, message: str, *values: object, level: int = logging.WARNING) -> None:
         now = self._clock()
         if now - self._logged.get(key, -LOG_EVERY) >= LOG_EVERY:
             self._logged[key] = now
-            LOG.warning(message, *values)
+            LOG.log(level, message, *values)
 
 
 def _counter(store: Store, name: str, text: str, *labels: str) -> Counter:
