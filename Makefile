@@ -74,14 +74,14 @@ reliability: $(STAMP) ## What faults do to a real service: writes the table of d
 	PYTHONPATH=tests $(RUN)python tests/reliability/run.py --write --minutes $(or $(MINUTES),12)
 
 soak: $(STAMP) ## A million requests in one process and a hundred thousand through gunicorn: memory, threads, descriptors
-	SOAK_REQUESTS=$(or $(SOAK_REQUESTS),1000000) SOAK_GUNICORN=$(or $(SOAK_GUNICORN),100000) $(RUN)pytest -q -s tests/e2e/test_soak.py
+	SOAK_REQUESTS=$(or $(SOAK_REQUESTS),1000000) SOAK_GUNICORN=$(or $(SOAK_GUNICORN),100000) $(RUN)pytest -q -s -o timeout=0 tests/e2e/test_soak.py
 
 fuzz: $(STAMP) ## Fuzz every reader and writer for SECONDS (60) each, by atheris where it can be had; what breaks a promise goes into tests/fuzz/corpus
 	-@$(UV) pip install --quiet --python $(VENV)/bin/python --target .cache/atheris atheris==3.0.0
 	PYTHONPATH=tests:.cache/atheris $(RUN)python tests/fuzz/run.py --seconds $(or $(SECONDS),60)
 
 model: $(STAMP) ## Three thousand random histories of processes and their worker files, against plain addition
-	HISTORIES=$(or $(HISTORIES),3000) $(RUN)pytest -q tests/runtime/metrics/workers/test_model.py
+	HISTORIES=$(or $(HISTORIES),3000) $(RUN)pytest -q -o timeout=0 tests/runtime/metrics/workers/test_model.py
 
 upstream: $(STAMP) ## Run other projects' own suites with slotel active beside the same without it; explain each difference
 	$(RUN)python tests/upstream/run.py
@@ -133,7 +133,7 @@ release-check: $(STAMP) ## Fail unless TAG=vX.Y.Z is this version and CHANGELOG.
 	grep -q "^## \[\?$$version" CHANGELOG.md || { echo "CHANGELOG.md has no section $$version"; exit 1; }
 
 properties: $(STAMP) ## The long forms of the rules' properties: random objectives, random Sloth specs, a backtest of a month
-	PROMTOOL_SECONDS=3600 PROPERTY_EXAMPLES=200 SLOTH_SPECS=42 BACKTEST_HOURS=720 $(RUN)pytest tests/compile/test_generated_properties.py \
+	PROMTOOL_SECONDS=3600 PROPERTY_EXAMPLES=200 SLOTH_SPECS=42 BACKTEST_HOURS=720 $(RUN)pytest -o timeout=0 tests/compile/test_generated_properties.py \
 	  tests/compile/test_against_sloth.py tests/cli/test_backtest.py
 
 clean: ## Remove what was built
