@@ -304,13 +304,14 @@ CODES: Final[dict[str, Code]] = {
     ),
     "SLO155": Code(
         "The runtime directory cannot be used",
-        "Each worker counts for itself; a scrape shows one of them.",
+        "Workers that are not forked (`uvicorn --workers`, multiprocessing's spawn) are missing from /metrics. "
+        "Forked ones (gunicorn, uWSGI, Celery) are counted exactly, in memory that they inherit.",
         "No candidate directory (`/dev/shm`, `XDG_RUNTIME_DIR`, the temporary directory) is writable.",
         "Make one of them writable: a read-only container needs a tmpfs, for example `--tmpfs /tmp`.",
     ),
     "SLO156": Code(
         "The runtime directory is almost full",
-        "Counts stop being shared between workers.",
+        "Workers that are not forked may be missing from /metrics; new series are added to one for all of them.",
         "Less than 16 MiB are free where workers share their counts.",
         "Docker gives /dev/shm 64 MiB by default: `--shm-size=256m`.",
     ),

@@ -21,11 +21,12 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from slotel.runtime.metrics.workers import mapped_file
 from slotel.runtime.metrics.workers.identity import Process
+from slotel.runtime.metrics.workers.inherited_memory import InheritedMemory
 from slotel.runtime.metrics.workers.runtime_directory import RuntimeDirectory
 from support.counting import Service
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
-HISTORIES = int(os.environ.get("HISTORIES", "25"))
+HISTORIES = int(os.environ.get("HISTORIES", "15"))
 ROUTES = st.sampled_from(["/", "/a", "/b", "/c", "/d"])
 NUMBERS = count()
 
@@ -110,7 +111,7 @@ def obey(service, name):
                 os._exit(0)  # there was less to do
             elif command == "fill":  # the disk takes no more than stands there
                 place = Path(service.workers.run_dir.path)
-                size = max((each.stat().st_size for each in place.iterdir()), default=0)
+                size = max((each.stat().st_size for each in place.glob("*")), default=0)
                 resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
             elif command == "room":
                 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -132,12 +133,16 @@ def die_at(step):
 
         return call
 
-    RuntimeDirectory.write = counted(RuntimeDirectory.write)
+    for directory in (RuntimeDirectory, InheritedMemory):
+        directory.write = counted(directory.write)
+    InheritedMemory._clear = counted(InheritedMemory._clear)
     os.unlink, os.rename = counted(os.unlink), counted(os.rename)
 
 
 class Files(RuleBasedStateMachine):
     """Never backwards, never doubled; lost is only what decision 0011 names: the dead's, with their directory."""
+
+    is_in_memory = False
 
     def __init__(self):
         super().__init__()
@@ -149,6 +154,7 @@ class Files(RuleBasedStateMachine):
         self.workers = [Worker(self.service, self.pipes) for _ in range(2)]
         for worker in self.workers:
             worker.count("/a", 1)
+        assert (list(Path(self.place).iterdir()) == []) == self.is_in_memory
 
     def check(self, reader=None):
         expected = self.own + self.dead + sum(worker.counted for worker in self.workers)
@@ -259,7 +265,7 @@ class Files(RuleBasedStateMachine):
         self.workers.append(worker)
         self.check()
 
-    @precondition(lambda self: self.service.workers.run_dir.exists())
+    @precondition(lambda self: not self.is_in_memory and self.service.workers.run_dir.exists())
     @rule(first=st.sampled_from(["parent", "worker", "count"]), route=ROUTES)
     def the_directory_is_removed(self, first, route):
         """The dead's counts are gone with it; whoever comes first makes it again."""
@@ -285,9 +291,18 @@ class Files(RuleBasedStateMachine):
         mapped_file._KEPT.clear()  # each history is a service of its own: its maps go with it
 
 
-def test_no_history_of_processes_counts_backwards_twice_or_not_at_all():
+class FilesInMemory(Files):
+    """The same where nothing can be written: forked processes inherit memory, which nobody can remove."""
+
+    is_in_memory = True
+
+
+@pytest.mark.parametrize("machine", [Files, FilesInMemory])
+def test_no_history_of_processes_counts_backwards_twice_or_not_at_all(machine, monkeypatch):
+    if machine.is_in_memory:
+        monkeypatch.setattr(RuntimeDirectory, "can_be_made", lambda _directory: False)
     run_state_machine_as_test(
-        Files,
+        machine,
         settings=settings(
             max_examples=HISTORIES,
             stateful_step_count=30,

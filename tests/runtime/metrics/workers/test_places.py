@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from slotel.runtime.metrics.workers import runtime_directory
-from slotel.runtime.metrics.workers.liveness import _is_locked
 from slotel.runtime.metrics.workers.runtime_directory import RuntimeDirectory, booted_of, new_path
 from support.counting import Service
+from support.launch import LAUNCHER, Launched, wait_until
 
 
 def forked(work):
@@ -37,9 +37,8 @@ def service(tmp_path):
 
 def is_locked_for_others(service):
     code = f"""
-        from slotel.runtime.metrics.workers.liveness import _is_locked
         from slotel.runtime.metrics.workers.runtime_directory import RuntimeDirectory
-        print(_is_locked(RuntimeDirectory({service.workers.run_dir.path!r}), {service.workers.stem + ".names"!r}))
+        print(RuntimeDirectory({service.workers.run_dir.path!r}).is_locked({service.workers.stem + ".names"!r}))
         """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
@@ -60,26 +59,27 @@ def test_a_process_that_compacts_and_reads_its_own_files_keeps_the_lock_that_say
 def test_a_dead_process_is_not_locked_though_a_child_of_its_own_lives(service):
     """A lock belongs to the open file, of which a forked child has a copy until it closes it."""
     service.count()
-    read, write = os.pipe()
+    told, tell = os.pipe()
+    ended, end = os.pipe()  # one of its own: whoever reads the other takes what was told
     middle = os.fork()
     if middle == 0:
         service.count("/middle")
         stem = service.workers.stem
         if os.fork():
-            os.write(write, stem.encode())
+            os.write(tell, stem.encode())
             os._exit(0)
-        os.close(write)
-        os.read(read, 100)  # blocks until the test closes it
+        os.close(end)
+        os.read(ended, 1)  # blocks until the test closes it
         os._exit(0)
     os.waitpid(middle, 0)
-    stem = os.read(read, 100).decode()
+    stem = os.read(told, 100).decode()
     deadline = time.monotonic() + 30  # the youngest may not have run yet
-    while locked := _is_locked(RuntimeDirectory(service.workers.run_dir.path), f"{stem}.names"):
+    while locked := RuntimeDirectory(service.workers.run_dir.path).is_locked(f"{stem}.names"):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert not locked
-    os.close(write)
-    os.close(read)
+    for each in (end, ended, told, tell):
+        os.close(each)
     assert service.total() == 2
 
 
@@ -200,7 +200,7 @@ def test_the_place_with_room_is_taken(tmp_path, monkeypatch):
     assert new_path({"XDG_RUNTIME_DIR": first}, "x").startswith(first), "where none has room, the first"
 
 
-def test_where_nothing_can_be_written_a_fork_says_that_its_workers_are_not_seen(monkeypatch, caplog):
+def test_where_nothing_can_be_written_forked_workers_are_counted_dead_or_alive(monkeypatch, caplog):
     monkeypatch.setattr(runtime_directory, "candidate_directories", lambda _environ: iter(()))
     monkeypatch.setattr(
         runtime_directory.Path,
@@ -209,11 +209,66 @@ def test_where_nothing_can_be_written_a_fork_says_that_its_workers_are_not_seen(
     )
     service = Service({})
     service.count()
-    forked(service.count)
-    assert service.dropped == [("metrics", "run_directory")]
-    assert "cannot write to" in caplog.text
-    assert "Read-only file system" in caplog.text
-    assert service.total() == 1
+    read, write = os.pipe()
+
+    def child():
+        service.count("/child", 2)
+        forked(lambda: service.count("/grandchild", 3))
+        os.write(write, f"{service.total():>5}".encode())
+
+    for _ in range(2):
+        forked(child)
+    assert [float(os.read(read, 5)) for _ in range(2)] == [6, 11], "every process reads all"
+    service.workers.tick()
+    assert service.total() == 11
+    assert service.dropped == []
+    assert "forked workers count in memory that they inherit" in caplog.text
+    os.close(read)
+    os.close(write)
+
+
+NOWHERE = """
+set -e
+mount --make-rprivate /
+for place in $PLACES; do mount --bind $place $place; mount -o bind,remount,ro $place; done
+mount -t tmpfs -o size=64k none /dev/shm
+exec "$@"
+"""
+"""Everything is read-only but a /dev/shm of 64 kB: gunicorn itself wants a file."""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    "options", [(), ("--preload",), ("--max-requests", "9")], ids=["plain", "preload", "recycled"]
+)
+def test_a_prefork_service_that_can_write_nowhere_is_counted_exactly(options):
+    places = " ".join(place for place in ("/tmp", "/var/tmp", str(Path.cwd())) if Path(place).is_dir())
+    nowhere = ["unshare", "--mount", "sh", "-c", NOWHERE, "sh"]
+    env = {"PLACES": places, "XDG_RUNTIME_DIR": "/tmp"}
+    if subprocess.run([*nowhere, "true"], env={**os.environ, **env}, capture_output=True).returncode:
+        pytest.skip("this user may not mount")
+    command = (
+        *nowhere,
+        str(LAUNCHER),
+        "gunicorn",
+        "--workers",
+        "3",
+        "--worker-tmp-dir",
+        "/dev/shm",
+        *options,
+    )
+    bind = ("--bind", "127.0.0.1:{port}", "flask_app:app")
+    with Launched(*command, *bind, launcher=False, env=env) as launched:
+        launched.wait_ready()
+        assert {launched.get("/ok")[0] for _ in range(61)} == {200}
+
+        def counted():
+            calls = launched.sample("traces_span_metrics_calls_total", span_name="GET /ok")
+            return calls, launched.sample("orders_total")
+
+        wait_until(lambda: counted() == (61, 61), "every request and the app's own counter", 30)
+        assert launched.samples("slotel_dropped_total") == []
+        assert launched.log.count("forked workers count in memory that they inherit") == 1
 
 
 def test_the_processes_of_a_path_agree_on_the_time():

@@ -552,16 +552,33 @@ def test_a_directory_that_is_not_private_is_not_used(trap, service, environ, tmp
     assert not list((tmp_path / "elsewhere").iterdir()) if trap == "link" else not list(path.iterdir())
 
 
-def test_a_run_directory_that_cannot_be_made_is_said_once_and_the_process_counts_on(
+def test_a_run_directory_that_cannot_be_made_is_said_once_and_forked_workers_count_in_inherited_memory(
     service, environ, caplog
 ) -> None:
     Path(environ["XDG_RUNTIME_DIR"]).rmdir()
     for _ in range(3):
         service.count()
         ended(forked(service.count))
-    assert service.total() == 3
-    assert service.dropped == [("metrics", "run_directory")]
-    assert caplog.text.count("cannot write to") == 1
+    assert service.total() == 6
+    assert service.dropped == []
+    assert caplog.text.count("there is no room for") == 1
+
+
+def test_a_worker_that_is_not_forked_and_cannot_write_says_that_it_is_not_seen_and_counts_on(
+    service, environ, caplog
+) -> None:
+    def as_if_spawned() -> None:  # it reads the environment, and inherits nothing
+        other = Service(environ)
+        for _ in range(3):
+            other.count()
+            other.workers.tick()
+        assert (other.total(), other.dropped) == (3, [("metrics", "run_directory")])
+        assert caplog.text.count("cannot write to") == 1
+
+    service.count()
+    Path(environ["XDG_RUNTIME_DIR"]).rmdir()
+    ended(forked(as_if_spawned))
+    assert service.total() == 1
 
 
 def test_on_a_full_disk_new_series_overflow_and_totals_stay_right(service) -> None:

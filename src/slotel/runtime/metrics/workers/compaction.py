@@ -15,13 +15,13 @@ from slotel.config import names
 from slotel.runtime.metrics.store.family import OVERFLOW, Labels, ProcessSnapshot, Shape
 from slotel.runtime.metrics.store.ring import merge_ring
 from slotel.runtime.metrics.workers.file_reader import Peer, WorkerFileReader
+from slotel.runtime.metrics.workers.files import Directory
 from slotel.runtime.metrics.workers.identity import Process
 from slotel.runtime.metrics.workers.liveness import is_alive
 from slotel.runtime.metrics.workers.runtime_directory import (
     CELLS,
     NAMES,
     SERVICE_FILES,
-    RuntimeDirectory,
     compacted_stem,
     generation,
     is_strange,
@@ -41,7 +41,7 @@ _KNOWN: Final = (NAMES, CELLS)
 
 
 def compact(
-    run_dir: RuntimeDirectory,
+    run_dir: Directory,
     file_reader: WorkerFileReader,
     service: str,
     max_series: int,
@@ -72,7 +72,7 @@ def compact(
 
 
 def _absorb(
-    run_dir: RuntimeDirectory,
+    run_dir: Directory,
     file_reader: WorkerFileReader,
     service: str,
     max_series: int,
@@ -99,7 +99,7 @@ def _absorb(
 
 
 def _write_compacted(
-    run_dir: RuntimeDirectory,
+    run_dir: Directory,
     stem: str,
     service: str,
     read: Sequence[Peer],
@@ -159,7 +159,7 @@ def _add_killed(tables: Iterable[tuple[Shape, dict[Labels, array[float]]]], kill
             return
 
 
-def _orphans(run_dir: RuntimeDirectory, files: Sequence[str], known: set[str]) -> set[str]:
+def _orphans(run_dir: Directory, files: Sequence[str], known: set[str]) -> set[str]:
     """Return the stems of files whose writer died before they counted."""
     found = {_stem(name) for name in files if not is_strange(name) and name not in SERVICE_FILES} - known
     return {stem for stem in found if not is_alive(run_dir, stem)}
@@ -169,7 +169,7 @@ def _oldest_first(peer: Peer) -> tuple[bool, str]:
     return generation(peer.stem) < 0, peer.stem
 
 
-def _remove(run_dir: RuntimeDirectory, files: Sequence[str], gone: set[str]) -> None:
+def _remove(run_dir: Directory, files: Sequence[str], gone: set[str]) -> None:
     run_dir.remove(*(name for name in files if _stem(name) in gone))
 
 

@@ -7,7 +7,6 @@ a base file; if that happened during the reading, it is done again, so nothing i
 
 from __future__ import annotations
 
-import os
 import time
 from array import array
 from collections.abc import Callable, Iterable
@@ -16,10 +15,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from slotel.runtime.metrics.store.family import Exemplar, Labels, ProcessSnapshot, portions
+from slotel.runtime.metrics.workers.files import Directory, Readable
 from slotel.runtime.metrics.workers.runtime_directory import (
     CELLS,
     NAMES,
-    RuntimeDirectory,
     generation,
     is_strange,
     stems,
@@ -66,7 +65,7 @@ class WorkerFileReader:
         refuse: told what cannot be read, and why.
     """
 
-    def __init__(self, run_dir: RuntimeDirectory, service: str, refuse: Refuse) -> None:
+    def __init__(self, run_dir: Directory, service: str, refuse: Refuse) -> None:
         self._dir, self._service, self._refuse = run_dir, service, refuse
         self._file_reader: dict[str, Peer] = {}
         self._labels: dict[Labels, Labels] = {}
@@ -186,7 +185,7 @@ class WorkerFileReader:
             peer.part = None
             return peer
         try:
-            descriptor = self._dir.open(name, os.O_RDONLY | os.O_NONBLOCK)
+            file = self._dir.open_file(name)
         except FileNotFoundError:
             peer.part = None
             return peer
@@ -195,8 +194,8 @@ class WorkerFileReader:
             return peer
         try:
             size = peer.series_index.size * _CELL
-            is_there = os.fstat(descriptor).st_size >= size  # a forged catalogue may ask for terabytes
-            before, raw = (os.pread(descriptor, size, 0) if is_there else b"" for _ in range(2))
+            is_there = file.size() >= size  # a forged catalogue may ask for terabytes
+            before, raw = (file.read(size, 0) if is_there else b"" for _ in range(2))
             if len(raw) < size:
                 peer.part = None
                 self._refused.add(name)
@@ -205,11 +204,13 @@ class WorkerFileReader:
                 peer.part is None or raw != peer.raw or len(peer.part.tables) != len(peer.series_index.tables)
             ):
                 peer.raw = raw
-                peer.part = _part(descriptor, head.created, peer.series_index, before, raw, yield_gil)
+                peer.part = _part(file, head.created, peer.series_index, before, raw, yield_gil)
+        except FileNotFoundError:  # of memory: it went meanwhile
+            peer.part = None
         except Exception as error:  # noqa: BLE001 one file hides no other
             self._fail(peer, name, error)
         finally:
-            os.close(descriptor)
+            file.close()
         return peer
 
     def _say_once(self, name: str, reason: str) -> None:
@@ -223,7 +224,7 @@ def _compacted(files: list[str]) -> set[str]:
 
 
 def _part(
-    descriptor: int,
+    file: Readable,
     created: float,
     series_index: SeriesIndex,
     before: bytes,
@@ -240,7 +241,7 @@ def _part(
             for slot in portion:
                 start, end = slot * _CELL, (slot + width) * _CELL
                 if not _is_whole(cells[slot : slot + width]) or before[start:end] != raw[start:end]:
-                    cells[slot : slot + width], patience = _row(descriptor, slot, width, patience)
+                    cells[slot : slot + width], patience = _row(file, slot, width, patience)
             yield_gil()
     tables = tuple((shape, slots.copy()) for shape, slots in series_index.tables)
     return ProcessSnapshot(created, tables, cells, dict(_exemplars(series_index, cells)))
@@ -251,15 +252,14 @@ def _is_whole(row: array[float]) -> bool:
     return sum(row[:-2]) == row[-1]
 
 
-def _row(descriptor: int, slot: int, width: int, patience: int) -> tuple[array[float], int]:
+def _row(file: Readable, slot: int, width: int, patience: int) -> tuple[array[float], int]:
     """Return a row that stood there, and what is left of the patience; a killed process may have left half of one.
 
     Then its buckets are right, and its sum may lack one value.
     """
     while True:
         for _ in range(_TRIES):
-            before = os.pread(descriptor, width * _CELL, slot * _CELL)
-            raw = os.pread(descriptor, width * _CELL, slot * _CELL)
+            before, raw = (file.read(width * _CELL, slot * _CELL) for _ in range(2))
             if before == raw:
                 break
         row = array("d", raw)

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from slotel.runtime.metrics.workers.files import Directory
 from slotel.runtime.metrics.workers.runtime_directory import (
     NAMES,
     RuntimeDirectory,
     candidate_directories,
     first_process,
-    lock,
     process_of,
     stems,
 )
@@ -23,25 +23,14 @@ LEFT_ALONE: Final = 60.0
 """Seconds in which nothing came or went, before a directory without a live process counts as left over."""
 
 
-def is_alive(run_dir: RuntimeDirectory, stem: str) -> bool:
+def is_alive(run_dir: Directory, stem: str) -> bool:
     """Return whether the process that writes under a stem lives; a base has none.
 
     It is dead when neither its number is known here nor its catalogue locked: a process of another container has
     no number here, one that closed all its descriptors holds no lock.
     """
     process = process_of(stem)
-    return process is not None and (process.is_alive() or _is_locked(run_dir, f"{stem}.{NAMES}"))
-
-
-def _is_locked(run_dir: RuntimeDirectory, name: str) -> bool:
-    try:
-        descriptor = run_dir.open(name, os.O_RDONLY | os.O_NONBLOCK)
-    except OSError:
-        return False
-    try:
-        return not lock(descriptor, shared=True)
-    finally:
-        os.close(descriptor)
+    return process is not None and (process.is_alive() or run_dir.is_locked(f"{stem}.{NAMES}"))
 
 
 def remove_leftovers(

@@ -17,10 +17,12 @@ import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from slotel.runtime.metrics.workers.files import PAGE, DiskFile, OwnFile, Readable, allocate
 from slotel.runtime.metrics.workers.identity import Process, this_process
 
 BASE: Final = "base"
@@ -158,6 +160,65 @@ class RuntimeDirectory:
             yield descriptor
         finally:
             os.close(descriptor)
+
+    def new_file(self, name: str, *, shows_life: bool = False) -> OwnFile:
+        """Create a file that only this process writes; with `shows_life` it is locked for as long as this one lives.
+
+        A forked child closes its copy of the descriptor, which would hold the lock, and so does an exec.
+        """
+        opens = partial(self.open, name)
+        flags = os.O_RDWR | (os.O_APPEND if shows_life else 0)
+        return DiskFile(opens, flags, os.O_CREAT | os.O_EXCL, lock if shows_life else None)
+
+    def list_file(self, name: str) -> OwnFile:
+        """Open or create a file to which every process appends."""
+        return DiskFile(partial(self.open, name), os.O_RDWR | os.O_APPEND, os.O_CREAT)
+
+    def open_file(self, name: str) -> Readable:
+        """Open a file of another process's."""
+        return DiskFile(partial(self.open, name), os.O_RDONLY | os.O_NONBLOCK)
+
+    def is_locked(self, name: str) -> bool:
+        """Return whether a file's process lives."""
+        try:
+            descriptor = self.open(name, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError:
+            return False
+        try:
+            return not lock(descriptor, shared=True)
+        finally:
+            os.close(descriptor)
+
+    def can_be_made(self) -> bool:
+        """Return whether it is there, or can be made and has room; leaves nothing."""
+        if self.exists():
+            return True
+        if not _has_room(Path(self.path).parent):
+            return False
+        try:
+            if not self.create():
+                return True
+        except OSError:
+            return False
+        return self._takes_a_file()
+
+    def _takes_a_file(self) -> bool:
+        """Try to write a file into the empty directory, and remove both."""
+        name = f"{new_stem(this_process())}.tmp"
+        try:
+            descriptor = self.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+            try:
+                allocate(descriptor, 0, PAGE)
+            finally:
+                os.close(descriptor)
+        except OSError:
+            return False
+        else:
+            return True
+        finally:
+            self.remove(name)
+            with suppress(OSError):  # another process has a file there by now
+                Path(self.path).rmdir()
 
     def open(self, name: str, flags: int) -> int:
         """Open a file in it, following no link; return its descriptor."""

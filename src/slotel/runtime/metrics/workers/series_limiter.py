@@ -8,13 +8,12 @@ has a place keeps it, whoever counts it; one that found none is counted in its p
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from typing import Any, Final
 
 from slotel.runtime.metrics.store.family import OVERFLOW, Labels
-from slotel.runtime.metrics.workers.mapped_file import SharedFile
-from slotel.runtime.metrics.workers.runtime_directory import SERIES, RuntimeDirectory
+from slotel.runtime.metrics.workers.files import Directory
+from slotel.runtime.metrics.workers.runtime_directory import SERIES
 
 _CHUNK: Final = 1 << 20
 
@@ -28,9 +27,8 @@ class SeriesLimiter:
         max_series: places for each table.
     """
 
-    def __init__(self, run_dir: RuntimeDirectory, max_series: int) -> None:
-        self._file = SharedFile(run_dir, SERIES, os.O_RDWR | os.O_APPEND)
-        self._file.create(exclusive=False)
+    def __init__(self, run_dir: Directory, max_series: int) -> None:
+        self._file = run_dir.list_file(SERIES)
         self._max = max_series
         self._places: dict[str, set[Labels]] = {}
         self._read = 0
@@ -58,7 +56,7 @@ class SeriesLimiter:
 
     def stands(self) -> bool:
         """Return whether the file is still in the directory."""
-        return bool(os.fstat(self._file.descriptor()).st_nlink)
+        return self._file.stands()
 
     def close(self) -> list[tuple[str, Labels]]:
         """Close the file, and return all that has a place in it, whether or not it is still in the directory."""
@@ -72,11 +70,10 @@ class SeriesLimiter:
     def _append(self, entries: list[list[Any]]) -> None:
         """Write lines in one call. A line that a full disk cuts is ended by the next one's beginning."""
         text = "".join(f"\n{json.dumps(entry, separators=(',', ':'))}\n" for entry in entries)
-        self._file.write(text.encode())
+        self._file.append(text.encode())
 
     def _catch_up(self) -> None:
-        descriptor = self._file.descriptor()
-        while data := os.pread(descriptor, _CHUNK, self._read):
+        while data := self._file.read(_CHUNK, self._read):
             whole = data[: data.rfind(b"\n") + 1]
             if not whole:
                 return

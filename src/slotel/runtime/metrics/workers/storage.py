@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from slotel.runtime.logs import LOG
 from slotel.runtime.metrics.store.cells import Cells, Unopened, copy_cells
 from slotel.runtime.metrics.store.family import Exemplar, Labels
+from slotel.runtime.metrics.workers.files import Directory
 from slotel.runtime.metrics.workers.identity import this_process
-from slotel.runtime.metrics.workers.runtime_directory import RuntimeDirectory, new_stem
+from slotel.runtime.metrics.workers.runtime_directory import new_stem
 from slotel.runtime.process.interrupts import comes_from_handler
 
 if TYPE_CHECKING:
@@ -32,10 +33,10 @@ class CounterStorage:
         failed: told once when the directory cannot be used.
     """
 
-    def __init__(
-        self, store: Store, run_dir: RuntimeDirectory, service: str, failed: Callable[[], None]
-    ) -> None:
-        self._store, self._dir, self._service, self._failed = store, run_dir, service, failed
+    def __init__(self, store: Store, run_dir: Directory, service: str, failed: Callable[[], None]) -> None:
+        self.run_dir = run_dir
+        """Where the files are; set it before there are any."""
+        self._store, self._service, self._failed = store, service, failed
         self._series_limiter: SeriesLimiter | None = None
         self._begin()
 
@@ -83,7 +84,7 @@ class CounterStorage:
                 "metrics: process %d cannot write to %s: %s. What it counts is missing from the service's /metrics, "
                 "unless this process serves it. Make room there, or set XDG_RUNTIME_DIR to a directory that can be "
                 "written",
-                os.getpid(), self._dir.path, self._failure,
+                os.getpid(), self.run_dir.path, self._failure,
             )  # fmt: skip
             self._failed()
 
@@ -101,7 +102,7 @@ class CounterStorage:
         with store.lock:
             if self._counter_file is not None:
                 with suppress(FileNotFoundError):
-                    self._counter_file.relock()
+                    self._counter_file.reopen()
             if self._counter_file is not None and self.is_removed():
                 self._counter_file.close()  # the cells stay mapped until they are copied
                 self._counter_file = None
@@ -129,10 +130,12 @@ class CounterStorage:
         store = self._store
         counted = copy_cells(store.cells, store.size)
         try:
-            self.has_created = self._dir.create() or self.has_created
+            self.has_created = self.run_dir.create() or self.has_created
             self._add_existing_rows()
             head = Head(self._service, store.created)
-            counter_file = MappedCounterFile(self._dir, new_stem(this_process()), head, store.tables, counted)
+            counter_file = MappedCounterFile(
+                self.run_dir, new_stem(this_process()), head, store.tables, counted
+            )
         except Exception as error:
             store.place(counted, None)
             if comes_from_handler(error):
@@ -152,7 +155,7 @@ class CounterStorage:
         Where there is nobody yet, or the directory cannot be used, a process keeps to the bound by itself.
         """
         if self._series_limiter is None:
-            if not self._dir.exists():
+            if not self.run_dir.exists():
                 return True
             with suppress(OSError):
                 self._add_existing_rows()
@@ -166,7 +169,7 @@ class CounterStorage:
         rows = [(table.shape.name, values) for table in store.tables for values in table.slots]
         if known is None or not known.stands():
             rows += known.close() if known is not None else []
-            known = self._series_limiter = SeriesLimiter(self._dir, store.max_series)
+            known = self._series_limiter = SeriesLimiter(self.run_dir, store.max_series)
         known.add_existing(rows)
 
     # -- exemplars ---------------------------------------------------------------------------------------------

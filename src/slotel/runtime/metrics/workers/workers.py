@@ -19,6 +19,7 @@ from slotel.runtime.logs import LOG, report
 from slotel.runtime.metrics.store.family import ProcessSnapshot
 from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.metrics.workers import uwsgi
+from slotel.runtime.metrics.workers.files import Directory
 from slotel.runtime.metrics.workers.identity import Process, this_process
 from slotel.runtime.metrics.workers.runtime_directory import (
     RuntimeDirectory,
@@ -71,7 +72,9 @@ class Workers:
     ) -> None:
         inherited = environ.get(names.SLOTEL_RUN_DIR, "")
         inherits = is_of_service(inherited, service) and _is_usable(inherited)
-        self.run_dir = RuntimeDirectory(inherited if inherits else new_path(environ, service, booted))
+        self.run_dir: Directory = RuntimeDirectory(
+            inherited if inherits else new_path(environ, service, booted)
+        )
         self.booted = booted_of(self.run_dir.path)
         """The time of the boot by which the service's processes agree on the time; None where they do not."""
         self.process = this_process()
@@ -82,7 +85,7 @@ class Workers:
         self._store, self._service, self._environ, self._dropped = store, service, environ, dropped
         self._has_kin = not self.is_first
         self._said: set[str] = set()
-        self._has_looked = False
+        self._has_looked = self._has_tried = False
         self._home = CounterStorage(store, self.run_dir, service, lambda: dropped("metrics", "run_directory"))
         text = "Processes of the service that ended after they had counted: by themselves, or killed."
         self._exits = store.counter(names.WORKER_EXITS, help=text, label_names=(names.LABEL_REASON,))
@@ -275,8 +278,28 @@ class Workers:
     def before_fork(self) -> None:
         """Count where the child can read."""
         self._has_kin = True
+        if not self._has_tried:
+            self._has_tried = True
+            self._go_where_there_is_room()
         self._home.migrate()
         self._home.report_failure()
+
+    def _go_where_there_is_room(self) -> None:
+        """Have the children inherit memory to count in, if the directory cannot be made; tried at the first fork."""
+        if not isinstance(self.run_dir, RuntimeDirectory) or self.run_dir.can_be_made():
+            return
+        from slotel.runtime.metrics.workers.inherited_memory import InheritedMemory
+
+        with self._guarded("cannot share memory either"):
+            memory = InheritedMemory(self.run_dir.path)
+            memory.create()
+            self.run_dir = self._home.run_dir = memory
+            LOG.warning(
+                "metrics: there is no room for %s: forked workers count in memory that they inherit. Processes started "
+                "otherwise are not counted with the service: set XDG_RUNTIME_DIR to a directory that can be "
+                "written and has 8 MiB of room",
+                memory.path,
+            )
 
     def after_fork_in_child(self) -> None:
         """Count from zero in an own file; the store has forgotten what the parent counted."""

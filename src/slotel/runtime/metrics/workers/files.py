@@ -1,0 +1,200 @@
+"""What a process keeps in a runtime directory: files, on a disk or in memory. Knows nothing of their content."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Final, Protocol
+
+from slotel.runtime.process.descriptors import Identity, identity_of
+
+if TYPE_CHECKING:
+    import mmap
+
+PAGE: Final = 4096
+_NO_FALLOCATE: Final = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+"""musl does not stand in where a file system cannot."""
+
+
+class Readable(Protocol):
+    """A file that another process writes. Every method may raise OSError; FileNotFoundError when it is gone."""
+
+    def size(self) -> int:
+        """Return its length in bytes."""
+
+    def read(self, size: int, at: int) -> bytes:
+        """Return at most `size` bytes from byte `at` on."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class OwnFile(Readable, Protocol):
+    """A file that this process writes. Every method but `close` may raise OSError."""
+
+    def append(self, data: bytes) -> None:
+        """Write at the end, in one call."""
+
+    def truncate(self, size: int) -> None:
+        """Forget what stands behind `size` bytes."""
+
+    def map(self, size: int) -> mmap.mmap:
+        """Return its first `size` bytes, whole pages, as memory; what is new is 0."""
+
+    def stands(self) -> bool:
+        """Return whether it is still in its directory."""
+
+    def reopen(self) -> None:
+        """Open it again, and show again that this process lives, if the app closed the descriptor."""
+
+
+class Directory(Protocol):
+    """The files of a service's processes. Every method may raise OSError.
+
+    Attributes:
+        path: names it in the environment and in log lines.
+    """
+
+    path: str
+
+    def exists(self) -> bool:
+        """Return whether something is there. Raises nothing."""
+
+    def create(self) -> bool:
+        """Create it; return whether it was not there."""
+
+    def names(self) -> list[str]:
+        """Return the names of all files."""
+
+    def new_file(self, name: str, *, shows_life: bool = False) -> OwnFile:
+        """Create a file that only this process writes.
+
+        Args:
+            shows_life: `is_locked` is true of it for as long as this process lives.
+        """
+
+    def list_file(self, name: str) -> OwnFile:
+        """Open or create a file to which every process appends."""
+
+    def open_file(self, name: str) -> Readable:
+        """Open a file of another process's."""
+
+    def is_locked(self, name: str) -> bool:
+        """Return whether a file's process lives. Raises nothing."""
+
+    def read(self, name: str, start: int = 0) -> bytes:
+        """Return a file's content from a byte on."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file whole or not at all, in place of the last."""
+
+    def remove(self, *files: str) -> None:
+        """Remove files that may be there. Raises nothing."""
+
+    def locked(self) -> AbstractContextManager[bool]:
+        """Hold the directory's lock, which dies with its process; yield whether it was free."""
+
+    def release_in_child(self) -> None:
+        """Let go of what a thread of the parent's held at the fork. Raises nothing."""
+
+    def remove_all(self) -> None:
+        """Remove the directory and what is in it. Raises nothing."""
+
+
+class DiskFile:
+    """A file by its descriptor; opened again when somebody closed all descriptors, as daemons do.
+
+    Args:
+        opens: opens it, given flags.
+        flags: without those that create it.
+        created: those that do.
+        locks: locks it, so that others see that this process lives; None where they need not.
+    """
+
+    def __init__(
+        self,
+        opens: Callable[[int], int],
+        flags: int,
+        created: int = 0,
+        locks: Callable[[int], object] | None = None,
+    ) -> None:
+        self._opens, self._flags, self._locks = opens, flags, locks
+        self._descriptor = opens(flags | created)
+        self._identity: Identity | None = identity_of(self._descriptor)
+        if locks is not None:
+            locks(self._descriptor)
+
+    def descriptor(self) -> int:
+        """Return a descriptor that is this file's."""
+        if not self._is_ours():
+            self._descriptor = self._opens(self._flags)
+            if self._locks is not None:
+                self._locks(self._descriptor)
+        return self._descriptor
+
+    def reopen(self) -> None:
+        """Open it again, if somebody closed the descriptor."""
+        self.descriptor()
+
+    def size(self) -> int:
+        """Return its length in bytes."""
+        return os.fstat(self.descriptor()).st_size
+
+    def read(self, size: int, at: int) -> bytes:
+        """Return at most `size` bytes from byte `at` on."""
+        return os.pread(self.descriptor(), size, at)
+
+    def append(self, data: bytes) -> None:
+        """Write at the end, in one call."""
+        whole(os.write(self.descriptor(), data), data)
+
+    def truncate(self, size: int) -> None:
+        """Forget what stands behind `size` bytes."""
+        os.ftruncate(self.descriptor(), size)
+
+    def map(self, size: int) -> mmap.mmap:
+        """Return its first `size` bytes as memory."""
+        import mmap  # a process alone needs none
+
+        descriptor = self.descriptor()
+        allocate(descriptor, 0, size)
+        return mmap.mmap(descriptor, size)
+
+    def stands(self) -> bool:
+        """Return whether it is still in its directory."""
+        return bool(os.fstat(self.descriptor()).st_nlink)
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        if self._is_ours():
+            os.close(self._descriptor)
+        self._descriptor = -1
+
+    def _is_ours(self) -> bool:
+        return self._identity is not None and identity_of(self._descriptor) == self._identity
+
+
+def allocate(descriptor: int, start: int, size: int) -> None:
+    """Give a file real blocks: to write to a mapped hole on a full disk would kill the process. Raises OSError."""
+    try:
+        os.posix_fallocate(descriptor, start, size)
+    except AttributeError:  # macOS
+        _fill(descriptor, start + size)
+    except OSError as error:
+        if error.errno not in _NO_FALLOCATE:
+            raise
+        _fill(descriptor, start + size)
+
+
+def _fill(descriptor: int, end: int) -> None:
+    start = os.lseek(descriptor, 0, os.SEEK_END)
+    data = bytes(max(end - start, 0))
+    whole(os.pwrite(descriptor, data, start), data)
+
+
+def whole(written: int, data: bytes) -> None:
+    """Raise OSError unless all of the data was written."""
+    if written < len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -1,0 +1,317 @@
+"""A runtime directory in memory, for a service that can write nowhere: forked children inherit it, no path leads there.
+
+One anonymous file holds a table of contents and, for each file, a region of its own, most of which is a hole. A file
+appears by one number, which is written last, so a process that dies in between leaves nothing; files are claimed by
+record locks, which the kernel takes from the dead. Nothing here waits for another process.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import mmap
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from slotel.runtime.metrics.workers.files import PAGE, DiskFile, OwnFile, Readable, allocate, whole
+from slotel.runtime.process.descriptors import identity_of
+
+FILES: Final = 1024
+REGION: Final = 64 * 1024 * 1024
+"""Bytes that a file may have."""
+_NAME: Final = 120
+_CELL: Final = 8
+_PID_BITS: Final = 22
+_SIZES: Final = FILES * _CELL
+_NAMES: Final = _SIZES + FILES * _CELL
+_TABLE: Final = -(-(_NAMES + FILES * _NAME) // PAGE) * PAGE
+_DIRECTORY_LOCK: Final = FILES
+"""Byte that is locked for the whole directory; those before are each file's."""
+
+
+class InheritedMemory:
+    """The files of a process and of those that are forked from it, directly or not. Raises OSError as a disk does.
+
+    Thread-safe. What one process removes is gone for the others at once.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._claimed: set[int] = set()
+        self._alive: set[int] = set()
+        self._memory: _Memory | None = None
+
+    def exists(self) -> bool:
+        """Return whether it was made."""
+        return self._memory is not None
+
+    def create(self) -> bool:
+        """Make it, in the process whose children inherit it."""
+        if self._memory is not None:
+            return False
+        self._memory = _Memory()
+        return True
+
+    def names(self) -> list[str]:
+        """Return the names of all files."""
+        return list({name for _, _, name in self._made().files()})
+
+    def new_file(self, name: str, *, shows_life: bool = False) -> OwnFile:
+        """Create a file that only this process writes."""
+        with self._claim(shows_life=shows_life) as index:
+            return self._publish(index, name, 0)
+
+    def list_file(self, name: str) -> OwnFile:
+        """Return the one file to which every process appends."""
+        del name
+        return self._made().list
+
+    def open_file(self, name: str) -> Readable:
+        """Open a file of another process's."""
+        return self._find(name)
+
+    def is_locked(self, name: str) -> bool:
+        """Return whether a file's process lives."""
+        with suppress(OSError), self._lock:
+            index = self._find(name).index
+            if index in self._alive:
+                return True
+            if not self._made().lock(index):
+                return True
+            self._made().unlock(index)
+        return False
+
+    def read(self, name: str, start: int = 0) -> bytes:
+        """Return a file's content from a byte on."""
+        file = self._find(name)
+        return file.read(max(file.size() - start, 0), start)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file whole or not at all, in place of the last."""
+        memory = self._made()
+        if len(data) > REGION:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        before = [index for _, index, found in memory.files() if found == name]
+        with self._claim() as index:
+            whole(os.pwrite(memory.descriptor(), data, memory.start(index)), data)
+            self._publish(index, name, len(data))
+        for index in before:
+            self._clear(index)
+
+    def remove(self, *files: str) -> None:
+        """Remove files that may be there."""
+        with suppress(OSError):
+            for _, index, name in self._made().files():
+                if name in files:
+                    self._clear(index)
+
+    @contextmanager
+    def locked(self) -> Iterator[bool]:
+        """Hold the directory's lock, which dies with its process; yield whether it was free."""
+        memory = self._made()
+        is_ours = memory.lock(_DIRECTORY_LOCK)
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                memory.unlock(_DIRECTORY_LOCK)
+
+    def release_in_child(self) -> None:
+        """Begin with no claim: a child inherits none of the parent's record locks."""
+        self._lock = threading.RLock()
+        self._claimed.clear()
+        self._alive.clear()
+
+    def remove_all(self) -> None:
+        """Leave it: the kernel takes it with the last process."""
+
+    def _made(self) -> _Memory:
+        if self._memory is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
+        return self._memory
+
+    def _find(self, name: str) -> _MemoryFile:
+        """Return the file that was written last under a name."""
+        memory = self._made()
+        found = [(number, index) for number, index, each in memory.files() if each == name]
+        if not found:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        number, index = max(found)
+        return _MemoryFile(memory, index, number)
+
+    @contextmanager
+    def _claim(self, *, shows_life: bool = False) -> Iterator[int]:
+        """Find a free place and keep others from it; a process shows by one that stays locked that it lives."""
+        memory, claimed = self._made(), -1
+        try:
+            with self._lock:
+                for index in range(FILES):
+                    if memory.numbers[index] or index in self._claimed:
+                        continue
+                    self._claimed.add(index)
+                    if memory.lock(index) and not memory.numbers[index]:
+                        claimed = index
+                        break
+                    self._claimed.discard(index)
+            if claimed < 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            yield claimed
+            if shows_life:
+                self._alive.add(claimed)
+        finally:
+            if claimed >= 0:
+                self._claimed.discard(claimed)
+                if claimed not in self._alive:
+                    memory.unlock(claimed)
+
+    def _publish(self, index: int, name: str, size: int) -> _MemoryFile:
+        """Make a file appear, whole."""
+        memory = self._made()
+        memory.set_name(index, name)
+        memory.sizes[index] = size
+        number = memory.numbers[index] = memory.next_number()
+        return _MemoryFile(memory, index, number)
+
+    def _clear(self, index: int) -> None:
+        memory = self._made()
+        memory.numbers[index] = 0
+        if index in self._alive:
+            self._alive.discard(index)
+            memory.unlock(index)
+
+
+class _Memory:
+    """The anonymous file: for each file a number (0: there is none; else rising), a size, a name and a region."""
+
+    def __init__(self) -> None:
+        self._descriptor = os.memfd_create("slotel")
+        self._identity = identity_of(self._descriptor)
+        allocate(self._descriptor, 0, _TABLE)
+        self._table = memoryview(mmap.mmap(self._descriptor, _TABLE))
+        self.numbers = self._table[:_SIZES].cast("Q")
+        self.sizes = self._table[_SIZES:_NAMES].cast("Q")
+        self.list = _List()
+        self._last = 0
+
+    def descriptor(self) -> int:
+        """Return the descriptor. Raises OSError when the app has closed it."""
+        if identity_of(self._descriptor) != self._identity:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return self._descriptor
+
+    def files(self) -> list[tuple[int, int, str]]:
+        """Return number, index and name of each; a name that is being written belongs to none."""
+        used = [(number, index) for index, number in enumerate(self.numbers.tolist()) if number]
+        named = [(number, index, self._name(index)) for number, index in used]
+        return [(number, index, name) for number, index, name in named if self.numbers[index] == number]
+
+    def next_number(self) -> int:
+        """Return one that is higher than all, and that no process gives twice: two may ask at once."""
+        self._last = max(max(self.numbers) >> _PID_BITS, self._last) + 1
+        return self._last << _PID_BITS | os.getpid() & (1 << _PID_BITS) - 1
+
+    def _name(self, index: int) -> str:
+        start = _NAMES + index * _NAME
+        return bytes(self._table[start : start + _NAME]).rstrip(b"\0").decode()
+
+    def set_name(self, index: int, name: str) -> None:
+        start = _NAMES + index * _NAME
+        self._table[start : start + _NAME] = name.encode().ljust(_NAME, b"\0")
+
+    @staticmethod
+    def start(index: int) -> int:
+        """Return where the region of a file begins."""
+        return (index + 1) * REGION
+
+    def lock(self, index: int) -> bool:
+        try:
+            fcntl.lockf(self.descriptor(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, index)
+        except BlockingIOError:
+            return False
+        return True
+
+    def unlock(self, index: int) -> None:
+        with suppress(OSError):
+            fcntl.lockf(self.descriptor(), fcntl.LOCK_UN, 1, index)
+
+
+class _List(DiskFile):
+    """An anonymous file to which all append: the system decides on the order."""
+
+    def __init__(self) -> None:
+        made = [os.memfd_create("slotel-series")]
+        fcntl.fcntl(made[0], fcntl.F_SETFL, os.O_APPEND)
+
+        def opens(_flags: int) -> int:
+            if made:
+                return made.pop()
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))  # the app has closed it
+
+        super().__init__(opens, 0)
+
+    def stands(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        """Do nothing: it is kept for the others."""
+
+
+class _MemoryFile:
+    """One file of the memory, until another takes its place."""
+
+    def __init__(self, memory: _Memory, index: int, number: int) -> None:
+        self.index = index
+        self._memory, self._number = memory, number
+        self._mapped = 0
+
+    def size(self) -> int:
+        size = self._memory.sizes[self.index]
+        self._check()
+        return size
+
+    def read(self, size: int, at: int) -> bytes:
+        size = max(min(size, self.size() - at), 0)
+        data = os.pread(self._memory.descriptor(), size, self._start + at)
+        self._check()
+        return data
+
+    def append(self, data: bytes) -> None:
+        size = self.size()
+        if size + len(data) > REGION:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        whole(os.pwrite(self._memory.descriptor(), data, self._start + size), data)
+        self._memory.sizes[self.index] = size + len(data)
+
+    def truncate(self, size: int) -> None:
+        self._memory.sizes[self.index] = size
+
+    def map(self, size: int) -> mmap.mmap:
+        if size > REGION:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        descriptor = self._memory.descriptor()
+        allocate(descriptor, self._start, size)
+        mapped = mmap.mmap(descriptor, size, offset=self._start)
+        mapped[self._mapped : size] = bytes(size - self._mapped)  # of the last file in this place
+        self._memory.sizes[self.index] = self._mapped = size
+        return mapped
+
+    def stands(self) -> bool:
+        return self._memory.numbers[self.index] == self._number
+
+    def reopen(self) -> None:
+        """Do nothing: what the app closed is closed for good, but stays mapped."""
+
+    def close(self) -> None:
+        """Do nothing: the memory is kept for the others."""
+
+    def _check(self) -> None:
+        if not self.stands():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    @property
+    def _start(self) -> int:
+        return self._memory.start(self.index)
