@@ -8,7 +8,8 @@ import pytest
 
 from slotel.cli.sink.server import SentrySink
 from support.launch import clean_environ
-from support.requests_matrix import APPS_BIN, FOLDER, SERVICES, faults, run
+from support.requests_cases import FOLDER, SERVICES
+from support.requests_matrix import APPS_BIN, run
 
 applications = pytest.mark.skipif(
     not (APPS_BIN / "opentelemetry-instrument").exists() and os.environ.get("REQUIRE_REAL") != "1",
@@ -21,13 +22,9 @@ QUICK = ("Flask, gunicorn gthread", "bare ASGI, uvicorn")
 @applications
 @pytest.mark.parametrize("service", [service for service in SERVICES if service.name in QUICK], ids=QUICK)
 def test_each_request_is_answered_counted_named_and_reported_as_the_table_says(service):
-    cells = list(run(service))
-    assert len(cells) > 5
-    assert [
-        (case.path, case.client, faults(service, case, *both))
-        for case, *both in cells
-        if faults(service, case, *both)
-    ] == []
+    ran = run(service)
+    assert len(ran.cells) > 5
+    assert ran.faults(service) == []
 
 
 def told_by(*command):

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 LARGE = b"x" * 200_000
 
 
-def ask(port: int, path: str, client: str) -> tuple[object, int]:  # noqa: PLR0911 one for each client
-    """Send what a client sends; return what it saw and how many requests it sent.
+def ask(port: int, path: str, client: str) -> object:  # noqa: PLR0911 one for each client
+    """Send what a client sends; return what it saw.
 
     Args:
         client: see `Case`.
@@ -23,13 +23,13 @@ def ask(port: int, path: str, client: str) -> tuple[object, int]:  # noqa: PLR09
                 connection.request("GET", path)
                 answer = connection.getresponse()
                 answer.read(100_000)
-                return answer.status, 1
+                return answer.status
             if client == "gives up":
                 connection.putrequest("POST", path)
                 connection.putheader("Content-Length", "1000000")
                 connection.endheaders()
                 connection.send(b"x" * 1000)
-                return "left", 1
+                return "left"
             if client == "large upload, then more requests":
                 return _several(
                     connection, [("POST", "/upload", LARGE), ("GET", path, None), ("GET", path, None)]
@@ -37,16 +37,16 @@ def ask(port: int, path: str, client: str) -> tuple[object, int]:  # noqa: PLR09
             if client == "after another's marks":
                 return _several(connection, [("GET", "/marks", None), ("GET", path, None)])
             if client.startswith("socket"):
-                return _talk(connection, port, path, client), 1
+                return _talk(connection, port, path, client)
             connection.request("GET", path, headers={"Connection": "close"})
             answer = connection.getresponse()
             try:
                 answer.read()
             except (http.client.IncompleteRead, OSError):
-                return f"{answer.status}, cut off", 1
-            return answer.status, 1
+                return f"{answer.status}, cut off"
+            return answer.status
     except (OSError, http.client.HTTPException) as error:
-        return type(error).__name__, 1
+        return type(error).__name__
 
 
 @contextlib.contextmanager
@@ -61,16 +61,14 @@ def _connected(port: int) -> Iterator[http.client.HTTPConnection]:
         connection.close()
 
 
-def _several(
-    connection: http.client.HTTPConnection, requests: list[tuple[str, str, bytes | None]]
-) -> tuple[object, int]:
+def _several(connection: http.client.HTTPConnection, requests: list[tuple[str, str, bytes | None]]) -> object:
     seen = []
     for method, path, body in requests:
         connection.request(method, path, body)
         answer = connection.getresponse()
         answer.read()
         seen.append(answer.status)
-    return seen, len(requests)
+    return seen
 
 
 def _talk(connection: http.client.HTTPConnection, port: int, path: str, client: str) -> object:

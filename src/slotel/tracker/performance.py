@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar, overload
 
 from opentelemetry import trace
@@ -136,10 +136,9 @@ def _wrap_coroutine(function: Any, made: _SpanOf) -> Any:
 def _wrap_generator(function: Any, made: _SpanOf) -> Any:
     @functools.wraps(function)
     def tracked(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        span = made.start()
-        generator = function(*args, **kwargs)
-        step: Callable[[], Any] = functools.partial(next, generator)
-        try:
+        with _lasting(made.start()) as span:
+            generator = function(*args, **kwargs)
+            step: Callable[[], Any] = functools.partial(next, generator)
             while True:
                 try:
                     with _current(span):
@@ -147,20 +146,13 @@ def _wrap_generator(function: Any, made: _SpanOf) -> Any:
                 except StopIteration as end:
                     return end.value
                 try:
-                    sent = yield item
+                    step = functools.partial(generator.send, (yield item))
                 except GeneratorExit:
                     with _current(span):
                         generator.close()
                     raise
                 except BaseException as error:  # noqa: BLE001 it is the generator's to handle
                     step = functools.partial(generator.throw, error)
-                else:
-                    step = functools.partial(generator.send, sent)
-        except Exception as error:
-            _fail(span, error)
-            raise
-        finally:
-            span.end()
 
     return tracked
 
@@ -168,10 +160,9 @@ def _wrap_generator(function: Any, made: _SpanOf) -> Any:
 def _wrap_async_generator(function: Any, made: _SpanOf) -> Any:
     @functools.wraps(function)
     async def tracked(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        span = made.start()
-        generator = function(*args, **kwargs)
-        step: Callable[[], Any] = generator.__anext__
-        try:
+        with _lasting(made.start()) as span:
+            generator = function(*args, **kwargs)
+            step: Callable[[], Any] = generator.__anext__
             while True:
                 try:
                     with _current(span):
@@ -179,29 +170,30 @@ def _wrap_async_generator(function: Any, made: _SpanOf) -> Any:
                 except StopAsyncIteration:
                     return
                 try:
-                    sent = yield item
+                    step = functools.partial(generator.asend, (yield item))
                 except GeneratorExit:
                     with _current(span):
                         await generator.aclose()
                     raise
                 except BaseException as error:  # noqa: BLE001 it is the generator's to handle
                     step = functools.partial(generator.athrow, error)
-                else:
-                    step = functools.partial(generator.asend, sent)
-        except Exception as error:
-            _fail(span, error)
-            raise
-        finally:
-            span.end()
 
     return tracked
+
+
+@contextmanager
+def _lasting(span: Span) -> Iterator[Span]:
+    """End the span of a generator when the generator ends, as failed if an exception ended it."""
+    try:
+        yield span
+    except Exception as error:
+        span.record_exception(error)
+        span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+        raise
+    finally:
+        span.end()
 
 
 def _current(span: Span) -> AbstractContextManager[Span]:
     """Make the span current for one step; its end and its failure are decided once, for the whole generator."""
     return trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False)
-
-
-def _fail(span: Span, error: Exception) -> None:
-    span.record_exception(error)
-    span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))

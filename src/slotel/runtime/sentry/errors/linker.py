@@ -38,7 +38,7 @@ from slotel.runtime.sentry.errors.exception_record import (
 from slotel.runtime.sentry.errors.request import Carrier, add_framework_data, add_request
 from slotel.runtime.sentry.errors.sessions import RequestSessions
 from slotel.runtime.sentry.propagation import request_of
-from slotel.runtime.sentry.transactions.mapping import meaning, native_name
+from slotel.runtime.sentry.transactions.mapping import meaning, native_name, root_status
 from slotel.runtime.sentry.transactions.payload import ORIGIN
 from slotel.runtime.sentry.transactions.sampling_context import incoming
 from slotel.runtime.upstream.sentry.scope import fork_when_used
@@ -268,14 +268,18 @@ class ErrorEventLinker:
         if here.get_span_context().span_id != context.span_id or not isinstance(here, ReadableSpan):
             here = local_root.span if local_root is not None else None
         if here is not None and here.get_span_context().span_id == context.span_id:
-            means = meaning(here, here.attributes or {})
+            attributes = here.attributes or {}
+            means = meaning(here, attributes)
             is_job = (
                 means.op == here.name and here.kind is SpanKind.CONSUMER
             )  # what says more is written at its end
             found["op"] = "queue.process" if is_job else means.op
             found["parent_span_id"] = format_span_id(here.parent.span_id) if here.parent is not None else None
-            if means.status is not None:
-                found["status"] = means.status
+            is_root = local_root is not None and here is local_root.span
+            decision = local_root.decision if local_root is not None and is_root else None
+            status = root_status(means, None if decision is None else decision.row, attributes)
+            if status is not None:
+                found["status"] = status
         told = incoming(get_current()) or self._sampling(context)
         if told:
             found["dynamic_sampling_context"] = told  # sentry-sdk makes the envelope's header `trace` of it

@@ -13,6 +13,8 @@ from typing import Any, Final, NamedTuple
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
+from slotel.runtime.requests.outcomes import OutcomeRow
+
 MAX_OP: Final = 128
 MAX_NAME: Final = 200
 """Sentry's limits for an op and for the name of a transaction."""
@@ -104,6 +106,18 @@ def meaning(span: ReadableSpan, attributes: Mapping[str, Any]) -> Meaning:
         return found
     said = found._replace(description=span.name) if op is not None else found
     return said._replace(op=str(op or found.op)[:MAX_OP], status=str(status) if status else found.status)
+
+
+def root_status(means: Meaning, row: OutcomeRow | None, attributes: Mapping[str, Any]) -> str | None:
+    """Return the status of a request or job, for its transaction and for its error events alike.
+
+    Args:
+        row: what came of it; None before its end, when the span says what is known.
+        attributes: of its span; `sentry.status` is the application's word.
+    """
+    if row is None or "sentry.status" in attributes:
+        return means.status
+    return row.transaction_status(means.status)
 
 
 def _meaning(span: ReadableSpan, attributes: Mapping[str, Any]) -> Meaning:  # noqa: PLR0911 one for each convention

@@ -13,7 +13,13 @@ from opentelemetry.trace import Link, SpanKind, format_span_id, format_trace_id
 from slotel.config.tags import clean_value, sentry_tag_key
 from slotel.runtime.redaction.enforcer import PlainSpan
 from slotel.runtime.requests.outcomes import OutcomeRow
-from slotel.runtime.sentry.transactions.mapping import MAX_NAME, meaning, request_url, transaction_name
+from slotel.runtime.sentry.transactions.mapping import (
+    MAX_NAME,
+    meaning,
+    request_url,
+    root_status,
+    transaction_name,
+)
 from slotel.version import __version__
 
 ORIGIN: Final = "auto.otel"
@@ -153,9 +159,7 @@ def _trace_context(segment: Segment) -> tuple[dict[str, Any], int | None]:
         "origin": ORIGIN,
         "data": _data(segment.root, means.data),
     }
-    status = means.status
-    if segment.row is not None and "sentry.status" not in segment.root.attributes:
-        status = segment.row.transaction_status(status)
+    status = root_status(means, segment.row, segment.root.attributes)
     if status is not None:
         trace["status"] = status
     if segment.root.links:

@@ -1,0 +1,75 @@
+"""What slotel has in the garbage collector: it knows a finalizer, and takes no exception of a signal handler away."""
+
+import gc
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from slotel.runtime.process import finalizers
+
+before_3_12 = pytest.mark.skipif(sys.version_info >= (3, 12), reason="nothing is watched there")
+HANDLER = """
+import gc, signal, sys, time
+from slotel.runtime.process import finalizers
+class Stop(BaseException): ...
+def stop(*_):
+    raise Stop
+lost = []
+sys.unraisablehook = lost.append
+finalizers.watch()
+signal.signal(signal.SIGALRM, stop)
+raised, until = 0, time.monotonic() + 2
+while time.monotonic() < until:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0003)
+        while time.monotonic() < until:
+            gc.collect(0)
+    except Stop:
+        raised += 1
+print(raised, len(lost))
+"""
+
+
+@pytest.fixture
+def watched():
+    finalizers.watch()
+    yield
+    for each in finalizers._NOTES:
+        gc.callbacks.remove(each)
+    finalizers._PHASES.clear()
+
+
+class Collected:
+    def __init__(self, told):
+        self.me = self
+        self.told = told
+
+    def __del__(self):
+        self.told()
+
+
+@before_3_12
+def test_a_finalizer_that_the_collector_runs_is_known_on_its_thread_alone(watched):
+    seen = []
+
+    def told():
+        elsewhere = threading.Thread(target=lambda: seen.append(finalizers.in_finalizer()))
+        elsewhere.start()
+        elsewhere.join()
+        seen.append(finalizers.in_finalizer())
+
+    for _ in range(3):
+        Collected(told)
+        gc.collect()
+        seen.append(finalizers.in_finalizer())
+    assert seen == [False, True, False] * 3
+
+
+@before_3_12
+def test_what_a_signal_handler_raises_is_never_lost_in_the_collector():
+    done = subprocess.run([sys.executable, "-c", HANDLER], capture_output=True, text=True, timeout=120, check=True)
+    raised, lost = map(int, done.stdout.split())
+    assert raised > 100, done.stderr
+    assert lost == 0

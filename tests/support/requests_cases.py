@@ -1,0 +1,231 @@
+"""The rows and columns of the requests matrix: ways in which a request can go, and services that are asked all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from apps.matrix.plain import ACTS, ASYNC_ACTS
+
+FOLDER = Path(__file__).parents[1] / "apps" / "matrix"
+
+
+class Case(NamedTuple):
+    """A way in which a request can go.
+
+    Args:
+        outcome: of the last request; those before it on the same connection are good.
+        client: what the client does: `get`, `leaves` (in the middle of the download), `gives up` (the upload), …: see
+            `requests_client.py`.
+        route: what the route must contain; empty: there is none.
+    """
+
+    path: str
+    outcome: str
+    client: str = "get"
+    route: str | None = None
+
+    @property
+    def client_leaves(self) -> bool:
+        """Whether the client leaves before the answer's end, or closes the socket."""
+        return self.client in {"leaves", "gives up"} or self.client.startswith(
+            ("socket closes", "socket vanishes")
+        )
+
+    @property
+    def requests(self) -> int:
+        """How many requests the client sends."""
+        return 3 if self.client.startswith("large") else 2 if self.client.startswith("after") else 1
+
+
+CASES = (
+    Case("/ok", "good", route="/ok"),
+    Case("/items/7", "good", route="/items/"),
+    Case("/missing.php", "good", route=""),
+    Case("/returned-404", "good"),
+    Case("/raised-404", "good"),
+    Case("/raised-403", "good"),
+    Case("/raised-400", "good"),
+    Case("/raised-302", "good"),
+    Case("/returned-500", "bad"),
+    Case("/raised-503", "bad"),
+    Case("/raises", "bad"),
+    Case("/status", "bad"),
+    Case("/handled", "good"),
+    Case("/logged", "good"),
+    Case("/stream", "good"),
+    Case("/stream-breaks", "bad"),
+    Case("/after", "good"),
+    Case("/blue/ok", "good", route="/blue/ok"),
+    Case("/sub/ok", "good", route="/sub/ok"),
+    Case("/sub/raises", "bad"),
+    Case("/endless", "excluded", client="leaves"),
+    Case("/upload", "excluded", client="gives up"),
+    Case("/ok", "good", client="large upload, then more requests"),
+    Case("/group", "bad"),
+    Case("/task-group", "bad"),
+    Case("/timeout", "bad"),
+    Case("/cancelled", "excluded"),
+    Case("/loguru", "good"),
+    Case("/structlog", "good"),
+    Case("/raises", "bad", client="after another's marks"),
+    Case("/socket", "excluded", client="socket closes 1000"),
+    Case("/socket", "excluded", client="socket closes 1001"),
+    Case("/socket", "excluded", client="socket vanishes"),
+    Case("/socket-quiet", "excluded", client="socket closes 1000"),
+    Case("/socket-refused", "good", client="socket waits"),
+    Case("/socket-fails", "bad", client="socket waits"),
+    Case("/greenlet-exit", "bad"),
+    Case("/greenlet-timeout", "bad"),
+    Case("/hangs", "bad"),
+    Case("/exit", "bad"),
+)
+
+
+class Service(NamedTuple):
+    """One framework under one server."""
+
+    name: str
+    module: str
+    command: tuple[str, ...]
+    env: Mapping[str, str] = MappingProxyType({})
+    skips: frozenset[str] = frozenset()
+    has_routes: bool = True
+    prefix: str = ""
+    """What a proxy in front takes from the path."""
+
+    differs: Mapping[tuple[str, str], str | None] = MappingProxyType({})
+    """Path and client → the outcome where the server does not let one know better; None: it serves no request."""
+
+    def expected(self, case: Case) -> dict[str, float]:
+        """How the requests of a case are to be counted."""
+        outcome = self.differs.get((case.path, case.client), case.outcome)
+        counted = {"good": float(case.requests - 1)}
+        if outcome is not None:
+            counted[outcome] = counted.get(outcome, 0) + 1
+        return {outcome: value for outcome, value in counted.items() if value}
+
+    @property
+    def framework(self) -> str:
+        return self.name.partition(", ")[0]
+
+    @property
+    def server(self) -> str:
+        return self.name.partition(", ")[2] or "its own"
+
+
+def _gunicorn(*more: str) -> tuple[str, ...]:
+    return ("gunicorn", "-b", "127.0.0.1:{port}", "--graceful-timeout", "1", *more)
+
+
+def _uvicorn(*more: str) -> tuple[str, ...]:
+    return ("uvicorn", "--port", "{port}", "--log-level", "warning", *more)
+
+
+def _granian(interface: str, app: str) -> tuple[str, ...]:
+    return (
+        "granian",
+        "--interface",
+        interface,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "{port}",
+        "--log-level",
+        "warning",
+        app,
+    )
+
+
+NO_EXIT = frozenset({"/exit"})
+"""sys.exit ends these servers as a whole, with slotel as without."""
+NO_SOCKETS = frozenset({"/socket", "/socket-fails"})
+NO_GREENLETS = frozenset({"/greenlet-exit", "/greenlet-timeout"})
+NO_TIMEOUT = frozenset({"/hangs"})
+BLOCKING = NO_GREENLETS | NO_TIMEOUT
+
+SERVICES = (
+    Service(
+        "Flask, gunicorn gthread", "flask_app", _gunicorn("--threads", "2", "--keep-alive", "30", "flask_app"),
+        skips=BLOCKING,
+    ),
+    Service("Flask, gunicorn sync", "flask_app", _gunicorn("--timeout", "8", "flask_app"), skips=NO_GREENLETS),
+    Service("Flask, gunicorn gevent", "flask_app", _gunicorn("-k", "gevent", "flask_app"), skips=NO_TIMEOUT),
+    Service(
+        "Flask, waitress", "flask_app", ("waitress-serve", "--listen", "127.0.0.1:{port}", "flask_app:application"),
+        skips=BLOCKING,
+    ),
+    Service("Flask, cheroot", "flask_app", ("python", "serve.py", "cheroot", "flask_app"), skips=BLOCKING | NO_EXIT),
+    Service("Flask, wsgiref", "flask_app", ("python", "serve.py", "wsgiref", "flask_app"), skips=BLOCKING),
+    Service("Flask, werkzeug", "flask_app", ("python", "serve.py", "werkzeug", "flask_app"), skips=BLOCKING),
+    Service(
+        "FastAPI, uvicorn asyncio h11", "fastapi_app",
+        _uvicorn("--loop", "asyncio", "--http", "h11", "fastapi_app:app"), skips=NO_EXIT,
+    ),
+    Service(
+        "FastAPI, uvicorn uvloop httptools", "fastapi_app",
+        _uvicorn("--loop", "uvloop", "--http", "httptools", "fastapi_app:app"), skips=NO_EXIT,
+    ),
+    Service(
+        "FastAPI, uvicorn --root-path", "fastapi_app", _uvicorn("--root-path", "/api", "fastapi_app:app"),
+        skips=NO_EXIT, prefix="/api",
+    ),
+    Service("FastAPI, hypercorn", "fastapi_app", ("hypercorn", "-b", "127.0.0.1:{port}", "fastapi_app:app"), skips=NO_EXIT),
+    Service(
+        "FastAPI's own telemetry, uvicorn", "fastapi_app", _uvicorn("fastapi_app:app"),
+        {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "fastapi,starlette,asgi"}, NO_EXIT,
+    ),
+    Service("FastAPI, granian", "fastapi_app", _granian("asgi", "fastapi_app:app"), skips=NO_EXIT),
+    Service("Starlette, uvicorn", "starlette_app", _uvicorn("starlette_app:app"), skips=NO_EXIT),
+    Service("Django, gunicorn gthread", "django_app", _gunicorn("--threads", "2", "django_app")),
+    Service(
+        "Django, FORCE_SCRIPT_NAME", "django_app", _gunicorn("--threads", "2", "django_app"), {"SCRIPT_NAME": "/api"},
+        prefix="/api",
+    ),
+    Service(
+        "Django, uvicorn", "django_app", _uvicorn("--lifespan", "off", "django_app:application"),
+        {"INTERFACE": "asgi"}, NO_EXIT,
+    ),
+    Service(
+        "Django, daphne", "django_app", ("daphne", "-p", "{port}", "django_app:application"), {"INTERFACE": "asgi"},
+        NO_EXIT,
+    ),
+    Service("Falcon, gunicorn sync", "falcon_app", _gunicorn("falcon_app")),
+    Service(
+        "Pyramid, waitress", "pyramid_app",
+        ("waitress-serve", "--listen", "127.0.0.1:{port}", "pyramid_app:application"),
+    ),
+    Service("Tornado", "tornado_app", ("python", "tornado_app.py"), skips=NO_EXIT),
+    Service("aiohttp", "aiohttp_app", ("python", "aiohttp_app.py"), skips=NO_EXIT),
+    Service(
+        "bare WSGI, gunicorn gthread", "raw_wsgi", _gunicorn("--threads", "2", "raw_wsgi"), has_routes=False
+    ),
+    Service("bare WSGI, granian", "raw_wsgi", _granian("wsgi", "raw_wsgi"), has_routes=False),
+    Service("bare ASGI, uvicorn", "raw_asgi", _uvicorn("raw_asgi:application"), skips=NO_EXIT, has_routes=False),
+)  # fmt: skip
+
+
+def has_path(service: Service, path: str) -> bool:
+    """Whether the application has a handler for a path."""
+    if path == "/missing.php":
+        return True
+    text = (FOLDER / f"{service.module}.py").read_text()
+    if path in ACTS or path in ASYNC_ACTS:
+        return ("plain.ACTS" if path in ACTS else "plain.ASYNC_ACTS") in text
+    if not service.has_routes:
+        return f'"{path}"' in text
+    ways = (path, path[1:], f"/{path.split('/')[1]}", f"{path.split('/')[1]}/")
+    return path.startswith("/items/") or any(f'"{way}"' in text for way in ways)
+
+
+def cases_of(service: Service, paths: Collection[str] = ()) -> list[Case]:
+    """The cases that a service can be asked; of some paths only, if any are named."""
+    return [
+        case
+        for case in CASES
+        if case.path not in service.skips
+        and has_path(service, case.path)
+        and (not paths or case.path in paths)
+    ]
