@@ -69,7 +69,9 @@ def test_a_finalizer_that_the_collector_runs_is_known_on_its_thread_alone(watche
 
 @before_3_12
 def test_what_a_signal_handler_raises_is_never_lost_in_the_collector():
-    done = subprocess.run([sys.executable, "-c", HANDLER], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", HANDLER], capture_output=True, text=True, timeout=120, check=True
+    )
     raised, lost = map(int, done.stdout.split())
     assert raised > 100, done.stderr
     assert lost == 0

@@ -1,6 +1,10 @@
 """The server's layer counts each request once: where a framework makes a server span itself, its own is nobody's."""
 
+import io
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
@@ -10,7 +14,7 @@ from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.requests import served
 from slotel.runtime.requests.local_roots import OpenSpans
-from slotel.runtime.requests.wsgi import WsgiLayer
+from slotel.runtime.requests.wsgi import Body, WsgiLayer
 from slotel.runtime.tracing.processor import SlotelSpanProcessor
 
 ENVIRON = {"REQUEST_METHOD": "GET", "PATH_INFO": "/ok", "HTTP_HOST": "shop:80"}
@@ -44,6 +48,8 @@ def layer(monkeypatch):
         return [b"ok"]
 
     def bare(environ, start_response):
+        if "wsgi.input" in environ:
+            environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
         start_response("200 OK", [("Content-Length", "2")])
         return [b"ok"]
 
@@ -51,8 +57,8 @@ def layer(monkeypatch):
     return WsgiLayer(server, native), WsgiLayer(server, bare), counted, open_spans
 
 
-def ask(application):
-    answer = application(dict(ENVIRON), lambda _status, _headers: None)
+def ask(application, **more):
+    answer = application({**ENVIRON, **more}, lambda _status, _headers: None)
     body = b"".join(answer)
     getattr(answer, "close", lambda: None)()
     return body
@@ -72,3 +78,56 @@ def test_an_application_that_nothing_instruments_is_counted_once_beside_one_that
         ask(application)
     assert [scope for scope, _ in counted.scopes] == ["slotel.server", "framework", "slotel.server"]
     assert len(open_spans) == 0
+
+
+@pytest.mark.parametrize(
+    ("sent", "row"), [(b"x" * 9, "client_left"), (b"x" * 10, "succeeded"), (b"x" * 11, "succeeded")]
+)
+def test_a_client_that_gives_its_upload_up_has_left_whatever_the_application_answers(layer, sent, row):
+    _, bare, counted, _ = layer
+    upload = {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": "10", "wsgi.input": io.BytesIO(sent)}
+    assert ask(bare, **upload) == b"ok"
+    assert counted.scopes == [("slotel.server", row)]
+
+
+READS = st.one_of(
+    st.tuples(st.sampled_from(("read", "readline", "readlines")), st.just(())),
+    st.tuples(st.sampled_from(("read", "readline", "readlines")), st.tuples(st.integers(-1, 12))),
+    st.tuples(st.just("read"), st.tuples(st.none())),
+)
+
+
+@given(st.binary(max_size=40), st.integers(0, 45), st.lists(READS, max_size=8))
+def test_a_body_reads_as_the_servers_and_is_cut_off_where_a_read_met_an_end_that_came_too_early(
+    sent, length, reads
+):
+    sent = sent[:length].replace(b"\x00", b"\n")
+    body, plain = Body(io.BytesIO(sent), length), io.BytesIO(sent)
+    met_end = False
+    for method, arguments in reads:
+        before = plain.tell()
+        got = getattr(body, method)(*arguments)
+        assert got == getattr(plain, method)(*arguments)
+        asked = arguments[0] if arguments and arguments[0] is not None and arguments[0] >= 0 else None
+        if method == "read":
+            met_end = asked is None or asked > len(sent) - before
+        elif method == "readline":
+            met_end = not got.endswith(b"\n") and (asked is None or asked > len(got))
+        elif asked in (None, 0):
+            met_end = True
+        else:
+            met_end = body.is_cut_off  # a hint: it may or may not have met the end
+    if not reads or plain.tell() < len(sent) or len(sent) == length:
+        assert not body.is_cut_off
+    else:
+        assert body.is_cut_off == met_end
+
+
+def test_the_lines_of_a_body_are_those_of_the_servers():
+    assert list(Body(io.BytesIO(b"a\nb\nc"), 5)) == [b"a\n", b"b\n", b"c"]
+
+
+def test_what_is_read_of_a_body_in_another_way_says_nothing_of_its_client():
+    body = Body(io.BytesIO(b"12345"), 5)
+    assert body.read1(3) + body.read() == b"12345"
+    assert not body.is_cut_off

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from opentelemetry.propagators.textmap import Getter
 
-from slotel.runtime.requests.served import Layer, ServedRequest
+from slotel.runtime.requests.served import Layer, ServedRequest, Server
 
 Environ: TypeAlias = MutableMapping[str, Any]
 Application: TypeAlias = Callable[..., Iterable[bytes]]
@@ -83,12 +83,91 @@ class WsgiRequest(ServedRequest):
         return {name: value for name, value in found.items() if value is not None}
 
 
+class WsgiUpload(WsgiRequest):
+    """A request with a body: where a read of it ends too early, the client has left."""
+
+    def __init__(self, server: Server, environ: Environ, length: int) -> None:
+        super().__init__(server, environ)
+        self._body = environ["wsgi.input"] = Body(environ["wsgi.input"], length)
+        self._left = False
+
+    @property
+    def client_left(self) -> bool:
+        """Whether the client left before its body or the answer was complete."""
+        return self._left or self._body.is_cut_off
+
+    @client_left.setter
+    def client_left(self, value: bool) -> None:
+        self._left = value
+
+
+class Body:
+    """The body of a request, read through to the server's: it notes whether a read gave less than the client announced.
+
+    Args:
+        length: of the body, as the client announced it.
+
+    Attributes:
+        is_cut_off: the last read ended before the announced end, and was not asked to.
+    """
+
+    def __init__(self, stream: Any, length: int) -> None:
+        self._stream = stream
+        self._left = length
+        self.is_cut_off = False
+
+    def read(self, *size: Any) -> bytes:
+        """Read at most so many bytes: a server waits until it has them."""
+        data: bytes = self._got(self._stream.read, *size)
+        wanted = self._left if not size or size[0] is None or size[0] < 0 else min(size[0], self._left)
+        self._note(len(data), is_end=len(data) < wanted)
+        return data
+
+    def readline(self, *size: Any) -> bytes:
+        """Read a line: its end is missing where the body ends."""
+        line: bytes = self._got(self._stream.readline, *size)
+        is_whole = line.endswith(b"\n") or bool(size and size[0] is not None and 0 <= size[0] <= len(line))
+        self._note(len(line), is_end=not is_whole)
+        return line
+
+    def readlines(self, *hint: Any) -> list[bytes]:
+        """Read the lines that are left, or about so many bytes of them."""
+        lines: list[bytes] = self._got(self._stream.readlines, *hint)
+        self._note(sum(map(len, lines)), is_end=not (hint and hint[0]))
+        return lines
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.readline, b"")
+
+    def __getattr__(self, name: str) -> Any:
+        """Be the server's; what is read in another way is not noted."""
+        found = getattr(self._stream, name)
+        if name.startswith("read"):
+            self._left = 0
+        return found
+
+    def _got(self, read: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return read(*arguments)
+        except OSError:
+            self.is_cut_off = True
+            raise
+
+    def _note(self, read: int, *, is_end: bool) -> None:
+        self._left -= read
+        self.is_cut_off = is_end and self._left > 0
+
+
 class WsgiLayer(Layer):
     """A WSGI application, wrapped once where its server loads it."""
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve one request."""
-        served = WsgiRequest(self._server, environ)
+        length = environ.get("CONTENT_LENGTH")
+        if length and length != "0" and length.isdecimal() and "wsgi.input" in environ:
+            served: WsgiRequest = WsgiUpload(self._server, environ, int(length))
+        else:
+            served = WsgiRequest(self._server, environ)
         served.starts = start_response
         served.begin()
         try:
