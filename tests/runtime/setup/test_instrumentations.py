@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from slotel.runtime.setup.instrumentations import WAIT
+
 LAUNCHER = Path(sys.executable).with_name("opentelemetry-instrument")
 
 
@@ -22,8 +24,19 @@ def launched(code, **env):
     return done.stdout.strip(), done.stderr
 
 
-def test_a_framework_that_the_app_does_not_import_is_not_imported():
-    assert launched("import sys; print([n for n in ('flask', 'fastapi') if n in sys.modules])")[0] == "[]"
+def test_what_waits_for_the_app_to_import_it_is_not_imported():
+    roots = {module.partition(".")[0] for module in WAIT.values()}
+    assert launched(f"import sys; print(sorted({roots!r} & sys.modules.keys()))")[0] == "[]"
+
+
+@pytest.mark.parametrize(
+    "code", ["import celery", "from celery import Celery", "from celery.app import app_or_default"]
+)
+def test_celery_is_instrumented_when_the_app_imports_it(code):
+    code += (
+        "; from celery.signals import task_prerun; print(task_prerun.receivers)"
+    )
+    assert "CeleryInstrumentor._trace_prerun" in launched(code)[0]
 
 
 @pytest.mark.parametrize(
