@@ -1,4 +1,4 @@
-"""Loads instrumentations: a framework's or a heavy library's when the app imports it, every other at once. One that fails is named."""
+"""Loads instrumentations: frameworks and heavy libraries when the app imports them, the others at once. A failing one is named."""
 
 from __future__ import annotations
 
