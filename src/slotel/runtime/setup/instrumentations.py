@@ -1,4 +1,4 @@
-"""Loads instrumentations: frameworks and heavy libraries when the app imports them, the others at once. A failing one is named."""
+"""Loads instrumentations: frameworks and heavy libraries when the app imports them, all else at once.."""
 
 from __future__ import annotations
 
