@@ -33,9 +33,7 @@ def test_what_waits_for_the_app_to_import_it_is_not_imported():
     "code", ["import celery", "from celery import Celery", "from celery.app import app_or_default"]
 )
 def test_celery_is_instrumented_when_the_app_imports_it(code):
-    code += (
-        "; from celery.signals import task_prerun; print(task_prerun.receivers)"
-    )
+    code += "; from celery.signals import task_prerun; print(task_prerun.receivers)"
     assert "CeleryInstrumentor._trace_prerun" in launched(code)[0]
 
 
