@@ -11,6 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from support.long import LONG
 from support.long_first import long_first
 from support.unit import forbid_the_outside, is_unit
 
@@ -40,6 +41,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if is_unit(item):
             item.add_marker("unit")
+    if not LONG:
+        short = [item for item in items if item.get_closest_marker("long") is None]
+        config.hook.pytest_deselected(items=[item for item in items if item not in short])
+        items[:] = short
     if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))) > 1:
         by_file: dict[str, list[pytest.Item]] = {}
         for item in items:

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from support.blocks import ROOT, blocks_of
-from support.followed import PAGES
+from support.followed import LONG_PAGES, PAGES
 from support.real import require_real
 
 APPS = ROOT / ".venv-apps/bin"
@@ -44,7 +44,9 @@ def follow(page, tmp_path):
     return str(answer["said"])
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=[pytest.mark.long] * (page in LONG_PAGES)) for page in PAGES]
+)
 def test_who_follows_the_page_gets_what_it_promises(page, tmp_path):
     said = follow(page, tmp_path)
     for line in lines_of_slotel(page):

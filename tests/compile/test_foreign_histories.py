@@ -64,7 +64,11 @@ def service(text):
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("text", [SLOTH, OPENSLO], ids=["Sloth", "OpenSLO with time slices"])
+@pytest.mark.parametrize(
+    "text",
+    [pytest.param(SLOTH, marks=pytest.mark.long), OPENSLO],
+    ids=["Sloth", "OpenSLO with time slices"],
+)
 def test_the_rules_of_a_foreign_file_pass_the_histories_that_ship_with_them(text, tmp_path):
     files = compile_all(service(text))
     for history in HISTORIES:

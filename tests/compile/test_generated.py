@@ -15,7 +15,6 @@ VARIED = """\
 service: shop
 slos:
   - {name: monthly, objective: 99.5%, period: month, window: 15m, description: "not a {{ template"}
-  - {name: weekly, error_budget: 5%, period: 7d, window: 4h}
   - {name: sliced, objective: 99%, time_slices: {length: 1m, limit: 5%}}
 """
 CALLS = """\
@@ -28,21 +27,30 @@ service: shop
 slos: [{name: speed, objective: 95%, latency: 1s, include: {http.route: ["/orders*", /cart]}}]
 monitoring: {source: http_server}
 """
-SLICES = """\
+FURTHER = {
+    "a week, a long window": """\
+service: shop
+slos: [{name: weekly, error_budget: 5%, period: 7d, window: 4h}]
+""",
+    "time slices of five minutes": """\
 service: shop
 slos: [{name: long, objective: 95%, time_slices: {length: 5m, limit: 20%}}]
-"""
+""",
+}
 CASES = {
     "the example": services.EXAMPLE,
-    "a month, a week, time slices": VARIED,
-    "time slices of five minutes": SLICES,
+    "a month, time slices": VARIED,
     "errors counted from span metrics": CALLS,
     "latency counted from HTTP server metrics": DURATIONS,
 }
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("text", CASES.values(), ids=CASES.keys())
+@pytest.mark.parametrize(
+    "text",
+    [*CASES.values(), *(pytest.param(text, marks=pytest.mark.long) for text in FURTHER.values())],
+    ids=[*CASES, *FURTHER],
+)
 def test_the_rules_load_and_pass_the_tests_that_ship_with_them(text, tmp_path):
     directory = write(tmp_path, compile_all(services.service(text)))
     assert "SUCCESS" in check_rules(directory)

@@ -18,7 +18,7 @@ from slotel.compile.promql import yaml_lines
 from slotel.config.service import read_service
 from support.promtool import check_rules, run_tests, write
 
-EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "3"))
+EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "1"))
 
 OBJECTIVES = [
     "50%",

@@ -95,6 +95,12 @@ def trace_of(item):
 
 
 @pytest.mark.parametrize("name", WEB)
+def test_the_command_of_a_web_service_is_that_of_its_readme(name):
+    command = " ".join(["opentelemetry-instrument", *WEB[name]]).replace("{port}", "8000")
+    assert f"\n{command}" in (EXAMPLES / name.split()[0] / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", WEB)
 def test_a_web_service(name, sink, tmp_path):
     with launched(folder_of(name, tmp_path), *WEB[name], sink=sink) as service:
         service.wait_ready()

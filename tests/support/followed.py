@@ -52,3 +52,5 @@ PAGES = {
 `app`: what the reader has in app.py; `file` and `python`: where each block of Python is written to, and the command that runs it;
 `programs`: what must be installed; `then`: questions, and what must be in their answers.
 """
+LONG_PAGES = frozenset(page for page in PAGES if page.startswith("examples/") and "flask" not in page)
+"""Pages that `make long` follows: tests/examples starts the same commands, and looks closer at what comes of them."""
