@@ -109,7 +109,7 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.requests.served import Server, name_served
     from slotel.runtime.requests.wsgi import WsgiLayer
     from slotel.runtime.upstream.celery import watch_expected_failures
-    from slotel.runtime.upstream.gevent import keep_patches_whole
+    from slotel.runtime.upstream.greenlets import keep_patches_whole
     from slotel.runtime.upstream.servers import watch_servers
     from slotel.runtime.upstream.starlette import name_mounted_routes
 

@@ -21,6 +21,7 @@ PROBES = {str(probe): probe for probe in taken_away.import_probes()}
 COVERED = {
     "argparse.ArgumentParser._option_string_actions": "see below",
     "gunicorn.workers.base_async.AsyncWorker.load_wsgi": "as gunicorn.workers.gthread's; gevent patches its whole process",
+    "eventlet.monkey_patch": "tests/runtime/upstream/test_greenlets.py has a double of it",
     "_socket.socket": "only a check of uncounted requests asks for it",
     "granian.asgi._callback_wrapper": "as uvicorn.config.Config.load",
     "granian.wsgi._callback_wrapper": "as waitress.server.BaseWSGIServer.__init__",
