@@ -460,7 +460,7 @@ def test_a_command_is_tried_and_what_it_counted_and_sent_is_reported():
     )  # fmt: skip
     texts = [finding["text"] for finding in json.loads(done.stdout) if finding["subject"] == "trial"]
     assert texts[:3] == ["GET /ok: 200", "GET /error: 500", "2 requests sent, counted: 1 bad, 1 good"]
-    assert "1 error events" in texts[3]
+    assert "1 error event" in texts[3]
 
 
 def test_a_command_with_the_launcher_and_a_protected_endpoint_is_tried(tmp_path):
@@ -476,7 +476,7 @@ def test_a_command_with_the_launcher_and_a_protected_endpoint_is_tried(tmp_path)
         env=environ, capture_output=True, text=True, timeout=180,
     )  # fmt: skip
     texts = [finding["text"] for finding in json.loads(done.stdout) if finding["subject"] == "trial"]
-    assert texts[:2] == ["GET /ok: 200", "1 requests sent, counted: 1 good"]
+    assert texts[:2] == ["GET /ok: 200", "1 request sent, counted: 1 good"]
 
 
 def test_a_provider_of_the_apps_own_is_found():

@@ -61,7 +61,7 @@ def test_a_right_tree_is_read_whole():
         ({"names": [1]}, Tree(), [(("names",), "expected a mapping such as 'name: value', got a list")]),
         ({"leaves": None}, Tree(), [(("leaves",), "expected a list, got nothing")]),
         ({"leaves": [{"colour": "red"}, {"size": 2}]}, Tree((Leaf(2),)), [(("leaves", 0), "size is missing")]),
-        ({"leaves": [{"size": 1, "color": "red"}]}, Tree((Leaf(1),)), [(("leaves", 0, "color"), "unknown key, known are: colour, size")]),
+        ({"leaves": [{"size": 1, "color": "red"}]}, Tree((Leaf(1),)), [(("leaves", 0, "color"), "unknown key (did you mean colour?), known are: colour, size")]),
         ({"best": {"size": 10}}, Tree(), [(("best",), "a large leaf has a colour")]),
         ({3: 1, None: 2}, Tree(), [((3,), "unknown key, known are: best, heights, leaves, names"), ((None,), "unknown key, known are: best, heights, leaves, names")]),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Final
 
 LEAN: Final = {
@@ -15,6 +16,8 @@ LEAN: Final = {
 """Command → module with `main(arguments) -> int`: what runs inside a service's environment needs no other package."""
 _TOOLS: Final = frozenset({"click", "rich", "promql_parser", "grafana_foundation_sdk"})
 """Packages of the extra `slotel[tools]`."""
+_COMPILING: Final = frozenset({"validate", "explain", "generate", "backtest", "suggest"})
+"""Commands that need all of them: an app's environment often has click, because Flask and uvicorn need it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -31,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         sys.stdout.write(f"slotel {__version__}\n")
         raise SystemExit(0)
+    if given and given[0] in _COMPILING and not {"-h", "--help"} & {*given} and _tools_are_missing():
+        raise SystemExit(_without_tools(given[0]))
     try:
         from slotel.cli.main import app
 
@@ -38,9 +43,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _TOOLS:
             raise
-        sys.stderr.write(
-            f"slotel {' '.join(given[:1])}: this command needs the tools, which belong outside of the app's "
-            "environment: run it with `uvx --from 'slotel[tools]' slotel …`, or `pipx install 'slotel[tools]'`\n"
-            f"(here work: {', '.join(LEAN)})\n"
-        )
-        raise SystemExit(2) from error
+        raise SystemExit(_without_tools(*given[:1])) from error
+
+
+def _tools_are_missing() -> bool:
+    no_dashboards = {"grafana_foundation_sdk"} if sys.version_info < (3, 11) else frozenset()
+    return any(find_spec(name) is None for name in _TOOLS - no_dashboards)
+
+
+def _without_tools(command: str = "") -> int:
+    sys.stderr.write(
+        f"slotel {command}: this command needs the tools, which belong outside of the app's "
+        "environment: run it with `uvx --from 'slotel[tools]' slotel …`, or `pipx install 'slotel[tools]'`\n"
+        f"(here work: {', '.join(LEAN)})\n"
+    )
+    return 2

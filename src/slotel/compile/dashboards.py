@@ -43,7 +43,9 @@ def files(service: Service) -> Mapping[str, str]:
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("grafana_foundation_sdk"):
             raise
-        raise ValueError("the dashboards need Grafana's SDK, run: pip install 'slotel[tools]'") from error
+        raise ValueError(
+            "the dashboards need Grafana's SDK: run slotel with `uvx --from 'slotel[tools]' slotel …`"
+        ) from error
 
 
 def _files(service: Service) -> dict[str, str]:

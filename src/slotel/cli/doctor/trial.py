@@ -99,12 +99,16 @@ def _counted(metrics: int, sent: int) -> Iterator[Finding]:
     )
     if sent and not counted:
         yield Finding(
-            "trial", "fail", f"{sent} requests sent, none counted", "run: slotel bootstrap", "SLO171"
+            "trial",
+            "fail",
+            f"{_number(sent, 'request')} sent, none counted",
+            "run: slotel bootstrap",
+            "SLO171",
         )
     elif counted < sent:
-        yield Finding("trial", "warn", f"{sent} requests sent, counted: {shown}", "", "SLO171")
+        yield Finding("trial", "warn", f"{_number(sent, 'request')} sent, counted: {shown}", "", "SLO171")
     else:
-        yield Finding("trial", "ok", f"{sent} requests sent, counted: {shown}")
+        yield Finding("trial", "ok", f"{_number(sent, 'request')} sent, counted: {shown}")
 
 
 def _outcomes(metrics: int) -> dict[str, float]:
@@ -132,8 +136,12 @@ def _received(sink: SentrySink) -> Iterator[Finding]:
     yield Finding(
         "trial",
         "ok" if named else "info",
-        f"{sink.transactions} transactions{shown}; {sink.events} error events",
+        f"{_number(sink.transactions, 'transaction')}{shown}; {_number(sink.events, 'error event')}",
     )
+
+
+def _number(count: int, of: str) -> str:
+    return f"{count} {of}" if count == 1 else f"{count} {of}s"
 
 
 def _output(log: IO[bytes]) -> list[str]:

@@ -3,7 +3,7 @@
 Knows no file, no line and no key of its own: a fault's steps lead to its place in the tree.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, get_args, get_origin
 
@@ -81,7 +81,7 @@ class _Reader:
             if key in kinds:
                 given[key] = self.read(item, kinds[key], (*steps, key))
             else:
-                self._left_out((*steps, key), f"unknown key, known are: {', '.join(sorted(kinds))}")
+                self._left_out((*steps, key), _unknown(key, kinds))
         for name in sorted(required - given.keys()):
             given[name] = self._left_out(steps, f"{name} is missing")
         standing = {name: value for name, value in given.items() if value is not _LEFT_OUT}
@@ -113,3 +113,11 @@ class _Reader:
     def _left_out(self, steps: Steps, text: str) -> Any:
         self.faults.append((steps, text))
         return _LEFT_OUT
+
+
+def _unknown(key: object, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    likely = next(iter(get_close_matches(str(key), known, n=1, cutoff=0.7)), "")
+    meant = f" (did you mean {likely}?)" if likely else ""
+    return f"unknown key{meant}, known are: {', '.join(sorted(known))}"
