@@ -12,7 +12,7 @@ class Problem(NamedTuple):
         place: `slotel.yaml:12 slos[0].objective`, or `ERROR_BUDGET_LIMIT='5'`.
         expectation: what would be right, with its spelling.
         consequence: what is used instead.
-        code: of `slotel.config.codes`.
+        code: of docs/reference/codes.yaml.
     """
 
     place: str

@@ -28,7 +28,7 @@ class Finding(NamedTuple):
         status: `fail` does not work; `warn` works in another way than was probably meant.
         text: what was found.
         fix: what to type or to set.
-        code: of `slotel.config.codes`; empty when all is well.
+        code: of docs/reference/codes.yaml; empty when all is well.
     """
 
     subject: str
