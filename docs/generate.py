@@ -243,8 +243,12 @@ def _log_lines() -> str:
     return "\n".join(lines) + "\n"
 
 
+def codes() -> dict[str, dict[str, str]]:
+    """Return what each code of a finding means."""
+    return YAML(typ="safe", pure=True).load(CODES.read_text(encoding="utf-8"))
+
+
 def _codes() -> Iterator[tuple[str, str]]:
-    codes = YAML(typ="safe", pure=True).load(CODES.read_text(encoding="utf-8"))
     mark = MARK.format(source=CODES.relative_to(ROOT))
     lines = [
         mark,
@@ -252,9 +256,9 @@ def _codes() -> Iterator[tuple[str, str]]:
         "What a start and `slotel doctor` report.\n",
         "| code | finding |\n| --- | --- |",
     ]
-    lines += [f"| [{code}]({code}.md) | {each['title']} |" for code, each in codes.items()]
+    lines += [f"| [{code}]({code}.md) | {each['title']} |" for code, each in codes().items()]
     yield "reference/codes/index.md", "\n".join(lines) + "\n"
-    for code, each in codes.items():
+    for code, each in codes().items():
         yield (
             f"reference/codes/{code}.md",
             (
