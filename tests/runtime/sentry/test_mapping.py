@@ -23,6 +23,9 @@ def span(name="name", kind=INTERNAL, attributes=None, status=None):
     [
         (SERVER, {"http.request.method": "GET", "url.path": "/a"}, "http.server", "GET /a"),
         (SERVER, {"http.method": "GET", "http.target": "/a?t=1"}, "http.server", "GET /a"),
+        (SERVER, {"url.scheme": "ws", "http.route": "/ws/{room}"}, "websocket.server", "name"),
+        (SERVER, {"http.scheme": "wss", "http.request.method": "GET"}, "websocket.server", "name"),
+        (SERVER, {"network.protocol.name": "websocket", "url.scheme": "http"}, "websocket.server", "name"),
         (CLIENT, {"http.request.method": "GET", "url.full": "https://u:p@h:8443/a?t=1#f"}, "http.client", "GET https://h:8443/a"),
         (CLIENT, {"http.method": "GET", "http.url": "http://h/a?t=1", "net.peer.name": "h"}, "http.client", "GET http://h/a"),
         (CLIENT, {"http.request.method": "GET", "server.address": "h"}, "http.client", "GET h"),
@@ -122,6 +125,7 @@ def test_fields_that_sentrys_views_read_are_there_under_either_convention(attrib
         ("HTTP GET", SERVER, {"http.method": "GET", "http.route": "/a"}, ("GET /a", "route")),
         ("GET /a/7", SERVER, {"http.method": "GET", "http.target": "/a/7?x=1"}, ("GET /a/7", "url")),
         ("GET", SERVER, {"http.method": "GET", "http.target": "/a/7"}, ("GET", "custom")),
+        ("HTTP /ws/{room}", SERVER, {"url.scheme": "ws", "http.route": "/ws/{room}"}, ("HTTP /ws/{room}", "route")),
         ("run/tasks.add", CONSUMER, {}, ("run/tasks.add", "task")),
         ("S/M", SERVER, {"rpc.method": "M"}, ("S/M", "component")),
         ("job", INTERNAL, {}, ("job", "custom")),

@@ -24,7 +24,7 @@ from slotel.runtime.metrics.scrape.http.access import Access
 from slotel.runtime.metrics.scrape.http.connection import Answer, Request, plain
 from slotel.runtime.metrics.scrape.http.holder import PortHolder
 from slotel.runtime.metrics.scrape.http.negotiate import wants_gzip, wants_openmetrics
-from slotel.runtime.metrics.scrape.http.server import Server
+from slotel.runtime.metrics.scrape.http.server import DescriptorsClosedError, Server
 from slotel.runtime.metrics.scrape.merge import unite
 from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.process.descriptors import Waker
@@ -160,6 +160,8 @@ class Endpoint:
                     self._server.run(stop.is_set, waker, self._turn)
                 finally:
                     waker.close()
+            except DescriptorsClosedError:  # no fault: the next turn opens new ones
+                stop.wait(RETRY_SECONDS)
             except Exception as error:  # noqa: BLE001 nothing ends the endpoint
                 self._fault("scrape", error)
                 stop.wait(RETRY_SECONDS)

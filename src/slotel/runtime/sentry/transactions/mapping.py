@@ -66,6 +66,7 @@ _QUEUE_OPS: Final = {
 """`messaging.operation.type` → op. Source: Sentry docs, "Queues: custom instrumentation"."""
 
 _CLOUDS: Final = {"aws": "aws", "gcp": "gcp", "azure": "azure", "alibaba_cloud": "alibaba"}
+_SOCKET_SCHEMES: Final = ("ws", "wss")
 _CELERY_RUN: Final = "run/"
 """Before a task's name, in the names of spans of OpenTelemetry's instrumentation of Celery."""
 _CONVERTED: Final = re.compile(r"<(?:[^:>]+:)?([^>]+)>")
@@ -123,6 +124,8 @@ def root_status(means: Meaning, row: OutcomeRow | None, attributes: Mapping[str,
 def _meaning(span: ReadableSpan, attributes: Mapping[str, Any]) -> Meaning:  # noqa: PLR0911 one for each convention
     get = attributes.get
     method = get("http.request.method") or get("http.method")
+    if span.kind is _SERVER and _is_socket(attributes):
+        return _http(span, attributes, "GET")._replace(op="websocket.server", description=span.name)
     if method:
         return _http(span, attributes, str(method))
     status = _status(span)
@@ -154,11 +157,11 @@ def transaction_name(span: ReadableSpan, attributes: Mapping[str, Any]) -> tuple
     if isinstance(named, str) or isinstance(source, str):
         return str(named or name)[:MAX_NAME], str(source or "custom")
     method = attributes.get("http.request.method") or attributes.get("http.method")
-    if method:
+    if method or _is_socket(attributes):
         route = attributes.get("http.route")
         if isinstance(route, str) and route:
             if name in (method, f"HTTP {method}", "HTTP"):
-                name = f"{method} {route}"[:MAX_NAME]
+                name = f"{method or 'GET'} {route}"[:MAX_NAME]
             return name, "route"
         path = attributes.get("url.path") or str(attributes.get("http.target") or "").partition("?")[0]
         return name, "url" if path and str(path) in name else "custom"
@@ -234,6 +237,12 @@ def request_url(attributes: Mapping[str, Any]) -> str | None:
     port = attributes.get("server.port") or attributes.get("net.host.port")
     usual = port in (None, 80, 443) or ":" in str(host)
     return f"{scheme}://{host}{'' if usual else f':{port}'}{path.partition('?')[0]}"
+
+
+def _is_socket(attributes: Mapping[str, Any]) -> bool:
+    """Whether a server span is a websocket's: it has a scheme of its own; its method, if any, is the handshake's."""
+    scheme = attributes.get("url.scheme") or attributes.get("http.scheme")
+    return scheme in _SOCKET_SCHEMES or attributes.get("network.protocol.name") == "websocket"
 
 
 def _status(span: ReadableSpan) -> str | None:

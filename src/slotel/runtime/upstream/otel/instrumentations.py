@@ -256,9 +256,13 @@ def _complete_djangos_routes(place_under: Callable[[Any, str], object]) -> None:
         def process_view(its: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
             answer = original(its, request, *args, **kwargs)
             span, match = request.META.get(key), getattr(request, "resolver_match", None)
-            if span is not None and getattr(match, "route", None) == "":
-                span.set_attribute("http.route", "/")
-                span.update_name(f"{request.method} /")
+            route = getattr(match, "route", None)
+            if span is not None and route == "":
+                route = "/"
+                span.set_attribute("http.route", route)
+                span.update_name(f"{request.method} {route}")
+            if route and (getattr(span, "attributes", None) or {}).get("http.request.method") == "_OTHER":
+                span.update_name(f"HTTP {route}")  # a client's own word has no bound
             if span is not None and (root := request.META.get(_ROOT)):
                 place_under(span, root)
             return answer

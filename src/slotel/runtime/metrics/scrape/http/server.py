@@ -6,6 +6,7 @@ stopped before a fork and go on after it. All requests that are there at the sam
 
 from __future__ import annotations
 
+import errno
 import selectors
 import socket
 import time
@@ -23,6 +24,10 @@ _REST_AFTER_FAULT: Final = 0.1
 """Seconds without accepting when the process has no descriptor left."""
 
 Answerer = Callable[[Sequence[Request]], "Sequence[Answer] | None"]
+
+
+class DescriptorsClosedError(OSError):
+    """The app has closed all descriptors, as a daemon and Celery's beat do when they start: others are needed."""
 
 
 class Server:
@@ -49,7 +54,7 @@ class Server:
         """Serve until `stopped`.
 
         Raises:
-            OSError: the app has closed a descriptor that this needs.
+            DescriptorsClosedError: the app has closed a descriptor that this needs.
 
         Args:
             waker: woken when `stopped` has changed.
@@ -59,10 +64,13 @@ class Server:
             self._drop_lost()
             wait = chore()
             if not waker.is_usable:
-                raise OSError("the app has closed the descriptors of the scrape endpoint")
-            with selectors.DefaultSelector() as selector:
-                self._register(selector, waker)
-                events = selector.select(self._timeout(wait))
+                raise DescriptorsClosedError
+            try:
+                with selectors.DefaultSelector() as selector:
+                    self._register(selector, waker)
+                    events = selector.select(self._timeout(wait))
+            except OSError as error:
+                raise DescriptorsClosedError if error.errno == errno.EBADF else error from None
             if stopped():
                 return
             self._handle(events)
