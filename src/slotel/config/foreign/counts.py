@@ -1,4 +1,4 @@
-"""What the queries of other people's files count: events in a window, by which labels, from which series.
+"""What the queries of other people's files count: a number of events in a window, by which labels.
 
 A query is understood if it adds up over time: sums and differences of `rate`, `increase`, `sum_over_time` and
 `count_over_time` over the window. Whatever else has no number of events, and is refused with the reason.
@@ -6,16 +6,14 @@ A query is understood if it adds up over time: sums and differences of `rate`, `
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from slotel.config.foreign import promql
+from slotel.config.foreign.labels import Labels, labels_of
 from slotel.config.foreign.promql import UnsupportedQueryError, bare, kind_of, number_of
+from slotel.config.foreign.terms import RATES, SAMPLES, Term, terms_of
 
-_RATES: Final = frozenset({"rate", "increase"})
-_SAMPLES: Final = frozenset({"sum_over_time", "count_over_time"})
 _NOT_ADDITIVE: Final = {
     "irate": "irate sees two samples only: write rate",
     "idelta": "idelta sees two samples only: write increase",
@@ -28,55 +26,6 @@ _NOT_ADDITIVE: Final = {
 }
 _AS_COUNT: Final = {"rate": "increase"}
 """A rate times the seconds of its window is an increase."""
-
-Labels = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Matcher:
-    """One condition on a label: `=`, `!=`, `=~` or `!~`."""
-
-    label: str
-    sign: str
-    value: str
-
-    def holds(self, value: str) -> bool:
-        """Return whether a label value fulfils it; a missing label is ''."""
-        if self.sign in {"=", "!="}:
-            return (value == self.value) == (self.sign == "=")
-        return (re.fullmatch(self.value, value) is not None) == (self.sign == "=~")
-
-
-@dataclass(frozen=True, slots=True)
-class Selector:
-    """Series of one metric.
-
-    Args:
-        text: the selector as PromQL.
-    """
-
-    metric: str
-    matchers: tuple[Matcher, ...]
-    text: str = ""
-
-    def selects(self, metric: str, labels: Mapping[str, str]) -> bool:
-        """Return whether a series is selected."""
-        return metric == self.metric and all(each.holds(labels.get(each.label, "")) for each in self.matchers)
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """A selector's number of events in the window, and how often the query adds it: 1, −1.
-
-    Args:
-        function: `increase` of a counter, `sum_over_time` or `count_over_time` of a gauge.
-        has_fallback: the query says what stands in while the series is missing.
-    """
-
-    factor: float
-    selector: Selector
-    function: str = "increase"
-    has_fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,28 +81,10 @@ def count(query: str, *, is_total: bool = False) -> Count:
     if reader.functions == {"rate", "increase"}:
         raise UnsupportedQueryError("rate(…) and increase(…) in one query: use one of them")
     try:
-        terms = tuple(_terms(node))
+        terms = tuple(terms_of(node))
     except UnsupportedQueryError:
         terms = ()
     return Count(text, tuple(sorted(labels)), terms, tuple(notes))
-
-
-def terms(query: str) -> tuple[Term, ...]:
-    """Return what a query of events in a window adds up.
-
-    Of `a or b` it is `a`, for `b` stands in where there is no series.
-
-    Raises:
-        UnsupportedQueryError: it is more than sums and differences over selectors.
-
-    >>> [found] = terms('sum(rate(requests_total{code=~"5.."}[{{.window}}]))')
-    >>> found.factor, found.selector.metric, found.selector.matchers[0].sign
-    (1.0, 'requests_total', '=~')
-    """
-    found = tuple(_terms(promql.parse(query)))
-    if not found:
-        raise UnsupportedQueryError("it selects no counter")
-    return found
 
 
 class _Reader:
@@ -189,7 +120,7 @@ class _Reader:
         if operator != "sum":
             reason = "it does not add up over series and time: write sum"
             raise UnsupportedQueryError(f"'{operator}' of events: {reason}")
-        self._understood(node.expr)
+        self.count(node.expr)
         if kind_of(bare(node.expr)) != "BinaryExpr":
             return node
         inner = self.count(node.expr)
@@ -197,31 +128,25 @@ class _Reader:
 
     def _called(self, node: Any) -> Any:
         name = node.func.name
-        if name in _RATES or name in _SAMPLES:
+        if name in RATES or name in SAMPLES:
             if not promql.is_window(node.args[0]):
                 raise UnsupportedQueryError(
                     f"{name}(…) has a window of its own: write it as [{promql.WINDOW}], slotel asks for many windows"
                 )
-            self.functions |= {name} & _RATES
+            self.functions |= {name} & RATES
             return node
-        if name in {"label_replace", "label_join"}:
-            self._understood(node.args[0])
-            return node
-        if name in {"clamp_min", "clamp_max", "clamp"}:
-            self._understood(node.args[0])
+        if name in {"label_replace", "label_join", "clamp_min", "clamp_max", "clamp"}:
+            self.count(node.args[0])
             return node
         reason = _NOT_ADDITIVE.get(name, f"{name}(…) is no number of events")
         raise UnsupportedQueryError(reason)
-
-    def _understood(self, node: Any) -> None:
-        self.count(node)
 
     def _combined(self, node: Any) -> Any:
         operator = str(node.op)
         if operator == "or":
             return self._with_fallback(node)
         if operator in {"and", "unless"}:
-            self._understood(node.lhs)
+            self.count(node.lhs)
             return node
         if operator in {">", ">=", "!=", "<", "<=", "=="}:
             return self._compared(node, operator)
@@ -235,8 +160,8 @@ class _Reader:
         """Read `a or b`: b invents events if it is no number of events itself."""
         fallback = 0.0 if _is_zero(node.rhs) else number_of(node.rhs)
         if fallback is None:
-            self._understood(node.lhs)
-            self._understood(node.rhs)
+            self.count(node.lhs)
+            self.count(node.rhs)
             return node
         if fallback:
             self.notes.append(
@@ -257,13 +182,13 @@ class _Reader:
         if right is not None:
             if operator == "/" and not right:
                 raise UnsupportedQueryError("the query divides by 0")
-            self._understood(node.lhs)
+            self.count(node.lhs)
             return node
         if left is not None and operator == "*":
-            self._understood(node.rhs)
+            self.count(node.rhs)
             return node
         if operator == "*" and node.modifier is not None and promql.cardinality(node.modifier):
-            self._understood(node.lhs if promql.cardinality(node.modifier) == "group_left" else node.rhs)
+            self.count(node.lhs if promql.cardinality(node.modifier) == "group_left" else node.rhs)
             return node  # joins labels of an info metric
         if operator == "/":
             raise UnsupportedQueryError(
@@ -349,122 +274,3 @@ def _is_zero(node: Any) -> bool:
         and str(node.op) == "*"
         and 0 in {number_of(node.lhs), number_of(node.rhs)}
     )
-
-
-def labels_of(node: Any) -> Labels | None:
-    """Return the labels that the samples of a tree have; None if they have those of their series.
-
-    Raises:
-        UnsupportedQueryError: it cannot be told.
-    """
-    node = bare(node)
-    kind = kind_of(node)
-    if kind == "AggregateExpr":
-        return _labels_of_aggregation(node)
-    if kind == "Call":
-        return _labels_of_call(node)
-    if kind == "BinaryExpr":
-        return _labels_of_pair(node)
-    if kind in {"UnaryExpr", "SubqueryExpr"}:
-        return labels_of(node.expr)
-    return () if kind in {"NumberLiteral", "StringLiteral"} else None
-
-
-def _labels_of_aggregation(node: Any) -> Labels | None:
-    if str(node.op) in {"topk", "bottomk", "limitk", "limit_ratio"}:
-        return labels_of(node.expr)
-    if node.modifier is None:
-        return ()
-    if "Without" in str(node.modifier.type):
-        raise UnsupportedQueryError(
-            f"'without ({', '.join(node.modifier.labels)})' does not say which labels are left: write 'by (…)'"
-        )
-    return tuple(dict.fromkeys(node.modifier.labels))
-
-
-def _labels_of_call(node: Any) -> Labels | None:
-    name = node.func.name
-    if name in {"vector", "scalar", "time", "pi"}:
-        return ()
-    if name.startswith("absent"):
-        raise UnsupportedQueryError("absent(…) is no number of events")
-    vectors = [each for each in node.args if kind_of(bare(each)) not in {"NumberLiteral", "StringLiteral"}]
-    found = labels_of(vectors[0]) if vectors else ()
-    if found is not None and name in {"label_replace", "label_join"}:
-        found = tuple(dict.fromkeys((*found, node.args[1].val)))
-    if found is not None and name == "histogram_quantile":
-        found = tuple(label for label in found if label != "le")
-    return found
-
-
-def _labels_of_pair(node: Any) -> Labels | None:
-    left, modifier = labels_of(node.lhs), node.modifier
-    if number_of(node.lhs) is not None:
-        return labels_of(node.rhs)
-    if number_of(node.rhs) is not None or str(node.op) in {"and", "unless", "or"}:
-        return left
-    if modifier is None or modifier.matching is None:
-        return left
-    side = promql.cardinality(modifier)
-    if side:
-        found = left if side == "group_left" else labels_of(node.rhs)
-        return None if found is None else tuple(dict.fromkeys((*found, *(modifier.group_labels or ()))))
-    if promql.is_ignoring(modifier):
-        ignored = set(modifier.matching.labels)
-        return None if left is None else tuple(label for label in left if label not in ignored)
-    return tuple(modifier.matching.labels)
-
-
-def _terms(node: Any) -> Iterator[Term]:
-    node = bare(node)
-    kind = kind_of(node)
-    if kind == "AggregateExpr" and str(node.op) == "sum":
-        yield from _terms(node.expr)
-    elif kind == "Call" and node.func.name == "clamp_min":
-        yield from _terms(node.args[0])
-    elif kind == "Call" and (node.func.name in _RATES or node.func.name in _SAMPLES):
-        function = "increase" if node.func.name in _RATES else node.func.name
-        yield Term(1.0, _selected(node.args[0]), function)
-    elif kind == "BinaryExpr":
-        yield from _terms_of_pair(node)
-    elif number_of(node) is None:
-        raise UnsupportedQueryError(f"'{promql.render(node)[:60]}' is no sum of rates or increases")
-
-
-def _terms_of_pair(node: Any) -> Iterator[Term]:
-    operator = str(node.op)
-    if operator == "or":
-        yield from (replace(each, has_fallback=True) for each in _terms(node.lhs))
-    elif operator in {"+", "-"}:
-        yield from _terms(node.lhs)
-        sign = -1.0 if operator == "-" else 1.0
-        yield from (replace(each, factor=each.factor * sign) for each in _terms(node.rhs))
-    elif operator in {"*", "/"}:
-        left, right = number_of(node.lhs), number_of(node.rhs)
-        factor = right if left is None else left
-        if factor is None or (operator == "/" and (right is None or not right)):
-            raise UnsupportedQueryError("it multiplies or divides counters")
-        factor = 1 / factor if operator == "/" else factor
-        found = _terms(node.lhs if left is None else node.rhs)
-        yield from (replace(each, factor=each.factor * factor) for each in found if factor)
-    else:
-        raise UnsupportedQueryError(f"'{operator}' is no sum of rates or increases")
-
-
-def _selected(node: Any) -> Selector:
-    if kind_of(node) != "MatrixSelector" or not promql.is_window(node):
-        raise UnsupportedQueryError(f"a rate is over [{promql.WINDOW}] of a selector")
-    series = node.vector_selector
-    if series.offset is not None or series.at is not None:
-        raise UnsupportedQueryError("a rate with an offset")
-    name = promql.metric(series)
-    if not name:
-        raise UnsupportedQueryError("a selector has no metric name")
-    matchers = tuple(Matcher(*each) for each in promql.matchers(series))
-    for each in matchers:
-        if "~" in each.sign:
-            try:
-                re.compile(each.value)
-            except (re.error, OverflowError, RecursionError) as error:
-                raise UnsupportedQueryError(f"the pattern {each.value!r} is not read: {error}") from error
-    return Selector(name, matchers, promql.selector(series))

@@ -10,7 +10,7 @@ from typing import Any, Final
 from slotel.config.duration import parse_duration
 from slotel.config.file.parsers import parse_slice_length
 from slotel.config.foreign import promql
-from slotel.config.foreign.counts import count, labels_of
+from slotel.config.foreign.counts import count
 from slotel.config.foreign.findings import (
     Findings,
     Part,
@@ -22,6 +22,7 @@ from slotel.config.foreign.findings import (
     queries_of,
     read_query,
 )
+from slotel.config.foreign.labels import labels_of
 from slotel.config.foreign.ratios import ratio
 from slotel.config.monitoring import RESERVED_LABELS
 from slotel.config.ratio import parse_ratio

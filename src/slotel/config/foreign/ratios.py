@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from slotel.config.foreign import promql
-from slotel.config.foreign.counts import Count, Labels, count, labels_of
+from slotel.config.foreign.counts import Count, count
+from slotel.config.foreign.labels import Labels, labels_of
 from slotel.config.foreign.promql import UnsupportedQueryError, bare, kind_of, number_of
 
 
