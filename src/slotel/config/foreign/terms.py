@@ -80,6 +80,11 @@ def terms(query: str) -> tuple[Term, ...]:
 
 
 def terms_of(node: Any) -> Iterator[Term]:
+    """Yield what a parsed query adds up.
+
+    Raises:
+        UnsupportedQueryError: it is more than sums and differences over selectors.
+    """
     node = bare(node)
     kind = kind_of(node)
     if kind == "AggregateExpr" and str(node.op) == "sum":
