@@ -70,8 +70,8 @@ applications: $(STAMP) apps ## Run the first examples of every framework and app
 bench: $(STAMP) ## Measure against what slotel replaces: the quick profile (bench/README.md has the full one)
 	$(RUN)python bench/run.py --quick
 
-reliability: $(STAMP) ## What faults do to a real service: writes the table of docs/reliability.md, in MINUTES (12) at most
-	PYTHONPATH=tests $(RUN)python tests/reliability/run.py --write --minutes $(or $(MINUTES),12)
+reliability: $(STAMP) apps ## What faults do to a real service: writes the table of docs/reliability.md, in MINUTES (20) at most
+	PYTHONPATH=tests $(RUN)python tests/reliability/run.py --write --minutes $(or $(MINUTES),20)
 
 soak: $(STAMP) ## A million requests in one process and a hundred thousand through gunicorn: memory, threads, descriptors
 	SOAK_REQUESTS=$(or $(SOAK_REQUESTS),1000000) SOAK_GUNICORN=$(or $(SOAK_GUNICORN),100000) $(RUN)pytest -q -s -o timeout=0 tests/e2e/test_soak.py

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import psutil
 
 from slotel.cli.sink.server import SentrySink
-from support.launch import Launched
+from support.launch import LAUNCHER, Launched
 
 HERE = Path(__file__).parent
 GUNICORN = ("gunicorn", "-w", "4", "-k", "gthread", "--threads", "4", "-b", "127.0.0.1:{port}")
@@ -26,11 +26,39 @@ SYNC = (*GUNICORN, "flask_app:app")
 GEVENT = ("gunicorn", "-w", "4", "-k", "gevent", "-b", "127.0.0.1:{port}", "flask_app:app")
 FAULTY = (*GUNICORN, "faulty_app:app")
 UVICORN = ("uvicorn", "--host", "127.0.0.1", "--port", "{port}", "--log-level", "warning", "fastapi_app:app")
+UVICORN += (
+    "--timeout-worker-healthcheck",
+    "60",
+)  # it takes five seconds for dead, which a busy machine needs to start
 UWSGI = (
     "pyuwsgi", "--http-socket", "127.0.0.1:{port}", "--master", "--processes", "4", "--die-on-term", "--virtualenv", sys.prefix,
     "--enable-threads", "--need-app", "--lazy-apps", "--py-call-uwsgi-fork-hooks", "--module", "flask_app:app",
     "--touch-chain-reload", "{place}/touched",
 )  # fmt: skip
+OTHERS = Path(__file__).parents[2] / ".venv-apps/bin"
+UVLOOP = (str(OTHERS / "opentelemetry-instrument"), str(OTHERS / "uvicorn"), "--loop", "uvloop", *UVICORN[1:])
+CLOCK_LIBRARY = Path(__file__).parents[2] / ".cache/wall_clock.so"
+CLOCK = {"LD_PRELOAD": str(CLOCK_LIBRARY), "WALL_CLOCK": "{place}/clock"}
+NOWHERE = """
+set -e
+mount --make-rprivate /
+for place in /tmp /var/tmp "$PWD"; do mount --bind "$place" "$place"; mount -o bind,remount,ro "$place"; done
+mount -t tmpfs -o size=64k none /dev/shm
+exec "$@"
+"""
+"""Nothing can be written but 64 kB in /dev/shm, which gunicorn itself wants."""
+READ_ONLY = (
+    "unshare",
+    "--mount",
+    "sh",
+    "-c",
+    NOWHERE,
+    "sh",
+    str(LAUNCHER),
+    *GUNICORN,
+    "--worker-tmp-dir",
+    "/dev/shm",
+)
 
 
 class Service(NamedTuple):
@@ -71,6 +99,7 @@ class Fault(NamedTuple):
         strikes: called a quarter of the way through the load.
         needs: why it cannot be done here; "" if it can.
         lasts: seconds for which there must be load.
+        launcher: False where the command has the launcher in it.
     """
 
     name: str
@@ -79,6 +108,7 @@ class Fault(NamedTuple):
     env: Mapping[str, str] = {}
     needs: Callable[[], str] = lambda: ""
     lasts: float = 0.0
+    launcher: bool = True
 
 
 # -- signals, and what servers do ------------------------------------------------------------------------------------
@@ -118,6 +148,20 @@ def upgrade(service: Service) -> None:
     for worker in service.workers:
         if worker.pid in before:
             worker.send_signal(signal.SIGTERM)
+
+
+def two_at_once(service: Service) -> None:
+    """The process that serves /metrics and the master, in the same moment: the workers are orphans."""
+    processes = {service.holder().pid, service.master.pid}
+    for pid in processes:
+        os.kill(pid, signal.SIGKILL)
+
+
+def steps(service: Service) -> None:
+    """The wall clock goes a day ahead, then to an hour ago, then right again; each for two seconds."""
+    for offset in ("86400", "-3600", "0"):
+        (service.place / "clock").write_text(offset)
+        time.sleep(2)
 
 
 def stopped(seconds: float) -> Callable[[Service], None]:
@@ -186,6 +230,18 @@ def read_only(service: Service) -> None:
         subprocess.run(["umount", place], check=True)
 
 
+def fake_clock() -> str:
+    """Build what moves the wall clock of one service, and leaves the monotonic clock alone."""
+    command = ["cc", "-O2", "-shared", "-fPIC", "-o", str(CLOCK_LIBRARY), str(HERE / "wall_clock.c"), "-ldl"]
+    if shutil.which("cc") is None:
+        return "no C compiler"
+    return "" if subprocess.run(command).returncode == 0 else "cc refused wall_clock.c"
+
+
+def other_environment() -> str:
+    return "" if OTHERS.is_dir() else "without `make apps`"
+
+
 def mountable() -> str:
     if os.geteuid() != 0:
         return "only root mounts"
@@ -216,9 +272,16 @@ def sentry(fault: str) -> Callable[[Service], None]:
 def _stages() -> Iterator[Fault]:
     stages = ("open_spans", "decision", "metrics", "transactions", "errors", "redaction")
     for stage in stages:
-        yield Fault(f"stage {stage} raises, always", command=FAULTY, env={"FAULT": f"stage:{stage}"})
+        yield Fault(f"stage {stage} raises, always", command=FAULTY, env={"FAULT": f"raises:{stage}"})
+    for kind, said in (("slow", "are slow by 5 ms"), ("garbage", "return garbage")):
+        yield Fault(
+            f"all these stages {said}, always", command=FAULTY, env={"FAULT": f"{kind}:{','.join(stages)}"}
+        )
+    yield Fault("the thread that sends hangs, always", command=FAULTY, env={"FAULT": "hangs:sender"})
+    yield Fault("the thread that sends raises, always", command=FAULTY, env={"FAULT": "raises:sender"})
     preloaded = (*GUNICORN, "--preload", "faulty_app:app")  # the master serves /metrics
-    yield Fault("/metrics raises, always", command=preloaded, env={"FAULT": "stage:exposition"})
+    yield Fault("/metrics raises, always", command=preloaded, env={"FAULT": "raises:exposition"})
+    yield Fault("the ticker hangs, always", command=FAULTY, env={"FAULT": "hangs:ticker"})
 
 
 FAULTS: tuple[Fault, ...] = (
@@ -227,6 +290,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("SIGKILL of the worker that serves /metrics", kill_the_holder),
     Fault("SIGKILL of every worker", kill_every_worker),
     Fault("SIGKILL of the master", kill_the_master),
+    Fault("SIGKILL of the master and of what serves /metrics", two_at_once),
     Fault("gunicorn HUP", told(signal.SIGHUP)),
     Fault("gunicorn USR2, then the old workers end", upgrade),
     Fault("gunicorn TTIN, TTOU", told(signal.SIGTTIN, signal.SIGTTOU)),
@@ -234,6 +298,10 @@ FAULTS: tuple[Fault, ...] = (
     Fault("gunicorn --preload, HUP", told(signal.SIGHUP), command=(*GUNICORN, "--preload", "flask_app:app")),
     Fault("gevent, SIGKILL of a worker", kill_a_worker, command=GEVENT),
     Fault("uvicorn --workers 2, SIGKILL of one", kill_a_worker, command=(*UVICORN, "--workers", "2")),
+    Fault(
+        "uvicorn on uvloop, --workers 2, SIGKILL of one", kill_a_worker, command=(*UVLOOP, "--workers", "2"),
+        needs=other_environment, launcher=False,
+    ),
     Fault(
         "uvicorn --reload, the code changes", change_the_code,
         command=(*UVICORN, "--reload", "--reload-dir", "{place}/code"),
@@ -243,6 +311,11 @@ FAULTS: tuple[Fault, ...] = (
     Fault("SIGSTOP of a worker for 2 s", stopped(2)),
     Fault("runtime directory removed", remove_directory, lasts=8),
     Fault("runtime directory read-only, a worker dies", read_only, needs=mountable),
+    Fault(
+        "nothing can be written, SIGKILL of a worker", kill_a_worker, command=(*READ_ONLY, "flask_app:app"),
+        needs=mountable, launcher=False,
+    ),
+    Fault("the wall clock steps +1 d, -1 h and back", steps, env=CLOCK, needs=fake_clock, lasts=8),
     Fault("disk full for 2 s", limited(resource.RLIMIT_FSIZE, lambda _: 0, every=True)),
     Fault(
         "no address space left in a worker for 2 s",
@@ -257,14 +330,22 @@ FAULTS: tuple[Fault, ...] = (
     Fault("Sentry answers 403 for 3 s", sentry("403")),
     Fault("Sentry cuts connections for 3 s", sentry("reset")),
     Fault("Sentry refuses connections for 3 s", sentry("refuse")),
+    Fault("Sentry answers garbage, always", env={"SENTRY_DSN": "http://k@127.0.0.1:{garbage}/1"}),
     Fault("DNS hangs, always", command=FAULTY, env={"FAULT": "dns", "SENTRY_DSN": "http://k@sentry.invalid/1"}),
     Fault(
         "the collector takes no byte, always",
         env={"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:{silent}"},
     ),
+    Fault(
+        "the collector answers garbage, always",
+        env={"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:{garbage}"},
+    ),
     *_stages(),
     Fault("SIGSTOP of a worker for 60 s", stopped(60), lasts=62),
 )  # fmt: skip
 
-WAYS = ("fork", "threads", "spawn", "forkserver", "os._exit", "execv", "double fork")
+WAYS = (
+    "fork", "threads", "spawn", "forkserver", "os._exit", "execv", "double fork", "daemon", "ProcessPoolExecutor",
+    "posix_spawn", "subprocess with preexec_fn", "fork with each lock held",
+)  # fmt: skip
 """How a process makes others; see processes.py."""

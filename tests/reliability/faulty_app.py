@@ -1,4 +1,7 @@
-"""The Flask service of the tests with a fault inside the process, named by FAULT: `stage:NAME` raises, `dns` hangs."""
+"""The Flask service of the tests with a fault inside the process, named by FAULT.
+
+`raises:STAGE,…`, `slow:STAGE,…`, `garbage:STAGE,…`, `hangs:STAGE,…`; `dns` hangs.
+"""
 
 import importlib
 import os
@@ -16,31 +19,52 @@ STAGES = {
     "transactions": "slotel.runtime.sentry.transactions.assembly:Assembly.whole",
     "errors": "slotel.runtime.sentry.errors.linker:ErrorEventLinker.on_end",
     "redaction": "slotel.runtime.redaction.redactor:Redactor.text",
+    "sender": "slotel.runtime.sentry.transport.sender:Sender._send_next",
+    "ticker": "slotel.runtime.metrics.workers.storage:CounterStorage.share_exemplars",
     "exposition": "slotel.runtime.metrics.scrape.exposition:Exposition.render",
 }
 
 
-def breaks(*_args, **_named):
-    raise RuntimeError("broken on purpose")
+def raises(_real):
+    def call(*_args, **_named):
+        raise RuntimeError("broken on purpose")
+
+    return call
 
 
-def hangs(*_args, **_named):
-    time.sleep(3600)
+def hangs(_real):
+    return lambda *_args, **_named: time.sleep(3600)
 
 
-kind, _, name = os.environ["FAULT"].partition(":")
-if kind == "stage":
+def slow(real):
+    def call(*args, **named):
+        time.sleep(0.005)
+        return real(*args, **named)
+
+    return call
+
+
+def garbage(_real):
+    return lambda *_args, **_named: object()
+
+
+def broken(name, by):
+    """Put a fault in the place of a stage's work."""
     module, _, path = STAGES[name].partition(":")
     *owners, attribute = path.split(".")
     owner = importlib.import_module(module)
     for each in owners:
         owner = getattr(owner, each)
-    assert hasattr(owner, attribute), STAGES[name]
-    setattr(owner, attribute, breaks)
-elif kind == "dns":
+    setattr(owner, attribute, by(getattr(owner, attribute)))
+
+
+kind, _, stages = os.environ["FAULT"].partition(":")
+for stage in filter(None, stages.split(",")):
+    broken(stage, {"raises": raises, "hangs": hangs, "slow": slow, "garbage": garbage}[kind])
+if kind == "dns":
     resolve = socket.getaddrinfo
 
     def getaddrinfo(host, *args, **named):
-        return hangs() if host == "sentry.invalid" else resolve(host, *args, **named)
+        return time.sleep(3600) if host == "sentry.invalid" else resolve(host, *args, **named)
 
     socket.getaddrinfo = getaddrinfo

@@ -1,10 +1,13 @@
 """Counts a request in this process and ten in each of four others, made in the way that is named; then it serves /metrics.
 
-`processes.py WAY`: fork, threads, spawn, forkserver, os._exit, execv, double fork.
+`processes.py WAY`: see WAYS of faults.py. Says `done N`: so many must be counted.
 """
 
+import concurrent.futures
+import gc
 import multiprocessing
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -13,6 +16,9 @@ from pathlib import Path
 from opentelemetry import trace
 
 CHILDREN, TIMES = 4, 10
+LAUNCHER = str(Path(sys.executable).with_name("opentelemetry-instrument"))
+LEAF = [LAUNCHER, sys.executable, __file__, "leaf"]
+"""A program that counts one request."""
 
 
 def work(times=TIMES):
@@ -21,19 +27,31 @@ def work(times=TIMES):
             pass
 
 
-def forked(then=lambda: None):
+def forked(then=lambda: None, times=TIMES):
     child = os.fork()
     if child == 0:
-        work()
+        work(times)
         then()
         os._exit(0)
     os.waitpid(child, 0)
 
 
-def again():
-    """Become another program, which counts, too."""
-    launcher = str(Path(sys.executable).with_name("opentelemetry-instrument"))
-    os.execv(launcher, [launcher, sys.executable, __file__, "leaf"])
+def daemon():
+    """Fork twice, leave the session, close every descriptor; the first child is gone by then."""
+    told, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        if os.fork() == 0:
+            keep = os.dup2(tell, 300)
+            os.closerange(0, 256)
+            work()
+            os.write(keep, b".")
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(tell)
+    os.read(told, 1)
+    os.close(told)
 
 
 def by_multiprocessing(method):
@@ -45,29 +63,82 @@ def by_multiprocessing(method):
         process.join()
 
 
+def by_pool():
+    with concurrent.futures.ProcessPoolExecutor(CHILDREN) as pool:
+        list(pool.map(work, [TIMES] * CHILDREN))
+
+
+def by_threads():
+    threads = [threading.Thread(target=forked) for _ in range(CHILDREN)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def with_each_lock_held():
+    """Fork while another thread holds a lock of slotel's, each in turn; return how many there are."""
+    kind = type(threading.RLock())
+    locks = {
+        id(value): value
+        for each in gc.get_objects()
+        if str(type(each).__module__).startswith("slotel.")
+        for name in (*getattr(each, "__dict__", ()), *getattr(type(each), "__slots__", ()))
+        if isinstance(value := getattr(each, name, None), kind)
+    }
+    for lock in locks.values():
+        is_held = threading.Event()
+
+        def hold(lock=lock, is_held=is_held):
+            with lock:
+                is_held.set()
+                time.sleep(0.2)
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        is_held.wait()
+        forked(times=1)
+        holder.join()
+    return len(locks)
+
+
+def again():
+    os.execv(LAUNCHER, LEAF)
+
+
 def main(way):
     if way == "leaf":
         work(1)
         return
     work(1)
+    counted = CHILDREN * TIMES
     if way in {"fork", "spawn", "forkserver"}:
         by_multiprocessing(way)
     elif way == "threads":
-        threads = [threading.Thread(target=forked) for _ in range(CHILDREN)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        by_threads()
+    elif way == "ProcessPoolExecutor":
+        by_pool()
+    elif way == "fork with each lock held":
+        counted = with_each_lock_held()
+    elif way == "posix_spawn":
+        for _ in range(CHILDREN):
+            os.waitpid(os.posix_spawn(LAUNCHER, LEAF, os.environ), 0)
+        counted = CHILDREN
+    elif way == "subprocess with preexec_fn":
+        for _ in range(CHILDREN):
+            subprocess.run(LEAF, preexec_fn=os.getpid, check=True)
+        counted = CHILDREN
+    elif way == "daemon":
+        for _ in range(CHILDREN):
+            daemon()
     else:
         then = {"os._exit": lambda: None, "execv": again, "double fork": forked}[way]
         for _ in range(CHILDREN):
             forked(then)
-    print("done", flush=True)
+        counted += {"os._exit": 0, "execv": CHILDREN, "double fork": counted}[way]
+    print(f"done {1 + counted}", flush=True)
     time.sleep(3600)
 
-
-EXPECTED = {"execv": 1 + CHILDREN * (TIMES + 1), "double fork": 1 + CHILDREN * 2 * TIMES}
-"""What is counted in the end, where it is not 1 + CHILDREN * TIMES."""
 
 if __name__ == "__main__":
     main(" ".join(sys.argv[1:]))

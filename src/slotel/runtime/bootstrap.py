@@ -5,6 +5,7 @@ With `components.py` the only module that knows both stages and sinks; each of t
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, MutableMapping
@@ -51,6 +52,7 @@ from slotel.runtime.tracing.provider import mend_propagation, name_distribution,
 from slotel.runtime.tracing.route_rules import rules_of
 from slotel.runtime.tracing.sampler_env import validate_sampler
 from slotel.runtime.upstream.probe import tell_what_is_gone
+from slotel.runtime.upstream.stdlib import in_subinterpreter
 
 _LOCK: Final = threading.RLock()
 _STARTING: Final[list[bool]] = []
@@ -59,7 +61,9 @@ _STARTING: Final[list[bool]] = []
 def start(
     environ: MutableMapping[str, str], configure_sdk: Callable[[], None] | None = None
 ) -> Runtime | None:
-    """Start slotel, once: a second call returns the runtime that is there. None with OTEL_SDK_DISABLED.
+    """Start slotel, once: a second call returns the runtime that is there.
+
+    None with OTEL_SDK_DISABLED, and in a subinterpreter.
 
     Args:
         configure_sdk: sets up the SDK's providers from the environment; default: the launcher's way.
@@ -71,6 +75,9 @@ def start(
         redact_logs(Redactor().text)
         if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
             log(disabled(environ))
+            return None
+        if in_subinterpreter() and "mod_wsgi" not in sys.modules:  # that one ends such threads itself
+            LOG.warning("slotel does not start in a subinterpreter, which its threads would keep from ending")
             return None
         _STARTING.append(True)
         try:

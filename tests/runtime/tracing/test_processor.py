@@ -71,16 +71,31 @@ def test_a_stage_that_raises_is_counted_and_the_span_still_leaves(monkeypatch):
     assert value(runtime, "slotel_stage_errors", "measure") == 1
 
 
-def test_a_request_whose_outcome_cannot_be_decided_is_counted_all_the_same(monkeypatch):
+def fail(*_):
+    raise RuntimeError("broken on purpose")
+
+
+def garbage(*_):
+    return object()
+
+
+@pytest.mark.parametrize("fault", [fail, garbage])
+def test_a_request_whose_outcome_cannot_be_decided_is_counted_all_the_same(monkeypatch, fault):
     provider = TracerProvider()
     runtime = runtime_around(provider)
-
-    def fail(*_):
-        raise RuntimeError("deciding failed")
-
-    monkeypatch.setattr(processor, "decide", fail)
+    monkeypatch.setattr(processor, "decide", fault)
     provider.get_tracer("t").start_span("work", kind=SpanKind.SERVER).end()
     assert value(runtime, "slotel_stage_errors", "decision") == 1
+    assert value(runtime, "traces_span_metrics_calls", "work") == 1
+
+
+@pytest.mark.parametrize("fault", [fail, garbage])
+def test_a_fault_of_the_list_of_open_spans_reaches_no_app(monkeypatch, fault):
+    provider = TracerProvider()
+    runtime = runtime_around(provider)
+    monkeypatch.setattr(runtime.pipeline._open_spans, "open", fault)
+    provider.get_tracer("t").start_span("work", kind=SpanKind.SERVER).end()
+    assert value(runtime, "slotel_stage_errors", "open_spans") == 1
     assert value(runtime, "traces_span_metrics_calls", "work") == 1
 
 

@@ -18,7 +18,7 @@ from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.span_metrics import SpanMetrics
 from slotel.runtime.process.interrupts import comes_from_handler
 from slotel.runtime.redaction.enforcer import Enforcer
-from slotel.runtime.requests.decision import REQUEST_KINDS, Decision, decide
+from slotel.runtime.requests.decision import REQUEST_KINDS, decide
 from slotel.runtime.requests.local_roots import LocalRoot, OpenSpans
 from slotel.runtime.requests.served import SERVED
 from slotel.runtime.requests.span_name import without_path
@@ -67,6 +67,7 @@ class SlotelSpanProcessor(SpanProcessor):
         """Note the span as open and show it to the sinks."""
         try:
             local_root = self._open_spans.open(span)
+            sinks = self._see_local_roots if local_root.span is span else self._see_children
             if span.kind is SpanKind.SERVER:
                 if (name := without_path(span)) is not None:
                     span.update_name(name)
@@ -76,7 +77,7 @@ class SlotelSpanProcessor(SpanProcessor):
             _raise(self._fault("open_spans", error))
             return
         interrupt: Exception | None = None
-        for sink in self._see_local_roots if local_root.span is span else self._see_children:
+        for sink in sinks:
             try:
                 sink.on_start(span, local_root, parent_context)
             except Exception as error:  # noqa: BLE001 nothing may reach the app
@@ -105,9 +106,10 @@ class SlotelSpanProcessor(SpanProcessor):
                     else ()
                 )
             elif local_root is None or local_root.root_id == span_id or span.kind in REQUEST_KINDS:
-                decision: Decision | None = None
+                decision, row = None, None
                 try:
                     decision = decide(span, local_root)
+                    row = decision.row
                 except Exception as error:
                     if comes_from_handler(error):
                         raise
@@ -116,9 +118,7 @@ class SlotelSpanProcessor(SpanProcessor):
                     local_root.decision = decision
                     if local_root.served is not None and local_root.served.hold(span):
                         return  # measured when the server has the whole answer
-                self._measure.on_end(
-                    span, context, local_root, decision.row if decision is not None else None
-                )
+                self._measure.on_end(span, context, local_root, row)
             else:
                 self._measure.on_end(span, context, local_root)
         except Exception as error:  # noqa: BLE001 nothing may reach the app

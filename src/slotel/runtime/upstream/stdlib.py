@@ -42,6 +42,18 @@ _SOCKET: Final = Probe(
     why="looks at a socket of the app; gevent's class, in its place, would make that one non-blocking",
     without="nothing tells of a server whose requests are not counted",
 )  # fmt: skip
+_INTERPRETER: Final = Probe(
+    "_interpreters", "get_current",
+    why="a subinterpreter cannot end while slotel's threads run in it: slotel does not start there",
+    without="a process that uses subinterpreters may not end",
+    level=None,
+)  # fmt: skip
+_INTERPRETER_BEFORE_313: Final = Probe(
+    "_xxsubinterpreters", "get_current",
+    why="the same, before Python 3.13",
+    without="a process that uses subinterpreters may not end",
+    level=None,
+)  # fmt: skip
 _DATA: Final = Probe(
     "os:environ", "_data",
     why="tells of a variable that is not set; `os.environ` raises and catches two exceptions to do so",
@@ -66,6 +78,13 @@ def finalize_children(finalizers: Any, hook: Any, call: Callable[[], None]) -> N
     after_fork, finalize = _AFTER_FORK.of(finalizers), _FINALIZE.of(finalizers)
     if after_fork is not None and finalize is not None:
         after_fork(hook, lambda _: finalize(None, call, exitpriority=10))
+
+
+def in_subinterpreter() -> bool:
+    """Return whether this is another interpreter than the first of its process."""
+    ask = _INTERPRETER.load() or _INTERPRETER_BEFORE_313.load()
+    found = ask() if ask is not None else 0
+    return int(found[0] if isinstance(found, tuple) else found) != 0
 
 
 def in_event_loop() -> bool:
