@@ -58,6 +58,7 @@ check: $(STAMP) ## Lint, types, import contracts, workflows
 	$(RUN)mypy
 	$(RUN)lint-imports
 	$(RUN)python tests/support/private_names.py
+	$(RUN)python tests/support/words.py
 	$(RUN)zizmor --quiet --offline --no-progress .github
 	@sh tests/support/actionlint.sh
 

@@ -1,4 +1,4 @@
-"""slotel: exact metrics, Sentry, enforced tags and an error budget from one OpenTelemetry launcher."""
+"""slotel: exact metrics, Sentry, enforced tags and an error budget from `opentelemetry-instrument`."""
 
 from typing import TYPE_CHECKING, Any, TypeVar
 

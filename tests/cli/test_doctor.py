@@ -104,7 +104,7 @@ def test_a_sound_set_up_is_found_sound():
         findings = found(offline=False, SENTRY_DSN=sink.dsn("7"))
     assert not [finding for finding in findings if finding.status == "fail"]
     assert {finding.subject for finding in findings if finding.status == "ok"} >= {
-        "configuration", "packages", "launcher", "exporters", "sentry", "service", "metrics", "workers",
+        "configuration", "packages", "auto-instrumentation", "exporters", "sentry", "service", "metrics", "workers",
     }  # fmt: skip
     assert "project 7" in " ".join(finding.text for finding in findings)
     assert KEY not in str(findings)

@@ -339,9 +339,11 @@ def service(key, found):
 
         sentry_sdk.init(os.environ["SENTRY_DSN"], send_default_pii=True)
     if key.startswith("opentelemetry.instrumentation.wsgi"):
-        from slotel.runtime.upstream.otel.instrumentations import mend
+        from slotel.runtime.upstream.otel.instrumentations import patch_instrumentation
 
-        mend("falcon")  # what is mended for Falcon is a function that Flask's instrumentation calls, too
+        patch_instrumentation(
+            "falcon"
+        )  # what is mended for Falcon is a function that Flask's instrumentation calls, too
     module = module_of(key)
     if module in SERVERS:
         served = {path: serve_gunicorn(app(), SERVERS[module]) for path, (app, _) in apps_of(module).items()}

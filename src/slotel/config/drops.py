@@ -21,7 +21,7 @@ class Drop(NamedTuple):
 
 _REPORT: Final = "Please report it, with the line that `SLOTEL_DEBUG=1` adds."
 _FILE: Final = (
-    "Only slotel should write to the run directory; it is removed with the last process of the service."
+    "Only slotel should write to the runtime directory; it is removed with the last process of the service."
 )
 
 DROPS: Final[dict[str, Drop]] = {
@@ -107,34 +107,34 @@ DROPS: Final[dict[str, Drop]] = {
         "an instrument of the app has no form in Prometheus' exposition", "Rename the instrument, or its attributes."
     ),
     "collector_failed": Drop(
-        "a collector of the app's prometheus_client registry raised", "Mend the collector; the others answer."
+        "a collector of the app's prometheus_client registry raised", "Fix the collector; the others answer."
     ),
     "run_directory": Drop(
         "a worker cannot share its counts", "See the line before it: make room, or set XDG_RUNTIME_DIR."
     ),
     "disk_full": Drop(
-        "no room for a new series in the run directory: it counts in the overflow series",
+        "no room for a new series in the runtime directory: it counts in the overflow series",
         "Make room, or set XDG_RUNTIME_DIR.",
     ),
     "taken_for_dead": Drop(
         "a running worker was taken for dead by one that cannot see it: what it counted in seconds is missing",
-        "Give each container a run directory of its own.",
+        "Give each container a runtime directory of its own.",
     ),
     "other_shape": Drop(
         "workers disagree on a metric's labels or buckets", "Restart all workers: two versions run side by side."
     ),
     "other_service": Drop(
-        "a file of another service lies in the run directory",
+        "a file of another service lies in the runtime directory",
         "Do not set SLOTEL_RUN_DIR by hand; each service has its own.",
     ),
     "other_version": Drop(
-        "a file in the run directory is of another version of slotel",
+        "a file in the runtime directory is of another version of slotel",
         "Restart all workers: two versions run side by side.",
     ),
-    "foreign_file": Drop("a file in the run directory is not slotel's", _FILE),
-    "unreadable_file": Drop("a file in the run directory cannot be read", _FILE),
-    "corrupt_file": Drop("a file in the run directory is damaged", _FILE),
-    "truncated_file": Drop("a file in the run directory is shorter than it says", _FILE),
+    "foreign_file": Drop("a file in the runtime directory is not slotel's", _FILE),
+    "unreadable_file": Drop("a file in the runtime directory cannot be read", _FILE),
+    "corrupt_file": Drop("a file in the runtime directory is damaged", _FILE),
+    "truncated_file": Drop("a file in the runtime directory is shorter than it says", _FILE),
 }  # fmt: skip
 
 

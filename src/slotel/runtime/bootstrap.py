@@ -66,7 +66,7 @@ def start(
     None with OTEL_SDK_DISABLED, and in a subinterpreter.
 
     Args:
-        configure_sdk: sets up the SDK's providers from the environment; default: the launcher's way.
+        configure_sdk: sets up the SDK's providers from the environment; default: as `opentelemetry-instrument` does.
     """
     with _LOCK:
         if RUNNING or _STARTING:  # starting: called by the app's own code, which the SDK's set-up may run
@@ -89,7 +89,7 @@ def start(
 
 
 def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None] | None) -> Runtime:
-    set_defaults(environ)  # for a start in code; under the launcher it is done
+    set_defaults(environ)  # for a start in code; under `opentelemetry-instrument` it is done
     reading = read_configuration(environ)
     log(before_start(reading, environ))
     service = reading.service

@@ -1,4 +1,4 @@
-"""The two entry points that the launcher calls. They set defaults and start the runtime; they never raise."""
+"""The two entry points of auto-instrumentation. They set defaults and start the runtime; they never raise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from slotel.runtime.requests.span_name import RootedAttributes, place_under
 from slotel.runtime.setup.defaults import set_defaults
 from slotel.runtime.setup.instrumentations import instrumentor_options, load, skip_flask_url_exclusion
 from slotel.runtime.setup.uninstrumented import watch_frameworks
-from slotel.runtime.upstream.otel.instrumentations import mend
+from slotel.runtime.upstream.otel.instrumentations import patch_instrumentation
 from slotel.runtime.upstream.otel.setup import Configurator
 
 
@@ -51,7 +51,7 @@ class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
             super(SlotelDistro, self).load_instrumentor(entry_point, **more, **kwargs)
             LOG.debug("instrumented: %s", entry_point.name)
             skip_flask_url_exclusion(entry_point.name, os.environ)
-            mend(entry_point.name, place_under=place_under, rooted=RootedAttributes)
+            patch_instrumentation(entry_point.name, place_under=place_under, rooted=RootedAttributes)
 
         load(entry_point, instrument)
 
@@ -69,5 +69,5 @@ class SlotelConfigurator(Configurator):  # type: ignore[misc]  # untyped upstrea
             kwargs = {}  # declarative configuration takes none, and would warn about each
         try:
             start(os.environ, configure_sdk=lambda: super(SlotelConfigurator, self)._configure(**kwargs))
-        except Exception:  # noqa: BLE001 the launcher would leave the app wholly uninstrumented
+        except Exception:  # noqa: BLE001 `opentelemetry-instrument` would leave the app wholly uninstrumented
             LOG.exception("slotel could not start, the application runs without it; please report this")

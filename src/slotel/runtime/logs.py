@@ -127,7 +127,7 @@ def show_logs() -> None:
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     LOG.addHandler(handler)
     LOG.addFilter(_Bounded())
-    if debugging:  # the launcher says there which instrumentations it skips, and why
+    if debugging:  # `opentelemetry-instrument` says there which instrumentations it skips, and why
         _LAUNCHER.setLevel(logging.DEBUG)
         _LAUNCHER.addHandler(handler)
     once = _OncePerMinute()

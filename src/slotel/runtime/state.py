@@ -61,7 +61,7 @@ class Runtime:
 
     @property
     def service_name(self) -> str:
-        """The name that stands on what leaves."""
+        """The name that exported data carries."""
         return str(self.resource.get("service.name", UNNAMED))
 
     def flush(self, timeout: float = 2.0) -> bool:

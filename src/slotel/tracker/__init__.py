@@ -1,1 +1,1 @@
-"""The drop-in code API over the runtime: for apps without the launcher, and for tags in code."""
+"""The drop-in code API over the runtime: for apps without `opentelemetry-instrument`, and for tags in code."""

@@ -20,8 +20,8 @@ class ErrorTracker:
     """Reports errors to Sentry, with the trace and the tags of the current span.
 
     Reads the environment: SENTRY_DSN, SENTRY_ENVIRONMENT, SENTRY_RELEASE, SENTRY_TRACES_SAMPLE_RATE,
-    ERROR_BUDGET_LIMIT, and slotel.yaml if there is one. Works under the launcher and without it; any number of
-    trackers share one runtime. Nothing here raises into the app.
+    ERROR_BUDGET_LIMIT, and slotel.yaml if there is one. Works with and without
+    `opentelemetry-instrument`; any number of trackers share one runtime. Nothing here raises into the app.
 
     Args:
         environ: what is read instead of `os.environ`.

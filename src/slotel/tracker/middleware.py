@@ -32,9 +32,8 @@ class ErrorTrackingMiddleware:
 
     `ErrorTrackingMiddleware(app)` for WSGI and ASGI, `app.add_middleware(ErrorTrackingMiddleware)` for Starlette and
     FastAPI, `"slotel.ErrorTrackingMiddleware"` in Django's MIDDLEWARE, where Django's own signal tells of errors, which
-    never reach a middleware. Starts slotel at the first request if the
-    launcher did not. Each request gets a Sentry scope of its own. An exception that was reported before is not
-    reported again.
+    never reach a middleware. Starts slotel at the first request if `opentelemetry-instrument` did not. Each request
+    gets a Sentry scope of its own. An exception that was reported before is not reported again.
 
     Every other attribute is the app's, read and written: `app.route`, `app.config`, `app.secret_key = …` work after the
     wrapping as before it. To a type checker the result is what was wrapped (see `slotel/__init__.py`).

@@ -23,7 +23,7 @@ class PerformanceTracker:
 
     An exception is recorded, the span is marked as failed, and the exception goes on. The span of a generator lasts
     as long as it is consumed, and is current only while the generator itself runs. Starts slotel at the first call
-    if the launcher did not.
+    if `opentelemetry-instrument` did not.
     """
 
     @overload

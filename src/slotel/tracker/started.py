@@ -1,4 +1,4 @@
-"""Starts the runtime for code that uses slotel without the launcher. Once, whoever comes first."""
+"""Starts the runtime for code that uses slotel without `opentelemetry-instrument`. Once, whoever comes first."""
 
 from __future__ import annotations
 

@@ -15,9 +15,9 @@ from django.urls import path
 settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], SECRET_KEY="x")
 urlpatterns = [path("", lambda request: HttpResponse("ok")), path("items", lambda request: HttpResponse("ok"))]
 from opentelemetry.instrumentation.django import DjangoInstrumentor
-from slotel.runtime.upstream.otel.instrumentations import mend
+from slotel.runtime.upstream.otel.instrumentations import patch_instrumentation
 DjangoInstrumentor().instrument()
-mend("django")
+patch_instrumentation("django")
 from django.core.wsgi import get_wsgi_application
 from django.test import RequestFactory
 application = get_wsgi_application()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from opentelemetry.instrumentation import asgi, wsgi
 from opentelemetry.util import http
 
-from slotel.runtime.upstream.otel.instrumentations import mend
+from slotel.runtime.upstream.otel.instrumentations import patch_instrumentation
 
 ENVIRON = {
     "REQUEST_METHOD": "GET", "PATH_INFO": "/x", "QUERY_STRING": "a=1", "HTTP_HOST": "shop.example:8443",
@@ -24,7 +24,7 @@ def original(monkeypatch):
     """The function as the instrumentation has it; ours stands before it."""
     found = getattr(wsgi.collect_request_attributes, "_slotel_original", wsgi.collect_request_attributes)
     monkeypatch.setattr(wsgi, "collect_request_attributes", found)
-    mend("flask")
+    patch_instrumentation("flask")
     assert wsgi.collect_request_attributes is not found
     return found
 
@@ -34,7 +34,7 @@ def test_the_second_look_at_a_request_costs_no_second_collection(original, monke
     monkeypatch.setattr(
         wsgi, "collect_request_attributes", lambda *args: calls.append(args) or original(*args)
     )
-    mend("flask")
+    patch_instrumentation("flask")
     environ = dict(ENVIRON)
     first = wsgi.collect_request_attributes(environ, wsgi._StabilityMode.DEFAULT)
     first["http.status_code"] = 200  # the instrumentation writes into the first
@@ -54,7 +54,7 @@ def test_a_request_that_an_application_changed_is_looked_at_again(changed, modes
     found = getattr(wsgi.collect_request_attributes, "_slotel_original", wsgi.collect_request_attributes)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wsgi, "collect_request_attributes", found)
-        mend("flask")
+        patch_instrumentation("flask")
         environ = dict(ENVIRON)
         for mode in modes:
             assert _answer(wsgi.collect_request_attributes, environ, mode) == _answer(
@@ -72,8 +72,8 @@ def _answer(function, environ, mode):
 
 def test_the_environment_is_read_as_ever_whatever_is_set_when(monkeypatch):
     monkeypatch.setattr(http, "environ", os.environ)
-    mend("any")
-    mend("any")
+    patch_instrumentation("any")
+    patch_instrumentation("any")
     asked = http.environ
     assert asked is not os.environ
     assert asked.get("SLOTEL_TEST_A") is None
@@ -91,12 +91,12 @@ def test_the_environment_is_read_as_ever_whatever_is_set_when(monkeypatch):
 @pytest.mark.parametrize("environ", [{}, None, object()])
 def test_an_environment_of_another_kind_is_left_alone(environ, monkeypatch):
     monkeypatch.setattr(http, "environ", environ)
-    mend("any")
+    patch_instrumentation("any")
     assert http.environ is environ
 
 
 def test_headers_are_captured_from_the_moment_they_are_asked_for(monkeypatch):
-    mend("flask")
+    patch_instrumentation("flask")
     environ = {**ENVIRON, "HTTP_X_KIND": "a", "HTTP_X_OTHER": "b"}
     answer = [("X-Kind", "c"), ("X-Other", "d")]
     assert wsgi.collect_custom_request_headers_attributes(environ) == {}
@@ -114,7 +114,7 @@ def test_headers_are_captured_from_the_moment_they_are_asked_for(monkeypatch):
 def test_an_asgi_header_is_read_as_ever(headers, key):
     getter = asgi.ASGIGetter()
     original = getattr(asgi.ASGIGetter.get, "_slotel_original", asgi.ASGIGetter.get)
-    mend("fastapi")
+    patch_instrumentation("fastapi")
     assert asgi.ASGIGetter.get is not original
     scope = {} if headers is None else {"headers": headers}
     assert getter.get(scope, key) == original(getter, scope, key)

@@ -43,9 +43,9 @@ Check = Callable[[Reading, Mapping[str, str]], Iterator[Finding]]
 START: Final[tuple[tuple[str, Check], ...]] = (
     ("packages", lambda _reading, _environ: packages.versions()),
     ("packages", lambda _reading, environ: packages.interpreter(environ)),
-    ("launcher", lambda _reading, _environ: packages.launcher()),
-    ("launcher", lambda _reading, environ: packages.other_agents(environ)),
-    ("launcher", lambda _reading, environ: packages.distributions(environ)),
+    ("auto-instrumentation", lambda _reading, _environ: packages.auto_instrumentation()),
+    ("auto-instrumentation", lambda _reading, environ: packages.other_agents(environ)),
+    ("auto-instrumentation", lambda _reading, environ: packages.distributions(environ)),
     ("opentelemetry", lambda _reading, environ: environment.disabled(environ)),
     ("configuration", lambda reading, _environ: environment.configuration(reading)),
     ("configuration", lambda _reading, environ: environment.variables(environ)),

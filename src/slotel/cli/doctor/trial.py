@@ -1,4 +1,4 @@
-"""A trial: the service is started under the launcher and asked; what was instrumented, counted and sent is reported."""
+"""A trial: starts the service as in production, asks it, and reports what was instrumented, counted and sent."""
 
 from __future__ import annotations
 

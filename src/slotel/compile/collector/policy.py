@@ -33,7 +33,7 @@ from slotel.config.tags import MAX_TAG_VALUE, TagPolicy, TagRule, clean_value
 POLICY_FILE: Final = "collector/policy.yaml"
 
 PROCESSOR: Final = "transform/policy"
-"""Stands in every pipeline of the shipped configurations, there with the statements of an empty policy."""
+"""Stands in every pipeline of the configurations of this repository, there with the statements of an empty policy."""
 
 LABELS_PROCESSOR: Final = "transform/labels"
 """Stands before counting: a tag is a label of the services that list it, of no other."""
@@ -243,7 +243,7 @@ class Secrets:
 
 
 def _unique(path: str, target: str) -> Iterator[str]:
-    """Yield what leaves one of equal keys, the last: all that follows sees the first only."""
+    """Yield statements that leave one of equal keys, the last: all that follows sees the first only."""
     unique = f'{path}.cache["unique"]'
     yield f"set({unique}, {{}})"
     yield f'merge_maps({unique}, {target}, "upsert")'

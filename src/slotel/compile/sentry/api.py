@@ -1,6 +1,6 @@
 """sentry/: alert rules and a dashboard as JSON bodies for Sentry's API, and a script that sends them. Sends nothing.
 
-Sentry sees what is shipped to it: errors, and the sampled share of transactions together with those that were kept for
+Sentry sees what is sent to it: errors, and the sampled share of transactions together with those that were kept for
 an error or for being slow. Its rates are for looking and for waking; the exact ones are Prometheus'.
 """
 

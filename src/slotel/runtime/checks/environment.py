@@ -84,7 +84,7 @@ def samples_nothing(settled: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def propagators(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Whether the propagators that are named are installed: the launcher fails on one that is not."""
+    """Whether the propagators that are named are installed: `opentelemetry-instrument` fails on one that is not."""
     named = environ.get("OTEL_PROPAGATORS", "").strip()
     installed = {point.name for point in entry_points(group="opentelemetry_propagator")}
     wrong = [name.strip() for name in named.split(",") if name.strip() not in {*installed, "none"}]

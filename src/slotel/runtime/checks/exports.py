@@ -1,4 +1,4 @@
-"""What leaves a service, to where, in ten lines: what `slotel doctor` prints. Opens no connection, shows no secret."""
+"""What a service exports and where to, in ten lines of `slotel doctor`. Opens no connection, shows no secret."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def what_leaves(service: Service, environ: Mapping[str, str]) -> list[str]:
 
 
 def exports(service: Service, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Yield what leaves as findings."""
+    """Yield what is exported as findings."""
     for line in what_leaves(service, environ):
         yield Finding("exports", "ok", line)
 

@@ -1,4 +1,4 @@
-"""Which packages are installed: the launcher, other distributions, and versions that slotel does not support."""
+"""Which packages are installed: OpenTelemetry's, other distributions, and versions that slotel does not support."""
 
 from __future__ import annotations
 
@@ -70,31 +70,37 @@ def unsupported(only: str = "") -> Iterator[Finding]:
         yield Finding("packages", "fail", text, f"run: {fix}", "SLO110")
 
 
-def launcher() -> Iterator[Finding]:
+def auto_instrumentation() -> Iterator[Finding]:
     """Whether `opentelemetry-instrument` is there, and is this environment's."""
     beside = Path(sys.executable).with_name(LAUNCHER)
     found = shutil.which(LAUNCHER)
     if found is None and not beside.exists():
         fix = "activate the environment that slotel is installed in"
-        yield Finding("launcher", "fail", f"{LAUNCHER} is not on PATH", fix, "SLO113")
+        yield Finding("auto-instrumentation", "fail", f"{LAUNCHER} is not on PATH", fix, "SLO113")
     elif found is not None and beside.exists() and Path(found).resolve() != beside.resolve():
         text = f"{LAUNCHER} on PATH is {found}, of another environment than {sys.executable}"
-        yield Finding("launcher", "warn", text, f"start the service with {beside}", "SLO113")
+        yield Finding("auto-instrumentation", "warn", text, f"start the service with {beside}", "SLO113")
     else:
-        yield Finding("launcher", "ok", str(found or beside))
+        yield Finding("auto-instrumentation", "ok", str(found or beside))
 
 
 def distributions(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Whether the launcher will load slotel and nothing else."""
+    """Whether `opentelemetry-instrument` will load slotel and nothing else."""
     installed = sorted({point.name for point in entry_points(group="opentelemetry_distro")})
     if "slotel" not in installed:
-        yield Finding("launcher", "fail", "slotel is not installed here", "run: pip install slotel", "SLO114")
+        yield Finding(
+            "auto-instrumentation",
+            "fail",
+            "slotel is not installed here",
+            "run: pip install slotel",
+            "SLO114",
+        )
         return
     chosen = {name: environ.get(name, "").strip() for name in _CHOICES}
     for name, value in chosen.items():
         if value not in {"", "slotel"}:
             yield Finding(
-                "launcher",
+                "auto-instrumentation",
                 "fail",
                 f"{name}={value!r} selects another distribution",
                 "set it to slotel",
@@ -104,7 +110,7 @@ def distributions(environ: Mapping[str, str]) -> Iterator[Finding]:
         others = ", ".join(name for name in installed if name != "slotel")
         text = f"other distributions are installed ({others}), and which one is loaded is undefined"
         fix = " ".join(f"{name}=slotel" for name in _CHOICES)
-        yield Finding("launcher", "warn", text, f"set {fix}", "SLO111")
+        yield Finding("auto-instrumentation", "warn", text, f"set {fix}", "SLO111")
 
 
 def interpreter(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -126,7 +132,7 @@ def other_agents(environ: Mapping[str, str]) -> Iterator[Finding]:
     for name in dict.fromkeys(loaded):
         if version(name) is not None or f"{name}{os.sep}bootstrap" in environ.get("PYTHONPATH", ""):
             text = f"{name}, another tracing agent, is active: both instrument the same libraries"
-            yield Finding("launcher", "warn", text, f"start the service without {name}", "SLO116")
+            yield Finding("auto-instrumentation", "warn", text, f"start the service without {name}", "SLO116")
 
 
 def version(package: str) -> str | None:

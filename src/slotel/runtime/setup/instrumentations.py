@@ -44,7 +44,7 @@ FRAMEWORKS: Final = frozenset({"django", "fastapi", "flask", "starlette"})
 def instrumentor_options(
     entry_point: Any, asgi_spans: Collection[str] = (), meter_provider: Any = None
 ) -> dict[str, Any]:
-    """Return what an instrumentation is given beside the launcher's arguments.
+    """Return what an instrumentation is given beside `opentelemetry-instrument`'s arguments.
 
     Args:
         asgi_spans: the ASGI messages that get a span of their own.
@@ -76,7 +76,7 @@ def load(entry_point: Any, instrument: Callable[[], None]) -> None:
     """Instrument one library, now or when it is imported.
 
     Raises:
-        ImportError: of an instrumentation that does not wait; the launcher skips it and says so.
+        ImportError: of an instrumentation that does not wait; `opentelemetry-instrument` skips it and says so.
     """
     module = WAIT.get(entry_point.name)
     if entry_point.name == "django":
@@ -96,7 +96,7 @@ def load(entry_point: Any, instrument: Callable[[], None]) -> None:
 def _when_imported(name: str, instrument: Callable[[], None]) -> None:
     try:
         instrument()
-    except ModuleNotFoundError as error:  # as the launcher does
+    except ModuleNotFoundError as error:  # as `opentelemetry-instrument` does
         _UPSTREAM.debug("Skipping instrumentation %s: %s", name, error)
     except Exception as error:  # noqa: BLE001 the app is just importing its framework
         _failed(name, error)

@@ -33,7 +33,7 @@ def tracer_provider(
     """Return the SDK's tracer provider: the one that stands, or one set up from the environment.
 
     Args:
-        configure_sdk: the set-up; default: the launcher's.
+        configure_sdk: the set-up; default: as `opentelemetry-instrument` does it.
 
     An exporter that is unknown or cannot be made is named in one line and left out.
     """

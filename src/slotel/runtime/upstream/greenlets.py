@@ -1,6 +1,6 @@
 """Keeps the patching of gevent and eventlet whole where slotel and the instrumented libraries are there before it.
 
-The launcher imports libraries and starts threads when the process starts. A gevent worker of gunicorn,
+`opentelemetry-instrument` imports libraries and starts threads when the process starts. A gevent worker of gunicorn,
 `celery -P gevent` or `monkey.patch_all()` in the first line of an app patch the standard library after that. Then
 
 - `from ssl import SSLContext` in urllib3 still means the unpatched class, whose every setting recurses until

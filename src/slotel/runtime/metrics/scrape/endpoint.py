@@ -1,7 +1,7 @@
-"""The scrape endpoint: one daemon thread that answers for the service, or stands by for the process that does.
+"""The scrape endpoint: one daemon thread that answers for the service, or is on standby for the process that does.
 
 Whoever binds the port first answers; the kernel lets only one. A process that finds it taken by another of its
-own service stands by in silence and tries again; one that finds a stranger there says so, once. The thread is
+own service is silently on standby and tries again; one that finds another service there logs it once. The thread is
 stopped before a fork and started on both sides after it, so that a prefork master forks single-threaded, and the
 child closes what it inherited.
 """
@@ -32,9 +32,9 @@ from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.process.threads import ForkSafeThread
 
 STANDBY_SECONDS: Final = 0.25
-"""Between two tries of a process that stands by: another answers within this after the holder's death."""
+"""Between two tries of a process on standby: another answers within this after the holder's death."""
 RETRY_SECONDS: Final = 1.0
-"""Between two tries when a stranger has the port."""
+"""Between two tries when another service has the port."""
 BUSY_SECONDS: Final = 0.0005
 """A scrape's work holds the interpreter about this long before it lets others run."""
 REST_SECONDS: Final = 0.001
@@ -55,12 +55,12 @@ class Endpoint:
         target: the resource's attributes, for `target_info`.
         pages: more paths, rendered on each request.
         scraped: told what a scrape was written from.
-        sibling: whether this process joined a service that runs already: it then stands by in silence.
+        sibling: whether this process joined a service that runs already: it is then silently on standby.
         fault: told the part's name and the exception; never raises.
         dropped: told the signal and the reason of what is left out.
         chore: called on the thread every turn; returns in how many seconds it wants to be called again.
         access: who may ask; default: whoever names loopback or an address.
-        holder: tells a process of this service from a stranger on the port.
+        holder: tells a process of this service from another service on the port.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Endpoint:
         return self.address.removesuffix("metrics")
 
     def start(self) -> None:
-        """Take the port, or stand by, and serve; a second call does nothing."""
+        """Bind the port, or go on standby, and serve; a second call does nothing."""
         if self._running:
             return
         self._running = True
@@ -142,7 +142,7 @@ class Endpoint:
             waker.wake()
 
     def _begin_in_child(self) -> None:
-        """Close the parent's port and connections on this side, and stand by."""
+        """Close the parent's port and connections on this side, and go on standby."""
         self._server.close()
         self._forked = True
         waker, self._waker = self._waker, None

@@ -58,7 +58,7 @@ class Peer:
 
 
 class WorkerFileReader:
-    """Every other process's counts, read from a run directory.
+    """Every other process's counts, read from a runtime directory.
 
     Args:
         service: files of another service count nothing.

@@ -1,4 +1,4 @@
-"""Who of a run directory is alive, and the run directories in which nobody is. Reads no counts."""
+"""Who of a runtime directory is alive, and the run directories in which nobody is. Reads no counts."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def _digest(service: str) -> str:
 
 
 def candidate_directories(environ: Mapping[str, str]) -> Iterator[Path]:
-    """Yield where a run directory may be: in memory first, for a mapped file on a disk waits for that disk."""
+    """Yield where a runtime directory may be: in memory first, for a mapped file on a disk waits for that disk."""
     for place in (environ.get("XDG_RUNTIME_DIR", ""), "/dev/shm", _temporary()):  # noqa: S108 a private directory in it
         if place and Path(place).is_absolute() and os.access(place, os.W_OK | os.X_OK):
             yield Path(place)
@@ -299,5 +299,5 @@ def stems(files: list[str], suffix: str) -> set[str]:
 
 
 def is_strange(name: str) -> bool:
-    """Return whether a file in a run directory is none of slotel's."""
+    """Return whether a file in a runtime directory is none of slotel's."""
     return name not in SERVICE_FILES and not _STEM.fullmatch(name.split(".", maxsplit=1)[0])

@@ -1,6 +1,6 @@
 """Which series a service shows: over all its processes the first that came, up to the bound. Counts nothing.
 
-One file in the run directory is the list. A process appends a series before it opens its row, and reads what stands
+One file in the runtime directory is the list. A process appends a series before it opens its row, and reads what stands
 before it: the order of the lines, which the system decides, is the same for all, so no lock is needed. A series that
 has a place keeps it, whoever counts it; one that found none is counted in its process's overflow row for ever.
 """

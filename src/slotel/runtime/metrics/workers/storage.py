@@ -1,4 +1,4 @@
-"""Where this process's own counts live: in its memory, or in files of the run directory, from its first count on.
+"""Where this process's own counts live: in its memory, or in files of the runtime directory, from its first count on.
 
 Reads no other process. A process that has counted nothing leaves no file; one whose directory cannot be used goes on
 in memory, and says so once.

@@ -1,7 +1,7 @@
 """Makes one service of many processes: where each counts, how each reads the others. Counts nothing itself.
 
 A process alone counts in its own memory and creates nothing. When it forks, or when a descendant has created the
-run directory, its cells move into a file there. A child, forked or spawned, opens its own file at its first count,
+runtime directory, its cells move into a file there. A child, forked or spawned, opens its own file at its first count,
 at zero. Every process can read all files at any time; none is special.
 """
 
@@ -79,7 +79,7 @@ class Workers:
         """The time of the boot by which the service's processes agree on the time; None where they do not."""
         self.process = this_process()
         self.is_first = first_process(self.run_dir.path) == self.process
-        """Whether this process chose the run directory, also before an exec: it removes it, when it is the last."""
+        """Whether this process chose the runtime directory, also before an exec: it removes it, when it is the last."""
         self.combine: dict[str, Combine] = {}
         """For each suffix that `share` is called with, how the files of dead processes become one. Set it at start."""
         self._store, self._service, self._environ, self._dropped = store, service, environ, dropped
@@ -325,12 +325,12 @@ class Workers:
             self._exits.add(self._exited)
 
     def remove_if_last(self) -> None:
-        """Remove the run directory at the end of its first process, if nobody else is left."""
+        """Remove the runtime directory at the end of its first process, if nobody else is left."""
         from slotel.runtime.metrics.workers.liveness import is_alive
 
         if not self.is_first or self.process.pid != os.getpid() or not self.run_dir.exists():
             return
-        with self._lock, self._guarded("cannot remove the run directory"):
+        with self._lock, self._guarded("cannot remove the runtime directory"):
             others = self._reader().stems() - {self.stem}
             if not any(is_alive(self.run_dir, stem) for stem in others):
                 self.run_dir.remove_all()

@@ -111,13 +111,13 @@ Rooted = Callable[[str, dict[str, Any]], dict[str, Any]]
 """Gives a request's attributes with the application's root before its path, and before a route that is added."""
 
 
-def mend(
+def patch_instrumentation(
     name: str,
     *,
     place_under: Callable[[Any, str], object] = lambda _span, _root: None,
     rooted: Rooted = lambda _root, attributes: attributes,
 ) -> None:
-    """Mend the faults of an instrumentation that was just loaded, by the name of its entry point.
+    """Patch the faults of an instrumentation that was just loaded, by the name of its entry point.
 
     Args:
         place_under: puts the application's root before the route of a span.

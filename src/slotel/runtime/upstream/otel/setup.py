@@ -8,7 +8,7 @@ from slotel.runtime.upstream.probe import Probe
 
 _CONFIGURATOR: Final = Probe(
     "opentelemetry.sdk._configuration", "_OTelSDKConfigurator",
-    why="sets the SDK up from the environment, as the launcher does for everybody",
+    why="sets the SDK up from the environment, as `opentelemetry-instrument` does for everybody",
     without="the SDK has its defaults and no exporter: nothing is sent by OTLP; Prometheus and Sentry have everything",
 )  # fmt: skip
 
@@ -17,7 +17,7 @@ class _NoConfigurator:
     """Sets nothing up."""
 
     def configure(self, **kwargs: Any) -> None:
-        """Do what the launcher asks for."""
+        """Do what `opentelemetry-instrument` asks for."""
         self._configure(**kwargs)
 
     def _configure(self, **kwargs: Any) -> None:
@@ -30,4 +30,4 @@ Configurator: Final[Any] = _CONFIGURATOR.load() or _NoConfigurator
 
 def configure_from_environment() -> None:
     """Set the SDK up; its constructor keeps one instance for all subclasses, so it is not called."""
-    object.__new__(Configurator)._configure()  # noqa: SLF001 what the launcher would call
+    object.__new__(Configurator)._configure()  # noqa: SLF001 what `opentelemetry-instrument` would call

@@ -1,4 +1,4 @@
-"""Which process answers at the port that this one stands by for: one of its own service, or a stranger.
+"""Which process serves the port that this one is on standby for: one of its own service, or another service.
 
 A standby asks `/healthz` with a number that it has just drawn, and the answer proves that whoever gave it knows the
 runtime directory of the service, which no other service and no other user does.
@@ -20,14 +20,14 @@ FIRST_LOOK: Final = 10.0
 """Seconds for which a port may be another's before anybody asks whose: a restart overlaps."""
 LOOK_EVERY: Final = 60.0
 REPEAT_EVERY: Final = 3600.0
-"""Seconds between two warnings of the same stranger."""
+"""Seconds between two warnings of the same service."""
 _PATIENCE: Final = 0.3
 _NONCE: Final = "slotel-nonce"
 _PROOF: Final = "slotel-proof"
 _SERVICE: Final = "slotel-service"
 _MAX_ANSWER: Final = 16_384
 _SILENT_LOOKS: Final = 3
-"""Looks without an answer after which a silent process is a stranger: one of the service's may be busy."""
+"""Looks without an answer after which a silent process is another service's: one of this service may be busy."""
 
 
 class Found(NamedTuple):
@@ -38,7 +38,7 @@ class Found(NamedTuple):
 
 
 class PortHolder:
-    """Proves who this process is to those that stand by, and asks who holds the port when it stands by itself.
+    """Proves who this process is to those on standby; on standby itself, asks which process serves the port.
 
     Args:
         service: name of this service.
@@ -71,7 +71,7 @@ class PortHolder:
         return ((_PROOF, self._sign(nonce)), *(((_SERVICE, name),) if named else ()))
 
     def look(self, host: str, port: int) -> None:
-        """Ask who holds the port if it is time to; warn of a stranger, and again every hour."""
+        """Ask which process serves the port if it is time to; warn of another service, and again every hour."""
         now = self._clock()
         if now < self._next_look:
             return

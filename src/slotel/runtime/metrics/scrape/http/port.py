@@ -1,4 +1,4 @@
-"""The port of the endpoint: where it is, and taking it. One process of a service holds it, the others stand by."""
+"""The port of the endpoint, and binding it. One process of a service serves it, the others are on standby."""
 
 from __future__ import annotations
 
