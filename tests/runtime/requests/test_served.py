@@ -1,5 +1,6 @@
 """The server's layer counts each request once: where a framework makes a server span itself, its own is nobody's."""
 
+import contextlib
 import io
 
 import pytest
@@ -25,10 +26,14 @@ class Counted:
 
     def __init__(self):
         self.scopes = []
+        self.names = []
+        self.paths = []
 
     def on_end(self, span, context, local_root, row=None):
         if span.kind is SpanKind.SERVER:
             self.scopes.append((span.instrumentation_scope.name, row.name))
+            self.names.append(span.name)
+            self.paths.append(span.attributes.get("url.path"))
 
 
 @pytest.fixture
@@ -131,3 +136,108 @@ def test_what_is_read_of_a_body_in_another_way_says_nothing_of_its_client():
     body = Body(io.BytesIO(b"12345"), 5)
     assert body.read1(3) + body.read() == b"12345"
     assert not body.is_cut_off
+
+
+class Instrumented:
+    """An application as an instrumentation of a framework makes it: SERVER where no span stands, INTERNAL below one."""
+
+    def __init__(self, provider, *, outside):
+        self.tracer = provider.get_tracer("opentelemetry.instrumentation.flask")
+        self.outside = outside
+        self.asked = 0
+
+    def __call__(self, environ, start_response):
+        self.asked += 1
+        if self.asked not in self.outside:  # a middleware around the framework answers those
+            kind = SpanKind.INTERNAL if trace.get_current_span().is_recording() else SpanKind.SERVER
+            attributes = {"url.path": environ["PATH_INFO"], "http.route": "/ok"}
+            with self.tracer.start_as_current_span("GET /ok", kind=kind, attributes=attributes):
+                pass
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+
+@pytest.fixture
+def instrumented(layer, monkeypatch):
+    """Makes layers around applications, in a process that has instrumentations, and what was counted."""
+    _, bare, counted, _ = layer
+    monkeypatch.setattr(served, "_may_make_spans", lambda: True)
+
+    class Provider:
+        get_tracer = staticmethod(trace.get_tracer)
+
+    return lambda application: WsgiLayer(bare.server, application), Provider, counted
+
+
+def test_a_request_that_a_middleware_answers_first_leaves_the_spans_to_the_framework(instrumented):
+    around, provider, counted = instrumented
+    application = around(Instrumented(provider, outside={1, 4}))
+    for _ in range(5):
+        ask(application)
+    scopes = [scope.rpartition(".")[2] for scope, _ in counted.scopes]
+    assert scopes == ["server", "server", "flask", "server", "flask"]
+    assert counted.names == ["GET", "GET /ok", "GET /ok", "GET", "GET /ok"]
+
+
+def test_spans_below_a_request_that_nothing_instruments_are_its_own_from_the_second_request_on(instrumented):
+    around, provider, counted = instrumented
+    below = []
+
+    def application(_environ, start_response):
+        with provider.get_tracer("shop").start_as_current_span("query") as span:
+            below.append(span.parent is not None)
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    wrapped = around(application)
+    for _ in range(3):
+        ask(wrapped)
+    assert counted.scopes == [("slotel.server", "succeeded")] * 3
+    assert below == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("answer", "raises", "row"),
+    [
+        ("404 Not Found", True, "answered"),
+        ("500 Internal Server Error", True, "failed"),
+        ("503 Service Unavailable", False, "error_answer"),
+        ("200 OK", False, "succeeded"),
+    ],
+)
+def test_what_the_client_gets_decides_where_a_middleware_answers_for_the_framework(
+    instrumented, answer, raises, row
+):
+    around, provider, counted = instrumented
+
+    def framework():
+        with provider.get_tracer("opentelemetry.instrumentation.flask").start_as_current_span(
+            "GET /ok", kind=SpanKind.SERVER, attributes={"http.route": "/ok"}
+        ):
+            if raises:
+                raise LookupError
+
+    def application(_environ, start_response):
+        with contextlib.suppress(LookupError):
+            framework()
+        start_response(answer, [("Content-Length", "2")])
+        return iter([b"ok"])
+
+    ask(around(application))
+    assert [row for _, row in counted.scopes] == [row]
+
+
+def test_a_path_is_no_name_though_its_server_does_not_tell_the_url_as_it_was_sent(instrumented):
+    around, provider, counted = instrumented
+
+    def application(environ, start_response):
+        name = f"GET {environ['PATH_INFO']}"
+        with provider.get_tracer("opentelemetry.instrumentation.flask").start_as_current_span(
+            name, kind=SpanKind.SERVER, attributes={"http.request.method": "GET"}
+        ):
+            start_response("404 Not Found", [("Content-Length", "2")])
+        return [b"no"]
+
+    ask(around(application), PATH_INFO="/wp-login.php")
+    assert counted.names == ["GET"]
+    assert counted.paths == ["/wp-login.php"]

@@ -108,7 +108,7 @@ class AsgiLayer(Layer):
         if scope["type"] not in ("http", "websocket"):
             await self._application(scope, receive, send)
             return
-        served = AsgiRequest(self._server, scope)
+        served = AsgiRequest(self, scope)
         served.receives = receive
         served.sends = send
         served.begin()

@@ -23,7 +23,8 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from slotel.config.slo import HEALTH_ROUTES
 from slotel.runtime.requests import outcomes as rows
 from slotel.runtime.requests.decision import Decision, of_escaped
-from slotel.runtime.requests.span_name import name_by_route, place_under
+from slotel.runtime.requests.span_name import PATHS, name_by_route, place_under
+from slotel.runtime.upstream.otel.reading import attributes_of
 from slotel.runtime.upstream.otel.spans import span_in
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _WSGI: Final = "opentelemetry.instrumentation.wsgi"
 _ASGI: Final = "opentelemetry.instrumentation.asgi"
 _FASTAPI: Final = "fastapi.telemetry"
 """Every instrumentation of a WSGI or ASGI framework imports one of the first two; FastAPI 0.165 makes spans itself."""
+_INSTRUMENTATIONS: Final = "opentelemetry.instrumentation."
 _SERVER_ERROR: Final = 500
 _WEBSOCKET_FAILED: Final = 1011
 """Close code of a server that met an unexpected condition. Source: RFC 6455, section 7.4.1."""
@@ -57,14 +59,10 @@ class Server:
 
     Args:
         environ: names URLs that the user left out of instrumentation.
-
-    Attributes:
-        stands_back: a framework was seen to make server spans itself.
     """
 
     def __init__(self, pipeline: Pipeline, environ: Mapping[str, str]) -> None:
         self.pipeline = pipeline
-        self.stands_back = False
         self._excluded = _excluded_urls(environ)
 
     def excludes(self, attributes: Mapping[str, Any]) -> bool:
@@ -77,7 +75,14 @@ class Server:
 
 
 class Layer:
-    """What stands between a server and its application: it looks like the application."""
+    """What stands between a server and its application: it looks like the application.
+
+    Attributes:
+        makes_spans: whether it makes the server spans of this application from their beginning on; None until a first
+            request has shown whether an instrumentation makes them.
+    """
+
+    makes_spans: bool | None = None
 
     @classmethod
     def around(cls, server: Server, application: Any) -> Any:
@@ -85,7 +90,7 @@ class Layer:
         return application if isinstance(application, cls) else cls(server, application)
 
     def __init__(self, server: Server, application: Any) -> None:
-        self._server = server
+        self.server = server
         self._application = application
 
     def __getattr__(self, name: str) -> Any:
@@ -107,6 +112,7 @@ class ServedRequest:
         local_root: of the server span that was made for it, if one was.
         client_left: the client left before the answer was complete.
         is_complete: the whole answer was handed to the server.
+        awaits_framework: the server span was made here, though an instrumentation may yet make one below it.
     """
 
     mechanism: ClassVar[str]
@@ -117,6 +123,8 @@ class ServedRequest:
     client_left = False
     is_complete = False
     local_root: LocalRoot | None = None
+    awaits_framework = False
+    _framework: Span | None = None
     _measured: tuple[str, ...] = ()
     _held: ReadableSpan | None = None
     _ends = False
@@ -124,8 +132,9 @@ class ServedRequest:
     _attached: Any = None
     _token: Any = None
 
-    def __init__(self, server: Server, request: Any) -> None:
-        self._server = server
+    def __init__(self, layer: Layer, request: Any) -> None:
+        self._layer = layer
+        self._server = layer.server
         self._request = request
         self._started = time_ns()
 
@@ -144,14 +153,13 @@ class ServedRequest:
         inside = None
         if standing is not None and not standing.is_recording():
             inside = Context()
-        if not (
-            _WSGI in sys.modules
-            or _ASGI in sys.modules
-            or _FASTAPI in sys.modules
-            or self._server.stands_back
-        ):
+        makes_span = self._layer.makes_spans
+        if makes_span is None:
+            makes_span = not _may_make_spans()
+        if makes_span:
             own = self._start_span()
             if own is not None:
+                self.awaits_framework = _may_make_spans()
                 inside = trace.set_span_in_context(own, inside)
         if inside is not None:
             self._attached = context.attach(inside)
@@ -171,16 +179,44 @@ class ServedRequest:
 
         Unless the first was made here: then the framework makes spans itself, and what was made here is nobody's.
         """
-        known = self.local_root
-        if known is not None and not known.ended and _is_own(known.span):
-            self._server.stands_back = True
-            self._server.pipeline.forget(known)
-            self.local_root = None
+        if not _is_own(local_root.span):
+            self._layer.makes_spans = False
+            known = self.local_root
+            if known is not None and not known.ended and _is_own(known.span):
+                self._server.pipeline.forget(known)
+                self.local_root = None
         if self.local_root is None and not self._is_over:
             self.local_root = local_root
             local_root.served = self
+            if PATHS.isdisjoint(
+                attributes_of(local_root.span)
+            ):  # WSGI servers need not tell the URL as it was sent
+                local_root.span.set_attribute("url.path", self.attributes()["url.path"])
             if root := self._request.get(self.root):
                 place_under(local_root.span, root)
+
+    def look_at(self, child: Span) -> None:
+        """Look whether a span below the one that was made here is a framework's instrumentation's.
+
+        Instrumentations make an INTERNAL span where one stands already: its route is the request's, and it makes the
+        server spans of the requests that follow.
+        """
+        scope, attributes = child.instrumentation_scope, attributes_of(child)
+        if (
+            scope is not None
+            and scope.name.startswith(_INSTRUMENTATIONS)
+            and not PATHS.isdisjoint(attributes)
+        ):
+            self.awaits_framework = False
+            self._framework = child
+            self._layer.makes_spans = False
+
+    def ensure_span(self) -> None:
+        """Make the server span now, if none was made so far: an event belongs to it."""
+        if self.local_root is None and not self._is_over:
+            token = SERVED.set(self)
+            self._start_span()
+            SERVED.reset(token)
 
     def is_first(self, measurement: str) -> bool:
         """Return whether a request is measured so for the first time: both a mounted app and its outer one do."""
@@ -218,14 +254,13 @@ class ServedRequest:
         if self._is_over:
             return
         self._ends = True
-        if self.local_root is None:
-            token = SERVED.set(self)
-            self._start_span()
-            SERVED.reset(token)
+        self.ensure_span()
         self._is_over = True
         local_root: LocalRoot | None = self.local_root
         if local_root is None:
             return
+        if self._layer.makes_spans is None:
+            self._layer.makes_spans = True
         if not local_root.ended:
             # a span that starts late: what is in flight was raised since the request came
             local_root.handled = 0
@@ -247,6 +282,8 @@ class ServedRequest:
         decision = local_root.decision
         if decision is not None and (error is not None or self.client_left or self.close_code is not None):
             local_root.decision = self.decided(decision if error is None else _broken(decision, error))
+        elif decision is not None and self.status is not None:
+            local_root.decision = _answered(decision, self.status)
         self._server.pipeline.finish(span, local_root)
 
     def _start_span(self) -> Span | None:
@@ -266,6 +303,10 @@ class ServedRequest:
     def _end_span(self, span: Span, error: BaseException | None) -> None:
         """End the span that was made here, or one that its instrumentation has left open."""
         if _is_own(span):
+            if self._framework is not None:
+                route = attributes_of(self._framework).get("http.route")
+                if isinstance(route, str) and route:
+                    name_by_route(span, route)
             if self.status is not None:
                 span.set_attribute("http.response.status_code", self.status)
             if isinstance(error, Exception) and not self.is_complete:
@@ -276,6 +317,11 @@ class ServedRequest:
                 span.set_attribute("error.type", str(self.status))
                 span.set_status(StatusCode.ERROR)
         span.end()
+
+
+def _may_make_spans() -> bool:
+    """Whether what makes the server spans of a framework is there."""
+    return _WSGI in sys.modules or _ASGI in sys.modules or _FASTAPI in sys.modules
 
 
 def _is_own(span: Span) -> bool:
@@ -300,6 +346,15 @@ def _broken(decision: Decision, error: BaseException) -> Decision:
     if escaped.row is rows.FAILED:
         return Decision(rows.BROKEN_STREAM, error)
     return decision if decision.row.outcome == rows.FAILED.outcome else escaped
+
+
+def _answered(decision: Decision, status: int) -> Decision:
+    """Return what came of a request whose answer was made around the span: what the client got decides."""
+    if status < _SERVER_ERROR and decision.row in (rows.FAILED, rows.ERROR_ANSWER):
+        return Decision(rows.ANSWERED, decision.exception)
+    if status >= _SERVER_ERROR and decision.row in (rows.SUCCEEDED, rows.ANSWERED):
+        return Decision(rows.ERROR_ANSWER)
+    return decision
 
 
 def _excluded_urls(environ: Mapping[str, str]) -> re.Pattern[str] | None:

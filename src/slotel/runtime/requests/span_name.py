@@ -13,8 +13,10 @@ from opentelemetry.sdk.trace import Span
 from slotel.runtime.upstream.otel.reading import attributes_of
 
 _ROUTE: Final = "http.route"
-_PATHS: Final = ("url.path", "http.target")
+PATHS: Final = frozenset({"url.path", "http.target"})
+"""What says which path was asked for, by the new and by the old conventions."""
 _METHODS: Final = ("http.request.method", "http.method")
+_INSTRUMENTATIONS: Final = "opentelemetry.instrumentation."
 _NAMED_BY_ROUTE: Final = ("opentelemetry.instrumentation.tornado",)
 """Instrumentations that write a route into the name alone, and never a path."""
 _SOCKET_METHOD: Final = "GET"
@@ -35,10 +37,16 @@ def without_path(span: Span) -> str | None:
         if path.startswith("/"):
             span.set_attribute(_ROUTE, path)
         return None
-    if not path.startswith("/") or not any(_is_part(path, attributes.get(name)) for name in _PATHS):
+    if not path.startswith("/"):
         return None
-    known = next((attributes[name] for name in _METHODS if name in attributes), _SOCKET_METHOD)
-    return method or ("HTTP" if known == "_OTHER" else str(known))
+    known = [attributes[name] for name in PATHS if name in attributes]
+    if known:
+        if not any(_is_part(path, whole) for whole in known):
+            return None
+    elif scope is None or not scope.name.startswith(_INSTRUMENTATIONS):
+        return None
+    asked = next((attributes[name] for name in _METHODS if name in attributes), _SOCKET_METHOD)
+    return method or ("HTTP" if asked == "_OTHER" else str(asked))
 
 
 def name_by_route(span: Span, route: str) -> None:
@@ -58,7 +66,7 @@ def place_under(span: Span, prefix: str) -> None:
     Source: OpenTelemetry semantic conventions, `http.route`, which includes the application root.
     """
     attributes = attributes_of(span)
-    for name in _PATHS:
+    for name in PATHS:
         path = attributes.get(name)
         if isinstance(path, str) and (full := under(prefix, path)) != path:
             span.set_attribute(name, full)
@@ -85,7 +93,7 @@ class RootedAttributes(dict[str, Any]):
 
     def __setitem__(self, name: str, value: Any) -> None:
         """Set an attribute."""
-        if (name == _ROUTE or name in _PATHS) and isinstance(value, str) and value:
+        if (name == _ROUTE or name in PATHS) and isinstance(value, str) and value:
             value = under(self._root, value)
         super().__setitem__(name, value)
 

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from opentelemetry.propagators.textmap import Getter
 
-from slotel.runtime.requests.served import Layer, ServedRequest, Server
+from slotel.runtime.requests.served import Layer, ServedRequest
 
 Environ: TypeAlias = MutableMapping[str, Any]
 Application: TypeAlias = Callable[..., Iterable[bytes]]
@@ -86,8 +86,8 @@ class WsgiRequest(ServedRequest):
 class WsgiUpload(WsgiRequest):
     """A request with a body: where a read of it ends too early, the client has left."""
 
-    def __init__(self, server: Server, environ: Environ, length: int) -> None:
-        super().__init__(server, environ)
+    def __init__(self, layer: Layer, environ: Environ, length: int) -> None:
+        super().__init__(layer, environ)
         self._body = environ["wsgi.input"] = Body(environ["wsgi.input"], length)
         self._left = False
 
@@ -133,7 +133,7 @@ class Body:
     def readlines(self, *hint: Any) -> list[bytes]:
         """Read the lines that are left, or about so many bytes of them."""
         lines: list[bytes] = self._got(self._stream.readlines, *hint)
-        self._note(sum(map(len, lines)), is_end=not (hint and hint[0]))
+        self._note(sum(map(len, lines)), is_end=not (hint and hint[0] and hint[0] > 0))
         return lines
 
     def __iter__(self) -> Iterator[bytes]:
@@ -165,9 +165,9 @@ class WsgiLayer(Layer):
         """Serve one request."""
         length = environ.get("CONTENT_LENGTH")
         if length and length != "0" and length.isdecimal() and "wsgi.input" in environ:
-            served: WsgiRequest = WsgiUpload(self._server, environ, int(length))
+            served: WsgiRequest = WsgiUpload(self, environ, int(length))
         else:
-            served = WsgiRequest(self._server, environ)
+            served = WsgiRequest(self, environ)
         served.starts = start_response
         served.begin()
         try:

@@ -69,10 +69,12 @@ class SlotelSpanProcessor(SpanProcessor):
             local_root = self._open_spans.open(span)
             sinks = self._see_local_roots if local_root.span is span else self._see_children
             if span.kind is SpanKind.SERVER:
-                if (name := without_path(span)) is not None:
-                    span.update_name(name)
                 if local_root.span is span and (served := SERVED.get()) is not None:
                     served.take(local_root)
+                if (name := without_path(span)) is not None:
+                    span.update_name(name)
+            elif span.kind is SpanKind.INTERNAL and (inside := local_root.served) and inside.awaits_framework:
+                inside.look_at(span)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
             _raise(self._fault("open_spans", error))
             return

@@ -225,7 +225,10 @@ class ErrorEventLinker:
         if current.is_valid:
             return current, self._open_spans.of(current.span_id)
         served = SERVED.get()
-        if served is None or served.local_root is None:
+        if served is None:
+            return None, None
+        served.ensure_span()
+        if served.local_root is None:
             return None, None
         return served.local_root.span.context, served.local_root
 
