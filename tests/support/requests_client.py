@@ -36,6 +36,8 @@ def ask(port: int, path: str, client: str) -> object:  # noqa: PLR0911 one for e
                 )
             if client == "after another's marks":
                 return _several(connection, [("GET", "/marks", None), ("GET", path, None)])
+            if client == "pipelines":
+                return _pipelined(connection, port, path, 3)
             if client.startswith("socket"):
                 return _talk(connection, port, path, client)
             connection.request("GET", path, headers={"Connection": "close"})
@@ -69,6 +71,15 @@ def _several(connection: http.client.HTTPConnection, requests: list[tuple[str, s
         answer.read()
         seen.append(answer.status)
     return seen
+
+
+def _pipelined(connection: http.client.HTTPConnection, port: int, path: str, requests: int) -> object:
+    """Send requests without waiting for answers; return how many came."""
+    connection.connect()
+    one = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+    connection.sock.sendall((f"{one}\r\n" * (requests - 1) + f"{one}Connection: close\r\n\r\n").encode())
+    with connection.sock.makefile("rb") as received:
+        return received.read().count(b"HTTP/1.1 200")
 
 
 def _talk(connection: http.client.HTTPConnection, port: int, path: str, client: str) -> object:

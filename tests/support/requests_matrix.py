@@ -114,6 +114,7 @@ def _under_sentry_sdk(service: Service, cases: list[Case]) -> list[Cell]:
         for case in cases:
             sink.clear()
             answer = ask(launched.port, case.path, case.client)
+            _wait_for_late(case, sink)
             _pass_sentinel(launched, sink)
             cells.append(Cell(answer, {}, _events(sink), [], True, set(), []))
     return cells
@@ -133,6 +134,7 @@ def _under_slotel(service: Service, cases: list[Case]) -> tuple[list[Cell], Coun
             sink.clear()
             answer = ask(launched.port, case.path, case.client)
             own = _wait_for(launched, before, case.requests)
+            _wait_for_late(case, sink)
             _pass_sentinel(launched, sink, "event", "transaction")
             counted = _grown(before.outcomes, _counts(launched).outcomes)
             counted["good"] = counted.get("good", 0) - 1  # the sentinel
@@ -214,6 +216,11 @@ def _pass_sentinel(launched: Launched, sink: SentrySink, *kinds: str) -> None:
     )
 
 
+def _wait_for_late(case: Case, sink: SentrySink) -> None:
+    if case.is_late:
+        sink.wait_for(_errors, DEADLINE / 4)
+
+
 def _is_sentinel(item: Any) -> bool:
     return item.get("message") == "sentinel" or str((item.get("request") or {}).get("url")).endswith(
         _SENTINEL
@@ -292,7 +299,7 @@ def faults(service: Service, case: Case, plain: Cell, cell: Cell) -> list[str]:
     if (
         case.route
         and service.has_routes
-        and case.client == "get"
+        and case.client in {"get", "pipelines"}
         and not any((service.prefix + case.route).strip("/") in route for _, route in cell.names)
     ):
         found.append(f"names {cell.names}, expected route {case.route}")

@@ -241,3 +241,40 @@ def test_a_path_is_no_name_though_its_server_does_not_tell_the_url_as_it_was_sen
     ask(around(application), PATH_INFO="/wp-login.php")
     assert counted.names == ["GET"]
     assert counted.paths == ["/wp-login.php"]
+
+
+def test_a_request_that_begins_in_the_context_of_the_one_before_is_one_of_its_own(instrumented):
+    """A server that starts a pipelined request while the one before sends its last bytes does so."""
+    around, provider, counted = instrumented
+    pipelined, begun = Instrumented(provider, outside=()), []
+
+    def first(_environ, start_response):
+        with provider.get_tracer("opentelemetry.instrumentation.flask").start_as_current_span(
+            "GET /first", kind=SpanKind.SERVER, attributes={"http.route": "/first"}
+        ):
+            start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    def both(environ, start_response):
+        return (pipelined if environ["PATH_INFO"] == "/second" else first)(environ, start_response)
+
+    layer = around(both)
+    answer = layer(dict(ENVIRON), lambda *_: begun or begun.append(ask(layer, PATH_INFO="/second")))
+    assert b"".join(answer) == b"ok"
+    getattr(answer, "close", lambda: None)()
+    assert sorted(counted.names) == ["GET /first", "GET /ok"]
+
+
+def test_a_server_inside_the_request_of_another_counts_nothing_of_its_own(instrumented):
+    around, provider, counted = instrumented
+
+    def inner(_environ, start_response):
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    contained = around(inner)
+    with provider.get_tracer("opentelemetry.instrumentation.tornado").start_as_current_span(
+        "GET", kind=SpanKind.SERVER
+    ):
+        assert ask(contained) == b"ok"
+    assert [scope for scope, _ in counted.scopes] == ["opentelemetry.instrumentation.tornado"]

@@ -133,7 +133,7 @@ class ServedRequest:
     _token: Any = None
 
     def __init__(self, layer: Layer, request: Any) -> None:
-        self._layer = layer
+        self.layer = layer
         self._server = layer.server
         self._request = request
         self._started = time_ns()
@@ -145,15 +145,20 @@ class ServedRequest:
     def begin(self) -> None:
         """Serve this request in the current context.
 
-        A span that has ended is nobody's parent: a connection may keep the context of the request before, and a thread
-        what nobody detached. Where no instrumentation can make the server span, it is made here.
+        A connection may keep the context of the request before, and a thread what nobody detached: a span that has
+        ended is nobody's parent, and neither is one of another request to the same application. Where no
+        instrumentation can make the server span, it is made here.
         """
+        before, standing = SERVED.get(), span_in()
         self._token = SERVED.set(self)
-        standing = span_in()
         inside = None
-        if standing is not None and not standing.is_recording():
-            inside = Context()
-        makes_span = self._layer.makes_spans
+        if standing is not None:
+            if not standing.is_recording() or (before is not None and before.layer is self.layer):
+                inside = Context()
+            elif getattr(standing, "kind", None) is SpanKind.SERVER:
+                self._is_over = True  # a server inside another's request, which is counted
+                return
+        makes_span = self.layer.makes_spans
         if makes_span is None:
             makes_span = not _may_make_spans()
         if makes_span:
@@ -180,7 +185,7 @@ class ServedRequest:
         Unless the first was made here: then the framework makes spans itself, and what was made here is nobody's.
         """
         if not _is_own(local_root.span):
-            self._layer.makes_spans = False
+            self.layer.makes_spans = False
             known = self.local_root
             if known is not None and not known.ended and _is_own(known.span):
                 self._server.pipeline.forget(known)
@@ -209,7 +214,7 @@ class ServedRequest:
         ):
             self.awaits_framework = False
             self._framework = child
-            self._layer.makes_spans = False
+            self.layer.makes_spans = False
 
     def ensure_span(self) -> None:
         """Make the server span now, if none was made so far: an event belongs to it."""
@@ -259,8 +264,8 @@ class ServedRequest:
         local_root: LocalRoot | None = self.local_root
         if local_root is None:
             return
-        if self._layer.makes_spans is None:
-            self._layer.makes_spans = True
+        if self.layer.makes_spans is None:
+            self.layer.makes_spans = True
         if not local_root.ended:
             # a span that starts late: what is in flight was raised since the request came
             local_root.handled = 0

@@ -19,6 +19,8 @@ _METHODS: Final = ("http.request.method", "http.method")
 _INSTRUMENTATIONS: Final = "opentelemetry.instrumentation."
 _NAMED_BY_ROUTE: Final = ("opentelemetry.instrumentation.tornado",)
 """Instrumentations that write a route into the name alone, and never a path."""
+_CATCH_ALL: Final = "%s"
+"""Tornado's template of a pattern that is one group: it says nothing."""
 _SOCKET_METHOD: Final = "GET"
 """Of a websocket's handshake. Source: RFC 6455, section 4.1."""
 
@@ -36,7 +38,7 @@ def without_path(span: Span) -> str | None:
     if scope is not None and scope.name in _NAMED_BY_ROUTE:
         if path.startswith("/"):
             span.set_attribute(_ROUTE, path)
-        return None
+        return method if path == _CATCH_ALL else None
     if not path.startswith("/"):
         return None
     known = [attributes[name] for name in PATHS if name in attributes]

@@ -49,6 +49,7 @@ class Place(NamedTuple):
 PLACES: Final = (
     Place("cheroot.wsgi", "Server", "__init__", "wsgi_app", "wsgi", "CherryPy's server, and Bottle's and pypiserver's"),
     Place("daphne.server", "Server", "__init__", "application", "asgi", "the one place where it is given"),
+    Place("eventlet.wsgi", "Server", "__init__", "app", "wsgi", "also of Flask-SocketIO where eventlet is installed"),
     Place("gevent.pywsgi", "WSGIServer", "__init__", "application", "wsgi", "also of gunicorn's gevent_pywsgi worker"),
     Place("granian.asgi", "", "_callback_wrapper", "", "asgi", "a worker calls it with what it has loaded"),
     Place("granian.wsgi", "", "_callback_wrapper", "", "wsgi", "a worker calls it with what it has loaded"),
@@ -58,6 +59,8 @@ PLACES: Final = (
     Place("gunicorn.workers.sync", "SyncWorker", "load_wsgi", "wsgi", "wsgi", "a worker loads it after the fork"),
     Place("hypercorn.app_wrappers", "ASGIWrapper", "__init__", "app", "asgi", "also of hypercorn.asyncio.serve"),
     Place("hypercorn.app_wrappers", "WSGIWrapper", "__init__", "app", "wsgi", "also of hypercorn.asyncio.serve"),
+    Place("tornado.wsgi", "WSGIContainer", "__init__", "wsgi_application", "wsgi", "also of gunicorn's tornado worker"),
+    Place("twisted.web.wsgi", "WSGIResource", "__init__", "_application", "wsgi", "of `twist web --wsgi`"),
     Place("uvicorn.config", "Config", "load", "loaded_app", "asgi", "after uvicorn has adapted WSGI and ASGI 2"),
     Place("waitress.server", "BaseWSGIServer", "__init__", "application", "wsgi", "of serve() and create_server()"),
     Place("werkzeug.serving", "BaseWSGIServer", "__init__", "app", "wsgi", "flask run, app.run()"),
