@@ -94,7 +94,7 @@ def _fill(directory: Path, samples: Iterable[str], groups: Iterable[Group], star
             out = directory / f"level{index}"
             _promtool(
                 "tsdb", "create-blocks-from", "--max-block-duration=24h", "rules", f"--url={url}",
-                f"--start={start}", f"--end={end}", f"--output-dir={out}", str(file),
+                f"--start={start}", f"--end={end}", f"--output-dir={out}", file.name, folder=directory,
             )  # fmt: skip
         _move(out, data)
     with _prometheus(directory, data) as url:
@@ -180,9 +180,18 @@ def _move(blocks: Path, data: Path) -> None:
         shutil.move(block, data / block.name)
 
 
-def _promtool(*arguments: str) -> None:
+def _promtool(*arguments: str, folder: Path | None = None) -> None:
+    """Run promtool, in a folder where its files are named alike in each run.
+
+    It evaluates a group at an offset within its interval that is a hash of the group's name and its file's, as Prometheus does:
+    with the name of a temporary folder in it each run would record the day at other seconds.
+    """
     done = subprocess.run(
-        [require_real("promtool"), *arguments], capture_output=True, text=True, timeout=DEADLINE * 2
+        [require_real("promtool"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE * 2,
+        cwd=folder,
     )
     assert done.returncode == 0, f"{arguments}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
 
