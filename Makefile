@@ -112,7 +112,7 @@ collector-next: $(STAMP) ## Build the newest collector of which every module can
 	OTELCOL="$$(sh collector/next.sh)" $(RUN)pytest tests/collector tests/deploy -k "not test_every_image"
 
 kubernetes: $(STAMP) ## Ask the API server's own validation of every supported Kubernetes (Go) about the deployments
-	KUBERNETES=all $(RUN)pytest tests/deploy/test_api_server.py tests/deploy/test_chart.py -rA
+	KUBERNETES=all $(RUN)pytest tests/deploy/test_api_server.py tests/deploy/test_chart.py tests/deploy/test_linters.py -rA
 
 promtool3: $(STAMP) ## Run the rules' tests under Prometheus 3, too: its promtool is built (Go 1.25) into .cache/, once
 	PATH="$$(sh tests/support/build_promtool3.sh):$$PATH" $(RUN)pytest tests/compile/test_arithmetic.py tests/compile/test_calendar.py \
