@@ -228,7 +228,7 @@ def test_recycled_children_leave_few_files_and_nothing_falls(tmp_path):
     assert len(list(Path(service.workers.run_dir.path).glob("*.app"))) <= 2
 
 
-def test_a_directory_that_cannot_be_used_costs_only_the_others_numbers(tmp_path):
+def test_where_nothing_can_be_written_the_others_numbers_are_in_memory_that_they_share(tmp_path):
     blocked = tmp_path / "run"
     blocked.mkdir()
     service = Service(blocked)
@@ -238,7 +238,7 @@ def test_a_directory_that_cannot_be_used_costs_only_the_others_numbers(tmp_path)
         blocked.rmdir()
     service.in_child(lambda: orders.add(2))
     orders.add(1)
-    assert service.found()["orders"] == (1.0,)
+    assert service.found()["orders"] == (3.0,)
 
 
 def test_a_process_that_is_alone_publishes_nothing(tmp_path):
