@@ -159,7 +159,7 @@ def test_each_alert_arrives_at_the_receiver_of_its_severity_and_mutes_no_other(r
         data=body,
         headers={"Content-Type": "application/json"},
     )
-    with urlopen(ask, timeout=10) as answer:
+    with urlopen(ask, timeout=60) as answer:
         assert answer.status == 200
     wait_until(lambda: all(webhook.first("firing", **each) for each in labels), "every alert arrives")
     assert {(each.labels["severity"], each.path) for each in webhook.arrived} == {

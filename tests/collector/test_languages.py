@@ -112,7 +112,7 @@ def go_service(running):
 
 def get(address, path):
     try:
-        with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=60) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
         with error:

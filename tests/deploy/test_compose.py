@@ -283,7 +283,7 @@ def test_an_alert_of_prometheus_arrives_on_the_page_and_is_resolved_there(tmp_pa
                 method="POST",
             )
             try:
-                with urlopen(ask, timeout=10) as answer:
+                with urlopen(ask, timeout=60) as answer:
                     return answer.status == 200
             except OSError:
                 return False

@@ -111,7 +111,7 @@ class Launched:
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=dict(headers or {}))
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 status, body = answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -124,7 +124,7 @@ class Launched:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.metrics_port}/metrics", headers=dict(headers or {})
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.read().decode()
 
     def sample(self, name: str, **labels: str) -> float:

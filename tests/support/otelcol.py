@@ -47,7 +47,7 @@ def find_otelcol() -> str:
 def listening_on(port: int) -> bool:
     """Whether a collector's health check answers there."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
@@ -156,7 +156,7 @@ class Collector:
             self._reader.join(5)
             raise AssertionError(f"the collector ended with {self._process.returncode}:\n{self.log[-3000:]}")
         try:
-            with urllib.request.urlopen(f"http://{self.address}:{self.health_port}/", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{self.address}:{self.health_port}/", timeout=30) as answer:
                 return answer.status == 200
         except (urllib.error.URLError, OSError):
             return False
@@ -181,7 +181,7 @@ class Collector:
     def scrape(self, *, own: bool = False, headers: Mapping[str, str] | None = None) -> str:
         port = self.telemetry_port if own else self.prometheus_port
         request = urllib.request.Request(f"http://{self.address}:{port}/metrics", headers=dict(headers or {}))
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.read().decode()
 
     def stop(self, number: int = signal.SIGTERM, patience: float = 60) -> int:

@@ -157,7 +157,7 @@ def post(
             f"{endpoint}{path}", data=body, headers={"Content-Type": content_type}, method="POST"
         )
         try:
-            with urllib.request.urlopen(ask, timeout=10) as answer:
+            with urllib.request.urlopen(ask, timeout=60) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             status = error.code

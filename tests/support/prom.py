@@ -94,7 +94,7 @@ class Prometheus:
         if self._process.poll() is not None:
             raise AssertionError(f"Prometheus ended with {self._process.returncode}:\n{self.log}")
         try:
-            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5) as answer:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=30) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False

@@ -53,7 +53,7 @@ def ask(port: int, path: str, client: str) -> object:  # noqa: PLR0911 one for e
 
 @contextlib.contextmanager
 def _connected(port: int) -> Iterator[http.client.HTTPConnection]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         yield connection
     finally:

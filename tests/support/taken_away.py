@@ -98,7 +98,7 @@ class Lines(logging.Handler):
 
 
 def ask(port, path, **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("GET", path, f"token={SECRET}", headers={"Content-Type": "text/plain", **headers})
         answer = connection.getresponse()
@@ -400,7 +400,7 @@ def child(runtime):
 def scrape(runtime, path="/metrics"):
     import urllib.request
 
-    return urllib.request.urlopen(runtime.endpoint.address.replace("/metrics", path), timeout=20).read()
+    return urllib.request.urlopen(runtime.endpoint.address.replace("/metrics", path), timeout=60).read()
 
 
 def counted(runtime, kind, name=""):

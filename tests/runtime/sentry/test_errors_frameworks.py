@@ -237,7 +237,7 @@ def test_a_posted_body_is_shown_and_its_secrets_are_not(flask):
         headers={"Content-Type": "application/json", "Authorization": "Bearer hunter2"},
     )
     with pytest.raises(urllib.error.HTTPError):
-        urllib.request.urlopen(request, timeout=10)
+        urllib.request.urlopen(request, timeout=60)
     wait_until(lambda: flask.events("/error/posted"), "the event")
     (event,) = flask.events("/error/posted")
     assert event["request"]["data"]["order"] == 7

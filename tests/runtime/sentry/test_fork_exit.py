@@ -225,7 +225,7 @@ def test_gunicorn_recycles_its_workers_and_ends_and_loses_no_transaction(sentry,
         for number in range(40):
             for _ in range(50):
                 try:
-                    served += requests.get(f"{url}/{number}", timeout=10).ok
+                    served += requests.get(f"{url}/{number}", timeout=60).ok
                     break
                 except requests.ConnectionError:
                     time.sleep(0.05)  # a worker is just being recycled

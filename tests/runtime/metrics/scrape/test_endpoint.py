@@ -46,7 +46,7 @@ def get(endpoint: Endpoint, path: str = "/metrics", **headers: str) -> tuple[str
     request = urllib.request.Request(
         address, headers={key.replace("_", "-"): value for key, value in headers.items()}
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return answer.headers["Content-Type"], answer.read()
 
 
