@@ -1,16 +1,30 @@
 """A pytest plugin for other projects' suites: slotel is active in the process that runs them.
 
 SLOTEL_UPSTREAM_MODE=start starts slotel as the launcher does. `adopt` does that and makes slotel adopt every TracerProvider that
-a test constructs, which a service's launcher does with the one provider of the service.
+a test constructs, which a service's launcher does with the one provider of the service. `dsn` is for sentry-sdk's suites: slotel
+has a DSN, so it takes over the Sentry client of each test, and the frameworks are instrumented as the launcher does it.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable, Generator
+from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 MODE = os.environ.pop("SLOTEL_UPSTREAM_MODE", "off")
+NOBODY = "http://key@127.0.0.1:9/1"
+"""A DSN that nobody listens at: the tests look into their own transports."""
+_WITH_DSN = {
+    "SENTRY_DSN": NOBODY,
+    "SENTRY_TRACES_SAMPLE_RATE": "1",
+    "SLOTEL_CONFIG": str(Path(__file__).with_name("sentry.yaml")),
+    "OTEL_TRACES_EXPORTER": "none",
+}
 
 
 def _adopt_every_provider() -> None:
@@ -31,15 +45,95 @@ def _adopt_every_provider() -> None:
 
 def pytest_sessionstart() -> None:
     """Start slotel before the tests are collected; after conftest.py: sentry-sdk's own asks to be its first import."""
-    if MODE not in {"start", "adopt"}:
+    if MODE not in {"start", "adopt", "dsn"}:
         return
-    os.environ.update(OTEL_METRICS_EXPORTER="none", SLOTEL_HANDLE_SIGTERM="false")
     before = dict(os.environ)
+    os.environ.update(OTEL_METRICS_EXPORTER="none", SLOTEL_HANDLE_SIGTERM="false")
+    if MODE == "dsn":
+        os.environ.update(_WITH_DSN)
     from slotel.runtime.bootstrap import start
+    from slotel.runtime.distro import SlotelDistro
 
+    distro = SlotelDistro()
+    if MODE == "dsn":
+        distro.configure()
     start(os.environ)
+    if MODE == "dsn":
+        for entry_point in entry_points(group="opentelemetry_instrumentor"):
+            distro.load_instrumentor(entry_point, skip_dep_check=True)
     for name in set(os.environ) - set(before):
         del os.environ[name]  # suites assert on a clean environment
-    os.environ.pop("OTEL_METRICS_EXPORTER", None)
     if MODE == "adopt":
         _adopt_every_provider()
+
+
+# -- what sentry-sdk's tests see of slotel's transactions ----------------------------------------------------------
+
+
+class Captured(list[Any]):
+    """What a test captures, flushed before each look: slotel sends transactions from a thread of its own.
+
+    Args:
+        behind: the list that the suite's own fixture fills.
+        traced: whether the test has asked for transactions: slotel makes them in any case.
+    """
+
+    def __init__(self, behind: list[Any], traced: bool) -> None:
+        super().__init__()
+        self._behind = behind
+        self._traced = traced
+
+    def _look(self) -> None:
+        from slotel.runtime.state import RUNNING
+
+        RUNNING[0].flush(0.5)
+        new, self._behind[:] = list(self._behind), []
+        self.extend(each for each in new if self._traced or not _is_transaction(each))
+
+
+def _looking(name: str) -> Callable[..., Any]:
+    method = getattr(list, name)
+
+    def look(self: Captured, *given: Any) -> Any:
+        self._look()
+        return method(self, *given)
+
+    return look
+
+
+for _name in ("__len__", "__iter__", "__getitem__", "__eq__", "__contains__", "pop", "clear"):
+    setattr(Captured, _name, _looking(_name))
+
+
+def _is_transaction(captured: Any) -> bool:
+    kinds = captured if hasattr(captured, "items") and not isinstance(captured, dict) else [captured]
+    for each in kinds:
+        kind = each.get("type") if isinstance(each, dict) else getattr(each, "type", None)
+        if kind == "transaction":
+            return True
+    return False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: Any, request: Any) -> Generator[None, Any, Any]:
+    """Put `Captured` around what the suite's fixtures capture."""
+    made = yield
+    if MODE == "dsn" and fixturedef.argname == "sentry_init":
+
+        def init(*given: Any, **options: Any) -> Any:
+            asked = ("traces_sample_rate", "traces_sampler", "enable_tracing")
+            request.node._traced = any(options.get(name) for name in asked)
+            if not given:
+                options.setdefault("dsn", NOBODY)  # slotel takes no part in a client that sends nowhere
+            return made(*given, **options)
+
+        fixturedef.cached_result = (init, *fixturedef.cached_result[1:])
+        return init
+    if MODE == "dsn" and fixturedef.argname in {"capture_events", "capture_items", "capture_envelopes"}:
+
+        def capture(*given: Any, **options: Any) -> Captured:
+            return Captured(made(*given, **options), getattr(request.node, "_traced", False))
+
+        fixturedef.cached_result = (capture, *fixturedef.cached_result[1:])
+        return capture
+    return made

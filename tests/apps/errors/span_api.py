@@ -1,10 +1,14 @@
 """Uses sentry-sdk's span API as an app does that was written for it; `plain` calls sentry_sdk.init."""
 
+import asyncio
 import json
 import os
 import sys
+from wsgiref.util import setup_testing_defaults
 
 import sentry_sdk
+from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
+from sentry_sdk.integrations.wsgi import SentryWsgiMiddleware
 
 if sys.argv[1] == "plain":
     sentry_sdk.init(os.environ["SENTRY_DSN"], traces_sample_rate=1.0, environment="production", release="r")
@@ -45,8 +49,10 @@ headers = {
     "baggage": f"sentry-trace_id={'a' * 32},sentry-sample_rate=0.5",
 }
 continued = sentry_sdk.continue_trace(headers, op="queue", name="continued")
-with sentry_sdk.start_transaction(continued):
-    pass
+continued.set_tag("early", "yes")
+found["continues"] = continued.trace_id == "a" * 32
+with sentry_sdk.start_transaction(continued) as begun:
+    begun.set_measurement("rows", 3, "none")
 
 with sentry_sdk.start_transaction(op="task", name="before"):
     sentry_sdk.set_transaction_name("renamed", source="component")
@@ -59,5 +65,39 @@ if sys.argv[1] != "plain":
         sentry_sdk.start_span(op="below", name="below otel"),
     ):
         pass
+
+
+async def asgi_app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def wsgi_app(environ, start_response):
+    start_response("200 OK", [])
+    return [b""]
+
+
+async def ask(app):
+    told = []
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        told.append(message)
+
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http", "path": "/by-hand",
+        "raw_path": b"/by-hand", "query_string": b"", "root_path": "", "headers": [], "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }  # fmt: skip
+    await app(scope, receive, send)
+    return told[0]["status"]
+
+
+answers = found["answers of middlewares"] = {"asgi": asyncio.run(ask(SentryAsgiMiddleware(asgi_app)))}
+environ = {}
+setup_testing_defaults(environ)
+list(SentryWsgiMiddleware(wsgi_app)(environ, lambda status, headers, info=None: answers.update(wsgi=status)))
 sentry_sdk.flush(60)
 print(json.dumps(found))

@@ -38,6 +38,7 @@ BEHIND = {
     "sentry/errors/recent.py": "shares errors that were redacted for Sentry",
     "sentry/transport/sender.py": "sends envelopes that client_transport and the transactions' assembly have made",
     "sentry/transport/completion.py": "redacts each item of an envelope of sentry-sdk by its type (test_items.py)",
+    "sentry/transport/app_transport.py": "hands over transactions that the assembly has made",
     "sentry/transport/endpoint.py": "the same envelopes",
     "sentry/transactions/worker.py": "assembles from PlainSpan, which the enforcer made",
     "sentry/modes/otlp_export.py": "exports spans that the enforcer made",

@@ -92,3 +92,18 @@ def test_a_transaction_is_named_by_the_code(both):
     for found in (slotel, plain):
         assert "renamed" in found
         assert found["renamed"]["transaction_info"]["source"] == "component"
+
+
+def test_a_middleware_that_the_app_puts_around_itself_works_as_without_slotel(both):
+    (slotel, _, _), (plain, _, _) = both
+    assert (
+        slotel["answers of middlewares"] == plain["answers of middlewares"] == {"asgi": 200, "wsgi": "200 OK"}
+    )
+
+
+def test_what_is_said_of_a_continued_trace_before_it_begins_is_on_its_transaction(both):
+    (_, slotel, _), (_, plain, _) = both
+    for found in (slotel, plain):
+        said = found["continued"]
+        assert said["tags"]["early"] == "yes"
+        assert said["measurements"]["rows"] == {"value": 3, "unit": "none"}

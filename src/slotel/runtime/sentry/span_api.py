@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as otel_context
@@ -26,13 +27,19 @@ from slotel.version import __version__
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from slotel.runtime.requests.local_roots import OpenSpans
+    from slotel.runtime.requests.local_roots import LocalRoot, OpenSpans
 
 OP: Final = "sentry.op"
 STATUS: Final = "sentry.status"
 SOURCE: Final = "sentry.source"
 TRANSACTION: Final = "sentry.transaction"
 """Attributes that Sentry's transactions read. Source: Sentry's SDKs for JavaScript, "semantic attributes"."""
+MEASUREMENTS: Final = "sentry.measurements"
+"""Of one span, as JSON: an OpenTelemetry attribute cannot hold a mapping."""
+_MIDDLEWARES: Final = ("sentry_sdk.integrations.wsgi", "sentry_sdk.integrations.asgi")
+"""An app may put these around itself by hand. They then trace with the origin of code: `manual`."""
+_BETWEEN: Final = ("sentry_sdk.api", "sentry_sdk.scope")
+"""Modules between the caller and the replaced method."""
 _ORIGINS: Final = ("manual", "auto.ai", "auto.graphql")
 _FAILED: Final = 400
 
@@ -88,19 +95,32 @@ class OtelSpan:
         if value is not None:
             self._span.set_attribute(key, _attribute(value))
 
-    set_tag = set_data = set_attribute
+    set_data = set_attribute
+
+    def set_tag(self, key: str, value: Any) -> None:
+        """Set one value; of the span that a transaction is made of, as a tag of the transaction, too."""
+        self.set_attribute(key, value)
+        local_root = self._local_root()
+        if local_root is not None and local_root.span is self._span and value is not None:
+            local_root.tags[str(key)] = str(value)
 
     def set_attributes(self, values: Mapping[str, Any]) -> None:
         """Set several values."""
         for key, value in values.items():
             self.set_attribute(key, value)
 
-    update_data = set_tags = set_attributes
+    update_data = set_attributes
+
+    def set_tags(self, values: Mapping[str, Any]) -> None:
+        """Set several tags."""
+        for key, value in values.items():
+            self.set_tag(key, value)
 
     def set_measurement(self, name: str, value: float, unit: str = "") -> None:
-        """Set a number."""
-        del unit
-        self.set_attribute(name, value)
+        """Set one of Sentry's measurements: a number with its unit."""
+        told = json.loads(self._attributes().get(MEASUREMENTS) or "{}")
+        told[name] = {"value": value, "unit": unit}
+        self._span.set_attribute(MEASUREMENTS, json.dumps(told, default=str))
 
     def set_context(self, key: str, value: Any) -> None:
         """Set a context of the request."""
@@ -189,7 +209,7 @@ class OtelSpan:
     @property
     def containing_transaction(self) -> OtelSpan:
         """The span that its transaction is made of."""
-        opened = self._open_spans.of(self._span.get_span_context().span_id) if self._open_spans else None
+        opened = self._local_root()
         return (
             self if opened is None or opened.span is self._span else OtelSpan(opened.span, self._open_spans)
         )
@@ -235,6 +255,9 @@ class OtelSpan:
             raise AttributeError(name)
         return _nothing
 
+    def _local_root(self) -> LocalRoot | None:
+        return self._open_spans.of(self._span.get_span_context().span_id) if self._open_spans else None
+
     def _headers(self) -> dict[str, str]:
         carrier: dict[str, str] = {}
         propagate.inject(carrier, trace.set_span_in_context(self._span))
@@ -246,27 +269,50 @@ class OtelSpan:
 
 
 class ContinuedTrace:
-    """What `continue_trace` returns: where a transaction continues; it begins with `start_transaction`."""
+    """What `continue_trace` returns: a transaction that has not begun; `start_transaction` begins it.
+
+    What the code says of it before is said to the span once there is one. Nothing is left open when it never begins.
+    """
 
     def __init__(self, context: Context, how: dict[str, Any], open_spans: OpenSpans | None) -> None:
         self.context = context
-        self.how = how
+        self.name, self.op, self.source = how.get("name"), how.get("op"), how.get("source")
+        self.status: Any = None
         self._open_spans = open_spans
+        self._said: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
         self._started: OtelSpan | None = None
 
     def start(self, more: Mapping[str, Any]) -> OtelSpan:
         """Begin it."""
-        return start({**self.how, **more}, self.context, self._open_spans)
+        if self._started is None:
+            how = {"name": self.name, "op": self.op, "source": self.source, "status": self.status, **more}
+            self._started = start(how, self.context, self._open_spans)
+            for method, given, named in self._said:
+                getattr(self._started, method)(*given, **named)
+        return self._started
 
     def __enter__(self) -> OtelSpan:
         """Begin it, as the current span."""
-        self._started = self.start({})
-        return self._started.__enter__()
+        return self.start({}).__enter__()
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         """End it."""
         if self._started is not None:
             self._started.__exit__(None, error, None)
+
+    def __getattr__(self, name: str) -> Any:
+        """Note what is said; everything else is that of the span which has begun, else of the caller's."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if self._started is not None:
+            return getattr(self._started, name)
+        if not name.startswith(("set_", "update_")):
+            return getattr(OtelSpan(trace.get_current_span(self.context)), name)
+
+        def say(*given: Any, **named: Any) -> None:
+            self._said.append((name, given, named))
+
+        return say
 
 
 def start(how: dict[str, Any], context: Context | None, open_spans: OpenSpans | None) -> OtelSpan:
@@ -302,6 +348,10 @@ class _Replacements:
         span = trace.get_current_span()
         return OtelSpan(span, self._open_spans) if span.get_span_context().is_valid else None
 
+    def _is_traced_already(self) -> bool:
+        """Whether a middleware that the app put around itself asks, for a request that has a span."""
+        return self._current() is not None and _caller().startswith(_MIDDLEWARES)
+
     def start_span(self, _original: Callable[..., Any]) -> Callable[..., Any]:
         def method(_scope: Any, *given: Any, **how: Any) -> Any:
             if not _is_ours(how.get("origin")):
@@ -316,6 +366,8 @@ class _Replacements:
 
     def start_transaction(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def method(scope: Any, transaction: Any = None, *given: Any, **how: Any) -> Any:
+            if self._is_traced_already():
+                return original(scope, transaction, *given, **how)
             if isinstance(transaction, ContinuedTrace):
                 return transaction.start(how)
             if isinstance(transaction, OtelSpan):
@@ -333,7 +385,7 @@ class _Replacements:
     def continue_trace(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def method(scope: Any, environ_or_headers: Any, *given: Any, **how: Any) -> Any:
             made = original(scope, environ_or_headers, *given, **how)
-            if not _is_ours(getattr(made, "origin", None)):
+            if not _is_ours(getattr(made, "origin", None)) or self._is_traced_already():
                 return made
             known = {"name": made.name, "op": made.op, "source": made.source}
             carrier = tracing_utils.normalize_incoming_data(environ_or_headers)
@@ -366,8 +418,7 @@ class _Replacements:
 
     def set_transaction_name(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def method(scope: Any, name: str, source: Any = None) -> Any:
-            caller = str(sys._getframe(1).f_globals.get("__name__"))  # noqa: SLF001 public, if documented as CPython's
-            span = None if caller.startswith("sentry_sdk.integrations") else self._current()
+            span = None if _caller().startswith("sentry_sdk.integrations") else self._current()
             if span is not None:  # an integration names it for sentry-sdk's own transaction
                 root = span.containing_transaction
                 root.set_attribute(TRANSACTION, name)
@@ -390,6 +441,17 @@ class _Replacements:
             return original(scope) if span is None else span.containing_transaction
 
         return get
+
+
+def _caller() -> str:
+    """Return the module that calls sentry-sdk's function."""
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 public, if documented as CPython's
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__"))
+        if module != __name__ and not module.startswith(_BETWEEN):
+            return module
+        frame = frame.f_back
+    return ""
 
 
 def _nothing(*_: Any, **__: Any) -> None:

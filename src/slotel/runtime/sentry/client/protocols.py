@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from opentelemetry.sdk.trace import ReadableSpan
 
 from slotel.runtime.redaction.enforcer import PlainSpan
+
+if TYPE_CHECKING:
+    from slotel.runtime.sentry.transport.envelope_queue import QueuedEnvelope
+    from slotel.runtime.sentry.transport.rate_limits import RateLimits
 
 Dropped: TypeAlias = Callable[[str, str, int], None]
 """Counts a loss: signal (`traces`, `spans`), reason, how many."""
@@ -31,6 +35,26 @@ class SentryClientLike(Protocol):
     @property
     def transport(self) -> Any:
         """What sends; None once the client is closed."""
+
+
+class SendsTransactions(Protocol):
+    """What the worker hands built transactions to: `Sender`, or `AppTransport` for a transport of the app's own."""
+
+    @property
+    def limits(self) -> RateLimits:
+        """Which categories may not be sent for a while."""
+
+    def offer(self, envelope: QueuedEnvelope) -> None:
+        """Take an envelope; it is sent after `wake`."""
+
+    def wake(self) -> None:
+        """Send what was taken."""
+
+    def flush(self, deadline: float) -> bool:
+        """Send what was taken until the monotonic `deadline`; return whether all went."""
+
+    def stop(self, reason: str) -> None:
+        """Send no more; count what still waits as lost for that reason."""
 
 
 class Enforcing(Protocol):

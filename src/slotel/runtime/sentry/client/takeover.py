@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,7 +31,7 @@ from slotel.runtime.sentry.errors.delivery import watch_delivery
 from slotel.runtime.sentry.errors.detail import ErrorDetail
 from slotel.runtime.sentry.errors.frameworks import framework_integrations
 from slotel.runtime.sentry.errors.integrations import LazyIntegrations
-from slotel.runtime.sentry.errors.linker import ErrorEventLinker, current_span_ids
+from slotel.runtime.sentry.errors.linker import ErrorEventLinker, current_span_ids, repeats
 from slotel.runtime.sentry.transport.client_transport import ClientTransport, sender_of
 from slotel.runtime.sentry.transport.completion import EnvelopeCompletion
 from slotel.runtime.sentry.transport.endpoint import Endpoint
@@ -44,6 +44,7 @@ from slotel.runtime.upstream.sentry.sdk import (
     choose_variables,
     leave_source_lines_out,
     put_processor_first,
+    skip_log_records,
 )
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ _TRACING: Final = (
     "enable_tracing",
     "trace_lifecycle",
     "profiles_sample_rate",
+    "profiles_sampler",
 )
 """Options that would make sentry-sdk trace on its own, beside OpenTelemetry."""
 
@@ -97,7 +99,7 @@ class ClientTakeover:
             if name in client.options:
                 client.options[name] = None
         client.options.update(self._parts.options)
-        if type(client.transport).__module__ == "sentry_sdk.transport":
+        if client.options.get("transport") is None:
             self._trail.replaced(client.transport)  # what it holds is still to be sent
             client.transport = self._transport_class()(client.options)
         client.options["before_send"] = self._before_send(client.options)
@@ -148,7 +150,11 @@ class ClientTakeover:
             self._expects = False
 
     def _app_calls_init(self, original: Any, positional: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        merged = {**self._options(), **_without_tracing(options)}
+        if positional and isinstance(positional[0], Mapping):  # options may be given as one mapping
+            positional, options = positional[1:], {**positional[0], **options}
+        own = self._options()
+        merged = {**own, **_without_tracing(options)}
+        merged.update({name: value for name, value in own.items() if merged[name] is None})  # as if not given
         merged["before_send"] = self._before_send(merged)
         merged.update(self._parts.options)
         given = options.get("integrations") or []
@@ -214,6 +220,7 @@ class ClientTakeover:
                 span_api.install(self._parts.open_spans)
         parts = self._parts
         self._trail.sessions.follow(client)
+        skip_log_records(getattr(client, "integrations", {}).get("logging"), repeats)
         environment = str(client.options.get("environment") or self._identity.environment)
         parts.expected(destination.project, environment)
         if sender_of(client.transport) is None:
@@ -350,6 +357,11 @@ def _said_of_tracing(options: Any) -> str:
     if options.get("profiles_sample_rate") or options.get("profiles_sampler"):
         said.append(
             "its profiles_sample_rate is not used: set profile_session_sample_rate for continuous profiles"
+        )
+    if options.get("trace_lifecycle") == "stream":
+        said.append(
+            "its trace_lifecycle='stream', before_send_span and ignore_spans are not used: spans leave as "
+            "transactions, see spans.drop and tags.redact"
         )
     if options.get("profile_lifecycle") == "trace":
         said.append("profile_lifecycle='trace' follows sentry-sdk's own transactions: set 'manual'")

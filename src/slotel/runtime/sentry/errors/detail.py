@@ -19,8 +19,10 @@ from slotel.runtime.upstream.sentry.sdk import Choice
 
 FULL_PER_KIND: Final = 5
 """Events of a kind in a minute with the variables of all frames."""
+APP_PER_KIND: Final = 50
+"""Events of a kind in a minute with the variables of the app's own frames; those beyond have none."""
 APP_PER_MINUTE: Final = 300
-"""Events of all kinds in a minute with the variables of the app's own frames; those beyond have none."""
+"""Events of all kinds in a minute with variables."""
 MAX_KINDS: Final = 1000
 _MINUTE: Final = 60.0
 
@@ -29,7 +31,7 @@ NONE: Final = "variables"
 """What is left out, as `reason` of slotel_dropped_total{signal="error_detail"}."""
 _SAID: Final = {
     APP: f"local variables of library frames: more than {FULL_PER_KIND} events of this kind in a minute",
-    NONE: f"local variables: more than {APP_PER_MINUTE} events in a minute",
+    NONE: f"local variables: more than {APP_PER_KIND} events of this kind, or {APP_PER_MINUTE} of all, in a minute",
 }
 
 _Kind = tuple[Any, ...]
@@ -86,9 +88,9 @@ class ErrorDetail:
         seen = self._seen[place] = self._seen.get(place, 0) + 1
         if len(self._seen) > MAX_KINDS:
             self._seen.popitem(last=False)
-        if seen <= FULL_PER_KIND and self._total <= APP_PER_MINUTE:
-            return None
-        return APP if self._total <= APP_PER_MINUTE else NONE
+        if seen > APP_PER_KIND or self._total > APP_PER_MINUTE:
+            return NONE
+        return None if seen <= FULL_PER_KIND else APP
 
 
 class AppFrames:

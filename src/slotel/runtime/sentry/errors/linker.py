@@ -5,7 +5,9 @@ A sink of the pipeline, and an event processor of sentry-sdk. It sends nothing i
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import logging
 import platform
 import sys
 import threading
@@ -53,6 +55,7 @@ AGAIN: Final = 5.0
 """Seconds within which an exception that belongs to no trace is one occurrence, however often it is reported."""
 
 _RECORD_KEY: Final = "slotel.exception_record"
+_HAS_DETAILS: Final = "slotel.has_details"
 _ANSWERS_EVERYTHING: Final = "django"
 """Its spans also end with exceptions that a middleware turned into an answer; Django's own signal knows better."""
 
@@ -310,7 +313,8 @@ class _RequestView:
         """Add to an event what it lacks; a thread that the request started has no span of its own."""
         if event.get("type") is None:
             self._complete(event, hint.get(_RECORD_KEY))
-            add_framework_data(event)
+            if not hint.get(_HAS_DETAILS):
+                add_framework_data(event)
             add_request(event, self._carrier, self._local_root.span.attributes or {})
         elif event["type"] == "transaction":
             add_request(event, self._carrier, {})
@@ -347,15 +351,20 @@ def capture(
         more: dict[str, Any] = {"client_options": client.options} if _TAKES_OPTIONS else {}
         event, hint = event_from_exception(error, mechanism={"type": mechanism, "handled": handled}, **more)
         if complete is not None:
-            try:
+            with contextlib.suppress(Exception):  # an event without these details is better than none
                 complete(event)
-            except Exception:  # noqa: BLE001 an event without these details is better than none
-                hint["slotel.incomplete"] = True
+                hint[_HAS_DETAILS] = True
         return sentry_sdk.capture_event(event, hint=hint)
     except Exception:  # noqa: BLE001 nothing may reach the app; the loss is counted by `delivery.py`
         if client.transport is not None:
             client.transport.record_lost_event("internal_sdk_error", data_category="error")
         return None
+
+
+def repeats(record: logging.LogRecord) -> bool:
+    """Return whether a log record is about an exception that was reported: its event would be dropped."""
+    error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+    return error is not None and is_reported(error)
 
 
 def current_span_ids() -> tuple[str, str] | None:

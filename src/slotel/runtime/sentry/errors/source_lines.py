@@ -35,15 +35,15 @@ class SourceLines:
                 continue
             lines = self._of(path, frame.get("module"))
             if 0 < number <= len(lines):
-                frame["pre_context"] = _cut(lines[max(0, number - 1 - context_lines) : number - 1])
-                frame["context_line"] = _cut(lines[number - 1 : number])[0]
-                frame["post_context"] = _cut(lines[number : number + context_lines])
+                frame["pre_context"] = list(lines[max(0, number - 1 - context_lines) : number - 1])
+                frame["context_line"] = lines[number - 1]
+                frame["post_context"] = list(lines[number : number + context_lines])
 
     def _of(self, path: str, module: str | None) -> Sequence[str]:
         key = (path, module)
         lines = self._files.get(key)
         if lines is None:
-            lines = self._files[key] = _read(path, module)
+            lines = self._files[key] = _cut(_read(path, module))
             self._lines += len(lines)
             while self._lines > MAX_CACHED_LINES and len(self._files) > 1:
                 self._lines -= len(self._files.popitem(last=False)[1])
@@ -67,5 +67,5 @@ def _read(path: str, module: str | None) -> Sequence[str]:
         return ()
 
 
-def _cut(lines: Sequence[str]) -> list[str]:
+def _cut(lines: Sequence[str]) -> Sequence[str]:
     return [line if len(line) <= MAX_LINE else line[: MAX_LINE - 3] + "..." for line in lines]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
@@ -94,6 +95,8 @@ def transaction(segment: Segment) -> dict[str, Any]:
         if url is not None:
             request["url"] = url
         event["request"] = request
+    if "sentry.measurements" in attributes:
+        event["measurements"] = _measurements(attributes)
     return event
 
 
@@ -227,7 +230,18 @@ def _span(plain: PlainSpan, trace_id: str) -> dict[str, Any]:
         result["status"] = means.status
     if plain.links:
         result["links"] = _links(plain.links)
+    if "sentry.measurements" in plain.attributes:
+        result["measurements"] = _measurements(plain.attributes)
     return result
+
+
+def _measurements(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `set_measurement` of sentry-sdk's spans was told."""
+    try:
+        told = json.loads(attributes["sentry.measurements"])
+    except (TypeError, ValueError):  # an attribute of the app's own
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _data(plain: PlainSpan, more: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from slotel.runtime.process.threads import start_daemon, tokens_for
 from slotel.runtime.requests.local_roots import LocalRoot
-from slotel.runtime.sentry.client.protocols import Dropped
+from slotel.runtime.sentry.client.protocols import Dropped, SendsTransactions
 from slotel.runtime.sentry.transactions.gil_yielder import GilYielder
 from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Scopes, Trace
 from slotel.runtime.sentry.transport.encode import compress
@@ -29,7 +29,6 @@ from slotel.runtime.upstream.otel.context import suppress_instrumentation
 
 if TYPE_CHECKING:
     from slotel.runtime.sentry.transactions.assembly import Assembly
-    from slotel.runtime.sentry.transport.sender import Sender
 
 LOG: Final = logging.getLogger("slotel")
 INTERVAL: Final = 0.2
@@ -51,7 +50,7 @@ class Worker:
     def __init__(
         self,
         assembly: Assembly,
-        sender: Sender,
+        sender: SendsTransactions,
         dropped: Dropped,
         *,
         interval: float = INTERVAL,
@@ -63,7 +62,7 @@ class Worker:
         self.late: deque[Late] = deque()
         self._assembly = assembly
         self._sender = sender
-        self._former: Sender | None = None
+        self._former: SendsTransactions | None = None
         self._dropped = dropped
         self._interval = interval
         self._late_wait = late_wait
@@ -79,7 +78,7 @@ class Worker:
         self._release = release
         self._long_open = long_open
 
-    def use(self, assembly: Assembly, sender: Sender) -> None:
+    def use(self, assembly: Assembly, sender: SendsTransactions) -> None:
         """Build and send by these from now on; what is built already leaves by the former sender."""
         with self._working:
             self._assembly = assembly
@@ -90,7 +89,7 @@ class Worker:
             self._former, self._sender = self._sender, sender
         self._former.wake()
 
-    def _senders(self) -> tuple[Sender, ...]:
+    def _senders(self) -> tuple[SendsTransactions, ...]:
         return (self._sender,) if self._former is None else (self._sender, self._former)
 
     def _begin(self) -> None:

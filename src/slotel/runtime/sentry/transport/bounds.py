@@ -16,6 +16,7 @@ MAX_VARIABLES: Final = 2048
 """Of the variables of one frame together, of a breadcrumb's data, and so on: what the server keeps of each. Source:
 sentry-relay, `max_bytes` of `Frame.vars`, `Request.data`, `Event.extra`, `Contexts`."""
 _MARK: Final = "..."
+_SCALARS: Final = frozenset({int, float, bool, type(None)})
 
 Event = dict[str, Any]
 
@@ -89,6 +90,8 @@ def _cut_keys(holder: Any, keys: tuple[str, ...], most: int) -> None:
 
 def _cut(value: Any, most: int) -> Any:
     """Return the value with every string in it cut to `most` characters; untouched where none is longer."""
+    if not _may_be_longer(value, most):
+        return value
     if isinstance(value, str):
         return value if len(value) <= most else value[: most - len(_MARK)] + _MARK
     if isinstance(value, Mapping):
@@ -96,3 +99,19 @@ def _cut(value: Any, most: int) -> Any:
     if isinstance(value, (list, tuple)):
         return [_cut(item, most) for item in value]
     return value
+
+
+def _may_be_longer(value: Any, most: int) -> bool:
+    """Whether a string in a value is longer, or the value is of a kind that only `_cut` knows."""
+    kind = value.__class__
+    if kind is str:
+        return len(value) > most
+    if kind is not dict and kind is not list:
+        return kind not in _SCALARS
+    for item in value.values() if kind is dict else value:
+        if item.__class__ is str:
+            if len(item) > most:
+                return True
+        elif item.__class__ not in _SCALARS and _may_be_longer(item, most):
+            return True
+    return False

@@ -63,9 +63,14 @@ def is_gzip(body: bytes) -> bool:
     return body[:1] == b"\x1f"
 
 
+def decompress(body: bytes) -> bytes:
+    """Return the bytes as they were before `compress`; bytes that are not gzipped as they are."""
+    return zlib.decompress(body, _GZIP) if is_gzip(body) else body
+
+
 def sent_later(body: bytes, now: float) -> bytes:
     """Return the envelope with `now` as the time of sending: the server shifts all times by an old one."""
-    header, _, rest = (zlib.decompress(body, _GZIP) if is_gzip(body) else body).partition(b"\n")
+    header, _, rest = decompress(body).partition(b"\n")
     return _COMPRESS(_DUMPS({**json.loads(header), "sent_at": _rfc3339(now)}) + b"\n" + rest)
 
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from slotel.config.service import SentrySettings
-from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, ModeError, SentryClientLike
+from slotel.runtime.sentry.client.protocols import (
+    Dropped,
+    Enforcing,
+    ModeError,
+    SendsTransactions,
+    SentryClientLike,
+)
 from slotel.runtime.sentry.transactions.assembly import Assembly
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
+from slotel.runtime.sentry.transport.app_transport import AppTransport
 from slotel.runtime.sentry.transport.client_transport import sender_of
 from slotel.runtime.sentry.transport.endpoint import Endpoint
 from slotel.runtime.sentry.transport.sender import Sender
+from slotel.runtime.upstream.sentry import takes_envelopes
 
 
 class TransportFactory:
@@ -22,23 +30,32 @@ class TransportFactory:
         self._keeper = keeper
         self._dropped = dropped
 
-    def for_client(self, client: SentryClientLike) -> tuple[Assembly, Sender]:
+    def for_client(self, client: SentryClientLike) -> tuple[Assembly, SendsTransactions]:
         """Return what builds and what sends by this client's DSN, options and hooks.
 
-        Errors and transactions go by one sender, unless the client has a transport of the app's own.
+        Errors and transactions go by one sender. A transport of the app's own gets both; a function, which sentry-sdk
+        gives errors only, does not.
 
         Raises:
             ModeError: it has no DSN.
         """
         if not client.dsn:
             raise ModeError("there is no DSN")
-        sender = sender_of(client.transport)
-        if sender is None:
-            sender = Sender(Endpoint(client.dsn, client.options), self._dropped)
+        sender: SendsTransactions
+        own = sender_of(client.transport)
+        if own is not None:
+            endpoint, sender = own.endpoint, own
+        else:
+            endpoint = Endpoint(client.dsn, client.options)
+            sender = (
+                AppTransport(client.transport, self._dropped)
+                if takes_envelopes(client.transport)
+                else Sender(endpoint, self._dropped)
+            )
         assembly = Assembly(
             client=client,
             enforcer=self._enforcer,
-            endpoint=sender.endpoint,
+            endpoint=endpoint,
             keeper=self._keeper,
             sample_rate=None
             if self._settings.sample

@@ -7,7 +7,7 @@ nothing changes behind its back. What is left is bound to no thread.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import datetime
 from functools import partial
@@ -332,38 +332,15 @@ def _is_long(items: Any) -> bool:
 
 
 def _serialized(event: Event, serialize: Callable[..., Any], options: Mapping[str, Any]) -> Event:
-    """Serialise an event; frames are plain already, and are left out where nothing in them is too long."""
+    """Serialise an event; its stacks are plain already, and stay as they are where nothing in them is too long."""
     longest = options.get("max_value_length")
-    aside: list[tuple[dict[str, Any], list[Any]]] = []
-    for stack in _stacks(event):
-        frames = stack.get("frames")
-        if isinstance(frames, list) and (
-            longest is None or all(_is_short(frame, longest) for frame in frames)
-        ):
-            stack["frames"] = [len(aside)]
-            aside.append((stack, frames))
-    try:
-        made: Event = serialize(event, **options)
-    finally:
-        for stack, frames in aside:
-            stack["frames"] = frames
-    for stack in _stacks(made):
-        numbers = stack.get("frames")
-        if isinstance(numbers, list) and len(numbers) == 1 and isinstance(numbers[0], int):
-            stack["frames"] = aside[numbers[0]][1]
-    return made
-
-
-def _stacks(event: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    holders: list[Any] = [event]
-    for part in _STACKS:
-        found = event.get(part)
-        values = found.get("values") if isinstance(found, Mapping) else found
-        holders.extend(values if isinstance(values, list) else ())
-    for holder in holders:
-        stack = holder.get("stacktrace") if isinstance(holder, Mapping) else None
-        if isinstance(stack, dict):
-            yield stack
+    aside: Event = {
+        part: event.pop(part)
+        for part in _STACKS
+        if part in event and (longest is None or _is_short(event[part], longest))
+    }
+    made: Event = serialize(event, **options)
+    return {**made, **aside}
 
 
 def _is_short(value: Any, longest: int) -> bool:

@@ -6,6 +6,7 @@ The functions of `utils` have no underscore, but are no API; they are called thr
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from importlib import import_module
@@ -64,6 +65,12 @@ _INNER: Final = Probe(
     why="SENTRY_PRINT_ENVELOPES wraps the transport in its own",
     without="with SENTRY_PRINT_ENVELOPES, losses are not counted",
     level=None,  # every other transport rightly has none
+)  # fmt: skip
+_EVENT_HANDLER: Final = Probe(
+    "sentry_sdk.integrations.logging:LoggingIntegration", "_handler",
+    why="a log line about an exception that was reported makes no event",
+    without="such an event is made, and dropped afterwards",
+    level=None,  # an attribute of the instance
 )  # fmt: skip
 _FLASK_USER: Final = Probe(
     "sentry_sdk.integrations.flask", "_add_user_to_event",
@@ -167,6 +174,12 @@ def inner_transport(transport: Any) -> Any:
     return transport if inner is None else inner
 
 
+def takes_envelopes(transport: Any) -> bool:
+    """Return whether a transport of the app's own takes transactions: a function is given errors only."""
+    kind = type(inner_transport(transport))
+    return transport is not None and kind.__module__ != "sentry_sdk.transport"
+
+
 def auto_enabling_integrations() -> tuple[str, ...]:
     """Return the paths of the integrations that sentry-sdk enables by itself; none where it lists them elsewhere."""
     return tuple(_AUTO.of(integrations) or ())
@@ -176,6 +189,13 @@ def installed_modules() -> dict[str, str]:
     """Return the installed packages with their versions, as ModulesIntegration has them."""
     ask: Callable[[], dict[str, str]] | None = _MODULES.of(utils)
     return ask() if ask is not None else {}
+
+
+def skip_log_records(integration: Any, skip: Callable[[logging.LogRecord], bool]) -> None:
+    """Have sentry-sdk's LoggingIntegration make no event of some log records; breadcrumbs stay."""
+    handler = _EVENT_HANDLER.of(integration)
+    if isinstance(handler, logging.Handler):
+        handler.addFilter(lambda record: not skip(record))
 
 
 # -- what an error's event shows -------------------------------------------------------------------------------
