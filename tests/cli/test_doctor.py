@@ -3,6 +3,7 @@
 import errno
 import http.server
 import json
+import random
 import re
 import socket
 import subprocess
@@ -534,12 +535,17 @@ def test_a_command_that_ends_is_reported_with_its_output():
 
 
 def test_what_a_start_says_doctor_says():
-    """The start's own function, over every broken environment: each of its codes is among doctor's."""
+    """The start's own function, over every broken environment and many that are broken in three ways: doctor finds all of it."""
     from slotel.config.load import read_configuration
     from slotel.runtime.checks.start import before_start
     from slotel.runtime.setup.defaults import set_defaults
 
-    for variables, _, _ in ENVIRONMENTS.values():
+    broken = [variables for variables, _, _ in ENVIRONMENTS.values()]
+    chosen = random.Random(19)
+    several = [
+        {name: value for each in chosen.sample(broken, 3) for name, value in each.items()} for _ in range(40)
+    ]
+    for variables in (*broken, *several):
         environ = {"OTEL_SERVICE_NAME": "shop", **{name: value for name, value in variables.items() if value}}
         if variables.get("OTEL_SERVICE_NAME") == "":
             del environ["OTEL_SERVICE_NAME"]
