@@ -41,7 +41,7 @@ def clean_environ(**variables: str) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("OTEL_", "SENTRY_", "SLOTEL_", "ERROR_BUDGET_", "PYTEST_"))
+        if not name.startswith(("OTEL_", "SENTRY_", "SLOTEL_", "ERROR_BUDGET_", "PYTEST_", "_SLOTEL_"))
     }
     path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
     return {**kept, "PATH": path, "PYTHONUNBUFFERED": "1", **variables}

@@ -20,7 +20,7 @@ from slotel.runtime.budget.breaches import BreachDetector
 from slotel.runtime.budget.incidents import Incidents
 from slotel.runtime.budget.windows import BudgetWindows
 from slotel.runtime.checks.environment import disabled, samples_nothing
-from slotel.runtime.checks.start import before_start, component_failed
+from slotel.runtime.checks.start import before_start, component_failed, unsaid
 from slotel.runtime.components import (
     connect_sentry,
     count_at_servers,
@@ -91,7 +91,7 @@ def start(
 def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None] | None) -> Runtime:
     set_defaults(environ)  # for a start in code; under `opentelemetry-instrument` it is done
     reading = read_configuration(environ)
-    log(before_start(reading, environ))
+    log(unsaid(before_start(reading, environ), environ))
     service = reading.service
     name_service(service, environ)
     report(validate_sampler(environ, service.sentry.traces_sample_rate))

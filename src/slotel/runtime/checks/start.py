@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from pathlib import Path
 from typing import Final
 
 from slotel.config.service import Reading
@@ -11,6 +13,26 @@ from slotel.runtime.finding import Finding
 
 _OF_A_VERSION: Final = (ImportError, AttributeError, TypeError)
 """What a package of another version raises."""
+_SAID: Final = "_SLOTEL_SAID"
+"""Variable of the environment: what a process above has said already."""
+
+
+def unsaid(findings: Iterable[Finding], environ: MutableMapping[str, str]) -> Iterator[Finding]:
+    """Yield the findings that no process above this one has said: spawned workers inherit its environment."""
+    said = environ.get(_SAID, "").split(",")
+    for finding in findings:
+        mark = f"{zlib.crc32(f'{_folder()} {finding}'.encode(errors='replace')):08x}"
+        if mark not in said:
+            said.append(mark)
+            environ[_SAID] = ",".join(filter(None, said))
+            yield finding
+
+
+def _folder() -> str:
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return ""
 
 
 def before_start(reading: Reading, environ: Mapping[str, str]) -> Iterator[Finding]:
