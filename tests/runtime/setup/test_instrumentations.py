@@ -37,6 +37,10 @@ def test_celery_is_instrumented_when_the_app_imports_it(code):
     assert "CeleryInstrumentor._trace_prerun" in launched(code)[0]
 
 
+def test_requests_is_instrumented_when_the_app_imports_it():
+    assert launched("from requests import Session; print(hasattr(Session.send, '__wrapped__'))")[0] == "True"
+
+
 @pytest.mark.parametrize(
     "code",
     [

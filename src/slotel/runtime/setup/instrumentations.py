@@ -25,6 +25,7 @@ WAIT: Final = {
     "psycopg": "psycopg",
     "pyramid": "pyramid.config",
     "redis": "redis",
+    "requests": "requests",
     "sqlalchemy": "sqlalchemy",
     "starlette": "starlette",
     "tornado": "tornado.web",
