@@ -4,6 +4,7 @@ import json
 import sys
 import time
 
+import psutil
 import pytest
 import sentry_relay.processing as relay
 
@@ -163,3 +164,29 @@ def test_sending_never_stops_a_gevent_worker(preload, tmp_path):
             wait_until(lambda: transactions(sink, "GET /ok"), "transactions arrive", 20)
         wait_until(lambda: len(errors(sink, "no such order")) == 4, "each error arrives", 20)
         wait_until(lambda: len(transactions(sink, "GET /ok")) == 4, "each transaction arrives", 20)
+
+
+def test_what_killed_workers_had_not_sent_is_counted_as_lost():
+    """Sentry is away: events and transactions wait in the workers, and go with them; their requests are counted."""
+    command = ("gunicorn", "-w", "2", "--bind", "127.0.0.1:{port}", "flask_app:app")
+    with SentrySink() as sink, Launched(*command, env={"SENTRY_DSN": sink.dsn("45")}) as service:
+        service.wait_ready()
+        wait_until(lambda: sink.transactions, "the first transaction arrives")
+        sink.set_fault("refuse")
+        arrived = sink.transactions
+        asked = service.requests
+        for number in range(40):
+            service.get("/error" if number % 10 == 0 else "/ok")
+        for worker in psutil.Process(service.pid).children():
+            worker.kill()
+
+        def lost(signal):
+            try:
+                return service.sample("slotel_dropped_total", signal=signal, reason="killed")
+            except OSError:
+                return 0
+
+        wait_until(lambda: lost("traces") + arrived >= 40 + asked, "every transaction is accounted for")
+        assert lost("traces") + arrived == 40 + asked
+        assert lost("errors") == 4
+        assert service.sample("slo_events_total", slo_outcome="bad") == 4

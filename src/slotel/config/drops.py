@@ -30,6 +30,10 @@ DROPS: Final[dict[str, Drop]] = {
         "the process ended before they were sent",
         "A longer `shutdown_timeout` of `sentry_sdk.init`, and a longer grace period of whatever ends the process.",
     ),
+    "killed": Drop(
+        "a process was killed, or ended by `os._exit`, before they were sent",
+        "Look for what kills workers: a memory limit, a timeout of the server. Their requests are counted.",
+    ),
     "shutdown": Drop(
         "they ended after slotel was shut down", "End requests before the SDK's providers are shut down."
     ),

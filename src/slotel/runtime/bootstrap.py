@@ -37,6 +37,7 @@ from slotel.runtime.metrics.instruments.fork_reset import count_from_zero_after_
 from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.span_metrics import SpanMetrics
 from slotel.runtime.metrics.store.store import Store
+from slotel.runtime.metrics.unsent import UNSENT
 from slotel.runtime.process.clock import SteadyClock
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.process.ticker import Ticker
@@ -133,6 +134,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
 def _build(service: Service, resource: Mapping[str, Any]) -> Runtime:
     store = Store(max_series=service.max_series)
     self_metrics = SelfMetrics(store, sentry_project=service.sentry.project)
+    UNSENT.count_in(store)
     name = _service_name(resource)
     enforcer = Enforcer(
         service.tags,

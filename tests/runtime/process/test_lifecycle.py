@@ -403,3 +403,38 @@ def test_slotel_starts_no_thread_in_a_subinterpreter_which_could_not_end_with_it
     )  # fmt: skip
     assert (done.returncode, done.stdout.split()) == (0, ["None", "None", "ended"]), done.stderr
     assert "slotel does not start in a subinterpreter" in done.stderr
+
+
+NO_THREADS = """
+import os
+from slotel.runtime.process import threads
+def start(_thread): raise RuntimeError("can't start new thread")
+threads._Daemon.start = start
+from slotel.runtime.bootstrap import start
+runtime = start(os.environ)
+import sentry_sdk
+from opentelemetry import trace
+def request():
+    with trace.get_tracer("t").start_as_current_span("GET /", kind=trace.SpanKind.SERVER):
+        sentry_sdk.capture_message("served")
+for _ in range(3): request()
+child = os.fork()
+if child == 0:
+    request(); os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+families = {family.name: family.series for family in runtime.store.snapshot()}
+print(sum(row[0] for row in families["traces_span_metrics_calls"].values()), sorted(families["slotel_stage_errors"]))
+"""
+
+
+@pytest.mark.process
+def test_where_no_thread_can_be_started_the_app_runs_and_is_counted_and_what_cannot_work_is_named():
+    """A double of a limit on threads: RLIMIT_NPROC does not hold for root."""
+    done = subprocess.run(
+        [sys.executable, "-c", NO_THREADS], capture_output=True, text=True, timeout=120,
+        env={**os.environ, "OTEL_EXPORTER_PROMETHEUS_PORT": "0", "SENTRY_DSN": "http://k@127.0.0.1:9/1", "OTEL_TRACES_EXPORTER": "none"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    counted, _, components = done.stdout.strip().partition(" ")
+    assert counted == "4.0", done.stdout
+    assert {("endpoint",), ("ticker",)} <= set(ast.literal_eval(components)), done.stdout

@@ -11,6 +11,9 @@ import sentry_sdk
 
 from slotel.cli.sink.http import HttpWire as ServerWire
 from slotel.cli.sink.server import SentrySink
+from slotel.runtime.metrics.store.store import Store
+from slotel.runtime.metrics.unsent import UNSENT
+from slotel.runtime.sentry.transport.envelope_queue import EnvelopeQueue
 from support.sentry_route import Proxy, Socks, make_certificate, serving_tls
 from support.sentry_tracing import connected, provider, shipping
 
@@ -109,6 +112,45 @@ def test_errors_and_transactions_outlive_an_outage(sentry, fault, times):
     assert losses.counts == {}
     assert {event["message"] for event in sentry.payloads("event")} == {f"error {n}" for n in range(20)}
     assert sorted(names(sentry)) == sorted(f"job {n}" for n in range(20))
+
+
+@pytest.mark.parametrize("fault", ["none", "refuse", "5xx", "500", "429", "403", "reset"])
+def test_what_waits_is_known_until_it_is_sent_or_counted_as_lost(sentry, fault):
+    """Where workers are killed, this is what is counted; whatever the server does, nothing is left over in the end."""
+    store = Store()
+    UNSENT.count_in(store)
+    table = store.tables[-1]
+
+    def waiting():
+        return {signal[0]: table.cells[at] for signal, at in table.slots.items() if signal}
+
+    with connected(sentry, sender={"wait": 0.01}) as (client, sink, losses):
+        sentry.set_fault(fault)
+        client.capture_event({"message": "error"}, scope=sentry_sdk.Scope())
+        run(provider(sink).get_tracer("t"), 5)
+        sent = {"errors": 1, "traces": 5}
+        assert all(0 <= waiting().get(signal, 0) <= count for signal, count in sent.items())
+        if fault == "refuse":
+            assert waiting() == sent
+        sink.flush(2)
+    assert set(waiting().values()) == {0}
+    assert sum(losses.counts.values()) + sentry.transactions + sentry.events == 6
+
+
+def test_a_sender_that_fails_where_nobody_expects_it_lives_on(sentry, monkeypatch):
+    with shipping(sentry, sender={"wait": 0.01}) as (sink, losses):
+        failures = [MemoryError(), RuntimeError("broken")]
+        real = EnvelopeQueue.take
+
+        def take(queue):
+            if failures:
+                raise failures.pop()
+            return real(queue)
+
+        monkeypatch.setattr(EnvelopeQueue, "take", take)
+        run(provider(sink).get_tracer("t"), 3)
+        assert sentry.wait_for(lambda s: s.transactions == 3)
+    assert losses.counts == {}
 
 
 def test_a_refused_key_is_named_with_its_host_and_what_was_refused_is_counted(sentry, caplog):

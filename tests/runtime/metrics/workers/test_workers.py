@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from slotel.runtime.metrics.self_metrics import SelfMetrics
+from slotel.runtime.metrics.unsent import Unsent
 from slotel.runtime.metrics.workers import compaction, file_reader, runtime_directory
 from slotel.runtime.metrics.workers.liveness import remove_leftovers
 from slotel.runtime.metrics.workers.runtime_directory import RuntimeDirectory, stems
@@ -443,6 +445,35 @@ def test_a_worker_killed_in_the_middle_of_a_write_leaves_a_row_that_counts(servi
     assert row == [0, 2, 0, 1.0]  # the bucket was counted, its half second was not
     service.workers.tick()
     assert list(service.families()["spans_duration_seconds"].series["/",]) == row
+
+
+@pytest.mark.parametrize("nowhere", [False, True])
+def test_what_a_killed_worker_had_not_sent_is_counted_as_lost_once(service, environ, caplog, nowhere) -> None:
+    if nowhere:
+        Path(environ["XDG_RUNTIME_DIR"]).rmdir()
+    SelfMetrics(service.store)
+    unsent = Unsent()
+    unsent.count_in(service.store)
+
+    def die(sent: int) -> None:
+        service.count()
+        unsent.add("traces", 5)
+        unsent.add("errors", 2)
+        unsent.add("traces", -sent)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    service.count()
+    for sent in (0, 5):
+        os.waitpid(forked(lambda sent=sent: die(sent)), 0)
+        for _ in range(2):
+            service.workers.tick()
+    dropped = service.families()["slotel_dropped"].series
+    assert {labels: row[0] for labels, row in dropped.items() if labels[-1]} == {
+        ("traces", "killed"): 5,
+        ("errors", "killed"): 4,
+    }
+    assert "slotel_unsent" not in service.families()
+    assert caplog.text.count("lost 5 traces: a process was killed") == 1
 
 
 def test_the_run_directory_goes_with_the_last_process(service, environ) -> None:

@@ -54,11 +54,12 @@ class Shape:
 
     Args:
         count_name: the counter family that a histogram's counts answer as, too.
+        kind: "internal" is a counter that is no family.
         ring: (buckets, seconds of a bucket, columns) of a ring of sliding windows; its cells are one row.
     """
 
     name: str
-    kind: Literal["counter", "histogram", "ring"]
+    kind: Literal["counter", "histogram", "ring", "internal"]
     help: str = ""
     unit: str = ""
     label_names: Labels = ()
@@ -122,7 +123,7 @@ def merge(
     for part in parts:
         created = min(created, part.created)
         for shape, slots in part.tables:
-            if shape.kind == "ring":
+            if shape.kind in {"ring", "internal"}:
                 continue
             if shapes.setdefault(shape.name, shape).identity != shape.identity:
                 refuse(shape.name)

@@ -111,6 +111,10 @@ class Store:
         """Make a counter; its name carries no `_total`."""
         return self._add(Counter(self, Shape(name, "counter", help, "", label_names)))
 
+    def internal(self, name: str, *, label_names: tuple[str, ...]) -> Counter:
+        """Make a counter that is no family of the snapshot."""
+        return self._add(Counter(self, Shape(name, "internal", label_names=label_names)))
+
     def ring(self, name: str, *, buckets: int, width_seconds: int, columns: int) -> Ring:
         """Make a ring of time buckets; it is no family of the snapshot."""
         return self._add(Ring(self, Shape(name, "ring", ring=(buckets, width_seconds, columns))))

@@ -12,6 +12,8 @@ from operator import add
 from typing import Final
 
 from slotel.config import names
+from slotel.config.drops import drop
+from slotel.runtime.logs import LOG
 from slotel.runtime.metrics.store.family import OVERFLOW, Labels, ProcessSnapshot, Shape
 from slotel.runtime.metrics.store.ring import merge_ring
 from slotel.runtime.metrics.workers.file_reader import Peer, WorkerFileReader
@@ -33,6 +35,8 @@ from slotel.runtime.metrics.workers.series_index import Head, row_line, table_li
 Combine = Callable[[Sequence[bytes]], bytes]
 """Makes one file of several processes' files of the same suffix."""
 
+KILLED: Final = "killed"
+"""Reason under which is counted what a process had not sent when it ended."""
 PORTION: Final = 8
 """Files of dead processes that are absorbed at once: some milliseconds, for which a fork may have to wait."""
 MANY: Final = 64
@@ -110,6 +114,7 @@ def _write_compacted(
     parts = [peer.part for peer in sorted(read, key=_oldest_first) if peer.part is not None]
     tables = add_up(parts, max_series)
     _add_killed(tables, killed)
+    _add_lost(tables)
     created = min((part.created for part in parts), default=0.0)
     lines, cells = [Head(service, created, tuple(sorted(absorbed))).line()], array("d")
     for index, (shape, rows) in enumerate(tables):
@@ -157,6 +162,17 @@ def _add_killed(tables: Iterable[tuple[Shape, dict[Labels, array[float]]]], kill
         if shape.name == names.WORKER_EXITS:
             rows.setdefault((names.KILLED,), array("d", [0.0]))[0] += killed
             return
+
+
+def _add_lost(tables: Iterable[tuple[Shape, dict[Labels, array[float]]]]) -> None:
+    """Count as lost what processes had not sent when they ended; those that ended in time have nothing there."""
+    rows = {shape.name: found for shape, found in tables}
+    dropped = rows.get(names.DROPPED)
+    for values, row in rows.get(names.UNSENT, {}).items():
+        unsent, row[0] = max(row[0], 0.0), 0.0
+        if unsent and values and dropped is not None:
+            dropped.setdefault((*values, KILLED), array("d", [0.0]))[0] += unsent
+            LOG.warning("lost %d %s: %s [%s]", unsent, values[0], drop(KILLED).what, KILLED)
 
 
 def _orphans(run_dir: Directory, files: Sequence[str], known: set[str]) -> set[str]:

@@ -144,7 +144,7 @@ def _shape(value: Any) -> Shape:
     shape = Shape(**{**value, **lists})
     texts = (shape.name, shape.help, shape.unit, shape.count_name or "", *shape.label_names)
     if (
-        shape.kind not in {"counter", "histogram", "ring"}
+        shape.kind not in {"counter", "histogram", "ring", "internal"}
         or not all(isinstance(text, str) for text in texts)
         or not all(isinstance(bound, (int, float)) for bound in shape.bounds)
         or len(shape.ring) != _RING

@@ -18,6 +18,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from slotel.config.service import SentrySettings
 from slotel.runtime.logs import LOG
+from slotel.runtime.metrics.unsent import UNSENT
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.requests.decision import REQUEST_KINDS, row_of_root
 from slotel.runtime.requests.local_roots import LocalRoot
@@ -189,6 +190,7 @@ class TransactionsSink:
             return
         now = time.monotonic()
         said = scopes.completed() if scopes is not None else Scopes.copied()
+        UNSENT.add("traces", 1)
         self._worker.ended.append(Ended(local_root, root, copy_context(), now, said))
         self._worker.wake()
 

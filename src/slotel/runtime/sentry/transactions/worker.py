@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 
+from slotel.runtime.metrics.unsent import UNSENT
 from slotel.runtime.process.threads import start_daemon, tokens_for
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.protocols import Dropped, SendsTransactions
@@ -212,6 +213,7 @@ class Worker:
         if lost:
             self._dropped("spans", "overloaded", lost)
         if ready:
+            UNSENT.add("traces", -len(ready))
             self._dropped("traces", "rate_limited", len(ready))
         spans = len(late) + sum(len(part.spans) for part in parts)
         if spans:
@@ -227,6 +229,7 @@ class Worker:
             self._settling.append((each.local_root, spans, count, each.context, each.scopes))
             self._queue(lambda each=each, spans=spans, count=count: assembly.whole(each, spans[:count]))  # type: ignore[misc]
             self._release(count + 1)
+            UNSENT.add("traces", -1)
             if done % WAKE_EVERY == 0:
                 self._sender.wake()
         for part in parts:

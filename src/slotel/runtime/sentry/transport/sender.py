@@ -15,6 +15,7 @@ from typing import Final
 from opentelemetry import context as otel_context
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
+from slotel.runtime.metrics.unsent import UNSENT
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.process.threads import start_daemon, tokens_for
 from slotel.runtime.sentry.client.protocols import Dropped
@@ -100,6 +101,7 @@ class Sender:
 
     def offer(self, envelope: QueuedEnvelope) -> None:
         """Queue an envelope; the oldest gives way when the queue is full. Sent after `wake`."""
+        UNSENT.add(envelope.signal, 1)
         self._lose("queue_full", self._queue.put(envelope))
 
     def offer_unencoded(self, signal: str, encode: Encode) -> None:
@@ -111,6 +113,7 @@ class Sender:
         if self._stopped or len(self._unencoded) >= MAX_UNENCODED:
             self._dropped(signal, "exit" if self._stopped else "queue_full", 1)
             return
+        UNSENT.add(signal, 1)
         self._unencoded.append((signal, encode))
 
     def wake(self) -> None:
@@ -146,7 +149,9 @@ class Sender:
         in_hand = self._in_hand
         self._lose(reason, [*self._queue.clear(), *([in_hand] if in_hand is not None else ())])
         while self._unencoded:
-            self._dropped(self._unencoded.popleft()[0], reason, 1)
+            signal, _ = self._unencoded.popleft()
+            UNSENT.add(signal, -1)
+            self._dropped(signal, reason, 1)
         if self._sending.acquire(blocking=False):
             self.endpoint.close()
             self._sending.release()
@@ -172,10 +177,7 @@ class Sender:
             time.sleep(GATHER)
             self._idle = False
             while len(self) and not self._stopped:
-                with self._sending:
-                    self.encode_waiting()
-                    well = self._send_next(self._patience)
-                if not well:
+                if not self._encode_and_send():
                     self._pause(tokens)
             self._idle = True
             if len(self):  # came between the last look and the line above
@@ -188,6 +190,17 @@ class Sender:
                 break
         if tokens is self._tokens:
             self.endpoint.close()
+
+    def _encode_and_send(self) -> bool:
+        """Encode what waits, send the oldest envelope; return whether the next may follow at once."""
+        try:
+            with self._sending:
+                self.encode_waiting()
+                return self._send_next(self._patience)
+        except Exception as error:  # noqa: BLE001 no memory, say: the thread must live on
+            self._failures += 1
+            self._tell(f"{type(error).__name__}: {error}")
+            return False
 
     def _pause(self, tokens: queue.SimpleQueue[None]) -> None:
         """Wait until the next attempt, and encode what comes meanwhile: only bytes can be bounded by bytes."""
@@ -207,12 +220,13 @@ class Sender:
             signal, encode = self._unencoded.popleft()
             try:
                 envelope = encode()
+                if envelope is not None:
+                    self.offer(envelope)
             except Exception as error:
                 self._dropped(signal, "build_error", 1)
                 LOG.debug("an envelope could not be encoded: %s", error, exc_info=True)
-                continue
-            if envelope is not None:
-                self.offer(envelope)
+            finally:
+                UNSENT.add(signal, -1)
 
     def _send_here(self, deadline: float) -> bool:
         """Send on the calling thread: at the end of an interpreter that starts no thread any more."""
@@ -254,7 +268,7 @@ class Sender:
         except (HTTPError, OSError) as error:
             self._not_answered(envelope, error)
         except Exception as error:  # noqa: BLE001 the thread must live on, and this envelope must not stop the others
-            self._dropped(envelope.signal, "send_error", 1)
+            self._lose("send_error", [envelope])
             self._tell(f"{type(error).__name__}: {error}")
         finally:
             self._in_hand = None
@@ -281,6 +295,7 @@ class Sender:
         if status < _MULTIPLE_CHOICES:
             self._failures = 0
             self.delivered = time.time()
+            UNSENT.add(envelope.signal, -1)
             if self._told is not None:
                 self._told = None
                 LOG.info("Sentry accepts data again: %d buffered envelopes are being sent", len(self))
@@ -322,6 +337,7 @@ class Sender:
 
     def _lose(self, reason: str, envelopes: Iterable[QueuedEnvelope]) -> None:
         for signal, count in Counter(envelope.signal for envelope in envelopes).items():
+            UNSENT.add(signal, -count)
             self._dropped(signal, reason, count)
 
 

@@ -1,0 +1,32 @@
+"""How much telemetry of this process waits to be sent, where the other workers can read it.
+
+What a killed worker takes with it is then counted as lost (workers/compaction.py). Knows no queue; they tell it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from slotel.config import names
+from slotel.runtime.metrics.store.store import Counter, Store
+
+
+class Unsent:
+    """Events and transactions that were accepted, and neither sent nor counted as lost yet. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._table: Counter | None = None
+
+    def count_in(self, store: Store) -> None:
+        """Count in a store from now on."""
+        self._table = store.internal(names.UNSENT, label_names=("signal",))
+
+    def add(self, signal: str, count: int) -> None:
+        """Add what began to wait, or take away what does not wait any more."""
+        table = self._table
+        if table is not None:
+            table.add(table.slot((signal,)), count)
+
+
+UNSENT: Final = Unsent()
+"""What waits in this process."""
