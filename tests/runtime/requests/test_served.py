@@ -132,10 +132,14 @@ def test_the_lines_of_a_body_are_those_of_the_servers():
     assert list(Body(io.BytesIO(b"a\nb\nc"), 5)) == [b"a\n", b"b\n", b"c"]
 
 
-def test_what_is_read_of_a_body_in_another_way_says_nothing_of_its_client():
-    body = Body(io.BytesIO(b"12345"), 5)
-    assert body.read1(3) + body.read() == b"12345"
-    assert not body.is_cut_off
+@pytest.mark.parametrize("method", ["read1", "readinto"])
+@pytest.mark.parametrize(("sent", "is_cut_off"), [(b"12345", False), (b"1234", True)])
+def test_a_body_is_read_in_the_other_ways_of_a_server_until_nothing_comes(method, sent, is_cut_off):
+    body = Body(io.BufferedReader(io.BytesIO(sent)), 5)
+    while getattr(body, method)(3 if method == "read1" else bytearray(3)):
+        assert not body.is_cut_off
+    assert body.is_cut_off == is_cut_off
+    assert not hasattr(Body(object(), 5), method)
 
 
 class Instrumented:

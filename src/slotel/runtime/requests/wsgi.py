@@ -83,6 +83,10 @@ class WsgiRequest(ServedRequest):
         return {name: value for name, value in found.items() if value is not None}
 
 
+_SHORT_READS: Final = frozenset({"read1", "readall", "readinto", "readinto1"})
+"""Reads that only some servers' bodies have, and that may give less than is there: nothing at all is the end."""
+
+
 class WsgiUpload(WsgiRequest):
     """A request with a body: where a read of it ends too early, the client has left."""
 
@@ -140,11 +144,18 @@ class Body:
         return iter(self.readline, b"")
 
     def __getattr__(self, name: str) -> Any:
-        """Be the server's; what is read in another way is not noted."""
+        """Be the server's in everything else."""
         found = getattr(self._stream, name)
-        if name.startswith("read"):
-            self._left = 0
-        return found
+        if name not in _SHORT_READS:
+            return found
+
+        def read(*arguments: Any) -> Any:
+            got = self._got(found, *arguments)
+            size = got if isinstance(got, int) else len(got or b"")
+            self._note(size, is_end=not size and arguments != (0,))
+            return got
+
+        return read
 
     def _got(self, read: Callable[..., Any], *arguments: Any) -> Any:
         try:

@@ -62,7 +62,7 @@ _ANSWERS_EVERYTHING: Final = "django"
 _SERVERS_LOGGERS: Final = frozenset(
     {
         "aiohttp.server", "asyncio", "daphne.http_protocol", "gunicorn.error", "hypercorn.error", "uvicorn.error",
-        "waitress",
+        "waitress", "werkzeug",
     }
 )  # fmt: skip
 """Loggers on which servers report what left the application."""
@@ -380,9 +380,12 @@ def isolation_of(local_root: LocalRoot) -> Any:
 
 
 def _is_servers_own(event: Any, error: BaseException | None) -> bool:
-    """Whether a server's line is about a client that left, or about a worker that has reported its exception itself."""
+    """Whether a server's line is about a client that left, or about an exception that has been reported already."""
     if error is not None:
         return of_escaped(error).row is CLIENT_LEFT
+    handled = record_of(sys.exc_info()[1])
+    if handled is not None and handled.reported:
+        return True
     message = (event.get("logentry") or {}).get("message") or event.get("message")
     return isinstance(message, str) and message.startswith(_OF_A_WORKER)
 
