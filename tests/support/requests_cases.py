@@ -198,7 +198,7 @@ SERVICES = (
     Service("Starlette, uvicorn", "starlette_app", _uvicorn("starlette_app:app"), skips=NO_EXIT),
     Service("Django, gunicorn gthread", "django_app", _gunicorn("--threads", "2", "django_app")),
     Service(
-        "Django, FORCE_SCRIPT_NAME", "django_app", _gunicorn("--threads", "2", "django_app"), {"SCRIPT_NAME": "/api"},
+        "Django, FORCE_SCRIPT_NAME", "django_app", _gunicorn("--threads", "2", "django_app"), {"FORCED_ROOT": "/api"},
         prefix="/api",
     ),
     Service(

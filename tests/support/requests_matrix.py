@@ -26,7 +26,7 @@ from support.requests_client import ask
 
 ROOT = Path(__file__).parents[2]
 APPS_BIN = ROOT / ".venv-apps" / "bin"
-DEADLINE = 60.0
+DEADLINE = 30.0
 """Seconds, after which what has not come is missing."""
 _SENTINEL = "/sentinel"
 _SECOND_REPORTS = ("Error on request:",)

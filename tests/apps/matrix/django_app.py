@@ -15,7 +15,7 @@ from django.urls import include, path
 IS_ASYNC = os.environ.get("INTERFACE") == "asgi"
 settings.configure(
     SECRET_KEY="test", ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, DEBUG=False,
-    FORCE_SCRIPT_NAME=os.environ.get("SCRIPT_NAME"),
+    FORCE_SCRIPT_NAME=os.environ.get("FORCED_ROOT"),
     MIDDLEWARE=["django.middleware.common.CommonMiddleware"],
 )  # fmt: skip
 
