@@ -35,6 +35,7 @@ _WSGI: Final = "opentelemetry.instrumentation.wsgi"
 _ASGI: Final = "opentelemetry.instrumentation.asgi"
 _FASTAPI: Final = "fastapi.telemetry"
 """Every instrumentation of a WSGI or ASGI framework imports one of the first two; FastAPI 0.165 makes spans itself."""
+_TORNADO: Final = "opentelemetry.instrumentation.tornado"
 _INSTRUMENTATIONS: Final = "opentelemetry.instrumentation."
 _SERVER_ERROR: Final = 500
 _WEBSOCKET_FAILED: Final = 1011
@@ -153,11 +154,12 @@ class ServedRequest:
         self._token = SERVED.set(self)
         inside = None
         if standing is not None:
-            if not standing.is_recording() or (before is not None and before.layer is self.layer):
-                inside = Context()
-            elif getattr(standing, "kind", None) is SpanKind.SERVER:
+            is_ours = before is not None and before.layer is self.layer
+            if not is_ours and _serves(standing):
                 self._is_over = True  # a server inside another's request, which is counted
                 return
+            if is_ours or not standing.is_recording():
+                inside = Context()
         makes_span = self.layer.makes_spans
         if makes_span is None:
             makes_span = not _may_make_spans()
@@ -322,6 +324,13 @@ class ServedRequest:
                 span.set_attribute("error.type", str(self.status))
                 span.set_status(StatusCode.ERROR)
         span.end()
+
+
+def _serves(span: Any) -> bool:
+    """Whether a span is of a request that is being served: Tornado's ends when a FallbackHandler has handed it on."""
+    if getattr(span, "kind", None) is not SpanKind.SERVER:
+        return False
+    return bool(span.is_recording() or span.instrumentation_scope.name == _TORNADO)
 
 
 def _may_make_spans() -> bool:
