@@ -75,7 +75,7 @@ class Store:
         """Told why what could not be counted apart (no disk) or not be merged (another shape)."""
         self.admits: Callable[[str, Labels], bool] = lambda _table, _values: True
         """Return whether a new series has a place, of all processes' together. May raise OSError."""
-        self.journal: SeriesLog | None = None
+        self.series_log: SeriesLog | None = None
         self.tables: list[Table] = []
         self._overflow = self.counter(
             names.SERIES_OVERFLOW, help="Series that found no place, by metric.", label_names=("metric",)
@@ -148,10 +148,10 @@ class Store:
 
     # -- where the cells are ---------------------------------------------------------------------------------
 
-    def place(self, cells: Cells, journal: SeriesLog | None) -> None:
+    def place(self, cells: Cells, series_log: SeriesLog | None) -> None:
         """Go on counting in other cells, which hold what was counted; the caller holds the lock."""
         self.cells = cells
-        self.journal = journal
+        self.series_log = series_log
         for table in self.tables:
             table.cells = cells
 
@@ -159,18 +159,18 @@ class Store:
         """Return the first of `size` new cells; the caller holds the lock. Raises OSError on a full disk."""
         first, end = self.size, self.size + size
         if end > len(self.cells):
-            if self.journal is not None:
-                self.place(self.journal.grow(end), self.journal)
+            if self.series_log is not None:
+                self.place(self.series_log.grow(end), self.series_log)
             else:
-                self.cells.extend(bytes(end - len(self.cells)))  # type: ignore[union-attr]  # without a journal it is an array
+                self.cells.extend(bytes(end - len(self.cells)))  # type: ignore[union-attr]  # without a log it is an array
         self.size = end
         return first
 
     def open_row(self, table: Table, values: Labels) -> int:
         """Return the first cell of a new row; the caller holds the lock. Raises OSError on a full disk."""
         slot = self.reserve(table.shape.width)
-        if self.journal is not None:
-            self.journal.row(self.tables.index(table), slot, values)
+        if self.series_log is not None:
+            self.series_log.row(self.tables.index(table), slot, values)
         table.slots[values] = slot
         return slot
 
@@ -184,8 +184,8 @@ class Store:
             table.cells = self.cells
             self.tables.append(table)
             try:
-                if self.journal is not None:
-                    self.journal.table(len(self.tables) - 1, table.shape)
+                if self.series_log is not None:
+                    self.series_log.table(len(self.tables) - 1, table.shape)
                 self.open_row(table, OVERFLOW)
             except OSError:  # what is counted from now on stays in this process; better than no metric
                 self.place(copy_cells(self.cells, self.size), None)

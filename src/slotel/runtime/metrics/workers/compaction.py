@@ -1,7 +1,7 @@
 """Puts what dead processes counted into one compacted file, exactly once, so that recycled workers do not pile up.
 
-The base is complete before its name appears, and its name is what makes it count: its head tells which files it
-absorbed, and those count nothing from then on, whether or not this process lives to remove them.
+The compacted file is complete before its name appears, and its name is what makes it count: its head tells which
+files it absorbed, and those count nothing from then on, whether or not this process lives to remove them.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def compact(
     """Absorb the files of dead processes; return how many. 0 when another process is at it. May raise OSError.
 
     Args:
-        max_series: bound of the series of each table in the base; the rest is added to its overflow row.
+        max_series: bound of the series of each table in the compacted file; the rest is added to its overflow row.
         combine: for each further suffix, how its files become one. Where one is not known, nothing is absorbed.
         stops: asked between portions of `PORTION` files, unless very many are left; the rest is absorbed the next time.
     """

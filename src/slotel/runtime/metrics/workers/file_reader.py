@@ -2,7 +2,7 @@
 
 No lock is taken. A row is copied twice: equal copies are what stood there at one moment, and a histogram's count,
 which is written last, tells whether that moment was in the middle of a write. What dead processes counted moves into
-a base file; if that happened during the reading, it is done again, so nothing is seen twice or not at all.
+a compacted file; if that happened during the reading, it is done again, so nothing is seen twice or not at all.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _go_on() -> None:
 
 @dataclass(slots=True)
 class Peer:
-    """One process's files, or a base's, as read until now."""
+    """One process's files, or compacted ones, as read until now."""
 
     stem: str
     series_index: SeriesIndex
@@ -67,7 +67,7 @@ class WorkerFileReader:
 
     def __init__(self, run_dir: Directory, service: str, refuse: Refuse) -> None:
         self._dir, self._service, self._refuse = run_dir, service, refuse
-        self._file_reader: dict[str, Peer] = {}
+        self._peers: dict[str, Peer] = {}
         self._labels: dict[Labels, Labels] = {}
         self._refused: set[str] = set()
         self._said: set[str] = set()
@@ -109,7 +109,7 @@ class WorkerFileReader:
             return None
 
     def stems(self) -> set[str]:
-        """Return the stems of all files that count; of those a base absorbed nothing counts."""
+        """Return the stems of all files that count; those that are in a compacted file do not."""
         known = stems(self._dir.names(), NAMES)
         return known - self._absorbed(known)
 
@@ -135,18 +135,18 @@ class WorkerFileReader:
         self, files: list[str], own: str, yield_gil: Callable[[], None], only: AbstractSet[str] | None
     ) -> tuple[Peer, ...]:
         known = stems(files, NAMES)
-        self._file_reader = {stem: peer for stem, peer in self._file_reader.items() if stem in known}
-        if len(self._labels) > _MAX_LABELS:  # those in use live on in the catalogues
+        self._peers = {stem: peer for stem, peer in self._peers.items() if stem in known}
+        if len(self._labels) > _MAX_LABELS:  # those in use live on in the indexes
             self._labels.clear()
         wanted = (known if only is None else known & only) - self._absorbed(known) - {own}
         found = [self._filled(self._peer(stem, yield_gil), yield_gil) for stem in sorted(wanted)]
         return tuple(peer for peer in found if peer.part is not None)
 
     def _peer(self, stem: str, yield_gil: Callable[[], None] = _go_on) -> Peer:
-        """Return a peer whose catalogue is up to date; one that cannot be read has no head."""
-        peer = self._file_reader.get(stem)
+        """Return a peer whose series index is up to date; one that cannot be read has no head."""
+        peer = self._peers.get(stem)
         if peer is None:
-            peer = self._file_reader[stem] = Peer(stem, SeriesIndex(self._labels))
+            peer = self._peers[stem] = Peer(stem, SeriesIndex(self._labels))
         peer.failed = False
         name = f"{stem}.{NAMES}"
         if name in self._refused:
@@ -194,7 +194,7 @@ class WorkerFileReader:
             return peer
         try:
             size = peer.series_index.size * _CELL
-            is_there = file.size() >= size  # a forged catalogue may ask for terabytes
+            is_there = file.size() >= size  # a forged index may ask for terabytes
             before, raw = (file.read(size, 0) if is_there else b"" for _ in range(2))
             if len(raw) < size:
                 peer.part = None

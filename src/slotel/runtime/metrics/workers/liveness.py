@@ -24,9 +24,9 @@ LEFT_ALONE: Final = 60.0
 
 
 def is_alive(run_dir: Directory, stem: str) -> bool:
-    """Return whether the process that writes under a stem lives; a base has none.
+    """Return whether the process that writes under a stem lives; a compacted file has none.
 
-    It is dead when neither its number is known here nor its catalogue locked: a process of another container has
+    It is dead when neither its number is known here nor its series index locked: a process of another container has
     no number here, one that closed all its descriptors holds no lock.
     """
     process = process_of(stem)

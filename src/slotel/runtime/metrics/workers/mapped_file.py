@@ -1,4 +1,4 @@
-"""The two files in which one process counts where others can read: cells, mapped, and their catalogue.
+"""The two files in which one process counts where others can read: cells, mapped, and the index of their series.
 
 What is written to a mapped file is there when the process is killed. Only this process writes; file_reader.py says how
 others read without a lock.

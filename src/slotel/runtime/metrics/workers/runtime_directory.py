@@ -28,7 +28,7 @@ from slotel.runtime.metrics.workers.identity import Process, this_process
 BASE: Final = "base"
 LOCK: Final = "lock"
 NAMES: Final = "names"
-"""Suffix of the catalogue: which series stands where."""
+"""Suffix of the series index: which series stands where."""
 CELLS: Final = "cells"
 """Suffix of the counts."""
 SERIES: Final = "series"
@@ -88,13 +88,13 @@ def compacted_stem(generation: int) -> str:
 
 
 def generation(stem: str) -> int:
-    """Return the number of a base; -1 for a process's files."""
+    """Return the number of a compacted file; -1 for a process's files."""
     kind, number, _ = stem.split("-")
     return int(number) if kind == BASE else -1
 
 
 def process_of(stem: str) -> Process | None:
-    """Return the process that files belong to; None for a base."""
+    """Return the process that files belong to; None for a compacted file."""
     pid, start, _ = stem.split("-")
     return None if pid == BASE else Process(int(pid), int(start))
 

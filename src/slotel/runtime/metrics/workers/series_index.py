@@ -1,4 +1,4 @@
-"""The catalogue of a process's cells as lines of JSON: which series stands where. Writes and reads lines, no files.
+"""The index of a process's series as lines of JSON: which series stands where. Writes and reads lines, no files.
 
 The first line says what the file is. A process appends a line when it opens a table or a row; a line without its end
 was cut by the process's death, and counts nothing.
@@ -24,7 +24,7 @@ _RING: Final = 3
 
 
 class UnreadableError(ValueError):
-    """A catalogue that cannot be used; its argument is a reason for `slotel_dropped_total`."""
+    """An index that cannot be used; its argument is a reason for `slotel_dropped_total`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def _line(value: object) -> bytes:
 
 @dataclass(slots=True)
 class SeriesIndex:
-    """What was read of a catalogue until now. Grows by `parse`."""
+    """What was read of an index until now. Grows by `parse`."""
 
     known: dict[Labels, Labels]
     """Label values of every process, to have each once."""
@@ -100,18 +100,18 @@ class SeriesIndex:
         if self.head is None:
             self.head = _head(value)
             return
-        kind, *yield_gil = value
+        kind, *rest = value
         if kind == _TABLE:
-            self.tables.append((_shape(yield_gil[0]), {}))
+            self.tables.append((_shape(rest[0]), {}))
         elif kind == _ROW:
-            shape, slots = self.tables[_index(yield_gil[0])]
-            slot = self._needs(yield_gil[1], shape.width)
-            values = tuple(str(part) for part in yield_gil[2])
+            shape, slots = self.tables[_index(rest[0])]
+            slot = self._needs(rest[1], shape.width)
+            values = tuple(str(part) for part in rest[2])
             if len(values) not in {0, len(shape.label_names)}:
                 raise UnreadableError("corrupt_file")
             slots[self.known.setdefault(values, values)] = slot
         elif kind == _EXEMPLAR:
-            self.exemplars[_index(yield_gil[0])] = self._needs(yield_gil[1], EXEMPLAR_CELLS)
+            self.exemplars[_index(rest[0])] = self._needs(rest[1], EXEMPLAR_CELLS)
 
     def _needs(self, slot: object, width: int) -> int:
         first = _index(slot)

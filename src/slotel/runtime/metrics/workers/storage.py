@@ -184,7 +184,7 @@ class CounterStorage:
             if shown == exemplar:
                 continue
             with store.lock:
-                if self._counter_file is None or store.journal is not self._counter_file:
+                if self._counter_file is None or store.series_log is not self._counter_file:
                     return
                 if at < 0:
                     at = store.reserve(8)
