@@ -1,5 +1,7 @@
 """slotel.yaml in YAML's odd corners: one line each, never an exception."""
 
+import json
+
 import pytest
 
 from slotel.config.file.document import read_document
@@ -87,3 +89,14 @@ def test_what_a_merge_brings_has_its_place_too():
     text = "service: a\ntags: {set: {c: d}}\nslos:\n- &z {name: a, objective: 99%, latency: 300}\n- {<<: *z, name: b}\n"
     _, problems = read_document(text, "f")
     assert [problem.place for problem in problems] == ["f:4 slos[0].latency", "f:5 slos[1].latency"]
+
+
+def test_a_character_that_json_writes_as_two_surrogates_is_one_and_half_of_one_is_none():
+    """`json.dumps` writes an emoji so; Prometheus refuses a file of rules with half of one."""
+    text = json.dumps({"version": 1, "service": "shop 🎉", "slos": [{"name": "a", "objective": "99%"}]})
+    assert "\\ud83c" in text
+    document, problems = read_document(text, "slotel.yaml")
+    assert (document.service, problems) == ("shop 🎉", ())
+    document, problems = read_document('service: "half \\ud83c"\n"k\\ud83c": 1', "slotel.yaml")
+    assert document.service == "half \ufffd"
+    assert ["unknown key" in problem.expectation for problem in problems] == [True]

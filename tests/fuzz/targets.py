@@ -75,7 +75,9 @@ def rules(data: bytes) -> None:
         files = rule_files.files(service)
     except ValueError:
         return
-    for group in yaml.load(files[rule_files.PATH], yaml.CSafeLoader)["groups"]:  # in C: the rest is what is fuzzed
+    for group in yaml.load(files[rule_files.PATH], yaml.CSafeLoader)[
+        "groups"
+    ]:  # in C: the rest is what is fuzzed
         for rule in group["rules"]:
             parse_promql(rule["expr"])
 
