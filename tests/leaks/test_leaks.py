@@ -1,6 +1,6 @@
 """Some four hundred markers in every place where a secret has been seen, against every exit; sentry-sdk alone beside it.
 
-`LEAKS_WRITE=1` writes the table into docs/security.md; `LEAKS_BEFORE` names the `bin` folder of an environment with an
+`LEAKS_WRITE=1` writes the tables into docs/security.md; `LEAKS_BEFORE` names the `bin` folder of an environment with an
 earlier slotel, for its column.
 """
 
@@ -12,7 +12,6 @@ import re
 import sys
 import urllib.error
 import urllib.request
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +29,9 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "security.md"
 BEGIN, END = "<!-- written by tests/leaks -->", "<!-- end -->"
 MARKED = re.compile(rb"SEK[0-9a-f]{8}RET")
+WRITING = os.environ.get("LEAKS_WRITE") == "1"
+FOUND: dict[str, dict[str, Leaks]] = {}
+"""Kind of app → what was run → what it let out."""
 KINDS = ("flask", "fastapi", "celery", "script")
 ARGUMENTS = [
     f"--db-password={places.value('process', 'argument =')}",
@@ -167,6 +169,7 @@ def run_slotel(kind, folder, own_directory):
 
 def run_plain(kind, folder):
     leaks = Leaks()
+    folder.mkdir()
     with SentrySink() as sink:
         environ = {"LEAKS_PLAIN": sink.dsn("42"), "BROKER_DIR": str(folder / "broker")}
         service = Launched(*command(kind), env=environ, launcher=False, cwd=HERE)
@@ -179,29 +182,20 @@ def run_plain(kind, folder):
     return leaks
 
 
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory):
-    return run_plain("flask", tmp_path_factory.mktemp("plain"))
-
-
-@pytest.fixture(scope="module")
-def before(tmp_path_factory):
-    """What an earlier slotel lets out; None where there is none to ask."""
-    programs = os.environ.get("LEAKS_BEFORE")
-    if not programs:
-        return None
-    folder = tmp_path_factory.mktemp("before")
+def run_before(kind, folder):
+    """What an earlier slotel lets out."""
+    programs = Path(os.environ["LEAKS_BEFORE"])
+    folder.mkdir()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "LAUNCHER", Path(programs) / "opentelemetry-instrument")
-        patch.setattr(sys, "executable", str(Path(programs) / "python"))
+        patch.setattr(launch, "LAUNCHER", programs / "opentelemetry-instrument")
+        patch.setattr(sys, "executable", str(programs / "python"))
+        patch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
         patch.setenv("XDG_RUNTIME_DIR", str(folder))
-        return run_slotel("flask", folder, folder)
+        return run_slotel(kind, folder, folder)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_secret_leaves_by_any_exit_but_those_that_are_said_to(
-    kind, tmp_path, own_runtime_directory, request
-):
+def test_no_secret_leaves_by_any_exit_but_those_that_are_said_to(kind, tmp_path, own_runtime_directory):
     leaks = run_slotel(kind, tmp_path, own_runtime_directory)
     wrong = {
         way_out: sorted(PLACES.get(mark, mark) for mark in marks - DELIBERATE)
@@ -211,27 +205,50 @@ def test_no_secret_leaves_by_any_exit_but_those_that_are_said_to(
     assert wrong == {}
     # that the markers were there to be found: what has no name and no form is
     assert {places.mark("deliberate: word in a sentence")} <= leaks.everywhere
-    if kind == "flask":
-        beside = request.getfixturevalue("plain")
+    if kind == "flask" or WRITING:
+        beside = run_plain(kind, tmp_path / "plain")
         assert len(beside.everywhere) > 30, "plain sentry-sdk should leak: else nothing was tried"
-        write_table(leaks, beside, request.getfixturevalue("before"))
+        FOUND[kind] = {"sentry-sdk alone": beside}
+    if WRITING and os.environ.get("LEAKS_BEFORE"):
+        FOUND[kind]["slotel 0.1"] = run_before(kind, tmp_path / "before")
+    if WRITING:
+        FOUND[kind]["slotel"] = leaks
 
 
-def write_table(leaks, plain, before):
-    """Write which places leak: with sentry-sdk alone, with an earlier slotel if there is one, and with this one."""
-    columns = {"sentry-sdk alone": plain, "slotel 0.1": before, "slotel": leaks}
-    columns = {name: found for name, found in columns.items() if found is not None}
+@pytest.mark.skipif(not WRITING, reason="LEAKS_WRITE=1 writes the tables")
+def test_the_tables_are_written():
+    """By place, of Flask; and by exit, of every kind of app."""
+    written = f"{BEGIN}\n{by_place(FOUND['flask'])}\n\n{by_exit()}\n{END}"
+    text = PAGE.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    PAGE.write_text(f"{before}{written}{rest.partition(END)[2]}", encoding="utf-8")
+
+
+def by_place(columns):
+    """The table of which places leak: with sentry-sdk alone, with an earlier slotel if there is one, and with this one."""
     lines = [f"| place | markers | {' | '.join(columns)} |", "| --- | ---:" + " | ---:" * len(columns) + " |"]
-    places_of = Counter(place.partition(": ")[0] for place in PLACES.values())
-    for place, count in places_of.items():
-        if place == "task":
-            continue
-        marks = {mark for mark, where in PLACES.items() if where.startswith(f"{place}: ")}
-        counts = [str(len(marks & found.everywhere)) for found in columns.values()]
-        lines.append(f"| {place} | {count} | {' | '.join(counts)} |")
-    if os.environ.get("LEAKS_WRITE"):
-        text = PAGE.read_text(encoding="utf-8")
-        before, _, rest = text.partition(BEGIN)
-        after = rest.partition(END)[2]
-        PAGE.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}", encoding="utf-8")
-    print("\n".join(lines))
+    for place in dict.fromkeys(place.partition(": ")[0] for place in PLACES.values()):
+        if place != "task":
+            marks = {mark for mark, where in PLACES.items() if where.startswith(f"{place}: ")}
+            counts = [str(len(marks & found.everywhere)) for found in columns.values()]
+            lines.append(f"| {place} | {len(marks)} | {' | '.join(counts)} |")
+    return "\n".join(lines)
+
+
+def by_exit():
+    """The table of how many markers come out of each exit of each kind of app; those that are meant to are not counted."""
+    apps = [(kind, name) for kind, columns in FOUND.items() for name in columns]
+    exits = dict.fromkeys(
+        way_out for columns in FOUND.values() for found in columns.values() for way_out in found.found
+    )
+    lines = [
+        f"| exit | {' | '.join(f'{kind}, {name}' for kind, name in apps)} |",
+        "| --- |" + " ---: |" * len(apps),
+    ]
+    for way_out in exits:
+        cells = [
+            str(len(found[way_out] - DELIBERATE)) if way_out in found else "–"
+            for found in (FOUND[kind][name].found for kind, name in apps)
+        ]
+        lines.append(f"| {way_out} | {' | '.join(cells)} |")
+    return "\n".join(lines)

@@ -27,3 +27,8 @@ def test_a_handler_that_ships_records_hides_no_line():
 
 def test_an_app_with_logging_of_its_own_shows_each_line_once():
     assert said(after="logging.basicConfig(format='%(message)s')") == "the budget is breached\n"
+
+
+def test_a_line_that_quotes_a_line_break_stays_one_line():
+    before = "from slotel.runtime.logs import LOG, redact_logs; redact_logs(str); LOG.warning('a %s', 'b\\nERROR forged')"
+    assert said(after=before).splitlines()[0] == r"a b\nERROR forged"

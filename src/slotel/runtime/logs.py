@@ -46,7 +46,9 @@ class _Redacted(logging.Filter):
         """Let the record pass, without its secrets."""
         try:
             text = record.getMessage()
-            clean = self.redact(text)
+            clean = (
+                self.redact(text).replace("\r", r"\r").replace("\n", r"\n")
+            )  # a line quotes others: it stays one
             if clean != text:
                 record.msg, record.args = clean, ()
             if record.exc_info:  # a handler's formatter takes the text that stands
