@@ -239,7 +239,9 @@ exec "$@"
 
 @pytest.mark.process
 @pytest.mark.parametrize(
-    "options", [(), ("--preload",), ("--max-requests", "9")], ids=["plain", "preload", "recycled"]
+    "options",
+    [(), ("--preload",), ("--max-requests", "20", "--max-requests-jitter", "9")],
+    ids=["plain", "preload", "recycled"],
 )
 def test_a_prefork_service_that_can_write_nowhere_is_counted_exactly(options):
     places = " ".join(place for place in ("/tmp", "/var/tmp", str(Path.cwd())) if Path(place).is_dir())
