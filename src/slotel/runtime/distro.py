@@ -1,4 +1,7 @@
-"""The two entry points of auto-instrumentation. They set defaults and start the runtime; they never raise."""
+"""The two entry points of auto-instrumentation. They set defaults and start the runtime; they never raise.
+
+The SDK is imported after the defaults are set: its import fails at a limit in the environment that is no number.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,9 @@ from typing import Any
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # untyped upstream
 
 from slotel.runtime.logs import LOG, show_logs
-from slotel.runtime.requests.span_name import RootedAttributes, place_under
 from slotel.runtime.setup.defaults import set_defaults
 from slotel.runtime.setup.instrumentations import instrumentor_options, load, skip_flask_url_exclusion
 from slotel.runtime.setup.uninstrumented import watch_frameworks
-from slotel.runtime.upstream.otel.instrumentations import patch_instrumentation
-from slotel.runtime.upstream.otel.setup import Configurator
 
 
 def runs_no_app(command: Sequence[str]) -> bool:
@@ -39,7 +39,9 @@ class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
         """Load one instrumentation, a web framework's when the app imports it; one that fails is named."""
 
         def instrument() -> None:
+            from slotel.runtime.requests.span_name import RootedAttributes, place_under
             from slotel.runtime.state import current
+            from slotel.runtime.upstream.otel.instrumentations import patch_instrumentation
 
             runtime = current()
             if runtime is None:
@@ -56,18 +58,24 @@ class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
         load(entry_point, instrument)
 
 
-class SlotelConfigurator(Configurator):  # type: ignore[misc]  # untyped upstream
+class SlotelConfigurator:
     """Entry point `opentelemetry_configurator`: starts the runtime around the SDK."""
 
-    def _configure(self, **kwargs: Any) -> None:
-        from slotel.runtime.bootstrap import start
+    def configure(self, **kwargs: Any) -> None:
+        """Start slotel; called once.
 
+        Args:
+            kwargs: what `opentelemetry-instrument` gives to the SDK's own configurator.
+        """
         if runs_no_app(sys.orig_argv):
             return
         show_logs()
         if os.environ.get("OTEL_CONFIG_FILE", "").strip():
             kwargs = {}  # declarative configuration takes none, and would warn about each
         try:
-            start(os.environ, configure_sdk=lambda: super(SlotelConfigurator, self)._configure(**kwargs))
+            from slotel.runtime.bootstrap import start
+            from slotel.runtime.upstream.otel.setup import configure_from_environment
+
+            start(os.environ, configure_sdk=lambda: configure_from_environment(**kwargs))
         except Exception:  # noqa: BLE001 `opentelemetry-instrument` would leave the app wholly uninstrumented
             LOG.exception("slotel could not start, the application runs without it; please report this")

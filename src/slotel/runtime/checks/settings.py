@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from slotel.runtime.finding import Finding
 from slotel.runtime.metrics.scrape.http.port import PORT, read_address
+from slotel.runtime.setup.defaults import LEFT_OUT
 from slotel.runtime.setup.exporters import wants_prometheus
 
 RESOURCE: Final = "OTEL_RESOURCE_ATTRIBUTES"
@@ -53,7 +54,7 @@ def resource_attributes(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 def numbers(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Whether OpenTelemetry's numbers are numbers, and a batch fits into its queue."""
-    for name, value in sorted(environ.items()):
+    for name, value in sorted({**LEFT_OUT, **environ}.items()):
         if _NUMBERS.fullmatch(name) and value.strip() and not re.fullmatch(r"\d+(\.\d+)?", value.strip()):
             text = f"{name}={value!r} is not a number"
             yield Finding("opentelemetry", "fail", text, "write digits without a unit", "SLO127")

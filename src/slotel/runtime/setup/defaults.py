@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import MutableMapping
 from typing import Final
 
@@ -15,16 +16,23 @@ DEFAULTS: Final = {
 }
 """What slotel sets where the user set nothing. Traces go to OTLP when an endpoint is named, else only to Sentry."""
 
+LEFT_OUT: Final[dict[str, str]] = {}
+"""Limits of the environment that are no numbers, and are unset: the SDK raises at each, partly when it is imported."""
+
+_LIMIT: Final = re.compile(r"OTEL_\w+_LIMIT")
 _OTLP_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
 def set_defaults(environ: MutableMapping[str, str]) -> None:
-    """Set what the user left unset; what is set stays.
+    """Set what the user left unset; what is set stays, but for a limit that is no number.
 
     An empty variable is an unset one. Source: OpenTelemetry specification, "Environment Variable Specification".
     """
     for name in [name for name, value in environ.items() if name.startswith("OTEL_") and not value.strip()]:
         del environ[name]
+    for name, value in list(environ.items()):
+        if _LIMIT.fullmatch(name) and not value.strip().isdecimal():
+            LEFT_OUT[name] = environ.pop(name)
     for name, value in DEFAULTS.items():
         environ.setdefault(name, value)
     otlp = any(environ.get(name, "").strip() for name in _OTLP_ENDPOINTS)

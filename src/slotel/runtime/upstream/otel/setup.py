@@ -16,18 +16,17 @@ _CONFIGURATOR: Final = Probe(
 class _NoConfigurator:
     """Sets nothing up."""
 
-    def configure(self, **kwargs: Any) -> None:
-        """Do what `opentelemetry-instrument` asks for."""
-        self._configure(**kwargs)
-
     def _configure(self, **kwargs: Any) -> None:
         del kwargs
 
 
-Configurator: Final[Any] = _CONFIGURATOR.load() or _NoConfigurator
-"""The base class of a configurator."""
+_Configurator: Final[Any] = _CONFIGURATOR.load() or _NoConfigurator
 
 
-def configure_from_environment() -> None:
-    """Set the SDK up; its constructor keeps one instance for all subclasses, so it is not called."""
-    object.__new__(Configurator)._configure()  # noqa: SLF001 what `opentelemetry-instrument` would call
+def configure_from_environment(**kwargs: Any) -> None:
+    """Set the SDK up; its constructor keeps one instance for all subclasses, so it is not called.
+
+    Args:
+        kwargs: what `opentelemetry-instrument` gives to a configurator.
+    """
+    object.__new__(_Configurator)._configure(**kwargs)  # noqa: SLF001 what `opentelemetry-instrument` would call
