@@ -15,10 +15,9 @@ from pathlib import Path
 from types import TracebackType
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from ruamel.yaml import YAML
 
-from support.launch import wait_until
+from support.launch import samples_of, wait_until
 from support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -171,12 +170,8 @@ class Collector:
     def samples(
         self, name: str, /, *, own: bool = False, **labels: str
     ) -> list[tuple[dict[str, str], float]]:
-        return [
-            (dict(sample.labels), sample.value)
-            for family in text_string_to_metric_families(self.scrape(own=own))
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        ]
+        found = samples_of(self.scrape(own=own), name)
+        return [(each, value) for each, value in found if labels.items() <= each.items()]
 
     def scrape(self, *, own: bool = False, headers: Mapping[str, str] | None = None) -> str:
         port = self.telemetry_port if own else self.prometheus_port
