@@ -207,7 +207,7 @@ SERVICES = (
     ),
     Service(
         "Django, daphne", "django_app", ("daphne", "-p", "{port}", "django_app:application"), {"INTERFACE": "asgi"},
-        NO_EXIT,
+        NO_EXIT, differs=READS_FIRST,
     ),
     Service("Falcon, gunicorn sync", "falcon_app", _gunicorn("falcon_app")),
     Service(
@@ -215,7 +215,7 @@ SERVICES = (
         ("waitress-serve", "--listen", "127.0.0.1:{port}", "pyramid_app:application"),
         differs=READS_FIRST,
     ),
-    Service("Tornado", "tornado_app", ("python", "tornado_app.py"), skips=NO_EXIT),
+    Service("Tornado", "tornado_app", ("python", "tornado_app.py"), skips=NO_EXIT, differs=READS_FIRST),
     Service("aiohttp", "aiohttp_app", ("python", "aiohttp_app.py"), skips=NO_EXIT),
     Service(
         "bare WSGI, gunicorn gthread", "raw_wsgi", _gunicorn("--threads", "2", "raw_wsgi"), has_routes=False

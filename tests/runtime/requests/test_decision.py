@@ -43,11 +43,14 @@ def raised_by(package, error):
     module.fail(error)
 
 
-def decided(*, kind=SpanKind.SERVER, raises=None, package=None, status=None, records=True, **attributes):
+def decided(
+    *, kind=SpanKind.SERVER, raises=None, package=None, status=None, records=True, left=False, **attributes
+):
     """End a real span with an exception in flight, as an instrumentation would, and decide about it."""
     given = {key.replace("__", "."): value for key, value in attributes.items()}
     span = TRACER.start_span("root", kind=kind, attributes=given)
     local_root = OpenSpans().open(span)
+    local_root.client_left = left
     if status is not None:
         span.set_status(status)
     try:
@@ -75,6 +78,8 @@ CASES = [
     (outcomes.ANSWERED, http(418, raises=TeapotError())),
     (outcomes.STREAM, {"url__scheme": "wss"}),
     (outcomes.STREAM, http(200, url__scheme="ws")),
+    (outcomes.STREAM, http(101, url__scheme="http")),
+    (outcomes.FAILED, http(101, raises=ValueError("broken"))),
     (outcomes.ERROR_ANSWER, http(503, status=StatusCode.ERROR)),
     (outcomes.ERROR_ANSWER, http(503, raises=UnavailableError(), records=False)),
     (outcomes.FAILED, http(500, raises=ValueError("broken"))),
@@ -125,6 +130,13 @@ def test_an_exception_that_was_being_handled_when_the_request_came_is_not_what_f
     except SystemExit:
         assert decided(**http(200)).row is outcomes.SUCCEEDED
         assert sys.exc_info()[0] is SystemExit
+
+
+@pytest.mark.parametrize(
+    ("happened", "row"), [({}, outcomes.CLIENT_LEFT), ({"status": StatusCode.ERROR}, outcomes.FAILED)]
+)
+def test_a_socket_whose_framework_says_that_its_client_closed_it_is_excluded_unless_it_failed(happened, row):
+    assert decided(**http(101), left=True, **happened).row is row
 
 
 def test_an_exception_that_is_handled_while_the_span_ends_is_not_what_failed_it():

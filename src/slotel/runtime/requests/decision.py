@@ -23,7 +23,7 @@ REQUEST_KINDS: Final = (SpanKind.SERVER, SpanKind.CONSUMER)
 
 _SERVER_ERROR: Final = 500
 _CLIENT_ERROR: Final = 400
-_SOCKETS: Final = ("ws", "wss")
+_SOCKETS: Final = frozenset({"ws", "wss"})
 
 
 class Decision(NamedTuple):
@@ -61,15 +61,20 @@ def decide(span: ReadableSpan, local_root: LocalRoot | None) -> Decision:
         and span.status is UNSET
         and status.__class__ is int
         and status < _SERVER_ERROR
-        and status != rows.CLIENT_CLOSED_REQUEST
+        and status not in rows.SAYS_MORE
         and attributes.get("url.scheme") not in _SOCKETS
         and attributes.get("http.scheme") not in _SOCKETS
-        and (local_root is None or local_root.served is None or not local_root.served.client_left)
+        and (
+            local_root is None
+            or not (local_root.client_left or (local_root.served and local_root.served.client_left))
+        )
     ):
         return SUCCEEDED
     served = local_root.served if local_root is not None else None
     exception = _failing(span, error, local_root.handled if local_root is not None else 0)
     row = _row(span, attributes, exception)
+    if local_root is not None and local_root.client_left and row.outcome == rows.STREAM.outcome:
+        return Decision(rows.CLIENT_LEFT)
     if row is rows.FAILED and local_root is not None and local_root.expected:
         return Decision(rows.EXPECTED_FAILURE)
     decision = Decision(row, None if _is_no_event(row, exception) else exception)
@@ -137,7 +142,9 @@ def _row(  # noqa: PLR0911 the order of the table's rows
         return _row_of_call(code, span, error)
     if error is not None and not isinstance(error, Exception):
         return _row_of_stop(error)
-    if attributes.get("url.scheme") in _SOCKETS or attributes.get("http.scheme") in _SOCKETS:
+    if status == rows.SWITCHING_PROTOCOLS or not _SOCKETS.isdisjoint(
+        (attributes.get("url.scheme"), attributes.get("http.scheme"))
+    ):
         return (
             rows.STREAM if error is None and span.status.status_code is not StatusCode.ERROR else rows.FAILED
         )

@@ -34,6 +34,7 @@ class LocalRoot:
         tags: custom tags, set at run time for the whole local root.
         ended: the root has ended; what comes later is late.
         decision: what came of it, from its end on.
+        client_left: its client has closed the socket.
         expected: the job declares this failure as expected: Celery's `throws`.
         served: the request as its server sees it, if a layer stands between server and application.
         handled: id of the exception that was being handled when it started; it is not what fails this root.
@@ -41,6 +42,7 @@ class LocalRoot:
     """
 
     __slots__ = (
+        "client_left",
         "decision",
         "ended",
         "expected",
@@ -61,6 +63,7 @@ class LocalRoot:
         self.decision: Decision | None = None
         self.served: ServedRequest | None = None
         self.expected = False
+        self.client_left = False
         handled = sys.exc_info()[1]
         self.handled = 0 if handled is None else id(handled)
         self.spans: list[ReadableSpan] = []
@@ -119,6 +122,12 @@ class OpenSpans:
         local_root = self.of(trace.get_current_span().get_span_context().span_id)
         if local_root is not None:
             local_root.expected = True
+
+    def note_client_left(self) -> None:
+        """Note on the local root of the current span that its client has closed the socket."""
+        local_root = self.of(trace.get_current_span().get_span_context().span_id)
+        if local_root is not None:
+            local_root.client_left = True
 
     def of(self, span_id: int) -> LocalRoot | None:
         """Return the local root of an open span."""

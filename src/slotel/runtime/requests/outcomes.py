@@ -138,6 +138,10 @@ __all__ = ["CLIENT_CLOSED_REQUEST", "TABLE", "OutcomeRow"]
 RPC_SERVER_FAULTS: Final = frozenset({2, 4, 12, 13, 14, 15})
 """gRPC codes of a server's failures: the row `rpc_error`. Source: SEMCONV_RPC."""
 RPC_CANCELLED: Final = 1
+SWITCHING_PROTOCOLS: Final = 101
+"""The answer to the handshake of a websocket: the span lasts as long as the socket."""
+SAYS_MORE: Final = (SWITCHING_PROTOCOLS, CLIENT_CLOSED_REQUEST)
+"""Statuses below 500 of which the row is not `succeeded`."""
 TASK_CONTROL_FLOW: Final = frozenset({"RETRY", "IGNORED", "REJECTED"})
 """Celery's states of the row `control_flow`. Source: celery.states."""
 TASK_FAILED: Final = "FAILURE"
