@@ -612,6 +612,24 @@ def test_a_worker_that_is_not_forked_and_cannot_write_says_that_it_is_not_seen_a
     assert service.total() == 1
 
 
+def test_a_worker_that_is_not_forked_says_so_where_the_others_are_in_memory(
+    service, environ, monkeypatch
+) -> None:
+    """There may be room for it alone, in a place at which none of the others looks."""
+
+    def as_if_spawned() -> None:
+        other = Service(environ)
+        other.count()
+        other.workers.tick()
+        assert (other.total(), other.dropped) == (1, [("metrics", "run_directory")])
+
+    monkeypatch.setattr(RuntimeDirectory, "can_be_made", lambda _directory: False)
+    service.count()
+    ended(forked(service.count), forked(as_if_spawned))
+    assert service.total() == 2
+    assert list(Path(environ["XDG_RUNTIME_DIR"]).iterdir()) == []
+
+
 def test_on_a_full_disk_new_series_overflow_and_totals_stay_right(service) -> None:
     import resource
 

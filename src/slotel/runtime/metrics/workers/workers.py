@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, MutableMapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from slotel.config import names
@@ -291,14 +292,17 @@ class Workers:
         from slotel.runtime.metrics.workers.inherited_memory import InheritedMemory
 
         with self._guarded("cannot share memory either"):
-            memory = InheritedMemory(self.run_dir.path)
+            refused = self.run_dir.path
+            # a path where nobody can make a directory: who is not forked must not count where none of these looks
+            memory = InheritedMemory(f"/proc/{os.getpid()}/fd/{Path(refused).name}")
             memory.create()
             self.run_dir = self._home.run_dir = memory
+            self._environ[names.SLOTEL_RUN_DIR] = memory.path
             LOG.warning(
                 "metrics: there is no room for %s: forked workers count in memory that they inherit. Processes started "
                 "otherwise are not counted with the service: set XDG_RUNTIME_DIR to a directory that can be "
                 "written and has 8 MiB of room",
-                memory.path,
+                refused,
             )
 
     def after_fork_in_child(self) -> None:
