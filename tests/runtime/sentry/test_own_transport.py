@@ -7,7 +7,7 @@ import sys
 import pytest
 import sentry_sdk
 
-from slotel.cli.sink import SentrySink
+from slotel.cli.sink.server import SentrySink
 from support.launch import APPS, LAUNCHER, clean_environ
 
 pytestmark = pytest.mark.skipif(

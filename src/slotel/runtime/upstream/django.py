@@ -7,6 +7,7 @@ import sys
 import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
+from importlib import import_module
 from typing import Any, Final
 
 import wrapt
@@ -24,6 +25,28 @@ _LOAD: Final = Probe(
     why="the instrumentation reads the settings, and configures them where nothing names them yet: it waits for this",
     without="Django is not instrumented; its requests are counted at the server, without routes",
 )  # fmt: skip
+_RENDER: Final = Probe(
+    "django.shortcuts", "render",
+    why="templates know `sentry_trace_meta`", without="`{{ sentry_trace_meta }}` is empty",
+)  # fmt: skip
+
+
+def add_to_templates(values: Callable[[], dict[str, str]]) -> None:
+    """Let templates that `render` renders know more names, from the import of `django.shortcuts` on.
+
+    Args:
+        values: called for each rendering; gives HTML by name. What the app gives itself stays.
+    """
+
+    def wrap(original: Any) -> Any:
+        def render(request: Any, template_name: Any, context: Any = None, *args: Any, **kwargs: Any) -> Any:
+            safe = import_module("django.utils.safestring").mark_safe  # for HTML that sentry-sdk has made
+            more = {name: safe(html) for name, html in values().items()}
+            return original(request, template_name, {**more, **(context or {})}, *args, **kwargs)
+
+        return render
+
+    wrapt.register_post_import_hook(lambda module: _RENDER.wrap(module, wrap), _RENDER.where)
 
 
 def note_requests() -> None:

@@ -46,6 +46,13 @@ _ROUTES: Final = tuple(
     for where in ("starlette.routing:Route", "starlette.routing:WebSocketRoute", "fastapi.routing:APIRoute")
 )
 
+_TEMPLATES: Final = Probe(
+    "starlette.templating:Jinja2Templates", "__init__",
+    why="templates know `sentry_trace_meta`", without="`{{ sentry_trace_meta }}` is empty",
+)  # fmt: skip
+_PROCESSORS: Final = "context_processors"
+"""Parameter of Jinja2Templates, since 0.28."""
+
 BODY: Final = "slotel.request.body"
 FORM: Final = "slotel.request.form"
 """Keys of the ASGI scope under which a body that the app has read is kept."""
@@ -54,6 +61,31 @@ MOUNT: Final = "slotel.mount"
 
 Report = Callable[[BaseException, bool], None]
 """Told an exception, and whether a handler answers it. Never raises."""
+
+
+def add_to_templates(values: Callable[[], dict[str, str]]) -> None:
+    """Let the templates of Jinja2Templates know more names, from the import of Starlette's templating on.
+
+    Args:
+        values: called for each rendering; gives HTML by name.
+    """
+
+    def processor(_request: Any) -> dict[str, Any]:
+        from markupsafe import Markup
+
+        return {name: Markup(html) for name, html in values().items()}  # noqa: S704 made by sentry-sdk
+
+    def wrap(original: Any) -> Any:
+        def init(self: Any, *args: Any, **kwargs: Any) -> None:
+            if _PROCESSORS in inspect.signature(original).parameters:
+                kwargs[_PROCESSORS] = [*(kwargs.get(_PROCESSORS) or ()), processor]
+            original(self, *args, **kwargs)
+
+        return init
+
+    wrapt.register_post_import_hook(
+        lambda module: _TEMPLATES.wrap(module.Jinja2Templates, wrap), "starlette.templating"
+    )
 
 
 def report_exceptions(report: Report) -> None:

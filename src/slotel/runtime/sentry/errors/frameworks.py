@@ -12,6 +12,7 @@ import inspect
 import logging
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 import sentry_sdk
@@ -22,6 +23,7 @@ from sentry_sdk.integrations import logging as sentry_logging
 from slotel.runtime.requests.decision import answer_of, tells_of_client
 from slotel.runtime.sentry.errors.linker import capture
 from slotel.runtime.sentry.errors.request import add_framework_data
+from slotel.runtime.upstream import django, starlette
 from slotel.runtime.upstream.celery import is_control_flow, is_expected
 from slotel.runtime.upstream.django import note_requests
 from slotel.runtime.upstream.starlette import keep_bodies, report_exceptions
@@ -60,6 +62,7 @@ class DjangoErrors(Integration):
     def setup_once() -> None:
         """Wait for Django."""
         note_requests()
+        django.add_to_templates(partial(_trace_meta, "django", "sentry_trace_meta"))
         wrapt.register_post_import_hook(_hook_django, "django.core.signals")
 
 
@@ -84,6 +87,7 @@ class StarletteErrors(Integration):
         """Wait for Starlette."""
         report_exceptions(_report_starlette)
         keep_bodies()
+        starlette.add_to_templates(partial(_trace_meta, "starlette", "sentry_trace_meta"))
 
 
 class FastApiErrors(Integration):
@@ -157,7 +161,15 @@ def _hook_flask(signals: Any) -> None:
         if _is_on("flask"):
             capture(exception, "flask", complete=add_framework_data)
 
+    def add_trace(sender: Any, context: dict[str, Any], **more: Any) -> None:
+        from markupsafe import Markup
+
+        del sender, more
+        for name, html in _trace_meta("flask", "sentry_trace", "sentry_trace_meta").items():
+            context.setdefault(name, Markup(html))  # noqa: S704 made by sentry-sdk
+
     signals.got_request_exception.connect(report, weak=False)
+    signals.before_render_template.connect(add_trace, weak=False)
 
 
 def _hook_django(signals: Any) -> None:
@@ -185,6 +197,13 @@ def _hook_celery(signals: Any) -> None:
 
     signals.task_failure.connect(report, weak=False)
     signals.worker_process_shutdown.connect(flush, weak=False)
+
+
+def _trace_meta(identifier: str, *names: str) -> dict[str, str]:
+    """Return what sentry-sdk's integration gives templates: <meta> tags by which a browser continues the trace."""
+    if not _is_on(identifier):
+        return {}
+    return dict.fromkeys(names, sentry_sdk.get_current_scope().trace_propagation_meta())
 
 
 def _is_on(identifier: str) -> bool:

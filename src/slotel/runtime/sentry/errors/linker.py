@@ -40,7 +40,7 @@ from slotel.runtime.sentry.errors.exception_record import (
 from slotel.runtime.sentry.errors.request import Carrier, add_framework_data, add_request
 from slotel.runtime.sentry.errors.sessions import RequestSessions
 from slotel.runtime.sentry.propagation import request_of
-from slotel.runtime.sentry.transactions.mapping import meaning, native_name, root_status
+from slotel.runtime.sentry.transactions.mapping import framework_of, meaning, native_name, root_status
 from slotel.runtime.sentry.transactions.payload import ORIGIN
 from slotel.runtime.sentry.transactions.sampling_context import incoming
 from slotel.runtime.upstream.sentry.scope import fork_when_used
@@ -149,7 +149,7 @@ class ErrorEventLinker:
         scope.set_isolation_scope(forked)
         scope.set_current_scope(fork_when_used(current))
         if self.sessions.frameworks:
-            self.sessions.start(span, _framework(span), forked)
+            self.sessions.start(span, framework_of(span), forked)
 
     def on_end(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
         """Remember in which span an exception happened; report it when it escapes a request."""
@@ -406,7 +406,7 @@ def _report(span: ReadableSpan, local_root: LocalRoot, decision: Decision) -> No
     error = decision.exception
     if error is None:
         return
-    framework = _framework(span)
+    framework = framework_of(span)
     if (
         isinstance(error, Exception)
         and decision.row is not BROKEN_STREAM
@@ -417,12 +417,6 @@ def _report(span: ReadableSpan, local_root: LocalRoot, decision: Decision) -> No
             return
     _remember_span(span, local_root, error)
     capture(error, "opentelemetry", handled=decision.is_answer)
-
-
-def _framework(span: ReadableSpan) -> str:
-    """Return the identifier that sentry-sdk has for the framework whose instrumentation made a span."""
-    scope = span.instrumentation_scope
-    return "" if scope is None else scope.name.rpartition(".")[2].removesuffix("_server")
 
 
 def _leave(local_root: LocalRoot) -> None:

@@ -63,7 +63,7 @@ def add_request(event: Any, carrier: Carrier | None, attributes: Mapping[str, An
     user = found.pop("user", None)
     if user:
         event.setdefault("user", {}).setdefault("ip_address", user)
-    found = {**_from_span(attributes), **found}
+    found = found or _from_span(attributes)  # what sentry-sdk leaves out is not to be shown
     if found:
         event["request"] = {**found, **(event.get("request") or {})}
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+import sentry_sdk
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
@@ -179,10 +180,9 @@ def native_name(span: ReadableSpan, attributes: Mapping[str, Any]) -> tuple[str,
     """
     if span.kind is _CONSUMER and span.name.startswith(_CELERY_RUN):
         return span.name.removeprefix(_CELERY_RUN), "task"
-    scope = span.instrumentation_scope
-    framework = scope.name.rpartition(".")[2] if scope is not None else ""
+    framework = framework_of(span)
     route = attributes.get("http.route")
-    if framework == "flask":
+    if framework == "flask" and not (route and _style("flask") == "url"):
         flask = sys.modules.get("flask")
         endpoint = flask.request.endpoint if flask is not None and flask.has_request_context() else None
         return (str(endpoint), "component") if endpoint else None
@@ -190,7 +190,18 @@ def native_name(span: ReadableSpan, attributes: Mapping[str, Any]) -> tuple[str,
         return None
     if framework == "django":
         return "/" + _CONVERTED.sub(r"{\1}", route.lstrip("/")), "route"
-    return (route, "route") if framework in ("fastapi", "starlette", "asgi") else None
+    return (route, "route") if framework in ("fastapi", "flask", "starlette", "asgi") else None
+
+
+def framework_of(span: ReadableSpan) -> str:
+    """Return the identifier that sentry-sdk has for the framework whose instrumentation made a span."""
+    scope = span.instrumentation_scope
+    return "" if scope is None else scope.name.rpartition(".")[2].removesuffix("_server")
+
+
+def _style(framework: str) -> str | None:
+    """Return `transaction_style` of an integration that the app has configured."""
+    return getattr(sentry_sdk.get_client().get_integration(framework), "transaction_style", None)
 
 
 def http_status_name(code: int) -> str:

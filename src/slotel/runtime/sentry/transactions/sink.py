@@ -11,6 +11,7 @@ import time
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Final
 
+import sentry_sdk
 from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span
@@ -24,7 +25,7 @@ from slotel.runtime.requests.decision import REQUEST_KINDS, row_of_root
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryClientLike
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
-from slotel.runtime.sentry.transactions.mapping import native_name
+from slotel.runtime.sentry.transactions.mapping import framework_of, native_name
 from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Scopes, Trace
 from slotel.runtime.sentry.transactions.worker import Worker
 from slotel.runtime.upstream.otel.context import flags_of
@@ -43,6 +44,8 @@ MAX_SPANS: Final = 1000
 """Spans of one open trace: a sampled one then sends a part, another one keeps no more."""
 _ERROR: Final = StatusCode.ERROR
 _CALLS: Final = (SpanKind.CLIENT, SpanKind.PRODUCER)
+_NOT_CAPTURED: Final = ("HEAD", "OPTIONS")
+"""Source: sentry-sdk, `DEFAULT_HTTP_METHODS_TO_CAPTURE`, which has all others."""
 _OF_DATABASES: Final = frozenset({"db.system", "db.system.name"})
 
 
@@ -82,7 +85,7 @@ class TransactionsSink:
     Args:
         flush_time: seconds that `shutdown` may take.
         calls_are_roots: a call to a database, a queue or another service that no request or job makes is a
-            transaction: a driver's ping, a broker's poll.
+            transaction: a driver's ping, a broker's poll. So is a request of a method that sentry-sdk leaves out.
         native_names: transactions are named as sentry-sdk's integrations name them.
         factory: makes the transport for a client that comes later.
     """
@@ -166,7 +169,7 @@ class TransactionsSink:
         scopes, trace.scopes = trace.scopes, None  # they hold the local root: no cycle may be left
         if trace.inherited:
             return  # the process that it began in sends it
-        if not self._calls_are_roots and _is_call(root):
+        if not self._calls_are_roots and (_is_call(root) or _is_not_captured(root)):
             self._let_go(local_root)
             trace.is_sent = False
             return
@@ -313,6 +316,16 @@ class TransactionsSink:
 def _is_call(span: ReadableSpan) -> bool:
     """Whether a span is a call to something else, by its kind or by what instrumentations of databases write."""
     return span.kind in _CALLS or not _OF_DATABASES.isdisjoint(attributes_of(span))
+
+
+def _is_not_captured(span: ReadableSpan) -> bool:
+    """Whether sentry-sdk makes no transaction of a request's method, unless the app's integration names the method."""
+    attributes = attributes_of(span)
+    method = attributes.get("http.request.method") or attributes.get("http.method")
+    if method not in _NOT_CAPTURED or span.kind is not SpanKind.SERVER:
+        return False
+    integration = sentry_sdk.get_client().get_integration(framework_of(span))
+    return method not in (getattr(integration, "http_methods_to_capture", None) or ())
 
 
 def _flush_time(client: SentryClientLike) -> float:
