@@ -78,19 +78,20 @@ def slotel_client(processor=None):
     from slotel.config.service import SentrySettings
     from slotel.runtime.requests.local_roots import OpenSpans
     from slotel.runtime.sentry import propagation
-    from slotel.runtime.sentry.client.client import Parts, start_client
+    from slotel.runtime.sentry.client.client import SentryDependencies, start_client
 
     open_spans = processor.open_spans if processor is not None else OpenSpans()
-    parts = Parts(
+    parts = SentryDependencies(
         open_spans,
-        _no_tags,
-        lambda event: event,
-        _ignore,
-        _ignore,
-        _ignore,
+        tags=_no_tags,
+        redact=lambda _, payload: payload,
+        redact_headers=dict,
+        counted=_ignore,
+        expected=_ignore,
+        dropped=_ignore,
     )
     connection = start_client(SentrySettings(dsn=DSN), {}, parts, _ignore)
-    propagation.install("", 1.0, dict)
+    propagation.install("", 1.0, lambda _: {}, lambda: propagation.EVERYWHERE)
     if processor is not None:
         processor.sinks.append(connection.error_linker)
 

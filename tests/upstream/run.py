@@ -59,7 +59,7 @@ SUITES: Final = (
             "tests/integrations/flask", "tests/integrations/fastapi", "tests/integrations/starlette",
             "tests/integrations/wsgi", "tests/integrations/logging", "tests/test_scope.py",
         ),
-        modes=("start",),
+        modes=("start", "dsn"),
     ),
 )  # fmt: skip
 NEEDS: Final = (
@@ -182,7 +182,8 @@ def main() -> int:
     used: list[dict[str, Any]] = []
     unexplained: list[str] = []
     print(
-        "| suite | passed without slotel | started | adopted | explained |\n| --- | --- | --- | --- | --- |",
+        "| suite | passed without slotel | started | adopted | with a DSN | explained |\n"
+        "| --- | --- | --- | --- | --- | --- |",
         flush=True,
     )
     for suite in SUITES:
@@ -208,7 +209,8 @@ def main() -> int:
                     unexplained.append(f"{suite.name}, {mode}: {name}")
             cells[mode] = len(good) - len(lost)
         print(
-            f"| {suite.name} | {len(good)} | {cells.get('start', '')} | {cells.get('adopt', '')} | {reasons} |",
+            f"| {suite.name} | {len(good)} | {cells.get('start', '')} | {cells.get('adopt', '')} | {cells.get('dsn', '')} "
+            f"| {reasons} |",
             flush=True,
         )
     unused = [entry for entry in entries if entry not in used and (not wanted or entry["suite"] in wanted)]

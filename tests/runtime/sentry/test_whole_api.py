@@ -1,0 +1,97 @@
+"""What plain sentry-sdk sends arrives with slotel, once, with the same options in force: scopes, threads, logs, monitors."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import sentry_sdk
+
+from slotel.cli.sink.server import SentrySink
+from support.launch import APPS, LAUNCHER, clean_environ
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(sentry_sdk, "start_transaction"), reason="sentry-sdk 3 has no start_transaction"
+)
+KINDS = (
+    "event",
+    "transaction",
+    "check_in",
+    "log",
+    "trace_metric",
+    "session",
+    "sessions",
+    "user_report",
+    "feedback",
+)
+SAME = (
+    "logentry", "message", "transaction", "level", "tags", "fingerprint", "server_name", "dist", "release", "environment",
+    "monitor_slug", "monitor_config", "status", "measurements", "user",
+)  # fmt: skip
+
+
+def crumbs(payload):
+    return [each.get("message") for each in (payload.get("breadcrumbs") or {}).get("values") or ()]
+
+
+def exceptions(payload):
+    """Type, text, mechanism, and the innermost frame of each."""
+    for each in (payload.get("exception") or {}).get("values") or ():
+        frames = (each.get("stacktrace") or {}).get("frames") or [{}]
+        shown = {key: frames[-1].get(key) for key in ("function", "in_app", "context_line")}
+        variables = {
+            key: value for key, value in (frames[-1].get("vars") or {}).items() if key in ("text", "local")
+        }
+        yield [
+            each["type"],
+            each["value"],
+            each.get("mechanism", {}).get("type"),
+            len(frames),
+            shown,
+            variables,
+        ]
+
+
+def told(kind, payload):
+    if kind in ("log", "trace_metric"):
+        for each in payload["items"]:
+            attributes = {
+                key for key in each["attributes"] if not key.startswith(("sentry.sdk", "sentry.trace"))
+            }
+            yield [kind, each.get("body") or each["name"], each.get("value"), sorted(attributes)]
+        return
+    same = {key: payload[key] for key in SAME if payload.get(key)}
+    same["extra"] = {key: value for key, value in (payload.get("extra") or {}).items() if key != "sys.argv"}
+    same["contexts"] = sorted(set(payload.get("contexts") or ()) - {"otel"})
+    same["spans"] = [(span["op"], span["description"]) for span in payload.get("spans", ())]
+    yield [kind, same, list(exceptions(payload)), crumbs(payload), bool(payload.get("threads"))]
+
+
+def run(how):
+    with SentrySink() as sink:
+        env = clean_environ(
+            SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none",
+            SENTRY_TRACES_SAMPLE_RATE="1",
+        )  # fmt: skip
+        launcher = [] if how == "plain" else [str(LAUNCHER)]
+        done = subprocess.run(
+            [*launcher, sys.executable, "whole_api.py"],
+            env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        lines = [
+            json.dumps(line, sort_keys=True)
+            for kind in KINDS
+            for payload in sink.payloads(kind)
+            for line in told(kind, payload)
+        ]
+        attached = sum(len(list(envelope.of_type("attachment"))) for envelope in sink.envelopes)
+        return json.loads(done.stdout), sorted(lines), attached
+
+
+def test_all_that_plain_sentry_sdk_sends_arrives_once():
+    slotel, plain = run("slotel"), run("plain")
+    assert slotel[0] == plain[0]
+    assert slotel[1] == plain[1]
+    assert slotel[2] == plain[2] == 1
+    assert len(plain[1]) > 20
