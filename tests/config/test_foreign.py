@@ -114,6 +114,15 @@ def test_openslo_good_events_are_turned_round():
     assert slo.queries.operands == ('http_requests_total{code=~"5.."}',)
 
 
+def test_a_metric_that_its_name_calls_a_counter_is_counted_as_one_though_the_file_does_not_say_so():
+    """Its values at instants, summed up, would compare what was counted since each process began."""
+    stated, unstated = (read(text) for text in (OPENSLO, OPENSLO.replace("    counter: true\n", "")))
+    assert unstated.service.slos[0].queries == stated.service.slos[0].queries
+    assert any("its name is a counter's" in note for note in unstated.notes)
+    gauge = read(OPENSLO.replace("    counter: true\n", "").replace("http_requests_total", "http_requests"))
+    assert "sum_over_time" in gauge.service.slos[0].queries.total
+
+
 REFUSED = {
     "a raw ratio at an instant": (SLOTH, "events:\n", "raw: {error_ratio_query: x}\n      events:\n", "slo.yaml:8 slos[0].sli.raw", "many windows"),
     "a plugin": (SLOTH, "events:\n", "plugin: {id: x}\n      events:\n", "slo.yaml:8 slos[0].sli.plugin", "Sloth's own programs"),
@@ -131,6 +140,8 @@ REFUSED = {
     "a rolling month": (OPENSLO, "28d", "1M", "[1].spec.timeWindow[0].duration", "days or weeks"),
     "another data source": (OPENSLO, "type: Prometheus", "type: Datadog", "[1].spec.indicatorRef", "Datadog is not Prometheus"),
     "an indicator that is not there": (OPENSLO, "indicatorRef: checkout-errors", "indicatorRef: other", "[1].spec.indicatorRef", "no SLI 'other'"),
+    "no indicator at all": (OPENSLO, "  indicatorRef: checkout-errors\n", "", "[1].spec", "expected indicator or indicatorRef"),
+    "a time window within an objective": (OPENSLO, "{target: 0.995}", "{target: 0.995, timeWindow: [{duration: 7d}]}", "[1].spec.objectives[0].timeWindow", "unknown key"),
     "a name for no label": (SLOTH, "requests-availability", "'{{ x'", "slo.yaml:4 slos[0]", "a name has letters"),
     "brackets that do not match": (SLOTH, "total_query: sum(", "total_query: (sum(", "total_query", "line 1, column 45: expected ')', the query ends"),
     "an SLO without a spec": (OPENSLO, "spec:\n  description", "spec: []\nsped:\n  description", "[1]", "a mapping spec"),

@@ -38,6 +38,12 @@ _SPEC: Final = (
     "description", "service", "indicator", "indicatorRef", "timeWindow", "budgetingMethod", "objectives",
     "alertPolicies",
 )  # fmt: skip
+_OBJECTIVE: Final = (
+    "displayName", "op", "value", "target", "targetPercent", "timeSliceTarget", "timeSliceWindow", "indicator",
+    "indicatorRef", "compositeWeight",
+)  # fmt: skip
+_COUNTERS: Final = ("_total", "_count", "_bucket")
+"""Endings that the names of counters have, and of nothing else. Source: Prometheus, metric and label naming."""
 _BAD_IF: Final = {"lte": ">", "lt": ">=", "gte": "<", "gt": "<="}
 """Comparison that a good value fulfils → the one that a bad value fulfils."""
 _INSTANT: Final = TimeSlices(30.0, is_averaged=True)
@@ -93,7 +99,7 @@ class _Reader:
             )
 
     def _add(self, spec: Mapping[str, Any], item: Any, steps: Steps) -> None:
-        item = mapping(item, steps)
+        item = known(item, _OBJECTIVE, steps)
         for key in ("indicator", "indicatorRef", "compositeWeight"):
             if key in item:
                 raise RefusedError((*steps, key), "composite SLOs: write each as an SLO of its own")
@@ -158,9 +164,11 @@ class _Reader:
         query = self._query(metric, place)
         tree = read_query(promql.parse, query, place)
         if not promql.has_window(tree):
-            query = _over_window(tree, query, is_counter)
+            by_name = not is_counter and _are_counters(tree)
+            query = _over_window(tree, query, is_counter or by_name)
+            why = ", for its name is a counter's (without `counter: true`)" if by_name else ""
             self._findings.ignore(
-                self._service, self._part, place, f"counted over the windows of the rules: {query}"
+                self._service, self._part, place, f"counted over the windows of the rules{why}: {query}"
             )
         return read_query(count, query, place, is_total=is_total)
 
@@ -183,6 +191,8 @@ class _Reader:
         at: Steps = ("spec", "indicator", "spec")
         if "indicator" in spec:
             return mapping(mapping(spec["indicator"], at[:2]).get("spec"), at), at
+        if spec.get("indicatorRef") is None:
+            raise RefusedError(at[:1], "expected indicator or indicatorRef")
         other = self._named("SLI", spec.get("indicatorRef"), ("spec", "indicatorRef"))
         return mapping(other.node.get("spec"), ("spec",)), ("spec", "indicatorRef")
 
@@ -244,6 +254,15 @@ def _over_window(tree: Any, query: str, is_counter: bool) -> str:
     if labels_of(tree) is None:
         query = f"sum ({query})"
     return f"sum_over_time(({query})[{promql.WINDOW}:30s])"
+
+
+def _are_counters(tree: Any) -> bool:
+    """Whether a query reads counters at an instant, whatever its file says: their sums are no number of events."""
+    kinds = [promql.kind_of(each) for each in promql.walk(tree)]
+    selectors = [each for each in promql.walk(tree) if promql.kind_of(each) == "VectorSelector"]
+    if "MatrixSelector" in kinds or not selectors:
+        return False
+    return all(promql.metric(each).endswith(_COUNTERS) for each in selectors)
 
 
 def _threshold(query: str, item: Mapping[str, Any], steps: Steps, place: Steps) -> Queries:
