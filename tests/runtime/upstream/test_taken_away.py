@@ -22,6 +22,8 @@ COVERED = {
     "argparse.ArgumentParser._option_string_actions": "see below",
     "gunicorn.workers.base_async.AsyncWorker.load_wsgi": "as gunicorn.workers.gthread's; gevent patches its whole process",
     "eventlet.monkey_patch": "tests/runtime/upstream/test_greenlets.py has a double of it",
+    "django.shortcuts.render": "the service renders no template; sentry/test_like_integrations.py does",
+    "starlette.templating.Jinja2Templates.__init__": "as django.shortcuts.render",
     "_socket.socket": "only a check of uncounted requests asks for it",
     "granian.asgi._callback_wrapper": "as uvicorn.config.Config.load",
     "granian.wsgi._callback_wrapper": "as waitress.server.BaseWSGIServer.__init__",
