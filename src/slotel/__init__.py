@@ -1,4 +1,7 @@
-"""slotel: exact metrics, Sentry, enforced tags and an error budget from `opentelemetry-instrument`."""
+"""slotel: exact metrics, Sentry, enforced tags and an error budget from `opentelemetry-instrument`.
+
+PYTEST_DONT_REWRITE: pytest would warn that it cannot, in a run under `opentelemetry-instrument`.
+"""
 
 from typing import TYPE_CHECKING, Any, TypeVar
 

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from support.launch import clean_environ
+from support.launch import LAUNCHER, clean_environ
 
 APP = """
 from flask import Flask
@@ -76,3 +76,14 @@ def test_without_the_fixture_the_plugin_starts_nothing(tmp_path):
         cwd=tmp_path, env=clean_environ(), capture_output=True, text=True, timeout=180,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
+
+
+def test_a_run_under_the_launcher_is_not_warned_of_slotel(tmp_path):
+    """With warnings as errors, as many projects have them, pytest would not start."""
+    (tmp_path / "test_quiet.py").write_text("def test_quiet():\n    assert True\n")
+    done = subprocess.run(
+        [str(LAUNCHER), sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_quiet.py"],
+        cwd=tmp_path, env=clean_environ(OTEL_METRICS_EXPORTER="none"), capture_output=True, text=True, timeout=180,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "cannot be rewritten; slotel" not in done.stdout
