@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from pathlib import Path
 from typing import Any
 
 LINK = re.compile(r"(!?\[[^\]]*\])\(([^)\s#]+)(#[^)]*)?\)")
@@ -11,14 +12,13 @@ LINK = re.compile(r"(!?\[[^\]]*\])\(([^)\s#]+)(#[^)]*)?\)")
 
 def on_config(config: Any) -> Any:
     """List the pages of the codes, which are generated."""
-    from slotel.config.codes import CODES
-
+    codes = sorted(path.name for path in (Path(__file__).parent / "reference/codes").glob("SLO*.md"))
     for tab in config["nav"]:
         for group in next(iter(tab.values())) if isinstance(next(iter(tab.values())), list) else ():
             if group.get("Codes") == "reference/codes/":
                 group["Codes"] = [
                     "reference/codes/index.md",
-                    *(f"reference/codes/{code}.md" for code in CODES),
+                    *(f"reference/codes/{name}" for name in codes),
                 ]
     return config
 
