@@ -33,7 +33,7 @@ AT_THE_END: Final = (
     *(
         f"{kind} key" for kind in (
             "access", "account", "app", "application", "auth", "client", "crypt", "encryption", "decryption", "deploy",
-            "fernet", "functions", "gpg", "hmac", "instrumentation", "jwt", "license",
+            "fernet", "functions", "gpg", "hmac", "jwt", "license",
             "master", "pgp", "rsa", "secret access", "service", "session",
             "shared access", "shared", "signing", "ssh", "storage", "subscription",
         )
