@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 from slotel.config.service import SentrySettings
 from slotel.runtime.process.threads import start_daemon
 from slotel.runtime.requests.local_roots import LocalRoot
+from slotel.runtime.sentry.client.flushing import flush_first
 from slotel.runtime.sentry.client.own_requests import own_span_test
 from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryClientLike
 from slotel.runtime.sentry.modes.otlp_export import Batches
@@ -79,6 +80,7 @@ class OtlpSink:
         self._batches = Batches(client, self._dropped)
         self._resource = named_resource(self._plain_resource, self._settings, client.options)
         self._is_own = own_span_test(client.dsn or "")
+        flush_first(client, self.flush)
 
     def on_start(self, span: Span, local_root: LocalRoot, parent_context: Context | None) -> None:
         """Do nothing: the batch wants ended spans."""

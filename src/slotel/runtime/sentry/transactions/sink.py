@@ -23,6 +23,7 @@ from slotel.runtime.metrics.unsent import UNSENT
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.requests.decision import REQUEST_KINDS, row_of_root
 from slotel.runtime.requests.local_roots import LocalRoot
+from slotel.runtime.sentry.client.flushing import flush_first
 from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryClientLike
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
 from slotel.runtime.sentry.transactions.mapping import framework_of, native_name
@@ -68,7 +69,7 @@ def transactions_sink(
     keeper = KeepPolicy(settings.keep, settings.keep_per_minute)
     factory = TransportFactory(settings, enforcer, keeper, dropped)
     worker = Worker(*factory.for_client(client), dropped, late_wait=settings.late_wait)
-    return TransactionsSink(
+    sink = TransactionsSink(
         keeper,
         worker,
         dropped,
@@ -77,6 +78,8 @@ def transactions_sink(
         native_names=settings.transaction_names == "native",
         factory=factory,
     )
+    flush_first(client, sink.flush)
+    return sink
 
 
 class TransactionsSink:
@@ -264,6 +267,7 @@ class TransactionsSink:
         if self._factory is not None and not self._closed:
             self._worker.use(*self._factory.for_client(client))
             self._flush_time = _flush_time(client)
+            flush_first(client, self.flush)
 
     def flush(self, timeout: float) -> bool:
         """Build and send what has ended, without waiting for late children."""
