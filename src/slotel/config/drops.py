@@ -55,6 +55,9 @@ DROPS: Final[dict[str, Drop]] = {
         "Check proxies and load balancers between the service and Sentry.",
     ),
     "server_error": Drop("Sentry answered with an error of its own, three times", "See Sentry's status."),
+    "transport_error": Drop(
+        "the transport that the app gives `sentry_sdk.init` raised", "See the debug line for the exception; fix the transport."
+    ),
     "export_error": Drop("the exporter could not deliver them", "See the exporter's line before it."),
     "overloaded": Drop(
         "spans ended faster than transactions could be built: 50,000 were held",
