@@ -56,7 +56,8 @@ DROPS: Final[dict[str, Drop]] = {
     ),
     "server_error": Drop("Sentry answered with an error of its own, three times", "See Sentry's status."),
     "transport_error": Drop(
-        "the transport that the app gives `sentry_sdk.init` raised", "See the debug line for the exception; fix the transport."
+        "the transport that the app gives `sentry_sdk.init` raised",
+        "Fix the transport; a debug line has the exception.",
     ),
     "export_error": Drop("the exporter could not deliver them", "See the exporter's line before it."),
     "overloaded": Drop(
