@@ -22,7 +22,16 @@ NEEDED = {
     "slotel/__main__.py",
     "slotel/runtime/bootstrap.py",
 }
-SDIST = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "PKG-INFO", ".gitignore"}
+PATH = {"slotel_launch.pth"}
+SDIST = {
+    "src/slotel_launch.pth",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "CHANGELOG.md",
+    "PKG-INFO",
+    ".gitignore",
+}
 URLS = {"Documentation", "Source", "Changelog", "Issues"}
 MOST_KIB = 1024
 
@@ -46,8 +55,8 @@ def faults_of_wheel(path: Path) -> list[str]:
         names = set(wheel.namelist())
         [metadata] = [name for name in names if name.endswith(".dist-info/METADATA")]
         headers = Parser().parsestr(wheel.read(metadata).decode())
-    faults += [f"missing: {name}" for name in sorted(NEEDED - names)]
-    strangers = {name for name in names if not name.startswith(("slotel/", "slotel-"))}
+    faults += [f"missing: {name}" for name in sorted((NEEDED | PATH) - names)]
+    strangers = {name for name in names if not name.startswith(("slotel/", "slotel-"))} - PATH
     faults += [f"does not belong there: {name}" for name in sorted(strangers)]
     faults += [f"compiled: {name}" for name in sorted(names) if name.endswith((".so", ".pyd", ".pyc"))]
     urls = {line.partition(",")[0] for line in headers.get_all("Project-URL") or ()}

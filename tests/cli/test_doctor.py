@@ -133,7 +133,7 @@ ENVIRONMENTS = {
         {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "SLO121", "opentelemetry-exporter-otlp-proto-grpc",
     ),
     "a propagator that is none": ({"OTEL_PROPAGATORS": "pigeon"}, "SLO123", "there is no propagator 'pigeon'"),
-    "a trailing comma among the propagators": ({"OTEL_PROPAGATORS": "tracecontext,"}, "SLO123", "there is no propagator ''"),
+    "a wrong propagator among others": ({"OTEL_PROPAGATORS": "tracecontext,b3x,"}, "SLO123", "there is no propagator 'b3x'"),
     "a sampler that is none": ({"OTEL_TRACES_SAMPLER": "pigeon"}, "SLO122", "built in are"),
     "a ratio that is none": (
         {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "lots"}, "SLO122", "write a ratio from 0 to 1",

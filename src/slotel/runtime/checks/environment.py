@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
 
 from slotel.config.ratio import parse_ratio
 from slotel.config.service import Reading
 from slotel.config.variables import unknown_variables
+from slotel.launch import VARIABLE, read_propagators
 from slotel.runtime.finding import Finding, of_note, of_problem
 from slotel.runtime.metrics.scrape.http.port import HOST, read_address
 from slotel.runtime.setup.exporters import usable_exporters, wants_prometheus
@@ -84,15 +84,11 @@ def samples_nothing(settled: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def propagators(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Whether the propagators that are named are installed: `opentelemetry-instrument` fails on one that is not."""
-    named = environ.get("OTEL_PROPAGATORS", "").strip()
-    installed = {point.name for point in entry_points(group="opentelemetry_propagator")}
-    wrong = [name.strip() for name in named.split(",") if name.strip() not in {*installed, "none"}]
-    if named and wrong:
-        what = ", ".join(repr(name) for name in wrong)
-        text = f"OTEL_PROPAGATORS={named!r}: there is no propagator {what}"
-        fix = f"remove it, or install its package; known here are: {', '.join(sorted(installed))}"
-        yield Finding("propagation", "fail", text, fix, "SLO123")
+    """Whether the propagators that are named are installed: one that is not is left out."""
+    named = environ.get(VARIABLE, "").strip()
+    found = read_propagators(named)
+    if found.problem:
+        yield Finding("propagation", "fail", f"{VARIABLE}={named!r}: {found.problem}", found.fix, "SLO123")
 
 
 def exporters(environ: Mapping[str, str]) -> Iterator[Finding]:
