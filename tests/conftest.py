@@ -11,6 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from slotel.runtime.setup.defaults import LEFT_OUT
 from support.long import LONG
 from support.long_first import long_first
 from support.unit import forbid_the_outside, is_unit
@@ -59,6 +60,14 @@ def own_runtime_directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(directory))
     yield directory
     shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def no_limit_of_another_test() -> Iterator[None]:
+    """Forget which limits of the environment another test has left out: a process has one start."""
+    LEFT_OUT.clear()
+    yield
+    LEFT_OUT.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -241,7 +241,7 @@ def test_a_missing_sdk_is_said_with_the_command_that_installs_it(example, monkey
     ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "grafana_foundation_sdk.builders", None)
-    with pytest.raises(ValueError, match=r"pip install 'slotel\[tools\]'"):
+    with pytest.raises(ValueError, match=r"uvx --from 'slotel\[tools\]'"):
         dashboards.files(example)
 
 

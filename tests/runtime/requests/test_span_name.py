@@ -28,6 +28,20 @@ def test_a_path_is_no_name(name, attributes, better):
 
 
 @pytest.mark.parametrize(
+    ("attributes", "better"),
+    [
+        ({"rpc.system": "grpc", "rpc.method": "Greet"}, None),
+        ({"rpc.system.name": "grpc"}, None),
+        ({"http.request.method": "POST"}, "POST"),
+    ],
+)
+def test_a_path_without_an_attribute_is_no_name_either_unless_it_is_that_of_an_rpc(attributes, better):
+    tracer = TracerProvider().get_tracer("opentelemetry.instrumentation.some")
+    span = tracer.start_span("/shop.Greeter/Greet", kind=SpanKind.SERVER, attributes=attributes)
+    assert without_path(span) == better
+
+
+@pytest.mark.parametrize(
     ("name", "route", "path", "expected"),
     [
         ("GET /ok", "/ok", "/ok", ("GET /api/ok", "/api/ok", "/api/ok")),

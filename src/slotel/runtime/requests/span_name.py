@@ -45,7 +45,11 @@ def without_path(span: Span) -> str | None:
     if known:
         if not any(_is_part(path, whole) for whole in known):
             return None
-    elif scope is None or not scope.name.startswith(_INSTRUMENTATIONS):
+    elif (
+        scope is None
+        or not scope.name.startswith(_INSTRUMENTATIONS)
+        or attributes.keys().isdisjoint(_METHODS)  # the full name of an RPC is like a path
+    ):
         return None
     asked = next((attributes[name] for name in _METHODS if name in attributes), _SOCKET_METHOD)
     return method or ("HTTP" if asked == "_OTHER" else str(asked))
