@@ -1,8 +1,8 @@
-"""Before `opentelemetry-instrument`: a wrong name in OTEL_PROPAGATORS is left out, where it would end the launcher.
+"""Before `opentelemetry-instrument`: a wrong name in OTEL_PROPAGATORS is left out, where it would end that command.
 
-`opentelemetry.propagate` reads the variable when it is imported, in the launcher's own process, where nothing of a
+`opentelemetry.propagate` reads the variable when it is imported, in that command's own process, where nothing of a
 distribution runs yet. So `slotel_launch.pth` imports this module when Python starts, if the variable is set. It does
-nothing in any other process than the launcher's, and imports no telemetry library.
+nothing in any other process than that command's, and imports no telemetry library.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def read_propagators(named: str) -> Propagators:
 
 
 def correct(environ: MutableMapping[str, str], command: Sequence[str]) -> None:
-    """Leave wrong and empty names out of OTEL_PROPAGATORS, in the launcher's process alone; tell of wrong ones.
+    """Leave wrong and empty names out of OTEL_PROPAGATORS, in the process of that command alone; tell of wrong ones.
 
     Args:
         command: as Python was started, with its options.
