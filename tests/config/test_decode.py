@@ -194,8 +194,10 @@ def test_any_tree_gives_a_document_and_each_fault_has_its_place_in_it(tree):
 def test_the_rest_is_read_as_if_what_is_wrong_had_never_been_written(tree):
     document, faults = structure(tree, Document, SPELLINGS)
     rest = copy.deepcopy(tree)
-    for steps, _ in sorted(
-        faults, key=lambda fault: (len(fault[0]), [x for x in fault[0] if type(x) is int]), reverse=True
+    for steps in sorted(  # two faults of one item cut it once
+        {steps for steps, _ in faults},
+        key=lambda steps: (len(steps), [x for x in steps if type(x) is int]),
+        reverse=True,
     ):
         cut(rest, steps)  # deepest first, later items of a list before earlier ones
     again, left = structure(rest, Document, SPELLINGS)
