@@ -115,8 +115,8 @@ kubernetes: $(STAMP) ## Ask the API server's own validation of every supported K
 	KUBERNETES=all $(RUN)pytest tests/deploy/test_api_server.py tests/deploy/test_chart.py tests/deploy/test_linters.py -rA
 
 promtool3: $(STAMP) ## Run the rules' tests under Prometheus 3, too: its promtool is built (Go 1.25) into .cache/, once
-	PATH="$$(sh tests/support/build_promtool3.sh):$$PATH" $(RUN)pytest tests/compile/test_arithmetic.py tests/compile/test_calendar.py \
-	  tests/compile/test_generated.py tests/compile/test_rule_kinds.py tests/compile/test_against_sloth.py
+	PATH="$$(sh tests/support/build_promtool3.sh):$$PATH" $(RUN)pytest tests/compile/prometheus/test_arithmetic.py tests/compile/prometheus/test_calendar.py \
+	  tests/compile/prometheus/test_generated.py tests/compile/prometheus/test_rule_kinds.py tests/compile/prometheus/test_against_sloth.py
 
 dist: $(STAMP) ## Build wheel and source distribution twice, compare the bytes, check the contents
 	$(RUN)python release/dist.py
@@ -137,8 +137,8 @@ long: $(STAMP) apps real ## Run the tests that have a shorter form in `make test
 	LONG=1 $(RUN)pytest -n $(WORKERS) -o timeout=3600 -m long
 
 properties: $(STAMP) ## The long forms of the rules' properties: random objectives, random Sloth specs, a backtest of a month
-	PROMTOOL_SECONDS=3600 PROPERTY_EXAMPLES=200 SLOTH_SPECS=42 BACKTEST_HOURS=720 $(RUN)pytest -o timeout=0 tests/compile/test_generated_properties.py \
-	  tests/compile/test_against_sloth.py tests/cli/test_backtest.py
+	PROMTOOL_SECONDS=3600 PROPERTY_EXAMPLES=200 SLOTH_SPECS=42 BACKTEST_HOURS=720 $(RUN)pytest -o timeout=0 tests/compile/prometheus/test_generated_properties.py \
+	  tests/compile/prometheus/test_against_sloth.py tests/cli/backtest/test_backtest.py
 
 clean: ## Remove what was built
 	rm -rf $(VENV) $(APPS) $(DOCS) .cache

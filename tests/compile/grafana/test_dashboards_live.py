@@ -13,7 +13,7 @@ from support import scripted_day
 from support.backfilled import Past, past, scripted_past
 from support.shown import ask, faults, interpolate, panels, resolve
 
-EXAMPLE = (Path(__file__).parents[2] / "examples" / "slotel.yaml").read_text(encoding="utf-8")
+EXAMPLE = (Path(__file__).parents[3] / "examples" / "slotel.yaml").read_text(encoding="utf-8")
 BOARDS = ("slo-list", "slo-detail", "service", "pipeline")
 OBJECTIVES = (
     ("checkout", "availability"),

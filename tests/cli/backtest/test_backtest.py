@@ -1,6 +1,6 @@
 """`slotel backtest` and `slotel suggest` on a real Prometheus that was filled with a scripted past.
 
-A longer past: `make properties`, or `BACKTEST_HOURS=720 pytest tests/cli/test_backtest.py`, is a month.
+A longer past: `make properties`, or `BACKTEST_HOURS=720 pytest tests/cli/backtest/test_backtest.py`, is a month.
 """
 
 import json

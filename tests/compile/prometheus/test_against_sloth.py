@@ -6,7 +6,7 @@ Equal where Sloth is right. The differences, each with its reason:
 - a comment behind a query makes a file of Sloth that Prometheus refuses;
 - windows of two hours and more are sums here, so they are compared by what they alert, not to the last digit.
 
-More specs: `SLOTH_SPECS=40 pytest tests/compile/test_against_sloth.py`.
+More specs: `SLOTH_SPECS=40 pytest tests/compile/prometheus/test_against_sloth.py`.
 """
 
 import os

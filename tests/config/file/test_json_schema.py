@@ -17,7 +17,7 @@ from slotel.config.sampling import Keep
 from slotel.config.service import read_service
 from slotel.config.slo import Period
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 WORDS = st.sampled_from(["a", "shop", "x-1", "7", "/healthz", "true"])
 RATIOS = st.sampled_from(["5%", "0.05", 0.05, 0, 1, "1/20"])

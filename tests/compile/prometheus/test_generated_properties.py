@@ -1,6 +1,6 @@
 """Whatever an objective is, its rule file is one that Prometheus loads, and passes the tests that are written with it.
 
-More examples: `PROPERTY_EXAMPLES=200 pytest tests/compile/test_generated_properties.py`, or `make properties`.
+More examples: `PROPERTY_EXAMPLES=200 pytest tests/compile/prometheus/test_generated_properties.py`, or `make properties`.
 """
 
 import json

@@ -26,7 +26,7 @@ from slotel.runtime.metrics.scrape.http import port as ports
 from support.launch import APPS, clean_environ
 from support.ports import free_port
 
-CODES = YAML(typ="safe", pure=True).load(Path(__file__).parents[2] / "docs/reference/codes.yaml")
+CODES = YAML(typ="safe", pure=True).load(Path(__file__).parents[3] / "docs/reference/codes.yaml")
 KEY = "0123456789abcdef0123456789abcdef"
 
 
@@ -560,7 +560,7 @@ def test_what_a_start_says_doctor_says():
 
 
 def test_every_code_that_is_used_has_a_page_and_every_page_a_use():
-    source = Path(__file__).parents[2] / "src/slotel"
+    source = Path(__file__).parents[3] / "src/slotel"
     used = set()
     for path in source.rglob("*.py"):
         used |= set(re.findall(r"SLO1\d\d", path.read_text()))
