@@ -1,4 +1,4 @@
-"""The Flask service, served by gevent: patched in code, after the launcher has started slotel."""
+"""The Flask service, served by gevent: patched in code, after opentelemetry-instrument has started slotel."""
 
 from gevent import monkey
 

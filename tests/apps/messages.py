@@ -61,7 +61,7 @@ with client.websocket_connect("/chat") as session:
     session.send_text("hello")
     answers.append(session.receive_text())
 
-from slotel.runtime.state import current  # noqa: E402 - what the launcher started
+from slotel.runtime.state import current  # noqa: E402 - what opentelemetry-instrument started
 
 METRIC = re.compile(
     r"(http_server_(?:active_requests|\w+_count|\w+_bytes_sum)|traces_span_metrics_calls_total)\{"

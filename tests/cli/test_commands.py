@@ -133,10 +133,10 @@ def test_what_time_slices_make_unreachable_is_said_and_left_out(tmp_path):
     assert "short: 5m" not in (tmp_path / "out/prometheus/rules.yaml").read_text()
     (objective,) = json.loads(slotel("explain", "--json", cwd=tmp_path).stdout)["objectives"]
     assert objective["traffic"]["counted_per_period"] == 2880
-    tiers = [
-        (tier["long_seconds"], tier["outages"][1]["detected_after_seconds"]) for tier in objective["tiers"]
+    alerts = [
+        (alert["long_seconds"], alert["outages"][1]["detected_after_seconds"]) for alert in objective["tiers"]
     ]
-    assert tiers == [(21600, 4500), (86400, 4500), (259200, 4500), (3600, None)]
+    assert alerts == [(21600, 4500), (86400, 4500), (259200, 4500), (3600, None)]
     assert "29 of 2,880 time slices" in slotel("explain", cwd=tmp_path).stdout
 
 

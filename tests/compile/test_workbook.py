@@ -8,7 +8,7 @@ import pytest
 
 from slotel.compile import conventions as at
 from slotel.config.detection_time import budget_spent, detection_time
-from slotel.config.slo import DAY, HOUR, MINUTE, TIERS, Slo
+from slotel.config.slo import BURN_RATE_ALERTS, DAY, HOUR, MINUTE, Slo
 from support import services
 
 SLO = Slo("availability", limit=0.001, objective=0.999)
@@ -53,57 +53,57 @@ class Outage:
         shifts = int(at.BASE // TICK)
         return sum(self.bad(end - SCRAPE - shift * TICK, window) for shift in range(shifts)) / shifts
 
-    def fires(self, tier, end: float) -> bool:
-        threshold = tier.burn_rate(SLO.period.seconds) * SLO.limit
-        return all(self.recorded(end, window) > threshold for window in (tier.long, tier.short))
+    def fires(self, alert, end: float) -> bool:
+        threshold = alert.burn_rate(SLO.period.seconds) * SLO.limit
+        return all(self.recorded(end, window) > threshold for window in (alert.long, alert.short))
 
-    def detected(self, tier) -> float | None:
-        """Seconds until the first evaluation at which the tier fires; None if it never does."""
-        earliest = detection_time(SLO, tier, self.ratio)
+    def detected(self, alert) -> float | None:
+        """Seconds until the first evaluation at which the alert fires; None if it never does."""
+        earliest = detection_time(SLO, alert, self.ratio)
         if earliest is None:
             return None
         tick = math.floor(earliest / TICK) * TICK
         while tick <= self.seconds + at.BASE + at.TILE + SCRAPE:
-            if self.fires(tier, tick):
+            if self.fires(alert, tick):
                 return tick
             tick += TICK
         return None
 
-    def reset(self, tier) -> float | None:
-        """Seconds from the end of the outage to the first evaluation at which the tier is silent."""
-        if self.detected(tier) is None:
+    def reset(self, alert) -> float | None:
+        """Seconds from the end of the outage to the first evaluation at which the alert is silent."""
+        if self.detected(alert) is None:
             return None
         tick = math.ceil(self.seconds / TICK) * TICK
-        while self.fires(tier, tick):
+        while self.fires(alert, tick):
             tick += TICK
         return tick - self.seconds
 
 
 def test_each_tier_fires_when_the_workbook_says_or_a_window_step_later():
     for ratio in OUTAGES:
-        for tier in TIERS:
-            ideal = detection_time(SLO, tier, ratio)
-            found = Outage(ratio, 4 * DAY).detected(tier)
+        for alert in BURN_RATE_ALERTS:
+            ideal = detection_time(SLO, alert, ratio)
+            found = Outage(ratio, 4 * DAY).detected(alert)
             if ideal is None:
                 assert found is None
                 continue
-            late = SCRAPE + TICK + (0 if tier.long <= HOUR else at.BASE)
-            late += at.TILE + at.PERIOD_INTERVAL if tier.long >= DAY else 0
-            early = ideal * at.TILE / tier.long if tier.long >= DAY else 0  # up to a tile less than a day
-            assert ideal - early < found <= ideal + late, (ratio, tier, ideal, found)
+            late = SCRAPE + TICK + (0 if alert.long <= HOUR else at.BASE)
+            late += at.TILE + at.PERIOD_INTERVAL if alert.long >= DAY else 0
+            early = ideal * at.TILE / alert.long if alert.long >= DAY else 0  # up to a tile less than a day
+            assert ideal - early < found <= ideal + late, (ratio, alert, ideal, found)
 
 
 def test_the_workbooks_numbers_for_a_total_outage():
-    assert [detection_time(SLO, tier, 1.0) for tier in TIERS] == [51.84, 129.6, 259.2, 259.2]
-    spent = [budget_spent(SLO, 1.0, detection_time(SLO, tier, 1.0)) for tier in TIERS]
+    assert [detection_time(SLO, alert, 1.0) for alert in BURN_RATE_ALERTS] == [51.84, 129.6, 259.2, 259.2]
+    spent = [budget_spent(SLO, 1.0, detection_time(SLO, alert, 1.0)) for alert in BURN_RATE_ALERTS]
     assert spent == pytest.approx([0.02, 0.05, 0.10, 0.10])
 
 
 def test_an_alert_ends_with_its_short_window():
     for ratio in (0.02, 0.1, 1.0):
-        for tier in TIERS:
-            late = SCRAPE + TICK + (0 if tier.short <= HOUR else at.BASE)
-            assert Outage(ratio, 4 * DAY).reset(tier) <= tier.short + late
+        for alert in BURN_RATE_ALERTS:
+            late = SCRAPE + TICK + (0 if alert.short <= HOUR else at.BASE)
+            assert Outage(ratio, 4 * DAY).reset(alert) <= alert.short + late
 
 
 def random_outages(count: int = 3000) -> list[Outage]:
@@ -122,7 +122,7 @@ def precision_and_recall(fires, significant, outages) -> tuple[float, float]:
 
 
 def pages(outage: Outage) -> bool:
-    return any(outage.detected(tier) is not None for tier in TIERS if tier.severity == "page")
+    return any(outage.detected(alert) is not None for alert in BURN_RATE_ALERTS if alert.severity == "page")
 
 
 def naive(outage: Outage) -> bool:
@@ -132,9 +132,9 @@ def naive(outage: Outage) -> bool:
 def significant(outage: Outage) -> bool:
     """It spends what a page is for: 2 % of a month's budget within an hour, or 5 % within six."""
     return any(
-        budget_spent(SLO, outage.ratio, min(outage.seconds, tier.long)) > tier.share
-        for tier in TIERS
-        if tier.severity == "page"
+        budget_spent(SLO, outage.ratio, min(outage.seconds, alert.long)) > alert.share
+        for alert in BURN_RATE_ALERTS
+        if alert.severity == "page"
     )
 
 
@@ -150,21 +150,21 @@ def table() -> str:
     """The table of docs/alerting.md."""
     head = [
         "error ratio",
-        *(f"{_words(tier.long)} / {_words(tier.short)}, {tier.severity}" for tier in TIERS),
+        *(f"{_words(alert.long)} / {_words(alert.short)}, {alert.severity}" for alert in BURN_RATE_ALERTS),
     ]
     rows = [head, ["---"] * len(head)]
     for ratio in OUTAGES:
         outage = Outage(ratio, 4 * DAY)
-        rows.append([f"{ratio * 100:g} %", *(_cell(outage, tier) for tier in TIERS)])
+        rows.append([f"{ratio * 100:g} %", *(_cell(outage, alert) for alert in BURN_RATE_ALERTS)])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def _cell(outage: Outage, tier) -> str:
-    ideal, found = detection_time(SLO, tier, outage.ratio), outage.detected(tier)
+def _cell(outage: Outage, alert) -> str:
+    ideal, found = detection_time(SLO, alert, outage.ratio), outage.detected(alert)
     if ideal is None or found is None:
         return "never"
     spent = budget_spent(SLO, outage.ratio, found) * 100
-    return f"{_words(ideal)} → {_words(found)}; {spent:.3g} %; {_words(outage.reset(tier))}"
+    return f"{_words(ideal)} → {_words(found)}; {spent:.3g} %; {_words(outage.reset(alert))}"
 
 
 def _words(seconds: float) -> str:

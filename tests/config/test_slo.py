@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slotel.config.slo import (
+    BURN_RATE_ALERTS,
     DAY,
     HOUR,
-    TIERS,
     BadRules,
     Event,
     Period,
@@ -118,22 +118,22 @@ def test_a_star_stands_for_any_characters_and_nothing_else_is_special(pattern, t
 
 
 def test_the_tiers_of_thirty_days_are_those_of_the_workbook():
-    assert [tier.burn_rate(30 * DAY) for tier in TIERS] == [14.4, 6.0, 3.0, 1.0]
+    assert [alert.burn_rate(30 * DAY) for alert in BURN_RATE_ALERTS] == [14.4, 6.0, 3.0, 1.0]
 
 
 def test_the_tiers_of_another_period_spend_the_same_share():
-    for tier in TIERS[:3]:
-        assert tier.burn_rate(28 * DAY) * tier.long / (28 * DAY) == pytest.approx(tier.share)
+    for alert in BURN_RATE_ALERTS[:3]:
+        assert alert.burn_rate(28 * DAY) * alert.long / (28 * DAY) == pytest.approx(alert.share)
 
 
 def test_no_tier_of_a_short_period_alerts_within_the_budget():
-    assert [tier.burn_rate(7 * DAY) for tier in TIERS] == [3.36, 1.4, 1.0, 1.0]
+    assert [alert.burn_rate(7 * DAY) for alert in BURN_RATE_ALERTS] == [3.36, 1.4, 1.0, 1.0]
 
 
 def test_a_five_percent_limit_keeps_the_first_tier_and_seven_percent_loses_it():
-    assert len(Slo("a", limit=0.05, objective=0.95).dead_tiers()) == 0
-    assert [tier.long for tier in Slo("a", limit=0.07, objective=0.93).dead_tiers()] == [HOUR]
-    assert len(Slo("a", limit=0.01, objective=0.99, period=Period(90 * DAY)).tiers()) == 4
+    assert len(Slo("a", limit=0.05, objective=0.95).unreachable_alerts()) == 0
+    assert [alert.long for alert in Slo("a", limit=0.07, objective=0.93).unreachable_alerts()] == [HOUR]
+    assert len(Slo("a", limit=0.01, objective=0.99, period=Period(90 * DAY)).burn_rate_alerts()) == 4
 
 
 @given(st.integers(0, 10**9), st.integers(1, 10**9), st.floats(1e-6, 0.999))

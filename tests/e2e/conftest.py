@@ -1,4 +1,4 @@
-"""Services that run for a whole session: one Flask, one FastAPI, each under the real launcher with a Sentry sink."""
+"""Services that run for a whole session: one Flask, one FastAPI, each under real auto-instrumentation with a Sentry sink."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""End to end: a service under the launcher, its generated rules in Prometheus, its alerts at Alertmanager's webhook."""
+"""End to end: a service under opentelemetry-instrument, its generated rules in Prometheus, its alerts at Alertmanager's webhook."""
 
 import json
 import secrets

@@ -1,4 +1,4 @@
-"""Requests served are requests counted: under the real launcher, over real HTTP, at any sampling rate."""
+"""Requests served are requests counted: under real auto-instrumentation, over real HTTP, at any sampling rate."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""OTEL_PROPAGATORS as people write it: the launcher starts the app, and names what is wrong."""
+"""OTEL_PROPAGATORS as people write it: opentelemetry-instrument starts the app, and names what is wrong."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ RUNS = [sys.executable, "-c", "print('serves')"]
 @pytest.mark.parametrize(
     "named", ["tracecontext,", ",", " ", "pigeon", "tracecontext, pigeon ,baggage", "none", "none,"]
 )
-def test_no_name_ends_the_launcher(named):
+def test_no_name_ends_opentelemetry_instrument(named):
     env = clean_environ(OTEL_PROPAGATORS=named, OTEL_SERVICE_NAME="shop", OTEL_METRICS_EXPORTER="none")
     done = subprocess.run(
         [LAUNCHER, *RUNS], env=env, capture_output=True, text=True, check=False, timeout=120

@@ -1,4 +1,4 @@
-"""The examples as their READMEs start them, under the launcher: requests counted, errors linked, tags there, names right."""
+"""The examples as their READMEs start them, under opentelemetry-instrument: requests counted, errors linked, tags there, names right."""
 
 import os
 import re

@@ -99,7 +99,7 @@ class Fault(NamedTuple):
         strikes: called a quarter of the way through the load.
         needs: why it cannot be done here; "" if it can.
         lasts: seconds for which there must be load.
-        launcher: False where the command has the launcher in it.
+        launcher: False where the command has opentelemetry-instrument in it.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Starts a service under the real launcher, in a process of its own, and talks to it over HTTP."""
+"""Starts a service under real auto-instrumentation, in a process of its own, and talks to it over HTTP."""
 
 from __future__ import annotations
 

@@ -18,7 +18,12 @@ from typing import Final, NamedTuple
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 HERE: Final = ROOT / ".cache" / "matrix"
-SUITES: Final = ("tests/runtime", "tests/tracker", "tests/e2e/test_counting.py", "tests/e2e/test_auto_instrumentation.py")
+SUITES: Final = (
+    "tests/runtime",
+    "tests/tracker",
+    "tests/e2e/test_counting.py",
+    "tests/e2e/test_auto_instrumentation.py",
+)
 WORKERS: Final = os.environ.get("WORKERS", "4")
 OLDEST_OTEL: Final = (
     "opentelemetry-api==1.45.0", "opentelemetry-sdk==1.45.0", "opentelemetry-semantic-conventions==0.66b0",

@@ -293,7 +293,7 @@ def apps_of(module):
 
 
 def start(adopted):
-    """Start slotel as the launcher does; `adopted`: after the app has set up tracing by itself."""
+    """Start slotel as opentelemetry-instrument does; `adopted`: after the app has set up tracing by itself."""
     from opentelemetry import trace
 
     early = None

@@ -55,7 +55,7 @@ def launched():
     yield from serve("tracker_wsgi.py", launcher=True)
 
 
-def test_without_the_launcher_an_error_is_one_event_that_knows_its_request(bare):
+def test_without_auto_instrumentation_an_error_is_one_event_that_knows_its_request(bare):
     (event,) = bare.fail("/error/red")
     assert event["exception"]["values"][-1]["value"] == "failed"
     assert event["exception"]["values"][-1]["mechanism"]["handled"] is False
@@ -72,7 +72,7 @@ def test_tags_and_user_of_one_request_are_not_on_the_next(bare):
     assert "id" not in event.get("user", {})
 
 
-def test_errors_are_counted_without_the_launcher_too(bare):
+def test_errors_are_counted_without_auto_instrumentation_too(bare):
     bare.fail("/error/counted")
 
     def counted():
@@ -92,7 +92,7 @@ def test_a_tracked_request_counts_for_the_objectives(bare):
     )
 
 
-def test_under_the_launcher_it_is_still_one_event(launched):
+def test_under_auto_instrumentation_it_is_still_one_event(launched):
     (event,) = launched.fail("/error/red")
     assert event["tags"]["team"] == "red"
 

@@ -1,8 +1,8 @@
 """A pytest plugin for other projects' suites: slotel is active in the process that runs them.
 
-SLOTEL_UPSTREAM_MODE=start starts slotel as the launcher does. `adopt` does that and makes slotel adopt every TracerProvider that
+SLOTEL_UPSTREAM_MODE=start starts slotel as opentelemetry-instrument does. `adopt` does that and makes slotel adopt every TracerProvider that
 a test constructs, which a service's launcher does with the one provider of the service. `dsn` is for sentry-sdk's suites: slotel
-has a DSN, so it takes over the Sentry client of each test, and the frameworks are instrumented as the launcher does it.
+has a DSN, so it takes over the Sentry client of each test, and the frameworks are instrumented as opentelemetry-instrument does it.
 """
 
 from __future__ import annotations

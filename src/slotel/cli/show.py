@@ -38,25 +38,25 @@ def show_objective(objective: dict[str, Any], console: Console | None = None) ->
     console.print(
         Text("  in an outage of so many errors: seen after how long, how much of the budget is spent", "dim")
     )
-    console.print(_tiers(objective))
+    console.print(_burn_rate_alerts(objective))
 
 
-def _tiers(objective: dict[str, Any]) -> Table:
+def _burn_rate_alerts(objective: dict[str, Any]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
     for title in ("", "windows", "burn", "errors"):
         table.add_column(title, no_wrap=True)
     for outage in objective["tiers"][0]["outages"]:
         table.add_column(f"at {outage['outage']}", no_wrap=True)
-    for tier in objective["tiers"]:
-        windows = f"{_seconds(tier['long_seconds'])}/{_seconds(tier['short_seconds'])}"
-        threshold = f"> {tier['threshold_ratio'] * 100:.6g} %"
-        cells = [windows, f"{tier['burn_rate']:g}×", threshold]
+    for alert in objective["tiers"]:
+        windows = f"{_seconds(alert['long_seconds'])}/{_seconds(alert['short_seconds'])}"
+        threshold = f"> {alert['threshold_ratio'] * 100:.6g} %"
+        cells = [windows, f"{alert['burn_rate']:g}×", threshold]
         cells += (
-            [_outage(outage) for outage in tier["outages"]]
-            if tier["reachable"]
+            [_outage(outage) for outage in alert["outages"]]
+            if alert["reachable"]
             else ["omitted: it can never fire"]
         )
-        table.add_row(Text(tier["severity"], style=_COLOURS[tier["severity"]]), *cells)
+        table.add_row(Text(alert["severity"], style=_COLOURS[alert["severity"]]), *cells)
     return table
 
 

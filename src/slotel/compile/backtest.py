@@ -11,7 +11,7 @@ from slotel.compile.history import STEP, Clock, Recorded, Series, spans
 from slotel.compile.prometheus.alerts import ABSENT, ABSENT_FOR, EXHAUSTED, LIMIT, burn_name
 from slotel.config.duration import format_duration, parse_duration
 from slotel.config.service import Service
-from slotel.config.slo import MIN_BAD_EVENTS, TIERS, Alerting, Slo
+from slotel.config.slo import BURN_RATE_ALERTS, MIN_BAD_EVENTS, Alerting, Slo
 
 GAP: Final = 20
 """Evaluations below the limit that do not end an incident: ten minutes."""
@@ -142,7 +142,7 @@ def _judge(
         missed += [
             replace(each, group=past.group)
             for each in burnt.incidents(own)
-            if not each.caught and each.spent >= min(tier.share for tier in TIERS)
+            if not each.caught and each.spent >= min(alert.share for alert in BURN_RATE_ALERTS)
         ]
     fired.sort(key=lambda each: (each.begin, each.alert))
     return fired, missed
@@ -150,15 +150,15 @@ def _judge(
 
 def _alerts(service: Service, slo: Slo, past: Past, clock: Clock, minimum: int) -> Iterator[Fired]:
     recorded, said = past.recorded, slo.alerting or Alerting()
-    for tier in at.tiers(service, slo):
-        if (said.page if tier.severity == "page" else said.ticket).is_disabled:
+    for alert in at.burn_rate_alerts(service, slo):
+        if (said.page if alert.severity == "page" else said.ticket).is_disabled:
             continue
-        long, short = format_duration(tier.long), format_duration(tier.short)
-        threshold = tier.burn_rate(slo.period.seconds) * slo.limit
+        long, short = format_duration(alert.long), format_duration(alert.short)
+        threshold = alert.burn_rate(slo.period.seconds) * slo.limit
         holds = _all_above(
             [recorded.share(long), recorded.share(short)], threshold, _bad(slo, recorded, long), minimum
         )
-        yield from _fired(burn_name(slo), tier.severity, f"{long}/{short}", holds, clock)
+        yield from _fired(burn_name(slo), alert.severity, f"{long}/{short}", holds, clock)
     if slo.alerting is None:
         window = format_duration(at.limit_window(service, slo))
         holds = _all_above([recorded.share(window)], slo.limit, _bad(slo, recorded, window), minimum)

@@ -12,7 +12,7 @@ from typing import Final
 from slotel.compile.promql import any_of, equal, series
 from slotel.config.duration import format_duration
 from slotel.config.service import Service
-from slotel.config.slo import DAY, HOUR, MINUTE, BurnTier, Slo
+from slotel.config.slo import DAY, HOUR, MINUTE, BurnRateAlert, Slo
 
 INTERVAL: Final = 30.0
 """Seconds between evaluations of an objective's rules."""
@@ -104,11 +104,12 @@ def limit_window(service: Service, slo: Slo) -> float:
     return max(slo.window, _whole_minutes(service.monitoring.scrape_interval))
 
 
-def tiers(service: Service, slo: Slo) -> tuple[BurnTier, ...]:
+def burn_rate_alerts(service: Service, slo: Slo) -> tuple[BurnRateAlert, ...]:
     """Return the burn-rate alerts that can fire, with windows that hold four scrapes."""
     least = base(service)
     return tuple(
-        each._replace(short=max(each.short, least), long=max(each.long, least)) for each in slo.tiers()
+        each._replace(short=max(each.short, least), long=max(each.long, least))
+        for each in slo.burn_rate_alerts()
     )
 
 

@@ -16,7 +16,7 @@ from slotel.config.slo import (
     CLIENT_CLOSED_REQUEST,
     MIN_BAD_EVENTS,
     MINUTE,
-    BurnTier,
+    BurnRateAlert,
     Slo,
     is_reachable,
 )
@@ -58,7 +58,9 @@ def explain(service: Service, slo: Slo, per_second: float) -> dict[str, Any]:
         if slo.alerting is not None
         else f"more than {percent(slo.limit)} bad within {format_duration(limit_window(service, slo))}",
         "min_bad_events": MIN_BAD_EVENTS,
-        "tiers": [_tier(slo, tier) for tier in (*slo.tiers(), *slo.dead_tiers())],
+        "tiers": [
+            _burn_rate_alert(slo, alert) for alert in (*slo.burn_rate_alerts(), *slo.unreachable_alerts())
+        ],
     }
 
 
@@ -126,25 +128,25 @@ def _values(attributes: Mapping[str, tuple[str, ...]], sentence: str) -> list[st
     return [sentence.format(key=key, values=" or ".join(values)) for key, values in attributes.items()]
 
 
-def _tier(slo: Slo, tier: BurnTier) -> dict[str, Any]:
-    burn = tier.burn_rate(slo.period.seconds)
+def _burn_rate_alert(slo: Slo, alert: BurnRateAlert) -> dict[str, Any]:
+    burn = alert.burn_rate(slo.period.seconds)
     twice = min(2 * slo.limit, 1.0)
     ratios = {**{percent(ratio): ratio for ratio in OUTAGES}, f"2× ({percent(twice)})": twice}
     return {
-        "severity": tier.severity,
-        "long_seconds": tier.long,
-        "short_seconds": tier.short,
+        "severity": alert.severity,
+        "long_seconds": alert.long,
+        "short_seconds": alert.short,
         "burn_rate": float(number(burn)),
         "threshold_ratio": float(number(burn * slo.limit)),
-        "reachable": is_reachable(slo, tier),
+        "reachable": is_reachable(slo, alert),
         "outages": [
-            {"outage": name, "error_ratio": ratio, **_detected(slo, tier, ratio)}
+            {"outage": name, "error_ratio": ratio, **_detected(slo, alert, ratio)}
             for name, ratio in ratios.items()
         ],
     }
 
 
-def _detected(slo: Slo, tier: BurnTier, ratio: float) -> dict[str, float | None]:
-    seconds = detection_time(slo, tier, ratio) if is_reachable(slo, tier) else None
+def _detected(slo: Slo, alert: BurnRateAlert, ratio: float) -> dict[str, float | None]:
+    seconds = detection_time(slo, alert, ratio) if is_reachable(slo, alert) else None
     spent = budget_spent(slo, ratio, seconds) if seconds is not None else None
     return {"detected_after_seconds": seconds, "budget_spent_ratio": spent}

@@ -10,7 +10,7 @@ from slotel.compile.prometheus.promtests import untested
 from slotel.compile.promql import number
 from slotel.config.duration import format_duration
 from slotel.config.service import Service
-from slotel.config.slo import MIN_BAD_EVENTS, BurnTier, Slo, holds_enough
+from slotel.config.slo import MIN_BAD_EVENTS, BurnRateAlert, Slo, holds_enough
 
 _EDGES: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 """Seconds. Source: OpenTelemetry semantic conventions, `http.server.request.duration`."""
@@ -34,9 +34,9 @@ def warnings(service: Service) -> list[str]:
 
 def _of_slo(service: Service, slo: Slo) -> list[str]:
     found = [
-        f"'{slo.name}': the {tier.severity} alert {format_duration(tier.long)}/{format_duration(tier.short)} can "
-        f"never fire ({_why_dead(slo, tier)}) and is omitted"
-        for tier in slo.dead_tiers()
+        f"'{slo.name}': the {alert.severity} alert {format_duration(alert.long)}/{format_duration(alert.short)} can "
+        f"never fire ({_why_dead(slo, alert)}) and is omitted"
+        for alert in slo.unreachable_alerts()
     ]
     if not holds_enough(slo, at.limit_window(service, slo)) and slo.alerting is None:
         why = _too_few(slo, at.limit_window(service, slo))
@@ -61,10 +61,10 @@ def _of_slo(service: Service, slo: Slo) -> list[str]:
     return found
 
 
-def _why_dead(slo: Slo, tier: BurnTier) -> str:
-    burn = tier.burn_rate(slo.period.seconds)
+def _why_dead(slo: Slo, alert: BurnRateAlert) -> str:
+    burn = alert.burn_rate(slo.period.seconds)
     if burn * slo.limit < 1:
-        return _too_few(slo, tier.long)
+        return _too_few(slo, alert.long)
     return f"{number(burn)} × {slo.limit * 100:.10g} % is an error rate of {burn * slo.limit * 100:.10g} %"
 
 

@@ -1,11 +1,11 @@
-"""What an outage of constant error ratio does to an objective: when a tier fires, what is spent by then. Pure.
+"""What an outage of constant error ratio does to an objective: when an alert fires, what is spent by then. Pure.
 
 Source: SRE workbook, chapter 5: "(1 − SLO) / error ratio × alerting window size × burn rate".
 """
 
 from __future__ import annotations
 
-from slotel.config.slo import MIN_BAD_EVENTS, BurnTier, Slo
+from slotel.config.slo import MIN_BAD_EVENTS, BurnRateAlert, Slo
 
 
 def counted_ratio(slo: Slo, error_ratio: float) -> float:
@@ -23,22 +23,22 @@ def counted_ratio(slo: Slo, error_ratio: float) -> float:
     return 1.0 if error_ratio > slo.slices.limit else 0.0
 
 
-def detection_time(slo: Slo, tier: BurnTier, error_ratio: float) -> float | None:
-    """Return seconds from the begin of an outage until the tier fires; None if it never does.
+def detection_time(slo: Slo, alert: BurnRateAlert, error_ratio: float) -> float | None:
+    """Return seconds from the begin of an outage until the alert fires; None if it never does.
 
     Args:
         error_ratio: share of bad events during the outage, in (0, 1]; none before it.
 
-    >>> from slotel.config.slo import TIERS
-    >>> detection_time(Slo("checkout", limit=0.001, objective=0.999), TIERS[0], 1.0)
+    >>> from slotel.config.slo import BURN_RATE_ALERTS
+    >>> detection_time(Slo("checkout", limit=0.001, objective=0.999), BURN_RATE_ALERTS[0], 1.0)
     51.84
     """
-    threshold = tier.burn_rate(slo.period.seconds) * slo.limit
+    threshold = alert.burn_rate(slo.period.seconds) * slo.limit
     ratio = counted_ratio(slo, error_ratio)
     if ratio <= threshold:
         return None
     enough = MIN_BAD_EVENTS * slo.slices.seconds if slo.slices is not None else 0.0
-    return round(max(threshold / ratio * tier.long, enough), 6)
+    return round(max(threshold / ratio * alert.long, enough), 6)
 
 
 def budget_spent(slo: Slo, error_ratio: float, seconds: float) -> float:

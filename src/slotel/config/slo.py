@@ -30,7 +30,7 @@ ENTRY_KINDS: Final = ("SERVER", "CONSUMER")
 """Kinds of spans that are somebody's request."""
 
 
-class BurnTier(NamedTuple):
+class BurnRateAlert(NamedTuple):
     """One multi-window alert: fires while both windows burn `share` of the budget within `long` seconds.
 
     Source: SRE workbook, chapter 5, table 5-8, for a period of 30 days.
@@ -47,17 +47,17 @@ class BurnTier(NamedTuple):
         A short period makes a long window's share less than its due: 10 % in 3 d of 7 d would alert within
         the budget.
 
-        >>> TIERS[0].burn_rate(30 * DAY), TIERS[3].burn_rate(7 * DAY)
+        >>> BURN_RATE_ALERTS[0].burn_rate(30 * DAY), BURN_RATE_ALERTS[3].burn_rate(7 * DAY)
         (14.4, 1.0)
         """
         return max(round(self.share * period / self.long, 6), 1.0)
 
 
-TIERS: Final = (
-    BurnTier("page", long=HOUR, short=5 * MINUTE, share=0.02),
-    BurnTier("page", long=6 * HOUR, short=30 * MINUTE, share=0.05),
-    BurnTier("ticket", long=DAY, short=2 * HOUR, share=0.10),
-    BurnTier("ticket", long=3 * DAY, short=6 * HOUR, share=0.10),
+BURN_RATE_ALERTS: Final = (
+    BurnRateAlert("page", long=HOUR, short=5 * MINUTE, share=0.02),
+    BurnRateAlert("page", long=6 * HOUR, short=30 * MINUTE, share=0.05),
+    BurnRateAlert("ticket", long=DAY, short=2 * HOUR, share=0.10),
+    BurnRateAlert("ticket", long=3 * DAY, short=6 * HOUR, share=0.10),
 )
 
 
@@ -185,13 +185,13 @@ class Slo:
             return "time slices"
         return "minutes" if self.queries is not None and self.queries.ratio else "events"
 
-    def tiers(self) -> tuple[BurnTier, ...]:
-        """Return the tiers that can fire."""
-        return tuple(tier for tier in TIERS if is_reachable(self, tier))
+    def burn_rate_alerts(self) -> tuple[BurnRateAlert, ...]:
+        """Return the alerts that can fire."""
+        return tuple(alert for alert in BURN_RATE_ALERTS if is_reachable(self, alert))
 
-    def dead_tiers(self) -> tuple[BurnTier, ...]:
-        """Return the tiers that can never fire: an error rate of 100 % or more, or too few time slices."""
-        return tuple(tier for tier in TIERS if not is_reachable(self, tier))
+    def unreachable_alerts(self) -> tuple[BurnRateAlert, ...]:
+        """Return the alerts that can never fire: an error rate of 100 % or more, or too few time slices."""
+        return tuple(alert for alert in BURN_RATE_ALERTS if not is_reachable(self, alert))
 
 
 class Event(NamedTuple):
@@ -277,15 +277,15 @@ def time_to_exhaustion(remaining: float, burn: float, period: float) -> float:
     return max(remaining, 0.0) * period / burn
 
 
-def is_reachable(slo: Slo, tier: BurnTier) -> bool:
-    """Return whether an error rate below 100 % can reach the tier's threshold, and enough slices fit into its window.
+def is_reachable(slo: Slo, alert: BurnRateAlert) -> bool:
+    """Return whether an error rate below 100 % can reach the alert's threshold, and enough slices fit into its window.
 
-    >>> is_reachable(Slo("checkout", limit=0.0694, objective=0.9306), TIERS[0])
+    >>> is_reachable(Slo("checkout", limit=0.0694, objective=0.9306), BURN_RATE_ALERTS[0])
     True
-    >>> is_reachable(Slo("checkout", limit=0.07, objective=0.93), TIERS[0])
+    >>> is_reachable(Slo("checkout", limit=0.07, objective=0.93), BURN_RATE_ALERTS[0])
     False
     """
-    return tier.burn_rate(slo.period.seconds) * slo.limit < 1 and holds_enough(slo, tier.long)
+    return alert.burn_rate(slo.period.seconds) * slo.limit < 1 and holds_enough(slo, alert.long)
 
 
 def holds_enough(slo: Slo, window: float) -> bool:

@@ -1,4 +1,4 @@
-"""A bare ASGI app under uvicorn, without the launcher and without an instrumentation: slotel's code API alone."""
+"""A bare ASGI app under uvicorn, without opentelemetry-instrument and without an instrumentation: slotel's code API alone."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""A bare WSGI app under waitress, without the launcher and without an instrumentation: slotel's code API alone."""
+"""A bare WSGI app under waitress, without opentelemetry-instrument and without an instrumentation: slotel's code API alone."""
 
 import os
 

@@ -254,13 +254,13 @@ def test_a_library_out_of_its_instrumentations_range_is_found(monkeypatch):
     )
 
 
-def test_a_missing_launcher_is_found(monkeypatch, tmp_path):
+def test_a_missing_opentelemetry_instrument_is_found(monkeypatch, tmp_path):
     monkeypatch.setattr(packages.sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "opentelemetry-instrument is not on PATH" in of("SLO113", found()).text
 
 
-def test_a_launcher_of_another_environment_is_found(monkeypatch, tmp_path):
+def test_an_opentelemetry_instrument_of_another_environment_is_found(monkeypatch, tmp_path):
     other = tmp_path / "bin/opentelemetry-instrument"
     other.parent.mkdir()
     other.write_text("#!/bin/sh\n")
@@ -467,7 +467,7 @@ def test_a_command_is_tried_and_what_it_counted_and_sent_is_reported():
     assert "1 error event" in texts[3]
 
 
-def test_a_command_with_the_launcher_and_a_protected_endpoint_is_tried(tmp_path):
+def test_a_command_with_opentelemetry_instrument_and_a_protected_endpoint_is_tried(tmp_path):
     """Both are what a person pastes from a deployment."""
     (tmp_path / "token").write_text("t0ken")
     environ = clean_environ(

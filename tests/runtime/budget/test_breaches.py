@@ -1,4 +1,4 @@
-"""A breach is said once, and so is its end: for the limit and for each burn tier."""
+"""A breach is said once, and so is its end: for the limit and for each burn-rate alert."""
 
 import pytest
 
@@ -11,9 +11,11 @@ def clock():
     return Clock(1_000_000.0)
 
 
-def said(metered, *, tiers=False):
+def said(metered, *, alerts=False):
     return [
-        (breach.key, breach.recovered) for breach in metered.detector.check() if tiers or breach.tier is None
+        (breach.key, breach.recovered)
+        for breach in metered.detector.check()
+        if alerts or breach.alert is None
     ]
 
 
@@ -57,25 +59,25 @@ def test_the_sentence_has_window_counts_rate_and_limit(clock):
 def test_each_tier_is_said_when_both_its_windows_burn_and_ends_with_its_short_one(clock):
     metered = Metered(clock)
     metered.count(good=20, bad=80)
-    assert [key for key, _ in said(metered, tiers=True)] == [
+    assert [key for key, _ in said(metered, alerts=True)] == [
         "availability", "availability/page/1h", "availability/page/6h", "availability/ticket/1d", "availability/ticket/3d",
     ]  # fmt: skip
     clock.now += 310
-    assert said(metered, tiers=True) == [("availability/page/1h", True)]
+    assert said(metered, alerts=True) == [("availability/page/1h", True)]
     clock.now += 1800
-    assert said(metered, tiers=True) == [("availability/page/6h", True)]
+    assert said(metered, alerts=True) == [("availability/page/6h", True)]
 
 
 def test_a_tier_that_no_error_rate_can_reach_is_never_said(clock):
     metered = Metered(clock, Slo("loose", limit=0.2, objective=0.8))
     metered.count(bad=1000)
-    assert [key for key, _ in said(metered, tiers=True)] == ["loose", "loose/ticket/1d", "loose/ticket/3d"]
+    assert [key for key, _ in said(metered, alerts=True)] == ["loose", "loose/ticket/1d", "loose/ticket/3d"]
 
 
 def test_a_few_errors_at_low_traffic_breach_nothing(clock):
     metered = Metered(clock)
     metered.count(bad=4)
-    assert said(metered, tiers=True) == []
+    assert said(metered, alerts=True) == []
     metered.count(bad=1)
     assert ("availability", False) in said(metered)
 

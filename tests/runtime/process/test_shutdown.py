@@ -1,4 +1,4 @@
-"""The end of a process: an unhandled SIGTERM, children that end by os._exit. Real processes under the real launcher."""
+"""The end of a process: an unhandled SIGTERM, children that end by os._exit. Real processes under real auto-instrumentation."""
 
 import os
 import shutil

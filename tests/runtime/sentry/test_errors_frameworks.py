@@ -1,4 +1,4 @@
-"""Errors in real frameworks, under the real launcher: one event each, with the span, the name and the tags of it."""
+"""Errors in real frameworks, under real auto-instrumentation: one event each, with the span, the name and the tags of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""gevent patches what the launcher has imported before it: libraries work as if they had been imported after."""
+"""gevent patches what opentelemetry-instrument has imported before it: libraries work as if they had been imported after."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ print("whole")
 """
 
 
-def test_libraries_and_threads_of_the_launcher_are_patched_too():
+def test_libraries_and_threads_of_opentelemetry_instrument_are_patched_too():
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", SCRIPT],
         env=clean_environ(OTEL_TRACES_EXPORTER="none", OTEL_EXPORTER_PROMETHEUS_PORT=str(free_port())),
@@ -67,7 +67,7 @@ print("whole")
 """
 
 
-def test_libraries_of_the_launcher_get_what_eventlet_patches(tmp_path):
+def test_libraries_of_opentelemetry_instrument_get_what_eventlet_patches(tmp_path):
     """By a double of eventlet: where the real one is installed, sentry-sdk imports it, which warns in every process."""
     package = tmp_path / "eventlet"
     package.mkdir()

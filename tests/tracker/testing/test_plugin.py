@@ -78,7 +78,7 @@ def test_without_the_fixture_the_plugin_starts_nothing(tmp_path):
     assert done.returncode == 0, done.stdout
 
 
-def test_a_run_under_the_launcher_is_not_warned_of_slotel(tmp_path):
+def test_a_run_under_auto_instrumentation_is_not_warned_of_slotel(tmp_path):
     """With warnings as errors, as many projects have them, pytest would not start."""
     (tmp_path / "test_quiet.py").write_text("def test_quiet():\n    assert True\n")
     done = subprocess.run(

@@ -34,7 +34,7 @@ from slotel.compile.grafana.tables import column, table_panel
 from slotel.config import names
 from slotel.config.duration import format_duration
 from slotel.config.service import Service
-from slotel.config.slo import TIERS, BurnTier
+from slotel.config.slo import BURN_RATE_ALERTS, BurnRateAlert
 
 OBJECTIVE: Final = 'environment=~"$environment",sloth_service="$service",sloth_slo="$slo"'
 WHICH: Final = f'{OBJECTIVE},{at.LABEL_GROUP}=~"$group|"'
@@ -200,7 +200,7 @@ def _burn() -> tuple[Any, ...]:
     lines = [
         Query(f"{_one(at.ratio(window))} / {_one(at.BUDGET)}", window) for window in ("5m", "1h", "6h", "3d")
     ]
-    thresholds = [Query(_threshold(tier), _tier_name(tier)) for tier in TIERS]
+    thresholds = [Query(_threshold(alert), _alert_name(alert)) for alert in BURN_RATE_ALERTS]
     return (
         p.series_panel(
             "Burn rates with the thresholds of the alerts",
@@ -211,20 +211,21 @@ def _burn() -> tuple[Any, ...]:
             unit=p.BURN,
             width=24,
             overrides=tuple(
-                p.dashed(_tier_name(tier), p.RED if tier.severity == "page" else p.ORANGE) for tier in TIERS
+                p.dashed(_alert_name(alert), p.RED if alert.severity == "page" else p.ORANGE)
+                for alert in BURN_RATE_ALERTS
             ),
             no_value=NO_RULES,
         ),
     )
 
 
-def _threshold(tier: BurnTier) -> str:
-    """Return the tier's burn rate from the recorded period, as `BurnTier.burn_rate` has it."""
-    return f"clamp_min({_one(at.PERIOD_DAYS)} * {tier.share * 86400 / tier.long:.12g}, 1)"
+def _threshold(alert: BurnRateAlert) -> str:
+    """Return the alert's burn rate from the recorded period, as `BurnRateAlert.burn_rate` has it."""
+    return f"clamp_min({_one(at.PERIOD_DAYS)} * {alert.share * 86400 / alert.long:.12g}, 1)"
 
 
-def _tier_name(tier: BurnTier) -> str:
-    return f"{tier.severity} {format_duration(tier.long)}/{format_duration(tier.short)}"
+def _alert_name(alert: BurnRateAlert) -> str:
+    return f"{alert.severity} {format_duration(alert.long)}/{format_duration(alert.short)}"
 
 
 def _events(service: Service) -> tuple[Any, ...]:

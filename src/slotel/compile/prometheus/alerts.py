@@ -14,7 +14,7 @@ from slotel.config.duration import format_duration
 from slotel.config.foreign.promql import quote
 from slotel.config.names import DASHBOARD_SLO_DETAIL
 from slotel.config.service import Service
-from slotel.config.slo import MIN_BAD_EVENTS, Alerting, BurnTier, Severity, Slo
+from slotel.config.slo import MIN_BAD_EVENTS, Alerting, BurnRateAlert, Severity, Slo
 
 BURN: Final = "ErrorBudgetBurn"
 LIMIT: Final = "ErrorBudgetLimitExceeded"
@@ -28,11 +28,11 @@ OPERAND_FOR: Final = "5m"
 
 
 def alert_rules(service: Service, slo: Slo, counts: Counts) -> Iterator[Rule]:
-    """Yield every alert of an objective; a tier that can never fire has none, nor has what its file disables."""
+    """Yield every alert of an objective that can fire and that its file does not disable."""
     said = slo.alerting or Alerting()
-    for tier in at.tiers(service, slo):
-        if not (said.page if tier.severity == "page" else said.ticket).is_disabled:
-            yield _burn(service, slo, tier)
+    for alert in at.burn_rate_alerts(service, slo):
+        if not (said.page if alert.severity == "page" else said.ticket).is_disabled:
+            yield _burn(service, slo, alert)
     if slo.alerting is None:  # a foreign file asks for no alert on a window of its own
         yield _limit(service, slo)
     if not said.ticket.is_disabled:
@@ -56,13 +56,13 @@ def severity_labels(service: Service, slo: Slo, severity: Severity) -> dict[str,
     return found
 
 
-def burn_labels(service: Service, slo: Slo, tier: BurnTier) -> dict[str, str]:
-    """Return the labels of a tier's alert."""
-    burn = tier.burn_rate(slo.period.seconds)
+def burn_labels(service: Service, slo: Slo, alert: BurnRateAlert) -> dict[str, str]:
+    """Return the labels of a burn-rate alert."""
+    burn = alert.burn_rate(slo.period.seconds)
     return {
-        **severity_labels(service, slo, tier.severity),
-        "long": format_duration(tier.long),
-        "short": format_duration(tier.short),
+        **severity_labels(service, slo, alert.severity),
+        "long": format_duration(alert.long),
+        "short": format_duration(alert.short),
         "burn_rate": number(burn),
         "exhaustion": format_duration(round(slo.period.seconds / burn / 60) * 60),
     }
@@ -80,10 +80,10 @@ def limit_labels(service: Service, slo: Slo) -> dict[str, str]:
     return {**severity_labels(service, slo, "ticket"), **own}
 
 
-def _burn(service: Service, slo: Slo, tier: BurnTier) -> Rule:
-    labels = burn_labels(service, slo, tier)
+def _burn(service: Service, slo: Slo, alert: BurnRateAlert) -> Rule:
+    labels = burn_labels(service, slo, alert)
     long, short = labels["long"], labels["short"]
-    threshold = number(tier.burn_rate(slo.period.seconds) * slo.limit)
+    threshold = number(alert.burn_rate(slo.period.seconds) * slo.limit)
     summary = (
         f"{service.name} {slo.name}: the error budget burns at more than {labels['burn_rate']} times the sustainable "
         f"rate; a whole {at.period_name(slo)} budget lasts {labels['exhaustion']} at that"
@@ -93,7 +93,7 @@ def _burn(service: Service, slo: Slo, tier: BurnTier) -> Rule:
         f"{_enough(service, slo, long)}",
         alert=burn_name(slo),
         labels=labels,
-        annotations=_annotations(service, slo, summary, _numbers(service, slo, long), tier.severity),
+        annotations=_annotations(service, slo, summary, _numbers(service, slo, long), alert.severity),
     )
 
 

@@ -27,7 +27,7 @@ from slotel.compile.prometheus.rules import groups
 from slotel.compile.promql import number, yaml_lines
 from slotel.config.foreign.promql import UnsupportedQueryError
 from slotel.config.service import Service
-from slotel.config.slo import HOUR, MIN_BAD_EVENTS, Alerting, BurnTier, Severity, Slo, holds_enough
+from slotel.config.slo import HOUR, MIN_BAD_EVENTS, Alerting, BurnRateAlert, Severity, Slo, holds_enough
 
 PATH: Final = "prometheus/rules.test.yaml"
 
@@ -77,13 +77,13 @@ def _apart(service: Service, slos: Sequence[Slo]) -> list[Sequence[Slo]]:
     return [*([own] if own else []), *([slo] for slo in slos if slo not in own)]
 
 
-def detection(slo: Slo, tier: BurnTier, calm: float) -> float:
-    """Return seconds from the begin of a total outage, after `calm` seconds of good traffic, to the tier's threshold.
+def detection(slo: Slo, alert: BurnRateAlert, calm: float) -> float:
+    """Return seconds from the begin of a total outage, after `calm` seconds of good traffic, to the alert's threshold.
 
     A window that is longer than the history holds only the history, as Prometheus does.
     """
-    share = tier.burn_rate(slo.period.seconds) * slo.limit
-    return max(min(share * window, share * calm / (1 - share)) for window in (tier.long, tier.short))
+    share = alert.burn_rate(slo.period.seconds) * slo.limit
+    return max(min(share * window, share * calm / (1 - share)) for window in (alert.long, alert.short))
 
 
 def _tests(service: Service, slos: Sequence[Slo]) -> Iterator[Test]:
@@ -108,9 +108,9 @@ def _outage(service: Service, slos: Sequence[Slo]) -> Test:
     expected, end = [], 0
     for slo in slos:
         expected.append(none(alerts(service, slo), CALM))
-        for tier in _alerting(service, slo):
-            seen = _minute(slo, detection(slo, tier, CALM * 60), 180 if tier.long <= HOUR else 480)
-            expected.append(firing(burn_name(slo), _in_group(slo, burn_labels(service, slo, tier)), seen))
+        for alert in _alerting(service, slo):
+            seen = _minute(slo, detection(slo, alert, CALM * 60), 180 if alert.long <= HOUR else 480)
+            expected.append(firing(burn_name(slo), _in_group(slo, burn_labels(service, slo, alert)), seen))
             end = max(end, seen)
         spent = _minute(slo, slo.limit * CALM * 60 / (1 - slo.limit), 480)
         if not _is_disabled(slo, "ticket"):
@@ -118,7 +118,7 @@ def _outage(service: Service, slos: Sequence[Slo]) -> Test:
             expected.append(firing(EXHAUSTED, _in_group(slo, labels), spent))
         end = max(end, spent)
     phases = (Phase(CALM * 2, good=RATE), Phase((end - CALM) * 2, bad=RATE))
-    name = "total outage: every tier fires in its time (for latency: every event is too slow), the budget is spent"
+    name = "total outage: every alert fires in its time (for latency: every event is too slow), the budget is spent"
     return history(name, _input_series(service, slos, lambda _: phases), expected)
 
 
@@ -128,9 +128,9 @@ def _rate(service: Service, slo: Slo) -> float:
     return max(RATE, math.ceil(2 * MIN_BAD_EVENTS / (slo.limit * steps)))
 
 
-def _alerting(service: Service, slo: Slo) -> list[BurnTier]:
+def _alerting(service: Service, slo: Slo) -> list[BurnRateAlert]:
     """Return the burn-rate alerts that are written."""
-    return [tier for tier in at.tiers(service, slo) if not _is_disabled(slo, tier.severity)]
+    return [alert for alert in at.burn_rate_alerts(service, slo) if not _is_disabled(slo, alert.severity)]
 
 
 def _is_disabled(slo: Slo, severity: Severity) -> bool:
@@ -180,29 +180,29 @@ def _steady(
 
 
 def _slow_burn(service: Service, slo: Slo) -> float | None:
-    """Between the lowest tier and the one above; a time slice is wholly good or bad, it has no steady share."""
+    """Between the lowest alert and the one above; a time slice is wholly good or bad, it has no steady share."""
     return None if slo.slices is not None or not _alerting(service, slo) else _slow_share(service, slo)
 
 
 def _slow_share(service: Service, slo: Slo) -> float:
-    burns = sorted({tier.burn_rate(slo.period.seconds) for tier in _alerting(service, slo)})
+    burns = sorted({alert.burn_rate(slo.period.seconds) for alert in _alerting(service, slo)})
     above = burns[1] if len(burns) > 1 else min(burns[0] * 2, 1 / slo.limit)
     return math.sqrt(burns[0] * above) * slo.limit
 
 
 def _slow_burn_of_slices(service: Service, slo: Slo) -> Iterator[Test]:
-    """Six bad slices, so long after and before good ones that only the lowest tier is reached at the end.
+    """Six bad slices, so long after and before good ones that only the lowest alert is reached at the end.
 
-    None for slices of more than some minutes, whose history would be days long, or where two tiers are close.
+    None for slices of more than some minutes, whose history would be days long, or where two alerts are close.
     """
     if slo.slices is None or not _alerting(service, slo):
         return
-    share, tier = _slow_share(service, slo), _lowest(service, slo)
+    share, alert = _slow_share(service, slo), _lowest(service, slo)
     length = math.ceil(slo.slices.seconds / STEP)
     # of the slices that reach over an end of the outage, looked at every half minute, some are bad, too
     bad = (MIN_BAD_EVENTS + 1) * length
     steps = round((MIN_BAD_EVENTS + 1 + (1 - 2 * slo.slices.limit) / 2) / share) * length
-    after = min((steps - bad) // 2, int(tier.short / STEP) - 2 * bad)
+    after = min((steps - bad) // 2, int(alert.short / STEP) - 2 * bad)
     burns = sorted({each.burn_rate(slo.period.seconds) for each in _alerting(service, slo)})
     if steps > LONGEST or after < 0 or (len(burns) > 1 and burns[1] < burns[0] * 1.5):
         return
@@ -224,7 +224,7 @@ def _under(_: Service, slo: Slo) -> float:
 
 
 def _a_ticket(service: Service, slo: Slo, minute: int) -> list[Test]:
-    tier = _lowest(service, slo)
+    alert = _lowest(service, slo)
     page = alerts(service, slo, burn_name(slo), sloth_severity="page")
     pages = [each for each in _alerting(service, slo) if each.severity == "page"]
     burn = (
@@ -232,13 +232,13 @@ def _a_ticket(service: Service, slo: Slo, minute: int) -> list[Test]:
     )  # in a period of some days a page burns as slowly as a ticket
     wakes = any(each.burn_rate(slo.period.seconds) < burn for each in pages)
     return [
-        firing(burn_name(slo), _in_group(slo, burn_labels(service, slo, tier)), minute),
+        firing(burn_name(slo), _in_group(slo, burn_labels(service, slo, alert)), minute),
         *([] if wakes else [none(page, minute)]),
     ]
 
 
-def _lowest(service: Service, slo: Slo) -> BurnTier:
-    return min(_alerting(service, slo), key=lambda tier: (tier.burn_rate(slo.period.seconds), -tier.long))
+def _lowest(service: Service, slo: Slo) -> BurnRateAlert:
+    return min(_alerting(service, slo), key=lambda alert: (alert.burn_rate(slo.period.seconds), -alert.long))
 
 
 def _limit_exceeded(service: Service, slo: Slo, minute: int) -> list[Test]:

@@ -1,4 +1,4 @@
-"""Says when an error budget is breached and when it has recovered: once each, for the limit and for each burn tier.
+"""Says once when an error budget is breached and once when it has recovered: the limit and each burn-rate alert.
 
 It reads the windows at each tick. Alerts that page come from Prometheus; this is for services without it.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from slotel.config.duration import format_duration
-from slotel.config.slo import MIN_BAD_EVENTS, BurnTier, Severity, Slo
+from slotel.config.slo import MIN_BAD_EVENTS, BurnRateAlert, Severity, Slo
 from slotel.runtime.budget.history import KEPT
 from slotel.runtime.budget.windows import BudgetWindows, Window
 
@@ -19,37 +19,37 @@ class Breach(NamedTuple):
     """A limit that is exceeded, or a budget that burns too fast, or no longer.
 
     Args:
-        window: what happened, over the objective's window or the tier's long one.
-        tier: the burn tier; None for the limit itself.
+        window: what happened, over the objective's window or the alert's long one.
+        alert: the burn-rate alert; None for the limit itself.
     """
 
     slo: Slo
     window: Window
     recovered: bool
-    tier: BurnTier | None = None
+    alert: BurnRateAlert | None = None
 
     @property
     def key(self) -> str:
         """What is breached: the same for a breach and its recovery."""
-        tier = f"/{self.tier.severity}/{format_duration(self.tier.long)}" if self.tier else ""
-        return f"{self.slo.name}{tier}"
+        alert = f"/{self.alert.severity}/{format_duration(self.alert.long)}" if self.alert else ""
+        return f"{self.slo.name}{alert}"
 
     @property
     def severity(self) -> Severity:
         """How urgent it is; the limit itself is a ticket, as in Prometheus' alerts."""
-        return self.tier.severity if self.tier else "ticket"
+        return self.alert.severity if self.alert else "ticket"
 
     @property
     def threshold(self) -> float:
         """The burn rate above which it is a breach."""
-        return self.tier.burn_rate(self.slo.period.seconds) if self.tier else 1.0
+        return self.alert.burn_rate(self.slo.period.seconds) if self.alert else 1.0
 
     @property
     def name(self) -> str:
         """What is breached, without numbers."""
-        if self.tier is None:
+        if self.alert is None:
             return f"limit in {format_duration(self.slo.window)}"
-        return f"{self.severity} at {self.threshold:g}× in {format_duration(self.tier.long)}"
+        return f"{self.severity} at {self.threshold:g}× in {format_duration(self.alert.long)}"
 
     def __str__(self) -> str:
         """Return the sentence for the log and for Sentry."""
@@ -59,7 +59,7 @@ class Breach(NamedTuple):
         return f"error budget {state}: '{self.slo.name}' {counts}, {self._rates()}"
 
     def _rates(self) -> str:
-        if self.tier is None:
+        if self.alert is None:
             return f"{_percent(self.window.ratio)} against a limit of {_percent(self.slo.limit)}"
         return f"burning {self.window.burn:.3g}× against {self.severity} at {self.threshold:g}×"
 
@@ -80,11 +80,11 @@ class BreachDetector:
                 continue  # then no window has enough: one look for each objective, while all is well
             window = self._windows.window(index, slo.window)
             yield from self._changes(Breach(slo, window, recovered=False), exceeded=window.ratio > slo.limit)
-            for tier in slo.tiers():
-                window = self._windows.window(index, tier.long)
-                threshold = tier.burn_rate(slo.period.seconds)
-                burns = window.burn > threshold and self._windows.window(index, tier.short).burn > threshold
-                yield from self._changes(Breach(slo, window, recovered=False, tier=tier), exceeded=burns)
+            for alert in slo.burn_rate_alerts():
+                window = self._windows.window(index, alert.long)
+                threshold = alert.burn_rate(slo.period.seconds)
+                burns = window.burn > threshold and self._windows.window(index, alert.short).burn > threshold
+                yield from self._changes(Breach(slo, window, recovered=False, alert=alert), exceeded=burns)
 
     def _changes(self, breach: Breach, *, exceeded: bool) -> Iterator[Breach]:
         now, since = self._clock(), self._since.get(breach.key)
@@ -94,7 +94,7 @@ class BreachDetector:
                 yield breach
         elif since is not None:
             del self._since[breach.key]
-            yield Breach(breach.slo, breach.window, recovered=True, tier=breach.tier)
+            yield Breach(breach.slo, breach.window, recovered=True, alert=breach.alert)
 
 
 def _percent(ratio: float) -> str:

@@ -1,4 +1,4 @@
-"""One incident for each objective, whatever of it is breached: what Sentry is told. The log tells of each tier.
+"""One incident for each objective, whatever of it is breached: what Sentry is told. The log tells of each alert.
 
 An incident is told when it begins, once more when it rises from ticket to page, and when all of it has recovered.
 Neither is told twice within the objective's window, so a ratio that wavers around its limit is no flood.

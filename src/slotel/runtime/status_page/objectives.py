@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import Literal, NamedTuple
 
-from slotel.config.slo import HOUR, MIN_BAD_EVENTS, MINUTE, BurnTier, Slo, time_to_exhaustion
+from slotel.config.slo import HOUR, MIN_BAD_EVENTS, MINUTE, BurnRateAlert, Slo, time_to_exhaustion
 from slotel.runtime.budget.windows import BudgetWindows, Recent, Window
 
 Health = Literal["good", "warn", "bad", "quiet"]
@@ -17,7 +17,7 @@ _ORDER: tuple[Health, ...] = ("quiet", "good", "warn", "bad")
 class Burning(NamedTuple):
     """A burn-rate alert as the service itself sees it."""
 
-    tier: BurnTier
+    rule: BurnRateAlert
     long: Window
     short: Window
     threshold: float
@@ -50,7 +50,7 @@ class Objective(NamedTuple):
     @property
     def health(self) -> Health:
         """How the objective is, in one word."""
-        firing = {alert.tier.severity for alert in self.alerts if alert.fires}
+        firing = {alert.rule.severity for alert in self.alerts if alert.fires}
         if "page" in firing or (self.remaining <= 0 and self.limit_window.bad >= MIN_BAD_EVENTS):
             return "bad"
         exceeded = self.limit_window.burn > 1 and self.limit_window.bad >= MIN_BAD_EVENTS
@@ -65,7 +65,7 @@ class Objective(NamedTuple):
         firing = [alert for alert in self.alerts if alert.fires]
         if firing:
             worst = firing[0]
-            times, severity = f"{worst.short.burn:.3g}", worst.tier.severity
+            times, severity = f"{worst.short.burn:.3g}", worst.rule.severity
             return f"{name} burns its error budget {times} times as fast as it may: a {severity} alert"
         if self.remaining <= 0:
             return f"the error budget of {name} is spent"
@@ -82,12 +82,12 @@ def objectives(windows: BudgetWindows) -> list[Objective]:
 def _objective(windows: BudgetWindows, index: int, slo: Slo) -> Objective:
     alerts = tuple(
         Burning(
-            tier,
-            windows.window(index, tier.long),
-            windows.window(index, tier.short),
-            tier.burn_rate(slo.period.seconds),
+            rule,
+            windows.window(index, rule.long),
+            windows.window(index, rule.short),
+            rule.burn_rate(slo.period.seconds),
         )
-        for tier in slo.tiers()
+        for rule in slo.burn_rate_alerts()
     )
     remaining = windows.remaining(index)
     hour = windows.window(index, HOUR)

@@ -98,8 +98,8 @@ def _objective(each: Objective) -> Html:
 
 
 def _alert(alert: Burning) -> tuple[object, ...]:
-    tier = alert.tier
-    name = f"{tier.severity} {format_duration(tier.long)}/{format_duration(tier.short)}"
+    rule = alert.rule
+    name = f"{rule.severity} {format_duration(rule.long)}/{format_duration(rule.short)}"
     burn = f"{words.times(alert.long.burn)} / {words.times(alert.short.burn)}"
     state = tag("strong", "fires") if alert.fires else "–"
     return name, burn, words.times(alert.threshold), state

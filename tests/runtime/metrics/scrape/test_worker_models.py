@@ -1,4 +1,4 @@
-"""One scrape answers for the whole service, under the real launcher: requests sent = requests counted."""
+"""One scrape answers for the whole service, under real auto-instrumentation: requests sent = requests counted."""
 
 from __future__ import annotations
 
