@@ -7,6 +7,8 @@ STAMP  := $(VENV)/.installed
 APPS   := .venv-apps
 # Tests wait more than they compute: two for each of CI's cores.
 WORKERS ?= 4
+# Images of containers forbid bytecode files; without them each service that a test starts compiles its 800 modules anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: $(shell sed -nE 's/^([a-z0-9-]+):.*/\1/p' Makefile)

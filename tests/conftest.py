@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,11 @@ from support.long_first import long_first
 from support.unit import forbid_the_outside, is_unit
 
 IN_MEMORY = Path("/dev/shm")
+
+# A container's image often forbids bytecode files. Then every service that a test starts compiles some 800 modules: half of
+# its start. `make` allows them, and this does for whoever calls pytest.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 hypothesis.settings.register_profile(
     "slotel", deadline=None
