@@ -1,9 +1,13 @@
 """Every standard variable keeps its meaning; the distribution only sets defaults."""
 
 import json
+import os
+import subprocess
 import sys
 
-from support.launch import Launched, wait_until
+import pytest
+
+from support.launch import LAUNCHER, OPENTELEMETRY_INSTRUMENT, Launched, clean_environ, wait_until
 
 CALLS = "traces_span_metrics_calls_total"
 SERVER = {"span_kind": "SPAN_KIND_SERVER"}
@@ -18,6 +22,25 @@ tracer_provider:
   processors:
     - simple: {exporter: {console: {}}}
 """
+
+
+TOLD = "import json, os, sys; print(json.dumps([sys.argv, sys.flags.isolated, sys.path, dict(os.environ)]))"
+
+
+@pytest.mark.parametrize("before", [{}, {"PYTHONPATH": "/nowhere"}])
+def test_the_short_way_in_which_tests_start_services_is_the_commands(before):
+    environ = clean_environ(OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none", **before)
+    told = []
+    for way in (OPENTELEMETRY_INSTRUMENT, LAUNCHER):
+        command = [str(way), "python", "-c", TOLD, "a b", "$c"]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=120)
+        argv, isolated, path, variables = json.loads(done.stdout)
+        for own in ("_", "PWD", "OLDPWD", "SLOTEL_RUN_DIR"):  # the shell's, and a directory of each process
+            variables.pop(own, None)
+        folders = [os.path.realpath(each) for each in (*path, *variables.pop("PYTHONPATH").split(os.pathsep))]
+        told.append((argv, isolated, folders, variables, done.stderr))
+    assert told[1] == told[0]
+    assert "slotel" in told[0][-1]
 
 
 def served(env, *paths, until=""):

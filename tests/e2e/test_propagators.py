@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from slotel.launch import correct
-from support.launch import LAUNCHER, clean_environ
+from support.launch import OPENTELEMETRY_INSTRUMENT, clean_environ
 
 RUNS = [sys.executable, "-c", "print('serves')"]
 
@@ -17,7 +17,7 @@ RUNS = [sys.executable, "-c", "print('serves')"]
 def test_no_name_ends_opentelemetry_instrument(named):
     env = clean_environ(OTEL_PROPAGATORS=named, OTEL_SERVICE_NAME="shop", OTEL_METRICS_EXPORTER="none")
     done = subprocess.run(
-        [LAUNCHER, *RUNS], env=env, capture_output=True, text=True, check=False, timeout=120
+        [OPENTELEMETRY_INSTRUMENT, *RUNS], env=env, capture_output=True, text=True, check=False, timeout=120
     )
     assert (done.returncode, done.stdout.strip()) == (0, "serves"), done.stderr
     said = [line for line in done.stderr.splitlines() if "SLO123" in line]

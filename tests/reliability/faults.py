@@ -18,7 +18,7 @@ from typing import NamedTuple
 import psutil
 
 from slotel.cli.sink.server import SentrySink
-from support.launch import LAUNCHER, Launched
+from support.launch import OPENTELEMETRY_INSTRUMENT, Launched
 
 HERE = Path(__file__).parent
 GUNICORN = ("gunicorn", "-w", "4", "-k", "gthread", "--threads", "4", "-b", "127.0.0.1:{port}")
@@ -54,7 +54,7 @@ READ_ONLY = (
     "-c",
     NOWHERE,
     "sh",
-    str(LAUNCHER),
+    str(OPENTELEMETRY_INSTRUMENT),
     *GUNICORN,
     "--worker-tmp-dir",
     "/dev/shm",

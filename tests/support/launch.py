@@ -20,7 +20,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.ports import free_port
 
 APPS = Path(__file__).parents[1] / "apps"
-LAUNCHER = Path(sys.executable).with_name("opentelemetry-instrument")
+LAUNCHER = Path(__file__).with_name("instrument.sh")
+"""What most tests start a service with; it leaves out the command's own process."""
+OPENTELEMETRY_INSTRUMENT = Path(sys.executable).with_name("opentelemetry-instrument")
 DEADLINE = 180.0
 """Seconds; a loaded machine starts a service slowly."""
 

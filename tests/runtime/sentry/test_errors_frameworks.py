@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from itertools import count
+from pathlib import Path
 
 import pytest
 import sentry_relay.processing as relay
@@ -308,7 +309,7 @@ def celery(sink, environ, tmp_path_factory):
     broker = tmp_path_factory.mktemp("broker")
     env = {**environ, "SENTRY_DSN": sink.dsn(project), "APP_BROKER": str(broker)}
     command = [
-        str(LAUNCHER.with_name("celery")),
+        str(Path(sys.executable).with_name("celery")),
         "-A",
         "celery_app",
         "worker",

@@ -1,21 +1,18 @@
 """A web framework's instrumentation waits until the app imports it; the class that the app gets is instrumented."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from slotel.runtime.setup.instrumentations import WAIT
-
-LAUNCHER = Path(sys.executable).with_name("opentelemetry-instrument")
+from support.launch import LAUNCHER, clean_environ
 
 
 def launched(code, **env):
     done = subprocess.run(
         [str(LAUNCHER), sys.executable, "-c", code],
-        env={**os.environ, "OTEL_METRICS_EXPORTER": "none", **env},
+        env=clean_environ(OTEL_METRICS_EXPORTER="none", **env),
         capture_output=True,
         text=True,
         timeout=120,
