@@ -95,12 +95,15 @@ def _frame(redactor: Redactor, frame: dict[str, Any]) -> None:
         frame["context_line"] = redactor.source(frame["context_line"])
     for part in _SOURCE:
         lines = frame.get(part)
-        if isinstance(lines, list):
-            clean = redactor.clean_source
-            frame[part] = [
-                line if line.__class__ is not str or line in clean else redactor.source(line)
-                for line in lines
-            ]
+        if isinstance(lines, list) and not _are_known(redactor, lines):
+            frame[part] = [redactor.source(line) if line.__class__ is str else line for line in lines]
+
+
+def _are_known(redactor: Redactor, lines: list[Any]) -> bool:
+    try:
+        return redactor.clean_source.issuperset(lines)
+    except TypeError:  # something else than lines
+        return False
 
 
 def _logentry(redactor: Redactor, entry: dict[str, Any]) -> dict[str, Any]:

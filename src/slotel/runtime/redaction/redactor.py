@@ -222,21 +222,32 @@ class Redactor:
         if not walk.enter():
             return REDACTED
         redacted: Any
-        if data.__class__ is dict or isinstance(data, Mapping):
-            clean = self.clean
+        kind = data.__class__
+        is_sequence = kind is list or (kind is not dict and not isinstance(data, Mapping))
+        if is_sequence:
+            redacted = self._items(data, path, walk)
+        else:
             named = named_value(data, self.is_sensitive)
-            redacted = {
-                key if key.__class__ is str and key in clean else self._name(key): self._item(
-                    key, value, path, walk
-                )
-                for key, value in data.items()
-            }
+            redacted = self._mapping(data, path, walk)
             if named is not None:
                 redacted[named] = self.hidden(named, data[named], path)
-        else:
-            redacted = self._items(data, path, walk)
         walk.levels += 1
         return tuple(redacted) if isinstance(data, tuple) else redacted
+
+    def _mapping(self, data: Mapping[Any, Any], path: str, walk: Walk) -> dict[Any, Any]:
+        """Redact each item; most have a key that is known to be harmless, and a plain value that was seen before."""
+        clean, keys, by_path = self.clean, self._keys, self._by_path
+        redacted: dict[Any, Any] = {}
+        for key, value in data.items():
+            if key.__class__ is str and key in clean and keys.get(key) is False:
+                below = path if not by_path else f"{path}.{key}" if path else key
+                if not by_path or keys.get(below) is False:
+                    kind = value.__class__
+                    is_known = value in clean if kind is str else kind in _NEVER
+                    redacted[key] = value if is_known else self.data(value, below, walk)
+                    continue
+            redacted[self._name(key)] = self._item(key, value, path, walk)
+        return redacted
 
     def _name(self, key: Any) -> Any:
         return self.text(key) if key.__class__ is str else key
@@ -255,7 +266,7 @@ class Redactor:
     def _items(self, items: Sequence[Any], path: str, walk: Walk) -> list[Any]:
         if not isinstance(items, (list, tuple)):
             items = list(items)
-        fields = getattr(items, "_fields", None)
+        fields = None if items.__class__ is list else getattr(items, "_fields", None)
         if fields.__class__ is tuple and len(fields) == len(items):  # a named tuple
             return [self._item(key, value, path, walk) for key, value in zip(fields, items, strict=True)]
         if len(items) == 2 and isinstance(items[0], (str, bytes)):  # noqa: PLR2004 a pair, as headers are given
