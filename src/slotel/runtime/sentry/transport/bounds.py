@@ -51,7 +51,7 @@ def cut_long_values(event: Event, times: int = 1) -> None:
     for exception in _values(event, "exception"):
         _cut_keys(exception, ("value",), message)
     for frame in frames_of(event):
-        if isinstance(frame.get("vars"), dict):
+        if "vars" in frame and isinstance(frame["vars"], dict):
             frame["vars"] = _cut(frame["vars"], variables)
     for crumb in _values(event, "breadcrumbs"):
         _cut_keys(crumb, ("message",), message)
@@ -70,9 +70,8 @@ def frames_of(event: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the frames of an event's exceptions, threads and own stack."""
     for holder in (*_values(event, "exception"), *_values(event, "threads"), event):
         stack = holder.get("stacktrace")
-        for frame in (stack.get("frames") if isinstance(stack, Mapping) else None) or ():
-            if isinstance(frame, dict):
-                yield frame
+        frames = stack.get("frames") if isinstance(stack, Mapping) else None
+        yield from [frame for frame in frames or () if isinstance(frame, dict)]
 
 
 def _values(event: Mapping[str, Any], part: str) -> list[dict[str, Any]]:

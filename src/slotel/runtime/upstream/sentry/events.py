@@ -43,7 +43,6 @@ _MOST: Final = 5000
 _LEAVES: Final[frozenset[type]] = frozenset({str, int, float, bool, type(None)})
 _WITH_DATES: Final = _LEAVES | {datetime}
 _HOLDERS: Final = frozenset({dict, list, tuple, AnnotatedValue})
-_KEYS: Final = frozenset({str})
 _NOW: Final = "an error event is serialised on the thread that captures it"
 _CLIENT: Final = Probe(
     "sentry_sdk.client", "_Client", why="the class of every client", without=_NOW, level=SLOWER
@@ -69,6 +68,8 @@ _STACKS: Final = ("exception", "threads")
 _DATED: Final = frozenset({"timestamp", "breadcrumbs"})
 _TRIMMED: Final = frozenset({"exception", "threads", "request", "extra", "user", "spans"})
 """Parts that sentry-sdk trims or scrubs, or that hold frames."""
+_BODY: Final = "data"
+"""Of a request: sentry-sdk trims it, and nothing else of a request or a user but long texts."""
 
 
 class UnserializedEvent(Event):
@@ -307,25 +308,21 @@ class _Copy:
         return self._dict(value, levels - 1) if kind is dict else self._list(value, levels - 1)
 
     def _dict(self, value: dict[Any, Any], levels: int) -> dict[str, Any]:
-        if not _KEYS.issuperset(map(type, value)):
-            raise _OddError
-        if self._are_leaves(list(value.values())):
-            return dict(value)
-        return {key: self.of(item, levels) for key, item in value.items()}
+        of, copied = self.of, {}
+        for key, item in value.items():
+            if key.__class__ is not str:
+                raise _OddError
+            # most are such texts and numbers: a call for each would take twice as long
+            kind = item.__class__
+            is_short = kind is int or (kind is str and len(item) <= LONGEST)
+            copied[key] = item if is_short else of(item, levels)
+        return copied
 
     def _list(self, value: Any, levels: int) -> list[Any]:
-        if self._are_leaves(value):
-            return list(value)
-        return [self.of(item, levels) for item in value]
-
-    def _are_leaves(self, items: Any) -> bool:
-        """Whether all items can stay as they are."""
-        kinds = set(map(type, items))
-        return self._leaves.issuperset(kinds) and float not in kinds and not _is_long(items)
-
-
-def _is_long(items: Any) -> bool:
-    return any(item.__class__ is str and len(item) > LONGEST for item in items)
+        of = self.of
+        return [
+            item if item.__class__ is str and len(item) <= LONGEST else of(item, levels) for item in value
+        ]
 
 
 # -- on any thread -------------------------------------------------------------------------------------------------
@@ -337,16 +334,26 @@ def _serialized(event: Event, serialize: Callable[..., Any], options: Mapping[st
     aside: Event = {
         part: event.pop(part)
         for part in _STACKS
-        if part in event and (longest is None or _is_short(event[part], longest))
+        if part in event and (longest is None or _stays(event[part], longest))
     }
+    for part in ("request", "user"):
+        said = event.get(part)
+        if said.__class__ is dict and _BODY not in said and _stays(said, longest):
+            aside[part] = event.pop(part)
     made: Event = serialize(event, **options)
     return {**made, **aside}
 
 
-def _is_short(value: Any, longest: int) -> bool:
+def _stays(value: Any, longest: int | None) -> bool:
+    """Whether sentry-sdk's serializer leaves plain data as it is: nothing is annotated, no text too long."""
     kind = value.__class__
     if kind is str:
-        return len(value) <= longest
+        return longest is None or len(value) <= longest
     if kind is dict:
-        return all(_is_short(item, longest) for item in value.values())
-    return all(_is_short(item, longest) for item in value) if kind is list else True
+        value = value.values()
+    elif kind is not list:
+        return kind in _LEAVES
+    for item in value:
+        if not ((longest is None and item.__class__ is str) or _stays(item, longest)):
+            return False
+    return True
