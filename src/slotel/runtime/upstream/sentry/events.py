@@ -353,7 +353,4 @@ def _stays(value: Any, longest: int | None) -> bool:
         value = value.values()
     elif kind is not list:
         return kind in _LEAVES
-    for item in value:
-        if not ((longest is None and item.__class__ is str) or _stays(item, longest)):
-            return False
-    return True
+    return all((longest is None and item.__class__ is str) or _stays(item, longest) for item in value)
