@@ -143,10 +143,8 @@ def _decode_headers_that_are_there() -> None:
     def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
         def get(its: Any, carrier: Any, key: str) -> Any:
             wanted = key.lower().encode()
-            for name, _ in carrier.get("headers") or ():
-                if name.lower() == wanted:
-                    return original(its, carrier, key)
-            return None
+            found = [header for header in carrier.get("headers") or () if header[0].lower() == wanted]
+            return original(its, {"headers": found}, key) if found else None
 
         return get
 
