@@ -14,8 +14,8 @@ from sentry_sdk.envelope import Envelope, Item, PayloadRef
 from slotel.runtime.logs import LOG
 from slotel.runtime.sentry.errors.source_lines import SourceLines
 from slotel.runtime.sentry.transport.bounds import cut_long_values
+from slotel.runtime.sentry.transport.installed import installed_modules
 from slotel.runtime.upstream.sentry.events import UnserializedEvent
-from slotel.runtime.upstream.sentry.sdk import installed_modules
 
 Event = dict[str, Any]
 

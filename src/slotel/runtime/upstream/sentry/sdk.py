@@ -36,10 +36,6 @@ _EXCEPTIONS: Final = Probe(
     _UTILS, "exceptions_from_error_tuple",
     why="knows the exception that the frames belong to", without=_COSTS, level=SLOWER,
 )  # fmt: skip
-_MODULES: Final = Probe(
-    _UTILS, "_get_installed_modules",
-    why="packages and versions are added on the sender's thread", without="events lack `modules`",
-)  # fmt: skip
 _AUTO: Final = Probe(
     "sentry_sdk.integrations", "_AUTO_ENABLING_INTEGRATIONS",
     why="the list of what plain sentry-sdk would enable",
@@ -183,12 +179,6 @@ def takes_envelopes(transport: Any) -> bool:
 def auto_enabling_integrations() -> tuple[str, ...]:
     """Return the paths of the integrations that sentry-sdk enables by itself; none where it lists them elsewhere."""
     return tuple(_AUTO.of(integrations) or ())
-
-
-def installed_modules() -> dict[str, str]:
-    """Return the installed packages with their versions, as ModulesIntegration has them."""
-    ask: Callable[[], dict[str, str]] | None = _MODULES.of(utils)
-    return ask() if ask is not None else {}
 
 
 def skip_log_records(integration: Any, skip: Callable[[logging.LogRecord], bool]) -> None:

@@ -1,0 +1,38 @@
+"""The installed packages with their versions, as sentry-sdk lists them in an event's `modules`.
+
+It parses the whole metadata of each package three times, with its description: 180 ms for 130 packages, at the first
+error of a process. Two lines of each are enough.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import Distribution, distributions
+from typing import Final
+
+_HEADER: Final = re.compile(r"^(name|version):[ \t]*(.*?)\s*$", re.IGNORECASE | re.MULTILINE)
+_END: Final = re.compile(r"\r?\n\r?\n")
+"""An empty line: the description follows."""
+
+
+@cache
+def installed_modules() -> dict[str, str]:
+    """Return the packages in lower case with their versions, as they were when it was called first."""
+    return versions_of(distributions())
+
+
+def versions_of(found: Iterable[Distribution]) -> dict[str, str]:
+    """Return the names in lower case with the versions; the first of a name wins, as it does in an import."""
+    modules: dict[str, str] = {}
+    for distribution in found:
+        try:
+            text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+        except (OSError, ValueError):  # unreadable, or no text
+            continue
+        head = _END.split(text, maxsplit=1)[0]
+        said = {header.lower(): value for header, value in reversed(_HEADER.findall(head))}
+        if said.get("name") and "version" in said:
+            modules.setdefault(said["name"].lower(), said["version"])
+    return modules
