@@ -496,6 +496,32 @@ def test_when_no_thread_can_be_started_the_next_trace_tries_again_and_nothing_is
     assert losses.counts == {}
 
 
+def test_when_the_sender_gets_no_thread_its_queue_waits_and_nothing_is_lost_or_counted_as_lost(
+    sentry, monkeypatch
+):
+    """The system has no thread left, or the interpreter ends: `WAKE_EVERY` and more traces are ready at once."""
+    with shipping(sentry, worker={"interval": 3600.0, "late_wait": 0.0}) as (sink, losses):
+        tracer = provider(sink).get_tracer("t")
+        start = threading.Thread.start
+
+        def refuse(thread):
+            if thread.name == "slotel-sentry-send":
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            for number in range(120):
+                with tracer.start_as_current_span(str(number)):
+                    pass
+            sink._worker._drain_safely()
+            assert losses.counts == {}
+            assert sink.flush(30)
+        events = transactions(sentry, 120)
+    assert [event["transaction"] for event in events] == [str(number) for number in range(120)]
+    assert losses.counts == {}
+
+
 def test_the_worker_outlives_a_drain_that_fails(sentry, monkeypatch):
     with shipping(sentry, worker={"interval": 0.05, "late_wait": 0.0}) as (sink, losses):
         tracer = provider(sink).get_tracer("t")

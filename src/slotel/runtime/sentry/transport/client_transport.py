@@ -5,7 +5,6 @@ On the thread that captures it costs one append: encoding and compressing are do
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -71,10 +70,7 @@ class ClientTransport(Transport):
             if event is not None:
                 self._counted(event.get("environment"))
         self.sender.offer_unencoded(_signal(envelope.items[0]), lambda: self._encode(envelope))
-        with contextlib.suppress(
-            RuntimeError
-        ):  # no thread starts at the end of an interpreter: `flush` sends
-            self.sender.wake()
+        self.sender.wake()
 
     def flush(self, timeout: float, callback: Any = None) -> None:
         """Send what waits, within `timeout` seconds."""

@@ -117,22 +117,21 @@ class Sender:
         self._unencoded.append((signal, encode))
 
     def wake(self) -> None:
-        """Have the thread send what is queued."""
+        """Have the thread send what is queued; where no thread can start it waits, for the next call or `flush`."""
         if not self._idle or self._stopped or not len(self):
             return
         if self._thread is None:
             self._tokens = tokens_for(self._tokens)
-            # may fail at exit; `flush` then sends on its own thread
-            self._thread = start_daemon("slotel-sentry-send", self._run, self._tokens, self._elected)
+            try:
+                self._thread = start_daemon("slotel-sentry-send", self._run, self._tokens, self._elected)
+            except RuntimeError:  # the system has none left, or the interpreter ends
+                return
         self._idle = False
         self._tokens.put(None)
 
     def flush(self, deadline: float) -> bool:
         """Send what is queued until the monotonic `deadline`; return whether all went."""
-        try:
-            self.wake()
-        except RuntimeError:  # no thread starts while the interpreter ends
-            return self._send_here(deadline)
+        self.wake()
         # an envelope that is being encoded is in no queue: the thread is idle only when nothing is under way
         while (len(self) or not self._idle) and time.monotonic() < deadline and not self._stopped:
             thread = self._thread
