@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 SAYS = "from slotel.runtime.logs import LOG, show_logs; show_logs(); LOG.warning('the budget is breached')"
 
 
@@ -32,3 +34,43 @@ def test_an_app_with_logging_of_its_own_shows_each_line_once():
 def test_a_line_that_quotes_a_line_break_stays_one_line():
     before = "from slotel.runtime.logs import LOG, redact_logs; redact_logs(str); LOG.warning('a %s', 'b\\nERROR forged')"
     assert said(after=before).splitlines()[0] == r"a b\nERROR forged"
+
+
+DEFAULT_CONFIG = {
+    "dictConfig": "from logging.config import dictConfig; dictConfig({'version': 1})",
+    "fileConfig": (
+        "import io; from logging.config import fileConfig; fileConfig(io.StringIO("
+        "'[loggers]\\nkeys=root\\n[handlers]\\nkeys=\\n[formatters]\\nkeys=\\n[logger_root]\\nhandlers=\\n'))"
+    ),
+}
+
+
+@pytest.mark.parametrize("configure", DEFAULT_CONFIG.values(), ids=DEFAULT_CONFIG)
+def test_configured_logging_disables_other_loggers_and_not_slotels(configure):
+    """`disable_existing_loggers` is True unless an app says otherwise. The oracle is a logger of another library."""
+    other = "logging.getLogger('requests')"
+    before = (
+        f"from slotel.runtime.logs import LOG; {other}; {configure}; print({other}.disabled, file=sys.stderr)"
+    )
+    assert said(after=f"import sys; {before}") == "True\nWARNING slotel: the budget is breached\n"
+
+
+def test_the_lines_of_a_failed_otlp_export_survive_configured_logging():
+    name = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+    before = (
+        f"from slotel.runtime.logs import show_logs; show_logs(); {DEFAULT_CONFIG['dictConfig']}; "
+        f"logging.getLogger('{name}').error('Failed to export span batch code: 500, reason: down')"
+    )
+    assert "the OTLP exporter cannot deliver: Failed to export span batch code: 500" in said(after=before)
+
+
+@pytest.mark.parametrize(
+    "silence",
+    [
+        "logging.getLogger('slotel').disabled = True",
+        "from logging.config import dictConfig; dictConfig({'version': 1, 'loggers': {'slotel': {'level': 'CRITICAL'}}})",
+    ],
+    ids=["by hand", "by name"],
+)
+def test_who_silences_slotel_by_hand_or_by_name_is_obeyed(silence):
+    assert said(after=f"from slotel.runtime.logs import LOG; {silence}") == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import time
@@ -113,6 +114,33 @@ class _OncePerMinute(logging.Filter):
         return False
 
 
+class _KeptLogger(logging.Logger):
+    """A logger that `dictConfig` and `fileConfig` leave enabled.
+
+    They disable every logger that they do not name, by default, and the application would never learn what was lost
+    or which objective is breached. Whoever sets `disabled` by hand, or names the logger, still decides.
+    """
+
+    @property
+    def disabled(self) -> bool:
+        """Whether no record is handled."""
+        return bool(self.__dict__.get("disabled", False))
+
+    @disabled.setter
+    def disabled(self, value: bool) -> None:
+        caller = inspect.currentframe().f_back  # type: ignore[union-attr]
+        if not (value and caller is not None and caller.f_globals.get("__name__") == "logging.config"):
+            self.__dict__["disabled"] = value
+
+
+def _keep_enabled(logger: logging.Logger) -> None:
+    if type(logger) is logging.Logger:  # a class that the application set stays
+        logger.__class__ = _KeptLogger
+
+
+_keep_enabled(LOG)
+
+
 def is_debugging(environ: Mapping[str, str]) -> bool:
     """Return whether SLOTEL_DEBUG asks for each decision."""
     return environ.get("SLOTEL_DEBUG", "").strip().lower() in ("1", "true")
@@ -134,7 +162,9 @@ def show_logs() -> None:
         _LAUNCHER.addHandler(handler)
     once = _OncePerMinute()
     for name in _EXPORTERS:
-        logging.getLogger(f"opentelemetry.exporter.otlp.{name}").addFilter(once)
+        exporter = logging.getLogger(f"opentelemetry.exporter.otlp.{name}")
+        exporter.addFilter(once)
+        _keep_enabled(exporter)
 
 
 def report(problems: Iterable[Problem]) -> None:
