@@ -135,8 +135,8 @@ release-check: $(STAMP) ## Fail unless TAG=vX.Y.Z is this version and CHANGELOG.
 	test "$(TAG)" = "v$$version" || { echo "the tag $(TAG) is not v$$version (src/slotel/version.py)"; exit 1; }; \
 	grep -q "^## \[\?$$version" CHANGELOG.md || { echo "CHANGELOG.md has no section $$version"; exit 1; }
 
-long: $(STAMP) apps real ## Run the tests that have a shorter form in `make test`: every page and example, more histories of the rules
-	LONG=1 $(RUN)pytest -n $(WORKERS) -o timeout=3600 -m long
+long: $(STAMP) apps real ## Run the tests that have a shorter form in `make test`: every page and example, more histories of the rules, 1,000 examples of a property
+	LONG=1 $(RUN)pytest -n $(WORKERS) -o timeout=3600 -m "long or hypothesis"
 
 properties: $(STAMP) ## The long forms of the rules' properties: random objectives, random Sloth specs, a backtest of a month
 	PROMTOOL_SECONDS=3600 PROPERTY_EXAMPLES=200 SLOTH_SPECS=42 BACKTEST_HOURS=720 $(RUN)pytest -o timeout=0 tests/compile/prometheus/test_generated_properties.py \

@@ -13,7 +13,6 @@ import hypothesis
 import pytest
 
 from slotel.runtime.setup.defaults import LEFT_OUT
-from support.long import LONG
 from support.long_first import long_first
 from support.unit import forbid_the_outside, is_unit
 
@@ -24,9 +23,10 @@ IN_MEMORY = Path("/dev/shm")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-hypothesis.settings.register_profile(
-    "slotel", deadline=None
-)  # how long an example takes depends on the machine's load
+LONG = os.environ.get("LONG") == "1"
+"""Whether the long forms run, too: `make long`. A test marked `long`, or more examples of a property, prove no other kind of thing."""
+# how long an example takes depends on the machine's load: no deadline
+hypothesis.settings.register_profile("slotel", deadline=None, max_examples=1000 if LONG else 50)
 hypothesis.settings.load_profile("slotel")
 
 

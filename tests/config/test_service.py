@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slotel.config.service import read_service
@@ -171,14 +171,12 @@ def test_a_file_that_is_something_else_is_named_and_not_quoted(file):
     assert "hunter2" not in "".join(map(str, problems))
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_no_text_raises(text):
     reading = read_service({}, text)
     assert reading.service.slos
 
 
-@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),

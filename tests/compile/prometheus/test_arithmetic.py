@@ -22,7 +22,6 @@ from slotel.compile.prometheus.rules import groups
 from slotel.compile.promql import equal, series, yaml_lines
 from slotel.config.duration import format_duration
 from support import services
-from support.long import LONG
 from support.promtool import is_left_open, run_tests, write
 
 STEP = 30
@@ -248,17 +247,18 @@ def test_the_period_weighs_by_traffic_and_not_by_time(tmp_path):
 
 BURST = 4
 """Steps with bad events: two minutes."""
-BEGINS = (160, 173, 176, 178, 179, 180) if LONG else (173, 179, 180)
+BEGINS = [(173, 179, 180), pytest.param((160, 176, 178), marks=pytest.mark.long)]
 """Steps at which they begin: before, across and at the edge of a tile."""
 
 
 @pytest.mark.real
+@pytest.mark.parametrize("begins", BEGINS, ids=str)
 @pytest.mark.parametrize("order", [1, -1], ids=["period group last", "period group first"])
-def test_no_event_of_a_day_counts_twice_at_a_tile_whichever_group_runs_first(order, tmp_path):
+def test_no_event_of_a_day_counts_twice_at_a_tile_whichever_group_runs_first(order, begins, tmp_path):
     """Two bad minutes of ten, at every place in a tile: a day's count is never above them, and all of them at last."""
     owner = services.one(name="burst")
     tests = []
-    for begin in BEGINS:
+    for begin in begins:
         history = History([10] * 260, [10 * (begin <= step < begin + BURST) for step in range(260)], set())
         counted = []
         for window in ("1d", "30d"):

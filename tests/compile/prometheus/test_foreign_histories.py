@@ -3,7 +3,7 @@
 import contextlib
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from slotel.cli.generate import compile_all
@@ -136,14 +136,12 @@ def test_queries_that_no_event_can_satisfy_are_said():
 
 @example("(" * 5000)
 @example("0/0")
-@settings(deadline=None)
 @given(st.text(alphabet='sumrate(){}[]=~!"ab05.|*+-/, {{.window}}', max_size=80))
 def test_no_query_raises_anything_else(text):
     with contextlib.suppress(UnsupportedQueryError):
         terms(text)
 
 
-@settings(deadline=None)
 @given(st.from_regex(r"[a-z0-9.|()\[\]?*+^$-]{1,20}"))
 def test_no_pattern_raises_anything_else(pattern):
     with contextlib.suppress(UnsupportedQueryError):

@@ -125,7 +125,6 @@ VALUES = st.recursive(
 )  # fmt: skip
 
 
-@settings(deadline=None)
 @example({"a": "\n  x"})
 @example({"a": "x\n"})
 @example({"a": "\x85\n\u2028\x00"})

@@ -6,7 +6,7 @@ from datetime import date
 from typing import NamedTuple, get_args, get_origin
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slotel.config.file import schema
@@ -179,7 +179,6 @@ def cut(tree, steps):
         pass  # gone with a part around it
 
 
-@settings(deadline=None, max_examples=300)
 @given(ANY)
 def test_any_tree_gives_a_document_and_each_fault_has_its_place_in_it(tree):
     document, faults = structure(tree, Document, SPELLINGS)
@@ -189,7 +188,6 @@ def test_any_tree_gives_a_document_and_each_fault_has_its_place_in_it(tree):
         assert text
 
 
-@settings(deadline=None, max_examples=300)
 @given(ANY)
 def test_the_rest_is_read_as_if_what_is_wrong_had_never_been_written(tree):
     document, faults = structure(tree, Document, SPELLINGS)
@@ -211,7 +209,6 @@ def test_the_rest_is_read_as_if_what_is_wrong_had_never_been_written(tree):
     }
 
 
-@settings(deadline=None, max_examples=200)
 @given(written(Document, NOTHING))
 def test_what_is_right_stays_to_the_last_key(tree):
     document, faults = structure(tree, Document, SPELLINGS)

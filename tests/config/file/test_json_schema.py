@@ -7,7 +7,7 @@ from typing import get_args, get_origin
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -74,7 +74,6 @@ def of(kind):
     return of(next(each for each in arguments if each is not type(None)))
 
 
-@settings(max_examples=150, deadline=None)
 @given(of(docs.Document))
 def test_what_a_service_reads_the_schema_accepts(document):
     problems = read_service({}, json.dumps(document)).problems  # JSON is YAML

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -174,7 +174,6 @@ ANYTHING = st.recursive(
 )  # fmt: skip
 
 
-@settings(deadline=None)
 @given(st.sampled_from([SLOTH, OPENSLO]), st.integers(0, 40), ANYTHING)
 def test_no_wrong_part_of_a_foreign_file_raises(text, where, wrong):
     """Whatever stands in the place of one of its values."""

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slotel.config.slo import Slo
@@ -88,7 +88,6 @@ def test_a_step_of_the_wall_clock_moves_no_event_in_or_out_of_a_window(step):
         st.tuples(st.integers(0, 30), st.integers(-4000, 4000), st.integers(-10_000, 10_000)), max_size=60
     )
 )
-@settings(max_examples=150, deadline=None)
 def test_whatever_the_clock_does_the_hour_has_every_event_of_the_hour(steps):
     """Each step: seconds that pass, a step of the wall clock, how far from it a span ends."""
     machine = Machine()

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slotel.config.redaction import AT_THE_END, DEFAULT_VALUES, VALUE_NAMES, RedactionChoices
@@ -226,7 +226,6 @@ def with_a_secret(draw):
     return data
 
 
-@settings(deadline=None)
 @given(with_a_secret())
 def test_a_secret_is_found_in_data_and_in_every_text_that_data_is_written_as(data):
     assert SECRET not in repr(REDACTOR.data(data))
@@ -237,7 +236,6 @@ def test_a_secret_is_found_in_data_and_in_every_text_that_data_is_written_as(dat
     assert SECRET not in REDACTOR.text(f"request failed with {data!r} and more")
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(JUNK, JUNK), max_size=3), SENSITIVE, VALUES, st.integers(0, 3))
 def test_a_secret_is_found_in_any_query_however_often_it_is_encoded(pairs, key, value, times):
     value = SECRET + value
@@ -251,14 +249,12 @@ def test_a_secret_is_found_in_any_query_however_often_it_is_encoded(pairs, key, 
         redacted = unquote(redacted)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_is_redacted_the_same_twice(text):
     once = REDACTOR.text(text)
     assert REDACTOR.text(once) == once
 
 
-@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.text(max_size=30) | st.integers() | st.binary(max_size=30),

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 import sentry_sdk
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slotel.cli.sink.server import SentrySink
@@ -49,7 +49,6 @@ def dumps(request, monkeypatch):
     return encode.serialize
 
 
-@settings(max_examples=200, deadline=None)
 @given(value=DATA)
 def check_strict(dumps, value):
     made = json.loads(dumps({"value": value, "kept": 1}), parse_constant=refuse)

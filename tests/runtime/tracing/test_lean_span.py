@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import opentelemetry.sdk.trace as sdk
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -319,7 +319,6 @@ def outcome(make, program, parent, sampler, limits, caplog):
     return raised, capture.started, [shown(span) for span in capture.ended], told
 
 
-@settings(max_examples=400, deadline=None)
 @given(
     program=PROGRAMS,
     parent=st.sampled_from(list(PARENTS)),

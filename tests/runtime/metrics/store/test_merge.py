@@ -2,7 +2,7 @@
 
 from array import array
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slotel.runtime.metrics.store.family import OVERFLOW, ProcessSnapshot, Shape, merge
@@ -51,7 +51,6 @@ def folded(found, max_series=100) -> ProcessSnapshot:
     return ProcessSnapshot(min(one.created for one in found), tuple(tables), cells, {})
 
 
-@settings(deadline=None)
 @given(found=parts)
 def test_a_merge_is_the_sum_of_all_parts_in_any_order(found) -> None:
     families = merge(found)
@@ -62,14 +61,12 @@ def test_a_merge_is_the_sum_of_all_parts_in_any_order(found) -> None:
     )
 
 
-@settings(deadline=None)
 @given(found=parts, at=st.integers(0, 5))
 def test_folding_some_parts_first_changes_nothing(found, at) -> None:
     some = found[: at + 1]
     assert shown(merge([folded(some), *found[at + 1 :]])) == shown(merge(found))
 
 
-@settings(deadline=None)
 @given(found=parts, bound=st.integers(1, 5))
 def test_folding_into_a_bounded_base_keeps_every_total(found, bound) -> None:
     bounded = merge([folded(found, bound)])
@@ -93,7 +90,6 @@ def test_a_table_of_another_shape_is_refused_and_the_first_stands() -> None:
 cells = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), min_size=4, max_size=4)
 
 
-@settings(deadline=None)
 @given(one=cells, other=cells)
 def test_rings_add_the_same_epoch_and_keep_the_newer(one, other) -> None:
     def ring(buckets):

@@ -5,7 +5,7 @@ import sys
 import threading
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slotel.runtime.metrics.store.family import Family
@@ -143,7 +143,6 @@ def test_a_forked_child_starts_at_zero_with_the_same_slots() -> None:
 # -- rings ------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(
     events=st.lists(st.tuples(st.floats(0, 300), st.integers(0, 1), st.integers(1, 5)), max_size=60),
     window=st.integers(1, 9),
