@@ -6,6 +6,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from http.client import HTTPException, parse_headers
 
 _MOST_HEAD = 65_536
 _MOST_BODY = 200 * 1024 * 1024
@@ -27,25 +28,25 @@ class HttpWire:
 
     def __init__(self, stream: socket.socket) -> None:
         self._stream = stream
-        self._buffer = bytearray()
+        self._file = stream.makefile("rb")
 
     def read(self) -> Request | None:
         """Return the next request, or None when the peer hung up between two.
 
         Raises:
-            ValueError: this is no HTTP/1.x, or it is larger than 64 KiB of head or 200 MiB of body.
+            ValueError: this is no HTTP/1.x, or a line is longer than 64 KiB, or the body than 200 MiB.
             OSError: the connection broke.
         """
-        head = self._until(b"\r\n\r\n", _MOST_HEAD)
-        if head is None:
+        first = self._file.readline(_MOST_HEAD)
+        if not first:
             return None
-        first, *lines = head.decode("latin-1").split("\r\n")
-        parts = first.split(" ")
+        parts = first.decode("latin-1").split()
         if len(parts) != 3 or not parts[2].startswith("HTTP/1."):  # noqa: PLR2004 - method, target, version
             raise ValueError(f"no HTTP request: {first[:80]!r}")
-        headers = {
-            name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
-        }
+        try:
+            headers = {name.lower(): value for name, value in parse_headers(self._file).items()}
+        except HTTPException as error:
+            raise ValueError(str(error)) from error
         if headers.get("expect", "").lower() == "100-continue":
             self._stream.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         default = "keep-alive" if parts[2] == "HTTP/1.1" else "close"
@@ -58,53 +59,22 @@ class HttpWire:
         )
 
     def _body(self, headers: Mapping[str, str]) -> bytes:
-        if headers.get("transfer-encoding", "").lower() == "chunked":
-            return self._chunks()
-        length = int(headers.get("content-length", "0"))
-        if not 0 <= length <= _MOST_BODY:
-            raise ValueError(f"a body of {length} bytes")
-        return self._exactly(length)
-
-    def _chunks(self) -> bytes:
+        if headers.get("transfer-encoding", "").lower() != "chunked":
+            return self._exactly(int(headers.get("content-length", "0")))
         body = bytearray()
-        while True:
-            line = self._until(b"\r\n", _MOST_HEAD)
-            if line is None:
-                raise ValueError("the peer hung up within a chunked body")
-            size = int(line.split(b";")[0], 16)
-            if size < 0 or len(body) + size > _MOST_BODY:
-                raise ValueError(f"a chunk of {size} bytes")
-            body += self._exactly(size)
-            self._exactly(2)
-            if size == 0:
-                return bytes(body)
+        while size := int(self._file.readline(_MOST_HEAD).split(b";")[0], 16):
+            body += self._exactly(size, _MOST_BODY - len(body))
+            self._file.readline(_MOST_HEAD)
+        self._file.readline(_MOST_HEAD)
+        return bytes(body)
 
-    def _until(self, mark: bytes, most: int) -> bytes | None:
-        start = 0
-        while (at := self._buffer.find(mark, start)) < 0:
-            if len(self._buffer) > most:
-                raise ValueError(f"more than {most} bytes without an end")
-            start = max(0, len(self._buffer) - len(mark))
-            if not self._more():
-                if self._buffer:
-                    raise ValueError("the peer hung up within a request")
-                return None
-        found = bytes(self._buffer[:at])
-        del self._buffer[: at + len(mark)]
+    def _exactly(self, length: int, most: int = _MOST_BODY) -> bytes:
+        if not 0 <= length <= most:
+            raise ValueError(f"a body of {length} bytes")
+        found = self._file.read(length)
+        if len(found) < length:
+            raise ValueError("the peer hung up within a request")
         return found
-
-    def _exactly(self, length: int) -> bytes:
-        while len(self._buffer) < length:
-            if not self._more():
-                raise ValueError("the peer hung up within a request")
-        found = bytes(self._buffer[:length])
-        del self._buffer[:length]
-        return found
-
-    def _more(self) -> bool:
-        data = self._stream.recv(65_536)
-        self._buffer += data
-        return bool(data)
 
 
 def answer_bytes(
