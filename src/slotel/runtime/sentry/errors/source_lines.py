@@ -68,4 +68,6 @@ def _read(path: str, module: str | None) -> Sequence[str]:
 
 
 def _cut(lines: Sequence[str]) -> Sequence[str]:
+    if max(map(len, lines), default=0) <= MAX_LINE:
+        return lines
     return [line if len(line) <= MAX_LINE else line[: MAX_LINE - 3] + "..." for line in lines]
