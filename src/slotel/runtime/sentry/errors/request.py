@@ -30,6 +30,8 @@ LOG: Final = logging.getLogger("slotel")
 Carrier: TypeAlias = MutableMapping[str, Any]
 """A WSGI environ, or an ASGI scope."""
 _DETAILS: Final = frozenset({"data", "cookies"})
+_BODIES: Final = frozenset({"CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"})
+"""A request of HTTP/1 without both has no body. Source: RFC 9112, section 6.3."""
 
 
 class RequestProcessor:
@@ -99,9 +101,14 @@ def _add_flask(event: Any) -> None:
     flask = sys.modules.get("flask")
     if flask is None or not flask.has_request_context() or _has_details(event):
         return
-    from sentry_sdk.integrations.flask import FlaskRequestExtractor
+    environ = flask.request.environ
+    is_http_1 = environ.get("SERVER_PROTOCOL", "").startswith("HTTP/1.")
+    if is_http_1 and _BODIES.isdisjoint(environ) and not may_tell("cookies"):
+        event.setdefault("request", {})  # as the extractor leaves it, which looks for a body in four ways
+    else:
+        from sentry_sdk.integrations.flask import FlaskRequestExtractor
 
-    FlaskRequestExtractor(flask.request).extract_into_event(event)
+        FlaskRequestExtractor(flask.request).extract_into_event(event)
     if may_tell("user_info"):
         add_flask_user(event)
 
