@@ -23,6 +23,7 @@ def render(data: dict) -> str:
         ("busy", _busy),
         ("memory", _memory),
         ("micro", _micro),
+        ("storm", _storm),
     ):
         if name in data:
             parts += [*writer(data[name]), ""]
@@ -277,3 +278,7 @@ def _micro(part: dict) -> list[str]:
         *lines,
         *_table(["file", "what", "value", "baseline's", "baseline", "ratio", "target", "reached"], rows),
     ]
+
+
+def _storm(part: dict) -> list[str]:
+    return ["## A storm of errors", "", *_ran(part["meta"]), *part["lines"]]

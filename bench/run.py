@@ -92,7 +92,7 @@ def _list(known: tuple[str, ...]) -> Callable[[str], list[str]]:
     return split
 
 
-def meta(arguments: list[str]) -> dict:
+def meta(arguments: list[str], script: str = "bench/run.py") -> dict:
     """Return what a reader needs to run it again and to doubt it."""
     cpu = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     git = subprocess.run(
@@ -102,7 +102,7 @@ def meta(arguments: list[str]) -> dict:
         check=False,
     )
     return {
-        "command": shlex.join(["python", "bench/run.py", *arguments]),
+        "command": shlex.join(["python", script, *arguments]),
         "date": dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": git.stdout.strip() or "unknown",
         "cores": len(os.sched_getaffinity(0)),
@@ -164,6 +164,17 @@ def busy(options: argparse.Namespace, sink: Sink) -> dict:
     return {"variants": climbs}
 
 
+def keep(out: Path, part: str, found: dict, about: dict) -> dict:
+    """Put a part into RESULTS.json and RESULTS.md of a folder; return all that stands there now."""
+    out.mkdir(parents=True, exist_ok=True)
+    raw = out / "RESULTS.json"
+    data = json.loads(raw.read_text()) if raw.exists() else {}
+    data[part] = merged(data.get(part, {}), about, found) if part == "requests" else found
+    raw.write_text(json.dumps(data, indent=1) + "\n")
+    (out / "RESULTS.md").write_text(report.render(data))
+    return data
+
+
 def merged(old: dict, about: dict, found: dict) -> dict:
     """Return the part with the apps of this run replaced, and those of earlier runs kept with their own record."""
     metas = {**old.get("metas", {}), **dict.fromkeys(found["apps"], about)}
@@ -184,9 +195,7 @@ def _say(text: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     options = options_of(given)
-    options.out.mkdir(parents=True, exist_ok=True)
-    raw, table = options.out / "RESULTS.json", options.out / "RESULTS.md"
-    data = json.loads(raw.read_text()) if raw.exists() else {}
+    data: dict = {}
     with Sink() as sink:
         for part in PARTS:
             if part not in options.parts:
@@ -196,12 +205,8 @@ def main(arguments: list[str] | None = None) -> int:
                 found = {"files": small_part.measure(options.quick)}
             else:
                 found = {"requests": requests, "memory": memory, "busy": busy}[part](options, sink)
-            data[part] = (
-                merged(data.get(part, {}), about, found) if part == "requests" else {"meta": about, **found}
-            )
             # after each part: an interrupted run keeps what it has
-            raw.write_text(json.dumps(data, indent=1) + "\n")
-            table.write_text(report.render(data))
+            data = keep(options.out, part, found if part == "requests" else {"meta": about, **found}, about)
     print(report.render({part: data[part] for part in PARTS if part in options.parts}))
     return 0
 

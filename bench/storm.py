@@ -13,9 +13,11 @@ import statistics
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+from run import QUICK_OUT, keep, meta
 from server import Server, Sink, cpu_seconds
-from variants import VARIANTS
+from variants import HERE, VARIANTS
 
 NAMES = ("bare", "native@0.01", "slotel@0.01")
 GOOD, ERRORS, STORM = 60.0, 20.0, 200.0
@@ -86,8 +88,45 @@ def _added(found: dict[str, list[dict]], name: str, key: str) -> float:
     return statistics.median(each[key] - bare[key] for each, bare in pairs)
 
 
+def table(app: str, found: dict[str, list[dict]], how: str) -> list[str]:
+    """Return one app's figures as lines of Markdown."""
+    lines = [
+        f"### {app}, {how}",
+        "",
+        "| variant | first event, ms added | one error, ms added | p99 of good ms (calm) | at 200/s: good/s | errors/s |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name in NAMES:
+        middle = {key: statistics.median(each[key] for each in found[name]) for key in found[name][0]}
+        lines.append(
+            f"| {name} | {_added(found, name, 'first_ms'):.1f} | {_added(found, name, 'error_ms'):.2f} | "
+            f"{middle['p99_ms']:.1f} ({middle['calm_p99_ms']:.1f}) | "
+            f"{middle['storm_good']:.1f} | {middle['storm_errors']:.1f} |"
+        )
+    bare, native, slotel = NAMES
+    ratios = {
+        "one error": _added(found, slotel, "error_ms") / _added(found, native, "error_ms"),
+        "first event": _added(found, slotel, "first_ms") / _added(found, native, "first_ms"),
+        "p99 of good": statistics.median(each["p99_ms"] for each in found[slotel])
+        / statistics.median(each["p99_ms"] for each in found[native]),
+    }
+    lines += [
+        "",
+        "slotel / sentry-sdk: " + ", ".join(f"{what} {ratio:.2f}" for what, ratio in ratios.items()),
+    ]
+    for what, key in (("p99 of good", "p99_ms"), ("good/s in the storm", "storm_good")):
+        theirs, own = (
+            statistics.median(
+                each[key] / base[key] for each, base in zip(found[name], found[bare], strict=True)
+            )
+            for name in (native, slotel)
+        )
+        lines.append(f"- {what} / without telemetry: sentry-sdk {theirs:.2f}, slotel {own:.2f}")
+    return [*lines, ""]
+
+
 def main() -> int:
-    """Print a table for each app, medians of the rounds."""
+    """Print a table for each app, medians of the rounds, and put it into RESULTS.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--quick",
@@ -97,46 +136,24 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=20.0, help="of calm, and of 20 errors a second")
     parser.add_argument("--storm-seconds", type=float, default=60.0, help="of 200 errors a second")
+    parser.add_argument("--out", type=Path, help="folder of RESULTS.md and RESULTS.json; default as run.py's")
     options = parser.parse_args()
     rounds, seconds, storm_seconds = options.rounds, options.seconds, options.storm_seconds
     if options.quick:
         rounds, seconds, storm_seconds = 1, 3.0, 3.0
+    about = meta(sys.argv[1:], "bench/storm.py")
+    lines: list[str] = []
     with Sink() as sink:
         for app in ("flask", "fastapi"):
             found: dict[str, list[dict]] = {name: [] for name in NAMES}
             for _ in range(rounds):
                 for name in NAMES:
                     found[name].append(measure(app, name, seconds, storm_seconds, sink))
-            print(f"\n{app}: medians of {rounds} rounds of {seconds:g} s")
-            print(
-                "| variant | first event, ms added | one error, ms added | p99 of good ms (calm) | at 200/s: good/s | errors/s |"
-            )
-            print("| --- | --- | --- | --- | --- | --- |")
-            for name in NAMES:
-                middle = {key: statistics.median(each[key] for each in found[name]) for key in found[name][0]}
-                print(
-                    f"| {name} | {_added(found, name, 'first_ms'):.1f} | {_added(found, name, 'error_ms'):.2f} | "
-                    f"{middle['p99_ms']:.1f} ({middle['calm_p99_ms']:.1f}) | "
-                    f"{middle['storm_good']:.1f} | {middle['storm_errors']:.1f} |"
-                )
-            bare, native, slotel = NAMES
-            ratios = {
-                "one error": _added(found, slotel, "error_ms") / _added(found, native, "error_ms"),
-                "first event": _added(found, slotel, "first_ms") / _added(found, native, "first_ms"),
-                "p99 of good": statistics.median(each["p99_ms"] for each in found[slotel])
-                / statistics.median(each["p99_ms"] for each in found[native]),
-            }
-            print(
-                "slotel / sentry-sdk: " + ", ".join(f"{what} {ratio:.2f}" for what, ratio in ratios.items())
-            )
-            for what, key in (("p99 of good", "p99_ms"), ("good/s in the storm", "storm_good")):
-                theirs, own = (
-                    statistics.median(
-                        each[key] / base[key] for each, base in zip(found[name], found[bare], strict=True)
-                    )
-                    for name in (native, slotel)
-                )
-                print(f"{what} / without telemetry: sentry-sdk {theirs:.2f}, slotel {own:.2f}")
+            lines += table(app, found, f"medians of {rounds} rounds of {seconds:g} s")
+    print("\n".join(lines))
+    keep(
+        options.out or (QUICK_OUT if options.quick else HERE), "storm", {"meta": about, "lines": lines}, about
+    )
     return 0
 
 
