@@ -112,7 +112,7 @@ def table(app: str, found: dict[str, list[dict]], how: str) -> list[str]:
     }
     lines += [
         "",
-        "slotel / sentry-sdk: " + ", ".join(f"{what} {ratio:.2f}" for what, ratio in ratios.items()),
+        "- slotel / sentry-sdk: " + ", ".join(f"{what} {ratio:.2f}" for what, ratio in ratios.items()),
     ]
     for what, key in (("p99 of good", "p99_ms"), ("good/s in the storm", "storm_good")):
         theirs, own = (
