@@ -1,19 +1,29 @@
-"""Before `opentelemetry-instrument`: a wrong name in OTEL_PROPAGATORS is left out, where it would end that command.
+"""Before `opentelemetry-instrument`: a wrong name in OTEL_PROPAGATORS, or a variable of `COMPONENTS`, is left out.
 
-`opentelemetry.propagate` reads the variable when it is imported, in that command's own process, where nothing of a
-distribution runs yet. So `slotel_launch.pth` imports this module when Python starts, if the variable is set. It does
-nothing in any other process than that command's, and imports no telemetry library.
+Such a name would end that command or the app, or leave the app without telemetry. OpenTelemetry reads some of them where
+nothing of a distribution runs yet: so `slotel_launch.pth` imports this module when Python starts, in that command's own
+process alone. It imports no telemetry library.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from importlib.metadata import entry_points
 from typing import Final, NamedTuple
 
 VARIABLE: Final = "OTEL_PROPAGATORS"
+COMPONENTS: Final = {
+    "OTEL_PYTHON_CONFIGURATOR": "opentelemetry_configurator",
+    "OTEL_PYTHON_CONTEXT": "opentelemetry_context",
+    "OTEL_PYTHON_DISTRO": "opentelemetry_distro",
+    "OTEL_PYTHON_ID_GENERATOR": "opentelemetry_id_generator",
+    "OTEL_PYTHON_LOGGER_PROVIDER": "opentelemetry_logger_provider",
+    "OTEL_PYTHON_METER_PROVIDER": "opentelemetry_meter_provider",
+    "OTEL_PYTHON_TRACER_PROVIDER": "opentelemetry_tracer_provider",
+}
+"""Variable → the group of entry points of which it names one."""
 _LAUNCHER: Final = "opentelemetry-instrument"
 
 
@@ -50,15 +60,47 @@ def read_propagators(named: str) -> Propagators:
     return Propagators(usable, wrong, tuple(sorted(known)))
 
 
+class Wrong(NamedTuple):
+    """A variable that names what nothing installed is called."""
+
+    variable: str
+    named: str
+    known: tuple[str, ...]
+
+    @property
+    def problem(self) -> str:
+        """Return what is wrong."""
+        return f"{self.variable}={self.named!r}: nothing installed is called that"
+
+    @property
+    def fix(self) -> str:
+        """Return what helps."""
+        return f"it is left out; remove it, or install its package; known here are: {', '.join(self.known)}"
+
+
+def wrong_components(environ: Mapping[str, str]) -> Iterator[Wrong]:
+    """Yield the variables of `COMPONENTS` that name nothing installed."""
+    for variable in COMPONENTS.keys() & environ.keys():
+        named = environ[variable]
+        known = {point.name for point in entry_points(group=COMPONENTS[variable])}
+        if named and named not in known:
+            yield Wrong(variable, named, tuple(sorted(known)))
+
+
 def correct(environ: MutableMapping[str, str], command: Sequence[str]) -> None:
-    """Leave wrong and empty names out of OTEL_PROPAGATORS, in the process of that command alone; tell of wrong ones.
+    """Leave wrong and empty names out, in the process of that command alone; tell of wrong ones.
 
     Args:
         command: as Python was started, with its options.
     """
     if not any(each.endswith(_LAUNCHER) for each in command[:4]):
         return
+    for wrong in tuple(wrong_components(environ)):
+        del environ[wrong.variable]
+        sys.stderr.write(f"ERROR slotel: {wrong.problem}: {wrong.fix} [SLO119]\n")
     named = environ.get(VARIABLE, "")
+    if not named:
+        return
     found = read_propagators(named)
     if found.wrong:
         text = f"ERROR slotel: {VARIABLE}={named!r}: {found.problem}: {found.fix} [SLO123]\n"

@@ -1,11 +1,11 @@
-"""OTEL_PROPAGATORS as people write it: opentelemetry-instrument starts the app, and names what is wrong."""
+"""OTEL_PROPAGATORS and OTEL_PYTHON_… as people write them: opentelemetry-instrument starts the app, and names what is wrong."""
 
 import subprocess
 import sys
 
 import pytest
 
-from slotel.launch import correct
+from slotel.launch import COMPONENTS, correct
 from support.launch import OPENTELEMETRY_INSTRUMENT, clean_environ
 
 RUNS = [sys.executable, "-c", "print('serves')"]
@@ -23,6 +23,31 @@ def test_no_name_ends_opentelemetry_instrument(named):
     said = [line for line in done.stderr.splitlines() if "SLO123" in line]
     assert len(said) == ("pigeon" in named), done.stderr
     assert all("there is no propagator 'pigeon'" in line for line in said)
+
+
+APP = "from opentelemetry import metrics, trace; print(trace.get_tracer('x').start_span('a').is_recording(), metrics.get_meter('x') and 1)"
+
+
+@pytest.mark.parametrize(
+    "command", [[OPENTELEMETRY_INSTRUMENT, sys.executable], [sys.executable]], ids=["launcher", "in code"]
+)
+@pytest.mark.parametrize("variable", COMPONENTS)
+def test_no_name_of_a_part_of_opentelemetry_ends_the_app_or_its_telemetry(variable, command):
+    env = clean_environ(**{variable: "pigeon"}, OTEL_SERVICE_NAME="shop", OTEL_METRICS_EXPORTER="none")
+    start = (
+        ""
+        if command[0] == OPENTELEMETRY_INSTRUMENT
+        else "import os; from slotel.runtime.bootstrap import start; start(os.environ); "
+    )
+    done = subprocess.run(
+        [*command, "-c", start + APP], env=env, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "True 1"), done.stderr
+    said = [line for line in done.stderr.splitlines() if "SLO119" in line]
+    assert len(said) == 1, done.stderr
+    assert f"{variable}='pigeon'" in said[0]
+    if start == "":
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.unit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 import socket
 import struct
 from collections.abc import Iterator
@@ -15,8 +16,10 @@ def ask(port: int, path: str, client: str) -> object:  # noqa: PLR0911 one for e
     """Send what a client sends; return what it saw.
 
     Args:
+        path: its query goes with each request of the client.
         client: see `Case`.
     """
+    query = path[len(path.partition("?")[0]) :]
     try:
         with _connected(port) as connection:
             if client == "leaves":
@@ -32,10 +35,10 @@ def ask(port: int, path: str, client: str) -> object:  # noqa: PLR0911 one for e
                 return "left"
             if client == "large upload, then more requests":
                 return _several(
-                    connection, [("POST", "/upload", LARGE), ("GET", path, None), ("GET", path, None)]
+                    connection, [("POST", f"/upload{query}", LARGE), ("GET", path, None), ("GET", path, None)]
                 )
             if client == "after another's marks":
-                return _several(connection, [("GET", "/marks", None), ("GET", path, None)])
+                return _several(connection, [("GET", f"/marks{query}", None), ("GET", path, None)])
             if client == "pipelines":
                 return _pipelined(connection, port, path, 3)
             if client.startswith("socket"):
@@ -79,7 +82,7 @@ def _pipelined(connection: http.client.HTTPConnection, port: int, path: str, req
     one = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
     connection.sock.sendall((f"{one}\r\n" * (requests - 1) + f"{one}Connection: close\r\n\r\n").encode())
     with connection.sock.makefile("rb") as received:
-        return received.read().count(b"HTTP/1.1 200")
+        return len(re.findall(rb"HTTP/1\.[01] 200", received.read()))
 
 
 def _talk(connection: http.client.HTTPConnection, port: int, path: str, client: str) -> object:

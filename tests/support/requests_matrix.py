@@ -29,7 +29,7 @@ APPS_BIN = ROOT / ".venv-apps" / "bin"
 DEADLINE = 30.0
 """Seconds, after which what has not come is missing."""
 _SENTINEL = "/sentinel"
-_SECOND_REPORTS = ("Error on request:",)
+_SECOND_REPORTS = ("Error on request:", "Application callable raised an exception")
 """What servers log, as text, of an exception that has been reported."""
 _READ = ("slo_events_total", "traces_span_metrics_calls_total", "http_server_request_duration_seconds_count")
 
@@ -113,12 +113,12 @@ def _under_sentry_sdk(service: Service, cases: list[Case]) -> list[Cell]:
         SentrySink() as sink,
         _launched(service, PLAIN="1", PLAIN_DSN=sink.dsn("1")).wait_ready("/ok") as launched,
     ):
-        for case in cases:
+        for number, case in enumerate(cases):
             sink.clear()
-            answer = ask(launched.port, case.path, case.client)
+            answer = ask(launched.port, f"{case.path}?case={number}", case.client)
             _wait_for_late(case, sink)
             _pass_sentinel(launched, sink)
-            cells.append(Cell(answer, {}, _events(sink), [], True, set(), []))
+            cells.append(Cell(answer, {}, _events(sink, number), [], True, set(), []))
     return cells
 
 
@@ -131,10 +131,10 @@ def _under_slotel(service: Service, cases: list[Case]) -> tuple[list[Cell], Coun
         ) as launched,
     ):
         _pass_sentinel(launched, sink, "event", "transaction")
-        for case in cases:
+        for number, case in enumerate(cases):
             before = _counts(launched)
             sink.clear()
-            answer = ask(launched.port, case.path, case.client)
+            answer = ask(launched.port, f"{case.path}?case={number}", case.client)
             own = _wait_for(launched, before, case.requests)
             _wait_for_late(case, sink)
             _pass_sentinel(launched, sink, "event", "transaction")
@@ -144,7 +144,7 @@ def _under_slotel(service: Service, cases: list[Case]) -> tuple[list[Cell], Coun
                 Cell(
                     answer,
                     {outcome: value for outcome, value in counted.items() if value},
-                    _events(sink),
+                    _events(sink, number),
                     sorted(_grown(before.names, own.names)),
                     _linked(sink),
                     _urls(sink),
@@ -241,9 +241,13 @@ def _traces(sink: SentrySink) -> list[Any]:
     return [item for item in sink.payloads("transaction") if not _is_sentinel(item)]
 
 
-def _events(sink: SentrySink) -> list[str]:
+def _events(sink: SentrySink, number: int) -> list[str]:
+    """Return what the events of a case tell; one that comes late is of the case that its URL names."""
     found = []
     for event in _errors(sink):
+        query = (event.get("request") or {}).get("query_string")
+        if query and query != f"case={number}":
+            continue
         values = (event.get("exception") or {}).get("values") or []
         text = (
             values[-1]["type"]

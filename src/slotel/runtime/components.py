@@ -106,16 +106,19 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
     """Put a layer between every server and its application: it counts what no instrumentation sees."""
     from slotel.runtime.process.threads import pause_all, resume_all
     from slotel.runtime.requests.asgi import AsgiLayer
+    from slotel.runtime.requests.jobs import Jobs
     from slotel.runtime.requests.served import Server, name_served
     from slotel.runtime.requests.wsgi import WsgiLayer
     from slotel.runtime.upstream.aiohttp import watch_sockets
     from slotel.runtime.upstream.celery import watch_expected_failures
     from slotel.runtime.upstream.greenlets import keep_patches_whole
+    from slotel.runtime.upstream.jobs import JobWatch
     from slotel.runtime.upstream.servers import watch_servers
     from slotel.runtime.upstream.starlette import name_mounted_routes
 
     watch_expected_failures(runtime.open_spans.expect_failure)
     watch_sockets(runtime.open_spans.note_client_left)
+    JobWatch(Jobs(PROCESS.end_child).serve, functools.partial(runtime.self_metrics.stage_error, "servers"))
     keep_patches_whole(pause_all, resume_all)
     if runtime.pipeline is not None:
         server = Server(runtime.pipeline, environ)

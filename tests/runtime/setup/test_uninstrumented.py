@@ -29,11 +29,3 @@ def test_an_instrumented_framework_and_starlette_below_fastapi_are_no_news(monke
     monkeypatch.setattr(uninstrumented.importlib.util, "find_spec", lambda _name: None)
     uninstrumented._tell("starlette", False, None)
     assert not caplog.records
-
-
-def test_a_runner_of_jobs_that_nothing_instruments_is_named_with_what_counts_them(caplog):
-    uninstrumented._tell_of_jobs("rq", None)
-    (record,) = caplog.records
-    assert record.levelname == "WARNING"
-    assert "nothing instruments rq: its jobs are not traced or counted" in record.getMessage()
-    assert "track_function" in record.getMessage()

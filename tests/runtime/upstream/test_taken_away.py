@@ -37,6 +37,15 @@ COVERED = {
     "hypercorn.app_wrappers.ASGIWrapper.__init__": "as uvicorn.config.Config.load",
     "hypercorn.app_wrappers.WSGIWrapper.__init__": "as waitress.server.BaseWSGIServer.__init__",
 }
+COVERED |= {
+    f"{place}.{method}": "of jobs; e2e/test_job_queues.py runs them"
+    for place, methods in {
+        "rq.worker.BaseWorker": ("perform_job", "handle_exception"),
+        "dramatiq.worker._WorkerThread": ("process_message",), "dramatiq.worker.Broker": ("emit_after",),
+        "huey.api.Huey": ("_execute", "_emit"), "arq.worker.Worker": ("run_job", "finish_job", "finish_failed_job"),
+    }.items()
+    for method in methods
+}  # fmt: skip
 """Names of what this environment does not have, or no service needs."""
 NAMES = [taken_away.NOTHING, *(name for name in PROBES if name not in COVERED)]
 

@@ -52,6 +52,7 @@ START: Final[tuple[tuple[str, Check], ...]] = (
     ("configuration", lambda _reading, environ: settings.misnamed_file(environ)),
     ("configuration", lambda _reading, environ: settings.resource_attributes(environ)),
     ("opentelemetry", lambda _reading, environ: settings.numbers(environ)),
+    ("opentelemetry", lambda _reading, environ: environment.components(environ)),
     ("opentelemetry", lambda _reading, environ: settings.config_file(environ)),
     ("exporters", lambda _reading, environ: settings.endpoints(environ)),
     ("sentry", lambda _reading, environ: settings.authorities(environ)),

@@ -9,9 +9,10 @@ from typing import Final
 from slotel.config.ratio import parse_ratio
 from slotel.config.service import Reading
 from slotel.config.variables import unknown_variables
-from slotel.launch import VARIABLE, read_propagators
+from slotel.launch import VARIABLE, read_propagators, wrong_components
 from slotel.runtime.finding import Finding, of_note, of_problem
 from slotel.runtime.metrics.scrape.http.port import HOST, read_address
+from slotel.runtime.setup.defaults import LEFT_OUT
 from slotel.runtime.setup.exporters import usable_exporters, wants_prometheus
 from slotel.runtime.tracing.sampler_env import ARGUMENT, SAMPLER, validate_sampler
 
@@ -81,6 +82,12 @@ def samples_nothing(settled: Mapping[str, str]) -> Iterator[Finding]:
         shown = f"{name} {argument}".strip()
         text = f"no trace is sampled ({shown}): only failed and slow requests are traced"
         yield Finding("sampling", "info", text, "", "SLO124")
+
+
+def components(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether the parts of OpenTelemetry that are named are installed: one that is not is left out."""
+    for wrong in wrong_components({**environ, **LEFT_OUT}):
+        yield Finding("opentelemetry", "fail", wrong.problem, wrong.fix, "SLO119")
 
 
 def propagators(environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -39,6 +39,7 @@ def before_start(reading: Reading, environ: Mapping[str, str]) -> Iterator[Findi
     """Yield what is to be said of the configuration and the environment."""
     yield from environment.configuration(reading)
     yield from environment.variables(environ)
+    yield from environment.components(environ)
     yield from settings.misnamed_file(environ)
     yield from settings.resource_attributes(environ)
     yield from settings.numbers(environ)

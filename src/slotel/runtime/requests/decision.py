@@ -136,7 +136,7 @@ def _row(  # noqa: PLR0911 the order of the table's rows
         return rows.CLIENT_LEFT
     if _is_cancellation(attributes, error):
         return rows.CANCELLED
-    if (state := attributes.get("celery.state")) is not None:
+    if (state := attributes.get("celery.state") or attributes.get(rows.JOB_STATE)) is not None:
         return _row_of_task(str(state), span)
     if (code := _rpc_code(attributes)) is not None:
         return _row_of_call(code, span, error)

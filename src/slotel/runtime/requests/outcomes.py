@@ -145,6 +145,8 @@ SAYS_MORE: Final = (SWITCHING_PROTOCOLS, CLIENT_CLOSED_REQUEST)
 TASK_CONTROL_FLOW: Final = frozenset({"RETRY", "IGNORED", "REJECTED"})
 """Celery's states of the row `control_flow`. Source: celery.states."""
 TASK_FAILED: Final = "FAILURE"
+JOB_STATE: Final = "slotel.job.state"
+"""Attribute of a job of RQ, Dramatiq, Huey, arq, …, with one of Celery's states."""
 
 CANCELLATIONS: Final = frozenset({*CANCELLED_TYPES, "trio.Cancelled"})
 """Exceptions, and values of `error.type`, of the row `cancelled`."""

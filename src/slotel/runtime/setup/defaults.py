@@ -6,6 +6,8 @@ import re
 from collections.abc import MutableMapping
 from typing import Final
 
+from slotel.launch import wrong_components
+
 DEFAULTS: Final = {
     "OTEL_METRICS_EXPORTER": "prometheus",
     "OTEL_LOGS_EXPORTER": "none",
@@ -17,14 +19,17 @@ DEFAULTS: Final = {
 """What slotel sets where the user set nothing. Traces go to OTLP when an endpoint is named, else only to Sentry."""
 
 LEFT_OUT: Final[dict[str, str]] = {}
-"""Limits of the environment that are no numbers, and are unset: the SDK raises at each, partly when it is imported."""
+"""What is unset: limits that are no numbers, names of what is not installed.
+
+OpenTelemetry raises at each, partly when it is imported.
+"""
 
 _LIMIT: Final = re.compile(r"OTEL_\w+_LIMIT")
 _OTLP_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
 def set_defaults(environ: MutableMapping[str, str]) -> None:
-    """Set what the user left unset; what is set stays, but for a limit that is no number.
+    """Set what the user left unset; what is set stays, but for what OpenTelemetry would raise at.
 
     An empty variable is an unset one. Source: OpenTelemetry specification, "Environment Variable Specification".
     """
@@ -33,6 +38,8 @@ def set_defaults(environ: MutableMapping[str, str]) -> None:
     for name, value in list(environ.items()):
         if _LIMIT.fullmatch(name) and not value.strip().isdecimal():
             LEFT_OUT[name] = environ.pop(name)
+    for wrong in tuple(wrong_components(environ)):
+        LEFT_OUT[wrong.variable] = environ.pop(wrong.variable)
     for name, value in DEFAULTS.items():
         environ.setdefault(name, value)
     otlp = any(environ.get(name, "").strip() for name in _OTLP_ENDPOINTS)

@@ -29,8 +29,6 @@ NOT_AT_ALL: Final = {
     "tornado": "tornado.web",
 }
 """The same of frameworks that are servers themselves."""
-JOBS: Final = {"arq": "arq.cli", "dramatiq": "dramatiq.cli", "huey": "huey.consumer", "rq": "rq.cli"}
-"""Runners of jobs that OpenTelemetry has no instrumentation for → the module that only their workers import."""
 _SERVING: Final = frozenset(
     {*AT_THE_SERVER.values(), *NOT_AT_ALL.values(), *(place.module for place in PLACES)}
 ) - {"wsgiref.simple_server"}  # prometheus_client imports that one, in every service
@@ -44,8 +42,6 @@ def watch_frameworks(environ: Mapping[str, str]) -> None:
     for name, module in {**AT_THE_SERVER, **NOT_AT_ALL}.items():
         is_disabled = name in disabled or "*" in disabled
         wrapt.register_post_import_hook(functools.partial(_tell, name, is_disabled), module)
-    for name, module in JOBS.items():
-        wrapt.register_post_import_hook(functools.partial(_tell_of_jobs, name), module)
 
 
 def serves() -> bool:
@@ -77,21 +73,6 @@ def _tell(name: str, is_disabled: bool, _module: Any) -> None:
         log([switched_off(name)])
     elif not _is_installed(name) and not _makes_spans_itself(name):
         log([missing(name)])
-
-
-def _tell_of_jobs(name: str, _module: Any) -> None:
-    text = f"nothing instruments {name}: its jobs are not traced or counted; their errors are sent to Sentry"
-    log(
-        [
-            Finding(
-                "instrumentation",
-                "warn",
-                text,
-                "decorate each with PerformanceTracker().track_function",
-                _CODE,
-            )
-        ]
-    )
 
 
 def _makes_spans_itself(name: str) -> bool:

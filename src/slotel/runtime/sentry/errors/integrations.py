@@ -28,7 +28,6 @@ ONLY_TRACING: Final = frozenset(
 """They report no error of their own: they make spans, and breadcrumbs of them, which the trace shows."""
 _LIBRARIES: Final = {
     "aiohttp": "aiohttp.web",
-    "arq": "arq.worker",
     "google_genai": "google.genai",
     "huey": "huey.api",
     "langchain": "langchain_core",

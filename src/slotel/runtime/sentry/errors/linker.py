@@ -61,14 +61,14 @@ _ANSWERS_EVERYTHING: Final = "django"
 
 _SERVERS_LOGGERS: Final = frozenset(
     {
-        "aiohttp.server", "asyncio", "daphne.http_protocol", "gunicorn.error", "hypercorn.error", "uvicorn.error",
-        "waitress", "werkzeug",
+        "_granian.utils", "aiohttp.server", "asyncio", "daphne.http_protocol", "gunicorn.error", "hypercorn.error",
+        "uvicorn.error", "waitress", "werkzeug",
     }
 )  # fmt: skip
 """Loggers on which servers report what left the application."""
 
-_OF_A_WORKER: Final = ("Worker (pid:", "WORKER TIMEOUT")
-"""What gunicorn's master says when a worker ends."""
+_SECOND_REPORTS: Final = ("Worker (pid:", "WORKER TIMEOUT", "Application callable raised an exception")
+"""What gunicorn's master says when a worker ends, and granian of what left the application, as text."""
 
 _RUNTIME: Final = {
     "name": platform.python_implementation(),
@@ -387,7 +387,7 @@ def _is_servers_own(event: Any, error: BaseException | None) -> bool:
     if handled is not None and handled.reported:
         return True
     message = (event.get("logentry") or {}).get("message") or event.get("message")
-    return isinstance(message, str) and message.startswith(_OF_A_WORKER)
+    return isinstance(message, str) and message.startswith(_SECOND_REPORTS)
 
 
 def _remember_span(span: ReadableSpan, local_root: LocalRoot | None, error: BaseException) -> None:

@@ -35,6 +35,11 @@ _DJANGO: Final = Probe(
 _VIEW: Final = Probe(
     f"{_MIDDLEWARE}:_DjangoMiddleware", "process_view", why=_DJANGO.why, without=_DJANGO.without
 )
+_REQUEST: Final = Probe(
+    f"{_MIDDLEWARE}:_DjangoMiddleware", "process_request",
+    why="it writes a request's path without FORCE_SCRIPT_NAME (0.66b1)",
+    without="below FORCE_SCRIPT_NAME, the path of a 404 lacks it",
+)  # fmt: skip
 _SPAN: Final = Probe(
     f"{_MIDDLEWARE}:_DjangoMiddleware", "_environ_span_key",
     why="the same: the key under which a request has its span", without=_DJANGO.without,
@@ -267,7 +272,17 @@ def _complete_djangos_routes(place_under: Callable[[Any, str], object]) -> None:
 
         return process_view
 
+    def wrap_request(original: Callable[..., Any]) -> Callable[..., Any]:
+        def process_request(its: Any, request: Any) -> Any:
+            answer = original(its, request)
+            if (root := request.META.get(_ROOT)) and (span := request.META.get(key)) is not None:
+                place_under(span, root)
+            return answer
+
+        return process_request
+
     _VIEW.wrap(middleware, wrap)
+    _REQUEST.wrap(middleware, wrap_request)
 
 
 def skip_flasks_url_exclusion() -> None:

@@ -1,0 +1,70 @@
+"""A job of a library that nothing instruments: its run is a local root, which is counted like a request."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from opentelemetry import context, propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+from slotel.runtime.requests.outcomes import JOB_STATE
+from slotel.runtime.upstream.jobs import FAILED, Job
+
+_TRACER: Final = "slotel.jobs"
+
+
+class Jobs:
+    """Makes the spans of jobs.
+
+    Args:
+        before_exit: called after a job with which its process leaves.
+    """
+
+    def __init__(self, before_exit: Callable[[], None]) -> None:
+        self._before_exit = before_exit
+
+    @contextlib.contextmanager
+    def serve(self, library: str, job: Job) -> Iterator[None]:
+        """Surround a job with its span; one that runs at once, within a request, belongs to that."""
+        if trace.get_current_span().is_recording():
+            yield
+            return
+        parent = propagate.extract(dict(job.carrier), Context())
+        attributes = {
+            "messaging.system": library,
+            "messaging.operation.type": "process",
+            "messaging.destination.name": job.queue,
+            "messaging.message.id": job.job_id,
+            "sentry.op": f"queue.task.{library}",
+        }
+        span = trace.get_tracer(_TRACER).start_span(
+            job.name, parent, SpanKind.CONSUMER, {name: value for name, value in attributes.items() if value}
+        )
+        token = context.attach(trace.set_span_in_context(span, parent))
+        try:
+            try:
+                yield
+            except BaseException as error:
+                job.fail(error)
+                _end(span, job)  # the exception is in flight: it is decided by
+                raise
+            _end(span, job)
+        finally:
+            context.detach(token)
+            if job.ends_process:
+                self._before_exit()
+
+
+def _end(span: trace.Span, job: Job) -> None:
+    span.set_attribute(JOB_STATE, job.state)
+    error = job.error
+    if error is not None:
+        span.record_exception(error)
+    if job.state == FAILED and not job.is_expected:
+        span.set_status(
+            Status(StatusCode.ERROR, None if error is None else f"{type(error).__name__}: {error}")
+        )
+    span.end()
