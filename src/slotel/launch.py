@@ -1,8 +1,8 @@
 """Before `opentelemetry-instrument`: a wrong name in OTEL_PROPAGATORS, or a variable of `COMPONENTS`, is left out.
 
-Such a name would end that command or the app, or leave the app without telemetry. OpenTelemetry reads some of them where
-nothing of a distribution runs yet: so `slotel_launch.pth` imports this module when Python starts, in that command's own
-process alone. It imports no telemetry library.
+Such a name would end that command or the app, or leave the app without telemetry. OpenTelemetry reads some of them
+where nothing of a distribution runs yet. So `slotel_launch.pth` imports this module when Python starts, in that
+command's own process alone. It imports no telemetry library.
 """
 
 from __future__ import annotations

@@ -112,8 +112,9 @@ CANCELLED: Final = OutcomeRow(
     differ="`bad.attributes: {error.type: [CancelledError]}`",
 )  # fmt: skip
 CONTROL_FLOW: Final = OutcomeRow(
-    "control_flow", "a job ended with Retry, Ignore or Reject", "RETRY, IGNORED, REJECTED", "excluded", source=CELERY,
-    differ="`bad.attributes: {celery.state: [RETRY]}`",
+    "control_flow", "a job ended with Retry, Ignore or Reject, or will be run again", "RETRY, IGNORED, REJECTED",
+    "excluded", source=CELERY,
+    differ="`bad.attributes: {celery.state: [RETRY]}` (RQ, Dramatiq, Huey, arq: `slotel.job.state`)",
 )  # fmt: skip
 EXPECTED_FAILURE: Final = OutcomeRow(
     "expected_failure", "a job failed with an exception that its task lists in `throws`", "FAILURE", "good",
