@@ -131,5 +131,8 @@ def outcomes():
 
 if __name__ == "__main__":
     assert plain
+    # a busy machine may need longer than the two seconds for which sentry-sdk and RQ's horses wait at their end
+    sentry_sdk.get_client().options["shutdown_timeout"] = 60
     {"rq": with_rq, "dramatiq": with_dramatiq, "huey": with_huey, "arq": with_arq}[sys.argv[1]]()
+    sentry_sdk.flush(60)
     print(json.dumps({} if os.environ.get("PLAIN") else outcomes()), flush=True)
