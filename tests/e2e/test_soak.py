@@ -26,7 +26,7 @@ os.environ.update(OTEL_SERVICE_NAME="soak", OTEL_EXPORTER_PROMETHEUS_PORT="0", S
                   SENTRY_TRACES_SAMPLE_RATE="0.01", SLOTEL_MAX_SERIES="500", OTEL_TRACES_EXPORTER="none")
 from slotel.runtime.bootstrap import start
 from slotel.runtime.metrics import span_metrics
-if int(sys.argv[1]) < 300_000:
+if int(sys.argv[1]) < 100_000:
     span_metrics._MAX_KNOWN = int(sys.argv[1]) // 16               # else it is full only after the first tenth
 runtime = start(os.environ)
 from opentelemetry import trace

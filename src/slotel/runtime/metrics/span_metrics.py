@@ -31,9 +31,9 @@ KINDS: Final = ("INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 """By the value of OpenTelemetry's SpanKind."""
 _KIND_LABELS: Final = tuple(f"SPAN_KIND_{kind}" for kind in KINDS)
 _STATUS_LABELS: Final = ("STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR")
-_MAX_KNOWN: Final = 20_000
+_MAX_KNOWN: Final = 4_000
 _MAX_KEY: Final = 2_000
-"""Characters: what is longer is worked out each time, so that a megabyte of a name is not kept 20,000 times."""
+"""Characters: what is longer is worked out each time, so that a megabyte of a name is not kept 4,000 times."""
 
 _ALWAYS: Final = (
     "http.response.status_code", "http.status_code", "http.route", "error.type", names.ATTR_OUTCOME,

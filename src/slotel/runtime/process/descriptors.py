@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import suppress
-from typing import Protocol
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final, Protocol
+
+_STANDARD: Final = (0, 1, 2)
 
 Identity = tuple[int, int]
 """Device and inode."""
@@ -22,6 +25,24 @@ def identity_of(descriptor: int) -> Identity | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+@contextmanager
+def standard_taken() -> Iterator[None]:
+    """Give none of the first three descriptors to what is opened meanwhile.
+
+    What an app that has closed them prints would go there.
+    Raises OSError when no descriptor is left.
+    """
+    taken: list[int] = []
+    try:
+        if not all(map(identity_of, _STANDARD)):
+            while not taken or taken[-1] <= _STANDARD[-1]:
+                taken.append(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
+        yield
+    finally:
+        for each in taken:
+            os.close(each)
 
 
 class Closable(Protocol):

@@ -16,7 +16,7 @@ from slotel.runtime.redaction.events import redacted_event
 from slotel.runtime.redaction.items import redacted_headers, redacted_item
 from slotel.runtime.redaction.redactor import Redactor
 
-MAX_CACHED: Final = 10_000
+MAX_CACHED: Final = 2_000
 _MAX_RESOURCES: Final = 100
 _LONGEST: Final = 2000
 """Characters of a nested value that are looked at: a tag has 200."""

@@ -21,9 +21,9 @@ from slotel.runtime.redaction.values import Values, is_card
 MAX_DEPTH: Final = 64
 MAX_NESTED: Final = 50_000
 """Levels of nested data, and dicts and lists in it; what is beyond is redacted unseen, as a circle is."""
-_MAX_REMEMBERED: Final = 8_000
+_MAX_REMEMBERED: Final = 2_000
 _MAX_LENGTH: Final = 300
-"""Characters of a text that is remembered as clean: with the number of them, some 2 MB at the most."""
+"""Characters of a text that is remembered as clean: with the number of them, some 0.5 MB at the most."""
 _MAX_STATEMENTS: Final = 1_000
 _MAX_STATEMENT: Final = 2_000
 _SMALLEST_CARD: Final = 10**12

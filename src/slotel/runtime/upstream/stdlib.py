@@ -80,6 +80,34 @@ def finalize_children(finalizers: Any, hook: Any, call: Callable[[], None]) -> N
         after_fork(hook, lambda _: finalize(None, call, exitpriority=10))
 
 
+_EFFECTIVE_USER: Final = {"setuid": 0, "setreuid": 1, "setresuid": 1}
+"""Which argument of those functions of `os` is the user whose rights the process has afterwards."""
+
+
+def before_setuid(call: Callable[[int], None]) -> None:
+    """Call a function with the user before root's process becomes that one, for good; it must not raise."""
+
+    def wrap(name: str, place: int) -> None:
+        original = getattr(os, name)
+
+        @functools.wraps(original)
+        def wrapper(*users: Any) -> None:
+            if (
+                os.geteuid() == 0
+                and len(users) > place
+                and isinstance(users[place], int)
+                and users[place] > 0
+            ):
+                call(users[place])
+            original(*users)
+
+        setattr(os, name, wrapper)
+
+    for name, place in _EFFECTIVE_USER.items() if hasattr(os, "geteuid") and os.geteuid() == 0 else ():
+        if hasattr(os, name):
+            wrap(name, place)
+
+
 def in_subinterpreter() -> bool:
     """Return whether this is another interpreter than the first of its process."""
     ask = _INTERPRETER.load() or _INTERPRETER_BEFORE_313.load()

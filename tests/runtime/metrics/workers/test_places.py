@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
@@ -276,3 +277,81 @@ def test_a_prefork_service_that_can_write_nowhere_is_counted_exactly(options):
 def test_the_processes_of_a_path_agree_on_the_time():
     assert booted_of(new_path({}, "x", 1_700_000_000.9)) == 1_700_000_000
     assert booted_of("/tmp/slotel-01234567-1-2-0123456789abcdef") is None
+
+
+COUNTS_ON = """
+    import os, sys
+    from support.counting import Service
+    service = Service({"XDG_RUNTIME_DIR": sys.argv[1]})
+    service.count("/parent", 3)
+    told, tell = os.pipe()
+    asked, ask = os.pipe()
+    child = os.fork()
+    if child == 0:
+        for number in range(300):
+            service.count(f"/{number}")                # of several pages
+        os.write(tell, b".")
+        os.read(asked, 1)
+        for number in range(400):
+            service.count(f"/{number}")                # and of new ones
+        service.workers.tick()
+        for number in range(400):
+            service.count(f"/{number}")
+        os.write(tell, b".")
+        os.read(asked, 1)
+        os._exit(0)
+    os.read(told, 1)
+    before = service.total()
+    for place in os.scandir(service.workers.run_dir.path):
+        os.truncate(place, 0)
+    os.write(ask, b".")
+    os.read(told, 1)
+    service.count("/parent", 5)
+    service.workers.tick()
+    service.count("/parent", 2)
+    print(before, service.total(), sorted(set(service.dropped)))
+    os.write(ask, b".")
+    assert os.waitpid(child, 0)[1] == 0
+    service.workers.tick()
+    print(service.total())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's structures")
+def test_who_truncates_the_files_of_a_service_ends_none_of_its_processes(tmp_path):
+    """What a process counted since is right; what stood in the files is lost, and it says so."""
+    done = ran(COUNTS_ON, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["303.0 807.0 [('metrics', 'truncated_file')]", "807.0"]
+    assert done.stderr.count("somebody truncated the files of process") == 2
+
+
+APPS_OWN = """
+    import mmap, os, sys
+    from support.counting import Service
+    service = Service({"XDG_RUNTIME_DIR": sys.argv[1]})
+    service.count()
+    service.workers.before_fork()
+    own = os.open(sys.argv[1] + "/own", os.O_RDWR | os.O_CREAT)
+    os.ftruncate(own, 4096)
+    mapped = mmap.mmap(own, 4096)
+    os.ftruncate(own, 0)
+    print(service.total(), flush=True)
+    mapped[0] = 1
+    print("not reached", flush=True)
+"""
+
+
+def test_a_bus_error_of_the_apps_own_ends_it_as_without_slotel(tmp_path):
+    done = ran(APPS_OWN, tmp_path)
+    assert (done.returncode, done.stdout) == (-signal.SIGBUS, "1.0\n")
+
+
+def ran(code, place):
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(place)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    )

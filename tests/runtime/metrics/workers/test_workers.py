@@ -733,6 +733,33 @@ def test_a_daemon_that_closes_every_descriptor_counts_on_and_harms_no_file_of_th
     assert service.total() == 2002
 
 
+@pytest.mark.parametrize("nowhere", [False, True])
+def test_what_an_app_without_standard_output_prints_goes_into_no_file_of_slotels(
+    nowhere, environ, monkeypatch
+) -> None:
+    """A daemon closes 0, 1 and 2, too: the next files that are opened get these numbers."""
+    if nowhere:
+        monkeypatch.setattr(RuntimeDirectory, "can_be_made", lambda _directory: False)
+
+    def prints() -> None:
+        for number in range(500):
+            service.count(f"/{number}")
+            for standard in (1, 2):
+                with contextlib.suppress(OSError):
+                    os.write(standard, b"printed by the app\n")
+
+    def daemon() -> None:
+        nonlocal service
+        os.closerange(0, 256)
+        service = Service(environ)
+        service.count("/parent")
+        ended(forked(prints))
+        os._exit(service.total() != 501)
+
+    service = None
+    ended(forked(daemon))
+
+
 OVERFLOW = "/true"  # no route, otel_metric_overflow="true"
 
 
@@ -817,18 +844,41 @@ def test_a_path_in_the_environment_that_no_slotel_chose_is_not_used(tmp_path) ->
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_a_worker_that_drops_to_another_user_after_the_fork_is_counted(service) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+def test_a_worker_that_drops_to_another_user_after_the_fork_is_one_of_the_service(service, environ) -> None:
+    """As gunicorn --user: root's master and the workers go on to read and to write the same files."""
+    told = os.pipe()
+
     def child() -> None:
         os.setgid(65534)
         os.setuid(65534)
         for number in range(500):
             service.count(f"/{number}")
         service.workers.tick()
-        service.families()
+        is_shared = service.workers.share("app", b"of the child")
+        seen = service.workers.shared("app"), service.total()
+        os.write(
+            told[1], repr((is_shared, [each.data for each in seen[0]], seen[1], service.dropped)).encode()
+        )
 
+    def another() -> None:
+        os.setresuid(65534, 65534, 65534)
+        service.workers.tick()
+        os.write(told[1], repr((service.total(), service.dropped)).encode())
+
+    Path(environ["XDG_RUNTIME_DIR"]).chmod(0o711)
+    for parent in Path(environ["XDG_RUNTIME_DIR"]).parents[:-2]:
+        parent.chmod(parent.stat().st_mode | 0o011)
     service.count("/parent")
+    service.workers.before_fork()
+    assert service.workers.share("app", b"of root") is True
     ended(forked(child))
-    assert service.total() == 501
+    assert os.read(told[0], 1000) == repr((True, [b"of root"], 501.0, [])).encode()
+    service.workers.tick()  # root's compacts what the child left, in files that the next one reads
+    assert [each.data for each in service.workers.shared("app")] == [b"of the child"]
+    ended(forked(another))
+    assert os.read(told[0], 1000) == repr((501.0, [])).encode()
+    assert (service.total(), service.dropped) == (501, [])
 
 
 def test_files_that_a_cleaner_removed_are_written_again(service, environ) -> None:

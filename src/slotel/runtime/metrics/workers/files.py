@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final, Protocol
 
-from slotel.runtime.process.descriptors import Identity, identity_of
+from slotel.runtime.process.descriptors import Identity, identity_of, standard_taken
 
 if TYPE_CHECKING:
     import mmap
@@ -99,6 +99,9 @@ class Directory(Protocol):
     def release_in_child(self) -> None:
         """Let go of what a thread of the parent's held at the fork. Raises nothing."""
 
+    def give_to(self, user: int) -> None:
+        """Let this process go on with it as another user; only root can."""
+
     def remove_all(self) -> None:
         """Remove the directory and what is in it. Raises nothing."""
 
@@ -160,7 +163,8 @@ class DiskFile:
 
         descriptor = self.descriptor()
         allocate(descriptor, 0, size)
-        return mmap.mmap(descriptor, size)
+        with standard_taken():  # the map keeps a copy of the descriptor
+            return mmap.mmap(descriptor, size)
 
     def stands(self) -> bool:
         """Return whether it is still in its directory."""

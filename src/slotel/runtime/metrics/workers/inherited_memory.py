@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from slotel.runtime.metrics.workers.files import PAGE, DiskFile, OwnFile, Readable, allocate, whole
-from slotel.runtime.process.descriptors import identity_of
+from slotel.runtime.process.descriptors import identity_of, standard_taken
 
 FILES: Final = 1024
 REGION: Final = 64 * 1024 * 1024
@@ -53,7 +53,8 @@ class InheritedMemory:
         """Make it, in the process whose children inherit it."""
         if self._memory is not None:
             return False
-        self._memory = _Memory()
+        with standard_taken():
+            self._memory = _Memory()
         return True
 
     def names(self) -> list[str]:
@@ -126,6 +127,9 @@ class InheritedMemory:
         self._claimed.clear()
         self._alive.clear()
 
+    def give_to(self, user: int) -> None:
+        """Do nothing: who inherits it can use it."""
+
     def remove_all(self) -> None:
         """Leave it: the kernel takes it with the last process."""
 
@@ -188,7 +192,10 @@ class _Memory:
     """The anonymous file: for each file a number (0: there is none; else rising), a size, a name and a region."""
 
     def __init__(self) -> None:
-        self._descriptor = os.memfd_create("slotel")
+        self._descriptor = os.memfd_create("slotel", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        fcntl.fcntl(
+            self._descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK
+        )  # nobody truncates what is mapped
         self._identity = identity_of(self._descriptor)
         allocate(self._descriptor, 0, _TABLE)
         self._table = memoryview(mmap.mmap(self._descriptor, _TABLE))
@@ -294,7 +301,8 @@ class _MemoryFile:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         descriptor = self._memory.descriptor()
         allocate(descriptor, self._start, size)
-        mapped = mmap.mmap(descriptor, size, offset=self._start)
+        with standard_taken():
+            mapped = mmap.mmap(descriptor, size, offset=self._start)
         mapped[self._mapped : size] = bytes(size - self._mapped)  # of the last file in this place
         self._memory.sizes[self.index] = self._mapped = size
         return mapped

@@ -17,6 +17,7 @@ from slotel.runtime.metrics.store.table import Table
 from slotel.runtime.metrics.workers.files import PAGE, Directory
 from slotel.runtime.metrics.workers.runtime_directory import CELLS, NAMES
 from slotel.runtime.metrics.workers.series_index import Head, exemplar_line, row_line, table_line
+from slotel.runtime.process.bus_errors import has_lost_pages, protect
 
 _CELL: Final = 8
 MIN_BYTES: Final = 8 * PAGE
@@ -37,15 +38,16 @@ class MappedCounterFile:
     ) -> None:
         self.stem = stem
         self._size = 0
-        files = f"{stem}.{NAMES}", f"{stem}.{CELLS}"
+        self._mapped: set[int] = set()
+        self.files = f"{stem}.{NAMES}", f"{stem}.{CELLS}"
         try:
-            self._names = run_dir.new_file(files[0], shows_life=True)
-            self._file = run_dir.new_file(files[1])
+            self._names = run_dir.new_file(self.files[0], shows_life=True)
+            self._file = run_dir.new_file(self.files[1])
             self.cells = self._map(len(counted))
             self.cells[: len(counted)] = memoryview(counted)
             self._append(b"".join([head.line(), *_lines(tables)]))
         except OSError:
-            run_dir.remove(*files)
+            run_dir.remove(*self.files)
             raise
 
     def grow(self, size: int) -> Cells:
@@ -74,6 +76,14 @@ class MappedCounterFile:
         """Return whether the files are still in the directory: a cleaner of temporary files may have been there."""
         return self._names.stands() and self._file.stands()
 
+    def is_damaged(self) -> bool:
+        """Return whether somebody has truncated a file, or a page of the cells could not be read or written."""
+        return (
+            self._names.size() < self._size
+            or self._file.size() < len(self.cells) * _CELL
+            or any(map(has_lost_pages, self._mapped))
+        )
+
     def close(self) -> None:
         """Close what a forked child inherited; the parent's lock and files stay."""
         self._names.close()
@@ -83,6 +93,7 @@ class MappedCounterFile:
         needed = -(-max(size * _CELL, MIN_BYTES) // PAGE) * PAGE
         mapped = self._file.map(needed)
         _KEPT.append(mapped)
+        self._mapped.add(protect(mapped, self._file.read))
         return memoryview(mapped).cast("d")
 
     def _append(self, data: bytes) -> None:

@@ -24,6 +24,7 @@ from typing import Final
 
 from slotel.runtime.metrics.workers.files import PAGE, DiskFile, OwnFile, Readable, allocate
 from slotel.runtime.metrics.workers.identity import Process, this_process
+from slotel.runtime.process.descriptors import Identity, standard_taken
 
 BASE: Final = "base"
 LOCK: Final = "lock"
@@ -130,11 +131,15 @@ def _has_room(place: Path) -> bool:
 
 
 class RuntimeDirectory:
-    """A directory of mode 0700 that belongs to this user; every access checks that, and follows no link."""
+    """A directory of mode 0700 that belongs to this user; every access checks that, and follows no link.
+
+    One that was root's and that root gave to its workers' user still is root's, too.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._locked = -1
+        self._ours: Identity | None = None
 
     def exists(self) -> bool:
         """Return whether something is there."""
@@ -144,19 +149,23 @@ class RuntimeDirectory:
         """Create it; return whether it was not there. Raises OSError when it cannot be, or is somebody else's."""
         try:
             Path(self.path).mkdir(_PRIVATE)
+            is_new = True
         except FileExistsError:
-            with self.opened():
-                return False
-        return True
+            is_new = False
+        with self.opened():
+            return is_new
 
     @contextmanager
     def opened(self) -> Iterator[int]:
         """Open the directory; yield its descriptor. Raises OSError when it is not private to this user."""
         descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            found = os.fstat(descriptor)
-            if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
+            found, user = os.fstat(descriptor), os.geteuid()
+            identity = found.st_dev, found.st_ino
+            is_given = user == 0 and identity == self._ours
+            if (found.st_uid != user and not is_given) or stat.S_IMODE(found.st_mode) & 0o077:
                 raise PermissionError(f"{self.path} is not private to this user")
+            self._ours = identity
             yield descriptor
         finally:
             os.close(descriptor)
@@ -222,8 +231,20 @@ class RuntimeDirectory:
 
     def open(self, name: str, flags: int) -> int:
         """Open a file in it, following no link; return its descriptor."""
+        with standard_taken(), self.opened() as directory:
+            descriptor = os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
+            if flags & os.O_CREAT and os.geteuid() == 0:
+                owner = os.fstat(directory).st_uid
+                if owner != 0:  # given meanwhile; never back to root
+                    os.fchown(descriptor, owner, -1)
+            return descriptor
+
+    def give_to(self, user: int) -> None:
+        """Let this process go on with it as another user; only root can. Raises OSError."""
         with self.opened() as directory:
-            return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
+            os.fchown(directory, user, -1)  # first: what another process makes meanwhile has its new owner
+            for name in os.listdir(directory):  # noqa: PTH208 by descriptor
+                os.chown(name, user, -1, dir_fd=directory, follow_symlinks=False)
 
     def read(self, name: str, start: int = 0) -> bytes:
         """Return a regular file's content from a byte on."""

@@ -55,8 +55,8 @@ class SeriesLimiter:
             self._catch_up()
 
     def stands(self) -> bool:
-        """Return whether the file is still in the directory."""
-        return self._file.stands()
+        """Return whether the file is still in the directory, with all that was read of it."""
+        return self._file.stands() and self._file.size() >= self._read
 
     def close(self) -> list[tuple[str, Labels]]:
         """Close the file, and return all that has a place in it, whether or not it is still in the directory."""

@@ -92,8 +92,12 @@ class CounterStorage:
         """Return whether somebody removed the own files. May raise OSError."""
         return self._counter_file is not None and not self._counter_file.stands()
 
+    def is_damaged(self) -> bool:
+        """Return whether somebody truncated the own files, or their disk fails. May raise OSError."""
+        return self._counter_file is not None and self._counter_file.is_damaged()
+
     def recreate(self, *, is_absorbed: bool) -> None:
-        """Count in new files when somebody removed the own ones. May raise OSError.
+        """Count in new files when somebody removed or damaged the own ones. May raise OSError.
 
         Args:
             is_absorbed: they were taken for a dead process's, and what they held counts elsewhere.
@@ -103,7 +107,8 @@ class CounterStorage:
             if self._counter_file is not None:
                 with suppress(FileNotFoundError):
                     self._counter_file.reopen()
-            if self._counter_file is not None and self.is_removed():
+            if self._counter_file is not None and (self.is_removed() or self.is_damaged()):
+                self.run_dir.remove(*self._counter_file.files)
                 self._counter_file.close()  # the cells stay mapped until they are copied
                 self._counter_file = None
                 self._exemplars.clear()

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, MutableMapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -32,6 +33,7 @@ from slotel.runtime.metrics.workers.runtime_directory import (
 )
 from slotel.runtime.metrics.workers.storage import CounterStorage
 from slotel.runtime.process.lifecycle import PROCESS
+from slotel.runtime.upstream.stdlib import before_setuid
 
 if TYPE_CHECKING:
     from slotel.runtime.metrics.workers.file_reader import WorkerFileReader
@@ -124,6 +126,7 @@ class Workers:
             before_exit=made.end,
             before_child_exit=made.note_exit,
         )
+        before_setuid(made._give_to)
         return made
 
     def _begin(self) -> None:
@@ -243,6 +246,13 @@ class Workers:
 
     def _recreate(self) -> None:
         is_absorbed = False
+        if self._home.is_damaged():
+            self._dropped("metrics", "truncated_file")
+            LOG.error(
+                "metrics: somebody truncated the files of process %d in %s, or the disk fails: what it counted before "
+                "is missing. It goes on in new files",
+                os.getpid(), self.run_dir.path,
+            )  # fmt: skip
         if self._home.is_removed() and self.run_dir.exists():
             with self._lock:
                 is_absorbed = self.stem in self._reader().absorbed()
@@ -282,6 +292,9 @@ class Workers:
         if not self._has_tried:
             self._has_tried = True
             self._go_where_there_is_room()
+        if os.geteuid() == 0:  # knows the directory, whoever the child gives it to
+            with suppress(OSError):
+                self.run_dir.create()
         self._home.migrate()
         self._home.report_failure()
 
@@ -316,6 +329,11 @@ class Workers:
         self._home.begin_in_child()
         if os.geteuid() == 0:  # gunicorn's workers drop to another user later, who may not open it any more
             self._home.open_now()
+
+    def _give_to(self, user: int) -> None:
+        """Let the files be used by whom this process, root's until now, becomes: gunicorn's workers do."""
+        with self._guarded(f"cannot give it to user {user}"), suppress(FileNotFoundError):
+            self.run_dir.give_to(user)
 
     def end(self) -> None:
         """Do what the end of the interpreter asks for."""
