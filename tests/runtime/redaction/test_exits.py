@@ -31,6 +31,7 @@ BEHIND = {
     "metrics/workers/inherited_memory.py": "the same, in memory that forked workers share",
     "metrics/workers/mapped_file.py": "series of the store, redacted where they are opened (span_metrics, self_metrics)",
     "metrics/workers/workers.py": "shares what app_metrics and recent errors give it, redacted",
+    "process/bus_errors.py": "puts memory of the process itself in place of a page that is gone",
     "metrics/workers/runtime_directory.py": "names of files and processes",
     "metrics/workers/compaction.py": "the same series",
     "process/descriptors.py": "one byte to its own thread",
