@@ -20,7 +20,7 @@ def runtime_directory(environ: Mapping[str, str]) -> Iterator[Finding]:
         return
     places = list(_candidates(environ))
     if not places:
-        text = "no directory for shared counts is writable: workers that are not forked are missing from /metrics"
+        text = "no directory for shared counts is writable: /metrics lacks workers started after the first process ends"
         yield Finding("workers", "warn", text, "give the container a tmpfs: --tmpfs /tmp", "SLO155")
         return
     free = {place: shutil.disk_usage(place).free for place in places}

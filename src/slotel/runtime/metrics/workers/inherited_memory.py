@@ -1,4 +1,4 @@
-"""A runtime directory in memory, for a service that can write nowhere: forked children inherit it, no path leads there.
+"""A runtime directory in memory, for a service that can write nowhere: children inherit it, or open it by /proc.
 
 One anonymous file holds a table of contents and, for each file, a region of its own, most of which is a hole. A file
 appears by one number, which is written last, so a process that dies in between leaves nothing; files are claimed by
@@ -14,9 +14,11 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Final
 
 from slotel.runtime.metrics.workers.files import PAGE, DiskFile, OwnFile, Readable, allocate, whole
+from slotel.runtime.metrics.workers.runtime_directory import SERIES
 from slotel.runtime.process.descriptors import identity_of, standard_taken
 
 FILES: Final = 1024
@@ -32,10 +34,21 @@ _DIRECTORY_LOCK: Final = FILES
 """Byte that is locked for the whole directory; those before are each file's."""
 
 
+def memory_path(refused: str) -> str:
+    """Return what names the memory of this process, in place of a directory that cannot be made.
+
+    No directory can be made there: who cannot open the memory must not count where none of the others looks.
+    """
+    return f"/proc/{os.getpid()}/fd/{Path(refused).name}"
+
+
 class InheritedMemory:
-    """The files of a process and of those that are forked from it, directly or not. Raises OSError as a disk does.
+    """The files of a process and of its descendants, forked or not. Raises OSError as a disk does.
 
     Thread-safe. What one process removes is gone for the others at once.
+
+    Args:
+        path: see `memory_path`.
     """
 
     def __init__(self, path: str) -> None:
@@ -53,9 +66,27 @@ class InheritedMemory:
         """Make it, in the process whose children inherit it."""
         if self._memory is not None:
             return False
+        name = Path(self.path).name
         with standard_taken():
-            self._memory = _Memory()
+            made = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            allocate(made, 0, _TABLE)
+            fcntl.fcntl(made, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)  # nobody truncates what is mapped
+            series = os.memfd_create(f"{name}.{SERIES}")
+            fcntl.fcntl(series, fcntl.F_SETFL, os.O_APPEND)
+            self._memory = _Memory(made, series)
         return True
+
+    def attach(self) -> None:
+        """Open it in a process that was not forked from the one that made it, while that one lives. Raises OSError."""
+        name, opened = Path(self.path).name, []
+        with standard_taken():
+            for wanted, flags in ((name, os.O_RDWR), (f"{name}.{SERIES}", os.O_RDWR | os.O_APPEND)):
+                link = f"/memfd:{wanted} (deleted)"
+                found = [each for each in Path(self.path).parent.iterdir() if _target(each) == link]
+                if not found:
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
+                opened.append(os.open(found[0], flags | os.O_CLOEXEC))
+            self._memory = _Memory(*opened)
 
     def names(self) -> list[str]:
         """Return the names of all files."""
@@ -188,20 +219,23 @@ class InheritedMemory:
             memory.unlock(index)
 
 
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:  # just closed
+        return ""
+
+
 class _Memory:
     """The anonymous file: for each file a number (0: there is none; else rising), a size, a name and a region."""
 
-    def __init__(self) -> None:
-        self._descriptor = os.memfd_create("slotel", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        fcntl.fcntl(
-            self._descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK
-        )  # nobody truncates what is mapped
+    def __init__(self, descriptor: int, series: int) -> None:
+        self._descriptor = descriptor
         self._identity = identity_of(self._descriptor)
-        allocate(self._descriptor, 0, _TABLE)
         self._table = memoryview(mmap.mmap(self._descriptor, _TABLE))
         self.numbers = self._table[:_SIZES].cast("Q")
         self.sizes = self._table[_SIZES:_NAMES].cast("Q")
-        self.list = _List()
+        self.list = _List(series)
         self._last = 0
 
     def descriptor(self) -> int:
@@ -249,9 +283,8 @@ class _Memory:
 class _List(DiskFile):
     """An anonymous file to which all append: the system decides on the order."""
 
-    def __init__(self) -> None:
-        made = [os.memfd_create("slotel-series")]
-        fcntl.fcntl(made[0], fcntl.F_SETFL, os.O_APPEND)
+    def __init__(self, descriptor: int) -> None:
+        made = [descriptor]
 
         def opens(_flags: int) -> int:
             if made:

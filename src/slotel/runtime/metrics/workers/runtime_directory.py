@@ -111,6 +111,11 @@ def candidate_directories(environ: Mapping[str, str]) -> Iterator[Path]:
             yield Path(place)
 
 
+def has_a_place(environ: Mapping[str, str]) -> bool:
+    """Return whether there is a place for a runtime directory that has room."""
+    return any(map(_has_room, candidate_directories(environ)))
+
+
 def _temporary() -> str:
     try:
         return tempfile.gettempdir()

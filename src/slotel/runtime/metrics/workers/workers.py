@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from slotel.config import names
@@ -27,6 +26,7 @@ from slotel.runtime.metrics.workers.runtime_directory import (
     RuntimeDirectory,
     booted_of,
     first_process,
+    has_a_place,
     is_of_service,
     new_path,
     process_of,
@@ -89,6 +89,7 @@ class Workers:
         self._has_kin = not self.is_first
         self._said: set[str] = set()
         self._has_looked = self._has_tried = False
+        self._go_where_the_others_are_in_memory()
         self._home = CounterStorage(store, self.run_dir, service, lambda: dropped("metrics", "run_directory"))
         text = "Processes of the service that ended after they had counted: by themselves, or killed."
         self._exits = store.counter(names.WORKER_EXITS, help=text, label_names=(names.LABEL_REASON,))
@@ -115,7 +116,7 @@ class Workers:
         made = cls(store, environ, service, dropped, booted)
         environ[names.SLOTEL_RUN_DIR] = made.run_dir.path
         store.others, store.refused, store.admits = made.parts, made._refuse, made._home.admits
-        if not made.is_first:
+        if not made.is_first or made.run_dir.exists():
             with store.lock:
                 made._home.wait_for_a_count()
         PROCESS.register(
@@ -298,25 +299,45 @@ class Workers:
         self._home.migrate()
         self._home.report_failure()
 
+    def _go_where_the_others_are_in_memory(self) -> None:
+        """Count in the memory that the first process made; make it here, where nothing can be written.
+
+        What spawns others runs no callback before it does.
+        """
+        path = self.run_dir.path
+        if path.startswith("/proc/"):
+            from slotel.runtime.metrics.workers.inherited_memory import InheritedMemory
+
+            memory = InheritedMemory(path)
+            with suppress(OSError):  # its process is gone, or another user's: the use of the path says so
+                memory.attach()
+                self.run_dir = memory
+        elif self.is_first and not has_a_place(self._environ):
+            with suppress(OSError):
+                self._make_memory()
+
+    def _make_memory(self) -> None:
+        from slotel.runtime.metrics.workers.inherited_memory import InheritedMemory, memory_path
+
+        refused = self.run_dir.path
+        memory = InheritedMemory(memory_path(refused))
+        memory.create()
+        self.run_dir = memory
+        LOG.info(
+            "metrics: there is no room for %s: the processes of the service count in memory that they share with "
+            "process %d. For those that are started when it has ended, set XDG_RUNTIME_DIR to a directory that can "
+            "be written and has 8 MiB of room",
+            refused, os.getpid(),
+        )  # fmt: skip
+
     def _go_where_there_is_room(self) -> None:
-        """Have the children inherit memory to count in, if the directory cannot be made; tried at the first fork."""
+        """Have the children share memory to count in, if the directory cannot be made; tried at the first fork."""
         if not isinstance(self.run_dir, RuntimeDirectory) or self.run_dir.can_be_made():
             return
-        from slotel.runtime.metrics.workers.inherited_memory import InheritedMemory
-
         with self._guarded("cannot share memory either"):
-            refused = self.run_dir.path
-            # a path where nobody can make a directory: who is not forked must not count where none of these looks
-            memory = InheritedMemory(f"/proc/{os.getpid()}/fd/{Path(refused).name}")
-            memory.create()
-            self.run_dir = self._home.run_dir = memory
-            self._environ[names.SLOTEL_RUN_DIR] = memory.path
-            LOG.warning(
-                "metrics: there is no room for %s: forked workers count in memory that they inherit. Processes started "
-                "otherwise are not counted with the service: set XDG_RUNTIME_DIR to a directory that can be "
-                "written and has 8 MiB of room",
-                refused,
-            )
+            self._make_memory()
+            self._home.run_dir = self.run_dir
+            self._environ[names.SLOTEL_RUN_DIR] = self.run_dir.path
 
     def after_fork_in_child(self) -> None:
         """Count from zero in an own file; the store has forgotten what the parent counted."""
