@@ -152,6 +152,8 @@ def _parameters(redactor: Redactor, params: Any, shown: str) -> Any:
 def values(event: Mapping[str, Any], part: str) -> list[dict[str, Any]]:
     """Return the items of an event's `exception`, `threads` or `breadcrumbs`, in either of its two notations."""
     found = event.get(part)
+    if found is None:  # most parts, in most events
+        return []
     if isinstance(found, Mapping):
         found = found.get("values")
     return [item for item in found or () if isinstance(item, dict)]

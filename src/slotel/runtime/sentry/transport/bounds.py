@@ -76,6 +76,8 @@ def frames_of(event: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _values(event: Mapping[str, Any], part: str) -> list[dict[str, Any]]:
     found = event.get(part)
+    if found is None:  # most parts, in most events
+        return []
     if isinstance(found, Mapping):
         found = found.get("values")
     return [item for item in found or () if isinstance(item, dict)]
