@@ -87,7 +87,7 @@ EVENTS = st.fixed_dictionaries(
     {"exception": st.fixed_dictionaries({"values": st.lists(EXCEPTIONS, max_size=2)})},
     optional={
         "message": DATA, "extra": DICTS, "tags": DICTS, "user": DICTS, "contexts": st.dictionaries(WORDS, DICTS, max_size=3),
-        "request": st.fixed_dictionaries({"data": DATA, "headers": DICTS}), "fingerprint": st.lists(WORDS), "level": WORDS,
+        "request": st.fixed_dictionaries({"headers": DICTS}, optional={"data": DATA}), "fingerprint": st.lists(WORDS), "level": WORDS,
         "breadcrumbs": st.fixed_dictionaries({"values": st.lists(st.fixed_dictionaries({"timestamp": st.datetimes(), "data": DICTS}), max_size=3)}),
         "threads": st.fixed_dictionaries({"values": st.lists(st.fixed_dictionaries({"stacktrace": st.fixed_dictionaries({"frames": st.lists(FRAMES, max_size=2)})}), max_size=1)}),
     },
