@@ -2,6 +2,7 @@
 
 import http.client
 import sys
+from collections import Counter
 
 import pytest
 
@@ -10,6 +11,33 @@ from support.launch import APPS, Launched, wait_until
 
 CWD = APPS / "errors"
 DJANGO = {"DJANGO_SETTINGS_MODULE": "django_settings", "APP_MIDDLEWARE": "slotel.ErrorTrackingMiddleware"}
+
+
+WSGI = """
+from slotel import ErrorTracker, ErrorTrackingMiddleware
+ErrorTracker().init()
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/bad":
+        raise ValueError("bad")
+    start_response("200 OK", [])
+    return [b"ok"]
+app = ErrorTrackingMiddleware(app)
+"""
+ASGI = """
+from slotel import ErrorTracker, ErrorTrackingMiddleware
+ErrorTracker().init()
+async def app(scope, receive, send):
+    if scope["path"] == "/bad":
+        raise ValueError("bad")
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"ok"})
+app = ErrorTrackingMiddleware(app)
+"""
+SERVERS = {
+    "gunicorn": ("gunicorn", "-b", "127.0.0.1:{port}", "shop:app"),
+    "uvicorn": ("uvicorn", "--lifespan", "off", "--port", "{port}", "shop:app"),
+}
+SHOP = {"gunicorn": WSGI, "uvicorn": ASGI}
 
 
 class Tracked:
@@ -90,6 +118,22 @@ def test_a_tracked_request_counts_for_the_objectives(bare):
     assert bare.service.sample(
         "traces_span_metrics_calls_total", span_name="GET /tracked", span_kind="SPAN_KIND_SERVER"
     )
+
+
+@pytest.mark.parametrize("launcher", [False, True], ids=["code", "auto-instrumentation"])
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_server_that_was_loading_the_app_when_slotel_started_counts_as_one_that_came_later(
+    server, launcher, tmp_path
+):
+    """gunicorn and uvicorn load the app in the call that is patched; the oracle is what the client saw."""
+    (tmp_path / "shop.py").write_text(SHOP[server])
+    with Launched(*SERVERS[server], env={}, cwd=tmp_path, launcher=launcher) as service:
+        service.wait_ready()
+        statuses = Counter(service.get(path)[0] for path in ("/good", "/good", "/bad", "/good"))
+        assert statuses == {200: 3, 500: 1}
+        wait_until(lambda: service.sample("slo_events_total", slo_outcome="bad") == 1, "the failure")
+        counted = service.sample("slo_events_total", slo_outcome="good")
+    assert counted == 3
 
 
 def test_under_auto_instrumentation_it_is_still_one_event(launched):

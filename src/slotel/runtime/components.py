@@ -121,7 +121,7 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
     JobWatch(Jobs(PROCESS.end_child).serve, functools.partial(runtime.self_metrics.stage_error, "servers"))
     keep_patches_whole(pause_all, resume_all)
     if runtime.pipeline is not None:
-        server = Server(runtime.pipeline, environ)
+        runtime.server = server = Server(runtime.pipeline, environ)
         name_mounted_routes(name_served)
         watch_servers(
             functools.partial(WsgiLayer.around, server), functools.partial(AsgiLayer.around, server)

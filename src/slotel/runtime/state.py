@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from slotel.runtime.metrics.scrape.endpoint import Endpoint
     from slotel.runtime.metrics.workers.by_worker import ByWorker
     from slotel.runtime.metrics.workers.workers import Workers
+    from slotel.runtime.requests.served import Server
     from slotel.runtime.sentry.client.client import SentryConnection
     from slotel.runtime.tracing.sink import Sink
 
@@ -48,6 +49,8 @@ class Runtime:
     clock: SteadyClock
     recent_errors: RecentErrors = field(default_factory=RecentErrors)
     pipeline: SlotelSpanProcessor | None = None
+    server: Server | None = None
+    """What the layers around applications share; None where requests are not traced."""
     sentry: SentryConnection | None = None
     workers: Workers | None = None
     by_worker: ByWorker | None = None

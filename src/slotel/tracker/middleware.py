@@ -22,7 +22,7 @@ else:
         return function
 
 
-_OWN: Final = frozenset({"__call__", "_is_coroutine", "_is_coroutine_mark", "app"})
+_OWN: Final = frozenset({"__call__", "_is_coroutine", "_is_coroutine_mark", "_layer", "app"})
 _DJANGO, _WSGI = 1, 2
 """How many arguments a call has."""
 
@@ -32,7 +32,8 @@ class ErrorTrackingMiddleware:
 
     `ErrorTrackingMiddleware(app)` for WSGI and ASGI, `app.add_middleware(ErrorTrackingMiddleware)` for Starlette and
     FastAPI, `"slotel.ErrorTrackingMiddleware"` in Django's MIDDLEWARE, where Django's own signal tells of errors, which
-    never reach a middleware. Starts slotel at the first request if `opentelemetry-instrument` did not. Each request
+    never reach a middleware. Starts slotel at the first request if `opentelemetry-instrument` did not. Counts the
+    requests that the server does not: it was loading the app when slotel started, or is written in C. Each request
     gets a Sentry scope of its own. An exception that was reported before is not reported again.
 
     Every other attribute is the app's, read and written: `app.route`, `app.config`, `app.secret_key = …` work after the
@@ -42,11 +43,12 @@ class ErrorTrackingMiddleware:
     sync_capable = True
     async_capable = True
     # a slot, so that each object has its own __call__: servers look at it to tell ASGI from WSGI
-    __slots__ = ("__call__", "__weakref__", "_is_coroutine", "_is_coroutine_mark", "app")
+    __slots__ = ("__call__", "__weakref__", "_is_coroutine", "_is_coroutine_mark", "_layer", "app")
     app: Callable[..., Any]
 
     def __init__(self, app: Callable[..., Any]) -> None:
         object.__setattr__(self, "app", app)
+        object.__setattr__(self, "_layer", None)
         call: Any = self._dispatch
         if iscoroutinefunction(app) or iscoroutinefunction(getattr(app, "__call__", None)):  # noqa: B004 is it a coroutine, not: is it there
             if _takes_one(app):
@@ -85,7 +87,27 @@ class ErrorTrackingMiddleware:
         with _own_scope(_carrier(request)):
             return await self.app(request)
 
+    def _counted(self, protocol: str, application: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the application behind a layer that counts; as it is, where the server's layer does."""
+        runtime = started()
+        if runtime is None or runtime.server is None:
+            return application
+        from slotel.runtime.requests.asgi import AsgiLayer
+        from slotel.runtime.requests.served import is_served
+        from slotel.runtime.requests.wsgi import WsgiLayer
+
+        if is_served():
+            return application
+        layer = self._layer
+        if layer is None or layer.server is not runtime.server:
+            layer = (WsgiLayer if protocol == "wsgi" else AsgiLayer).around(runtime.server, application)
+            object.__setattr__(self, "_layer", layer)
+        return layer  # type: ignore[no-any-return]
+
     async def _asgi(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._counted("asgi", self._report_asgi)(scope, receive, send)
+
+    async def _report_asgi(self, scope: Any, receive: Any, send: Any) -> None:
         with _own_scope(scope):
             try:
                 await self.app(scope, receive, send)
@@ -94,6 +116,9 @@ class ErrorTrackingMiddleware:
                 raise
 
     def _wsgi(self, environ: Any, start_response: Any) -> Any:
+        return self._counted("wsgi", self._report_wsgi)(environ, start_response)
+
+    def _report_wsgi(self, environ: Any, start_response: Any) -> Any:
         with _own_scope(environ) as sentry_scope:
             try:
                 answer = self.app(environ, start_response)

@@ -18,6 +18,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 Attributes = Mapping[str, "str | bool | int | float"]
 
 
+_KindOf = Callable[[str, Attributes], SpanKind]
+
+
 class PerformanceTracker:
     """Makes a span of each call of a decorated function: sync, async, generator or async generator.
 
@@ -56,24 +59,29 @@ class PerformanceTracker:
         """Make a SERVER span of each call: a request that counts for the objectives.
 
         Within a span, such as that of an instrumented framework, the request is counted already: then it is an
-        INTERNAL span. Arguments as for `track_function`.
+        INTERNAL span; a request of which only the server is known gets its name and attributes. Arguments as for
+        `track_function`.
         """
         tracked: F | Callable[[F], F] = _decorated(function, name, attributes, _request)
         return tracked
 
 
-def _internal() -> SpanKind:
+def _internal(_name: str, _attributes: Attributes) -> SpanKind:
     return SpanKind.INTERNAL
 
 
-def _request() -> SpanKind:
-    context = trace.get_current_span().get_span_context()
-    return SpanKind.INTERNAL if context.is_valid and not context.is_remote else SpanKind.SERVER
+def _request(name: str, attributes: Attributes) -> SpanKind:
+    current = trace.get_current_span()
+    context = current.get_span_context()
+    if not context.is_valid or context.is_remote:
+        return SpanKind.SERVER
+    from slotel.runtime.requests.served import describe_served
+
+    describe_served(current, name, attributes)
+    return SpanKind.INTERNAL
 
 
-def _decorated(
-    function: Any, name: str | None, attributes: Attributes | None, kind: Callable[[], SpanKind]
-) -> Any:
+def _decorated(function: Any, name: str | None, attributes: Attributes | None, kind: _KindOf) -> Any:
     if function is None:
         return functools.partial(_decorated, name=name, attributes=attributes, kind=kind)
     full = f"{function.__module__}.{function.__qualname__}"
@@ -92,7 +100,7 @@ class _SpanOf:
 
     __slots__ = ("_attributes", "_kind", "_name", "_tracer")
 
-    def __init__(self, name: str, attributes: Attributes, kind: Callable[[], SpanKind]) -> None:
+    def __init__(self, name: str, attributes: Attributes, kind: _KindOf) -> None:
         self._name = name
         self._attributes = attributes
         self._kind = kind
@@ -100,13 +108,15 @@ class _SpanOf:
 
     def call(self) -> AbstractContextManager[Span]:
         """Return a context manager for a span that lasts as long as it."""
-        return self._get_tracer().start_as_current_span(
-            self._name, kind=self._kind(), attributes=self._attributes
-        )
+        tracer = self._get_tracer()
+        kind = self._kind(self._name, self._attributes)
+        return tracer.start_as_current_span(self._name, kind=kind, attributes=self._attributes)
 
     def start(self) -> Span:
         """Return a started span that is current nowhere."""
-        return self._get_tracer().start_span(self._name, kind=self._kind(), attributes=self._attributes)
+        tracer = self._get_tracer()
+        kind = self._kind(self._name, self._attributes)
+        return tracer.start_span(self._name, kind=kind, attributes=self._attributes)
 
     def _get_tracer(self) -> Tracer:
         if self._tracer is None:

@@ -234,3 +234,39 @@ def test_what_the_former_client_holds_leaves_too_when_the_script_ends_at_once():
         traces = [each["contexts"]["trace"]["trace_id"] for each in sink.payloads("transaction")]
     assert errors == {"7": 5, "8": 5}
     assert len(set(traces)) == len(traces) == 10
+
+
+SWITCHED_OFF = """
+import logging, sentry_sdk
+from sentry_sdk.integrations.logging import LoggingIntegration
+sentry_sdk.init({dsn!r}, {options})
+logging.getLogger("shop").error("an error that nobody wants as an event")
+sentry_sdk.capture_message("the end")
+sentry_sdk.flush(10)
+"""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "disabled_integrations=[LoggingIntegration()]",
+        "disabled_integrations=[LoggingIntegration]",
+        "default_integrations=False",
+        "integrations=[LoggingIntegration(event_level=logging.ERROR)], default_integrations=False",
+    ],
+)
+def test_an_integration_that_the_app_switches_off_makes_no_events_beside_plain(options):
+    """slotel's own client had set it up before, and sentry-sdk keeps what is set up."""
+    messages = []
+    for launcher in ((), (str(LAUNCHER),)):
+        with SentrySink() as sink:
+            code = SWITCHED_OFF.format(dsn=sink.dsn(7), options=options)
+            env = clean_environ(SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none")
+            subprocess.run(
+                [*launcher, sys.executable, "-c", code], env=env, check=True, timeout=120, capture_output=True
+            )
+            events = sink.payloads("event")
+        messages.append(sorted(str(each.get("message") or each["logentry"]["message"]) for each in events))
+    plain, ours = messages
+    assert "the end" in plain
+    assert ours == plain

@@ -171,6 +171,11 @@ class ServedRequest:
         if inside is not None:
             self._attached = context.attach(inside)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether its end was seen, or another's request is counted for it."""
+        return self._is_over
+
     def leave(self) -> None:
         """Put back the context that stood before."""
         try:
@@ -326,6 +331,12 @@ class ServedRequest:
         span.end()
 
 
+def is_served() -> bool:
+    """Return whether a layer sees the request that is served in this context."""
+    served = SERVED.get()
+    return served is not None and not served.is_over
+
+
 def _serves(span: Any) -> bool:
     """Whether a span is of a request that is being served: Tornado's ends when a FallbackHandler has handed it on."""
     if getattr(span, "kind", None) is not SpanKind.SERVER:
@@ -352,6 +363,13 @@ def name_served(route: str) -> None:
     served = SERVED.get()
     if served is not None and served.local_root is not None:
         name_by_route(served.local_root.span, route)
+
+
+def describe_served(span: Any, name: str, attributes: Mapping[str, Any]) -> None:
+    """Name the server span that a layer made, where code knows the request; one that has a route is named already."""
+    if isinstance(span, Span) and _is_own(span) and not attributes_of(span).get("http.route"):
+        span.set_attributes(attributes)
+        span.update_name(name)
 
 
 def _broken(decision: Decision, error: BaseException) -> Decision:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -160,7 +160,10 @@ class ClientTakeover:
         given = options.get("integrations") or []
         self._lazy.wanted = bool(options.get("auto_enabling_integrations", True))
         disabled = options.get("disabled_integrations") or []
-        merged["integrations"] = [*given, *_missing(given), *self._lazy.missing(given, disabled)]
+        off = {each.identifier for each in disabled}  # of classes or of instances
+        if not options.get("default_integrations", True):
+            off.add("logging")
+        merged["integrations"] = [*given, *_missing(given, off), *self._lazy.missing(given, disabled)]
         merged["disabled_integrations"] = [
             *disabled,
             *(
@@ -172,8 +175,11 @@ class ClientTakeover:
         former = sentry_sdk.get_client()
         with self._expecting():
             guard = original(*positional, **merged)
+        client = sentry_sdk.get_client()
+        for identifier in off.difference(each.identifier for each in given):
+            client.integrations.pop(identifier, None)  # sentry-sdk keeps what an earlier client had set up
         try:
-            self._app_has_called_init(former, sentry_sdk.get_client(), _said_of_tracing(options))
+            self._app_has_called_init(former, client, _said_of_tracing(options))
         except Exception as error:  # noqa: BLE001 nothing may reach the app
             LOG.error("cannot follow the app's sentry_sdk.init: %s (traces keep their destination)", error)
         return guard
@@ -334,8 +340,8 @@ def _without_django() -> Iterator[None]:
         sys.modules.pop("django", None)
 
 
-def _missing(given: list[Any]) -> list[Any]:
-    return framework_integrations(each.identifier for each in given)
+def _missing(given: list[Any], off: Iterable[str]) -> list[Any]:
+    return framework_integrations((*(each.identifier for each in given), *off))
 
 
 def _has(given: list[Any], kind: type) -> bool:
