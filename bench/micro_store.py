@@ -20,6 +20,7 @@ from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, V
 
 from slotel.runtime.metrics.store.cells import copy_cells
 from slotel.runtime.metrics.store.store import Store
+from slotel.runtime.metrics.unsent import Unsent
 from slotel.runtime.metrics.workers.workers import Workers
 
 BOUNDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 2.5, 5.0)
@@ -80,6 +81,12 @@ def record(rounds: int, number: int) -> list[dict]:
     def mapped() -> None:
         mapped_spans.observe(mapped_spans.slot(names), 0.07, mapped_good)
 
+    unsent = Unsent()
+    unsent.count_in(mapped_store)
+
+    def waits() -> None:
+        unsent.add("traces", 1)
+
     histogram, counter, _ = make_sdk()
     attributes = dict(zip(LABELS, names, strict=True))
 
@@ -87,7 +94,7 @@ def record(rounds: int, number: int) -> list[dict]:
         histogram.record(0.07, attributes)
         counter.add(1, attributes)
 
-    runs = {"memory": memory, "mapped": mapped, "exemplar": exemplar, "sdk": sdk}
+    runs = {"memory": memory, "mapped": mapped, "exemplar": exemplar, "waits": waits, "sdk": sdk}
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
@@ -100,6 +107,7 @@ def record(rounds: int, number: int) -> list[dict]:
             statistics.median(taken[name]), base, "us", 0.05)
         for name, what in (
             ("memory", "one process"), ("mapped", "mapped for workers"), ("exemplar", "sampled: with exemplar"),
+            ("waits", "that it waits to be sent"),
         )
     ]  # fmt: skip
 
