@@ -514,6 +514,17 @@ def test_what_a_crashed_service_left_is_removed_at_the_start_of_another(service,
     assert Path(environ[VARIABLE]).exists()
 
 
+def test_the_first_tick_of_a_service_that_forks_removes_what_a_crashed_one_left(
+    service, environ, tmp_path
+) -> None:
+    left = tmp_path / f"slotel-{'0' * 8}-{1 << 23}-1-{'0' * 16}"
+    left.mkdir(0o700)
+    os.utime(left, (0, 0))
+    ended(forked(service.count))
+    service.workers.tick()
+    assert not left.exists()
+
+
 def test_a_live_service_is_nobodys_leftover(service, environ) -> None:
     service.count()
     ended(forked(service.count))

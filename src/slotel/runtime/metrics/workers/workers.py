@@ -295,7 +295,7 @@ class Workers:
             self._go_where_there_is_room()
         if os.geteuid() == 0:  # knows the directory, whoever the child gives it to
             with suppress(OSError):
-                self.run_dir.create()
+                self._home.has_created = self.run_dir.create() or self._home.has_created
         self._home.migrate()
         self._home.report_failure()
 
