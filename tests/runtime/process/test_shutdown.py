@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from slotel.cli.sink.server import SentrySink
-from support.launch import APPS, LAUNCHER, clean_environ
+from support.launch import APPS, DEADLINE, LAUNCHER, clean_environ
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="elsewhere SIGTERM cannot be handled")
 JOBS = {**{f"job {n}": 1 for n in range(20)}, "job fails": 1}
@@ -51,7 +51,7 @@ def terminated(process):
     """Send SIGTERM; return the exit code and the seconds that it took."""
     begun = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    code = process.wait(30)
+    code = process.wait(DEADLINE)
     return code, time.monotonic() - begun
 
 
@@ -86,7 +86,7 @@ def test_a_sentry_that_hangs_delays_the_end_by_the_flush_time_at_most(sentry, wa
         if way == "sleep":
             code, seconds = terminated(process)
         else:
-            told, _ = process.communicate("\n", timeout=30)
+            told, _ = process.communicate("\n", timeout=DEADLINE)
             code, seconds = int(told.split()[0]), float(told.split()[1])
     assert code == -signal.SIGTERM
     assert seconds < FLUSH_TIME + 1.5  # a busy machine
@@ -127,7 +127,7 @@ def test_the_signal_is_left_alone_when_it_shall_be_and_off_the_main_thread(sentr
 
 def test_a_child_that_is_terminated_loses_nothing_and_ends_by_the_signal(sentry):
     with departing(sentry, "terminated_child") as process:
-        told, _ = process.communicate("\n", timeout=30)
+        told, _ = process.communicate("\n", timeout=DEADLINE)
     assert told.split()[0] == str(-signal.SIGTERM)
     assert names(sentry) == {**JOBS, **CHILD}
     assert errors(sentry) == {"job": 1, "child": 1}
@@ -136,7 +136,7 @@ def test_a_child_that_is_terminated_loses_nothing_and_ends_by_the_signal(sentry)
 def test_a_child_of_multiprocessing_that_ends_loses_nothing(sentry):
     with departing(sentry, "ending_child") as process:
         assert process.said == "0"
-        process.wait(30)
+        process.wait(DEADLINE)
     assert names(sentry) == {**JOBS, **CHILD}
     assert errors(sentry) == {"job": 1, "child": 1}
 
