@@ -72,6 +72,8 @@ CASES = (
     Case("/blue/ok", "good", route="/blue/ok"),
     Case("/sub/ok", "good", route="/sub/ok"),
     Case("/sub/raises", "bad"),
+    Case("/wsgi/ok", "good"),
+    Case("/wsgi/returned-500", "bad"),
     Case("/endless", "excluded", client="leaves"),
     Case("/upload", "excluded", client="gives up"),
     Case("/ok", "good", client="large upload, then more requests"),

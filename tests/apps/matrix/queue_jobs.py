@@ -102,7 +102,7 @@ def with_arq():
             *(arq.worker.func(each, name=each.__name__) for each in (succeeds, fails, repeated)),
             arq.worker.func(hangs, name="hangs", timeout=0.1),
         ]
-        redis_settings = RedisSettings(port=PORT)
+        redis_settings = RedisSettings(port=PORT, conn_timeout=60)
         burst, poll_delay = True, 0.05
 
     async def enqueue():

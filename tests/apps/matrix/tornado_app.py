@@ -5,8 +5,9 @@ import logging
 import os
 
 import plain
-from tornado.web import Application, HTTPError, RequestHandler
+from tornado.web import Application, FallbackHandler, HTTPError, RequestHandler
 from tornado.websocket import WebSocketHandler
+from tornado.wsgi import WSGIContainer
 
 
 class Case(RequestHandler):
@@ -60,6 +61,15 @@ class Socket(WebSocketHandler):
         self.write_message(message)
 
 
+def within(environ, start_response):
+    """Serve what a FallbackHandler hands on to; of an exception here Tornado makes no answer at all."""
+    is_good = environ["PATH_INFO"] == "/wsgi/ok"
+    start_response("200 OK" if is_good else "500 Internal Server Error", [("Content-Length", "2")])
+    return [b"ok"]
+
+
+FALLBACK = {"fallback": WSGIContainer(within)}
+PATHS = ("/wsgi/ok", "/wsgi/returned-500")
 NAMES = (
     "ok", "returned-404", "raised-404", "returned-500", "raised-503", "raises", "status", "logged", "stream-breaks",
     "upload", *(path[1:] for path in (*plain.ACTS, *plain.ASYNC_ACTS)),
@@ -68,6 +78,7 @@ NAMES = (
 
 async def main():
     cases = [(f"/{name}", Case, {"name": name}) for name in NAMES]
+    cases += [(path, FallbackHandler, FALLBACK) for path in PATHS]
     application = Application([*cases, (r"/items/(\d+)", Item), (r"/socket(|-fails)", Socket)])
     application.listen(int(os.environ["PORT"]), "127.0.0.1")
     await asyncio.Event().wait()

@@ -28,6 +28,7 @@ COVERED = {
     "granian.asgi._callback_wrapper": "as uvicorn.config.Config.load",
     "granian.wsgi._callback_wrapper": "as waitress.server.BaseWSGIServer.__init__",
     "opentelemetry.instrumentation.tornado._record_on_finish_metrics": "of a metric; its instrumentation is not here",
+    "opentelemetry.instrumentation.tornado.patch_handler_class": "its instrumentation is not here",
     "cheroot.wsgi.Server.__init__": "as waitress.server.BaseWSGIServer.__init__",
     "eventlet.wsgi.Server.__init__": "as waitress.server.BaseWSGIServer.__init__",
     "tornado.wsgi.WSGIContainer.__init__": "as waitress.server.BaseWSGIServer.__init__",

@@ -35,7 +35,6 @@ _WSGI: Final = "opentelemetry.instrumentation.wsgi"
 _ASGI: Final = "opentelemetry.instrumentation.asgi"
 _FASTAPI: Final = "fastapi.telemetry"
 """Every instrumentation of a WSGI or ASGI framework imports one of the first two; FastAPI 0.165 makes spans itself."""
-_TORNADO: Final = "opentelemetry.instrumentation.tornado"
 _INSTRUMENTATIONS: Final = "opentelemetry.instrumentation."
 _SERVER_ERROR: Final = 500
 _WEBSOCKET_FAILED: Final = 1011
@@ -155,7 +154,7 @@ class ServedRequest:
         inside = None
         if standing is not None:
             is_ours = before is not None and before.layer is self.layer
-            if not is_ours and _serves(standing):
+            if not is_ours and standing.is_recording() and getattr(standing, "kind", None) is SpanKind.SERVER:
                 self._is_over = True  # a server inside another's request, which is counted
                 return
             if is_ours or not standing.is_recording():
@@ -335,13 +334,6 @@ def is_served() -> bool:
     """Return whether a layer sees the request that is served in this context."""
     served = SERVED.get()
     return served is not None and not served.is_over
-
-
-def _serves(span: Any) -> bool:
-    """Whether a span is of a request that is being served: Tornado's ends when a FallbackHandler has handed it on."""
-    if getattr(span, "kind", None) is not SpanKind.SERVER:
-        return False
-    return bool(span.is_recording() or span.instrumentation_scope.name == _TORNADO)
 
 
 def _may_make_spans() -> bool:

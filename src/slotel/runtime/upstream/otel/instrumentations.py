@@ -77,6 +77,11 @@ _TORNADO: Final = Probe(
     why="Tornado's requests that an exception ends are measured when it is logged and when they finish (0.66b1)",
     without="http_server_request_duration_seconds counts them twice",
 )  # fmt: skip
+_HANDLER: Final = Probe(
+    f"{_PACKAGE}.tornado", "patch_handler_class",
+    why="the span of a FallbackHandler ends, with 200, before the application that it hands on to has begun (0.66b1)",
+    without="a failed request to a WSGI application within Tornado counts as good",
+)  # fmt: skip
 _ENVIRON: Final = Probe(
     "opentelemetry.util.http", "environ",
     why="seven variables that are mostly not set are asked for in each request (0.66b1)",
@@ -136,6 +141,7 @@ def patch_instrumentation(
         _collect_attributes_once(rooted)
     elif name == "tornado":
         _measure_tornado_once()
+        _leave_fallbacks_out()
     if name != "flask":
         _root_attributes(rooted)
     _ask_environment_quickly()
@@ -225,6 +231,22 @@ def _measure_tornado_once() -> None:
     module = sys.modules.get(_TORNADO.where)
     if module is not None:
         _TORNADO.wrap(module, wrap)
+
+
+def _leave_fallbacks_out() -> None:
+    """Make no span of Tornado's FallbackHandler: another application, or the layer of a WSGI one, makes its own."""
+
+    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+        def patch_handler_class(tracer: Any, histograms: Any, kind: Any, *args: Any, **kwargs: Any) -> Any:
+            if issubclass(kind, sys.modules["tornado.web"].FallbackHandler):
+                return False
+            return original(tracer, histograms, kind, *args, **kwargs)
+
+        return patch_handler_class
+
+    module = sys.modules.get(_HANDLER.where)
+    if module is not None:
+        _HANDLER.wrap(module, wrap)
 
 
 def _ask_environment_quickly() -> None:
