@@ -80,7 +80,9 @@ def told(event):
     return event["exception"]["values"][-1]["type"], *sorted(own | extra | tags)
 
 
-@pytest.mark.parametrize("library", CAME)
+@pytest.mark.parametrize(
+    "library", ["rq", "arq", *(pytest.param(name, marks=pytest.mark.long) for name in ("dramatiq", "huey"))]
+)
 def test_each_job_is_counted_and_its_event_is_plain_sentry_sdks_in_the_trace_of_the_job(redis, library):
     with ThreadPoolExecutor(2) as both:
         alone = both.submit(run, library, redis("alone"), PLAIN="1")

@@ -1,5 +1,6 @@
 """The server's layer counts each request once: where a framework makes a server span itself, its own is nobody's."""
 
+import asyncio
 import contextlib
 import io
 
@@ -14,6 +15,7 @@ from opentelemetry.trace import SpanKind
 from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.requests import served
+from slotel.runtime.requests.asgi import AsgiLayer
 from slotel.runtime.requests.local_roots import OpenSpans
 from slotel.runtime.requests.wsgi import Body, WsgiLayer
 from slotel.runtime.tracing.processor import SlotelSpanProcessor
@@ -75,6 +77,27 @@ def test_a_framework_that_makes_server_spans_itself_is_counted_once_from_the_fir
         assert ask(native) == b"ok"
     assert counted.scopes == [("framework", "succeeded")] * 3
     assert len(open_spans) == 0
+
+
+def test_the_route_that_litestar_leaves_in_the_scope_is_the_requests(layer):
+    """`path_template`, set once the route is known; a path without a route has none."""
+    _, _, counted, _ = layer
+
+    async def litestar(scope, receive, send):
+        if scope["path"] == "/items/7":
+            scope["path_template"] = "/items/{number}"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"7"})
+
+    async def nothing(*_):
+        return {"type": "http.request"}
+
+    application = AsgiLayer(layer[1].server, litestar)
+    for path in ("/items/7", "/missing.php"):
+        scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b""}
+        asyncio.run(application(scope, nothing, nothing))
+    assert counted.names == ["GET /items/{number}", "GET"]
+    assert counted.paths == ["/items/7", "/missing.php"]
 
 
 def test_an_application_that_nothing_instruments_is_counted_once_beside_one_that_instruments_itself(layer):

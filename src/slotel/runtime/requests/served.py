@@ -108,6 +108,7 @@ class ServedRequest:
     Attributes:
         mechanism: what Sentry calls the place where an exception is caught.
         root: key under which a request has the root of the application: what stood before its path.
+        route: key under which a framework that nothing instruments leaves the route, as a template: Litestar does.
         getter: reads the headers for the propagators.
         local_root: of the server span that was made for it, if one was.
         client_left: the client left before the answer was complete.
@@ -117,6 +118,7 @@ class ServedRequest:
 
     mechanism: ClassVar[str]
     root: ClassVar[str]
+    route: ClassVar[str] = "path_template"
     getter: ClassVar[Getter[Any]]
     status: int | None = None
     close_code: int | None = None
@@ -314,10 +316,10 @@ class ServedRequest:
     def _end_span(self, span: Span, error: BaseException | None) -> None:
         """End the span that was made here, or one that its instrumentation has left open."""
         if _is_own(span):
-            if self._framework is not None:
-                route = attributes_of(self._framework).get("http.route")
-                if isinstance(route, str) and route:
-                    name_by_route(span, route)
+            told = self._request if self._framework is None else attributes_of(self._framework)
+            route = told.get(self.route if self._framework is None else "http.route")
+            if isinstance(route, str) and route:
+                name_by_route(span, route)
             if self.status is not None:
                 span.set_attribute("http.response.status_code", self.status)
             if isinstance(error, Exception) and not self.is_complete:
