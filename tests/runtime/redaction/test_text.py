@@ -125,6 +125,8 @@ FOUND = [
     # short options
     "curl -su admin:SEK7RETx9 https://h",
     "Command '['mysql', '-u', 'root', '-pSEK7RETx9', 'db']' returned non-zero exit status 1.",
+    "az login --service-principal -u x -p SEK7RETx9 --tenant t", "twine upload -u __token__ -p SEK7RETx9 dist/a.whl",
+    "keytool -list -storepass SEK7RETx9 -alias x", "['jarsigner', '-keypass', 'SEK7RETx9', 'a.jar']",
     "sshpass -p 'SEK7RETx9' ssh h", "redis-cli -h x -a SEK7RETx9 ping", "docker login -u bob -p SEK7RETx9 r.test",
     # the address of a URL alone
     "SplitResult(scheme='https', netloc='u:SEK7RETx9@h', path='/')",

@@ -25,6 +25,9 @@ OPTIONS: Final = {
     r"sqlcmd|bcp": rf"-P{_NEXT}{_VALUE}",
     r"mongo(?:sh|dump|restore|import|export)?": rf"-p{_NEXT}{_VALUE}",
     r"smbclient": rf"-U{_NEXT}[^\s%'\",]{{0,256}}%{_VALUE}",
+    r"az": rf"-p{_NEXT}{_VALUE}",
+    r"keytool|jarsigner": rf"-(?:store|key|deststore|srcstore|destkey|srckey)pass{_NEXT}{_VALUE}",
+    r"twine": rf"-p{_NEXT}{_VALUE}",
     r"zip|unzip|7z[a-z]?": rf"-[pP](?:{_NEXT})?{_VALUE}",
 }
 """Programs, and their options whose last group is a password. Source: their manual pages."""
