@@ -59,6 +59,10 @@ def pytest_sessionstart() -> None:
         distro.configure()
     start(os.environ)
     if MODE == "dsn":
+        from slotel.runtime.state import RUNNING
+
+        if RUNNING[0].sentry is None:
+            pytest.exit("slotel did not start its Sentry component: the suite would prove nothing", 3)
         for entry_point in entry_points(group="opentelemetry_instrumentor"):
             distro.load_instrumentor(entry_point, skip_dep_check=True)
     for name in set(os.environ) - set(before):

@@ -9,7 +9,7 @@ import sentry_sdk
 from opentelemetry import trace
 
 from slotel.cli.sink.server import SentrySink
-from slotel.runtime.sentry.span_api import OtelSpan
+from slotel.runtime.sentry.otel_span import OtelSpan
 from support.launch import APPS, LAUNCHER, clean_environ
 
 pytestmark = pytest.mark.skipif(

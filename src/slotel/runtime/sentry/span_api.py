@@ -7,328 +7,32 @@ of AI libraries and GraphQL.
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry import context as otel_context
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, Status, StatusCode, format_span_id, format_trace_id
 from sentry_sdk import tracing_utils
 
-from slotel.runtime.sentry.propagation import SENTRY_TRACE
+from slotel.runtime.sentry.otel_span import (
+    SOURCE,
+    TRANSACTION,
+    ContinuedTrace,
+    OtelSpan,
+    is_made_by_code,
+    start,
+)
 from slotel.runtime.upstream.sentry.sdk import SCOPE, NoOpSpan, replace_in_scope
-from slotel.version import __version__
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from slotel.runtime.requests.local_roots import OpenSpans
 
-    from slotel.runtime.requests.local_roots import LocalRoot, OpenSpans
-
-OP: Final = "sentry.op"
-STATUS: Final = "sentry.status"
-SOURCE: Final = "sentry.source"
-TRANSACTION: Final = "sentry.transaction"
-"""Attributes that Sentry's transactions read. Source: Sentry's SDKs for JavaScript, "semantic attributes"."""
-MEASUREMENTS: Final = "sentry.measurements"
-"""Of one span, as JSON: an OpenTelemetry attribute cannot hold a mapping."""
 _MIDDLEWARES: Final = ("sentry_sdk.integrations.wsgi", "sentry_sdk.integrations.asgi")
 """An app may put these around itself by hand. They then trace with the origin of code: `manual`."""
 _BETWEEN: Final = ("sentry_sdk.api", "sentry_sdk.scope")
 """Modules between the caller and the replaced method."""
-_ORIGINS: Final = ("manual", "auto.ai", "auto.graphql")
-_FAILED: Final = 400
-
-
-class OtelSpan:
-    """What sentry-sdk's `Span` and `Transaction` are to their callers, on a span of OpenTelemetry."""
-
-    def __init__(self, span: Span, open_spans: OpenSpans | None = None) -> None:
-        self._span = span
-        self._open_spans = open_spans
-        self._token: Any = None
-        self.timestamp: datetime | None = None
-
-    # -- lifetime --------------------------------------------------------------------------------------------
-
-    def __enter__(self) -> Self:
-        """Make it the current span."""
-        self._token = otel_context.attach(trace.set_span_in_context(self._span))
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        """End it; an exception marks it failed."""
-        if isinstance(error, Exception):
-            self._span.record_exception(error)
-            self._span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
-        self.finish()
-
-    def finish(self, scope: Any = None, end_timestamp: float | datetime | None = None) -> str | None:
-        """End it."""
-        del scope
-        token, self._token = self._token, None
-        if token is not None:
-            otel_context.detach(token)
-        self.timestamp = end_timestamp if isinstance(end_timestamp, datetime) else datetime.now().astimezone()
-        self._span.end(_nanoseconds(end_timestamp))
-        return None
-
-    end = finish
-
-    def start_child(self, instrumenter: str = "sentry", **how: Any) -> Any:
-        """Start a span below this one."""
-        del instrumenter
-        if not _is_ours(how.get("origin")):
-            return NoOpSpan()
-        return start(how, trace.set_span_in_context(self._span), self._open_spans)
-
-    new_span = start_child
-
-    # -- what is said of it ----------------------------------------------------------------------------------
-
-    def set_attribute(self, key: str, value: Any) -> None:
-        """Set one value; what OpenTelemetry does not take is written as text."""
-        if value is not None:
-            self._span.set_attribute(key, _attribute(value))
-
-    set_data = set_attribute
-
-    def set_tag(self, key: str, value: Any) -> None:
-        """Set one value; of the span that a transaction is made of, as a tag of the transaction, too."""
-        self.set_attribute(key, value)
-        local_root = self._local_root()
-        if local_root is not None and local_root.span is self._span and value is not None:
-            local_root.tags[str(key)] = str(value)
-
-    def set_attributes(self, values: Mapping[str, Any]) -> None:
-        """Set several values."""
-        for key, value in values.items():
-            self.set_attribute(key, value)
-
-    update_data = set_attributes
-
-    def set_tags(self, values: Mapping[str, Any]) -> None:
-        """Set several tags."""
-        for key, value in values.items():
-            self.set_tag(key, value)
-
-    def set_measurement(self, name: str, value: float, unit: str = "") -> None:
-        """Set one of Sentry's measurements: a number with its unit."""
-        told = json.loads(self._attributes().get(MEASUREMENTS) or "{}")
-        told[name] = {"value": value, "unit": unit}
-        self._span.set_attribute(MEASUREMENTS, json.dumps(told, default=str))
-
-    def set_context(self, key: str, value: Any) -> None:
-        """Set a context of the request."""
-        import sentry_sdk
-
-        sentry_sdk.get_isolation_scope().set_context(key, value)
-
-    def set_status(self, status: Any) -> None:
-        """Set Sentry's status: `ok`, or what went wrong."""
-        text = str(getattr(status, "value", status))
-        self._span.set_attribute(STATUS, text)
-        self._span.set_status(Status(StatusCode.OK if text == "ok" else StatusCode.ERROR))
-
-    def set_http_status(self, http_status: int) -> None:
-        """Set the status code of an answer."""
-        self._span.set_attribute("http.response.status_code", http_status)
-        if http_status >= _FAILED:
-            self._span.set_status(Status(StatusCode.ERROR))
-
-    def set_thread(self, *_: Any) -> None:
-        """Do nothing: an instrumentation writes `thread.id`."""
-
-    set_profiler_id = set_thread
-
-    # -- what it is ------------------------------------------------------------------------------------------
-
-    @property
-    def trace_id(self) -> str:
-        """32 hexadecimal digits."""
-        return format_trace_id(self._span.get_span_context().trace_id)
-
-    @property
-    def span_id(self) -> str:
-        """16 hexadecimal digits."""
-        return format_span_id(self._span.get_span_context().span_id)
-
-    @property
-    def parent_span_id(self) -> str | None:
-        """16 hexadecimal digits, or None."""
-        parent = getattr(self._span, "parent", None)
-        return format_span_id(parent.span_id) if parent is not None else None
-
-    @property
-    def sampled(self) -> bool:
-        """Whether it is exported."""
-        return bool(self._span.get_span_context().trace_flags.sampled)
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return str(getattr(self._span, "name", ""))
-
-    @name.setter
-    def name(self, name: str) -> None:
-        self._span.update_name(name)
-
-    description = name
-
-    @property
-    def op(self) -> str | None:
-        """Its operation."""
-        return self._attributes().get(OP)
-
-    @op.setter
-    def op(self, op: str) -> None:
-        self.set_attribute(OP, op)
-
-    @property
-    def source(self) -> str | None:
-        """How its name was found."""
-        return self._attributes().get(SOURCE)
-
-    @source.setter
-    def source(self, source: Any) -> None:
-        self.set_attribute(SOURCE, str(getattr(source, "value", source)))
-
-    @property
-    def status(self) -> str | None:
-        """Sentry's status."""
-        return self._attributes().get(STATUS)
-
-    @status.setter
-    def status(self, status: Any) -> None:
-        self.set_status(status)
-
-    @property
-    def containing_transaction(self) -> OtelSpan:
-        """The span that its transaction is made of."""
-        opened = self._local_root()
-        return (
-            self if opened is None or opened.span is self._span else OtelSpan(opened.span, self._open_spans)
-        )
-
-    root_span = containing_transaction
-
-    def is_success(self) -> bool:
-        """Whether its status is `ok`."""
-        return self.status == "ok"
-
-    def to_traceparent(self) -> str:
-        """Return the value of the header `sentry-trace`."""
-        return f"{self.trace_id}-{self.span_id}-{int(self.sampled)}"
-
-    def get_baggage(self) -> Any:
-        """Return what the header `baggage` says of Sentry."""
-        return tracing_utils.Baggage.from_incoming_header(self._headers().get("baggage", ""))
-
-    to_baggage = get_baggage
-
-    def iter_headers(self) -> Iterator[tuple[str, str]]:
-        """Yield the headers of a request that this span makes."""
-        headers = self._headers()
-        yield from ((name, headers[name]) for name in (SENTRY_TRACE, "baggage") if name in headers)
-
-    def get_trace_context(self) -> dict[str, Any]:
-        """Return `contexts.trace` of an event within this span."""
-        return {
-            "trace_id": self.trace_id,
-            "span_id": self.span_id,
-            "parent_span_id": self.parent_span_id,
-            "op": self.op,
-            "description": self.name,
-        }
-
-    # what sentry-sdk itself calls
-    _to_traceparent, _to_baggage, _iter_headers = to_traceparent, to_baggage, iter_headers
-    _get_trace_context = get_trace_context
-
-    def __getattr__(self, name: str) -> Any:
-        """Let what else sentry-sdk's integrations call on a span of theirs do nothing: it must not fail in the app."""
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return _nothing
-
-    def _local_root(self) -> LocalRoot | None:
-        return self._open_spans.of(self._span.get_span_context().span_id) if self._open_spans else None
-
-    def _headers(self) -> dict[str, str]:
-        carrier: dict[str, str] = {}
-        propagate.inject(carrier, trace.set_span_in_context(self._span))
-        carrier.setdefault(SENTRY_TRACE, self.to_traceparent())
-        return carrier
-
-    def _attributes(self) -> Mapping[str, Any]:
-        return getattr(self._span, "attributes", None) or {}
-
-
-class ContinuedTrace:
-    """What `continue_trace` returns: a transaction that has not begun; `start_transaction` begins it.
-
-    What the code says of it before is said to the span once there is one. Nothing is left open when it never begins.
-    """
-
-    def __init__(self, context: Context, how: dict[str, Any], open_spans: OpenSpans | None) -> None:
-        self.context = context
-        self.name, self.op, self.source = how.get("name"), how.get("op"), how.get("source")
-        self.status: Any = None
-        self._open_spans = open_spans
-        self._said: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
-        self._started: OtelSpan | None = None
-
-    def start(self, more: Mapping[str, Any]) -> OtelSpan:
-        """Begin it."""
-        if self._started is None:
-            how = {"name": self.name, "op": self.op, "source": self.source, "status": self.status, **more}
-            self._started = start(how, self.context, self._open_spans)
-            for method, given, named in self._said:
-                getattr(self._started, method)(*given, **named)
-        return self._started
-
-    def __enter__(self) -> OtelSpan:
-        """Begin it, as the current span."""
-        return self.start({}).__enter__()
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        """End it."""
-        if self._started is not None:
-            self._started.__exit__(None, error, None)
-
-    def __getattr__(self, name: str) -> Any:
-        """Note what is said; everything else is that of the span which has begun, else of the caller's."""
-        if name.startswith("__"):
-            raise AttributeError(name)
-        if self._started is not None:
-            return getattr(self._started, name)
-        if not name.startswith(("set_", "update_")):
-            return getattr(OtelSpan(trace.get_current_span(self.context)), name)
-
-        def say(*given: Any, **named: Any) -> None:
-            self._said.append((name, given, named))
-
-        return say
-
-
-def start(how: dict[str, Any], context: Context | None, open_spans: OpenSpans | None) -> OtelSpan:
-    """Start a span as sentry-sdk's arguments say."""
-    name = how.get("name") or how.get("description") or how.get("op") or "<unlabeled span>"
-    span = trace.get_tracer("sentry_sdk", __version__).start_span(
-        str(name), context, start_time=_nanoseconds(how.get("start_timestamp"))
-    )
-    made = OtelSpan(span, open_spans)
-    made.set_attributes(
-        {key: value for key, value in ((OP, how.get("op")), (SOURCE, how.get("source"))) if value}
-    )
-    made.set_attributes(how.get("attributes") or {})
-    if how.get("status") is not None:
-        made.set_status(how["status"])
-    return made
 
 
 def install(open_spans: OpenSpans) -> None:
@@ -354,7 +58,7 @@ class _Replacements:
 
     def start_span(self, _original: Callable[..., Any]) -> Callable[..., Any]:
         def method(_scope: Any, *given: Any, **how: Any) -> Any:
-            if not _is_ours(how.get("origin")):
+            if not is_made_by_code(how.get("origin")):
                 return NoOpSpan()
             if given and isinstance(given[0], str):
                 how.setdefault("name", given[0])
@@ -372,11 +76,11 @@ class _Replacements:
                 return transaction.start(how)
             if isinstance(transaction, OtelSpan):
                 return transaction
-            if transaction is not None and not _is_ours(getattr(transaction, "origin", None)):
+            if transaction is not None and not is_made_by_code(getattr(transaction, "origin", None)):
                 return original(scope, transaction, *given, **how)
             if transaction is not None:
                 how = {"name": transaction.name, "op": transaction.op, "source": transaction.source, **how}
-            elif not _is_ours(how.get("origin")):
+            elif not is_made_by_code(how.get("origin")):
                 return original(scope, transaction, *given, **how)
             return start(how, None, self._open_spans)
 
@@ -385,7 +89,7 @@ class _Replacements:
     def continue_trace(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def method(scope: Any, environ_or_headers: Any, *given: Any, **how: Any) -> Any:
             made = original(scope, environ_or_headers, *given, **how)
-            if not _is_ours(getattr(made, "origin", None)) or self._is_traced_already():
+            if not is_made_by_code(getattr(made, "origin", None)) or self._is_traced_already():
                 return made
             known = {"name": made.name, "op": made.op, "source": made.source}
             carrier = tracing_utils.normalize_incoming_data(environ_or_headers)
@@ -452,28 +156,3 @@ def _caller() -> str:
             return module
         frame = frame.f_back
     return ""
-
-
-def _nothing(*_: Any, **__: Any) -> None:
-    """Do nothing."""
-
-
-def _is_ours(origin: Any) -> bool:
-    return origin is None or str(origin).startswith(_ORIGINS)
-
-
-def _attribute(value: Any) -> Any:
-    if isinstance(value, (str, bool, int, float)):
-        return value
-    if isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value):
-        return list(value)
-    try:
-        return json.dumps(value, default=str)
-    except (TypeError, ValueError, RecursionError):
-        return repr(value)[:1000]
-
-
-def _nanoseconds(time: float | datetime | None) -> int | None:
-    if time is None:
-        return None
-    return int((time.timestamp() if isinstance(time, datetime) else time) * 1e9)
