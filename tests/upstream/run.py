@@ -123,8 +123,25 @@ def source(suite: Suite) -> Path:
     return folder
 
 
-def run(python: str, suite: Suite, folder: Path, mode: str) -> dict[str, str]:
-    """Return each test's result in a mode: passed, failed or skipped."""
+class Result(NamedTuple):
+    """What came of a test.
+
+    Args:
+        state: passed, failed or skipped.
+        message: the line with which it failed.
+        asks_for: what of Sentry's options it needs, as the plugin knows.
+    """
+
+    state: str
+    message: str = ""
+    asks_for: str = ""
+
+
+GONE: Final = Result("gone", "it was not run")
+
+
+def run(python: str, suite: Suite, folder: Path, mode: str) -> dict[str, Result]:
+    """Return each test's result in a mode."""
     report = CACHE / f"{suite.name}-{mode}.xml"
     report.unlink(missing_ok=True)
     tests = [path for path in suite.tests if (folder / path).exists()]
@@ -154,21 +171,34 @@ def run(python: str, suite: Suite, folder: Path, mode: str) -> dict[str, str]:
     results = {}
     for case in ET.parse(report).iter("testcase"):
         name = f"{case.get('classname')}::{case.get('name')}"
-        states = {child.tag for child in case}
-        results[name] = (
-            "failed" if states & {"failure", "error"} else "skipped" if "skipped" in states else "passed"
-        )
+        told = {child.tag: child for child in case}
+        failure = next((told[tag] for tag in ("failure", "error") if tag in told), None)
+        asks_for = " ".join(str(each.get("value")) for each in case.iter("property"))
+        state = "failed" if failure is not None else "skipped" if "skipped" in told else "passed"
+        message = "" if failure is None else str(failure.get("message"))
+        results[name] = Result(state, message, asks_for)
     return results
 
 
-def explained(suite: str, mode: str, test: str, entries: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the entry of expected.toml that explains a failure."""
+def explained(
+    suite: str, mode: str, test: str, result: Result, entries: list[dict[str, Any]]
+) -> dict[str, Any] | None:
+    """Return the entry of expected.toml that explains a failure: all that it names must be so."""
     for entry in entries:
-        same_suite = fnmatch.fnmatchcase(suite, entry["suite"]) and entry.get("mode", mode) == mode
-        patterns = [entry["test"]] if isinstance(entry["test"], str) else entry["test"]
-        if same_suite and any(fnmatch.fnmatchcase(test, each.replace("[", "[[]")) for each in patterns):
+        if (
+            fnmatch.fnmatchcase(suite, entry["suite"])
+            and entry.get("mode", mode) == mode
+            and entry.get("asks_for", result.asks_for) == result.asks_for
+            and _is_like(test, entry.get("test", "*"))
+            and _is_like(result.message, entry.get("message", "*"))
+        ):
             return entry
     return None
+
+
+def _is_like(text: str, patterns: str | list[str]) -> bool:
+    given = [patterns] if isinstance(patterns, str) else patterns
+    return any(fnmatch.fnmatchcase(text, each.replace("[", "[[]")) for each in given)
 
 
 def main() -> int:
@@ -197,22 +227,24 @@ def main() -> int:
             continue
         folder = source(suite)
         plain = run(python, suite, folder, "off")
-        good = {name for name, result in plain.items() if result == "passed"}
+        good = {name for name, result in plain.items() if result.state == "passed"}
         cells, reasons = {}, 0
         for mode in (*suite.modes, "dsn") if asked.dsn and suite.name == "sentry-sdk" else suite.modes:
             results = run(python, suite, folder, mode)
-            lost = sorted(name for name in good if results.get(name) != "passed")
+            lost = sorted(name for name in good if results.get(name, GONE).state != "passed")
             again = run(python, suite, folder, "off") if lost else plain
             if lost:  # a test that passes the second time depends on the machine's load, not on slotel
                 second = run(python, suite, folder, mode)
-                lost = [name for name in lost if second.get(name) != "passed"]
+                lost = [name for name in lost if second.get(name, GONE).state != "passed"]
             for name in lost:
-                entry = explained(suite.name, mode, name, entries)
+                entry = explained(suite.name, mode, name, results.get(name, GONE), entries)
                 if entry is not None:
                     used.append(entry)
                     reasons += 1
-                elif again.get(name) == "passed":
-                    unexplained.append(f"{suite.name}, {mode}: {name}")
+                elif again.get(name, GONE).state == "passed":
+                    unexplained.append(
+                        f"{suite.name}, {mode}: {name}: {results.get(name, GONE).message[:200]}"
+                    )
             cells[mode] = len(good) - len(lost)
         print(
             f"| {suite.name} | {len(good)} | {cells.get('start', '')} | {cells.get('adopt', '')} | {cells.get('dsn', '')} "

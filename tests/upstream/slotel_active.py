@@ -2,7 +2,8 @@
 
 SLOTEL_UPSTREAM_MODE=start starts slotel as opentelemetry-instrument does. `adopt` does that and makes slotel adopt every TracerProvider that
 a test constructs, which a service's launcher does with the one provider of the service. `dsn` is for sentry-sdk's suites: slotel
-has a DSN, so it takes over the Sentry client of each test, and the frameworks are instrumented as opentelemetry-instrument does it.
+has a DSN, so it takes over the Sentry client of each test, the frameworks are instrumented as opentelemetry-instrument does it, and
+test clients call an application as servers do: through slotel's layer.
 """
 
 from __future__ import annotations
@@ -25,6 +26,24 @@ _WITH_DSN = {
     "SLOTEL_CONFIG": str(Path(__file__).with_name("sentry.yaml")),
     "OTEL_TRACES_EXPORTER": "none",
 }
+
+
+def _serve_in_test_clients() -> None:
+    """Have test clients call the application through the layer that slotel puts around it in servers."""
+    from slotel.runtime.upstream import servers
+
+    clients = (
+        servers.Place("werkzeug.test", "Client", "__init__", "application", "wsgi", "a test calls it as a server does"),
+        servers.Place("starlette.testclient", "_TestClientTransport", "__init__", "app", "asgi", "the same"),
+        servers.Place("async_asgi_testclient.testing", "TestClient", "__init__", "application", "asgi", "the same"),
+    )  # fmt: skip
+    servers._PROBES.update({place: place.probe() for place in clients})
+
+    from werkzeug.test import Client
+
+    answer = Client.run_wsgi_app
+    # a server reads an answer to its end and closes it
+    Client.run_wsgi_app = lambda its, environ, buffered=True: answer(its, environ, True)  # type: ignore[method-assign]
 
 
 def _adopt_every_provider() -> None:
@@ -51,6 +70,7 @@ def pytest_sessionstart() -> None:
     os.environ.update(OTEL_METRICS_EXPORTER="none", SLOTEL_HANDLE_SIGTERM="false")
     if MODE == "dsn":
         os.environ.update(_WITH_DSN)
+        _serve_in_test_clients()
     from slotel.runtime.bootstrap import start
     from slotel.runtime.distro import SlotelDistro
 
@@ -90,9 +110,13 @@ class Captured(list[Any]):
     def _look(self) -> None:
         from slotel.runtime.state import RUNNING
 
+        told = len(self._behind)
         RUNNING[0].flush(0.5)
         new, self._behind[:] = list(self._behind), []
-        self.extend(each for each in new if self._traced or not _is_transaction(each))
+        flushed = [
+            each for each in new[told:] if not _is(each, "sessions")
+        ]  # those come when the test flushes
+        self.extend(each for each in (*new[:told], *flushed) if self._traced or not _is(each, "transaction"))
 
 
 def _looking(name: str) -> Callable[..., Any]:
@@ -109,11 +133,11 @@ for _name in ("__len__", "__iter__", "__getitem__", "__eq__", "__contains__", "p
     setattr(Captured, _name, _looking(_name))
 
 
-def _is_transaction(captured: Any) -> bool:
+def _is(captured: Any, wanted: str) -> bool:
     kinds = captured if hasattr(captured, "items") and not isinstance(captured, dict) else [captured]
     for each in kinds:
         kind = each.get("type") if isinstance(each, dict) else getattr(each, "type", None)
-        if kind == "transaction":
+        if kind == wanted:
             return True
     return False
 
@@ -129,6 +153,12 @@ def pytest_fixture_setup(fixturedef: Any, request: Any) -> Generator[None, Any, 
             request.node._traced = any(options.get(name) for name in asked)
             if not given:
                 options.setdefault("dsn", NOBODY)  # slotel takes no part in a client that sends nowhere
+                options.setdefault(
+                    "auto_session_tracking", True
+                )  # plain's default, which slotel leaves to the app
+            experiments = options.get("_experiments") or {}
+            if "stream" in (options.get("trace_lifecycle"), experiments.get("trace_lifecycle")):
+                request.node.user_properties.append(("asks for", "streamed spans"))
             return made(*given, **options)
 
         fixturedef.cached_result = (init, *fixturedef.cached_result[1:])

@@ -65,6 +65,18 @@ def test_sessions_are_counted_as_by_plain_sentry_sdk_when_they_are_asked_for(sce
     assert sessions(slotel) == sessions(plain)
 
 
+def test_sessions_are_counted_where_the_app_names_its_integration():
+    plain, slotel = both("flask", auto_session_tracking=True, integrations={"flask.FlaskIntegration": {}})
+    assert sessions(slotel) == sessions(plain)
+    assert sum(sessions(slotel).values()) >= 3
+
+
+def test_requests_of_other_methods_than_the_app_has_named_are_no_transactions():
+    only_get = {"flask.FlaskIntegration": {"http_methods_to_capture": ["GET"]}}
+    plain, slotel = both("flask", traces_sample_rate=1.0, integrations=only_get)
+    assert plain.of("transaction") == slotel.of("transaction") == []
+
+
 def test_sessions_are_off_by_default():
     assert run("slotel", "flask", {}).kinds() == {"event"}
 

@@ -134,7 +134,7 @@ def test_the_head_of_a_trace_says_what_sentry_computes_with(tracer):
     assert abs(float(entries.pop("sentry-sample_rand")) - low) < 2e-6
     assert entries == {
         "sentry-trace_id": trace_id, "sentry-public_key": "key", "sentry-release": "r1", "sentry-environment": "live",
-        "sentry-sample_rate": "0.25", "sentry-sampled": "true", "sentry-transaction": "GET+%2Fx",
+        "sentry-sample_rate": "0.25", "sentry-sampled": "true", "sentry-transaction": "GET%20%2Fx",
     }  # fmt: skip
 
 
@@ -221,3 +221,20 @@ def test_a_getter_of_the_apps_own_reads_a_mapping_that_looks_like_a_request(head
     }
     found = OneLook(PARTS).extract(carrier, getter=Own())
     assert trace.get_current_span(found).get_span_context().is_valid
+
+
+def test_baggage_is_encoded_so_that_sentry_sdk_reads_what_was_said():
+    from sentry_sdk.tracing_utils import Baggage
+
+    headers = SentryHeaders(facts=lambda _: {"transaction": "GET /a b+c"})
+    for propagator, context in (
+        (headers, Context()),
+        (TargetedBaggage(headers), baggage.set_baggage("sentry-transaction", "GET /a b+c")),
+    ):
+        carrier = {}
+        propagator.inject(carrier, trace.set_span_in_context(trace.NonRecordingSpan(SPAN), context))
+        read = Baggage.from_incoming_header(carrier["baggage"])
+        assert read.sentry_items["transaction"] == "GET /a b+c"
+        assert baggage.get_all(W3CBaggagePropagator().extract(carrier)) == {
+            "sentry-transaction": "GET /a b+c"
+        }

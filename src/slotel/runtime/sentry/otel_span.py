@@ -221,8 +221,10 @@ class OtelSpan:
 
     def iter_headers(self) -> Iterator[tuple[str, str]]:
         """Yield the headers of a request that this span makes."""
-        headers = self._headers()
-        yield from ((name, headers[name]) for name in (SENTRY_TRACE, "baggage") if name in headers)
+        yield SENTRY_TRACE, self._headers()[SENTRY_TRACE]
+        baggage = self.get_baggage().serialize()
+        if baggage:
+            yield "baggage", baggage
 
     def get_trace_context(self) -> dict[str, Any]:
         """Return `contexts.trace` of an event within this span."""

@@ -33,11 +33,33 @@ EVERYWHERE: Final = [".*"]
 _SCOPES: Final = ("http", "websocket")
 _LOW_BITS: Final = (1 << 64) - 1
 
-_BAGGAGE: Final = W3CBaggagePropagator()
-
 _READ: Final = {name.encode(): name for name in ("traceparent", "tracestate", "baggage", SENTRY_TRACE)}
 _READ_OF_WSGI: Final = tuple(("HTTP_" + name.upper().replace("-", "_"), name) for name in _READ.values())
 _DEFAULT_FIELDS: Final = {"traceparent", "tracestate", "baggage"}
+
+
+class _Percent(Setter[Any]):
+    """Writes a header whose spaces are `%20`: OpenTelemetry writes `+`, which only HTML forms read as a space."""
+
+    def __init__(self, setter: Setter[Any]) -> None:
+        self._setter = setter
+
+    def set(self, carrier: Any, key: str, value: str) -> None:
+        """Write it."""
+        self._setter.set(carrier, key, value.replace("+", "%20"))
+
+
+class _Baggage(W3CBaggagePropagator):
+    """Baggage as its specification encodes it: sentry-sdk reads `GET+/` as it is written."""
+
+    def inject(
+        self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
+    ) -> None:
+        """Write the header."""
+        super().inject(carrier, context, _Percent(setter))
+
+
+_BAGGAGE: Final = _Baggage()
 
 Facts = Callable[[SpanContext], "Mapping[str, str]"]
 """Gives what Sentry's dynamic sampling wants to know of a span's trace; {} where another service began the trace."""
@@ -114,7 +136,7 @@ class SentryHeaders(TextMapPropagator):
         return {SENTRY_TRACE, "baggage"}
 
 
-class TargetedBaggage(W3CBaggagePropagator):
+class TargetedBaggage(_Baggage):
     """Baggage without Sentry's entries for requests that must not take them with them."""
 
     def __init__(self, headers: SentryHeaders) -> None:

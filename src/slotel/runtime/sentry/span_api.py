@@ -16,6 +16,7 @@ from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from sentry_sdk import tracing_utils
 
+from slotel.runtime.requests.served import SERVED
 from slotel.runtime.sentry.otel_span import (
     SOURCE,
     TRANSACTION,
@@ -53,8 +54,9 @@ class _Replacements:
         return OtelSpan(span, self._open_spans) if span.get_span_context().is_valid else None
 
     def _is_traced_already(self) -> bool:
-        """Whether a middleware that the app put around itself asks, for a request that has a span."""
-        return self._current() is not None and _caller().startswith(_MIDDLEWARES)
+        """Whether a middleware that the app put around itself asks, for a request that has a span or will have one."""
+        is_traced = SERVED.get() is not None or self._current() is not None
+        return is_traced and _caller().startswith(_MIDDLEWARES)
 
     def start_span(self, _original: Callable[..., Any]) -> Callable[..., Any]:
         def method(_scope: Any, *given: Any, **how: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import weakref
@@ -29,6 +30,22 @@ _RENDER: Final = Probe(
     "django.shortcuts", "render",
     why="templates know `sentry_trace_meta`", without="`{{ sentry_trace_meta }}` is empty",
 )  # fmt: skip
+_READ: Final = Probe(
+    "django.http.request:HttpRequest", "_read_started",
+    why="a transaction shows a body that the app has read", without="transactions of Django lack the body",
+    level=None,  # of an instance
+)  # fmt: skip
+_USER: Final = Probe(
+    "django.http.request:HttpRequest", "_cached_user",
+    why="a transaction shows the user that the app has asked for", without="transactions of Django lack the user",
+    level=None,  # of an instance
+)  # fmt: skip
+_INITIAL: Final = Probe(
+    "rest_framework.views:APIView", "initial",
+    why="Django REST framework reads a body past Django's request", without="events of its views lack the body",
+)  # fmt: skip
+_BACKREF: Final = "_sentry_drf_request_backref"
+"""Where sentry-sdk's reader looks for the request of Django REST framework."""
 
 
 def add_to_templates(values: Callable[[], dict[str, str]]) -> None:
@@ -49,9 +66,39 @@ def add_to_templates(values: Callable[[], dict[str, str]]) -> None:
     wrapt.register_post_import_hook(lambda module: _RENDER.wrap(module, wrap), _RENDER.where)
 
 
-def note_requests() -> None:
-    """Note each request that is served, from the import of Django's handlers on."""
-    wrapt.register_post_import_hook(_note, HANDLERS)
+def note_requests(answered: Callable[[], None]) -> None:
+    """Note each request that is served, from the import of Django's handlers on.
+
+    Args:
+        answered: called when a request has its answer, and is still there.
+    """
+    wrapt.register_post_import_hook(functools.partial(_note, answered), HANDLERS)
+
+
+def note_rest_requests() -> None:
+    """Note with Django's request that of Django REST framework, from the framework's import on."""
+
+    def wrap(original: Any) -> Any:
+        def initial(view: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+            setattr(request._request, _BACKREF, weakref.ref(request))  # noqa: SLF001 documented by the framework
+            return original(view, request, *args, **kwargs)
+
+        return initial
+
+    wrapt.register_post_import_hook(
+        lambda module: _INITIAL.wrap(module.APIView, wrap), "rest_framework.views"
+    )
+
+
+def has_read_body(request: Any) -> bool:
+    """Whether the app has begun to read the body of a request."""
+    return bool(_READ.of(request))
+
+
+def has_loaded_user(request: Any) -> bool:
+    """Whether the user of a request is known, and need not be looked up."""
+    kind = type(getattr(request, "user", None)).__name__
+    return kind != "SimpleLazyObject" or _USER.of(request) is not None
 
 
 def current_request() -> Any:
@@ -85,15 +132,28 @@ def _before_middleware(module: Any, call: Callable[[], None]) -> None:
     _LOAD.wrap(module.BaseHandler, wrap)
 
 
-def _note(module: Any) -> None:
-    for probe in (_GET, _GET_ASYNC):
-        probe.wrap(module.BaseHandler, _noting)
+def _note(answered: Callable[[], None], module: Any) -> None:
+    _GET.wrap(module.BaseHandler, functools.partial(_noting, answered))
+    _GET_ASYNC.wrap(module.BaseHandler, functools.partial(_noting_async, answered))
 
 
-def _noting(original: Any) -> Any:
+def _noting(answered: Callable[[], None], original: Any) -> Any:
     def get_response(self: Any, request: Any) -> Any:
         __traceback_hide__ = True
         _REQUEST.set(weakref.ref(request))
-        return original(self, request)
+        response = original(self, request)
+        answered()
+        return response
 
     return get_response
+
+
+def _noting_async(answered: Callable[[], None], original: Any) -> Any:
+    async def get_response_async(self: Any, request: Any) -> Any:
+        __traceback_hide__ = True
+        _REQUEST.set(weakref.ref(request))
+        response = await original(self, request)
+        answered()
+        return response
+
+    return get_response_async

@@ -41,6 +41,10 @@ _MOUNT: Final = Probe(
     "starlette.routing:Mount", "handle",
     why="knows where an application is mounted", without="a mounted application's requests have the mount's route",
 )  # fmt: skip
+_HOST: Final = Probe(
+    "starlette.routing:Host", "handle",
+    why=_MOUNT.why, without="requests to an application of a host have their path as route",
+)  # fmt: skip
 _ROUTES: Final = tuple(
     Probe(where, "handle", why="knows the route of a mounted application", without=_MOUNT.without)
     for where in ("starlette.routing:Route", "starlette.routing:WebSocketRoute", "fastapi.routing:APIRoute")
@@ -103,9 +107,9 @@ def keep_bodies() -> None:
 
 def name_mounted_routes(name: Callable[[str], None]) -> None:
     """Tell the full route of a request that a mounted application serves, from the import of Starlette on."""
-    for probe in (_MOUNT, *_ROUTES):
+    for probe in (_MOUNT, _HOST, *_ROUTES):
         module, _, kind = probe.where.partition(":")
-        wrap = _mounting if probe is _MOUNT else functools.partial(_naming, name)
+        wrap = _mounting if probe in (_MOUNT, _HOST) else functools.partial(_naming, name)
         wrapt.register_post_import_hook(functools.partial(_wrap_handle, probe, kind, wrap), module)
 
 
@@ -120,7 +124,7 @@ def _wrap_handle(probe: Probe, kind: str, wrap: Callable[[Any], Any], module: An
 def _mounting(original: Any) -> Any:
     async def handle(self: Any, scope: Any, receive: Any, send: Any) -> None:
         __traceback_hide__ = True
-        scope[MOUNT] = scope.get(MOUNT, scope.get("app_root_path", "")) + self.path
+        scope[MOUNT] = scope.get(MOUNT, scope.get("app_root_path", "")) + getattr(self, "path", "")
         await original(self, scope, receive, send)
 
     return handle

@@ -21,11 +21,12 @@ from sentry_sdk.integrations import Integration
 from sentry_sdk.integrations import logging as sentry_logging
 
 from slotel.runtime.requests.decision import answer_of, tells_of_client
-from slotel.runtime.sentry.errors.linker import capture
+from slotel.runtime.sentry.errors.integrations import SET_UP
+from slotel.runtime.sentry.errors.linker import capture, note_details
 from slotel.runtime.sentry.errors.request import add_framework_data
 from slotel.runtime.upstream import django, starlette
 from slotel.runtime.upstream.celery import is_control_flow, is_expected
-from slotel.runtime.upstream.django import note_requests
+from slotel.runtime.upstream.django import note_requests, note_rest_requests
 from slotel.runtime.upstream.starlette import keep_bodies, report_exceptions
 
 _OWN: Final = ("slotel", "slotel.*", "opentelemetry.*")
@@ -42,62 +43,71 @@ _ECHOES: Final = (
 """Loggers that repeat an exception which is reported anyway, or speak of telemetry itself, not of the app."""
 
 
-class FlaskErrors(Integration):
+class _Replacement(Integration):
+    @classmethod
+    def setup_once(cls) -> None:
+        """Take the place of sentry-sdk's own."""
+        SET_UP.add(cls.identifier)
+        cls.hook()
+
+    @staticmethod
+    def hook() -> None:
+        """Hook nothing."""
+
+
+class FlaskErrors(_Replacement):
     """Reports what Flask's signal `got_request_exception` tells."""
 
     identifier = "flask"
 
     @staticmethod
-    def setup_once() -> None:
+    def hook() -> None:
         """Wait for Flask."""
         wrapt.register_post_import_hook(_hook_flask, "flask.signals")
 
 
-class DjangoErrors(Integration):
+class DjangoErrors(_Replacement):
     """Reports what Django's signal `got_request_exception` tells, under WSGI and ASGI."""
 
     identifier = "django"
 
     @staticmethod
-    def setup_once() -> None:
+    def hook() -> None:
         """Wait for Django."""
-        note_requests()
+        note_requests(lambda: note_details() if _is_on("django") else None)
+        note_rest_requests()
         django.add_to_templates(partial(_trace_meta, "django", "sentry_trace_meta"))
         wrapt.register_post_import_hook(_hook_django, "django.core.signals")
 
 
-class CeleryErrors(Integration):
+class CeleryErrors(_Replacement):
     """Reports what Celery's signal `task_failure` tells, and sends what is held when a worker process ends."""
 
     identifier = "celery"
 
     @staticmethod
-    def setup_once() -> None:
+    def hook() -> None:
         """Wait for Celery."""
         wrapt.register_post_import_hook(_hook_celery, "celery.signals")
 
 
-class StarletteErrors(Integration):
+class StarletteErrors(_Replacement):
     """Reports what escapes a Starlette app, and an HTTPException that is answered with a server error."""
 
     identifier = "starlette"
 
     @staticmethod
-    def setup_once() -> None:
+    def hook() -> None:
         """Wait for Starlette."""
         report_exceptions(_report_starlette)
         keep_bodies()
         starlette.add_to_templates(partial(_trace_meta, "starlette", "sentry_trace_meta"))
 
 
-class FastApiErrors(Integration):
+class FastApiErrors(_Replacement):
     """Keeps the place: FastAPI's errors pass through Starlette's middleware."""
 
     identifier = "fastapi"
-
-    @staticmethod
-    def setup_once() -> None:
-        """Hook nothing."""
 
 
 def framework_integrations(given: Iterable[str] = ()) -> list[Integration]:
@@ -168,8 +178,14 @@ def _hook_flask(signals: Any) -> None:
         for name, html in _trace_meta("flask", "sentry_trace", "sentry_trace_meta").items():
             context.setdefault(name, Markup(html))  # noqa: S704 made by sentry-sdk
 
+    def note(sender: Any, **more: Any) -> None:
+        del sender, more
+        if _is_on("flask"):  # when the span ends, Flask's context has gone
+            note_details()
+
     signals.got_request_exception.connect(report, weak=False)
     signals.before_render_template.connect(add_trace, weak=False)
+    signals.request_tearing_down.connect(note, weak=False)
 
 
 def _hook_django(signals: Any) -> None:

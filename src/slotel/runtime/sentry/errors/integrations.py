@@ -22,6 +22,8 @@ LOG: Final = logging.getLogger("slotel")
 
 REPLACED: Final = frozenset({"celery", "django", "fastapi", "flask", "starlette"})
 """Modules of sentry_sdk.integrations whose error capture `frameworks.py` does."""
+SET_UP: Final[set[str]] = set()
+"""Those of them that `frameworks.py` has set up in this process: sentry-sdk sets up the first one of each name only."""
 ONLY_TRACING: Final = frozenset(
     {"asyncpg", "boto3", "clickhouse_driver", "httpx", "httpx2", "pymongo", "redis", "sqlalchemy"}
 )

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sentry_sdk
 from opentelemetry import trace
@@ -43,6 +43,7 @@ from slotel.runtime.sentry.propagation import request_of
 from slotel.runtime.sentry.transactions.mapping import framework_of, meaning, native_name, root_status
 from slotel.runtime.sentry.transactions.payload import ORIGIN
 from slotel.runtime.sentry.transactions.sampling_context import incoming
+from slotel.runtime.upstream.otel.context import flags_of
 from slotel.runtime.upstream.sentry.scope import fork_when_used
 from slotel.runtime.upstream.stdlib import in_event_loop
 
@@ -80,24 +81,15 @@ _TAKES_OPTIONS: Final = "client_options" in inspect.signature(event_from_excepti
 """sentry-sdk 2.x does, 3.x reads them from the client itself."""
 
 
-class _Scopes:
+class _Scopes(NamedTuple):
     """The Sentry scopes of one local root, and those that stood before."""
 
-    __slots__ = ("around", "base_current", "base_isolation", "isolation", "local_root")
-
-    def __init__(
-        self,
-        around: _Scopes | None,
-        base_isolation: Any,
-        base_current: Any,
-        isolation: Any,
-        local_root: LocalRoot,
-    ) -> None:
-        self.around = around
-        self.base_isolation = base_isolation
-        self.base_current = base_current
-        self.isolation = isolation
-        self.local_root = local_root
+    around: _Scopes | None
+    base_isolation: Any
+    base_current: Any
+    isolation: Any
+    local_root: LocalRoot
+    view: _RequestView
 
 
 _SCOPES: ContextVar[_Scopes | None] = ContextVar("slotel-scopes", default=None)
@@ -145,7 +137,7 @@ class ErrorEventLinker:
             around = around.around
         view = _RequestView(self, local_root, request_of(parent_context))
         forked = fork_when_used(isolation, view.add_to)
-        _SCOPES.set(_Scopes(around, isolation, current, forked, local_root))
+        _SCOPES.set(_Scopes(around, isolation, current, forked, local_root, view))
         scope.set_isolation_scope(forked)
         scope.set_current_scope(fork_when_used(current))
         if self.sessions.frameworks:
@@ -168,7 +160,7 @@ class ErrorEventLinker:
                     _remember_span(span, local_root, decision.exception)
             if self.sessions.frameworks:
                 self.sessions.end(span)
-            _leave(local_root)
+            _leave(local_root, is_sent=_may_be_sent(span, decision))
 
     def escaped(self, error: BaseException, mechanism: str) -> None:
         """Report an exception that left the application and failed no span; one that was reported is dropped again."""
@@ -295,7 +287,7 @@ class ErrorEventLinker:
 class _RequestView:
     """What a request's Sentry scope adds to its events: the request, and its local root where no span is nearer."""
 
-    __slots__ = ("_carrier", "_local_root", "_trail")
+    __slots__ = ("_carrier", "_details", "_local_root", "_trail")
 
     def __init__(
         self, error_linker: ErrorEventLinker, local_root: LocalRoot, carrier: Carrier | None
@@ -303,6 +295,11 @@ class _RequestView:
         self._trail = error_linker
         self._local_root = local_root
         self._carrier = carrier
+        self._details: dict[str, Any] = {}
+
+    def note_details(self) -> None:
+        """Keep for the transaction what only the thread of the request can tell."""
+        add_framework_data(self._details, self._carrier, is_over=True)
 
     def add_to(self, scope: Any) -> None:
         """Make a copied scope the request's own."""
@@ -314,10 +311,10 @@ class _RequestView:
         if event.get("type") is None:
             self._complete(event, hint.get(_RECORD_KEY))
             if not hint.get(_HAS_DETAILS):
-                add_framework_data(event)
+                add_framework_data(event, self._carrier)
             add_request(event, self._carrier, self._local_root.span.attributes or {})
         elif event["type"] == "transaction":
-            add_request(event, self._carrier, {})
+            add_request(event, self._carrier, {}, self._details)
         return event
 
     def _complete(self, event: Any, exception_record: ExceptionRecord | None) -> None:
@@ -373,6 +370,13 @@ def current_span_ids() -> tuple[str, str] | None:
     return (format_trace_id(context.trace_id), format_span_id(context.span_id)) if context.is_valid else None
 
 
+def note_details() -> None:
+    """Keep what the framework knows of the request that is served here for its transaction, if that is sampled."""
+    scopes = _SCOPES.get()
+    if scopes is not None and flags_of(scopes.local_root.span.context) & 1:
+        scopes.view.note_details()
+
+
 def isolation_of(local_root: LocalRoot) -> Any:
     """Return the Sentry scope that is this local root's own, if it is the one that is active here."""
     scopes = _SCOPES.get()
@@ -419,10 +423,18 @@ def _report(span: ReadableSpan, local_root: LocalRoot, decision: Decision) -> No
     capture(error, "opentelemetry", handled=decision.is_answer)
 
 
-def _leave(local_root: LocalRoot) -> None:
+def _may_be_sent(span: ReadableSpan, decision: Decision | None) -> bool:
+    return bool(flags_of(span.context) & 1) or (decision is not None and decision.row.kept)
+
+
+def _leave(local_root: LocalRoot, *, is_sent: bool) -> None:
     """Put back the scopes that stood before; in an event loop they end with their task, and may still be used."""
     scopes = None if in_finalizer() else _SCOPES.get()
-    if scopes is None or scopes.local_root is not local_root or in_event_loop():
+    if scopes is None or scopes.local_root is not local_root:
+        return
+    if is_sent:
+        scopes.view.note_details()
+    if in_event_loop():
         return
     _SCOPES.set(scopes.around)
     if sentry_sdk.Scope.get_isolation_scope() is scopes.isolation:

@@ -6,6 +6,7 @@ Where a release lacks them, method and URL come from the span instead.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
@@ -15,10 +16,13 @@ from typing import Any, Final, TypeAlias
 
 import sentry_sdk
 
+from slotel.runtime.upstream import django
 from slotel.runtime.upstream.django import current_request
+from slotel.runtime.upstream.flask import has_loaded_user, has_read_body
 from slotel.runtime.upstream.sentry.sdk import (
     add_flask_user,
     asgi_request,
+    filtered,
     fits_in_event,
     removed_body,
     wsgi_request,
@@ -50,11 +54,17 @@ class RequestProcessor:
         return event
 
 
-def add_request(event: Any, carrier: Carrier | None, attributes: Mapping[str, Any]) -> None:
+def add_request(
+    event: Any,
+    carrier: Carrier | None,
+    attributes: Mapping[str, Any],
+    details: Mapping[str, Any] | None = None,
+) -> None:
     """Complete the event's `request` with what it lacks.
 
     Args:
         attributes: of the local root, for what the carrier does not give.
+        details: what `add_framework_data` has found, for an event that is made elsewhere and later.
     """
     found: dict[str, Any] = {}
     try:
@@ -66,61 +76,98 @@ def add_request(event: Any, carrier: Carrier | None, attributes: Mapping[str, An
     if user:
         event.setdefault("user", {}).setdefault("ip_address", user)
     found = found or _from_span(attributes)  # what sentry-sdk leaves out is not to be shown
+    if details:
+        found = {**found, **details.get("request", {})}
+        for part in ("user", "extra"):
+            if part in details:
+                event[part] = {**details[part], **(event.get(part) or {})}
     if found:
         event["request"] = {**found, **(event.get("request") or {})}
 
 
-def add_framework_data(event: Any) -> None:
-    """Add body, cookies and user of the request that is served here, as the framework has read them.
+def add_framework_data(event: Any, carrier: Carrier | None = None, *, is_over: bool = False) -> None:
+    """Add body, cookies and user of the request or job that is served here. On its thread only.
 
-    On the thread of the request only: what the app has not read of a body may be read here.
+    Args:
+        is_over: nothing is read or looked up any more: a body that the app has not read, a user that it did not ask for
+            are left out. Else both may happen here.
     """
     for add in (_add_flask, _add_django, _add_celery):
         try:
-            add(event)
+            add(event, is_over)
         except Exception as error:  # noqa: BLE001 an event without these details is better than none
             LOG.debug("a request's details are missing in an event: %s", error)
+    if carrier is not None and "auth" in carrier and may_tell("user_info"):
+        _add_user_of(carrier, event)
 
 
 def may_tell(what: str) -> bool:
     """Whether the app's Sentry settings let personal data of this kind out."""
+    collected = _collected()
+    return bool(
+        sentry_sdk.get_client().options.get("send_default_pii") if collected is None else collected.get(what)
+    )
+
+
+def _collected() -> Mapping[str, Any] | None:
+    """Return the app's `data_collection`; None where `send_default_pii` decides."""
     options = sentry_sdk.get_client().options
     collected = options.get("data_collection")
-    if isinstance(collected, dict) and (
+    is_given = isinstance(collected, dict) and (
         collected.get("provided_by_user") or "send_default_pii" not in options
-    ):
-        return bool(collected.get(what))
-    return bool(options.get("send_default_pii"))
+    )
+    return collected if is_given else None
+
+
+def _add_user_of(scope: Carrier, event: Any) -> None:
+    """Add the user that Starlette's AuthenticationMiddleware has found."""
+    with contextlib.suppress(Exception):  # an attribute of a class of the app
+        told = {name: getattr(scope["user"], name, None) for name in ("username", "id", "email")}
+        known = {name: value for name, value in told.items() if value}
+        if known and not event.get("user"):
+            event["user"] = known
 
 
 def _has_details(event: Any) -> bool:
     return not _DETAILS.isdisjoint(event.get("request") or ())
 
 
-def _add_flask(event: Any) -> None:
+def _has_something(environ: Mapping[str, Any]) -> bool:
+    """Whether a request may have a body, or has cookies that may be told."""
+    is_http_1 = environ.get("SERVER_PROTOCOL", "").startswith("HTTP/1.")
+    return not is_http_1 or not _BODIES.isdisjoint(environ) or may_tell("cookies")
+
+
+def _extract(extractor: Any, event: Any, is_read: bool) -> None:
+    if not is_read:  # then it has no body to show, unless it is too long in any case
+        extractor.raw_data, extractor.parsed_body = bytes, lambda: None
+    extractor.extract_into_event(event)
+
+
+def _add_flask(event: Any, is_over: bool) -> None:
     flask = sys.modules.get("flask")
     if flask is None or not flask.has_request_context() or _has_details(event):
         return
-    environ = flask.request.environ
-    is_http_1 = environ.get("SERVER_PROTOCOL", "").startswith("HTTP/1.")
-    if is_http_1 and _BODIES.isdisjoint(environ) and not may_tell("cookies"):
-        event.setdefault("request", {})  # as the extractor leaves it, which looks for a body in four ways
-    else:
+    request = flask.request
+    if _has_something(request.environ):
         from sentry_sdk.integrations.flask import FlaskRequestExtractor
 
-        FlaskRequestExtractor(flask.request).extract_into_event(event)
-    if may_tell("user_info"):
+        _extract(FlaskRequestExtractor(request), event, not is_over or has_read_body(request))
+    elif not is_over:
+        event.setdefault("request", {})  # as the extractor leaves it, which looks for a body in four ways
+    if may_tell("user_info") and (not is_over or has_loaded_user(flask.g)):
         add_flask_user(event)
 
 
-def _add_django(event: Any) -> None:
+def _add_django(event: Any, is_over: bool) -> None:
     request = current_request()
     if request is None or _has_details(event):
         return
-    from sentry_sdk.integrations.django import DjangoRequestExtractor
+    if not is_over or _has_something(request.META):
+        from sentry_sdk.integrations.django import DjangoRequestExtractor
 
-    DjangoRequestExtractor(request).extract_into_event(event)
-    if may_tell("user_info"):
+        _extract(DjangoRequestExtractor(request), event, not is_over or django.has_read_body(request))
+    if may_tell("user_info") and (not is_over or django.has_loaded_user(request)):
         user = getattr(request, "user", None)
         if user is not None and user.is_authenticated:
             known = event.setdefault("user", {})
@@ -130,7 +177,8 @@ def _add_django(event: Any) -> None:
                 known.setdefault("email", user.email)
 
 
-def _add_celery(event: Any) -> None:
+def _add_celery(event: Any, is_over: bool) -> None:
+    del is_over
     celery = sys.modules.get("celery")
     task = celery.current_task if celery is not None else None
     if not task or not task.request.id:
@@ -144,22 +192,22 @@ def _add_celery(event: Any) -> None:
 
 def _body(scope: Carrier) -> dict[str, Any]:
     """Return the body of an ASGI request, as far as the app has read it; what is no JSON or form is only noted."""
+    collected = _collected()
+    if collected is not None and "incoming_request" not in collected.get("http_bodies", ()):
+        return {}
     form, body = scope.get(FORM), scope.get(BODY)
+    headers = dict(scope.get("headers") or ())
+    length = headers.get(b"content-length", b"")
+    if not fits_in_event(int(length) if length.isdigit() else len(body or b"")):
+        return {"data": removed_body(is_too_large=True)}
     if form:
         return {
             "data": {key: value if isinstance(value, str) else removed_body() for key, value in form.items()}
         }
-    if not body:
-        return {}
-    if not fits_in_event(len(body)):
-        return {"data": removed_body(is_too_large=True)}
-    kinds = [value for name, value in scope.get("headers") or () if name.lower() == b"content-type"]
-    if kinds and b"json" in kinds[0]:
-        try:
-            return {"data": json.loads(body)}
-        except ValueError:
-            return {"data": removed_body()}
-    return {"data": removed_body()}
+    if b"json" in headers.get(b"content-type", b""):
+        with contextlib.suppress(ValueError):
+            return {"data": json.loads(body or b"")}
+    return {"data": removed_body()} if body else {}
 
 
 def _from_asgi(scope: Carrier) -> dict[str, Any]:
@@ -167,9 +215,14 @@ def _from_asgi(scope: Carrier) -> dict[str, Any]:
         return {}
     found = asgi_request(scope)
     if may_tell("cookies"):
-        cookies = [value for name, value in scope.get("headers") or () if name.lower() == b"cookie"]
-        parsed = SimpleCookie(b"; ".join(cookies).decode("latin-1")) if cookies else {}
-        found["cookies"] = {name: morsel.value for name, morsel in parsed.items()}
+        headers = [value for name, value in scope.get("headers") or () if name.lower() == b"cookie"]
+        parsed = SimpleCookie(b"; ".join(headers).decode("latin-1")) if headers else {}
+        cookies = {name: morsel.value for name, morsel in parsed.items()}
+        collected = _collected()
+        if collected is not None:
+            cookies = filtered(cookies, collected["cookies"])
+        if cookies or collected is None:
+            found["cookies"] = cookies
     return {**found, **_body(scope)}
 
 

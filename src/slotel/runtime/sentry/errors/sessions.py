@@ -11,7 +11,7 @@ from typing import Any, Final
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
-from slotel.runtime.sentry.errors.integrations import REPLACED
+from slotel.runtime.sentry.errors.integrations import SET_UP
 
 _MOST: Final = 10_000
 """Requests under way; a span that never ends must not fill the memory."""
@@ -32,8 +32,7 @@ class RequestSessions:
         """Do what the options and integrations of this client say."""
         wanted = client.options.get("auto_session_tracking")
         integrations = getattr(client, "integrations", {}) if wanted else {}
-        own = (name for name, each in integrations.items() if type(each).__module__.startswith("slotel."))
-        self.frameworks = REPLACED.intersection(own)
+        self.frameworks = frozenset(integrations) & SET_UP
 
     def start(self, span: ReadableSpan, framework: str, scope: Any) -> None:
         """Start the session of a request in its isolation scope."""

@@ -323,13 +323,14 @@ def _is_call(span: ReadableSpan) -> bool:
 
 
 def _is_not_captured(span: ReadableSpan) -> bool:
-    """Whether sentry-sdk makes no transaction of a request's method, unless the app's integration names the method."""
+    """Whether sentry-sdk makes no transaction of the method, by what the app's integration names or by itself."""
+    if span.kind is not SpanKind.SERVER:
+        return False
     attributes = attributes_of(span)
     method = attributes.get("http.request.method") or attributes.get("http.method")
-    if method not in _NOT_CAPTURED or span.kind is not SpanKind.SERVER:
-        return False
     integration = sentry_sdk.get_client().get_integration(framework_of(span))
-    return method not in (getattr(integration, "http_methods_to_capture", None) or ())
+    named = getattr(integration, "http_methods_to_capture", None)
+    return method in _NOT_CAPTURED if named is None else method is not None and method not in named
 
 
 def _flush_time(client: SentryClientLike) -> float:

@@ -88,6 +88,11 @@ _BOUNDS: Final = Probe(
     "sentry_sdk.integrations._wsgi_common", "request_body_within_bounds",
     why="the app's `max_request_body_size`", without="events of ASGI apps lack the body",
 )  # fmt: skip
+_FILTER: Final = Probe(
+    "sentry_sdk.data_collection", "_apply_key_value_collection_filtering",
+    why="the app's `data_collection`", without="events of ASGI apps that set it lack cookies",
+    level=None,  # as new as the option
+)  # fmt: skip
 _ANNOTATED: Final = Probe(
     "sentry_sdk._types", "AnnotatedValue",
     why="says in the event why a body is not shown", without="such a body is left out without a word",
@@ -304,6 +309,12 @@ def fits_in_event(length: int) -> bool:
     """Return whether the app's settings let a body of so many bytes into an event."""
     fits = _BOUNDS.load()
     return fits is not None and bool(fits(sentry_sdk.get_client(), length))
+
+
+def filtered(values: Mapping[str, Any], behaviour: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that a part of the app's `data_collection` lets into an event."""
+    choose = _FILTER.load()
+    return {} if choose is None else choose(items=values, behaviour=behaviour)
 
 
 def removed_body(*, is_too_large: bool = False) -> Any:
