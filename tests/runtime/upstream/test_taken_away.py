@@ -24,6 +24,7 @@ COVERED = {
     "eventlet.monkey_patch": "tests/runtime/upstream/test_greenlets.py has a double of it",
     "django.shortcuts.render": "the service renders no template; sentry/test_like_integrations.py does",
     "starlette.templating.Jinja2Templates.__init__": "as django.shortcuts.render",
+    "rest_framework.views.APIView.initial": "the framework is not here; sentry-sdk's Django suite has it",
     "_socket.socket": "only a check of uncounted requests asks for it",
     "granian.asgi._callback_wrapper": "as uvicorn.config.Config.load",
     "granian.wsgi._callback_wrapper": "as waitress.server.BaseWSGIServer.__init__",
