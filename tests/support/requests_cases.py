@@ -227,7 +227,7 @@ SERVICES = (
     Service(
         "bare WSGI, gunicorn gthread", "raw_wsgi", _gunicorn("--threads", "2", "raw_wsgi"), has_routes=False
     ),
-    Service("bare WSGI, granian", "raw_wsgi", _granian("wsgi", "raw_wsgi"), has_routes=False),
+    Service("bare WSGI, granian", "raw_wsgi", _granian("wsgi", "raw_wsgi:application"), has_routes=False),
     Service("bare ASGI, uvicorn", "raw_asgi", _uvicorn("raw_asgi:application"), skips=NO_EXIT, has_routes=False),
 )  # fmt: skip
 
