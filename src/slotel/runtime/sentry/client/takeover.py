@@ -364,10 +364,11 @@ def _said_of_tracing(options: Any) -> str:
         said.append(
             "its profiles_sample_rate is not used: set profile_session_sample_rate for continuous profiles"
         )
-    if options.get("trace_lifecycle") == "stream":
+    experiments = options.get("_experiments") or {}
+    if "stream" in (options.get("trace_lifecycle"), experiments.get("trace_lifecycle")):
         said.append(
             "its trace_lifecycle='stream', before_send_span and ignore_spans are not used: spans leave as "
-            "transactions, see spans.drop and tags.redact"
+            "transactions, see spans.drop and tags.redact; sentry_sdk.traces makes none, sentry_sdk.start_span does"
         )
     if options.get("profile_lifecycle") == "trace":
         said.append("profile_lifecycle='trace' follows sentry-sdk's own transactions: set 'manual'")
