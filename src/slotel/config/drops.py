@@ -82,6 +82,14 @@ DROPS: Final[dict[str, Drop]] = {
     "worker_error": Drop("transactions could not be built", _REPORT),
     "internal_sdk_error": Drop("sentry-sdk could not handle them", "`debug=True` of `sentry_sdk.init` says why."),
     "before_send_error": Drop("the app's `before_send_transaction` raised", "See the line before it."),
+    "callback_error": Drop(
+        "the app's `before_send`, or another function that it gave to sentry-sdk, raised",
+        "Fix it; its exception is logged by sentry-sdk with `debug=True`.",
+    ),
+    "buffer_overflow": Drop("sentry-sdk's buffer of logs or metrics was full", "Send fewer of them."),
+    "insufficient_data": Drop(
+        "profiles with too few samples", "Nothing: such a request is too short.", is_wanted=True
+    ),
     "ratelimit_backoff": Drop(
         "Sentry asked for a pause: a quota or a rate limit (said by the app's own transport)", "Raise the quota."
     ),
