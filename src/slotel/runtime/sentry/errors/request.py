@@ -19,6 +19,7 @@ import sentry_sdk
 from slotel.runtime.upstream import django
 from slotel.runtime.upstream.django import current_request
 from slotel.runtime.upstream.flask import has_loaded_user, has_read_body
+from slotel.runtime.upstream.otel.instrumentations import FORCED_ROOT
 from slotel.runtime.upstream.sentry.sdk import (
     add_flask_user,
     asgi_request,
@@ -213,7 +214,8 @@ def _body(scope: Carrier) -> dict[str, Any]:
 def _from_asgi(scope: Carrier) -> dict[str, Any]:
     if scope.get("type") not in ("http", "websocket"):
         return {}
-    found = asgi_request(scope)
+    root = scope.get(FORCED_ROOT)
+    found = asgi_request({**scope, "root_path": root} if root else scope)
     if may_tell("cookies"):
         headers = [value for name, value in scope.get("headers") or () if name.lower() == b"cookie"]
         parsed = SimpleCookie(b"; ".join(headers).decode("latin-1")) if headers else {}

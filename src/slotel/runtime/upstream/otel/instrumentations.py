@@ -38,7 +38,7 @@ _VIEW: Final = Probe(
 _REQUEST: Final = Probe(
     f"{_MIDDLEWARE}:_DjangoMiddleware", "process_request",
     why="it writes a request's path without FORCE_SCRIPT_NAME (0.66b1)",
-    without="below FORCE_SCRIPT_NAME, the path of a 404 lacks it",
+    without="below FORCE_SCRIPT_NAME, the path of a 404 lacks it, and under ASGI the URL of events",
 )  # fmt: skip
 _SPAN: Final = Probe(
     f"{_MIDDLEWARE}:_DjangoMiddleware", "_environ_span_key",
@@ -114,6 +114,8 @@ _READ: Final = (
 )  # fmt: skip
 """What the attributes of a WSGI request are made of."""
 _ROOT: Final = "SCRIPT_NAME"
+FORCED_ROOT: Final = "slotel.root"
+"""Key in an ASGI scope: Django's FORCE_SCRIPT_NAME, which stands in no `root_path`."""
 _COLLECTED: Final = "slotel.request_attributes"
 
 
@@ -294,17 +296,22 @@ def _complete_djangos_routes(place_under: Callable[[Any, str], object]) -> None:
 
         return process_view
 
-    def wrap_request(original: Callable[..., Any]) -> Callable[..., Any]:
-        def process_request(its: Any, request: Any) -> Any:
-            answer = original(its, request)
-            if (root := request.META.get(_ROOT)) and (span := request.META.get(key)) is not None:
-                place_under(span, root)
-            return answer
-
-        return process_request
-
     _VIEW.wrap(middleware, wrap)
-    _REQUEST.wrap(middleware, wrap_request)
+    _REQUEST.wrap(middleware, functools.partial(_placing_requests, place_under, key))
+
+
+def _placing_requests(
+    place_under: Callable[[Any, str], object], key: str, original: Callable[..., Any]
+) -> Callable[..., Any]:
+    def process_request(its: Any, request: Any) -> Any:
+        answer = original(its, request)
+        if root := request.META.get(_ROOT):
+            getattr(request, "scope", {})[FORCED_ROOT] = root
+            if (span := request.META.get(key)) is not None:
+                place_under(span, root)
+        return answer
+
+    return process_request
 
 
 def skip_flasks_url_exclusion() -> None:
