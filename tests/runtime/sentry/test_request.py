@@ -1,0 +1,27 @@
+"""The request that an event shows."""
+
+import pytest
+
+from slotel.runtime.sentry.errors.request import add_request
+from slotel.runtime.upstream.otel.instrumentations import FORCED_ROOT
+
+
+@pytest.mark.parametrize(
+    ("known", "url"),
+    [
+        ({}, "http://shop.test/pay/7"),
+        ({"root_path": "/api"}, "http://shop.test/api/pay/7"),
+        ({FORCED_ROOT: "/api"}, "http://shop.test/api/pay/7"),
+        ({FORCED_ROOT: "/api", "path": "/api/pay/7"}, "http://shop.test/api/pay/7"),
+    ],
+    ids=["none", "of the server", "of Django", "in the path, too"],
+)
+def test_the_url_of_an_asgi_request_has_its_root_once(known, url):
+    scope = {
+        "type": "http", "method": "GET", "scheme": "http", "path": "/pay/7", "query_string": b"",
+        "headers": [(b"host", b"shop.test")], "server": ("shop.test", 80), **known,
+    }  # fmt: skip
+    event = {}
+    add_request(event, scope, {})
+    assert event["request"]["url"] == url
+    assert "root_path" in known or "root_path" not in scope
