@@ -33,7 +33,8 @@ def ready():
 
 def sleep():
     ready()
-    time.sleep(60)
+    for _ in range(600):  # a signal that comes just before a sleep begins is handled after it
+        time.sleep(0.1)
 
 
 def open_root():
