@@ -15,7 +15,8 @@ from slotel.runtime.redaction.notation import END, KEY, QUOTE, Value, hidden, qu
 _NAMES: Final = ("name", "key", "Name", "Key", "header", "field", "loc")
 _VALUES: Final = ("value", "Value", "values", "Values", "input", "defaultValue")
 """`loc` and `input` are those of pydantic's validation errors."""
-_IS_A_VALUE: Final = frozenset(_VALUES)
+NAMED_VALUES: Final = frozenset(_VALUES)
+"""Keys whose value another key of the same mapping may name."""
 
 _BETWEEN: Final = r"(?:[^{}<>()\[\]\n]|\n(?!\s{0,40}-)){0,200}?"
 """Other keys of the same thing; not the next item of a list in YAML."""
@@ -65,7 +66,7 @@ def named_value(data: Mapping[Any, Any], is_sensitive: Callable[[str], bool]) ->
     >>> named_value({"name": "X-Api-Key", "value": "x"}, lambda name: "Key" in name)
     'value'
     """
-    if data.__class__ is dict and _IS_A_VALUE.isdisjoint(data):
+    if data.__class__ is dict and NAMED_VALUES.isdisjoint(data):
         return None  # as most: no look at each
     for value_key in _VALUES:
         if isinstance(data.get(value_key), (str, bytes, Mapping, list, tuple)):

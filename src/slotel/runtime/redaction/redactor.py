@@ -14,7 +14,7 @@ from slotel.config.names import REDACTED
 from slotel.config.redaction import PLACEHOLDERS, RedactionChoices, is_no_secret, key_test, own_test
 from slotel.runtime.redaction import statements
 from slotel.runtime.redaction.commands import redacted_arguments
-from slotel.runtime.redaction.named import named_value
+from slotel.runtime.redaction.named import NAMED_VALUES, named_value
 from slotel.runtime.redaction.text import SHORTEST, TextRedactor, cores
 from slotel.runtime.redaction.values import Values, is_card
 
@@ -72,6 +72,8 @@ class Redactor:
         self._by_path = any(character in glob for glob in globs for character in ".*")
         self._keys: dict[str, bool] = {}
         self._kinds: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {}
+        self._harmless: set[str] = set()
+        """Keys that are clean as a text and name no secret, nor the value of another key."""
         self.clean: set[str] = set()
         self.clean_source: set[str] = set()
         self._redact_text = TextRedactor(self.is_sensitive, cores(globs), Values(self.choices.values), found)
@@ -222,31 +224,48 @@ class Redactor:
         if not walk.enter():
             return REDACTED
         redacted: Any
-        kind = data.__class__
-        is_sequence = kind is list or (kind is not dict and not isinstance(data, Mapping))
-        if is_sequence:
-            redacted = self._items(data, path, walk)
+        if data.__class__ is dict or isinstance(data, Mapping):
+            redacted = data if self._is_known(data) else self._mapping(data, path, walk)
         else:
-            named = named_value(data, self.is_sensitive)
-            redacted = self._mapping(data, path, walk)
-            if named is not None:
-                redacted[named] = self.hidden(named, data[named], path)
+            redacted = self._items(data, path, walk)
         walk.levels += 1
         return tuple(redacted) if isinstance(data, tuple) else redacted
 
+    def _is_known(self, data: Mapping[Any, Any]) -> bool:
+        """Return whether the mapping has nothing but texts that were seen before, below harmless keys."""
+        if self._by_path:
+            return False
+        try:
+            return self._harmless.issuperset(data) and self.clean.issuperset(data.values())
+        except Exception:  # noqa: BLE001 what has no hash: another dict, a list; or the app's own code
+            return False
+
     def _mapping(self, data: Mapping[Any, Any], path: str, walk: Walk) -> dict[Any, Any]:
         """Redact each item; most have a key that is known to be harmless, and a plain value that was seen before."""
-        clean, keys, by_path = self.clean, self._keys, self._by_path
+        clean, harmless, keys, by_path = self.clean, self._harmless, self._keys, self._by_path
         redacted: dict[Any, Any] = {}
+        is_named = False
         for key, value in data.items():
-            if key.__class__ is str and key in clean and keys.get(key) is False:
+            if key.__class__ is str and key in harmless:
                 below = path if not by_path else f"{path}.{key}" if path else key
                 if not by_path or keys.get(below) is False:
                     kind = value.__class__
-                    is_known = value in clean if kind is str else kind in _NEVER
-                    redacted[key] = value if is_known else self.data(value, below, walk)
+                    if (kind is str and value in clean) or kind in _NEVER:
+                        redacted[key] = value
+                    elif kind is dict:
+                        redacted[key] = self._nested(value, below, walk)
+                    else:
+                        redacted[key] = self.data(value, below, walk)
                     continue
-            redacted[self._name(key)] = self._item(key, value, path, walk)
+            name = self._name(key)
+            redacted[name] = self._item(key, value, path, walk)
+            if key in NAMED_VALUES:
+                is_named = True
+            elif name is key and key in clean and not self.is_sensitive(key):
+                _remember(harmless, key)
+        named = named_value(data, self.is_sensitive) if is_named else None
+        if named is not None:
+            redacted[named] = self.hidden(named, data[named], path)
         return redacted
 
     def _name(self, key: Any) -> Any:

@@ -21,6 +21,8 @@ SHORTEST: Final = 5
 MAX_DECODED: Final = 4
 """How often a percent-encoded text within a text is decoded: a URL in a URL in a URL."""
 
+_PLAIN: Final = re.compile(r"'?[\w.-]{0,12}'?")
+"""A word so short that it can hold no secret: neither a pair nor a value that has a shape."""
 _USER: Final = re.compile(r"(?<=://)[^/?#\s'\"<>]*@")
 _ODD_USER: Final = re.compile(r"(?<=://)[^/?#\s'\"<>@:\[]{0,64}:(?!\d{1,5}(?:[/?#]|$))[^\s'\"<>]{0,128}@")
 """A password with `/`, `?` or `#`, which ought to be encoded; the port of `host:80/x@y` is none."""
@@ -80,7 +82,7 @@ class TextRedactor:
 
     def __call__(self, text: str) -> str:
         """Return the text without its secrets; itself if it has none."""
-        if len(text) < SHORTEST:
+        if len(text) < SHORTEST or _PLAIN.fullmatch(text) is not None:
             return text
         if "\\" not in text or "\u2028" in text:
             return self._redact(text, MAX_DECODED)
