@@ -8,6 +8,7 @@ import pytest
 import sentry_sdk
 
 from slotel.cli.sink.server import SentrySink
+from support.launch import wait_until
 from support.sentry_route import Answering, Proxy, make_certificate, serving_tls
 from support.sentry_tracing import connected, provider, shipping
 
@@ -66,6 +67,34 @@ def test_limits_on_two_lines_hold_both():
             run(tracer, 3)
             sink.flush(1)
         assert (len(server.requests), losses.counts) == (1, {("traces", "rate_limited"): 3})
+
+
+AWAY = b"HTTP/1.1 503 Away\r\nContent-Length: 0\r\n\r\n"
+HERE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+def test_the_thread_survives_more_failures_than_a_float_has_powers_of_two():
+    """An outage of nine hours has 1,100."""
+    with Answering(AWAY) as server:
+        with shipping(server, sender={"wait": 0.0}) as (sink, losses):
+            tracer = provider(sink).get_tracer("t")
+            run(tracer, 1)
+            wait_until(lambda: len(server.requests) > 1100, "1,100 attempts", 60)
+            server.answer = HERE
+            asked = len(server.requests)
+            wait_until(lambda: len(server.requests) > asked, "one that is accepted", 10)
+            run(tracer, 1)
+            assert sink.flush(10)
+        assert losses.counts == {}
+
+
+def test_a_flush_asks_a_server_that_is_away_ten_times_a_second():
+    with Answering(AWAY) as server, shipping(server, sender={"wait": 30.0}) as (sink, _):
+        run(provider(sink).get_tracer("t"), 1)
+        assert not sink.flush(1)
+        assert 2 < len(server.requests) <= 12
+        server.answer = HERE
+        assert sink.flush(10)
 
 
 ADDRESSES = [

@@ -33,6 +33,8 @@ MAX_ATTEMPTS: Final = 3
 FIRST_WAIT: Final = 1.0
 LONGEST_WAIT: Final = 30.0
 """Seconds between two attempts while the server is away: doubled from the first to the longest."""
+_MOST_DOUBLINGS: Final = 30
+"""Enough for the longest wait; an outage of a night has more failures than a float has powers of two."""
 TELL_AFTER: Final = 3
 """Failures one after another until the log says so: one cut connection is nothing to tell."""
 STALE: Final = 30.0
@@ -41,6 +43,8 @@ GATHER: Final = 0.05
 """Seconds between the first envelope and the first request: to wake the thread for each costs more than its work."""
 MAX_UNENCODED: Final = 1000
 """Envelopes that wait to be encoded; the thread encodes them also while the server is away."""
+_ASK: Final = 0.1
+"""Seconds between two attempts that a flush asks for."""
 _MULTIPLE_CHOICES: Final = 300
 _REFUSED_KEY: Final = (401, 403)
 _TOO_LARGE: Final = 413
@@ -133,12 +137,16 @@ class Sender:
         """Send what is queued until the monotonic `deadline`; return whether all went."""
         self.wake()
         # an envelope that is being encoded is in no queue: the thread is idle only when nothing is under way
+        ask = 0.0
         while (len(self) or not self._idle) and time.monotonic() < deadline and not self._stopped:
             thread = self._thread
             if thread is None or not thread.is_alive():
                 return self._send_here(deadline)
-            self._tokens.put(None)  # ends a wait between two attempts
-            time.sleep(max(0.0, min(0.01, deadline - time.monotonic())))
+            now = time.monotonic()
+            if now >= ask:
+                ask = now + _ASK
+                self._tokens.put(None)  # ends a wait between two attempts
+            time.sleep(max(0.0, min(0.01, deadline - now)))
         return not len(self) and self._idle
 
     def stop(self, reason: str) -> None:
@@ -203,7 +211,8 @@ class Sender:
 
     def _pause(self, tokens: queue.SimpleQueue[None]) -> None:
         """Wait until the next attempt, and encode what comes meanwhile: only bytes can be bounded by bytes."""
-        wait = min(self._first_wait * 2.0 ** max(self._failures - 1, 0), LONGEST_WAIT)
+        doubled = min(max(self._failures - 1, 0), _MOST_DOUBLINGS)
+        wait = min(self._first_wait * 2.0**doubled, LONGEST_WAIT)
         until = time.monotonic() + wait
         while (left := until - time.monotonic()) > 0 and not self._stopped:
             try:
@@ -242,7 +251,7 @@ class Sender:
                 finally:
                     self._sending.release()
                 if not well:
-                    time.sleep(max(0.0, min(0.1, deadline - time.monotonic())))
+                    time.sleep(max(0.0, min(_ASK, deadline - time.monotonic())))
             return not len(self)
         finally:
             otel_context.detach(token)
