@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
+from opentelemetry.trace import Span
 from sentry_sdk import tracing_utils
 
 from slotel.runtime.requests.served import SERVED
@@ -25,6 +26,7 @@ from slotel.runtime.sentry.otel_span import (
     is_made_by_code,
     start,
 )
+from slotel.runtime.sentry.transactions.names import is_named_by
 from slotel.runtime.upstream.sentry.sdk import SCOPE, NoOpSpan, replace_in_scope
 
 if TYPE_CHECKING:
@@ -32,13 +34,18 @@ if TYPE_CHECKING:
 
 _MIDDLEWARES: Final = ("sentry_sdk.integrations.wsgi", "sentry_sdk.integrations.asgi")
 """An app may put these around itself by hand. They then trace with the origin of code: `manual`."""
+_INTEGRATIONS: Final = "sentry_sdk.integrations."
 _BETWEEN: Final = ("sentry_sdk.api", "sentry_sdk.scope")
 """Modules between the caller and the replaced method."""
 
 
-def install(open_spans: OpenSpans) -> None:
-    """Let sentry-sdk's functions make and read OpenTelemetry spans."""
-    api = _Replacements(open_spans)
+def install(open_spans: OpenSpans, *, native_names: bool = False) -> None:
+    """Let sentry-sdk's functions make and read OpenTelemetry spans.
+
+    Args:
+        native_names: transactions are named as sentry-sdk's integrations name them by default.
+    """
+    api = _Replacements(open_spans, native_names)
     for name in SCOPE:
         replace_in_scope(name, getattr(api, name))
 
@@ -46,12 +53,22 @@ def install(open_spans: OpenSpans) -> None:
 class _Replacements:
     """Each method has the name of one of Scope's, is given that, and returns what takes its place."""
 
-    def __init__(self, open_spans: OpenSpans) -> None:
+    def __init__(self, open_spans: OpenSpans, native_names: bool) -> None:
         self._open_spans = open_spans
+        self._native_names = native_names
 
     def _current(self) -> OtelSpan | None:
         span = trace.get_current_span()
-        return OtelSpan(span, self._open_spans) if span.get_span_context().is_valid else None
+        if span.get_span_context().is_valid:
+            return OtelSpan(span, self._open_spans)
+        served = _served_span()
+        return None if served is None else OtelSpan(served, self._open_spans)
+
+    def _start(self, how: dict[str, Any]) -> OtelSpan:
+        """Start a span below the current one, or below that of the request which is served."""
+        served = None if trace.get_current_span().get_span_context().is_valid else _served_span()
+        context = None if served is None else trace.set_span_in_context(served)
+        return start(how, context, self._open_spans)
 
     def _is_traced_already(self) -> bool:
         """Whether a middleware that the app put around itself asks, for a request that has a span or will have one."""
@@ -66,7 +83,7 @@ class _Replacements:
                 how.setdefault("name", given[0])
             if len(given) > 1 and isinstance(given[1], Mapping):
                 how.setdefault("attributes", given[1])
-            return start(how, None, self._open_spans)
+            return self._start(how)
 
         return method
 
@@ -84,7 +101,7 @@ class _Replacements:
                 how = {"name": transaction.name, "op": transaction.op, "source": transaction.source, **how}
             elif not is_made_by_code(how.get("origin")):
                 return original(scope, transaction, *given, **how)
-            return start(how, None, self._open_spans)
+            return self._start(how)
 
         return method
 
@@ -124,8 +141,12 @@ class _Replacements:
 
     def set_transaction_name(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def method(scope: Any, name: str, source: Any = None) -> Any:
-            span = None if _caller().startswith("sentry_sdk.integrations") else self._current()
-            if span is not None:  # an integration names it for sentry-sdk's own transaction
+            caller = _caller()
+            is_wanted = not caller.startswith(_INTEGRATIONS) or is_named_by(
+                caller.removeprefix(_INTEGRATIONS).partition(".")[0], is_native=self._native_names
+            )
+            span = self._current() if is_wanted else None
+            if span is not None:
                 root = span.containing_transaction
                 root.set_attribute(TRANSACTION, name)
                 root.set_attribute(SOURCE, str(getattr(source, "value", source) or "custom"))
@@ -147,6 +168,15 @@ class _Replacements:
             return original(scope) if span is None else span.containing_transaction
 
         return get
+
+
+def _served_span() -> Span | None:
+    """Return the span of the request that is served here: of an app's first one it may be made at the end only."""
+    served = SERVED.get()
+    if served is None or served.is_over:
+        return None
+    served.ensure_span()
+    return None if served.local_root is None or served.local_root.ended else served.local_root.span
 
 
 def _caller() -> str:

@@ -223,7 +223,8 @@ class ClientTakeover:
             if (
                 self._parts.options.get("instrumenter") != "otel"
             ):  # mode `sdk`: SentrySpanProcessor uses that API
-                span_api.install(self._parts.open_spans)
+                span_api.install(self._parts.open_spans, native_names=self._parts.native_names)
+        self._lazy.catch_up()
         parts = self._parts
         self._trail.sessions.follow(client)
         skip_log_records(getattr(client, "integrations", {}).get("logging"), repeats)

@@ -16,7 +16,7 @@ import sentry_sdk
 import wrapt
 from sentry_sdk.integrations import DidNotEnable, Integration, setup_integrations
 
-from slotel.runtime.upstream.sentry.sdk import auto_enabling_integrations
+from slotel.runtime.upstream.sentry.sdk import auto_enabling_integrations, is_setting_up
 
 LOG: Final = logging.getLogger("slotel")
 
@@ -55,6 +55,7 @@ class LazyIntegrations:
 
     def __init__(self) -> None:
         self._kinds: list[type[Integration]] = []
+        self._postponed: list[str] = []
         self.wanted = True
 
     def wait_for_imports(self) -> None:
@@ -63,6 +64,12 @@ class LazyIntegrations:
             library = library_of(path)
             if library is not None:
                 wrapt.register_post_import_hook(partial(self._imported, path), library)
+
+    def catch_up(self) -> None:
+        """Set those up whose library was imported while sentry-sdk was setting others up."""
+        postponed, self._postponed = self._postponed, []
+        for path in postponed:
+            self._imported(path, None)
 
     def missing(self, given: list[Any], disabled: list[Any]) -> list[Integration]:
         """Return those that were set up before, for a client that comes now and has not its own."""
@@ -74,9 +81,14 @@ class LazyIntegrations:
         client: Any = sentry_sdk.get_client()
         if not self.wanted or not client.is_active():
             return
+        if is_setting_up():
+            self._postponed.append(path)
+            return
         module, _, name = path.rpartition(".")
         try:
-            kind: type[Integration] = getattr(import_module(module), name)
+            kind: type[Integration] | None = getattr(import_module(module), name, None)
+            if kind is None:  # it is being imported by the app, which will give its own to `init`
+                return
             if kind.identifier in client.integrations or kind in self._off(client):
                 return
             made = setup_integrations([kind()], with_defaults=False, **self._options(client))

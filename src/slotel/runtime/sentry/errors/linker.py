@@ -40,7 +40,8 @@ from slotel.runtime.sentry.errors.exception_record import (
 from slotel.runtime.sentry.errors.request import Carrier, add_framework_data, add_request
 from slotel.runtime.sentry.errors.sessions import RequestSessions
 from slotel.runtime.sentry.propagation import request_of
-from slotel.runtime.sentry.transactions.mapping import framework_of, meaning, native_name, root_status
+from slotel.runtime.sentry.transactions.mapping import meaning, root_status
+from slotel.runtime.sentry.transactions.names import framework_of, name_by_style
 from slotel.runtime.sentry.transactions.payload import ORIGIN
 from slotel.runtime.sentry.transactions.sampling_context import incoming
 from slotel.runtime.upstream.otel.context import flags_of
@@ -241,13 +242,14 @@ class ErrorEventLinker:
         custom = dict(given) if isinstance(given, dict) else {}
         if local_root is not None:
             of_root = local_root.span.attributes or {}
-            event["transaction"] = str(of_root.get("sentry.transaction") or local_root.span.name)
-            event["transaction_info"] = {
-                "source": str(of_root.get("sentry.source") or _source(local_root.span))
-            }
-            native = native_name(local_root.span, of_root) if self._native_names else None
-            if native is not None and "sentry.transaction" not in of_root:
-                event["transaction"], event["transaction_info"] = native[0], {"source": native[1]}
+            scopes = _SCOPES.get()
+            carrier = scopes.view.carrier if scopes is not None and scopes.local_root is local_root else None
+            name, source = name_by_style(local_root.span, of_root, carrier, is_native=self._native_names) or (
+                of_root.get("sentry.transaction") or local_root.span.name,
+                of_root.get("sentry.source"),
+            )
+            event["transaction"] = str(name)
+            event["transaction_info"] = {"source": str(source or _source(local_root.span))}
             attributes = {**of_root, **attributes}
             custom.update(local_root.tags)
         tags = {sentry_tag_key(key): value for key, value in self._tags(attributes, custom).items() if value}
@@ -287,19 +289,19 @@ class ErrorEventLinker:
 class _RequestView:
     """What a request's Sentry scope adds to its events: the request, and its local root where no span is nearer."""
 
-    __slots__ = ("_carrier", "_details", "_local_root", "_trail")
+    __slots__ = ("_details", "_local_root", "_trail", "carrier")
 
     def __init__(
         self, error_linker: ErrorEventLinker, local_root: LocalRoot, carrier: Carrier | None
     ) -> None:
         self._trail = error_linker
         self._local_root = local_root
-        self._carrier = carrier
+        self.carrier = carrier
         self._details: dict[str, Any] = {}
 
     def note_details(self) -> None:
         """Keep for the transaction what only the thread of the request can tell."""
-        add_framework_data(self._details, self._carrier, is_over=True)
+        add_framework_data(self._details, self.carrier, is_over=True)
 
     def add_to(self, scope: Any) -> None:
         """Make a copied scope the request's own."""
@@ -311,10 +313,10 @@ class _RequestView:
         if event.get("type") is None:
             self._complete(event, hint.get(_RECORD_KEY))
             if not hint.get(_HAS_DETAILS):
-                add_framework_data(event, self._carrier)
-            add_request(event, self._carrier, self._local_root.span.attributes or {})
+                add_framework_data(event, self.carrier)
+            add_request(event, self.carrier, self._local_root.span.attributes or {})
         elif event["type"] == "transaction":
-            add_request(event, self._carrier, {}, self._details)
+            add_request(event, self.carrier, {}, self._details)
         return event
 
     def _complete(self, event: Any, exception_record: ExceptionRecord | None) -> None:

@@ -18,7 +18,7 @@ from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryCli
 from slotel.runtime.sentry.client.user_hooks import DroppedError, Hooks
 from slotel.runtime.sentry.transactions.ids import Ids
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
-from slotel.runtime.sentry.transactions.mapping import native_name
+from slotel.runtime.sentry.transactions.names import name_of_route
 from slotel.runtime.sentry.transactions.payload import MAX_SPANS, Segment, transaction
 from slotel.runtime.sentry.transactions.sampling_context import incoming, sampling_context
 from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Scopes, Trace
@@ -146,10 +146,12 @@ class Assembly:
         data.setdefault("thread.id", str(trace.thread.ident))
         data.setdefault("thread.name", trace.thread.name)
         attributes = segment.root.attributes
-        if self._native_names and segment.continuation is None and "sentry.transaction" not in attributes:
-            native = context[0].run(native_name, segment.root.span, attributes) or trace.native_name
-            if native is not None:
-                event["transaction"], event["transaction_info"] = native[0], {"source": native[1]}
+        if segment.continuation is None and "sentry.transaction" not in attributes:
+            named = trace.name_of_code or name_of_route(
+                segment.root.span, attributes, is_native=self._native_names
+            )
+            if named is not None:
+                event["transaction"], event["transaction_info"] = named.name, {"source": named.source}
         event_id = event["event_id"] = self._ids.take(16)
         header = self._header(segment, event, trace, weigh_once=weigh_once)
         try:

@@ -6,11 +6,9 @@ Old and stable semantic conventions are both read. `docs/sentry-parity.md` tells
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-import sentry_sdk
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
@@ -68,9 +66,6 @@ _QUEUE_OPS: Final = {
 
 _CLOUDS: Final = {"aws": "aws", "gcp": "gcp", "azure": "azure", "alibaba_cloud": "alibaba"}
 _SOCKET_SCHEMES: Final = ("ws", "wss")
-_CELERY_RUN: Final = "run/"
-"""Before a task's name, in the names of spans of OpenTelemetry's instrumentation of Celery."""
-_CONVERTED: Final = re.compile(r"<(?:[^:>]+:)?([^>]+)>")
 _LINE_BREAKS: Final = re.compile(r"[\r\n]")
 _MESSAGING: Final = frozenset(
     {"messaging.system", "messaging.destination.name", "messaging.destination", "celery.action"}
@@ -171,37 +166,6 @@ def transaction_name(span: ReadableSpan, attributes: Mapping[str, Any]) -> tuple
     if "rpc.method" in attributes or "faas.trigger" in attributes:
         return name, "component"
     return name, "custom"
-
-
-def native_name(span: ReadableSpan, attributes: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return the name and the source that sentry-sdk's integration gives a request or job; None where it has none.
-
-    Flask's is the endpoint, which only its request knows: it must be the one that is served here.
-    """
-    if span.kind is _CONSUMER and span.name.startswith(_CELERY_RUN):
-        return span.name.removeprefix(_CELERY_RUN), "task"
-    framework = framework_of(span)
-    route = attributes.get("http.route")
-    if framework == "flask" and not (route and _style("flask") == "url"):
-        flask = sys.modules.get("flask")
-        endpoint = flask.request.endpoint if flask is not None and flask.has_request_context() else None
-        return (str(endpoint), "component") if endpoint else None
-    if not isinstance(route, str) or not route:
-        return None
-    if framework == "django":
-        return "/" + _CONVERTED.sub(r"{\1}", route.lstrip("/")), "route"
-    return (route, "route") if framework in ("fastapi", "flask", "starlette", "asgi") else None
-
-
-def framework_of(span: ReadableSpan) -> str:
-    """Return the identifier that sentry-sdk has for the framework whose instrumentation made a span."""
-    scope = span.instrumentation_scope
-    return "" if scope is None else scope.name.rpartition(".")[2].removesuffix("_server")
-
-
-def _style(framework: str) -> str | None:
-    """Return `transaction_style` of an integration that the app has configured."""
-    return getattr(sentry_sdk.get_client().get_integration(framework), "transaction_style", None)
 
 
 def http_status_name(code: int) -> str:

@@ -25,8 +25,9 @@ from slotel.runtime.requests.decision import REQUEST_KINDS, row_of_root
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.flushing import flush_first
 from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryClientLike
+from slotel.runtime.sentry.propagation import request_of
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
-from slotel.runtime.sentry.transactions.mapping import framework_of, native_name
+from slotel.runtime.sentry.transactions.names import framework_of, name_of_code
 from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Scopes, Trace
 from slotel.runtime.sentry.transactions.worker import Worker
 from slotel.runtime.upstream.otel.context import flags_of
@@ -89,7 +90,7 @@ class TransactionsSink:
         flush_time: seconds that `shutdown` may take.
         calls_are_roots: a call to a database, a queue or another service that no request or job makes is a
             transaction: a driver's ping, a broker's poll. So is a request of a method that sentry-sdk leaves out.
-        native_names: transactions are named as sentry-sdk's integrations name them.
+        native_names: transactions are named as sentry-sdk's integrations name them by default.
         factory: makes the transport for a client that comes later.
     """
 
@@ -135,8 +136,9 @@ class TransactionsSink:
             trace = local_root.state = Trace(sampled, sent_along)
             if span.kind in REQUEST_KINDS:
                 trace.scopes = Scopes.active()  # the linker, an earlier sink, has given it its own
+                trace.carrier = request_of(parent_context)
                 if self._native_names:  # Flask's endpoint is gone when the span ends
-                    trace.native_name = native_name(span, span.attributes or {})
+                    trace.name_of_code = name_of_code(span, None, is_native=True)
             self._open[local_root.root_id] = local_root
             if len(self._open) > MAX_OPEN:
                 self._forget_oldest()
@@ -170,6 +172,7 @@ class TransactionsSink:
     def _end(self, root: ReadableSpan, local_root: LocalRoot, trace: Trace) -> None:
         self._open.pop(local_root.root_id, None)
         scopes, trace.scopes = trace.scopes, None  # they hold the local root: no cycle may be left
+        carrier, trace.carrier = trace.carrier, None
         if trace.inherited:
             return  # the process that it began in sends it
         if not self._calls_are_roots and (_is_call(root) or _is_not_captured(root)):
@@ -196,6 +199,9 @@ class TransactionsSink:
             return
         now = time.monotonic()
         said = scopes.completed() if scopes is not None else Scopes.copied()
+        if root.kind is SpanKind.SERVER:
+            found = name_of_code(root, carrier, is_native=self._native_names)
+            trace.name_of_code = found or trace.name_of_code
         UNSENT.add("traces", 1)
         self._worker.ended.append(Ended(local_root, root, copy_context(), now, said))
         self._worker.wake()

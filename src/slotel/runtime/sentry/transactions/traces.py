@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from contextvars import Context as RequestContext
 from copy import copy
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
 from sentry_sdk.scope import Scope
 
 from slotel.runtime.requests.local_roots import LocalRoot
+from slotel.runtime.sentry.transactions.names import Name
 from slotel.runtime.upstream.sentry.scope import complete
 
 
@@ -47,18 +49,19 @@ class Trace:
         inherited: it began before a fork, in the parent process. built: its transaction is under way.
         incoming: the root's parent context, when a caller sent one.
         scopes: a request's own, until it ends. thread: where it began.
-        native_name: name and source that sentry-sdk's integration would give it, where only its start knows them.
+        name_of_code: of what answered it, where the app wants such names. carrier: its ASGI scope, until it ends.
     """
 
     __slots__ = (
         "built",
+        "carrier",
         "error",
         "incoming",
         "inherited",
         "is_sent",
         "kept",
         "lost",
-        "native_name",
+        "name_of_code",
         "sampled",
         "scopes",
         "thread"
@@ -71,7 +74,8 @@ class Trace:
         self.scopes: Scopes | None = None
         self.thread = threading.current_thread()
         self.kept: str | None = None
-        self.native_name: tuple[str, str] | None = None
+        self.name_of_code: Name | None = None
+        self.carrier: Mapping[str, Any] | None = None
         self.error = False
         self.lost = 0
         self.inherited = False

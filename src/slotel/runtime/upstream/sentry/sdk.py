@@ -41,6 +41,11 @@ _AUTO: Final = Probe(
     why="the list of what plain sentry-sdk would enable",
     without="errors of frameworks other than Flask, Django, Celery, Starlette and FastAPI may go unreported",
 )  # fmt: skip
+_INSTALLING: Final = Probe(
+    "sentry_sdk.integrations", "_installer_lock",
+    why="an integration that imports another one's library while it is set up must not wait for itself",
+    without="such an `init` does not return",
+)  # fmt: skip
 _PROCESSORS: Final = Probe(
     "sentry_sdk.scope", "global_event_processors",
     why="slotel's event processor comes before sentry-sdk's own test for duplicates",
@@ -67,6 +72,10 @@ _EVENT_HANDLER: Final = Probe(
     why="a log line about an exception that was reported makes no event",
     without="such an event is made, and dropped afterwards",
     level=None,  # an attribute of the instance
+)  # fmt: skip
+_NAME_OF: Final = Probe(
+    _UTILS, "transaction_from_function",
+    why="names a view function as sentry-sdk does", without="`transaction_style` of a function has no effect",
 )  # fmt: skip
 _FLASK_USER: Final = Probe(
     "sentry_sdk.integrations.flask", "_add_user_to_event",
@@ -184,6 +193,12 @@ def takes_envelopes(transport: Any) -> bool:
 def auto_enabling_integrations() -> tuple[str, ...]:
     """Return the paths of the integrations that sentry-sdk enables by itself; none where it lists them elsewhere."""
     return tuple(_AUTO.of(integrations) or ())
+
+
+def is_setting_up() -> bool:
+    """Return whether sentry-sdk is setting integrations up: who asks for another one now may wait for ever."""
+    lock = _INSTALLING.of(integrations)
+    return lock is not None and bool(lock.locked())
 
 
 def skip_log_records(integration: Any, skip: Callable[[logging.LogRecord], bool]) -> None:
@@ -323,6 +338,12 @@ def removed_body(*, is_too_large: bool = False) -> Any:
     if kind is None:
         return ""
     return kind.removed_because_over_size_limit() if is_too_large else kind.removed_because_raw_data()
+
+
+def name_of_function(function: Any) -> str | None:
+    """Return sentry-sdk's name for what answers a request."""
+    name = _NAME_OF.of(utils)
+    return None if name is None else name(function)
 
 
 # -- its tracing API -------------------------------------------------------------------------------------------

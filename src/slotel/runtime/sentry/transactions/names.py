@@ -1,0 +1,110 @@
+"""The name that sentry-sdk's integration gives a request or job, for an app that wants it.
+
+A `transaction_style` that is not the integration's default is obeyed; the default ones name transactions with
+`transaction_names: native` only. A name is of code (Flask's endpoint, a view function), which only the thread of the
+request knows, or of the route, which the span has.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import sentry_sdk
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind
+
+from slotel.runtime.upstream.django import current_request
+from slotel.runtime.upstream.sentry.sdk import name_of_function
+
+_DEFAULTS: Final = {"asgi": "url", "django": "url", "fastapi": "url", "flask": "endpoint", "starlette": "url"}
+"""Framework → sentry-sdk's default style."""
+_OTHERS: Final = {
+    "bottle": "endpoint", "falcon": "uri_template", "pyramid": "route_name",
+    "quart": "endpoint",
+}  # fmt: skip
+"""The same for frameworks whose integration is sentry-sdk's own, and names a request itself."""
+_OF_CODE: Final = frozenset({"endpoint", "function_name"})
+_CELERY_RUN: Final = "run/"
+"""Before a task's name, in the names of spans of OpenTelemetry's instrumentation of Celery."""
+_CONVERTED: Final = re.compile(r"<(?:[^:>]+:)?([^>]+)>")
+
+
+class Name(NamedTuple):
+    """A transaction's name, and Sentry's word for how it was found."""
+
+    name: str
+    source: str
+
+
+def name_by_style(
+    span: ReadableSpan, attributes: Mapping[str, Any], carrier: Mapping[str, Any] | None, *, is_native: bool
+) -> Name | None:
+    """Return the name of a request that is served here, or of a task; None where OpenTelemetry's name stays."""
+    if "sentry.transaction" in attributes:
+        return None
+    return name_of_code(span, carrier, is_native=is_native) or name_of_route(
+        span, attributes, is_native=is_native
+    )
+
+
+def name_of_code(span: ReadableSpan, carrier: Mapping[str, Any] | None, *, is_native: bool) -> Name | None:
+    """Return the name of the code that answers a request served here; None where the name is another one.
+
+    Args:
+        carrier: the ASGI scope, into which Starlette writes the endpoint.
+        is_native: `transaction_names` is `native`.
+    """
+    framework = framework_of(span)
+    if _style(framework, is_native) not in _OF_CODE:
+        return None
+    name: str | None = None
+    if framework == "flask":
+        flask = sys.modules.get("flask")
+        name = flask.request.endpoint if flask is not None and flask.has_request_context() else None
+    elif framework == "django":
+        found = getattr(current_request(), "resolver_match", None)
+        name = None if found is None else name_of_function(getattr(found.func, "view_class", found.func))
+    else:
+        endpoint = None if carrier is None else carrier.get("endpoint")
+        name = None if endpoint is None else name_of_function(endpoint)
+    return Name(str(name), "component") if name else None
+
+
+def name_of_route(span: ReadableSpan, attributes: Mapping[str, Any], *, is_native: bool) -> Name | None:
+    """Return the name of a request by its route, or of a task; None where the name is another one."""
+    if span.kind is SpanKind.CONSUMER and span.name.startswith(_CELERY_RUN):
+        return Name(span.name.removeprefix(_CELERY_RUN), "task") if is_native else None
+    framework = framework_of(span)
+    route = attributes.get("http.route")
+    if _style(framework, is_native) != "url" or not isinstance(route, str) or not route:
+        return None
+    if framework == "django":
+        route = "/" + _CONVERTED.sub(r"{\1}", route.lstrip("/"))
+    return Name(route, "route")
+
+
+def is_named_by(integration: str, *, is_native: bool) -> bool:
+    """Return whether the name that one of sentry-sdk's own integrations gives a request is wanted."""
+    return _chosen(integration, _OTHERS.get(integration), is_native) is not None
+
+
+def framework_of(span: ReadableSpan) -> str:
+    """Return the identifier that sentry-sdk has for the framework whose instrumentation made a span."""
+    scope = span.instrumentation_scope
+    return "" if scope is None else scope.name.rpartition(".")[2].removesuffix("_server")
+
+
+def _style(framework: str, is_native: bool) -> str | None:
+    """Return how requests of a framework are named; None as OpenTelemetry names them."""
+    return _chosen(framework, _DEFAULTS.get(framework), is_native)
+
+
+def _chosen(framework: str, default: str | None, is_native: bool) -> str | None:
+    if default is None:
+        return None
+    integration = sentry_sdk.get_client().get_integration(framework)
+    chosen: str = getattr(integration, "transaction_style", None) or default
+    return chosen if is_native or chosen != default else None
