@@ -78,6 +78,41 @@ def crons():
         job(True)
 
 
+def beat():
+    """Celery's beat and worker in one process: each entry is due at once, and run."""
+    from datetime import timedelta
+
+    from celery import Celery
+    from celery.beat import Scheduler
+    from celery.contrib.testing.worker import start_worker
+
+    app = Celery("options", broker="memory://", backend="cache+memory://")
+    app.conf.worker_hijack_root_logger = False
+    done = []
+
+    @app.task(name="good")
+    def good():
+        done.append("good")
+
+    @app.task(name="bad")
+    def bad():
+        done.append("bad")
+        raise RuntimeError("bad")
+
+    app.conf.beat_schedule = {
+        name: {"task": name.partition(" ")[0], "schedule": timedelta(minutes=5)}
+        for name in ("good", "bad", "good excluded")
+    }
+    with start_worker(app, perform_ping_check=False, pool="solo"):
+        scheduler = Scheduler(app)
+        for entry in scheduler.schedule.values():
+            if not entry.name.startswith("celery."):
+                entry.last_run_at -= timedelta(hours=1)
+        while len(done) < 3:
+            scheduler.tick()
+            time.sleep(0.05)
+
+
 def logs():
     logger = logging.getLogger("shop")
     logger.addHandler(logging.NullHandler())

@@ -39,7 +39,7 @@ def run(how, scene, options):
         launcher = [] if how == "plain" else [str(LAUNCHER)]
         done = subprocess.run(
             [*launcher, sys.executable, "options.py", scene, json.dumps(options)],
-            env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True,
+            env=env, cwd=APPS / "errors", timeout=60, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
         return Sent(sink, done.stderr)
@@ -109,6 +109,28 @@ def test_check_ins_of_a_monitor_arrive_as_with_plain_sentry_sdk():
     ]
     assert len(said[0]) == 4
     assert said[1] == said[0]
+
+
+def test_celery_beats_tasks_are_checked_in_where_the_app_asks_for_it():
+    asked = {"celery.CeleryIntegration": {"monitor_beat_tasks": True, "exclude_beat_tasks": ["excluded"]}}
+    plain, slotel = both("beat", integrations=asked)
+    said = [
+        sorted(
+            (each["monitor_slug"], each["status"], str(each["monitor_config"]))
+            for each in sent.of("check_in")
+        )
+        for sent in (plain, slotel)
+    ]
+    assert [(slug, status) for slug, status, _ in said[0]] == [
+        ("bad", "error"), ("bad", "in_progress"), ("good", "in_progress"), ("good", "ok"),
+    ]  # fmt: skip
+    assert said[1] == said[0]
+    for sent in (plain, slotel):
+        ids = Counter((each["monitor_slug"], each["check_in_id"]) for each in sent.of("check_in"))
+        assert set(ids.values()) == {2}
+        assert all(
+            each["duration"] is not None for each in sent.of("check_in") if each["status"] != "in_progress"
+        )
 
 
 @pytest.mark.parametrize("captures", [True, False])
