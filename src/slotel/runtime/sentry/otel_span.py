@@ -42,6 +42,11 @@ class OtelSpan:
         self._token: Any = None
         self.timestamp: datetime | None = None
 
+    @property
+    def span(self) -> Span:
+        """OpenTelemetry's span."""
+        return self._span
+
     # -- lifetime --------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
@@ -66,7 +71,9 @@ class OtelSpan:
         self._span.end(_nanoseconds(end_timestamp))
         return None
 
-    end = finish
+    def end(self, end_timestamp: float | datetime | None = None) -> None:
+        """End it."""
+        self.finish(None, end_timestamp)
 
     def start_child(self, instrumenter: str = "sentry", **how: Any) -> Any:
         """Start a span below this one."""

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Span
 from sentry_sdk import tracing_utils
 
-from slotel.runtime.requests.served import SERVED
+from slotel.runtime.requests.served import SERVED, served_span
 from slotel.runtime.sentry.otel_span import (
     SOURCE,
     TRANSACTION,
@@ -61,12 +60,12 @@ class _Replacements:
         span = trace.get_current_span()
         if span.get_span_context().is_valid:
             return OtelSpan(span, self._open_spans)
-        served = _served_span()
+        served = served_span()
         return None if served is None else OtelSpan(served, self._open_spans)
 
     def _start(self, how: dict[str, Any]) -> OtelSpan:
         """Start a span below the current one, or below that of the request which is served."""
-        served = None if trace.get_current_span().get_span_context().is_valid else _served_span()
+        served = None if trace.get_current_span().get_span_context().is_valid else served_span()
         context = None if served is None else trace.set_span_in_context(served)
         return start(how, context, self._open_spans)
 
@@ -168,15 +167,6 @@ class _Replacements:
             return original(scope) if span is None else span.containing_transaction
 
         return get
-
-
-def _served_span() -> Span | None:
-    """Return the span of the request that is served here: of an app's first one it may be made at the end only."""
-    served = SERVED.get()
-    if served is None or served.is_over:
-        return None
-    served.ensure_span()
-    return None if served.local_root is None or served.local_root.ended else served.local_root.span
 
 
 def _caller() -> str:

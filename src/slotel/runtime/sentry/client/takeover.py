@@ -24,7 +24,7 @@ from sentry_sdk.integrations.threading import ThreadingIntegration
 from sentry_sdk.scope import register_external_propagation_context
 
 from slotel.runtime.logs import LOG
-from slotel.runtime.sentry import span_api
+from slotel.runtime.sentry import span_api, streamed_spans
 from slotel.runtime.sentry.client.dsn import Destination, read_dsn
 from slotel.runtime.sentry.client.identity import Identity
 from slotel.runtime.sentry.errors.delivery import watch_delivery
@@ -224,6 +224,7 @@ class ClientTakeover:
                 self._parts.options.get("instrumenter") != "otel"
             ):  # mode `sdk`: SentrySpanProcessor uses that API
                 span_api.install(self._parts.open_spans, native_names=self._parts.native_names)
+                streamed_spans.install(self._parts.open_spans)
         self._lazy.catch_up()
         parts = self._parts
         self._trail.sessions.follow(client)
@@ -369,7 +370,7 @@ def _said_of_tracing(options: Any) -> str:
     if "stream" in (options.get("trace_lifecycle"), experiments.get("trace_lifecycle")):
         said.append(
             "its trace_lifecycle='stream', before_send_span and ignore_spans are not used: spans leave as "
-            "transactions, see spans.drop and tags.redact; sentry_sdk.traces makes none, sentry_sdk.start_span does"
+            "transactions, see spans.drop and tags.redact"
         )
     if options.get("profile_lifecycle") == "trace":
         said.append("profile_lifecycle='trace' follows sentry-sdk's own transactions: set 'manual'")

@@ -122,6 +122,16 @@ _SCOPE: Final = {
     for name in SCOPE
 }  # fmt: skip
 
+TRACES: Final = ("start_span", "continue_trace", "new_trace", "get_current_span", "trace")
+_TRACES: Final = {
+    name: Probe(
+        "sentry_sdk.traces", name,
+        why="the API of streamed spans makes and reads OpenTelemetry spans", without="it makes none",
+        level=LESS if name == "start_span" else None,  # 2.61 has fewer
+    )
+    for name in TRACES
+}  # fmt: skip
+
 NoOpSpan: Final[Callable[[], Any]] = import_module(
     "sentry_sdk.tracing" if _IS_2 else "sentry_sdk.traces"
 ).NoOpSpan
@@ -357,3 +367,13 @@ def replace_in_scope(name: str, wrap: Callable[[Callable[..., Any]], Callable[..
         wrap: gives the new function for the original one.
     """
     _SCOPE[name].wrap(Scope, wrap)
+
+
+def replace_in_traces(name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    """Put a function before one of `sentry_sdk.traces`.
+
+    Args:
+        name: one of `TRACES`.
+        wrap: gives the new function for the original one.
+    """
+    _TRACES[name].wrap(import_module("sentry_sdk.traces"), wrap)

@@ -1,0 +1,195 @@
+"""`sentry_sdk.traces` on OpenTelemetry: the API of sentry-sdk's streamed spans, the only one of sentry-sdk 3.
+
+A span of it is the current one from its making on, not from `with` on, and says `ok` or `error`. It leaves as part of a
+transaction. What sentry-sdk's integrations make with this API is left to OpenTelemetry's instrumentations.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import context as otel_context
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, Status, StatusCode
+from sentry_sdk import tracing_utils
+
+from slotel.runtime.requests.served import served_span
+from slotel.runtime.sentry.otel_span import SOURCE, OtelSpan, is_made_by_code, start
+from slotel.runtime.upstream.sentry.sdk import TRACES, name_of_function, replace_in_traces
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from slotel.runtime.requests.local_roots import OpenSpans
+
+_SEGMENT_SOURCE: Final = "sentry.segment.name.source"
+"""The same as `sentry.source`. Source: Sentry's conventions, attributes of segments."""
+_KEY: Final = otel_context.create_key("slotel-streamed-span")
+_CONTINUED: ContextVar[Context | None] = ContextVar("slotel-continued-trace", default=None)
+"""Where spans without a parent belong: what `continue_trace` was given."""
+_CURRENT: Final[Any] = object()
+
+
+class StreamedOtelSpan(OtelSpan):
+    """What sentry-sdk's `StreamedSpan` is to its callers.
+
+    Args:
+        active: it is the current span until it ends.
+    """
+
+    def __init__(self, span: Span, open_spans: OpenSpans, *, active: bool) -> None:
+        super().__init__(span, open_spans)
+        self.active = active
+        self.start_timestamp = datetime.now().astimezone()
+        self.end_timestamp: datetime | None = None
+        if active:
+            context = otel_context.set_value(_KEY, self, trace.set_span_in_context(span))
+            self._token = otel_context.attach(context)
+
+    def __enter__(self) -> Self:
+        """Return it: it has begun."""
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        """End it, unless the code has; an exception marks it failed."""
+        if self.end_timestamp is None:
+            super().__exit__(kind, error, traceback)
+
+    def finish(self, scope: Any = None, end_timestamp: float | datetime | None = None) -> str | None:
+        """End it; where other code has made another span the current one, that stays."""
+        if self.end_timestamp is None:
+            if trace.get_current_span() is not self._span:
+                self._token = None
+            super().finish(scope, end_timestamp)
+            self.end_timestamp = self.timestamp
+        return None
+
+    def get_attributes(self) -> dict[str, Any]:
+        """Return its attributes, as they are now."""
+        return dict(self._attributes())
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Set one value."""
+        super().set_attribute(key, value)
+        if key == _SEGMENT_SOURCE:
+            super().set_attribute(SOURCE, value)
+
+    @property
+    def status(self) -> str:
+        """`ok` or `error`."""
+        status = getattr(self._span, "status", None)
+        return "error" if status is not None and status.status_code is StatusCode.ERROR else "ok"
+
+    @status.setter
+    def status(self, status: Any) -> None:
+        text = getattr(status, "value", status)
+        if text in ("ok", "error"):
+            self._span.set_status(Status(StatusCode.OK if text == "ok" else StatusCode.ERROR))
+
+
+def install(open_spans: OpenSpans) -> None:
+    """Let the functions of `sentry_sdk.traces` make and read OpenTelemetry spans."""
+    api = _Replacements(open_spans)
+    for name in TRACES:
+        replace_in_traces(name, getattr(api, name))
+
+
+class _Replacements:
+    """Each method has the name of a function of the module, is given that, and returns what takes its place."""
+
+    def __init__(self, open_spans: OpenSpans) -> None:
+        self._open_spans = open_spans
+
+    def start_span(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def start_span(
+            name: str,
+            attributes: Mapping[str, Any] | None = None,
+            parent_span: Any = _CURRENT,
+            active: bool = True,
+            *more: Any,
+            **named: Any,
+        ) -> Any:
+            if is_made_by_code((attributes or {}).get("sentry.origin")):
+                return self._begin(name, attributes or {}, parent_span, active)
+            given = {} if parent_span is _CURRENT else {"parent_span": parent_span}
+            return original(name, attributes, *more, active=active, **given, **named)
+
+        return start_span
+
+    def trace(self, _original: Callable[..., Any]) -> Callable[..., Any]:
+        def decorate(
+            function: Callable[..., Any] | None = None,
+            *,
+            name: str | None = None,
+            attributes: Mapping[str, Any] | None = None,
+            active: bool = True,
+        ) -> Any:
+            said = {"sentry.op": "function", **(attributes or {})}
+
+            def decorator(function: Callable[..., Any]) -> Callable[..., Any]:
+                named = name or name_of_function(function) or "function"
+
+                @functools.wraps(function)
+                async def awaited(*given: Any, **how: Any) -> Any:
+                    with self._begin(named, said, _CURRENT, active):
+                        return await function(*given, **how)
+
+                @functools.wraps(function)
+                def called(*given: Any, **how: Any) -> Any:
+                    with self._begin(named, said, _CURRENT, active):
+                        return function(*given, **how)
+
+                return awaited if inspect.iscoroutinefunction(function) else called
+
+            return decorator if function is None else decorator(function)
+
+        return decorate
+
+    def get_current_span(self, _original: Callable[..., Any]) -> Callable[..., Any]:
+        def get_current_span(scope: Any = None) -> StreamedOtelSpan | None:
+            del scope
+            span = trace.get_current_span()
+            made = otel_context.get_value(_KEY)
+            if isinstance(made, StreamedOtelSpan) and made.span is span:
+                return made
+            if not span.get_span_context().is_valid:
+                span = served_span() or span
+            is_one = span.get_span_context().is_valid
+            return StreamedOtelSpan(span, self._open_spans, active=False) if is_one else None
+
+        return get_current_span
+
+    def continue_trace(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def continue_trace(incoming: Any) -> None:
+            original(incoming)
+            carrier = tracing_utils.normalize_incoming_data(incoming)
+            _CONTINUED.set(propagate.extract(carrier, Context()))
+
+        return continue_trace
+
+    def new_trace(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def new_trace() -> None:
+            original()
+            _CONTINUED.set(Context())
+
+        return new_trace
+
+    def _begin(self, name: str, attributes: Mapping[str, Any], parent: Any, active: bool) -> StreamedOtelSpan:
+        context: Context | None = None
+        if isinstance(parent, OtelSpan):
+            context = trace.set_span_in_context(parent.span)
+        elif parent is None:
+            context = _CONTINUED.get() or Context()
+        elif not trace.get_current_span().get_span_context().is_valid:
+            served = served_span()
+            context = _CONTINUED.get() if served is None else trace.set_span_in_context(served)
+        span = start({"name": name}, context, self._open_spans).span
+        made = StreamedOtelSpan(span, self._open_spans, active=active)
+        made.set_attributes(attributes)
+        return made
