@@ -35,7 +35,7 @@ for each in distributions():
     name = each.metadata["Name"]
     if name:
         found.setdefault(name, each.version)
-print(json.dumps({"python": sys.version.split()[0], "prefix": sys.prefix, "base": sys.base_prefix, "packages": found}))
+print(json.dumps({"python": sys.version.split()[0], "packages": found}))
 """
 _VERIFY: Final = """
 import json
@@ -61,7 +61,6 @@ class Environment:
     python: str
     version: str
     packages: Mapping[str, str]
-    is_virtual: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +110,7 @@ def look(python: str) -> Environment:
     """
     answer = json.loads(_run_python(python, _LOOK))
     packages = {normalised(name): version for name, version in answer["packages"].items()}
-    return Environment(python, answer["python"], packages, answer["prefix"] != answer["base"])
+    return Environment(python, answer["python"], packages)
 
 
 def install_command(environment: Environment, packages: Sequence[Tested]) -> list[str]:

@@ -19,13 +19,6 @@ SERVICE_NAME: Final = "OTEL_SERVICE_NAME"
 _ENDINGS: Final = (".yaml", ".yml")
 _OWN: Final = ("slotel.yaml", "slotel.yml")
 
-config_option = click.option(
-    "--config",
-    metavar="FILE",
-    help="slotel.yaml, or a file of Sloth, OpenSLO v1 or Pyrra. "
-    "Default: SLOTEL_CONFIG, else slotel.yaml here, else the environment alone.",
-)
-
 
 def configs_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--config`, which may be given several times and may be a directory."""

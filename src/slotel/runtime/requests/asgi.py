@@ -16,7 +16,6 @@ from slotel.runtime.requests.wsgi import METHODS
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
-Application: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
 _DISCONNECTS: Final = ("http.disconnect", "websocket.disconnect")
 _SOCKET_SCHEMES: Final = {"http": "ws", "https": "wss"}

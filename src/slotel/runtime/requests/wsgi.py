@@ -13,7 +13,6 @@ from opentelemetry.propagators.textmap import Getter
 from slotel.runtime.requests.served import Layer, ServedRequest
 
 Environ: TypeAlias = MutableMapping[str, Any]
-Application: TypeAlias = Callable[..., Iterable[bytes]]
 
 METHODS: Final = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE", "QUERY"}

@@ -101,9 +101,6 @@ _TRANSPORT: Final = Probe(
 )
 
 
-Change = Callable[["MetricsData | None"], "MetricsData | None"]
-
-
 def readers_of(provider: MeterProvider) -> list[MetricReader]:
     """Return the metric readers of a provider."""
     known = _READERS.of(provider)
