@@ -7,7 +7,7 @@ import pytest
 
 from support.fleet import Fleet
 from support.launch import wait_until
-from support.otelcol import Collector, alert
+from support.otelcol import WITHOUT_POLICY, Collector, alert
 from support.otlp import OtlpSink, Sent, post, request
 
 AGENTS, GATEWAYS = (
@@ -28,7 +28,9 @@ exporters:
 @pytest.fixture
 def fleet(otelcol, tmp_path):
     (tmp_path / "impatient.yaml").write_text(IMPATIENT)
-    fleet = Fleet(otelcol, tmp_path, services=False, agent_files=(tmp_path / "impatient.yaml",))
+    fleet = Fleet(
+        otelcol, tmp_path, services=False, agent_files=(tmp_path / "impatient.yaml", WITHOUT_POLICY)
+    )
     yield fleet
     fleet.close()
 

@@ -11,7 +11,7 @@ import pytest
 
 from support.fleet import TAIL_WAIT, Fleet
 from support.launch import wait_until
-from support.otelcol import Collector, alert
+from support.otelcol import WITHOUT_POLICY, Collector, alert
 from support.otlp import OtlpSink, Sent, post, request
 
 EARLY = "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total"
@@ -22,7 +22,7 @@ IN_MEMORY = "otelcol_processor_tail_sampling_sampling_traces_on_memory"
 
 @pytest.fixture(scope="module")
 def fleet(otelcol, tmp_path_factory):
-    fleet = Fleet(otelcol, tmp_path_factory.mktemp("faults"), services=False)
+    fleet = Fleet(otelcol, tmp_path_factory.mktemp("faults"), services=False, agent_files=(WITHOUT_POLICY,))
     yield fleet
     fleet.close()
 
@@ -54,6 +54,7 @@ def within(seconds, condition):
     while time.monotonic() < until:
         if condition():
             return True
+        time.sleep(0.05)
     return False
 
 
@@ -220,7 +221,9 @@ def test_a_full_queue_refuses_and_counts_what_it_refuses_and_the_counts_of_reque
     with OtlpSink() as sink:
         sink.down()
         env = {"SENTRY_OTLP_TRACES_URL": sink.url, "OTELCOL_QUEUE_BYTES": "1048576"}
-        with Collector(otelcol, tmp_path / "state", "otel-collector.yaml", env=env) as running:
+        with Collector(
+            otelcol, tmp_path / "state", "otel-collector.yaml", WITHOUT_POLICY, env=env
+        ) as running:
             sent = []
             for _ in range(20):
                 spans = [Sent(name="full", attributes={"blob": "x" * 1000}) for _ in range(100)]

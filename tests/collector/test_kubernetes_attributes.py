@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 
 from support.launch import wait_until
-from support.otelcol import Collector
+from support.otelcol import WITHOUT_POLICY, Collector
 from support.otlp import OtlpSink, Sent, counter_request, post, request
 
 KUBECONFIG = """\
@@ -112,7 +112,7 @@ def test_spans_and_metrics_get_the_names_of_the_pod_that_sent_them(otelcol, api_
             "SENTRY_OTLP_TRACES_URL": sink.url,
             "SENTRY_PUBLIC_KEY": "public",
         }
-        files = ("agent.yaml", "kubernetes.yaml", tmp_path / "here.yaml")
+        files = ("agent.yaml", "kubernetes.yaml", tmp_path / "here.yaml", WITHOUT_POLICY)
         with Collector(otelcol, tmp_path / "state", *files, env=env) as running:
             wait_until(lambda: any(path == "/api/v1/pods" for path, _ in asked), "it asks for pods")
 

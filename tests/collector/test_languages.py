@@ -21,7 +21,7 @@ from support.backfilled import Past
 from support.gotool import built
 from support.launch import wait_until
 from support.npm import installed
-from support.otelcol import ROOT, Collector
+from support.otelcol import ROOT, WITHOUT_POLICY, Collector
 from support.otlp import OtlpSink
 from support.prom import Prometheus
 from support.real import require_real
@@ -50,7 +50,7 @@ def sink():
 def running(otelcol, sink, tmp_path_factory):
     state = tmp_path_factory.mktemp("languages") / "state"
     env = {"SENTRY_OTLP_TRACES_URL": sink.url}
-    with Collector(otelcol, state, "otel-collector.yaml", env=env) as running:
+    with Collector(otelcol, state, "otel-collector.yaml", WITHOUT_POLICY, env=env) as running:
         yield running
 
 

@@ -3,23 +3,34 @@
 import pytest
 
 from support.launch import wait_until
-from support.otelcol import Collector
+from support.otelcol import WITHOUT_POLICY, Collector
 from support.otlp import OtlpSink, Sent, post, request
 
 LIMIT = 1_000_000
 """Bytes: what a proxy before Sentry takes by default."""
 
 
-@pytest.mark.parametrize(("config", "error"), [("otel-collector.yaml", False), ("gateway.yaml", True)])
-def test_a_thousand_large_spans_arrive_behind_a_limit_of_bytes(otelcol, tmp_path, config, error):
+@pytest.fixture(scope="module", params=["otel-collector.yaml", "gateway.yaml"])
+def running(request, otelcol, tmp_path_factory):
+    """A collector and its sink; a gateway keeps spans with an error."""
     with OtlpSink(most_bytes=LIMIT) as sink:
         env = {"SENTRY_OTLP_TRACES_URL": sink.url}
-        with Collector(otelcol, tmp_path / "state", config, env=env) as running:
-            spans = [Sent(attributes={"blob": "x" * 5000}, error=error) for _ in range(1000)]
-            assert post(running.otlp, request(spans)) == 200
-            wait_until(lambda: len(sink.spans) == len(spans), "all spans at the sink")
-            assert not sink.refused
-            assert sink.doubled() == 0
+        with Collector(otelcol, tmp_path_factory.mktemp("payloads"), request.param, env=env) as running:
+            yield running, sink
+
+
+def sent(running, sink, spans):
+    """Send spans in one request, and wait until each is at the sink."""
+    assert post(running.otlp, request(spans)) == 200
+    expected = {span.span_id for span in spans}
+    wait_until(lambda: {span.span_id for span in sink.spans} >= expected, "all spans at the sink")
+
+
+def test_a_thousand_large_spans_arrive_behind_a_limit_of_bytes(running):
+    collector, sink = running
+    sent(collector, sink, [Sent(attributes={"blob": "x" * 5000}, error=True) for _ in range(1000)])
+    assert not sink.refused
+    assert sink.doubled() == 0
 
 
 PLACES = {
@@ -34,18 +45,13 @@ PLACES = {
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize(("config", "error"), [("otel-collector.yaml", False), ("gateway.yaml", True)])
-def test_a_huge_value_is_cut_and_loses_neither_its_span_nor_its_neighbours(
-    otelcol, tmp_path, config, error, place
-):
-    with OtlpSink(most_bytes=LIMIT) as sink:
-        env = {"SENTRY_OTLP_TRACES_URL": sink.url}
-        with Collector(otelcol, tmp_path / "state", config, env=env) as running:
-            small = [Sent(attributes={"blob": "x" * 5000}, error=error) for _ in range(100)]
-            huge = Sent(**{"error": error, **PLACES[place]})
-            assert post(running.otlp, request([*small[:50], huge, *small[50:]])) == 200
-            wait_until(lambda: len(sink.spans) == len(small) + 1, "all spans at the sink")
-            assert "Failed to split" not in running.log
+def test_a_huge_value_is_cut_and_loses_neither_its_span_nor_its_neighbours(running, place):
+    collector, sink = running
+    small = [Sent(attributes={"blob": "x" * 5000}, error=True) for _ in range(100)]
+    huge = Sent(**{"error": True, **PLACES[place]})
+    sent(collector, sink, [*small[:50], huge, *small[50:]])
+    assert "Failed to split" not in collector.log
+    assert sink.doubled() == 0
 
 
 def failed(running):
@@ -59,7 +65,8 @@ def test_a_batch_that_is_refused_for_its_size_is_counted_and_a_smaller_bound_avo
     for bound, lost in (("900000", True), ("100000", False)):
         with OtlpSink(most_bytes=200_000) as sink:
             env = {"SENTRY_OTLP_TRACES_URL": sink.url, "OTELCOL_PAYLOAD_BYTES": bound}
-            with Collector(otelcol, tmp_path / bound, "otel-collector.yaml", env=env) as running:
+            files = ("otel-collector.yaml", WITHOUT_POLICY)
+            with Collector(otelcol, tmp_path / bound, *files, env=env) as running:
                 assert post(running.otlp, request(spans)) == 200
                 wait_until(
                     lambda: failed(running) + len(sink.spans) == len(spans), "every span is there or counted"

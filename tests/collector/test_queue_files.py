@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from support.launch import wait_until
-from support.otelcol import CONFIGS, Collector
+from support.otelcol import CONFIGS, WITHOUT_POLICY, Collector
 from support.otlp import OtlpSink, Sent, post, request
 
 SHELLS = [command for command in (["dash"], ["busybox", "sh"], ["sh"]) if shutil.which(command[0])]
@@ -44,7 +44,7 @@ def queue(otelcol, tmp_path_factory):
     state = tmp_path_factory.mktemp("queue") / "state"
     with OtlpSink() as sink:
         env = {"SENTRY_OTLP_TRACES_URL": sink.url}
-        with Collector(otelcol, state, "otel-collector.yaml", env=env) as running:
+        with Collector(otelcol, state, "otel-collector.yaml", WITHOUT_POLICY, env=env) as running:
             sink.down()
             assert post(running.otlp, request([Sent() for _ in range(20)])) == 200
             wait_until(
@@ -88,7 +88,7 @@ def test_a_collector_starts_after_it_says_so_and_goes_on(otelcol, queue, tmp_pat
     run(SHELLS[0], state)
     with OtlpSink() as sink:
         env = {"SENTRY_OTLP_TRACES_URL": sink.url, "OTELCOL_SET_ASIDE": str(state / "set-aside")}
-        with Collector(otelcol, state, "otel-collector.yaml", env=env) as running:
+        with Collector(otelcol, state, "otel-collector.yaml", WITHOUT_POLICY, env=env) as running:
             assert post(running.otlp, request([Sent(name="later")])) == 200
             kept = 20 if change in SOUND else 0
             wait_until(lambda: len(sink.spans) == kept + 1, f"{kept} spans of before and one of now")
@@ -103,4 +103,4 @@ def test_without_it_a_collector_would_never_start_again(otelcol, queue, tmp_path
     state.mkdir()
     (state / name).write_bytes(both_metas(data))
     with pytest.raises(AssertionError, match="invalid database"):
-        Collector(otelcol, state, "otel-collector.yaml")
+        Collector(otelcol, state, "otel-collector.yaml", WITHOUT_POLICY)

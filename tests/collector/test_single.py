@@ -7,19 +7,20 @@ from contextlib import ExitStack
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from support.launch import wait_until
-from support.otelcol import Collector
+from support.otelcol import WITHOUT_POLICY, Collector
 from support.otlp import Endpoint, OtlpSink, Sent, pairs, post, request
 from support.prom import Prometheus
 
 CALLS = "traces_span_metrics_calls_total"
 
 
-def collector(otelcol, tmp_path, sink, *configs, **env):
+def collector(otelcol, tmp_path, sink, *configs, policy=False, **env):
     return Collector(
         otelcol,
         tmp_path / "state",
         "otel-collector.yaml",
         *configs,
+        *([] if policy else [WITHOUT_POLICY]),
         env={"SENTRY_OTLP_TRACES_URL": sink.url, **env},
     )
 
@@ -139,7 +140,7 @@ def test_a_queue_on_disk_outlives_the_collector_and_nothing_is_doubled(otelcol, 
 
 def test_metrics_leave_by_remote_write_and_each_collectors_series_are_its_own(otelcol, tmp_path):
     with OtlpSink() as sink, Prometheus(tmp_path / "prometheus", {}) as store, ExitStack() as stack:
-        files = ("otel-collector.yaml", "remote-write.yaml")
+        files = ("otel-collector.yaml", "remote-write.yaml", WITHOUT_POLICY)
         running = [
             stack.enter_context(
                 Collector(
@@ -202,7 +203,7 @@ def test_metrics_that_come_by_otlp_are_exposed_with_their_service_and_without_th
         time_unix_nano=now,
         attributes=pairs({"kind": "book", "api_key": "hunter2"}),
     )
-    with OtlpSink() as sink, collector(otelcol, tmp_path, sink) as running:
+    with OtlpSink() as sink, collector(otelcol, tmp_path, sink, policy=True) as running:
         assert post(running.otlp, message.SerializeToString(), path="/v1/metrics") == 200
         found = wait_until(lambda: running.samples("orders_total"), "the metric is exposed")
         assert found == [({"job": "cart", "instance": "i-1", "kind": "book", "api_key": "[Filtered]"}, 7)]

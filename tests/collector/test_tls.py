@@ -7,7 +7,7 @@ import urllib.request
 import pytest
 
 from support.launch import wait_until
-from support.otelcol import Collector
+from support.otelcol import WITHOUT_POLICY, Collector
 from support.otlp import OtlpSink, Sent, post, request
 from support.real import require_real
 
@@ -105,6 +105,7 @@ def agent(otelcol, state, gateway, keys, name, *files):
         state,
         "agent.yaml",
         *files,
+        WITHOUT_POLICY,
         env={
             "GATEWAY_RESOLVER": f"{{static: {{hostnames: ['127.0.0.1:{gateway.grpc_port}']}}}}",
             "TLS_CERT_FILE": f"{keys}/{name}.pem",

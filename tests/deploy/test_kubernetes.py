@@ -10,7 +10,7 @@ import kubernetes_validate
 import pytest
 from ruamel.yaml import YAML
 
-from support.otelcol import CONFIGS, ROOT, Collector
+from support.otelcol import CONFIGS, ROOT, WITHOUT_POLICY, Collector
 from support.otlp import Sent, post, request
 from support.real import require_real
 from support.rendered import OF_OPERATORS, kustomize
@@ -183,7 +183,8 @@ def test_a_pod_listens_at_its_address_whether_it_is_ipv4_or_ipv6(otelcol, object
         host = variables["OTELCOL_HOST"].replace("$(POD_IP)", address)
         env = {"OTELCOL_HOST": host, "GATEWAY_RESOLVER": "{static: {hostnames: ['[::1]:4317']}}"}
         asked = f"[{address}]" if ":" in address else address
-        with Collector(otelcol, tmp_path / config, config, env=env, address=asked) as running:
+        files = [config] if config == "gateway.yaml" else [config, WITHOUT_POLICY]
+        with Collector(otelcol, tmp_path / config, *files, env=env, address=asked) as running:
             assert post(running.otlp, request([Sent()])) == 200
             assert running.metric("otelcol_receiver_accepted_spans_total", own=True) == 1
 

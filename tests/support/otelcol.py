@@ -22,6 +22,8 @@ from support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "collector"
+WITHOUT_POLICY = Path(__file__).with_name("without_policy.yaml")
+"""For tests of what is not redaction; give it last."""
 BUILD_LIMIT = 40 * 60.0
 """Seconds; a cold build on two busy cores takes about five minutes."""
 
