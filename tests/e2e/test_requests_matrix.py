@@ -62,8 +62,13 @@ def test_a_job_of_celery_is_judged_by_what_its_task_says_and_control_flow_is_no_
 def test_a_call_of_grpc_is_judged_by_the_code_that_its_client_gets(server, left):
     """A call whose client has left: only the asynchronous server cancels its handler."""
     counted, events = told_by("grpc_calls.py", server)
+    names = counted.pop("names")
     assert counted == {
         "ok": ["OK", GOOD], "raises": ["UNKNOWN", BAD], "not_found": ["NOT_FOUND", GOOD], "internal": ["INTERNAL", BAD],
         "data_loss": ["DATA_LOSS", BAD], "leaves": ["DEADLINE_EXCEEDED", left], "stream_breaks": ["UNKNOWN", BAD],
+        "no_such_method": ["UNIMPLEMENTED", BAD], "no_such_other": ["UNIMPLEMENTED", BAD],
+        "interceptor_raises": ["UNKNOWN", BAD],
     }  # fmt: skip
-    assert events == ["ValueError", "ValueError"]
+    assert {name.removeprefix("/shop.Shop/") for name in names} <= {*counted, "grpc"}
+    assert not [name for name in names if "no_such" in name]  # a client's own word has no bound
+    assert events == ["ValueError"] * 3

@@ -39,6 +39,7 @@ class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
         """Load one instrumentation, a web framework's when the app imports it; one that fails is named."""
 
         def instrument() -> None:
+            from slotel.runtime.requests.calls import count_refused_call
             from slotel.runtime.requests.span_name import RootedAttributes, place_under
             from slotel.runtime.state import current
             from slotel.runtime.upstream.otel.instrumentations import patch_instrumentation
@@ -53,7 +54,9 @@ class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
             super(SlotelDistro, self).load_instrumentor(entry_point, **more, **kwargs)
             LOG.debug("instrumented: %s", entry_point.name)
             skip_flask_url_exclusion(entry_point.name, os.environ)
-            patch_instrumentation(entry_point.name, place_under=place_under, rooted=RootedAttributes)
+            patch_instrumentation(
+                entry_point.name, place_under=place_under, rooted=RootedAttributes, refused=count_refused_call
+            )
 
         load(entry_point, instrument)
 

@@ -87,6 +87,26 @@ async def aio_stream_breaks(_request, _context):
 
 
 AIO = (aio_ok, aio_raises, aio_not_found, aio_internal, aio_data_loss, aio_leaves, aio_stream_breaks)
+UNKNOWN = ("no_such_method", "no_such_other", "interceptor_raises")
+"""Calls that come to no handler: gRPC answers them itself."""
+
+
+class Interceptor(grpc.ServerInterceptor):
+    """One of the application's: it raises where it looks at a method."""
+
+    def intercept_service(self, continuation, details):
+        if details.method.endswith("/interceptor_raises"):
+            raise ValueError("interceptor_raises")
+        return continuation(details)
+
+
+class AioInterceptor(grpc.aio.ServerInterceptor):
+    async def intercept_service(self, continuation, details):
+        if details.method.endswith("/interceptor_raises"):
+            raise ValueError("interceptor_raises")
+        return await continuation(details)
+
+
 CLIENT = """
 import sys, grpc
 channel = grpc.insecure_channel(sys.argv[1])
@@ -124,6 +144,15 @@ def outcomes():
     return {}
 
 
+def names():
+    """Return the names under which calls are counted."""
+    from slotel.runtime.state import current
+
+    families = [each for each in current().store.snapshot() if each.name == "traces_span_metrics_calls"]
+    labels = [dict(zip(each.label_names, key, strict=True)) for each in families for key in each.series]
+    return sorted({each["span_name"] for each in labels if each["span_kind"] == "SPAN_KIND_SERVER"})
+
+
 def ask(port, names):
     """Call each method; return the client's code and what was counted."""
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -142,22 +171,22 @@ def ask(port, names):
 
 def serve_sync():
     found = handlers(SYNC)
-    server = grpc.server(futures.ThreadPoolExecutor(2))
+    server = grpc.server(futures.ThreadPoolExecutor(2), None, [Interceptor()])  # as some pass them: by position
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shop.Shop", found),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    told = ask(port, found)
+    told = ask(port, (*found, *UNKNOWN))
     server.stop(None)
     return told
 
 
 async def serve_aio():
     found = handlers(AIO)
-    server = grpc.aio.server()
+    server = grpc.aio.server(None, None, [AioInterceptor()])
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shop.Shop", found),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    told = await asyncio.to_thread(ask, port, found)
+    told = await asyncio.to_thread(ask, port, (*found, *UNKNOWN))
     await server.stop(None)
     return told
 
@@ -165,4 +194,5 @@ async def serve_aio():
 if __name__ == "__main__":
     import plain  # noqa: F401 the oracle
 
-    print(json.dumps(asyncio.run(serve_aio()) if "aio" in sys.argv else serve_sync()), flush=True)
+    told = asyncio.run(serve_aio()) if "aio" in sys.argv else serve_sync()
+    print(json.dumps({**told, "names": names()}), flush=True)

@@ -269,10 +269,12 @@ def http_status(attributes: Mapping[str, Any]) -> int | None:
     return int(value) if isinstance(value, str) and value.isdigit() else None
 
 
+_RPC_CODES: Final = ("rpc.grpc.status_code", "rpc.response.status_code", "rpc.status_code")
+"""Where a call's code stands: in the conventions of contrib, and of two releases of the newer ones."""
+
+
 def _rpc_code(attributes: Mapping[str, Any]) -> int | None:
-    code = attributes.get("rpc.grpc.status_code")
-    if code is None:
-        code = attributes.get("rpc.response.status_code")
+    code = next((attributes[name] for name in _RPC_CODES if name in attributes), None)
     if isinstance(code, str):
         return int(code) if code.isdigit() else _GRPC_NUMBERS.get(code)
     return code if isinstance(code, int) else None

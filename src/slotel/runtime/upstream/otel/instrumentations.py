@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
+from slotel.runtime.upstream.otel.grpc import Refused, note_refused_calls, take_arguments_by_position
 from slotel.runtime.upstream.probe import SLOWER, Probe
 from slotel.runtime.upstream.stdlib import quick_environment
 
@@ -128,12 +129,14 @@ def patch_instrumentation(
     *,
     place_under: Callable[[Any, str], object] = lambda _span, _root: None,
     rooted: Rooted = lambda _root, attributes: attributes,
+    refused: Refused = lambda _method, _metadata, _error: None,
 ) -> None:
     """Patch the faults of an instrumentation that was just loaded, by the name of its entry point.
 
     Args:
         place_under: puts the application's root before the route of a span.
         rooted: see `Rooted`.
+        refused: see `Refused`.
     """
     if name == "falcon":
         _accept_statuses_as_numbers()
@@ -144,6 +147,9 @@ def patch_instrumentation(
     elif name == "tornado":
         _measure_tornado_once()
         _leave_fallbacks_out()
+    elif name in ("grpc_server", "grpc_aio_server"):
+        note_refused_calls(refused)
+        take_arguments_by_position()
     if name != "flask":
         _root_attributes(rooted)
     _ask_environment_quickly()

@@ -1,0 +1,41 @@
+"""A remote call that came to no handler: no instrumentation makes its span, and it is counted all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+_TRACER: Final = "slotel.server"
+_SYSTEM: Final = "grpc"
+_NO_METHOD: Final = "_OTHER"
+"""Of a method that the server does not know; the span is named by the system alone: a client's word has no bound.
+
+Source: OpenTelemetry semantic conventions, RPC spans, Name and `rpc.method`.
+"""
+_UNKNOWN: Final = 2
+_UNIMPLEMENTED: Final = 12
+
+
+def count_refused_call(method: object, metadata: Iterable[Any] | None, error: Exception | None) -> None:
+    """Count a call that gRPC refuses.
+
+    Args:
+        metadata: pairs of name and value.
+        error: in flight: what was raised while the handler was looked for; None where there is none.
+    """
+    parent = propagate.extract(dict(metadata or ()), Context())
+    attributes: dict[str, Any] = {
+        "rpc.system": _SYSTEM,
+        "rpc.method": _NO_METHOD,
+        "rpc.method_original": str(method),
+        "rpc.grpc.status_code": _UNIMPLEMENTED if error is None else _UNKNOWN,
+    }
+    span = trace.get_tracer(_TRACER).start_span(_SYSTEM, parent, SpanKind.SERVER, attributes)
+    if error is not None:
+        span.record_exception(error)
+    span.set_status(Status(StatusCode.ERROR, None if error is None else f"{type(error).__name__}: {error}"))
+    span.end()
