@@ -107,13 +107,14 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.process.threads import pause_all, resume_all
     from slotel.runtime.requests.asgi import AsgiLayer
     from slotel.runtime.requests.jobs import Jobs
-    from slotel.runtime.requests.served import Server, name_served
+    from slotel.runtime.requests.served import Server, name_served, tell_failure, tell_route
     from slotel.runtime.requests.wsgi import WsgiLayer
-    from slotel.runtime.upstream.aiohttp import watch_sockets
     from slotel.runtime.upstream.celery import watch_expected_failures
     from slotel.runtime.upstream.greenlets import keep_patches_whole
     from slotel.runtime.upstream.jobs import JobWatch
+    from slotel.runtime.upstream.routes import watch_routes
     from slotel.runtime.upstream.servers import watch_servers
+    from slotel.runtime.upstream.sockets import watch_failed_sockets, watch_sockets
     from slotel.runtime.upstream.starlette import name_mounted_routes
 
     watch_expected_failures(runtime.open_spans.expect_failure)
@@ -123,6 +124,8 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
     if runtime.pipeline is not None:
         runtime.server = server = Server(runtime.pipeline, environ)
         name_mounted_routes(name_served)
+        watch_routes(tell_route)
+        watch_failed_sockets(tell_failure)
         watch_servers(
             functools.partial(WsgiLayer.around, server), functools.partial(AsgiLayer.around, server)
         )

@@ -171,7 +171,9 @@ def ask(port, names):
 
 def serve_sync():
     found = handlers(SYNC)
-    server = grpc.server(futures.ThreadPoolExecutor(2), None, [Interceptor()])  # as some pass them: by position
+    server = grpc.server(
+        futures.ThreadPoolExecutor(2), None, [Interceptor()]
+    )  # as some pass them: by position
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shop.Shop", found),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

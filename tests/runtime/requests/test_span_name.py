@@ -4,7 +4,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind
 
-from slotel.runtime.requests.span_name import RootedAttributes, name_by_route, place_under, without_path
+from slotel.runtime.requests.span_name import RootedAttributes, better_name, name_by_route, place_under
 
 TRACER = TracerProvider().get_tracer("test")
 
@@ -21,10 +21,20 @@ def started(name, **attributes):
         ("GET /ok", {"url__path": "/ok", "http__route": "/ok"}, None),
         ("GET checkout", {"url__path": "/ok"}, None),
         ("/socket", {"url__path": "/socket"}, "GET"),
+        ("HTTP /socket", {"url__path": "/socket"}, "GET"),
+        ("/socket/{name}", {"url__path": "/socket/a", "http__route": "/socket/{name}"}, "GET /socket/{name}"),
+        (
+            "HTTP /socket/{name}",
+            {"url__path": "/socket/a", "http__route": "/socket/{name}"},
+            "GET /socket/{name}",
+        ),
+        ("HTTP /ok", {"url__path": "/ok", "http__route": "/ok", "http__request__method": "_OTHER"}, None),
+        ("HTTP /ok", {"url__path": "/ok", "http__request__method": "_OTHER"}, "HTTP"),
+        ("HTTP", {"url__path": "/ok", "http__request__method": "_OTHER"}, None),
     ],
 )
 def test_a_path_is_no_name(name, attributes, better):
-    assert without_path(started(name, **attributes)) == better
+    assert better_name(started(name, **attributes)) == better
 
 
 @pytest.mark.parametrize(
@@ -38,7 +48,7 @@ def test_a_path_is_no_name(name, attributes, better):
 def test_a_path_without_an_attribute_is_no_name_either_unless_it_is_that_of_an_rpc(attributes, better):
     tracer = TracerProvider().get_tracer("opentelemetry.instrumentation.some")
     span = tracer.start_span("/shop.Greeter/Greet", kind=SpanKind.SERVER, attributes=attributes)
-    assert without_path(span) == better
+    assert better_name(span) == better
 
 
 @pytest.mark.parametrize(

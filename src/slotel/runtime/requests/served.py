@@ -23,7 +23,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from slotel.config.slo import HEALTH_ROUTES
 from slotel.runtime.requests import outcomes as rows
 from slotel.runtime.requests.decision import Decision, of_escaped
-from slotel.runtime.requests.span_name import PATHS, name_by_route, place_under
+from slotel.runtime.requests.span_name import PATHS, name_by_route, place_under, under
 from slotel.runtime.upstream.otel.reading import attributes_of
 from slotel.runtime.upstream.otel.spans import span_in
 
@@ -37,8 +37,8 @@ _FASTAPI: Final = "fastapi.telemetry"
 """Every instrumentation of a WSGI or ASGI framework imports one of the first two; FastAPI 0.165 makes spans itself."""
 _INSTRUMENTATIONS: Final = "opentelemetry.instrumentation."
 _SERVER_ERROR: Final = 500
-_WEBSOCKET_FAILED: Final = 1011
-"""Close code of a server that met an unexpected condition. Source: RFC 6455, section 7.4.1."""
+_WEBSOCKET_FAILED: Final = frozenset({1011, 4500})
+"""Close codes of a server that met an unexpected condition. Source: RFC 6455, section 7.4.1; 4500 is Litestar's."""
 
 
 class Pipeline(Protocol):
@@ -109,6 +109,8 @@ class ServedRequest:
         mechanism: what Sentry calls the place where an exception is caught.
         root: key under which a request has the root of the application: what stood before its path.
         route: key under which a framework that nothing instruments leaves the route, as a template: Litestar does.
+        told: the route that another such framework has told.
+        failure: what failed a socket that its framework closes in order all the same.
         getter: reads the headers for the propagators.
         local_root: of the server span that was made for it, if one was.
         client_left: the client left before the answer was complete.
@@ -119,6 +121,8 @@ class ServedRequest:
     mechanism: ClassVar[str]
     root: ClassVar[str]
     route: ClassVar[str] = "path_template"
+    told: str | None = None
+    failure: BaseException | None = None
     getter: ClassVar[Getter[Any]]
     status: int | None = None
     close_code: int | None = None
@@ -225,11 +229,25 @@ class ServedRequest:
             self.layer.makes_spans = False
 
     def ensure_span(self) -> None:
-        """Make the server span now, if none was made so far: an event belongs to it."""
+        """Make the server span now, if none was made so far, and name it: an event belongs to it."""
         if self.local_root is None and not self._is_over:
             token = SERVED.set(self)
             self._start_span()
             SERVED.reset(token)
+        self.name_own()
+
+    def name_own(self) -> None:
+        """Give the server span that was made here its route, as soon as something knows it."""
+        local_root = self.local_root
+        if local_root is None or not _is_own(local_root.span):
+            return
+        if self._framework is not None:
+            route = attributes_of(self._framework).get("http.route")
+        else:
+            route = self.told or self._request.get(self.route)
+        if isinstance(route, str) and route:
+            root = self._request.get(self.root)
+            name_by_route(local_root.span, under(root, route) if root else route)
 
     def is_first(self, measurement: str) -> bool:
         """Return whether a request is measured so for the first time: both a mounted app and its outer one do."""
@@ -254,8 +272,9 @@ class ServedRequest:
         """Return what came of the request, in the light of what the server has seen until its span ended."""
         if self.client_left and (decision.exception is None or isinstance(decision.exception, OSError)):
             return Decision(rows.CLIENT_LEFT)
-        if self.close_code == _WEBSOCKET_FAILED and decision.row.outcome == rows.STREAM.outcome:
-            return Decision(rows.FAILED, decision.exception)
+        failed = self.failure is not None or self.close_code in _WEBSOCKET_FAILED
+        if failed and decision.row.outcome == rows.STREAM.outcome:
+            return Decision(rows.FAILED, decision.exception or self.failure)
         return decision
 
     def end(self, error: BaseException | None) -> None:
@@ -316,10 +335,6 @@ class ServedRequest:
     def _end_span(self, span: Span, error: BaseException | None) -> None:
         """End the span that was made here, or one that its instrumentation has left open."""
         if _is_own(span):
-            told = self._request if self._framework is None else attributes_of(self._framework)
-            route = told.get(self.route if self._framework is None else "http.route")
-            if isinstance(route, str) and route:
-                name_by_route(span, route)
             if self.status is not None:
                 span.set_attribute("http.response.status_code", self.status)
             if isinstance(error, Exception) and not self.is_complete:
@@ -366,6 +381,21 @@ def name_served(route: str) -> None:
     served = SERVED.get()
     if served is not None and served.local_root is not None:
         name_by_route(served.local_root.span, route)
+
+
+def tell_route(route: str) -> None:
+    """Note the route of the request that is served here; where an instrumentation makes its span, that names it."""
+    served = SERVED.get()
+    if served is not None:
+        served.told = route
+        served.name_own()
+
+
+def tell_failure(error: BaseException) -> None:
+    """Note what failed the socket that is served here."""
+    served = SERVED.get()
+    if served is not None:
+        served.failure = error
 
 
 def describe_served(span: Any, name: str, attributes: Mapping[str, Any]) -> None:

@@ -22,17 +22,21 @@ _NAMED_BY_ROUTE: Final = ("opentelemetry.instrumentation.tornado",)
 _CATCH_ALL: Final = "%s"
 """Tornado's template of a pattern that is one group: it says nothing."""
 _SOCKET_METHOD: Final = "GET"
-"""Of a websocket's handshake. Source: RFC 6455, section 4.1."""
+"""Of a websocket's handshake, which its ASGI scope does not name. Source: RFC 6455, section 4.1."""
 
 
-def without_path(span: Span) -> str | None:
-    """Return a better name for a server span that starts; None if its name holds no path.
+def better_name(span: Span) -> str | None:
+    """Return the name by convention of a server span that starts: without a path, a websocket's with its method.
 
     The path stays on the span, as `url.path`. A name that the app gave is left alone: it does not end with the path.
+
+    Returns:
+        None if the name is right.
     """
     attributes = attributes_of(span)
-    if _ROUTE in attributes:
-        return None
+    if (route := attributes.get(_ROUTE)) is not None:
+        is_socket = span.name in (route, f"HTTP {route}") and attributes.keys().isdisjoint(_METHODS)
+        return f"{_SOCKET_METHOD} {route}" if is_socket else None
     method, _, path = span.name.rpartition(" ")
     scope = span.instrumentation_scope
     if scope is not None and scope.name in _NAMED_BY_ROUTE:
@@ -52,6 +56,8 @@ def without_path(span: Span) -> str | None:
     ):
         return None
     asked = next((attributes[name] for name in _METHODS if name in attributes), _SOCKET_METHOD)
+    if method == "HTTP" and attributes.keys().isdisjoint(_METHODS):
+        method = ""  # a websocket's, of which FastAPI's instrumentation knows no method
     return method or ("HTTP" if asked == "_OTHER" else str(asked))
 
 

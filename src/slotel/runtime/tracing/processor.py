@@ -21,7 +21,7 @@ from slotel.runtime.redaction.enforcer import Enforcer
 from slotel.runtime.requests.decision import REQUEST_KINDS, decide
 from slotel.runtime.requests.local_roots import LocalRoot, OpenSpans
 from slotel.runtime.requests.served import SERVED
-from slotel.runtime.requests.span_name import without_path
+from slotel.runtime.requests.span_name import better_name
 from slotel.runtime.tracing.sink import Sink
 from slotel.runtime.upstream.otel.context import flags_of, span_id_of
 from slotel.runtime.upstream.otel.exports import watch
@@ -71,7 +71,7 @@ class SlotelSpanProcessor(SpanProcessor):
             if span.kind is SpanKind.SERVER:
                 if local_root.span is span and (served := SERVED.get()) is not None:
                     served.take(local_root)
-                if (name := without_path(span)) is not None:
+                if (name := better_name(span)) is not None:
                     span.update_name(name)
             elif span.kind is SpanKind.INTERNAL and (inside := local_root.served) and inside.awaits_framework:
                 inside.look_at(span)

@@ -30,7 +30,7 @@ from slotel.runtime.sentry.client.identity import Identity
 from slotel.runtime.sentry.errors.delivery import watch_delivery
 from slotel.runtime.sentry.errors.detail import ErrorDetail
 from slotel.runtime.sentry.errors.frameworks import framework_integrations
-from slotel.runtime.sentry.errors.integrations import LazyIntegrations
+from slotel.runtime.sentry.errors.integrations import LazyIntegrations, keep_names
 from slotel.runtime.sentry.errors.linker import ErrorEventLinker, current_span_ids, repeats
 from slotel.runtime.sentry.transport.client_transport import ClientTransport, sender_of
 from slotel.runtime.sentry.transport.completion import EnvelopeCompletion
@@ -220,6 +220,8 @@ class ClientTakeover:
             choose_variables(detail.choose)
             defer_serializing(_finishes_events)
             self._lazy.wait_for_imports()
+            if not self._parts.native_names:
+                keep_names()
             if (
                 self._parts.options.get("instrumenter") != "otel"
             ):  # mode `sdk`: SentrySpanProcessor uses that API

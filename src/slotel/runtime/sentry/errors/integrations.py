@@ -16,7 +16,11 @@ import sentry_sdk
 import wrapt
 from sentry_sdk.integrations import DidNotEnable, Integration, setup_integrations
 
-from slotel.runtime.upstream.sentry.sdk import auto_enabling_integrations, is_setting_up
+from slotel.runtime.upstream.sentry.sdk import (
+    auto_enabling_integrations,
+    before_processors,
+    is_setting_up,
+)
 
 LOG: Final = logging.getLogger("slotel")
 
@@ -28,6 +32,7 @@ ONLY_TRACING: Final = frozenset(
     {"asyncpg", "boto3", "clickhouse_driver", "httpx", "httpx2", "pymongo", "redis", "sqlalchemy"}
 )
 """They report no error of their own: they make spans, and breadcrumbs of them, which the trace shows."""
+_INTEGRATIONS: Final = "sentry_sdk.integrations."
 _LIBRARIES: Final = {
     "aiohttp": "aiohttp.web",
     "google_genai": "google.genai",
@@ -48,6 +53,31 @@ def library_of(integration: str) -> str | None:
     """
     name = integration.split(".")[2]
     return None if name in REPLACED or name in ONLY_TRACING else _LIBRARIES.get(name, name)
+
+
+def keep_names() -> None:
+    """Let an event and its transaction keep the span's name, where an integration would name them after a function."""
+
+    def wrap(original: Any) -> Any:
+        def add_event_processor(scope: Any, processor: Any) -> Any:
+            module = str(getattr(getattr(processor, "func", processor), "__module__", ""))
+            given = _keeping_name(processor) if module.startswith(_INTEGRATIONS) else processor
+            return original(scope, given)
+
+        return add_event_processor
+
+    before_processors(wrap)
+
+
+def _keeping_name(processor: Any) -> Any:
+    def process(event: Any, hint: Any) -> Any:
+        kept = {key: event[key] for key in ("transaction", "transaction_info") if key in event}
+        done = processor(event, hint)
+        if done is not None and kept.get("transaction"):
+            done.update(kept)
+        return done
+
+    return process
 
 
 class LazyIntegrations:

@@ -218,15 +218,14 @@ class ErrorEventLinker:
 
     def _where(self, current: SpanContext) -> tuple[SpanContext | None, LocalRoot | None]:
         """Return the span and the local root of what happens now: an answer may go on when its span has ended."""
+        local_root = self._open_spans.of(current.span_id) if current.is_valid else None
+        served = local_root.served if local_root is not None else None if current.is_valid else SERVED.get()
+        if served is not None:
+            served.ensure_span()
+            local_root = served.local_root
         if current.is_valid:
-            return current, self._open_spans.of(current.span_id)
-        served = SERVED.get()
-        if served is None:
-            return None, None
-        served.ensure_span()
-        if served.local_root is None:
-            return None, None
-        return served.local_root.span.context, served.local_root
+            return current, local_root
+        return (None, None) if local_root is None else (local_root.span.context, local_root)
 
     def link(
         self,

@@ -33,7 +33,7 @@ _MADE: Final = "a server whose interceptors are given by position cannot be made
 _ORIGINALS: Final = tuple(
     (
         Probe(module, "server", why="`server(pool, None, interceptors)` is a TypeError", without=_MADE),
-        Probe(f"{_PACKAGE}:{instrumentor}", "_original_func", why="tells the names of arguments", without=_MADE, level=None),
+        Probe(f"{_PACKAGE}:{instrumentor}", "_original_func", why="has the names", without=_MADE, level=None),
     )
     for module, instrumentor in (("grpc", "GrpcInstrumentorServer"), ("grpc.aio", "GrpcAioInstrumentorServer"))
 )  # fmt: skip
@@ -44,13 +44,20 @@ Refused = Callable[[Any, Any, "Exception | None"], object]
 
 def note_refused_calls(refused: Refused) -> None:
     """Tell of each call that comes to no handler: gRPC answers UNIMPLEMENTED, or UNKNOWN where the lookup raised."""
+    for probe, wrap in ((_SYNC, _watching), (_ASYNC, _watching_async)):
+        module, _, name = probe.where.partition(":")
+        told = functools.partial(_tell, refused)
+        wrapt.register_post_import_hook(functools.partial(_wrap_in, probe, name, wrap(told)), module)
 
-    def tell(interceptor: Any, details: Any, error: Exception | None) -> None:
-        with contextlib.suppress(Exception):  # the client is to get gRPC's answer
-            wanted = _FILTER.of(interceptor)
-            if is_instrumentation_enabled() and (wanted is None or wanted(details)):
-                refused(details.method, details.invocation_metadata, error)
 
+def _tell(refused: Refused, interceptor: Any, details: Any, error: Exception | None) -> None:
+    with contextlib.suppress(Exception):  # the client is to get gRPC's answer
+        wanted = _FILTER.of(interceptor)
+        if is_instrumentation_enabled() and (wanted is None or wanted(details)):
+            refused(details.method, details.invocation_metadata, error)
+
+
+def _watching(tell: Callable[..., None]) -> Callable[[Any], Any]:
     def wrap(original: Any) -> Any:
         def intercept_service(its: Any, continuation: Any, details: Any) -> Any:
             try:
@@ -64,7 +71,11 @@ def note_refused_calls(refused: Refused) -> None:
 
         return intercept_service
 
-    def wrap_async(original: Any) -> Any:
+    return wrap
+
+
+def _watching_async(tell: Callable[..., None]) -> Callable[[Any], Any]:
+    def wrap(original: Any) -> Any:
         async def intercept_service(its: Any, continuation: Any, details: Any) -> Any:
             try:
                 handler = await original(its, continuation, details)
@@ -77,11 +88,7 @@ def note_refused_calls(refused: Refused) -> None:
 
         return intercept_service
 
-    for probe, wrapper in ((_SYNC, wrap), (_ASYNC, wrap_async)):
-        module, _, name = probe.where.partition(":")
-        wrapt.register_post_import_hook(
-            functools.partial(_wrap_in, probe, name, wrapper), module
-        )  # when a server is made
+    return wrap
 
 
 def _wrap_in(probe: Probe, name: str, wrap: Callable[[Any], Any], module: Any) -> None:

@@ -111,6 +111,11 @@ SCOPE: Final = (
     "start_span", "start_transaction", "continue_trace", "get_traceparent", "get_baggage", "trace_propagation_meta",
     "set_transaction_name", "span", "transaction",
 )  # fmt: skip
+_ADD_PROCESSOR: Final = Probe(
+    "sentry_sdk.scope:Scope", "add_event_processor",
+    why="integrations of sentry-sdk name events after functions",
+    without="events and transactions of Bottle, Falcon ASGI and Tornado have sentry-sdk's names",
+)  # fmt: skip
 _IS_2: Final = find_spec("sentry_sdk.tracing") is not None
 _SCOPE: Final = {
     name: Probe(
@@ -377,3 +382,8 @@ def replace_in_traces(name: str, wrap: Callable[[Callable[..., Any]], Callable[.
         wrap: gives the new function for the original one.
     """
     _TRACES[name].wrap(import_module("sentry_sdk.traces"), wrap)
+
+
+def before_processors(wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    """Put a function before the one that adds an event processor to a scope."""
+    _ADD_PROCESSOR.wrap(Scope, wrap)

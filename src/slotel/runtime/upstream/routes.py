@@ -1,0 +1,88 @@
+"""Where frameworks that no OpenTelemetry instrumentation knows find the route of a request: patched once each.
+
+A framework is one row. Where an instrumentation makes the server span, it has named it, and nothing is told here.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+import wrapt
+
+from slotel.runtime.upstream.probe import Probe
+
+Read = Callable[[Any, "tuple[Any, ...]", Any], "str | None"]
+"""Gives the route as a template, by the object, the arguments and the answer of a call."""
+
+
+class Place(NamedTuple):
+    """A call that finds the route.
+
+    Args:
+        module: is patched when it is imported.
+        owner: class of the method.
+    """
+
+    module: str
+    owner: str
+    name: str
+    read: Read
+
+    def probe(self) -> Probe:
+        """Return the probe of the call."""
+        return Probe(
+            f"{self.module}:{self.owner}",
+            self.name,
+            why="knows the route of a request",
+            without="its requests have no route",
+        )
+
+
+def _of_bottle(_its: Any, arguments: tuple[Any, ...], found: Any) -> str:
+    environ: Mapping[str, Any] = arguments[0]
+    return str(
+        environ.get("SCRIPT_NAME", "").rstrip("/") + found[0].rule
+    )  # a mounted app is asked after its mount
+
+
+PLACES: Final = (
+    Place("blacksheep.server.routing", "Router", "get_match_by_method_and_path",
+          lambda _its, _arguments, found: found.pattern.decode() if found is not None else None),
+    Place("bottle", "Router", "match", _of_bottle),
+    Place("falcon.app", "App", "_get_responder", lambda _its, _arguments, found: found[3]),
+    Place("quart.ctx", "_BaseRequestWebsocketContext", "match_request",
+          lambda its, _arguments, _found: getattr(its.request_websocket.url_rule, "rule", None)),
+    Place("sanic.router", "Router", "get", lambda _its, _arguments, found: f"/{found[0].path.lstrip('/')}"),
+)  # fmt: skip
+
+_PROBES: Final = {place: place.probe() for place in PLACES}
+
+
+def watch_routes(tell: Callable[[str], None]) -> None:
+    """Tell the route of each request that a framework of the table serves, from its import on."""
+    for place, probe in _PROBES.items():
+        wrapt.register_post_import_hook(functools.partial(_patch, place, probe, tell), place.module)
+
+
+def _patch(place: Place, probe: Probe, tell: Callable[[str], None], module: Any) -> None:
+    def wrap(original: Any) -> Any:
+        def call(its: Any, *args: Any, **kwargs: Any) -> Any:
+            __traceback_hide__ = True
+            found = original(its, *args, **kwargs)
+            try:
+                route = place.read(its, args, found)
+            except (AttributeError, IndexError, KeyError, TypeError):  # another layout: no route
+                route = None
+            if route:
+                tell(route)
+            return found
+
+        return call
+
+    owner = getattr(module, place.owner, None)
+    if owner is None:
+        probe.tell()
+    else:
+        probe.wrap(owner, wrap)

@@ -1,0 +1,80 @@
+"""What frameworks say of a websocket, and no span or ASGI message: its client has left, its handler has failed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Final
+
+import wrapt
+
+from slotel.runtime.upstream.probe import Probe
+
+_LEFT: Final = "a websocket that its client closes is good, not excluded"
+_AIOHTTP: Final = Probe(
+    "aiohttp.web_ws:WebSocketResponse", "receive",
+    why="gives the handler the message that the client has closed or lost the socket", without=_LEFT,
+)  # fmt: skip
+_TORNADO: Final = Probe(
+    "tornado.websocket:WebSocketHandler", "on_ws_connection_close",
+    why="is called when a socket is closed", without=_LEFT,
+)  # fmt: skip
+_CLIENTS: Final = frozenset({"CLOSE", "ERROR"})
+"""Types of messages that only a client's end makes; CLOSED is one if the socket was open: nothing more came."""
+
+
+def watch_sockets(left: Callable[[], None]) -> None:
+    """Call `left` in the span of a websocket whose client has left, once its framework is imported."""
+    for module, probe, owner, wrap in (
+        ("aiohttp.web_ws", _AIOHTTP, "WebSocketResponse", _of_aiohttp),
+        ("tornado.websocket", _TORNADO, "WebSocketHandler", _of_tornado),
+    ):
+        wrapt.register_post_import_hook(functools.partial(_patch, probe, owner, wrap(left)), module)
+
+
+def watch_failed_sockets(failed: Callable[[BaseException], None]) -> None:
+    """Tell what failed the handler of a websocket that its framework closes in order all the same, as Quart does."""
+
+    def hook(signals: Any) -> None:
+        def report(_sender: Any, exception: BaseException, **_more: Any) -> None:
+            failed(exception)
+
+        signals.got_websocket_exception.connect(report, weak=False)
+
+    wrapt.register_post_import_hook(hook, "quart.signals")
+
+
+def _patch(probe: Probe, owner: str, wrap: Callable[[Any], Any], module: Any) -> None:
+    kind = getattr(module, owner, None)
+    if kind is None:
+        probe.tell()
+    else:
+        probe.wrap(kind, wrap)
+
+
+def _of_aiohttp(left: Callable[[], None]) -> Callable[[Any], Any]:
+    def wrap(original: Any) -> Any:
+        async def receive(its: Any, *args: Any, **kwargs: Any) -> Any:
+            __traceback_hide__ = True
+            was_open = not its.closed
+            message = await original(its, *args, **kwargs)
+            name = message.type.name
+            if name in _CLIENTS or (name == "CLOSED" and was_open):
+                left()
+            return message
+
+        return receive
+
+    return wrap
+
+
+def _of_tornado(left: Callable[[], None]) -> Callable[[Any], Any]:
+    def wrap(original: Any) -> Any:
+        def on_ws_connection_close(its: Any, *args: Any, **kwargs: Any) -> Any:
+            if its.ws_connection is not None:  # its own close() takes it away
+                left()
+            return original(its, *args, **kwargs)
+
+        return on_ws_connection_close
+
+    return wrap
