@@ -29,8 +29,8 @@ APPS_BIN = ROOT / ".venv-apps" / "bin"
 DEADLINE = 30.0
 """Seconds, after which what has not come is missing."""
 _SENTINEL = "/sentinel"
-_SECOND_REPORTS = ("Error on request:", "Application callable raised an exception")
-"""What servers log, as text, of an exception that has been reported."""
+_SECOND_REPORTS = ("Error on request:", "Application callable raised an exception", "ClientDisconnected")
+"""What servers log, as text, of an exception that has been reported; Litestar's late word of the client before."""
 _READ = ("slo_events_total", "traces_span_metrics_calls_total", "http_server_request_duration_seconds_count")
 
 
@@ -40,6 +40,7 @@ class Cell(NamedTuple):
     Args:
         counted: requests by outcome.
         names: names and routes under which they were counted.
+        linked, agree: whether each event has the trace, and the name, of a transaction.
         urls: paths of the URLs that events and transactions show.
         carried: what the request before on the connection left on the events of this one.
     """
@@ -49,6 +50,7 @@ class Cell(NamedTuple):
     events: list[str]
     names: list[tuple[str, str]]
     linked: bool
+    agree: bool
     urls: set[str]
     carried: list[str]
 
@@ -118,7 +120,7 @@ def _under_sentry_sdk(service: Service, cases: list[Case]) -> list[Cell]:
             answer = ask(launched.port, f"{case.path}?case={number}", case.client)
             _wait_for_late(case, sink)
             _pass_sentinel(launched, sink)
-            cells.append(Cell(answer, {}, _events(sink, number), [], True, set(), []))
+            cells.append(Cell(answer, {}, _events(sink, number), [], True, True, set(), []))
     return cells
 
 
@@ -147,6 +149,7 @@ def _under_slotel(service: Service, cases: list[Case]) -> tuple[list[Cell], Coun
                     _events(sink, number),
                     sorted(_grown(before.names, own.names)),
                     _linked(sink),
+                    _agree(sink),
                     _urls(sink),
                     _carried(sink, case),
                 )
@@ -264,6 +267,14 @@ def _linked(sink: SentrySink) -> bool:
     return all(event["contexts"]["trace"]["trace_id"] in traces for event in _errors(sink))
 
 
+def _agree(sink: SentrySink) -> bool:
+    """Whether each event has the name of the transaction in whose trace it is."""
+    names = {(item["contexts"]["trace"]["trace_id"], item["transaction"]) for item in _traces(sink)}
+    return all(
+        (event["contexts"]["trace"]["trace_id"], event.get("transaction")) in names for event in _errors(sink)
+    )
+
+
 def _urls(sink: SentrySink) -> set[str]:
     shown = [item.get("request", {}).get("url") for item in (*_traces(sink), *_errors(sink))]
     return {urlsplit(url).path for url in shown if url}
@@ -307,10 +318,12 @@ def faults(service: Service, case: Case, plain: Cell, cell: Cell) -> list[str]:
     if (
         case.route
         and service.has_routes
-        and case.client in {"get", "pipelines"}
-        and not any((service.prefix + case.route).strip("/") in route for _, route in cell.names)
+        and (case.client in {"get", "pipelines"} or case.client.startswith("socket"))
+        and not any(_has_route(service.prefix + case.route, *names) for names in cell.names)
     ):
         found.append(f"names {cell.names}, expected route {case.route}")
+    if not cell.agree:
+        found.append(f"events {cell.events} have another name than their transaction")
     if wrong := cell.urls - {service.prefix + path for path in (case.path, "/upload", "/marks")}:
         found.append(f"URLs {wrong}")
     if cell.carried and case.path != "/marks":
@@ -318,6 +331,11 @@ def faults(service: Service, case: Case, plain: Cell, cell: Cell) -> list[str]:
     if any(".php" in name for name, _ in cell.names):
         found.append(f"a path as a name: {cell.names}")
     return found
+
+
+def _has_route(route: str, name: str, named: str) -> bool:
+    """Whether a span has this route, and is named by it: `GET <route>`, a websocket's, too."""
+    return route.strip("/") in named and name == f"GET {named}"
 
 
 def main(wanted: list[str]) -> int:

@@ -53,12 +53,13 @@ class Item(RequestHandler):
 
 
 class Socket(WebSocketHandler):
-    async def open(self, end):
-        if end == "-fails":
-            raise ValueError("socket-fails")
-
     def on_message(self, message):
         self.write_message(message)
+
+
+class FailingSocket(WebSocketHandler):
+    async def open(self):
+        raise ValueError("socket-fails")
 
 
 def within(environ, start_response):
@@ -79,7 +80,8 @@ NAMES = (
 async def main():
     cases = [(f"/{name}", Case, {"name": name}) for name in NAMES]
     cases += [(path, FallbackHandler, FALLBACK) for path in PATHS]
-    application = Application([*cases, (r"/items/(\d+)", Item), (r"/socket(|-fails)", Socket)])
+    cases += [(r"/items/(\d+)", Item), ("/socket", Socket), ("/socket-fails", FailingSocket)]
+    application = Application(cases)
     application.listen(int(os.environ["PORT"]), "127.0.0.1")
     await asyncio.Event().wait()
 

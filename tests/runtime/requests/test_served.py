@@ -100,6 +100,60 @@ def test_the_route_that_litestar_leaves_in_the_scope_is_the_requests(layer):
     assert counted.paths == ["/items/7", "/missing.php"]
 
 
+START, ACCEPT = {"type": "http.response.start", "status": 200}, {"type": "websocket.accept"}
+DENIAL = {"type": "websocket.http.response.start"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "messages", "came", "row"),
+    [
+        ("http", [START, {"type": "http.response.body"}], None, "succeeded"),
+        ("http", [], None, "error_answer"),  # the server answers 500
+        ("http", [], "http.disconnect", "client_left"),
+        ("websocket", [], None, "error_answer"),
+        ("websocket", [], "websocket.disconnect", "client_left"),
+        ("websocket", [ACCEPT], None, "stream"),
+        ("websocket", [{"type": "websocket.close"}], None, "stream"),  # refused
+        ("websocket", [ACCEPT, {"type": "websocket.close", "code": 1011}], None, "failed"),
+        ("websocket", [ACCEPT, {"type": "websocket.close", "code": 4500}], None, "failed"),
+        ("websocket", [{**DENIAL, "status": 403}], None, "stream"),
+        ("websocket", [{**DENIAL, "status": 503}], None, "error_answer"),
+    ],
+)
+def test_what_an_asgi_application_tells_its_server_decides(layer, kind, messages, came, row):
+    _, _, counted, _ = layer
+
+    async def application(scope, receive, send):
+        if came:
+            await receive()
+        for message in messages:
+            await send(message)
+
+    async def receive():
+        return {"type": came}
+
+    async def send(_message):
+        pass
+
+    scheme = "ws" if kind == "websocket" else "http"
+    scope = {"type": kind, "scheme": scheme, "method": "GET", "path": "/ok", "headers": []}
+    asyncio.run(AsgiLayer(layer[1].server, application)(scope, receive, send))
+    assert counted.scopes == [("slotel.server", row)]
+
+
+@pytest.mark.parametrize("told", [served.tell_route, lambda route: None])
+def test_a_route_that_a_framework_tells_is_the_requests_with_the_root_before_it(layer, told):
+    _, bare, counted, _ = layer
+
+    def framework(environ, start_response):
+        told("/items/<number>")
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    ask(WsgiLayer(bare.server, framework), SCRIPT_NAME="/api")
+    assert counted.names == ["GET" if told is not served.tell_route else "GET /api/items/<number>"]
+
+
 def test_an_application_that_nothing_instruments_is_counted_once_beside_one_that_instruments_itself(layer):
     native, bare, counted, open_spans = layer
     for application in (bare, native, bare):

@@ -18,6 +18,7 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 _DISCONNECTS: Final = ("http.disconnect", "websocket.disconnect")
+_STARTS: Final = ("http.response.start", "websocket.http.response.start")
 _SOCKET_SCHEMES: Final = {"http": "ws", "https": "wss"}
 
 
@@ -46,6 +47,7 @@ class AsgiRequest(ServedRequest):
     root = "root_path"
     getter = ScopeGetter()
 
+    is_accepted = False
     receives: Receive
     sends: Send
     """What the server gave."""
@@ -60,11 +62,13 @@ class AsgiRequest(ServedRequest):
     async def send(self, message: Message) -> None:
         """Note what a message says of the answer, and send it."""
         kind = message["type"]
-        if kind == "http.response.start":
+        if kind in _STARTS:
             self.status = message["status"]
         elif kind == "http.response.body":
             if not message.get("more_body"):
                 self.complete()
+        elif kind == "websocket.accept":
+            self.is_accepted = True
         elif kind == "websocket.close":
             self.close_code = message.get("code", 1000)
             self.is_complete = True
@@ -73,6 +77,12 @@ class AsgiRequest(ServedRequest):
         except OSError:
             self.client_left = True
             raise
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether the application has returned without a word to a client that is there: the server answers 500."""
+        has_begun = self.status is not None or self.close_code is not None or self.is_accepted
+        return not (has_begun or self.client_left)
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of a server span. Source: OpenTelemetry semantic conventions, HTTP server."""

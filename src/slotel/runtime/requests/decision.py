@@ -142,9 +142,8 @@ def _row(  # noqa: PLR0911 the order of the table's rows
         return _row_of_call(code, span, error)
     if error is not None and not isinstance(error, Exception):
         return _row_of_stop(error)
-    if status == rows.SWITCHING_PROTOCOLS or not _SOCKETS.isdisjoint(
-        (attributes.get("url.scheme"), attributes.get("http.scheme"))
-    ):
+    is_socket = not _SOCKETS.isdisjoint((attributes.get("url.scheme"), attributes.get("http.scheme")))
+    if status == rows.SWITCHING_PROTOCOLS or (is_socket and (status or 0) < _SERVER_ERROR):
         return (
             rows.STREAM if error is None and span.status.status_code is not StatusCode.ERROR else rows.FAILED
         )

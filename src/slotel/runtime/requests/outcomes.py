@@ -78,7 +78,7 @@ STREAM: Final = OutcomeRow(
     span_status="UNSET", source="its duration says how long the client stayed",
 )  # fmt: skip
 ERROR_ANSWER: Final = OutcomeRow(
-    "error_answer", "the application answered with a server error", "5xx", "bad", event=True,
+    "error_answer", "the application answered with a server error, or not at all", "5xx", "bad", event=True,
     span_status="ERROR", source=SEMCONV_HTTP, differ="`bad.http_5xx`, `exclude`",
 )  # fmt: skip
 FAILED: Final = OutcomeRow(
@@ -121,7 +121,7 @@ EXPECTED_FAILURE: Final = OutcomeRow(
     source=CELERY, differ="`bad.attributes: {celery.state: [FAILURE]}`",
 )  # fmt: skip
 RPC_ERROR: Final = OutcomeRow(
-    "rpc_error", "a call ended with a code that is the server's fault",
+    "rpc_error", "a call ended with a code that is the server's fault, an unknown method's, too",
     "UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS", "bad", event=True,
     span_status="ERROR", source=SEMCONV_RPC, differ="`bad.status_error`",
 )  # fmt: skip
@@ -156,6 +156,7 @@ CLIENT_LEFT_TYPES: Final = frozenset(
         "django.core.exceptions.RequestAborted",
         "django.http.request.UnreadablePostError",
         "hypercorn.utils.UnexpectedMessageError",
+        "litestar.exceptions.websocket_exceptions.WebSocketDisconnect",
         "starlette.requests.ClientDisconnect",
         "starlette.websockets.WebSocketDisconnect",
         "tornado.iostream.StreamClosedError",

@@ -177,6 +177,11 @@ class ServedRequest:
             self._attached = context.attach(inside)
 
     @property
+    def is_unanswered(self) -> bool:
+        """Whether the application has returned without a word to a client that is there: the server answers 500."""
+        return False
+
+    @property
     def is_over(self) -> bool:
         """Whether its end was seen, or another's request is counted for it."""
         return self._is_over
@@ -275,7 +280,8 @@ class ServedRequest:
         failed = self.failure is not None or self.close_code in _WEBSOCKET_FAILED
         if failed and decision.row.outcome == rows.STREAM.outcome:
             return Decision(rows.FAILED, decision.exception or self.failure)
-        return decision
+        refused = decision.row is rows.STREAM and (self.status or 0) >= _SERVER_ERROR
+        return Decision(rows.ERROR_ANSWER) if refused else decision
 
     def end(self, error: BaseException | None) -> None:
         """End what is open: the answer is complete, was given up, or an exception broke it. A second call does nothing.
@@ -286,6 +292,8 @@ class ServedRequest:
         if self._is_over:
             return
         self._ends = True
+        if error is None and self.is_unanswered:
+            self.status = _SERVER_ERROR
         self.ensure_span()
         self._is_over = True
         local_root: LocalRoot | None = self.local_root
@@ -417,7 +425,7 @@ def _answered(decision: Decision, status: int) -> Decision:
     """Return what came of a request whose answer was made around the span: what the client got decides."""
     if status < _SERVER_ERROR and decision.row in (rows.FAILED, rows.ERROR_ANSWER):
         return Decision(rows.ANSWERED, decision.exception)
-    if status >= _SERVER_ERROR and decision.row in (rows.SUCCEEDED, rows.ANSWERED):
+    if status >= _SERVER_ERROR and decision.row in (rows.SUCCEEDED, rows.ANSWERED, rows.STREAM):
         return Decision(rows.ERROR_ANSWER)
     return decision
 

@@ -26,9 +26,9 @@ from sentry_sdk.utils import event_from_exception
 from slotel.config.tags import sentry_tag_key
 from slotel.runtime.process import finalizers
 from slotel.runtime.process.finalizers import in_finalizer
-from slotel.runtime.requests.decision import REQUEST_KINDS, Decision, of_escaped, records
+from slotel.runtime.requests.decision import REQUEST_KINDS, Decision, records
 from slotel.runtime.requests.local_roots import LocalRoot, OpenSpans
-from slotel.runtime.requests.outcomes import BROKEN_STREAM, CLIENT_LEFT
+from slotel.runtime.requests.outcomes import BROKEN_STREAM
 from slotel.runtime.requests.served import SERVED
 from slotel.runtime.sentry.errors.exception_record import (
     DUPLICATE,
@@ -38,6 +38,7 @@ from slotel.runtime.sentry.errors.exception_record import (
     remember,
 )
 from slotel.runtime.sentry.errors.request import Carrier, add_framework_data, add_request
+from slotel.runtime.sentry.errors.second_reports import tells_nothing
 from slotel.runtime.sentry.errors.sessions import RequestSessions
 from slotel.runtime.sentry.propagation import request_of
 from slotel.runtime.sentry.transactions.mapping import meaning, root_status
@@ -60,17 +61,6 @@ _RECORD_KEY: Final = "slotel.exception_record"
 _HAS_DETAILS: Final = "slotel.has_details"
 _ANSWERS_EVERYTHING: Final = "django"
 """Its spans also end with exceptions that a middleware turned into an answer; Django's own signal knows better."""
-
-_SERVERS_LOGGERS: Final = frozenset(
-    {
-        "_granian.utils", "aiohttp.server", "asyncio", "daphne.http_protocol", "gunicorn.error", "hypercorn.error",
-        "uvicorn.error", "waitress", "werkzeug",
-    }
-)  # fmt: skip
-"""Loggers on which servers report what left the application."""
-
-_SECOND_REPORTS: Final = ("Worker (pid:", "WORKER TIMEOUT", "Application callable raised an exception")
-"""What gunicorn's master says when a worker ends, and granian of what left the application, as text."""
 
 _RUNTIME: Final = {
     "name": platform.python_implementation(),
@@ -193,7 +183,7 @@ class ErrorEventLinker:
         current = trace.get_current_span().get_span_context()
         error = (hint.get("exc_info") or (None, None))[1]
         exception_record = record_of(error)
-        if event.get("logger") in _SERVERS_LOGGERS and _is_servers_own(event, error):
+        if tells_nothing(event, error):
             DUPLICATE.set(True)
             return None
         if error is not None and exception_record is not None and exception_record.trace_differs(current):
@@ -382,17 +372,6 @@ def isolation_of(local_root: LocalRoot) -> Any:
     """Return the Sentry scope that is this local root's own, if it is the one that is active here."""
     scopes = _SCOPES.get()
     return scopes.isolation if scopes is not None and scopes.local_root is local_root else None
-
-
-def _is_servers_own(event: Any, error: BaseException | None) -> bool:
-    """Whether a server's line is about a client that left, or about an exception that has been reported already."""
-    if error is not None:
-        return of_escaped(error).row is CLIENT_LEFT
-    handled = record_of(sys.exc_info()[1])
-    if handled is not None and handled.reported:
-        return True
-    message = (event.get("logentry") or {}).get("message") or event.get("message")
-    return isinstance(message, str) and message.startswith(_SECOND_REPORTS)
 
 
 def _remember_span(span: ReadableSpan, local_root: LocalRoot | None, error: BaseException) -> None:
