@@ -2,12 +2,15 @@
 
 import json
 import os
+import signal
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from slotel.cli.sink.server import SentrySink
-from support.launch import clean_environ
+from support.launch import clean_environ, wait_until
 from support.requests_cases import FOLDER, SERVICES
 from support.requests_matrix import APPS_BIN, run
 
@@ -25,6 +28,30 @@ def test_each_request_is_answered_counted_named_and_reported_as_the_table_says(s
     ran = run(service)
     assert len(ran.cells) > 5
     assert ran.faults(service) == []
+
+
+def services_of(pid):
+    """The processes that the threads of a process have started."""
+    threads = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for each in threads for child in each.read_text().split()]
+
+
+@applications
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_ended_ends_its_services(number):
+    script = Path(__file__).parents[1] / "support" / "requests_matrix.py"
+    driver = subprocess.Popen(
+        [sys.executable, script, "flask, gunicorn gthread"], env=clean_environ(), stdout=subprocess.DEVNULL
+    )
+    try:
+        wait_until(lambda: len(services_of(driver.pid)) == 2, "a service runs with slotel, and one without")
+        services = services_of(driver.pid)
+        driver.send_signal(number)
+        assert driver.wait(60) == 128 + number
+        assert [pid for pid in services if Path(f"/proc/{pid}").exists()] == []
+    finally:
+        driver.kill()
+        driver.wait()
 
 
 def told_by(*command):

@@ -10,10 +10,11 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -63,6 +64,19 @@ def samples_of(exposition: str, name: str) -> list[tuple[dict[str, str], float]]
     ]
 
 
+RUNNING: weakref.WeakSet[Launched] = weakref.WeakSet()
+
+
+def end_with_services(number: int, _frame: object) -> NoReturn:
+    """End this process, as a handler of its signal, and the services that it has launched."""
+    services = list(RUNNING)
+    for service in services:
+        service.send(signal.SIGTERM)
+    for service in services:
+        service.stop()
+    os._exit(128 + number)  # threads may wait for a service that is gone
+
+
 class Launched:
     """A service that runs: `opentelemetry-instrument COMMAND`, with its output collected."""
 
@@ -98,6 +112,7 @@ class Launched:
         self._lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        RUNNING.add(self)
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -150,10 +165,14 @@ class Launched:
     def samples(self, name: str) -> list[tuple[dict[str, str], float]]:
         return samples_of(self.scrape(), name)
 
-    def stop(self, number: int = signal.SIGTERM) -> str:
-        """End the service and return all that it said."""
+    def send(self, number: int) -> None:
+        """Send a signal to the service, if it still runs."""
         if self._process.poll() is None:
             self._process.send_signal(number)
+
+    def stop(self, number: int = signal.SIGTERM) -> str:
+        """End the service and return all that it said."""
+        self.send(number)
         try:
             self._process.wait(15)
         except subprocess.TimeoutExpired:

@@ -6,6 +6,7 @@ cells. Its rows and columns are in `requests_cases.py`.
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections import defaultdict
@@ -20,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # as a script
 from prometheus_client.parser import text_string_to_metric_families
 
 from slotel.cli.sink.server import SentrySink
-from support.launch import Launched, wait_until
+from support.launch import Launched, end_with_services, wait_until
 from support.requests_cases import FOLDER, SERVICES, Case, Service, cases_of
 from support.requests_client import ask
 
@@ -340,6 +341,8 @@ def _has_route(route: str, name: str, named: str) -> bool:
 
 def main(wanted: list[str]) -> int:
     """Ask the services and the paths that the words name; without any, all of them."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end_with_services)
     paths = frozenset(word for word in wanted if word.startswith("/"))
     words = [word.lower() for word in wanted if not word.startswith("/")]
     wrong = total = 0
