@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 from opentelemetry.propagators.textmap import Getter
 
 from slotel.runtime.requests.served import Layer, ServedRequest
-from slotel.runtime.requests.wsgi import METHODS
+from slotel.runtime.requests.span_name import METHODS
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]

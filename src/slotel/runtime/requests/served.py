@@ -7,6 +7,7 @@ whether the answer broke after its head, whether any instrumentation made a serv
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import sys
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from slotel.config.slo import HEALTH_ROUTES
 from slotel.runtime.requests import outcomes as rows
 from slotel.runtime.requests.decision import Decision, of_escaped
 from slotel.runtime.requests.span_name import PATHS, name_by_route, place_under, under
+from slotel.runtime.upstream.django import FORCED_ROOT, forced_root
 from slotel.runtime.upstream.otel.reading import attributes_of
 from slotel.runtime.upstream.otel.spans import span_in
 
@@ -92,6 +94,11 @@ class Layer:
     def __init__(self, server: Server, application: Any) -> None:
         self.server = server
         self._application = application
+
+    @functools.cached_property
+    def forced_root(self) -> str:
+        """Return the root that the application's settings put before each path."""
+        return forced_root(self._application)
 
     def __getattr__(self, name: str) -> Any:
         """Look like the application."""
@@ -330,6 +337,9 @@ class ServedRequest:
         attributes = self.attributes()
         if self._server.excludes(attributes):
             return None
+        if root := self.layer.forced_root:
+            attributes["url.path"] = under(root, attributes["url.path"])
+            self._request[FORCED_ROOT] = root
         if attributes["url.path"] in HEALTH_ROUTES:
             attributes["http.route"] = attributes["url.path"]  # objectives exclude it by that
         parent = propagate.extract(self._request, Context(), self.getter)

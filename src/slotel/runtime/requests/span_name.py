@@ -15,6 +15,10 @@ from slotel.runtime.upstream.otel.reading import attributes_of
 _ROUTE: Final = "http.route"
 PATHS: Final = frozenset({"url.path", "http.target"})
 """What says which path was asked for, by the new and by the old conventions."""
+METHODS: Final = frozenset(
+    {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE", "QUERY"}
+)
+"""What is another's is `_OTHER`. Source: OpenTelemetry semantic conventions, `http.request.method`."""
 _METHODS: Final = ("http.request.method", "http.method")
 _INSTRUMENTATIONS: Final = "opentelemetry.instrumentation."
 _NAMED_BY_ROUTE: Final = ("opentelemetry.instrumentation.tornado",)
@@ -68,7 +72,7 @@ def name_by_route(span: Span, route: str) -> None:
     method, _, path = span.name.rpartition(" ")
     if path == before:
         span.update_name(f"{method} {route}".strip())
-    elif not method and not before:
+    elif path in METHODS or path == "HTTP":
         span.update_name(f"{path} {route}")
 
 

@@ -11,13 +11,9 @@ from typing import Any, Final, TypeAlias
 from opentelemetry.propagators.textmap import Getter
 
 from slotel.runtime.requests.served import Layer, ServedRequest
+from slotel.runtime.requests.span_name import METHODS
 
 Environ: TypeAlias = MutableMapping[str, Any]
-
-METHODS: Final = frozenset(
-    {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE", "QUERY"}
-)
-"""What is another's is `_OTHER`. Source: OpenTelemetry semantic conventions, `http.request.method`."""
 
 
 class EnvironGetter(Getter[Environ]):

@@ -16,6 +16,10 @@ import wrapt
 from slotel.runtime.upstream.probe import Probe
 
 _REQUEST: Final[ContextVar[Any]] = ContextVar("slotel-django-request", default=None)
+FORCED_ROOT: Final = "slotel.root"
+"""Key in an ASGI scope: FORCE_SCRIPT_NAME, which stands in no `root_path`."""
+_MIDDLEWARES: Final = 5
+"""How many may stand around an application."""
 HANDLERS: Final = "django.core.handlers.base"
 _HANDLER: Final = f"{HANDLERS}:BaseHandler"
 _BODIES: Final = "events of log messages lack the request's body"
@@ -99,6 +103,18 @@ def has_loaded_user(request: Any) -> bool:
     """Whether the user of a request is known, and need not be looked up."""
     kind = type(getattr(request, "user", None)).__name__
     return kind != "SimpleLazyObject" or _USER.of(request) is not None
+
+
+def forced_root(application: Any) -> str:
+    """Return FORCE_SCRIPT_NAME if an application is Django's, or a middleware around it: no server tells it."""
+    handlers, conf = sys.modules.get(HANDLERS), sys.modules.get("django.conf")
+    if handlers is None or conf is None:
+        return ""
+    for _ in range(_MIDDLEWARES):
+        if isinstance(application, handlers.BaseHandler):
+            return str(conf.settings.FORCE_SCRIPT_NAME or "")
+        application = getattr(application, "app", None)
+    return ""
 
 
 def current_request() -> Any:

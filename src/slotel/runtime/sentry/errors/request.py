@@ -17,9 +17,8 @@ from typing import Any, Final, TypeAlias
 import sentry_sdk
 
 from slotel.runtime.upstream import django
-from slotel.runtime.upstream.django import current_request
+from slotel.runtime.upstream.django import FORCED_ROOT, current_request
 from slotel.runtime.upstream.flask import has_loaded_user, has_read_body
-from slotel.runtime.upstream.otel.instrumentations import FORCED_ROOT
 from slotel.runtime.upstream.sentry.sdk import (
     add_flask_user,
     asgi_request,

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
+from slotel.runtime.upstream.django import FORCED_ROOT
 from slotel.runtime.upstream.otel.grpc import Refused, note_refused_calls, take_arguments_by_position
 from slotel.runtime.upstream.probe import SLOWER, Probe
 from slotel.runtime.upstream.stdlib import quick_environment
@@ -115,8 +116,6 @@ _READ: Final = (
 )  # fmt: skip
 """What the attributes of a WSGI request are made of."""
 _ROOT: Final = "SCRIPT_NAME"
-FORCED_ROOT: Final = "slotel.root"
-"""Key in an ASGI scope: Django's FORCE_SCRIPT_NAME, which stands in no `root_path`."""
 _COLLECTED: Final = "slotel.request_attributes"
 
 
