@@ -52,6 +52,7 @@ from slotel.runtime.tracing.processor import SlotelSpanProcessor
 from slotel.runtime.tracing.provider import mend_propagation, name_distribution, put_first, record_every_span
 from slotel.runtime.tracing.route_rules import rules_of
 from slotel.runtime.tracing.sampler_env import validate_sampler
+from slotel.runtime.upstream.exception_text import EXCEPTION_TEXT, write_log_records_by
 from slotel.runtime.upstream.probe import tell_what_is_gone
 from slotel.runtime.upstream.stdlib import in_subinterpreter
 
@@ -107,6 +108,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     if is_debugging(environ):
         runtime.pipeline.add_sink(DecisionLog())
     _guarded("logs", runtime, lambda: enforce_log_records(runtime))
+    _guarded("logs", runtime, lambda: write_log_records_by(EXCEPTION_TEXT.quick))
     _guarded("sentry", runtime, lambda: connect_sentry(runtime, environ))
     _guarded("servers", runtime, lambda: count_at_servers(runtime, environ))
     _guarded("workers", runtime, lambda: join_workers(runtime, environ))

@@ -19,7 +19,7 @@ from slotel.runtime.sentry.transport.bounds import encode_bounded
 from slotel.runtime.sentry.transport.completion import EnvelopeCompletion
 from slotel.runtime.sentry.transport.envelope_queue import QueuedEnvelope
 from slotel.runtime.sentry.transport.sender import Sender
-from slotel.runtime.upstream.sentry.sdk import inner_transport
+from slotel.runtime.upstream.sentry.sdk import inner_transport, is_reduced
 
 _SIGNALS: Final = {
     "error": "errors",
@@ -65,12 +65,14 @@ class ClientTransport(Transport):
         """Queue an envelope."""
         if not envelope.items:
             return
+        repeats = False
         for item in envelope.items:
             event = item.get_event()
             if event is not None:
                 self._counted(event.get("environment"))
+                repeats = is_reduced(event)
         self.sender.offer_unencoded(_signal(envelope.items[0]), lambda: self._encode(envelope))
-        self.sender.wake()
+        self.sender.wake(soon=not repeats)
 
     def flush(self, timeout: float, callback: Any = None) -> None:
         """Send what waits, within `timeout` seconds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import re
@@ -19,6 +20,7 @@ from slotel.runtime.metrics.unsent import UNSENT
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.process.threads import start_daemon, tokens_for
 from slotel.runtime.sentry.client.protocols import Dropped
+from slotel.runtime.sentry.transactions.gil_yielder import GilYielder
 from slotel.runtime.sentry.transport.encode import is_gzip, sent_later
 from slotel.runtime.sentry.transport.endpoint import Answer, Endpoint, was_sent
 from slotel.runtime.sentry.transport.envelope_queue import MAX_ENVELOPES, EnvelopeQueue, QueuedEnvelope
@@ -41,6 +43,11 @@ STALE: Final = 30.0
 """Seconds after which an envelope's time of sending is written anew."""
 GATHER: Final = 0.05
 """Seconds between the first envelope and the first request: to wake the thread for each costs more than its work."""
+LINGER: Final = 0.5
+"""Seconds that what need not leave at once waits for more of its kind: a thread that wakes for one alone finds none of
+its code and data in the processor's caches, and takes more than twice as long for it."""
+LINGERING: Final = 30
+"""Envelopes that wait no longer for more."""
 MAX_UNENCODED: Final = 1000
 """Envelopes that wait to be encoded; the thread encodes them also while the server is away."""
 _ASK: Final = 0.1
@@ -95,6 +102,8 @@ class Sender:
         """Held by the thread that works; those who start one at the same time do not wait for each other."""
         self._thread: threading.Thread | None = None
         self._idle = True
+        self._lingers = False
+        """Nothing that waits need leave at once."""
         self._failures = 0
         self._told: str | None = None
         self._in_hand: QueuedEnvelope | None = None
@@ -120,9 +129,14 @@ class Sender:
         UNSENT.add(signal, 1)
         self._unencoded.append((signal, encode))
 
-    def wake(self) -> None:
-        """Have the thread send what is queued; where no thread can start it waits, for the next call or `flush`."""
-        if not self._idle or self._stopped or not len(self):
+    def wake(self, *, soon: bool = True) -> None:
+        """Have the thread send what is queued; where no thread can start it waits, for the next call or `flush`.
+
+        Args:
+            soon: False where it may wait a moment for more.
+        """
+        soon = soon or len(self) >= LINGERING
+        if (not self._idle and not (soon and self._lingers)) or self._stopped or not len(self):
             return
         if self._thread is None:
             self._tokens = tokens_for(self._tokens)
@@ -130,6 +144,7 @@ class Sender:
                 self._thread = start_daemon("slotel-sentry-send", self._run, self._tokens, self._elected)
             except RuntimeError:  # the system has none left, or the interpreter ends
                 return
+        self._lingers = not soon
         self._idle = False
         self._tokens.put(None)
 
@@ -181,7 +196,7 @@ class Sender:
         suppress_instrumentation()
         while not self._stopped:
             tokens.get()
-            time.sleep(GATHER)
+            self._gather(tokens)
             self._idle = False
             while len(self) and not self._stopped:
                 if not self._encode_and_send():
@@ -197,6 +212,14 @@ class Sender:
                 break
         if tokens is self._tokens:
             self.endpoint.close()
+
+    def _gather(self, tokens: queue.SimpleQueue[None]) -> None:
+        """Let more come."""
+        if self._lingers and not self._retired:
+            with contextlib.suppress(queue.Empty):
+                tokens.get(timeout=LINGER)  # something that is to leave soon, or a flush, ends it
+            self._lingers = False
+        time.sleep(GATHER)
 
     def _encode_and_send(self) -> bool:
         """Encode what waits, send the oldest envelope; return whether the next may follow at once."""
@@ -224,6 +247,7 @@ class Sender:
 
     def encode_waiting(self) -> None:
         """Encode what waits for it; one that fails is counted, and takes nothing from the others."""
+        gil = GilYielder()
         while self._unencoded and not self._stopped:
             signal, encode = self._unencoded.popleft()
             try:
@@ -235,6 +259,7 @@ class Sender:
                 LOG.debug("an envelope could not be encoded: %s", error, exc_info=True)
             finally:
                 UNSENT.add(signal, -1)
+            gil.yield_gil()
 
     def _send_here(self, deadline: float) -> bool:
         """Send on the calling thread: at the end of an interpreter that starts no thread any more."""

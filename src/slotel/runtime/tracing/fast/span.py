@@ -18,7 +18,7 @@ from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AnyValue, Attributes
 
-from slotel.runtime.tracing.fast.exception_text import ExceptionText
+from slotel.runtime.upstream.exception_text import EXCEPTION_TEXT
 from slotel.runtime.upstream.otel.reading import UNSET
 from slotel.runtime.upstream.otel.spans import ATTRIBUTES_LOG, TRACE_LOG, clean, new_links, readable_span
 
@@ -35,7 +35,6 @@ _FULL: Final = (
     "to make space for the new key-value pair."
 )
 _COPIED: Final = (dict, MappingProxyType)
-_TEXT: Final = ExceptionText()
 
 
 class LeanSpan(Span):
@@ -202,7 +201,7 @@ class LeanSpan(Span):
             if module and module != "builtins"
             else kind.__qualname__,
             "exception.message": str(exception),
-            "exception.stacktrace": _TEXT(exception),
+            "exception.stacktrace": EXCEPTION_TEXT(exception),
             "exception.escaped": str(escaped),
         }
         self.add_event("exception", {**described, **(attributes or {})}, timestamp)

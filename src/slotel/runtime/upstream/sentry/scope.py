@@ -6,6 +6,7 @@ A scope of a class of the app's own is copied at once.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 from sentry_sdk.scope import Scope
@@ -25,24 +26,38 @@ _SLOTS: Final[tuple[str, ...]] = tuple(_SLOTS_OF.of(Scope) or ())
 _FIRST: Final = "client"
 """Every call of sentry-sdk's API asks a scope for it, and it is never copied."""
 _CAN_WAIT: Final = _FIRST in _SLOTS and Scope.__dictoffset__ == 0 and not hasattr(Scope, "__getattr__")
+_WRITTEN: Final = frozenset({_FIRST})
 _new: Final = object.__new__
+_put: Final = object.__setattr__
 _value: Final = object.__getattribute__
 
 
-class _ForkedScope(Scope):
+class _WaitingScope(Scope):
     """A copy of a scope, made when a slot that has no value is read. What was written before stays as it is."""
 
-    __slots__ = ("_slotel_original", "_slotel_prepare")
+    __slots__ = ("_slotel_original", "_slotel_prepare", "_slotel_written")
 
-    _slotel_original: Scope | None
-    """None as soon as this is a copy."""
+    _slotel_original: Scope
     _slotel_prepare: Prepare | None
+    _slotel_written: frozenset[str]
 
     def __getattr__(self, name: str) -> Any:
         if name not in _SLOTS:
             raise AttributeError(f"'Scope' object has no attribute {name!r}")
         complete(self)
         return _value(self, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self.__class__ is _WaitingScope and name in _SLOTS:
+            with suppress(AttributeError):  # a copy of one that waited
+                _put(self, "_slotel_written", _value(self, "_slotel_written") | {name})
+        _put(self, name, value)
+
+
+class _CopiedScope(Scope):
+    """What a waiting scope becomes: one that costs what sentry-sdk's costs."""
+
+    __slots__ = _WaitingScope.__slots__
 
 
 def fork_when_used(scope: Scope, prepare: Prepare | None = None) -> Scope:
@@ -52,37 +67,42 @@ def fork_when_used(scope: Scope, prepare: Prepare | None = None) -> Scope:
         scope: that of the process, a thread or an event loop: what changes there before the first use is copied, too.
         prepare: called with the copy.
     """
-    if not _CAN_WAIT or scope.__class__ not in (Scope, _ForkedScope):
+    if not _CAN_WAIT or scope.__class__ not in _KINDS:
         forked = scope.fork()
         if prepare is not None:
             prepare(forked)
         return forked
-    if scope.__class__ is _ForkedScope:
+    if scope.__class__ is _WaitingScope:
         complete(scope)  # one that waits for another that waits would end in a chain without bound
-    waiting = _new(_ForkedScope)
-    waiting._slotel_original = scope  # noqa: SLF001 its own name
-    waiting._slotel_prepare = prepare  # noqa: SLF001 its own name
-    waiting.client = scope.client
+    waiting = _new(_WaitingScope)
+    _put(waiting, "_slotel_original", scope)
+    _put(waiting, "_slotel_prepare", prepare)
+    _put(waiting, "_slotel_written", _WRITTEN)
+    _put(waiting, _FIRST, scope.client)
     return waiting
 
 
 def complete(scope: Scope) -> None:
     """Make a scope the copy that it is to be; nothing is done to one that is."""
-    if scope.__class__ is not _ForkedScope:
+    if scope.__class__ is not _WaitingScope:
         return
     try:
         original = _value(scope, "_slotel_original")
-    except AttributeError:  # a copy of a copy
-        return
-    if original is None:
+    except AttributeError:  # a copy of one that waited: it has everything
+        scope.__class__ = _CopiedScope
         return
     copied = original.fork()
     prepare = _value(scope, "_slotel_prepare")
     if prepare is not None:
         prepare(copied)
     for name in _SLOTS:
-        try:
-            _value(scope, name)
-        except AttributeError:
-            setattr(scope, name, getattr(copied, name))
-    scope._slotel_original = scope._slotel_prepare = None  # noqa: SLF001 its own names
+        if scope.__class__ is not _WaitingScope:  # another thread was faster, and may have written since
+            return
+        if name not in _value(scope, "_slotel_written"):
+            _put(scope, name, getattr(copied, name))
+    scope.__class__ = _CopiedScope
+    _put(scope, "_slotel_original", None)  # not to be kept alive
+    _put(scope, "_slotel_prepare", None)
+
+
+_KINDS: Final = (Scope, _WaitingScope, _CopiedScope)

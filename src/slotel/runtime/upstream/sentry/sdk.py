@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from importlib import import_module
 from importlib.util import find_spec
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import sentry_sdk
@@ -159,6 +159,7 @@ Choose: TypeAlias = Callable[
 """Gives the choice for an exception's type, value and traceback; None for all variables of all frames."""
 
 _WANTED: ContextVar[Wanted | None] = ContextVar("slotel-wanted-variables", default=None)
+_LEFT_OUT: Final = "left out"
 _MAX_FRAMES: Final = 5000
 """Frames whose description is remembered: some 2 MB at the most."""
 
@@ -253,7 +254,7 @@ def choose_variables(choose: Choose) -> bool:
             finally:
                 _WANTED.reset(token)
             if exceptions:
-                exceptions[-1]["mechanism"].setdefault("data", {})["left out"] = choice.left_out
+                exceptions[-1]["mechanism"].setdefault("data", {})[_LEFT_OUT] = choice.left_out
             return exceptions
 
         return exceptions_from_error_tuple
@@ -261,9 +262,18 @@ def choose_variables(choose: Choose) -> bool:
     return _FRAME.wrap(utils, _of_frame) and _EXCEPTIONS.wrap(utils, of_exceptions)
 
 
+def is_reduced(event: Mapping[str, Any]) -> bool:
+    """Return whether variables were left out of an event."""
+    try:
+        return _LEFT_OUT in event["exception"]["values"][-1]["mechanism"]["data"]
+    except (LookupError, TypeError):
+        return False
+
+
 def _of_frame(original: Callable[..., Any]) -> Callable[..., Any]:
     """Return `serialize_frame` that reads the wanted variables, and remembers what it says of a frame without."""
-    known: dict[tuple[Any, ...], dict[str, Any]] = {}
+    # with each frame's code, so that its number stays its own
+    known: dict[tuple[Any, ...], tuple[CodeType, dict[str, Any]]] = {}
 
     def serialize_frame(frame: Any, *args: Any, **kwargs: Any) -> Any:
         wanted = _WANTED.get()
@@ -274,15 +284,15 @@ def _of_frame(original: Callable[..., Any]) -> Callable[..., Any]:
         else:
             kwargs["include_local_variables"] = False
         place = _place(frame, args, kwargs)
-        made = known.get(place) if place is not None else None
-        if made is None:
-            made = original(frame, *args, **kwargs)
-            if place is None or "vars" in made:
-                return made
+        found = known.get(place) if place is not None else None
+        if found is not None:
+            return found[1].copy()
+        made = original(frame, *args, **kwargs)
+        if place is not None and "vars" not in made:
             if len(known) >= _MAX_FRAMES:
                 known.clear()
-            known[place] = made
-        return dict(made)
+            known[place] = frame.f_code, dict(made)
+        return made
 
     return serialize_frame
 
@@ -292,7 +302,7 @@ def _place(frame: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tupl
     try:
         line = args[0] if args else kwargs.get("tb_lineno")
         place = (
-            frame.f_code,
+            id(frame.f_code),  # codes of two files may be equal
             line or frame.f_lineno,
             frame.f_globals.get("__name__"),
             args,

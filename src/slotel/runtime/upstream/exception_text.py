@@ -1,0 +1,155 @@
+"""An exception's traceback as text, as `traceback.format_exception` writes it: the text of a frame is made once.
+
+Python reads, parses and underlines the line of each frame again for each exception, which is most of its price. A
+failed request pays it twice: for its span, and for the line in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from types import CodeType, TracebackType
+from typing import Any, Final
+
+from slotel.runtime.upstream.probe import SLOWER, Probe
+
+_MAX_FRAMES: Final = 2000
+_HEAD: Final = "Traceback (most recent call last):\n"
+_CAUSE: Final = "\nThe above exception was the direct cause of the following exception:\n\n"
+_CONTEXT: Final = "\nDuring handling of the above exception, another exception occurred:\n\n"
+_REPEATS: Final = 3
+"""Frames of one place after which Python writes "Previous line repeated". Source: `traceback._RECURSIVE_CUTOFF`."""
+_EXPLAINED: Final = (SyntaxError, NameError, AttributeError, ImportError)
+"""Exceptions that Python says more of than their text: the line, or "Did you mean"."""
+_HERE: Final = ("builtins", "__main__")
+_CLASS: Final = traceback.TracebackException
+_PRINT: Final = traceback.print_exception
+_FORMAT: Final = Probe(
+    "logging:Formatter", "formatException",
+    why="a logged exception's text has its frames from the cache of those in spans",
+    without="the log line of an error costs what it costs without slotel",
+    level=SLOWER,
+)  # fmt: skip
+
+
+class ExceptionText:
+    """Writes exceptions as text, and remembers the text of their frames."""
+
+    def __init__(self) -> None:
+        # by identity: codes of two files may be equal; each is kept, so that its number stays its own
+        self._frames: dict[tuple[int, int, int], tuple[CodeType, str]] = {}
+
+    def __call__(self, error: BaseException) -> str:
+        """Return the text of an exception."""
+        try:
+            found = self.quick(error)
+        except Exception:  # noqa: BLE001 an attribute of the app's own that raises
+            found = None
+        return "".join(traceback.format_exception(error)) if found is None else found
+
+    def quick(self, error: BaseException) -> str | None:
+        """Return the text of an exception, and of those that led to it; None where only Python knows how it is written."""
+        if traceback.TracebackException is not _CLASS or hasattr(sys, "tracebacklimit"):
+            return None
+        texts: list[str] = []
+        seen: set[int] = set()
+        at: BaseException | None = error
+        while at is not None:
+            if id(at) in seen or hasattr(at, "exceptions"):
+                return None
+            seen.add(id(at))
+            frames = self._stack(at.__traceback__)
+            if frames is None:
+                return None
+            texts += _last_line(at), frames
+            if at.__cause__ is not None:
+                at = at.__cause__
+                texts.append(_CAUSE)
+            else:
+                at = None if at.__suppress_context__ else at.__context__
+                if at is not None:
+                    texts.append(_CONTEXT)
+        texts.reverse()
+        return "".join(texts)
+
+    def _stack(self, at: TracebackType | None) -> str | None:
+        """Return the text of a traceback; None if there is none, or if Python shortens it."""
+        if at is None:
+            return None
+        texts, known = [_HEAD], self._frames
+        last: Any = None
+        times = 0
+        while at is not None:
+            code, line = at.tb_frame.f_code, at.tb_lineno
+            key = id(code), at.tb_lasti, line
+            found = known.get(key)
+            if found is None:
+                if len(known) >= _MAX_FRAMES:
+                    known.clear()
+                found = known[key] = code, "".join(traceback.format_tb(at, limit=1))
+            texts.append(found[1])
+            if last is not None and line == last[1] and _is_one_function(code, last[0]):
+                times += 1
+                if times >= _REPEATS:
+                    return None
+            else:
+                times = 0
+            last = code, line
+            at = at.tb_next
+        return "".join(texts)
+
+
+EXCEPTION_TEXT: Final = ExceptionText()
+"""The one of this process."""
+
+
+def write_log_records_by(text: Callable[[BaseException], str | None]) -> bool:
+    """Have logging's own formatter ask for an exception's text, and write it itself where there is none.
+
+    A formatter's own `formatException` is left alone, and so is a `traceback` that the app has changed.
+    """
+
+    def wrap(original: Callable[..., str]) -> Callable[..., str]:
+        def formatException(formatter: Any, ei: Any) -> str:  # noqa: N802 logging's name
+            try:
+                kind, error, at = ei
+                if (
+                    traceback.print_exception is _PRINT
+                    and type(error) is kind
+                    and at is error.__traceback__
+                    and (found := text(error)) is not None
+                ):
+                    return found[:-1]  # without the last line's end, as logging writes it
+            except Exception:  # noqa: BLE001 what cannot be told, and a stack that is full: logging knows
+                pass
+            return original(formatter, ei)
+
+        return formatException
+
+    return _FORMAT.wrap(logging.Formatter, wrap)
+
+
+def _is_one_function(code: CodeType, other: CodeType) -> bool:
+    return code is other or (code.co_name == other.co_name and code.co_filename == other.co_filename)
+
+
+def _last_line(error: BaseException) -> str:
+    """Return the line below the frames; given the traceback Python says what the writer may have meant."""
+    kind = type(error)
+    if not isinstance(error, _EXPLAINED) and getattr(error, "__notes__", None) is None:
+        said, module = _said(error), kind.__module__
+        if said is not None and type(module) is str:
+            name = kind.__qualname__ if module in _HERE else f"{module}.{kind.__qualname__}"
+            return f"{name}: {said}\n" if said else f"{name}\n"
+    made = _CLASS(kind, error, error.__traceback__, limit=0, compact=True)
+    return "".join(made.format_exception_only())
+
+
+def _said(error: BaseException) -> str | None:
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001 the app's own code
+        return None
+    return said if type(said) is str else None
