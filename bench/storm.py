@@ -47,6 +47,8 @@ def measure(app: str, name: str, seconds: float, storm_seconds: float, sink: Sin
     events = sink.stats().get("event", 0)
     try:
         server.load("/ok", 100, 200.0)
+        server.collect_garbage()
+        time.sleep(0.5)
         before = cpu_seconds(server.pid)
         server.load("/error", 3, 10.0)
         time.sleep(1.0)

@@ -41,6 +41,7 @@ from slotel.runtime.sentry.errors.request import Carrier, add_framework_data, ad
 from slotel.runtime.sentry.errors.second_reports import tells_nothing
 from slotel.runtime.sentry.errors.sessions import RequestSessions
 from slotel.runtime.sentry.propagation import request_of
+from slotel.runtime.sentry.transactions.ids import IDS
 from slotel.runtime.sentry.transactions.mapping import meaning, root_status
 from slotel.runtime.sentry.transactions.names import framework_of, name_by_style
 from slotel.runtime.sentry.transactions.payload import ORIGIN
@@ -338,6 +339,7 @@ def capture(
     try:
         more: dict[str, Any] = {"client_options": client.options} if _TAKES_OPTIONS else {}
         event, hint = event_from_exception(error, mechanism={"type": mechanism, "handled": handled}, **more)
+        event["event_id"] = IDS.take(16)  # sentry-sdk would ask the system for one
         if complete is not None:
             with contextlib.suppress(Exception):  # an event without these details is better than none
                 complete(event)

@@ -16,7 +16,7 @@ from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.own_requests import own_span_test
 from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryClientLike
 from slotel.runtime.sentry.client.user_hooks import DroppedError, Hooks
-from slotel.runtime.sentry.transactions.ids import Ids
+from slotel.runtime.sentry.transactions.ids import IDS
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
 from slotel.runtime.sentry.transactions.names import name_of_route
 from slotel.runtime.sentry.transactions.payload import MAX_SPANS, Segment, transaction
@@ -59,7 +59,6 @@ class Assembly:
         self._keeper = keeper
         self._sample_rate = sample_rate
         self._dropped = dropped
-        self._ids = Ids()
         self._is_own = own_span_test(client.dsn or "")
 
     def whole(self, ended: Ended, spans: Sequence[ReadableSpan]) -> Iterator[bytes]:
@@ -75,7 +74,7 @@ class Assembly:
         weigh_once = trace.kept is not None or self._is_kept_anyway(ended, spans)
         yield from self._envelopes(segment, trace, (ended.context, ended.scopes), weigh_once=weigh_once)
         for more in _chunks(children[MAX_SPANS:]):
-            continued = segment._replace(children=more, continuation=self._ids.take(8))
+            continued = segment._replace(children=more, continuation=IDS.take(8))
             yield from self._envelopes(continued, trace, (ended.context, ended.scopes), weigh_once=weigh_once)
 
     def part(self, part: PartialTrace, spans: Sequence[ReadableSpan]) -> Iterator[bytes]:
@@ -84,7 +83,7 @@ class Assembly:
         for more in _chunks(self._children(part.local_root.tags, spans)):
             root = self._enforcer.plain(part.local_root.span, part.local_root.tags)
             segment = self._segment(part.local_root, root, more, trace)
-            continued = segment._replace(continuation=self._ids.take(8))
+            continued = segment._replace(continuation=IDS.take(8))
             yield from self._envelopes(
                 continued, trace, (part.context, part.scopes), weigh_once=trace.kept is not None
             )
@@ -104,7 +103,7 @@ class Assembly:
             for more in _chunks(spans):
                 root = self._enforcer.plain(local_root.span, tags)
                 continued = self._segment(local_root, root, more, trace)._replace(
-                    continuation=self._ids.take(8)
+                    continuation=IDS.take(8)
                 )
                 yield from self._envelopes(continued, trace, context, weigh_once=weigh_once)
             return
@@ -152,7 +151,7 @@ class Assembly:
             )
             if named is not None:
                 event["transaction"], event["transaction_info"] = named.name, {"source": named.source}
-        event_id = event["event_id"] = self._ids.take(16)
+        event_id = event["event_id"] = IDS.take(16)
         header = self._header(segment, event, trace, weigh_once=weigh_once)
         try:
             event = self._hooks.apply(event, *context)
@@ -174,7 +173,7 @@ class Assembly:
     def _halves(self, segment: Segment, trace: Trace, context: _Said, *, weigh_once: bool) -> Iterator[bytes]:
         middle = len(segment.children) // 2
         first = segment._replace(children=segment.children[:middle])
-        second = segment._replace(children=segment.children[middle:], continuation=self._ids.take(8))
+        second = segment._replace(children=segment.children[middle:], continuation=IDS.take(8))
         for half in (first, second):
             yield from self._envelopes(half, trace, context, weigh_once=weigh_once)
 

@@ -16,6 +16,7 @@ from slotel.runtime.sentry.errors.source_lines import SourceLines
 from slotel.runtime.sentry.transport.bounds import cut_long_values
 from slotel.runtime.sentry.transport.installed import installed_modules
 from slotel.runtime.upstream.sentry.events import UnserializedEvent
+from slotel.runtime.upstream.sentry.frames import FinishedFrames
 
 Event = dict[str, Any]
 
@@ -36,6 +37,7 @@ class EnvelopeCompletion:
         self._redact = redact
         self.headers = redact_headers
         self.lines = SourceLines()
+        self._frames = FinishedFrames()
 
     def payload(self, item: Item) -> Any:
         """Return an item's payload as it may be sent: JSON values, or bytes."""
@@ -45,11 +47,15 @@ class EnvelopeCompletion:
             return self._redact(kind, item.get_bytes())
         if kind != "event":
             return self._redact(kind, payload)
-        if isinstance(payload, UnserializedEvent):
+        is_unserialized = isinstance(payload, UnserializedEvent)
+        if is_unserialized:
+            self._frames.put_into(payload, payload.marks)
             payload = payload.finished()
         self.lines.add_to(payload)
         cut_long_values(payload, times=2)
         event = self._redact(kind, payload)
+        if is_unserialized:
+            self._frames.keep(event)
         if "modules" not in event:
             modules = installed_modules()
             if modules:

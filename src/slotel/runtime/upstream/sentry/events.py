@@ -21,6 +21,7 @@ from sentry_sdk.utils import AnnotatedValue  # type: ignore[attr-defined]  # whe
 
 from slotel.runtime.logs import LOG
 from slotel.runtime.upstream.probe import SLOWER, Probe
+from slotel.runtime.upstream.sentry.frames import KnownFrame, shared_by
 
 Event = dict[str, Any]
 
@@ -42,7 +43,7 @@ _MOST: Final = 5000
 """Levels, and dicts and lists of a part: more is copied by nobody, but trimmed by sentry-sdk."""
 _LEAVES: Final[frozenset[type]] = frozenset({str, int, float, bool, type(None)})
 _WITH_DATES: Final = _LEAVES | {datetime}
-_HOLDERS: Final = frozenset({dict, list, tuple, AnnotatedValue})
+_HOLDERS: Final = frozenset({dict, KnownFrame, list, tuple, AnnotatedValue})
 _NOW: Final = "an error event is serialised on the thread that captures it"
 _CLIENT: Final = Probe(
     "sentry_sdk.client", "_Client", why="the class of every client", without=_NOW, level=SLOWER
@@ -89,6 +90,13 @@ class UnserializedEvent(Event):
         self._ready = ready.keys()
         self._meta = meta
         self._pending = pending
+
+    @property
+    def marks(self) -> Any:
+        """What decides which frames are the app's; None where texts of frames are cut, too."""
+        if self._pending.options.get("max_value_length") is not None:
+            return None
+        return [tuple(each) if each.__class__ is list else each for each in self._pending.in_app]
 
     def finished(self) -> Event:
         """Return the event as sentry-sdk would have made it; as it is where sentry-sdk fails."""
@@ -274,7 +282,7 @@ def _tamed(value: Any) -> Any:
         if len(above) >= _DEEPEST or left[0] < 0:
             return "<too much>"
         above = (*above, id(value))
-        if kind is dict:
+        if kind is dict or kind is KnownFrame:
             return {key: tame(item, above) for key, item in list(value.items())}
         return kind(tame(item, above) for item in value)
 
@@ -305,6 +313,8 @@ class _Copy:
             raise _OddError
         if kind is AnnotatedValue:
             return AnnotatedValue(self.of(value.value, levels - 1), self.of(value.metadata, levels - 1))
+        if kind is KnownFrame:
+            return shared_by(value) or self._dict(value, levels - 1)
         return self._dict(value, levels - 1) if kind is dict else self._list(value, levels - 1)
 
     def _dict(self, value: dict[Any, Any], levels: int) -> dict[str, Any]:
@@ -349,7 +359,9 @@ def _stays(value: Any, longest: int | None) -> bool:
     kind = value.__class__
     if kind is str:
         return longest is None or len(value) <= longest
-    if kind is dict:
+    if kind is KnownFrame and longest is None:
+        return True
+    if kind is dict or kind is KnownFrame:
         value = value.values()
     elif kind is not list:
         return kind in _LEAVES

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from importlib import import_module
 from importlib.util import find_spec
-from types import CodeType, TracebackType
+from types import TracebackType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import sentry_sdk
@@ -19,6 +18,7 @@ from sentry_sdk import integrations, scope, utils
 from sentry_sdk.scope import Scope, add_global_event_processor
 
 from slotel.runtime.upstream.probe import LESS, SLOWER, Probe
+from slotel.runtime.upstream.sentry.frames import WANTED, Wanted, remembering
 
 _UTILS: Final = "sentry_sdk.utils"
 _COSTS: Final = "an error costs what it costs with sentry-sdk alone"
@@ -142,10 +142,6 @@ NoOpSpan: Final[Callable[[], Any]] = import_module(
 ).NoOpSpan
 """A span that does nothing, of sentry-sdk 2 or 3."""
 
-Wanted: TypeAlias = Callable[[Any], bool]
-"""Whether the variables of a frame are to be in the event."""
-
-
 class Choice(NamedTuple):
     """Which frames' variables are wanted, and what the event says of the others."""
 
@@ -158,10 +154,7 @@ Choose: TypeAlias = Callable[
 ]
 """Gives the choice for an exception's type, value and traceback; None for all variables of all frames."""
 
-_WANTED: ContextVar[Wanted | None] = ContextVar("slotel-wanted-variables", default=None)
 _LEFT_OUT: Final = "left out"
-_MAX_FRAMES: Final = 5000
-"""Frames whose description is remembered: some 2 MB at the most."""
 
 
 # -- the client ------------------------------------------------------------------------------------------------
@@ -248,18 +241,18 @@ def choose_variables(choose: Choose) -> bool:
             choice = choose(*exc_info)
             if choice is None:
                 return original(exc_info, *args, **kwargs)
-            token = _WANTED.set(choice.wanted)
+            token = WANTED.set(choice.wanted)
             try:
                 exceptions = original(exc_info, *args, **kwargs)
             finally:
-                _WANTED.reset(token)
+                WANTED.reset(token)
             if exceptions:
                 exceptions[-1]["mechanism"].setdefault("data", {})[_LEFT_OUT] = choice.left_out
             return exceptions
 
         return exceptions_from_error_tuple
 
-    return _FRAME.wrap(utils, _of_frame) and _EXCEPTIONS.wrap(utils, of_exceptions)
+    return _FRAME.wrap(utils, remembering) and _EXCEPTIONS.wrap(utils, of_exceptions)
 
 
 def is_reduced(event: Mapping[str, Any]) -> bool:
@@ -268,50 +261,6 @@ def is_reduced(event: Mapping[str, Any]) -> bool:
         return _LEFT_OUT in event["exception"]["values"][-1]["mechanism"]["data"]
     except (LookupError, TypeError):
         return False
-
-
-def _of_frame(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `serialize_frame` that reads the wanted variables, and remembers what it says of a frame without."""
-    # with each frame's code, so that its number stays its own
-    known: dict[tuple[Any, ...], tuple[CodeType, dict[str, Any]]] = {}
-
-    def serialize_frame(frame: Any, *args: Any, **kwargs: Any) -> Any:
-        wanted = _WANTED.get()
-        if wanted is None or wanted(frame):
-            return original(frame, *args, **kwargs)
-        if args[1:2]:
-            args = (args[0], False, *args[2:])
-        else:
-            kwargs["include_local_variables"] = False
-        place = _place(frame, args, kwargs)
-        found = known.get(place) if place is not None else None
-        if found is not None:
-            return found[1].copy()
-        made = original(frame, *args, **kwargs)
-        if place is not None and "vars" not in made:
-            if len(known) >= _MAX_FRAMES:
-                known.clear()
-            known[place] = frame.f_code, dict(made)
-        return made
-
-    return serialize_frame
-
-
-def _place(frame: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...] | None:
-    """Return what a frame's description without variables depends on; None where that cannot be told."""
-    try:
-        line = args[0] if args else kwargs.get("tb_lineno")
-        place = (
-            id(frame.f_code),  # codes of two files may be equal
-            line or frame.f_lineno,
-            frame.f_globals.get("__name__"),
-            args,
-            *kwargs.values(),
-        )
-        hash(place)
-    except Exception:  # noqa: BLE001 an odd frame, or an odd option of the app
-        return None
-    return place
 
 
 # -- the request of an event -----------------------------------------------------------------------------------
