@@ -46,7 +46,8 @@ def _rows(app: str, rounds: int, errors: int, sink: Sink) -> list[dict]:
             process.wait()
     parts = ("thread", "process")
     middle = {
-        name: {part: statistics.median(each[part] for each in taken) for part in parts} for name, taken in found.items()
+        name: {part: statistics.median(each[part] for each in taken) for part in parts}
+        for name, taken in found.items()
     }
     made = []
     for part, what in zip(parts, ("the thread that serves", "the whole process"), strict=True):

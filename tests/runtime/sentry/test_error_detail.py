@@ -65,6 +65,7 @@ def test_further_events_have_the_apps_variables_and_all_else_and_say_what_is_lef
     slotel, _ = events
     for event in slotel[:FULL_PER_KIND]:
         assert "data" not in exceptions(event)[-1]["mechanism"]
+
     def without_variables(event):
         frames = [frame for each in exceptions(event) for frame in each["stacktrace"]["frames"]]
         return [{key: value for key, value in frame.items() if key != "vars"} for frame in frames]

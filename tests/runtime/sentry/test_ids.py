@@ -13,7 +13,8 @@ THREADS, EACH = 8, 5000
 def test_threads_share_no_id():
     ids, found = Ids(), []
     threads = [
-        threading.Thread(target=lambda: found.extend([ids.take(16) for _ in range(EACH)])) for _ in range(THREADS)
+        threading.Thread(target=lambda: found.extend([ids.take(16) for _ in range(EACH)]))
+        for _ in range(THREADS)
     ]
     for thread in threads:
         thread.start()

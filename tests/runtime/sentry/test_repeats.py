@@ -10,7 +10,11 @@ from support.sentry_tracing import Losses, client, transport_class
 
 
 def event(number, *, repeats):
-    mechanism = {"type": "generic", "handled": False, **({"data": {"left out": "variables"}} if repeats else {})}
+    mechanism = {
+        "type": "generic",
+        "handled": False,
+        **({"data": {"left out": "variables"}} if repeats else {}),
+    }
     return {"exception": {"values": [{"type": "E", "value": str(number), "mechanism": mechanism}]}}
 
 

@@ -149,7 +149,8 @@ def log(monkeypatch):
     def written(fails, formatter=None, error=None, text=TEXT.quick):
         assert write_log_records_by(lambda error: asked.append(error) or text(error))
         out = io.StringIO()
-        logger, handler = logging.Logger("of a test"), logging.StreamHandler(out)
+        logger = logging.Logger("of a test")  # noqa: LOG001 gone with the test
+        handler = logging.StreamHandler(out)
         handler.setFormatter(formatter or logging.Formatter("%(message)s"))
         logger.addHandler(handler)
         try:
@@ -170,7 +171,7 @@ def test_a_logged_exception_is_written_as_logging_writes_it(log, fails):
 
 def test_what_a_formatter_or_an_app_does_of_its_own_stays(log, monkeypatch):
     class Short(logging.Formatter):
-        def formatException(self, ei):
+        def formatException(self, ei):  # noqa: N802 logging's name
             return f"SHORT {super().formatException(ei)[-3:]}"
 
     assert log(plain, Short())[0].endswith("SHORT nes\n")
@@ -179,7 +180,9 @@ def test_what_a_formatter_or_an_app_does_of_its_own_stays(log, monkeypatch):
     assert log(plain)[0] == "failed\nValueError: two\nlines\n"
     monkeypatch.delattr(sys, "tracebacklimit")
     own = lambda *_, file, **__: file.write("OWN")  # noqa: E731 of one use
-    monkeypatch.setattr(traceback, "print_exception", lambda *given, **named: own(*given, file=given[4], **named))
+    monkeypatch.setattr(
+        traceback, "print_exception", lambda *given, **named: own(*given, file=given[4], **named)
+    )
     assert log(plain)[0] == "failed\nOWN\n"
 
 

@@ -57,7 +57,8 @@ def described():
 
 def plain(fails):
     return [
-        SERIALIZE(each.tb_frame, tb_lineno=each.tb_lineno, include_local_variables=False) for each in stack(fails)
+        SERIALIZE(each.tb_frame, tb_lineno=each.tb_lineno, include_local_variables=False)
+        for each in stack(fails)
     ]
 
 
@@ -126,7 +127,9 @@ def test_an_event_of_frames_that_were_sent_is_the_one_that_would_be_made_anew(de
 def test_whose_frames_are_the_apps_is_asked_again_for_another_client(described):
     send = Sent()
     for include, exclude in (([], ["json"]), (["json"], []), ([], ["json"])):
-        frames = send(event(described(fail)), in_app=(exclude, include, None))["values"][0]["stacktrace"]["frames"]
+        frames = send(event(described(fail)), in_app=(exclude, include, None))["values"][0]["stacktrace"][
+            "frames"
+        ]
         assert {frame["in_app"] for frame in frames if frame["module"].startswith("json")} == {bool(include)}
 
 

@@ -6,6 +6,7 @@ failed request pays it twice: for its span, and for the line in the log.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import traceback
@@ -50,7 +51,7 @@ class ExceptionText:
         return "".join(traceback.format_exception(error)) if found is None else found
 
     def quick(self, error: BaseException) -> str | None:
-        """Return the text of an exception, and of those that led to it; None where only Python knows how it is written."""
+        """Return the text of an exception, and of those that led to it; None where only Python can write it."""
         if traceback.TracebackException is not _CLASS or hasattr(sys, "tracebacklimit"):
             return None
         texts: list[str] = []
@@ -113,18 +114,15 @@ def write_log_records_by(text: Callable[[BaseException], str | None]) -> bool:
 
     def wrap(original: Callable[..., str]) -> Callable[..., str]:
         def formatException(formatter: Any, ei: Any) -> str:  # noqa: N802 logging's name
-            try:
+            found = None
+            with contextlib.suppress(
+                Exception
+            ):  # what cannot be told, or a stack that is full: logging knows
                 kind, error, at = ei
-                if (
-                    traceback.print_exception is _PRINT
-                    and type(error) is kind
-                    and at is error.__traceback__
-                    and (found := text(error)) is not None
-                ):
-                    return found[:-1]  # without the last line's end, as logging writes it
-            except Exception:  # noqa: BLE001 what cannot be told, and a stack that is full: logging knows
-                pass
-            return original(formatter, ei)
+                if traceback.print_exception is _PRINT and type(error) is kind and at is error.__traceback__:
+                    found = text(error)
+            # without the end of the last line, as logging writes it
+            return original(formatter, ei) if found is None else found[:-1]
 
         return formatException
 

@@ -201,8 +201,7 @@ class ErrorEventLinker:
             if error is not None:
                 remember(error, exception_record)
         exception_record.reported = time.monotonic()
-        contexts = event.setdefault("contexts", {})
-        contexts.setdefault("runtime", _RUNTIME)
+        event.setdefault("contexts", {}).setdefault("runtime", _RUNTIME)
         hint[_RECORD_KEY] = exception_record
         self.link(event, exception_record.context, exception_record.local_root, exception_record.attributes)
         return event
@@ -397,10 +396,9 @@ def _report(span: ReadableSpan, local_root: LocalRoot, decision: Decision) -> No
         isinstance(error, Exception)
         and decision.row is not BROKEN_STREAM
         and (decision.is_answer or framework == _ANSWERS_EVERYTHING)
+        and sentry_sdk.get_client().get_integration(framework) is not None
     ):
-        integration = sentry_sdk.get_client().get_integration(framework)
-        if integration is not None:
-            return
+        return
     _remember_span(span, local_root, error)
     capture(error, "opentelemetry", handled=decision.is_answer)
 

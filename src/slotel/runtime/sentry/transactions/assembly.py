@@ -102,9 +102,7 @@ class Assembly:
         if local_root is not None and len(tops) > MAX_LATE:
             for more in _chunks(spans):
                 root = self._enforcer.plain(local_root.span, tags)
-                continued = self._segment(local_root, root, more, trace)._replace(
-                    continuation=IDS.take(8)
-                )
+                continued = self._segment(local_root, root, more, trace)._replace(continuation=IDS.take(8))
                 yield from self._envelopes(continued, trace, context, weigh_once=weigh_once)
             return
         for top in tops:

@@ -130,8 +130,8 @@ class FinishedFrames:
 
 def _stacks(event: Mapping[str, Any]) -> Iterator[list[Any]]:
     exceptions = event.get("exception")
-    values = exceptions.get("values") if exceptions.__class__ is dict else None  # type: ignore[union-attr]
-    for value in values if values.__class__ is list else ():  # type: ignore[union-attr]
+    values = exceptions.get("values") if exceptions.__class__ is dict else None
+    for value in values if values.__class__ is list else ():
         stack = value.get("stacktrace") if value.__class__ is dict else None
         frames = stack.get("frames") if stack.__class__ is dict else None
         if frames.__class__ is list:

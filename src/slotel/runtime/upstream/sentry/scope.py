@@ -89,7 +89,7 @@ def complete(scope: Scope) -> None:
     try:
         original = _value(scope, "_slotel_original")
     except AttributeError:  # a copy of one that waited: it has everything
-        scope.__class__ = _CopiedScope
+        _put(scope, "__class__", _CopiedScope)
         return
     copied = original.fork()
     prepare = _value(scope, "_slotel_prepare")
@@ -100,7 +100,7 @@ def complete(scope: Scope) -> None:
             return
         if name not in _value(scope, "_slotel_written"):
             _put(scope, name, getattr(copied, name))
-    scope.__class__ = _CopiedScope
+    _put(scope, "__class__", _CopiedScope)
     _put(scope, "_slotel_original", None)  # not to be kept alive
     _put(scope, "_slotel_prepare", None)
 

@@ -142,6 +142,7 @@ NoOpSpan: Final[Callable[[], Any]] = import_module(
 ).NoOpSpan
 """A span that does nothing, of sentry-sdk 2 or 3."""
 
+
 class Choice(NamedTuple):
     """Which frames' variables are wanted, and what the event says of the others."""
 
