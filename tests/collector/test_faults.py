@@ -230,16 +230,21 @@ def test_a_full_queue_refuses_and_counts_what_it_refuses_and_the_counts_of_reque
                 assert post(running.otlp, request(spans)) == 200
                 sent += spans
                 time.sleep(0.25)  # longer than a batch waits: each goes to the queue as it came
-            refused = "otelcol_exporter_enqueue_failed_spans_total"
+
+            def refused():
+                return int(running.metric("otelcol_exporter_enqueue_failed_spans_total", own=True))
+
             wait_until(lambda: running.metric(CALLS, span_name="full") == len(sent), "every span counted")
-            wait_until(lambda: running.metric(refused, own=True) > 0, "the refused ones counted")
-            time.sleep(1)
-            lost = int(running.metric(refused, own=True))
+            wait_until(refused, "the refused ones counted")
             sink.up()
-            wait_until(lambda: len(sink.spans) == len(sent) - lost, "all that was not refused at the sink")
+            # A span is counted before it is queued: on a busy machine one is refused long after the last was counted.
+            wait_until(
+                lambda: len(sink.spans) + refused() >= len(sent), "each at the sink, or counted as refused"
+            )
+            lost = refused()
             assert "full" in running.log or "max size" in running.log.lower()
             assert running.healthy()
             assert sink.doubled() == 0
             counted = int(running.metric(CALLS, span_name="full"))
             report(f"queue's disk full ({lost} refused)", len(sent), counted, len(sink.spans), sink.doubled())
-            assert 0 < lost < len(sent)
+            assert 0 < lost == len(sent) - len(sink.spans)
