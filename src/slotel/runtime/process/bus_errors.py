@@ -1,7 +1,8 @@
 """Keeps a process alive that counts in a mapped file which somebody truncates, or whose disk fails: no SIGBUS ends it.
 
 The page that is gone becomes memory of the process's own, filled with what can still be read of the file. A SIGBUS of
-anybody else's does what it would do without slotel. Only where the layout of the kernel's structures is known: Linux
+anybody else's does what it would do without slotel, also one that is sent, and where the app enables `faulthandler`.
+Only where the layout of the kernel's structures is known: Linux
 on x86-64 and AArch64; elsewhere such a signal ends the process.
 """
 
@@ -14,9 +15,13 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from slotel.runtime.upstream.stdlib import around_faulthandler
+
 _KNOWN: Final = ("x86_64", "aarch64")
 _SA_SIGINFO: Final = 4
 _MAP_FIXED: Final = 0x10
+_CODE: Final = 2
+"""Of the three numbers that begin the description of a signal: positive where an instruction is the cause."""
 _FAILED: Final = 2**64 - 1
 
 Read = Callable[[int, int], bytes]
@@ -86,16 +91,24 @@ def _install() -> None:
         ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long,
     )  # fmt: skip
     before, own = Action(), Action()
+    bus = int(signal.SIGBUS)
 
     def handle(number: int, info: Any, _context: Any) -> None:
-        if not _replace(info.contents.address or 0, library, ctypes.memmove):
-            library.sigaction(number, ctypes.byref(before), None)  # whose it is, comes again at once
+        is_fault = info.contents.number[_CODE] > 0
+        if not is_fault or not _replace(info.contents.address or 0, library, ctypes.memmove):
+            library.sigaction(number, ctypes.byref(before), None)  # a fault comes again at once
+            if not is_fault:
+                getattr(library, "raise")(number)
+
+    def take() -> None:
+        if library.sigaction(bus, ctypes.byref(own), ctypes.byref(before)):
+            raise OSError("no handler for SIGBUS")
 
     handler = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.POINTER(Info), ctypes.c_void_p)(handle)
     own.handler, own.flags = ctypes.cast(handler, ctypes.c_void_p), _SA_SIGINFO
     _KEPT.extend((handler, before, library))
-    if library.sigaction(int(signal.SIGBUS), ctypes.byref(own), ctypes.byref(before)):
-        raise OSError("no handler for SIGBUS")
+    take()
+    around_faulthandler(lambda: library.sigaction(bus, ctypes.byref(before), None), take)
 
 
 def _replace(address: int, library: Any, move: Callable[[int, bytes, int], object]) -> bool:

@@ -54,6 +54,14 @@ _INTERPRETER_BEFORE_313: Final = Probe(
     without="a process that uses subinterpreters may not end",
     level=None,
 )  # fmt: skip
+_ENABLE, _DISABLE = (
+    Probe(
+        "faulthandler", name,
+        why="its handler of SIGBUS comes after slotel's: a file that is truncated ends no process",
+        without="where it is enabled after the start, such a file ends the process",
+    )
+    for name in ("enable", "disable")
+)  # fmt: skip
 _DATA: Final = Probe(
     "os:environ", "_data",
     why="tells of a variable that is not set; `os.environ` raises and catches two exceptions to do so",
@@ -106,6 +114,24 @@ def before_setuid(call: Callable[[int], None]) -> None:
     for name, place in _EFFECTIVE_USER.items() if hasattr(os, "geteuid") and os.geteuid() == 0 else ():
         if hasattr(os, name):
             wrap(name, place)
+
+
+def around_faulthandler(before: Callable[[], object], after: Callable[[], object]) -> None:
+    """Call functions before and after the app enables or disables `faulthandler`, which sets handlers of signals."""
+    import faulthandler
+
+    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **named: Any) -> Any:
+            before()
+            try:
+                return original(*args, **named)
+            finally:
+                after()
+
+        return wrapped
+
+    for probe in (_ENABLE, _DISABLE):
+        probe.wrap(faulthandler, wrap)
 
 
 def in_subinterpreter() -> bool:
