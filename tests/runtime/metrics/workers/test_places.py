@@ -319,6 +319,7 @@ COUNTS_ON = """
     told, tell = os.pipe()
     asked, ask = os.pipe()
     child = os.fork()
+    exec(sys.argv[2])
     if child == 0:
         for number in range(300):
             service.count(f"/{number}")                # of several pages
@@ -349,34 +350,72 @@ COUNTS_ON = """
 """
 
 
+ENABLED = "import faulthandler; faulthandler.enable()"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's structures")
-def test_who_truncates_the_files_of_a_service_ends_none_of_its_processes(tmp_path):
+@pytest.mark.parametrize("app", ["", ENABLED, f"{ENABLED}; faulthandler.disable()"])
+def test_who_truncates_the_files_of_a_service_ends_none_of_its_processes(tmp_path, app):
     """What a process counted since is right; what stood in the files is lost, and it says so."""
-    done = ran("-c", textwrap.dedent(COUNTS_ON), tmp_path)
+    done = ran("-c", textwrap.dedent(COUNTS_ON), tmp_path, app)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["303.0 807.0 [('metrics', 'truncated_file')]", "807.0"]
     assert done.stderr.count("somebody truncated the files of process") == 2
+    assert "Fatal" not in done.stderr
 
 
 APPS_OWN = """
-    import mmap, os, sys
+    import mmap, os, signal, sys
     from support.counting import Service
     service = Service({"XDG_RUNTIME_DIR": sys.argv[1]})
     service.count()
     service.workers.before_fork()
+    exec(sys.argv[2])
+    print(service.total(), flush=True)
+    if sys.argv[3] == "sent":
+        os.kill(os.getpid(), signal.SIGBUS)
+        print("not reached", flush=True)
     own = os.open(sys.argv[1] + "/own", os.O_RDWR | os.O_CREAT)
     os.ftruncate(own, 4096)
     mapped = mmap.mmap(own, 4096)
     os.ftruncate(own, 0)
-    print(service.total(), flush=True)
     mapped[0] = 1
     print("not reached", flush=True)
 """
 
 
-def test_a_bus_error_of_the_apps_own_ends_it_as_without_slotel(tmp_path):
-    done = ran("-c", textwrap.dedent(APPS_OWN), tmp_path)
+@pytest.mark.parametrize("how", ["sent", "fault"])
+@pytest.mark.parametrize(("app", "says"), [("", 0), (ENABLED, 1), (f"{ENABLED}; faulthandler.disable()", 0)])
+def test_a_bus_error_of_the_apps_own_ends_it_as_without_slotel(tmp_path, app, says, how):
+    done = ran("-c", textwrap.dedent(APPS_OWN), tmp_path, app, how)
     assert (done.returncode, done.stdout) == (-signal.SIGBUS, "1.0\n")
+    assert done.stderr.count("Fatal Python error: Bus error") == says
+
+
+ELSEWHERE = """
+    import os, sys
+    from support.counting import Service
+    service = Service({"XDG_RUNTIME_DIR": sys.argv[1]})
+    service.count()
+    child = os.fork()
+    if child == 0:
+        os.chroot(sys.argv[2])
+        service.count("/", 20)
+        service.workers.tick()
+        service.total()
+        os._exit(sorted(set(service.dropped)) != [("metrics", "run_directory")])
+    assert os.waitpid(child, 0)[1] == 0
+    service.workers.tick()
+    print(service.total())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="root alone may call chroot")
+def test_a_worker_in_another_root_counts_on_and_lacks_no_module(tmp_path):
+    """It cannot share anything else there, and says so."""
+    (tmp_path / "root").mkdir()
+    done = ran("-c", textwrap.dedent(ELSEWHERE), tmp_path, tmp_path / "root")
+    assert (done.returncode, done.stdout) == (0, "21.0\n"), done.stderr
 
 
 def ran(*arguments):

@@ -292,6 +292,7 @@ class Workers:
         self._has_kin = True
         if not self._has_tried:
             self._has_tried = True
+            _import_for_children()
             self._go_where_there_is_room()
         if os.geteuid() == 0:  # knows the directory, whoever the child gives it to
             with suppress(OSError):
@@ -402,6 +403,13 @@ class _Guard:
             return False
         self._refuse("run_directory", f"{self._what}: {type(error).__name__}: {error}")
         return True
+
+
+def _import_for_children() -> None:
+    """Import what each child needs, once: some have no descriptor left later, or another root."""
+    import slotel.runtime.metrics.workers.compaction
+    import slotel.runtime.metrics.workers.mapped_file
+    import slotel.runtime.metrics.workers.series_limiter  # noqa: F401
 
 
 def _is_usable(path: str) -> bool:

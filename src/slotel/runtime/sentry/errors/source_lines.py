@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import os
 import sys
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -43,7 +44,10 @@ class SourceLines:
         key = (path, module)
         lines = self._files.get(key)
         if lines is None:
-            lines = self._files[key] = _cut(_read(path, module))
+            lines = _cut(_read(path, module))
+            if not lines and os.path.exists(path):  # noqa: PTH110 no descriptor is left now, say
+                return lines
+            self._files[key] = lines
             self._lines += len(lines)
             while self._lines > MAX_CACHED_LINES and len(self._files) > 1:
                 self._lines -= len(self._files.popitem(last=False)[1])

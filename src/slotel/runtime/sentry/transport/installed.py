@@ -6,9 +6,10 @@ error of a process. Two lines of each are enough.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterable
-from functools import cache
+from contextlib import suppress
 from importlib.metadata import Distribution, distributions
 from typing import Final
 
@@ -17,19 +18,33 @@ _END: Final = re.compile(r"\r?\n\r?\n")
 """An empty line: the description follows."""
 
 
-@cache
+NO_DESCRIPTOR: Final = frozenset((errno.EMFILE, errno.ENFILE))
+"""The process, or the machine, has too many files open: there may be a descriptor later."""
+
+_MODULES: Final[dict[str, str]] = {}
+
+
 def installed_modules() -> dict[str, str]:
-    """Return the packages in lower case with their versions, as they were when it was called first."""
-    return versions_of(distributions())
+    """Return the packages in lower case with their versions, as they were when they could first be read."""
+    if not _MODULES:
+        with suppress(OSError):
+            _MODULES.update(versions_of(distributions()))
+    return _MODULES
 
 
 def versions_of(found: Iterable[Distribution]) -> dict[str, str]:
-    """Return the names in lower case with the versions; the first of a name wins, as it does in an import."""
+    """Return the names in lower case with the versions; the first of a name wins, as it does in an import.
+
+    Raises:
+        OSError: there is no descriptor left.
+    """
     modules: dict[str, str] = {}
     for distribution in found:
         try:
             text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
-        except (OSError, ValueError):  # unreadable, or no text
+        except (OSError, ValueError) as error:  # unreadable, or no text
+            if getattr(error, "errno", None) in NO_DESCRIPTOR:
+                raise
             continue
         head = _END.split(text, maxsplit=1)[0]
         said = {header.lower(): value for header, value in reversed(_HEADER.findall(head))}
