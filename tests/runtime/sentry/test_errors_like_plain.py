@@ -1,9 +1,11 @@
 """Whatever plain sentry-sdk reports arrives with slotel, too, once: the same app runs under both."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -35,19 +37,20 @@ APPS_BIN = Path(__file__).parents[3] / ".venv-apps" / "bin"
 """What `make apps` installs: frameworks that the tests' own environment has not."""
 
 
+@cache
 def interpreter_with(module):
-    """Return the launcher and interpreter of an environment that has the module; None if there is none."""
+    """Return the interpreter of an environment that has the module; None if there is none."""
     if importlib.util.find_spec(module) is not None:
-        return str(LAUNCHER), sys.executable
-    launcher, python = APPS_BIN / "opentelemetry-instrument", APPS_BIN / "python"
-    if not launcher.exists():
+        return Path(sys.executable)
+    python = APPS_BIN / "python"
+    if not python.exists():
         return None
     found = subprocess.run([python, "-c", f"import {module}"], capture_output=True, timeout=170)
-    return (str(launcher), str(python)) if found.returncode == 0 else None
+    return python if found.returncode == 0 else None
 
 
 def reported(scene, how, **variables):
-    launcher, python = interpreter_with(SCENES[scene])
+    python = interpreter_with(SCENES[scene])
     with SentrySink() as sink:
         env = clean_environ(
             SENTRY_DSN=sink.dsn(7),
@@ -56,7 +59,8 @@ def reported(scene, how, **variables):
             SENTRY_TRACES_SAMPLE_RATE="1",
             **variables,
         )
-        command = [*([] if how == "plain" else [launcher]), python, "scenes.py", how, scene]
+        env["PATH"] = os.pathsep.join([str(python.parent), env["PATH"]])
+        command = [*([] if how == "plain" else [LAUNCHER]), python, "scenes.py", how, scene]
         done = subprocess.run(
             command, env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True
         )
