@@ -5,8 +5,8 @@ UV     := $(or $(shell command -v uv 2>/dev/null),$(VENV)/bin/uv)
 RUN    := $(VENV)/bin/
 STAMP  := $(VENV)/.installed
 APPS   := .venv-apps
-# Tests wait more than they compute: two for each of CI's cores.
-WORKERS ?= 4
+# Tests wait more than they compute: three for each of two cores.
+WORKERS ?= 6
 # Images of containers forbid bytecode files; without them each service that a test starts compiles its 800 modules anew.
 export PYTHONDONTWRITEBYTECODE :=
 
