@@ -68,7 +68,6 @@ class StatusPage:
         headers = (
             ("Content-Security-Policy", policy),
             ("Cache-Control", "no-store"),
-            ("X-Content-Type-Options", "nosniff"),
             ("Referrer-Policy", "no-referrer"),
         )
         return Answer(

@@ -208,7 +208,11 @@ class Endpoint:
         made: dict[object, Answer | None] = {}
         answers = []
         for request in requests:
-            refused = self._access.refusal(request)
+            try:
+                refused = self._access.refusal(request)
+            except Exception as error:  # noqa: BLE001 nobody comes in, and nobody ends the endpoint
+                self._fault("scrape", error)
+                refused = plain("500 Internal Server Error")
             if refused is not None:
                 answers.append(refused)
                 continue
@@ -227,7 +231,7 @@ class Endpoint:
 
     def _answer(self, request: Request) -> Answer | None:
         if request.method not in {"GET", "HEAD"}:
-            return plain("405 Method Not Allowed")
+            return plain("405 Method Not Allowed")._replace(headers=(("Allow", "GET, HEAD"),))
         if request.path == "/metrics":
             return self._metrics(*_form(request))
         if request.path == "/healthz":

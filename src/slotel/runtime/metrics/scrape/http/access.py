@@ -7,9 +7,9 @@ the page's own name. Credentials and certificates are files, read again when the
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import os
+import re
 import socket
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from slotel.config import names
 from slotel.runtime.metrics.scrape.http.connection import Answer, Request, plain
+from slotel.runtime.metrics.scrape.http.passwords import Users, is_hash
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -27,6 +28,8 @@ OPEN_PATHS: Final = frozenset({"/healthz"})
 _LOOPBACK: Final = frozenset({"localhost", "ip6-localhost", "localhost.localdomain"})
 _PRIVATE_ENDINGS: Final = (".localhost", ".local", ".internal", ".svc", ".cluster.local")
 """Endings of names that nobody can register. Source: RFC 6761, RFC 6762, ICANN on `.internal`, Kubernetes DNS."""
+_HOST: Final = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:%]*?)\.?)(?::[0-9]{0,5})?")
+"""An address in brackets or a name, and a port: all there may be in a `Host`. Source: RFC 3986, section 3.2.2."""
 _TLS_VERSIONS: Final = {"TLS12": "TLSv1_2", "TLS13": "TLSv1_3"}
 _CLIENT_AUTH: Final = {
     "NoClientCert": "CERT_NONE",
@@ -53,13 +56,12 @@ class Access:
     def __init__(self, hosts: frozenset[str] | None = _LOOPBACK, *, is_local: bool = True) -> None:
         self.hosts, self.is_local = hosts, is_local
         self.token_file: Path | None = None
-        self.users: Mapping[str, str] = {}
+        self.users = Users({})
         self.tls: Callable[[], SSLContext] | None = None
         self.tls_files: tuple[Path, ...] = ()
         self.needs_certificate = False
         self._tokens: tuple[object, tuple[bytes, ...]] = (None, ())
         self._context: tuple[object, SSLContext | None] = (None, None)
-        self._verified: dict[tuple[str, bytes], bool] = {}
 
     @property
     def is_protected(self) -> bool:
@@ -74,8 +76,12 @@ class Access:
             return plain("421 Misdirected Request", text)
         if request.path in OPEN_PATHS or (self.token_file is None and not self.users):
             return None
-        if self._is_authorised(request.headers.get("authorization", "")):
+        is_authorised = self._is_authorised(request.headers.get("authorization", ""))
+        if is_authorised:
             return None
+        if is_authorised is None:
+            refused = plain("429 Too Many Requests", "429 Too Many Requests: too many wrong passwords")
+            return refused._replace(headers=(("Retry-After", "5"),))
         scheme = "Bearer" if self.token_file is not None else 'Basic realm="slotel", charset="UTF-8"'
         refused = plain("401 Unauthorized")
         return refused._replace(headers=(("WWW-Authenticate", scheme),))
@@ -86,8 +92,15 @@ class Access:
         An address always does: a page of the web cannot make a browser send one that it did not connect to. Bound to
         more than loopback, so does a name that nobody can register.
         """
-        name = _without_port(host)
-        if self.hosts is None or name in self.hosts or _is_address(name):
+        if self.hosts is None:
+            return True
+        found = _HOST.fullmatch(host.strip().lower())
+        if found is None:
+            return False
+        address, name = found.groups()
+        if address is not None:
+            return _is_address(address)
+        if name in self.hosts or _is_address(name):
             return True
         return not self.is_local and ("." not in name or name.endswith(_PRIVATE_ENDINGS))
 
@@ -108,13 +121,14 @@ class Access:
         assert context is not None  # noqa: S101 made above
         return TlsPeer(context, peer)
 
-    def _is_authorised(self, header: str) -> bool:
+    def _is_authorised(self, header: str) -> bool | None:
+        """Return whether the credentials are right; None where nobody can say yet."""
         scheme, _, credentials = header.partition(" ")
         credentials = credentials.strip()
         if scheme.lower() == "bearer" and self.token_file is not None:
-            given = credentials.encode("utf-8", "replace")
+            given = credentials.encode("latin-1")  # as the bytes came
             return sum(hmac.compare_digest(given, token) for token in self._read_tokens()) > 0
-        return scheme.lower() == "basic" and bool(self.users) and self._is_user(credentials)
+        return self._is_user(credentials) if scheme.lower() == "basic" and self.users else False
 
     def _read_tokens(self) -> tuple[bytes, ...]:
         """Return the tokens of the file; none while it cannot be read, so that nobody comes in."""
@@ -131,27 +145,12 @@ class Access:
             self._tokens = stamp, tuple(line.strip() for line in lines if line.strip())
         return self._tokens[1]
 
-    def _is_user(self, credentials: str) -> bool:
+    def _is_user(self, credentials: str) -> bool | None:
         try:
             name, _, password = base64.b64decode(credentials, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except (ValueError, UnicodeDecodeError):
             return False
-        hashed = self.users.get(name)
-        if hashed is None:
-            return False
-        import bcrypt
-
-        key = (hashed, hmac.digest(_PROCESS_KEY, password.encode(), "sha256"))
-        known = self._verified.get(key)
-        if known is None:  # a bcrypt takes a tenth of a second, and a scraper comes every few
-            if len(self._verified) >= _MAX_VERIFIED:
-                self._verified.clear()
-            known = self._verified[key] = bcrypt.checkpw(password.encode()[:72], hashed.encode())
-        return known
-
-
-_PROCESS_KEY: Final = os.urandom(32)
-_MAX_VERIFIED: Final = 100
+        return self.users.is_right(name, password)
 
 
 def read_access(environ: Mapping[str, str], host: str) -> Access:
@@ -164,9 +163,11 @@ def read_access(environ: Mapping[str, str], host: str) -> Access:
         AccessError: a file that it names cannot be used: the endpoint must then not answer.
     """
     is_local = host in _LOOPBACK or (_is_address(host) and ip_address(host.strip("[]")).is_loopback)
-    listed = [name.strip().lower() for name in environ.get(names.SLOTEL_METRICS_HOSTS, "").split(",")]
+    listed = [_without_port(name) for name in environ.get(names.SLOTEL_METRICS_HOSTS, "").split(",")]
     own = {socket.gethostname().lower()} if not is_local else set()
-    hosts = None if "*" in listed else frozenset({*_LOOPBACK, host.lower(), *own, *filter(None, listed)})
+    hosts = (
+        None if "*" in listed else frozenset({*_LOOPBACK, _without_port(host), *own, *filter(None, listed)})
+    )
     access = Access(hosts, is_local=is_local)
     token_file = environ.get(names.SLOTEL_METRICS_TOKEN_FILE, "").strip()
     if token_file:
@@ -190,13 +191,21 @@ def _apply_web_config(access: Access, path: Path) -> None:
     _readable(names.SLOTEL_METRICS_WEB_CONFIG, path)
     try:
         document = YAML(typ="safe", pure=True).load(path)
-    except YAMLError as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         raise AccessError(f"{place}: not valid YAML ({type(error).__name__})") from None
     if not isinstance(document, dict) or not document.keys() <= {"tls_server_config", "basic_auth_users"}:
         raise AccessError(f"{place}: write tls_server_config and basic_auth_users, and nothing else")
-    users, tls = document.get("basic_auth_users") or {}, document.get("tls_server_config")
+    users, tls = document.get("basic_auth_users") or {}, document.get("tls_server_config") or {}
+    for key, part in (("basic_auth_users", users), ("tls_server_config", tls)):
+        if not isinstance(part, dict):
+            raise AccessError(f"{place}: {key} is no mapping")
+    for name, hashed in users.items():
+        if not is_hash(str(hashed)):
+            raise AccessError(
+                f"{place}: basic_auth_users.{name} is no bcrypt hash: write `htpasswd -nBC 10 {name}`'s"
+            )
     if users:
-        access.users = {str(name): str(hashed) for name, hashed in users.items()}
+        access.users = Users({str(name): str(hashed) for name, hashed in users.items()})
         try:
             import bcrypt  # noqa: F401 to know whether it is there
         except ImportError as error:
@@ -204,12 +213,12 @@ def _apply_web_config(access: Access, path: Path) -> None:
                 f"{place}: basic_auth_users needs a package: run: pip install bcrypt"
             ) from error
     if tls:
-        _apply_tls(access, dict(tls), path.parent, place)
+        _apply_tls(access, tls, path.parent, place)
 
 
 def _apply_tls(access: Access, tls: dict[str, Any], folder: Path, place: str) -> None:
     unknown = tls.keys() - {"cert_file", "key_file", "client_ca_file", "client_auth_type", "min_version"}
-    if unknown or not {"cert_file", "key_file"} <= tls.keys():
+    if unknown or not (tls.get("cert_file") and tls.get("key_file")):
         what = (
             f"tls_server_config.{min(unknown)} is not supported"
             if unknown
@@ -221,6 +230,11 @@ def _apply_tls(access: Access, tls: dict[str, Any], folder: Path, place: str) ->
     if verify is None or oldest is None:
         raise AccessError(
             f"{place}: client_auth_type is one of {', '.join(_CLIENT_AUTH)}; min_version TLS12 or TLS13"
+        )
+    if (verify == "CERT_NONE") is bool(tls.get("client_ca_file")):
+        # an authority that nobody asks for would leave the endpoint open to everybody, as Prometheus says too
+        raise AccessError(
+            f"{place}: client_ca_file needs a client_auth_type that asks for certificates, and it one"
         )
     names_of_files = [str(tls[name]) for name in ("cert_file", "key_file", "client_ca_file") if tls.get(name)]
     files = tuple(folder / name for name in names_of_files)
@@ -261,17 +275,14 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 
 
 def _without_port(host: str) -> str:
-    """Return the name or address of a `Host`, in lower case, without brackets and a final dot."""
-    host = host.strip().lower()
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    name, colon, port = host.rpartition(":")
-    return (name if colon and port.isdecimal() else host).removesuffix(".")
+    """Return the name of a `Host`, in lower case, without port and final dot; itself if it is none."""
+    found = _HOST.fullmatch(host.strip().lower())
+    return host.strip().lower() if found is None else found[1] or found[2] or ""
 
 
 def _is_address(name: str) -> bool:
     try:
-        ip_address(name.partition("%")[0])
+        ip_address(name)
     except ValueError:
         return False
     return True

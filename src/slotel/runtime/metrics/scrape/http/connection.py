@@ -5,6 +5,7 @@ Every state has a deadline and a bound, so that a slow, silent or talkative peer
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -26,6 +27,10 @@ LINGER_SECONDS: Final = 1.0
 """After the answer: until the peer closes, so that it is not reset before it has read."""
 MAX_REQUEST: Final = 16_384
 _READ: Final = 65_536
+_REQUEST: Final = re.compile(r"([A-Z]+) ([!-~]+) HTTP/1\.[0-9]")
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""What no header may have: who reads a bare end of line as one sees other headers. Source: RFC 9110, section 5.5."""
 _TOGETHER: Final = 64
 """Pieces handed to the kernel in one call."""
 
@@ -55,8 +60,8 @@ class Answer(NamedTuple):
         more = "".join(f"{name}: {value}\r\n" for name, value in self.headers)
         return (
             f"HTTP/1.1 {self.status}\r\nDate: {formatdate(usegmt=True)}\r\nContent-Type: {self.content_type}\r\n"
-            f"{encoding}{more}Vary: Accept, Accept-Encoding\r\nContent-Length: {sum(map(len, self.body))}\r\n"
-            f"Connection: close\r\n\r\n"
+            f"{encoding}{more}Vary: Accept, Accept-Encoding\r\nX-Content-Type-Options: nosniff\r\n"
+            f"Content-Length: {sum(map(len, self.body))}\r\nConnection: close\r\n\r\n"
         ).encode("latin-1")
 
 
@@ -173,13 +178,15 @@ def parse(head: bytes) -> Request | None:
     '/metrics'
     """
     first, *lines = head.decode("latin-1").split("\r\n")
-    words = first.split(" ")
-    if len(words) != 3 or not words[2].startswith("HTTP/1.") or not words[0].isalpha():  # noqa: PLR2004 method, target, version
+    words = _REQUEST.fullmatch(first)
+    if words is None:
         return None
     headers = {}
     for line in lines:
         name, colon, value = line.partition(":")
-        if not colon or not name or name != name.strip() or (name.lower() == "host" and "host" in headers):
+        if not colon or _NAME.fullmatch(name) is None or _CONTROL.search(value) is not None:
+            return None
+        if name.lower() == "host" and "host" in headers:
             return None
         headers[name.lower()] = value.strip()
-    return Request(words[0].upper(), words[1].partition("?")[0], headers)
+    return Request(words[1], words[2].partition("?")[0], headers)

@@ -22,10 +22,13 @@ LOOK_EVERY: Final = 60.0
 REPEAT_EVERY: Final = 3600.0
 """Seconds between two warnings of the same service."""
 _PATIENCE: Final = 0.3
+_LEAST: Final = 0.001
 _NONCE: Final = "slotel-nonce"
 _PROOF: Final = "slotel-proof"
 _SERVICE: Final = "slotel-service"
 _MAX_ANSWER: Final = 16_384
+_MAX_NAME: Final = 200
+"""Characters of another service's name that a line quotes."""
 _SILENT_LOOKS: Final = 3
 """Looks without an answer after which a silent process is another service's: one of this service may be busy."""
 
@@ -102,8 +105,12 @@ class PortHolder:
         try:
             with socket.create_connection((_reachable(host), port), timeout=_PATIENCE) as peer:
                 peer.sendall(question.encode())
+                until = time.monotonic() + _PATIENCE
                 while b"\r\n\r\n" not in answer and len(answer) < _MAX_ANSWER:
+                    peer.settimeout(max(until - time.monotonic(), _LEAST))
                     data = peer.recv(4096)
+                    if time.monotonic() > until:  # a byte now and then: the thread has other work
+                        return None
                     if not data:
                         break
                     answer += data
@@ -122,7 +129,7 @@ class PortHolder:
             return Found(is_ours=True, name=self._service)
         if _PROOF not in headers:
             return Found(is_ours=False, name="a process that is not slotel")
-        name = headers.get(_SERVICE, "")
+        name = headers.get(_SERVICE, "")[:_MAX_NAME]
         return Found(
             is_ours=False, name=f"slotel's service {name!r}" if name else "another service with slotel"
         )
