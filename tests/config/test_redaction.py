@@ -38,7 +38,9 @@ WORDS = [
         "http.request.header.x_api_key", "http.request.header.Set-Cookie", "aws_secret_access_key", "aws.secret_access_key",
         "secret_key", "SECRET_KEY", "AccountKey", "SharedAccessKey", "APIKey", "apiKey", "api-key", "jwt", "sig",
         "X-Amz-Signature", "signature", "passphrase", "pwd", "DB_PASS", "dsn", "SENTRY_DSN", "cvv", "ssn", "auth",
-        "session", "PHPSESSID", "sid", "--db-password", "--token", "authorization.0",
+        "session", "PHPSESSID", "sid", "--db-password", "--token", "authorization.0", "-Password",
+        "token_v2", "tokenV2", "API-KEY-V2", "cvv2", "token_prod", "secretPrimary", "mdp", "motDePasse", "user_haslo", "пароль",
+        "новыйПароль2", "密码", "用户密码", "パスワード", "비밀번호", "كلمة_المرور", "şifre", "lösenord", "priv_key", "seedPhrase",
     ],
 )  # fmt: skip
 def test_a_sensitive_key_is_known_in_snake_camel_kebab_dotted_and_bracketed_spelling(key):
@@ -52,7 +54,7 @@ def test_a_sensitive_key_is_known_in_snake_camel_kebab_dotted_and_bracketed_spel
         "token.count", "gen_ai.usage.input_tokens", "max_tokens", "passport", "passwordless", "secretary", "tokenizer",
         "pin", "http.route", "user.id", "session.id", "account_sid", "routing_key", "partition_key", "public_key",
         "messaging.kafka.message.key", "author", "authority", "design", "BYPASS", "COMPASS", "CONFIG", "monkey", "signal",
-        "passenger", "url.full", "db.query.text", "code.function.name", "error.type", "service.name", "",
+        "passenger", "rev2", "tv2", "sacred", "primary", "production", "phrase", "passive", "activation", "reset", "密", "url.full", "db.query.text", "code.function.name", "error.type", "service.name", "",
     ],
 )  # fmt: skip
 def test_a_key_that_only_looks_like_a_secret_stays(key):
@@ -163,6 +165,9 @@ def test_a_shapes_hint_is_in_whatever_it_matches(shape):
         "rubygems": "rubygems_" + "a1" * 24,
         "groq": "gsk_" + "a1" * 26,
         "replicate": "r8_" + "a1" * 19,
+        "digest": 'Digest username="bob", realm="x", response=0123',
+        "negotiate": "Negotiate YIIJvwYGKwYBBQUCoIIJszCC",
+        "smtp": "AUTH PLAIN AGJvYgBodW50ZXIy",
         "email": "a.b@shop.test",
     }
     example = examples[shape.name]

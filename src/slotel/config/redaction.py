@@ -14,15 +14,20 @@ from typing import Final, Literal, NamedTuple
 ANYWHERE: Final = (
     "password", "passwd", "passphrase", "passcode", "passwort", "mysql pwd", "api key", "private key", "secret key",
     "access token", "auth token", "refresh token", "client secret", "credential",
+    "парол", "密码", "密碼", "口令", "パスワード", "비밀번호", "كلمة المرور", "كلمة السر", "סיסמה", "पासवर्ड",
+    "mật khẩu", "κωδικός πρόσβασης",
 )  # fmt: skip
 """Words that make a key sensitive wherever they stand: `db_password`, `new_password1`, `passwordConfirm`, `xpassword`;
-not `passwordless`. A space is where `_`, `-` or nothing may stand. Source: Sentry relay's default data scrubbing."""
+not `passwordless`. A space is where `_`, `-` or nothing may stand. Source: Sentry relay's default data scrubbing; the
+word for password in the languages most written."""
 
 AT_THE_END: Final = (
     "secret", "secrets", "token", "auth tokens", "access tokens", "refresh tokens", "api tokens", "jwt", "bearer",
-    "auth", "authorization", "auth code", "authorization code", "client assertion", "code verifier",
-    "saml response", "samlresponse", "creds", "pass", "pwd", "pw", "pswd",
-    "mot de passe", "motdepasse", "kennwort", "contrase\u00f1a", "contrasena", "senha", "wachtwoord",
+    "auth", "authorization", "auth code", "authorization code", "client assertion", "code verifier", "token hint",
+    "saml response", "samlresponse", "saml art", "samlart", "cred", "creds", "pass", "pwd", "pw", "pswd", "psw", "psk",
+    "tkn", "seed phrase", "recovery phrase", "reset code", "activation code",
+    "mot de passe", "motdepasse", "mdp", "kennwort", "contrase\u00f1a", "contrasena", "contrasenya", "senha",
+    "wachtwoord", "hasło", "haslo", "heslo", "lösenord", "passord", "jelszó", "şifre", "sifre",
     "cookie", "cookies", "session", "session id", "sessionid", "phpsessid", "jsessionid", "aspsessionid", "symfony",
     "csrf", "xsrf", "csrftoken", "csrfmiddlewaretoken", "stripetoken",
     "sig", "signature", "hmac", "dsn",
@@ -32,9 +37,9 @@ AT_THE_END: Final = (
     "ssn", "social security number",
     *(
         f"{kind} key" for kind in (
-            "access", "account", "app", "application", "auth", "client", "crypt", "encryption", "decryption", "deploy",
-            "fernet", "functions", "gpg", "hmac", "jwt", "license",
-            "master", "pgp", "rsa", "secret access", "service", "session",
+            "access", "account", "aes", "app", "application", "auth", "client", "crypt", "encryption", "decryption",
+            "deploy", "enc", "fernet", "functions", "gpg", "hmac", "jwt", "license",
+            "master", "pgp", "priv", "rsa", "secret access", "service", "session",
             "shared access", "shared", "signing", "ssh", "storage", "subscription",
         )
     ),
@@ -46,21 +51,28 @@ WHOLE: Final = ("sid", "connect.sid")
 """Keys that are sensitive as they are; `account_sid` is an identifier."""
 
 CORES: Final = (
-    "pass", "pwd", "pw", "pswd", "secret", "token", "key", "auth", "cookie", "cred", "sess", "csrf", "xsrf", "sid",
+    "pass", "pw", "psw", "secret", "token", "key", "auth", "cookie", "cred", "sess", "srf", "sid",
     "jwt", "bearer", "assertion", "verif", "saml", "sig", "hmac", "dsn", "otp", "mfa", "security", "recovery", "backup",
-    "cvv", "cvc", "card", "number", "cc", "ssn", "symfony", "kennwort", "contrase", "senha", "wachtwoord",
+    "cvv", "cvc", "card", "cc", "ssn", "symfony", "kennwort", "contrase", "senha", "wachtwoord",
+    "psk", "tkn", "seed", "reset", "activation", "mdp", "haslo", "heslo", "sifre",
+    "парол", "密码", "密碼", "口令", "パスワード", "비밀번호", "كلمة", "סיסמה", "पासवर्ड", "mật", "κωδικός",
+    "hasło", "lösenord", "jelszó", "şifre",
 )  # fmt: skip
 """Each sensitive word has one of these in it: a text without any names no sensitive key."""
 
 _ADDITIONS: Final = (
     "value", "raw", "hash", "hashed", "digest", "plain", "encrypted", "text", "header", "string", "str", "bytes",
     "b64", "base64", "old", "new", "current", "confirm", "confirmation", "repeat", "again", "verify", "data",
+    "prod", "production", "staging", "primary", "secondary",
 )  # fmt: skip
 """What may follow a sensitive word and changes nothing: `token_value`, `cookie_header`."""
 
 _SEPARATOR: Final = "[-_ ]?"
-_TAIL: Final = rf"(?:{_SEPARATOR}(?i:{'|'.join(_ADDITIONS)}))?(?:[-_ ][0-9])?[\[\].0-9\"']*"
-"""An addition, a number, brackets and an index: `token_hash`, `token2`, `token_2`, `user[token]`, `token[0]`."""
+_TAIL: Final = (
+    rf"(?:{_SEPARATOR}(?i:{'|'.join(_ADDITIONS)}))?(?:[-_ ][0-9]|{_SEPARATOR}[vV][0-9])?[\[\].0-9\"']*"
+)
+"""An addition, a number, brackets and an index: `token_hash`, `token2`, `token_2`, `token_v2`, `user[token]`,
+`token[0]`."""
 
 
 class Shape(NamedTuple):
@@ -85,6 +97,10 @@ SHAPES: Final = (
     Shape("pem", "PRIVATE KEY", r"-----BEGIN [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----(?:[^-]|-[^-])*(?:-----END "
           r"[A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----)?", "RFC 7468, RFC 4880"),
     Shape("bearer", "earer ", r"\b[Bb]earer [A-Za-z0-9._~+/-]{16,}=*", "RFC 6750"),
+    Shape("digest", "igest ", r"\b[Dd]igest (?:username|realm|nonce)=[^\r\n]{0,300}?\bresponse="
+          r"[\"\\]{0,8}[^\"\\\s,]{1,256}", "RFC 7616"),
+    Shape("negotiate", "egotiate ", r"\b[Nn]egotiate (?:YI|TlRM|oY)[A-Za-z0-9+/]{16,}={0,2}", "RFC 4559"),
+    Shape("smtp", "AUTH ", r"\bAUTH (?:PLAIN|LOGIN|XOAUTH2) [A-Za-z0-9+/]{8,}={0,2}", "RFC 4954"),
     Shape("basic", "asic ", r"\b[Bb]asic [A-Za-z0-9+/]{16,}={0,2}", "RFC 7617"),
     Shape("aws", "A", r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b", "AWS IAM, unique identifiers"),
     Shape("stripe", "k_", r"\b[sr]k_(?:live|test)_[A-Za-z0-9]{10,}", "Stripe, API keys"),
@@ -210,6 +226,9 @@ def key_test(globs: Iterable[str] = ()) -> Callable[[str], bool]:
                 if _anywhere().search(key) is not None:
                     return True
                 break
+        else:
+            if not key.isascii() and _anywhere().search(key) is not None:
+                return True
         return _ends(key, low) or low in WHOLE or is_own(key)
 
     return test
@@ -255,7 +274,7 @@ def shapes(chosen: Sequence[str] = DEFAULT_VALUES) -> Iterator[Shape]:
 
 
 _CORES: Final = ("passw", "passphrase", "passcode", "mysql", "key", "token", "secret", "credential")
-"""One of them is in each of ANYWHERE."""
+"""One of them is in each of ANYWHERE that is ASCII."""
 _SPELLINGS: Final = {
     separator.join(term.split(" ")): term.index(" ") if " " in term else len(term)
     for term in AT_THE_END
@@ -277,10 +296,19 @@ def _ends(key: str, low: str) -> bool:
     """Whether a key ends with one of AT_THE_END, which begins where a word does."""
     whole = low
     low = low.rstrip(_TAIL_CHARACTERS)
-    if low[-1:] in _BEFORE_A_NUMBER and whole[len(low) : len(low) + 1].isdigit():
-        low = low[:-1]
-    elif whole.startswith("64", len(low)) and low.endswith(("b", "base")):  # an addition, no number
+    is_numbered = whole[len(low) : len(low) + 1].isdigit()
+    if is_numbered and low[-1:] in _BEFORE_A_NUMBER:
+        return _is_one(key, low[:-1])
+    if whole.startswith("64", len(low)) and low.endswith(("b", "base")):  # an addition, no number
         low += "64"
+    elif is_numbered and low[-1:] == "v":  # `token_v2`; the v of `cvv2` belongs to the word
+        without = low[:-1]
+        if _is_one(key, without[:-1] if without[-1:] in _BEFORE_A_NUMBER else without):
+            return True
+    return _is_one(key, low)
+
+
+def _is_one(key: str, low: str) -> bool:
     if _may_end(low) and _begins_a_word(key, low):
         return True
     if low[-3:] not in _LAST_OF_ADDITIONS:
@@ -288,7 +316,7 @@ def _ends(key: str, low: str) -> bool:
     for addition in _ADDITIONS:
         if low.endswith(addition):
             rest = low[: -len(addition)]
-            for shorter in (rest, rest[:-1] if rest[-1:] in ("-", "_", " ") else ""):
+            for shorter in (rest, rest[:-1] if rest[-1:] in _BEFORE_A_NUMBER else ""):
                 if _may_end(shorter) and _begins_a_word(key, shorter):
                     return True
     return False

@@ -138,6 +138,30 @@ FOUND = [
     "sk_live_SEK7RETx9SEK7",
     "xoxb-1234-SEK7RETx9",
     "-----BEGIN PRIVATE KEY-----\nSEK7RETx9\n-----END PRIVATE KEY-----",
+    'Digest username="bob", realm="x", response="SEK7RETx9"', "Negotiate YIISEK7RETx9abcdefgh", "AUTH PLAIN SEK7RETx9=",
+    # forms, XML and configuration files
+    "--x\r\nContent-Disposition: form-data; name=password\r\n\r\nSEK7RETx9\r\n--x--",
+    "--x\nContent-Disposition: form-data; name='token'; filename='a.txt'\nContent-Type: text/plain\n\nSEK7RETx9\n--x--",
+    '<property name="hibernate.connection.password">SEK7RETx9</property>',
+    '<param type="s" name="api_key"><value>SEK7RETx9</value></param>',
+    "<member><name>password</name><value><string>SEK7RETx9</string></value></member>",
+    "&lt;password&gt;SEK7RETx9&lt;/password&gt;",
+    "password: &anchor SEK7RETx9\nother: 1", "password: !!str 'SEK7RETx9 x'", "password: !vault |\n  $ANSIBLE_VAULT;1.1\n  SEK7RETx9\n",
+    "password: !SEK7RETx9 user", "**Password:** SEK7RETx9", "machine api.test login bob password SEK7RETx9",
+    "machine api.test\n  login bob\n  password SEK7RETx9\n",
+    # command lines
+    "New-Object PSCredential -UserName bob -Password SEK7RETx9", "Invoke-X -ApiKey 'SEK7RETx9'", "server -db-password SEK7RETx9 -v",
+    "['server', '-db-password', 'SEK7RETx9']", "curl --user=bob:SEK7RETx9 https://h", "sshpass -p'SEK7RETx9' ssh h",
+    "useradd -p SEK7RETx9 bob", "htpasswd -bB file bob SEK7RETx9", "openssl enc -k SEK7RETx9", "aws configure set aws_secret_access_key SEK7RETx9",
+    # source code and representations
+    "password: str = 'SEK7RETx9'", 'API_KEY: Final[str] = "SEK7RETx9"', "if password != 'SEK7RETx9':", "password === 'SEK7RETx9'",
+    "SECRET_KEY = os.environ.get('SECRET_KEY', 'SEK7RETx9')", "password = x or 'SEK7RETx9'", "token = get(a)[0] or 'SEK7RETx9'",
+    "[('password', ['SEK7RETx9']), ('a', ['b'])]", "{'files': [('token', ('a.txt', b'SEK7RETx9'))]}",
+    'mutation { login(input: {password: """SEK7RETx9"""}) { id } }',
+    # other spellings of a key
+    r'{"\u0070assword": "SEK7RETx9"}', r'{"\u5bc6\u7801": "SEK7RETx9"}', "密码：SEK7RETx9", "パスワード: SEK7RETx9", "пароль='SEK7RETx9'",
+    "contrasen\u0303a=SEK7RETx9", "pass\u200bword=SEK7RETx9", "ｐａｓｓｗｏｒｄ＝SEK7RETx9", "password\u200f: SEK7RETx9",
+    "\x1b[36mpassword\x1b[0m=\x1b[35mSEK7RETx9\x1b[0m", "token_v2=SEK7RETx9", "api_token_prod=SEK7RETx9", "%E5%AF%86%E7%A0%81=SEK7RETx9",
 ]  # fmt: skip
 
 LEFT = [
@@ -156,6 +180,10 @@ LEFT = [
     "INSERT INTO users (name, age) VALUES ('bob', 7)", "SELECT password FROM users WHERE name = 'bob'",
     "[SQL: SELECT a FROM u WHERE u.name = ?]\n[parameters: ('bob',)]", "std::token::kind", "foo::auth::verify(x)",
     "name\n  Input should be a string [type=string_type, input_value=5, input_type=int]", "password = {value}", "a_1=2",
+    "mutation($p: String!) { login(password:$p) { id } }", '{"query":"mutation($p:String!){login(password:$p){id}}"}',
+    "query ($token: String!, $keys: [String!]!) { me(token: $token) { id } }", "login with the password that you have", "a -b - c", "grep -key x",
+    '<option name="colour">blue</option>', "密码学：简介", "\x1b[32mok\x1b[0m", r'{"name": "M\u00fcller"}', "password != confirmation", "tv2=1",
+    "Forgot your password\n\nAsk for another", "negotiate internationalization", "getattr(a, 'password')", "Einführung：Grundlagen",
 ]  # fmt: skip
 
 
@@ -195,6 +223,10 @@ def test_what_is_no_secret_or_is_hidden_already_stays(text):
         (r"b'token=x\nother=1'", r"b'token=[Filtered]\nother=1'"),
         ("password: |\n  a\n  b\nother: 1", "password: |\n[Filtered]\nother: 1"),
         ("card 4111 1111 1111 1111 declined", "card [Filtered] declined"),
+        ("token = get('TOKEN', 'x') or 'y' # z", "token = [Filtered] # z"),
+        ("password：x。", "password:[Filtered]"),
+        ("[('password', ['x']), ('a', ['b'])]", "[('password', '[Filtered]'), ('a', ['b'])]"),
+        ("-Password x -Force", "-Password [Filtered] -Force"),
     ],
 )  # fmt: skip
 def test_what_stands_around_a_secret_stays(text, redacted):
@@ -296,6 +328,7 @@ def test_a_crafted_text_takes_a_time_in_proportion_to_its_length(piece):
         for _ in range(2):
             begun = time.thread_time()
             Redactor(("*.pin",)).text(text)
+            Redactor(("*.pin",)).source(text)
             best = min(best, time.thread_time() - begun)
         return best
 

@@ -16,9 +16,9 @@ _NEXT: Final = r"\\{0,16}['\"]?,?\s{1,4}(?:\\{0,16}['\"]){0,2}"
 _VALUE: Final = r"([^\s'\",]*[^\s'\",\\])"
 
 OPTIONS: Final = {
-    r"curl": rf"(?:-[a-zA-Z]{{0,8}}u|--user|-U|--proxy-user){_NEXT}[^\s:'\",]{{0,256}}:{_VALUE}",
+    r"curl": rf"(?:-[a-zA-Z]{{0,8}}u|--user|-U|--proxy-user)(?:{_NEXT}|=)[^\s:'\",]{{0,256}}:{_VALUE}",
     r"(?:mysql|mariadb)[\w-]*": rf"-p{_VALUE}",
-    r"sshpass": rf"-p(?:{_NEXT})?{_VALUE}",
+    r"sshpass": rf"-p(?:{_NEXT}|['\"])?{_VALUE}",
     r"ldap(?:search|add|delete|modify|passwd|whoami|compare)": rf"-w{_NEXT}{_VALUE}",
     r"redis-cli|valkey-cli": rf"-a{_NEXT}{_VALUE}",
     r"(?:docker|podman|skopeo|buildah|oras)": rf"login\b.{{0,200}}?\s['\"]?-p{_NEXT}{_VALUE}",
@@ -27,7 +27,10 @@ OPTIONS: Final = {
     r"smbclient": rf"-U{_NEXT}[^\s%'\",]{{0,256}}%{_VALUE}",
     r"az": rf"-p{_NEXT}{_VALUE}",
     r"keytool|jarsigner": rf"-(?:store|key|deststore|srcstore|destkey|srckey)pass{_NEXT}{_VALUE}",
-    r"twine": rf"-p{_NEXT}{_VALUE}",
+    r"twine|beeline|useradd": rf"-p{_NEXT}{_VALUE}",
+    r"htpasswd": rf"-[a-zA-Z]{{0,8}}b[a-zA-Z]{{0,8}}{_NEXT}[^\s'\",]{{1,256}}{_NEXT}[^\s'\",]{{1,256}}{_NEXT}{_VALUE}",
+    r"openssl": rf"-(?:k|K|passin|passout){_NEXT}(?:pass:)?{_VALUE}",
+    r"aws": rf"configure{_NEXT}set{_NEXT}[\w.-]{{0,64}}(?:secret|token)[\w.-]{{0,64}}{_NEXT}{_VALUE}",
     r"zip|unzip|7z[a-z]?": rf"-[pP](?:{_NEXT})?{_VALUE}",
 }
 """Programs, and their options whose last group is a password. Source: their manual pages."""
@@ -45,7 +48,13 @@ def redacted(text: str, found: Callable[[str], None]) -> str:
     command
     'curl -su bob:[Filtered] https://h'
     """
-    if " -" not in text and "'-" not in text and '"-' not in text and "\n-" not in text:
+    if (
+        " -" not in text
+        and "'-" not in text
+        and '"-' not in text
+        and "\n-" not in text
+        and "configure" not in text
+    ):
         return text
     pieces: list[str] = []
     done = at = 0

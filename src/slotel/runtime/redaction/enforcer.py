@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, Status
 
 from slotel.config.names import REDACTED
@@ -138,10 +139,12 @@ class Enforcer:
             events = self._events(events)
         if links:
             links = self._links(links)
+        scope = span.instrumentation_scope
         if (
             span.resource is not self._resource
             or span.status.description is not None
             or not self._is_known_clean(span.name)
+            or (scope is not None and scope.attributes)
         ):
             span = self._renamed(span)
         return PlainSpan(span, attributes, events, links)
@@ -158,8 +161,9 @@ class Enforcer:
         ):
             return span
         return _with(
-            renamed, renamed.name, renamed.status, renamed.resource, after, plain.events, plain.links
-        )
+            renamed, renamed.name, renamed.status, renamed.resource, renamed.instrumentation_scope, after, plain.events,
+            plain.links,
+        )  # fmt: skip
 
     def _renamed(self, span: ReadableSpan) -> ReadableSpan:
         """Return the span with a name, a status and a resource that may leave: itself, mostly."""
@@ -170,10 +174,18 @@ class Enforcer:
             clean = redactor.text(text)
             if clean != text:
                 status = Status(status.status_code, clean)
-        resource = self.resource(span.resource)
-        if name == span.name and status is span.status and resource is span.resource:
+        resource, scope = (
+            self.resource(span.resource),
+            redacted_scope(span.instrumentation_scope, redactor.attributes),
+        )
+        if (
+            name == span.name
+            and status is span.status
+            and resource is span.resource
+            and scope is span.instrumentation_scope
+        ):
             return span
-        return _with(span, name, status, resource, span.attributes, span.events, span.links)
+        return _with(span, name, status, resource, scope, span.attributes, span.events, span.links)
 
     def resource(self, resource: Resource) -> Resource:
         """Return the resource without secrets: the same object if it has none, and each time the same."""
@@ -254,6 +266,19 @@ class Enforcer:
         return self.redactor.data(value)
 
 
+def redacted_scope(
+    scope: InstrumentationScope | None, redact: Callable[[dict[str, Any]], dict[str, Any]]
+) -> InstrumentationScope | None:
+    """Return a scope whose attributes hold no secret: itself, mostly. Its name is one of code."""
+    if scope is None or not scope.attributes:
+        return scope
+    attributes = dict(scope.attributes)
+    clean = redact(attributes)
+    if clean is attributes:
+        return scope
+    return InstrumentationScope(scope.name, scope.version, scope.schema_url, clean)
+
+
 def _given(key: str, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> object:
     """Return a tag's value: the span's own, else its local root's; 0 and False are values, '' is none."""
     value = attributes.get(key)
@@ -278,6 +303,7 @@ def _with(
     name: str,
     status: Status,
     resource: Resource,
+    scope: InstrumentationScope | None,
     attributes: Mapping[str, Any] | None,
     events: Sequence[Event],
     links: Sequence[Link],
@@ -295,5 +321,5 @@ def _with(
         status=status,
         start_time=span.start_time,
         end_time=span.end_time,
-        instrumentation_scope=span.instrumentation_scope,
+        instrumentation_scope=scope,
     )

@@ -14,6 +14,8 @@ from slotel.runtime.redaction.redactor import Redactor
 _DATA: Final = ("request", "extra", "tags", "user", "breadcrumbs", "spans")
 """Parts that are an app's data."""
 _TEXTS: Final = ("message", "transaction", "culprit", "logger", "name", "description")
+_NAMED: Final = ("value", "name")
+"""Texts of an exception, and of a thread."""
 _SOURCE: Final = ("pre_context", "post_context")
 _ARGV: Final = "sys.argv"
 _PARAMETER: Final = "sentry.message.parameter."
@@ -78,8 +80,9 @@ def _frames(redactor: Redactor, event: Mapping[str, Any]) -> Iterator[dict[str, 
     """Yield the frames of an event's exceptions and threads; redact what else these say."""
     traces = [event.get("stacktrace")]
     for item in (*values(event, "exception"), *values(event, "threads")):
-        if isinstance(item.get("value"), str):
-            item["value"] = redactor.text(item["value"])
+        for part in _NAMED:
+            if isinstance(item.get(part), str):
+                item[part] = redactor.text(item[part])
         if isinstance(item.get("mechanism"), Mapping):
             item["mechanism"] = redactor.data(item["mechanism"])
         traces.append(item.get("stacktrace"))

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import copy
-from typing import Any
+from typing import Any, Final
 
-from slotel.runtime.redaction.enforcer import Enforcer
+from slotel.runtime.redaction.enforcer import Enforcer, redacted_scope
+
+_NAMES: Final = ("severity_text", "event_name")
+_CHANGING: Final = (dict, list)
+"""Bodies that the app may change before they are exported: what is exported is the copy that was redacted."""
 
 
 class LogRecordEnforcer:
@@ -30,17 +34,32 @@ class LogRecordEnforcer:
     def enforce(self, log_record: Any) -> None:
         """Put an enforced record in the place of another; the app's own record stays as it is."""
         record = log_record.log_record
+        redactor = self._enforcer.redactor
         try:
             body, attributes = record.body, dict(record.attributes or {})
-            clean_body: Any = self._enforcer.redactor.data(body)
+            clean_body: Any = redactor.data(body)
+            names: dict[str, str | None] = {
+                name: redactor.text(text) for name in _NAMES if (text := getattr(record, name, None))
+            }
             tags = self._request_tags(record.span_id) if record.span_id else {}
-            clean = self._enforcer.with_tags(self._enforcer.redactor.attributes(attributes), tags)
+            clean = self._enforcer.with_tags(redactor.attributes(attributes), tags)
             if log_record.resource is not None:
                 log_record.resource = self._enforcer.resource(log_record.resource)
+            scope = getattr(log_record, "instrumentation_scope", None)
+            if scope is not None and scope.attributes:
+                log_record.instrumentation_scope = redacted_scope(scope, redactor.attributes)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
             self._fault(error)
             clean_body, clean, body, attributes = None, {}, "", {}
-        if clean is attributes and (clean_body is body or clean_body == body):
+            names = dict.fromkeys(_NAMES)
+        if (
+            clean is attributes
+            and clean_body.__class__ not in _CHANGING
+            and (clean_body is body or clean_body == body)
+            and all(getattr(record, name) == text for name, text in names.items())
+        ):
             return
         log_record.log_record = enforced = copy(record)
         enforced.body, enforced.attributes = clean_body, clean
+        for name, text in names.items():
+            setattr(enforced, name, text)

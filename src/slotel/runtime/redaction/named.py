@@ -33,14 +33,23 @@ LOCATION: Final = re.compile(
 LINES: Final = re.compile(rf"(?:^|\n)({KEY}+){END}[^\n]{{0,500}}?[\[,]()\s?input_value(=)")
 """A validation error of pydantic as text: the field on a line, below it what is wrong, and the value."""
 ELEMENT: Final = re.compile(
-    r"<(?:[\w.-]{1,64}:)?([\w.-]+)(?:\s[^<>]{0,300})?>\s{0,8}(?:<!\[CDATA\[)?(?=[^\s<])"
+    r"(?:<|&lt;)(?:[\w.-]{1,64}:)?([\w.-]+)(?:\s[^<>]{0,300}?)?(?:>|&gt;)\s{0,8}(?:<!\[CDATA\[)?(?=[^\s<])"
 )
-"""An element of XML, with a prefix, attributes or CDATA."""
+"""An element of XML, with a prefix, attributes or CDATA; also within HTML."""
 NAMED_ELEMENT: Final = re.compile(
-    r"<(?i:name|key)>\s{0,8}([\w.-]+)\s{0,8}</(?i:name|key)>\s{0,8}<[\w.-]{1,64}>"
+    r"<(?i:name|key)>\s{0,8}([\w.-]+)\s{0,8}</(?i:name|key)>\s{0,8}(?:<[\w.-]{1,64}>\s{0,8}){1,2}(?=[^\s<])"
 )
 """A name and its value in two elements of XML."""
-_TO_TAG: Final = re.compile(r"(?:[^<\]]|\](?!\]>))*")
+ELEMENT_NAMED: Final = re.compile(
+    rf"<[\w.:-]{{1,64}}\s(?:[^<>]{{0,200}}?\s)?(?i:name|key)={QUOTE}([\w.-]+){QUOTE}[^<>]{{0,200}}(?<!/)>"
+    r"\s{0,8}(?:<value>\s{0,8})?(?=[^\s<])"
+)
+"""An element of XML that an attribute names: `<property name="password">x</property>`."""
+NETRC: Final = re.compile(
+    r"(?:\bmachine\s{1,8}\S{1,256}|\bdefault)\s{1,8}login\s{1,8}\S{1,128}\s{1,8}(password)\s{1,8}"
+)
+"""An entry of a `.netrc`. Source: GNU inetutils, The .netrc file."""
+_TO_TAG: Final = re.compile(r"(?:[^<&\]]|\](?!\]>)|&(?!lt;))*")
 _NUMBER: Final = re.compile(r"[-+.\deE]*(?![\w.])|(?:true|false|null|None|True|False)\b")
 
 

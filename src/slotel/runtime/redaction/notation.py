@@ -15,15 +15,19 @@ QUOTE: Final = r"(?:\\{0,16}[\"']|&quot;|&#(?:34|39|x27);|\\{1,16}u002[27])"
 """A quote, also escaped, or as HTML and JSON within HTML write it."""
 END: Final = r"(?:(?:\\{1,16}r)?\\{0,16}\u2028?\r?\n)"
 """An end of a line; after U+2028 one that the text has as an escape, after backslashes twice (`TextRedactor`)."""
-KEY: Final = r"[\w.%$\[\]-]"
+KEY: Final = r"[\w.%$\[\]\u0300-\u036f-]"
+"""A character of a key; also an accent that stands alone, as file systems and some keyboards write it."""
 PAIR: Final = re.compile(
-    rf"(?<!{KEY})({KEY}+)({QUOTE})?[\])]?"
-    rf"(?:\s{{0,8}}(=>|:=|={{1,2}}|::(?=\s)|:(?!//)|,)\s{{0,8}}|"
-    rf"(?<=\")((?:{END}Content-[A-Za-z-]{{1,32}}:[^\r\n\u2028]{{0,128}}){{0,3}}{END}{{2}}))"
+    rf"(?<!{KEY})({KEY}+)({QUOTE})?[\])]?\s{{0,8}}(=>|:=|={{1,3}}|!={{1,2}}|::(?=\s)|:(?!//)|,)\s{{0,8}}"
 )
 """A key, the quote that closes it, and what stands between it and its value."""
-FLAG: Final = re.compile(r"(?<![\w-])(--[\w-]+)[ \t]{1,8}(?![-\s])")
-"""A flag of a command line, and the blanks before its value."""
+PART: Final = re.compile(
+    rf"(?<![\w-])name=(?:{QUOTE})?({KEY}+)(?:{QUOTE})?(?:;[ \t]?filename[^\r\n\u2028]{{0,256}})?"
+    rf"(?:{END}Content-[A-Za-z-]{{1,32}}:[^\r\n\u2028]{{0,128}}){{0,3}}{END}{{2}}"
+)
+"""The name of a part of a form, up to the empty line before its value."""
+FLAG: Final = re.compile(r"(?<![\w-])(-[-\w][\w-]+)[ \t]{1,8}(?![-\s])")
+"""A flag of a command line, `--token` or `-Password`, and the blanks before its value."""
 
 _TOKEN: Final = re.compile(rf"\+{{0,4}}[bBrRuUfF]{{0,2}}({QUOTE})")
 """The quote that opens a value; a plus is a blank in a form."""
@@ -45,10 +49,26 @@ _OBJECT: Final = re.compile(r"<[^<>]*>?")
 _TRAILING: Final = "),.;]}\\"
 _OPENING: Final = frozenset("{[(")
 _TEMPLATE: Final = re.compile(r"%(?:\(\w+\))?[sdrf]|\{\w*\}")
+_VARIABLE: Final = re.compile(r"\$\w{1,64}")
+_TYPE: Final = re.compile(r"\[{0,2}[A-Z]\w{0,64}!?[\]!]{0,4}(?=[\s,)=])")
+"""In GraphQL: `password: $p` gives a variable, which is declared by `$p: String!`."""
+_MARK: Final = re.compile(r"(?:(?:[&!][\w!:/.-]{0,64}|\*\*)[ \t]{1,8}){1,2}(?=\S)")
+"""An anchor or a tag of YAML before a value, the end of `**Password:**` in Markdown."""
+_ANNOTATION: Final = re.compile(r"[\w.]{1,64}(?:\[[\w.,| \[\]]{0,64}\])?(?: \| ?None)? ?= ?")
+"""`password: str = "x"`: what follows a colon in Python."""
+_CALL: Final = re.compile(r"[A-Za-z_][\w.]{0,128}(?=\()")
+_MEMBER: Final = re.compile(r"(?:\[\w{0,32}\]|\.\w{1,64}(?:\(\))?){0,4}")
+_OR: Final = re.compile(r"\sor\s(?=[bBrRuUfF]{0,2}[\"'])")
+_MAX_CALL: Final = 200
+"""Characters of a call that is looked at: source code in a traceback, `token = get("TOKEN", "x") or "y"`."""
 _BRACKETS: Final = re.compile(r"[\[\](){}]|\\{0,16}[\"']")
 _TELLING: Final = re.compile(r"(?i:password|passwd|passphrase|secret)|[-_]|[a-z][A-Z]")
 """A key that no sentence has before a colon."""
 _RANDOM: Final = re.compile(r"[^\s\d]{0,64}\d\S*")
+_MAX_LIST: Final = 500
+"""Characters of a list that is looked at as the second of a pair."""
+_BEFORE: Final = 2_000
+"""Characters before a variable in which its declaration is looked for."""
 _LONGEST_WORD: Final = 20
 _SHORTEST_RANDOM: Final = 6
 _HEADERS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
@@ -67,12 +87,14 @@ def value_of(text: str, pair: re.Match[str]) -> Value | None:
     """Return the value of a sensitive key that PAIR found; None where there is none, or it is hidden already."""
     sign, at = pair[3], pair.end()
     before = text[pair.start(1) - 1 : pair.start(1)]
-    if sign is None:  # a part of a form: name="password", an empty line, the value
-        return _plain(text, at, _FORM_LINE) if pair[2] and pair[2][-1] == '"' else None
     quoted = quoted_value(text, at)
     if sign == ",":
+        if quoted is None and text[at : at + 1] in _OPENING:  # ('password', ['x'])
+            quoted = hidden(text, at, _closing(text, at, at + _MAX_LIST), pair[2] or "")
         return quoted if quoted is not None and pair[2] and _belong_together(text, pair, quoted) else None
-    return quoted or _unquoted(text, pair, before)
+    if quoted is not None or sign[0] == "!":
+        return quoted
+    return _unquoted(text, pair, before)
 
 
 def _unquoted(text: str, pair: re.Match[str], before: str) -> Value | None:
@@ -102,6 +124,11 @@ def unquoted_value(text: str, at: int, mark: str) -> Value | None:
     if mark:
         return hidden(text, at, _SCALAR.match(text, at).end(), mark)  # type: ignore[union-attr]  # it matches anything
     return _bare(text, at)
+
+
+def value_of_part(text: str, part: re.Match[str]) -> Value | None:
+    """Return the first line of the value of a sensitive part of a form that PART found."""
+    return _plain(text, part.end(), _FORM_LINE)
 
 
 def value_of_flag(text: str, flag: re.Match[str]) -> Value | None:
@@ -147,10 +174,10 @@ def _end_of_quoted(text: str, start: int, mark: str) -> int:
     return len(text) if end < 0 else end
 
 
-def _closing(text: str, at: int) -> int:
+def _closing(text: str, at: int, until: int | None = None) -> int:
     """Return where the bracket that opens at a place closes; the end of the text if it does not."""
     depth, place = 0, at
-    while found := _BRACKETS.search(text, place):
+    while found := _BRACKETS.search(text, place, len(text) if until is None else until):
         place = found.end()
         sign = found[0]
         if sign[-1] in "\"'":
@@ -166,7 +193,7 @@ def _closing(text: str, at: int) -> int:
 
 def _belong_together(text: str, pair: re.Match[str], value: Value) -> bool:
     """Whether a quoted key and a quoted value are two of a kind: `('password', 'x')`, or a flag and its argument."""
-    if pair[1].startswith("--"):
+    if pair[1].startswith("-"):
         return True
     start = pair.start(1) - len(pair[2])
     opening = text[max(start - 4, 0) : start].rstrip("bBrRuUfF").rstrip()
@@ -177,18 +204,32 @@ def _belong_together(text: str, pair: re.Match[str], value: Value) -> bool:
 def _after_colon(text: str, pair: re.Match[str]) -> Value | None:
     """Return what follows a colon in plain text: of a header the line, else a word if it is no word of a sentence."""
     key, at = pair[1], pair.end()
-    if "\n" in text[pair.end(1) : at]:
+    if "\n" in text[pair.end(1) : at] or _is_graphql(text, pair):
         return None
-    if (block := _BLOCK.match(text, at)) is not None:
-        return hidden(text, block.end(), _end_of_block(text, pair.start(1), block.end()))
     if key.lower() in _HEADERS:
         return _plain(text, at, _LINE)
-    value = _bare(text, at)
+    mark = _MARK.match(text, at)
+    start, at = at, at if mark is None else mark.end()
+    if (block := _BLOCK.match(text, at)) is not None:
+        return hidden(text, block.end(), _end_of_block(text, pair.start(1), block.end()))
+    annotation = _ANNOTATION.match(text, at)
+    if annotation is not None and _TOKEN.match(text, annotation.end()) is not None:
+        return quoted_value(text, annotation.end())
+    value = (quoted_value(text, at) if mark is not None else None) or _bare(text, at)
     if value is None or _TELLING.search(key) is not None:
-        return value
+        return value and value._replace(start=start)  # what looks like a mark may be a part of it
     length = value.end - value.start
     is_random = length >= _SHORTEST_RANDOM and _RANDOM.match(text, value.start, value.end) is not None
     return value if is_random or length >= _LONGEST_WORD else None
+
+
+def _is_graphql(text: str, pair: re.Match[str]) -> bool:
+    """Whether a variable or a type of GraphQL follows: `login(password: $p)` after `mutation($p: String!)`."""
+    at = pair.end()
+    if pair[1][0] == "$":
+        return _TYPE.match(text, at) is not None
+    name = _VARIABLE.match(text, at)
+    return name is not None and text.rfind(f"{name[0]}:", max(at - _BEFORE, 0), at) >= 0
 
 
 def _end_of_block(text: str, key: int, at: int) -> int:
@@ -210,7 +251,22 @@ def _bare(text: str, at: int) -> Value | None:
         return _plain(text, at, _OBJECT)
     if _SCHEME.match(text, at) is not None:
         return _plain(text, at, _LINE)
+    if (call := _CALL.match(text, at)) is not None:
+        end = _closing(text, call.end(), at + _MAX_CALL)
+        if end <= at + _MAX_CALL:
+            end = _MEMBER.match(text, end).end()  # type: ignore[union-attr]  # it matches anything
+            return hidden(text, at, _end_of_fallback(text, end))
     end = _BARE.match(text, at).end()  # type: ignore[union-attr]  # it matches anything
     while end > at and text[at:end] not in PLACEHOLDERS and text[end - 1] in _TRAILING:
         end -= 1
-    return hidden(text, at, end) if end > at else None
+    return hidden(text, at, _end_of_fallback(text, end)) if end > at else None
+
+
+def _end_of_fallback(text: str, end: int) -> int:
+    """Return where `x or "secret"` ends in source code."""
+    fallback = _OR.match(text, end)
+    opening = None if fallback is None else _TOKEN.match(text, fallback.end())
+    if opening is None:
+        return end
+    closing = _end_of_quoted(text, opening.end(), opening[1])
+    return min(closing + len(opening[1]), len(text))

@@ -5,13 +5,15 @@ What is clean is remembered, so that a value which was seen before costs one loo
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence, ValuesView
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from slotel.config.names import REDACTED
-from slotel.config.redaction import PLACEHOLDERS, RedactionChoices, is_no_secret, key_test, own_test
+from slotel.config.redaction import MAX_KEY, PLACEHOLDERS, RedactionChoices, is_no_secret, key_test, own_test
 from slotel.runtime.redaction import statements
 from slotel.runtime.redaction.commands import redacted_arguments
 from slotel.runtime.redaction.named import NAMED_VALUES, named_value
@@ -28,6 +30,10 @@ _MAX_STATEMENTS: Final = 1_000
 _MAX_STATEMENT: Final = 2_000
 _SMALLEST_CARD: Final = 10**12
 _LARGEST_CARD: Final = 10**19
+_MAX_REPORTED: Final = 100
+_NAME: Final = re.compile(r"[\w.\[\]-]{1,64}")
+_ANY_KEY: Final = "key"
+"""What is counted of a key without a name of its own."""
 _NEVER: Final = frozenset({bool, float, type(None)})
 """Types whose values hold no secret, whatever they are."""
 _CONTAINERS: Final = (Mapping, list, tuple, AbstractSet, deque, ValuesView)
@@ -74,6 +80,7 @@ class Redactor:
         self._kinds: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {}
         self._harmless: set[str] = set()
         """Keys that are clean as a text and name no secret, nor the value of another key."""
+        self._reported: set[str] = set()
         self.clean: set[str] = set()
         self.clean_source: set[str] = set()
         self._redact_text = TextRedactor(self.is_sensitive, cores(globs), Values(self.choices.values), found)
@@ -87,7 +94,7 @@ class Redactor:
         if known is None:
             if len(self._keys) >= _MAX_REMEMBERED:
                 self._keys.clear()
-            known = self._test(key)
+            known = self._test(key) or (not key.isascii() and self._test(_usual(key)))
             if len(key) <= _MAX_LENGTH:
                 self._keys[key] = known
         return known
@@ -167,10 +174,20 @@ class Redactor:
         if isinstance(value, (list, tuple)):
             if all(self._may_stay(key, item, path) for item in value):
                 return value
-            self._found(key)
+            self._report(key)
             return type(value)([REDACTED] * len(value)) if type(value) in (list, tuple) else [REDACTED]
-        self._found(key)
+        self._report(key)
         return REDACTED
+
+    def _report(self, key: str) -> None:
+        """Tell of a key: by its name, unless that is a text of its own, or there are too many, as a client may send."""
+        reported = self._reported
+        if key not in reported:
+            if len(reported) >= _MAX_REPORTED or _NAME.fullmatch(key) is None or self.text(key) != key:
+                key = _ANY_KEY
+            else:
+                reported.add(key)
+        self._found(key)
 
     def _may_stay(self, key: str, value: Any, path: str) -> bool:
         if value is None or (value.__class__ is str and value in PLACEHOLDERS):
@@ -225,20 +242,24 @@ class Redactor:
             return REDACTED
         redacted: Any
         if data.__class__ is dict or isinstance(data, Mapping):
-            redacted = data if self._is_known(data) else self._mapping(data, path, walk)
+            redacted = self._known(data)
+            if redacted is None:
+                redacted = self._mapping(data, path, walk)
         else:
             redacted = self._items(data, path, walk)
         walk.levels += 1
         return tuple(redacted) if isinstance(data, tuple) else redacted
 
-    def _is_known(self, data: Mapping[Any, Any]) -> bool:
-        """Return whether the mapping has nothing but texts that were seen before, below harmless keys."""
-        if self._by_path:
-            return False
+    def _known(self, data: Mapping[Any, Any]) -> dict[Any, Any] | None:
+        """Return a copy of a dict that has nothing but texts that were seen before, below harmless keys; else None."""
+        if self._by_path or data.__class__ is not dict:
+            return None
+        copy = data.copy()  # the app may go on with its own
         try:
-            return self._harmless.issuperset(data) and self.clean.issuperset(data.values())
+            is_known = self._harmless.issuperset(copy) and self.clean.issuperset(copy.values())
         except Exception:  # noqa: BLE001 what has no hash: another dict, a list; or the app's own code
-            return False
+            return None
+        return copy if is_known else None
 
     def _mapping(self, data: Mapping[Any, Any], path: str, walk: Walk) -> dict[Any, Any]:
         """Redact each item; most have a key that is known to be harmless, and a plain value that was seen before."""
@@ -297,7 +318,7 @@ class Redactor:
             redacted.append(self.hidden("argument", item) if is_argument else self.data(item, path, walk))
             # `--token x` of a command line, as two items
             is_argument = (
-                item.__class__ is str and item[:2] == "--" and "=" not in item and self.is_sensitive(item)
+                item.__class__ is str and item[:1] == "-" and "=" not in item and self.is_sensitive(item)
             )
         return redacted
 
@@ -311,6 +332,12 @@ class Redactor:
 def _system(attributes: Mapping[str, Any]) -> str:
     found = attributes.get("db.system.name") or attributes.get("db.system")
     return found if found.__class__ is str else ""
+
+
+def _usual(key: str) -> str:
+    """Return a key without characters that nobody sees, and those of another width or composition as the usual ones."""
+    seen = "".join(character for character in key[-MAX_KEY:] if unicodedata.category(character) != "Cf")
+    return unicodedata.normalize("NFKC", seen)
 
 
 def _remember(clean: set[str], text: str) -> None:

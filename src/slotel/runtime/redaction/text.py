@@ -6,6 +6,7 @@ A function of text: it knows nothing of where the text came from.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Final
 from urllib.parse import quote, unquote
@@ -13,7 +14,18 @@ from urllib.parse import quote, unquote
 from slotel.config.names import REDACTED
 from slotel.config.redaction import CORES, PLACEHOLDERS
 from slotel.runtime.redaction import columns, commands, named, statements
-from slotel.runtime.redaction.notation import FLAG, KEY, PAIR, Value, is_hidden, value_of, value_of_flag
+from slotel.runtime.redaction.notation import (
+    FLAG,
+    KEY,
+    PAIR,
+    PART,
+    Value,
+    is_hidden,
+    quoted_value,
+    value_of,
+    value_of_flag,
+    value_of_part,
+)
 from slotel.runtime.redaction.values import Values
 
 SHORTEST: Final = 5
@@ -41,10 +53,28 @@ _ESCAPE: Final = re.compile(r"u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrtabfv0]")
 _ESCAPES: Final = {"\\r\\n": "\u2028\r\n", "\\n": "\u2028\n", "\\t": "\u2028\t"}
 """Ends of lines and tabs as a `repr` or JSON writes them, and what they are while the text is looked at: what stands
 behind one begins as it does on a line of its own."""
-_LITERAL: Final = re.compile(
-    rf"(?<!{KEY})({KEY}+)[\"']?\]?\s{{0,4}}[=:]\s{{0,4}}[bBrRuUfF]{{0,2}}([\"'])((?:[^\"'\\]|\\.)+)\2"
+_UNUSUAL: Final = re.compile(
+    r"(?:\x1b|\\{1,16}(?:x1b|u001b))\[[\d;]{0,16}m|\\{1,16}(?:u[0-9A-Fa-f]{4}|xad)"
+    r"|[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff\uff01-\uff5e]"
 )
-"""A text in source code that is given a name."""
+"""Colours of a terminal, letters as JSON escapes them, characters that nobody sees, and those of East Asian width,
+such as its colon. Where one hides a key, the text is redacted without them."""
+_WIDTH: Final = 0xFEE0
+"""Between a character of full width and its ASCII one."""
+_ASSIGNED: Final = re.compile(
+    rf"(?<!{KEY})({KEY}+)[\"']?\]?"
+    r"(?:[ ]?:[ ]?[A-Za-z_][\w.]{0,64}(?:\[[\w.,| \[\]]{0,64}\])?(?: \| ?None)?(?=[ ]?=))?"
+    r"\s{0,4}(?::=|[!=]={0,2}|:)\s{0,4}"
+)
+"""A name in source code that is given a value, or compared with one."""
+_FAR: Final = 200
+"""Characters behind a name in source code in which such a text is looked for."""
+_ARGUMENT: Final = re.compile(
+    rf"(?<=\w)\((?:[\w.]{{1,64}},[ ]?)?[bBrRuU]{{0,2}}[\"']({KEY}+)[\"'],[ ]?(?:default[ ]?=[ ]?)?"
+)
+"""A call whose first text is a name: `os.getenv("TOKEN", "x")`, `setattr(self, "token", "x")`."""
+_FALLBACK: Final = re.compile(r"(?:,|\bdefault[ ]?=|\bor\b|\belse\b)[ ]?(?=[bBrRuUfF]{0,2}[\"'])")
+"""What stands before a text that a name is given if there is nothing better: `token = get() or "x"`."""
 
 
 def cores(globs: Iterable[str]) -> tuple[str, ...] | None:
@@ -76,7 +106,9 @@ class TextRedactor:
         found: Callable[[str], None],
     ) -> None:
         self._is_sensitive = is_sensitive
-        self._cores = cores
+        self._any_key = cores is None
+        self._cores = tuple(core for core in cores or () if core.isascii())
+        self._other_cores = tuple(core for core in cores or () if not core.isascii())
         self._values = values
         self._found = found
 
@@ -84,6 +116,17 @@ class TextRedactor:
         """Return the text without its secrets; itself if it has none."""
         if len(text) < SHORTEST or _PLAIN.fullmatch(text) is not None:
             return text
+        if "\\" not in text and "\x1b" not in text and text.isascii():
+            return self._redact(text, MAX_DECODED)
+        redacted = self._shown(text)
+        if _UNUSUAL.search(redacted) is not None:
+            plain = _UNUSUAL.sub(_usual, redacted)
+            again = self._shown(plain)
+            return redacted if again == plain else again
+        return redacted
+
+    def _shown(self, text: str) -> str:
+        """Redact a text, with its escapes as what they stand for."""
         if "\\" not in text or "\u2028" in text:
             return self._redact(text, MAX_DECODED)
         shown = text
@@ -100,8 +143,12 @@ class TextRedactor:
         """Return a line of source code without the secrets that are written into it; names and calls stay."""
         if "@" in line and "://" in line:
             line = self._users(line)
-        if ('"' in line or "'" in line) and self._names_a_key(line):
-            line = _LITERAL.sub(self._literal, line)
+        if '"' in line or "'" in line:
+            if self._names_a_key(line):
+                line = self._replaced(line, _ASSIGNED, _assigned)
+                if "(" in line:
+                    line = self._replaced(line, _ARGUMENT, lambda text, key: quoted_value(text, key.end()))
+            line = statements.without_credentials_in(commands.redacted(line, self._found))
         return self._values(line, self._found)
 
     def _redact(self, text: str, depth: int) -> str:
@@ -112,8 +159,9 @@ class TextRedactor:
         if depth and "%" in text:
             text = _ENCODED.sub(lambda run: self._encoded(run[0], depth - 1), text)
         if (
-            "=" in text or ":" in text or "--" in text or "<" in text or "'," in text or '",' in text or "' " in text
-            or "BY " in text or '"\r' in text or '"\n' in text or '"\\' in text or " '" in text
+            "=" in text or ":" in text or " -" in text or text[:1] == "-" or "<" in text or "'," in text or '",' in text
+            or "' " in text or "BY " in text or '"\r' in text or '"\n' in text or '"\\' in text or " '" in text
+            or "machine" in text or "&lt;" in text
         ) and self._names_a_key(text):  # fmt: skip
             text = self._pairs(text)
         return self._values(commands.redacted(text, self._found), self._found)
@@ -124,17 +172,21 @@ class TextRedactor:
             for pattern in (named.NAMED, named.LOCATION, named.LINES):
                 text = self._replaced(text, pattern, named.value_of_name)
         text = self._replaced(text, PAIR, value_of)
-        if "--" in text:
+        if "name=" in text:
+            text = self._replaced(text, PART, value_of_part)
+        if "-" in text:
             text = self._replaced(text, FLAG, value_of_flag)
-        if "<" in text:
-            for pattern in (named.ELEMENT, named.NAMED_ELEMENT):
+        if "login" in text:
+            text = self._replaced(text, named.NETRC, value_of_flag)
+        if "<" in text or "&lt;" in text:
+            for pattern in (named.ELEMENT, named.NAMED_ELEMENT, named.ELEMENT_NAMED):
                 text = self._replaced(text, pattern, named.value_of_element)
         if "alues" in text or "ALUES" in text or "[parameters: " in text:
             text = columns.redacted(text, self._is_sensitive, self._found)
         return statements.without_credentials_in(text)
 
     def _names_a_key(self, text: str) -> bool:
-        if self._cores is None:
+        if self._any_key:
             return True
         low = text.lower()
         if "identified by" in low:
@@ -142,7 +194,12 @@ class TextRedactor:
         for core in self._cores:  # a generator would take twice as long
             if core in low:
                 return True
-        return "%" in low and any(core in unquote(low) for core in self._cores)
+        if not text.isascii() and any(core in low for core in self._other_cores):
+            return True
+        if "%" not in low:
+            return False
+        low = unquote(low)
+        return any(core in low for core in (*self._cores, *self._other_cores))
 
     def _users(self, text: str) -> str:
         return _ODD_USER.sub(self._user, _USER.sub(self._user, text))
@@ -201,8 +258,26 @@ class TextRedactor:
         escape = _ESCAPE.match(key)
         return escape is not None and self._is_sensitive(key[escape.end() :])
 
-    def _literal(self, pair: re.Match[str]) -> str:
-        if is_hidden(pair[3]) or not self._is_sensitive(pair[1]):
-            return pair[0]
-        self._found("pair")
-        return f"{pair[0][: pair.start(3) - pair.start()]}{REDACTED}{pair[2]}"
+
+def _assigned(text: str, name: re.Match[str]) -> Value | None:
+    """Return the text that a name in source code is given: at once, or where there is nothing better."""
+    value = quoted_value(text, name.end())
+    if value is not None or name[0].rstrip()[-1:] != "=":
+        return value
+    fallback = _FALLBACK.search(text, name.end(), name.end() + _FAR)
+    if fallback is None or "attr(" in text[name.end() : fallback.start()]:  # getattr(x, "token")
+        return None
+    return quoted_value(text, fallback.end())
+
+
+def _usual(found: re.Match[str]) -> str:
+    """Return what is read in the place of an unusual character."""
+    text = found[0]
+    if text[-1] == "m" and len(text) > 1:  # a colour
+        return ""
+    character = text if len(text) == 1 else chr(int(text.lstrip("\\")[1:], 16))
+    if "\uff01" <= character <= "\uff5e":
+        return chr(ord(character) - _WIDTH)
+    if len(text) == 1 or unicodedata.category(character) == "Cf":
+        return ""
+    return character if character.isalnum() or unicodedata.combining(character) else text

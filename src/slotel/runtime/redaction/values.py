@@ -14,7 +14,20 @@ SHORTEST: Final = 13
 _LONG: Final = re.compile(r"\b\w{16}", re.ASCII)
 """Most shapes have so many characters of one word beside each other."""
 _WITHOUT: Final = frozenset(
-    {"pem", "bearer", "slack", "slack-app", "openai", "gitlab", "webhook", "square", "google-client", "email"}
+    {
+        "pem",
+        "bearer",
+        "digest",
+        "smtp",
+        "slack",
+        "slack-app",
+        "openai",
+        "gitlab",
+        "webhook",
+        "square",
+        "google-client",
+        "email",
+    }
 )
 """Those that may have none."""
 _DIGITS: Final = re.compile(r"\b[2-6](?:[ -]?[0-9]){12}", re.ASCII)

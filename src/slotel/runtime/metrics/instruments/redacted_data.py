@@ -17,6 +17,9 @@ from opentelemetry.sdk.metrics.export import (
     ScopeMetrics,
 )
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from slotel.runtime.redaction.enforcer import redacted_scope
 
 Redact = Callable[[dict[str, Any]], dict[str, Any]]
 """Returns attributes without their secrets: the same object if they have none."""
@@ -52,7 +55,17 @@ def _scope(scope: ScopeMetrics, redact: Redact, failed: Callable[[BaseException]
             metrics.append(_metric(metric, redact))
         except Exception as error:  # noqa: BLE001 one metric that cannot be redacted must not take the others along
             failed(error)
-    return ScopeMetrics(scope.scope, metrics, scope.schema_url)
+    return ScopeMetrics(_clean_scope(scope.scope, redact, failed), metrics, scope.schema_url)
+
+
+def _clean_scope(
+    scope: InstrumentationScope, redact: Redact, failed: Callable[[BaseException], None]
+) -> InstrumentationScope:
+    try:
+        return redacted_scope(scope, redact) or scope
+    except Exception as error:  # noqa: BLE001 as above: its name is one of code
+        failed(error)
+        return InstrumentationScope(scope.name, scope.version, scope.schema_url)
 
 
 def _metric(metric: Metric, redact: Redact) -> Metric:

@@ -30,6 +30,7 @@ from slotel.runtime.metrics.scrape.merge import added
 from slotel.runtime.metrics.scrape.sources.redacted import Redact, joined
 from slotel.runtime.metrics.store.family import portions
 from slotel.runtime.metrics.store.store import Exemplar, Family
+from slotel.runtime.redaction.enforcer import redacted_scope
 from slotel.runtime.upstream.prometheus import naming_exporter
 
 MAX_SERIES: Final = 20_000
@@ -156,7 +157,8 @@ class Conversion:
         self.prepare()
         plain = replace(point, attributes=self._redact(dict(point.attributes or {})), exemplars=[])
         one = replace(metric, data=replace(cast("Any", metric.data), data_points=[plain]))
-        family = next(iter(cast("Any", self._ask)(_alone(scope, one))))
+        clean = redacted_scope(scope, self._redact) or scope
+        family = next(iter(cast("Any", self._ask)(_alone(clean, one))))
         labels = {name: value for name, value in family.samples[0].labels.items() if name != "le"}
         return Named(family.name, family.documentation, family.unit, tuple(labels), tuple(labels.values()))
 

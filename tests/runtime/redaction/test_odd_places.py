@@ -1,0 +1,188 @@
+"""The redactor where nobody looks: scopes of instrumentation, names of what was redacted, data that changes later."""
+
+from collections import Counter, OrderedDict
+from types import SimpleNamespace
+
+import pytest
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from slotel.config.tags import TagPolicy
+from slotel.runtime.metrics.instruments.redacted_data import redacted_data
+from slotel.runtime.metrics.scrape.sources.conversion import Conversion
+from slotel.runtime.redaction.enforcer import Enforcer
+from slotel.runtime.redaction.log_records import LogRecordEnforcer
+from slotel.runtime.redaction.redactor import Redactor
+from slotel.runtime.upstream.otel import logs as otel_logs
+
+GONE = "[Filtered]"
+SECRET = {"api_key": "SEK7RETx9", "at": "https://u:SEK7RETx9@h/", "zone": "a"}
+CLEAN = {"api_key": GONE, "at": f"https://{GONE}@h/", "zone": "a"}
+
+
+@pytest.fixture
+def enforcer():
+    return Enforcer(TagPolicy(), lambda tag, action: None)
+
+
+def test_the_attributes_of_a_spans_scope_are_redacted(enforcer):
+    scope = InstrumentationScope("db", "1", "https://schema.test/1", SECRET)
+    given = ReadableSpan("x", instrumentation_scope=scope)
+    found = enforcer.span(given, {}).instrumentation_scope
+    assert dict(found.attributes) == CLEAN
+    assert (found.name, found.version, found.schema_url) == ("db", "1", "https://schema.test/1")
+    harmless = ReadableSpan("x", instrumentation_scope=InstrumentationScope("db", "1", None, {"zone": "a"}))
+    enforcer.span(harmless, {})  # the resource is seen for the first time
+    assert enforcer.span(harmless, {}) is harmless
+
+
+def test_the_attributes_of_a_meters_scope_are_redacted_for_otlp_and_for_prometheus(enforcer):
+    reader = InMemoryMetricReader()
+    MeterProvider([reader]).get_meter("db", attributes=SECRET).create_counter("calls").add(1)
+    data, redact = reader.get_metrics_data(), enforcer.redactor.attributes
+    sent = redacted_data(data, redact, enforcer.resource, lambda error: None)
+    (scope,) = sent.resource_metrics[0].scope_metrics
+    assert dict(scope.scope.attributes) == CLEAN
+    shown = repr(Conversion(lambda _: None, lambda _: None, redact=redact).convert(data).families)
+    assert "otel_scope_zone" in shown
+    assert "SEK7RETx9" not in shown
+
+
+def test_a_log_records_scope_event_name_and_severity_are_redacted(enforcer):
+    exporter = InMemoryLogRecordExporter()
+    provider = LoggerProvider()
+    provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
+    otel_logs.redact_before_processors(
+        provider, LogRecordEnforcer(enforcer, lambda _: {}, lambda error: None).enforce
+    )
+    logger = provider.get_logger("db", attributes=SECRET)
+    logger.emit(body="x", event_name="login token=SEK7RETx9", severity_text="ERROR token=SEK7RETx9")
+    logger.emit(body="x", event_name="login", severity_text="ERROR")
+    first, second = exporter.get_finished_logs()
+    assert dict(first.instrumentation_scope.attributes) == CLEAN
+    assert (first.log_record.event_name, first.log_record.severity_text) == (
+        f"login token={GONE}", f"ERROR token={GONE}",
+    )  # fmt: skip
+    assert (second.log_record.event_name, second.log_record.severity_text) == ("login", "ERROR")
+
+
+def test_a_body_that_the_app_changes_after_it_was_logged_is_exported_as_it_was_redacted(enforcer):
+    records = LogRecordEnforcer(enforcer, lambda _: {}, lambda error: None)
+    for given in ({"state": "harmless"}, [{"state": "harmless"}]):
+        for _ in range(2):  # the second time all of it is known
+            record = SimpleNamespace(
+                body=given, attributes={}, span_id=0, severity_text=None, event_name=None
+            )
+            logged = SimpleNamespace(log_record=record, resource=None)
+            records.enforce(logged)
+        body = given if isinstance(given, dict) else given[0]
+        body["token"] = "SEK7RETx9"
+        assert "SEK7RETx9" not in repr(logged.log_record.body)
+
+
+def test_redacted_data_shares_no_dict_or_list_with_what_was_given():
+    redactor = Redactor()
+    given = {"first": {"state": "harmless"}, "many": [{"state": "harmless"}], "plain": "harmless"}
+    for _ in range(3):
+        redacted = redactor.data(given)
+        assert redacted == given
+        assert redacted is not given
+        assert redacted["first"] is not given["first"]
+        assert redacted["many"][0] is not given["many"][0]
+
+
+def test_what_one_policy_knows_to_be_harmless_another_may_redact():
+    given = {"state": "harmless", "box": {"ref": "harmless"}}
+    first = Redactor()
+    for _ in range(2):
+        assert first.data(given) == given
+    assert Redactor(("state",)).data(given) == {"state": GONE, "box": {"ref": "harmless"}}
+    by_path = Redactor(("box.ref",))
+    for _ in range(2):
+        assert by_path.data({"ref": "harmless"}) == {"ref": "harmless"}
+        assert by_path.data(given) == {"state": "harmless", "box": {"ref": GONE}}
+    named = {"name": "state", "value": "harmless"}
+    for _ in range(2):
+        assert first.data(named) == named
+        assert first.data({"name": "api_key", "value": "harmless"})["value"] == GONE
+
+
+class Text(str):
+    """A text of the app's own kind."""
+
+    __slots__ = ()
+
+
+def test_subclasses_of_str_and_dict_are_redacted_as_what_they_are():
+    redactor = Redactor()
+    for _ in range(2):
+        assert redactor.data({"state": "harmless"}) == {"state": "harmless"}
+        found = redactor.data({Text("password"): Text("SEK7RETx9"), Text("note"): Text("token=SEK7RETx9")})
+        assert "SEK7RETx9" not in repr(found)
+        assert "SEK7RETx9" not in repr(redactor.data(OrderedDict(state="harmless", token="SEK7RETx9")))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"пароль": "SEK7RETx9"}, {"密码": "SEK7RETx9"}, {"كلمة المرور": "SEK7RETx9"}, {"पासवर्ड": "SEK7RETx9"}, {"mật khẩu": "SEK7RETx9"},
+        {"ｔｏｋｅｎ": "SEK7RETx9"}, {"pass\u200bword": "SEK7RETx9"}, {"contrasen\u0303a": "SEK7RETx9"}, {"\u202epassword": "SEK7RETx9"},
+        {b"token_v2": b"SEK7RETx9"}, ["server", "-db-password", "SEK7RETx9", "-v"], ["New-Item", "-Password", "SEK7RETx9"],
+        ["aws", "configure", "set", "aws_secret_access_key", "SEK7RETx9"], ("auth", ["SEK7RETx9"]),
+        ["useradd", "-p", "SEK7RETx9", "bob"],
+    ],
+)  # fmt: skip
+def test_a_secret_is_found_in_data_whatever_its_key_is_written_in(data):
+    for _ in range(2):
+        assert "SEK7RETx9" not in repr(REDACTOR.data(data))
+
+
+REDACTOR = Redactor()
+
+
+def test_what_a_client_calls_its_keys_makes_a_bounded_number_of_series_and_is_shown_in_none():
+    """`slotel_tag_violations_total{tag}` is the key, which may be a text of its own."""
+    found = Counter()
+    redactor = Redactor(found=lambda what: found.update([what]))
+    for number in range(1_000):
+        redactor.data({f"k{number}_password": "x", f"https://h/?a={number}SEK7RETx9&y_token": "x"})
+    redactor.data({"a sentence with a token": "x", "x" * 65 + "_token": "x"})
+    assert "SEK7RETx9" not in repr(found)
+    assert len(found) <= 101 + 1  # `pair` of the URL itself
+    assert found["k0_password"] == 1
+    assert found["key"] == 2_002 - 100
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("SECRET_KEY = os.environ.get('SECRET_KEY', 'x')", f"SECRET_KEY = os.environ.get('SECRET_KEY', '{GONE}')"),
+        ('password: str = "x"', f'password: str = "{GONE}"'),
+        ("API_KEY: Final[str] = 'x'", f"API_KEY: Final[str] = '{GONE}'"),
+        ("token = self.token or 'x'", f"token = self.token or '{GONE}'"),
+        ("token = get() if a else 'x'", f"token = get() if a else '{GONE}'"),
+        ("if password != 'x':", f"if password != '{GONE}':"),
+        ("if (token := 'x'):", f"if (token := '{GONE}'):"),
+        ("setattr(self, 'password', 'x')", f"setattr(self, 'password', '{GONE}')"),
+        ("@click.option('--token', default='x')", f"@click.option('--token', default='{GONE}')"),
+        ("password: str = Field(default='x')", f"password: str = Field(default='{GONE}')"),
+        ("session.auth = ('bob', 'x')", f"session.auth = ('bob', '{GONE}')"),
+        ("password = \"it's-x\"", f'password = "{GONE}"'),
+        ('KEY_TOKEN = """x', f'KEY_TOKEN = """{GONE}'),
+        ("os.system('curl -u bob:x h')", f"os.system('curl -u bob:{GONE} h')"),
+        ("cur.execute(\"ALTER USER u PASSWORD 'x'\")", f"cur.execute(\"ALTER USER u PASSWORD '{GONE}'\")"),
+        ("getattr(other, 'password', None)", None),
+        ("if self.password == getattr(other, 'password', None):", None),
+        ("fields = ('username', 'password', 'email')", None),
+        ("token = request.headers['X-Token']", None),
+        ("def login(user, password=None, *, token: str | None = None):", None),
+        ("session = requests.Session()", None),
+    ],
+)  # fmt: skip
+def test_a_line_of_source_code_loses_the_secrets_in_it_and_stays_code(line, expected):
+    assert REDACTOR.source(line) == (expected or line)
+    assert REDACTOR.source(expected or line) == (expected or line)
