@@ -58,12 +58,45 @@ TEXTS = {
     "bearer token": "sent Bearer @@@@",
     "JWT": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.@@",
     "Stripe key": "sk_live_@@",
+    "part of a form, unquoted": "--x\r\nContent-Disposition: form-data; name=password\r\n\r\n@@\r\n--x--",
+    "property of XML": '<property name="connection.password">@@</property>',
+    "XML-RPC": "<member><name>password</name><value><string>@@</string></value></member>",
+    "XML in HTML": "&lt;password&gt;@@&lt;/password&gt;",
+    "YAML anchor": "password: &a @@\nother: 1",
+    "YAML tag": "password: !vault |\n  $ANSIBLE_VAULT;1.1\n  @@\n",
+    "netrc": "machine api.test login bob password @@",
+    "PowerShell": "New-Object PSCredential -UserName bob -Password @@",
+    "Go flag": "server -db-password @@ -v",
+    "curl --user=": "curl --user=bob:@@ https://h",
+    "aws configure": "aws configure set aws_secret_access_key @@",
+    "annotated": "password: str = '@@'",
+    "default of getenv": "SECRET_KEY = os.environ.get('SECRET_KEY', '@@')",
+    "compared": "if password != '@@':",
+    "list of a pair": "[('password', ['@@']), ('a', ['b'])]",
+    "Digest alone": 'Digest username="bob", realm="x", response="@@"',
+    "escaped key": r'{"\u5bc6\u7801": "@@"}',
+    "Chinese": "密码：@@",
+    "Russian": "пароль='@@'",
+    "Japanese": "パスワード: @@",
+    "decomposed accent": "contrasen\u0303a=@@",
+    "zero-width space": "pass\u200bword=@@",
+    "full width": "ｐａｓｓｗｏｒｄ＝@@",
+    "colours of a terminal": "\x1b[36mpassword\x1b[0m=\x1b[35m@@\x1b[0m",
+    "Kafka": 'PlainLoginModule required username="bob" password="@@";',
+    "Azure SAS": "https://a.test/c?sv=2020-08-04&sig=@@%3D",
+    "psycopg": "connection failed: host=h user=u password='a @@' dbname=x",
+    "Set-Cookie list": "[('Set-Cookie', 'sid=@@; Path=/; HttpOnly')]",
+    "kubectl": "kubectl create secret generic s --from-literal=token=@@",
+    "docker": "['docker', 'run', '-e', 'DB_PASSWORD=@@', 'img']",
+    "Java property": "java -Djavax.net.ssl.keyStorePassword=@@ -jar x",
+    "npmrc": "//registry.test/:_authToken=@@",
     "PEM": "-----BEGIN PRIVATE KEY-----\n@@\n-----END PRIVATE KEY-----",
 }
 KEYS = (
     "password", "passwd", "secret", "api_key", "apikey", "auth", "credentials", "mysql_pwd", "privatekey", "token", "session",
     "sessionid", "csrftoken", "PHPSESSID", "accessToken", "refreshToken", "secret_key", "aws_secret_access_key", "jwt", "sig",
     "signature", "passphrase", "pwd", "dsn", "cvv", "ssn", "x-api-key", "Authorization", "set-cookie", "user[password]",
+    "token_v2", "api_token_prod", "密码", "пароль", "motDePasse",
 )  # fmt: skip
 NOT_REDACTED = {
     "literal of a SQL statement": "a value without a name: set redaction.sql: parameterise",
@@ -130,7 +163,8 @@ def all_marks(request=True):
         *(("log", what) for what in ("argument", "extra")),
         *(("exception", what) for what in ("note", "group")),
         *(("local", what) for what in ("nested", "object", "bytes", "deep")),
-        *(("metric", what) for what in ("label", "URL in a label", "prometheus_client label")),
+        *(("scope", what) for what in ("span", "meter")),
+        *(("metric", what) for what in ("label", "URL in a label", "prometheus_client label", "redacted key")),
         *(("outgoing", what) for what in ("user", "query", "header")),
         *(("process", what) for what in ("argument =", "argument", "setting")),
         *(("task", what) for what in ("keyword argument",)),
@@ -162,7 +196,7 @@ def spans():
     from opentelemetry import trace
     from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-    tracer = trace.get_tracer("leaks")
+    tracer = trace.get_tracer("leaks", attributes={"token": value("scope", "span")})
     link = Link(
         SpanContext(1, 2, True, TraceFlags(1)), {"u": f"https://u:{value('span', 'link attribute')}@h/"}
     )
@@ -202,7 +236,8 @@ def spans():
 def metrics():
     from opentelemetry import metrics as api
 
-    counter = api.get_meter("leaks").create_counter("leaks_logins")
+    scope = {"token": value("scope", "meter")}
+    counter = api.get_meter("leaks", attributes=scope).create_counter("leaks_logins")
     url = f"https://u:{value('metric', 'URL in a label')}@h/"
     counter.add(1, {"token": value("metric", "label"), "url": url})
     COUNTER.labels(token=value("metric", "prometheus_client label")).inc()
@@ -227,6 +262,8 @@ def sentry():
     for what in KEYS:
         sentry_sdk.set_extra(what, value("extra", what))
     sentry_sdk.set_tag("hint", f"https://u:{value('sentry', 'tag')}@h/")
+    # the key of what is redacted is counted in slotel_tag_violations_total
+    sentry_sdk.set_extra("by URL", {f"https://h/?token={value('metric', 'redacted key')}&x_token": "x"})
     sentry_sdk.set_user({"id": "1", "api_key": value("sentry", "user")})
     data = {"headers": {"Authorization": f"Bearer {value('sentry', 'breadcrumb data')}"}}
     sentry_sdk.add_breadcrumb(category="http", message="sent", data=data)
