@@ -164,7 +164,10 @@ def all_marks(request=True):
         *(("exception", what) for what in ("note", "group")),
         *(("local", what) for what in ("nested", "object", "bytes", "deep")),
         *(("scope", what) for what in ("span", "meter")),
-        *(("metric", what) for what in ("label", "URL in a label", "prometheus_client label", "redacted key")),
+        *(
+            ("metric", what)
+            for what in ("label", "URL in a label", "prometheus_client label", "redacted key")
+        ),
         *(("outgoing", what) for what in ("user", "query", "header")),
         *(("process", what) for what in ("argument =", "argument", "setting")),
         *(("task", what) for what in ("keyword argument",)),
