@@ -183,3 +183,12 @@ def printable(value: object) -> str:
         return str(value)
     except Exception:  # noqa: BLE001 whatever the app's method raises
         return f"<unprintable {type(value).__name__}>"
+
+
+def exact_text(value: object) -> str:
+    """Return a text that is a `str` itself: the methods of a class that the app derived from it may raise.
+
+    >>> type(exact_text(type("Odd", (str,), {"__len__": lambda self: 1 / 0})("x")))
+    <class 'str'>
+    """
+    return str.__str__(value if isinstance(value, str) else printable(value))

@@ -20,7 +20,7 @@ from slotel.runtime.requests.decision import http_status, row_of
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.requests.outcomes import SUCCEEDED, OutcomeRow
 from slotel.runtime.upstream.otel.context import flags_of, span_id_of
-from slotel.runtime.upstream.otel.reading import UNSET, attributes_of
+from slotel.runtime.upstream.otel.reading import UNSET, attributes_of, exact_value
 
 DEFAULT_BOUNDS: Final = (
     0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 2.5, 5.0, 10.0, 15.0
@@ -40,6 +40,7 @@ _ALWAYS: Final = (
 )  # fmt: skip
 """The attributes that every service's rows depend on."""
 
+_VALUES: Final = (str, int, float, tuple)
 _NO_TAGS: Final[Mapping[str, str]] = {}
 _Counted: TypeAlias = tuple[tuple[int, ...], ...]
 """For each latency class, the cells of slo_events that a span adds to; () if to none."""
@@ -201,6 +202,8 @@ class SpanMetrics:
         if sum(len(part) for part in key if isinstance(part, str)) <= _MAX_KEY:
             if len(self._known) >= _MAX_KNOWN:
                 self._known.clear()
+            # a value that is compared by the app's own code would spoil the look-ups of others
+            key = tuple(exact_value(part) if isinstance(part, _VALUES) else part for part in key)
             self._known[key] = known
         return known
 

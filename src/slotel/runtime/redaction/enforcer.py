@@ -13,9 +13,11 @@ from opentelemetry.trace import Link, Status
 from slotel.config.names import REDACTED
 from slotel.config.redaction import RedactionChoices
 from slotel.config.tags import TagPolicy, TagRule, clean_value, judge
+from slotel.runtime.process.interrupts import comes_from_handler
 from slotel.runtime.redaction.events import redacted_event
 from slotel.runtime.redaction.items import redacted_headers, redacted_item
 from slotel.runtime.redaction.redactor import Redactor
+from slotel.runtime.upstream.otel.reading import exact
 
 MAX_CACHED: Final = 2_000
 _MAX_RESOURCES: Final = 100
@@ -131,6 +133,15 @@ class Enforcer:
 
     def plain(self, span: ReadableSpan, tags: Mapping[str, str]) -> PlainSpan:
         """Return the span as it may leave, to be read: with enforced tags and without secrets."""
+        try:
+            return self._plain(span, tags)
+        except Exception as error:
+            plain = None if comes_from_handler(error) else exact(span)
+            if plain is None:
+                raise
+            return self._plain(plain, tags)
+
+    def _plain(self, span: ReadableSpan, tags: Mapping[str, str]) -> PlainSpan:
         attributes = self.redactor.attributes(_copy(span.attributes))
         if self._tagged or tags:
             attributes.update(self._tags(attributes, tags))
@@ -155,7 +166,7 @@ class Enforcer:
         renamed, after = plain.span, plain.attributes
         if (
             renamed is span
-            and after == _copy(span.attributes)
+            and _is_equal(after, _copy(span.attributes))
             and list(plain.events) == list(span.events)
             and list(plain.links) == list(span.links)
         ):
@@ -283,6 +294,15 @@ def _given(key: str, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> 
     """Return a tag's value: the span's own, else its local root's; 0 and False are values, '' is none."""
     value = attributes.get(key)
     return value if value or value == 0 else tags.get(key)
+
+
+def _is_equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    try:
+        return one == other
+    except Exception as error:  # the app's own code compares
+        if comes_from_handler(error):
+            raise
+        return False
 
 
 def _copy(attributes: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from slotel.config.names import REDACTED
 from slotel.config.redaction import MAX_KEY, PLACEHOLDERS, RedactionChoices, is_no_secret, key_test, own_test
+from slotel.runtime.logs import exact_text
 from slotel.runtime.redaction import statements
 from slotel.runtime.redaction.commands import redacted_arguments
 from slotel.runtime.redaction.named import NAMED_VALUES, named_value
@@ -101,6 +102,8 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Return the text without its secrets; itself if it has none."""
+        if text.__class__ is not str:
+            text = exact_text(text)
         if text in self.clean:
             return text
         redacted = self._redact_text(text) if len(text) >= SHORTEST else text
@@ -129,7 +132,7 @@ class Redactor:
             if (kind is str and value in clean) or (kind is int and value < _SMALLEST_CARD):
                 continue
             redacted = self.data(value)
-            if redacted is not value and redacted != value:
+            if redacted is not value and (redacted.__class__ is not kind or redacted != value):
                 changes = changes or {}
                 changes[key] = redacted
         sensitive, queries = kinds

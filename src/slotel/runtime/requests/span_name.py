@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from opentelemetry.sdk.trace import Span
 
+from slotel.runtime.logs import exact_text
 from slotel.runtime.upstream.otel.reading import attributes_of
 
 _ROUTE: Final = "http.route"
@@ -39,9 +40,13 @@ def better_name(span: Span) -> str | None:
     """
     attributes = attributes_of(span)
     if (route := attributes.get(_ROUTE)) is not None:
-        is_socket = span.name in (route, f"HTTP {route}") and attributes.keys().isdisjoint(_METHODS)
+        is_socket = (
+            route.__class__ is str
+            and span.name in (route, f"HTTP {route}")
+            and attributes.keys().isdisjoint(_METHODS)
+        )
         return f"{_SOCKET_METHOD} {route}" if is_socket else None
-    method, _, path = span.name.rpartition(" ")
+    method, _, path = exact_text(span.name).rpartition(" ")
     scope = span.instrumentation_scope
     if scope is not None and scope.name in _NAMED_BY_ROUTE:
         if path.startswith("/"):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
@@ -25,7 +25,9 @@ from slotel.runtime.requests.span_name import better_name
 from slotel.runtime.tracing.sink import Sink
 from slotel.runtime.upstream.otel.context import flags_of, span_id_of
 from slotel.runtime.upstream.otel.exports import watch
-from slotel.runtime.upstream.otel.reading import UNSET
+from slotel.runtime.upstream.otel.reading import UNSET, exact
+
+_T = TypeVar("_T")
 
 
 class SlotelSpanProcessor(SpanProcessor):
@@ -110,7 +112,7 @@ class SlotelSpanProcessor(SpanProcessor):
             elif local_root is None or local_root.root_id == span_id or span.kind in REQUEST_KINDS:
                 decision, row = None, None
                 try:
-                    decision = decide(span, local_root)
+                    decision = _retried(decide, span, local_root)
                     row = decision.row
                 except Exception as error:
                     if comes_from_handler(error):
@@ -120,9 +122,9 @@ class SlotelSpanProcessor(SpanProcessor):
                     local_root.decision = decision
                     if local_root.served is not None and local_root.served.hold(span):
                         return  # measured when the server has the whole answer
-                self._measure.on_end(span, context, local_root, row)
+                _retried(self._measure.on_end, span, context, local_root, row)
             else:
-                self._measure.on_end(span, context, local_root)
+                _retried(self._measure.on_end, span, context, local_root)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
             interrupt = self._fault("measure", error) or interrupt
         self._hand_on(span, local_root, sinks, interrupt)
@@ -132,7 +134,8 @@ class SlotelSpanProcessor(SpanProcessor):
         context, decision = span.context, local_root.decision
         interrupt: Exception | None = None
         try:
-            self._measure.on_end(span, context, local_root, decision.row if decision is not None else None)
+            row = decision.row if decision is not None else None
+            _retried(self._measure.on_end, span, context, local_root, row)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
             interrupt = self._fault("measure", error)
         sampled = context is not None and flags_of(context) & 1
@@ -239,6 +242,17 @@ class ProcessorSink:
 
 def _beside_quiet(sinks: tuple[Sink, ...]) -> tuple[Sink, ...]:
     return tuple(sink for sink in sinks if not getattr(sink, "no_quiet_children", False))
+
+
+def _retried(stage: Callable[..., _T], span: ReadableSpan, *rest: Any) -> _T:
+    """Call a stage; where a value's own methods make it fail, once more with plain values."""
+    try:
+        return stage(span, *rest)
+    except Exception as error:
+        plain = None if comes_from_handler(error) else exact(span)
+        if plain is None:
+            raise
+        return stage(plain, *rest)
 
 
 def _raise(interrupt: Exception | None) -> None:

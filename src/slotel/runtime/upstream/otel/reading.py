@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import Status, StatusCode
+
+from slotel.runtime.logs import exact_text
 
 UNSET: Final = Status(StatusCode.UNSET)
 """The status of a span of ours that nobody gave one: known by identity."""
@@ -16,3 +18,53 @@ def attributes_of(span: ReadableSpan) -> Mapping[str, Any]:
     """Return a span's attributes, not to be written to: a view of them costs more than counting does."""
     recorded: Mapping[str, Any] | None = getattr(span, "recorded", None)
     return recorded if recorded is not None else dict(span.attributes or {})
+
+
+def exact(span: ReadableSpan) -> ReadableSpan | None:
+    """Return the span with texts and numbers of Python's own types, for one whose values' methods raise.
+
+    Neither the API nor the SDK tests a name, or a value's class beyond `isinstance`.
+
+    Returns:
+        None if it has no others.
+    """
+    given = attributes_of(span)
+    attributes = {exact_text(key): exact_value(value) for key, value in given.items()}
+    events = [
+        Event(
+            exact_text(event.name),
+            {exact_text(key): exact_value(value) for key, value in (event.attributes or {}).items()},
+            event.timestamp,
+        )
+        for event in span.events
+    ]
+    status, name = span.status, exact_text(span.name)
+    if (
+        span.name is name
+        and all(map(_is_same, given.values(), attributes.values()))
+        and (status.description is None or type(status.description) is str)
+        and not events
+    ):
+        return None
+    if status.description is not None:
+        status = Status(status.status_code, exact_text(status.description))
+    return ReadableSpan(
+        name=name, context=span.context, parent=span.parent, resource=span.resource, attributes=attributes,
+        events=events, links=span.links, kind=span.kind, status=status, start_time=span.start_time,
+        end_time=span.end_time, instrumentation_scope=span.instrumentation_scope,
+    )  # fmt: skip
+
+
+def exact_value(value: Any) -> Any:
+    """Return an attribute's value as one of Python's own types."""
+    if isinstance(value, (str, bytes, type(None), bool)):
+        return exact_text(value) if isinstance(value, str) else value
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    return tuple(map(exact_value, value)) if isinstance(value, (list, tuple)) else exact_text(value)
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return one is other or (type(one) is tuple and all(map(_is_same, one, other)))
