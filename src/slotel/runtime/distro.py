@@ -16,6 +16,7 @@ from slotel.runtime.logs import LOG, show_logs
 from slotel.runtime.setup.defaults import set_defaults
 from slotel.runtime.setup.instrumentations import instrumentor_options, load, skip_flask_url_exclusion
 from slotel.runtime.setup.uninstrumented import watch_frameworks
+from slotel.runtime.upstream.stdlib import in_subinterpreter
 
 
 def runs_no_app(command: Sequence[str]) -> bool:
@@ -81,4 +82,7 @@ class SlotelConfigurator:
 
             start(os.environ, configure_sdk=lambda: configure_from_environment(**kwargs))
         except Exception:  # noqa: BLE001 `opentelemetry-instrument` would leave the app wholly uninstrumented
-            LOG.exception("slotel could not start, the application runs without it; please report this")
+            if in_subinterpreter():  # an isolated one: the SDK starts threads when it is imported
+                LOG.warning("slotel does not start in a subinterpreter, where the SDK cannot be imported")
+            else:
+                LOG.exception("slotel could not start, the application runs without it; please report this")

@@ -377,34 +377,6 @@ def _as_in_a_child(thread):
     thread.resume_in_child()
 
 
-SUBINTERPRETER = """
-try:
-    import _interpreters as interpreters
-except ImportError:
-    import _xxsubinterpreters as interpreters
-code = "import os; from slotel.runtime.bootstrap import start; print(start(os.environ), flush=True)"
-try:
-    made = interpreters.create("legacy")  # as mod_wsgi and embedding programs make them
-except (TypeError, ValueError):
-    made = interpreters.create(isolated=False)
-for _ in range(2):
-    failed = interpreters.run_string(made, code)
-    assert failed is None, failed
-interpreters.destroy(made)
-print("ended", flush=True)
-"""
-
-
-@pytest.mark.process
-def test_slotel_starts_no_thread_in_a_subinterpreter_which_could_not_end_with_it():
-    done = subprocess.run(
-        [sys.executable, "-c", SUBINTERPRETER], capture_output=True, text=True, timeout=120,
-        env={**os.environ, "OTEL_EXPORTER_PROMETHEUS_PORT": "0"},
-    )  # fmt: skip
-    assert (done.returncode, done.stdout.split()) == (0, ["None", "None", "ended"]), done.stderr
-    assert "slotel does not start in a subinterpreter" in done.stderr
-
-
 NO_THREADS = """
 import os
 from slotel.runtime.process import threads

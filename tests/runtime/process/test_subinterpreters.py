@@ -1,0 +1,51 @@
+"""Other interpreters of a process: slotel runs in none of them."""
+
+import os
+import subprocess
+import sys
+
+SUBINTERPRETER = """
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+code = "import os; from slotel.runtime.bootstrap import start; print(start(os.environ), flush=True)"
+try:
+    made = interpreters.create("legacy")  # as mod_wsgi and embedding programs make them
+except (TypeError, ValueError):
+    made = interpreters.create(isolated=False)
+for _ in range(2):
+    failed = interpreters.run_string(made, code)
+    assert failed is None, failed
+interpreters.destroy(made)
+print("ended", flush=True)
+"""
+
+
+def test_slotel_starts_no_thread_in_a_subinterpreter_which_could_not_end_with_it():
+    done = subprocess.run(
+        [sys.executable, "-c", SUBINTERPRETER], capture_output=True, text=True, timeout=120,
+        env={**os.environ, "OTEL_EXPORTER_PROMETHEUS_PORT": "0"},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.split()) == (0, ["None", "None", "ended"]), done.stderr
+    assert "slotel does not start in a subinterpreter" in done.stderr
+
+
+ISOLATED = """
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+made = interpreters.create()  # no thread may be started there
+failed = interpreters.run_string(made, "import slotel.runtime.distro as d; d.SlotelConfigurator().configure(); print(1, flush=True)")
+assert failed is None, failed
+interpreters.destroy(made)
+print("ended", flush=True)
+"""
+
+
+def test_an_isolated_subinterpreter_runs_without_slotel_and_is_told_so_in_one_line():
+    done = subprocess.run([sys.executable, "-c", ISOLATED], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout.split()) == (0, ["1", "ended"]), done.stderr
+    assert done.stderr.count("slotel does not start in a subinterpreter") == 1
+    assert "Traceback" not in done.stderr
