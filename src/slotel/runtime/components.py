@@ -50,6 +50,7 @@ def connect_sentry(runtime: Runtime, environ: Mapping[str, str]) -> None:
         error_detail=settings.error_detail,
         logs=settings.logs,
         native_names=settings.transaction_names == "native",
+        profiles=settings.mode in ("transactions", "sdk"),
         sampling=lambda span: _baggage(runtime, span),
         options=init_options(settings),
     )

@@ -123,10 +123,20 @@ def logs():
 
 def profile():
     sentry_sdk.profiler.start_profiler()
-    until = time.monotonic() + 0.5
+    busy(0.5)
+    sentry_sdk.profiler.stop_profiler()
+
+
+def busy(seconds):
+    until = time.monotonic() + seconds
     while time.monotonic() < until:
         sum(range(1000))
-    sentry_sdk.profiler.stop_profiler()
+
+
+def profiled():
+    with sentry_sdk.start_transaction(op="job", name="long"):
+        busy(0.5)
+    time.sleep(0.5)  # the profiler's thread gives its last chunk away later
 
 
 globals()[scene]()

@@ -31,10 +31,11 @@ class Sent:
         }
 
 
-def run(how, scene, options):
+def run(how, scene, options, **variables):
     with SentrySink() as sink:
         env = clean_environ(
             SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none", OTEL_SERVICE_NAME="shop",
+            **variables,
         )  # fmt: skip
         launcher = [] if how == "plain" else [str(LAUNCHER)]
         done = subprocess.run(
@@ -149,10 +150,37 @@ def test_logs_are_sent_as_the_app_has_chosen(captures):
     assert bodies[1] == bodies[0]
 
 
-def test_continuous_profiles_are_sent_and_of_the_others_the_log_says_it():
+def test_continuous_profiles_are_sent():
     plain, slotel = both("profile", profile_session_sample_rate=1.0)
     assert plain.kinds() >= {"profile_chunk"}
     assert slotel.kinds() >= {"profile_chunk"}
-    assert "profiles" not in slotel.log
-    said = run("slotel", "logs", {"profiles_sample_rate": 1.0, "traces_sample_rate": 1.0}).log
-    assert said.count("profiles_sample_rate is not used") == 1
+    assert "profile" not in slotel.log
+
+
+def test_a_transaction_has_its_profile_where_the_app_asks_for_it():
+    for sent in both("profiled", traces_sample_rate=1.0, profiles_sample_rate=1.0):
+        (transaction,), (profile,) = sent.of("transaction"), sent.of("profile")
+        (profiled,) = profile["transactions"]
+        assert (profiled["name"], profiled["id"]) == ("long", transaction["event_id"])
+        assert profiled["trace_id"] == transaction["contexts"]["trace"]["trace_id"]
+        assert "busy" in {frame["function"] for frame in profile["profile"]["frames"]}
+        assert profiled["active_thread_id"] in profile["profile"]["thread_metadata"]
+        assert int(profiled["relative_end_ns"]) > 4e8
+        assert "profile" not in sent.log
+
+
+def test_chunks_are_sent_while_there_is_a_transaction_which_names_their_profiler():
+    asked = {"profile_session_sample_rate": 1.0, "profile_lifecycle": "trace"}
+    for sent in both("profiled", traces_sample_rate=1.0, **asked):
+        (transaction,), chunks = sent.of("transaction"), sent.of("profile_chunk")
+        assert {chunk["profiler_id"] for chunk in chunks} == {
+            transaction["contexts"]["profile"]["profiler_id"]
+        }
+        assert "profile" not in sent.log
+
+
+def test_where_spans_leave_by_otlp_the_log_says_that_none_is_profiled():
+    options = {"profiles_sample_rate": 1.0, "traces_sample_rate": 1.0}
+    sent = run("slotel", "profiled", options, SLOTEL_SENTRY_MODE="otlp")
+    assert sent.log.count("profiles_sample_rate is not used") == 1
+    assert sent.of("profile") == []

@@ -39,6 +39,7 @@ class SentryDependencies(NamedTuple):
         error_detail: `sentry.error_detail`.
         logs: `sentry.logs`.
         native_names: `sentry.transaction_names` is `native`.
+        profiles: transactions are made here, or by sentry-sdk, which can profile them.
         sampling: gives what Sentry's dynamic sampling wants to know of a span's trace.
         options: more options of `sentry_sdk.init`, which a mode needs (`instrumenter`).
     """
@@ -53,6 +54,7 @@ class SentryDependencies(NamedTuple):
     error_detail: str = "adaptive"
     logs: bool = False
     native_names: bool = False
+    profiles: bool = True
     sampling: Callable[[SpanContext], Mapping[str, str]] = lambda _: {}
     options: Mapping[str, Any] = MappingProxyType({})
 

@@ -71,3 +71,6 @@ class Enforcing(Protocol):
 
     def event(self, event: dict[str, Any]) -> dict[str, Any]:
         """Return a Sentry payload with redacted values."""
+
+    def item(self, kind: str, payload: Any) -> Any:
+        """Return what an envelope carries beside events, redacted."""

@@ -55,8 +55,6 @@ _TRACING: Final = (
     "traces_sampler",
     "enable_tracing",
     "trace_lifecycle",
-    "profiles_sample_rate",
-    "profiles_sampler",
 )
 """Options that would make sentry-sdk trace on its own, beside OpenTelemetry."""
 
@@ -94,7 +92,7 @@ class ClientTakeover:
 
     def adopt(self, client: Any) -> SentryConnection:
         """Take over a client that the app has set up without slotel: before it started, or past its `init`."""
-        ignored = _said_of_tracing(client.options)
+        ignored = _said_of_tracing(client.options, profiles=self._parts.profiles)
         for name in _TRACING:
             if name in client.options:
                 client.options[name] = None
@@ -179,7 +177,9 @@ class ClientTakeover:
         for identifier in off.difference(each.identifier for each in given):
             client.integrations.pop(identifier, None)  # sentry-sdk keeps what an earlier client had set up
         try:
-            self._app_has_called_init(former, client, _said_of_tracing(options))
+            self._app_has_called_init(
+                former, client, _said_of_tracing(options, profiles=self._parts.profiles)
+            )
         except Exception as error:  # noqa: BLE001 nothing may reach the app
             LOG.error("cannot follow the app's sentry_sdk.init: %s (traces keep their destination)", error)
         return guard
@@ -356,15 +356,19 @@ def _without_tracing(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name not in _TRACING}
 
 
-def _said_of_tracing(options: Any) -> str:
-    """Return which options of the app's client have no effect, and what takes their place."""
+def _said_of_tracing(options: Any, *, profiles: bool) -> str:
+    """Return which options of the app's client have no effect, and what takes their place.
+
+    Args:
+        profiles: transactions can be profiled.
+    """
     said = []
     rate = options.get("traces_sample_rate")
     if rate is not None:
         said.append(f"its traces_sample_rate is not used: set SENTRY_TRACES_SAMPLE_RATE={rate}")
     elif options.get("traces_sampler"):
         said.append("its traces_sampler is not used: set OTEL_TRACES_SAMPLER")
-    if options.get("profiles_sample_rate") or options.get("profiles_sampler"):
+    if not profiles and (options.get("profiles_sample_rate") or options.get("profiles_sampler")):
         said.append(
             "its profiles_sample_rate is not used: set profile_session_sample_rate for continuous profiles"
         )
@@ -374,6 +378,6 @@ def _said_of_tracing(options: Any) -> str:
             "its trace_lifecycle='stream', before_send_span and ignore_spans are not used: spans leave as "
             "transactions, see spans.drop and tags.redact"
         )
-    if options.get("profile_lifecycle") == "trace":
-        said.append("profile_lifecycle='trace' follows sentry-sdk's own transactions: set 'manual'")
+    if not profiles and options.get("profile_lifecycle") == "trace":
+        said.append("profile_lifecycle='trace' needs transactions: set 'manual'")
     return f" ({'; '.join(said)})" if said else ""

@@ -30,6 +30,7 @@ MAX_LATE: Final = 20
 _ERROR: Final = StatusCode.ERROR
 _Said: TypeAlias = tuple[Context, Scopes]
 """Where the code of a request said something about it: its context variables, and its Sentry scopes."""
+_PROFILE: Final = {"type": "profile", "content_type": "application/json"}
 _ITEM: Final = {"type": "transaction", "content_type": "application/json"}
 
 
@@ -149,6 +150,10 @@ class Assembly:
             )
             if named is not None:
                 event["transaction"], event["transaction_info"] = named.name, {"source": named.source}
+        profile = trace.profile if segment.continuation is None else None
+        if profile is not None and profile.profiler_id is not None:
+            data["profiler_id"] = profile.profiler_id
+            event["contexts"]["profile"] = {"profiler_id": profile.profiler_id}
         event_id = event["event_id"] = IDS.take(16)
         header = self._header(segment, event, trace, weigh_once=weigh_once)
         try:
@@ -166,7 +171,11 @@ class Assembly:
             self._dropped("traces", "too_large", 1)
             return
         headers = {"event_id": event_id, "trace": header}
-        yield encode.envelope(headers, [(_ITEM, payload)], time.time())
+        items = [(_ITEM, payload)]
+        made = None if profile is None else profile.as_json(event, self._hooks.options())
+        if made is not None:
+            items.append((_PROFILE, encode.serialize(self._enforcer.item("profile", made))))
+        yield encode.envelope(headers, items, time.time())
 
     def _halves(self, segment: Segment, trace: Trace, context: _Said, *, weigh_once: bool) -> Iterator[bytes]:
         middle = len(segment.children) // 2

@@ -8,8 +8,9 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections.abc import Mapping
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sentry_sdk
 from opentelemetry.context import Context, get_current
@@ -32,6 +33,7 @@ from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace,
 from slotel.runtime.sentry.transactions.worker import Worker
 from slotel.runtime.upstream.otel.context import flags_of
 from slotel.runtime.upstream.otel.reading import UNSET, attributes_of
+from slotel.runtime.upstream.sentry.profiles import TransactionProfile, is_continuous, is_of_one
 
 if TYPE_CHECKING:
     from slotel.runtime.sentry.transport.factory import TransportFactory
@@ -78,6 +80,7 @@ def transactions_sink(
         calls_are_roots=settings.roots == "all",
         native_names=settings.transaction_names == "native",
         factory=factory,
+        client=client,
     )
     flush_first(client, sink.flush)
     return sink
@@ -92,6 +95,7 @@ class TransactionsSink:
             transaction: a driver's ping, a broker's poll. So is a request of a method that sentry-sdk leaves out.
         native_names: transactions are named as sentry-sdk's integrations name them by default.
         factory: makes the transport for a client that comes later.
+        client: whose options say what is profiled.
     """
 
     starts: Final = "local_roots"
@@ -106,6 +110,7 @@ class TransactionsSink:
         calls_are_roots: bool = True,
         native_names: bool = False,
         factory: TransportFactory | None = None,
+        client: SentryClientLike | None = None,
     ) -> None:
         self._factory = factory
         self._calls_are_roots = calls_are_roots
@@ -117,6 +122,7 @@ class TransactionsSink:
         self._flush_time = flush_time
         self._open: dict[int, LocalRoot] = {}
         self._closed = False
+        self._use_options(client)
         self._begin()
         worker.bind(self._release, self._long_open)
         PROCESS.register("sentry_spans", after_fork_in_child=self._after_fork)
@@ -139,6 +145,8 @@ class TransactionsSink:
                 trace.carrier = request_of(parent_context)
                 if self._native_names:  # Flask's endpoint is gone when the span ends
                     trace.name_of_code = name_of_code(span, None, is_native=True)
+            if sampled and self._profiles and span.kind not in _CALLS:
+                trace.profile = TransactionProfile.begin(span.name, self._options)
             self._open[local_root.root_id] = local_root
             if len(self._open) > MAX_OPEN:
                 self._forget_oldest()
@@ -173,6 +181,8 @@ class TransactionsSink:
         self._open.pop(local_root.root_id, None)
         scopes, trace.scopes = trace.scopes, None  # they hold the local root: no cycle may be left
         carrier, trace.carrier = trace.carrier, None
+        if trace.profile is not None:
+            trace.profile.stop()
         if trace.inherited:
             return  # the process that it began in sends it
         if not self._calls_are_roots and (_is_call(root) or _is_not_captured(root)):
@@ -273,7 +283,12 @@ class TransactionsSink:
         if self._factory is not None and not self._closed:
             self._worker.use(*self._factory.for_client(client))
             self._flush_time = _flush_time(client)
+            self._use_options(client)
             flush_first(client, self.flush)
+
+    def _use_options(self, client: SentryClientLike | None) -> None:
+        self._options: Mapping[str, Any] = {} if client is None else client.options
+        self._profiles = is_of_one(self._options) or is_continuous(self._options)
 
     def flush(self, timeout: float) -> bool:
         """Build and send what has ended, without waiting for late children."""

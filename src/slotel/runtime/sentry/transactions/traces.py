@@ -15,6 +15,7 @@ from sentry_sdk.scope import Scope
 
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.transactions.names import Name
+from slotel.runtime.upstream.sentry.profiles import TransactionProfile
 from slotel.runtime.upstream.sentry.scope import complete
 
 
@@ -50,6 +51,7 @@ class Trace:
         incoming: the root's parent context, when a caller sent one.
         scopes: a request's own, until it ends. thread: where it began.
         name_of_code: of what answered it, where the app wants such names. carrier: its ASGI scope, until it ends.
+        profile: of its code, if the app wants one.
     """
 
     __slots__ = (
@@ -62,6 +64,7 @@ class Trace:
         "kept",
         "lost",
         "name_of_code",
+        "profile",
         "sampled",
         "scopes",
         "thread"
@@ -75,6 +78,7 @@ class Trace:
         self.thread = threading.current_thread()
         self.kept: str | None = None
         self.name_of_code: Name | None = None
+        self.profile: TransactionProfile | None = None
         self.carrier: Mapping[str, Any] | None = None
         self.error = False
         self.lost = 0
