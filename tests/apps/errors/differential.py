@@ -1,5 +1,6 @@
 """One app for each framework, the same under plain sentry-sdk and under slotel; every way to make an event and a transaction."""
 
+import base64
 import contextlib
 import json
 import logging
@@ -13,6 +14,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 import sentry_sdk
 
 FRAMEWORK = sys.argv[2]
+KNOW_THEIR_USER = ("login", "auth", "rest")
 sentry_sdk.init(
     os.environ["SENTRY_DSN"], traces_sample_rate=1.0, send_default_pii=True, release="r1", environment="live"
 )
@@ -23,27 +25,28 @@ class Quiet(WSGIRequestHandler):
         pass
 
 
-def post(url):
+def post(url, **more):
     body = json.dumps({"amount": 3, "note": "tea"}).encode()
-    headers = {"Content-Type": "application/json", "Cookie": "theme=dark", "X-Mine": "yes"}
+    headers = {"Content-Type": "application/json", "Cookie": "theme=dark", "X-Mine": "yes", **more}
     try:
         urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=60).read()
     except urllib.error.HTTPError as error:
         error.read()
 
 
-def wsgi(app):
+def wsgi(app, **headers):
     with make_server("127.0.0.1", 0, app, handler_class=Quiet) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         for path in ("fails", "says", "logs"):
-            post(f"http://127.0.0.1:{server.server_port}/{path}/7?q=1")
+            post(f"http://127.0.0.1:{server.server_port}/{path}/7?q=1", **headers)
         server.shutdown()
         thread.join()
 
 
 def said(number):
-    sentry_sdk.set_user({"id": "u7"})
+    if FRAMEWORK not in KNOW_THEIR_USER:
+        sentry_sdk.set_user({"id": "u7"})
     sentry_sdk.set_tag("mine", number)
     sentry_sdk.set_context("order", {"number": number})
     sentry_sdk.set_extra("extra", "x")
@@ -108,6 +111,109 @@ def django():
     from django.core.wsgi import get_wsgi_application
 
     wsgi(get_wsgi_application())
+
+
+def login():
+    """Flask-Login knows the user."""
+    import flask
+    import flask_login
+
+    class User(flask_login.UserMixin):
+        id, username, email = "42", "kate", "kate@example.org"
+
+    app = flask.Flask("differential")
+    manager = flask_login.LoginManager(app)
+    manager.request_loader(lambda request: User())
+    for view in (fails, says, logs):
+        function = flask_login.login_required(view_of_flask(view))
+        app.add_url_rule(f"/{view.__name__}/<number>", view.__name__, function, methods=["POST"])
+    wsgi(app)
+
+
+def configured_auth():
+    """Settings of Django with a user that no database knows; returns the user."""
+    from django.conf import settings
+
+    class Backend:
+        def get_user(self, user_id):
+            return made[0]
+
+        def authenticate(self, request, username=None, password=None):
+            return made[0]
+
+    sys.modules["differential_urls"] = type(sys)("differential_urls")
+    sys.modules["differential_urls"].Backend = Backend
+    settings.configure(
+        ROOT_URLCONF="differential_urls", SECRET_KEY="x", ALLOWED_HOSTS=["*"], LOGGING_CONFIG=None,
+        INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "rest_framework"],
+        AUTHENTICATION_BACKENDS=["differential_urls.Backend"],
+        SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies",
+        MIDDLEWARE=[
+            "django.contrib.sessions.middleware.SessionMiddleware",
+            "django.contrib.auth.middleware.AuthenticationMiddleware",
+        ],
+    )  # fmt: skip
+    import django
+
+    django.setup()
+    from django.contrib.auth.models import User
+
+    made = [User(pk=42, username="kate", email="kate@example.org")]
+    return made[0]
+
+
+def auth():
+    """Django knows the user of a session."""
+    user = configured_auth()
+    from django.contrib import auth
+    from django.contrib.auth.decorators import login_required
+    from django.contrib.sessions.backends.signed_cookies import SessionStore
+    from django.core.wsgi import get_wsgi_application
+    from django.http import HttpResponse
+    from django.urls import path
+    from django.views.decorators.csrf import csrf_exempt
+
+    def view_of_django(view):
+        def view_function(request, number):
+            json.loads(request.body)
+            view(number)
+            return HttpResponse("ok")
+
+        return csrf_exempt(login_required(view_function))
+
+    sys.modules["differential_urls"].urlpatterns = [
+        path(f"{view.__name__}/<number>", view_of_django(view)) for view in (fails, says, logs)
+    ]
+    session = SessionStore()
+    session[auth.SESSION_KEY], session[auth.BACKEND_SESSION_KEY] = "42", "differential_urls.Backend"
+    session[auth.HASH_SESSION_KEY] = user.get_session_auth_hash()
+    session.save()
+    wsgi(get_wsgi_application(), Cookie=f"theme=dark; sessionid={session.session_key}")
+
+
+def rest():
+    """Django REST framework reads the body, and knows the user."""
+    configured_auth()
+    from django.core.wsgi import get_wsgi_application
+    from django.urls import path
+    from rest_framework.authentication import BasicAuthentication
+    from rest_framework.permissions import IsAuthenticated
+    from rest_framework.response import Response
+    from rest_framework.views import APIView
+
+    def view_of_rest(view):
+        def post(self, request, number):
+            assert request.data["amount"] == 3
+            view(number)
+            return Response("ok")
+
+        told = {"authentication_classes": [BasicAuthentication], "permission_classes": [IsAuthenticated]}
+        return type(view.__name__, (APIView,), {"post": post, **told}).as_view()
+
+    sys.modules["differential_urls"].urlpatterns = [
+        path(f"{view.__name__}/<number>", view_of_rest(view)) for view in (fails, says, logs)
+    ]
+    wsgi(get_wsgi_application(), Authorization=f"Basic {base64.b64encode(b'kate:x').decode()}")
 
 
 def fastapi():

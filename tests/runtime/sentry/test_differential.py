@@ -6,19 +6,21 @@ What differs stands in `DIFFERENCES` with its reason; `docs/sentry-parity.md` sh
 import json
 import re
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import sentry_sdk
 
+from runtime.sentry.test_errors_like_plain import interpreter_with
 from slotel.cli.sink.server import SentrySink
-from support.launch import APPS, LAUNCHER, clean_environ
+from support.launch import APPS, clean_environ
 
 pytestmark = pytest.mark.skipif(sentry_sdk.VERSION.startswith("3"), reason="sentry-sdk 3 streams spans")
 
 FRAMEWORKS = ("flask", "django", "fastapi", "celery", "script")
+USERS = {"login": "flask_login", "auth": "rest_framework", "rest": "rest_framework"}
+"""Scenes in which a framework knows who asks → what must be installed."""
 
 DIFFERENCES = {
     r"\.transaction(_info\.source)?": "the name is OpenTelemetry's: method and route, or the span's name",
@@ -53,10 +55,10 @@ def run(how, framework, **variables):
             SENTRY_TRACES_SAMPLE_RATE="1", OTEL_SERVICE_NAME="shop", OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="urllib",
             **variables,
         )  # fmt: skip
-        launcher = [] if how == "plain" else [str(LAUNCHER)]
+        launcher, python = interpreter_with(USERS.get(framework, "flask"))
         done = subprocess.run(
-            [*launcher, sys.executable, "differential.py", how, framework],
-            env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True,
+            [*([] if how == "plain" else [launcher]), python, "differential.py", how, framework],
+            env=env, cwd=APPS / "errors", timeout=60, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
         found = {}
@@ -102,8 +104,10 @@ def app_frames(event):
     ]
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("framework", [*FRAMEWORKS, *USERS])
 def test_every_field_is_the_same_or_its_difference_is_known(framework):
+    if interpreter_with(USERS.get(framework, "flask")) is None:
+        pytest.skip(f"{USERS[framework]} is not installed: make apps")
     with ThreadPoolExecutor() as both:
         plain, slotel = both.map(run, ("plain", "slotel"), (framework, framework))
     assert slotel.keys() == plain.keys()
@@ -111,6 +115,10 @@ def test_every_field_is_the_same_or_its_difference_is_known(framework):
     for which, theirs in plain.items():
         ours = slotel[which]
         assert app_frames(ours) == app_frames(theirs)
+        if framework in USERS:
+            known = {"id": "42", "username": "kate", "email": "kate@example.org"}
+            assert {name: theirs["user"].get(name) for name in known} == known, which
+            assert theirs["request"]["data"] == {"amount": 3, "note": "tea"}, which
         one, other = dict(flat(theirs)), dict(flat(ours))
         for path in one.keys() | other.keys():
             if one.get(path) == other.get(path) or _VOLATILE.search(path):
