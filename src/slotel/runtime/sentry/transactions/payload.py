@@ -13,7 +13,7 @@ from opentelemetry.trace import Link, SpanKind, format_span_id, format_trace_id
 
 from slotel.config.tags import clean_value, sentry_tag_key
 from slotel.runtime.redaction.enforcer import PlainSpan
-from slotel.runtime.requests.outcomes import OutcomeRow
+from slotel.runtime.requests.outcomes import SUCCEEDED, OutcomeRow
 from slotel.runtime.sentry.transactions.mapping import (
     MAX_NAME,
     meaning,
@@ -72,6 +72,8 @@ def transaction(segment: Segment) -> dict[str, Any]:
         tags["http.status_code"] = str(http_status)
     if "celery.task_name" in attributes and "messaging.message.id" in trace["data"]:
         tags.setdefault("celery_task_id", str(trace["data"]["messaging.message.id"]))
+        if segment.row is SUCCEEDED:
+            trace.setdefault("status", "ok")  # as sentry-sdk's integration says of a job that has ended
     if "status" in trace:
         tags.setdefault("status", trace["status"])
     if segment.kept is not None:
