@@ -88,6 +88,7 @@ model: $(STAMP) ## Three thousand random histories of processes and their worker
 
 upstream: $(STAMP) ## Run other projects' own suites with slotel active beside the same without it; explain each difference
 	$(RUN)python tests/upstream/run.py
+	$(RUN)python tests/upstream/run.py --dsn
 
 format: $(STAMP) ## Format and fix what can be fixed
 	$(RUN)ruff check --fix .
