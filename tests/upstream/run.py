@@ -156,7 +156,7 @@ def run(python: str, suite: Suite, folder: Path, mode: str) -> dict[str, Result]
     command = [
         python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "slotel_active", f"--junitxml={report}", "-o", "addopts=",
         f"--rootdir={folder}", "--confcutdir", str(folder), "-c", "/dev/null",
-        "-W", "default", "--timeout=60", "-n", os.environ.get("WORKERS", "0"), *tests,
+        "-W", "default", "--timeout=60", *tests,
     ]  # fmt: skip
     environ = {
         name: value

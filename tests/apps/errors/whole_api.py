@@ -14,7 +14,14 @@ from sentry_sdk.crons import capture_checkin, monitor
 
 def before_send(event, hint):
     event.setdefault("tags", {})["hook"] = "error"
+    if hint.get("exc_info") and hint["exc_info"][1] is twice and not dropped:
+        dropped.append(event)
+        return None
     return None if event.get("message") == "unwanted" else event
+
+
+twice = ValueError("dropped by before_send at first")
+dropped = []
 
 
 def before_send_transaction(event, hint):
@@ -59,6 +66,11 @@ found["last event"] = fail(ValueError, "first")[0] == sentry_sdk.last_event_id()
 for kind, text in ((KeyError, "ignored"), (ZeroDivisionError, "ignored"), (ValueError, "sampled out")):
     fail(kind, text)
 sentry_sdk.capture_message("unwanted")
+for _ in range(2):
+    try:
+        raise twice
+    except ValueError:
+        sentry_sdk.capture_exception()
 sentry_sdk.capture_message("with a stack")
 for number in range(5):
     sentry_sdk.add_breadcrumb(category="wanted", message=f"crumb {number}")

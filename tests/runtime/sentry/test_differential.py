@@ -53,7 +53,7 @@ _VOLATILE = re.compile(
 """Fields that differ from run to run; frames are compared by themselves."""
 
 
-def run(how, framework, **variables):
+def run(how, framework, *words, **variables):
     with SentrySink() as sink:
         env = clean_environ(
             SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none",
@@ -62,7 +62,7 @@ def run(how, framework, **variables):
         )  # fmt: skip
         launcher, python = interpreter_with(USERS.get(framework, "flask"))
         done = subprocess.run(
-            [*([] if how == "plain" else [launcher]), python, "differential.py", how, framework],
+            [*([] if how == "plain" else [launcher]), python, "differential.py", how, framework, *words],
             env=env, cwd=APPS / "errors", timeout=60, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
@@ -82,7 +82,9 @@ def key(event):
     if exceptions:
         return exceptions[-1]["value"]
     if event.get("type") == "transaction":
-        return next((word for word in ("fails", "says", "logs") if word in event["transaction"]), "job")
+        return next(
+            (word for word in ("fails", "says", "logs", "is_late") if word in event["transaction"]), "job"
+        )
     return (event.get("logentry") or {}).get("message") or event.get("message")
 
 
@@ -111,10 +113,18 @@ def app_frames(event):
 
 @pytest.mark.parametrize("framework", [*FRAMEWORKS, *USERS])
 def test_every_field_is_the_same_or_its_difference_is_known(framework):
+    compare(framework)
+
+
+def test_a_job_whose_personal_data_stay_says_so_as_under_plain_sentry_sdk():
+    compare("celery", "private")
+
+
+def compare(framework, *words):
     if interpreter_with(USERS.get(framework, "flask")) is None:
         pytest.skip(f"{USERS[framework]} is not installed: make apps")
     with ThreadPoolExecutor() as both:
-        plain, slotel = both.map(run, ("plain", "slotel"), (framework, framework))
+        plain, slotel = both.map(lambda how: run(how, framework, *words), ("plain", "slotel"))
     assert slotel.keys() == plain.keys()
     unknown = {}
     for which, theirs in plain.items():

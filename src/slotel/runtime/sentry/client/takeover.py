@@ -29,6 +29,7 @@ from slotel.runtime.sentry.client.dsn import Destination, read_dsn
 from slotel.runtime.sentry.client.identity import Identity
 from slotel.runtime.sentry.errors.delivery import watch_delivery
 from slotel.runtime.sentry.errors.detail import ErrorDetail
+from slotel.runtime.sentry.errors.exception_record import unreport
 from slotel.runtime.sentry.errors.frameworks import framework_integrations
 from slotel.runtime.sentry.errors.integrations import LazyIntegrations, keep_names
 from slotel.runtime.sentry.errors.linker import ErrorEventLinker, current_span_ids, repeats
@@ -297,7 +298,10 @@ class ClientTakeover:
 
         def before_send(event: Any, hint: Any) -> Any:
             self._completion.lines.add_to(event)
-            return hook(event, hint)
+            wanted = hook(event, hint)
+            if wanted is None:
+                unreport(hint)
+            return wanted
 
         before_send._slotel_original = hook  # type: ignore[attr-defined]  # noqa: SLF001 so that it is never wrapped twice
         return before_send

@@ -13,6 +13,8 @@ from slotel.runtime.requests.local_roots import LocalRoot
 
 DUPLICATE: ContextVar[bool] = ContextVar("slotel-duplicate", default=False)
 """The event that is just being dropped is a second report of one exception: no loss."""
+RECORD: Final = "slotel.exception_record"
+"""Where the hint of an event has the record of its exception."""
 _KEY: Final = "_slotel_exception_record"
 
 
@@ -66,3 +68,10 @@ def is_reported(error: BaseException | None) -> bool:
         and known.context is not None
         and not known.trace_differs(trace.get_current_span().get_span_context())
     )
+
+
+def unreport(hint: Mapping[str, Any]) -> None:
+    """Forget that an exception was reported: the app's `before_send` did not want the event, and may want the next."""
+    known = hint.get(RECORD)
+    if isinstance(known, ExceptionRecord):
+        known.reported = 0.0

@@ -210,7 +210,7 @@ def _hook_celery(signals: Any) -> None:
             return
         if not _is_on("celery"):
             return
-        capture(exception, "celery", complete=add_framework_data)
+        capture(exception, "celery", complete=partial(_complete_job, sender, exception))
 
     def flush(**more: Any) -> None:
         del more
@@ -225,6 +225,13 @@ def _hook_celery(signals: Any) -> None:
     signals.before_task_publish.connect(stamp, weak=False)
     signals.task_failure.connect(report, weak=False)
     signals.worker_process_shutdown.connect(flush, weak=False)
+
+
+def _complete_job(task: Any, error: BaseException, event: Any) -> None:
+    """Add what Celery knows; jobs over their time are one issue for each task, wherever they were stopped."""
+    add_framework_data(event)
+    if type(error).__name__ == "SoftTimeLimitExceeded":
+        event["fingerprint"] = ["celery", "SoftTimeLimitExceeded", getattr(task, "name", task)]
 
 
 def _trace_meta(identifier: str, *names: str) -> dict[str, str]:

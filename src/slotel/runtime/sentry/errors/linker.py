@@ -32,6 +32,7 @@ from slotel.runtime.requests.outcomes import BROKEN_STREAM
 from slotel.runtime.requests.served import SERVED
 from slotel.runtime.sentry.errors.exception_record import (
     DUPLICATE,
+    RECORD,
     ExceptionRecord,
     is_reported,
     record_of,
@@ -58,7 +59,6 @@ Sampling = Callable[[SpanContext], Mapping[str, str]]
 AGAIN: Final = 5.0
 """Seconds within which an exception that belongs to no trace is one occurrence, however often it is reported."""
 
-_RECORD_KEY: Final = "slotel.exception_record"
 _HAS_DETAILS: Final = "slotel.has_details"
 _ANSWERS_EVERYTHING: Final = "django"
 """Its spans also end with exceptions that a middleware turned into an answer; Django's own signal knows better."""
@@ -202,7 +202,7 @@ class ErrorEventLinker:
                 remember(error, exception_record)
         exception_record.reported = time.monotonic()
         event.setdefault("contexts", {}).setdefault("runtime", _RUNTIME)
-        hint[_RECORD_KEY] = exception_record
+        hint[RECORD] = exception_record
         self.link(event, exception_record.context, exception_record.local_root, exception_record.attributes)
         return event
 
@@ -300,7 +300,7 @@ class _RequestView:
     def __call__(self, event: Any, hint: Any) -> Any:
         """Add to an event what it lacks; a thread that the request started has no span of its own."""
         if event.get("type") is None:
-            self._complete(event, hint.get(_RECORD_KEY))
+            self._complete(event, hint.get(RECORD))
             if not hint.get(_HAS_DETAILS):
                 add_framework_data(event, self.carrier)
             add_request(event, self.carrier, self._local_root.span.attributes or {})

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 
 import sentry_sdk
 
+from slotel.config.names import REDACTED
 from slotel.runtime.upstream import django
 from slotel.runtime.upstream.django import FORCED_ROOT, current_request
 from slotel.runtime.upstream.flask import has_loaded_user, has_read_body
@@ -187,6 +188,8 @@ def _add_celery(event: Any, is_over: bool) -> None:
     job: dict[str, Any] = {"task_name": task.name}
     if may_tell("queues"):
         job.update(args=task.request.args, kwargs=task.request.kwargs)
+    elif _collected() is None:
+        job.update(args=REDACTED, kwargs=REDACTED)
     event.setdefault("extra", {}).setdefault("celery-job", job)
 
 
