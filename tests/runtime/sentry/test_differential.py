@@ -4,6 +4,7 @@ What differs stands in `DIFFERENCES` with its reason; `docs/sentry-parity.md` sh
 """
 
 import json
+import os
 import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ import sentry_sdk
 
 from runtime.sentry.test_errors_like_plain import interpreter_with
 from slotel.cli.sink.server import SentrySink
-from support.launch import APPS, clean_environ
+from support.launch import APPS, LAUNCHER, clean_environ
 
 pytestmark = pytest.mark.skipif(sentry_sdk.VERSION.startswith("3"), reason="sentry-sdk 3 streams spans")
 
@@ -60,9 +61,10 @@ def run(how, framework, *words, **variables):
             SENTRY_TRACES_SAMPLE_RATE="1", OTEL_SERVICE_NAME="shop", OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="urllib",
             **variables,
         )  # fmt: skip
-        launcher, python = interpreter_with(USERS.get(framework, "flask"))
+        python = interpreter_with(USERS.get(framework, "flask"))
+        env["PATH"] = os.pathsep.join([str(python.parent), env["PATH"]])
         done = subprocess.run(
-            [*([] if how == "plain" else [launcher]), python, "differential.py", how, framework, *words],
+            [*([] if how == "plain" else [LAUNCHER]), python, "differential.py", how, framework, *words],
             env=env, cwd=APPS / "errors", timeout=60, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]

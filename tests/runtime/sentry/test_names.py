@@ -1,5 +1,6 @@
 """A `transaction_style` that the app has chosen names transactions and errors as under plain sentry-sdk."""
 
+import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,7 +9,7 @@ import sentry_sdk
 
 from runtime.sentry.test_errors_like_plain import interpreter_with
 from slotel.cli.sink.server import SentrySink
-from support.launch import APPS, clean_environ
+from support.launch import APPS, LAUNCHER, clean_environ
 
 pytestmark = [
     pytest.mark.process,
@@ -17,13 +18,14 @@ pytestmark = [
 
 
 def names(how, framework, style, **variables):
-    launcher, python = interpreter_with(framework)
+    python = interpreter_with(framework)
     with SentrySink() as sink:
         env = clean_environ(
             SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none", SENTRY_TRACES_SAMPLE_RATE="1",
             **variables,
         )  # fmt: skip
-        command = [*([] if how == "plain" else [launcher]), python, "names.py", framework, style]
+        env["PATH"] = os.pathsep.join([str(python.parent), env["PATH"]])
+        command = [*([] if how == "plain" else [LAUNCHER]), python, "names.py", framework, style]
         done = subprocess.run(
             command, env=env, cwd=APPS / "errors", timeout=60, capture_output=True, text=True
         )
