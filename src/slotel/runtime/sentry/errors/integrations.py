@@ -16,6 +16,7 @@ import sentry_sdk
 import wrapt
 from sentry_sdk.integrations import DidNotEnable, Integration, setup_integrations
 
+from slotel.runtime.sentry.transactions.names import is_named_by
 from slotel.runtime.upstream.sentry.sdk import (
     auto_enabling_integrations,
     before_processors,
@@ -56,21 +57,28 @@ def library_of(integration: str) -> str | None:
 
 
 def keep_names() -> None:
-    """Let an event and its transaction keep the span's name, where an integration would name them after a function."""
+    """Let an event and its transaction keep the span's name, where an integration would name them after a function.
+
+    Where the app has chosen the integration's `transaction_style`, that names them.
+    """
 
     def wrap(original: Any) -> Any:
         def add_event_processor(scope: Any, processor: Any) -> Any:
             module = str(getattr(getattr(processor, "func", processor), "__module__", ""))
-            given = _keeping_name(processor) if module.startswith(_INTEGRATIONS) else processor
-            return original(scope, given)
+            if module.startswith(_INTEGRATIONS):
+                framework = module.removeprefix(_INTEGRATIONS).partition(".")[0]
+                processor = _keeping_name(processor, framework)
+            return original(scope, processor)
 
         return add_event_processor
 
     before_processors(wrap)
 
 
-def _keeping_name(processor: Any) -> Any:
+def _keeping_name(processor: Any, framework: str) -> Any:
     def process(event: Any, hint: Any) -> Any:
+        if is_named_by(framework, is_native=False):
+            return processor(event, hint)
         kept = {key: event[key] for key in ("transaction", "transaction_info") if key in event}
         done = processor(event, hint)
         if done is not None and kept.get("transaction"):
