@@ -24,12 +24,16 @@ ENOUGH: Final = 8
 class GilYielder:
     """What one thread knows of the lock.
 
+    Args:
+        turn: seconds that it computes at a stretch.
+
     Attributes:
         contended: the main thread never rests; then neither rest nor compress.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, turn: float = TURN) -> None:
         self.contended = False
+        self._length = turn
         self.begin()
 
     def begin(self) -> None:
@@ -40,7 +44,7 @@ class GilYielder:
     def yield_gil(self) -> None:
         """Let requests in, if the turn is over."""
         now = time.perf_counter()
-        if self.contended or now - self._turn < TURN:
+        if self.contended or now - self._turn < self._length:
             return
         time.sleep(REST)
         self._turn = time.perf_counter()

@@ -52,6 +52,8 @@ MAX_UNENCODED: Final = 1000
 """Envelopes that wait to be encoded; the thread encodes them also while the server is away."""
 _ASK: Final = 0.1
 """Seconds between two attempts that a flush asks for."""
+_TURN: Final = 0.0001
+"""Seconds of computing after which requests are let in: after each error."""
 _MULTIPLE_CHOICES: Final = 300
 _REFUSED_KEY: Final = (401, 403)
 _TOO_LARGE: Final = 413
@@ -247,7 +249,7 @@ class Sender:
 
     def encode_waiting(self) -> None:
         """Encode what waits for it; one that fails is counted, and takes nothing from the others."""
-        gil = GilYielder()
+        gil = GilYielder(_TURN)
         while self._unencoded and not self._stopped:
             signal, encode = self._unencoded.popleft()
             try:
