@@ -37,7 +37,7 @@ def test_without_spans_of_messages_answers_server_spans_and_metrics_are_the_same
     assert lean["answers"] == full["answers"]
     assert lean["server"] == full["server"]
     names = [name.removeprefix("HTTP ") for name, *_ in lean["server"]]
-    assert names == ["GET /ok", "GET /stream", "GET /error", "GET", "/chat"]
+    assert names == ["GET /ok", "GET /stream", "GET /error", "GET", "GET /chat"]
     assert lean["metrics"] == [line for line in full["metrics"] if "SPAN_KIND_INTERNAL" not in line]
     assert any(line.startswith("http_server_request_duration_seconds_count") for line in lean["metrics"])
 
