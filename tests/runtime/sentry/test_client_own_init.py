@@ -270,3 +270,30 @@ def test_an_integration_that_the_app_switches_off_makes_no_events_beside_plain(o
     plain, ours = messages
     assert "the end" in plain
     assert ours == plain
+
+
+LATE_IMPORT = """
+import sys
+from slotel import ErrorTracker
+ErrorTracker().init()
+print("sentry_sdk" in sys.modules)
+import sentry_sdk
+from opentelemetry import trace
+sentry_sdk.init(sys.argv[1])
+with trace.get_tracer("app").start_as_current_span("work") as span:
+    sentry_sdk.capture_message("told")
+    print(format(span.get_span_context().trace_id, "032x"))
+"""
+
+
+def test_without_a_dsn_sentry_sdk_is_loaded_by_nobody_but_the_app_and_then_its_init_is_followed():
+    with SentrySink() as sink:
+        command = [sys.executable, "-c", LATE_IMPORT, sink.dsn(8)]
+        env = {**clean_environ(), "OTEL_METRICS_EXPORTER": "none", "SENTRY_DSN": ""}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=True)
+        imported, trace_id = done.stdout.split()
+        assert imported == "False"
+        for kind in ("event", "transaction"):
+            wait_until(lambda kind=kind: list(sink.payloads(kind)), f"the {kind}")
+            (sent,) = sink.payloads(kind)
+            assert sent["contexts"]["trace"]["trace_id"] == trace_id

@@ -1,6 +1,6 @@
-"""Sets sentry-sdk up from slotel's settings, for errors; spans go their own way (`sinks.py`). Never raises.
+"""Sets sentry-sdk up from slotel's settings, for errors; spans go their own way (`transactions`). Never raises.
 
-An app that calls `sentry_sdk.init` itself keeps its client and its options, see `adoption.py`.
+An app that calls `sentry_sdk.init` itself keeps its client and its options, see `takeover.py`.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
+import wrapt
 from opentelemetry.trace import SpanContext
 
 from slotel.config.service import SentrySettings
 from slotel.runtime.finding import log
+from slotel.runtime.logs import LOG
 from slotel.runtime.requests.local_roots import OpenSpans
 from slotel.runtime.sentry.client.dsn import Destination, dsn_finding, read_dsn
 from slotel.runtime.sentry.client.identity import Identity, identify
 
 if TYPE_CHECKING:
     from slotel.runtime.budget.incidents import Incident
+    from slotel.runtime.sentry.client.takeover import ClientTakeover
     from slotel.runtime.sentry.errors.linker import ErrorEventLinker
 
 FLUSH_TIMEOUT: Final = 2.0
@@ -154,19 +157,32 @@ def start_client(
     elif dsn is not None:
         destination = read_dsn(dsn)
 
-    from slotel.runtime.sentry.client.takeover import ClientTakeover
+    def takeover() -> ClientTakeover:
+        from slotel.runtime.sentry.client.takeover import ClientTakeover
 
-    adoption = ClientTakeover(identity, parts, connected)
+        return ClientTakeover(identity, parts, connected)
+
     if standing is not None:
+        adoption = takeover()
         adopted = adoption.adopt(standing)
         adoption.watch()
         return adopted
     if dsn is None or destination is None:
-        adoption.watch()
+        # an app that never imports sentry-sdk does not pay for it
+        wrapt.register_post_import_hook(lambda _: _watch(takeover), "sentry_sdk")
         return None
+    adoption = takeover()
     connection = adoption.connect(dsn, destination)
     adoption.watch()
     return connection
+
+
+def _watch(takeover: Callable[[], ClientTakeover]) -> None:
+    try:
+        takeover().watch()
+    except Exception as error:  # noqa: BLE001 the app's import goes on
+        LOG.error("an init of sentry-sdk by the app is not seen: %s", error)
+        LOG.debug("sentry-sdk is not watched", exc_info=True)
 
 
 def _standing_client() -> Any:
