@@ -183,7 +183,7 @@ LEFT = [
     "mutation($p: String!) { login(password:$p) { id } }", '{"query":"mutation($p:String!){login(password:$p){id}}"}',
     "query ($token: String!, $keys: [String!]!) { me(token: $token) { id } }", "login with the password that you have", "a -b - c", "grep -key x",
     '<option name="colour">blue</option>', "密码学：简介", "\x1b[32mok\x1b[0m", r'{"name": "M\u00fcller"}', "password != confirmation", "tv2=1",
-    "Forgot your password\n\nAsk for another", "negotiate internationalization", "getattr(a, 'password')", "Einführung：Grundlagen",
+    "Forgot your password\n\nAsk for another", "negotiate internationalization", '<input name="csrf_token" value="[Filtered]">text', "getattr(a, 'password')", "Einführung：Grundlagen",
 ]  # fmt: skip
 
 

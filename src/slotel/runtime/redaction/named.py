@@ -41,7 +41,7 @@ NAMED_ELEMENT: Final = re.compile(
 )
 """A name and its value in two elements of XML."""
 ELEMENT_NAMED: Final = re.compile(
-    rf"<[\w.:-]{{1,64}}\s(?:[^<>]{{0,200}}?\s)?(?i:name|key)={QUOTE}([\w.-]+){QUOTE}[^<>]{{0,200}}(?<!/)>"
+    rf"<(?!input|meta|button)[\w.:-]{{1,64}}\s(?:[^<>]{{0,200}}?\s)?(?i:name|key)={QUOTE}([\w.-]+){QUOTE}[^<>]{{0,200}}(?<!/)>"
     r"\s{0,8}(?:<value>\s{0,8})?(?=[^\s<])"
 )
 """An element of XML that an attribute names: `<property name="password">x</property>`."""

@@ -67,10 +67,13 @@ _ASSIGNED: Final = re.compile(
     r"\s{0,4}(?::=|[!=]={0,2}|:)\s{0,4}"
 )
 """A name in source code that is given a value, or compared with one."""
+_TELLING: Final = re.compile(r"(?i:passw|passphrase|secret|api_?key)")
+"""A name that is compared with nothing but a secret."""
 _FAR: Final = 200
 """Characters behind a name in source code in which such a text is looked for."""
 _ARGUMENT: Final = re.compile(
-    rf"(?<=\w)\((?:[\w.]{{1,64}},[ ]?)?[bBrRuU]{{0,2}}[\"']({KEY}+)[\"'],[ ]?(?:default[ ]?=[ ]?)?"
+    r"(?<![A-Za-z])(?:get|getenv|env|config|setting|setdefault|setattr|set|setenv|putenv|pop|add|header|option|argument)"
+    rf"\((?:[\w.]{{1,64}},[ ]?)?[bBrRuU]{{0,2}}[\"']({KEY}+)[\"'],[ ]?(?:default[ ]?=[ ]?)?"
 )
 """A call whose first text is a name: `os.getenv("TOKEN", "x")`, `setattr(self, "token", "x")`."""
 _FALLBACK: Final = re.compile(r"(?:,|\bdefault[ ]?=|\bor\b|\belse\b)[ ]?(?=[bBrRuUfF]{0,2}[\"'])")
@@ -261,11 +264,16 @@ class TextRedactor:
 
 def _assigned(text: str, name: re.Match[str]) -> Value | None:
     """Return the text that a name in source code is given: at once, or where there is nothing better."""
-    value = quoted_value(text, name.end())
-    if value is not None or name[0].rstrip()[-1:] != "=":
+    at, sign = name.end(), name[0].rstrip()[-2:]
+    if sign in ("==", "!=") and _TELLING.search(name[1]) is None:
+        return None  # a parser's `token == "("`
+    value = quoted_value(text, at)
+    if value is not None and value.end == len(text) and sign[-1:] == ":":
+        return None  # no key of a dict: the end of `prompt="Password: "`
+    if value is not None or sign[-1:] != "=" or text[at : at + 1] in ("[", "{"):
         return value
-    fallback = _FALLBACK.search(text, name.end(), name.end() + _FAR)
-    if fallback is None or "attr(" in text[name.end() : fallback.start()]:  # getattr(x, "token")
+    fallback = _FALLBACK.search(text, at, at + _FAR)
+    if fallback is None or "attr(" in text[at : fallback.start()]:  # getattr(x, "token")
         return None
     return quoted_value(text, fallback.end())
 
