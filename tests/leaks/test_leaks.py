@@ -1,4 +1,4 @@
-"""Some four hundred markers in every place where a secret has been seen, against every exit; sentry-sdk alone beside it.
+"""Some 560 markers in every place where a secret has been seen, against every exit; sentry-sdk alone beside it.
 
 `LEAKS_WRITE=1` writes the tables into docs/security.md; `LEAKS_BEFORE` names the `bin` folder of an environment with an
 earlier slotel, for its column.
