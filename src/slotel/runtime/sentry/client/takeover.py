@@ -43,6 +43,7 @@ from slotel.runtime.upstream.sentry.sdk import (
     after_set_client,
     before_init,
     choose_variables,
+    import_readers,
     leave_source_lines_out,
     put_processor_first,
     skip_log_records,
@@ -89,6 +90,7 @@ class ClientTakeover:
         }
         with _without_django(), self._expecting():
             sentry_sdk.init(**options)
+            import_readers()
         return self._tie(sentry_sdk.get_client(), destination)
 
     def adopt(self, client: Any) -> SentryConnection:
@@ -334,7 +336,7 @@ def _quietly(pending: int, timeout: float) -> None:
 
 @contextmanager
 def _without_django() -> Iterator[None]:
-    """Keep `sentry_sdk.init` from importing Django for its development tool, Spotlight: 60 % of its start-up.
+    """Keep sentry-sdk from importing Django for its development tool, Spotlight, and for one exception.
 
     Only where Django is not loaded yet and Spotlight is not asked for. An app that uses Django loads it itself.
     """

@@ -7,6 +7,7 @@ The functions of `utils` have no underscore, but are no API; they are called thr
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import sentry_sdk
+import wrapt
 from sentry_sdk import integrations, scope, utils
 from sentry_sdk.scope import Scope, add_global_event_processor
 
@@ -96,6 +98,11 @@ _PATHS: Final = Probe(
 _BOUNDS: Final = Probe(
     "sentry_sdk.integrations._wsgi_common", "request_body_within_bounds",
     why="the app's `max_request_body_size`", without="events of ASGI apps lack the body",
+)  # fmt: skip
+_UNREADABLE: Final = Probe(
+    "sentry_sdk.integrations._wsgi_common", "_RAW_DATA_EXCEPTIONS",
+    why="what Django raises for a body that was read as a stream; sentry-sdk would import Django to know it",
+    without="events of Django lack the request where the app has read such a body",
 )  # fmt: skip
 _FILTER: Final = Probe(
     "sentry_sdk.data_collection", "_apply_key_value_collection_filtering",
@@ -265,6 +272,20 @@ def is_reduced(event: Mapping[str, Any]) -> bool:
 
 
 # -- the request of an event -----------------------------------------------------------------------------------
+
+
+def import_readers() -> None:
+    """Import what reads requests: else the first error would, or the thread that makes transactions."""
+    for probe in (_WSGI, _ASGI, _BOUNDS):
+        probe.load()
+    wrapt.register_post_import_hook(_add_djangos, "django.http.request")
+
+
+def _add_djangos(module: Any) -> None:
+    """Tell sentry-sdk's readers what they would know if Django had been imported before them."""
+    known = _UNREADABLE.load()
+    if isinstance(known, tuple) and module.RawPostDataException not in known:
+        _UNREADABLE.put(sys.modules[_UNREADABLE.where], (module.RawPostDataException, *known))
 
 
 def wsgi_request(environ: Any) -> dict[str, Any]:
