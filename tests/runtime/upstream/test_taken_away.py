@@ -50,6 +50,20 @@ COVERED |= {
     }.items()
     for method in methods
 }  # fmt: skip
+COVERED |= {
+    **dict.fromkeys(
+        ("bottle.Router.match", "falcon.app.App._get_responder", "quart.ctx._BaseRequestWebsocketContext.match_request",
+         "blacksheep.server.routing.Router.get_match_by_method_and_path", "sanic.router.Router.get"),
+        "of routes; `make requests` and e2e/test_stock_services.py ask those frameworks",
+    ),
+    **dict.fromkeys(
+        ("grpc.server", "grpc.aio.server", "opentelemetry.instrumentation.grpc._server.OpenTelemetryServerInterceptor.intercept_service",
+         "opentelemetry.instrumentation.grpc._aio_server.OpenTelemetryAioServerInterceptor.intercept_service"),
+        "of calls; e2e/test_requests_matrix.py asks gRPC",
+    ),
+    "channels.routing.URLRouter.__init__": "of routes; the framework is not here",
+    "tornado.websocket.WebSocketHandler.on_ws_connection_close": "of a socket; `make requests` asks Tornado's",
+}  # fmt: skip
 """Names of what this environment does not have, or no service needs."""
 NAMES = [taken_away.NOTHING, *(name for name in PROBES if name not in COVERED)]
 

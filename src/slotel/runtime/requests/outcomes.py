@@ -79,7 +79,7 @@ STREAM: Final = OutcomeRow(
 )  # fmt: skip
 ERROR_ANSWER: Final = OutcomeRow(
     "error_answer", "the application answered with a server error, or not at all", "5xx", "bad", event=True,
-    span_status="ERROR", source=SEMCONV_HTTP, differ="`bad.http_5xx`, `exclude`",
+    span_status="ERROR", transaction="internal_error", source=SEMCONV_HTTP, differ="`bad.http_5xx`, `exclude`",
 )  # fmt: skip
 FAILED: Final = OutcomeRow(
     "failed", "an exception ended the request, call or job", "5xx, a reset, UNKNOWN, none", "bad", event=True,

@@ -47,15 +47,27 @@ def _of_bottle(_its: Any, arguments: tuple[Any, ...], found: Any) -> str:
     )  # a mounted app is asked after its mount
 
 
+def _of_blacksheep(_its: Any, _arguments: tuple[Any, ...], found: Any) -> str | None:
+    return (
+        None if found is None or found.pattern == b"*" else found.pattern.decode()
+    )  # of what no route matches
+
+
 PLACES: Final = (
-    Place("blacksheep.server.routing", "Router", "get_match_by_method_and_path",
-          lambda _its, _arguments, found: found.pattern.decode() if found is not None else None),
+    Place("blacksheep.server.routing", "Router", "get_match_by_method_and_path", _of_blacksheep),
     Place("bottle", "Router", "match", _of_bottle),
     Place("falcon.app", "App", "_get_responder", lambda _its, _arguments, found: found[3]),
     Place("quart.ctx", "_BaseRequestWebsocketContext", "match_request",
           lambda its, _arguments, _found: getattr(its.request_websocket.url_rule, "rule", None)),
     Place("sanic.router", "Router", "get", lambda _its, _arguments, found: f"/{found[0].path.lstrip('/')}"),
 )  # fmt: skip
+
+_CHANNELS: Final = Probe(
+    "channels.routing:URLRouter", "__init__",
+    why="has the routes of the websockets of Django Channels", without="they are named GET",
+)  # fmt: skip
+_MOUNT: Final = "slotel.channels.mount"
+"""Key in an ASGI scope: the routes of the routers around the one that is called."""
 
 _PROBES: Final = {place: place.probe() for place in PLACES}
 
@@ -64,6 +76,7 @@ def watch_routes(tell: Callable[[str], None]) -> None:
     """Tell the route of each request that a framework of the table serves, from its import on."""
     for place, probe in _PROBES.items():
         wrapt.register_post_import_hook(functools.partial(_patch, place, probe, tell), place.module)
+    wrapt.register_post_import_hook(functools.partial(_patch_channels, tell), "channels.routing")
 
 
 def _patch(place: Place, probe: Probe, tell: Callable[[str], None], module: Any) -> None:
@@ -86,3 +99,27 @@ def _patch(place: Place, probe: Probe, tell: Callable[[str], None], module: Any)
         probe.tell()
     else:
         probe.wrap(owner, wrap)
+
+
+def _patch_channels(tell: Callable[[str], None], module: Any) -> None:
+    def wrap(original: Any) -> Any:
+        def init(its: Any, *args: Any, **kwargs: Any) -> None:
+            original(its, *args, **kwargs)
+            for route in its.routes:
+                route.callback = _telling(tell, str(route.pattern), route.callback)
+
+        return init
+
+    _CHANNELS.wrap(module.URLRouter, wrap)
+
+
+def _telling(tell: Callable[[str], None], route: str, application: Any) -> Any:
+    async def call(scope: Any, receive: Any, send: Any) -> Any:
+        __traceback_hide__ = True
+        scope[_MOUNT] = scope.get(_MOUNT, "/") + route
+        tell(scope[_MOUNT])
+        return await application(scope, receive, send)
+
+    functools.update_wrapper(call, application, assigned=(), updated=())
+    call._path_routing = getattr(application, "_path_routing", False)  # type: ignore[attr-defined]  # noqa: SLF001 Channels looks for it
+    return call

@@ -12,11 +12,11 @@ from slotel.runtime.sentry.errors.exception_record import record_of
 
 _SERVERS_LOGGERS: Final = frozenset(
     {
-        "_granian.utils", "aiohttp.server", "asyncio", "daphne.http_protocol", "gunicorn.error", "hypercorn.error",
-        "uvicorn.error", "waitress", "werkzeug",
+        "_granian.utils", "aiohttp.server", "asyncio", "blacksheep.server", "daphne.http_protocol", "falcon",
+        "gunicorn.error", "hypercorn.error", "uvicorn.error", "waitress", "werkzeug",
     }
 )  # fmt: skip
-"""Loggers on which servers report what left the application."""
+"""Loggers on which servers, and frameworks that serve a request's end, report what left the application."""
 
 _SECOND_REPORTS: Final = ("Worker (pid:", "WORKER TIMEOUT", "Application callable raised an exception")
 """What gunicorn's master says when a worker ends, and granian of what left the application, as text."""
