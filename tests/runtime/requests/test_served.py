@@ -308,6 +308,21 @@ def test_what_the_client_gets_decides_where_a_middleware_answers_for_the_framewo
     assert [row for _, row in counted.scopes] == [row]
 
 
+def test_an_exception_that_leaves_a_span_open_fails_the_request(instrumented):
+    """A teardown function of Flask raises before that of the instrumentation is called."""
+    around, provider, counted = instrumented
+
+    def application(_environ, start_response):
+        tracer = provider.get_tracer("opentelemetry.instrumentation.flask")
+        tracer.start_span("GET /ok", kind=SpanKind.SERVER, attributes={"http.response.status_code": 200})
+        start_response("200 OK", [("Content-Length", "2")])
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        ask(around(application))
+    assert [row for _, row in counted.scopes] == ["broken_stream"]
+
+
 def test_a_path_is_no_name_though_its_server_does_not_tell_the_url_as_it_was_sent(instrumented):
     around, provider, counted = instrumented
 

@@ -84,6 +84,10 @@ class AsgiRequest(ServedRequest):
         has_begun = self.status is not None or self.close_code is not None or self.is_accepted
         return not (has_begun or self.client_left)
 
+    def path(self) -> str:
+        """Return the path that was asked for."""
+        return str(self._request.get("path") or "/")
+
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of a server span. Source: OpenTelemetry semantic conventions, HTTP server."""
         request: Message = self._request
@@ -98,7 +102,7 @@ class AsgiRequest(ServedRequest):
         found = {
             "http.request.method": method if method in METHODS else "_OTHER",
             "url.scheme": _SOCKET_SCHEMES.get(scheme, scheme) if request["type"] == "websocket" else scheme,
-            "url.path": str(request.get("path") or "/"),
+            "url.path": self.path(),
             "url.query": (request.get("query_string") or b"").decode("latin-1") or None,
             "server.address": host or None,
             "server.port": port,

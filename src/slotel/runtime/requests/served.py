@@ -26,7 +26,7 @@ from slotel.runtime.requests import outcomes as rows
 from slotel.runtime.requests.decision import Decision, of_escaped
 from slotel.runtime.requests.span_name import PATHS, name_by_route, place_under, under
 from slotel.runtime.upstream.django import FORCED_ROOT, forced_root
-from slotel.runtime.upstream.otel.reading import attributes_of
+from slotel.runtime.upstream.otel.reading import add_missing, attributes_of
 from slotel.runtime.upstream.otel.spans import span_in
 
 if TYPE_CHECKING:
@@ -151,6 +151,10 @@ class ServedRequest:
         self._request = request
         self._started = time_ns()
 
+    def path(self) -> str:
+        """Return the path that was asked for."""
+        raise NotImplementedError
+
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of a server span, by OpenTelemetry's conventions."""
         raise NotImplementedError
@@ -220,7 +224,7 @@ class ServedRequest:
             if PATHS.isdisjoint(
                 attributes_of(local_root.span)
             ):  # WSGI servers need not tell the URL as it was sent
-                local_root.span.set_attribute("url.path", self.attributes()["url.path"])
+                local_root.span.set_attribute("url.path", self.path())
             if root := self._request.get(self.root):
                 place_under(local_root.span, root)
 
@@ -331,6 +335,8 @@ class ServedRequest:
             local_root.decision = self.decided(decision if error is None else _broken(decision, error))
         elif decision is not None and self.status is not None:
             local_root.decision = _answered(decision, self.status)
+        if self.status is not None and "http.request.method" in attributes_of(span):
+            add_missing(span, "http.response.status_code", self.status)
         self._server.pipeline.finish(span, local_root)
 
     def _start_span(self) -> Span | None:
@@ -352,16 +358,16 @@ class ServedRequest:
 
     def _end_span(self, span: Span, error: BaseException | None) -> None:
         """End the span that was made here, or one that its instrumentation has left open."""
-        if _is_own(span):
-            if self.status is not None:
-                span.set_attribute("http.response.status_code", self.status)
-            if isinstance(error, Exception) and not self.is_complete:
-                span.record_exception(error)
-                span.set_attribute("error.type", type(error).__qualname__)
-                span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
-            elif self.status is not None and self.status >= _SERVER_ERROR:
-                span.set_attribute("error.type", str(self.status))
-                span.set_status(StatusCode.ERROR)
+        is_own = _is_own(span)
+        if is_own and self.status is not None:
+            span.set_attribute("http.response.status_code", self.status)
+        if isinstance(error, Exception) and not self.is_complete:
+            span.record_exception(error)
+            span.set_attribute("error.type", type(error).__qualname__)
+            span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+        elif is_own and self.status is not None and self.status >= _SERVER_ERROR:
+            span.set_attribute("error.type", str(self.status))
+            span.set_status(StatusCode.ERROR)
         span.end()
 
 

@@ -56,6 +56,11 @@ class WsgiRequest(ServedRequest):
             self.is_whole = False
         return self.starts(status, headers, *more)
 
+    def path(self) -> str:
+        """Return the path that was asked for."""
+        request: Environ = self._request
+        return _text(request.get("SCRIPT_NAME", "")) + _text(request.get("PATH_INFO", "")) or "/"
+
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of a server span. Source: OpenTelemetry semantic conventions, HTTP server."""
         request: Environ = self._request
@@ -63,11 +68,10 @@ class WsgiRequest(ServedRequest):
         host, _, port = str(request.get("HTTP_HOST") or request.get("SERVER_NAME") or "").rpartition(":")
         if not port.isdigit():
             host, port = f"{host}:{port}".strip(":"), str(request.get("SERVER_PORT") or "")
-        path = _text(request.get("SCRIPT_NAME", "")) + _text(request.get("PATH_INFO", ""))
         found = {
             "http.request.method": method if method in METHODS else "_OTHER",
             "url.scheme": request.get("wsgi.url_scheme", "http"),
-            "url.path": path or "/",
+            "url.path": self.path(),
             "url.query": request.get("QUERY_STRING") or None,
             "server.address": host or None,
             "server.port": int(port) if port.isdigit() else None,

@@ -79,7 +79,7 @@ class DjangoErrors(_Replacement):
     @staticmethod
     def hook() -> None:
         """Wait for Django."""
-        note_requests(lambda: note_details() if _is_on("django") else None)
+        note_requests(partial(note_details, "django"))
         note_rest_requests()
         django.add_to_templates(partial(_trace_meta, "django", "sentry_trace_meta"))
         wrapt.register_post_import_hook(_hook_django, "django.core.signals")
@@ -185,8 +185,7 @@ def _hook_flask(signals: Any) -> None:
 
     def note(sender: Any, **more: Any) -> None:
         del sender, more
-        if _is_on("flask"):  # when the span ends, Flask's context has gone
-            note_details()
+        note_details("flask")  # when the span ends, Flask's context has gone
 
     signals.got_request_exception.connect(report, weak=False)
     signals.before_render_template.connect(add_trace, weak=False)

@@ -362,10 +362,18 @@ def current_span_ids() -> tuple[str, str] | None:
     return (format_trace_id(context.trace_id), format_span_id(context.span_id)) if context.is_valid else None
 
 
-def note_details() -> None:
-    """Keep what the framework knows of the request that is served here for its transaction, if that is sampled."""
+def note_details(integration: str) -> None:
+    """Keep what the framework knows of the request that is served here for its transaction, if that is sampled.
+
+    Args:
+        integration: identifier of the framework's, which the app may have disabled.
+    """
     scopes = _SCOPES.get()
-    if scopes is not None and flags_of(scopes.local_root.span.context) & 1:
+    if (
+        scopes is not None
+        and flags_of(scopes.local_root.span.context) & 1
+        and sentry_sdk.get_client().get_integration(integration) is not None
+    ):
         scopes.view.note_details()
 
 

@@ -185,17 +185,21 @@ class TransactionsSink:
             trace.profile.stop()
         if trace.inherited:
             return  # the process that it began in sends it
+        reason = None
+        if not trace.sampled:
+            error = trace.error or row_of_root(root, local_root).kept
+            reason = self._keeper.reason(root, error=error)
+            if reason is None:
+                self._let_go(local_root)
+                return
         if not self._calls_are_roots and (_is_call(root) or _is_not_captured(root)):
             self._let_go(local_root)
             trace.is_sent = False
             return
-        if not trace.sampled:
-            error = trace.error or row_of_root(root, local_root).kept
-            reason = self._keeper.reason(root, error=error)
-            if reason is None or not self._keeper.take():
+        if reason is not None:
+            if not self._keeper.take():
                 self._let_go(local_root)
-                if reason is not None:
-                    self._dropped("traces", "keep_rate_limited", 1)
+                self._dropped("traces", "keep_rate_limited", 1)
                 return
             trace.kept = reason
             trace.is_sent = True

@@ -68,3 +68,10 @@ def exact_value(value: Any) -> Any:
 
 def _is_same(one: Any, other: Any) -> bool:
     return one is other or (type(one) is tuple and all(map(_is_same, one, other)))
+
+
+def add_missing(span: ReadableSpan, name: str, value: Any) -> None:
+    """Add to a span that has ended, and was handed to nobody yet, what was known later; one of the SDK's stays."""
+    recorded = getattr(span, "recorded", None)
+    if recorded is not None:
+        recorded.setdefault(name, value)
