@@ -181,6 +181,8 @@ def store(data: bytes) -> None:
 def redaction(data: bytes) -> None:
     """Any text around secrets: they are gone wherever the text leaves them their own line, key or place in a pair."""
     redactor, secret = Redactor(("*.pin",)), "SEK7RETx9"
+    if secret.encode() in data:  # atheris learns it, and writes it where nothing tells it from any other word
+        return
     before, _, after = text(data).partition("\n")
     shown = redactor.text(
         f"{before}\nhttps://u:{secret}@h/{quote(after, safe='', errors='surrogatepass')}\n{after}"
