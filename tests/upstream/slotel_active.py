@@ -111,7 +111,7 @@ class Captured(list[Any]):
         from slotel.runtime.state import RUNNING
 
         told = len(self._behind)
-        RUNNING[0].flush(0.5)
+        RUNNING[0].flush(5)
         new, self._behind[:] = list(self._behind), []
         flushed = [
             each for each in new[told:] if not _is(each, "sessions")
@@ -140,6 +140,18 @@ def _is(captured: Any, wanted: str) -> bool:
         if kind == wanted:
             return True
     return False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, Any, Any]:
+    """Begin each test outside of every span: some leave one open."""
+    from opentelemetry import context
+
+    token = context.attach(context.Context())
+    try:
+        return (yield)
+    finally:
+        context.detach(token)
 
 
 @pytest.hookimpl(wrapper=True)

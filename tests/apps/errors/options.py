@@ -10,6 +10,8 @@ import time
 import sentry_sdk
 
 scene, options = sys.argv[1], json.loads(sys.argv[2])
+if "trace_ignore_status_codes" in options:
+    options["trace_ignore_status_codes"] = set(options["trace_ignore_status_codes"])
 integrations = []
 for name, given in options.pop("integrations", {}).items():
     module, _, kind = name.rpartition(".")
@@ -131,6 +133,12 @@ def busy(seconds):
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         sum(range(1000))
+
+
+def answers():
+    for status in (200, 404):
+        with sentry_sdk.start_transaction(op="http", name=str(status)) as transaction:
+            transaction.set_http_status(status)
 
 
 def profiled():

@@ -51,11 +51,20 @@ headers = {
 continued = sentry_sdk.continue_trace(headers, op="queue", name="continued")
 continued.set_tag("early", "yes")
 found["continues"] = continued.trace_id == "a" * 32
+found["parent"] = continued.parent_span_id
 with sentry_sdk.start_transaction(continued) as begun:
     begun.set_measurement("rows", 3, "none")
 
 with sentry_sdk.start_transaction(op="task", name="before"):
     sentry_sdk.set_transaction_name("renamed", source="component")
+
+with sentry_sdk.start_transaction(op="task") as unnamed:
+    unnamed.sampled = True
+with sentry_sdk.start_transaction(op="task", name="talk"):
+    if hasattr(sentry_sdk.get_isolation_scope(), "set_conversation_id"):
+        sentry_sdk.get_isolation_scope().set_conversation_id("of the scope")
+    with sentry_sdk.start_span(op="gen_ai.chat", name="chat"):
+        pass
 
 if sys.argv[1] != "plain":
     from opentelemetry import trace

@@ -150,6 +150,12 @@ def test_logs_are_sent_as_the_app_has_chosen(captures):
     assert bodies[1] == bodies[0]
 
 
+def test_answers_that_the_app_has_left_out_are_no_transactions():
+    plain, slotel = both("answers", traces_sample_rate=1.0, trace_ignore_status_codes=[404])
+    assert [each["transaction"] for each in plain.of("transaction")] == ["200"]
+    assert [each["transaction"] for each in slotel.of("transaction")] == ["200"]
+
+
 def test_continuous_profiles_are_sent():
     plain, slotel = both("profile", profile_session_sample_rate=1.0)
     assert plain.kinds() >= {"profile_chunk"}

@@ -107,3 +107,11 @@ def test_what_is_said_of_a_continued_trace_before_it_begins_is_on_its_transactio
         said = found["continued"]
         assert said["tags"]["early"] == "yes"
         assert said["measurements"]["rows"] == {"value": 3, "unit": "none"}
+
+
+def test_a_span_of_an_ai_names_its_conversation_and_a_transaction_without_a_name_says_so(both):
+    (_, slotel, _), (_, plain, _) = both
+    if hasattr(sentry_sdk.Scope, "set_conversation_id"):  # plain sends such spans by themselves
+        assert slotel["talk"]["spans"][0]["data"]["gen_ai.conversation.id"] == "of the scope"
+    assert "<unlabeled transaction>" in slotel
+    assert "<unlabeled transaction>" in plain

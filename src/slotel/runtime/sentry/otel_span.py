@@ -29,6 +29,7 @@ TRANSACTION: Final = "sentry.transaction"
 """Attributes that Sentry's transactions read. Source: Sentry's SDKs for JavaScript, "semantic attributes"."""
 MEASUREMENTS: Final = "sentry.measurements"
 """Of one span, as JSON: an OpenTelemetry attribute cannot hold a mapping."""
+_OPERATION: Final = "gen_ai.operation.name"
 _ORIGINS: Final = ("manual", "auto.ai", "auto.graphql")
 _FAILED: Final = 400
 
@@ -64,6 +65,7 @@ class OtelSpan:
     def finish(self, scope: Any = None, end_timestamp: float | datetime | None = None) -> str | None:
         """End it."""
         del scope
+        self._set_conversation()
         token, self._token = self._token, None
         if token is not None:
             otel_context.detach(token)
@@ -164,6 +166,10 @@ class OtelSpan:
         """Whether it is exported."""
         return bool(self._span.get_span_context().trace_flags.sampled)
 
+    @sampled.setter
+    def sampled(self, sampled: Any) -> None:
+        """Do nothing: OpenTelemetry's sampler has decided."""
+
     @property
     def name(self) -> str:
         """Its name."""
@@ -253,6 +259,15 @@ class OtelSpan:
             raise AttributeError(name)
         return _nothing
 
+    def _set_conversation(self) -> None:
+        """Say which conversation an AI span belongs to, as the code has set it in the scope."""
+        attributes = self._attributes()
+        if _OPERATION in attributes or str(attributes.get(OP)).startswith(("ai.", "gen_ai.")):
+            import sentry_sdk
+
+            asked = getattr(sentry_sdk.get_isolation_scope(), "get_conversation_id", lambda: None)
+            self.set_attribute("gen_ai.conversation.id", asked())
+
     def _local_root(self) -> LocalRoot | None:
         return self._open_spans.of(self._span.get_span_context().span_id) if self._open_spans else None
 
@@ -279,6 +294,11 @@ class ContinuedTrace:
         self._open_spans = open_spans
         self._said: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
         self._started: OtelSpan | None = None
+
+    @property
+    def parent_span_id(self) -> str:
+        """Id of the caller's span: 16 hexadecimal digits."""
+        return OtelSpan(trace.get_current_span(self.context)).span_id
 
     def start(self, more: Mapping[str, Any]) -> OtelSpan:
         """Begin it."""

@@ -100,6 +100,7 @@ class _Replacements:
                 how = {"name": transaction.name, "op": transaction.op, "source": transaction.source, **how}
             elif not is_made_by_code(how.get("origin")):
                 return original(scope, transaction, *given, **how)
+            how.setdefault("name", "<unlabeled transaction>")
             return self._start(how)
 
         return method

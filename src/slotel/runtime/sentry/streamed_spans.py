@@ -6,6 +6,7 @@ transaction. What sentry-sdk's integrations make with this API is left to OpenTe
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -132,7 +133,7 @@ class _Replacements:
         ) -> Any:
             said = {"sentry.op": "function", **(attributes or {})}
 
-            def decorator(function: Callable[..., Any]) -> Callable[..., Any]:
+            def decorator(function: Callable[..., Any]) -> Any:
                 named = name or name_of_function(function) or "function"
 
                 @functools.wraps(function)
@@ -145,7 +146,10 @@ class _Replacements:
                     with self._begin(named, said, _CURRENT, active):
                         return function(*given, **how)
 
-                return awaited if inspect.iscoroutinefunction(function) else called
+                wrapper: Any = awaited if inspect.iscoroutinefunction(function) else called
+                with contextlib.suppress(TypeError, ValueError):  # what has none
+                    wrapper.__signature__ = inspect.signature(function)
+                return wrapper
 
             return decorator if function is None else decorator(function)
 

@@ -66,7 +66,7 @@ class Hooks:
         """
         options = self.options()
         ignored = options.get("trace_ignore_status_codes")
-        if ignored and event["contexts"].get("response", {}).get("status_code") in ignored:
+        if ignored and _answer_of(event["contexts"]) in ignored:
             raise DroppedError("ignored_status")
         event = self._with_scopes(event, context, scopes, options)
         for key in ("release", "environment", "server_name", "dist"):
@@ -177,6 +177,12 @@ class Hooks:
             self._scrubs[shape] = hidden
         for key in hidden:
             data[key] = REDACTED
+
+
+def _answer_of(contexts: Mapping[str, Any]) -> Any:
+    """Return the status code of a request's answer, or what code of the app has said by `set_http_status`."""
+    said = contexts["trace"].get("data") or {}
+    return contexts.get("response", {}).get("status_code", said.get("http.response.status_code"))
 
 
 def _apply_scopes(
