@@ -30,6 +30,8 @@ HERE: Final = Path(__file__).resolve().parent
 ROOT: Final = HERE.parents[1]
 CACHE: Final = ROOT / ".cache" / "upstream"
 TIMEOUT: Final = 900
+_UNFORKED: Final = {"sentry-django": ("-p", "no:pytest_forked")}
+"""Each fork of a process with Django ends with status 3 there, also without slotel."""
 
 
 class Suite(NamedTuple):
@@ -72,7 +74,7 @@ SUITES: Final = (
 NEEDS: Final = (
     "opentelemetry-test-utils", "mocket", "flaky", "responses", "pytest-localserver", "pytest-forked", "pytest-asyncio", "pytest-watch",
     "jsonschema", "httpretty", "flask-login", "python-multipart", "asgiref", "pytest-xdist", "pytest-timeout", "brotli",
-    "djangorestframework", "channels", "pytest-django",
+    "djangorestframework", "channels", "pytest-django", "executing", "daphne",
 )  # fmt: skip
 """What the suites import, beside what the lock has."""
 
@@ -156,7 +158,7 @@ def run(python: str, suite: Suite, folder: Path, mode: str) -> dict[str, Result]
     command = [
         python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "slotel_active", f"--junitxml={report}", "-o", "addopts=",
         f"--rootdir={folder}", "--confcutdir", str(folder), "-c", "/dev/null",
-        "-W", "default", "--timeout=60", *tests,
+        "-W", "default", "--timeout=60", *_UNFORKED.get(suite.name, ()), *tests,
     ]  # fmt: skip
     environ = {
         name: value
@@ -166,6 +168,9 @@ def run(python: str, suite: Suite, folder: Path, mode: str) -> dict[str, Result]
     environ |= {
         "PYTHONPATH": os.pathsep.join([str(HERE), str(ROOT / "tests"), str(folder)]),
         "SLOTEL_UPSTREAM_MODE": mode,
+        "DJANGO_SETTINGS_MODULE": "tests.integrations.django.myapp.settings"
+        if suite.name == "sentry-django"
+        else "",
     }
     with (CACHE / f"{suite.name}-{mode}.log").open("w") as log:
         try:

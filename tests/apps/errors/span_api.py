@@ -37,6 +37,8 @@ with sentry_sdk.start_transaction(op="task", name="nightly") as transaction:
         if not item.startswith("sentry-org")
     )
     found["meta"] = "sentry-trace" in sentry_sdk.get_current_scope().trace_propagation_meta()
+    headers = dict(sentry_sdk.get_current_scope().iter_trace_propagation_headers())
+    found["headers"] = sorted(headers), headers["sentry-trace"].startswith(transaction.trace_id)
     sentry_sdk.set_tag("job", "yes")
     try:
         with sentry_sdk.start_span(op="fails", name="fails"):
@@ -51,7 +53,7 @@ headers = {
 continued = sentry_sdk.continue_trace(headers, op="queue", name="continued")
 continued.set_tag("early", "yes")
 found["continues"] = continued.trace_id == "a" * 32
-found["parent"] = continued.parent_span_id
+found["parent"] = continued.parent_span_id, continued.parent_sampled
 with sentry_sdk.start_transaction(continued) as begun:
     begun.set_measurement("rows", 3, "none")
 

@@ -265,8 +265,9 @@ class OtelSpan:
         if _OPERATION in attributes or str(attributes.get(OP)).startswith(("ai.", "gen_ai.")):
             import sentry_sdk
 
-            asked = getattr(sentry_sdk.get_isolation_scope(), "get_conversation_id", lambda: None)
-            self.set_attribute("gen_ai.conversation.id", asked())
+            for scope in (sentry_sdk.get_isolation_scope(), sentry_sdk.get_current_scope()):
+                asked = getattr(scope, "get_conversation_id", _nothing)
+                self.set_attribute("gen_ai.conversation.id", asked())
 
     def _local_root(self) -> LocalRoot | None:
         return self._open_spans.of(self._span.get_span_context().span_id) if self._open_spans else None
@@ -299,6 +300,11 @@ class ContinuedTrace:
     def parent_span_id(self) -> str:
         """Id of the caller's span: 16 hexadecimal digits."""
         return OtelSpan(trace.get_current_span(self.context)).span_id
+
+    @property
+    def parent_sampled(self) -> bool:
+        """Whether the caller exports its trace."""
+        return OtelSpan(trace.get_current_span(self.context)).sampled
 
     def start(self, more: Mapping[str, Any]) -> OtelSpan:
         """Begin it."""
@@ -349,8 +355,18 @@ def start(how: dict[str, Any], context: Context | None, open_spans: OpenSpans | 
     return made
 
 
-def _nothing(*_: Any, **__: Any) -> None:
-    """Do nothing."""
+class _Nothing:
+    """Does nothing when it is called, and is false where code asks for a value."""
+
+    def __call__(self, *_: Any, **__: Any) -> None:
+        """Do nothing."""
+
+    def __bool__(self) -> bool:
+        """Return False."""
+        return False
+
+
+_nothing: Final = _Nothing()
 
 
 def is_made_by_code(origin: Any) -> bool:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _MIDDLEWARES: Final = ("sentry_sdk.integrations.wsgi", "sentry_sdk.integrations.asgi")
 """An app may put these around itself by hand. They then trace with the origin of code: `manual`."""
 _INTEGRATIONS: Final = "sentry_sdk.integrations."
+_SDK: Final = "sentry_sdk."
 _BETWEEN: Final = ("sentry_sdk.api", "sentry_sdk.scope")
 """Modules between the caller and the replaced method."""
 
@@ -127,6 +128,16 @@ class _Replacements:
         def method(scope: Any, *given: Any, **how: Any) -> Any:
             span = self._current()
             return original(scope, *given, **how) if span is None else span.get_baggage()
+
+        return method
+
+    def iter_trace_propagation_headers(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def method(scope: Any, *given: Any, **how: Any) -> Any:
+            asked = how.get("span")
+            span = asked if isinstance(asked, OtelSpan) else self._current()
+            if span is None or _caller().startswith(_SDK):  # for a request that an instrumentation sends
+                return original(scope, *given, **how)
+            return span.iter_headers()
 
         return method
 

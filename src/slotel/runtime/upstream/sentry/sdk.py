@@ -116,7 +116,7 @@ _ANNOTATED: Final = Probe(
 
 SCOPE: Final = (
     "start_span", "start_transaction", "continue_trace", "get_traceparent", "get_baggage", "trace_propagation_meta",
-    "set_transaction_name", "span", "transaction",
+    "iter_trace_propagation_headers", "set_transaction_name", "span", "transaction",
 )  # fmt: skip
 _ADD_PROCESSOR: Final = Probe(
     "sentry_sdk.scope:Scope", "add_event_processor",
