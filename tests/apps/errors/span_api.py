@@ -62,6 +62,11 @@ with sentry_sdk.start_transaction(op="task", name="before"):
 
 with sentry_sdk.start_transaction(op="task") as unnamed:
     unnamed.sampled = True
+with (
+    sentry_sdk.start_transaction(op="task", name="of the app's own origin", origin="mine"),
+    sentry_sdk.start_span(op="own", name="own", origin="mine.too"),
+):
+    pass
 with sentry_sdk.start_transaction(op="task", name="talk"):
     if hasattr(sentry_sdk.get_isolation_scope(), "set_conversation_id"):
         sentry_sdk.get_isolation_scope().set_conversation_id("of the scope")

@@ -30,7 +30,8 @@ TRANSACTION: Final = "sentry.transaction"
 MEASUREMENTS: Final = "sentry.measurements"
 """Of one span, as JSON: an OpenTelemetry attribute cannot hold a mapping."""
 _OPERATION: Final = "gen_ai.operation.name"
-_ORIGINS: Final = ("manual", "auto.ai", "auto.graphql")
+_AUTO: Final = "auto."
+_ORIGINS: Final = ("auto.ai", "auto.graphql")
 _FAILED: Final = 400
 
 
@@ -371,7 +372,7 @@ _nothing: Final = _Nothing()
 
 def is_made_by_code(origin: Any) -> bool:
     """Whether a span is made here: spans of most integrations are left to OpenTelemetry's instrumentations."""
-    return origin is None or str(origin).startswith(_ORIGINS)
+    return origin is None or not str(origin).startswith(_AUTO) or str(origin).startswith(_ORIGINS)
 
 
 def _attribute(value: Any) -> Any:

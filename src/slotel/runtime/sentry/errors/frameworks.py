@@ -59,6 +59,11 @@ class _Replacement(Integration):
     def hook() -> None:
         """Hook nothing."""
 
+    def __getattr__(self, name: str) -> None:
+        """Have no options: what of sentry-sdk's own integration is in the process asks for them in the app's calls."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+
 
 class FlaskErrors(_Replacement):
     """Reports what Flask's signal `got_request_exception` tells."""

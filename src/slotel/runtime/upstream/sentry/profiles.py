@@ -79,7 +79,10 @@ class TransactionProfile:
 
 def is_of_one(options: Mapping[str, Any]) -> bool:
     """Return whether an app wants a profile of each transaction."""
-    return bool(options.get("profiles_sample_rate") or options.get("profiles_sampler"))
+    rate = options.get("profiles_sample_rate") or (options.get("_experiments") or {}).get(
+        "profiles_sample_rate"
+    )
+    return bool(rate or options.get("profiles_sampler"))
 
 
 def is_of_traces(options: Mapping[str, Any]) -> bool:
