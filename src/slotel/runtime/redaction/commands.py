@@ -37,6 +37,9 @@ OPTIONS: Final = {
 
 _PROGRAM: Final = re.compile(rf"(?<![\w.-])(?:{'|'.join(f'({name})' for name in OPTIONS)})(?![\w.-])")
 _PATTERNS: Final = tuple(re.compile(rf"(?<![\w-])(?:{option})") for option in OPTIONS.values())
+_AUTH: Final = "AUTH"
+_MOST_OF_AUTH: Final = 3
+"""A command of Redis as a client sends it, with a user and a password."""
 _FAR: Final = 1_000
 """Characters behind a program's name in which its options are looked for."""
 
@@ -72,7 +75,12 @@ def redacted(text: str, found: Callable[[str], None]) -> str:
 def redacted_arguments(arguments: Sequence[Any], found: Callable[[str], None]) -> Sequence[Any]:
     """Return the arguments of a command without those passwords; the same object if there are none."""
     first = arguments[0] if arguments else None
-    if first.__class__ is not str or _PROGRAM.search(first) is None:
+    if first.__class__ is not str:
+        return arguments
+    if first.strip("'\"").upper() == _AUTH and len(arguments) <= _MOST_OF_AUTH:
+        found("command")
+        return [first, *[REDACTED] * (len(arguments) - 1)]
+    if _PROGRAM.search(first) is None:
         return arguments
     if not all(argument.__class__ is str and "\n" not in argument for argument in arguments):
         return arguments

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from slotel.runtime.redaction.notation import END, KEY, QUOTE, Value, hidden, quoted_value, unquoted_value
 
-_NAMES: Final = ("name", "key", "Name", "Key", "header", "field", "loc")
+_NAMES: Final = ("name", "key", "Name", "Key", "header", "field", "path", "loc")
 _VALUES: Final = ("value", "Value", "values", "Values", "input", "defaultValue")
-"""`loc` and `input` are those of pydantic's validation errors."""
+"""`loc` and `input` are those of pydantic's validation errors, `path` that of a JSON Patch."""
 NAMED_VALUES: Final = frozenset(_VALUES)
 """Keys whose value another key of the same mapping may name."""
 

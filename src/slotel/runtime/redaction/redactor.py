@@ -33,6 +33,8 @@ _SMALLEST_CARD: Final = 10**12
 _LARGEST_CARD: Final = 10**19
 _MAX_REPORTED: Final = 100
 _NAME: Final = re.compile(r"[\w.\[\]-]{1,64}")
+_FLAG: Final = re.compile(r"(?:b?['\"])?-[-\w]+['\"]?")
+"""A flag of a command line, or the representation of one, as sentry-sdk writes the items of a local variable."""
 _ANY_KEY: Final = "key"
 """What is counted of a key without a name of its own."""
 _NEVER: Final = frozenset({bool, float, type(None)})
@@ -95,7 +97,8 @@ class Redactor:
         if known is None:
             if len(self._keys) >= _MAX_REMEMBERED:
                 self._keys.clear()
-            known = self._test(key) or (not key.isascii() and self._test(_usual(key)))
+            usual = key.strip() if key.isascii() else _usual(key)
+            known = self._test(key) or (usual != key and self._test(usual))
             if len(key) <= _MAX_LENGTH:
                 self._keys[key] = known
         return known
@@ -321,8 +324,8 @@ class Redactor:
             redacted.append(self.hidden("argument", item) if is_argument else self.data(item, path, walk))
             # `--token x` of a command line, as two items
             is_argument = (
-                item.__class__ is str and item[:1] == "-" and "=" not in item and self.is_sensitive(item)
-            )
+                item.__class__ is str and "-" in item[:3] and _FLAG.fullmatch(item) is not None
+            ) and self.is_sensitive(item)
         return redacted
 
     def _number(self, number: int) -> Any:
@@ -340,7 +343,7 @@ def _system(attributes: Mapping[str, Any]) -> str:
 def _usual(key: str) -> str:
     """Return a key without characters that nobody sees, and those of another width or composition as the usual ones."""
     seen = "".join(character for character in key[-MAX_KEY:] if unicodedata.category(character) != "Cf")
-    return unicodedata.normalize("NFKC", seen)
+    return unicodedata.normalize("NFKC", seen).strip()
 
 
 def _remember(clean: set[str], text: str) -> None:

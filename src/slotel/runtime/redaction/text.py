@@ -73,9 +73,11 @@ _FAR: Final = 200
 """Characters behind a name in source code in which such a text is looked for."""
 _ARGUMENT: Final = re.compile(
     r"(?<![A-Za-z])(?:get|getenv|env|config|setting|setdefault|setattr|set|setenv|putenv|pop|add|header|option|argument)"
-    rf"\((?:[\w.]{{1,64}},[ ]?)?[bBrRuU]{{0,2}}[\"']({KEY}+)[\"'],[ ]?(?:default[ ]?=[ ]?)?"
+    rf"\((?:[\w.]{{1,64}},[ ]?)?[bBrRuU]{{0,2}}[\"']({KEY}+)[\"'],[ ]?(?:default[ ]?=[ ]?)?(?![\"']-)"
 )
 """A call whose first text is a name: `os.getenv("TOKEN", "x")`, `setattr(self, "token", "x")`."""
+_OPTION: Final = re.compile(r"[\"'](-[-\w]+)[\"'],[ ]?(?![\"']-)")
+"""A flag in a list of arguments, up to its value."""
 _FALLBACK: Final = re.compile(r"(?:,|\bdefault[ ]?=|\bor\b|\belse\b)[ ]?(?=[bBrRuUfF]{0,2}[\"'])")
 """What stands before a text that a name is given if there is nothing better: `token = get() or "x"`."""
 
@@ -149,8 +151,9 @@ class TextRedactor:
         if '"' in line or "'" in line:
             if self._names_a_key(line):
                 line = self._replaced(line, _ASSIGNED, _assigned)
-                if "(" in line:
-                    line = self._replaced(line, _ARGUMENT, lambda text, key: quoted_value(text, key.end()))
+                for sign, pattern in (("(", _ARGUMENT), ("-", _OPTION)):
+                    if sign in line:
+                        line = self._replaced(line, pattern, lambda text, key: quoted_value(text, key.end()))
             line = statements.without_credentials_in(commands.redacted(line, self._found))
         return self._values(line, self._found)
 
