@@ -42,7 +42,8 @@ SEED = 20261123
 
 class Dice(random.Random):
     def text(self) -> str:
-        alphabet = "ab-_.Z9 /\\\"'$%{}()[]*+?|^&=#;:@\n\r\tüß✓😀"
+        # no @: `a:b@c` alone is an address with a password, which only the service knows (docs/collector.md)
+        alphabet = "ab-_.Z9 /\\\"'$%{}()[]*+?|^&=#;:\n\r\tüß✓😀"
         return "".join(self.choices(alphabet, k=self.choice([0, 1, 3, 8, 40])))
 
     def value(self):
@@ -67,6 +68,7 @@ class Dice(random.Random):
                 "id_token", "token", "Token-", "iban", "IBAN", "my.iban", "card.pin", "pin", "x.y.pin", "card_12_number",
                 "card-number", "CARD--NUMBER", "sch$ein", "a.b", "a.x.b", "a..b", "user_token", "http.route", "ünï.pin",
                 "api-key", "x.api_key", "apikey2", "secret.", ".secret", "_secret", "with space", 'quote"d', "sel\nect",
+                "token_v2", "cvv2", "tv2", "api_token_prod", "SecretPrimary", "пароль", "новыйПароль", "密码", "用户密码2", "şifre", "mdp",
             ]
         )  # fmt: skip
 

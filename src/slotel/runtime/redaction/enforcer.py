@@ -11,7 +11,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, Status
 
 from slotel.config.names import REDACTED
-from slotel.config.redaction import RedactionChoices
+from slotel.config.redaction import PLACEHOLDERS, RedactionChoices
 from slotel.config.tags import TagPolicy, TagRule, clean_value, judge
 from slotel.runtime.process.interrupts import comes_from_handler
 from slotel.runtime.redaction.events import redacted_event
@@ -257,7 +257,7 @@ class Enforcer:
         judged = self._judged.get((key, raw))
         if judged is None:
             if raw and self.redactor.is_sensitive(key):
-                judged = (REDACTED, "redact")
+                judged = (raw, None) if raw in PLACEHOLDERS else (REDACTED, "redact")
             else:
                 judged = judge(self._rules.get(key, _FREE), self.redactor.text(raw) if raw else raw)
             if len(self._judged) >= MAX_CACHED:
