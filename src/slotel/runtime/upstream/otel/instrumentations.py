@@ -34,6 +34,21 @@ _DJANGO: Final = Probe(
     why='Django\'s `path("")` has no route (0.66b1): the home page is grouped with 404s',
     without="Django's home page is counted without a route",
 )  # fmt: skip
+_REFUSED: Final = "a request to a host that is not allowed is answered with 400"
+_RESPONSE: Final = Probe(
+    f"{_MIDDLEWARE}:_DjangoMiddleware",
+    "process_response",
+    why="asks for the URL of each request",
+    without=_REFUSED,
+)
+_EXCEPTION: Final = Probe(
+    f"{_MIDDLEWARE}:_DjangoMiddleware", "process_exception", why=_RESPONSE.why, without=_REFUSED
+)
+_HOST: Final = Probe(
+    "django.http.request:HttpRequest", "_current_scheme_host",
+    why="the URL of a request to a host that is not allowed", without=_REFUSED,
+    level=None,  # asked only for such a request
+)  # fmt: skip
 _VIEW: Final = Probe(
     f"{_MIDDLEWARE}:_DjangoMiddleware", "process_view", why=_DJANGO.why, without=_DJANGO.without
 )
@@ -285,8 +300,10 @@ def _complete_djangos_routes(place_under: Callable[[Any, str], object]) -> None:
         return
 
     def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+        process = _allowing_hosts(original)
+
         def process_view(its: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-            answer = original(its, request, *args, **kwargs)
+            answer = process(its, request, *args, **kwargs)
             span, match = request.META.get(key), getattr(request, "resolver_match", None)
             route = getattr(match, "route", None)
             if span is not None and route == "":
@@ -303,13 +320,17 @@ def _complete_djangos_routes(place_under: Callable[[Any, str], object]) -> None:
 
     _VIEW.wrap(middleware, wrap)
     _REQUEST.wrap(middleware, functools.partial(_placing_requests, place_under, key))
+    for probe in (_RESPONSE, _EXCEPTION):
+        probe.wrap(middleware, _allowing_hosts)
 
 
 def _placing_requests(
     place_under: Callable[[Any, str], object], key: str, original: Callable[..., Any]
 ) -> Callable[..., Any]:
+    process = _allowing_hosts(original)
+
     def process_request(its: Any, request: Any) -> Any:
-        answer = original(its, request)
+        answer = process(its, request)
         if root := request.META.get(_ROOT):
             getattr(request, "scope", {})[FORCED_ROOT] = root
             if (span := request.META.get(key)) is not None:
@@ -317,6 +338,26 @@ def _placing_requests(
         return answer
 
     return process_request
+
+
+def _allowing_hosts(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a request pass whose host is not in ALLOWED_HOSTS: whether it is answered is for the app's code to say."""
+
+    def process(its: Any, request: Any, *more: Any, **named: Any) -> Any:
+        try:
+            return original(its, request, *more, **named)
+        except Exception as error:
+            if type(error).__name__ != "DisallowedHost":
+                raise
+        vars(request)[_HOST.name] = (
+            "http://unknown"  # what the instrumentation compares with OTEL_PYTHON_EXCLUDED_URLS
+        )
+        try:
+            return original(its, request, *more, **named)
+        finally:
+            vars(request).pop(_HOST.name, None)
+
+    return process
 
 
 def skip_flasks_url_exclusion() -> None:
