@@ -188,6 +188,9 @@ def redaction(data: bytes) -> None:
         f"{before}\nhttps://u:{secret}@h/{quote(after, safe='', errors='surrogatepass')}\n{after}"
     )
     assert secret not in shown, shown
+    line = after.partition("\n")[0]
+    for source in (f"API_KEY = '{secret}'  # {line}", f"KEY = os.getenv('API_KEY', '{secret}')  # {line}"):
+        assert secret not in redactor.source(source), source
     given = {
         "password": f"{before}{secret}",
         "list": [("Authorization", secret), {"card": {"pin": secret}}],

@@ -247,19 +247,19 @@ class Redactor:
         if not walk.enter():
             return REDACTED
         redacted: Any
-        if data.__class__ is dict or isinstance(data, Mapping):
-            redacted = self._known(data)
+        if data.__class__ is dict:
+            redacted = None if self._by_path else self._known(data)
             if redacted is None:
                 redacted = self._mapping(data, path, walk)
-        else:
-            redacted = self._items(data, path, walk)
+            walk.levels += 1
+            return redacted
+        is_mapping = isinstance(data, Mapping)
+        redacted = self._mapping(data, path, walk) if is_mapping else self._items(data, path, walk)
         walk.levels += 1
         return tuple(redacted) if isinstance(data, tuple) else redacted
 
-    def _known(self, data: Mapping[Any, Any]) -> dict[Any, Any] | None:
+    def _known(self, data: dict[Any, Any]) -> dict[Any, Any] | None:
         """Return a copy of a dict that has nothing but texts that were seen before, below harmless keys; else None."""
-        if self._by_path or data.__class__ is not dict:
-            return None
         copy = data.copy()  # the app may go on with its own
         try:
             is_known = self._harmless.issuperset(copy) and self.clean.issuperset(copy.values())
@@ -317,11 +317,17 @@ class Redactor:
             return [self._item(key, value, path, walk) for key, value in zip(fields, items, strict=True)]
         if len(items) == 2 and isinstance(items[0], (str, bytes)):  # noqa: PLR2004 a pair, as headers are given
             return [self.data(items[0]), self._item(items[0], items[1], path, walk)]
-        items = redacted_arguments(items, self._found)
+        if items and items[0].__class__ is str:
+            items = redacted_arguments(items, self._found)
         redacted: list[Any] = []
         is_argument = False
         for item in items:
-            redacted.append(self.hidden("argument", item) if is_argument else self.data(item, path, walk))
+            if is_argument:
+                redacted.append(self.hidden("argument", item))
+            elif item.__class__ is dict:  # as in the answers of databases: one after the other
+                redacted.append(self._nested(item, path, walk))
+            else:
+                redacted.append(self.data(item, path, walk))
             # `--token x` of a command line, as two items
             is_argument = (
                 item.__class__ is str and "-" in item[:3] and _FLAG.fullmatch(item) is not None

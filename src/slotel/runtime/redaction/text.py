@@ -165,9 +165,9 @@ class TextRedactor:
         if depth and "%" in text:
             text = _ENCODED.sub(lambda run: self._encoded(run[0], depth - 1), text)
         if (
-            "=" in text or ":" in text or " -" in text or text[:1] == "-" or "<" in text or "'," in text or '",' in text
-            or "' " in text or "BY " in text or '"\r' in text or '"\n' in text or '"\\' in text or " '" in text
-            or "machine" in text or "&lt;" in text
+            "=" in text or ":" in text or ("-" in text and (" -" in text or text[0] == "-")) or "<" in text
+            or "'," in text or '",' in text or "' " in text or "BY " in text or '"\r' in text or '"\n' in text
+            or '"\\' in text or " '" in text or "machine" in text or "&lt;" in text
         ) and self._names_a_key(text):  # fmt: skip
             text = self._pairs(text)
         return self._values(commands.redacted(text, self._found), self._found)
