@@ -1,5 +1,7 @@
 """Every way in which a request can go, over real servers, beside plain sentry-sdk. `make requests` runs all services."""
 
+import contextlib
+import http.client
 import json
 import os
 import signal
@@ -12,7 +14,7 @@ import pytest
 from slotel.cli.sink.server import SentrySink
 from support.launch import clean_environ, wait_until
 from support.requests_cases import FOLDER, SERVICES
-from support.requests_matrix import APPS_BIN, run
+from support.requests_matrix import APPS_BIN, launch, run
 
 applications = pytest.mark.skipif(
     not (APPS_BIN / "opentelemetry-instrument").exists() and os.environ.get("REQUIRE_REAL") != "1",
@@ -28,6 +30,23 @@ def test_each_request_is_answered_counted_named_and_reported_as_the_table_says(s
     ran = run(service)
     assert len(ran.cells) > 5
     assert ran.faults(service) == []
+
+
+@applications
+@pytest.mark.parametrize("name", ["Falcon, gunicorn sync", "Pyramid, waitress"])
+def test_a_clients_own_word_for_a_method_is_no_name(name):
+    service = next(each for each in SERVICES if each.name == name)
+    with launch(service, launcher=True).wait_ready("/ok") as running:
+        for method, path in (("BREW", "/ok"), ("XYZ", "/ok"), ("BREW", "/missing.php")):
+            with contextlib.closing(
+                http.client.HTTPConnection("127.0.0.1", running.port, timeout=60)
+            ) as asking:
+                asking.request(method, path)
+                asking.getresponse().read()
+        calls = "traces_span_metrics_calls_total"
+        wait_until(lambda: sum(value for _, value in running.samples(calls)) == 4, "all are counted")
+        named = {labels["span_name"]: value for labels, value in running.samples(calls)}
+        assert named == {"GET /ok": 1, "HTTP /ok": 2, "HTTP": 1}
 
 
 def services_of(pid):

@@ -114,7 +114,7 @@ def _under_sentry_sdk(service: Service, cases: list[Case]) -> list[Cell]:
     cells = []
     with (
         SentrySink() as sink,
-        _launched(service, PLAIN="1", PLAIN_DSN=sink.dsn("1")).wait_ready("/ok") as launched,
+        launch(service, PLAIN="1", PLAIN_DSN=sink.dsn("1")).wait_ready("/ok") as launched,
     ):
         for number, case in enumerate(cases):
             sink.clear()
@@ -129,7 +129,7 @@ def _under_slotel(service: Service, cases: list[Case]) -> tuple[list[Cell], Coun
     cells = []
     with (
         SentrySink() as sink,
-        _launched(service, launcher=True, SENTRY_DSN=sink.dsn("1"), SENTRY_TRACES_SAMPLE_RATE="1").wait_ready(
+        launch(service, launcher=True, SENTRY_DSN=sink.dsn("1"), SENTRY_TRACES_SAMPLE_RATE="1").wait_ready(
             "/ok"
         ) as launched,
     ):
@@ -158,7 +158,7 @@ def _under_slotel(service: Service, cases: list[Case]) -> tuple[list[Cell], Coun
         return cells, _wait_until_still(launched)
 
 
-def _launched(service: Service, *, launcher: bool = False, **env: str) -> Launched:
+def launch(service: Service, *, launcher: bool = False, **env: str) -> Launched:
     command = (str(APPS_BIN / service.command[0]), *service.command[1:])
     if launcher:
         command = (str(APPS_BIN / "opentelemetry-instrument"), *command)

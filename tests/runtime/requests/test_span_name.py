@@ -14,6 +14,9 @@ def started(name, **attributes):
     return TRACER.start_span(name, kind=SpanKind.SERVER, attributes=given)
 
 
+BREW = {"http__request__method": "_OTHER", "http__request__method_original": "BREW"}
+
+
 @pytest.mark.parametrize(
     ("name", "attributes", "better"),
     [
@@ -31,6 +34,11 @@ def started(name, **attributes):
         ("HTTP /ok", {"url__path": "/ok", "http__route": "/ok", "http__request__method": "_OTHER"}, None),
         ("HTTP /ok", {"url__path": "/ok", "http__request__method": "_OTHER"}, "HTTP"),
         ("HTTP", {"url__path": "/ok", "http__request__method": "_OTHER"}, None),
+        ("BREW", {"url__path": "/ok", **BREW}, "HTTP"),
+        ("BREW /ok", {"url__path": "/ok", **BREW}, "HTTP"),
+        ("BREW /ok", {"url__path": "/ok", "http__route": "/ok", **BREW}, "HTTP /ok"),
+        ("brew tea", {"url__path": "/ok", **BREW}, None),
+        ("/ok", {"url__path": "/ok", "http__route": "/ok", "http__request__method": "PUT"}, "PUT /ok"),
     ],
 )
 def test_a_path_is_no_name(name, attributes, better):

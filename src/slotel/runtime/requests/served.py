@@ -408,10 +408,16 @@ def name_served(route: str) -> None:
 
 
 def tell_route(route: str) -> None:
-    """Note the route of the request that is served here; where an instrumentation makes its span, that names it."""
+    """Note the route of the request that is served here; an instrumentation that makes its span may name it late."""
     served = SERVED.get()
-    if served is not None:
-        served.told = route
+    if served is None:
+        return
+    served.told = route
+    local_root = served.local_root
+    if local_root is not None and not _is_own(local_root.span):
+        if "http.route" not in attributes_of(local_root.span):
+            name_by_route(local_root.span, route)
+    else:
         served.name_own()
 
 

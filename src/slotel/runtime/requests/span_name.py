@@ -21,6 +21,8 @@ METHODS: Final = frozenset(
 )
 """What is another's is `_OTHER`. Source: OpenTelemetry semantic conventions, `http.request.method`."""
 _METHODS: Final = ("http.request.method", "http.method")
+_ORIGINAL: Final = "http.request.method_original"
+"""A client's own word for a method has no bound: it is `_OTHER`, and `HTTP` in the name."""
 _INSTRUMENTATIONS: Final = "opentelemetry.instrumentation."
 _NAMED_BY_ROUTE: Final = ("opentelemetry.instrumentation.tornado",)
 """Instrumentations that write a route into the name alone, and never a path."""
@@ -39,13 +41,13 @@ def better_name(span: Span) -> str | None:
         None if the name is right.
     """
     attributes = attributes_of(span)
-    if (route := attributes.get(_ROUTE)) is not None:
-        is_socket = (
-            route.__class__ is str
-            and span.name in (route, f"HTTP {route}")
-            and attributes.keys().isdisjoint(_METHODS)
-        )
-        return f"{_SOCKET_METHOD} {route}" if is_socket else None
+    asked = next((str(attributes[name]) for name in _METHODS if name in attributes), None)
+    word = _SOCKET_METHOD if asked is None else "HTTP" if asked == "_OTHER" else asked
+    clients_own = attributes.get(_ORIGINAL) or ("HTTP" if asked is None else None)  # or what it is called
+    route = attributes.get(_ROUTE)
+    if route is not None or span.name == clients_own:
+        rest = f" {route}" if route.__class__ is str else ""
+        return f"{word}{rest}" if span.name in (route, f"{clients_own}{rest}") else None
     method, _, path = exact_text(span.name).rpartition(" ")
     scope = span.instrumentation_scope
     if scope is not None and scope.name in _NAMED_BY_ROUTE:
@@ -64,10 +66,7 @@ def better_name(span: Span) -> str | None:
         or attributes.keys().isdisjoint(_METHODS)  # the full name of an RPC is like a path
     ):
         return None
-    asked = next((attributes[name] for name in _METHODS if name in attributes), _SOCKET_METHOD)
-    if method == "HTTP" and attributes.keys().isdisjoint(_METHODS):
-        method = ""  # a websocket's, of which FastAPI's instrumentation knows no method
-    return method or ("HTTP" if asked == "_OTHER" else str(asked))
+    return word if method in ("", clients_own) else method
 
 
 def name_by_route(span: Span, route: str) -> None:

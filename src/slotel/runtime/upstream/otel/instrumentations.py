@@ -29,6 +29,17 @@ _STATUS: Final = Probe(
     why="Falcon's `resp.status = 404` is split as text (0.66b1), and every answer becomes a 500",
     without="a Falcon app must set its statuses as text",
 )  # fmt: skip
+_FALCON: Final = Probe(
+    f"{_PACKAGE}.falcon:_TraceMiddleware", "process_response",
+    why="names a span by the client's own word for a method (0.66b1), which has no bound",
+    without="a scanner's methods fill the series of a Falcon app",
+)  # fmt: skip
+_FALCONS_SPAN: Final = Probe(
+    f"{_PACKAGE}.falcon",
+    "_ENVIRON_SPAN_KEY",
+    why="the key under which a request has its span",
+    without=_FALCON.without,
+)
 _DJANGO: Final = Probe(
     _MIDDLEWARE, "_DjangoMiddleware",
     why='Django\'s `path("")` has no route (0.66b1): the home page is grouped with 404s',
@@ -154,6 +165,7 @@ def patch_instrumentation(
     """
     if name == "falcon":
         _accept_statuses_as_numbers()
+        _bound_falcons_names()
     elif name == "django":
         _complete_djangos_routes(place_under)
     elif name == "flask":
@@ -290,6 +302,24 @@ def _accept_statuses_as_numbers() -> None:
     module = sys.modules.get(_STATUS.where)
     if module is not None:
         _STATUS.wrap(module, wrap)
+
+
+def _bound_falcons_names() -> None:
+    module = sys.modules.get(_FALCONS_SPAN.where)
+    key = _FALCONS_SPAN.of(module) if module is not None else None
+
+    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+        def process_response(its: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+            answer = original(its, request, *args, **kwargs)
+            span = request.env.get(key)
+            if (getattr(span, "attributes", None) or {}).get("http.request.method") == "_OTHER":
+                span.update_name(f"HTTP {request.uri_template or ''}".strip())
+            return answer
+
+        return process_response
+
+    if key is not None:
+        _FALCON.wrap(getattr(module, _FALCON.where.partition(":")[2]), wrap)
 
 
 def _complete_djangos_routes(place_under: Callable[[Any, str], object]) -> None:
