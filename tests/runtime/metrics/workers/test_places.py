@@ -392,32 +392,6 @@ def test_a_bus_error_of_the_apps_own_ends_it_as_without_slotel(tmp_path, app, sa
     assert done.stderr.count("Fatal Python error: Bus error") == says
 
 
-ELSEWHERE = """
-    import os, sys
-    from support.counting import Service
-    service = Service({"XDG_RUNTIME_DIR": sys.argv[1]})
-    service.count()
-    child = os.fork()
-    if child == 0:
-        os.chroot(sys.argv[2])
-        service.count("/", 20)
-        service.workers.tick()
-        service.total()
-        os._exit(sorted(set(service.dropped)) != [("metrics", "run_directory")])
-    assert os.waitpid(child, 0)[1] == 0
-    service.workers.tick()
-    print(service.total())
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="root alone may call chroot")
-def test_a_worker_in_another_root_counts_on_and_lacks_no_module(tmp_path):
-    """It cannot share anything else there, and says so."""
-    (tmp_path / "root").mkdir()
-    done = ran("-c", textwrap.dedent(ELSEWHERE), tmp_path, tmp_path / "root")
-    assert (done.returncode, done.stdout) == (0, "21.0\n"), done.stderr
-
-
 def ran(*arguments):
     return subprocess.run(
         [sys.executable, *map(str, arguments)],

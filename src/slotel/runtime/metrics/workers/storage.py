@@ -129,12 +129,12 @@ class CounterStorage:
 
     def _open(self) -> Cells:
         """Move the cells into a file, or go on in memory; the store's lock is held."""
-        from slotel.runtime.metrics.workers.mapped_file import MappedCounterFile
-        from slotel.runtime.metrics.workers.series_index import Head
-
         store = self._store
         counted = copy_cells(store.cells, store.size)
         try:
+            from slotel.runtime.metrics.workers.mapped_file import MappedCounterFile
+            from slotel.runtime.metrics.workers.series_index import Head
+
             self.has_created = self.run_dir.create() or self.has_created
             self._add_existing_rows()
             head = Head(self._service, store.created)

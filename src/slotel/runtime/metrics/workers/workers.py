@@ -292,7 +292,8 @@ class Workers:
         self._has_kin = True
         if not self._has_tried:
             self._has_tried = True
-            _import_for_children()
+            with suppress(ImportError, OSError):  # this user may not read them: whoever needs one says so
+                _import_for_children()
             self._go_where_there_is_room()
         if os.geteuid() == 0:  # knows the directory, whoever the child gives it to
             with suppress(OSError):
