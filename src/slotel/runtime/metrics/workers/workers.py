@@ -408,6 +408,9 @@ class _Guard:
 
 def _import_for_children() -> None:
     """Import what each child needs, once: some have no descriptor left later, or another root."""
+    import ctypes  # noqa: F401
+    import fcntl  # noqa: F401
+
     import slotel.runtime.metrics.workers.compaction
     import slotel.runtime.metrics.workers.mapped_file
     import slotel.runtime.metrics.workers.series_limiter  # noqa: F401
