@@ -346,6 +346,6 @@ FAULTS: tuple[Fault, ...] = (
 
 WAYS = (
     "fork", "threads", "spawn", "forkserver", "os._exit", "execv", "double fork", "daemon", "ProcessPoolExecutor",
-    "posix_spawn", "subprocess with preexec_fn", "fork with each lock held",
+    "posix_spawn", "subprocess with preexec_fn", "Pool with maxtasksperchild", "pty.fork", "fork with each lock held",
 )  # fmt: skip
 """How a process makes others; see processes.py."""

@@ -7,6 +7,7 @@ import concurrent.futures
 import gc
 import multiprocessing
 import os
+import pty
 import subprocess
 import sys
 import threading
@@ -68,6 +69,23 @@ def by_pool():
         list(pool.map(work, [TIMES] * CHILDREN))
 
 
+def by_short_lived_workers():
+    with multiprocessing.get_context("fork").Pool(CHILDREN, maxtasksperchild=2) as pool:
+        pool.map(work, [TIMES // 2] * CHILDREN * 2, chunksize=1)
+        pool.close()
+        pool.join()
+
+
+def on_terminals():
+    for _ in range(CHILDREN):
+        child, terminal = pty.fork()
+        if child == 0:
+            work()
+            os._exit(0)
+        os.waitpid(child, 0)
+        os.close(terminal)
+
+
 def by_threads():
     threads = [threading.Thread(target=forked) for _ in range(CHILDREN)]
     for thread in threads:
@@ -118,6 +136,10 @@ def main(way):
         by_threads()
     elif way == "ProcessPoolExecutor":
         by_pool()
+    elif way == "Pool with maxtasksperchild":
+        by_short_lived_workers()
+    elif way == "pty.fork":
+        on_terminals()
     elif way == "fork with each lock held":
         counted = with_each_lock_held()
     elif way == "posix_spawn":
