@@ -27,9 +27,10 @@ class ExceptionRecord:
 
     Attributes:
         reported: when it was reported, monotonic seconds; 0.0 if not yet.
+        is_unwanted: the app's `before_send` dropped its event.
     """
 
-    __slots__ = ("attributes", "context", "local_root", "reported")
+    __slots__ = ("attributes", "context", "is_unwanted", "local_root", "reported")
 
     def __init__(
         self, context: SpanContext | None, local_root: LocalRoot | None, attributes: Mapping[str, Any]
@@ -38,6 +39,7 @@ class ExceptionRecord:
         self.local_root = local_root
         self.attributes = attributes
         self.reported = 0.0
+        self.is_unwanted = False
 
     def trace_differs(self, current: SpanContext) -> bool:
         """Whether the exception is now met in another trace: raised again, as a shared one may be."""
@@ -70,8 +72,19 @@ def is_reported(error: BaseException | None) -> bool:
     )
 
 
+def is_unwanted(error: BaseException) -> bool:
+    """Return whether the app's `before_send` dropped the event of an exception of this trace."""
+    known = record_of(error)
+    return (
+        known is not None
+        and known.is_unwanted
+        and not known.trace_differs(trace.get_current_span().get_span_context())
+    )
+
+
 def unreport(hint: Mapping[str, Any]) -> None:
     """Forget that an exception was reported: the app's `before_send` did not want the event, and may want the next."""
     known = hint.get(RECORD)
     if isinstance(known, ExceptionRecord):
         known.reported = 0.0
+        known.is_unwanted = True

@@ -35,6 +35,7 @@ from slotel.runtime.sentry.errors.exception_record import (
     RECORD,
     ExceptionRecord,
     is_reported,
+    is_unwanted,
     record_of,
     remember,
 )
@@ -333,7 +334,7 @@ def capture(
         complete: adds to the event what the framework knows; its faults are ignored.
     """
     client = sentry_sdk.get_client()
-    if is_reported(error):
+    if is_reported(error) or is_unwanted(error):  # the next layer that it passes is no reason to ask again
         return None
     try:
         more: dict[str, Any] = {"client_options": client.options} if _TAKES_OPTIONS else {}
