@@ -5,6 +5,7 @@ All events share one description, which nobody changes; each has a copy that an 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from types import CodeType
@@ -14,6 +15,7 @@ Wanted: TypeAlias = Callable[[Any], bool]
 """Whether the variables of a frame are to be in the event."""
 
 WANTED: Final[ContextVar[Wanted | None]] = ContextVar("slotel-wanted-variables", default=None)
+_OPTION: Final = "include_local_variables"
 _MAX_FRAMES: Final = 5000
 """Frames whose description is remembered: some 2 MB at the most."""
 
@@ -49,20 +51,23 @@ def remembering(original: Callable[..., Any]) -> Callable[..., Any]:
     """Return `serialize_frame` that reads the wanted variables, and remembers what it says of a frame without."""
     # with each frame's code, so that its number stays its own
     known: dict[tuple[Any, ...], tuple[CodeType, KnownFrame]] = {}
+    can_be_told = _OPTION in inspect.signature(original).parameters  # sentry-sdk 3 asks its client
 
     def serialize_frame(frame: Any, *args: Any, **kwargs: Any) -> Any:
         wanted = WANTED.get()
         if wanted is None or wanted(frame):
             return original(frame, *args, **kwargs)
-        if args[1:2]:
+        if can_be_told and args[1:2]:
             args = (args[0], False, *args[2:])
-        else:
-            kwargs["include_local_variables"] = False
+        elif can_be_told:
+            kwargs[_OPTION] = False
         place = _place(frame, args, kwargs)
         found = known.get(place) if place is not None else None
         if found is not None:
             return copy_of(found[1])
         made = original(frame, *args, **kwargs)
+        if not can_be_told:
+            made.pop("vars", None)
         if place is not None and "vars" not in made:
             if len(known) >= _MAX_FRAMES:
                 known.clear()
