@@ -221,3 +221,11 @@ def test_what_a_client_calls_its_keys_makes_a_bounded_number_of_series_and_is_sh
 def test_a_line_of_source_code_loses_the_secrets_in_it_and_stays_code(line, expected):
     assert REDACTOR.source(line) == (expected or line)
     assert REDACTOR.source(expected or line) == (expected or line)
+
+
+@pytest.mark.parametrize("name", ["", "b" * 200])
+def test_an_option_is_found_however_many_programs_stand_before_it(name):
+    for gap in range(900, 1_100, 3):
+        for before in ("curl ", "curl " * 40, "mysql curl " * 20):
+            text = f"{before}{'a' * gap} curl {'c' * 600} -su {name}:SEK7RETx9 https://h"
+            assert "SEK7RETx9" not in REDACTOR.text(text), (gap, before)

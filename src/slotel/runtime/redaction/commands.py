@@ -37,6 +37,8 @@ OPTIONS: Final = {
 
 _PROGRAM: Final = re.compile(rf"(?<![\w.-])(?:{'|'.join(f'({name})' for name in OPTIONS)})(?![\w.-])")
 _PATTERNS: Final = tuple(re.compile(rf"(?<![\w-])(?:{option})") for option in OPTIONS.values())
+_LONGEST: Final = 300
+"""Characters of the longest option that is looked for."""
 _AUTH: Final = "AUTH"
 _MOST_OF_AUTH: Final = 3
 """A command of Redis as a client sends it, with a user and a password."""
@@ -61,9 +63,13 @@ def redacted(text: str, found: Callable[[str], None]) -> str:
         return text
     pieces: list[str] = []
     done = at = 0
+    seen = [0] * len(_PATTERNS)
     while program := _PROGRAM.search(text, at):
         at = program.end()
-        option = _PATTERNS[(program.lastindex or 1) - 1].search(text, at, at + _FAR)
+        number = (program.lastindex or 1) - 1
+        # what was looked at behind the same program before has none, but for one across its end
+        option = _PATTERNS[number].search(text, max(at, seen[number] - _LONGEST), at + _FAR)
+        seen[number] = at + _FAR if option is None else 0
         if option is None or option[1] == REDACTED or option.start(1) < done:
             continue
         found("command")

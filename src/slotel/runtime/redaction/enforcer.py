@@ -21,6 +21,7 @@ from slotel.runtime.upstream.otel.reading import exact
 
 MAX_CACHED: Final = 2_000
 _MAX_RESOURCES: Final = 100
+_MAX_SCOPES: Final = 1_000
 _LONGEST: Final = 2000
 """Characters of a nested value that are looked at: a tag has 200."""
 _FREE: Final = TagRule(default="")
@@ -59,6 +60,7 @@ class Enforcer:
         self._is_known_clean = self.redactor.clean.__contains__
         self._resources: dict[int, tuple[Resource, Resource]] = {}
         self._resource: Resource | None = None
+        self._clean_scopes: dict[int, InstrumentationScope | None] = {}
         self._set = {key: clean_value(value)[0] for key, value in policy.set.items()}
         self._rules = {
             key: policy.required.get(key, _FREE) for key in policy.tag_keys if key not in self._set
@@ -155,7 +157,7 @@ class Enforcer:
             span.resource is not self._resource
             or span.status.description is not None
             or not self._is_known_clean(span.name)
-            or (scope is not None and scope.attributes)
+            or self._clean_scopes.get(id(scope)) is not scope
         ):
             span = self._renamed(span)
         return PlainSpan(span, attributes, events, links)
@@ -211,6 +213,14 @@ class Enforcer:
             if redacted is resource:
                 self._resource = resource
         return known[1]
+
+    def _scope(self, scope: InstrumentationScope | None) -> InstrumentationScope | None:
+        clean = redacted_scope(scope, self.redactor.attributes)
+        if clean is scope:
+            if len(self._clean_scopes) >= _MAX_SCOPES:
+                self._clean_scopes.clear()
+            self._clean_scopes[id(scope)] = scope
+        return clean
 
     def _events(self, events: Sequence[Event]) -> Sequence[Event]:
         redacted = [self._event(event) for event in events]

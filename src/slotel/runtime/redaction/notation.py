@@ -242,7 +242,9 @@ def _end_of_block(text: str, key: int, at: int) -> int:
         if begins - at <= indent and text[at:end].strip():
             break
         at = end
-    return len(text[:at].rstrip("\r\n\u2028"))
+    while text[at - 1 : at] in ("\r", "\n", "\u2028"):
+        at -= 1
+    return at
 
 
 def _bare(text: str, at: int) -> Value | None:
