@@ -21,6 +21,9 @@ pytestmark = [
 class Sent:
     def __init__(self, sink, log):
         self.of = sink.payloads
+        self.envelopes = [
+            tuple(header["type"] for header, _ in envelope.items) for envelope in sink.envelopes
+        ]
         self.log = log
 
     def kinds(self):
@@ -179,6 +182,7 @@ def test_chunks_are_sent_while_there_is_a_transaction_which_names_their_profiler
     asked = {"profile_session_sample_rate": 1.0, "profile_lifecycle": "trace"}
     for sent in both("profiled", traces_sample_rate=1.0, **asked):
         (transaction,), chunks = sent.of("transaction"), sent.of("profile_chunk")
+        assert {kinds for kinds in sent.envelopes if "profile_chunk" in kinds} == {("profile_chunk",)}
         assert {chunk["profiler_id"] for chunk in chunks} == {
             transaction["contexts"]["profile"]["profiler_id"]
         }
