@@ -391,15 +391,6 @@ SERVED: ContextVar[ServedRequest | None] = ContextVar("slotel-served-request", d
 """The request that is being served in this context."""
 
 
-def served_span() -> Span | None:
-    """Return the span of the request that is served here: of an app's first one it may be made at the end only."""
-    served = SERVED.get()
-    if served is None or served.is_over:
-        return None
-    served.ensure_span()
-    return None if served.local_root is None or served.local_root.ended else served.local_root.span
-
-
 def name_served(route: str) -> None:
     """Give the request that is served here its full route, which only the mounted application knows."""
     served = SERVED.get()

@@ -13,6 +13,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, Status, StatusCode, format_span_id, format_trace_id
 from sentry_sdk import tracing_utils
 
+from slotel.runtime.requests.served import SERVED
 from slotel.runtime.sentry.propagation import SENTRY_TRACE
 from slotel.runtime.upstream.sentry.sdk import NoOpSpan
 from slotel.version import __version__
@@ -338,6 +339,15 @@ class ContinuedTrace:
             self._said.append((name, given, named))
 
         return say
+
+
+def served_span() -> Span | None:
+    """Return the span of the request that is served here: of an app's first one it may be made at the end only."""
+    served = SERVED.get()
+    if served is None or served.is_over:
+        return None
+    served.ensure_span()
+    return None if served.local_root is None or served.local_root.ended else served.local_root.span
 
 
 def start(how: dict[str, Any], context: Context | None, open_spans: OpenSpans | None) -> OtelSpan:

@@ -16,13 +16,14 @@ from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from sentry_sdk import tracing_utils
 
-from slotel.runtime.requests.served import SERVED, served_span
+from slotel.runtime.requests.served import SERVED
 from slotel.runtime.sentry.otel_span import (
     SOURCE,
     TRANSACTION,
     ContinuedTrace,
     OtelSpan,
     is_made_by_code,
+    served_span,
     start,
 )
 from slotel.runtime.sentry.transactions.names import is_named_by

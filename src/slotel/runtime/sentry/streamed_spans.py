@@ -20,8 +20,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, Status, StatusCode
 from sentry_sdk import tracing_utils
 
-from slotel.runtime.requests.served import served_span
-from slotel.runtime.sentry.otel_span import SOURCE, OtelSpan, is_made_by_code, start
+from slotel.runtime.sentry.otel_span import SOURCE, OtelSpan, is_made_by_code, served_span, start
 from slotel.runtime.upstream.sentry.sdk import TRACES, name_of_function, replace_in_traces
 
 if TYPE_CHECKING:
