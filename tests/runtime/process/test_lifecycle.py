@@ -128,9 +128,12 @@ def test_a_component_that_is_gone_is_not_called(life):
 
 
 def run(code: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run code; Python from 3.12 warns of each fork of a process with threads, with slotel as with any other."""
+    quiet = ("-W", "ignore:This process:DeprecationWarning")
     return subprocess.run(
-        [sys.executable, *options, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120
-    )
+        [sys.executable, *quiet, *options, "-c", textwrap.dedent(code)],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
 
 
 def printed(done: subprocess.CompletedProcess[str]) -> list[str]:
