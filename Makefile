@@ -84,7 +84,7 @@ fuzz: $(STAMP) ## Fuzz every reader and writer for SECONDS (60) each, by atheris
 	PYTHONPATH=tests:.cache/atheris $(RUN)python tests/fuzz/run.py --seconds $(or $(SECONDS),60)
 
 model: $(STAMP) ## Three thousand random histories of processes and their worker files, and as many in memory, against plain addition
-	HISTORIES=$(or $(HISTORIES),3000) $(RUN)pytest -q -o timeout=0 tests/runtime/metrics/workers/test_model.py
+	HISTORIES=$(or $(HISTORIES),3000) $(RUN)pytest -q -n 2 -o timeout=0 tests/runtime/metrics/workers/test_model.py
 
 upstream: $(STAMP) ## Run other projects' own suites with slotel active beside the same without it; explain each difference
 	$(RUN)python tests/upstream/run.py
