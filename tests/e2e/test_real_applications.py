@@ -56,7 +56,7 @@ APPLICATIONS = {
     ),
 }  # fmt: skip
 """Name → command, paths, how many of their answers are bad."""
-QUICK = {"flower", "httpbin", "pypiserver", "wagtail"}
+QUICK = {"flower", "httpbin", "pypiserver", "radicale"}
 SETTLES = 2.0
 """Seconds without a further count, after which what was counted is compared."""
 
