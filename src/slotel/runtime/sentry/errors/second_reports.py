@@ -8,7 +8,7 @@ from typing import Any, Final
 from slotel.runtime.requests.decision import answer_of, of_escaped, tells_of_client
 from slotel.runtime.requests.outcomes import CLIENT_LEFT
 from slotel.runtime.requests.served import SERVED
-from slotel.runtime.sentry.errors.exception_record import is_unwanted, record_of
+from slotel.runtime.sentry.errors.exception_record import record_of
 
 _SERVERS_LOGGERS: Final = frozenset(
     {
@@ -26,12 +26,12 @@ def tells_nothing(event: Any, error: BaseException | None) -> bool:
     """Whether an event repeats what was reported, or is about a client that has left."""
     if event.get("logger") in _SERVERS_LOGGERS:
         return _is_servers_own(event, error)
-    return error is not None and _is_unhandled(event) and (_is_of_nobody(error) or is_unwanted(error))
+    return error is not None and _is_unhandled(event) and _is_of_nobody(error)
 
 
 def _is_servers_own(event: Any, error: BaseException | None) -> bool:
     if error is not None:
-        return is_unwanted(error) or of_escaped(error).row is CLIENT_LEFT
+        return of_escaped(error).row is CLIENT_LEFT
     handled = record_of(sys.exc_info()[1])
     if handled is not None and handled.reported:
         return True
