@@ -51,7 +51,10 @@ class Choice(enum.Enum):
 
 
 VALUES = [Equal("/orders"), Text("/orders"), Number(200)]
-KEYS = ["http.route", "http.response.status_code", "http.status_code", "slo.outcome", "error.type", "team"]
+KEYS = [
+    "http.route", "http.request.method", "http.request.method_original", "url.path", "http.target",
+    "http.response.status_code", "http.status_code", "slo.outcome", "error.type", "team",
+]  # fmt: skip
 NAMES = [200, None, Choice.ONE, ["a", "b"], b"job", Equal("job"), Text("job"), "\ud800"]
 
 

@@ -41,14 +41,17 @@ def better_name(span: Span) -> str | None:
         None if the name is right.
     """
     attributes = attributes_of(span)
-    asked = next((str(attributes[name]) for name in _METHODS if name in attributes), None)
+    name = exact_text(span.name)
+    asked = next((exact_text(attributes[key]) for key in _METHODS if key in attributes), None)
     word = _SOCKET_METHOD if asked is None else "HTTP" if asked == "_OTHER" else asked
-    clients_own = attributes.get(_ORIGINAL) or ("HTTP" if asked is None else None)  # or what it is called
-    route = attributes.get(_ROUTE)
-    if route is not None or span.name == clients_own:
-        rest = f" {route}" if route.__class__ is str else ""
-        return f"{word}{rest}" if span.name in (route, f"{clients_own}{rest}") else None
-    method, _, path = exact_text(span.name).rpartition(" ")
+    clients_own = "HTTP" if asked is None else None  # or what it is called
+    if _ORIGINAL in attributes:
+        clients_own = exact_text(attributes[_ORIGINAL])
+    route = exact_text(attributes[_ROUTE]) if _ROUTE in attributes else None
+    if route is not None or name == clients_own:
+        rest = "" if route is None else f" {route}"
+        return f"{word}{rest}" if name in (route, f"{clients_own}{rest}") else None
+    method, _, path = name.rpartition(" ")
     scope = span.instrumentation_scope
     if scope is not None and scope.name in _NAMED_BY_ROUTE:
         if path.startswith("/"):
@@ -56,7 +59,7 @@ def better_name(span: Span) -> str | None:
         return method if path == _CATCH_ALL else None
     if not path.startswith("/"):
         return None
-    known = [attributes[name] for name in PATHS if name in attributes]
+    known = [attributes[key] for key in PATHS if key in attributes]
     if known:
         if not any(_is_part(path, whole) for whole in known):
             return None
@@ -137,4 +140,4 @@ def under(prefix: str, path: str) -> str:
 
 def _is_part(path: str, whole: object) -> bool:
     """Whether a path is that of the request; a mount point may stand before it, a query behind."""
-    return isinstance(whole, str) and whole.partition("?")[0].endswith(path)
+    return isinstance(whole, str) and exact_text(whole).partition("?")[0].endswith(path)
