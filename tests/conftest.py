@@ -81,3 +81,13 @@ def nothing_outside_in_unit_tests(request: pytest.FixtureRequest, monkeypatch: p
     """Fail a unit test that starts a process or opens a connection."""
     if request.node.get_closest_marker("unit") is not None:
         forbid_the_outside(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def own_scopes() -> Iterator[None]:
+    """Give the next test scopes of sentry-sdk on which nothing was said."""
+    yield
+    sdk = sys.modules.get("sentry_sdk")
+    if sdk is not None:
+        sdk.get_isolation_scope().clear()
+        sdk.get_current_scope().clear()
