@@ -6,6 +6,7 @@ import ast
 import os
 import socket
 import subprocess
+import threading
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -50,8 +51,14 @@ def forbid_the_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> NoReturn:
         raise AssertionError("a unit test left its process: mark it with pytest.mark.process")
 
+    def refuse_connection(*_: Any) -> NoReturn:
+        # the thread of an earlier test, which still sends: who asks closes a socket that was refused, and no other
+        if threading.current_thread() is not threading.main_thread():
+            raise ConnectionRefusedError("a unit test is running")
+        refuse()
+
     monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
-    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse_connection)
     monkeypatch.setattr(socket.socket, "bind", refuse)
     if hasattr(os, "fork"):
         monkeypatch.setattr(os, "fork", refuse)
