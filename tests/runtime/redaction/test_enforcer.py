@@ -92,6 +92,20 @@ def test_a_span_that_needs_nothing_is_not_copied():
     assert Enforcer(TagPolicy(), lambda tag, action: None).span(span, {}) is span
 
 
+def test_the_scope_of_a_tracer_is_looked_at_once(monkeypatch):
+    looked = []
+    monkeypatch.setattr(
+        "slotel.runtime.redaction.enforcer.redacted_scope", lambda scope, _: looked.append(scope) or scope
+    )
+    enforcer = Enforcer(TagPolicy(), lambda *_: None)
+    tracer = TracerProvider().get_tracer("t", attributes={"team": "a"})
+    for _ in range(3):
+        with tracer.start_as_current_span("work") as span:
+            pass
+        assert enforcer.plain(span, {}).span is span
+    assert len(looked) == 1
+
+
 def test_metric_labels_are_enforced_in_the_policys_order(enforcer):
     assert enforcer.labels({"tier": "pro"}, {"team": "ops"}) == ("ops", "pro", "eu-west-1", "")
 

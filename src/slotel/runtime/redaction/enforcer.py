@@ -187,10 +187,7 @@ class Enforcer:
             clean = redactor.text(text)
             if clean != text:
                 status = Status(status.status_code, clean)
-        resource, scope = (
-            self.resource(span.resource),
-            redacted_scope(span.instrumentation_scope, redactor.attributes),
-        )
+        resource, scope = self.resource(span.resource), self._scope(span.instrumentation_scope)
         if (
             name == span.name
             and status is span.status
