@@ -108,7 +108,8 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.process.threads import pause_all, resume_all
     from slotel.runtime.requests.asgi import AsgiLayer
     from slotel.runtime.requests.jobs import Jobs
-    from slotel.runtime.requests.served import Server, name_served, tell_failure, tell_route
+    from slotel.runtime.requests.layer import Server
+    from slotel.runtime.requests.served import name_served, tell_failure, tell_route
     from slotel.runtime.requests.wsgi import WsgiLayer
     from slotel.runtime.upstream.celery import watch_expected_failures
     from slotel.runtime.upstream.greenlets import keep_patches_whole

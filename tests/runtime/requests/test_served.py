@@ -16,6 +16,7 @@ from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.requests import served
 from slotel.runtime.requests.asgi import AsgiLayer
+from slotel.runtime.requests.layer import Server
 from slotel.runtime.requests.local_roots import OpenSpans
 from slotel.runtime.requests.wsgi import Body, WsgiLayer
 from slotel.runtime.tracing.processor import SlotelSpanProcessor
@@ -60,7 +61,7 @@ def layer(monkeypatch):
         start_response("200 OK", [("Content-Length", "2")])
         return [b"ok"]
 
-    server = served.Server(pipeline, {})
+    server = Server(pipeline, {})
     return WsgiLayer(server, native), WsgiLayer(server, bare), counted, open_spans
 
 

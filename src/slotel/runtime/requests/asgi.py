@@ -10,7 +10,8 @@ from typing import Any, Final, TypeAlias
 
 from opentelemetry.propagators.textmap import Getter
 
-from slotel.runtime.requests.served import Layer, ServedRequest
+from slotel.runtime.requests.layer import Layer
+from slotel.runtime.requests.served import ServedRequest
 from slotel.runtime.requests.span_name import METHODS
 
 Message: TypeAlias = MutableMapping[str, Any]

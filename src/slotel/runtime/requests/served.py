@@ -6,14 +6,11 @@ whether the answer broke after its head, whether any instrumentation made a serv
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import re
 import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
 from time import time_ns
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
@@ -24,8 +21,9 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from slotel.config.slo import HEALTH_ROUTES
 from slotel.runtime.requests import outcomes as rows
 from slotel.runtime.requests.decision import Decision, of_escaped
+from slotel.runtime.requests.layer import Layer
 from slotel.runtime.requests.span_name import PATHS, name_by_route, place_under, under
-from slotel.runtime.upstream.django import FORCED_ROOT, forced_root
+from slotel.runtime.upstream.django import FORCED_ROOT
 from slotel.runtime.upstream.otel.reading import add_missing, attributes_of
 from slotel.runtime.upstream.otel.spans import span_in
 
@@ -41,70 +39,6 @@ _INSTRUMENTATIONS: Final = "opentelemetry.instrumentation."
 _SERVER_ERROR: Final = 500
 _WEBSOCKET_FAILED: Final = frozenset({1011, 4500})
 """Close codes of a server that met an unexpected condition. Source: RFC 6455, section 7.4.1; 4500 is Litestar's."""
-
-
-class Pipeline(Protocol):
-    """What the layers ask of the span processor."""
-
-    def finish(self, span: ReadableSpan, local_root: LocalRoot) -> None:
-        """Measure a local root whose end was held back, and hand it on."""
-
-    def forget(self, local_root: LocalRoot) -> None:
-        """Let go of a local root that will never end."""
-
-    def escaped(self, error: BaseException, mechanism: str) -> None:
-        """Report an exception that left the application and failed no span."""
-
-
-class Server:
-    """What the layers of a process share.
-
-    Args:
-        environ: names URLs that the user left out of instrumentation.
-    """
-
-    def __init__(self, pipeline: Pipeline, environ: Mapping[str, str]) -> None:
-        self.pipeline = pipeline
-        self._excluded = _excluded_urls(environ)
-
-    def excludes(self, attributes: Mapping[str, Any]) -> bool:
-        """Return whether the user left a request's URL out of instrumentation."""
-        if self._excluded is None:
-            return False
-        host = f"{attributes.get('server.address', '')}:{attributes.get('server.port', '')}"
-        url = f"{attributes.get('url.scheme')}://{host}{attributes.get('url.path')}"
-        return self._excluded.search(url) is not None
-
-
-class Layer:
-    """What stands between a server and its application: it looks like the application.
-
-    Attributes:
-        makes_spans: whether it makes the server spans of this application from their beginning on; None until a first
-            request has shown whether an instrumentation makes them.
-    """
-
-    makes_spans: bool | None = None
-
-    @classmethod
-    def around(cls, server: Server, application: Any) -> Any:
-        """Return the application with the layer around it; one that has it stays as it is."""
-        return application if isinstance(application, cls) else cls(server, application)
-
-    def __init__(self, server: Server, application: Any) -> None:
-        self.server = server
-        self._application = application
-
-    @functools.cached_property
-    def forced_root(self) -> str:
-        """Return the root that the application's settings put before each path."""
-        return forced_root(self._application)
-
-    def __getattr__(self, name: str) -> Any:
-        """Look like the application."""
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self._application, name)
 
 
 class ServedRequest:
@@ -441,17 +375,3 @@ def _answered(decision: Decision, status: int) -> Decision:
     if status >= _SERVER_ERROR and decision.row in (rows.SUCCEEDED, rows.ANSWERED, rows.STREAM):
         return Decision(rows.ERROR_ANSWER)
     return decision
-
-
-def _excluded_urls(environ: Mapping[str, str]) -> re.Pattern[str] | None:
-    """Return what matches the URLs that OTEL_PYTHON_EXCLUDED_URLS and a framework's own variable leave out."""
-    parts = [
-        part.strip()
-        for name, value in environ.items()
-        if name.startswith("OTEL_PYTHON_") and name.endswith("EXCLUDED_URLS")
-        for part in value.split(",")
-        if part.strip()
-    ]
-    with contextlib.suppress(re.error):
-        return re.compile("|".join(parts)) if parts else None
-    return None
