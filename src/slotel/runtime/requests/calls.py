@@ -9,7 +9,8 @@ from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-_TRACER: Final = "slotel.server"
+from slotel.runtime.requests.served import TRACER
+
 _SYSTEM: Final = "grpc"
 _NO_METHOD: Final = "_OTHER"
 """Of a method that the server does not know; the span is named by the system alone: a client's word has no bound.
@@ -34,7 +35,7 @@ def count_refused_call(method: object, metadata: Iterable[Any] | None, error: Ex
         "rpc.method_original": str(method),
         "rpc.grpc.status_code": _UNIMPLEMENTED if error is None else _UNKNOWN,
     }
-    span = trace.get_tracer(_TRACER).start_span(_SYSTEM, parent, SpanKind.SERVER, attributes)
+    span = trace.get_tracer(TRACER).start_span(_SYSTEM, parent, SpanKind.SERVER, attributes)
     if error is not None:
         span.record_exception(error)
     span.set_status(Status(StatusCode.ERROR, None if error is None else f"{type(error).__name__}: {error}"))
