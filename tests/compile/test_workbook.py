@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from slotel.compile import conventions as at
-from slotel.config.detection_time import budget_spent, detection_time
+from slotel.compile.explanation import budget_spent, detection_time
 from slotel.config.slo import BURN_RATE_ALERTS, DAY, HOUR, MINUTE, Slo
 from support import services
 

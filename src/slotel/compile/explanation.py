@@ -1,4 +1,7 @@
-"""An objective in words and numbers: what counts, what may fail, when each alert fires. Prints nothing."""
+"""An objective in words and numbers: what counts, what may fail, when each alert fires. Prints nothing.
+
+Source of when an alert fires: SRE workbook, chapter 5: "(1 − SLO) / error ratio × alerting window size × burn rate".
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ from typing import Any, Final
 from slotel.compile.conventions import limit_window, period_name
 from slotel.compile.prometheus.alerts import burn_name
 from slotel.compile.promql import number
-from slotel.config.detection_time import budget_spent, detection_time
 from slotel.config.duration import format_duration
 from slotel.config.service import Service
 from slotel.config.slo import (
@@ -150,3 +152,45 @@ def _detected(slo: Slo, alert: BurnRateAlert, ratio: float) -> dict[str, float |
     seconds = detection_time(slo, alert, ratio) if is_reachable(slo, alert) else None
     spent = budget_spent(slo, ratio, seconds) if seconds is not None else None
     return {"detected_after_seconds": seconds, "budget_spent_ratio": spent}
+
+
+def counted_ratio(slo: Slo, error_ratio: float) -> float:
+    """Return the share of what the objective counts that is bad: of its events, or of its time slices.
+
+    In an outage of constant error ratio every slice is bad, or none is.
+
+    >>> from slotel.config.slo import TimeSlices
+    >>> sliced = Slo("checkout", limit=0.01, objective=0.99, slices=TimeSlices(60, limit=0.05))
+    >>> counted_ratio(sliced, 0.1), counted_ratio(sliced, 0.02)
+    (1.0, 0.0)
+    """
+    if slo.slices is None or slo.slices.is_averaged:
+        return error_ratio
+    return 1.0 if error_ratio > slo.slices.limit else 0.0
+
+
+def detection_time(slo: Slo, alert: BurnRateAlert, error_ratio: float) -> float | None:
+    """Return seconds from the begin of an outage until the alert fires; None if it never does.
+
+    Args:
+        error_ratio: share of bad events during the outage, in (0, 1]; none before it.
+
+    >>> from slotel.config.slo import BURN_RATE_ALERTS
+    >>> detection_time(Slo("checkout", limit=0.001, objective=0.999), BURN_RATE_ALERTS[0], 1.0)
+    51.84
+    """
+    threshold = alert.burn_rate(slo.period.seconds) * slo.limit
+    ratio = counted_ratio(slo, error_ratio)
+    if ratio <= threshold:
+        return None
+    enough = MIN_BAD_EVENTS * slo.slices.seconds if slo.slices is not None else 0.0
+    return round(max(threshold / ratio * alert.long, enough), 6)
+
+
+def budget_spent(slo: Slo, error_ratio: float, seconds: float) -> float:
+    """Return the share of the period's budget that an outage spends in `seconds`, at steady traffic.
+
+    >>> round(budget_spent(Slo("checkout", limit=0.001, objective=0.999), 1.0, 51.84), 6)
+    0.02
+    """
+    return counted_ratio(slo, error_ratio) * seconds / (slo.limit * slo.period.seconds)

@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
+from slotel.config.value_types import Label, ScrapeInterval, Url
+
 Source = Literal["slo_events", "span_metrics", "http_server"]
-SOURCES: Final = ("slo_events", "span_metrics", "http_server")
 """What rules count from: slotel's own `slo_events_total`; `traces_span_metrics_*` (a collector's, or slotel's);
 `http_server_request_duration_seconds` of OpenTelemetry's HTTP conventions (any language)."""
 
-RESERVED_LABELS: Final = frozenset(
-    (
-        *(
-            "sloth_id",
-            "sloth_service",
-            "sloth_slo",
-            "sloth_window",
-            "sloth_mode",
-            "sloth_objective",
-            "sloth_spec",
-        ),
-        *(
-            "sloth_version",
-            "sloth_severity",
-            "slo_group",
-            "service",
-            "slo",
-            "severity",
-            "long",
-            "short",
-            "burn_rate",
-            "exhaustion",
-            "reason",
-        ),
-        *("slo_calendar", "slo_part", "slo_name", "slo_outcome", "service_name", "alertname", "alertstate"),
-        *("span_name", "span_kind", "span_kinds", "status_code", "http_route", "le", "__name__"),
-    )
-)
+LABEL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+RESERVED_LABELS: Final = frozenset((
+    "sloth_id", "sloth_service", "sloth_slo", "sloth_window", "sloth_mode", "sloth_objective", "sloth_spec",
+    "sloth_version", "sloth_severity", "slo_group", "service", "slo", "severity", "long", "short", "burn_rate",
+    "exhaustion", "reason", "slo_calendar", "slo_part", "slo_name", "slo_outcome", "service_name", "alertname",
+    "alertstate", "span_name", "span_kind", "span_kinds", "status_code", "http_route", "le", "__name__",
+))  # fmt: skip
 """Labels that `match` may not set: the rules write them, or an objective selects by them."""
 
 
@@ -46,7 +27,7 @@ class Monitoring(NamedTuple):
     """What is compiled from a service, beside its objectives.
 
     Args:
-        source: see SOURCES.
+        source: see Source.
         match: label → value that every series read must have, as `environment: production`.
         sentry_url: address of the Sentry organisation, as `https://sentry.example/organizations/acme`.
         grafana_url: address of Grafana.
@@ -55,8 +36,8 @@ class Monitoring(NamedTuple):
     """
 
     source: Source = "slo_events"
-    match: Mapping[str, str] = MappingProxyType({})
-    sentry_url: str = ""
-    grafana_url: str = ""
-    runbook_url: str = ""
-    scrape_interval: float | None = None
+    match: Mapping[Label, str] = MappingProxyType({})
+    sentry_url: Url = ""
+    grafana_url: Url = ""
+    runbook_url: Url = ""
+    scrape_interval: ScrapeInterval | None = None

@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
+from slotel.config.value_types import Shapes
+
 ANYWHERE: Final = (
     "password", "passwd", "passphrase", "passcode", "passwort", "mysql pwd", "api key", "private key", "secret key",
     "access token", "auth token", "refresh token", "client secret", "credential",
@@ -171,9 +173,6 @@ PLACEHOLDERS: Final = frozenset(
 )  # fmt: skip
 """Values in which somebody upstream has already hidden a secret, or that hold none: they stay as they are."""
 
-SQL: Final = ("keep", "parameterise")
-ARGV: Final = ("redact", "drop", "keep")
-
 
 class RedactionChoices(NamedTuple):
     """What a service chooses of the redaction, beside `tags.redact`.
@@ -185,7 +184,7 @@ class RedactionChoices(NamedTuple):
             all `keep`ed.
     """
 
-    values: tuple[str, ...] = DEFAULT_VALUES
+    values: Shapes = DEFAULT_VALUES
     sql: Literal["keep", "parameterise"] = "keep"
     argv: Literal["redact", "drop", "keep"] = "redact"
 

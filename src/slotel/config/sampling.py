@@ -6,11 +6,12 @@ import re
 from typing import Final, Literal, NamedTuple
 
 from slotel.config.duration import parse_duration
+from slotel.config.value_types import Ratio
 
-ERROR_DETAILS: Final = ("adaptive", "full")
-TRANSACTION_ROOTS: Final = ("requests", "all")
-TRANSACTION_NAMES: Final = ("route", "native")
-SENTRY_MODES: Final = ("transactions", "sdk", "otlp", "errors")
+ErrorDetail = Literal["adaptive", "full"]
+TransactionRoots = Literal["requests", "all"]
+TransactionNames = Literal["route", "native"]
+SentryMode = Literal["transactions", "sdk", "otlp", "errors"]
 """How spans reach Sentry; with `errors` slotel sends none: a collector sends them, and they would arrive twice."""
 
 LONGEST_LATE_WAIT: Final = 10.0
@@ -38,7 +39,7 @@ class RouteRate(NamedTuple):
     """
 
     route: str
-    rate: float
+    rate: Ratio
 
 
 class SpanMatch(NamedTuple):
@@ -46,6 +47,11 @@ class SpanMatch(NamedTuple):
 
     route: str = ""
     name: str = ""
+
+    def check(self) -> None:
+        """Raise ValueError if it is not one of both."""
+        if bool(self.route) == bool(self.name):
+            raise ValueError("give one of route (/healthz) and name ('SELECT 1')")
 
 
 def route_pattern(route: str) -> re.Pattern[str]:

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, get_args
 
 from slotel.config import names
 from slotel.config.duration import format_duration
 from slotel.config.file.parsers import parse_window
-from slotel.config.monitoring import Monitoring, Source
+from slotel.config.monitoring import Monitoring
 from slotel.config.problem import Problem
 from slotel.config.ratio import parse_limit, parse_ratio
 from slotel.config.redaction import RedactionChoices
-from slotel.config.sampling import SENTRY_MODES, Keep, RouteRate, SpanMatch, parse_late_wait
-from slotel.config.slo import (
-    ENTRY_KINDS,
-    HEALTH_ROUTES,
-    HOUR,
-    BadRules,
-    Selection,
-    Slo,
-    TimeSlices,
-)
-from slotel.config.tags import TagPolicy, TagRule
+from slotel.config.sampling import Keep, RouteRate, SentryMode, SpanMatch, parse_late_wait
+from slotel.config.slo import ENTRY_KINDS, HEALTH_ROUTES, HOUR, Selection, Slo, TimeSlices
+from slotel.config.tags import TagPolicy
 
 if TYPE_CHECKING:
-    from slotel.config.file.schema import Document, MonitoringDoc, RedactionDoc, SloDoc, TagsDoc
+    from slotel.config.file.schema import Document, SloDoc
 
 T = TypeVar("T")
 
@@ -177,7 +169,7 @@ def _from_document(document: Document) -> Service:
     settings = SentrySettings(
         traces_sample_rate=sentry.traces_sample_rate,
         mode=sentry.mode or SentrySettings().mode,
-        sample=tuple(RouteRate(each.route, each.rate) for each in sentry.sample),
+        sample=sentry.sample,
         keep=DEFAULT_KEEP if sentry.keep is None else sentry.keep,
         keep_per_minute=DEFAULT_KEEP_PER_MINUTE if sentry.keep_per_minute is None else sentry.keep_per_minute,
         late_wait=DEFAULT_LATE_WAIT if sentry.late_wait is None else sentry.late_wait,
@@ -189,32 +181,12 @@ def _from_document(document: Document) -> Service:
     )
     return Service(
         document.service,
-        _policy(document.tags),
+        document.tags,
         tuple(slos.values()),
         settings,
-        drop=tuple(SpanMatch(each.route, each.name) for each in document.spans.drop),
-        monitoring=_monitoring(document.monitoring),
-        redaction=_redaction(document.redaction),
-    )
-
-
-def _redaction(doc: RedactionDoc) -> RedactionChoices:
-    return RedactionChoices(doc.values, doc.sql, doc.argv)  # type: ignore[arg-type]  # the document judged them
-
-
-def _monitoring(doc: MonitoringDoc) -> Monitoring:
-    source: Source = doc.source  # type: ignore[assignment]  # the document judged it
-    match = {str(label): value for label, value in doc.match.items()}
-    return Monitoring(source, match, doc.sentry_url, doc.grafana_url, doc.runbook_url, doc.scrape_interval)
-
-
-def _policy(tags: TagsDoc) -> TagPolicy:
-    required = {key: TagRule(rule.default, rule.allowed, rule.pattern) for key, rule in tags.required.items()}
-    return TagPolicy(
-        set=dict(tags.set),
-        required=required,
-        redact=tags.redact,
-        metric_labels=tags.metric_labels,
+        drop=document.spans.drop,
+        monitoring=document.monitoring,
+        redaction=document.redaction,
     )
 
 
@@ -230,7 +202,7 @@ def _slo(doc: SloDoc) -> Slo:
         latency=doc.latency,
         window=doc.window or HOUR,
         select=Selection(doc.kinds or ENTRY_KINDS, dict(doc.include), exclude),
-        bad=BadRules(doc.bad.status_error, doc.bad.http_5xx, dict(doc.bad.attributes)),
+        bad=doc.bad,
         slices=TimeSlices(doc.time_slices.length, doc.time_slices.limit) if doc.time_slices else None,
         description=doc.description,
         runbook=doc.runbook,
@@ -309,8 +281,8 @@ def _rate(text: str) -> float:
 
 
 def _mode(text: str) -> str:
-    if text not in SENTRY_MODES:
-        raise ValueError(f"write one of {', '.join(SENTRY_MODES)}")
+    if text not in get_args(SentryMode):
+        raise ValueError(f"write one of {', '.join(get_args(SentryMode))}")
     return text
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
-from slotel.config.globs import matches
 from slotel.config.names import BAD, EXCLUDED, GOOD, OUTCOMES
+from slotel.config.value_types import Values
 
 Outcome = Literal["good", "bad", "excluded"]
 Severity = Literal["page", "ticket"]
@@ -103,7 +103,7 @@ class BadRules(NamedTuple):
 
     status_error: bool = True
     http_5xx: bool = True
-    attributes: Mapping[str, tuple[str, ...]] = _NOTHING
+    attributes: Mapping[str, Values] = _NOTHING
 
 
 class Queries(NamedTuple):
@@ -314,6 +314,27 @@ def _matches(key: str, values: tuple[str, ...], actual: object) -> bool:
     if matches(values, actual):
         return True
     return key == "http.route" and matches(values, "/" + str(actual).strip("/"))
+
+
+def matches(patterns: tuple[str, ...], value: object) -> bool:
+    """Return whether a value is one of the patterns; `*` in a pattern stands for any characters."""
+    text = str(value)
+    return any(_glob(pattern, text) for pattern in patterns)
+
+
+def _glob(pattern: str, text: str) -> bool:
+    if "*" not in pattern:
+        return pattern == text
+    head, *middle, tail = pattern.split("*")
+    if not text.startswith(head) or len(text) < len(head) + len(tail) or not text.endswith(tail):
+        return False
+    rest = text[len(head) : len(text) - len(tail)]
+    for part in middle:
+        at = rest.find(part)
+        if at < 0:
+            return False
+        rest = rest[at + len(part) :]
+    return True
 
 
 def _is_bad(rules: BadRules, event: Event) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 from slotel.config.names import UNKNOWN
+from slotel.config.value_types import Pattern, Values
 
 Action = Literal["default", "unknown", "redact", "truncate", "remove"]
 
@@ -18,7 +19,6 @@ MAX_TAG_KEY: Final = 200
 SENTRY_RESERVED_TAGS: Final = frozenset({"release", "environment", "dist", "user", "filename", "function"})
 """Tag keys that Sentry's server removes."""
 
-_SENTRY_KEY = re.compile(r"[A-Za-z0-9_.:-]+")
 _NOT_SENTRY_KEY = re.compile(r"[^A-Za-z0-9_.:-]")
 _NOT_LABEL = re.compile(r"[^a-zA-Z0-9_]")
 _LINE_BREAKS = re.compile(r"[\r\n\x00]+")
@@ -35,12 +35,11 @@ class TagRule(NamedTuple):
     """
 
     default: str | None = None
-    allowed: tuple[str, ...] = ()
-    pattern: str | None = None
+    allowed: Values = ()
+    pattern: Pattern | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TagPolicy:
+class TagPolicy(NamedTuple):
     """A service's tags, the same on spans, metrics, Sentry events and in the collector.
 
     Args:
@@ -50,8 +49,8 @@ class TagPolicy:
         metric_labels: tags that are metric labels: a bounded set.
     """
 
-    set: Mapping[str, str] = field(default_factory=dict)
-    required: Mapping[str, TagRule] = field(default_factory=dict)
+    set: Mapping[str, str] = MappingProxyType({})
+    required: Mapping[str, TagRule] = MappingProxyType({})
     redact: tuple[str, ...] = ()
     metric_labels: tuple[str, ...] = ()
 
@@ -94,9 +93,7 @@ def sentry_tag_key(key: str) -> str | None:
     """
     if key in SENTRY_RESERVED_TAGS or not key:
         return None
-    if not _SENTRY_KEY.fullmatch(key):
-        key = _NOT_SENTRY_KEY.sub("_", key)
-    return key[:MAX_TAG_KEY]
+    return _NOT_SENTRY_KEY.sub("_", key)[:MAX_TAG_KEY]
 
 
 def label_name(key: str) -> str:

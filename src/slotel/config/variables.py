@@ -45,27 +45,11 @@ VARIABLES: Final = (
 )  # fmt: skip
 """slotel's own variables, and those of Sentry that it reads."""
 
-_SENTRY: Final = frozenset(
-    [
-        "SENTRY_DEBUG",
-        "SENTRY_SPOTLIGHT",
-        "SENTRY_KEEP_ALIVE",
-        "SENTRY_TRACE",
-        "SENTRY_BAGGAGE",
-        "SENTRY_USE_ENVIRONMENT",
-        "SENTRY_ORG",
-        "SENTRY_AUTH_TOKEN",
-        "SENTRY_URL",
-        "SENTRY_LOG_LEVEL",
-        "SENTRY_PROPERTIES",
-        "SENTRY_SERVER_NAME",
-        "SENTRY_DIST",
-        "SENTRY_PROFILES_SAMPLE_RATE",
-        "SENTRY_PROFILE_SESSION_SAMPLE_RATE",
-        "SENTRY_CA_CERTS",
-        "SENTRY_TAGS",
-    ]
-)
+_SENTRY: Final = frozenset((
+    "SENTRY_DEBUG", "SENTRY_SPOTLIGHT", "SENTRY_KEEP_ALIVE", "SENTRY_TRACE", "SENTRY_BAGGAGE", "SENTRY_USE_ENVIRONMENT",
+    "SENTRY_ORG", "SENTRY_AUTH_TOKEN", "SENTRY_URL", "SENTRY_LOG_LEVEL", "SENTRY_PROPERTIES", "SENTRY_SERVER_NAME",
+    "SENTRY_DIST", "SENTRY_PROFILES_SAMPLE_RATE", "SENTRY_PROFILE_SESSION_SAMPLE_RATE", "SENTRY_CA_CERTS", "SENTRY_TAGS",
+))  # fmt: skip
 """Variables of sentry-sdk and sentry-cli that are right, and that slotel does not read."""
 _OWN_PREFIXES: Final = ("SLOTEL_", "ERROR_BUDGET_")
 

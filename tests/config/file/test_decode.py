@@ -3,15 +3,17 @@
 import copy
 from collections.abc import Mapping
 from datetime import date
-from typing import NamedTuple, get_args, get_origin
+from typing import Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slotel.config.file import schema
+from slotel.config import value_types as v
 from slotel.config.file.decode import structure
 from slotel.config.file.schema import SPELLINGS, Document
+from slotel.config.sampling import Keep
+from slotel.config.slo import Period
 
 
 class Leaf(NamedTuple):
@@ -95,33 +97,25 @@ def test_a_tree_that_holds_itself_is_read_as_deep_as_its_type():
 
 
 RIGHT = {
-    schema.Objective: ["99.9%", "1/2", 0.75],
-    schema.Limit: ["0.1%", "slo:99%"],
-    schema.Ratio: [0, 1, "5%"],
-    schema.Seconds: ["300ms", "2s"],
-    schema.Window: ["30m"],
-    schema.SliceLength: ["5m"],
-    schema.ScrapeInterval: ["30s"],
-    schema.Text: ["a", 1, 1.5, True, date(2026, 1, 2)],
-    schema.Name: ["a", "b", "checkout-2"],
-    schema.Pattern: ["[a-z]+"],
-    schema.Url: ["", "https://example.org/"],
-    schema.Values: ["a", ["a", 1]],
-    schema.Kinds: ["SERVER", ["CLIENT", "INTERNAL"]],
-    schema.Version: [1],
-    schema.Mode: ["otlp"],
-    schema.ErrorDetail: ["full"],
-    schema.Roots: ["all"],
-    schema.TransactionNames: ["native"],
-    schema.LateWait: ["1s"],
-    schema.CountedFrom: ["span_metrics"],
-    schema.Label: ["environment", "team"],
-    schema.Shapes: ["none", ["default", "iban"]],
-    schema.Sql: ["parameterise"],
-    schema.Argv: ["drop"],
-    schema.Period: ["30d", "quarter"],
-    schema.Keep: ["errors", "slow>1s"],
-    str: ["a", "b.c", 1],
+    v.Objective: ["99.9%", "1/2", 0.75],
+    v.Limit: ["0.1%", "slo:99%"],
+    v.Ratio: [0, 1, "5%"],
+    v.Seconds: ["300ms", "2s"],
+    v.Window: ["30m"],
+    v.SliceLength: ["5m"],
+    v.ScrapeInterval: ["30s"],
+    v.Name: ["a", "b", "checkout-2"],
+    v.Pattern: ["[a-z]+"],
+    v.Url: ["", "https://example.org/"],
+    v.Values: ["a", ["a", 1]],
+    v.Kinds: ["SERVER", ["CLIENT", "INTERNAL"]],
+    v.Version: [1],
+    v.LateWait: ["1s"],
+    v.Label: ["environment", "team"],
+    v.Shapes: ["none", ["default", "iban"]],
+    Period: ["30d", "quarter"],
+    Keep: ["errors", "slow>1s"],
+    str: ["a", "b.c", 1, 1.5, True, date(2026, 1, 2)],
     bool: [True, False],
     int: [0, 7],
 }
@@ -146,14 +140,14 @@ def written(kind, odd=ODD):
     if kind in RIGHT:
         return st.sampled_from(RIGHT[kind]) | odd
     if hasattr(kind, "_fields"):
-        required = kind.__annotations__.keys() - kind._field_defaults
-        needed = {name: written(kind.__annotations__[name], odd) for name in sorted(required)}
-        parts = {
-            name: written(item, odd) for name, item in kind.__annotations__.items() if name not in needed
-        }
+        kinds = get_type_hints(kind, include_extras=True)
+        needed = {name: written(kinds[name], odd) for name in sorted(kinds.keys() - kind._field_defaults)}
+        parts = {name: written(item, odd) for name, item in kinds.items() if name not in needed}
         surplus = {} if odd is NOTHING else {"bogus": odd, 3: odd}
         return st.fixed_dictionaries(needed, optional={**parts, **surplus}) | odd
     origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return st.sampled_from(arguments) | odd
     if origin is Mapping:
         return st.dictionaries(written(arguments[0], NOTHING), written(arguments[1], odd), max_size=2) | odd
     if origin is tuple:
@@ -225,11 +219,19 @@ def test_what_is_right_stays_to_the_last_key(tree):
 def test_each_kind_that_a_document_has_is_spelled_or_has_parts():
     def kinds(kind):
         yield kind
-        if kind not in SPELLINGS:
-            inner = kind.__annotations__.values() if hasattr(kind, "_fields") else get_args(kind)
+        if kind not in SPELLINGS and get_origin(kind) is not Literal:
+            inner = (
+                get_type_hints(kind, include_extras=True).values()
+                if hasattr(kind, "_fields")
+                else get_args(kind)
+            )
             for item in inner:
                 yield from kinds(item)
 
-    found = [kind for kind in kinds(Document) if not hasattr(kind, "_fields") and not get_args(kind)]
+    found = [
+        kind
+        for kind in kinds(Document)
+        if not hasattr(kind, "_fields") and (not get_args(kind) or hasattr(kind, "__metadata__"))
+    ]
     assert set(found) - {type(None), ...} <= set(SPELLINGS)
     assert set(RIGHT) == set(SPELLINGS)

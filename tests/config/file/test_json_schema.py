@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import get_args, get_origin
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import jsonschema
 import pytest
@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from slotel.config.file import schema as docs
+from slotel.config import value_types as v
+from slotel.config.file import schema
 from slotel.config.file.json_schema import MEANINGS, SPELLED, json_schema
+from slotel.config.file.schema import Document
 from slotel.config.sampling import Keep
 from slotel.config.service import read_service
 from slotel.config.slo import Period
@@ -22,33 +24,25 @@ VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 WORDS = st.sampled_from(["a", "shop", "x-1", "7", "/healthz", "true"])
 RATIOS = st.sampled_from(["5%", "0.05", 0.05, 0, 1, "1/20"])
 SPELLINGS = {
-    docs.Objective: st.sampled_from(["99.9%", "0.95", 0.95, "slo:99%"]),
-    docs.Limit: st.sampled_from(["0.1%", "1/1000", "500ppm", 0.01]),
-    docs.Ratio: RATIOS,
-    docs.Seconds: st.sampled_from(["300ms", "1s"]),
-    docs.Window: st.sampled_from(["1h", "5m", "1d"]),
-    docs.SliceLength: st.sampled_from(["1m", "5m"]),
-    docs.Text: st.one_of(WORDS, st.integers(0, 9), st.booleans()),
-    docs.Name: st.sampled_from(["availability", "latency", "a"]),
-    docs.Pattern: st.sampled_from(["[a-z]+", "x"]),
-    docs.Values: st.one_of(WORDS, st.lists(WORDS, min_size=1, max_size=2)),
-    docs.Kinds: st.sampled_from(["SERVER", ["CONSUMER"]]),
-    docs.Url: st.sampled_from(["https://sentry.example.com", ""]),
-    docs.Version: st.just(1),
-    docs.Mode: st.sampled_from(["transactions", "otlp"]),
-    docs.ErrorDetail: st.sampled_from(["adaptive", "full"]),
-    docs.Roots: st.sampled_from(["requests", "all"]),
-    docs.TransactionNames: st.sampled_from(["route", "native"]),
-    docs.Shapes: st.sampled_from(["all", ["default"]]),
-    docs.Sql: st.sampled_from(["keep", "parameterise"]),
-    docs.Argv: st.sampled_from(["drop", "keep"]),
-    docs.ScrapeInterval: st.sampled_from(["15s", "1m"]),
-    docs.LateWait: st.sampled_from(["200ms", "1s"]),
-    docs.CountedFrom: st.sampled_from(["slo_events", "span_metrics"]),
-    docs.Label: st.sampled_from(["cluster", "env"]),
+    v.Objective: st.sampled_from(["99.9%", "0.95", 0.95, "slo:99%"]),
+    v.Limit: st.sampled_from(["0.1%", "1/1000", "500ppm", 0.01]),
+    v.Ratio: RATIOS,
+    v.Seconds: st.sampled_from(["300ms", "1s"]),
+    v.Window: st.sampled_from(["1h", "5m", "1d"]),
+    v.SliceLength: st.sampled_from(["1m", "5m"]),
+    v.Name: st.sampled_from(["availability", "latency", "a"]),
+    v.Pattern: st.sampled_from(["[a-z]+", "x"]),
+    v.Values: st.one_of(WORDS, st.lists(WORDS, min_size=1, max_size=2)),
+    v.Kinds: st.sampled_from(["SERVER", ["CONSUMER"]]),
+    v.Url: st.sampled_from(["https://sentry.example.com", ""]),
+    v.Version: st.just(1),
+    v.Shapes: st.sampled_from(["all", ["default"]]),
+    v.ScrapeInterval: st.sampled_from(["15s", "1m"]),
+    v.LateWait: st.sampled_from(["200ms", "1s"]),
+    v.Label: st.sampled_from(["cluster", "env"]),
     Period: st.sampled_from(["30d", "month"]),
     Keep: st.sampled_from(["errors", "slow>1s"]),
-    str: WORDS,
+    str: st.one_of(WORDS, st.integers(0, 9), st.booleans()),
     bool: st.booleans(),
     int: st.integers(0, 100),
 }
@@ -59,14 +53,16 @@ def of(kind):
     if kind in SPELLINGS:
         return (
             SPELLINGS[kind] | st.sampled_from([None, [], {}, "…", -1, "200%"])
-            if kind in (docs.Ratio, docs.Mode)
+            if kind is v.Ratio
             else SPELLINGS[kind]
         )
     if hasattr(kind, "_fields"):
         return st.fixed_dictionaries(
-            {}, optional={key: of(each) for key, each in kind.__annotations__.items()}
+            {}, optional={key: of(each) for key, each in get_type_hints(kind, include_extras=True).items()}
         )
     origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return st.sampled_from([*arguments, None, [], {}, "…", -1, "200%"])
     if origin is tuple:
         return st.lists(of(arguments[0]), max_size=2)
     if isinstance(origin, type) and issubclass(origin, Mapping):
@@ -74,7 +70,7 @@ def of(kind):
     return of(next(each for each in arguments if each is not type(None)))
 
 
-@given(of(docs.Document))
+@given(of(Document))
 def test_what_a_service_reads_the_schema_accepts(document):
     problems = read_service({}, json.dumps(document)).problems  # JSON is YAML
     if not problems:
@@ -108,7 +104,7 @@ def test_the_schema_is_valid_and_the_example_passes():
 
 
 def test_every_kind_and_every_key_is_described():
-    assert SPELLED.keys() >= docs.SPELLINGS.keys()
+    assert SPELLED.keys() >= schema.SPELLINGS.keys()
 
     assert set(_keys(json_schema(), "")) == set(MEANINGS)
 

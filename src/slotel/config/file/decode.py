@@ -5,7 +5,7 @@ Knows no file, no line and no key of its own: a fault's steps lead to its place 
 
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 Steps = tuple[Any, ...]
 Fault = tuple[Steps, str]
@@ -22,8 +22,8 @@ def structure(tree: Any, kind: Any, spellings: Spellings) -> tuple[Any, list[Fau
     a part of it did is no fault.
 
     Args:
-        kind: one of `spellings`, a NamedTuple, `X | None`, `Mapping[K, X]` or `tuple[X, ...]`, of such kinds. A named
-            tuple has its types, not their names: no `from __future__ import annotations` where it is written.
+        kind: one of `spellings`, a Literal of texts, a NamedTuple, `X | None`, `Mapping[K, X]` or `tuple[X, ...]`, of
+            such kinds.
         spellings: kind → how a node spells it; raises ValueError with what was expected instead.
 
     >>> structure({"a": [1, "x"]}, Mapping[str, tuple[int, ...]], {str: str, int: int})
@@ -60,6 +60,8 @@ class _Reader:
         if hasattr(kind, "_fields"):
             return self._part(node, kind, steps)
         origin, arguments = get_origin(kind), get_args(kind)
+        if origin is Literal:
+            return self._spelled(node, lambda value: _one_of(arguments, self._spellings[str](value)), steps)
         if origin is Mapping:
             return self._mapping(node, arguments[0], arguments[1], steps)
         if origin is tuple:
@@ -75,7 +77,8 @@ class _Reader:
     def _part(self, node: Any, kind: Any, steps: Steps) -> Any:
         if not isinstance(node, Mapping):
             return self._left_out(steps, f"expected a mapping such as 'name: value', got {kind_of(node)}")
-        kinds, required = kind.__annotations__, kind.__annotations__.keys() - kind._field_defaults
+        kinds = get_type_hints(kind, include_extras=True)
+        required = kinds.keys() - kind._field_defaults
         given = {}
         for key, item in node.items():
             if key in kinds:
@@ -113,6 +116,12 @@ class _Reader:
     def _left_out(self, steps: Steps, text: str) -> Any:
         self.faults.append((steps, text))
         return _LEFT_OUT
+
+
+def _one_of(known: tuple[str, ...], text: str) -> str:
+    if text not in known:
+        raise ValueError(f"{text!r} is not known: write one of {', '.join(known)}")
+    return text
 
 
 def _unknown(key: object, known: Iterable[str]) -> str:

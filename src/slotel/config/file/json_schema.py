@@ -7,12 +7,12 @@ left to `slotel validate`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
-from slotel.config.file import schema as docs
-from slotel.config.monitoring import SOURCES
-from slotel.config.redaction import ARGV, SQL, VALUE_NAMES
-from slotel.config.sampling import ERROR_DETAILS, SENTRY_MODES, TRANSACTION_NAMES, TRANSACTION_ROOTS, Keep
+from slotel.config import value_types
+from slotel.config.file.schema import Document
+from slotel.config.redaction import VALUE_NAMES
+from slotel.config.sampling import Keep
 from slotel.config.slo import SPAN_KINDS, Period
 
 Schema = dict[str, Any]
@@ -25,35 +25,27 @@ _NUMBER_OR_TEXT: Final = {"type": ["string", "number"]}
 _SHAPES: Final = {"enum": ["default", "all", "none", *VALUE_NAMES]}
 
 SPELLED: Final[Mapping[Any, Schema]] = {
-    docs.Objective: {**_NUMBER_OR_TEXT, "examples": ["99.9%", "0.999"]},
-    docs.Limit: {**_NUMBER_OR_TEXT, "examples": ["0.1%", "1/1000", "500ppm"]},
-    docs.Ratio: {**_NUMBER_OR_TEXT, "examples": ["5%", 0.05]},
-    docs.Seconds: {**_NUMBER_OR_TEXT, "examples": ["300ms", "1.5s"]},
-    docs.Window: {**_NUMBER_OR_TEXT, "examples": ["1h", "6h"]},
-    docs.SliceLength: {**_NUMBER_OR_TEXT, "examples": ["1m"]},
-    docs.Text: _TEXT,
-    docs.Name: {**_TEXT, "examples": ["availability"]},
-    docs.Pattern: {**_TEXT, "examples": ["[a-z0-9-]{1,40}"]},
-    docs.Values: {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]},
-    docs.Kinds: {
+    value_types.Objective: {**_NUMBER_OR_TEXT, "examples": ["99.9%", "0.999"]},
+    value_types.Limit: {**_NUMBER_OR_TEXT, "examples": ["0.1%", "1/1000", "500ppm"]},
+    value_types.Ratio: {**_NUMBER_OR_TEXT, "examples": ["5%", 0.05]},
+    value_types.Seconds: {**_NUMBER_OR_TEXT, "examples": ["300ms", "1.5s"]},
+    value_types.Window: {**_NUMBER_OR_TEXT, "examples": ["1h", "6h"]},
+    value_types.SliceLength: {**_NUMBER_OR_TEXT, "examples": ["1m"]},
+    value_types.Name: {**_TEXT, "examples": ["availability"]},
+    value_types.Pattern: {**_TEXT, "examples": ["[a-z0-9-]{1,40}"]},
+    value_types.Values: {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]},
+    value_types.Kinds: {
         "anyOf": [
             {"enum": list(SPAN_KINDS)},
             {"type": "array", "items": {"enum": list(SPAN_KINDS)}, "minItems": 1},
         ]
     },
-    docs.Url: {**_TEXT, "examples": ["https://sentry.example.com"]},
-    docs.Version: {"const": 1},
-    docs.Mode: {"enum": list(SENTRY_MODES)},
-    docs.ErrorDetail: {"enum": list(ERROR_DETAILS)},
-    docs.Roots: {"enum": list(TRANSACTION_ROOTS)},
-    docs.TransactionNames: {"enum": list(TRANSACTION_NAMES)},
-    docs.Shapes: {"anyOf": [_SHAPES, {"type": "array", "items": _SHAPES, "minItems": 1}]},
-    docs.Sql: {"enum": list(SQL)},
-    docs.Argv: {"enum": list(ARGV)},
-    docs.ScrapeInterval: {**_NUMBER_OR_TEXT, "examples": ["15s", "1m"]},
-    docs.LateWait: {**_NUMBER_OR_TEXT, "examples": ["200ms"]},
-    docs.CountedFrom: {"enum": list(SOURCES)},
-    docs.Label: {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
+    value_types.Url: {**_TEXT, "examples": ["https://sentry.example.com"]},
+    value_types.Version: {"const": 1},
+    value_types.Shapes: {"anyOf": [_SHAPES, {"type": "array", "items": _SHAPES, "minItems": 1}]},
+    value_types.ScrapeInterval: {**_NUMBER_OR_TEXT, "examples": ["15s", "1m"]},
+    value_types.LateWait: {**_NUMBER_OR_TEXT, "examples": ["200ms"]},
+    value_types.Label: {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
     Period: {**_NUMBER_OR_TEXT, "examples": ["30d", "month", "quarter"]},
     Keep: {"type": "string", "examples": ["errors", "slow>1s"]},
     str: _TEXT,
@@ -131,7 +123,7 @@ def json_schema() -> Schema:
         "$schema": DRAFT,
         "$id": "urn:slotel:slotel.yaml:1",
         "title": "slotel.yaml",
-        **_of(docs.Document, ""),
+        **_of(Document, ""),
     }
 
 
@@ -141,6 +133,8 @@ def _of(kind: Any, path: str) -> Schema:
     if hasattr(kind, "_fields"):
         return _object(kind, path)
     origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return {"enum": list(arguments)}
     if origin is tuple:
         return {"type": "array", "items": _of(arguments[0], path)}
     if isinstance(origin, type) and issubclass(origin, Mapping):
@@ -153,7 +147,8 @@ def _of(kind: Any, path: str) -> Schema:
 
 def _object(kind: Any, path: str) -> Schema:
     properties = {}
-    for key, each in kind.__annotations__.items():
+    kinds = get_type_hints(kind, include_extras=True)
+    for key, each in kinds.items():
         where = f"{path}.{key}".lstrip(".")
         made = _of(each, where)
         if where in MEANINGS:
@@ -162,7 +157,7 @@ def _object(kind: Any, path: str) -> Schema:
         if isinstance(default, (bool, int, float, str)) and default != "":
             made["default"] = default
         properties[key] = made
-    required = [key for key in kind.__annotations__ if key not in kind._field_defaults]
+    required = [key for key in kinds if key not in kind._field_defaults]
     found: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
     if required:
         found["required"] = required

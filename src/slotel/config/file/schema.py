@@ -1,119 +1,64 @@
-"""The shape of slotel.yaml: its parts, and the spelling of each single value. Knows nothing of files or lines.
+"""The shape of slotel.yaml: its parts that are not the service's own, and the spelling of each single value.
 
 The parts are named tuples: a service makes these classes at its start, and one takes 0.07 ms, a frozen dataclass 0.5.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, NewType
+from typing import Any, Final, NamedTuple
 
 from ruamel.yaml.scalarbool import ScalarBoolean
 
+from slotel.config import value_types as v
 from slotel.config.duration import parse_duration
 from slotel.config.file.decode import Spellings, kind_of
 from slotel.config.file.parsers import parse_name, parse_scrape_interval, parse_slice_length, parse_window
-from slotel.config.monitoring import RESERVED_LABELS, SOURCES
+from slotel.config.monitoring import LABEL_NAME, RESERVED_LABELS, Monitoring
 from slotel.config.ratio import parse_limit, parse_objective, parse_ratio
-from slotel.config.redaction import ARGV, DEFAULT_VALUES, SQL, VALUE_NAMES
+from slotel.config.redaction import DEFAULT_VALUES, VALUE_NAMES, RedactionChoices
 from slotel.config.sampling import (
-    ERROR_DETAILS,
-    SENTRY_MODES,
-    TRANSACTION_NAMES,
-    TRANSACTION_ROOTS,
+    ErrorDetail,
     Keep,
+    RouteRate,
+    SentryMode,
+    SpanMatch,
+    TransactionNames,
+    TransactionRoots,
     parse_keep,
     parse_late_wait,
 )
-from slotel.config.slo import DAY, SPAN_KINDS, Period
-
-Objective = NewType("Objective", float)
-Limit = NewType("Limit", float)
-Ratio = NewType("Ratio", float)
-Seconds = NewType("Seconds", float)
-Window = NewType("Window", float)
-SliceLength = NewType("SliceLength", float)
-ScrapeInterval = NewType("ScrapeInterval", float)
-Text = NewType("Text", str)
-Name = NewType("Name", str)
-Pattern = NewType("Pattern", str)
-Values = NewType("Values", tuple)  # type: ignore[type-arg]  # NewType takes no parameters
-Kinds = NewType("Kinds", tuple)  # type: ignore[type-arg]  # NewType takes no parameters
-Url = NewType("Url", str)
-Version = NewType("Version", int)
-Mode = NewType("Mode", str)
-ErrorDetail = NewType("ErrorDetail", str)
-Roots = NewType("Roots", str)
-TransactionNames = NewType("TransactionNames", str)
-LateWait = NewType("LateWait", float)
-CountedFrom = NewType("CountedFrom", str)
-Label = NewType("Label", str)
-Shapes = NewType("Shapes", tuple)  # type: ignore[type-arg]  # NewType takes no parameters
-Sql = NewType("Sql", str)
-Argv = NewType("Argv", str)
+from slotel.config.slo import DAY, SPAN_KINDS, BadRules, Period
+from slotel.config.tags import TagPolicy
 
 PERIODS: Final = {"month": Period(30 * DAY, "month"), "quarter": Period(90 * DAY, "quarter")}
 _NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
-_LABEL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
-class RuleDoc(NamedTuple):
-    """A required tag."""
-
-    default: Text | None = None
-    allowed: Values = Values(())
-    pattern: Pattern | None = None
-
-
-class TagsDoc(NamedTuple):
-    """The part `tags`."""
-
-    set: Mapping[str, Text] = _NOTHING
-    required: Mapping[str, RuleDoc] = _NOTHING
-    redact: tuple[Text, ...] = ()
-    metric_labels: tuple[Text, ...] = ()
-
-
-class RedactionDoc(NamedTuple):
-    """The part `redaction`."""
-
-    values: Shapes = Shapes(DEFAULT_VALUES)
-    sql: Sql = Sql("keep")
-    argv: Argv = Argv("redact")
-
-
-class BadDoc(NamedTuple):
-    """The part `bad` of an objective."""
-
-    status_error: bool = True
-    http_5xx: bool = True
-    attributes: Mapping[str, Values] = _NOTHING
 
 
 class SlicesDoc(NamedTuple):
     """The part `time_slices` of an objective."""
 
-    length: SliceLength = SliceLength(60.0)
-    limit: Ratio = Ratio(0.05)
+    length: v.SliceLength = 60.0
+    limit: v.Ratio = 0.05
 
 
 class SloDoc(NamedTuple):
     """One of `slos`."""
 
-    name: Name
-    objective: Objective | None = None
-    error_budget: Limit | None = None
-    latency: Seconds | None = None
+    name: v.Name
+    objective: v.Objective | None = None
+    error_budget: v.Limit | None = None
+    latency: v.Seconds | None = None
     period: Period = Period()
-    window: Window | None = None
-    kinds: Kinds = Kinds(())
-    include: Mapping[str, Values] = _NOTHING
-    exclude: Mapping[str, Values] = _NOTHING
-    bad: BadDoc = BadDoc()
+    window: v.Window | None = None
+    kinds: v.Kinds = ()
+    include: Mapping[str, v.Values] = _NOTHING
+    exclude: Mapping[str, v.Values] = _NOTHING
+    bad: BadRules = BadRules()
     time_slices: SlicesDoc | None = None
-    description: Text = Text("")
-    runbook: Text = Text("")
+    description: str = ""
+    runbook: str = ""
 
     def check(self) -> None:
         """Raise ValueError if there is no one limit."""
@@ -121,69 +66,39 @@ class SloDoc(NamedTuple):
             raise ValueError("give one of objective (99.9%) and error_budget (0.1%)")
 
 
-class SampleDoc(NamedTuple):
-    """One of `sentry.sample`."""
-
-    route: Text
-    rate: Ratio
-
-
-class DropDoc(NamedTuple):
-    """One of `spans.drop`."""
-
-    route: Text = Text("")
-    name: Text = Text("")
-
-    def check(self) -> None:
-        """Raise ValueError if it is not one of both."""
-        if bool(self.route) == bool(self.name):
-            raise ValueError("give one of route (/healthz) and name ('SELECT 1')")
-
-
 class SpansDoc(NamedTuple):
     """The part `spans`."""
 
-    drop: tuple[DropDoc, ...] = ()
+    drop: tuple[SpanMatch, ...] = ()
 
 
 class SentryDoc(NamedTuple):
     """The part `sentry`."""
 
-    traces_sample_rate: Ratio | None = None
-    mode: Mode | None = None
-    sample: tuple[SampleDoc, ...] = ()
+    traces_sample_rate: v.Ratio | None = None
+    mode: SentryMode | None = None
+    sample: tuple[RouteRate, ...] = ()
     keep: tuple[Keep, ...] | None = None
     keep_per_minute: int | None = None
-    late_wait: LateWait | None = None
-    error_detail: ErrorDetail = ErrorDetail("adaptive")
-    roots: Roots = Roots("requests")
-    transaction_names: TransactionNames = TransactionNames("route")
+    late_wait: v.LateWait | None = None
+    error_detail: ErrorDetail = "adaptive"
+    roots: TransactionRoots = "requests"
+    transaction_names: TransactionNames = "route"
     logs: bool = False
-    project: Text | None = None
-
-
-class MonitoringDoc(NamedTuple):
-    """The part `monitoring`."""
-
-    source: CountedFrom = CountedFrom("slo_events")
-    match: Mapping[Label, Text] = _NOTHING
-    sentry_url: Url = Url("")
-    grafana_url: Url = Url("")
-    runbook_url: Url = Url("")
-    scrape_interval: ScrapeInterval | None = None
+    project: str | None = None
 
 
 class Document(NamedTuple):
     """slotel.yaml as a whole."""
 
-    version: Version = Version(1)
-    service: Text | None = None
-    tags: TagsDoc = TagsDoc()
-    redaction: RedactionDoc = RedactionDoc()
+    version: v.Version = 1
+    service: str | None = None
+    tags: TagPolicy = TagPolicy()
+    redaction: RedactionChoices = RedactionChoices()
     slos: tuple[SloDoc, ...] = ()
     spans: SpansDoc = SpansDoc()
     sentry: SentryDoc = SentryDoc()
-    monitoring: MonitoringDoc = MonitoringDoc()
+    monitoring: Monitoring = Monitoring()
 
 
 def _text(value: Any) -> str:
@@ -196,16 +111,6 @@ def _text(value: Any) -> str:
 
 def _spelled(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
     return lambda value: parse(_text(value))
-
-
-def _one_of(known: Sequence[str]) -> Callable[[Any], str]:
-    def check(value: Any) -> str:
-        text = _text(value)
-        if text not in known:
-            raise ValueError(f"{text!r} is not known: write one of {', '.join(known)}")
-        return text
-
-    return check
 
 
 def _shapes(value: Any) -> tuple[str, ...]:
@@ -226,7 +131,7 @@ def _shapes(value: Any) -> tuple[str, ...]:
 
 def _label(value: Any) -> str:
     text = _text(value)
-    if not _LABEL.fullmatch(text):
+    if not LABEL_NAME.fullmatch(text):
         raise ValueError(f"Prometheus refuses the label name {text!r}: letters, digits and '_'")
     if text in RESERVED_LABELS:
         raise ValueError(f"the label {text!r} is written by the rules or the objective itself")
@@ -306,30 +211,22 @@ def _whole(value: Any) -> int:
 
 
 SPELLINGS: Final[Spellings] = {
-    Objective: _spelled(lambda text: float(parse_objective(text))),
-    Limit: _spelled(lambda text: float(parse_limit(text))),
-    Ratio: _ratio,
-    Seconds: _spelled(parse_duration),
-    Window: _spelled(parse_window),
-    SliceLength: _spelled(parse_slice_length),
-    ScrapeInterval: _spelled(parse_scrape_interval),
-    Text: _text,
-    Name: _spelled(parse_name),
-    Pattern: _pattern,
-    Url: _url,
-    Values: _values,
-    Kinds: _kinds,
-    Version: _version,
-    Mode: _one_of(SENTRY_MODES),
-    ErrorDetail: _one_of(ERROR_DETAILS),
-    Roots: _one_of(TRANSACTION_ROOTS),
-    TransactionNames: _one_of(TRANSACTION_NAMES),
-    LateWait: _spelled(parse_late_wait),
-    CountedFrom: _one_of(SOURCES),
-    Label: _label,
-    Shapes: _shapes,
-    Sql: _one_of(SQL),
-    Argv: _one_of(ARGV),
+    v.Objective: _spelled(lambda text: float(parse_objective(text))),
+    v.Limit: _spelled(lambda text: float(parse_limit(text))),
+    v.Ratio: _ratio,
+    v.Seconds: _spelled(parse_duration),
+    v.Window: _spelled(parse_window),
+    v.SliceLength: _spelled(parse_slice_length),
+    v.ScrapeInterval: _spelled(parse_scrape_interval),
+    v.Name: _spelled(parse_name),
+    v.Pattern: _pattern,
+    v.Url: _url,
+    v.Values: _values,
+    v.Kinds: _kinds,
+    v.Version: _version,
+    v.LateWait: _spelled(parse_late_wait),
+    v.Label: _label,
+    v.Shapes: _shapes,
     Period: _period,
     Keep: _spelled(parse_keep),
     str: _text,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
@@ -11,7 +10,7 @@ from slotel.config.file.document import place_of
 from slotel.config.file.parsers import parse_name
 from slotel.config.foreign.counts import Count
 from slotel.config.foreign.promql import ZERO, UnsupportedQueryError
-from slotel.config.monitoring import RESERVED_LABELS
+from slotel.config.monitoring import LABEL_NAME, RESERVED_LABELS
 from slotel.config.names import ERROR_BUDGET_LIMIT
 from slotel.config.problem import Problem
 from slotel.config.service import Reading, read_service
@@ -20,7 +19,6 @@ from slotel.config.slo import Queries, Slo
 Steps = tuple[Any, ...]
 
 LEFT_OUT: Final = "left out"
-_LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
 class Part(NamedTuple):
@@ -143,7 +141,7 @@ def texts(part: Any, steps: Steps) -> dict[str, str]:
     """
     found = {}
     for key, value in mapping(part, steps).items():
-        if not _LABEL.fullmatch(str(key)):
+        if not LABEL_NAME.fullmatch(str(key)):
             raise RefusedError((*steps, key), f"Prometheus refuses the name {str(key)!r}")
         if isinstance(value, (Mapping, list)) or value is None:
             raise RefusedError((*steps, key), "expected text")
@@ -210,6 +208,6 @@ def checked_groups(groups: tuple[str, ...], steps: Steps) -> tuple[str, ...]:
             raise RefusedError(
                 steps, f"grouped by '{label}', a label of the rules' own: rename it with label_replace"
             )
-        if not _LABEL.fullmatch(label):
+        if not LABEL_NAME.fullmatch(label):
             raise RefusedError(steps, f"grouped by {label!r}: a label of letters, digits and '_' is needed")
     return groups

@@ -24,7 +24,7 @@ from slotel.config.foreign.findings import (
 )
 from slotel.config.foreign.labels import labels_of
 from slotel.config.foreign.ratios import ratio
-from slotel.config.monitoring import RESERVED_LABELS
+from slotel.config.monitoring import LABEL_NAME, RESERVED_LABELS
 from slotel.config.ratio import parse_ratio
 from slotel.config.slo import DAY, Alerting, Period, Queries, Slo, TimeSlices
 
@@ -48,7 +48,6 @@ _BAD_IF: Final = {"lte": ">", "lt": ">=", "gte": "<", "gt": "<="}
 """Comparison that a good value fulfils → the one that a bad value fulfils."""
 _INSTANT: Final = TimeSlices(30.0, is_averaged=True)
 """A ratio that is known at instants: one in every evaluation of the rules."""
-_LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
 def read_openslo(parts: Sequence[Part], findings: Findings) -> None:
@@ -242,7 +241,9 @@ def _labels(part: Any) -> dict[str, str]:
     return {
         str(key): str(value)
         for key, value in mapping_or_empty(part).items()
-        if _LABEL.fullmatch(str(key)) and key not in RESERVED_LABELS and isinstance(value, (str, int, float))
+        if LABEL_NAME.fullmatch(str(key))
+        and key not in RESERVED_LABELS
+        and isinstance(value, (str, int, float))
     }
 
 

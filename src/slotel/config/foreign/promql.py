@@ -5,7 +5,6 @@ promql-parser reads it. A query's window is a template (`[{{.window}}]`); in the
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -148,11 +147,6 @@ def quote(text: str) -> str:
     "pay"
     """
     return json.dumps(text, ensure_ascii=False)
-
-
-def unquote(quoted: str) -> str:
-    """Return the text of a PromQL string literal in double or single quotes."""
-    return str(ast.literal_eval(quoted))
 
 
 def kind_of(node: Any) -> str:

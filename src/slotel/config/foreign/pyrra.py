@@ -96,34 +96,31 @@ def _queries(indicator: Mapping[str, Any], steps: Steps) -> Queries:
 
 def _ratio(part: Mapping[str, Any], at: Steps) -> tuple[Count, Count]:
     known(part, ("errors", "total", "grouping"), at)
-    by = _by(part, at)
-    bad = _counted(f"sum{by} (increase({{}}[{promql.WINDOW}]))", part, "errors", at)
-    total = _counted(f"sum{by} (increase({{}}[{promql.WINDOW}]))", part, "total", at)
+    bad = _summed("increase", part, "errors", at)
+    total = _summed("increase", part, "total", at)
     return _read(bad, at), _read(total, at, is_total=True)
 
 
 def _latency(part: Mapping[str, Any], at: Steps) -> tuple[Count, Count]:
     known(part, ("success", "total", "grouping"), at)
-    by = _by(part, at)
-    good = _counted(f"sum{by} (increase({{}}[{promql.WINDOW}]))", part, "success", at)
-    total = _counted(f"sum{by} (increase({{}}[{promql.WINDOW}]))", part, "total", at)
+    good = _summed("increase", part, "success", at)
+    total = _summed("increase", part, "total", at)
     return _read(f"{total} - {good}", at), _read(total, at, is_total=True)
 
 
 def _bool_gauge(part: Mapping[str, Any], at: Steps) -> tuple[Count, Count]:
     known(part, ("metric", "grouping", "type"), at)
-    by = _by(part, at)
-    whole = {"metric": part}
-    total = _counted(f"sum{by} (count_over_time({{}}[{promql.WINDOW}]))", whole, "metric", at)
-    good = _counted(f"sum{by} (sum_over_time({{}}[{promql.WINDOW}]))", whole, "metric", at)
+    whole = {"metric": part, "grouping": part.get("grouping")}
+    total = _summed("count_over_time", whole, "metric", at)
+    good = _summed("sum_over_time", whole, "metric", at)
     return _read(f"{total} - {good}", at), _read(total, at, is_total=True)
 
 
 def _native(part: Mapping[str, Any], at: Steps) -> tuple[Count, Count]:
     """Count by a native histogram, which Prometheus has since 2.40 (`--enable-feature=native-histograms`)."""
     known(part, ("total", "latency", "grouping"), at)
-    by, seconds = _by(part, at), parse_duration(part["latency"])
-    grown = _counted(f"sum{by} (increase({{}}[{promql.WINDOW}]))", part, "total", at)
+    seconds = parse_duration(part["latency"])
+    grown = _summed("increase", part, "total", at)
     groups = tuple(sorted(map(str, part.get("grouping") or [])))
     bad = f"histogram_count({grown}) * (1 - histogram_fraction(0, {seconds:.15g}, {grown}))"
     return Count(bad, groups), Count(f"histogram_count({grown})", groups)
@@ -133,20 +130,18 @@ _READERS: Final = {"ratio": _ratio, "latency": _latency, "bool_gauge": _bool_gau
                    "latencyNative": _native}  # fmt: skip
 
 
-def _by(part: Mapping[str, Any], at: Steps) -> str:
+def _summed(function: str, part: Mapping[str, Any], name: str, at: Steps) -> str:
+    """Return a query of the named metric over the window, by the part's labels."""
     grouping = part.get("grouping") or []
     if not isinstance(grouping, list):
         raise RefusedError((*at, "grouping"), "expected a list of labels")
-    return f" by ({', '.join(map(str, grouping))})" if grouping else ""
-
-
-def _counted(template: str, part: Mapping[str, Any], name: str, at: Steps) -> str:
+    by = f" by ({', '.join(map(str, grouping))})" if grouping else ""
     place = (*at, name, "metric")
     metric = mapping(part[name], (*at, name))["metric"]
     tree = read_query(promql.parse, metric, place)
     if promql.kind_of(tree) != "VectorSelector":
         raise RefusedError(place, "expected the selector of a metric")
-    return template.replace("{}", promql.selector(tree))
+    return f"sum{by} ({function}({promql.selector(tree)}[{promql.WINDOW}]))"
 
 
 def _read(query: str, at: Steps, *, is_total: bool = False) -> Count:
