@@ -51,6 +51,7 @@ def connect_sentry(runtime: Runtime, environ: Mapping[str, str]) -> None:
         logs=settings.logs,
         native_names=settings.transaction_names == "native",
         profiles=settings.mode in ("transactions", "sdk"),
+        holds_calls=settings.mode != "transactions" or not (settings.keep and settings.keep_per_minute),
         sampling=lambda span: _baggage(runtime, span),
         options=init_options(settings),
     )

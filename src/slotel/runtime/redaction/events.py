@@ -16,6 +16,8 @@ _DATA: Final = ("request", "extra", "tags", "user", "breadcrumbs", "spans")
 _TEXTS: Final = ("message", "transaction", "culprit", "logger", "name", "description")
 _NAMED: Final = ("value", "name")
 """Texts of an exception, and of a thread."""
+_STATEMENTS: Final = ("query", "redis")
+"""Categories of breadcrumbs whose message is a statement."""
 _SOURCE: Final = ("pre_context", "post_context")
 _ARGV: Final = "sys.argv"
 _PARAMETER: Final = "sentry.message.parameter."
@@ -32,6 +34,7 @@ def redacted_event(redactor: Redactor, event: dict[str, Any]) -> dict[str, Any]:
     for part in _TEXTS:
         if isinstance(event.get(part), str):
             event[part] = redactor.text(event[part])
+    _statements(redactor, event)
     contexts = event.get("contexts")
     if isinstance(contexts, Mapping):
         # a context's name is no key of a secret: `auth` is a section
@@ -74,6 +77,20 @@ def _part(redactor: Redactor, part: str, data: Any) -> Any:
     if redactor.choices.argv != "drop":
         extra[_ARGV] = argv if redactor.choices.argv == "keep" else redactor.data(argv)
     return extra
+
+
+def _statements(redactor: Redactor, event: Mapping[str, Any]) -> None:
+    for crumb in values(event, "breadcrumbs"):
+        if crumb.get("category") in _STATEMENTS and isinstance(crumb.get("message"), str):
+            crumb["message"] = redactor.statement(crumb["message"], _system(crumb))
+
+
+def _system(crumb: Mapping[str, Any]) -> str:
+    if crumb["category"] == "redis":
+        return "redis"
+    data = crumb.get("data")
+    found = data.get("db.system") if isinstance(data, Mapping) else None
+    return found if isinstance(found, str) else ""
 
 
 def _frames(redactor: Redactor, event: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -17,6 +17,7 @@ from opentelemetry.context import Context
 from sentry_sdk import tracing_utils
 
 from slotel.runtime.requests.served import SERVED
+from slotel.runtime.sentry.errors.integrations import SET_UP
 from slotel.runtime.sentry.otel_span import (
     SOURCE,
     TRANSACTION,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _MIDDLEWARES: Final = ("sentry_sdk.integrations.wsgi", "sentry_sdk.integrations.asgi")
 """An app may put these around itself by hand. They then trace with the origin of code: `manual`."""
 _INTEGRATIONS: Final = "sentry_sdk.integrations."
+_STDLIB: Final = "sentry_sdk.integrations.stdlib"
 _SDK: Final = "sentry_sdk."
 _BETWEEN: Final = ("sentry_sdk.api", "sentry_sdk.scope")
 """Modules between the caller and the replaced method."""
@@ -136,7 +138,11 @@ class _Replacements:
         def method(scope: Any, *given: Any, **how: Any) -> Any:
             asked = how.get("span")
             span = asked if isinstance(asked, OtelSpan) else self._current()
-            if span is None or _caller().startswith(_SDK):  # for a request that an instrumentation sends
+            caller = "" if span is None else _caller()
+            is_of_process = caller == _STDLIB and "stdlib" in SET_UP  # which then starts a process
+            if span is None or (
+                caller.startswith(_SDK) and not is_of_process
+            ):  # an instrumentation sends the request
                 return original(scope, *given, **how)
             return span.iter_headers()
 

@@ -43,6 +43,7 @@ class SentryDependencies(NamedTuple):
         logs: `sentry.logs`.
         native_names: `sentry.transaction_names` is `native`.
         profiles: transactions are made here, or by sentry-sdk, which can profile them.
+        holds_calls: see `ErrorEventLinker`.
         sampling: gives what Sentry's dynamic sampling wants to know of a span's trace.
         options: more options of `sentry_sdk.init`, which a mode needs (`instrumenter`).
     """
@@ -58,6 +59,7 @@ class SentryDependencies(NamedTuple):
     logs: bool = False
     native_names: bool = False
     profiles: bool = True
+    holds_calls: bool = False
     sampling: Callable[[SpanContext], Mapping[str, str]] = lambda _: {}
     options: Mapping[str, Any] = MappingProxyType({})
 

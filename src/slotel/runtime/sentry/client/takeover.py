@@ -19,7 +19,6 @@ from sentry_sdk.integrations.atexit import AtexitIntegration
 from sentry_sdk.integrations.dedupe import DedupeIntegration
 from sentry_sdk.integrations.excepthook import ExcepthookIntegration
 from sentry_sdk.integrations.modules import ModulesIntegration
-from sentry_sdk.integrations.stdlib import StdlibIntegration
 from sentry_sdk.integrations.threading import ThreadingIntegration
 from sentry_sdk.scope import register_external_propagation_context
 
@@ -27,6 +26,7 @@ from slotel.runtime.logs import LOG
 from slotel.runtime.sentry import span_api, streamed_spans
 from slotel.runtime.sentry.client.dsn import Destination, read_dsn
 from slotel.runtime.sentry.client.identity import Identity
+from slotel.runtime.sentry.errors.breadcrumbs import leave_out
 from slotel.runtime.sentry.errors.delivery import watch_delivery
 from slotel.runtime.sentry.errors.detail import ErrorDetail
 from slotel.runtime.sentry.errors.exception_record import unreport
@@ -73,7 +73,11 @@ class ClientTakeover:
         self._limits: dict[str, RateLimits] = {}
         self._connection: SentryConnection | None = None
         self._trail = ErrorEventLinker(
-            parts.open_spans, parts.tags, parts.sampling, native_names=parts.native_names
+            parts.open_spans,
+            parts.tags,
+            parts.sampling,
+            native_names=parts.native_names,
+            holds_calls=parts.holds_calls,
         )
         self._completion = EnvelopeCompletion(parts.redact, parts.redact_headers)
         self._lazy = LazyIntegrations()
@@ -162,16 +166,14 @@ class ClientTakeover:
         self._lazy.wanted = bool(options.get("auto_enabling_integrations", True))
         disabled = options.get("disabled_integrations") or []
         off = {each.identifier for each in disabled}  # of classes or of instances
-        if not options.get("default_integrations", True):
-            off.add("logging")
+        has_defaults = bool(options.get("default_integrations", True))
+        if not has_defaults:
+            off |= {"logging", "stdlib"}
+        leave_out(off, auto_enabled=has_defaults and self._lazy.wanted)
         merged["integrations"] = [*given, *_missing(given, off), *self._lazy.missing(given, disabled)]
         merged["disabled_integrations"] = [
             *disabled,
-            *(
-                each
-                for each in (StdlibIntegration, DedupeIntegration, ModulesIntegration)
-                if not _has(given, each)
-            ),
+            *(each for each in (DedupeIntegration, ModulesIntegration) if not _has(given, each)),
         ]
         former = sentry_sdk.get_client()
         with self._expecting():

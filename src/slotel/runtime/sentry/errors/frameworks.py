@@ -28,6 +28,7 @@ from slotel.runtime.sentry.errors.request import add_framework_data
 from slotel.runtime.upstream import django, starlette
 from slotel.runtime.upstream.celery import is_control_flow, is_expected
 from slotel.runtime.upstream.django import note_requests, note_rest_requests
+from slotel.runtime.upstream.sentry.sdk import note_subprocesses
 from slotel.runtime.upstream.starlette import keep_bodies, report_exceptions
 
 _OWN: Final = ("slotel", "slotel.*", "opentelemetry.*")
@@ -120,6 +121,17 @@ class FastApiErrors(_Replacement):
     identifier = "fastapi"
 
 
+class Subprocesses(_Replacement):
+    """Leaves of sentry-sdk's hooks of the standard library those of started processes: no span tells of them."""
+
+    identifier = "stdlib"
+
+    @staticmethod
+    def hook() -> None:
+        """Write breadcrumbs, and give a process the trace to continue."""
+        note_subprocesses()
+
+
 def framework_integrations(given: Iterable[str] = ()) -> list[Integration]:
     """Return the integrations for `sentry_sdk.init`; loggers that only echo are ignored from here on.
 
@@ -157,6 +169,7 @@ def _makers() -> dict[str, Callable[[], Integration]]:
         "celery": CeleryErrors,
         "starlette": StarletteErrors,
         "fastapi": FastApiErrors,
+        "stdlib": Subprocesses,
     }
 
 

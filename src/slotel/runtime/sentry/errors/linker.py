@@ -30,6 +30,7 @@ from slotel.runtime.requests.decision import REQUEST_KINDS, Decision, records
 from slotel.runtime.requests.local_roots import LocalRoot, OpenSpans
 from slotel.runtime.requests.outcomes import BROKEN_STREAM
 from slotel.runtime.requests.served import SERVED
+from slotel.runtime.sentry.errors.breadcrumbs import add_calls, hold_call, leave_calls
 from slotel.runtime.sentry.errors.exception_record import (
     DUPLICATE,
     RECORD,
@@ -94,10 +95,10 @@ class ErrorEventLinker:
     Args:
         tags: gives the enforced tags.
         sampling: gives what Sentry's dynamic sampling wants to know of a span's trace.
+        holds_calls: nobody else holds the ended spans of traces that are not sampled, of which breadcrumbs are made.
     """
 
     starts: Final = "local_roots"
-    no_quiet_children: Final = True
 
     def __init__(
         self,
@@ -106,8 +107,10 @@ class ErrorEventLinker:
         sampling: Sampling = lambda _: {},
         *,
         native_names: bool = False,
+        holds_calls: bool = False,
     ) -> None:
         self._native_names = native_names
+        self.no_quiet_children = not holds_calls
         self._open_spans = open_spans
         self._tags = tags
         self._sampling = sampling
@@ -142,8 +145,10 @@ class ErrorEventLinker:
             error = sys.exc_info()[1]
             if error is not None and records(span, error):
                 _remember_span(span, local_root, error)
-        if local_root is None or not local_root.ended:
-            return  # a child, mostly
+        if local_root is None or not local_root.ended:  # a child, mostly
+            if not self.no_quiet_children and local_root is not None and local_root.state is None:
+                hold_call(local_root.spans, span)
+            return
         if local_root.span.context is span.context and span.kind in REQUEST_KINDS:
             decision = local_root.decision
             if decision is not None and decision.exception is not None:
@@ -154,6 +159,8 @@ class ErrorEventLinker:
             if self.sessions.frameworks:
                 self.sessions.end(span)
             _leave(local_root, is_sent=_may_be_sent(span, decision))
+        elif local_root.span.context is span.context and not in_finalizer():
+            leave_calls((*local_root.spans, span))
 
     def escaped(self, error: BaseException, mechanism: str) -> None:
         """Report an exception that left the application and failed no span; one that was reported is dropped again."""
@@ -204,7 +211,10 @@ class ErrorEventLinker:
         exception_record.reported = time.monotonic()
         event.setdefault("contexts", {}).setdefault("runtime", _RUNTIME)
         hint[RECORD] = exception_record
-        self.link(event, exception_record.context, exception_record.local_root, exception_record.attributes)
+        local_root = exception_record.local_root
+        self.link(event, exception_record.context, local_root, exception_record.attributes)
+        if local_root is not None and not local_root.ended and local_root.span.kind not in REQUEST_KINDS:
+            add_calls(event, {}, local_root.spans)
         return event
 
     def _where(self, current: SpanContext) -> tuple[SpanContext | None, LocalRoot | None]:
@@ -304,6 +314,7 @@ class _RequestView:
             self._complete(event, hint.get(RECORD))
             if not hint.get(_HAS_DETAILS):
                 add_framework_data(event, self.carrier)
+            add_calls(event, hint, self._local_root.spans)
             add_request(event, self.carrier, self._local_root.span.attributes or {})
         elif event["type"] == "transaction":
             add_request(event, self.carrier, {}, self._details)

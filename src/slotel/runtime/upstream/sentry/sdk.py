@@ -83,6 +83,11 @@ _FLASK_USER: Final = Probe(
     "sentry_sdk.integrations.flask", "_add_user_to_event",
     why="the user of Flask-Login, if personal data may be sent", without="events of Flask lack the user",
 )  # fmt: skip
+_SUBPROCESSES: Final = Probe(
+    "sentry_sdk.integrations.stdlib", "_install_subprocess",
+    why="breadcrumbs of started processes, and the trace for them, without a hook of each HTTP request",
+    without="they have neither",
+)  # fmt: skip
 _WSGI: Final = Probe(
     "sentry_sdk.integrations.wsgi", "_make_wsgi_event_processor",
     why="sentry-sdk reads the request and decides what of it may be shown", without=_FROM_SPAN,
@@ -340,6 +345,13 @@ def name_of_function(function: Any) -> str | None:
     """Return sentry-sdk's name for what answers a request."""
     name = _NAME_OF.of(utils)
     return None if name is None else name(function)
+
+
+def note_subprocesses() -> None:
+    """Have sentry-sdk write a breadcrumb of each process that is started."""
+    install = _SUBPROCESSES.load()
+    if install is not None:
+        install()
 
 
 # -- its tracing API -------------------------------------------------------------------------------------------

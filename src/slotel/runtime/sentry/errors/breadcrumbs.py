@@ -1,0 +1,203 @@
+"""Breadcrumbs of outgoing requests and queries, made of ended spans when there is an error to show them with.
+
+sentry-sdk's integrations write one for each call, on the thread of the request. Here OpenTelemetry has recorded the
+calls already: nothing is done for a request without an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from contextlib import suppress
+from datetime import datetime, timezone
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import sentry_sdk
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind
+
+from slotel.runtime.sentry.client.own_requests import own_span_test
+from slotel.runtime.sentry.errors.integrations import SET_UP
+from slotel.runtime.sentry.transactions.mapping import bare_url
+from slotel.runtime.upstream.otel.reading import attributes_of
+
+_MOST: Final = 100
+"""Source: sentry-sdk, `DEFAULT_MAX_BREADCRUMBS`."""
+_APPS: Final = "slotel.breadcrumbs"
+"""Where the hint of an event has the breadcrumbs that it came with."""
+_CLIENT: Final = SpanKind.CLIENT
+_STDLIB: Final = "stdlib"
+_REASONS: Final = {each.value: each.phrase for each in HTTPStatus}
+_INTEGRATIONS: Final = {
+    "requests": _STDLIB,
+    "urllib": _STDLIB,
+    "urllib3": _STDLIB,
+    "httpx": "httpx",
+    "aiohttp_client": "aiohttp",
+    "redis": "redis",
+    "sqlalchemy": "sqlalchemy",
+    "asyncpg": "asyncpg",
+    "pymongo": "pymongo",
+}
+"""Instrumentation → the integration of sentry-sdk that writes the breadcrumbs of the same calls."""
+
+_OFF: Final[set[str]] = set()
+
+
+def leave_out(identifiers: Iterable[str], *, auto_enabled: bool) -> None:
+    """Write no breadcrumbs that integrations which the app has switched off would write.
+
+    Args:
+        auto_enabled: the app wants those that sentry-sdk enables when their library is there.
+    """
+    _OFF.clear()
+    _OFF.update(identifiers)
+    if not auto_enabled:
+        _OFF.update(each for each in _INTEGRATIONS.values() if each != _STDLIB)
+
+
+def add_calls(event: MutableMapping[str, Any], hint: Any, spans: Iterable[ReadableSpan]) -> None:
+    """Put the calls that are among the spans into an event, in the order of time with the breadcrumbs of the app.
+
+    A job that runs within a request has a scope within the request's: asked for both, the last one, the job's, counts.
+    """
+    crumbs = list(_wanted(spans, _most()))
+    if not crumbs and _APPS not in hint:
+        return
+    said = event.get("breadcrumbs")
+    if said is not None and not isinstance(said, dict):  # an event processor's
+        return
+    written = hint.setdefault(_APPS, (said or {}).get("values") or [])
+    merged = [*written, *crumbs]
+    with suppress(Exception):  # times that cannot be compared, of the app: they stay in front
+        merged.sort(key=lambda crumb: crumb["timestamp"])
+    event["breadcrumbs"] = {**(said or {}), "values": merged[max(len(merged) - _most(), 0) :]}
+
+
+def hold_call(held: list[ReadableSpan], span: ReadableSpan) -> None:
+    """Keep a span if it is a call; the last ones only."""
+    if span.kind is _CLIENT:
+        held.append(span)
+        if len(held) > _MOST:
+            del held[0]
+
+
+def leave_calls(spans: Iterable[ReadableSpan]) -> None:
+    """Leave the calls that are among the spans on the scope that is active here: they belonged to no request."""
+    client = sentry_sdk.get_client()
+    if client.is_active():
+        for crumb in _crumbs(spans, _most()):
+            sentry_sdk.add_breadcrumb(crumb)
+
+
+def _most() -> int:
+    said = sentry_sdk.get_client().options.get("max_breadcrumbs", _MOST)
+    return said if isinstance(said, int) else _MOST
+
+
+def _wanted(spans: Iterable[ReadableSpan], most: int) -> Iterable[dict[str, Any]]:
+    """Yield the breadcrumbs that the app's `before_breadcrumb` leaves, as it leaves them."""
+    before: Callable[[Any, Any], Any] | None = sentry_sdk.get_client().options.get("before_breadcrumb")
+    for crumb in _crumbs(spans, most):
+        left = crumb
+        if before is not None:
+            with suppress(Exception):  # sentry-sdk goes on with the breadcrumb as it was
+                left = before(crumb, {})
+        if left is not None:
+            yield left
+
+
+def _crumbs(spans: Iterable[ReadableSpan], most: int) -> list[dict[str, Any]]:
+    """Return the last breadcrumbs, the oldest first."""
+    calls = [(span, attributes_of(span)) for span in list(spans) if span.kind is _CLIENT]
+    if not calls:
+        return []
+    is_own = _own_test(str(sentry_sdk.get_client().options.get("dsn") or ""))
+    found: list[dict[str, Any]] = []
+    outer, text = calls[-1][0], None
+    for span, attributes in reversed(calls):
+        if len(found) >= most:
+            break
+        if _is_written(span) or is_own(span, attributes):
+            continue
+        crumb = _crumb(span, attributes)
+        if crumb is None or (text is not None and crumb.get("message") == text and _is_within(span, outer)):
+            continue  # the driver's span of a query of SQLAlchemy, which is the later one
+        outer, text = span, crumb.get("message")
+        found.append(crumb)
+    return found[::-1]
+
+
+def _is_within(span: ReadableSpan, outer: ReadableSpan) -> bool:
+    return (outer.start_time or 0) <= (span.start_time or 0) and (span.end_time or 0) <= (outer.end_time or 0)
+
+
+def _is_written(span: ReadableSpan) -> bool:
+    """Whether an integration of sentry-sdk writes this breadcrumb itself, or would if the app wanted it."""
+    scope = span.instrumentation_scope
+    integration = _INTEGRATIONS.get(scope.name.rpartition(".")[2] if scope is not None else "", "")
+    if integration in _OFF:
+        return True
+    return integration not in SET_UP and sentry_sdk.get_client().get_integration(integration) is not None
+
+
+@lru_cache(maxsize=4)
+def _own_test(dsn: str) -> Callable[[ReadableSpan, Mapping[str, Any]], bool]:
+    return own_span_test(dsn) if dsn else lambda _span, _attributes: False
+
+
+def _crumb(span: ReadableSpan, attributes: Mapping[str, Any]) -> dict[str, Any] | None:
+    get = attributes.get
+    method = get("http.request.method") or get("http.method")
+    if method:
+        return _http(span, attributes, str(method))
+    system = get("db.system.name") or get("db.system")
+    text = get("db.query.text") or get("db.statement")
+    if not system or not text:  # connecting to a database is no query
+        return None
+    return _redis(span, attributes, str(text)) if system == "redis" else _query(span, str(text), str(system))
+
+
+def _http(span: ReadableSpan, attributes: Mapping[str, Any], method: str) -> dict[str, Any]:
+    data: dict[str, Any] = {"http.method": method}
+    url = attributes.get("url.full") or attributes.get("http.url")
+    if isinstance(url, str):
+        with suppress(ValueError):
+            parts = urlsplit(url)
+            data |= {"url": bare_url(url), "http.query": parts.query, "http.fragment": ""}
+    crumb = {"type": "http", "category": "httplib", "data": data, "timestamp": _time(span.end_time)}
+    code = attributes.get("http.response.status_code") or attributes.get("http.status_code")
+    if isinstance(code, int) and code:
+        data |= {"http.response.status_code": code, "reason": _REASONS.get(code, "")}
+        level = {4: "warning", 5: "error"}.get(code // 100)
+        if level is not None:
+            crumb["level"] = level
+    return crumb
+
+
+def _redis(span: ReadableSpan, attributes: Mapping[str, Any], text: str) -> dict[str, Any]:
+    is_pipeline = "db.redis.pipeline_length" in attributes
+    command = text.partition(" ")[0]
+    return {
+        "type": "redis",
+        "category": "redis",
+        "message": "redis.pipeline.execute" if is_pipeline else text,
+        "data": {} if is_pipeline else {"redis.command": command, "db.operation": command},
+        "timestamp": _time(span.start_time),
+    }
+
+
+def _query(span: ReadableSpan, text: str, system: str) -> dict[str, Any]:
+    return {
+        "type": "default",
+        "category": "query",
+        "message": text,
+        "data": {"db.system": system},
+        "timestamp": _time(span.start_time),
+    }
+
+
+def _time(nanoseconds: int | None) -> datetime:
+    return datetime.fromtimestamp((nanoseconds or 0) / 1e9, timezone.utc)

@@ -1,0 +1,213 @@
+"""Breadcrumbs of outgoing requests, queries and processes are those of plain sentry-sdk, which hooks each call."""
+
+import os
+import re
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+import sentry_sdk
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
+
+from runtime.sentry.test_errors_like_plain import APPS_BIN, interpreter_with
+from slotel.cli.sink.server import SentrySink
+from slotel.config.redaction import RedactionChoices
+from slotel.runtime.redaction.events import redacted_event
+from slotel.runtime.redaction.redactor import Redactor
+from slotel.runtime.sentry.errors.breadcrumbs import add_calls
+from support.launch import APPS, LAUNCHER, clean_environ, wait_until
+from support.ports import free_port
+
+MORE = {"db.system"}
+"""Data of a query that plain sentry-sdk does not write."""
+BESIDE = ("connect", "PRAGMA read_uncommitted")
+"""What plain sentry-sdk writes of Django alone, and what the driver's span tells of SQLAlchemy's own."""
+LESS = {"redis.key", "redis.is_cluster", "redis.transaction"}
+"""Data of redis that its span has not: OpenTelemetry's instrumentation writes `?` for each argument."""
+
+
+def crumbs_of(how, *words, python=None, **variables):
+    with SentrySink() as sink:
+        env = clean_environ(
+            SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none", OTEL_SERVICE_NAME="shop",
+            **variables,
+        )  # fmt: skip
+        python = python or interpreter_with("flask")
+        env["PATH"] = os.pathsep.join([str(python.parent), env["PATH"]])
+        command = [*([] if how == "plain" else [LAUNCHER]), python, "calls.py", how, *words]
+        done = subprocess.run(
+            command, env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        found = {
+            event["exception"]["values"][-1]["value"] if "exception" in event else event["message"]: (
+                event.get("breadcrumbs", {}).get("values", [])
+            )
+            for event in sink.payloads("event")
+            if "exception" in event or "message" in event
+        }
+    for crumbs in found.values():
+        times = [crumb.pop("timestamp") for crumb in crumbs]
+        assert times == sorted(times)
+        for crumb in crumbs:
+            if "url" in crumb.get("data", {}):
+                crumb["data"]["url"] = re.sub(r":\d+/", "/", crumb["data"]["url"])
+    return found, done.stdout
+
+
+def both(*words, python=None, **variables):
+    with ThreadPoolExecutor() as pool:
+        plain = pool.submit(crumbs_of, "plain", *words, python=python)
+        slotel = pool.submit(crumbs_of, "slotel", *words, python=python, **variables)
+        return plain.result()[0], slotel.result()[0]
+
+
+def comparable(found):
+    """The crumbs without what OpenTelemetry's spans have more or less."""
+    return {
+        which: [
+            {
+                **crumb,
+                "data": {
+                    key: value for key, value in crumb.get("data", {}).items() if key not in MORE | LESS
+                },
+            }
+            for crumb in crumbs
+            if crumb.get("message") not in BESIDE
+        ]
+        for which, crumbs in found.items()
+    }
+
+
+@pytest.mark.process
+@pytest.mark.skipif(sentry_sdk.VERSION.startswith("3"), reason="an app of sentry-sdk 2")
+@pytest.mark.parametrize("scene", ["flask", "django", "fastapi", "celery", "script"])
+@pytest.mark.parametrize("rate", ["1", "0.0001"])
+def test_calls_are_breadcrumbs_as_with_plain_sentry_sdk_at_any_rate(scene, rate):
+    plain, slotel = both(scene, SENTRY_TRACES_SAMPLE_RATE=rate)
+    assert {"httplib", "shop"} <= {
+        crumb.get("category") for crumbs in plain.values() for crumb in crumbs
+    } or scene == "celery"
+    assert comparable(slotel) == comparable(plain)
+
+
+@pytest.mark.process
+@pytest.mark.skipif(sentry_sdk.VERSION.startswith("3"), reason="an app of sentry-sdk 2")
+@pytest.mark.parametrize("words", ["few", "off", "named", "process"])
+def test_the_options_of_the_app_hold_for_them(words):
+    plain, slotel = both("flask", words)
+    ours = comparable(slotel)
+    assert {which: ours[which] for which in plain} == comparable(plain)
+
+
+@pytest.mark.process
+@pytest.mark.skipif(sentry_sdk.VERSION.startswith("3"), reason="an app of sentry-sdk 2")
+def test_they_are_there_where_no_transaction_is_held(tmp_path):
+    config = tmp_path / "slotel.yaml"
+    config.write_text("version: 1\nsentry:\n  keep: []\n")
+    plain, slotel = both("flask", SLOTEL_CONFIG=str(config), SENTRY_TRACES_SAMPLE_RATE="0")
+    assert comparable(slotel) == comparable(plain)
+    by_otlp, _ = crumbs_of("slotel", "flask", SLOTEL_SENTRY_MODE="otlp")
+    assert comparable(by_otlp) == comparable(plain)
+
+
+@pytest.mark.process
+@pytest.mark.skipif(sentry_sdk.VERSION.startswith("3"), reason="an app of sentry-sdk 2")
+def test_calls_of_libraries_are_breadcrumbs_once():
+    python = APPS_BIN / "python"
+    server = shutil.which("redis-server")
+    if not python.exists() or server is None:
+        pytest.skip("redis is not installed: make apps")
+    port = free_port()
+    redis = subprocess.Popen(
+        [server, "--port", str(port), "--bind", "127.0.0.1", "--save", ""], stdout=subprocess.DEVNULL
+    )
+    try:
+        wait_until(lambda: _answers(port), "redis answers")
+        plain, slotel = both("flask", "sqlalchemy", "redis", str(port), python=python)
+    finally:
+        redis.terminate()
+        redis.wait()
+    assert {"query", "redis", "httplib"} <= {crumb.get("category") for crumb in plain["it fails"]}
+    spoken = {"SET 'cart:7' [Filtered]": "SET ? ?", "GET 'cart:7'": "GET ?"}
+    for crumbs in plain.values():
+        for crumb in crumbs:
+            if crumb.get("message") in spoken:
+                crumb["message"] = spoken[crumb["message"]]
+    assert comparable(slotel) == comparable(plain)
+
+
+def _answers(port):
+    import socket
+
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(7) == b"+PONG\r\n"
+    except OSError:
+        return False
+
+
+@pytest.mark.process
+@pytest.mark.skipif(sentry_sdk.VERSION.startswith("3"), reason="an app of sentry-sdk 2")
+def test_a_started_process_can_continue_the_trace():
+    _, said = crumbs_of("slotel", "flask", "process")
+    assert re.fullmatch(r"([0-9a-f]{32}-[0-9a-f]{16}-1\n){2}", said)
+    assert len(set(said.split())) == 2
+
+
+@contextmanager
+def spans():
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    yield provider.get_tracer("opentelemetry.instrumentation.some"), exporter.get_finished_spans
+
+
+@pytest.mark.unit
+def test_an_inner_scopes_calls_take_the_place_of_the_outer_ones():
+    with spans() as (tracer, finished):
+        for text in ("SELECT 1", "SELECT 2"):
+            tracer.start_span(
+                "q", kind=SpanKind.CLIENT, attributes={"db.system": "x", "db.statement": text}
+            ).end()
+        one, two = finished()
+    event, hint = {"breadcrumbs": {"values": [{"message": "app", "timestamp": "odd"}]}}, {}
+    add_calls(event, hint, [one])
+    add_calls(event, hint, [two])
+    assert [crumb["message"] for crumb in event["breadcrumbs"]["values"]] == ["app", "SELECT 2"]
+
+
+@pytest.mark.unit
+def test_what_is_no_call_is_no_breadcrumb():
+    with spans() as (tracer, finished):
+        tracer.start_span("work").end()
+        tracer.start_span("connect", kind=SpanKind.CLIENT, attributes={"db.system": "x"}).end()
+        tracer.start_span("rpc", kind=SpanKind.CLIENT, attributes={"rpc.system": "grpc"}).end()
+        event = {}
+        add_calls(event, {}, finished())
+    assert event == {}
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("crumb", "shown"),
+    [
+        ({"category": "query", "message": "SELECT 'secret word'", "data": {}}, "SELECT ?"),
+        (
+            {"category": "query", "message": 'SELECT "secret word"', "data": {"db.system": "mysql"}},
+            "SELECT ?",
+        ),
+        ({"category": "redis", "message": "SET cart:7 x"}, "SET ? ?"),
+        ({"category": "shop", "message": "SELECT 'secret word'"}, "SELECT 'secret word'"),
+    ],
+)
+def test_statements_in_breadcrumbs_are_redacted_as_those_of_spans(crumb, shown):
+    redactor = Redactor(choices=RedactionChoices(sql="parameterise"))
+    event = redacted_event(redactor, {"breadcrumbs": {"values": [crumb]}})
+    assert event["breadcrumbs"]["values"][0]["message"] == shown
