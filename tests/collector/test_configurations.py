@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from slotel.compile.collector.policy import BUCKETS, CONNECTOR, DIMENSIONS, PROCESSOR, files, policy
+from slotel.compile.collector.policy import CONNECTOR, DIMENSIONS, PROCESSOR, files, policy
 from slotel.config.load import read_configuration
+from slotel.config.names import SPAN_BOUNDS
 from slotel.config.service import Service
-from slotel.runtime.metrics.span_metrics import DEFAULT_BOUNDS
 from support.otelcol import CONFIGS, ROOT, WITHOUT_POLICY, find_otelcol
 
 MAIN = ("otel-collector.yaml", "agent.yaml", "gateway.yaml")
@@ -128,8 +128,7 @@ def test_the_configurations_redact_what_an_empty_policy_redacts(name):
 @pytest.mark.parametrize("name", WITH_POLICY)
 def test_the_collector_counts_into_the_services_buckets_and_dimensions(name):
     connector = read(name)["connectors"][CONNECTOR]
-    assert BUCKETS == DEFAULT_BOUNDS
-    assert [_seconds(text) for text in connector["histogram"]["explicit"]["buckets"]] == list(BUCKETS)
+    assert [_seconds(text) for text in connector["histogram"]["explicit"]["buckets"]] == list(SPAN_BOUNDS)
     assert [dimension["name"] for dimension in connector["dimensions"]] == list(DIMENSIONS)
 
 

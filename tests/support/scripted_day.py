@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from slotel.config import names
+from slotel.config.names import SPAN_BOUNDS
 from slotel.config.service import Service, read_service
 from slotel.config.slo import Slo
-from slotel.runtime.metrics.span_metrics import DEFAULT_BOUNDS
 
 START = 1_772_409_600
 """2026-03-02T00:00:00Z: a Monday, on a two-hour boundary."""
@@ -72,7 +72,7 @@ TARGETS = (
     Target("checkout", "10.0.0.12:9464", 0.5, CHECKOUT[:5]),
     Target("search", "10.0.0.21:9464", 1.0, SEARCH),
 )
-EDGES = (*(edge for edge in DEFAULT_BOUNDS if 0.005 <= edge <= 2.5), math.inf)
+EDGES = (*(edge for edge in SPAN_BOUNDS if 0.005 <= edge <= 2.5), math.inf)
 
 SLOS = {"checkout": ("availability", "latency", "recommendations"), "search": ("availability",)}
 

@@ -10,7 +10,7 @@ from typing import Final
 
 LEAN: Final = {
     "bootstrap": "slotel.cli.bootstrap",
-    "doctor": "slotel.cli.doctor",
+    "doctor": "slotel.cli.doctor.command",
     "sink": "slotel.cli.sink.server",
 }
 """Command → module with `main(arguments) -> int`: what runs inside a service's environment needs no other package."""

@@ -12,6 +12,8 @@ import click
 
 from slotel.cli.load import configs_option, inform, load_all_or_exit
 from slotel.cli.write import differing, write_generated
+from slotel.compile.collector import policy
+from slotel.compile.warnings import warnings
 from slotel.config.service import Service
 
 COMPILERS: Final = (
@@ -68,10 +70,8 @@ def compile_several(services: Sequence[Service]) -> dict[str, tuple[str, str]]:
     found.update({path: ("", text) for path, text in compile_all(services[0], _SHARED).items()})
     measured = [service for service in services if not _is_foreign(service)]
     if measured:
-        from slotel.compile.collector.policy import files_of
-
         names = ", ".join(service.name or "" for service in measured)
-        policies = files_of(measured, f"the services {names}")
+        policies = policy.files_of(measured, f"the services {names}")
         found.update({path: ("", text) for path, text in policies.items()})
     return found
 
@@ -94,8 +94,6 @@ def command(files: tuple[str, ...], configs: tuple[str, ...], out: str, check: b
 
     With the files of several services each service has a folder of its own, and all have one collector policy.
     """
-    from slotel.compile.warnings import warnings
-
     readings = load_all_or_exit((*files, *configs))
     try:
         made = compile_several([reading.service for reading in readings])

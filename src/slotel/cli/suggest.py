@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
 from slotel.cli.load import inform
 from slotel.cli.prometheus.api import PrometheusApi, PrometheusError
 from slotel.cli.prometheus.options import header_option, url_option
+from slotel.compile.sources import HTTP_DURATION as HTTP
+from slotel.compile.suggestion import Route, suggest, to_yaml
 from slotel.config import names
 from slotel.config.duration import format_duration, parse_duration
-
-if TYPE_CHECKING:
-    from slotel.compile.suggestion import Route
+from slotel.config.foreign.promql import quote
 
 WEEK: Final = 7 * 86400.0
-HTTP: Final = "http_server_request_duration_seconds"
 _CALLS: Final = f"{names.SPAN_CALLS}_total"
 _ENTRY: Final = 'span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER"'
 _EXCLUDED: Final = 'http_response_status_code!="499",http_route!~"/health|/healthz|/livez|/readyz|/metrics"'
@@ -49,8 +48,6 @@ def command(
     It reads span metrics (slotel's or the collector's), else OpenTelemetry's HTTP server metrics.
     Latency thresholds are edges of the histogram's buckets.
     """
-    from slotel.compile.suggestion import suggest, to_yaml
-
     try:
         seconds = parse_duration(last)
         found = _Store(PrometheusApi(url, headers), format_duration(seconds), moment)
@@ -105,8 +102,6 @@ class _Store:
         Raises:
             ValueError: nothing is known of the service.
         """
-        from slotel.config.foreign.promql import quote
-
         own = f"service_name={quote(service)},{_ENTRY},{_EXCLUDED}"
         calls = self._by_route(f"{_CALLS}{{{own}}}")
         if calls:
@@ -125,8 +120,6 @@ class _Store:
         return "http_server", self._joined(calls, bad, f"{HTTP}_bucket{{{own}}}")
 
     def _joined(self, calls: Mapping[str, float], bad: Mapping[str, float], buckets: str) -> list[Route]:
-        from slotel.compile.suggestion import Route
-
         within: dict[str, dict[float, float]] = {}
         for each in self._ask(f"sum by (http_route, le) (increase({buckets}[{self._window}]))"):
             edge = float(each["metric"].get("le", "inf"))

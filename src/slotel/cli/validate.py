@@ -8,7 +8,9 @@ from typing import Final, NamedTuple
 
 import click
 
+from slotel.cli.generate import compile_all
 from slotel.cli.load import complain, configs_option, inform, load_all, unnamed
+from slotel.compile.warnings import warnings
 from slotel.config.problem import Problem
 from slotel.config.service import Reading, Service
 
@@ -57,8 +59,6 @@ class _Findings(NamedTuple):
 
 
 def _findings(reading: Reading) -> _Findings:
-    from slotel.compile.warnings import warnings
-
     service = reading.service
     problems = (*reading.problems, *unnamed(reading)) or _uncompilable(service)
     # nothing is said of what stands in for a wrong part
@@ -96,8 +96,6 @@ def _property(text: str) -> str:
 
 
 def _uncompilable(service: Service) -> tuple[Problem, ...]:
-    from slotel.cli.generate import compile_all
-
     try:
         compile_all(service)
     except ValueError as error:

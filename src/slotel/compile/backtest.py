@@ -151,7 +151,7 @@ def _judge(
 def _alerts(service: Service, slo: Slo, past: Past, clock: Clock, minimum: int) -> Iterator[Fired]:
     recorded, said = past.recorded, slo.alerting or Alerting()
     for alert in at.burn_rate_alerts(service, slo):
-        if (said.page if alert.severity == "page" else said.ticket).is_disabled:
+        if said.of(alert.severity).is_disabled:
             continue
         long, short = format_duration(alert.long), format_duration(alert.short)
         threshold = alert.burn_rate(slo.period.seconds) * slo.limit

@@ -157,8 +157,8 @@ def _tiled(
                 lambda index, reach=reach: tile_sums.over(index, reach),  # type: ignore[misc]  # bound now
             )
     if slo.period.calendar is not None:
-        months = _Months(tiles, clock, slo.period.calendar)
-        side[slo.period.calendar] = _slowly(clock, open_, months.over)
+        to_date = _to_date(tiles, clock, slo.period.calendar)
+        side[slo.period.calendar] = _slowly(clock, open_, to_date.__getitem__)
 
 
 def _slowly(clock: Clock, open_: Series, tiles: Callable[[int], float | None]) -> Series:
@@ -204,25 +204,20 @@ class _Sums:
         return self._sums[index + 1] - self._sums[first]
 
 
-class _Months:
-    """Sums of tiles since the calendar's month or quarter began (UTC)."""
-
-    def __init__(self, tiles: Series, clock: Clock, calendar: str) -> None:
-        self._found: Series = []
-        total: float | None = None
-        before: tuple[int, int] | None = None
-        for index, tile in enumerate(tiles):
-            now = time.gmtime(clock.at(index))
-            part = (now.tm_year, now.tm_mon if calendar == "month" else (now.tm_mon - 1) // 3)
-            if part != before:
-                total, before = None, part
-            if tile is not None:
-                total = (total or 0.0) + tile
-            self._found.append(total)
-
-    def over(self, index: int) -> float | None:
-        """Return the sum up to an evaluation."""
-        return self._found[index]
+def _to_date(tiles: Series, clock: Clock, calendar: str) -> Series:
+    """Return the sums of tiles since the calendar's month or quarter began (UTC)."""
+    found: Series = []
+    total: float | None = None
+    before: tuple[int, int] | None = None
+    for index, tile in enumerate(tiles):
+        now = time.gmtime(clock.at(index))
+        part = (now.tm_year, now.tm_mon if calendar == "month" else (now.tm_mon - 1) // 3)
+        if part != before:
+            total, before = None, part
+        if tile is not None:
+            total = (total or 0.0) + tile
+        found.append(total)
+    return found
 
 
 def _divided(value: float | None, by: float) -> float | None:

@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from slotel.compile.header import header
-from slotel.compile.promql import yaml_lines
+from slotel.compile.yaml_file import yaml_file
 from slotel.config.service import Service
 
 DIRECTORY: Final = "grafana/provisioning"
@@ -44,9 +43,9 @@ def files(service: Service) -> Mapping[str, str]:
     sources = {"apiVersion": 1, "datasources": [_prometheus(service), _alertmanager()]}
     sentry = {"apiVersion": 1, "datasources": [_sentry(service)]}
     return {
-        DASHBOARDS: _text(service, "Grafana's dashboards", providers),
-        SOURCES: _text(service, "Grafana's data sources", sources),
-        SENTRY if all(sentry_place(service.monitoring.sentry_url)) else SENTRY_UNPLACED: _text(
+        DASHBOARDS: yaml_file(service, "Grafana's dashboards", providers),
+        SOURCES: yaml_file(service, "Grafana's data sources", sources),
+        SENTRY if all(sentry_place(service.monitoring.sentry_url)) else SENTRY_UNPLACED: yaml_file(
             service, "Grafana's data source for Sentry (plugin grafana-sentry-datasource)", sentry
         ),
     }
@@ -113,7 +112,3 @@ def sentry_place(url: str) -> tuple[str, str]:
     if match := _ORGANISATION_HOST.match(url):
         return f"https://{match[2]}", match[1]
     return url, ""
-
-
-def _text(service: Service, what: str, document: Mapping[str, Any]) -> str:
-    return header(service, what) + "\n".join(yaml_lines(document)) + "\n"

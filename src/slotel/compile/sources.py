@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from slotel.compile.promql import bucket, equal, number, one_of, series
 from slotel.config import names
@@ -16,10 +16,10 @@ from slotel.config.tags import label_name
 HTTP_DURATION: Final = "http_server_request_duration_seconds"
 """Source: OpenTelemetry semantic conventions, HTTP metrics, `http.server.request.duration`."""
 
-_HTTP_LABELS: Final = (
+_HTTP_LABELS: Final = frozenset((
     "http.route", "http.request.method", "http.response.status_code", "error.type", "url.scheme",
     "network.protocol.name", "network.protocol.version", "server.address", "server.port",
-)  # fmt: skip
+))  # fmt: skip
 _SPAN_LABELS: Final = ("http.route", "http.response.status_code", "service.name", "span.name")
 _FIVE: Final = '"5.."'
 
@@ -45,6 +45,23 @@ class Counts:
     instant: str = ""
 
 
+class _Metrics(NamedTuple):
+    """Metrics of requests from which an objective can be counted.
+
+    Args:
+        title: for people.
+        labels: the attributes that are labels of them.
+        calls, duration: names of the counter and the histogram.
+        error: matcher of what failed, and its contrary.
+    """
+
+    title: str
+    labels: frozenset[str]
+    calls: str
+    duration: str
+    error: tuple[str, str]
+
+
 def counts(service: Service, slo: Slo) -> Counts:
     """Return how the service's chosen source counts the objective.
 
@@ -62,11 +79,7 @@ def counts(service: Service, slo: Slo) -> Counts:
 
 def _slo_events(service: Service, slo: Slo) -> Counts:
     metric = f"{names.SLO_EVENTS}_total"
-    base = [
-        *equal(
-            {names.LABEL_SERVICE: service.name or "", **service.monitoring.match, names.LABEL_SLO: slo.name}
-        )
-    ]
+    base = [*_service(service), *equal({names.LABEL_SLO: slo.name})]
     counted = one_of(names.LABEL_OUTCOME, (names.GOOD, names.BAD))
     bad = [*base, *equal({names.LABEL_OUTCOME: names.BAD})]
     spans = series(f"{names.SPAN_CALLS}_total", [*_service(service), _kinds(slo)])
@@ -81,58 +94,38 @@ def _slo_events(service: Service, slo: Slo) -> Counts:
 
 
 def _span_metrics(service: Service, slo: Slo) -> Counts:
-    labels = {*_SPAN_LABELS, *service.tags.metric_labels}
-    selected = [*_service(service), _kinds(slo), *_selected(slo, labels, "span metrics")]
-    selected.append(f'{names.LABEL_HTTP_STATUS}!="{CLIENT_CLOSED_REQUEST}"')
-    faults = []
-    if slo.bad.status_error:
-        faults.append(
-            (f'{names.LABEL_STATUS}="STATUS_CODE_ERROR"', f'{names.LABEL_STATUS}!="STATUS_CODE_ERROR"')
-        )
-    return _histogram_or_calls(
-        slo,
-        f"{names.SPAN_CALLS}_total",
-        names.SPAN_DURATION,
-        selected,
-        _faults(slo, faults, labels, "span metrics"),
-    )
+    error = f'{names.LABEL_STATUS}="STATUS_CODE_ERROR"', f'{names.LABEL_STATUS}!="STATUS_CODE_ERROR"'
+    labels = frozenset((*_SPAN_LABELS, *service.tags.metric_labels))
+    metrics = _Metrics("span metrics", labels, f"{names.SPAN_CALLS}_total", names.SPAN_DURATION, error)
+    return _histogram_or_calls(slo, metrics, [*_service(service), _kinds(slo)])
 
 
 def _http_server(service: Service, slo: Slo) -> Counts:
     if "SERVER" not in slo.select.kinds:
         raise ValueError(f"objective '{slo.name}': HTTP server metrics count SERVER spans only")
-    labels = set(_HTTP_LABELS)
+    error = 'error_type!=""', 'error_type=""'
+    metrics = _Metrics("HTTP server metrics", _HTTP_LABELS, f"{HTTP_DURATION}_count", HTTP_DURATION, error)
     job = {} if "job" in service.monitoring.match else {"job": service.name or ""}
-    base = equal({**job, **service.monitoring.match})
-    selected = [*base, *_selected(slo, labels, "HTTP server metrics")]
-    selected.append(f'{names.LABEL_HTTP_STATUS}!="{CLIENT_CLOSED_REQUEST}"')
-    faults = []
+    return _histogram_or_calls(slo, metrics, equal({**job, **service.monitoring.match}))
+
+
+def _faults(slo: Slo, metrics: _Metrics) -> Iterator[tuple[str, str]]:
+    """Yield what makes an event bad, as (matcher, its contrary)."""
     if slo.bad.status_error:
-        faults.append(('error_type!=""', 'error_type=""'))
-    return _histogram_or_calls(
-        slo,
-        f"{HTTP_DURATION}_count",
-        HTTP_DURATION,
-        selected,
-        _faults(slo, faults, labels, "HTTP server metrics"),
-    )
-
-
-def _faults(slo: Slo, faults: list[tuple[str, str]], labels: set[str], source: str) -> list[tuple[str, str]]:
-    """Return what makes an event bad, as (matcher, its contrary)."""
-    found = list(faults)
+        yield metrics.error
     if slo.bad.http_5xx:
-        found.append((f"{names.LABEL_HTTP_STATUS}=~{_FIVE}", f"{names.LABEL_HTTP_STATUS}!~{_FIVE}"))
+        yield f"{names.LABEL_HTTP_STATUS}=~{_FIVE}", f"{names.LABEL_HTTP_STATUS}!~{_FIVE}"
     for key, values in slo.bad.attributes.items():
-        name = _label(slo, key, labels, source)
-        found.append((one_of(name, values), one_of(name, values, not_=True)))
-    return found
+        name = _label(slo, key, metrics)
+        yield one_of(name, values), one_of(name, values, not_=True)
 
 
-def _histogram_or_calls(
-    slo: Slo, calls: str, duration: str, selected: Sequence[str], faults: Sequence[tuple[str, str]]
-) -> Counts:
+def _histogram_or_calls(slo: Slo, metrics: _Metrics, base: Sequence[str]) -> Counts:
     """Count by calls; with a latency threshold, all that is not both faultless and fast is bad."""
+    calls, duration = metrics.calls, metrics.duration
+    answered = f'{names.LABEL_HTTP_STATUS}!="{CLIENT_CLOSED_REQUEST}"'
+    selected = [*base, *_selected(slo, metrics), answered]
+    faults = list(_faults(slo, metrics))
 
     def bad(window: str, total: str) -> str:
         if slo.latency is not None:
@@ -199,21 +192,15 @@ def _kinds(slo: Slo) -> str:
     return one_of(names.LABEL_SPAN_KIND, [f"SPAN_KIND_{kind}" for kind in slo.select.kinds])
 
 
-def _selected(slo: Slo, labels: set[str], source: str) -> list[str]:
-    chosen = _each(slo, slo.select.include, labels, source, not_=False)
-    return [*chosen, *_each(slo, slo.select.exclude, labels, source, not_=True)]
+def _selected(slo: Slo, metrics: _Metrics) -> Iterator[str]:
+    for values, not_ in ((slo.select.include, False), (slo.select.exclude, True)):
+        yield from (one_of(_label(slo, key, metrics), globs, not_=not_) for key, globs in values.items())
 
 
-def _each(
-    slo: Slo, values: Mapping[str, tuple[str, ...]], labels: set[str], source: str, *, not_: bool
-) -> list[str]:
-    return [one_of(_label(slo, key, labels, source), globs, not_=not_) for key, globs in values.items()]
-
-
-def _label(slo: Slo, key: str, labels: set[str], source: str) -> str:
-    if key not in labels:
+def _label(slo: Slo, key: str, metrics: _Metrics) -> str:
+    if key not in metrics.labels:
         raise ValueError(
-            f"objective '{slo.name}': {source} have no label for '{key}' (they have {', '.join(sorted(labels))}); "
-            "count from slo_events, or make it one of tags.metric_labels"
+            f"objective '{slo.name}': {metrics.title} have no label for '{key}' (they have "
+            f"{', '.join(sorted(metrics.labels))}); count from slo_events, or make it one of tags.metric_labels"
         )
     return label_name(key)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from slotel.compile.promql import number
+from slotel.compile.promql import number, yaml_lines
 
 LADDER: Final = (0.9999, 0.9995, 0.999, 0.995, 0.99, 0.98, 0.95, 0.9)
 """Objectives that people choose, the strictest first."""
@@ -114,8 +114,6 @@ def _duration(seconds: float) -> str:
 
 def to_yaml(service: str, drafts: Sequence[Draft], left_out: Sequence[str], source: str, span: str) -> str:
     """Return the draft as slotel.yaml."""
-    from slotel.compile.promql import yaml_lines
-
     lines = [
         f"# A draft from the last {span}: every objective was met, with at least a fifth of its budget left.",
         "# Check what the users need before you keep a number: what was is not what should be.",

@@ -30,6 +30,11 @@ SPAN_CALLS: Final = "traces_span_metrics_calls"
 """Counter of ended spans; exposed with `_total`."""
 SPAN_DURATION: Final = "traces_span_metrics_duration_seconds"
 """Histogram of span durations, in seconds."""
+SPAN_BOUNDS: Final = (
+    0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 2.5, 5.0, 10.0, 15.0
+)  # fmt: skip
+"""Seconds; upper bounds of its buckets, in a service and in the collector. Objectives' thresholds are added, so that
+each is an edge."""
 LABEL_SERVICE: Final = "service_name"
 LABEL_SPAN_NAME: Final = "span_name"
 LABEL_SPAN_KIND: Final = "span_kind"

@@ -148,6 +148,10 @@ class Alerting(NamedTuple):
     page: SeverityAlerts = SeverityAlerts()
     ticket: SeverityAlerts = SeverityAlerts()
 
+    def of(self, severity: Severity) -> SeverityAlerts:
+        """Return what it says of a severity."""
+        return self.page if severity == "page" else self.ticket
+
 
 @dataclass(frozen=True, slots=True)
 class Slo:

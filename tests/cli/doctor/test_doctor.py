@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from slotel.cli.doctor import collector, examine, main, sentry
-from slotel.cli.doctor.examine import START, Wishes
+from slotel.cli.doctor import collector, examine, sentry
+from slotel.cli.doctor.command import main
+from slotel.cli.doctor.examine import Wishes
 from slotel.cli.sink.server import SentrySink
 from slotel.config.service import SentrySettings
 from slotel.runtime.checks import environment, instrumentation, packages, storage
@@ -304,7 +305,7 @@ def test_a_port_that_needs_other_rights_is_explained():
 
 
 def test_no_place_for_shared_counts_is_found(monkeypatch):
-    monkeypatch.setattr(storage, "_candidates", lambda _environ: iter(()))
+    monkeypatch.setattr(storage, "candidate_directories", lambda _environ: iter(()))
     assert "tmpfs" in of("SLO155", found()).fix
 
 
@@ -570,4 +571,3 @@ def test_every_code_that_is_used_has_a_page_and_every_page_a_use():
 def test_a_check_that_fails_is_itself_a_finding(monkeypatch):
     monkeypatch.setattr(environment, "disabled", lambda _: 1 / 0)
     assert "ZeroDivisionError" in of("SLO170", found()).text
-    assert len(START) > 10

@@ -6,20 +6,23 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
+from slotel.cli.backtest.html import report
+from slotel.cli.backtest.terminal import show
 from slotel.cli.load import configs_option, load_all_or_exit
 from slotel.cli.prometheus.api import PrometheusApi, PrometheusError
 from slotel.cli.prometheus.options import header_option, url_option
+from slotel.compile import conventions as at
+from slotel.compile.backtest import Backtest, Past, backtest
+from slotel.compile.history import STEP, Clock, Series, direct_queries, recorded
+from slotel.compile.prometheus.alerts import alert_rules
+from slotel.compile.sources import counts
 from slotel.config.duration import parse_duration
-
-if TYPE_CHECKING:
-    from slotel.compile.backtest import Backtest, Past
-    from slotel.compile.history import Clock
-    from slotel.config.service import Service
-    from slotel.config.slo import Slo
+from slotel.config.service import Service
+from slotel.config.slo import Slo
 
 MOST_DAYS: Final = 100
 
@@ -66,14 +69,10 @@ def command(
     except (PrometheusError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     if html:
-        from slotel.cli.backtest.html import report
-
         Path(html).write_text(report(found), encoding="utf-8")
     if as_json:
         click.echo(json.dumps([asdict(each) for each in found], indent=2, ensure_ascii=False))
         return
-    from slotel.cli.backtest.terminal import show
-
     for each in found:
         show(each)
     if html:
@@ -88,9 +87,6 @@ def backtest_all(
     Raises:
         PrometheusError: the store cannot be asked.
     """
-    from slotel.compile.backtest import backtest
-    from slotel.compile.history import STEP, Clock
-
     length = max(int(seconds) // STEP, 2)
     start = int(until) // STEP * STEP - (length - 1) * STEP
     clock = Clock(start, length, left_open=prometheus.left_open())
@@ -103,11 +99,6 @@ def backtest_all(
 
 def pasts(service: Service, slo: Slo, prometheus: PrometheusApi, clock: Clock) -> list[Past]:
     """Return what the store knows of an objective, by group."""
-    from slotel.compile import conventions as at
-    from slotel.compile.backtest import Past
-    from slotel.compile.history import STEP, Series, direct_queries, recorded
-    from slotel.compile.prometheus.alerts import alert_rules
-    from slotel.compile.sources import counts
 
     def ask(query: str) -> dict[str, Series]:
         found = prometheus.range(query, clock.start, clock.length, STEP)

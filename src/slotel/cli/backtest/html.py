@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from slotel.cli.backtest.terminal import lasted, moment
-
-if TYPE_CHECKING:
-    from slotel.compile.backtest import Backtest, Fired, Incident
+from slotel.cli.backtest.terminal import by_severity, lasted, left, moment
+from slotel.compile.backtest import Backtest
 
 _STYLE: Final = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#1b1f24;background:#fff}
@@ -39,12 +37,7 @@ def _objective(found: Backtest) -> Iterator[str]:
     if found.good is None:
         yield "<p>No events: the store has no counters of this objective in this time.</p>"
         return
-    left = (
-        f", {found.remaining * 100:.3g} % of the budget left at the end"
-        if found.remaining is not None
-        else ""
-    )
-    yield f"<p>{found.good * 100:.6g} % good; the objective is {found.objective * 100:.10g} %{left}.</p>"
+    yield f"<p>{found.good * 100:.6g} % good; the objective is {found.objective * 100:.10g} %{left(found)}.</p>"
     if found.silent:
         yield f"<p>Nothing was counted for {lasted(found.silent)}.</p>"
     yield _timeline(found)
@@ -90,13 +83,8 @@ def _table(titles: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Seque
 
 def _timeline(found: Backtest) -> str:
     length = max(found.end - found.begin, 1)
-    rows: dict[str, list[Fired] | list[Incident]] = {
-        "page": [each for each in found.fired if each.severity == "page"],
-        "ticket": [each for each in found.fired if each.severity != "page"],
-        "missed": list(found.missed),
-    }
     marks = []
-    for index, (name, events) in enumerate(rows.items()):
+    for index, (name, events) in enumerate(by_severity(found).items()):
         y = 6 + index * 24
         marks.append(
             f'<text x="0" y="{y + 11}">{name}</text><rect x="60" y="{y}" width="930" height="14" fill="#8884"/>'

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from slotel.compile.backtest import Backtest, Fired, Incident
+from slotel.compile.backtest import Backtest, Fired, Incident
 
 WIDTH: Final = 72
 """Characters of the timeline."""
@@ -18,9 +18,9 @@ COLOURS: Final = {"page": "bold red", "ticket": "yellow", "missed": "magenta"}
 _MOST: Final = 20
 
 
-def show(found: Backtest, console: Console | None = None) -> None:
+def show(found: Backtest) -> None:
     """Print the backtest of one objective."""
-    console = console or Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True)
     console.print(
         Text(f"{found.service} / {found.slo}", "bold cyan"),
         Text(f"{moment(found.begin)} – {moment(found.end)} UTC"),
@@ -28,12 +28,9 @@ def show(found: Backtest, console: Console | None = None) -> None:
     if found.good is None:
         console.print("  no events: the store has no counters of this objective in this time")
         return
-    left = (
-        f", {found.remaining * 100:.3g} % of the budget left at the end"
-        if found.remaining is not None
-        else ""
+    console.print(
+        f"  {found.good * 100:.6g} % good, the objective is {found.objective * 100:.10g} %{left(found)}"
     )
-    console.print(f"  {found.good * 100:.6g} % good, the objective is {found.objective * 100:.10g} %{left}")
     if found.silent:
         console.print(f"  nothing was counted for {lasted(found.silent)}")
     for line in timeline(found):
@@ -52,13 +49,8 @@ def show(found: Backtest, console: Console | None = None) -> None:
 def timeline(found: Backtest) -> list[Text]:
     """Return a line for each severity: where in the time an alert was firing."""
     lines = []
-    rows: dict[str, list[Fired] | list[Incident]] = {
-        "page": [each for each in found.fired if each.severity == "page"],
-        "ticket": [each for each in found.fired if each.severity != "page"],
-        "missed": list(found.missed),
-    }
     length = max(found.end - found.begin, 1)
-    for name, events in rows.items():
+    for name, events in by_severity(found).items():
         cells = [" "] * WIDTH
         for each in events:
             first = int((each.begin - found.begin) * WIDTH / length)
@@ -98,6 +90,20 @@ def _alternatives(found: Backtest) -> Table:
 
 def _in(group: str) -> str:
     return f" ({group})" if group else ""
+
+
+def left(found: Backtest) -> str:
+    """Return the end of the sentence on the objective: what was left of its budget."""
+    return "" if found.remaining is None else f", {found.remaining * 100:.3g} % of the budget left at the end"
+
+
+def by_severity(found: Backtest) -> dict[str, Sequence[Fired | Incident]]:
+    """Return the rows of a timeline: what fired by severity, and what was missed."""
+    return {
+        "page": [each for each in found.fired if each.severity == "page"],
+        "ticket": [each for each in found.fired if each.severity != "page"],
+        "missed": found.missed,
+    }
 
 
 def moment(seconds: float) -> str:

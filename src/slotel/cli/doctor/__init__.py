@@ -1,5 +1,1 @@
 """`slotel doctor`: runs the checks of a start, then what a start must not do: open connections and send."""
-
-from slotel.cli.doctor.command import main, parser
-
-__all__ = ["main", "parser"]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any
 
 from slotel.cli.doctor import collector, machine, sentry
 from slotel.config.load import read_configuration
 from slotel.config.service import Reading
 from slotel.runtime.checks import environment, instrumentation, packages, settings, storage
 from slotel.runtime.checks.exports import exports
-from slotel.runtime.checks.sentry import dsn
 from slotel.runtime.finding import Finding
 from slotel.runtime.setup.defaults import set_defaults
 
@@ -38,38 +37,37 @@ class Wishes:
     url: str | None = None
 
 
-Check = Callable[[Reading, Mapping[str, str]], Iterator[Finding]]
-
-START: Final[tuple[tuple[str, Check], ...]] = (
-    ("packages", lambda _reading, _environ: packages.versions()),
-    ("packages", lambda _reading, environ: packages.interpreter(environ)),
-    ("auto-instrumentation", lambda _reading, _environ: packages.auto_instrumentation()),
-    ("auto-instrumentation", lambda _reading, environ: packages.other_agents(environ)),
-    ("auto-instrumentation", lambda _reading, environ: packages.distributions(environ)),
-    ("opentelemetry", lambda _reading, environ: environment.disabled(environ)),
-    ("configuration", lambda reading, _environ: environment.configuration(reading)),
-    ("configuration", lambda _reading, environ: environment.variables(environ)),
-    ("configuration", lambda _reading, environ: settings.misnamed_file(environ)),
-    ("configuration", lambda _reading, environ: settings.resource_attributes(environ)),
-    ("opentelemetry", lambda _reading, environ: settings.numbers(environ)),
-    ("opentelemetry", lambda _reading, environ: environment.components(environ)),
-    ("opentelemetry", lambda _reading, environ: settings.config_file(environ)),
-    ("exporters", lambda _reading, environ: settings.endpoints(environ)),
-    ("sentry", lambda _reading, environ: settings.authorities(environ)),
-    ("metrics", lambda _reading, environ: settings.own_port(environ)),
-    ("service", environment.service_name),
-    ("instrumentation", lambda _reading, environ: instrumentation.coverage(environ)),
-    ("django", lambda _reading, environ: instrumentation.django(environ)),
-    ("sampling", environment.sampler),
-    ("propagation", lambda _reading, environ: environment.propagators(environ)),
-    ("exporters", lambda _reading, environ: environment.exporters(environ)),
-    ("sentry", lambda reading, _environ: dsn(reading.service.sentry.dsn)),
-    ("metrics", lambda _reading, environ: environment.address(environ)),
-    ("metrics", lambda _reading, environ: environment.container(environ)),
-    ("metrics", lambda _reading, environ: environment.access(environ)),
-    ("exports", lambda reading, environ: exports(reading.service, environ)),
-)
-"""Subject and check of what can be said without a connection."""
+def checks(reading: Reading, environ: Mapping[str, str]) -> tuple[tuple[Any, ...], ...]:
+    """Return subject, check and its arguments of what can be said without a connection."""
+    return (
+        ("packages", packages.versions),
+        ("packages", packages.interpreter, environ),
+        ("auto-instrumentation", packages.auto_instrumentation),
+        ("auto-instrumentation", packages.other_agents, environ),
+        ("auto-instrumentation", packages.distributions, environ),
+        ("opentelemetry", environment.disabled, environ),
+        ("configuration", environment.configuration, reading),
+        ("configuration", environment.variables, environ),
+        ("configuration", settings.misnamed_file, environ),
+        ("configuration", settings.resource_attributes, environ),
+        ("opentelemetry", settings.numbers, environ),
+        ("opentelemetry", environment.components, environ),
+        ("opentelemetry", settings.config_file, environ),
+        ("exporters", settings.endpoints, environ),
+        ("sentry", settings.authorities, environ),
+        ("metrics", settings.own_port, environ),
+        ("service", environment.service_name, reading, environ),
+        ("instrumentation", instrumentation.coverage, environ),
+        ("django", instrumentation.django, environ),
+        ("sampling", environment.sampler, reading, environ),
+        ("propagation", environment.propagators, environ),
+        ("exporters", environment.exporters, environ),
+        ("sentry", sentry.configured, reading.service.sentry.dsn),
+        ("metrics", environment.address, environ),
+        ("metrics", environment.container, environ),
+        ("metrics", environment.access, environ),
+        ("exports", exports, reading.service, environ),
+    )
 
 
 def examine(environ: Mapping[str, str], wishes: Wishes) -> Iterator[Finding]:
@@ -82,31 +80,28 @@ def examine(environ: Mapping[str, str], wishes: Wishes) -> Iterator[Finding]:
         settled.pop(name, None)
         if name in given:
             settled[name] = given[name]
-    for subject, check in START:
-        yield from _guarded(subject, lambda check=check: check(reading, settled))  # type: ignore[misc]
-    yield from _guarded("metrics", lambda: machine.port(reading, settled))
-    yield from _guarded("metrics", lambda: storage.runtime_directory(settled))
-    yield from _guarded("objectives", lambda: objectives(reading))
+    for subject, check, *arguments in checks(reading, settled):
+        yield from _guarded(subject, check, *arguments)
+    yield from _guarded("metrics", machine.port, reading, settled)
+    yield from _guarded("metrics", storage.runtime_directory, settled)
+    yield from _guarded("objectives", objectives, reading)
     if not wishes.offline:
-        yield from _guarded("sentry", lambda: sentry.reach(reading.service.sentry.dsn))
-        yield from _guarded("collector", lambda: collector.reach(settled))
+        yield from _guarded("sentry", sentry.reach, reading.service.sentry.dsn)
+        yield from _guarded("collector", collector.reach, settled)
         if wishes.send:
-            yield from _guarded("sentry", lambda: sentry.send(reading.service.sentry))
+            yield from _guarded("sentry", sentry.send, reading.service.sentry)
         if wishes.prometheus:
             yield from _guarded(
-                "prometheus",
-                lambda: rules_in_prometheus(wishes.config, wishes.prometheus or "", wishes.headers),
+                "prometheus", rules_in_prometheus, wishes.config, wishes.prometheus, wishes.headers
             )
     if wishes.command:
         from slotel.cli.doctor.trial import trial
 
-        yield from _guarded(
-            "trial",
-            lambda: trial(wishes.command, wishes.paths, wishes.url, given, own_sentry=not wishes.send),
-        )
+        own_sentry = not wishes.send
+        yield from _guarded("trial", trial, wishes.command, wishes.paths, wishes.url, given, own_sentry)
 
 
-def rules_in_prometheus(config: str | None, url: str, headers: Sequence[str] = ()) -> Iterator[Finding]:
+def rules_in_prometheus(config: str | None, url: str, headers: Sequence[str]) -> Iterator[Finding]:
     """What the generated rules find in a Prometheus."""
     from slotel.cli.prometheus.checks import check_prometheus
     from slotel.config.foreign.formats import read_any
@@ -128,9 +123,9 @@ def objectives(reading: Reading) -> Iterator[Finding]:
             yield Finding("objectives", "info", sentence, code="SLO160")
 
 
-def _guarded(subject: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+def _guarded(subject: str, check: Callable[..., Iterator[Finding]], *arguments: Any) -> Iterator[Finding]:
     try:
-        yield from check()
+        yield from check(*arguments)
     except Exception as error:  # noqa: BLE001 a check that fails is a finding
         yield Finding(
             subject, "warn", f"could not be examined: {type(error).__name__}: {error}", code="SLO170"

@@ -15,7 +15,7 @@ import urllib3
 
 from slotel.config.service import SentrySettings
 from slotel.runtime.finding import Finding
-from slotel.runtime.sentry.client.dsn import read_dsn
+from slotel.runtime.sentry.client.dsn import dsn_finding, read_dsn
 from slotel.version import __version__
 
 TIMEOUT: Final = 5.0
@@ -29,6 +29,11 @@ _VERDICTS: Final[Mapping[int, tuple[str, str, str]]] = {
     429: ("SLO145", "the rate is limited", "wait, lower SENTRY_TRACES_SAMPLE_RATE, or raise the quota"),
 }
 """Status → code, cause, fix."""
+
+
+def configured(dsn: str | None) -> Iterator[Finding]:
+    """Whether errors and transactions have a destination."""
+    yield dsn_finding(dsn)
 
 
 def reach(dsn: str | None) -> Iterator[Finding]:

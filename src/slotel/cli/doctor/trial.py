@@ -34,7 +34,6 @@ def trial(
     paths: Sequence[str],
     url: str | None,
     environ: Mapping[str, str],
-    *,
     own_sentry: bool,
 ) -> Iterator[Finding]:
     """Start a command, request the paths, yield what came of it; the command is ended with SIGTERM.

@@ -7,7 +7,7 @@ import math
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 POINTS: Final = 10_000
@@ -75,7 +75,7 @@ class PrometheusApi:
         Raises:
             PrometheusError: there is none.
         """
-        body = urllib.parse.urlencode(list(_pairs(parameters))).encode()
+        body = urllib.parse.urlencode(parameters).encode()
         is_query = path.startswith("query")
         address = f"{self._url}/api/v1/{path}"
         if not is_query and body:
@@ -101,12 +101,6 @@ def _vector(data: Mapping[str, Any]) -> list[dict[str, Any]]:
     if data.get("resultType") == "scalar":
         return [{"metric": {}, "value": found}]
     return list(found)
-
-
-def _pairs(parameters: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    for name, value in parameters.items():
-        for each in value if isinstance(value, list) else [value]:
-            yield name, each
 
 
 def _said(error: urllib.error.HTTPError) -> str:

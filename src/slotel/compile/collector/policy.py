@@ -25,7 +25,7 @@ from slotel.compile.collector.re2_patterns import (
     whole_pattern,
 )
 from slotel.compile.collector.routes import DROP_PROCESSOR, SAMPLING_FILE, dropped, sampling
-from slotel.config.names import REDACTED, UNKNOWN
+from slotel.config.names import REDACTED, SPAN_BOUNDS, UNKNOWN
 from slotel.config.redaction import VALUE_NAMES, key_test
 from slotel.config.service import Service
 from slotel.config.tags import MAX_TAG_VALUE, TagPolicy, TagRule, clean_value
@@ -39,11 +39,6 @@ LABELS_PROCESSOR: Final = "transform/labels"
 """Stands before counting: a tag is a label of the services that list it, of no other."""
 
 CONNECTOR: Final = "span_metrics"
-
-BUCKETS: Final = (
-    0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 2.5, 5.0, 10.0, 15.0
-)  # fmt: skip
-"""Seconds; the bounds that `slotel.runtime.metrics.span_metrics` counts into, so that one rule serves both."""
 
 DIMENSIONS: Final = ("http.route", "http.response.status_code")
 """What the service's own series carry beside name, kind and status."""
@@ -137,7 +132,7 @@ def policy(services: Sequence[Service]) -> dict[str, Any]:
             CONNECTOR: {
                 "dimensions": [{"name": name} for name in labels],
                 "histogram": {
-                    "explicit": {"buckets": [_seconds(edge) for edge in sorted({*BUCKETS, *edges})]}
+                    "explicit": {"buckets": [_seconds(edge) for edge in sorted({*SPAN_BOUNDS, *edges})]}
                 },
             }
         },

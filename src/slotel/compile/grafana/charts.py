@@ -18,11 +18,7 @@ def heat_panel(
     title: str,
     description: str,
     query: Query,
-    *,
-    unit: str = SECONDS,
-    width: int = 12,
-    height: int = 9,
-    no_value: str = "No data",
+    no_value: str,
 ) -> Any:
     """Return a heat map of a classic histogram's buckets: time across, value up, colour for how many."""
     panel = (
@@ -38,12 +34,12 @@ def heat_panel(
             .fill("dark-orange")
             .reverse(False)
         )
-        .y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(c.AxisPlacement.LEFT))
+        .y_axis(heatmap.YAxisConfig().unit(SECONDS).axis_placement(c.AxisPlacement.LEFT))
         .cell_gap(1)
         .show_legend()
         .tooltip(heatmap.HeatmapTooltip().mode(c.TooltipDisplayMode.SINGLE).y_histogram(True))
     )
-    built = dressed(panel, title, description, [query], unit, width, height, (), no_value)
+    built = dressed(panel, title, description, [query], SECONDS, 12, 9, (), no_value)
     for target in built.build().targets or []:
         target.format_val = p.PromQueryFormat.HEATMAP
     return built
@@ -55,9 +51,7 @@ def timeline_panel(
     query: Query,
     *,
     states: Mapping[str, tuple[str, str]],
-    width: int = 24,
-    height: int = 7,
-    no_value: str = "No data",
+    no_value: str,
 ) -> Any:
     """Return coloured bars over time: when each series was in which state.
 
@@ -77,9 +71,9 @@ def timeline_panel(
             .show_legend(True)
         )
     )
-    return dressed(panel, title, description, [query], COUNT, width, height, (), no_value)
+    return dressed(panel, title, description, [query], COUNT, 24, 7, (), no_value)
 
 
-def text_panel(title: str, content: str, *, width: int = 24, height: int = 3) -> Any:
+def text_panel(title: str, content: str, height: int) -> Any:
     """Return Markdown."""
-    return text.Panel().title(title).mode(t.TextMode.MARKDOWN).content(content).span(width).height(height)
+    return text.Panel().title(title).mode(t.TextMode.MARKDOWN).content(content).span(24).height(height)

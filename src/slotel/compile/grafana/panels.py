@@ -27,6 +27,8 @@ ORANGE: Final = "orange"
 RED: Final = "red"
 BLUE: Final = "blue"
 GREY: Final = "#808080"
+FAULTY: Final = ((None, GREEN), (0.01, ORANGE), (0.05, RED))
+"""Colours of a share of failed calls."""
 
 PERCENT: Final = "percentunit"
 """A ratio in [0, 1], shown as percent."""
@@ -176,10 +178,9 @@ def gauge_panel(
     description: str,
     query: Query,
     *,
-    unit: str = PERCENT,
+    maximum: float,
     width: int = 6,
     height: int = 8,
-    maximum: float = 1,
     decimals: int | None = None,
     thresholds: Any = None,
     no_value: str = "No data",
@@ -197,7 +198,7 @@ def gauge_panel(
     )
     if decimals is not None:
         panel.decimals(decimals)
-    return dressed(panel, title, description, [query], unit, width, height, (), no_value, instant=True)
+    return dressed(panel, title, description, [query], PERCENT, width, height, (), no_value, instant=True)
 
 
 def bars_panel(
@@ -206,7 +207,6 @@ def bars_panel(
     *queries: Query,
     unit: str = NUMBER,
     decimals: int | None = None,
-    width: int = 6,
     height: int = 8,
     thresholds: Any = None,
     no_value: str = "No data",
@@ -223,7 +223,7 @@ def bars_panel(
     )
     if decimals is not None:
         panel.decimals(decimals)
-    return dressed(panel, title, description, queries, unit, width, height, (), no_value, instant=True)
+    return dressed(panel, title, description, queries, unit, 6, height, (), no_value, instant=True)
 
 
 def grey_if_empty(text: str) -> list[Any]:

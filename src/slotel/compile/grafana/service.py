@@ -10,10 +10,9 @@ from slotel.compile.grafana.board import ANY, Board, Row, choice, environments, 
 from slotel.compile.grafana.charts import heat_panel
 from slotel.compile.grafana.links import operation_links, sentry_links
 from slotel.compile.grafana.panels import Query
-from slotel.compile.grafana.runtime import deploy_panels, runtime_panels
+from slotel.compile.grafana.processes import deploy_panels, runtime_panels, worker_panels
 from slotel.compile.grafana.service_map import map_panels
 from slotel.compile.grafana.tables import column, table_panel, threshold_value
-from slotel.compile.grafana.workers import worker_panels
 from slotel.config import names
 from slotel.config.service import Service
 
@@ -48,7 +47,6 @@ NO_OBJECTIVES: Final = "No objectives with these filters"
 NO_BUDGET: Final = "No SLO events in the last hour. Check that the service runs under slotel."
 QUANTILES: Final = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
 SLOW: Final = ((None, p.GREEN), (0.5, p.ORANGE), (1.0, p.RED))
-FAULTY: Final = ((None, p.GREEN), (0.01, p.ORANGE), (0.05, p.RED))
 
 
 def board(service: Service) -> Board:
@@ -120,9 +118,9 @@ def now(expr: str) -> str:
     return f"({expr}) and on () {ALIVE}"
 
 
-def leading(by: str, ranked: str, count: int = 5) -> str:
-    """Return the series of the whole shown time that lead by a query: the same at each point of a chart."""
-    return f"on ({by}) topk({count}, {ranked})"
+def leading(by: str, ranked: str) -> str:
+    """Return the five series of the whole shown time that lead by a query: the same at each point of a chart."""
+    return f"on ({by}) topk(5, {ranked})"
 
 
 def _glance() -> tuple[Any, ...]:
@@ -155,7 +153,7 @@ def _now() -> tuple[Any, ...]:
         p.stat_panel("Requests", "Entry spans (SERVER, CONSUMER) a second.", Query(now(rate(CALLS, IN))),
                      unit=p.PER_SECOND, decimals=2, no_value=NO_SPANS),
         p.stat_panel("Errors", "Share of entry spans with status ERROR.", Query(now(share(IN))), unit=p.PERCENT,
-                     decimals=2, thresholds=p.steps(*FAULTY), no_value=NO_SPANS),
+                     decimals=2, thresholds=p.steps(*p.FAULTY), no_value=NO_SPANS),
         p.stat_panel("p95", "95 of 100 entry spans are faster.", Query(now(quantile(0.95, IN))), unit=p.SECONDS,
                      thresholds=p.steps(*SLOW), no_value=NO_SPANS),
         p.stat_panel("Errors sent to Sentry", "Error events handed to Sentry in the shown time.",
@@ -190,7 +188,7 @@ def _latency() -> tuple[Any, ...]:
     worked = f"sum by (span_name) (increase({SUM}{{{IN}}}[$__range] @ end()))"
     return (
         heat_panel("Durations", "How many entry spans took how long.",
-                   Query(f"sum by (le) (increase({BUCKETS}{{{IN}}}[$__rate_interval]))", "{{le}}"), no_value=NO_SPANS),
+                   Query(f"sum by (le) (increase({BUCKETS}{{{IN}}}[$__rate_interval]))", "{{le}}"), NO_SPANS),
         p.series_panel("p95 by operation", "Of the five operations that the service worked longest for.",
                        Query(f"({quantile(0.95, IN, by='span_name')}) and {leading('span_name', worked)}",
                              "{{span_name}}", exemplar=True),
@@ -209,17 +207,11 @@ def _operations(service: Service) -> Any:
     }
     overrides = (
         column("Rate", unit=p.PER_SECOND, decimals=2),
-        column(
-            "Errors",
-            unit=p.PERCENT,
-            decimals=2,
-            cell_mode="color-text",
-            thresholds=threshold_value(*FAULTY),
-        ),
+        column("Errors", unit=p.PERCENT, decimals=2, cell_mode="color-text", thresholds=threshold_value(*p.FAULTY)),
         column("p95", unit=p.SECONDS, cell_mode="color-text", thresholds=threshold_value(*SLOW)),
         column("Impact", unit=p.PERCENT, decimals=1, min=0, max=1, cell_mode="gauge"),
         column("Operation", links=operation_links(service)),
-    )
+    )  # fmt: skip
     return table_panel(
         "Operations",
         "By rate, errors, p95 and impact: the operation's share of all the time that the service works.",
@@ -273,8 +265,7 @@ def _outbound() -> tuple[Any, ...]:
     }
     overrides = (
         column("Rate", unit=p.PER_SECOND, decimals=2),
-        column("Errors", unit=p.PERCENT, decimals=2, cell_mode="color-text",
-               thresholds=threshold_value(*FAULTY)),
+        column("Errors", unit=p.PERCENT, decimals=2, cell_mode="color-text", thresholds=threshold_value(*p.FAULTY)),
         column("p95", unit=p.SECONDS, cell_mode="color-text", thresholds=threshold_value(*SLOW)),
     )  # fmt: skip
     busy = f"sum by (span_name) (increase({CALLS}{{{OUT}}}[$__range] @ end()))"

@@ -16,7 +16,6 @@ CALLS: Final = f'{names.GRAPH_CALLS}_total{{environment=~"$environment"}}'
 FAILED: Final = f'{names.GRAPH_FAILED}_total{{environment=~"$environment"}}'
 NO_CALLS: Final = "No calls to other services, databases or queues"
 CONNECTIONS: Final = {"virtual_node": ("service or host", p.BLUE), "messaging_system": ("queue", p.BLUE)}
-FAULTY: Final = ((None, p.GREEN), (0.01, p.ORANGE), (0.05, p.RED))
 
 
 def map_panels() -> tuple[Any, ...]:
@@ -78,7 +77,7 @@ def _table() -> Any:
         overrides=(
             column("Connection", words=CONNECTIONS),
             column("Rate", unit=p.PER_SECOND, decimals=2),
-            column("Errors", unit=p.PERCENT, decimals=2, cell_mode="color-text", thresholds=threshold_value(*FAULTY)),
+            column("Errors", unit=p.PERCENT, decimals=2, cell_mode="color-text", thresholds=threshold_value(*p.FAULTY)),
         ),
         sort_by="Rate",
         width=12,

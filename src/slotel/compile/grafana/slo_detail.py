@@ -334,4 +334,4 @@ def _runbooks(service: Service) -> tuple[Row, ...]:
     ]
     if not lines:
         return ()
-    return (Row("Runbooks", (text_panel("Runbooks", "\n".join(lines), height=2 + len(lines)),)),)
+    return (Row("Runbooks", (text_panel("Runbooks", "\n".join(lines), 2 + len(lines)),)),)

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from slotel.compile.conventions import LABEL_GROUP, LABEL_SEVERITY
-from slotel.compile.header import header
 from slotel.compile.prometheus.alerts import ABSENT, BURN
-from slotel.compile.promql import yaml_lines
+from slotel.compile.yaml_file import yaml_file
 from slotel.config.service import Service
 
 PATH: Final = "prometheus/alertmanager.example.yaml"
@@ -20,8 +19,7 @@ TICKET_URL: Final = "http://127.0.0.1:9095/ticket"
 def files(service: Service) -> Mapping[str, str]:
     """Return the example configuration of Alertmanager by its path."""
     document = configuration(PAGE_URL, TICKET_URL, tuple(service.monitoring.match))
-    head = header(service, "Example configuration of Alertmanager for the alerts")
-    return {PATH: head + "\n".join(yaml_lines(document)) + "\n"}
+    return {PATH: yaml_file(service, "Example configuration of Alertmanager for the alerts", document)}
 
 
 def configuration(page_url: str, ticket_url: str, more: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def alert_rules(service: Service, slo: Slo, counts: Counts) -> Iterator[Rule]:
     """Yield every alert of an objective that can fire and that its file does not disable."""
     said = slo.alerting or Alerting()
     for alert in at.burn_rate_alerts(service, slo):
-        if not (said.page if alert.severity == "page" else said.ticket).is_disabled:
+        if not said.of(alert.severity).is_disabled:
             yield _burn(service, slo, alert)
     if slo.alerting is None:  # a foreign file asks for no alert on a window of its own
         yield _limit(service, slo)
@@ -51,8 +51,7 @@ def severity_labels(service: Service, slo: Slo, severity: Severity) -> dict[str,
     """Return the labels of an objective's alerts of a severity; a foreign file's win over slotel's."""
     found = {**at.labels(service, slo), "severity": severity, at.LABEL_SEVERITY: severity}
     if slo.alerting is not None:
-        own = slo.alerting.page if severity == "page" else slo.alerting.ticket
-        found = {**found, **slo.alerting.labels, **own.labels}
+        found = {**found, **slo.alerting.labels, **slo.alerting.of(severity).labels}
     return found
 
 
@@ -71,12 +70,7 @@ def burn_labels(service: Service, slo: Slo, alert: BurnRateAlert) -> dict[str, s
 def limit_labels(service: Service, slo: Slo) -> dict[str, str]:
     """Return the labels of the alert on the limit over its window."""
     window = format_duration(at.limit_window(service, slo))
-    own = {
-        "long": window,
-        "short": window,
-        "burn_rate": "1",
-        "exhaustion": at.period_name(slo),
-    }
+    own = {"long": window, "short": window, "burn_rate": "1", "exhaustion": at.period_name(slo)}
     return {**severity_labels(service, slo, "ticket"), **own}
 
 
@@ -238,8 +232,7 @@ def _annotations(
         shown = urlencode({"var-service": service.name or "", "var-slo": slo.name, **_environment(service)})
         found["dashboard_url"] = _plain(f"{service.monitoring.grafana_url}/d/{DASHBOARD_SLO_DETAIL}?{shown}")
     if slo.alerting is not None:
-        own = slo.alerting.page if severity == "page" else slo.alerting.ticket
-        found = {**found, **slo.alerting.annotations, **own.annotations}
+        found = {**found, **slo.alerting.annotations, **slo.alerting.of(severity).annotations}
     return {name: text for name, text in found.items() if text}
 
 

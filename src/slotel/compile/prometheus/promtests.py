@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from slotel.compile import conventions as at
-from slotel.compile.header import header
 from slotel.compile.prometheus.alerts import (
     ABSENT,
     EXHAUSTED,
@@ -24,7 +23,8 @@ from slotel.compile.prometheus.example_series import example_series
 from slotel.compile.prometheus.expectations import Test, alerts, firing, history, none, total
 from slotel.compile.prometheus.input_series import STEP, Phase, input_series, traffic
 from slotel.compile.prometheus.rules import groups
-from slotel.compile.promql import number, yaml_lines
+from slotel.compile.promql import number
+from slotel.compile.yaml_file import yaml_file
 from slotel.config.foreign.promql import UnsupportedQueryError
 from slotel.config.service import Service
 from slotel.config.slo import HOUR, MIN_BAD_EVENTS, Alerting, BurnRateAlert, Severity, Slo, holds_enough
@@ -51,9 +51,8 @@ def files(service: Service) -> Mapping[str, str]:
         "group_eval_order": [group.name for group in groups(service)],  # else promtool takes any order
         "tests": [test for together in _apart(service, slos) for test in _tests(service, together)],
     }
-    head = header(service, "Tests (promtool test rules rules.test.yaml)")
-    head += "".join(f"# No histories for {sentence}\n" for sentence in without.values())
-    return {PATH: head + "\n".join(yaml_lines(document)) + "\n"}
+    notes = [f"No histories for {sentence}" for sentence in without.values()]
+    return {PATH: yaml_file(service, "Tests (promtool test rules rules.test.yaml)", document, notes)}
 
 
 def untested(service: Service) -> dict[str, str]:
@@ -119,7 +118,7 @@ def _outage(service: Service, slos: Sequence[Slo]) -> Test:
         end = max(end, spent)
     phases = (Phase(CALM * 2, good=RATE), Phase((end - CALM) * 2, bad=RATE))
     name = "total outage: every alert fires in its time (for latency: every event is too slow), the budget is spent"
-    return history(name, _input_series(service, slos, lambda _: phases), expected)
+    return _together(service, slos, name, phases, expected)
 
 
 def _rate(service: Service, slo: Slo) -> float:
@@ -134,8 +133,7 @@ def _alerting(service: Service, slo: Slo) -> list[BurnRateAlert]:
 
 
 def _is_disabled(slo: Slo, severity: Severity) -> bool:
-    said = slo.alerting or Alerting()
-    return (said.page if severity == "page" else said.ticket).is_disabled
+    return (slo.alerting or Alerting()).of(severity).is_disabled
 
 
 def _in_group(slo: Slo, labels: Mapping[str, str]) -> dict[str, str]:
@@ -208,9 +206,7 @@ def _slow_burn_of_slices(service: Service, slo: Slo) -> Iterator[Test]:
         return
     phases = (Phase(steps - bad - after, good=RATE), Phase(bad, bad=RATE), Phase(after, good=RATE))
     name = "slow burn of time slices: a ticket, and nobody is woken"
-    yield history(
-        name, _input_series(service, [slo], lambda _: phases), _a_ticket(service, slo, steps * STEP // 60)
-    )
+    yield _together(service, [slo], name, phases, _a_ticket(service, slo, steps * STEP // 60))
 
 
 def _over(service: Service, slo: Slo) -> float | None:
@@ -280,18 +276,14 @@ def _silence(service: Service, slos: Sequence[Slo]) -> Test:
             none(alerts(service, slo), CALM),
         ]
     phases = (Phase(CALM, good=RATE), Phase(CALM))
-    return history(
-        "silence: no ratio, no burn, all of the budget",
-        _input_series(service, slos, lambda _: phases),
-        expected,
-    )
+    return _together(service, slos, "silence: no ratio, no burn, all of the budget", phases, expected)
 
 
 def _one_error(service: Service, slos: Sequence[Slo]) -> Test:
     expected = [none(alerts(service, slo), minute) for slo in slos for minute in (31, 35, 60)]
     phases = (Phase(60, good=0.5), Phase(1, bad=1), Phase(59, good=0.5))
     name = "one error at one event a minute: no alert"
-    return history(name, _input_series(service, slos, lambda _: phases), expected)
+    return _together(service, slos, name, phases, expected)
 
 
 def _restart(service: Service, slos: Sequence[Slo]) -> Test:
@@ -305,7 +297,7 @@ def _restart(service: Service, slos: Sequence[Slo]) -> Test:
         expected.append(total(at.recorded(at.ratio("1h"), service, slo), 0, 2 * CALM))
     phases = (Phase(2 * CALM, good=RATE), Phase(2 * CALM, good=RATE, restart=True))
     name = "a worker restarts: its counters begin again, the ratio does not move"
-    return history(name, _input_series(service, slos, lambda _: phases), expected)
+    return _together(service, slos, name, phases, expected)
 
 
 def _recovery(service: Service, slos: Sequence[Slo]) -> Test:
@@ -314,7 +306,7 @@ def _recovery(service: Service, slos: Sequence[Slo]) -> Test:
     expected = [none(alerts(service, slo, burn_name(slo), sloth_severity="page"), end + 37) for slo in slos]
     phases = (Phase(CALM * 2, good=RATE), Phase(OUTAGE * 2, bad=RATE), Phase(80, good=RATE))
     name = f"recovery: no page once the short windows have passed an outage of {OUTAGE}m"
-    return history(name, _input_series(service, slos, lambda _: phases), expected)
+    return _together(service, slos, name, phases, expected)
 
 
 def _absence(service: Service, slos: Sequence[Slo]) -> Test:
@@ -337,6 +329,13 @@ def _matches_nothing(service: Service, slos: Sequence[Slo]) -> Test:
     return history(
         "a selection that matches nothing: the service has traffic, the objective no event", inputs, expected
     )
+
+
+def _together(
+    service: Service, slos: Sequence[Slo], name: str, phases: Sequence[Phase], expected: list[Test]
+) -> Test:
+    """Let every objective see the same phases."""
+    return history(name, _input_series(service, slos, lambda _: phases), expected)
 
 
 def _input_series(

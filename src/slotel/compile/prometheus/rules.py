@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from slotel.compile import conventions as at
-from slotel.compile.header import header
 from slotel.compile.prometheus.alerts import alert_rules
 from slotel.compile.prometheus.records import (
     alive_rules,
@@ -17,8 +16,9 @@ from slotel.compile.prometheus.records import (
     period_rules,
     ratio_rules,
 )
-from slotel.compile.promql import Group, yaml_lines
+from slotel.compile.promql import Group
 from slotel.compile.sources import counts
+from slotel.compile.yaml_file import yaml_file
 from slotel.config.duration import format_duration
 from slotel.config.service import Service
 
@@ -34,7 +34,7 @@ def files(service: Service) -> Mapping[str, str]:
     for text in (service.name or "", *service.monitoring.match.values()):
         _check_label(text)
     document = {"groups": [group.document() for group in groups(service)]}
-    return {PATH: header(service, "Recording rules and alerts") + "\n".join(yaml_lines(document)) + "\n"}
+    return {PATH: yaml_file(service, "Recording rules and alerts", document)}
 
 
 def _check_label(text: str) -> None:

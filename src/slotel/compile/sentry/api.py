@@ -89,7 +89,7 @@ def _metric_rules(service: Service, slo: Slo) -> Iterator[Request]:
     if slo.latency is None:
         window = _minutes(slo)
         name = f"{service.name} {slo.name}: more than {slo.limit * 100:.10g} % fail in {format_duration(window * 60)}"
-        yield _metric_rule(slo, f"{slo.name}-error-rate", name, query, "failure_rate()", slo.limit, window)
+        yield _metric_rule(f"{slo.name}-error-rate", name, query, "failure_rate()", slo.limit, window)
         return
     milliseconds = slo.latency * 1000
     for share in dict.fromkeys((P95, slo.objective)):
@@ -97,12 +97,10 @@ def _metric_rules(service: Service, slo: Slo) -> Iterator[Request]:
         name = f"{service.name} {slo.name}: {percentile} above {milliseconds:.10g} ms"
         file = f"{slo.name}-{percentile.replace('.', '-')}"
         aggregate = f"percentile(transaction.duration,{share:.10g})"
-        yield _metric_rule(slo, file, name, query, aggregate, milliseconds, _minutes(slo))
+        yield _metric_rule(file, name, query, aggregate, milliseconds, _minutes(slo))
 
 
-def _metric_rule(
-    slo: Slo, file: str, name: str, query: str, aggregate: str, threshold: float, minutes: int
-) -> Request:
+def _metric_rule(file: str, name: str, query: str, aggregate: str, threshold: float, minutes: int) -> Request:
     tell = [{"type": "email", "targetType": "team", "targetIdentifier": "{team}"}]
     body: dict[str, Any] = {
         "name": name[:256],
@@ -117,9 +115,7 @@ def _metric_rule(
         "projects": ["{project}"],
         "environment": None,
     }
-    return Request(
-        body["name"], METRIC_RULES, body, f"alert-rules/{slo.name}-{file.removeprefix(slo.name + '-')}.json"
-    )
+    return Request(body["name"], METRIC_RULES, body, f"alert-rules/{file}.json")
 
 
 def _minutes(slo: Slo) -> int:

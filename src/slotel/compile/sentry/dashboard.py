@@ -9,8 +9,6 @@ from slotel.config.slo import HEALTH_ROUTES
 
 ERRORS: Final = "error-events"
 TRANSACTIONS: Final = "transaction-like"
-WIDTH: Final = 6
-"""Columns of Sentry's grid."""
 
 
 def dashboard(service: Service) -> dict[str, Any]:

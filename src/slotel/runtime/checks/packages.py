@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -39,12 +38,8 @@ def versions() -> Iterator[Finding]:
         yield Finding("packages", "ok", f"slotel {__version__}, {known}, Python {platform.python_version()}")
 
 
-def unsupported(only: str = "") -> Iterator[Finding]:
-    """Yield each requirement of slotel that is not met.
-
-    Args:
-        only: the start of the distribution's name; default: all.
-    """
+def unsupported() -> Iterator[Finding]:
+    """Yield each requirement of slotel that is not met."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     for line in importlib.metadata.requires("slotel") or ():
@@ -52,22 +47,17 @@ def unsupported(only: str = "") -> Iterator[Finding]:
             requirement = Requirement(line)
         except InvalidRequirement:
             continue
-        if not requirement.name.startswith(only) or (
-            requirement.marker and not requirement.marker.evaluate()
-        ):
+        if requirement.marker and not requirement.marker.evaluate():
             continue
         found = version(requirement.name)
         if found is None:
-            text, fix = (
-                f"{requirement.name} is not installed",
-                f"pip install '{requirement.name}{requirement.specifier}'",
-            )
+            text = f"{requirement.name} is not installed"
         elif not requirement.specifier.contains(found, prereleases=True):
             text = f"{requirement.name} {found} is installed, slotel needs {requirement.specifier}"
-            fix = f"pip install '{requirement.name}{requirement.specifier}'"
         else:
             continue
-        yield Finding("packages", "fail", text, f"run: {fix}", "SLO110")
+        fix = f"run: pip install '{requirement.name}{requirement.specifier}'"
+        yield Finding("packages", "fail", text, fix, "SLO110")
 
 
 def auto_instrumentation() -> Iterator[Finding]:
@@ -141,12 +131,3 @@ def version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def bare_name(requirement: str) -> str:
-    """Return the distribution's name of a requirement.
-
-    >>> bare_name("flask >= 1.0")
-    'flask'
-    """
-    return re.split(r"[<>=!~\[;\s]", requirement.strip(), maxsplit=1)[0]

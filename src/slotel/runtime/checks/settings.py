@@ -23,11 +23,8 @@ _NUMBERS: Final = re.compile(
 _ENDPOINT: Final = re.compile(r"OTEL_EXPORTER_OTLP_(?:(TRACES|METRICS|LOGS)_)?ENDPOINT")
 _OF_PROTOCOL: Final = {"grpc": 4317, "http/protobuf": 4318}
 _AUTHORITIES: Final = (
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "REQUESTS_CA_BUNDLE",
-    "OTEL_EXPORTER_OTLP_CERTIFICATE",
-)
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "OTEL_EXPORTER_OTLP_CERTIFICATE",
+)  # fmt: skip
 _MISNAMED: Final = ("slotel.yml", ".slotel.yaml", ".slotel.yml", "slotel.json", "slotel.toml")
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Final
 
 from slotel.runtime.finding import Finding
-from slotel.runtime.metrics.workers import runtime_directory as directories
+from slotel.runtime.metrics.workers.runtime_directory import candidate_directories
 from slotel.runtime.setup.exporters import wants_prometheus
 
 LEAST_FREE: Final = 16 * 2**20
@@ -18,7 +17,7 @@ def runtime_directory(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Whether workers can share their counts: a writable directory with room."""
     if not wants_prometheus(environ):
         return
-    places = list(_candidates(environ))
+    places = list(candidate_directories(environ))
     if not places:
         text = "no directory for shared counts is writable: /metrics lacks workers started after the first process ends"
         yield Finding("workers", "warn", text, "give the container a tmpfs: --tmpfs /tmp", "SLO155")
@@ -31,7 +30,3 @@ def runtime_directory(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("workers", "warn", text, fix, "SLO156")
     else:
         yield Finding("workers", "ok", f"counts are shared in {place} ({free[place] / 2**20:,.0f} MiB free)")
-
-
-def _candidates(environ: Mapping[str, str]) -> Iterator[Path]:
-    return directories.candidate_directories(environ)

@@ -22,11 +22,6 @@ from slotel.runtime.requests.outcomes import SUCCEEDED, OutcomeRow
 from slotel.runtime.upstream.otel.context import flags_of, span_id_of
 from slotel.runtime.upstream.otel.reading import UNSET, attributes_of, exact_value
 
-DEFAULT_BOUNDS: Final = (
-    0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 2.5, 5.0, 10.0, 15.0
-)  # fmt: skip
-"""Seconds; upper bounds. Objectives' thresholds are added, so that each is an edge."""
-
 KINDS: Final = ("INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 """By the value of OpenTelemetry's SpanKind."""
 _KIND_LABELS: Final = tuple(f"SPAN_KIND_{kind}" for kind in KINDS)
@@ -100,7 +95,7 @@ class SpanMetrics:
                 names.LABEL_SERVICE, names.LABEL_SPAN_NAME, names.LABEL_SPAN_KIND, names.LABEL_STATUS,
                 names.LABEL_ROUTE, names.LABEL_HTTP_STATUS, *map(label_name, enforcer.label_names),
             ),
-            bounds=tuple(sorted({*DEFAULT_BOUNDS, *self._edges})),
+            bounds=tuple(sorted({*names.SPAN_BOUNDS, *self._edges})),
             count_name=names.SPAN_CALLS,
         )  # fmt: skip
         self._observe = self._duration.observe

@@ -1,4 +1,4 @@
-"""Panels on the Python processes of a service and on its versions.
+"""Panels on the Python processes of a service, side by side and each alone, and on its versions.
 
 slotel exposes process_* and python_gc_* as prometheus_client names them; services in other languages, and those that
 measure by OpenTelemetry's system-metrics instrumentation, have OpenTelemetry's names. Both spellings are asked for.
@@ -10,11 +10,45 @@ from typing import Any, Final
 
 from slotel.compile.grafana import panels as p
 from slotel.compile.grafana.panels import Query
+from slotel.config import names
 
 OF: Final = 'job=~"$job",instance=~"$instance"'
 NO_RUNTIME: Final = "No process metrics of this service (they need /proc: Linux)"
 GOOD: Final = f'slo_events_total{{{OF},slo_outcome="good"}}'
 VERSIONS: Final = f"count by (service_version) (target_info{{{OF}}})"
+ONE_PROCESS: Final = "Each instance is one process: there are no workers to compare."
+NO_WORKERS: Final = "No instance of slotel with these filters"
+MOST: Final = 20
+"""Workers in a chart: those with most requests in the shown time."""
+BY: Final = f"instance, {names.LABEL_WORKER}"
+NAME: Final = f"{{{{instance}}}} / {{{{{names.LABEL_WORKER}}}}}"
+
+
+def worker_panels() -> tuple[Any, ...]:
+    """Return what each worker does and uses, how many live, and how they ended."""
+    requests, busy = f"{names.WORKER_REQUESTS}_total", f"{names.WORKER_BUSY}_total"
+    busiest = f"and on ({BY}) topk({MOST}, sum by ({BY}) (increase({requests}{{{OF}}}[$__range] @ end())))"
+
+    def rate(metric: str) -> Query:
+        return Query(f"sum by ({BY}) (rate({metric}{{{OF}}}[$__rate_interval])) {busiest}", NAME)
+
+    exits = f"sum by (reason) (increase({names.WORKER_EXITS}_total{{{OF}}}[$__rate_interval]))"
+    return (
+        p.series_panel("Requests by worker", f"Entry spans a second of the {MOST} busiest workers. A recycled "
+                       "worker's number goes to the next one.",
+                       rate(requests), unit=p.PER_SECOND, no_value=ONE_PROCESS),
+        p.series_panel("Requests at once, by worker", "How many requests a worker serves at a time, on average: a sync "
+                       "worker at 1 is full.", rate(busy), no_value=ONE_PROCESS),
+        p.series_panel("Memory by worker", "Resident memory. A line that only rises, until the worker is recycled, is "
+                       "a leak.", Query(f"sum by ({BY}) ({names.WORKER_MEMORY}{{{OF}}})", NAME), unit=p.BYTES,
+                       no_value=ONE_PROCESS),
+        p.series_panel("Workers", "Processes that live and may serve requests.",
+                       Query(f"sum by (instance) ({names.WORKERS}{{{OF}}})", "{{instance}}"), unit=p.COUNT, decimals=0,
+                       width=6, no_value=NO_WORKERS),
+        p.series_panel("Workers that ended", "Exited: recycled, or stopped. Killed: SIGKILL, out of memory, a crash.",
+                       Query(exits, "{{reason}}"), unit=p.COUNT, decimals=0, width=6, no_value=NO_WORKERS,
+                       overrides=(p.colored(names.EXITED, p.BLUE), p.colored(names.KILLED, p.RED))),
+    )  # fmt: skip
 
 
 def runtime_panels() -> tuple[Any, ...]:
