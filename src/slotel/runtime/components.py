@@ -63,7 +63,7 @@ def connect_sentry(runtime: Runtime, environ: Mapping[str, str]) -> None:
         environ.get("OTEL_PROPAGATORS", "") or environ.get("OTEL_CONFIG_FILE", ""),
         1.0 if rate is None else rate,
         lambda span: _baggage(runtime, span),
-        lambda: runtime.sentry.propagation_targets if runtime.sentry is not None else propagation.EVERYWHERE,
+        lambda: runtime.sentry,
     )
 
 
@@ -77,6 +77,7 @@ def _baggage(runtime: Runtime, span: SpanContext) -> Mapping[str, str]:
         runtime.open_spans.of(span.span_id),
         span,
         public_key=runtime.sentry.destination.public_key,
+        org_id=runtime.sentry.organization,
         options=runtime.sentry.client.options,
         sample_rate=None if settings.sample else settings.traces_sample_rate,
     )

@@ -115,6 +115,46 @@ def beat():
             time.sleep(0.05)
 
 
+def tasks():
+    """A task that is sent as the app has chosen, and one whose sender has."""
+    from celery import Celery
+    from celery.contrib.testing.worker import start_worker
+
+    app = Celery("options", broker="memory://", backend="cache+memory://")
+    app.conf.worker_hijack_root_logger = False
+
+    @app.task(name="task")
+    def task(number):
+        return number
+
+    with start_worker(app, perform_ping_check=False, pool="solo"):
+        with sentry_sdk.start_transaction(op="job", name="sender"):
+            sent = [task.delay(1), task.apply_async((2,), headers={"sentry-propagate-traces": True})]
+        for each in sent:
+            each.get(timeout=60)
+
+
+def caches():
+    from django.conf import settings
+
+    settings.configure(CACHES={"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}})
+    from django.core.cache import cache
+
+    cache.set("outside", 1)
+    with sentry_sdk.start_transaction(op="job", name="cached"):
+        cache.get("cart:7")
+        cache.set("cart:7", "tea")
+        cache.get("cart:7")
+
+
+def process():
+    import subprocess
+
+    subprocess.run([sys.executable, "-c", "pass"], check=True)
+    with sentry_sdk.start_transaction(op="job", name="starts"):
+        subprocess.run([sys.executable, "-c", "0"], check=True, cwd="/", capture_output=True)
+
+
 def logs():
     logger = logging.getLogger("shop")
     logger.addHandler(logging.NullHandler())

@@ -137,6 +137,45 @@ def test_celery_beats_tasks_are_checked_in_where_the_app_asks_for_it():
         )
 
 
+@pytest.mark.parametrize(
+    "chosen", [{}, {"integrations": {"celery.CeleryIntegration": {"propagate_traces": False}}}]
+)
+def test_tasks_take_the_trace_with_them_as_the_app_has_chosen(chosen):
+    found = []
+    for sent in both("tasks", traces_sample_rate=1.0, **chosen):
+        traces = Counter(each["contexts"]["trace"]["trace_id"] for each in sent.of("transaction"))
+        found.append(sorted(traces.values()))
+    assert found[0] == ([1, 2] if chosen else [3])
+    assert found[1] == found[0]
+
+
+def children(sent):
+    (transaction,) = sent.of("transaction")
+    return [
+        (
+            span["op"],
+            span.get("description") or span["op"],
+            {key: value for key, value in span.get("data", {}).items() if key.startswith("cache")},
+        )
+        for span in sorted(transaction["spans"], key=lambda span: span["start_timestamp"])
+    ]  # fmt: skip
+
+
+def test_reads_and_writes_of_djangos_caches_are_spans_where_the_app_asks_for_it():
+    plain, slotel = both(
+        "caches", traces_sample_rate=1.0, integrations={"django.DjangoIntegration": {"cache_spans": True}}
+    )
+    assert [op for op, _, _ in children(plain)] == ["cache.get", "cache.put", "cache.get"]
+    assert children(slotel) == children(plain)
+    assert children(run("slotel", "caches", {})) == []
+
+
+def test_started_processes_are_spans():
+    plain, slotel = both("process", traces_sample_rate=1.0)
+    assert "subprocess" in {op for op, _, _ in children(plain)}
+    assert children(slotel) == children(plain)
+
+
 @pytest.mark.parametrize("captures", [True, False])
 def test_logs_are_sent_as_the_app_has_chosen(captures):
     given = {} if captures else {"logging.LoggingIntegration": {"capture_sentry_logs": False}}

@@ -1,6 +1,7 @@
 """Headers of a request are looked through once, and read as its framework's getter would have them read."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -14,8 +15,11 @@ from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import DefaultGetter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from sentry_sdk import tracing_utils
 
 from slotel.cli.sink.server import SentrySink
+from slotel.runtime.sentry.client.client import SentryConnection
+from slotel.runtime.sentry.client.dsn import read_dsn
 from slotel.runtime.sentry.propagation import EVERYWHERE, OneLook, RequestNote, SentryHeaders, TargetedBaggage
 from slotel.runtime.sentry.transactions.sampling_context import head_context
 from support.sentry_tracing import Through, shipping
@@ -111,7 +115,12 @@ def sentry_headers(open_spans, targets=EVERYWHERE, rate=0.25):
     def facts(span):
         root = open_spans.of(span.span_id)
         return head_context(
-            root, span, public_key="key", options={"release": "r1", "environment": "live"}, sample_rate=rate
+            root,
+            span,
+            public_key="key",
+            org_id=None,
+            options={"release": "r1", "environment": "live"},
+            sample_rate=rate,
         )
 
     return SentryHeaders(rate, facts, lambda: targets)
@@ -238,3 +247,53 @@ def test_baggage_is_encoded_so_that_sentry_sdk_reads_what_was_said():
         assert baggage.get_all(W3CBaggagePropagator().extract(carrier)) == {
             "sentry-transaction": "GET /a b+c"
         }
+
+
+class Wishes:
+    propagation_targets = EVERYWHERE
+
+    def __init__(self, organization=None, strict=False, tells=True):
+        destination = read_dsn(f"https://key@{f'o{organization}.' if organization else ''}sentry.example/1")
+        options = {"strict_trace_continuation": strict}
+        self.connection = SentryConnection(SimpleNamespace(options=options), destination, None, None)
+        self.continues = self.connection.continues
+        self.tells_tasks = lambda: tells
+
+
+@pytest.mark.parametrize("header", ["traceparent", "sentry-trace"])
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("own", [None, "1"])
+@pytest.mark.parametrize("theirs", [None, "1", "2"])
+def test_a_trace_of_another_organization_is_not_continued(header, strict, own, theirs, monkeypatch):
+    ids = {
+        "traceparent": f"00-{TRACES[0]}-b7ad6b7169203331-01",
+        "sentry-trace": f"{TRACES[0]}-b7ad6b7169203331-1",
+    }
+    told = f"team=pay,sentry-trace_id={TRACES[0]},sentry-public_key=x" + (
+        f",sentry-org_id={theirs}" if theirs else ""
+    )
+    headers = [(header.encode(), ids[header].encode()), (b"baggage", told.encode())]
+    span, carried = read(OneLook(PARTS, lambda: Wishes(own, strict)), headers)
+    client = SimpleNamespace(
+        parsed_dsn=SimpleNamespace(org_id=own), options={"strict_trace_continuation": strict}
+    )
+    monkeypatch.setattr(tracing_utils.sentry_sdk, "get_client", lambda: client)
+    is_continued = tracing_utils._should_continue_trace(tracing_utils.Baggage.from_incoming_header(told))
+    assert span.is_valid == is_continued
+    assert ("sentry-public_key" in carried) == is_continued
+    assert carried["team"] == "pay"
+
+
+@pytest.mark.parametrize(
+    ("said", "tells", "is_told"),
+    [(None, True, True), (None, False, False), (True, False, True), (False, True, False)],
+)
+def test_a_task_takes_the_trace_with_it_unless_it_or_the_app_says_no(said, tells, is_told):
+    task = {"task": "t", "root_id": "r", "traceparent": "of its last run"}
+    if said is not None:
+        task["sentry-propagate-traces"] = said
+    context = trace.set_span_in_context(trace.NonRecordingSpan(SPAN))
+    OneLook(PARTS, lambda: Wishes(tells=tells)).inject(task, context)
+    assert ("sentry-trace" in task) == ("traceparent" in task) == is_told
+    assert task.get("traceparent") != "of its last run"
+    assert "sentry-propagate-traces" not in task

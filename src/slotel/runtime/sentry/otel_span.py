@@ -28,11 +28,14 @@ STATUS: Final = "sentry.status"
 SOURCE: Final = "sentry.source"
 TRANSACTION: Final = "sentry.transaction"
 """Attributes that Sentry's transactions read. Source: Sentry's SDKs for JavaScript, "semantic attributes"."""
+DESCRIPTION: Final = "sentry.description"
+"""Of a span whose name has a bound, as metrics need it: a cache's key, a command line."""
 MEASUREMENTS: Final = "sentry.measurements"
 """Of one span, as JSON: an OpenTelemetry attribute cannot hold a mapping."""
 _OPERATION: Final = "gen_ai.operation.name"
 _AUTO: Final = "auto."
 _ORIGINS: Final = ("auto.ai", "auto.graphql")
+_OPS: Final = ("cache.", "subprocess")
 _FAILED: Final = 400
 
 
@@ -383,6 +386,16 @@ _nothing: Final = _Nothing()
 def is_made_by_code(origin: Any) -> bool:
     """Whether a span is made here: spans of most integrations are left to OpenTelemetry's instrumentations."""
     return origin is None or not str(origin).startswith(_AUTO) or str(origin).startswith(_ORIGINS)
+
+
+def bounded(how: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return how to start a child span of an integration that no instrumentation makes; None if one does."""
+    op = str(how.get("op") or "")
+    if not op.startswith(_OPS):
+        return None
+    said = how.get("name") or how.get("description")
+    attributes = {**(how.get("attributes") or {}), **({DESCRIPTION: said} if said else {})}
+    return {**how, "name": op, "attributes": attributes}
 
 
 def _attribute(value: Any) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from opentelemetry import baggage, propagate, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
@@ -28,6 +28,10 @@ SENTRY_TRACE: Final = "sentry-trace"
 _HEADER: Final = re.compile(r"\s*([0-9a-f]{32})-([0-9a-f]{16})(?:-([01]))?\s*", re.IGNORECASE)
 _REQUEST_KEY: Final = create_key("slotel.request")
 _OF_SENTRY: Final = "sentry-"
+_ORGANIZATION: Final = "sentry-org_id"
+_OF_TRACE: Final = ("traceparent", "tracestate", SENTRY_TRACE)
+_TELLS: Final = "sentry-propagate-traces"
+"""A task's own word, as `apply_async(headers=…)` takes it. Source: sentry-sdk, CeleryIntegration."""
 EVERYWHERE: Final = [".*"]
 """The default of `trace_propagation_targets`. Source: sentry-sdk, `MATCH_ALL`."""
 _SCOPES: Final = ("http", "websocket")
@@ -66,6 +70,20 @@ Facts = Callable[[SpanContext], "Mapping[str, str]"]
 
 Targets = Callable[[], "Sequence[Any]"]
 """Gives `trace_propagation_targets` of the client: texts and patterns of URLs that Sentry's headers may go to."""
+
+
+class Wishes(Protocol):
+    """What the app's Sentry client wants of traces that come and go: `SentryConnection`."""
+
+    @property
+    def propagation_targets(self) -> Sequence[Any]:
+        """See `Targets`."""
+
+    def continues(self, organization: str | None) -> bool:
+        """Whether a trace of that organization of Sentry is continued; None for one that names none."""
+
+    def tells_tasks(self) -> bool:
+        """Whether the tasks of Celery that are sent take the trace with them, where none of them says otherwise."""
 
 
 class SentryHeaders(TextMapPropagator):
@@ -158,20 +176,57 @@ class OneLook(CompositePropagator):
 
     The ASGI getter decodes every header of a request for each name that it is asked for, and it is asked four times.
     Most requests of browsers bring none of them: then nobody needs to be asked.
+
+    Args:
+        wishes: of the app's client; None while there is none.
     """
+
+    def __init__(
+        self, propagators: Sequence[TextMapPropagator], wishes: Callable[[], Wishes | None] = lambda: None
+    ) -> None:
+        super().__init__(propagators)
+        self._wishes = wishes
+
+    def inject(
+        self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
+    ) -> None:
+        """Write the headers, but for a task of Celery that is to begin a trace of its own."""
+        if carrier.__class__ is not dict or "root_id" not in carrier or self._tells(carrier):  # type: ignore[operator]
+            super().inject(carrier, context, setter)
+        else:
+            for name in _OF_TRACE:  # a task that is run again has those that it came with
+                carrier.pop(name, None)  # type: ignore[attr-defined]
+
+    def _tells(self, task: Any) -> bool:
+        said = task.pop(_TELLS, None)
+        wishes = self._wishes()
+        return bool(said) if said is not None else wishes is None or wishes.tells_tasks()
+
+    def _continued(self, context: Context) -> Context:
+        """Return the context without the caller's trace where the app does not want to continue it."""
+        wishes = self._wishes()
+        if wishes is None or not trace.get_current_span(context).get_span_context().is_remote:
+            return context
+        organization = baggage.get_baggage(_ORGANIZATION, context)
+        if wishes.continues(None if organization is None else str(organization)):
+            return context
+        for key in baggage.get_all(context):
+            if key.startswith(_OF_SENTRY):
+                context = baggage.remove_baggage(key, context)
+        return trace.set_span_in_context(trace.INVALID_SPAN, context)
 
     def extract(
         self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
     ) -> Context:
         """Return the context with what the headers bring."""
         if not _is_request(carrier, getter):
-            return super().extract(carrier, context, getter)
+            return self._continued(super().extract(carrier, context, getter))
         try:
             found = _of_environ(carrier) if "REQUEST_METHOD" in carrier else _of_scope(carrier)  # type: ignore[arg-type,operator]
         except (AttributeError, TypeError, ValueError):  # its headers are none of a scope's
-            return super().extract(carrier, context, getter)
+            return self._continued(super().extract(carrier, context, getter))
         if found:
-            return super().extract(found, context, default_getter)
+            return self._continued(super().extract(found, context, default_getter))
         return Context() if context is None else context
 
 
@@ -221,7 +276,7 @@ def request_of(context: Context | None) -> MutableMapping[str, Any] | None:
     return found if isinstance(found, (dict, MutableMapping)) else None  # a dict needs no question to the ABC
 
 
-def install(named: str, rate: float, facts: Facts, targets: Targets) -> None:
+def install(named: str, rate: float, facts: Facts, wishes: Callable[[], Wishes | None]) -> None:
     """Make the propagators W3C first and Sentry's beside it, unless the user named others.
 
     Set here and not through OTEL_PROPAGATORS, which is read when `opentelemetry.propagate` is imported: by then
@@ -229,14 +284,20 @@ def install(named: str, rate: float, facts: Facts, targets: Targets) -> None:
 
     Args:
         named: the user's OTEL_PROPAGATORS or the like; empty for none. Propagators set in code stay as well.
+        wishes: of the app's client; None while there is none.
     """
+
+    def targets() -> Sequence[Any]:
+        client = wishes()
+        return EVERYWHERE if client is None else client.propagation_targets
+
     chosen: list[TextMapPropagator]
     standing = propagate.get_global_textmap()
     if named.strip() or standing.fields != _DEFAULT_FIELDS:
         chosen = [standing]
     else:
         headers = SentryHeaders(rate, facts, targets)
-        chosen = [OneLook([TraceContextTextMapPropagator(), TargetedBaggage(headers), headers])]
+        chosen = [OneLook([TraceContextTextMapPropagator(), TargetedBaggage(headers), headers], wishes)]
     propagate.set_global_textmap(CompositePropagator([*chosen, RequestNote()]))
 
 

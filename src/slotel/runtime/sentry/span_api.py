@@ -23,6 +23,7 @@ from slotel.runtime.sentry.otel_span import (
     TRANSACTION,
     ContinuedTrace,
     OtelSpan,
+    bounded,
     is_made_by_code,
     served_span,
     start,
@@ -81,7 +82,8 @@ class _Replacements:
     def start_span(self, _original: Callable[..., Any]) -> Callable[..., Any]:
         def method(_scope: Any, *given: Any, **how: Any) -> Any:
             if not is_made_by_code(how.get("origin")):
-                return NoOpSpan()
+                child = bounded(how) if self._current() is not None else None
+                return NoOpSpan() if child is None else self._start(child)
             if given and isinstance(given[0], str):
                 how.setdefault("name", given[0])
             if len(given) > 1 and isinstance(given[1], Mapping):

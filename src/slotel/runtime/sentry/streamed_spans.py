@@ -20,7 +20,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, Status, StatusCode
 from sentry_sdk import tracing_utils
 
-from slotel.runtime.sentry.otel_span import SOURCE, OtelSpan, is_made_by_code, served_span, start
+from slotel.runtime.sentry.otel_span import SOURCE, OtelSpan, bounded, is_made_by_code, served_span, start
 from slotel.runtime.upstream.sentry.sdk import TRACES, name_of_function, replace_in_traces
 
 if TYPE_CHECKING:
@@ -117,6 +117,14 @@ class _Replacements:
         ) -> Any:
             if is_made_by_code((attributes or {}).get("sentry.origin")):
                 return self._begin(name, attributes or {}, parent_span, active)
+            said = attributes or {}
+            child = bounded({"op": said.get("sentry.op"), "name": name, "attributes": said})
+            if (
+                child is not None
+                and parent_span is _CURRENT
+                and trace.get_current_span().get_span_context().is_valid
+            ):
+                return self._begin(child["name"], child["attributes"], _CURRENT, active)
             given = {} if parent_span is _CURRENT else {"parent_span": parent_span}
             return original(name, attributes, *more, active=active, **given, **named)
 

@@ -84,7 +84,29 @@ class SentryConnection:
     @property
     def propagation_targets(self) -> Sequence[Any]:
         """The URLs that Sentry's headers may go to, of the client's option."""
-        return self.client.options.get("trace_propagation_targets") or ()
+        options = self.client.options
+        if not options.get("propagate_traces", True):
+            return ()
+        return options.get("trace_propagation_targets") or ()
+
+    @property
+    def organization(self) -> str | None:
+        """The organization of the events, by the client's option or the DSN's host."""
+        said = self.client.options.get("org_id")
+        return self.destination.organization if said is None else str(said)
+
+    def continues(self, organization: str | None) -> bool:
+        """Whether a trace of that organization is continued; None for one that names none."""
+        own = self.organization
+        if own is not None and organization is not None:
+            return own == organization
+        return own == organization or not self.client.options.get("strict_trace_continuation")
+
+    def tells_tasks(self) -> bool:
+        """Whether the tasks of Celery that are sent take the trace with them, where none of them says otherwise."""
+        celery = self.client.get_integration("celery")
+        told = getattr(celery, "propagate_traces", None)
+        return told is not False and bool(self.client.options.get("propagate_traces", True))
 
     def incident(self, incident: Incident) -> str | None:
         """Report the begin, rise or end of an incident as one issue for each objective; return the event's id."""

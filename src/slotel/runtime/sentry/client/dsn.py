@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import urlsplit
 
 from slotel.runtime.finding import Finding
 
+_ORGANIZATION: Final = re.compile(r"o(\d+)\.")
+"""Source: sentry-sdk, `Dsn.ORG_ID_REGEX`."""
 SHAPE = "https://<public key>@<host>/<project number>"
 
 
@@ -18,11 +22,13 @@ class Destination:
         host: with the port when the DSN names one.
         project: the project's number, as text.
         public_key: for headers that Sentry defines; never for a log.
+        organization: its number, if the host names it.
     """
 
     host: str
     project: str
     public_key: str = field(repr=False)
+    organization: str | None = None
 
     def __str__(self) -> str:
         """Return host and project, as the start-up summary shows them."""
@@ -57,7 +63,8 @@ def read_dsn(dsn: str) -> Destination:
     if not project.isdigit():
         raise ValueError(f"it does not end with the project's number: write {SHAPE}")
     host = parts.hostname if port is None else f"{parts.hostname}:{port}"
-    return Destination(host, str(int(project)), parts.username)
+    organization = _ORGANIZATION.match(parts.hostname)
+    return Destination(host, str(int(project)), parts.username, organization[1] if organization else None)
 
 
 def dsn_finding(dsn: str | None) -> Finding:

@@ -47,6 +47,7 @@ from slotel.runtime.upstream.sentry.sdk import (
     leave_source_lines_out,
     put_processor_first,
     skip_log_records,
+    trace_django_caches,
 )
 
 if TYPE_CHECKING:
@@ -175,6 +176,8 @@ class ClientTakeover:
             *disabled,
             *(each for each in (DedupeIntegration, ModulesIntegration) if not _has(given, each)),
         ]
+        if any(each.identifier == "django" and getattr(each, "cache_spans", False) for each in given):
+            trace_django_caches()
         former = sentry_sdk.get_client()
         with self._expecting():
             guard = original(*positional, **merged)

@@ -101,7 +101,8 @@ def meaning(span: ReadableSpan, attributes: Mapping[str, Any]) -> Meaning:
     op, status = attributes.get("sentry.op"), attributes.get("sentry.status")
     if op is None and status is None:
         return found
-    said = found._replace(description=span.name) if op is not None else found
+    described = str(attributes.get("sentry.description") or span.name)
+    said = found._replace(description=described) if op is not None else found
     return said._replace(op=str(op or found.op)[:MAX_OP], status=str(status) if status else found.status)
 
 

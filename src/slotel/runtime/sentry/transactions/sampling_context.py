@@ -79,6 +79,7 @@ def head_context(
     span: SpanContext,
     *,
     public_key: str,
+    org_id: str | None,
     options: Mapping[str, Any],
     sample_rate: float | None,
 ) -> dict[str, str]:
@@ -95,7 +96,7 @@ def head_context(
     return sampling_context(
         trace_id=span.trace_id,
         public_key=public_key,
-        org_id=options.get("org_id"),
+        org_id=org_id,
         name=name,
         source=source,
         sample_rate=sample_rate,

@@ -80,8 +80,9 @@ class Endpoint:
 
     @property
     def org_id(self) -> str | None:
-        """The organization that the DSN's host names, if it does."""
-        return self._dsn.org_id or self._options.get("org_id")
+        """The organization, by the client's option or the DSN's host."""
+        said = self._options.get("org_id")
+        return self._dsn.org_id if said is None else str(said)
 
     def post(self, body: bytes, *, gzipped: bool, timeout: float) -> Answer:
         """Send one envelope and return the answer to it.

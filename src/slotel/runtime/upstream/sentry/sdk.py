@@ -6,6 +6,7 @@ The functions of `utils` have no underscore, but are no API; they are called thr
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 from collections.abc import Callable, Mapping
@@ -87,6 +88,10 @@ _SUBPROCESSES: Final = Probe(
     "sentry_sdk.integrations.stdlib", "_install_subprocess",
     why="breadcrumbs of started processes, and the trace for them, without a hook of each HTTP request",
     without="they have neither",
+)  # fmt: skip
+_CACHES: Final = Probe(
+    "sentry_sdk.integrations.django.caching", "patch_caching",
+    why="spans of Django's caches, where the app asks for them", without="`cache_spans` has no effect",
 )  # fmt: skip
 _WSGI: Final = Probe(
     "sentry_sdk.integrations.wsgi", "_make_wsgi_event_processor",
@@ -352,6 +357,14 @@ def note_subprocesses() -> None:
     install = _SUBPROCESSES.load()
     if install is not None:
         install()
+
+
+@functools.cache
+def trace_django_caches() -> None:
+    """Have sentry-sdk make spans of Django's caches, for an integration with `cache_spans`."""
+    patch = _CACHES.load()
+    if patch is not None:
+        patch()
 
 
 # -- its tracing API -------------------------------------------------------------------------------------------
