@@ -57,6 +57,36 @@ def test_each_way_to_say_yes_is_understood(answer):
         assert server.connections == (20 if must_reconnect else 1)
 
 
+YES = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", *(["::1"] if HAS_IPV6 else [])])
+def test_a_request_on_an_open_connection_carries_what_the_first_one_carries(host):
+    with Answering(YES, host=host, path="/base/1") as server:
+        with shipping(server) as (sink, losses):
+            run(provider(sink).get_tracer("t"), 3)
+            assert sink.flush(10)
+        first, *others = [
+            (each.method, each.target, _without_length(each.headers)) for each in server.requests
+        ]
+        assert (others, losses.counts, server.connections) == ([first, first], {}, 1)
+
+
+def _without_length(headers):
+    return {name: value for name, value in headers.items() if name != "content-length"}
+
+
+def test_where_urllib3_keeps_its_connections_elsewhere_it_sends_every_request(monkeypatch):
+    monkeypatch.setattr(
+        "slotel.runtime.sentry.transport.kept_alive._REQUEST", "another"
+    )  # as of a later urllib3
+    with Answering(YES) as server:
+        with shipping(server) as (sink, losses):
+            run(provider(sink).get_tracer("t"), 3)
+            assert sink.flush(10)
+        assert (len(server.requests), losses.counts, server.connections) == (3, {}, 1)
+
+
 def test_limits_on_two_lines_hold_both():
     limits = b"X-Sentry-Rate-Limits: 60:transaction:key\r\nX-Sentry-Rate-Limits: 60:session:organization\r\n"
     with Answering(b"HTTP/1.1 200 OK\r\n" + limits + b"Content-Length: 2\r\n\r\n{}") as server:

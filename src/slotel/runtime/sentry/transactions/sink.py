@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 MAX_HELD: Final = 50_000
 """Spans held in all: in open traces, and ended but not yet built."""
+MANY_HELD: Final = 2_000
+"""Spans held in all, above which what has ended is built without waiting for more."""
 MAX_OPEN: Final = 50_000
 """Roots that nobody ends must not fill the memory: beyond this the oldest is forgotten."""
 MAX_UNSAMPLED: Final = 20_000
@@ -204,7 +206,8 @@ class TransactionsSink:
             trace.kept = reason
             trace.is_sent = True
             LOG.debug("kept although not sampled: %s (%s)", root.name, reason)
-        if self._closed or next(self._added) - self._released > MAX_HELD:
+        held = next(self._added) - self._released
+        if self._closed or held > MAX_HELD:
             self._dropped("traces", "shutdown" if self._closed else "overloaded", 1)
             self._count_lost(trace)
             self._release(len(local_root.spans) + (not self._closed))
@@ -218,7 +221,7 @@ class TransactionsSink:
             trace.name_of_code = found or trace.name_of_code
         UNSENT.add("traces", 1)
         self._worker.ended.append(Ended(local_root, root, copy_context(), now, said))
-        self._worker.wake()
+        self._worker.wake(soon=held > MANY_HELD)
 
     def _let_go(self, local_root: LocalRoot) -> None:
         if local_root.spans:
@@ -274,7 +277,7 @@ class TransactionsSink:
         self._worker.parts.append(
             PartialTrace(local_root, spans, copy_context(), trace.scopes or Scopes.copied())
         )
-        self._worker.wake()
+        self._worker.wake(soon=True)
 
     def _release(self, count: int) -> None:
         with self._leaf_lock:

@@ -16,7 +16,7 @@ from sentry_sdk.scope import Scope
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.transactions.names import Name
 from slotel.runtime.upstream.sentry.profiles import TransactionProfile
-from slotel.runtime.upstream.sentry.scope import complete
+from slotel.runtime.upstream.sentry.scope import as_it_is
 
 
 class Scopes(NamedTuple):
@@ -32,9 +32,7 @@ class Scopes(NamedTuple):
 
     def completed(self) -> Scopes:
         """Return them as they are now; a request that never used its scopes has none of its own yet."""
-        complete(self.isolation)
-        complete(self.current)
-        return self
+        return Scopes(as_it_is(self.isolation), as_it_is(self.current))
 
     @classmethod
     def copied(cls) -> Scopes:

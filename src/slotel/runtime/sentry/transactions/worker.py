@@ -1,4 +1,4 @@
-"""The thread that takes ended traces every 200 ms, has them built, and hands them to the sender.
+"""The thread that takes ended traces, has them built, and hands them to the sender: a first soon, a stream in batches.
 
 It waits a little for late children, and sleeps as soon as nothing waits. Does not decide what is sent.
 """
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 LOG: Final = logging.getLogger("slotel")
 INTERVAL: Final = 0.2
 """Seconds between two drains: waking the thread for each trace costs more than building and sending it."""
+LINGER: Final = 0.8
+"""Seconds more, while traces go on coming: built and sent in a row a trace takes half the time that it takes alone,
+for the thread finds its code and data in the processor's caches."""
 LATE_WAIT: Final = 0.2
 """Seconds after the root's end in which its late children still join its transaction."""
 LONG_OPEN: Final = 300.0
@@ -55,6 +58,7 @@ class Worker:
         dropped: Dropped,
         *,
         interval: float = INTERVAL,
+        linger: float = LINGER,
         late_wait: float = LATE_WAIT,
         long_open: float = LONG_OPEN,
     ) -> None:
@@ -66,6 +70,7 @@ class Worker:
         self._former: SendsTransactions | None = None
         self._dropped = dropped
         self._interval = interval
+        self._linger = linger
         self._late_wait = late_wait
         self._long_open_after = long_open
         self._release: Callable[[int], None] = lambda _: None
@@ -100,6 +105,7 @@ class Worker:
         self._tokens: queue.SimpleQueue[None] = queue.SimpleQueue()  # re-entrant, which an Event is not
         self._thread: threading.Thread | None = None
         self._idle = True
+        self._lingers = False
         self._looked = time.monotonic()
         self._settling: list[tuple[LocalRoot, list[ReadableSpan], int, RequestContext, Scopes]] = []
 
@@ -109,15 +115,19 @@ class Worker:
             waiting.clear()
         self._begin()
 
-    def wake(self) -> None:
-        """Make sure that the thread will look, soon: it is only woken when it sleeps for long."""
-        if not self._idle:
+    def wake(self, *, soon: bool = False) -> None:
+        """Make sure that the thread will look; it is only woken when it sleeps for long.
+
+        Args:
+            soon: what waits is much: no batch is to grow any more.
+        """
+        if not self._idle and not (soon and self._lingers):
             return
         if self._thread is None and not self._stopped:
             self._tokens = tokens_for(self._tokens)
             # may fail; then the next trace tries again, and a flush needs no thread
             self._thread = start_daemon("slotel-sentry", self._run, self._tokens, self._elected)
-        self._idle = False
+        self._idle = self._lingers = False
         self._tokens.put(None)
 
     def flush(self, deadline: float) -> bool:
@@ -147,31 +157,39 @@ class Worker:
         if not elected.acquire(blocking=False):
             return
         suppress_instrumentation()
+        goes_on = False
         while not self._stopped:
             if not self._waits():
                 self._idle = True
                 if not self._waits():
                     with contextlib.suppress(queue.Empty):
                         tokens.get(timeout=LOOK_FOR_LONG_OPEN)
+                    goes_on = False
                 self._idle = False
             time.sleep(self._interval)
+            if goes_on:
+                self._lingers = True
+                with contextlib.suppress(queue.Empty):
+                    tokens.get(timeout=self._linger)
+                self._lingers = False
             if not self._stopped:
-                self._drain_safely()
+                goes_on = self._drain_safely()
 
     def _waits(self) -> bool:
         """Whether to look again soon; what a few built traces hold may settle with the next that ends."""
         return bool(self.ended or self.parts or self.late or len(self._settling) > FEW)
 
-    def _drain_safely(self) -> None:
+    def _drain_safely(self) -> bool:
         try:
             with self._working:
-                self._drain(final=False)
+                return self._drain(final=False)
         except Exception as error:
             self._dropped("traces", "worker_error", 1)
             LOG.debug("a drain failed: %s", error, exc_info=True)
+            return False
 
-    def _drain(self, *, final: bool) -> None:
-        """Take what is ready, build it and queue it."""
+    def _drain(self, *, final: bool) -> bool:
+        """Take what is ready, build it and queue it; return whether there was something."""
         now = time.monotonic()
         if now - self._looked > LOOK_FOR_LONG_OPEN and not final:
             self._looked = now
@@ -190,6 +208,7 @@ class Worker:
             self._gil_yielder.begin()
             self._build(ready, parts, late)
             self._gil_yielder.judge(len(ready))
+        return bool(ready or parts or late)
 
     def _sort_late(self) -> list[Late]:
         """Give late spans to their trace while it waits; return the others."""

@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -16,6 +16,7 @@ import urllib3
 from sentry_sdk.utils import Dsn
 
 from slotel.runtime.logs import LOG
+from slotel.runtime.sentry.transport.kept_alive import Answer, post
 from slotel.version import __version__
 
 CLIENT: Final = f"slotel/{__version__}"
@@ -40,14 +41,6 @@ _KEEP_ALIVE: Final = tuple(
 codecs.lookup("idna")
 
 
-class Answer(NamedTuple):
-    """One answer of the server; `limits` and `retry_after` are header values as sent, None if absent."""
-
-    status: int
-    limits: str | None
-    retry_after: str | None
-
-
 class Endpoint:
     """The way to one DSN.
 
@@ -62,11 +55,16 @@ class Endpoint:
         self._path = f"{self._dsn.path}api/{self._dsn.project_id}/envelope/"
         self._proxy = named_proxy(self._dsn.scheme, self._dsn.host, options)
         self._headers = self._common_headers()
+        self._heads = [self._head(more) for more in ("", "Content-Encoding: gzip\r\n")]
         self._pool: urllib3.HTTPConnectionPool | urllib3.ProxyManager | None = None
-        fault = proxy_fault(self._proxy) if self._proxy else None
-        self.is_usable = fault is None
-        if fault is not None:
-            LOG.error("nothing reaches Sentry: %s", fault)
+        self._fault = proxy_fault(self._proxy) if self._proxy else None
+        if self._fault is not None:
+            LOG.error("nothing reaches Sentry: %s", self._fault)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the named proxy, if there is one, can be used."""
+        return self._fault is None
 
     @property
     def host(self) -> str:
@@ -96,6 +94,10 @@ class Endpoint:
         if self._pool is None:
             self._pool = self._make_pool()
         headers = {**self._headers, "Content-Encoding": "gzip"} if gzipped else self._headers
+        if isinstance(self._pool, urllib3.HTTPConnectionPool):
+            answer = post(self._pool, self._heads[gzipped], body, timeout)
+            if answer is not None:
+                return answer
         target = self._path
         if isinstance(self._pool, urllib3.PoolManager):
             target = f"{self._dsn.scheme}://{self.host}{target}"
@@ -127,6 +129,8 @@ class Endpoint:
         self._pool = None
 
     def _make_pool(self) -> urllib3.HTTPConnectionPool | urllib3.ProxyManager:
+        if self._fault is not None:
+            raise OSError(self._fault)
         settings: dict[str, Any] = {"maxsize": 1, "socket_options": self._socket_options()}
         tls = tls_context(self._options) if self._dsn.scheme == "https" else None
         if tls is not None:
@@ -136,10 +140,8 @@ class Endpoint:
                 self._dsn.host, self._dsn.port, scheme=self._dsn.scheme
             )
         if self._proxy.startswith("socks"):
-            try:
-                from urllib3.contrib.socks import SOCKSProxyManager
-            except ImportError as error:
-                raise OSError("a SOCKS proxy needs a package: pip install 'slotel[socks]'") from error
+            from urllib3.contrib.socks import SOCKSProxyManager
+
             user, password = _credentials(self._proxy)
             return SOCKSProxyManager(self._proxy, user, password, **settings)  # type: ignore[return-value]  # a manager all the same
         user, password = _credentials(self._proxy)
@@ -166,6 +168,12 @@ class Endpoint:
             "X-Sentry-Auth": auth,
             "Content-Type": "application/x-sentry-envelope",
         }
+
+    def _head(self, more: str) -> bytes:
+        """Return a request's bytes up to the length of its body; urllib3 has refused odd ones with the first."""
+        headers = {"Host": self.host, "Accept-Encoding": "identity", **self._headers}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return f"POST {self._path} HTTP/1.1\r\n{lines}{more}Content-Length: ".encode()
 
 
 def _finish(response: Any) -> None:

@@ -22,8 +22,9 @@ from slotel.runtime.process.threads import start_daemon, tokens_for
 from slotel.runtime.sentry.client.protocols import Dropped
 from slotel.runtime.sentry.transactions.gil_yielder import GilYielder
 from slotel.runtime.sentry.transport.encode import is_gzip, sent_later
-from slotel.runtime.sentry.transport.endpoint import Answer, Endpoint, was_sent
+from slotel.runtime.sentry.transport.endpoint import Endpoint, was_sent
 from slotel.runtime.sentry.transport.envelope_queue import MAX_ENVELOPES, EnvelopeQueue, QueuedEnvelope
+from slotel.runtime.sentry.transport.kept_alive import Answer
 from slotel.runtime.sentry.transport.rate_limits import RateLimits
 from slotel.runtime.upstream.otel.context import suppress_instrumentation
 

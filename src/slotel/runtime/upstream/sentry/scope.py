@@ -68,10 +68,7 @@ def fork_when_used(scope: Scope, prepare: Prepare | None = None) -> Scope:
         prepare: called with the copy.
     """
     if not _CAN_WAIT or scope.__class__ not in _KINDS:
-        forked = scope.fork()
-        if prepare is not None:
-            prepare(forked)
-        return forked
+        return _copied(scope, prepare)
     if scope.__class__ is _WaitingScope:
         complete(scope)  # one that waits for another that waits would end in a chain without bound
     waiting = _new(_WaitingScope)
@@ -80,6 +77,26 @@ def fork_when_used(scope: Scope, prepare: Prepare | None = None) -> Scope:
     _put(waiting, "_slotel_written", _WRITTEN)
     _put(waiting, _FIRST, scope.client)
     return waiting
+
+
+def as_it_is(scope: Scope) -> Scope:
+    """Return a scope that stays as this one is now: itself, or the copy that it waits to be.
+
+    Args:
+        scope: of a request that has ended, which nobody uses any more.
+    """
+    if scope.__class__ is _WaitingScope and _value(scope, "_slotel_written") is _WRITTEN:
+        with suppress(AttributeError):  # a copy of one that waited
+            return _copied(_value(scope, "_slotel_original"), _value(scope, "_slotel_prepare"))
+    complete(scope)
+    return scope
+
+
+def _copied(original: Scope, prepare: Prepare | None) -> Scope:
+    copied = original.fork()
+    if prepare is not None:
+        prepare(copied)
+    return copied
 
 
 def complete(scope: Scope) -> None:
@@ -91,10 +108,7 @@ def complete(scope: Scope) -> None:
     except AttributeError:  # a copy of one that waited: it has everything
         _put(scope, "__class__", _CopiedScope)
         return
-    copied = original.fork()
-    prepare = _value(scope, "_slotel_prepare")
-    if prepare is not None:
-        prepare(copied)
+    copied = _copied(original, _value(scope, "_slotel_prepare"))
     for name in _SLOTS:
         if scope.__class__ is not _WaitingScope:  # another thread was faster, and may have written since
             return
