@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from importlib.metadata import entry_points
 from typing import Final
 
 from slotel.config.problem import Problem
+from slotel.runtime.upstream.otel.installed import entry_points
 
 _SIGNALS: Final = {
     "OTEL_TRACES_EXPORTER": "opentelemetry_traces_exporter",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from importlib.metadata import entry_points
 from typing import Final
 
 from slotel.config.problem import Problem
 from slotel.config.ratio import parse_ratio
+from slotel.runtime.upstream.otel.installed import entry_points
 
 SAMPLER: Final = "OTEL_TRACES_SAMPLER"
 ARGUMENT: Final = "OTEL_TRACES_SAMPLER_ARG"
