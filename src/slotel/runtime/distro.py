@@ -5,9 +5,11 @@ The SDK is imported after the defaults are set: its import fails at a limit in t
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # untyped upstream
@@ -62,6 +64,21 @@ class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
         load(entry_point, instrument)
 
 
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Collect no garbage while modules are imported: nearly all stays, and each look at it takes its time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+        if not gc.get_freeze_count():
+            gc.freeze()
+            gc.unfreeze()  # after the two everything counts as old, and is not looked at as new
+
+
 class SlotelConfigurator:
     """Entry point `opentelemetry_configurator`: starts the runtime around the SDK."""
 
@@ -77,10 +94,11 @@ class SlotelConfigurator:
         if os.environ.get("OTEL_CONFIG_FILE", "").strip():
             kwargs = {}  # declarative configuration takes none, and would warn about each
         try:
-            from slotel.runtime.bootstrap import start
-            from slotel.runtime.upstream.otel.setup import configure_from_environment
+            with _without_collections():
+                from slotel.runtime.bootstrap import start
+                from slotel.runtime.upstream.otel.setup import configure_from_environment
 
-            start(os.environ, configure_sdk=lambda: configure_from_environment(**kwargs))
+                start(os.environ, configure_sdk=lambda: configure_from_environment(**kwargs))
         except Exception:  # noqa: BLE001 `opentelemetry-instrument` would leave the app wholly uninstrumented
             if in_subinterpreter():  # an isolated one: the SDK starts threads when it is imported
                 LOG.warning("slotel does not start in a subinterpreter, where the SDK cannot be imported")
