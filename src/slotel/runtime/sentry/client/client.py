@@ -152,6 +152,9 @@ def init_options(settings: SentrySettings) -> dict[str, Any]:
     """Return the options of `sentry_sdk.init` that the way of the spans needs."""
     if settings.mode != "sdk":
         return {}
+    from slotel.runtime.upstream.sentry.optional import import_sentry
+
+    import_sentry()
     from sentry_sdk.consts import VERSION
 
     # 3.x knows no instrumenter and would refuse it; the mode itself then says that it cannot work
@@ -182,6 +185,9 @@ def start_client(
         destination = read_dsn(dsn)
 
     def takeover() -> ClientTakeover:
+        from slotel.runtime.upstream.sentry.optional import import_sentry
+
+        import_sentry()
         from slotel.runtime.sentry.client.takeover import ClientTakeover
 
         return ClientTakeover(identity, parts, connected)
