@@ -11,19 +11,20 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from slotel.config.names import REDACTED
+from slotel.config.patterns import lazy_pattern
 from slotel.runtime.redaction.notation import is_hidden
 
-_INSERT: Final = re.compile(
+_INSERT: Final = lazy_pattern(
     r"\b(?:INSERT|REPLACE)\s(?:[^()\n]{1,300})\(([^()]{1,4000})\)\s{0,8}VALUES\s{0,8}(?=\()", re.IGNORECASE
 )
 """The columns of an INSERT, up to its values."""
-_COMPARED: Final = re.compile(
+_COMPARED: Final = lazy_pattern(
     r"([\w.\"`]{1,128})\s{0,4}(?:=|<>|!=|\bLIKE\b|\bIN\b)\s{0,4}\(?\Z", re.IGNORECASE
 )
-_PLACEHOLDER: Final = re.compile(r"\?|%s|\$\d{1,4}|:\d{1,4}")
-_PARAMETERS: Final = re.compile(r"\[parameters: [\[(]{1,2}")
+_PLACEHOLDER: Final = lazy_pattern(r"\?|%s|\$\d{1,4}|:\d{1,4}")
+_PARAMETERS: Final = lazy_pattern(r"\[parameters: [\[(]{1,2}")
 """Source: SQLAlchemy, `StatementError`."""
-_VALUE: Final = re.compile(
+_VALUE: Final = lazy_pattern(
     r"\s*(?:[A-Za-z]{0,2}(?:\\{1,16}['\"]([^'\"\\]*)\\{1,16}['\"]|'((?:[^'\\]|''|\\.)*)'?|\"((?:[^\"\\]|\"\"|\\.)*)\"?)"
     r"|[^\s,()'\"\\]*(?:\([^()'\"]{0,64}\))?)",
     re.DOTALL,

@@ -5,11 +5,11 @@ Long options have a name that says what follows (`--token x`); a short one means
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from slotel.config.names import REDACTED
+from slotel.config.patterns import lazy_pattern
 
 _NEXT: Final = r"\\{0,16}['\"]?,?\s{1,4}(?:\\{0,16}['\"]){0,2}"
 """What stands between an option and its value: blanks, or the quotes and the comma of a list's `repr`."""
@@ -35,8 +35,8 @@ OPTIONS: Final = {
 }
 """Programs, and their options whose last group is a password. Source: their manual pages."""
 
-_PROGRAM: Final = re.compile(rf"(?<![\w.-])(?:{'|'.join(f'({name})' for name in OPTIONS)})(?![\w.-])")
-_PATTERNS: Final = tuple(re.compile(rf"(?<![\w-])(?:{option})") for option in OPTIONS.values())
+_PROGRAM: Final = lazy_pattern(rf"(?<![\w.-])(?:{'|'.join(f'({name})' for name in OPTIONS)})(?![\w.-])")
+_PATTERNS: Final = tuple(lazy_pattern(rf"(?<![\w-])(?:{option})") for option in OPTIONS.values())
 _LONGEST: Final = 300
 """Characters of the longest option that is looked for."""
 _AUTH: Final = "AUTH"

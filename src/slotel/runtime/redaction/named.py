@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from slotel.config.patterns import lazy_pattern
 from slotel.runtime.redaction.notation import END, KEY, QUOTE, Value, hidden, quoted_value, unquoted_value
 
 _NAMES: Final = ("name", "key", "Name", "Key", "header", "field", "path", "loc")
@@ -20,37 +21,37 @@ NAMED_VALUES: Final = frozenset(_VALUES)
 
 _BETWEEN: Final = r"(?:[^{}<>()\[\]\n]|\n(?!\s{0,40}-)){0,200}?"
 """Other keys of the same thing; not the next item of a list in YAML."""
-NAMED: Final = re.compile(
+NAMED: Final = lazy_pattern(
     rf"(?<!{KEY})(?i:name|key|header|field)(?:{QUOTE})?\s{{0,4}}[=:]\s{{0,4}}b?(?:{QUOTE})?({KEY}+)(?:{QUOTE})?"
     rf"(?=[\s,;]){_BETWEEN}[\s,;\"'](?i:value|values|defaultValue)({QUOTE})?\s{{0,4}}([=:])\s{{0,4}}"
 )
 """A name, and what stands between it and its value: in JSON, a `repr`, YAML, an attribute of XML or HTML."""
-LOCATION: Final = re.compile(
+LOCATION: Final = lazy_pattern(
     rf"{QUOTE}loc{QUOTE}\s{{0,4}}:\s{{0,4}}[\[(][^\[\](){{}}]{{0,200}}?{QUOTE}({KEY}+){QUOTE}(?:,\s{{0,4}}\d{{1,9}})?,?[\])]"
     rf"{_BETWEEN}{QUOTE}input({QUOTE})\s{{0,4}}(:)\s{{0,4}}"
 )
 """A validation error of pydantic as data: `'loc': ('body', 'password'), …, 'input': `."""
-LINES: Final = re.compile(rf"(?:^|\n)({KEY}+){END}[^\n]{{0,500}}?[\[,]()\s?input_value(=)")
+LINES: Final = lazy_pattern(rf"(?:^|\n)({KEY}+){END}[^\n]{{0,500}}?[\[,]()\s?input_value(=)")
 """A validation error of pydantic as text: the field on a line, below it what is wrong, and the value."""
-ELEMENT: Final = re.compile(
+ELEMENT: Final = lazy_pattern(
     r"(?:<|&lt;)(?:[\w.-]{1,64}:)?([\w.-]+)(?:\s[^<>]{0,300}?)?(?:>|&gt;)\s{0,8}(?:<!\[CDATA\[)?(?=[^\s<])"
 )
 """An element of XML, with a prefix, attributes or CDATA; also within HTML."""
-NAMED_ELEMENT: Final = re.compile(
+NAMED_ELEMENT: Final = lazy_pattern(
     r"<(?i:name|key)>\s{0,8}([\w.-]+)\s{0,8}</(?i:name|key)>\s{0,8}(?:<[\w.-]{1,64}>\s{0,8}){1,2}(?=[^\s<])"
 )
 """A name and its value in two elements of XML."""
-ELEMENT_NAMED: Final = re.compile(
+ELEMENT_NAMED: Final = lazy_pattern(
     rf"<(?!input|meta|button)[\w.:-]{{1,64}}\s(?:[^<>]{{0,200}}?\s)?(?i:name|key)={QUOTE}([\w.-]+){QUOTE}[^<>]{{0,200}}(?<!/)>"
     r"\s{0,8}(?:<value>\s{0,8})?(?=[^\s<])"
 )
 """An element of XML that an attribute names: `<property name="password">x</property>`."""
-NETRC: Final = re.compile(
+NETRC: Final = lazy_pattern(
     r"(?:\bmachine\s{1,8}\S{1,256}|\bdefault)\s{1,8}login\s{1,8}\S{1,128}\s{1,8}(password)\s{1,8}"
 )
 """An entry of a `.netrc`. Source: GNU inetutils, The .netrc file."""
-_TO_TAG: Final = re.compile(r"(?:[^<&\]]|\](?!\]>)|&(?!lt;))*")
-_NUMBER: Final = re.compile(r"[-+.\deE]*(?![\w.])|(?:true|false|null|None|True|False)\b")
+_TO_TAG: Final = lazy_pattern(r"(?:[^<&\]]|\](?!\]>)|&(?!lt;))*")
+_NUMBER: Final = lazy_pattern(r"[-+.\deE]*(?![\w.])|(?:true|false|null|None|True|False)\b")
 
 
 def value_of_name(text: str, name: re.Match[str]) -> Value | None:

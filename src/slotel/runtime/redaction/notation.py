@@ -9,6 +9,7 @@ import re
 from typing import Final, NamedTuple
 
 from slotel.config.names import REDACTED
+from slotel.config.patterns import lazy_pattern
 from slotel.config.redaction import PLACEHOLDERS
 
 QUOTE: Final = r"(?:\\{0,16}[\"']|&quot;|&#(?:34|39|x27);|\\{1,16}u002[27])"
@@ -17,54 +18,54 @@ END: Final = r"(?:(?:\\{1,16}r)?\\{0,16}\u2028?\r?\n)"
 """An end of a line; after U+2028 one that the text has as an escape, after backslashes twice (`TextRedactor`)."""
 KEY: Final = r"[\w.%$\[\]\u0300-\u036f-]"
 """A character of a key; also an accent that stands alone, as file systems and some keyboards write it."""
-PAIR: Final = re.compile(
+PAIR: Final = lazy_pattern(
     rf"(?<!{KEY})({KEY}+)({QUOTE})?[\])]?\s{{0,8}}(=>|:=|={{1,3}}|!={{1,2}}|::(?=\s)|:(?!//)|,)\s{{0,8}}"
 )
 """A key, the quote that closes it, and what stands between it and its value."""
-PART: Final = re.compile(
+PART: Final = lazy_pattern(
     rf"(?<![\w-])name=(?:{QUOTE})?({KEY}+)(?:{QUOTE})?(?:;[ \t]?filename[^\r\n\u2028]{{0,256}})?"
     rf"(?:{END}Content-[A-Za-z-]{{1,32}}:[^\r\n\u2028]{{0,128}}){{0,3}}{END}{{2}}"
 )
 """The name of a part of a form, up to the empty line before its value."""
-FLAG: Final = re.compile(r"(?<![\w-])(-[-\w][\w-]+)[ \t]{1,8}(?![-\s])")
+FLAG: Final = lazy_pattern(r"(?<![\w-])(-[-\w][\w-]+)[ \t]{1,8}(?![-\s])")
 """A flag of a command line, `--token` or `-Password`, and the blanks before its value."""
 
-_TOKEN: Final = re.compile(rf"\+{{0,4}}[bBrRuUfF]{{0,2}}({QUOTE})")
+_TOKEN: Final = lazy_pattern(rf"\+{{0,4}}[bBrRuUfF]{{0,2}}({QUOTE})")
 """The quote that opens a value; a plus is a blank in a form."""
-_BODY: Final = {mark: re.compile(rf"[^{mark}\\]*(?:\\.[^{mark}\\]*)*", re.DOTALL) for mark in ('"', "'")}
-_IN_A_URL: Final = re.compile(r"[^&#\s'\"<>\\]*")
-_BARE: Final = re.compile(r"(?:[^\s'\"<>&;|]|['\"](?=[\w!@$%^*]))*")
+_BODY: Final = {mark: lazy_pattern(rf"[^{mark}\\]*(?:\\.[^{mark}\\]*)*", re.DOTALL) for mark in ('"', "'")}
+_IN_A_URL: Final = lazy_pattern(r"[^&#\s'\"<>\\]*")
+_BARE: Final = lazy_pattern(r"(?:[^\s'\"<>&;|]|['\"](?=[\w!@$%^*]))*")
 """A quote within a word belongs to the value: `password=it's`."""
-_BLOCK: Final = re.compile(rf"[|>][-+]?\d?[ \t]{{0,8}}{END}")
+_BLOCK: Final = lazy_pattern(rf"[|>][-+]?\d?[ \t]{{0,8}}{END}")
 """A text of several lines in YAML: it goes as far as it is indented more than its key."""
-_INDENT: Final = re.compile(r"[ \t]*")
-_SCHEME: Final = re.compile(
+_INDENT: Final = lazy_pattern(r"[ \t]*")
+_SCHEME: Final = lazy_pattern(
     r"(?:bearer|basic|token|digest|negotiate|apikey|jwt|splunk|aws4-hmac-sha256)\s", re.IGNORECASE
 )
-_LINE: Final = re.compile(r"(?:=\\{0,16}\"[^\"\r\n\u2028]{0,500}\"|[^\r\n\u2028'\"\\]|\\(?![nr]))*")
+_LINE: Final = lazy_pattern(r"(?:=\\{0,16}\"[^\"\r\n\u2028]{0,500}\"|[^\r\n\u2028'\"\\]|\\(?![nr]))*")
 """With the quoted parameters of a header: `Digest username="bob", response="x"`."""
-_FORM_LINE: Final = re.compile(r"[^\r\n\u2028]*")
-_SCALAR: Final = re.compile(r"[^\s,}\])'\"\\]*")
-_OBJECT: Final = re.compile(r"<[^<>]*>?")
+_FORM_LINE: Final = lazy_pattern(r"[^\r\n\u2028]*")
+_SCALAR: Final = lazy_pattern(r"[^\s,}\])'\"\\]*")
+_OBJECT: Final = lazy_pattern(r"<[^<>]*>?")
 _TRAILING: Final = "),.;]}\\"
 _OPENING: Final = frozenset("{[(")
-_TEMPLATE: Final = re.compile(r"%(?:\(\w+\))?[sdrf]|\{\w*\}")
-_VARIABLE: Final = re.compile(r"\$\w{1,64}")
-_TYPE: Final = re.compile(r"\[{0,2}[A-Z]\w{0,64}!?[\]!]{0,4}(?=[\s,)=])")
+_TEMPLATE: Final = lazy_pattern(r"%(?:\(\w+\))?[sdrf]|\{\w*\}")
+_VARIABLE: Final = lazy_pattern(r"\$\w{1,64}")
+_TYPE: Final = lazy_pattern(r"\[{0,2}[A-Z]\w{0,64}!?[\]!]{0,4}(?=[\s,)=])")
 """In GraphQL: `password: $p` gives a variable, which is declared by `$p: String!`."""
-_MARK: Final = re.compile(r"(?:(?:[&!][\w!:/.-]{0,64}|\*\*)[ \t]{1,8}){1,2}(?=\S)")
+_MARK: Final = lazy_pattern(r"(?:(?:[&!][\w!:/.-]{0,64}|\*\*)[ \t]{1,8}){1,2}(?=\S)")
 """An anchor or a tag of YAML before a value, the end of `**Password:**` in Markdown."""
-_ANNOTATION: Final = re.compile(r"[\w.]{1,64}(?:\[[\w.,| \[\]]{0,64}\])?(?: \| ?None)? ?= ?")
+_ANNOTATION: Final = lazy_pattern(r"[\w.]{1,64}(?:\[[\w.,| \[\]]{0,64}\])?(?: \| ?None)? ?= ?")
 """`password: str = "x"`: what follows a colon in Python."""
-_CALL: Final = re.compile(r"[A-Za-z_][\w.]{0,128}(?=\()")
-_MEMBER: Final = re.compile(r"(?:\[\w{0,32}\]|\.\w{1,64}(?:\(\))?){0,4}")
-_OR: Final = re.compile(r"\sor\s(?=[bBrRuUfF]{0,2}[\"'])")
+_CALL: Final = lazy_pattern(r"[A-Za-z_][\w.]{0,128}(?=\()")
+_MEMBER: Final = lazy_pattern(r"(?:\[\w{0,32}\]|\.\w{1,64}(?:\(\))?){0,4}")
+_OR: Final = lazy_pattern(r"\sor\s(?=[bBrRuUfF]{0,2}[\"'])")
 _MAX_CALL: Final = 200
 """Characters of a call that is looked at: source code in a traceback, `token = get("TOKEN", "x") or "y"`."""
-_BRACKETS: Final = re.compile(r"[\[\](){}]|\\{0,16}[\"']")
-_TELLING: Final = re.compile(r"(?i:password|passwd|passphrase|secret)|[-_]|[a-z][A-Z]")
+_BRACKETS: Final = lazy_pattern(r"[\[\](){}]|\\{0,16}[\"']")
+_TELLING: Final = lazy_pattern(r"(?i:password|passwd|passphrase|secret)|[-_]|[a-z][A-Z]")
 """A key that no sentence has before a colon."""
-_RANDOM: Final = re.compile(r"[^\s\d]{0,64}\d\S*")
+_RANDOM: Final = lazy_pattern(r"[^\s\d]{0,64}\d\S*")
 _MAX_LIST: Final = 500
 """Characters of a list that is looked at as the second of a pair."""
 _BEFORE: Final = 2_000
@@ -147,8 +148,8 @@ def hidden(text: str, start: int, end: int, mark: str = "") -> Value | None:
     return None if is_hidden(text[start:end]) else Value(start, end, f"{mark}{REDACTED}{mark}")
 
 
-def _plain(text: str, at: int, pattern: re.Pattern[str]) -> Value | None:
-    found = pattern.match(text, at)
+def _plain(text: str, at: int, form: re.Pattern[str]) -> Value | None:
+    found = form.match(text, at)
     return hidden(text, at, found.end()) if found is not None else None
 
 

@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from slotel.config.names import REDACTED
+from slotel.config.patterns import lazy_pattern
 from slotel.runtime.redaction.notation import is_hidden
 
 KEYS: Final = frozenset({"db.statement", "db.query.text"})
@@ -15,7 +16,7 @@ _NOT_SQL: Final = frozenset(
     {"mongodb", "elasticsearch", "opensearch", "memcached", "couchdb", "dynamodb", "aws.dynamodb"}
 )
 
-_CREDENTIAL: Final = re.compile(
+_CREDENTIAL: Final = lazy_pattern(
     r"(\b(?:PASSWORD(?:\s{1,8}FOR\s{1,8}[^\s=]{1,256})?(?:\s{0,8}=\s{0,8}|\s{1,8})(?:PASSWORD\s{0,8})?\(?"
     r"|IDENTIFIED\s{1,8}(?:WITH\s{1,8}['\"]?\w{1,64}['\"]?\s{1,8})?(?:BY|AS)\s{1,8}(?:PASSWORD\s{1,8})?)[EeNn]?)"
     r"(?:\\{1,16}['\"]([^'\"\\]*)|'((?:[^'\\]|''|\\.)*)'?|\"([^\"]*)\"?"
@@ -23,23 +24,23 @@ _CREDENTIAL: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 """`CREATE USER x PASSWORD 'y'`, `SET PASSWORD FOR x = 'y'`, `IDENTIFIED BY 'y'` , `BY y`."""
-_SETS: Final = re.compile(r"password|identified", re.IGNORECASE)
-_REDIS_CREDENTIAL: Final = re.compile(
+_SETS: Final = lazy_pattern(r"password|identified", re.IGNORECASE)
+_REDIS_CREDENTIAL: Final = lazy_pattern(
     r"(\s*(?:AUTH|HELLO\s+\S+\s+AUTH|CONFIG\s+SET\s+(?:requirepass|masterauth)|ACL\s+SETUSER\s+\S+|MIGRATE\b.*?\sAUTH2?)\s)"
     r"\s*[^?\s].*",
     re.IGNORECASE | re.DOTALL,
 )
 """Commands whose arguments are passwords. Source: Redis, command reference."""
-_LITERAL: Final = re.compile(
+_LITERAL: Final = lazy_pattern(
     r"\b[EeNnXxBb]?'(?:[^'\\]|''|\\.)*'?"  # 'it''s', E'\n', X'00'
     r"|'(?:[^'\\]|''|\\.)*'?"
     r"|\$(\w{0,32})\$.*?(?:\$\1\$|\Z)"  # $tag$text$tag$
     r"|(?<![\w$@:.\"`\]])[-+]?(?:0[xX][0-9A-Fa-f]+|\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?![\w\"`])",
     re.DOTALL,
 )
-_DOUBLE_QUOTED: Final = re.compile(r'"(?:[^"\\]|""|\\.)*"?', re.DOTALL)
+_DOUBLE_QUOTED: Final = lazy_pattern(r'"(?:[^"\\]|""|\\.)*"?', re.DOTALL)
 _DOUBLE_QUOTES_ARE_TEXT: Final = frozenset({"mysql", "mariadb"})
-_WORD: Final = re.compile(r"\S+")
+_WORD: Final = lazy_pattern(r"\S+")
 
 
 def without_credentials(statement: str, system: str) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import quote, unquote
 
 from slotel.config.names import REDACTED
+from slotel.config.patterns import lazy_pattern
 from slotel.config.redaction import CORES, PLACEHOLDERS
 from slotel.runtime.redaction import columns, commands, named, statements
 from slotel.runtime.redaction.notation import (
@@ -35,25 +36,25 @@ MAX_DECODED: Final = 4
 
 _PLAIN: Final = re.compile(r"'?[\w.-]{0,12}'?")
 """A word so short that it can hold no secret: neither a pair nor a value that has a shape."""
-_USER: Final = re.compile(r"(?<=://)[^/?#\s'\"<>]*@")
-_ODD_USER: Final = re.compile(r"(?<=://)[^/?#\s'\"<>@:\[]{0,64}:(?!\d{1,5}(?:[/?#]|$))[^\s'\"<>]{0,128}@")
+_USER: Final = lazy_pattern(r"(?<=://)[^/?#\s'\"<>]*@")
+_ODD_USER: Final = lazy_pattern(r"(?<=://)[^/?#\s'\"<>@:\[]{0,64}:(?!\d{1,5}(?:[/?#]|$))[^\s'\"<>]{0,128}@")
 """A password with `/`, `?` or `#`, which ought to be encoded; the port of `host:80/x@y` is none."""
-_ENCODED: Final = re.compile(r"[^\s'\"<>&=?;,(){}|\\]+")
-_ESCAPED: Final = re.compile(r"%[0-9a-fA-F]{2}")
+_ENCODED: Final = lazy_pattern(r"[^\s'\"<>&=?;,(){}|\\]+")
+_ESCAPED: Final = lazy_pattern(r"%[0-9a-fA-F]{2}")
 _RESERVED: Final = frozenset(":/?#@!$&'()*,;=")
 """Characters that a URL writes as they are where they mean something. Source: RFC 3986, section 2.2."""
-_NETLOC: Final = re.compile(
+_NETLOC: Final = lazy_pattern(
     r"(?:^|(?<=['\"]))(?!(?:mailto|sips?|xmpp|acct|im|pres|tel|urn|git|from|to|cc|bcc|by|user|author|email):)"
     r"[^\s:/@'\"]{0,128}:([^\s/'\"@]{1,128})(?=@[\w.\[\]-]{1,128}(?::\d{1,5})?(?:\\{0,16}['\"]|$))",
     re.IGNORECASE,
 )
 """The address of a URL alone, as `urlsplit` takes it apart: `user:password@host`."""
-_MEANS_SOMETHING: Final = re.compile(r"[=@:%\"'{]")
-_ESCAPE: Final = re.compile(r"u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrtabfv0]")
+_MEANS_SOMETHING: Final = lazy_pattern(r"[=@:%\"'{]")
+_ESCAPE: Final = lazy_pattern(r"u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrtabfv0]")
 _ESCAPES: Final = {"\\r\\n": "\u2028\r\n", "\\n": "\u2028\n", "\\t": "\u2028\t"}
 """Ends of lines and tabs as a `repr` or JSON writes them, and what they are while the text is looked at: what stands
 behind one begins as it does on a line of its own."""
-_UNUSUAL: Final = re.compile(
+_UNUSUAL: Final = lazy_pattern(
     r"(?:\x1b|\\{1,16}(?:x1b|u001b))\[[\d;]{0,16}m|\\{1,16}(?:u[0-9A-Fa-f]{4}|xad)"
     r"|[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff\uff01-\uff5e]"
 )
@@ -61,24 +62,24 @@ _UNUSUAL: Final = re.compile(
 such as its colon. Where one hides a key, the text is redacted without them."""
 _WIDTH: Final = 0xFEE0
 """Between a character of full width and its ASCII one."""
-_ASSIGNED: Final = re.compile(
+_ASSIGNED: Final = lazy_pattern(
     rf"(?<!{KEY})({KEY}+)[\"']?\]?"
     r"(?:[ ]?:[ ]?[A-Za-z_][\w.]{0,64}(?:\[[\w.,| \[\]]{0,64}\])?(?: \| ?None)?(?=[ ]?=))?"
     r"\s{0,4}(?::=|[!=]={0,2}|:)\s{0,4}"
 )
 """A name in source code that is given a value, or compared with one."""
-_TELLING: Final = re.compile(r"(?i:passw|passphrase|secret|api_?key)")
+_TELLING: Final = lazy_pattern(r"(?i:passw|passphrase|secret|api_?key)")
 """A name that is compared with nothing but a secret."""
 _FAR: Final = 200
 """Characters behind a name in source code in which such a text is looked for."""
-_ARGUMENT: Final = re.compile(
+_ARGUMENT: Final = lazy_pattern(
     r"(?<![A-Za-z])(?:get|getenv|env|config|setting|setdefault|setattr|set|setenv|putenv|pop|add|header|option|argument)"
     rf"\((?:[\w.]{{1,64}},[ ]?)?[bBrRuU]{{0,2}}[\"']({KEY}+)[\"'],[ ]?(?:default[ ]?=[ ]?)?(?![\"']-)"
 )
 """A call whose first text is a name: `os.getenv("TOKEN", "x")`, `setattr(self, "token", "x")`."""
-_OPTION: Final = re.compile(r"[\"'](-[-\w]+)[\"'],[ ]?(?![\"']-)")
+_OPTION: Final = lazy_pattern(r"[\"'](-[-\w]+)[\"'],[ ]?(?![\"']-)")
 """A flag in a list of arguments, up to its value."""
-_FALLBACK: Final = re.compile(r"(?:,|\bdefault[ ]?=|\bor\b|\belse\b)[ ]?(?=[bBrRuUfF]{0,2}[\"'])")
+_FALLBACK: Final = lazy_pattern(r"(?:,|\bdefault[ ]?=|\bor\b|\belse\b)[ ]?(?=[bBrRuUfF]{0,2}[\"'])")
 """What stands before a text that a name is given if there is nothing better: `token = get() or "x"`."""
 
 

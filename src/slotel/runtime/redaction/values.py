@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from slotel.config.names import REDACTED
+from slotel.config.patterns import lazy_pattern
 from slotel.config.redaction import CARD, DEFAULT_VALUES, IBAN, shapes
 
 SHORTEST: Final = 13
@@ -32,7 +33,7 @@ _WITHOUT: Final = frozenset(
 """Those that may have none."""
 _DIGITS: Final = re.compile(r"\b[2-6](?:[ -]?[0-9]){12}", re.ASCII)
 
-_CARDS: Final = re.compile(
+_CARDS: Final = lazy_pattern(
     "4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})|5[1-5][0-9]{14}|2(?:22[1-9]|2[3-9][0-9]|[3-6][0-9]{2}|7[01][0-9]|720)[0-9]{12}"
     "|3[47][0-9]{13}|6(?:011|5[0-9]{2}|4[4-9][0-9])[0-9]{12}|3(?:0[0-5]|[68][0-9])[0-9]{11}|35(?:2[89]|[3-8][0-9])[0-9]{12}"
     "|62[0-9]{14,17}"
@@ -51,17 +52,17 @@ class Values:
     def __init__(self, chosen: Sequence[str] = DEFAULT_VALUES) -> None:
         wanted = tuple(shapes(chosen))
         self._long = tuple(
-            (shape.name, shape.hint, re.compile(shape.pattern, re.ASCII))
+            (shape.name, shape.hint, lazy_pattern(shape.pattern, re.ASCII))
             for shape in wanted
             if shape.name not in _WITHOUT
         )
         self._others = tuple(
-            (shape.name, shape.hint, re.compile(shape.pattern, re.ASCII))
+            (shape.name, shape.hint, lazy_pattern(shape.pattern, re.ASCII))
             for shape in wanted
             if shape.name in _WITHOUT
         )
-        self._card = re.compile(CARD) if "card" in chosen else None
-        self._iban = re.compile(IBAN) if "iban" in chosen else None
+        self._card = lazy_pattern(CARD) if "card" in chosen else None
+        self._iban = lazy_pattern(IBAN) if "iban" in chosen else None
 
     def __call__(self, text: str, found: Callable[[str], None]) -> str:
         """Return the text without the values that have a shape; `found` is told the name of each."""
