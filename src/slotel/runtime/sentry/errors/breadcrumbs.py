@@ -6,7 +6,7 @@ calls already: nothing is done for a request without an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -58,12 +58,12 @@ def leave_out(identifiers: Iterable[str], *, auto_enabled: bool) -> None:
         _OFF.update(each for each in _INTEGRATIONS.values() if each != _STDLIB)
 
 
-def add_calls(event: MutableMapping[str, Any], hint: Any, spans: Iterable[ReadableSpan]) -> None:
+def add_calls(event: MutableMapping[str, Any], hint: Any, spans: Sequence[ReadableSpan]) -> None:
     """Put the calls that are among the spans into an event, in the order of time with the breadcrumbs of the app.
 
     A job that runs within a request has a scope within the request's: asked for both, the last one, the job's, counts.
     """
-    crumbs = list(_wanted(spans, _most()))
+    crumbs = list(_wanted(spans, _most())) if spans else ()
     if not crumbs and _APPS not in hint:
         return
     said = event.get("breadcrumbs")

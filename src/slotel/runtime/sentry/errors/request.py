@@ -104,15 +104,14 @@ def add_framework_data(event: Any, carrier: Carrier | None = None, *, is_over: b
 
 def may_tell(what: str) -> bool:
     """Whether the app's Sentry settings let personal data of this kind out."""
-    collected = _collected()
-    return bool(
-        sentry_sdk.get_client().options.get("send_default_pii") if collected is None else collected.get(what)
-    )
-
-
-def _collected() -> Mapping[str, Any] | None:
-    """Return the app's `data_collection`; None where `send_default_pii` decides."""
     options = sentry_sdk.get_client().options
+    collected = _collected(options)
+    return bool(options.get("send_default_pii") if collected is None else collected.get(what))
+
+
+def _collected(options: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
+    """Return the app's `data_collection`; None where `send_default_pii` decides."""
+    options = sentry_sdk.get_client().options if options is None else options
     collected = options.get("data_collection")
     is_given = isinstance(collected, dict) and (
         collected.get("provided_by_user") or "send_default_pii" not in options

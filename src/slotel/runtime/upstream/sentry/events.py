@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from datetime import datetime
+from datetime import datetime, timezone
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -41,6 +41,11 @@ LONGEST: Final = 300_000
 _DEEPEST: Final = 30
 _MOST: Final = 5000
 """Levels, and dicts and lists of a part: more is copied by nobody, but trimmed by sentry-sdk."""
+_FIRST_YEAR, _LAST_YEAR = 1000, 9999
+"""Before and after these, a zone or a text of another length is to be thought of."""
+_DATA_LEVELS: Final = 5
+_DATA_ITEMS: Final = 10
+"""Source: sentry-sdk, `MAX_DATABAG_DEPTH`, `MAX_DATABAG_BREADTH`."""
 _LEAVES: Final[frozenset[type]] = frozenset({str, int, float, bool, type(None)})
 _WITH_DATES: Final = _LEAVES | {datetime}
 _HOLDERS: Final = frozenset({dict, KnownFrame, list, tuple, AnnotatedValue})
@@ -339,7 +344,7 @@ class _Copy:
 
 
 def _serialized(event: Event, serialize: Callable[..., Any], options: Mapping[str, Any]) -> Event:
-    """Serialise an event; its stacks are plain already, and stay as they are where nothing in them is too long."""
+    """Serialise an event; what sentry-sdk's serializer would leave as it is, stays as it is: mostly everything."""
     longest = options.get("max_value_length")
     aside: Event = {
         part: event.pop(part)
@@ -350,8 +355,55 @@ def _serialized(event: Event, serialize: Callable[..., Any], options: Mapping[st
         said = event.get(part)
         if said.__class__ is dict and _BODY not in said and _stays(said, longest):
             aside[part] = event.pop(part)
-    made: Event = serialize(event, **options)
+    if "extra" in event and _fits(event["extra"], longest):
+        aside["extra"] = event.pop("extra")
+    crumbs = _crumbs(event.get("breadcrumbs"), longest)
+    if crumbs is not None:
+        del event["breadcrumbs"]
+        aside["breadcrumbs"] = crumbs
+    time = _time(event.get("timestamp"))
+    if time is not None:
+        aside["timestamp"] = time
+        del event["timestamp"]
+    made: Event = serialize(event, **options) if event else {}
     return {**made, **aside}
+
+
+def _crumbs(crumbs: Any, longest: int | None) -> Event | None:
+    """Return breadcrumbs with their times as text; None for what is to be trimmed."""
+    values = crumbs.get("values") if crumbs.__class__ is dict and len(crumbs) == 1 else None
+    if values.__class__ is not list:
+        return None
+    made = []
+    for crumb in values:
+        if crumb.__class__ is not dict:
+            return None
+        time = _time(crumb.get("timestamp"))
+        said = crumb if time is None else {**crumb, "timestamp": time}
+        if not _fits(said, longest):
+            return None
+        made.append(said)
+    return {"values": made}
+
+
+def _time(time: Any) -> str | None:
+    if time.__class__ is not datetime or not _FIRST_YEAR < time.year < _LAST_YEAR:
+        return None
+    return f"{time.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+
+
+def _fits(value: Any, longest: int | None, levels: int = _DATA_LEVELS) -> bool:
+    """Whether plain data are within the bounds that sentry-sdk's serializer sets to data of the app."""
+    kind = value.__class__
+    if not levels:
+        return False
+    if kind is str:
+        return longest is None or len(value) <= longest
+    if kind is dict:
+        return len(value) <= _DATA_ITEMS and all(_fits(item, longest, levels - 1) for item in value.values())
+    if kind is list:
+        return len(value) <= _DATA_ITEMS and all(_fits(item, longest, levels - 1) for item in value)
+    return kind in _LEAVES
 
 
 def _stays(value: Any, longest: int | None) -> bool:
