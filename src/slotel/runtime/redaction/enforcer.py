@@ -66,6 +66,8 @@ class Enforcer:
             key: policy.required.get(key, _FREE) for key in policy.tag_keys if key not in self._set
         }
         self._tagged = bool(self._rules or self._set)
+        self._tags_of_none: Mapping[str, str] = self._judged_tags({}, {})
+        """Of a span that says nothing about them, as most do."""
         self.label_names = tuple(dict.fromkeys(policy.metric_labels))
         self._asked = tuple(key for key in self.label_names if key not in self._set)
         self.unlabelled = tuple(
@@ -122,7 +124,12 @@ class Enforcer:
         """Return the tags of a span in Sentry: the policy's, the custom ones of its local root, and its service."""
         return {**self._service, **self._tags(attributes, tags)}
 
-    def _tags(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, str]:
+    def _tags(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> Mapping[str, str]:
+        if not tags and self._rules.keys().isdisjoint(attributes):
+            return self._tags_of_none
+        return self._judged_tags(attributes, tags)
+
+    def _judged_tags(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, str]:
         values = {key: self._value(key, _given(key, attributes, tags))[0] for key in self._rules}
         free = {key: self._clean(key, value) for key, value in tags.items() if key not in values}
         return {**free, **{key: value for key, value in values.items() if value}, **self._set}
