@@ -140,7 +140,7 @@ def workers(count: int, series: int, rounds: int) -> dict:
     with tempfile.TemporaryDirectory() as directory:
         store = Store(max_series=series + 1)
         duration = table(store)
-        Workers.join(store, {"XDG_RUNTIME_DIR": directory}, "bench")
+        Workers(store, {"XDG_RUNTIME_DIR": directory}, "bench")
         ready, stay = os.pipe(), os.pipe()
         for _ in range(count):
             if os.fork() == 0:

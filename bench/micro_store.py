@@ -217,7 +217,7 @@ class Reader:
 def fleet(workers: int, series: int, place: str) -> Callable[[], object]:
     """A service of workers that counted, the same series each, and count on while they are read."""
     store, spans, events = make_store(series)
-    joined = Workers.join(store, {"XDG_RUNTIME_DIR": place}, "bench")
+    joined = Workers(store, {"XDG_RUNTIME_DIR": place}, "bench")
     good = (events.slot(("availability", "good")),)
     slots = [spans.slot(values(number)) for number in range(series)]
     spans.observe(slots[0], 0.07)

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import threading
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 
 from ruamel.yaml import YAML
 
 from slotel.compile.prometheus.alertmanager import configuration
 from support.launch import clean_environ, wait_until
 from support.ports import free_port
+from support.program import Posts, Program
 from support.real import require_real
 
 
@@ -37,33 +33,18 @@ class Webhook:
 
     def __init__(self) -> None:
         self.arrived: list[Arrived] = []
-        webhook = self
+        self._posts = Posts(self._take)
+        self.close = self._posts.close
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                for alert in body["alerts"]:
-                    webhook.arrived.append(
-                        Arrived(
-                            time.monotonic(),
-                            self.path,
-                            alert["status"],
-                            alert["labels"],
-                            alert["annotations"],
-                        )
-                    )
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+    def _take(self, request: BaseHTTPRequestHandler, body: bytes) -> int:
+        now = time.monotonic()
+        for alert in json.loads(body)["alerts"]:
+            told = alert["status"], alert["labels"], alert["annotations"]
+            self.arrived.append(Arrived(now, request.path, *told))
+        return 200
 
     def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}{path}"
+        return self._posts.url + path
 
     def first(self, status: str, **labels: str) -> Arrived | None:
         for alert in list(self.arrived):
@@ -71,12 +52,8 @@ class Webhook:
                 return alert
         return None
 
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
-
-class Alertmanager:
+class Alertmanager(Program):
     """An Alertmanager with the generated routes, that waits a second instead of minutes.
 
     Args:
@@ -94,30 +71,16 @@ class Alertmanager:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "alertmanager.yaml").open("w") as file:
             YAML().dump(config, file)
-        self._log = (folder / "alertmanager.log").open("w")
-        self._process = subprocess.Popen(
-            [
-                program,
-                f"--config.file={folder / 'alertmanager.yaml'}",
-                f"--storage.path={folder / 'alertmanager'}",
-                f"--web.listen-address=127.0.0.1:{self.port}",
-                "--cluster.listen-address=",
-            ],
-            env=clean_environ(),
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
-        wait_until(self._ready, "Alertmanager is ready", 60)
-
-    def _ready(self) -> bool:
-        assert self._process.poll() is None, Path(self._log.name).read_text()
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=30) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+        command = [
+            program,
+            f"--config.file={folder / 'alertmanager.yaml'}",
+            f"--storage.path={folder / 'alertmanager'}",
+            f"--web.listen-address=127.0.0.1:{self.port}",
+            "--cluster.listen-address=",
+        ]
+        self.start_process(command, env=clean_environ())
+        ready = f"http://127.0.0.1:{self.port}/-/ready"
+        wait_until(lambda: self.answers(ready), "Alertmanager is ready", 60)
 
     def close(self) -> None:
-        self._process.terminate()
-        self._process.wait(20)
-        self._log.close()
+        self.end(patience=20)

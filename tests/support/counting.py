@@ -24,7 +24,7 @@ class Service:
         self.events = self.store.counter("events", help="Events.", label_names=("outcome",))
         self.good = self.events.slot(("good",))
         self.ring = self.store.ring("ring", buckets=400, width_seconds=10, columns=1)
-        self.workers = Workers.join(
+        self.workers = Workers(
             self.store,
             os.environ if environ is None else environ,
             service,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -19,6 +18,7 @@ from typing import Any, NoReturn
 from prometheus_client.parser import text_string_to_metric_families
 
 from support.ports import free_port
+from support.program import Program
 
 APPS = Path(__file__).parents[1] / "apps"
 LAUNCHER = Path(__file__).with_name("instrument.sh")
@@ -77,7 +77,7 @@ def end_with_services(number: int, _frame: object) -> NoReturn:
     os._exit(128 + number)  # threads may wait for a service that is gone
 
 
-class Launched:
+class Launched(Program):
     """A service that runs: `opentelemetry-instrument COMMAND`, with its output collected."""
 
     def __init__(
@@ -98,34 +98,12 @@ class Launched:
         }
         self.metrics_port = int(variables["OTEL_EXPORTER_PROMETHEUS_PORT"])
         filled = [part.replace("{port}", str(self.port)) for part in command]
-        self._process = subprocess.Popen(
-            [str(LAUNCHER), *filled] if launcher else filled,
-            env=clean_environ(**variables),
-            cwd=cwd,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        given = [str(LAUNCHER), *filled] if launcher else filled
+        self.start_process(given, env=clean_environ(**variables), cwd=cwd)
         self._counting = threading.Lock()
         self.requests = 0
         """Requests that were answered."""
-        self._lines: list[str] = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
         RUNNING.add(self)
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._lines.append(line.rstrip("\n"))
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def log(self) -> str:
-        return "\n".join(self._lines)
 
     def wait_ready(self, path: str = "/healthz") -> Launched:
         def answers() -> bool:
@@ -165,24 +143,9 @@ class Launched:
     def samples(self, name: str) -> list[tuple[dict[str, str], float]]:
         return samples_of(self.scrape(), name)
 
-    def send(self, number: int) -> None:
-        """Send a signal to the service, if it still runs."""
-        if self._process.poll() is None:
-            self._process.send_signal(number)
-
     def stop(self, number: int = signal.SIGTERM) -> str:
         """End the service and return all that it said."""
-        self.send(number)
-        try:
-            self._process.wait(15)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(15)
-        self._reader.join(5)
-        if (
-            self._process.stdout is not None and not self._reader.is_alive()
-        ):  # else an orphan still writes there
-            self._process.stdout.close()
+        self.end(number)
         return self.log
 
     def __enter__(self) -> Launched:

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -19,6 +18,7 @@ from ruamel.yaml import YAML
 
 from support.launch import samples_of, wait_until
 from support.ports import free_port
+from support.program import Program
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "collector"
@@ -73,7 +73,7 @@ def _built() -> str:
     return build.stdout.strip()
 
 
-class Collector:
+class Collector(Program):
     """A collector that runs, with ports of its own that it keeps over a restart.
 
     Args:
@@ -112,40 +112,21 @@ class Collector:
             "GOMAXPROCS": "2",
             **(env or {}),
         }
-        self._lines: list[str] = []
         self.start()
 
     def start(self) -> Collector:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-        self._process = subprocess.Popen(
+        extra = None if self._user is None else []
+        self.start_process(
             self._command,
             env={**kept, **self._env},
             cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
             user=self._user,
             group=self._user,
-            extra_groups=None if self._user is None else [],
+            extra_groups=extra,
         )
-        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
-        self._reader.start()
         wait_until(self.healthy, f"the collector is healthy; it said:\n{self.log[-3000:]}", 60)
         return self
-
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        with process.stdout as lines:
-            for line in lines:
-                self._lines.append(line.rstrip("\n"))
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def log(self) -> str:
-        return "\n".join(self._lines)
 
     @property
     def otlp(self) -> str:
@@ -153,14 +134,7 @@ class Collector:
         return f"http://{self.address}:{self.http_port}"
 
     def healthy(self) -> bool:
-        if self._process.poll() is not None:
-            self._reader.join(5)
-            raise AssertionError(f"the collector ended with {self._process.returncode}:\n{self.log[-3000:]}")
-        try:
-            with urllib.request.urlopen(f"http://{self.address}:{self.health_port}/", timeout=30) as answer:
-                return answer.status == 200
-        except (urllib.error.URLError, OSError):
-            return False
+        return self.answers(f"http://{self.address}:{self.health_port}/")
 
     def metric(self, name: str, /, *, own: bool = False, **labels: str) -> float:
         """The sum of the samples of a name: of the services' metrics, or of the collector's own.
@@ -183,15 +157,7 @@ class Collector:
 
     def stop(self, number: int = signal.SIGTERM, patience: float = 60) -> int:
         """End the process and return its status."""
-        if self._process.poll() is None:
-            self._process.send_signal(number)
-        try:
-            self._process.wait(patience)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(15)
-        self._reader.join(5)
-        return int(self._process.returncode)
+        return self.end(number, patience)
 
     def __enter__(self) -> Collector:
         return self

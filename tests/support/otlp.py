@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import threading
 import time
@@ -11,7 +10,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Any
 
@@ -23,6 +22,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from support.ports import free_port
+from support.program import Posts
 
 PATH = "/api/7/integration/otlp/v1/traces/"
 LOGS_PATH = "/api/7/integration/otlp/v1/logs/"
@@ -207,34 +207,15 @@ class OtlpSink:
         return len(spans) - len(set(spans))
 
     def up(self) -> None:
-        sink = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                status = sink._take(self)
-                self.send_response(status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        ThreadingHTTPServer.allow_reuse_address = True
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        self._posts = Posts(self._take, self.port)
         self._down = False
 
     def down(self) -> None:
         """Refuse connections, and let those that are open fail."""
         self._down = True
-        self._server.shutdown()
-        self._server.server_close()
+        self._posts.close()
 
-    def _take(self, handler: BaseHTTPRequestHandler) -> int:
-        body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+    def _take(self, handler: BaseHTTPRequestHandler, body: bytes) -> int:
         status = self._judge(handler, body)
         if status != 200:
             self.refused[status] += 1
@@ -251,8 +232,6 @@ class OtlpSink:
         status = 503 if self._down else self._admits(handler)
         if status != 200:
             return status
-        if handler.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
         if self.most_bytes is not None and len(body) > self.most_bytes:
             return 413
         try:

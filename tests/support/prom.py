@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import threading
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -19,10 +15,11 @@ from ruamel.yaml import YAML
 
 from support.launch import clean_environ, wait_until
 from support.ports import free_port
+from support.program import Program
 from support.real import require_real
 
 
-class Prometheus:
+class Prometheus(Program):
     """A Prometheus that runs, on a port and a data directory that it keeps over a restart.
 
     Args:
@@ -64,48 +61,22 @@ class Prometheus:
         self.start()
 
     def start(self) -> Prometheus:
-        self._process = subprocess.Popen(
-            [
-                self._program,
-                f"--config.file={self._folder / 'prometheus.yml'}",
-                f"--storage.tsdb.path={self._folder / 'data'}",
-                f"--web.listen-address=127.0.0.1:{self.port}",
-                "--web.enable-remote-write-receiver",
-                "--enable-feature=exemplar-storage",
-            ],
-            env=clean_environ(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self._lines: list[str] = []
-        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
-        self._reader.start()
-        wait_until(self._ready, f"Prometheus is ready; it said:\n{self.log}", 60)
+        command = [
+            self._program,
+            f"--config.file={self._folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={self._folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{self.port}",
+            "--web.enable-remote-write-receiver",
+            "--enable-feature=exemplar-storage",
+        ]
+        self.start_process(command, env=clean_environ())
+        ready = f"{self.url}/-/ready"
+        wait_until(lambda: self.answers(ready), f"Prometheus is ready; it said:\n{self.log}", 60)
         return self
-
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        with process.stdout as lines:
-            for line in lines:
-                self._lines.append(line.rstrip("\n"))
-
-    def _ready(self) -> bool:
-        if self._process.poll() is not None:
-            raise AssertionError(f"Prometheus ended with {self._process.returncode}:\n{self.log}")
-        try:
-            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=30) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def log(self) -> str:
-        return "\n".join(self._lines)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """The vector that an expression is now."""
@@ -140,14 +111,7 @@ class Prometheus:
             raise AssertionError(f"{expression} is {seen[-1]:g}, not {value:g}") from error
 
     def stop(self) -> None:
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(30)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(10)
-        self._reader.join(5)
+        self.end(patience=30)
 
     def __enter__(self) -> Prometheus:
         return self

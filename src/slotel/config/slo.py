@@ -28,6 +28,8 @@ SPAN_KINDS: Final = ("SERVER", "CONSUMER", "CLIENT", "PRODUCER", "INTERNAL")
 
 ENTRY_KINDS: Final = ("SERVER", "CONSUMER")
 """Kinds of spans that are somebody's request."""
+ENTRY_KIND_LABELS: Final = frozenset(f"SPAN_KIND_{kind}" for kind in ENTRY_KINDS)
+"""Values of the label `span_kind` of such spans."""
 
 
 class BurnRateAlert(NamedTuple):

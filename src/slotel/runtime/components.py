@@ -141,7 +141,7 @@ def join_workers(runtime: Runtime, environ: MutableMapping[str, str]) -> None:
     from slotel.runtime.sentry.errors.recent import SUFFIX, combine
 
     clock = runtime.clock
-    runtime.workers = Workers.join(
+    runtime.workers = Workers(
         runtime.store, environ, runtime.service_name, runtime.self_metrics.dropped, clock.booted
     )
     clock.booted = clock.booted if runtime.workers.booted is None else runtime.workers.booted
@@ -182,7 +182,7 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
             runtime.http_server_metrics = http_server_metrics(provider, runtime.service.max_series)
         app = AppMetrics(
             provider,
-            sharing=runtime.workers,
+            workers=runtime.workers,
             fault=self_metrics.stage_error,
             dropped=self_metrics.dropped,
             apart=lambda: (

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import urllib3
 
 from slotel.runtime.finding import Finding
+from slotel.runtime.setup.exporters import otlp_endpoint, otlp_protocol
 
 TIMEOUT: Final = 3.0
-_SIGNALS: Final = {"TRACES": "v1/traces", "METRICS": "v1/metrics", "LOGS": "v1/logs"}
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 """HTTP/2's connection preface with an empty SETTINGS frame. Source: RFC 9113, 3.4."""
 _FRAME_TYPE: Final = 3
@@ -24,33 +24,15 @@ _OK: Final = range(200, 300)
 def reach(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Whether the collector takes what each signal's exporter will send."""
     seen: set[str] = set()
-    for signal, path in _SIGNALS.items():
+    for signal in ("TRACES", "METRICS", "LOGS"):
         exporters = [name.strip() for name in environ.get(f"OTEL_{signal}_EXPORTER", "").split(",")]
         if "otlp" not in exporters:
             continue
-        protocol = _of(environ, signal, "PROTOCOL") or "http/protobuf"
-        url = address(environ, signal, path, protocol)
+        protocol, url = otlp_protocol(environ, signal), otlp_endpoint(environ, signal)
         if url in seen:
             continue
         seen.add(url)
         yield _grpc(url) if protocol == "grpc" else _http(url, signal, protocol)
-
-
-def address(environ: Mapping[str, str], signal: str, path: str, protocol: str) -> str:
-    """Return where a signal is sent: its own endpoint as it is, else the common one with the signal's path."""
-    own = environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "").strip()
-    common = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
-    if protocol == "grpc":
-        named = own or common or "http://localhost:4317"
-        return named if "://" in named else f"http://{named}"
-    return own or f"{(common or 'http://localhost:4318').rstrip('/')}/{path}"
-
-
-def _of(environ: Mapping[str, str], signal: str, what: str) -> str:
-    return (
-        environ.get(f"OTEL_EXPORTER_OTLP_{signal}_{what}", "").strip()
-        or environ.get(f"OTEL_EXPORTER_OTLP_{what}", "").strip()
-    )
 
 
 def _http(url: str, signal: str, protocol: str) -> Finding:

@@ -11,19 +11,8 @@ from typing import Any, Final
 
 from ruamel.yaml import YAML
 
+from slotel.compile.collector import re2_patterns as re2
 from slotel.compile.collector.ottl import listed, quoted
-from slotel.compile.collector.re2_patterns import (
-    NESTED,
-    USER,
-    encoded_pair,
-    nested_secret_key,
-    pair,
-    placeholders,
-    secret_key,
-    shape,
-    suspicious,
-    whole_pattern,
-)
 from slotel.compile.collector.routes import DROP_PROCESSOR, SAMPLING_FILE, dropped, sampling
 from slotel.config.names import REDACTED, SPAN_BOUNDS, UNKNOWN
 from slotel.config.redaction import VALUE_NAMES, key_test
@@ -154,15 +143,15 @@ class Secrets:
     """
 
     def __init__(self, globs: Sequence[str], values: Sequence[str]) -> None:
-        self._key = quoted(secret_key(globs))
-        self._nested_key = quoted(nested_secret_key(globs))
-        self._suspicious = suspicious(values, globs)
+        self._key = quoted(re2.secret_key(globs))
+        self._nested_key = quoted(re2.nested_secret_key(globs))
+        self._suspicious = re2.suspicious(values, globs)
         self._replacements = [
-            (quoted(pair(globs)), quoted("${1}${2}${3}" + REDACTED)),
-            (quoted(encoded_pair()), quoted("${1}" + REDACTED)),
-            (quoted(USER), quoted("${1}" + REDACTED + "@")),
+            (quoted(re2.pair(globs)), quoted("${1}${2}${3}" + REDACTED)),
+            (quoted(re2.encoded_pair()), quoted("${1}" + REDACTED)),
+            (quoted(re2.USER), quoted("${1}" + REDACTED + "@")),
         ]
-        if shapes := shape(values):
+        if shapes := re2.shape(values):
             self._replacements.append((quoted(shapes), quoted(REDACTED)))
 
     def of(self, *paths: str) -> Iterator[dict[str, Any]]:
@@ -226,14 +215,14 @@ class Secrets:
         low, flat, secret = (f'{path}.cache["{name}"]' for name in ("low", "flat", "nested"))
         maps = f' where {path}.cache["suspect"] == true and (Index({low}, ":{{") >= 0 or Index({low}, "[{{") >= 0)'
         yield f"set({flat}, {target}){maps}"
-        yield f'replace_all_patterns({flat}, "key", "$", {quoted(NESTED)}){maps}'
+        yield f'replace_all_patterns({flat}, "key", "$", {quoted(re2.NESTED)}){maps}'
         yield f"flatten({flat}){maps}"
         yield f"set({secret}, {flat}){maps}"
         yield f"keep_matching_keys({secret}, {self._nested_key}){maps}"
         found = f"{maps} and Len({secret}) > 0"
         yield from (statement + found for statement in _hide(secret))
         yield f'merge_maps({flat}, {secret}, "upsert"){found}'
-        yield f'replace_all_patterns({flat}, "key", {quoted(NESTED)}, ""){found}'
+        yield f'replace_all_patterns({flat}, "key", {quoted(re2.NESTED)}, ""){found}'
         yield f"set({target}, {flat}){found}"
 
 
@@ -248,9 +237,9 @@ def _unique(path: str, target: str) -> Iterator[str]:
 def _hide(values: str) -> Iterator[str]:
     """Yield what replaces all values but those that hide a secret already, which get a mark meanwhile."""
     yield f"stringify_all({values})"
-    yield f'replace_all_patterns({values}, "value", {quoted(placeholders())}, {quoted(NESTED + "$0")})'
-    yield f'replace_all_patterns({values}, "value", {quoted(f"(?s)^[^{NESTED}].*$")}, {quoted(REDACTED)})'
-    yield f'replace_all_patterns({values}, "value", {quoted("^" + NESTED)}, "")'
+    yield f'replace_all_patterns({values}, "value", {quoted(re2.placeholders())}, {quoted(re2.NESTED + "$0")})'
+    yield f'replace_all_patterns({values}, "value", {quoted(f"(?s)^[^{re2.NESTED}].*$")}, {quoted(REDACTED)})'
+    yield f'replace_all_patterns({values}, "value", {quoted("^" + re2.NESTED)}, "")'
 
 
 def _of(service: Service, statements: list[str]) -> dict[str, Any]:
@@ -302,7 +291,7 @@ def _tag(key: str, tag: str, rule: TagRule | None, is_redacted: bool) -> Iterato
         if rule.allowed:
             wrong.append(f"not ContainsValue({listed(rule.allowed)}, {tag})")
         if rule.pattern is not None:
-            wrong.append(f"not IsMatch({tag}, {quoted(whole_pattern(key, rule.pattern))})")
+            wrong.append(f"not IsMatch({tag}, {quoted(re2.whole_pattern(key, rule.pattern))})")
     default = UNKNOWN if rule.default is None else rule.default
     yield f"set({tag}, {quoted(default)}) where {' or '.join(wrong)}"
 

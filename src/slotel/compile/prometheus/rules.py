@@ -5,17 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from slotel.compile import conventions as at
+from slotel.compile.prometheus import records
 from slotel.compile.prometheus.alerts import alert_rules
-from slotel.compile.prometheus.records import (
-    alive_rules,
-    budget_rules,
-    burn_rule,
-    direct_rules,
-    long_rules,
-    objective_rules,
-    period_rules,
-    ratio_rules,
-)
 from slotel.compile.promql import Group
 from slotel.compile.sources import counts
 from slotel.compile.yaml_file import yaml_file
@@ -54,20 +45,20 @@ def groups(service: Service) -> Iterator[Group]:
         f"slotel-period-{service.name}",
         format_duration(at.PERIOD_INTERVAL),
         (
-            *(rule for slo in slos for rule in objective_rules(service, slo)),
-            *alive_rules(service, [(slo, counted[slo.name]) for slo in slos]),
-            *long_rules(service, slos),
-            *period_rules(service, slos),
-            *budget_rules(service, slos),
+            *(rule for slo in slos for rule in records.objective_rules(service, slo)),
+            *records.alive_rules(service, [(slo, counted[slo.name]) for slo in slos]),
+            *records.long_rules(service, slos),
+            *records.period_rules(service, slos),
+            *records.budget_rules(service, slos),
         ),
     )
     yield Group(
         f"slotel-slo-{service.name}",
         format_duration(at.INTERVAL),
         (
-            *(rule for slo in slos for rule in direct_rules(service, slo, counted[slo.name])),
-            *ratio_rules(service, slos),
-            burn_rule(service, slos),
+            *(rule for slo in slos for rule in records.direct_rules(service, slo, counted[slo.name])),
+            *records.ratio_rules(service, slos),
+            records.burn_rule(service, slos),
             *(rule for slo in slos for rule in alert_rules(service, slo, counted[slo.name])),
         ),
     )

@@ -5,7 +5,7 @@ Both live in rings of the store, so that they are bounded and merge over workers
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final, TypeAlias
 
 from slotel.config.slo import DAY, HOUR, Slo, TimeSlices
 from slotel.runtime.metrics.store.ring import Ring
@@ -22,34 +22,11 @@ GOOD: Final = 0
 BAD: Final = 1
 
 
-class History(Protocol):
-    """Good and bad of an objective over time."""
-
-    widths: tuple[int, ...]
-    """Seconds of the buckets: at a multiple of one of them a new bucket begins."""
-
-    def add(self, seconds: float, column: int, n: float) -> None:
-        """Add `n` GOOD or BAD events at a unix time."""
-
-    def counts(self, now: float, window: float) -> tuple[float, float]:
-        """Return (bad, total) within the last `window` seconds, over all workers."""
-
-    def counted_since(self) -> float:
-        """Return the unix time since when the service counts."""
-
-    def steps(self, now: float, step: int, count: int) -> tuple[tuple[float, float], ...]:
-        """Return (bad, total) events of each of the last `count` steps, oldest first, over all workers."""
-
-
-def history(store: Store, slo: Slo) -> History:
-    """Return the history that the objective's budget is counted by."""
-    return Events(store, slo) if slo.slices is None else Slices(store, slo, slo.slices)
-
-
 class Events:
     """Events, in buckets of 10 s for an hour and of 5 min for three days."""
 
     widths: tuple[int, ...] = (FINE_WIDTH, COARSE_WIDTH)
+    """Seconds of the buckets: at a multiple of one of them a new bucket begins."""
 
     def __init__(self, store: Store, slo: Slo) -> None:
         self._fine = store.ring(
@@ -61,21 +38,21 @@ class Events:
         )
 
     def add(self, seconds: float, column: int, n: float) -> None:
-        """Add events at a unix time."""
+        """Add `n` GOOD or BAD events at a unix time."""
         self._fine.add(seconds, column, n)
         self._coarse.add(seconds, column, n)
 
     def counts(self, now: float, window: float) -> tuple[float, float]:
-        """Return (bad, total) events."""
+        """Return (bad, total) events within the last `window` seconds."""
         good, bad = (self._fine if window <= HOUR else self._coarse).sums(now, window)
         return bad, good + bad
 
     def counted_since(self) -> float:
-        """Return the oldest worker's start."""
+        """Return the unix time since when the service counts: the oldest worker's start."""
         return self._fine.counted_since()
 
     def steps(self, now: float, step: int, count: int) -> tuple[tuple[float, float], ...]:
-        """Return (bad, total) events of each step."""
+        """Return (bad, total) events of each of the last `count` steps, oldest first."""
         return _steps(self._fine, FINE_WIDTH, now, step, count)
 
 
@@ -129,3 +106,12 @@ def _steps(ring: Ring, width: int, now: float, step: int, count: int) -> tuple[t
             sum_[0] += columns[BAD]
             sum_[1] += columns[GOOD] + columns[BAD]
     return tuple((bad, total) for bad, total in sums.values())
+
+
+History: TypeAlias = Events | Slices
+"""Good and bad of an objective over time, over all workers."""
+
+
+def history(store: Store, slo: Slo) -> History:
+    """Return the history that the objective's budget is counted by."""
+    return Events(store, slo) if slo.slices is None else Slices(store, slo, slo.slices)

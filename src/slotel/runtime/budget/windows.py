@@ -188,14 +188,4 @@ class BudgetWindows:
 
 def _gauge(name: str, text: str, labels: tuple[str, ...], series: _Series) -> Family:
     unit = "seconds" if name.endswith("_seconds") else "ratio" if name.endswith("_ratio") else ""
-    return Family(
-        name=name,
-        kind="gauge",
-        help=text,
-        unit=unit,
-        label_names=labels,
-        bounds=(),
-        series=series,
-        exemplars={},
-        created=0.0,
-    )
+    return Family(name, "gauge", text, unit, labels, (), series)

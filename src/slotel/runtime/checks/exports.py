@@ -11,13 +11,7 @@ from slotel.runtime.checks.environment import access
 from slotel.runtime.finding import Finding
 from slotel.runtime.metrics.scrape.http.port import read_address
 from slotel.runtime.sentry.client.dsn import read_dsn
-from slotel.runtime.setup.exporters import usable_exporters, wants_prometheus
-
-_SIGNALS = {
-    "OTEL_TRACES_EXPORTER": "TRACES",
-    "OTEL_METRICS_EXPORTER": "METRICS",
-    "OTEL_LOGS_EXPORTER": "LOGS",
-}
+from slotel.runtime.setup.exporters import otlp_endpoint, usable_exporters, wants_prometheus
 
 
 def what_leaves(service: Service, environ: Mapping[str, str]) -> list[str]:
@@ -52,13 +46,11 @@ def _sentry(service: Service) -> Iterator[str]:
 
 def _otlp(environ: Mapping[str, str]) -> Iterator[str]:
     for variable, exporters in usable_exporters(environ)[0].items():
-        signal = _SIGNALS[variable]
+        signal = variable.removeprefix("OTEL_").removesuffix("_EXPORTER")
         if exporters == "none":
             yield f"OTLP {signal.lower()}: nothing ({variable})"
             continue
-        endpoint = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
-        endpoint = environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", endpoint)
-        parts = urlsplit(endpoint)
+        parts = urlsplit(otlp_endpoint(environ, signal))
         where = (
             f"{parts.hostname}:{parts.port}"
             if parts.hostname and parts.port

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from slotel.runtime.finding import Finding
 from slotel.runtime.metrics.scrape.http.port import PORT, read_address
 from slotel.runtime.setup.defaults import LEFT_OUT
-from slotel.runtime.setup.exporters import wants_prometheus
+from slotel.runtime.setup.exporters import otlp_protocol, wants_prometheus
 
 RESOURCE: Final = "OTEL_RESOURCE_ATTRIBUTES"
 CONFIG_FILE: Final = "OTEL_CONFIG_FILE"
@@ -71,8 +71,7 @@ def endpoints(environ: Mapping[str, str]) -> Iterator[Finding]:
         match, written = _ENDPOINT.fullmatch(name), value.strip()
         if match is None or not written:
             continue
-        own = environ.get(f"OTEL_EXPORTER_OTLP_{match[1]}_PROTOCOL", "") if match[1] else ""
-        protocol = own.strip() or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").strip() or "http/protobuf"
+        protocol = otlp_protocol(environ, match[1])
         if "://" not in written and protocol != "grpc":
             text = f"{name}={written!r} is no URL"
             yield Finding("exporters", "fail", text, f"write http://{written}", "SLO128")

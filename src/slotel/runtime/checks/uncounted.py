@@ -16,9 +16,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from opentelemetry.trace import SpanKind
-
 from slotel.config import names
+from slotel.config.slo import ENTRY_KIND_LABELS
 from slotel.runtime.finding import Finding, log
 from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.upstream.stdlib import bare_socket
@@ -30,7 +29,6 @@ _LEAST: Final = 16
 """Bytes in each direction that a request and its answer have at least: more than a probe that connects and leaves."""
 _EPHEMERAL: Final = 32768
 """From here on the kernel gives ports to those who ask for any: debuggers, pools. Source: ip_local_port_range."""
-_REQUESTS: Final = {f"SPAN_KIND_{kind.name}" for kind in (SpanKind.SERVER, SpanKind.CONSUMER)}
 
 
 class Connection(NamedTuple):
@@ -97,7 +95,7 @@ def counts_requests(families: Iterable[Family]) -> bool:
     for family in families:
         if family.name == names.SPAN_DURATION and family.series:
             at = family.label_names.index(names.LABEL_SPAN_KIND)
-            return any(labels[at] in _REQUESTS for labels in family.series)
+            return any(labels[at] in ENTRY_KIND_LABELS for labels in family.series)
     return False
 
 

@@ -9,10 +9,9 @@ from typing import Final
 
 from slotel.config import names
 from slotel.config.drops import drop
-from slotel.runtime.logs import printable
+from slotel.runtime.logs import LOG, printable
 from slotel.runtime.metrics.store.store import Counter, Store
 
-LOG: Final = logging.getLogger("slotel")
 LOG_EVERY: Final = 60.0
 """Seconds between two log lines of the same fault."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import is_
 from typing import Any, Final, NamedTuple
 
 from opentelemetry.sdk.resources import Resource
@@ -15,7 +16,7 @@ from slotel.config.redaction import PLACEHOLDERS, RedactionChoices
 from slotel.config.tags import TagPolicy, TagRule, clean_value, judge
 from slotel.runtime.process.interrupts import comes_from_handler
 from slotel.runtime.redaction.events import redacted_event
-from slotel.runtime.redaction.items import redacted_headers, redacted_item
+from slotel.runtime.redaction.items import redacted_item, redacted_values
 from slotel.runtime.redaction.redactor import Redactor
 from slotel.runtime.upstream.otel.reading import exact
 
@@ -106,10 +107,6 @@ class Enforcer:
             (key, action) for key, (_, action) in judged.items() if action and key in self.policy.required
         )
         return labels, repaired
-
-    def labels(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> tuple[str, ...]:
-        """Return the values of the policy's metric labels, in its order."""
-        return self.judge_labels(self.given(attributes, tags))[0]
 
     def count_unlabelled(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         """Count each required tag, of those that are no metric label, that a local root lacks or has wrong."""
@@ -228,7 +225,7 @@ class Enforcer:
 
     def _events(self, events: Sequence[Event]) -> Sequence[Event]:
         redacted = [self._event(event) for event in events]
-        return events if all(map(_is, redacted, events)) else redacted
+        return events if all(map(is_, redacted, events)) else redacted
 
     def _event(self, event: Event) -> Event:
         attributes, name = _copy(event.attributes), self.redactor.text(event.name)
@@ -239,7 +236,7 @@ class Enforcer:
 
     def _links(self, links: Sequence[Link]) -> Sequence[Link]:
         redacted = [self._link(link) for link in links]
-        return links if all(map(_is, redacted, links)) else redacted
+        return links if all(map(is_, redacted, links)) else redacted
 
     def _link(self, link: Link) -> Link:
         attributes = _copy(link.attributes)
@@ -258,7 +255,7 @@ class Enforcer:
 
     def headers(self, headers: Mapping[str, Any]) -> dict[str, Any]:
         """Return the headers of an envelope, or of an item, without secrets."""
-        return redacted_headers(self.redactor, headers)
+        return redacted_values(self.redactor, headers)
 
     # -- values ----------------------------------------------------------------------------------------------
 
@@ -326,10 +323,6 @@ def _copy(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
     copy = getattr(attributes, "copy", None)
     copied = copy() if copy is not None else attributes
     return copied if type(copied) is dict else dict(copied)
-
-
-def _is(left: object, right: object) -> bool:
-    return left is right
 
 
 def _with(

@@ -47,18 +47,17 @@ def redacted_item(redactor: Redactor, kind: str, payload: Any) -> Any:
         numbers = {part: profile[part] for part in _NUMBERS if part in profile}
         rest = {part: value for part, value in profile.items() if part not in numbers}
         around = {part: value for part, value in payload.items() if part != "profile"}
-        return {**_values(redactor, around), "profile": {**_values(redactor, rest), **numbers}}
-    return _values(redactor, payload) if kind in _PROTOCOL else redactor.data(payload)
+        return {
+            **redacted_values(redactor, around),
+            "profile": {**redacted_values(redactor, rest), **numbers},
+        }
+    return redacted_values(redactor, payload) if kind in _PROTOCOL else redactor.data(payload)
 
 
-def redacted_headers(redactor: Redactor, headers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the headers of an envelope or an item without secrets in their values; their keys are protocol."""
-    return _values(redactor, headers)
-
-
-def _values(redactor: Redactor, data: Mapping[str, Any]) -> dict[str, Any]:
+def redacted_values(redactor: Redactor, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping without secrets in its values, such as an envelope's headers; its keys are protocol."""
     return {
-        key: _values(redactor, value)
+        key: redacted_values(redactor, value)
         if key == "trace" and isinstance(value, Mapping)
         else redactor.data(value)
         for key, value in data.items()

@@ -14,22 +14,10 @@ SHORTEST: Final = 13
 """Characters of the shortest of all: an old card number."""
 _LONG: Final = re.compile(r"\b\w{16}", re.ASCII)
 """Most shapes have so many characters of one word beside each other."""
-_WITHOUT: Final = frozenset(
-    {
-        "pem",
-        "bearer",
-        "digest",
-        "smtp",
-        "slack",
-        "slack-app",
-        "openai",
-        "gitlab",
-        "webhook",
-        "square",
-        "google-client",
-        "email",
-    }
-)
+_WITHOUT: Final = frozenset((
+    "pem", "bearer", "digest", "smtp", "slack", "slack-app", "openai", "gitlab", "webhook", "square", "google-client",
+    "email",
+))  # fmt: skip
 """Those that may have none."""
 _DIGITS: Final = re.compile(r"\b[2-6](?:[ -]?[0-9]){12}", re.ASCII)
 
@@ -50,17 +38,9 @@ class Values:
     """
 
     def __init__(self, chosen: Sequence[str] = DEFAULT_VALUES) -> None:
-        wanted = tuple(shapes(chosen))
-        self._long = tuple(
-            (shape.name, shape.hint, lazy_pattern(shape.pattern, re.ASCII))
-            for shape in wanted
-            if shape.name not in _WITHOUT
-        )
-        self._others = tuple(
-            (shape.name, shape.hint, lazy_pattern(shape.pattern, re.ASCII))
-            for shape in wanted
-            if shape.name in _WITHOUT
-        )
+        wanted = [(each.name, each.hint, lazy_pattern(each.pattern, re.ASCII)) for each in shapes(chosen)]
+        self._long = [each for each in wanted if each[0] not in _WITHOUT]
+        self._others = [each for each in wanted if each[0] in _WITHOUT]
         self._card = lazy_pattern(CARD) if "card" in chosen else None
         self._iban = lazy_pattern(IBAN) if "iban" in chosen else None
 

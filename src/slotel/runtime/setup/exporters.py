@@ -46,6 +46,30 @@ def wants_prometheus(environ: Mapping[str, str]) -> bool:
     return PROMETHEUS in _names(environ, "OTEL_METRICS_EXPORTER")
 
 
+def otlp_protocol(environ: Mapping[str, str], signal: str) -> str:
+    """Return the protocol by which a signal, as `TRACES`, is sent."""
+    return _own_or_common(environ, signal, "PROTOCOL") or "http/protobuf"
+
+
+def otlp_endpoint(environ: Mapping[str, str], signal: str) -> str:
+    """Return where a signal is sent: by HTTP, its own endpoint as it is, or the common one with the signal's path.
+
+    >>> otlp_endpoint({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/"}, "TRACES")
+    'http://collector:4318/v1/traces'
+    """
+    if otlp_protocol(environ, signal) == "grpc":
+        named = _own_or_common(environ, signal, "ENDPOINT") or "http://localhost:4317"
+        return named if "://" in named else f"http://{named}"
+    common = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip() or "http://localhost:4318"
+    own = environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "").strip()
+    return own or f"{common.rstrip('/')}/v1/{signal.lower()}"
+
+
+def _own_or_common(environ: Mapping[str, str], signal: str, what: str) -> str:
+    own = environ.get(f"OTEL_EXPORTER_OTLP_{signal}_{what}", "").strip()
+    return own or environ.get(f"OTEL_EXPORTER_OTLP_{what}", "").strip()
+
+
 def _names(environ: Mapping[str, str], variable: str) -> Iterator[str]:
     for name in environ.get(variable, "").split(","):
         if name.strip() and name.strip().lower() != "none":
@@ -79,7 +103,4 @@ def _entry_point_name(environ: Mapping[str, str], variable: str, name: str) -> s
     if name != "otlp":
         return name
     signal = variable.removeprefix("OTEL_").removesuffix("_EXPORTER")
-    protocol = environ.get(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL") or environ.get(
-        "OTEL_EXPORTER_OTLP_PROTOCOL", ""
-    )
-    return "otlp_proto_grpc" if protocol.strip() == "grpc" else "otlp_proto_http"
+    return "otlp_proto_grpc" if otlp_protocol(environ, signal) == "grpc" else "otlp_proto_http"

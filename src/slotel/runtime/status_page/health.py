@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from slotel.config import names
 from slotel.runtime.metrics.store.store import Family
+from slotel.runtime.setup.exporters import otlp_endpoint
 from slotel.runtime.status_page.deliveries import SENTRY, Last
 
 if TYPE_CHECKING:
@@ -87,10 +88,8 @@ def otlp(environ: Mapping[str, str], lasts: Mapping[str, Last]) -> list[Otlp]:
     """Return what the environment sends by OTLP."""
     found = []
     for signal in ("traces", "metrics", "logs"):
-        exporters = environ.get(f"OTEL_{signal.upper()}_EXPORTER", "")
-        if "otlp" in exporters:
-            own = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
-            url = urlsplit(own or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or "http://localhost:4317")
+        if "otlp" in environ.get(f"OTEL_{signal.upper()}_EXPORTER", ""):
+            url = urlsplit(otlp_endpoint(environ, signal.upper()))
             place = url.netloc.rpartition("@")[2]
             known = lasts.get(signal, Last())
             found.append(Otlp(signal, f"{url.scheme}://{place}", known.delivered, known.failed))

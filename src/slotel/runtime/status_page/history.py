@@ -12,14 +12,12 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from slotel.config import names
-from slotel.config.slo import ENTRY_KINDS, HOUR, MINUTE
+from slotel.config.slo import ENTRY_KIND_LABELS, HOUR, MINUTE
 from slotel.runtime.metrics.store.store import Family
 
 APART: Final = 4.0
 """Least seconds between two remembered moments."""
 KEPT: Final = int(HOUR / APART) + 1
-KINDS: Final = frozenset(f"SPAN_KIND_{kind}" for kind in ENTRY_KINDS)
-ERROR: Final = "STATUS_CODE_ERROR"
 
 
 class Totals(NamedTuple):
@@ -59,8 +57,8 @@ def entry_series(family: Family) -> Iterator[tuple[tuple[str, ...], Sequence[flo
     """Yield labels, numbers and whether they are failures, of each series of entry spans."""
     kind, status = (family.label_names.index(name) for name in (names.LABEL_SPAN_KIND, names.LABEL_STATUS))
     for labels, numbers in family.series.items():
-        if len(labels) > max(kind, status) and labels[kind] in KINDS:
-            yield labels, numbers, labels[status] == ERROR
+        if len(labels) > max(kind, status) and labels[kind] in ENTRY_KIND_LABELS:
+            yield labels, numbers, labels[status] == names.STATUS_ERROR
 
 
 def totals(families: Iterable[Family], now: float) -> Totals:

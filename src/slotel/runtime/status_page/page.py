@@ -6,6 +6,7 @@ import os
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -49,9 +50,6 @@ class StatusPage:
         self._runtime, self._environ, self._families = runtime, dict(environ), families
         self._deliveries = deliveries
         self._history = History()
-        self._settings: list[Setting] | None = None
-        self._coverage: list[Finding] | None = None
-        self._assets: tuple[Html, Html] | None = None
 
     def observe(self, families: Iterable[Family]) -> None:
         """Remember a scrape: it computed already what the charts need."""
@@ -60,7 +58,7 @@ class StatusPage:
     def answer(self) -> Answer:
         """Return the page."""
         text = self.render()
-        style, script = self._both()
+        style, script = self._assets
         policy = (
             f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; connect-src 'self'; "
             "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -107,14 +105,14 @@ class StatusPage:
                 self._environ,
             ),
             sections.workers(health.workers(runtime), families, created),
-            sections.itself(runtime, families, self._checked()),
-            sections.configuration(self._effective()),
+            sections.itself(runtime, families, self._coverage),
+            sections.configuration(self._settings),
         )
         return self._document(MARKS[state], body)
 
     def _document(self, mark: str, body: Iterable[Html]) -> str:
         runtime = self._runtime
-        style, script = self._both()
+        style, script = self._assets
         name = runtime.service_name
         release = str(runtime.resource.get("service.version", "") or runtime.service.sentry.release or "")
         place = " · ".join(filter(None, (release, runtime.service.sentry.environment or "")))
@@ -143,24 +141,21 @@ class StatusPage:
 
     # -- asked for once ----------------------------------------------------------------------------------------
 
-    def _both(self) -> tuple[Html, Html]:
-        if self._assets is None:
-            here = Path(__file__).parent
-            style, script = ((here / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-            self._assets = Html(style), Html(script)
-        return self._assets
+    @cached_property
+    def _assets(self) -> tuple[Html, Html]:
+        here = Path(__file__).parent
+        style, script = ((here / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+        return Html(style), Html(script)
 
-    def _effective(self) -> list[Setting]:
-        if self._settings is None:
-            self._settings = settings(self._runtime.service, self._environ)
-        return self._settings
+    @cached_property
+    def _settings(self) -> list[Setting]:
+        return settings(self._runtime.service, self._environ)
 
-    def _checked(self) -> list[Finding]:
-        if self._coverage is None:
-            from slotel.runtime.checks.instrumentation import coverage
+    @cached_property
+    def _coverage(self) -> list[Finding]:
+        from slotel.runtime.checks.instrumentation import coverage
 
-            self._coverage = list(coverage(self._environ))
-        return self._coverage
+        return list(coverage(self._environ))
 
 
 def _digest(text: str) -> str:

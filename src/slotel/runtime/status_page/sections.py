@@ -145,15 +145,12 @@ def traffic(now: Interval | None, hour: Sequence[Interval]) -> Html:
     return section("Requests", tag("div", *cards, class_="cards"), tag("small", note))
 
 
+def _card(title: str, *content: Html) -> Html:
+    return tag("article", tag("h3", title), *content, class_="card")
+
+
 def _number(title: str, number: str, note: str, drawn: Html) -> Html:
-    return tag(
-        "article",
-        tag("h3", title),
-        tag("p", number, class_="big"),
-        tag("p", note, class_="quiet"),
-        drawn,
-        class_="card",
-    )
+    return _card(title, tag("p", number, class_="big"), tag("p", note, class_="quiet"), drawn)
 
 
 def _most(values: Iterable[float | None]) -> float | None:
@@ -233,7 +230,7 @@ def delivery(
 
 def _sentry(state: health.Sentry | None) -> Html:
     if state is None:
-        return tag("article", tag("h3", "Sentry"), tag("p", "off: SENTRY_DSN is not set"), class_="card")
+        return _card("Sentry", tag("p", "off: SENTRY_DSN is not set"))
     facts: dict[str, object] = {"sends to": state.destination, "mode": state.mode}
     for labels, number in state.errors.items():
         where = f", environment {labels[1]}" if labels[1] else ""
@@ -242,7 +239,7 @@ def _sentry(state: health.Sentry | None) -> Html:
         facts["waiting"] = f"{words.count(state.waiting)} envelopes"
     if state.delivered is not None:
         facts["last delivery"] = f"{_clock(state.delivered)} UTC"
-    return tag("article", tag("h3", "Sentry"), facts_list(facts.items()), class_="card")
+    return _card("Sentry", facts_list(facts.items()))
 
 
 def _otlp(targets: Sequence[health.Otlp], exporter: str) -> Html:
@@ -256,7 +253,7 @@ def _otlp(targets: Sequence[health.Otlp], exporter: str) -> Html:
     if not any(each.signal == "traces" for each in targets):
         facts["traces"] = "off: OTEL_TRACES_EXPORTER names no otlp"
     facts["metrics exporter"] = exporter or "–"
-    return tag("article", tag("h3", "OTLP"), facts_list(facts.items()), class_="card")
+    return _card("OTLP", facts_list(facts.items()))
 
 
 def workers(every: Sequence[Worker], families: Sequence[Family], created: float) -> Html:

@@ -7,7 +7,7 @@ from math import isfinite
 _SPANS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 
 
-def percent(ratio: float | None, decimals: int | None = None) -> str:
+def percent(ratio: float | None) -> str:
     """Return a ratio in percent.
 
     >>> percent(0.00109), percent(1.0), percent(None), percent(-10.8)
@@ -15,8 +15,6 @@ def percent(ratio: float | None, decimals: int | None = None) -> str:
     """
     if ratio is None or not isfinite(ratio):
         return "–"
-    if decimals is not None:
-        return f"{ratio * 100:.{decimals}f} %"
     return f"{ratio * 100:,.0f} %" if abs(ratio) >= 1 else f"{ratio * 100:.3g} %"
 
 

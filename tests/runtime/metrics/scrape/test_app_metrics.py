@@ -176,12 +176,12 @@ class Service:
 
     def __init__(self, directory: Path) -> None:
         self.store = Store()
-        self.workers = Workers.join(self.store, {"XDG_RUNTIME_DIR": str(directory)}, "shop")
+        self.workers = Workers(self.store, {"XDG_RUNTIME_DIR": str(directory)}, "shop")
         self.dropped: list[tuple[str, str]] = []
         self.provider = MeterProvider([])
         assert count_from_zero_after_fork(self.provider)
         self.app = AppMetrics(
-            self.provider, sharing=self.workers, dropped=lambda *what: self.dropped.append(what)
+            self.provider, workers=self.workers, dropped=lambda *what: self.dropped.append(what)
         )
         self.meter = self.provider.get_meter("shop")
 

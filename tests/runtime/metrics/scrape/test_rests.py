@@ -60,7 +60,7 @@ def test_a_scrape_over_workers_that_count_meanwhile_never_holds_the_interpreter_
     """Every worker's counts and instruments have changed since the last scrape. CPU time: a busy machine is no fault."""
     store, provider = Store(), MeterProvider([])
     duration = store.histogram("seconds", help="", unit="seconds", label_names=("route",), bounds=BOUNDS)
-    workers = Workers.join(store, {"XDG_RUNTIME_DIR": str(tmp_path)}, "shop")
+    workers = Workers(store, {"XDG_RUNTIME_DIR": str(tmp_path)}, "shop")
     count_from_zero_after_fork(provider)
     app = AppMetrics(provider, sharing=workers, yield_gil=lambda: endpoint.yield_gil())  # noqa: PLW0108 it is made below
     endpoint = Endpoint("127.0.0.1", 0, [lambda: store.snapshot(endpoint.yield_gil), app.families])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from operator import add
 from typing import Final, Literal, NamedTuple, TypeVar
@@ -44,8 +44,8 @@ class Family:
     label_names: Labels
     bounds: tuple[float, ...]
     series: Mapping[Labels, Sequence[float]]
-    exemplars: Mapping[Labels, Mapping[int, Exemplar]]
-    created: float
+    exemplars: Mapping[Labels, Mapping[int, Exemplar]] = field(default_factory=dict)
+    created: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,14 +77,14 @@ class Ring(Table):
 
     def counted_since(self) -> float:
         """Return the unix time since when the service counts: the oldest worker's start."""
-        others = self._store.others(LOOK_AGAIN, _go_on)
+        others = self._store.others(LOOK_AGAIN, lambda: None)
         return min((self._store.created, *(part.created for part in others)))
 
     def _others(self) -> list[tuple[Cells, int]]:
         """Return this ring in each other process: its cells, and the first of them."""
         return [
             (part.cells, slots[OVERFLOW])
-            for part in self._store.others(LOOK_AGAIN, _go_on)
+            for part in self._store.others(LOOK_AGAIN, lambda: None)
             for shape, slots in part.tables
             if shape.name == self.shape.name and shape.ring == self.shape.ring
         ]
@@ -104,10 +104,6 @@ class Ring(Table):
         end = start + self._buckets * stride
         chosen = [first <= epoch <= last for epoch in cells[start:end:stride]]
         return [sum(compress(cells[start + 1 + c : end : stride], chosen)) for c in range(self._columns)]
-
-
-def _go_on() -> None:
-    """Do not yield."""
 
 
 def merge_ring(into: array[float], other: array[float], columns: int) -> None:

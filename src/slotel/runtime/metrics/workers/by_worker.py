@@ -9,17 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import count
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from slotel.config import names
-from slotel.config.slo import ENTRY_KINDS
+from slotel.config.slo import ENTRY_KIND_LABELS
 from slotel.runtime.metrics.store.family import Family, ProcessSnapshot
 from slotel.runtime.metrics.workers.identity import Process
 from slotel.runtime.metrics.workers.runtime_directory import first_process
 from slotel.runtime.metrics.workers.workers import Workers
-
-_KINDS: Final = frozenset(f"SPAN_KIND_{kind}" for kind in ENTRY_KINDS)
-_ERROR: Final = "STATUS_CODE_ERROR"
 
 
 class Worker(NamedTuple):
@@ -83,10 +80,8 @@ class ByWorker:
         """Return how many live and, where there are several, what each did."""
         every = self.workers()
         serving = [worker for worker in every if worker.serves] or every
-        yield Family(
-            names.WORKERS, "gauge", "Processes of the service that live and may serve requests.", "", (), (),
-            {(): (float(len(serving)),)}, {}, 0.0,
-        )  # fmt: skip
+        text = "Processes of the service that live and may serve requests."
+        yield Family(names.WORKERS, "gauge", text, "", (), (), {(): (float(len(serving)),)})
         if self._workers.is_shared:
             yield _family(names.WORKER_REQUESTS, "counter", "Requests (entry spans) by worker.",
                           ((each.number, each.requests) for each in serving))  # fmt: skip
@@ -131,8 +126,8 @@ class ByWorker:
                     status = shape.label_names.index(names.LABEL_STATUS)
                     known = self._rows[process] = _Rows(len(slots), [], [])
                     for labels, slot in slots.items():
-                        if labels and labels[kind] in _KINDS:
-                            rows = known.failed if labels[status] == _ERROR else known.passed
+                        if labels and labels[kind] in ENTRY_KIND_LABELS:
+                            rows = known.failed if labels[status] == names.STATUS_ERROR else known.passed
                             rows.append(slot + shape.width - 1)
                 return known.passed, known.failed
         return [], []
@@ -144,4 +139,4 @@ def _family(
     rows: dict[tuple[str, ...], tuple[float]] = {
         (number,): (value,) for number, value in values if value is not None
     }
-    return Family(name, kind, text, "", (names.LABEL_WORKER,), (), rows, {}, 0.0)
+    return Family(name, kind, text, "", (names.LABEL_WORKER,), (), rows)

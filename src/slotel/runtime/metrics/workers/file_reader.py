@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from slotel.runtime.metrics.store.family import Exemplar, Labels, ProcessSnapshot, portions
-from slotel.runtime.metrics.workers.files import Directory, Readable
+from slotel.runtime.metrics.workers.files import Directory, File
 from slotel.runtime.metrics.workers.runtime_directory import (
     CELLS,
     NAMES,
@@ -35,10 +35,6 @@ _MAX_LABELS: Final = 200_000
 
 Refuse = Callable[[str, str], None]
 """Told a file and a reason, once for each file."""
-
-
-def _go_on() -> None:
-    """Do not yield."""
 
 
 @dataclass(slots=True)
@@ -73,7 +69,10 @@ class WorkerFileReader:
         self._said: set[str] = set()
 
     def read(
-        self, own: str = "", yield_gil: Callable[[], None] = _go_on, only: AbstractSet[str] | None = None
+        self,
+        own: str = "",
+        yield_gil: Callable[[], None] = lambda: None,
+        only: AbstractSet[str] | None = None,
     ) -> tuple[Peer, ...]:
         """Return those who have counts, without the one with stem `own`. Raises OSError without a directory.
 
@@ -142,7 +141,7 @@ class WorkerFileReader:
         found = [self._filled(self._peer(stem, yield_gil), yield_gil) for stem in sorted(wanted)]
         return tuple(peer for peer in found if peer.part is not None)
 
-    def _peer(self, stem: str, yield_gil: Callable[[], None] = _go_on) -> Peer:
+    def _peer(self, stem: str, yield_gil: Callable[[], None] = lambda: None) -> Peer:
         """Return a peer whose series index is up to date; one that cannot be read has no head."""
         peer = self._peers.get(stem)
         if peer is None:
@@ -224,7 +223,7 @@ def _compacted(files: list[str]) -> set[str]:
 
 
 def _part(
-    file: Readable,
+    file: File,
     created: float,
     series_index: SeriesIndex,
     before: bytes,
@@ -252,7 +251,7 @@ def _is_whole(row: array[float]) -> bool:
     return sum(row[:-2]) == row[-1]
 
 
-def _row(file: Readable, slot: int, width: int, patience: int) -> tuple[array[float], int]:
+def _row(file: File, slot: int, width: int, patience: int) -> tuple[array[float], int]:
     """Return a row that stood there, and what is left of the patience; a killed process may have left half of one.
 
     Then its buckets are right, and its sum may lack one value.

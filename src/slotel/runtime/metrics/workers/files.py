@@ -5,105 +5,27 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from slotel.runtime.process.descriptors import Identity, identity_of, standard_taken
 
 if TYPE_CHECKING:
     import mmap
 
+    from slotel.runtime.metrics.workers.inherited_memory import InheritedMemory, MemoryFile
+    from slotel.runtime.metrics.workers.runtime_directory import RuntimeDirectory
+
 PAGE: Final = 4096
 _NO_FALLOCATE: Final = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 """musl does not stand in where a file system cannot."""
 
 
-class Readable(Protocol):
-    """A file that another process writes. Every method may raise OSError; FileNotFoundError when it is gone."""
-
-    def size(self) -> int:
-        """Return its length in bytes."""
-
-    def read(self, size: int, at: int) -> bytes:
-        """Return at most `size` bytes from byte `at` on."""
-
-    def close(self) -> None:
-        """Let go of it."""
-
-
-class OwnFile(Readable, Protocol):
-    """A file that this process writes. Every method but `close` may raise OSError."""
-
-    def append(self, data: bytes) -> None:
-        """Write at the end, in one call."""
-
-    def truncate(self, size: int) -> None:
-        """Forget what stands behind `size` bytes."""
-
-    def map(self, size: int) -> mmap.mmap:
-        """Return its first `size` bytes, whole pages, as memory; what is new is 0."""
-
-    def stands(self) -> bool:
-        """Return whether it is still in its directory."""
-
-    def reopen(self) -> None:
-        """Open it again, and show again that this process lives, if the app closed the descriptor."""
-
-
-class Directory(Protocol):
-    """The files of a service's processes. Every method may raise OSError.
-
-    Attributes:
-        path: names it in the environment and in log lines.
-    """
-
-    path: str
-
-    def exists(self) -> bool:
-        """Return whether something is there. Raises nothing."""
-
-    def create(self) -> bool:
-        """Create it; return whether it was not there."""
-
-    def names(self) -> list[str]:
-        """Return the names of all files."""
-
-    def new_file(self, name: str, *, shows_life: bool = False) -> OwnFile:
-        """Create a file that only this process writes.
-
-        Args:
-            shows_life: `is_locked` is true of it for as long as this process lives.
-        """
-
-    def list_file(self, name: str) -> OwnFile:
-        """Open or create a file to which every process appends."""
-
-    def open_file(self, name: str) -> Readable:
-        """Open a file of another process's."""
-
-    def is_locked(self, name: str) -> bool:
-        """Return whether a file's process lives. Raises nothing."""
-
-    def read(self, name: str, start: int = 0) -> bytes:
-        """Return a file's content from a byte on."""
-
-    def write(self, name: str, data: bytes) -> None:
-        """Write a file whole or not at all, in place of the last."""
-
-    def remove(self, *files: str) -> None:
-        """Remove files that may be there. Raises nothing."""
-
-    def locked(self) -> AbstractContextManager[bool]:
-        """Hold the directory's lock, which dies with its process; yield whether it was free."""
-
-    def release_in_child(self) -> None:
-        """Let go of what a thread of the parent's held at the fork. Raises nothing."""
-
-    def give_to(self, user: int) -> None:
-        """Let this process go on with it as another user; only root can."""
-
-    def remove_all(self) -> None:
-        """Remove the directory and what is in it. Raises nothing."""
+Directory: TypeAlias = "RuntimeDirectory | InheritedMemory"
+"""The files of a service's processes, on a disk or in memory. Every method may raise OSError, but for `exists`,
+`is_locked`, `remove`, `release_in_child` and `remove_all`."""
+File: TypeAlias = "DiskFile | MemoryFile"
+"""A file of such a directory, this process's own or another's. Every method but `close` may raise OSError;
+FileNotFoundError when it is gone."""
 
 
 class DiskFile:

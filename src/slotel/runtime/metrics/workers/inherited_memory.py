@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from slotel.runtime.metrics.workers.files import PAGE, DiskFile, OwnFile, Readable, allocate, whole
+from slotel.runtime.metrics.workers.files import PAGE, DiskFile, allocate, whole
 from slotel.runtime.metrics.workers.runtime_directory import SERIES
 from slotel.runtime.process.descriptors import identity_of, standard_taken
 
@@ -92,17 +92,17 @@ class InheritedMemory:
         """Return the names of all files."""
         return list({name for _, _, name in self._made().files()})
 
-    def new_file(self, name: str, *, shows_life: bool = False) -> OwnFile:
+    def new_file(self, name: str, *, shows_life: bool = False) -> MemoryFile:
         """Create a file that only this process writes."""
         with self._claim(shows_life=shows_life) as index:
             return self._publish(index, name, 0)
 
-    def list_file(self, name: str) -> OwnFile:
+    def list_file(self, name: str) -> DiskFile:
         """Return the one file to which every process appends."""
         del name
         return self._made().list
 
-    def open_file(self, name: str) -> Readable:
+    def open_file(self, name: str) -> MemoryFile:
         """Open a file of another process's."""
         return self._find(name)
 
@@ -169,14 +169,14 @@ class InheritedMemory:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
         return self._memory
 
-    def _find(self, name: str) -> _MemoryFile:
+    def _find(self, name: str) -> MemoryFile:
         """Return the file that was written last under a name."""
         memory = self._made()
         found = [(number, index) for number, index, each in memory.files() if each == name]
         if not found:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
         number, index = max(found)
-        return _MemoryFile(memory, index, number)
+        return MemoryFile(memory, index, number)
 
     @contextmanager
     def _claim(self, *, shows_life: bool = False) -> Iterator[int]:
@@ -203,13 +203,13 @@ class InheritedMemory:
                 if claimed not in self._alive:
                     memory.unlock(claimed)
 
-    def _publish(self, index: int, name: str, size: int) -> _MemoryFile:
+    def _publish(self, index: int, name: str, size: int) -> MemoryFile:
         """Make a file appear, whole."""
         memory = self._made()
         memory.set_name(index, name)
         memory.sizes[index] = size
         number = memory.numbers[index] = memory.next_number()
-        return _MemoryFile(memory, index, number)
+        return MemoryFile(memory, index, number)
 
     def _clear(self, index: int) -> None:
         memory = self._made()
@@ -300,7 +300,7 @@ class _List(DiskFile):
         """Do nothing: it is kept for the others."""
 
 
-class _MemoryFile:
+class MemoryFile:
     """One file of the memory, until another takes its place."""
 
     def __init__(self, memory: _Memory, index: int, number: int) -> None:
@@ -309,17 +309,20 @@ class _MemoryFile:
         self._mapped = 0
 
     def size(self) -> int:
+        """Return its length in bytes."""
         size = self._memory.sizes[self.index]
         self._check()
         return size
 
     def read(self, size: int, at: int) -> bytes:
+        """Return at most `size` bytes from byte `at` on."""
         size = max(min(size, self.size() - at), 0)
         data = os.pread(self._memory.descriptor(), size, self._start + at)
         self._check()
         return data
 
     def append(self, data: bytes) -> None:
+        """Write at the end, in one call."""
         size = self.size()
         if size + len(data) > REGION:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
@@ -327,9 +330,11 @@ class _MemoryFile:
         self._memory.sizes[self.index] = size + len(data)
 
     def truncate(self, size: int) -> None:
+        """Forget what stands behind `size` bytes."""
         self._memory.sizes[self.index] = size
 
     def map(self, size: int) -> mmap.mmap:
+        """Return its first `size` bytes, whole pages, as memory; what is new is 0."""
         if size > REGION:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         descriptor = self._memory.descriptor()
@@ -341,6 +346,7 @@ class _MemoryFile:
         return mapped
 
     def stands(self) -> bool:
+        """Return whether no other file has taken its place."""
         return self._memory.numbers[self.index] == self._number
 
     def reopen(self) -> None:

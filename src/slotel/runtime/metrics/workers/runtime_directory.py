@@ -22,7 +22,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from slotel.runtime.metrics.workers.files import PAGE, DiskFile, OwnFile, Readable, allocate
+from slotel.runtime.metrics.workers.files import PAGE, DiskFile, allocate
 from slotel.runtime.metrics.workers.identity import Process, this_process
 from slotel.runtime.process.descriptors import Identity, standard_taken
 
@@ -175,7 +175,7 @@ class RuntimeDirectory:
         finally:
             os.close(descriptor)
 
-    def new_file(self, name: str, *, shows_life: bool = False) -> OwnFile:
+    def new_file(self, name: str, *, shows_life: bool = False) -> DiskFile:
         """Create a file that only this process writes; with `shows_life` it is locked for as long as this one lives.
 
         A forked child closes its copy of the descriptor, which would hold the lock, and so does an exec.
@@ -184,11 +184,11 @@ class RuntimeDirectory:
         flags = os.O_RDWR | (os.O_APPEND if shows_life else 0)
         return DiskFile(opens, flags, os.O_CREAT | os.O_EXCL, lock if shows_life else None)
 
-    def list_file(self, name: str) -> OwnFile:
+    def list_file(self, name: str) -> DiskFile:
         """Open or create a file to which every process appends."""
         return DiskFile(partial(self.open, name), os.O_RDWR | os.O_APPEND, os.O_CREAT)
 
-    def open_file(self, name: str) -> Readable:
+    def open_file(self, name: str) -> DiskFile:
         """Open a file of another process's."""
         return DiskFile(partial(self.open, name), os.O_RDONLY | os.O_NONBLOCK)
 

@@ -59,10 +59,15 @@ class Shared(NamedTuple):
 
 
 class Workers:
-    """A store's place among the processes of its service; make it with `join`. Thread-safe; never raises.
+    """A store's place among the processes of its service; made once, when every table of the start is made.
+
+    Thread-safe; never raises.
 
     Args:
+        environ: `SLOTEL_RUN_DIR` is read, and set for descendants.
+        service: descendants of another service go their own way.
         dropped: told signal and reason of what could not be shared.
+        booted: this process's time of the boot; see process/clock.py.
     """
 
     def __init__(
@@ -95,40 +100,20 @@ class Workers:
         self._exits = store.counter(names.WORKER_EXITS, help=text, label_names=(names.LABEL_REASON,))
         self._exited, _ = (self._exits.slot((reason,)) for reason in (names.EXITED, names.KILLED))
         self._begin()
-
-    @classmethod
-    def join(
-        cls,
-        store: Store,
-        environ: MutableMapping[str, str],
-        service: str,
-        dropped: Callable[[str, str], None] = lambda _signal, _reason: None,
-        booted: float = 0.0,
-    ) -> Workers:
-        """Make a process's store one of its service's; call it once, when every table of the start is made.
-
-        Args:
-            environ: `SLOTEL_RUN_DIR` is read, and set for descendants.
-            service: descendants of another service go their own way.
-            dropped: told signal and reason of what could not be shared.
-            booted: this process's time of the boot; see process/clock.py.
-        """
-        made = cls(store, environ, service, dropped, booted)
-        environ[names.SLOTEL_RUN_DIR] = made.run_dir.path
-        store.others, store.refused, store.admits = made.parts, made._refuse, made._home.admits
-        if not made.is_first or made.run_dir.exists():
+        environ[names.SLOTEL_RUN_DIR] = self.run_dir.path
+        store.others, store.refused, store.admits = self.parts, self._refuse, self._home.admits
+        if not self.is_first or self.run_dir.exists():
             with store.lock:
-                made._home.wait_for_a_count()
+                self._home.wait_for_a_count()
         PROCESS.register(
             "workers",
-            before_fork=made.before_fork,
-            after_fork_in_child=made.after_fork_in_child,
-            tick=made.tick,
-            before_exit=made.end,
-            before_child_exit=made.note_exit,
+            before_fork=self.before_fork,
+            after_fork_in_child=self.after_fork_in_child,
+            tick=self.tick,
+            before_exit=self.end,
+            before_child_exit=self.note_exit,
         )
-        before_setuid(made._give_to)
-        return made
+        before_setuid(self._give_to)
 
     def _begin(self) -> None:
         """Set what is this process's alone, at start and in a forked child."""
@@ -183,12 +168,12 @@ class Workers:
             )
         return self._file_reader
 
-    def living(self, max_age: float = 1.0) -> tuple[tuple[Process, ProcessSnapshot], ...]:
+    def living(self) -> tuple[tuple[Process, ProcessSnapshot], ...]:
         """Return the processes of the service that live and have counted, with their counts; this one first."""
         from slotel.runtime.metrics.workers.liveness import is_alive
 
         own = (self.process, self._store.part())
-        self.parts(max_age)
+        self.parts(max_age=1.0)
         with self._lock, self._guarded("cannot look for the other workers"):
             known = ((process_of(stem), part) for stem, part in self._read if is_alive(self.run_dir, stem))
             return (own, *((process, part) for process, part in known if process is not None))

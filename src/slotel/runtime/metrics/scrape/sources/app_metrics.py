@@ -22,7 +22,6 @@ from slotel.runtime.logs import LOG
 from slotel.runtime.metrics.scrape.sources.conversion import Conversion, Converted
 from slotel.runtime.metrics.scrape.sources.published import (
     SUFFIX,
-    Sharing,
     combine,
     encode,
     over_processes,
@@ -30,6 +29,7 @@ from slotel.runtime.metrics.scrape.sources.published import (
 )
 from slotel.runtime.metrics.scrape.sources.redacted import Redact, RedactedFamilies
 from slotel.runtime.metrics.store.store import Family
+from slotel.runtime.metrics.workers.workers import Workers
 from slotel.runtime.process.lifecycle import PROCESS
 
 PUBLISH_SECONDS: Final = 1.0
@@ -64,7 +64,7 @@ class AppMetrics:
     """Reads the SDK's meter provider, publishes for the others, and adds the others' up.
 
     Args:
-        sharing: the service's processes; None where nothing is ever shared.
+        workers: the service's processes; None where nothing is ever shared.
         fault: told the part's name and the exception.
         dropped: told the signal and the reason of what is left out.
         apart: more metrics of this process, which were not added up by the SDK.
@@ -77,7 +77,7 @@ class AppMetrics:
         self,
         provider: MeterProvider,
         *,
-        sharing: Sharing | None = None,
+        workers: Workers | None = None,
         fault: Callable[[str, BaseException], None] = lambda *_: None,
         dropped: Callable[[str, str], None] = lambda *_: None,
         apart: Callable[[], Sequence[ScopeMetrics]] = tuple,
@@ -86,7 +86,7 @@ class AppMetrics:
         redact: Redact = lambda attributes: attributes,
     ) -> None:
         self._apart, self._beside, self._yield_gil = apart, beside, yield_gil
-        self._sharing, self._fault, self._dropped = sharing, fault, dropped
+        self._workers, self._fault, self._dropped = workers, fault, dropped
         self._conversion = Conversion(
             lambda reason: dropped("metrics", reason), self._complain, yield_gil, redact
         )
@@ -96,8 +96,8 @@ class AppMetrics:
         self._reader = _Reader()
         self._next = 0.0
         provider.add_metric_reader(self._reader)
-        if sharing is not None:
-            sharing.combine[SUFFIX] = combine
+        if workers is not None:
+            workers.combine[SUFFIX] = combine
         PROCESS.register(
             "app_metrics",
             before_fork=self._conversion.prepare,
@@ -111,23 +111,23 @@ class AppMetrics:
 
         What this process says is published first: a counter that was seen must not fall when the process dies.
         """
-        sharing = self._sharing
-        if sharing is None or not sharing.is_shared:
+        workers = self._workers
+        if workers is None or not workers.is_shared:
             return self._read().families
-        own = self._publish(sharing)
-        return over_processes(own, str(os.getpid()), published(sharing, self._yield_gil), self._yield_gil)
+        own = self._publish(workers)
+        return over_processes(own, str(os.getpid()), published(workers, self._yield_gil), self._yield_gil)
 
     def publish(self) -> None:
         """Share this process's numbers with the one that answers; never raises."""
         try:
-            if self._sharing is not None and self._sharing.is_shared:
-                self._publish(self._sharing)
+            if self._workers is not None and self._workers.is_shared:
+                self._publish(self._workers)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
             self._fault("publish", error)
 
     def chore(self) -> float | None:
         """Publish when it is due; return in how many seconds it is due again, None in a process that is alone."""
-        if self._sharing is None or not self._sharing.is_shared:
+        if self._workers is None or not self._workers.is_shared:
             return None
         if time.monotonic() >= self._next:
             is_first, begun = self._next == 0.0, time.thread_time()
@@ -138,11 +138,11 @@ class AppMetrics:
             self._next = time.monotonic() + wait
         return max(self._next - time.monotonic(), 0.0)
 
-    def _publish(self, sharing: Sharing) -> Converted:
+    def _publish(self, workers: Workers) -> Converted:
         with self._lock:
             converted = self._read()
             if converted.families:
-                sharing.share(SUFFIX, encode(converted, self._yield_gil))
+                workers.share(SUFFIX, encode(converted, self._yield_gil))
         return converted
 
     def _read(self) -> Converted:

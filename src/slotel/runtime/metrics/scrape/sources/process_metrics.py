@@ -35,17 +35,13 @@ class ProcessMetrics:
 
             self._kernel = ProcessCollector(registry=None)
         for metric in self._kernel.collect():
-            kind = "counter" if metric.type == "counter" else "gauge"
-            row = {(): (metric.samples[0].value,)}
-            yield _family(metric.name, kind, metric.documentation, (), row)
+            kind: Any = "counter" if metric.type == "counter" else "gauge"
+            row: Any = {(): (metric.samples[0].value,)}
+            yield Family(metric.name, kind, metric.documentation, "", (), (), row)
         stats = gc.get_stats()
         for name, number, text in _GC:
-            rows = {
+            rows: Any = {
                 (str(generation),): (float(now[number] - before.get(number, 0)),)
                 for generation, (now, before) in enumerate(zip(stats, self._before, strict=False))
             }
-            yield _family(name, "counter", text, ("generation",), rows)
-
-
-def _family(name: str, kind: Any, text: str, labels: tuple[str, ...], rows: Any) -> Family:
-    return Family(name, kind, text, "", labels, (), rows, {}, 0.0)
+            yield Family(name, "counter", text, "", ("generation",), (), rows)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Final, NamedTuple, Protocol, cast
+from typing import Any, Final, NamedTuple, cast
 
 from slotel.runtime.metrics.scrape.merge import added
 from slotel.runtime.metrics.scrape.sources.conversion import Converted
 from slotel.runtime.metrics.store.family import portions
 from slotel.runtime.metrics.store.store import Exemplar, Family
+from slotel.runtime.metrics.workers.workers import Workers
 
 SUFFIX: Final = "app"
 """Of the shared files."""
@@ -23,42 +24,6 @@ LABEL_PID: Final = "pid"
 _VERSION: Final = 2
 _PLAIN: Final = ("name", "kind", "help", "unit", "label_names", "bounds", "created")
 """What a family's first line holds beside its exemplars."""
-
-
-def _go_on() -> None:
-    """Do not yield."""
-
-
-class File(Protocol):
-    """A file that another process of the service shares, or shared before it died."""
-
-    @property
-    def stem(self) -> str:
-        """Begins with the pid of its process; else it holds what several dead ones left."""
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether its process still runs."""
-
-    @property
-    def data(self) -> bytes:
-        """What it holds."""
-
-
-class Sharing(Protocol):
-    """The processes of a service, as `Workers` knows them."""
-
-    combine: dict[str, Callable[[Sequence[bytes]], bytes]]
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether there may be another process."""
-
-    def share(self, suffix: str, data: bytes) -> bool:
-        """Put this process's file in place of its last one; False when it cannot be, or there is nobody to read it."""
-
-    def shared(self, suffix: str) -> Sequence[File]:
-        """Return the other processes' files, the dead ones' included."""
 
 
 class Published(NamedTuple):
@@ -72,10 +37,10 @@ class Published(NamedTuple):
     converted: Converted
 
 
-def published(sharing: Sharing, yield_gil: Callable[[], None] = _go_on) -> list[Published]:
+def published(workers: Workers, yield_gil: Callable[[], None] = lambda: None) -> list[Published]:
     """Return what the others say; a file that cannot be read is passed over."""
     found = []
-    for file in sharing.shared(SUFFIX):
+    for file in workers.shared(SUFFIX):
         converted = decode(file.data, yield_gil)
         if converted is not None:
             pid = file.stem.partition("-")[0] if file.is_alive else ""
@@ -84,7 +49,7 @@ def published(sharing: Sharing, yield_gil: Callable[[], None] = _go_on) -> list[
 
 
 def over_processes(
-    own: Converted, pid: str, others: Iterable[Published], yield_gil: Callable[[], None] = _go_on
+    own: Converted, pid: str, others: Iterable[Published], yield_gil: Callable[[], None] = lambda: None
 ) -> Iterator[Family]:
     """Yield the families of a service: counters, histograms and up-down counters added, other gauges by process.
 
@@ -126,7 +91,7 @@ def _of_process(family: Family, pid: str) -> Family:
 # by lines of some of them each, so that no step holds the interpreter long.
 
 
-def encode(converted: Converted, yield_gil: Callable[[], None] = _go_on) -> bytes:
+def encode(converted: Converted, yield_gil: Callable[[], None] = lambda: None) -> bytes:
     """Return a file's content.
 
     Args:
@@ -147,7 +112,7 @@ def _line(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def decode(data: bytes, yield_gil: Callable[[], None] = _go_on) -> Converted | None:
+def decode(data: bytes, yield_gil: Callable[[], None] = lambda: None) -> Converted | None:
     """Return what a file holds; None for one that is broken or of another version of slotel."""
     families: list[Family] = []
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from slotel.runtime.metrics.store.store import Family
@@ -87,7 +88,7 @@ def _families(metric: Any) -> Iterator[Family]:
         values = tuple(sample.labels.get(label, "") for label in names)
         by_name.setdefault(name, {})[values] = (float(sample.value),)
     for name, rows in by_name.items():
-        yield Family(name, kind, metric.documentation, metric.unit, names, (), rows, {}, 0.0)
+        yield Family(name, kind, metric.documentation, metric.unit, names, (), rows)
 
 
 def _histogram(metric: Any, samples: list[Any], names: tuple[str, ...]) -> Family:
@@ -105,9 +106,7 @@ def _histogram(metric: Any, samples: list[Any], names: tuple[str, ...]) -> Famil
         heights = [counts.get(edge, 0.0) for edge in edges]
         each = (now - before for now, before in zip(heights, (0.0, *heights), strict=False))
         rows[values] = (*each, sums.get(values, 0.0))
-    return Family(
-        metric.name, "histogram", metric.documentation, metric.unit, names, tuple(edges[:-1]), rows, {}, 0.0
-    )
+    return Family(metric.name, "histogram", metric.documentation, metric.unit, names, tuple(edges[:-1]), rows)
 
 
 def _less(family: Family, before: Family) -> Family:
@@ -119,6 +118,4 @@ def _less(family: Family, before: Family) -> Family:
         else row
         for values, row in family.series.items()
     }
-    return Family(
-        family.name, family.kind, family.help, family.unit, family.label_names, family.bounds, rows, {}, 0.0
-    )
+    return replace(family, series=rows, exemplars={}, created=0.0)
