@@ -13,8 +13,8 @@ from support.backfilled import Past
 
 STEP = 120
 MACROS = {"__rate_interval": "8m", "__interval": "2m", "__range": "1d", "__range_s": "86400"}
-BOUNDS = re.compile(r"\$\{__(from|to):date:seconds\}")
 """For a scrape interval of 2 m and the step above: four scrapes, one step, the whole day."""
+BOUNDS = re.compile(r"\$\{__(from|to):date:seconds\}")
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from grafana_foundation_sdk.builders import common, heatmap, statetimeline, text
+from grafana_foundation_sdk.builders import heatmap, statetimeline, text
 from grafana_foundation_sdk.models import common as c
 from grafana_foundation_sdk.models import heatmap as h
 from grafana_foundation_sdk.models import prometheus as p
 from grafana_foundation_sdk.models import text as t
 
-from slotel.compile.grafana.panels import COUNT, SECONDS, Query, dressed, value_words
+from slotel.compile.grafana.panels import COUNT, SECONDS, Query, dressed, legend, value_words
 
 
 def heat_panel(
@@ -64,12 +64,7 @@ def timeline_panel(
         .show_value(c.VisibilityMode.AUTO)
         .row_height(0.8)
         .merge_values(True)
-        .legend(
-            common.VizLegendOptions()
-            .display_mode(c.LegendDisplayMode.LIST)
-            .placement(c.LegendPlacement.BOTTOM)
-            .show_legend(True)
-        )
+        .legend(legend())
     )
     return dressed(panel, title, description, [query], COUNT, 24, 7, (), no_value)
 

@@ -81,6 +81,11 @@ def colored(name: str, color: str) -> tuple[str, list[Any]]:
     return name, [d.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color})]
 
 
+def legend() -> Any:
+    """Return a legend below the panel, the builder's default: names only, for a last value may be hours old."""
+    return common.VizLegendOptions().show_legend(True)
+
+
 def series_panel(
     title: str,
     description: str,
@@ -100,20 +105,14 @@ def series_panel(
     """Return lines over time. With thresholds, they are drawn as dashed lines.
 
     Stacked areas have no outline: a series that is 0 would draw its line over the others. What matters most is
-    the first query, at the bottom. The legend shows names only: a last value may be hours old.
+    the first query, at the bottom.
 
     Args:
         over: how long back the panel looks, as `30d`, instead of the dashboard's time range.
     """
     panel = (
         timeseries.Panel()
-        .legend(
-            common.VizLegendOptions()
-            .display_mode(c.LegendDisplayMode.LIST)
-            .placement(c.LegendPlacement.BOTTOM)
-            .show_legend(True)
-            .calcs([])
-        )
+        .legend(legend())
         .tooltip(common.VizTooltipOptions().mode(c.TooltipDisplayMode.MULTI).sort(c.SortOrder.DESCENDING))
         .line_width(0 if stacked else 1)
         .fill_opacity(75 if stacked else 8)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from grafana_foundation_sdk.builders import common, dashboard, table, timeseries
+from grafana_foundation_sdk.builders import dashboard, table, timeseries
 from grafana_foundation_sdk.models import common as c
 from grafana_foundation_sdk.models import dashboard as d
 
 from slotel.compile.grafana.board import Row
+from slotel.compile.grafana.panels import legend
 from slotel.config.service import Service
 
 PLUGIN: Final = "grafana-sentry-datasource"
@@ -74,9 +75,7 @@ def _chart(title: str, description: str, counted: str, groups: list[str]) -> Any
         "eventsStats", eventsStatsQuery="event.type:error", eventsStatsYAxis=[counted], eventsStatsGroups=groups,
         eventsStatsSort=f"-{counted}", eventsStatsLimit=5,
     )  # fmt: skip
-    legend = common.VizLegendOptions().display_mode(c.LegendDisplayMode.LIST).show_legend(True).calcs([])
-    panel = timeseries.Panel().legend(legend.placement(c.LegendPlacement.BOTTOM))
-    return _dressed(panel, title, description, query, 12)
+    return _dressed(timeseries.Panel().legend(legend()), title, description, query, 12)
 
 
 def _dressed(panel: Any, title: str, description: str, query: SentryQuery, width: int) -> Any:

@@ -124,9 +124,8 @@ def _absent(service: Service, slo: Slo, counts: Counts) -> Iterator[Rule]:
     labels = severity_labels(service, slo, "ticket")
     what = f"{service.name} {slo.name}"
     present = counts.present
-    if (
-        slo.queries is None and at.base(service) > at.BASE
-    ):  # Prometheus looks back 5 min for a sample, no longer
+    if slo.queries is None and at.base(service) > at.BASE:
+        # Prometheus looks back 5 min for a sample, no longer
         present = f"last_over_time({present}[{format_duration(at.base(service))}])"
     yield Rule(
         f"sum(absent({present}))",

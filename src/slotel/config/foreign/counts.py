@@ -7,6 +7,7 @@ A query is understood if it adds up over time: sums and differences of `rate`, `
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, Final
 
 from slotel.config.foreign import promql
@@ -124,7 +125,9 @@ class _Reader:
         if kind_of(bare(node.expr)) != "BinaryExpr":
             return node
         inner = self.count(node.expr)
-        return node if inner is bare(node.expr) else _Rewritten(node, inner)
+        if inner is bare(node.expr):
+            return node
+        return _made("AggregateExpr", op=node.op, modifier=node.modifier, param=node.param, expr=inner)
 
     def _called(self, node: Any) -> Any:
         name = node.func.name
@@ -214,43 +217,26 @@ class _Reader:
                 f"'{operator}' between series by ({', '.join(mine or ())}) and by ({', '.join(others or ())})"
             )
         if not self._is_total or _has_fallback(node.lhs):
-            left = _OrZero(left)
+            left = _or_zero(left)
         if (operator == "+" and not self._is_total) or _has_fallback(node.rhs):
-            right = _OrZero(right)
-        return _Pair(node, left, right)
+            right = _or_zero(right)
+        return _made(
+            "BinaryExpr", op=node.op, modifier=node.modifier, lhs=_bracketed(left), rhs=_bracketed(right)
+        )
 
 
-class _Pair:
-    """A BinaryExpr with other operands: promql-parser's are read-only."""
-
-    def __init__(self, node: Any, lhs: Any, rhs: Any) -> None:
-        self.op, self.modifier, self.lhs, self.rhs = node.op, node.modifier, _bracketed(lhs), _bracketed(rhs)
+def _made(kind: str, **parts: Any) -> Any:
+    """Return a node that promql-parser did not make: its own are read-only."""
+    return SimpleNamespace(kind=kind, **parts)
 
 
-class _Rewritten:
-    """An AggregateExpr over something else."""
-
-    def __init__(self, node: Any, expr: Any) -> None:
-        self.op, self.modifier, self.param, self.expr = node.op, node.modifier, node.param, expr
-
-
-class _Paren:
-    """A ParenExpr."""
-
-    def __init__(self, expr: Any) -> None:
-        self.expr = expr
-
-
-class _OrZero(_Paren):
-    """An operand that may be missing: no event is no reason for having no sum."""
-
-
-_Pair.__name__, _Rewritten.__name__, _Paren.__name__ = "BinaryExpr", "AggregateExpr", "ParenExpr"
-_OrZero.__name__ = "OrZero"
+def _or_zero(node: Any) -> Any:
+    """Return an operand that may be missing: no event is no reason for having no sum."""
+    return _made("OrZero", expr=node)
 
 
 def _bracketed(node: Any) -> Any:
-    return _Paren(node) if kind_of(node) == "BinaryExpr" else node
+    return _made("ParenExpr", expr=node) if kind_of(node) == "BinaryExpr" else node
 
 
 def _has_fallback(node: Any) -> bool:

@@ -150,8 +150,8 @@ def quote(text: str) -> str:
 
 
 def kind_of(node: Any) -> str:
-    """Return the name of a node's class, as `Call`."""
-    return type(node).__name__
+    """Return what a node is, as `Call`: the name of promql-parser's class, or what a made node says."""
+    return str(getattr(node, "kind", type(node).__name__))
 
 
 def bare(node: Any) -> Any:

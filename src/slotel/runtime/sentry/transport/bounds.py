@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from slotel.runtime.redaction.events import values
 from slotel.runtime.sentry.transport.encode import MAX_BYTES, serialize, shortened
 
 MAX_MESSAGE: Final = 8192
@@ -48,12 +49,12 @@ def cut_long_values(event: Event, times: int = 1) -> None:
     message, variables = times * MAX_MESSAGE, times * MAX_VARIABLES
     _cut_keys(event, ("message",), message)
     _cut_keys(event.get("logentry"), ("message", "formatted"), message)
-    for exception in _values(event, "exception"):
+    for exception in values(event, "exception"):
         _cut_keys(exception, ("value",), message)
     for frame in frames_of(event):
         if "vars" in frame and isinstance(frame["vars"], dict):
             frame["vars"] = _cut(frame["vars"], variables)
-    for crumb in _values(event, "breadcrumbs"):
+    for crumb in values(event, "breadcrumbs"):
         _cut_keys(crumb, ("message",), message)
         if isinstance(crumb.get("data"), dict):
             crumb["data"] = _cut(crumb["data"], variables)
@@ -68,19 +69,10 @@ def cut_long_values(event: Event, times: int = 1) -> None:
 
 def frames_of(event: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the frames of an event's exceptions, threads and own stack."""
-    for holder in (*_values(event, "exception"), *_values(event, "threads"), event):
+    for holder in (*values(event, "exception"), *values(event, "threads"), event):
         stack = holder.get("stacktrace")
         frames = stack.get("frames") if isinstance(stack, Mapping) else None
         yield from [frame for frame in frames or () if isinstance(frame, dict)]
-
-
-def _values(event: Mapping[str, Any], part: str) -> list[dict[str, Any]]:
-    found = event.get(part)
-    if found is None:  # most parts, in most events
-        return []
-    if isinstance(found, Mapping):
-        found = found.get("values")
-    return [item for item in found or () if isinstance(item, dict)]
 
 
 def _cut_keys(holder: Any, keys: tuple[str, ...], most: int) -> None:
