@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, TypeVar, get_args
 
@@ -231,14 +231,16 @@ def _with_environment(service: Service, environ: Mapping[str, str], problems: li
     window = read(names.ERROR_BUDGET_WINDOW, parse_window, None, "1h")
     sentry = service.sentry
     rate = read(names.SENTRY_TRACES_SAMPLE_RATE, _rate, sentry.traces_sample_rate, "OTEL_TRACES_SAMPLER's")
-    mode = read(names.SLOTEL_SENTRY_MODE, _mode, sentry.mode, sentry.mode)
+    mode = read(names.SLOTEL_SENTRY_MODE, _one_of(get_args(SentryMode)), sentry.mode, sentry.mode)
     late_wait = read(
         names.SLOTEL_SENTRY_LATE_WAIT, parse_late_wait, sentry.late_wait, format_duration(sentry.late_wait)
     )
-    sigterm = read(names.SLOTEL_HANDLE_SIGTERM, _switch, service.sigterm, "true")
+    sigterm = read(names.SLOTEL_HANDLE_SIGTERM, _either("true", "false"), service.sigterm, "true")
     max_series = read(names.SLOTEL_MAX_SERIES, _positive, service.max_series, str(service.max_series))
     asgi_spans = read(names.SLOTEL_ASGI_SPANS, _asgi_spans, service.asgi_spans, "none")
-    http_metrics = read(names.SLOTEL_HTTP_METRICS, _http_metrics, service.http_metrics, service.http_metrics)
+    http_metrics = read(
+        names.SLOTEL_HTTP_METRICS, _one_of(HTTP_METRICS), service.http_metrics, service.http_metrics
+    )
     return replace(
         service,
         slos=_with_limit(service.slos, limit, window),
@@ -255,7 +257,7 @@ def _with_environment(service: Service, environ: Mapping[str, str], problems: li
         max_series=max_series,
         asgi_spans=asgi_spans,
         http_metrics=http_metrics,
-        page=read(names.SLOTEL_PAGE, _on_or_off, service.page, "on"),
+        page=read(names.SLOTEL_PAGE, _either("on", "off"), service.page, "on"),
         sigterm=sigterm,
     )
 
@@ -280,22 +282,22 @@ def _rate(text: str) -> float:
     return float(rate)
 
 
-def _mode(text: str) -> str:
-    if text not in get_args(SentryMode):
-        raise ValueError(f"write one of {', '.join(get_args(SentryMode))}")
-    return text
+def _one_of(words: Sequence[str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"write one of {', '.join(words)}")
+        return text
+
+    return read
 
 
-def _on_or_off(text: str) -> bool:
-    if text.lower() not in ("on", "off"):
-        raise ValueError("write on or off")
-    return text.lower() == "on"
+def _either(yes: str, no: str) -> Callable[[str], bool]:
+    def read(text: str) -> bool:
+        if text.lower() not in (yes, no):
+            raise ValueError(f"write {yes} or {no}")
+        return text.lower() == yes
 
-
-def _switch(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise ValueError("write true or false")
-    return text.lower() == "true"
+    return read
 
 
 def _positive(text: str) -> int:
@@ -309,9 +311,3 @@ def _asgi_spans(text: str) -> tuple[str, ...]:
     if not set(wanted) <= set(ASGI_MESSAGES):
         raise ValueError("write 'send', 'receive', 'send,receive' or 'none'")
     return wanted
-
-
-def _http_metrics(text: str) -> str:
-    if text not in HTTP_METRICS:
-        raise ValueError(f"write one of {', '.join(HTTP_METRICS)}")
-    return text
