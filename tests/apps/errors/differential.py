@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import http.client
 import json
 import logging
 import os
@@ -38,12 +39,13 @@ def post(url, **more):
         error.read()
 
 
-def wsgi(app, **headers):
+def wsgi(app, paths=("fails", "says", "logs"), **headers):
     with make_server("127.0.0.1", 0, app, handler_class=Quiet) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        for path in ("fails", "says", "logs"):
-            post(f"http://127.0.0.1:{server.server_port}/{path}/7?q=1", **headers)
+        for path in paths:
+            with contextlib.suppress(http.client.IncompleteRead):
+                post(f"http://127.0.0.1:{server.server_port}/{path}/7?q=1", **headers)
         server.shutdown()
         thread.join()
 
@@ -79,6 +81,47 @@ def flask():
     for view in (fails, says, logs):
         app.add_url_rule(f"/{view.__name__}/<number>", view.__name__, view_of_flask(view), methods=["POST"])
     wsgi(app)
+
+
+def flask_late():
+    """Errors where Flask's context is not, or no more."""
+    import flask
+
+    app = flask.Flask("differential")
+
+    def fails_late(number, what):
+        said(number)
+        raise ValueError(what)
+
+    @app.post("/threads/<number>")
+    def threads(number):
+        flask.request.get_json()
+        thread = threading.Thread(target=fails_late, args=(number, "threads"), name="side")
+        thread.start()
+        thread.join()
+        return "ok"
+
+    @app.post("/streams/<number>")
+    def streams(number):
+        flask.request.get_json()
+
+        def answer():
+            yield "begun"
+            fails_late(number, "streams")
+
+        return flask.Response(answer())
+
+    @app.post("/ends/<number>")
+    def ends(number):
+        flask.request.get_json()
+        return "ok"
+
+    @app.teardown_request
+    def teardown(error):
+        if flask.request.path.startswith("/ends"):
+            fails_late("7", "ends")
+
+    wsgi(app, ("threads", "streams", "ends"))
 
 
 def view_of_flask(view):

@@ -280,7 +280,8 @@ class ErrorEventLinker:
             status = root_status(means, None if decision is None else decision.row, attributes)
             if status is not None:
                 found["status"] = status
-        told = incoming(get_current()) or self._sampling(context)
+        sent_along = getattr(local_root.state, "incoming", None) if local_root is not None else None
+        told = incoming(get_current()) or incoming(sent_along) or self._sampling(context)
         if told:
             found["dynamic_sampling_context"] = told  # sentry-sdk makes the envelope's header `trace` of it
         return found
@@ -315,7 +316,7 @@ class _RequestView:
             if not hint.get(_HAS_DETAILS):
                 add_framework_data(event, self.carrier)
             add_calls(event, hint, self._local_root.spans)
-            add_request(event, self.carrier, self._local_root.span.attributes or {})
+            add_request(event, self.carrier, self._local_root.span.attributes or {}, self._details)
         elif event["type"] == "transaction":
             add_request(event, self.carrier, {}, self._details)
         return event

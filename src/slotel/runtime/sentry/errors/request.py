@@ -11,6 +11,7 @@ import json
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
+from functools import partial
 from http.cookies import SimpleCookie
 from typing import Any, Final, TypeAlias
 
@@ -34,6 +35,8 @@ LOG: Final = logging.getLogger("slotel")
 
 Carrier: TypeAlias = MutableMapping[str, Any]
 """A WSGI environ, or an ASGI scope."""
+_WERKZEUG: Final = "werkzeug.request"
+"""Where a WSGI environ has Werkzeug's request. Source: its documentation, `Request.environ`."""
 _DETAILS: Final = frozenset({"data", "cookies"})
 _BODIES: Final = frozenset({"CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"})
 """A request of HTTP/1 without both has no body. Source: RFC 9112, section 6.3."""
@@ -70,7 +73,7 @@ def add_request(
     found: dict[str, Any] = {}
     try:
         if carrier is not None:
-            found = wsgi_request(carrier) if "REQUEST_METHOD" in carrier else _from_asgi(carrier)
+            found = _from_wsgi(carrier) if "REQUEST_METHOD" in carrier else _from_asgi(carrier)
     except Exception:  # noqa: BLE001 another sentry-sdk: the span's attributes say the most important
         found = {}
     user = found.pop("user", None)
@@ -93,7 +96,7 @@ def add_framework_data(event: Any, carrier: Carrier | None = None, *, is_over: b
         is_over: nothing is read or looked up any more: a body that the app has not read, a user that it did not ask for
             are left out. Else both may happen here.
     """
-    for add in (_add_flask, _add_django, _add_celery):
+    for add in (partial(_add_flask, carrier), _add_django, _add_celery):
         try:
             add(event, is_over)
         except Exception as error:  # noqa: BLE001 an event without these details is better than none
@@ -144,19 +147,30 @@ def _extract(extractor: Any, event: Any, is_read: bool) -> None:
     extractor.extract_into_event(event)
 
 
-def _add_flask(event: Any, is_over: bool) -> None:
+def _add_flask(carrier: Carrier | None, event: Any, is_over: bool) -> None:
     flask = sys.modules.get("flask")
-    if flask is None or not flask.has_request_context() or _has_details(event):
+    if flask is None or _has_details(event):
+        return
+    if (
+        not flask.has_request_context()
+    ):  # in a thread that the request has started, or after its context has gone
+        request = carrier.get(_WERKZEUG) if carrier is not None else None
+        if request is not None and _has_something(request.environ):
+            _extract_flask(request, event, has_read_body(request))
         return
     request = flask.request
     if _has_something(request.environ):
-        from sentry_sdk.integrations.flask import FlaskRequestExtractor
-
-        _extract(FlaskRequestExtractor(request), event, not is_over or has_read_body(request))
+        _extract_flask(request, event, not is_over or has_read_body(request))
     elif not is_over:
         event.setdefault("request", {})  # as the extractor leaves it, which looks for a body in four ways
     if may_tell("user_info") and (not is_over or has_loaded_user(flask.g)):
         add_flask_user(event)
+
+
+def _extract_flask(request: Any, event: Any, is_read: bool) -> None:
+    from sentry_sdk.integrations.flask import FlaskRequestExtractor
+
+    _extract(FlaskRequestExtractor(request), event, is_read)
 
 
 def _add_django(event: Any, is_over: bool) -> None:
@@ -212,20 +226,31 @@ def _body(scope: Carrier) -> dict[str, Any]:
     return {"data": removed_body()} if body else {}
 
 
+def _cookies(header: str) -> dict[str, Any]:
+    """Return the cookies of a request, as far as they may be told."""
+    if not may_tell("cookies"):
+        return {}
+    cookies = {name: morsel.value for name, morsel in SimpleCookie(header).items()} if header else {}
+    collected = _collected()
+    if collected is not None:
+        cookies = filtered(cookies, collected["cookies"])
+    return {"cookies": cookies} if cookies or collected is None else {}
+
+
+def _from_wsgi(environ: Carrier) -> dict[str, Any]:
+    found = wsgi_request(environ)
+    if _WERKZEUG in environ:  # Flask has let go of its request when an answer goes on, or its teardown fails
+        found |= _cookies(environ.get("HTTP_COOKIE", ""))
+    return found
+
+
 def _from_asgi(scope: Carrier) -> dict[str, Any]:
     if scope.get("type") not in ("http", "websocket"):
         return {}
     root = scope.get(FORCED_ROOT)
     found = asgi_request({**scope, "root_path": root} if root else scope)
-    if may_tell("cookies"):
-        headers = [value for name, value in scope.get("headers") or () if name.lower() == b"cookie"]
-        parsed = SimpleCookie(b"; ".join(headers).decode("latin-1")) if headers else {}
-        cookies = {name: morsel.value for name, morsel in parsed.items()}
-        collected = _collected()
-        if collected is not None:
-            cookies = filtered(cookies, collected["cookies"])
-        if cookies or collected is None:
-            found["cookies"] = cookies
+    headers = [value for name, value in scope.get("headers") or () if name.lower() == b"cookie"]
+    found |= _cookies(b"; ".join(headers).decode("latin-1"))
     return {**found, **_body(scope)}
 
 
