@@ -3,11 +3,16 @@
 PYTEST_DONT_REWRITE: pytest would warn that it cannot, in a run under `opentelemetry-instrument`.
 """
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from __future__ import annotations
 
 from slotel.version import __version__
 
+TYPE_CHECKING = (
+    False  # without the import of typing: `opentelemetry-instrument` imports this package, and little else
+)
 if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
     from slotel.outcome import exclude, mark_bad, mark_good
     from slotel.tracker.errors import ErrorTracker, set_custom_tags
     from slotel.tracker.flushing import flush

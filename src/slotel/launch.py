@@ -2,16 +2,20 @@
 
 Such a name would end that command or the app, or leave the app without telemetry. OpenTelemetry reads some of them
 where nothing of a distribution runs yet. So `slotel_launch.pth` imports this module when Python starts, in that
-command's own process alone. It imports no telemetry library.
+command's own process alone, which then becomes the app at once (`upstream/launcher.py`). It imports no library.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from importlib.metadata import entry_points
-from typing import Final, NamedTuple
+
+from slotel.runtime.upstream.launcher import LAUNCHER, become_command
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping, Sequence
+    from typing import Final
 
 VARIABLE: Final = "OTEL_PROPAGATORS"
 COMPONENTS: Final = {
@@ -24,70 +28,8 @@ COMPONENTS: Final = {
     "OTEL_PYTHON_TRACER_PROVIDER": "opentelemetry_tracer_provider",
 }
 """Variable → the group of entry points of which it names one."""
-_LAUNCHER: Final = "opentelemetry-instrument"
-_OWN: Final = {"OTEL_PYTHON_CONFIGURATOR": "slotel", "OTEL_PYTHON_DISTRO": "slotel"}
-
-
-class Propagators(NamedTuple):
-    """What the variable names.
-
-    Args:
-        usable: names of installed propagators, or `none`, in the order of the variable.
-        wrong: names that nothing installed has.
-        known: names of all that are installed.
-    """
-
-    usable: tuple[str, ...]
-    wrong: tuple[str, ...]
-    known: tuple[str, ...]
-
-    @property
-    def problem(self) -> str:
-        """Return what is wrong with a name; empty when nothing is."""
-        return f"there is no propagator {', '.join(map(repr, self.wrong))}" if self.wrong else ""
-
-    @property
-    def fix(self) -> str:
-        """Return what helps."""
-        return f"remove it, or install its package; known here are: {', '.join(self.known)}"
-
-
-def read_propagators(named: str) -> Propagators:
-    """Return what a value of OTEL_PROPAGATORS names; empty entries name nothing."""
-    known = {point.name for point in entry_points(group="opentelemetry_propagator")}
-    names = [name.strip() for name in named.split(",") if name.strip()]
-    usable = tuple(name for name in names if name in known or name.lower() == "none")
-    wrong = tuple(name for name in names if name not in usable)
-    return Propagators(usable, wrong, tuple(sorted(known)))
-
-
-class Wrong(NamedTuple):
-    """A variable that names what nothing installed is called."""
-
-    variable: str
-    named: str
-    known: tuple[str, ...]
-
-    @property
-    def problem(self) -> str:
-        """Return what is wrong."""
-        return f"{self.variable}={self.named!r}: nothing installed is called that"
-
-    @property
-    def fix(self) -> str:
-        """Return what helps."""
-        return f"it is left out; remove it, or install its package; known here are: {', '.join(self.known)}"
-
-
-def wrong_components(environ: Mapping[str, str]) -> Iterator[Wrong]:
-    """Yield the variables of `COMPONENTS` that name nothing installed."""
-    for variable in COMPONENTS.keys() & environ.keys():
-        named = environ[variable]
-        if named in ("", _OWN.get(variable)):
-            continue  # to read all entry points takes 10 ms
-        known = {point.name for point in entry_points(group=COMPONENTS[variable])}
-        if named not in known:
-            yield Wrong(variable, named, tuple(sorted(known)))
+OWN: Final = {"OTEL_PYTHON_CONFIGURATOR": "slotel", "OTEL_PYTHON_DISTRO": "slotel"}
+"""What needs no look at what is installed: it runs."""
 
 
 def correct(environ: MutableMapping[str, str], command: Sequence[str]) -> None:
@@ -96,8 +38,13 @@ def correct(environ: MutableMapping[str, str], command: Sequence[str]) -> None:
     Args:
         command: as Python was started, with its options.
     """
-    if not any(each.endswith(_LAUNCHER) for each in command[:4]):
+    if not any(each.endswith(LAUNCHER) for each in command[:4]):
         return
+    asked = [environ.get(variable) for variable in COMPONENTS if environ.get(variable) != OWN.get(variable)]
+    if not any((*asked, environ.get(VARIABLE))):
+        return
+    from slotel.named_parts import read_propagators, wrong_components
+
     for wrong in tuple(wrong_components(environ)):
         del environ[wrong.variable]
         sys.stderr.write(f"ERROR slotel: {wrong.problem}: {wrong.fix} [SLO119]\n")
@@ -115,5 +62,6 @@ def correct(environ: MutableMapping[str, str], command: Sequence[str]) -> None:
 
 
 def begin() -> None:
-    """Correct the environment of this process."""
+    """Correct the environment of this process, and become the app."""
     correct(os.environ, sys.orig_argv)
+    become_command(os.environ, sys.orig_argv)

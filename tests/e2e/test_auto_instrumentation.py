@@ -26,13 +26,20 @@ tracer_provider:
 
 TOLD = "import json, os, sys; print(json.dumps([sys.argv, sys.flags.isolated, sys.path, dict(os.environ)]))"
 
+UPSTREAMS = (
+    sys.executable, "-c",
+    ("import sys; sys.argv[0] = 'opentelemetry-instrument'; "
+     "from opentelemetry.instrumentation.auto_instrumentation import run; run()"),
+)  # fmt: skip
+"""What `opentelemetry-instrument` does without slotel."""
 
-@pytest.mark.parametrize("before", [{}, {"PYTHONPATH": "/nowhere"}])
-def test_the_short_way_in_which_tests_start_services_is_the_commands(before):
+
+@pytest.mark.parametrize("before", [{}, {"PYTHONPATH": "/nowhere"}, {"PYTHONPATH": "."}])
+def test_the_command_and_the_short_way_of_the_tests_start_services_as_the_command_does_without_slotel(before):
     environ = clean_environ(OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none", **before)
     told = []
-    for way in (OPENTELEMETRY_INSTRUMENT, LAUNCHER):
-        command = [str(way), "python", "-c", TOLD, "a b", "$c"]
+    for way in (UPSTREAMS, (str(OPENTELEMETRY_INSTRUMENT),), (str(LAUNCHER),)):
+        command = [*way, "python", "-c", TOLD, "a b", "$c", "--traces_exporter", "x"]
         done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=120)
         argv, isolated, path, variables = json.loads(done.stdout)
         for own in ("_", "PWD", "OLDPWD", "SLOTEL_RUN_DIR"):  # the shell's, and a directory of each process
@@ -40,7 +47,24 @@ def test_the_short_way_in_which_tests_start_services_is_the_commands(before):
         folders = [os.path.realpath(each) for each in (*path, *variables.pop("PYTHONPATH").split(os.pathsep))]
         told.append((argv, isolated, folders, variables, done.stderr))
     assert told[1] == told[0]
+    assert told[2] == told[0]
     assert "slotel" in told[0][-1]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--version"], ["--help"], ["--pigeon", "true"], ["--", "true"], ["no-such-command"], ["/tmp"], ["sh", "-c", "exit 3"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_whatever_the_command_is_given_it_answers_as_without_slotel(arguments):
+    environ = clean_environ(OTEL_METRICS_EXPORTER="none")
+    answers = []
+    for way in (UPSTREAMS, (str(OPENTELEMETRY_INSTRUMENT),)):
+        done = subprocess.run(
+            [*way, *arguments], env=environ, capture_output=True, text=True, check=False, timeout=120
+        )
+        answers.append((done.returncode, done.stdout, done.stderr.splitlines()[-1:]))
+    assert answers[1] == answers[0]
 
 
 def served(env, *paths, until=""):

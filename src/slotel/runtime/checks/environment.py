@@ -9,7 +9,8 @@ from typing import Final
 from slotel.config.ratio import parse_ratio
 from slotel.config.service import Reading
 from slotel.config.variables import unknown_variables
-from slotel.launch import VARIABLE, read_propagators, wrong_components
+from slotel.launch import VARIABLE
+from slotel.named_parts import read_propagators, wrong_components
 from slotel.runtime.finding import Finding, of_note, of_problem
 from slotel.runtime.metrics.scrape.http.port import HOST, read_address
 from slotel.runtime.setup.defaults import LEFT_OUT

@@ -1,0 +1,71 @@
+"""What OTEL_PROPAGATORS and the variables of `COMPONENTS` name, against what is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib.metadata import entry_points
+from typing import NamedTuple
+
+from slotel.launch import COMPONENTS, OWN
+
+
+class Propagators(NamedTuple):
+    """What the variable names.
+
+    Args:
+        usable: names of installed propagators, or `none`, in the order of the variable.
+        wrong: names that nothing installed has.
+        known: names of all that are installed.
+    """
+
+    usable: tuple[str, ...]
+    wrong: tuple[str, ...]
+    known: tuple[str, ...]
+
+    @property
+    def problem(self) -> str:
+        """Return what is wrong with a name; empty when nothing is."""
+        return f"there is no propagator {', '.join(map(repr, self.wrong))}" if self.wrong else ""
+
+    @property
+    def fix(self) -> str:
+        """Return what helps."""
+        return f"remove it, or install its package; known here are: {', '.join(self.known)}"
+
+
+def read_propagators(named: str) -> Propagators:
+    """Return what a value of OTEL_PROPAGATORS names; empty entries name nothing."""
+    known = {point.name for point in entry_points(group="opentelemetry_propagator")}
+    names = [name.strip() for name in named.split(",") if name.strip()]
+    usable = tuple(name for name in names if name in known or name.lower() == "none")
+    wrong = tuple(name for name in names if name not in usable)
+    return Propagators(usable, wrong, tuple(sorted(known)))
+
+
+class Wrong(NamedTuple):
+    """A variable that names what nothing installed is called."""
+
+    variable: str
+    named: str
+    known: tuple[str, ...]
+
+    @property
+    def problem(self) -> str:
+        """Return what is wrong."""
+        return f"{self.variable}={self.named!r}: nothing installed is called that"
+
+    @property
+    def fix(self) -> str:
+        """Return what helps."""
+        return f"it is left out; remove it, or install its package; known here are: {', '.join(self.known)}"
+
+
+def wrong_components(environ: Mapping[str, str]) -> Iterator[Wrong]:
+    """Yield the variables of `COMPONENTS` that name nothing installed."""
+    for variable in COMPONENTS.keys() & environ.keys():
+        named = environ[variable]
+        if named in ("", OWN.get(variable)):
+            continue  # to read all entry points takes 10 ms
+        known = {point.name for point in entry_points(group=COMPONENTS[variable])}
+        if named not in known:
+            yield Wrong(variable, named, tuple(sorted(known)))
