@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from slotel.cli.local import free_port
+
 if TYPE_CHECKING:
     from slotel.cli.demo.run import Numbers
 
@@ -31,7 +33,7 @@ def command(seconds: float, port: int, *, stay: bool, headless: bool, as_json: b
     try:
         from rich.console import Console
 
-        from slotel.cli.demo.run import free_port, running
+        from slotel.cli.demo.run import running
         from slotel.cli.demo.screen import watch
         from slotel.cli.demo.shop import app  # noqa: F401 the service's own needs, asked for before anything starts
     except ModuleNotFoundError as error:

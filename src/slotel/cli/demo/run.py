@@ -8,14 +8,14 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from slotel.cli.demo.load import Load
+from slotel.cli.local import free_port, read_samples
 from slotel.cli.sink.server import SentrySink
 from slotel.config import names
 
@@ -156,16 +156,6 @@ def running(seconds: float, log: Path, metrics_port: int) -> Iterator[Demo]:
             service.wait(15)
 
 
-def read_samples(url: str) -> list[tuple[str, dict[str, str], float]]:
-    """Return (name, labels, value) for each sample of a scrape."""
-    from prometheus_client.parser import text_string_to_metric_families
-
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 our own loopback address
-        text = answer.read().decode()
-    parse: Callable[[str], Any] = text_string_to_metric_families
-    return [(sample.name, sample.labels, sample.value) for family in parse(text) for sample in family.samples]
-
-
 def _sum(samples: list[tuple[str, dict[str, str], float]], name: str, labels: dict[str, str]) -> float:
     return sum(
         value for found, having, value in samples if found == name and labels.items() <= having.items()
@@ -204,19 +194,6 @@ def _wait_ready(service: subprocess.Popen[bytes], port: int, log: Path) -> None:
         except OSError:
             time.sleep(0.05)
     raise RuntimeError(f"the demo's service did not start:\n{log.read_text()}")
-
-
-def free_port(wanted: int = 0) -> int:
-    """Return the wanted port if nobody has it, else a free one."""
-    for port in (wanted, 0):
-        with socket.socket() as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listener.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(listener.getsockname()[1])
-    return 0
 
 
 def _title(event: dict[str, Any]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from slotel.cli.doctor.machine import ports_of
+from slotel.cli.local import free_port, read_samples
 from slotel.cli.sink.server import SentrySink
 from slotel.config import names
 from slotel.runtime.checks.packages import LAUNCHER
@@ -43,7 +43,7 @@ def trial(
     """
     with contextlib.ExitStack() as stack:
         sink = stack.enter_context(SentrySink()) if own_sentry else None
-        metrics = _free_port()
+        metrics = free_port()
         variables = dict(environ)
         variables.update(
             OTEL_EXPORTER_PROMETHEUS_PORT=str(metrics), OTEL_EXPORTER_PROMETHEUS_HOST="127.0.0.1"
@@ -113,19 +113,15 @@ def _counted(metrics: int, sent: int) -> Iterator[Finding]:
 def _outcomes(metrics: int) -> dict[str, float]:
     """Return the counts of the first objective by outcome."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=5) as answer:
-            text = answer.read().decode(errors="replace")
+        samples = read_samples(f"http://127.0.0.1:{metrics}/metrics")
     except OSError:
         return {}
+    events = [(labels, value) for name, labels, value in samples if name == f"{names.SLO_EVENTS}_total"]
     found: dict[str, float] = {}
-    first = ""
-    for line in text.splitlines():
-        if line.startswith(f"{names.SLO_EVENTS}_total{{"):
-            slo = line.partition(f'{names.LABEL_SLO}="')[2].partition('"')[0]
-            first = first or slo
-            if slo == first:
-                outcome = line.partition(f'{names.LABEL_OUTCOME}="')[2].partition('"')[0]
-                found[outcome] = found.get(outcome, 0.0) + float(line.rpartition("} ")[2].split(" ")[0])
+    for labels, value in events:
+        if labels[names.LABEL_SLO] == events[0][0][names.LABEL_SLO]:
+            outcome = labels[names.LABEL_OUTCOME]
+            found[outcome] = found.get(outcome, 0.0) + value
     return found
 
 
@@ -232,9 +228,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _launcher() -> str:
     beside = Path(sys.executable).with_name(LAUNCHER)
     return str(beside) if beside.exists() else LAUNCHER
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
