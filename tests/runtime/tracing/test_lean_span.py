@@ -1,5 +1,7 @@
 """Whatever is done to a span of slotel's own, what is exported is what the SDK's span would have exported."""
 
+import asyncio
+import contextvars
 import json
 import logging
 import random
@@ -36,6 +38,7 @@ from opentelemetry.trace import (
 )
 
 from slotel.runtime.tracing.fast import span as lean_span
+from slotel.runtime.tracing.fast.current_span import use_span as quick
 from slotel.runtime.tracing.provider import record_every_span
 from support.adopted import runtime_around
 
@@ -359,3 +362,61 @@ def shared_caplog():
     logging.getLogger("opentelemetry").addHandler(handler)
     yield handler
     logging.getLogger("opentelemetry").removeHandler(handler)
+
+
+THEIRS = getattr(trace.use_span, "_slotel_original", trace.use_span)
+
+
+def used(use_span, error, ends, records, marks, *, how):
+    """What is seen where a span is used: inside, by whom it was used, of itself afterwards."""
+    span = TracerProvider(shutdown_on_exit=False).get_tracer("t").start_span("x")
+    seen = []
+    opened = use_span(span, ends, record_exception=records, set_status_on_exception=marks)
+
+    def inside():
+        seen.append(trace.get_current_span() is span)
+        leave(error)
+
+    async def awaited():
+        inside()
+
+    try:
+        if how == "block":
+            with opened as given:
+                seen.append(given is span)
+                inside()
+        elif how == "function":
+            opened(inside)()
+        elif how == "coroutine":
+            asyncio.run(opened(awaited)())
+        else:
+            opened.__enter__()
+            if how == "forgotten":
+                del opened
+            else:
+                inside()
+                opened.__exit__(None, None, None)
+    except BaseException as caught:
+        seen.append(caught is error)
+    events = [(event.name, event.attributes["exception.type"]) for event in span.events]
+    return (
+        seen,
+        span.is_recording(),
+        span.status.status_code,
+        span.status.description,
+        events,
+        trace.get_current_span() is span,
+    )
+
+
+@pytest.mark.parametrize("how", ["block", "function", "coroutine", "by hand", "forgotten"])
+@pytest.mark.parametrize("error", [None, ValueError("no"), KeyboardInterrupt(), StopIteration()])
+@pytest.mark.parametrize(
+    "flags", [(True, True, True), (False, False, True), (True, True, False), (False, False, False)]
+)
+def test_a_span_that_is_used_is_seen_as_with_the_api_alone(how, error, flags):
+    assert _in_a_copy(quick, error, *flags, how=how) == _in_a_copy(THEIRS, error, *flags, how=how)
+
+
+def _in_a_copy(*args, how):
+    return contextvars.copy_context().run(used, *args, how=how)

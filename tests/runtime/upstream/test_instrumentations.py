@@ -1,8 +1,8 @@
 """What is mended in OpenTelemetry's instrumentations answers as before: beside the function that it stands before."""
 
 import os
+import sys
 
-import opentelemetry.instrumentation.flask  # noqa: F401 its second look is what is spared
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,59 +15,112 @@ ENVIRON = {
     "REQUEST_METHOD": "GET", "PATH_INFO": "/x", "QUERY_STRING": "a=1", "HTTP_HOST": "shop.example:8443",
     "SERVER_NAME": "0.0.0.0", "SERVER_PORT": "8443", "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.url_scheme": "https",
     "SCRIPT_NAME": "/app", "REMOTE_ADDR": "192.0.2.1", "REMOTE_PORT": "555", "REMOTE_HOST": "client.example",
-    "HTTP_USER_AGENT": "curl/8",
+    "HTTP_USER_AGENT": "curl/8", "REQUEST_URI": "/app/x?a=1",
 }  # fmt: skip
+TEXTS = [
+    "",
+    "/y",
+    "POST",
+    "purge",
+    "_OTHER",
+    "80",
+    "0",
+    "x",
+    "http/2",
+    "HTTP/",
+    "http",
+    "192.0.2.1",
+    "Googlebot",
+    "\xe9",
+]
+SCOPE = {
+    "type": "http", "method": "GET", "path": "/x", "query_string": b"a=1", "scheme": "https", "http_version": "1.1",
+    "server": ("shop", 8443), "client": ("192.0.2.1", 555), "root_path": "", "headers": [(b"host", b"shop.example")],
+}  # fmt: skip
+PORTS = st.sampled_from([None, 0, 80, 443, "80", "x"])
+CHANGES = st.fixed_dictionaries(
+    {},
+    optional={
+        "method": st.sampled_from(["", "POST", "post", "PURGE", None, b"GET"]),
+        "path": st.sampled_from(["", "/\xe9", None, b"/x"]),
+        "query_string": st.sampled_from([b"", "a=1", b"\xff", b"%zz", None]),
+        "scheme": st.sampled_from(["", "ws", None]),
+        "http_version": st.sampled_from(["2", "", None]),
+        "server": st.one_of(st.none(), st.tuples(st.sampled_from(["", "shop", None]), PORTS)),
+        "client": st.one_of(st.none(), st.tuples(st.sampled_from(["", "shop", None]), PORTS), st.just(["a"])),
+        "headers": st.lists(
+            st.tuples(
+                st.sampled_from([b"host", b"user-agent", b"User-Agent"]),
+                st.sampled_from([b"", b"curl", b"Googlebot", b"\xff"]),
+            )
+        ),
+    },
+)
+MODES = st.sampled_from([None, *wsgi._StabilityMode])
 
 
-@pytest.fixture
-def original(monkeypatch):
-    """The function as the instrumentation has it; ours stands before it."""
-    found = getattr(wsgi.collect_request_attributes, "_slotel_original", wsgi.collect_request_attributes)
-    monkeypatch.setattr(wsgi, "collect_request_attributes", found)
-    patch_instrumentation("flask")
-    assert wsgi.collect_request_attributes is not found
-    return found
+def patched(module):
+    """The function as the instrumentation has it, and ours that stands before it."""
+    found = getattr(module.collect_request_attributes, "_slotel_original", module.collect_request_attributes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "collect_request_attributes", found)
+        patch_instrumentation("flask")
+        return found, module.collect_request_attributes
 
 
-def test_the_second_look_at_a_request_costs_no_second_collection(original, monkeypatch):
+@pytest.mark.parametrize(("module", "request_of"), [(wsgi, ENVIRON), (asgi, SCOPE)])
+def test_the_attributes_of_a_usual_request_are_collected_in_one_go(module, request_of):
+    original, ours = patched(module)
     calls = []
-    monkeypatch.setattr(
-        wsgi, "collect_request_attributes", lambda *args: calls.append(args) or original(*args)
-    )
-    patch_instrumentation("flask")
-    environ = dict(ENVIRON)
-    first = wsgi.collect_request_attributes(environ, wsgi._StabilityMode.DEFAULT)
-    first["http.status_code"] = 200  # the instrumentation writes into the first
-    second = wsgi.collect_request_attributes(environ, sem_conv_opt_in_mode=wsgi._StabilityMode.DEFAULT)
-    assert len(calls) == 1
-    assert second == original(dict(ENVIRON), wsgi._StabilityMode.DEFAULT)
-    assert environ == ENVIRON
+    sys.setprofile(lambda frame, event, _: calls.append(frame.f_code) if event == "call" else None)
+    try:
+        ours(request_of, module._StabilityMode.HTTP)
+    finally:
+        sys.setprofile(None)
+    assert original.__code__ not in calls
 
 
 @given(
     changed=st.dictionaries(
-        st.sampled_from([*ENVIRON, "RAW_URI", "REQUEST_URI"]), st.sampled_from(["", "/y", "POST", "80", "x"])
+        st.sampled_from([*ENVIRON, "RAW_URI"]), st.one_of(st.sampled_from(TEXTS), st.none())
     ),
-    modes=st.tuples(st.sampled_from(list(wsgi._StabilityMode)), st.sampled_from(list(wsgi._StabilityMode))),
+    mode=MODES,
 )
-def test_a_request_that_an_application_changed_is_looked_at_again(changed, modes):
-    found = getattr(wsgi.collect_request_attributes, "_slotel_original", wsgi.collect_request_attributes)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wsgi, "collect_request_attributes", found)
-        patch_instrumentation("flask")
-        environ = dict(ENVIRON)
-        for mode in modes:
-            assert _answer(wsgi.collect_request_attributes, environ, mode) == _answer(
-                found, {key: environ[key] for key in environ if key != "slotel.request_attributes"}, mode
-            )
-            environ.update(changed)
+def test_a_wsgi_request_has_the_attributes_that_the_instrumentation_collects(changed, mode):
+    environ = {name: value for name, value in {**ENVIRON, **changed}.items() if value is not None}
+    _hold_side_by_side(wsgi, environ, mode)
 
 
-def _answer(function, environ, mode):
+@given(changed=CHANGES, mode=MODES)
+def test_an_asgi_request_has_the_attributes_that_the_instrumentation_collects(changed, mode):
+    _hold_side_by_side(asgi, {**SCOPE, **changed}, mode)
+
+
+def test_a_release_that_collects_others_is_asked(monkeypatch):
+    original, _ = patched(wsgi)
+
+    def newer(environ, sem_conv_opt_in_mode=wsgi._StabilityMode.DEFAULT):
+        return {**original(environ, sem_conv_opt_in_mode), "new": 1}
+
+    monkeypatch.setattr(wsgi, "collect_request_attributes", newer)
+    patch_instrumentation("flask")
+    assert wsgi.collect_request_attributes(ENVIRON, wsgi._StabilityMode.HTTP)["new"] == 1
+
+
+def _hold_side_by_side(module, request_of, mode):
+    original, ours = patched(module)
+    named = {} if mode is None else {"sem_conv_opt_in_mode": mode}
+    expected = _answer(original, dict(request_of), **named)
+    assert _answer(ours, dict(request_of), **named) == expected
+    if mode is not None:
+        assert _answer(ours, dict(request_of), mode) == expected
+
+
+def _answer(function, *request, **named):
     try:
-        return function(environ, mode)
-    except ValueError as error:  # a port that is no number
-        return str(error)
+        return function(*request, **named)
+    except Exception as error:
+        return type(error), str(error)
 
 
 def test_the_environment_is_read_as_ever_whatever_is_set_when(monkeypatch):

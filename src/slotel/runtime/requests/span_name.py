@@ -40,7 +40,18 @@ def better_name(span: Span) -> str | None:
     Returns:
         None if the name is right.
     """
-    attributes = attributes_of(span)
+    attributes, name = attributes_of(span), span.name
+    method, route = attributes.get(_METHODS[0]), attributes.get(_ROUTE)
+    if (
+        name.__class__ is method.__class__ is route.__class__ is str
+        and _ORIGINAL not in attributes
+        and name == f"{method} {route}"
+    ):
+        return None  # most names
+    return _by_convention(span, attributes)
+
+
+def _by_convention(span: Span, attributes: Mapping[str, Any]) -> str | None:
     name = exact_text(span.name)
     asked = next((exact_text(attributes[key]) for key in _METHODS if key in attributes), None)
     word = _SOCKET_METHOD if asked is None else "HTTP" if asked == "_OTHER" else asked

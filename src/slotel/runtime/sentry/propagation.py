@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from opentelemetry import baggage, propagate, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
-from opentelemetry.context import Context, create_key, get_current, get_value, set_value
+from opentelemetry.context import Context, create_key, get_current, set_value
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import (
     CarrierT,
@@ -272,7 +272,7 @@ class RequestNote(TextMapPropagator):
 
 def request_of(context: Context | None) -> MutableMapping[str, Any] | None:
     """Return the WSGI environ or ASGI scope of the request that a context was extracted from."""
-    found = get_value(_REQUEST_KEY, context) if context is not None else None
+    found = context.get(_REQUEST_KEY) if context is not None else None
     return found if isinstance(found, (dict, MutableMapping)) else None  # a dict needs no question to the ABC
 
 

@@ -36,7 +36,7 @@ from slotel.runtime.upstream.otel.provider import (
     processors_of,
     standing_tracers,
 )
-from slotel.runtime.upstream.otel.spans import adopt, why_not
+from slotel.runtime.upstream.otel.spans import adopt, shorten, why_not
 from slotel.version import __version__
 
 _EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
@@ -174,7 +174,10 @@ def make_spans(
     if reason is not None:
         LOG.info("spans are the OpenTelemetry SDK's own (%s), which cost more: %s", SDK_VERSION, reason)
         return
+    from slotel.runtime.tracing.fast.current_span import use_span
     from slotel.runtime.tracing.fast.tracer import LeanTracer
+
+    shorten(use_span)
 
     def made_lean(tracer: Any) -> Any:
         if type(tracer) is Tracer and tracer.span_processor is placed:

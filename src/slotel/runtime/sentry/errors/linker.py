@@ -50,6 +50,7 @@ from slotel.runtime.sentry.transactions.names import framework_of, name_by_style
 from slotel.runtime.sentry.transactions.payload import ORIGIN
 from slotel.runtime.sentry.transactions.sampling_context import incoming
 from slotel.runtime.upstream.otel.context import flags_of
+from slotel.runtime.upstream.otel.reading import UNSET
 from slotel.runtime.upstream.sentry.scope import fork_when_used
 from slotel.runtime.upstream.stdlib import in_event_loop
 
@@ -141,7 +142,7 @@ class ErrorEventLinker:
 
     def on_end(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
         """Remember in which span an exception happened; report it when it escapes a request."""
-        if span.status.status_code is StatusCode.ERROR:
+        if span.status is not UNSET and span.status.status_code is StatusCode.ERROR:
             error = sys.exc_info()[1]
             if error is not None and records(span, error):
                 _remember_span(span, local_root, error)

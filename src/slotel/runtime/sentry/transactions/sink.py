@@ -31,7 +31,7 @@ from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
 from slotel.runtime.sentry.transactions.names import framework_of, name_of_code
 from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Scopes, Trace
 from slotel.runtime.sentry.transactions.worker import Worker
-from slotel.runtime.upstream.otel.context import flags_of
+from slotel.runtime.upstream.otel.context import flags_of, span_id_of
 from slotel.runtime.upstream.otel.reading import UNSET, attributes_of
 from slotel.runtime.upstream.sentry.profiles import TransactionProfile, is_continuous, is_of_one
 
@@ -162,7 +162,7 @@ class TransactionsSink:
         if trace is None:
             return  # sampled out, and nothing is kept
         if local_root.ended or trace.inherited:
-            if span.context is not None and span.context.span_id == local_root.root_id:
+            if span.context is not None and span_id_of(span.context) == local_root.root_id:
                 self._end(span, local_root, trace)
             elif trace.is_sent:
                 self._late(span, local_root)

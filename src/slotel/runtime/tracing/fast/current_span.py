@@ -1,4 +1,4 @@
-"""The context manager of `start_as_current_span`: also a decorator, of functions and of coroutine functions."""
+"""The context managers of `start_as_current_span` and `use_span`: also decorators, of plain and coroutine functions."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class CurrentSpan:
             detach(self.token)  # fails again, and logs it as the SDK does
         span = self.span
         try:
-            if error is not None and isinstance(error, Exception) and span.is_recording():
+            if isinstance(error, Exception) and isinstance(span, Span) and span.is_recording():
                 *_, records, marks = self.start
                 if records:
                     span.record_exception(error)
@@ -108,3 +108,52 @@ def start_as_current_span(
     )  # fmt: skip
     opened.ends = end_on_exit
     return opened
+
+
+class UsedSpan(CurrentSpan):
+    """A span that has started, and is the current one inside the block.
+
+    One that is entered and forgotten is left when it is freed, as the API's generator is: a span may end by that.
+    """
+
+    __slots__ = ("is_inside",)
+    is_inside: bool
+
+    def __enter__(self) -> Span:
+        """Make the span the current one."""
+        inside = Context(current())
+        _put(inside, SPAN_KEY, self.span)
+        self.token = attach(inside)
+        self.is_inside = True
+        return self.span
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Put back the span that was the current one, and end this one if that was asked for."""
+        self.is_inside = False
+        super().__exit__(kind, error, trace)
+
+    def __del__(self) -> None:
+        """Leave the block."""
+        if self.is_inside:
+            self.__exit__(None, None, None)
+
+    def _again(self) -> CurrentSpan:
+        *_, records, marks = self.start
+        return use_span(self.span, self.ends, records, marks)
+
+
+def use_span(
+    span: Span,
+    end_on_exit: bool = False,
+    record_exception: bool = True,
+    set_status_on_exception: bool = True,
+) -> UsedSpan:
+    """Return a context manager, or decorator, in which a span is the current one; `opentelemetry.trace.use_span`."""
+    used: UsedSpan = _new(UsedSpan)
+    used.span = span
+    used.start = (record_exception, set_status_on_exception)  # type: ignore[assignment]  # it has started
+    used.ends = end_on_exit
+    used.is_inside = False
+    return used

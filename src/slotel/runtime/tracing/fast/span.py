@@ -321,4 +321,5 @@ for _name in ("context", "end_time", "kind", "name", "parent", "resource", "star
     setattr(
         LeanSpan, _name, property(attrgetter(f"_{_name}"))
     )  # read-only, as the SDK's, and without a Python call
+setattr(LeanSpan, "instrumentation_scope", property(attrgetter("_tracer.scope")))  # noqa: B010 the SDK's is a property, too
 LeanSpan.recorded = vars(LeanSpan)["_attributes"]

@@ -8,13 +8,14 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Final
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
 from slotel.runtime.upstream.django import FORCED_ROOT
 from slotel.runtime.upstream.otel.grpc import Refused, note_refused_calls, take_arguments_by_position
+from slotel.runtime.upstream.otel.request_attributes import collecting_in_one, of_environ, of_scope
 from slotel.runtime.upstream.probe import SLOWER, Probe
 from slotel.runtime.upstream.stdlib import quick_environment
 
@@ -91,14 +92,17 @@ _STARLETTE: Final = Probe(
 )  # fmt: skip
 _COLLECT: Final = Probe(
     f"{_PACKAGE}.wsgi", "collect_request_attributes",
-    why="Flask's instrumentation works out all attributes of a request twice (0.66b1), 15 us each",
-    without="Flask's requests cost that",
-    level=SLOWER,
+    why="leaves the application's root out of path and route, and costs 15 us, for Flask twice (0.66b1)",
+    without="below a root path routes lack it",
 )  # fmt: skip
 _COLLECT_ASGI: Final = Probe(
-    f"{_PACKAGE}.asgi", "collect_request_attributes",
-    why="leaves the application's root out of the route (0.66b1)",
-    without="below a root path routes lack it",
+    f"{_PACKAGE}.asgi", "collect_request_attributes", why=_COLLECT.why, without=_COLLECT.without
+)
+_ROUTES: Final = Probe(
+    f"{_PACKAGE}.fastapi", "_flatten_routes",
+    why="FastAPI's instrumentation makes an object for each route to ask it whether a request is its own (0.66b1)",
+    without="each request to a FastAPI app costs 2 us more for each of its routes",
+    level=SLOWER,
 )  # fmt: skip
 _TORNADO: Final = Probe(
     f"{_PACKAGE}.tornado", "_record_on_finish_metrics",
@@ -135,14 +139,7 @@ _ASGI_HEADER: Final = Probe(
     level=SLOWER,
 )  # fmt: skip
 _CAPTURED: Final = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_"
-_READ: Final = (
-    "REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "HTTP_HOST", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL",
-    "wsgi.url_scheme", "SCRIPT_NAME", "RAW_URI", "REQUEST_URI", "REMOTE_ADDR", "REMOTE_PORT", "REMOTE_HOST",
-    "HTTP_USER_AGENT",
-)  # fmt: skip
-"""What the attributes of a WSGI request are made of."""
 _ROOT: Final = "SCRIPT_NAME"
-_COLLECTED: Final = "slotel.request_attributes"
 
 
 Rooted = Callable[[str, dict[str, Any]], dict[str, Any]]
@@ -168,16 +165,15 @@ def patch_instrumentation(
         _bound_falcons_names()
     elif name == "django":
         _complete_djangos_routes(place_under)
-    elif name == "flask":
-        _collect_attributes_once(rooted)
+    elif name == "fastapi":
+        _ask_plain_routes_themselves()
     elif name == "tornado":
         _measure_tornado_once()
         _leave_fallbacks_out()
     elif name in ("grpc_server", "grpc_aio_server"):
         note_refused_calls(refused)
         take_arguments_by_position()
-    if name != "flask":
-        _root_attributes(rooted)
+    _collect_attributes(rooted)
     _ask_environment_quickly()
     _capture_headers_if_asked(_REQUEST_HEADERS, f"{_CAPTURED}REQUEST")
     _capture_headers_if_asked(_ANSWER_HEADERS, f"{_CAPTURED}RESPONSE")
@@ -212,44 +208,45 @@ def _capture_headers_if_asked(collect: Probe, variable: str) -> None:
         collect.wrap(module, wrap)
 
 
-def _root_attributes(rooted: Rooted) -> None:
-    """Put the application's root before the path of every request, once for each of the two protocols."""
-    for probe, key in ((_COLLECT, _ROOT), (_COLLECT_ASGI, "root_path")):
+def _collect_attributes(rooted: Rooted) -> None:
+    """Collect the attributes of a request in one go, and put the application's root before its path."""
+    for probe, key, quick in ((_COLLECT, _ROOT, of_environ), (_COLLECT_ASGI, "root_path", of_scope)):
         module = sys.modules.get(probe.where)
-        if module is not None and not probe.is_wrapped(module):
-            probe.wrap(module, functools.partial(_rooting, rooted, key))
+        if module is not None:
+            probe.wrap(module, functools.partial(_rooting, rooted, key, quick))
 
 
-def _rooting(rooted: Rooted, key: str, original: Callable[..., Any]) -> Callable[..., Any]:
+def _rooting(
+    rooted: Rooted, key: str, quick: Callable[..., Any], original: Callable[..., Any]
+) -> Callable[..., Any]:
+    collect = collecting_in_one(quick, original)
+
     def collect_request_attributes(request: Any, *mode: Any, **named: Any) -> Any:
-        attributes = original(request, *mode, **named)
+        attributes = collect(request, *mode, **named)
         root = request.get(key)
         return rooted(root, attributes) if root else attributes
 
     return collect_request_attributes
 
 
-def _collect_attributes_once(rooted: Rooted) -> None:
-    """Answer Flask's second look at a request as its first, where the environ still has the same values."""
+def _ask_plain_routes_themselves() -> None:
+    """Ask routes of Starlette's and FastAPI's own classes whether a request is theirs, and no object around each."""
+    module = sys.modules.get(_ROUTES.where)
+    if module is None:
+        return
+    kinds = sys.modules["starlette.routing"].Route, sys.modules["fastapi.routing"].APIRoute
 
     def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
-        def collect_request_attributes(environ: Any, *mode: Any, **named: Any) -> Any:
-            values = [environ.get(name) for name in _READ]
-            values += mode or named.values()
-            known = environ.pop(_COLLECTED, None)
-            if known is not None and known[0] == values:
-                attributes = known[1]
-            else:
-                attributes = original(environ, *mode, **named)
-                environ[_COLLECTED] = values, attributes.copy()
-            root = environ.get(_ROOT)
-            return rooted(root, attributes) if root else attributes
+        def flatten(routes: Iterable[Any]) -> Iterator[Any]:
+            for route in routes:
+                if route.__class__ in kinds:
+                    yield route
+                else:
+                    yield from original([route])
 
-        return collect_request_attributes
+        return flatten
 
-    module = sys.modules.get(_COLLECT.where)
-    if module is not None:
-        _COLLECT.wrap(module, wrap)
+    _ROUTES.wrap(module, wrap)
 
 
 def _measure_tornado_once() -> None:

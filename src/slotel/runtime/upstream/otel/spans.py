@@ -70,6 +70,16 @@ _VARIABLE: Final = _probe(
     "the context variable itself, where OTEL_PYTHON_CONTEXT chose no other store: two calls less each",
     "each span asks the public functions: some 0.2 us more",
 )  # fmt: skip
+_CURRENT: Final = _probe(
+    "opentelemetry.context", "get_current",
+    "instrumentations ask for the current context six times a request: two calls less each",
+    "each request costs 2 us more",
+)  # fmt: skip
+_USE_SPAN: Final = _probe(
+    "opentelemetry.trace", "use_span",
+    "most instrumentations make their span the current one by it: a generator, with ten calls",
+    "each request costs 3 us more",
+)  # fmt: skip
 
 SPAN_KEY: Final[Any] = _SPAN_KEY.load()
 clean: Final[Callable[[Any, int | None], Any]] = _CLEAN.load()
@@ -101,6 +111,17 @@ def span_in(context: Context | None = None) -> Any:
         span = trace.get_current_span(context)
         return None if span is trace.INVALID_SPAN else span
     return (current() if context is None else context).get(SPAN_KEY)
+
+
+def shorten(use_span: Callable[..., Any]) -> None:
+    """Answer two functions of the API in fewer calls.
+
+    Args:
+        use_span: answers as the API's does.
+    """
+    _USE_SPAN.wrap(trace, lambda _: use_span)
+    if _FOUND is not None:
+        _CURRENT.put(otel_context, _FOUND.get)
 
 
 def adopt(tracer: Any, kind: type[sdk.Tracer]) -> None:
