@@ -71,6 +71,7 @@ class ServedRequest:
     is_complete = False
     local_root: LocalRoot | None = None
     awaits_framework = False
+    _has_own_span = False
     _framework: Span | None = None
     _measured: tuple[str, ...] = ()
     _held: ReadableSpan | None = None
@@ -146,14 +147,16 @@ class ServedRequest:
 
         Unless the first was made here: then the framework makes spans itself, and what was made here is nobody's.
         """
-        if not _is_own(local_root.span):
+        is_own = _is_own(local_root.span)
+        if not is_own:
             self.layer.makes_spans = False
             known = self.local_root
-            if known is not None and not known.ended and _is_own(known.span):
+            if known is not None and not known.ended and self._has_own_span:
                 self._server.pipeline.forget(known)
                 self.local_root = None
         if self.local_root is None and not self._is_over:
             self.local_root = local_root
+            self._has_own_span = is_own
             local_root.served = self
             if PATHS.isdisjoint(
                 attributes_of(local_root.span)
@@ -189,7 +192,7 @@ class ServedRequest:
     def name_own(self) -> None:
         """Give the server span that was made here its route, as soon as something knows it."""
         local_root = self.local_root
-        if local_root is None or not _is_own(local_root.span):
+        if local_root is None or not self._has_own_span:
             return
         if self._framework is not None:
             route = attributes_of(self._framework).get("http.route")
@@ -239,7 +242,8 @@ class ServedRequest:
         self._ends = True
         if error is None and self.is_unanswered:
             self.status = _SERVER_ERROR
-        self.ensure_span()
+        if self.local_root is None or self._has_own_span:
+            self.ensure_span()
         self._is_over = True
         local_root: LocalRoot | None = self.local_root
         if local_root is None:
@@ -292,7 +296,7 @@ class ServedRequest:
 
     def _end_span(self, span: Span, error: BaseException | None) -> None:
         """End the span that was made here, or one that its instrumentation has left open."""
-        is_own = _is_own(span)
+        is_own = self._has_own_span
         if is_own and self.status is not None:
             span.set_attribute("http.response.status_code", self.status)
         if isinstance(error, Exception) and not self.is_complete:

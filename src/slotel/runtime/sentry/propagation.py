@@ -38,7 +38,7 @@ _SCOPES: Final = ("http", "websocket")
 _LOW_BITS: Final = (1 << 64) - 1
 
 _READ: Final = {name.encode(): name for name in ("traceparent", "tracestate", "baggage", SENTRY_TRACE)}
-_READ_OF_WSGI: Final = tuple(("HTTP_" + name.upper().replace("-", "_"), name) for name in _READ.values())
+_READ_OF_WSGI: Final = {"HTTP_" + name.upper().replace("-", "_"): name for name in _READ.values()}
 _DEFAULT_FIELDS: Final = {"traceparent", "tracestate", "baggage"}
 
 
@@ -175,7 +175,8 @@ class OneLook(CompositePropagator):
     """W3C and Sentry over the headers that they read, picked out of an ASGI scope or a WSGI environ in one pass.
 
     The ASGI getter decodes every header of a request for each name that it is asked for, and it is asked four times.
-    Most requests of browsers bring none of them: then nobody needs to be asked.
+    Most requests of browsers bring none of them: then nobody needs to be asked. The request is noted as
+    `RequestNote`, the last of them, would.
 
     Args:
         wishes: of the app's client; None while there is none.
@@ -226,8 +227,8 @@ class OneLook(CompositePropagator):
         except (AttributeError, TypeError, ValueError):  # its headers are none of a scope's
             return self._continued(super().extract(carrier, context, getter))
         if found:
-            return self._continued(super().extract(found, context, default_getter))
-        return Context() if context is None else context
+            context = self._continued(super().extract(found, context, default_getter))
+        return set_value(_REQUEST_KEY, carrier, Context() if context is None else context)
 
 
 def _of_scope(scope: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -242,7 +243,9 @@ def _of_scope(scope: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def _of_environ(environ: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return the headers that are read, of a WSGI environ."""
-    return {name: [environ[key]] for key, name in _READ_OF_WSGI if key in environ}
+    if environ.keys().isdisjoint(_READ_OF_WSGI):
+        return {}
+    return {name: [environ[key]] for key, name in _READ_OF_WSGI.items() if key in environ}
 
 
 class RequestNote(TextMapPropagator):
@@ -291,14 +294,13 @@ def install(named: str, rate: float, facts: Facts, wishes: Callable[[], Wishes |
         client = wishes()
         return EVERYWHERE if client is None else client.propagation_targets
 
-    chosen: list[TextMapPropagator]
     standing = propagate.get_global_textmap()
     if named.strip() or standing.fields != _DEFAULT_FIELDS:
-        chosen = [standing]
+        propagate.set_global_textmap(CompositePropagator([standing, RequestNote()]))
     else:
         headers = SentryHeaders(rate, facts, targets)
-        chosen = [OneLook([TraceContextTextMapPropagator(), TargetedBaggage(headers), headers], wishes)]
-    propagate.set_global_textmap(CompositePropagator([*chosen, RequestNote()]))
+        read = TraceContextTextMapPropagator(), TargetedBaggage(headers), headers
+        propagate.set_global_textmap(OneLook([*read, RequestNote()], wishes))
 
 
 def _is_request(carrier: object, getter: object) -> bool:

@@ -159,7 +159,8 @@ class ErrorEventLinker:
                     _remember_span(span, local_root, decision.exception)
             if self.sessions.frameworks:
                 self.sessions.end(span)
-            _leave(local_root, is_sent=_may_be_sent(span, decision))
+            is_sent = flags_of(span.context) & 1 or (decision is not None and decision.row.kept)
+            _leave(local_root, is_sent=bool(is_sent))
         elif local_root.span.context is span.context and not in_finalizer():
             leave_calls((*local_root.spans, span))
 
@@ -423,10 +424,6 @@ def _report(span: ReadableSpan, local_root: LocalRoot, decision: Decision) -> No
         return
     _remember_span(span, local_root, error)
     capture(error, "opentelemetry", handled=decision.is_answer)
-
-
-def _may_be_sent(span: ReadableSpan, decision: Decision | None) -> bool:
-    return bool(flags_of(span.context) & 1) or (decision is not None and decision.row.kept)
 
 
 def _leave(local_root: LocalRoot, *, is_sent: bool) -> None:

@@ -15,7 +15,7 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 
 from slotel.runtime.upstream.django import FORCED_ROOT
 from slotel.runtime.upstream.otel.grpc import Refused, note_refused_calls, take_arguments_by_position
-from slotel.runtime.upstream.otel.request_attributes import collecting_in_one, of_environ, of_scope
+from slotel.runtime.upstream.otel.request_attributes import Rooted, collecting_in_one, of_environ, of_scope
 from slotel.runtime.upstream.probe import SLOWER, Probe
 from slotel.runtime.upstream.stdlib import quick_environment
 
@@ -142,10 +142,6 @@ _CAPTURED: Final = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_"
 _ROOT: Final = "SCRIPT_NAME"
 
 
-Rooted = Callable[[str, dict[str, Any]], dict[str, Any]]
-"""Gives a request's attributes with the application's root before its path, and before a route that is added."""
-
-
 def patch_instrumentation(
     name: str,
     *,
@@ -213,20 +209,7 @@ def _collect_attributes(rooted: Rooted) -> None:
     for probe, key, quick in ((_COLLECT, _ROOT, of_environ), (_COLLECT_ASGI, "root_path", of_scope)):
         module = sys.modules.get(probe.where)
         if module is not None:
-            probe.wrap(module, functools.partial(_rooting, rooted, key, quick))
-
-
-def _rooting(
-    rooted: Rooted, key: str, quick: Callable[..., Any], original: Callable[..., Any]
-) -> Callable[..., Any]:
-    collect = collecting_in_one(quick, original)
-
-    def collect_request_attributes(request: Any, *mode: Any, **named: Any) -> Any:
-        attributes = collect(request, *mode, **named)
-        root = request.get(key)
-        return rooted(root, attributes) if root else attributes
-
-    return collect_request_attributes
+            probe.wrap(module, functools.partial(collecting_in_one, quick, rooted, key))
 
 
 def _ask_plain_routes_themselves() -> None:

@@ -26,6 +26,8 @@ _HTTP_PORT: Final = 80
 
 Collected = dict[str, Any]
 Detect = Callable[[str], Any]
+Rooted = Callable[[str, dict[str, Any]], dict[str, Any]]
+"""Gives a request's attributes with the application's root before its path, and before a route that is added."""
 
 
 def of_environ(environ: Mapping[str, Any], detect: Detect) -> Collected | None:
@@ -37,21 +39,20 @@ def of_environ(environ: Mapping[str, Any], detect: Detect) -> Collected | None:
     target, agent = get("RAW_URI"), get("HTTP_USER_AGENT")
     has_target = get("REQUEST_URI") if target is None else target
     version = get("SERVER_PROTOCOL", "")
-    return _given(
-        {
-            "http.request.method": method,
-            "url.scheme": get("wsgi.url_scheme"),
-            "server.address": get("HTTP_HOST"),
-            "server.port": int(get("SERVER_PORT") or 0),
-            "url.path": get("PATH_INFO") if has_target else None,
-            "url.query": get("QUERY_STRING") if has_target else None,
-            "client.address": get("REMOTE_HOST") or get("REMOTE_ADDR"),
-            "client.port": int(port or 0),
-            "user_agent.original": agent,
-            "user_agent.synthetic.type": detect(agent) if agent else None,
-            "network.protocol.version": version[5:] if version[:5].upper() == "HTTP/" else version,
-        }
-    )
+    found = {
+        "http.request.method": method,
+        "url.scheme": get("wsgi.url_scheme"),
+        "server.address": get("HTTP_HOST"),
+        "server.port": int(get("SERVER_PORT") or 0),
+        "url.path": get("PATH_INFO") if has_target else None,
+        "url.query": get("QUERY_STRING") if has_target else None,
+        "client.address": get("REMOTE_HOST") or get("REMOTE_ADDR"),
+        "client.port": int(port or 0),
+        "user_agent.original": agent,
+        "user_agent.synthetic.type": detect(agent) if agent else None,
+        "network.protocol.version": version[5:] if version[:5].upper() == "HTTP/" else version,
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def of_scope(scope: Mapping[str, Any], detect: Detect) -> Collected | None:
@@ -65,21 +66,20 @@ def of_scope(scope: Mapping[str, Any], detect: Detect) -> Collected | None:
     if not host.__class__ is scheme.__class__ is path.__class__ is str:
         return None
     query, agent = get("query_string"), _agent(get("headers") or ())
-    return _given(
-        {
-            "url.scheme": scheme,
-            "server.address": host if port == _HTTP_PORT else f"{host}:{port}",
-            "server.port": port,
-            "network.protocol.version": get("http_version"),
-            "url.path": path,
-            "url.query": query.decode() if query and path else None,
-            "http.request.method": method,
-            "user_agent.original": agent,
-            "user_agent.synthetic.type": detect(agent) if agent else None,
-            "client.address": address,
-            "client.port": client_port,
-        }
-    )
+    found = {
+        "url.scheme": scheme,
+        "server.address": host if port == _HTTP_PORT else f"{host}:{port}",
+        "server.port": port,
+        "network.protocol.version": get("http_version"),
+        "url.path": path,
+        "url.query": query.decode() if query and path else None,
+        "http.request.method": method,
+        "user_agent.original": agent,
+        "user_agent.synthetic.type": detect(agent) if agent else None,
+        "client.address": address,
+        "client.port": client_port,
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def _agent(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
@@ -87,10 +87,6 @@ def _agent(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
         if name.lower() == _AGENT:
             return value.decode()
     return None
-
-
-def _given(attributes: Collected) -> Collected:
-    return {name: value for name, value in attributes.items() if value}
 
 
 _ENVIRON: Final = {
@@ -111,33 +107,44 @@ EXAMPLES: Final[dict[Any, tuple[Mapping[str, Any], ...]]] = {
 
 
 def collecting_in_one(
-    quick: Callable[[Any, Detect], Collected | None], original: Callable[..., Any]
+    quick: Callable[[Any, Detect], Collected | None], rooted: Rooted, key: str, original: Callable[..., Any]
 ) -> Callable[..., Any]:
-    """Return a function that answers as the original one does; the original one itself where its answers are others."""
-    http = sys.modules.get(_AGENTS.where)
-    detect = _AGENTS.of(http) if http is not None else None
-    stable = _stable_conventions(original)
-    if detect is None or stable is None:
-        return original
-    try:
-        for example in EXAMPLES[quick]:
-            told, known = original(dict(example), stable), quick(example, detect) or {}
-            if list(told.items()) != list(known.items()):
-                return original
-    except Exception:  # noqa: BLE001 a release that collects them in another way
-        return original
+    """Return a function that answers as the original one does, but that it puts the application's root before the path.
+
+    Args:
+        quick: one of `EXAMPLES`, not asked where its answers to them are others.
+        rooted: gives the attributes with the root before each path.
+        key: under which a request has its root.
+    """
+    stable, detect = _conventions_of(quick, original)
 
     def collect_request_attributes(request: Any, *mode: Any, **named: Any) -> Any:
-        if (mode[0] if mode else named.get(_MODE)) is stable:
+        found = None
+        if stable is not None and (mode[0] if mode else named.get(_MODE)) is stable:
             try:
                 found = quick(request, detect)
             except Exception:  # noqa: BLE001 the original says what an odd request comes to
                 found = None
-            if found is not None:
-                return found
-        return original(request, *mode, **named)
+        if found is None:
+            found = original(request, *mode, **named)
+        root = request.get(key)
+        return rooted(root, found) if root else found
 
     return collect_request_attributes
+
+
+def _conventions_of(quick: Callable[..., Any], original: Callable[..., Any]) -> tuple[Any, Any]:
+    """Return by which conventions a function answers as the original one, and what it is to tell robots by."""
+    http = sys.modules.get(_AGENTS.where)
+    detect = _AGENTS.of(http) if http is not None else None
+    stable = _stable_conventions(original)
+    try:
+        for example in EXAMPLES[quick]:
+            if list(original(dict(example), stable).items()) != list(quick(example, detect).items()):
+                return None, None
+    except Exception:  # noqa: BLE001 a release that collects them in another way
+        return None, None
+    return stable, detect
 
 
 def _stable_conventions(original: Callable[..., Any]) -> Any:
