@@ -10,6 +10,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 APPS = {"flask": HERE / "apps" / "flask_app.py", "fastapi": HERE / "apps" / "fastapi_app.py"}
 LAUNCHER = Path(sys.executable).with_name("opentelemetry-instrument")
+WITHOUT_SLOTEL = (
+    "import sys; sys.argv[0] = 'opentelemetry-instrument'; "
+    "from opentelemetry.instrumentation.auto_instrumentation import run; run()"
+)
+"""What that command does where slotel is not installed: with it, it becomes the app at once (decision 491)."""
 
 # Only the framework is instrumented, in every variant: what else happens to be installed here must not count.
 # (With urllib3 instrumented too, the stock variant gets dearer: each of its POSTs becomes a span.)
@@ -35,7 +40,10 @@ class Variant:
     @property
     def command(self) -> list[str]:
         """The words before the script."""
-        return [sys.executable] if self.kind in ("bare", "native") else [str(LAUNCHER), sys.executable]
+        if self.kind in ("bare", "native"):
+            return [sys.executable]
+        launcher = [str(LAUNCHER)] if self.kind == "slotel" else [sys.executable, "-c", WITHOUT_SLOTEL]
+        return [*launcher, sys.executable]
 
     def environ(self, base: Mapping[str, str], dsn: str, metrics_port: int) -> dict[str, str]:
         """Return the whole environment; nothing of OTEL_, SENTRY_ or SLOTEL_ is inherited."""
