@@ -124,6 +124,7 @@ ENVIRONMENTS = {
     "a misspelled variable of Sentry": ({"SENTRY_TRACE_SAMPLE_RATE": "1"}, "SLO104", "SENTRY_TRACES_SAMPLE_RATE?"),
     "an abbreviated variable": ({"SENTRY_ENV": "prod"}, "SLO104", "did you mean SENTRY_ENVIRONMENT?"),
     "a misspelled variable of OpenTelemetry": ({"OTEL_SERVICENAME": "x"}, "SLO104", "did you mean OTEL_SERVICE_NAME?"),
+    "a misspelled variable of its instrumentations": ({"OTEL_PYTHON_DISABLED_INSTRUMENTATION": "x"}, "SLO104", "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS?"),
     "no service name": ({"OTEL_SERVICE_NAME": ""}, "SLO105", "unknown_service: set OTEL_SERVICE_NAME"),
     "another distribution selected": ({"OTEL_PYTHON_DISTRO": "other"}, "SLO112", "OTEL_PYTHON_DISTRO='other' selects another"),
     "another configurator selected": ({"OTEL_PYTHON_CONFIGURATOR": "x"}, "SLO112", "OTEL_PYTHON_CONFIGURATOR='x'"),

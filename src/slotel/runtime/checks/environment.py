@@ -13,7 +13,7 @@ from slotel.launch import VARIABLE
 from slotel.named_parts import read_propagators, wrong_components
 from slotel.runtime.finding import Finding, of_note, of_problem
 from slotel.runtime.metrics.scrape.http.port import HOST, read_address
-from slotel.runtime.setup.defaults import LEFT_OUT
+from slotel.runtime.setup.defaults import DEFAULTS, LEFT_OUT
 from slotel.runtime.setup.exporters import usable_exporters, wants_prometheus
 from slotel.runtime.tracing.sampler_env import ARGUMENT, SAMPLER, validate_sampler
 
@@ -154,12 +154,20 @@ def in_container(environ: Mapping[str, str]) -> bool:
 
 
 def _otel_names() -> frozenset[str]:
+    """Return the names that OpenTelemetry reads, and slotel sets: to look for one that is close takes 5 ms."""
     from opentelemetry import environment_variables as of_api
+    from opentelemetry.instrumentation import environment_variables as of_instrumentation
     from opentelemetry.sdk import environment_variables as of_sdk
 
     return frozenset(
-        value
-        for module in (of_api, of_sdk)
-        for name, value in vars(module).items()
-        if name.startswith("OTEL_") and isinstance(value, str)
+        (
+            *DEFAULTS,
+            "OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION",
+            *(
+                value
+                for module in (of_api, of_sdk, of_instrumentation)
+                for name, value in vars(module).items()
+                if name.startswith("OTEL_") and isinstance(value, str)
+            ),
+        )
     )
