@@ -155,6 +155,34 @@ def process():
         subprocess.run([sys.executable, "-c", "0"], check=True, cwd="/", capture_output=True)
 
 
+def slow():
+    """A slow request to another service, and a quick one."""
+    import threading
+    import urllib.request
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self):
+            time.sleep(0.15 if self.path == "/slow" else 0)
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Other)
+    threading.Thread(target=server.serve_forever).start()
+    with sentry_sdk.start_transaction(op="job", name="asks"):
+        for path in ("slow", "quick"):
+            urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/{path}").read()
+    server.shutdown()
+
+
+def named_function():
+    with sentry_sdk.start_transaction(op="job", name="named"):
+        json.dumps([])
+
+
 def logs():
     logger = logging.getLogger("shop")
     logger.addHandler(logging.NullHandler())

@@ -170,6 +170,32 @@ def test_reads_and_writes_of_djangos_caches_are_spans_where_the_app_asks_for_it(
     assert children(run("slotel", "caches", {})) == []
 
 
+def source(sent):
+    (transaction,) = sent.of("transaction")
+    return [
+        {key: value for key, value in span["data"].items() if key.startswith("code.")}
+        for span in sorted(transaction["spans"], key=lambda span: span["start_timestamp"])
+        if span["op"] == "http.client"
+    ]  # fmt: skip
+
+
+def test_a_slow_call_says_which_line_of_the_app_made_it():
+    plain, slotel = both("slow", traces_sample_rate=1.0, http_request_source_threshold_ms=140)
+    slow, quick = source(plain)
+    assert slow["code.function"] == "slow"
+    assert quick == {}
+    assert source(slotel) == source(plain)
+    off = run("slotel", "slow", {"traces_sample_rate": 1.0, "enable_http_request_source": False})
+    assert source(off) == [{}, {}]
+
+
+def test_functions_that_the_app_names_are_spans():
+    named = [{"qualified_name": "json.dumps"}]
+    plain, slotel = both("named_function", traces_sample_rate=1.0, functions_to_trace=named)
+    assert [(op, name) for op, name, _ in children(plain)] == [("function", "json.dumps")]
+    assert children(slotel) == children(plain)
+
+
 def test_started_processes_are_spans():
     plain, slotel = both("process", traces_sample_rate=1.0)
     assert "subprocess" in {op for op, _, _ in children(plain)}

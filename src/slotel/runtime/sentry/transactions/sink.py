@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Mapping
 from contextvars import copy_context
+from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 import sentry_sdk
@@ -32,8 +34,9 @@ from slotel.runtime.sentry.transactions.names import framework_of, name_of_code
 from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Scopes, Trace
 from slotel.runtime.sentry.transactions.worker import Worker
 from slotel.runtime.upstream.otel.context import flags_of, span_id_of
-from slotel.runtime.upstream.otel.reading import UNSET, attributes_of
+from slotel.runtime.upstream.otel.reading import UNSET, add_missing, attributes_of
 from slotel.runtime.upstream.sentry.profiles import TransactionProfile, is_continuous, is_of_one
+from slotel.runtime.upstream.sentry.sdk import add_source
 
 if TYPE_CHECKING:
     from slotel.runtime.sentry.transport.factory import TransportFactory
@@ -49,6 +52,7 @@ MAX_UNSAMPLED: Final = 20_000
 MAX_SPANS: Final = 1000
 """Spans of one open trace: a sampled one then sends a part, another one keeps no more."""
 _ERROR: Final = StatusCode.ERROR
+_CLIENT: Final = SpanKind.CLIENT
 _CALLS: Final = (SpanKind.CLIENT, SpanKind.PRODUCER)
 _NOT_CAPTURED: Final = ("HEAD", "OPTIONS")
 """Source: sentry-sdk, `DEFAULT_HTTP_METHODS_TO_CAPTURE`, which has all others."""
@@ -170,6 +174,8 @@ class TransactionsSink:
         status = span.status
         if status is not UNSET and not trace.sampled and status.status_code is _ERROR:
             trace.error = True
+        if trace.sampled and span.kind is _CLIENT and _took(span) > self._slow:
+            self._add_source(span)
         spans = local_root.spans
         if next(self._added) - self._released > (MAX_HELD if trace.sampled else MAX_UNSAMPLED):
             trace.lost += 1
@@ -178,6 +184,13 @@ class TransactionsSink:
             spans.append(span)
             if len(spans) >= MAX_SPANS:
                 self._full(local_root, trace, spans)
+
+    def _add_source(self, span: ReadableSpan) -> None:
+        """Say which line of the app made a call that took long."""
+        is_query = not _OF_DATABASES.isdisjoint(attributes_of(span))
+        after = self._slow_queries if is_query else self._slow_requests
+        if after is not None and _took(span) > after:
+            add_source(partial(add_missing, span), self._options)
 
     def _end(self, root: ReadableSpan, local_root: LocalRoot, trace: Trace) -> None:
         self._open.pop(local_root.root_id, None)
@@ -295,6 +308,11 @@ class TransactionsSink:
 
     def _use_options(self, client: SentryClientLike | None) -> None:
         self._options: Mapping[str, Any] = {} if client is None else client.options
+        self._slow_queries = _threshold(self._options, "db_query")
+        self._slow_requests = _threshold(self._options, "http_request")
+        self._slow = min(
+            (each for each in (self._slow_queries, self._slow_requests) if each is not None), default=inf
+        )
         self._profiles = is_of_one(self._options) or is_continuous(self._options)
 
     def flush(self, timeout: float) -> bool:
@@ -359,6 +377,18 @@ def _is_not_captured(span: ReadableSpan) -> bool:
     integration = sentry_sdk.get_client().get_integration(framework_of(span))
     named = getattr(integration, "http_methods_to_capture", None)
     return method in _NOT_CAPTURED if named is None else method is not None and method not in named
+
+
+def _took(span: ReadableSpan) -> int:
+    return (span.end_time or 0) - (span.start_time or 0)
+
+
+def _threshold(options: Mapping[str, Any], kind: str) -> float | None:
+    """Return the ns from which on a call says which line made it; None for never."""
+    after = options.get(f"{kind}_source_threshold_ms", 100)
+    if not options.get(f"enable_{kind}_source", True) or not isinstance(after, (int, float)):
+        return None
+    return after * 1e6
 
 
 def _flush_time(client: SentryClientLike) -> float:

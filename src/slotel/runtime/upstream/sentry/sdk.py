@@ -93,6 +93,10 @@ _CACHES: Final = Probe(
     "sentry_sdk.integrations.django.caching", "patch_caching",
     why="spans of Django's caches, where the app asks for them", without="`cache_spans` has no effect",
 )  # fmt: skip
+_SOURCE: Final = Probe(
+    "sentry_sdk.tracing_utils", "add_source",
+    why="finds the app's own line that made a slow call", without="slow calls do not say which line made them",
+)  # fmt: skip
 _WSGI: Final = Probe(
     "sentry_sdk.integrations.wsgi", "_make_wsgi_event_processor",
     why="sentry-sdk reads the request and decides what of it may be shown", without=_FROM_SPAN,
@@ -365,6 +369,33 @@ def trace_django_caches() -> None:
     patch = _CACHES.load()
     if patch is not None:
         patch()
+
+
+_AS_IN_TRANSACTIONS: Final = {"code.line.number": "code.lineno", "code.file.path": "code.filepath"}
+"""Name of a streamed span's attribute → name of the same in a transaction."""
+
+
+class _Attributes:
+    """Takes what sentry-sdk says of a streamed span."""
+
+    def __init__(self, put: Callable[[str, Any], object]) -> None:
+        self._put = put
+
+    def set_attribute(self, name: str, value: Any) -> None:
+        self._put(_AS_IN_TRANSACTIONS.get(name, name), value)
+
+
+def add_source(put: Callable[[str, Any], object], options: Mapping[str, Any]) -> None:
+    """Tell where in the app's own code the thread is.
+
+    Args:
+        put: takes attributes of a span.
+        options: the client's, which say what is the app's code.
+    """
+    find = _SOURCE.load()
+    if find is not None:
+        named = {name: options.get(name) for name in ("project_root", "in_app_include", "in_app_exclude")}
+        find(_Attributes(put), **named)
 
 
 # -- its tracing API -------------------------------------------------------------------------------------------
