@@ -12,6 +12,11 @@ import sentry_sdk
 scene, options = sys.argv[1], json.loads(sys.argv[2])
 if "trace_ignore_status_codes" in options:
     options["trace_ignore_status_codes"] = set(options["trace_ignore_status_codes"])
+for name in ("before_send_log", "before_send_metric"):
+    if name in options:
+        options[name] = lambda item, hint: None
+if "custom_repr" in options:
+    options["custom_repr"] = lambda value: "mine" if isinstance(value, ValueError) else None
 integrations = []
 for name, given in options.pop("integrations", {}).items():
     module, _, kind = name.rpartition(".")
@@ -176,6 +181,24 @@ def slow():
         for path in ("slow", "quick"):
             urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/{path}").read()
     server.shutdown()
+
+
+def frames():
+    """An exception and a message, each with its stack; a log, a metric."""
+
+    def inner(depth, word="tea"):
+        if not depth:
+            json.loads(word)
+        inner(depth - 1)
+
+    try:
+        inner(5)
+    except ValueError as error:
+        sentry_sdk.capture_exception(error)
+    sentry_sdk.capture_message("said")
+    sentry_sdk.logger.info("structured")
+    if hasattr(sentry_sdk, "metrics"):
+        sentry_sdk.metrics.count("orders", 1)
 
 
 def named_function():

@@ -1,6 +1,7 @@
 """The options of an app's own `sentry_sdk.init` do under slotel what they do without it."""
 
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -194,6 +195,45 @@ def test_functions_that_the_app_names_are_spans():
     plain, slotel = both("named_function", traces_sample_rate=1.0, functions_to_trace=named)
     assert [(op, name) for op, name, _ in children(plain)] == [("function", "json.dumps")]
     assert children(slotel) == children(plain)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"include_source_context": False},
+        {"include_local_variables": False},
+        {"max_stack_frames": 2},
+        {"add_full_stack": True},
+        {"attach_stacktrace": True},
+        {"in_app_exclude": ["__main__"]},
+        {"in_app_include": ["json"]},
+        {"project_root": "/nowhere"},
+        {"max_value_length": 20},
+        {"custom_repr": True},
+        {"enable_logs": True, "before_send_log": True},
+        {"enable_metrics": False},
+        {"before_send_metric": True},
+    ],
+    ids=lambda chosen: next(iter(chosen)),
+)
+def test_what_an_event_shows_of_the_code_is_as_the_app_has_chosen(chosen):
+    plain, slotel = both("frames", **chosen)
+    assert len(plain.of("event")) == 2
+    shown = [
+        [(stacks(event), event.get("message")) for event in sent.of("event")] for sent in (plain, slotel)
+    ]
+    assert shown[1] == shown[0]
+    for kind in ("log", "trace_metric"):
+        assert len(slotel.of(kind)) == len(plain.of(kind)), kind
+
+
+def stacks(event):
+    values = [
+        *(event.get("exception") or {}).get("values", ()),
+        *(event.get("threads") or {}).get("values", ()),
+    ]
+    shown = [(value.get("type"), (value.get("stacktrace") or {}).get("frames")) for value in values]
+    return json.loads(re.sub("0x[0-9a-f]+", "0x", json.dumps(shown)))
 
 
 def test_started_processes_are_spans():

@@ -43,6 +43,7 @@ from slotel.runtime.upstream.sentry.sdk import (
     after_set_client,
     before_init,
     choose_variables,
+    hide_own_frames,
     import_readers,
     leave_source_lines_out,
     put_processor_first,
@@ -222,6 +223,7 @@ class ClientTakeover:
             put_processor_first(self._trail)
             register_external_propagation_context(current_span_ids)
             leave_source_lines_out()
+            hide_own_frames()
             detail = ErrorDetail(
                 self._parts.error_detail, lambda reason: self._parts.dropped("error_detail", reason, 1)
             )
@@ -304,7 +306,7 @@ class ClientTakeover:
             return hook
 
         def before_send(event: Any, hint: Any) -> Any:
-            self._completion.lines.add_to(event)
+            self._completion.lines.add_to(event, options.get("max_value_length"))
             wanted = hook(event, hint)
             if wanted is None:
                 unreport(hint)

@@ -26,8 +26,13 @@ class SourceLines:
         self._files: OrderedDict[tuple[str, str | None], Sequence[str]] = OrderedDict()
         self._lines = 0
 
-    def add_to(self, event: Mapping[str, Any], context_lines: int = CONTEXT_LINES) -> None:
-        """Fill the frames for which sentry-sdk left the lines empty; other frames stay as they are."""
+    def add_to(self, event: Mapping[str, Any], longest: int | None = None) -> None:
+        """Fill the frames for which sentry-sdk left the lines empty; other frames stay as they are.
+
+        Args:
+            longest: characters of a line; None for `MAX_LINE`.
+        """
+        longest = MAX_LINE if longest is None else longest
         for frame in frames_of(event):
             if "context_line" not in frame or frame["context_line"] is not None or frame.get("pre_context"):
                 continue
@@ -36,15 +41,17 @@ class SourceLines:
                 continue
             lines = self._of(path, frame.get("module"))
             if 0 < number <= len(lines):
-                frame["pre_context"] = list(lines[max(0, number - 1 - context_lines) : number - 1])
-                frame["context_line"] = lines[number - 1]
-                frame["post_context"] = list(lines[number : number + context_lines])
+                first = max(0, number - 1 - CONTEXT_LINES)
+                shown = [_cut(line, longest) for line in lines[first : number + CONTEXT_LINES]]
+                at = number - 1 - first
+                frame["pre_context"], frame["context_line"] = shown[:at], shown[at]
+                frame["post_context"] = shown[at + 1 :]
 
     def _of(self, path: str, module: str | None) -> Sequence[str]:
         key = (path, module)
         lines = self._files.get(key)
         if lines is None:
-            lines = _cut(_read(path, module))
+            lines = [_cut(line, MAX_LINE) for line in _read(path, module)]
             if not lines and os.path.exists(path):  # noqa: PTH110 no descriptor is left now, say
                 return lines
             self._files[key] = lines
@@ -71,7 +78,5 @@ def _read(path: str, module: str | None) -> Sequence[str]:
         return ()
 
 
-def _cut(lines: Sequence[str]) -> Sequence[str]:
-    if max(map(len, lines), default=0) <= MAX_LINE:
-        return lines
-    return [line if len(line) <= MAX_LINE else line[: MAX_LINE - 3] + "..." for line in lines]
+def _cut(line: str, longest: int) -> str:
+    return line if len(line) <= longest else line[: longest - 3] + "..."

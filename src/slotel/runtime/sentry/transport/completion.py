@@ -48,10 +48,12 @@ class EnvelopeCompletion:
         if kind != "event":
             return self._redact(kind, payload)
         is_unserialized = isinstance(payload, UnserializedEvent)
+        longest = None
         if is_unserialized:
+            longest = payload.longest
             self._frames.put_into(payload, payload.marks)
             payload = payload.finished()
-        self.lines.add_to(payload)
+        self.lines.add_to(payload, longest)
         cut_long_values(payload, times=2)
         event = self._redact(kind, payload)
         if is_unserialized:

@@ -103,6 +103,12 @@ class UnserializedEvent(Event):
             return None
         return [tuple(each) if each.__class__ is list else each for each in self._pending.in_app]
 
+    @property
+    def longest(self) -> int | None:
+        """The app's `max_value_length`."""
+        longest = self._pending.options.get("max_value_length")
+        return longest if isinstance(longest, int) else None
+
     def finished(self) -> Event:
         """Return the event as sentry-sdk would have made it; as it is where sentry-sdk fails."""
         try:

@@ -35,6 +35,11 @@ _FRAME: Final = Probe(
     _UTILS, "serialize_frame",
     why="decides for each frame whether its variables are read", without=_COSTS, level=SLOWER,
 )  # fmt: skip
+_HIDDEN: Final = Probe(
+    _UTILS, "should_hide_frame",
+    why="a stack shows none of slotel's frames, as it shows none of sentry-sdk's",
+    without="a message's stack ends with a frame of slotel",
+)  # fmt: skip
 _EXCEPTIONS: Final = Probe(
     _UTILS, "exceptions_from_error_tuple",
     why="knows the exception that the frames belong to", without=_COSTS, level=SLOWER,
@@ -176,6 +181,7 @@ Choose: TypeAlias = Callable[
 ]
 """Gives the choice for an exception's type, value and traceback; None for all variables of all frames."""
 
+_OWN: Final = "slotel."
 _LEFT_OUT: Final = "left out"
 
 
@@ -249,6 +255,18 @@ def leave_source_lines_out() -> bool:
         return [], None, []
 
     return _LINES.wrap(utils, lambda _: no_lines)
+
+
+def hide_own_frames() -> None:
+    """Have sentry-sdk leave slotel's frames out of stacks."""
+
+    def wrap(original: Callable[[Any], bool]) -> Callable[[Any], bool]:
+        def should_hide_frame(frame: Any) -> bool:
+            return str(frame.f_globals.get("__name__")).startswith(_OWN) or original(frame)
+
+        return should_hide_frame
+
+    _HIDDEN.wrap(utils, wrap)
 
 
 def choose_variables(choose: Choose) -> bool:
