@@ -1,5 +1,6 @@
 """The options of an app's own `sentry_sdk.init` do under slotel what they do without it."""
 
+import inspect
 import json
 import re
 import subprocess
@@ -299,3 +300,32 @@ def test_where_spans_leave_by_otlp_the_log_says_that_none_is_profiled():
     sent = run("slotel", "profiled", options, SLOTEL_SENTRY_MODE="otlp")
     assert sent.log.count("profiles_sample_rate is not used") == 1
     assert sent.of("profile") == []
+
+
+def test_the_documentation_has_every_option():
+    from sentry_sdk.consts import ClientConstructor
+    from sentry_sdk.integrations.celery import CeleryIntegration
+    from sentry_sdk.integrations.django import DjangoIntegration
+    from sentry_sdk.integrations.flask import FlaskIntegration
+    from sentry_sdk.integrations.redis import RedisIntegration
+    from sentry_sdk.integrations.starlette import StarletteIntegration
+
+    text = (APPS.parents[1] / "docs" / "sentry-parity.md").read_text()
+    table = text.partition("## The options of `sentry_sdk.init`")[2]
+    options = inspect.signature(ClientConstructor.__init__).parameters.keys() - {"self"}
+    assert {name for name in options if f"`{name}`" not in table} == set()
+    for kind in (
+        CeleryIntegration,
+        DjangoIntegration,
+        FlaskIntegration,
+        StarletteIntegration,
+        RedisIntegration,
+    ):
+        named = inspect.signature(kind.__init__).parameters.keys() - {"self"}
+        assert {name for name in named if f"`{name}`" not in table} == set(), kind
+
+
+def test_an_option_that_is_not_used_is_named_at_start():
+    log = run("slotel", "answers", {"transport_queue_size": 500}).log
+    assert log.count("its transport_queue_size is not used") == 1
+    assert "transport_queue_size" not in run("slotel", "answers", {}).log

@@ -61,6 +61,8 @@ _TRACING: Final = (
     "trace_lifecycle",
 )
 """Options that would make sentry-sdk trace on its own, beside OpenTelemetry."""
+_QUEUE_SIZE: Final = 100
+"""Source: sentry-sdk, `DEFAULT_QUEUE_SIZE`."""
 
 
 class ClientTakeover:
@@ -393,4 +395,6 @@ def _said_of_tracing(options: Any, *, profiles: bool) -> str:
         )
     if not profiles and options.get("profile_lifecycle") == "trace":
         said.append("profile_lifecycle='trace' needs transactions: set 'manual'")
+    if options.get("transport_queue_size") not in (None, _QUEUE_SIZE):
+        said.append("its transport_queue_size is not used: the sender has bounds of its own")
     return f" ({'; '.join(said)})" if said else ""
