@@ -152,7 +152,7 @@ class ServedRequest:
             self.layer.makes_spans = False
             known = self.local_root
             if known is not None and not known.ended and self._has_own_span:
-                self._server.pipeline.forget(known)
+                self._server.pipeline.supersede(known, local_root)
                 self.local_root = None
         if self.local_root is None and not self._is_over:
             self.local_root = local_root

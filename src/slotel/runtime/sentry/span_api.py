@@ -39,7 +39,7 @@ _MIDDLEWARES: Final = ("sentry_sdk.integrations.wsgi", "sentry_sdk.integrations.
 _INTEGRATIONS: Final = "sentry_sdk.integrations."
 _STDLIB: Final = "sentry_sdk.integrations.stdlib"
 _SDK: Final = "sentry_sdk."
-_BETWEEN: Final = ("sentry_sdk.api", "sentry_sdk.scope")
+_BETWEEN: Final = ("sentry_sdk.api", "sentry_sdk.scope", "sentry_sdk.tracing_utils")
 """Modules between the caller and the replaced method."""
 
 
@@ -67,6 +67,11 @@ class _Replacements:
             return OtelSpan(span, self._open_spans)
         served = served_span()
         return None if served is None else OtelSpan(served, self._open_spans)
+
+    def _asked_for(self) -> OtelSpan | None:
+        """Return the current span, for code of the app; sentry-sdk's own asks also where no span is to be made yet."""
+        is_there = trace.get_current_span().get_span_context().is_valid
+        return self._current() if is_there or not _caller().startswith(_SDK) else None
 
     def _start(self, how: dict[str, Any]) -> OtelSpan:
         """Start a span below the current one, or below that of the request which is served."""
@@ -176,7 +181,7 @@ class _Replacements:
 
     def span(self, original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def get(scope: Any) -> Any:
-            return self._current() or original(
+            return self._asked_for() or original(
                 scope
             )  # sentry-sdk's own is of an integration, and not sampled
 
@@ -184,7 +189,7 @@ class _Replacements:
 
     def transaction(self, original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def get(scope: Any) -> Any:
-            span = self._current()
+            span = self._asked_for()
             return original(scope) if span is None else span.containing_transaction
 
         return get

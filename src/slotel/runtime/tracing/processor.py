@@ -22,7 +22,7 @@ from slotel.runtime.requests.decision import REQUEST_KINDS, decide
 from slotel.runtime.requests.local_roots import LocalRoot, OpenSpans
 from slotel.runtime.requests.served import SERVED
 from slotel.runtime.requests.span_name import better_name
-from slotel.runtime.tracing.sink import Sink
+from slotel.runtime.tracing.sink import Sink, Succeeding
 from slotel.runtime.upstream.otel.context import flags_of, span_id_of
 from slotel.runtime.upstream.otel.exports import watch
 from slotel.runtime.upstream.otel.reading import UNSET, exact
@@ -141,9 +141,16 @@ class SlotelSpanProcessor(SpanProcessor):
         sampled = context is not None and flags_of(context) & 1
         self._hand_on(span, local_root, self._see_ends[sampled][False], interrupt)
 
-    def forget(self, local_root: LocalRoot) -> None:
-        """Let go of a local root that will never end."""
-        self._open_spans.close(local_root.root_id)
+    def supersede(self, former: LocalRoot, local_root: LocalRoot) -> None:
+        """Let go of a local root that will never end: another one stands for the same request, and gets what it has."""
+        self._open_spans.close(former.root_id)
+        local_root.tags.update(former.tags)
+        for sink in self._sinks:
+            if isinstance(sink, Succeeding):
+                try:
+                    sink.supersede(former, local_root)
+                except Exception as error:  # noqa: BLE001 nothing may reach the app
+                    _raise(self._fault(_name(sink), error))
 
     def escaped(self, error: BaseException, mechanism: str) -> None:
         """Let the sinks that send exceptions know of one that left the application and failed no span."""

@@ -128,17 +128,31 @@ class ErrorEventLinker:
         scope = sentry_sdk.Scope
         isolation, current = scope.get_isolation_scope(), scope.get_current_scope()
         around = _SCOPES.get()
+        if around is not None and around.local_root is local_root:  # those of the root that it supersedes
+            self._begin_session(span, around)
+            return
         while around is not None and around.local_root.ended:  # an event loop's context outlives its request
             if around.isolation is isolation:
                 isolation, current = around.base_isolation, around.base_current
             around = around.around
         view = _RequestView(self, local_root, request_of(parent_context))
         forked = fork_when_used(isolation, view.add_to)
-        _SCOPES.set(_Scopes(around, isolation, current, forked, local_root, view))
+        own = _Scopes(around, isolation, current, forked, local_root, view)
+        _SCOPES.set(own)
         scope.set_isolation_scope(forked)
         scope.set_current_scope(fork_when_used(current))
+        self._begin_session(span, own)
+
+    def _begin_session(self, span: Span, scopes: _Scopes) -> None:
         if self.sessions.frameworks:
-            self.sessions.start(span, framework_of(span), forked)
+            self.sessions.start(span, framework_of(span), scopes.isolation)
+
+    def supersede(self, former: LocalRoot, local_root: LocalRoot) -> None:
+        """Let a root have the Sentry scopes of another one of the same request, with what code has said there."""
+        scopes = _SCOPES.get()
+        if scopes is not None and scopes.local_root is former:
+            scopes.view.follow(local_root)
+            _SCOPES.set(scopes._replace(local_root=local_root))
 
     def on_end(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
         """Remember in which span an exception happened; report it when it escapes a request."""
@@ -301,6 +315,10 @@ class _RequestView:
         self._local_root = local_root
         self.carrier = carrier
         self._details: dict[str, Any] = {}
+
+    def follow(self, local_root: LocalRoot) -> None:
+        """Speak of another local root of the same request."""
+        self._local_root = local_root
 
     def note_details(self) -> None:
         """Keep for the transaction what only the thread of the request can tell."""

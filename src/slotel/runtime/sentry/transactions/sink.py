@@ -156,6 +156,15 @@ class TransactionsSink:
             self._open[local_root.root_id] = local_root
             if len(self._open) > MAX_OPEN:
                 self._forget_oldest()
+        else:
+            self._let_go(local_root)
+
+    def supersede(self, former: LocalRoot, local_root: LocalRoot) -> None:
+        """Give the spans of a root that never ends to the one that stands for it."""
+        self._open.pop(former.root_id, None)
+        local_root.spans, former.spans = former.spans, []
+        if former.state is not None:
+            former.state.built = True  # what comes below it is late
 
     def on_end(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
         """Append a span to its trace; with the root's the trace is decided."""
