@@ -26,11 +26,19 @@ def before_breadcrumb(crumb, hint):
     return crumb
 
 
+def named():
+    yield StdlibIntegration()
+    if SCENE == "django":
+        from sentry_sdk.integrations.django import DjangoIntegration
+
+        yield DjangoIntegration()
+
+
 sentry_sdk.init(
     os.environ["SENTRY_DSN"], release="r1", environment="live", before_breadcrumb=before_breadcrumb,
     **({"max_breadcrumbs": 4} if "few" in WORDS else {}),
     **({"default_integrations": False} if "off" in WORDS else {}),
-    integrations=[StdlibIntegration()] if "named" in WORDS else [],
+    integrations=[*named()] if "named" in WORDS else [],
 )  # fmt: skip
 
 

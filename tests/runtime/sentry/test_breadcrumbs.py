@@ -98,9 +98,12 @@ def test_calls_are_breadcrumbs_as_with_plain_sentry_sdk_at_any_rate(scene, rate)
 
 @pytest.mark.process
 @pytest.mark.skipif(sentry_sdk.VERSION.startswith("3"), reason="an app of sentry-sdk 2")
-@pytest.mark.parametrize("words", ["few", "off", "named", "process"])
-def test_the_options_of_the_app_hold_for_them(words):
-    plain, slotel = both("flask", words)
+@pytest.mark.parametrize(
+    ("scene", "words"),
+    [("flask", "few"), ("flask", "off"), ("flask", "named"), ("flask", "process"), ("django", "named")],
+)
+def test_the_options_of_the_app_hold_for_them(scene, words):
+    plain, slotel = both(scene, words)
     ours = comparable(slotel)
     assert {which: ours[which] for which in plain} == comparable(plain)
 
@@ -162,11 +165,11 @@ def test_a_started_process_can_continue_the_trace():
 
 
 @contextmanager
-def spans():
+def spans(instrumentation="opentelemetry.instrumentation.some"):
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    yield provider.get_tracer("opentelemetry.instrumentation.some"), exporter.get_finished_spans
+    yield provider.get_tracer(instrumentation), exporter.get_finished_spans
 
 
 @pytest.mark.unit
@@ -181,6 +184,28 @@ def test_an_inner_scopes_calls_take_the_place_of_the_outer_ones():
     add_calls(event, hint, [one])
     add_calls(event, hint, [two])
     assert [crumb["message"] for crumb in event["breadcrumbs"]["values"]] == ["app", "SELECT 2"]
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("is_slotels", [False, True])
+def test_a_query_that_djangos_own_integration_of_sentry_writes_is_not_written_twice(monkeypatch, is_slotels):
+    """Of an app that was set up before slotel."""
+    monkeypatch.setattr(
+        "slotel.runtime.sentry.errors.breadcrumbs.SET_UP", {"django"} if is_slotels else set()
+    )
+    query = {"db.system": "sqlite", "db.statement": "SELECT 1"}
+    with (
+        spans("opentelemetry.instrumentation.sqlite3") as (tracer, finished),
+        sentry_sdk.new_scope() as scope,
+    ):
+        client = sentry_sdk.Client(default_integrations=False)
+        client.integrations["django"] = object()  # its hooks would stay in this process
+        scope.set_client(client)
+        tracer.start_span("SELECT", kind=SpanKind.CLIENT, attributes=query).end()
+        event = {}
+        add_calls(event, {}, finished())
+        client.close()
+    assert bool(event) == is_slotels
 
 
 @pytest.mark.unit

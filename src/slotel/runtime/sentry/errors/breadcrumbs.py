@@ -40,6 +40,9 @@ _INTEGRATIONS: Final = {
     "sqlalchemy": "sqlalchemy",
     "asyncpg": "asyncpg",
     "pymongo": "pymongo",
+    **dict.fromkeys(
+        ("dbapi", "mysql", "mysqlclient", "psycopg", "psycopg2", "pymssql", "pymysql", "sqlite3"), "django"
+    ),
 }
 """Instrumentation → the integration of sentry-sdk that writes the breadcrumbs of the same calls."""
 
