@@ -6,6 +6,7 @@ import json
 import logging
 import random
 import re
+import sys
 import types
 from contextlib import contextmanager
 
@@ -17,7 +18,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import (
     ALWAYS_OFF,
     ALWAYS_ON,
@@ -367,10 +368,22 @@ def shared_caplog():
 THEIRS = getattr(trace.use_span, "_slotel_original", trace.use_span)
 
 
+class Handled(SpanProcessor):
+    """Notes which exception is being handled when a span ends."""
+
+    def __init__(self, seen):
+        self.seen = seen
+
+    def on_end(self, span):
+        self.seen.append(sys.exc_info()[0])
+
+
 def used(use_span, error, ends, records, marks, *, how):
     """What is seen where a span is used: inside, by whom it was used, of itself afterwards."""
-    span = TracerProvider(shutdown_on_exit=False).get_tracer("t").start_span("x")
     seen = []
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(Handled(seen))
+    span = provider.get_tracer("t").start_span("x")
     opened = use_span(span, ends, record_exception=records, set_status_on_exception=marks)
 
     def inside():
@@ -393,6 +406,8 @@ def used(use_span, error, ends, records, marks, *, how):
             opened.__enter__()
             if how == "forgotten":
                 del opened
+            elif how == "given":  # as Django's instrumentation gives it
+                opened.__exit__(*((type(error), error, None) if error else (None, None, None)))
             else:
                 inside()
                 opened.__exit__(None, None, None)
@@ -409,7 +424,7 @@ def used(use_span, error, ends, records, marks, *, how):
     )
 
 
-@pytest.mark.parametrize("how", ["block", "function", "coroutine", "by hand", "forgotten"])
+@pytest.mark.parametrize("how", ["block", "function", "coroutine", "by hand", "given", "forgotten"])
 @pytest.mark.parametrize("error", [None, ValueError("no"), KeyboardInterrupt(), StopIteration()])
 @pytest.mark.parametrize(
     "flags", [(True, True, True), (False, False, True), (True, True, False), (False, False, False)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
 from types import TracebackType
@@ -49,7 +50,19 @@ class CurrentSpan:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the span."""
+        """End the span: while its exception is being handled, also one that is given by hand, as in a generator."""
+        if error is None or sys.exc_info()[1] is error:
+            self._end(error)
+            return
+        around = error.__context__
+        try:
+            raise error  # noqa: TRY301 what handles it is here
+        except BaseException:  # noqa: BLE001 it is the caller's
+            self._end(error)
+        finally:
+            error.__context__, error.__traceback__ = around, trace
+
+    def _end(self, error: BaseException | None) -> None:
         try:
             reset(self.token)
         except Exception:  # noqa: BLE001 whatever the store of contexts raises
@@ -137,7 +150,7 @@ class UsedSpan(CurrentSpan):
     def __del__(self) -> None:
         """Leave the block."""
         if self.is_inside:
-            self.__exit__(None, None, None)
+            self.__exit__(GeneratorExit, GeneratorExit(), None)
 
     def _again(self) -> CurrentSpan:
         *_, records, marks = self.start
