@@ -67,7 +67,10 @@ def test_a_run_that_is_ended_ends_its_services(number):
         services = services_of(driver.pid)
         driver.send_signal(number)
         assert driver.wait(60) == 128 + number
-        assert [pid for pid in services if Path(f"/proc/{pid}").exists()] == []
+        wait_until(
+            lambda: not any(Path(f"/proc/{pid}").exists() for pid in services),
+            "their parent has waited for them",
+        )
     finally:
         driver.kill()
         driver.wait()

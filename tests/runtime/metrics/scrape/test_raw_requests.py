@@ -188,7 +188,7 @@ def test_who_guesses_passwords_keeps_no_scraper_waiting(tmp_path):
         for each in guessing:
             each.join()
         tried = found.count(401)
-        assert set(found) == {401, 429}
+        assert {429} <= set(found) <= {401, 429}  # none is tried where the first log-in took all the time
         assert tried <= 40 + (time.monotonic() - began) * 10, "200 guesses are 200 bcrypts"
         assert sorted(waited)[len(waited) // 2] < 1
 
