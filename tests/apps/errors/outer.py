@@ -23,10 +23,18 @@ if HOW == "plain" or SCENE == "given":
     sentry_sdk.init(traces_sample_rate=1.0, send_default_pii=True, integrations=integrations)
 
 
+def note(event, hint):
+    event.setdefault("extra", {})["noted"] = True
+    return event
+
+
 def outer(application):
     def middleware(environ, start_response):
         number = environ["QUERY_STRING"]
         sentry_sdk.set_tag("before", number)
+        if environ["PATH_INFO"] == "/fails":
+            sentry_sdk.get_current_span()
+            sentry_sdk.get_current_scope().add_event_processor(note)
         if environ["PATH_INFO"] == "/asks":
             sentry_sdk.get_current_span()
             with sentry_sdk.start_span(op="auth", name="looks up"):
@@ -51,7 +59,6 @@ def flask():
     def answer(what):
         return what
 
-    app.wsgi_app = outer(app.wsgi_app) if HOW == "inner" else app.wsgi_app
     return outer(app)
 
 

@@ -49,9 +49,10 @@ def test_it_is_on_the_requests_transaction_and_the_request_leaves_nothing_behind
     assert json.loads(printed) == [0]
 
 
-def test_an_integration_that_the_app_names_shows_the_cookies_of_an_error():
+def test_an_event_processor_of_the_outer_scope_completes_an_error_beside_the_integration_that_the_app_names():
     pytest.importorskip("django")
     (_, _, (theirs,)), (_, _, (ours,)) = run("plain", "given"), run("slotel", "given")
-    assert theirs["request"]["cookies"] == {"foo": "bar"}
+    assert (theirs["request"]["cookies"], theirs["extra"]["noted"]) == ({"foo": "bar"}, True)
+    assert ours["extra"]["noted"] is True
     assert ours["request"]["cookies"] == theirs["request"]["cookies"]
     assert ours["tags"]["before"] == theirs["tags"]["before"]

@@ -302,14 +302,16 @@ class ContinuedTrace:
         self._started: OtelSpan | None = None
 
     @property
-    def parent_span_id(self) -> str:
-        """Id of the caller's span: 16 hexadecimal digits."""
-        return OtelSpan(trace.get_current_span(self.context)).span_id
+    def parent_span_id(self) -> str | None:
+        """Id of the caller's span: 16 hexadecimal digits; None if no trace is continued."""
+        span = trace.get_current_span(self.context)
+        return OtelSpan(span).span_id if span.get_span_context().is_valid else None
 
     @property
-    def parent_sampled(self) -> bool:
-        """Whether the caller exports its trace."""
-        return OtelSpan(trace.get_current_span(self.context)).sampled
+    def parent_sampled(self) -> bool | None:
+        """Whether the caller exports its trace; None if no trace is continued."""
+        span = trace.get_current_span(self.context)
+        return OtelSpan(span).sampled if span.get_span_context().is_valid else None
 
     def start(self, more: Mapping[str, Any]) -> OtelSpan:
         """Begin it."""

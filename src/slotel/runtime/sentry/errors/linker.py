@@ -40,7 +40,7 @@ from slotel.runtime.sentry.errors.exception_record import (
     record_of,
     remember,
 )
-from slotel.runtime.sentry.errors.request import Carrier, add_framework_data, add_request
+from slotel.runtime.sentry.errors.request_view import HAS_DETAILS, RequestView
 from slotel.runtime.sentry.errors.second_reports import tells_nothing
 from slotel.runtime.sentry.errors.sessions import RequestSessions
 from slotel.runtime.sentry.propagation import request_of
@@ -62,7 +62,6 @@ Sampling = Callable[[SpanContext], Mapping[str, str]]
 AGAIN: Final = 5.0
 """Seconds within which an exception that belongs to no trace is one occurrence, however often it is reported."""
 
-_HAS_DETAILS: Final = "slotel.has_details"
 _ANSWERS_EVERYTHING: Final = "django"
 """Its spans also end with exceptions that a middleware turned into an answer; Django's own signal knows better."""
 
@@ -84,7 +83,7 @@ class _Scopes(NamedTuple):
     base_current: Any
     isolation: Any
     local_root: LocalRoot
-    view: _RequestView
+    view: RequestView
 
 
 _SCOPES: ContextVar[_Scopes | None] = ContextVar("slotel-scopes", default=None)
@@ -135,7 +134,7 @@ class ErrorEventLinker:
             if around.isolation is isolation:
                 isolation, current = around.base_isolation, around.base_current
             around = around.around
-        view = _RequestView(self, local_root, request_of(parent_context))
+        view = RequestView(self.link, local_root, request_of(parent_context))
         forked = fork_when_used(isolation, view.add_to)
         own = _Scopes(around, isolation, current, forked, local_root, view)
         _SCOPES.set(own)
@@ -303,55 +302,6 @@ class ErrorEventLinker:
         return found
 
 
-class _RequestView:
-    """What a request's Sentry scope adds to its events: the request, and its local root where no span is nearer."""
-
-    __slots__ = ("_details", "_local_root", "_trail", "carrier")
-
-    def __init__(
-        self, error_linker: ErrorEventLinker, local_root: LocalRoot, carrier: Carrier | None
-    ) -> None:
-        self._trail = error_linker
-        self._local_root = local_root
-        self.carrier = carrier
-        self._details: dict[str, Any] = {}
-
-    def follow(self, local_root: LocalRoot) -> None:
-        """Speak of another local root of the same request."""
-        self._local_root = local_root
-
-    def note_details(self) -> None:
-        """Keep for the transaction what only the thread of the request can tell."""
-        add_framework_data(self._details, self.carrier, is_over=True)
-
-    def add_to(self, scope: Any) -> None:
-        """Make a copied scope the request's own."""
-        scope.clear_breadcrumbs()
-        scope.add_event_processor(self)
-
-    def __call__(self, event: Any, hint: Any) -> Any:
-        """Add to an event what it lacks; a thread that the request started has no span of its own."""
-        if event.get("type") is None:
-            self._complete(event, hint.get(RECORD))
-            if not hint.get(_HAS_DETAILS):
-                add_framework_data(event, self.carrier)
-            add_calls(event, hint, self._local_root.spans)
-            add_request(event, self.carrier, self._local_root.span.attributes or {}, self._details)
-        elif event["type"] == "transaction":
-            add_request(event, self.carrier, {}, self._details)
-        return event
-
-    def _complete(self, event: Any, exception_record: ExceptionRecord | None) -> None:
-        if exception_record is None or exception_record.local_root is not None:
-            return
-        own = self._local_root.span.context
-        if exception_record.context is None:
-            self._trail.link(event, own, self._local_root, {})
-        elif exception_record.context.trace_id == own.trace_id:
-            # after the answer the span has ended, and is still the current one
-            self._trail.link(event, exception_record.context, self._local_root, exception_record.attributes)
-
-
 def capture(
     error: BaseException,
     mechanism: str,
@@ -375,7 +325,7 @@ def capture(
         if complete is not None:
             with contextlib.suppress(Exception):  # an event without these details is better than none
                 complete(event)
-                hint[_HAS_DETAILS] = True
+                hint[HAS_DETAILS] = True
         return sentry_sdk.capture_event(event, hint=hint)
     except Exception:  # noqa: BLE001 nothing may reach the app; the loss is counted by `delivery.py`
         if client.transport is not None:
