@@ -2,12 +2,16 @@
 
 import logging
 import socket
-from contextlib import closing
+import threading
+from contextlib import closing, suppress
 
 import pytest
 import sentry_sdk
+from urllib3.exceptions import ReadTimeoutError
 
+from slotel.cli.sink.http import HttpWire
 from slotel.cli.sink.server import SentrySink
+from slotel.runtime.sentry.transport.endpoint import Endpoint
 from support.launch import wait_until
 from support.sentry_route import Answering, Proxy, make_certificate, serving_tls
 from support.sentry_tracing import connected, provider, shipping
@@ -74,6 +78,35 @@ def test_a_request_on_an_open_connection_carries_what_the_first_one_carries(host
 
 def _without_length(headers):
     return {name: value for name, value in headers.items() if name != "content-length"}
+
+
+def test_an_answer_that_comes_too_late_is_not_taken_for_that_to_the_next_request():
+    late = threading.Event()
+
+    def serve():
+        for number in range(2):
+            connection, _ = listener.accept()
+            wire = HttpWire(connection)
+            while wire.read() is not None:
+                connection.sendall(YES)
+                if number == 0 and wire.read() is not None:
+                    late.wait(30)
+                    with suppress(OSError):
+                        connection.sendall(YES.replace(b"200 OK", b"503 Away"))
+                    break
+            connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=serve, daemon=True)
+        server.start()
+        endpoint = Endpoint(f"http://key@127.0.0.1:{listener.getsockname()[1]}/1", {})
+        assert endpoint.post(b"first", gzipped=False, timeout=30).status == 200
+        with pytest.raises(ReadTimeoutError):
+            endpoint.post(b"second", gzipped=False, timeout=0.1)
+        threading.Timer(0.1, late.set).start()
+        assert endpoint.post(b"third", gzipped=False, timeout=30).status == 200
+        endpoint.close()
+        server.join(30)
 
 
 def test_where_urllib3_keeps_its_connections_elsewhere_it_sends_every_request(monkeypatch):
