@@ -238,7 +238,9 @@ def watch_traffic(runtime: Runtime, environ: Mapping[str, str]) -> None:
 
     own = {runtime.endpoint.port} if runtime.endpoint is not None else set()
     traffic = UncountedTraffic(
-        lambda: counts_requests(runtime.store.snapshot()), serves, lambda: own | TELEMETRY_PORTS
+        lambda everywhere: counts_requests(runtime.store, everywhere=everywhere),
+        serves,
+        lambda: own | TELEMETRY_PORTS,
     )
     PROCESS.register("uncounted_traffic", tick=lambda: traffic.tick())  # noqa: PLW0108 the lambda keeps it alive
 

@@ -88,3 +88,14 @@ def test_the_window_of_the_limit_is_the_objectives(clock):
     assert said(metered) == [("short", False)]
     clock.now += 320
     assert said(metered) == [("short", True)]
+
+
+def test_errors_of_all_workers_breach_together(clock):
+    """Each has counted fewer bad events than a breach needs."""
+    one, other = Metered(clock), Metered(clock)
+    for each in (one, other):
+        each.count(good=30, bad=3)
+        each.windows.roll()
+    assert said(one) == []
+    one.store.others = lambda _age, _rest: [other.store.part()]
+    assert said(one) == [("availability", False)]

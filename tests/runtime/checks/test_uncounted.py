@@ -17,7 +17,9 @@ LOCAL = Connection(40_000, is_listening=True)
 
 
 def lines(caplog, connections, ticks=3, *, counts=False, is_known=False, others=()):
-    traffic = UncountedTraffic(lambda: counts, lambda: is_known, lambda: others, lambda: connections)
+    traffic = UncountedTraffic(
+        lambda _everywhere: counts, lambda: is_known, lambda: others, lambda: connections
+    )
     for _ in range(ticks):
         traffic.tick()
     return [(record.levelname, record.getMessage().partition(",")[0]) for record in caplog.records]
@@ -48,6 +50,15 @@ def test_a_service_that_counts_is_not_told_of(caplog):
     assert not lines(caplog, [OPEN, Connection(8000, is_answered=True)], counts=True)
 
 
+def test_a_process_that_has_counted_a_request_looks_at_no_socket_any_more():
+    looks = []
+    traffic = UncountedTraffic(
+        lambda everywhere: not everywhere, lambda: False, tuple, lambda: looks.append(1) or (OPEN,)
+    )
+    traffic.tick()
+    assert not looks
+
+
 def test_ports_that_serve_telemetry_are_not_told_of(caplog):
     assert not lines(caplog, [OPEN, Connection(8000, is_answered=True)], others={8000})
 
@@ -57,9 +68,9 @@ def test_only_requests_count():
     labels = ("service_name", "span_name", "span_kind")
     calls = store.histogram(names.SPAN_DURATION, help="", unit="seconds", label_names=labels, bounds=(1.0,))
     calls.observe(calls.slot(("shop", "SELECT", "SPAN_KIND_CLIENT")), 0.1)
-    assert not counts_requests(store.snapshot())
+    assert not counts_requests(store, everywhere=True)
     calls.observe(calls.slot(("shop", "GET /", "SPAN_KIND_SERVER")), 0.1)
-    assert counts_requests(store.snapshot())
+    assert counts_requests(store, everywhere=False)
 
 
 def test_an_answer_is_seen_and_a_probe_that_only_connects_is_not():

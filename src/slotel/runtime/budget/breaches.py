@@ -75,9 +75,8 @@ class BreachDetector:
     def check(self) -> Iterator[Breach]:
         """Yield what is newly breached or recovered."""
         for index, slo in enumerate(self._windows.slos):
-            everything = self._windows.window(index, max(KEPT, slo.window))
-            if everything.bad < MIN_BAD_EVENTS and not self._since:
-                continue  # then no window has enough: one look for each objective, while all is well
+            if not self._since and not self._may_be_breached(index, slo):
+                continue
             window = self._windows.window(index, slo.window)
             yield from self._changes(Breach(slo, window, recovered=False), exceeded=window.ratio > slo.limit)
             for alert in slo.burn_rate_alerts():
@@ -85,6 +84,12 @@ class BreachDetector:
                 threshold = alert.burn_rate(slo.period.seconds)
                 burns = window.burn > threshold and self._windows.window(index, alert.short).burn > threshold
                 yield from self._changes(Breach(slo, window, recovered=False, alert=alert), exceeded=burns)
+
+    def _may_be_breached(self, index: int, slo: Slo) -> bool:
+        """Whether a window can have enough bad events: the cheap look, while all is well."""
+        if self._windows.bad_ever(slo) < MIN_BAD_EVENTS:
+            return False
+        return self._windows.window(index, max(KEPT, slo.window)).bad >= MIN_BAD_EVENTS
 
     def _changes(self, breach: Breach, *, exceeded: bool) -> Iterator[Breach]:
         now, since = self._clock(), self._since.get(breach.key)

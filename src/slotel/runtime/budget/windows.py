@@ -83,6 +83,7 @@ class BudgetWindows:
             help="Events of each objective, by outcome.",
             label_names=(names.LABEL_SERVICE, names.LABEL_SLO, names.LABEL_OUTCOME),
         )
+        self._service_name = service_name
         self._outcomes = {
             (slo.name, outcome): self._events.slot((service_name, slo.name, outcome))
             for slo in slos
@@ -137,6 +138,10 @@ class BudgetWindows:
     def _next_bucket(self) -> int:
         """Return the unix second at which the first of the open buckets ends."""
         return min(((int(self._bucket // width) + 1) * width for width in self._widths), default=2**31)
+
+    def bad_ever(self, slo: Slo) -> float:
+        """Return how many events were bad since the start, over all workers."""
+        return self._events.total((self._service_name, slo.name, names.BAD))
 
     def window(self, index: int, seconds: float) -> Window:
         """Return what happened to an objective within the last `seconds`, over all workers, to the bucket."""

@@ -11,15 +11,17 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import ip_address
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from slotel.config import names
 from slotel.config.slo import ENTRY_KIND_LABELS
 from slotel.runtime.finding import Finding, log
-from slotel.runtime.metrics.store.store import Family
+from slotel.runtime.metrics.store.family import Labels, Shape
+from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.upstream.stdlib import bare_socket
 
 _DESCRIPTORS: Final = Path("/proc/self/fd")
@@ -51,7 +53,8 @@ class UncountedTraffic:
     """Looks at every tick, until a request was counted or the line was written.
 
     Args:
-        counts: whether any process of the service has counted a request; asked only when there is traffic.
+        counts: whether this process has counted a request, or, told True, any process of the service; the second is
+            asked only when there is traffic.
         is_known: whether this process has imported a server or framework that slotel counts at.
         others: ports that serve telemetry, slotel's own among them.
         connections: this process's TCP sockets.
@@ -59,7 +62,7 @@ class UncountedTraffic:
 
     def __init__(
         self,
-        counts: Callable[[], bool],
+        counts: Callable[[bool], bool],
         is_known: Callable[[], bool],
         others: Callable[[], Iterable[int | None]],
         connections: Callable[[], Iterable[Connection]] | None = None,
@@ -73,6 +76,7 @@ class UncountedTraffic:
 
     def tick(self) -> None:
         """Look once. A port must stand out twice: its server may just start, its first request just run."""
+        self._is_over = self._is_over or self._counts(False)
         if self._is_over:
             return
         found = tuple(self._connections())
@@ -81,7 +85,7 @@ class UncountedTraffic:
         answered = ({each.port for each in found if each.is_answered} & listening.keys()) - others
         public = {port for port, is_public in listening.items() if is_public} - others
         suspects = answered if self._is_known() else answered | public
-        if suspects and self._counts():
+        if suspects and self._counts(True):
             self._is_over = True
         elif again := suspects & self._before:
             self._is_over = True
@@ -90,12 +94,18 @@ class UncountedTraffic:
         self._before = suspects
 
 
-def counts_requests(families: Iterable[Family]) -> bool:
-    """Whether a span of a request is among the metrics of a service."""
-    for family in families:
-        if family.name == names.SPAN_DURATION and family.series:
-            at = family.label_names.index(names.LABEL_SPAN_KIND)
-            return any(labels[at] in ENTRY_KIND_LABELS for labels in family.series)
+def counts_requests(store: Store, *, everywhere: bool) -> bool:
+    """Whether a span of a request is among the metrics of this process, or of any process of the service."""
+    tables: Iterable[tuple[Shape, Mapping[Labels, int]]] = (
+        (each.shape, each.slots) for each in tuple(store.tables)
+    )
+    if everywhere:
+        tables = chain(tables, *(part.tables for part in store.others(0.0, lambda: None)))
+    for shape, rows in tables:
+        if shape.name == names.SPAN_DURATION:
+            at = shape.label_names.index(names.LABEL_SPAN_KIND)
+            if any(labels[at] in ENTRY_KIND_LABELS for labels in tuple(rows) if labels):
+                return True
     return False
 
 

@@ -43,8 +43,10 @@ class Deliveries:
     def share(self) -> None:
         """Give the other processes what changed here."""
         workers = self._runtime.workers
+        if workers is None or not workers.is_shared:
+            return
         data = encode(self.own())
-        if workers is None or self._shared == (os.getpid(), data) or data == _NOTHING:
+        if self._shared == (os.getpid(), data) or data == _NOTHING:
             return
         if workers.share(SUFFIX, data):
             self._shared = (os.getpid(), data)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from array import array
 from itertools import compress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from slotel.runtime.metrics.store.cells import Cells
 from slotel.runtime.metrics.store.family import OVERFLOW, Shape
-from slotel.runtime.metrics.store.table import Table
+from slotel.runtime.metrics.store.table import LOOK_AGAIN, Table
 
 if TYPE_CHECKING:
     from slotel.runtime.metrics.store.store import Store
-
-LOOK_AGAIN: Final = 1.0
-"""Seconds for which what others counted is known well enough for a window."""
 
 
 class Ring(Table):
@@ -51,8 +48,8 @@ class Ring(Table):
         first = last - int(window_seconds // self._width) + 1
         with self.lock:
             totals = self._totals(self.cells, self.slots[OVERFLOW], first, last)
-        for cells, start in self._others():
-            found = self._totals(cells, start, first, last)
+        for cells, slots in self._others():
+            found = self._totals(cells, slots[OVERFLOW], first, last)
             totals = [a + b for a, b in zip(totals, found, strict=True)]
         return totals
 
@@ -66,7 +63,7 @@ class Ring(Table):
             start = self.slots[OVERFLOW]
             own = self.cells[start : start + self.shape.width]
             rows: list[tuple[Cells, int]] = [(array("d", own), 0)]
-        rows += self._others()
+        rows += [(cells, slots[OVERFLOW]) for cells, slots in self._others()]
         stride = self._columns + 1
         epochs: set[int] = set()
         for cells, start in rows:
@@ -79,15 +76,6 @@ class Ring(Table):
         """Return the unix time since when the service counts: the oldest worker's start."""
         others = self._store.others(LOOK_AGAIN, lambda: None)
         return min((self._store.created, *(part.created for part in others)))
-
-    def _others(self) -> list[tuple[Cells, int]]:
-        """Return this ring in each other process: its cells, and the first of them."""
-        return [
-            (part.cells, slots[OVERFLOW])
-            for part in self._store.others(LOOK_AGAIN, lambda: None)
-            for shape, slots in part.tables
-            if shape.name == self.shape.name and shape.ring == self.shape.ring
-        ]
 
     def _bucket(self, rows: list[tuple[Cells, int]], epoch: int) -> list[float]:
         totals = [0.0] * self._columns

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from slotel.runtime.metrics.store.cells import Cells
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MAX_LABEL: Final = 200
 """Characters of a label value that are kept."""
+LOOK_AGAIN: Final = 1.0
+"""Seconds for which what others counted is known well enough for a window."""
 
 
 class Table:
@@ -52,6 +54,15 @@ class Table:
             store.refused(refusal, self.shape.name)
         return self.slots[OVERFLOW]
 
+    def _others(self) -> list[tuple[Cells, Mapping[Labels, int]]]:
+        """Return this table in each other process: its cells, and the first of each row."""
+        return [
+            (part.cells, slots)
+            for part in self._store.others(LOOK_AGAIN, lambda: None)
+            for shape, slots in part.tables
+            if shape.name == self.shape.name and shape.identity == self.shape.identity
+        ]
+
 
 class Counter(Table):
     """A counter: one cell for each series."""
@@ -64,6 +75,11 @@ class Counter(Table):
     def value(self, slot: int) -> float:
         """Return what this process alone counted."""
         return self.cells[slot]
+
+    def total(self, values: Labels) -> float:
+        """Return what all processes of the service counted: of the others, at most `LOOK_AGAIN` seconds ago."""
+        slot, kept = self.slot(values), tuple(map(bounded, values))
+        return self.value(slot) + sum(cells[slots[kept]] for cells, slots in self._others() if kept in slots)
 
 
 class Histogram(Table):
