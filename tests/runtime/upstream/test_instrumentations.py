@@ -1,5 +1,6 @@
 """What is mended in OpenTelemetry's instrumentations answers as before: beside the function that it stands before."""
 
+import asyncio
 import os
 import sys
 
@@ -7,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.instrumentation import asgi, wsgi
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.util import http
 
 from slotel.runtime.upstream.otel.instrumentations import patch_instrumentation
@@ -59,13 +62,14 @@ CHANGES = st.fixed_dictionaries(
 MODES = st.sampled_from([None, *wsgi._StabilityMode])
 
 
-def patched(module):
+def patched(module, name="collect_request_attributes"):
     """The function as the instrumentation has it, and ours that stands before it."""
-    found = getattr(module.collect_request_attributes, "_slotel_original", module.collect_request_attributes)
+    standing = getattr(module, name)
+    found = getattr(standing, "_slotel_original", standing)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "collect_request_attributes", found)
+        patch.setattr(module, name, found)
         patch_instrumentation("flask")
-        return found, module.collect_request_attributes
+        return found, getattr(module, name)
 
 
 @pytest.mark.parametrize(("module", "request_of"), [(wsgi, ENVIRON), (asgi, SCOPE)])
@@ -121,6 +125,122 @@ def _answer(function, *request, **named):
         return function(*request, **named)
     except Exception as error:
         return type(error), str(error)
+
+
+class Seen:
+    """A span that notes what is set."""
+
+    def __init__(self, *, recording):
+        self.recording, self.set = recording, []
+
+    def is_recording(self):
+        return self.recording
+
+    def set_attribute(self, name, value):
+        self.set.append((name, value))
+
+    def set_status(self, status):
+        if not status.is_unset:  # the SDK does nothing then
+            self.set.append((status.status_code, status.description))
+
+
+@pytest.mark.parametrize("module", [wsgi, asgi])
+@given(
+    status=st.one_of(st.sampled_from([-1, 0, 99, 100, 200, 302, 404, 499, 500, 503]), st.integers(-9, 999)),
+    mode=st.sampled_from(list(wsgi._StabilityMode)),
+    is_server=st.booleans(),
+    recording=st.booleans(),
+)
+def test_a_status_is_set_as_the_instrumentation_sets_it(module, status, mode, is_server, recording):
+    seen = []
+    for set_status in patched(module, "_set_status"):
+        span, metric = Seen(recording=recording), {"url.scheme": "http"}
+        set_status(span, metric, status, str(status), server_span=is_server, sem_conv_opt_in_mode=mode)
+        seen.append((span.set, metric))
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("module", [wsgi, asgi])
+@pytest.mark.parametrize("name", ["_parse_active_request_count_attrs", "_parse_duration_attrs"])
+@given(mode=MODES, data=st.data())
+def test_a_metric_has_the_attributes_that_the_instrumentation_picks(module, name, mode, data):
+    known = [
+        *module._server_duration_attrs_new,
+        *module._server_active_requests_count_attrs_old,
+        "url.path",
+        "x",
+    ]
+    attributes = data.draw(st.dictionaries(st.sampled_from(known), st.integers()))
+    original, ours = patched(module, name)
+    expected = list(original(attributes, *([mode] if mode else [])).items())
+    assert list(ours(attributes, *([mode] if mode else [])).items()) == expected
+    if mode:
+        assert list(ours(attributes, sem_conv_opt_in_mode=mode).items()) == expected
+
+
+@given(changed=CHANGES)
+def test_an_asgi_request_has_the_url_that_the_instrumentation_compares(changed):
+    original, ours = patched(asgi, "get_host_port_url_tuple")
+    scope = {**SCOPE, **changed}
+    assert _answer(ours, scope) == _answer(original, scope)
+
+
+@pytest.mark.parametrize("name", ["_set_status", "_parse_duration_attrs", "get_host_port_url_tuple"])
+def test_a_release_that_answers_otherwise_is_asked(name, monkeypatch):
+    original, ours = patched(asgi, name)
+    assert ours.__code__ is not original.__code__
+
+    def newer(first, *more, sem_conv_opt_in_mode=wsgi._StabilityMode.DEFAULT, **named):
+        if isinstance(first, Seen) or hasattr(first, "set_attribute"):
+            first.set_attribute("new", 1)
+        return "new"
+
+    monkeypatch.setattr(asgi, name, newer)
+    patch_instrumentation("flask")
+    span = Seen(recording=True)
+    if name == "_set_status":
+        asgi._set_status(
+            span, {}, 200, "200", server_span=True, sem_conv_opt_in_mode=wsgi._StabilityMode.HTTP
+        )
+        assert span.set == [("new", 1)]
+    else:
+        assert getattr(asgi, name)(SCOPE) == "new"
+
+
+@pytest.mark.parametrize("opted", ["", "http", "http/dup", "database, http"])
+def test_the_target_of_an_asgi_request_is_asked_for_where_a_metric_has_it(opted, monkeypatch):
+    """What the middleware measures is the same with and without what stands before the function."""
+    mode = wsgi._StabilityMode(next((each for each in ("http/dup", "http") if each in opted), "default"))
+    modes = wsgi._OpenTelemetrySemanticConventionStability
+    monkeypatch.setattr(modes, "_get_opentelemetry_stability_opt_in_mode", lambda _kind: mode)
+    monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", opted)
+    original, ours = patched(asgi, "_collect_target_attribute")
+    assert (ours is original) == (mode is not wsgi._StabilityMode.HTTP)
+    scope = {**SCOPE, "route": type("Route", (), {"path_format": "/x/{id}"})()}
+    measured = []
+    for collect in (original, ours):
+        monkeypatch.setattr(asgi, "_collect_target_attribute", collect)
+        reader = InMemoryMetricReader()
+        middleware = asgi.OpenTelemetryMiddleware(_answers, meter_provider=MeterProvider([reader]))
+        asyncio.run(middleware(dict(scope), None, _ignores))
+        (found,) = reader.get_metrics_data().resource_metrics[0].scope_metrics
+        measured.append(
+            [
+                (each.name, [dict(point.attributes) for point in each.data.data_points])
+                for each in found.metrics
+            ]
+        )
+    assert measured[0] == measured[1]
+    assert len(measured[0]) >= 2
+
+
+async def _answers(_scope, _receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body"})
+
+
+async def _ignores(_message):
+    pass
 
 
 def test_the_environment_is_read_as_ever_whatever_is_set_when(monkeypatch):

@@ -80,8 +80,8 @@ class AsgiRequest(ServedRequest):
             raise
 
     @property
-    def is_unanswered(self) -> bool:
-        """Whether the application has returned without a word to a client that is there: the server answers 500."""
+    def is_unanswered(self) -> bool:  # type: ignore[override]  # asked at the end alone
+        """Whether nothing was sent to a client that is there."""
         has_begun = self.status is not None or self.close_code is not None or self.is_accepted
         return not (has_begun or self.client_left)
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from slotel.config.slo import CANCELLED as CANCELLED_TYPES
@@ -34,6 +34,9 @@ class OutcomeRow:
         span_status: of the span, as its instrumentation sets it (`*`: as it is).
         transaction: Sentry's status of the transaction (`*`: by the answer's status code).
         differ: how `slotel.yaml` changes the outcome; empty where only `slo.outcome` in code can.
+
+    Attributes:
+        kept: `sentry.keep: errors` keeps its trace, if the trace was sampled out.
     """
 
     name: str
@@ -46,11 +49,10 @@ class OutcomeRow:
     transaction: str = "*"
     source: str = SRE_WORKBOOK
     differ: str = ""
+    kept: bool = field(init=False)
 
-    @property
-    def kept(self) -> bool:
-        """Whether `sentry.keep: errors` keeps its trace, if the trace was sampled out."""
-        return self.outcome == "bad"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kept", self.outcome == "bad")  # as frozen dataclasses set what they compute
 
     def transaction_status(self, answered: str | None) -> str | None:
         """Return Sentry's status of the transaction.

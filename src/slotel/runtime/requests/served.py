@@ -36,6 +36,7 @@ _ASGI: Final = "opentelemetry.instrumentation.asgi"
 _FASTAPI: Final = "fastapi.telemetry"
 """Every instrumentation of a WSGI or ASGI framework imports one of the first two; FastAPI 0.165 makes spans itself."""
 _INSTRUMENTATIONS: Final = "opentelemetry.instrumentation."
+_STATUS: Final = "http.response.status_code"
 _SERVER_ERROR: Final = 500
 _WEBSOCKET_FAILED: Final = frozenset({1011, 4500})
 """Close codes of a server that met an unexpected condition. Source: RFC 6455, section 7.4.1; 4500 is Litestar's."""
@@ -56,6 +57,7 @@ class ServedRequest:
         local_root: of the server span that was made for it, if one was.
         client_left: the client left before the answer was complete.
         is_complete: the whole answer was handed to the server.
+        is_unanswered: the application has returned without a word to a client that is there: the server answers 500.
         awaits_framework: the server span was made here, though an instrumentation may yet make one below it.
     """
 
@@ -76,6 +78,7 @@ class ServedRequest:
     _measured: tuple[str, ...] = ()
     _held: ReadableSpan | None = None
     _ends = False
+    is_unanswered: bool = False
     _is_over = False
     _attached: Any = None
     _token: Any = None
@@ -121,11 +124,6 @@ class ServedRequest:
                 inside = trace.set_span_in_context(own, inside)
         if inside is not None:
             self._attached = context.attach(inside)
-
-    @property
-    def is_unanswered(self) -> bool:
-        """Whether the application has returned without a word to a client that is there: the server answers 500."""
-        return False
 
     @property
     def is_over(self) -> bool:
@@ -271,10 +269,16 @@ class ServedRequest:
         decision = local_root.decision
         if decision is not None and (error is not None or self.client_left or self.close_code is not None):
             local_root.decision = self.decided(decision if error is None else _broken(decision, error))
-        elif decision is not None and self.status is not None:
+        elif (
+            decision is not None
+            and self.status is not None
+            and (decision.row is not rows.SUCCEEDED or self.status >= _SERVER_ERROR)
+        ):
             local_root.decision = _answered(decision, self.status)
-        if self.status is not None and "http.request.method" in attributes_of(span):
-            add_missing(span, "http.response.status_code", self.status)
+        if self.status is not None:
+            attributes = attributes_of(span)
+            if _STATUS not in attributes and "http.request.method" in attributes:
+                add_missing(span, _STATUS, self.status)
         self._server.pipeline.finish(span, local_root)
 
     def _start_span(self) -> Span | None:
@@ -298,7 +302,7 @@ class ServedRequest:
         """End the span that was made here, or one that its instrumentation has left open."""
         is_own = self._has_own_span
         if is_own and self.status is not None:
-            span.set_attribute("http.response.status_code", self.status)
+            span.set_attribute(_STATUS, self.status)
         if isinstance(error, Exception) and not self.is_complete:
             span.record_exception(error)
             span.set_attribute("error.type", type(error).__qualname__)

@@ -128,7 +128,7 @@ class ErrorEventLinker:
         isolation, current = scope.get_isolation_scope(), scope.get_current_scope()
         around = _SCOPES.get()
         if around is not None and around.local_root is local_root:  # those of the root that it supersedes
-            self._begin_session(span, around)
+            self._begin_session(span, around.isolation)
             return
         while around is not None and around.local_root.ended:  # an event loop's context outlives its request
             if around.isolation is isolation:
@@ -136,15 +136,14 @@ class ErrorEventLinker:
             around = around.around
         view = RequestView(self.link, local_root, request_of(parent_context))
         forked = fork_when_used(isolation, view.add_to)
-        own = _Scopes(around, isolation, current, forked, local_root, view)
-        _SCOPES.set(own)
+        _SCOPES.set(_Scopes(around, isolation, current, forked, local_root, view))
         scope.set_isolation_scope(forked)
         scope.set_current_scope(fork_when_used(current))
-        self._begin_session(span, own)
-
-    def _begin_session(self, span: Span, scopes: _Scopes) -> None:
         if self.sessions.frameworks:
-            self.sessions.start(span, framework_of(span), scopes.isolation)
+            self._begin_session(span, forked)
+
+    def _begin_session(self, span: Span, isolation: Any) -> None:
+        self.sessions.start(span, framework_of(span), isolation)
 
     def supersede(self, former: LocalRoot, local_root: LocalRoot) -> None:
         """Let a root have the Sentry scopes of another one of the same request, with what code has said there."""

@@ -15,7 +15,16 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 
 from slotel.runtime.upstream.django import FORCED_ROOT
 from slotel.runtime.upstream.otel.grpc import Refused, note_refused_calls, take_arguments_by_position
-from slotel.runtime.upstream.otel.request_attributes import Rooted, collecting_in_one, of_environ, of_scope
+from slotel.runtime.upstream.otel.request_attributes import (
+    Rooted,
+    asking,
+    collecting_in_one,
+    of_environ,
+    of_scope,
+    picking,
+    setting_status,
+    url_of_scope,
+)
 from slotel.runtime.upstream.probe import SLOWER, Probe
 from slotel.runtime.upstream.stdlib import quick_environment
 
@@ -98,6 +107,37 @@ _COLLECT: Final = Probe(
 _COLLECT_ASGI: Final = Probe(
     f"{_PACKAGE}.asgi", "collect_request_attributes", why=_COLLECT.why, without=_COLLECT.without
 )
+_COSTS: Final = "each HTTP request costs 3 us more for each function that it takes"
+
+
+def _many(kind: str, name: str, what: str) -> Probe:
+    return Probe(f"{_PACKAGE}.{kind}", name, why=f"{what} (0.66b1)", without=_COSTS, level=SLOWER)
+
+
+_QUICKER: Final = tuple(
+    (
+        _many(kind, "_set_status", "the status of an answer takes six functions"),
+        tuple(
+            (
+                _many(
+                    kind, f"_parse_{metric}_attrs", "the attributes of a metric take two to four functions"
+                ),
+                *(
+                    _many(kind, f"_server_{names}_attrs_{age}", "the same: which they are")
+                    for age in ("new", "old")
+                ),
+            )
+            for metric, names in (("active_request_count", "active_requests_count"), ("duration", "duration"))
+        ),
+    )
+    for kind in ("wsgi", "asgi")
+)
+_URL: Final = _many(
+    "asgi", "get_host_port_url_tuple", "the URL that is compared with the excluded ones takes seven functions"
+)
+_TARGET: Final = _many(
+    "asgi", "_collect_target_attribute", "nine functions make what only the older conventions' metrics have"
+)
 _ROUTES: Final = Probe(
     f"{_PACKAGE}.fastapi", "_flatten_routes",
     why="FastAPI's instrumentation makes an object for each route to ask it whether a request is its own (0.66b1)",
@@ -170,6 +210,7 @@ def patch_instrumentation(
         note_refused_calls(refused)
         take_arguments_by_position()
     _collect_attributes(rooted)
+    _take_fewer_functions()
     _ask_environment_quickly()
     _capture_headers_if_asked(_REQUEST_HEADERS, f"{_CAPTURED}REQUEST")
     _capture_headers_if_asked(_ANSWER_HEADERS, f"{_CAPTURED}RESPONSE")
@@ -179,9 +220,14 @@ def patch_instrumentation(
 def _decode_headers_that_are_there() -> None:
     def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
         def get(its: Any, carrier: Any, key: str) -> Any:
-            wanted = key.lower().encode()
-            found = [header for header in carrier.get("headers") or () if header[0].lower() == wanted]
-            return original(its, {"headers": found}, key) if found else None
+            wanted, found = key.lower().encode(), []
+            for name, value in carrier.get("headers") or ():
+                if name.lower() == wanted:
+                    try:
+                        found.append(value.decode())
+                    except ValueError:  # no UTF-8
+                        return original(its, carrier, key)
+            return found or None
 
         return get
 
@@ -210,6 +256,24 @@ def _collect_attributes(rooted: Rooted) -> None:
         module = sys.modules.get(probe.where)
         if module is not None:
             probe.wrap(module, functools.partial(collecting_in_one, quick, rooted, key))
+
+
+def _take_fewer_functions() -> None:
+    for status, picks in _QUICKER:
+        module = sys.modules.get(status.where)
+        if module is None:
+            continue
+        status.wrap(module, setting_status)
+        for pick, *names in picks:
+            new, old = (each.of(module) for each in names)
+            if new is not None and old is not None:
+                pick.wrap(module, functools.partial(picking, new, old))
+    module = sys.modules.get(_URL.where)
+    if module is not None:
+        _URL.wrap(module, functools.partial(asking, url_of_scope))
+        modes = {mode.strip() for mode in os.environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").split(",")}
+        if "http" in modes and "http/dup" not in modes:
+            _TARGET.wrap(module, lambda _original: lambda _scope: None)
 
 
 def _ask_plain_routes_themselves() -> None:
