@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from math import isfinite
 from types import MappingProxyType
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from slotel.config.names import UNKNOWN
 from slotel.config.value_types import Pattern, Values
@@ -22,6 +23,7 @@ SENTRY_RESERVED_TAGS: Final = frozenset({"release", "environment", "dist", "user
 _NOT_SENTRY_KEY = re.compile(r"[^A-Za-z0-9_.:-]")
 _NOT_LABEL = re.compile(r"[^a-zA-Z0-9_]")
 _LINE_BREAKS = re.compile(r"[\r\n\x00]+")
+_PLAIN: Final = frozenset({int, float, bool, type(None)})
 
 
 class TagRule(NamedTuple):
@@ -83,6 +85,18 @@ def clean_value(value: object, longest: int = MAX_TAG_VALUE) -> tuple[str, bool]
     if len(text) > longest:
         return _LINE_BREAKS.sub(" ", text[:longest]), True
     return _LINE_BREAKS.sub(" ", text), False
+
+
+def as_given(value: object, text: str) -> Any:
+    """Return a tag's value in Sentry: a number, a truth value or None as it was given, as sentry-sdk sends it.
+
+    Any other value, and one that was redacted or repaired, is its text.
+
+    >>> as_given(True, "true"), as_given(7, "[Filtered]"), as_given([7], "[7]")
+    (True, '[Filtered]', '[7]')
+    """
+    is_plain = value.__class__ in _PLAIN and clean_value(value)[0] == text
+    return value if is_plain and (value.__class__ is not float or isfinite(value)) else text
 
 
 def sentry_tag_key(key: str) -> str | None:

@@ -53,7 +53,8 @@ def wsgi(app, paths=("fails", "says", "logs"), **headers):
 def said(number):
     if FRAMEWORK not in KNOW_THEIR_USER:
         sentry_sdk.set_user({"id": "u7"})
-    sentry_sdk.set_tag("mine", number)
+    for name, value in (("mine", number), ("count", 3), ("ratio", 0.5), ("is_new", True), ("nothing", None)):
+        sentry_sdk.set_tag(name, value)
     sentry_sdk.set_context("order", {"number": number})
     sentry_sdk.set_extra("extra", "x")
     sentry_sdk.add_breadcrumb(message="crumb")

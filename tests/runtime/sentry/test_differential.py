@@ -78,7 +78,7 @@ def run(how, framework, *words, **variables):
         env["PATH"] = os.pathsep.join([str(python.parent), env["PATH"]])
         done = subprocess.run(
             [*([] if how == "plain" else [LAUNCHER]), python, "differential.py", how, framework, *words],
-            env=env, cwd=APPS / "errors", timeout=60, capture_output=True, text=True,
+            env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
         found = {}

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sentry_sdk
@@ -14,21 +15,37 @@ pytestmark = pytest.mark.skipif(
     not hasattr(sentry_sdk, "start_transaction"), reason="sentry-sdk 3 has no start_transaction"
 )
 REQUESTS = 5
+PROGRAMS = 60
 
 
-def run(how, scene):
+def ids(span):
+    return span["trace_id"], span["span_id"]
+
+
+def orphans(transaction):
+    """The spans whose parent is not in their transaction."""
+    own = transaction["contexts"]["trace"]
+    known = {own["span_id"], *(span["span_id"] for span in transaction["spans"])}
+    return [
+        span["description"]
+        for span in transaction["spans"]
+        if span["parent_span_id"] not in known or span["trace_id"] != own["trace_id"]
+    ]
+
+
+def run(how, scene, *programs, mark="asked"):
     with SentrySink() as sink:
         env = clean_environ(
             SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none", SENTRY_TRACES_SAMPLE_RATE="1",
         )  # fmt: skip
         launcher = [] if how == "plain" else [str(LAUNCHER)]
         done = subprocess.run(
-            [*launcher, sys.executable, "outer.py", how, scene],
+            [*launcher, sys.executable, "outer.py", how, scene, *programs],
             env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        transactions = [each for each in sink.payloads("transaction") if "asked" in each["tags"]]
-        return done.stdout, transactions, sink.payloads("event")
+        transactions = [each for each in sink.payloads("transaction") if mark in each["tags"]]
+        return json.loads(done.stdout), transactions, sink.payloads("event")
 
 
 @pytest.mark.parametrize("scene", ["flask", "django", "given"])
@@ -46,7 +63,7 @@ def test_it_is_on_the_requests_transaction_and_the_request_leaves_nothing_behind
     assert sorted(each["tags"]["tenant"] for each in ours) == sorted(before for before, _, _ in said)
     assert [[span["description"] for span in each["spans"]] for each in ours] == [["looks up"]] * REQUESTS
     assert not any("continued" in each["transaction"] for each in ours)
-    assert json.loads(printed) == [0]
+    assert printed["open"] == [0]
 
 
 def test_an_event_processor_of_the_outer_scope_completes_an_error_beside_the_integration_that_the_app_names():
@@ -56,3 +73,33 @@ def test_an_event_processor_of_the_outer_scope_completes_an_error_beside_the_int
     assert ours["extra"]["noted"] is True
     assert ours["request"]["cookies"] == theirs["request"]["cookies"]
     assert ours["tags"]["before"] == theirs["tags"]["before"]
+
+
+@pytest.mark.parametrize("scene", ["flask", "django", "fastapi"])
+def test_what_code_around_the_framework_does_is_in_the_trace_of_the_request(scene):
+    """In whatever order it makes spans, ends them, reports, and asks for the trace."""
+    pytest.importorskip(scene)
+    with ThreadPoolExecutor() as both:
+        found = both.map(lambda how: run(how, scene, "programs", mark="program"), ("plain", "slotel"))
+    (_, theirs, _), (printed, ours, messages) = found
+    assert printed["open"] == [0]
+    assert len(ours) == len(theirs) == PROGRAMS
+    for transactions in (theirs, ours):
+        assert all(orphans(each) == [] for each in transactions)
+    spans = {
+        each["tags"]["program"]: {ids(each["contexts"]["trace"]), *map(ids, each["spans"])} for each in ours
+    }
+    said = [(each["message"], ids(each["contexts"]["trace"])) for each in messages]
+    sent = [
+        (number, tuple(header.split("-")[:2]))
+        for number, all_ in printed["headers"].items()
+        for header in all_
+    ]
+    told = [each["contexts"]["trace"]["data"].get("asked") for each in ours]
+    assert min(map(len, (said, sent, list(filter(None, told))))) > PROGRAMS / 6
+    assert all(number in (None, each["tags"]["program"]) for number, each in zip(told, ours, strict=True))
+    assert [each for each in (*said, *sent) if each[1] not in spans[each[0]]] == []
+    (name,) = {each["transaction"] for each in ours}
+    assert (
+        name == {"flask": "GET /<any(asks, does):what>", "django": "GET does", "fastapi": "GET /does"}[scene]
+    )

@@ -22,9 +22,6 @@ class Pipeline(Protocol):
     def finish(self, span: ReadableSpan, local_root: LocalRoot) -> None:
         """Measure a local root whose end was held back, and hand it on."""
 
-    def supersede(self, former: LocalRoot, local_root: LocalRoot) -> None:
-        """Let go of a local root that will never end: another one stands for the same request."""
-
     def escaped(self, error: BaseException, mechanism: str) -> None:
         """Report an exception that left the application and failed no span."""
 

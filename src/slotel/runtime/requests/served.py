@@ -25,7 +25,7 @@ from slotel.runtime.requests.layer import Layer
 from slotel.runtime.requests.span_name import PATHS, name_by_route, place_under, under
 from slotel.runtime.upstream.django import FORCED_ROOT
 from slotel.runtime.upstream.otel.reading import add_missing, attributes_of
-from slotel.runtime.upstream.otel.spans import span_in
+from slotel.runtime.upstream.otel.spans import can_take_context, span_in, take_context
 
 if TYPE_CHECKING:
     from slotel.runtime.requests.local_roots import LocalRoot
@@ -37,6 +37,8 @@ _FASTAPI: Final = "fastapi.telemetry"
 """Every instrumentation of a WSGI or ASGI framework imports one of the first two; FastAPI 0.165 makes spans itself."""
 _INSTRUMENTATIONS: Final = "opentelemetry.instrumentation."
 _STATUS: Final = "http.response.status_code"
+_OF_REQUESTS: Final = PATHS | {"http.request.method", "http.method"}
+"""A span of a request has one of them: a server need not tell the path as it was sent."""
 _SERVER_ERROR: Final = 500
 _WEBSOCKET_FAILED: Final = frozenset({1011, 4500})
 """Close codes of a server that met an unexpected condition. Source: RFC 6455, section 7.4.1; 4500 is Litestar's."""
@@ -140,19 +142,24 @@ class ServedRequest:
             pass
         self._token = None  # it holds the context, which may hold this request
 
-    def take(self, local_root: LocalRoot) -> None:
-        """Note the server span of this request; a second one is another's.
+    def take(self, local_root: LocalRoot) -> LocalRoot:
+        """Note the server span of this request; a second one is another's. Return the local root that it is of.
 
-        Unless the first was made here: then the framework makes spans itself, and what was made here is nobody's.
+        Unless the first was made here: then the framework makes spans itself, and its one takes the place of the one
+        that was made here, with its ids: spans below it, events and headers name them.
         """
         is_own = _is_own(local_root.span)
+        known = self.local_root
+        is_in_place = False
         if not is_own:
             self.layer.makes_spans = False
-            known = self.local_root
             if known is not None and not known.ended and self._has_own_span:
-                self._server.pipeline.supersede(known, local_root)
-                self.local_root = None
-        if self.local_root is None and not self._is_over:
+                is_in_place = True
+                self._tell(known.span, local_root.span)
+                take_context(local_root.span, known.span.get_span_context())
+                known.span = local_root.span
+                local_root = known
+        if is_in_place or (known is None and not self._is_over):
             self.local_root = local_root
             self._has_own_span = is_own
             local_root.served = self
@@ -162,6 +169,14 @@ class ServedRequest:
                 local_root.span.set_attribute("url.path", self.path())
             if root := self._request.get(self.root):
                 place_under(local_root.span, root)
+        return local_root
+
+    def _tell(self, former: Span, span: Span) -> None:
+        """Write onto a span what code of the app has said to the former one."""
+        begun = {*self.attributes(), "http.route", *attributes_of(span)}
+        for name, value in attributes_of(former).items():
+            if name not in begun:
+                span.set_attribute(name, value)
 
     def look_at(self, child: Span) -> None:
         """Look whether a span below the one that was made here is a framework's instrumentation's.
@@ -173,7 +188,7 @@ class ServedRequest:
         if (
             scope is not None
             and scope.name.startswith(_INSTRUMENTATIONS)
-            and not PATHS.isdisjoint(attributes)
+            and not _OF_REQUESTS.isdisjoint(attributes)
         ):
             self.awaits_framework = False
             self._framework = child
@@ -181,9 +196,10 @@ class ServedRequest:
 
     def ensure_span(self) -> None:
         """Make the server span now, if none was made so far, and name it: an event belongs to it."""
-        if self.local_root is None and not self._is_over:
+        if self.local_root is None and not self._is_over and (self._ends or can_take_context()):
             token = SERVED.set(self)
             self._start_span()
+            self.awaits_framework = not self._ends and _may_make_spans()
             SERVED.reset(token)
         self.name_own()
 

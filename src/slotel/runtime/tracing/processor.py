@@ -22,7 +22,7 @@ from slotel.runtime.requests.decision import REQUEST_KINDS, decide
 from slotel.runtime.requests.local_roots import LocalRoot, OpenSpans
 from slotel.runtime.requests.served import SERVED
 from slotel.runtime.requests.span_name import better_name
-from slotel.runtime.tracing.sink import Sink, Succeeding
+from slotel.runtime.tracing.sink import Sink
 from slotel.runtime.upstream.otel.context import flags_of, span_id_of
 from slotel.runtime.upstream.otel.exports import watch
 from slotel.runtime.upstream.otel.reading import UNSET, exact
@@ -72,7 +72,10 @@ class SlotelSpanProcessor(SpanProcessor):
             sinks = self._see_local_roots if local_root.span is span else self._see_children
             if span.kind is SpanKind.SERVER:
                 if local_root.span is span and (served := SERVED.get()) is not None:
-                    served.take(local_root)
+                    taken = served.take(local_root)
+                    if taken is not local_root:
+                        self._open_spans.close(local_root.root_id)
+                        local_root = taken
                 if (name := better_name(span)) is not None:
                     span.update_name(name)
             elif span.kind is SpanKind.INTERNAL and (inside := local_root.served) and inside.awaits_framework:
@@ -140,17 +143,6 @@ class SlotelSpanProcessor(SpanProcessor):
             interrupt = self._fault("measure", error)
         sampled = context is not None and flags_of(context) & 1
         self._hand_on(span, local_root, self._see_ends[sampled][False], interrupt)
-
-    def supersede(self, former: LocalRoot, local_root: LocalRoot) -> None:
-        """Let go of a local root that will never end: another one stands for the same request, and gets what it has."""
-        self._open_spans.close(former.root_id)
-        local_root.tags.update(former.tags)
-        for sink in self._sinks:
-            if isinstance(sink, Succeeding):
-                try:
-                    sink.supersede(former, local_root)
-                except Exception as error:  # noqa: BLE001 nothing may reach the app
-                    _raise(self._fault(_name(sink), error))
 
     def escaped(self, error: BaseException, mechanism: str) -> None:
         """Let the sinks that send exceptions know of one that left the application and failed no span."""

@@ -37,14 +37,6 @@ class Sink(Protocol):
 
 
 @runtime_checkable
-class Succeeding(Protocol):
-    """A sink that keeps something for each local root from its start on."""
-
-    def supersede(self, former: LocalRoot, local_root: LocalRoot) -> None:
-        """Keep it for a local root that starts, and stands for the same request, in place of one that never ends."""
-
-
-@runtime_checkable
 class Follower(Protocol):
     """A sink that exports through a Sentry client, and changes to another when the app sets one up."""
 

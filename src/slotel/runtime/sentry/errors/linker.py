@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode, format_span_id, format_trace_id
 from sentry_sdk.utils import event_from_exception
 
-from slotel.config.tags import sentry_tag_key
+from slotel.config.tags import as_given, sentry_tag_key
 from slotel.runtime.process import finalizers
 from slotel.runtime.process.finalizers import in_finalizer
 from slotel.runtime.requests.decision import REQUEST_KINDS, Decision, records
@@ -127,7 +127,7 @@ class ErrorEventLinker:
         scope = sentry_sdk.Scope
         isolation, current = scope.get_isolation_scope(), scope.get_current_scope()
         around = _SCOPES.get()
-        if around is not None and around.local_root is local_root:  # those of the root that it supersedes
+        if around is not None and around.local_root is local_root:  # its span takes another one's place
             self._begin_session(span, around.isolation)
             return
         while around is not None and around.local_root.ended:  # an event loop's context outlives its request
@@ -144,13 +144,6 @@ class ErrorEventLinker:
 
     def _begin_session(self, span: Span, isolation: Any) -> None:
         self.sessions.start(span, framework_of(span), isolation)
-
-    def supersede(self, former: LocalRoot, local_root: LocalRoot) -> None:
-        """Let a root have the Sentry scopes of another one of the same request, with what code has said there."""
-        scopes = _SCOPES.get()
-        if scopes is not None and scopes.local_root is former:
-            scopes.view.follow(local_root)
-            _SCOPES.set(scopes._replace(local_root=local_root))
 
     def on_end(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
         """Remember in which span an exception happened; report it when it escapes a request."""
@@ -266,7 +259,11 @@ class ErrorEventLinker:
             event["transaction_info"] = {"source": str(source or _source(local_root.span))}
             attributes = {**of_root, **attributes}
             custom.update(local_root.tags)
-        tags = {sentry_tag_key(key): value for key, value in self._tags(attributes, custom).items() if value}
+        tags = {
+            sentry_tag_key(key): as_given(custom.get(key), text)
+            for key, text in self._tags(attributes, custom).items()
+            if text
+        }
         tags.pop(None, None)
         event["tags"] = tags
 

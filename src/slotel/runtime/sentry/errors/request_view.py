@@ -30,10 +30,6 @@ class RequestView:
         self.carrier = carrier
         self._details: dict[str, Any] = {}
 
-    def follow(self, local_root: LocalRoot) -> None:
-        """Speak of another local root of the same request."""
-        self._local_root = local_root
-
     def note_details(self) -> None:
         """Keep for the transaction what only the thread of the request can tell."""
         add_framework_data(self._details, self.carrier, is_over=True)

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from opentelemetry.sdk.trace import Event
 from opentelemetry.trace import Link, SpanKind, format_span_id, format_trace_id
 
-from slotel.config.tags import clean_value, sentry_tag_key
+from slotel.config.tags import as_given, clean_value, sentry_tag_key
 from slotel.runtime.redaction.enforcer import PlainSpan
 from slotel.runtime.requests.outcomes import SUCCEEDED, OutcomeRow
 from slotel.runtime.sentry.transactions.mapping import (
@@ -121,14 +121,14 @@ _SECONDS: Final[dict[int, str]] = {}
 _MOST_SECONDS: Final = 1000
 
 
-def sentry_tags(tags: Mapping[str, Any]) -> dict[str, str]:
+def sentry_tags(tags: Mapping[str, Any]) -> dict[str, Any]:
     """Return the tags as Sentry's server takes them: key and value within its limits, none empty."""
-    accepted: dict[str, str] = {}
+    accepted: dict[str, Any] = {}
     for key, value in tags.items():
         name = sentry_tag_key(str(key))
         text = clean_value(value)[0].strip()
         if name is not None and text:
-            accepted[name] = text
+            accepted[name] = as_given(value, text)
     return accepted
 
 

@@ -145,26 +145,20 @@ class TransactionsSink:
             if span.parent is not None:
                 # without an explicit context the SDK passes none, and the parent's is still the current one
                 sent_along = parent_context if parent_context is not None else get_current()
-            trace = local_root.state = Trace(sampled, sent_along)
+            trace: Trace = local_root.state or Trace(
+                sampled, sent_along
+            )  # a span may take another one's place
+            local_root.state = trace
             if span.kind in REQUEST_KINDS:
                 trace.scopes = Scopes.active()  # the linker, an earlier sink, has given it its own
                 trace.carrier = request_of(parent_context)
                 if self._native_names:  # Flask's endpoint is gone when the span ends
                     trace.name_of_code = name_of_code(span, None, is_native=True)
-            if sampled and self._profiles and span.kind not in _CALLS:
+            if sampled and self._profiles and span.kind not in _CALLS and trace.profile is None:
                 trace.profile = TransactionProfile.begin(span.name, self._options)
             self._open[local_root.root_id] = local_root
             if len(self._open) > MAX_OPEN:
                 self._forget_oldest()
-        else:
-            self._let_go(local_root)
-
-    def supersede(self, former: LocalRoot, local_root: LocalRoot) -> None:
-        """Give the spans of a root that never ends to the one that stands for it."""
-        self._open.pop(former.root_id, None)
-        local_root.spans, former.spans = former.spans, []
-        if former.state is not None:
-            former.state.built = True  # what comes below it is late
 
     def on_end(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
         """Append a span to its trace; with the root's the trace is decided."""

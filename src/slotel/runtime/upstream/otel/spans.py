@@ -9,6 +9,7 @@ inherits finds them.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import linecache
 import logging
@@ -24,6 +25,7 @@ from opentelemetry.context import Context
 from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace import id_generator, sampling
+from opentelemetry.trace import SpanContext
 
 from slotel.runtime.upstream.otel.context import is_tuple
 from slotel.runtime.upstream.probe import SLOWER, Probe
@@ -61,6 +63,11 @@ _CONFIG: Final = _probe(
 )
 _NEW_LINKS: Final = _probe("opentelemetry.sdk.trace:Span", "_new_links", "the links of a span, bounded")
 _READABLE: Final = _probe("opentelemetry.sdk.trace:Span", "_readable_span", "the copy of a span that ended")
+_CONTEXT: Final = Probe(
+    "opentelemetry.sdk.trace:ReadableSpan", "_context",
+    why="a server span has the ids of the one that slotel made for the request before the framework did",
+    without="what code around a framework does before the framework's span begins is not in its trace",
+)  # fmt: skip
 _STORE: Final = _probe(
     "opentelemetry.context", "_RUNTIME_CONTEXT", "the store of the current context",
     "each span asks the public functions: some 0.2 us more",
@@ -114,6 +121,20 @@ _FOUND: Final = _context_variable()
 current: Final[Callable[[], Context]] = otel_context.get_current if _FOUND is None else _FOUND.get
 attach: Final[Callable[[Context], Any]] = otel_context.attach if _FOUND is None else _FOUND.set
 reset: Final[Callable[[Any], None]] = otel_context.detach if _FOUND is None else _FOUND.reset
+
+
+def take_context(span: Any, context: SpanContext | None) -> bool:
+    """Give a span that starts the ids and the sampling decision of another one, in whose place it stands.
+
+    Return whether that was possible.
+    """
+    return _CONTEXT.put(span, context)
+
+
+@functools.cache
+def can_take_context() -> bool:
+    """Return whether `take_context` works with the SDK that is installed."""
+    return take_context(sdk.ReadableSpan(""), None)
 
 
 def span_in(context: Context | None = None) -> Any:
