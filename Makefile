@@ -48,8 +48,8 @@ docs: $(DOCS)/.installed ## Write the generated pages and build the site into .c
 unit: $(STAMP) ## Run the tests that start no process and use no network: under a minute
 	$(RUN)pytest -q -m unit -n auto
 
-test: $(STAMP) apps $(DOCS)/.installed real ## Run every test, side by side
-	$(RUN)pytest -n $(WORKERS) --dist worksteal
+test: $(STAMP) apps $(DOCS)/.installed real ## Run every test, side by side: file by file, so that a module's services start once
+	$(RUN)pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 matrix: $(STAMP) ## Run the suites that touch other projects over their oldest and newest versions and every interpreter here
 	$(RUN)python tests/support/matrix.py

@@ -20,23 +20,6 @@ def known_seconds():
     return {file: float(seconds) for seconds, file in rows}
 
 
-def long_first(files, workers):
-    """Return files so that each of the equal parts that xdist hands to its workers begins with its share of the long ones."""
-    seconds = known_seconds()
-    ordered = sorted(
-        files, key=lambda file: -seconds.get(file, 0.0)
-    )  # stable: the others stay in their order
-    long = [file for file in ordered if file in seconds]
-    short = ordered[len(long) :]
-    parts = [long[worker::workers] for worker in range(workers)]
-    each = -(-len(short) // workers)
-    return [
-        file
-        for number, part in enumerate(parts)
-        for file in (*part, *short[number * each : (number + 1) * each])
-    ]
-
-
 def write(log):
     """Write the table from a log of pytest."""
     found = Counter()

@@ -24,7 +24,9 @@ from support.launch import APPS, Launched, clean_environ, wait_until
 from support.metrics_sink import Sink
 
 CALLS = "traces_span_metrics_calls_total"
-GUNICORN = ("gunicorn", "--bind", "127.0.0.1:{port}", "--graceful-timeout", "5", "--workers", "3")
+WORKERS = 2
+"""Each costs a start; two are as many as it takes to be several."""
+GUNICORN = ("gunicorn", "--bind", "127.0.0.1:{port}", "--graceful-timeout", "5", "--workers", str(WORKERS))
 UVICORN = (
     "uvicorn",
     "--timeout-worker-healthcheck",
@@ -354,7 +356,7 @@ def test_each_worker_pushes_its_own_counts_under_its_own_name(sink, preload):
         wait_until(lambda: sum(pushed(sink, "orders").values()) >= times, "the app's own counter", 20)
         assert sum(pushed(sink, "orders").values()) == times
         assert pushed(sink, "orders").keys() <= calls().keys()
-        loads = 1 if preload else 3
+        loads = 1 if preload else WORKERS
         wait_until(
             lambda: sum(pushed(sink, "loads").values()) >= loads, "what was counted before the fork", 20
         )
