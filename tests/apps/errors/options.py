@@ -152,6 +152,50 @@ def caches():
         cache.get("cart:7")
 
 
+def redis():
+    import redis
+
+    client = redis.Redis(port=int(os.environ["REDIS_PORT"]))
+    with sentry_sdk.start_transaction(op="job", name="cached"):
+        client.set("cart:7", "tea")
+        client.get("cart:7")
+        client.get("other:7")
+        client.mget("cart:8", "other:8")
+        client.setex("cart:9", 60, "milk")
+        client.delete("cart:7")
+
+
+def propagates():
+    """What a request to another service, a process and a task take with them of the trace."""
+    import subprocess
+    import threading
+    import urllib.request
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    taken = {}
+
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self):
+            taken["request"] = "sentry-trace" in self.headers
+            taken["baggage"] = "sentry-" in self.headers.get("baggage", "")
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Other)
+    threading.Thread(target=server.serve_forever).start()
+    with sentry_sdk.start_transaction(op="job", name="asks") as transaction:
+        urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/").read()
+        code = "import os; print('SUBPROCESS_SENTRY_TRACE' in os.environ)"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        taken["process"] = done.stdout.strip() == "True"
+        taken["headers"] = bool(dict(sentry_sdk.get_current_scope().iter_trace_propagation_headers()))
+        transaction.set_tag("taken", json.dumps(taken))
+    server.shutdown()
+
+
 def process():
     import subprocess
 

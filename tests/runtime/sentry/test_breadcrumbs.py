@@ -142,7 +142,7 @@ def test_calls_of_libraries_are_breadcrumbs_once():
         [server, "--port", str(port), "--bind", "127.0.0.1", "--save", ""], stdout=subprocess.DEVNULL
     )
     try:
-        wait_until(lambda: _answers(port), "redis answers")
+        wait_until(lambda: answers_ping(port), "redis answers")
         plain, slotel = both("flask", "sqlalchemy", "redis", str(port), python=python)
     finally:
         redis.terminate()
@@ -156,7 +156,7 @@ def test_calls_of_libraries_are_breadcrumbs_once():
     assert comparable(slotel) == comparable(plain)
 
 
-def _answers(port):
+def answers_ping(port):
     import socket
 
     try:

@@ -2,17 +2,23 @@
 
 import inspect
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import sentry_sdk
 
+from runtime.sentry.test_breadcrumbs import answers_ping
+from runtime.sentry.test_errors_like_plain import interpreter_with
 from slotel.cli.sink.server import SentrySink
-from support.launch import APPS, LAUNCHER, clean_environ
+from support.launch import APPS, LAUNCHER, clean_environ, wait_until
+from support.ports import free_port
 
 pytestmark = [
     pytest.mark.process,
@@ -36,15 +42,16 @@ class Sent:
         }
 
 
-def run(how, scene, options, **variables):
+def run(how, scene, options, python=Path(sys.executable), **variables):
     with SentrySink() as sink:
         env = clean_environ(
             SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none", OTEL_SERVICE_NAME="shop",
             **variables,
         )  # fmt: skip
-        launcher = [] if how == "plain" else [str(LAUNCHER)]
+        env["PATH"] = os.pathsep.join([str(python.parent), env["PATH"]])
+        launcher = [] if how == "plain" else [LAUNCHER]
         done = subprocess.run(
-            [*launcher, sys.executable, "options.py", scene, json.dumps(options)],
+            [*launcher, python, "options.py", scene, json.dumps(options)],
             env=env, cwd=APPS / "errors", timeout=60, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
@@ -140,15 +147,38 @@ def test_celery_beats_tasks_are_checked_in_where_the_app_asks_for_it():
 
 
 @pytest.mark.parametrize(
-    "chosen", [{}, {"integrations": {"celery.CeleryIntegration": {"propagate_traces": False}}}]
+    ("chosen", "expected"),
+    [
+        ({}, [3]),
+        ({"integrations": {"celery.CeleryIntegration": {"propagate_traces": False}}}, [1, 2]),
+        ({"propagate_traces": False}, [1, 1, 1]),
+    ],
 )
-def test_tasks_take_the_trace_with_them_as_the_app_has_chosen(chosen):
+def test_tasks_take_the_trace_with_them_as_the_app_has_chosen(chosen, expected):
     found = []
     for sent in both("tasks", traces_sample_rate=1.0, **chosen):
         traces = Counter(each["contexts"]["trace"]["trace_id"] for each in sent.of("transaction"))
         found.append(sorted(traces.values()))
-    assert found[0] == ([1, 2] if chosen else [3])
-    assert found[1] == found[0]
+    assert found == [expected, expected]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "goes"),
+    [
+        ({}, True),
+        ({"propagate_traces": False}, False),
+        ({"trace_propagation_targets": []}, False),
+        ({"trace_propagation_targets": ["nowhere"]}, False),
+        ({"trace_propagation_targets": ["127.0.0.1"]}, True),
+    ],
+)
+def test_requests_and_processes_take_the_trace_with_them_as_the_app_has_chosen(chosen, goes):
+    plain, slotel = (
+        json.loads(sent.of("transaction")[0]["tags"]["taken"])
+        for sent in both("propagates", traces_sample_rate=1.0, **chosen)
+    )
+    assert plain["request"] == plain["baggage"] == goes
+    assert slotel == plain
 
 
 def children(sent):
@@ -170,6 +200,31 @@ def test_reads_and_writes_of_djangos_caches_are_spans_where_the_app_asks_for_it(
     assert [op for op, _, _ in children(plain)] == ["cache.get", "cache.put", "cache.get"]
     assert children(slotel) == children(plain)
     assert children(run("slotel", "caches", {})) == []
+
+
+@pytest.mark.parametrize("prefixes", [["cart:"], []])
+def test_commands_of_redis_whose_key_the_app_names_are_spans_of_a_cache(prefixes):
+    python, server = interpreter_with("redis"), shutil.which("redis-server")
+    if python is None or server is None:
+        pytest.skip("redis is not installed: make apps")
+    port = free_port()
+    redis = subprocess.Popen(
+        [server, "--port", str(port), "--bind", "127.0.0.1", "--save", ""], stdout=subprocess.DEVNULL
+    )
+    chosen = {"redis.RedisIntegration": {"cache_prefixes": prefixes}}
+    options = {"traces_sample_rate": 1.0, "integrations": chosen}
+    try:
+        wait_until(lambda: answers_ping(port), "redis answers")
+        plain, slotel = (
+            run(how, "redis", options, python=python, REDIS_PORT=str(port)) for how in ("plain", "slotel")
+        )
+    finally:
+        redis.terminate()
+        redis.wait()
+    ours, theirs = ([each for each in children(sent) if each[0] != "db"] for sent in (slotel, plain))
+    theirs = [each for each in theirs if each[0] != "db.redis"]
+    assert len(theirs) == (4 if prefixes else 0)
+    assert ours == theirs
 
 
 def source(sent):

@@ -257,7 +257,7 @@ class Wishes:
         options = {"strict_trace_continuation": strict}
         self.connection = SentryConnection(SimpleNamespace(options=options), destination, None, None)
         self.continues = self.connection.continues
-        self.tells_tasks = lambda: tells
+        self.tells_tasks = lambda said: tells if said is None else bool(said)
 
 
 @pytest.mark.parametrize("header", ["traceparent", "sentry-trace"])

@@ -82,8 +82,8 @@ class Wishes(Protocol):
     def continues(self, organization: str | None) -> bool:
         """Whether a trace of that organization of Sentry is continued; None for one that names none."""
 
-    def tells_tasks(self) -> bool:
-        """Whether the tasks of Celery that are sent take the trace with them, where none of them says otherwise."""
+    def tells_tasks(self, said: object) -> bool:
+        """Whether a task of Celery that is sent takes the trace with it; `said` is its own word, or None."""
 
 
 class SentryHeaders(TextMapPropagator):
@@ -199,9 +199,8 @@ class OneLook(CompositePropagator):
                 carrier.pop(name, None)  # type: ignore[attr-defined]
 
     def _tells(self, task: Any) -> bool:
-        said = task.pop(_TELLS, None)
-        wishes = self._wishes()
-        return bool(said) if said is not None else wishes is None or wishes.tells_tasks()
+        said, wishes = task.pop(_TELLS, None), self._wishes()
+        return said is None or bool(said) if wishes is None else wishes.tells_tasks(said)
 
     def _continued(self, context: Context) -> Context:
         """Return the context without the caller's trace where the app does not want to continue it."""

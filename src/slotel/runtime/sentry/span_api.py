@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
+import sentry_sdk
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from sentry_sdk import tracing_utils
@@ -145,6 +146,8 @@ class _Replacements:
         def method(scope: Any, *given: Any, **how: Any) -> Any:
             asked = how.get("span")
             span = asked if isinstance(asked, OtelSpan) else self._current()
+            if not sentry_sdk.get_client().options.get("propagate_traces", True):
+                span = None
             caller = "" if span is None else _caller()
             is_of_process = caller == _STDLIB and "stdlib" in SET_UP  # which then starts a process
             if span is None or (
@@ -152,15 +155,6 @@ class _Replacements:
             ):  # an instrumentation sends the request
                 return original(scope, *given, **how)
             return span.iter_headers()
-
-        return method
-
-    def trace_propagation_meta(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def method(scope: Any, *given: Any, **how: Any) -> Any:
-            span = self._current()
-            if span is None:
-                return original(scope, *given, **how)
-            return "".join(f'<meta name="{name}" content="{value}">' for name, value in span.iter_headers())
 
         return method
 

@@ -102,11 +102,11 @@ class SentryConnection:
             return own == organization
         return own == organization or not self.client.options.get("strict_trace_continuation")
 
-    def tells_tasks(self) -> bool:
-        """Whether the tasks of Celery that are sent take the trace with them, where none of them says otherwise."""
-        celery = self.client.get_integration("celery")
-        told = getattr(celery, "propagate_traces", None)
-        return told is not False and bool(self.client.options.get("propagate_traces", True))
+    def tells_tasks(self, said: object) -> bool:
+        """Whether a task of Celery that is sent takes the trace with it; `said` is its own word, or None."""
+        if said is None:
+            said = getattr(self.client.get_integration("celery"), "propagate_traces", None) is not False
+        return bool(said and self.client.options.get("propagate_traces", True))
 
     def incident(self, incident: Incident) -> str | None:
         """Report the begin, rise or end of an incident as one issue for each objective; return the event's id."""

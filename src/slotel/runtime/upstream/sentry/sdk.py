@@ -134,7 +134,7 @@ _ANNOTATED: Final = Probe(
 )  # fmt: skip
 
 SCOPE: Final = (
-    "start_span", "start_transaction", "continue_trace", "get_traceparent", "get_baggage", "trace_propagation_meta",
+    "start_span", "start_transaction", "continue_trace", "get_traceparent", "get_baggage",
     "iter_trace_propagation_headers", "set_transaction_name", "span", "transaction",
 )  # fmt: skip
 _ADD_PROCESSOR: Final = Probe(
