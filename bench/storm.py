@@ -21,6 +21,7 @@ from variants import HERE, VARIANTS
 
 NAMES = ("bare", "native@0.01", "slotel@0.01")
 GOOD, ERRORS, STORM = 60.0, 20.0, 200.0
+TARGETS = {"one error": 0.2, "first event": 0.5, "p99 of good": 0.5}
 
 
 def window(server: Server, seconds: float, errors: float) -> dict:
@@ -112,18 +113,22 @@ def table(app: str, found: dict[str, list[dict]], how: str) -> list[str]:
         "p99 of good": statistics.median(each["p99_ms"] for each in found[slotel])
         / statistics.median(each["p99_ms"] for each in found[native]),
     }
+    lines += ["", "| slotel / | what | ratio | sentry-sdk's | to reach |", "| --- | --- | --- | --- | --- |"]
     lines += [
-        "",
-        "- slotel / sentry-sdk: " + ", ".join(f"{what} {ratio:.2f}" for what, ratio in ratios.items()),
+        f"| sentry-sdk | {what} | {ratio:.2f} | 1 | ≤ {TARGETS[what]:g} |" for what, ratio in ratios.items()
     ]
-    for what, key in (("p99 of good", "p99_ms"), ("good/s in the storm", "storm_good")):
+    for what, key, target in (
+        ("p99 of good", "p99_ms", "≤ 3"),
+        ("good/s in the storm", "storm_good", "≥ 0.9"),
+        ("errors/s in the storm", "storm_errors", "≥ 0.9"),
+    ):
         theirs, own = (
             statistics.median(
                 each[key] / base[key] for each, base in zip(found[name], found[bare], strict=True)
             )
             for name in (native, slotel)
         )
-        lines.append(f"- {what} / without telemetry: sentry-sdk {theirs:.2f}, slotel {own:.2f}")
+        lines.append(f"| without telemetry | {what} | {own:.2f} | {theirs:.2f} | {target} |")
     return [*lines, ""]
 
 
@@ -151,6 +156,9 @@ def main() -> int:
             for _ in range(rounds):
                 for name in NAMES:
                     found[name].append(measure(app, name, seconds, storm_seconds, sink))
+                    print(
+                        app, name, found[name][-1], file=sys.stderr, flush=True
+                    )  # all that a run that is cut leaves
             lines += table(app, found, f"medians of {rounds} rounds of {seconds:g} s")
     print("\n".join(lines))
     keep(
