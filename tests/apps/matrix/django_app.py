@@ -9,7 +9,7 @@ import time
 import plain
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
-from django.http import Http404, HttpResponse, StreamingHttpResponse
+from django.http import FileResponse, Http404, HttpResponse, StreamingHttpResponse
 from django.urls import include, path
 
 IS_ASYNC = os.environ.get("INTERFACE") == "asgi"
@@ -56,7 +56,7 @@ def endless_async():
     return lambda _request: StreamingHttpResponse(parts())
 
 
-def streaming(*, breaks=False, endless=False):
+def streaming(*, breaks=False, endless=False, sized=False):
     def parts():
         yield b"part"
         if breaks:
@@ -65,7 +65,7 @@ def streaming(*, breaks=False, endless=False):
             yield b"x" * 65536
             time.sleep(0.01)
 
-    return lambda _request: StreamingHttpResponse(parts())
+    return lambda _request: StreamingHttpResponse(parts(), headers={"Content-Length": "100"} if sized else {})
 
 
 def upload(request):
@@ -101,6 +101,8 @@ urlpatterns = [
     path("logged", logged),
     path("stream", streaming()),
     path("stream-breaks", streaming(breaks=True)),
+    path("sized-stream-breaks", streaming(breaks=True, sized=True)),
+    path("file-breaks", lambda _request: FileResponse(plain.BreakingFile())),
     path("endless", endless_async() if IS_ASYNC else streaming(endless=True)),
     path("upload", upload),
     path("sub/", include([path("ok", ok), path("raises", raising(ValueError("raises")))])),

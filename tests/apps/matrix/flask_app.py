@@ -4,7 +4,7 @@ import logging
 import sys
 
 import plain
-from flask import Blueprint, Flask, Response, abort, request
+from flask import Blueprint, Flask, Response, abort, request, send_file
 from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
@@ -88,12 +88,18 @@ def stream():
 
 
 @app.get("/stream-breaks")
+@app.get("/sized-stream-breaks", endpoint="sized_stream_breaks")
 def stream_breaks():
     def parts():
         yield b"part"
         raise ValueError("stream-breaks")
 
-    return Response(parts())
+    return Response(parts(), headers={"Content-Length": "100"} if "sized" in request.path else {})
+
+
+@app.get("/file-breaks")
+def file_breaks():
+    return send_file(plain.BreakingFile(), mimetype="text/plain")
 
 
 @app.get("/endless")

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import io
 import logging
 import os
 import sys
@@ -22,6 +23,18 @@ class QuotaError(Exception):
 
     status_code = 429
     status = 429
+
+
+class BreakingFile(io.RawIOBase):
+    """A file of elsewhere that breaks while it is read."""
+
+    _parts = 0
+
+    def read(self, _size=-1):
+        self._parts += 1
+        if self._parts > 1:
+            raise ValueError("file-breaks")
+        return b"part"
 
 
 def marks():

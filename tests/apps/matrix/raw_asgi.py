@@ -12,10 +12,10 @@ async def application(scope, receive, send):
             message = await receive()
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
-                return
+                return None
     if scope["type"] == "websocket":
         await socket(scope, receive, send)
-        return
+        return None
     path = scope["path"]
     if path == "/raises":
         raise ValueError("raises")
@@ -27,20 +27,25 @@ async def application(scope, receive, send):
         while (await receive()).get("more_body"):
             pass
     status = int(path[-3:]) if path[-3:].isdigit() else 200 if path != "/missing" else 404
-    await send(
-        {"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]}
-    )
+    headers = [(b"content-type", b"text/plain")]
+    if path == "/too-long":
+        headers.append((b"content-length", b"1"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     if path == "/stream-breaks":
         await send({"type": "http.response.body", "body": b"part", "more_body": True})
         raise ValueError("stream-breaks")
+    if path == "/unfinished":
+        await send({"type": "http.response.body", "body": b"part", "more_body": True})
+        return None
     while path == "/endless":
         await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
         await asyncio.sleep(0.01)
         if gone(receive):
-            return
-    await send({"type": "http.response.body", "body": b"ok"})
+            return None
+    await send({"type": "http.response.body", "body": "ok" if path == "/no-bytes" else b"ok"})
     if path == "/after":
         raise ValueError("after the answer")
+    return "something" if path == "/returns-something" else None
 
 
 if os.environ.get("PLAIN"):  # the oracle of an application that no integration knows

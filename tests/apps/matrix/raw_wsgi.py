@@ -38,6 +38,14 @@ def application(environ, start_response):  # noqa: PLR0911 one for each path
     if path == "/stream-breaks":
         answer("200 OK", length=False)
         return breaking()
+    if path == "/sized-stream-breaks":
+        start_response("200 OK", [("Content-Length", "100")])
+        return breaking("sized-stream-breaks")
+    if path == "/no-bytes":
+        answer("200 OK", length=False)
+        return ["text"]
+    if path == "/not-started":
+        return [b"ok"]
     if path == "/upload":
         environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
         return answer("200 OK")
@@ -53,9 +61,9 @@ if os.environ.get("PLAIN"):  # the oracle of an application that no integration 
     application = SentryWsgiMiddleware(application)
 
 
-def breaking():
+def breaking(why="stream-breaks"):
     yield b"part"
-    raise ValueError("stream-breaks")
+    raise ValueError(why)
 
 
 def endless():

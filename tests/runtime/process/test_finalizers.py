@@ -32,6 +32,26 @@ while time.monotonic() < until:
 print(raised, len(lost))
 """
 
+LOADED_LATE = """
+import gc, sys
+from slotel.runtime.process.lifecycle import PROCESS
+from gevent import monkey
+monkey.patch_all()
+from slotel.runtime.process import finalizers
+finalizers.watch()
+class Kept: ...
+kept = Kept(); kept.itself = kept                      # the collector runs once more when the interpreter ends
+"""
+
+
+@before_3_12
+def test_an_interpreter_that_ends_after_gevents_patching_says_nothing():
+    """An application without a DSN loads sentry-sdk, and with it what watches the collector, in a gevent worker."""
+    ran = subprocess.run(
+        [sys.executable, "-c", LOADED_LATE], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert (ran.stdout, ran.stderr) == ("", "")
+
 
 @pytest.fixture
 def watched():

@@ -103,12 +103,17 @@ def test_the_route_that_litestar_leaves_in_the_scope_is_the_requests(layer):
 
 START, ACCEPT = {"type": "http.response.start", "status": 200}, {"type": "websocket.accept"}
 DENIAL = {"type": "websocket.http.response.start"}
+PART, LAST = {"type": "http.response.body", "more_body": True}, {"type": "http.response.body"}
 
 
 @pytest.mark.parametrize(
     ("kind", "messages", "came", "row"),
     [
         ("http", [START, {"type": "http.response.body"}], None, "succeeded"),
+        ("http", [START, {"type": "http.response.pathsend", "path": "/tmp/a"}], None, "succeeded"),
+        ("http", [START], None, "broken_stream"),  # the server cuts it off
+        ("http", [START, PART], None, "broken_stream"),
+        ("http", [START, PART], "http.disconnect", "client_left"),
         ("http", [], None, "error_answer"),  # the server answers 500
         ("http", [], "http.disconnect", "client_left"),
         ("websocket", [], None, "error_answer"),
@@ -140,6 +145,224 @@ def test_what_an_asgi_application_tells_its_server_decides(layer, kind, messages
     scope = {"type": kind, "scheme": scheme, "method": "GET", "path": "/ok", "headers": []}
     asyncio.run(AsgiLayer(layer[1].server, application)(scope, receive, send))
     assert counted.scopes == [("slotel.server", row)]
+
+
+@pytest.mark.parametrize("is_caught", [True, False])
+@pytest.mark.parametrize(
+    ("error", "row"), [(RuntimeError("too long"), "broken_stream"), (ConnectionResetError(), "client_left")]
+)
+def test_a_last_part_that_the_server_cannot_send_completes_no_answer(layer, error, row, is_caught):
+    _, _, counted, _ = layer
+
+    async def application(_scope, _receive, send):
+        await send(START)
+        try:
+            await send(LAST)
+        except (RuntimeError, OSError):
+            if not is_caught:
+                raise
+
+    async def send(message):
+        if message is LAST:
+            raise error
+
+    scope = {"type": "http", "method": "GET", "path": "/ok", "headers": []}
+    with contextlib.nullcontext() if is_caught else pytest.raises(type(error)):
+        asyncio.run(AsgiLayer(layer[1].server, application)(scope, None, send))
+    assert counted.scopes == [("slotel.server", row)]
+
+
+def test_what_an_application_returns_is_its_servers(layer):
+    """uvicorn logs what is not None: an event of plain sentry-sdk."""
+
+    async def application(_scope, _receive, send):
+        await send(START)
+        await send(LAST)
+        return 5
+
+    async def send(_message):
+        pass
+
+    for kind in ("http", "lifespan"):
+        scope = {"type": kind, "method": "GET", "path": "/ok", "headers": []}
+        assert asyncio.run(AsgiLayer(layer[1].server, application)(scope, None, send)) == 5
+
+
+class Sending:
+    """A WSGI server that sends an answer as PEP 3333 says.
+
+    Args:
+        room: how many parts its client takes before it leaves.
+    """
+
+    def __init__(self, room=100, *, leaves=ConnectionResetError):
+        self.room, self.leaves = room, leaves
+        self.status = None
+
+    def start_response(self, status, _headers, *_more):
+        self.status = status
+
+    def send(self, layer):
+        answer = layer(dict(ENVIRON), self.start_response)
+        try:
+            for part in answer:
+                assert self.status is not None, "write() before start_response()"
+                if not self.room:
+                    raise self.leaves
+                self.room -= 1
+                memoryview(part)
+        finally:
+            getattr(answer, "close", lambda: None)()
+
+
+def parts(*given):
+    for part in given:
+        if isinstance(part, Exception):
+            raise part
+        yield part
+
+
+@pytest.mark.parametrize("is_instrumented", [True, False])
+@pytest.mark.parametrize(
+    ("length", "given", "room", "rows"),
+    [
+        (10, [b"12345", b"67890"], 100, {"succeeded"}),
+        (0, [], 100, {"succeeded"}),
+        (10, [], 100, {"succeeded"}),  # HEAD, or what was handed to write()
+        (10, [b"12345", ValueError()], 100, {"broken_stream"}),
+        (10, [b"12345"], 100, {"broken_stream"}),  # the client waits for the rest
+        (10, [b"12345", b"67890"], 1, {"client_left", "succeeded"}),  # in the last part: may have come
+        (15, [b"12345", b"67890", b"12345"], 1, {"client_left"}),
+        (4, ["text"], 100, {"broken_stream"}),
+        (None, ["text"], 100, {"broken_stream"}),
+        (None, [b"12345", 5], 100, {"broken_stream"}),
+        (None, [b"12345", ValueError()], 100, {"broken_stream"}),
+        (None, [b"12345", b"67890"], 1, {"client_left"}),
+        (
+            "none",
+            [b"12345"],
+            100,
+            {"failed", "broken_stream"},
+        ),  # no start_response  # start_response was not called
+    ],
+)
+def test_an_answer_is_good_if_its_server_could_send_it(
+    instrumented, is_instrumented, length, given, room, rows
+):
+    """Whether or not it says how long it is, and whether a framework's span has ended before it is sent."""
+    around, provider, counted = instrumented
+
+    def application(_environ, start_response):
+        if is_instrumented:
+            with provider.get_tracer("opentelemetry.instrumentation.flask").start_as_current_span(
+                "GET /ok", kind=SpanKind.SERVER, attributes={"http.route": "/ok"}
+            ):
+                pass
+        if length != "none":
+            start_response("200 OK", [("Content-Length", str(length))] if length is not None else [])
+        return parts(*given)
+
+    with contextlib.suppress(ValueError, TypeError, OSError, AssertionError):
+        Sending(room).send(around(application))
+    [(_, row)] = counted.scopes
+    assert row in rows
+
+
+@pytest.mark.parametrize("leaves", [ConnectionResetError, BrokenPipeError, GeneratorExit])
+def test_a_client_that_leaves_fails_nothing_however_the_server_says_it(instrumented, leaves):
+    around, _, counted = instrumented
+
+    def application(_environ, start_response):
+        start_response("200 OK", [])
+        return parts(b"12345", b"67890")
+
+    with contextlib.suppress(OSError, GeneratorExit):
+        Sending(1, leaves=leaves).send(around(application))
+    assert [row for _, row in counted.scopes] == ["client_left"]
+
+
+@pytest.mark.parametrize("is_instrumented", [True, False])
+@pytest.mark.parametrize(
+    ("asked", "ends", "status", "row"),
+    [
+        ("WebSocket", StopIteration, None, "stream"),
+        ("websocket", None, "200 OK", "stream"),
+        ("websocket", None, None, "stream"),
+        ("websocket", None, "403 Forbidden", "stream"),
+        ("websocket", ValueError, None, "failed"),
+        ("websocket", None, "500 Internal Server Error", "error_answer"),
+        ("h2c", None, "200 OK", "succeeded"),
+        ("", StopIteration, None, "failed"),  # a `next()` of the application's
+    ],
+)
+def test_a_socket_that_the_application_takes_from_a_wsgi_server_has_no_latency_and_its_end_is_no_failure(
+    instrumented, is_instrumented, asked, ends, status, row
+):
+    """As flask-sock does; gunicorn wants a StopIteration, which its workers take for the end of the connection."""
+    around, provider, counted = instrumented
+
+    def application(_environ, start_response):
+        with contextlib.ExitStack() as stack:
+            if is_instrumented:
+                tracer = provider.get_tracer("opentelemetry.instrumentation.flask")
+                stack.enter_context(tracer.start_as_current_span("GET /echo", kind=SpanKind.SERVER))
+            if status:
+                start_response(status, [])
+        if ends:
+            raise ends
+        return []
+
+    with contextlib.suppress(StopIteration, ValueError):
+        ask(around(application), HTTP_UPGRADE=asked)
+    rows = [found for _, found in counted.scopes]
+    assert rows == [row] or (row, rows) == ("failed", ["broken_stream"])
+
+
+class ServersFile:
+    """What a server makes of a file that it sends itself; it looks at the class."""
+
+    def __init__(self, *given):
+        self.parts = parts(*given)
+        self.is_closed = False
+
+    def __iter__(self):
+        return self.parts
+
+    def close(self):
+        self.is_closed = True
+
+
+@pytest.mark.parametrize(
+    ("given", "rows"),
+    [
+        ([b"12345"], ["succeeded"]),
+        ([b"12345", ValueError()], ["broken_stream"]),
+        ([b"12345", OSError(5, "Input/output error")], ["broken_stream"]),
+    ],
+)
+def test_a_file_that_the_server_sends_is_the_servers_own_and_its_end_is_the_requests(
+    instrumented, given, rows
+):
+    around, provider, counted = instrumented
+    answer = ServersFile(*given)
+
+    def application(_environ, start_response):
+        with provider.get_tracer("opentelemetry.instrumentation.flask").start_as_current_span(
+            "GET /ok", kind=SpanKind.SERVER, attributes={"http.route": "/ok"}
+        ):
+            start_response("200 OK", [("Content-Length", "5")])
+        return answer
+
+    environ = {**ENVIRON, "wsgi.file_wrapper": ServersFile}
+    returned = around(application)(environ, lambda *_: None)
+    assert returned is answer
+    with contextlib.suppress(ValueError, OSError):
+        try:
+            list(returned)
+        finally:
+            returned.close()
+    assert answer.is_closed
+    assert [row for _, row in counted.scopes] == rows
 
 
 @pytest.mark.parametrize("told", [served.tell_route, lambda route: None])

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from slotel.runtime.logs import LOG, printable
+from slotel.runtime.process import finalizers  # noqa: F401 its thread-local is the interpreter's: gevent replaces it later
 
 FORK_WAIT: Final = 5.0
 """Seconds for which a fork waits for another thread's fork; after that both go on at once."""

@@ -20,6 +20,8 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 _DISCONNECTS: Final = ("http.disconnect", "websocket.disconnect")
 _STARTS: Final = ("http.response.start", "websocket.http.response.start")
+_BODIES: Final = ("http.response.body", "http.response.pathsend", "http.response.zerocopysend")
+"""The latter two are extensions: the server reads a file."""
 _SOCKET_SCHEMES: Final = {"http": "ws", "https": "wss"}
 
 
@@ -49,6 +51,7 @@ class AsgiRequest(ServedRequest):
     getter = ScopeGetter()
 
     is_accepted = False
+    _gives_last = False
     receives: Receive
     sends: Send
     """What the server gave."""
@@ -56,7 +59,7 @@ class AsgiRequest(ServedRequest):
     async def receive(self) -> Message:
         """Receive a message, and note whether the client has left."""
         message = await self.receives()
-        if message["type"] in _DISCONNECTS and not self.is_complete:
+        if message["type"] in _DISCONNECTS and not (self.is_complete or self._gives_last):
             self.client_left = True
         return message
 
@@ -65,9 +68,8 @@ class AsgiRequest(ServedRequest):
         kind = message["type"]
         if kind in _STARTS:
             self.status = message["status"]
-        elif kind == "http.response.body":
-            if not message.get("more_body"):
-                self.complete()
+        elif kind in _BODIES:
+            self._gives_last = not message.get("more_body")
         elif kind == "websocket.accept":
             self.is_accepted = True
         elif kind == "websocket.close":
@@ -75,15 +77,25 @@ class AsgiRequest(ServedRequest):
             self.is_complete = True
         try:
             await self.sends(message)
-        except OSError:
-            self.client_left = True
+        except BaseException as error:
+            self._gives_last = False
+            if isinstance(error, OSError):
+                self.client_left = True
             raise
+        if self._gives_last and not self.is_complete:
+            self.complete()
 
     @property
     def is_unanswered(self) -> bool:  # type: ignore[override]  # asked at the end alone
         """Whether nothing was sent to a client that is there."""
         has_begun = self.status is not None or self.close_code is not None or self.is_accepted
         return not (has_begun or self.client_left)
+
+    @property
+    def is_broken_off(self) -> bool:  # type: ignore[override]
+        """Whether the application has returned before the end of an answer to a client that is there."""
+        is_begun = self.status is not None and self._request["type"] == "http"
+        return is_begun and not (self.is_complete or self.client_left)
 
     def path(self) -> str:
         """Return the path that was asked for."""
@@ -117,21 +129,21 @@ class AsgiRequest(ServedRequest):
 class AsgiLayer(Layer):
     """An ASGI application, wrapped once where its server loads it."""
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Serve one request, socket, or the server's own lifespan."""
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> Any:
+        """Serve one request, socket, or the server's own lifespan; return what the application returns."""
         if scope["type"] not in ("http", "websocket"):
-            await self._application(scope, receive, send)
-            return
+            return await self._application(scope, receive, send)
         served = AsgiRequest(self, scope)
         served.receives = receive
         served.sends = send
         served.begin()
         try:
-            await self._application(scope, served.receive, served.send)
+            returned = await self._application(scope, served.receive, served.send)
         except BaseException as error:
             served.end(error)
             raise
         else:
             served.end(None)
+            return returned
         finally:
             served.leave()

@@ -164,6 +164,7 @@ CLIENT_LEFT_TYPES: Final = frozenset(
         "tornado.iostream.StreamClosedError",
         "tornado.websocket.WebSocketClosedError",
         "uvicorn.protocols.utils.ClientDisconnected",
+        "waitress.channel.ClientDisconnected",
         "werkzeug.exceptions.ClientDisconnected",
     }
 )

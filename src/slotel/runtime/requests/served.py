@@ -60,6 +60,8 @@ class ServedRequest:
         client_left: the client left before the answer was complete.
         is_complete: the whole answer was handed to the server.
         is_unanswered: the application has returned without a word to a client that is there: the server answers 500.
+        is_broken_off: the application ended before the answer that it had begun, or gave what is none.
+        socket_scheme: of a websocket that its instrumentation takes for a request.
         awaits_framework: the server span was made here, though an instrumentation may yet make one below it.
     """
 
@@ -73,6 +75,8 @@ class ServedRequest:
     close_code: int | None = None
     client_left = False
     is_complete = False
+    is_broken_off: bool = False
+    socket_scheme: str | None = None
     local_root: LocalRoot | None = None
     awaits_framework = False
     _has_own_span = False
@@ -167,6 +171,8 @@ class ServedRequest:
                 attributes_of(local_root.span)
             ):  # WSGI servers need not tell the URL as it was sent
                 local_root.span.set_attribute("url.path", self.path())
+            if scheme := self.socket_scheme:
+                local_root.span.set_attribute("url.scheme", scheme)
             if root := self._request.get(self.root):
                 place_under(local_root.span, root)
         return local_root
@@ -242,6 +248,12 @@ class ServedRequest:
         failed = self.failure is not None or self.close_code in _WEBSOCKET_FAILED
         if failed and decision.row.outcome == rows.STREAM.outcome:
             return Decision(rows.FAILED, decision.exception or self.failure)
+        if (
+            self._ends
+            and self.is_broken_off
+            and decision.row in (rows.SUCCEEDED, rows.ANSWERED, rows.MARKED_FAILED)
+        ):
+            return Decision(rows.BROKEN_STREAM, decision.exception)
         refused = decision.row is rows.STREAM and (self.status or 0) >= _SERVER_ERROR
         return Decision(rows.ERROR_ANSWER) if refused else decision
 
@@ -283,7 +295,9 @@ class ServedRequest:
             return
         self._held = None
         decision = local_root.decision
-        if decision is not None and (error is not None or self.client_left or self.close_code is not None):
+        if decision is not None and (
+            error is not None or self.client_left or self.close_code is not None or self.is_broken_off
+        ):
             local_root.decision = self.decided(decision if error is None else _broken(decision, error))
         elif (
             decision is not None
@@ -326,6 +340,8 @@ class ServedRequest:
         elif is_own and self.status is not None and self.status >= _SERVER_ERROR:
             span.set_attribute("error.type", str(self.status))
             span.set_status(StatusCode.ERROR)
+        elif is_own and self.is_broken_off:
+            span.set_status(Status(StatusCode.ERROR, "the application gave no whole answer"))
         span.end()
 
 

@@ -5,11 +5,13 @@ Where a framework's instrumentation makes the server span, the layer stands back
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from typing import Any, Final, TypeAlias
 
 from opentelemetry.propagators.textmap import Getter
 
+from slotel.runtime.requests.decision import tells_of_client
 from slotel.runtime.requests.layer import Layer
 from slotel.runtime.requests.served import ServedRequest
 from slotel.runtime.requests.span_name import METHODS
@@ -34,13 +36,21 @@ class WsgiRequest(ServedRequest):
     """A request that a WSGI server serves.
 
     Attributes:
-        is_whole: its answer says how long it is: it is complete when the application returns it.
+        length: of the body of the answer, as its head says; None: not said.
     """
 
     mechanism = "wsgi"
     root = "SCRIPT_NAME"
     getter = EnvironGetter()
-    is_whole = False
+    length: int | None = None
+
+    @property
+    def socket_scheme(self) -> str | None:  # type: ignore[override]  # read from the request
+        """The scheme of the websocket that the client asks for, which the application serves by itself."""
+        request: Environ = self._request
+        if request.get("HTTP_UPGRADE", "").lower() != "websocket":
+            return None
+        return "wss" if request.get("wsgi.url_scheme") == "https" else "ws"
 
     starts: Callable[..., Any]
     """The server's `start_response`."""
@@ -49,12 +59,11 @@ class WsgiRequest(ServedRequest):
         """Note how the answer starts, and let the server start it."""
         code = status[:3]
         self.status = int(code) if code.isdigit() else None
-        for name, _ in headers:
+        self.length = None
+        for name, value in headers:
             if name.lower() == "content-length":
-                self.is_whole = True
+                self.length = int(value) if value.isdecimal() else None
                 break
-        else:
-            self.is_whole = False
         return self.starts(status, headers, *more)
 
     def path(self) -> str:
@@ -71,7 +80,7 @@ class WsgiRequest(ServedRequest):
             host, port = f"{host}:{port}".strip(":"), str(request.get("SERVER_PORT") or "")
         found = {
             "http.request.method": method if method in METHODS else "_OTHER",
-            "url.scheme": request.get("wsgi.url_scheme", "http"),
+            "url.scheme": self.socket_scheme or request.get("wsgi.url_scheme", "http"),
             "url.path": self.path(),
             "url.query": request.get("QUERY_STRING") or None,
             "server.address": host or None,
@@ -184,45 +193,64 @@ class WsgiLayer(Layer):
         try:
             answer: Iterable[bytes] = self._application(environ, served.start_response)
         except BaseException as error:
-            served.end(error)
+            is_over = isinstance(error, StopIteration) and served.socket_scheme  # so gunicorn is told
+            served.end(None if is_over else error)
             served.leave()
             raise
         local_root = served.local_root
-        if (local_root is None or local_root.ended) and (
-            served.is_whole or isinstance(answer, (list, tuple)) or _is_file(environ, answer)
-        ):
-            served.end(None)
-            served.leave()
-            return answer
+        if local_root is None or local_root.ended:
+            is_given = isinstance(answer, (list, tuple)) and all(isinstance(part, bytes) for part in answer)
+            if is_given or _is_file(environ, answer):
+                if is_given or not _watch_file(answer, served):
+                    served.end(None)
+                served.leave()
+                return answer
         return _Answer(answer, served)
 
 
 class _Answer:
-    """The body of an answer that is still to be produced; the request ends with it."""
+    """The body of an answer that is still to be produced; the request ends with it.
 
-    def __init__(self, answer: Iterable[bytes], served: ServedRequest) -> None:
+    One that says how long it is, is complete before its last part is handed over: its client sees the end by that.
+    """
+
+    __slots__ = ("_answer", "_given", "_handled", "_parts", "_served")
+
+    def __init__(self, answer: Iterable[bytes], served: WsgiRequest) -> None:
         self._answer = answer
         self._served = served
         self._parts: Iterator[bytes] | None = None
+        self._given = 0
+        self._handled = sys.exc_info()[1]
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
+        served = self._served
         try:
             if self._parts is None:
                 self._parts = iter(self._answer)
-            return next(self._parts)
+            part = next(self._parts)
         except StopIteration:
-            self._served.is_complete = True
+            if served.length is not None and 0 < self._given < served.length:
+                served.is_broken_off = True
+            served.is_complete = True
             raise
         except BaseException as error:
-            self._served.end(error)
+            served.end(error)
             raise
+        if not isinstance(part, bytes) or served.status is None:
+            served.is_broken_off = True
+        elif served.length is not None and not served.is_complete:
+            self._given += len(part)
+            if self._given >= served.length:
+                served.complete()
+        return part
 
     def close(self) -> None:
-        """Close the body; before its last part it was given up."""
-        served = self._served
+        """Close the body; before its last part it was given up, or the server could not send what it was given."""
+        served, unsent = self._served, sys.exc_info()[1]
         try:
             close = getattr(self._answer, "close", None)
             if close is not None:
@@ -231,12 +259,47 @@ class _Answer:
             served.end(error)
             raise
         finally:
-            if served.is_complete or self._parts is None:
+            if unsent is not None and self._has_failed(unsent):
+                served.is_complete = False
+                served.end(unsent)
+            elif served.is_complete or served.is_broken_off or self._parts is None:
                 served.end(None)
             else:
                 served.client_left = True
                 served.end(GeneratorExit())
             served.leave()
+
+    def _has_failed(self, unsent: BaseException) -> bool:
+        """Whether the server could not send what it was given, though its client was there."""
+        if not isinstance(unsent, Exception) or unsent is self._handled:
+            return False
+        return not (isinstance(unsent, OSError) or tells_of_client(unsent))
+
+
+def _watch_file(answer: Any, served: ServedRequest) -> bool:
+    """Let the request end when the server closes the file that it sends; return whether it will be seen.
+
+    The server looks at its class, so it stays what it is.
+    """
+    close, handled = getattr(answer, "close", None), sys.exc_info()[1]
+
+    def close_and_end() -> None:
+        unsent = sys.exc_info()[1]
+        try:
+            if close is not None:
+                close()
+        finally:
+            if isinstance(unsent, Exception) and not tells_of_client(unsent) and unsent is not handled:
+                served.end(unsent)
+            else:
+                served.client_left = unsent is not handled
+                served.end(None)
+
+    try:
+        answer.close = close_and_end
+    except AttributeError:  # it has no room for it
+        return False
+    return True
 
 
 def _is_file(environ: Environ, answer: object) -> bool:
