@@ -264,9 +264,23 @@ def rest():
     wsgi(get_wsgi_application(), Authorization=f"Basic {base64.b64encode(b'kate:x').decode()}")
 
 
+def asgi(app, ask=post, prefix="", protocol="http"):
+    import uvicorn
+
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        threading.Event().wait(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    for path in ("fails", "says", "logs"):
+        ask(f"{protocol}://127.0.0.1:{port}/{prefix}{path}/7?q=1")
+    server.should_exit = True
+    thread.join()
+
+
 def fastapi():
     import fastapi
-    import uvicorn
 
     app = fastapi.FastAPI()
 
@@ -279,15 +293,121 @@ def fastapi():
 
     for view in (fails, says, logs):
         app.post(f"/{view.__name__}/{{number}}")(view_of_fastapi(view))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        threading.Event().wait(0.01)
-    for path in ("fails", "says", "logs"):
-        post(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/{path}/7?q=1")
-    server.should_exit = True
-    thread.join()
+    asgi(app)
+
+
+def background():
+    """What FastAPI runs when it has answered."""
+    import fastapi
+
+    app = fastapi.FastAPI()
+
+    def view_of_fastapi(view):
+        async def view_function(number: str, body: dict, tasks: fastapi.BackgroundTasks):
+            tasks.add_task(view, number)
+            return "ok"
+
+        return view_function
+
+    for view in (fails, says, logs):
+        app.post(f"/{view.__name__}/{{number}}")(view_of_fastapi(view))
+    asgi(app)
+
+
+def mounted():
+    """An app of FastAPI in one of Starlette."""
+    import fastapi
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    inner = fastapi.FastAPI()
+
+    def view_of_fastapi(view):
+        def view_function(number: str, body: dict):
+            view(number)
+            return "ok"
+
+        return view_function
+
+    for view in (fails, says, logs):
+        inner.post(f"/{view.__name__}/{{number}}")(view_of_fastapi(view))
+    asgi(Starlette(routes=[Mount("/inner", app=inner)]), prefix="inner/")
+
+
+def mounted_routes():
+    """Routes of Starlette below a prefix."""
+    from starlette.applications import Starlette
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Mount, Route
+
+    def view_of_starlette(view):
+        async def view_function(request):
+            await request.json()
+            view(request.path_params["number"])
+            return PlainTextResponse("ok")
+
+        return view_function
+
+    routes = [
+        Route(f"/{view.__name__}/{{number}}", view_of_starlette(view), methods=["POST"])
+        for view in (fails, says, logs)
+    ]
+    asgi(Starlette(routes=[Mount("/inner", routes=routes)]), prefix="inner/")
+
+
+def socket():
+    """Websockets that fail, and that close in order."""
+    import fastapi
+    from websockets.exceptions import WebSocketException
+    from websockets.sync.client import connect
+
+    app = fastapi.FastAPI()
+
+    def view_of_fastapi(view):
+        async def view_function(socket: fastapi.WebSocket, number: str):
+            await socket.accept()
+            await socket.send_text(await socket.receive_text())
+            view(number)
+            await socket.close()
+
+        return view_function
+
+    for view in (fails, says, logs):
+        app.websocket(f"/{view.__name__}/{{number}}")(view_of_fastapi(view))
+
+    def ask(url):
+        headers = {"Cookie": "theme=dark", "X-Mine": "yes"}
+        with connect(url, additional_headers=headers) as client, contextlib.suppress(WebSocketException):
+            client.send("tea")
+            while True:
+                client.recv(timeout=60)
+
+    asgi(app, ask, protocol="ws")
+
+
+def lifespan():
+    """Apps that fail when they start, or when they stop."""
+    import fastapi
+    import uvicorn
+
+    for fails_first in (True, False):
+
+        @contextlib.asynccontextmanager
+        async def life(app, fails_first=fails_first):
+            said("7")
+            if fails_first:
+                raise ValueError("it fails to start")
+            sentry_sdk.capture_message("it says")
+            yield
+            raise ValueError("it fails to stop")
+
+        server = uvicorn.Server(uvicorn.Config(fastapi.FastAPI(lifespan=life), port=0))
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        while not server.started and thread.is_alive():
+            threading.Event().wait(0.01)
+        server.should_exit = True
+        thread.join()
 
 
 def celery():
@@ -315,6 +435,46 @@ def celery():
         for each in (task, second, third):
             with contextlib.suppress(ValueError, SoftTimeLimitExceeded):
                 each.delay("7").get(timeout=60)
+
+
+def canvas():
+    """A chain, a group and a chord, of tasks that say, fail and call others."""
+    import celery
+    from celery.contrib.testing.worker import start_worker
+
+    app = celery.Celery("differential", broker=os.environ["BROKER"], backend=os.environ["BROKER"])
+    app.conf.worker_hijack_root_logger = False
+
+    @app.task(name="differential.adds")
+    def adds(one, other=0):
+        said("7")
+        return one + other
+
+    @app.task(name="differential.sums")
+    def sums(numbers):
+        sentry_sdk.capture_message(f"it sums {sum(numbers)}")
+        return sum(numbers)
+
+    @app.task(name="differential.fails")
+    def task(number):
+        fails(number)
+
+    @app.task(name="differential.retries", bind=True, max_retries=1)
+    def retries(self, number):
+        raise self.retry(countdown=0, exc=ValueError("it retries"))
+
+    with start_worker(app, perform_ping_check=False, pool="solo"):
+        with sentry_sdk.start_transaction(op="job", name="sends"):
+            sent = [
+                celery.chain(adds.s(1), adds.s(2), adds.s(3))(),
+                celery.group(adds.s(10), adds.s(20))(),
+                celery.chord([adds.s(4), adds.s(5)])(sums.s()),
+                celery.chord([adds.s(6), task.s("7")])(sums.s()),
+                retries.delay("7"),
+            ]
+        for each in sent:
+            with contextlib.suppress(Exception):
+                each.get(timeout=60)
 
 
 def script():

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,8 +20,8 @@ from slotel.config.redaction import RedactionChoices
 from slotel.runtime.redaction.events import redacted_event
 from slotel.runtime.redaction.redactor import Redactor
 from slotel.runtime.sentry.errors.breadcrumbs import add_calls
-from support.launch import APPS, LAUNCHER, clean_environ, wait_until
-from support.ports import free_port
+from support.launch import APPS, LAUNCHER, clean_environ
+from support.redis_server import redis_server
 
 MORE = {"db.system"}
 """Data of a query that plain sentry-sdk does not write."""
@@ -134,19 +133,10 @@ def test_they_are_there_where_no_transaction_is_held(tmp_path):
 @pytest.mark.skipif(sentry_sdk.VERSION.startswith("3"), reason="an app of sentry-sdk 2")
 def test_calls_of_libraries_are_breadcrumbs_once():
     python = APPS_BIN / "python"
-    server = shutil.which("redis-server")
-    if not python.exists() or server is None:
+    if not python.exists():
         pytest.skip("redis is not installed: make apps")
-    port = free_port()
-    redis = subprocess.Popen(
-        [server, "--port", str(port), "--bind", "127.0.0.1", "--save", ""], stdout=subprocess.DEVNULL
-    )
-    try:
-        wait_until(lambda: answers_ping(port), "redis answers")
+    with redis_server() as port:
         plain, slotel = both("flask", "sqlalchemy", "redis", str(port), python=python)
-    finally:
-        redis.terminate()
-        redis.wait()
     assert {"query", "redis", "httplib"} <= {crumb.get("category") for crumb in plain["it fails"]}
     spoken = {"SET 'cart:7' [Filtered]": "SET ? ?", "GET 'cart:7'": "GET ?"}
     for crumbs in plain.values():
@@ -154,17 +144,6 @@ def test_calls_of_libraries_are_breadcrumbs_once():
             if crumb.get("message") in spoken:
                 crumb["message"] = spoken[crumb["message"]]
     assert comparable(slotel) == comparable(plain)
-
-
-def answers_ping(port):
-    import socket
-
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-            connection.sendall(b"PING\r\n")
-            return connection.recv(7) == b"+PONG\r\n"
-    except OSError:
-        return False
 
 
 @pytest.mark.process

@@ -4,7 +4,6 @@ import inspect
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -14,11 +13,10 @@ from pathlib import Path
 import pytest
 import sentry_sdk
 
-from runtime.sentry.test_breadcrumbs import answers_ping
 from runtime.sentry.test_errors_like_plain import interpreter_with
 from slotel.cli.sink.server import SentrySink
-from support.launch import APPS, LAUNCHER, clean_environ, wait_until
-from support.ports import free_port
+from support.launch import APPS, LAUNCHER, clean_environ
+from support.redis_server import redis_server
 
 pytestmark = [
     pytest.mark.process,
@@ -204,23 +202,15 @@ def test_reads_and_writes_of_djangos_caches_are_spans_where_the_app_asks_for_it(
 
 @pytest.mark.parametrize("prefixes", [["cart:"], []])
 def test_commands_of_redis_whose_key_the_app_names_are_spans_of_a_cache(prefixes):
-    python, server = interpreter_with("redis"), shutil.which("redis-server")
-    if python is None or server is None:
+    python = interpreter_with("redis")
+    if python is None:
         pytest.skip("redis is not installed: make apps")
-    port = free_port()
-    redis = subprocess.Popen(
-        [server, "--port", str(port), "--bind", "127.0.0.1", "--save", ""], stdout=subprocess.DEVNULL
-    )
     chosen = {"redis.RedisIntegration": {"cache_prefixes": prefixes}}
     options = {"traces_sample_rate": 1.0, "integrations": chosen}
-    try:
-        wait_until(lambda: answers_ping(port), "redis answers")
+    with redis_server() as port:
         plain, slotel = (
             run(how, "redis", options, python=python, REDIS_PORT=str(port)) for how in ("plain", "slotel")
         )
-    finally:
-        redis.terminate()
-        redis.wait()
     ours, theirs = ([each for each in children(sent) if each[0] != "db"] for sent in (slotel, plain))
     theirs = [each for each in theirs if each[0] != "db.redis"]
     assert len(theirs) == (4 if prefixes else 0)

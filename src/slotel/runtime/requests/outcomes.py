@@ -115,7 +115,7 @@ CANCELLED: Final = OutcomeRow(
 )  # fmt: skip
 CONTROL_FLOW: Final = OutcomeRow(
     "control_flow", "a job ended with Retry, Ignore or Reject, or will be run again", "RETRY, IGNORED, REJECTED",
-    "excluded", source=CELERY,
+    "excluded", transaction="aborted", source=CELERY,
     differ="`bad.attributes: {celery.state: [RETRY]}` (RQ, Dramatiq, Huey, arq: `slotel.job.state`)",
 )  # fmt: skip
 EXPECTED_FAILURE: Final = OutcomeRow(

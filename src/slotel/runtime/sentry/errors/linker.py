@@ -65,6 +65,8 @@ AGAIN: Final = 5.0
 _ANSWERS_EVERYTHING: Final = "django"
 """Its spans also end with exceptions that a middleware turned into an answer; Django's own signal knows better."""
 
+_STARLETTE: Final = ("starlette", "fastapi")
+
 _RUNTIME: Final = {
     "name": platform.python_implementation(),
     "version": platform.python_version(),
@@ -387,7 +389,11 @@ def _report(span: ReadableSpan, local_root: LocalRoot, decision: Decision) -> No
     ):
         return
     _remember_span(span, local_root, error)
-    capture(error, "opentelemetry", handled=decision.is_answer)
+    if framework in _STARLETTE:
+        mechanism = "starlette"
+    else:
+        mechanism = "opentelemetry" if local_root.served is None else local_root.served.mechanism
+    capture(error, mechanism, handled=decision.is_answer)
 
 
 def _leave(local_root: LocalRoot, *, is_sent: bool) -> None:

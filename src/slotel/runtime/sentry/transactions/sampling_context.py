@@ -85,13 +85,18 @@ def head_context(
 ) -> dict[str, str]:
     """Return what `baggage` says of the trace of a span; {} where another service began it: it is that one's to say.
 
+    What goes on after its request, as a background task of FastAPI does, claims no rate: who began it is not known.
+
     Args:
         root: of the span.
     """
-    if root is not None and root.span.parent is not None:
+    parent = None if root is None else root.span.parent
+    if parent is not None and parent.is_remote:
         return {}
     name, source = "", "url"
-    if root is not None:
+    if parent is not None:
+        sample_rate = None
+    elif root is not None:
         name, source = transaction_name(root.span, root.span.attributes or {})
     return sampling_context(
         trace_id=span.trace_id,
