@@ -1,6 +1,6 @@
 """gRPC, a server in this process and a client in another: what each way of a call comes to. Prints the outcomes.
 
-`grpc_calls.py aio` serves with grpc.aio.
+`grpc_calls.py aio` serves with grpc.aio, `grpc_calls.py … alone` without slotel.
 """
 
 import asyncio
@@ -13,8 +13,20 @@ from concurrent import futures
 
 import grpc
 
+IS_ALONE = "alone" in sys.argv
+"""Without slotel: what clients get is the oracle."""
 
-def same(value):
+
+def serialized(value):
+    """As protobuf's: of its own kind only."""
+    if not isinstance(value, bytes):
+        raise TypeError(value)
+    return value
+
+
+def read(value):
+    if value == b"unreadable":
+        raise TypeError(value)
     return value
 
 
@@ -52,7 +64,44 @@ def stream_breaks(_request, _context):
     raise ValueError("stream_breaks")
 
 
-SYNC = (ok, raises, not_found, internal, data_loss, leaves, stream_breaks)
+def gives_none(_request, _context):
+    """What a handler gives that its author has not written yet."""
+
+
+def stream_text(_request, _context):
+    yield b"part"
+    yield "text"
+
+
+def stream_number(_request, _context):
+    yield b"part"
+    yield 5
+
+
+def rich_status(_request, context):
+    context.abort_with_status(RichStatus(grpc.StatusCode.UNAVAILABLE, "rich"))
+
+
+def rich_refusal(_request, context):
+    context.abort_with_status(RichStatus(grpc.StatusCode.NOT_FOUND, "rich"))
+
+
+def uncompressed(_request, context):
+    context.disable_next_message_compression()
+    return b"ok"
+
+
+class RichStatus(grpc.Status):
+    """As grpcio-status makes it."""
+
+    def __init__(self, code, details):
+        self.code, self.details, self.trailing_metadata = code, details, ()
+
+
+SYNC = (
+    ok, raises, not_found, internal, data_loss, leaves, stream_breaks, gives_none, stream_text, stream_number, rich_status,
+    rich_refusal, uncompressed,
+)  # fmt: skip
 
 
 async def aio_ok(_request, _context):
@@ -86,8 +135,52 @@ async def aio_stream_breaks(_request, _context):
     raise ValueError("stream_breaks")
 
 
-AIO = (aio_ok, aio_raises, aio_not_found, aio_internal, aio_data_loss, aio_leaves, aio_stream_breaks)
-UNKNOWN = ("no_such_method", "no_such_other", "interceptor_raises")
+async def aio_gives_none(_request, _context):
+    pass
+
+
+async def aio_stream_text(_request, _context):
+    yield b"part"
+    yield "text"
+
+
+async def aio_stream_number(_request, _context):
+    yield b"part"
+    yield 5
+
+
+def aio_synchronous_none(_request, _context):
+    pass
+
+
+async def aio_stream_written(_request, context):
+    await context.write(b"part")
+    await context.write(b"part")
+
+
+async def aio_stream_written_breaks(_request, context):
+    await context.write(b"part")
+    raise ValueError("stream_written_breaks")
+
+
+def aio_synchronous(_request, _context):
+    return b"ok"
+
+
+def aio_synchronous_raises(_request, _context):
+    raise ValueError("synchronous_raises")
+
+
+def aio_synchronous_stream(_request, _context):
+    yield b"part"
+
+
+AIO = (
+    aio_ok, aio_raises, aio_not_found, aio_internal, aio_data_loss, aio_leaves, aio_stream_breaks, aio_gives_none,
+    aio_stream_text, aio_stream_written, aio_stream_written_breaks, aio_synchronous, aio_synchronous_raises,
+    aio_synchronous_stream, aio_stream_number, aio_synchronous_none,
+)  # fmt: skip
+UNKNOWN = ("no_such_method", "no_such_other", "interceptor_raises", "ok unreadable")
 """Calls that come to no handler: gRPC answers them itself."""
 
 
@@ -110,13 +203,14 @@ class AioInterceptor(grpc.aio.ServerInterceptor):
 CLIENT = """
 import sys, grpc
 channel = grpc.insecure_channel(sys.argv[1])
-call = channel.unary_stream if sys.argv[2] == "stream_breaks" else channel.unary_unary
-make = call("/shop.Shop/" + sys.argv[2], request_serializer=bytes, response_deserializer=bytes)
+call = channel.unary_stream if "stream" in sys.argv[2] else channel.unary_unary
+method, _, content = sys.argv[2].partition(" ")
+make = call("/shop.Shop/" + method, request_serializer=bytes, response_deserializer=bytes)
 try:
     if sys.argv[2] == "leaves":
         make.future(b"", timeout=0.5).result()
-    answer = make(b"")
-    sys.argv[2] == "stream_breaks" and list(answer)
+    answer = make(content.encode())
+    "stream" in sys.argv[2] and list(answer)
     print("OK")
 except grpc.RpcError as error:
     print(error.code().name)
@@ -124,7 +218,7 @@ except grpc.RpcError as error:
 
 
 def handlers(acts):
-    make = {"request_deserializer": same, "response_serializer": same}
+    make = {"request_deserializer": read, "response_serializer": serialized}
     found = {}
     for act in acts:
         name = act.__name__.removeprefix("aio_")
@@ -136,6 +230,8 @@ def handlers(acts):
 
 
 def outcomes():
+    if IS_ALONE:
+        return {}
     from slotel.runtime.state import current
 
     for family in current().store.snapshot():
@@ -146,6 +242,8 @@ def outcomes():
 
 def names():
     """Return the names under which calls are counted."""
+    if IS_ALONE:
+        return []
     from slotel.runtime.state import current
 
     families = [each for each in current().store.snapshot() if each.name == "traces_span_metrics_calls"]
@@ -162,7 +260,7 @@ def ask(port, names):
         command = [sys.executable, "-c", CLIENT, f"127.0.0.1:{port}", name]
         code = subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout.strip()
         until = time.monotonic() + 20
-        while outcomes() == before and time.monotonic() < until:
+        while not IS_ALONE and outcomes() == before and time.monotonic() < until:
             time.sleep(0.05)
         after = outcomes()
         told[name] = [code, {key: after[key] - before[key] for key in after if after[key] != before[key]}]
@@ -184,7 +282,7 @@ def serve_sync():
 
 async def serve_aio():
     found = handlers(AIO)
-    server = grpc.aio.server(None, None, [AioInterceptor()])
+    server = grpc.aio.server(futures.ThreadPoolExecutor(2), None, [AioInterceptor()])
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shop.Shop", found),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

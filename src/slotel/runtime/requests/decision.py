@@ -132,13 +132,16 @@ def _row(  # noqa: PLR0911 the order of the table's rows
     span: ReadableSpan, attributes: Mapping[str, Any], error: BaseException | None
 ) -> OutcomeRow:
     status = http_status(attributes)
-    if status == rows.CLIENT_CLOSED_REQUEST or (error is not None and tells_of_client(error)):
+    code = _rpc_code(attributes)
+    if status == rows.CLIENT_CLOSED_REQUEST or (
+        error is not None and tells_of_client(error) and code not in rows.RPC_SERVER_FAULTS
+    ):
         return rows.CLIENT_LEFT
     if _is_cancellation(attributes, error):
         return rows.CANCELLED
     if (state := attributes.get("celery.state") or attributes.get(rows.JOB_STATE)) is not None:
         return _row_of_task(str(state), span)
-    if (code := _rpc_code(attributes)) is not None:
+    if code is not None:
         return _row_of_call(code, span, error)
     if error is not None and not isinstance(error, Exception):
         return _row_of_stop(error)

@@ -1,4 +1,8 @@
-"""Faults of OpenTelemetry's instrumentation of gRPC servers, seen in 0.66b1."""
+"""Faults of OpenTelemetry's instrumentation of gRPC servers, seen in 0.66b1.
+
+It sees no call that comes to no handler, and no answer that cannot be serialized; of an asynchronous server it knows
+neither synchronous handlers nor those that call `context.write`: each of their calls failed.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import wrapt
+from opentelemetry import trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.trace import Status, StatusCode
 
 from slotel.runtime.upstream.probe import Probe
 
@@ -24,6 +30,23 @@ _ASYNC: Final = Probe(
     f"{_PACKAGE}._aio_server:OpenTelemetryAioServerInterceptor", "intercept_service",
     why=_SYNC.why, without=_WITHOUT,
 )  # fmt: skip
+_ABORTS: Final = Probe(
+    f"{_PACKAGE}._server:_OpenTelemetryServicerContext", "abort_with_status", why="tells nobody the status",
+    without="calls that `abort_with_status` ends are counted as good", level=None,  # gRPC's own class has one, too
+)  # fmt: skip
+_COMPRESSES: Final = Probe(
+    f"{_PACKAGE}._server:_OpenTelemetryServicerContext", "disable_next_message_compression",
+    why="asks an attribute that is misspelt", without="calls that do so fail", level=None,
+)  # fmt: skip
+_CONTEXT: Final = Probe(
+    f"{_PACKAGE}._server:_OpenTelemetryServicerContext", "_servicer_context", why="gRPC's own context",
+    without=_COMPRESSES.without, level=None,  # of an instance
+)  # fmt: skip
+_SYNC_ORIGINAL: Final[list[Callable[..., Any]]] = []
+"""The method of the instrumentation of synchronous servers."""
+_INTERNAL: Final = 13
+_UNKNOWN: Final = 2
+"""What a synchronous and an asynchronous server answer for what they cannot serialize."""
 _FILTER: Final = Probe(
     f"{_PACKAGE}._server:OpenTelemetryServerInterceptor", "_filter",
     why="what the user left out of instrumentation is not counted", without=_WITHOUT,
@@ -48,6 +71,7 @@ def note_refused_calls(refused: Refused) -> None:
         module, _, name = probe.where.partition(":")
         told = functools.partial(_tell, refused)
         wrapt.register_post_import_hook(functools.partial(_wrap_in, probe, name, wrap(told)), module)
+    wrapt.register_post_import_hook(_mend_context, f"{_PACKAGE}._server")
 
 
 def _tell(refused: Refused, interceptor: Any, details: Any, error: Exception | None) -> None:
@@ -59,15 +83,19 @@ def _tell(refused: Refused, interceptor: Any, details: Any, error: Exception | N
 
 def _watching(tell: Callable[..., None]) -> Callable[[Any], Any]:
     def wrap(original: Any) -> Any:
+        _SYNC_ORIGINAL[:] = [original]
+
         def intercept_service(its: Any, continuation: Any, details: Any) -> Any:
             try:
-                handler = original(its, continuation, details)
+                handler = original(
+                    its, lambda given: _serializing(continuation(given), is_asyncio=False), details
+                )
             except Exception as error:
                 tell(its, details, error)
                 raise
             if handler is None:
                 tell(its, details, None)
-            return handler
+            return _reading(handler, functools.partial(tell, its, details))
 
         return intercept_service
 
@@ -78,17 +106,200 @@ def _watching_async(tell: Callable[..., None]) -> Callable[[Any], Any]:
     def wrap(original: Any) -> Any:
         async def intercept_service(its: Any, continuation: Any, details: Any) -> Any:
             try:
-                handler = await original(its, continuation, details)
+                found = await continuation(details)
+                handler = _serializing(found, is_asyncio=True)
+
+                async def shaped(_details: Any) -> Any:
+                    return handler
+
+                if handler is None or _is_async(_behavior(handler)):
+                    handler = await original(its, shaped, details)
+                else:  # gRPC calls it in a thread, as it calls those of the other kind of server
+                    shapes = _SYNC_ORIGINAL or [lambda _its, _continuation, _details: found]
+                    handler = shapes[0](its, lambda _given: handler, details)
             except Exception as error:
                 tell(its, details, error)
                 raise
             if handler is None:
                 tell(its, details, None)
-            return handler
+            return _reading(handler, functools.partial(tell, its, details))
 
         return intercept_service
 
     return wrap
+
+
+class _Unserialized:
+    """An answer that cannot be serialized, on its way to where gRPC would have met the error."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: Exception) -> None:
+        self._error: Exception | None = error
+
+    def take(self) -> Exception | None:
+        """Return the error and let go of it: a cycle would keep the call's generator, whose end ends the span."""
+        error, self._error = self._error, None
+        return error
+
+
+def _serializing(handler: Any, *, is_asyncio: bool) -> Any:
+    """Return a handler that serializes its answers itself, while its span is open: one that cannot be fails the span.
+
+    gRPC gets the same bytes, or meets the same error, where it would serialize them.
+
+    Args:
+        is_asyncio: whether it is of a server of grpc.aio, which gives other answers.
+    """
+    if handler is None:
+        return None
+    behavior, serializer, is_stream = (
+        _behavior(handler),
+        handler.response_serializer,
+        handler.response_streaming,
+    )
+    if is_stream and inspect.iscoroutinefunction(behavior):
+        return _rebuilt(handler, _writing(behavior), serializer)  # what it writes is serialized in its span
+    if serializer is None:
+        return handler
+
+    def serialize(response: Any) -> Any:
+        try:
+            if is_asyncio and isinstance(response, str):
+                response = response.encode()  # as that server does
+            return serializer(response)
+        except Exception as error:
+            span = trace.get_current_span()
+            with (
+                contextlib.suppress(Exception),
+                trace.get_tracer(_PACKAGE).start_as_current_span("serialize"),
+            ):
+                raise  # gRPC logs it when the call's span has ended: this one says which call it was
+            span.record_exception(error)
+            span.set_attribute("rpc.grpc.status_code", _UNKNOWN if is_asyncio else _INTERNAL)
+            span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+            return _Unserialized(error)
+
+    around = _AROUND[_is_async(behavior), is_stream]
+    return _rebuilt(handler, around(behavior, serialize), _serialized)
+
+
+def _giving(behavior: Any, serialize: Any) -> Any:
+    return lambda request, context: serialize(behavior(request, context))
+
+
+def _yielding(behavior: Any, serialize: Any) -> Any:
+    def yields(request: Any, context: Any) -> Any:
+        responses = behavior(request, context)
+        try:
+            for response in responses:
+                yield serialize(response)
+        finally:
+            getattr(responses, "close", lambda: None)()
+
+    return yields
+
+
+def _giving_later(behavior: Any, serialize: Any) -> Any:
+    async def gives(request: Any, context: Any) -> Any:
+        return serialize(await behavior(request, context))
+
+    return gives
+
+
+def _yielding_later(behavior: Any, serialize: Any) -> Any:
+    async def yields(request: Any, context: Any) -> Any:
+        async for response in behavior(request, context):
+            yield serialize(response)
+
+    return yields
+
+
+def _writing(behavior: Any) -> Any:
+    """Return a handler that calls `context.write` as the generator that the instrumentation takes it for."""
+
+    async def yields(request: Any, context: Any) -> Any:
+        nothing: tuple[Any, ...] = ()
+        await behavior(request, context)
+        for each in nothing:
+            yield each
+
+    return yields
+
+
+_AROUND: Final[dict[tuple[bool, bool], Callable[[Any, Any], Any]]] = {
+    (False, False): _giving, (False, True): _yielding, (True, False): _giving_later, (True, True): _yielding_later,
+}  # fmt: skip
+"""By whether gRPC calls it in the event loop, and whether it streams."""
+
+
+def _serialized(response: Any) -> Any:
+    if isinstance(response, _Unserialized):
+        raise response.take() or TypeError
+    return response
+
+
+def _reading(handler: Any, tell: Callable[[Exception], None]) -> Any:
+    """Return a handler that tells of a request that cannot be read: its behavior is never called."""
+    if handler is None or handler.request_streaming or handler.request_deserializer is None:
+        return handler
+    read = handler.request_deserializer
+
+    def deserialize(request: bytes) -> Any:
+        try:
+            return read(request)
+        except Exception as error:
+            tell(error)
+            raise
+
+    return _rebuilt(handler, _behavior(handler), handler.response_serializer, deserialize)
+
+
+def _kind(handler: Any) -> str:
+    given, taken = (
+        ("stream" if each else "unary") for each in (handler.request_streaming, handler.response_streaming)
+    )
+    return f"{given}_{taken}"
+
+
+def _behavior(handler: Any) -> Any:
+    return getattr(handler, _kind(handler))
+
+
+def _is_async(behavior: Any) -> bool:
+    """Whether gRPC calls it in the event loop."""
+    return inspect.iscoroutinefunction(behavior) or inspect.isasyncgenfunction(behavior)
+
+
+def _rebuilt(handler: Any, behavior: Any, serializer: Any, deserializer: Any = None) -> Any:
+    make = getattr(sys.modules["grpc"], f"{_kind(handler)}_rpc_method_handler")
+    return make(behavior, deserializer or handler.request_deserializer, serializer)
+
+
+def _mend_context(module: Any) -> None:
+    """Let the context of a handler do what it is asked: the instrumentation has none of these calls right."""
+
+    def with_status(original: Any) -> Any:
+        def abort_with_status(its: Any, status: Any) -> Any:
+            with contextlib.suppress(Exception):  # what is wrong with it gRPC says
+                its.set_code(status.code)
+                its.set_details(status.details)
+            return original(its, status)
+
+        return abort_with_status
+
+    def compression(_original: Any) -> Any:
+        def disable_next_message_compression(its: Any) -> Any:
+            return _CONTEXT.of(its).disable_next_message_compression()
+
+        return disable_next_message_compression
+
+    context = getattr(module, "_OpenTelemetryServicerContext", None)
+    if context is None:
+        _ABORTS.tell()
+    else:
+        _ABORTS.wrap(context, with_status)
+        _COMPRESSES.wrap(context, compression)
 
 
 def _wrap_in(probe: Probe, name: str, wrap: Callable[[Any], Any], module: Any) -> None:
