@@ -22,7 +22,7 @@ TOLD = {
     "_refuse",
     "refused",
 }
-SIGNALS = {"errors", "traces", "spans", "logs", "metrics", "error_detail"}
+SIGNALS = {"attachment", "errors", "traces", "spans", "logs", "metrics", "error_detail"}
 
 
 def literals(node: ast.expr) -> Iterator[str]:

@@ -78,6 +78,9 @@ DROPS: Final[dict[str, Drop]] = {
         "Look for spans that the app starts and never ends.",
     ),
     "build_error": Drop("they could not be written as Sentry's format", _REPORT),
+    "unreadable": Drop(
+        "the app's function raised, or its file is gone", "Fix it; `SLOTEL_DEBUG=1` adds a line with the exception."
+    ),
     "send_error": Drop("they could not be sent", _REPORT),
     "worker_error": Drop("transactions could not be built", _REPORT),
     "internal_sdk_error": Drop("sentry-sdk could not handle them", "`debug=True` of `sentry_sdk.init` says why."),

@@ -134,6 +134,17 @@ with sentry_sdk.start_transaction(name="transaction", op="script") as transactio
     with sentry_sdk.start_span(op="sub", name="sub"):
         pass
     sentry_sdk.set_context("of the code", {"a": 1})
+    transaction.set_context("of the transaction", {"a": [1, {"b": None}]})
+    transaction.set_data("nested", {"cart": [1, 2], "of": {"user": 7}})
+    with sentry_sdk.start_span(op="data", name="data") as span:
+        span.set_data("nested", [1, 2.5, "tea", {"deep": [True]}])
     fail(ValueError, "in a transaction")
+with sentry_sdk.isolation_scope() as scope:
+    scope.add_attachment(bytes=b"of each", filename="each.txt", add_to_transactions=True)
+    scope.add_attachment(bytes=b"of errors", filename="errors.txt")
+    with sentry_sdk.start_transaction(name="attached", op="script"):
+        pass
+with sentry_sdk.start_transaction(name="after it", op="script"):
+    sentry_sdk.capture_message("after it")
 sentry_sdk.flush(30)
 print(json.dumps(found))

@@ -332,6 +332,23 @@ def test_scope_data_of_the_request_and_the_users_hooks_apply_and_enforced_tags_w
         assert losses.counts == {("traces", "before_send"): 1}
 
 
+def test_a_transaction_whose_attachment_cannot_be_read_arrives_with_the_others_without_secrets(sentry):
+    def gone():
+        raise OSError("gone")
+
+    with sentry_sdk.isolation_scope() as scope, shipping(sentry) as (sink, losses):
+        scope.add_attachment(bytes=gone, filename="gone.txt", add_to_transactions=True)
+        scope.add_attachment(bytes=b'{"password": "hunter2"}', filename="form.json", add_to_transactions=True)
+        with provider(sink).get_tracer("t").start_as_current_span("job"):
+            pass
+        transactions(sentry, 1)
+    (envelope,) = sentry.envelopes
+    ((header, content),) = (item for item in envelope.items if item[0]["type"] == "attachment")
+    assert (header["filename"], header["content_type"]) == ("form.json", "application/json")
+    assert "hunter2" not in str(content)
+    assert losses.counts == {("attachment", "unreadable"): 1}
+
+
 def test_what_is_redacted_once_for_all_events_is_redacted_again_when_it_changes(sentry):
     with shipping(sentry) as (sink, _), sentry_sdk.isolation_scope() as scope:
         tracer = provider(sink).get_tracer("t")

@@ -63,7 +63,12 @@ def told(kind, payload):
     same = {key: payload[key] for key in SAME if payload.get(key)}
     same["extra"] = {key: value for key, value in (payload.get("extra") or {}).items() if key != "sys.argv"}
     same["contexts"] = sorted(set(payload.get("contexts") or ()) - {"otel"})
-    same["spans"] = [(span["op"], span["description"]) for span in payload.get("spans", ())]
+    same["spans"] = [
+        (span["op"], span["description"], span["data"].get("nested")) for span in payload.get("spans", ())
+    ]
+    contexts = payload.get("contexts") or {}
+    same["data"] = (contexts.get("trace") or {}).get("data", {}).get("nested")
+    same["of the transaction"] = contexts.get("of the transaction")
     yield [kind, same, list(exceptions(payload)), crumbs(payload), bool(payload.get("threads"))]
 
 
@@ -85,7 +90,17 @@ def run(how):
             for payload in sink.payloads(kind)
             for line in told(kind, payload)
         ]
-        attached = sum(len(list(envelope.of_type("attachment"))) for envelope in sink.envelopes)
+        attached = sorted(
+            (
+                header["filename"],
+                header.get("content_type"),
+                str(payload),
+                *[each["type"] for each, _ in envelope.items],
+            )
+            for envelope in sink.envelopes
+            for header, payload in envelope.items
+            if header["type"] == "attachment"
+        )
         return json.loads(done.stdout), sorted(lines), attached
 
 
@@ -93,5 +108,6 @@ def test_all_that_plain_sentry_sdk_sends_arrives_once():
     slotel, plain = run("slotel"), run("plain")
     assert slotel[0] == plain[0]
     assert slotel[1] == plain[1]
-    assert slotel[2] == plain[2] == 1
+    assert slotel[2] == plain[2]
+    assert [name for name, *_ in plain[2]] == ["a.txt", "each.txt"]
     assert len(plain[1]) > 20

@@ -12,6 +12,7 @@ from slotel.runtime.sentry.transactions import worker as module
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
 from slotel.runtime.sentry.transactions.traces import Ended, Scopes, Trace
 from slotel.runtime.sentry.transactions.worker import INTERVAL, LATE_WAIT, LINGER, LOOK_FOR_LONG_OPEN, Worker
+from slotel.runtime.sentry.transport.encode import decompress
 from support.sentry_tracing import Losses, provider
 
 SOON = INTERVAL
@@ -75,8 +76,15 @@ class Sender:
     def __init__(self):
         self.limits = SimpleNamespace(pause=lambda _: 0)
 
+        self.sent = []
+        self.flushed = 0
+
     def offer(self, envelope):
-        pass
+        self.sent.append(decompress(envelope.body))
+
+    def flush(self, deadline):
+        self.flushed += 1
+        return True
 
     def wake(self):
         pass
@@ -173,3 +181,19 @@ def test_the_sink_says_when_much_is_held(monkeypatch):
         with tracer.start_as_current_span("job"), tracer.start_as_current_span("step"):
             pass
     assert said == [False, True], "two spans are held, then four"
+
+
+def test_what_has_ended_leaves_by_the_client_that_was_there_and_no_former_one_is_forgotten():
+    senders = [Sender() for _ in range(4)]
+    assemblies = [
+        SimpleNamespace(whole=lambda ended, _, number=number: [b"%d %s" % (number, ended.root)])
+        for number in range(4)
+    ]
+    worker = Worker(assemblies[0], senders[0], lambda *_: None)
+    for number in (1, 2, 3):
+        root = SimpleNamespace(state=Trace(True, None), spans=[])
+        worker.ended.append(Ended(root, b"trace", copy_context(), 0.0, Scopes.copied()))
+        worker.use(assemblies[number], senders[number])
+    assert [each.sent for each in senders] == [[b"0 trace"], [b"1 trace"], [b"2 trace"], []]
+    assert worker.flush(module.time.monotonic() + 60)
+    assert [each.flushed for each in senders] == [1] * 4

@@ -15,6 +15,7 @@ from sentry_sdk import tracing_utils
 
 from slotel.runtime.requests.served import SERVED
 from slotel.runtime.sentry.propagation import SENTRY_TRACE
+from slotel.runtime.sentry.transactions.payload import CONTEXTS, JSON, MEASUREMENTS
 from slotel.runtime.upstream.sentry.sdk import NoOpSpan
 from slotel.version import __version__
 
@@ -30,8 +31,6 @@ TRANSACTION: Final = "sentry.transaction"
 """Attributes that Sentry's transactions read. Source: Sentry's SDKs for JavaScript, "semantic attributes"."""
 DESCRIPTION: Final = "sentry.description"
 """Of a span whose name has a bound, as metrics need it: a cache's key, a command line."""
-MEASUREMENTS: Final = "sentry.measurements"
-"""Of one span, as JSON: an OpenTelemetry attribute cannot hold a mapping."""
 _OPERATION: Final = "gen_ai.operation.name"
 _AUTO: Final = "auto."
 _ORIGINS: Final = ("auto.ai", "auto.graphql")
@@ -95,8 +94,13 @@ class OtelSpan:
 
     def set_attribute(self, key: str, value: Any) -> None:
         """Set one value; what OpenTelemetry does not take is written as text."""
-        if value is not None:
-            self._span.set_attribute(key, _attribute(value))
+        if value is None:
+            return
+        plain = _attribute(value)
+        if plain is None:
+            plain = _json(value)
+            self._span.set_attribute(JSON, [*self._attributes().get(JSON, ()), key])
+        self._span.set_attribute(key, plain)
 
     set_data = set_attribute
 
@@ -121,15 +125,15 @@ class OtelSpan:
 
     def set_measurement(self, name: str, value: float, unit: str = "") -> None:
         """Set one of Sentry's measurements: a number with its unit."""
-        told = json.loads(self._attributes().get(MEASUREMENTS) or "{}")
-        told[name] = {"value": value, "unit": unit}
-        self._span.set_attribute(MEASUREMENTS, json.dumps(told, default=str))
+        self._add(MEASUREMENTS, name, {"value": value, "unit": unit})
 
     def set_context(self, key: str, value: Any) -> None:
-        """Set a context of the request."""
-        import sentry_sdk
+        """Set a context of the transaction that is made of this span."""
+        self._add(CONTEXTS, key, value)
 
-        sentry_sdk.get_isolation_scope().set_context(key, value)
+    def _add(self, attribute: str, key: str, value: Any) -> None:
+        told = json.loads(self._attributes().get(attribute) or "{}")
+        self._span.set_attribute(attribute, _json({**told, key: value}))
 
     def set_status(self, status: Any) -> None:
         """Set Sentry's status: `ok`, or what went wrong."""
@@ -401,14 +405,19 @@ def bounded(how: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _attribute(value: Any) -> Any:
+    """Return a value as OpenTelemetry takes it; None where it does not."""
     if isinstance(value, (str, bool, int, float)):
         return value
     if isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value):
         return list(value)
+    return None
+
+
+def _json(value: Any) -> str:
     try:
         return json.dumps(value, default=str)
     except (TypeError, ValueError, RecursionError):
-        return repr(value)[:1000]
+        return json.dumps(repr(value)[:1000])
 
 
 def _nanoseconds(time: float | datetime | None) -> int | None:

@@ -74,3 +74,6 @@ class Enforcing(Protocol):
 
     def item(self, kind: str, payload: Any) -> Any:
         """Return what an envelope carries beside events, redacted."""
+
+    def headers(self, headers: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the headers of an envelope, or of what it carries, redacted."""

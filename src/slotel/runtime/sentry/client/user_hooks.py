@@ -6,7 +6,7 @@ In the order in which sentry-sdk's client does it, with public names only, for 2
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from contextvars import Context
 from copy import copy, deepcopy
 from typing import Any, Final
@@ -54,8 +54,10 @@ class Hooks:
         current: Any = sentry_sdk.get_client()
         return current.options if current.is_active() and current.dsn else self._client.options
 
-    def apply(self, event: dict[str, Any], context: Context, scopes: tuple[Scope, Scope]) -> dict[str, Any]:
-        """Return the event as it may leave.
+    def apply(
+        self, event: dict[str, Any], context: Context, scopes: tuple[Scope, Scope]
+    ) -> tuple[dict[str, Any], Sequence[Any]]:
+        """Return the event as it may leave, and sentry-sdk's attachments that go with it.
 
         Args:
             context: the request's, as it was when its root span ended: processors of the app look into it.
@@ -68,15 +70,18 @@ class Hooks:
         ignored = options.get("trace_ignore_status_codes")
         if ignored and _answer_of(event["contexts"]) in ignored:
             raise DroppedError("ignored_status")
-        event = self._with_scopes(event, context, scopes, options)
+        hint: dict[str, Any] = {}
+        event = self._with_scopes(event, context, scopes, options, hint)
         for key in ("release", "environment", "server_name", "dist"):
             if event.get(key) is None and options.get(key) is not None:
                 event[key] = str(options[key]).strip()
         self._scrub(event, options.get("event_scrubber"))
         before_send = options.get("before_send_transaction")
-        if before_send is None:
-            return event
-        return self._enforcer.event(_before_send(before_send, event))  # what the app's hook added, too
+        if before_send is not None:
+            event = self._enforcer.event(
+                _before_send(before_send, event, hint)
+            )  # what the app's hook added, too
+        return event, hint.get("attachments") or ()
 
     def _with_scopes(
         self,
@@ -84,14 +89,16 @@ class Hooks:
         context: Context,
         scopes: tuple[Scope, Scope],
         options: Mapping[str, Any],
+        hint: dict[str, Any],
     ) -> dict[str, Any]:
         enforced = event["tags"]
         own_request = event.get("request")
         event["tags"] = dict(enforced)
         try:
-            applied = context.run(_apply_scopes, event, scopes, options)
+            applied = context.run(_apply_scopes, event, scopes, options, hint)
         except RuntimeError:  # the app changed a scope meanwhile, which another thread shares
-            applied = context.run(_apply_scopes, event, scopes, options)
+            hint.clear()
+            applied = context.run(_apply_scopes, event, scopes, options, hint)
         if applied is None:
             raise DroppedError("event_processor")
         applied.pop("breadcrumbs", None)
@@ -186,7 +193,7 @@ def _answer_of(contexts: Mapping[str, Any]) -> Any:
 
 
 def _apply_scopes(
-    event: dict[str, Any], scopes: tuple[Scope, Scope], options: Mapping[str, Any]
+    event: dict[str, Any], scopes: tuple[Scope, Scope], options: Mapping[str, Any], hint: dict[str, Any]
 ) -> dict[str, Any] | None:
     isolation, current = scopes
     Scope.set_isolation_scope(
@@ -196,13 +203,13 @@ def _apply_scopes(
     merged = copy(Scope.get_global_scope())
     merged.update_from_scope(isolation)
     merged.update_from_scope(current)
-    applied: Any = merged.apply_to_event(event, {}, dict(options))  # type: ignore[arg-type]  # a plain dict
+    applied: Any = merged.apply_to_event(event, hint, dict(options))  # type: ignore[arg-type]  # a plain dict
     return applied if isinstance(applied, dict) else None
 
 
-def _before_send(before_send: Any, event: dict[str, Any]) -> dict[str, Any]:
+def _before_send(before_send: Any, event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any]:
     try:
-        sent = before_send(event, {})
+        sent = before_send(event, hint)
     except Exception as error:
         LOG.warning("before_send_transaction raised %s: the transaction is dropped", type(error).__name__)
         raise DroppedError("before_send_error") from error

@@ -47,7 +47,7 @@ from slotel.runtime.sentry.propagation import request_of
 from slotel.runtime.sentry.transactions.ids import IDS
 from slotel.runtime.sentry.transactions.mapping import meaning, root_status
 from slotel.runtime.sentry.transactions.names import framework_of, name_by_style
-from slotel.runtime.sentry.transactions.payload import ORIGIN
+from slotel.runtime.sentry.transactions.payload import ORIGIN, data_of
 from slotel.runtime.sentry.transactions.sampling_context import incoming
 from slotel.runtime.upstream.otel.context import flags_of
 from slotel.runtime.upstream.otel.reading import UNSET
@@ -66,6 +66,9 @@ _ANSWERS_EVERYTHING: Final = "django"
 """Its spans also end with exceptions that a middleware turned into an answer; Django's own signal knows better."""
 
 _STARLETTE: Final = ("starlette", "fastapi")
+_SPAN_API: Final = "sentry_sdk"
+"""The instrumentation scope of spans that are made by sentry-sdk's span API: what code says of one is in its events."""
+_SAID_BESIDE: Final = ("sentry.op", "sentry.source", "sentry.status", "sentry.transaction")
 
 _RUNTIME: Final = {
     "name": platform.python_implementation(),
@@ -282,6 +285,10 @@ class ErrorEventLinker:
             here = local_root.span if local_root is not None else None
         if here is not None and here.get_span_context().span_id == context.span_id:
             attributes = here.attributes or {}
+            scope = here.instrumentation_scope
+            if scope is not None and scope.name == _SPAN_API:
+                said = {name: value for name, value in attributes.items() if name not in _SAID_BESIDE}
+                found["data"].update(data_of(said))
             means = meaning(here, attributes)
             is_job = (
                 means.op == here.name and here.kind is SpanKind.CONSUMER

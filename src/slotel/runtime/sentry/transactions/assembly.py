@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import Context
@@ -25,6 +26,7 @@ from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace,
 from slotel.runtime.sentry.transport import encode
 from slotel.runtime.sentry.transport.endpoint import Endpoint
 
+LOG: Final = logging.getLogger("slotel")
 MAX_LATE: Final = 20
 """Late spans with no parent among them become transactions of their own, up to so many; more go together."""
 _ERROR: Final = StatusCode.ERROR
@@ -157,7 +159,7 @@ class Assembly:
         event_id = event["event_id"] = IDS.take(16)
         header = self._header(segment, event, trace, weigh_once=weigh_once)
         try:
-            event = self._hooks.apply(event, *context)
+            event, attachments = self._hooks.apply(event, *context)
         except DroppedError as why:
             self._dropped("traces", str(why), 1)
             return
@@ -171,11 +173,25 @@ class Assembly:
             self._dropped("traces", "too_large", 1)
             return
         headers = {"event_id": event_id, "trace": header}
-        items = [(_ITEM, payload)]
+        items: list[tuple[Mapping[str, Any], bytes]] = [(_ITEM, payload)]
         made = None if profile is None else profile.as_json(event, self._hooks.options())
         if made is not None:
             items.append((_PROFILE, encode.serialize(self._enforcer.item("profile", made))))
+        if segment.continuation is None:
+            items += self._attached(attachments)
         yield encode.envelope(headers, items, time.time())
+
+    def _attached(self, attachments: Iterable[Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
+        """Yield headers and content of sentry-sdk's attachments; one that the app cannot give is counted."""
+        for each in attachments:
+            try:
+                item = each.to_envelope_item()
+                content = self._enforcer.item(item.type, item.get_bytes())
+            except Exception as error:  # noqa: BLE001 the app's own function, or a file that is gone
+                LOG.debug("an attachment is missing in a transaction: %s", error)
+                self._dropped("attachment", "unreadable", 1)
+            else:
+                yield self._enforcer.headers(item.headers), content
 
     def _halves(self, segment: Segment, trace: Trace, context: _Said, *, weigh_once: bool) -> Iterator[bytes]:
         middle = len(segment.children) // 2

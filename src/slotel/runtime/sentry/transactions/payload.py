@@ -34,6 +34,12 @@ MAX_CONTEXT_VALUE: Final = 500
 CONTINUED: Final = "slotel.continued"
 """op of a transaction that carries spans of another one, because they were too many or its root is still open."""
 
+MEASUREMENTS: Final = "sentry.measurements"
+CONTEXTS: Final = "sentry.contexts"
+"""Attributes of one span, as JSON: an OpenTelemetry attribute cannot hold a mapping."""
+JSON: Final = "sentry.json"
+"""The names of a span's attributes whose value is JSON for the same reason."""
+_OF_SPAN_API: Final = frozenset({MEASUREMENTS, CONTEXTS, JSON})
 _NONE: Final[Mapping[str, Any]] = {}
 _KINDS: Final = {id(kind): kind.name for kind in SpanKind}
 """By identity: an enum member's own hash and name cost as much as the rest of a span."""
@@ -79,7 +85,7 @@ def transaction(segment: Segment) -> dict[str, Any]:
     if segment.kept is not None:
         tags["slotel.kept"] = segment.kept
     start, end = _times(segment)
-    event = {
+    event: dict[str, Any] = {
         "type": "transaction",
         "transaction": name if segment.continuation is None else f"{name[: MAX_NAME - 12]} (continued)",
         "transaction_info": {"source": source},
@@ -97,8 +103,12 @@ def transaction(segment: Segment) -> dict[str, Any]:
         if url is not None:
             request["url"] = url
         event["request"] = request
-    if "sentry.measurements" in attributes:
-        event["measurements"] = _measurements(attributes)
+    if MEASUREMENTS in attributes:
+        event["measurements"] = _told(attributes[MEASUREMENTS])
+    if CONTEXTS in attributes and segment.continuation is None:
+        contexts.update(
+            (key, value) for key, value in _told(attributes[CONTEXTS]).items() if key not in contexts
+        )
     return event
 
 
@@ -232,23 +242,27 @@ def _span(plain: PlainSpan, trace_id: str) -> dict[str, Any]:
         result["status"] = means.status
     if plain.links:
         result["links"] = _links(plain.links)
-    if "sentry.measurements" in plain.attributes:
-        result["measurements"] = _measurements(plain.attributes)
+    if MEASUREMENTS in plain.attributes:
+        result["measurements"] = _told(plain.attributes[MEASUREMENTS])
     return result
 
 
-def _measurements(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `set_measurement` of sentry-sdk's spans was told."""
-    try:
-        told = json.loads(attributes["sentry.measurements"])
-    except (TypeError, ValueError):  # an attribute of the app's own
-        return {}
+def _told(text: Any) -> dict[str, Any]:
+    """Return what a method of sentry-sdk's spans was told."""
+    told = _parsed(text)
     return told if isinstance(told, dict) else {}
+
+
+def _parsed(text: Any) -> Any:
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError):  # an attribute of the app's own, or one that was cut
+        return text
 
 
 def _data(plain: PlainSpan, more: Mapping[str, Any]) -> dict[str, Any]:
     """The span's attributes, and what else it carries."""
-    data = plain.attributes.copy()
+    data = data_of(plain.attributes)
     if float in map(type, data.values()):
         data = {key: str(value) if _is_no_number(value) else value for key, value in data.items()}
     data["otel.kind"] = _KINDS[id(plain.span.kind)]
@@ -259,6 +273,17 @@ def _data(plain: PlainSpan, more: Mapping[str, Any]) -> dict[str, Any]:
         data["sentry.status.message"] = text
     if plain.events:
         data["otel.events"] = _events(plain.events)
+    return data
+
+
+def data_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a span as sentry-sdk's span API was told them."""
+    data = dict(attributes)
+    if not _OF_SPAN_API.isdisjoint(data):
+        for name in data.pop(JSON, ()):
+            data[name] = _parsed(data.get(name))
+        for name in _OF_SPAN_API:
+            data.pop(name, None)
     return data
 
 

@@ -44,6 +44,8 @@ LONG_OPEN: Final = 300.0
 LOOK_FOR_LONG_OPEN: Final = 30.0
 FEW: Final = 8
 """Built traces that may be held while the thread sleeps, in case a span of theirs is late by a hair."""
+MOST_FORMERS: Final = 8
+"""Senders of clients that the app has replaced, which may still hold something: it may call `init` again and again."""
 WAKE_EVERY: Final = 50
 """Built traces after which the sender is woken while the worker goes on building."""
 
@@ -67,7 +69,7 @@ class Worker:
         self.late: deque[Late] = deque()
         self._assembly = assembly
         self._sender = sender
-        self._former: SendsTransactions | None = None
+        self._formers: list[SendsTransactions] = []
         self._dropped = dropped
         self._interval = interval
         self._linger = linger
@@ -85,18 +87,19 @@ class Worker:
         self._long_open = long_open
 
     def use(self, assembly: Assembly, sender: SendsTransactions) -> None:
-        """Build and send by these from now on; what is built already leaves by the former sender."""
+        """Build and send by these from now on; what has ended is built and leaves as it would have before."""
         with self._working:
+            self._drain_safely(final=True)
             self._assembly = assembly
             if sender is self._sender:
                 return
-            if self._former is not None:
-                self._former.stop("replaced")
-            self._former, self._sender = self._sender, sender
-        self._former.wake()
+            if len(self._formers) == MOST_FORMERS:
+                self._formers.pop(0).stop("replaced")
+            self._formers.append(self._sender)
+            self._sender = sender
 
     def _senders(self) -> tuple[SendsTransactions, ...]:
-        return (self._sender,) if self._former is None else (self._sender, self._former)
+        return (self._sender, *self._formers)
 
     def _begin(self) -> None:
         self._working = threading.RLock()
@@ -179,10 +182,10 @@ class Worker:
         """Whether to look again soon; what a few built traces hold may settle with the next that ends."""
         return bool(self.ended or self.parts or self.late or len(self._settling) > FEW)
 
-    def _drain_safely(self) -> bool:
+    def _drain_safely(self, *, final: bool = False) -> bool:
         try:
             with self._working:
-                return self._drain(final=False)
+                return self._drain(final=final)
         except Exception as error:
             self._dropped("traces", "worker_error", 1)
             LOG.debug("a drain failed: %s", error, exc_info=True)
