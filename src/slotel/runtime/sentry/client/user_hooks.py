@@ -72,6 +72,11 @@ class Hooks:
             raise DroppedError("ignored_status")
         hint: dict[str, Any] = {}
         event = self._with_scopes(event, context, scopes, options, hint)
+        hint["attachments"] = [
+            each
+            for each in hint.get("attachments") or ()
+            if getattr(each, "add_to_transactions", False)  # of sentry-sdk 3 none is
+        ]
         for key in ("release", "environment", "server_name", "dist"):
             if event.get(key) is None and options.get(key) is not None:
                 event[key] = str(options[key]).strip()
