@@ -1,6 +1,5 @@
 """A real Prometheus over a day that is past: blocks made by promtool, recording rules and alerts evaluated over it."""
 
-import fcntl
 import hashlib
 import json
 import re
@@ -16,11 +15,11 @@ from pathlib import Path
 
 from slotel.compile.promql import Group, Rule, yaml_lines
 from support import scripted_day
+from support.once import CACHE, alone
 from support.ports import free_port
 from support.real import require_real
 
 DEADLINE = 60.0
-CACHE = Path(__file__).parents[2] / ".cache"
 
 
 class Past:
@@ -67,9 +66,7 @@ def scripted_past(directory: Path, groups: Iterable[Group]) -> Iterator[Past]:
     sources = [Path(source).read_bytes() for source in (__file__, scripted_day.__file__)]
     rules = repr([group.document() for group in groups]).encode()
     kept = CACHE / f"scripted-day-{hashlib.sha256(b'|'.join((*sources, rules))).hexdigest()[:12]}"
-    CACHE.mkdir(exist_ok=True)
-    with (CACHE / "scripted-day.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # tests side by side make it once
+    with alone("scripted-day"):
         if not kept.exists():
             work = directory / "made"
             _fill(work, scripted_day.openmetrics(), groups, scripted_day.START, scripted_day.END)

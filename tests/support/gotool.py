@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from support.once import alone
 from support.otelcol import ROOT
 from support.real import require_real
 
@@ -31,19 +32,22 @@ def go_tool(package: str) -> str:
         go = require_real("go")
         folder.mkdir(parents=True, exist_ok=True)
         env = {**os.environ, "GOBIN": str(folder.resolve()), "CGO_ENABLED": "0", "GOFLAGS": "-trimpath"}
-        subprocess.run([go, "install", package], env=env, check=True, timeout=BUILD_LIMIT)
+        with alone(f"tool-{name}"):
+            if not program.exists():
+                subprocess.run([go, "install", package], env=env, check=True, timeout=BUILD_LIMIT)
     return str(program)
 
 
 def built(script: Path, *arguments: str) -> str:
     """The path that a build script prints."""
     require_real("go")
-    run = subprocess.run(
-        ["sh", str(script), *arguments],
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=BUILD_LIMIT,
-        check=True,
-        cwd=ROOT,
-    )
+    with alone("-".join(("built", script.parent.name, *arguments))):
+        run = subprocess.run(
+            ["sh", str(script), *arguments],
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=BUILD_LIMIT,
+            check=True,
+            cwd=ROOT,
+        )
     return run.stdout.strip()

@@ -1,15 +1,14 @@
 """Grafana's npm libraries at the pinned versions, and what draws with them: installed and bundled once, in .cache."""
 
-import fcntl
 import hashlib
 import shutil
 import subprocess
 from pathlib import Path
 
+from support.once import CACHE, alone
 from support.real import require_real
 
 HERE = Path(__file__).parents[1] / "grafana"
-CACHE = HERE.parents[1] / ".cache"
 SOURCES = ("bundle.mjs", "draw/index.jsx", "draw/panels.jsx", "draw/prometheus.js")
 INSTALL_SECONDS = 1200
 
@@ -18,9 +17,7 @@ def libraries() -> Path:
     """The folder whose node_modules has Grafana's libraries, esbuild, playwright-core and axe-core."""
     npm = require_real("npm")
     folder = CACHE / f"grafana-libraries-{_digest('package-lock.json')}"
-    CACHE.mkdir(exist_ok=True)
-    with (CACHE / "grafana-libraries.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # tests side by side make it once
+    with alone("grafana-libraries"):
         if not (folder / "complete").exists():
             folder.mkdir(exist_ok=True)
             for name in ("package.json", "package-lock.json"):
@@ -35,8 +32,7 @@ def bundle() -> Path:
     """The folder with what draws dashboards, bundled with the libraries."""
     node, folder = require_real("node"), libraries()
     made = CACHE / f"grafana-bundle-{_digest('package-lock.json', *SOURCES)}"
-    with (CACHE / "grafana-libraries.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone("grafana-libraries"):
         if not (made / "index.js").exists():
             _run([node, str(HERE / "bundle.mjs"), str(folder), str(made)], cwd=folder)
     return made

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from slotel.runtime.upstream.sentry.sdk import auto_enabling_integrations
 from support.ports import free_port
 from support.program import Program
 
@@ -24,6 +25,8 @@ APPS = Path(__file__).parents[1] / "apps"
 LAUNCHER = Path(__file__).with_name("instrument.sh")
 """What most tests start a service with; it leaves out the command's own process."""
 OPENTELEMETRY_INSTRUMENT = Path(sys.executable).with_name("opentelemetry-instrument")
+_USES = {"fastapi": ("starlette", "httpx"), "quart": ("flask",), "starlette": ("httpx",)}
+"""Library → what it, or its client for tests, uses."""
 DEADLINE = 180.0
 """Seconds; a loaded machine starts a service slowly."""
 
@@ -43,6 +46,11 @@ def wait_until(condition: Callable[[], Any], what: str, deadline: float = DEADLI
     raise AssertionError(f"not within {deadline:g} s: {what}")
 
 
+def busy() -> float:
+    """How many times over the machine is busy, at least 1: by so much more time may something take."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def clean_environ(**variables: str) -> dict[str, str]:
     """The environment without anything that a developer set for telemetry."""
     kept = {
@@ -52,6 +60,23 @@ def clean_environ(**variables: str) -> dict[str, str]:
     }
     path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
     return {**kept, "PATH": path, "PYTHONUNBUFFERED": "1", **variables}
+
+
+def launched_by(how: str, *libraries: str) -> list[str]:
+    """What starts an app `plain`, under sentry-sdk alone, or else with slotel; put it before the command.
+
+    Args:
+        libraries: what the plain one uses of all that sentry-sdk patches by itself. The rest is not there for it, since importing
+            all that is installed is most of the start. Its events then have another `sdk.name`, the first library's.
+    """
+    if how != "plain":
+        return [str(LAUNCHER)]
+    used = {*libraries, *(more for each in libraries for more in _USES.get(each, ()))}
+    absent = {path.split(".")[2] for path in auto_enabling_integrations()} - used
+    path = os.pathsep.join(
+        filter(None, (str(Path(__file__).with_name("plain")), os.environ.get("PYTHONPATH")))
+    )
+    return ["env", f"PYTHONPATH={path}", f"SUPPORT_NOT_INSTALLED={','.join(sorted(absent))}"]
 
 
 def samples_of(exposition: str, name: str) -> list[tuple[dict[str, str], float]]:

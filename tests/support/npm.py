@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import shutil
 import subprocess
 from pathlib import Path
 
+from support.once import alone
 from support.real import require_real
 
 ROOT = Path(__file__).parents[2]
@@ -23,8 +23,7 @@ def installed(folder: Path) -> Path:
     ]
     copy = ROOT / ".cache" / f"npm-{folder.name}-{digest}"
     copy.mkdir(parents=True, exist_ok=True)
-    with (copy / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # tests side by side install it once
+    with alone(copy.name):
         if not (copy / "complete").exists():
             for each in folder.iterdir():
                 shutil.copy(each, copy)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from support.once import alone
+from support.otelcol import BUILD_LIMIT
+
 HERE = Path(__file__).parent
 
 
@@ -30,6 +33,9 @@ def _program() -> str:
         pytest.skip(message)
     if shutil.which("go") is None:
         pytest.fail(message)
-    done = subprocess.run(["sh", str(HERE / "build_sloth.sh")], capture_output=True, text=True, timeout=900)
+    with alone("sloth"):
+        done = subprocess.run(
+            ["sh", str(HERE / "build_sloth.sh")], capture_output=True, text=True, timeout=BUILD_LIMIT
+        )
     assert done.returncode == 0, done.stderr
     return f"{done.stdout.strip()}/sloth"

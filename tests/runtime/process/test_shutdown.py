@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from slotel.cli.sink.server import SentrySink
-from support.launch import APPS, DEADLINE, LAUNCHER, clean_environ
+from support.launch import APPS, DEADLINE, LAUNCHER, busy, clean_environ
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="elsewhere SIGTERM cannot be handled")
 JOBS = {**{f"job {n}": 1 for n in range(20)}, "job fails": 1}
@@ -89,7 +89,7 @@ def test_a_sentry_that_hangs_delays_the_end_by_the_flush_time_at_most(sentry, wa
             told, _ = process.communicate("\n", timeout=DEADLINE)
             code, seconds = int(told.split()[0]), float(told.split()[1])
     assert code == -signal.SIGTERM
-    assert seconds < FLUSH_TIME + 1.5  # a busy machine
+    assert seconds < FLUSH_TIME + 1.5 * busy()
 
 
 def test_a_second_sigterm_ends_it_at_once(sentry):
@@ -100,14 +100,14 @@ def test_a_second_sigterm_ends_it_at_once(sentry):
         assert process.poll() is None
         code, seconds = terminated(process)
     assert code == -signal.SIGTERM
-    assert seconds < 1.0
+    assert seconds < 1.0 * busy()
 
 
 def test_a_main_thread_that_holds_locks_delays_the_end_by_the_flush_time_at_most(sentry):
     with departing(sentry, "holding_locks") as process:
         code, seconds = terminated(process)
     assert code == -signal.SIGTERM
-    assert seconds < FLUSH_TIME + 1.5
+    assert seconds < FLUSH_TIME + 1.5 * busy()
 
 
 def test_the_apps_own_handler_is_the_only_one(sentry):

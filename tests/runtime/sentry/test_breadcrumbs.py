@@ -20,7 +20,7 @@ from slotel.config.redaction import RedactionChoices
 from slotel.runtime.redaction.events import redacted_event
 from slotel.runtime.redaction.redactor import Redactor
 from slotel.runtime.sentry.errors.breadcrumbs import add_calls
-from support.launch import APPS, LAUNCHER, clean_environ
+from support.launch import APPS, clean_environ, launched_by
 from support.redis_server import redis_server
 
 MORE = {"db.system"}
@@ -40,7 +40,7 @@ def crumbs_of(how, *words, python=None, **variables):
         )  # fmt: skip
         python = python or interpreter_with("flask")
         env["PATH"] = os.pathsep.join([str(python.parent), env["PATH"]])
-        command = [*([] if how == "plain" else [LAUNCHER]), python, "calls.py", how, *words]
+        command = [*launched_by(how, *words), python, "calls.py", how, *words]
         done = subprocess.run(
             command, env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True
         )

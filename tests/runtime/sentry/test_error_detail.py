@@ -22,7 +22,7 @@ from slotel.runtime.sentry.errors.detail import (
 from slotel.runtime.sentry.errors.source_lines import SourceLines
 from slotel.runtime.sentry.transport.bounds import cut_long_values, encode_bounded
 from slotel.runtime.sentry.transport.encode import MAX_BYTES
-from support.launch import APPS, LAUNCHER, clean_environ
+from support.launch import APPS, clean_environ, launched_by
 
 
 def captured(how, count, config=""):
@@ -33,7 +33,7 @@ def captured(how, count, config=""):
             SENTRY_RELEASE="r",
             **({"SLOTEL_CONFIG": config} if config else {}),
         )
-        launcher = [] if how == "plain" else [str(LAUNCHER)]
+        launcher = launched_by(how)
         command = [*launcher, sys.executable, "raising.py", how, str(count)]
         subprocess.run(command, env=env, cwd=APPS / "errors", timeout=170, check=True, capture_output=True)
         return sink.payloads("event")

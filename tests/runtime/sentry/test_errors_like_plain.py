@@ -16,7 +16,7 @@ from sentry_sdk import integrations
 from slotel.cli.sink.server import SentrySink
 from slotel.runtime.sentry.errors.integrations import ONLY_TRACING, REPLACED, library_of
 from slotel.runtime.upstream.sentry.sdk import auto_enabling_integrations
-from support.launch import APPS, LAUNCHER, clean_environ
+from support.launch import APPS, clean_environ, launched_by
 
 SCENES = {
     "falcon": "falcon",
@@ -60,7 +60,7 @@ def reported(scene, how, **variables):
             **variables,
         )
         env["PATH"] = os.pathsep.join([str(python.parent), env["PATH"]])
-        command = [*([] if how == "plain" else [LAUNCHER]), python, "scenes.py", how, scene]
+        command = [*launched_by(how, SCENES[scene]), python, "scenes.py", how, scene]
         done = subprocess.run(
             command, env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True
         )

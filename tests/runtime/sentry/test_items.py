@@ -11,7 +11,7 @@ from slotel.cli.sink.server import SentrySink
 from slotel.config.names import REDACTED
 from slotel.config.tags import TagPolicy
 from slotel.runtime.redaction.enforcer import Enforcer
-from support.launch import APPS, LAUNCHER, clean_environ
+from support.launch import APPS, clean_environ, launched_by
 
 pytestmark = pytest.mark.skipif(sentry_sdk.VERSION.startswith("3"), reason="an app of sentry-sdk 2")
 MARKED = re.compile(rb"SEK[0-9a-f]{8}RET")
@@ -24,7 +24,7 @@ def sent(request):
             SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none",
             **({"SENTRY_PRINT_ENVELOPES": "1"} if request.param == "printed" else {}),
         )  # fmt: skip
-        launcher = [] if request.param == "plain" else [str(LAUNCHER)]
+        launcher = launched_by(request.param)
         transport = "own" if request.param == "own" else "given"
         done = subprocess.run(
             [*launcher, sys.executable, "items.py", transport],

@@ -8,7 +8,7 @@ import pytest
 import sentry_sdk
 
 from slotel.cli.sink.server import SentrySink
-from support.launch import APPS, LAUNCHER, clean_environ
+from support.launch import APPS, clean_environ, launched_by
 
 pytestmark = pytest.mark.skipif(
     not sentry_sdk.consts.VERSION.startswith("2."), reason="sentry-sdk 3 has other options"
@@ -21,7 +21,7 @@ def run(how, *more):
             SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none",
             SENTRY_TRACES_SAMPLE_RATE="1",
         )  # fmt: skip
-        launcher = [] if how == "plain" else [str(LAUNCHER)]
+        launcher = launched_by(how, "flask", "django", "starlette")
         done = subprocess.run(
             [*launcher, sys.executable, "integrations_do.py", how, *more],
             env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True,

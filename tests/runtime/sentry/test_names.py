@@ -9,7 +9,7 @@ import sentry_sdk
 
 from runtime.sentry.test_errors_like_plain import interpreter_with
 from slotel.cli.sink.server import SentrySink
-from support.launch import APPS, LAUNCHER, clean_environ
+from support.launch import APPS, clean_environ, launched_by
 
 pytestmark = [
     pytest.mark.process,
@@ -25,9 +25,9 @@ def names(how, framework, style, **variables):
             **variables,
         )  # fmt: skip
         env["PATH"] = os.pathsep.join([str(python.parent), env["PATH"]])
-        command = [*([] if how == "plain" else [LAUNCHER]), python, "names.py", framework, style]
+        command = [*launched_by(how, framework), python, "names.py", framework, style]
         done = subprocess.run(
-            command, env=env, cwd=APPS / "errors", timeout=60, capture_output=True, text=True
+            command, env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr[-3000:]
         return sorted(

@@ -15,13 +15,16 @@ import sentry_sdk
 
 from runtime.sentry.test_errors_like_plain import interpreter_with
 from slotel.cli.sink.server import SentrySink
-from support.launch import APPS, LAUNCHER, clean_environ
+from support.launch import APPS, clean_environ, launched_by
 from support.redis_server import redis_server
 
 pytestmark = [
     pytest.mark.process,
     pytest.mark.skipif(sentry_sdk.VERSION.startswith("3"), reason="an app of sentry-sdk 2"),
 ]
+
+
+LIBRARIES = {"beat": "celery", "tasks": "celery", "propagates": "celery", "caches": "django"}
 
 
 class Sent:
@@ -47,10 +50,9 @@ def run(how, scene, options, python=Path(sys.executable), **variables):
             **variables,
         )  # fmt: skip
         env["PATH"] = os.pathsep.join([str(python.parent), env["PATH"]])
-        launcher = [] if how == "plain" else [LAUNCHER]
         done = subprocess.run(
-            [*launcher, python, "options.py", scene, json.dumps(options)],
-            env=env, cwd=APPS / "errors", timeout=60, capture_output=True, text=True,
+            [*launched_by(how, LIBRARIES.get(scene, scene)), python, "options.py", scene, json.dumps(options)],
+            env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
         return Sent(sink, done.stderr)

@@ -9,7 +9,7 @@ import pytest
 import sentry_sdk
 
 from slotel.cli.sink.server import SentrySink
-from support.launch import APPS, LAUNCHER, clean_environ
+from support.launch import APPS, clean_environ, launched_by
 
 pytestmark = pytest.mark.skipif(
     not hasattr(sentry_sdk, "start_transaction"), reason="sentry-sdk 3 has no start_transaction"
@@ -38,7 +38,7 @@ def run(how, scene, *programs, mark="asked"):
         env = clean_environ(
             SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none", SENTRY_TRACES_SAMPLE_RATE="1",
         )  # fmt: skip
-        launcher = [] if how == "plain" else [str(LAUNCHER)]
+        launcher = launched_by(how, "django" if scene == "given" else scene)
         done = subprocess.run(
             [*launcher, sys.executable, "outer.py", how, scene, *programs],
             env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True,

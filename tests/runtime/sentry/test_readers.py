@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from slotel.cli.sink.server import SentrySink
-from support.launch import APPS, LAUNCHER, clean_environ
+from support.launch import APPS, clean_environ, launched_by
 
 
 def failed(kind, how):
@@ -15,7 +15,7 @@ def failed(kind, how):
         env = clean_environ(
             SENTRY_DSN=sink.dsn(), OTEL_METRICS_EXPORTER="none", SENTRY_TRACES_SAMPLE_RATE="1.0"
         )
-        launcher = [] if how == "plain" else [str(LAUNCHER)]
+        launcher = launched_by(how, kind)
         command = [*launcher, sys.executable, "reading.py", kind]
         run = subprocess.run(
             command, env=env, cwd=APPS / "errors", timeout=170, check=True, capture_output=True, text=True

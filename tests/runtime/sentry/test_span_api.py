@@ -10,7 +10,7 @@ from opentelemetry import trace
 
 from slotel.cli.sink.server import SentrySink
 from slotel.runtime.sentry.otel_span import OtelSpan
-from support.launch import APPS, LAUNCHER, clean_environ
+from support.launch import APPS, clean_environ, launched_by
 
 pytestmark = pytest.mark.skipif(
     not hasattr(sentry_sdk, "start_transaction"), reason="sentry-sdk 3 has no start_transaction"
@@ -23,7 +23,7 @@ def run(how):
             SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none",
             SENTRY_TRACES_SAMPLE_RATE="1", SENTRY_ENVIRONMENT="production", SENTRY_RELEASE="r",
         )  # fmt: skip
-        launcher = [] if how == "plain" else [str(LAUNCHER)]
+        launcher = launched_by(how)
         done = subprocess.run(
             [*launcher, sys.executable, "span_api.py", how],
             env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True,

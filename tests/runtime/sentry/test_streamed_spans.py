@@ -8,7 +8,7 @@ import pytest
 from sentry_sdk import traces
 
 from slotel.cli.sink.server import SentrySink
-from support.launch import APPS, LAUNCHER, clean_environ
+from support.launch import APPS, clean_environ, launched_by
 
 pytestmark = pytest.mark.skipif(
     not hasattr(traces, "get_current_span"), reason="an older sentry-sdk, whose API has less"
@@ -20,10 +20,10 @@ def run(how):
         env = clean_environ(
             SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none", SENTRY_TRACES_SAMPLE_RATE="1",
         )  # fmt: skip
-        launcher = [] if how == "plain" else [str(LAUNCHER)]
+        launcher = launched_by(how)
         done = subprocess.run(
             [*launcher, sys.executable, "streamed.py"],
-            env=env, cwd=APPS / "errors", timeout=60, capture_output=True, text=True,
+            env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         spans = {}

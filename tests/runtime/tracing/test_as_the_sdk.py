@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
+import threading
 
 import pytest
 from opentelemetry.sdk.trace import (
@@ -99,25 +99,27 @@ def test_a_sampler_that_delegates_by_getattr_is_asked():
 
 
 class Slow(SpanProcessor):
-    def __init__(self):
+    """Is flushed when the other one is, too."""
+
+    def __init__(self, both):
         self.ended = []
+        self.both = both
 
     def on_end(self, span):
         self.ended.append(span.name)
 
     def force_flush(self, timeout_millis=30000):
-        time.sleep(0.5)
+        self.both.wait(60)
         return True
 
 
 def test_processors_that_are_flushed_side_by_side_still_are():
-    both = ConcurrentMultiSpanProcessor(2)
+    both, together = ConcurrentMultiSpanProcessor(2), threading.Barrier(2)
     for _ in range(2):
-        both.add_span_processor(Slow())
+        both.add_span_processor(Slow(together))
     provider, *_ = adopted(TracerProvider(active_span_processor=both))
-    begun = time.monotonic()
     assert provider.force_flush()
-    assert time.monotonic() - begun < 0.9
+    assert not together.broken
     provider.shutdown()
 
 
