@@ -24,7 +24,7 @@ pytestmark = [
 ]
 
 
-LIBRARIES = {"beat": "celery", "tasks": "celery", "propagates": "celery", "caches": "django"}
+LIBRARIES = {"beat": "celery", "tasks": "celery", "caches": "django"}
 
 
 class Sent:
