@@ -24,7 +24,7 @@ def slotel(*arguments, cwd, **variables):
         if not key.startswith(("OTEL_", "SLOTEL_", "ERROR_BUDGET_", "SENTRY_"))
     }
     return subprocess.run(
-        [SLOTEL, *arguments], cwd=cwd, env={**kept, **variables}, capture_output=True, text=True, timeout=60
+        [SLOTEL, *arguments], cwd=cwd, env={**kept, **variables}, capture_output=True, text=True, timeout=170
     )
 
 

@@ -20,7 +20,7 @@ def generate(folder, *arguments, **environ):
         env={"PATH": "/usr/bin:/bin", **environ},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=170,
     )
 
 

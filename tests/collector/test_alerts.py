@@ -99,7 +99,7 @@ def firing(tmp_path, series, at):
         [require_real("promtool"), "test", "rules", str(prometheus)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=170,
     )
     got = [line.split("got:")[1] for line in (run.stdout + run.stderr).splitlines() if "got:" in line]
     if not got:

@@ -140,7 +140,7 @@ def test_without_sentrys_address_the_start_ends_with_the_reason(otelcol, tmp_pat
         env=environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=170,
     )
     assert run.returncode != 0
     assert "exporters::otlp_http/sentry: at least one endpoint" in run.stderr

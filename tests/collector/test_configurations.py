@@ -44,7 +44,7 @@ def validate(otelcol, tmp_path, *files):
         env={**ENVIRON, "OTELCOL_STATE": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=170,
     )
     return run.returncode, run.stderr
 
@@ -99,7 +99,7 @@ def test_every_component_that_is_used_is_built_and_every_one_that_is_built_is_us
             for kind in ("receivers", "processors", "connectors", "exporters", "extensions"):
                 used |= {(kind, name.split("/")[0]) for name in document.get(kind) or {}}
     listed = subprocess.run(
-        [otelcol, "components"], capture_output=True, text=True, check=True, timeout=60
+        [otelcol, "components"], capture_output=True, text=True, check=True, timeout=170
     ).stdout
     there, kind = set(), ""
     for line in listed.splitlines():

@@ -82,7 +82,7 @@ def test_one_variable_sets_the_memory(otelcol, tmp_path):
                 env=env,
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=170,
             )
             assert (run.returncode, run.stderr) == (0, "")
 
@@ -96,7 +96,7 @@ def test_what_is_missing_is_named_before_it_starts(otelcol, tmp_path, config, va
             env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **env, **given},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=170,
         )
         assert run.returncode == 1
         assert SAID[variable] in run.stderr
@@ -127,6 +127,6 @@ def test_the_scrape_jobs_are_those_that_the_alerts_ask_for_and_prometheus_takes_
         [require_real("promtool"), "check", "config", str(CONFIGS / "prometheus.yaml")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=170,
     )
     assert run.returncode == 0, run.stdout + run.stderr

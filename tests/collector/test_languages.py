@@ -251,7 +251,7 @@ def test_messages_are_counted_where_they_are_sent_and_where_they_are_worked_on(r
             env={**env, "OTEL_SERVICE_NAME": "shop"},
             cwd=tmp_path,
             check=True,
-            timeout=60,
+            timeout=170,
         )
         for service, kind, status, count in (
             ("shop", "SPAN_KIND_PRODUCER", "STATUS_CODE_UNSET", 12),

@@ -59,7 +59,7 @@ def run(shell, folder):
         [*shell, str(CONFIGS / "queues.sh"), str(folder)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=170,
         check=True,
     ).stderr
 

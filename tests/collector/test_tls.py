@@ -14,7 +14,7 @@ from support.real import require_real
 
 def openssl(folder, *arguments):
     subprocess.run(
-        [require_real("openssl"), *arguments], cwd=folder, check=True, capture_output=True, timeout=60
+        [require_real("openssl"), *arguments], cwd=folder, check=True, capture_output=True, timeout=170
     )
 
 

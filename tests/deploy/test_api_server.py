@@ -52,7 +52,7 @@ def judged(program: str, objects: list) -> list[str]:
     for item in own:
         if item["kind"] not in {"Namespace", "ClusterRole", "ClusterRoleBinding"}:
             item["metadata"].setdefault("namespace", "slotel")
-    run = subprocess.run([program], input=json.dumps(own), capture_output=True, text=True, timeout=60)
+    run = subprocess.run([program], input=json.dumps(own), capture_output=True, text=True, timeout=170)
     assert run.returncode == 0, run.stderr
     return run.stdout.splitlines()
 

@@ -70,7 +70,7 @@ def test_a_bare_python_with_the_tree_on_its_path_is_a_service_under_slotel(tree,
             OTEL_EXPORTER_OTLP_ENDPOINT=endpoint.base,
         )
         run = subprocess.run(
-            [python, "-B", "-c", APP], env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=60
+            [python, "-B", "-c", APP], env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=170
         )
         assert run.returncode == 0, run.stderr
         [span] = wait_until(lambda: endpoint.spans, f"the span; it said:\n{run.stderr}")

@@ -28,7 +28,7 @@ def test_the_chart_renders_what_kustomize_gives():
 
 def test_helm_lints_the_chart():
     run = subprocess.run(
-        [go_tool(HELM), "lint", "--strict", str(CHART)], capture_output=True, text=True, timeout=60
+        [go_tool(HELM), "lint", "--strict", str(CHART)], capture_output=True, text=True, timeout=170
     )
     assert run.returncode == 0, run.stdout + run.stderr
 

@@ -178,7 +178,7 @@ def test_prometheus_takes_its_configuration_and_the_rules(tmp_path):
         [promtool, "check", "config", str(tmp_path / "prometheus.yml")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=170,
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "2 rule files found" in run.stdout
@@ -202,7 +202,7 @@ def test_the_collector_takes_the_files_and_variables_that_the_compose_file_gives
     environ = {"PATH": os.environ["PATH"], "HOME": "/", **defaults, "OTELCOL_STATE": str(tmp_path)}
     environ["OTELCOL_SET_ASIDE"] = str(tmp_path / "set-aside")
     run = subprocess.run(
-        [otelcol, "validate", *arguments], env=environ, capture_output=True, text=True, timeout=60
+        [otelcol, "validate", *arguments], env=environ, capture_output=True, text=True, timeout=170
     )
     assert (run.returncode, run.stderr) == (0, "")
 

@@ -86,7 +86,7 @@ def test_every_object_of_the_prometheus_operator_passes_its_schema(objects, tmp_
         input=json.dumps(items),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=170,
     )
     assert (run.stdout.split("\n")[:-1], run.stderr) == (["ok"] * 4, "")
 
@@ -281,6 +281,6 @@ def test_the_collector_takes_the_files_and_variables_that_its_pod_gives_it(otelc
         env={"PATH": os.environ["PATH"], **given},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=170,
     )
     assert (run.returncode, run.stderr) == (0, "")

@@ -46,7 +46,7 @@ def as_yaml(objects: list[Any]) -> str:
 def test_kube_score_has_nothing_to_say_but_what_is_accepted_with_its_reason(rendered):
     run = subprocess.run(
         [go_tool(KUBE_SCORE), "score", "--output-format=json", "-"],
-        input=as_yaml(rendered()), capture_output=True, text=True, timeout=60,
+        input=as_yaml(rendered()), capture_output=True, text=True, timeout=170,
     )  # fmt: skip
     judged = json.loads(run.stdout)
     said = {

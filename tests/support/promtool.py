@@ -21,7 +21,11 @@ def check_rules(directory: Path) -> str:
 def check_metrics(text: str) -> str:
     """What `promtool check metrics` finds in an exposition."""
     done = subprocess.run(
-        [require_real("promtool"), "check", "metrics"], input=text, capture_output=True, text=True, timeout=60
+        [require_real("promtool"), "check", "metrics"],
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=170,
     )
     return done.stdout + done.stderr
 
@@ -74,7 +78,7 @@ def _run(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str
         [require_real("promtool"), *arguments],
         capture_output=True,
         text=True,
-        timeout=float(os.environ.get("PROMTOOL_SECONDS", "300")),
+        timeout=float(os.environ.get("PROMTOOL_SECONDS", "600")),
         env={
             "GOGC": "400",
             "GOMEMLIMIT": "1500MiB",

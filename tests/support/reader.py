@@ -193,7 +193,7 @@ def read(page: dict[str, Any]) -> dict[str, Any]:
                 if time.monotonic() > until:
                     return {"failed": f"{ask}: no {words!r} in:\n{answer}", "said": reader.said()}
                 answer = subprocess.run(
-                    ["sh", "-c", ask], capture_output=True, text=True, timeout=60, env=reader.env
+                    ["sh", "-c", ask], capture_output=True, text=True, timeout=170, env=reader.env
                 ).stdout
                 time.sleep(0.1)
         return {"failed": None, "said": reader.said()}

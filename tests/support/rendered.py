@@ -29,7 +29,7 @@ def kustomize() -> list[Any]:
         ],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=170,
     )
     assert run.returncode == 0, run.stderr
     return list(YAML(typ="safe").load_all(run.stdout))

@@ -12,7 +12,7 @@ def loaded_by(code):
     """The modules and threads that a fresh interpreter has after the code."""
     text = f"{code}\nimport sys, threading\nprint(*sys.modules, threading.active_count())"
     answer = subprocess.run(
-        [sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", text], capture_output=True, text=True, timeout=170, check=True
     )
     *modules, threads = answer.stdout.split()
     return set(modules), int(threads)

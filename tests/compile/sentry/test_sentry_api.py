@@ -84,7 +84,7 @@ def apply(script: Path, url: str, token: str = TOKEN, **more: str) -> subprocess
     require_real("curl")
     environ = {"PATH": os.environ["PATH"], "SENTRY_URL": url, "SENTRY_AUTH_TOKEN": token, "SENTRY_PROJECT": "shop",
                "SENTRY_TEAM_ID": "42", **more}  # fmt: skip
-    return subprocess.run(["sh", str(script)], env=environ, capture_output=True, text=True, timeout=60)
+    return subprocess.run(["sh", str(script)], env=environ, capture_output=True, text=True, timeout=170)
 
 
 @pytest.fixture(scope="module")

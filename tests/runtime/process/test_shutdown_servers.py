@@ -68,7 +68,7 @@ def test_a_celery_worker_that_ends_right_after_its_last_task_loses_nothing(pool,
             [sys.executable, "-c", produce],
             env=clean_environ(**env),
             cwd=APPS / "errors",
-            timeout=60,
+            timeout=170,
             check=False,
         )
         assert sent.returncode == 0

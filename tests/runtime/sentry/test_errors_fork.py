@@ -34,6 +34,6 @@ def test_a_fork_while_the_senders_thread_starts_its_first_connection_hangs_no_ch
     with SentrySink() as sink:
         env = clean_environ(SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none")
         command = [sys.executable, "forking_importing.py"]
-        subprocess.run(command, env=env, cwd=APPS / "errors", timeout=60, check=True, capture_output=True)
+        subprocess.run(command, env=env, cwd=APPS / "errors", timeout=170, check=True, capture_output=True)
         said = Counter(each["exception"]["values"][-1]["value"] for each in sink.payloads("event"))
     assert said == {"parent": 1, "child": 1}

@@ -330,7 +330,7 @@ def send(env, *tasks):
         env=variables,
         cwd=CWD,
         check=True,
-        timeout=60,
+        timeout=170,
     )
 
 
@@ -384,7 +384,7 @@ def run_script(sink, environ, way):
     project = str(next(_PROJECT))
     variables = {**environ, "SENTRY_DSN": sink.dsn(project), "OTEL_METRICS_EXPORTER": "none"}
     command = [str(LAUNCHER), sys.executable, "script.py", way]
-    subprocess.run(command, env=clean_environ(**variables), cwd=CWD, timeout=60, capture_output=True)
+    subprocess.run(command, env=clean_environ(**variables), cwd=CWD, timeout=170, capture_output=True)
     return [
         event
         for envelope in list(sink.envelopes)

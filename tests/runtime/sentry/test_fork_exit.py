@@ -153,7 +153,7 @@ tracer = provider.get_tracer("t")
 def run(sentry, body, **options):
     script = SCRIPT.format(tests=str(TESTS), dsn=sentry.dsn()) + textwrap.dedent(body)
     return subprocess.run(
-        [sys.executable, "-c", script], timeout=60, capture_output=True, text=True, **options
+        [sys.executable, "-c", script], timeout=170, capture_output=True, text=True, **options
     )
 
 

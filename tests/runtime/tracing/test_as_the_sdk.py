@@ -168,7 +168,7 @@ print(lost)
 def test_an_exception_that_a_signal_handler_raises_reaches_the_app():
     """Celery's soft time limit, a timeout decorator. The SDK alone loses one in a hundred, in its own guards."""
     command = [sys.executable, "-c", INTERRUPTED, "slotel"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=170, check=True)
     assert int(done.stdout) <= 20, "46 of 400 when every guard swallows"
 
 
@@ -194,7 +194,7 @@ def test_a_fault_of_slotels_own_inside_a_handler_is_none_of_the_handlers():
     os._exit(0)
     """
     done = subprocess.run(
-        [sys.executable, "-u", "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-u", "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=170
     )
     assert done.stdout == "went on\n", done.stderr
     assert os.name == "posix"

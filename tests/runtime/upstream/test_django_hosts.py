@@ -16,7 +16,7 @@ def run(*launcher, **variables):
     done = subprocess.run(
         [*launcher, sys.executable, "hosts.py"],
         env=clean_environ(OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none", **variables),
-        cwd=APPS / "errors", timeout=60, capture_output=True, text=True,
+        cwd=APPS / "errors", timeout=170, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -20,7 +20,7 @@ def imported(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str
     return subprocess.run(
         [OPENTELEMETRY_INSTRUMENT, *arguments],
         env=clean_environ(PYTHONPROFILEIMPORTTIME="1", **environ),
-        capture_output=True, text=True, check=False, timeout=60,
+        capture_output=True, text=True, check=False, timeout=170,
     )  # fmt: skip
 
 

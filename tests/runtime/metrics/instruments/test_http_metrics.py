@@ -252,7 +252,7 @@ def test_each_framework_measures_with_slotels_meters_unless_another_exporter_rea
         cwd=APPS / "errors",
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=170,
         check=True,
     )
     assert done.stdout.splitlines()[0] == where

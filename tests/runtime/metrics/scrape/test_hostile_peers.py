@@ -154,7 +154,7 @@ def test_a_daemon_that_closes_all_descriptors_keeps_its_files_and_gets_its_endpo
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     code = DAEMON.format(port=port, place=str(tmp_path))
-    subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=170)
     deadline = time.monotonic() + 70
     result = tmp_path / "result"
     while not (result.exists() and result.read_text()) and time.monotonic() < deadline:

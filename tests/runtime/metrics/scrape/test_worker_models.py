@@ -291,7 +291,7 @@ def test_celery_tasks_are_counted_over_recycled_children(tmp_path: Path):
     (tmp_path / "broker").mkdir()
     produce = f"import celery_app\nfor n in range({tasks}): celery_app.order.delay(n)"
     subprocess.run(
-        [sys.executable, "-c", produce], env=clean_environ(**env), cwd=APPS, check=True, timeout=60
+        [sys.executable, "-c", produce], env=clean_environ(**env), cwd=APPS, check=True, timeout=170
     )
     command = ("celery", "-A", "celery_app", "worker", "--concurrency", "2", "--loglevel", "WARNING")
     with launched(*command, needs="celery", **env) as service:
