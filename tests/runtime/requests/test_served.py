@@ -396,6 +396,23 @@ def test_a_client_that_gives_its_upload_up_has_left_whatever_the_application_ans
     assert counted.scopes == [("slotel.server", row)]
 
 
+@pytest.mark.parametrize("length", ["9" * 5000, "-5", "", "five", "٣٤", 5, None, b"5"])
+def test_a_length_that_is_none_is_for_the_application_and_the_server_to_judge(layer, length):
+    _, bare, counted, _ = layer
+    around = bare._application
+
+    def application(environ, start_response):
+        assert environ["CONTENT_LENGTH"] is length
+        return around(
+            {**environ, "CONTENT_LENGTH": "0"},
+            lambda *_: start_response("200 OK", [("Content-Length", length)]),
+        )
+
+    bare._application = application
+    assert ask(bare, REQUEST_METHOD="POST", CONTENT_LENGTH=length, **{"wsgi.input": io.BytesIO()}) == b"ok"
+    assert [row for _, row in counted.scopes] == ["succeeded"]
+
+
 READS = st.one_of(
     st.tuples(st.sampled_from(("read", "readline", "readlines")), st.just(())),
     st.tuples(st.sampled_from(("read", "readline", "readlines")), st.tuples(st.integers(-1, 12))),

@@ -44,14 +44,6 @@ class WsgiRequest(ServedRequest):
     getter = EnvironGetter()
     length: int | None = None
 
-    @property
-    def socket_scheme(self) -> str | None:  # type: ignore[override]  # read from the request
-        """The scheme of the websocket that the client asks for, which the application serves by itself."""
-        request: Environ = self._request
-        if request.get("HTTP_UPGRADE", "").lower() != "websocket":
-            return None
-        return "wss" if request.get("wsgi.url_scheme") == "https" else "ws"
-
     starts: Callable[..., Any]
     """The server's `start_response`."""
 
@@ -62,7 +54,7 @@ class WsgiRequest(ServedRequest):
         self.length = None
         for name, value in headers:
             if name.lower() == "content-length":
-                self.length = int(value) if value.isdecimal() else None
+                self.length = _length(value)
                 break
         return self.starts(status, headers, *more)
 
@@ -92,6 +84,8 @@ class WsgiRequest(ServedRequest):
         return {name: value for name, value in found.items() if value is not None}
 
 
+_DIGITS: Final = 20
+"""Of a length: Python refuses numbers of more than 4,300."""
 _SHORT_READS: Final = frozenset({"read1", "readall", "readinto", "readinto1"})
 """Reads that only some servers' bodies have, and that may give less than is there: nothing at all is the end."""
 
@@ -183,11 +177,13 @@ class WsgiLayer(Layer):
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve one request."""
-        length = environ.get("CONTENT_LENGTH")
-        if length and length != "0" and length.isdecimal() and "wsgi.input" in environ:
-            served: WsgiRequest = WsgiUpload(self, environ, int(length))
+        length = _length(environ.get("CONTENT_LENGTH"))
+        if length and "wsgi.input" in environ:
+            served: WsgiRequest = WsgiUpload(self, environ, length)
         else:
             served = WsgiRequest(self, environ)
+        if "HTTP_UPGRADE" in environ and environ["HTTP_UPGRADE"].lower() == "websocket":
+            served.socket_scheme = "wss" if environ.get("wsgi.url_scheme") == "https" else "ws"
         served.starts = start_response
         served.begin()
         try:
@@ -306,6 +302,13 @@ def _is_file(environ: Environ, answer: object) -> bool:
     """Whether the server sends the answer itself, as a file: it looks at its class."""
     wrapper = environ.get("wsgi.file_wrapper")
     return isinstance(wrapper, type) and isinstance(answer, wrapper)
+
+
+def _length(value: object) -> int | None:
+    """Return the length that a header says; None where it says none that a body can have."""
+    if not isinstance(value, str) or len(value) > _DIGITS or not (value.isascii() and value.isdigit()):
+        return None
+    return int(value)
 
 
 def _text(value: str) -> str:
