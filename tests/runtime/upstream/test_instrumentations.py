@@ -5,7 +5,7 @@ import os
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry.instrumentation import asgi, wsgi
 from opentelemetry.sdk.metrics import MeterProvider
@@ -179,6 +179,7 @@ def test_a_metric_has_the_attributes_that_the_instrumentation_picks(module, name
 
 
 @given(changed=CHANGES)
+@example(changed={"server": (None, 80)})
 def test_an_asgi_request_has_the_url_that_the_instrumentation_compares(changed):
     original, ours = patched(asgi, "get_host_port_url_tuple")
     scope = {**SCOPE, **changed}

@@ -94,7 +94,7 @@ def of_scope(scope: Mapping[str, Any], detect: Detect) -> Collected | None:
 def url_of_scope(scope: Mapping[str, Any]) -> tuple[str, Any, str] | None:
     """Return server, port and URL of a request of ASGI."""
     host, port = scope.get("server") or ("0.0.0.0", 80)  # noqa: S104 what the instrumentation says without one
-    server: str = host if str(port) == "80" else host + f":{port}"
+    server: str = host + ("" if str(port) == "80" else f":{port}")
     asked = server
     for name, value in scope.get("headers") or ():
         if name.lower() == b"host":
