@@ -101,7 +101,7 @@ def test_a_sampler_that_delegates_by_getattr_is_asked():
 class Slow(SpanProcessor):
     """Is flushed when the other one is, too."""
 
-    def __init__(self, both):
+    def __init__(self, both=None):
         self.ended = []
         self.both = both
 

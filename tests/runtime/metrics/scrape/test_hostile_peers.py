@@ -1,11 +1,13 @@
 """The endpoint under peers that flood, stall and lie, and under an app that closes its descriptors."""
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +15,10 @@ from slotel.runtime.metrics.scrape.endpoint import Endpoint
 from slotel.runtime.metrics.scrape.http import holder as holders
 from slotel.runtime.metrics.scrape.http import server as servers
 from slotel.runtime.metrics.scrape.http.holder import PortHolder
+from slotel.runtime.metrics.scrape.http.server import DescriptorsClosedError, Server
 from slotel.runtime.metrics.store.store import Family
+from slotel.runtime.process.descriptors import Waker
+from support.launch import wait_until
 
 
 def big(series):
@@ -160,6 +165,45 @@ def test_a_daemon_that_closes_all_descriptors_keeps_its_files_and_gets_its_endpo
     while not (result.exists() and result.read_text()) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert result.read_text() == "['50'] True []", "what a daemon does is no fault"
+
+
+def test_the_number_of_a_selector_is_the_apps_once_it_has_closed_it(tmp_path):
+    """A daemon closes all descriptors while the endpoint waits, and opens files of its own."""
+    server, waker, stopped = Server(lambda _requests: []), Waker(), threading.Event()
+    thread = threading.Thread(target=server.run, args=(stopped.is_set, waker, lambda: None), daemon=True)
+    before = polls()
+    thread.start()
+    wait_until(lambda: polls() - before, "it waits")
+    (number,) = polls() - before
+    with (tmp_path / "app").open("wb", buffering=0) as file:
+        os.dup2(file.fileno(), number)
+        stopped.set()
+        waker.wake()
+        thread.join(10)
+        assert not thread.is_alive()
+        assert os.fstat(number).st_ino == os.fstat(file.fileno()).st_ino
+    os.close(number)
+    waker.close()
+
+
+def polls():
+    """The descriptors of this process's selectors."""
+    found = set()
+    for each in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if "eventpoll" in str(each.readlink()):
+                found.add(int(each.name))
+    return found
+
+
+def test_what_the_app_closes_between_a_look_and_its_use_is_no_fault(tmp_path):
+    server, waker = Server(lambda _requests: []), Waker()
+    listener = socket.create_server(("127.0.0.1", 0))
+    server.listen([listener])
+    with (tmp_path / "app").open("wb") as file, pytest.raises(DescriptorsClosedError):
+        server.run(lambda: False, waker, lambda: os.dup2(file.fileno(), listener.fileno()) and None)
+    listener.close()
+    waker.close()
 
 
 # -- a stranger on the port ---------------------------------------------------------------------------------------------

@@ -23,6 +23,8 @@ MAX_WAITING: Final = 16 * 1024 * 1024
 _REST_AFTER_FAULT: Final = 0.1
 """Seconds without accepting when the process has no descriptor left."""
 
+_ABANDONED: Final[list[selectors.BaseSelector]] = []
+
 Answerer = Callable[[Sequence[Request]], "Sequence[Answer] | None"]
 
 
@@ -65,12 +67,19 @@ class Server:
             wait = chore()
             if not waker.is_usable:
                 raise DescriptorsClosedError
+            selector = selectors.DefaultSelector()
+            own = _identity_of(selector)
             try:
-                with selectors.DefaultSelector() as selector:
-                    self._register(selector, waker)
-                    events = selector.select(self._timeout(wait))
+                self._register(selector, waker)
+                events = selector.select(self._timeout(wait))
             except OSError as error:
-                raise DescriptorsClosedError if error.errno == errno.EBADF else error from None
+                is_lost = error.errno == errno.EBADF or _identity_of(selector) != own or self._has_lost(waker)
+                raise DescriptorsClosedError if is_lost else error from None
+            finally:
+                if _identity_of(selector) == own:
+                    selector.close()
+                else:  # its number is the app's by now, and closing it is all that the selector can do with it
+                    _ABANDONED.append(selector)
             if stopped():
                 return
             self._handle(events)
@@ -97,6 +106,13 @@ class Server:
             if connection.is_lost:
                 connection.close()
                 del self._connections[number]
+
+    def _has_lost(self, waker: Waker) -> bool:
+        return (
+            not waker.is_usable
+            or [identity_of(each.fileno()) for each in self.listeners] != self._identities
+            or any(each.is_lost for each in self._connections.values())
+        )
 
     def _register(self, selector: selectors.BaseSelector, waker: Waker) -> None:
         selector.register(waker, selectors.EVENT_READ, waker)
@@ -193,6 +209,12 @@ class Server:
             if connection.state == "done" or (connection.deadline < now and connection.state != "asking"):
                 connection.close()
                 del self._connections[number]
+
+
+def _identity_of(selector: selectors.BaseSelector) -> Identity | None:
+    """Return what the descriptor of a selector refers to; None where it has none, or the app has closed it."""
+    descriptor = getattr(selector, "fileno", None)
+    return None if descriptor is None else identity_of(descriptor())
 
 
 def _size(writing: Sequence[Connection]) -> int:
