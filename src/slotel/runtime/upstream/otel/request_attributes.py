@@ -30,6 +30,8 @@ _STATUS: Final = "http.response.status_code"
 _INFORMATIONAL: Final = 100
 _SERVER_ERROR: Final = 500
 _HTTP_PORT: Final = 80
+_UNREADABLE: Final = {"query_string": b"", "headers": ()}
+"""What is left out of a request of ASGI where the instrumentations cannot read it (0.66b1) and would end it."""
 
 Collected = dict[str, Any]
 Detect = Callable[[str], Any]
@@ -156,7 +158,10 @@ def collecting_in_one(
             except Exception:  # noqa: BLE001 the original says what an odd request comes to
                 found = None
         if found is None:
-            found = original(request, *mode, **named)
+            try:
+                found = original(request, *mode, **named)
+            except UnicodeError:  # of a client's bytes that are no text: the application may well answer
+                found = original({**request, **_UNREADABLE}, *mode, **named)
         root = request.get(key)
         return rooted(root, found) if root else found
 
@@ -247,7 +252,10 @@ def asking(quick: Callable[[Any], Any], original: Callable[..., Any]) -> Callabl
         try:
             return quick(request)
         except Exception:  # noqa: BLE001 the original says what an odd request comes to
-            return original(request)
+            try:
+                return original(request)
+            except UnicodeError:
+                return original({**request, **_UNREADABLE})
 
     try:
         same = all(quick(example) == original(example) for example in EXAMPLES[quick])
