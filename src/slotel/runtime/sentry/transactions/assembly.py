@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import Context
@@ -11,6 +10,7 @@ from typing import Any, Final, TypeAlias
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
+from slotel.runtime.logs import LOG
 from slotel.runtime.redaction.enforcer import PlainSpan
 from slotel.runtime.requests.decision import row_of_root
 from slotel.runtime.requests.local_roots import LocalRoot
@@ -26,7 +26,6 @@ from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace,
 from slotel.runtime.sentry.transport import encode
 from slotel.runtime.sentry.transport.endpoint import Endpoint
 
-LOG: Final = logging.getLogger("slotel")
 MAX_LATE: Final = 20
 """Late spans with no parent among them become transactions of their own, up to so many; more go together."""
 _ERROR: Final = StatusCode.ERROR

@@ -145,9 +145,8 @@ class TransactionsSink:
             if span.parent is not None:
                 # without an explicit context the SDK passes none, and the parent's is still the current one
                 sent_along = parent_context if parent_context is not None else get_current()
-            trace: Trace = local_root.state or Trace(
-                sampled, sent_along
-            )  # a span may take another one's place
+            # a span may take another one's place
+            trace: Trace = local_root.state or Trace(sampled, sent_along)
             local_root.state = trace
             if span.kind in REQUEST_KINDS:
                 trace.scopes = Scopes.active()  # the linker, an earlier sink, has given it its own
