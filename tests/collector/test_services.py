@@ -176,7 +176,7 @@ def test_replicas_that_nothing_tells_apart_are_refused_with_a_line_and_a_metric(
         lambda: running.metric("otelcol_exporter_sent_metric_points_total", own=True, exporter=refused) >= 2,
         "both data points are counted as refused",
     )
-    assert refused in running.log
+    assert running.said(refused)
     assert running.samples("indistinct_total") == []
     assert refused in alert("CollectorRefusesMetrics")
 

@@ -92,5 +92,5 @@ def test_an_address_that_is_taken_is_not_shown_as_if_it_answered():
         }
         with Launched(sys.executable, "flask_app.py", env=env) as second:
             second.wait_ready()
-            assert f"metrics=waiting for port {first.metrics_port} sentry=" in second.log
-            assert "[SLO151]" in second.log
+            assert second.said(f"metrics=waiting for port {first.metrics_port} sentry=")
+            assert second.said("[SLO151]")

@@ -6,6 +6,7 @@ import gzip
 import signal
 import subprocess
 import threading
+import time
 import urllib.request
 import zlib
 from collections.abc import Callable, Sequence
@@ -43,6 +44,13 @@ class Program:
     @property
     def log(self) -> str:
         return "\n".join(self._lines)
+
+    def said(self, text: str, deadline: float = 30) -> bool:
+        """Whether its output has the text by the deadline: what it has written is read a little later."""
+        until = time.monotonic() + deadline
+        while text not in self.log and time.monotonic() < until:
+            time.sleep(0.02)
+        return text in self.log
 
     def answers(self, url: str) -> bool:
         """Whether it answers 200; fail if it has ended."""
