@@ -1,9 +1,11 @@
 """Answers as servers really give them, addresses as installations have them, proxies that say no: nothing is lost."""
 
+import itertools
 import logging
 import socket
 import threading
 from contextlib import closing, suppress
+from http.client import HTTPResponse
 
 import pytest
 import sentry_sdk
@@ -11,6 +13,7 @@ from urllib3.exceptions import ReadTimeoutError
 
 from slotel.cli.sink.http import HttpWire
 from slotel.cli.sink.server import SentrySink
+from slotel.runtime.sentry.transport import kept_alive
 from slotel.runtime.sentry.transport.endpoint import Endpoint
 from support.launch import wait_until
 from support.sentry_route import Answering, Proxy, make_certificate, serving_tls
@@ -107,6 +110,76 @@ def test_an_answer_that_comes_too_late_is_not_taken_for_that_to_the_next_request
         assert endpoint.post(b"third", gzipped=False, timeout=30).status == 200
         endpoint.close()
         server.join(30)
+
+
+@pytest.mark.parametrize("answer", [ANSWERS["chunked with trailers"][0], YES, ANSWERS["bare line feeds"][0]])
+def test_an_answer_that_comes_byte_by_byte_leaves_the_connection_open(answer):
+    def serve():
+        connection, _ = listener.accept()
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        wire = HttpWire(connection)
+        while wire.read() is not None:
+            served.append(connection)
+            for at in range(len(answer)):
+                connection.sendall(answer[at : at + 1])
+        connection.close()
+
+    served = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=serve, daemon=True)
+        server.start()
+        endpoint = Endpoint(f"http://key@127.0.0.1:{listener.getsockname()[1]}/1", {})
+        for _ in range(4):
+            assert endpoint.post(b"x", gzipped=False, timeout=30) == (200, None, None)
+        endpoint.close()
+        server.join(30)
+    assert len(served) == 4
+
+
+HEADS = (
+    "Content-Length: 2", "content-length:2", "Content-Length: 3", "Content-Length: 2, 2", "Content-Length: +2",
+    "Connection: close", "Connection: Keep-Alive", "connection: keep-alive, close", "Connection:close", "Retry-After: 3",
+    "X-Sentry-Rate-Limits: 60:error:key", "Transfer-Encoding: chunked", " folded: 1", "\tContent-Length: 2", "Server: nginx",
+    "no colon", "Content-Length : 2", "Via: 1.1 google",
+)  # fmt: skip
+STARTS = ("HTTP/1.1 200 OK", "HTTP/1.1 200", "HTTP/1.1 429 Too Many", "HTTP/1.0 200 OK", "HTTP/1.1 103 Early", "HTTP/1.1 20 OK",
+          "HTTP/1.1 204 No Content", "HTTP/1.1 500", "ICY 200 OK")  # fmt: skip
+
+
+def test_an_answer_that_is_not_given_to_http_client_is_what_http_client_would_read():
+    bodies = ("{}", "{", "{}}", "2\r\n{}\r\n0\r\n\r\n", "")
+    read = 0
+    for start, *heads, line, body in itertools.product(STARTS, HEADS, HEADS, ("\r\n", "\n"), bodies):
+        answer = line.join((start, "Content-Type: application/json", *heads, "", body)).encode()
+        status = kept_alive._short_answer(answer)
+        if not status:
+            continue
+        read += 1
+        with closing(_whole(answer)) as receiver, HTTPResponse(receiver, method="POST") as response:
+            response.begin()
+            said = [response.getheader(name) for name in ("x-sentry-rate-limits", "retry-after")]
+            found = (response.status, response.will_close, *said, response.read(), response.fp)
+        assert found == (status, False, None, None, body.encode(), None), answer
+    assert read > 50
+
+
+def _whole(sent):
+    sender, receiver = socket.socketpair()
+    with sender:
+        sender.sendall(sent)
+    return receiver
+
+
+def test_the_usual_answer_is_not_given_to_http_client(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("it reads an answer that is whole")
+
+    monkeypatch.setattr(kept_alive, "HTTPResponse", refuse)
+    usual = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\n{}"
+    with Answering(usual) as server, shipping(server) as (sink, losses):
+        run(provider(sink).get_tracer("t"), 5)
+        assert sink.flush(10)
+        assert (len(server.requests), losses.counts, server.connections) == (5, {}, 1)
 
 
 def test_where_urllib3_keeps_its_connections_elsewhere_it_sends_every_request(monkeypatch):

@@ -16,7 +16,7 @@ import urllib3
 from sentry_sdk.utils import Dsn
 
 from slotel.runtime.logs import LOG
-from slotel.runtime.sentry.transport.kept_alive import Answer, post
+from slotel.runtime.sentry.transport.kept_alive import Answer, KeptAlive
 from slotel.version import __version__
 
 CLIENT: Final = f"slotel/{__version__}"
@@ -57,6 +57,7 @@ class Endpoint:
         self._headers = self._common_headers()
         self._heads = [self._head(more) for more in ("", "Content-Encoding: gzip\r\n")]
         self._pool: urllib3.HTTPConnectionPool | urllib3.ProxyManager | None = None
+        self._kept_alive: KeptAlive | None = None
         self._fault = proxy_fault(self._proxy) if self._proxy else None
         if self._fault is not None:
             LOG.error("nothing reaches Sentry: %s", self._fault)
@@ -91,13 +92,15 @@ class Endpoint:
         Raises:
             urllib3.exceptions.HTTPError, OSError: no answer; `was_sent` tells whether the server may have it.
         """
-        if self._pool is None:
-            self._pool = self._make_pool()
-        headers = {**self._headers, "Content-Encoding": "gzip"} if gzipped else self._headers
-        if isinstance(self._pool, urllib3.HTTPConnectionPool):
-            answer = post(self._pool, self._heads[gzipped], body, timeout)
+        if self._kept_alive is not None:
+            answer = self._kept_alive.post(self._heads[gzipped], body, timeout)
             if answer is not None:
                 return answer
+        if self._pool is None:
+            self._pool = self._make_pool()
+            if isinstance(self._pool, urllib3.HTTPConnectionPool):
+                self._kept_alive = KeptAlive(self._pool)
+        headers = {**self._headers, "Content-Encoding": "gzip"} if gzipped else self._headers
         target = self._path
         if isinstance(self._pool, urllib3.PoolManager):
             target = f"{self._dsn.scheme}://{self.host}{target}"
@@ -119,6 +122,9 @@ class Endpoint:
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
         pool, self._pool = self._pool, None
+        kept_alive, self._kept_alive = self._kept_alive, None
+        if kept_alive is not None:
+            kept_alive.close()
         if isinstance(pool, urllib3.PoolManager):
             pool.clear()
         elif pool is not None:
@@ -126,7 +132,7 @@ class Endpoint:
 
     def after_fork(self) -> None:
         """Leave the connections to the parent process: two processes must not talk over one."""
-        self._pool = None
+        self._pool = self._kept_alive = None
 
     def _make_pool(self) -> urllib3.HTTPConnectionPool | urllib3.ProxyManager:
         if self._fault is not None:

@@ -55,6 +55,7 @@ _ASK: Final = 0.1
 """Seconds between two attempts that a flush asks for."""
 _TURN: Final = 0.0001
 """Seconds of computing after which requests are let in: after each error."""
+_OK: Final = 200
 _MULTIPLE_CHOICES: Final = 300
 _REFUSED_KEY: Final = (401, 403)
 _TOO_LARGE: Final = 413
@@ -118,7 +119,9 @@ class Sender:
     def offer(self, envelope: QueuedEnvelope) -> None:
         """Queue an envelope; the oldest gives way when the queue is full. Sent after `wake`."""
         UNSENT.add(envelope.signal, 1)
-        self._lose("queue_full", self._queue.put(envelope))
+        lost = self._queue.put(envelope)
+        if lost:
+            self._lose("queue_full", lost)
 
     def offer_unencoded(self, signal: str, encode: Encode) -> None:
         """Queue an envelope that the sender's thread encodes. Sent after `wake`.
@@ -228,7 +231,8 @@ class Sender:
         """Encode what waits, send the oldest envelope; return whether the next may follow at once."""
         try:
             with self._sending:
-                self.encode_waiting()
+                if self._unencoded:
+                    self.encode_waiting()
                 return self._send_next(self._patience)
         except Exception as error:  # noqa: BLE001 no memory, say: the thread must live on
             self._failures += 1
@@ -326,8 +330,9 @@ class Sender:
 
     def _judge(self, envelope: QueuedEnvelope, answer: Answer) -> bool:
         """Act on an answer; return whether the next envelope may follow at once."""
-        self.limits.learn(*answer)
         status = answer.status
+        if status != _OK or answer.limits is not None:
+            self.limits.learn(*answer)
         if status < _MULTIPLE_CHOICES:
             self._failures = 0
             self.delivered = time.time()
