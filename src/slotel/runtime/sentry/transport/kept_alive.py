@@ -25,7 +25,7 @@ _WHOLE_HEAD: Final = re.compile(
     rb"HTTP/1\.1 ([2-5][0-9]{2})(?: [^\r\n]*)?\r\n((?:[!-9;-~]+:[^\r\n]*\r\n)+)\r\n"
 )
 """Status and headers of an answer; each header on one line."""
-_LENGTH: Final = re.compile(rb"^content-length:[ \t]*([0-9]{1,4})[ \t]*\r$", re.MULTILINE)
+_LENGTH: Final = re.compile(rb"^content-length:[ \t]*([^\r]*)\r$", re.MULTILINE)
 _SAYS_MORE: Final = re.compile(
     rb"^(?:transfer-encoding|x-sentry-rate-limits|retry-after|connection:(?![ \t]*keep-alive[ \t]*\r$))", re.MULTILINE
 )  # fmt: skip
@@ -114,7 +114,7 @@ def _short_answer(received: bytes) -> int:
         return 0
     told = head[2].lower()
     lengths = _LENGTH.findall(told)
-    is_whole = len(lengths) == 1 and len(received) - head.end() == int(lengths[0])
+    is_whole = len(lengths) == 1 and lengths[0] == b"%d" % (len(received) - head.end())
     return int(head[1]) if is_whole and _SAYS_MORE.search(told) is None else 0
 
 
