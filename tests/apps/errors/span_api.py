@@ -82,6 +82,23 @@ if sys.argv[1] != "plain":
     ):
         pass
 
+sentry_sdk.capture_message("after talk")
+with sentry_sdk.new_scope():
+    with (
+        sentry_sdk.start_transaction(op="task", name="in a scope", source="component"),
+        sentry_sdk.continue_trace(headers, op="queue", name="inside"),
+    ):
+        pass
+    sentry_sdk.capture_message("after it, in the scope")
+sentry_sdk.capture_message("after the scope")
+sentry_sdk.start_transaction(name="never entered").finish()
+with sentry_sdk.start_span(name="no transaction"):
+    pass
+sentry_sdk.capture_message("after what names nothing")
+with sentry_sdk.continue_trace(headers, op="queue", name="continued again"):
+    pass
+sentry_sdk.capture_message("after a continued one")
+
 
 async def asgi_app(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})

@@ -62,5 +62,6 @@ traces.new_trace()
 with traces.start_span("anew") as anew:
     found["anew"] = anew.trace_id != "a" * 32
 found["none"] = get_current_span() is None
+sentry_sdk.capture_message("later")
 sentry_sdk.flush(60)
 print(json.dumps(found))

@@ -11,7 +11,7 @@ from sentry_sdk.consts import DEFAULT_OPTIONS, VERSION
 
 from slotel.cli.sink.envelope import unpacked
 from slotel.cli.sink.server import SentrySink
-from support.launch import APPS, LAUNCHER, Launched, clean_environ, wait_until
+from support.launch import APPS, LAUNCHER, Launched, clean_environ, launched_by, wait_until
 
 YAML = "version: 1\ntags: {required: {team: {default: payments}}}\n"
 
@@ -234,6 +234,58 @@ def test_what_the_former_client_holds_leaves_too_when_the_script_ends_at_once():
         traces = [each["contexts"]["trace"]["trace_id"] for each in sink.payloads("transaction")]
     assert errors == {"7": 5, "8": 5}
     assert len(set(traces)) == len(traces) == 10
+
+
+ANOTHER_INIT = """
+import os, sys, sentry_sdk
+if sys.argv[1:] == ["init"]:
+    sentry_sdk.init(os.environ["SENTRY_DSN"], release="old", environment="first", traces_sample_rate=1.0)
+
+def asks(event, hint):
+    event.setdefault("tags", {})["asked"] = sentry_sdk.get_client().options["release"]
+    return event
+
+def sees(event, hint):
+    event["tags"]["seen"] = "by the second"
+    return event
+
+sentry_sdk.get_isolation_scope().add_event_processor(asks)
+with sentry_sdk.start_transaction(name="ends before"):
+    pass
+with sentry_sdk.start_transaction(name="goes on"):
+    sentry_sdk.init(
+        os.environ["APP_DSN"], release="new", environment="second", traces_sample_rate=1.0, before_send_transaction=sees,
+    )
+sentry_sdk.flush(30)
+"""
+
+
+@pytest.mark.skipif(not VERSION.startswith("2."), reason="sentry-sdk 3 has no start_transaction")
+@pytest.mark.parametrize("words", [("init",), ()])
+def test_a_transaction_is_of_the_client_that_stood_when_it_ended(words):
+    found = {}
+    for how in ("plain", "slotel"):
+        with SentrySink() as sink:
+            env = clean_environ(
+                SENTRY_DSN=sink.dsn(7), APP_DSN=sink.dsn(8), SENTRY_RELEASE="old", SENTRY_ENVIRONMENT="first",
+                SENTRY_TRACES_SAMPLE_RATE="1", OTEL_METRICS_EXPORTER="none",
+            )  # fmt: skip
+            given = ("init",) if how == "plain" else words
+            command = [*launched_by(how), sys.executable, "-c", ANOTHER_INIT, *given]
+            subprocess.run(command, env=env, check=True, timeout=170, capture_output=True)
+            found[how] = sorted(
+                (item.project, each["transaction"], each["release"], each["environment"], each["tags"].get("asked"), each["tags"].get("seen"))
+                for item in sink.envelopes
+                for each in item.of_type("transaction")
+            )  # fmt: skip
+    assert (
+        found["slotel"]
+        == found["plain"]
+        == [
+            ("7", "ends before", "old", "first", "old", None),
+            ("8", "goes on", "new", "second", "new", "by the second"),
+        ]
+    )
 
 
 SWITCHED_OFF = """

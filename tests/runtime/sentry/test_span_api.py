@@ -66,12 +66,21 @@ def test_a_transaction_has_the_same_spans_below_each_other(both):
 
 
 def test_a_trace_is_continued_and_an_error_belongs_to_its_transaction(both):
-    (_, transactions, events), (_, plain, _) = both
+    (_, transactions, (event, *_)), (_, plain, _) = both
     for found in (transactions, plain):
         trace = found["continued"]["contexts"]["trace"]
         assert (trace["trace_id"], trace["parent_span_id"], trace["op"]) == ("a" * 32, "b" * 16, "queue")
-    (event,) = events
     assert event["contexts"]["trace"]["trace_id"] == transactions["nightly"]["contexts"]["trace"]["trace_id"]
+
+
+def test_what_happens_after_a_transaction_carries_its_name(both):
+    (_, _, (_, *slotel)), (_, _, (_, *plain)) = both
+    told = [
+        [(each["message"], each.get("transaction"), each["transaction_info"]) for each in events]
+        for events in (slotel, plain)
+    ]
+    assert told[0] == told[1]
+    assert len(told[0]) == 5
 
 
 def test_a_span_below_one_that_opentelemetry_made_is_in_its_transaction(both):

@@ -37,12 +37,14 @@ def run(how):
                 failed = "error" if each.get("status") == "internal_error" else "ok"
                 name, op = each.get("description", event["transaction"]), each["data"].get("sentry.op")
                 spans[each["span_id"]] = (name, op, failed, each.get("parent_span_id"))
-        (event,) = sink.payloads("event")
+        event, later = sink.payloads("event")
         parents = {span_id: name for span_id, (name, *_) in spans.items()}
         tree = sorted(
             (*told[:3], parents.get(told[3], told[3])) for told in spans.values() if told[1] != "http.client"
         )
-        return json.loads(done.stdout), tree, parents[event["contexts"]["trace"]["span_id"]], done.stderr
+        found = json.loads(done.stdout)
+        found["later"] = later["message"], later.get("transaction"), later["transaction_info"]
+        return found, tree, parents[event["contexts"]["trace"]["span_id"]], done.stderr
 
 
 @pytest.fixture(scope="module")

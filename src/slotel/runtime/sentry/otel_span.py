@@ -16,7 +16,7 @@ from sentry_sdk import tracing_utils
 from slotel.runtime.requests.served import SERVED
 from slotel.runtime.sentry.propagation import SENTRY_TRACE
 from slotel.runtime.sentry.transactions.payload import CONTEXTS, JSON, MEASUREMENTS
-from slotel.runtime.upstream.sentry.sdk import NoOpSpan
+from slotel.runtime.upstream.sentry.sdk import NoOpSpan, name_later_events
 from slotel.version import __version__
 
 if TYPE_CHECKING:
@@ -39,10 +39,17 @@ _FAILED: Final = 400
 
 
 class OtelSpan:
-    """What sentry-sdk's `Span` and `Transaction` are to their callers, on a span of OpenTelemetry."""
+    """What sentry-sdk's `Span` and `Transaction` are to their callers, on a span of OpenTelemetry.
 
-    def __init__(self, span: Span, open_spans: OpenSpans | None = None) -> None:
+    Args:
+        names_events: it is a transaction; if it is in no other span, it names later events of its scope, too.
+    """
+
+    def __init__(
+        self, span: Span, open_spans: OpenSpans | None = None, *, names_events: bool = False
+    ) -> None:
         self._span = span
+        self._names_events = names_events
         self._open_spans = open_spans
         self._token: Any = None
         self.timestamp: datetime | None = None
@@ -56,6 +63,8 @@ class OtelSpan:
 
     def __enter__(self) -> Self:
         """Make it the current span."""
+        if self._names_events and not trace.get_current_span().get_span_context().is_valid:
+            name_later_events(self.name, self.source or "custom")
         self._token = otel_context.attach(trace.set_span_in_context(self._span))
         return self
 
@@ -321,7 +330,7 @@ class ContinuedTrace:
         """Begin it."""
         if self._started is None:
             how = {"name": self.name, "op": self.op, "source": self.source, "status": self.status, **more}
-            self._started = start(how, self.context, self._open_spans)
+            self._started = start(how, self.context, self._open_spans, names_events=True)
             for method, given, named in self._said:
                 getattr(self._started, method)(*given, **named)
         return self._started
@@ -359,13 +368,15 @@ def served_span() -> Span | None:
     return None if served.local_root is None or served.local_root.ended else served.local_root.span
 
 
-def start(how: dict[str, Any], context: Context | None, open_spans: OpenSpans | None) -> OtelSpan:
+def start(
+    how: dict[str, Any], context: Context | None, open_spans: OpenSpans | None, *, names_events: bool = False
+) -> OtelSpan:
     """Start a span as sentry-sdk's arguments say."""
     name = how.get("name") or how.get("description") or how.get("op") or "<unlabeled span>"
     span = trace.get_tracer("sentry_sdk", __version__).start_span(
         str(name), context, start_time=_nanoseconds(how.get("start_timestamp"))
     )
-    made = OtelSpan(span, open_spans)
+    made = OtelSpan(span, open_spans, names_events=names_events)
     made.set_attributes(
         {key: value for key, value in ((OP, how.get("op")), (SOURCE, how.get("source"))) if value}
     )

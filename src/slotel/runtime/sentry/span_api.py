@@ -74,11 +74,11 @@ class _Replacements:
         is_there = trace.get_current_span().get_span_context().is_valid
         return self._current() if is_there or not _caller().startswith(_SDK) else None
 
-    def _start(self, how: dict[str, Any]) -> OtelSpan:
+    def _start(self, how: dict[str, Any], *, names_events: bool = False) -> OtelSpan:
         """Start a span below the current one, or below that of the request which is served."""
         served = None if trace.get_current_span().get_span_context().is_valid else served_span()
         context = None if served is None else trace.set_span_in_context(served)
-        return start(how, context, self._open_spans)
+        return start(how, context, self._open_spans, names_events=names_events)
 
     def _is_traced_already(self) -> bool:
         """Whether a middleware that the app put around itself asks, for a request that has a span or will have one."""
@@ -113,7 +113,7 @@ class _Replacements:
             elif not is_made_by_code(how.get("origin")):
                 return original(scope, transaction, *given, **how)
             how.setdefault("name", "<unlabeled transaction>")
-            return self._start(how)
+            return self._start(how, names_events=True)
 
         return method
 

@@ -21,7 +21,12 @@ from opentelemetry.trace import Span, Status, StatusCode
 from sentry_sdk import tracing_utils
 
 from slotel.runtime.sentry.otel_span import SOURCE, OtelSpan, bounded, is_made_by_code, served_span, start
-from slotel.runtime.upstream.sentry.sdk import TRACES, name_of_function, replace_in_traces
+from slotel.runtime.upstream.sentry.sdk import (
+    TRACES,
+    name_later_events,
+    name_of_function,
+    replace_in_traces,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -193,14 +198,17 @@ class _Replacements:
 
     def _begin(self, name: str, attributes: Mapping[str, Any], parent: Any, active: bool) -> StreamedOtelSpan:
         context: Context | None = None
+        is_outermost = not trace.get_current_span().get_span_context().is_valid
         if isinstance(parent, OtelSpan):
             context = trace.set_span_in_context(parent.span)
         elif parent is None:
             context = _CONTINUED.get() or Context()
-        elif not trace.get_current_span().get_span_context().is_valid:
+        elif is_outermost:
             served = served_span()
             context = _CONTINUED.get() if served is None else trace.set_span_in_context(served)
         span = start({"name": name}, context, self._open_spans).span
         made = StreamedOtelSpan(span, self._open_spans, active=active)
         made.set_attributes(attributes)
+        if active and is_outermost:
+            name_later_events(name, made.source or "custom")
         return made

@@ -88,7 +88,7 @@ class Probe:
         if found is None:
             return False
         original: Any = found.fget if isinstance(found, property) else found
-        original = getattr(original, _ORIGINAL, original)
+        original = unwrapped(original)
         wrapped = functools.update_wrapper(wrap(original), original)
         setattr(wrapped, _ORIGINAL, original)
         setattr(owner, self.name, found.getter(wrapped) if isinstance(found, property) else wrapped)
@@ -104,6 +104,11 @@ class Probe:
         if self.level is not None and not self.is_told and LOG.isEnabledFor(self.level):
             self.is_told = True
             LOG.log(self.level, "%s is gone in this release: %s [%s]", self, self.without, _CODE)
+
+
+def unwrapped(function: Any) -> Any:
+    """Return what a probe has put a function before; a function that none was put before is itself."""
+    return getattr(function, _ORIGINAL, function)
 
 
 def tell_what_is_gone() -> None:

@@ -11,7 +11,6 @@ from contextvars import Context
 from copy import copy, deepcopy
 from typing import Any, Final
 
-import sentry_sdk
 from sentry_sdk.scope import Scope
 
 from slotel.config.names import REDACTED
@@ -40,7 +39,7 @@ class Hooks:
     """What `sentry_sdk.init` was told to do with each transaction.
 
     Args:
-        client: whose options hold while the app has no active client of its own.
+        client: whose options hold, also while what ended before the app's next `init` is still to be built.
     """
 
     def __init__(self, client: SentryClientLike, enforcer: Enforcing) -> None:
@@ -50,9 +49,8 @@ class Hooks:
         self._scrubs: dict[tuple[Any, ...], tuple[str, ...]] = {}
 
     def options(self) -> Mapping[str, Any]:
-        """Return the options of the app's client, else of slotel's."""
-        current: Any = sentry_sdk.get_client()
-        return current.options if current.is_active() and current.dsn else self._client.options
+        """Return the options of the client."""
+        return self._client.options
 
     def apply(
         self, event: dict[str, Any], context: Context, scopes: tuple[Scope, Scope]
@@ -71,7 +69,7 @@ class Hooks:
         if ignored and _answer_of(event["contexts"]) in ignored:
             raise DroppedError("ignored_status")
         hint: dict[str, Any] = {}
-        event = self._with_scopes(event, context, scopes, options, hint)
+        event = self._with_scopes(event, context, scopes, hint)
         hint["attachments"] = [
             each
             for each in hint.get("attachments") or ()
@@ -93,17 +91,16 @@ class Hooks:
         event: dict[str, Any],
         context: Context,
         scopes: tuple[Scope, Scope],
-        options: Mapping[str, Any],
         hint: dict[str, Any],
     ) -> dict[str, Any]:
         enforced = event["tags"]
         own_request = event.get("request")
         event["tags"] = dict(enforced)
         try:
-            applied = context.run(_apply_scopes, event, scopes, options, hint)
+            applied = context.run(_apply_scopes, event, scopes, self._client, hint)
         except RuntimeError:  # the app changed a scope meanwhile, which another thread shares
             hint.clear()
-            applied = context.run(_apply_scopes, event, scopes, options, hint)
+            applied = context.run(_apply_scopes, event, scopes, self._client, hint)
         if applied is None:
             raise DroppedError("event_processor")
         applied.pop("breadcrumbs", None)
@@ -198,17 +195,21 @@ def _answer_of(contexts: Mapping[str, Any]) -> Any:
 
 
 def _apply_scopes(
-    event: dict[str, Any], scopes: tuple[Scope, Scope], options: Mapping[str, Any], hint: dict[str, Any]
+    event: dict[str, Any], scopes: tuple[Scope, Scope], client: SentryClientLike, hint: dict[str, Any]
 ) -> dict[str, Any] | None:
     isolation, current = scopes
+    whole = Scope.get_global_scope()
+    if whole.client is not client:  # another `init` has come meanwhile: what processors ask is for this one
+        current = copy(current)
+        current.set_client(client)  # type: ignore[arg-type]  # a client
     Scope.set_isolation_scope(
         isolation
     )  # in a context of this transaction's own: event processors are found there
     Scope.set_current_scope(current)
-    merged = copy(Scope.get_global_scope())
+    merged = copy(whole)
     merged.update_from_scope(isolation)
     merged.update_from_scope(current)
-    applied: Any = merged.apply_to_event(event, hint, dict(options))  # type: ignore[arg-type]  # a plain dict
+    applied: Any = merged.apply_to_event(event, hint, dict(client.options))  # type: ignore[arg-type]  # a plain dict
     return applied if isinstance(applied, dict) else None
 
 

@@ -54,6 +54,7 @@ class Assembly:
         dropped: Dropped,
         native_names: bool = False,
     ) -> None:
+        self._client = client
         self._native_names = native_names
         self._hooks = Hooks(client, enforcer)
         self._enforcer = enforcer
@@ -147,7 +148,7 @@ class Assembly:
         attributes = segment.root.attributes
         if segment.continuation is None and "sentry.transaction" not in attributes:
             named = trace.name_of_code or name_of_route(
-                segment.root.span, attributes, is_native=self._native_names
+                segment.root.span, attributes, self._client, is_native=self._native_names
             )
             if named is not None:
                 event["transaction"], event["transaction_info"] = named.name, {"source": named.source}

@@ -46,7 +46,7 @@ def name_by_style(
     if "sentry.transaction" in attributes:
         return None
     return name_of_code(span, carrier, is_native=is_native) or name_of_route(
-        span, attributes, is_native=is_native
+        span, attributes, sentry_sdk.get_client(), is_native=is_native
     )
 
 
@@ -58,7 +58,7 @@ def name_of_code(span: ReadableSpan, carrier: Mapping[str, Any] | None, *, is_na
         is_native: `transaction_names` is `native`.
     """
     framework = framework_of(span)
-    if _style(framework, is_native) not in _OF_CODE:
+    if _style(framework, sentry_sdk.get_client(), is_native) not in _OF_CODE:
         return None
     name: str | None = None
     if framework == "flask":
@@ -73,13 +73,19 @@ def name_of_code(span: ReadableSpan, carrier: Mapping[str, Any] | None, *, is_na
     return Name(str(name), "component") if name else None
 
 
-def name_of_route(span: ReadableSpan, attributes: Mapping[str, Any], *, is_native: bool) -> Name | None:
-    """Return the name of a request by its route, or of a task; None where the name is another one."""
+def name_of_route(
+    span: ReadableSpan, attributes: Mapping[str, Any], client: Any, *, is_native: bool
+) -> Name | None:
+    """Return the name of a request by its route, or of a task; None where the name is another one.
+
+    Args:
+        client: whose integration names it.
+    """
     if span.kind is SpanKind.CONSUMER and span.name.startswith(_CELERY_RUN):
         return Name(span.name.removeprefix(_CELERY_RUN), "task") if is_native else None
     framework = framework_of(span)
     route = attributes.get("http.route")
-    if _style(framework, is_native) != "url" or not isinstance(route, str) or not route:
+    if _style(framework, client, is_native) != "url" or not isinstance(route, str) or not route:
         return None
     if framework == "django":
         route = "/" + _CONVERTED.sub(r"{\1}", route.lstrip("/"))
@@ -88,7 +94,7 @@ def name_of_route(span: ReadableSpan, attributes: Mapping[str, Any], *, is_nativ
 
 def is_named_by(integration: str, *, is_native: bool) -> bool:
     """Return whether the name that one of sentry-sdk's own integrations gives a request is wanted."""
-    return _chosen(integration, _OTHERS.get(integration), is_native) is not None
+    return _chosen(integration, _OTHERS.get(integration), sentry_sdk.get_client(), is_native) is not None
 
 
 def framework_of(span: ReadableSpan) -> str:
@@ -97,14 +103,14 @@ def framework_of(span: ReadableSpan) -> str:
     return "" if scope is None else scope.name.rpartition(".")[2].removesuffix("_server")
 
 
-def _style(framework: str, is_native: bool) -> str | None:
+def _style(framework: str, client: Any, is_native: bool) -> str | None:
     """Return how requests of a framework are named; None as OpenTelemetry names them."""
-    return _chosen(framework, _DEFAULTS.get(framework), is_native)
+    return _chosen(framework, _DEFAULTS.get(framework), client, is_native)
 
 
-def _chosen(framework: str, default: str | None, is_native: bool) -> str | None:
+def _chosen(framework: str, default: str | None, client: Any, is_native: bool) -> str | None:
     if default is None:
         return None
-    integration = sentry_sdk.get_client().get_integration(framework)
+    integration = client.get_integration(framework)
     chosen: str = getattr(integration, "transaction_style", None) or default
     return chosen if is_native or chosen != default else None

@@ -20,7 +20,7 @@ import wrapt
 from sentry_sdk import integrations, scope, utils
 from sentry_sdk.scope import Scope, add_global_event_processor
 
-from slotel.runtime.upstream.probe import LESS, SLOWER, Probe
+from slotel.runtime.upstream.probe import LESS, SLOWER, Probe, unwrapped
 from slotel.runtime.upstream.sentry.frames import WANTED, Wanted, remembering
 
 _UTILS: Final = "sentry_sdk.utils"
@@ -427,6 +427,13 @@ def replace_in_scope(name: str, wrap: Callable[[Callable[..., Any]], Callable[..
         wrap: gives the new function for the original one.
     """
     _SCOPE[name].wrap(Scope, wrap)
+
+
+def name_later_events(name: str, source: str) -> None:
+    """Have events of the current scope that are in no span carry a name, as they do once it has had a transaction."""
+    method = unwrapped(_SCOPE["set_transaction_name"].of(Scope))
+    if method is not None:
+        method(Scope.get_current_scope(), name, source)
 
 
 def replace_in_traces(name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
