@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,91 @@ def test_each_request_is_answered_counted_named_and_reported_as_the_table_says(s
     ran = run(service)
     assert len(ran.cells) > 5
     assert ran.faults(service) == []
+
+
+SENT_BY_AIOHTTP = (
+    "/ok", "/raises", "/stream-breaks", "/sub/ok", "/body-breaks", "/database-breaks", "/body-endless", "/refused-header",
+    "/end-fails", "/signal-fails",
+)  # fmt: skip
+
+
+@applications
+@pytest.mark.parametrize("name", ["aiohttp", "aiohttp uninstrumented"])
+def test_an_answer_of_aiohttp_that_fails_after_its_middlewares_fails_its_request(name):
+    service = next(each for each in SERVICES if each.name == name)
+    ran = run(service, SENT_BY_AIOHTTP)
+    assert len(ran.cells) >= len(SENT_BY_AIOHTTP) - 1
+    assert ran.faults(service) == []
+
+
+@applications
+@pytest.mark.parametrize("name", ["aiohttp", "aiohttp uninstrumented"])
+def test_a_file_that_aiohttp_sends_has_the_status_that_its_client_gets(name):
+    service = next(each for each in SERVICES if each.name == name)
+    asked = [
+        ("/file", {}), ("/file", {"Range": "bytes=0-3"}), ("/file", {"Range": "bytes=9999999-"}), ("/no-file", {}),
+        ("/file", {"If-None-Match": "*"}), ("/file", {"If-Match": '"other"'}),
+    ]  # fmt: skip
+    labels = "http_response_status_code"
+    with SentrySink() as sink:
+        env = {"SENTRY_DSN": sink.dsn("1"), "SENTRY_TRACES_SAMPLE_RATE": "1"}
+        with launch(service, launcher=True, **env).wait_ready("/no-file") as running:
+            got = ["404"] * running.requests + [str(running.get(*each)[0]) for each in asked]
+            assert set(got) == {"200", "206", "416", "404", "304", "412"}
+            for metric in ("traces_span_metrics_calls_total", "http_server_request_duration_seconds_count"):
+                if name == "aiohttp" or metric.startswith("traces"):
+                    wait_until(
+                        lambda metric=metric: sum(value for _, value in running.samples(metric)) == len(got),
+                        "each request is counted",
+                    )
+                    told = {found[labels]: value for found, value in running.samples(metric)}
+                    assert told == Counter(got)
+            sink.wait_for(lambda sink: len(sink.payloads("transaction")) == len(got), 60)
+            sent = [
+                each["contexts"]["trace"]["data"]["http.response.status_code"]
+                for each in sink.payloads("transaction")
+            ]
+            assert sorted(map(str, sent)) == sorted(got)
+
+
+INSTRUMENTATION = "opentelemetry.instrumentation.aiohttp_server"
+OF_AIOHTTP = {
+    "aiohttp.web_protocol.RequestHandler._handle_request": {"/body-breaks": "good"},
+    "aiohttp.web_protocol.RequestHandler.log_access": {"/database-breaks": "excluded"},
+    "aiohttp.web_response.StreamResponse.prepare": {},
+    "aiohttp.web_server.Server.__init__": {"/body-breaks": "good"},
+    f"{INSTRUMENTATION}._excluded_urls": {},
+    f"{INSTRUMENTATION}.duration_histogram_new": {},
+}
+"""Name of a probe → path → how it counts without the name."""
+
+
+@applications
+@pytest.mark.parametrize("gone", OF_AIOHTTP)
+def test_without_a_name_of_aiohttps_it_serves_on_counts_and_says_so(gone):
+    service = next(each for each in SERVICES if each.name == "aiohttp")
+    expected = {"/ok": "good", "/raises": "bad", "/database-breaks": "bad", "/body-breaks": "bad"}
+    if "body-breaks" in str(OF_AIOHTTP[gone]):
+        expected["/database-breaks"] = "good"
+    expected.update(OF_AIOHTTP[gone])
+    with launch(service, launcher=True, GONE=gone).wait_ready("/ok") as running:
+        assert f"{gone}_gone is gone in this release" in running.log
+        got = Counter(good=running.requests)
+        for path, outcome in expected.items():
+            with contextlib.suppress(http.client.IncompleteRead):
+                running.get(path)
+            got[outcome] += 1
+            wait_until(
+                lambda: (
+                    {
+                        found["slo_outcome"]: value
+                        for found, value in running.samples("slo_events_total")
+                        if value
+                    }
+                    == got
+                ),
+                f"{got} are counted",
+            )
 
 
 @applications

@@ -26,8 +26,8 @@ COMMANDS = {
     "Quart, hypercorn": ("hypercorn", "-b", "127.0.0.1:{port}", "quart_app:app"),
     "Tornado": ("python", "tornado_app.py"),
 }
-SERVE_THEMSELVES = {"aiohttp", "Tornado"}
-"""Nothing but their instrumentation sees their requests."""
+SERVE_THEMSELVES = {"Tornado"}
+"""Nothing but its instrumentation sees its requests."""
 HAVE_ROUTES = {"Bottle", "Falcon", "Litestar", "Quart", "Quart, hypercorn"}
 """Without their instrumentation, too: `runtime/upstream/routes.py` and the ASGI scope know them."""
 NONE = {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "*"}

@@ -70,6 +70,15 @@ CASES = (
     Case("/stream-breaks", "bad"),
     Case("/sized-stream-breaks", "bad"),
     Case("/file-breaks", "bad"),
+    Case("/body-breaks", "bad"),
+    Case("/database-breaks", "bad"),
+    Case("/body-endless", "excluded", client="leaves"),
+    Case("/refused-header", "bad"),
+    Case("/end-fails", "bad"),
+    Case("/signal-fails", "bad"),
+    Case("/file", "good", route="/file"),
+    Case("/no-file", "good"),
+    Case("/returns-nothing", "bad"),
     Case("/no-bytes", "bad"),
     Case("/not-started", "bad"),
     Case("/unfinished", "bad"),
@@ -116,6 +125,9 @@ class Service(NamedTuple):
     has_routes: bool = True
     prefix: str = ""
     """What a proxy in front takes from the path."""
+
+    reports_more: frozenset[str] = frozenset()
+    """Paths of which slotel sends an event, and sentry-sdk's integration, which looks at handlers only, none."""
 
     differs: Mapping[tuple[str, str], str | None] = MappingProxyType({})
     """Path and client → the outcome where the server does not let one know better; None: it serves no request."""
@@ -176,6 +188,12 @@ background task that fails does: the client gets an answer that looks whole. It 
 is cancelled it makes a RuntimeError ("No response returned."): the client gets a 500, and plain sentry-sdk reports it."""
 UNANSWERED = MappingProxyType({("/cancelled", "get"): "bad"})
 """Quart answers nothing to a task that is cancelled, and its server makes a 500 of that."""
+SENT_LATER = frozenset(
+    {"/file-breaks", "/body-breaks", "/database-breaks", "/refused-header", "/end-fails", "/signal-fails"}
+)
+"""aiohttp sends an answer when handler and middlewares have ended."""
+RETURNS_NOTHING = frozenset({"/returns-nothing"})
+"""Of a handler of aiohttp that returns nothing the instrumentation makes an AttributeError."""
 
 SERVICES = (
     Service(
@@ -234,7 +252,11 @@ SERVICES = (
         differs=READS_FIRST,
     ),
     Service("Tornado", "tornado_app", ("python", "tornado_app.py"), skips=NO_EXIT, differs=READS_FIRST),
-    Service("aiohttp", "aiohttp_app", ("python", "aiohttp_app.py"), skips=NO_EXIT),
+    Service("aiohttp", "aiohttp_app", ("python", "aiohttp_app.py"), skips=NO_EXIT, reports_more=SENT_LATER | RETURNS_NOTHING),
+    Service(
+        "aiohttp uninstrumented", "aiohttp_app", ("python", "aiohttp_app.py"),
+        {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "aiohttp-server"}, NO_EXIT, has_routes=False, reports_more=SENT_LATER,
+    ),
     Service("Quart, hypercorn", "quart_app", ("hypercorn", "-b", "127.0.0.1:{port}", "quart_app:app"), skips=NO_EXIT, differs=UNANSWERED),
     Service("Litestar, uvicorn", "litestar_app", _uvicorn("litestar_app:app"), skips=NO_EXIT),
     Service(

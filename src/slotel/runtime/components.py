@@ -108,11 +108,13 @@ def _use_sentry(runtime: Runtime, connection: SentryConnection) -> None:
 def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
     """Put a layer between every server and its application: it counts what no instrumentation sees."""
     from slotel.runtime.process.threads import pause_all, resume_all
+    from slotel.runtime.requests.aiohttp import AiohttpLayer, note_prepared, note_unsent, serving
     from slotel.runtime.requests.asgi import AsgiLayer
     from slotel.runtime.requests.jobs import Jobs
     from slotel.runtime.requests.layer import Server
     from slotel.runtime.requests.served import name_served, tell_failure, tell_route
     from slotel.runtime.requests.wsgi import WsgiLayer
+    from slotel.runtime.upstream.aiohttp import watch_answers
     from slotel.runtime.upstream.celery import watch_expected_failures
     from slotel.runtime.upstream.greenlets import keep_patches_whole
     from slotel.runtime.upstream.jobs import JobWatch
@@ -130,9 +132,9 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
         name_mounted_routes(name_served)
         watch_routes(tell_route)
         watch_failed_sockets(tell_failure)
-        watch_servers(
-            functools.partial(WsgiLayer.around, server), functools.partial(AsgiLayer.around, server)
-        )
+        watch_answers(serving, note_prepared, note_unsent)
+        layers = {"aiohttp": AiohttpLayer, "asgi": AsgiLayer, "wsgi": WsgiLayer}
+        watch_servers({name: functools.partial(layer.around, server) for name, layer in layers.items()})
 
 
 def join_workers(runtime: Runtime, environ: MutableMapping[str, str]) -> None:

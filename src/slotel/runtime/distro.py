@@ -42,7 +42,9 @@ class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
         """Load one instrumentation, a web framework's when the app imports it; one that fails is named."""
 
         def instrument() -> None:
+            from slotel.runtime.requests.aiohttp import measure_when_sent
             from slotel.runtime.requests.calls import count_refused_call
+            from slotel.runtime.requests.served import has_server_span
             from slotel.runtime.requests.span_name import RootedAttributes, place_under
             from slotel.runtime.state import current
             from slotel.runtime.upstream.otel.instrumentations import patch_instrumentation
@@ -58,7 +60,12 @@ class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
             LOG.debug("instrumented: %s", entry_point.name)
             skip_flask_url_exclusion(entry_point.name, os.environ)
             patch_instrumentation(
-                entry_point.name, place_under=place_under, rooted=RootedAttributes, refused=count_refused_call
+                entry_point.name,
+                place_under=place_under,
+                rooted=RootedAttributes,
+                refused=count_refused_call,
+                has_span=has_server_span,
+                measure_late=measure_when_sent,
             )
 
         load(entry_point, instrument)

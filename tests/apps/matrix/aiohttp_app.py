@@ -68,6 +68,81 @@ async def stream_breaks(request):
     raise ValueError("stream-breaks")
 
 
+@routes.get("/sized-stream-breaks")
+async def sized_stream_breaks(request):
+    response = web.StreamResponse(headers={"Content-Length": "1000"})
+    await response.prepare(request)
+    await response.write(b"part")
+    raise ValueError("sized-stream-breaks")
+
+
+@routes.get("/body-breaks")
+async def body_breaks(_request):
+    async def parts():
+        yield b"part"
+        raise ValueError("body-breaks")
+
+    return web.Response(body=parts())
+
+
+@routes.get("/database-breaks")
+async def database_breaks(_request):
+    async def parts():
+        yield b"part"
+        raise ConnectionResetError("database-breaks")
+
+    return web.Response(body=parts())
+
+
+@routes.get("/file-breaks")
+async def file_breaks(_request):
+    return web.Response(body=plain.BreakingFile())
+
+
+@routes.get("/body-endless")
+async def body_endless(_request):
+    async def parts():
+        while True:
+            yield b"x" * 65536
+            await asyncio.sleep(0.01)
+
+    return web.Response(body=parts())
+
+
+@routes.get("/refused-header")
+async def refused_header(_request):
+    return web.Response(text="ok", headers={"X-Shop": "a\nb"})
+
+
+@routes.get("/end-fails")
+async def end_fails(_request):
+    class Failing(web.Response):
+        async def write_eof(self, data=b""):
+            raise ValueError("end-fails")
+
+    return Failing(text="ok")
+
+
+@routes.get("/signal-fails")
+async def signal_fails(_request):
+    return web.Response(text="ok")
+
+
+@routes.get("/file")
+async def sent_file(_request):
+    return web.FileResponse(__file__)
+
+
+@routes.get("/no-file")
+async def no_file(_request):
+    return web.FileResponse(f"{__file__}.gone")
+
+
+@routes.get("/returns-nothing")
+async def returns_nothing(_request):
+    pass
+
+
 @routes.get("/endless")
 async def endless(request):
     response = web.StreamResponse()
@@ -111,7 +186,17 @@ async def upload(request):
     return web.Response(text=str(len(await request.read())))
 
 
+async def fail_on_signal(request, _response):
+    if request.path == "/signal-fails":
+        raise ValueError("signal-fails")
+
+
 if __name__ == "__main__":
     application = web.Application()
     application.add_routes(routes)
+    application.on_response_prepare.append(fail_on_signal)
+    sub = web.Application()
+    sub.router.add_get("/ok", ok)
+    sub.router.add_get("/raises", raises)
+    application.add_subapp("/sub", sub)
     web.run_app(application, host="127.0.0.1", port=int(os.environ["PORT"]), print=None)

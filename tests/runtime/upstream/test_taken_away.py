@@ -68,6 +68,13 @@ COVERED |= {
          "opentelemetry.instrumentation.grpc._aio_server.OpenTelemetryAioServerInterceptor.intercept_service"),
         "of calls; e2e/test_requests_matrix.py asks gRPC",
     ),
+    **dict.fromkeys(
+        ("aiohttp.web_server.Server.__init__", "aiohttp.web_protocol.RequestHandler._handle_request",
+         "aiohttp.web_protocol.RequestHandler.log_access", "aiohttp.web_response.StreamResponse.prepare",
+         "opentelemetry.instrumentation.aiohttp_server._excluded_urls",
+         *(f"opentelemetry.instrumentation.aiohttp_server.duration_histogram_{age}" for age in ("new", "old"))),
+        "aiohttp is not here; e2e/test_requests_matrix.py takes them away",
+    ),
     "channels.routing.URLRouter.__init__": "of routes; the framework is not here",
     "tornado.websocket.WebSocketHandler.on_ws_connection_close": "of a socket; `make requests` asks Tornado's",
 }  # fmt: skip

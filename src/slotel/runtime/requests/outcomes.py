@@ -173,9 +173,9 @@ BROKEN_CONNECTION: Final = (BrokenPipeError, ConnectionResetError, ConnectionAbo
 """Of the client's connection only where a server raised them; a database's may break as well."""
 SERVERS: Final = frozenset(
     {
-        "aiohttp.web_request", "aiohttp.web_response", "aiohttp.web_ws", "cheroot", "daphne", "eventlet.wsgi",
-        "gevent.pywsgi", "granian", "gunicorn", "hypercorn", "socketserver", "tornado.http1connection", "uvicorn",
-        "waitress", "werkzeug.serving", "wsgiref",
+        "aiohttp.web_fileresponse", "aiohttp.web_request", "aiohttp.web_response", "aiohttp.web_ws", "cheroot",
+        "daphne", "eventlet.wsgi", "gevent.pywsgi", "granian", "gunicorn", "hypercorn", "socketserver",
+        "tornado.http1connection", "uvicorn", "waitress", "werkzeug.serving", "wsgiref",
     }
 )  # fmt: skip
 """Packages and modules of servers: a connection that breaks in a call of theirs is the client's.

@@ -24,7 +24,7 @@ from slotel.runtime.requests.decision import Decision, of_escaped
 from slotel.runtime.requests.layer import Layer
 from slotel.runtime.requests.span_name import PATHS, name_by_route, place_under, under
 from slotel.runtime.upstream.django import FORCED_ROOT
-from slotel.runtime.upstream.otel.reading import add_missing, attributes_of
+from slotel.runtime.upstream.otel.reading import amend, attributes_of
 from slotel.runtime.upstream.otel.spans import can_take_context, span_in, take_context
 
 if TYPE_CHECKING:
@@ -33,10 +33,11 @@ if TYPE_CHECKING:
 TRACER: Final = "slotel.server"
 _WSGI: Final = "opentelemetry.instrumentation.wsgi"
 _ASGI: Final = "opentelemetry.instrumentation.asgi"
+_AIOHTTP: Final = "opentelemetry.instrumentation.aiohttp_server"
 _FASTAPI: Final = "fastapi.telemetry"
 """Every instrumentation of a WSGI or ASGI framework imports one of the first two; FastAPI 0.165 makes spans itself."""
 _INSTRUMENTATIONS: Final = "opentelemetry.instrumentation."
-_STATUS: Final = "http.response.status_code"
+STATUS: Final = "http.response.status_code"
 _OF_REQUESTS: Final = PATHS | {"http.request.method", "http.method"}
 """A span of a request has one of them: a server need not tell the path as it was sent."""
 _SERVER_ERROR: Final = 500
@@ -276,10 +277,7 @@ class ServedRequest:
             return
         if self.layer.makes_spans is None:
             self.layer.makes_spans = True
-        if not local_root.ended:
-            # a span that starts late: what is in flight was raised since the request came
-            local_root.handled = 0
-            self._end_span(local_root.span, error)
+        self._end_open(local_root, error)
         self._finish(error)
         # a cycle would keep the request's objects until the next garbage collection
         local_root.served = None
@@ -287,6 +285,24 @@ class ServedRequest:
             decision = local_root.decision
             if decision is None or decision.exception is not error:
                 self._server.pipeline.escaped(error, self.mechanism)
+
+    def fail(self, error: BaseException) -> None:
+        """End the server span that was made here, by what its server will answer; another is its maker's to end.
+
+        Args:
+            error: in flight.
+        """
+        if self.local_root is None:
+            self.ensure_span()
+        if self.local_root is not None and self._has_own_span:
+            self.name_own()
+            self._end_open(self.local_root, error)
+
+    def _end_open(self, local_root: LocalRoot, error: BaseException | None) -> None:
+        if not local_root.ended:
+            # a span that starts late: what is in flight was raised since the request came
+            local_root.handled = 0
+            self._end_span(local_root.span, error)
 
     def _finish(self, error: BaseException | None) -> None:
         """Let a span that was held back be measured."""
@@ -307,8 +323,8 @@ class ServedRequest:
             local_root.decision = _answered(decision, self.status)
         if self.status is not None:
             attributes = attributes_of(span)
-            if _STATUS not in attributes and "http.request.method" in attributes:
-                add_missing(span, _STATUS, self.status)
+            if attributes.get(STATUS) != self.status and "http.request.method" in attributes:
+                amend(span, STATUS, self.status)
         self._server.pipeline.finish(span, local_root)
 
     def _start_span(self) -> Span | None:
@@ -332,7 +348,7 @@ class ServedRequest:
         """End the span that was made here, or one that its instrumentation has left open."""
         is_own = self._has_own_span
         if is_own and self.status is not None:
-            span.set_attribute(_STATUS, self.status)
+            span.set_attribute(STATUS, self.status)
         if isinstance(error, Exception) and not self.is_complete:
             span.record_exception(error)
             span.set_attribute("error.type", type(error).__qualname__)
@@ -345,6 +361,12 @@ class ServedRequest:
         span.end()
 
 
+def has_server_span() -> bool:
+    """Return whether an instrumentation has made the server span of the request that is served here."""
+    served = SERVED.get()
+    return served is not None and served.local_root is not None and not _is_own(served.local_root.span)
+
+
 def is_served() -> bool:
     """Return whether a layer sees the request that is served in this context."""
     served = SERVED.get()
@@ -353,7 +375,7 @@ def is_served() -> bool:
 
 def _may_make_spans() -> bool:
     """Whether what makes the server spans of a framework is there."""
-    return _WSGI in sys.modules or _ASGI in sys.modules or _FASTAPI in sys.modules
+    return not sys.modules.keys().isdisjoint((_WSGI, _ASGI, _AIOHTTP, _FASTAPI))
 
 
 def _is_own(span: Span) -> bool:

@@ -14,6 +14,7 @@ from slotel.runtime.finding import Finding, Status, log
 from slotel.runtime.upstream.servers import PLACES
 
 AT_THE_SERVER: Final = {
+    "aiohttp-server": "aiohttp.web",
     "django": "django.core.handlers.base",
     "falcon": "falcon",
     "fastapi": "fastapi",
@@ -23,7 +24,6 @@ AT_THE_SERVER: Final = {
 }
 """Instrumentation → the module that an app of the framework imports. Their requests are counted at the server."""
 NOT_AT_ALL: Final = {
-    "aiohttp-server": "aiohttp.web",
     "celery": "celery.bin.worker",
     "grpc": "grpc._server",  # imported when a server is made
     "tornado": "tornado.web",

@@ -11,7 +11,7 @@ uWSGI and mod_wsgi take the application in C code: there is no place to patch.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import wrapt
@@ -27,7 +27,7 @@ class Place(NamedTuple):
     Args:
         module: is patched when it is imported.
         owner: class of the method; empty: a function of the module, whose first argument is the application.
-        protocol: of the application: `wsgi` or `asgi`.
+        protocol: of the application: `wsgi`, `asgi`, or `aiohttp`, whose own server it is.
         reason: why here.
     """
 
@@ -47,6 +47,7 @@ class Place(NamedTuple):
 
 
 PLACES: Final = (
+    Place("aiohttp.web_server", "Server", "__init__", "request_handler", "aiohttp", "each connection asks it there"),
     Place("cheroot.wsgi", "Server", "__init__", "wsgi_app", "wsgi", "CherryPy's server, and Bottle's and pypiserver's"),
     Place("daphne.server", "Server", "__init__", "application", "asgi", "the one place where it is given"),
     Place("eventlet.wsgi", "Server", "__init__", "app", "wsgi", "also of Flask-SocketIO where eventlet is installed"),
@@ -79,10 +80,14 @@ TELEMETRY_PORTS: Final[set[int | None]] = set()
 """Where those are served."""
 
 
-def watch_servers(wrap_wsgi: Wrap, wrap_asgi: Wrap) -> None:
-    """Wrap the application of every server that is imported from now on."""
+def watch_servers(wraps: Mapping[str, Wrap]) -> None:
+    """Wrap the application of every server that is imported from now on.
+
+    Args:
+        wraps: what wraps the applications of each protocol.
+    """
     for place, probe in _PROBES.items():
-        wrap = wrap_wsgi if place.protocol == "wsgi" else wrap_asgi
+        wrap = wraps[place.protocol]
         wrapt.register_post_import_hook(functools.partial(_patch, place, probe, wrap), place.module)
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from opentelemetry.context import get_current
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
 from slotel.runtime.upstream.django import FORCED_ROOT
@@ -105,7 +106,25 @@ _HANDLER: Final = Probe(
     why="the span of a FallbackHandler ends, with 200, before the application that it hands on to has begun (0.66b1)",
     without="a failed request to a WSGI application within Tornado counts as good",
 )  # fmt: skip
+_AIOHTTP: Final = f"{_PACKAGE}.aiohttp_server"
+_NESTED: Final = Probe(
+    _AIOHTTP, "_excluded_urls",
+    why="an application below another makes a second server span (0.66b1)",
+    without="each request to a sub-application of aiohttp counts twice",
+)  # fmt: skip
+_DURATIONS: Final = tuple(
+    Probe(
+        _AIOHTTP, f"duration_histogram_{age}",
+        why="measures a request before the status that is sent is known (0.66b1)",
+        without="http_server_request_duration_seconds has the status 200 for each file that aiohttp sends",
+    )
+    for age in ("new", "old")
+)  # fmt: skip
+_STATUSES: Final = ("http.response.status_code", "http.status_code")
 _ROOT: Final = "SCRIPT_NAME"
+
+MeasureLate = Callable[[Callable[["int | None"], None]], bool]
+"""Calls a function with the status that a request was answered with, when it is known; returns whether it will."""
 
 
 def patch_instrumentation(
@@ -114,6 +133,8 @@ def patch_instrumentation(
     place_under: Callable[[Any, str], object] = lambda _span, _root: None,
     rooted: Rooted = lambda _root, attributes: attributes,
     refused: Refused = lambda _method, _metadata, _error: None,
+    has_span: Callable[[], bool] = lambda: False,
+    measure_late: MeasureLate = lambda _measure: False,
 ) -> None:
     """Patch the faults of an instrumentation that was just loaded, by the name of its entry point.
 
@@ -121,6 +142,8 @@ def patch_instrumentation(
         place_under: puts the application's root before the route of a span.
         rooted: see `Rooted`.
         refused: see `Refused`.
+        has_span: whether the request that is served has its server span.
+        measure_late: see `MeasureLate`.
     """
     if name == "falcon":
         _accept_statuses_as_numbers()
@@ -129,6 +152,9 @@ def patch_instrumentation(
         _complete_djangos_routes(place_under)
     elif name == "fastapi":
         _ask_plain_routes_themselves()
+    elif name == "aiohttp-server":
+        _leave_nested_out(has_span)
+        _measure_aiohttp_late(measure_late)
     elif name == "tornado":
         _measure_tornado_once()
         _leave_fallbacks_out()
@@ -156,6 +182,55 @@ def _ask_plain_routes_themselves() -> None:
         return flatten
 
     _ROUTES.wrap(module, wrap)
+
+
+def _leave_nested_out(has_span: Callable[[], bool]) -> None:
+    """Make no server span of an aiohttp application where the one above it has made it."""
+    module = sys.modules.get(_AIOHTTP)
+    urls = _NESTED.of(module) if module is not None else None
+    if urls is None or isinstance(urls, _Excluded):
+        return
+    _NESTED.put(module, _Excluded(urls, has_span))
+
+
+class _Excluded:
+    """The URLs that the user left out, and those of requests that have their server span."""
+
+    def __init__(self, urls: Any, has_span: Callable[[], bool]) -> None:
+        self._urls, self._has_span = urls, has_span
+
+    def url_disabled(self, url: str) -> bool:
+        return self._has_span() or bool(self._urls.url_disabled(url))
+
+
+def _measure_aiohttp_late(measure_late: MeasureLate) -> None:
+    """Measure a request of aiohttp by the status that was sent."""
+    module = sys.modules.get(_AIOHTTP)
+    for probe in _DURATIONS if module is not None else ():
+        histogram = probe.of(module)
+        if histogram is not None and not isinstance(histogram, _Late):
+            probe.put(module, _Late(histogram, measure_late))
+
+
+class _Late:
+    """A histogram that records when the status is known."""
+
+    def __init__(self, histogram: Any, measure_late: MeasureLate) -> None:
+        self._histogram, self._measure_late = histogram, measure_late
+
+    def record(self, amount: float, attributes: Mapping[str, Any] | None = None, context: Any = None) -> None:
+        given, here = dict(attributes or {}), context or get_current()
+
+        def measure(status: int | None) -> None:
+            for name in _STATUSES:
+                if name in given and status is None:
+                    del given[name]
+                elif name in given:
+                    given[name] = status
+            self._histogram.record(amount, given, here)
+
+        if not self._measure_late(measure):
+            self._histogram.record(amount, given, here)
 
 
 def _measure_tornado_once() -> None:

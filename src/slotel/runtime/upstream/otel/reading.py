@@ -75,3 +75,18 @@ def add_missing(span: ReadableSpan, name: str, value: Any) -> None:
     recorded = getattr(span, "recorded", None)
     if recorded is not None:
         recorded.setdefault(name, value)
+
+
+def amend(span: ReadableSpan, name: str, value: Any) -> None:
+    """Set an attribute of a span that has ended, and was handed to nobody yet; one of the SDK's stays.
+
+    Args:
+        value: None removes the attribute.
+    """
+    recorded = getattr(span, "recorded", None)
+    if recorded is None:
+        return
+    if value is None:
+        recorded.pop(name, None)
+    else:
+        recorded[name] = value

@@ -1,0 +1,97 @@
+"""The places of aiohttp.web where an answer is sent: its middlewares have ended by then, and so has their span."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import wrapt
+
+from slotel.runtime.upstream.probe import Probe
+
+_GOOD: Final = "an answer of aiohttp that breaks after its middlewares is good, and a file has the status 200"
+_HANDLE: Final = Probe(
+    "aiohttp.web_protocol:RequestHandler", "_handle_request",
+    why="serves a request until its answer is sent, or has failed", without=_GOOD,
+)  # fmt: skip
+_LOG: Final = Probe(
+    "aiohttp.web_protocol:RequestHandler", "log_access",
+    why="is called while the error of a connection is in flight, which aiohttp tells nobody",
+    without="a connection of the app's own that breaks aiohttp's answer counts as a client that left",
+)  # fmt: skip
+_PREPARE: Final = Probe(
+    "aiohttp.web_response:StreamResponse", "prepare",
+    why="sends the head of an answer", without="an answer of aiohttp that breaks has no status",
+)  # fmt: skip
+
+Serve = Callable[[Any, Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
+"""Serves a request, with a function that hands it to a given handler, and sends what that returns."""
+
+
+def watch_answers(
+    serve: Callable[[Any], Serve | None],
+    prepared: Callable[[int], None],
+    unsent: Callable[[ConnectionError], None],
+) -> None:
+    """Watch each answer of aiohttp.web until it is sent, from the import of aiohttp's server on.
+
+    Args:
+        serve: gives what serves the requests of a handler; None: nobody watches them.
+        prepared: told the status of each head that is sent.
+        unsent: told why an answer could not be sent.
+    """
+    for module, probe, wrap in (
+        ("aiohttp.web_protocol", _HANDLE, functools.partial(_handling, serve)),
+        ("aiohttp.web_protocol", _LOG, functools.partial(_logging, unsent)),
+        ("aiohttp.web_response", _PREPARE, functools.partial(_preparing, prepared)),
+    ):
+        wrapt.register_post_import_hook(functools.partial(_patch, probe, wrap), module)
+
+
+def is_answer(error: BaseException) -> bool:
+    """Return whether an exception is an answer that a handler of aiohttp has raised."""
+    module = sys.modules.get("aiohttp.web")
+    return module is not None and isinstance(error, module.HTTPException)
+
+
+def _patch(probe: Probe, wrap: Callable[[Any], Any], module: Any) -> None:
+    owner = getattr(module, probe.where.partition(":")[2], None)
+    if owner is None:
+        probe.tell()
+    else:
+        probe.wrap(owner, wrap)
+
+
+def _handling(serve: Callable[[Any], Serve | None], original: Any) -> Any:
+    async def _handle_request(its: Any, request: Any, *more: Any) -> Any:
+        __traceback_hide__ = True
+        *rest, handler = more
+        serving = serve(handler)
+        if serving is None:
+            return await original(its, request, *more)
+        return await serving(request, functools.partial(original, its, request, *rest))
+
+    return _handle_request
+
+
+def _logging(unsent: Callable[[ConnectionError], None], original: Any) -> Any:
+    def log_access(its: Any, *args: Any, **kwargs: Any) -> Any:
+        __traceback_hide__ = True
+        error = sys.exc_info()[1]
+        if isinstance(error, ConnectionError):
+            unsent(error)
+        return original(its, *args, **kwargs)
+
+    return log_access
+
+
+def _preparing(prepared: Callable[[int], None], original: Any) -> Any:
+    async def prepare(its: Any, *args: Any, **kwargs: Any) -> Any:
+        __traceback_hide__ = True
+        writer = await original(its, *args, **kwargs)
+        prepared(its.status)
+        return writer
+
+    return prepare
