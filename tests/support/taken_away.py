@@ -1,8 +1,9 @@
 """A small service from which one private name of another project is taken away before it starts, as an upstream release might.
 
-Run as a program it imports the libraries once, and forks a service for each line of its input: the full name of a probe, or
-`nothing`. Each service answers requests of Flask, Django and FastAPI, logs, counts, fails, forks, and sends everything to a
-sink of its own; one line of JSON says what it saw. Run with `--list` it prints the names.
+Run as a program it imports the libraries and slotel once, and forks a service for each line of its input: the full name of a
+probe, or `nothing`. Where slotel reads a name while it is imported, the service imports it anew. Each service answers requests of
+Flask, Django and FastAPI, logs, counts, fails, forks, and sends everything to a sink of its own; one line of JSON says what it saw.
+Run with `--list` it prints the names.
 """
 
 import contextlib
@@ -15,12 +16,15 @@ import logging
 import os
 import pkgutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
 import time
 import traceback
 import zlib
+
+from opentelemetry.util._importlib_metadata import entry_points
 
 SECRET = "geheim-7f3a"
 NOTHING = "nothing"
@@ -38,11 +42,15 @@ def import_probes():
     """Import every module of the room that can be imported here."""
     import slotel.runtime.upstream as room
 
-    for module in pkgutil.walk_packages(room.__path__, room.__name__ + "."):
-        importlib.import_module(module.name)
+    import_all(room)
     from slotel.runtime.upstream.probe import PROBES
 
     return PROBES
+
+
+def import_all(package):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
 
 
 # -- the service ----------------------------------------------------------------------------------------------------
@@ -218,8 +226,6 @@ def serve_gevent(app):
 
 
 def serve_uvicorn(app):
-    import socket
-
     import uvicorn
 
     listening = socket.create_server(("127.0.0.1", 0))
@@ -231,8 +237,6 @@ def serve_uvicorn(app):
 
 def serve_gunicorn(app, worker):
     """In a process of its own: workers count in their files, and any of them answers scrapes for all."""
-    import socket
-
     from gunicorn.app.base import BaseApplication
 
     listening = socket.create_server(("127.0.0.1", 0))
@@ -306,8 +310,6 @@ def start(adopted):
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         trace.set_tracer_provider(provider)
         early = trace.get_tracer("early")
-    from importlib.metadata import entry_points
-
     from slotel.runtime.distro import SlotelConfigurator, SlotelDistro
 
     distro = SlotelDistro()
@@ -419,9 +421,13 @@ def counted(runtime, kind, name=""):
 
 
 def take_away(key):
-    """Have the probe look for a name that is not there, from its construction on."""
+    """Have the probe look for a name that is not there; one that is not constructed yet, from its construction on."""
     from slotel.runtime.upstream import probe
 
+    for each in probe.PROBES:
+        if str(each) == key:
+            each.name = GONE
+            return
     construct = probe.Probe.__init__
 
     def init(self, where, name, **more):
@@ -454,24 +460,70 @@ def main():
         "uvicorn", "waitress.server", "werkzeug.serving", "wsgiref.simple_server", "slotel.config.service", "ruamel.yaml",
         # what those import when they are used: a fifth of what each service would cost
         "amqp", "anyio._backends._asyncio", "billiard.util", "celery._state", "celery.utils.threads", "django.conf.urls", "django.views.decorators.csrf",
-        "django.views.defaults", "encodings.idna", "isal.igzip_lib", "kombu", "multiprocessing.popen_fork", "opentelemetry.instrumentation.logging", "requests",
-        "urllib3.contrib.socks", "uvicorn.lifespan.off", "uvicorn.loops.auto", "uvicorn.protocols.http.auto", "uvicorn.protocols.websockets.auto", "yaml",
+        "django.views.defaults", "encodings.idna", "faulthandler", "gevent.resolver.thread", "isal.igzip_lib", "kombu", "multiprocessing.popen_fork", "netrc", "opentelemetry.instrumentation.logging", "requests",
+        "sentry_sdk.integrations.asgi", "sentry_sdk.integrations.django", "sentry_sdk.integrations.flask", "sentry_sdk.integrations.stdlib", "sentry_sdk.spotlight",
+        "urllib3.contrib.socks", "uvicorn.lifespan.off", "uvicorn.loops.asyncio", "uvicorn.loops.auto", "uvicorn.protocols.http.auto", "uvicorn.protocols.websockets.auto", "yaml",
     ):  # fmt: skip
         importlib.import_module(name)
+    entry_points(group="opentelemetry_instrumentor")  # read once, and kept
+    ours, theirs = socket.socketpair()
+    if os.fork() == 0:
+        ours.close()
+        with_slotel(theirs.makefile("rw"))
+        os._exit(0)
+    theirs.close()
+    answers = ours.makefile("rw")
+    read = json.loads(answers.readline())
     print("ready", flush=True)
     for line in sys.stdin:
-        read, write = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os.close(read)
-            os.setsid()
-            in_child(line.strip(), write)
-        os.close(write)
-        with os.fdopen(read) as pipe:
-            print(pipe.readline(), end="", flush=True)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)  # also the server that it started
-        os.waitpid(pid, 0)
+        key = line.strip()
+        if key in read:
+            print(answer(key), flush=True)
+        else:
+            print(key, file=answers, flush=True)
+            print(answers.readline(), end="", flush=True)
+
+
+def with_slotel(pipe):
+    """Import slotel, say which names it has read by that, and answer for the others."""
+    print(json.dumps(read_at_import()), file=pipe, flush=True)
+    for line in pipe:
+        print(answer(line.strip()), file=pipe, flush=True)
+
+
+def read_at_import():
+    """Import slotel; return the names of the probes that were used."""
+    from slotel.runtime.upstream.probe import Probe
+
+    kept, read = Probe.name, set()
+
+    def name(probe):
+        read.add(probe)
+        return kept.__get__(probe)
+
+    Probe.name = property(name, kept.__set__)
+    import slotel.runtime
+
+    import_all(slotel.runtime)
+    Probe.name = kept
+    return [str(probe) for probe in read]
+
+
+def answer(key):
+    """Fork a service without the name; return what it saw, as JSON."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(read)
+        os.setsid()
+        in_child(key, write)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        found = pipe.readline().rstrip()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)  # also the server that it started
+    os.waitpid(pid, 0)
+    return found
 
 
 if __name__ == "__main__":
