@@ -153,7 +153,8 @@ class ServedRequest:
         Unless the first was made here: then the framework makes spans itself, and its one takes the place of the one
         that was made here, with its ids: spans below it, events and headers name them.
         """
-        is_own = _is_own(local_root.span)
+        scope = local_root.span.instrumentation_scope
+        is_own = scope is not None and scope.name == TRACER
         known = self.local_root
         is_in_place = False
         if not is_own:

@@ -196,7 +196,10 @@ class WsgiLayer(Layer):
         local_root = served.local_root
         if local_root is None or local_root.ended:
             is_given = isinstance(answer, (list, tuple)) and all(isinstance(part, bytes) for part in answer)
-            if is_given or _is_file(environ, answer):
+            wrapper = environ.get(
+                "wsgi.file_wrapper"
+            )  # the server sends such a file itself: it looks at its class
+            if is_given or (isinstance(wrapper, type) and isinstance(answer, wrapper)):
                 if is_given or not _watch_file(answer, served):
                     served.end(None)
                 served.leave()
@@ -296,12 +299,6 @@ def _watch_file(answer: Any, served: ServedRequest) -> bool:
     except AttributeError:  # it has no room for it
         return False
     return True
-
-
-def _is_file(environ: Environ, answer: object) -> bool:
-    """Whether the server sends the answer itself, as a file: it looks at its class."""
-    wrapper = environ.get("wsgi.file_wrapper")
-    return isinstance(wrapper, type) and isinstance(answer, wrapper)
 
 
 def _length(value: object) -> int | None:

@@ -222,7 +222,11 @@ class OneLook(CompositePropagator):
         if not _is_request(carrier, getter):
             return self._continued(super().extract(carrier, context, getter))
         try:
-            found = _of_environ(carrier) if "REQUEST_METHOD" in carrier else _of_scope(carrier)  # type: ignore[arg-type,operator]
+            if "REQUEST_METHOD" not in carrier:  # type: ignore[operator]
+                found = _of_scope(carrier)  # type: ignore[arg-type]
+            else:
+                is_alone = carrier.keys().isdisjoint(_READ_OF_WSGI)  # type: ignore[attr-defined]
+                found = {} if is_alone else _of_environ(carrier)  # type: ignore[arg-type]
         except (AttributeError, TypeError, ValueError):  # its headers are none of a scope's
             return self._continued(super().extract(carrier, context, getter))
         if found:
@@ -242,8 +246,6 @@ def _of_scope(scope: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def _of_environ(environ: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return the headers that are read, of a WSGI environ."""
-    if environ.keys().isdisjoint(_READ_OF_WSGI):
-        return {}
     return {name: [environ[key]] for key, name in _READ_OF_WSGI.items() if key in environ}
 
 

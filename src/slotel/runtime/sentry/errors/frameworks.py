@@ -201,13 +201,10 @@ def _hook_flask(signals: Any) -> None:
         for name, html in _trace_meta("flask", "sentry_trace", "sentry_trace_meta").items():
             context.setdefault(name, Markup(html))  # noqa: S704 made by sentry-sdk
 
-    def note(sender: Any, **more: Any) -> None:
-        del sender, more
-        note_details("flask")  # when the span ends, Flask's context has gone
-
     signals.got_request_exception.connect(report, weak=False)
     signals.before_render_template.connect(add_trace, weak=False)
-    signals.request_tearing_down.connect(note, weak=False)
+    # when the span ends, Flask's context has gone
+    signals.request_tearing_down.connect(partial(note_details, "flask"), weak=False)
 
 
 def _hook_django(signals: Any) -> None:

@@ -51,7 +51,7 @@ from slotel.runtime.sentry.transactions.payload import ORIGIN, data_of
 from slotel.runtime.sentry.transactions.sampling_context import incoming
 from slotel.runtime.upstream.otel.context import flags_of
 from slotel.runtime.upstream.otel.reading import UNSET
-from slotel.runtime.upstream.sentry.scope import fork_when_used
+from slotel.runtime.upstream.sentry.scope import CURRENT, ISOLATION, fork_when_used
 from slotel.runtime.upstream.stdlib import in_event_loop
 
 Tags = Callable[[Mapping[str, Any], Mapping[str, str]], "dict[str, str]"]
@@ -91,6 +91,7 @@ class _Scopes(NamedTuple):
     view: RequestView
 
 
+_tuple: Final = tuple.__new__  # a named tuple's own is a call more
 _SCOPES: ContextVar[_Scopes | None] = ContextVar("slotel-scopes", default=None)
 
 
@@ -130,7 +131,8 @@ class ErrorEventLinker:
         if local_root.span is not span or span.kind not in REQUEST_KINDS or in_finalizer():
             return
         scope = sentry_sdk.Scope
-        isolation, current = scope.get_isolation_scope(), scope.get_current_scope()
+        isolation = ISOLATION.get() or scope.get_isolation_scope()
+        current = CURRENT.get() or scope.get_current_scope()
         around = _SCOPES.get()
         if around is not None and around.local_root is local_root:  # its span takes another one's place
             self._begin_session(span, around.isolation)
@@ -141,9 +143,9 @@ class ErrorEventLinker:
             around = around.around
         view = RequestView(self.link, local_root, request_of(parent_context))
         forked = fork_when_used(isolation, view.add_to)
-        _SCOPES.set(_Scopes(around, isolation, current, forked, local_root, view))
-        scope.set_isolation_scope(forked)
-        scope.set_current_scope(fork_when_used(current))
+        _SCOPES.set(_tuple(_Scopes, (around, isolation, current, forked, local_root, view)))
+        ISOLATION.set(forked)
+        CURRENT.set(fork_when_used(current))
         if self.sessions.frameworks:
             self._begin_session(span, forked)
 
@@ -350,12 +352,14 @@ def current_span_ids() -> tuple[str, str] | None:
     return (format_trace_id(context.trace_id), format_span_id(context.span_id)) if context.is_valid else None
 
 
-def note_details(integration: str) -> None:
+def note_details(integration: str, *_: Any, **more: Any) -> None:
     """Keep what the framework knows of the request that is served here for its transaction, if that is sampled.
 
     Args:
         integration: identifier of the framework's, which the app may have disabled.
+        more: what a signal of the framework says besides.
     """
+    del more
     scopes = _SCOPES.get()
     if (
         scopes is not None
@@ -413,9 +417,9 @@ def _leave(local_root: LocalRoot, *, is_sent: bool) -> None:
     if in_event_loop():
         return
     _SCOPES.set(scopes.around)
-    if sentry_sdk.Scope.get_isolation_scope() is scopes.isolation:
-        sentry_sdk.Scope.set_isolation_scope(scopes.base_isolation)
-        sentry_sdk.Scope.set_current_scope(scopes.base_current)
+    if ISOLATION.get() is scopes.isolation:
+        ISOLATION.set(scopes.base_isolation)
+        CURRENT.set(scopes.base_current)
 
 
 def _source(span: Span) -> str:

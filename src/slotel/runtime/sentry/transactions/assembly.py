@@ -142,9 +142,10 @@ class Assembly:
         self, segment: Segment, trace: Trace, context: _Said, *, weigh_once: bool
     ) -> Iterator[bytes]:
         event = transaction(segment)
-        data = event["contexts"]["trace"]["data"]
-        data.setdefault("thread.id", str(trace.thread.ident))
-        data.setdefault("thread.name", trace.thread.name)
+        event["contexts"]["trace"]["data"] = data = {
+            **trace.thread_data(),
+            **event["contexts"]["trace"]["data"],
+        }
         attributes = segment.root.attributes
         if segment.continuation is None and "sentry.transaction" not in attributes:
             named = trace.name_of_code or name_of_route(

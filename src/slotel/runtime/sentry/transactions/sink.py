@@ -19,6 +19,7 @@ from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.trace import SpanKind, StatusCode
+from sentry_sdk.scope import Scope
 
 from slotel.config.service import SentrySettings
 from slotel.runtime.logs import LOG
@@ -36,6 +37,7 @@ from slotel.runtime.sentry.transactions.worker import Worker
 from slotel.runtime.upstream.otel.context import flags_of, span_id_of
 from slotel.runtime.upstream.otel.reading import UNSET, add_missing, attributes_of
 from slotel.runtime.upstream.sentry.profiles import TransactionProfile, is_continuous, is_of_one
+from slotel.runtime.upstream.sentry.scope import CURRENT, ISOLATION
 from slotel.runtime.upstream.sentry.sdk import add_source
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ MAX_UNSAMPLED: Final = 20_000
 """Spans held in all, above which a trace that was sampled out holds no more."""
 MAX_SPANS: Final = 1000
 """Spans of one open trace: a sampled one then sends a part, another one keeps no more."""
+_tuple: Final = tuple.__new__  # a named tuple's own is a call more
 _ERROR: Final = StatusCode.ERROR
 _CLIENT: Final = SpanKind.CLIENT
 _CALLS: Final = (SpanKind.CLIENT, SpanKind.PRODUCER)
@@ -149,7 +152,9 @@ class TransactionsSink:
             trace: Trace = local_root.state or Trace(sampled, sent_along)
             local_root.state = trace
             if span.kind in REQUEST_KINDS:
-                trace.scopes = Scopes.active()  # the linker, an earlier sink, has given it its own
+                # the linker, an earlier sink, has given it its own
+                isolation = ISOLATION.get() or Scope.get_isolation_scope()
+                trace.scopes = _tuple(Scopes, (isolation, CURRENT.get() or Scope.get_current_scope()))
                 trace.carrier = request_of(parent_context)
                 if self._native_names:  # Flask's endpoint is gone when the span ends
                     trace.name_of_code = name_of_code(span, None, is_native=True)
@@ -220,14 +225,11 @@ class TransactionsSink:
                 return
             trace.kept = reason
             trace.is_sent = True
+            trace.thread = threading.current_thread()
             LOG.debug("kept although not sampled: %s (%s)", root.name, reason)
         held = next(self._added) - self._released
         if self._closed or held > MAX_HELD:
-            self._dropped("traces", "shutdown" if self._closed else "overloaded", 1)
-            self._count_lost(trace)
-            self._release(len(local_root.spans) + (not self._closed))
-            local_root.spans = []
-            trace.is_sent = False
+            self._lose(local_root, trace)
             return
         now = time.monotonic()
         said = scopes.completed() if scopes is not None else Scopes.copied()
@@ -237,6 +239,13 @@ class TransactionsSink:
         UNSENT.add("traces", 1)
         self._worker.ended.append(Ended(local_root, root, copy_context(), now, said))
         self._worker.wake(soon=held > MANY_HELD)
+
+    def _lose(self, local_root: LocalRoot, trace: Trace) -> None:
+        self._dropped("traces", "shutdown" if self._closed else "overloaded", 1)
+        self._count_lost(trace)
+        self._release(len(local_root.spans) + (not self._closed))
+        local_root.spans = []
+        trace.is_sent = False
 
     def _let_go(self, local_root: LocalRoot) -> None:
         if local_root.spans:

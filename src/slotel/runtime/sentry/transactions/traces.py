@@ -25,11 +25,6 @@ class Scopes(NamedTuple):
     isolation: Scope
     current: Scope
 
-    @classmethod
-    def active(cls) -> Scopes:
-        """Return the scopes that are active here: a request's own, which nobody else uses."""
-        return cls(Scope.get_isolation_scope(), Scope.get_current_scope())
-
     def completed(self) -> Scopes:
         """Return them as they are now; a request that never used its scopes has none of its own yet."""
         return Scopes(as_it_is(self.isolation), as_it_is(self.current))
@@ -47,7 +42,7 @@ class Trace:
         is_sent: it is sampled, or was kept. kept: why. error: a span failed. lost: spans that were not held.
         inherited: it began before a fork, in the parent process. built: its transaction is under way.
         incoming: the root's parent context, when a caller sent one.
-        scopes: a request's own, until it ends. thread: where it began.
+        scopes: a request's own, until it ends. thread: where it began, or ended, if it was kept.
         name_of_code: of what answered it, where the app wants such names. carrier: its ASGI scope, until it ends.
         profile: of its code, if the app wants one.
     """
@@ -73,7 +68,7 @@ class Trace:
         self.is_sent = sampled
         self.incoming = incoming
         self.scopes: Scopes | None = None
-        self.thread = threading.current_thread()
+        self.thread = threading.current_thread() if sampled else None
         self.kept: str | None = None
         self.name_of_code: Name | None = None
         self.profile: TransactionProfile | None = None
@@ -82,6 +77,11 @@ class Trace:
         self.lost = 0
         self.inherited = False
         self.built = False
+
+    def thread_data(self) -> dict[str, str]:
+        """Return what a transaction says of its thread."""
+        thread = self.thread
+        return {} if thread is None else {"thread.id": str(thread.ident), "thread.name": thread.name}
 
     def take_lost(self) -> int:
         """Return how many spans were not held, to be counted by the caller, once."""

@@ -53,7 +53,10 @@ class CurrentSpan:
         """End the span: while its exception is being handled, also one that is given by hand, as in a generator."""
         if error is None or sys.exc_info()[1] is error:
             self._end(error)
-            return
+        else:
+            self._end_handling(error, trace)
+
+    def _end_handling(self, error: BaseException, trace: TracebackType | None) -> None:
         around = error.__context__
         try:
             raise error  # noqa: TRY301 what handles it is here
@@ -145,7 +148,10 @@ class UsedSpan(CurrentSpan):
     ) -> None:
         """Put back the span that was the current one, and end this one if that was asked for."""
         self.is_inside = False
-        super().__exit__(kind, error, trace)
+        if error is None or sys.exc_info()[1] is error:
+            self._end(error)
+        else:
+            self._end_handling(error, trace)
 
     def __del__(self) -> None:
         """Leave the block."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from sentry_sdk.scope import Scope
 
@@ -22,6 +22,31 @@ _SLOTS_OF: Final = Probe(
     without="each request's scopes are copied when it starts, some 10 us more",
     level=SLOWER,
 )  # fmt: skip
+_COSTS: Final = "each request costs 10 us more"
+_ISOLATION: Final = Probe(
+    "sentry_sdk.scope", "_isolation_scope",
+    why="the context variable that holds the scope: a request asks for it three times",
+    without=_COSTS,
+    level=SLOWER,
+)  # fmt: skip
+_CURRENT: Final = Probe(
+    "sentry_sdk.scope", "_current_scope", why="the same of the other scope", without=_COSTS, level=SLOWER
+)
+
+
+class _ByFunctions(NamedTuple):
+    """What stands for a context variable that is gone."""
+
+    get: Callable[[], Scope]
+    set: Callable[[Scope], None]
+
+
+ISOLATION: Final[Any] = _ISOLATION.load() or _ByFunctions(
+    Scope.get_isolation_scope, Scope.set_isolation_scope
+)
+"""Gives and sets the isolation scope; None where there is none yet, and `Scope.get_isolation_scope` makes one."""
+CURRENT: Final[Any] = _CURRENT.load() or _ByFunctions(Scope.get_current_scope, Scope.set_current_scope)
+"""The same of the current scope."""
 _SLOTS: Final[tuple[str, ...]] = tuple(_SLOTS_OF.of(Scope) or ())
 _FIRST: Final = "client"
 """Every call of sentry-sdk's API asks a scope for it, and it is never copied."""
