@@ -241,14 +241,18 @@ def why_not(environ: Mapping[str, str], tracer: sdk.Tracer) -> str | None:
 
 def fingerprint() -> str | None:
     """Return what identifies the imitated code; None where a part of it, or its source, is gone."""
-    digest = hashlib.sha256()
-    for owner, names in IMITATED:
-        for name in names:
-            function = _function(owner, name)
-            text = "".join(_source(function.__code__)) if function is not None else ""
-            if not text:
-                return None
-            digest.update(text.encode())
+    digest, cached = hashlib.sha256(), set(linecache.cache)
+    try:
+        for owner, names in IMITATED:
+            for name in names:
+                function = _function(owner, name)
+                text = "".join(_source(function.__code__)) if function is not None else ""
+                if not text:
+                    return None
+                digest.update(text.encode())
+    finally:
+        for file in linecache.cache.keys() - cached:  # whole modules, for as long as the process lives
+            linecache.cache.pop(file, None)
     return digest.hexdigest()[:16]
 
 
