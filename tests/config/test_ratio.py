@@ -16,6 +16,7 @@ def test_every_spelling_of_five_percent_is_the_same_exact_ratio(written):
 
 def test_an_objective_written_as_a_limit_gives_its_complement():
     assert parse_limit("slo:99.9%") == Fraction(1, 1000)
+    assert parse_limit("50%") == parse_limit("slo:50%") == Fraction(1, 2)
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def parse_limit(text: object) -> Fraction:
         raise ValueError(
             f"{written!r}: an error limit lies between 0 and 100%, without both: write for example '5%'"
         )
-    if limit >= _HALF:
+    if limit > _HALF:  # of half, both mean the same
         raise ValueError(
             f"{written!r} would tolerate {_percent(limit)} errors: for an objective write 'slo:{written}', "
             f"for a limit write for example '{_percent(1 - limit)}'"

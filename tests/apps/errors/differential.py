@@ -161,6 +161,59 @@ def django():
     wsgi(get_wsgi_application())
 
 
+def django_streams():
+    """Django under ASGI: the answer goes on in a task of its own when the span has ended."""
+    from django.conf import settings
+    from django.http import StreamingHttpResponse
+    from django.urls import path
+
+    def view_of_django(view):
+        def view_function(request, number):
+            json.loads(request.body)
+
+            async def answer():
+                yield "begun"
+                view(number)
+
+            return StreamingHttpResponse(answer())
+
+        return view_function
+
+    module = sys.modules["differential_urls"] = type(sys)("differential_urls")
+    module.urlpatterns = [
+        path(f"{view.__name__}/<number>", view_of_django(view)) for view in (fails, says, logs)
+    ]
+    settings.configure(
+        ROOT_URLCONF="differential_urls", SECRET_KEY="x", ALLOWED_HOSTS=["*"], LOGGING_CONFIG=None
+    )
+    from django.core.asgi import get_asgi_application
+
+    def ask(url):
+        with contextlib.suppress(http.client.IncompleteRead):
+            post(url)
+
+    asgi(get_asgi_application(), ask)
+
+
+def django_escapes():
+    """What Django's own handler of errors raises leaves the application."""
+    from django.conf import settings
+    from django.urls import path
+
+    def handler500(request):
+        fails("7")
+
+    module = sys.modules["differential_urls"] = type(sys)("differential_urls")
+    module.urlpatterns = [path("<path:rest>", lambda request, rest: handler500(request))]
+    module.handler500 = handler500
+    settings.configure(
+        ROOT_URLCONF="differential_urls", SECRET_KEY="x", ALLOWED_HOSTS=["*"], LOGGING_CONFIG=None
+    )
+    from django.core.wsgi import get_wsgi_application
+
+    wsgi(get_wsgi_application(), ("fails",))
+
+
 def login():
     """Flask-Login knows the user."""
     import flask
@@ -267,7 +320,7 @@ def rest():
 def asgi(app, ask=post, prefix="", protocol="http"):
     import uvicorn
 
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", lifespan="off"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

@@ -597,6 +597,19 @@ def test_what_ends_after_the_shutdown_is_counted_and_held_no_more(sentry):
 
 
 @pytest.mark.parametrize(
+    ("method", "sent"), [("GET", 1), ("HEAD", 0), ("OPTIONS", 0), ("QUERY", 0), ("_OTHER", 0), (None, 1)]
+)
+def test_a_request_of_a_method_that_sentry_sdk_leaves_out_is_no_transaction(method, sent):
+    """Source: sentry-sdk, `DEFAULT_HTTP_METHODS_TO_CAPTURE`. A websocket has no method."""
+    with SentrySink() as sentry, shipping(sentry, calls_are_roots=False) as (sink, losses):
+        attributes = {} if method is None else {"http.request.method": method}
+        provider(sink).get_tracer("t").start_span("root", kind=SpanKind.SERVER, attributes=attributes).end()
+        assert sink.flush(20)
+    assert sentry.transactions == sent
+    assert losses.counts == {}
+
+
+@pytest.mark.parametrize(
     ("kind", "attributes", "is_call"),
     [
         (SpanKind.CLIENT, {}, True),

@@ -38,6 +38,7 @@ class LocalRoot:
         expected: the job declares this failure as expected: Celery's `throws`.
         served: the request as its server sees it, if a layer stands between server and application.
         handled: id of the exception that was being handled when it started; it is not what fails this root.
+        scopes: those of Sentry that are this request's own, until it ends.
         spans, state: those of the stage that exports.
     """
 
@@ -48,6 +49,7 @@ class LocalRoot:
         "expected",
         "handled",
         "root_id",
+        "scopes",
         "served",
         "span",
         "spans",
@@ -62,6 +64,7 @@ class LocalRoot:
         self.ended = False
         self.decision: Decision | None = None
         self.served: ServedRequest | None = None
+        self.scopes: Any = None
         self.expected = False
         self.client_left = False
         handled = sys.exc_info()[1]

@@ -89,7 +89,7 @@ FAILED: Final = OutcomeRow(
 )  # fmt: skip
 BROKEN_STREAM: Final = OutcomeRow(
     "broken_stream", "the answer broke after its head was sent", "2xx, cut off", "bad", event=True, timed=False,
-    span_status="ERROR", source=SENTRY_SDK, differ="`bad.status_error`",
+    transaction="internal_error", source=SENTRY_SDK, differ="`bad.status_error`",
 )  # fmt: skip
 STOPPED: Final = OutcomeRow(
     "stopped", "what is no Exception ended it: the server's timeout, sys.exit(1), GreenletExit", "a reset or 5xx",

@@ -56,6 +56,7 @@ class ServedRequest:
         route: key under which a framework that nothing instruments leaves the route, as a template: Litestar does.
         told: the route that another such framework has told.
         failure: what failed a socket that its framework closes in order all the same.
+        escaped: what left the application.
         getter: reads the headers for the propagators.
         local_root: of the server span that was made for it, if one was.
         client_left: the client left before the answer was complete.
@@ -71,6 +72,7 @@ class ServedRequest:
     route: ClassVar[str] = "path_template"
     told: str | None = None
     failure: BaseException | None = None
+    escaped: BaseException | None = None
     getter: ClassVar[Getter[Any]]
     status: int | None = None
     close_code: int | None = None
@@ -267,7 +269,7 @@ class ServedRequest:
         """
         if self._is_over:
             return
-        self._ends = True
+        self._ends, self.escaped = True, error
         if error is None and self.is_unanswered:
             self.status = _SERVER_ERROR
         if self.local_root is None or self._has_own_span:

@@ -143,7 +143,8 @@ class ErrorEventLinker:
             around = around.around
         view = RequestView(self.link, local_root, request_of(parent_context))
         forked = fork_when_used(isolation, view.add_to)
-        _SCOPES.set(_tuple(_Scopes, (around, isolation, current, forked, local_root, view)))
+        local_root.scopes = scopes = _tuple(_Scopes, (around, isolation, current, forked, local_root, view))
+        _SCOPES.set(scopes)
         ISOLATION.set(forked)
         CURRENT.set(fork_when_used(current))
         if self.sessions.frameworks:
@@ -173,6 +174,7 @@ class ErrorEventLinker:
                 self.sessions.end(span)
             is_sent = flags_of(span.context) & 1 or (decision is not None and decision.row.kept)
             _leave(local_root, is_sent=bool(is_sent))
+            local_root.scopes = None  # they hold the local root: no cycle may be left
         elif local_root.span.context is span.context and not in_finalizer():
             leave_calls((*local_root.spans, span))
 
@@ -388,23 +390,37 @@ def _remember_span(span: ReadableSpan, local_root: LocalRoot | None, error: Base
 
 def _report(span: ReadableSpan, local_root: LocalRoot, decision: Decision) -> None:
     """Report what failed a request, unless it was answered and the framework's integration has judged the answer."""
-    error = decision.exception
+    error, served = decision.exception, local_root.served
     if error is None:
         return
     framework = framework_of(span)
     if (
         isinstance(error, Exception)
         and decision.row is not BROKEN_STREAM
+        and (served is None or served.escaped is not error)
         and (decision.is_answer or framework == _ANSWERS_EVERYTHING)
         and sentry_sdk.get_client().get_integration(framework) is not None
     ):
         return
     _remember_span(span, local_root, error)
+    mechanism = "opentelemetry" if served is None else served.mechanism
     if framework in _STARLETTE:
         mechanism = "starlette"
-    else:
-        mechanism = "opentelemetry" if local_root.served is None else local_root.served.mechanism
-    capture(error, mechanism, handled=decision.is_answer)
+    _capture_within(local_root.scopes, error, mechanism, handled=decision.is_answer)
+
+
+def _capture_within(scopes: _Scopes | None, error: BaseException, mechanism: str, *, handled: bool) -> None:
+    """Report an exception with what its request said, also from the task of its server, which has other scopes."""
+    if scopes is None or scopes is _SCOPES.get():
+        capture(error, mechanism, handled=handled)
+        return
+    token, standing = _SCOPES.set(scopes), sentry_sdk.Scope.get_isolation_scope()
+    sentry_sdk.Scope.set_isolation_scope(scopes.isolation)
+    try:
+        capture(error, mechanism, handled=handled)
+    finally:
+        sentry_sdk.Scope.set_isolation_scope(standing)
+        _SCOPES.reset(token)
 
 
 def _leave(local_root: LocalRoot, *, is_sent: bool) -> None:

@@ -57,8 +57,8 @@ _tuple: Final = tuple.__new__  # a named tuple's own is a call more
 _ERROR: Final = StatusCode.ERROR
 _CLIENT: Final = SpanKind.CLIENT
 _CALLS: Final = (SpanKind.CLIENT, SpanKind.PRODUCER)
-_NOT_CAPTURED: Final = ("HEAD", "OPTIONS")
-"""Source: sentry-sdk, `DEFAULT_HTTP_METHODS_TO_CAPTURE`, which has all others."""
+_CAPTURED: Final = frozenset({"CONNECT", "DELETE", "GET", "PATCH", "POST", "PUT", "TRACE"})
+"""Source: sentry-sdk, `DEFAULT_HTTP_METHODS_TO_CAPTURE`."""
 _OF_DATABASES: Final = frozenset({"db.system", "db.system.name"})
 
 
@@ -387,7 +387,7 @@ def _is_not_captured(span: ReadableSpan) -> bool:
     method = attributes.get("http.request.method") or attributes.get("http.method")
     integration = sentry_sdk.get_client().get_integration(framework_of(span))
     named = getattr(integration, "http_methods_to_capture", None)
-    return method in _NOT_CAPTURED if named is None else method is not None and method not in named
+    return method is not None and method not in (_CAPTURED if named is None else named)
 
 
 def _took(span: ReadableSpan) -> int:

@@ -73,6 +73,13 @@ _SPAN: Final = Probe(
     f"{_MIDDLEWARE}:_DjangoMiddleware", "_environ_span_key",
     why="the same: the key under which a request has its span", without=_DJANGO.without,
 )  # fmt: skip
+_NAME: Final = Probe(
+    f"{_MIDDLEWARE}:_DjangoMiddleware", "_get_span_name",
+    why="looks for the route before a middleware has set the language or the URLs of a request (0.66b1)",
+    without="Django's requests in another language than the default are named by their method alone",
+)  # fmt: skip
+_NAMED: Final = "slotel.name"
+"""Key under which a request of Django has the name that the instrumentation gave its span."""
 _FLASK: Final = Probe(
     f"{_PACKAGE}.flask", "_InstrumentedFlask",
     why="an empty list of excluded URLs is looked at three times a request, 20 us in all",
@@ -302,29 +309,46 @@ def _complete_djangos_routes(place_under: Callable[[Any, str], object]) -> None:
     if key is None:
         return
 
-    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
-        process = _allowing_hosts(original)
-
-        def process_view(its: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-            answer = process(its, request, *args, **kwargs)
-            span, match = request.META.get(key), getattr(request, "resolver_match", None)
-            route = getattr(match, "route", None)
-            if span is not None and route == "":
-                route = "/"
-                span.set_attribute("http.route", route)
-                span.update_name(f"{request.method} {route}")
-            if route and (getattr(span, "attributes", None) or {}).get("http.request.method") == "_OTHER":
-                span.update_name(f"HTTP {route}")  # a client's own word has no bound
-            if span is not None and (root := request.META.get(_ROOT)):
-                place_under(span, root)
-            return answer
-
-        return process_view
-
-    _VIEW.wrap(middleware, wrap)
+    _VIEW.wrap(middleware, functools.partial(_naming_requests, place_under, key))
+    _NAME.wrap(middleware, _noting_names)
     _REQUEST.wrap(middleware, functools.partial(_placing_requests, place_under, key))
     for probe in (_RESPONSE, _EXCEPTION):
         probe.wrap(middleware, _allowing_hosts)
+
+
+def _noting_names(original: Callable[..., str]) -> Callable[..., str]:
+    def name_of(*arguments: Any) -> str:
+        request = arguments[-1]
+        name = request.META[_NAMED] = original(request)
+        return name
+
+    return name_of
+
+
+def _naming_requests(
+    place_under: Callable[[Any, str], object], key: str, original: Callable[..., Any]
+) -> Callable[..., Any]:
+    process = _allowing_hosts(original)
+
+    def process_view(its: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        answer = process(its, request, *args, **kwargs)
+        span = request.META.get(key)
+        route = getattr(getattr(request, "resolver_match", None), "route", None)
+        if span is None or route is None:
+            return answer
+        if not route:
+            route = "/"
+            span.set_attribute("http.route", route)
+        name = getattr(span, "name", route)
+        if name in (request.method, request.META.get(_NAMED)):  # one that the app gave stays
+            word = name.partition(" ")[0]
+            if name != f"{word} {route}":
+                span.update_name(f"{word} {route}")
+        if root := request.META.get(_ROOT):
+            place_under(span, root)
+        return answer
+
+    return process_view
 
 
 def _placing_requests(
