@@ -125,6 +125,38 @@ def flask_late():
     wsgi(app, ("threads", "streams", "ends"))
 
 
+def flask_left_behind():
+    """A request whose teardown fails leaves its span in the thread; the server logs what breaks a later answer."""
+    from wsgiref.handlers import BaseHandler
+
+    import flask
+
+    app = flask.Flask("differential")
+
+    @app.post("/ends/<number>")
+    def ends(number):
+        return "ok"
+
+    @app.teardown_request
+    def teardown(error):
+        if flask.request.path.startswith("/ends"):
+            raise ValueError("ends")
+
+    @app.post("/streams/<number>")
+    def streams(number):
+        def answer():
+            yield "begun"
+            raise ValueError("streams")
+
+        return flask.Response(answer())
+
+    def log_exception(handler, exc_info):
+        logging.getLogger("server").error("Error handling request", exc_info=exc_info)
+
+    BaseHandler.log_exception = log_exception
+    wsgi(app, ("ends", "streams", "streams"))
+
+
 def view_of_flask(view):
     def view_function(number):
         import flask

@@ -176,6 +176,15 @@ def test_what_leaves_djangos_handler_is_reported_with_its_request_as_under_plain
     assert slotel == plain
 
 
+def test_what_the_server_logs_of_an_error_is_no_second_event_where_a_request_left_its_span_in_the_thread():
+    with ThreadPoolExecutor() as both:
+        plain, slotel = (
+            [key(payload) for kind, payload in sent if kind == "event"]
+            for sent in both.map(lambda how: run_each(how, "flask_left_behind"), ("plain", "slotel"))
+        )
+    assert slotel == plain == ["ends", "streams", "streams"]
+
+
 def test_a_job_whose_personal_data_stay_says_so_as_under_plain_sentry_sdk():
     compare("celery", "private")
 
