@@ -339,7 +339,9 @@ def service(key, found):
     if key.startswith("sentry_sdk"):  # the app's own client, which may send who a user is
         import sentry_sdk
 
-        sentry_sdk.init(os.environ["SENTRY_DSN"], send_default_pii=True)
+        is_2 = "send_default_pii" in sentry_sdk.consts.DEFAULT_OPTIONS
+        told = {"send_default_pii": True} if is_2 else {"data_collection": {"user_info": True}}
+        sentry_sdk.init(os.environ["SENTRY_DSN"], **told)
     if key.startswith("opentelemetry.instrumentation.wsgi"):
         from slotel.runtime.upstream.otel.instrumentations import patch_instrumentation
 

@@ -11,7 +11,9 @@ import sentry_sdk
 
 KIND = sys.argv[1]
 if KIND == "django":
-    sentry_sdk.init(os.environ["SENTRY_DSN"], send_default_pii=True)
+    is_2 = "send_default_pii" in sentry_sdk.consts.DEFAULT_OPTIONS
+    told = {"send_default_pii": True} if is_2 else {"data_collection": {"user_info": True}}
+    sentry_sdk.init(os.environ["SENTRY_DSN"], **told)
 ENVIRON = {
     "REQUEST_METHOD": "POST", "PATH_INFO": "/", "SERVER_NAME": "shop", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1",
     "HTTP_HOST": "shop", "HTTP_COOKIE": "colour=red", "CONTENT_TYPE": "text/plain", "CONTENT_LENGTH": "9", "wsgi.url_scheme": "http", "wsgi.version": (1, 0),

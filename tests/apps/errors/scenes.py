@@ -11,10 +11,14 @@ import urllib.request
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import sentry_sdk
+from sentry_sdk.integrations.logging import LoggingIntegration
 
 HOW, SCENE = sys.argv[1:3]
 if HOW == "plain":
-    sentry_sdk.init(os.environ["SENTRY_DSN"], traces_sample_rate=1.0)
+    options = {}
+    if sentry_sdk.VERSION.startswith("3"):  # whose own default sends logged errors as logs: decision 49
+        options["integrations"] = [LoggingIntegration(level=None, event_level=logging.ERROR)]
+    sentry_sdk.init(os.environ["SENTRY_DSN"], traces_sample_rate=1.0, **options)
 
 
 class Quiet(WSGIRequestHandler):

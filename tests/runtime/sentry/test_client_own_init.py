@@ -76,8 +76,10 @@ def test_the_apps_options_stay_in_force(own):
     assert (event["release"], event["environment"]) == ("app-1", "live")
     assert event["tags"]["seen"] == "by the app"
     assert own.events("/unwanted") == []
+    # sentry-sdk 3 makes no event of a line, where the app's `init` is not the one that slotel has completed
+    dropped = 1 if own.way in {"before", "bound", "by-hand"} and VERSION.startswith("3") else 2
     wait_until(
-        lambda: own.service.sample("slotel_dropped_total", signal="errors", reason="before_send") == 2,
+        lambda: own.service.sample("slotel_dropped_total", signal="errors", reason="before_send") == dropped,
         "dropped are the exception and, as by plain sentry-sdk, uvicorn's line about it",
     )
     own.all_are_counted(environment="live")
@@ -93,6 +95,7 @@ def test_a_request_is_one_transaction_of_slotel(own):
     assert requests.count("/out") == 1
     assert requests.count("/headers") == 2
     assert len(traces) - len(set(traces)) == 1  # /out and the /headers that it called
+    assert own.sink.payloads("span") == []  # of the app's own integrations, with sentry-sdk 3
 
 
 def test_an_outgoing_request_carries_each_trace_header_once_and_of_one_trace(own):

@@ -30,7 +30,7 @@ from slotel.runtime.sentry.otel_span import (
     start,
 )
 from slotel.runtime.sentry.transactions.names import is_named_by
-from slotel.runtime.upstream.sentry.sdk import SCOPE, NoOpSpan, replace_in_scope
+from slotel.runtime.upstream.sentry.sdk import IS_2, SCOPE, NoOpSpan, replace_in_scope
 
 if TYPE_CHECKING:
     from slotel.runtime.requests.local_roots import OpenSpans
@@ -52,7 +52,8 @@ def install(open_spans: OpenSpans, *, native_names: bool = False) -> None:
     """
     api = _Replacements(open_spans, native_names)
     for name in SCOPE:
-        replace_in_scope(name, getattr(api, name))
+        if IS_2 or name != "start_span":  # see `streamed_spans.py`
+            replace_in_scope(name, getattr(api, name))
 
 
 class _Replacements:
@@ -70,8 +71,11 @@ class _Replacements:
         return None if served is None else OtelSpan(served, self._open_spans)
 
     def _asked_for(self) -> OtelSpan | None:
-        """Return the current span, for code of the app; sentry-sdk's own asks also where no span is to be made yet."""
-        is_there = trace.get_current_span().get_span_context().is_valid
+        """Return the current span, for code of the app; sentry-sdk's own asks also where no span is to be made yet.
+
+        In sentry-sdk 3 it asks for the parent of a span that is not to be made, and puts back what it was given.
+        """
+        is_there = IS_2 and trace.get_current_span().get_span_context().is_valid
         return self._current() if is_there or not _caller().startswith(_SDK) else None
 
     def _start(self, how: dict[str, Any], *, names_events: bool = False) -> OtelSpan:

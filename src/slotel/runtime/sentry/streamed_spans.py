@@ -22,9 +22,12 @@ from sentry_sdk import tracing_utils
 
 from slotel.runtime.sentry.otel_span import SOURCE, OtelSpan, bounded, is_made_by_code, served_span, start
 from slotel.runtime.upstream.sentry.sdk import (
+    IS_2,
     TRACES,
+    NoOpStreamedSpan,
     name_later_events,
     name_of_function,
+    replace_in_scope,
     replace_in_traces,
 )
 
@@ -39,6 +42,7 @@ _KEY: Final = otel_context.create_key("slotel-streamed-span")
 _CONTINUED: ContextVar[Context | None] = ContextVar("slotel-continued-trace", default=None)
 """Where spans without a parent belong: what `continue_trace` was given."""
 _CURRENT: Final[Any] = object()
+"""The parent that sentry-sdk takes where none is named; it has an object of its own for that."""
 
 
 class StreamedOtelSpan(OtelSpan):
@@ -102,7 +106,10 @@ def install(open_spans: OpenSpans) -> None:
     """Let the functions of `sentry_sdk.traces` make and read OpenTelemetry spans."""
     api = _Replacements(open_spans)
     for name in TRACES:
-        replace_in_traces(name, getattr(api, name))
+        if name == "start_span" and not IS_2:  # the module's asks the scope's, which integrations get as well
+            replace_in_scope(name, api.start_span_of_scope)
+        else:
+            replace_in_traces(name, getattr(api, name))
 
 
 class _Replacements:
@@ -111,14 +118,14 @@ class _Replacements:
     def __init__(self, open_spans: OpenSpans) -> None:
         self._open_spans = open_spans
 
-    def start_span(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def start_span(self, _original: Callable[..., Any]) -> Callable[..., Any]:
         def start_span(
             name: str,
             attributes: Mapping[str, Any] | None = None,
             parent_span: Any = _CURRENT,
             active: bool = True,
-            *more: Any,
-            **named: Any,
+            *_: Any,
+            **__: Any,
         ) -> Any:
             if is_made_by_code((attributes or {}).get("sentry.origin")):
                 return self._begin(name, attributes or {}, parent_span, active)
@@ -126,14 +133,19 @@ class _Replacements:
             child = bounded({"op": said.get("sentry.op"), "name": name, "attributes": said})
             if (
                 child is not None
-                and parent_span is _CURRENT
+                and parent_span is not None
+                and not isinstance(parent_span, OtelSpan)
                 and trace.get_current_span().get_span_context().is_valid
             ):
                 return self._begin(child["name"], child["attributes"], _CURRENT, active)
-            given = {} if parent_span is _CURRENT else {"parent_span": parent_span}
-            return original(name, attributes, *more, active=active, **given, **named)
+            return NoOpStreamedSpan()  # sentry-sdk's own would be sent where a caller's trace is sampled
 
         return start_span
+
+    def start_span_of_scope(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Put `start_span` before the method of sentry-sdk 3."""
+        start = self.start_span(original)
+        return lambda _scope, *given, **named: start(*given, **named)
 
     def trace(self, _original: Callable[..., Any]) -> Callable[..., Any]:
         def decorate(

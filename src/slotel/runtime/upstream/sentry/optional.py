@@ -42,6 +42,12 @@ _POOLS: Final = tuple(
     )
     for module in ("continuous_profiler", "transaction_profiler")
 )  # fmt: skip
+_AGE: Final = Probe(
+    "sentry_sdk._init_implementation", "_check_version_deprecations",
+    why="`init` imports gevent to look whether it is too old; of one that is not imported it need not know",
+    without="gevent is imported wherever it is installed",
+    level=None,  # since 3
+)  # fmt: skip
 
 
 def import_sentry() -> None:
@@ -125,6 +131,9 @@ def _look_gevent_up() -> None:
     utils = sys.modules[_PATCHED.where]
     _PATCHED.put(utils, _is_module_patched)
     _HUB.put(utils, _gevent_hub)
+    _AGE.wrap(
+        sys.modules[_AGE.where], lambda original: lambda: original() if "gevent" in sys.modules else None
+    )
     for pool in _POOLS:
         if (module := sys.modules.get(pool.where)) is not None:
             pool.put(module, _thread_pool)

@@ -142,13 +142,14 @@ _ADD_PROCESSOR: Final = Probe(
     why="integrations of sentry-sdk name events after functions",
     without="events and transactions of Bottle, Falcon ASGI and Tornado have sentry-sdk's names",
 )  # fmt: skip
-_IS_2: Final = find_spec("sentry_sdk.tracing") is not None
+IS_2: Final = find_spec("sentry_sdk.tracing") is not None
+"""sentry-sdk 3 has streamed spans alone, and its scope makes them."""
 _SCOPE: Final = {
     name: Probe(
         "sentry_sdk.scope:Scope", name,
         why="sentry-sdk's tracing API makes and reads OpenTelemetry spans",
         without="it does what it does without slotel",
-        level=LESS if _IS_2 else None,  # 3 has fewer
+        level=LESS if IS_2 else None,  # 3 has fewer
     )
     for name in SCOPE
 }  # fmt: skip
@@ -164,9 +165,12 @@ _TRACES: Final = {
 }  # fmt: skip
 
 NoOpSpan: Final[Callable[[], Any]] = import_module(
-    "sentry_sdk.tracing" if _IS_2 else "sentry_sdk.traces"
+    "sentry_sdk.tracing" if IS_2 else "sentry_sdk.traces"
 ).NoOpSpan
 """A span that does nothing, of sentry-sdk 2 or 3."""
+NoOpStreamedSpan: Final[Callable[[], Any]] = (
+    import_module("sentry_sdk.traces").NoOpStreamedSpan if IS_2 else NoOpSpan
+)
 
 
 class Choice(NamedTuple):
