@@ -65,6 +65,7 @@ class ServedRequest:
         is_broken_off: the application ended before the answer that it had begun, or gave what is none.
         socket_scheme: of a websocket that its instrumentation takes for a request.
         awaits_framework: the server span was made here, though an instrumentation may yet make one below it.
+        measured: names of the metrics that have it: both a mounted app and its outer one measure.
     """
 
     mechanism: ClassVar[str]
@@ -82,9 +83,10 @@ class ServedRequest:
     socket_scheme: str | None = None
     local_root: LocalRoot | None = None
     awaits_framework = False
+    measured: tuple[str, ...] = ()
     _has_own_span = False
     _framework: Span | None = None
-    _measured: tuple[str, ...] = ()
+    _starts_own = False
     _held: ReadableSpan | None = None
     _ends = False
     is_unanswered: bool = False
@@ -159,8 +161,7 @@ class ServedRequest:
         Unless the first was made here: then the framework makes spans itself, and its one takes the place of the one
         that was made here, with its ids: spans below it, events and headers name them.
         """
-        scope = local_root.span.instrumentation_scope
-        is_own = scope is not None and scope.name == TRACER
+        is_own = self._starts_own
         known = self.local_root
         is_in_place = False
         if not is_own:
@@ -229,13 +230,6 @@ class ServedRequest:
         if isinstance(route, str) and route:
             root = self._request.get(self.root)
             name_by_route(local_root.span, under(root, route) if root else route)
-
-    def is_first(self, measurement: str) -> bool:
-        """Return whether a request is measured so for the first time: both a mounted app and its outer one do."""
-        if measurement in self._measured:
-            return False
-        self._measured += (measurement,)
-        return True
 
     def hold(self, span: ReadableSpan) -> bool:
         """Return whether the span's end waits for the answer's, which the application has still to give."""
@@ -346,9 +340,11 @@ class ServedRequest:
         parent = propagate.extract(self._request, Context(), self.getter)
         method = attributes["http.request.method"]
         name = " ".join(("HTTP" if method == "_OTHER" else method, attributes.get("http.route", ""))).strip()
+        self._starts_own = True
         span = trace.get_tracer(TRACER).start_span(
             name, parent, SpanKind.SERVER, attributes, start_time=self._started
         )
+        self._starts_own = False
         return span if isinstance(span, Span) else None
 
     def _end_span(self, span: Span, error: BaseException | None) -> None:

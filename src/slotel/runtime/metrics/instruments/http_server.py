@@ -165,8 +165,10 @@ class HistogramOf(_Instrument):
         A mounted application is instrumented, too, and would count the request that the outer one counts.
         """
         served = SERVED.get()
-        if not amount >= 0 or (served is not None and not served.is_first(self.name)):
+        if not amount >= 0 or (served is not None and self.name in served.measured):
             return
+        if served is not None:
+            served.measured += (self.name,)
         row = self._row(attributes)
         bucket = bisect_left(self._bounds, amount)
         with self._leaf_lock:
@@ -174,7 +176,8 @@ class HistogramOf(_Instrument):
             cells[bucket] += 1.0
             cells[-1] += amount
         span = span_in(context)
-        if span is not None and flags_of(own := span.get_span_context()) & 1:
+        own = None if span is None else getattr(span, "context", None) or span.get_span_context()
+        if own is not None and flags_of(own) & 1:
             row.exemplars[bucket] = own, amount, time.time_ns()
 
     def metric(self, now: int) -> Metric:
