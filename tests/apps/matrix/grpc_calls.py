@@ -202,18 +202,21 @@ class AioInterceptor(grpc.aio.ServerInterceptor):
 
 CLIENT = """
 import sys, grpc
-channel = grpc.insecure_channel(sys.argv[1])
-call = channel.unary_stream if "stream" in sys.argv[2] else channel.unary_unary
-method, _, content = sys.argv[2].partition(" ")
-make = call("/shop.Shop/" + method, request_serializer=bytes, response_deserializer=bytes)
-try:
-    if sys.argv[2] == "leaves":
-        make.future(b"", timeout=0.5).result()
-    answer = make(content.encode())
-    "stream" in sys.argv[2] and list(answer)
-    print("OK")
-except grpc.RpcError as error:
-    print(error.code().name)
+for line in sys.stdin:
+    name = line.rstrip()
+    method, _, content = name.partition(" ")
+    with grpc.insecure_channel(sys.argv[1]) as channel:
+        call = channel.unary_stream if "stream" in name else channel.unary_unary
+        make = call("/shop.Shop/" + method, request_serializer=bytes, response_deserializer=bytes)
+        try:
+            if name == "leaves":
+                make.future(b"", timeout=0.5).result()
+            answer = make(content.encode())
+            "stream" in name and list(answer)
+            code = "OK"
+        except grpc.RpcError as error:
+            code = error.code().name
+    print(code, flush=True)
 """
 
 
@@ -255,15 +258,19 @@ def ask(port, names):
     """Call each method; return the client's code and what was counted."""
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     told = {}
-    for name in names:
-        before = outcomes()
-        command = [sys.executable, "-c", CLIENT, f"127.0.0.1:{port}", name]
-        code = subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout.strip()
-        until = time.monotonic() + 20
-        while not IS_ALONE and outcomes() == before and time.monotonic() < until:
-            time.sleep(0.05)
-        after = outcomes()
-        told[name] = [code, {key: after[key] - before[key] for key in after if after[key] != before[key]}]
+    command = [sys.executable, "-c", CLIENT, f"127.0.0.1:{port}"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environ, stdin=pipe, stdout=pipe, text=True) as client:
+        for name in names:
+            before = outcomes()
+            print(name, file=client.stdin, flush=True)
+            code = client.stdout.readline().strip()
+            until = time.monotonic() + 20
+            while not IS_ALONE and outcomes() == before and time.monotonic() < until:
+                time.sleep(0.05)
+            after = outcomes()
+            counted = {key: after[key] - before[key] for key in after if after[key] != before[key]}
+            told[name] = [code, counted]
     return told
 
 
