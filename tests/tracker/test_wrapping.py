@@ -12,6 +12,7 @@ import pytest
 from slotel import ErrorTrackingMiddleware
 from support.launch import clean_environ
 from support.npm import installed
+from support.once import CACHE
 
 USES = """
 from fastapi import FastAPI
@@ -88,8 +89,9 @@ def test_copying_and_pickling_do_not_run_in_circles():
 
 
 def test_mypy_accepts_what_the_documents_print(tmp_path):
+    """What it knows of the libraries is kept from run to run; it looks whether they have changed."""
     (tmp_path / "uses.py").write_text(USES)
-    mypy = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "uses.py"]
+    mypy = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(CACHE / "mypy"), "uses.py"]
     done = subprocess.run(mypy, cwd=tmp_path, env=clean_environ(), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 

@@ -1,4 +1,7 @@
-"""One request that succeeds and one that fails, with the `transaction_style` that the app has chosen: plain or under slotel."""
+"""One request that succeeds and one that fails, with the `transaction_style` that the app has chosen: plain or under slotel.
+
+`names.py FRAMEWORK=STYLE …`: one after another; without a style, by the default one.
+"""
 
 import contextlib
 import os
@@ -11,13 +14,19 @@ from importlib import import_module
 
 import sentry_sdk
 
-FRAMEWORK, STYLE = sys.argv[1:]
-kind = "FastApiIntegration" if FRAMEWORK == "fastapi" else f"{FRAMEWORK.title()}Integration"
-integration = getattr(import_module(f"sentry_sdk.integrations.{FRAMEWORK}"), kind)
+STYLES = dict(each.split("=") for each in sys.argv[1:])
+
+
+def integration(framework, style):
+    kind = "FastApiIntegration" if framework == "fastapi" else f"{framework.title()}Integration"
+    make = getattr(import_module(f"sentry_sdk.integrations.{framework}"), kind)
+    return make(transaction_style=style) if style else make()
+
+
 sentry_sdk.init(
     os.environ["SENTRY_DSN"],
     traces_sample_rate=1.0,
-    integrations=[integration(transaction_style=STYLE) if STYLE else integration()],
+    integrations=[integration(*each) for each in STYLES.items()],
 )
 PATHS = ("/good/7", "/fails/7")
 
@@ -142,5 +151,6 @@ def falcon():
     wsgi(app)
 
 
-globals()[FRAMEWORK]()
+for framework in STYLES:
+    globals()[framework]()
 sentry_sdk.flush(30)

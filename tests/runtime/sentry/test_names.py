@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sentry_sdk
 
-from runtime.sentry.test_errors_like_plain import interpreter_with
+from runtime.sentry.test_errors_like_plain import APPS_BIN, interpreter_with
 from slotel.cli.sink.server import SentrySink
 from support.launch import APPS, clean_environ, launched_by
 
@@ -17,15 +17,15 @@ pytestmark = [
 ]
 
 
-def names(how, framework, style, **variables):
-    python = interpreter_with(framework)
+def names(how, python, styles, **variables):
     with SentrySink() as sink:
         env = clean_environ(
             SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none", SENTRY_TRACES_SAMPLE_RATE="1",
             **variables,
         )  # fmt: skip
         env["PATH"] = os.pathsep.join([str(python.parent), env["PATH"]])
-        command = [*launched_by(how, framework), python, "names.py", framework, style]
+        asked = [f"{framework}={style}" for framework, style in styles.items()]
+        command = [*launched_by(how, *styles), python, "names.py", *asked]
         done = subprocess.run(
             command, env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True
         )
@@ -37,37 +37,47 @@ def names(how, framework, style, **variables):
         )
 
 
-def both(framework, style, **variables):
-    if interpreter_with(framework) is None:
-        pytest.skip(f"{framework} is not installed: make apps")
+def both(styles, **variables):
+    """What the two send of an app of each framework, one after another in a process."""
+    pythons = {interpreter_with(framework) for framework in styles}
+    if None in pythons:
+        pytest.skip(f"{', '.join(styles)}: not all are installed: make apps")
+    python = pythons.pop() if len(pythons) == 1 else APPS_BIN / "python"
     with ThreadPoolExecutor() as pool:
-        plain = pool.submit(names, "plain", framework, style)
-        slotel = pool.submit(names, "slotel", framework, style, **variables)
+        plain = pool.submit(names, "plain", python, styles)
+        slotel = pool.submit(names, "slotel", python, styles, **variables)
         return plain.result(), slotel.result()
 
 
-@pytest.mark.parametrize(
-    ("framework", "style"),
-    [
-        ("flask", "url"), ("django", "function_name"), ("starlette", "endpoint"), ("fastapi", "endpoint"),
-        ("quart", "url"), ("pyramid", "route_pattern"), ("falcon", "path"),
-    ],
-)  # fmt: skip
-def test_a_style_that_the_app_has_chosen_names_its_transactions_and_errors(framework, style):
-    plain, slotel = both(framework, style)
-    assert len(plain) == 3
+STYLES = {
+    "flask": "url", "django": "function_name", "starlette": "endpoint", "fastapi": "endpoint", "quart": "url",
+    "pyramid": "route_pattern", "falcon": "path",
+}  # fmt: skip
+NATIVE = ("quart", "pyramid", "falcon", "fastapi")
+
+
+def all_and_each(frameworks):
+    """All in a process; `make long` has each in one of its own, too."""
+    return [frameworks, *(pytest.param((each,), marks=pytest.mark.long) for each in frameworks)]
+
+
+@pytest.mark.parametrize("frameworks", all_and_each((*STYLES,)), ids=" ".join)
+def test_a_style_that_the_app_has_chosen_names_its_transactions_and_errors(frameworks):
+    plain, slotel = both({each: STYLES[each] for each in frameworks})
+    assert len(plain) == 3 * len(frameworks)
     assert slotel == plain
 
 
-@pytest.mark.parametrize("framework", ["quart", "pyramid", "falcon", "fastapi"])
-def test_native_names_are_those_of_the_default_style(framework, tmp_path):
+@pytest.mark.parametrize("frameworks", all_and_each(NATIVE), ids=" ".join)
+def test_native_names_are_those_of_the_default_style(frameworks, tmp_path):
     config = tmp_path / "slotel.yaml"
     config.write_text("version: 1\nsentry:\n  transaction_names: native\n")
-    plain, slotel = both(framework, "", SLOTEL_CONFIG=str(config))
+    plain, slotel = both(dict.fromkeys(frameworks, ""), SLOTEL_CONFIG=str(config))
+    assert len(plain) == 3 * len(frameworks)
     assert slotel == plain
 
 
 def test_the_default_style_leaves_opentelemetrys_names():
-    plain, slotel = both("flask", "endpoint")
+    plain, slotel = both({"flask": "endpoint"})
     assert {name for _, name, _ in plain} == {"good", "fails"}
     assert {name for _, name, _ in slotel} == {"GET /good/<number>", "GET /fails/<number>"}

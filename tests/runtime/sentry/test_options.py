@@ -245,24 +245,39 @@ def test_functions_that_the_app_names_are_spans():
     assert children(slotel) == children(plain)
 
 
+SHOWING = (
+    {"include_source_context": False},
+    {"include_local_variables": False},
+    {"max_stack_frames": 2},
+    {"add_full_stack": True},
+    {"attach_stacktrace": True},
+    {"in_app_exclude": ["__main__"]},
+    {"in_app_include": ["json"]},
+    {"project_root": "/nowhere"},
+    {"max_value_length": 20},
+    {"custom_repr": True},
+    {"enable_logs": True, "before_send_log": True},
+    {"enable_metrics": False},
+    {"before_send_metric": True},
+)
+TOGETHER = (
+    ("include_source_context", "attach_stacktrace", "in_app_exclude", "max_value_length", "custom_repr", "enable_logs"),
+    ("include_local_variables", "add_full_stack", "max_stack_frames", "in_app_include"),
+    ("project_root", "before_send_metric", "enable_metrics"),
+)  # fmt: skip
+"""By their first names: what is chosen together, and shows as it does alone. `make long` has each alone, too."""
+
+
 @pytest.mark.parametrize(
     "chosen",
     [
-        {"include_source_context": False},
-        {"include_local_variables": False},
-        {"max_stack_frames": 2},
-        {"add_full_stack": True},
-        {"attach_stacktrace": True},
-        {"in_app_exclude": ["__main__"]},
-        {"in_app_include": ["json"]},
-        {"project_root": "/nowhere"},
-        {"max_value_length": 20},
-        {"custom_repr": True},
-        {"enable_logs": True, "before_send_log": True},
-        {"enable_metrics": False},
-        {"before_send_metric": True},
+        *(
+            {key: chosen[key] for chosen in SHOWING if next(iter(chosen)) in names for key in chosen}
+            for names in TOGETHER
+        ),
+        *(pytest.param(chosen, marks=pytest.mark.long) for chosen in SHOWING),
     ],
-    ids=lambda chosen: next(iter(chosen)),
+    ids=" ".join,
 )
 def test_what_an_event_shows_of_the_code_is_as_the_app_has_chosen(chosen):
     plain, slotel = both("frames", **chosen)
