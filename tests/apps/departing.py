@@ -37,6 +37,14 @@ def sleep():
         time.sleep(0.1)
 
 
+def ending():
+    """End by itself; Sentry has four times as long as usual."""
+    sentry_sdk.init(os.environ["SENTRY_DSN"], shutdown_timeout=8)
+    ready()
+    sys.stdin.readline()
+    sentry_sdk.capture_message("last")
+
+
 def open_root():
     with tracker.start_as_current_span("open root"):
         tracker.start_span("ended child").end()

@@ -1,6 +1,7 @@
 """The end of a process: an unhandled SIGTERM, children that end by os._exit. Real processes under real auto-instrumentation."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,8 @@ JOBS = {**{f"job {n}": 1 for n in range(20)}, "job fails": 1}
 CHILD = {**{f"child {n}": 1 for n in range(20)}, "child fails": 1}
 FLUSH_TIME = 2.0
 """The default of Sentry's `shutdown_timeout`."""
+ENDING_TIME = 8.0
+"""That of the script `ending`: two of it are longer than a busy machine needs for one."""
 
 
 @pytest.fixture
@@ -90,6 +93,21 @@ def test_a_sentry_that_hangs_delays_the_end_by_the_flush_time_at_most(sentry, wa
             code, seconds = int(told.split()[0]), float(told.split()[1])
     assert code == -signal.SIGTERM
     assert seconds < FLUSH_TIME + 1.5 * busy()
+
+
+@pytest.mark.parametrize("mode", ["transactions", "errors", "sdk"])
+def test_an_exit_waits_for_a_dead_sentry_once_and_says_what_is_lost(sentry, mode):
+    """The Sentry client closes, and the sinks flush: each has the flush time, and both together not more."""
+    with departing(sentry, "ending", SLOTEL_SENTRY_MODE=mode) as process:
+        assert sentry.wait_for(lambda sentry: sentry.events)
+        sentry.set_fault("hang")
+        begun = time.monotonic()
+        _, said = process.communicate("\n", timeout=DEADLINE)
+        seconds = time.monotonic() - begun
+    assert process.returncode == 0
+    assert seconds < 1.6 * ENDING_TIME
+    assert "Sentry is attempting to send 1 pending events" in said, "as plain sentry-sdk says it"
+    assert re.search(r"lost \d+ errors: the process ended before they were sent \[exit\]", said), said
 
 
 def test_a_second_sigterm_ends_it_at_once(sentry):

@@ -5,6 +5,7 @@ Knows what can be flushed, and when; not what it is. A normal exit needs none of
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import time
@@ -67,6 +68,7 @@ class ShutdownFlusher:
         Args:
             handle_sigterm: False leaves the signal to whoever it belongs to, also in children.
         """
+        EXIT.watch()
         PROCESS.register("shutdown_flusher", before_child_exit=self.flush_all)
         self._child_exit_hook = ChildExitHook()
         if handle_sigterm:
@@ -97,6 +99,47 @@ def flush_time(options: Mapping[str, Any]) -> float:
     """Return the seconds that the last flush may take, by the options of the Sentry client."""
     told = options.get("shutdown_timeout")
     return FLUSH_TIME if told is None else float(told)
+
+
+class ExitClock:
+    """One flush time for an exit, however many flush: the Sentry client, the sinks.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._exiting = 0
+        """Process id."""
+        self._first: float | None = None
+
+    def watch(self) -> None:
+        """Note an exit before the exit hooks run that are registered so far: the last one runs first."""
+        atexit.unregister(self.note)
+        atexit.register(self.note)
+
+    def note(self) -> None:
+        """Note that the interpreter exits."""
+        if not self.has_begun:
+            self._exiting, self._first = os.getpid(), None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the interpreter exits."""
+        return self._exiting == os.getpid()
+
+    def deadline(self, seconds: float) -> float:
+        """Return until when a flush of so many seconds may last: at an exit they begin with the first flush."""
+        if not self.has_begun:
+            return self._clock() + seconds
+        if self._first is None:
+            self._first = self._clock()
+        return self._first + seconds
+
+
+EXIT: Final = ExitClock()
+"""The clock of this process's exit."""
 
 
 def run_at_once(hooks: Sequence[FlushHook], seconds: float) -> None:

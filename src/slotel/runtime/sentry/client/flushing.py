@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from slotel.runtime.logs import LOG
+from slotel.runtime.process.shutdown import EXIT
 from slotel.runtime.sentry.client.protocols import SentryClientLike
 
 _MARK: Final = "_slotel_flushes"
@@ -22,6 +23,7 @@ def flush_first(client: SentryClientLike, flush: Callable[[float], object]) -> N
     Args:
         flush: given seconds; it may flush the transport itself.
     """
+    EXIT.watch()
     transport = client.transport
     if transport is None or hasattr(transport, _MARK):
         return
@@ -29,11 +31,11 @@ def flush_first(client: SentryClientLike, flush: Callable[[float], object]) -> N
     flushing = threading.local()
 
     def flush_all(timeout: float, callback: Any = None) -> Any:
-        until = time.monotonic() + timeout
+        until = EXIT.deadline(timeout)
         if timeout > 0 and not hasattr(flushing, "began"):
             flushing.began = True
             try:
-                flush(timeout)
+                flush(until - time.monotonic())
             except Exception as error:  # noqa: BLE001 what the app has handed to sentry-sdk is flushed in any case
                 LOG.debug("transactions could not be flushed: %s", error, exc_info=True)
             finally:

@@ -5,6 +5,7 @@ Needs sentry-sdk 2.x. What that processor loses (late children, events, links, s
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context
@@ -12,6 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.trace import SpanKind, format_span_id
 
 from slotel.config.tags import sentry_tag_key
+from slotel.runtime.process.shutdown import EXIT, flush_time
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.own_requests import own_span_test
 from slotel.runtime.sentry.client.protocols import Enforcing, ModeError, SentryClientLike
@@ -85,7 +87,9 @@ class SdkSink:
 
     def shutdown(self) -> None:
         """Flush; the client is not this sink's to close."""
-        self._client.flush(timeout=float(self._client.options.get("shutdown_timeout") or 2.0))
+        self._client.flush(
+            timeout=max(0.0, EXIT.deadline(flush_time(self._client.options)) - time.monotonic())
+        )
 
 
 def _with_old_names(span: ReadableSpan) -> ReadableSpan:

@@ -25,6 +25,7 @@ from slotel.config.service import SentrySettings
 from slotel.runtime.logs import LOG
 from slotel.runtime.metrics.unsent import UNSENT
 from slotel.runtime.process.lifecycle import PROCESS
+from slotel.runtime.process.shutdown import EXIT, flush_time
 from slotel.runtime.requests.decision import REQUEST_KINDS, row_of_root
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.flushing import flush_first
@@ -85,7 +86,7 @@ def transactions_sink(
         keeper,
         worker,
         dropped,
-        flush_time=_flush_time(client),
+        flush_time=flush_time(client.options),
         calls_are_roots=settings.roots == "all",
         native_names=settings.transaction_names == "native",
         factory=factory,
@@ -313,7 +314,7 @@ class TransactionsSink:
         """Ship by another client from now on: its DSN, its options and hooks."""
         if self._factory is not None and not self._closed:
             self._worker.use(*self._factory.for_client(client))
-            self._flush_time = _flush_time(client)
+            self._flush_time = flush_time(client.options)
             self._use_options(client)
             flush_first(client, self.flush)
 
@@ -344,7 +345,7 @@ class TransactionsSink:
                 self._worker.parts.append(
                     PartialTrace(local_root, spans, copy_context(), trace.scopes or Scopes.copied())
                 )
-        self._worker.flush(time.monotonic() + self._flush_time)
+        self._worker.flush(EXIT.deadline(self._flush_time))
         self._worker.stop()
 
     def _begin(self) -> None:
@@ -400,8 +401,3 @@ def _threshold(options: Mapping[str, Any], kind: str) -> float | None:
     if not options.get(f"enable_{kind}_source", True) or not isinstance(after, (int, float)):
         return None
     return after * 1e6
-
-
-def _flush_time(client: SentryClientLike) -> float:
-    told = client.options.get("shutdown_timeout")
-    return 2.0 if told is None else float(told)

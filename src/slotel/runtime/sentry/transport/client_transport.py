@@ -12,6 +12,7 @@ from typing import Any, Final
 from sentry_sdk.envelope import Envelope, Item
 from sentry_sdk.transport import Transport
 
+from slotel.runtime.process.shutdown import EXIT
 from slotel.runtime.sentry.client.protocols import Dropped
 from slotel.runtime.sentry.errors.exception_record import DUPLICATE
 from slotel.runtime.sentry.transport import encode
@@ -78,11 +79,14 @@ class ClientTransport(Transport):
         """Send what waits, within `timeout` seconds."""
         if timeout <= 0 or self.sender.flush(time.monotonic() + timeout) or callback is None:
             return
-        callback(len(self.sender), timeout)
+        callback(self.sender.pending, timeout)
 
     def kill(self) -> None:
-        """Let the sender's thread end when nothing waits any more."""
-        self.sender.retire()
+        """Let the sender's thread end when nothing waits any more; at an exit what still waits is counted as lost."""
+        if EXIT.has_begun and not self.sender.flush(EXIT.deadline(0)):
+            self.sender.stop("exit")
+        else:
+            self.sender.retire()
 
     def is_healthy(self) -> bool:
         """Return whether errors may be sent now."""

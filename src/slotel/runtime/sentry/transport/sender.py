@@ -116,6 +116,11 @@ class Sender:
         """Return how many envelopes wait."""
         return len(self._queue) + len(self._unencoded)
 
+    @property
+    def pending(self) -> int:
+        """How many envelopes wait, or are under way."""
+        return len(self) + (self._in_hand is not None)
+
     def offer(self, envelope: QueuedEnvelope) -> None:
         """Queue an envelope; the oldest gives way when the queue is full. Sent after `wake`."""
         UNSENT.add(envelope.signal, 1)
