@@ -110,12 +110,12 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.process.threads import pause_all, resume_all
     from slotel.runtime.requests.aiohttp import AiohttpLayer, note_prepared, note_unsent, serving
     from slotel.runtime.requests.asgi import AsgiLayer
-    from slotel.runtime.requests.jobs import Jobs
+    from slotel.runtime.requests.jobs import Jobs, fail_current
     from slotel.runtime.requests.layer import Server
     from slotel.runtime.requests.served import name_served, tell_failure, tell_route
     from slotel.runtime.requests.wsgi import WsgiLayer
     from slotel.runtime.upstream.aiohttp import watch_answers
-    from slotel.runtime.upstream.celery import watch_expected_failures
+    from slotel.runtime.upstream.celery import watch_failures
     from slotel.runtime.upstream.greenlets import keep_patches_whole
     from slotel.runtime.upstream.jobs import JobWatch
     from slotel.runtime.upstream.routes import watch_routes
@@ -123,7 +123,7 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.upstream.sockets import watch_failed_sockets, watch_sockets
     from slotel.runtime.upstream.starlette import name_mounted_routes
 
-    watch_expected_failures(runtime.open_spans.expect_failure)
+    watch_failures(runtime.open_spans.expect_failure, fail_current)
     watch_sockets(runtime.open_spans.note_client_left)
     JobWatch(Jobs(PROCESS.end_child).serve, functools.partial(runtime.self_metrics.stage_error, "servers"))
     keep_patches_whole(pause_all, resume_all)

@@ -57,6 +57,16 @@ COVERED |= {
     }.items()
     for method in methods
 }  # fmt: skip
+COVERED |= dict.fromkeys(
+    (
+        "celery.worker.request.Request.on_failure",
+        *(
+            f"opentelemetry.instrumentation.celery.utils.{name}_context"
+            for name in ("attach", "retrieve", "detach")
+        ),
+    ),
+    "of jobs; e2e/test_celery_workers.py runs them",
+)
 COVERED |= {
     **dict.fromkeys(
         ("bottle.Router.match", "falcon.app.App._get_responder", "quart.ctx._BaseRequestWebsocketContext.match_request",

@@ -77,7 +77,7 @@ def decide(span: ReadableSpan, local_root: LocalRoot | None) -> Decision:
         return Decision(rows.CLIENT_LEFT)
     if row is rows.FAILED and local_root is not None and local_root.expected:
         return Decision(rows.EXPECTED_FAILURE)
-    decision = Decision(row, None if _is_no_event(row, exception) else exception)
+    decision = Decision(row, None if _is_no_event(row, exception, span) else exception)
     return decision if served is None else served.decided(decision)
 
 
@@ -144,7 +144,7 @@ def _row(  # noqa: PLR0911 the order of the table's rows
     if code is not None:
         return _row_of_call(code, span, error)
     if error is not None and not isinstance(error, Exception):
-        return _row_of_stop(error)
+        return _row_of_stop(error, span)
     is_socket = not _SOCKETS.isdisjoint((attributes.get("url.scheme"), attributes.get("http.scheme")))
     if status == rows.SWITCHING_PROTOCOLS or (is_socket and (status or 0) < _SERVER_ERROR):
         return (
@@ -157,7 +157,9 @@ def _row(  # noqa: PLR0911 the order of the table's rows
     return rows.MARKED_FAILED if span.status.status_code is StatusCode.ERROR else rows.SUCCEEDED
 
 
-def _row_of_stop(error: BaseException) -> OutcomeRow:
+def _row_of_stop(error: BaseException, span: ReadableSpan) -> OutcomeRow:
+    if isinstance(error, SystemExit) and error.code == rows.TERMINATED and _is_of(span, rows.LOGS_STOPS):
+        return rows.CONTROL_FLOW
     return rows.EXITED if isinstance(error, SystemExit) and error.code in (0, None) else rows.STOPPED
 
 
@@ -167,7 +169,7 @@ def _row_of_answer(status: int, span: ReadableSpan, error: BaseException | None)
     failed = span.status.status_code is StatusCode.ERROR
     if error is None:
         return rows.MARKED_FAILED if failed else rows.SUCCEEDED
-    if status >= _CLIENT_ERROR or answer_of(error) == status or _answers_exceptions(span):
+    if status >= _CLIENT_ERROR or answer_of(error) == status or _is_of(span, rows.ANSWERS_EXCEPTIONS):
         return rows.ANSWERED
     return rows.BROKEN_STREAM
 
@@ -247,8 +249,13 @@ def _is_the_answer(error: BaseException, attributes: Mapping[str, Any]) -> bool:
     return status is not None and status == http_status(attributes)
 
 
-def _is_no_event(row: OutcomeRow, error: BaseException | None) -> bool:
-    """Whether an exception is only how a framework answers: grpc's `abort` (bare, or AbortError), an HTTPException."""
+def _is_no_event(row: OutcomeRow, error: BaseException | None, span: ReadableSpan) -> bool:
+    """Whether an exception is only how a framework answers: grpc's `abort` (bare, or AbortError), an HTTPException.
+
+    Or how a job ends its process, which Celery's main process logs.
+    """
+    if row is rows.STOPPED:
+        return _is_of(span, rows.LOGS_STOPS)
     if row is rows.RPC_ERROR:
         return (type(error) is Exception and not error.args) or type(error).__name__ == "AbortError"
     if row is rows.ERROR_ANSWER:
@@ -258,9 +265,9 @@ def _is_no_event(row: OutcomeRow, error: BaseException | None) -> bool:
     return False
 
 
-def _answers_exceptions(span: ReadableSpan) -> bool:
+def _is_of(span: ReadableSpan, instrumentations: frozenset[str]) -> bool:
     scope = span.instrumentation_scope
-    return scope is not None and scope.name in rows.ANSWERS_EXCEPTIONS
+    return scope is not None and scope.name in instrumentations
 
 
 def http_status(attributes: Mapping[str, Any]) -> int | None:

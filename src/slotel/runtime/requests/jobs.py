@@ -39,9 +39,14 @@ class Jobs:
             "messaging.destination.name": job.queue,
             "messaging.message.id": job.job_id,
             "sentry.op": f"queue.task.{library}",
+            **job.attributes,
         }
         span = trace.get_tracer(_TRACER).start_span(
-            job.name, parent, SpanKind.CONSUMER, {name: value for name, value in attributes.items() if value}
+            job.name,
+            parent,
+            SpanKind.CONSUMER,
+            {name: value for name, value in attributes.items() if value},
+            start_time=job.started,
         )
         token = context.attach(trace.set_span_in_context(span, parent))
         try:
@@ -58,13 +63,19 @@ class Jobs:
                 self._before_exit()
 
 
+def fail_current(error: Exception) -> None:
+    """Mark the current span as failed by an exception, which is reported elsewhere."""
+    trace.get_current_span().set_status(_failed_by(error))
+
+
+def _failed_by(error: BaseException | None) -> Status:
+    return Status(StatusCode.ERROR, None if error is None else f"{type(error).__name__}: {error}")
+
+
 def _end(span: trace.Span, job: Job) -> None:
     span.set_attribute(JOB_STATE, job.state)
-    error = job.error
-    if error is not None:
-        span.record_exception(error)
+    if job.error is not None:
+        span.record_exception(job.error)
     if job.state == FAILED and not job.is_expected:
-        span.set_status(
-            Status(StatusCode.ERROR, None if error is None else f"{type(error).__name__}: {error}")
-        )
+        span.set_status(_failed_by(job.error))
     span.end()

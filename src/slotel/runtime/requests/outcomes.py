@@ -193,3 +193,10 @@ REPORTED_ANSWERS: Final = frozenset({"aiohttp", "falcon", "fastapi", "starlette"
 """Packages whose exceptions that are an answer of 5xx are error events. Source: sentry-sdk's integrations for them."""
 ANSWERS_EXCEPTIONS: Final = frozenset({"opentelemetry.instrumentation.django"})
 """Instrumentations whose spans end with exceptions that have already been turned into an answer."""
+TERMINATED: Final = -(256 - 15)
+"""Code of the SystemExit by which Celery's main process ends a job: over its time, which is counted there, or revoked.
+
+Source: billiard.common, SIGTERM.
+"""
+LOGS_STOPS: Final = frozenset({"opentelemetry.instrumentation.celery"})
+"""Instrumentations of libraries whose main process logs the end of a worker, as an error that is an event."""

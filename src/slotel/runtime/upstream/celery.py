@@ -1,16 +1,31 @@
-"""What Celery says of a failure that no span carries: the signal task_failure, whose sender lists expected exceptions.
+"""What Celery says of a failure that no span carries: its signals, and the worker's main process.
 
-The instrumentation compares `throws` with a wrapped exception (0.66b1), and so marks every failure as an error. The
-signal is public; it comes before the span of the job ends, on its thread.
+The instrumentation compares `throws` with a wrapped exception (0.66b1), and so marks every failure as an error; and
+none where a task's `on_failure` raises: task_failure does not come then. Signals are public; they come before the span
+of the job ends, on its thread.
 """
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable
 from typing import Any, Final
 
 import wrapt
 
+from slotel.runtime.upstream.probe import Probe
+
+_UTILS: Final = "opentelemetry.instrumentation.celery.utils"
+_SPANS: Final = tuple(
+    Probe(
+        _UTILS, name,
+        why="the span of a run is kept by its thread, too: a retry has the id of the run before, which may not be over",
+        without="a job that another thread retries at once may be counted as excluded, though it fails",
+    )
+    for name in ("attach_context", "retrieve_context", "detach_context")
+)  # fmt: skip
+_LOST: Final = frozenset({"WorkerLostError", "TimeLimitExceeded"})
 _CONTROL_FLOW: Final = frozenset({"Ignore", "Reject", "Retry"})
 """Source: Celery user guide, Tasks; sentry-sdk's integration reports none of them either."""
 
@@ -26,15 +41,58 @@ def is_control_flow(exception: BaseException | None) -> bool:
     return any(kind.__module__ == "celery.exceptions" and kind.__name__ in _CONTROL_FLOW for kind in kinds)
 
 
-def watch_expected_failures(note: Callable[[], None]) -> None:
-    """Call `note` in the span of a job that fails with one of its `throws`, once Celery is imported."""
+def lost_with_process(exception: BaseException | None) -> bool:
+    """Whether an exception says that the process of a job is gone: killed, out of memory, over the hard time limit."""
+    kind = type(getattr(exception, "exc", exception))
+    return kind.__name__ in _LOST and kind.__module__ == "billiard.exceptions"
+
+
+def is_counted() -> bool:
+    """Whether the instrumentation counts jobs."""
+    module: Any = sys.modules.get("opentelemetry.instrumentation.celery")
+    return module is not None and module.CeleryInstrumentor().is_instrumented_by_opentelemetry
+
+
+def is_in_its_process(exception: BaseException, traceback: Any) -> bool:
+    """Whether the signal `task_failure` comes from where the job ran; the worker's main process logs its failures."""
+    return not isinstance(traceback, str) and not lost_with_process(exception)
+
+
+def broken_by(state: str | None) -> Exception | None:
+    """Return what is raised when the signal `task_postrun` comes without a state: by the task's own `on_failure`."""
+    error = sys.exc_info()[1]
+    return error if state is None and isinstance(error, Exception) else None
+
+
+def watch_failures(expected: Callable[[], None], broken: Callable[[Exception], None]) -> None:
+    """Tell of failures of jobs, in their spans, once Celery is imported.
+
+    Args:
+        expected: called if a job fails with one of its `throws`.
+        broken: told what else than the task itself has failed a job.
+    """
 
     def hook(signals: Any) -> None:
         def failed(sender: Any = None, exception: BaseException | None = None, **more: Any) -> None:
             del more
             if is_expected(sender, exception):
-                note()
+                expected()
+
+        def ended(state: str | None = None, **more: Any) -> None:
+            del more
+            error = broken_by(state)
+            if error is not None:
+                broken(error)
 
         signals.task_failure.connect(failed, weak=False)
+        signals.task_postrun.connect(ended, weak=False)
 
     wrapt.register_post_import_hook(hook, "celery.signals")
+    wrapt.register_post_import_hook(lambda utils: [each.wrap(utils, _by_thread) for each in _SPANS], _UTILS)
+
+
+def _by_thread(original: Any) -> Any:
+    def keyed(task: Any, task_id: Any, *args: Any, **kwargs: Any) -> Any:
+        return original(task, (task_id, threading.get_ident()), *args, **kwargs)  # a greenlet's under gevent
+
+    return keyed

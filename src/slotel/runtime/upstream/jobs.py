@@ -1,4 +1,4 @@
-"""Where libraries that OpenTelemetry does not instrument run a job, and what tells what came of it: a row for each.
+"""Where jobs run that OpenTelemetry does not instrument, and what tells what came of them: a row for each library.
 
 The places are those that sentry-sdk's integrations patch, too: its error events are made within.
 """
@@ -8,15 +8,18 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import sys
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import wrapt
 from opentelemetry import trace
 
+from slotel.runtime.upstream.celery import is_counted, lost_with_process
 from slotel.runtime.upstream.probe import Probe
 
 SUCCEEDED: Final = "SUCCESS"
@@ -35,11 +38,15 @@ class Job:
         is_expected: the application has declared this failure as expected.
         error: what failed it.
         ends_process: the process leaves by `os._exit` afterwards.
+        started: unix nanoseconds, of a job that is over already.
+        attributes: further ones of its span.
     """
 
     state = SUCCEEDED
     is_expected = False
     ends_process = False
+    started: int | None = None
+    attributes: Mapping[str, str] = MappingProxyType({})
     error: BaseException | None = None
 
     def __init__(
@@ -62,7 +69,7 @@ class Runner(NamedTuple):
     Args:
         module: is patched when it is imported.
         owners: the class of the method is the first of these that has it.
-        begin: gives the job for what the method is given.
+        begin: gives the job for what the method is given; None if it runs none.
         end: is told the job and what the method was given.
         notes: methods that are called meanwhile (class, empty for the same, and name) → is told the job and what the
             method is given.
@@ -72,7 +79,7 @@ class Runner(NamedTuple):
     module: str
     owners: tuple[str, ...]
     method: str
-    begin: Callable[..., Job]
+    begin: Callable[..., Job | None]
     end: Callable[..., None] = lambda *_, **__: None
     notes: Mapping[tuple[str, str], Callable[..., None]] = {}
 
@@ -171,7 +178,28 @@ def _arq_finishes(job: Job, _its: Any, _id: Any, is_over: Any = True, *_: Any, *
         job.state = RETRIED
 
 
+def _begin_celery(its: Any, exc_info: Any, *_: Any, **__: Any) -> Job | None:
+    """Begin a job whose process is gone: its span ended with it. The worker's main process tells what became of it."""
+    if not is_counted() or not lost_with_process(exc_info.exception):
+        return None
+    signals: Any = sys.modules["celery.signals"]
+    signals.task_failure.connect(_celery_failed, weak=False, dispatch_uid="slotel-lost-jobs")
+    routing = (its.request_dict.get("delivery_info") or {}).get("routing_key")
+    job = Job(its, f"run/{its.name}", routing or "", its.id, its.request_dict)
+    job.state = RETRIED  # unless Celery says that it has failed
+    job.started = int(its.time_start * 1e9) if its.time_start else None
+    job.attributes = {"celery.action": "run", "celery.task_name": its.name}
+    return job
+
+
+def _celery_failed(task_id: Any = None, **_: Any) -> None:
+    job = _JOB.get()
+    if job is not None and job.job_id == task_id:
+        job.fail(None)  # the error that Celery logs is the event
+
+
 RUNNERS: Final = (
+    Runner("celery", "celery.worker.request", ("Request",), "on_failure", _begin_celery),
     Runner(
         "rq", "rq.worker", ("BaseWorker", "Worker"), "perform_job", _begin_rq, _end_rq,
         {("", "handle_exception"): _rq_failed},

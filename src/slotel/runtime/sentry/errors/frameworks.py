@@ -26,7 +26,7 @@ from slotel.runtime.sentry.errors.integrations import SET_UP
 from slotel.runtime.sentry.errors.linker import capture, note_details
 from slotel.runtime.sentry.errors.request import add_framework_data
 from slotel.runtime.upstream import django, starlette
-from slotel.runtime.upstream.celery import is_control_flow, is_expected
+from slotel.runtime.upstream.celery import broken_by, is_control_flow, is_expected, is_in_its_process
 from slotel.runtime.upstream.django import note_requests, note_rest_requests
 from slotel.runtime.upstream.sentry.sdk import note_subprocesses
 from slotel.runtime.upstream.starlette import keep_bodies, report_exceptions
@@ -218,13 +218,21 @@ def _hook_django(signals: Any) -> None:
 
 
 def _hook_celery(signals: Any) -> None:
-    def report(sender: Any = None, exception: BaseException | None = None, **more: Any) -> None:
+    def report(
+        sender: Any = None, exception: BaseException | None = None, traceback: Any = None, **more: Any
+    ) -> None:
         del more
-        if exception is None or is_expected(sender, exception) or is_control_flow(exception):
+        if exception is None or not is_in_its_process(exception, traceback) or not _is_on("celery"):
             return
-        if not _is_on("celery"):
-            return
-        capture(exception, "celery", complete=partial(_complete_job, sender, exception))
+        if not is_expected(sender, exception) and not is_control_flow(exception):
+            capture(exception, "celery", complete=partial(_complete_job, sender, exception))
+
+    def report_broken(sender: Any = None, state: str | None = None, **more: Any) -> None:
+        """Report what the task raised before its `on_failure` raised, too, which Celery logs."""
+        del more
+        error = broken_by(state)
+        if error is not None and error.__context__ is not None:
+            report(sender, error.__context__)
 
     def flush(**more: Any) -> None:
         del more
@@ -238,6 +246,7 @@ def _hook_celery(signals: Any) -> None:
 
     signals.before_task_publish.connect(stamp, weak=False)
     signals.task_failure.connect(report, weak=False)
+    signals.task_postrun.connect(report_broken, weak=False)
     signals.worker_process_shutdown.connect(flush, weak=False)
 
 
