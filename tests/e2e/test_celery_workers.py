@@ -91,12 +91,11 @@ def test_a_job_whose_process_is_gone_is_bad_once_and_its_errors_are_plain_sentry
     assert {each["contexts"]["trace"]["trace_id"] for each in transactions} == {TRACE_ID}
 
 
-@pytest.mark.parametrize("pool", ["threads", "gevent"])
-def test_a_retry_that_begins_before_the_run_before_has_ended_is_counted_too(broker, pool):
+def test_a_retry_that_begins_before_the_run_before_has_ended_is_counted_too(broker):
     """Both have one id, by which the instrumentation keeps the span of a run."""
     counted, events, _ = run(
         f"{broker}/0",
-        ("-P", pool, "-c", "3"),
+        ("-P", "threads", "-c", "3"),
         ("retried",),
         lambda worker: sum(outcomes(worker).values()) >= 3,
     )

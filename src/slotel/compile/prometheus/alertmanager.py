@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from slotel.compile.conventions import LABEL_GROUP, LABEL_SEVERITY
-from slotel.compile.prometheus.alerts import ABSENT, BURN
+from slotel.compile.prometheus.alerts import ABSENT, BURN, OPERAND
 from slotel.compile.yaml_file import yaml_file
 from slotel.config.service import Service
 
@@ -23,7 +23,7 @@ def files(service: Service) -> Mapping[str, str]:
 
 
 def configuration(page_url: str, ticket_url: str, more: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return routes by severity; a page mutes the ticket of its objective and group, a missing metric mutes its burn.
+    """Return routes by severity; a page mutes the ticket of its objective and group, a missing operand the burn.
 
     Args:
         more: further labels that tell objectives apart, as `environment`: no page of staging mutes production.
@@ -50,11 +50,13 @@ def configuration(page_url: str, ticket_url: str, more: tuple[str, ...] = ()) ->
             {
                 # Of alerts without an objective, as the collector's, all labels would be equal: they mute none.
                 "source_matchers": [f'{LABEL_SEVERITY}="page"', 'slo=~".+"'],
-                "target_matchers": [f'{LABEL_SEVERITY}="ticket"'],
+                # Nor the ticket that mutes the page: Alertmanager would send neither.
+                "target_matchers": [f'{LABEL_SEVERITY}="ticket"', f'alertname!="{ABSENT}"'],
                 "equal": objective,
             },
             {
-                "source_matchers": [f'alertname="{ABSENT}"'],
+                # Bad events are computed from a series that does not exist. A service that is down mutes no page.
+                "source_matchers": [f'alertname="{ABSENT}"', f'reason="{OPERAND}"'],
                 "target_matchers": [f'alertname="{BURN}"'],
                 "equal": objective,
             },

@@ -20,6 +20,8 @@ BURN: Final = "ErrorBudgetBurn"
 LIMIT: Final = "ErrorBudgetLimitExceeded"
 EXHAUSTED: Final = "ErrorBudgetExhausted"
 ABSENT: Final = "SLIMetricAbsent"
+OPERAND: Final = "operand"
+"""Its reason where bad events are computed from a series that does not exist."""
 
 ABSENT_FOR: Final = "10m"
 EMPTY_FOR: Final = "1h"
@@ -158,7 +160,7 @@ def _absent(service: Service, slo: Slo, counts: Counts) -> Iterator[Rule]:
 
 def _operands(service: Service, slo: Slo, counts: Counts) -> Iterator[Rule]:
     """Yield an alert for each series that the bad events are computed from and that is not there."""
-    labels = {**severity_labels(service, slo, "ticket"), "reason": "operand"}
+    labels = {**severity_labels(service, slo, "ticket"), "reason": OPERAND}
     events = at.recorded(at.total(format_duration(at.base(service))), service, slo)
     by = ", ".join(at.groups(slo))
     for operand in counts.operands:
