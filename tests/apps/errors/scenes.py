@@ -1,4 +1,4 @@
-"""Apps with errors that frameworks answer, log or swallow, driven in this process; `plain` calls sentry_sdk.init."""
+"""Apps with errors that frameworks answer, log or swallow, driven in this process, one scene after another; `plain` calls sentry_sdk.init."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 import sentry_sdk
 from sentry_sdk.integrations.logging import LoggingIntegration
 
-HOW, SCENE = sys.argv[1:3]
+HOW, *SCENES = sys.argv[1:]
 if HOW == "plain":
     options = {}
     if sentry_sdk.VERSION.startswith("3"):  # whose own default sends logged errors as logs: decision 49
@@ -310,5 +310,6 @@ def script():
             sentry_sdk.capture_exception(error)
 
 
-globals()[SCENE]()
+for scene in SCENES:
+    globals()[scene]()
 sentry_sdk.flush(60)
