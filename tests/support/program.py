@@ -10,8 +10,11 @@ import time
 import urllib.request
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+import psutil
 
 
 class Program:
@@ -74,8 +77,12 @@ class Program:
         try:
             self._process.wait(self.patience if patience is None else patience)
         except subprocess.TimeoutExpired:
+            own = psutil.Process(self.pid).children(recursive=True)
             self._process.kill()
             self._process.wait(15)
+            for each in own:  # they would go on, and take a core of the tests that follow
+                with suppress(psutil.NoSuchProcess):
+                    each.kill()
         self._reader.join(5)  # an orphan may still write there
         return int(self._process.returncode)
 
