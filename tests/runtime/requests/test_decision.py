@@ -162,6 +162,25 @@ def test_a_timeout_that_the_application_raises_is_its_own_whichever_server_calle
     assert found == [False, True]
 
 
+def test_an_exit_that_no_span_knows_of_is_a_stop_and_no_fault():
+    assert decision.of_escaped(SystemExit(1)).row is outcomes.STOPPED
+    assert decision.of_escaped(SystemExit()).row is outcomes.EXITED
+
+
+@pytest.mark.parametrize(
+    ("code", "row"), [(outcomes.TERMINATED, outcomes.CONTROL_FLOW), (1, outcomes.STOPPED)]
+)
+def test_a_job_that_celerys_main_process_ends_is_told_of_there_and_no_exit_of_a_job_is_an_event(code, row):
+    tracer = TracerProvider().get_tracer("opentelemetry.instrumentation.celery")
+    span = tracer.start_span("run/job", kind=SpanKind.CONSUMER)
+    local_root = OpenSpans().open(span)
+    try:
+        raise SystemExit(code)
+    except SystemExit:
+        found = decision.decide(span, local_root)
+    assert (found.row, found.reports) == (row, False)
+
+
 def test_an_abort_of_grpc_is_no_event_and_another_exception_is():
     failing = {"rpc__grpc__status_code": 13}
     assert not decided(raises=Exception(), **failing).reports

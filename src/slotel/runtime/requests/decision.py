@@ -144,7 +144,7 @@ def _row(  # noqa: PLR0911 the order of the table's rows
     if code is not None:
         return _row_of_call(code, span, error)
     if error is not None and not isinstance(error, Exception):
-        return _row_of_stop(error, span)
+        return rows.CONTROL_FLOW if _is_terminated(error, span) else _row_of_stop(error)
     is_socket = not _SOCKETS.isdisjoint((attributes.get("url.scheme"), attributes.get("http.scheme")))
     if status == rows.SWITCHING_PROTOCOLS or (is_socket and (status or 0) < _SERVER_ERROR):
         return (
@@ -157,9 +157,11 @@ def _row(  # noqa: PLR0911 the order of the table's rows
     return rows.MARKED_FAILED if span.status.status_code is StatusCode.ERROR else rows.SUCCEEDED
 
 
-def _row_of_stop(error: BaseException, span: ReadableSpan) -> OutcomeRow:
-    if isinstance(error, SystemExit) and error.code == rows.TERMINATED and _is_of(span, rows.LOGS_STOPS):
-        return rows.CONTROL_FLOW
+def _is_terminated(error: BaseException, span: ReadableSpan) -> bool:
+    return isinstance(error, SystemExit) and error.code == rows.TERMINATED and _is_of(span, rows.LOGS_STOPS)
+
+
+def _row_of_stop(error: BaseException) -> OutcomeRow:
     return rows.EXITED if isinstance(error, SystemExit) and error.code in (0, None) else rows.STOPPED
 
 
