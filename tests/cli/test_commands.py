@@ -47,6 +47,9 @@ BAD = {
     ),
     "a duration without a unit": ("slos:\n  - {name: a, objective: 99%, latency: 300}\n", "slotel.yaml:2 slos[0].latency", "write it as '300ms'"),
     "bad YAML": ("slos: [\n", "slotel.yaml:", "not valid YAML"),
+    "a tab": ("slos:\n\t- {name: a, objective: 99%}\n", "slotel.yaml:2", "indent by spaces"),
+    "a character that YAML has not": ("slos:\n  - {name: a\x00, objective: 99%}\n", "slotel.yaml:2", "U+0000 cannot stand in YAML"),
+    "a second document": ("---\nservice: b\n", "slotel.yaml", "'---' begins another"),
 }  # fmt: skip
 
 
@@ -68,6 +71,31 @@ def test_a_wrong_file_is_one_line_with_its_place_and_nothing_is_written(
         if arguments == ("validate",):
             assert place in lines[0]
     assert written(tmp_path) == ["slotel.yaml"]
+
+
+@pytest.mark.parametrize("command", ["doctor", "explain"])
+def test_a_terminal_whose_encoding_lacks_a_character_gets_a_question_mark(command, tmp_path):
+    (tmp_path / "slotel.yaml").write_text(FINE.replace("shop", "caf\u00e9"), encoding="utf-8")
+    ascii_only = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "SENTRY_DSN": "none"}
+    done = slotel(command, cwd=tmp_path, PYTHONCOERCECLOCALE="0", **ascii_only)
+    assert "Traceback" not in done.stderr
+    assert "?" in done.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full disk to write to")
+@pytest.mark.parametrize("command", ["doctor", "schema"])
+def test_an_output_that_takes_nothing_is_said_in_one_line(command, tmp_path):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [SLOTEL, command],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=170,
+            check=False,
+        )
+    assert (done.returncode, done.stderr.splitlines()[0]) == (1, "slotel: output: No space left on device")
 
 
 def test_an_empty_directory_a_huge_file_and_a_missing_one_are_named(tmp_path):

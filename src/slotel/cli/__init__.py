@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -26,7 +27,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: default `sys.argv[1:]`.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    _replace_what_cannot_be_shown()
+    try:
+        _run(list(sys.argv[1:] if arguments is None else arguments))
+    except (
+        OSError
+    ) as error:  # of what is said: a disk is full; what a command itself reads or writes, it names
+        raise SystemExit(f"slotel: {error.filename or 'output'}: {error.strerror or error}") from error
+
+
+def _replace_what_cannot_be_shown() -> None:
+    """Write `?` for a character that the terminal's encoding lacks, as an arrow in a locale that is not UTF-8."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _run(given: list[str]) -> None:
     if given and given[0] in LEAN:
         raise SystemExit(import_module(LEAN[given[0]]).main(given[1:]))
     if given in (["-V"], ["--version"]):

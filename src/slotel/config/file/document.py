@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.reader import ReaderError
 
 from slotel.config.file.decode import Steps, kind_of, structure
 from slotel.config.file.schema import SPELLINGS, Document
@@ -33,7 +34,9 @@ def read_document(text: str, source: str) -> tuple[Document, tuple[Problem, ...]
         return Document(), (Problem(source, f"a configuration has at most {MAX_CHARACTERS:,} characters"),)
     trees, problem = load_trees(text, source)
     if problem is None and len(trees) > 1:
-        problem = Problem(source, "not valid YAML: expected a single document")
+        problem = Problem(
+            source, "not valid YAML: expected a single document, and '---' begins another: remove it"
+        )
     if problem is not None:
         return Document(), (problem,)
     tree = trees[0] if trees else None
@@ -59,7 +62,12 @@ def load_trees(text: str, source: str) -> tuple[list[Any], Problem | None]:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         reason = _one_line(error.problem).partition(", if necessary")[0]  # what a program would have to set
         reason = reason.partition(" with value ")[0]  # which may be anything, also a secret
+        if "'\\t'" in reason:
+            reason += ": indent by spaces"
         return [], Problem(f"{source}:{line}", f"not valid YAML: {reason}")
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        return [], Problem(f"{source}:{line}", f"U+{error.character:04X} cannot stand in YAML: remove it")
     except Exception as error:  # noqa: BLE001 YAMLError, and what Python says of a date or a number that is none
         return [], Problem(source, f"not valid YAML: {_one_line(error)}")
 
