@@ -99,7 +99,7 @@ def test_without_a_name_of_aiohttps_it_serves_on_counts_and_says_so(gone):
         expected["/database-breaks"] = "good"
     expected.update(OF_AIOHTTP[gone])
     with launch(service, launcher=True, GONE=gone).wait_ready("/ok") as running:
-        assert f"{gone}_gone is gone in this release" in running.log
+        assert running.said(f"{gone}_gone is gone in this release")
         got = Counter(good=running.requests)
         for path, outcome in expected.items():
             with contextlib.suppress(http.client.IncompleteRead):

@@ -138,6 +138,7 @@ def test_a_breached_budget_is_one_warning_and_one_sentry_event():
             assert event["fingerprint"] == ["slotel", "error-budget", "shop", "availability"]
             assert "limit in 1h" in event["message"]
             assert (event["level"], event["tags"]["slo_severity"]) == ("error", "page")
+            assert service.said("against a limit of 5%")
             assert service.log.count("against a limit of 5%") == 1
             assert service.sample("slo_events_total", slo_outcome="bad") == 10
 

@@ -273,6 +273,7 @@ def test_pythons_resource_tracker_runs_no_slotel_and_the_service_speaks_once():
         )
         tracked = {int(labels["pid"]) for labels, _ in service.samples("process_start_time_seconds")}
         assert not tracked & set(trackers)
+        assert service.said("INFO slotel: slotel ")
         assert service.log.count("INFO slotel: slotel ") == 1
 
 

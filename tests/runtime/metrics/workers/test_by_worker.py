@@ -74,7 +74,7 @@ def test_a_killed_worker_is_counted_as_killed_and_the_next_one_takes_its_number(
         return by_worker(service).keys() == {"0", "1"}
 
     wait_until(all_serve, "both workers have served")
-    victim = pids(service)[0]
+    victim = wait_until(lambda: pids(service), "the log names the workers")[0]
     os.kill(victim, signal.SIGKILL)
     wait_until(lambda: service.sample(EXITS, reason="killed") == 1, "the killed worker is counted")
     wait_until(all_serve, "its successor serves under the number that was free")

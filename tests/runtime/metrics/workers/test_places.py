@@ -303,6 +303,7 @@ def test_a_prefork_service_that_can_write_nowhere_is_counted_exactly(options):
 
         wait_until(lambda: counted() == (61, 61), "every request and the app's own counter", 30)
         assert launched.samples("slotel_dropped_total") == []
+        assert launched.said("count in memory that they share")
         assert launched.log.count("count in memory that they share") == 1
 
 
