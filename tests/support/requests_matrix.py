@@ -30,8 +30,14 @@ APPS_BIN = ROOT / ".venv-apps" / "bin"
 DEADLINE = 30.0
 """Seconds, after which what has not come is missing."""
 _SENTINEL = "/sentinel"
-_SECOND_REPORTS = ("Error on request:", "Application callable raised an exception", "ClientDisconnected")
-"""What servers log, as text, of an exception that has been reported; Litestar's late word of the client before."""
+_SECOND_REPORTS = (
+    "Error on request:",
+    "Application callable raised an exception",
+    "ClientDisconnected",
+    "StopIteration",
+)
+"""What servers log, as text, of an exception that has been reported; Litestar's late word of the client before; how flask-sock
+tells gunicorn that it has ended a socket."""
 _READ = ("slo_events_total", "traces_span_metrics_calls_total", "http_server_request_duration_seconds_count")
 
 

@@ -5,11 +5,13 @@ import sys
 
 import plain
 from flask import Blueprint, Flask, Response, abort, request, send_file
+from flask_sock import Sock
 from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 app = Flask("shop")
 mounted = Flask("mounted")
+sock = Sock(app)
 
 
 class CardError(Exception):
@@ -143,6 +145,11 @@ def hangs():
     import time
 
     time.sleep(30)
+
+
+@sock.route("/socket-ends")
+def greet(socket):
+    socket.send("hello")
 
 
 blue = Blueprint("blue", __name__, url_prefix="/blue")
