@@ -78,6 +78,32 @@ def falcon():
     serve_wsgi(app, "/fails", "/unavailable", "/missing")
 
 
+def celery():
+    """Tasks that run where they are called: one returns its failure, one raises it, one raises control flow."""
+    from celery import Celery
+    from celery.exceptions import Ignore
+
+    app = Celery("eager", broker="memory://")
+    app.conf.task_always_eager = True
+
+    @app.task
+    def fails(value):
+        try:
+            raise LookupError("handled")
+        except LookupError as cause:
+            raise ValueError(value) from cause
+
+    @app.task
+    def ignored():
+        raise Ignore
+
+    fails.delay("returned")
+    app.conf.task_eager_propagates = True
+    for task, values in ((fails, ("raised",)), (ignored, ())):
+        with contextlib.suppress(ValueError, Ignore):
+            task.delay(*values)
+
+
 def loguru():
     from loguru import logger
     from opentelemetry import trace

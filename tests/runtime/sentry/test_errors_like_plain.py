@@ -20,6 +20,7 @@ from support.launch import APPS, clean_environ, launched_by
 
 SCENES = {
     "falcon": "falcon",
+    "celery": "celery",
     "loguru": "loguru",
     "tornado": "tornado",
     "aiohttp": "aiohttp",

@@ -227,12 +227,15 @@ def _hook_celery(signals: Any) -> None:
         if not is_expected(sender, exception) and not is_control_flow(exception):
             capture(exception, "celery", complete=partial(_complete_job, sender, exception))
 
-    def report_broken(sender: Any = None, state: str | None = None, **more: Any) -> None:
-        """Report what the task raised before its `on_failure` raised, too, which Celery logs."""
+    def report_unsignalled(sender: Any = None, state: str | None = None, **more: Any) -> None:
+        """Report what no task_failure tells: a task that is called at once and lets its exception through.
+
+        Or what the task raised before its own `on_failure` raised, too, which Celery logs.
+        """
         del more
         error = broken_by(state)
-        if error is not None and error.__context__ is not None:
-            report(sender, error.__context__)
+        if error is not None:
+            report(sender, error if sender.request.is_eager else error.__context__)
 
     def flush(**more: Any) -> None:
         del more
@@ -246,7 +249,7 @@ def _hook_celery(signals: Any) -> None:
 
     signals.before_task_publish.connect(stamp, weak=False)
     signals.task_failure.connect(report, weak=False)
-    signals.task_postrun.connect(report_broken, weak=False)
+    signals.task_postrun.connect(report_unsignalled, weak=False)
     signals.worker_process_shutdown.connect(flush, weak=False)
 
 
