@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 MODE = os.environ.pop("SLOTEL_UPSTREAM_MODE", "off")
-NOBODY = "http://key@127.0.0.1:9/1"
-"""A DSN that nobody listens at: the tests look into their own transports."""
+LISTENER = os.environ.pop("SLOTEL_UPSTREAM_DSN", "http://key@127.0.0.1:9/1")
+"""The DSN of a sink that takes everything: the tests look into their own transports, and what is not theirs must not wait to be sent."""
 _WITH_DSN = {
-    "SENTRY_DSN": NOBODY,
+    "SENTRY_DSN": LISTENER,
     "SENTRY_TRACES_SAMPLE_RATE": "1",
     "SLOTEL_CONFIG": str(Path(__file__).with_name("sentry.yaml")),
     "OTEL_TRACES_EXPORTER": "none",
@@ -168,7 +168,7 @@ def pytest_fixture_setup(fixturedef: Any, request: Any) -> Generator[None, Any, 
             asked = ("traces_sample_rate", "traces_sampler", "enable_tracing")
             request.node._traced = any(options.get(name) for name in asked)
             if not given:
-                options.setdefault("dsn", NOBODY)  # slotel takes no part in a client that sends nowhere
+                options.setdefault("dsn", LISTENER)  # slotel takes no part in a client that sends nowhere
                 options.setdefault(
                     "auto_session_tracking", True
                 )  # plain's default, which slotel leaves to the app

@@ -16,7 +16,7 @@ from sentry_sdk import tracing_utils
 from slotel.runtime.requests.served import SERVED
 from slotel.runtime.sentry.propagation import SENTRY_TRACE
 from slotel.runtime.sentry.transactions.payload import CONTEXTS, JSON, MEASUREMENTS
-from slotel.runtime.upstream.sentry.sdk import NoOpSpan, name_later_events
+from slotel.runtime.upstream.sentry.sdk import NoOpSpan, add_breadcrumb_of, name_later_events
 from slotel.version import __version__
 
 if TYPE_CHECKING:
@@ -79,6 +79,10 @@ class OtelSpan:
         """End it."""
         del scope
         self._set_conversation()
+        if op := self.op:
+            said = self._attributes()
+            data = {name: value for name, value in said.items() if not name.startswith("sentry.")}
+            add_breadcrumb_of(op, str(said.get(DESCRIPTION) or self.name), data)
         token, self._token = self._token, None
         if token is not None:
             otel_context.detach(token)

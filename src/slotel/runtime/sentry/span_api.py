@@ -30,7 +30,7 @@ from slotel.runtime.sentry.otel_span import (
     start,
 )
 from slotel.runtime.sentry.transactions.names import is_named_by
-from slotel.runtime.upstream.sentry.sdk import IS_2, SCOPE, NoOpSpan, replace_in_scope
+from slotel.runtime.upstream.sentry.sdk import IS_2, SCOPE, NoOpSpan, add_breadcrumb_of, replace_in_scope
 
 if TYPE_CHECKING:
     from slotel.runtime.requests.local_roots import OpenSpans
@@ -39,6 +39,7 @@ _MIDDLEWARES: Final = ("sentry_sdk.integrations.wsgi", "sentry_sdk.integrations.
 """An app may put these around itself by hand. They then trace with the origin of code: `manual`."""
 _INTEGRATIONS: Final = "sentry_sdk.integrations."
 _STDLIB: Final = "sentry_sdk.integrations.stdlib"
+_PROCESS: Final = "subprocess"
 _SDK: Final = "sentry_sdk."
 _BETWEEN: Final = ("sentry_sdk.api", "sentry_sdk.scope", "sentry_sdk.tracing_utils")
 """Modules between the caller and the replaced method."""
@@ -93,6 +94,8 @@ class _Replacements:
         def method(_scope: Any, *given: Any, **how: Any) -> Any:
             if not is_made_by_code(how.get("origin")):
                 child = bounded(how) if self._current() is not None else None
+                if child is None and how.get("op") == _PROCESS:
+                    add_breadcrumb_of(_PROCESS, str(how.get("name")), {})
                 return NoOpSpan() if child is None else self._start(child)
             if given and isinstance(given[0], str):
                 how.setdefault("name", given[0])

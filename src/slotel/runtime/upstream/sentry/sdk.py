@@ -12,12 +12,12 @@ import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import sentry_sdk
 import wrapt
-from sentry_sdk import integrations, scope, utils
+from sentry_sdk import integrations, scope, tracing_utils, utils
 from sentry_sdk.scope import Scope, add_global_event_processor
 
 from slotel.runtime.upstream.probe import LESS, SLOWER, Probe, unwrapped
@@ -94,6 +94,11 @@ _SUBPROCESSES: Final = Probe(
     why="breadcrumbs of started processes, and the trace for them, without a hook of each HTTP request",
     without="they have neither",
 )  # fmt: skip
+_CRUMBS: Final = Probe(
+    "sentry_sdk.tracing_utils", "maybe_create_breadcrumbs_from_span",
+    why="a started process and the app's own spans of requests are breadcrumbs", without="they are none",
+    level=None,  # since 2.70 no span is
+)  # fmt: skip
 _CACHES: Final = Probe(
     "sentry_sdk.integrations.django.caching", "patch_caching",
     why="spans of Django's caches, where the app asks for them", without="`cache_spans` has no effect",
@@ -149,7 +154,7 @@ _SCOPE: Final = {
         "sentry_sdk.scope:Scope", name,
         why="sentry-sdk's tracing API makes and reads OpenTelemetry spans",
         without="it does what it does without slotel",
-        level=LESS if IS_2 else None,  # 3 has fewer
+        level=LESS if IS_2 or name == "start_span" else None,  # 3 has fewer
     )
     for name in SCOPE
 }  # fmt: skip
@@ -159,7 +164,7 @@ _TRACES: Final = {
     name: Probe(
         "sentry_sdk.traces", name,
         why="the API of streamed spans makes and reads OpenTelemetry spans", without="it makes none",
-        level=LESS if name == "start_span" else None,  # 2.61 has fewer
+        level=LESS if name == "start_span" and IS_2 else None,  # 2.61 has fewer, 3 asks its scope
     )
     for name in TRACES
 }  # fmt: skip
@@ -431,6 +436,14 @@ def replace_in_scope(name: str, wrap: Callable[[Callable[..., Any]], Callable[..
         wrap: gives the new function for the original one.
     """
     _SCOPE[name].wrap(Scope, wrap)
+
+
+def add_breadcrumb_of(op: str, description: str, data: Mapping[str, Any]) -> None:
+    """Have sentry-sdk write the breadcrumb that it makes of a span which ends; since 2.70 it makes none."""
+    add = _CRUMBS.of(tracing_utils)
+    if add is not None:
+        span = SimpleNamespace(op=op, description=description, _data=dict(data), _tags=dict(data))
+        add(sentry_sdk.get_isolation_scope(), span)
 
 
 def name_later_events(name: str, source: str) -> None:
