@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping, MutableMapping, Sequence
 from contextvars import Context
 from copy import copy, deepcopy
+from functools import cache
 from typing import Any, Final
 
 from sentry_sdk.scope import Scope
@@ -18,6 +19,7 @@ from slotel.config.tags import clean_value
 from slotel.runtime.sentry.client.protocols import Enforcing, SentryClientLike
 from slotel.runtime.sentry.transactions.payload import sentry_tags
 from slotel.runtime.upstream.sentry.events import settled
+from slotel.runtime.upstream.sentry.scope import says_nothing
 
 LOG: Final = logging.getLogger("slotel")
 _FOREIGN: Final = ("request", "extra", "user", "modules")
@@ -26,6 +28,14 @@ _OF_THE_PROCESS: Final = (("extra", "sys.argv"), ("contexts", "runtime"))
 """What sentry-sdk's own processors add to each event, flat and always the same."""
 _OURS: Final = frozenset({"trace", "otel", "response"})
 _MOST_SHAPES: Final = 10_000
+_CONTAINERS: Final = (dict, list)
+_SCRUBS: Final = frozenset(
+    f"scrub_{part}"
+    for part in ("dict", "list", "event", "request", "extra", "user", "breadcrumbs", "frames", "spans")
+)
+"""Methods of sentry-sdk's scrubber: the parts of an event that it looks into."""
+_OF_ERRORS: Final = frozenset({"breadcrumbs", "exception", "stacktrace", "threads"})
+"""Of the parts that it looks into, those that a transaction has only if a processor adds them."""
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 _LONGEST_TAG: Final = 2000
 """Characters of a tag that are looked at: Sentry's server keeps 200."""
@@ -48,10 +58,6 @@ class Hooks:
         self._known: dict[str, tuple[Any, Any]] = {}
         self._scrubs: dict[tuple[Any, ...], tuple[str, ...]] = {}
 
-    def options(self) -> Mapping[str, Any]:
-        """Return the options of the client."""
-        return self._client.options
-
     def apply(
         self, event: dict[str, Any], context: Context, scopes: tuple[Scope, Scope]
     ) -> tuple[dict[str, Any], Sequence[Any]]:
@@ -64,17 +70,16 @@ class Hooks:
         Raises:
             DroppedError: a processor or before_send_transaction said no.
         """
-        options = self.options()
+        options = self._client.options
         ignored = options.get("trace_ignore_status_codes")
         if ignored and _answer_of(event["contexts"]) in ignored:
             raise DroppedError("ignored_status")
         hint: dict[str, Any] = {}
         event = self._with_scopes(event, context, scopes, hint)
-        hint["attachments"] = [
-            each
-            for each in hint.get("attachments") or ()
-            if getattr(each, "add_to_transactions", False)  # of sentry-sdk 3 none is
-        ]
+        if hint.get("attachments"):  # of sentry-sdk 3 none goes with a transaction
+            hint["attachments"] = [
+                each for each in hint["attachments"] if getattr(each, "add_to_transactions", False)
+            ]
         for key in ("release", "environment", "server_name", "dist"):
             if event.get(key) is None and options.get(key) is not None:
                 event[key] = str(options[key]).strip()
@@ -113,7 +118,7 @@ class Hooks:
         if contexts:
             foreign["contexts"] = contexts
         if foreign:
-            foreign = self._redacted(settled(foreign))
+            foreign = self._redacted(foreign)
             applied["contexts"].update(foreign.pop("contexts", {}))
             applied.update(foreign)
         if len(applied["tags"]) != len(enforced):
@@ -126,28 +131,28 @@ class Hooks:
         known: list[tuple[str, str, Any]] = []
         for section, key in _OF_THE_PROCESS:
             part = foreign.get(section)
-            if isinstance(part, dict) and key in part:
+            if part.__class__ is dict and key in part:
                 redacted = self._known_redacted(section, key, part[key])
                 if redacted is not None:
                     known.append((section, key, redacted))
-                rest = {other: value for other, value in part.items() if other != key}
-                if rest:
-                    foreign[section] = rest
-                else:
+                if len(part) == 1:
                     del foreign[section]
+                else:
+                    foreign[section] = {other: value for other, value in part.items() if other != key}
         if foreign:
-            foreign = self._enforcer.event(foreign)
+            foreign = self._enforcer.event(settled(foreign))
         for section, key, value in known:
             foreign.setdefault(section, {})[key] = value
         return foreign
 
     def _known_redacted(self, section: str, key: str, value: Any) -> Any:
         seen, redacted = self._known.get(key, (None, None))
-        if seen != value:
-            seen = deepcopy(value)
-            redacted = self._enforcer.event({section: {key: deepcopy(value)}})[section].get(key)
+        if not _is_equal(seen, value):
+            plain = settled({section: {key: value}})
+            seen = deepcopy(plain[section][key])
+            redacted = self._enforcer.event(plain)[section].get(key)
             self._known[key] = seen, redacted
-        return copy(redacted)
+        return redacted.copy() if redacted.__class__ in _CONTAINERS else redacted
 
     def _redacted_tags(self, tags: Mapping[str, Any]) -> Mapping[str, Any]:
         plain = {
@@ -168,24 +173,52 @@ class Hooks:
             scrubber.scrub_event(event)
             scrubber.scrub_dict(data)
             return
-        spans = event.pop("spans", [])
-        scrubber.scrub_event(event)
-        event["spans"] = spans
-        attributes = event["contexts"].get("otel", {}).get("attributes")
-        for each in (data, attributes, *(span.get("data") for span in spans)):
-            if isinstance(each, MutableMapping):
-                self._scrub_data(each, scrubber)
+        if not self._has_nothing_to_scrub(event, scrubber):
+            spans = event.pop("spans", [])
+            scrubber.scrub_event(event)
+            event["spans"] = spans
+        otel = event["contexts"].get("otel")
+        self._scrub_data(data, scrubber)
+        if otel is not None:
+            self._scrub_data(otel.get("attributes"), scrubber)
+        for span in event.get("spans") or ():
+            self._scrub_data(span.get("data"), scrubber)
 
-    def _scrub_data(self, data: MutableMapping[str, Any], scrubber: Any) -> None:
+    def _has_nothing_to_scrub(self, event: Mapping[str, Any], scrubber: Any) -> bool:
+        """Whether Sentry's scrubber would find no key to hide in what scopes and processors added."""
+        if not _OF_ERRORS.isdisjoint(event) or not _scrubs_as_known(scrubber.__class__):
+            return False
+        request = event.get("request")
+        parts = [event.get("extra"), event.get("user")]
+        if request.__class__ is dict:
+            parts += request.get("headers"), request.get("cookies"), request.get("data")
+        elif request is not None:
+            return False
+        return not [
+            part for part in parts if part and (part.__class__ is not dict or self._hidden(part, scrubber))
+        ]
+
+    def _scrub_data(self, data: Any, scrubber: Any) -> None:
+        if data.__class__ is dict or isinstance(data, MutableMapping):
+            for key in self._hidden(data, scrubber):
+                data[key] = REDACTED
+
+    def _hidden(self, data: Mapping[str, Any], scrubber: Any) -> tuple[str, ...]:
+        """Return the keys whose values a scrubber of Sentry hides; one of these scrubbers does not change."""
         shape = (id(scrubber), *data)
         hidden = self._scrubs.get(shape)
         if hidden is None:
             if len(self._scrubs) >= _MOST_SHAPES:
                 self._scrubs.clear()
-            hidden = tuple(key for key in data if key.lower() in scrubber.denylist)
+            hidden = tuple(key for key in data if isinstance(key, str) and key.lower() in scrubber.denylist)
             self._scrubs[shape] = hidden
-        for key in hidden:
-            data[key] = REDACTED
+        return hidden
+
+
+@cache
+def _scrubs_as_known(scrubber: type[Any]) -> bool:
+    """Whether a scrubber looks into no part of an event that is not known here."""
+    return _SCRUBS.issuperset(name for name in dir(scrubber) if name.startswith("scrub_"))
 
 
 def _answer_of(contexts: Mapping[str, Any]) -> Any:
@@ -206,11 +239,22 @@ def _apply_scopes(
         isolation
     )  # in a context of this transaction's own: event processors are found there
     Scope.set_current_scope(current)
+    if says_nothing(whole, isolation, current):
+        hint["attachments"] = []  # for the app's processors
+        said: Any = isolation.run_event_processors(event, hint)  # type: ignore[arg-type]  # a plain dict
+        return said if isinstance(said, dict) else None
     merged = copy(whole)
     merged.update_from_scope(isolation)
     merged.update_from_scope(current)
     applied: Any = merged.apply_to_event(event, hint, dict(client.options))  # type: ignore[arg-type]  # a plain dict
     return applied if isinstance(applied, dict) else None
+
+
+def _is_equal(seen: Any, value: Any) -> bool:
+    try:
+        return bool(seen == value)
+    except Exception:  # noqa: BLE001 the app's own code compares
+        return False
 
 
 def _before_send(before_send: Any, event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any]:

@@ -27,8 +27,8 @@ from slotel.runtime.upstream.sentry.sdk import (
     filtered,
     fits_in_event,
     removed_body,
-    wsgi_request,
 )
+from slotel.runtime.upstream.sentry.wsgi import wsgi_request
 from slotel.runtime.upstream.starlette import BODY, FORM
 
 LOG: Final = logging.getLogger("slotel")
@@ -105,9 +105,9 @@ def add_framework_data(event: Any, carrier: Carrier | None = None, *, is_over: b
         _add_user_of(carrier, event)
 
 
-def may_tell(what: str) -> bool:
-    """Whether the app's Sentry settings let personal data of this kind out."""
-    options = sentry_sdk.get_client().options
+def may_tell(what: str, options: Mapping[str, Any] | None = None) -> bool:
+    """Whether the app's Sentry settings, or these, let personal data of this kind out."""
+    options = sentry_sdk.get_client().options if options is None else options
     collected = _collected(options)
     return bool(options.get("send_default_pii") if collected is None else collected.get(what))
 
@@ -226,21 +226,22 @@ def _body(scope: Carrier) -> dict[str, Any]:
     return {"data": removed_body()} if body else {}
 
 
-def _cookies(header: str) -> dict[str, Any]:
+def _cookies(header: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the cookies of a request, as far as they may be told."""
-    if not may_tell("cookies"):
+    if not may_tell("cookies", options):
         return {}
     cookies = {name: morsel.value for name, morsel in SimpleCookie(header).items()} if header else {}
-    collected = _collected()
+    collected = _collected(options)
     if collected is not None:
         cookies = filtered(cookies, collected["cookies"])
     return {"cookies": cookies} if cookies or collected is None else {}
 
 
 def _from_wsgi(environ: Carrier) -> dict[str, Any]:
-    found = wsgi_request(environ)
+    options = sentry_sdk.get_client().options
+    found = wsgi_request(environ, options)
     if _WERKZEUG in environ:  # Flask has let go of its request when an answer goes on, or its teardown fails
-        found |= _cookies(environ.get("HTTP_COOKIE", ""))
+        found |= _cookies(environ.get("HTTP_COOKIE", ""), options)
     return found
 
 
@@ -250,7 +251,7 @@ def _from_asgi(scope: Carrier) -> dict[str, Any]:
     root = scope.get(FORCED_ROOT)
     found = asgi_request({**scope, "root_path": root} if root else scope)
     headers = [value for name, value in scope.get("headers") or () if name.lower() == b"cookie"]
-    found |= _cookies(b"; ".join(headers).decode("latin-1"))
+    found |= _cookies(b"; ".join(headers).decode("latin-1"), sentry_sdk.get_client().options)
     return {**found, **_body(scope)}
 
 

@@ -175,10 +175,10 @@ class Assembly:
             return
         headers = {"event_id": event_id, "trace": header}
         items: list[tuple[Mapping[str, Any], bytes]] = [(_ITEM, payload)]
-        made = None if profile is None else profile.as_json(event, self._hooks.options())
+        made = None if profile is None else profile.as_json(event, self._client.options)
         if made is not None:
             items.append((_PROFILE, encode.serialize(self._enforcer.item("profile", made))))
-        if segment.continuation is None:
+        if attachments and segment.continuation is None:
             items += self._attached(attachments)
         yield encode.envelope(headers, items, time.time())
 
@@ -215,7 +215,7 @@ class Assembly:
             source=event["transaction_info"]["source"],
             sample_rate=None if foreign else self._sample_rate,
             kept=weigh_once,
-            options=self._hooks.options(),
+            options=self._client.options,
             received=received,
         )
 

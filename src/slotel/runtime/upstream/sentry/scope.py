@@ -145,3 +145,24 @@ def complete(scope: Scope) -> None:
 
 
 _KINDS: Final = (Scope, _WaitingScope, _CopiedScope)
+
+_OF_NO_TRANSACTION: Final = frozenset({
+    "client", "_type", "_name", "_event_processors", "_error_processors", "_propagation_context", "_should_capture",
+    "_session", "_span", "_server_segment_span", "_breadcrumbs", "_n_breadcrumbs_truncated", "_last_event_id",
+    "_profile", "_flags", "_force_auto_session_tracking", "_gen_ai_original_message_count", "_gen_ai_conversation_id",
+    "_attributes", "_transaction", "_transaction_info",
+})  # fmt: skip
+"""Slots that `Scope.apply_to_event` does not read for a transaction with a name. One of a later release may count."""
+_SAYS: Final = tuple(name for name in _SLOTS if name not in _OF_NO_TRANSACTION)
+_RUNS: Final = bool(_SAYS) and hasattr(Scope, "run_event_processors")
+
+
+def says_nothing(*scopes: Scope) -> bool:
+    """Return whether scopes add nothing to a transaction, so that it is enough to run their event processors."""
+    for scope in scopes:
+        if not _RUNS or (scope.__class__ is not Scope and scope.__class__ is not _CopiedScope):
+            return False
+        for name in _SAYS:
+            if getattr(scope, name):
+                return False
+    return True

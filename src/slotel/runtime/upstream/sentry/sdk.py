@@ -21,11 +21,11 @@ from sentry_sdk import integrations, scope, tracing_utils, utils
 from sentry_sdk.scope import Scope, add_global_event_processor
 
 from slotel.runtime.upstream.probe import LESS, SLOWER, Probe, unwrapped
+from slotel.runtime.upstream.sentry import wsgi
 from slotel.runtime.upstream.sentry.frames import WANTED, Wanted, remembering
 
 _UTILS: Final = "sentry_sdk.utils"
 _COSTS: Final = "an error costs what it costs with sentry-sdk alone"
-_FROM_SPAN: Final = "an event's request has the method and the URL of its span, no headers"
 
 _LINES: Final = Probe(
     _UTILS, "get_source_context",
@@ -107,13 +107,11 @@ _SOURCE: Final = Probe(
     "sentry_sdk.tracing_utils", "add_source",
     why="finds the app's own line that made a slow call", without="slow calls do not say which line made them",
 )  # fmt: skip
-_WSGI: Final = Probe(
-    "sentry_sdk.integrations.wsgi", "_make_wsgi_event_processor",
-    why="sentry-sdk reads the request and decides what of it may be shown", without=_FROM_SPAN,
-)  # fmt: skip
 _ASGI: Final = Probe(
-    "sentry_sdk.integrations._asgi_common", "_get_request_data", why=_WSGI.why, without=_FROM_SPAN
-)
+    "sentry_sdk.integrations._asgi_common", "_get_request_data",
+    why="sentry-sdk reads the request and decides what of it may be shown",
+    without="an event's request has the method and the URL of its span, no headers",
+)  # fmt: skip
 _PATHS: Final = Probe(
     "sentry_sdk.integrations._asgi_common", "_RootPathInPath",
     why="says that the path has no root path in it", without="sentry-sdk's own way",
@@ -317,7 +315,8 @@ def is_reduced(event: Mapping[str, Any]) -> bool:
 
 def import_readers() -> None:
     """Import what reads requests: else the first error would, or the thread that makes transactions."""
-    for probe in (_WSGI, _ASGI, _BOUNDS):
+    wsgi.readers()
+    for probe in (_ASGI, _BOUNDS):
         probe.load()
     wrapt.register_post_import_hook(_add_djangos, "django.http.request")
 
@@ -327,15 +326,6 @@ def _add_djangos(module: Any) -> None:
     known = _UNREADABLE.load()
     if isinstance(known, tuple) and module.RawPostDataException not in known:
         _UNREADABLE.put(sys.modules[_UNREADABLE.where], (module.RawPostDataException, *known))
-
-
-def wsgi_request(environ: Any) -> dict[str, Any]:
-    """Return an event's `request` for a WSGI environ, and under `user` the client's address, if they may be shown."""
-    make = _WSGI.load()
-    if make is None:
-        return {}
-    event: Any = make(environ, use_x_forwarded_for=False)({}, {})
-    return {**event.get("request", {}), "user": (event.get("user") or {}).get("ip_address")}
 
 
 def asgi_request(connection: Any) -> dict[str, Any]:

@@ -1,0 +1,126 @@
+"""The request that sentry-sdk shows of a WSGI environ: it decides what may be shown, once for each set of keys.
+
+Where no `data_collection` of the app chooses by values, what is shown depends on the names of headers alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+from sentry_sdk.utils import AnnotatedValue  # type: ignore[attr-defined]  # where both 2.x and 3.x have it
+
+from slotel.runtime.upstream.probe import SLOWER, Probe
+
+_MODULE: Final = "sentry_sdk.integrations.wsgi"
+_READ: Final = Probe(
+    _MODULE, "_make_wsgi_event_processor",
+    why="sentry-sdk reads the request and decides what of it may be shown",
+    without="an event's request has the method and the URL of its span, no headers",
+)  # fmt: skip
+_URL: Final = Probe(
+    _MODULE, "get_request_url",
+    why="the URL of a request whose keys were seen before", without="sentry-sdk reads each request whole", level=SLOWER,
+)  # fmt: skip
+_ADDRESS: Final = Probe(
+    _MODULE, "get_client_ip", why="the same of the client's address", without=_URL.without, level=SLOWER
+)
+_PARTS: Final = frozenset({"url", "method", "env", "headers", "query_string", "user"})
+_NO_PREFIX: Final = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
+_MOST_SHAPES: Final = 200
+
+
+class _Readers(NamedTuple):
+    """Functions of sentry-sdk; None where one is gone."""
+
+    read: Callable[..., Any] | None
+    url: Callable[[Any], str] | None
+    address: Callable[[Any], Any] | None
+
+
+class _Shape(NamedTuple):
+    """What is shown of environs with the same keys.
+
+    Args:
+        headers: name, its key, and what stands in place of a value that is hidden.
+        env: keys that are shown as they are.
+    """
+
+    headers: tuple[tuple[str, str, AnnotatedValue | None], ...]
+    env: tuple[str, ...]
+
+
+_SHAPES: Final[dict[tuple[Any, ...], _Shape | None]] = {}
+"""By `send_default_pii` and the keys; None where sentry-sdk is asked each time."""
+
+
+@cache
+def readers() -> _Readers:
+    """Import what reads requests: else the first error would, or the thread that makes transactions."""
+    return _Readers(_READ.load(), _URL.load(), _ADDRESS.load())
+
+
+def wsgi_request(environ: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an event's `request`, and under `user` the client's address, if they may be shown.
+
+    Args:
+        options: of the active client.
+    """
+    keys = (options.get("send_default_pii"), *environ)
+    shape = _SHAPES.get(keys)
+    if shape is None or _chooses_by_value(options):
+        found = _read(environ)
+        if keys not in _SHAPES and not _chooses_by_value(options):
+            if len(_SHAPES) >= _MOST_SHAPES:
+                _SHAPES.clear()
+            _SHAPES[keys] = _learnt(found, environ, shows_user=bool(keys[0]))
+        return found
+    return _shown(shape, environ, shows_user=bool(keys[0]))
+
+
+def _shown(shape: _Shape, environ: Mapping[str, Any], *, shows_user: bool) -> dict[str, Any]:
+    _, url, address = readers()
+    assert url is not None and address is not None  # noqa: S101, PT018 a shape was learnt with them
+    return {
+        "url": url(environ),
+        "method": environ.get("REQUEST_METHOD"),
+        "env": {key: environ[key] for key in shape.env},
+        "headers": {
+            name: environ[key] if hidden is None else AnnotatedValue(hidden.value, {**hidden.metadata})
+            for name, key, hidden in shape.headers
+        },
+        "query_string": environ.get("QUERY_STRING"),
+        "user": (address(environ) or None) if shows_user else None,
+    }
+
+
+def _chooses_by_value(options: Mapping[str, Any]) -> bool:
+    collected = options.get("data_collection")
+    return "send_default_pii" not in options or (
+        collected is not None and (collected.__class__ is not dict or bool(collected.get("provided_by_user")))
+    )
+
+
+def _read(environ: Mapping[str, Any]) -> dict[str, Any]:
+    make = readers().read
+    if make is None:
+        return {}
+    event: Any = make(environ, use_x_forwarded_for=False)({}, {})
+    return {**event.get("request", {}), "user": (event.get("user") or {}).get("ip_address")}
+
+
+def _learnt(found: Mapping[str, Any], environ: Mapping[str, Any], *, shows_user: bool) -> _Shape | None:
+    """Return what sentry-sdk has shown of an environ; None if that is not understood."""
+    if None in readers() or found.keys() != _PARTS:
+        return None
+    headers = []
+    for name, value in found["headers"].items():
+        key = name.upper().replace("-", "_")
+        if key not in _NO_PREFIX:
+            key = f"HTTP_{key}"
+        headers.append((name, key, value if value.__class__ is AnnotatedValue else None))
+    if not all(key in environ for _, key, _ in headers) or not all(key in environ for key in found["env"]):
+        return None
+    shape = _Shape(tuple(headers), tuple(found["env"]))
+    return shape if _shown(shape, environ, shows_user=shows_user) == found else None
