@@ -6,7 +6,7 @@ import pytest
 from sentry_sdk.scope import Scope
 
 from slotel.runtime.upstream.sentry import scope as sentry_scope
-from slotel.runtime.upstream.sentry.scope import complete, fork_when_used
+from slotel.runtime.upstream.sentry.scope import complete, fork_when_used, says_nothing
 
 
 def a_scope() -> Scope:
@@ -106,3 +106,56 @@ def test_where_scopes_have_no_slots_they_are_copied_at_once(monkeypatch):
     assert type(forked) is Scope
     assert prepared == [forked]
     assert forked is not original
+
+
+SAYS = {
+    "tag": lambda s: s.set_tag("a", "b"),
+    "extra": lambda s: s.set_extra("a", "b"),
+    "context": lambda s: s.set_context("a", {"b": 1}),
+    "user": lambda s: s.set_user({"id": "1"}),
+    "level": lambda s: s.set_level("error"),
+    "fingerprint": lambda s: setattr(s, "fingerprint", ["a"]),
+    "attachment": lambda s: s.add_attachment(bytes=b"x", filename="x", add_to_transactions=True),
+}
+
+
+@pytest.mark.parametrize("say", SAYS)
+def test_a_scope_that_would_change_a_transaction_says_something(say):
+    scope = Scope().fork()
+    assert says_nothing(scope)
+    SAYS[say](scope)
+    changed = {}
+    assert applied(scope, changed) != applied(Scope(), {}) or changed["attachments"]
+    assert not says_nothing(Scope(), scope)
+
+
+@pytest.mark.parametrize(
+    "write", [
+        lambda s: s.add_breadcrumb({"message": "m"}), lambda s: s.set_transaction_name("n", source="task"),
+        lambda s: s.clear_breadcrumbs(), lambda s: s.set_client(None),
+    ],
+)  # fmt: skip
+def test_one_that_says_nothing_would_change_no_transaction(write):
+    scope = Scope()
+    write(scope)
+    assert says_nothing(scope)
+    assert applied(scope, {}) == applied(Scope(), {}) == EVENT
+
+
+def test_a_scope_of_a_class_of_the_apps_own_may_say_anything():
+    class Own(Scope):
+        pass
+
+    assert not says_nothing(Own())
+
+
+EVENT = {
+    "type": "transaction",
+    "transaction": "t",
+    "transaction_info": {"source": "route"},
+    "contexts": {"trace": {}},
+}
+
+
+def applied(scope, hint):
+    return scope.apply_to_event({**EVENT, "contexts": {"trace": {}}}, hint)
