@@ -6,7 +6,7 @@ import pytest
 from sentry_sdk.scope import Scope
 
 from slotel.runtime.upstream.sentry import scope as sentry_scope
-from slotel.runtime.upstream.sentry.scope import complete, fork_when_used, says_nothing
+from slotel.runtime.upstream.sentry.scope import UnusedScope, as_it_is, complete, fork_when_used, says_nothing
 
 
 def a_scope() -> Scope:
@@ -147,6 +147,31 @@ def test_a_scope_of_a_class_of_the_apps_own_may_say_anything():
         pass
 
     assert not says_nothing(Own())
+
+
+@pytest.mark.parametrize("say", SAYS)
+def test_what_is_said_after_the_end_of_a_request_is_not_in_its_scopes(say):
+    original, prepared = Scope(), []
+    original.add_event_processor(print)
+    used_later = fork_when_used(original, prepared.append)
+    ended, then = as_it_is(used_later), original.fork()
+    assert isinstance(ended, UnusedScope)
+    for scope in (original, used_later):
+        SAYS[say](scope)
+    made = ended.copied()
+    told = [*sentry_scope._SAYS, "_event_processors"]
+    assert [getattr(made, name) for name in told] == [getattr(then, name) for name in told]
+    assert prepared[-1] is made
+
+
+@pytest.mark.parametrize("say", SAYS)
+def test_what_the_process_has_said_is_in_the_scopes_of_a_request_that_never_used_them(say):
+    original = Scope()
+    SAYS[say](original)
+    ended, then = as_it_is(fork_when_used(original)), original.fork()
+    original.clear()
+    said = [getattr(then, name) for name in sentry_scope._SAYS]
+    assert [getattr(ended, name) for name in sentry_scope._SAYS] == said
 
 
 EVENT = {

@@ -29,12 +29,17 @@ _FREE: Final = TagRule(default="")
 
 
 class PlainSpan(NamedTuple):
-    """A span as it may leave: read attributes, events and links here, the rest from `span`."""
+    """A span as it may leave: read attributes, events and links here, the rest from `span`.
+
+    Args:
+        attributes: with those of `tags`, which are enforced.
+    """
 
     span: ReadableSpan
     attributes: dict[str, Any]
     events: Sequence[Event]
     links: Sequence[Link]
+    tags: Mapping[str, str]
 
 
 class Enforcer:
@@ -121,6 +126,10 @@ class Enforcer:
         """Return the tags of a span in Sentry: the policy's, the custom ones of its local root, and its service."""
         return {**self._service, **self._tags(attributes, tags)}
 
+    def tags_of(self, plain: PlainSpan) -> dict[str, str]:
+        """Return the same of a span that `plain` has returned."""
+        return {**self._service, **plain.tags}
+
     def _tags(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> Mapping[str, str]:
         if not tags and self._rules.keys().isdisjoint(attributes):
             return self._tags_of_none
@@ -149,8 +158,9 @@ class Enforcer:
 
     def _plain(self, span: ReadableSpan, tags: Mapping[str, str]) -> PlainSpan:
         attributes = self.redactor.attributes(_copy(span.attributes))
-        if self._tagged or tags:
-            attributes.update(self._tags(attributes, tags))
+        enforced = self._tags(attributes, tags)
+        if enforced:
+            attributes.update(enforced)
         events, links = span.events, span.links
         if events:
             events = self._events(events)
@@ -164,7 +174,7 @@ class Enforcer:
             or self._clean_scopes.get(id(scope)) is not scope
         ):
             span = self._renamed(span)
-        return PlainSpan(span, attributes, events, links)
+        return PlainSpan(span, attributes, events, links, enforced)
 
     def span(self, span: ReadableSpan, tags: Mapping[str, str]) -> ReadableSpan:
         """Return the span as it may leave: a copy with repaired tags and without secrets, or itself."""

@@ -5,7 +5,7 @@ Pure: a dict in, a dict out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from slotel.config.names import REDACTED
@@ -14,6 +14,7 @@ from slotel.runtime.redaction.redactor import Redactor
 _DATA: Final = ("request", "extra", "tags", "user", "breadcrumbs", "spans")
 """Parts that are an app's data."""
 _TEXTS: Final = ("message", "transaction", "culprit", "logger", "name", "description")
+_STACKS: Final = frozenset({"exception", "stacktrace", "threads"})
 _NAMED: Final = ("value", "name")
 """Texts of an exception, and of a thread."""
 _STATEMENTS: Final = ("query", "redis")
@@ -34,17 +35,18 @@ def redacted_event(redactor: Redactor, event: dict[str, Any]) -> dict[str, Any]:
     for part in _TEXTS:
         if isinstance(event.get(part), str):
             event[part] = redactor.text(event[part])
-    _statements(redactor, event)
+    if "breadcrumbs" in event:
+        _statements(redactor, event)
     contexts = event.get("contexts")
-    if isinstance(contexts, Mapping):
+    if contexts is not None and isinstance(contexts, Mapping):
         # a context's name is no key of a secret: `auth` is a section
         event["contexts"] = {name: redactor.data(context, str(name)) for name, context in contexts.items()}
     if "fingerprint" in event:
         event["fingerprint"] = redactor.data(event["fingerprint"])
-    if isinstance(event.get("logentry"), Mapping):
+    if "logentry" in event and isinstance(event["logentry"], Mapping):
         event["logentry"] = _logentry(redactor, dict(event["logentry"]))
-    for frame in _frames(redactor, event):
-        _frame(redactor, frame)
+    if not _STACKS.isdisjoint(event):
+        _redact_frames(redactor, event)
     return event
 
 
@@ -93,8 +95,8 @@ def _system(crumb: Mapping[str, Any]) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _frames(redactor: Redactor, event: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the frames of an event's exceptions and threads; redact what else these say."""
+def _redact_frames(redactor: Redactor, event: Mapping[str, Any]) -> None:
+    """Redact an event's exceptions and threads, with their frames."""
     traces = [event.get("stacktrace")]
     for item in (*values(event, "exception"), *values(event, "threads")):
         for part in _NAMED:
@@ -105,7 +107,9 @@ def _frames(redactor: Redactor, event: Mapping[str, Any]) -> Iterator[dict[str, 
         traces.append(item.get("stacktrace"))
     for trace in traces:
         frames = trace.get("frames") if isinstance(trace, Mapping) else None
-        yield from (frame for frame in frames or () if isinstance(frame, dict))
+        for frame in frames or ():
+            if isinstance(frame, dict):
+                _frame(redactor, frame)
 
 
 def _frame(redactor: Redactor, frame: dict[str, Any]) -> None:

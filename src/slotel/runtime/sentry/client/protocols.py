@@ -69,6 +69,9 @@ class Enforcing(Protocol):
     def tags(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, str]:
         """Return the enforced tags of a span."""
 
+    def tags_of(self, plain: PlainSpan) -> dict[str, str]:
+        """Return the enforced tags of a span that `plain` has returned."""
+
     def event(self, event: dict[str, Any]) -> dict[str, Any]:
         """Return a Sentry payload with redacted values."""
 

@@ -46,7 +46,7 @@ from slotel.runtime.sentry.errors.sessions import RequestSessions
 from slotel.runtime.sentry.propagation import request_of
 from slotel.runtime.sentry.transactions.ids import IDS
 from slotel.runtime.sentry.transactions.mapping import meaning, root_status
-from slotel.runtime.sentry.transactions.names import framework_of, name_by_style
+from slotel.runtime.sentry.transactions.names import Styles, framework_of, name_by_style
 from slotel.runtime.sentry.transactions.payload import ORIGIN, data_of
 from slotel.runtime.sentry.transactions.sampling_context import incoming
 from slotel.runtime.upstream.otel.context import flags_of
@@ -260,7 +260,8 @@ class ErrorEventLinker:
             of_root = local_root.span.attributes or {}
             scopes = _SCOPES.get()
             carrier = scopes.view.carrier if scopes is not None and scopes.local_root is local_root else None
-            name, source = name_by_style(local_root.span, of_root, carrier, is_native=self._native_names) or (
+            styles = Styles(sentry_sdk.get_client(), is_native=self._native_names)
+            name, source = name_by_style(local_root.span, of_root, carrier, styles) or (
                 of_root.get("sentry.transaction") or local_root.span.name,
                 of_root.get("sentry.source"),
             )

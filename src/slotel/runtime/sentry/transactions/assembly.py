@@ -19,7 +19,7 @@ from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryCli
 from slotel.runtime.sentry.client.user_hooks import DroppedError, Hooks
 from slotel.runtime.sentry.transactions.ids import IDS
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
-from slotel.runtime.sentry.transactions.names import name_of_route
+from slotel.runtime.sentry.transactions.names import Styles, name_of_route
 from slotel.runtime.sentry.transactions.payload import MAX_SPANS, Segment, transaction
 from slotel.runtime.sentry.transactions.sampling_context import incoming, sampling_context
 from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Scopes, Trace
@@ -55,7 +55,7 @@ class Assembly:
         native_names: bool = False,
     ) -> None:
         self._client = client
-        self._native_names = native_names
+        self._styles = Styles(client, is_native=native_names)
         self._hooks = Hooks(client, enforcer)
         self._enforcer = enforcer
         self._endpoint = endpoint
@@ -109,9 +109,7 @@ class Assembly:
                 yield from self._envelopes(continued, trace, context, weigh_once=weigh_once)
             return
         for top in tops:
-            segment = Segment(
-                top, below[_id(top)][:MAX_SPANS], self._enforcer.tags(top.attributes, tags), trace.kept
-            )
+            segment = Segment(top, below[_id(top)][:MAX_SPANS], self._enforcer.tags_of(top), trace.kept)
             yield from self._envelopes(segment, trace, context, weigh_once=weigh_once)
 
     def _children(self, tags: Mapping[str, str], spans: Iterable[ReadableSpan]) -> list[PlainSpan]:
@@ -126,9 +124,7 @@ class Assembly:
         self, local_root: LocalRoot, root: PlainSpan, children: Sequence[PlainSpan], trace: Trace
     ) -> Segment:
         row = row_of_root(root.span, local_root)
-        return Segment(
-            root, children, self._enforcer.tags(root.attributes, local_root.tags), trace.kept, row=row
-        )
+        return Segment(root, children, self._enforcer.tags_of(root), trace.kept, row=row)
 
     def _is_kept_anyway(self, ended: Ended, spans: Iterable[ReadableSpan]) -> bool:
         """Whether a sampled trace would have been sent at any sampling rate: it then counts once."""
@@ -148,9 +144,7 @@ class Assembly:
         }
         attributes = segment.root.attributes
         if segment.continuation is None and "sentry.transaction" not in attributes:
-            named = trace.name_of_code or name_of_route(
-                segment.root.span, attributes, self._client, is_native=self._native_names
-            )
+            named = trace.name_of_code or name_of_route(segment.root.span, attributes, self._styles)
             if named is not None:
                 event["transaction"], event["transaction_info"] = named.name, {"source": named.source}
         profile = trace.profile if segment.continuation is None else None
@@ -160,7 +154,7 @@ class Assembly:
         event_id = event["event_id"] = IDS.take(16)
         header = self._header(segment, event, trace, weigh_once=weigh_once)
         try:
-            event, attachments = self._hooks.apply(event, *context)
+            event, attachments = self._hooks.apply(event, context[0], context[1].made())
         except DroppedError as why:
             self._dropped("traces", str(why), 1)
             return

@@ -91,13 +91,14 @@ class Meaning(NamedTuple):
 _NONE: Final[Mapping[str, Any]] = {}
 
 
-def meaning(span: ReadableSpan, attributes: Mapping[str, Any]) -> Meaning:
+def meaning(span: ReadableSpan, attributes: Mapping[str, Any], *, is_root: bool = False) -> Meaning:
     """Return what the span is; a span of no known convention has its name as op and description.
 
     Args:
         attributes: the span's, as they may leave the service.
+        is_root: of a transaction, which has a name and needs no description.
     """
-    found = _meaning(span, attributes)
+    found = _meaning(span, attributes, is_root)
     op, status = attributes.get("sentry.op"), attributes.get("sentry.status")
     if op is None and status is None:
         return found
@@ -118,13 +119,13 @@ def root_status(means: Meaning, row: OutcomeRow | None, attributes: Mapping[str,
     return row.transaction_status(means.status)
 
 
-def _meaning(span: ReadableSpan, attributes: Mapping[str, Any]) -> Meaning:  # noqa: PLR0911 one for each convention
+def _meaning(span: ReadableSpan, attributes: Mapping[str, Any], is_root: bool) -> Meaning:  # noqa: PLR0911 one for each convention
     get = attributes.get
     method = get("http.request.method") or get("http.method")
     if span.kind is _SERVER and _is_socket(attributes):
-        return _http(span, attributes, "GET")._replace(op="websocket.server", description=span.name)
+        return _http(span, attributes, "GET", is_root)._replace(op="websocket.server", description=span.name)
     if method:
-        return _http(span, attributes, str(method))
+        return _http(span, attributes, str(method), is_root)
     status = _status(span)
     name = span.name
     operation = get("gen_ai.operation.name")
@@ -228,7 +229,7 @@ def _status(span: ReadableSpan) -> str | None:
     return "ok" if code is _OK else None
 
 
-def _http(span: ReadableSpan, attributes: Mapping[str, Any], method: str) -> Meaning:
+def _http(span: ReadableSpan, attributes: Mapping[str, Any], method: str, is_root: bool) -> Meaning:
     kind = span.kind
     op = "http.server" if kind is _SERVER else "http.client" if kind is _CLIENT else "http"
     data: dict[str, Any] = {"http.request.method": method}
@@ -241,7 +242,8 @@ def _http(span: ReadableSpan, attributes: Mapping[str, Any], method: str) -> Mea
         status = status if answered == "ok" and status == "internal_error" else answered
     else:
         code = None
-    return Meaning(op, _http_description(attributes, method), status, code, data)
+    described = "" if is_root else _http_description(attributes, method)
+    return Meaning(op, described, status, code, data)
 
 
 def _http_description(attributes: Mapping[str, Any], method: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import sentry_sdk
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanKind
 
 from slotel.runtime.upstream.django import current_request
@@ -27,6 +28,7 @@ _OTHERS: Final = {
 }  # fmt: skip
 """The same for frameworks whose integration is sentry-sdk's own, and names a request itself."""
 _OF_CODE: Final = frozenset({"endpoint", "function_name"})
+_MOST_SCOPES: Final = 1_000
 _CELERY_RUN: Final = "run/"
 """Before a task's name, in the names of spans of OpenTelemetry's instrumentation of Celery."""
 _CONVERTED: Final = re.compile(r"<(?:[^:>]+:)?([^>]+)>")
@@ -39,26 +41,49 @@ class Name(NamedTuple):
     source: str
 
 
+class Styles:
+    """How requests of each framework are named, asked once for each instrumentation.
+
+    Args:
+        client: whose integrations say so.
+        is_native: `transaction_names` is `native`.
+    """
+
+    def __init__(self, client: Any, *, is_native: bool) -> None:
+        self.is_native = is_native
+        self._client = client
+        self._known: dict[int, tuple[InstrumentationScope | None, str, str | None]] = {}
+
+    def of(self, span: ReadableSpan) -> tuple[str, str | None]:
+        """Return the framework of a span, and its style; None where OpenTelemetry's name stays."""
+        scope = span.instrumentation_scope
+        known = self._known.get(id(scope))
+        if known is None or known[0] is not scope:
+            framework = framework_of(span)
+            style = _chosen(framework, _DEFAULTS.get(framework), self._client, self.is_native)
+            if len(self._known) >= _MOST_SCOPES:
+                self._known.clear()
+            known = self._known[id(scope)] = (scope, framework, style)
+        return known[1], known[2]
+
+
 def name_by_style(
-    span: ReadableSpan, attributes: Mapping[str, Any], carrier: Mapping[str, Any] | None, *, is_native: bool
+    span: ReadableSpan, attributes: Mapping[str, Any], carrier: Mapping[str, Any] | None, styles: Styles
 ) -> Name | None:
     """Return the name of a request that is served here, or of a task; None where OpenTelemetry's name stays."""
     if "sentry.transaction" in attributes:
         return None
-    return name_of_code(span, carrier, is_native=is_native) or name_of_route(
-        span, attributes, sentry_sdk.get_client(), is_native=is_native
-    )
+    return name_of_code(span, carrier, styles) or name_of_route(span, attributes, styles)
 
 
-def name_of_code(span: ReadableSpan, carrier: Mapping[str, Any] | None, *, is_native: bool) -> Name | None:
+def name_of_code(span: ReadableSpan, carrier: Mapping[str, Any] | None, styles: Styles) -> Name | None:
     """Return the name of the code that answers a request served here; None where the name is another one.
 
     Args:
         carrier: the ASGI scope, into which Starlette writes the endpoint.
-        is_native: `transaction_names` is `native`.
     """
-    framework = framework_of(span)
-    if _style(framework, sentry_sdk.get_client(), is_native) not in _OF_CODE:
+    framework, style = styles.of(span)
+    if style not in _OF_CODE:
         return None
     name: str | None = None
     if framework == "flask":
@@ -73,19 +98,13 @@ def name_of_code(span: ReadableSpan, carrier: Mapping[str, Any] | None, *, is_na
     return Name(str(name), "component") if name else None
 
 
-def name_of_route(
-    span: ReadableSpan, attributes: Mapping[str, Any], client: Any, *, is_native: bool
-) -> Name | None:
-    """Return the name of a request by its route, or of a task; None where the name is another one.
-
-    Args:
-        client: whose integration names it.
-    """
+def name_of_route(span: ReadableSpan, attributes: Mapping[str, Any], styles: Styles) -> Name | None:
+    """Return the name of a request by its route, or of a task; None where the name is another one."""
     if span.kind is SpanKind.CONSUMER and span.name.startswith(_CELERY_RUN):
-        return Name(span.name.removeprefix(_CELERY_RUN), "task") if is_native else None
-    framework = framework_of(span)
+        return Name(span.name.removeprefix(_CELERY_RUN), "task") if styles.is_native else None
+    framework, style = styles.of(span)
     route = attributes.get("http.route")
-    if _style(framework, client, is_native) != "url" or not isinstance(route, str) or not route:
+    if style != "url" or not isinstance(route, str) or not route:
         return None
     if framework == "django":
         route = "/" + _CONVERTED.sub(r"{\1}", route.lstrip("/"))
@@ -101,11 +120,6 @@ def framework_of(span: ReadableSpan) -> str:
     """Return the identifier that sentry-sdk has for the framework whose instrumentation made a span."""
     scope = span.instrumentation_scope
     return "" if scope is None else scope.name.rpartition(".")[2].removesuffix("_server")
-
-
-def _style(framework: str, client: Any, is_native: bool) -> str | None:
-    """Return how requests of a framework are named; None as OpenTelemetry names them."""
-    return _chosen(framework, _DEFAULTS.get(framework), client, is_native)
 
 
 def _chosen(framework: str, default: str | None, client: Any, is_native: bool) -> str | None:

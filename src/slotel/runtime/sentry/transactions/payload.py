@@ -72,7 +72,7 @@ def transaction(segment: Segment) -> dict[str, Any]:
     name, source = transaction_name(root, attributes)
     trace, http_status = _trace_context(segment)
     contexts: dict[str, Any] = {"trace": trace, "otel": _otel_context(root.resource.attributes, attributes)}
-    tags = sentry_tags(segment.tags)
+    tags = _known_tags(segment.tags)
     if http_status is not None:
         contexts["response"] = {"status_code": http_status}
         tags["http.status_code"] = str(http_status)
@@ -131,6 +131,21 @@ _SECONDS: Final[dict[int, str]] = {}
 _MOST_SECONDS: Final = 1000
 
 
+def _known_tags(tags: Mapping[str, str]) -> dict[str, Any]:
+    """Return `sentry_tags` of enforced tags, which many requests share."""
+    given = tuple(tags.items())
+    known = _TAGS.get(given)
+    if known is None:
+        if len(_TAGS) >= _MOST_TAGS:
+            _TAGS.clear()
+        known = _TAGS[given] = sentry_tags(tags)
+    return known.copy()
+
+
+_TAGS: Final[dict[tuple[tuple[str, str], ...], dict[str, Any]]] = {}
+_MOST_TAGS: Final = 200
+
+
 def sentry_tags(tags: Mapping[str, Any]) -> dict[str, Any]:
     """Return the tags as Sentry's server takes them: key and value within its limits, none empty."""
     accepted: dict[str, Any] = {}
@@ -165,11 +180,11 @@ def _trace_context(segment: Segment) -> tuple[dict[str, Any], int | None]:
             "data": {"otel.kind": _KINDS[id(root.kind)]},
             "links": [{**whole, "sampled": True, "attributes": {"sentry.link.type": "previous_trace"}}],
         }, None
-    means = meaning(root, segment.root.attributes)
+    means = meaning(root, segment.root.attributes, is_root=True)
     trace: dict[str, Any] = {
-        "trace_id": format_trace_id(context.trace_id),
-        "span_id": format_span_id(context.span_id),
-        "parent_span_id": format_span_id(root.parent.span_id) if root.parent else None,
+        "trace_id": f"{context.trace_id:032x}",
+        "span_id": f"{context.span_id:016x}",
+        "parent_span_id": f"{root.parent.span_id:016x}" if root.parent else None,
         "op": means.op,
         "origin": ORIGIN,
         "data": _data(segment.root, means.data),

@@ -32,7 +32,7 @@ from slotel.runtime.sentry.client.flushing import flush_first
 from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryClientLike
 from slotel.runtime.sentry.propagation import request_of
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
-from slotel.runtime.sentry.transactions.names import framework_of, name_of_code
+from slotel.runtime.sentry.transactions.names import Styles, framework_of, name_of_code
 from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Scopes, Trace
 from slotel.runtime.sentry.transactions.worker import Worker
 from slotel.runtime.upstream.otel.context import flags_of, span_id_of
@@ -158,7 +158,7 @@ class TransactionsSink:
                 trace.scopes = _tuple(Scopes, (isolation, CURRENT.get() or Scope.get_current_scope()))
                 trace.carrier = request_of(parent_context)
                 if self._native_names:  # Flask's endpoint is gone when the span ends
-                    trace.name_of_code = name_of_code(span, None, is_native=True)
+                    trace.name_of_code = name_of_code(span, None, self._styles)
             if sampled and self._profiles and span.kind not in _CALLS and trace.profile is None:
                 trace.profile = TransactionProfile.begin(span.name, self._options)
             self._open[local_root.root_id] = local_root
@@ -233,9 +233,9 @@ class TransactionsSink:
             self._lose(local_root, trace)
             return
         now = time.monotonic()
-        said = scopes.completed() if scopes is not None else Scopes.copied()
+        said = scopes.at_end() if scopes is not None else Scopes.copied()
         if root.kind is SpanKind.SERVER:
-            found = name_of_code(root, carrier, is_native=self._native_names)
+            found = name_of_code(root, carrier, self._styles)
             trace.name_of_code = found or trace.name_of_code
         UNSENT.add("traces", 1)
         self._worker.ended.append(Ended(local_root, root, copy_context(), now, said))
@@ -320,6 +320,8 @@ class TransactionsSink:
 
     def _use_options(self, client: SentryClientLike | None) -> None:
         self._options: Mapping[str, Any] = {} if client is None else client.options
+        styling = sentry_sdk.get_client() if client is None else client
+        self._styles = Styles(styling, is_native=self._native_names)
         self._slow_queries = _threshold(self._options, "db_query")
         self._slow_requests = _threshold(self._options, "http_request")
         self._slow = min(

@@ -16,18 +16,30 @@ from sentry_sdk.scope import Scope
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.transactions.names import Name
 from slotel.runtime.upstream.sentry.profiles import TransactionProfile
-from slotel.runtime.upstream.sentry.scope import as_it_is
+from slotel.runtime.upstream.sentry.scope import UnusedScope, as_it_is
 
 
 class Scopes(NamedTuple):
     """The Sentry scopes that hold what the code of a request said: user, tags, extra, contexts."""
 
-    isolation: Scope
-    current: Scope
+    isolation: Scope | UnusedScope
+    current: Scope | UnusedScope
 
-    def completed(self) -> Scopes:
-        """Return them as they are now; a request that never used its scopes has none of its own yet."""
-        return Scopes(as_it_is(self.isolation), as_it_is(self.current))
+    def at_end(self) -> Scopes:
+        """Return them as they are now, at the end of the request; of one that nobody used the copy is made later."""
+        isolation, current = self
+        return Scopes(
+            as_it_is(isolation) if isinstance(isolation, Scope) else isolation,
+            as_it_is(current) if isinstance(current, Scope) else current,
+        )
+
+    def made(self) -> tuple[Scope, Scope]:
+        """Return them as sentry-sdk knows scopes."""
+        isolation, current = self
+        return (
+            isolation.copied() if isinstance(isolation, UnusedScope) else isolation,
+            current.copied() if isinstance(current, UnusedScope) else current,
+        )
 
     @classmethod
     def copied(cls) -> Scopes:

@@ -104,15 +104,40 @@ def fork_when_used(scope: Scope, prepare: Prepare | None = None) -> Scope:
     return waiting
 
 
-def as_it_is(scope: Scope) -> Scope:
-    """Return a scope that stays as this one is now: itself, or the copy that it waits to be.
+class UnusedScope(NamedTuple):
+    """A request's scope that nobody used: at its end a copy of it would have said nothing.
+
+    Args:
+        original: that of the process, a thread or an event loop.
+        prepare: what is called with a copy.
+    """
+
+    original: Scope
+    prepare: Prepare | None
+
+    def copied(self) -> Scope:
+        """Return the copy of the end of the request, made now; event processors that were added since are in it."""
+        copied = _copied(self.original, self.prepare)
+        if not says_nothing(copied):  # something was said in the original since
+            fresh = Scope()
+            for name in _SAYS:
+                setattr(copied, name, getattr(fresh, name))
+        return copied
+
+
+def as_it_is(scope: Scope) -> Scope | UnusedScope:
+    """Return a scope that stays as this one is now: itself, or of what it waits to be a copy.
 
     Args:
         scope: of a request that has ended, which nobody uses any more.
     """
     if scope.__class__ is _WaitingScope and _value(scope, "_slotel_written") is _WRITTEN:
-        with suppress(AttributeError):  # a copy of one that waited
-            return _copied(_value(scope, "_slotel_original"), _value(scope, "_slotel_prepare"))
+        try:
+            original, prepare = _value(scope, "_slotel_original"), _value(scope, "_slotel_prepare")
+        except AttributeError:  # a copy of one that waited
+            pass
+        else:
+            return UnusedScope(original, prepare) if says_nothing(original) else _copied(original, prepare)
     complete(scope)
     return scope
 
