@@ -76,7 +76,7 @@ class Assembly:
         segment = self._segment(ended.local_root, root, children[:MAX_SPANS], trace)
         weigh_once = trace.kept is not None or self._is_kept_anyway(ended, spans)
         yield from self._envelopes(segment, trace, (ended.context, ended.scopes), weigh_once=weigh_once)
-        for more in _chunks(children[MAX_SPANS:]):
+        for more in _chunks(children[MAX_SPANS:]) if len(children) > MAX_SPANS else ():
             continued = segment._replace(children=more, continuation=IDS.take(8))
             yield from self._envelopes(continued, trace, (ended.context, ended.scopes), weigh_once=weigh_once)
 
@@ -112,8 +112,10 @@ class Assembly:
             segment = Segment(top, below[_id(top)][:MAX_SPANS], self._enforcer.tags_of(top), trace.kept)
             yield from self._envelopes(segment, trace, context, weigh_once=weigh_once)
 
-    def _children(self, tags: Mapping[str, str], spans: Iterable[ReadableSpan]) -> list[PlainSpan]:
+    def _children(self, tags: Mapping[str, str], spans: Sequence[ReadableSpan]) -> list[PlainSpan]:
         """Enforce the spans, without slotel's own requests, in the order in which they started."""
+        if not spans:
+            return []
         plain, is_own = self._enforcer.plain, self._is_own
         enforced = [plain(span, tags) for span in spans]
         children = [each for each in enforced if not is_own(each.span, each.attributes)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any, Final, NamedTuple
@@ -21,6 +20,7 @@ from slotel.runtime.sentry.transactions.mapping import (
     root_status,
     transaction_name,
 )
+from slotel.runtime.sentry.transport.encode import utc_second
 from slotel.version import __version__
 
 ORIGIN: Final = "auto.otel"
@@ -119,16 +119,7 @@ def timestamp(nanoseconds: int) -> str:
     '2023-11-14T22:13:20.123456Z'
     """
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    prefix = _SECONDS.get(seconds)
-    if prefix is None:
-        if len(_SECONDS) > _MOST_SECONDS:
-            _SECONDS.clear()
-        prefix = _SECONDS[seconds] = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{prefix}.{rest // 1000:06d}Z"
-
-
-_SECONDS: Final[dict[int, str]] = {}
-_MOST_SECONDS: Final = 1000
+    return f"{utc_second(seconds)}.{rest // 1000:06d}Z"
 
 
 def _known_tags(tags: Mapping[str, str]) -> dict[str, Any]:

@@ -74,8 +74,26 @@ def sent_later(body: bytes, now: float) -> bytes:
     return _COMPRESS(_DUMPS({**json.loads(header), "sent_at": _rfc3339(now)}) + b"\n" + rest)
 
 
+def utc_second(seconds: int) -> str:
+    """Return a second since 1970 as RFC 3339 writes it, without a zone; that of many envelopes is the same.
+
+    >>> utc_second(1_700_000_000)
+    '2023-11-14T22:13:20'
+    """
+    known = _SECONDS.get(seconds)
+    if known is None:
+        if len(_SECONDS) >= _MOST_SECONDS:
+            _SECONDS.clear()
+        known = _SECONDS[seconds] = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return known
+
+
+_SECONDS: Final[dict[int, str]] = {}
+_MOST_SECONDS: Final = 1000
+
+
 def _rfc3339(now: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
+    return f"{utc_second(int(now))}.{int(now % 1 * 1000):03d}Z"
 
 
 def _odd(value: Any) -> Any:
