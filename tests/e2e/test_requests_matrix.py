@@ -33,6 +33,22 @@ def test_each_request_is_answered_counted_named_and_reported_as_the_table_says(s
     assert ran.faults(service) == []
 
 
+FEW = {
+    "FastAPI's own telemetry, uvicorn": ("/socket", "/socket-fails", "/missing.php"),
+    "Starlette, uvicorn": ("/socket", "/after", "/stream-fails", "/file-gone", "/refused-header"),
+}
+"""Of services that `make requests` asks whole."""
+
+
+@applications
+@pytest.mark.parametrize("name", FEW)
+def test_a_few_requests_are_answered_counted_named_and_reported_as_the_table_says(name):
+    service = next(each for each in SERVICES if each.name == name)
+    ran = run(service, FEW[name])
+    assert {case.path for case, _, _ in ran.cells} == set(FEW[name])
+    assert ran.faults(service) == []
+
+
 SENT_BY_AIOHTTP = (
     "/ok", "/raises", "/stream-breaks", "/sub/ok", "/body-breaks", "/database-breaks", "/body-endless", "/refused-header",
     "/end-fails", "/signal-fails",

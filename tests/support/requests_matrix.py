@@ -338,7 +338,7 @@ def faults(service: Service, case: Case, plain: Cell, cell: Cell) -> list[str]:
         and not any(_has_route(service.prefix + case.route, *names) for names in cell.names)
     ):
         found.append(f"names {cell.names}, expected route {case.route}")
-    if case.client == "get" and cell.statuses != [_status(cell.answer)]:
+    if case.says_status and cell.statuses != [_status(cell.answer)]:
         found.append(f"statuses {cell.statuses}, answer {cell.answer}")
     if not cell.agree:
         found.append(f"events {cell.events} have another name than their transaction")

@@ -112,7 +112,7 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.requests.asgi import AsgiLayer
     from slotel.runtime.requests.jobs import Jobs, fail_current
     from slotel.runtime.requests.layer import Server
-    from slotel.runtime.requests.served import name_served, tell_failure, tell_route
+    from slotel.runtime.requests.served import name_served, name_served_socket, tell_failure, tell_route
     from slotel.runtime.requests.wsgi import WsgiLayer
     from slotel.runtime.upstream.aiohttp import watch_answers
     from slotel.runtime.upstream.celery import watch_failures
@@ -129,7 +129,7 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
     keep_patches_whole(pause_all, resume_all)
     if runtime.pipeline is not None:
         runtime.server = server = Server(runtime.pipeline, environ)
-        name_mounted_routes(name_served)
+        name_mounted_routes(name_served, name_served_socket)
         watch_routes(tell_route)
         watch_failed_sockets(tell_failure)
         watch_answers(serving, note_prepared, note_unsent)

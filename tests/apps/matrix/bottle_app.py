@@ -39,6 +39,7 @@ ACTS = {
     "/logged": logged,
     "/stream": parts,
     "/stream-breaks": lambda: parts(breaks=True),
+    "/stream-fails": plain.failing_parts,
 }
 for path, act in ACTS.items():
     application.route(path, callback=lambda act=act, **_given: act() or "ok")

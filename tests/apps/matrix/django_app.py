@@ -68,6 +68,14 @@ def streaming(*, breaks=False, endless=False, sized=False):
     return lambda _request: StreamingHttpResponse(parts(), headers={"Content-Length": "100"} if sized else {})
 
 
+async def async_stream_breaks(_request):
+    async def parts():
+        yield b"part"
+        raise ValueError("async-stream-breaks")
+
+    return StreamingHttpResponse(parts())
+
+
 def upload(request):
     return HttpResponse(str(len(request.body)))
 
@@ -101,8 +109,10 @@ urlpatterns = [
     path("logged", logged),
     path("stream", streaming()),
     path("stream-breaks", streaming(breaks=True)),
+    path("stream-fails", lambda _request: StreamingHttpResponse(plain.failing_parts())),
     path("sized-stream-breaks", streaming(breaks=True, sized=True)),
     path("file-breaks", lambda _request: FileResponse(plain.BreakingFile())),
+    *([path("async-stream-breaks", async_stream_breaks)] if IS_ASYNC else []),
     path("endless", endless_async() if IS_ASYNC else streaming(endless=True)),
     path("upload", upload),
     path("sub/", include([path("ok", ok), path("raises", raising(ValueError("raises")))])),

@@ -59,6 +59,11 @@ def stream_breaks(_request, response):
     response.stream = parts()
 
 
+def stream_fails(_request, response):
+    response.text = None
+    response.stream = plain.failing_parts()
+
+
 application = falcon.App()
 for path, act in {
     **{name: lambda _request, _response, act=act: act() for name, act in plain.ACTS.items()},
@@ -74,6 +79,7 @@ for path, act in {
     "/logged": logged,
     "/stream": stream,
     "/stream-breaks": stream_breaks,
+    "/stream-fails": stream_fails,
     "/upload": returning(200),
 }.items():
     application.add_route(path, Case(act))

@@ -5,7 +5,7 @@ import logging
 
 import plain
 from fastapi import BackgroundTasks, FastAPI, HTTPException, Request, WebSocket
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 app = FastAPI()
 mounted = FastAPI()
@@ -97,6 +97,21 @@ async def stream_breaks():
         raise ValueError("stream-breaks")
 
     return StreamingResponse(parts())
+
+
+@app.get("/stream-fails")
+async def stream_fails():
+    return StreamingResponse(plain.failing_async_parts())
+
+
+@app.get("/file-gone")
+async def file_gone():
+    return FileResponse("/gone")
+
+
+@app.get("/refused-header")
+async def refused_header():
+    return PlainTextResponse("ok", headers={"X-Shop": "a\nb"})
 
 
 @app.get("/endless")

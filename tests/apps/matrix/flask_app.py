@@ -99,6 +99,11 @@ def stream_breaks():
     return Response(parts(), headers={"Content-Length": "100"} if "sized" in request.path else {})
 
 
+@app.get("/stream-fails")
+def stream_fails():
+    return Response(plain.failing_parts())
+
+
 @app.get("/file-breaks")
 def file_breaks():
     return send_file(plain.BreakingFile(), mimetype="text/plain")

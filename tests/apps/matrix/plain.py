@@ -44,6 +44,17 @@ class BreakingFile(io.RawIOBase):
         return b"part"
 
 
+def failing_parts():
+    """A stream that breaks before its first part."""
+    raise ValueError("stream-fails")
+    yield b""
+
+
+async def failing_async_parts():
+    raise ValueError("stream-fails")
+    yield b""
+
+
 def marks():
     sentry_sdk.set_user({"id": "7"})
     sentry_sdk.set_tag("colour", "red")

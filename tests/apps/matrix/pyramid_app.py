@@ -71,6 +71,7 @@ with Configurator() as config:
         "/logged": logged,
         "/stream": stream,
         "/stream-breaks": stream_breaks,
+        "/stream-fails": lambda _request: Response(app_iter=plain.failing_parts()),
         "/upload": upload,
     }.items():
         config.add_route(path, path)

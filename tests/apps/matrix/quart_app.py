@@ -50,6 +50,11 @@ async def parts():
     yield b"part"
 
 
+async def broken_parts():
+    yield b"part"
+    raise ValueError("stream-breaks")
+
+
 blue = Blueprint("blue", __name__, url_prefix="/blue")
 blue.add_url_rule("/ok", "blue_ok", answering(lambda: "ok"))
 app.register_blueprint(blue)
@@ -66,6 +71,8 @@ for path, act in {
     "/handled": raising(CardError("handled")),
     "/logged": logged,
     "/stream": lambda: (parts(), 200),
+    "/stream-breaks": lambda: (broken_parts(), 200),
+    "/stream-fails": lambda: (plain.failing_async_parts(), 200),
 }.items():
     app.add_url_rule(path, path, answering(act))
 app.add_url_rule("/upload", "upload", upload, methods=["POST"])

@@ -30,7 +30,11 @@ async def application(scope, receive, send):
     headers = [(b"content-type", b"text/plain")]
     if path == "/too-long":
         headers.append((b"content-length", b"1"))
+    if path == "/refused-header":
+        headers.append((b"x-shop", b"a\nb"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
+    if path == "/begun-raises":
+        raise ValueError("begun-raises")
     if path == "/stream-breaks":
         await send({"type": "http.response.body", "body": b"part", "more_body": True})
         raise ValueError("stream-breaks")

@@ -38,6 +38,15 @@ def application(environ, start_response):  # noqa: PLR0911 one for each path
     if path == "/stream-breaks":
         answer("200 OK", length=False)
         return breaking()
+    if path == "/stream-fails":
+        answer("200 OK", length=False)
+        return plain.failing_parts()
+    if path == "/begun-raises":
+        answer("200 OK", length=False)
+        raise ValueError("begun-raises")
+    if path == "/refused-header":
+        start_response("200 OK", [("X-Shop", "a\nb"), ("Content-Length", "2")])
+        return [b"ok"]
     if path == "/sized-stream-breaks":
         start_response("200 OK", [("Content-Length", "100")])
         return breaking("sized-stream-breaks")

@@ -6,8 +6,9 @@ import logging
 
 import plain
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
-from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.responses import FileResponse, PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 
 
@@ -88,6 +89,13 @@ async def socket_fails(websocket):
     raise ValueError("socket-fails")
 
 
+async def after(_request):
+    async def fail():
+        raise ValueError("after")
+
+    return PlainTextResponse("ok", background=BackgroundTask(fail))
+
+
 def declined(_request, _error):
     return PlainTextResponse("declined", 402)
 
@@ -110,6 +118,10 @@ app = Starlette(
         Route("/logged", logged),
         Route("/stream", streaming()),
         Route("/stream-breaks", streaming(breaks=True)),
+        Route("/stream-fails", lambda _request: StreamingResponse(plain.failing_async_parts())),
+        Route("/after", after),
+        Route("/file-gone", lambda _request: FileResponse("/gone")),
+        Route("/refused-header", lambda _request: PlainTextResponse("ok", headers={"X-Shop": "a\nb"})),
         Route("/endless", streaming(endless=True)),
         Route("/upload", upload, methods=["POST"]),
         *(Route(path, acting(act)) for path, act in {**plain.ACTS, **plain.ASYNC_ACTS}.items()),

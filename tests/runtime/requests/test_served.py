@@ -31,12 +31,14 @@ class Counted:
         self.scopes = []
         self.names = []
         self.paths = []
+        self.statuses = []
 
     def on_end(self, span, context, local_root, row=None):
         if span.kind is SpanKind.SERVER:
             self.scopes.append((span.instrumentation_scope.name, row.name))
             self.names.append(span.name)
             self.paths.append(span.attributes.get("url.path"))
+            self.statuses.append(span.attributes.get("http.response.status_code"))
 
 
 @pytest.fixture
@@ -220,6 +222,58 @@ def parts(*given):
         if isinstance(part, Exception):
             raise part
         yield part
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "row"),
+    [
+        ([ValueError()], 500, "failed"),  # the head goes with the first part
+        ([b"", ValueError()], 200, "broken_stream"),
+        ([b"12345", ValueError()], 200, "broken_stream"),
+        ([b"12345", b"67890"], 200, "succeeded"),
+    ],
+)
+def test_the_status_of_a_stream_that_breaks_is_the_one_that_its_client_gets(layer, given, status, row):
+    _, _, counted, _ = layer
+
+    def application(_environ, start_response):
+        start_response("200 OK", [])
+        return parts(*given)
+
+    with contextlib.suppress(ValueError):
+        Sending().send(WsgiLayer(layer[1].server, application))
+    assert (counted.scopes, counted.statuses) == ([("slotel.server", row)], [status])
+
+
+@pytest.mark.parametrize(
+    ("sent", "refused", "error", "status", "row"),
+    [
+        ([], None, ValueError(), 500, "failed"),  # the server answers
+        ([], None, asyncio.CancelledError(), None, "cancelled"),
+        ([START], None, ValueError(), 200, "broken_stream"),
+        ([], START, None, None, "failed"),
+        ([], START, ValueError(), None, "failed"),
+    ],
+)
+def test_the_status_of_an_asgi_answer_is_the_one_that_was_sent(layer, sent, refused, error, status, row):
+    _, _, counted, _ = layer
+
+    async def application(_scope, _receive, send):
+        for message in sent:
+            await send(message)
+        if refused:
+            with contextlib.suppress(LookupError) if error else contextlib.nullcontext():
+                await send(refused)
+        raise error
+
+    async def send(message):
+        if message is refused:
+            raise LookupError
+
+    scope = {"type": "http", "method": "GET", "path": "/ok", "headers": []}
+    with contextlib.suppress(ValueError, LookupError, asyncio.CancelledError):
+        asyncio.run(AsgiLayer(layer[1].server, application)(scope, None, send))
+    assert (counted.scopes, counted.statuses) == ([("slotel.server", row)], [status])
 
 
 @pytest.mark.parametrize("is_instrumented", [True, False])
@@ -561,7 +615,9 @@ def test_an_exception_that_leaves_a_span_open_fails_the_request(instrumented):
 
     with pytest.raises(LookupError):
         ask(around(application))
-    assert [row for _, row in counted.scopes] == ["broken_stream"]
+    assert [row for _, row in counted.scopes] == [
+        "failed"
+    ]  # a server sends the head with the first part: 500
 
 
 def test_a_path_is_no_name_though_its_server_does_not_tell_the_url_as_it_was_sent(instrumented):

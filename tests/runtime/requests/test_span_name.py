@@ -31,6 +31,7 @@ BREW = {"http__request__method": "_OTHER", "http__request__method_original": "BR
             {"url__path": "/socket/a", "http__route": "/socket/{name}"},
             "GET /socket/{name}",
         ),
+        ("WS", {"url__scheme": "ws"}, "GET"),  # FastAPI 0.165
         ("HTTP /ok", {"url__path": "/ok", "http__route": "/ok", "http__request__method": "_OTHER"}, None),
         ("HTTP /ok", {"url__path": "/ok", "http__request__method": "_OTHER"}, "HTTP"),
         ("HTTP", {"url__path": "/ok", "http__request__method": "_OTHER"}, None),

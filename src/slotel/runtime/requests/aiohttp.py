@@ -11,13 +11,11 @@ from typing import Any, TypeAlias
 
 from opentelemetry.propagators.textmap import Getter
 
-from slotel.runtime.requests import outcomes as rows
-from slotel.runtime.requests.decision import Decision, tells_of_client
+from slotel.runtime.requests.decision import tells_of_client
 from slotel.runtime.requests.layer import Layer
-from slotel.runtime.requests.served import SERVED, STATUS, ServedRequest
+from slotel.runtime.requests.served import SERVED, ServedRequest
 from slotel.runtime.requests.span_name import METHODS
 from slotel.runtime.upstream.aiohttp import is_answer
-from slotel.runtime.upstream.otel.reading import amend
 
 Request: TypeAlias = Any
 """aiohttp's: `aiohttp.web.BaseRequest`."""
@@ -68,16 +66,8 @@ class AiohttpRequest(ServedRequest):
             error: what aiohttp raises, also where it breaks off because the application has raised.
         """
         if not self._request.writer.output_size:
-            self.status = None
-            if self._held is not None:
-                amend(self._held, STATUS, None)
+            self.status, self.is_refused = None, True
         self.end(self.raised or error)
-
-    def decided(self, decision: Decision) -> Decision:
-        """Return what came of the request: an answer of which nothing was sent is none that broke."""
-        decision = super().decided(decision)
-        is_none = decision.row is rows.BROKEN_STREAM and self.status is None
-        return Decision(rows.FAILED, decision.exception) if is_none else decision
 
     def leave(self) -> None:
         """Measure the request by its status, and put back the context that stood before."""

@@ -79,6 +79,8 @@ class AsgiRequest(ServedRequest):
             await self.sends(message)
         except BaseException as error:
             self._gives_last = False
+            if kind in _STARTS:
+                self.status, self.is_refused = None, True
             if isinstance(error, OSError):
                 self.client_left = True
             raise
@@ -89,7 +91,7 @@ class AsgiRequest(ServedRequest):
     def is_unanswered(self) -> bool:  # type: ignore[override]  # asked at the end alone
         """Whether nothing was sent to a client that is there."""
         has_begun = self.status is not None or self.close_code is not None or self.is_accepted
-        return not (has_begun or self.client_left)
+        return not (has_begun or self.is_refused or self.client_left)
 
     @property
     def is_broken_off(self) -> bool:  # type: ignore[override]

@@ -22,7 +22,7 @@ from slotel.config.slo import HEALTH_ROUTES
 from slotel.runtime.requests import outcomes as rows
 from slotel.runtime.requests.decision import Decision, of_escaped
 from slotel.runtime.requests.layer import Layer
-from slotel.runtime.requests.span_name import PATHS, name_by_route, place_under, under
+from slotel.runtime.requests.span_name import PATHS, name_by_route, name_socket, place_under, under
 from slotel.runtime.upstream.django import FORCED_ROOT
 from slotel.runtime.upstream.otel.reading import amend, attributes_of
 from slotel.runtime.upstream.otel.spans import can_take_context, span_in, take_context
@@ -61,7 +61,8 @@ class ServedRequest:
         local_root: of the server span that was made for it, if one was.
         client_left: the client left before the answer was complete.
         is_complete: the whole answer was handed to the server.
-        is_unanswered: the application has returned without a word to a client that is there: the server answers 500.
+        is_unanswered: the application has ended without a word to a client that is there: the server answers 500.
+        is_refused: the server sent no head, though it was given one.
         is_broken_off: the application ended before the answer that it had begun, or gave what is none.
         socket_scheme: of a websocket that its instrumentation takes for a request.
         awaits_framework: the server span was made here, though an instrumentation may yet make one below it.
@@ -79,6 +80,7 @@ class ServedRequest:
     close_code: int | None = None
     client_left = False
     is_complete = False
+    is_refused = False
     is_broken_off: bool = False
     socket_scheme: str | None = None
     local_root: LocalRoot | None = None
@@ -247,6 +249,8 @@ class ServedRequest:
         """Return what came of the request, in the light of what the server has seen until its span ended."""
         if self.client_left and (decision.exception is None or isinstance(decision.exception, OSError)):
             return Decision(rows.CLIENT_LEFT)
+        if decision.row is rows.BROKEN_STREAM and (self.is_unanswered or self.is_refused):
+            return Decision(rows.FAILED, decision.exception)
         failed = self.failure is not None or self.close_code in _WEBSOCKET_FAILED
         if failed and decision.row.outcome == rows.STREAM.outcome:
             return Decision(rows.FAILED, decision.exception or self.failure)
@@ -268,7 +272,7 @@ class ServedRequest:
         if self._is_over:
             return
         self._ends, self.escaped = True, error
-        if error is None and self.is_unanswered:
+        if self.is_unanswered and (error is None or of_escaped(error).row is rows.FAILED):
             self.status = _SERVER_ERROR
         if self.local_root is None or self._has_own_span:
             self.ensure_span()
@@ -322,7 +326,7 @@ class ServedRequest:
             and (decision.row is not rows.SUCCEEDED or self.status >= _SERVER_ERROR)
         ):
             local_root.decision = _answered(decision, self.status)
-        if self.status is not None:
+        if self.status is not None or self.is_refused:
             attributes = attributes_of(span)
             if attributes.get(STATUS) != self.status and "http.request.method" in attributes:
                 amend(span, STATUS, self.status)
@@ -350,7 +354,7 @@ class ServedRequest:
     def _end_span(self, span: Span, error: BaseException | None) -> None:
         """End the span that was made here, or one that its instrumentation has left open."""
         is_own = self._has_own_span
-        if is_own and self.status is not None:
+        if self.status is not None and "http.request.method" in attributes_of(span):
             span.set_attribute(STATUS, self.status)
         if isinstance(error, Exception) and not self.is_complete:
             span.record_exception(error)
@@ -395,6 +399,13 @@ def name_served(route: str) -> None:
     served = SERVED.get()
     if served is not None and served.local_root is not None:
         name_by_route(served.local_root.span, route)
+
+
+def name_served_socket() -> None:
+    """Give the websocket that is served here, and has its route, the method of its handshake."""
+    served = SERVED.get()
+    if served is not None and served.local_root is not None:
+        name_socket(served.local_root.span)
 
 
 def tell_route(route: str) -> None:

@@ -28,6 +28,8 @@ _NAMED_BY_ROUTE: Final = ("opentelemetry.instrumentation.tornado",)
 """Instrumentations that write a route into the name alone, and never a path."""
 _CATCH_ALL: Final = "%s"
 """Tornado's template of a pattern that is one group: it says nothing."""
+_OF_SOCKETS: Final = "WS"
+"""What FastAPI's own telemetry (0.165) writes in place of a websocket's method."""
 _SOCKET_METHOD: Final = "GET"
 """Of a websocket's handshake, which its ASGI scope does not name. Source: RFC 6455, section 4.1."""
 
@@ -55,7 +57,9 @@ def _by_convention(span: Span, attributes: Mapping[str, Any]) -> str | None:
     name = exact_text(span.name)
     asked = next((exact_text(attributes[key]) for key in _METHODS if key in attributes), None)
     word = _SOCKET_METHOD if asked is None else "HTTP" if asked == "_OTHER" else asked
-    clients_own = "HTTP" if asked is None else None  # or what it is called
+    clients_own = None  # or what it is called
+    if asked is None:
+        clients_own = _OF_SOCKETS if name == _OF_SOCKETS else "HTTP"
     if _ORIGINAL in attributes:
         clients_own = exact_text(attributes[_ORIGINAL])
     route = exact_text(attributes[_ROUTE]) if _ROUTE in attributes else None
@@ -92,6 +96,13 @@ def name_by_route(span: Span, route: str) -> None:
         span.update_name(f"{method} {route}".strip())
     elif path in METHODS or path == "HTTP":
         span.update_name(f"{path} {route}")
+
+
+def name_socket(span: Span) -> None:
+    """Give the span of a websocket that is named by its route the method of its handshake."""
+    method, _, route = span.name.partition(" ")
+    if method == _OF_SOCKETS:
+        span.update_name(f"{_SOCKET_METHOD} {route}".strip())
 
 
 def place_under(span: Span, prefix: str) -> None:

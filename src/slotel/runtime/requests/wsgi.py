@@ -190,6 +190,7 @@ class WsgiLayer(Layer):
             answer: Iterable[bytes] = self._application(environ, served.start_response)
         except BaseException as error:
             is_over = isinstance(error, StopIteration) and served.socket_scheme  # so gunicorn is told
+            served.is_unanswered = not is_over
             served.end(None if is_over else error)
             served.leave()
             raise
@@ -219,7 +220,7 @@ class _Answer:
         self._answer = answer
         self._served = served
         self._parts: Iterator[bytes] | None = None
-        self._given = 0
+        self._given: int | None = None
         self._handled = sys.exc_info()[1]
 
     def __iter__(self) -> Iterator[bytes]:
@@ -232,18 +233,19 @@ class _Answer:
                 self._parts = iter(self._answer)
             part = next(self._parts)
         except StopIteration:
-            if served.length is not None and 0 < self._given < served.length:
+            if served.length is not None and self._given and self._given < served.length:
                 served.is_broken_off = True
             served.is_complete = True
             raise
         except BaseException as error:
+            served.is_unanswered = self._given is None  # a server sends the head with the first part
             served.end(error)
             raise
         if not isinstance(part, bytes) or served.status is None:
             served.is_broken_off = True
-        elif served.length is not None and not served.is_complete:
-            self._given += len(part)
-            if self._given >= served.length:
+        else:
+            self._given = (self._given or 0) + len(part)
+            if served.length is not None and self._given >= served.length and not served.is_complete:
                 served.complete()
         return part
 

@@ -105,11 +105,17 @@ def keep_bodies() -> None:
     wrapt.register_post_import_hook(_keep_bodies, "starlette.requests")
 
 
-def name_mounted_routes(name: Callable[[str], None]) -> None:
-    """Tell the full route of a request that a mounted application serves, from the import of Starlette on."""
+def name_mounted_routes(name: Callable[[str], None], name_socket: Callable[[], None]) -> None:
+    """Tell the full route of a request that a mounted application serves, from the import of Starlette on.
+
+    Args:
+        name_socket: called when a websocket has its route.
+    """
     for probe in (_MOUNT, _HOST, *_ROUTES):
         module, _, kind = probe.where.partition(":")
         wrap = _mounting if probe in (_MOUNT, _HOST) else functools.partial(_naming, name)
+        if kind == "WebSocketRoute":
+            wrap = functools.partial(_naming_sockets, name, name_socket)
         wrapt.register_post_import_hook(functools.partial(_wrap_handle, probe, kind, wrap), module)
 
 
@@ -137,6 +143,17 @@ def _naming(name: Callable[[str], None], original: Any) -> Any:
         if mount is not None:
             name(mount + getattr(scope.get("route"), "path_format", self.path_format))
         await original(self, scope, receive, send)
+
+    return handle
+
+
+def _naming_sockets(name: Callable[[str], None], name_socket: Callable[[], None], original: Any) -> Any:
+    naming = _naming(name, original)
+
+    async def handle(self: Any, scope: Any, receive: Any, send: Any) -> None:
+        __traceback_hide__ = True
+        name_socket()
+        await naming(self, scope, receive, send)
 
     return handle
 
