@@ -34,6 +34,17 @@ def test_each_request_is_answered_counted_named_and_reported_as_the_table_says(s
 
 
 FEW = {
+    "Tornado": (
+        "/handled",
+        "/stream-breaks",
+        "/sized-stream-breaks",
+        "/unfinished",
+        "/raises-after",
+        "/prepare-raises",
+        "/finish-raises",
+        "/error-fails",
+        "/endless",
+    ),
     "FastAPI's own telemetry, uvicorn": ("/socket", "/socket-fails", "/missing.php"),
     "Starlette, uvicorn": ("/socket", "/after", "/stream-fails", "/file-gone", "/refused-header"),
 }
@@ -94,26 +105,30 @@ def test_a_file_that_aiohttp_sends_has_the_status_that_its_client_gets(name):
             assert sorted(map(str, sent)) == sorted(got)
 
 
-INSTRUMENTATION = "opentelemetry.instrumentation.aiohttp_server"
-OF_AIOHTTP = {
-    "aiohttp.web_protocol.RequestHandler._handle_request": {"/body-breaks": "good"},
-    "aiohttp.web_protocol.RequestHandler.log_access": {"/database-breaks": "excluded"},
-    "aiohttp.web_response.StreamResponse.prepare": {},
-    "aiohttp.web_server.Server.__init__": {"/body-breaks": "good"},
-    f"{INSTRUMENTATION}._excluded_urls": {},
-    f"{INSTRUMENTATION}.duration_histogram_new": {},
-}
-"""Name of a probe → path → how it counts without the name."""
+INSTRUMENTATION = "opentelemetry.instrumentation"
+ALL = {"/ok": "good", "/raises": "bad", "/database-breaks": "bad", "/body-breaks": "bad"}
+UNSEEN = {"/database-breaks": "good", "/body-breaks": "good"}
+WITHOUT = {
+    "aiohttp.web_protocol.RequestHandler._handle_request": ("aiohttp", {**ALL, **UNSEEN}),
+    "aiohttp.web_protocol.RequestHandler.log_access": ("aiohttp", {**ALL, "/database-breaks": "excluded"}),
+    "aiohttp.web_response.StreamResponse.prepare": ("aiohttp", ALL),
+    "aiohttp.web_server.Server.__init__": ("aiohttp", {**ALL, **UNSEEN}),
+    f"{INSTRUMENTATION}.aiohttp_server._excluded_urls": ("aiohttp", ALL),
+    f"{INSTRUMENTATION}.aiohttp_server.duration_histogram_new": ("aiohttp", ALL),
+    **dict.fromkeys(
+        (f"{INSTRUMENTATION}.tornado._finish_span", f"{INSTRUMENTATION}.tornado._HANDLER_CONTEXT_KEY",
+         "tornado.web.RequestHandler._handle_request_exception"),
+        ("Tornado", {"/ok": "good", "/raises": "bad", "/handled": "bad"}),
+    ),
+}  # fmt: skip
+"""Name of a probe → service, and how its paths count without the name."""
 
 
 @applications
-@pytest.mark.parametrize("gone", OF_AIOHTTP)
-def test_without_a_name_of_aiohttps_it_serves_on_counts_and_says_so(gone):
-    service = next(each for each in SERVICES if each.name == "aiohttp")
-    expected = {"/ok": "good", "/raises": "bad", "/database-breaks": "bad", "/body-breaks": "bad"}
-    if "body-breaks" in str(OF_AIOHTTP[gone]):
-        expected["/database-breaks"] = "good"
-    expected.update(OF_AIOHTTP[gone])
+@pytest.mark.parametrize("gone", WITHOUT)
+def test_without_a_name_of_a_framework_it_serves_on_counts_and_says_so(gone):
+    name, expected = WITHOUT[gone]
+    service = next(each for each in SERVICES if each.name == name)
     with launch(service, launcher=True, GONE=gone).wait_ready("/ok") as running:
         assert running.said(f"{gone}_gone is gone in this release")
         got = Counter(good=running.requests)

@@ -30,7 +30,7 @@ class Case(NamedTuple):
     @property
     def is_late(self) -> bool:
         """Whether its event may come after the answer."""
-        return self.path == "/after"
+        return self.path in {"/after", "/raises-after", "/finish-raises"}
 
     @property
     def says_status(self) -> bool:
@@ -80,6 +80,10 @@ CASES = (
     Case("/async-stream-breaks", "bad"),
     Case("/begun-raises", "bad"),
     Case("/file-gone", "bad"),
+    Case("/raises-after", "good"),
+    Case("/prepare-raises", "bad"),
+    Case("/finish-raises", "good"),
+    Case("/error-fails", "bad"),
     Case("/body-breaks", "bad"),
     Case("/database-breaks", "bad"),
     Case("/body-endless", "excluded", client="leaves"),

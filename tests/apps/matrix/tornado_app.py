@@ -41,10 +41,58 @@ class Case(RequestHandler):
             self.write(b"part")
             await self.flush()
             raise ValueError("stream-breaks")
+        elif name == "sized-stream-breaks":
+            self.set_header("Content-Length", "100")
+            self.write(b"part")
+            await self.flush()
+            raise ValueError("sized-stream-breaks")
+        elif name == "unfinished":
+            self.set_header("Content-Length", "100")
+        elif name == "raises-after":
+            await self.finish("ok")
+            raise ValueError("raises-after")
+        while name == "endless":
+            self.write(b"x" * 65536)
+            await self.flush()
+            await asyncio.sleep(0.01)
         self.write("ok")
 
     def post(self):
         self.write(str(len(self.request.body)))
+
+
+class PrepareRaises(RequestHandler):
+    def prepare(self):
+        raise ValueError("prepare-raises")
+
+    def get(self):
+        self.write("ok")
+
+
+class FinishRaises(RequestHandler):
+    def get(self):
+        self.write("ok")
+
+    def on_finish(self):
+        raise ValueError("finish-raises")
+
+
+class Handled(RequestHandler):
+    def get(self):
+        raise ValueError("handled")
+
+    def write_error(self, _status, **_more):
+        self.set_status(402)
+        self.finish("declined")
+
+
+class ErrorFails(RequestHandler):
+    def get(self):
+        raise ValueError("error-fails")
+
+    def write_error(self, _status, **_more):
+        self.set_header("Content-Length", "100")
+        self.finish("short")
 
 
 class Item(RequestHandler):
@@ -73,7 +121,7 @@ FALLBACK = {"fallback": WSGIContainer(within)}
 PATHS = ("/wsgi/ok", "/wsgi/returned-500")
 NAMES = (
     "ok", "returned-404", "raised-404", "returned-500", "raised-503", "raises", "status", "logged", "stream-breaks",
-    "upload", *(path[1:] for path in (*plain.ACTS, *plain.ASYNC_ACTS)),
+    "sized-stream-breaks", "unfinished", "raises-after", "endless", "upload", *(path[1:] for path in (*plain.ACTS, *plain.ASYNC_ACTS)),
 )  # fmt: skip
 
 
@@ -81,6 +129,8 @@ async def main():
     cases = [(f"/{name}", Case, {"name": name}) for name in NAMES]
     cases += [(path, FallbackHandler, FALLBACK) for path in PATHS]
     cases += [(r"/items/(\d+)", Item), ("/socket", Socket), ("/socket-fails", FailingSocket)]
+    cases += [("/prepare-raises", PrepareRaises), ("/finish-raises", FinishRaises), ("/handled", Handled)]
+    cases += [("/error-fails", ErrorFails)]
     application = Application(cases)
     application.listen(int(os.environ["PORT"]), "127.0.0.1")
     await asyncio.Event().wait()

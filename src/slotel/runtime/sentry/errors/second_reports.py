@@ -18,6 +18,8 @@ _SERVERS_LOGGERS: Final = frozenset(
 )  # fmt: skip
 """Loggers on which servers, and frameworks that serve a request's end, report what left the application."""
 
+_TORNADOS_LOGGERS: Final = ("tornado.application", "tornado.general")
+"""On which Tornado reports, after its handler, what ended a request; an application may use them, too."""
 _SECOND_REPORTS: Final = ("Worker (pid:", "WORKER TIMEOUT", "Application callable raised an exception")
 """What gunicorn's master says when a worker ends, and granian of what left the application, as text."""
 
@@ -26,6 +28,9 @@ def tells_nothing(event: Any, error: BaseException | None) -> bool:
     """Whether an event repeats what was reported, or is about a client that has left."""
     if event.get("logger") in _SERVERS_LOGGERS:
         return _is_servers_own(event, error)
+    if event.get("logger") in _TORNADOS_LOGGERS:
+        ended = error or sys.exc_info()[1]
+        return ended is not None and tells_of_client(ended)
     return error is not None and _is_unhandled(event) and _is_of_nobody(error)
 
 

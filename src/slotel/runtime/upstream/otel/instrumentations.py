@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Final
 
-from opentelemetry.context import get_current
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
 from slotel.runtime.upstream.django import FORCED_ROOT
+from slotel.runtime.upstream.otel.aiohttp_server import MeasureLate, patch_aiohttp_server
 from slotel.runtime.upstream.otel.grpc import Refused, note_refused_calls, take_arguments_by_position
 from slotel.runtime.upstream.otel.request_attributes import Rooted
 from slotel.runtime.upstream.otel.shorter_requests import shorten_requests
+from slotel.runtime.upstream.otel.tornado import patch_tornado
 from slotel.runtime.upstream.probe import SLOWER, Probe
 
 _PACKAGE: Final = "opentelemetry.instrumentation"
@@ -103,35 +104,7 @@ _ROUTES: Final = Probe(
     without="each request to a FastAPI app costs 2 us more for each of its routes",
     level=SLOWER,
 )  # fmt: skip
-_TORNADO: Final = Probe(
-    f"{_PACKAGE}.tornado", "_record_on_finish_metrics",
-    why="Tornado's requests that an exception ends are measured when it is logged and when they finish (0.66b1)",
-    without="http_server_request_duration_seconds counts them twice",
-)  # fmt: skip
-_HANDLER: Final = Probe(
-    f"{_PACKAGE}.tornado", "patch_handler_class",
-    why="the span of a FallbackHandler ends, with 200, before the application that it hands on to has begun (0.66b1)",
-    without="a failed request to a WSGI application within Tornado counts as good",
-)  # fmt: skip
-_AIOHTTP: Final = f"{_PACKAGE}.aiohttp_server"
-_NESTED: Final = Probe(
-    _AIOHTTP, "_excluded_urls",
-    why="an application below another makes a second server span (0.66b1)",
-    without="each request to a sub-application of aiohttp counts twice",
-)  # fmt: skip
-_DURATIONS: Final = tuple(
-    Probe(
-        _AIOHTTP, f"duration_histogram_{age}",
-        why="measures a request before the status that is sent is known (0.66b1)",
-        without="http_server_request_duration_seconds has the status 200 for each file that aiohttp sends",
-    )
-    for age in ("new", "old")
-)  # fmt: skip
-_STATUSES: Final = ("http.response.status_code", "http.status_code")
 _ROOT: Final = "SCRIPT_NAME"
-
-MeasureLate = Callable[[Callable[["int | None"], None]], bool]
-"""Calls a function with the status that a request was answered with, when it is known; returns whether it will."""
 
 
 def patch_instrumentation(
@@ -160,11 +133,9 @@ def patch_instrumentation(
     elif name == "fastapi":
         _ask_plain_routes_themselves()
     elif name == "aiohttp-server":
-        _leave_nested_out(has_span)
-        _measure_aiohttp_late(measure_late)
+        patch_aiohttp_server(has_span, measure_late)
     elif name == "tornado":
-        _measure_tornado_once()
-        _leave_fallbacks_out()
+        patch_tornado()
     elif name in ("grpc_server", "grpc_aio_server"):
         note_refused_calls(refused)
         take_arguments_by_position()
@@ -189,86 +160,6 @@ def _ask_plain_routes_themselves() -> None:
         return flatten
 
     _ROUTES.wrap(module, wrap)
-
-
-def _leave_nested_out(has_span: Callable[[], bool]) -> None:
-    """Make no server span of an aiohttp application where the one above it has made it."""
-    module = sys.modules.get(_AIOHTTP)
-    urls = _NESTED.of(module) if module is not None else None
-    if urls is None or isinstance(urls, _Excluded):
-        return
-    _NESTED.put(module, _Excluded(urls, has_span))
-
-
-class _Excluded:
-    """The URLs that the user left out, and those of requests that have their server span."""
-
-    def __init__(self, urls: Any, has_span: Callable[[], bool]) -> None:
-        self._urls, self._has_span = urls, has_span
-
-    def url_disabled(self, url: str) -> bool:
-        return self._has_span() or bool(self._urls.url_disabled(url))
-
-
-def _measure_aiohttp_late(measure_late: MeasureLate) -> None:
-    """Measure a request of aiohttp by the status that was sent."""
-    module = sys.modules.get(_AIOHTTP)
-    for probe in _DURATIONS if module is not None else ():
-        histogram = probe.of(module)
-        if histogram is not None and not isinstance(histogram, _Late):
-            probe.put(module, _Late(histogram, measure_late))
-
-
-class _Late:
-    """A histogram that records when the status is known."""
-
-    def __init__(self, histogram: Any, measure_late: MeasureLate) -> None:
-        self._histogram, self._measure_late = histogram, measure_late
-
-    def record(self, amount: float, attributes: Mapping[str, Any] | None = None, context: Any = None) -> None:
-        given, here = dict(attributes or {}), context or get_current()
-
-        def measure(status: int | None) -> None:
-            for name in _STATUSES:
-                if name in given and status is None:
-                    del given[name]
-                elif name in given:
-                    given[name] = status
-            self._histogram.record(amount, given, here)
-
-        if not self._measure_late(measure):
-            self._histogram.record(amount, given, here)
-
-
-def _measure_tornado_once() -> None:
-    """Leave out what is measured when an exception is logged: the answer's status is known at the finish."""
-
-    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
-        def record(histograms: Any, handler: Any, error: Any, *args: Any, **kwargs: Any) -> None:
-            if error is None:
-                original(histograms, handler, error, *args, **kwargs)
-
-        return record
-
-    module = sys.modules.get(_TORNADO.where)
-    if module is not None:
-        _TORNADO.wrap(module, wrap)
-
-
-def _leave_fallbacks_out() -> None:
-    """Make no span of Tornado's FallbackHandler: another application, or the layer of a WSGI one, makes its own."""
-
-    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
-        def patch_handler_class(tracer: Any, histograms: Any, kind: Any, *args: Any, **kwargs: Any) -> Any:
-            if issubclass(kind, sys.modules["tornado.web"].FallbackHandler):
-                return False
-            return original(tracer, histograms, kind, *args, **kwargs)
-
-        return patch_handler_class
-
-    module = sys.modules.get(_HANDLER.where)
-    if module is not None:
-        _HANDLER.wrap(module, wrap)
 
 
 def _accept_statuses_as_numbers() -> None:

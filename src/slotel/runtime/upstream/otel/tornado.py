@@ -1,0 +1,124 @@
+"""Faults of OpenTelemetry's instrumentation of Tornado: when it ends and measures a request, whose span it makes."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+from slotel.runtime.upstream.otel.reading import attributes_of
+from slotel.runtime.upstream.probe import Probe
+
+_TORNADO: Final = "opentelemetry.instrumentation.tornado"
+_MEASURES: Final = Probe(
+    _TORNADO, "_record_on_finish_metrics",
+    why="Tornado's requests that an exception ends are measured when it is logged and when they finish (0.66b1)",
+    without="http_server_request_duration_seconds counts them twice",
+)  # fmt: skip
+_FINISH: Final = Probe(
+    _TORNADO, "_finish_span",
+    why="ends a request of Tornado's with a 500 when an exception is logged, whatever is sent then (0.66b1)",
+    without="a Tornado request whose exception `write_error` answers with a 4xx is bad",
+)  # fmt: skip
+_CONTEXT: Final = Probe(
+    _TORNADO, "_HANDLER_CONTEXT_KEY",
+    why="the same: the attribute of a handler that has its span", without=_FINISH.without,
+)  # fmt: skip
+_ANSWERS: Final = Probe(
+    "tornado.web:RequestHandler", "_handle_request_exception",
+    why="the same: when it has ended, an answer was sent", without=_FINISH.without,
+)  # fmt: skip
+_HANDLER: Final = Probe(
+    _TORNADO, "patch_handler_class",
+    why="the span of a FallbackHandler ends, with 200, before the application that it hands on to has begun (0.66b1)",
+    without="a failed request to a WSGI application within Tornado counts as good",
+)  # fmt: skip
+_PENDING: Final = "_slotel_pending"
+"""Attribute of a handler while it answers an exception: what ends its span, or None so far."""
+_STATUSES: Final = ("http.response.status_code", "http.status_code")
+
+Function = Callable[..., Any]
+
+
+def patch_tornado() -> None:
+    """Patch the instrumentation, which was just loaded."""
+    module = sys.modules.get(_TORNADO)
+    if module is None:
+        return
+    _MEASURES.wrap(module, _measuring_at_the_end)
+    _HANDLER.wrap(module, _leaving_fallbacks_out)
+    key = _CONTEXT.of(module)
+    if key is not None and _FINISH.of(module) is not None:
+        if not _ANSWERS.wrap(sys.modules["tornado.web"].RequestHandler, _answering):
+            return
+        _FINISH.wrap(module, functools.partial(_finishing_when_sent, key))
+
+
+def _measuring_at_the_end(original: Function) -> Function:
+    """Leave out what is measured when an exception is logged: the answer's status is known at the finish."""
+
+    def record(histograms: Any, handler: Any, error: Any, *args: Any, **kwargs: Any) -> None:
+        if error is None:
+            original(histograms, handler, error, *args, **kwargs)
+
+    return record
+
+
+def _leaving_fallbacks_out(original: Function) -> Function:
+    """Make no span of Tornado's FallbackHandler: another application, or the layer of a WSGI one, makes its own."""
+
+    def patch_handler_class(tracer: Any, histograms: Any, kind: Any, *args: Any, **kwargs: Any) -> Any:
+        if issubclass(kind, sys.modules["tornado.web"].FallbackHandler):
+            return False
+        return original(tracer, histograms, kind, *args, **kwargs)
+
+    return patch_handler_class
+
+
+def _finishing_when_sent(key: str, original: Function) -> Function:
+    """End the span of a request whose exception is being answered when it is answered, by the status that is sent."""
+
+    def end(tracer: Any, handler: Any, *more: Any) -> None:
+        traced = getattr(handler, key, None)
+        if traced is not None:
+            sent = _Sent(traced.activation, traced.span, handler.get_status())
+            setattr(handler, key, traced._replace(activation=sent))
+        original(tracer, handler, *more)
+
+    def finish_span(tracer: Any, handler: Any, error: Any, *more: Any) -> None:
+        its = vars(handler)
+        if _PENDING not in its:
+            original(tracer, handler, error, *more)
+        elif error is not None:
+            its[_PENDING] = functools.partial(end, tracer, handler, error, *more)
+        else:
+            (its.pop(_PENDING) or functools.partial(original, tracer, handler, None, *more))()
+
+    return finish_span
+
+
+def _answering(original: Function) -> Function:
+    def handle(its: Any, error: Any) -> Any:
+        vars(its)[_PENDING] = None
+        try:
+            return original(its, error)
+        finally:
+            pending = vars(its).pop(_PENDING, None)
+            if pending is not None:  # no answer was finished
+                pending()
+
+    return handle
+
+
+class _Sent:
+    """What makes a span the current one, and gives it the status that was sent when it ends."""
+
+    def __init__(self, activation: Any, span: Any, status: int) -> None:
+        self._activation, self._span, self._status = activation, span, status
+
+    def __exit__(self, *error: object) -> Any:
+        for name in _STATUSES:
+            if name in attributes_of(self._span):
+                self._span.set_attribute(name, self._status)
+        return self._activation.__exit__(*error)
