@@ -112,7 +112,7 @@ urlpatterns = [
     path("stream-fails", lambda _request: StreamingHttpResponse(plain.failing_parts())),
     path("sized-stream-breaks", streaming(breaks=True, sized=True)),
     path("file-breaks", lambda _request: FileResponse(plain.BreakingFile())),
-    *([path("async-stream-breaks", async_stream_breaks)] if IS_ASYNC else []),
+    path("async-stream-breaks", async_stream_breaks),
     path("endless", endless_async() if IS_ASYNC else streaming(endless=True)),
     path("upload", upload),
     path("sub/", include([path("ok", ok), path("raises", raising(ValueError("raises")))])),

@@ -147,6 +147,11 @@ class ServedRequest:
         """Whether its end was seen, or another's request is counted for it."""
         return self._is_over
 
+    @property
+    def is_unsent(self) -> bool:
+        """Whether the application has ended, and nothing of its answer was sent."""
+        return self.is_unanswered or self.is_refused
+
     def leave(self) -> None:
         """Put back the context that stood before."""
         try:
@@ -249,7 +254,7 @@ class ServedRequest:
         """Return what came of the request, in the light of what the server has seen until its span ended."""
         if self.client_left and (decision.exception is None or isinstance(decision.exception, OSError)):
             return Decision(rows.CLIENT_LEFT)
-        if decision.row is rows.BROKEN_STREAM and (self.is_unanswered or self.is_refused):
+        if decision.row is rows.BROKEN_STREAM and self.is_unsent:
             return Decision(rows.FAILED, decision.exception)
         failed = self.failure is not None or self.close_code in _WEBSOCKET_FAILED
         if failed and decision.row.outcome == rows.STREAM.outcome:
