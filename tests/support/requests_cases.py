@@ -80,6 +80,7 @@ CASES = (
     Case("/async-stream-breaks", "bad"),
     Case("/begun-raises", "bad"),
     Case("/file-gone", "bad"),
+    Case("/sent-file-breaks", "bad"),
     Case("/raises-after", "good"),
     Case("/prepare-raises", "bad"),
     Case("/finish-raises", "good"),

@@ -109,6 +109,12 @@ def file_breaks():
     return send_file(plain.BreakingFile(), mimetype="text/plain")
 
 
+@app.get("/sent-file-breaks")
+def sent_file_breaks():
+    wrapped = request.environ["wsgi.file_wrapper"](plain.BreakingOnDisk(), 1000)
+    return Response(wrapped, headers={"Content-Length": "100000000"}, direct_passthrough=True)
+
+
 @app.get("/endless")
 def endless():
     import time

@@ -44,6 +44,28 @@ class BreakingFile(io.RawIOBase):
         return b"part"
 
 
+class BreakingOnDisk(io.RawIOBase):
+    """A file whose length is known, and that breaks after its first part."""
+
+    _at = 0
+
+    def seekable(self):
+        return True
+
+    def tell(self):
+        return self._at
+
+    def seek(self, offset, whence=0):
+        self._at = 100_000_000 if whence == 2 else offset
+        return self._at
+
+    def read(self, size=-1):
+        if self._at or size < 0:
+            raise ValueError("sent-file-breaks")
+        self._at = size
+        return b"x" * size
+
+
 def failing_parts():
     """A stream that breaks before its first part."""
     raise ValueError("stream-fails")

@@ -79,6 +79,9 @@ LATE = {
     ("streams", ".contexts.trace.status"),  # the answer broke, which its status did not say: decision 550
     ("ends", ".request.data.amount"),  # Flask has let go of its request
     ("ends", ".request.data.note"),
+    ("ends", ".contexts.response.status_code"),  # the client gets a 500: the server had sent nothing
+    ("ends", ".contexts.trace.data.http.response.status_code"),
+    ("ends", ".tags.http.status_code"),
 }
 """What differs besides in events of Flask without its context. What was said while an answer went on is in its transaction."""
 

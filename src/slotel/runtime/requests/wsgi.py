@@ -277,12 +277,24 @@ class _Answer:
         return not (isinstance(unsent, OSError) or tells_of_client(unsent))
 
 
+_READ_LATER: Final = "get"
+"""Method of waitress's files, which a thread of its own calls: what it raises is over when the file is closed."""
+
+
 def _watch_file(answer: Any, served: ServedRequest) -> bool:
     """Let the request end when the server closes the file that it sends; return whether it will be seen.
 
     The server looks at its class, so it stays what it is.
     """
     close, handled = getattr(answer, "close", None), sys.exc_info()[1]
+    read = getattr(answer, _READ_LATER, None)
+
+    def read_or_end(*arguments: Any) -> bytes:
+        try:
+            return read(*arguments)  # type: ignore[misc,no-any-return]  # put in its place, where there is one
+        except Exception as error:
+            served.end(error)
+            raise
 
     def close_and_end() -> None:
         unsent = sys.exc_info()[1]
@@ -298,6 +310,8 @@ def _watch_file(answer: Any, served: ServedRequest) -> bool:
 
     try:
         answer.close = close_and_end
+        if read is not None:
+            setattr(answer, _READ_LATER, read_or_end)
     except AttributeError:  # it has no room for it
         return False
     return True
