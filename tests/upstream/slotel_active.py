@@ -9,6 +9,7 @@ test clients call an application as servers do: through slotel's layer.
 from __future__ import annotations
 
 import functools
+import json
 import os
 from collections.abc import Callable, Generator
 from importlib.metadata import entry_points
@@ -18,6 +19,8 @@ from typing import Any
 import pytest
 
 MODE = os.environ.pop("SLOTEL_UPSTREAM_MODE", "off")
+ONLY = set(json.loads(os.environ.pop("SLOTEL_UPSTREAM_ONLY", "[]")))
+"""Names of the tests that are run; of others with the same name, too. None: all."""
 LISTENER = os.environ.pop("SLOTEL_UPSTREAM_DSN", "http://key@127.0.0.1:9/1")
 """The DSN of a sink that takes everything: the tests look into their own transports, and what is not theirs must not wait to be sent."""
 _WITH_DSN = {
@@ -89,6 +92,14 @@ def pytest_sessionstart() -> None:
         del os.environ[name]  # suites assert on a clean environment
     if MODE == "adopt":
         _adopt_every_provider()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Config) -> None:
+    """Leave out what is not asked for."""
+    if ONLY:
+        config.hook.pytest_deselected(items=[each for each in items if each.name not in ONLY])
+        items[:] = [each for each in items if each.name in ONLY]
 
 
 # -- what sentry-sdk's tests see of slotel's transactions ----------------------------------------------------------
