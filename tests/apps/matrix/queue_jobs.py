@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import sys
 import urllib.request
 
@@ -25,6 +26,10 @@ def fails():
     raise ValueError("fails")
 
 
+def dies():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def with_rq():
     from redis import Redis
     from rq import Queue, Retry, Worker
@@ -34,6 +39,7 @@ def with_rq():
     queue.enqueue("queue_jobs.succeeds")
     queue.enqueue("queue_jobs.fails")
     queue.enqueue("queue_jobs.fails", retry=Retry(max=1))
+    queue.enqueue("queue_jobs.dies", retry=Retry(max=1))
     Worker([queue], connection=connection).work(burst=True, logging_level="ERROR")
 
 

@@ -107,6 +107,14 @@ def _rq_failed(job: Job, _its: Any, _job: Any, _kind: Any = None, error: Any = N
     job.error = error
 
 
+def _begin_lost_rq(_its: Any, job: Any, *_: Any, **__: Any) -> Job:
+    """Begin a job whose process is gone, with the span: RQ's worker calls this if the job has no result."""
+    found = Job(job, job.func_name, job.origin, job.id, job.meta.get("_sentry_trace_headers"))
+    found.state = RETRIED if job.retries_left else FAILED
+    found.started = int(job.started_at.timestamp() * 1e9) if job.started_at else None
+    return found
+
+
 def _begin_dramatiq(_its: Any, message: Any) -> Job:
     headers = None if "retries" in message.options else message.options.get("_sentry_headers")
     return Job(message, message.actor_name, message.queue_name, message.message_id, headers)
@@ -204,6 +212,7 @@ RUNNERS: Final = (
         "rq", "rq.worker", ("BaseWorker", "Worker"), "perform_job", _begin_rq, _end_rq,
         {("", "handle_exception"): _rq_failed},
     ),
+    Runner("rq", "rq.worker", ("BaseWorker", "Worker"), "handle_work_horse_killed", _begin_lost_rq),
     Runner(
         "dramatiq", "dramatiq.worker", ("_WorkerThread",), "process_message", _begin_dramatiq, _end_dramatiq,
         {("Broker", "emit_after"): _dramatiq_after},
