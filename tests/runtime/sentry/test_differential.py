@@ -285,8 +285,11 @@ def test_the_tasks_of_a_chain_a_group_and_a_chord_are_one_trace_as_under_plain_s
     assert slotel == plain
 
 
-@pytest.mark.parametrize("framework", ["flask", "django", "fastapi", "celery"])
+@pytest.mark.parametrize(
+    "framework", ["flask", "django", pytest.param("fastapi", marks=pytest.mark.long), "celery"]
+)
 def test_native_names_are_those_of_plain_sentry_sdk(framework, tmp_path):
+    """FastAPI's is asked for in `test_names.py` too, each time."""
     config = tmp_path / "slotel.yaml"
     config.write_text("version: 1\nsentry:\n  transaction_names: native\n")
     with ThreadPoolExecutor() as both:

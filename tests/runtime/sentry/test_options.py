@@ -168,7 +168,7 @@ def test_tasks_take_the_trace_with_them_as_the_app_has_chosen(chosen, expected):
         ({}, True),
         ({"propagate_traces": False}, False),
         ({"trace_propagation_targets": []}, False),
-        ({"trace_propagation_targets": ["nowhere"]}, False),
+        pytest.param({"trace_propagation_targets": ["nowhere"]}, False, marks=pytest.mark.long),
         ({"trace_propagation_targets": ["127.0.0.1"]}, True),
     ],
 )
