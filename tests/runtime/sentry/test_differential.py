@@ -34,7 +34,9 @@ NEEDS = {**USERS, "socket": "websockets", "canvas": "redis"}
 WHOLE = ("flask", "django", "fastapi", "celery", "script")
 """Run under plain sentry-sdk with all that is installed, as a user's is; the others with what they use: half of a start."""
 USES = {
-    "flask_late": ("flask",), "login": ("flask",), "auth": ("django",), "rest": ("django",), "canvas": ("celery", "redis"),
+    "canvas": ("celery", "redis"),
+    **dict.fromkeys(("flask_late", "flask_left_behind", "login"), ("flask",)),
+    **dict.fromkeys(("django_streams", "django_escapes", "auth", "rest"), ("django",)),
     **dict.fromkeys(("background", "mounted", "mounted_routes", "lifespan", "socket"), ("fastapi",)),
 }  # fmt: skip
 
