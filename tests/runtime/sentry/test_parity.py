@@ -85,7 +85,8 @@ def both_ways(processor):
             dsn=stock.dsn(), instrumenter="otel", traces_sample_rate=1.0, default_integrations=False,
             release="r1", environment="e1", server_name="s1",
         )  # fmt: skip
-        with shipping(ours, worker={"interval": 3600.0}) as (sink, losses):
+        told = {"release": "r1", "environment": "e1", "server_name": "s1"}
+        with shipping(ours, worker={"interval": 3600.0}, **told) as (sink, losses):
             tracers = provider(sink)
             tracers.add_span_processor(processor)
 
