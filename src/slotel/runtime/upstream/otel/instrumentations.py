@@ -17,6 +17,7 @@ from slotel.runtime.upstream.otel.aiohttp_server import MeasureLate, patch_aioht
 from slotel.runtime.upstream.otel.grpc import Refused, note_refused_calls, take_arguments_by_position
 from slotel.runtime.upstream.otel.request_attributes import Rooted
 from slotel.runtime.upstream.otel.shorter_requests import shorten_requests
+from slotel.runtime.upstream.otel.tornado import patch_tornado
 from slotel.runtime.upstream.probe import SLOWER, Probe
 
 _PACKAGE: Final = "opentelemetry.instrumentation"
@@ -134,9 +135,6 @@ def patch_instrumentation(
     elif name == "aiohttp-server":
         patch_aiohttp_server(has_span, measure_late)
     elif name == "tornado":
-        # the SDK's spans, which read their limits when they are imported: these are corrected first
-        from slotel.runtime.upstream.otel.tornado import patch_tornado
-
         patch_tornado()
     elif name in ("grpc_server", "grpc_aio_server"):
         note_refused_calls(refused)

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from slotel.runtime.upstream.otel.reading import attributes_of
 from slotel.runtime.upstream.probe import Probe
 
 _TORNADO: Final = "opentelemetry.instrumentation.tornado"
@@ -119,6 +118,6 @@ class _Sent:
 
     def __exit__(self, *error: object) -> Any:
         for name in _STATUSES:
-            if name in attributes_of(self._span):
+            if name in (self._span.attributes or {}):
                 self._span.set_attribute(name, self._status)
         return self._activation.__exit__(*error)
