@@ -58,6 +58,14 @@ def test_where_it_is_left_out_it_would_have_changed_nothing(denylist, pii):
     assert left_out > 5
 
 
+def test_names_that_clients_choose_are_not_remembered():
+    hooks, scrubber = Hooks(None, None), EventScrubber()
+    for part in ("headers", "cookies", "data"):
+        for number in range(100):
+            assert hooks._has_nothing_to_scrub({"request": {part: {f"{part}-{number}": "1"}}}, scrubber)
+    assert hooks._scrubs == {}
+
+
 def test_one_of_a_later_release_that_looks_into_more_parts_is_not_left_out():
     class Later(EventScrubber):
         def scrub_contexts(self, event):

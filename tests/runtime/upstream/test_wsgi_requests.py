@@ -64,6 +64,13 @@ def test_what_is_learnt_has_a_bound():
     assert len(wsgi._SHAPES) <= 200
 
 
+def test_nothing_is_learnt_of_a_client_with_long_names_of_headers():
+    long = {**BASE, **{f"HTTP_X_{number}_{'A' * 2000}": "1" for number in range(100)}}
+    told = {"send_default_pii": None}
+    assert wsgi_request(long, told) == wsgi_request(long, told)
+    assert wsgi._SHAPES == {}
+
+
 def test_a_header_of_another_sentry_sdk_that_is_changed_is_left_to_it(monkeypatch):
     def read(environ):
         return {**real(environ), "headers": {"Accept": environ["HTTP_ACCEPT"].upper() + "!"}}

@@ -194,9 +194,8 @@ class Hooks:
             parts += request.get("headers"), request.get("cookies"), request.get("data")
         elif request is not None:
             return False
-        return not [
-            part for part in parts if part and (part.__class__ is not dict or self._hidden(part, scrubber))
-        ]
+        # not by `_hidden`: clients choose the names of headers and of cookies, which would fill what it knows
+        return not [part for part in parts if part and (part.__class__ is not dict or _hides(scrubber, part))]
 
     def _scrub_data(self, data: Any, scrubber: Any) -> None:
         if data.__class__ is dict or isinstance(data, MutableMapping):
@@ -210,9 +209,13 @@ class Hooks:
         if hidden is None:
             if len(self._scrubs) >= _MOST_SHAPES:
                 self._scrubs.clear()
-            hidden = tuple(key for key in data if isinstance(key, str) and key.lower() in scrubber.denylist)
+            hidden = tuple(_hides(scrubber, data))
             self._scrubs[shape] = hidden
         return hidden
+
+
+def _hides(scrubber: Any, data: Mapping[str, Any]) -> list[str]:
+    return [key for key in data if isinstance(key, str) and key.lower() in scrubber.denylist]
 
 
 @cache

@@ -29,6 +29,8 @@ _ADDRESS: Final = Probe(
 _PARTS: Final = frozenset({"url", "method", "env", "headers", "query_string", "user"})
 _NO_PREFIX: Final = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
 _MOST_SHAPES: Final = 200
+_LONGEST_SHAPE: Final = 4_000
+"""Characters of the keys in all: clients choose the names of headers, of 800 kB at most."""
 
 
 class _Readers(NamedTuple):
@@ -74,7 +76,8 @@ def wsgi_request(environ: Mapping[str, Any], options: Mapping[str, Any]) -> dict
         if keys not in _SHAPES and not _chooses_by_value(options):
             if len(_SHAPES) >= _MOST_SHAPES:
                 _SHAPES.clear()
-            _SHAPES[keys] = _learnt(found, environ, shows_user=bool(keys[0]))
+            if sum(map(len, environ)) <= _LONGEST_SHAPE:
+                _SHAPES[keys] = _learnt(found, environ, shows_user=bool(keys[0]))
         return found
     return _shown(shape, environ, shows_user=bool(keys[0]))
 
