@@ -74,12 +74,29 @@ def test_a_wrong_file_is_one_line_with_its_place_and_nothing_is_written(
 
 
 @pytest.mark.parametrize("command", ["doctor", "explain"])
-def test_a_terminal_whose_encoding_lacks_a_character_gets_a_question_mark(command, tmp_path):
+def test_a_terminal_whose_encoding_lacks_a_character_gets_its_escape(command, tmp_path):
     (tmp_path / "slotel.yaml").write_text(FINE.replace("shop", "caf\u00e9"), encoding="utf-8")
     ascii_only = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "SENTRY_DSN": "none"}
     done = slotel(command, cwd=tmp_path, PYTHONCOERCECLOCALE="0", **ascii_only)
     assert "Traceback" not in done.stderr
-    assert "?" in done.stdout
+    assert "\\u" in done.stdout
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_json_says_the_same_in_any_encoding(encoding, tmp_path):
+    (tmp_path / "slotel.yaml").write_text(FINE.replace("shop", "caf\u00e9 \U0001f600"), encoding="utf-8")
+    said = []
+    for environ in ({"PYTHONIOENCODING": "utf-8"}, {"PYTHONUTF8": "0", "PYTHONIOENCODING": encoding}):
+        command = [SLOTEL, "explain", "--json"]
+        done = subprocess.run(
+            command, cwd=tmp_path, env={**os.environ, **environ}, capture_output=True, timeout=170, check=True
+        )
+        said.append(
+            json.loads(
+                done.stdout.decode("latin-1" if environ.get("PYTHONIOENCODING") == "latin-1" else "utf-8")
+            )
+        )
+    assert said[0] == said[1] and "caf\u00e9 \U0001f600" in str(said)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full disk to write to")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import io
+import json
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Final
 
+_ESCAPED: Final = "slotel-escaped"
+"""Name of the handler of errors of encoding."""
 LEAN: Final = {
     "bootstrap": "slotel.cli.bootstrap",
     "doctor": "slotel.cli.doctor.command",
@@ -27,20 +31,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: default `sys.argv[1:]`.
     """
-    _replace_what_cannot_be_shown()
+    _escape_what_cannot_be_shown()
     try:
         _run(list(sys.argv[1:] if arguments is None else arguments))
-    except (
-        OSError
-    ) as error:  # of what is said: a disk is full; what a command itself reads or writes, it names
+    except OSError as error:
+        # of what is said: a disk is full; what a command itself reads or writes, it names
         raise SystemExit(f"slotel: {error.filename or 'output'}: {error.strerror or error}") from error
 
 
-def _replace_what_cannot_be_shown() -> None:
-    """Write `?` for a character that the terminal's encoding lacks, as an arrow in a locale that is not UTF-8."""
+def _escape_what_cannot_be_shown() -> None:
+    """Write a character that the encoding of the output lacks as JSON does, so that JSON stays what it was."""
+    codecs.register_error(_ESCAPED, _escaped)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors=_ESCAPED)
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
 def _run(given: list[str]) -> None:
