@@ -128,9 +128,8 @@ class ServedRequest:
             if is_ours or not standing.is_recording():
                 inside = Context()
                 if getattr(standing, "end_time", None) is not None:
-                    context.attach(
-                        inside
-                    )  # nobody will detach what stands, and the server would log in its trace
+                    # nobody will detach what stands, and the server would log in its trace
+                    context.attach(inside)
         makes_span = self.layer.makes_spans
         if makes_span is None:
             makes_span = not _may_make_spans()

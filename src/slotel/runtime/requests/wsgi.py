@@ -197,9 +197,8 @@ class WsgiLayer(Layer):
         local_root = served.local_root
         if local_root is None or local_root.ended:
             is_given = isinstance(answer, (list, tuple)) and all(isinstance(part, bytes) for part in answer)
-            wrapper = environ.get(
-                "wsgi.file_wrapper"
-            )  # the server sends such a file itself: it looks at its class
+            # the server sends such a file itself: it looks at its class
+            wrapper = environ.get("wsgi.file_wrapper")
             if is_given or (isinstance(wrapper, type) and isinstance(answer, wrapper)):
                 if is_given or not _watch_file(answer, served):
                     served.end(None)
