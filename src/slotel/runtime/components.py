@@ -110,9 +110,9 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.process.threads import pause_all, resume_all
     from slotel.runtime.requests.aiohttp import AiohttpLayer, note_prepared, note_unsent, serving
     from slotel.runtime.requests.asgi import AsgiLayer
+    from slotel.runtime.requests.current import name_served, name_served_socket, tell_failure, tell_route
     from slotel.runtime.requests.jobs import Jobs, fail_current
     from slotel.runtime.requests.layer import Server
-    from slotel.runtime.requests.served import name_served, name_served_socket, tell_failure, tell_route
     from slotel.runtime.requests.wsgi import WsgiLayer
     from slotel.runtime.upstream.aiohttp import watch_answers
     from slotel.runtime.upstream.celery import watch_failures

@@ -93,7 +93,7 @@ class ErrorTrackingMiddleware:
         if runtime is None or runtime.server is None:
             return application
         from slotel.runtime.requests.asgi import AsgiLayer
-        from slotel.runtime.requests.served import is_served
+        from slotel.runtime.requests.current import is_served
         from slotel.runtime.requests.wsgi import WsgiLayer
 
         if is_served():

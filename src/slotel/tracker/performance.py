@@ -75,7 +75,7 @@ def _request(name: str, attributes: Attributes) -> SpanKind:
     context = current.get_span_context()
     if not context.is_valid or context.is_remote:
         return SpanKind.SERVER
-    from slotel.runtime.requests.served import describe_served
+    from slotel.runtime.requests.current import describe_served
 
     describe_served(current, name, attributes)
     return SpanKind.INTERNAL

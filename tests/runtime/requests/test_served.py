@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanKind
 
 from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.store.store import Store
-from slotel.runtime.requests import served
+from slotel.runtime.requests import current, served
 from slotel.runtime.requests.asgi import AsgiLayer
 from slotel.runtime.requests.layer import Server
 from slotel.runtime.requests.local_roots import OpenSpans
@@ -419,7 +419,7 @@ def test_a_file_that_the_server_sends_is_the_servers_own_and_its_end_is_the_requ
     assert [row for _, row in counted.scopes] == rows
 
 
-@pytest.mark.parametrize("told", [served.tell_route, lambda route: None])
+@pytest.mark.parametrize("told", [current.tell_route, lambda route: None])
 def test_a_route_that_a_framework_tells_is_the_requests_with_the_root_before_it(layer, told):
     _, bare, counted, _ = layer
 
@@ -429,7 +429,7 @@ def test_a_route_that_a_framework_tells_is_the_requests_with_the_root_before_it(
         return [b"ok"]
 
     ask(WsgiLayer(bare.server, framework), SCRIPT_NAME="/api")
-    assert counted.names == ["GET" if told is not served.tell_route else "GET /api/items/<number>"]
+    assert counted.names == ["GET" if told is not current.tell_route else "GET /api/items/<number>"]
 
 
 def test_an_application_that_nothing_instruments_is_counted_once_beside_one_that_instruments_itself(layer):

@@ -7,7 +7,6 @@ whether the answer broke after its head, whether any instrumentation made a serv
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from contextvars import ContextVar
 from time import time_ns
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -22,7 +21,7 @@ from slotel.config.slo import HEALTH_ROUTES
 from slotel.runtime.requests import outcomes as rows
 from slotel.runtime.requests.decision import Decision, of_escaped
 from slotel.runtime.requests.layer import Layer
-from slotel.runtime.requests.span_name import PATHS, name_by_route, name_socket, place_under, under
+from slotel.runtime.requests.span_name import PATHS, name_by_route, place_under, under
 from slotel.runtime.upstream.django import FORCED_ROOT
 from slotel.runtime.upstream.otel.reading import amend, attributes_of
 from slotel.runtime.upstream.otel.spans import can_take_context, span_in, take_context
@@ -372,72 +371,19 @@ class ServedRequest:
         span.end()
 
 
-def has_server_span() -> bool:
-    """Return whether an instrumentation has made the server span of the request that is served here."""
-    served = SERVED.get()
-    return served is not None and served.local_root is not None and not _is_own(served.local_root.span)
-
-
-def is_served() -> bool:
-    """Return whether a layer sees the request that is served in this context."""
-    served = SERVED.get()
-    return served is not None and not served.is_over
-
-
 def _may_make_spans() -> bool:
     """Whether what makes the server spans of a framework is there."""
     return not sys.modules.keys().isdisjoint((_WSGI, _ASGI, _AIOHTTP, _FASTAPI))
 
 
-def _is_own(span: Span) -> bool:
+def is_own(span: Span) -> bool:
+    """Return whether the server span of a request was made here, by no instrumentation."""
     scope = span.instrumentation_scope
     return scope is not None and scope.name == TRACER
 
 
 SERVED: ContextVar[ServedRequest | None] = ContextVar("slotel-served-request", default=None)
 """The request that is being served in this context."""
-
-
-def name_served(route: str) -> None:
-    """Give the request that is served here its full route, which only the mounted application knows."""
-    served = SERVED.get()
-    if served is not None and served.local_root is not None:
-        name_by_route(served.local_root.span, route)
-
-
-def name_served_socket() -> None:
-    """Give the websocket that is served here, and has its route, the method of its handshake."""
-    served = SERVED.get()
-    if served is not None and served.local_root is not None:
-        name_socket(served.local_root.span)
-
-
-def tell_route(route: str) -> None:
-    """Note the route of the request that is served here; an instrumentation that makes its span may name it late."""
-    served = SERVED.get()
-    if served is None:
-        return
-    served.told = route
-    local_root = served.local_root
-    if local_root is not None and not _is_own(local_root.span):
-        if "http.route" not in attributes_of(local_root.span):
-            name_by_route(local_root.span, route)
-    else:
-        served.name_own()
-
-
-def tell_failure(error: BaseException) -> None:
-    """Note what failed the socket that is served here."""
-    served = SERVED.get()
-    if served is not None:
-        served.failure = error
-
-
-def describe_served(span: Any, name: str, attributes: Mapping[str, Any]) -> None:
-    """Name the server span that a layer made, where code knows the request; one that has a route is named already."""
-    if isinstance(span, Span) and _is_own(span) and not attributes_of(span).get("http.route"):
-        span.set_attributes(attributes)
-        span.update_name(name)
 
 
 def _broken(decision: Decision, error: BaseException) -> Decision:

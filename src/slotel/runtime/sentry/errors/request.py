@@ -21,14 +21,13 @@ from slotel.config.names import REDACTED
 from slotel.runtime.upstream import django
 from slotel.runtime.upstream.django import FORCED_ROOT, current_request
 from slotel.runtime.upstream.flask import has_loaded_user, has_read_body
+from slotel.runtime.upstream.sentry.request import asgi_request, wsgi_request
 from slotel.runtime.upstream.sentry.sdk import (
     add_flask_user,
-    asgi_request,
     filtered,
     fits_in_event,
     removed_body,
 )
-from slotel.runtime.upstream.sentry.wsgi import wsgi_request
 from slotel.runtime.upstream.starlette import BODY, FORM
 
 LOG: Final = logging.getLogger("slotel")

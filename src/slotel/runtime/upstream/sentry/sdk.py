@@ -21,7 +21,7 @@ from sentry_sdk import integrations, scope, tracing_utils, utils
 from sentry_sdk.scope import Scope, add_global_event_processor
 
 from slotel.runtime.upstream.probe import LESS, SLOWER, Probe, unwrapped
-from slotel.runtime.upstream.sentry import wsgi
+from slotel.runtime.upstream.sentry import request
 from slotel.runtime.upstream.sentry.frames import WANTED, Wanted, remembering
 
 _UTILS: Final = "sentry_sdk.utils"
@@ -106,16 +106,6 @@ _CACHES: Final = Probe(
 _SOURCE: Final = Probe(
     "sentry_sdk.tracing_utils", "add_source",
     why="finds the app's own line that made a slow call", without="slow calls do not say which line made them",
-)  # fmt: skip
-_ASGI: Final = Probe(
-    "sentry_sdk.integrations._asgi_common", "_get_request_data",
-    why="sentry-sdk reads the request and decides what of it may be shown",
-    without="an event's request has the method and the URL of its span, no headers",
-)  # fmt: skip
-_PATHS: Final = Probe(
-    "sentry_sdk.integrations._asgi_common", "_RootPathInPath",
-    why="says that the path has no root path in it", without="sentry-sdk's own way",
-    level=None,  # since 2.70
 )  # fmt: skip
 _BOUNDS: Final = Probe(
     "sentry_sdk.integrations._wsgi_common", "request_body_within_bounds",
@@ -315,9 +305,8 @@ def is_reduced(event: Mapping[str, Any]) -> bool:
 
 def import_readers() -> None:
     """Import what reads requests: else the first error would, or the thread that makes transactions."""
-    wsgi.readers()
-    for probe in (_ASGI, _BOUNDS):
-        probe.load()
+    request.import_readers()
+    _BOUNDS.load()
     wrapt.register_post_import_hook(_add_djangos, "django.http.request")
 
 
@@ -326,18 +315,6 @@ def _add_djangos(module: Any) -> None:
     known = _UNREADABLE.load()
     if isinstance(known, tuple) and module.RawPostDataException not in known:
         _UNREADABLE.put(sys.modules[_UNREADABLE.where], (module.RawPostDataException, *known))
-
-
-def asgi_request(connection: Any) -> dict[str, Any]:
-    """Return an event's `request` for an ASGI scope."""
-    read, paths = _ASGI.load(), _PATHS.load()
-    if read is None:
-        return {}
-    return dict(
-        read(connection)
-        if paths is None
-        else read(connection, root_path_in_path=getattr(paths, "EITHER", paths.EXCLUDED))
-    )
 
 
 def add_flask_user(event: Any) -> None:

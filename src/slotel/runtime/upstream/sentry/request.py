@@ -1,6 +1,7 @@
-"""The request that sentry-sdk shows of a WSGI environ: it decides what may be shown, once for each set of keys.
+"""The request that sentry-sdk shows of a WSGI environ or an ASGI scope: it decides what may be shown.
 
-Where no `data_collection` of the app chooses by values, what is shown depends on the names of headers alone.
+Of environs it is asked once for each set of keys: where no `data_collection` of the app chooses by values, what is
+shown depends on the names of headers alone.
 """
 
 from __future__ import annotations
@@ -18,6 +19,15 @@ _READ: Final = Probe(
     _MODULE, "_make_wsgi_event_processor",
     why="sentry-sdk reads the request and decides what of it may be shown",
     without="an event's request has the method and the URL of its span, no headers",
+)  # fmt: skip
+_ASGI: Final = Probe(
+    "sentry_sdk.integrations._asgi_common", "_get_request_data",
+    why=_READ.why, without=_READ.without,
+)  # fmt: skip
+_PATHS: Final = Probe(
+    "sentry_sdk.integrations._asgi_common", "_RootPathInPath",
+    why="says that the path has no root path in it", without="sentry-sdk's own way",
+    level=None,  # since 2.70
 )  # fmt: skip
 _URL: Final = Probe(
     _MODULE, "get_request_url",
@@ -57,9 +67,14 @@ _SHAPES: Final[dict[tuple[Any, ...], _Shape | None]] = {}
 """By `send_default_pii` and the keys; None where sentry-sdk is asked each time."""
 
 
-@cache
-def readers() -> _Readers:
+def import_readers() -> None:
     """Import what reads requests: else the first error would, or the thread that makes transactions."""
+    _readers()
+    _ASGI.load()
+
+
+@cache
+def _readers() -> _Readers:
     return _Readers(_READ.load(), _URL.load(), _ADDRESS.load())
 
 
@@ -83,7 +98,7 @@ def wsgi_request(environ: Mapping[str, Any], options: Mapping[str, Any]) -> dict
 
 
 def _shown(shape: _Shape, environ: Mapping[str, Any], *, shows_user: bool) -> dict[str, Any]:
-    _, url, address = readers()
+    _, url, address = _readers()
     assert url is not None and address is not None  # noqa: S101, PT018 a shape was learnt with them
     return {
         "url": url(environ),
@@ -106,7 +121,7 @@ def _chooses_by_value(options: Mapping[str, Any]) -> bool:
 
 
 def _read(environ: Mapping[str, Any]) -> dict[str, Any]:
-    make = readers().read
+    make = _readers().read
     if make is None:
         return {}
     event: Any = make(environ, use_x_forwarded_for=False)({}, {})
@@ -115,7 +130,7 @@ def _read(environ: Mapping[str, Any]) -> dict[str, Any]:
 
 def _learnt(found: Mapping[str, Any], environ: Mapping[str, Any], *, shows_user: bool) -> _Shape | None:
     """Return what sentry-sdk has shown of an environ; None if that is not understood."""
-    if None in readers() or found.keys() != _PARTS:
+    if None in _readers() or found.keys() != _PARTS:
         return None
     headers = []
     for name, value in found["headers"].items():
@@ -127,3 +142,15 @@ def _learnt(found: Mapping[str, Any], environ: Mapping[str, Any], *, shows_user:
         return None
     shape = _Shape(tuple(headers), tuple(found["env"]))
     return shape if _shown(shape, environ, shows_user=shows_user) == found else None
+
+
+def asgi_request(connection: Any) -> dict[str, Any]:
+    """Return an event's `request` for an ASGI scope."""
+    read, paths = _ASGI.load(), _PATHS.load()
+    if read is None:
+        return {}
+    return dict(
+        read(connection)
+        if paths is None
+        else read(connection, root_path_in_path=getattr(paths, "EITHER", paths.EXCLUDED))
+    )

@@ -5,8 +5,8 @@ import itertools
 import pytest
 import sentry_sdk
 
-from slotel.runtime.upstream.sentry import wsgi
-from slotel.runtime.upstream.sentry.wsgi import wsgi_request
+from slotel.runtime.upstream.sentry import request
+from slotel.runtime.upstream.sentry.request import wsgi_request
 
 BASE = {
     "REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": "/a", "QUERY_STRING": "", "SERVER_NAME": "s", "SERVER_PORT": "8000",
@@ -27,9 +27,9 @@ OPTIONS = ({}, {"send_default_pii": True}, {"send_default_pii": False}, COLLECTS
 
 @pytest.fixture(autouse=True)
 def _nothing_learnt():
-    wsgi._SHAPES.clear()
+    request._SHAPES.clear()
     yield
-    wsgi._SHAPES.clear()
+    request._SHAPES.clear()
 
 
 @pytest.mark.filterwarnings("ignore:The send_default_pii option is deprecated")
@@ -43,15 +43,15 @@ def test_it_is_what_sentry_sdk_shows_of_each_request(options):
                 keys = {key: value for each in more for key, value in each.items()}
                 for values in VALUES:  # the keys of the first are known to the others
                     environ = {**BASE, **keys, **values}
-                    assert wsgi_request(environ, told) == wsgi._read(environ)
+                    assert wsgi_request(environ, told) == request._read(environ)
     finally:
         sentry_sdk.get_global_scope().set_client(None)
 
 
 def test_sentry_sdk_is_asked_once_for_each_set_of_keys(monkeypatch):
     asked = []
-    read = wsgi._read
-    monkeypatch.setattr(wsgi, "_read", lambda environ: asked.append(environ["PATH_INFO"]) or read(environ))
+    read = request._read
+    monkeypatch.setattr(request, "_read", lambda environ: asked.append(environ["PATH_INFO"]) or read(environ))
     for path in ("/1", "/2", "/3"):
         wsgi_request({**BASE, "PATH_INFO": path}, {"send_default_pii": None})
         wsgi_request({**BASE, "PATH_INFO": path, "HTTP_HOST": path}, {"send_default_pii": None})
@@ -61,22 +61,22 @@ def test_sentry_sdk_is_asked_once_for_each_set_of_keys(monkeypatch):
 def test_what_is_learnt_has_a_bound():
     for number in range(1000):
         wsgi_request({**BASE, f"HTTP_X_{number}": "1"}, {"send_default_pii": None})
-    assert len(wsgi._SHAPES) <= 200
+    assert len(request._SHAPES) <= 200
 
 
 def test_nothing_is_learnt_of_a_client_with_long_names_of_headers():
     long = {**BASE, **{f"HTTP_X_{number}_{'A' * 2000}": "1" for number in range(100)}}
     told = {"send_default_pii": None}
     assert wsgi_request(long, told) == wsgi_request(long, told)
-    assert wsgi._SHAPES == {}
+    assert request._SHAPES == {}
 
 
 def test_a_header_of_another_sentry_sdk_that_is_changed_is_left_to_it(monkeypatch):
     def read(environ):
         return {**real(environ), "headers": {"Accept": environ["HTTP_ACCEPT"].upper() + "!"}}
 
-    real = wsgi._read
-    monkeypatch.setattr(wsgi, "_read", read)
+    real = request._read
+    monkeypatch.setattr(request, "_read", read)
     for accepted in ("a", "b"):
         shown = wsgi_request({**BASE, "HTTP_ACCEPT": accepted}, {"send_default_pii": None})
         assert shown["headers"] == {"Accept": accepted.upper() + "!"}

@@ -1,0 +1,69 @@
+"""The request that is served in this context: what frameworks and the app's code say of it, and ask.
+
+`served.py` is the request itself, as its server sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from opentelemetry.sdk.trace import Span
+
+from slotel.runtime.requests.served import SERVED, is_own
+from slotel.runtime.requests.span_name import name_by_route, name_socket
+from slotel.runtime.upstream.otel.reading import attributes_of
+
+
+def has_server_span() -> bool:
+    """Return whether an instrumentation has made the server span of the request that is served here."""
+    served = SERVED.get()
+    return served is not None and served.local_root is not None and not is_own(served.local_root.span)
+
+
+def is_served() -> bool:
+    """Return whether a layer sees the request that is served in this context."""
+    served = SERVED.get()
+    return served is not None and not served.is_over
+
+
+def name_served(route: str) -> None:
+    """Give the request that is served here its full route, which only the mounted application knows."""
+    served = SERVED.get()
+    if served is not None and served.local_root is not None:
+        name_by_route(served.local_root.span, route)
+
+
+def name_served_socket() -> None:
+    """Give the websocket that is served here, and has its route, the method of its handshake."""
+    served = SERVED.get()
+    if served is not None and served.local_root is not None:
+        name_socket(served.local_root.span)
+
+
+def tell_route(route: str) -> None:
+    """Note the route of the request that is served here; an instrumentation that makes its span may name it late."""
+    served = SERVED.get()
+    if served is None:
+        return
+    served.told = route
+    local_root = served.local_root
+    if local_root is not None and not is_own(local_root.span):
+        if "http.route" not in attributes_of(local_root.span):
+            name_by_route(local_root.span, route)
+    else:
+        served.name_own()
+
+
+def tell_failure(error: BaseException) -> None:
+    """Note what failed the socket that is served here."""
+    served = SERVED.get()
+    if served is not None:
+        served.failure = error
+
+
+def describe_served(span: Any, name: str, attributes: Mapping[str, Any]) -> None:
+    """Name the server span that a layer made, where code knows the request; one that has a route is named already."""
+    if isinstance(span, Span) and is_own(span) and not attributes_of(span).get("http.route"):
+        span.set_attributes(attributes)
+        span.update_name(name)
