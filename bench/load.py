@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import socket
 import time
 
@@ -31,19 +32,32 @@ def connect(port: int) -> socket.socket:
     return connection
 
 
-def run(port: int, path: str, count: int, rate: float, most_seconds: float) -> dict:
-    """Send `count` requests, the n-th not before n/rate seconds (rate 0: at once after the last answer)."""
+def due_times(count: int, rate: float, seed: int | None) -> list[float]:
+    """Return when each request may be sent, in seconds from the start: every 1/rate s, or as a Poisson process.
+
+    Two loads of even steps keep their phase for a whole run: either each error meets a good request, or none does.
+    """
+    if not rate:
+        return [0.0] * count
+    if seed is None:
+        return [number / rate for number in range(count)]
+    draw = random.Random(seed)
+    return sorted(draw.uniform(0.0, count / rate) for _ in range(count))
+
+
+def run(port: int, path: str, due: list[float], most_seconds: float) -> dict:
+    """Send a request for each due time, not before it and not before the answer of the last one."""
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\n\r\n".encode()
     connection: socket.socket | None = None
     statuses: dict[str, int] = {}
     latencies: list[float] = []
     connects = 0
     start = time.perf_counter()
-    for number in range(count):
+    for moment in due:
         now = time.perf_counter() - start
         if now > most_seconds:
             break
-        if rate and (wait := number / rate - now) > 0:
+        if (wait := moment - now) > 0:
             time.sleep(wait)
         began = time.perf_counter()
         for fresh in (connection is None, True):
@@ -85,8 +99,12 @@ def main() -> None:
         "--rate", type=float, default=100.0, help="requests per second; 0: as fast as answered"
     )
     parser.add_argument("--most-seconds", type=float, default=600.0)
+    parser.add_argument(
+        "--seed", type=int, help="send at random moments, of this seed; default: in even steps"
+    )
     options = parser.parse_args()
-    print(json.dumps(run(options.port, options.path, options.count, options.rate, options.most_seconds)))
+    due = due_times(options.count, options.rate, options.seed)
+    print(json.dumps(run(options.port, options.path, due, options.most_seconds)))
 
 
 if __name__ == "__main__":

@@ -122,8 +122,8 @@ class Server:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
             return answer.read().decode()
 
-    def load(self, path: str, count: int, rate: float) -> dict:
-        """Drive `count` requests from another process; return what it saw."""
+    def load(self, path: str, count: int, rate: float, seed: int | None = None) -> dict:
+        """Drive `count` requests from another process, with a seed at random moments; return what it saw."""
         command = [
             sys.executable,
             "-I",
@@ -135,6 +135,8 @@ class Server:
             path,
         ]
         command += ["--count", str(count), "--rate", str(rate)]
+        if seed is not None:  # a server that is too slow is not asked for the rest
+            command += ["--seed", str(seed), "--most-seconds", str(1.1 * count / rate)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1200)
         if done.returncode:
             raise RuntimeError(f"{self.variant.name} {path}: {done.stderr[-1000:]}\n{self.log()[-1000:]}")

@@ -1,9 +1,10 @@
 """The storm: what errors cost the service and its other requests. `.venv/bin/python bench/storm.py [--quick]`.
 
 In turns, for each app and variant: 60 good requests a second alone, then with 20 errors a second among them (CPU of one
-error, p99 of the good ones), before that the first events of a kind, at the end 200 errors a second. Variants: the
-service without telemetry, sentry-sdk alone (sampling 0.01), slotel (0.01). CPU is what a variant adds to the service
-without telemetry, which answers the same errors. A variant whose errors do not arrive is an error of the run.
+error, p99 of the good ones), before that the first events of a kind, at the end 200 errors a second (in the first
+rounds). Both arrive at random moments, in each variant of a round at the same ones. Variants: the service without
+telemetry, sentry-sdk alone (sampling 0.01), slotel (0.01). CPU is what a variant adds to the service without telemetry,
+which answers the same errors. A variant whose errors do not arrive is an error of the run.
 """
 
 from __future__ import annotations
@@ -24,12 +25,16 @@ GOOD, ERRORS, STORM = 60.0, 20.0, 200.0
 TARGETS = {"one error": 0.2, "first event": 0.5, "p99 of good": 0.5}
 
 
-def window(server: Server, seconds: float, errors: float) -> dict:
+def window(server: Server, seconds: float, errors: float, seed: int) -> dict:
     """Drive good requests, and errors beside them; return the CPU that was used and what each client saw."""
     began = cpu_seconds(server.pid)
     with ThreadPoolExecutor(2) as clients:
-        good = clients.submit(server.load, "/ok", int(GOOD * seconds), GOOD)
-        bad = clients.submit(server.load, "/error", int(errors * seconds), errors) if errors else None
+        good = clients.submit(server.load, "/ok", int(GOOD * seconds), GOOD, 2 * seed)
+        bad = (
+            clients.submit(server.load, "/error", int(errors * seconds), errors, 2 * seed + 1)
+            if errors
+            else None
+        )
         seen = good.result()
         failed = bad.result() if bad is not None else {"sent": 0, "seconds": seconds}
     time.sleep(1.0)  # the sender's work belongs to the window
@@ -42,8 +47,8 @@ def window(server: Server, seconds: float, errors: float) -> dict:
     }
 
 
-def measure(app: str, name: str, seconds: float, storm_seconds: float, sink: Sink) -> dict:
-    """Return one round of one variant."""
+def measure(app: str, name: str, seconds: float, storm_seconds: float, sink: Sink, seed: int) -> dict:
+    """Return one round of one variant; without the storm where it is to last 0 s."""
     server = Server(app, VARIANTS[name], sink.dsn)
     events = sink.stats().get("event", 0)
     try:
@@ -54,21 +59,22 @@ def measure(app: str, name: str, seconds: float, storm_seconds: float, sink: Sin
         server.load("/error", 3, 10.0)
         time.sleep(1.0)
         first = (cpu_seconds(server.pid) - before) / 3
-        calm = window(server, seconds, 0.0)
-        mixed = window(server, seconds, ERRORS)
+        calm = window(server, seconds, 0.0, seed)
+        mixed = window(server, seconds, ERRORS, seed)
         arrived = _arrived(sink, events, 3 + mixed["errors"]) if name != NAMES[0] else 0
-        storm = window(server, storm_seconds, STORM)
+        storm = window(server, storm_seconds, STORM, seed) if storm_seconds else None
     finally:
         server.stop()
-    return {
+    seen = {
         "first_ms": first * 1e3,
         "error_ms": (mixed["cpu"] - calm["cpu"]) / max(mixed["errors"], 1) * 1e3,
         "p99_ms": mixed["p99_ms"],
         "calm_p99_ms": calm["p99_ms"],
-        "storm_good": storm["good_per_second"],
-        "storm_errors": storm["errors_per_second"],
         "events": arrived,
     }
+    if storm is not None:
+        seen |= {"storm_good": storm["good_per_second"], "storm_errors": storm["errors_per_second"]}
+    return seen
 
 
 def _arrived(sink: Sink, before: int, expected: int) -> int:
@@ -100,7 +106,9 @@ def table(app: str, found: dict[str, list[dict]], how: str) -> list[str]:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for name in NAMES:
-        middle = {key: statistics.median(each[key] for each in found[name]) for key in found[name][0]}
+        middle = {
+            key: statistics.median(each[key] for each in found[name] if key in each) for key in found[name][0]
+        }
         lines.append(
             f"| {name} | {_added(found, name, 'first_ms'):.1f} | {_added(found, name, 'error_ms'):.2f} | "
             f"{middle['p99_ms']:.1f} ({middle['calm_p99_ms']:.1f}) | "
@@ -124,7 +132,9 @@ def table(app: str, found: dict[str, list[dict]], how: str) -> list[str]:
     ):
         theirs, own = (
             statistics.median(
-                each[key] / base[key] for each, base in zip(found[name], found[bare], strict=True)
+                each[key] / base[key]
+                for each, base in zip(found[name], found[bare], strict=True)
+                if key in each
             )
             for name in (native, slotel)
         )
@@ -143,6 +153,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=20.0, help="of calm, and of 20 errors a second")
     parser.add_argument("--storm-seconds", type=float, default=60.0, help="of 200 errors a second")
+    parser.add_argument("--storm-rounds", type=int, default=3, help="the first so many rounds have the storm")
     parser.add_argument("--out", type=Path, help="folder of RESULTS.md and RESULTS.json; default as run.py's")
     options = parser.parse_args()
     rounds, seconds, storm_seconds = options.rounds, options.seconds, options.storm_seconds
@@ -153,13 +164,18 @@ def main() -> int:
     with Sink() as sink:
         for app in ("flask", "fastapi"):
             found: dict[str, list[dict]] = {name: [] for name in NAMES}
-            for _ in range(rounds):
+            for number in range(rounds):
+                lasts = storm_seconds if number < options.storm_rounds else 0.0
                 for name in NAMES:
-                    found[name].append(measure(app, name, seconds, storm_seconds, sink))
+                    found[name].append(measure(app, name, seconds, lasts, sink, number))
                     print(
                         app, name, found[name][-1], file=sys.stderr, flush=True
                     )  # all that a run that is cut leaves
-            lines += table(app, found, f"medians of {rounds} rounds of {seconds:g} s")
+            lines += table(
+                app,
+                found,
+                f"medians of {rounds} rounds of {seconds:g} s, the storm {storm_seconds:g} s in {min(options.storm_rounds, rounds)} of them",
+            )
     print("\n".join(lines))
     keep(
         options.out or (QUICK_OUT if options.quick else HERE), "storm", {"meta": about, "lines": lines}, about
