@@ -45,17 +45,17 @@ DIFFERENCES = {
     r"\.contexts\.trace\.origin": ("flask", "the span is OpenTelemetry's"),
     r"\.contexts\.trace\.op": ("celery", "an error belongs to the innermost span; op by OpenTelemetry's conventions"),
     r"event\.contexts\.trace\.description": (
-        "django", "a transaction's name says it; plain sentry-sdk has a span of its own there",
+        "django", "slotel has the transaction's name for it; plain sentry-sdk has a further span",
     ),
     r"event\.contexts\.trace\.(status|data\.http\.response\.status_code)": (
         "fastapi", "an error event is made before its span ends",
     ),
     r"\.contexts\.trace\.data\.thread\.name": (
-        "mounted", "plain sentry-sdk names the thread of a view that is no coroutine, or its request's",
+        "mounted", "plain sentry-sdk names the thread of a synchronous view, or of its request",
     ),
-    r"transaction\.tags\.asgi\.type": ("fastapi", "`contexts.trace.data` says it"),
+    r"transaction\.tags\.asgi\.type": ("fastapi", "it is in `contexts.trace.data`"),
     r"\.tags\.(celery_task_id|status)": ("celery", "each run has its own; plain sentry-sdk tags a failed job `ok`"),
-    r"transaction\._meta\..*": ("flask", "what sentry-sdk's scrubber notes; slotel's redaction leaves no note"),
+    r"transaction\._meta\..*": ("flask", "remarks of sentry-sdk's scrubber; slotel's redaction writes none"),
     r"transaction\.sdk\.name": ("flask", "slotel names itself as the SDK of its transactions"),
     r"transaction\.spans.*": ("django", "OpenTelemetry's instrumentations make them"),
     r"\.trace\.(transaction|sample_rate|sample_rand)": (
@@ -65,12 +65,12 @@ DIFFERENCES = {
 """Pattern of a field, or of a kind and a field → a scene that shows it, and why it may differ."""
 
 MORE = {
-    r"\.contexts\.trace\.data\..*": ("flask", "a span's attributes are all there"),
+    r"\.contexts\.trace\.data\..*": ("flask", "all attributes of the span"),
     r"transaction\.contexts\.(otel|response)\..*": (
         "flask", "resource and attributes, as SentrySpanProcessor has them",
     ),
     r"transaction\.contexts\.trace\.status": ("socket", "a websocket that was closed in order is `ok`"),
-    r"\.request\.cookies\..*": ("socket", "those of a websocket, as far as cookies may be told"),
+    r"\.request\.cookies\..*": ("socket", "those of a websocket, if sentry-sdk's options allow cookies"),
     r"\.tags\.service": ("flask", "the service can be searched for"),
     r"transaction\.tags\.(status|http\.status_code)": ("flask", "the status can be searched for"),
 }  # fmt: skip
