@@ -53,7 +53,7 @@ def correct(environ: MutableMapping[str, str], command: Sequence[str]) -> None:
         return
     found = read_propagators(named)
     if found.wrong:
-        text = f"ERROR slotel: {VARIABLE}={named!r}: {found.problem}: {found.fix} [SLO123]\n"
+        text = f"ERROR slotel: {VARIABLE}={named[:80]!r}: {found.problem}: {found.fix} [SLO123]\n"
         sys.stderr.write(text)
     if found.usable:
         environ[VARIABLE] = ",".join(found.usable)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import NamedTuple
 
+from slotel.config.problem import variable
 from slotel.launch import COMPONENTS, OWN
 
 
@@ -25,7 +26,8 @@ class Propagators(NamedTuple):
     @property
     def problem(self) -> str:
         """Return what is wrong with a name; empty when nothing is."""
-        return f"there is no propagator {', '.join(map(repr, self.wrong))}" if self.wrong else ""
+        names = ", ".join(repr(name[:80]) for name in self.wrong[:8])
+        return f"there is no propagator {names}" if self.wrong else ""
 
     @property
     def fix(self) -> str:
@@ -52,7 +54,7 @@ class Wrong(NamedTuple):
     @property
     def problem(self) -> str:
         """Return what is wrong."""
-        return f"{self.variable}={self.named!r}: nothing installed is called that"
+        return f"{variable(self.variable, self.named)}: nothing installed is called that"
 
     @property
     def fix(self) -> str:
@@ -62,10 +64,10 @@ class Wrong(NamedTuple):
 
 def wrong_components(environ: Mapping[str, str]) -> Iterator[Wrong]:
     """Yield the variables of `COMPONENTS` that name nothing installed."""
-    for variable in COMPONENTS.keys() & environ.keys():
-        named = environ[variable]
-        if named in ("", OWN.get(variable)):
+    for name in COMPONENTS.keys() & environ.keys():
+        named = environ[name]
+        if named in ("", OWN.get(name)):
             continue  # to read all entry points takes 10 ms
-        known = {point.name for point in entry_points(group=COMPONENTS[variable])}
+        known = {point.name for point in entry_points(group=COMPONENTS[name])}
         if named not in known:
-            yield Wrong(variable, named, tuple(sorted(known)))
+            yield Wrong(name, named, tuple(sorted(known)))

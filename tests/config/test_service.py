@@ -1,13 +1,19 @@
 """slotel.yaml and the environment, judged and merged."""
 
+import re
 import subprocess
 import sys
+from math import isfinite
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slotel.config import names
+from slotel.config.duration import format_duration
 from slotel.config.service import read_service
+from slotel.config.slo import burn_rate
+from slotel.config.tags import label_name
 
 WHOLE = """\
 version: 1
@@ -190,6 +196,48 @@ def test_no_document_raises_and_the_rest_always_stands(document):
 
     reading = read_service({}, json.dumps(document))
     assert reading.service.slos
+
+
+@given(
+    st.lists(
+        st.sampled_from(["a.b", "a b", "a_b", "http.route", "le", "ünï", "9x", "_9x", "__name__", "", "team"])
+        | st.text(max_size=4)
+    )
+)
+def test_each_metric_label_is_a_label_of_its_own_beside_those_that_the_metrics_have(tags):
+    import json
+
+    kept = read_service({}, json.dumps({"tags": {"metric_labels": tags}})).service.tags.metric_labels
+    labels = [label_name(tag) for tag in kept]
+    assert len(set(labels)) == len(labels)
+    assert names.SPAN_LABELS.isdisjoint(labels)
+    assert all(
+        re.fullmatch("[a-zA-Z_][a-zA-Z0-9_]*", label) and not label.startswith("__") for label in labels
+    )
+    assert "team" not in tags or "team" in kept
+
+
+EXTREME = [
+    f"{start}{digit * times}{end}"
+    for start in ("", "0.", "99.", "slo:99.", "1/", "1e-", "1.")
+    for digit in "09"
+    for times in (1, 13, 30, 400)
+    for end in ("", "%", "1%", "s", "d")
+]
+
+
+@pytest.mark.parametrize("key", ["objective", "error_budget", "latency", "period"])
+def test_whatever_number_an_objective_has_rates_can_be_divided_by_it(key):
+    import json
+
+    given = {"name": "a"} if key == "error_budget" else {"name": "a", "objective": "99%"}
+    for value in EXTREME:
+        for slo in read_service({}, json.dumps({"slos": [{**given, key: value}]})).service.slos:
+            assert 0 < slo.limit < 1, value
+            assert 0 < slo.objective < 1, value
+            assert isfinite(burn_rate(1, 1, slo.limit))
+            assert format_duration(slo.period.seconds)
+            assert slo.latency is None or format_duration(slo.latency)
 
 
 def test_a_service_without_a_file_never_imports_the_file_reader():

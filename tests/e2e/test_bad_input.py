@@ -44,6 +44,11 @@ def start(tmp_path, env, yaml=None):
         ({}, "slos:\n  - {name: a, objective: [1]}", "slotel.yaml:2 slos[0].objective"),
         ({}, "a: [1", "slotel.yaml:1: not valid YAML"),
         (
+            {},
+            "tags: {metric_labels: [http.route]}",
+            "the metrics have the label http_route already: leave 'http.route' out",
+        ),
+        (
             {"OTEL_TRACES_EXPORTER": "pigeon"},
             None,
             "OTEL_TRACES_EXPORTER='pigeon': there is no exporter 'pigeon'",

@@ -5,6 +5,8 @@ from typing import Final
 
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+_LONGEST: Final = 100 * 365 * 86400.0
+"""A hundred years: Prometheus reads no more than 292 of them."""
 _NAMES: Final = (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
@@ -12,7 +14,7 @@ def parse_duration(text: object) -> float:
     """Return seconds, > 0, from `300ms`, `5m`, `1h30m`, `30d`.
 
     Raises:
-        ValueError: no unit, an unknown unit, or nothing at all.
+        ValueError: no unit, an unknown unit, nothing at all, or more than a hundred years.
 
     >>> parse_duration("1h30m")
     5400.0
@@ -23,6 +25,8 @@ def parse_duration(text: object) -> float:
     seconds = sum(round(float(number) * _SECONDS[unit], 9) for number, unit in _PART.findall(written))
     if seconds <= 0:
         raise ValueError(f"{written!r}: a duration is longer than 0")
+    if seconds > _LONGEST:
+        raise ValueError(f"{written[:80]!r}: a duration is at most 36500d")
     return seconds
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from slotel.config.names import SLOTEL_CONFIG
-from slotel.config.problem import Problem
+from slotel.config.problem import Problem, variable
 from slotel.config.service import Reading, read_service
 
 DEFAULT_FILE: Final = "slotel.yaml"
@@ -29,16 +29,21 @@ def read_configuration(
     """
     named = path or environ.get(SLOTEL_CONFIG, "").strip()
     source = named or DEFAULT_FILE
-    if not named and not Path(source).exists():
+    if not named and not is_there(source):
         return read_service(environ)
     try:
         text = read_text(source)
     except (OSError, ValueError) as error:
         reading = read_service(environ)
-        where = f"{SLOTEL_CONFIG}={named!r}" if named and not path else source
+        where = variable(SLOTEL_CONFIG, named) if named and not path else source
         problem = Problem(where, reason(error), "going on with the environment and defaults")
         return replace(reading, problems=(problem, *reading.problems))
     return read(environ, text, source)
+
+
+def is_there(path: str | Path) -> bool:
+    """Return whether a file or a link is there: never raises, also where the folder may not be looked into."""
+    return os.path.lexists(path)
 
 
 def read_text(source: str) -> str:
@@ -72,4 +77,4 @@ def reason(error: Exception) -> str:
         return "expected a file, this is a directory"
     if isinstance(error, PermissionError):
         return "the file may not be read by this user"
-    return str(error)
+    return (error.strerror if isinstance(error, OSError) else "") or str(error)

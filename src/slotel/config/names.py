@@ -43,6 +43,11 @@ STATUS_ERROR: Final = "STATUS_CODE_ERROR"
 LABEL_ROUTE: Final = "http_route"
 LABEL_HTTP_STATUS: Final = "http_response_status_code"
 LABEL_OVERFLOW: Final = "otel_metric_overflow"
+SPAN_LABELS: Final = frozenset({
+    LABEL_SERVICE, LABEL_SPAN_NAME, LABEL_SPAN_KIND, LABEL_STATUS, LABEL_ROUTE, LABEL_HTTP_STATUS, LABEL_OVERFLOW,
+    "le", "quantile",
+})  # fmt: skip
+"""What is a label of the span metrics already, or means something to Prometheus: no tag can be a label of that name."""
 
 # The service map, as Tempo and the collector's service graph connector name it.
 GRAPH_CALLS: Final = "traces_service_graph_request"

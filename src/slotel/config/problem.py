@@ -3,6 +3,16 @@
 from typing import Final, NamedTuple
 
 INVALID: Final = "SLO101"
+_LONGEST: Final = 80
+
+
+def variable(name: str, value: str) -> str:
+    r"""Return a variable of the environment with its value, as a line names it: on one line, and not all of a long one.
+
+    >>> variable("PORT", "a\nb")
+    "PORT='a\\nb'"
+    """
+    return f"{name}={value[:_LONGEST]!r}"
 
 
 class Problem(NamedTuple):

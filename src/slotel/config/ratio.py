@@ -11,6 +11,8 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], int], ...] = (
 )
 _FRACTION = re.compile(r"(\d+)\s*/\s*(\d+)")
 _HALF = Fraction(1, 2)
+_LEAST = Fraction(1, 10**12)
+"""Of a limit, and of what an objective leaves: less is nothing to a float, by which rates are divided."""
 
 
 def parse_ratio(text: object) -> Fraction:
@@ -58,6 +60,8 @@ def parse_limit(text: object) -> Fraction:
         raise ValueError(
             f"{written!r}: an error limit lies between 0 and 100%, without both: write for example '5%'"
         )
+    if limit < _LEAST:
+        raise ValueError(f"{written!r}: an error limit is at least one in 10^12: write for example '0.001%'")
     if limit > _HALF:  # of half, both mean the same
         raise ValueError(
             f"{written!r} would tolerate {_percent(limit)} errors: for an objective write 'slo:{written}', "
@@ -83,6 +87,10 @@ def parse_objective(text: object) -> Fraction:
         raise ValueError(
             f"{written!r}: an objective lies between 0 and 100%, without both (100% leaves no budget, "
             "0% needs none): write for example '99.9%'"
+        )
+    if not _LEAST <= objective <= 1 - _LEAST:
+        raise ValueError(
+            f"{written!r}: an objective leaves room for one in 10^12: write for example '99.999%'"
         )
     return objective
 

@@ -10,12 +10,12 @@ from slotel.config import names
 from slotel.config.duration import format_duration
 from slotel.config.file.parsers import parse_window
 from slotel.config.monitoring import Monitoring
-from slotel.config.problem import Problem
+from slotel.config.problem import Problem, variable
 from slotel.config.ratio import parse_limit, parse_ratio
 from slotel.config.redaction import RedactionChoices
 from slotel.config.sampling import Keep, RouteRate, SentryMode, SpanMatch, parse_late_wait
 from slotel.config.slo import ENTRY_KINDS, HEALTH_ROUTES, HOUR, Selection, Slo, TimeSlices
-from slotel.config.tags import TagPolicy
+from slotel.config.tags import TagPolicy, label_name
 
 if TYPE_CHECKING:
     from slotel.config.file.schema import Document, SloDoc
@@ -25,6 +25,7 @@ T = TypeVar("T")
 DEFAULT_LIMIT: Final = 0.01
 DEFAULT_SLO: Final = "availability"
 DEFAULT_MAX_SERIES: Final = 2000
+_MAX_DIGITS: Final = 9
 DEFAULT_KEEP: Final = (Keep("errors"),)
 DEFAULT_KEEP_PER_MINUTE: Final = 60
 DEFAULT_LATE_WAIT: Final = 0.2
@@ -181,13 +182,21 @@ def _from_document(document: Document) -> Service:
     )
     return Service(
         document.service,
-        document.tags,
+        document.tags._replace(metric_labels=_distinct(document.tags.metric_labels)),
         tuple(slos.values()),
         settings,
         drop=document.spans.drop,
         monitoring=document.monitoring,
         redaction=document.redaction,
     )
+
+
+def _distinct(tags: Sequence[str]) -> tuple[str, ...]:
+    """Return the tags of which each is a label of its own; of two that are one the document named the second."""
+    labels: dict[str, str] = {}
+    for tag in tags:
+        labels.setdefault(label_name(tag), tag)
+    return tuple(labels.values())
 
 
 def _slo(doc: SloDoc) -> Slo:
@@ -222,9 +231,8 @@ def _with_environment(service: Service, environ: Mapping[str, str], problems: li
         try:
             return parse(value)
         except ValueError as error:
-            place = f"{name}={value[:80]!r}"
             text = str(error).removeprefix(f"{value!r}: ").removeprefix(f"{value!r} ")
-            problems.append(Problem(place, text, f"using the default, {shown}"))
+            problems.append(Problem(variable(name, value), text, f"using the default, {shown}"))
             return default
 
     limit = read(names.ERROR_BUDGET_LIMIT, lambda text: float(parse_limit(text)), None, "1%")
@@ -301,7 +309,7 @@ def _either(yes: str, no: str) -> Callable[[str], bool]:
 
 
 def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) == 0:
+    if not (text.isdecimal() and len(text) <= _MAX_DIGITS and int(text)):
         raise ValueError("write a whole number above 0")
     return int(text)
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
 from slotel.config.names import UNKNOWN
-from slotel.config.value_types import Pattern, Values
+from slotel.config.value_types import MetricLabel, Pattern, Tag, Values
 
 Action = Literal["default", "unknown", "redact", "truncate", "remove"]
 
@@ -51,10 +51,10 @@ class TagPolicy(NamedTuple):
         metric_labels: tags that are metric labels: a bounded set.
     """
 
-    set: Mapping[str, str] = MappingProxyType({})
-    required: Mapping[str, TagRule] = MappingProxyType({})
+    set: Mapping[Tag, str] = MappingProxyType({})
+    required: Mapping[Tag, TagRule] = MappingProxyType({})
     redact: tuple[str, ...] = ()
-    metric_labels: tuple[str, ...] = ()
+    metric_labels: tuple[MetricLabel, ...] = ()
 
     @property
     def tag_keys(self) -> tuple[str, ...]:

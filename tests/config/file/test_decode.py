@@ -117,7 +117,9 @@ RIGHT = {
     Keep: ["errors", "slow>1s"],
     str: ["a", "b.c", 1, 1.5, True, date(2026, 1, 2)],
     bool: [True, False],
-    int: [0, 7],
+    v.Count: [0, 7],
+    v.Tag: ["team", "x.y"],
+    v.MetricLabel: ["team", "zone"],
 }
 """Kind → nodes that spell it."""
 

@@ -33,6 +33,13 @@ SLO = "slos: [{name: a, objective: 99%, "
         ("slos:\n- {name: 'a b', objective: 99}", ["f:2 slos[0].name: 'a b': a name has", "f:2 slos[0].objective: '99': write '99%'"]),
         ("sentry: {mode: fast, keep: [all]}", ["f:1 sentry.mode: 'fast' is not known", "f:1 sentry.keep[0]: 'all': keep"]),
         ("slos: [{name: a, objective: '1e999999999'}]", ["f:1 slos[0].objective: '1e999999999' is not a ratio"]),
+        ("tags: {metric_labels: [http.route, team, service_name, le, ' ', __x]}", [
+            "f:1 tags.metric_labels[0]: the metrics have the label http_route already: leave 'http.route' out",
+            "f:1 tags.metric_labels[2]: the metrics have the label service_name already", "f:1 tags.metric_labels[3]: the metrics have the label le",
+            "f:1 tags.metric_labels[4]: a tag has a name", "f:1 tags.metric_labels[5]: Prometheus keeps labels such as __x for itself"]),
+        ("tags: {metric_labels: [a.b, c, a b]}", ["f:1 tags.metric_labels[2]: 'a.b' and 'a b' are one label, a_b: rename one of the tags"]),
+        ("tags: {set: {'': x}, required: {' ': {}}}", ["f:1 tags.set.: a tag has a name", "f:1 tags.required.: a tag has a name"]),
+        ("sentry: {keep_per_minute: -5}", ["f:1 sentry.keep_per_minute: expected a number from 0 to 1,000,000"]),
         (SLO + "window: 10s, bogus: 1}]", ["f:1 slos[0].window: '10s': a window", "f:1 slos[0].bogus: unknown key"]),
     ],
     ids=lambda value: None if isinstance(value, list) else value[:30],

@@ -44,7 +44,9 @@ SPELLINGS = {
     Keep: st.sampled_from(["errors", "slow>1s"]),
     str: st.one_of(WORDS, st.integers(0, 9), st.booleans()),
     bool: st.booleans(),
-    int: st.integers(0, 100),
+    v.Count: st.integers(0, 100),
+    v.Tag: WORDS,
+    v.MetricLabel: st.sampled_from(["team", "x-1"]),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from slotel.config.load import read_configuration
 from slotel.config.service import Reading
 from slotel.runtime.checks import environment, instrumentation, packages, settings, storage
 from slotel.runtime.checks.exports import exports
+from slotel.runtime.checks.start import examined
 from slotel.runtime.finding import Finding
 from slotel.runtime.setup.defaults import set_defaults
 
@@ -81,24 +82,24 @@ def examine(environ: Mapping[str, str], wishes: Wishes) -> Iterator[Finding]:
         if name in given:
             settled[name] = given[name]
     for subject, check, *arguments in checks(reading, settled):
-        yield from _guarded(subject, check, *arguments)
-    yield from _guarded("metrics", machine.port, reading, settled)
-    yield from _guarded("metrics", storage.runtime_directory, settled)
-    yield from _guarded("objectives", objectives, reading)
+        yield from examined(subject, check, *arguments)
+    yield from examined("metrics", machine.port, reading, settled)
+    yield from examined("metrics", storage.runtime_directory, settled)
+    yield from examined("objectives", objectives, reading)
     if not wishes.offline:
-        yield from _guarded("sentry", sentry.reach, reading.service.sentry.dsn)
-        yield from _guarded("collector", collector.reach, settled)
+        yield from examined("sentry", sentry.reach, reading.service.sentry.dsn)
+        yield from examined("collector", collector.reach, settled)
         if wishes.send:
-            yield from _guarded("sentry", sentry.send, reading.service.sentry)
+            yield from examined("sentry", sentry.send, reading.service.sentry)
         if wishes.prometheus:
-            yield from _guarded(
+            yield from examined(
                 "prometheus", rules_in_prometheus, wishes.config, wishes.prometheus, wishes.headers
             )
     if wishes.command:
         from slotel.cli.doctor.trial import trial
 
         own_sentry = not wishes.send
-        yield from _guarded("trial", trial, wishes.command, wishes.paths, wishes.url, given, own_sentry)
+        yield from examined("trial", trial, wishes.command, wishes.paths, wishes.url, given, own_sentry)
 
 
 def rules_in_prometheus(config: str | None, url: str, headers: Sequence[str]) -> Iterator[Finding]:
@@ -121,12 +122,3 @@ def objectives(reading: Reading) -> Iterator[Finding]:
     for sentence in warnings(reading.service):
         if "never fire" in sentence:
             yield Finding("objectives", "info", sentence, code="SLO160")
-
-
-def _guarded(subject: str, check: Callable[..., Iterator[Finding]], *arguments: Any) -> Iterator[Finding]:
-    try:
-        yield from check(*arguments)
-    except Exception as error:  # noqa: BLE001 a check that fails is a finding
-        yield Finding(
-            subject, "warn", f"could not be examined: {type(error).__name__}: {error}", code="SLO170"
-        )

@@ -17,6 +17,7 @@ from ruamel.yaml.reader import ReaderError
 from slotel.config.file.decode import Steps, kind_of, structure
 from slotel.config.file.schema import SPELLINGS, Document
 from slotel.config.problem import Problem
+from slotel.config.tags import label_name
 
 MAX_CHARACTERS: Final = 1_000_000
 MAX_DEPTH: Final = 100
@@ -92,7 +93,7 @@ def _whole(node: Any, seen: set[int]) -> Any:
 
 
 def _repeated(tree: Any, source: str) -> Iterator[Problem]:
-    """Yield each objective that has the name of one before it."""
+    """Yield each objective that has the name of one before it, and each metric label that is another's."""
     slos = tree.get("slos")
     seen: set[str] = set()
     for index, slo in enumerate(slos if isinstance(slos, list) else ()):
@@ -103,6 +104,17 @@ def _repeated(tree: Any, source: str) -> Iterator[Problem]:
             place = place_of(tree, source, ("slos", index, "name"))
             yield Problem(place, f"two objectives are named '{name}': names are unique")
         seen.add(name)
+    tags = tree.get("tags")
+    listed = tags.get("metric_labels") if isinstance(tags, Mapping) else ()
+    labels: dict[str, str] = {}
+    for index, tag in enumerate(listed if isinstance(listed, list) else ()):
+        first = labels.setdefault(label_name(str(tag)), str(tag))
+        if first != str(tag):
+            place = place_of(tree, source, ("tags", "metric_labels", index))
+            yield Problem(
+                place,
+                f"{first!r} and {str(tag)!r} are one label, {label_name(first)}: rename one of the tags",
+            )
 
 
 def place_of(tree: Any, source: str, steps: Steps) -> str:

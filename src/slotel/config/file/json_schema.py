@@ -41,6 +41,9 @@ SPELLED: Final[Mapping[Any, Schema]] = {
         ]
     },
     value_types.Url: {**_TEXT, "examples": ["https://sentry.example.com"]},
+    value_types.Tag: _TEXT,
+    value_types.MetricLabel: _TEXT,
+    value_types.Count: {"type": "integer", "minimum": 0},
     value_types.Version: {"const": 1},
     value_types.Shapes: {"anyOf": [_SHAPES, {"type": "array", "items": _SHAPES, "minItems": 1}]},
     value_types.ScrapeInterval: {**_NUMBER_OR_TEXT, "examples": ["15s", "1m"]},
@@ -50,7 +53,6 @@ SPELLED: Final[Mapping[Any, Schema]] = {
     Keep: {"type": "string", "examples": ["errors", "slow>1s"]},
     str: _TEXT,
     bool: {"type": "boolean"},
-    int: {"type": "integer"},
 }
 """How each single value is written, for the kinds of `slotel.config.file.schema.SPELLINGS`."""
 

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from ruamel.yaml.scalarbool import ScalarBoolean
 
+from slotel.config import names
 from slotel.config import value_types as v
 from slotel.config.duration import parse_duration
 from slotel.config.file.decode import Spellings, kind_of
@@ -30,10 +31,11 @@ from slotel.config.sampling import (
     parse_late_wait,
 )
 from slotel.config.slo import DAY, SPAN_KINDS, BadRules, Period
-from slotel.config.tags import TagPolicy
+from slotel.config.tags import TagPolicy, label_name
 
 PERIODS: Final = {"month": Period(30 * DAY, "month"), "quarter": Period(90 * DAY, "quarter")}
 _NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
+_MOST: Final = 1_000_000
 
 
 class SlicesDoc(NamedTuple):
@@ -79,7 +81,7 @@ class SentryDoc(NamedTuple):
     mode: SentryMode | None = None
     sample: tuple[RouteRate, ...] = ()
     keep: tuple[Keep, ...] | None = None
-    keep_per_minute: int | None = None
+    keep_per_minute: v.Count | None = None
     late_wait: v.LateWait | None = None
     error_detail: ErrorDetail = "adaptive"
     roots: TransactionRoots = "requests"
@@ -135,6 +137,23 @@ def _label(value: Any) -> str:
         raise ValueError(f"Prometheus refuses the label name {text!r}: letters, digits and '_'")
     if text in RESERVED_LABELS:
         raise ValueError(f"the label {text!r} is written by the rules or the objective itself")
+    return text
+
+
+def _tag(value: Any) -> str:
+    text = _text(value)
+    if not text.strip():
+        raise ValueError("a tag has a name")
+    return text
+
+
+def _metric_label(value: Any) -> str:
+    text = _tag(value)
+    label = label_name(text)
+    if label in names.SPAN_LABELS:
+        raise ValueError(f"the metrics have the label {label} already: leave {text!r} out")
+    if label.startswith("__"):
+        raise ValueError(f"Prometheus keeps labels such as {label} for itself: give the tag another name")
     return text
 
 
@@ -204,9 +223,11 @@ def _flag(value: Any) -> bool:
     return bool(value)
 
 
-def _whole(value: Any) -> int:
+def _count(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, (bool, ScalarBoolean)):
         raise ValueError(f"expected a whole number, got {kind_of(value)}")  # noqa: TRY004 of a document, not a caller
+    if not 0 <= value <= _MOST:
+        raise ValueError(f"expected a number from 0 to {_MOST:,}")
     return int(value)
 
 
@@ -226,11 +247,13 @@ SPELLINGS: Final[Spellings] = {
     v.Version: _version,
     v.LateWait: _spelled(parse_late_wait),
     v.Label: _label,
+    v.Tag: _tag,
+    v.MetricLabel: _metric_label,
+    v.Count: _count,
     v.Shapes: _shapes,
     Period: _period,
     Keep: _spelled(parse_keep),
     str: _text,
     bool: _flag,
-    int: _whole,
 }
 """How each single value is spelled, whatever of YAML's own types it came as."""

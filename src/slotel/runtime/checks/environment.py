@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from slotel.config.problem import variable
 from slotel.config.ratio import parse_ratio
 from slotel.config.service import Reading
 from slotel.config.variables import unknown_variables
@@ -96,7 +97,9 @@ def propagators(environ: Mapping[str, str]) -> Iterator[Finding]:
     named = environ.get(VARIABLE, "").strip()
     found = read_propagators(named)
     if found.problem:
-        yield Finding("propagation", "fail", f"{VARIABLE}={named!r}: {found.problem}", found.fix, "SLO123")
+        yield Finding(
+            "propagation", "fail", f"{variable(VARIABLE, named)}: {found.problem}", found.fix, "SLO123"
+        )
 
 
 def exporters(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -113,7 +116,8 @@ def address(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Whether there is a metrics address, and it is valid."""
     if not wants_prometheus(environ):
         if not environ.get("OTEL_METRICS_EXPORTER", "").strip().lower().startswith("otlp"):
-            text = f"there is no /metrics: OTEL_METRICS_EXPORTER={environ.get('OTEL_METRICS_EXPORTER', '')!r}"
+            named = variable("OTEL_METRICS_EXPORTER", environ.get("OTEL_METRICS_EXPORTER", ""))
+            text = f"there is no /metrics: {named}"
             yield Finding("metrics", "warn", text, "add prometheus to it", "SLO157")
         return
     for problem in read_address(environ)[2]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from urllib.parse import urlsplit
 
 from slotel.config.redaction import DEFAULT_VALUES
 from slotel.config.service import Service
@@ -11,7 +10,7 @@ from slotel.runtime.checks.environment import access
 from slotel.runtime.finding import Finding
 from slotel.runtime.metrics.scrape.http.port import read_address
 from slotel.runtime.sentry.client.dsn import read_dsn
-from slotel.runtime.setup.exporters import otlp_endpoint, usable_exporters, wants_prometheus
+from slotel.runtime.setup.exporters import otlp_place, usable_exporters, wants_prometheus
 
 
 def what_leaves(service: Service, environ: Mapping[str, str]) -> list[str]:
@@ -50,13 +49,7 @@ def _otlp(environ: Mapping[str, str]) -> Iterator[str]:
         if exporters == "none":
             yield f"OTLP {signal.lower()}: nothing ({variable})"
             continue
-        parts = urlsplit(otlp_endpoint(environ, signal))
-        where = (
-            f"{parts.hostname}:{parts.port}"
-            if parts.hostname and parts.port
-            else parts.hostname or "localhost"
-        )
-        yield f"{signal.lower()} by {exporters} to {where}"
+        yield f"{signal.lower()} by {exporters} to {otlp_place(environ, signal)[1] or 'localhost'}"
 
 
 def _endpoint(environ: Mapping[str, str]) -> Iterator[str]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from slotel.config.load import is_there
+from slotel.config.problem import variable
 from slotel.runtime.finding import Finding
-from slotel.runtime.metrics.scrape.http.port import PORT, read_address
+from slotel.runtime.metrics.scrape.http.port import PORT, port_number, read_address
 from slotel.runtime.setup.defaults import LEFT_OUT
 from slotel.runtime.setup.exporters import otlp_protocol, wants_prometheus
 
@@ -20,6 +23,9 @@ _NUMBERS: Final = re.compile(
     r"|OTEL_\w+_LIMIT|OTEL_EXPORTER_OTLP_(?:\w+_)?TIMEOUT"
 )
 """Variables whose value is a number, of milliseconds, seconds or things; it has no unit."""
+_NUMBER: Final = re.compile(r"\d{1,18}(?:\.\d{1,18})?")
+_NOT_ZERO: Final = re.compile(r"OTEL_(?:BSP|BLRP)_(?:SCHEDULE_DELAY|MAX_QUEUE_SIZE|MAX_EXPORT_BATCH_SIZE)")
+_QUEUE: Final = 2048
 _ENDPOINT: Final = re.compile(r"OTEL_EXPORTER_OTLP_(?:(TRACES|METRICS|LOGS)_)?ENDPOINT")
 _OF_PROTOCOL: Final = {"grpc": 4317, "http/protobuf": 4318}
 _AUTHORITIES: Final = (
@@ -31,10 +37,10 @@ _MISNAMED: Final = ("slotel.yml", ".slotel.yaml", ".slotel.yml", "slotel.json", 
 def misnamed_file(environ: Mapping[str, str], folder: Path | None = None) -> Iterator[Finding]:
     """Whether a file here is meant to be slotel.yaml, and is not read."""
     here = Path() if folder is None else folder
-    if environ.get("SLOTEL_CONFIG", "").strip() or (here / "slotel.yaml").exists():
+    if environ.get("SLOTEL_CONFIG", "").strip() or is_there(here / "slotel.yaml"):
         return
     for name in _MISNAMED:
-        if (here / name).exists():
+        if is_there(here / name):
             text = f"{name} is not read: the file is called slotel.yaml"
             yield Finding("configuration", "warn", text, f"rename it, or set SLOTEL_CONFIG={name}", "SLO107")
             return
@@ -45,22 +51,27 @@ def resource_attributes(environ: Mapping[str, str]) -> Iterator[Finding]:
     pairs = [pair.strip() for pair in environ.get(RESOURCE, "").split(",") if pair.strip()]
     for pair in pairs:
         if not pair.partition("=")[0].strip() or "=" not in pair:
-            text = f"{RESOURCE}: {pair.partition('=')[0].partition(':')[0].strip()!r} has no value and is left out"
+            text = f"{RESOURCE}: {pair.partition('=')[0].partition(':')[0].strip()[:80]!r} has no value and is left out"
             yield Finding("configuration", "warn", text, "write key=value,key=value", "SLO106")
 
 
 def numbers(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Whether OpenTelemetry's numbers are numbers, and a batch fits into its queue."""
     for name, value in sorted({**LEFT_OUT, **environ}.items()):
-        if _NUMBERS.fullmatch(name) and value.strip() and not re.fullmatch(r"\d+(\.\d+)?", value.strip()):
-            text = f"{name}={value!r} is not a number"
+        written = value.strip()
+        if not written or _NUMBERS.fullmatch(name) is None:
+            continue
+        if _NUMBER.fullmatch(written) is None:
+            text = f"{variable(name, value)} is not a number"
             yield Finding("opentelemetry", "fail", text, "write digits without a unit", "SLO127")
+        elif _NOT_ZERO.fullmatch(name) is not None and not float(written):
+            yield Finding("opentelemetry", "fail", f"{variable(name, value)} is 0", "write more", "SLO127")
     for kind in ("BSP", "BLRP"):
         batch, queue = (
             environ.get(f"OTEL_{kind}_MAX_{what}", "").strip() for what in ("EXPORT_BATCH_SIZE", "QUEUE_SIZE")
         )
-        most = int(queue) if queue.isdigit() else 2048
-        if batch.isdigit() and int(batch) > most:
+        most = int(queue) if _NUMBER.fullmatch(queue) and queue.isdecimal() else _QUEUE
+        if _NUMBER.fullmatch(batch) and batch.isdecimal() and int(batch) > most:
             text = f"OTEL_{kind}_MAX_EXPORT_BATCH_SIZE={batch} is more than the queue holds ({most})"
             yield Finding("opentelemetry", "fail", text, f"raise OTEL_{kind}_MAX_QUEUE_SIZE", "SLO127")
 
@@ -72,22 +83,30 @@ def endpoints(environ: Mapping[str, str]) -> Iterator[Finding]:
         if match is None or not written:
             continue
         protocol = otlp_protocol(environ, match[1])
+        try:
+            port = urlsplit(written).port
+        except ValueError:
+            text = f"{variable(name, written)} is no URL with a valid host and port"
+            yield Finding("exporters", "fail", text, f"write http://HOST:{_port_of(protocol)}", "SLO128")
+            continue
         if "://" not in written and protocol != "grpc":
-            text = f"{name}={written!r} is no URL"
-            yield Finding("exporters", "fail", text, f"write http://{written}", "SLO128")
-        elif urlsplit(written).port in set(_OF_PROTOCOL.values()) - {_OF_PROTOCOL.get(protocol)}:
-            text = (
-                f"{name} names port {urlsplit(written).port}, and OTEL_EXPORTER_OTLP_PROTOCOL is {protocol}"
-            )
-            fix = f"collectors take {protocol} on port {_OF_PROTOCOL.get(protocol)}"
+            text = f"{variable(name, written)} is no URL"
+            yield Finding("exporters", "fail", text, f"write http://{written[:80]}", "SLO128")
+        elif port in set(_OF_PROTOCOL.values()) - {_OF_PROTOCOL.get(protocol)}:
+            text = f"{name} names port {port}, and OTEL_EXPORTER_OTLP_PROTOCOL is {protocol[:80]!r}"
+            fix = f"collectors take {protocol[:80]} on port {_port_of(protocol)}"
             yield Finding("exporters", "warn", text, fix, "SLO128")
+
+
+def _port_of(protocol: str) -> int:
+    return _OF_PROTOCOL.get(protocol, _OF_PROTOCOL["http/protobuf"])
 
 
 def config_file(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Whether the file of a declarative configuration is there."""
     named = environ.get(CONFIG_FILE, "").strip()
-    if named and not Path(named).is_file():
-        text = f"{CONFIG_FILE}={named}: there is no such file"
+    if named and not os.path.isfile(named):  # noqa: PTH113 Path's raises for a name that is too long
+        text = f"{variable(CONFIG_FILE, named)}: there is no such file"
         yield Finding("opentelemetry", "fail", text, "correct the path, or unset it", "SLO129")
 
 
@@ -95,14 +114,14 @@ def authorities(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Whether the certificates that connections are checked with are there: a missing file trusts nobody."""
     for name in _AUTHORITIES:
         named = environ.get(name, "").strip()
-        if named and not Path(named).exists():
-            text = f"{name}={named}: there is no such file, and no certificate is trusted"
+        if named and not os.path.exists(named):  # noqa: PTH110 as above
+            text = f"{variable(name, named)}: there is no such file, and no certificate is trusted"
             yield Finding("sentry", "fail", text, "correct the path, or unset it", "SLO149")
 
 
 def own_port(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Whether the app is told to listen on the port of the metrics."""
-    number = environ.get("PORT", "").strip()
-    if wants_prometheus(environ) and number.isdigit() and int(number) == read_address(environ)[1] != 0:
+    number = port_number(environ.get("PORT", "").strip())
+    if wants_prometheus(environ) and number and number == read_address(environ)[1]:
         text = f"PORT={number} is the metrics port, too: the app or /metrics will have none"
         yield Finding("metrics", "fail", text, f"set {PORT} to another port", "SLO151")

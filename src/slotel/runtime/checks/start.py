@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from slotel.config.service import Reading
 from slotel.runtime.checks import environment, settings, storage
@@ -13,6 +13,15 @@ from slotel.runtime.finding import Finding
 
 _OF_A_VERSION: Final = (ImportError, AttributeError, TypeError)
 """What a package of another version raises."""
+_CHECKS: Final = (
+    ("configuration", environment.variables),
+    ("opentelemetry", environment.components),
+    ("configuration", settings.misnamed_file),
+    ("configuration", settings.resource_attributes),
+    ("opentelemetry", settings.numbers),
+    ("exporters", settings.endpoints),
+    ("metrics", environment.container),
+)
 _SAID: Final = "_SLOTEL_SAID"
 """Variable of the environment: what a process above has said already."""
 
@@ -37,16 +46,21 @@ def _folder() -> str:
 
 def before_start(reading: Reading, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Yield what is to be said of the configuration and the environment."""
-    yield from environment.configuration(reading)
-    yield from environment.variables(environ)
-    yield from environment.components(environ)
-    yield from settings.misnamed_file(environ)
-    yield from settings.resource_attributes(environ)
-    yield from settings.numbers(environ)
-    yield from settings.endpoints(environ)
-    yield from environment.service_name(reading, environ)
-    yield from environment.container(environ)
-    yield from (finding for finding in storage.runtime_directory(environ) if finding.status != "ok")
+    yield from examined("configuration", environment.configuration, reading)
+    for subject, check in _CHECKS:
+        yield from examined(subject, check, environ)
+    yield from examined("service", environment.service_name, reading, environ)
+    found = examined("workers", storage.runtime_directory, environ)
+    yield from (finding for finding in found if finding.status != "ok")
+
+
+def examined(subject: str, check: Callable[..., Iterator[Finding]], *arguments: Any) -> Iterator[Finding]:
+    """Yield what a check finds; a check that fails is itself a finding, and costs nothing else."""
+    try:
+        yield from check(*arguments)
+    except Exception as error:  # noqa: BLE001 a check that fails is a finding
+        text = f"could not be examined: {type(error).__name__}: {error}"
+        yield Finding(subject, "warn", text, code="SLO170")
 
 
 def component_failed(component: str, error: BaseException) -> Finding:

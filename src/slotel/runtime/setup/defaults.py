@@ -25,6 +25,7 @@ OpenTelemetry raises at each, partly when it is imported.
 """
 
 _LIMIT: Final = re.compile(r"OTEL_\w+_LIMIT")
+_MAX_DIGITS: Final = 18
 _OTLP_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
@@ -36,7 +37,8 @@ def set_defaults(environ: MutableMapping[str, str]) -> None:
     for name in [name for name, value in environ.items() if name.startswith("OTEL_") and not value.strip()]:
         del environ[name]
     for name, value in list(environ.items()):
-        if _LIMIT.fullmatch(name) and not value.strip().isdecimal():
+        number = value.strip()
+        if _LIMIT.fullmatch(name) and not (number.isdecimal() and len(number) <= _MAX_DIGITS):
             LEFT_OUT[name] = environ.pop(name)
     for wrong in tuple(wrong_components(environ)):
         LEFT_OUT[wrong.variable] = environ.pop(wrong.variable)

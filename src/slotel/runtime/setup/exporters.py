@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
 from slotel.config.problem import Problem
+from slotel.config.problem import variable as shown
 from slotel.runtime.upstream.otel.installed import entry_points
 
 _SIGNALS: Final = {
@@ -19,6 +21,8 @@ _OTLP: Final = {
 }
 PROMETHEUS: Final = "prometheus"
 _CODE: Final = "SLO121"
+_LONGEST: Final = 80
+"""Characters of a name that a line quotes."""
 
 
 def usable_exporters(environ: Mapping[str, str]) -> tuple[dict[str, str], list[Problem]]:
@@ -65,6 +69,16 @@ def otlp_endpoint(environ: Mapping[str, str], signal: str) -> str:
     return own or f"{common.rstrip('/')}/v1/{signal.lower()}"
 
 
+def otlp_place(environ: Mapping[str, str], signal: str) -> tuple[str, str]:
+    """Return scheme, and host with port, of where a signal is sent: without user and password, also of what is no URL.
+
+    >>> otlp_place({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://u:p@collector:4318/x"}, "TRACES")
+    ('http', 'collector:4318')
+    """
+    scheme, _, rest = otlp_endpoint(environ, signal).partition("://")
+    return scheme, re.split(r"[/?#]", rest.rpartition("@")[2], maxsplit=1)[0]
+
+
 def _own_or_common(environ: Mapping[str, str], signal: str, what: str) -> str:
     own = environ.get(f"OTEL_EXPORTER_OTLP_{signal}_{what}", "").strip()
     return own or environ.get(f"OTEL_EXPORTER_OTLP_{what}", "").strip()
@@ -78,8 +92,9 @@ def _names(environ: Mapping[str, str], variable: str) -> Iterator[str]:
 
 def _problem(environ: Mapping[str, str], variable: str, group: str, name: str) -> Problem | None:
     wanted = _entry_point_name(environ, variable, name)
-    place, consequence = f"{variable}={environ[variable]!r}", "this exporter is off, everything else works"
+    place, consequence = shown(variable, environ[variable]), "this exporter is off, everything else works"
     found = next(iter(entry_points(group=group, name=wanted)), None)
+    name = name[:_LONGEST]
     if found is None:
         package = _OTLP.get(wanted)
         if package:

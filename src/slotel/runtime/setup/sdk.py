@@ -10,6 +10,7 @@ from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 
+from slotel.config.problem import variable
 from slotel.config.service import Service
 from slotel.runtime.logs import LOG, report
 from slotel.runtime.setup.exporters import usable_exporters
@@ -48,7 +49,7 @@ def tracer_provider(
             configure()
     except Exception as error:  # noqa: BLE001 an exporter that cannot be made must not take the rest down
         declared = environ.get("OTEL_CONFIG_FILE", "").strip()
-        place = f"OTEL_CONFIG_FILE={declared!r}: " if declared else ""
+        place = f"{variable('OTEL_CONFIG_FILE', declared)}: " if declared else ""
         LOG.error(
             "%sthe SDK could not be set up, using its defaults without exporters: %s [SLO125]",
             place,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import urlsplit
 
 from slotel.config import names
 from slotel.runtime.metrics.store.store import Family
-from slotel.runtime.setup.exporters import otlp_endpoint
+from slotel.runtime.setup.exporters import otlp_place
 from slotel.runtime.status_page.deliveries import SENTRY, Last
 
 if TYPE_CHECKING:
@@ -89,10 +88,9 @@ def otlp(environ: Mapping[str, str], lasts: Mapping[str, Last]) -> list[Otlp]:
     found = []
     for signal in ("traces", "metrics", "logs"):
         if "otlp" in environ.get(f"OTEL_{signal.upper()}_EXPORTER", ""):
-            url = urlsplit(otlp_endpoint(environ, signal.upper()))
-            place = url.netloc.rpartition("@")[2]
+            scheme, place = otlp_place(environ, signal.upper())
             known = lasts.get(signal, Last())
-            found.append(Otlp(signal, f"{url.scheme}://{place}", known.delivered, known.failed))
+            found.append(Otlp(signal, f"{scheme}://{place}", known.delivered, known.failed))
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Final
 
-from slotel.config.problem import Problem
+from slotel.config.problem import Problem, variable
 from slotel.config.ratio import parse_ratio
 from slotel.runtime.upstream.otel.installed import entry_points
 
@@ -50,5 +50,5 @@ def _is_ratio(text: str) -> bool:
         return False
 
 
-def _problem(variable: str, value: str, expectation: str, used: str) -> Problem:
-    return Problem(f"{variable}={value[:80]!r}", expectation, f"using {used}", "SLO122")
+def _problem(name: str, value: str, expectation: str, used: str) -> Problem:
+    return Problem(variable(name, value), expectation, f"using {used}", "SLO122")

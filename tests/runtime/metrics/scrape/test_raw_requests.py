@@ -266,6 +266,13 @@ CERTIFICATE = "cert_file: a, key_file: b"
         (f"tls_server_config: {{{CERTIFICATE}, client_auth_type: RequireAndVerifyClientCert}}", "client_ca_file needs"),
         (b"basic_auth_users: {\xff: x}", "not valid YAML"),
         ("basic_auth_users: {a: x}\nbasic_auth_users: {}", "not valid YAML"),
+        ("{}", "it protects nothing"),
+        ("basic_auth_users:\n#  bob: x", "basic_auth_users is empty"),
+        (f"tls_server_config: {{{CERTIFICATE}}}\nbasic_auth_users: {{}}", "basic_auth_users is empty"),
+        ("tls_server_config: ''", "tls_server_config is empty"),
+        ("a: 2001-99-99", "not valid YAML (ValueError)"),
+        ("[" * 5000, "not valid YAML (RecursionError)"),
+        (f"tls_server_config: {{{CERTIFICATE}, 1: x, a: y}}", "tls_server_config.1 is not supported"),
     ],
 )  # fmt: skip
 def test_a_web_configuration_that_protects_less_than_it_seems_to_keeps_the_endpoint_closed(

@@ -233,7 +233,11 @@ def proxy_fault(proxy: str) -> str | None:
     >>> proxy_fault("ftp://user:secret@proxy:21")
     'the proxy ftp://proxy has a scheme that is not supported: write http://, https://, socks5:// or socks5h://'
     """
-    scheme = urlsplit(proxy).scheme
+    try:
+        parts = urlsplit(proxy)
+        scheme, _ = parts.scheme, parts.port  # a port that is none raises
+    except ValueError:
+        return "the proxy is no URL with a valid host and port: write http://HOST:PORT"
     if scheme in _SOCKS:
         missing = find_spec("socks") is None
         return (

@@ -185,20 +185,17 @@ def read_access(environ: Mapping[str, str], host: str) -> Access:
 def _apply_web_config(access: Access, path: Path) -> None:
     """Read Prometheus' own form of such a file: https://prometheus.io/docs/prometheus/latest/configuration/https/."""
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
 
     place = f"{names.SLOTEL_METRICS_WEB_CONFIG}={str(path)!r}"
     _readable(names.SLOTEL_METRICS_WEB_CONFIG, path)
     try:
         document = YAML(typ="safe", pure=True).load(path)
-    except (YAMLError, UnicodeDecodeError) as error:
+    except Exception as error:  # noqa: BLE001 YAMLError, and what Python says of a date or a number that is none
         raise AccessError(f"{place}: not valid YAML ({type(error).__name__})") from None
     if not isinstance(document, dict) or not document.keys() <= {"tls_server_config", "basic_auth_users"}:
         raise AccessError(f"{place}: write tls_server_config and basic_auth_users, and nothing else")
+    _check_parts(document, place)
     users, tls = document.get("basic_auth_users") or {}, document.get("tls_server_config") or {}
-    for key, part in (("basic_auth_users", users), ("tls_server_config", tls)):
-        if not isinstance(part, dict):
-            raise AccessError(f"{place}: {key} is no mapping")
     for name, hashed in users.items():
         if not is_hash(str(hashed)):
             raise AccessError(
@@ -216,11 +213,21 @@ def _apply_web_config(access: Access, path: Path) -> None:
         _apply_tls(access, tls, path.parent, place)
 
 
+def _check_parts(document: dict[str, Any], place: str) -> None:
+    if not document:
+        raise AccessError(f"{place}: it protects nothing: write tls_server_config or basic_auth_users")
+    for key, part in document.items():
+        if not part:  # as where every user is commented out: it would answer everybody
+            raise AccessError(f"{place}: {key} is empty: fill it, or leave it out")
+        if not isinstance(part, dict):
+            raise AccessError(f"{place}: {key} is no mapping")
+
+
 def _apply_tls(access: Access, tls: dict[str, Any], folder: Path, place: str) -> None:
     unknown = tls.keys() - {"cert_file", "key_file", "client_ca_file", "client_auth_type", "min_version"}
     if unknown or not (tls.get("cert_file") and tls.get("key_file")):
         what = (
-            f"tls_server_config.{min(unknown)} is not supported"
+            f"tls_server_config.{min(map(str, unknown))} is not supported"
             if unknown
             else "cert_file or key_file is missing"
         )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
-from slotel.config.problem import Problem
+from slotel.config.problem import Problem, variable
 from slotel.runtime.finding import Finding
 
 HOST: Final = "OTEL_EXPORTER_PROMETHEUS_HOST"
@@ -17,6 +17,8 @@ DEFAULT_HOST: Final = "localhost"
 DEFAULT_PORT: Final = 9464
 _AFTER: Final = "everything else works, and slotel tries again every second"
 _MAX_PORT: Final = 65_535
+_MAX_DIGITS: Final = 9
+"""Of a port; Python refuses numbers of more than 4,300."""
 _BACKLOG: Final = 128
 _NOT_HERE: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 """An address that the name has, and this machine has not (::1 without IPv6)."""
@@ -30,12 +32,26 @@ def read_address(environ: Mapping[str, str]) -> tuple[str, int, list[Problem]]:
     """
     host = environ.get(HOST, "").strip().strip("[]") or DEFAULT_HOST
     text = environ.get(PORT, "").strip() or str(DEFAULT_PORT)
-    if text.isdecimal() and int(text) <= _MAX_PORT:
-        return host, int(text), []
+    port = port_number(text)
+    if port is not None:
+        return host, port, []
     problem = Problem(
-        f"{PORT}={text!r}", "write a port number, 0 to 65535", f"using the default, {DEFAULT_PORT}", "SLO150"
+        variable(PORT, text),
+        "write a port number, 0 to 65535",
+        f"using the default, {DEFAULT_PORT}",
+        "SLO150",
     )
     return host, DEFAULT_PORT, [problem]
+
+
+def port_number(text: str) -> int | None:
+    """Return the port that a text names; None for what is none.
+
+    >>> port_number("9464"), port_number("65536"), port_number("²")
+    (9464, None, None)
+    """
+    is_number = text.isdecimal() and len(text) <= _MAX_DIGITS
+    return int(text) if is_number and int(text) <= _MAX_PORT else None
 
 
 def take(host: str, port: int) -> list[socket.socket]:
