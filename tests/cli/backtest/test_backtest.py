@@ -167,7 +167,8 @@ def test_the_commands_on_a_past(tmp_path, monkeypatch):
         (document,) = json.loads(CliRunner().invoke(app, ["backtest", *asked, "--json"]).stdout)
         assert any(each["severity"] == "page" and each["spent"] > 0 for each in document["fired"])
         report = (tmp_path / "report.html").read_text()
-        assert "<svg" in report and "<script" not in report and "http" not in report
+        assert "shop / availability" in report and "█" in report and "ErrorBudgetBurn 1h/5m" in report
+        assert "<script" not in report and "http" not in report
         done = CliRunner().invoke(
             app,
             ["suggest", "--prometheus", url, "--last", f"{hours}h", "--at", str(last), "--out", "draft.yaml"],

@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 from slotel.cli.doctor import collector, examine, sentry
 from slotel.cli.doctor.command import main
 from slotel.cli.doctor.examine import Wishes
+from slotel.cli.doctor.trial import trial
 from slotel.cli.sink.server import SentrySink
 from slotel.config.service import SentrySettings
 from slotel.runtime.checks import environment, instrumentation, packages, storage
@@ -325,6 +326,14 @@ def test_a_sentry_that_is_not_there_is_found():
     assert f"127.0.0.1:{port} cannot be reached" in finding.text
 
 
+def test_a_sentry_that_is_not_there_is_named_once_and_nothing_is_sent_to_it():
+    environ = {"SENTRY_DSN": f"http://{KEY}@127.0.0.1:{free_port()}/1", "OTEL_SERVICE_NAME": "shop"}
+    findings = examine.examine(environ, Wishes(send=True))
+    assert [each.code for each in findings if each.status == "fail" and each.subject == "sentry"] == [
+        "SLO142"
+    ]
+
+
 def test_a_host_that_does_not_resolve_is_found():
     finding = of("SLO142", list(sentry.reach(f"http://{KEY}@no-such-host.invalid/1")))
     assert "no-such-host.invalid" in finding.text
@@ -532,6 +541,29 @@ def test_a_command_that_ends_is_reported_with_its_output():
     assert done.returncode == 1
     assert "[SLO172]" in done.stdout
     assert "alas" in done.stdout
+
+
+def test_a_command_that_does_not_exist_is_named_without_a_traceback():
+    environ = clean_environ(OTEL_SERVICE_NAME="shop")
+    [finding] = trial(["no-such-command", "app:app"], (), None, environ, own_sentry=True)
+    assert finding.text == "no-such-command: command not found"
+    assert finding.code == "SLO172"
+
+
+def test_what_is_used_instead_is_printed_without_parentheses(capsys, monkeypatch):
+    monkeypatch.setenv("ERROR_BUDGET_LIMIT", "5")
+    main(["--offline"])
+    assert "\n       → using the default, 1%\n" in capsys.readouterr().out
+
+
+def test_the_share_of_transactions_is_named_whoever_decides_it():
+    for variables, share in (
+        ({}, "100% of requests"),
+        ({"SENTRY_TRACES_SAMPLE_RATE": "0.001"}, "0.1% of requests"),
+        ({"OTEL_TRACES_SAMPLER": "always_off"}, "the requests that always_off samples"),
+    ):
+        texts = [each.text for each in found(**variables) if each.subject == "exports"]
+        assert any(f"mode transactions: {share}, and those of sentry.keep" in text for text in texts), texts
 
 
 # What holds for all of them.

@@ -52,7 +52,7 @@ def test_the_sentence_has_window_counts_rate_and_limit(clock):
         == "error budget breached: 'availability' 10 of 100 events bad in 1h, 10% against a limit of 5%"
     )
     assert str(slowest) == (
-        "error budget breached: 'availability' 10 of 100 events bad in 3d, burning 2× against ticket at 1×"
+        "error budget breached: 'availability' 10 of 100 events bad in 3d, burn rate 2×, above the ticket threshold of 1×"
     )
 
 

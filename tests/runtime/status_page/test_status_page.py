@@ -11,7 +11,7 @@ from slotel.runtime.metrics.scrape.endpoint import Endpoint
 from slotel.runtime.metrics.store.family import Family
 from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.sentry.errors.recent import RecentErrors, combine, decode
-from slotel.runtime.status_page import deliveries
+from slotel.runtime.status_page import deliveries, sections
 from slotel.runtime.status_page.charts import Line, chart, tag
 from slotel.runtime.status_page.deliveries import Last
 from slotel.runtime.status_page.history import APART, History, quantile
@@ -98,6 +98,7 @@ def test_the_verdict_names_the_worst_objective_and_counts_only_what_is_enough():
     meter._events.add(cells["good"], 96)
     meter._events.add(cells["bad"], 4)
     assert verdict(objectives(meter))[0] == "warn", "four bad events raise no alert, but the budget is spent"
+    assert str(sections.objectives(objectives(meter))).count("needs 5 bad events") == 2, "why no alert fires"
     meter._events.add(cells["bad"], 16)
     state, sentence = verdict(objectives(meter))
     assert state == "bad" and sentence.startswith("Availability burns its error budget 17.2 times as fast")

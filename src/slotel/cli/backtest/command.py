@@ -10,8 +10,7 @@ from typing import Final
 
 import click
 
-from slotel.cli.backtest.html import report
-from slotel.cli.backtest.terminal import show
+from slotel.cli.backtest.terminal import report, show
 from slotel.cli.load import configs_option, load_all_or_exit
 from slotel.cli.prometheus.api import PrometheusApi, PrometheusError
 from slotel.cli.prometheus.options import header_option, url_option
@@ -38,7 +37,7 @@ MOST_DAYS: Final = 100
     "--until", default=None, type=float, metavar="SECONDS", help="End, in seconds since 1970. Default: now."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-@click.option("--html", metavar="FILE", help="Write a report that can be sent round.")
+@click.option("--html", metavar="FILE", help="Write a report as HTML.")
 def command(
     configs: tuple[str, ...],
     url: str,

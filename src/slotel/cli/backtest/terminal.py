@@ -1,7 +1,9 @@
-"""Shows a backtest on a terminal: a timeline, the alerts, what was missed, what would change it."""
+"""Shows a backtest on a terminal, or as HTML: a timeline, the alerts, missed incidents, alternatives."""
 
 from __future__ import annotations
 
+import io
+import sys
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -11,46 +13,62 @@ from rich.table import Table
 from rich.text import Text
 
 from slotel.compile.backtest import Backtest, Fired, Incident
+from slotel.runtime.status_page.words import age
 
 WIDTH: Final = 72
 """Characters of the timeline."""
 COLOURS: Final = {"page": "bold red", "ticket": "yellow", "missed": "magenta"}
 _MOST: Final = 20
+"""Rows of a table on a terminal."""
 
 
-def show(found: Backtest) -> None:
-    """Print the backtest of one objective."""
-    console = Console(highlight=False, soft_wrap=True)
+def report(found: Sequence[Backtest]) -> str:
+    """Return every backtest as one HTML document without scripts, links and limits."""
+    console = Console(record=True, file=io.StringIO(), width=160, highlight=False, soft_wrap=True)
+    for each in found:
+        show(each, console, sys.maxsize)
+        console.print()
+    return console.export_html()
+
+
+def show(found: Backtest, console: Console | None = None, most: int = _MOST) -> None:
+    """Print the backtest of one objective.
+
+    Args:
+        console: default: the terminal.
+        most: rows of a table.
+    """
+    console = console or Console(highlight=False, soft_wrap=True)
     console.print(
         Text(f"{found.service} / {found.slo}", "bold cyan"),
-        Text(f"{moment(found.begin)} – {moment(found.end)} UTC"),
+        Text(f"{_moment(found.begin)} – {_moment(found.end)} UTC"),
     )
     if found.good is None:
         console.print("  no events: the store has no counters of this objective in this time")
         return
     console.print(
-        f"  {found.good * 100:.6g} % good, the objective is {found.objective * 100:.10g} %{left(found)}"
+        f"  {found.good * 100:.6g} % good, the objective is {found.objective * 100:.10g} %{_left(found)}"
     )
     if found.silent:
-        console.print(f"  nothing was counted for {lasted(found.silent)}")
-    for line in timeline(found):
+        console.print(f"  nothing was counted for {age(found.silent)}")
+    for line in _timeline(found):
         console.print(line)
-    console.print(_fired(found))
-    for each in found.missed[:_MOST]:
+    console.print(_fired(found, most))
+    for each in found.missed[:most]:
         console.print(
             Text("  missed ", COLOURS["missed"]),
-            f"{moment(each.begin)}, {lasted(each.end - each.begin)}: {each.bad:.0f} bad, "
+            f"{_moment(each.begin)}, {age(each.end - each.begin)}: {each.bad:.0f} bad, "
             f"{each.spent * 100:.3g} % of the budget, no alert{_in(each.group)}",
             sep="",
         )
     console.print(_alternatives(found))
 
 
-def timeline(found: Backtest) -> list[Text]:
+def _timeline(found: Backtest) -> list[Text]:
     """Return a line for each severity: where in the time an alert was firing."""
     lines = []
     length = max(found.end - found.begin, 1)
-    for name, events in by_severity(found).items():
+    for name, events in _by_severity(found).items():
         cells = [" "] * WIDTH
         for each in events:
             first = int((each.begin - found.begin) * WIDTH / length)
@@ -61,17 +79,17 @@ def timeline(found: Backtest) -> list[Text]:
     return lines
 
 
-def _fired(found: Backtest) -> Table:
+def _fired(found: Backtest, most: int) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
     for title in ("", "alert", "from", "for", "budget spent by then"):
         table.add_column(title, no_wrap=True)
-    for each in found.fired[:_MOST]:
+    for each in found.fired[:most]:
         spent = "" if each.spent is None else f"{each.spent * 100:.3g} %"
         severity = Text(each.severity, COLOURS["page" if each.severity == "page" else "ticket"])
         name = f"{each.alert} {each.windows}{_in(each.group)}"
-        table.add_row(severity, name, moment(each.begin), lasted(each.end - each.begin), spent)
-    if len(found.fired) > _MOST:
-        table.add_row("", f"and {len(found.fired) - _MOST} more: --json or --html has all")
+        table.add_row(severity, name, _moment(each.begin), age(each.end - each.begin), spent)
+    if len(found.fired) > most:
+        table.add_row("", f"and {len(found.fired) - most} more: --json or --html has all")
     if not found.fired:
         table.add_row("", "no alert")
     return table
@@ -92,12 +110,12 @@ def _in(group: str) -> str:
     return f" ({group})" if group else ""
 
 
-def left(found: Backtest) -> str:
+def _left(found: Backtest) -> str:
     """Return the end of the sentence on the objective: what was left of its budget."""
     return "" if found.remaining is None else f", {found.remaining * 100:.3g} % of the budget left at the end"
 
 
-def by_severity(found: Backtest) -> dict[str, Sequence[Fired | Incident]]:
+def _by_severity(found: Backtest) -> dict[str, Sequence[Fired | Incident]]:
     """Return the rows of a timeline: what fired by severity, and what was missed."""
     return {
         "page": [each for each in found.fired if each.severity == "page"],
@@ -106,24 +124,10 @@ def by_severity(found: Backtest) -> dict[str, Sequence[Fired | Incident]]:
     }
 
 
-def moment(seconds: float) -> str:
+def _moment(seconds: float) -> str:
     """Return a time as `2026-11-28 17:15`, UTC.
 
-    >>> moment(0)
+    >>> _moment(0)
     '1970-01-01 00:00'
     """
     return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds))
-
-
-def lasted(seconds: float) -> str:
-    """Return how long something lasted, in its two largest units.
-
-    >>> lasted(5400), lasted(90)
-    ('1 h 30 min', '1 min 30 s')
-    """
-    parts, rest = [], int(seconds)
-    for size, name in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
-        count, rest = divmod(rest, size)
-        if count:
-            parts.append(f"{count} {name}")
-    return " ".join(parts[:2]) or "0 s"

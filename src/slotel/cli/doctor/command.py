@@ -99,6 +99,7 @@ def _print(finding: Finding) -> None:
     if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         label = f"\x1b[1;{_COLOURS[finding.status]}m{label}\x1b[0m"
     code = f" [{finding.code}]" if finding.code else ""
-    fix = f"\n       → {finding.fix}" if finding.fix else ""
+    shown = finding.fix[1:-1] if finding.fix.startswith("(") else finding.fix  # what happens instead
+    fix = f"\n       → {shown}" if shown else ""
     sys.stdout.write(f"{label}  {finding.subject}: {finding.text}{code}{fix}\n")
     sys.stdout.flush()

@@ -87,9 +87,10 @@ def examine(environ: Mapping[str, str], wishes: Wishes) -> Iterator[Finding]:
     yield from examined("metrics", storage.runtime_directory, settled)
     yield from examined("objectives", objectives, reading)
     if not wishes.offline:
-        yield from examined("sentry", sentry.reach, reading.service.sentry.dsn)
+        reached = list(examined("sentry", sentry.reach, reading.service.sentry.dsn))
+        yield from reached
         yield from examined("collector", collector.reach, settled)
-        if wishes.send:
+        if wishes.send and all(finding.status != "fail" for finding in reached):
             yield from examined("sentry", sentry.send, reading.service.sentry)
         if wishes.prometheus:
             yield from examined(

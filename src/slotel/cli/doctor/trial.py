@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
+
+import urllib3
 
 from slotel.cli.doctor.machine import ports_of
 from slotel.cli.local import free_port, read_samples
@@ -41,6 +42,10 @@ def trial(
     Args:
         own_sentry: events go to a sink of this process, and not to SENTRY_DSN.
     """
+    if shutil.which(command[0], path=environ.get("PATH")) is None:
+        fix = "check its name, and whether the environment of the service is active"
+        yield Finding("trial", "fail", f"{command[0]}: command not found", fix, "SLO172")
+        return
     with contextlib.ExitStack() as stack:
         sink = stack.enter_context(SentrySink()) if own_sentry else None
         metrics = free_port()
@@ -194,24 +199,11 @@ def _group(leader: int) -> Iterator[int]:
                 yield int(process.name)
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect is an answer: to follow it would send a request more than was asked for."""
-
-    def redirect_request(self, *_: Any) -> None:
-        """Follow none."""
-
-
-_OPENER: Final = urllib.request.build_opener(_NoRedirect, urllib.request.ProxyHandler({}))
-
-
 def _get(url: str) -> int | None:
-    try:
-        with _OPENER.open(url, timeout=10) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return error.code
-    except (OSError, ValueError):
-        return None
+    """Return the status of the answer, None without one. A redirect is an answer: only what was asked for is sent."""
+    with urllib3.PoolManager() as pool, contextlib.suppress(urllib3.exceptions.HTTPError):
+        return pool.request("GET", url, timeout=10.0, retries=False, redirect=False).status
+    return None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -43,7 +43,7 @@ def _page(
     yield '<meta http-equiv="refresh" content="5">'
     yield f"<style>{_STYLE}</style></head><body><main><h1>slotel sink</h1>"
     yield f"<p>Set <code>SENTRY_DSN={escape(dsn)}</code> and start your service. This page reloads every 5 seconds.</p>"
-    counted = ", ".join(f"{count} × {escape(name)}" for name, count in sorted(stats.items()))
+    counted = ", ".join(f"{escape(name)}: {count:,}" for name, count in sorted(stats.items()))
     yield f"<p>{counted or 'Nothing was received yet.'}</p>"
     yield f"<h2>Errors and messages ({len(events)})</h2>"
     for event in list(reversed(events))[:MOST]:

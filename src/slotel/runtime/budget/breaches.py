@@ -61,7 +61,9 @@ class Breach(NamedTuple):
     def _rates(self) -> str:
         if self.alert is None:
             return f"{_percent(self.window.ratio)} against a limit of {_percent(self.slo.limit)}"
-        return f"burning {self.window.burn:.3g}× against {self.severity} at {self.threshold:g}×"
+        return (
+            f"burn rate {self.window.burn:.3g}×, above the {self.severity} threshold of {self.threshold:g}×"
+        )
 
 
 class BreachDetector:

@@ -15,7 +15,14 @@ from slotel.runtime.setup.exporters import otlp_place, usable_exporters, wants_p
 
 def what_leaves(service: Service, environ: Mapping[str, str]) -> list[str]:
     """Return one line for each way out, and for what is redacted."""
-    return [*_sentry(service), *_otlp(environ), *_endpoint(environ), *_disk(environ), *_redacted(service)]
+    parts = (
+        _sentry(service, environ),
+        _otlp(environ),
+        _endpoint(environ),
+        _disk(environ),
+        _redacted(service),
+    )
+    return [line for part in parts for line in part]
 
 
 def exports(service: Service, environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -24,7 +31,7 @@ def exports(service: Service, environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("exports", "ok", line)
 
 
-def _sentry(service: Service) -> Iterator[str]:
+def _sentry(service: Service, environ: Mapping[str, str]) -> Iterator[str]:
     settings = service.sentry
     if settings.dsn is None:
         yield "to Sentry: nothing (SENTRY_DSN is not set)"
@@ -38,9 +45,10 @@ def _sentry(service: Service) -> Iterator[str]:
     if settings.mode == "errors":
         yield "transactions: none (sentry.mode is errors)"
     else:
-        rate = settings.traces_sample_rate
-        share = "OTEL_TRACES_SAMPLER's share" if rate is None else f"{rate:.0%}"
-        yield f"transactions to {where}, mode {settings.mode}: {share} of requests, and those of sentry.keep"
+        rate = 1.0 if settings.traces_sample_rate is None else settings.traces_sample_rate
+        named = environ.get("OTEL_TRACES_SAMPLER", "").strip()
+        share = f"the requests that {named} samples" if named else f"{rate * 100:g}% of requests"
+        yield f"transactions to {where}, mode {settings.mode}: {share}, and those of sentry.keep"
 
 
 def _otlp(environ: Mapping[str, str]) -> Iterator[str]:
@@ -71,5 +79,5 @@ def _disk(environ: Mapping[str, str]) -> Iterator[str]:
 def _redacted(service: Service) -> Iterator[str]:
     choices, own = service.redaction, ", ".join(service.tags.redact)
     yield f"redacted everywhere: passwords, tokens, keys, cookies, URLs with credentials{f', {own}' if own else ''}"
-    shapes = "by default" if choices.values == DEFAULT_VALUES else f"{len(choices.values)} of them"
-    yield f"redacted values: {shapes}; SQL literals: {choices.sql}; command line: {choices.argv}"
+    shapes = "default" if choices.values == DEFAULT_VALUES else f"{len(choices.values)} of them"
+    yield f"patterns of redacted values: {shapes}; SQL literals: {choices.sql}; command line: {choices.argv}"

@@ -23,10 +23,14 @@ class Burning(NamedTuple):
     threshold: float
 
     @property
+    def burns(self) -> bool:
+        """Whether both windows burn faster than the threshold."""
+        return self.long.burn > self.threshold and self.short.burn > self.threshold
+
+    @property
     def fires(self) -> bool:
         """Whether both windows burn faster than the threshold, and enough events were bad."""
-        above = self.long.burn > self.threshold and self.short.burn > self.threshold
-        return above and self.long.bad >= MIN_BAD_EVENTS
+        return self.burns and self.long.bad >= MIN_BAD_EVENTS
 
 
 class Objective(NamedTuple):

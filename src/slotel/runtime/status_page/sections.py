@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from slotel.config import names
 from slotel.config.duration import format_duration
+from slotel.config.slo import MIN_BAD_EVENTS
 from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.sentry.errors.recent import RecentError
 from slotel.runtime.status_page import health, words
@@ -67,7 +68,7 @@ def _objective(each: Objective) -> Html:
     what = f" within {words.duration(slo.latency)}" if slo.latency is not None else ""
     left = words.percent(each.remaining)
     facts = {
-        f"errors, last {over}": f"{words.percent(window.ratio)} of {words.percent(slo.limit)} allowed "
+        f"errors, last {over}": f"{words.percent(window.ratio)}, limit {words.percent(slo.limit)} "
         f"({words.count(window.bad)} of {words.count(window.total)} {slo.unit})",
         "burn rate, last 5 min": f"{words.times(each.last_5m.burn)} (1× lasts the period)",
         "time to exhaustion": _lasts(each),
@@ -101,8 +102,8 @@ def _alert(alert: Burning) -> tuple[object, ...]:
     rule = alert.rule
     name = f"{rule.severity} {format_duration(rule.long)}/{format_duration(rule.short)}"
     burn = f"{words.times(alert.long.burn)} / {words.times(alert.short.burn)}"
-    state = tag("strong", "fires") if alert.fires else "–"
-    return name, burn, words.times(alert.threshold), state
+    waits = f"needs {MIN_BAD_EVENTS} bad events" if alert.burns else "–"
+    return name, burn, words.times(alert.threshold), tag("strong", "fires") if alert.fires else waits
 
 
 def _lasts(each: Objective) -> str:
@@ -141,7 +142,7 @@ def traffic(now: Interval | None, hour: Sequence[Interval]) -> Html:
             [Line("warn", [each.p99 for each in hour]), Line("p95", [each.p95 for each in hour]),
              Line("good", [each.p50 for each in hour])])),
     )  # fmt: skip
-    note = "Charts have a point for each scrape and each look at this page."
+    note = "Charts have one point for each scrape and each view of this page."
     return section("Requests", tag("div", *cards, class_="cards"), tag("small", note))
 
 
@@ -172,15 +173,15 @@ def operations(shown: Sequence[Operation], known: int) -> Html:
         )
         for each in shown
     ]
-    caption = f"Since the service began, by impact: {len(shown)} of {known}"
+    caption = f"Since the start of the service, by impact: {len(shown)} of {known}"
     heads = ["operation", "requests", "failed", "errors", "p95", "impact"]
     return section("Operations", table(heads, rows, caption=caption))
 
 
 def errors(found: Sequence[RecentError], sentry_url: str) -> Html:
-    """Return the errors that were handed to Sentry last, with links to the issue and the trace."""
+    """Return the errors that were sent to Sentry last, with links to the issue and the trace."""
     if not found:
-        return section("Last errors", tag("p", "No error was handed to Sentry."))
+        return section("Last errors", tag("p", "No error was sent to Sentry."))
 
     def link(text: str, path: str) -> object:
         if not sentry_url or not text:
@@ -199,7 +200,7 @@ def errors(found: Sequence[RecentError], sentry_url: str) -> Html:
     ]
     note = "" if sentry_url else "Set monitoring.sentry_url: events and traces become links into Sentry."
     heads = ["error", "operation", "at (UTC)", "event", "trace"]
-    shown = table(heads, rows, caption="Handed to Sentry last, by all processes", class_="left")
+    shown = table(heads, rows, caption="Sent to Sentry last, of all processes", class_="left")
     return section("Last errors", shown, tag("small", note) if note else None)
 
 
@@ -234,7 +235,7 @@ def _sentry(state: health.Sentry | None) -> Html:
     facts: dict[str, object] = {"sends to": state.destination, "mode": state.mode}
     for labels, number in state.errors.items():
         where = f", environment {labels[1]}" if labels[1] else ""
-        facts[f"errors, project {labels[0]}"] = f"{words.count(number)} handed over{where}"
+        facts[f"errors, project {labels[0]}"] = f"{words.count(number)} sent{where}"
     if state.waiting is not None:
         facts["waiting"] = f"{words.count(state.waiting)} envelopes"
     if state.delivered is not None:
@@ -265,7 +266,7 @@ def workers(every: Sequence[Worker], families: Sequence[Family], created: float)
         facts["processes"] = f"1: {os.getpid()}"
         return section("Workers", tag("article", facts_list(facts.items()), class_="card"))
     ended = health.counts(families, names.WORKER_EXITS)
-    facts["ended by themselves"] = words.count(ended.get((names.EXITED,), 0.0)) + " (recycled, or stopped)"
+    facts["exited"] = words.count(ended.get((names.EXITED,), 0.0)) + " (recycled or stopped)"
     facts["killed"] = words.count(ended.get((names.KILLED,), 0.0))
     rows = [
         (
@@ -281,7 +282,7 @@ def workers(every: Sequence[Worker], families: Sequence[Family], created: float)
         for each in every
     ]
     heads = ["worker", "process", "age", "requests", "failed", "mean latency", "CPU", "memory"]
-    caption = f"{len(every)} processes live and have counted"
+    caption = f"{len(every)} running processes"
     return section(
         "Workers",
         tag("article", facts_list(facts.items()), class_="card"),
@@ -292,7 +293,7 @@ def workers(every: Sequence[Worker], families: Sequence[Family], created: float)
 def itself(runtime: Runtime, families: Sequence[Family], findings: Sequence[Finding]) -> Html:
     """Return instrumentation, tags and series."""
     facts: dict[str, object] = {
-        "instrumented in this process": ", ".join(active_instrumentations()) or "nothing"
+        f"instrumented in process {os.getpid()}": ", ".join(active_instrumentations()) or "nothing"
     }
     checked = [(f"{found.subject}: {found.status}", str(found)) for found in findings]
     faults = health.counts(families, names.STAGE_ERRORS)
@@ -300,7 +301,7 @@ def itself(runtime: Runtime, families: Sequence[Family], findings: Sequence[Find
         facts[f"faults in {stage}"] = words.count(number)
     repaired = health.counts(families, names.TAG_VIOLATIONS)
     tags = [(name, action, words.count(number)) for (name, action), number in repaired.items()]
-    what = "Tags that broke the policy or were redacted"
+    what = "Violations of the tag policy, and redacted tags"
     series = [
         (
             each.metric,
@@ -314,9 +315,9 @@ def itself(runtime: Runtime, families: Sequence[Family], findings: Sequence[Find
         "Instrumentation, tags and series",
         tag("article", facts_list([*facts.items(), *checked]), class_="card"),
         tag("h3", "Tags"),
-        table(["tag", "what was done", "times"], tags, caption=what, class_="left")
+        table(["tag", "action", "times"], tags, caption=what, class_="left")
         if tags
-        else tag("p", "No tag broke the policy."),
+        else tag("p", "No violation of the tag policy."),
         tag("h3", "Series"),
         table(["metric", "series", "bound", "note"], series, caption="Most series; bound: SLOTEL_MAX_SERIES"),
     )  # fmt: skip
@@ -325,10 +326,8 @@ def itself(runtime: Runtime, families: Sequence[Family], findings: Sequence[Find
 def configuration(every: Sequence[Setting]) -> Html:
     """Return the effective configuration, folded."""
     rows = [(each.path, each.value, each.source) for each in every]
-    heads = ["setting", "value", "from"]
-    inner = table(
-        heads, rows, caption="Each value with where it came from; keys are not shown", class_="left values"
-    )
+    heads = ["setting", "value", "source"]
+    inner = table(heads, rows, caption="Effective values; keys are not shown", class_="left values")
     return section(
         "Configuration",
         tag("details", tag("summary", f"{len(rows)} settings", id="settings-head"), inner, id="settings"),
