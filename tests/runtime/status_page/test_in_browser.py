@@ -58,7 +58,7 @@ def counted(service, name):
 def test_what_it_shows_is_what_metrics_say_also_of_a_hostile_name(service, browser, page):
     browser.open(page)
     seen = browser.read()
-    operations = {row[0]: row for row in rows(seen, "Since the service began")}
+    operations = {row[0]: row for row in rows(seen, "Since the start of the service")}
     for name in ("GET /ok", HOSTILE):
         calls, failed = counted(service, name)
         assert operations[name][1:3] == [f"{calls:,.0f}", f"{failed:,.0f}"], name
@@ -83,7 +83,7 @@ def test_it_asks_for_nothing_but_itself_sets_no_cookie_and_its_policy_lets_nothi
 def test_keys_are_not_shown_and_each_setting_says_where_it_came_from(browser, page):
     browser.open(page)
     browser.ask("click", selector="#settings-head")
-    settings = {path: (value, source) for path, value, source in rows(browser.read(), "Each value")}
+    settings = {path: (value, source) for path, value, source in rows(browser.read(), "Effective values")}
     assert settings["sentry.dsn"] == ("set, not shown", "environment")
     assert settings["sentry.project"] == ("shop", "environment")
     assert settings["slos.availability.limit"] == ("0.05", "environment")
@@ -109,7 +109,7 @@ def test_it_is_live_and_keeps_what_is_open_and_focused(service, browser, page):
     service.get(f"/spans?name={quote('GET /ok')}&count=7")
 
     def shows_them():
-        operations = {row[0]: row for row in rows(browser.read(), "Since the service began")}
+        operations = {row[0]: row for row in rows(browser.read(), "Since the start of the service")}
         return operations["GET /ok"][1] == f"{before + 7:,.0f}"
 
     wait_until(shows_them, "the page shows seven more requests by itself", 30)
@@ -130,7 +130,7 @@ def test_a_view_of_2000_series_is_a_tenth_of_a_scrape_of_them(service, browser, 
     service.get("/many?series=1990")
     browser.open(page)
     seen = browser.read()
-    assert len(rows(seen, "Since the service began")) == 10 and seen["wide"] == 0
+    assert len(rows(seen, "Since the start of the service")) == 10 and seen["wide"] == 0
     sizes = {}
     for path in ("", "metrics"):
         with urllib.request.urlopen(f"{page}{path}") as answer:
@@ -145,7 +145,7 @@ def test_a_service_that_nobody_has_asked_says_so_and_one_that_died_is_not_taken_
         browser.open(running_page)
         seen = browser.read()
         assert seen["verdict"] == "verdict quiet" and "No request was counted yet." in seen["text"]
-        assert "No error was handed to Sentry." in seen["text"] and "Nothing was lost." in seen["text"]
+        assert "No error was sent to Sentry." in seen["text"] and "Nothing was lost." in seen["text"]
         running.stop(9)
         wait_until(lambda: browser.read()["lost"], "the page notices", 30)
     seen = browser.read()

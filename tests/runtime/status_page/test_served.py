@@ -80,7 +80,7 @@ def test_over_several_workers_it_shows_what_metrics_say():
             ),
             "every request is counted",
         )
-        shown = {row[0]: row[1:3] for row in rows(service, "Since the service began")}
+        shown = {row[0]: row[1:3] for row in rows(service, "Since the start of the service")}
         for name in ("GET /ok", "GET /error", "GET /items/<int:number>"):
             server = {"span_kind": "SPAN_KIND_SERVER", "span_name": name}
             calls = service.sample("traces_span_metrics_calls_total", **server)
@@ -88,7 +88,7 @@ def test_over_several_workers_it_shows_what_metrics_say():
                 "traces_span_metrics_calls_total", status_code="STATUS_CODE_ERROR", **server
             )
             assert shown[name] == [f"{calls:,.0f}", f"{failed:,.0f}"]
-        workers = {row[0]: row[3] for row in rows(service, "3 processes")}
+        workers = {row[0]: row[3] for row in rows(service, "3 running processes")}
         served = {
             labels["worker"]: f"{value:,.0f}"
             for labels, value in service.samples("slotel_worker_requests_total")
