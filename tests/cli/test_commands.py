@@ -42,9 +42,10 @@ BAD = {
     "a label that Prometheus refuses": ("monitoring: {match: {'my-env': prod}}\n", "slotel.yaml:1 monitoring", "Prometheus refuses the label name"),
     "a source that has no such label": (
         "slos:\n  - {name: a, objective: 99%, include: {customer: x}}\nmonitoring: {source: span_metrics}\n",
-        "monitoring.source",
+        "service 'shop'",
         "no label for 'customer'",
     ),
+    "a label that is a template": ("monitoring: {match: {environment: 'a {{ b }}'}}\n", "service 'shop'", "for a template"),
     "a duration without a unit": ("slos:\n  - {name: a, objective: 99%, latency: 300}\n", "slotel.yaml:2 slos[0].latency", "write it as '300ms'"),
     "bad YAML": ("slos: [\n", "slotel.yaml:", "not valid YAML"),
     "a tab": ("slos:\n\t- {name: a, objective: 99%}\n", "slotel.yaml:2", "indent by spaces"),

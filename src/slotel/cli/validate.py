@@ -99,5 +99,5 @@ def _uncompilable(service: Service) -> tuple[Problem, ...]:
     try:
         compile_all(service)
     except ValueError as error:
-        return (Problem("monitoring.source", str(error), "nothing is generated"),)
+        return (Problem(f"service '{service.name}'", str(error), "nothing is generated"),)
     return ()

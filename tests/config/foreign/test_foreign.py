@@ -123,6 +123,20 @@ def test_a_metric_that_its_name_calls_a_counter_is_counted_as_one_though_the_fil
     assert "sum_over_time" in gauge.service.slos[0].queries.total
 
 
+PYRRA = """\
+apiVersion: pyrra.dev/v1alpha1
+kind: ServiceLevelObjective
+metadata: {name: api-latency, namespace: monitoring, labels: {pyrra.dev/team: a, pyrra.dev/service: api}}
+spec:
+  target: "99.5"
+  window: 2w
+  indicator:
+    latency:
+      success: {metric: 'd_seconds_bucket{le="0.1"}'}
+      total: {metric: d_seconds_count}
+      grouping: [cluster]
+"""
+
 REFUSED = {
     "a raw ratio at an instant": (SLOTH, "events:\n", "raw: {error_ratio_query: x}\n      events:\n", "slo.yaml:8 slos[0].sli.raw", "many windows"),
     "a plugin": (SLOTH, "events:\n", "plugin: {id: x}\n      events:\n", "slo.yaml:8 slos[0].sli.plugin", "Sloth's own programs"),
@@ -142,6 +156,12 @@ REFUSED = {
     "an indicator that is not there": (OPENSLO, "indicatorRef: checkout-errors", "indicatorRef: other", "[1].spec.indicatorRef", "no SLI 'other'"),
     "no indicator at all": (OPENSLO, "  indicatorRef: checkout-errors\n", "", "[1].spec", "expected indicator or indicatorRef"),
     "a time window within an objective": (OPENSLO, "{target: 0.995}", "{target: 0.995, timeWindow: [{duration: 7d}]}", "[1].spec.objectives[0].timeWindow", "unknown key"),
+    "a window that is no list": (OPENSLO, "[{duration: 28d, isRolling: true}]", "{duration: 28d, isRolling: true}", "[1].spec.timeWindow", "expected a list"),
+    "a window without its length": (OPENSLO, "{duration: 28d, isRolling: true}", "{isRolling: true}", "[1].spec.timeWindow[0]", "duration is missing"),
+    "a target of 100 %": (OPENSLO, "{target: 0.995}", "{targetPercent: 100}", "[1].spec.objectives[0].targetPercent", "between 0 and 1"),
+    "a ratio as Sloth's objective": (SLOTH, "99.9", "0.999", "slo.yaml:5 slos[0].objective", "write 99.9 for 0.999"),
+    "a ratio as Pyrra's target": (PYRRA, 'target: "99.5"', "target: 0.995", "slo.yaml:5 spec.target", "write 99.5 for 0.995"),
+    "an unknown key of Pyrra's alerting": (PYRRA, "window: 2w", "window: 2w\n  alerting: {pages: true}", "spec.alerting.pages", "unknown key"),
     "a name for no label": (SLOTH, "requests-availability", "'{{ x'", "slo.yaml:4 slos[0]", "a name has letters"),
     "brackets that do not match": (SLOTH, "total_query: sum(", "total_query: (sum(", "total_query", "line 1, column 45: expected ')', the query ends"),
     "an SLO without a spec": (OPENSLO, "spec:\n  description", "spec: []\nsped:\n  description", "[1]", "a mapping spec"),
@@ -301,21 +321,6 @@ def test_openslo_documents_refer_to_others_in_any_file_and_in_lists():
     assert (reading.problems, reading.service.name, len(reading.service.slos)) == ((), "checkout", 1)
 
 
-PYRRA = """\
-apiVersion: pyrra.dev/v1alpha1
-kind: ServiceLevelObjective
-metadata: {name: api-latency, namespace: monitoring, labels: {pyrra.dev/team: a, pyrra.dev/service: api}}
-spec:
-  target: "99.5"
-  window: 2w
-  indicator:
-    latency:
-      success: {metric: 'd_seconds_bucket{le="0.1"}'}
-      total: {metric: d_seconds_count}
-      grouping: [cluster]
-"""
-
-
 def test_a_pyrra_objective_is_read():
     (reading,) = read_files({}, [Source("slo.yaml", PYRRA)])
     assert (reading.problems, reading.service.name) == ((), "api")
@@ -331,6 +336,8 @@ def test_a_pyrra_objective_is_read():
     gauge = PYRRA[: PYRRA.index("    latency")] + "    bool_gauge: {metric: 'probe_success{job=\"x\"}'}\n"
     (slo,) = read(gauge).service.slos
     assert slo.queries.total == 'sum (count_over_time(probe_success{job="x"}[{{.window}}]))'
+    silent = read(PYRRA.replace("window: 2w", "window: 2w\n  alerting: {absent: false}"))
+    assert [note.partition(": ")[0] for note in silent.notes] == ["slo.yaml:7 spec.alerting.absent"]
 
 
 def test_two_services_whose_objectives_share_an_id_are_refused():

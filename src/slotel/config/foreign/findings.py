@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
 from slotel.config.file.document import place_of
@@ -13,12 +14,14 @@ from slotel.config.foreign.promql import ZERO, UnsupportedQueryError
 from slotel.config.monitoring import LABEL_NAME, RESERVED_LABELS
 from slotel.config.names import ERROR_BUDGET_LIMIT
 from slotel.config.problem import Problem
+from slotel.config.ratio import parse_ratio
 from slotel.config.service import Reading, read_service
 from slotel.config.slo import Queries, Slo
 
 Steps = tuple[Any, ...]
 
 LEFT_OUT: Final = "left out"
+_LEAST: Final = Fraction(1, 100)
 
 
 class Part(NamedTuple):
@@ -88,10 +91,10 @@ class Findings:
             self.refuse(service, part, refused.steps, str(refused))
         except ValueError as error:
             self.refuse(service, part, steps, str(error))
-        except KeyError as error:
-            self.refuse(service, part, steps, f"{error.args[0]} is missing")
-        except (TypeError, AttributeError, IndexError) as error:
-            self.refuse(service, part, steps, f"a part has another shape than the format gives it: {error}")
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            missing = error.args[0] if isinstance(error, KeyError) else None
+            shape = f"a part has another shape than the format gives it: {error}"
+            self.refuse(service, part, steps, f"{missing} is missing" if isinstance(missing, str) else shape)
 
     def readings(self, environ: Mapping[str, str]) -> tuple[Reading, ...]:
         """Return a reading for each service, with the environment; ERROR_BUDGET_LIMIT has no say in it."""
@@ -131,6 +134,23 @@ def mapping(part: Any, steps: Steps) -> Mapping[str, Any]:
     if not isinstance(part, Mapping):
         raise RefusedError(steps, "expected a mapping")
     return part
+
+
+def percentage(value: object, steps: Steps) -> Fraction:
+    """Return the ratio of an objective that is given in percent, as Sloth and Pyrra have it: 99.9 is 0.999.
+
+    Raises:
+        RefusedError: it is none between 0 and 100, or at most 1: then a ratio was written.
+    """
+    objective = parse_ratio(str(value).strip().removesuffix("%")) / 100
+    if not 0 < objective < 1:
+        raise RefusedError(steps, "an objective is a percentage between 0 and 100, without both")
+    if objective <= _LEAST:
+        meant = float(objective * 10_000)
+        raise RefusedError(
+            steps, f"{value} is a percentage here, and hardly meant: write {meant:.10g} for {value}"
+        )
+    return objective
 
 
 def texts(part: Any, steps: Steps) -> dict[str, str]:

@@ -286,7 +286,8 @@ def _with_target(slo: Slo, item: Mapping[str, Any], steps: Steps) -> Slo:
         raise RefusedError(steps, "expected target or targetPercent")
     target = parse_ratio(item["target"]) if "target" in item else parse_ratio(item["targetPercent"]) / 100
     if not 0 < target < 1:
-        raise RefusedError((*steps, "target"), "a target lies between 0 and 1, without both")
+        reason = "a target lies between 0 and 1, without both: it leaves something that may fail, and not all"
+        raise RefusedError((*steps, "target" if "target" in item else "targetPercent"), reason)
     return replace(slo, limit=float(1 - target), objective=float(target))
 
 
@@ -312,7 +313,12 @@ def _slices(spec: Mapping[str, Any], item: Mapping[str, Any], steps: Steps) -> T
 
 def _period(spec: Mapping[str, Any], at: Steps) -> Period:
     windows = spec.get("timeWindow") or [{"duration": "30d", "isRolling": True}]
-    window, place = windows[0], (*at, "timeWindow", 0)
+    if not isinstance(windows, list):
+        raise RefusedError((*at, "timeWindow"), "expected a list with one window")
+    place = (*at, "timeWindow", 0)
+    window = mapping(windows[0], place)
+    if "duration" not in window:
+        raise RefusedError(place, "duration is missing: write for example 30d, with isRolling: true")
     duration = str(window["duration"])
     if duration in _CALENDAR and not window.get("isRolling", False):
         zone = (window.get("calendar") or {}).get("timeZone", "UTC")

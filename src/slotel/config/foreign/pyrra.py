@@ -15,12 +15,12 @@ from slotel.config.foreign.findings import (
     Steps,
     known,
     mapping,
+    percentage,
     queries_of,
     read_query,
     texts,
 )
 from slotel.config.monitoring import RESERVED_LABELS
-from slotel.config.ratio import parse_ratio
 from slotel.config.slo import DAY, Alerting, Period, Queries, SeverityAlerts, Slo
 
 VERSION: Final = "pyrra.dev/v1alpha1"
@@ -30,6 +30,7 @@ _SERVICE_LABELS: Final = (f"{_PREFIX}service", "app.kubernetes.io/name")
 _SPEC: Final = ("description", "target", "window", "indicator", "alerting", "partial_response_strategy",
                 "performanceOverAccuracy", "ruleOutput", "shortRulesLabels", "longRulesLabels",
                 "enableDescriptionAsLabel")  # fmt: skip
+_ALERTING: Final = ("disabled", "name", "burnrates", "absent")
 
 
 def read_pyrra(part: Part, findings: Findings) -> None:
@@ -50,9 +51,7 @@ def read_pyrra(part: Part, findings: Findings) -> None:
 
 def _slo(part: Part, service: str, findings: Findings) -> Slo:
     spec = known(part.node["spec"], _SPEC, ("spec",))
-    target = parse_ratio(str(spec["target"]).rstrip("%")) / 100
-    if not 0 < target < 1:
-        raise RefusedError(("spec", "target"), "a target is a percentage between 0 and 100, without both")
+    target = percentage(spec["target"], ("spec", "target"))
     seconds = parse_duration(spec["window"])
     if seconds < DAY:
         raise RefusedError(("spec", "window"), f"{spec['window']!r}: a window is at least 1d")
@@ -69,6 +68,10 @@ def _slo(part: Part, service: str, findings: Findings) -> Slo:
     }
     if spec.get("performanceOverAccuracy") is not None:
         findings.ignore(service, part, ("spec", "performanceOverAccuracy"), "slotel's windows are its own")
+    alerting = known(spec.get("alerting") or {}, _ALERTING, ("spec", "alerting"))
+    if alerting.get("absent") is False:
+        reason = "no effect: SLIMetricAbsent tells that nothing is measured; mute it in Alertmanager"
+        findings.ignore(service, part, ("spec", "alerting", "absent"), reason)
     indicator = mapping(spec.get("indicator"), ("spec", "indicator"))
     return Slo(
         name=metadata["name"],
@@ -78,7 +81,7 @@ def _slo(part: Part, service: str, findings: Findings) -> Slo:
         description=str(spec.get("description") or "").strip(),
         queries=_queries(indicator, ("spec", "indicator")),
         labels=labels,
-        alerting=_alerting(spec.get("alerting"), ("spec", "alerting")),
+        alerting=_alerting(alerting),
     )
 
 
@@ -149,8 +152,7 @@ def _read(query: str, at: Steps, *, is_total: bool = False) -> Count:
     return found
 
 
-def _alerting(part: Any, steps: Steps) -> Alerting:
-    found = mapping(part, steps)
+def _alerting(found: Mapping[str, Any]) -> Alerting:
     silent = bool(found.get("disabled", False)) or found.get("burnrates") is False
     disabled = SeverityAlerts(is_disabled=True)
     name = str(found.get("name") or "")

@@ -13,13 +13,13 @@ from slotel.config.foreign.findings import (
     Steps,
     checked_groups,
     mapping,
+    percentage,
     queries_of,
     read_query,
     recorded_labels,
     texts,
 )
 from slotel.config.foreign.ratios import ratio
-from slotel.config.ratio import parse_ratio
 from slotel.config.slo import Alerting, Queries, SeverityAlerts, Slo
 
 VERSION: Final = "prometheus/v1"
@@ -81,11 +81,7 @@ class _Reader:
         self._known(item, ("name", "objective", "description", "labels", "sli", "alerting", "plugins"), steps)
         if item.get("plugins"):
             self._ignore((*steps, "plugins"), "plugins are Sloth's own programs: they have no effect")
-        objective = parse_ratio(item["objective"]) / 100
-        if not 0 < objective < 1:
-            raise RefusedError(
-                (*steps, "objective"), "Sloth's objective is a percentage between 0 and 100, without both"
-            )
+        objective = percentage(item["objective"], (*steps, "objective"))
         return Slo(
             name=str(item["name"]),
             limit=float(1 - objective),
