@@ -86,6 +86,7 @@ def test_a_prometheus_without_the_rules_and_the_edge_is_told_so(tmp_path):
 @pytest.mark.real
 def test_rules_of_an_older_configuration_are_told_so(tmp_path):
     old, new = services.one(), services.one("objective: 99%, latency: 1s")
+    lower, described = services.one("objective: 98%"), services.one("objective: 99%, window: 2h")
     rules = tmp_path / "rules.yaml"
     rules.write_text(compile_all(old, ["slotel.compile.prometheus.rules"])["prometheus/rules.yaml"])
     both = services.service(
@@ -93,7 +94,27 @@ def test_rules_of_an_older_configuration_are_told_so(tmp_path):
     )
     with Prometheus(tmp_path / "prom", {}, [rules]) as prometheus:
         assert "SLO163" not in codes(check_prometheus(new, prometheus.url))
-        assert "SLO163" in codes(check_prometheus(both, prometheus.url))
+        for other in (both, lower, described):  # also where every rule has the name that it had
+            assert "SLO163" in codes(check_prometheus(other, prometheus.url))
+
+
+@pytest.mark.real
+def test_a_prometheus_that_holds_two_environments_has_the_rules_of_both(tmp_path):
+    both = [
+        services.one(more=f"monitoring: {{match: {{environment: {environment}}}}}\n")
+        for environment in ("production", "staging")
+    ]
+    files = []
+    for index, service in enumerate(both):
+        files.append(tmp_path / f"{index}.yaml")
+        files[-1].write_text(
+            compile_all(service, ["slotel.compile.prometheus.rules"])["prometheus/rules.yaml"]
+        )
+    with Prometheus(tmp_path / "prom", {}, files) as prometheus:
+        for service in both:
+            found = list(check_prometheus(service, prometheus.url))
+            assert not {"SLO163", "SLO164"} & codes(found)
+            assert sum("none fails" in finding.text for finding in found) == 2
 
 
 def test_an_address_that_is_no_prometheus_is_told_so():

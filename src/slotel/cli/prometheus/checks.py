@@ -44,10 +44,10 @@ def _rules(service: Service, prometheus: PrometheusApi) -> Iterator[Finding]:
         return
     for group in groups(service):
         found = [each for each in loaded if each.get("name") == group.name]
-        yield from _group(group, found)
+        yield from _group(group, found, prometheus)
 
 
-def _group(group: Group, found: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+def _group(group: Group, found: Sequence[Mapping[str, Any]], prometheus: PrometheusApi) -> Iterator[Finding]:
     fix = "run slotel generate, add prometheus/rules.yaml to rule_files, reload Prometheus"
     if not found:
         yield Finding(_SUBJECT, "fail", f"the rule group '{group.name}' is not loaded", fix, "SLO163")
@@ -55,13 +55,12 @@ def _group(group: Group, found: Sequence[Mapping[str, Any]]) -> Iterator[Finding
     if len(found) > 1:
         text = f"the rule group '{group.name}' is loaded {len(found)} times"
         yield Finding(_SUBJECT, "fail", text, "load it from one file", "SLO164")
-    own = Counter(rule.record or rule.alert for rule in group.rules)
-    there = Counter(str(rule.get("name")) for rule in found[0].get("rules", []))
-    if own != there:
-        missing, more = sum((own - there).values()), sum((there - own).values())
-        text = f"the rule group '{group.name}' is of another configuration: {missing} rules missing, {more} others"
+    loaded: Sequence[Mapping[str, Any]] = found[0].get("rules", [])
+    differs = _difference(group, loaded, prometheus)
+    if differs:
+        text = f"the rule group '{group.name}' is of another configuration: {differs}"
         yield Finding(_SUBJECT, "warn", text, fix, "SLO163")
-    failing = [rule for rule in found[0].get("rules", []) if rule.get("health") == "err"]
+    failing = [rule for rule in loaded if rule.get("health") == "err"]
     for rule in failing[:3]:
         text = f"rule '{rule.get('name')}' fails: {rule.get('lastError', '')}"
         yield Finding(_SUBJECT, "fail", text, "load each service's rules once", "SLO164")
@@ -74,8 +73,28 @@ def _group(group: Group, found: Sequence[Mapping[str, Any]]) -> Iterator[Finding
     if interval and taken > interval:
         text = f"the rule group '{group.name}' takes {taken:.3g} s, longer than its interval"
         yield Finding(_SUBJECT, "warn", text, "give Prometheus more CPU", "SLO164")
-    if own == there and not failing:
+    if not differs and not failing:
         yield Finding(_SUBJECT, "ok", f"rule group '{group.name}': {len(group.rules)} rules, none fails")
+
+
+def _difference(group: Group, loaded: Sequence[Mapping[str, Any]], prometheus: PrometheusApi) -> str:
+    """Return in what the loaded rules are not the group's; empty if they are."""
+    own = Counter(rule.record or rule.alert for rule in group.rules)
+    there = Counter(str(rule.get("name")) for rule in loaded)
+    if own != there:
+        return f"{sum((own - there).values())} rules missing, {sum((there - own).values())} others"
+    for rule, other in zip(group.rules, loaded, strict=True):
+        try:
+            expr = str(prometheus.get("format_query", {"query": rule.expr}))
+        except PrometheusError:
+            return ""  # it writes no query as it writes those of rules: they cannot be compared
+        if _spaceless(expr) != _spaceless(str(other.get("query"))) or rule.labels != other.get("labels", {}):
+            return f"rule '{rule.record or rule.alert}' has another expression or other labels"
+    return ""
+
+
+def _spaceless(expr: str) -> str:
+    return "".join(expr.split())
 
 
 def _series(service: Service, slo: Slo, prometheus: PrometheusApi) -> Iterator[Finding]:

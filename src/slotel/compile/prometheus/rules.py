@@ -37,12 +37,22 @@ def _check_label(text: str) -> None:
         raise ValueError(f"{text!r} becomes a label: write it without line breaks and control characters")
 
 
+def _named(service: Service) -> str:
+    return ",".join(
+        (service.name or "", *(f"{key}={text}" for key, text in service.monitoring.match.items()))
+    )
+
+
 def groups(service: Service) -> Iterator[Group]:
-    """Yield the two rule groups of a service. Within a group each rule sees what those before it recorded."""
-    slos = service.slos
+    """Yield the two rule groups of a service. Within a group each rule sees what those before it recorded.
+
+    What `monitoring.match` names is part of a group's name: a store that holds two environments has both, and Mimir
+    keeps one group of a name.
+    """
+    slos, named = service.slos, _named(service)
     counted = {slo.name: counts(service, slo) for slo in slos}
     yield Group(
-        f"slotel-period-{service.name}",
+        f"slotel-period-{named}",
         format_duration(at.PERIOD_INTERVAL),
         (
             *(rule for slo in slos for rule in records.objective_rules(service, slo)),
@@ -53,7 +63,7 @@ def groups(service: Service) -> Iterator[Group]:
         ),
     )
     yield Group(
-        f"slotel-slo-{service.name}",
+        f"slotel-slo-{named}",
         format_duration(at.INTERVAL),
         (
             *(rule for slo in slos for rule in records.direct_rules(service, slo, counted[slo.name])),
