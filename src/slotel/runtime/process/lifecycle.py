@@ -81,7 +81,12 @@ TABLE: Final = (
         before_exit="publishes once more",
         before_child_exit="publishes once more",
     ),
-    Row("otlp_metrics", before_child_exit="exports once more"),
+    Row(
+        "otlp_metrics",
+        after_fork_in_child="has exported nothing",
+        tick="exports, if this process has not yet",
+        before_child_exit="exports once more",
+    ),
     Row(
         "endpoint",
         before_fork="stops the thread",

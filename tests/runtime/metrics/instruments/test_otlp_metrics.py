@@ -21,6 +21,7 @@ from slotel.config import names
 from slotel.runtime.metrics.instruments.fork_reset import count_from_zero_after_fork
 from slotel.runtime.metrics.instruments.otlp_metrics import export_store
 from slotel.runtime.metrics.store.store import Family, Store
+from slotel.runtime.process.lifecycle import PROCESS
 from support.metrics_sink import Sink
 
 LABELS = (names.LABEL_SERVICE, names.LABEL_SPAN_NAME, "team")
@@ -165,6 +166,36 @@ def test_exemplars_and_what_found_no_place_leave_too(sink):
     assert attributes(lost) == {"otel.metric.overflow": True}
     (exemplar,) = one.exemplars
     assert (exemplar.trace_id.hex(), exemplar.span_id.hex()) == (f"{0xABC:032x}", f"{0xDEF:016x}")
+
+
+def test_each_process_exports_at_its_first_tick_so_that_what_it_counts_is_an_increase(sink):
+    """Nothing is an increase of what is first seen after a reader's first interval: a minute, or the life of a worker."""
+    store = Store(clock=lambda: 1_700_000_000.0)
+    events = store.counter(names.SLO_EVENTS, help="", label_names=(names.LABEL_OUTCOME,))
+    good = events.slot(("good",))
+    provider = provider_to(sink)
+    assert export_store(provider, store.snapshot, lambda: RESOURCE)
+    PROCESS.tick()
+    child = os.fork()
+    if child == 0:
+        PROCESS.tick()
+        os._exit(0)
+    os.waitpid(child, 0)
+    events.add(good, 3)
+    PROCESS.tick()  # it has exported: the next export is the reader's
+    provider.force_flush()
+    provider.shutdown()
+    seen = [unpacked(each)[names.SLO_EVENTS].sum.data_points[0].as_int for each in sink.received]
+    assert seen == [0, 0, 3, 3]
+
+
+def test_who_asked_for_differences_needs_no_first_export(sink):
+    delta = AggregationTemporality.DELTA
+    provider = provider_to(sink, preferred_temporality={Counter: delta, Histogram: delta})
+    assert export_store(provider, counted().snapshot, lambda: RESOURCE)
+    PROCESS.tick()
+    assert sink.received == []
+    provider.shutdown()
 
 
 def test_a_reader_that_does_not_push_is_left_alone():

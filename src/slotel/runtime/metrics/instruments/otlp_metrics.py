@@ -56,8 +56,8 @@ ATTRIBUTES: Final = {
     names.LABEL_HTTP_STATUS: "http.response.status_code",
 }
 OVERFLOW: Final = "otel.metric.overflow"
-LAST_SECONDS: Final = 2.0
-"""For which a forked child waits at its end for the last export."""
+EXTRA_SECONDS: Final = 2.0
+"""For which an export beside the reader's own is waited for: a process's first, and the last of a forked child."""
 _UNITS: Final = {"seconds": "s", "ratio": "1"}
 
 Source = Callable[[], Iterable[Family]]
@@ -83,28 +83,65 @@ def export_store(
     periodic = [
         reader for reader in readers_of(provider) if isinstance(reader, PeriodicExportingMetricReader)
     ]
+    first = _FirstExport([reader for reader in periodic if not prefers_differences(reader)])
     for reader in periodic:
-        _join(reader, source, resource, redact)
+        _join(reader, source, resource, redact, first)
     if periodic:
-        PROCESS.register("otlp_metrics", before_child_exit=lambda: _export_last(periodic))
+        PROCESS.register(
+            "otlp_metrics",
+            after_fork_in_child=first.expect,
+            tick=first.export,
+            before_child_exit=lambda: _export(periodic),
+        )
     return bool(periodic)
 
 
-def _export_last(readers: Sequence[PeriodicExportingMetricReader]) -> None:
-    """Export once more, in a child that ends without the SDK's own shutdown; a reader that hangs is left."""
+class _FirstExport:
+    """Exports at the first tick of a process where a reader's first interval (60 s by default) is not over by then.
+
+    The value with which a store first sees a counter is where its increase begins: what a process counted before is in
+    no rate. A worker that is recycled within the interval would be in none at all. The readers hold this object.
+    """
+
+    def __init__(self, readers: Sequence[PeriodicExportingMetricReader]) -> None:
+        self._readers = tuple(readers)
+        self._due = list(readers)
+
+    def expect(self) -> None:
+        """Note that this process, a forked child, has exported nothing."""
+        self._due = list(self._readers)
+
+    def made(self, reader: PeriodicExportingMetricReader) -> None:
+        """Note that a reader exports."""
+        if reader in self._due:
+            self._due.remove(reader)
+
+    def export(self) -> None:
+        """Let the readers export that have not."""
+        if self._due:
+            _export(tuple(self._due))
+
+
+def _export(readers: Sequence[PeriodicExportingMetricReader]) -> None:
+    """Export once more than the readers do by themselves; one that hangs is left."""
     hooks = [
         lambda seconds, reader=reader: reader.collect(timeout_millis=seconds * 1000) for reader in readers
     ]
-    run_at_once(hooks, LAST_SECONDS)
+    run_at_once(hooks, EXTRA_SECONDS)
 
 
 def _join(
-    reader: PeriodicExportingMetricReader, source: Source, resource: Callable[[], Resource], redact: Redact
+    reader: PeriodicExportingMetricReader,
+    source: Source,
+    resource: Callable[[], Resource],
+    redact: Redact,
+    first: _FirstExport,
 ) -> None:
     watch(exporter_of(reader), "metrics")
     delta = _Delta() if prefers_differences(reader) else None
 
     def with_store(data: MetricsData | None) -> MetricsData | None:
+        first.made(reader)
         if data is not None:
             data = redact(data)
         try:
