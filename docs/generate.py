@@ -163,7 +163,7 @@ def _metrics() -> str:
     )
     lines = [MARK.format(source="the help texts in src/slotel/runtime"), "# Metrics\n"]
     lines.append(
-        "What `/metrics` answers beside the app's own metrics, and what is exported by OTLP when `OTEL_METRICS_EXPORTER`"
+        "What `/metrics` answers beside the app's own metrics; counters and histograms also leave by OTLP when `OTEL_METRICS_EXPORTER`"
     )
     lines.append(
         "names it. Names and labels are a contract. Tags in `tags.metric_labels` become labels of the span metrics.\n"

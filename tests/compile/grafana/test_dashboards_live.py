@@ -77,6 +77,16 @@ def test_the_detail_of_an_objective_is_never_nan_and_only_what_can_be_quiet_is_e
     assert dead == []
 
 
+def test_a_service_whose_metrics_come_by_otlp_has_its_rate_against_the_limit(day: Past, boards):
+    """Gauges do not leave by OTLP: the limit is then the one that the rules record."""
+    board = boards["service"]
+    values = resolve(board, day, {"service": "checkout"})
+    values["instance"] = "one-that-exposes-no-gauge"
+    (gauge,) = [panel for panel in panels(board) if panel["title"] == "Error budget: rate against limit"]
+    (answer,) = ask(gauge, day, values)
+    assert answer.samples == 3
+
+
 def test_a_service_of_another_language_is_shown_through_the_collector(day: Past, boards):
     """Its spans have the collector's job and instance, its runtime its own: the dashboard finds both."""
     board = boards["service"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from slotel.compile import conventions as at
 from slotel.compile.grafana import marks, sentry_row
 from slotel.compile.grafana import panels as p
 from slotel.compile.grafana.board import ANY, Board, Row, choice, environments, tags
@@ -44,7 +45,7 @@ NO_SENTRY: Final = "No error counter. Check the filters, and that the service ha
 NO_CALLS: Final = "No outbound spans with these filters"
 NO_RELEASE: Final = "No releases: set service.version in OTEL_RESOURCE_ATTRIBUTES."
 NO_OBJECTIVES: Final = "No objectives with these filters"
-NO_BUDGET: Final = "No SLO events in the last hour. Check that the service runs under slotel."
+NO_BUDGET: Final = "No SLO events in the last hour. Check that the service runs under slotel and the rules are loaded."
 QUANTILES: Final = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
 SLOW: Final = ((None, p.GREEN), (0.5, p.ORANGE), (1.0, p.RED))
 
@@ -127,7 +128,10 @@ def _glance() -> tuple[Any, ...]:
     events = f'{names.SLO_EVENTS}_total{{environment=~"$environment",service_name="$service"'
     bad = f'sum by (slo_name) (increase({events},slo_outcome="bad"}}[1h]))'
     all_ = f'sum by (slo_name) (increase({events},slo_outcome=~"good|bad"}}[1h]))'
-    limit = f'max by (slo_name) ({names.BUDGET_LIMIT}{{job=~"$job",instance=~"$instance"}})'
+    live = f'max by (slo_name) ({names.BUDGET_LIMIT}{{job=~"$job",instance=~"$instance"}})'
+    recorded = f'{at.BUDGET}{{environment=~"$environment",sloth_service="$service"}}'
+    # gauges do not leave by OTLP: there the limit is the one that the rules record
+    limit = f'({live} or max by (slo_name) (label_join({recorded}, "slo_name", "", "sloth_slo")))'
     return (
         p.series_panel("Error rate by Sentry project", "Error events a minute handed to Sentry: "
                        'sentry_errors_total{project="…"}. Each is in the project\'s issues.',
