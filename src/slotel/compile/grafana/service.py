@@ -45,7 +45,9 @@ NO_SENTRY: Final = "No error counter. Check the filters, and that the service ha
 NO_CALLS: Final = "No outbound spans with these filters"
 NO_RELEASE: Final = "No releases: set service.version in OTEL_RESOURCE_ATTRIBUTES."
 NO_OBJECTIVES: Final = "No objectives with these filters"
-NO_BUDGET: Final = "No SLO events in the last hour. Check that the service runs under slotel and the rules are loaded."
+NO_BUDGET: Final = (
+    "No SLO events in the last hour. Check that the service runs under slotel and the rules are loaded."
+)
 QUANTILES: Final = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
 SLOW: Final = ((None, p.GREEN), (0.5, p.ORANGE), (1.0, p.RED))
 
