@@ -25,7 +25,7 @@ from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.redaction.enforcer import Enforcer
 from slotel.runtime.requests.local_roots import OpenSpans
 from slotel.runtime.tracing.processor import SlotelSpanProcessor
-from slotel.runtime.tracing.provider import put_first, record_every_span
+from slotel.runtime.tracing.provider import install_pipeline, record_every_span
 
 TARGET = 0.9
 BATCH = 500
@@ -74,7 +74,7 @@ def through_slotel(environ: Mapping[str, str], sampler: Sampler) -> Tracer:
     measure = SpanMetrics(store, "bench", service.slos, enforcer, meter, self_metrics)
     provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
     record_every_span(provider)
-    put_first(provider, SlotelSpanProcessor(OpenSpans(), measure, (), self_metrics), enforcer)
+    install_pipeline(provider, SlotelSpanProcessor(OpenSpans(), measure, (), self_metrics), enforcer)
     return provider.get_tracer("bench")
 
 

@@ -8,7 +8,7 @@ from opentelemetry.trace import SpanKind
 from slotel import outcome
 from slotel.config.service import read_service
 from slotel.runtime import bootstrap, state
-from slotel.runtime.tracing.provider import put_first, record_every_span
+from slotel.runtime.tracing.provider import install_pipeline, record_every_span
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def runtime(monkeypatch):
     runtime = bootstrap._build(read_service({}).service, {"service.name": "shop"})
     record_every_span(provider)
     runtime.pipeline = bootstrap._pipeline(runtime)
-    put_first(provider, runtime.pipeline, runtime.enforcer)
+    install_pipeline(provider, runtime.pipeline, runtime.enforcer)
     monkeypatch.setattr(state, "RUNNING", [runtime])
     return runtime, provider.get_tracer("t")
 

@@ -1,8 +1,9 @@
-"""Before `opentelemetry-instrument`: a wrong name in OTEL_PROPAGATORS, or a variable of `COMPONENTS`, is left out.
+"""Removes unknown names from OTEL_PROPAGATORS and the variables of `COMPONENTS` before `opentelemetry-instrument` runs.
 
-Such a name would end that command or the app, or leave the app without telemetry. OpenTelemetry reads some of them
-where nothing of a distribution runs yet. So `slotel_launch.pth` imports this module when Python starts, in that
-command's own process alone, which then becomes the app at once (`upstream/launcher.py`). It imports no library.
+Such a name would end the command or the app, or leave the app without telemetry, and OpenTelemetry reads some of
+these variables before it loads a distribution. So `slotel_launch.pth` imports this module when Python starts, in the
+process of `opentelemetry-instrument` only, which then becomes the app (`upstream/launcher.py`). This module imports
+no library.
 """
 
 from __future__ import annotations
@@ -27,16 +28,18 @@ COMPONENTS: Final = {
     "OTEL_PYTHON_METER_PROVIDER": "opentelemetry_meter_provider",
     "OTEL_PYTHON_TRACER_PROVIDER": "opentelemetry_tracer_provider",
 }
-"""Variable → the group of entry points of which it names one."""
+"""Variable → group of the entry points that it selects from."""
 OWN: Final = {"OTEL_PYTHON_CONFIGURATOR": "slotel", "OTEL_PYTHON_DISTRO": "slotel"}
-"""What needs no look at what is installed: it runs."""
+"""Values that are known to be installed."""
 
 
 def correct(environ: MutableMapping[str, str], command: Sequence[str]) -> None:
-    """Leave wrong and empty names out, in the process of that command alone; tell of wrong ones.
+    """Remove unknown and empty names from the environment, and write a line for each unknown one.
+
+    Does nothing in any other process than that of `opentelemetry-instrument`.
 
     Args:
-        command: as Python was started, with its options.
+        command: the command line of this process, with Python's options.
     """
     if not any(each.endswith(LAUNCHER) for each in command[:4]):
         return
@@ -62,6 +65,6 @@ def correct(environ: MutableMapping[str, str], command: Sequence[str]) -> None:
 
 
 def begin() -> None:
-    """Correct the environment of this process, and become the app."""
+    """Correct the environment of this process, and replace the process by the app."""
     correct(os.environ, sys.orig_argv)
     become_command(os.environ, sys.orig_argv)

@@ -1,4 +1,4 @@
-"""An SLO outcome said in code: it beats every rule of the objectives for the request that is being served."""
+"""Sets the SLO outcome of the current request in code; it overrides every rule of the objectives."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ def mark_good() -> None:
 
 
 def mark_bad() -> None:
-    """Count the current request as a bad event: an answer that was sent well and is wrong all the same."""
+    """Count the current request as a bad event, whatever its status: for example a wrong answer with status 200."""
     _mark(BAD)
 
 
 def exclude() -> None:
-    """Count the current request for no objective: a synthetic check, a client's own mistake."""
+    """Exclude the current request from all objectives: for example a synthetic check."""
     _mark(EXCLUDED)
 
 

@@ -1,7 +1,7 @@
-"""For the tests of services: a pytest plugin whose fixture shows what slotel made of the code under test.
+"""A pytest plugin for the tests of services: its fixture `telemetry` returns what slotel recorded.
 
-It is active as soon as slotel is installed, and does nothing until the fixture `telemetry` is asked for, or
-`slotel_telemetry = true` stands in pytest's configuration. Nothing leaves the machine: Sentry is a sink on loopback.
+The plugin is loaded if slotel is installed, and does nothing until a test uses the fixture, or pytest's configuration
+has `slotel_telemetry = true`. No data leaves the machine: Sentry is a sink on loopback.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _OFF: Final = {
 
 
 class Budget(NamedTuple):
-    """What happened to one objective during the test: numbers of events."""
+    """Events of one objective since the test began."""
 
     good: int
     bad: int
@@ -42,7 +42,7 @@ class Budget(NamedTuple):
 
 @dataclass
 class Telemetry:
-    """What slotel made of the code under test, since the test began."""
+    """What slotel recorded since the test began."""
 
     _runtime: Runtime
     _sink: SentrySink
@@ -51,11 +51,11 @@ class Telemetry:
 
     @property
     def spans(self) -> tuple[ReadableSpan, ...]:
-        """The spans that ended, as an exporter gets them: with enforced tags, redacted."""
+        """The ended spans as an exporter receives them: with enforced tags, redacted."""
         return self._exported.get_finished_spans()
 
     def span(self, name: str) -> ReadableSpan:
-        """Return the only span of this name.
+        """Return the span of this name.
 
         Raises:
             AssertionError: there is none, or more than one.
@@ -70,20 +70,20 @@ class Telemetry:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """The error events and messages that Sentry would get, as it gets them."""
+        """The error events and messages as Sentry receives them: decoded JSON, oldest first."""
         return self._received("event")
 
     @property
     def transactions(self) -> list[dict[str, Any]]:
-        """The transactions that Sentry would get."""
+        """The transactions as Sentry receives them: decoded JSON, oldest first."""
         return self._received("transaction")
 
     def metric(self, name: str, **labels: str) -> float:
-        """Return how much a counter, or the count of a histogram, grew during the test.
+        """Return the increase of a counter, or of a histogram's count, since the test began; summed over series.
 
         Args:
-            name: as Prometheus shows it: `traces_span_metrics_calls_total`, `slo_events_total`.
-            labels: only series that have these values; all are added up.
+            name: the name in Prometheus: `traces_span_metrics_calls_total`, `slo_events_total`.
+            labels: label matchers; only series with these values are summed.
         """
         now = _samples(self._runtime)
         grown = (
@@ -94,7 +94,7 @@ class Telemetry:
         return sum(grown)
 
     def budget(self, slo: str = "availability") -> Budget:
-        """Return the events of an objective."""
+        """Return the events of an objective since the test began."""
         counts = [
             int(self.metric("slo_events_total", slo_name=slo, slo_outcome=outcome))
             for outcome in Budget._fields
@@ -136,7 +136,7 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture
 def telemetry() -> Telemetry:
-    """What slotel makes of the code under test: spans, metrics, Sentry events, budget; from zero for each test."""
+    """What slotel records of the code under test: spans, metrics, Sentry events, budget; from zero for each test."""
     started = _start(os.environ)
     started.reset()
     return started

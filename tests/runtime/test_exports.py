@@ -1,13 +1,13 @@
 """`slotel doctor` says in ten lines what leaves, to where, and shows no secret."""
 
 from slotel.config.service import read_service
-from slotel.runtime.checks.exports import what_leaves
+from slotel.runtime.checks.exports import describe_exports
 
 FILE = "tags: {redact: ['*.pin']}\nredaction: {sql: parameterise, argv: drop, values: [card, jwt]}\n"
 
 
 def lines(environ, text=None):
-    return what_leaves(read_service(environ, text).service, environ)
+    return describe_exports(read_service(environ, text).service, environ)
 
 
 def test_ten_lines_name_each_way_out():

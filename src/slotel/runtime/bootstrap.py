@@ -49,11 +49,16 @@ from slotel.runtime.setup.sdk import name_service, tracer_provider
 from slotel.runtime.state import RUNNING, UNNAMED, Runtime
 from slotel.runtime.tracing.debug import DecisionLog
 from slotel.runtime.tracing.processor import SlotelSpanProcessor
-from slotel.runtime.tracing.provider import mend_propagation, name_distribution, put_first, record_every_span
+from slotel.runtime.tracing.provider import (
+    install_pipeline,
+    name_distribution,
+    record_every_span,
+    replace_empty_propagator,
+)
 from slotel.runtime.tracing.route_rules import rules_of
 from slotel.runtime.tracing.sampler_env import validate_sampler
 from slotel.runtime.upstream.exception_text import EXCEPTION_TEXT, write_log_records_by
-from slotel.runtime.upstream.probe import tell_what_is_gone
+from slotel.runtime.upstream.probe import report_missing_names
 from slotel.runtime.upstream.stdlib import in_subinterpreter
 
 _LOCK: Final = threading.RLock()
@@ -100,11 +105,11 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     log(samples_nothing(environ))
     provider = tracer_provider(environ, configure_sdk)
     runtime = _build(service, dict(provider.resource.attributes))
-    mend_propagation()
+    replace_empty_propagator()
     name_distribution(provider)
     record_every_span(provider, rules_of(service))
     runtime.pipeline = _pipeline(runtime)
-    put_first(provider, runtime.pipeline, runtime.enforcer, environ)
+    install_pipeline(provider, runtime.pipeline, runtime.enforcer, environ)
     if is_debugging(environ):
         runtime.pipeline.add_sink(DecisionLog())
     _guarded("logs", runtime, lambda: enforce_log_records(runtime))
@@ -126,7 +131,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     _guarded("traffic", runtime, lambda: watch_traffic(runtime, environ))
     runtime.ticker = Ticker()
     _guarded("ticker", runtime, runtime.ticker.start)
-    tell_what_is_gone()
+    report_missing_names()
     if runtime.workers is None or runtime.workers.is_first:  # once for a service, not by each spawned worker
         for line in startup_log.lines(runtime, environ):
             LOG.info("%s", line)

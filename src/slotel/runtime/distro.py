@@ -1,6 +1,7 @@
-"""The two entry points of auto-instrumentation. They set defaults and start the runtime; they never raise.
+"""The entry points of `opentelemetry-instrument`: the distro sets defaults, the configurator starts the runtime.
 
-The SDK is imported after the defaults are set: its import fails at a limit in the environment that is no number.
+They never raise. The SDK is imported after the defaults are set, because its import fails if a limit in the
+environment is not a number.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from slotel.runtime.upstream.stdlib import in_subinterpreter
 
 
 def runs_no_app(command: Sequence[str]) -> bool:
-    """Return whether a command line is that of Python's own resource tracker, which every spawned pool brings along.
+    """Return whether a command line is Python's resource tracker, which multiprocessing starts beside its workers.
 
     >>> runs_no_app(["python3", "-c", "from multiprocessing.resource_tracker import main;main(5)"])
     True
@@ -39,7 +40,7 @@ class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
         watch_frameworks(os.environ)
 
     def load_instrumentor(self, entry_point: Any, **kwargs: Any) -> None:
-        """Load one instrumentation, a web framework's when the app imports it; one that fails is named."""
+        """Load one instrumentation, for web frameworks when the app imports them; a failure is logged."""
 
         def instrument() -> None:
             from slotel.runtime.requests.aiohttp import measure_when_sent
@@ -73,7 +74,7 @@ class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
 
 @contextmanager
 def _without_collections() -> Iterator[None]:
-    """Collect no garbage while modules are imported: nearly all stays, and each look at it takes its time."""
+    """Disable the garbage collector while modules are imported: nearly all of their objects stay alive."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -83,7 +84,7 @@ def _without_collections() -> Iterator[None]:
             gc.enable()
         if not gc.get_freeze_count():
             gc.freeze()
-            gc.unfreeze()  # after the two everything counts as old, and is not looked at as new
+            gc.unfreeze()  # both together move all objects into the oldest generation
 
 
 class SlotelConfigurator:
@@ -93,7 +94,7 @@ class SlotelConfigurator:
         """Start slotel; called once.
 
         Args:
-            kwargs: what `opentelemetry-instrument` gives to the SDK's own configurator.
+            kwargs: the arguments that `opentelemetry-instrument` gives to a configurator.
         """
         if runs_no_app(sys.orig_argv):
             return

@@ -1,4 +1,4 @@
-"""ErrorTracker: errors, messages, users and tags from code. What it reports goes the runtime's way."""
+"""ErrorTracker: reports errors and messages, and sets users and tags, from code."""
 
 from __future__ import annotations
 
@@ -19,32 +19,33 @@ Level = Literal["debug", "info", "warning", "error", "fatal"]
 class ErrorTracker:
     """Reports errors to Sentry, with the trace and the tags of the current span.
 
-    Reads the environment: SENTRY_DSN, SENTRY_ENVIRONMENT, SENTRY_RELEASE, SENTRY_TRACES_SAMPLE_RATE,
-    ERROR_BUDGET_LIMIT, and slotel.yaml if there is one. Works with and without
-    `opentelemetry-instrument`; any number of trackers share one runtime. Nothing here raises into the app.
+    Works with and without `opentelemetry-instrument`. Trackers share one runtime, which reads SENTRY_DSN,
+    SENTRY_ENVIRONMENT, SENTRY_RELEASE, SENTRY_TRACES_SAMPLE_RATE, ERROR_BUDGET_LIMIT and slotel.yaml when it starts.
+    No method raises an exception of slotel's own.
 
     Args:
-        environ: what is read instead of `os.environ`.
+        environ: the environment variables to read; default: `os.environ`.
     """
 
     def __init__(self, environ: MutableMapping[str, str] | None = None) -> None:
         self._environ = environ
 
     def init(self) -> ErrorTracker:
-        """Start slotel unless it runs already; return this tracker."""
+        """Start slotel if it is not running; return this tracker."""
         started(self._environ)
         return self
 
     def capture_exception(self, error: BaseException | None = None, **tags: object) -> str | None:
-        """Report an exception, by default the one that is being handled; return the event's id.
+        """Send an exception to Sentry as an error event.
 
-        An exception is reported once: where a framework or the middleware reports it too, one event arrives.
+        An exception is sent once, even if a framework or the middleware reports it, too.
 
         Args:
-            tags: of this event alone.
+            error: default: the exception that is being handled.
+            tags: tags of this event only.
 
         Returns:
-            None if there is no exception, no DSN, or the event was dropped.
+            The event's id; None if there is no exception or no DSN, or if the event was dropped.
         """
         self.init()
         found = error if error is not None else sys.exc_info()[1]
@@ -57,10 +58,13 @@ class ErrorTracker:
             return sentry_sdk.capture_exception(found)
 
     def capture_message(self, message: str, level: Level = "info", **tags: object) -> str | None:
-        """Report a message; return the event's id, None if it was not sent.
+        """Send a message to Sentry.
 
         Args:
-            tags: of this event alone.
+            tags: tags of this event only.
+
+        Returns:
+            The event's id; None if there is no DSN, or if the event was dropped.
         """
         self.init()
         import sentry_sdk
@@ -70,22 +74,28 @@ class ErrorTracker:
             return sentry_sdk.capture_message(printable(message), level=level)
 
     def set_custom_tags(self, **tags: object) -> None:
-        """Set tags on the current span, its whole request and the request's Sentry events: `set_custom_tags`."""
+        """Set tags on the current request; see the function `set_custom_tags`."""
         set_custom_tags(**tags)
 
     def set_user(self, user: Mapping[str, Any] | None = None, **fields: Any) -> None:
-        """Say who the user of this request is: `id`, `email`, `username`, `ip_address`; nothing takes it back."""
+        """Set the user of the current request's Sentry events: `id`, `email`, `username`, `ip_address`.
+
+        Without arguments the user is removed.
+        """
         import sentry_sdk
 
         sentry_sdk.set_user({**(user or {}), **fields} or None)
 
 
 def set_custom_tags(**tags: object) -> None:
-    """Set tags on the current span, on its whole request, and on the request's errors, as the policy allows.
+    """Set tags on the current span, its request and the request's Sentry events.
 
-    Where the policy makes a tag a metric label, the request is counted under it. The next request starts without
-    them, in threads, tasks and generators alike. Outside of a request they stay until they are set again. A tag
-    that is None is left alone.
+    The tag policy of slotel.yaml is enforced on them. A tag in `metric_labels` also labels the request's metrics. Tags
+    end with their request, in threads, tasks and generators, too; set outside of a request they stay until they are set
+    again.
+
+    Args:
+        tags: name → value; a value of None is ignored.
     """
     given = {key: value for key, value in tags.items() if value is not None}
     span = trace.get_current_span()

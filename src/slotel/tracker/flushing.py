@@ -1,4 +1,4 @@
-"""Sends what is pending, for processes that are frozen or ended without Python's exit."""
+"""Sends pending telemetry, for processes that are frozen, or that end without Python's exit hooks."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from slotel.runtime import state
 
 
 def flush(timeout: float = 2.0) -> bool:
-    """Send pending errors, transactions and spans; return whether all of it was sent.
+    """Send pending errors, transactions and spans. Never raises.
 
-    Call it where a platform freezes the process after an answer, as serverless platforms do. Never raises.
+    Call it before a serverless platform freezes the process.
 
     Args:
         timeout: seconds.
+
+    Returns:
+        Whether everything was sent within the timeout.
     """
     runtime = state.current()
     if runtime is None:

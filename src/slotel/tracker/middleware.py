@@ -1,4 +1,4 @@
-"""ErrorTrackingMiddleware: one class around an ASGI app, a WSGI app, or in Django's MIDDLEWARE. Swallows nothing."""
+"""ErrorTrackingMiddleware: one class around an ASGI app, a WSGI app, or in Django's MIDDLEWARE."""
 
 from __future__ import annotations
 
@@ -28,16 +28,19 @@ _DJANGO, _WSGI = 1, 2
 
 
 class ErrorTrackingMiddleware:
-    """Reports what escapes the app it wraps, and raises it again.
+    """Reports unhandled exceptions of the app that it wraps, and raises them again.
 
-    `ErrorTrackingMiddleware(app)` for WSGI and ASGI, `app.add_middleware(ErrorTrackingMiddleware)` for Starlette and
-    FastAPI, `"slotel.ErrorTrackingMiddleware"` in Django's MIDDLEWARE, where Django's own signal tells of errors, which
-    never reach a middleware. Starts slotel at the first request if `opentelemetry-instrument` did not. Counts the
-    requests that the server does not: it was loading the app when slotel started, or is written in C. Each request
-    gets a Sentry scope of its own. An exception that was reported before is not reported again.
+    - WSGI and ASGI: `app = ErrorTrackingMiddleware(app)`.
+    - Starlette and FastAPI: `app.add_middleware(ErrorTrackingMiddleware)`.
+    - Django: `"slotel.ErrorTrackingMiddleware"` in MIDDLEWARE. Exceptions are reported by Django's signal, because they
+      do not reach a middleware.
 
-    Every other attribute is the app's, read and written: `app.route`, `app.config`, `app.secret_key = …` work after the
-    wrapping as before it. To a type checker the result is what was wrapped (see `slotel/__init__.py`).
+    Starts slotel at the first request if `opentelemetry-instrument` did not. Counts requests if the server's layer does
+    not, because the server was already loading the app when slotel started, or is written in C. Each request has its
+    own Sentry scope. An exception is reported once.
+
+    All other attributes are read from and written to the app: `app.route`, `app.config`, `app.secret_key = …`. To a
+    type checker the result has the type of the app (see `slotel/__init__.py`).
     """
 
     sync_capable = True

@@ -1,4 +1,4 @@
-"""PerformanceTracker: decorators that make OpenTelemetry spans, and so feed every sink. Holds no state of a call."""
+"""PerformanceTracker: decorators that create OpenTelemetry spans."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _KindOf = Callable[[str, Attributes], SpanKind]
 
 
 class PerformanceTracker:
-    """Makes a span of each call of a decorated function: sync, async, generator or async generator.
+    """Creates a span for each call of a decorated function: sync, async, generator or async generator.
 
-    An exception is recorded, the span is marked as failed, and the exception goes on. The span of a generator lasts
-    as long as it is consumed, and is current only while the generator itself runs. Starts slotel at the first call
-    if `opentelemetry-instrument` did not.
+    An exception is recorded on the span, sets its status to ERROR and is raised to the caller. The span of a
+    generator ends when the generator does, and is current only while the generator's code runs. Starts slotel at the
+    first call if `opentelemetry-instrument` did not.
     """
 
     @overload
@@ -38,11 +38,11 @@ class PerformanceTracker:
     def track_function(
         self, function: F | None = None, *, name: str | None = None, attributes: Attributes | None = None
     ) -> F | Callable[[F], F]:
-        """Make an INTERNAL span of each call.
+        """Create an INTERNAL span for each call.
 
         Args:
-            name: of the span; the function's qualified name by default.
-            attributes: of the span, beside `code.function.name`.
+            name: name of the span; default: the function's qualified name.
+            attributes: attributes of the span, in addition to `code.function.name`.
         """
         tracked: F | Callable[[F], F] = _decorated(function, name, attributes, _internal)
         return tracked
@@ -56,11 +56,14 @@ class PerformanceTracker:
     def track_request(
         self, function: F | None = None, *, name: str | None = None, attributes: Attributes | None = None
     ) -> F | Callable[[F], F]:
-        """Make a SERVER span of each call: a request that counts for the objectives.
+        """Create a SERVER span for each call: a request that counts for the objectives.
 
-        Within a span, such as that of an instrumented framework, the request is counted already: then it is an
-        INTERNAL span; a request of which only the server is known gets its name and attributes. Arguments as for
-        `track_function`.
+        Within a span, such as that of an instrumented framework, the request is already counted: the new span is
+        INTERNAL then. If only the server's layer counts the request, it takes over name and attributes.
+
+        Args:
+            name: name of the span; default: the function's qualified name.
+            attributes: attributes of the span, in addition to `code.function.name`.
         """
         tracked: F | Callable[[F], F] = _decorated(function, name, attributes, _request)
         return tracked

@@ -1,4 +1,4 @@
-"""Starts the runtime for code that uses slotel without `opentelemetry-instrument`. Once, whoever comes first."""
+"""Starts the runtime, once, for code that uses slotel without `opentelemetry-instrument`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TRIED: list[bool] = []
 
 
 def started(environ: MutableMapping[str, str] | None = None) -> Runtime | None:
-    """Return the runtime, and start it if nobody did. Never raises; None if it is off or could not start."""
+    """Return the runtime, started if necessary; None if slotel is off or could not start. Never raises."""
     from slotel.runtime import bootstrap, state
 
     runtime = state.current()

@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 
 from slotel.cli.doctor import collector, examine, sentry
 from slotel.cli.doctor.command import main
-from slotel.cli.doctor.examine import Wishes
+from slotel.cli.doctor.examine import ExamineOptions
 from slotel.cli.doctor.trial import trial
 from slotel.cli.sink.server import SentrySink
 from slotel.config.service import SentrySettings
@@ -94,7 +94,7 @@ def found(offline=True, **variables):
         "OTEL_EXPORTER_PROMETHEUS_HOST": "127.0.0.1",
     }
     environ = {name: value for name, value in {**sound, **variables}.items() if value != ""}
-    return list(examine.examine(environ, Wishes(offline=offline)))
+    return list(examine.examine(environ, ExamineOptions(offline=offline)))
 
 
 def of(code, findings):
@@ -328,7 +328,7 @@ def test_a_sentry_that_is_not_there_is_found():
 
 def test_a_sentry_that_is_not_there_is_named_once_and_nothing_is_sent_to_it():
     environ = {"SENTRY_DSN": f"http://{KEY}@127.0.0.1:{free_port()}/1", "OTEL_SERVICE_NAME": "shop"}
-    findings = examine.examine(environ, Wishes(send=True))
+    findings = examine.examine(environ, ExamineOptions(send=True))
     assert [each.code for each in findings if each.status == "fail" and each.subject == "sentry"] == [
         "SLO142"
     ]
@@ -591,7 +591,7 @@ def test_what_a_start_says_doctor_says():
             for finding in before_start(read_configuration(environ), environ)
             if finding.status != "ok"
         }
-        doctors = {str(finding) for finding in examine.examine(environ, Wishes(offline=True))}
+        doctors = {str(finding) for finding in examine.examine(environ, ExamineOptions(offline=True))}
         assert said <= doctors
 
 

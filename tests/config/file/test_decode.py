@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slotel.config import value_types as v
-from slotel.config.file.decode import structure
-from slotel.config.file.schema import SPELLINGS, Document
+from slotel.config.file.decode import decode
+from slotel.config.file.schema import PARSERS, Document
 from slotel.config.sampling import Keep
 from slotel.config.slo import Period
 
@@ -45,7 +45,7 @@ def word(node):
 
 
 def read(tree, kind=Tree):
-    return structure(tree, kind, {int: number, str: word})
+    return decode(tree, kind, {int: number, str: word})
 
 
 def test_a_right_tree_is_read_whole():
@@ -177,7 +177,7 @@ def cut(tree, steps):
 
 @given(ANY)
 def test_any_tree_gives_a_document_and_each_fault_has_its_place_in_it(tree):
-    document, faults = structure(tree, Document, SPELLINGS)
+    document, faults = decode(tree, Document, PARSERS)
     assert isinstance(document, Document)
     for steps, text in faults:
         node_at(tree, steps)
@@ -186,7 +186,7 @@ def test_any_tree_gives_a_document_and_each_fault_has_its_place_in_it(tree):
 
 @given(ANY)
 def test_the_rest_is_read_as_if_what_is_wrong_had_never_been_written(tree):
-    document, faults = structure(tree, Document, SPELLINGS)
+    document, faults = decode(tree, Document, PARSERS)
     rest = copy.deepcopy(tree)
     for steps in sorted(  # two faults of one item cut it once
         {steps for steps, _ in faults},
@@ -194,7 +194,7 @@ def test_the_rest_is_read_as_if_what_is_wrong_had_never_been_written(tree):
         reverse=True,
     ):
         cut(rest, steps)  # deepest first, later items of a list before earlier ones
-    again, left = structure(rest, Document, SPELLINGS)
+    again, left = decode(rest, Document, PARSERS)
     assert again == document
     assert {text for _, text in left} <= {
         "name is missing",
@@ -207,21 +207,21 @@ def test_the_rest_is_read_as_if_what_is_wrong_had_never_been_written(tree):
 
 @given(written(Document, NOTHING))
 def test_what_is_right_stays_to_the_last_key(tree):
-    document, faults = structure(tree, Document, SPELLINGS)
+    document, faults = decode(tree, Document, PARSERS)
     assert {text for _, text in faults} <= {
         "give one of objective (99.9%) and error_budget (0.1%)",
         "give one of route (/healthz) and name ('SELECT 1')",
     }
     for key in tree.keys() - {"slos"}:
-        assert getattr(document, key) == structure({key: tree[key]}, Document, SPELLINGS)[0]._asdict()[key]
+        assert getattr(document, key) == decode({key: tree[key]}, Document, PARSERS)[0]._asdict()[key]
     of_slos = [steps for steps, _ in faults if steps[0] == "slos"]
     assert len(document.slos) == len(tree.get("slos", ())) - len(of_slos)
 
 
-def test_each_kind_that_a_document_has_is_spelled_or_has_parts():
+def test_each_kind_that_a_document_has_has_a_parser_or_parts():
     def kinds(kind):
         yield kind
-        if kind not in SPELLINGS and get_origin(kind) is not Literal:
+        if kind not in PARSERS and get_origin(kind) is not Literal:
             inner = (
                 get_type_hints(kind, include_extras=True).values()
                 if hasattr(kind, "_fields")
@@ -235,5 +235,5 @@ def test_each_kind_that_a_document_has_is_spelled_or_has_parts():
         for kind in kinds(Document)
         if not hasattr(kind, "_fields") and (not get_args(kind) or hasattr(kind, "__metadata__"))
     ]
-    assert set(found) - {type(None), ...} <= set(SPELLINGS)
-    assert set(RIGHT) == set(SPELLINGS)
+    assert set(found) - {type(None), ...} <= set(PARSERS)
+    assert set(RIGHT) == set(PARSERS)

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from slotel.config import value_types as v
 from slotel.config.file import schema
-from slotel.config.file.json_schema import MEANINGS, SPELLED, json_schema
+from slotel.config.file.json_schema import MEANINGS, VALUES, json_schema
 from slotel.config.file.schema import Document
 from slotel.config.sampling import Keep
 from slotel.config.service import read_service
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[3]
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 WORDS = st.sampled_from(["a", "shop", "x-1", "7", "/healthz", "true"])
 RATIOS = st.sampled_from(["5%", "0.05", 0.05, 0, 1, "1/20"])
-SPELLINGS = {
+STRATEGIES = {
     v.Objective: st.sampled_from(["99.9%", "0.95", 0.95, "slo:99%"]),
     v.Limit: st.sampled_from(["0.1%", "1/1000", "500ppm", 0.01]),
     v.Ratio: RATIOS,
@@ -52,11 +52,11 @@ SPELLINGS = {
 
 def of(kind):
     """Documents of a kind that are right, and some that are not: what the readers take is theirs to say."""
-    if kind in SPELLINGS:
+    if kind in STRATEGIES:
         return (
-            SPELLINGS[kind] | st.sampled_from([None, [], {}, "…", -1, "200%"])
+            STRATEGIES[kind] | st.sampled_from([None, [], {}, "…", -1, "200%"])
             if kind is v.Ratio
-            else SPELLINGS[kind]
+            else STRATEGIES[kind]
         )
     if hasattr(kind, "_fields"):
         return st.fixed_dictionaries(
@@ -106,7 +106,7 @@ def test_the_schema_is_valid_and_the_example_passes():
 
 
 def test_every_kind_and_every_key_is_described():
-    assert SPELLED.keys() >= schema.SPELLINGS.keys()
+    assert VALUES.keys() >= schema.PARSERS.keys()
 
     assert set(_keys(json_schema(), "")) == set(MEANINGS)
 

@@ -11,7 +11,7 @@ from slotel.config.problem import INVALID
 from slotel.config.service import read_service
 from slotel.config.variables import VARIABLES
 from slotel.runtime.checks import environment
-from slotel.runtime.checks.exports import what_leaves
+from slotel.runtime.checks.exports import describe_exports
 from slotel.runtime.checks.start import before_start, examined
 from slotel.runtime.metrics.scrape.http.port import DEFAULT_PORT, read_address
 from slotel.runtime.setup.defaults import LEFT_OUT, set_defaults
@@ -46,7 +46,7 @@ def test_no_value_of_a_variable_ends_the_look_at_the_others(name, monkeypatch):
         assert 0 <= read_address(environ)[1] <= 65535
         validate_sampler(environ, reading.service.sentry.traces_sample_rate)
         list(environment.samples_nothing(environ))
-        assert what_leaves(reading.service, environ)
+        assert describe_exports(reading.service, environ)
         otlp({"OTEL_TRACES_EXPORTER": "otlp", **environ}, {})
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from slotel.cli.doctor.examine import Wishes, examine
+from slotel.cli.doctor.examine import ExamineOptions, examine
 from slotel.runtime.checks.packages import LAUNCHER
 from slotel.runtime.finding import Finding
 
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser().error("--header needs --prometheus")
     if command and Path(command[0]).name == LAUNCHER:  # doctor starts it itself
         command = command[1:]
-    wishes = Wishes(
+    wanted = ExamineOptions(
         config=options.config,
         send=options.send,
         offline=options.offline,
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         url=options.url,
     )
     findings: list[Finding] = []
-    for finding in examine(os.environ, wishes):
+    for finding in examine(os.environ, wanted):
         findings.append(finding)
         if not options.json:
             _print(finding)

@@ -18,7 +18,7 @@ from slotel.runtime.setup.defaults import set_defaults
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class ExamineOptions:
     """What the caller asked for.
 
     Args:
@@ -71,10 +71,10 @@ def checks(reading: Reading, environ: Mapping[str, str]) -> tuple[tuple[Any, ...
     )
 
 
-def examine(environ: Mapping[str, str], wishes: Wishes) -> Iterator[Finding]:
+def examine(environ: Mapping[str, str], wanted: ExamineOptions) -> Iterator[Finding]:
     """Yield every finding; a check that fails is itself a finding."""
     given = dict(environ)
-    reading = read_configuration(given, wishes.config)
+    reading = read_configuration(given, wanted.config)
     settled = dict(given)
     set_defaults(settled)
     for name in ("OTEL_PYTHON_DISTRO", "OTEL_PYTHON_CONFIGURATOR"):
@@ -86,21 +86,21 @@ def examine(environ: Mapping[str, str], wishes: Wishes) -> Iterator[Finding]:
     yield from examined("metrics", machine.port, reading, settled)
     yield from examined("metrics", storage.runtime_directory, settled)
     yield from examined("objectives", objectives, reading)
-    if not wishes.offline:
+    if not wanted.offline:
         reached = list(examined("sentry", sentry.reach, reading.service.sentry.dsn))
         yield from reached
         yield from examined("collector", collector.reach, settled)
-        if wishes.send and all(finding.status != "fail" for finding in reached):
+        if wanted.send and all(finding.status != "fail" for finding in reached):
             yield from examined("sentry", sentry.send, reading.service.sentry)
-        if wishes.prometheus:
+        if wanted.prometheus:
             yield from examined(
-                "prometheus", rules_in_prometheus, wishes.config, wishes.prometheus, wishes.headers
+                "prometheus", rules_in_prometheus, wanted.config, wanted.prometheus, wanted.headers
             )
-    if wishes.command:
+    if wanted.command:
         from slotel.cli.doctor.trial import trial
 
-        own_sentry = not wishes.send
-        yield from examined("trial", trial, wishes.command, wishes.paths, wishes.url, given, own_sentry)
+        own_sentry = not wanted.send
+        yield from examined("trial", trial, wanted.command, wanted.paths, wanted.url, given, own_sentry)
 
 
 def rules_in_prometheus(config: str | None, url: str, headers: Sequence[str]) -> Iterator[Finding]:

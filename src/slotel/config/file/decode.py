@@ -1,6 +1,6 @@
-"""A tree of YAML, structured by the types of named tuples: what is wrong is named and left out, the rest stands.
+"""Decodes a tree of YAML into named tuples. Invalid parts are reported and left out; the others are kept.
 
-Knows no file, no line and no key of its own: a fault's steps lead to its place in the tree.
+Knows no file, line or key: the steps of a fault lead to its place in the tree.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -9,27 +9,27 @@ from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 Steps = tuple[Any, ...]
 Fault = tuple[Steps, str]
-Spellings = Mapping[Any, Callable[[Any], Any]]
+Parsers = Mapping[Any, Callable[[Any], Any]]
 
 _LEFT_OUT: Final = object()
 
 
-def structure(tree: Any, kind: Any, spellings: Spellings) -> tuple[Any, list[Fault]]:
-    """Return the value that the tree gives, None if nothing of it stands, and each fault in the tree's order.
+def decode(tree: Any, kind: Any, parsers: Parsers) -> tuple[Any, list[Fault]]:
+    """Return the decoded value (None if nothing of it is valid), and each fault in the tree's order.
 
-    A wrong value is left out, and its default stands; a wrong item or key goes alone; a named tuple goes if one of
-    its required fields does, or if its method `check`, where it has one, raises ValueError. What goes only because
-    a part of it did is no fault.
+    An invalid value is replaced by its default; an invalid item or key is left out alone. A named tuple is left out if
+    one of its required fields is, or if its method `check` (optional) raises ValueError. What is left out only because
+    a part of it is adds no fault.
 
     Args:
-        kind: one of `spellings`, a Literal of texts, a NamedTuple, `X | None`, `Mapping[K, X]` or `tuple[X, ...]`, of
+        kind: one of `parsers`, a Literal of texts, a NamedTuple, `X | None`, `Mapping[K, X]` or `tuple[X, ...]`, of
             such kinds.
-        spellings: kind → how a node spells it; raises ValueError with what was expected instead.
+        parsers: kind → how a node is parsed; raises ValueError with what was expected instead.
 
-    >>> structure({"a": [1, "x"]}, Mapping[str, tuple[int, ...]], {str: str, int: int})
+    >>> decode({"a": [1, "x"]}, Mapping[str, tuple[int, ...]], {str: str, int: int})
     ({'a': (1,)}, [(('a', 1), "invalid literal for int() with base 10: 'x'")])
     """
-    reader = _Reader(spellings)
+    reader = _Reader(parsers)
     value = reader.read(tree, kind, ())
     return (None if value is _LEFT_OUT else value), reader.faults
 
@@ -48,29 +48,29 @@ def kind_of(value: object) -> str:
 class _Reader:
     """Reads each kind of node, and collects what is wrong on the way."""
 
-    def __init__(self, spellings: Spellings) -> None:
+    def __init__(self, parsers: Parsers) -> None:
         self.faults: list[Fault] = []
-        self._spellings = spellings
+        self._parsers = parsers
 
     def read(self, node: Any, kind: Any, steps: Steps) -> Any:
         """Return the node's value, or _LEFT_OUT."""
-        spelling = self._spellings.get(kind)
-        if spelling is not None:
-            return self._spelled(node, spelling, steps)
+        parser = self._parsers.get(kind)
+        if parser is not None:
+            return self._parsed(node, parser, steps)
         if hasattr(kind, "_fields"):
             return self._part(node, kind, steps)
         origin, arguments = get_origin(kind), get_args(kind)
         if origin is Literal:
-            return self._spelled(node, lambda value: _one_of(arguments, self._spellings[str](value)), steps)
+            return self._parsed(node, lambda value: _one_of(arguments, self._parsers[str](value)), steps)
         if origin is Mapping:
             return self._mapping(node, arguments[0], arguments[1], steps)
         if origin is tuple:
             return self._items(node, arguments[0], steps)
         return None if node is None else self.read(node, arguments[0], steps)
 
-    def _spelled(self, node: Any, spelling: Callable[[Any], Any], steps: Steps) -> Any:
+    def _parsed(self, node: Any, parser: Callable[[Any], Any], steps: Steps) -> Any:
         try:
-            return spelling(node)
+            return parser(node)
         except Exception as error:  # noqa: BLE001 whatever Python says of a value, it is the value that is wrong
             return self._left_out(steps, str(error) or type(error).__name__)
 

@@ -14,8 +14,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
 
-from slotel.config.file.decode import Steps, kind_of, structure
-from slotel.config.file.schema import SPELLINGS, Document
+from slotel.config.file.decode import Steps, decode, kind_of
+from slotel.config.file.schema import PARSERS, Document
 from slotel.config.problem import Problem
 from slotel.config.tags import label_name
 
@@ -47,7 +47,7 @@ def read_document(text: str, source: str) -> tuple[Document, tuple[Problem, ...]
         # a value is not shown: who names the wrong file may name one of secrets, and this goes into a log
         found = kind_of(tree) if isinstance(tree, (list, AbstractSet)) else "a single value"
         return Document(), (Problem(f"{source}:1", f"expected a mapping such as 'version: 1', got {found}"),)
-    document, faults = structure(tree, Document, SPELLINGS)
+    document, faults = decode(tree, Document, PARSERS)
     problems = [Problem(place_of(tree, source, steps), _one_line(fault)) for steps, fault in faults]
     return document, (*_repeated(tree, source), *problems)
 

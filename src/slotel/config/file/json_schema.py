@@ -24,7 +24,7 @@ _NUMBER_OR_TEXT: Final = {"type": ["string", "number"]}
 
 _SHAPES: Final = {"enum": ["default", "all", "none", *VALUE_NAMES]}
 
-SPELLED: Final[Mapping[Any, Schema]] = {
+VALUES: Final[Mapping[Any, Schema]] = {
     value_types.Objective: {**_NUMBER_OR_TEXT, "examples": ["99.9%", "0.999"]},
     value_types.Limit: {**_NUMBER_OR_TEXT, "examples": ["0.1%", "1/1000", "500ppm"]},
     value_types.Ratio: {**_NUMBER_OR_TEXT, "examples": ["5%", 0.05]},
@@ -54,7 +54,7 @@ SPELLED: Final[Mapping[Any, Schema]] = {
     str: _TEXT,
     bool: {"type": "boolean"},
 }
-"""How each single value is written, for the kinds of `slotel.config.file.schema.SPELLINGS`."""
+"""How each single value is written, for the kinds of `slotel.config.file.schema.PARSERS`."""
 
 MEANINGS: Final[Mapping[str, str]] = {
     "version": "Version of this format.",
@@ -130,8 +130,8 @@ def json_schema() -> Schema:
 
 
 def _of(kind: Any, path: str) -> Schema:
-    if kind in SPELLED:
-        return dict(SPELLED[kind])
+    if kind in VALUES:
+        return dict(VALUES[kind])
     if hasattr(kind, "_fields"):
         return _object(kind, path)
     origin, arguments = get_origin(kind), get_args(kind)

@@ -1,4 +1,4 @@
-"""The shape of slotel.yaml: its parts that are not the service's own, and the spelling of each single value.
+"""The shape of slotel.yaml: its parts that are not the service's own, and how each single value is parsed.
 
 The parts are named tuples: a service makes these classes at its start, and one takes 0.07 ms, a frozen dataclass 0.5.
 """
@@ -14,7 +14,7 @@ from ruamel.yaml.scalarbool import ScalarBoolean
 from slotel.config import names
 from slotel.config import value_types as v
 from slotel.config.duration import parse_duration
-from slotel.config.file.decode import Spellings, kind_of
+from slotel.config.file.decode import Parsers, kind_of
 from slotel.config.file.parsers import parse_name, parse_scrape_interval, parse_slice_length, parse_window
 from slotel.config.monitoring import LABEL_NAME, RESERVED_LABELS, Monitoring
 from slotel.config.ratio import parse_limit, parse_objective, parse_ratio
@@ -111,7 +111,7 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _spelled(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
+def _parsed(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
     return lambda value: parse(_text(value))
 
 
@@ -231,29 +231,29 @@ def _count(value: Any) -> int:
     return int(value)
 
 
-SPELLINGS: Final[Spellings] = {
-    v.Objective: _spelled(lambda text: float(parse_objective(text))),
-    v.Limit: _spelled(lambda text: float(parse_limit(text))),
+PARSERS: Final[Parsers] = {
+    v.Objective: _parsed(lambda text: float(parse_objective(text))),
+    v.Limit: _parsed(lambda text: float(parse_limit(text))),
     v.Ratio: _ratio,
-    v.Seconds: _spelled(parse_duration),
-    v.Window: _spelled(parse_window),
-    v.SliceLength: _spelled(parse_slice_length),
-    v.ScrapeInterval: _spelled(parse_scrape_interval),
-    v.Name: _spelled(parse_name),
+    v.Seconds: _parsed(parse_duration),
+    v.Window: _parsed(parse_window),
+    v.SliceLength: _parsed(parse_slice_length),
+    v.ScrapeInterval: _parsed(parse_scrape_interval),
+    v.Name: _parsed(parse_name),
     v.Pattern: _pattern,
     v.Url: _url,
     v.Values: _values,
     v.Kinds: _kinds,
     v.Version: _version,
-    v.LateWait: _spelled(parse_late_wait),
+    v.LateWait: _parsed(parse_late_wait),
     v.Label: _label,
     v.Tag: _tag,
     v.MetricLabel: _metric_label,
     v.Count: _count,
     v.Shapes: _shapes,
     Period: _period,
-    Keep: _spelled(parse_keep),
+    Keep: _parsed(parse_keep),
     str: _text,
     bool: _flag,
 }
-"""How each single value is spelled, whatever of YAML's own types it came as."""
+"""Kind of value → how it is parsed, whichever of YAML's types it has."""

@@ -13,7 +13,7 @@ from slotel.runtime.sentry.client.dsn import read_dsn
 from slotel.runtime.setup.exporters import otlp_place, usable_exporters, wants_prometheus
 
 
-def what_leaves(service: Service, environ: Mapping[str, str]) -> list[str]:
+def describe_exports(service: Service, environ: Mapping[str, str]) -> list[str]:
     """Return one line for each way out, and for what is redacted."""
     parts = (
         _sentry(service, environ),
@@ -27,7 +27,7 @@ def what_leaves(service: Service, environ: Mapping[str, str]) -> list[str]:
 
 def exports(service: Service, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Yield what is exported as findings."""
-    for line in what_leaves(service, environ):
+    for line in describe_exports(service, environ):
         yield Finding("exports", "ok", line)
 
 

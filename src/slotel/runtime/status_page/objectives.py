@@ -14,7 +14,7 @@ Health = Literal["good", "warn", "bad", "quiet"]
 _ORDER: tuple[Health, ...] = ("quiet", "good", "warn", "bad")
 
 
-class Burning(NamedTuple):
+class AlertState(NamedTuple):
     """A burn-rate alert as the service itself sees it."""
 
     rule: BurnRateAlert
@@ -48,7 +48,7 @@ class Objective(NamedTuple):
     last_5m: Window
     remaining: float
     exhaustion: float
-    alerts: tuple[Burning, ...]
+    alerts: tuple[AlertState, ...]
     recent: Recent
 
     @property
@@ -85,7 +85,7 @@ def objectives(windows: BudgetWindows) -> list[Objective]:
 
 def _objective(windows: BudgetWindows, index: int, slo: Slo) -> Objective:
     alerts = tuple(
-        Burning(
+        AlertState(
             rule,
             windows.window(index, rule.long),
             windows.window(index, rule.short),

@@ -16,7 +16,7 @@ from slotel.runtime.sentry.errors.recent import RecentError
 from slotel.runtime.status_page import health, words
 from slotel.runtime.status_page.charts import Html, Line, bar, chart, join, tag
 from slotel.runtime.status_page.history import Interval
-from slotel.runtime.status_page.objectives import Burning, Objective
+from slotel.runtime.status_page.objectives import AlertState, Objective
 from slotel.runtime.status_page.requests import Operation
 from slotel.runtime.status_page.settings import Setting
 from slotel.runtime.upstream.otel.instrumentations import active_instrumentations
@@ -98,7 +98,7 @@ def _objective(each: Objective) -> Html:
     )  # fmt: skip
 
 
-def _alert(alert: Burning) -> tuple[object, ...]:
+def _alert(alert: AlertState) -> tuple[object, ...]:
     rule = alert.rule
     name = f"{rule.severity} {format_duration(rule.long)}/{format_duration(rule.short)}"
     burn = f"{words.times(alert.long.burn)} / {words.times(alert.short.burn)}"

@@ -119,7 +119,7 @@ class NoPropagation(TextMapPropagator):
         return set()
 
 
-def mend_propagation() -> None:
+def replace_empty_propagator() -> None:
     """Replace a propagator that answers None: with it every instrumented request of the app would fail.
 
     The SDK makes one under declarative configuration without a `propagator`: a composite of none.
@@ -141,7 +141,7 @@ def record_every_span(provider: TracerProvider, rules: RouteRules | None = None)
             tracer.sampler = RecordEverySpan(tracer.sampler, rules)
 
 
-def put_first(
+def install_pipeline(
     provider: TracerProvider,
     pipeline: SlotelSpanProcessor,
     enforcer: Enforcer,

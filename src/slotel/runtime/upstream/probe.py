@@ -94,10 +94,6 @@ class Probe:
         setattr(owner, self.name, found.getter(wrapped) if isinstance(found, property) else wrapped)
         return True
 
-    def is_wrapped(self, owner: Any) -> bool:
-        """Return whether `wrap` has put a function there."""
-        return hasattr(getattr(owner, self.name, None), _ORIGINAL)
-
     def tell(self) -> None:
         """Say once that the name is gone; before slotel's log lines are shown, later."""
         self.is_gone = True
@@ -111,7 +107,7 @@ def unwrapped(function: Any) -> Any:
     return getattr(function, _ORIGINAL, function)
 
 
-def tell_what_is_gone() -> None:
+def report_missing_names() -> None:
     """Say what was missed before slotel's log lines were shown: while its modules were imported."""
     for probe in PROBES:
         if probe.is_gone:

@@ -54,7 +54,7 @@ class CounterStorage:
         """Return the name of this process's files; "" while it has none."""
         return self._counter_file.stem if self._counter_file is not None else ""
 
-    def wait_for_a_count(self) -> None:
+    def open_at_first_count(self) -> None:
         """Open the own file at the first count; the store's lock is held."""
         store = self._store
         if any(store.cells[0 : store.size]):
@@ -67,7 +67,7 @@ class CounterStorage:
         if self._counter_file is None and not isinstance(self._store.cells, Unopened):
             with self._store.lock:
                 if self._counter_file is None:
-                    self.wait_for_a_count()
+                    self.open_at_first_count()
 
     def open_now(self) -> bool:
         """Have files, also without a count; return whether they are there."""

@@ -94,7 +94,7 @@ class Workers:
         self._has_kin = not self.is_first
         self._said: set[str] = set()
         self._has_looked = self._has_tried = False
-        self._go_where_the_others_are_in_memory()
+        self._use_memory_of_first_process()
         self._home = CounterStorage(store, self.run_dir, service, lambda: dropped("metrics", "run_directory"))
         text = "Processes of the service that ended after they had counted: by themselves, or killed."
         self._exits = store.counter(names.WORKER_EXITS, help=text, label_names=(names.LABEL_REASON,))
@@ -104,7 +104,7 @@ class Workers:
         store.others, store.refused, store.admits = self.parts, self._refuse, self._home.admits
         if not self.is_first or self.run_dir.exists():
             with store.lock:
-                self._home.wait_for_a_count()
+                self._home.open_at_first_count()
         PROCESS.register(
             "workers",
             before_fork=self.before_fork,
@@ -279,14 +279,14 @@ class Workers:
             self._has_tried = True
             with suppress(ImportError, OSError):  # this user may not read them: whoever needs one says so
                 _import_for_children()
-            self._go_where_there_is_room()
+            self._use_memory_without_directory()
         if os.geteuid() == 0:  # knows the directory, whoever the child gives it to
             with suppress(OSError):
                 self._home.has_created = self.run_dir.create() or self._home.has_created
         self._home.migrate()
         self._home.report_failure()
 
-    def _go_where_the_others_are_in_memory(self) -> None:
+    def _use_memory_of_first_process(self) -> None:
         """Count in the memory that the first process made; make it here, where nothing can be written.
 
         What spawns others runs no callback before it does.
@@ -317,7 +317,7 @@ class Workers:
             refused, os.getpid(),
         )  # fmt: skip
 
-    def _go_where_there_is_room(self) -> None:
+    def _use_memory_without_directory(self) -> None:
         """Have the children share memory to count in, if the directory cannot be made; tried at the first fork."""
         if not isinstance(self.run_dir, RuntimeDirectory) or self.run_dir.can_be_made():
             return

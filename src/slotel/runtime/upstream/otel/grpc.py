@@ -71,7 +71,7 @@ def note_refused_calls(refused: Refused) -> None:
         module, _, name = probe.where.partition(":")
         told = functools.partial(_tell, refused)
         wrapt.register_post_import_hook(functools.partial(_wrap_in, probe, name, wrap(told)), module)
-    wrapt.register_post_import_hook(_mend_context, f"{_PACKAGE}._server")
+    wrapt.register_post_import_hook(_restore_context, f"{_PACKAGE}._server")
 
 
 def _tell(refused: Refused, interceptor: Any, details: Any, error: Exception | None) -> None:
@@ -276,7 +276,7 @@ def _rebuilt(handler: Any, behavior: Any, serializer: Any, deserializer: Any = N
     return make(behavior, deserializer or handler.request_deserializer, serializer)
 
 
-def _mend_context(module: Any) -> None:
+def _restore_context(module: Any) -> None:
     """Let the context of a handler do what it is asked: the instrumentation has none of these calls right."""
 
     def with_status(original: Any) -> Any:
