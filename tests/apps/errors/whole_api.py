@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import sentry_sdk
 from sentry_sdk.crons import capture_checkin, monitor
+from sentry_sdk.feature_flags import add_feature_flag
 
 
 def before_send(event, hint):
@@ -138,6 +139,8 @@ with sentry_sdk.start_transaction(name="transaction", op="script") as transactio
     transaction.set_data("nested", {"cart": [1, 2], "of": {"user": 7}})
     with sentry_sdk.start_span(op="data", name="data") as span:
         span.set_data("nested", [1, 2.5, "tea", {"deep": [True]}])
+        for number in range(12):
+            add_feature_flag(f"flag {number}", number % 2 == 0)
     fail(ValueError, "in a transaction")
 with sentry_sdk.isolation_scope() as scope:
     scope.add_attachment(bytes=b"of each", filename="each.txt", add_to_transactions=True)

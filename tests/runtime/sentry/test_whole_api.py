@@ -64,8 +64,12 @@ def told(kind, payload):
     same["extra"] = {key: value for key, value in (payload.get("extra") or {}).items() if key != "sys.argv"}
     same["contexts"] = sorted(set(payload.get("contexts") or ()) - {"otel"})
     same["spans"] = [
-        (span["op"], span["description"], span["data"].get("nested")) for span in payload.get("spans", ())
-    ]
+        (
+            span["op"], span["description"], span["data"].get("nested"),
+            {name: value for name, value in span["data"].items() if name.startswith("flag.")},
+        )
+        for span in payload.get("spans", ())
+    ]  # fmt: skip
     contexts = payload.get("contexts") or {}
     same["data"] = (contexts.get("trace") or {}).get("data", {}).get("nested")
     same["of the transaction"] = contexts.get("of the transaction")

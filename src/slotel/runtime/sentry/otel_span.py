@@ -36,6 +36,9 @@ _AUTO: Final = "auto."
 _ORIGINS: Final = ("auto.ai", "auto.graphql")
 _OPS: Final = ("cache.", "subprocess")
 _FAILED: Final = 400
+_FLAG: Final = "flag.evaluation."
+_MOST_FLAGS: Final = 10
+"""Of one span. Source: sentry-sdk, `Span.set_flag`."""
 
 
 class OtelSpan:
@@ -135,6 +138,11 @@ class OtelSpan:
         """Set several tags."""
         for key, value in values.items():
             self.set_tag(key, value)
+
+    def set_flag(self, flag: str, result: bool) -> None:
+        """Say how a feature flag was evaluated in it: the first ten of a span."""
+        if sum(name.startswith(_FLAG) for name in self._attributes()) < _MOST_FLAGS:
+            self.set_attribute(flag, result)
 
     def set_measurement(self, name: str, value: float, unit: str = "") -> None:
         """Set one of Sentry's measurements: a number with its unit."""

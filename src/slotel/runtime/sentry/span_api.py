@@ -30,7 +30,14 @@ from slotel.runtime.sentry.otel_span import (
     start,
 )
 from slotel.runtime.sentry.transactions.names import is_named_by
-from slotel.runtime.upstream.sentry.sdk import IS_2, SCOPE, NoOpSpan, add_breadcrumb_of, replace_in_scope
+from slotel.runtime.upstream.sentry.sdk import (
+    IS_2,
+    SCOPE,
+    NoOpSpan,
+    add_breadcrumb_of,
+    note_flags_on,
+    replace_in_scope,
+)
 
 if TYPE_CHECKING:
     from slotel.runtime.requests.local_roots import OpenSpans
@@ -55,6 +62,7 @@ def install(open_spans: OpenSpans, *, native_names: bool = False) -> None:
     for name in SCOPE:
         if IS_2 or name != "start_span":  # see `streamed_spans.py`
             replace_in_scope(name, getattr(api, name))
+    note_flags_on(OtelSpan)
 
 
 class _Replacements:

@@ -18,7 +18,6 @@ from sentry_sdk.integrations.argv import ArgvIntegration
 from sentry_sdk.integrations.atexit import AtexitIntegration
 from sentry_sdk.integrations.dedupe import DedupeIntegration
 from sentry_sdk.integrations.excepthook import ExcepthookIntegration
-from sentry_sdk.integrations.modules import ModulesIntegration
 from sentry_sdk.integrations.threading import ThreadingIntegration
 from sentry_sdk.scope import register_external_propagation_context
 
@@ -33,6 +32,7 @@ from slotel.runtime.sentry.errors.exception_record import unreport
 from slotel.runtime.sentry.errors.frameworks import framework_integrations
 from slotel.runtime.sentry.errors.integrations import LazyIntegrations, keep_names
 from slotel.runtime.sentry.errors.linker import ErrorEventLinker, current_span_ids, repeats
+from slotel.runtime.sentry.errors.modules import add_modules, leave_empty_out
 from slotel.runtime.sentry.transport.client_transport import ClientTransport, sender_of
 from slotel.runtime.sentry.transport.completion import EnvelopeCompletion
 from slotel.runtime.sentry.transport.endpoint import Endpoint
@@ -172,13 +172,12 @@ class ClientTakeover:
         off = {each.identifier for each in disabled}  # of classes or of instances
         has_defaults = bool(options.get("default_integrations", True))
         if not has_defaults:
-            off |= {"logging", "stdlib"}
+            off |= {"logging", "stdlib", "modules"}
         leave_out(off, auto_enabled=has_defaults and self._lazy.wanted)
         merged["integrations"] = [*given, *_missing(given, off), *self._lazy.missing(given, disabled)]
         merged["disabled_integrations"] = [
-            *disabled,
-            *(each for each in (DedupeIntegration, ModulesIntegration) if not _has(given, each)),
-        ]
+            *disabled, *((DedupeIntegration,) if not _has(given, DedupeIntegration) else ()),
+        ]  # fmt: skip
         if any(each.identifier == "django" and getattr(each, "cache_spans", False) for each in given):
             trace_django_caches()
         former = sentry_sdk.get_client()
@@ -302,16 +301,19 @@ class ClientTakeover:
         return {**options, **self._parts.options}
 
     def _before_send(self, options: Any) -> Any:
-        """Return the app's hook, which sees the source lines, too; redaction comes after it."""
+        """Return the app's hook, which sees source lines and packages, too; redaction comes after it."""
         hook = options.get("before_send")
         if hook is None or hasattr(hook, "_slotel_original"):
             return hook
 
         def before_send(event: Any, hint: Any) -> Any:
             self._completion.lines.add_to(event, options.get("max_value_length"))
+            add_modules(event)
             wanted = hook(event, hint)
             if wanted is None:
                 unreport(hint)
+            else:
+                leave_empty_out(wanted)
             return wanted
 
         before_send._slotel_original = hook  # type: ignore[attr-defined]  # noqa: SLF001 so that it is never wrapped twice

@@ -20,10 +20,12 @@ import sentry_sdk
 import wrapt
 from sentry_sdk.integrations import Integration
 from sentry_sdk.integrations import logging as sentry_logging
+from sentry_sdk.scope import add_global_event_processor
 
 from slotel.runtime.requests.decision import answer_of, tells_of_client
 from slotel.runtime.sentry.errors.integrations import SET_UP
 from slotel.runtime.sentry.errors.linker import capture, note_details
+from slotel.runtime.sentry.errors.modules import MODULES
 from slotel.runtime.sentry.errors.request import add_framework_data
 from slotel.runtime.upstream import django, starlette
 from slotel.runtime.upstream.celery import broken_by, is_control_flow, is_expected, is_in_its_process
@@ -132,6 +134,23 @@ class Subprocesses(_Replacement):
         note_subprocesses()
 
 
+class Modules(_Replacement):
+    """Notes where an event is to list the installed packages, as sentry-sdk's own does; they are read later."""
+
+    identifier = "modules"
+
+    @staticmethod
+    def hook() -> None:
+        """Put an empty list into each event."""
+
+        @add_global_event_processor
+        def note(event: Any, hint: Any) -> Any:
+            del hint
+            if event.get("type") is None and _is_on("modules"):
+                event.setdefault(MODULES, {})
+            return event
+
+
 def framework_integrations(given: Iterable[str] = ()) -> list[Integration]:
     """Return the integrations for `sentry_sdk.init`; loggers that only echo are ignored from here on.
 
@@ -170,6 +189,7 @@ def _makers() -> dict[str, Callable[[], Integration]]:
         "starlette": StarletteErrors,
         "fastapi": FastApiErrors,
         "stdlib": Subprocesses,
+        "modules": Modules,
     }
 
 

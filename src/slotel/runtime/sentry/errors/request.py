@@ -213,7 +213,10 @@ def _body(scope: Carrier) -> dict[str, Any]:
     form, body = scope.get(FORM), scope.get(BODY)
     headers = dict(scope.get("headers") or ())
     length = headers.get(b"content-length", b"")
-    if not fits_in_event(int(length) if length.isdigit() else len(body or b"")):
+    size = int(length) if length.isdigit() else len(body or b"")
+    if not size:
+        return {}
+    if not fits_in_event(size):
         return {"data": removed_body(is_too_large=True)}
     if form:
         return {

@@ -1,4 +1,4 @@
-"""What happens to an envelope of sentry-sdk before it is sent: errors get their source lines, each item is redacted.
+"""What happens to an envelope of sentry-sdk before it is sent: errors get source lines and packages, each item is redacted.
 
 slotel's own transport does it on the sender's thread. Another transport, Spotlight and sentry-sdk's printing of
 envelopes are given completed envelopes, on the thread that captures.
@@ -12,9 +12,9 @@ from typing import Any
 from sentry_sdk.envelope import Envelope, Item, PayloadRef
 
 from slotel.runtime.logs import LOG
+from slotel.runtime.sentry.errors.modules import add_modules
 from slotel.runtime.sentry.errors.source_lines import SourceLines
 from slotel.runtime.sentry.transport.bounds import cut_long_values
-from slotel.runtime.sentry.transport.installed import installed_modules
 from slotel.runtime.upstream.sentry.events import UnserializedEvent
 from slotel.runtime.upstream.sentry.frames import FinishedFrames
 
@@ -58,10 +58,7 @@ class EnvelopeCompletion:
         event = self._redact(kind, payload)
         if is_unserialized:
             self._frames.keep(event)
-        if "modules" not in event:
-            modules = installed_modules()
-            if modules:
-                event["modules"] = modules
+        add_modules(event)
         return event
 
     def before(self, receiver: Any) -> None:

@@ -107,6 +107,11 @@ _SOURCE: Final = Probe(
     "sentry_sdk.tracing_utils", "add_source",
     why="finds the app's own line that made a slow call", without="slow calls do not say which line made them",
 )  # fmt: skip
+_FLAGGED: Final = Probe(
+    "sentry_sdk.feature_flags", "Span",
+    why="a span of OpenTelemetry says which feature flags were evaluated in it", without="spans do not say it",
+    level=None,  # 3 asks no class
+)  # fmt: skip
 _BOUNDS: Final = Probe(
     "sentry_sdk.integrations._wsgi_common", "request_body_within_bounds",
     why="the app's `max_request_body_size`", without="events of ASGI apps lack the body",
@@ -418,6 +423,13 @@ def name_later_events(name: str, source: str) -> None:
     method = unwrapped(_SCOPE["set_transaction_name"].of(Scope))
     if method is not None:
         method(Scope.get_current_scope(), name, source)
+
+
+def note_flags_on(kind: type[Any]) -> None:
+    """Have sentry-sdk tell spans of this class, too, which feature flags were evaluated: by `set_flag`."""
+    known = _FLAGGED.load()
+    if isinstance(known, type):
+        _FLAGGED.put(sys.modules[_FLAGGED.where], (known, kind))
 
 
 def replace_in_traces(name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:

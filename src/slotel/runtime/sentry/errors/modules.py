@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from contextlib import suppress
 from importlib.metadata import Distribution, distributions
-from typing import Final
+from typing import Any, Final
 
+MODULES: Final = "modules"
+"""The part of an event that lists the packages: empty until they are filled in, absent where nobody wants them."""
 _HEADER: Final = re.compile(r"^(name|version):[ \t]*(.*?)\s*$", re.IGNORECASE | re.MULTILINE)
 _END: Final = re.compile(r"\r?\n\r?\n")
 """An empty line: the description follows."""
@@ -30,6 +32,19 @@ def installed_modules() -> dict[str, str]:
         with suppress(OSError):
             _MODULES.update(versions_of(distributions()))
     return _MODULES
+
+
+def add_modules(event: MutableMapping[str, Any]) -> None:
+    """Fill the list in that was left empty; it is left out where the packages cannot be read."""
+    if event.get(MODULES) == {}:
+        event[MODULES] = {**installed_modules()}
+        leave_empty_out(event)
+
+
+def leave_empty_out(event: MutableMapping[str, Any]) -> None:
+    """Take an empty list away: nobody shall fill it in."""
+    if event.get(MODULES) == {}:
+        del event[MODULES]
 
 
 def versions_of(found: Iterable[Distribution]) -> dict[str, str]:
