@@ -340,6 +340,78 @@ def test_an_integration_that_the_app_switches_off_makes_nothing_beside_plain(opt
     assert ours == plain
 
 
+BESIDE = """
+import sys
+import sentry_sdk
+from sentry_sdk.utils import event_from_exception
+sentry_sdk.init(sys.argv[1])
+beside = sentry_sdk.Client(sys.argv[2], before_send=lambda event, hint: event)
+by_hand = sentry_sdk.Client(sys.argv[2])
+
+def fail(text):
+    raise ValueError(text)
+
+def captured(text, capture):
+    try:
+        fail(text)
+    except ValueError as error:
+        capture(error)
+
+def in_scope(error):
+    with sentry_sdk.new_scope() as scope:
+        scope.set_client(beside)
+        sentry_sdk.capture_exception(error)
+        sentry_sdk.capture_exception(error)
+
+def by_both(error):
+    sentry_sdk.capture_exception(error)
+    in_scope(error)
+    sentry_sdk.capture_exception(error)
+
+def by_itself(error):
+    event, hint = event_from_exception(error)
+    by_hand.capture_event(event, hint)
+
+captured("by both", by_both)
+captured("beside alone", in_scope)
+captured("by itself", by_itself)
+with sentry_sdk.isolation_scope() as scope:
+    scope.set_client(beside)
+    sentry_sdk.capture_message("postgresql://shop:hunter2@db/shop")
+beside.close(timeout=30)
+by_hand.close(timeout=30)
+sentry_sdk.flush(30)
+"""
+
+
+@pytest.mark.skipif(VERSION.startswith("3"), reason="3 asks the current client for the options of an exception's event")
+def test_what_another_client_of_the_app_sends_is_what_it_sends_without_slotel_and_redacted(tmp_path):
+    script = tmp_path / "beside.py"
+    script.write_text(BESIDE)
+    found = {}
+    for how in ("plain", "slotel"):
+        with SentrySink() as sink:
+            env = clean_environ(SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none")
+            command = [*launched_by(how), sys.executable, script, sink.dsn(7), sink.dsn(8)]
+            subprocess.run(command, env=env, cwd=APPS, check=True, timeout=170, capture_output=True)
+            found[how] = sorted(
+                (item.project, *told) for item in sink.envelopes for told in map(told_of, item.of_type("event"))
+            )
+            assert ("hunter2" in str(sink.payloads("event"))) is (how == "plain")
+    assert found["slotel"] == found["plain"]
+    assert [told[:2] for told in found["plain"]] == [
+        ("7", "by both"), ("8", "beside alone"), ("8", "by both"), ("8", "by itself"), ("8", "said")
+    ]  # fmt: skip
+
+
+def told_of(event):
+    """What an event speaks of, the lines of its stack with their variables, and whether it lists packages."""
+    values = (event.get("exception") or {}).get("values") or ()
+    frames = [frame for value in values for frame in value["stacktrace"]["frames"]]
+    lines = [(frame["context_line"], sorted(frame["vars"])) for frame in frames]
+    return values[0]["value"] if values else "said", lines, "modules" in event
+
+
 LATE_IMPORT = """
 import sys
 from slotel import ErrorTracker

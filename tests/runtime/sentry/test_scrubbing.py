@@ -4,6 +4,8 @@ import copy
 import itertools
 
 import pytest
+
+pytest.importorskip("sentry_sdk.scrubber", reason="sentry-sdk 3 has no scrubber")
 from sentry_sdk.scrubber import EventScrubber
 
 from slotel.runtime.sentry.client.user_hooks import Hooks

@@ -133,8 +133,12 @@ class ClientTakeover:
         after_set_client(self._client_set)
 
     def _client_set(self, scope: Any, client: Any) -> None:
-        if client is not None and not self._expects and scope is sentry_sdk.get_global_scope():
+        if client is None or self._expects:
+            return
+        if scope is sentry_sdk.get_global_scope():
             self._client_comes(client)
+        else:
+            self._finishes_events(client)
 
     def _client_comes(self, client: Any) -> None:
         """Take over a client that came past `init`."""
@@ -229,7 +233,7 @@ class ClientTakeover:
                 self._parts.error_detail, lambda reason: self._parts.dropped("error_detail", reason, 1)
             )
             choose_variables(detail.choose)
-            defer_serializing(_finishes_events)
+            defer_serializing(self._finishes_events)
             self._lazy.wait_for_imports()
             if not self._parts.native_names:
                 keep_names()
@@ -245,12 +249,7 @@ class ClientTakeover:
         environment = str(client.options.get("environment") or self._identity.environment)
         parts.expected(destination.project, environment)
         if sender_of(client.transport) is None:
-            watch_delivery(
-                client.transport,
-                handed=lambda told: parts.counted(destination.project, told or environment),
-                lost=lambda reason, count: parts.dropped("errors", reason, count),
-            )
-            self._completion.before(client.transport)
+            self._watch_transport(client, destination, environment)
         elif os.environ.get("SENTRY_PRINT_ENVELOPES"):
             self._completion.before(client.transport)
         self._completion.before(getattr(client, "spotlight", None))
@@ -260,6 +259,41 @@ class ClientTakeover:
         self._connection.client = client
         self._connection.destination = destination
         return self._connection
+
+    def _watch_transport(self, client: Any, destination: Destination, environment: str) -> None:
+        """Count and complete what a transport of the app's own is given."""
+        parts = self._parts
+        watch_delivery(
+            client.transport,
+            handed=lambda told: parts.counted(destination.project, told or environment),
+            lost=lambda reason, count: parts.dropped("errors", reason, count),
+        )
+        self._completion.before(client.transport)
+
+    def _finishes_events(self, client: Any) -> bool:
+        """Whether an event is finished by slotel's transport, and nobody wants to see it before.
+
+        What a client of the app's own sends, beside the one of the process, is completed as well.
+        """
+        if sender_of(client.transport) is None:
+            try:
+                self._complete_beside(client)
+            except Exception as error:  # noqa: BLE001 nothing may reach the app
+                LOG.error("what another Sentry client sends is not redacted: %s", error)
+            return False
+        return (
+            client.options.get("before_send") is None
+            and getattr(client, "spotlight", None) is None
+            and not os.environ.get("SENTRY_PRINT_ENVELOPES")
+        )
+
+    def _complete_beside(self, client: Any) -> None:
+        if client.transport is None or not client.dsn:
+            return
+        environment = str(client.options.get("environment") or self._identity.environment)
+        self._watch_transport(client, read_dsn(client.dsn), environment)
+        self._completion.before(getattr(client, "spotlight", None))
+        client.options["before_send"] = self._before_send(client.options)
 
     def _transport_class(self) -> Any:
         """Return what `sentry_sdk.init` makes the client's transport of."""
@@ -318,16 +352,6 @@ class ClientTakeover:
 
         before_send._slotel_original = hook  # type: ignore[attr-defined]  # noqa: SLF001 so that it is never wrapped twice
         return before_send
-
-
-def _finishes_events(client: Any) -> bool:
-    """Whether an event is finished by slotel's transport, and nobody wants to see it before."""
-    return (
-        sender_of(client.transport) is not None
-        and client.options.get("before_send") is None
-        and getattr(client, "spotlight", None) is None
-        and not os.environ.get("SENTRY_PRINT_ENVELOPES")
-    )
 
 
 def _integrations() -> list[Any]:

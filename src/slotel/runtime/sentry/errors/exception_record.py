@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, Final
 
+import sentry_sdk
 from opentelemetry import trace
 from opentelemetry.trace import SpanContext
 
@@ -26,11 +27,10 @@ class ExceptionRecord:
         attributes: of that span.
 
     Attributes:
-        reported: when it was reported, monotonic seconds; 0.0 if not yet.
         is_unwanted: the app's `before_send` dropped its event.
     """
 
-    __slots__ = ("attributes", "context", "is_unwanted", "local_root", "reported")
+    __slots__ = ("_reported", "attributes", "context", "is_unwanted", "local_root")
 
     def __init__(
         self, context: SpanContext | None, local_root: LocalRoot | None, attributes: Mapping[str, Any]
@@ -38,8 +38,17 @@ class ExceptionRecord:
         self.context = context
         self.local_root = local_root
         self.attributes = attributes
-        self.reported = 0.0
+        self._reported: dict[Any, float] = {}
         self.is_unwanted = False
+
+    @property
+    def reported(self) -> float:
+        """When the client that is active here was told of it, monotonic seconds; 0.0 if it was not."""
+        return self._reported.get(sentry_sdk.get_client(), 0.0)
+
+    @reported.setter
+    def reported(self, when: float) -> None:
+        self._reported[sentry_sdk.get_client()] = when
 
     def trace_differs(self, current: SpanContext) -> bool:
         """Whether the exception is now met in another trace: raised again, as a shared one may be."""
