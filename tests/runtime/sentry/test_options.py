@@ -94,9 +94,13 @@ def test_sessions_are_off_by_default():
     assert run("slotel", "flask", {}).kinds() == {"event"}
 
 
-@pytest.mark.parametrize(("size", "personal"), [("never", True), ("small", True), ("always", False)])
-def test_body_and_cookies_are_in_an_event_as_the_app_has_chosen(size, personal):
-    plain, slotel = both("flask", max_request_body_size=size, send_default_pii=personal)
+@pytest.mark.parametrize(
+    ("scene", "size", "personal"),
+    [("flask", "never", True), ("flask", "small", True), ("flask", "always", False), ("fastapi", "never", True)],
+)
+def test_body_and_cookies_are_in_an_event_as_the_app_has_chosen(scene, size, personal):
+    """The request of FastAPI has no body."""
+    plain, slotel = both(scene, max_request_body_size=size, send_default_pii=personal)
     (theirs,), (ours,) = plain.of("event"), slotel.of("event")
     for part in ("data", "cookies"):
         assert ours["request"].get(part) == theirs["request"].get(part), part
