@@ -384,7 +384,9 @@ sentry_sdk.flush(30)
 """
 
 
-@pytest.mark.skipif(VERSION.startswith("3"), reason="3 asks the current client for the options of an exception's event")
+@pytest.mark.skipif(
+    VERSION.startswith("3"), reason="3 asks the current client for the options of an exception's event"
+)
 def test_what_another_client_of_the_app_sends_is_what_it_sends_without_slotel_and_redacted(tmp_path):
     script = tmp_path / "beside.py"
     script.write_text(BESIDE)
@@ -395,7 +397,9 @@ def test_what_another_client_of_the_app_sends_is_what_it_sends_without_slotel_an
             command = [*launched_by(how), sys.executable, script, sink.dsn(7), sink.dsn(8)]
             subprocess.run(command, env=env, cwd=APPS, check=True, timeout=170, capture_output=True)
             found[how] = sorted(
-                (item.project, *told) for item in sink.envelopes for told in map(told_of, item.of_type("event"))
+                (item.project, *told)
+                for item in sink.envelopes
+                for told in map(told_of, item.of_type("event"))
             )
             assert ("hunter2" in str(sink.payloads("event"))) is (how == "plain")
     assert found["slotel"] == found["plain"]

@@ -96,7 +96,12 @@ def test_sessions_are_off_by_default():
 
 @pytest.mark.parametrize(
     ("scene", "size", "personal"),
-    [("flask", "never", True), ("flask", "small", True), ("flask", "always", False), ("fastapi", "never", True)],
+    [
+        ("flask", "never", True),
+        ("flask", "small", True),
+        ("flask", "always", False),
+        ("fastapi", "never", True),
+    ],
 )
 def test_body_and_cookies_are_in_an_event_as_the_app_has_chosen(scene, size, personal):
     """The request of FastAPI has no body."""

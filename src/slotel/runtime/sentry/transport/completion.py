@@ -1,4 +1,4 @@
-"""What happens to an envelope of sentry-sdk before it is sent: errors get source lines and packages, each item is redacted.
+"""What happens to an envelope of sentry-sdk before it is sent: errors get source lines and packages, all is redacted.
 
 slotel's own transport does it on the sender's thread. Another transport, Spotlight and sentry-sdk's printing of
 envelopes are given completed envelopes, on the thread that captures.
