@@ -1,7 +1,4 @@
-"""The composition root: reads the configuration, wires store, stages and sinks around the SDK's providers.
-
-With `components.py` the only module that knows both stages and sinks; each of them gets the narrow value it needs.
-"""
+"""The composition root: reads the configuration, and wires store, stages and sinks around the SDK's providers."""
 
 from __future__ import annotations
 
@@ -68,12 +65,14 @@ _STARTING: Final[list[bool]] = []
 def start(
     environ: MutableMapping[str, str], configure_sdk: Callable[[], None] | None = None
 ) -> Runtime | None:
-    """Start slotel, once: a second call returns the runtime that is there.
-
-    None with OTEL_SDK_DISABLED, and in a subinterpreter.
+    """Start slotel; a second call returns the running runtime.
 
     Args:
+        environ: the environment variables; defaults for OpenTelemetry are added to it.
         configure_sdk: sets up the SDK's providers from the environment; default: as `opentelemetry-instrument` does.
+
+    Returns:
+        The runtime; None with OTEL_SDK_DISABLED, and in a subinterpreter.
     """
     with _LOCK:
         if RUNNING or _STARTING:  # starting: called by the app's own code, which the SDK's set-up may run
@@ -184,7 +183,7 @@ def _pipeline(runtime: Runtime) -> SlotelSpanProcessor:
 
 
 def _guarded(part: str, runtime: Runtime, begin: Callable[[], object]) -> None:
-    """Start one component; if it fails it is disabled and named, and everything else works."""
+    """Start one component. If it fails, log that it is disabled; everything else works."""
     try:
         begin()
     except Exception as error:  # noqa: BLE001 each part may fail alone

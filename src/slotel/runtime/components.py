@@ -1,6 +1,6 @@
 """The components around the span processor: Sentry, workers, endpoint, OTLP metrics, shutdown.
 
-Each starts alone, and one that fails is disabled alone.
+Each is started separately; if one fails, only that one is disabled.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def _use_sentry(runtime: Runtime, connection: SentryConnection) -> None:
 
 
 def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
-    """Put a layer between every server and its application: it counts what no instrumentation sees."""
+    """Put a layer between servers and their applications, which counts requests that no instrumentation sees."""
     from slotel.runtime.process.threads import pause_all, resume_all
     from slotel.runtime.requests.aiohttp import AiohttpLayer, note_prepared, note_unsent, serving
     from slotel.runtime.requests.asgi import AsgiLayer
@@ -220,7 +220,7 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
 
 
 def share_deliveries(runtime: Runtime) -> Deliveries:
-    """Let the processes of the service tell each other when they last delivered, for the status page."""
+    """Share the times of the last deliveries between the processes of the service, for the status page."""
     from slotel.runtime.status_page.deliveries import SUFFIX, Deliveries, combine
 
     deliveries = Deliveries(runtime)
@@ -231,7 +231,7 @@ def share_deliveries(runtime: Runtime) -> Deliveries:
 
 
 def watch_traffic(runtime: Runtime, environ: Mapping[str, str]) -> None:
-    """Tell of a server that answers while nothing is counted; not where the user left URLs out of instrumentation."""
+    """Log a warning if a server answers and nothing is counted, unless the user has excluded URLs."""
     if any(name.endswith("EXCLUDED_URLS") and value.strip() for name, value in environ.items()):
         return
     from slotel.runtime.checks.uncounted import UncountedTraffic, counts_requests
@@ -248,7 +248,7 @@ def watch_traffic(runtime: Runtime, environ: Mapping[str, str]) -> None:
 
 
 class _LazyPage:
-    """The status page, imported at the first scrape or look: a start does not pay for it."""
+    """The status page, imported at the first scrape or view."""
 
     def __init__(self, runtime: Runtime, environ: Mapping[str, str], deliveries: Deliveries) -> None:
         self._runtime, self._environ, self._deliveries = runtime, dict(environ), deliveries
@@ -277,7 +277,7 @@ class _LazyPage:
 
 
 def push_metrics(runtime: Runtime, traces: TracerProvider) -> None:
-    """Let the metric exporters of the environment export the store's metrics, too."""
+    """Add the store's metrics to those that the environment's metric exporters export."""
     from slotel.runtime.upstream.otel.metrics import readers_of
 
     provider = metrics.get_meter_provider()
@@ -299,7 +299,7 @@ def push_metrics(runtime: Runtime, traces: TracerProvider) -> None:
 
 
 def enforce_log_records(runtime: Runtime) -> None:
-    """Let the SDK's log records be tagged and redacted before anything exports them."""
+    """Add tags to the SDK's log records and redact them, before any export."""
     provider = logger_provider()
     if provider is None:
         return
@@ -319,7 +319,7 @@ def enforce_log_records(runtime: Runtime) -> None:
 
 
 def prepare_shutdown(runtime: Runtime) -> None:
-    """Send what is pending when the process ends."""
+    """Flush pending telemetry when the process ends."""
 
     def hooks() -> Iterable[FlushHook]:
         sinks = runtime.pipeline.sinks if runtime.pipeline is not None else ()

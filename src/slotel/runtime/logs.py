@@ -1,4 +1,4 @@
-"""slotel's own log lines: seen on a bare start, and left to the app's logging as soon as it has one."""
+"""slotel's own log lines: on standard error, until the app configures logging."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _EXPORT_FAILED: Final = ("Transient error ", "Failed to export ")
 
 
 class _UntilConfigured(logging.StreamHandler):  # type: ignore[type-arg]  # the stream is standard error
-    """Writes to standard error while the app has set up no logging of its own."""
+    """Writes to standard error until the app configures logging."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record, unless a root handler will show it."""
@@ -37,14 +37,14 @@ class _UntilConfigured(logging.StreamHandler):  # type: ignore[type-arg]  # the 
 
 
 class _Redacted(logging.Filter):
-    """Takes secrets out of slotel's own lines: a line may quote a value that a user wrote, or another's error."""
+    """Redacts slotel's own lines: a line may quote a value from the environment, or another library's error."""
 
     def __init__(self, redact: Callable[[str], str]) -> None:
         super().__init__()
         self.redact = redact
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let the record pass, without its secrets."""
+        """Redact the record and let it pass."""
         try:
             text = record.getMessage()
             clean = (
@@ -60,7 +60,7 @@ class _Redacted(logging.Filter):
 
 
 def redact_logs(redact: Callable[[str], str]) -> None:
-    """Redact slotel's lines from now on; a later call replaces what an earlier one said."""
+    """Redact slotel's lines by this function from now on; a later call replaces it."""
     for standing in LOG.filters:
         if isinstance(standing, _Redacted):
             standing.redact = redact
@@ -69,7 +69,7 @@ def redact_logs(redact: Callable[[str], str]) -> None:
 
 
 class _Bounded(logging.Filter):
-    """Lets a bounded number of debug lines through each second, and says how many it left out."""
+    """Limits the number of debug lines in each second, and logs how many were left out."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,14 +92,14 @@ class _Bounded(logging.Filter):
 
 
 class _OncePerMinute(logging.Filter):
-    """Turns an OTLP exporter's lines about each retry into one line of slotel's a minute, with cause and fix."""
+    """Replaces an OTLP exporter's lines about retries by one line a minute, with cause and fix."""
 
     def __init__(self) -> None:
         super().__init__()
         self._next = 0.0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return False for a record that is about a failed export: it is told in another way."""
+        """Return False for a record about a failed export, which is replaced."""
         text = record.getMessage()
         if not text.startswith(_EXPORT_FAILED):
             return True
@@ -117,8 +117,8 @@ class _OncePerMinute(logging.Filter):
 class _KeptLogger(logging.Logger):
     """A logger that `dictConfig` and `fileConfig` leave enabled.
 
-    They disable every logger that they do not name, by default, and the application would never learn what was lost
-    or which objective is breached. Whoever sets `disabled` by hand, or names the logger, still decides.
+    By default they disable every logger that they do not name, and the application would not learn of losses and
+    breaches. Setting `disabled`, or naming the logger in the configuration, still works.
     """
 
     @property
@@ -142,7 +142,7 @@ _keep_enabled(LOG)
 
 
 def is_debugging(environ: Mapping[str, str]) -> bool:
-    """Return whether SLOTEL_DEBUG asks for each decision."""
+    """Return whether SLOTEL_DEBUG is set: each decision is logged."""
     return environ.get("SLOTEL_DEBUG", "").strip().lower() in ("1", "true")
 
 

@@ -1,4 +1,4 @@
-"""The start-up summary: in one to three lines what is on. Never a secret."""
+"""The startup summary: two lines that say what is active, without secrets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def lines(runtime: Runtime, environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield the lines: service and sinks; sampling; objectives and tags."""
+    """Yield the lines: service, addresses and sampling; objectives and tags."""
     name = runtime.resource.get("service.name", "unknown_service")
     metrics = _metrics(runtime)
     sentry = runtime.sentry.describe() if runtime.sentry is not None else "off"
@@ -32,7 +32,7 @@ def lines(runtime: Runtime, environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _metrics(runtime: Runtime) -> str:
-    """Return where the metrics are; an address that this process could not bind is not shown as if it answered."""
+    """Return the address of the metrics; without the port: that slotel waits for it."""
     if runtime.endpoint is None:
         return "off"
     return (

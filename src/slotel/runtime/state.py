@@ -1,4 +1,4 @@
-"""What runs in this process: slotel's objects, held together, and which one is current. Wires nothing."""
+"""The runtime of this process: slotel's objects."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ UNNAMED: Final = "unknown_service"
 
 @dataclass(slots=True)
 class Runtime:
-    """slotel at work in this process. `shutdown` flushes what is held."""
+    """slotel's objects in this process."""
 
     service: Service
     resource: Mapping[str, Any]
@@ -50,7 +50,7 @@ class Runtime:
     recent_errors: RecentErrors = field(default_factory=RecentErrors)
     pipeline: SlotelSpanProcessor | None = None
     server: Server | None = None
-    """What the layers around applications share; None where requests are not traced."""
+    """Shared by the layers around applications; None if requests are not traced."""
     sentry: SentryConnection | None = None
     workers: Workers | None = None
     by_worker: ByWorker | None = None
@@ -60,26 +60,26 @@ class Runtime:
     http_server_metrics: HttpServerMetrics | None = None
     sinks: list[Sink] = field(default_factory=list)
     flush_hooks: list[FlushHook] = field(default_factory=list)
-    """What is sent at the end of the process, beside what the pipeline's sinks hold."""
+    """Called at the end of the process, in addition to the sinks."""
 
     @property
     def service_name(self) -> str:
-        """The name that exported data carries."""
+        """The `service.name` of exported data."""
         return str(self.resource.get("service.name", UNNAMED))
 
     def flush(self, timeout: float = 2.0) -> bool:
-        """Send what is held, within `timeout` seconds; return whether all went out."""
+        """Send pending telemetry within `timeout` seconds; return whether everything was sent."""
         return self.pipeline.force_flush(int(timeout * 1000)) if self.pipeline is not None else True
 
     def follow(self, client: Any) -> None:
-        """Ship spans by another Sentry client from now on: the app has called `sentry_sdk.init`."""
+        """Send spans by another Sentry client from now on: the app has called `sentry_sdk.init`."""
         for sink in self.pipeline.sinks if self.pipeline is not None else ():
             if isinstance(sink, Follower):
                 sink.follow(client)
 
 
 RUNNING: Final[list[Runtime]] = []
-"""The one of this process, or none yet."""
+"""The runtime of this process; empty before the start."""
 
 
 def current() -> Runtime | None:

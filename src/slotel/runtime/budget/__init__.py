@@ -1,1 +1,1 @@
-"""The error budget, live: windows of good and bad events, what is breached, what is told."""
+"""The live error budget: windows of good and bad events, breaches, incidents."""

@@ -1,6 +1,6 @@
-"""Says once when an error budget is breached and once when it has recovered: the limit and each burn-rate alert.
+"""Detects when an objective exceeds its limit or a burn-rate alert's threshold, and when it has recovered.
 
-It reads the windows at each tick. Alerts that page come from Prometheus; this is for services without it.
+The windows are checked at each tick. With Prometheus, its alerts page; this is for services without it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from slotel.runtime.budget.windows import BudgetWindows, Window
 
 
 class Breach(NamedTuple):
-    """A limit that is exceeded, or a budget that burns too fast, or no longer.
+    """A change of the limit or of one burn-rate alert of an objective: breached or recovered.
 
     Args:
-        window: what happened, over the objective's window or the alert's long one.
-        alert: the burn-rate alert; None for the limit itself.
+        window: the events in the objective's window, or in the alert's long window.
+        alert: the burn-rate alert; None for the limit.
     """
 
     slo: Slo
@@ -30,13 +30,13 @@ class Breach(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What is breached: the same for a breach and its recovery."""
+        """The identity of what is breached; equal for a breach and its recovery."""
         alert = f"/{self.alert.severity}/{format_duration(self.alert.long)}" if self.alert else ""
         return f"{self.slo.name}{alert}"
 
     @property
     def severity(self) -> Severity:
-        """How urgent it is; the limit itself is a ticket, as in Prometheus' alerts."""
+        """`page` or `ticket`; `ticket` for the limit, as in Prometheus' alerts."""
         return self.alert.severity if self.alert else "ticket"
 
     @property
@@ -67,7 +67,7 @@ class Breach(NamedTuple):
 
 
 class BreachDetector:
-    """Remembers what was said, so that a breach is said at most once per window and its end once."""
+    """Reports a breach at most once per window, and its recovery once."""
 
     def __init__(self, windows: BudgetWindows, clock: Callable[[], float] = time.time) -> None:
         self._windows = windows
@@ -75,7 +75,7 @@ class BreachDetector:
         self._since: dict[str, float] = {}
 
     def check(self) -> Iterator[Breach]:
-        """Yield what is newly breached or recovered."""
+        """Yield what was breached or has recovered since the last call."""
         for index, slo in enumerate(self._windows.slos):
             if not self._since and not self._may_be_breached(index, slo):
                 continue
@@ -88,7 +88,7 @@ class BreachDetector:
                 yield from self._changes(Breach(slo, window, recovered=False, alert=alert), exceeded=burns)
 
     def _may_be_breached(self, index: int, slo: Slo) -> bool:
-        """Whether a window can have enough bad events: the cheap look, while all is well."""
+        """Whether any window can have enough bad events: a cheap check."""
         if self._windows.bad_ever(slo) < MIN_BAD_EVENTS:
             return False
         return self._windows.window(index, max(KEPT, slo.window)).bad >= MIN_BAD_EVENTS

@@ -1,6 +1,6 @@
-"""What the windows of an objective are counted from: its events, or slices of time. Knows no burn rate, no alert.
+"""The history of an objective, which its windows are computed from: events, or time slices.
 
-Both live in rings of the store, so that they are bounded and merge over workers.
+It is kept in rings of the store, so that it is bounded and summed over workers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BAD: Final = 1
 
 
 class Events:
-    """Events, in buckets of 10 s for an hour and of 5 min for three days."""
+    """Events in buckets: of 10 s for an hour, of 5 min for three days."""
 
     widths: tuple[int, ...] = (FINE_WIDTH, COARSE_WIDTH)
     """Seconds of the buckets: at a multiple of one of them a new bucket begins."""
@@ -48,7 +48,7 @@ class Events:
         return bad, good + bad
 
     def counted_since(self) -> float:
-        """Return the unix time since when the service counts: the oldest worker's start."""
+        """Return the unix time of the oldest worker's start."""
         return self._fine.counted_since()
 
     def steps(self, now: float, step: int, count: int) -> tuple[tuple[float, float], ...]:
@@ -57,11 +57,10 @@ class Events:
 
 
 class Slices:
-    """Slices of time: one is bad if the bad ratio of all workers' events in it exceeds the slices' limit.
+    """Time slices: a slice is bad if the bad ratio of all workers' events in it exceeds the limit.
 
-    A slice counts once it is over and settled, so that none is bad for a moment only. One without events is good:
-    time passed, and nobody was hurt. Slices begin at the clock's multiples of their length and count from the start
-    of the service, the oldest worker's.
+    A slice is counted after its end, when all workers have reported. A slice without events is good. Slices begin at
+    multiples of their length and are counted from the start of the oldest worker.
     """
 
     def __init__(self, store: Store, slo: Slo, slices: TimeSlices) -> None:
@@ -113,5 +112,5 @@ History: TypeAlias = Events | Slices
 
 
 def history(store: Store, slo: Slo) -> History:
-    """Return the history that the objective's budget is counted by."""
+    """Return the history of an objective: slices if it has `time_slices`, else events."""
     return Events(store, slo) if slo.slices is None else Slices(store, slo, slo.slices)

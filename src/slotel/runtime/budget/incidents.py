@@ -1,7 +1,7 @@
-"""One incident for each objective, whatever of it is breached: what Sentry is told. The log tells of each alert.
+"""Combines the breaches of an objective into one incident, which is reported to Sentry. The log has each breach.
 
-An incident is told when it begins, once more when it rises from ticket to page, and when all of it has recovered.
-Neither is told twice within the objective's window, so a ratio that wavers around its limit is no flood.
+An incident is reported when it begins, when it rises from ticket to page, and when everything has recovered; each at
+most once within the objective's window, so that a ratio near its limit does not cause a flood.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _RANK: Final[dict[Severity, int]] = {"ticket": 1, "page": 2}
 
 
 class Incident(NamedTuple):
-    """An objective whose budget is breached, or no longer.
+    """The begin, rise or recovery of an objective's incident.
 
     Args:
-        breach: the worst of what is breached now; of a recovery, what recovered last.
-        beside: what else is breached now.
+        breach: the worst current breach; for a recovery, the last one that recovered.
+        beside: the other current breaches.
     """
 
     service: str
@@ -36,7 +36,7 @@ class Incident(NamedTuple):
 
     @property
     def recovered(self) -> bool:
-        """Whether nothing is breached any more."""
+        """Whether every breach has recovered."""
         return self.breach.recovered
 
     def __str__(self) -> str:
@@ -47,12 +47,12 @@ class Incident(NamedTuple):
 
 @dataclass(slots=True)
 class _Open:
-    """What is known of an objective's incident.
+    """The state of an objective's incident.
 
     Args:
-        breaches: what is breached now, by key.
-        told: rank of what was told of the present rise; 0 if nothing was.
-        last: when each severity was last told, unix seconds.
+        breaches: the current breaches, by key.
+        told: the rank that was reported of the current incident; 0 for none.
+        last: severity → when it was last reported, unix seconds.
     """
 
     breaches: dict[str, Breach] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class _Open:
 
 
 class Incidents:
-    """Remembers which objectives are breached, and what was told of it. Memory is bounded by the objectives."""
+    """The incidents of all objectives."""
 
     def __init__(self, service: str, clock: Callable[[], float] = time.time) -> None:
         self._service = service
@@ -69,7 +69,7 @@ class Incidents:
         self._open: dict[str, _Open] = {}
 
     def after(self, changes: Iterable[Breach]) -> Iterator[Incident]:
-        """Yield what is to be told after one look of the watch; to be called after each look."""
+        """Yield the incidents to report after a check; call it after each check."""
         recovered: dict[str, Breach] = {}
         for change in changes:
             standing = self._open.setdefault(change.slo.name, _Open())

@@ -1,6 +1,6 @@
-"""Sliding windows of good and bad events: for the gauges of the error budget, and to detect breaches.
+"""Sliding windows of good and bad events, for the gauges of the error budget and for breaches.
 
-Its rings live in the store, so that they merge over workers. It looks only when asked.
+The rings are in the store, so that they are summed over workers.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _Series = dict[tuple[str, ...], tuple[float, ...]]
 
 
 class Window(NamedTuple):
-    """What happened to an objective within the last `seconds`.
+    """The events of an objective within the last `seconds`.
 
     Args:
-        bad, total: numbers of events, or of time slices: `unit` says of what.
+        bad, total: numbers of events or time slices, as `unit` says.
         ratio: bad/total; 0.0 without events.
         burn: ratio/limit.
     """
@@ -42,7 +42,7 @@ class Window(NamedTuple):
 
 
 class Recent(NamedTuple):
-    """What happened lately.
+    """The events of the last hour.
 
     Args:
         step: seconds of a point.
@@ -54,10 +54,10 @@ class Recent(NamedTuple):
 
 
 class BudgetWindows:
-    """Meters every objective of a service.
+    """The windows of every objective of a service.
 
-    The hot path pays one comparison: counters are moved into the rings when a bucket is over, and before each
-    look. What other workers counted since their last move (a tick at most) is seen with their next one.
+    The hot path costs one comparison: counters are moved into the rings when a bucket ends, and before each reading.
+    Events of other workers are seen after their next move, at most a tick later.
 
     Args:
         clock: unix seconds that no step of the wall clock moves; None: as the wall clock, from now on.
@@ -108,9 +108,9 @@ class BudgetWindows:
         return {outcome: self._outcomes[slo.name, outcome] for outcome in names.OUTCOMES}
 
     def roll(self) -> None:
-        """Move what was counted into the bucket that was open, and open the present one.
+        """Move the counts since the last call into the open bucket, and open the current one.
 
-        A signal handler or a finalizer that comes by in the middle leaves the work to the call that it interrupts.
+        Does nothing if a signal handler or a finalizer calls it during another call.
         """
         with self._lock:
             if self._is_rolling:
@@ -144,14 +144,14 @@ class BudgetWindows:
         return self._events.total((self._service_name, slo.name, names.BAD))
 
     def window(self, index: int, seconds: float) -> Window:
-        """Return what happened to an objective within the last `seconds`, over all workers, to the bucket."""
+        """Return the events of an objective within the last `seconds`, of all workers, exact to one bucket."""
         self.roll()
         bad, total = self._histories[index].counts(self._clock(), seconds)
         ratio, slo = (bad / total if total else 0.0), self.slos[index]
         return Window(seconds, bad, total, ratio, burn_rate(bad, total, slo.limit), slo.unit)
 
     def recent(self, index: int) -> Recent:
-        """Return what happened to an objective in the last hour, minute by minute; while young, in finer steps."""
+        """Return the events of the last hour in steps of a minute; in finer steps while the service is young."""
         self.roll()
         now = self._clock()
         age = now - self._histories[index].counted_since()
@@ -160,7 +160,7 @@ class BudgetWindows:
         return Recent(step, self._histories[index].steps(now, step, count))
 
     def remaining(self, index: int) -> float:
-        """Return the share of the budget that the kept history left, in (−∞, 1]."""
+        """Return the share of the budget that is left, by the kept history, in (−∞, 1]."""
         return 1.0 - self.window(index, KEPT).burn
 
     def families(self) -> Iterable[Family]:

@@ -1,4 +1,4 @@
-"""What slotel counts about itself: drops, faults, tag violations, errors handed to Sentry. Logs faults, rarely."""
+"""slotel's metrics about itself: drops, faults, tag violations, errors sent to Sentry. Logs faults once a minute."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class SelfMetrics:
         )
 
     def dropped(self, signal: str, reason: str, count: int = 1) -> None:
-        """Count telemetry that was lost; the first of a kind in a minute is logged, unless it was asked for."""
+        """Count lost telemetry; logged once a minute for each kind, unless the loss was configured."""
         self._dropped.add(self._dropped.slot((signal, reason)), count)
         why = drop(reason)
         level = logging.DEBUG if why.is_wanted else logging.WARNING
         self._log(f"{signal}/{reason}", "lost %d %s: %s [%s]", count, signal, why.what, reason, level=level)
 
     def stage_error(self, stage: str, error: BaseException) -> None:
-        """Count a fault of slotel's own; it is logged once a minute and never raised."""
+        """Count a fault of slotel; it is logged once a minute."""
         self._stage.add(self._stage.slot((stage,)))
         self._log(
             f"stage/{stage}",
@@ -62,7 +62,7 @@ class SelfMetrics:
         )
 
     def tag_violation(self, tag: str, action: str) -> None:
-        """Count a tag that was repaired or redacted."""
+        """Count a tag that was replaced or redacted."""
         self._tags.add(self._tags.slot((tag, action)))
 
     def tag_violation_cell(self, tag: str, action: str) -> int:
@@ -70,11 +70,11 @@ class SelfMetrics:
         return self._tags.slot((tag, action))
 
     def expect_sentry_errors(self, project_id: str, environment: str) -> None:
-        """Open the series of a project at 0: a first error from 0 to 1 is an increase, from nothing it is none."""
+        """Create the series of a project with the value 0, so that `increase()` sees the first error."""
         self._sentry_slot(project_id, environment)
 
     def sentry_error(self, project_id: str, environment: str) -> None:
-        """Count an error event that was handed to Sentry."""
+        """Count an error event that was passed to Sentry's transport."""
         self._sentry.add(self._sentry_slot(project_id, environment))
 
     def _sentry_slot(self, project_id: str, environment: str) -> int:

@@ -57,7 +57,7 @@ class Windows(Protocol):
 
 
 class SpanMetrics:
-    """The stage that counts. What a span adds to is worked out once for each combination of labels.
+    """The stage that counts spans. The cells of a span are cached for each combination of labels.
 
     Args:
         service_name: value of the label service_name.

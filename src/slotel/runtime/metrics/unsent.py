@@ -1,6 +1,6 @@
-"""How much telemetry of this process waits to be sent, where the other workers can read it.
+"""Counts the pending telemetry of this process, where other workers can read it.
 
-What a killed worker takes with it is then counted as lost (workers/compaction.py). Knows no queue; they tell it.
+When a worker is killed, its pending telemetry is counted as lost (workers/compaction.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Unsent:
         self._table = store.internal(names.UNSENT, label_names=("signal",))
 
     def add(self, signal: str, count: int) -> None:
-        """Add what began to wait, or take away what does not wait any more."""
+        """Change the number of pending events or transactions."""
         table = self._table
         if table is not None:
             table.add(table.slot((signal,)), count)

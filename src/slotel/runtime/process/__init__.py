@@ -1,1 +1,1 @@
-"""A process's life: ticks, forks, its end."""
+"""The life of a process: ticks, forks, signals, threads, shutdown."""

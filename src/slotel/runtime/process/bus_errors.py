@@ -42,7 +42,7 @@ _KEPT: Final[list[Any]] = []
 
 
 def protect(mapped: mmap.mmap, read: Read) -> int:
-    """Protect this process from a page of a mapped file that is gone; return what `has_lost_pages` is asked with.
+    """Keep this process alive if a page of a mapped file is gone; return the argument for `has_lost_pages`.
 
     Args:
         mapped: lives as long as the process.
@@ -73,7 +73,7 @@ def has_lost_pages(start: int) -> bool:
 
 
 def _install() -> None:
-    """Have the C library call `_replace` at a SIGBUS, without giving up the interpreter in between."""
+    """Let the C library call `_replace` at a SIGBUS, without releasing the GIL in between."""
     import ctypes
 
     class Info(ctypes.Structure):

@@ -1,6 +1,6 @@
-"""The end of a forked child that leaves by `os._exit`, past Python's exit hooks (multiprocessing, billiard, celery).
+"""Runs the phase `before_child_exit` in forked children that end by `os._exit`, without Python's exit hooks.
 
-Each has an exit of its own, at which the lifecycle's phase `before_child_exit` is run.
+multiprocessing, billiard and Celery have exit hooks of their own for such children.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _FINALIZERS: Final = ("multiprocessing.util", "billiard.util")
 
 
 class ChildExitHook:
-    """Calls `call` at the end of each forked child; keep it, it lives with its reference.
+    """Calls `call` at the end of each forked child, for as long as this object is referenced.
 
     Args:
         call: must not raise, and may be called twice.
@@ -28,7 +28,7 @@ class ChildExitHook:
         PROCESS.register("child_exit_hooks", before_fork=self._before_fork)
 
     def _before_fork(self) -> None:
-        """Register with what the app has imported by now."""
+        """Register with those of these modules that the app has imported so far."""
         for name in _FINALIZERS:
             module: Any = sys.modules.get(name)
             if module is not None and name not in self._hooked:

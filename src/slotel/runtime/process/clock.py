@@ -1,7 +1,7 @@
-"""Unix time that nobody can set: it starts from the wall clock and goes on with the time since boot.
+"""Unix time without steps: the wall clock at the start, continued with the time since boot.
 
-A step of the wall clock, forward or back (NTP, an operator, a restored machine), moves nothing that is measured by it;
-a suspended machine's time passes. Elsewhere than on Linux the time of a suspension does not pass.
+Steps of the wall clock (NTP, an operator, a restored machine) have no effect on it. Time passes while the machine is
+suspended, on Linux only.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ _BOOT_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 def since_boot() -> float:
-    """Return seconds since a fixed moment, those of a suspension included; the same for all processes."""
+    """Return seconds since boot, including suspensions; the same in all processes."""
     return time.monotonic() if _BOOT_CLOCK is None else time.clock_gettime(_BOOT_CLOCK)
 
 
 class SteadyClock:
-    """Unix seconds, by the wall clock as it was at the start.
+    """Returns unix seconds without steps.
 
     Attributes:
-        booted: unix seconds of the boot, as the wall clock had it. Processes that agree on it agree on the time.
+        booted: unix seconds of the boot, by the wall clock at the start. Processes with the same value share a clock.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,6 @@
-"""File descriptors that the app may close under slotel's hands: a daemon closes all of them when it starts.
+"""File descriptors that the app may close: a daemon closes all of them when it starts.
 
-The number is then somebody else's. So what slotel keeps open for long is recognised by device and inode before it is
-used or closed.
+Their numbers are then reused. So slotel compares device and inode before it uses or closes a long-lived descriptor.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ Identity = tuple[int, int]
 
 
 def identity_of(descriptor: int) -> Identity | None:
-    """Return what a descriptor refers to; None where it is closed."""
+    """Return device and inode of a descriptor; None if it is closed."""
     try:
         status = os.fstat(descriptor)
     except OSError:
@@ -29,10 +28,9 @@ def identity_of(descriptor: int) -> Identity | None:
 
 @contextmanager
 def standard_taken() -> Iterator[None]:
-    """Give none of the first three descriptors to what is opened meanwhile.
+    """Keep descriptors 0, 1 and 2 occupied meanwhile, so that no file gets one of these numbers.
 
-    What an app that has closed them prints would go there.
-    Raises OSError when no descriptor is left.
+    An app that has closed them would print into that file. Raises OSError if no descriptor is free.
     """
     taken: list[int] = []
     try:
@@ -59,7 +57,7 @@ class Closable(Protocol):
 
 
 def let_go(closable: Closable, identity: Identity | None) -> None:
-    """Close what is still what it was; else leave the number to whoever uses it now."""
+    """Close an object if its descriptor is still its own; else only detach it."""
     with suppress(OSError):
         if identity_of(closable.fileno()) == identity:
             closable.close()

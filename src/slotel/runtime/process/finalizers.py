@@ -1,10 +1,10 @@
-"""Whether the caller is a finalizer that the garbage collector runs.
+"""Detects whether the caller runs in a finalizer that the garbage collector has called.
 
-On Python 3.10 and 3.11 the collector may run inside `ContextVar.set`, and another `set` in a finalizer then frees what
-the first one still reads: the interpreter crashes. Since 3.12 the collector runs between two bytecodes only.
+On Python 3.10 and 3.11 the collector may run inside `ContextVar.set`. If a finalizer calls `set` then, the interpreter
+crashes. Since 3.12 the collector runs only between bytecodes.
 
-What notes a collection is written in C throughout: a signal handler runs between two bytecodes, and what it raises in a
-function that the collector calls is lost. A worker that its server stops by an exception would live on.
+The callbacks of the collector are C functions: in a Python function a signal handler could run, and its exception
+would be lost. A worker that its server stops by such an exception would not end.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import threading
 from typing import Any, Final
 
 _PHASES: Final[dict[str, Any]] = {}
-"""What the collector told last of each phase; the last phase is the last key."""
+"""Phase → the object of its last call; the latest phase is the last key."""
 _OWN: Final = threading.local()
 """The same, of this thread's collections."""
 _NOTES: Final = (_PHASES.pop, _PHASES.setdefault, functools.partial(setattr, _OWN))
-"""Called with `start` or `stop` and an object that is another one for each call of the collector."""
+"""Called with `start` or `stop`, and an object that differs for each collection."""
 
 
 def watch() -> None:
-    """Begin to know; a second call does nothing. Where there is nothing to fear, nothing is watched."""
+    """Register the callbacks, on Python before 3.12; a second call does nothing."""
     if sys.version_info < (3, 12) and _NOTES[-1] not in gc.callbacks:
         _PHASES.update(start=None, stop=None)
         gc.callbacks.extend(_NOTES)

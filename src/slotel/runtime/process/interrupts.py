@@ -1,7 +1,7 @@
-"""Whether an exception was raised by a signal handler of the app's, in the middle of slotel's work.
+"""Detects exceptions that a signal handler of the app raises inside slotel's code.
 
-A timeout decorator and Celery's soft time limit raise from a handler, wherever the interpreter stands. What guards the
-app against slotel's own faults must let that through: the app waits for it.
+A timeout decorator and Celery's soft time limit raise from a signal handler. Code that guards the app against faults of
+slotel must let such an exception pass.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 
 
 def comes_from_handler(error: BaseException) -> bool:
-    """Return whether a frame of a signal handler that stands now is in the traceback: below whoever caught it.
+    """Return whether the traceback has a frame of an installed signal handler.
 
-    Python runs handlers on the main thread alone.
+    Python runs signal handlers on the main thread only.
     """
     if threading.current_thread() is not threading.main_thread():
         return False

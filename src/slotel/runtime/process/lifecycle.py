@@ -1,7 +1,7 @@
-"""The one owner of a process's life: its forks, its ticks and its end, and who acts in which order at each.
+"""The lifecycle of a process: calls the components at forks, ticks and exits, in the order of `TABLE`.
 
 Only this package registers fork hooks, exit hooks, signal handlers and background threads. A component registers a
-callback for each phase that its row of `TABLE` describes. Knows no component; it calls them.
+callback for each phase that its row of `TABLE` describes.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from slotel.runtime.logs import LOG, printable
 from slotel.runtime.process import finalizers  # noqa: F401 its thread-local is the interpreter's: gevent replaces it later
 
 FORK_WAIT: Final = 5.0
-"""Seconds for which a fork waits for another thread's fork; after that both go on at once."""
+"""Seconds that a fork waits for the fork of another thread."""
 
 Callback = Callable[[], object]
 
 
 class Row(NamedTuple):
-    """What a component does in each phase; "" where it does nothing."""
+    """What a component does in each phase; "" for nothing."""
 
     component: str
     before_fork: str = ""
@@ -116,7 +116,7 @@ _ROWS: Final = {row.component: (number, row) for number, row in enumerate(TABLE)
 
 
 class _Registered(NamedTuple):
-    """A callback; `call` returns None when its object is gone."""
+    """A registered callback; `call` returns None if its object has been freed."""
 
     number: int
     component: str
@@ -124,16 +124,16 @@ class _Registered(NamedTuple):
 
 
 class ProcessLifecycle:
-    """Calls the components' callbacks in the order of `TABLE`. A fault of one stops none of the others.
+    """Calls the components' callbacks in the order of `TABLE`. A fault in one does not stop the others.
 
-    Bound methods are held weakly: a component whose owner lets it go is not called any more.
+    Bound methods are referenced weakly: the callbacks of a freed component are no longer called.
     """
 
     def __init__(self) -> None:
         self.fault: Callable[[str, BaseException], None] = _log_fault
-        """Told component and exception."""
+        """Called with component and exception."""
         self.fork_waits = False
-        """Whether a fork is under way: long work of a tick stops where it can go on at the next one."""
+        """Whether a fork is waiting: long work of a tick stops and continues at the next one."""
         self._registered: dict[str, tuple[_Registered, ...]] = dict.fromkeys(PHASES, ())
         self._lock = threading.RLock()
         self._forking = threading.RLock()
@@ -157,7 +157,7 @@ class ProcessLifecycle:
             self._hook()
 
     def run(self, phase: str) -> None:
-        """Call everything registered for a phase; every one is called, whatever happens to the others."""
+        """Call every callback of a phase, even if others fail."""
         registered = self._registered[phase]
         interrupt: BaseException | None = None
         for each in reversed(registered) if phase in _UPWARDS else registered:
@@ -195,7 +195,7 @@ class ProcessLifecycle:
             )
 
     def _before_fork(self) -> None:
-        """One fork at a time: another thread's would stop threads that this one is just starting."""
+        """Serialise forks: a fork of another thread would stop threads that this one is starting."""
         self.fork_waits = True
         self._forking.acquire(timeout=FORK_WAIT)
         self.run("before_fork")
@@ -208,7 +208,7 @@ class ProcessLifecycle:
             _release(self._forking)
 
     def _after_fork_in_child(self) -> None:
-        """Also called where a foreign server forks without the phase before (uWSGI)."""
+        """Also called without `before_fork`, by uWSGI."""
         self._lock, self._forking = threading.RLock(), threading.RLock()
         self.fork_waits = False
         self.run("after_fork_in_child")

@@ -1,6 +1,6 @@
-"""The end of a process: pending telemetry is sent in time when a forked child exits early or SIGTERM ends the process.
+"""Flushes pending telemetry when a forked child ends by `os._exit`, or SIGTERM ends the process.
 
-Knows what can be flushed, and when; not what it is. A normal exit needs none of this: Python's own exit hooks run.
+A normal exit does not need it: Python's exit hooks run then.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FlushHook = Callable[[float], object]
 
 
 class Flushable(Protocol):
-    """What a sink offers at the end of the process."""
+    """The part of a sink that a shutdown needs."""
 
     def flush(self, timeout: float) -> bool:
         """Send what is pending, within `timeout` seconds."""
@@ -45,8 +45,8 @@ class ShutdownFlusher:
     """Runs all flush hooks.
 
     Args:
-        hooks: gives them; called on the thread that ends, takes no lock.
-        seconds: gives the time that all of them may take.
+        hooks: returns the hooks; called on the thread that ends the process, takes no lock.
+        seconds: returns the time that all of them may take together.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class ShutdownFlusher:
         self._child_exit_hook: ChildExitHook | None = None
 
     def flush_all(self) -> None:
-        """Send what is pending and return within the flush time; never raises. Takes no lock that the app may hold."""
+        """Flush, and return within the flush time. Never raises, and takes no lock that the app may hold."""
         seconds = self._seconds()
         if seconds > 0:
             run_at_once(tuple(self._hooks()), seconds)
@@ -66,7 +66,7 @@ class ShutdownFlusher:
         """Flush when a child ends by `os._exit`, and before an unhandled SIGTERM ends the process.
 
         Args:
-            handle_sigterm: False leaves the signal to whoever it belongs to, also in children.
+            handle_sigterm: False: do not touch the signal, in children neither.
         """
         EXIT.watch()
         PROCESS.register("shutdown_flusher", before_child_exit=self.flush_all)
@@ -76,9 +76,9 @@ class ShutdownFlusher:
             after_sigterm_resets(self.take_sigterm)
 
     def take_sigterm(self) -> None:
-        """Flush before SIGTERM ends the process, if nobody else handles it; a later handler takes our place.
+        """Handle SIGTERM if it has its default action: flush, then let it end the process.
 
-        Only where SIGTERM would end the process at once. Called elsewhere than on the main thread, does nothing.
+        A handler that is set later replaces this one. Does nothing outside of the main thread.
         """
         with suppress(ValueError):  # not the main thread
             if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and os.name == "posix":
@@ -96,13 +96,13 @@ class ShutdownFlusher:
 
 
 def flush_time(options: Mapping[str, Any]) -> float:
-    """Return the seconds that the last flush may take, by the options of the Sentry client."""
+    """Return the seconds that the last flush may take: `shutdown_timeout` of the Sentry client's options."""
     told = options.get("shutdown_timeout")
     return FLUSH_TIME if told is None else float(told)
 
 
 class ExitClock:
-    """One flush time for an exit, however many flush: the Sentry client, the sinks.
+    """One time limit for all flushes of an exit: those of the Sentry client and of the sinks.
 
     Args:
         clock: monotonic seconds.
@@ -115,7 +115,7 @@ class ExitClock:
         self._first: float | None = None
 
     def watch(self) -> None:
-        """Note an exit before the exit hooks run that are registered so far: the last one runs first."""
+        """Register an exit hook that notes the exit; it runs before the hooks that are registered already."""
         atexit.unregister(self.note)
         atexit.register(self.note)
 
@@ -130,7 +130,7 @@ class ExitClock:
         return self._exiting == os.getpid()
 
     def deadline(self, seconds: float) -> float:
-        """Return until when a flush of so many seconds may last: at an exit they begin with the first flush."""
+        """Return the end of a flush of so many seconds; at an exit they are counted from the first flush."""
         if not self.has_begun:
             return self._clock() + seconds
         if self._first is None:
@@ -143,7 +143,7 @@ EXIT: Final = ExitClock()
 
 
 def run_at_once(hooks: Sequence[FlushHook], seconds: float) -> None:
-    """Run flush hooks side by side, so that one that hangs takes no time from the others; return in `seconds`."""
+    """Run flush hooks in parallel, so that one that hangs does not delay the others; return within `seconds`."""
     deadline = time.monotonic() + seconds
     waits = []
     for hook in hooks:
@@ -157,7 +157,7 @@ def run_at_once(hooks: Sequence[FlushHook], seconds: float) -> None:
 
 
 def flush_hooks(sinks: Iterable[Flushable]) -> Iterator[FlushHook]:
-    """Yield the flush hooks of a process with these sinks: spans and errors, and the SDK's metrics."""
+    """Yield the flush hooks of the sinks and of the SDK's metrics."""
     for sink in sinks:
         yield partial(_shut_down_sink, sink)
     yield _flush_metrics

@@ -1,4 +1,4 @@
-"""slotel's background threads: daemons, each started here. One that loops for ever does not exist during a fork."""
+"""slotel's background threads: daemons, started here only. Threads that loop are stopped during a fork."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _JOIN: Final = 1.0
 
 
 class _Begun(threading.Event):
-    """What `Thread.start` waits for, without the wait.
+    """The event that `Thread.start` waits for, without the wait.
 
-    A thread that starts another one would give up the interpreter until that one runs: milliseconds on a busy machine,
-    in the middle of an app's fork, or of the end of its span.
+    A thread that starts another one would release the GIL until the new one runs: milliseconds on a busy machine, in
+    the middle of an app's fork or span.
     """
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -33,10 +33,10 @@ class _Begun(threading.Event):
 
 
 class _Daemon(threading.Thread):
-    """A thread of slotel's own: it inherits neither the Sentry scope nor the span of whoever happens to start it.
+    """A thread that does not inherit the Sentry scope and the span of the thread that starts it.
 
-    sentry-sdk and the threading instrumentation wrap `Thread.start` and `Thread.run` to hand these on, which also
-    costs every fork half a millisecond for each thread that is started again.
+    sentry-sdk and the threading instrumentation wrap `Thread.start` and `Thread.run` to propagate them, which also
+    costs each fork half a millisecond for each restarted thread.
     """
 
     def __init__(self, target: Callable[..., object], args: tuple[Any, ...], name: str) -> None:
@@ -47,7 +47,7 @@ class _Daemon(threading.Thread):
             self._started = self._begun = _Begun()
 
     def start(self) -> None:
-        """Start the thread by the function that the standard library defines; do not wait until it runs."""
+        """Start the thread by the standard library's own function; do not wait until it runs."""
         inspect.unwrap(threading.Thread.start)(self)
 
     def run(self) -> None:
@@ -82,9 +82,10 @@ def start_daemon(name: str, target: Callable[..., object], *args: Any) -> thread
 
 
 def tokens_for(present: Any) -> queue.SimpleQueue[None]:
-    """Return what a thread that starts now can wait by: gevent patches a worker of gunicorn after its fork.
+    """Return a queue that a thread that starts now can wait for.
 
-    There the new thread is a greenlet, and a queue of before would stop every greenlet of the worker.
+    gevent patches a gunicorn worker after its fork. The new thread is a greenlet then, and waiting for a queue made
+    before would block every greenlet of the worker.
     """
     return present if isinstance(present, queue.SimpleQueue) else queue.SimpleQueue()
 
@@ -95,26 +96,26 @@ def _is_patched() -> bool:
 
 
 def pause_all() -> None:
-    """Let the threads that loop for ever end, as before a fork: `resume_all` starts new ones."""
+    """Stop the looping threads, as before a fork; `resume_all` starts them again."""
     for each in list(_LOOPING):
         each.pause()
 
 
 def resume_all() -> None:
-    """Start the threads again that `pause_all` has ended."""
+    """Start the threads that `pause_all` has stopped."""
     for each in list(_LOOPING):
         each.resume()
 
 
 class ForkSafeThread:
-    """A daemon thread that is stopped before a fork and started again after it: a prefork master forks alone.
+    """A daemon thread that is stopped before a fork and started again after it, so that a prefork master forks alone.
 
-    Register `pause`, `resume` and `resume_in_child` with the lifecycle. Thread-safe; a fork on the thread itself
-    leaves it as it is.
+    Register `pause`, `resume` and `resume_in_child` with the lifecycle. Thread-safe. A fork on the thread itself does
+    not stop it.
 
     Args:
-        run: the thread's work; returns soon after its argument is set.
-        interrupt: wakes `run` where it waits for something else than its argument.
+        run: the thread's work; must return soon after its argument is set.
+        interrupt: wakes `run` if it waits for something other than its argument.
     """
 
     def __init__(
@@ -136,18 +137,18 @@ class ForkSafeThread:
         return self._thread is threading.current_thread()
 
     def start(self) -> None:
-        """Start the thread; a second call does nothing. Raises RuntimeError where there is none to be had."""
+        """Start the thread; a second call does nothing. Raises RuntimeError if the system has no thread left."""
         self._wanted = True
         self.resume()
         self._wait_until_it_runs()
 
     def stop(self) -> None:
-        """Stop the thread for good."""
+        """Stop the thread; `resume` does not start it again."""
         self._wanted = False
         self.pause()
 
     def pause(self) -> bool:
-        """Let the thread end; return whether it is gone. It may be stuck in foreign code: that is not waited for."""
+        """Stop the thread and wait for its end, at most a second; return whether it has ended."""
         with self._lock:
             thread = self._thread
             if thread is None:
@@ -161,14 +162,14 @@ class ForkSafeThread:
             return not thread.is_alive()
 
     def resume(self) -> None:
-        """Start the thread again, if it is wanted and not there."""
+        """Start the thread again, unless it runs or `stop` was called."""
         with self._lock:
             if self._wanted and self._thread is None:
                 self._stop = threading.Event()
                 self._thread = start_daemon(self._name, self._run, self._stop)
 
     def resume_in_child(self) -> None:
-        """Start a thread in a forked child, where the parent's does not exist."""
+        """Start a thread in a forked child, which has none of its parent's threads."""
         self._begin()
         self.resume()
         self._wait_until_it_runs()

@@ -1,4 +1,4 @@
-"""A clock tick for what must happen without a request: breach checks, snapshots. One thread, none during a fork."""
+"""Runs periodic work, such as breach checks, on one thread, which is stopped during a fork."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The SDK, set up from the environment so that one wrong name takes nothing else down."""
+"""Sets up the SDK and the instrumentations from the environment; an invalid value disables nothing else."""

@@ -1,4 +1,4 @@
-"""The environment variables that the distribution sets where the user set none."""
+"""Default values of environment variables."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ DEFAULTS: Final = {
     "OTEL_PYTHON_DISTRO": "slotel",
     "OTEL_PYTHON_CONFIGURATOR": "slotel",
 }
-"""What slotel sets where the user set nothing. Traces go to OTLP when an endpoint is named, else only to Sentry."""
+"""Variable → value, if the user has set none. Traces are sent by OTLP if an endpoint is set, else only to Sentry."""
 
 LEFT_OUT: Final[dict[str, str]] = {}
-"""What is unset: limits that are no numbers, names of what is not installed.
+"""Variables that were removed: limits that are not numbers, names of what is not installed.
 
-OpenTelemetry raises at each, partly when it is imported.
+OpenTelemetry raises an exception for each, for some when it is imported.
 """
 
 _LIMIT: Final = re.compile(r"OTEL_\w+_LIMIT")
@@ -30,7 +30,7 @@ _OTLP_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRA
 
 
 def set_defaults(environ: MutableMapping[str, str]) -> None:
-    """Set what the user left unset; what is set stays, but for what OpenTelemetry would raise at.
+    """Set the defaults. Values of the user stay, except for those that make OpenTelemetry raise an exception.
 
     An empty variable is an unset one. Source: OpenTelemetry specification, "Environment Variable Specification".
     """

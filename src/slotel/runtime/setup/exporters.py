@@ -1,4 +1,4 @@
-"""Which exporters the environment names, and which of them are there. An unknown one must not take the rest down."""
+"""The exporters that the environment names, and which of them can be loaded."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _LONGEST: Final = 80
 
 
 def usable_exporters(environ: Mapping[str, str]) -> tuple[dict[str, str], list[Problem]]:
-    """Return for each signal's variable the exporters that can be loaded, and a problem for each other.
+    """Return variable → exporters that can be loaded, and a problem for each other exporter.
 
-    `prometheus` is left out: slotel's own endpoint answers for it.
+    `prometheus` is left out, because slotel's own endpoint serves it.
     """
     usable, problems = {}, []
     for variable, group in _SIGNALS.items():
@@ -51,12 +51,12 @@ def wants_prometheus(environ: Mapping[str, str]) -> bool:
 
 
 def otlp_protocol(environ: Mapping[str, str], signal: str) -> str:
-    """Return the protocol by which a signal, as `TRACES`, is sent."""
+    """Return the OTLP protocol of a signal, such as `TRACES`."""
     return _own_or_common(environ, signal, "PROTOCOL") or "http/protobuf"
 
 
 def otlp_endpoint(environ: Mapping[str, str], signal: str) -> str:
-    """Return where a signal is sent: by HTTP, its own endpoint as it is, or the common one with the signal's path.
+    """Return the OTLP endpoint of a signal: its own, or (by HTTP) the common one with the signal's path.
 
     >>> otlp_endpoint({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/"}, "TRACES")
     'http://collector:4318/v1/traces'

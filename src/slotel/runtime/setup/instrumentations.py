@@ -1,4 +1,4 @@
-"""Loads instrumentations: frameworks and heavy libraries when the app imports them, all else at once.."""
+"""Loads instrumentations: those of frameworks and heavy libraries when the app imports them, all others at once."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ them yet, which breaks a project whose `wsgi.py`, `asgi.py` or `manage.py` names
 """
 _EXCLUDED_URLS: Final = ("OTEL_PYTHON_FLASK_EXCLUDED_URLS", "OTEL_PYTHON_EXCLUDED_URLS")
 FRAMEWORKS: Final = frozenset({"django", "fastapi", "flask", "starlette"})
-"""Instrumentations that measure a server's requests with a meter provider that they are given."""
+"""Instrumentations that accept a meter provider for the metrics of a server's requests."""
 
 
 def instrumentor_options(
     entry_point: Any, asgi_spans: Collection[str] = (), meter_provider: Any = None
 ) -> dict[str, Any]:
-    """Return what an instrumentation is given beside `opentelemetry-instrument`'s arguments.
+    """Return the options of an instrumentation, in addition to those of `opentelemetry-instrument`.
 
     Args:
-        asgi_spans: the ASGI messages that get a span of their own.
-        meter_provider: what frameworks measure their requests with; None for the global one.
+        asgi_spans: the ASGI messages that have their own span.
+        meter_provider: for the metrics of requests; None for the global one.
     """
     from slotel.config.service import ASGI_MESSAGES
 
@@ -64,10 +64,10 @@ def instrumentor_options(
 
 
 def skip_flask_url_exclusion(name: str, environ: Mapping[str, str]) -> None:
-    """Spare Flask's requests three looks at a list of excluded URLs that is empty.
+    """Skip Flask's check for excluded URLs if there are none.
 
-    Each look builds the request's whole URL, 20 us in all. `None` means the same to the instrumentation and costs
-    nothing, but no argument sets it: an empty one becomes an empty list.
+    Each of three checks builds the request's URL, 20 us in total. `None` instead of the empty list skips them, but no
+    argument of the instrumentation sets it.
     """
     if name == "flask" and not any(environ.get(variable, "").strip() for variable in _EXCLUDED_URLS):
         skip_flasks_url_exclusion()

@@ -1,4 +1,4 @@
-"""Lets the SDK set itself up from the environment, so that nothing wrong in there takes the rest down."""
+"""Sets up the SDK from the environment; an exporter that fails disables nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from slotel.version import __version__
 
 
 def name_service(service: Service, environ: MutableMapping[str, str]) -> None:
-    """Write the file's service name and the distribution's into the environment, where the user named none."""
+    """Write the service name of slotel.yaml and the distribution's name into the environment, unless they are set."""
     attributes = environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
     named = any(pair.split("=")[0].strip() == "service.name" for pair in attributes.split(","))
     if service.name and not named:
@@ -31,12 +31,12 @@ def name_service(service: Service, environ: MutableMapping[str, str]) -> None:
 def tracer_provider(
     environ: MutableMapping[str, str], configure_sdk: Callable[[], None] | None
 ) -> TracerProvider:
-    """Return the SDK's tracer provider: the one that stands, or one set up from the environment.
+    """Return the SDK's tracer provider: the existing one, or one set up from the environment.
+
+    An exporter that is unknown or cannot be created is logged and left out.
 
     Args:
-        configure_sdk: the set-up; default: as `opentelemetry-instrument` does it.
-
-    An exporter that is unknown or cannot be made is named in one line and left out.
+        configure_sdk: sets up the SDK; default: as `opentelemetry-instrument` does.
     """
     standing = trace.get_tracer_provider()
     if isinstance(standing, TracerProvider):

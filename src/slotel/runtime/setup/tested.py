@@ -77,5 +77,5 @@ def normalised(name: str) -> str:
 
 
 def is_reason(instrumentation: Tested, library: str) -> bool:
-    """Return whether a library that is there asks for the instrumentation."""
+    """Return whether an installed library is a reason to install the instrumentation."""
     return (instrumentation.short, bare_name(library)) not in NOT_A_REASON

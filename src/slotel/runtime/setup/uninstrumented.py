@@ -1,4 +1,4 @@
-"""Tells of a framework that the app imports and nothing instruments: one line, when it is imported."""
+"""Logs a line when the app imports a framework that nothing instruments."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _CODE: Final = "SLO130"
 
 
 def watch_frameworks(environ: Mapping[str, str]) -> None:
-    """Tell, when the app imports a framework, that its instrumentation is missing or disabled."""
+    """Log, when the app imports a framework, that its instrumentation is missing or disabled."""
     disabled = {name.strip() for name in environ.get(DISABLED, "").split(",")}
     for name, module in {**AT_THE_SERVER, **NOT_AT_ALL}.items():
         is_disabled = name in disabled or "*" in disabled
@@ -45,19 +45,19 @@ def watch_frameworks(environ: Mapping[str, str]) -> None:
 
 
 def serves() -> bool:
-    """Return whether this process has imported a server or a framework that slotel counts at, or has told of."""
+    """Return whether this process has imported a server or framework that slotel counts at or has warned of."""
     return any(module in sys.modules for module in _SERVING)
 
 
 def missing(name: str) -> Finding:
-    """Return what it means that a framework has no instrumentation."""
+    """Return the finding for a framework without an instrumentation."""
     text = f"no instrumentation installed for {name}: {_consequence(name)}"
     status: Status = "fail" if name in NOT_AT_ALL else "warn"
     return Finding("instrumentation", status, text, "run: slotel bootstrap", _CODE)
 
 
 def switched_off(name: str) -> Finding:
-    """Return what it means that a framework's instrumentation is disabled."""
+    """Return the finding for a framework whose instrumentation is disabled."""
     text = f"{DISABLED} disables {name}: {_consequence(name)}"
     return Finding("instrumentation", "warn", text, "remove it from the list", "SLO133")
 
@@ -76,7 +76,7 @@ def _tell(name: str, is_disabled: bool, _module: Any) -> None:
 
 
 def _makes_spans_itself(name: str) -> bool:
-    """Whether a framework needs no instrumentation: FastAPI does from 0.165 on, and it is a Starlette application."""
+    """Whether a framework makes spans itself: FastAPI from 0.165 on, and Starlette within it."""
     if name not in {"fastapi", "starlette"} or "fastapi" not in sys.modules:
         return False
     return name == "starlette" or importlib.util.find_spec("fastapi.telemetry") is not None

@@ -1,7 +1,4 @@
-"""The one span processor that slotel registers: every span is measured, then handed to the sinks. Each call is guarded.
-
-The SDK lets an exception of a processor escape into the app; nothing escapes from here.
-"""
+"""The span processor: measures every span, then passes it to the sinks. No exception reaches the app."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ _T = TypeVar("_T")
 
 
 class SlotelSpanProcessor(SpanProcessor):
-    """Runs the stages, and counts the faults of each under its name."""
+    """Runs the stages; a fault in one is counted under its name."""
 
     def __init__(
         self,
@@ -52,12 +49,12 @@ class SlotelSpanProcessor(SpanProcessor):
         return self._sinks
 
     def add_sink(self, sink: Sink) -> None:
-        """Feed one more sink."""
+        """Add a sink."""
         with self._add:
             self._take((*self._sinks, sink))
 
     def _take(self, sinks: tuple[Sink, ...]) -> None:
-        """Sort the sinks by what they ask to see: a call that does nothing still costs each span."""
+        """Group the sinks by the calls that they need: a call that does nothing still has a cost."""
         self._sinks = sinks
         starts = [(sink, getattr(sink, "starts", "all")) for sink in sinks]
         self._see_local_roots = tuple(sink for sink, wanted in starts if wanted != "none")
@@ -66,7 +63,7 @@ class SlotelSpanProcessor(SpanProcessor):
         self._see_ends = (unsampled, _beside_quiet(unsampled)), (sinks, _beside_quiet(sinks))
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Note the span as open and show it to the sinks."""
+        """Register the span as open, and pass it to the sinks."""
         try:
             local_root = self._open_spans.open(span)
             sinks = self._see_local_roots if local_root.span is span else self._see_children
@@ -93,7 +90,7 @@ class SlotelSpanProcessor(SpanProcessor):
             _raise(interrupt)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Decide what came of it, measure it, hand it to each sink; one that fails takes nothing from the others."""
+        """Decide the outcome, measure the span, and pass it to each sink; a fault in one does not stop the others."""
         local_root: LocalRoot | None = None
         interrupt: Exception | None = None
         sinks = self._sinks
@@ -133,7 +130,7 @@ class SlotelSpanProcessor(SpanProcessor):
         self._hand_on(span, local_root, sinks, interrupt)
 
     def finish(self, span: ReadableSpan, local_root: LocalRoot) -> None:
-        """Measure a local root whose end was held back, and hand it on."""
+        """Measure a local root whose end was delayed, and pass it to the sinks."""
         context, decision = span.context, local_root.decision
         interrupt: Exception | None = None
         try:
@@ -145,7 +142,7 @@ class SlotelSpanProcessor(SpanProcessor):
         self._hand_on(span, local_root, self._see_ends[sampled][False], interrupt)
 
     def escaped(self, error: BaseException, mechanism: str) -> None:
-        """Let the sinks that send exceptions know of one that left the application and failed no span."""
+        """Pass an exception that left the application, and is on no span, to the sinks that send exceptions."""
         for sink in self._sinks:
             report = getattr(sink, "escaped", None)
             if report is not None:
@@ -170,7 +167,7 @@ class SlotelSpanProcessor(SpanProcessor):
             _raise(interrupt)
 
     def guard(self, stage: str, call: Callable[[Span], None], span: Span) -> None:
-        """Call, and count a fault under a stage's name."""
+        """Call a function; count a fault under a stage's name."""
         try:
             call(span)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
@@ -207,7 +204,7 @@ _DOING_NOTHING: Final = (SpanProcessor.on_start, BatchSpanProcessor.on_start, Si
 
 
 class ProcessorSink:
-    """A processor of the SDK (a batch exporter) as a sink: gets enforced copies of sampled spans."""
+    """A processor of the SDK, such as a batch exporter, as a sink: receives redacted copies of sampled spans."""
 
     sampled_only: Final = True
 
@@ -218,13 +215,13 @@ class ProcessorSink:
         watch(getattr(processor, "span_exporter", None), "traces")
 
     def on_start(self, span: Span, local_root: LocalRoot, parent_context: Context | None) -> None:
-        """Pass the start on. To a processor what is not sampled does not exist: it would wait for the end for ever."""
+        """Pass on the start of a sampled span; of others the processor never sees the end."""
         del local_root
         if flags_of(span.context) & 1:
             self.processor.on_start(span, parent_context=parent_context)  # by name, as the SDK calls it
 
     def on_end(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
-        """Pass the span on as it may leave; what is not sampled stays."""
+        """Pass on a redacted copy of the span, if it is sampled."""
         if span.context is not None and span.context.trace_flags.sampled:
             self.processor.on_end(
                 self._enforcer.span(span, local_root.tags if local_root is not None else {})
@@ -244,7 +241,7 @@ def _beside_quiet(sinks: tuple[Sink, ...]) -> tuple[Sink, ...]:
 
 
 def _retried(stage: Callable[..., _T], span: ReadableSpan, *rest: Any) -> _T:
-    """Call a stage; where a value's own methods make it fail, once more with plain values."""
+    """Call a stage; if methods of an attribute's value make it fail, call it once more with plain values."""
     try:
         return stage(span, *rest)
     except Exception as error:
@@ -255,7 +252,7 @@ def _retried(stage: Callable[..., _T], span: ReadableSpan, *rest: Any) -> _T:
 
 
 def _raise(interrupt: Exception | None) -> None:
-    """Raise what a signal handler of the app's raised, when the span has come to every sink."""
+    """Raise the exception of the app's signal handler, after every sink has the span."""
     if interrupt is not None:
         raise interrupt
 

@@ -1,9 +1,8 @@
-"""Takes over the SDK's providers: measuring before sampling, enforcement before every exporter.
+"""Takes over the SDK's tracer provider: measuring before sampling, tags and redaction before every exporter.
 
-The SDK offers no public way to put a stage before processors that stand already, and none at all under declarative
-configuration. So the provider's own processor is replaced by the pipeline, which feeds the processors that stood there
-and those that are added later; `upstream/otel/provider.py` knows where it is held. Tracers become slotel's own by their
-`__class__`: those that stand are held by whoever asked for them.
+The SDK has no public way to put a stage before existing processors. So the pipeline replaces the provider's active
+processor, and passes spans to the existing processors and to those that are added later. Existing tracers, which the
+app may hold, become slotel's own by their `__class__`.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ MEASURED: Final = "slotel.measured"
 
 
 class ActiveProcessor(SpanProcessor):
-    """The pipeline in the place of the SDK's list of processors."""
+    """Replaces the SDK's list of processors by the pipeline."""
 
     def __init__(self, pipeline: SlotelSpanProcessor, enforcer: Enforcer) -> None:
         self._pipeline = pipeline
@@ -60,14 +59,14 @@ class ActiveProcessor(SpanProcessor):
         self.shutdown = pipeline.shutdown  # type: ignore[method-assign]
 
     def add_span_processor(self, processor: SpanProcessor) -> None:
-        """Feed a processor, one that stood there or that the app adds: each gets enforced spans."""
+        """Add a processor; it receives redacted spans with enforced tags."""
         if self._apps_own is None:
             self.feed(processor)
         else:
             self._apps_own.add_span_processor(processor)
 
     def take_over(self, active: Any) -> None:
-        """Feed what the provider fed; what the app adds to its own list of processors later is fed, too."""
+        """Add the provider's existing processors; those that the app adds to its own list later are added, too."""
         processors = processors_of(active)
         if processors is not None:
             for processor in processors:
@@ -78,7 +77,7 @@ class ActiveProcessor(SpanProcessor):
             self.feed(active)
 
     def feed(self, processor: SpanProcessor) -> None:
-        """Feed a processor from now on; it may be of any type that answers the calls."""
+        """Pass spans to a processor from now on; any type with a processor's methods will do."""
         self._pipeline.add_sink(ProcessorSink(processor, self._enforcer))
         ending = on_ending_of(processor)
         if ending is not None:
@@ -92,10 +91,10 @@ class ActiveProcessor(SpanProcessor):
 
 
 def name_distribution(provider: TracerProvider) -> None:
-    """Say in the resource that slotel measures: a collector must not count these spans again.
+    """Add the distribution and `slotel.measured` to the resource, so that a collector does not count the spans again.
 
-    The environment names the distribution too, but declarative configuration does not read that, and a user may name
-    another. The mark is set last: nothing that a user sets removes it.
+    Declarative configuration does not read the distribution from the environment. The mark is set last, so that no
+    setting of the user removes it.
     """
     named = provider.resource.attributes.get(_DISTRO) is not None
     distribution = {} if named else {_DISTRO: "slotel", "telemetry.distro.version": __version__}
@@ -103,10 +102,10 @@ def name_distribution(provider: TracerProvider) -> None:
 
 
 class NoPropagation(TextMapPropagator):
-    """Carries nothing, and keeps the context that stands."""
+    """A propagator that injects nothing and extracts nothing."""
 
     def extract(self, carrier: Any, context: Context | None = None, getter: Any = default_getter) -> Context:
-        """Return the context as it stands."""
+        """Return the context unchanged."""
         del carrier, getter
         return get_current() if context is None else context
 
@@ -120,19 +119,19 @@ class NoPropagation(TextMapPropagator):
 
 
 def replace_empty_propagator() -> None:
-    """Replace a propagator that answers None: with it every instrumented request of the app would fail.
+    """Replace a propagator whose `extract` returns None, with which every instrumented request would fail.
 
-    The SDK makes one under declarative configuration without a `propagator`: a composite of none.
+    The SDK makes such an empty composite under declarative configuration without a `propagator`.
     """
     if get_global_textmap().extract({}) is None:
         set_global_textmap(NoPropagation())
 
 
 def record_every_span(provider: TracerProvider, rules: RouteRules | None = None) -> None:
-    """Let sampled-out spans be recorded, so that they are measured; what is exported does not change.
+    """Record sampled-out spans, so that they are measured; the exported spans do not change.
 
     Args:
-        rules: what the service's file says of single routes.
+        rules: the rules of slotel.yaml for single routes.
     """
     if not isinstance(provider.sampler, RecordEverySpan):
         provider.sampler = RecordEverySpan(provider.sampler, rules)
@@ -147,7 +146,7 @@ def install_pipeline(
     enforcer: Enforcer,
     environ: Mapping[str, str] = _EMPTY,
 ) -> None:
-    """Put the pipeline before the provider's processors: it feeds them from now on."""
+    """Put the pipeline before the provider's processors."""
     active = active_processor(provider)
     if active is None:
         LOG.error("this OpenTelemetry SDK is unknown to slotel: exporters get spans without enforced tags")
@@ -166,7 +165,7 @@ def install_pipeline(
 def make_spans(
     provider: TracerProvider, placed: SpanProcessor, tracers: Sequence[Any], environ: Mapping[str, str]
 ) -> None:
-    """Let the provider's tracers, those that stand and those to come, make slotel's own spans (0070)."""
+    """Let the provider's existing and future tracers create slotel's own spans (decision 0070)."""
     tracer = provider.get_tracer("slotel")
     if type(tracer) is not Tracer:  # an SDK that is switched off, or a provider with tracers of its own
         return

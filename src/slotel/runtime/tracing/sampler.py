@@ -1,4 +1,4 @@
-"""Records every span without changing what is sampled. The SDK's AlwaysRecordSampler loses what a span starts with."""
+"""Records every span, and samples as before. The SDK's AlwaysRecordSampler loses the attributes of the start."""
 
 from __future__ import annotations
 
@@ -34,19 +34,20 @@ LOW_BITS: Final = TraceIdRatioBased.TRACE_ID_LIMIT
 
 
 class RecordEverySpan(Sampler):
-    """Turns "drop" into "record only", with the attributes that the span was given at its start.
+    """Turns `DROP` into `RECORD_ONLY`, and keeps the attributes of the span's start.
 
-    A sampler of the SDK that drops gives no attributes back, and AlwaysRecordSampler (1.45) passes that on: route,
-    method and tags of a sampled-out span would be missing from what is counted, and an excluded route be counted.
+    A sampler of the SDK that drops returns no attributes, and AlwaysRecordSampler (1.45) keeps it so: route, method and
+    tags of sampled-out spans would be missing in metrics, and excluded routes would be counted.
 
     Args:
-        decides: the provider's own sampler.
-        rules: `sentry.sample` and `spans.drop`. Only a span that they drop is not recorded, nor is what is below it.
+        decides: the provider's own sampler. rules: `sentry.sample` and `spans.drop`. A span that they drop is not
+        recorded, and neither is any span below it.
 
     Attributes:
-        children_follow: a span below a local one does as its parent did. callers_follow: also one below a caller's.
-        root_bound: a span without a parent is sampled when the low bits of its trace id are below this; None when
-            the sampler must be asked.
+        children_follow: whether a span with a local parent is sampled as its parent.
+        callers_follow: whether a span with a remote parent is sampled as its parent, too.
+        root_bound: a span without a parent is sampled if the low bits of its trace id are below this; None if the
+            sampler must be called.
     """
 
     def __init__(self, decides: Sampler, rules: RouteRules | None = None) -> None:
@@ -116,7 +117,7 @@ class RecordEverySpan(Sampler):
 
 
 def _bound(root: Sampler | None) -> int | None:
-    """Return below which low bits of a trace id a root sampler of the SDK samples; None for any other sampler."""
+    """Return `root_bound` for a root sampler of the SDK; None for any other sampler."""
     if type(root) is TraceIdRatioBased:
         return root.bound
     if type(root) is StaticSampler:

@@ -1,4 +1,4 @@
-"""The head sampler that the environment names: Sentry's rate is its argument, and a wrong name must not pass unseen."""
+"""The head sampler of the environment: checks its name, and sets it from Sentry's sample rate."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _BUILT_IN: Final = (
 
 
 def validate_sampler(environ: MutableMapping[str, str], sentry_rate: float | None) -> tuple[Problem, ...]:
-    """Write the sampler that will work into the environment; return what was wrong with the one that stood there.
+    """Write a valid sampler into the environment; return the problems of the given one.
 
     Args:
-        sentry_rate: SENTRY_TRACES_SAMPLE_RATE, in [0, 1]: the head sampler's, unless the user named a sampler.
+        sentry_rate: SENTRY_TRACES_SAMPLE_RATE, in [0, 1]; used unless OTEL_TRACES_SAMPLER is set.
     """
     named = environ.get(SAMPLER, "").strip()
     if not named:

@@ -11,7 +11,7 @@ from slotel.runtime.requests.local_roots import LocalRoot
 
 
 class Sink(Protocol):
-    """A way out for spans. Called on the request thread: O(1) work, no I/O, no exception is expected.
+    """Exports spans. Called on the request thread: must do O(1) work, no I/O, and raise nothing.
 
     A sink can declare which calls it does not need. `starts = "local_roots"`: `on_start` only for local roots;
     `starts = "none"`: no `on_start`. `sampled_only = True`: `on_end` only for sampled spans.
@@ -20,17 +20,17 @@ class Sink(Protocol):
     """
 
     def on_start(self, span: Span, local_root: LocalRoot, parent_context: Context | None) -> None:
-        """See a span that starts, sampled or not."""
+        """Called when a span starts, sampled or not."""
 
     def on_end(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
-        """Take a span that ended, sampled or not, as it was recorded: enforce tags before it leaves.
+        """Called when a span has ended, sampled or not, as it was recorded: redact it before any export.
 
         Args:
             local_root: None for a span whose start was not seen or was forgotten.
         """
 
     def flush(self, timeout: float) -> bool:
-        """Send what is held, within `timeout` seconds; return whether all went out."""
+        """Send pending spans within `timeout` seconds; return whether all were sent."""
 
     def shutdown(self) -> None:
         """Flush and stop; called once."""
@@ -41,4 +41,4 @@ class Follower(Protocol):
     """A sink that exports through a Sentry client, and changes to another when the app sets one up."""
 
     def follow(self, client: Any) -> None:
-        """Ship by this client from now on."""
+        """Export by this client from now on."""
