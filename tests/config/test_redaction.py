@@ -41,6 +41,9 @@ WORDS = [
         "session", "PHPSESSID", "sid", "--db-password", "--token", "authorization.0", "-Password",
         "token_v2", "tokenV2", "API-KEY-V2", "cvv2", "token_prod", "secretPrimary", "mdp", "motDePasse", "user_haslo", "пароль",
         "новыйПароль2", "密码", "用户密码", "パスワード", "비밀번호", "كلمة_المرور", "şifre", "lösenord", "priv_key", "seedPhrase",
+        "pass_phrase", "pass-word", "userPassWord", "session_tokens", "idTokens", "signing_keys", "encryptionKeys", "card_numbers", "sessionIds", "tls_key",
+        "recoveryKey", "consumer-key", "serverKey", "secret_phrase", "mnemonic", "salasana", "user_adgangskode", "lozinka", "geslo", "slaptažodis", "лозинка",
+        "รหัสผ่าน", "رمز عبور",
     ],
 )  # fmt: skip
 def test_a_sensitive_key_is_known_in_snake_camel_kebab_dotted_and_bracketed_spelling(key):
@@ -54,7 +57,7 @@ def test_a_sensitive_key_is_known_in_snake_camel_kebab_dotted_and_bracketed_spel
         "token.count", "gen_ai.usage.input_tokens", "max_tokens", "passport", "passwordless", "secretary", "tokenizer",
         "pin", "http.route", "user.id", "session.id", "account_sid", "routing_key", "partition_key", "public_key",
         "messaging.kafka.message.key", "author", "authority", "design", "BYPASS", "COMPASS", "CONFIG", "monkey", "signal",
-        "passenger", "rev2", "tv2", "sacred", "primary", "production", "phrase", "passive", "activation", "reset", "密", "url.full", "db.query.text", "code.function.name", "error.type", "service.name", "",
+        "passenger", "compass_rose", "pass_rate", "passes", "observer_key_count", "key_server", "admin_keyboard", "tokens", "keys", "ssh_keys", "rev2", "tv2", "sacred", "primary", "production", "phrase", "passive", "activation", "reset", "密", "url.full", "db.query.text", "code.function.name", "error.type", "service.name", "",
     ],
 )  # fmt: skip
 def test_a_key_that_only_looks_like_a_secret_stays(key):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from slotel.config.foreign.formats import MARKS, Source, read_files
 from slotel.config.load import read_configuration, read_text, reason
 from slotel.config.problem import Problem
 from slotel.config.service import Reading, Service
+from slotel.runtime.redaction.redactor import Redactor
 
 SERVICE_NAME: Final = "OTEL_SERVICE_NAME"
 _ENDINGS: Final = (".yaml", ".yml")
@@ -75,18 +77,28 @@ def unnamed(reading: Reading) -> tuple[Problem, ...]:
     )
 
 
+@functools.cache
+def _redactor() -> Redactor:
+    return Redactor()
+
+
+def without_secrets(text: str) -> str:
+    """Return a text for people without the secrets in it: a line quotes values, and its place may be a public log."""
+    return _redactor().text(text)
+
+
 def complain(problems: Sequence[Problem]) -> None:
     """Write each problem as one line to stderr."""
     for problem in problems:
         click.secho("error ", fg="red", bold=True, nl=False, err=True)
-        click.secho(problem.place, bold=True, nl=False, err=True)
-        click.echo(f": {problem.expectation}", err=True)
+        click.secho(without_secrets(problem.place), bold=True, nl=False, err=True)
+        click.echo(f": {without_secrets(problem.expectation)}", err=True)
 
 
 def inform(sentence: str, *, err: bool = False) -> None:
     """Write what a person should know as one line."""
     click.secho("info  ", fg="yellow", bold=True, nl=False, err=err)
-    click.echo(sentence, err=err)
+    click.echo(without_secrets(sentence), err=err)
 
 
 def _renamed(reading: Reading) -> Reading:

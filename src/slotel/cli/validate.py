@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import click
 
 from slotel.cli.generate import compile_all
-from slotel.cli.load import complain, configs_option, inform, load_all, unnamed
+from slotel.cli.load import complain, configs_option, inform, load_all, unnamed, without_secrets
 from slotel.compile.warnings import warnings
 from slotel.config.problem import Problem
 from slotel.config.service import Reading, Service
@@ -40,7 +40,7 @@ def command(configs: tuple[str, ...], as_json: bool, form: str) -> None:
             {
                 "service": each.service.name,
                 "problems": [p._asdict() for p in each.problems],
-                "notes": each.notes,
+                "notes": [without_secrets(note) for note in each.notes],
             }
             for each in found
         ]
@@ -62,6 +62,10 @@ def _findings(reading: Reading) -> _Findings:
     service = reading.service
     problems = (*reading.problems, *unnamed(reading)) or _uncompilable(service)
     # nothing is said of what stands in for a wrong part
+    problems = tuple(
+        each._replace(place=without_secrets(each.place), expectation=without_secrets(each.expectation))
+        for each in problems
+    )
     return _Findings(service, problems, [] if problems else [*reading.notes, *warnings(service)])
 
 
@@ -84,7 +88,7 @@ def _annotate(found: _Findings) -> None:
             f"::error {where}title=slotel {problem.code}::{_data(f'{problem.place}: {problem.expectation}')}"
         )
     for note in found.notes:
-        click.echo(f"::notice title=slotel::{_data(note)}")
+        click.echo(f"::notice title=slotel::{_data(without_secrets(note))}")
 
 
 def _data(text: str) -> str:

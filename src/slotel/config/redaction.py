@@ -14,37 +14,45 @@ from typing import Final, Literal, NamedTuple
 from slotel.config.value_types import Shapes
 
 ANYWHERE: Final = (
-    "password", "passwd", "passphrase", "passcode", "passwort", "mysql pwd", "api key", "private key", "secret key",
+    "pass word", "passwd", "pass phrase", "pass code", "passwort", "mysql pwd", "api key", "private key", "secret key",
     "access token", "auth token", "refresh token", "client secret", "credential",
     "парол", "密码", "密碼", "口令", "パスワード", "비밀번호", "كلمة المرور", "كلمة السر", "סיסמה", "पासवर्ड",
-    "mật khẩu", "κωδικός πρόσβασης",
+    "mật khẩu", "κωδικός πρόσβασης", "รหัสผ่าน", "лозинк", "رمز عبور", "slaptažodis",
 )  # fmt: skip
 """Words that make a key sensitive wherever they stand: `db_password`, `new_password1`, `passwordConfirm`, `xpassword`;
 not `passwordless`. A space is where `_`, `-` or nothing may stand. Source: Sentry relay's default data scrubbing; the
 word for password in the languages most written."""
 
 AT_THE_END: Final = (
-    "secret", "secrets", "token", "auth tokens", "access tokens", "refresh tokens", "api tokens", "jwt", "bearer",
+    "secret", "secrets", "token", "auth tokens", "access tokens", "refresh tokens", "api tokens", "session tokens",
+    "bearer tokens", "id tokens", "csrf tokens", "jwt", "jwts", "bearer",
     "auth", "authorization", "auth code", "authorization code", "client assertion", "code verifier", "token hint",
-    "saml response", "samlresponse", "saml art", "samlart", "cred", "creds", "pass", "pwd", "pw", "pswd", "psw", "psk",
-    "tkn", "seed phrase", "recovery phrase", "reset code", "activation code",
+    "saml response", "samlresponse", "saml art", "samlart", "cred", "creds", "pass", "pwd", "pwds", "pw", "pswd",
+    "psw", "psk",
+    "tkn", "mnemonic", "seed phrase", "recovery phrase", "secret phrase", "reset code", "activation code",
     "mot de passe", "motdepasse", "mdp", "kennwort", "contrase\u00f1a", "contrasena", "contrasenya", "senha",
     "wachtwoord", "hasło", "haslo", "heslo", "lösenord", "passord", "jelszó", "şifre", "sifre",
-    "cookie", "cookies", "session", "session id", "sessionid", "phpsessid", "jsessionid", "aspsessionid", "symfony",
+    "salasana", "adgangskode", "lozinka", "geslo", "losenord", "slaptazodis",
+    "cookie", "cookies", "session", "session id", "session ids", "sessionid", "phpsessid", "jsessionid",
+    "aspsessionid", "symfony",
     "csrf", "xsrf", "csrftoken", "csrfmiddlewaretoken", "stripetoken",
-    "sig", "signature", "hmac", "dsn",
-    "otp", "totp", "otp code", "mfa code", "verification code", "security code", "security answer",
+    "sig", "signature", "signatures", "hmac", "dsn",
+    "otp", "otps", "totp", "otp code", "mfa code", "verification code", "security code", "security answer",
     "recovery code", "recovery codes", "backup code", "backup codes",
-    "cvv", "cvc", "credit card", "creditcard", "debit card", "card number", "cardnumber", "card no", "cc number",
+    "cvv", "cvc", "credit card", "credit cards", "creditcard", "debit card", "card number", "card numbers",
+    "cardnumber", "card no", "cc number",
     "ssn", "social security number",
     *(
         f"{kind} key" for kind in (
-            "access", "account", "aes", "app", "application", "auth", "client", "crypt", "encryption", "decryption",
-            "deploy", "enc", "fernet", "functions", "gpg", "hmac", "jwt", "license",
-            "master", "pgp", "priv", "rsa", "secret access", "service", "session",
-            "shared access", "shared", "signing", "ssh", "storage", "subscription",
+            "access", "account", "activation", "admin", "aes", "app", "application", "auth", "cipher", "client",
+            "consumer",
+            "crypt", "crypto", "encryption", "decryption", "deploy", "enc", "fernet", "functions", "gpg", "hmac",
+            "jwt", "license",
+            "master", "pgp", "priv", "recovery", "rsa", "secret access", "server", "service", "session",
+            "shared access", "shared", "signing", "ssh", "ssl", "storage", "subscription", "tls", "unlock",
         )
     ),
+    *(f"{kind} keys" for kind in ("access", "encryption", "decryption", "master", "session", "signing")),
 )  # fmt: skip
 """Words that make a key sensitive as its last ones: `x-auth-token`, `userPwd`, `card[cvv]`; not `token.count`.
 Source: sentry-sdk's DEFAULT_DENYLIST, all of it, and the parameters of the large cloud and payment providers."""
@@ -57,8 +65,9 @@ CORES: Final = (
     "jwt", "bearer", "assertion", "verif", "saml", "sig", "hmac", "dsn", "otp", "mfa", "security", "recovery", "backup",
     "cvv", "cvc", "card", "cc", "ssn", "symfony", "kennwort", "contrase", "senha", "wachtwoord",
     "psk", "tkn", "seed", "reset", "activation", "mdp", "haslo", "heslo", "sifre",
+    "mnemonic", "salasana", "adgangskode", "lozinka", "geslo", "losenord", "slaptazodis",
     "парол", "密码", "密碼", "口令", "パスワード", "비밀번호", "كلمة", "סיסמה", "पासवर्ड", "mật", "κωδικός",
-    "hasło", "lösenord", "jelszó", "şifre",
+    "hasło", "lösenord", "jelszó", "şifre", "รหัสผ่าน", "лозинк", "رمز", "slaptažodis",
 )  # fmt: skip
 """Each sensitive word has one of these in it: a text without any names no sensitive key."""
 
@@ -272,7 +281,7 @@ def shapes(chosen: Sequence[str] = DEFAULT_VALUES) -> Iterator[Shape]:
     return (shape for shape in SHAPES if shape.name in chosen)
 
 
-_CORES: Final = ("passw", "passphrase", "passcode", "mysql", "key", "token", "secret", "credential")
+_CORES: Final = ("pass", "mysql", "key", "token", "secret", "credential")
 """One of them is in each of ANYWHERE that is ASCII."""
 _SPELLINGS: Final = {
     separator.join(term.split(" ")): term.index(" ") if " " in term else len(term)

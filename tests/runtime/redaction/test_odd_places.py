@@ -135,7 +135,7 @@ def test_subclasses_of_str_and_dict_are_redacted_as_what_they_are():
     [
         {"пароль": "SEK7RETx9"}, {"密码": "SEK7RETx9"}, {"كلمة المرور": "SEK7RETx9"}, {"पासवर्ड": "SEK7RETx9"}, {"mật khẩu": "SEK7RETx9"},
         {"ｔｏｋｅｎ": "SEK7RETx9"}, {"pass\u200bword": "SEK7RETx9"}, {"contrasen\u0303a": "SEK7RETx9"}, {"\u202epassword": "SEK7RETx9"},
-        {b"token_v2": b"SEK7RETx9"}, ["server", "-db-password", "SEK7RETx9", "-v"], ["New-Item", "-Password", "SEK7RETx9"],
+        {b"token_v2": b"SEK7RETx9"}, {"пароль".encode(): b"SEK7RETx9"}, {"body": '{"пароль": "SEK7RETx9"}'.encode()}, [bytearray("密码=SEK7RETx9".encode())], ["server", "-db-password", "SEK7RETx9", "-v"], ["New-Item", "-Password", "SEK7RETx9"],
         ["aws", "configure", "set", "aws_secret_access_key", "SEK7RETx9"], ("auth", ["SEK7RETx9"]),
         ["useradd", "-p", "SEK7RETx9", "bob"], ["x", "--token", "SEK7RETx9"], ["'x'", "'--token'", "'SEK7RETx9'"], ["b'x'", "b'--token'", "b'SEK7RETx9'"],
         ("AUTH", "default", "SEK7RETx9"), ["'AUTH'", "'default'", "'SEK7RETx9'"], {" token ": "SEK7RETx9"}, {"password\n": "SEK7RETx9"},

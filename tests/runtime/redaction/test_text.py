@@ -122,6 +122,10 @@ FOUND = [
     "[SQL: INSERT INTO user (email, password) VALUES (?, ?)]\n[parameters: ('a@b.c', 'SEK7RETx9')]",
     "[SQL: UPDATE user SET email=%s, api_key=%s WHERE user.id = %s]\n[parameters: ('a@b.c', 'SEK7RETx9', 1)]",
     "[SQL: INSERT INTO user (email, password) VALUES (?, ?)]\n[parameters: [('a', 'b'), ('c', 'SEK7RETx9')]]",
+    "INSERT INTO u (a, password) VALUES (f(g(1, ')')), 'SEK7RETx9')", "INSERT INTO u (a, password) VALUES ('x' || 'y', 'SEK7RETx9')",
+    "INSERT INTO u (a, password) VALUES (ARRAY[1, 2], 'SEK7RETx9'), ('b', 'c')", "INSERT INTO u (a, password) VALUES (1::int, crypt('SEK7RETx9', gen_salt('bf')))",
+    "WITH x AS (SELECT 1) INSERT INTO u(password) VALUES('SEK7RETx9') RETURNING id", "INSERT INTO u (password) VALUES (x'SEK7RETx9')",
+    "UPDATE u SET `password` = 'SEK7RETx9'", "`password`: `SEK7RETx9`",
     # short options
     "curl -su admin:SEK7RETx9 https://h",
     "Command '['mysql', '-u', 'root', '-pSEK7RETx9', 'db']' returned non-zero exit status 1.",
@@ -161,6 +165,7 @@ FOUND = [
     # other spellings of a key
     r'{"\u0070assword": "SEK7RETx9"}', r'{"\u5bc6\u7801": "SEK7RETx9"}', "密码：SEK7RETx9", "パスワード: SEK7RETx9", "пароль='SEK7RETx9'",
     "contrasen\u0303a=SEK7RETx9", "pass\u200bword=SEK7RETx9", "ｐａｓｓｗｏｒｄ＝SEK7RETx9", "password\u200f: SEK7RETx9",
+    "รหัสผ่าน=SEK7RETx9", "पासवर्ड: SEK7RETx9", "лозинка=SEK7RETx9", "slaptažodis=SEK7RETx9",
     "\x1b[36mpassword\x1b[0m=\x1b[35mSEK7RETx9\x1b[0m", "token_v2=SEK7RETx9", "api_token_prod=SEK7RETx9", "%E5%AF%86%E7%A0%81=SEK7RETx9",
 ]  # fmt: skip
 
@@ -314,7 +319,8 @@ HOSTILE = [
     "\\'", "token=\\\\\\'", "<token>", "[token][", "password ", "name=token ", "name='token',value=", '"loc":["token",', "token\n", "a\n[,input_value=", "<token ", "<a b",
     "<![CDATA[", "<name>token</name>", "password='", "PASSWORD FOR ", "IDENTIFIED BY ", "INSERT INTO a (", "VALUES (", "INSERT a(token) VALUES (",
     "[parameters: (", "curl -u ", "curl ", "mysql -p", "'a:b@", "a:b@", "token: |\n", "token: |\n ", '="', 'token="""', "&quot;", "Content-A: b\n", "\n", 'name="token"\n\n', "x.y-z%", "token=bearer ",
-    "Bearer ", "token=<", '{"token":', '{"a":', "%2525252525", "AKIA", "sk_live_", "://u:p/", "token='", 'a["', "((((token=",
+    "Bearer ", "token=<", "'token': <", "'token': <<", "'token': A(", "('token', A('", "('token', <", "`token`=", "INSERT a(b,token) VALUES ('a' || ", "INSERT a(b,token) VALUES (f(", "'token': a<locals>.",
+    '{"token":', '{"a":', "%2525252525", "AKIA", "sk_live_", "://u:p/", "token='", 'a["', "((((token=",
 ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from slotel.runtime.budget.windows import BudgetWindows
 from slotel.runtime.metrics.scrape.endpoint import Endpoint
 from slotel.runtime.metrics.store.family import Family
 from slotel.runtime.metrics.store.store import Store
+from slotel.runtime.redaction.redactor import Redactor
 from slotel.runtime.sentry.errors.recent import RecentErrors, combine, decode
 from slotel.runtime.status_page import deliveries, sections
 from slotel.runtime.status_page.charts import Line, chart, tag
@@ -128,16 +129,20 @@ def test_a_single_point_is_seen_and_a_gap_stays_one():
 def test_each_setting_has_its_source(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "slotel.yaml").write_text(
-        "version: 1\nslos: [{name: availability, objective: 99%}]\n"
-        "monitoring: {sentry_url: 'https://user:secret@sentry.example/organizations/acme'}\n"
+        "version: 1\nslos: [{name: availability, objective: 99%, description: 'as https://h/?token=SEK7RETx9'}]\n"
+        "tags: {set: {api_token: SEK7RETx9, zone: a}}\n"
+        "monitoring: {sentry_url: 'https://user:p/SEK7RETx9@sentry.example/organizations/acme'}\n"
     )
     environ = {"SENTRY_DSN": "https://key@sentry.example/1", "SLOTEL_MAX_SERIES": "500"}
     text = (tmp_path / "slotel.yaml").read_text()
-    found = {each.path: each for each in settings(read_service(environ, text).service, environ)}
+    given = settings(read_service(environ, text).service, environ, Redactor())
+    found = {each.path: each for each in given}
+    assert "SEK7RETx9" not in repr(given)
+    assert (found["tags.set.api_token"].value, found["tags.set.zone"].value) == ("[Filtered]", "a")
     assert found["sentry.dsn"][1:] == ("set, not shown", "environment")
     assert found["max_series"][1:] == ("500", "environment")
     assert found["monitoring.sentry_url"][1:] == (
-        "https://…@sentry.example/organizations/acme",
+        "https://[Filtered]@sentry.example/organizations/acme",
         "slotel.yaml",
     )
     assert found["http_metrics"].source == "default"

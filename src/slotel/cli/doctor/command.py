@@ -13,6 +13,7 @@ from typing import Final
 from slotel.cli.doctor.examine import ExamineOptions, examine
 from slotel.runtime.checks.packages import LAUNCHER
 from slotel.runtime.finding import Finding
+from slotel.runtime.redaction.redactor import Redactor
 
 _COLOURS: Final = {"ok": "32", "info": "36", "warn": "33", "fail": "31"}
 EPILOG: Final = """\
@@ -83,7 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         url=options.url,
     )
     findings: list[Finding] = []
-    for finding in examine(os.environ, wanted):
+    redact = Redactor().text
+    for found in examine(os.environ, wanted):
+        finding = found._replace(text=redact(found.text), fix=redact(found.fix))
         findings.append(finding)
         if not options.json:
             _print(finding)

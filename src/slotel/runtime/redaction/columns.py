@@ -7,7 +7,7 @@ message of an exception: `[SQL: INSERT INTO u (name, password) VALUES (?, ?)] [p
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Final
 
 from slotel.config.names import REDACTED
@@ -24,12 +24,15 @@ _COMPARED: Final = lazy_pattern(
 _PLACEHOLDER: Final = lazy_pattern(r"\?|%s|\$\d{1,4}|:\d{1,4}")
 _PARAMETERS: Final = lazy_pattern(r"\[parameters: [\[(]{1,2}")
 """Source: SQLAlchemy, `StatementError`."""
-_VALUE: Final = lazy_pattern(
-    r"\s*(?:[A-Za-z]{0,2}(?:\\{1,16}['\"]([^'\"\\]*)\\{1,16}['\"]|'((?:[^'\\]|''|\\.)*)'?|\"((?:[^\"\\]|\"\"|\\.)*)\"?)"
-    r"|[^\s,()'\"\\]*(?:\([^()'\"]{0,64}\))?)",
-    re.DOTALL,
+_LITERAL: Final = (
+    r"(?:\\{1,64}['\"]([^'\"\\]*)\\{1,64}['\"]|'((?:[^'\\]|''|\\.)*)'?|\"((?:[^\"\\]|\"\"|\\.)*)\"?)"
 )
-"""A literal, also within the `repr` of a text, or a word."""
+"""A text of SQL, also within the `repr` of a text."""
+_VALUE: Final = lazy_pattern(rf"\s*(?:[A-Za-z]{{0,2}}{_LITERAL})\s*", re.DOTALL)
+_PIECE: Final = lazy_pattern(rf"{_LITERAL}|[(\[]|[)\]]|,", re.DOTALL)
+"""What tells where a value ends: texts and brackets in it, a comma."""
+_LONGEST: Final = 1_000
+"""Characters of an expression that is looked at, but for the text that it ends with."""
 _FAR: Final = 2_000
 """Characters before a statement's parameters in which its placeholders are looked for."""
 
@@ -53,8 +56,9 @@ def redacted(text: str, is_sensitive: Callable[[str], bool], found: Callable[[st
 
 def _values(text: str, is_sensitive: Callable[[str], bool]) -> Iterator[tuple[int, int]]:
     """Yield where the values of sensitive columns stand."""
-    for insert in _INSERT.finditer(text):
-        yield from _rows(text, insert.end(), [is_sensitive(name) for name in _names(insert[1])])
+    at = 0
+    while (insert := _INSERT.search(text, at)) is not None:
+        at = yield from _rows(text, insert.end(), [is_sensitive(name) for name in _names(insert[1])])
     for parameters in _PARAMETERS.finditer(text):
         before = text[max(parameters.start() - _FAR, 0) : parameters.start()].rpartition("[SQL: ")[2]
         yield from _rows(
@@ -78,24 +82,45 @@ def _of_placeholders(statement: str) -> list[str]:
     return names
 
 
-def _rows(text: str, at: int, are_sensitive: list[bool]) -> Iterator[tuple[int, int]]:
-    """Yield where the sensitive values stand in the rows `(…), (…)` that begin at a place."""
+def _rows(text: str, at: int, are_sensitive: list[bool]) -> Generator[tuple[int, int], None, int]:
+    """Yield where the sensitive values stand in the rows `(…), (…)` that begin at a place; return where they end."""
     if not any(are_sensitive):
-        return
+        return at
     while text[at : at + 1] in ("(", "["):
         at += 1
         for column in are_sensitive:
-            value = _VALUE.match(text, at)
-            if value is None:
-                return
-            if column and value.lastindex is not None:
-                yield value.span(value.lastindex)
-            at = value.end()
+            end = _end_of_value(text, at)
+            if column and (found := _shown(text, at, end)) is not None:
+                yield found
+            at = end
             if text[at : at + 1] != ",":
                 break
             at += 1
         if text[at : at + 1] not in (")", "]"):
-            return
+            return at
         at += 1
         while text[at : at + 1] in (",", " ", "\n"):
             at += 1
+    return at
+
+
+def _end_of_value(text: str, at: int) -> int:
+    """Return where a value ends: at a comma or a bracket of its row, or at the end of what is looked at."""
+    depth, place = 0, at
+    while (piece := _PIECE.search(text, place)) is not None and piece.start() <= at + _LONGEST:
+        place, sign = piece.end(), piece[0]
+        if sign in ("(", "["):
+            depth += 1
+        elif depth == 0 and sign in (",", ")", "]"):
+            return piece.start()
+        elif sign in (")", "]"):
+            depth -= 1
+    return min(max(place, at + _LONGEST), len(text))
+
+
+def _shown(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """Return what is to be hidden of a value: within the quotes of a text, or all of an expression with one in it."""
+    literal = _VALUE.match(text, start)
+    if literal is not None and literal.end() >= end:
+        return literal.span(literal.lastindex) if literal.lastindex is not None else None
+    return (start, end) if any(quote in text[start:end] for quote in "'\"") else None

@@ -12,14 +12,15 @@ from slotel.config.names import REDACTED
 from slotel.config.patterns import lazy_pattern
 from slotel.config.redaction import PLACEHOLDERS
 
-QUOTE: Final = r"(?:\\{0,16}[\"']|&quot;|&#(?:34|39|x27);|\\{1,16}u002[27])"
+QUOTE: Final = r"(?:\\{0,64}[\"']|&quot;|&#(?:34|39|x27);|\\{1,64}u002[27])"
 """A quote, also escaped, or as HTML and JSON within HTML write it."""
-END: Final = r"(?:(?:\\{1,16}r)?\\{0,16}\u2028?\r?\n)"
+END: Final = r"(?:(?:\\{1,64}r)?\\{0,64}\u2028?\r?\n)"
 """An end of a line; after U+2028 one that the text has as an escape, after backslashes twice (`TextRedactor`)."""
-KEY: Final = r"[\w.%$\[\]\u0300-\u036f-]"
-"""A character of a key; also an accent that stands alone, as file systems and some keyboards write it."""
+KEY: Final = r"[\w.%$\[\]\u0300-\u036f\u0900-\u0903\u093a-\u094f\u0e31\u0e34-\u0e3a\u0e47-\u0e4e-]"
+"""A character of a key; also an accent that stands alone, as file systems and some keyboards write it, and the vowels
+of Devanagari and Thai."""
 PAIR: Final = lazy_pattern(
-    rf"(?<!{KEY})({KEY}+)({QUOTE})?[\])]?\s{{0,8}}(=>|:=|={{1,3}}|!={{1,2}}|::(?=\s)|:(?!//)|,)\s{{0,8}}"
+    rf"(?<!{KEY})({KEY}+)({QUOTE})?[\])`]?\s{{0,8}}(=>|:=|={{1,3}}|!={{1,2}}|::(?=\s)|:(?!//)|,)\s{{0,8}}"
 )
 """A key, the quote that closes it, and what stands between it and its value."""
 PART: Final = lazy_pattern(
@@ -42,11 +43,12 @@ _INDENT: Final = lazy_pattern(r"[ \t]*")
 _SCHEME: Final = lazy_pattern(
     r"(?:bearer|basic|token|digest|negotiate|apikey|jwt|splunk|aws4-hmac-sha256)\s", re.IGNORECASE
 )
-_LINE: Final = lazy_pattern(r"(?:=\\{0,16}\"[^\"\r\n\u2028]{0,500}\"|[^\r\n\u2028'\"\\]|\\(?![nr]))*")
+_LINE: Final = lazy_pattern(r"(?:=\\{0,64}\"[^\"\r\n\u2028]{0,500}\"|[^\r\n\u2028'\"\\]|\\(?![nr]))*")
 """With the quoted parameters of a header: `Digest username="bob", response="x"`."""
 _FORM_LINE: Final = lazy_pattern(r"[^\r\n\u2028]*")
 _SCALAR: Final = lazy_pattern(r"[^\s,}\])'\"\\]*")
-_OBJECT: Final = lazy_pattern(r"<[^<>]*>?")
+_OBJECT: Final = lazy_pattern(r"<(?:[^<>]|<(?:[^<>]|<[^<>]*>)*>)*>?")
+"""A `repr` in angle brackets, in which others may stand: `<Jar <Cookie x>>`."""
 _TRAILING: Final = "),.;]}\\"
 _OPENING: Final = frozenset("{[(")
 _TEMPLATE: Final = lazy_pattern(r"%(?:\(\w+\))?[sdrf]|\{\w*\}")
@@ -57,12 +59,14 @@ _MARK: Final = lazy_pattern(r"(?:(?:[&!][\w!:/.-]{0,64}|\*\*)[ \t]{1,8}){1,2}(?=
 """An anchor or a tag of YAML before a value, the end of `**Password:**` in Markdown."""
 _ANNOTATION: Final = lazy_pattern(r"[\w.]{1,64}(?:\[[\w.,| \[\]]{0,64}\])?(?: \| ?None)? ?= ?")
 """`password: str = "x"`: what follows a colon in Python."""
-_CALL: Final = lazy_pattern(r"[A-Za-z_][\w.]{0,128}(?=\()")
+_CALL: Final = lazy_pattern(r"[A-Za-z_](?:[\w.]|<locals>){0,128}(?=\()")
+"""The name of a call, or of a class in the `repr` of its object: `UUID('x')`, `test.<locals>.Cred(a='x')`."""
+_LITERAL: Final = lazy_pattern(r"[\"'\d]")
 _MEMBER: Final = lazy_pattern(r"(?:\[\w{0,32}\]|\.\w{1,64}(?:\(\))?){0,4}")
 _OR: Final = lazy_pattern(r"\sor\s(?=[bBrRuUfF]{0,2}[\"'])")
 _MAX_CALL: Final = 200
 """Characters of a call that is looked at: source code in a traceback, `token = get("TOKEN", "x") or "y"`."""
-_BRACKETS: Final = lazy_pattern(r"[\[\](){}]|\\{0,16}[\"']")
+_BRACKETS: Final = lazy_pattern(r"[\[\](){}]|\\{0,64}[\"']")
 _TELLING: Final = lazy_pattern(r"(?i:password|passwd|passphrase|secret)|[-_]|[a-z][A-Z]")
 """A key that no sentence has before a colon."""
 _RANDOM: Final = lazy_pattern(r"[^\s\d]{0,64}\d\S*")
@@ -90,8 +94,8 @@ def value_of(text: str, pair: re.Match[str]) -> Value | None:
     before = text[pair.start(1) - 1 : pair.start(1)]
     quoted = quoted_value(text, at)
     if sign == ",":
-        if quoted is None and text[at : at + 1] in _OPENING:  # ('password', ['x'])
-            quoted = hidden(text, at, _closing(text, at, at + _MAX_LIST), pair[2] or "")
+        if quoted is None and (end := _end_of_data(text, at)) > at:
+            quoted = hidden(text, at, end, pair[2] or "")
         return quoted if quoted is not None and pair[2] and _belong_together(text, pair, quoted) else None
     if quoted is not None or sign[0] == "!":
         return quoted
@@ -123,8 +127,31 @@ def unquoted_value(text: str, at: int, mark: str) -> Value | None:
     if text[at : at + 1] in _OPENING:
         return hidden(text, at, _closing(text, at), mark)
     if mark:
-        return hidden(text, at, _SCALAR.match(text, at).end(), mark)  # type: ignore[union-attr]  # it matches anything
+        return hidden(text, at, _end_of_scalar(text, at), mark)
     return _bare(text, at)
+
+
+def _end_of_scalar(text: str, at: int) -> int:
+    """Return where a value without quotes ends that stands in JSON or in the `repr` of a mapping: a word, an object."""
+    if text[at : at + 1] == "<":
+        return _OBJECT.match(text, at).end()  # type: ignore[union-attr]  # it matches anything that begins so
+    if (call := _CALL.match(text, at)) is not None:
+        return _closing(text, call.end())
+    return _SCALAR.match(text, at).end()  # type: ignore[union-attr]  # it matches anything
+
+
+def _end_of_data(text: str, at: int) -> int:
+    """Return where a list or an object ends that is the second of a pair, `('password', ['x'])`; else the place."""
+    if text[at : at + 1] in _OPENING:
+        return _closing(text, at, at + _MAX_LIST)
+    if text[at : at + 1] == "<":
+        return _OBJECT.match(text, at).end()  # type: ignore[union-attr]  # as above
+    if (call := _CALL.match(text, at)) is None:
+        return at
+    end = _closing(text, call.end(), at + _MAX_LIST)
+    return (
+        end if _LITERAL.search(text, call.end(), end) is not None else at
+    )  # `os.getenv("TOKEN", default())`
 
 
 def value_of_part(text: str, part: re.Match[str]) -> Value | None:

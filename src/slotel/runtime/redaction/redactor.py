@@ -164,9 +164,9 @@ class Redactor:
         if kind is dict or kind is list or isinstance(data, _CONTAINERS):
             return self._nested(data, path, Walk() if walk is None else walk)
         if isinstance(data, (bytes, bytearray, memoryview)):
-            text = bytes(data).decode("latin-1")
+            text, encoding = _decoded(bytes(data))
             redacted = self.text(text)
-            return data if redacted == text else redacted.encode("latin-1", "replace")
+            return data if redacted == text else redacted.encode(encoding, "replace")
         return self.text(data) if isinstance(data, str) else data
 
     def hidden(self, key: str, value: Any, path: str = "") -> Any:
@@ -302,7 +302,7 @@ class Redactor:
         if not isinstance(key, str):
             if not isinstance(key, (bytes, bytearray)):
                 return self.data(value, path, walk)
-            key = key.decode("latin-1")
+            key = _decoded(bytes(key))[0]
         if self._by_path:
             path = f"{path}.{key}" if path else key
         if self.is_sensitive(key) or (self._by_path and self.is_sensitive(path)):
@@ -339,6 +339,14 @@ class Redactor:
             self._found("card")
             return REDACTED
         return number
+
+
+def _decoded(data: bytes) -> tuple[str, str]:
+    """Return bytes as text, and the encoding: UTF-8 if they are that, else one in which each byte is a character."""
+    try:
+        return data.decode(), "utf-8"
+    except UnicodeDecodeError:
+        return data.decode("latin-1"), "latin-1"
 
 
 def _system(attributes: Mapping[str, Any]) -> str:

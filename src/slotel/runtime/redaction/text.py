@@ -45,7 +45,7 @@ _RESERVED: Final = frozenset(":/?#@!$&'()*,;=")
 """Characters that a URL writes as they are where they mean something. Source: RFC 3986, section 2.2."""
 _NETLOC: Final = lazy_pattern(
     r"(?:^|(?<=['\"]))(?!(?:mailto|sips?|xmpp|acct|im|pres|tel|urn|git|from|to|cc|bcc|by|user|author|email):)"
-    r"[^\s:/@'\"]{0,128}:([^\s/'\"@]{1,128})(?=@[\w.\[\]-]{1,128}(?::\d{1,5})?(?:\\{0,16}['\"]|$))",
+    r"[^\s:/@'\"]{0,128}:([^\s/'\"@]{1,128})(?=@[\w.\[\]-]{1,128}(?::\d{1,5})?(?:\\{0,64}['\"]|$))",
     re.IGNORECASE,
 )
 """The address of a URL alone, as `urlsplit` takes it apart: `user:password@host`."""
@@ -55,7 +55,7 @@ _ESCAPES: Final = {"\\r\\n": "\u2028\r\n", "\\n": "\u2028\n", "\\t": "\u2028\t"}
 """Ends of lines and tabs as a `repr` or JSON writes them, and what they are while the text is looked at: what stands
 behind one begins as it does on a line of its own."""
 _UNUSUAL: Final = lazy_pattern(
-    r"(?:\x1b|\\{1,16}(?:x1b|u001b))\[[\d;]{0,16}m|\\{1,16}(?:u[0-9A-Fa-f]{4}|xad)"
+    r"(?:\x1b|\\{1,64}(?:x1b|u001b))\[[\d;]{0,64}m|\\{1,64}(?:u[0-9A-Fa-f]{4}|xad)"
     r"|[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff\uff01-\uff5e]"
 )
 """Colours of a terminal, letters as JSON escapes them, characters that nobody sees, and those of East Asian width,
@@ -168,7 +168,7 @@ class TextRedactor:
         if (
             "=" in text or ":" in text or ("-" in text and (" -" in text or text[0] == "-")) or "<" in text
             or "'," in text or '",' in text or "' " in text or "BY " in text or '"\r' in text or '"\n' in text
-            or '"\\' in text or " '" in text or "machine" in text or "&lt;" in text
+            or '"\\' in text or " '" in text or "')" in text or "machine" in text or "&lt;" in text
         ) and self._names_a_key(text):  # fmt: skip
             text = self._pairs(text)
         return self._values(commands.redacted(text, self._found), self._found)
@@ -292,4 +292,4 @@ def _usual(found: re.Match[str]) -> str:
         return chr(ord(character) - _WIDTH)
     if len(text) == 1 or unicodedata.category(character) == "Cf":
         return ""
-    return character if character.isalnum() or unicodedata.combining(character) else text
+    return character if unicodedata.category(character)[0] in "LNM" else text

@@ -47,7 +47,8 @@ class StatusPage:
         families: Callable[[], list[Family]],
         deliveries: Callable[[], Mapping[str, Last]],
     ) -> None:
-        self._runtime, self._environ, self._families = runtime, dict(environ), families
+        self._runtime, self._families = runtime, families
+        self._environ = runtime.enforcer.redactor.attributes(dict(environ))
         self._deliveries = deliveries
         self._history = History()
 
@@ -149,7 +150,7 @@ class StatusPage:
 
     @cached_property
     def _settings(self) -> list[Setting]:
-        return settings(self._runtime.service, self._environ)
+        return settings(self._runtime.service, self._environ, self._runtime.enforcer.redactor)
 
     @cached_property
     def _coverage(self) -> list[Finding]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, Final, NamedTuple
 
 from slotel.config.load import read_configuration
+from slotel.config.names import REDACTED
 from slotel.config.service import Service, read_service
+from slotel.runtime.redaction.redactor import Redactor
 
-_USERINFO: Final = re.compile(r"(?<=://)[^/@\s]+@")
 _HIDDEN: Final = frozenset({"sentry.dsn"})
 """Paths whose values hold a key."""
 
@@ -23,14 +23,18 @@ class Setting(NamedTuple):
     source: str
 
 
-def settings(service: Service, environ: Mapping[str, str]) -> list[Setting]:
-    """Return every value of the service that runs, by comparing it with what file and defaults alone would give."""
+def settings(service: Service, environ: Mapping[str, str], redactor: Redactor) -> list[Setting]:
+    """Return every value of the service that runs, by comparing it with what file and defaults alone would give.
+
+    Args:
+        redactor: hides what is a secret by its path, or in a value.
+    """
     effective = dict(_flat(service))
     default = dict(_flat(read_service({}).service))
     file_only = {name: environ[name] for name in ("SLOTEL_CONFIG",) if environ.get(name)}
     from_file = dict(_flat(read_configuration(file_only).service))
     return [
-        Setting(path, _shown(path, value), _source(path, value, from_file, default))
+        Setting(path, _shown(path, value, redactor), _source(path, value, from_file, default))
         for path, value in effective.items()
     ]
 
@@ -60,7 +64,7 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def _shown(path: str, value: Any) -> str:
+def _shown(path: str, value: Any, redactor: Redactor) -> str:
     if value in (None, "", ()) or (isinstance(value, Mapping) and not value):
         return "–"
     if path in _HIDDEN:
@@ -70,4 +74,4 @@ def _shown(path: str, value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.10g}"
     text = ", ".join(map(str, value)) if isinstance(value, (tuple, list, frozenset, set)) else str(value)
-    return _USERINFO.sub("…@", text)
+    return REDACTED if redactor.is_sensitive(path) else redactor.text(text)
