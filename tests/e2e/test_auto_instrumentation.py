@@ -163,6 +163,11 @@ def test_without_a_metrics_exporter_there_is_no_endpoint():
     assert "metrics=off" in log
 
 
+def test_a_start_says_by_what_metrics_leave_where_there_is_no_endpoint():
+    log, _ = served({"OTEL_METRICS_EXPORTER": "console"}, "/ok")
+    assert "metrics=console" in log
+
+
 def test_the_resource_says_which_distribution_it_is():
     log, _ = served(
         {"OTEL_TRACES_EXPORTER": "console", "OTEL_BSP_SCHEDULE_DELAY": "50"}, "/ok", until='"GET /ok"'

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from slotel.config.duration import format_duration
 from slotel.config.slo import Slo
 from slotel.config.tags import TagPolicy
+from slotel.runtime.setup.exporters import usable_exporters
 from slotel.version import __version__
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def lines(runtime: Runtime, environ: Mapping[str, str]) -> Iterator[str]:
     """Yield the lines: service, addresses and sampling; objectives and tags."""
     name = runtime.resource.get("service.name", "unknown_service")
-    metrics = _metrics(runtime)
+    metrics = _metrics(runtime, environ)
     sentry = runtime.sentry.describe() if runtime.sentry is not None else "off"
     page = (
         f" page={runtime.endpoint.page_address}"
@@ -31,10 +32,11 @@ def lines(runtime: Runtime, environ: Mapping[str, str]) -> Iterator[str]:
     yield f"objectives: {objectives}; tags: {_tags(runtime.service.tags)}"
 
 
-def _metrics(runtime: Runtime) -> str:
-    """Return the address of the metrics; without the port: that slotel waits for it."""
+def _metrics(runtime: Runtime, environ: Mapping[str, str]) -> str:
+    """Return the address of the metrics; without the port: that slotel waits for it; without one: by what they leave."""
     if runtime.endpoint is None:
-        return "off"
+        pushed = usable_exporters(environ)[0]["OTEL_METRICS_EXPORTER"]
+        return pushed if pushed != "none" else "off"
     return (
         runtime.endpoint.address
         if runtime.endpoint.holds_port

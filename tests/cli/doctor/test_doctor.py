@@ -180,6 +180,7 @@ ENVIRONMENTS = {
     "loopback in a container": (
         {"OTEL_EXPORTER_PROMETHEUS_HOST": "", "KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "SLO154", "set OTEL_EXPORTER_PROMETHEUS_HOST=0.0.0.0",
     ),
+    "a list of addresses that ends with a comma": ({"OTEL_PYTHON_FLASK_EXCLUDED_URLS": "healthz,"}, "SLO137", "matches every address"),
     "an alert that cannot fire": ({"ERROR_BUDGET_LIMIT": "10%"}, "SLO160", "never fire"),
 }  # fmt: skip
 
@@ -195,6 +196,14 @@ def test_two_values_for_one_objective_are_found(tmp_path):
     finding = of("SLO103", found(ERROR_BUDGET_LIMIT="5%"))
     assert "ERROR_BUDGET_LIMIT=5% (an objective of 95%) overrides slotel.yaml (99.9%)" in finding.text
     assert not [each for each in found(ERROR_BUDGET_LIMIT="0.1%") if each.code == "SLO103"]
+
+
+def test_two_names_of_one_service_are_found(tmp_path):
+    """Rules select by the name: made from the file alone, they would count nothing of the service."""
+    (tmp_path / "slotel.yaml").write_text("version: 1\nservice: checkout\n")
+    finding = of("SLO103", found(OTEL_SERVICE_NAME="shop"))
+    assert "'shop' here and 'checkout' in slotel.yaml" in finding.text
+    assert not [each for each in found(OTEL_SERVICE_NAME="checkout") if each.code == "SLO103"]
 
 
 @pytest.mark.parametrize("name", ["slotel.yml", ".slotel.yaml"])

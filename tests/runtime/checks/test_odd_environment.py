@@ -5,12 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from opentelemetry.util.http import parse_excluded_urls
 
 from slotel.config.load import read_configuration
 from slotel.config.problem import INVALID
 from slotel.config.service import read_service
 from slotel.config.variables import VARIABLES
-from slotel.runtime.checks import environment
+from slotel.runtime.checks import environment, settings
 from slotel.runtime.checks.exports import describe_exports
 from slotel.runtime.checks.start import before_start, examined
 from slotel.runtime.metrics.scrape.http.port import DEFAULT_PORT, read_address
@@ -130,3 +131,22 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path, monkeypatch):
     assert [str(each) for each in read_configuration({}).problems] == [
         f"slotel.yaml: there is no such file (going on with the environment and defaults) [{INVALID}]"
     ]
+
+
+@pytest.mark.parametrize(
+    "written", ["", "healthz", "healthz,", ",healthz", "healthz, ,ready", ".*", "/", "http", "^", "/api/v1/.*,/x$", "a|", "client/.*/info"]
+)  # fmt: skip
+def test_a_list_that_leaves_out_every_address_is_named(written):
+    """The oracle: what the instrumentations make of the same variable, for addresses of which no list knows."""
+    listed = parse_excluded_urls(written)
+    leaves_out = [
+        listed.url_disabled(f"http://{name}.example:8000/{name}/7") for name in ("unheard-of", "zzz", "q")
+    ]
+    found = list(settings.excluded_urls({"OTEL_PYTHON_FLASK_EXCLUDED_URLS": written}))
+    assert [each.code for each in found] == ["SLO137"] * all(leaves_out)
+
+
+def test_a_list_of_addresses_that_is_no_regular_expression_is_named():
+    (finding,) = settings.excluded_urls({"OTEL_PYTHON_EXCLUDED_URLS": "healthz,(ready"})
+    assert (finding.status, finding.code) == ("fail", "SLO137")
+    assert "missing )" in finding.text

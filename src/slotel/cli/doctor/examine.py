@@ -59,6 +59,7 @@ def checks(reading: Reading, environ: Mapping[str, str]) -> tuple[tuple[Any, ...
         ("metrics", settings.own_port, environ),
         ("service", environment.service_name, reading, environ),
         ("instrumentation", instrumentation.coverage, environ),
+        ("instrumentation", settings.excluded_urls, environ),
         ("django", instrumentation.django, environ),
         ("sampling", environment.sampler, reading, environ),
         ("propagation", environment.propagators, environ),

@@ -57,7 +57,14 @@ def service_name(reading: Reading, environ: Mapping[str, str]) -> Iterator[Findi
         or pairs.get("service.name", "").strip()
         or reading.service.name
     )
-    if name:
+    declared = reading.service.name
+    if name and declared and name != declared:
+        text = (
+            f"the service is called {name!r} here and {declared!r} in slotel.yaml: rules that are generated without "
+            "this environment count nothing of it"
+        )
+        yield Finding("service", "warn", text, "keep the name in one place", "SLO103")
+    elif name:
         yield Finding("service", "ok", str(name))
     elif not environ.get("OTEL_CONFIG_FILE", "").strip():
         text = "the service has no name: metrics and traces show unknown_service"

@@ -15,6 +15,7 @@ from slotel.runtime.finding import Finding
 from slotel.runtime.metrics.scrape.http.port import PORT, port_number, read_address
 from slotel.runtime.setup.defaults import LEFT_OUT
 from slotel.runtime.setup.exporters import otlp_protocol, wants_prometheus
+from slotel.runtime.setup.uninstrumented import AT_THE_SERVER, NOT_AT_ALL
 
 RESOURCE: Final = "OTEL_RESOURCE_ATTRIBUTES"
 CONFIG_FILE: Final = "OTEL_CONFIG_FILE"
@@ -31,6 +32,16 @@ _OF_PROTOCOL: Final = {"grpc": 4317, "http/protobuf": 4318}
 _AUTHORITIES: Final = (
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "OTEL_EXPORTER_OTLP_CERTIFICATE",
 )  # fmt: skip
+_EXCLUDED: Final = (
+    "OTEL_PYTHON_EXCLUDED_URLS",
+    *(
+        f"OTEL_PYTHON_{name.replace('-', '_').upper()}_EXCLUDED_URLS"
+        for name in (*AT_THE_SERVER, *NOT_AT_ALL)
+    ),
+)
+"""Variables with the addresses whose requests a server's instrumentation leaves out. Of calls nobody must see all."""
+_OF_NOBODY: Final = "http://q7x.invalid/k4z/w9j"
+"""An address that only a pattern for every address matches."""
 _MISNAMED: Final = ("slotel.yml", ".slotel.yaml", ".slotel.yml", "slotel.json", "slotel.toml")
 
 
@@ -44,6 +55,22 @@ def misnamed_file(environ: Mapping[str, str], folder: Path | None = None) -> Ite
             text = f"{name} is not read: the file is called slotel.yaml"
             yield Finding("configuration", "warn", text, f"rename it, or set SLOTEL_CONFIG={name}", "SLO107")
             return
+
+
+def excluded_urls(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether a list of addresses that instrumentations leave out holds all, as one with an empty pattern does."""
+    for name in _EXCLUDED:
+        written = environ.get(name, "").strip()
+        try:
+            if not written or not re.search("|".join(map(str.strip, written.split(","))), _OF_NOBODY):
+                continue
+        except (re.error, OverflowError, RecursionError) as error:
+            text = f"{variable(name, written)} is no list of regular expressions: {error}"
+            yield Finding("instrumentation", "fail", text, "correct it", "SLO137")
+        else:
+            text = f"{variable(name, written)} matches every address: no request is counted or traced"
+            fix = "leave out what is empty between two commas, and write each as /healthz$"
+            yield Finding("instrumentation", "warn", text, fix, "SLO137")
 
 
 def resource_attributes(environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ _CHECKS: Final = (
     ("opentelemetry", environment.components),
     ("configuration", settings.misnamed_file),
     ("configuration", settings.resource_attributes),
+    ("instrumentation", settings.excluded_urls),
     ("opentelemetry", settings.numbers),
     ("exporters", settings.endpoints),
     ("metrics", environment.container),
