@@ -67,6 +67,34 @@ def test_every_panel_says_what_it_shows_in_which_unit_and_what_its_emptiness_mea
 
 
 @NEEDS_SDK
+def test_words_in_place_of_a_number_are_few_enough_to_be_read(boards):
+    """Grafana shrinks them until they fit into one line of the panel: a sentence more is a row of dots."""
+    said = {
+        f"{name}: {panel['title']}": panel["fieldConfig"]["defaults"]["noValue"]
+        for name, board in boards.items()
+        for panel in panels(board)
+        if panel["type"] in {"stat", "gauge", "bargauge"}
+    }
+    assert said
+    assert {title: text for title, text in said.items() if len(text) > 33} == {}
+
+
+@NEEDS_SDK
+def test_a_tables_numbers_leave_the_room_to_its_names(boards):
+    """Services, objectives and routes begin alike: with columns of one width each is cut where they begin to differ."""
+    for path, board in boards.items():
+        for panel in (panel for panel in panels(board) if panel["type"] == "table"):
+            fixed = {
+                each["matcher"]["options"]
+                for each in panel["fieldConfig"]["overrides"]
+                if any(one["id"] == "custom.width" for one in each["properties"])
+            }
+            renamed = panel["transformations"][1]["options"]["renameByName"]
+            numbers = {name for field, name in renamed.items() if field.startswith("Value")}
+            assert numbers == fixed, f"{path}: {panel['title']}"
+
+
+@NEEDS_SDK
 def test_no_panel_lies_on_another_or_beyond_the_grid(boards):
     for path, board in boards.items():
         taken: dict[tuple[int, int], str] = {}

@@ -155,6 +155,7 @@ def stat_panel(
         words: value → (text, colour) shown in its place.
         named: show the series' name, too, also where there is one alone.
     """
+    description, no_value = _one_sentence(description, no_value)
     panel = (
         stat.Panel()
         .reduce_options(_last())
@@ -185,6 +186,7 @@ def gauge_panel(
     no_value: str = "No data",
 ) -> Any:
     """Return a dial from 0 to the maximum, with its thresholds as a coloured rim: the value now."""
+    description, no_value = _one_sentence(description, no_value)
     panel = (
         gauge.Panel()
         .reduce_options(_last())
@@ -211,6 +213,7 @@ def bars_panel(
     no_value: str = "No data",
 ) -> Any:
     """Return a horizontal bar for each series, in the order of the queries: the value now."""
+    description, no_value = _one_sentence(description, no_value)
     panel = (
         bargauge.Panel()
         .reduce_options(_last())
@@ -223,6 +226,15 @@ def bars_panel(
     if decimals is not None:
         panel.decimals(decimals)
     return dressed(panel, title, description, queries, unit, 6, height, (), no_value, instant=True)
+
+
+def _one_sentence(description: str, no_value: str) -> tuple[str, str]:
+    """Return the description and the words in place of a number: Grafana shrinks text until it fits into one line.
+
+    So only the first sentence stands there; what else is to be said of an empty panel is in its description.
+    """
+    short, stop, advice = no_value.partition(". ")
+    return (f"{description} {short}: {advice[:1].lower()}{advice[1:]}" if stop else description), short
 
 
 def grey_if_empty(text: str) -> list[Any]:

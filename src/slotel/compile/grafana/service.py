@@ -215,7 +215,7 @@ def _operations(service: Service) -> Any:
         column("Rate", unit=p.PER_SECOND, decimals=2),
         column("Errors", unit=p.PERCENT, decimals=2, cell_mode="color-text", thresholds=threshold_value(*p.FAULTY)),
         column("p95", unit=p.SECONDS, cell_mode="color-text", thresholds=threshold_value(*SLOW)),
-        column("Impact", unit=p.PERCENT, decimals=1, min=0, max=1, cell_mode="gauge"),
+        column("Impact", unit=p.PERCENT, decimals=1, min=0, max=1, cell_mode="gauge", width=240),
         column("Operation", links=operation_links(service)),
     )  # fmt: skip
     return table_panel(

@@ -47,7 +47,7 @@ OWN: Final = 'environment=~"$environment",slo_name="$slo"'
 ENTRY: Final = 'span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER"'
 HOURLY: Final = ',window="1h"'
 NOT_LIVE: Final = "No gauges now. Check that the service runs and its /metrics is scraped."
-NO_EVENTS: Final = "No events in the window: nobody asks, or the service is dead"
+NO_EVENTS: Final = "No events in the window. Nobody asks, or the service is dead."
 
 
 def board(service: Service) -> Board:

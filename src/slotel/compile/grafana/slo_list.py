@@ -163,16 +163,19 @@ def _objectives(decimals: int) -> Any:
     }
     text = "color-text"
     burning = threshold_value(*BURN_STEPS)
-    overrides = (
+    overrides = (  # what is left of the width is for the names
         column("SLO", links=[link]),
-        column("Objective", unit=p.PERCENT, decimals=decimals, width=110),
-        column("Period", unit=p.DAYS, decimals=0, width=90),
-        column("Good in period", unit=p.PERCENT, decimals=decimals),
-        column("Budget left", unit=p.PERCENT, decimals=1, cell_mode=text, thresholds=threshold_value(*LEFT_STEPS)),
-        column("Events, 5 min", unit=p.COUNT, decimals=0, noValue=NO_EVENTS),
-        column("Burn rate, 5 min", unit=p.BURN, decimals=2, cell_mode=text, thresholds=burning, empty=NO_EVENTS),
-        column("Burn rate, 1 h", unit=p.BURN, decimals=2, cell_mode=text, thresholds=burning, empty=NO_EVENTS),
-        column("Time to exhaustion", unit=p.SECONDS, decimals=1, cell_mode=text, words=EXHAUSTION_WORDS,
+        column("Objective", unit=p.PERCENT, decimals=decimals, width=100),
+        column("Period", unit=p.DAYS, decimals=0, width=85),
+        column("Good in period", unit=p.PERCENT, decimals=decimals, width=125),
+        column("Budget left", unit=p.PERCENT, decimals=1, cell_mode=text, width=105,
+               thresholds=threshold_value(*LEFT_STEPS)),
+        column("Events, 5 min", unit=p.COUNT, decimals=0, width=115, noValue=NO_EVENTS),
+        column("Burn rate, 5 min", unit=p.BURN, decimals=2, cell_mode=text, width=130, thresholds=burning,
+               empty=NO_EVENTS),
+        column("Burn rate, 1 h", unit=p.BURN, decimals=2, cell_mode=text, width=120, thresholds=burning,
+               empty=NO_EVENTS),
+        column("Time to exhaustion", unit=p.SECONDS, decimals=1, cell_mode=text, width=150, words=EXHAUSTION_WORDS,
                thresholds=threshold_value(*EXHAUSTION_STEPS), empty=NO_EVENTS),
         column("Firing", unit=p.COUNT, decimals=0, cell_mode=text, width=80,
                thresholds=threshold_value((None, p.GREEN), (1, p.RED))),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from grafana_foundation_sdk.builders import common, table
 from grafana_foundation_sdk.models import common as c
 from grafana_foundation_sdk.models import dashboard as d
 
 from slotel.compile.grafana.panels import COUNT, REF_IDS, Query, dressed, grey_if_empty, value_words
+
+NUMBER_WIDTH: Final = 120
+"""Pixels."""
 
 
 def table_panel(
@@ -28,7 +31,8 @@ def table_panel(
 ) -> Any:
     """Return a table: a row for each set of labels, a column for each label and for each query's present value.
 
-    A cell without a value shows "–", unless an override says more: the panel's own text is for an empty table.
+    A cell without a value shows "–", unless an override says more: the panel's own text is for an empty table. A number
+    needs no more room than `NUMBER_WIDTH`, unless an override says so: what is left is for names, which begin alike.
 
     Args:
         columns: heading → query; every query has the same labels.
@@ -56,7 +60,10 @@ def table_panel(
             )
         )
     )
-    dashes = [column(name, noValue="–") for name in (*labels.values(), *columns)]
+    dashes = [
+        *(column(name, noValue="–") for name in labels.values()),
+        *(column(name, noValue="–", width=NUMBER_WIDTH) for name in columns),
+    ]
     return dressed(
         panel,
         title,
