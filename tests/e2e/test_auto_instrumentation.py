@@ -73,9 +73,10 @@ def served(env, *paths, until=""):
         service.wait_ready()
         for path in paths:
             service.get(path)
-        if env.get("OTEL_METRICS_EXPORTER") != "none":
+        is_scraped = env.get("OTEL_METRICS_EXPORTER", "prometheus") == "prometheus"
+        if is_scraped:
             wait_until(lambda: service.sample(CALLS, http_route="/ok") >= 1, "the request is counted")
-        samples = service.samples(CALLS) if env.get("OTEL_METRICS_EXPORTER") != "none" else []
+        samples = service.samples(CALLS) if is_scraped else []
         wait_until(lambda: until in service.log, f"the log says {until}")
     return service.log, samples
 
