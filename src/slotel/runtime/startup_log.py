@@ -33,7 +33,7 @@ def lines(runtime: Runtime, environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _metrics(runtime: Runtime, environ: Mapping[str, str]) -> str:
-    """Return the address of the metrics; without the port: that slotel waits for it; without one: by what they leave."""
+    """Return the metrics' address; that slotel waits for its port; without an endpoint, by what they leave."""
     if runtime.endpoint is None:
         pushed = usable_exporters(environ)[0]["OTEL_METRICS_EXPORTER"]
         return pushed if pushed != "none" else "off"
