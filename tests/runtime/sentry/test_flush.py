@@ -44,3 +44,38 @@ def test_a_flush_sends_the_transaction_of_a_process_that_ends_without_exit_hooks
         assert done.returncode == 0, done.stderr
         assert [event["transaction"] for event in sentry.payloads("transaction")] == ["job"], done.stderr
         assert [event["message"] for event in sentry.payloads("event")] == ["at work"]
+
+
+SLOW_TO_READ = """
+import sys, time, types
+import sentry_sdk
+
+class Slow:
+    def get_source(self, name):
+        time.sleep(0.5)
+        return SOURCE
+
+SOURCE = "def fail():\\n    raise ValueError(__name__)\\n"
+sentry_sdk.init(shutdown_timeout=3)
+for number in range(8):
+    module = sys.modules[f"slow{number}"] = types.ModuleType(f"slow{number}")
+    module.__loader__ = Slow()
+    exec(compile(SOURCE, f"/slow/{number}.py", "exec"), vars(module))
+    try:
+        module.fail()
+    except ValueError:
+        sentry_sdk.capture_exception()
+"""
+
+
+def test_what_computing_takes_at_an_exit_is_no_part_of_the_time_to_send_as_under_plain_sentry_sdk():
+    """Plain sentry-sdk has read the source lines before the exit."""
+    for launcher in ((), (LAUNCHER,)):
+        with SentrySink() as sentry:
+            env = clean_environ(SENTRY_DSN=sentry.dsn(), OTEL_METRICS_EXPORTER="none")
+            subprocess.run([*launcher, sys.executable, "-c", SLOW_TO_READ], env=env, check=True, timeout=120)
+            values = [event["exception"]["values"][0] for event in sentry.payloads("event")]
+        assert sorted(value["value"] for value in values) == [f"slow{number}" for number in range(8)]
+        assert {value["stacktrace"]["frames"][-1]["context_line"].strip() for value in values} == {
+            "raise ValueError(__name__)"
+        }

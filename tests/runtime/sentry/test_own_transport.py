@@ -7,6 +7,7 @@ import sys
 import pytest
 import sentry_sdk
 
+from slotel.cli.sink.envelope import parse_envelope
 from slotel.cli.sink.server import SentrySink
 from support.launch import APPS, clean_environ, launched_by
 
@@ -37,3 +38,35 @@ def test_a_transport_of_the_apps_own_is_given_errors_and_transactions(way):
     assert given(way, "slotel") == expected
     if way == "options":
         assert given(way, "plain") == expected
+
+
+SPOTLIGHT = """
+import os, sentry_sdk
+sentry_sdk.init(spotlight=os.environ["STREAM"], traces_sample_rate=1.0)
+import flask
+app = flask.Flask("spotlight")
+app.add_url_rule("/", view_func=lambda: sentry_sdk.capture_message("said"))
+app.test_client().get("/")
+sentry_sdk.flush(10)
+"""
+
+
+@pytest.mark.parametrize("project", [7, None])
+@pytest.mark.parametrize("how", ["plain", "slotel"])
+def test_spotlight_shows_errors_and_transactions_with_and_without_a_dsn(how, project):
+    with SentrySink() as sink:
+        env = clean_environ(
+            STREAM=f"{sink.url}/stream", OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none", SENTRY_TRACES_SAMPLE_RATE="1",
+        )  # fmt: skip
+        if project is not None:
+            env["SENTRY_DSN"] = sink.dsn(project)
+        command = [*launched_by(how, "flask"), sys.executable, "-c", SPOTLIGHT]
+        subprocess.run(command, env=env, check=True, timeout=170, capture_output=True)
+        shown = [
+            header["type"]
+            for request in sink.others
+            if request.target == "/stream"
+            for header, _ in parse_envelope(request.body).items
+        ]
+        assert sorted(kind for kind in shown if kind in ("event", "transaction")) == ["event", "transaction"]
+        assert sink.transactions == sink.events == (project is not None)

@@ -9,6 +9,7 @@ import atexit
 import os
 import signal
 import time
+import weakref
 from _thread import (
     allocate_lock,
     start_new_thread,
@@ -104,6 +105,8 @@ def flush_time(options: Mapping[str, Any]) -> float:
 class ExitClock:
     """One time limit for all flushes of an exit: those of the Sentry client and of the sinks.
 
+    It begins when what waits to be computed is computed: plain sentry-sdk has done that before, on the app's threads.
+
     Args:
         clock: monotonic seconds.
     """
@@ -113,6 +116,12 @@ class ExitClock:
         self._exiting = 0
         """Process id."""
         self._first: float | None = None
+        self._computing: list[weakref.WeakMethod[Callable[[], object]]] = []
+
+    def compute_first(self, method: Callable[[], object]) -> None:
+        """Have a bound method compute what waits before the flush time of an exit begins; it bounds itself."""
+        self._computing = [each for each in self._computing if each() is not None]
+        self._computing.append(weakref.WeakMethod(method))
 
     def watch(self) -> None:
         """Register an exit hook that notes the exit; it runs before the hooks that are registered already."""
@@ -134,6 +143,11 @@ class ExitClock:
         if not self.has_begun:
             return self._clock() + seconds
         if self._first is None:
+            for each in self._computing:
+                compute = each()
+                if compute is not None:
+                    with suppress(Exception):  # what cannot be computed is counted where it waits
+                        compute()
             self._first = self._clock()
         return self._first + seconds
 

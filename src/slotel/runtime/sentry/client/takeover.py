@@ -165,6 +165,8 @@ class ClientTakeover:
     def _app_calls_init(self, original: Any, positional: tuple[Any, ...], options: dict[str, Any]) -> Any:
         if positional and isinstance(positional[0], Mapping):  # options may be given as one mapping
             positional, options = positional[1:], {**positional[0], **options}
+        if self._connection is None and _is_for_spotlight_alone(positional, options):
+            return original(*positional, **options)
         own = self._options()
         merged = {**own, **_without_tracing(options)}
         merged.update({name: value for name, value in own.items() if merged[name] is None})  # as if not given
@@ -367,6 +369,13 @@ def _integrations() -> list[Any]:
 
 def _quietly(pending: int, timeout: float) -> None:
     """Say nothing on standard error when the process ends."""
+
+
+def _is_for_spotlight_alone(positional: tuple[Any, ...], options: Mapping[str, Any]) -> bool:
+    """Whether a call of `init` sends nothing but what Spotlight shows: without a DSN slotel makes no transactions."""
+    wanted = options.get("spotlight")
+    has_dsn = any((*positional, options.get("dsn"), os.environ.get("SENTRY_DSN")))
+    return not has_dsn and bool(os.environ.get("SENTRY_SPOTLIGHT") if wanted is None else wanted)
 
 
 @contextmanager

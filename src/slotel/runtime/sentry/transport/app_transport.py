@@ -1,4 +1,4 @@
-"""Hands transactions to a transport that the app gave to its Sentry client, which sends, retries and flushes."""
+"""Hands transactions to a transport of the app's own, which sends, retries and flushes, and to Spotlight."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from sentry_sdk.envelope import Envelope
 
 from slotel.runtime.logs import LOG
-from slotel.runtime.sentry.client.protocols import Dropped
+from slotel.runtime.sentry.client.protocols import Dropped, SendsTransactions
 from slotel.runtime.sentry.transport.encode import decompress
 from slotel.runtime.sentry.transport.envelope_queue import QueuedEnvelope
 from slotel.runtime.sentry.transport.rate_limits import RateLimits
@@ -40,3 +40,26 @@ class AppTransport:
 
     def stop(self, reason: str) -> None:
         """Do nothing: nothing waits here."""
+
+
+class WithSpotlight:
+    """Shows Spotlight each transaction, beside what sends it.
+
+    Args:
+        spotlight: sentry-sdk's client of it.
+    """
+
+    def __init__(self, sender: SendsTransactions, spotlight: Any, dropped: Dropped) -> None:
+        self._sender = sender
+        self._spotlight = AppTransport(spotlight, dropped)
+        self.wake, self.flush, self.stop = sender.wake, sender.flush, sender.stop
+
+    @property
+    def limits(self) -> RateLimits:
+        """Which categories may not be sent for a while."""
+        return self._sender.limits
+
+    def offer(self, envelope: QueuedEnvelope) -> None:
+        """Take an envelope, on the thread that builds transactions."""
+        self._spotlight.offer(envelope)
+        self._sender.offer(envelope)

@@ -12,7 +12,7 @@ from slotel.runtime.sentry.client.protocols import (
 )
 from slotel.runtime.sentry.transactions.assembly import Assembly
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
-from slotel.runtime.sentry.transport.app_transport import AppTransport
+from slotel.runtime.sentry.transport.app_transport import AppTransport, WithSpotlight
 from slotel.runtime.sentry.transport.client_transport import sender_of
 from slotel.runtime.sentry.transport.endpoint import Endpoint
 from slotel.runtime.sentry.transport.sender import Sender
@@ -34,7 +34,7 @@ class TransportFactory:
         """Return what builds and what sends by this client's DSN, options and hooks.
 
         Errors and transactions go by one sender. A transport of the app's own gets both; a function, which sentry-sdk
-        gives errors only, does not.
+        gives errors only, does not. Spotlight, where the client has it, gets both.
 
         Raises:
             ModeError: it has no DSN.
@@ -52,6 +52,9 @@ class TransportFactory:
                 if takes_envelopes(client.transport)
                 else Sender(endpoint, self._dropped)
             )
+        spotlight = getattr(client, "spotlight", None)
+        if spotlight is not None:
+            sender = WithSpotlight(sender, spotlight, self._dropped)
         assembly = Assembly(
             client=client,
             enforcer=self._enforcer,

@@ -11,6 +11,7 @@ import time
 from _thread import LockType, allocate_lock
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
+from math import inf
 from typing import Final
 
 from opentelemetry import context as otel_context
@@ -18,6 +19,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from slotel.runtime.metrics.unsent import UNSENT
 from slotel.runtime.process.lifecycle import PROCESS
+from slotel.runtime.process.shutdown import EXIT
 from slotel.runtime.process.threads import start_daemon, tokens_for
 from slotel.runtime.sentry.client.protocols import Dropped
 from slotel.runtime.sentry.transactions.gil_yielder import GilYielder
@@ -49,6 +51,8 @@ LINGER: Final = 0.5
 its code and data in the processor's caches, and takes more than twice as long for it."""
 LINGERING: Final = 30
 """Envelopes that wait no longer for more."""
+ENCODING_AT_EXIT: Final = 10.0
+"""Seconds that encoding what waits at an exit may take before the flush time begins: a busy machine takes long."""
 MAX_UNENCODED: Final = 1000
 """Envelopes that wait to be encoded; the thread encodes them also while the server is away."""
 _ASK: Final = 0.1
@@ -96,6 +100,7 @@ class Sender:
         self._stopped = self._retired = False
         self._begin()
         PROCESS.register("sentry_sender", after_fork_in_child=self.after_fork)
+        EXIT.compute_first(self.encode_at_exit)
 
     def _begin(self) -> None:
         self._queue = EnvelopeQueue()
@@ -257,11 +262,22 @@ class Sender:
             else:
                 return  # a flush asks for it now
 
-    def encode_waiting(self) -> None:
-        """Encode what waits for it; one that fails is counted, and takes nothing from the others."""
+    def encode_at_exit(self) -> None:
+        """Encode what waits for it on the thread that ends the process, beside the sender's."""
+        self.encode_waiting(time.monotonic() + ENCODING_AT_EXIT)
+
+    def encode_waiting(self, until: float = inf) -> None:
+        """Encode what waits for it; one that fails is counted, and takes nothing from the others.
+
+        Args:
+            until: monotonic seconds.
+        """
         gil = GilYielder(_TURN)
-        while self._unencoded and not self._stopped:
-            signal, encode = self._unencoded.popleft()
+        while not self._stopped and time.monotonic() < until:
+            try:
+                signal, encode = self._unencoded.popleft()
+            except IndexError:
+                return
             try:
                 envelope = encode()
                 if envelope is not None:
