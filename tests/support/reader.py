@@ -92,11 +92,13 @@ class Reader:
             if not self._wait(lambda port=port: listens(port)):
                 return f"{text}\nnothing listens on {port}"
         output = self.folder / f"output-{len(self._going)}-{time.monotonic_ns()}"
-        # Before each command the terminal's folder and variables are noted: the last one may never return.
+        # Before each command the terminal's folder and variables are noted: the last one may never return. Another terminal
+        # may read them at any moment, so that each file is replaced as a whole.
+        own = f"{self.state}/$BASHPID"
+        note = f"pwd > {own}; mv {own} {self.state}/cwd; export -p > {own}; mv {own} {self.state}/env"
         script = (
             f'cd "$(cat {self.state}/cwd)"; [ ! -f {self.state}/env ] || . {self.state}/env; set -eE -o pipefail\n'
-            f"trap 'pwd > {self.state}/cwd; export -p > {self.state}/env' DEBUG\n{expected_failures(text)}\n"
-            f"pwd > {self.state}/cwd; export -p > {self.state}/env\n"
+            f"trap '{note}' DEBUG\n{expected_failures(text)}\ntrap - DEBUG; {note}\n"
         )
         with output.open("w") as file:
             process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The command line: `main` is the entry point. click and rich are imported when a command needs them, not before."""
+"""The command line. click and rich are imported only if a command needs them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COMPILING: Final = frozenset({"validate", "explain", "generate", "backtest", "s
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run `slotel …` and exit: 0 well, 1 the input is wrong, 2 the call is.
+    """Run `slotel …` and exit: with 0, with 1 if the input is invalid, with 2 if the command line is.
 
     Args:
         arguments: default `sys.argv[1:]`.
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _escape_what_cannot_be_shown() -> None:
-    """Write a character that the encoding of the output lacks as JSON does, so that JSON stays what it was."""
+    """Escape characters that the output's encoding lacks as JSON does, so that JSON output keeps its meaning."""
     codecs.register_error(_ESCAPED, _escaped)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -56,7 +56,7 @@ print("\\n" + json.dumps({"broken": broken, "skipped": skipped}))
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What a Python environment has installed: normalised name → version."""
+    """A Python environment; `packages`: normalised name → installed version."""
 
     python: str
     version: str
@@ -74,7 +74,7 @@ class Plan:
 
 
 def plan(environment: Environment, *, everything: bool = False) -> Plan:
-    """Return what belongs into an environment: an instrumentation for each library, and those that always apply."""
+    """Return what to install: the instrumentations of installed libraries and of the standard library."""
     wanted, reasons, left_out = [], {}, {}
     for each in tested_set():
         if not each.libraries:
@@ -132,7 +132,7 @@ def install_command(environment: Environment, packages: Sequence[Tested]) -> lis
 
 
 def verify(environment: Environment, wanted: Iterable[Tested]) -> tuple[list[str], list[str]]:
-    """Return what is wrong after an installation, and what will not be instrumented although it is installed."""
+    """Return the problems after an installation, and the instrumentations that will be skipped."""
     after = look(environment.python)
     wrong = []
     for each in wanted:

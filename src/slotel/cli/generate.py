@@ -1,4 +1,4 @@
-"""`slotel generate`: gathers what the compilers make of services and writes all of it, or nothing."""
+"""`slotel generate`: compiles the objectives of services, and writes all files or none."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ COMPILERS: Final = (
 )
 """Modules with `files(service) -> Mapping[str, str]`: relative path → content, the same for the same service."""
 _SHARED: Final = ("slotel.compile.dashboards", "slotel.compile.provisioning")
-"""Of several services: written once, for the dashboards are of no service."""
+"""Of several services: written once, because the dashboards serve all services."""
 _OF_A_COLLECTOR: Final = "slotel.compile.collector.policy"
-"""Of several services: one policy for all of them, since they share their collectors."""
+"""Of several services: one policy for all of them, because they share their collectors."""
 _OF_A_PROCESS: Final = ("slotel.compile.sentry.api",)
 """Of what a process sends: nothing to write where every objective is PromQL."""
 

@@ -1,4 +1,4 @@
-"""What the commands read: the configurations they judge, and how they say what is wrong with them."""
+"""Loads the configurations for the commands, and prints their problems."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def load_all(configs: Sequence[str]) -> tuple[Reading, ...]:
 
 
 def load_all_or_exit(configs: Sequence[str]) -> tuple[Reading, ...]:
-    """Return services that have names and no fault; otherwise say every fault, one a line, and exit 1."""
+    """Return the services; if one has a problem or no name, print each problem on a line and exit with 1."""
     return checked(load_all(configs))
 
 
 def checked(readings: Sequence[Reading]) -> tuple[Reading, ...]:
-    """Return the readings if nothing is wrong with them; otherwise say what is, and exit 1."""
+    """Return the readings if they have no problem; otherwise print the problems, and exit with 1."""
     problems = [each for reading in readings for each in (*reading.problems, *unnamed(reading))]
     if problems:
         complain(problems)
@@ -69,7 +69,7 @@ def checked(readings: Sequence[Reading]) -> tuple[Reading, ...]:
 
 
 def unnamed(reading: Reading) -> tuple[Problem, ...]:
-    """Return the one fault of a service without a name, if no other fault may be the reason."""
+    """Return the problem of a service without a name, unless another problem may be the reason."""
     if reading.service.name or reading.problems:
         return ()
     return (
@@ -96,7 +96,7 @@ def complain(problems: Sequence[Problem]) -> None:
 
 
 def inform(sentence: str, *, err: bool = False) -> None:
-    """Write what a person should know as one line."""
+    """Write a message as one line."""
     click.secho("info  ", fg="yellow", bold=True, nl=False, err=err)
     click.echo(without_secrets(sentence), err=err)
 

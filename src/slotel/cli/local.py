@@ -1,4 +1,4 @@
-"""Services on this machine: a port for one, and its metrics."""
+"""Helpers for services on this machine: a free port, and the samples of a scrape."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def free_port(wanted: int = 0) -> int:
-    """Return the wanted port if nobody has it, else a free one."""
+    """Return the wanted port if it is free, else another free port."""
     for port in (wanted, 0):
         with socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

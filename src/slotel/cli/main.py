@@ -1,4 +1,4 @@
-"""The table of commands. Each lives in a file of its own, imported only when it is run or its help is shown."""
+"""The table of commands. A command's module is imported only when the command is run or its help is shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`slotel validate`: says what is wrong with the configuration, a line each, and exits 1 if anything is."""
+"""`slotel validate`: prints each problem of the configuration on a line, and exits with 1 if there is one."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The ground floor: what objectives, tags and a service are. No clock, no I/O, no SDK."""
+"""The configuration: objectives, tags and the service as values. No clock, no I/O, no SDK."""

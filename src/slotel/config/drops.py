@@ -1,4 +1,4 @@
-"""Every `reason` of `slotel_dropped_total`: what happened, what helps. The reference is generated from it."""
+"""The values of `reason` of `slotel_dropped_total`, with their fixes. The reference is generated from it."""
 
 from typing import Final, NamedTuple
 
@@ -158,7 +158,7 @@ DROPS: Final[dict[str, Drop]] = {
 
 
 def drop(reason: str) -> Drop:
-    """Return what a reason means; sentry-sdk may give reasons that slotel does not know."""
+    """Return the meaning of a reason, also of one that only sentry-sdk knows."""
     if reason.startswith(_STATUS):
         return Drop(
             f"Sentry refused them with HTTP status {reason.removeprefix(_STATUS)}",

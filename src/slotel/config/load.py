@@ -1,4 +1,4 @@
-"""Reads slotel.yaml from disk and hands it to the model. The one place that opens it."""
+"""Reads slotel.yaml from disk. Only this module opens it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def read_configuration(
     path: str | None = None,
     read: Callable[[Mapping[str, str], str, str], Reading] = read_service,
 ) -> Reading:
-    """Return the service as slotel.yaml and the environment describe it. Never raises for what it reads.
+    """Return the service that slotel.yaml and the environment describe. Never raises: problems are in the result.
 
     Args:
         path: the file; default SLOTEL_CONFIG, else `slotel.yaml` in the working directory if it is there.
-        read: what understands the file: (environment, text, the file's name) → reading.
+        read: parses the file: (environment, text, the file's name) → reading.
     """
     named = path or environ.get(SLOTEL_CONFIG, "").strip()
     source = named or DEFAULT_FILE

@@ -1,4 +1,4 @@
-"""Where generated rules and dashboards will live: what they count from, and where their links point. Data only."""
+"""Settings of the generated rules and dashboards: the source of the counts, and the targets of links."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every name that leaves the process: metrics with unit, labels, attributes, environment. Data only."""
+"""Names that users see: metrics, labels, attributes, environment variables."""
 
 from typing import Final
 

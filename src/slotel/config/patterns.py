@@ -1,4 +1,4 @@
-"""Regular expressions that are compiled when they are first used: most wait for what few services ever send."""
+"""Regular expressions that are compiled at their first use, because most services never need most of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Pattern:
 
 
 def lazy_pattern(source: str, flags: int = 0) -> re.Pattern[str]:
-    """Return what stands for a compiled pattern.
+    """Return an object with the methods of a compiled pattern.
 
     >>> lazy_pattern("b+").search("abbc")[0]
     'bb'

@@ -1,4 +1,4 @@
-"""A problem: what is wrong, where, and what was expected instead."""
+"""A problem of the configuration: where it is, what was expected, what is used instead."""
 
 from typing import Final, NamedTuple
 

@@ -22,7 +22,7 @@ def parse_ratio(text: object) -> Fraction:
         text: a string, or a number (YAML gives 0.05 as a float; its shortest decimal form is meant).
 
     Raises:
-        ValueError: not a ratio at all. The range is not judged here.
+        ValueError: it is not a ratio. The range is not checked.
 
     >>> parse_ratio("99.9%")
     Fraction(999, 1000)

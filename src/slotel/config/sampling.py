@@ -1,4 +1,4 @@
-"""What is exported: by route, and although it was sampled out; and which spans are dropped before they are counted."""
+"""Sampling by route, reasons to keep sampled-out traces, and spans that are dropped before they are counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The service: slotel.yaml and the environment, judged and merged into frozen objects. Reads no file."""
+"""The service: slotel.yaml and the environment, validated and merged into frozen objects. Reads no file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _OF_TRANSACTIONS: Final = ("keep", "keep_per_minute", "late_wait")
 
 @dataclass(frozen=True, slots=True)
 class SentrySettings:
-    """How Sentry is reached and what it gets. `dsn` holds a key: it is never logged.
+    """The settings for Sentry. `dsn` contains a key and is never logged.
 
     Args:
         traces_sample_rate: in [0, 1]; None leaves the decision to OTEL_TRACES_SAMPLER.
@@ -73,16 +73,16 @@ class SentrySettings:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """All that slotel knows of a service before it starts.
+    """The configuration of a service.
 
     Args:
-        name: None leaves it to OTEL_SERVICE_NAME.
-        drop: spans that are neither counted nor exported, with all below them.
+        name: None: OTEL_SERVICE_NAME.
+        drop: spans that are neither counted nor exported, including their descendants.
         max_series: bound of the series of each metric.
         asgi_spans: the messages of an ASGI app that get a span each, of ASGI_MESSAGES.
         http_metrics: who adds up the frameworks' HTTP instruments, of HTTP_METRICS.
         page: whether the metrics address has the status page at `/`.
-        sigterm: whether what is held is sent before an unhandled SIGTERM ends the process.
+        sigterm: whether pending telemetry is sent before an unhandled SIGTERM ends the process.
     """
 
     name: str | None = None
@@ -101,10 +101,10 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A service as read, and all that was wrong on the way.
+    """A service as read, with the problems that were found.
 
     Args:
-        notes: what the file says that has no effect, or that slotel has its own of; a sentence each.
+        notes: settings of the file without effect, a sentence each.
     """
 
     service: Service
@@ -113,7 +113,7 @@ class Reading:
 
 
 def read_service(environ: Mapping[str, str], text: str | None = None, source: str = "slotel.yaml") -> Reading:
-    """Return the service that the file and the environment describe: environment over file over default.
+    """Return the service. The environment overrides the file, and the file overrides defaults.
 
     Args:
         text: the content of slotel.yaml; None if there is no file.

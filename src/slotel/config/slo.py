@@ -229,9 +229,9 @@ MIN_BAD_EVENTS: Final = 5
 
 
 def classify(slo: Slo, event: Event, explicit: str | None = None) -> Outcome | None:
-    """Return the event's outcome for the objective; None if it is none of its events. First match wins.
+    """Return the event's outcome for the objective; None if the objective does not count it. The first match wins.
 
-    What code and file say comes before the outcome table, which comes before the latency threshold.
+    The order is: code, file, outcome table, latency threshold.
 
     Args:
         explicit: the span's `slo.outcome`, which beats every rule.

@@ -1,4 +1,4 @@
-"""The tag policy: which tags a span must carry, which values are allowed, which are never let out. Pure."""
+"""The tag policy: required tags, allowed values, redacted keys. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Types of single values of slotel.yaml that Python's own do not tell apart; `config/file/schema.py` reads each."""
+"""Types of single values of slotel.yaml; `config/file/schema.py` has a parser for each."""
 
 from typing import Annotated
 

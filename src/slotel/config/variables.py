@@ -1,4 +1,4 @@
-"""Every environment variable that slotel defines, with its default and meaning; and the likely one for a misspelled name."""
+"""The environment variables that slotel defines, with default and meaning; suggestions for misspelled names."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _OWN_PREFIXES: Final = ("SLOTEL_", "ERROR_BUDGET_")
 
 
 def unknown_variables(environ: Mapping[str, str], otel: Iterable[str] = ()) -> Iterator[tuple[str, str]]:
-    """Yield each variable that nobody reads with the likely right name, or an empty one.
+    """Yield each unknown variable with the name that was probably meant, or an empty one.
 
     A name that begins with `SLOTEL_` or `ERROR_BUDGET_` must be slotel's. One that begins with `SENTRY_` or `OTEL_` may
     belong to another tool: it is reported only when it is close to a known name.

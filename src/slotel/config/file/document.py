@@ -1,4 +1,4 @@
-"""slotel.yaml as it is written, checked place by place: each fault has file, line, path and expectation.
+"""Reads and checks the text of slotel.yaml: each problem has file, line, path and what was expected.
 
 Importing it costs about 11 ms, 9 of them ruamel.yaml's; a service without a file never does.
 """
@@ -26,7 +26,7 @@ _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def read_document(text: str, source: str) -> tuple[Document, tuple[Problem, ...]]:
-    """Return what the text says, and what is wrong with it; a wrong part is left out, the rest stands.
+    """Return the document and its problems; invalid parts are left out, the others are kept.
 
     Args:
         source: the file's name, as problems name it.
@@ -53,7 +53,7 @@ def read_document(text: str, source: str) -> tuple[Document, tuple[Problem, ...]
 
 
 def load_trees(text: str, source: str) -> tuple[list[Any], Problem | None]:
-    """Return the documents of a YAML text with their lines, or what is wrong with it; never raises."""
+    """Return the documents of a YAML text with their lines, or the problem that prevents it; never raises."""
     yaml = YAML(typ="rt")
     yaml.max_depth = MAX_DEPTH
     try:

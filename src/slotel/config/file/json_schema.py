@@ -1,7 +1,6 @@
-"""The JSON schema of slotel.yaml, generated from the types that read it; an editor checks and completes with it.
+"""The JSON schema of slotel.yaml for editors, generated from the types that read it.
 
-It never refuses what a service reads. What JSON schema cannot say, such as whether a regular expression is valid, is
-left to `slotel validate`.
+It accepts every valid file. `slotel validate` also checks what JSON schema cannot express, such as regular expressions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How values of an objective are written, and their bounds: the same in every file and in the environment."""
+"""Parsers of an objective's values, with their bounds, for every file format and the environment."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The scrape endpoint: one daemon thread that answers for the service, or is on standby for the process that does.
+"""The scrape endpoint: a daemon thread that serves `/metrics`, or is on standby for the process that does.
 
-Whoever binds the port first answers; the kernel lets only one. A process that finds it taken by another of its
-own service is silently on standby and tries again; one that finds another service there logs it once. The thread is
-stopped before a fork and started on both sides after it, so that a prefork master forks single-threaded, and the
-child closes what it inherited.
+The process that binds the port first serves it. If another process of the service has the port, this one is on
+standby and tries again; if another service has it, that is logged once. The thread is stopped before a fork and
+started on both sides after it, so that a prefork master forks with one thread. A forked child closes the inherited
+sockets.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ class Endpoint:
 
     Args:
         host, port: port 0 lets the system choose; `port` then says which.
-        sources: return families; one that fails costs its own families and is counted.
+        sources: return families; a fault in one is counted, and only its families are missing.
         target: the resource's attributes, for `target_info`.
         pages: more paths, rendered on each request.
-        scraped: told what a scrape was written from.
-        sibling: whether this process joined a service that runs already: it is then silently on standby.
-        fault: told the part's name and the exception; never raises.
-        dropped: told the signal and the reason of what is left out.
-        chore: called on the thread every turn; returns in how many seconds it wants to be called again.
-        access: who may ask; default: whoever names loopback or an address.
-        holder: tells a process of this service from another service on the port.
+        scraped: called with the families of each scrape.
+        sibling: whether this process has joined a running service: it is on standby without a log line then.
+        fault: called with component and exception; never raises.
+        dropped: called with signal and reason of what is left out.
+        chore: called on the thread in each turn; returns after how many seconds to call it again.
+        access: checks requests; default: requests whose `Host` is loopback or an address are allowed.
+        holder: distinguishes a process of this service from another service on the port.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Endpoint:
 
     @property
     def holds_port(self) -> bool:
-        """Return whether this process answers; of a service's processes at most one does."""
+        """Return whether this process serves the port; at most one process of a service does."""
         return bool(self._server.listeners)
 
     @property
@@ -267,7 +267,7 @@ class Endpoint:
             self._busy_until = time.perf_counter() + BUSY_SECONDS
 
     def families(self) -> list[Family]:
-        """Return what all sources give, one family for each name."""
+        """Return the families of all sources, one for each name."""
         found: list[Family] = []
         for source in self._sources:
             try:

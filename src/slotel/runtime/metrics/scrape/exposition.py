@@ -1,6 +1,6 @@
-"""Families as text: Prometheus 0.0.4 and OpenMetrics 1.0. Writes what it is given; merging and serving are elsewhere.
+"""Writes families as text: Prometheus 0.0.4 and OpenMetrics 1.0.
 
-The text of a series' labels is kept between scrapes, so that a line costs one formatted string.
+The text of a series' labels is cached between scrapes.
 """
 
 from __future__ import annotations

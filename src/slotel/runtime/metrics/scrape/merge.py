@@ -1,4 +1,4 @@
-"""Families from several sources as one set: each name once, each series once. Adds up, never renders."""
+"""Combines families of several sources, so that each name and each series occurs once."""
 
 from __future__ import annotations
 

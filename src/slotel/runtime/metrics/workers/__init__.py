@@ -1,1 +1,1 @@
-"""Many processes, one service: where each counts, how each reads the others."""
+"""Shares counts between the processes of a service."""

@@ -1,8 +1,8 @@
-"""The processes of a service side by side: requests, errors, time, CPU and memory of each that lives. Counts nothing.
+"""Metrics of each running process of a service: requests, errors, time, CPU and memory.
 
-A worker is known by the lowest number that no living one has, so that a service that recycles its workers every
-minute has as many series as workers, not as many as processes. The numbers are those of the process that answers;
-when another takes over, they may be dealt anew, as after a restart.
+The label `worker` is the lowest number that no running worker has, so that a service has as many series as workers,
+also if it recycles them every minute. The process that serves `/metrics` assigns the numbers; another one that takes
+over may assign them differently, as after a restart.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from slotel.runtime.metrics.workers.workers import Workers
 
 
 class Worker(NamedTuple):
-    """A process of the service that lives.
+    """A running process of the service.
 
     Args:
         number: value of the label `worker`.
@@ -40,7 +40,7 @@ class Worker(NamedTuple):
 
     @property
     def serves(self) -> bool:
-        """Whether it may serve requests: the process that only manages the others never does."""
+        """Whether it may serve requests; False for a process that only manages the others."""
         return self.number != names.MAIN or self.requests > 0
 
 
@@ -53,7 +53,7 @@ class _Rows(NamedTuple):
 
 
 class ByWorker:
-    """Reads what each living process counted, when asked.
+    """Reads the counts of each running process.
 
     Args:
         yield_gil: called after each process: others may run meanwhile.
@@ -66,7 +66,7 @@ class ByWorker:
         self._rows: dict[Process, _Rows] = {}
 
     def workers(self) -> list[Worker]:
-        """Return the living processes, by their numbers."""
+        """Return the running processes, sorted by number."""
         living = dict(sorted(self._workers.living(), key=lambda each: each[1].created))
         self._rows = {process: rows for process, rows in self._rows.items() if process in living}
         numbers = self._deal(living)
@@ -77,7 +77,7 @@ class ByWorker:
         return sorted(found, key=lambda worker: (len(worker.number), worker.number))
 
     def families(self) -> Iterable[Family]:
-        """Return how many live and, where there are several, what each did."""
+        """Return the number of running processes and, if there are several, the metrics of each."""
         every = self.workers()
         serving = [worker for worker in every if worker.serves] or every
         text = "Processes of the service that live and may serve requests."

@@ -1,7 +1,7 @@
-"""Puts what dead processes counted into one compacted file, exactly once, so that recycled workers do not pile up.
+"""Adds the counts of dead processes to one compacted file, exactly once.
 
-The compacted file is complete before its name appears, and its name is what makes it count: its head tells which
-files it absorbed, and those count nothing from then on, whether or not this process lives to remove them.
+The compacted file is complete before its name appears. Its head lists the files that it has absorbed; from then on
+readers ignore those files, even if this process dies before it has removed them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def compact(
     combine: Mapping[str, Combine],
     stops: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Absorb the files of dead processes; return how many. 0 when another process is at it. May raise OSError.
+    """Absorb the files of dead processes; return their number, 0 if another process does it. May raise OSError.
 
     Args:
         max_series: bound of the series of each table in the compacted file; the rest is added to its overflow row.

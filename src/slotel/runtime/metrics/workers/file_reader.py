@@ -1,8 +1,8 @@
-"""Reads what the other processes of a service counted, dead ones included, while they go on counting. Writes nothing.
+"""Reads the counts of the other processes of a service, dead ones included, while they continue counting.
 
-No lock is taken. A row is copied twice: equal copies are what stood there at one moment, and a histogram's count,
-which is written last, tells whether that moment was in the middle of a write. What dead processes counted moves into
-a compacted file; if that happened during the reading, it is done again, so nothing is seen twice or not at all.
+It takes no lock. A row is copied twice: equal copies are a consistent state, and a histogram's count, which is
+written last, tells whether that state is in the middle of a write. If a compaction happened during the reading, it is
+repeated, so that no count is read twice or missed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Refuse = Callable[[str, str], None]
 
 @dataclass(slots=True)
 class Peer:
-    """One process's files, or compacted ones, as read until now."""
+    """The files of one process, or a compacted file, as read so far."""
 
     stem: str
     series_index: SeriesIndex
@@ -54,11 +54,11 @@ class Peer:
 
 
 class WorkerFileReader:
-    """Every other process's counts, read from a runtime directory.
+    """Reads the counts of all other processes from a runtime directory.
 
     Args:
-        service: files of another service count nothing.
-        refuse: told what cannot be read, and why.
+        service: files of another service are ignored.
+        refuse: called with a file that cannot be read, and the reason.
     """
 
     def __init__(self, run_dir: Directory, service: str, refuse: Refuse) -> None:
@@ -74,7 +74,7 @@ class WorkerFileReader:
         yield_gil: Callable[[], None] = lambda: None,
         only: AbstractSet[str] | None = None,
     ) -> tuple[Peer, ...]:
-        """Return those who have counts, without the one with stem `own`. Raises OSError without a directory.
+        """Return the processes with counts, without the one with stem `own`. Raises OSError without a directory.
 
         Args:
             only: stems that are wanted; None for all.
@@ -108,12 +108,12 @@ class WorkerFileReader:
             return None
 
     def stems(self) -> set[str]:
-        """Return the stems of all files that count; those that are in a compacted file do not."""
+        """Return the stems of all files, without those that a compacted file has absorbed."""
         known = stems(self._dir.names(), NAMES)
         return known - self._absorbed(known)
 
     def absorbed(self) -> set[str]:
-        """Return the stems whose counts are in a compacted file now."""
+        """Return the stems that a compacted file has absorbed."""
         return self._absorbed(stems(self._dir.names(), NAMES))
 
     def is_empty(self, stem: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a process keeps in a runtime directory: files, on a disk or in memory. Knows nothing of their content."""
+"""Files of a runtime directory, on a disk or in memory, independent of their content."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ FileNotFoundError when it is gone."""
 
 
 class DiskFile:
-    """A file by its descriptor; opened again when somebody closed all descriptors, as daemons do.
+    """A file with a descriptor, which is opened again if the app has closed all descriptors, as daemons do.
 
     Args:
-        opens: opens it, given flags.
-        flags: without those that create it.
-        created: those that do.
-        locks: locks it, so that others see that this process lives; None where they need not.
+        opens: opens the file with the given flags.
+        flags: the flags without those that create it.
+        created: the flags that create it.
+        locks: locks it, so that others see that this process is running; None for no lock.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class DiskFile:
 
 
 def allocate(descriptor: int, start: int, size: int) -> None:
-    """Give a file real blocks: to write to a mapped hole on a full disk would kill the process. Raises OSError."""
+    """Allocate the blocks of a file: writing to a mapped hole on a full disk would kill the process. Raises OSError."""
     try:
         os.posix_fallocate(descriptor, start, size)
     except AttributeError:  # macOS

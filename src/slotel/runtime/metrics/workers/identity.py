@@ -1,4 +1,4 @@
-"""A process and whether it lives, told apart from a later one with the same number."""
+"""Identifies a process by pid and start time, and tells whether it is running."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _USER_FIELD, _SYSTEM_FIELD, _RESIDENT_FIELD = 11, 12, 21
 
 
 class Usage(NamedTuple):
-    """What a process has used of its machine: CPU in seconds, resident memory in bytes."""
+    """Resources that a process has used: CPU in seconds, resident memory in bytes."""
 
     cpu: float
     memory: float
 
 
 class Process(NamedTuple):
-    """A process, told apart from a later one with the same pid by its start (0 where the system does not say)."""
+    """A process: pid, and start time in ticks since boot (0 if unknown), which differs if the pid is reused."""
 
     pid: int
     start: int
 
     def is_alive(self) -> bool:
-        """Return whether it runs in this namespace of pids; a zombie does not."""
+        """Return whether it is running in this PID namespace; False for a zombie."""
         try:
             found = _stat(self.pid)
         except OSError:
@@ -37,7 +37,7 @@ class Process(NamedTuple):
         return found[0] not in "ZX" and self.start in {0, int(found[_START_FIELD])}
 
     def usage(self) -> Usage | None:
-        """Return what it has used; None where the system does not say, or knows no such process."""
+        """Return its usage; None if there is no such process, or no /proc."""
         try:
             found = _stat(self.pid)
         except OSError:

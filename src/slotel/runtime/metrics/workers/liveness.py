@@ -1,4 +1,4 @@
-"""Who of a runtime directory is alive, and the run directories in which nobody is. Reads no counts."""
+"""Tells which processes of a runtime directory are running, and removes the directories of crashed services."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ LEFT_ALONE: Final = 60.0
 
 
 def is_alive(run_dir: Directory, stem: str) -> bool:
-    """Return whether the process that writes under a stem lives; a compacted file has none.
+    """Return whether the process with this stem is running; False for a compacted file.
 
-    It is dead when neither its number is known here nor its series index locked: a process of another container has
-    no number here, one that closed all its descriptors holds no lock.
+    A process is dead if its pid is not running here and its series index is not locked: a process of another container
+    has no pid here, and one that has closed all descriptors holds no lock.
     """
     process = process_of(stem)
     return process is not None and (process.is_alive() or run_dir.is_locked(f"{stem}.{NAMES}"))
@@ -36,11 +36,11 @@ def is_alive(run_dir: Directory, stem: str) -> bool:
 def remove_leftovers(
     environ: Mapping[str, str], keep: str, stops: Callable[[], bool] = lambda: False
 ) -> list[str]:
-    """Remove the run directories of this user's services that crashed; return their paths.
+    """Remove the runtime directories of this user's crashed services; return their paths.
 
     Args:
-        keep: this service's own.
-        stops: asked before each directory; the rest is left to the start of another service.
+        keep: the directory of this service.
+        stops: called before each directory; True leaves the others to a later start.
     """
     removed: list[str] = []
     for base in dict.fromkeys(candidate_directories(environ)):

@@ -1,7 +1,6 @@
-"""The two files in which one process counts where others can read: cells, mapped, and the index of their series.
+"""The two files of a process's counts: the mapped cells, and the index of their series.
 
-What is written to a mapped file is there when the process is killed. Only this process writes; file_reader.py says how
-others read without a lock.
+Counts in a mapped file survive SIGKILL of the process. Only this process writes; file_reader.py reads without a lock.
 """
 
 from __future__ import annotations
@@ -56,16 +55,16 @@ class MappedCounterFile:
         return self.cells
 
     def table(self, index: int, shape: Shape) -> None:
-        """Note a table."""
+        """Add a table to the index."""
         del index
         self._append(table_line(shape))
 
     def row(self, index: int, slot: int, values: Labels) -> None:
-        """Note the row of a table."""
+        """Add the row of a table to the index."""
         self._append(row_line(index, slot, values))
 
     def exemplar(self, bucket: int, at: int) -> None:
-        """Note where the exemplar of a bucket stands."""
+        """Add the cell of a bucket's exemplar to the index."""
         self._append(exemplar_line(bucket, at))
 
     def reopen(self) -> None:

@@ -50,9 +50,9 @@ _FILES: Final = 200
 
 
 def new_path(environ: Mapping[str, str], service: str, booted: float = 0.0) -> str:
-    """Return a path that nobody can guess, in memory where the system has a place for that. Creates nothing.
+    """Return an unguessable path for a runtime directory, in memory if possible. Creates nothing.
 
-    Where no place can be written, the path is one that cannot be created: its use says why.
+    If no directory is writable, using the path raises the reason.
     """
     process = this_process()
     name = f"slotel-{_digest(service)}-{process.pid}-{process.start}-{max(int(booted), 0)}-{secrets.token_hex(8)}"
@@ -61,7 +61,7 @@ def new_path(environ: Mapping[str, str], service: str, booted: float = 0.0) -> s
 
 
 def is_of_service(path: str, service: str) -> bool:
-    """Return whether an inherited path is one that a process of this service chose."""
+    """Return whether a process of this service has chosen an inherited path."""
     match = _PATH_NAME.fullmatch(Path(path).name)
     return Path(path).is_absolute() and match is not None and match["service"] == _digest(service)
 
@@ -105,7 +105,7 @@ def _digest(service: str) -> str:
 
 
 def candidate_directories(environ: Mapping[str, str]) -> Iterator[Path]:
-    """Yield where a runtime directory may be: in memory first, for a mapped file on a disk waits for that disk."""
+    """Yield the candidates for the parent directory: in memory first, because writes to a disk may wait for it."""
     for place in (environ.get("XDG_RUNTIME_DIR", ""), "/dev/shm", _temporary()):  # noqa: S108 a private directory in it
         if place and Path(place).is_absolute() and os.access(place, os.W_OK | os.X_OK):
             yield Path(place)
@@ -136,9 +136,9 @@ def _has_room(place: Path) -> bool:
 
 
 class RuntimeDirectory:
-    """A directory of mode 0700 that belongs to this user; every access checks that, and follows no link.
+    """A directory with mode 0700 of this user. Every access checks that, and follows no symbolic link.
 
-    One that was root's and that root gave to its workers' user still is root's, too.
+    A directory that root has given to its workers' user can still be used by root.
     """
 
     def __init__(self, path: str) -> None:

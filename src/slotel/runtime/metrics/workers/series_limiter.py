@@ -1,8 +1,8 @@
-"""Which series a service shows: over all its processes the first that came, up to the bound. Counts nothing.
+"""Limits the number of series of a service: over all processes, the first ones up to the bound are accepted.
 
-One file in the runtime directory is the list. A process appends a series before it opens its row, and reads what stands
-before it: the order of the lines, which the system decides, is the same for all, so no lock is needed. A series that
-has a place keeps it, whoever counts it; one that found none is counted in its process's overflow row for ever.
+The list is a file in the runtime directory. A process appends a series before it opens its row, and reads the lines
+before its own. Appends have the same order for all processes, so no lock is needed. An accepted series stays accepted
+in all processes; others are counted in the overflow row of their process.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Where this process's own counts live: in its memory, or in files of the runtime directory, from its first count on.
+"""The storage of this process's counts: memory, or files of the runtime directory from the first count on.
 
-Reads no other process. A process that has counted nothing leaves no file; one whose directory cannot be used goes on
-in memory, and says so once.
+A process that has counted nothing leaves no file. If the directory cannot be used, the process counts in memory, and
+logs that once.
 """
 
 from __future__ import annotations
@@ -63,21 +63,21 @@ class CounterStorage:
             store.place(Unopened(len(store.cells), self._open), None)
 
     def migrate(self) -> None:
-        """Count where others can read, if there is a count."""
+        """Move the counts into a file that others can read, if there are any."""
         if self._counter_file is None and not isinstance(self._store.cells, Unopened):
             with self._store.lock:
                 if self._counter_file is None:
                     self.open_at_first_count()
 
     def open_now(self) -> bool:
-        """Have files, also without a count; return whether they are there."""
+        """Create the files, also without a count; return whether they exist."""
         with self._store.lock:
             if self._counter_file is None:
                 self._open()
         return self._counter_file is not None
 
     def report_failure(self) -> None:
-        """Say once that the directory cannot be used; not under the store's lock: a log handler may take any other."""
+        """Log once that the directory cannot be used. Not under the store's lock: log handlers take locks."""
         if self._failure and not self._is_reported:
             self._is_reported = True
             LOG.error(

@@ -1,6 +1,6 @@
-"""Whether uWSGI forks this service's workers without telling Python, which would count apart and be seen by nobody.
+"""Detects that uWSGI forks workers without Python's fork hooks: their counts would be missing from `/metrics`.
 
-uWSGI forks in C. Python's fork hooks, by which slotel follows, run when one of two of its options is set.
+uWSGI forks in C, and runs the hooks only if one of two options is set.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Makes one service of many processes: where each counts, how each reads the others. Counts nothing itself.
+"""Combines the processes of a service: where each one stores its counts, and how it reads those of the others.
 
 A process alone counts in its own memory and creates nothing. When it forks, or when a descendant has created the
 runtime directory, its cells move into a file there. A child, forked or spawned, opens its own file at its first count,
@@ -45,7 +45,7 @@ Combine = Callable[[Sequence[bytes]], bytes]
 
 
 class Shared(NamedTuple):
-    """What another process shares beside its counts.
+    """A file that another process shares, in addition to its counts.
 
     Args:
         process: who wrote it; None for what was combined of dead processes' files.
@@ -59,15 +59,15 @@ class Shared(NamedTuple):
 
 
 class Workers:
-    """A store's place among the processes of its service; made once, when every table of the start is made.
+    """Connects this process's store with the other processes of the service; created after the store's first tables.
 
     Thread-safe; never raises.
 
     Args:
         environ: `SLOTEL_RUN_DIR` is read, and set for descendants.
-        service: descendants of another service go their own way.
-        dropped: told signal and reason of what could not be shared.
-        booted: this process's time of the boot; see process/clock.py.
+        service: the service's name; descendants of another service are not joined.
+        dropped: called with signal and reason if counts cannot be shared.
+        booted: the time of the boot by this process; see process/clock.py.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class Workers:
     def parts(
         self, max_age: float = 0.0, yield_gil: Callable[[], None] = lambda: None
     ) -> tuple[ProcessSnapshot, ...]:
-        """Return what the other processes counted, read at most `max_age` seconds ago.
+        """Return the counts of the other processes, at most `max_age` seconds old.
 
         Args:
             yield_gil: called after each process, a few milliseconds: others may run meanwhile.
@@ -169,7 +169,7 @@ class Workers:
         return self._file_reader
 
     def living(self) -> tuple[tuple[Process, ProcessSnapshot], ...]:
-        """Return the processes of the service that live and have counted, with their counts; this one first."""
+        """Return the running processes that have counts, with their counts; this one first."""
         from slotel.runtime.metrics.workers.liveness import is_alive
 
         own = (self.process, self._store.part())
@@ -182,7 +182,7 @@ class Workers:
     # -- what else is shared -----------------------------------------------------------------------------------
 
     def share(self, suffix: str, data: bytes) -> bool:
-        """Give the other processes a file of this one, whole, in place of the last; return whether it is there.
+        """Share a file with the other processes, in place of the last one; return whether that was possible.
 
         Args:
             suffix: lower-case letters; `combine` says how files of dead processes become one.
@@ -197,7 +197,7 @@ class Workers:
         return False
 
     def shared(self, suffix: str) -> tuple[Shared, ...]:
-        """Return what the other processes share under a suffix, dead ones' included; never one twice."""
+        """Return the files with a suffix that other processes share, including dead ones; each once."""
         from slotel.runtime.metrics.workers.liveness import is_alive
 
         if not self.run_dir.exists():
@@ -212,7 +212,7 @@ class Workers:
     # -- now and then ------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Do what can wait: share exemplars, compact what dead processes counted, remove what crashed services left."""
+        """Share exemplars, compact the files of dead processes, and remove directories of crashed services."""
         if "uwsgi" in sys.modules and not self._has_looked:
             self._has_looked = True
             report(filter(None, [uwsgi.problem()]))
@@ -349,7 +349,7 @@ class Workers:
         self.remove_if_last()
 
     def note_exit(self) -> None:
-        """Count the end of this process, once; one that ends without was killed, as `compact` finds out."""
+        """Count the exit of this process, once. `compact` counts a process without this as killed."""
         if self.stem and not self._is_exit_noted:
             self._is_exit_noted = True
             self._exits.add(self._exited)
@@ -376,7 +376,7 @@ class Workers:
 
 
 class _Guard:
-    """Ends an exception here: it is counted, and said once."""
+    """A context manager that counts exceptions and logs each once, and lets none through."""
 
     def __init__(self, refuse: Callable[[str, str], None], what: str) -> None:
         self._refuse, self._what = refuse, what

@@ -1,1 +1,1 @@
-"""The HTTP server of the endpoint: port, connections, TLS, who may ask. Knows nothing of metrics."""
+"""The HTTP server of the endpoint: port, connections, TLS, access control."""

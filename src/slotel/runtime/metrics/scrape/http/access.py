@@ -1,7 +1,7 @@
-"""Who may ask the metrics endpoint: the names that it answers to, credentials from files, TLS. Serves nothing.
+"""Access control of the metrics endpoint: allowed host names, credentials from files, TLS.
 
-Host names keep a web page from reading the metrics of the machine it is shown on (DNS rebinding): its requests carry
-the page's own name. Credentials and certificates are files, read again when they change.
+The check of `Host` prevents a web page from reading the metrics of the machine it is shown on (DNS rebinding): its
+requests have the page's host name. Files with credentials and certificates are read again when they change.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ class AccessError(RuntimeError):
 
 
 class Access:
-    """What a request must bring.
+    """Decides whether a request is allowed.
 
     Args:
-        hosts: names that it may ask for, beside addresses; None: any.
-        is_local: whether the endpoint is bound to this machine alone.
+        hosts: allowed host names, in addition to addresses; None: all.
+        is_local: whether the endpoint is bound to loopback only.
     """
 
     def __init__(self, hosts: frozenset[str] | None = _LOOPBACK, *, is_local: bool = True) -> None:
@@ -87,10 +87,10 @@ class Access:
         return refused._replace(headers=(("WWW-Authenticate", scheme),))
 
     def is_named(self, host: str) -> bool:
-        """Return whether a `Host` names this endpoint.
+        """Return whether a `Host` is allowed.
 
-        An address always does: a page of the web cannot make a browser send one that it did not connect to. Bound to
-        more than loopback, so does a name that nobody can register.
+        An address always is, because a web page cannot make a browser send an address that it did not connect to. If
+        the endpoint is bound to more than loopback, so are names that cannot be registered.
         """
         if self.hosts is None:
             return True

@@ -1,7 +1,7 @@
-"""Which process serves the port that this one is on standby for: one of its own service, or another service.
+"""Tells whether the process that serves the port belongs to this service or to another one.
 
-A standby asks `/healthz` with a number that it has just drawn, and the answer proves that whoever gave it knows the
-runtime directory of the service, which no other service and no other user does.
+A process on standby sends a random number to `/healthz`. The answer proves knowledge of the service's runtime
+directory, which no other service and no other user has.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a scraper asked for: format and compression, from its headers. Source: RFC 9110, 12.5."""
+"""Content negotiation: format and compression by a scraper's headers. Source: RFC 9110, 12.5."""
 
 from __future__ import annotations
 

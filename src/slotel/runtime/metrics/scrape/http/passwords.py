@@ -1,7 +1,7 @@
-"""Users of basic authentication, by bcrypt hashes: who guesses is slowed down, who was right once is not.
+"""Users of basic authentication with bcrypt hashes. Guessing is limited; a password that was right once is not delayed.
 
-A bcrypt takes a tenth of a second of the endpoint's only thread, so whoever sends a new wrong password with each
-request could keep every scraper waiting.
+A bcrypt check takes a tenth of a second of the endpoint's only thread: without the limit a client with wrong
+passwords could block every scrape.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A small HTTP server on one thread: many connections, none waited for. Knows nothing of metrics.
+"""A small non-blocking HTTP server on one thread.
 
-`run` owns its selector and returns when it is told to stop; listeners and connections stay, so that it can be
-stopped before a fork and go on after it. All requests that are there at the same time are answered together.
+`run` returns when it is told to stop; listeners and connections stay open, so that the server can stop before a fork
+and continue after it. Requests that are complete at the same time are answered together.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Answerer = Callable[[Sequence[Request]], "Sequence[Answer] | None"]
 
 
 class DescriptorsClosedError(OSError):
-    """The app has closed all descriptors, as a daemon and Celery's beat do when they start: others are needed."""
+    """The app has closed all descriptors, as a daemon and Celery's beat do when they start."""
 
 
 class Server:
