@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 import warnings
 from dataclasses import replace
@@ -17,6 +18,8 @@ from slotel.config import names
 from slotel.config.monitoring import Monitoring
 from slotel.config.service import Service
 from support import services
+from support.real import require_real
+from support.services import ROOT
 
 NEEDS_SDK = pytest.mark.skipif(sys.version_info < (3, 11), reason="Grafana's SDK needs Python 3.11")
 MACROS = {"__all", "__rate_interval", "__range", "__from", "__to", "__value", "__data", "__url_time_range"}
@@ -199,6 +202,21 @@ def test_grafanas_sdk_reads_them_back_unchanged(boards):
         for link in again["links"]:
             del link["placement"]  # the reader puts its default there, which would hide links in a menu
         assert again == board, path
+
+
+@pytest.mark.real
+def test_a_config_map_takes_them_by_the_command_of_the_page():
+    """Its limit is 1 MiB; without a cluster the command goes as far as the object."""
+    page = (ROOT / "docs" / "grafana.md").read_text(encoding="utf-8")
+    command = page[page.index("kubectl create configmap") : page.index(" | kubectl apply")]
+    done = subprocess.run(["sh", "-c", command.replace("kubectl", require_real("kubectl"))],
+                          cwd=ROOT, capture_output=True, text=True, timeout=120)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    made = YAML(typ="safe").load(done.stdout)
+    assert made["metadata"]["labels"] == {"grafana_dashboard": "1"}
+    files = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "grafana/dashboards").iterdir()}
+    assert made["data"] == files
+    assert sum(len(text.encode()) for text in files.values()) < 2**20
 
 
 def test_provisioning_names_the_files_that_are_generated(example):
