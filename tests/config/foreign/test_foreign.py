@@ -161,7 +161,6 @@ REFUSED = {
     "a target of 100 %": (OPENSLO, "{target: 0.995}", "{targetPercent: 100}", "[1].spec.objectives[0].targetPercent", "between 0 and 1"),
     "a ratio as Sloth's objective": (SLOTH, "99.9", "0.999", "slo.yaml:5 slos[0].objective", "write 99.9 for 0.999"),
     "a ratio as Pyrra's target": (PYRRA, 'target: "99.5"', "target: 0.995", "slo.yaml:5 spec.target", "write 99.5 for 0.995"),
-    "an unknown key of Pyrra's alerting": (PYRRA, "window: 2w", "window: 2w\n  alerting: {pages: true}", "spec.alerting.pages", "unknown key"),
     "a name for no label": (SLOTH, "requests-availability", "'{{ x'", "slo.yaml:4 slos[0]", "a name has letters"),
     "brackets that do not match": (SLOTH, "total_query: sum(", "total_query: (sum(", "total_query", "line 1, column 45: expected ')', the query ends"),
     "an SLO without a spec": (OPENSLO, "spec:\n  description", "spec: []\nsped:\n  description", "[1]", "a mapping spec"),
@@ -336,8 +335,10 @@ def test_a_pyrra_objective_is_read():
     gauge = PYRRA[: PYRRA.index("    latency")] + "    bool_gauge: {metric: 'probe_success{job=\"x\"}'}\n"
     (slo,) = read(gauge).service.slos
     assert slo.queries.total == 'sum (count_over_time(probe_success{job="x"}[{{.window}}]))'
-    silent = read(PYRRA.replace("window: 2w", "window: 2w\n  alerting: {absent: false}"))
-    assert [note.partition(": ")[0] for note in silent.notes] == ["slo.yaml:7 spec.alerting.absent"]
+    without_effect = "{name: x, absent: false, absentName: Gone, pages: true}"
+    silent = read(PYRRA.replace("window: 2w", f"window: 2w\n  alerting: {without_effect}"))
+    named = [note.partition(": ")[0] for note in silent.notes]
+    assert named == [f"slo.yaml:7 spec.alerting.{key}" for key in ("absent", "absentName", "pages")]
 
 
 def test_two_services_whose_objectives_share_an_id_are_refused():

@@ -30,7 +30,7 @@ _SERVICE_LABELS: Final = (f"{_PREFIX}service", "app.kubernetes.io/name")
 _SPEC: Final = ("description", "target", "window", "indicator", "alerting", "partial_response_strategy",
                 "performanceOverAccuracy", "ruleOutput", "shortRulesLabels", "longRulesLabels",
                 "enableDescriptionAsLabel")  # fmt: skip
-_ALERTING: Final = ("disabled", "name", "burnrates", "absent")
+_ALERTING: Final = ("disabled", "name", "burnrates")
 
 
 def read_pyrra(part: Part, findings: Findings) -> None:
@@ -68,10 +68,15 @@ def _slo(part: Part, service: str, findings: Findings) -> Slo:
     }
     if spec.get("performanceOverAccuracy") is not None:
         findings.ignore(service, part, ("spec", "performanceOverAccuracy"), "slotel's windows are its own")
-    alerting = known(spec.get("alerting") or {}, _ALERTING, ("spec", "alerting"))
-    if alerting.get("absent") is False:
-        reason = "no effect: SLIMetricAbsent tells that nothing is measured; mute it in Alertmanager"
-        findings.ignore(service, part, ("spec", "alerting", "absent"), reason)
+    alerting = mapping(spec.get("alerting"), ("spec", "alerting"))
+    for key, value in alerting.items():
+        if key not in _ALERTING and not (key == "absent" and value is True):
+            reason = (
+                "no effect: SLIMetricAbsent tells that nothing is measured"
+                if "absent" in key
+                else "no effect"
+            )
+            findings.ignore(service, part, ("spec", "alerting", key), reason)
     indicator = mapping(spec.get("indicator"), ("spec", "indicator"))
     return Slo(
         name=metadata["name"],
