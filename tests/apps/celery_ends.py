@@ -1,4 +1,4 @@
-"""Jobs that Celery's worker loses: killed, over the hard time limit, ended by themselves; and two whose end is told late.
+"""Jobs that Celery's worker loses: killed, over the hard time limit, revoked, ended by themselves; and two whose end is told late.
 
 The broker is Redis. With PLAIN_DSN sentry-sdk alone is set up. As a program it sends the tasks it is given.
 """
@@ -44,6 +44,21 @@ def ends_process():
 @app.task
 def exits():
     sys.exit(1)
+
+
+def revoke(task, name):
+    app.control.revoke(task.request.id, terminate=True, signal=name)
+    time.sleep(600)
+
+
+@app.task(bind=True)
+def terminated(self):
+    revoke(self, "SIGTERM")
+
+
+@app.task(bind=True)
+def terminated_at_once(self):
+    revoke(self, "SIGKILL")
 
 
 class Breaking(app.Task):

@@ -91,6 +91,17 @@ def test_a_job_whose_process_is_gone_is_bad_once_and_its_errors_are_plain_sentry
     assert {each["contexts"]["trace"]["trace_id"] for each in transactions} == {TRACE_ID}
 
 
+def test_a_job_that_is_revoked_and_terminated_is_excluded_once_whatever_the_signal(broker):
+    counted, events, _ = run(
+        f"{broker}/0",
+        ("-P", "prefork", "-c", "1"),
+        ("terminated", "terminated_at_once", "succeeds"),
+        lambda worker: sum(outcomes(worker).values()) >= 3,
+    )
+    assert counted == {"good": 1, "excluded": 2}
+    assert not without_exits(events)
+
+
 def test_a_retry_that_begins_before_the_run_before_has_ended_is_counted_too(broker):
     """Both have one id, by which the instrumentation keeps the span of a run."""
     counted, events, _ = run(

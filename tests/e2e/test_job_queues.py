@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
     reason="needs redis-server and the applications: make apps",
 )
 CAME = {
-    "rq": ({"good": 1, "bad": 3, "excluded": 2}, 2),
+    "rq": ({"good": 1, "bad": 4, "excluded": 3}, 2),
     "dramatiq": ({"good": 2, "bad": 2, "excluded": 1}, 3),
     "huey": ({"good": 1, "bad": 2, "excluded": 2}, 3),
     "arq": ({"good": 1, "bad": 3, "excluded": 1}, 2),

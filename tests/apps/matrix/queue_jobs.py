@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import time
 import urllib.request
 
 import plain
@@ -30,9 +31,23 @@ def dies():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def leaves():
+    os._exit(0)
+
+
+def stops():
+    from redis import Redis
+    from rq import get_current_job
+    from rq.command import send_stop_job_command
+
+    send_stop_job_command(Redis(port=PORT), get_current_job().id)
+    time.sleep(600)
+
+
 def with_rq():
     from redis import Redis
     from rq import Queue, Retry, Worker
+    from rq.registry import StartedJobRegistry
 
     connection = Redis(port=PORT)
     queue = Queue(connection=connection)
@@ -40,7 +55,10 @@ def with_rq():
     queue.enqueue("queue_jobs.fails")
     queue.enqueue("queue_jobs.fails", retry=Retry(max=1))
     queue.enqueue("queue_jobs.dies", retry=Retry(max=1))
+    queue.enqueue("queue_jobs.leaves")
+    queue.enqueue("queue_jobs.stops")
     Worker([queue], connection=connection).work(burst=True, logging_level="ERROR")
+    StartedJobRegistry(queue=queue).cleanup(timestamp=time.time() + 3600)  # what RQ's worker does now and then
 
 
 def with_dramatiq():

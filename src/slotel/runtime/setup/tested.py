@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from slotel.packaged import packaged_text
+
 ALWAYS: Final = "always"
 PREFIX: Final = "opentelemetry-instrumentation-"
 LEFT_OUT: Final = {
@@ -52,7 +54,7 @@ def constraints_path() -> Path:
 def tested_set() -> tuple[Tested, ...]:
     """Return the packages that this release was tested with."""
     found = []
-    for line in constraints_path().read_text(encoding="utf-8").splitlines():
+    for line in packaged_text("slotel", "constraints.txt").splitlines():
         pinned, _, libraries = line.partition("#")
         name, _, version = pinned.strip().partition("==")
         if name and version:

@@ -8,9 +8,9 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from slotel.packaged import packaged_text
 from slotel.runtime.metrics.scrape.http.connection import Answer
 from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.status_page import health, requests, sections
@@ -144,8 +144,7 @@ class StatusPage:
 
     @cached_property
     def _assets(self) -> tuple[Html, Html]:
-        here = Path(__file__).parent
-        style, script = ((here / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+        style, script = (packaged_text("slotel.runtime.status_page", name) for name in ("page.css", "page.js"))
         return Html(style), Html(script)
 
     @cached_property

@@ -7,6 +7,7 @@ of the job ends, on its thread.
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -42,9 +43,14 @@ def is_control_flow(exception: BaseException | None) -> bool:
 
 
 def lost_with_process(exception: BaseException | None) -> bool:
-    """Whether an exception says that the process of a job is gone: killed, out of memory, over the hard time limit."""
-    kind = type(getattr(exception, "exc", exception))
-    return kind.__name__ in _LOST and kind.__module__ == "billiard.exceptions"
+    """Whether an exception says that the process of a job is gone: killed, out of memory, over the hard time limit.
+
+    A job that is revoked and terminated ends its span itself, but for SIGKILL.
+    """
+    error: Any = getattr(exception, "exc", exception)
+    kind = type(error)
+    is_killed = kind.__name__ == "Terminated" and error.args in ((signal.SIGKILL,), (-signal.SIGKILL,))
+    return kind.__module__ == "billiard.exceptions" and (is_killed or kind.__name__ in _LOST)
 
 
 def is_counted() -> bool:

@@ -109,10 +109,28 @@ def _rq_failed(job: Job, _its: Any, _job: Any, _kind: Any = None, error: Any = N
 
 def _begin_lost_rq(_its: Any, job: Any, *_: Any, **__: Any) -> Job:
     """Begin a job whose process is gone, with the span: RQ's worker calls this if the job has no result."""
+    return _lost_rq(job, RETRIED if job.retries_left else FAILED)
+
+
+def _begin_given_up_rq(its: Any, exc_string: Any = "", *_: Any, **__: Any) -> Job | None:
+    """Begin a job of which no process tells what came of it, where RQ writes that down; None for any other failure."""
+    state = next((state for text, state in _RQ_WRITES.items() if str(exc_string).startswith(text)), None)
+    return None if state is None else _lost_rq(its, state)
+
+
+def _lost_rq(job: Any, state: str) -> Job:
     found = Job(job, job.func_name, job.origin, job.id, job.meta.get("_sentry_trace_headers"))
-    found.state = RETRIED if job.retries_left else FAILED
+    found.state = state
     found.started = int(job.started_at.timestamp() * 1e9) if job.started_at else None
     return found
+
+
+_RQ_WRITES: Final = {
+    "Moved to FailedJobRegistry": FAILED,  # its process and its worker are gone, or it has ended its process with 0
+    "Job was stuck in intermediate queue": FAILED,  # its worker was gone before it began
+    "Job stopped by user": IGNORED,
+}
+"""How RQ's text of a failure begins."""
 
 
 def _begin_dramatiq(_its: Any, message: Any) -> Job:
@@ -213,6 +231,7 @@ RUNNERS: Final = (
         {("", "handle_exception"): _rq_failed},
     ),
     Runner("rq", "rq.worker", ("BaseWorker", "Worker"), "handle_work_horse_killed", _begin_lost_rq),
+    Runner("rq", "rq.job", ("Job",), "_handle_failure", _begin_given_up_rq),
     Runner(
         "dramatiq", "dramatiq.worker", ("_WorkerThread",), "process_message", _begin_dramatiq, _end_dramatiq,
         {("Broker", "emit_after"): _dramatiq_after},

@@ -1,0 +1,14 @@
+"""The files that slotel brings beside its modules."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+
+def packaged_text(package: str, name: str) -> str:
+    """Return the text of a file of a package, also out of a zip; "" where a tool that bundles the app has left it out."""
+    from pkgutil import get_data
+
+    with suppress(OSError):
+        return (get_data(package, name) or b"").decode()
+    return ""
