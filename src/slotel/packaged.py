@@ -6,7 +6,7 @@ from contextlib import suppress
 
 
 def packaged_text(package: str, name: str) -> str:
-    """Return the text of a file of a package, also out of a zip; "" where a tool that bundles the app has left it out."""
+    """Return the text of a package's file, also out of a zip; "" where what bundles the app has left it out."""
     from pkgutil import get_data
 
     with suppress(OSError):

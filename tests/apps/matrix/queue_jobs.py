@@ -58,7 +58,9 @@ def with_rq():
     queue.enqueue("queue_jobs.leaves")
     queue.enqueue("queue_jobs.stops")
     Worker([queue], connection=connection).work(burst=True, logging_level="ERROR")
-    StartedJobRegistry(queue=queue).cleanup(timestamp=time.time() + 3600)  # what RQ's worker does now and then
+    StartedJobRegistry(queue=queue).cleanup(
+        timestamp=time.time() + 3600
+    )  # what RQ's worker does now and then
 
 
 def with_dramatiq():

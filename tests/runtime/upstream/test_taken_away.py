@@ -55,6 +55,7 @@ COVERED |= {
     f"{place}.{method}": "of jobs; e2e/test_job_queues.py runs them"
     for place, methods in {
         "rq.worker.BaseWorker": ("perform_job", "handle_exception", "handle_work_horse_killed"),
+        "rq.job.Job": ("_handle_failure",),
         "dramatiq.worker._WorkerThread": ("process_message",), "dramatiq.worker.Broker": ("emit_after",),
         "huey.api.Huey": ("_execute", "_emit"), "arq.worker.Worker": ("run_job", "finish_job", "finish_failed_job"),
     }.items()

@@ -144,7 +144,9 @@ class StatusPage:
 
     @cached_property
     def _assets(self) -> tuple[Html, Html]:
-        style, script = (packaged_text("slotel.runtime.status_page", name) for name in ("page.css", "page.js"))
+        style, script = (
+            packaged_text("slotel.runtime.status_page", name) for name in ("page.css", "page.js")
+        )
         return Html(style), Html(script)
 
     @cached_property

@@ -222,6 +222,40 @@ def test_a_process_that_execs_itself_stays_the_first_of_its_service(environ) -> 
     assert first.startswith("True")
 
 
+EXECS_ITSELF = """
+import os, sys
+from support.counting import Service
+
+service = Service()
+service.count()
+child = os.fork()
+if not child:
+    service.count()
+    os._exit(0)
+os.waitpid(child, 0)
+service.workers.tick()
+rest = int(os.environ["REST"])
+os.environ["REST"] = str(rest - 1)
+if rest:
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+exits = service.families()["slotel_worker_exits"].series.items()
+files = [name for name in service.workers.run_dir.names() if name.endswith(".names")]
+print(service.total(), {reason: row[0] for (reason,), row in exits if row[0]}, len(files))
+service.workers.end()
+print(os.path.exists(service.workers.run_dir.path))
+"""
+
+
+def test_a_process_that_execs_itself_leaves_neither_files_nor_an_exit_behind(environ) -> None:
+    """As Dramatiq, Huey and Celery do at SIGHUP, uWSGI and Tornado at a reload."""
+    path = os.pathsep.join([str(Path(__file__).parents[3]), *sys.path])
+    shown = subprocess.run(
+        [sys.executable, "-c", EXECS_ITSELF],
+        capture_output=True, text=True, env={**os.environ, **environ, "PYTHONPATH": path, "REST": "2"},
+    )  # fmt: skip
+    assert shown.stdout.splitlines() == ["6.0 {'killed': 3.0} 2", "False"], shown.stderr
+
+
 def test_a_restart_starts_clean(service, environ) -> None:
     service.count()
     ended(forked(service.count))

@@ -96,7 +96,8 @@ def _absorb(
     for suffix in suffixes:
         blobs = [run_dir.read(name) for name in sorted(others) if _suffix(name) == suffix]
         run_dir.write(f"{stem}.{suffix}", combine[suffix](blobs))
-    killed = len({process_of(stem) for stem in readable.intersection(dead)} - set(_exited(read)))
+    ended = {process_of(stem) for stem in readable.intersection(dead) - run_dir.former}
+    killed = len(ended - set(_exited(read)))
     _write_compacted(run_dir, stem, service, read, readable, max_series, killed)
     _remove(run_dir, files, readable)
     return len(readable.intersection(dead))

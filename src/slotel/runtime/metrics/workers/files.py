@@ -22,7 +22,10 @@ _NO_FALLOCATE: Final = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 Directory: TypeAlias = "RuntimeDirectory | InheritedMemory"
 """The files of a service's processes, on a disk or in memory. Every method may raise OSError, but for `exists`,
-`is_locked`, `remove`, `release_in_child` and `remove_all`."""
+`is_locked`, `remove`, `release_in_child` and `remove_all`.
+
+`former` are the stems under which this process, or the one that it was forked from, wrote before it became another
+program by an exec: nobody writes there any more, though a process of that number lives."""
 File: TypeAlias = "DiskFile | MemoryFile"
 """A file of such a directory, this process's own or another's. Every method but `close` may raise OSError;
 FileNotFoundError when it is gone."""

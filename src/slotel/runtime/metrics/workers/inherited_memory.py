@@ -53,6 +53,7 @@ class InheritedMemory:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.former: frozenset[str] = frozenset()
         self._lock = threading.RLock()
         self._claimed: set[int] = set()
         self._alive: set[int] = set()

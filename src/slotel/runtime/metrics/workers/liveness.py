@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from slotel.runtime.metrics.workers.files import Directory
+from slotel.runtime.metrics.workers.identity import Process
 from slotel.runtime.metrics.workers.runtime_directory import (
     NAMES,
     RuntimeDirectory,
@@ -30,7 +31,17 @@ def is_alive(run_dir: Directory, stem: str) -> bool:
     has no pid here, and one that has closed all descriptors holds no lock.
     """
     process = process_of(stem)
-    return process is not None and (process.is_alive() or run_dir.is_locked(f"{stem}.{NAMES}"))
+    if process is None or stem in run_dir.former:
+        return False
+    return process.is_alive() or run_dir.is_locked(f"{stem}.{NAMES}")
+
+
+def former_stems(run_dir: Directory, process: Process) -> frozenset[str]:
+    """Return the stems of a process that has just begun: it had them before an exec. May raise OSError."""
+    found = stems(run_dir.names(), NAMES) if run_dir.exists() else ()
+    return frozenset(
+        stem for stem in found if process_of(stem) == process and not run_dir.is_locked(f"{stem}.{NAMES}")
+    )
 
 
 def remove_leftovers(

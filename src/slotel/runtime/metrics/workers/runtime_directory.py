@@ -143,6 +143,7 @@ class RuntimeDirectory:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.former: frozenset[str] = frozenset()
         self._locked = -1
         self._ours: Identity | None = None
 

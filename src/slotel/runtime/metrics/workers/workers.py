@@ -103,6 +103,7 @@ class Workers:
         environ[names.SLOTEL_RUN_DIR] = self.run_dir.path
         store.others, store.refused, store.admits = self.parts, self._refuse, self._home.admits
         if not self.is_first or self.run_dir.exists():
+            self._look_for_former_stems()
             with store.lock:
                 self._home.open_at_first_count()
         PROCESS.register(
@@ -325,6 +326,12 @@ class Workers:
             self._make_memory()
             self._home.run_dir = self.run_dir
             self._environ[names.SLOTEL_RUN_DIR] = self.run_dir.path
+
+    def _look_for_former_stems(self) -> None:
+        from slotel.runtime.metrics.workers.liveness import former_stems
+
+        with self._guarded("cannot look for what this process counted before an exec"):
+            self.run_dir.former = former_stems(self.run_dir, self.process)
 
     def after_fork_in_child(self) -> None:
         """Count from zero in an own file; the store has forgotten what the parent counted."""
