@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
+from slotel.config.patterns import with_stars
 from slotel.config.value_types import Shapes
 
 ANYWHERE: Final = (
@@ -244,7 +245,12 @@ def key_test(globs: Iterable[str] = ()) -> Callable[[str], bool]:
 
 def own_test(globs: Iterable[str]) -> Callable[[str], bool]:
     """Return the test whether one of a service's own globs names a key, or a dotted path of keys."""
-    own = "|".join(_own(globs))
+    own = "|".join(
+        with_stars([rf"(?:.*?[.\[/:])??{first}", *rest], f"glob{number}_") + r"\]*"
+        for number, (first, *rest) in enumerate(
+            _glob(glob).replace("[-_ ]+.*", "[-_ ].*").split(".*") for glob in dict.fromkeys(globs)
+        )
+    )
     if not own:
         return lambda _: False
     matches = re.compile(f"(?s:{own})").fullmatch

@@ -6,6 +6,7 @@ import re
 from typing import Final, Literal, NamedTuple
 
 from slotel.config.duration import parse_duration
+from slotel.config.patterns import with_stars
 from slotel.config.value_types import Ratio
 
 ErrorDetail = Literal["adaptive", "full"]
@@ -16,6 +17,7 @@ SentryMode = Literal["transactions", "sdk", "otlp", "errors"]
 
 LONGEST_LATE_WAIT: Final = 10.0
 
+_PARAMETER: Final = "[^/]+"
 _SLOW: Final = re.compile(r"slow\s*>\s*(\S+)")
 
 
@@ -64,14 +66,21 @@ def route_pattern(route: str) -> re.Pattern[str]:
     >>> bool(route_pattern("/users/<int:id>").fullmatch("/users/7/orders"))
     False
     """
-    pieces = re.split(r"(\*|\{[^{}]*\}|<[^<>]*>)", route)
-    return re.compile("".join(_piece(piece) for piece in pieces), re.DOTALL)
+    *pieces, last = _pieces(route)
+    joined = ["".join(piece) + ("?" if piece[-1] == _PARAMETER else "") for piece in pieces]
+    return re.compile(with_stars([*joined, "".join(last)]), re.DOTALL)
 
 
-def _piece(piece: str) -> str:
-    if piece == "*":
-        return ".*"
-    return "[^/]+" if piece[:1] in ("{", "<") and len(piece) > 1 else re.escape(piece)
+def _pieces(route: str) -> list[list[str]]:
+    """Return the patterns of what stands between the stars of a route, each in parts."""
+    pieces: list[list[str]] = [[""]]
+    for part in re.split(r"(\*|\{[^{}]*\}|<[^<>]*>)", route):
+        if part == "*":
+            pieces.append([""])
+        elif part:
+            is_parameter = part[:1] in ("{", "<") and len(part) > 1
+            pieces[-1].append(_PARAMETER if is_parameter else re.escape(part))
+    return pieces
 
 
 def parse_late_wait(text: str) -> float:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from slotel.config.patterns import with_stars
 from slotel.config.sampling import RouteRate, SpanMatch, route_pattern
 from slotel.config.service import Service
 
@@ -65,4 +66,4 @@ def rules_of(service: Service) -> RouteRules | None:
 
 
 def _name_pattern(name: str) -> re.Pattern[str]:
-    return re.compile(".*".join(re.escape(piece) for piece in name.split("*")), re.DOTALL)
+    return re.compile(with_stars([re.escape(piece) for piece in name.split("*")]), re.DOTALL)
