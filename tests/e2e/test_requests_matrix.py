@@ -33,6 +33,15 @@ def test_each_request_is_answered_counted_named_and_reported_as_the_table_says(s
     assert ran.faults(service) == []
 
 
+BREAK = (
+    "/raises",
+    "/stream-breaks",
+    "/stream-fails",
+    "/sized-stream-breaks",
+    "/file-breaks",
+    "/too-short",
+    "/teardown-raises",
+)
 FEW = {
     "Tornado": (
         "/handled",
@@ -46,6 +55,10 @@ FEW = {
         "/endless",
     ),
     "FastAPI's own telemetry, uvicorn": ("/socket", "/socket-fails", "/missing.php"),
+    "Flask, uwsgi": BREAK,
+    "Django, uwsgi": ("/raises", "/stream-breaks", "/too-short", "/upload"),
+    "Flask, werkzeug's debugger": BREAK,
+    "bare WSGI, granian": ("/stream-fails", "/too-short", "/begun-raises"),
     "Starlette, uvicorn": ("/socket", "/after", "/stream-fails", "/file-gone", "/refused-header"),
 }
 """Of services that `make requests` asks whole."""
@@ -61,7 +74,7 @@ def test_a_few_requests_are_answered_counted_named_and_reported_as_the_table_say
 
 
 SENT_BY_AIOHTTP = (
-    "/ok", "/raises", "/stream-breaks", "/sub/ok", "/body-breaks", "/database-breaks", "/body-endless", "/refused-header",
+    "/ok", "/raises", "/stream-breaks", "/too-short", "/sub/ok", "/body-breaks", "/database-breaks", "/body-endless", "/refused-header",
     "/end-fails", "/signal-fails",
 )  # fmt: skip
 

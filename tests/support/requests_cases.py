@@ -98,6 +98,8 @@ CASES = (
     Case("/not-started", "bad"),
     Case("/unfinished", "bad"),
     Case("/too-long", "bad"),
+    Case("/too-short", "bad"),
+    Case("/teardown-raises", "bad"),
     Case("/returns-something", "good"),
     Case("/after", "good"),
     Case("/blue/ok", "good", route="/blue/ok"),
@@ -188,6 +190,21 @@ def _granian(interface: str, app: str) -> tuple[str, ...]:
     )
 
 
+def _uwsgi(module: str) -> tuple[str, ...]:
+    return (
+        "pyuwsgi",
+        "--http-socket",
+        "127.0.0.1:{port}",
+        "--enable-threads",
+        "--need-app",
+        "--die-on-term",
+        "--virtualenv",
+        str(FOLDER.parents[2] / ".venv-apps"),
+        "--module",
+        module,
+    )
+
+
 NO_EXIT = frozenset({"/exit"})
 """sys.exit ends these servers as a whole, with slotel as without."""
 NO_SOCKETS = frozenset({"/socket", "/socket-fails"})
@@ -209,8 +226,6 @@ background task that fails does: the client gets an answer that looks whole. It 
 is cancelled it makes a RuntimeError ("No response returned."): the client gets a 500, and plain sentry-sdk reports it."""
 UNANSWERED = MappingProxyType({("/cancelled", "get"): "bad"})
 """Quart answers nothing to a task that is cancelled, and its server makes a 500 of that."""
-SENDS_HEADS = frozenset({"/stream-fails"})
-"""granian sends the head before the first part is there, and takes any header."""
 SENT_LATER = frozenset(
     {"/file-breaks", "/body-breaks", "/database-breaks", "/refused-header", "/end-fails", "/signal-fails"}
 )
@@ -237,6 +252,11 @@ SERVICES = (
         "Flask, wsgiref", "flask_app", ("python", "serve.py", "wsgiref", "flask_app"), skips=BLOCKING | NO_WSGI_SOCKETS
     ),
     Service("Flask, werkzeug", "flask_app", ("python", "serve.py", "werkzeug", "flask_app"), skips=BLOCKING),
+    Service(
+        "Flask, werkzeug's debugger", "flask_app", ("python", "serve.py", "debugger", "flask_app"), {"FLASK_DEBUG": "1"},
+        skips=BLOCKING,
+    ),
+    Service("Flask, uwsgi", "flask_app", _uwsgi("flask_app"), skips=BLOCKING | NO_WSGI_SOCKETS),
     Service(
         "FastAPI, uvicorn asyncio h11", "fastapi_app",
         _uvicorn("--loop", "asyncio", "--http", "h11", "fastapi_app:app"), skips=NO_EXIT, differs=BELOW_A_MIDDLEWARE,
@@ -273,6 +293,7 @@ SERVICES = (
         "Django, daphne", "django_app", ("daphne", "-p", "{port}", "django_app:application"), {"INTERFACE": "asgi"},
         NO_EXIT, differs=READS_FIRST,
     ),
+    Service("Django, uwsgi", "django_app", _uwsgi("django_app"), skips=NO_TIMEOUT),
     Service("Falcon, gunicorn sync", "falcon_app", _gunicorn("falcon_app")),
     Service(
         "Pyramid, waitress", "pyramid_app",
@@ -293,7 +314,7 @@ SERVICES = (
     Service(
         "bare WSGI, gunicorn gthread", "raw_wsgi", _gunicorn("--threads", "2", "raw_wsgi"), has_routes=False
     ),
-    Service("bare WSGI, granian", "raw_wsgi", _granian("wsgi", "raw_wsgi:application"), has_routes=False, skips=SENDS_HEADS, differs={("/refused-header", "get"): "good"}),
+    Service("bare WSGI, granian", "raw_wsgi", _granian("wsgi", "raw_wsgi:application"), has_routes=False, differs={("/refused-header", "get"): "good"}),
     Service("bare ASGI, uvicorn", "raw_asgi", _uvicorn("raw_asgi:application"), skips=NO_EXIT, has_routes=False),
 )  # fmt: skip
 

@@ -113,13 +113,13 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.requests.current import name_served, name_served_socket, tell_failure, tell_route
     from slotel.runtime.requests.jobs import Jobs, fail_current
     from slotel.runtime.requests.layer import Server
-    from slotel.runtime.requests.wsgi import WsgiLayer
+    from slotel.runtime.requests.wsgi import WsgiApplications, WsgiLayer
     from slotel.runtime.upstream.aiohttp import watch_answers
     from slotel.runtime.upstream.celery import watch_failures
     from slotel.runtime.upstream.greenlets import keep_patches_whole
     from slotel.runtime.upstream.jobs import JobWatch
     from slotel.runtime.upstream.routes import watch_routes
-    from slotel.runtime.upstream.servers import watch_servers
+    from slotel.runtime.upstream.servers import watch_applications, watch_servers
     from slotel.runtime.upstream.sockets import watch_failed_sockets, watch_sockets
     from slotel.runtime.upstream.starlette import name_mounted_routes
 
@@ -135,6 +135,7 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
         watch_answers(serving, note_prepared, note_unsent)
         layers = {"aiohttp": AiohttpLayer, "asgi": AsgiLayer, "wsgi": WsgiLayer}
         watch_servers({name: functools.partial(layer.around, server) for name, layer in layers.items()})
+        watch_applications(WsgiApplications(server).serve)
 
 
 def join_workers(runtime: Runtime, environ: MutableMapping[str, str]) -> None:

@@ -76,6 +76,14 @@ async def sized_stream_breaks(request):
     raise ValueError("sized-stream-breaks")
 
 
+@routes.get("/too-short")
+async def too_short(request):
+    response = web.StreamResponse(headers={"Content-Length": "1000"})
+    await response.prepare(request)
+    await response.write(b"part")
+    return response
+
+
 @routes.get("/body-breaks")
 async def body_breaks(_request):
     async def parts():

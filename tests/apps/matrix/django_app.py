@@ -109,6 +109,7 @@ urlpatterns = [
     path("logged", logged),
     path("stream", streaming()),
     path("stream-breaks", streaming(breaks=True)),
+    path("too-short", lambda _request: HttpResponse("ok", headers={"Content-Length": "100"})),
     path("stream-fails", lambda _request: StreamingHttpResponse(plain.failing_parts())),
     path("sized-stream-breaks", streaming(breaks=True, sized=True)),
     path("file-breaks", lambda _request: FileResponse(plain.BreakingFile())),

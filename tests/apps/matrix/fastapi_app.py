@@ -99,6 +99,11 @@ async def stream_breaks():
     return StreamingResponse(parts())
 
 
+@app.get("/too-short")
+async def too_short():
+    return Response("ok", headers={"Content-Length": "100"})
+
+
 @app.get("/stream-fails")
 async def stream_fails():
     return StreamingResponse(plain.failing_async_parts())

@@ -104,6 +104,22 @@ def stream_fails():
     return Response(plain.failing_parts())
 
 
+@app.get("/too-short")
+def too_short():
+    return Response("ok", headers={"Content-Length": "100"})
+
+
+@app.get("/teardown-raises")
+def teardown_raises():
+    return "ok"
+
+
+@app.teardown_request
+def tear_down(_error):
+    if request.path == "/teardown-raises":
+        raise ValueError("teardown-raises")
+
+
 @app.get("/file-breaks")
 def file_breaks():
     return send_file(plain.BreakingFile(), mimetype="text/plain")

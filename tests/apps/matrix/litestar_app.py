@@ -80,6 +80,7 @@ ACTS = {
     "/logged": logged,
     "/stream": lambda: Stream(parts()),
     "/stream-breaks": lambda: Stream(broken_parts()),
+    "/too-short": lambda: Response("ok", headers={"content-length": "100"}),
     "/stream-fails": lambda: Stream(plain.failing_async_parts()),
 }
 app = Litestar(

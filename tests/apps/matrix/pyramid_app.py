@@ -71,6 +71,7 @@ with Configurator() as config:
         "/logged": logged,
         "/stream": stream,
         "/stream-breaks": stream_breaks,
+        "/too-short": lambda _request: Response(app_iter=[b"ok"], content_length=100),
         "/stream-fails": lambda _request: Response(app_iter=plain.failing_parts()),
         "/upload": upload,
     }.items():

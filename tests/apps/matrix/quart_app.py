@@ -72,6 +72,7 @@ for path, act in {
     "/logged": logged,
     "/stream": lambda: (parts(), 200),
     "/stream-breaks": lambda: (broken_parts(), 200),
+    "/too-short": lambda: ("ok", 200, {"Content-Length": "100"}),
     "/stream-fails": lambda: (plain.failing_async_parts(), 200),
 }.items():
     app.add_url_rule(path, path, answering(act))

@@ -30,6 +30,8 @@ async def application(scope, receive, send):
     headers = [(b"content-type", b"text/plain")]
     if path == "/too-long":
         headers.append((b"content-length", b"1"))
+    if path == "/too-short":
+        headers.append((b"content-length", b"100"))
     if path == "/refused-header":
         headers.append((b"x-shop", b"a\nb"))
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -50,6 +50,9 @@ def application(environ, start_response):  # noqa: PLR0911 one for each path
     if path == "/sized-stream-breaks":
         start_response("200 OK", [("Content-Length", "100")])
         return breaking("sized-stream-breaks")
+    if path == "/too-short":
+        start_response("200 OK", [("Content-Length", "100")])
+        return [b"ok"]
     if path == "/no-bytes":
         answer("200 OK", length=False)
         return ["text"]

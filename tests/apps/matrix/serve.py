@@ -16,10 +16,10 @@ def main(server, module):
         from wsgiref.simple_server import make_server
 
         make_server("127.0.0.1", port, application).serve_forever()
-    elif server == "werkzeug":
+    elif server in {"werkzeug", "debugger"}:
         from werkzeug.serving import run_simple
 
-        run_simple("127.0.0.1", port, application, threaded=True)
+        run_simple("127.0.0.1", port, application, threaded=True, use_debugger=server == "debugger")
 
 
 if __name__ == "__main__":

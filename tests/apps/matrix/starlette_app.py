@@ -118,6 +118,7 @@ app = Starlette(
         Route("/logged", logged),
         Route("/stream", streaming()),
         Route("/stream-breaks", streaming(breaks=True)),
+        Route("/too-short", lambda _request: PlainTextResponse("ok", headers={"Content-Length": "100"})),
         Route("/stream-fails", lambda _request: StreamingResponse(plain.failing_async_parts())),
         Route("/after", after),
         Route("/file-gone", lambda _request: FileResponse("/gone")),

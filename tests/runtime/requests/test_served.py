@@ -18,7 +18,7 @@ from slotel.runtime.requests import current, served
 from slotel.runtime.requests.asgi import AsgiLayer
 from slotel.runtime.requests.layer import Server
 from slotel.runtime.requests.local_roots import OpenSpans
-from slotel.runtime.requests.wsgi import Body, WsgiLayer
+from slotel.runtime.requests.wsgi import Body, WsgiApplications, WsgiLayer
 from slotel.runtime.tracing.processor import SlotelSpanProcessor
 
 ENVIRON = {"REQUEST_METHOD": "GET", "PATH_INFO": "/ok", "HTTP_HOST": "shop:80"}
@@ -69,9 +69,10 @@ def layer(monkeypatch):
 
 def ask(application, **more):
     answer = application({**ENVIRON, **more}, lambda _status, _headers: None)
-    body = b"".join(answer)
-    getattr(answer, "close", lambda: None)()
-    return body
+    try:
+        return b"".join(answer)
+    finally:
+        getattr(answer, "close", lambda: None)()
 
 
 def test_a_framework_that_makes_server_spans_itself_is_counted_once_from_the_first_request_on(layer):
@@ -274,6 +275,173 @@ def test_the_status_of_an_asgi_answer_is_the_one_that_was_sent(layer, sent, refu
     with contextlib.suppress(ValueError, LookupError, asyncio.CancelledError):
         asyncio.run(AsgiLayer(layer[1].server, application)(scope, None, send))
     assert (counted.scopes, counted.statuses) == ([("slotel.server", row)], [status])
+
+
+@pytest.mark.parametrize(
+    ("server", "fails", "status", "row"),
+    [
+        ({}, "call", 500, "failed"),
+        ({}, "begun", 500, "failed"),
+        ({}, "body", 500, "failed"),
+        ({"SERVER_SOFTWARE": "Granian"}, "begun", 500, "failed"),
+        ({"SERVER_SOFTWARE": "Granian"}, "iter", 500, "failed"),
+        ({"SERVER_SOFTWARE": "Granian"}, "body", 200, "broken_stream"),
+        ({"uwsgi.version": b"2"}, "call", None, "failed"),
+        ({"uwsgi.version": b"2"}, "begun", 200, "broken_stream"),
+        ({"uwsgi.version": b"2"}, "body", 200, "broken_stream"),
+    ],
+)
+def test_the_status_of_a_failure_before_the_first_part_is_the_one_that_its_server_sends(
+    layer, server, fails, status, row
+):
+    """granian sends the head before it asks for a part; uWSGI sends a head that it has, and answers nothing itself."""
+    _, _, counted, _ = layer
+
+    def application(_environ, start_response):
+        if fails != "call":
+            start_response("200 OK", [])
+        if fails in {"call", "begun"}:
+            raise ValueError
+        return parts(ValueError()) if fails == "body" else None
+
+    with contextlib.suppress(ValueError, TypeError):
+        ask(WsgiLayer(layer[1].server, application), **server)
+    assert (counted.scopes, counted.statuses) == ([("slotel.server", row)], [status])
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("status", [200, 304])
+@pytest.mark.parametrize("given", [1, 9, 10, 11])
+def test_an_answer_that_is_shorter_than_its_head_says_is_broken_off_unless_it_has_no_body(
+    layer, instrumented, method, status, given
+):
+    """The client waits for the rest, or sees the connection end."""
+    _, bare, counted, _ = layer
+    around, provider, _ = instrumented
+    start = {**START, "status": status, "headers": [(b"content-length", b"10")]}
+
+    def framework(_environ, start_response):
+        with provider.get_tracer("opentelemetry.instrumentation.flask").start_as_current_span(
+            "GET /ok", kind=SpanKind.SERVER
+        ):
+            start_response(f"{status} As it is", [("Content-Length", "10")])
+        return [b"x" * given]
+
+    async def application(_scope, _receive, send):
+        await send(start)
+        await send({**LAST, "body": b"x" * given})
+
+    async def send(_message):
+        pass
+
+    ask(around(framework), REQUEST_METHOD=method)
+    scope = {"type": "http", "method": method, "path": "/ok", "headers": []}
+    asyncio.run(AsgiLayer(bare.server, application)(scope, None, send))
+    is_short = given < 10 and method == "GET" and status == 200
+    assert [row for _, row in counted.scopes] == ["broken_stream" if is_short else "succeeded"] * 2
+
+
+class Framework:
+    """A framework's application, of which the answer breaks, or the call after the head; its span is its instrumentation's."""
+
+    def __init__(self, provider, fails):
+        self.tracer = provider.get_tracer("opentelemetry.instrumentation.flask")
+        self.fails = fails
+
+    def __call__(self, environ, start_response):
+        with self.tracer.start_as_current_span(
+            "GET /ok", kind=SpanKind.SERVER, attributes={"http.request.method": "GET", "url.path": "/ok"}
+        ):
+            start_response("200 OK", [])
+        if self.fails == "call":
+            raise ValueError("call")
+        return parts(*([b"12345"] if self.fails == "body" else []), ValueError(self.fails))
+
+
+def passing(application):
+    return application
+
+
+def swallowing(application):
+    def middleware(environ, start_response):
+        with contextlib.suppress(ValueError):
+            yield from application(environ, start_response)
+
+    return middleware
+
+
+def answering(application):
+    def middleware(environ, start_response):
+        try:
+            yield from application(environ, start_response)
+        except ValueError:
+            start_response("503 Service Unavailable", [])
+            yield b"sorry"
+
+    return middleware
+
+
+def refused(application):
+    """As werkzeug's debugger: the server refuses its own answer, for the head has been given."""
+
+    def middleware(environ, start_response):
+        try:
+            yield from application(environ, start_response)
+        except ValueError:
+            environ["refuses"] = True
+            with contextlib.suppress(AssertionError):
+                start_response("500 Internal Server Error", [])
+
+    return middleware
+
+
+@pytest.mark.parametrize("fails", ["call", "first", "body"])
+@pytest.mark.parametrize(
+    ("middleware", "rows"),
+    [
+        (swallowing, {"broken_stream"}),
+        (answering, {"error_answer"}),
+        (refused, {"broken_stream"}),
+        (passing, {"failed", "broken_stream"}),
+    ],
+)
+@pytest.mark.parametrize("server", [{}, {"uwsgi.version": b"2"}])
+def test_what_leaves_a_frameworks_application_is_reported_and_counted_whatever_a_middleware_makes_of_it(
+    layer, instrumented, monkeypatch, fails, middleware, rows, server
+):
+    """Once, and with the answer that the client gets; a server of C code calls the application itself, beneath no layer."""
+    _, bare, counted, _ = layer
+    around, provider, _ = instrumented
+    reported = []
+    monkeypatch.setattr(bare.server.pipeline, "escaped", lambda error, _mechanism: reported.append(error))
+    framework, applications = Framework(provider, fails), WsgiApplications(bare.server)
+    environ = {**ENVIRON, **server}
+
+    def call(environ, start_response):
+        return applications.serve(Framework.__call__, framework, environ, start_response)
+
+    def start_response(_status, _headers):
+        assert "refuses" not in environ
+
+    stack = middleware(call)
+    with contextlib.suppress(ValueError):
+        answer = stack(environ, start_response) if server else around(stack)(environ, start_response)
+        try:
+            list(answer)
+        finally:
+            answer.close()
+    assert len(counted.scopes) == 1
+    assert counted.scopes[0][1] in (rows if not server else {"broken_stream"})
+    if not server and middleware is not passing:  # else the layer reports it, with the span's end
+        assert [str(error) for error in reported] == [fails]
+
+
+def test_a_frameworks_application_that_nobody_serves_is_called_as_it_is(layer):
+    """As test clients do; one inside another's request, and the server's own, too."""
+    _, bare, counted, _ = layer
+    applications, given = WsgiApplications(bare.server), [b"ok"]
+    assert applications.serve(lambda *_: given, object(), dict(ENVIRON), None) is given
+    assert counted.scopes == []
 
 
 @pytest.mark.parametrize("is_instrumented", [True, False])

@@ -41,6 +41,8 @@ COVERED = {
     "opentelemetry.instrumentation.tornado.patch_handler_class": "its instrumentation is not here",
     "opentelemetry.instrumentation.falcon._TraceMiddleware.process_response": "its instrumentation is not here",
     "opentelemetry.instrumentation.falcon._ENVIRON_SPAN_KEY": "its instrumentation is not here",
+    "bottle.Bottle.__call__": "as flask.app.Flask.__call__",
+    "pyramid.router.Router.__call__": "the same",
     "cheroot.wsgi.Server.__init__": "as waitress.server.BaseWSGIServer.__init__",
     "eventlet.wsgi.Server.__init__": "as waitress.server.BaseWSGIServer.__init__",
     "tornado.wsgi.WSGIContainer.__init__": "as waitress.server.BaseWSGIServer.__init__",

@@ -15,7 +15,7 @@ from slotel.runtime.requests.decision import tells_of_client
 from slotel.runtime.requests.layer import Layer
 from slotel.runtime.requests.served import SERVED, ServedRequest
 from slotel.runtime.requests.span_name import METHODS
-from slotel.runtime.upstream.aiohttp import is_answer
+from slotel.runtime.upstream.aiohttp import is_answer, missing_bytes
 
 Request: TypeAlias = Any
 """aiohttp's: `aiohttp.web.BaseRequest`."""
@@ -50,13 +50,15 @@ class AiohttpRequest(ServedRequest):
     unsent: ConnectionError | None = None
     measurements: tuple[Callable[[int | None], None], ...] = ()
 
-    def sent(self, status: int, *, is_cut_off: bool) -> None:
+    def sent(self, answer: Any, *, is_cut_off: bool) -> None:
         """Note that an answer was sent, or that a connection broke meanwhile: the client's, or the app's own."""
-        self.status = status
+        self.status = answer.status
+        missing = 0 if is_cut_off else missing_bytes(self._request, answer)
+        self.is_broken_off = self.is_short(0, missing, self._request.method)
         error = self.unsent if is_cut_off else None
         if error is None or tells_of_client(error):
             self.client_left, error = is_cut_off, None
-        self.is_complete = not is_cut_off
+        self.is_complete = not (is_cut_off or self.is_broken_off)
         self.end(error)
 
     def broke_off(self, error: BaseException) -> None:
@@ -122,7 +124,7 @@ class AiohttpLayer(Layer):
             served.broke_off(error)
             raise
         else:
-            served.sent(answer.status, is_cut_off=is_cut_off)
+            served.sent(answer, is_cut_off=is_cut_off)
             return answer, is_cut_off
         finally:
             served.leave()

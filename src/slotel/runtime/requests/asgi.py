@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 from opentelemetry.propagators.textmap import Getter
 
 from slotel.runtime.requests.layer import Layer
-from slotel.runtime.requests.served import ServedRequest
+from slotel.runtime.requests.served import ServedRequest, length_of
 from slotel.runtime.requests.span_name import METHODS
 
 Message: TypeAlias = MutableMapping[str, Any]
@@ -52,6 +52,8 @@ class AsgiRequest(ServedRequest):
 
     is_accepted = False
     _gives_last = False
+    _head: Any = ()
+    _given = 0
     receives: Receive
     sends: Send
     """What the server gave."""
@@ -68,8 +70,13 @@ class AsgiRequest(ServedRequest):
         kind = message["type"]
         if kind in _STARTS:
             self.status = message["status"]
+            self._head = message.get("headers")
         elif kind in _BODIES:
             self._gives_last = not message.get("more_body")
+            if kind == _BODIES[0]:
+                self._given += len(message.get("body") or b"")
+            else:
+                self._head = ()  # what the server reads is not counted
         elif kind == "websocket.accept":
             self.is_accepted = True
         elif kind == "websocket.close":
@@ -84,8 +91,16 @@ class AsgiRequest(ServedRequest):
             if isinstance(error, OSError):
                 self.client_left = True
             raise
-        if self._gives_last and not self.is_complete:
+        if self._gives_last and not self.is_complete and not self._is_short():
             self.complete()
+
+    def _is_short(self) -> bool:
+        """Whether the last part was given, and the answer is shorter than its head says: the server cuts it off."""
+        for name, value in self._head if isinstance(self._head, (list, tuple)) else ():
+            if name == b"content-length":
+                length = length_of(value.decode("latin-1"))
+                return self.is_short(self._given, length, self._request.get("method"))
+        return False
 
     @property
     def is_unanswered(self) -> bool:  # type: ignore[override]  # asked at the end alone

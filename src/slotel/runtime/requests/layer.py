@@ -65,6 +65,10 @@ class Layer:
         self.server = server
         self._application = application
 
+    def is_around(self, application: Any) -> bool:
+        """Return whether nothing stands between this layer and an application."""
+        return self._application is application
+
     @functools.cached_property
     def forced_root(self) -> str:
         """Return the root that the application's settings put before each path."""

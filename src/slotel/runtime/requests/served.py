@@ -40,6 +40,10 @@ STATUS: Final = "http.response.status_code"
 _OF_REQUESTS: Final = PATHS | {"http.request.method", "http.method"}
 """A span of a request has one of them: a server need not tell the path as it was sent."""
 _SERVER_ERROR: Final = 500
+_DIGITS: Final = 20
+"""Of a length: Python refuses numbers of more than 4,300."""
+_BODILESS: Final = frozenset({204, 304})
+"""Statuses of answers that have no body, whatever their head says. Source: RFC 9110, section 6.4.1."""
 _WEBSOCKET_FAILED: Final = frozenset({1011, 4500})
 """Close codes of a server that met an unexpected condition. Source: RFC 6455, section 7.4.1; 4500 is Litestar's."""
 
@@ -149,6 +153,15 @@ class ServedRequest:
     def is_unsent(self) -> bool:
         """Whether the application has ended, and nothing of its answer was sent."""
         return self.is_unanswered or self.is_refused
+
+    def is_short(self, given: int, length: int | None, method: object) -> bool:
+        """Return whether an answer is shorter than its head says; one to HEAD has no body.
+
+        Args:
+            given: bytes.
+            length: of the body, as the head says it; None: not said.
+        """
+        return length is not None and given < length and method != "HEAD" and self.status not in _BODILESS
 
     def leave(self) -> None:
         """Put back the context that stood before."""
@@ -366,7 +379,7 @@ class ServedRequest:
         elif is_own and self.status is not None and self.status >= _SERVER_ERROR:
             span.set_attribute("error.type", str(self.status))
             span.set_status(StatusCode.ERROR)
-        elif is_own and self.is_broken_off:
+        elif self.is_broken_off:
             span.set_status(Status(StatusCode.ERROR, "the application gave no whole answer"))
         span.end()
 
@@ -384,6 +397,13 @@ def is_own(span: Span) -> bool:
 
 SERVED: ContextVar[ServedRequest | None] = ContextVar("slotel-served-request", default=None)
 """The request that is being served in this context."""
+
+
+def length_of(value: object) -> int | None:
+    """Return the length that a header says; None where it says none that a body can have."""
+    if not isinstance(value, str) or len(value) > _DIGITS or not (value.isascii() and value.isdigit()):
+        return None
+    return int(value)
 
 
 def _broken(decision: Decision, error: BaseException) -> Decision:

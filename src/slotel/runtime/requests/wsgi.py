@@ -5,15 +5,16 @@ Where a framework's instrumentation makes the server span, the layer stands back
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from typing import Any, Final, TypeAlias
 
 from opentelemetry.propagators.textmap import Getter
 
-from slotel.runtime.requests.decision import tells_of_client
-from slotel.runtime.requests.layer import Layer
-from slotel.runtime.requests.served import ServedRequest
+from slotel.runtime.requests.decision import of_escaped, tells_of_client
+from slotel.runtime.requests.layer import Layer, Server
+from slotel.runtime.requests.served import SERVED, ServedRequest, length_of
 from slotel.runtime.requests.span_name import METHODS
 
 Environ: TypeAlias = MutableMapping[str, Any]
@@ -48,15 +49,34 @@ class WsgiRequest(ServedRequest):
     """The server's `start_response`."""
 
     def start_response(self, status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
-        """Note how the answer starts, and let the server start it."""
+        """Let the server start the answer, and note how: it refuses a second start without an error."""
+        write = self.starts(status, headers, *more)
+        if self.is_broken_off:  # a middleware answers in place of what has failed
+            self.is_broken_off = False
         code = status[:3]
         self.status = int(code) if code.isdigit() else None
         self.length = None
         for name, value in headers:
             if name.lower() == "content-length":
-                self.length = _length(value)
+                self.length = length_of(value)
                 break
-        return self.starts(status, headers, *more)
+        return write
+
+    @property
+    def method(self) -> object:
+        """Return the method of the request."""
+        return self._request.get("REQUEST_METHOD")
+
+    def note_unanswered(self, *, has_returned: bool) -> None:
+        """Note that nothing of the body was given before the application failed: most servers answer 500.
+
+        Args:
+            has_returned: the application gave a body, and this has failed.
+        """
+        if _UWSGI in self._request:
+            self.is_refused = self.status is None
+        else:
+            self.is_unanswered = not (has_returned and self._request.get("SERVER_SOFTWARE") == _GRANIAN)
 
     def path(self) -> str:
         """Return the path that was asked for."""
@@ -84,8 +104,10 @@ class WsgiRequest(ServedRequest):
         return {name: value for name, value in found.items() if value is not None}
 
 
-_DIGITS: Final = 20
-"""Of a length: Python refuses numbers of more than 4,300."""
+_GRANIAN: Final = "Granian"
+"""It sends the head before it asks for the first part; other servers send it with that."""
+_UWSGI: Final = "uwsgi.version"
+"""Key that uWSGI puts into an environ: it sends a head that it has been given, and answers nothing of its own."""
 _SHORT_READS: Final = frozenset({"read1", "readall", "readinto", "readinto1"})
 """Reads that only some servers' bodies have, and that may give less than is there: nothing at all is the end."""
 
@@ -177,7 +199,7 @@ class WsgiLayer(Layer):
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve one request."""
-        length = _length(environ.get("CONTENT_LENGTH"))
+        length = length_of(environ.get("CONTENT_LENGTH"))
         if length and "wsgi.input" in environ:
             served: WsgiRequest = WsgiUpload(self, environ, length)
         else:
@@ -190,7 +212,8 @@ class WsgiLayer(Layer):
             answer: Iterable[bytes] = self._application(environ, served.start_response)
         except BaseException as error:
             is_over = isinstance(error, StopIteration) and served.socket_scheme  # so gunicorn is told
-            served.is_unanswered = not is_over
+            if not is_over:
+                served.note_unanswered(has_returned=False)
             served.end(None if is_over else error)
             served.leave()
             raise
@@ -198,8 +221,9 @@ class WsgiLayer(Layer):
         if local_root is None or local_root.ended:
             is_given = isinstance(answer, (list, tuple)) and all(isinstance(part, bytes) for part in answer)
             # the server sends such a file itself: it looks at its class
-            wrapper = environ.get("wsgi.file_wrapper")
-            if is_given or (isinstance(wrapper, type) and isinstance(answer, wrapper)):
+            if is_given or _is_file(answer, environ):
+                if is_given and _is_short(sum(map(len, answer)), served):
+                    served.is_broken_off = True
                 if is_given or not _watch_file(answer, served):
                     served.end(None)
                 served.leave()
@@ -223,6 +247,13 @@ class _Answer:
         self._handled = sys.exc_info()[1]
 
     def __iter__(self) -> Iterator[bytes]:
+        if self._parts is None:
+            try:
+                self._parts = iter(self._answer)
+            except BaseException as error:
+                self._served.note_unanswered(has_returned=False)
+                self._served.end(error)
+                raise
         return self
 
     def __next__(self) -> bytes:
@@ -232,19 +263,21 @@ class _Answer:
                 self._parts = iter(self._answer)
             part = next(self._parts)
         except StopIteration:
-            if served.length is not None and self._given and self._given < served.length:
+            if _is_short(self._given or 0, served):
                 served.is_broken_off = True
             served.is_complete = True
             raise
         except BaseException as error:
-            served.is_unanswered = self._given is None  # a server sends the head with the first part
+            if self._given is None:
+                served.note_unanswered(has_returned=True)
             served.end(error)
             raise
         if not isinstance(part, bytes) or served.status is None:
             served.is_broken_off = True
         else:
             self._given = (self._given or 0) + len(part)
-            if served.length is not None and self._given >= served.length and not served.is_complete:
+            is_whole = served.length is not None and self._given >= served.length
+            if is_whole and not (served.is_complete or served.is_broken_off):
                 served.complete()
         return part
 
@@ -276,8 +309,17 @@ class _Answer:
         return not (isinstance(unsent, OSError) or tells_of_client(unsent))
 
 
-_READ_LATER: Final = "get"
-"""Method of waitress's files, which a thread of its own calls: what it raises is over when the file is closed."""
+_READ_LATER: Final = ("get", "read")
+"""Methods of waitress's files, which a thread of its own calls, and of uWSGI's, which its C code does: what they raise
+is over when the file is closed."""
+
+
+def _is_file(answer: Any, environ: Environ) -> bool:
+    """Return whether an answer is a file that the server sends itself: it knows its class, or uWSGI the object."""
+    wrapper = environ.get("wsgi.file_wrapper")
+    if isinstance(wrapper, type):
+        return isinstance(answer, wrapper)
+    return wrapper is not None and hasattr(answer, "read")
 
 
 def _watch_file(answer: Any, served: ServedRequest) -> bool:
@@ -286,14 +328,16 @@ def _watch_file(answer: Any, served: ServedRequest) -> bool:
     The server looks at its class, so it stays what it is.
     """
     close, handled = getattr(answer, "close", None), sys.exc_info()[1]
-    read = getattr(answer, _READ_LATER, None)
 
-    def read_or_end(*arguments: Any) -> bytes:
-        try:
-            return read(*arguments)  # type: ignore[misc,no-any-return]  # put in its place, where there is one
-        except Exception as error:
-            served.end(error)
-            raise
+    def ending(read: Callable[..., bytes]) -> Callable[..., bytes]:
+        def read_or_end(*arguments: Any) -> bytes:
+            try:
+                return read(*arguments)
+            except Exception as error:
+                served.end(error)
+                raise
+
+        return read_or_end
 
     def close_and_end() -> None:
         unsent = sys.exc_info()[1]
@@ -309,18 +353,113 @@ def _watch_file(answer: Any, served: ServedRequest) -> bool:
 
     try:
         answer.close = close_and_end
-        if read is not None:
-            setattr(answer, _READ_LATER, read_or_end)
+        for name in _READ_LATER:
+            if (read := getattr(answer, name, None)) is not None:
+                setattr(answer, name, ending(read))
     except AttributeError:  # it has no room for it
         return False
     return True
 
 
-def _length(value: object) -> int | None:
-    """Return the length that a header says; None where it says none that a body can have."""
-    if not isinstance(value, str) or len(value) > _DIGITS or not (value.isascii() and value.isdigit()):
-        return None
-    return int(value)
+_OF_C_SERVERS: Final = (_UWSGI, "mod_wsgi.version")
+"""Keys that servers whose C code calls the application put into an environ: no layer stands between."""
+_LAYER: Final = "_slotel_layer"
+
+
+class WsgiApplications:
+    """Serves the calls of frameworks' own applications: by a layer, where the server is of C code.
+
+    Beneath every other server's layer it sees what leaves the application before a middleware may swallow it.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def serve(self, call: Callable[..., Any], application: Any, environ: Environ, start_response: Any) -> Any:
+        """Return the answer of an application.
+
+        Args:
+            call: the application's own, unbound.
+        """
+        __traceback_hide__ = True
+        served = SERVED.get()
+        if (served is None or served.is_over) and any(key in environ for key in _OF_C_SERVERS):
+            known = vars(application)
+            layer: WsgiLayer | None = known.get(_LAYER)
+            if layer is None:
+                layer = known[_LAYER] = WsgiLayer(self._server, application)
+            return layer(environ, start_response)
+        if served is not None and (served.is_over or served.layer.is_around(application)):
+            return call(application, environ, start_response)
+        try:
+            answer = call(application, environ, start_response)
+        except BaseException as error:
+            self.failed(error, served)
+            raise
+        if isinstance(answer, (list, tuple)) or _is_file(answer, environ):
+            return answer
+        return _Watched(answer, functools.partial(self.failed, served=served))
+
+    def failed(self, error: BaseException, served: ServedRequest | None) -> None:
+        """Report what has left the application, and note that the answer that was begun is broken off.
+
+        Args:
+            served: the request, if a layer sees it.
+        """
+        if isinstance(error, StopIteration) or not of_escaped(error).reports:
+            return
+        if isinstance(served, WsgiRequest) and served.status is not None:
+            served.is_broken_off = True
+        self._server.pipeline.escaped(error, WsgiRequest.mechanism)
+
+
+class _Watched:
+    """The body of an application's answer, beneath a middleware; in everything else it is the answer.
+
+    Args:
+        failed: told what breaks it.
+    """
+
+    __slots__ = ("_answer", "_failed", "_parts")
+
+    def __init__(self, answer: Any, failed: Callable[[BaseException], None]) -> None:
+        self._answer = answer
+        self._failed = failed
+        self._parts: Iterator[bytes] | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        __traceback_hide__ = True
+        try:
+            if self._parts is None:
+                self._parts = iter(self._answer)
+            return next(self._parts)
+        except BaseException as error:
+            self._failed(error)
+            raise
+
+    def close(self) -> None:
+        """Close the body."""
+        try:
+            getattr(self._answer, "close", _nothing)()
+        except BaseException as error:
+            self._failed(error)
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        """Look like the answer."""
+        return getattr(self._answer, name)
+
+
+def _nothing() -> None:
+    """Close what has nothing to close."""
+
+
+def _is_short(given: int, served: WsgiRequest) -> bool:
+    """Return whether a body of so many bytes ends before its end; one of none may have gone by `write()`."""
+    return given > 0 and served.is_short(given, served.length, served.method)
 
 
 def _text(value: str) -> str:

@@ -56,6 +56,13 @@ def is_answer(error: BaseException) -> bool:
     return module is not None and isinstance(error, module.HTTPException)
 
 
+def missing_bytes(request: Any, answer: Any) -> int:
+    """Return how much of a body is missing at its end, by the head that was sent; of a file nobody has counted it."""
+    if isinstance(answer, sys.modules["aiohttp.web"].FileResponse):
+        return 0
+    return int(getattr(request.writer, "length", None) or 0)
+
+
 def _patch(probe: Probe, wrap: Callable[[Any], Any], module: Any) -> None:
     owner = getattr(module, probe.where.partition(":")[2], None)
     if owner is None:

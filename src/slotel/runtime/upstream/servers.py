@@ -5,7 +5,8 @@ moved it, that server stays as it is: requests are counted by the framework's in
 uvicorn gives SIGTERM its default back and raises it again (`capture_signals`), so that a worker of gunicorn dies there
 and then, without Python's exit: what is pending is sent first.
 
-uWSGI and mod_wsgi take the application in C code: there is no place to patch.
+uWSGI and mod_wsgi take the application in C code. There the call of a framework's own application is the place: it is
+patched, too, and sees beneath every server what a middleware around the application may swallow.
 """
 
 from __future__ import annotations
@@ -69,6 +70,14 @@ PLACES: Final = (
 )  # fmt: skip
 
 _PROBES: Final = {place: place.probe() for place in PLACES}
+_APPLICATIONS: Final = tuple(
+    Probe(
+        where, "__call__",
+        why="is called by servers of C code, and beneath middlewares that swallow what breaks an answer",
+        without="an answer that breaks is good under uWSGI and mod_wsgi; what a middleware swallows is no event",
+    )
+    for where in ("bottle:Bottle", "django.core.handlers.wsgi:WSGIHandler", "flask.app:Flask", "pyramid.router:Router")
+)  # fmt: skip
 _SIGNALS: Final = Probe(
     "uvicorn.server:Server", "capture_signals",
     why="uvicorn puts SIGTERM's default back at its end and raises the signal again: slotel handles it before",
@@ -115,6 +124,34 @@ def _patch(place: Place, probe: Probe, wrap_application: Wrap, module: Any) -> N
         probe.tell()
     else:
         probe.wrap(owner, wrap_method if place.owner else wrap_function)
+
+
+def watch_applications(serve: Callable[[Callable[..., Any], Any, Any, Any], Any]) -> None:
+    """Let a function serve each call of a WSGI framework's application, from the framework's import on.
+
+    Args:
+        serve: given the original call, the application, and what it was called with.
+    """
+    for probe in _APPLICATIONS:
+        module, _, owner = probe.where.partition(":")
+        wrapt.register_post_import_hook(functools.partial(_patch_call, probe, owner, serve), module)
+
+
+def _patch_call(
+    probe: Probe, owner: str, serve: Callable[[Callable[..., Any], Any, Any, Any], Any], module: Any
+) -> None:
+    def wrap(original: Any) -> Any:
+        def call(its: Any, environ: Any, start_response: Any) -> Any:
+            __traceback_hide__ = True
+            return serve(original, its, environ, start_response)
+
+        return call
+
+    kind = getattr(module, owner, None)
+    if kind is None:
+        probe.tell()
+    else:
+        probe.wrap(kind, wrap)
 
 
 def after_sigterm_resets(take: Callable[[], None]) -> None:
