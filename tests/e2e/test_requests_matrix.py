@@ -125,6 +125,7 @@ WITHOUT = {
     "aiohttp.web_protocol.RequestHandler._handle_request": ("aiohttp", {**ALL, **UNSEEN}),
     "aiohttp.web_protocol.RequestHandler.log_access": ("aiohttp", {**ALL, "/database-breaks": "excluded"}),
     "aiohttp.web_response.StreamResponse.prepare": ("aiohttp", ALL),
+    "aiohttp.web_response.StreamResponse.write_eof": ("aiohttp", ALL),
     "aiohttp.web_server.Server.__init__": ("aiohttp", {**ALL, **UNSEEN}),
     f"{INSTRUMENTATION}.aiohttp_server._excluded_urls": ("aiohttp", ALL),
     f"{INSTRUMENTATION}.aiohttp_server.duration_histogram_new": ("aiohttp", ALL),

@@ -108,7 +108,7 @@ def _use_sentry(runtime: Runtime, connection: SentryConnection) -> None:
 def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
     """Put a layer between servers and their applications, which counts requests that no instrumentation sees."""
     from slotel.runtime.process.threads import pause_all, resume_all
-    from slotel.runtime.requests.aiohttp import AiohttpLayer, note_prepared, note_unsent, serving
+    from slotel.runtime.requests.aiohttp import AiohttpLayer, note_ended, note_prepared, note_unsent, serving
     from slotel.runtime.requests.asgi import AsgiLayer
     from slotel.runtime.requests.current import name_served, name_served_socket, tell_failure, tell_route
     from slotel.runtime.requests.jobs import Jobs, fail_current
@@ -132,7 +132,7 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
         name_mounted_routes(name_served, name_served_socket)
         watch_routes(tell_route)
         watch_failed_sockets(tell_failure)
-        watch_answers(serving, note_prepared, note_unsent)
+        watch_answers(serving, note_prepared, note_unsent, note_ended)
         layers = {"aiohttp": AiohttpLayer, "asgi": AsgiLayer, "wsgi": WsgiLayer}
         watch_servers({name: functools.partial(layer.around, server) for name, layer in layers.items()})
         watch_applications(WsgiApplications(server).serve)

@@ -106,7 +106,9 @@ def stream_fails():
 
 @app.get("/too-short")
 def too_short():
-    return Response("ok", headers={"Content-Length": "100"})
+    answer = Response("ok")
+    answer.headers["Content-Length"] = "100"
+    return answer
 
 
 @app.get("/teardown-raises")

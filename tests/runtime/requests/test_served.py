@@ -318,7 +318,7 @@ def test_an_answer_that_is_shorter_than_its_head_says_is_broken_off_unless_it_ha
     """The client waits for the rest, or sees the connection end."""
     _, bare, counted, _ = layer
     around, provider, _ = instrumented
-    start = {**START, "status": status, "headers": [(b"content-length", b"10")]}
+    start = {**START, "status": status, "headers": [(b"Content-Length", b"10")]}  # as Django writes it
 
     def framework(_environ, start_response):
         with provider.get_tracer("opentelemetry.instrumentation.flask").start_as_current_span(

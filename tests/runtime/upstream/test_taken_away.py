@@ -87,6 +87,7 @@ COVERED |= {
     **dict.fromkeys(
         ("aiohttp.web_server.Server.__init__", "aiohttp.web_protocol.RequestHandler._handle_request",
          "aiohttp.web_protocol.RequestHandler.log_access", "aiohttp.web_response.StreamResponse.prepare",
+         "aiohttp.web_response.StreamResponse.write_eof",
          "opentelemetry.instrumentation.aiohttp_server._excluded_urls",
          *(f"opentelemetry.instrumentation.aiohttp_server.duration_histogram_{age}" for age in ("new", "old"))),
         "aiohttp is not here; e2e/test_requests_matrix.py takes them away",

@@ -15,7 +15,7 @@ from slotel.runtime.requests.decision import tells_of_client
 from slotel.runtime.requests.layer import Layer
 from slotel.runtime.requests.served import SERVED, ServedRequest
 from slotel.runtime.requests.span_name import METHODS
-from slotel.runtime.upstream.aiohttp import is_answer, missing_bytes
+from slotel.runtime.upstream.aiohttp import is_answer
 
 Request: TypeAlias = Any
 """aiohttp's: `aiohttp.web.BaseRequest`."""
@@ -40,6 +40,7 @@ class AiohttpRequest(ServedRequest):
     Attributes:
         raised: what the application raised that is no answer: aiohttp answers 500, or breaks off what it had begun.
         unsent: the error of a connection that ended the sending.
+        missing: bytes of the body that the answer ended without, by its head.
         measurements: those that wait for the status that is sent.
     """
 
@@ -48,18 +49,22 @@ class AiohttpRequest(ServedRequest):
     getter = RequestGetter()
     raised: Exception | None = None
     unsent: ConnectionError | None = None
+    missing = 0
     measurements: tuple[Callable[[int | None], None], ...] = ()
 
-    def sent(self, answer: Any, *, is_cut_off: bool) -> None:
+    def sent(self, status: int, *, is_cut_off: bool) -> None:
         """Note that an answer was sent, or that a connection broke meanwhile: the client's, or the app's own."""
-        self.status = answer.status
-        missing = 0 if is_cut_off else missing_bytes(self._request, answer)
-        self.is_broken_off = self.is_short(0, missing, self._request.method)
+        self.status = status
+        self.is_broken_off = not is_cut_off and self.is_short(0, self.missing, self._request.method)
         error = self.unsent if is_cut_off else None
         if error is None or tells_of_client(error):
             self.client_left, error = is_cut_off, None
         self.is_complete = not (is_cut_off or self.is_broken_off)
         self.end(error)
+
+    def note_ended(self, last: int) -> None:
+        """Note how much of its body the answer lacks, which ends with so many bytes."""
+        self.missing = (getattr(self._request.writer, "length", None) or 0) - last
 
     def broke_off(self, error: BaseException) -> None:
         """Note that the answer was not sent, or not to its end.
@@ -124,7 +129,7 @@ class AiohttpLayer(Layer):
             served.broke_off(error)
             raise
         else:
-            served.sent(answer, is_cut_off=is_cut_off)
+            served.sent(answer.status, is_cut_off=is_cut_off)
             return answer, is_cut_off
         finally:
             served.leave()
@@ -157,6 +162,13 @@ def note_unsent(error: ConnectionError) -> None:
     served = SERVED.get()
     if isinstance(served, AiohttpRequest):
         served.unsent = error
+
+
+def note_ended(last: int) -> None:
+    """Note that the answer to the request that is served here ends with so many bytes."""
+    served = SERVED.get()
+    if isinstance(served, AiohttpRequest):
+        served.note_ended(last)
 
 
 def measure_when_sent(measure: Callable[[int | None], None]) -> bool:

@@ -97,7 +97,7 @@ class AsgiRequest(ServedRequest):
     def _is_short(self) -> bool:
         """Whether the last part was given, and the answer is shorter than its head says: the server cuts it off."""
         for name, value in self._head if isinstance(self._head, (list, tuple)) else ():
-            if name == b"content-length":
+            if name.lower() == b"content-length":
                 length = length_of(value.decode("latin-1"))
                 return self.is_short(self._given, length, self._request.get("method"))
         return False

@@ -25,6 +25,10 @@ _PREPARE: Final = Probe(
     "aiohttp.web_response:StreamResponse", "prepare",
     why="sends the head of an answer", without="an answer of aiohttp that breaks has no status",
 )  # fmt: skip
+_END: Final = Probe(
+    "aiohttp.web_response:StreamResponse", "write_eof",
+    why="ends an answer", without="an answer of aiohttp that is shorter than its head says is good",
+)  # fmt: skip
 
 Serve = Callable[[Any, Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
 """Serves a request, with a function that hands it to a given handler, and sends what that returns."""
@@ -34,6 +38,7 @@ def watch_answers(
     serve: Callable[[Any], Serve | None],
     prepared: Callable[[int], None],
     unsent: Callable[[ConnectionError], None],
+    ended: Callable[[int], None],
 ) -> None:
     """Watch each answer of aiohttp.web until it is sent, from the import of aiohttp's server on.
 
@@ -41,11 +46,13 @@ def watch_answers(
         serve: gives what serves the requests of a handler; None: nobody watches them.
         prepared: told the status of each head that is sent.
         unsent: told why an answer could not be sent.
+        ended: told how many bytes are the last of an answer; nobody has counted those of a file.
     """
     for module, probe, wrap in (
         ("aiohttp.web_protocol", _HANDLE, functools.partial(_handling, serve)),
         ("aiohttp.web_protocol", _LOG, functools.partial(_logging, unsent)),
         ("aiohttp.web_response", _PREPARE, functools.partial(_preparing, prepared)),
+        ("aiohttp.web_response", _END, functools.partial(_ending, ended)),
     ):
         wrapt.register_post_import_hook(functools.partial(_patch, probe, wrap), module)
 
@@ -54,13 +61,6 @@ def is_answer(error: BaseException) -> bool:
     """Return whether an exception is an answer that a handler of aiohttp has raised."""
     module = sys.modules.get("aiohttp.web")
     return module is not None and isinstance(error, module.HTTPException)
-
-
-def missing_bytes(request: Any, answer: Any) -> int:
-    """Return how much of a body is missing at its end, by the head that was sent; of a file nobody has counted it."""
-    if isinstance(answer, sys.modules["aiohttp.web"].FileResponse):
-        return 0
-    return int(getattr(request.writer, "length", None) or 0)
 
 
 def _patch(probe: Probe, wrap: Callable[[Any], Any], module: Any) -> None:
@@ -102,3 +102,12 @@ def _preparing(prepared: Callable[[int], None], original: Any) -> Any:
         return writer
 
     return prepare
+
+
+def _ending(ended: Callable[[int], None], original: Any) -> Any:
+    def write_eof(its: Any, data: bytes = b"", *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(its, sys.modules["aiohttp.web"].FileResponse):
+            ended(len(data))
+        return original(its, data, *args, **kwargs)
+
+    return write_eof
