@@ -55,7 +55,7 @@ FEW = {
         "/endless",
     ),
     "FastAPI's own telemetry, uvicorn": ("/socket", "/socket-fails", "/missing.php"),
-    "Flask, uwsgi": BREAK,
+    "Flask, uwsgi": (*BREAK, "/endless"),
     "Django, uwsgi": ("/raises", "/stream-breaks", "/too-short", "/upload"),
     "Flask, werkzeug's debugger": BREAK,
     "bare WSGI, granian": ("/stream-fails", "/too-short", "/begun-raises"),

@@ -18,6 +18,8 @@ _SERVERS_LOGGERS: Final = frozenset(
 )  # fmt: skip
 """Loggers on which servers, and frameworks that serve a request's end, report what left the application."""
 
+_UWSGIS: Final = ("write error",)
+"""Arguments of the OSError that uWSGI's C code raises, without a traceback, where a client has left the download."""
 _TORNADOS_LOGGERS: Final = ("tornado.application", "tornado.general")
 """On which Tornado reports, after its handler, what ended a request; an application may use them, too."""
 _SECOND_REPORTS: Final = ("Worker (pid:", "WORKER TIMEOUT", "Application callable raised an exception")
@@ -53,6 +55,8 @@ def _is_unhandled(event: Any) -> bool:
 def _is_of_nobody(error: BaseException) -> bool:
     """Whether an exception says that the client has left, or is the answer to one that has."""
     served = SERVED.get()
+    if isinstance(error, OSError) and error.__traceback__ is None and error.args == _UWSGIS:
+        return True
     return tells_of_client(error) or (
         served is not None and served.client_left and answer_of(error) is not None
     )
