@@ -406,7 +406,7 @@ def refused(application):
     ],
 )
 @pytest.mark.parametrize("server", [{}, {"uwsgi.version": b"2"}])
-def test_what_leaves_a_frameworks_application_is_reported_and_counted_whatever_a_middleware_makes_of_it(
+def test_what_escapes_a_frameworks_application_is_reported_and_counted_whatever_a_middleware_makes_of_it(
     layer, instrumented, monkeypatch, fails, middleware, rows, server
 ):
     """Once, and with the answer that the client gets; a server of C code calls the application itself, beneath no layer."""

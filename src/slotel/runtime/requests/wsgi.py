@@ -369,7 +369,7 @@ _LAYER: Final = "_slotel_layer"
 class WsgiApplications:
     """Serves the calls of frameworks' own applications: by a layer, where the server is of C code.
 
-    Beneath every other server's layer it sees what leaves the application before a middleware may swallow it.
+    Beneath every other server's layer it sees what escapes the application before a middleware may swallow it.
     """
 
     def __init__(self, server: Server) -> None:
@@ -401,7 +401,7 @@ class WsgiApplications:
         return _Watched(answer, functools.partial(self.failed, served=served))
 
     def failed(self, error: BaseException, served: ServedRequest | None) -> None:
-        """Report what has left the application, and note that the answer that was begun is broken off.
+        """Report what has escaped the application, and note that the answer that was begun is broken off.
 
         Args:
             served: the request, if a layer sees it.
