@@ -1,12 +1,21 @@
 """The collector's policy as text: what is refused, and what stands in it."""
 
+import json
+import os
+import random
+import subprocess
+import warnings
+from contextlib import suppress
+
 import pytest
 from ruamel.yaml import YAML
 
 from slotel.compile.collector.policy import POLICY_FILE, files, policy, policy_file
-from slotel.config.service import Service
+from slotel.compile.collector.re2_patterns import whole_pattern
+from slotel.config.service import Service, read_service
 from slotel.config.slo import Slo
-from slotel.config.tags import TagPolicy, TagRule
+from slotel.config.tags import TagPolicy, TagRule, judge
+from support.real import require_real
 
 
 def with_pattern(pattern):
@@ -15,7 +24,29 @@ def with_pattern(pattern):
 
 @pytest.mark.parametrize(
     "pattern",
-    ["(?=a)a", "a(?!b)", "(?<=a)b", "(?<!a)b", r"(a)\1", "(?P<x>a)(?P=x)", r"a\Z", "a++", "(?>a)", r"\u00e9"],
+    [
+        "(?=a)a",
+        "a(?!b)",
+        "(?<=a)b",
+        "(?<!a)b",
+        r"(a)\1",
+        "(?P<x>a)(?P=x)",
+        r"a\Z",
+        "a++",
+        "(?>a)",
+        r"\u00e9",
+        "a{,3}",
+        "a{1,2000}",
+        "a{1001,}",
+        "(?x)a b",
+        "(?a:a)",
+        "(?#x)a",
+        "[[:alpha:]]+",
+        r"[\b]a",
+        "(?i)münchen",
+        "(?m-s:x)|(?i:é)",
+        r"\é",
+    ],
 )
 def test_a_pattern_that_the_collector_cannot_read_is_refused_with_its_place(pattern):
     with pytest.raises(ValueError, match=r"^tags\.required\.tenant\.pattern: .*RE2"):
@@ -28,6 +59,77 @@ def test_a_pattern_that_both_read_is_taken_as_a_whole(pattern):
         "statements"
     ]
     assert any(f'"^(?:{pattern})$"'.replace("\\", "\\\\") in statement for statement in statements)
+
+
+PIECES = (
+    "a", "b", "é", "1", "-", ".", "[a-c]", "[^a]", "[]a]", "[[:alpha:]]", r"\w", r"\d", r"\.", r"\-", "(?:a|b)", "(a)", "(?i:a)", "(?i:é)", "a|b", "*", "+", "?",
+    "{2}", "{,2}", "{1,3}", "{1001}", "??", "^", "$", r"\b", r"[\b]", "(?s)", "(?x)", "(?#c)", "{", "x{a}", "a**",
+)  # fmt: skip
+VALUES = (
+    "",
+    "a",
+    "A",
+    "b",
+    "ab",
+    "aa",
+    "aaa",
+    "1",
+    "-",
+    ".",
+    "é",
+    "É",
+    "a{,2}",
+    "l]",
+    "h",
+    "x{a}",
+    "{",
+    "a1",
+    "a-1",
+    "abc.1",
+)
+GO = """package main
+import ("bufio"; "encoding/json"; "fmt"; "os"; "regexp")
+func main() {
+    lines := bufio.NewScanner(os.Stdin)
+    for lines.Scan() {
+        var given []string
+        json.Unmarshal(lines.Bytes(), &given)
+        pattern, err := regexp.Compile(given[0])
+        if err != nil { fmt.Println(err); continue }
+        found := []bool{}
+        for _, value := range given[1:] { found = append(found, pattern.MatchString(value)) }
+        written, _ := json.Marshal(found)
+        fmt.Println(string(written))
+    }
+}
+"""
+
+
+@pytest.mark.process
+@pytest.mark.real
+def test_what_is_taken_gos_regular_expressions_read_in_the_same_way(tmp_path):
+    """The collector is written in Go; 3,000 patterns, each taken by slotel.yaml."""
+    go, dice, taken = require_real("go"), random.Random(20261130), {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(3_000):
+            pattern = "".join(dice.choices(PIECES, k=dice.randint(1, 4)))
+            given = json.dumps({"tags": {"required": {"t": {"pattern": pattern}}}})
+            if read_service({}, given).problems:
+                continue
+            with suppress(ValueError):
+                taken[pattern] = whole_pattern("t", pattern)
+    assert len(taken) > 500
+    (tmp_path / "main.go").write_text(GO)
+    lines = "\n".join(json.dumps([whole, *VALUES]) for whole in taken.values())
+    env = {**os.environ, "GOFLAGS": "-mod=mod", "GO111MODULE": "off"}
+    done = subprocess.run(
+        [go, "run", "main.go"], input=lines, capture_output=True, text=True, cwd=tmp_path, env=env, check=True
+    )
+    for pattern, answer in zip(taken, done.stdout.splitlines(), strict=True):
+        judged = [judge(TagRule("\0", pattern=pattern), value)[1] is None for value in VALUES if value]
+        assert answer.startswith("["), (pattern, answer)
+        assert json.loads(answer)[1:] == judged, pattern
 
 
 def test_the_file_is_yaml_in_which_every_dollar_is_doubled():

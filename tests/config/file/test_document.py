@@ -39,6 +39,7 @@ SLO = "slos: [{name: a, objective: 99%, "
             "f:1 tags.metric_labels[4]: a tag has a name", "f:1 tags.metric_labels[5]: Prometheus keeps labels such as __x for itself"]),
         ("tags: {metric_labels: [a.b, c, a b]}", ["f:1 tags.metric_labels[2]: 'a.b' and 'a b' are one label, a_b: rename one of the tags"]),
         ("tags: {set: {'': x}, required: {' ': {}}}", ["f:1 tags.set.: a tag has a name", "f:1 tags.required.: a tag has a name"]),
+        ("tags: {required: {a: {pattern: '(?u)a'}}}", ["f:1 tags.required.a.pattern: '(?u)a' is not a regular expression: ASCII and UNICODE flags"]),
         ("sentry: {keep_per_minute: -5}", ["f:1 sentry.keep_per_minute: expected a number from 0 to 1,000,000"]),
         (SLO + "window: 10s, bogus: 1}]", ["f:1 slos[0].window: '10s': a window", "f:1 slos[0].bogus: unknown key"]),
     ],

@@ -4,6 +4,7 @@ import pytest
 import sentry_relay.processing as relay
 from hypothesis import given
 from hypothesis import strategies as st
+from sentry_sdk.utils import Dsn
 
 from slotel.config.service import SentrySettings
 from slotel.runtime.sentry.client.dsn import read_dsn
@@ -23,6 +24,9 @@ KEY = "5ecre7"
         ("https://5ecre7@sentry.example/shop", "project"),
         ("https://5ecre7@sentry.example:port/1", "port"),
         ("https://5ecre7@[sentry/1", "URL"),
+        ("https://5ecre7@sentry.example/²", "project"),
+        ("https://5ecre7@sentry.example/" + "9" * 5000, "project"),
+        ("https://5ecre7@sentry.example/1/", "ends with a slash: remove it: write"),
     ],
 )
 def test_a_malformed_dsn_is_explained_without_its_key(dsn, said):
@@ -30,6 +34,20 @@ def test_a_malformed_dsn_is_explained_without_its_key(dsn, said):
         read_dsn(dsn)
     assert KEY not in str(caught.value)
     assert "https://<public key>@<host>/<project number>" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "end", ["1", "1/", "²", "١", "0001", "1?x=1", "1#f", "a/1", "1 ", "-1", "1.5", "9" * 5000]
+)
+@pytest.mark.parametrize(
+    "start", ["https://5ecre7@h/", "HTTP://5ecre7:x@[::1]:9/", " https://5ecre7@h:0/", "https://ключ@хост/"]
+)
+def test_what_is_taken_for_a_dsn_sentry_sdk_takes_too(start, end):
+    try:
+        destination = read_dsn(start + end)
+    except ValueError:
+        return
+    assert Dsn((start + end).strip()).host == destination.host.removesuffix(":0").removesuffix(":9")
 
 
 def test_what_is_shown_of_a_dsn_is_host_and_project():

@@ -34,8 +34,13 @@ _HINTS: Final = {
 }
 """What shapes with a short hint begin with."""
 
-_NOT_RE2: Final = re.compile(r"\(\?(?:[=!>(]|<[=!]|P=|P>)|\\[1-9]|\\Z|\\N|\\[uU]|[*+?}]\+")
-"""What Python's regular expressions have and the collector's do not."""
+_NOT_RE2: Final = re.compile(
+    r"\(\?(?:[=!>(#]|<[=!]|P=|P>|[ims-]*[aLux])|\\[1-9]|\\Z|\\N|\\[uU]|\\[^\x00-\x7f]|[*+?}]\+|\{,\d|\[:|\[[^\]]*\\b"
+)
+"""What Python's regular expressions have and the collector's do not, or read in another way: `a{,3}`, `[[:alpha:]]`."""
+_IGNORES_CASE: Final = re.compile(r"\(\?[ms]*i[ims]*[-:)]")
+_COUNT: Final = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+_MAX_COUNT: Final = 1000
 
 _ENCODED: Final = ("password", "secret", "token", "api_key", "apikey", "authorization", "session_id")
 """Keys that are also found where a URL writes them with percent signs."""
@@ -91,12 +96,20 @@ def whole_pattern(key: str, pattern: str) -> str:
     Raises:
         ValueError: it means nothing to RE2.
     """
+    place = f"tags.required.{key}.pattern"
     found = _NOT_RE2.search(pattern)
     if found:
         raise ValueError(
-            f"tags.required.{key}.pattern: {found[0]!r} is not known to the collector's regular expressions (RE2): "
-            "write the pattern without look-around, back-references and possessive quantifiers"
+            f"{place}: {found[0]!r} is not known to the collector's regular expressions (RE2), or means something else "
+            "there: write the pattern without look-around, back-references, possessive quantifiers, named classes, "
+            "{,n}, and flags but i, m and s"
         )
+    if not pattern.isascii() and _IGNORES_CASE.search(pattern) is not None:
+        raise ValueError(
+            f"{place}: (?i) knows capitals beyond ASCII in the collector (RE2) alone: write both letters"
+        )
+    if any(int(count) > _MAX_COUNT for each in _COUNT.finditer(pattern) for count in each.groups() if count):
+        raise ValueError(f"{place}: the collector (RE2) repeats nothing more than {_MAX_COUNT} times")
     return f"^(?:{pattern})$"
 
 

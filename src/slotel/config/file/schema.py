@@ -182,8 +182,8 @@ def _kinds(value: Any) -> tuple[str, ...]:
 def _pattern(value: Any) -> str:
     text = _text(value)
     try:
-        re.compile(text)
-    except (re.error, OverflowError, RecursionError) as error:
+        re.compile(text, re.ASCII)  # as it will be used
+    except (re.error, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"{text!r} is not a regular expression: {error}") from error
     return text
 

@@ -11,6 +11,7 @@ from slotel.runtime.finding import Finding
 
 _ORGANIZATION: Final = re.compile(r"o(\d+)\.")
 """Source: sentry-sdk, `Dsn.ORG_ID_REGEX`."""
+_MAX_DIGITS: Final = 18
 SHAPE = "https://<public key>@<host>/<project number>"
 
 
@@ -59,8 +60,10 @@ def read_dsn(dsn: str) -> Destination:
         raise ValueError(f"the public key before the @ is missing: write {SHAPE}")
     if not parts.hostname:
         raise ValueError(f"the host is missing: write {SHAPE}")
-    project = parts.path.rstrip("/").rpartition("/")[2]
-    if not project.isdigit():
+    project = parts.path.rpartition("/")[2]
+    if parts.path.rstrip("/") and not project:
+        raise ValueError(f"it ends with a slash: remove it: write {SHAPE}")
+    if not (project.isdecimal() and len(project) <= _MAX_DIGITS):
         raise ValueError(f"it does not end with the project's number: write {SHAPE}")
     host = parts.hostname if port is None else f"{parts.hostname}:{port}"
     organization = _ORGANIZATION.match(parts.hostname)
