@@ -63,6 +63,14 @@ def test_off_leaves_the_metrics_alone_at_their_address():
         assert f"page=http://127.0.0.1:{service.metrics_port}" not in service.log
 
 
+def test_a_view_counts_no_tag_as_redacted():
+    """The environment, which it hides in part, holds no tags; its names are not for `/metrics`."""
+    with Launched(sys.executable, "flask_app.py", env={"API_TOKEN": "hidden-value"}) as service:
+        service.wait_ready()
+        assert "hidden-value" not in page(service)
+        assert list(service.samples("slotel_tag_violations_total")) == []
+
+
 def test_over_several_workers_it_shows_what_metrics_say():
     with Launched(*GUNICORN) as service:
         service.wait_ready("/ok")

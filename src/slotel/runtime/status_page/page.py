@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from slotel.packaged import packaged_text
 from slotel.runtime.metrics.scrape.http.connection import Answer
 from slotel.runtime.metrics.store.store import Family
+from slotel.runtime.redaction.redactor import Redactor
 from slotel.runtime.status_page import health, requests, sections
 from slotel.runtime.status_page.charts import Html, join, tag
 from slotel.runtime.status_page.history import History, durations
@@ -48,7 +49,9 @@ class StatusPage:
         deliveries: Callable[[], Mapping[str, Last]],
     ) -> None:
         self._runtime, self._families = runtime, families
-        self._environ = runtime.enforcer.redactor.attributes(dict(environ))
+        self._redactor = Redactor(runtime.service.tags.redact, runtime.service.redaction)
+        """Not the one of exports: what a view hides is no violation of the tag policy."""
+        self._environ = self._redactor.attributes(dict(environ))
         self._deliveries = deliveries
         self._history = History()
 
@@ -151,7 +154,7 @@ class StatusPage:
 
     @cached_property
     def _settings(self) -> list[Setting]:
-        return settings(self._runtime.service, self._environ, self._runtime.enforcer.redactor)
+        return settings(self._runtime.service, self._environ, self._redactor)
 
     @cached_property
     def _coverage(self) -> list[Finding]:
