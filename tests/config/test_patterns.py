@@ -6,7 +6,7 @@ import time
 from importlib import import_module
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import slotel.runtime.redaction as package
@@ -62,6 +62,7 @@ ROUTE = st.lists(st.sampled_from(["/", "/", "a", "b", "*", "{x}", "ab"]), min_si
 
 
 @given(ROUTE, st.lists(st.text("/ab\n", max_size=14), min_size=20, max_size=20))
+@example("{x}a*a", ["baba", "bbaa", "baaa"])
 def test_a_route_with_stars_matches_what_its_stars_and_parameters_say(route, paths):
     pattern, told = route_pattern(route), in_words(route)
     for path in (

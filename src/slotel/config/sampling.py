@@ -67,7 +67,7 @@ def route_pattern(route: str) -> re.Pattern[str]:
     False
     """
     *pieces, last = _pieces(route)
-    joined = ["".join(piece) + ("?" if piece[-1] == _PARAMETER else "") for piece in pieces]
+    joined = ["".join(f"{part}?" if part == _PARAMETER else part for part in piece) for piece in pieces]
     return re.compile(with_stars([*joined, "".join(last)]), re.DOTALL)
 
 
