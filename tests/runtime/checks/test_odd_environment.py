@@ -91,6 +91,27 @@ def test_a_check_that_fails_is_a_finding_and_the_next_one_is_made():
     assert (found.subject, found.code) == ("metrics", "SLO170")
 
 
+@pytest.mark.parametrize(
+    "pattern", ["([a-z0-9]+-?)+", "(a|a)*b", r"(\\w+\\s?)*", "(?:x*)*y", "([0-9]{1,9})+k", "(((a+)+)+)+b"]
+)
+def test_a_tags_pattern_that_takes_twice_as_long_for_each_character_is_named(pattern):
+    document = f"tags: {{required: {{tenant: {{pattern: '{pattern}'}}}}}}"
+    found = [
+        each
+        for each in before_start(read_service({}, document.replace("\\\\", "\\")), {})
+        if each.code == "SLO108"
+    ]
+    assert [each.text.partition(":")[0] for each in found] == ["tags.required.tenant.pattern"]
+
+
+@pytest.mark.parametrize(
+    "pattern", ["[a-z]+(-[a-z]+)*", "[a-z0-9-]{1,40}", "(?:[a-z]{1,20}[.]){1,3}x", "(a|b)+", "(?:[0-9]{3})+"]
+)
+def test_a_tags_pattern_that_looks_at_each_character_once_is_not(pattern):
+    document = f"tags: {{required: {{tenant: {{pattern: '{pattern}'}}}}}}"
+    assert [each for each in before_start(read_service({}, document), {}) if each.code == "SLO108"] == []
+
+
 @pytest.mark.process
 @pytest.mark.parametrize(
     "variables",

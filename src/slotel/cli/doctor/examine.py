@@ -48,6 +48,7 @@ def checks(reading: Reading, environ: Mapping[str, str]) -> tuple[tuple[Any, ...
         ("auto-instrumentation", packages.distributions, environ),
         ("opentelemetry", environment.disabled, environ),
         ("configuration", environment.configuration, reading),
+        ("configuration", settings.patterns, reading),
         ("configuration", environment.variables, environ),
         ("configuration", settings.misnamed_file, environ),
         ("configuration", settings.resource_attributes, environ),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -11,6 +13,7 @@ from urllib.parse import urlsplit
 
 from slotel.config.load import is_there
 from slotel.config.problem import variable
+from slotel.config.service import Reading
 from slotel.runtime.finding import Finding
 from slotel.runtime.metrics.scrape.http.port import PORT, port_number, read_address
 from slotel.runtime.setup.defaults import LEFT_OUT
@@ -27,6 +30,9 @@ _NUMBERS: Final = re.compile(
 _NUMBER: Final = re.compile(r"\d{1,18}(?:\.\d{1,18})?")
 _NOT_ZERO: Final = re.compile(r"OTEL_(?:BSP|BLRP)_(?:SCHEDULE_DELAY|MAX_QUEUE_SIZE|MAX_EXPORT_BATCH_SIZE)")
 _QUEUE: Final = 2048
+_REPEATED_GROUP: Final = re.compile(r"\)(?:[+*]|\{\d+,)")
+_SLOW: Final = 0.001
+"""Seconds of a match of at most 18 characters; a pattern that looks at each once takes some microseconds."""
 _ENDPOINT: Final = re.compile(r"OTEL_EXPORTER_OTLP_(?:(TRACES|METRICS|LOGS)_)?ENDPOINT")
 _OF_PROTOCOL: Final = {"grpc": 4317, "http/protobuf": 4318}
 _AUTHORITIES: Final = (
@@ -71,6 +77,42 @@ def excluded_urls(environ: Mapping[str, str]) -> Iterator[Finding]:
             text = f"{variable(name, written)} matches every address: no request is counted or traced"
             fix = "leave out what is empty between two commas, and write each as /healthz$"
             yield Finding("instrumentation", "warn", text, fix, "SLO137")
+
+
+def patterns(reading: Reading) -> Iterator[Finding]:
+    """Whether the pattern of a tag can be kept busy by a value: Python tries all ways to read a repeat in a repeat."""
+    for key, rule in reading.service.tags.required.items():
+        if rule.pattern is not None and _is_exponential(rule.pattern):
+            text = f"tags.required.{key}.pattern: a client's value of 30 characters can hold a request for minutes"
+            yield Finding(
+                "configuration", "warn", text, "write it without a repeat within a repeat", "SLO108"
+            )
+
+
+def _is_exponential(pattern: str) -> bool:
+    """Return whether a few characters more take many times as long, for one character repeated and a wrong end."""
+    if _REPEATED_GROUP.search(pattern) is None:
+        return False
+    matches = re.compile(pattern, re.ASCII).fullmatch
+
+    def seconds(text: str) -> float:
+        best = math.inf
+        for _ in range(3):
+            begun = time.thread_time()
+            matches(text)
+            best = min(best, time.thread_time() - begun)
+        return best
+
+    for character in dict.fromkeys((*"aA0 -_./:é", *filter(str.isalnum, pattern))):
+        before = seconds(character * 6 + "\0")
+        for length in range(8, 20, 2):
+            now = seconds(character * length + "\0")
+            if now > _SLOW:
+                if now > 2.5 * before:  # four times where each character doubles it
+                    return True
+                break
+            before = now
+    return False
 
 
 def resource_attributes(environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -48,6 +48,7 @@ def _folder() -> str:
 def before_start(reading: Reading, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Yield what is to be said of the configuration and the environment."""
     yield from examined("configuration", environment.configuration, reading)
+    yield from examined("configuration", settings.patterns, reading)
     for subject, check in _CHECKS:
         yield from examined(subject, check, environ)
     yield from examined("service", environment.service_name, reading, environ)
