@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]  # untyped upstream
 
@@ -21,14 +22,23 @@ from slotel.runtime.setup.instrumentations import instrumentor_options, load, sk
 from slotel.runtime.setup.uninstrumented import watch_frameworks
 from slotel.runtime.upstream.stdlib import in_subinterpreter
 
+_TRACKER: Final = re.compile(r"from [\w.]+\.(resource|semaphore)_tracker import")
+
 
 def runs_no_app(command: Sequence[str]) -> bool:
-    """Return whether a command line is Python's resource tracker, which multiprocessing starts beside its workers.
+    """Return whether a command line is a resource tracker's, which multiprocessing and loky start beside workers.
 
     >>> runs_no_app(["python3", "-c", "from multiprocessing.resource_tracker import main;main(5)"])
     True
+    >>> runs_no_app(["python3", "-c", "from loky.backend.resource_tracker import main; main(5, False)"])
+    True
     """
-    return any(word.startswith("from multiprocessing.resource_tracker import") for word in command)
+    return any(_TRACKER.match(word) for word in command)
+
+
+def _is_left_alone() -> bool:
+    """Return whether slotel does not start in this interpreter, so that nothing needs to be instrumented."""
+    return runs_no_app(sys.orig_argv) or (in_subinterpreter() and "mod_wsgi" not in sys.modules)
 
 
 class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
@@ -41,6 +51,8 @@ class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
 
     def load_instrumentor(self, entry_point: Any, **kwargs: Any) -> None:
         """Load one instrumentation, for web frameworks when the app imports them; a failure is logged."""
+        if _is_left_alone():
+            return
 
         def instrument() -> None:
             from slotel.runtime.requests.aiohttp import measure_when_sent

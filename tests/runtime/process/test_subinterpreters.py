@@ -1,8 +1,12 @@
-"""Other interpreters of a process: slotel runs in none of them."""
+"""Other interpreters of a process, and processes that run no app: slotel runs in none of them."""
 
 import os
 import subprocess
 import sys
+
+import pytest
+
+from support.launch import OPENTELEMETRY_INSTRUMENT, clean_environ
 
 SUBINTERPRETER = """
 try:
@@ -29,6 +33,35 @@ def test_slotel_starts_no_thread_in_a_subinterpreter_which_could_not_end_with_it
     )  # fmt: skip
     assert (done.returncode, done.stdout.split()) == (0, ["None", "None", "ended"]), done.stderr
     assert "slotel does not start in a subinterpreter" in done.stderr
+
+
+LOADED = "import sys; print('opentelemetry.instrumentation.urllib3' in sys.modules, flush=True)"
+IN_ANOTHER = f"""
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+made = interpreters.create()
+interpreters.run_string(made, {LOADED!r})
+interpreters.destroy(made)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "loaded"),
+    [
+        pytest.param(LOADED, "True", id="an app"),
+        pytest.param(IN_ANOTHER, "False", id="another interpreter of an app"),
+        pytest.param(f"from multiprocessing.resource_tracker import main\n{LOADED}", "False", id="a tracker"),
+    ],
+)
+def test_libraries_are_instrumented_where_slotel_runs_and_nowhere_else(code, loaded):
+    done = subprocess.run(
+        [str(OPENTELEMETRY_INSTRUMENT), sys.executable, "-c", code], capture_output=True, text=True, timeout=120,
+        env=clean_environ(OTEL_EXPORTER_PROMETHEUS_PORT="0"), check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.split()) == (0, [loaded]), done.stderr
+    assert "Traceback" not in done.stderr
 
 
 ISOLATED = """
