@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from slotel.compile.promql import number, yaml_lines
+from slotel.config.slo import MIN_BAD_EVENTS
 
 LADDER: Final = (0.9999, 0.9995, 0.999, 0.995, 0.99, 0.98, 0.95, 0.9)
 """Objectives that people choose, the strictest first."""
 KEPT: Final = 0.8
 """An objective is drafted if at most so large a share of its budget was spent: the next weeks may be worse."""
-FEWEST: Final = 5 / (1 - 0.99) / 4
+FEWEST: Final = MIN_BAD_EVENTS / (1 - 0.99) / 4
 """Events a week below which even 99 % tolerates only a few bad ones in a month: nothing to steer by."""
 _LATENCY: Final = (0.99, 0.95, 0.9)
 
@@ -50,29 +51,30 @@ def suggest(routes: Sequence[Route], weeks: float) -> tuple[list[Draft], list[st
     drafts: list[Draft] = []
     left_out: list[str] = []
     whole = Route("", sum(each.events for each in routes), sum(each.bad for each in routes), _merged(routes))
-    if whole.events:
-        drafts += _of(whole, "availability", "latency")
-    for route in sorted(routes, key=lambda each: -each.events):
-        if not route.name:
-            continue
+    named = sorted((each for each in routes if each.name), key=lambda each: -each.events)
+    for route in (whole, *named):
         if route.events / weeks < FEWEST:
             left_out.append(
-                f"{route.name}: {route.events / weeks:.0f} events a week are too few: at 99 % one in a hundred may "
-                "fail, which is less than the five that an alert needs"
+                f"{route.name or 'the service'}: {route.events / weeks:.0f} events a week are too few: at 99 % one in "
+                "a hundred may fail, which is less than the five that an alert needs"
             )
+        elif route is whole:
+            drafts += _of(whole, weeks, "availability", "latency")
         elif route.events < 0.98 * whole.events:  # else it is the service
             name = _name(route.name)
-            drafts += _of(route, f"{name}-availability", f"{name}-latency")
+            drafts += _of(route, weeks, f"{name}-availability", f"{name}-latency")
     return drafts, left_out
 
 
-def _of(route: Route, availability: str, latency: str) -> Iterator[Draft]:
-    objective = met(route.bad / route.events)
+def _of(route: Route, weeks: float, availability: str, latency: str) -> Iterator[Draft]:
+    least = MIN_BAD_EVENTS / (route.events / weeks * 4)
+    objective, strictest = met(route.bad / route.events, least), met(route.bad / route.events)
     good = 1 - route.bad / route.events
     if objective is not None:
-        yield Draft(
-            availability, objective, f"{good * 100:.5g} % of {route.events:,.0f} were good", route=route.name
-        )
+        reason = f"{good * 100:.5g} % of {route.events:,.0f} were good"
+        if objective != strictest:
+            reason += f"; a stricter one would tolerate fewer than {MIN_BAD_EVENTS} bad events in four weeks"
+        yield Draft(availability, objective, reason, route=route.name)
     for share in _LATENCY:
         edge = next(
             (e for e, fast in sorted(route.within.items()) if _is_met(1 - fast / route.events, share)), None
@@ -85,13 +87,17 @@ def _of(route: Route, availability: str, latency: str) -> Iterator[Draft]:
             return
 
 
-def met(bad: float) -> float | None:
+def met(bad: float, least: float = 0.0) -> float | None:
     """Return the strictest usual objective of which at most KEPT of the budget was spent; None if none was met.
 
-    >>> met(0.0), met(0.0007), met(0.2)
-    (0.9999, 0.999, None)
+    Args:
+        least: smallest share of bad events that it may tolerate: of few events a smaller one is no whole event.
+
+    >>> met(0.0), met(0.0007), met(0.2), met(0.0, least=0.004)
+    (0.9999, 0.999, None, 0.995)
     """
-    return next((objective for objective in LADDER if _is_met(bad, objective)), None)
+    allowed = (objective for objective in LADDER if 1 - objective >= least - 1e-12)
+    return next((objective for objective in allowed if _is_met(bad, objective)), None)
 
 
 def _is_met(bad: float, objective: float) -> bool:
