@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import time
 from collections.abc import Iterator
 
@@ -18,10 +20,12 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 
 from slotel.config import names
+from slotel.runtime.metrics.instruments import otlp_metrics
 from slotel.runtime.metrics.instruments.fork_reset import count_from_zero_after_fork
 from slotel.runtime.metrics.instruments.otlp_metrics import export_store
 from slotel.runtime.metrics.store.store import Family, Store
 from slotel.runtime.process.lifecycle import PROCESS
+from support.launch import wait_until
 from support.metrics_sink import Sink
 
 LABELS = (names.LABEL_SERVICE, names.LABEL_SPAN_NAME, "team")
@@ -176,17 +180,38 @@ def test_each_process_exports_at_its_first_tick_so_that_what_it_counts_is_an_inc
     provider = provider_to(sink)
     assert export_store(provider, store.snapshot, lambda: RESOURCE)
     PROCESS.tick()
-    child = os.fork()
+    wait_until(lambda: len(sink.received) == 1, "the first export")
+    with provider._metric_readers[0]._export_lock:  # a fork within an export may have it sent once more
+        child = os.fork()
     if child == 0:
         PROCESS.tick()
-        os._exit(0)
-    os.waitpid(child, 0)
+        signal.pause()
+    try:
+        wait_until(lambda: len(sink.received) == 2, "the child's first export")
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
     events.add(good, 3)
     PROCESS.tick()  # it has exported: the next export is the reader's
     provider.force_flush()
     provider.shutdown()
     seen = [unpacked(each)[names.SLO_EVENTS].sum.data_points[0].as_int for each in sink.received]
     assert seen == [0, 0, 3, 3]
+
+
+def test_a_tick_does_not_wait_for_the_first_export(monkeypatch):
+    """A fork waits for the tick that is under way: a collector that is silent would hold it up."""
+    monkeypatch.setattr(otlp_metrics, "LAST_SECONDS", 3600.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/v1/metrics"
+        reader = PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=address, timeout=3600), 3_600_000)
+        provider = MeterProvider([reader], resource=RESOURCE, shutdown_on_exit=False)
+        assert export_store(provider, counted().snapshot, lambda: RESOURCE)
+        PROCESS.tick()
+        asked, _ = silent.accept()
+        assert asked.recv(1)  # it is being exported, and nobody answers
+        asked.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        asked.close()
 
 
 def test_who_asked_for_differences_needs_no_first_export(sink):

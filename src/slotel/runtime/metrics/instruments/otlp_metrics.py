@@ -56,8 +56,8 @@ ATTRIBUTES: Final = {
     names.LABEL_HTTP_STATUS: "http.response.status_code",
 }
 OVERFLOW: Final = "otel.metric.overflow"
-EXTRA_SECONDS: Final = 2.0
-"""For which an export beside the reader's own is waited for: a process's first, and the last of a forked child."""
+LAST_SECONDS: Final = 2.0
+"""For which a forked child waits at its end for the last export."""
 _UNITS: Final = {"seconds": "s", "ratio": "1"}
 
 Source = Callable[[], Iterable[Family]]
@@ -91,7 +91,7 @@ def export_store(
             "otlp_metrics",
             after_fork_in_child=first.expect,
             tick=first.export,
-            before_child_exit=lambda: _export(periodic),
+            before_child_exit=lambda: _export(periodic, LAST_SECONDS),
         )
     return bool(periodic)
 
@@ -117,17 +117,17 @@ class _FirstExport:
             self._due.remove(reader)
 
     def export(self) -> None:
-        """Let the readers export that have not."""
+        """Let the readers export that have not; nobody waits: a fork would wait for the tick."""
         if self._due:
-            _export(tuple(self._due))
+            _export(tuple(self._due), 0.0)
 
 
-def _export(readers: Sequence[PeriodicExportingMetricReader]) -> None:
-    """Export once more than the readers do by themselves; one that hangs is left."""
+def _export(readers: Sequence[PeriodicExportingMetricReader], seconds: float) -> None:
+    """Export once more than the readers do by themselves, and wait for so long; one that hangs is left."""
     hooks = [
-        lambda seconds, reader=reader: reader.collect(timeout_millis=seconds * 1000) for reader in readers
+        lambda _, reader=reader: reader.collect(timeout_millis=LAST_SECONDS * 1000) for reader in readers
     ]
-    run_at_once(hooks, EXTRA_SECONDS)
+    run_at_once(hooks, seconds)
 
 
 def _join(
