@@ -95,6 +95,22 @@ def test_nothing_is_shown_of_an_object_under_the_name_of_a_secret(key, value):
         assert REDACTOR.text(shown) == shown
 
 
+@pytest.mark.parametrize("length", [3, 30, 300])
+def test_nothing_is_shown_of_an_object_of_any_length(length):
+    for value in (
+        Local(Local([functools.partial(print, SECRET)] * length)),
+        Called([Plain(SECRET)] * length),
+    ):
+        for text in written("api_key", value):
+            shown = REDACTOR.text(text)
+            assert SECRET not in shown, (text, shown)
+
+
+def test_a_call_that_goes_on_in_another_line_hides_its_own():
+    text = 'password = hash_password(\n  File "x.py", line 3, in f\n    return g(a)'
+    assert REDACTOR.text(text) == 'password = [Filtered]\n  File "x.py", line 3, in f\n    return g(a)'
+
+
 @given(
     st.recursive(
         st.sampled_from(OBJECTS[:-1]),

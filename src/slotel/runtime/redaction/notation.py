@@ -64,8 +64,9 @@ _CALL: Final = lazy_pattern(r"[A-Za-z_](?:[\w.]|<locals>){0,128}(?=\()")
 _LITERAL: Final = lazy_pattern(r"[\"'\d]")
 _MEMBER: Final = lazy_pattern(r"(?:\[\w{0,32}\]|\.\w{1,64}(?:\(\))?){0,4}")
 _OR: Final = lazy_pattern(r"\sor\s(?=[bBrRuUfF]{0,2}[\"'])")
-_MAX_CALL: Final = 200
-"""Characters of a call that is looked at: source code in a traceback, `token = get("TOKEN", "x") or "y"`."""
+_MAX_CALL: Final = 400
+"""Characters of a call that is looked at: of an object's `repr`, or of source code in a traceback,
+`token = get("TOKEN", "x") or "y"`. One that goes on is cut off, or is an object: it goes to the end of its line."""
 _BRACKETS: Final = lazy_pattern(r"[\[\](){}]|\\{0,64}[\"']")
 _TELLING: Final = lazy_pattern(r"(?i:password|passwd|passphrase|secret)|[-_]|[a-z][A-Z]")
 """A key that no sentence has before a colon."""
@@ -204,6 +205,12 @@ def _end_of_quoted(text: str, start: int, mark: str) -> int:
 
 def _closing(text: str, at: int, until: int | None = None) -> int:
     """Return where the bracket that opens at a place closes; the end of the text if it does not."""
+    closed = _closed(text, at, until)
+    return len(text) if closed is None else closed
+
+
+def _closed(text: str, at: int, until: int | None) -> int | None:
+    """Return where the bracket that opens at a place closes; None if it does not, before another place."""
     depth, place = 0, at
     while found := _BRACKETS.search(text, place, len(text) if until is None else until):
         place = found.end()
@@ -216,7 +223,7 @@ def _closing(text: str, at: int, until: int | None = None) -> int:
             depth -= 1
             if depth <= 0:
                 return place
-    return len(text)
+    return None
 
 
 def _belong_together(text: str, pair: re.Match[str], value: Value) -> bool:
@@ -282,10 +289,11 @@ def _bare(text: str, at: int) -> Value | None:
     if _SCHEME.match(text, at) is not None:
         return _plain(text, at, _LINE)
     if (call := _CALL.match(text, at)) is not None:
-        end = _closing(text, call.end(), at + _MAX_CALL)
-        if end <= at + _MAX_CALL:
-            end = _MEMBER.match(text, end).end()  # type: ignore[union-attr]  # it matches anything
-            return hidden(text, at, _end_of_fallback(text, end))
+        closing = _closed(text, call.end(), at + _MAX_CALL)
+        if closing is None:
+            return _plain(text, at, _FORM_LINE)
+        end = _MEMBER.match(text, closing).end()  # type: ignore[union-attr]  # it matches anything
+        return hidden(text, at, _end_of_fallback(text, end))
     end = _BARE.match(text, at).end()  # type: ignore[union-attr]  # it matches anything
     while end > at and text[at:end] not in PLACEHOLDERS and text[end - 1] in _TRAILING:
         end -= 1
