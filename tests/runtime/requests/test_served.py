@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 
+import gevent
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -306,6 +307,24 @@ def test_the_status_of_a_failure_before_the_first_part_is_the_one_that_its_serve
 
     with contextlib.suppress(ValueError, TypeError):
         ask(WsgiLayer(layer[1].server, application), **server)
+    assert (counted.scopes, counted.statuses) == ([("slotel.server", row)], [status])
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "row"),
+    [
+        (ValueError, 500, "failed"), (gevent.Timeout, 500, "stopped"), (gevent.GreenletExit, None, "stopped"),
+        (SystemExit, None, "exited"), (asyncio.CancelledError, None, "cancelled"),
+    ],
+)  # fmt: skip
+def test_what_is_no_exception_has_the_status_of_an_answer_where_servers_answer_it(layer, error, status, row):
+    _, _, counted, _ = layer
+
+    def application(*_):
+        raise error
+
+    with contextlib.suppress(error):
+        ask(WsgiLayer(layer[1].server, application))
     assert (counted.scopes, counted.statuses) == ([("slotel.server", row)], [status])
 
 

@@ -97,6 +97,11 @@ def of_escaped(error: BaseException) -> Decision:
     return Decision(rows.FAILED, error)
 
 
+def gets_answer(error: BaseException) -> bool:
+    """Return whether a server answers 500 where an exception leaves an application that has sent nothing."""
+    return of_escaped(error).row is rows.FAILED or not _names(error).isdisjoint(rows.ANSWERED_STOPS)
+
+
 def row_of(span: ReadableSpan) -> OutcomeRow:
     """Return the row of a span that is nobody's request, by what it recorded itself."""
     return _row(span, attributes_of(span), None)

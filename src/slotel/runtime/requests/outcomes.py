@@ -153,6 +153,8 @@ JOB_STATE: Final = "slotel.job.state"
 
 CANCELLATIONS: Final = frozenset({*CANCELLED_TYPES, "trio.Cancelled"})
 """Exceptions, and values of `error.type`, of the row `cancelled`."""
+ANSWERED_STOPS: Final = frozenset({"eventlet.timeout.Timeout", "gevent.timeout.Timeout"})
+"""What is no Exception, and is answered with 500 by the servers that know it."""
 CLIENT_LEFT_TYPES: Final = frozenset(
     {
         "django.core.exceptions.RequestAborted",

@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from slotel.config.slo import HEALTH_ROUTES
 from slotel.runtime.requests import outcomes as rows
-from slotel.runtime.requests.decision import Decision, of_escaped
+from slotel.runtime.requests.decision import Decision, gets_answer, of_escaped
 from slotel.runtime.requests.layer import Layer
 from slotel.runtime.requests.span_name import PATHS, name_by_route, place_under, under
 from slotel.runtime.upstream.django import FORCED_ROOT
@@ -288,7 +288,7 @@ class ServedRequest:
         if self._is_over:
             return
         self._ends, self.escaped = True, error
-        if self.is_unanswered and (error is None or of_escaped(error).row is rows.FAILED):
+        if self.is_unanswered and (error is None or gets_answer(error)):
             self.status = _SERVER_ERROR
         if self.local_root is None or self._has_own_span:
             self.ensure_span()
