@@ -287,6 +287,7 @@ def test_the_status_of_an_asgi_answer_is_the_one_that_was_sent(layer, sent, refu
         ({"SERVER_SOFTWARE": "Granian"}, "begun", 500, "failed"),
         ({"SERVER_SOFTWARE": "Granian"}, "iter", 500, "failed"),
         ({"SERVER_SOFTWARE": "Granian"}, "body", 200, "broken_stream"),
+        ({"SERVER_SOFTWARE": "Cheroot/11.1.2 Server"}, "body", 200, "broken_stream"),
         ({"uwsgi.version": b"2"}, "call", None, "failed"),
         ({"uwsgi.version": b"2"}, "begun", 200, "broken_stream"),
         ({"uwsgi.version": b"2"}, "body", 200, "broken_stream"),
@@ -310,6 +311,7 @@ def test_the_status_of_a_failure_before_the_first_part_is_the_one_that_its_serve
     assert (counted.scopes, counted.statuses) == ([("slotel.server", row)], [status])
 
 
+@pytest.mark.parametrize("server", ["", "WSGIServer/0.2"])
 @pytest.mark.parametrize(
     ("error", "status", "row"),
     [
@@ -317,15 +319,18 @@ def test_the_status_of_a_failure_before_the_first_part_is_the_one_that_its_serve
         (SystemExit, None, "exited"), (asyncio.CancelledError, None, "cancelled"),
     ],
 )  # fmt: skip
-def test_what_is_no_exception_has_the_status_of_an_answer_where_servers_answer_it(layer, error, status, row):
+def test_what_is_no_exception_has_the_status_of_an_answer_where_servers_answer_it(
+    layer, server, error, status, row
+):
+    """wsgiref answers whatever is raised."""
     _, _, counted, _ = layer
 
     def application(*_):
         raise error
 
     with contextlib.suppress(error):
-        ask(WsgiLayer(layer[1].server, application))
-    assert (counted.scopes, counted.statuses) == ([("slotel.server", row)], [status])
+        ask(WsgiLayer(layer[1].server, application), SERVER_SOFTWARE=server)
+    assert (counted.scopes, counted.statuses) == ([("slotel.server", row)], [500 if server else status])
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -858,3 +863,22 @@ def test_a_server_inside_the_request_of_another_counts_nothing_of_its_own(instru
     ):
         assert ask(contained) == b"ok"
     assert [scope for scope, _ in counted.scopes] == ["opentelemetry.instrumentation.tornado"]
+
+
+@pytest.mark.parametrize(
+    ("module", "status"), [("hypercorn.protocol.http_stream", 500), ("uvicorn.protocols", None)]
+)
+def test_a_head_that_is_refused_has_the_status_of_what_its_server_answers_in_its_place(layer, module, status):
+    _, bare, counted, _ = layer
+
+    async def application(_scope, _receive, send):
+        await send(START)
+
+    async def send(_its, _message):
+        raise LookupError
+
+    server = type("Stream", (), {"__module__": module, "send": send})()
+    scope = {"type": "http", "method": "GET", "path": "/ok", "headers": []}
+    with contextlib.suppress(LookupError):
+        asyncio.run(AsgiLayer(bare.server, application)(scope, None, server.send))
+    assert (counted.scopes, counted.statuses) == ([("slotel.server", "failed")], [status])

@@ -20,6 +20,8 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 _DISCONNECTS: Final = ("http.disconnect", "websocket.disconnect")
 _STARTS: Final = ("http.response.start", "websocket.http.response.start")
+_ANSWER_REFUSED: Final = ("granian.", "hypercorn.")
+"""Servers, by the module of what `send` is a method of, that answer 500 in place of a head that they refuse."""
 _BODIES: Final = ("http.response.body", "http.response.pathsend", "http.response.zerocopysend")
 """The latter two are extensions: the server reads a file."""
 _SOCKET_SCHEMES: Final = {"http": "ws", "https": "wss"}
@@ -87,7 +89,9 @@ class AsgiRequest(ServedRequest):
         except BaseException as error:
             self._gives_last = False
             if kind in _STARTS:
-                self.status, self.is_refused = None, True
+                self.status = None
+                given_by = type(getattr(self.sends, "__self__", None)).__module__
+                self.is_refused = not given_by.startswith(_ANSWER_REFUSED)
             if isinstance(error, OSError):
                 self.client_left = True
             raise

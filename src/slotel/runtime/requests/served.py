@@ -65,6 +65,7 @@ class ServedRequest:
         client_left: the client left before the answer was complete.
         is_complete: the whole answer was handed to the server.
         is_unanswered: the application has ended without a word to a client that is there: the server answers 500.
+        answers_stops: the server answers 500 also where what is no Exception ends the application.
         is_refused: the server sent no head, though it was given one.
         is_broken_off: the application ended before the answer that it had begun, or gave what is none.
         socket_scheme: of a websocket that its instrumentation takes for a request.
@@ -95,6 +96,7 @@ class ServedRequest:
     _held: ReadableSpan | None = None
     _ends = False
     is_unanswered: bool = False
+    answers_stops = False
     _is_over = False
     _attached: Any = None
     _token: Any = None
@@ -288,7 +290,7 @@ class ServedRequest:
         if self._is_over:
             return
         self._ends, self.escaped = True, error
-        if self.is_unanswered and (error is None or gets_answer(error)):
+        if self.is_unanswered and (error is None or self.answers_stops or gets_answer(error)):
             self.status = _SERVER_ERROR
         if self.local_root is None or self._has_own_span:
             self.ensure_span()

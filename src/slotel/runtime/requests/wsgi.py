@@ -76,7 +76,9 @@ class WsgiRequest(ServedRequest):
         if _UWSGI in self._request:
             self.is_refused = self.status is None
         else:
-            self.is_unanswered = not (has_returned and self._request.get("SERVER_SOFTWARE") == _GRANIAN)
+            software = str(self._request.get("SERVER_SOFTWARE"))
+            self.is_unanswered = not (has_returned and software.startswith(_SEND_HEADS))
+            self.answers_stops = software.startswith(_WSGIREF)
 
     def path(self) -> str:
         """Return the path that was asked for."""
@@ -104,8 +106,10 @@ class WsgiRequest(ServedRequest):
         return {name: value for name, value in found.items() if value is not None}
 
 
-_GRANIAN: Final = "Granian"
-"""It sends the head before it asks for the first part; other servers send it with that."""
+_SEND_HEADS: Final = ("Granian", "Cheroot/", "CherryPy/")
+"""Servers that send the head of a body that fails before its first part; others send it with that."""
+_WSGIREF: Final = "WSGIServer/"
+"""It answers whatever an application raises, `SystemExit`, too."""
 _UWSGI: Final = "uwsgi.version"
 """Key that uWSGI puts into an environ: it sends a head that it has been given, and answers nothing of its own."""
 _SHORT_READS: Final = frozenset({"read1", "readall", "readinto", "readinto1"})
