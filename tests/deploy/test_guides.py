@@ -141,9 +141,7 @@ def test_the_commands_of_kubernetes(checkout):
 
 
 def test_the_table_of_variables_is_that_of_the_configurations():
-    table = COLLECTOR[
-        COLLECTOR.index("| variable | default |") : COLLECTOR.index("Where a collector exports traces")
-    ]
+    table = COLLECTOR[COLLECTOR.index("| variable | default |") :].partition("\n\n")[0]
     documented = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", table))
     read = {
         name

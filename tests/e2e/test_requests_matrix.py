@@ -58,7 +58,7 @@ FEW = {
     "Flask, uwsgi": (*BREAK, "/endless"),
     "Django, uwsgi": ("/raises", "/stream-breaks", "/too-short", "/upload"),
     "Flask, werkzeug's debugger": BREAK,
-    "bare WSGI, granian": ("/stream-fails", "/too-short", "/begun-raises"),
+    "bare WSGI, granian": ("/begun-raises", "/raises"),
     "Starlette, uvicorn": ("/socket", "/after", "/stream-fails", "/file-gone", "/refused-header"),
 }
 """Of services that `make requests` asks whole."""
