@@ -54,6 +54,11 @@ def test_the_sentence_has_window_counts_rate_and_limit(clock):
     assert str(slowest) == (
         "error budget breached: 'availability' 10 of 100 events bad in 3d, burn rate 2×, above the ticket threshold of 1×"
     )
+    metered.count(good=900)
+    _, recovered = metered.detector.check()
+    assert str(recovered) == (
+        "error budget recovered: 'availability' 10 of 1000 events bad in 3d, burn rate 0.2×, against the ticket threshold of 1×"
+    )
 
 
 def test_each_tier_is_said_when_both_its_windows_burn_and_ends_with_its_short_one(clock):

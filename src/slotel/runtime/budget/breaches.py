@@ -61,8 +61,9 @@ class Breach(NamedTuple):
     def _rates(self) -> str:
         if self.alert is None:
             return f"{_percent(self.window.ratio)} against a limit of {_percent(self.slo.limit)}"
+        than = "against" if self.recovered else "above"  # the long window may still be above it
         return (
-            f"burn rate {self.window.burn:.3g}×, above the {self.severity} threshold of {self.threshold:g}×"
+            f"burn rate {self.window.burn:.3g}×, {than} the {self.severity} threshold of {self.threshold:g}×"
         )
 
 
