@@ -113,7 +113,8 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.requests.current import name_served, name_served_socket, tell_failure, tell_route
     from slotel.runtime.requests.jobs import Jobs, fail_current
     from slotel.runtime.requests.layer import Server
-    from slotel.runtime.requests.wsgi import WsgiApplications, WsgiLayer
+    from slotel.runtime.requests.wsgi import WsgiLayer
+    from slotel.runtime.requests.wsgi_applications import WsgiApplications
     from slotel.runtime.upstream.aiohttp import watch_answers
     from slotel.runtime.upstream.celery import watch_failures
     from slotel.runtime.upstream.greenlets import keep_patches_whole

@@ -19,7 +19,8 @@ from slotel.runtime.requests import current, served
 from slotel.runtime.requests.asgi import AsgiLayer
 from slotel.runtime.requests.layer import Server
 from slotel.runtime.requests.local_roots import OpenSpans
-from slotel.runtime.requests.wsgi import Body, WsgiApplications, WsgiLayer
+from slotel.runtime.requests.wsgi import Body, WsgiLayer
+from slotel.runtime.requests.wsgi_applications import WsgiApplications
 from slotel.runtime.tracing.processor import SlotelSpanProcessor
 
 ENVIRON = {"REQUEST_METHOD": "GET", "PATH_INFO": "/ok", "HTTP_HOST": "shop:80"}

@@ -5,16 +5,15 @@ Where a framework's instrumentation makes the server span, the layer stands back
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from typing import Any, Final, TypeAlias
 
 from opentelemetry.propagators.textmap import Getter
 
-from slotel.runtime.requests.decision import of_escaped, tells_of_client
-from slotel.runtime.requests.layer import Layer, Server
-from slotel.runtime.requests.served import SERVED, ServedRequest, length_of
+from slotel.runtime.requests.decision import tells_of_client
+from slotel.runtime.requests.layer import Layer
+from slotel.runtime.requests.served import ServedRequest, length_of
 from slotel.runtime.requests.span_name import METHODS
 
 Environ: TypeAlias = MutableMapping[str, Any]
@@ -73,7 +72,7 @@ class WsgiRequest(ServedRequest):
         Args:
             has_returned: the application gave a body, and this has failed.
         """
-        if _UWSGI in self._request:
+        if UWSGI in self._request:
             self.is_refused = self.status is None
         else:
             software = str(self._request.get("SERVER_SOFTWARE"))
@@ -110,7 +109,7 @@ _SEND_HEADS: Final = ("Granian", "Cheroot/", "CherryPy/")
 """Servers that send the head of a body that fails before its first part; others send it with that."""
 _WSGIREF: Final = "WSGIServer/"
 """It answers whatever an application raises, `SystemExit`, too."""
-_UWSGI: Final = "uwsgi.version"
+UWSGI: Final = "uwsgi.version"
 """Key that uWSGI puts into an environ: it sends a head that it has been given, and answers nothing of its own."""
 _SHORT_READS: Final = frozenset({"read1", "readall", "readinto", "readinto1"})
 """Reads that only some servers' bodies have, and that may give less than is there: nothing at all is the end."""
@@ -225,7 +224,7 @@ class WsgiLayer(Layer):
         if local_root is None or local_root.ended:
             is_given = isinstance(answer, (list, tuple)) and all(isinstance(part, bytes) for part in answer)
             # the server sends such a file itself: it looks at its class
-            if is_given or _is_file(answer, environ):
+            if is_given or is_file(answer, environ):
                 if is_given and _is_short(sum(map(len, answer)), served):
                     served.is_broken_off = True
                 if is_given or not _watch_file(answer, served):
@@ -318,7 +317,7 @@ _READ_LATER: Final = ("get", "read")
 is over when the file is closed."""
 
 
-def _is_file(answer: Any, environ: Environ) -> bool:
+def is_file(answer: Any, environ: Environ) -> bool:
     """Return whether an answer is a file that the server sends itself: it knows its class, or uWSGI the object."""
     wrapper = environ.get("wsgi.file_wrapper")
     if isinstance(wrapper, type):
@@ -363,102 +362,6 @@ def _watch_file(answer: Any, served: ServedRequest) -> bool:
     except AttributeError:  # it has no room for it
         return False
     return True
-
-
-_OF_C_SERVERS: Final = (_UWSGI, "mod_wsgi.version")
-"""Keys that servers whose C code calls the application put into an environ: no layer stands between."""
-_LAYER: Final = "_slotel_layer"
-
-
-class WsgiApplications:
-    """Serves the calls of frameworks' own applications: by a layer, where the server is of C code.
-
-    Beneath every other server's layer it sees what escapes the application before a middleware may swallow it.
-    """
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-
-    def serve(self, call: Callable[..., Any], application: Any, environ: Environ, start_response: Any) -> Any:
-        """Return the answer of an application.
-
-        Args:
-            call: the application's own, unbound.
-        """
-        __traceback_hide__ = True
-        served = SERVED.get()
-        if (served is None or served.is_over) and any(key in environ for key in _OF_C_SERVERS):
-            known = vars(application)
-            layer: WsgiLayer | None = known.get(_LAYER)
-            if layer is None:
-                layer = known[_LAYER] = WsgiLayer(self._server, application)
-            return layer(environ, start_response)
-        if served is not None and (served.is_over or served.layer.is_around(application)):
-            return call(application, environ, start_response)
-        try:
-            answer = call(application, environ, start_response)
-        except BaseException as error:
-            self.failed(error, served)
-            raise
-        if isinstance(answer, (list, tuple)) or _is_file(answer, environ):
-            return answer
-        return _Watched(answer, functools.partial(self.failed, served=served))
-
-    def failed(self, error: BaseException, served: ServedRequest | None) -> None:
-        """Report what has escaped the application, and note that the answer that was begun is broken off.
-
-        Args:
-            served: the request, if a layer sees it.
-        """
-        if isinstance(error, StopIteration) or not of_escaped(error).reports:
-            return
-        if isinstance(served, WsgiRequest) and served.status is not None:
-            served.is_broken_off = True
-        self._server.pipeline.escaped(error, WsgiRequest.mechanism)
-
-
-class _Watched:
-    """The body of an application's answer, beneath a middleware; in everything else it is the answer.
-
-    Args:
-        failed: told what breaks it.
-    """
-
-    __slots__ = ("_answer", "_failed", "_parts")
-
-    def __init__(self, answer: Any, failed: Callable[[BaseException], None]) -> None:
-        self._answer = answer
-        self._failed = failed
-        self._parts: Iterator[bytes] | None = None
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        __traceback_hide__ = True
-        try:
-            if self._parts is None:
-                self._parts = iter(self._answer)
-            return next(self._parts)
-        except BaseException as error:
-            self._failed(error)
-            raise
-
-    def close(self) -> None:
-        """Close the body."""
-        try:
-            getattr(self._answer, "close", _nothing)()
-        except BaseException as error:
-            self._failed(error)
-            raise
-
-    def __getattr__(self, name: str) -> Any:
-        """Look like the answer."""
-        return getattr(self._answer, name)
-
-
-def _nothing() -> None:
-    """Close what has nothing to close."""
 
 
 def _is_short(given: int, served: WsgiRequest) -> bool:

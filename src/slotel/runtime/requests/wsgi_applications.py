@@ -1,0 +1,110 @@
+"""The calls of WSGI frameworks' own applications: what escapes one is seen there, also beneath a middleware.
+
+Servers whose C code calls the application have no layer; there the call itself gets one.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from slotel.runtime.requests.decision import of_escaped
+from slotel.runtime.requests.layer import Server
+from slotel.runtime.requests.served import SERVED, ServedRequest
+from slotel.runtime.requests.wsgi import UWSGI, Environ, WsgiLayer, WsgiRequest, is_file
+
+_OF_C_SERVERS: Final = (UWSGI, "mod_wsgi.version")
+"""Keys that servers whose C code calls the application put into an environ: no layer stands between."""
+_LAYER: Final = "_slotel_layer"
+
+
+class WsgiApplications:
+    """Serves the calls of frameworks' own applications: by a layer, where the server is of C code.
+
+    Beneath every other server's layer it sees what escapes the application before a middleware may swallow it.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def serve(self, call: Callable[..., Any], application: Any, environ: Environ, start_response: Any) -> Any:
+        """Return the answer of an application.
+
+        Args:
+            call: the application's own, unbound.
+        """
+        __traceback_hide__ = True
+        served = SERVED.get()
+        if (served is None or served.is_over) and any(key in environ for key in _OF_C_SERVERS):
+            known = vars(application)
+            layer: WsgiLayer | None = known.get(_LAYER)
+            if layer is None:
+                layer = known[_LAYER] = WsgiLayer(self._server, application)
+            return layer(environ, start_response)
+        if served is not None and (served.is_over or served.layer.is_around(application)):
+            return call(application, environ, start_response)
+        try:
+            answer = call(application, environ, start_response)
+        except BaseException as error:
+            self.failed(error, served)
+            raise
+        if isinstance(answer, (list, tuple)) or is_file(answer, environ):
+            return answer
+        return _Watched(answer, functools.partial(self.failed, served=served))
+
+    def failed(self, error: BaseException, served: ServedRequest | None) -> None:
+        """Report what has escaped the application, and note that the answer that was begun is broken off.
+
+        Args:
+            served: the request, if a layer sees it.
+        """
+        if isinstance(error, StopIteration) or not of_escaped(error).reports:
+            return
+        if isinstance(served, WsgiRequest) and served.status is not None:
+            served.is_broken_off = True
+        self._server.pipeline.escaped(error, WsgiRequest.mechanism)
+
+
+class _Watched:
+    """The body of an application's answer, beneath a middleware; in everything else it is the answer.
+
+    Args:
+        failed: told what breaks it.
+    """
+
+    __slots__ = ("_answer", "_failed", "_parts")
+
+    def __init__(self, answer: Any, failed: Callable[[BaseException], None]) -> None:
+        self._answer = answer
+        self._failed = failed
+        self._parts: Iterator[bytes] | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        __traceback_hide__ = True
+        try:
+            if self._parts is None:
+                self._parts = iter(self._answer)
+            return next(self._parts)
+        except BaseException as error:
+            self._failed(error)
+            raise
+
+    def close(self) -> None:
+        """Close the body."""
+        try:
+            getattr(self._answer, "close", _nothing)()
+        except BaseException as error:
+            self._failed(error)
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        """Look like the answer."""
+        return getattr(self._answer, name)
+
+
+def _nothing() -> None:
+    """Close what has nothing to close."""
