@@ -110,7 +110,7 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.process.threads import pause_all, resume_all
     from slotel.runtime.requests.aiohttp import AiohttpLayer, note_ended, note_prepared, note_unsent, serving
     from slotel.runtime.requests.asgi import AsgiLayer
-    from slotel.runtime.requests.current import name_served, name_served_socket, tell_failure, tell_route
+    from slotel.runtime.requests.current import name_served, name_served_socket, note_failure, note_route
     from slotel.runtime.requests.jobs import Jobs, fail_current
     from slotel.runtime.requests.layer import Server
     from slotel.runtime.requests.wsgi import WsgiLayer
@@ -131,8 +131,8 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
     if runtime.pipeline is not None:
         runtime.server = server = Server(runtime.pipeline, environ)
         name_mounted_routes(name_served, name_served_socket)
-        watch_routes(tell_route)
-        watch_failed_sockets(tell_failure)
+        watch_routes(note_route)
+        watch_failed_sockets(note_failure)
         watch_answers(serving, note_prepared, note_unsent, note_ended)
         layers = {"aiohttp": AiohttpLayer, "asgi": AsgiLayer, "wsgi": WsgiLayer}
         watch_servers({name: functools.partial(layer.around, server) for name, layer in layers.items()})

@@ -45,7 +45,7 @@ BEHIND = {
     "sentry/transport/endpoint.py": "the same envelopes",
     "sentry/transport/kept_alive.py": "the same envelopes",
     "sentry/transactions/assembly.py": "attachments, redacted by `Enforcer.item` like those of errors (test_transactions.py)",
-    "sentry/transactions/worker.py": "assembles from PlainSpan, which the enforcer made",
+    "sentry/transactions/worker.py": "assembles from RedactedSpan, which the enforcer made",
     "sentry/modes/otlp_export.py": "exports spans that the enforcer made",
     "bootstrap.py": "shares recent errors that were redacted for Sentry",
     "sentry/errors/delivery.py": "counts what another transport sends; EnvelopeCompletion redacts it first",

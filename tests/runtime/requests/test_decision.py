@@ -158,7 +158,7 @@ def test_a_timeout_that_the_application_raises_is_its_own_whichever_server_calle
     for act in (application, sends):
         with pytest.raises((TimeoutError, BrokenPipeError)) as caught:
             server.call(act)
-        found.append(decision.tells_of_client(caught.value))
+        found.append(decision.is_client_disconnect(caught.value))
     assert found == [False, True]
 
 

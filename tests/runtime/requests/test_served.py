@@ -612,7 +612,7 @@ def test_a_file_that_the_server_sends_is_the_servers_own_and_its_end_is_the_requ
     assert [row for _, row in counted.scopes] == rows
 
 
-@pytest.mark.parametrize("told", [current.tell_route, lambda route: None])
+@pytest.mark.parametrize("told", [current.note_route, lambda route: None])
 def test_a_route_that_a_framework_tells_is_the_requests_with_the_root_before_it(layer, told):
     _, bare, counted, _ = layer
 
@@ -622,7 +622,7 @@ def test_a_route_that_a_framework_tells_is_the_requests_with_the_root_before_it(
         return [b"ok"]
 
     ask(WsgiLayer(bare.server, framework), SCRIPT_NAME="/api")
-    assert counted.names == ["GET" if told is not current.tell_route else "GET /api/items/<number>"]
+    assert counted.names == ["GET" if told is not current.note_route else "GET /api/items/<number>"]
 
 
 def test_an_application_that_nothing_instruments_is_counted_once_beside_one_that_instruments_itself(layer):

@@ -41,7 +41,7 @@ def sentry():
 @pytest.mark.parametrize("fault", ["refuse", "5xx", "reset", "hang"])
 def test_sending_resumes_by_itself_and_what_waited_arrives_once(sentry, fault):
     # an answer that comes too late on a busy machine would be counted as lost, and have arrived
-    with shipping(sentry, sender={"patience": 2.0} if fault == "hang" else {}) as (sink, losses):
+    with shipping(sentry, sender={"timeout": 2.0} if fault == "hang" else {}) as (sink, losses):
         tracer = provider(sink).get_tracer("t")
         run(tracer, 1)
         assert sink.flush(10)
@@ -73,8 +73,8 @@ def test_a_server_that_is_down_at_start_gets_what_waited_when_it_comes_up(sentry
 @pytest.mark.parametrize(("fault", "times"), [("500", 3), ("reset", 3), ("hang", 3)])
 def test_an_envelope_that_the_server_may_be_failing_on_is_tried_again_and_then_counted(sentry, fault, times):
     sentry.set_fault(fault)
-    patience = {"patience": 0.2} if fault == "hang" else {}
-    with shipping(sentry, sender={**patience, "wait": 0.01}) as (sink, losses):
+    timeout = {"timeout": 0.2} if fault == "hang" else {}
+    with shipping(sentry, sender={**timeout, "wait": 0.01}) as (sink, losses):
         run(provider(sink).get_tracer("t"), 1)
         deadline = time.monotonic() + 20
         while not losses.counts and time.monotonic() < deadline:
@@ -100,7 +100,7 @@ def test_an_answer_that_drips_holds_no_flush_beyond_its_time(sentry):
 
 @pytest.mark.parametrize(("fault", "times"), [("refuse", 0), ("5xx", 1), ("reset", 1), ("hang", 1)])
 def test_errors_and_transactions_outlive_an_outage(sentry, fault, times):
-    with connected(sentry, sender={"patience": 2.0}) as (client, sink, losses):
+    with connected(sentry, sender={"timeout": 2.0}) as (client, sink, losses):
         sentry.set_fault(fault)
         for number in range(20):
             client.capture_event({"message": f"error {number}"}, scope=sentry_sdk.Scope())
@@ -293,7 +293,7 @@ def test_requests_are_served_at_their_usual_pace_while_the_server_hangs(sentry):
             times.append(time.perf_counter() - start)
         return sorted(times)[-10]
 
-    with shipping(sentry, sender={"patience": 5.0}, flush_time=0.1) as (sink, _):
+    with shipping(sentry, sender={"timeout": 5.0}, flush_time=0.1) as (sink, _):
         tracer = provider(sink).get_tracer("t")
         sentry.set_fault("hang")
         run(tracer, 1)

@@ -3,7 +3,7 @@
 import pytest
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from slotel.runtime.sentry.transactions.mapping import meaning, transaction_name
+from slotel.runtime.sentry.transactions.mapping import span_fields, transaction_name
 from support.sentry_tracing import provider
 
 CLIENT, SERVER, INTERNAL = SpanKind.CLIENT, SpanKind.SERVER, SpanKind.INTERNAL
@@ -49,7 +49,7 @@ def span(name="name", kind=INTERNAL, attributes=None, status=None):
     ],
 )  # fmt: skip
 def test_each_convention_has_its_op_and_description(kind, attributes, op, description):
-    made = meaning(span(kind=kind, attributes=attributes), attributes)
+    made = span_fields(span(kind=kind, attributes=attributes), attributes)
     assert (made.op, made.description) == (op, description)
 
 
@@ -96,7 +96,7 @@ def test_each_convention_has_its_op_and_description(kind, attributes, op, descri
     ],
 )
 def test_the_status_is_that_of_the_answer_and_an_error_stays_one(attributes, status, expected):
-    assert meaning(span(attributes=attributes, status=status), attributes).status == expected
+    assert span_fields(span(attributes=attributes, status=status), attributes).status == expected
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_the_status_is_that_of_the_answer_and_an_error_stays_one(attributes, sta
     ],
 )
 def test_fields_that_sentrys_views_read_are_there_under_either_convention(attributes, data):
-    assert meaning(span(attributes=attributes), attributes).data == data
+    assert span_fields(span(attributes=attributes), attributes).data == data
 
 
 @pytest.mark.parametrize(

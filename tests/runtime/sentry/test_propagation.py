@@ -20,7 +20,13 @@ from sentry_sdk import tracing_utils
 from slotel.cli.sink.server import SentrySink
 from slotel.runtime.sentry.client.client import SentryConnection
 from slotel.runtime.sentry.client.dsn import read_dsn
-from slotel.runtime.sentry.propagation import EVERYWHERE, OneLook, RequestNote, SentryHeaders, TargetedBaggage
+from slotel.runtime.sentry.propagation import (
+    EVERYWHERE,
+    RequestNote,
+    SentryHeaders,
+    SinglePassPropagator,
+    TargetedBaggage,
+)
 from slotel.runtime.sentry.transactions.sampling_context import head_context
 from support.sentry_tracing import Through, shipping
 
@@ -46,7 +52,7 @@ def read(propagator, headers):
 
 @given(st.lists(HEADERS, max_size=6))
 def test_one_look_brings_what_a_look_for_each_name_brings(headers):
-    assert read(OneLook(PARTS), headers) == read(CompositePropagator(PARTS), headers)
+    assert read(SinglePassPropagator(PARTS), headers) == read(CompositePropagator(PARTS), headers)
 
 
 @given(
@@ -73,14 +79,14 @@ def test_of_a_wsgi_request_too(headers, within):
         found = propagator.extract(environ, context, getter=wsgi_getter)
         return dict(found), trace.get_current_span(found).get_span_context(), dict(baggage.get_all(found))
 
-    ours, theirs = read_environ(OneLook(PARTS)), read_environ(CompositePropagator(PARTS))
+    ours, theirs = read_environ(SinglePassPropagator(PARTS)), read_environ(CompositePropagator(PARTS))
     assert ours[1:] == theirs[1:]
     assert ours[0].keys() == theirs[0].keys()
 
 
 def test_a_request_with_all_of_them_is_continued():
     span, carried = read(
-        OneLook(PARTS),
+        SinglePassPropagator(PARTS),
         [(b"traceparent", f"00-{TRACES[0]}-b7ad6b7169203331-01".encode()), (b"baggage", b"team=pay")],
     )
     assert (trace.format_trace_id(span.trace_id), span.is_remote, carried) == (
@@ -91,28 +97,30 @@ def test_a_request_with_all_of_them_is_continued():
 
 
 def test_a_scope_without_headers_begins_a_trace():
-    assert not read(OneLook(PARTS), None)[0].is_valid
+    assert not read(SinglePassPropagator(PARTS), None)[0].is_valid
 
 
 def headers_of(tracer, headers, *, within=None, url="https://other.example/x"):
     """The headers of an outgoing request, below a span that the incoming headers begin."""
-    incoming = OneLook([TraceContextTextMapPropagator(), W3CBaggagePropagator(), headers]).extract(
-        within or {}, Context()
-    )
+    incoming = SinglePassPropagator(
+        [TraceContextTextMapPropagator(), W3CBaggagePropagator(), headers]
+    ).extract(within or {}, Context())
     carrier = {}
     token = attach(incoming)  # as instrumentations do
     with (
         tracer.start_as_current_span("GET /x", attributes={"http.route": "/x", "http.method": "GET"}),
         tracer.start_as_current_span("GET", attributes={"url.full": url}),
     ):
-        OneLook([TraceContextTextMapPropagator(), TargetedBaggage(headers), headers]).inject(carrier)
+        SinglePassPropagator([TraceContextTextMapPropagator(), TargetedBaggage(headers), headers]).inject(
+            carrier
+        )
     detach(token)
     entries = dict(entry.split("=", 1) for entry in carrier.get("baggage", "").split(",") if entry)
     return carrier, entries
 
 
 def sentry_headers(open_spans, targets=EVERYWHERE, rate=0.25):
-    def facts(span):
+    def sampling_context_of(span):
         root = open_spans.of(span.span_id)
         return head_context(
             root,
@@ -123,7 +131,7 @@ def sentry_headers(open_spans, targets=EVERYWHERE, rate=0.25):
             sample_rate=rate,
         )
 
-    return SentryHeaders(rate, facts, lambda: targets)
+    return SentryHeaders(rate, sampling_context_of, lambda: targets)
 
 
 @pytest.fixture
@@ -211,7 +219,10 @@ LIKE_A_REQUEST = {
 def test_a_mapping_that_the_app_extracts_from_is_read_as_by_the_sdk_whatever_its_keys(carrier):
     found, alone = (
         trace.get_current_span(propagator.extract(carrier)).get_span_context()
-        for propagator in (CompositePropagator([OneLook(PARTS), RequestNote()]), CompositePropagator(PARTS))
+        for propagator in (
+            CompositePropagator([SinglePassPropagator(PARTS), RequestNote()]),
+            CompositePropagator(PARTS),
+        )
     )
     assert found == alone
     assert found.is_valid
@@ -228,14 +239,14 @@ def test_a_getter_of_the_apps_own_reads_a_mapping_that_looks_like_a_request(head
         "headers": headers,
         "traceparent": f"00-{TRACES[0]}-b7ad6b7169203331-01",
     }
-    found = OneLook(PARTS).extract(carrier, getter=Own())
+    found = SinglePassPropagator(PARTS).extract(carrier, getter=Own())
     assert trace.get_current_span(found).get_span_context().is_valid
 
 
 def test_baggage_is_encoded_so_that_sentry_sdk_reads_what_was_said():
     from sentry_sdk.tracing_utils import Baggage
 
-    headers = SentryHeaders(facts=lambda _: {"transaction": "GET /a b+c"})
+    headers = SentryHeaders(sampling_context_of=lambda _: {"transaction": "GET /a b+c"})
     for propagator, context in (
         (headers, Context()),
         (TargetedBaggage(headers), baggage.set_baggage("sentry-transaction", "GET /a b+c")),
@@ -249,7 +260,7 @@ def test_baggage_is_encoded_so_that_sentry_sdk_reads_what_was_said():
         }
 
 
-class Wishes:
+class PropagationOptions:
     propagation_targets = EVERYWHERE
 
     def __init__(self, organization=None, strict=False, tells=True):
@@ -257,7 +268,7 @@ class Wishes:
         options = {"strict_trace_continuation": strict}
         self.connection = SentryConnection(SimpleNamespace(options=options), destination, None, None)
         self.continues = self.connection.continues
-        self.tells_tasks = lambda said: tells if said is None else bool(said)
+        self.propagates_to_tasks = lambda said: tells if said is None else bool(said)
 
 
 @pytest.mark.parametrize("header", ["traceparent", "sentry-trace"])
@@ -273,7 +284,7 @@ def test_a_trace_of_another_organization_is_not_continued(header, strict, own, t
         f",sentry-org_id={theirs}" if theirs else ""
     )
     headers = [(header.encode(), ids[header].encode()), (b"baggage", told.encode())]
-    span, carried = read(OneLook(PARTS, lambda: Wishes(own, strict)), headers)
+    span, carried = read(SinglePassPropagator(PARTS, lambda: PropagationOptions(own, strict)), headers)
     client = SimpleNamespace(
         parsed_dsn=SimpleNamespace(org_id=own), options={"strict_trace_continuation": strict}
     )
@@ -293,7 +304,7 @@ def test_a_task_takes_the_trace_with_it_unless_it_or_the_app_says_no(said, tells
     if said is not None:
         task["sentry-propagate-traces"] = said
     context = trace.set_span_in_context(trace.NonRecordingSpan(SPAN))
-    OneLook(PARTS, lambda: Wishes(tells=tells)).inject(task, context)
+    SinglePassPropagator(PARTS, lambda: PropagationOptions(tells=tells)).inject(task, context)
     assert ("sentry-trace" in task) == ("traceparent" in task) == is_told
     assert task.get("traceparent") != "of its last run"
     assert "sentry-propagate-traces" not in task

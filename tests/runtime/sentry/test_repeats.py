@@ -20,7 +20,7 @@ def event(number, *, repeats):
 
 @pytest.fixture
 def sentry(monkeypatch):
-    monkeypatch.setattr(sender, "LINGER", 600.0)
+    monkeypatch.setattr(sender, "DEFERRED_DELAY", 600.0)
     losses = Losses()
     with SentrySink() as sink:
         made = client(sink.dsn(), transport=transport_class(losses))
@@ -32,7 +32,7 @@ def sentry(monkeypatch):
 def repeated(client, count):
     for number in range(count):
         client.capture_event(event(number, repeats=True))
-    assert client.transport.sender._lingers
+    assert client.transport.sender._defers
 
 
 def values(sink):
@@ -58,9 +58,9 @@ def test_a_flush_waits_for_no_more(sentry):
 
 def test_a_crowd_waits_for_no_more(sentry):
     sink, client = sentry
-    for number in range(sender.LINGERING):
+    for number in range(sender.MAX_DEFERRED):
         client.capture_event(event(number, repeats=True))
-    assert sink.wait_for(lambda sink: sink.events == sender.LINGERING)
+    assert sink.wait_for(lambda sink: sink.events == sender.MAX_DEFERRED)
 
 
 def test_a_client_that_is_closed_sends_them(sentry):
@@ -72,6 +72,6 @@ def test_a_client_that_is_closed_sends_them(sentry):
 
 def test_they_wait_no_longer_than_that(sentry, monkeypatch):
     sink, client = sentry
-    monkeypatch.setattr(sender, "LINGER", 0.01)
+    monkeypatch.setattr(sender, "DEFERRED_DELAY", 0.01)
     client.capture_event(event(0, repeats=True))
     assert sink.wait_for(lambda sink: sink.events == 1)

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("sentry_sdk.scrubber", reason="sentry-sdk 3 has no scrubber")
 from sentry_sdk.scrubber import EventScrubber
 
-from slotel.runtime.sentry.client.user_hooks import Hooks
+from slotel.runtime.sentry.client.user_hooks import UserHooks
 
 DATA = (
     {},
@@ -49,7 +49,7 @@ def events():
 @pytest.mark.parametrize("pii", [True, False])
 @pytest.mark.parametrize("denylist", [None, ["a", "deep"], []])
 def test_where_it_is_left_out_it_would_have_changed_nothing(denylist, pii):
-    scrubber, hooks = EventScrubber(denylist=denylist, send_default_pii=pii), Hooks(None, None)
+    scrubber, hooks = EventScrubber(denylist=denylist, send_default_pii=pii), UserHooks(None, None)
     left_out = 0
     for event in events():
         scrubbed = copy.deepcopy(event)
@@ -61,7 +61,7 @@ def test_where_it_is_left_out_it_would_have_changed_nothing(denylist, pii):
 
 
 def test_names_that_clients_choose_are_not_remembered():
-    hooks, scrubber = Hooks(None, None), EventScrubber()
+    hooks, scrubber = UserHooks(None, None), EventScrubber()
     for part in ("headers", "cookies", "data"):
         for number in range(100):
             assert hooks._has_nothing_to_scrub({"request": {part: {f"{part}-{number}": "1"}}}, scrubber)
@@ -73,4 +73,4 @@ def test_one_of_a_later_release_that_looks_into_more_parts_is_not_left_out():
         def scrub_contexts(self, event):
             """Of a later release."""
 
-    assert not Hooks(None, None)._has_nothing_to_scrub({}, Later())
+    assert not UserHooks(None, None)._has_nothing_to_scrub({}, Later())

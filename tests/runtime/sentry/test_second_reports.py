@@ -5,7 +5,7 @@ import functools
 import pytest
 
 from slotel.runtime.sentry.errors.integrations import _keeping_name
-from slotel.runtime.sentry.errors.second_reports import tells_nothing
+from slotel.runtime.sentry.errors.second_reports import is_second_report
 
 
 def naming(event, _hint):
@@ -40,4 +40,4 @@ def event_of(error, *, handled=False, logger=None):
     ],
 )
 def test_an_exception_that_says_that_the_client_left_is_no_event_of_an_integrations(error, more, is_nothing):
-    assert tells_nothing(event_of(error, **more), error) is is_nothing
+    assert is_second_report(event_of(error, **more), error) is is_nothing

@@ -437,7 +437,7 @@ def test_memory_is_bounded_while_roots_stay_open(sentry, monkeypatch):
 
 
 def test_spans_that_were_not_held_are_counted_also_when_their_root_stays_open(sentry, monkeypatch):
-    monkeypatch.setattr("slotel.runtime.sentry.transactions.sink.MAX_HELD", 10)
+    monkeypatch.setattr("slotel.runtime.sentry.transactions.sink.MAX_PENDING", 10)
     with shipping(sentry) as (sink, losses):
         tracer = provider(sink).get_tracer("t")
         with tracer.start_as_current_span("open"):
@@ -529,7 +529,7 @@ def test_when_no_thread_can_be_started_the_next_trace_tries_again_and_nothing_is
 def test_when_the_sender_gets_no_thread_its_queue_waits_and_nothing_is_lost_or_counted_as_lost(
     sentry, monkeypatch
 ):
-    """The system has no thread left, or the interpreter ends: `WAKE_EVERY` and more traces are ready at once."""
+    """The system has no thread left, or the interpreter ends: `WAKE_SENDER_EVERY` and more traces are ready at once."""
     with shipping(sentry, worker={"interval": 3600.0, "late_wait": 0.0}) as (sink, losses):
         tracer = provider(sink).get_tracer("t")
         start = threading.Thread.start

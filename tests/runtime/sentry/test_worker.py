@@ -10,13 +10,19 @@ import pytest
 from slotel.runtime.sentry.transactions import sink as sinks
 from slotel.runtime.sentry.transactions import worker as module
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
-from slotel.runtime.sentry.transactions.traces import Ended, Scopes, Trace
-from slotel.runtime.sentry.transactions.worker import INTERVAL, LATE_WAIT, LINGER, LOOK_FOR_LONG_OPEN, Worker
+from slotel.runtime.sentry.transactions.traces import EndedTrace, Scopes, Trace
+from slotel.runtime.sentry.transactions.worker import (
+    BATCH_DELAY,
+    DRAIN_INTERVAL,
+    LATE_WAIT,
+    LOOK_FOR_LONG_OPEN,
+    Worker,
+)
 from slotel.runtime.sentry.transport.encode import decompress
 from support.sentry_tracing import Losses, provider
 
-SOON = INTERVAL
-BATCH = INTERVAL + LINGER
+SOON = DRAIN_INTERVAL
+BATCH = DRAIN_INTERVAL + BATCH_DELAY
 MOST_STEPS = 10_000
 """Of the worker's thread: what waits for ever fails."""
 
@@ -115,7 +121,7 @@ def run(time):
 
         def end(name, *, is_much):
             root = SimpleNamespace(state=Trace(True, None), spans=[])
-            worker.ended.append(Ended(root, name, copy_context(), time.now, Scopes.copied()))
+            worker.ended.append(EndedTrace(root, name, copy_context(), time.now, Scopes.copied()))
             for _ in range(2):  # and another request does, before the worker's thread comes to run
                 worker.wake(soon=is_much)
 
@@ -170,7 +176,7 @@ def test_a_thread_with_nothing_to_do_sleeps_until_it_looks_for_long_open_roots(r
 
 
 def test_the_sink_says_when_much_is_held(monkeypatch):
-    monkeypatch.setattr(sinks, "MANY_HELD", 3)
+    monkeypatch.setattr(sinks, "DRAIN_ABOVE", 3)
     said = []
     worker = SimpleNamespace(
         ended=[], bind=lambda *_: None, wake=lambda *, soon: said.append(soon), use=None, after_fork=None
@@ -192,7 +198,7 @@ def test_what_has_ended_leaves_by_the_client_that_was_there_and_no_former_one_is
     worker = Worker(assemblies[0], senders[0], lambda *_: None)
     for number in (1, 2, 3):
         root = SimpleNamespace(state=Trace(True, None), spans=[])
-        worker.ended.append(Ended(root, b"trace", copy_context(), 0.0, Scopes.copied()))
+        worker.ended.append(EndedTrace(root, b"trace", copy_context(), 0.0, Scopes.copied()))
         worker.use(assemblies[number], senders[number])
     assert [each.sent for each in senders] == [[b"0 trace"], [b"1 trace"], [b"2 trace"], []]
     assert worker.flush(module.time.monotonic() + 60)

@@ -28,7 +28,7 @@ _LONGEST: Final = 2000
 _FREE: Final = TagRule(default="")
 
 
-class PlainSpan(NamedTuple):
+class RedactedSpan(NamedTuple):
     """A span as it may leave: read attributes, events and links here, the rest from `span`.
 
     Args:
@@ -126,7 +126,7 @@ class Enforcer:
         """Return the tags of a span in Sentry: the policy's, the custom ones of its local root, and its service."""
         return {**self._service, **self._tags(attributes, tags)}
 
-    def tags_of(self, plain: PlainSpan) -> dict[str, str]:
+    def tags_of(self, plain: RedactedSpan) -> dict[str, str]:
         """Return the same of a span that `plain` has returned."""
         return {**self._service, **plain.tags}
 
@@ -146,7 +146,7 @@ class Enforcer:
             return attributes
         return {**attributes, **self._tags(attributes, tags)}
 
-    def plain(self, span: ReadableSpan, tags: Mapping[str, str]) -> PlainSpan:
+    def plain(self, span: ReadableSpan, tags: Mapping[str, str]) -> RedactedSpan:
         """Return the span as it may leave, to be read: with enforced tags and without secrets."""
         try:
             return self._plain(span, tags)
@@ -156,7 +156,7 @@ class Enforcer:
                 raise
             return self._plain(plain, tags)
 
-    def _plain(self, span: ReadableSpan, tags: Mapping[str, str]) -> PlainSpan:
+    def _plain(self, span: ReadableSpan, tags: Mapping[str, str]) -> RedactedSpan:
         attributes = self.redactor.attributes(_copy(span.attributes))
         enforced = self._tags(attributes, tags)
         if enforced:
@@ -174,7 +174,7 @@ class Enforcer:
             or self._clean_scopes.get(id(scope)) is not scope
         ):
             span = self._renamed(span)
-        return PlainSpan(span, attributes, events, links, enforced)
+        return RedactedSpan(span, attributes, events, links, enforced)
 
     def span(self, span: ReadableSpan, tags: Mapping[str, str]) -> ReadableSpan:
         """Return the span as it may leave: a copy with repaired tags and without secrets, or itself."""

@@ -42,7 +42,7 @@ _NEVER: Final = frozenset({bool, float, type(None)})
 _CONTAINERS: Final = (Mapping, list, tuple, AbstractSet, deque, ValuesView)
 
 
-class Walk:
+class NestingBounds:
     """What is left of the bounds while nested data is redacted."""
 
     __slots__ = ("levels", "nested")
@@ -147,12 +147,12 @@ class Redactor:
                 changes[key] = redacted
         return self._changed(attributes, changes or {}, sensitive) if changes or sensitive else attributes
 
-    def data(self, data: Any, path: str = "", walk: Walk | None = None) -> Any:
+    def data(self, data: Any, path: str = "", bounds: NestingBounds | None = None) -> Any:
         """Return nested data without its secrets.
 
         Args:
             path: the keys above, with dots.
-            walk: what is left of the bounds; None at the top.
+            bounds: what is left of the bounds; None at the top.
         """
         kind = data.__class__
         if kind is str:
@@ -162,7 +162,7 @@ class Redactor:
         if kind in _NEVER:
             return data
         if kind is dict or kind is list or isinstance(data, _CONTAINERS):
-            return self._nested(data, path, Walk() if walk is None else walk)
+            return self._nested(data, path, NestingBounds() if bounds is None else bounds)
         if isinstance(data, (bytes, bytearray, memoryview)):
             text, encoding = _decoded(bytes(data))
             redacted = self.text(text)
@@ -243,19 +243,19 @@ class Redactor:
 
     # -- data ------------------------------------------------------------------------------------------------
 
-    def _nested(self, data: Any, path: str, walk: Walk) -> Any:
-        if not walk.enter():
+    def _nested(self, data: Any, path: str, bounds: NestingBounds) -> Any:
+        if not bounds.enter():
             return REDACTED
         redacted: Any
         if data.__class__ is dict:
             redacted = None if self._by_path else self._known(data)
             if redacted is None:
-                redacted = self._mapping(data, path, walk)
-            walk.levels += 1
+                redacted = self._mapping(data, path, bounds)
+            bounds.levels += 1
             return redacted
         is_mapping = isinstance(data, Mapping)
-        redacted = self._mapping(data, path, walk) if is_mapping else self._items(data, path, walk)
-        walk.levels += 1
+        redacted = self._mapping(data, path, bounds) if is_mapping else self._items(data, path, bounds)
+        bounds.levels += 1
         return tuple(redacted) if isinstance(data, tuple) else redacted
 
     def _known(self, data: dict[Any, Any]) -> dict[Any, Any] | None:
@@ -267,7 +267,7 @@ class Redactor:
             return None
         return copy if is_known else None
 
-    def _mapping(self, data: Mapping[Any, Any], path: str, walk: Walk) -> dict[Any, Any]:
+    def _mapping(self, data: Mapping[Any, Any], path: str, bounds: NestingBounds) -> dict[Any, Any]:
         """Redact each item; most have a key that is known to be harmless, and a plain value that was seen before."""
         clean, harmless, keys, by_path = self.clean, self._harmless, self._keys, self._by_path
         redacted: dict[Any, Any] = {}
@@ -280,12 +280,12 @@ class Redactor:
                     if (kind is str and value in clean) or kind in _NEVER:
                         redacted[key] = value
                     elif kind is dict:
-                        redacted[key] = self._nested(value, below, walk)
+                        redacted[key] = self._nested(value, below, bounds)
                     else:
-                        redacted[key] = self.data(value, below, walk)
+                        redacted[key] = self.data(value, below, bounds)
                     continue
             name = self._name(key)
-            redacted[name] = self._item(key, value, path, walk)
+            redacted[name] = self._item(key, value, path, bounds)
             if key in NAMED_VALUES:
                 is_named = True
             elif name is key and key in clean and not self.is_sensitive(key):
@@ -298,25 +298,25 @@ class Redactor:
     def _name(self, key: Any) -> Any:
         return self.text(key) if key.__class__ is str else key
 
-    def _item(self, key: Any, value: Any, path: str, walk: Walk) -> Any:
+    def _item(self, key: Any, value: Any, path: str, bounds: NestingBounds) -> Any:
         if not isinstance(key, str):
             if not isinstance(key, (bytes, bytearray)):
-                return self.data(value, path, walk)
+                return self.data(value, path, bounds)
             key = _decoded(bytes(key))[0]
         if self._by_path:
             path = f"{path}.{key}" if path else key
         if self.is_sensitive(key) or (self._by_path and self.is_sensitive(path)):
             return self.hidden(key, value, path)
-        return self.data(value, path, walk)
+        return self.data(value, path, bounds)
 
-    def _items(self, items: Sequence[Any], path: str, walk: Walk) -> list[Any]:
+    def _items(self, items: Sequence[Any], path: str, bounds: NestingBounds) -> list[Any]:
         if not isinstance(items, (list, tuple)):
             items = list(items)
         fields = None if items.__class__ is list else getattr(items, "_fields", None)
         if fields.__class__ is tuple and len(fields) == len(items):  # a named tuple
-            return [self._item(key, value, path, walk) for key, value in zip(fields, items, strict=True)]
+            return [self._item(key, value, path, bounds) for key, value in zip(fields, items, strict=True)]
         if len(items) == 2 and isinstance(items[0], (str, bytes)):  # noqa: PLR2004 a pair, as headers are given
-            return [self.data(items[0]), self._item(items[0], items[1], path, walk)]
+            return [self.data(items[0]), self._item(items[0], items[1], path, bounds)]
         if items and items[0].__class__ is str:
             items = redacted_arguments(items, self._found)
         redacted: list[Any] = []
@@ -325,9 +325,9 @@ class Redactor:
             if is_argument:
                 redacted.append(self.hidden("argument", item))
             elif item.__class__ is dict:  # as in the answers of databases: one after the other
-                redacted.append(self._nested(item, path, walk))
+                redacted.append(self._nested(item, path, bounds))
             else:
-                redacted.append(self.data(item, path, walk))
+                redacted.append(self.data(item, path, bounds))
             # `--token x` of a command line, as two items
             is_argument = (
                 item.__class__ is str and "-" in item[:3] and _FLAG.fullmatch(item) is not None

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from opentelemetry.propagators.textmap import Getter
 
-from slotel.runtime.requests.decision import tells_of_client
+from slotel.runtime.requests.decision import is_client_disconnect
 from slotel.runtime.requests.layer import Layer
 from slotel.runtime.requests.served import SERVED, ServedRequest
 from slotel.runtime.requests.span_name import METHODS
@@ -57,7 +57,7 @@ class AiohttpRequest(ServedRequest):
         self.status = status
         self.is_broken_off = not is_cut_off and self.is_short(0, self.missing, self._request.method)
         error = self.unsent if is_cut_off else None
-        if error is None or tells_of_client(error):
+        if error is None or is_client_disconnect(error):
             self.client_left, error = is_cut_off, None
         self.is_complete = not (is_cut_off or self.is_broken_off)
         self.end(error)

@@ -41,7 +41,7 @@ def name_served_socket() -> None:
         name_socket(served.local_root.span)
 
 
-def tell_route(route: str) -> None:
+def note_route(route: str) -> None:
     """Note the route of the request that is served here; an instrumentation that makes its span may name it late."""
     served = SERVED.get()
     if served is None:
@@ -55,7 +55,7 @@ def tell_route(route: str) -> None:
         served.name_own()
 
 
-def tell_failure(error: BaseException) -> None:
+def note_failure(error: BaseException) -> None:
     """Note what failed the socket that is served here."""
     served = SERVED.get()
     if served is not None:

@@ -88,7 +88,7 @@ def row_of_root(span: ReadableSpan, local_root: LocalRoot) -> OutcomeRow:
 
 def of_escaped(error: BaseException) -> Decision:
     """Return what an exception means that leaves the application."""
-    if tells_of_client(error):
+    if is_client_disconnect(error):
         return Decision(rows.CLIENT_LEFT, error)
     if not isinstance(error, Exception):
         if not _names(error).isdisjoint(rows.CANCELLATIONS):
@@ -139,7 +139,7 @@ def _row(  # noqa: PLR0911 the order of the table's rows
     status = http_status(attributes)
     code = _rpc_code(attributes)
     if status == rows.CLIENT_CLOSED_REQUEST or (
-        error is not None and tells_of_client(error) and code not in rows.RPC_SERVER_FAULTS
+        error is not None and is_client_disconnect(error) and code not in rows.RPC_SERVER_FAULTS
     ):
         return rows.CLIENT_LEFT
     if _is_cancellation(attributes, error):
@@ -209,7 +209,7 @@ def _is_cancellation(attributes: Mapping[str, Any], error: BaseException | None)
     )
 
 
-def tells_of_client(error: BaseException) -> bool:
+def is_client_disconnect(error: BaseException) -> bool:
     """Whether an exception says that the client has left."""
     if isinstance(error, GeneratorExit):  # the server closed the answer before its end
         return True

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from opentelemetry.propagators.textmap import Getter
 
-from slotel.runtime.requests.decision import tells_of_client
+from slotel.runtime.requests.decision import is_client_disconnect
 from slotel.runtime.requests.layer import Layer
 from slotel.runtime.requests.served import ServedRequest, length_of
 from slotel.runtime.requests.span_name import METHODS
@@ -309,7 +309,7 @@ class _Answer:
         """Whether the server could not send what it was given, though its client was there."""
         if not isinstance(unsent, Exception) or unsent is self._handled:
             return False
-        return not (isinstance(unsent, OSError) or tells_of_client(unsent))
+        return not (isinstance(unsent, OSError) or is_client_disconnect(unsent))
 
 
 _READ_LATER: Final = ("get", "read")
@@ -348,7 +348,7 @@ def _watch_file(answer: Any, served: ServedRequest) -> bool:
             if close is not None:
                 close()
         finally:
-            if isinstance(unsent, Exception) and not tells_of_client(unsent) and unsent is not handled:
+            if isinstance(unsent, Exception) and not is_client_disconnect(unsent) and unsent is not handled:
                 served.end(unsent)
             else:
                 served.client_left = unsent is not handled

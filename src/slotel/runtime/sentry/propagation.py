@@ -30,7 +30,7 @@ _REQUEST_KEY: Final = create_key("slotel.request")
 _OF_SENTRY: Final = "sentry-"
 _ORGANIZATION: Final = "sentry-org_id"
 _OF_TRACE: Final = ("traceparent", "tracestate", SENTRY_TRACE)
-_TELLS: Final = "sentry-propagate-traces"
+_PROPAGATES: Final = "sentry-propagate-traces"
 """A task's own word, as `apply_async(headers=…)` takes it. Source: sentry-sdk, CeleryIntegration."""
 EVERYWHERE: Final = [".*"]
 """The default of `trace_propagation_targets`. Source: sentry-sdk, `MATCH_ALL`."""
@@ -65,24 +65,24 @@ class _Baggage(W3CBaggagePropagator):
 
 _BAGGAGE: Final = _Baggage()
 
-Facts = Callable[[SpanContext], "Mapping[str, str]"]
+SamplingContextOf = Callable[[SpanContext], "Mapping[str, str]"]
 """Gives what Sentry's dynamic sampling wants to know of a span's trace; {} where another service began the trace."""
 
-Targets = Callable[[], "Sequence[Any]"]
+PropagationTargets = Callable[[], "Sequence[Any]"]
 """Gives `trace_propagation_targets` of the client: texts and patterns of URLs that Sentry's headers may go to."""
 
 
-class Wishes(Protocol):
+class PropagationOptions(Protocol):
     """What the app's Sentry client wants of traces that come and go: `SentryConnection`."""
 
     @property
     def propagation_targets(self) -> Sequence[Any]:
-        """See `Targets`."""
+        """See `PropagationTargets`."""
 
     def continues(self, organization: str | None) -> bool:
         """Whether a trace of that organization of Sentry is continued; None for one that names none."""
 
-    def tells_tasks(self, said: object) -> bool:
+    def propagates_to_tasks(self, said: object) -> bool:
         """Whether a task of Celery that is sent takes the trace with it; `said` is its own word, or None."""
 
 
@@ -91,15 +91,18 @@ class SentryHeaders(TextMapPropagator):
 
     Args:
         rate: decides for a `sentry-trace` that brings no decision; in [0, 1].
-        facts: what goes into `baggage` when this service is the head of the trace.
+        sampling_context_of: what goes into `baggage` when this service is the head of the trace.
         targets: where a request may take Sentry's headers with it.
     """
 
     def __init__(
-        self, rate: float = 1.0, facts: Facts = lambda _: {}, targets: Targets = lambda: EVERYWHERE
+        self,
+        rate: float = 1.0,
+        sampling_context_of: SamplingContextOf = lambda _: {},
+        targets: PropagationTargets = lambda: EVERYWHERE,
     ) -> None:
         self._bound = round(rate * (1 << 64))
-        self._facts = facts
+        self._sampling_context_of = sampling_context_of
         self._targets = targets
 
     def extract(
@@ -132,7 +135,7 @@ class SentryHeaders(TextMapPropagator):
         if any(key.startswith(_OF_SENTRY) for key in baggage.get_all(context)):
             return  # the head's, unchanged
         told = context
-        for key, value in self._facts(current).items():
+        for key, value in self._sampling_context_of(current).items():
             told = baggage.set_baggage(f"{_OF_SENTRY}{key}", value, told)
         if told is not context:
             _BAGGAGE.inject(carrier, told, setter)
@@ -171,7 +174,7 @@ class TargetedBaggage(_Baggage):
         super().inject(carrier, context, setter)
 
 
-class OneLook(CompositePropagator):
+class SinglePassPropagator(CompositePropagator):
     """W3C and Sentry over the headers that they read, picked out of an ASGI scope or a WSGI environ in one pass.
 
     The ASGI getter decodes every header of a request for each name that it is asked for, and it is asked four times.
@@ -179,36 +182,38 @@ class OneLook(CompositePropagator):
     `RequestNote`, the last of them, would.
 
     Args:
-        wishes: of the app's client; None while there is none.
+        options: of the app's client; None while there is none.
     """
 
     def __init__(
-        self, propagators: Sequence[TextMapPropagator], wishes: Callable[[], Wishes | None] = lambda: None
+        self,
+        propagators: Sequence[TextMapPropagator],
+        options: Callable[[], PropagationOptions | None] = lambda: None,
     ) -> None:
         super().__init__(propagators)
-        self._wishes = wishes
+        self._options = options
 
     def inject(
         self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
     ) -> None:
         """Write the headers, but for a task of Celery that is to begin a trace of its own."""
-        if carrier.__class__ is not dict or "root_id" not in carrier or self._tells(carrier):  # type: ignore[operator]
+        if carrier.__class__ is not dict or "root_id" not in carrier or self._propagates(carrier):  # type: ignore[operator]
             super().inject(carrier, context, setter)
         else:
             for name in _OF_TRACE:  # a task that is run again has those that it came with
                 carrier.pop(name, None)  # type: ignore[attr-defined]
 
-    def _tells(self, task: Any) -> bool:
-        said, wishes = task.pop(_TELLS, None), self._wishes()
-        return said is None or bool(said) if wishes is None else wishes.tells_tasks(said)
+    def _propagates(self, task: Any) -> bool:
+        said, options = task.pop(_PROPAGATES, None), self._options()
+        return said is None or bool(said) if options is None else options.propagates_to_tasks(said)
 
     def _continued(self, context: Context) -> Context:
         """Return the context without the caller's trace where the app does not want to continue it."""
-        wishes = self._wishes()
-        if wishes is None or not trace.get_current_span(context).get_span_context().is_remote:
+        options = self._options()
+        if options is None or not trace.get_current_span(context).get_span_context().is_remote:
             return context
         organization = baggage.get_baggage(_ORGANIZATION, context)
-        if wishes.continues(None if organization is None else str(organization)):
+        if options.continues(None if organization is None else str(organization)):
             return context
         for key in baggage.get_all(context):
             if key.startswith(_OF_SENTRY):
@@ -280,7 +285,12 @@ def request_of(context: Context | None) -> MutableMapping[str, Any] | None:
     return found if isinstance(found, (dict, MutableMapping)) else None  # a dict needs no question to the ABC
 
 
-def install(named: str, rate: float, facts: Facts, wishes: Callable[[], Wishes | None]) -> None:
+def install(
+    named: str,
+    rate: float,
+    sampling_context_of: SamplingContextOf,
+    options: Callable[[], PropagationOptions | None],
+) -> None:
     """Make the propagators W3C first and Sentry's beside it, unless the user named others.
 
     Set here and not through OTEL_PROPAGATORS, which is read when `opentelemetry.propagate` is imported: by then
@@ -288,20 +298,20 @@ def install(named: str, rate: float, facts: Facts, wishes: Callable[[], Wishes |
 
     Args:
         named: the user's OTEL_PROPAGATORS or the like; empty for none. Propagators set in code stay as well.
-        wishes: of the app's client; None while there is none.
+        options: of the app's client; None while there is none.
     """
 
     def targets() -> Sequence[Any]:
-        client = wishes()
+        client = options()
         return EVERYWHERE if client is None else client.propagation_targets
 
     standing = propagate.get_global_textmap()
     if named.strip() or standing.fields != _DEFAULT_FIELDS:
         propagate.set_global_textmap(CompositePropagator([standing, RequestNote()]))
     else:
-        headers = SentryHeaders(rate, facts, targets)
+        headers = SentryHeaders(rate, sampling_context_of, targets)
         read = TraceContextTextMapPropagator(), TargetedBaggage(headers), headers
-        propagate.set_global_textmap(OneLook([*read, RequestNote()], wishes))
+        propagate.set_global_textmap(SinglePassPropagator([*read, RequestNote()], options))
 
 
 def _is_request(carrier: object, getter: object) -> bool:

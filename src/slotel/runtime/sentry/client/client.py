@@ -102,7 +102,7 @@ class SentryConnection:
             return own == organization
         return own == organization or not self.client.options.get("strict_trace_continuation")
 
-    def tells_tasks(self, said: object) -> bool:
+    def propagates_to_tasks(self, said: object) -> bool:
         """Whether a task of Celery that is sent takes the trace with it; `said` is its own word, or None."""
         if said is None:
             said = getattr(self.client.get_integration("celery"), "propagate_traces", None) is not False

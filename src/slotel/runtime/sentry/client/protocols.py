@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from slotel.runtime.redaction.enforcer import PlainSpan
+from slotel.runtime.redaction.enforcer import RedactedSpan
 
 if TYPE_CHECKING:
     from slotel.runtime.sentry.transport.envelope_queue import QueuedEnvelope
@@ -57,10 +57,10 @@ class SendsTransactions(Protocol):
         """Send no more; count what still waits as lost for that reason."""
 
 
-class Enforcing(Protocol):
+class EnforcerLike(Protocol):
     """The tag policy at work; `slotel.runtime.redaction.enforcer.Enforcer` is it."""
 
-    def plain(self, span: ReadableSpan, tags: Mapping[str, str]) -> PlainSpan:
+    def plain(self, span: ReadableSpan, tags: Mapping[str, str]) -> RedactedSpan:
         """Return attributes, events and links of the span as they may leave the service."""
 
     def span(self, span: ReadableSpan, tags: Mapping[str, str]) -> ReadableSpan:
@@ -69,7 +69,7 @@ class Enforcing(Protocol):
     def tags(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, str]:
         """Return the enforced tags of a span."""
 
-    def tags_of(self, plain: PlainSpan) -> dict[str, str]:
+    def tags_of(self, plain: RedactedSpan) -> dict[str, str]:
         """Return the enforced tags of a span that `plain` has returned."""
 
     def event(self, event: dict[str, Any]) -> dict[str, Any]:

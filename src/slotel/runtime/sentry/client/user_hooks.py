@@ -16,7 +16,7 @@ from sentry_sdk.scope import Scope
 
 from slotel.config.names import REDACTED
 from slotel.config.tags import clean_value
-from slotel.runtime.sentry.client.protocols import Enforcing, SentryClientLike
+from slotel.runtime.sentry.client.protocols import EnforcerLike, SentryClientLike
 from slotel.runtime.sentry.transactions.payload import sentry_tags
 from slotel.runtime.upstream.sentry.events import settled
 from slotel.runtime.upstream.sentry.scope import says_nothing
@@ -45,14 +45,14 @@ class DroppedError(Exception):
     """The user's set-up does not want this transaction; the text is the reason that is counted."""
 
 
-class Hooks:
+class UserHooks:
     """What `sentry_sdk.init` was told to do with each transaction.
 
     Args:
         client: whose options hold, also while what ended before the app's next `init` is still to be built.
     """
 
-    def __init__(self, client: SentryClientLike, enforcer: Enforcing) -> None:
+    def __init__(self, client: SentryClientLike, enforcer: EnforcerLike) -> None:
         self._client = client
         self._enforcer = enforcer
         self._known: dict[str, tuple[Any, Any]] = {}

@@ -79,7 +79,7 @@ def add_calls(event: MutableMapping[str, Any], hint: Any, spans: Sequence[Readab
     event["breadcrumbs"] = {**(said or {}), "values": merged[max(len(merged) - _most(), 0) :]}
 
 
-def hold_call(held: list[ReadableSpan], span: ReadableSpan) -> None:
+def keep_call(held: list[ReadableSpan], span: ReadableSpan) -> None:
     """Keep a span if it is a call; the last ones only."""
     if span.kind is _CLIENT:
         held.append(span)
@@ -87,7 +87,7 @@ def hold_call(held: list[ReadableSpan], span: ReadableSpan) -> None:
             del held[0]
 
 
-def leave_calls(spans: Iterable[ReadableSpan]) -> None:
+def move_calls_to_scope(spans: Iterable[ReadableSpan]) -> None:
     """Leave the calls that are among the spans on the scope that is active here: they belonged to no request."""
     client = sentry_sdk.get_client()
     if client.is_active():

@@ -22,7 +22,7 @@ from sentry_sdk.integrations import Integration
 from sentry_sdk.integrations import logging as sentry_logging
 from sentry_sdk.scope import add_global_event_processor
 
-from slotel.runtime.requests.decision import answer_of, tells_of_client
+from slotel.runtime.requests.decision import answer_of, is_client_disconnect
 from slotel.runtime.sentry.errors.integrations import SET_UP
 from slotel.runtime.sentry.errors.linker import capture, note_details
 from slotel.runtime.sentry.errors.modules import MODULES
@@ -35,7 +35,7 @@ from slotel.runtime.upstream.starlette import keep_bodies, report_exceptions
 
 _OWN: Final = ("slotel", "slotel.*", "opentelemetry.*")
 _SERVER_ERRORS: Final = range(500, 600)
-_ECHOES: Final = (
+_DUPLICATING_LOGGERS: Final = (
     "django.request",
     "django.server",
     "tornado.access",
@@ -160,7 +160,7 @@ def framework_integrations(given: Iterable[str] = ()) -> list[Integration]:
     """
     # of one list in older releases; 2.70 and later have lists for events and for logs
     ignore = getattr(sentry_logging, "ignore_logger_for_events", sentry_logging.ignore_logger)
-    for name in _ECHOES:
+    for name in _DUPLICATING_LOGGERS:
         ignore(name)
     ignore_log = getattr(sentry_logging, "ignore_logger_for_sentry_logs", None)
     if ignore_log is not None:
@@ -194,7 +194,7 @@ def _makers() -> dict[str, Callable[[], Integration]]:
 
 
 def _report_starlette(error: BaseException, handled: bool) -> None:
-    if not _is_on("starlette") or tells_of_client(error):
+    if not _is_on("starlette") or is_client_disconnect(error):
         return
     if handled:
         client = sentry_sdk.get_client()

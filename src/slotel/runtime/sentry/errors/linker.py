@@ -30,7 +30,7 @@ from slotel.runtime.requests.decision import REQUEST_KINDS, Decision, records
 from slotel.runtime.requests.local_roots import LocalRoot, OpenSpans
 from slotel.runtime.requests.outcomes import BROKEN_STREAM
 from slotel.runtime.requests.served import SERVED
-from slotel.runtime.sentry.errors.breadcrumbs import add_calls, hold_call, leave_calls
+from slotel.runtime.sentry.errors.breadcrumbs import add_calls, keep_call, move_calls_to_scope
 from slotel.runtime.sentry.errors.exception_record import (
     DUPLICATE,
     RECORD,
@@ -41,12 +41,12 @@ from slotel.runtime.sentry.errors.exception_record import (
     remember,
 )
 from slotel.runtime.sentry.errors.request_view import HAS_DETAILS, RequestView
-from slotel.runtime.sentry.errors.second_reports import tells_nothing
+from slotel.runtime.sentry.errors.second_reports import is_second_report
 from slotel.runtime.sentry.errors.sessions import RequestSessions
 from slotel.runtime.sentry.propagation import request_of
 from slotel.runtime.sentry.transactions.ids import IDS
-from slotel.runtime.sentry.transactions.mapping import meaning, root_status
-from slotel.runtime.sentry.transactions.names import Styles, framework_of, name_by_style
+from slotel.runtime.sentry.transactions.mapping import root_status, span_fields
+from slotel.runtime.sentry.transactions.names import TransactionStyles, framework_of, name_by_style
 from slotel.runtime.sentry.transactions.payload import ORIGIN, data_of
 from slotel.runtime.sentry.transactions.sampling_context import incoming
 from slotel.runtime.upstream.otel.context import flags_of
@@ -59,7 +59,7 @@ Tags = Callable[[Mapping[str, Any], Mapping[str, str]], "dict[str, str]"]
 
 Sampling = Callable[[SpanContext], Mapping[str, str]]
 
-AGAIN: Final = 5.0
+DUPLICATE_WINDOW: Final = 5.0
 """Seconds within which an exception that belongs to no trace is one occurrence, however often it is reported."""
 
 _ANSWERS_EVERYTHING: Final = "django"
@@ -161,7 +161,7 @@ class ErrorEventLinker:
                 _remember_span(span, local_root, error)
         if local_root is None or not local_root.ended:  # a child, mostly
             if not self.no_quiet_children and local_root is not None and local_root.state is None:
-                hold_call(local_root.spans, span)
+                keep_call(local_root.spans, span)
             return
         if local_root.span.context is span.context and span.kind in REQUEST_KINDS:
             decision = local_root.decision
@@ -176,7 +176,7 @@ class ErrorEventLinker:
             _leave(local_root, is_sent=bool(is_sent))
             local_root.scopes = None  # they hold the local root: no cycle may be left
         elif local_root.span.context is span.context and not in_finalizer():
-            leave_calls((*local_root.spans, span))
+            move_calls_to_scope((*local_root.spans, span))
 
     def escaped(self, error: BaseException, mechanism: str) -> None:
         """Report an exception that left the application and failed no span; one that was reported is dropped again."""
@@ -208,7 +208,7 @@ class ErrorEventLinker:
         current = trace.get_current_span().get_span_context()
         error = (hint.get("exc_info") or (None, None))[1]
         exception_record = record_of(error)
-        if tells_nothing(event, error):
+        if is_second_report(event, error):
             DUPLICATE.set(True)
             return None
         if error is not None and exception_record is not None and exception_record.trace_differs(current):
@@ -216,7 +216,7 @@ class ErrorEventLinker:
         if (
             exception_record is not None
             and exception_record.reported
-            and (exception_record.context or time.monotonic() - exception_record.reported < AGAIN)
+            and (exception_record.context or time.monotonic() - exception_record.reported < DUPLICATE_WINDOW)
         ):
             DUPLICATE.set(True)
             return None
@@ -260,7 +260,7 @@ class ErrorEventLinker:
             of_root = local_root.span.attributes or {}
             scopes = _SCOPES.get()
             carrier = scopes.view.carrier if scopes is not None and scopes.local_root is local_root else None
-            styles = Styles(sentry_sdk.get_client(), is_native=self._native_names)
+            styles = TransactionStyles(sentry_sdk.get_client(), is_native=self._native_names)
             name, source = name_by_style(local_root.span, of_root, carrier, styles) or (
                 of_root.get("sentry.transaction") or local_root.span.name,
                 of_root.get("sentry.source"),
@@ -294,15 +294,15 @@ class ErrorEventLinker:
             if scope is not None and scope.name == _SPAN_API:
                 said = {name: value for name, value in attributes.items() if name not in _SAID_BESIDE}
                 found["data"].update(data_of(said))
-            means = meaning(here, attributes)
+            fields = span_fields(here, attributes)
             is_job = (
-                means.op == here.name and here.kind is SpanKind.CONSUMER
+                fields.op == here.name and here.kind is SpanKind.CONSUMER
             )  # what says more is written at its end
-            found["op"] = "queue.process" if is_job else means.op
+            found["op"] = "queue.process" if is_job else fields.op
             found["parent_span_id"] = format_span_id(here.parent.span_id) if here.parent is not None else None
             is_root = local_root is not None and here is local_root.span
             decision = local_root.decision if local_root is not None and is_root else None
-            status = root_status(means, None if decision is None else decision.row, attributes)
+            status = root_status(fields, None if decision is None else decision.row, attributes)
             if status is not None:
                 found["status"] = status
         sent_along = getattr(local_root.state, "incoming", None) if local_root is not None else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any, Final
 
-from slotel.runtime.requests.decision import answer_of, of_escaped, tells_of_client
+from slotel.runtime.requests.decision import answer_of, is_client_disconnect, of_escaped
 from slotel.runtime.requests.outcomes import CLIENT_LEFT
 from slotel.runtime.requests.served import SERVED
 from slotel.runtime.sentry.errors.exception_record import record_of
@@ -26,13 +26,13 @@ _SECOND_REPORTS: Final = ("Worker (pid:", "WORKER TIMEOUT", "Application callabl
 """What gunicorn's master says when a worker ends, and granian of what left the application, as text."""
 
 
-def tells_nothing(event: Any, error: BaseException | None) -> bool:
+def is_second_report(event: Any, error: BaseException | None) -> bool:
     """Whether an event repeats what was reported, or is about a client that has left."""
     if event.get("logger") in _SERVERS_LOGGERS:
         return _is_servers_own(event, error)
     if event.get("logger") in _TORNADOS_LOGGERS:
         ended = error or sys.exc_info()[1]
-        return ended is not None and tells_of_client(ended)
+        return ended is not None and is_client_disconnect(ended)
     return error is not None and _is_unhandled(event) and _is_of_nobody(error)
 
 
@@ -57,6 +57,6 @@ def _is_of_nobody(error: BaseException) -> bool:
     served = SERVED.get()
     if isinstance(error, OSError) and error.__traceback__ is None and error.args == _UWSGIS:
         return True
-    return tells_of_client(error) or (
+    return is_client_disconnect(error) or (
         served is not None and served.client_left and answer_of(error) is not None
     )

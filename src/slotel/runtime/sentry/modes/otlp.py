@@ -19,7 +19,7 @@ from slotel.runtime.process.threads import start_daemon
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.flushing import flush_first
 from slotel.runtime.sentry.client.own_requests import own_span_test
-from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryClientLike
+from slotel.runtime.sentry.client.protocols import Dropped, EnforcerLike, SentryClientLike
 from slotel.runtime.sentry.modes.otlp_export import Batches
 
 
@@ -27,7 +27,7 @@ def otlp_sink(
     settings: SentrySettings,
     *,
     client: SentryClientLike,
-    enforcer: Enforcing,
+    enforcer: EnforcerLike,
     resource: Resource,
     dropped: Dropped,
 ) -> OtlpSink:
@@ -56,7 +56,7 @@ class OtlpSink:
 
     def __init__(
         self,
-        enforcer: Enforcing,
+        enforcer: EnforcerLike,
         resource: Resource,
         settings: SentrySettings,
         client: SentryClientLike,

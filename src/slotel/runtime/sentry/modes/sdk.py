@@ -16,7 +16,7 @@ from slotel.config.tags import sentry_tag_key
 from slotel.runtime.process.shutdown import EXIT, flush_time
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.own_requests import own_span_test
-from slotel.runtime.sentry.client.protocols import Enforcing, ModeError, SentryClientLike
+from slotel.runtime.sentry.client.protocols import EnforcerLike, ModeError, SentryClientLike
 from slotel.runtime.sentry.transactions.mapping import transaction_name
 from slotel.runtime.sentry.transactions.old_conventions import with_old_names
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sentry_sdk.integrations.opentelemetry import SentrySpanProcessor
 
 
-def sdk_sink(client: SentryClientLike, enforcer: Enforcing) -> SdkSink:
+def sdk_sink(client: SentryClientLike, enforcer: EnforcerLike) -> SdkSink:
     """Return the sink around Sentry's processor.
 
     Raises:
@@ -44,7 +44,9 @@ def sdk_sink(client: SentryClientLike, enforcer: Enforcing) -> SdkSink:
 class SdkSink:
     """The gate around Sentry's processor. Its work is done on the request thread: that is how it is made."""
 
-    def __init__(self, processor: SentrySpanProcessor, client: SentryClientLike, enforcer: Enforcing) -> None:
+    def __init__(
+        self, processor: SentrySpanProcessor, client: SentryClientLike, enforcer: EnforcerLike
+    ) -> None:
         self._processor = processor
         self._client: Any = client
         self._enforcer = enforcer

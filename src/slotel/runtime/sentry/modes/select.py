@@ -9,7 +9,7 @@ from typing import Final
 from opentelemetry.sdk.resources import Resource
 
 from slotel.config.service import SentrySettings
-from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, ModeError, SentryClientLike
+from slotel.runtime.sentry.client.protocols import Dropped, EnforcerLike, ModeError, SentryClientLike
 from slotel.runtime.sentry.modes.sdk import sdk_sink
 from slotel.runtime.tracing.sink import Sink
 
@@ -22,7 +22,7 @@ def sentry_sink(
     settings: SentrySettings,
     *,
     client: SentryClientLike,
-    enforcer: Enforcing,
+    enforcer: EnforcerLike,
     resource: Resource,
     dropped: Dropped,
 ) -> Sink:

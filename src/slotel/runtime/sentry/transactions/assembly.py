@@ -11,18 +11,18 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
 from slotel.runtime.logs import LOG
-from slotel.runtime.redaction.enforcer import PlainSpan
+from slotel.runtime.redaction.enforcer import RedactedSpan
 from slotel.runtime.requests.decision import row_of_root
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.own_requests import own_span_test
-from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryClientLike
-from slotel.runtime.sentry.client.user_hooks import DroppedError, Hooks
+from slotel.runtime.sentry.client.protocols import Dropped, EnforcerLike, SentryClientLike
+from slotel.runtime.sentry.client.user_hooks import DroppedError, UserHooks
 from slotel.runtime.sentry.transactions.ids import IDS
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
-from slotel.runtime.sentry.transactions.names import Styles, name_of_route
+from slotel.runtime.sentry.transactions.names import TransactionStyles, name_of_route
 from slotel.runtime.sentry.transactions.payload import MAX_SPANS, Segment, transaction
 from slotel.runtime.sentry.transactions.sampling_context import incoming, sampling_context
-from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Scopes, Trace
+from slotel.runtime.sentry.transactions.traces import EndedTrace, LateSpan, PartialTrace, Scopes, Trace
 from slotel.runtime.sentry.transport import encode
 from slotel.runtime.sentry.transport.endpoint import Endpoint
 
@@ -47,7 +47,7 @@ class Assembly:
         self,
         *,
         client: SentryClientLike,
-        enforcer: Enforcing,
+        enforcer: EnforcerLike,
         endpoint: Endpoint,
         keeper: KeepPolicy,
         sample_rate: float | None,
@@ -55,8 +55,8 @@ class Assembly:
         native_names: bool = False,
     ) -> None:
         self._client = client
-        self._styles = Styles(client, is_native=native_names)
-        self._hooks = Hooks(client, enforcer)
+        self._styles = TransactionStyles(client, is_native=native_names)
+        self._hooks = UserHooks(client, enforcer)
         self._enforcer = enforcer
         self._endpoint = endpoint
         self._keeper = keeper
@@ -64,7 +64,7 @@ class Assembly:
         self._dropped = dropped
         self._is_own = own_span_test(client.dsn or "")
 
-    def whole(self, ended: Ended, spans: Sequence[ReadableSpan]) -> Iterator[bytes]:
+    def whole(self, ended: EndedTrace, spans: Sequence[ReadableSpan]) -> Iterator[bytes]:
         """Yield the envelopes of a trace whose root has ended: one, or more if it has more than 1,000 spans."""
         root = self._enforcer.plain(ended.root, ended.local_root.tags)
         if self._is_own(ended.root, root.attributes):
@@ -91,7 +91,7 @@ class Assembly:
                 continued, trace, (part.context, part.scopes), weigh_once=trace.kept is not None
             )
 
-    def late(self, group: Sequence[Late]) -> Iterator[bytes]:
+    def late(self, group: Sequence[LateSpan]) -> Iterator[bytes]:
         """Yield the envelopes of late spans of one local root: each is a transaction, with its late children below.
 
         They are parts of the same trace by trace id and parent, which is how Sentry shows them in their place.
@@ -112,7 +112,7 @@ class Assembly:
             segment = Segment(top, below[_id(top)][:MAX_SPANS], self._enforcer.tags_of(top), trace.kept)
             yield from self._envelopes(segment, trace, context, weigh_once=weigh_once)
 
-    def _children(self, tags: Mapping[str, str], spans: Sequence[ReadableSpan]) -> list[PlainSpan]:
+    def _children(self, tags: Mapping[str, str], spans: Sequence[ReadableSpan]) -> list[RedactedSpan]:
         """Enforce the spans, without slotel's own requests, in the order in which they started."""
         if not spans:
             return []
@@ -123,12 +123,12 @@ class Assembly:
         return children
 
     def _segment(
-        self, local_root: LocalRoot, root: PlainSpan, children: Sequence[PlainSpan], trace: Trace
+        self, local_root: LocalRoot, root: RedactedSpan, children: Sequence[RedactedSpan], trace: Trace
     ) -> Segment:
         row = row_of_root(root.span, local_root)
         return Segment(root, children, self._enforcer.tags_of(root), trace.kept, row=row)
 
-    def _is_kept_anyway(self, ended: Ended, spans: Iterable[ReadableSpan]) -> bool:
+    def _is_kept_anyway(self, ended: EndedTrace, spans: Iterable[ReadableSpan]) -> bool:
         """Whether a sampled trace would have been sent at any sampling rate: it then counts once."""
         if not self._keeper.keeps:
             return False
@@ -216,25 +216,25 @@ class Assembly:
         )
 
 
-def _start(plain: PlainSpan) -> int:
+def _start(plain: RedactedSpan) -> int:
     return plain.span.start_time or 0
 
 
-def _id(plain: PlainSpan) -> int:
+def _id(plain: RedactedSpan) -> int:
     return plain.span.context.span_id if plain.span.context is not None else 0
 
 
-def _chunks(spans: Sequence[PlainSpan]) -> Iterator[Sequence[PlainSpan]]:
+def _chunks(spans: Sequence[RedactedSpan]) -> Iterator[Sequence[RedactedSpan]]:
     for at in range(0, len(spans), MAX_SPANS):
         yield spans[at : at + MAX_SPANS]
 
 
-def _forest(spans: Sequence[PlainSpan]) -> tuple[list[PlainSpan], dict[int, list[PlainSpan]]]:
+def _forest(spans: Sequence[RedactedSpan]) -> tuple[list[RedactedSpan], dict[int, list[RedactedSpan]]]:
     """Return the spans without a parent among the others, and for each of them (by id) all that is below it."""
     by_id = {_id(span): span for span in spans}
     top_of: dict[int, int] = {}
 
-    def top(span: PlainSpan) -> int:
+    def top(span: RedactedSpan) -> int:
         path = []
         while (own := _id(span)) not in top_of:
             path.append(own)
@@ -247,8 +247,8 @@ def _forest(spans: Sequence[PlainSpan]) -> tuple[list[PlainSpan], dict[int, list
             top_of[each] = top_of[own]
         return top_of[own]
 
-    tops: list[PlainSpan] = []
-    below: dict[int, list[PlainSpan]] = {}
+    tops: list[RedactedSpan] = []
+    below: dict[int, list[RedactedSpan]] = {}
     for span in spans:
         if top(span) == _id(span):
             tops.append(span)

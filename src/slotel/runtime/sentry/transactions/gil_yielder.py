@@ -10,14 +10,14 @@ from __future__ import annotations
 import time
 from typing import Final
 
-TURN: Final = 0.001
+COMPUTE_TIME: Final = 0.001
 """Seconds that the worker computes at a stretch; one transaction may take longer."""
-REST: Final = 0.00005
+SLEEP_TIME: Final = 0.00005
 """Seconds it sleeps then. Not 0: a thread that waits needs a moment to wake, and to take the lock."""
-CONTENDED: Final = 4.0
-CALM: Final = 1.5
+CONTENDED_ABOVE: Final = 4.0
+CONTENDED_UNTIL: Final = 1.5
 """Time to CPU time of a drain: above the one the lock is contended, until it is below the other."""
-ENOUGH: Final = 8
+MIN_TRACES: Final = 8
 """Traces in a drain that tell."""
 
 
@@ -31,7 +31,7 @@ class GilYielder:
         contended: the main thread never rests; then neither rest nor compress.
     """
 
-    def __init__(self, turn: float = TURN) -> None:
+    def __init__(self, turn: float = COMPUTE_TIME) -> None:
         self.contended = False
         self._length = turn
         self.begin()
@@ -46,13 +46,13 @@ class GilYielder:
         now = time.perf_counter()
         if self.contended or now - self._turn < self._length:
             return
-        time.sleep(REST)
+        time.sleep(SLEEP_TIME)
         self._turn = time.perf_counter()
 
     def judge(self, traces: int) -> None:
         """Learn from a drain that built so many traces."""
-        if traces < ENOUGH:
+        if traces < MIN_TRACES:
             return
         elapsed = time.perf_counter() - self._clock
         waited = elapsed / max(time.thread_time() - self._cpu, 1e-6)
-        self.contended = waited > (CALM if self.contended else CONTENDED)
+        self.contended = waited > (CONTENDED_UNTIL if self.contended else CONTENDED_ABOVE)

@@ -72,7 +72,7 @@ _MESSAGING: Final = frozenset(
 )
 
 
-class Meaning(NamedTuple):
+class SpanFields(NamedTuple):
     """A span in Sentry's words.
 
     Args:
@@ -91,14 +91,14 @@ class Meaning(NamedTuple):
 _NONE: Final[Mapping[str, Any]] = {}
 
 
-def meaning(span: ReadableSpan, attributes: Mapping[str, Any], *, is_root: bool = False) -> Meaning:
+def span_fields(span: ReadableSpan, attributes: Mapping[str, Any], *, is_root: bool = False) -> SpanFields:
     """Return what the span is; a span of no known convention has its name as op and description.
 
     Args:
         attributes: the span's, as they may leave the service.
         is_root: of a transaction, which has a name and needs no description.
     """
-    found = _meaning(span, attributes, is_root)
+    found = _span_fields(span, attributes, is_root)
     op, status = attributes.get("sentry.op"), attributes.get("sentry.status")
     if op is None and status is None:
         return found
@@ -107,7 +107,7 @@ def meaning(span: ReadableSpan, attributes: Mapping[str, Any], *, is_root: bool 
     return said._replace(op=str(op or found.op)[:MAX_OP], status=str(status) if status else found.status)
 
 
-def root_status(means: Meaning, row: OutcomeRow | None, attributes: Mapping[str, Any]) -> str | None:
+def root_status(fields: SpanFields, row: OutcomeRow | None, attributes: Mapping[str, Any]) -> str | None:
     """Return the status of a request or job, for its transaction and for its error events alike.
 
     Args:
@@ -115,11 +115,11 @@ def root_status(means: Meaning, row: OutcomeRow | None, attributes: Mapping[str,
         attributes: of its span; `sentry.status` is the application's word.
     """
     if row is None or "sentry.status" in attributes:
-        return means.status
-    return row.transaction_status(means.status)
+        return fields.status
+    return row.transaction_status(fields.status)
 
 
-def _meaning(span: ReadableSpan, attributes: Mapping[str, Any], is_root: bool) -> Meaning:  # noqa: PLR0911 one for each convention
+def _span_fields(span: ReadableSpan, attributes: Mapping[str, Any], is_root: bool) -> SpanFields:  # noqa: PLR0911 one for each convention
     get = attributes.get
     method = get("http.request.method") or get("http.method")
     if span.kind is _SERVER and _is_socket(attributes):
@@ -130,11 +130,11 @@ def _meaning(span: ReadableSpan, attributes: Mapping[str, Any], is_root: bool) -
     name = span.name
     operation = get("gen_ai.operation.name")
     if operation:
-        return Meaning(f"gen_ai.{operation}"[:MAX_OP], name, status, None, _NONE)
+        return SpanFields(f"gen_ai.{operation}"[:MAX_OP], name, status, None, _NONE)
     system = get("db.system.name") or get("db.system")
     if system:
         text = get("db.query.text") or get("db.statement") or get("db.query.summary") or name
-        return Meaning("db", str(text), status, None, {"db.system": system})
+        return SpanFields("db", str(text), status, None, {"db.system": system})
     rpc = get("rpc.system.name") or get("rpc.system")
     if rpc:
         return _rpc(span, attributes, status)
@@ -142,7 +142,7 @@ def _meaning(span: ReadableSpan, attributes: Mapping[str, Any], is_root: bool) -
         return _messaging(span, attributes, status)
     if "faas.trigger" in attributes or "faas.invoked_name" in attributes:
         return _function(span, attributes, status)
-    return Meaning(name[:MAX_OP] or "default", name, status, None, _NONE)
+    return SpanFields(name[:MAX_OP] or "default", name, status, None, _NONE)
 
 
 def transaction_name(span: ReadableSpan, attributes: Mapping[str, Any]) -> tuple[str, str]:
@@ -229,7 +229,7 @@ def _status(span: ReadableSpan) -> str | None:
     return "ok" if code is _OK else None
 
 
-def _http(span: ReadableSpan, attributes: Mapping[str, Any], method: str, is_root: bool) -> Meaning:
+def _http(span: ReadableSpan, attributes: Mapping[str, Any], method: str, is_root: bool) -> SpanFields:
     kind = span.kind
     op = "http.server" if kind is _SERVER else "http.client" if kind is _CLIENT else "http"
     data: dict[str, Any] = {"http.request.method": method}
@@ -243,7 +243,7 @@ def _http(span: ReadableSpan, attributes: Mapping[str, Any], method: str, is_roo
     else:
         code = None
     described = "" if is_root else _http_description(attributes, method)
-    return Meaning(op, described, status, code, data)
+    return SpanFields(op, described, status, code, data)
 
 
 def _http_description(attributes: Mapping[str, Any], method: str) -> str:
@@ -255,7 +255,7 @@ def _http_description(attributes: Mapping[str, Any], method: str) -> str:
     return " ".join(str(part) for part in (method, peer, target) if part)
 
 
-def _rpc(span: ReadableSpan, attributes: Mapping[str, Any], status: str | None) -> Meaning:
+def _rpc(span: ReadableSpan, attributes: Mapping[str, Any], status: str | None) -> SpanFields:
     kind = span.kind
     op = "rpc.server" if kind is _SERVER else "rpc.client" if kind is _CLIENT else "rpc"
     number = attributes.get("rpc.grpc.status_code", attributes.get("rpc.response.status_code"))
@@ -263,10 +263,10 @@ def _rpc(span: ReadableSpan, attributes: Mapping[str, Any], status: str | None) 
         number = _GRPC_NUMBERS.get(number)
     if isinstance(number, int) and 0 <= number < len(_OF_GRPC) and (number or status is None):
         status = _OF_GRPC[number]
-    return Meaning(op, span.name, status, None, _NONE)
+    return SpanFields(op, span.name, status, None, _NONE)
 
 
-def _messaging(span: ReadableSpan, attributes: Mapping[str, Any], status: str | None) -> Meaning:
+def _messaging(span: ReadableSpan, attributes: Mapping[str, Any], status: str | None) -> SpanFields:
     operation = attributes.get("messaging.operation.type") or attributes.get("messaging.operation")
     op = _QUEUE_OPS.get(str(operation), "")
     if not op:
@@ -278,12 +278,12 @@ def _messaging(span: ReadableSpan, attributes: Mapping[str, Any], status: str | 
     message = attributes.get("messaging.message.id") or attributes.get("messaging.message_id")
     if message:
         data["messaging.message.id"] = message
-    return Meaning(op, span.name, status, None, data)
+    return SpanFields(op, span.name, status, None, data)
 
 
-def _function(span: ReadableSpan, attributes: Mapping[str, Any], status: str | None) -> Meaning:
+def _function(span: ReadableSpan, attributes: Mapping[str, Any], status: str | None) -> SpanFields:
     resource = span.resource.attributes
     provider = attributes.get("faas.invoked_provider") or attributes.get("cloud.provider")
     cloud = _CLOUDS.get(str(provider or resource.get("cloud.provider") or ""))
     name = attributes.get("faas.invoked_name") or span.name
-    return Meaning(f"function.{cloud}" if cloud else "function", str(name), status, None, _NONE)
+    return SpanFields(f"function.{cloud}" if cloud else "function", str(name), status, None, _NONE)

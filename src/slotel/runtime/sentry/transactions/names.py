@@ -41,7 +41,7 @@ class Name(NamedTuple):
     source: str
 
 
-class Styles:
+class TransactionStyles:
     """How requests of each framework are named, asked once for each instrumentation.
 
     Args:
@@ -68,7 +68,10 @@ class Styles:
 
 
 def name_by_style(
-    span: ReadableSpan, attributes: Mapping[str, Any], carrier: Mapping[str, Any] | None, styles: Styles
+    span: ReadableSpan,
+    attributes: Mapping[str, Any],
+    carrier: Mapping[str, Any] | None,
+    styles: TransactionStyles,
 ) -> Name | None:
     """Return the name of a request that is served here, or of a task; None where OpenTelemetry's name stays."""
     if "sentry.transaction" in attributes:
@@ -76,7 +79,9 @@ def name_by_style(
     return name_of_code(span, carrier, styles) or name_of_route(span, attributes, styles)
 
 
-def name_of_code(span: ReadableSpan, carrier: Mapping[str, Any] | None, styles: Styles) -> Name | None:
+def name_of_code(
+    span: ReadableSpan, carrier: Mapping[str, Any] | None, styles: TransactionStyles
+) -> Name | None:
     """Return the name of the code that answers a request served here; None where the name is another one.
 
     Args:
@@ -98,7 +103,9 @@ def name_of_code(span: ReadableSpan, carrier: Mapping[str, Any] | None, styles: 
     return Name(str(name), "component") if name else None
 
 
-def name_of_route(span: ReadableSpan, attributes: Mapping[str, Any], styles: Styles) -> Name | None:
+def name_of_route(
+    span: ReadableSpan, attributes: Mapping[str, Any], styles: TransactionStyles
+) -> Name | None:
     """Return the name of a request by its route, or of a task; None where the name is another one."""
     if span.kind is SpanKind.CONSUMER and span.name.startswith(_CELERY_RUN):
         return Name(span.name.removeprefix(_CELERY_RUN), "task") if styles.is_native else None

@@ -11,13 +11,13 @@ from opentelemetry.sdk.trace import Event
 from opentelemetry.trace import Link, SpanKind, format_span_id, format_trace_id
 
 from slotel.config.tags import as_given, clean_value, sentry_tag_key
-from slotel.runtime.redaction.enforcer import PlainSpan
+from slotel.runtime.redaction.enforcer import RedactedSpan
 from slotel.runtime.requests.outcomes import SUCCEEDED, OutcomeRow
 from slotel.runtime.sentry.transactions.mapping import (
     MAX_NAME,
-    meaning,
     request_url,
     root_status,
+    span_fields,
     transaction_name,
 )
 from slotel.runtime.sentry.transport.encode import utc_second
@@ -58,8 +58,8 @@ class Segment(NamedTuple):
         row: what came of the request, call or job that `root` is.
     """
 
-    root: PlainSpan
-    children: Sequence[PlainSpan]
+    root: RedactedSpan
+    children: Sequence[RedactedSpan]
     tags: Mapping[str, str]
     kept: str | None = None
     continuation: str | None = None
@@ -171,21 +171,21 @@ def _trace_context(segment: Segment) -> tuple[dict[str, Any], int | None]:
             "data": {"otel.kind": _KINDS[id(root.kind)]},
             "links": [{**whole, "sampled": True, "attributes": {"sentry.link.type": "previous_trace"}}],
         }, None
-    means = meaning(root, segment.root.attributes, is_root=True)
+    fields = span_fields(root, segment.root.attributes, is_root=True)
     trace: dict[str, Any] = {
         "trace_id": f"{context.trace_id:032x}",
         "span_id": f"{context.span_id:016x}",
         "parent_span_id": f"{root.parent.span_id:016x}" if root.parent else None,
-        "op": means.op,
+        "op": fields.op,
         "origin": ORIGIN,
-        "data": _data(segment.root, means.data),
+        "data": _data(segment.root, fields.data),
     }
-    status = root_status(means, segment.row, segment.root.attributes)
+    status = root_status(fields, segment.row, segment.root.attributes)
     if status is not None:
         trace["status"] = status
     if segment.root.links:
         trace["links"] = _links(segment.root.links)
-    return trace, means.http_status
+    return trace, fields.http_status
 
 
 def _otel_context(resource: Mapping[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -226,26 +226,26 @@ def _fitting(values: Mapping[str, Any], left: int) -> tuple[dict[str, Any], int]
     return fitting, left
 
 
-def _span(plain: PlainSpan, trace_id: str) -> dict[str, Any]:
+def _span(plain: RedactedSpan, trace_id: str) -> dict[str, Any]:
     span = plain.span
     context = span.context
     assert context is not None  # noqa: S101 a recorded span has one
-    means = meaning(span, plain.attributes)
+    fields = span_fields(span, plain.attributes)
     parent = span.parent
     start = span.start_time or 0
     result: dict[str, Any] = {
         "trace_id": trace_id,
         "span_id": f"{context.span_id:016x}",
         "parent_span_id": f"{parent.span_id:016x}" if parent is not None else None,
-        "op": means.op,
-        "description": means.description,
+        "op": fields.op,
+        "description": fields.description,
         "start_timestamp": timestamp(start),
         "timestamp": timestamp(max(start, span.end_time or start)),
         "origin": ORIGIN,
-        "data": _data(plain, means.data),
+        "data": _data(plain, fields.data),
     }
-    if means.status is not None:
-        result["status"] = means.status
+    if fields.status is not None:
+        result["status"] = fields.status
     if plain.links:
         result["links"] = _links(plain.links)
     if MEASUREMENTS in plain.attributes:
@@ -266,7 +266,7 @@ def _parsed(text: Any) -> Any:
         return text
 
 
-def _data(plain: PlainSpan, more: Mapping[str, Any]) -> dict[str, Any]:
+def _data(plain: RedactedSpan, more: Mapping[str, Any]) -> dict[str, Any]:
     """The span's attributes, and what else it carries."""
     data = data_of(plain.attributes)
     if float in map(type, data.values()):

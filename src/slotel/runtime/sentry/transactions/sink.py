@@ -29,11 +29,11 @@ from slotel.runtime.process.shutdown import EXIT, flush_time
 from slotel.runtime.requests.decision import REQUEST_KINDS, row_of_root
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.flushing import flush_first
-from slotel.runtime.sentry.client.protocols import Dropped, Enforcing, SentryClientLike
+from slotel.runtime.sentry.client.protocols import Dropped, EnforcerLike, SentryClientLike
 from slotel.runtime.sentry.propagation import request_of
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
-from slotel.runtime.sentry.transactions.names import Styles, framework_of, name_of_code
-from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Scopes, Trace
+from slotel.runtime.sentry.transactions.names import TransactionStyles, framework_of, name_of_code
+from slotel.runtime.sentry.transactions.traces import EndedTrace, LateSpan, PartialTrace, Scopes, Trace
 from slotel.runtime.sentry.transactions.worker import Worker
 from slotel.runtime.upstream.otel.context import flags_of, span_id_of
 from slotel.runtime.upstream.otel.reading import UNSET, add_missing, attributes_of
@@ -44,9 +44,9 @@ from slotel.runtime.upstream.sentry.sdk import add_source
 if TYPE_CHECKING:
     from slotel.runtime.sentry.transport.factory import TransportFactory
 
-MAX_HELD: Final = 50_000
+MAX_PENDING: Final = 50_000
 """Spans held in all: in open traces, and ended but not yet built."""
-MANY_HELD: Final = 2_000
+DRAIN_ABOVE: Final = 2_000
 """Spans held in all, above which what has ended is built without waiting for more."""
 MAX_OPEN: Final = 50_000
 """Roots that nobody ends must not fill the memory: beyond this the oldest is forgotten."""
@@ -67,7 +67,7 @@ def transactions_sink(
     settings: SentrySettings,
     *,
     client: SentryClientLike,
-    enforcer: Enforcing,
+    enforcer: EnforcerLike,
     resource: Resource,
     dropped: Dropped,
 ) -> TransactionsSink:
@@ -185,7 +185,7 @@ class TransactionsSink:
         if trace.sampled and span.kind is _CLIENT and _took(span) > self._slow:
             self._add_source(span)
         spans = local_root.spans
-        if next(self._added) - self._released > (MAX_HELD if trace.sampled else MAX_UNSAMPLED):
+        if next(self._added) - self._released > (MAX_PENDING if trace.sampled else MAX_UNSAMPLED):
             trace.lost += 1
             self._release(1)
         else:
@@ -229,7 +229,7 @@ class TransactionsSink:
             trace.thread = threading.current_thread()
             LOG.debug("kept although not sampled: %s (%s)", root.name, reason)
         held = next(self._added) - self._released
-        if self._closed or held > MAX_HELD:
+        if self._closed or held > MAX_PENDING:
             self._lose(local_root, trace)
             return
         now = time.monotonic()
@@ -238,8 +238,8 @@ class TransactionsSink:
             found = name_of_code(root, carrier, self._styles)
             trace.name_of_code = found or trace.name_of_code
         UNSENT.add("traces", 1)
-        self._worker.ended.append(Ended(local_root, root, copy_context(), now, said))
-        self._worker.wake(soon=held > MANY_HELD)
+        self._worker.ended.append(EndedTrace(local_root, root, copy_context(), now, said))
+        self._worker.wake(soon=held > DRAIN_ABOVE)
 
     def _lose(self, local_root: LocalRoot, trace: Trace) -> None:
         self._dropped("traces", "shutdown" if self._closed else "overloaded", 1)
@@ -261,11 +261,11 @@ class TransactionsSink:
         if self._closed:
             self._dropped("spans", "shutdown", 1)
             return
-        if next(self._added) - self._released > MAX_HELD:
+        if next(self._added) - self._released > MAX_PENDING:
             self._dropped("spans", "overloaded", 1)
             self._release(1)
             return
-        self._worker.late.append(Late(local_root, span, copy_context(), Scopes.copied()))
+        self._worker.late.append(LateSpan(local_root, span, copy_context(), Scopes.copied()))
         self._worker.wake()
 
     def _without_local_root(self, span: ReadableSpan) -> None:
@@ -321,7 +321,7 @@ class TransactionsSink:
     def _use_options(self, client: SentryClientLike | None) -> None:
         self._options: Mapping[str, Any] = {} if client is None else client.options
         styling = sentry_sdk.get_client() if client is None else client
-        self._styles = Styles(styling, is_native=self._native_names)
+        self._styles = TransactionStyles(styling, is_native=self._native_names)
         self._slow_queries = _threshold(self._options, "db_query")
         self._slow_requests = _threshold(self._options, "http_request")
         self._slow = min(

@@ -102,7 +102,7 @@ class Trace:
 
 
 @dataclass(slots=True)
-class Ended:
+class EndedTrace:
     """A trace whose root ended at a monotonic time; `context` and `scopes` are the request's."""
 
     local_root: LocalRoot
@@ -123,7 +123,7 @@ class PartialTrace:
 
 
 @dataclass(slots=True)
-class Late:
+class LateSpan:
     """A span that ended after its root, or whose root is not known."""
 
     local_root: LocalRoot | None

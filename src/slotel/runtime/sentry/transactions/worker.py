@@ -23,7 +23,7 @@ from slotel.runtime.process.threads import start_daemon, tokens_for
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.protocols import Dropped, SendsTransactions
 from slotel.runtime.sentry.transactions.gil_yielder import GilYielder
-from slotel.runtime.sentry.transactions.traces import Ended, Late, PartialTrace, Scopes, Trace
+from slotel.runtime.sentry.transactions.traces import EndedTrace, LateSpan, PartialTrace, Scopes, Trace
 from slotel.runtime.sentry.transport.encode import compress
 from slotel.runtime.sentry.transport.envelope_queue import QueuedEnvelope
 from slotel.runtime.upstream.otel.context import suppress_instrumentation
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from slotel.runtime.sentry.transactions.assembly import Assembly
 
 LOG: Final = logging.getLogger("slotel")
-INTERVAL: Final = 0.2
+DRAIN_INTERVAL: Final = 0.2
 """Seconds between two drains: waking the thread for each trace costs more than building and sending it."""
-LINGER: Final = 0.8
+BATCH_DELAY: Final = 0.8
 """Seconds more, while traces go on coming: built and sent in a row a trace takes half the time that it takes alone,
 for the thread finds its code and data in the processor's caches."""
 LATE_WAIT: Final = 0.2
@@ -42,11 +42,11 @@ LATE_WAIT: Final = 0.2
 LONG_OPEN: Final = 300.0
 """Seconds after which the ended spans of a root that is still open are sent."""
 LOOK_FOR_LONG_OPEN: Final = 30.0
-FEW: Final = 8
+MAX_BUILT_PENDING: Final = 8
 """Built traces that may be held while the thread sleeps, in case a span of theirs is late by a hair."""
-MOST_FORMERS: Final = 8
+MAX_FORMER_SENDERS: Final = 8
 """Senders of clients that the app has replaced, which may still hold something: it may call `init` again and again."""
-WAKE_EVERY: Final = 50
+WAKE_SENDER_EVERY: Final = 50
 """Built traces after which the sender is woken while the worker goes on building."""
 
 
@@ -59,20 +59,20 @@ class Worker:
         sender: SendsTransactions,
         dropped: Dropped,
         *,
-        interval: float = INTERVAL,
-        linger: float = LINGER,
+        interval: float = DRAIN_INTERVAL,
+        batch_delay: float = BATCH_DELAY,
         late_wait: float = LATE_WAIT,
         long_open: float = LONG_OPEN,
     ) -> None:
-        self.ended: deque[Ended] = deque()
+        self.ended: deque[EndedTrace] = deque()
         self.parts: deque[PartialTrace] = deque()
-        self.late: deque[Late] = deque()
+        self.late: deque[LateSpan] = deque()
         self._assembly = assembly
         self._sender = sender
-        self._formers: list[SendsTransactions] = []
+        self._former_senders: list[SendsTransactions] = []
         self._dropped = dropped
         self._interval = interval
-        self._linger = linger
+        self._batch_delay = batch_delay
         self._late_wait = late_wait
         self._long_open_after = long_open
         self._release: Callable[[int], None] = lambda _: None
@@ -93,13 +93,13 @@ class Worker:
             self._assembly = assembly
             if sender is self._sender:
                 return
-            if len(self._formers) == MOST_FORMERS:
-                self._formers.pop(0).stop("replaced")
-            self._formers.append(self._sender)
+            if len(self._former_senders) == MAX_FORMER_SENDERS:
+                self._former_senders.pop(0).stop("replaced")
+            self._former_senders.append(self._sender)
             self._sender = sender
 
     def _senders(self) -> tuple[SendsTransactions, ...]:
-        return (self._sender, *self._formers)
+        return (self._sender, *self._former_senders)
 
     def _begin(self) -> None:
         self._working = threading.RLock()
@@ -108,7 +108,7 @@ class Worker:
         self._tokens: queue.SimpleQueue[None] = queue.SimpleQueue()  # re-entrant, which an Event is not
         self._thread: threading.Thread | None = None
         self._idle = True
-        self._lingers = False
+        self._batches = False
         self._looked = time.monotonic()
         self._settling: list[tuple[LocalRoot, list[ReadableSpan], int, RequestContext, Scopes]] = []
 
@@ -124,13 +124,13 @@ class Worker:
         Args:
             soon: what waits is much: no batch is to grow any more.
         """
-        if not self._idle and not (soon and self._lingers):
+        if not self._idle and not (soon and self._batches):
             return
         if self._thread is None and not self._stopped:
             self._tokens = tokens_for(self._tokens)
             # may fail; then the next trace tries again, and a flush needs no thread
             self._thread = start_daemon("slotel-sentry", self._run, self._tokens, self._elected)
-        self._idle = self._lingers = False
+        self._idle = self._batches = False
         self._tokens.put(None)
 
     def flush(self, deadline: float) -> bool:
@@ -171,16 +171,16 @@ class Worker:
                 self._idle = False
             time.sleep(self._interval)
             if goes_on:
-                self._lingers = True
+                self._batches = True
                 with contextlib.suppress(queue.Empty):
-                    tokens.get(timeout=self._linger)
-                self._lingers = False
+                    tokens.get(timeout=self._batch_delay)
+                self._batches = False
             if not self._stopped:
                 goes_on = self._drain_safely()
 
     def _waits(self) -> bool:
         """Whether to look again soon; what a few built traces hold may settle with the next that ends."""
-        return bool(self.ended or self.parts or self.late or len(self._settling) > FEW)
+        return bool(self.ended or self.parts or self.late or len(self._settling) > MAX_BUILT_PENDING)
 
     def _drain_safely(self, *, final: bool = False) -> bool:
         try:
@@ -200,7 +200,7 @@ class Worker:
         late = self._sort_late()
         settling, self._settling = self._settling, []
         for local_root, spans, count, context, scopes in settling:
-            late += [Late(local_root, span, context, scopes) for span in spans[count:]]
+            late += [LateSpan(local_root, span, context, scopes) for span in spans[count:]]
         ready = []
         while self.ended and (final or self.ended[0].at + self._late_wait <= now):
             ready.append(self.ended.popleft())
@@ -213,7 +213,7 @@ class Worker:
             self._gil_yielder.judge(len(ready))
         return bool(ready or parts or late)
 
-    def _sort_late(self) -> list[Late]:
+    def _sort_late(self) -> list[LateSpan]:
         """Give late spans to their trace while it waits; return the others."""
         late = []
         for _ in range(len(self.late)):
@@ -225,7 +225,7 @@ class Worker:
                 each.local_root.spans.append(each.span)
         return late
 
-    def _refuse(self, ready: list[Ended], parts: list[PartialTrace], late: list[Late]) -> None:
+    def _refuse(self, ready: list[EndedTrace], parts: list[PartialTrace], late: list[LateSpan]) -> None:
         lost = 0
         for each in ready:
             each.local_root.state.built = True
@@ -242,7 +242,7 @@ class Worker:
             self._release(spans)
             self._dropped("spans", "rate_limited", spans)
 
-    def _build(self, ready: list[Ended], parts: list[PartialTrace], late: list[Late]) -> None:
+    def _build(self, ready: list[EndedTrace], parts: list[PartialTrace], late: list[LateSpan]) -> None:
         assembly = self._assembly
         for done, each in enumerate(ready, 1):
             each.local_root.state.built = True
@@ -252,14 +252,14 @@ class Worker:
             self._queue(lambda each=each, spans=spans, count=count: assembly.whole(each, spans[:count]))  # type: ignore[misc]
             self._release(count + 1)
             UNSENT.add("traces", -1)
-            if done % WAKE_EVERY == 0:
+            if done % WAKE_SENDER_EVERY == 0:
                 self._sender.wake()
         for part in parts:
             count = len(part.spans)
             self._settling.append((part.local_root, part.spans, count, part.context, part.scopes))
             self._queue(lambda part=part, count=count: assembly.part(part, part.spans[:count]))  # type: ignore[misc]
             self._release(count)
-        groups: dict[int, list[Late]] = {}
+        groups: dict[int, list[LateSpan]] = {}
         for one in late:
             groups.setdefault(id(one.local_root), []).append(one)
         for group in groups.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from slotel.config.service import SentrySettings
 from slotel.runtime.sentry.client.protocols import (
     Dropped,
-    Enforcing,
+    EnforcerLike,
     ModeError,
     SendsTransactions,
     SentryClientLike,
@@ -23,7 +23,7 @@ class TransportFactory:
     """Makes them for each client in turn: slotel's own, and that of an app that calls `sentry_sdk.init` later."""
 
     def __init__(
-        self, settings: SentrySettings, enforcer: Enforcing, keeper: KeepPolicy, dropped: Dropped
+        self, settings: SentrySettings, enforcer: EnforcerLike, keeper: KeepPolicy, dropped: Dropped
     ) -> None:
         self._settings = settings
         self._enforcer = enforcer

@@ -31,7 +31,7 @@ from slotel.runtime.sentry.transport.rate_limits import RateLimits
 from slotel.runtime.upstream.otel.context import suppress_instrumentation
 
 LOG: Final = logging.getLogger("slotel")
-PATIENCE: Final = 10.0
+TIMEOUT: Final = 10.0
 """Seconds for a connection to open, and for an answer to come."""
 MAX_ATTEMPTS: Final = 3
 """How often an envelope is sent while the server answers it with an error, cuts the connection or is silent."""
@@ -40,24 +40,24 @@ LONGEST_WAIT: Final = 30.0
 """Seconds between two attempts while the server is away: doubled from the first to the longest."""
 _MOST_DOUBLINGS: Final = 30
 """Enough for the longest wait; an outage of a night has more failures than a float has powers of two."""
-TELL_AFTER: Final = 3
+LOG_AFTER: Final = 3
 """Failures one after another until the log says so: one cut connection is nothing to tell."""
-STALE: Final = 30.0
+MAX_SENT_AT_AGE: Final = 30.0
 """Seconds after which an envelope's time of sending is written anew."""
-GATHER: Final = 0.05
+BATCH_DELAY: Final = 0.05
 """Seconds between the first envelope and the first request: to wake the thread for each costs more than its work."""
-LINGER: Final = 0.5
+DEFERRED_DELAY: Final = 0.5
 """Seconds that what need not leave at once waits for more of its kind: a thread that wakes for one alone finds none of
 its code and data in the processor's caches, and takes more than twice as long for it."""
-LINGERING: Final = 30
+MAX_DEFERRED: Final = 30
 """Envelopes that wait no longer for more."""
-ENCODING_AT_EXIT: Final = 10.0
+EXIT_ENCODING_TIME: Final = 10.0
 """Seconds that encoding what waits at an exit may take before the flush time begins: a busy machine takes long."""
 MAX_UNENCODED: Final = 1000
 """Envelopes that wait to be encoded; the thread encodes them also while the server is away."""
-_ASK: Final = 0.1
+_FLUSH_RETRY: Final = 0.1
 """Seconds between two attempts that a flush asks for."""
-_TURN: Final = 0.0001
+_COMPUTE_TIME: Final = 0.0001
 """Seconds of computing after which requests are let in: after each error."""
 _OK: Final = 200
 _MULTIPLE_CHOICES: Final = 300
@@ -66,7 +66,7 @@ _TOO_LARGE: Final = 413
 _TOO_MANY: Final = 429
 _SERVER_ERROR: Final = 500
 _OBJECT: Final = re.compile(r"<urllib3[^>]*>: |^HTTPS?Connection(Pool)?\([^)]*\): ")
-_AWAY: Final = (502, 503, 504)
+_UNAVAILABLE: Final = (502, 503, 504)
 """What a load balancer answers for a Sentry that is away: no envelope is at fault, so all are kept."""
 
 Encode = Callable[[], "QueuedEnvelope | None"]
@@ -77,7 +77,7 @@ class Sender:
     """Sends envelopes on one daemon thread, which starts with the first.
 
     Args:
-        patience: seconds for a connection and for an answer.
+        timeout: seconds for a connection and for an answer.
         wait: seconds after a first failure.
     """
 
@@ -86,14 +86,14 @@ class Sender:
         endpoint: Endpoint,
         dropped: Dropped,
         *,
-        patience: float = PATIENCE,
+        timeout: float = TIMEOUT,
         wait: float = FIRST_WAIT,
         limits: RateLimits | None = None,
     ) -> None:
         self.limits = limits or RateLimits()
         self.endpoint = endpoint
         self._dropped = dropped
-        self._patience = patience
+        self._timeout = timeout
         self._first_wait = wait
         self.delivered: float | None = None
         """Unix seconds of the last envelope that was accepted."""
@@ -111,7 +111,7 @@ class Sender:
         """Held by the thread that works; those who start one at the same time do not wait for each other."""
         self._thread: threading.Thread | None = None
         self._idle = True
-        self._lingers = False
+        self._defers = False
         """Nothing that waits need leave at once."""
         self._failures = 0
         self._told: str | None = None
@@ -151,8 +151,8 @@ class Sender:
         Args:
             soon: False where it may wait a moment for more.
         """
-        soon = soon or len(self) >= LINGERING
-        if (not self._idle and not (soon and self._lingers)) or self._stopped or not len(self):
+        soon = soon or len(self) >= MAX_DEFERRED
+        if (not self._idle and not (soon and self._defers)) or self._stopped or not len(self):
             return
         if self._thread is None:
             self._tokens = tokens_for(self._tokens)
@@ -160,7 +160,7 @@ class Sender:
                 self._thread = start_daemon("slotel-sentry-send", self._run, self._tokens, self._elected)
             except RuntimeError:  # the system has none left, or the interpreter ends
                 return
-        self._lingers = not soon
+        self._defers = not soon
         self._idle = False
         self._tokens.put(None)
 
@@ -175,7 +175,7 @@ class Sender:
                 return self._send_here(deadline)
             now = time.monotonic()
             if now >= ask:
-                ask = now + _ASK
+                ask = now + _FLUSH_RETRY
                 self._tokens.put(None)  # ends a wait between two attempts
             time.sleep(max(0.0, min(0.01, deadline - now)))
         return not len(self) and self._idle
@@ -231,11 +231,11 @@ class Sender:
 
     def _gather(self, tokens: queue.SimpleQueue[None]) -> None:
         """Let more come."""
-        if self._lingers and not self._retired:
+        if self._defers and not self._retired:
             with contextlib.suppress(queue.Empty):
-                tokens.get(timeout=LINGER)  # something that is to leave soon, or a flush, ends it
-            self._lingers = False
-        time.sleep(GATHER)
+                tokens.get(timeout=DEFERRED_DELAY)  # something that is to leave soon, or a flush, ends it
+            self._defers = False
+        time.sleep(BATCH_DELAY)
 
     def _encode_and_send(self) -> bool:
         """Encode what waits, send the oldest envelope; return whether the next may follow at once."""
@@ -243,7 +243,7 @@ class Sender:
             with self._sending:
                 if self._unencoded:
                     self.encode_waiting()
-                return self._send_next(self._patience)
+                return self._send_next(self._timeout)
         except Exception as error:  # noqa: BLE001 no memory, say: the thread must live on
             self._failures += 1
             self._tell(f"{type(error).__name__}: {error}")
@@ -264,7 +264,7 @@ class Sender:
 
     def encode_at_exit(self) -> None:
         """Encode what waits for it on the thread that ends the process, beside the sender's."""
-        self.encode_waiting(time.monotonic() + ENCODING_AT_EXIT)
+        self.encode_waiting(time.monotonic() + EXIT_ENCODING_TIME)
 
     def encode_waiting(self, until: float = inf) -> None:
         """Encode what waits for it; one that fails is counted, and takes nothing from the others.
@@ -272,7 +272,7 @@ class Sender:
         Args:
             until: monotonic seconds.
         """
-        gil = GilYielder(_TURN)
+        gil = GilYielder(_COMPUTE_TIME)
         while not self._stopped and time.monotonic() < until:
             try:
                 signal, encode = self._unencoded.popleft()
@@ -300,18 +300,18 @@ class Sender:
                     self.encode_waiting()
                     if not len(self):
                         return True
-                    well = self._send_next(min(self._patience, left))
+                    well = self._send_next(min(self._timeout, left))
                 finally:
                     self._sending.release()
                 if not well:
-                    time.sleep(max(0.0, min(_ASK, deadline - time.monotonic())))
+                    time.sleep(max(0.0, min(_FLUSH_RETRY, deadline - time.monotonic())))
             return not len(self)
         finally:
             otel_context.detach(token)
 
     # -- one envelope ----------------------------------------------------------------------------------------
 
-    def _send_next(self, patience: float) -> bool:
+    def _send_next(self, timeout: float) -> bool:
         """Send the oldest envelope; return whether the next may follow at once."""
         envelope = self._queue.take()
         if envelope is None:
@@ -322,9 +322,9 @@ class Sender:
         self._in_hand = envelope
         try:
             now = time.time()
-            if now - envelope.made > STALE:
+            if now - envelope.made > MAX_SENT_AT_AGE:
                 envelope.body, envelope.made = sent_later(envelope.body, now), now
-            answer = self.endpoint.post(envelope.body, gzipped=is_gzip(envelope.body), timeout=patience)
+            answer = self.endpoint.post(envelope.body, gzipped=is_gzip(envelope.body), timeout=timeout)
             return self._judge(envelope, answer)
         except (HTTPError, OSError) as error:
             self._not_answered(envelope, error)
@@ -364,7 +364,7 @@ class Sender:
             return True
         if status >= _SERVER_ERROR:
             self._failures += 1
-            if status not in _AWAY:
+            if status not in _UNAVAILABLE:
                 envelope.attempts += 1
             if envelope.attempts >= MAX_ATTEMPTS:
                 self._lose("server_error", [envelope])
@@ -389,7 +389,7 @@ class Sender:
 
     def _tell(self, why: str) -> None:
         """Say once why nothing is sent; no part of the DSN or of a proxy's password stands in such an error."""
-        if self._failures >= TELL_AFTER and self._told is None and self.endpoint.is_usable:
+        if self._failures >= LOG_AFTER and self._told is None and self.endpoint.is_usable:
             self._told = "away"
             LOG.warning(
                 "Sentry is unreachable (%s): up to %s transactions and errors are buffered and will be retried",
