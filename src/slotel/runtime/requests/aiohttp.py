@@ -1,6 +1,6 @@
-"""The layer between aiohttp's server and its application: an answer is sent when all middlewares have ended.
+"""The layer between aiohttp's server and its application: a response is sent after all middlewares have returned.
 
-Where an instrumentation makes the server span, the layer stands back and only watches the answer.
+If an instrumentation makes the server span, the layer makes none and only observes the response.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class AiohttpRequest(ServedRequest):
     """A request that aiohttp's server serves.
 
     Attributes:
-        raised: what the application raised that is no answer: aiohttp answers 500, or breaks off what it had begun.
-        unsent: the error of a connection that ended the sending.
-        missing: bytes of the body that the answer ended without, by its head.
-        measurements: those that wait for the status that is sent.
+        raised: the exception of the application that is no HTTPException: aiohttp sends a 500, or aborts the response.
+        unsent: the connection error that ended the sending.
+        missing: bytes of Content-Length that were not sent.
+        measurements: called with the status that was sent.
     """
 
     mechanism = "aiohttp"
@@ -53,7 +53,7 @@ class AiohttpRequest(ServedRequest):
     measurements: tuple[Callable[[int | None], None], ...] = ()
 
     def sent(self, status: int, *, is_cut_off: bool) -> None:
-        """Note that an answer was sent, or that a connection broke meanwhile: the client's, or the app's own."""
+        """Note that a response was sent, or (`is_cut_off`) that the connection broke while it was sent."""
         self.status = status
         self.is_broken_off = not is_cut_off and self.is_short(0, self.missing, self._request.method)
         error = self.unsent if is_cut_off else None
@@ -63,28 +63,28 @@ class AiohttpRequest(ServedRequest):
         self.end(error)
 
     def note_ended(self, last: int) -> None:
-        """Note how much of its body the answer lacks, which ends with so many bytes."""
+        """Note how much of the body is missing when the response ends with `last` more bytes."""
         self.missing = (getattr(self._request.writer, "length", None) or 0) - last
 
     def broke_off(self, error: BaseException) -> None:
-        """Note that the answer was not sent, or not to its end.
+        """Note that the response was not sent completely.
 
         Args:
-            error: what aiohttp raises, also where it breaks off because the application has raised.
+            error: what aiohttp raises, also when it aborts the response because the application has raised.
         """
         if not self._request.writer.output_size:
             self.status, self.is_refused = None, True
         self.end(self.raised or error)
 
     def leave(self) -> None:
-        """Measure the request by its status, and put back the context that stood before."""
+        """Record the measurements with the status, and restore the context that was current before `begin`."""
         for measure in self.measurements:
             measure(self.status)
         super().leave()
         self.raised = self.unsent = None  # their tracebacks hold this request
 
     def path(self) -> str:
-        """Return the path that was asked for."""
+        """Return the requested path, with a leading slash."""
         return str(self._request.path)
 
     def attributes(self) -> dict[str, Any]:
@@ -108,14 +108,14 @@ class AiohttpRequest(ServedRequest):
 
 
 class AiohttpLayer(Layer):
-    """The handler of an aiohttp server, wrapped once where the server takes it."""
+    """The handler of an aiohttp server, wrapped once when the server receives it."""
 
     def __call__(self, request: Request) -> Awaitable[Any]:
-        """Handle a request that nobody watches."""
+        """Handle a request without observing it."""
         return self._application(request)  # type: ignore[no-any-return]  # a handler of aiohttp
 
     async def serve(self, request: Request, hand_to: Callable[[Handler], Awaitable[Any]]) -> Any:
-        """Serve one request until its answer is sent; return what aiohttp returns.
+        """Serve one request until its response is sent; return what aiohttp returns.
 
         Args:
             hand_to: hands the request to a handler, and sends what that returns.
@@ -146,36 +146,36 @@ class AiohttpLayer(Layer):
 
 
 def serving(handler: Any) -> Callable[[Request, Callable[[Handler], Awaitable[Any]]], Awaitable[Any]] | None:
-    """Return what serves the requests of a handler; None of aiohttp's own, for what is no request."""
+    """Return the `serve` of a layer; None for aiohttp's own handlers, such as that of a malformed request."""
     return handler.serve if isinstance(handler, AiohttpLayer) else None
 
 
 def note_prepared(status: int) -> None:
-    """Note the status of the head that is sent to the request that is served here."""
+    """Note the status with which the response of the current request starts."""
     served = SERVED.get()
     if isinstance(served, AiohttpRequest):
         served.status = status
 
 
 def note_unsent(error: ConnectionError) -> None:
-    """Note the error of a connection that has ended the sending."""
+    """Note the connection error that ended the sending of the current response."""
     served = SERVED.get()
     if isinstance(served, AiohttpRequest):
         served.unsent = error
 
 
 def note_ended(last: int) -> None:
-    """Note that the answer to the request that is served here ends with so many bytes."""
+    """Note that the current response ends with `last` more bytes."""
     served = SERVED.get()
     if isinstance(served, AiohttpRequest):
         served.note_ended(last)
 
 
 def measure_when_sent(measure: Callable[[int | None], None]) -> bool:
-    """Measure a request when its status is known; return whether one is served here.
+    """Call `measure` when the status of the current request is known; return False if no request is being served.
 
     Args:
-        measure: called with the status that was sent; None: there was no answer.
+        measure: called with the status that was sent, or None if no response was sent.
     """
     served = SERVED.get()
     if not isinstance(served, AiohttpRequest) or served.is_over:

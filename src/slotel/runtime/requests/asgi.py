@@ -1,6 +1,6 @@
-"""The layer between an ASGI server and its application: every request that the server serves is counted, once.
+"""The layer between an ASGI server and its application: counts every request exactly once.
 
-Where a framework's instrumentation makes the server span, the layer stands back and only watches the messages.
+If a framework's instrumentation makes the server span, the layer makes none and only observes the messages.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 _DISCONNECTS: Final = ("http.disconnect", "websocket.disconnect")
 _STARTS: Final = ("http.response.start", "websocket.http.response.start")
 _ANSWER_REFUSED: Final = ("granian.", "hypercorn.")
-"""Servers, by the module of what `send` is a method of, that answer 500 in place of a head that they refuse."""
+"""Prefixes of the modules whose `send` replaces a response start that the server refuses by a 500."""
 _BODIES: Final = ("http.response.body", "http.response.pathsend", "http.response.zerocopysend")
-"""The latter two are extensions: the server reads a file."""
+"""The last two are ASGI extensions: the server itself reads a file."""
 _SOCKET_SCHEMES: Final = {"http": "ws", "https": "wss"}
 
 
@@ -46,7 +46,7 @@ class ScopeGetter(Getter[Message]):
 
 
 class AsgiRequest(ServedRequest):
-    """A request or a socket that an ASGI server serves."""
+    """A request or websocket that an ASGI server serves."""
 
     mechanism = "asgi"
     root = "root_path"
@@ -58,17 +58,17 @@ class AsgiRequest(ServedRequest):
     _given = 0
     receives: Receive
     sends: Send
-    """What the server gave."""
+    """`receive` and `send` of the server."""
 
     async def receive(self) -> Message:
-        """Receive a message, and note whether the client has left."""
+        """Receive a message, and note whether the client has disconnected."""
         message = await self.receives()
         if message["type"] in _DISCONNECTS and not (self.is_complete or self._gives_last):
             self.client_left = True
         return message
 
     async def send(self, message: Message) -> None:
-        """Note what a message says of the answer, and send it."""
+        """Note status and length of the response, and send the message."""
         kind = message["type"]
         if kind in _STARTS:
             self.status = message["status"]
@@ -78,7 +78,7 @@ class AsgiRequest(ServedRequest):
             if kind == _BODIES[0]:
                 self._given += len(message.get("body") or b"")
             else:
-                self._head = ()  # what the server reads is not counted
+                self._head = ()  # the server reads the file: its bytes are not seen here
         elif kind == "websocket.accept":
             self.is_accepted = True
         elif kind == "websocket.close":
@@ -99,7 +99,7 @@ class AsgiRequest(ServedRequest):
             self.complete()
 
     def _is_short(self) -> bool:
-        """Whether the last part was given, and the answer is shorter than its head says: the server cuts it off."""
+        """Whether the complete response is shorter than its Content-Length: the server then closes the connection."""
         for name, value in self._head if isinstance(self._head, (list, tuple)) else ():
             if name.lower() == b"content-length":
                 length = length_of(value.decode("latin-1"))
@@ -108,18 +108,18 @@ class AsgiRequest(ServedRequest):
 
     @property
     def is_unanswered(self) -> bool:  # type: ignore[override]  # asked at the end alone
-        """Whether nothing was sent to a client that is there."""
+        """Whether nothing was sent to a connected client."""
         has_begun = self.status is not None or self.close_code is not None or self.is_accepted
         return not (has_begun or self.is_refused or self.client_left)
 
     @property
     def is_broken_off(self) -> bool:  # type: ignore[override]
-        """Whether the application has returned before the end of an answer to a client that is there."""
+        """Whether the application has returned before the end of its response to a connected client."""
         is_begun = self.status is not None and self._request["type"] == "http"
         return is_begun and not (self.is_complete or self.client_left)
 
     def path(self) -> str:
-        """Return the path that was asked for."""
+        """Return the requested path, with a leading slash."""
         return str(self._request.get("path") or "/")
 
     def attributes(self) -> dict[str, Any]:
@@ -148,10 +148,10 @@ class AsgiRequest(ServedRequest):
 
 
 class AsgiLayer(Layer):
-    """An ASGI application, wrapped once where its server loads it."""
+    """An ASGI application, wrapped once when its server loads it."""
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> Any:
-        """Serve one request, socket, or the server's own lifespan; return what the application returns."""
+        """Serve one request or websocket, or the lifespan scope; return what the application returns."""
         if scope["type"] not in ("http", "websocket"):
             return await self._application(scope, receive, send)
         served = AsgiRequest(self, scope)

@@ -1,4 +1,4 @@
-"""A remote call that came to no handler: no instrumentation makes its span, and it is counted all the same."""
+"""Counts remote calls that reach no handler, for which no instrumentation makes a span."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from slotel.runtime.requests.served import TRACER
 
 _SYSTEM: Final = "grpc"
 _NO_METHOD: Final = "_OTHER"
-"""Of a method that the server does not know; the span is named by the system alone: a client's word has no bound.
+"""Method attribute of a call to an unknown method: names that clients choose have an unbounded cardinality.
 
 Source: OpenTelemetry semantic conventions, RPC spans, Name and `rpc.method`.
 """
@@ -22,7 +22,7 @@ _UNIMPLEMENTED: Final = 12
 
 
 def count_refused_call(method: object, metadata: Iterable[Any] | None, error: Exception | None) -> None:
-    """Count a call that gRPC refuses.
+    """Count a call that gRPC rejects before a handler runs.
 
     Args:
         metadata: pairs of name and value.

@@ -1,4 +1,4 @@
-"""The request that is served in this context: what frameworks and the app's code say of it, and ask.
+"""The request that is being served in the current context, for frameworks and the app's code.
 
 `served.py` is the request itself, as its server sees it.
 """
@@ -16,33 +16,33 @@ from slotel.runtime.upstream.otel.reading import attributes_of
 
 
 def has_server_span() -> bool:
-    """Return whether an instrumentation has made the server span of the request that is served here."""
+    """Return whether an instrumentation has made the server span of the current request."""
     served = SERVED.get()
     return served is not None and served.local_root is not None and not is_own(served.local_root.span)
 
 
 def is_served() -> bool:
-    """Return whether a layer sees the request that is served in this context."""
+    """Return whether a layer observes the current request."""
     served = SERVED.get()
     return served is not None and not served.is_over
 
 
 def name_served(route: str) -> None:
-    """Give the request that is served here its full route, which only the mounted application knows."""
+    """Name the current request by its full route, which only the mounted application knows."""
     served = SERVED.get()
     if served is not None and served.local_root is not None:
         name_by_route(served.local_root.span, route)
 
 
 def name_served_socket() -> None:
-    """Give the websocket that is served here, and has its route, the method of its handshake."""
+    """Add the method of the handshake to the name of the current websocket, which has its route."""
     served = SERVED.get()
     if served is not None and served.local_root is not None:
         name_socket(served.local_root.span)
 
 
 def note_route(route: str) -> None:
-    """Note the route of the request that is served here; an instrumentation that makes its span may name it late."""
+    """Note the route template of the current request, also for a span that an instrumentation names later."""
     served = SERVED.get()
     if served is None:
         return
@@ -56,14 +56,14 @@ def note_route(route: str) -> None:
 
 
 def note_failure(error: BaseException) -> None:
-    """Note what failed the socket that is served here."""
+    """Note the exception that failed the current websocket."""
     served = SERVED.get()
     if served is not None:
         served.failure = error
 
 
 def describe_served(span: Any, name: str, attributes: Mapping[str, Any]) -> None:
-    """Name the server span that a layer made, where code knows the request; one that has a route is named already."""
+    """Name the server span that a layer made, unless it has a route already."""
     if isinstance(span, Span) and is_own(span) and not attributes_of(span).get("http.route"):
         span.set_attributes(attributes)
         span.update_name(name)

@@ -1,7 +1,7 @@
-"""What came of a request, call or job: decided once, when its span ends; metrics, budget and Sentry read the answer.
+"""Decides the outcome of a request, call or job once, when its span ends. Metrics, budget and Sentry read the decision.
 
-The rules are the rows of `outcomes.py`; here stands how a row is found from what the span, the exception in flight and
-the server say. Nothing else in slotel asks a status, a framework or a traceback about an outcome.
+The rules are the rows of `outcomes.py`. This module finds the row from the span, the exception in flight and what the
+server has seen. No other module derives an outcome from a status, a framework or a traceback.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from slotel.runtime.requests.outcomes import OutcomeRow
 from slotel.runtime.upstream.otel.reading import UNSET, attributes_of
 
 REQUEST_KINDS: Final = (SpanKind.SERVER, SpanKind.CONSUMER)
-"""Spans of these kinds are somebody's request."""
+"""Span kinds that a caller waits for or sent: their outcome counts."""
 
 _SERVER_ERROR: Final = 500
 _CLIENT_ERROR: Final = 400
@@ -27,11 +27,11 @@ _SOCKETS: Final = frozenset({"ws", "wss"})
 
 
 class Decision(NamedTuple):
-    """What came of a span.
+    """The outcome of a span.
 
     Args:
-        row: of the outcome table.
-        exception: what failed it, if an exception did.
+        row: its row of the outcome table.
+        exception: the exception that failed it, or None.
     """
 
     row: OutcomeRow
@@ -39,12 +39,12 @@ class Decision(NamedTuple):
 
     @property
     def reports(self) -> bool:
-        """Whether the exception is to be an error event."""
+        """Whether the exception becomes an error event."""
         return self.row.event and self.exception is not None
 
     @property
     def is_answer(self) -> bool:
-        """Whether the exception is itself the answer, as an HTTPException is."""
+        """Whether the exception is itself the response, as an HTTPException is."""
         return self.row is rows.ERROR_ANSWER and self.exception is not None
 
 
@@ -52,7 +52,7 @@ SUCCEEDED: Final = Decision(rows.SUCCEEDED)
 
 
 def decide(span: ReadableSpan, local_root: LocalRoot | None) -> Decision:
-    """Return what came of a span that ends now, on the thread that ends it: the exception in flight is looked at."""
+    """Return the outcome of a span that ends. Call it on the thread that ends the span: it reads `sys.exc_info()`."""
     attributes = attributes_of(span)
     status = attributes.get("http.response.status_code") or attributes.get("http.status_code")
     error = sys.exc_info()[1]
@@ -87,7 +87,7 @@ def row_of_root(span: ReadableSpan, local_root: LocalRoot) -> OutcomeRow:
 
 
 def of_escaped(error: BaseException) -> Decision:
-    """Return what an exception means that leaves the application."""
+    """Return the outcome of an exception that leaves the application."""
     if is_client_disconnect(error):
         return Decision(rows.CLIENT_LEFT, error)
     if not isinstance(error, Exception):
@@ -98,20 +98,20 @@ def of_escaped(error: BaseException) -> Decision:
 
 
 def gets_answer(error: BaseException) -> bool:
-    """Return whether a server answers 500 where an exception leaves an application that has sent nothing."""
+    """Return whether a server sends a 500 if this exception leaves an application that has sent nothing."""
     return of_escaped(error).row is rows.FAILED or not _names(error).isdisjoint(rows.ANSWERED_STOPS)
 
 
 def row_of(span: ReadableSpan) -> OutcomeRow:
-    """Return the row of a span that is nobody's request, by what it recorded itself."""
+    """Return the row of a span that is no local root, from its own status and events."""
     return _row(span, attributes_of(span), None)
 
 
 def _failing(span: ReadableSpan, error: BaseException | None, handled: int) -> BaseException | None:
-    """Return the exception if it ended the span; None if the span ended while another one was being handled.
+    """Return the exception if it ended the span; None if the span ended while an earlier exception was being handled.
 
-    A span records the Exception that ends it, unless that is the answer. What is no Exception no span records; the span
-    that it ends has begun before it was raised.
+    A span records the Exception that ends it, unless that is the response. A BaseException such as SystemExit is never
+    recorded; it ended the span if it was raised after the span began.
 
     Args:
         handled: id of the exception that was being handled when the local root started.
@@ -210,7 +210,7 @@ def _is_cancellation(attributes: Mapping[str, Any], error: BaseException | None)
 
 
 def is_client_disconnect(error: BaseException) -> bool:
-    """Whether an exception says that the client has left."""
+    """Return whether an exception means that the client has disconnected."""
     if isinstance(error, GeneratorExit):  # the server closed the answer before its end
         return True
     if not _names(error).isdisjoint(rows.CLIENT_LEFT_TYPES):
@@ -224,9 +224,9 @@ def _names(error: BaseException) -> set[str]:
 
 
 def _is_of_server(error: BaseException) -> bool:
-    """Whether an exception was raised in a call that the application made to its server.
+    """Whether an exception was raised in a call from the application to its server.
 
-    A server's frames before the application's are those that called it, and say nothing.
+    Frames of the server above the application's belong to the server's call of the application and are ignored.
     """
     found, step = False, error.__traceback__
     while step is not None:
@@ -241,7 +241,7 @@ def _is_of_server(error: BaseException) -> bool:
 
 
 def answer_of(error: BaseException) -> int | None:
-    """Return the status of an exception that is itself an answer (Starlette, aiohttp, Tornado, Falcon)."""
+    """Return the status of an exception that is itself a response (Starlette, aiohttp, Tornado, Falcon), or None."""
     for name in ("status_code", "status"):
         status = getattr(error, name, None)
         if isinstance(status, int):
@@ -257,9 +257,9 @@ def _is_the_answer(error: BaseException, attributes: Mapping[str, Any]) -> bool:
 
 
 def _is_no_event(row: OutcomeRow, error: BaseException | None, span: ReadableSpan) -> bool:
-    """Whether an exception is only how a framework answers: grpc's `abort` (bare, or AbortError), an HTTPException.
+    """Whether an exception is control flow and no error event: grpc's `abort` (bare, or AbortError), an HTTPException.
 
-    Or how a job ends its process, which Celery's main process logs.
+    So is the exception by which a job ends its process: Celery's main process logs that.
     """
     if row is rows.STOPPED:
         return _is_of(span, rows.LOGS_STOPS)
@@ -278,7 +278,7 @@ def _is_of(span: ReadableSpan, instrumentations: frozenset[str]) -> bool:
 
 
 def http_status(attributes: Mapping[str, Any]) -> int | None:
-    """Return the status code of an HTTP span's answer."""
+    """Return the status code of an HTTP span's response; None if it has none."""
     value = attributes.get("http.response.status_code") or attributes.get("http.status_code")
     if isinstance(value, int):
         return value
@@ -286,7 +286,7 @@ def http_status(attributes: Mapping[str, Any]) -> int | None:
 
 
 _RPC_CODES: Final = ("rpc.grpc.status_code", "rpc.response.status_code", "rpc.status_code")
-"""Where a call's code stands: in the conventions of contrib, and of two releases of the newer ones."""
+"""Attributes that hold the status code of an RPC: contrib's, and those of two releases of the semantic conventions."""
 
 
 def _rpc_code(attributes: Mapping[str, Any]) -> int | None:

@@ -1,4 +1,4 @@
-"""A job of a library that nothing instruments: its run is a local root, which is counted like a request."""
+"""Spans for jobs of libraries without an instrumentation: each run is a local root, counted like a request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Jobs:
 
     @contextlib.contextmanager
     def serve(self, library: str, job: Job) -> Iterator[None]:
-        """Surround a job with its span; one that runs at once, within a request, belongs to that."""
+        """Run a job within a span. A job that runs synchronously within a request becomes part of that request."""
         if trace.get_current_span().is_recording():
             yield
             return
@@ -64,7 +64,7 @@ class Jobs:
 
 
 def fail_current(error: Exception) -> None:
-    """Mark the current span as failed by an exception, which is reported elsewhere."""
+    """Mark the current span as failed by an exception. The exception is reported elsewhere."""
     trace.get_current_span().set_status(_failed_by(error))
 
 

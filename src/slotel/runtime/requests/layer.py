@@ -1,4 +1,4 @@
-"""What stands between a server and its application, and what all such layers of a process share. Measures nothing."""
+"""The wrapper between a server and its application, and what all wrappers of a process share. It measures nothing."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 class Pipeline(Protocol):
-    """What the layers ask of the span processor."""
+    """The part of the span processor that the layers use."""
 
     def finish(self, span: ReadableSpan, local_root: LocalRoot) -> None:
-        """Measure a local root whose end was held back, and hand it on."""
+        """Measure and export a local root whose end was postponed until its response had ended."""
 
     def escaped(self, error: BaseException, mechanism: str) -> None:
         """Report an exception that left the application and failed no span."""
 
 
 class Server:
-    """What the layers of a process share.
+    """The state that the layers of a process share.
 
     Args:
         environ: names URLs that the user left out of instrumentation.
@@ -38,7 +38,7 @@ class Server:
         self._excluded = _excluded_urls(environ)
 
     def excludes(self, attributes: Mapping[str, Any]) -> bool:
-        """Return whether the user left a request's URL out of instrumentation."""
+        """Return whether the user excluded a request's URL from instrumentation."""
         if self._excluded is None:
             return False
         host = f"{attributes.get('server.address', '')}:{attributes.get('server.port', '')}"
@@ -47,7 +47,7 @@ class Server:
 
 
 class Layer:
-    """What stands between a server and its application: it looks like the application.
+    """A wrapper between a server and its application. It has the application's attributes.
 
     Attributes:
         makes_spans: whether it makes the server spans of this application from their beginning on; None until a first
@@ -58,7 +58,7 @@ class Layer:
 
     @classmethod
     def around(cls, server: Server, application: Any) -> Any:
-        """Return the application with the layer around it; one that has it stays as it is."""
+        """Return the wrapped application; one that is wrapped already is returned unchanged."""
         return application if isinstance(application, cls) else cls(server, application)
 
     def __init__(self, server: Server, application: Any) -> None:
@@ -66,23 +66,23 @@ class Layer:
         self._application = application
 
     def is_around(self, application: Any) -> bool:
-        """Return whether nothing stands between this layer and an application."""
+        """Return whether this layer directly wraps an application."""
         return self._application is application
 
     @functools.cached_property
     def forced_root(self) -> str:
-        """Return the root that the application's settings put before each path."""
+        """Return the root path that the application's settings put before each path."""
         return forced_root(self._application)
 
     def __getattr__(self, name: str) -> Any:
-        """Look like the application."""
+        """Return the application's attribute."""
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(self._application, name)
 
 
 def _excluded_urls(environ: Mapping[str, str]) -> re.Pattern[str] | None:
-    """Return what matches the URLs that OTEL_PYTHON_EXCLUDED_URLS and a framework's own variable leave out."""
+    """Return a matcher of the URLs that OTEL_PYTHON_EXCLUDED_URLS and the frameworks' own variables exclude."""
     parts = [
         part.strip()
         for name, value in environ.items()

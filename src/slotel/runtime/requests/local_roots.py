@@ -1,6 +1,6 @@
-"""Which spans are open, and the local root of each: one object for all that a request shares.
+"""The open spans of a process, and the local root of each: one object for all that the spans of a request share.
 
-Stages keep their own state on the local root. Nothing is decided here.
+Components keep their own state on the local root. Nothing is decided here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from slotel.runtime.requests.served import ServedRequest
 
 MAX_OPEN: Final = 50_000
-"""Spans that nobody ends must not fill the memory: beyond this the oldest is forgotten."""
+"""Open spans that are remembered; beyond this the oldest is forgotten: spans that never end must not fill the memory."""
 
 
 class LocalRoot:
@@ -32,14 +32,14 @@ class LocalRoot:
 
     Attributes:
         tags: custom tags, set at run time for the whole local root.
-        ended: the root has ended; what comes later is late.
-        decision: what came of it, from its end on.
-        client_left: its client has closed the socket.
-        expected: the job declares this failure as expected: Celery's `throws`.
-        served: the request as its server sees it, if a layer stands between server and application.
-        handled: id of the exception that was being handled when it started; it is not what fails this root.
-        scopes: those of Sentry that are this request's own, until it ends.
-        spans, state: those of the stage that exports.
+        ended: the root has ended; spans that end now are late.
+        decision: its outcome; None until it ends.
+        client_left: its client has closed the websocket.
+        expected: the job declares this failure as expected (Celery's `throws`).
+        served: the request as its server sees it, if a layer observes it.
+        handled: id of the exception that was being handled when the root started; it cannot be what failed the root.
+        scopes: the request's own Sentry scopes; None after its end.
+        spans, state: used by the component that exports.
     """
 
     __slots__ = (
@@ -74,16 +74,16 @@ class LocalRoot:
 
 
 class OpenSpans:
-    """Open spans by id.
+    """The open spans, by span id.
 
-    Every method is O(1), also the search for the oldest: a plain dict would scan all that was deleted before it. Each
-    operation on the dictionary is atomic, so there is no lock.
+    Every method is O(1): an OrderedDict finds its oldest item at once, a plain dict would scan the deleted entries
+    before it. Each operation on the dictionary is atomic, so there is no lock.
 
     Args:
-        forgotten: told how many spans were forgotten because more than `max_open` were open.
+        forgotten: called with the number of spans that were forgotten because more than `max_open` were open.
 
     Attributes:
-        inherited: ids of the spans that were open when this process was forked: its parent counts and exports them.
+        inherited: ids of the spans that were open when this process was forked. The parent counts and exports them.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class OpenSpans:
         return local_root
 
     def expect_failure(self) -> None:
-        """Note on the local root of the current span that its failure is none."""
+        """Note on the local root of the current span that its failure is expected and does not count as one."""
         local_root = self.of(trace.get_current_span().get_span_context().span_id)
         if local_root is not None:
             local_root.expected = True

@@ -1,4 +1,4 @@
-"""The outcome table: what can happen to a request or a job, and what slotel makes of it. Data with its sources.
+"""The outcome table: what can happen to a request or a job, and how slotel treats it. Data with its sources.
 
 `docs/outcomes.md` is generated from it. `decision.py` finds the row of a span; metrics, budget and Sentry read the row.
 """
@@ -27,13 +27,13 @@ class OutcomeRow:
     """One row of the table. Rows are compared by identity.
 
     Args:
-        happened: what happened, as a sentence without its end.
+        happened: what happened, as a sentence without a full stop.
         outcome: for an SLO without rules of its own; `good` may still be too slow.
-        event: whether the exception that caused it becomes an error event. Where no exception did, there is none.
-        timed: whether its duration is a latency: the life of a socket or a stream is not.
+        event: whether the exception that caused it becomes an error event. Without an exception there is no event.
+        timed: whether its duration is a latency. The lifetime of a websocket or a stream is not.
         span_status: of the span, as its instrumentation sets it (`*`: as it is).
         transaction: Sentry's status of the transaction (`*`: by the answer's status code).
-        differ: how `slotel.yaml` changes the outcome; empty where only `slo.outcome` in code can.
+        differ: how `slotel.yaml` changes the outcome; empty if only `slo.outcome` in code can.
 
     Attributes:
         kept: `sentry.keep: errors` keeps its trace, if the trace was sampled out.
@@ -58,9 +58,9 @@ class OutcomeRow:
         """Return Sentry's status of the transaction.
 
         Args:
-            answered: what the answer's status code, or the span's status, says.
+            answered: Sentry's status of the response's status code, or of the span's status.
 
-        An answer that says what failed says more than the row; an answer that nobody received says nothing.
+        A response that names the failure is more precise than the row; one that no client received is ignored.
         """
         if self.transaction == "*" or (self.outcome != "excluded" and answered not in {None, "ok"}):
             return answered
@@ -142,7 +142,7 @@ RPC_SERVER_FAULTS: Final = frozenset({2, 4, 12, 13, 14, 15})
 """gRPC codes of a server's failures: the row `rpc_error`. Source: SEMCONV_RPC."""
 RPC_CANCELLED: Final = 1
 SWITCHING_PROTOCOLS: Final = 101
-"""The answer to the handshake of a websocket: the span lasts as long as the socket."""
+"""The status of a websocket's handshake: the span lasts as long as the websocket."""
 SAYS_MORE: Final = (SWITCHING_PROTOCOLS, CLIENT_CLOSED_REQUEST)
 """Statuses below 500 of which the row is not `succeeded`."""
 TASK_CONTROL_FLOW: Final = frozenset({"RETRY", "IGNORED", "REJECTED"})
@@ -170,9 +170,9 @@ CLIENT_LEFT_TYPES: Final = frozenset(
         "werkzeug.exceptions.ClientDisconnected",
     }
 )
-"""Exceptions with which frameworks tell a handler that its client has left."""
+"""Exceptions by which frameworks tell a handler that its client has disconnected."""
 BROKEN_CONNECTION: Final = (BrokenPipeError, ConnectionResetError, ConnectionAbortedError, TimeoutError)
-"""Of the client's connection only where a server raised them; a database's may break as well."""
+"""They mean a client's disconnect only if a server raised them; a connection to a database may break as well."""
 SERVERS: Final = frozenset(
     {
         "aiohttp.web_fileresponse", "aiohttp.web_request", "aiohttp.web_response", "aiohttp.web_ws", "cheroot",
@@ -180,9 +180,9 @@ SERVERS: Final = frozenset(
         "tornado.http1connection", "uvicorn", "waitress", "werkzeug.serving", "wsgiref",
     }
 )  # fmt: skip
-"""Packages and modules of servers: a connection that breaks in a call of theirs is the client's.
+"""Packages and modules of servers: a connection that breaks in a call from them is the client's.
 
-Modules with which an application may also call others (asyncio, h11, aiohttp's client) are none of them.
+Modules that an application may also use as a client (asyncio, h11, aiohttp's client) are left out.
 """
 BELOW_SERVERS: Final = frozenset(
     {
@@ -190,11 +190,11 @@ BELOW_SERVERS: Final = frozenset(
         "tornado", "twisted", "websockets", "wsproto",
     }
 )  # fmt: skip
-"""Packages that servers call to read and write; an application may, too: the frame above theirs says who did."""
+"""Packages that both servers and applications call to read and write: the frame above theirs tells who called."""
 REPORTED_ANSWERS: Final = frozenset({"aiohttp", "falcon", "fastapi", "starlette"})
-"""Packages whose exceptions that are an answer of 5xx are error events. Source: sentry-sdk's integrations for them."""
+"""Packages whose HTTP exceptions with a 5xx status are error events. Source: sentry-sdk's integrations for them."""
 ANSWERS_EXCEPTIONS: Final = frozenset({"opentelemetry.instrumentation.django"})
-"""Instrumentations whose spans end with exceptions that have already been turned into an answer."""
+"""Instrumentations whose spans end with exceptions that were already turned into a response."""
 TERMINATED: Final = -(256 - 15)
 """Code of the SystemExit by which Celery's main process ends a job: over its time, which is counted there, or revoked.
 

@@ -1,7 +1,8 @@
-"""A request as its server sees it: from the call of the application to the last byte of the answer.
+"""A request as its server sees it: from the call of the application to the last byte of the response.
 
-The layers of `wsgi.py` and `asgi.py` make one for each request. It knows what a span does not: whether the client left,
-whether the answer broke after its head, whether any instrumentation made a server span at all. Measures nothing.
+The layers of `wsgi.py`, `asgi.py` and `aiohttp.py` make one for each request. It knows what a span does not: whether
+the client disconnected, whether the response broke after its headers, whether an instrumentation made a server span.
+It measures nothing.
 """
 
 from __future__ import annotations
@@ -34,43 +35,44 @@ _WSGI: Final = "opentelemetry.instrumentation.wsgi"
 _ASGI: Final = "opentelemetry.instrumentation.asgi"
 _AIOHTTP: Final = "opentelemetry.instrumentation.aiohttp_server"
 _FASTAPI: Final = "fastapi.telemetry"
-"""Every instrumentation of a WSGI or ASGI framework imports one of the first two; FastAPI 0.165 makes spans itself."""
+"""Modules that make server spans. Instrumentations of WSGI and ASGI frameworks import one of the first two; FastAPI
+0.165 and later makes spans itself."""
 _INSTRUMENTATIONS: Final = "opentelemetry.instrumentation."
 STATUS: Final = "http.response.status_code"
 _OF_REQUESTS: Final = PATHS | {"http.request.method", "http.method"}
-"""A span of a request has one of them: a server need not tell the path as it was sent."""
+"""Every span of a request has at least one of these attributes: not every server gives the path as it was sent."""
 _SERVER_ERROR: Final = 500
 _DIGITS: Final = 20
-"""Of a length: Python refuses numbers of more than 4,300."""
+"""Most digits of a Content-Length that is read; Python raises for numbers of more than 4,300."""
 _BODILESS: Final = frozenset({204, 304})
-"""Statuses of answers that have no body, whatever their head says. Source: RFC 9110, section 6.4.1."""
+"""Statuses of responses without a body, whatever their Content-Length. Source: RFC 9110, section 6.4.1."""
 _WEBSOCKET_FAILED: Final = frozenset({1011, 4500})
-"""Close codes of a server that met an unexpected condition. Source: RFC 6455, section 7.4.1; 4500 is Litestar's."""
+"""Close codes for an unexpected condition in the server. Source: RFC 6455, section 7.4.1; 4500 is Litestar's."""
 
 
 class ServedRequest:
-    """One request, from the server's side; its protocol says how it is read.
+    """One request, from the server's side. A subclass for each protocol reads path and attributes.
 
-    What most requests never change lives in the class, so that a request costs one small object.
+    Defaults are class attributes, so that a request costs one small object.
 
     Attributes:
-        mechanism: what Sentry calls the place where an exception is caught.
-        root: key under which a request has the root of the application: what stood before its path.
-        route: key under which a framework that nothing instruments leaves the route, as a template: Litestar does.
-        told: the route that another such framework has told.
-        failure: what failed a socket that its framework closes in order all the same.
-        escaped: what left the application.
+        mechanism: `mechanism.type` of the exceptions that Sentry gets from this layer.
+        root: key of the request's scope or environ that holds the application's root path.
+        route: key under which a framework without an instrumentation stores the route template (Litestar does).
+        told: the route template that such a framework reported by `note_route`.
+        failure: the exception that failed a websocket which its framework closed normally.
+        escaped: the exception that left the application.
         getter: reads the headers for the propagators.
-        local_root: of the server span that was made for it, if one was.
-        client_left: the client left before the answer was complete.
-        is_complete: the whole answer was handed to the server.
-        is_unanswered: the application has ended without a word to a client that is there: the server answers 500.
-        answers_stops: the server answers 500 also where what is no Exception ends the application.
-        is_refused: the server sent no head, though it was given one.
-        is_broken_off: the application ended before the answer that it had begun, or gave what is none.
-        socket_scheme: of a websocket that its instrumentation takes for a request.
-        awaits_framework: the server span was made here, though an instrumentation may yet make one below it.
-        measured: names of the metrics that have it: both a mounted app and its outer one measure.
+        local_root: of the server span of this request; None if it has no span yet.
+        client_left: the client disconnected before the response was complete.
+        is_complete: the whole response was handed to the server.
+        is_unanswered: the application ended without a response to a connected client: the server sends a 500.
+        answers_stops: the server also sends a 500 after a BaseException that is no Exception.
+        is_refused: the application gave a status and headers that the server refused to send.
+        is_broken_off: the application ended before the end of its response, or returned no valid response.
+        socket_scheme: `ws` or `wss`, for a websocket whose instrumentation treats it as a request.
+        awaits_framework: slotel made the server span, and an instrumentation may still make one below it.
+        measured: names of the metrics that contain this request already: a mounted app and its outer app record it.
     """
 
     mechanism: ClassVar[str]
@@ -108,19 +110,18 @@ class ServedRequest:
         self._started = time_ns()
 
     def path(self) -> str:
-        """Return the path that was asked for."""
+        """Return the requested path, with a leading slash."""
         raise NotImplementedError
 
     def attributes(self) -> dict[str, Any]:
-        """Return the attributes of a server span, by OpenTelemetry's conventions."""
+        """Return the attributes of a server span. Source: OpenTelemetry semantic conventions, HTTP server."""
         raise NotImplementedError
 
     def begin(self) -> None:
-        """Serve this request in the current context.
+        """Make this the request of the current context, and start its server span if no instrumentation can.
 
-        A connection may keep the context of the request before, and a thread what nobody detached: a span that has
-        ended is nobody's parent, and neither is one of another request to the same application. Where no
-        instrumentation can make the server span, it is made here.
+        The context may still hold a span of the previous request on this connection or thread. A span that has ended,
+        or that belongs to another request to the same application, never becomes the parent.
         """
         before, standing = SERVED.get(), span_in()
         self._token = SERVED.set(self)
@@ -148,25 +149,25 @@ class ServedRequest:
 
     @property
     def is_over(self) -> bool:
-        """Whether its end was seen, or another's request is counted for it."""
+        """Whether the request has ended, or is counted as part of an outer server's request."""
         return self._is_over
 
     @property
     def is_unsent(self) -> bool:
-        """Whether the application has ended, and nothing of its answer was sent."""
+        """Whether the application has ended and no part of its response was sent."""
         return self.is_unanswered or self.is_refused
 
     def is_short(self, given: int, length: int | None, method: object) -> bool:
-        """Return whether an answer is shorter than its head says; one to HEAD has no body.
+        """Return whether a response body is shorter than its Content-Length. Responses to HEAD have no body.
 
         Args:
-            given: bytes.
-            length: of the body, as the head says it; None: not said.
+            given: bytes of the body that were sent.
+            length: Content-Length in bytes; None if the response has none.
         """
         return length is not None and given < length and method != "HEAD" and self.status not in _BODILESS
 
     def leave(self) -> None:
-        """Put back the context that stood before."""
+        """Restore the context that was current before `begin`."""
         try:
             if self._attached is not None:
                 context.detach(self._attached)
@@ -176,10 +177,10 @@ class ServedRequest:
         self._token = None  # it holds the context, which may hold this request
 
     def take(self, local_root: LocalRoot) -> LocalRoot:
-        """Note the server span of this request; a second one is another's. Return the local root that it is of.
+        """Take a new server span as this request's, and return its local root. A second one is another request's.
 
-        Unless the first was made here: then the framework makes spans itself, and its one takes the place of the one
-        that was made here, with its ids: spans below it, events and headers name them.
+        If slotel made the first span, the framework's span replaces it and takes over its ids, because child spans,
+        events and outgoing headers already refer to them.
         """
         is_own = self._starts_own
         known = self.local_root
@@ -207,17 +208,17 @@ class ServedRequest:
         return local_root
 
     def _tell(self, former: Span, span: Span) -> None:
-        """Write onto a span what code of the app has said to the former one."""
+        """Copy the attributes that the app's code set on the former span."""
         begun = {*self.attributes(), "http.route", *attributes_of(span)}
         for name, value in attributes_of(former).items():
             if name not in begun:
                 span.set_attribute(name, value)
 
     def look_at(self, child: Span) -> None:
-        """Look whether a span below the one that was made here is a framework's instrumentation's.
+        """Check whether a child of slotel's server span was made by a framework's instrumentation.
 
-        Instrumentations make an INTERNAL span where one stands already: its route is the request's, and it makes the
-        server spans of the requests that follow.
+        Instrumentations make an INTERNAL span if a span is current. Its route is the request's, and the
+        instrumentation makes the server spans of the requests that follow.
         """
         scope, attributes = child.instrumentation_scope, attributes_of(child)
         if (
@@ -230,7 +231,7 @@ class ServedRequest:
             self.layer.makes_spans = False
 
     def ensure_span(self) -> None:
-        """Make the server span now, if none was made so far, and name it: an event belongs to it."""
+        """Make the server span now if there is none yet, and name it, so that an event can be linked to it."""
         if self.local_root is None and not self._is_over and (self._ends or can_take_context()):
             token = SERVED.set(self)
             self._start_span()
@@ -239,7 +240,7 @@ class ServedRequest:
         self.name_own()
 
     def name_own(self) -> None:
-        """Give the server span that was made here its route, as soon as something knows it."""
+        """Name slotel's server span by its route, if the route is known."""
         local_root = self.local_root
         if local_root is None or not self._has_own_span:
             return
@@ -252,19 +253,19 @@ class ServedRequest:
             name_by_route(local_root.span, under(root, route) if root else route)
 
     def hold(self, span: ReadableSpan) -> bool:
-        """Return whether the span's end waits for the answer's, which the application has still to give."""
+        """Keep an ended span until the response ends; return False if the response has ended already."""
         if self._ends or self.is_complete:
             return False
         self._held = span
         return True
 
     def complete(self) -> None:
-        """Note that the application gives the last part of the answer: a span that has ended waits no longer."""
+        """Note that the response is complete, and measure the span that `hold` kept."""
         self.is_complete = True
         self._finish(None)
 
     def decided(self, decision: Decision) -> Decision:
-        """Return what came of the request, in the light of what the server has seen until its span ended."""
+        """Return the decision, corrected by what the server saw: a disconnect, a broken or refused response."""
         if self.client_left and (decision.exception is None or isinstance(decision.exception, OSError)):
             return Decision(rows.CLIENT_LEFT)
         if decision.row is rows.BROKEN_STREAM and self.is_unsent:
@@ -282,10 +283,10 @@ class ServedRequest:
         return Decision(rows.ERROR_ANSWER) if refused else decision
 
     def end(self, error: BaseException | None) -> None:
-        """End what is open: the answer is complete, was given up, or an exception broke it. A second call does nothing.
+        """End the request and its span. A second call does nothing.
 
         Args:
-            error: what left the application, in flight.
+            error: the exception that is leaving the application; None if the response is complete or was abandoned.
         """
         if self._is_over:
             return
@@ -310,10 +311,10 @@ class ServedRequest:
                 self._server.pipeline.escaped(error, self.mechanism)
 
     def fail(self, error: BaseException) -> None:
-        """End the server span that was made here, by what its server will answer; another is its maker's to end.
+        """End slotel's server span with the status that the server will send. Spans of instrumentations are not ended.
 
         Args:
-            error: in flight.
+            error: the exception that is leaving the application.
         """
         if self.local_root is None:
             self.ensure_span()
@@ -323,12 +324,12 @@ class ServedRequest:
 
     def _end_open(self, local_root: LocalRoot, error: BaseException | None) -> None:
         if not local_root.ended:
-            # a span that starts late: what is in flight was raised since the request came
+            # the span starts late: the exception in flight was raised after the request arrived
             local_root.handled = 0
             self._end_span(local_root.span, error)
 
     def _finish(self, error: BaseException | None) -> None:
-        """Let a span that was held back be measured."""
+        """Measure the span that `hold` kept."""
         local_root, span = self.local_root, self._held
         if local_root is None or span is None:
             return
@@ -370,7 +371,7 @@ class ServedRequest:
         return span if isinstance(span, Span) else None
 
     def _end_span(self, span: Span, error: BaseException | None) -> None:
-        """End the span that was made here, or one that its instrumentation has left open."""
+        """End slotel's span, or one that its instrumentation has left open."""
         is_own = self._has_own_span
         if self.status is not None and "http.request.method" in attributes_of(span):
             span.set_attribute(STATUS, self.status)
@@ -387,12 +388,12 @@ class ServedRequest:
 
 
 def _may_make_spans() -> bool:
-    """Whether what makes the server spans of a framework is there."""
+    """Whether a module that makes server spans is imported."""
     return not sys.modules.keys().isdisjoint((_WSGI, _ASGI, _AIOHTTP, _FASTAPI))
 
 
 def is_own(span: Span) -> bool:
-    """Return whether the server span of a request was made here, by no instrumentation."""
+    """Return whether slotel made a server span, not an instrumentation."""
     scope = span.instrumentation_scope
     return scope is not None and scope.name == TRACER
 
@@ -402,14 +403,14 @@ SERVED: ContextVar[ServedRequest | None] = ContextVar("slotel-served-request", d
 
 
 def length_of(value: object) -> int | None:
-    """Return the length that a header says; None where it says none that a body can have."""
+    """Return the value of a Content-Length header in bytes; None if it is not a valid length."""
     if not isinstance(value, str) or len(value) > _DIGITS or not (value.isascii() and value.isdigit()):
         return None
     return int(value)
 
 
 def _broken(decision: Decision, error: BaseException) -> Decision:
-    """Return what came of a request whose answer was given up or broke after its head was sent."""
+    """Return the decision on a request whose response was abandoned or broke after its headers were sent."""
     escaped = of_escaped(error)
     if escaped.row is rows.FAILED:
         return Decision(rows.BROKEN_STREAM, error)
@@ -417,7 +418,7 @@ def _broken(decision: Decision, error: BaseException) -> Decision:
 
 
 def _answered(decision: Decision, status: int) -> Decision:
-    """Return what came of a request whose answer was made around the span: what the client got decides."""
+    """Return the decision on a request whose response was made outside its span, by the status that the client got."""
     if status < _SERVER_ERROR and decision.row in (rows.FAILED, rows.ERROR_ANSWER):
         return Decision(rows.ANSWERED, decision.exception)
     if status >= _SERVER_ERROR and decision.row in (rows.SUCCEEDED, rows.ANSWERED, rows.STREAM):

@@ -1,4 +1,4 @@
-"""Names a server span that has no route by its method alone: a path is no name, it has no bound.
+"""Names a server span without a route by its method alone: the cardinality of paths is unbounded.
 
 Source: OpenTelemetry semantic conventions, HTTP spans, Name: `{method} {http.route}`, without a route `{method}`.
 """
@@ -15,19 +15,19 @@ from slotel.runtime.upstream.otel.reading import attributes_of
 
 _ROUTE: Final = "http.route"
 PATHS: Final = frozenset({"url.path", "http.target"})
-"""What says which path was asked for, by the new and by the old conventions."""
+"""Attributes with the requested path, in the stable and in the old conventions."""
 METHODS: Final = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE", "QUERY"}
 )
 """What is another's is `_OTHER`. Source: OpenTelemetry semantic conventions, `http.request.method`."""
 _METHODS: Final = ("http.request.method", "http.method")
 _ORIGINAL: Final = "http.request.method_original"
-"""A client's own word for a method has no bound: it is `_OTHER`, and `HTTP` in the name."""
+"""An unknown method is unbounded: the attribute is `_OTHER`, and `HTTP` stands in the name."""
 _INSTRUMENTATIONS: Final = "opentelemetry.instrumentation."
 _NAMED_BY_ROUTE: Final = ("opentelemetry.instrumentation.tornado",)
-"""Instrumentations that write a route into the name alone, and never a path."""
+"""Instrumentations that write a route into the name only, and never a path."""
 _CATCH_ALL: Final = "%s"
-"""Tornado's template of a pattern that is one group: it says nothing."""
+"""Tornado's route template of a pattern that is a single group: it names no route."""
 _OF_SOCKETS: Final = "WS"
 """What FastAPI's own telemetry (0.165) writes in place of a websocket's method."""
 _SOCKET_METHOD: Final = "GET"
@@ -35,9 +35,9 @@ _SOCKET_METHOD: Final = "GET"
 
 
 def better_name(span: Span) -> str | None:
-    """Return the name by convention of a server span that starts: without a path, a websocket's with its method.
+    """Return the conventional name of a server span that starts: without the path, and with a websocket's method.
 
-    The path stays on the span, as `url.path`. A name that the app gave is left alone: it does not end with the path.
+    The path stays on the span, as `url.path`. A name that the app chose is kept; it does not end with the path.
 
     Returns:
         None if the name is right.
@@ -88,7 +88,7 @@ def _by_convention(span: Span, attributes: Mapping[str, Any]) -> str | None:
 
 
 def name_by_route(span: Span, route: str) -> None:
-    """Give a server span its full route; a name that the app gave stays."""
+    """Name a server span by its full route; a name that the app chose is kept."""
     before = attributes_of(span).get(_ROUTE)
     span.set_attribute(_ROUTE, route)
     method, _, path = span.name.rpartition(" ")
@@ -99,14 +99,14 @@ def name_by_route(span: Span, route: str) -> None:
 
 
 def name_socket(span: Span) -> None:
-    """Give the span of a websocket that is named by its route the method of its handshake."""
+    """Put the method of the handshake before the name of a websocket's span that is named by its route."""
     method, _, route = span.name.partition(" ")
     if method == _OF_SOCKETS:
         span.update_name(f"{_SOCKET_METHOD} {route}".strip())
 
 
 def place_under(span: Span, prefix: str) -> None:
-    """Put the application's root before the path and the route of a server span that lack it.
+    """Put the application's root path before the path and the route of a server span, if they lack it.
 
     Source: OpenTelemetry semantic conventions, `http.route`, which includes the application root.
     """
@@ -126,9 +126,9 @@ def place_under(span: Span, prefix: str) -> None:
 
 
 class RootedAttributes(dict[str, Any]):
-    """Attributes of a server span below a root: the paths and the route that are put in get it.
+    """Attributes of a server span that put the application's root path before each path and route that is set.
 
-    Instrumentations set the attributes that they collect again when the span has started.
+    Instrumentations set their attributes again after the span has started.
     """
 
     def __init__(self, root: str, attributes: Mapping[str, Any]) -> None:
@@ -161,5 +161,5 @@ def under(prefix: str, path: str) -> str:
 
 
 def _is_part(path: str, whole: object) -> bool:
-    """Whether a path is that of the request; a mount point may stand before it, a query behind."""
+    """Whether a path is the request's, also with a mount point before it or a query behind it."""
     return isinstance(whole, str) and exact_text(whole).partition("?")[0].endswith(path)

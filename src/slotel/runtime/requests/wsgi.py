@@ -1,6 +1,6 @@
-"""The layer between a WSGI server and its application: every request that the server serves is counted, once.
+"""The layer between a WSGI server and its application: counts every request exactly once.
 
-Where a framework's instrumentation makes the server span, the layer stands back and only watches the answer.
+If a framework's instrumentation makes the server span, the layer makes none and only observes the response.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class WsgiRequest(ServedRequest):
     """A request that a WSGI server serves.
 
     Attributes:
-        length: of the body of the answer, as its head says; None: not said.
+        length: Content-Length of the response in bytes; None if it has none.
     """
 
     mechanism = "wsgi"
@@ -48,7 +48,7 @@ class WsgiRequest(ServedRequest):
     """The server's `start_response`."""
 
     def start_response(self, status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
-        """Let the server start the answer, and note how: it refuses a second start without an error."""
+        """Start the response, and note status and length. Servers refuse a second start without `exc_info`."""
         write = self.starts(status, headers, *more)
         if self.is_broken_off:  # a middleware answers in place of what has failed
             self.is_broken_off = False
@@ -67,10 +67,10 @@ class WsgiRequest(ServedRequest):
         return self._request.get("REQUEST_METHOD")
 
     def note_unanswered(self, *, has_returned: bool) -> None:
-        """Note that nothing of the body was given before the application failed: most servers answer 500.
+        """Note that the application failed before the first part of its body: most servers then send a 500.
 
         Args:
-            has_returned: the application gave a body, and this has failed.
+            has_returned: the application returned a body, and iterating over it has failed.
         """
         if UWSGI in self._request:
             self.is_refused = self.status is None
@@ -80,7 +80,7 @@ class WsgiRequest(ServedRequest):
             self.answers_stops = software.startswith(_WSGIREF)
 
     def path(self) -> str:
-        """Return the path that was asked for."""
+        """Return the requested path, with a leading slash."""
         request: Environ = self._request
         return _text(request.get("SCRIPT_NAME", "")) + _text(request.get("PATH_INFO", "")) or "/"
 
@@ -106,17 +106,17 @@ class WsgiRequest(ServedRequest):
 
 
 _SEND_HEADS: Final = ("Granian", "Cheroot/", "CherryPy/")
-"""Servers that send the head of a body that fails before its first part; others send it with that."""
+"""Servers that send the headers before the first part of the body; others send both together."""
 _WSGIREF: Final = "WSGIServer/"
-"""It answers whatever an application raises, `SystemExit`, too."""
+"""wsgiref's server sends a 500 for whatever an application raises, also for `SystemExit`."""
 UWSGI: Final = "uwsgi.version"
-"""Key that uWSGI puts into an environ: it sends a head that it has been given, and answers nothing of its own."""
+"""Key that uWSGI puts into an environ. It sends the headers at once, and no 500 of its own."""
 _SHORT_READS: Final = frozenset({"read1", "readall", "readinto", "readinto1"})
-"""Reads that only some servers' bodies have, and that may give less than is there: nothing at all is the end."""
+"""Read methods that only some servers' bodies have. They may return less than is available; b"" is the end."""
 
 
 class WsgiUpload(WsgiRequest):
-    """A request with a body: where a read of it ends too early, the client has left."""
+    """A request with a body: if a read of it ends too early, the client has disconnected."""
 
     def __init__(self, layer: Layer, environ: Environ, length: int) -> None:
         super().__init__(layer, environ)
@@ -125,7 +125,7 @@ class WsgiUpload(WsgiRequest):
 
     @property
     def client_left(self) -> bool:
-        """Whether the client left before its body or the answer was complete."""
+        """Whether the client disconnected before its body or the response was complete."""
         return self._left or self._body.is_cut_off
 
     @client_left.setter
@@ -134,13 +134,13 @@ class WsgiUpload(WsgiRequest):
 
 
 class Body:
-    """The body of a request, read through to the server's: it notes whether a read gave less than the client announced.
+    """Wraps the body of a request, and notes whether a read returned less than Content-Length.
 
     Args:
-        length: of the body, as the client announced it.
+        length: Content-Length of the request, in bytes.
 
     Attributes:
-        is_cut_off: the last read ended before the announced end, and was not asked to.
+        is_cut_off: the last read ended before Content-Length, though the caller asked for more.
     """
 
     def __init__(self, stream: Any, length: int) -> None:
@@ -149,21 +149,21 @@ class Body:
         self.is_cut_off = False
 
     def read(self, *size: Any) -> bytes:
-        """Read at most so many bytes: a server waits until it has them."""
+        """Read at most `size` bytes; the server waits until it has them."""
         data: bytes = self._got(self._stream.read, *size)
         wanted = self._left if not size or size[0] is None or size[0] < 0 else min(size[0], self._left)
         self._note(len(data), is_end=len(data) < wanted)
         return data
 
     def readline(self, *size: Any) -> bytes:
-        """Read a line: its end is missing where the body ends."""
+        """Read a line; the last one may lack its newline."""
         line: bytes = self._got(self._stream.readline, *size)
         is_whole = line.endswith(b"\n") or bool(size and size[0] is not None and 0 <= size[0] <= len(line))
         self._note(len(line), is_end=not is_whole)
         return line
 
     def readlines(self, *hint: Any) -> list[bytes]:
-        """Read the lines that are left, or about so many bytes of them."""
+        """Read the remaining lines, or about `hint` bytes of them."""
         lines: list[bytes] = self._got(self._stream.readlines, *hint)
         self._note(sum(map(len, lines)), is_end=not (hint and hint[0] and hint[0] > 0))
         return lines
@@ -172,7 +172,7 @@ class Body:
         return iter(self.readline, b"")
 
     def __getattr__(self, name: str) -> Any:
-        """Be the server's in everything else."""
+        """Return any other attribute of the server's body."""
         found = getattr(self._stream, name)
         if name not in _SHORT_READS:
             return found
@@ -198,7 +198,7 @@ class Body:
 
 
 class WsgiLayer(Layer):
-    """A WSGI application, wrapped once where its server loads it."""
+    """A WSGI application, wrapped once when its server loads it."""
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve one request."""
@@ -223,7 +223,7 @@ class WsgiLayer(Layer):
         local_root = served.local_root
         if local_root is None or local_root.ended:
             is_given = isinstance(answer, (list, tuple)) and all(isinstance(part, bytes) for part in answer)
-            # the server sends such a file itself: it looks at its class
+            # the server sends such a file itself: it checks the class
             if is_given or is_file(answer, environ):
                 if is_given and _is_short(sum(map(len, answer)), served):
                     served.is_broken_off = True
@@ -235,9 +235,9 @@ class WsgiLayer(Layer):
 
 
 class _Answer:
-    """The body of an answer that is still to be produced; the request ends with it.
+    """A response body that is still to be iterated over; the request ends with it.
 
-    One that says how long it is, is complete before its last part is handed over: its client sees the end by that.
+    A body with a Content-Length is complete before its last part is handed to the server: the client sees its end then.
     """
 
     __slots__ = ("_answer", "_given", "_handled", "_parts", "_served")
@@ -285,7 +285,7 @@ class _Answer:
         return part
 
     def close(self) -> None:
-        """Close the body; before its last part it was given up, or the server could not send what it was given."""
+        """Close the body. Before its last part this means that the server abandoned it or could not send it."""
         served, unsent = self._served, sys.exc_info()[1]
         try:
             close = getattr(self._answer, "close", None)
@@ -306,7 +306,7 @@ class _Answer:
             served.leave()
 
     def _has_failed(self, unsent: BaseException) -> bool:
-        """Whether the server could not send what it was given, though its client was there."""
+        """Whether the server failed to send the body to a connected client."""
         if not isinstance(unsent, Exception) or unsent is self._handled:
             return False
         return not (isinstance(unsent, OSError) or is_client_disconnect(unsent))
@@ -318,7 +318,7 @@ is over when the file is closed."""
 
 
 def is_file(answer: Any, environ: Environ) -> bool:
-    """Return whether an answer is a file that the server sends itself: it knows its class, or uWSGI the object."""
+    """Return whether a response is a file that the server sends itself: of a class that it knows, or uWSGI's object."""
     wrapper = environ.get("wsgi.file_wrapper")
     if isinstance(wrapper, type):
         return isinstance(answer, wrapper)
@@ -326,9 +326,9 @@ def is_file(answer: Any, environ: Environ) -> bool:
 
 
 def _watch_file(answer: Any, served: ServedRequest) -> bool:
-    """Let the request end when the server closes the file that it sends; return whether it will be seen.
+    """End the request when the server closes the file that it sends; return whether the close can be observed.
 
-    The server looks at its class, so it stays what it is.
+    The server checks the file's class, so the file is not wrapped.
     """
     close, handled = getattr(answer, "close", None), sys.exc_info()[1]
 
@@ -365,10 +365,10 @@ def _watch_file(answer: Any, served: ServedRequest) -> bool:
 
 
 def _is_short(given: int, served: WsgiRequest) -> bool:
-    """Return whether a body of so many bytes ends before its end; one of none may have gone by `write()`."""
+    """Return whether a body of `given` bytes is too short. An empty one may have been sent by `write()`."""
     return given > 0 and served.is_short(given, served.length, served.method)
 
 
 def _text(value: str) -> str:
-    """Return a path as text: PEP 3333 hands it over as Latin-1."""
+    """Return a path as text. PEP 3333 encodes it as Latin-1."""
     return value.encode("latin-1", "replace").decode("utf-8", "replace")

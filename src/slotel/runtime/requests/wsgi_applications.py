@@ -1,6 +1,6 @@
-"""The calls of WSGI frameworks' own applications: what escapes one is seen there, also beneath a middleware.
+"""Observes the calls of WSGI frameworks' own applications, to see exceptions that a middleware above would swallow.
 
-Servers whose C code calls the application have no layer; there the call itself gets one.
+Servers whose C code calls the application have no layer; for these the call itself gets one.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from slotel.runtime.requests.served import SERVED, ServedRequest
 from slotel.runtime.requests.wsgi import UWSGI, Environ, WsgiLayer, WsgiRequest, is_file
 
 _OF_C_SERVERS: Final = (UWSGI, "mod_wsgi.version")
-"""Keys that servers whose C code calls the application put into an environ: no layer stands between."""
+"""Environ keys of servers whose C code calls the application, so that it cannot be wrapped there."""
 _LAYER: Final = "_slotel_layer"
 
 
 class WsgiApplications:
-    """Serves the calls of frameworks' own applications: by a layer, where the server is of C code.
+    """Serves the calls of frameworks' own applications: through a layer, if the server is written in C.
 
-    Beneath every other server's layer it sees what escapes the application before a middleware may swallow it.
+    Under other servers it reports what escapes the application before a middleware can swallow it.
     """
 
     def __init__(self, server: Server) -> None:
         self._server = server
 
     def serve(self, call: Callable[..., Any], application: Any, environ: Environ, start_response: Any) -> Any:
-        """Return the answer of an application.
+        """Return the response of an application.
 
         Args:
             call: the application's own, unbound.
@@ -54,10 +54,10 @@ class WsgiApplications:
         return _Watched(answer, functools.partial(self.failed, served=served))
 
     def failed(self, error: BaseException, served: ServedRequest | None) -> None:
-        """Report what has escaped the application, and note that the answer that was begun is broken off.
+        """Report what escaped the application, and note that the response that had begun is broken off.
 
         Args:
-            served: the request, if a layer sees it.
+            served: the request, if a layer observes it.
         """
         if isinstance(error, StopIteration) or not of_escaped(error).reports:
             return
@@ -67,10 +67,10 @@ class WsgiApplications:
 
 
 class _Watched:
-    """The body of an application's answer, beneath a middleware; in everything else it is the answer.
+    """Wraps the response body of an application beneath a middleware; has all attributes of the body.
 
     Args:
-        failed: told what breaks it.
+        failed: called with the exception that breaks it.
     """
 
     __slots__ = ("_answer", "_failed", "_parts")
@@ -102,9 +102,9 @@ class _Watched:
             raise
 
     def __getattr__(self, name: str) -> Any:
-        """Look like the answer."""
+        """Return the attribute of the body."""
         return getattr(self._answer, name)
 
 
 def _nothing() -> None:
-    """Close what has nothing to close."""
+    """Do nothing: the body has no `close`."""
