@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from slotel.runtime.requests.served import ServedRequest
 
 MAX_OPEN: Final = 50_000
-"""Open spans that are remembered; beyond this the oldest is forgotten: spans that never end must not fill the memory."""
+"""Open spans that are remembered. Beyond this the oldest is forgotten, so that spans without an end fill no memory."""
 
 
 class LocalRoot:
