@@ -1,4 +1,4 @@
-"""Redacts values that a statement of SQL gives to columns with a sensitive name. Pure.
+"""Redacts the values that an SQL statement assigns to columns with a sensitive name. Pure.
 
 `INSERT INTO u (name, password) VALUES ('bob', 'x')`, and the parameters that SQLAlchemy writes below a statement in the
 message of an exception: `[SQL: INSERT INTO u (name, password) VALUES (?, ?)] [parameters: ('bob', 'x')]`.
@@ -17,7 +17,7 @@ from slotel.runtime.redaction.notation import is_hidden
 _INSERT: Final = lazy_pattern(
     r"\b(?:INSERT|REPLACE)\s(?:[^()\n]{1,300})\(([^()]{1,4000})\)\s{0,8}VALUES\s{0,8}(?=\()", re.IGNORECASE
 )
-"""The columns of an INSERT, up to its values."""
+"""An INSERT from its list of columns to the first bracket of its values."""
 _COMPARED: Final = lazy_pattern(
     r"([\w.\"`]{1,128})\s{0,4}(?:=|<>|!=|\bLIKE\b|\bIN\b)\s{0,4}\(?\Z", re.IGNORECASE
 )
@@ -27,18 +27,18 @@ _PARAMETERS: Final = lazy_pattern(r"\[parameters: [\[(]{1,2}")
 _LITERAL: Final = (
     r"(?:\\{1,64}['\"]([^'\"\\]*)\\{1,64}['\"]|'((?:[^'\\]|''|\\.)*)'?|\"((?:[^\"\\]|\"\"|\\.)*)\"?)"
 )
-"""A text of SQL, also within the `repr` of a text."""
+"""A string literal of SQL, also within a Python `repr`."""
 _VALUE: Final = lazy_pattern(rf"\s*(?:[A-Za-z]{{0,2}}{_LITERAL})\s*", re.DOTALL)
 _PIECE: Final = lazy_pattern(rf"{_LITERAL}|[(\[]|[)\]]|,", re.DOTALL)
-"""What tells where a value ends: texts and brackets in it, a comma."""
+"""The tokens that matter for finding the end of a value: string literals, brackets, commas."""
 _LONGEST: Final = 1_000
-"""Characters of an expression that is looked at, but for the text that it ends with."""
+"""Characters of an expression that are searched for its end; a string literal at its end may be longer."""
 _FAR: Final = 2_000
-"""Characters before a statement's parameters in which its placeholders are looked for."""
+"""Characters before a statement's parameters that are searched for its placeholders."""
 
 
 def redacted(text: str, is_sensitive: Callable[[str], bool], found: Callable[[str], None]) -> str:
-    """Return the text without the values of sensitive columns; `found` is told of each.
+    """Return the text without the values of sensitive columns; `found` is called with "column" for each.
 
     >>> redacted("INSERT INTO u (name, pin) VALUES ('bob', '1')", "pin".__eq__, print)
     column
@@ -55,7 +55,7 @@ def redacted(text: str, is_sensitive: Callable[[str], bool], found: Callable[[st
 
 
 def _values(text: str, is_sensitive: Callable[[str], bool]) -> Iterator[tuple[int, int]]:
-    """Yield where the values of sensitive columns stand."""
+    """Yield (start, end) of each value of a sensitive column."""
     at = 0
     while (insert := _INSERT.search(text, at)) is not None:
         at = yield from _rows(text, insert.end(), [is_sensitive(name) for name in _names(insert[1])])
@@ -71,7 +71,7 @@ def _names(columns: str) -> list[str]:
 
 
 def _of_placeholders(statement: str) -> list[str]:
-    """Return the columns that a statement's placeholders stand for, in their order; '' where it is not seen."""
+    """Return the column of each placeholder of a statement, in order; '' if it is unknown."""
     insert = _INSERT.search(statement)
     if insert is not None:
         return _names(insert[1])
@@ -83,7 +83,7 @@ def _of_placeholders(statement: str) -> list[str]:
 
 
 def _rows(text: str, at: int, are_sensitive: list[bool]) -> Generator[tuple[int, int], None, int]:
-    """Yield where the sensitive values stand in the rows `(…), (…)` that begin at a place; return where they end."""
+    """Yield (start, end) of each sensitive value in the rows `(…), (…)` at an offset; return the offset after them."""
     if not any(are_sensitive):
         return at
     while text[at : at + 1] in ("(", "["):
@@ -105,7 +105,7 @@ def _rows(text: str, at: int, are_sensitive: list[bool]) -> Generator[tuple[int,
 
 
 def _end_of_value(text: str, at: int) -> int:
-    """Return where a value ends: at a comma or a bracket of its row, or at the end of what is looked at."""
+    """Return the offset of a value's end: a comma or bracket of its row, or the end of what is searched."""
     depth, place = 0, at
     while (piece := _PIECE.search(text, place)) is not None and piece.start() <= at + _LONGEST:
         place, sign = piece.end(), piece[0]
@@ -119,7 +119,7 @@ def _end_of_value(text: str, at: int) -> int:
 
 
 def _shown(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """Return what is to be hidden of a value: within the quotes of a text, or all of an expression with one in it."""
+    """Return (start, end) of what to redact: the inside of a string literal, or an expression that contains one."""
     literal = _VALUE.match(text, start)
     if literal is not None and literal.end() >= end:
         return literal.span(literal.lastindex) if literal.lastindex is not None else None

@@ -1,6 +1,6 @@
-"""Redacts passwords that command lines carry in short options: `curl -u bob:x`, `mysql -px`. Pure.
+"""Redacts passwords in short options of command lines: `curl -u bob:x`, `mysql -px`. Pure.
 
-Long options have a name that says what follows (`--token x`); a short one means a password in some programs only.
+A long option names its value (`--token x`). A short one is a password in some programs only, which are listed here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from slotel.config.names import REDACTED
 from slotel.config.patterns import lazy_pattern
 
 _NEXT: Final = r"\\{0,16}['\"]?,?\s{1,4}(?:\\{0,16}['\"]){0,2}"
-"""What stands between an option and its value: blanks, or the quotes and the comma of a list's `repr`."""
+"""The separator of an option and its value: blanks, or the quotes and the comma of a list's `repr`."""
 _VALUE: Final = r"([^\s'\",]*[^\s'\",\\])"
 
 OPTIONS: Final = {
@@ -33,21 +33,21 @@ OPTIONS: Final = {
     r"aws": rf"configure{_NEXT}set{_NEXT}[\w.-]{{0,64}}(?:secret|token)[\w.-]{{0,64}}{_NEXT}{_VALUE}",
     r"zip|unzip|7z[a-z]?": rf"-[pP](?:{_NEXT})?{_VALUE}",
 }
-"""Programs, and their options whose last group is a password. Source: their manual pages."""
+"""Program → its options with a password, which is the last group. Source: the programs' manual pages."""
 
 _PROGRAM: Final = lazy_pattern(rf"(?<![\w.-])(?:{'|'.join(f'({name})' for name in OPTIONS)})(?![\w.-])")
 _PATTERNS: Final = tuple(lazy_pattern(rf"(?<![\w-])(?:{option})") for option in OPTIONS.values())
 _LONGEST: Final = 300
-"""Characters of the longest option that is looked for."""
+"""Most characters of an option with its value."""
 _AUTH: Final = "AUTH"
 _MOST_OF_AUTH: Final = 3
-"""A command of Redis as a client sends it, with a user and a password."""
+"""Most parts of Redis's `AUTH [user] password`."""
 _FAR: Final = 1_000
-"""Characters behind a program's name in which its options are looked for."""
+"""Characters after a program's name that are searched for its options."""
 
 
 def redacted(text: str, found: Callable[[str], None]) -> str:
-    """Return the text without the passwords in short options; `found` is told of each.
+    """Return the text without the passwords in short options; `found` is called with "command" for each.
 
     >>> redacted("curl -su bob:hunter2 https://h", print)
     command
@@ -67,7 +67,7 @@ def redacted(text: str, found: Callable[[str], None]) -> str:
     while program := _PROGRAM.search(text, at):
         at = program.end()
         number = (program.lastindex or 1) - 1
-        # what was looked at behind the same program before has none, but for one across its end
+        # what was searched behind the same program before has no option, except for one across its end
         option = _PATTERNS[number].search(text, max(at, seen[number] - _LONGEST), at + _FAR)
         seen[number] = at + _FAR if option is None else 0
         if option is None or option[1] == REDACTED or option.start(1) < done:

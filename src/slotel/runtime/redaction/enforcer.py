@@ -1,4 +1,4 @@
-"""The tag policy at work on spans, metric labels and Sentry events. What is a secret, the redactor says."""
+"""Applies the tag policy to spans, metric labels and Sentry events. The redactor decides what is a secret."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ MAX_CACHED: Final = 2_000
 _MAX_RESOURCES: Final = 100
 _MAX_SCOPES: Final = 1_000
 _LONGEST: Final = 2000
-"""Characters of a nested value that are looked at: a tag has 200."""
+"""Characters of a nested tag value that are redacted; a tag keeps 200 of them."""
 _FREE: Final = TagRule(default="")
 
 
 class RedactedSpan(NamedTuple):
-    """A span as it may leave: read attributes, events and links here, the rest from `span`.
+    """A span as it may be exported: read attributes, events and links here, the rest from `span`.
 
     Args:
-        attributes: with those of `tags`, which are enforced.
+        attributes: redacted, with the enforced `tags` among them.
     """
 
     span: ReadableSpan
@@ -43,12 +43,12 @@ class RedactedSpan(NamedTuple):
 
 
 class Enforcer:
-    """The tag policy at work.
+    """Applies the tag policy, and redacts.
 
     Args:
         violation: called with (tag, action) for each repaired or redacted value.
-        service: the service's name: a tag in Sentry, which has no other place for it; spans have their resource.
-        choices: of `redaction` in slotel.yaml.
+        service: name of the service, which becomes a tag in Sentry. Spans have it in their resource.
+        choices: `redaction` of slotel.yaml.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Enforcer:
         }
         self._tagged = bool(self._rules or self._set)
         self._tags_of_none: Mapping[str, str] = self._judged_tags({}, {})
-        """Of a span that says nothing about them, as most do."""
+        """The tags of a span without any tag attribute, as most are."""
         self.label_names = tuple(dict.fromkeys(policy.metric_labels))
         self._asked = tuple(key for key in self.label_names if key not in self._set)
         self.unlabelled = tuple(
@@ -83,7 +83,7 @@ class Enforcer:
     # -- metrics ---------------------------------------------------------------------------------------------
 
     def given(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> tuple[str | None, ...]:
-        """Return what a span says about the metric labels that the policy does not set itself, unjudged.
+        """Return a span's raw values of the metric labels that the policy does not set itself; None if absent.
 
         Args:
             attributes: the span's.
@@ -103,9 +103,10 @@ class Enforcer:
     def judge_labels(
         self, given: Sequence[str | None]
     ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
-        """Return the values of all metric labels in the policy's order, and (tag, action) of each that a required
-        tag lacked or had wrong. An absent optional tag is ''.
-        """  # noqa: D205 one sentence
+        """Return the values of all metric labels in the policy's order, and (tag, action) of each repaired one.
+
+        An absent optional tag is ''. Only required tags are repaired.
+        """
         judged = {key: self._value(key, value) for key, value in zip(self._asked, given, strict=True)}
         labels = tuple(judged[key][0] if key in judged else self._set[key] for key in self.label_names)
         repaired = tuple(
@@ -114,7 +115,7 @@ class Enforcer:
         return labels, repaired
 
     def count_unlabelled(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-        """Count each required tag, of those that are no metric label, that a local root lacks or has wrong."""
+        """Report each required tag that is no metric label and that a local root lacks, or has an invalid value of."""
         for key in self.unlabelled:
             unlabelled = self._value(key, _given(key, attributes, tags))[1]
             if unlabelled is not None:
@@ -123,11 +124,11 @@ class Enforcer:
     # -- spans -----------------------------------------------------------------------------------------------
 
     def tags(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, str]:
-        """Return the tags of a span in Sentry: the policy's, the custom ones of its local root, and its service."""
+        """Return the Sentry tags of a span: the policy's, the custom ones of its local root, and its service."""
         return {**self._service, **self._tags(attributes, tags)}
 
     def tags_of(self, plain: RedactedSpan) -> dict[str, str]:
-        """Return the same of a span that `plain` has returned."""
+        """Return the Sentry tags of a span that `plain` has returned."""
         return {**self._service, **plain.tags}
 
     def _tags(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> Mapping[str, str]:
@@ -141,13 +142,13 @@ class Enforcer:
         return {**free, **{key: value for key, value in values.items() if value}, **self._set}
 
     def with_tags(self, attributes: dict[str, Any], tags: Mapping[str, str]) -> dict[str, Any]:
-        """Return redacted attributes with the policy's tags and the custom ones: the same object if there are none."""
+        """Return redacted attributes with the policy's and the custom tags; the same object if nothing changes."""
         if not self._tagged and not tags:
             return attributes
         return {**attributes, **self._tags(attributes, tags)}
 
     def plain(self, span: ReadableSpan, tags: Mapping[str, str]) -> RedactedSpan:
-        """Return the span as it may leave, to be read: with enforced tags and without secrets."""
+        """Return the span with enforced tags and without secrets, for code that only reads it; usually not a copy."""
         try:
             return self._plain(span, tags)
         except Exception as error:
@@ -177,7 +178,7 @@ class Enforcer:
         return RedactedSpan(span, attributes, events, links, enforced)
 
     def span(self, span: ReadableSpan, tags: Mapping[str, str]) -> ReadableSpan:
-        """Return the span as it may leave: a copy with repaired tags and without secrets, or itself."""
+        """Return the span with enforced tags and without secrets: a copy, or the span itself if nothing changes."""
         plain = self.plain(span, tags)
         renamed, after = plain.span, plain.attributes
         if (
@@ -193,7 +194,7 @@ class Enforcer:
         )  # fmt: skip
 
     def _renamed(self, span: ReadableSpan) -> ReadableSpan:
-        """Return the span with a name, a status and a resource that may leave: itself, mostly."""
+        """Return the span with redacted name, status and resource; mostly the span itself."""
         redactor, status = self.redactor, span.status
         name = redactor.text(span.name)
         text = status.description
@@ -212,7 +213,7 @@ class Enforcer:
         return _with(span, name, status, resource, scope, span.attributes, span.events, span.links)
 
     def resource(self, resource: Resource) -> Resource:
-        """Return the resource without secrets: the same object if it has none, and each time the same."""
+        """Return the resource without secrets: the same object if it has none, and the same copy on each call."""
         known = self._resources.get(id(resource))
         if known is None or known[0] is not resource:
             attributes = dict(resource.attributes)
@@ -270,7 +271,7 @@ class Enforcer:
     # -- values ----------------------------------------------------------------------------------------------
 
     def _value(self, key: str, raw: object) -> tuple[str, str | None]:
-        """Judge a tag's value, once for each value that is seen."""
+        """Return a tag's enforced value and the action taken. Results are cached by value."""
         if raw is not None and raw.__class__ is not str:
             raw = clean_value(self._scalar(raw))[
                 0
@@ -292,7 +293,7 @@ class Enforcer:
         return clean_value(self._scalar(value))[0]
 
     def _scalar(self, value: object) -> object:
-        """Redact a tag's value; one that is nested is no tag, but text: it may be a circle."""
+        """Redact a tag's value. A nested value becomes text; it may contain itself."""
         if isinstance(value, (Mapping, list, tuple)):
             return self.redactor.text(clean_value(value, _LONGEST)[0])
         return self.redactor.data(value)
@@ -301,7 +302,7 @@ class Enforcer:
 def redacted_scope(
     scope: InstrumentationScope | None, redact: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> InstrumentationScope | None:
-    """Return a scope whose attributes hold no secret: itself, mostly. Its name is one of code."""
+    """Return a scope with redacted attributes; mostly the scope itself. Its name comes from code and is kept."""
     if scope is None or not scope.attributes:
         return scope
     attributes = dict(scope.attributes)
@@ -312,7 +313,7 @@ def redacted_scope(
 
 
 def _given(key: str, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> object:
-    """Return a tag's value: the span's own, else its local root's; 0 and False are values, '' is none."""
+    """Return a tag's value: the span's own, else its local root's. 0 and False are values, '' counts as absent."""
     value = attributes.get(key)
     return value if value or value == 0 else tags.get(key)
 

@@ -1,6 +1,6 @@
-"""Redacts Sentry's events, logs and metrics: knows which of their parts hold an app's data, and which are protocol.
+"""Redacts Sentry's events, logs and metrics: knows which parts hold the app's data, and which belong to the protocol.
 
-Pure: a dict in, a dict out.
+Pure: it takes a dict and returns a dict.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from slotel.config.names import REDACTED
 from slotel.runtime.redaction.redactor import Redactor
 
 _DATA: Final = ("request", "extra", "tags", "user", "breadcrumbs", "spans")
-"""Parts that are an app's data."""
+"""Keys of an event that hold the app's data."""
 _TEXTS: Final = ("message", "transaction", "culprit", "logger", "name", "description")
 _STACKS: Final = frozenset({"exception", "stacktrace", "threads"})
 _NAMED: Final = ("value", "name")
-"""Texts of an exception, and of a thread."""
+"""Keys of an exception or a thread that hold text."""
 _STATEMENTS: Final = ("query", "redis")
-"""Categories of breadcrumbs whose message is a statement."""
+"""Categories of breadcrumbs whose message is a database statement."""
 _SOURCE: Final = ("pre_context", "post_context")
 _ARGV: Final = "sys.argv"
 _PARAMETER: Final = "sentry.message.parameter."
-"""Attributes of a log that hold what went into its message."""
+"""Prefix of a log's attributes that hold the parameters of its message."""
 _SHORTEST: Final = 4
-"""Characters of a parameter that is looked for in the message that it went into."""
+"""Least characters of a redacted parameter that is also searched for in its message."""
 
 
 def redacted_event(redactor: Redactor, event: dict[str, Any]) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def redacted_event(redactor: Redactor, event: dict[str, Any]) -> dict[str, Any]:
         _statements(redactor, event)
     contexts = event.get("contexts")
     if contexts is not None and isinstance(contexts, Mapping):
-        # a context's name is no key of a secret: `auth` is a section
+        # a context's name is a section, not the key of a value: `auth` is no secret
         event["contexts"] = {name: redactor.data(context, str(name)) for name, context in contexts.items()}
     if "fingerprint" in event:
         event["fingerprint"] = redactor.data(event["fingerprint"])
@@ -131,7 +131,7 @@ def _are_known(redactor: Redactor, lines: list[Any]) -> bool:
 
 
 def _logentry(redactor: Redactor, entry: dict[str, Any]) -> dict[str, Any]:
-    """Redact a message, and of its parameters those that the message shows to be secrets."""
+    """Redact a message, and the parameters that its text names as secrets."""
     params = entry.pop("params", None)
     shown = _formatted(entry.get("formatted"), entry.get("message"), params)
     entry = redactor.data(entry)

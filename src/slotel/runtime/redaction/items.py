@@ -1,6 +1,6 @@
-"""Redacts the items of a Sentry envelope by their type: which parts are an app's data, and which are protocol.
+"""Redacts the items of a Sentry envelope by their type: knows which parts hold the app's data.
 
-An item of an unknown type is redacted as data; its bytes, if they are text, as text. Binary data stays as it is.
+An item of an unknown type is redacted as data; its payload, if it is text, as text. Binary payloads are not changed.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _LISTS: Final = frozenset({"log", "trace_metric", "span"})
 _PROTOCOL: Final = frozenset(
     {"session", "sessions", "client_report", "profile", "profile_chunk", "user_report", "replay_event"}
 )
-"""Types whose first level of keys is protocol: a session has a `sid`, which elsewhere is a secret."""
+"""Item types whose top-level keys belong to the protocol: a session has a `sid`, which elsewhere is a secret."""
 _PROFILES: Final = frozenset({"profile", "profile_chunk"})
 _NUMBERS: Final = ("samples", "stacks")
-"""Parts of a profile that are thousands of numbers."""
+"""Keys of a profile that hold thousands of numbers."""
 _MONITOR: Final = ("monitor_slug", "monitor_config")
 _TEXT: Final = "attachment"
 
@@ -31,7 +31,7 @@ def redacted_item(redactor: Redactor, kind: str, payload: Any) -> Any:
 
     Args:
         kind: the item's type.
-        payload: what its JSON says, or bytes.
+        payload: decoded JSON, or bytes.
     """
     if isinstance(payload, (bytes, bytearray)):
         return _bytes(redactor, kind, bytes(payload))
@@ -55,7 +55,7 @@ def redacted_item(redactor: Redactor, kind: str, payload: Any) -> Any:
 
 
 def redacted_values(redactor: Redactor, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a mapping without secrets in its values, such as an envelope's headers; its keys are protocol."""
+    """Return a mapping, such as an envelope's headers, with redacted values. Its keys belong to the protocol."""
     return {
         key: redacted_values(redactor, value)
         if key == "trace" and isinstance(value, Mapping)

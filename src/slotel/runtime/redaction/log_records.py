@@ -10,7 +10,7 @@ from slotel.runtime.redaction.enforcer import Enforcer, redacted_scope
 
 _NAMES: Final = ("severity_text", "event_name")
 _CHANGING: Final = (dict, list)
-"""Bodies that the app may change before they are exported: what is exported is the copy that was redacted."""
+"""Types of bodies that the app may change before the export; the redacted copy is exported."""
 
 
 class LogRecordEnforcer:
@@ -18,7 +18,7 @@ class LogRecordEnforcer:
 
     Args:
         request_tags: custom tags of the request that a span, by its id, belongs to.
-        fault: told of an error of redaction itself; the record then loses its text and its attributes.
+        fault: called with an exception of the redaction itself; the record then loses its body and attributes.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class LogRecordEnforcer:
         self._fault = fault
 
     def enforce(self, log_record: Any) -> None:
-        """Put an enforced record in the place of another; the app's own record stays as it is."""
+        """Replace a record by an enforced copy; the app's own record is not changed."""
         record = log_record.log_record
         redactor = self._enforcer.redactor
         try:

@@ -1,7 +1,7 @@
-"""Where a name and its value stand beside each other: `name='token', value='x'`, in data and in texts. Pure.
+"""Finds a value whose name stands beside it, `name='token', value='x'`, in data and in texts. Pure.
 
-So are written headers, cookies, form fields, environment variables of a container, settings in XML, and what a
-validation found wrong. Every pattern is bounded, so that no text takes more than a time proportional to its length.
+Headers, cookies, form fields, a container's environment variables, settings in XML and validation errors are written
+so. Every pattern is bounded, so that the time is proportional to the length of the text.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ _NAMES: Final = ("name", "key", "Name", "Key", "header", "field", "path", "loc")
 _VALUES: Final = ("value", "Value", "values", "Values", "input", "defaultValue")
 """`loc` and `input` are those of pydantic's validation errors, `path` that of a JSON Patch."""
 NAMED_VALUES: Final = frozenset(_VALUES)
-"""Keys whose value another key of the same mapping may name."""
+"""Keys of a value whose name is the value of another key in the same mapping."""
 
 _BETWEEN: Final = r"(?:[^{}<>()\[\]\n]|\n(?!\s{0,40}-)){0,200}?"
-"""Other keys of the same thing; not the next item of a list in YAML."""
+"""Other keys of the same mapping; not the next item of a YAML list."""
 NAMED: Final = lazy_pattern(
     rf"(?<!{KEY})(?i:name|key|header|field)(?:{QUOTE})?\s{{0,4}}[=:]\s{{0,4}}b?(?:{QUOTE})?({KEY}+)(?:{QUOTE})?"
     rf"(?=[\s,;]){_BETWEEN}[\s,;\"'](?i:value|values|defaultValue)({QUOTE})?\s{{0,4}}([=:])\s{{0,4}}"
 )
-"""A name, and what stands between it and its value: in JSON, a `repr`, YAML, an attribute of XML or HTML."""
+"""A name up to its value, in JSON, a `repr`, YAML, or attributes of XML or HTML."""
 LOCATION: Final = lazy_pattern(
     rf"{QUOTE}loc{QUOTE}\s{{0,4}}:\s{{0,4}}[\[(][^\[\](){{}}]{{0,200}}?{QUOTE}({KEY}+){QUOTE}(?:,\s{{0,4}}\d{{1,9}})?,?[\])]"
     rf"{_BETWEEN}{QUOTE}input({QUOTE})\s{{0,4}}(:)\s{{0,4}}"
 )
 """A validation error of pydantic as data: `'loc': ('body', 'password'), …, 'input': `."""
 LINES: Final = lazy_pattern(rf"(?:^|\n)({KEY}+){END}[^\n]{{0,500}}?[\[,]()\s?input_value(=)")
-"""A validation error of pydantic as text: the field on a line, below it what is wrong, and the value."""
+"""A validation error of pydantic as text: the field, below it the message with the input value."""
 ELEMENT: Final = lazy_pattern(
     r"(?:<|&lt;)(?:[\w.-]{1,64}:)?([\w.-]+)(?:\s[^<>]{0,300}?)?(?:>|&gt;)\s{0,8}(?:<!\[CDATA\[)?(?=[^\s<])"
 )
@@ -55,7 +55,7 @@ _NUMBER: Final = lazy_pattern(r"[-+.\deE]*(?![\w.])|(?:true|false|null|None|True
 
 
 def value_of_name(text: str, name: re.Match[str]) -> Value | None:
-    """Return the value of a sensitive name that NAMED, LOCATION or LINES found; a number is none."""
+    """Return the value of a sensitive name that NAMED, LOCATION or LINES found; None for a number."""
     at, mark = name.end(), name[2] or ""
     if (quoted := quoted_value(text, at)) is not None:
         return quoted

@@ -1,6 +1,6 @@
-"""Where the value of a key stands in a text: in a URL, a form, JSON, a `repr`, a command line, XML, a header. Pure.
+"""Finds the value of a key in a text: in a URL, a form, JSON, a `repr`, a command line, XML, a header. Pure.
 
-Every pattern begins at a border, so that no text takes more than a time proportional to its length.
+Every pattern begins at a word boundary, so that the time is proportional to the length of the text.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from slotel.config.patterns import lazy_pattern
 from slotel.config.redaction import PLACEHOLDERS
 
 QUOTE: Final = r"(?:\\{0,64}[\"']|&quot;|&#(?:34|39|x27);|\\{1,64}u002[27])"
-"""A quote, also escaped, or as HTML and JSON within HTML write it."""
+"""A quote, also escaped, or as an entity of HTML."""
 END: Final = r"(?:(?:\\{1,64}r)?\\{0,64}\u2028?\r?\n)"
 """An end of a line; after U+2028 one that the text has as an escape, after backslashes twice (`TextRedactor`)."""
 KEY: Final = r"[\w.%$\[\]\u0300-\u036f\u0900-\u0903\u093a-\u094f\u0e31\u0e34-\u0e3a\u0e47-\u0e4e-]"
@@ -22,14 +22,14 @@ of Devanagari and Thai."""
 PAIR: Final = lazy_pattern(
     rf"(?<!{KEY})({KEY}+)({QUOTE})?[\])`]?\s{{0,8}}(=>|:=|={{1,3}}|!={{1,2}}|::(?=\s)|:(?!//)|,)\s{{0,8}}"
 )
-"""A key, the quote that closes it, and what stands between it and its value."""
+"""A key with its closing quote, and the separator before its value."""
 PART: Final = lazy_pattern(
     rf"(?<![\w-])name=(?:{QUOTE})?({KEY}+)(?:{QUOTE})?(?:;[ \t]?filename[^\r\n\u2028]{{0,256}})?"
     rf"(?:{END}Content-[A-Za-z-]{{1,32}}:[^\r\n\u2028]{{0,128}}){{0,3}}{END}{{2}}"
 )
-"""The name of a part of a form, up to the empty line before its value."""
+"""The name of a part of a multipart form, up to the empty line before its value."""
 FLAG: Final = lazy_pattern(r"(?<![\w-])(-[-\w][\w-]+)[ \t]{1,8}(?![-\s])")
-"""A flag of a command line, `--token` or `-Password`, and the blanks before its value."""
+"""A flag of a command line, `--token` or `-Password`, with the blanks before its value."""
 
 _TOKEN: Final = lazy_pattern(rf"\+{{0,4}}[bBrRuUfF]{{0,2}}({QUOTE})")
 """The quote that opens a value; a plus is a blank in a form."""
@@ -38,7 +38,7 @@ _IN_A_URL: Final = lazy_pattern(r"[^&#\s'\"<>\\]*")
 _BARE: Final = lazy_pattern(r"(?:[^\s'\"<>&;|]|['\"](?=[\w!@$%^*]))*")
 """A quote within a word belongs to the value: `password=it's`."""
 _BLOCK: Final = lazy_pattern(rf"[|>][-+]?\d?[ \t]{{0,8}}{END}")
-"""A text of several lines in YAML: it goes as far as it is indented more than its key."""
+"""A block scalar of YAML: it ends at the first line that is not indented more than its key."""
 _INDENT: Final = lazy_pattern(r"[ \t]*")
 _SCHEME: Final = lazy_pattern(
     r"(?:bearer|basic|token|digest|negotiate|apikey|jwt|splunk|aws4-hmac-sha256)\s", re.IGNORECASE
@@ -48,7 +48,7 @@ _LINE: Final = lazy_pattern(r"(?:=\\{0,64}\"[^\"\r\n\u2028]{0,500}\"|[^\r\n\u202
 _FORM_LINE: Final = lazy_pattern(r"[^\r\n\u2028]*")
 _SCALAR: Final = lazy_pattern(r"[^\s,}\])'\"\\]*")
 _OBJECT: Final = lazy_pattern(r"<(?:[^<>]|<(?:[^<>]|<[^<>]*>)*>)*>?")
-"""A `repr` in angle brackets, in which others may stand: `<Jar <Cookie x>>`."""
+"""A `repr` in angle brackets, also with others within it: `<Jar <Cookie x>>`."""
 _TRAILING: Final = "),.;]}\\"
 _OPENING: Final = frozenset("{[(")
 _TEMPLATE: Final = lazy_pattern(r"%(?:\(\w+\))?[sdrf]|\{\w*\}")
@@ -72,17 +72,17 @@ _TELLING: Final = lazy_pattern(r"(?i:password|passwd|passphrase|secret)|[-_]|[a-
 """A key that no sentence has before a colon."""
 _RANDOM: Final = lazy_pattern(r"[^\s\d]{0,64}\d\S*")
 _MAX_LIST: Final = 500
-"""Characters of a list that is looked at as the second of a pair."""
+"""Most characters of a list that is the second item of a pair."""
 _BEFORE: Final = 2_000
-"""Characters before a variable in which its declaration is looked for."""
+"""Characters before a variable that are searched for its declaration."""
 _LONGEST_WORD: Final = 20
 _SHORTEST_RANDOM: Final = 6
 _HEADERS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
-"""Headers whose values have blanks: what follows them on the line belongs to them."""
+"""Headers whose values contain blanks: the value reaches to the end of the line."""
 
 
 class Value(NamedTuple):
-    """Where a value stands in a text, and what stands there instead."""
+    """A value's place in a text, and its replacement."""
 
     start: int
     end: int
@@ -90,7 +90,7 @@ class Value(NamedTuple):
 
 
 def value_of(text: str, pair: re.Match[str]) -> Value | None:
-    """Return the value of a sensitive key that PAIR found; None where there is none, or it is hidden already."""
+    """Return the value of a sensitive key that PAIR found; None if it has none or is redacted already."""
     sign, at = pair[3], pair.end()
     before = text[pair.start(1) - 1 : pair.start(1)]
     quoted = quoted_value(text, at)
@@ -120,10 +120,10 @@ def _unquoted(text: str, pair: re.Match[str], before: str) -> Value | None:
 
 
 def unquoted_value(text: str, at: int, mark: str) -> Value | None:
-    """Return the value without quotes that begins at a place: a bracket with all in it, a scalar of JSON, a word.
+    """Return the unquoted value at an offset: a bracketed expression, a JSON scalar or a word.
 
     Args:
-        mark: the quote around the key, and so around what stands instead; '' if there is none.
+        mark: the quote around the key, which the replacement gets, too; '' if there is none.
     """
     if text[at : at + 1] in _OPENING:
         return hidden(text, at, _closing(text, at), mark)
@@ -167,12 +167,12 @@ def value_of_flag(text: str, flag: re.Match[str]) -> Value | None:
 
 
 def is_hidden(value: str) -> bool:
-    """Return whether a value is none, or hidden already, or the place of one in a template."""
+    """Return whether a value is empty, redacted already, or a placeholder of a template."""
     return value in PLACEHOLDERS or _TEMPLATE.fullmatch(value) is not None
 
 
 def hidden(text: str, start: int, end: int, mark: str = "") -> Value | None:
-    """Return the value between two places; None if it is none, or hidden already."""
+    """Return the value between two offsets; None if it is empty or redacted already."""
     return None if is_hidden(text[start:end]) else Value(start, end, f"{mark}{REDACTED}{mark}")
 
 
@@ -182,7 +182,7 @@ def _plain(text: str, at: int, form: re.Pattern[str]) -> Value | None:
 
 
 def quoted_value(text: str, at: int) -> Value | None:
-    """Return the value between quotes, escaped or not; what is cut off goes to the end."""
+    """Return the value between quotes, escaped or not; without a closing quote it reaches to the end of the text."""
     opening = _TOKEN.match(text, at)
     if opening is None:
         return None

@@ -1,6 +1,6 @@
-"""The redactor: every exit of data goes through it. Given text or data; knows nothing of where that came from.
+"""The redactor, through which all exported data goes. It takes text or data, and does not know where they come from.
 
-What is clean is remembered, so that a value which was seen before costs one look-up.
+Clean texts are cached, so that a repeated value costs one look-up.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from slotel.runtime.redaction.values import Values, is_card
 
 MAX_DEPTH: Final = 64
 MAX_NESTED: Final = 50_000
-"""Levels of nested data, and dicts and lists in it; what is beyond is redacted unseen, as a circle is."""
+"""Limits of nested data: levels, and dicts and lists in all. Data beyond them is replaced as a whole, as is a cycle."""
 _MAX_REMEMBERED: Final = 2_000
 _MAX_LENGTH: Final = 300
-"""Characters of a text that is remembered as clean: with the number of them, some 0.5 MB at the most."""
+"""Most characters of a cached text: with the number of texts about 0.5 MB in all."""
 _MAX_STATEMENTS: Final = 1_000
 _MAX_STATEMENT: Final = 2_000
 _SMALLEST_CARD: Final = 10**12
@@ -34,11 +34,11 @@ _LARGEST_CARD: Final = 10**19
 _MAX_REPORTED: Final = 100
 _NAME: Final = re.compile(r"[\w.\[\]-]{1,64}")
 _FLAG: Final = re.compile(r"(?:b?['\"])?-[-\w]+['\"]?")
-"""A flag of a command line, or the representation of one, as sentry-sdk writes the items of a local variable."""
+"""A flag of a command line, or its `repr`, which is how sentry-sdk writes the items of a local variable."""
 _ANY_KEY: Final = "key"
-"""What is counted of a key without a name of its own."""
+"""The tag under which values of unnamed keys are counted."""
 _NEVER: Final = frozenset({bool, float, type(None)})
-"""Types whose values hold no secret, whatever they are."""
+"""Types whose values cannot hold a secret."""
 _CONTAINERS: Final = (Mapping, list, tuple, AbstractSet, deque, ValuesView)
 
 
@@ -65,7 +65,7 @@ class Redactor:
 
     Args:
         globs: keys whose values are redacted, beside those that always are.
-        found: called with the key, or the kind, of each value that was redacted.
+        found: called with the key or the kind of each redacted value.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Redactor:
         self._keys: dict[str, bool] = {}
         self._kinds: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {}
         self._harmless: set[str] = set()
-        """Keys that are clean as a text and name no secret, nor the value of another key."""
+        """Keys that are clean as texts, not sensitive, and do not name the value of another key."""
         self._reported: set[str] = set()
         self.clean: set[str] = set()
         self.clean_source: set[str] = set()
@@ -104,7 +104,7 @@ class Redactor:
         return known
 
     def text(self, text: str) -> str:
-        """Return the text without its secrets; itself if it has none."""
+        """Return the text without its secrets; the same object if it has none."""
         if text.__class__ is not str:
             text = exact_text(text)
         if text in self.clean:
@@ -151,7 +151,7 @@ class Redactor:
         """Return nested data without its secrets.
 
         Args:
-            path: the keys above, with dots.
+            path: the parent keys, joined by dots.
             bounds: what is left of the bounds; None at the top.
         """
         kind = data.__class__
@@ -170,7 +170,7 @@ class Redactor:
         return self.text(data) if isinstance(data, str) else data
 
     def hidden(self, key: str, value: Any, path: str = "") -> Any:
-        """Return what stands in place of a sensitive key's value: a sequence stays one, and what is hidden stays.
+        """Return the replacement of a sensitive key's value: a sequence stays a sequence, a redacted value is kept.
 
         Args:
             path: the key with those above it; where the service itself named one of the two, numbers are hidden, too.
@@ -186,7 +186,7 @@ class Redactor:
         return REDACTED
 
     def _report(self, key: str) -> None:
-        """Tell of a key: by its name, unless that is a text of its own, or there are too many, as a client may send."""
+        """Report a redacted key by its name, or without it if the name is long or there are too many names already."""
         reported = self._reported
         if key not in reported:
             if len(reported) >= _MAX_REPORTED or _NAME.fullmatch(key) is None or self.text(key) != key:
@@ -342,7 +342,7 @@ class Redactor:
 
 
 def _decoded(data: bytes) -> tuple[str, str]:
-    """Return bytes as text, and the encoding: UTF-8 if they are that, else one in which each byte is a character."""
+    """Return bytes as text with the encoding: UTF-8 if they are valid, else Latin-1."""
     try:
         return data.decode(), "utf-8"
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Redacts database statements: the credentials in them always, their literals where the service chose so. Pure."""
+"""Redacts database statements: always their credentials, and their literals if `redaction` asks for it. Pure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Redacts secrets within one text: URLs, pairs of key and value in any notation, values by their shape.
+"""Redacts secrets within one text: in URLs, in pairs of key and value in any notation, and values by their shape.
 
-A function of text: it knows nothing of where the text came from.
+It does not know where the text comes from.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from slotel.runtime.redaction.notation import (
 from slotel.runtime.redaction.values import Values
 
 SHORTEST: Final = 5
-"""Characters of the shortest text that can hold a key, a sign and a value."""
+"""Least characters of a text with a key, a separator and a value."""
 MAX_DECODED: Final = 4
-"""How often a percent-encoded text within a text is decoded: a URL in a URL in a URL."""
+"""How many levels of percent-encoding are decoded: a URL in a URL in a URL."""
 
 _PLAIN: Final = re.compile(r"'?[\w.-]{0,12}'?")
-"""A word so short that it can hold no secret: neither a pair nor a value that has a shape."""
+"""A word that is too short for a pair or for a value with a shape."""
 _USER: Final = lazy_pattern(r"(?<=://)[^/?#\s'\"<>]*@")
 _ODD_USER: Final = lazy_pattern(r"(?<=://)[^/?#\s'\"<>@:\[]{0,64}:(?!\d{1,5}(?:[/?#]|$))[^\s'\"<>]{0,128}@")
 """A password with `/`, `?` or `#`, which ought to be encoded; the port of `host:80/x@y` is none."""
@@ -69,7 +69,7 @@ _ASSIGNED: Final = lazy_pattern(
 )
 """A name in source code that is given a value, or compared with one."""
 _TELLING: Final = lazy_pattern(r"(?i:passw|passphrase|secret|api_?key)")
-"""A name that is compared with nothing but a secret."""
+"""A name that is only ever compared with a secret."""
 _FAR: Final = 200
 """Characters behind a name in source code in which such a text is looked for."""
 _ARGUMENT: Final = lazy_pattern(
@@ -84,7 +84,7 @@ _FALLBACK: Final = lazy_pattern(r"(?:,|\bdefault[ ]?=|\bor\b|\belse\b)[ ]?(?=[bB
 
 
 def cores(globs: Iterable[str]) -> tuple[str, ...] | None:
-    """Return texts, one of which is in each sensitive key in lower case; None if any key may be one."""
+    """Return lower-case texts such that every sensitive key contains one of them; None if any key may be sensitive."""
     own = []
     for glob in globs:
         longest = max(re.split(r"[*_.\-\s]+", glob.lower()), key=len)
@@ -98,10 +98,10 @@ class TextRedactor:
     """Redacts texts.
 
     Args:
-        is_sensitive: tells whether a key's value is a secret.
-        cores: texts in lower case, one of which is in every sensitive key; None: any key may be sensitive.
-        values: recognises values by shape.
-        found: called with what was redacted: `user` of a URL, `pair`, or a shape's name.
+        is_sensitive: returns whether a key's value is a secret.
+        cores: what `cores` returned.
+        values: redacts values by shape.
+        found: called with the kind of each redacted value: `user` (of a URL), `pair`, or a shape's name.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class TextRedactor:
         self._found = found
 
     def __call__(self, text: str) -> str:
-        """Return the text without its secrets; itself if it has none."""
+        """Return the text without its secrets; the same object if it has none."""
         if len(text) < SHORTEST or _PLAIN.fullmatch(text) is not None:
             return text
         if "\\" not in text and "\x1b" not in text and text.isascii():
@@ -146,7 +146,7 @@ class TextRedactor:
         return redacted
 
     def source(self, line: str) -> str:
-        """Return a line of source code without the secrets that are written into it; names and calls stay."""
+        """Return a line of source code without the literals that are secrets; names and calls are kept."""
         if "@" in line and "://" in line:
             line = self._users(line)
         if '"' in line or "'" in line:
@@ -283,7 +283,7 @@ def _assigned(text: str, name: re.Match[str]) -> Value | None:
 
 
 def _usual(found: re.Match[str]) -> str:
-    """Return what is read in the place of an unusual character."""
+    """Return the usual form of an unusual character; '' if it is invisible."""
     text = found[0]
     if text[-1] == "m" and len(text) > 1:  # a colour
         return ""

@@ -11,14 +11,14 @@ from slotel.config.patterns import lazy_pattern
 from slotel.config.redaction import CARD, DEFAULT_VALUES, IBAN, shapes
 
 SHORTEST: Final = 13
-"""Characters of the shortest of all: an old card number."""
+"""Characters of the shortest value with a shape: an old card number."""
 _LONG: Final = re.compile(r"\b\w{16}", re.ASCII)
-"""Most shapes have so many characters of one word beside each other."""
+"""Most shapes contain 16 word characters in a row."""
 _WITHOUT: Final = frozenset((
     "pem", "bearer", "digest", "smtp", "slack", "slack-app", "openai", "gitlab", "webhook", "square", "google-client",
     "email",
 ))  # fmt: skip
-"""Those that may have none."""
+"""The shapes that need not contain 16 word characters in a row."""
 _DIGITS: Final = re.compile(r"\b[2-6](?:[ -]?[0-9]){12}", re.ASCII)
 
 _CARDS: Final = lazy_pattern(
@@ -31,7 +31,7 @@ UnionPay. Source: ISO/IEC 7812-1 and the networks' published ranges."""
 
 
 class Values:
-    """Redacts values by shape.
+    """Redacts values that have the shape of a secret.
 
     Args:
         chosen: names of `slotel.config.redaction.VALUE_NAMES`.
@@ -45,7 +45,7 @@ class Values:
         self._iban = lazy_pattern(IBAN) if "iban" in chosen else None
 
     def __call__(self, text: str, found: Callable[[str], None]) -> str:
-        """Return the text without the values that have a shape; `found` is told the name of each."""
+        """Return the text without the values that have a shape; `found` is called with the shape's name for each."""
         if len(text) < SHORTEST:
             return text
         if _LONG.search(text) is not None:
