@@ -94,13 +94,13 @@ format: $(STAMP) ## Format and fix what can be fixed
 	$(RUN)ruff check --fix .
 	$(RUN)ruff format .
 
-lock: $(STAMP) ## Pin the tested set again
-	$(UV) pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.10 --generate-hashes \
-	  --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.lock
-	$(UV) pip compile pyproject.toml --extra otlp --extra fast --group apps --universal --python-version 3.10 \
-	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements-apps.lock
-	$(UV) pip compile pyproject.toml --group docs --universal --python-version 3.10 --generate-hashes \
-	  --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements-docs.lock
+LOCK = $(UV) pip compile pyproject.toml --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --no-header --quiet $(if $(NEWEST),--upgrade)
+
+lock: $(STAMP) ## Pin what pyproject.toml asks for; versions that are pinned stay, NEWEST=1 takes the newest of each
+	$(LOCK) --all-extras --group dev -o requirements.lock
+	$(LOCK) --extra otlp --extra fast --group apps -o requirements-apps.lock
+	$(LOCK) --group docs -o requirements-docs.lock
 
 constraints: $(STAMP) ## Write the tested set that `slotel bootstrap` installs, from the locked environment
 	$(RUN)python release/constraints.py > src/slotel/constraints.new && mv src/slotel/constraints.new src/slotel/constraints.txt
