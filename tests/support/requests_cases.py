@@ -206,9 +206,9 @@ def _uwsgi(module: str) -> tuple[str, ...]:
 
 
 NO_EXIT = frozenset({"/exit"})
+"""sys.exit ends these servers as a whole, with slotel as without."""
 BY_CHANCE = frozenset({"/too-short"})
 """granian may close the connection before it has sent the head that it was given."""
-"""sys.exit ends these servers as a whole, with slotel as without."""
 NO_SOCKETS = frozenset({"/socket", "/socket-fails"})
 NO_WSGI_SOCKETS = frozenset({"/socket-ends"})
 """flask-sock speaks on the socket of gunicorn and werkzeug. It is asked for one that the app ends: where the client closes it,
