@@ -18,7 +18,7 @@ class AppTransport:
 
     def __init__(self, transport: Any, dropped: Dropped) -> None:
         self.limits = RateLimits()
-        """None is ever learnt: the answers of a server are the transport's own matter."""
+        """Always empty: rate limits are handled by the app's transport."""
         self._transport = transport
         self._dropped = dropped
 
@@ -31,7 +31,7 @@ class AppTransport:
             LOG.debug("the app's Sentry transport failed: %s", error, exc_info=True)
 
     def wake(self) -> None:
-        """Do nothing: nothing waits here."""
+        """Do nothing: nothing is queued here."""
 
     def flush(self, deadline: float) -> bool:
         """Return True; `sentry_sdk.flush` flushes the transport."""
@@ -43,10 +43,10 @@ class AppTransport:
 
 
 class WithSpotlight:
-    """Shows Spotlight each transaction, beside what sends it.
+    """Sends each transaction to Spotlight as well.
 
     Args:
-        spotlight: sentry-sdk's client of it.
+        spotlight: sentry-sdk's Spotlight client.
     """
 
     def __init__(self, sender: SendsTransactions, spotlight: Any, dropped: Dropped) -> None:

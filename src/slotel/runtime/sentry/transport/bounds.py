@@ -23,7 +23,7 @@ Event = dict[str, Any]
 
 
 def encode_bounded(event: Event) -> bytes:
-    """Return the event as JSON of at most MAX_BYTES; what Sentry's server would cut off is left out here already."""
+    """Return the event as JSON of at most MAX_BYTES, without what Sentry's server would cut off."""
     cut_long_values(event)
     encoded = serialize(event)
     if len(encoded) > MAX_BYTES:
@@ -44,7 +44,7 @@ def cut_long_values(event: Event, times: int = 1) -> None:
     """Cut, in place, what is longer than Sentry's server keeps.
 
     Args:
-        times: 2 keeps twice as much, for what is redacted first: where a text is cut, half a secret is not found.
+        times: 2 keeps twice as much, for an event that is redacted afterwards: half a secret would not be found.
     """
     message, variables = times * MAX_MESSAGE, times * MAX_VARIABLES
     _cut_keys(event, ("message",), message)

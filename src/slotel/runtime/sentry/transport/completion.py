@@ -1,7 +1,7 @@
-"""What happens to an envelope of sentry-sdk before it is sent: errors get source lines and packages, all is redacted.
+"""Completes envelopes of sentry-sdk before they are sent: adds source lines and packages to errors, and redacts all.
 
-slotel's own transport does it on the sender's thread. Another transport, Spotlight and sentry-sdk's printing of
-envelopes are given completed envelopes, on the thread that captures.
+slotel's transport does this on the sender's thread. Other transports, Spotlight and sentry-sdk's debug output get
+completed envelopes on the capturing thread.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Event = dict[str, Any]
 
 
 class EnvelopeCompletion:
-    """Completes what is about to be sent.
+    """Completes envelopes.
 
     Args:
         redact: `Enforcer.item`, given an item's type and payload.
@@ -40,7 +40,7 @@ class EnvelopeCompletion:
         self._frames = FinishedFrames()
 
     def payload(self, item: Item) -> Any:
-        """Return an item's payload as it may be sent: JSON values, or bytes."""
+        """Return an item's completed and redacted payload: JSON values, or bytes."""
         kind = item.type or ""
         payload: Any = item.payload.json
         if payload is None:
@@ -62,10 +62,10 @@ class EnvelopeCompletion:
         return event
 
     def before(self, receiver: Any) -> None:
-        """Complete each envelope before this receiver gets it; a second call does nothing.
+        """Complete each envelope before this receiver gets it. A second call does nothing.
 
         Args:
-            receiver: has `capture_envelope`. It is somebody else's: its method is replaced in place.
+            receiver: an object with `capture_envelope`, which is replaced on this object.
         """
         if receiver is None or getattr(receiver, "_slotel_completed", False):
             return

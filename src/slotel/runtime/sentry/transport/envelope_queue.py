@@ -1,4 +1,4 @@
-"""Envelopes that wait to be sent, bounded by number and bytes; the oldest gives way. Counts no loss itself."""
+"""The envelopes that wait to be sent, bounded in number and bytes: the oldest is dropped. It counts no loss itself."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class QueuedEnvelope:
 
     Args:
         body: gzipped or plain.
-        made: seconds since 1970.
-        category: what its main item is, as rate limits name it.
-        signal: the same, as `slotel_dropped_total` names it.
-        attempts: how often it was sent without success.
+        made: unix seconds.
+        category: category of its main item in rate limits.
+        signal: its `signal` in `slotel_dropped_total`.
+        attempts: failed attempts to send it.
     """
 
     body: bytes
@@ -31,7 +31,7 @@ class QueuedEnvelope:
 
 
 class EnvelopeQueue:
-    """A queue that any thread may fill and one empties. A forked child makes a new one: what waits is its parent's.
+    """A queue that any thread fills and one thread empties. A forked child makes a new one: the parent sends this one.
 
     The lock is re-entrant, and only this file's code runs under it: a signal handler may end a span at any time.
     """
@@ -42,11 +42,11 @@ class EnvelopeQueue:
         self._lock = threading.RLock()
 
     def __len__(self) -> int:
-        """Return how many envelopes wait."""
+        """Return how many envelopes are queued."""
         return len(self._envelopes)
 
     def put(self, envelope: QueuedEnvelope) -> list[QueuedEnvelope]:
-        """Add an envelope; return the oldest, which had to give way."""
+        """Add an envelope; return the oldest ones, which were dropped for it."""
         with self._lock:
             self._envelopes.append(envelope)
             self._bytes += len(envelope.body)
@@ -62,14 +62,14 @@ class EnvelopeQueue:
             return envelope
 
     def put_back(self, envelope: QueuedEnvelope) -> list[QueuedEnvelope]:
-        """Let an envelope that was taken be the oldest again; return what had to give way."""
+        """Put an envelope back as the oldest; return those that were dropped for it."""
         with self._lock:
             self._envelopes.appendleft(envelope)
             self._bytes += len(envelope.body)
             return self._trim()
 
     def clear(self) -> list[QueuedEnvelope]:
-        """Empty the queue; return what waited."""
+        """Empty the queue; return its envelopes."""
         with self._lock:
             waiting = list(self._envelopes)
             self._envelopes.clear()

@@ -1,4 +1,4 @@
-"""What builds and what sends the transactions of one Sentry client. Moves nothing itself."""
+"""Makes the builder and the sender of transactions for a Sentry client."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class TransportFactory:
         self._dropped = dropped
 
     def for_client(self, client: SentryClientLike) -> tuple[Assembly, SendsTransactions]:
-        """Return what builds and what sends by this client's DSN, options and hooks.
+        """Return the builder and the sender for this client's DSN, options and hooks.
 
-        Errors and transactions go by one sender. A transport of the app's own gets both; a function, which sentry-sdk
-        gives errors only, does not. Spotlight, where the client has it, gets both.
+        Errors and transactions go through one sender. A transport object of the app gets both; a transport function
+        gets only errors, as from sentry-sdk. Spotlight, if the client has it, gets both.
 
         Raises:
             ModeError: it has no DSN.

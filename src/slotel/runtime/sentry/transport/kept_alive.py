@@ -1,7 +1,7 @@
-"""A POST on a connection that urllib3 has opened and keeps alive: one write, and mostly one read of a short answer.
+"""A POST on a connection that urllib3 has opened and keeps alive: one write, and mostly one read of a short response.
 
-urllib3 opens connections, with proxies and TLS; of what a small request costs on an open one, it is nine tenths. Of
-what is left, http.client is three quarters: it reads only answers that come in pieces or say more than their status.
+urllib3 opens connections, with proxies and TLS. On an open one it would take nine tenths of the CPU of a small request,
+and http.client three quarters of the rest, so http.client reads only responses that are chunked or need several reads.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from urllib3.util import wait_for_read
 
 _FINAL: Final = 200
 _MOST: Final = 4096
-"""Bytes of an answer that are read at once; Sentry's has some 500."""
+"""Bytes of a response that are read at once; Sentry's responses have about 500."""
 _REQUEST: Final = HTTPConnection.request
 _WHOLE_HEAD: Final = re.compile(
     rb"HTTP/1\.1 ([2-5][0-9]{2})(?: [^\r\n]*)?\r\n((?:[!-9;-~]+:[^\r\n]*\r\n)+)\r\n"
 )
-"""Status and headers of an answer; each header on one line."""
+"""Status and headers of a response; each header on one line."""
 _LENGTH: Final = re.compile(rb"^content-length:[ \t]*([^\r]*)\r$", re.MULTILINE)
 _SAYS_MORE: Final = re.compile(
     rb"^(?:transfer-encoding|x-sentry-rate-limits|retry-after|connection:(?![ \t]*keep-alive[ \t]*\r$))", re.MULTILINE
@@ -32,7 +32,7 @@ _SAYS_MORE: Final = re.compile(
 
 
 class Answer(NamedTuple):
-    """One answer of the server; `limits` and `retry_after` are header values as sent, None if absent."""
+    """One response of the server; `limits` and `retry_after` are header values as sent, None if absent."""
 
     status: int
     limits: str | None
@@ -47,14 +47,14 @@ class KeptAlive:
         self._connection: Any = None
 
     def post(self, head: bytes, body: bytes, timeout: float) -> Answer | None:
-        """Send one request; None if no connection is open, or it is of a kind that is not known here.
+        """Send one request; return None if no connection is open, or it is of an unknown kind.
 
         Args:
             head: request line and headers up to the length of the body.
-            timeout: seconds for each read of the answer.
+            timeout: seconds for each read of the response.
 
         Raises:
-            urllib3.exceptions.HTTPError, OSError: no answer.
+            urllib3.exceptions.HTTPError, OSError: there was no response.
         """
         connection = self._connection or self._take()
         if connection is None:
@@ -93,7 +93,7 @@ class KeptAlive:
             connection.close()
 
     def _take(self) -> Any:
-        """Take a connection that is open out of the pool; None if there is none."""
+        """Take an open connection out of the pool; None if there is none."""
         connections: Any = getattr(self._pool, "pool", None)
         try:
             connection = connections.get_nowait()
@@ -108,7 +108,7 @@ class KeptAlive:
 
 
 def _short_answer(received: bytes) -> int:
-    """Return the status of an answer that is whole, after which the connection stays open; 0 for any other."""
+    """Return the status of a complete response after which the connection stays open; 0 for any other."""
     head = _WHOLE_HEAD.match(received)
     if head is None:
         return 0
@@ -119,7 +119,7 @@ def _short_answer(received: bytes) -> int:
 
 
 def _any_answer(received: bytes, sock: Any) -> tuple[Answer, bool]:
-    """Read the rest of an answer; return it, and whether the connection can be used again."""
+    """Read the rest of a response; return it, and whether the connection can be used again."""
     is_reusable = False
     with HTTPResponse(_Begun(received, sock), method="POST") as response:  # type: ignore[arg-type]  # all that it asks for
         response.begin()
@@ -130,7 +130,7 @@ def _any_answer(received: bytes, sock: Any) -> tuple[Answer, bool]:
 
 
 def _is_read(response: HTTPResponse) -> bool:
-    """Read the answer's body; one that breaks costs the connection, the answer stands."""
+    """Read the response's body; return False if that fails: the response is valid, the connection is not reused."""
     try:
         response.read()
     except (HTTPException, OSError):
@@ -139,7 +139,7 @@ def _is_read(response: HTTPResponse) -> bool:
 
 
 class _Begun(io.RawIOBase):
-    """A socket of which the first bytes have been read already."""
+    """A socket whose first bytes have been read already."""
 
     def __init__(self, received: bytes, sock: Any) -> None:
         self._received = received

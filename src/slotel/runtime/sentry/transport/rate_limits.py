@@ -1,4 +1,4 @@
-"""What Sentry's server said about sending less: `X-Sentry-Rate-Limits` and `Retry-After`. Keeps time, sends nothing."""
+"""The rate limits that Sentry's server has set: `X-Sentry-Rate-Limits` and `Retry-After`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 DEFAULT_PAUSE: Final = 60.0
-"""Seconds without sending after a 429 that does not say how long. Source: Sentry SDK docs, "Rate limiting"."""
+"""Seconds without sending after a 429 without a duration. Source: Sentry SDK docs, "Rate limiting"."""
 LONGEST_PAUSE: Final = 3600.0
-"""A header must not silence a process for ever."""
+"""Most seconds that a header can stop the sending."""
 _TOO_MANY: Final = 429
 _ALL: Final = ""
-"""The category of a limit that holds for all of them."""
+"""The key of a limit for all categories."""
 
 
 class RateLimits:
-    """Until when items of each category must not be sent.
+    """The time until which items of each category must not be sent.
 
     Args:
         clock: monotonic seconds. wall: seconds since 1970, for a Retry-After that is a date.
@@ -38,7 +38,7 @@ class RateLimits:
         return max(0.0, until - self._clock())
 
     def learn(self, status: int, limits: str | None, retry_after: str | None) -> None:
-        """Take in an answer, whatever its status.
+        """Update the limits from a response of any status.
 
         >>> limited = RateLimits(clock=lambda: 0.0)
         >>> limited.learn(200, "10:error:organization, 30:transaction;span:key", None)

@@ -1,4 +1,4 @@
-"""The thread that sends queued envelopes to one DSN: retries, waits, counts each loss; builds nothing."""
+"""The thread that sends queued envelopes to one DSN: retries, backs off, counts each loss. It builds nothing."""
 
 from __future__ import annotations
 
@@ -32,33 +32,33 @@ from slotel.runtime.upstream.otel.context import suppress_instrumentation
 
 LOG: Final = logging.getLogger("slotel")
 TIMEOUT: Final = 10.0
-"""Seconds for a connection to open, and for an answer to come."""
+"""Seconds for connecting, and again for the response."""
 MAX_ATTEMPTS: Final = 3
-"""How often an envelope is sent while the server answers it with an error, cuts the connection or is silent."""
+"""Attempts per envelope while the server responds with an error, cuts the connection or does not respond."""
 FIRST_WAIT: Final = 1.0
 LONGEST_WAIT: Final = 30.0
-"""Seconds between two attempts while the server is away: doubled from the first to the longest."""
+"""Seconds between two attempts while the server is unreachable: doubled from FIRST_WAIT up to LONGEST_WAIT."""
 _MOST_DOUBLINGS: Final = 30
 """Enough for the longest wait; an outage of a night has more failures than a float has powers of two."""
 LOG_AFTER: Final = 3
-"""Failures one after another until the log says so: one cut connection is nothing to tell."""
+"""Failures in a row until one is logged: a single cut connection is not."""
 MAX_SENT_AT_AGE: Final = 30.0
-"""Seconds after which an envelope's time of sending is written anew."""
+"""Seconds after which an envelope's `sent_at` is updated before it is sent."""
 BATCH_DELAY: Final = 0.05
-"""Seconds between the first envelope and the first request: to wake the thread for each costs more than its work."""
+"""Seconds from the first envelope to the first request: waking the thread for each one costs more than its work."""
 DEFERRED_DELAY: Final = 0.5
-"""Seconds that what need not leave at once waits for more of its kind: a thread that wakes for one alone finds none of
-its code and data in the processor's caches, and takes more than twice as long for it."""
+"""Seconds that envelopes without urgency wait for more. A thread that wakes for a single one has none of its code and
+data in the processor's caches, and takes more than twice as long."""
 MAX_DEFERRED: Final = 30
-"""Envelopes that wait no longer for more."""
+"""So many queued envelopes are sent without waiting for more."""
 EXIT_ENCODING_TIME: Final = 10.0
-"""Seconds that encoding what waits at an exit may take before the flush time begins: a busy machine takes long."""
+"""Seconds for encoding the queued envelopes at exit, before the flush time begins: a busy machine takes long."""
 MAX_UNENCODED: Final = 1000
-"""Envelopes that wait to be encoded; the thread encodes them also while the server is away."""
+"""Most envelopes that wait to be encoded; the thread encodes them also while the server is unreachable."""
 _FLUSH_RETRY: Final = 0.1
-"""Seconds between two attempts that a flush asks for."""
+"""Seconds between two attempts during a flush."""
 _COMPUTE_TIME: Final = 0.0001
-"""Seconds of computing after which requests are let in: after each error."""
+"""Seconds of computing after which the GIL is released: after each error event."""
 _OK: Final = 200
 _MULTIPLE_CHOICES: Final = 300
 _REFUSED_KEY: Final = (401, 403)
@@ -67,7 +67,7 @@ _TOO_MANY: Final = 429
 _SERVER_ERROR: Final = 500
 _OBJECT: Final = re.compile(r"<urllib3[^>]*>: |^HTTPS?Connection(Pool)?\([^)]*\): ")
 _UNAVAILABLE: Final = (502, 503, 504)
-"""What a load balancer answers for a Sentry that is away: no envelope is at fault, so all are kept."""
+"""Statuses of a load balancer whose Sentry is down: the envelope is not the cause, so it is kept."""
 
 Encode = Callable[[], "QueuedEnvelope | None"]
 """Makes the bytes of an envelope, on the sender's thread; None if nothing of it may be sent now."""
@@ -77,8 +77,8 @@ class Sender:
     """Sends envelopes on one daemon thread, which starts with the first.
 
     Args:
-        timeout: seconds for a connection and for an answer.
-        wait: seconds after a first failure.
+        timeout: seconds for connecting, and again for the response.
+        wait: seconds from the first failure to the next attempt.
     """
 
     def __init__(
@@ -108,36 +108,36 @@ class Sender:
         self._tokens: queue.SimpleQueue[None] = queue.SimpleQueue()  # re-entrant, which an Event is not
         self._sending = threading.RLock()  # held by the thread that talks to the server
         self._elected = allocate_lock()
-        """Held by the thread that works; those who start one at the same time do not wait for each other."""
+        """Held by the running thread. Of several that start at once one gets it, and the others end."""
         self._thread: threading.Thread | None = None
         self._idle = True
         self._defers = False
-        """Nothing that waits need leave at once."""
+        """No queued envelope is urgent."""
         self._failures = 0
         self._told: str | None = None
         self._in_hand: QueuedEnvelope | None = None
 
     def __len__(self) -> int:
-        """Return how many envelopes wait."""
+        """Return how many envelopes are queued."""
         return len(self._queue) + len(self._unencoded)
 
     @property
     def pending(self) -> int:
-        """How many envelopes wait, or are under way."""
+        """How many envelopes are queued or being sent."""
         return len(self) + (self._in_hand is not None)
 
     def offer(self, envelope: QueuedEnvelope) -> None:
-        """Queue an envelope; the oldest gives way when the queue is full. Sent after `wake`."""
+        """Queue an envelope; a full queue drops the oldest. It is sent after `wake`."""
         UNSENT.add(envelope.signal, 1)
         lost = self._queue.put(envelope)
         if lost:
             self._lose("queue_full", lost)
 
     def offer_unencoded(self, signal: str, encode: Encode) -> None:
-        """Queue an envelope that the sender's thread encodes. Sent after `wake`.
+        """Queue an envelope that the sender's thread encodes. It is sent after `wake`.
 
         Args:
-            signal: under which its loss is counted.
+            signal: `signal` of slotel_dropped_total, if it is lost.
         """
         if self._stopped or len(self._unencoded) >= MAX_UNENCODED:
             self._dropped(signal, "exit" if self._stopped else "queue_full", 1)
@@ -146,10 +146,10 @@ class Sender:
         self._unencoded.append((signal, encode))
 
     def wake(self, *, soon: bool = True) -> None:
-        """Have the thread send what is queued; where no thread can start it waits, for the next call or `flush`.
+        """Have the thread send what is queued. If no thread can start, it stays queued for the next call or `flush`.
 
         Args:
-            soon: False where it may wait a moment for more.
+            soon: False if it may wait a moment for more envelopes.
         """
         soon = soon or len(self) >= MAX_DEFERRED
         if (not self._idle and not (soon and self._defers)) or self._stopped or not len(self):
@@ -165,7 +165,7 @@ class Sender:
         self._tokens.put(None)
 
     def flush(self, deadline: float) -> bool:
-        """Send what is queued until the monotonic `deadline`; return whether all went."""
+        """Send what is queued until the monotonic `deadline`; return whether the queue is empty."""
         self.wake()
         # an envelope that is being encoded is in no queue: the thread is idle only when nothing is under way
         ask = 0.0
@@ -181,7 +181,7 @@ class Sender:
         return not len(self) and self._idle
 
     def stop(self, reason: str) -> None:
-        """Send no more; what still waits is counted as lost for that reason."""
+        """Stop sending; what is still queued is counted as dropped for that reason."""
         self._stopped = True
         self._tokens.put(None)
         in_hand = self._in_hand
@@ -195,12 +195,12 @@ class Sender:
             self._sending.release()
 
     def retire(self) -> None:
-        """Let the thread end when nothing waits any more: the client that sends by it was closed."""
+        """End the thread as soon as the queue is empty: its client was closed."""
         self._retired = True
         self._tokens.put(None)
 
     def after_fork(self) -> None:
-        """Begin anew in a forked child: queue, thread and connections are the parent's."""
+        """Start empty in a forked child: queue, thread and connections belong to the parent."""
         self._begin()
         self.endpoint.after_fork()
 
@@ -230,7 +230,7 @@ class Sender:
             self.endpoint.close()
 
     def _gather(self, tokens: queue.SimpleQueue[None]) -> None:
-        """Let more come."""
+        """Wait for more envelopes."""
         if self._defers and not self._retired:
             with contextlib.suppress(queue.Empty):
                 tokens.get(timeout=DEFERRED_DELAY)  # something that is to leave soon, or a flush, ends it
@@ -238,7 +238,7 @@ class Sender:
         time.sleep(BATCH_DELAY)
 
     def _encode_and_send(self) -> bool:
-        """Encode what waits, send the oldest envelope; return whether the next may follow at once."""
+        """Encode what is pending, and send the oldest envelope; return whether the next may follow at once."""
         try:
             with self._sending:
                 if self._unencoded:
@@ -250,7 +250,7 @@ class Sender:
             return False
 
     def _pause(self, tokens: queue.SimpleQueue[None]) -> None:
-        """Wait until the next attempt, and encode what comes meanwhile: only bytes can be bounded by bytes."""
+        """Wait until the next attempt. Encode what arrives meanwhile, so that the queue can be bounded in bytes."""
         doubled = min(max(self._failures - 1, 0), _MOST_DOUBLINGS)
         wait = min(self._first_wait * 2.0**doubled, LONGEST_WAIT)
         until = time.monotonic() + wait
@@ -263,11 +263,11 @@ class Sender:
                 return  # a flush asks for it now
 
     def encode_at_exit(self) -> None:
-        """Encode what waits for it on the thread that ends the process, beside the sender's."""
+        """Encode what is pending, on the thread that ends the process, beside the sender's thread."""
         self.encode_waiting(time.monotonic() + EXIT_ENCODING_TIME)
 
     def encode_waiting(self, until: float = inf) -> None:
-        """Encode what waits for it; one that fails is counted, and takes nothing from the others.
+        """Encode what is pending. One that cannot be encoded is counted as dropped; the others are not affected.
 
         Args:
             until: monotonic seconds.
@@ -290,7 +290,7 @@ class Sender:
             gil.yield_gil()
 
     def _send_here(self, deadline: float) -> bool:
-        """Send on the calling thread: at the end of an interpreter that starts no thread any more."""
+        """Send on the calling thread, when the interpreter is ending and starts no more threads."""
         token = suppress_instrumentation()
         try:
             while (left := deadline - time.monotonic()) > 0:
@@ -336,9 +336,9 @@ class Sender:
         return False
 
     def _not_answered(self, envelope: QueuedEnvelope, error: Exception) -> None:
-        """Keep an envelope that the server did not get; send one that it may have got a few times.
+        """Keep an envelope that the server did not receive; retry one that it may have received only a few times.
 
-        Sent twice it has the same event id, of which a server is taken to keep one.
+        A retried event has the same event id, and the server keeps one.
         """
         self._failures += 1
         if was_sent(error):
@@ -350,7 +350,7 @@ class Sender:
         self._tell(f"{type(error).__name__}: {_reason(error)}")
 
     def _judge(self, envelope: QueuedEnvelope, answer: Answer) -> bool:
-        """Act on an answer; return whether the next envelope may follow at once."""
+        """Act on a response; return whether the next envelope may follow at once."""
         status = answer.status
         if status != _OK or answer.limits is not None:
             self.limits.learn(*answer)
@@ -388,7 +388,7 @@ class Sender:
         self._lose("queue_full", self._queue.put_back(envelope))
 
     def _tell(self, why: str) -> None:
-        """Say once why nothing is sent; no part of the DSN or of a proxy's password stands in such an error."""
+        """Log once why nothing is sent. Such an error contains no part of the DSN or of a proxy's password."""
         if self._failures >= LOG_AFTER and self._told is None and self.endpoint.is_usable:
             self._told = "away"
             LOG.warning(
