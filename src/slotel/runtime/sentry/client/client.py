@@ -1,4 +1,4 @@
-"""Sets sentry-sdk up from slotel's settings, for errors; spans go their own way (`transactions`). Never raises.
+"""Sets sentry-sdk up from slotel's settings, for errors; `transactions` sends the spans. Never raises.
 
 An app that calls `sentry_sdk.init` itself keeps its client and its options, see `takeover.py`.
 """
@@ -30,22 +30,22 @@ FLUSH_TIMEOUT: Final = 2.0
 
 
 class SentryDependencies(NamedTuple):
-    """What the Sentry set-up is given of the runtime.
+    """What the Sentry component gets from the runtime.
 
     Args:
         tags: `Enforcer.tags`.
-        redact: `Enforcer.item`: redacts what an envelope carries, given its type.
+        redact: `Enforcer.item`: redacts the payload of an envelope's item, given the item's type.
         redact_headers: `Enforcer.headers`.
         counted: called with (project, environment) for each error event that is handed to Sentry.
-        expected: called with the same at start, so that the count begins at 0.
+        expected: called at start with each (project, environment) that may be counted, so that its count begins at 0.
         dropped: called with (signal, reason, count) for each error event that is lost.
         error_detail: `sentry.error_detail`.
         logs: `sentry.logs`.
         native_names: `sentry.transaction_names` is `native`.
-        profiles: transactions are made here, or by sentry-sdk, which can profile them.
+        profiles: the mode makes transactions that can be profiled.
         holds_calls: see `ErrorEventLinker`.
-        sampling: gives what Sentry's dynamic sampling wants to know of a span's trace.
-        options: more options of `sentry_sdk.init`, which a mode needs (`instrumenter`).
+        sampling: returns the dynamic sampling context of a span's trace.
+        options: further options of `sentry_sdk.init` that a mode needs (`instrumenter`).
     """
 
     open_spans: OpenSpans
@@ -66,10 +66,10 @@ class SentryDependencies(NamedTuple):
 
 @dataclass(slots=True)
 class SentryConnection:
-    """Sentry at work: the client that is in use now, where it sends, and the trail of errors (a sink).
+    """The running Sentry component: the client in use, its destination, and the linker of errors (a sink).
 
     Args:
-        client: the app's own once it has called `sentry_sdk.init`: read it when it is needed, do not keep it.
+        client: replaced by the app's own once the app calls `sentry_sdk.init`: read it each time, do not keep it.
     """
 
     client: Any
@@ -83,7 +83,7 @@ class SentryConnection:
 
     @property
     def propagation_targets(self) -> Sequence[Any]:
-        """The URLs that Sentry's headers may go to, of the client's option."""
+        """`trace_propagation_targets` of the client: the URLs to which Sentry's headers may be sent."""
         options = self.client.options
         if not options.get("propagate_traces", True):
             return ()
@@ -91,25 +91,25 @@ class SentryConnection:
 
     @property
     def organization(self) -> str | None:
-        """The organization of the events, by the client's option or the DSN's host."""
+        """The organization id of the events, from the client's option or the DSN's host."""
         said = self.client.options.get("org_id")
         return self.destination.organization if said is None else str(said)
 
     def continues(self, organization: str | None) -> bool:
-        """Whether a trace of that organization is continued; None for one that names none."""
+        """Return whether an incoming trace of an organization is continued; None if the trace names none."""
         own = self.organization
         if own is not None and organization is not None:
             return own == organization
         return own == organization or not self.client.options.get("strict_trace_continuation")
 
     def propagates_to_tasks(self, said: object) -> bool:
-        """Whether a task of Celery that is sent takes the trace with it; `said` is its own word, or None."""
+        """Return whether a Celery task that is sent continues the trace; `said` is the task's own choice, or None."""
         if said is None:
             said = getattr(self.client.get_integration("celery"), "propagate_traces", None) is not False
         return bool(said and self.client.options.get("propagate_traces", True))
 
     def incident(self, incident: Incident) -> str | None:
-        """Report the begin, rise or end of an incident as one issue for each objective; return the event's id."""
+        """Report the begin, rise or end of an incident, as one issue for each objective; return the event's id."""
         import sentry_sdk
 
         window = incident.breach.window
@@ -144,12 +144,12 @@ class SentryConnection:
         )
 
     def flush(self, timeout: float = FLUSH_TIMEOUT) -> None:
-        """Send what is held, within `timeout` seconds."""
+        """Send what is pending, within `timeout` seconds."""
         self.client.flush(timeout=timeout)
 
 
 def init_options(settings: SentrySettings) -> dict[str, Any]:
-    """Return the options of `sentry_sdk.init` that the way of the spans needs."""
+    """Return the options of `sentry_sdk.init` that the mode needs."""
     if settings.mode != "sdk":
         return {}
     from slotel.runtime.upstream.sentry.optional import import_sentry
@@ -157,7 +157,7 @@ def init_options(settings: SentrySettings) -> dict[str, Any]:
     import_sentry()
     from sentry_sdk.consts import VERSION
 
-    # 3.x knows no instrumenter and would refuse it; the mode itself then says that it cannot work
+    # 3.x has no instrumenter and would refuse it; the mode itself then logs that it cannot work
     return {"instrumenter": "otel", "traces_sample_rate": 1.0} if VERSION.startswith("2.") else {}
 
 
@@ -167,11 +167,10 @@ def start_client(
     parts: SentryDependencies,
     connected: Callable[[SentryConnection], None],
 ) -> SentryConnection | None:
-    """Set Sentry up; None when there is no DSN, or a wrong one: one line says so, and the app goes on.
+    """Set Sentry up; return None without a valid DSN. An invalid one is logged.
 
     Args:
-        connected: called when the app itself calls `sentry_sdk.init` later on: for the first connection of the
-            process, or with the same one, whose client is now the app's.
+        connected: called when the app itself calls `sentry_sdk.init` later, with the connection that uses its client.
     """
     identity = identify(settings, resource)
     standing = _standing_client()
@@ -216,7 +215,7 @@ def _watch(takeover: Callable[[], ClientTakeover]) -> None:
 
 
 def _standing_client() -> Any:
-    """Return the client that the app has set up before, if it did."""
+    """Return the client that the app has already set up, or None."""
     module = sys.modules.get("sentry_sdk")
     if module is None:
         return None

@@ -1,4 +1,4 @@
-"""Where a Sentry DSN points to, and what is wrong with one. Never shows the key."""
+"""Reads a Sentry DSN, and says what is wrong with an invalid one. Never shows the key."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SHAPE = "https://<public key>@<host>/<project number>"
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where events go: what may be shown of a DSN.
+    """The destination of a DSN, as far as it may be shown.
 
     Args:
-        host: with the port when the DSN names one.
-        project: the project's number, as text.
-        public_key: for headers that Sentry defines; never for a log.
-        organization: its number, if the host names it.
+        host: host name, with the port if the DSN has one.
+        project: project id, as text.
+        public_key: for headers that Sentry defines; never logged.
+        organization: organization id, if the host contains it.
     """
 
     host: str
@@ -37,10 +37,10 @@ class Destination:
 
 
 def read_dsn(dsn: str) -> Destination:
-    """Return where a DSN points to.
+    """Return the destination of a DSN.
 
     Raises:
-        ValueError: it is malformed; the text says what is wrong and shows no part of the key.
+        ValueError: the DSN is malformed; the message shows no part of the key.
 
     >>> str(read_dsn("https://key@sentry.example:9000/prefix/42"))
     'sentry.example:9000 project 42'
@@ -71,7 +71,7 @@ def read_dsn(dsn: str) -> Destination:
 
 
 def dsn_finding(dsn: str | None) -> Finding:
-    """Return whether a DSN is there and valid; the text shows no part of the key."""
+    """Return a finding about a DSN: whether it is set and valid. Its text shows no part of the key."""
     if not dsn:
         text = "SENTRY_DSN is not set: nothing is sent to Sentry; metrics, tags and the error budget work"
         return Finding("sentry", "warn", text, f"to turn it on, set SENTRY_DSN to {SHAPE}", "SLO140")

@@ -1,6 +1,6 @@
-"""`sentry_sdk.flush()` sends transactions, too: slotel holds them a moment for children that end late.
+"""Makes `sentry_sdk.flush()` send transactions, too, which slotel buffers for children that end late.
 
-A job queue's worker, or a function in the cloud, flushes and then ends without an exit hook: `os._exit`, or frozen.
+A job queue's worker or a serverless function flushes and then ends without exit hooks: by `os._exit`, or frozen.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _MARK: Final = "_slotel_flushes"
 
 
 def flush_first(client: SentryClientLike, flush: Callable[[float], object]) -> None:
-    """Have a flush of the client's transport flush what slotel holds before.
+    """Have a flush of the client's transport first flush slotel's transactions.
 
     Args:
-        flush: given seconds; it may flush the transport itself.
+        flush: called with a time-out in seconds; it may flush the transport itself.
     """
     EXIT.watch()
     transport = client.transport

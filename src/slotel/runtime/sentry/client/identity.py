@@ -11,18 +11,18 @@ from slotel.config.service import SentrySettings
 MAX_RELEASE: Final = 200
 MAX_ENVIRONMENT: Final = 64
 DEFAULT_ENVIRONMENT: Final = "production"
-"""What sentry-sdk says when nobody says anything."""
+"""sentry-sdk's default."""
 
 _BREAKERS: Final = re.compile(r"[\x00-\x1f\x7f/\\]+")
 _NO_RELEASE: Final = frozenset({"", ".", "..", "latest"})
 _NO_ENVIRONMENT: Final = frozenset({"", ".", "..", "none"})
 _ENVIRONMENT_KEYS: Final = ("deployment.environment.name", "deployment.environment")
 _SERVER_KEYS: Final = ("host.name", "k8s.pod.name")
-"""Not `service.instance.id`: OpenTelemetry makes one at random for each process. sentry-sdk takes the host's name."""
+"""Without `service.instance.id`, which OpenTelemetry makes at random for each process."""
 
 
 class Identity(NamedTuple):
-    """Who speaks, as Sentry shows it; None leaves it to sentry-sdk."""
+    """The service as Sentry shows it; None leaves a field to sentry-sdk."""
 
     release: str | None
     environment: str
@@ -30,7 +30,7 @@ class Identity(NamedTuple):
 
 
 def identify(settings: SentrySettings, resource: Mapping[str, object]) -> Identity:
-    """Return the identity: what is set for Sentry, else what the resource says, made valid.
+    """Return the identity from the settings for Sentry, else from the resource, made valid.
 
     >>> identify(SentrySettings(), {"service.version": "1.2/rc"}).release
     '1.2-rc'
@@ -45,7 +45,7 @@ def identify(settings: SentrySettings, resource: Mapping[str, object]) -> Identi
 
 
 def valid_release(text: str) -> str | None:
-    """Return a release that Sentry's server takes; None where nothing is left of it.
+    """Return a release that Sentry's server accepts; None if no character of it is valid.
 
     Source: sentry-relay, `validate_release`: at most 200 characters, no slash or control character.
     """
@@ -54,7 +54,7 @@ def valid_release(text: str) -> str | None:
 
 
 def valid_environment(text: str) -> str:
-    """Return an environment that Sentry's server takes; `production` where nothing is left of it.
+    """Return an environment that Sentry's server accepts; `production` if no character of it is valid.
 
     Source: sentry-relay, `validate_environment`: at most 64 characters, no slash or control character, not
     `none`, `.` or `..`.

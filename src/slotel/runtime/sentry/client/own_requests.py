@@ -16,10 +16,9 @@ _PORTS = ("server.port", "net.peer.port")
 
 
 def own_span_test(dsn: str) -> Callable[[ReadableSpan, Mapping[str, Any]], bool]:
-    """Return the test whether a span, with its attributes, is a request to the DSN's host.
+    """Return a predicate of a span and its attributes: whether it is a request to the DSN's host.
 
-    Exporting such a span would trace itself for ever. Both conventions of HTTP are known, `url.full` and
-    `http.url`, and `server.address` alone.
+    Exporting such a span would cause another one, for ever. It reads `url.full`, `http.url`, or `server.address` alone.
     """
     parts = urlsplit(dsn)
     host = (parts.hostname or "").lower()
@@ -36,7 +35,7 @@ def own_span_test(dsn: str) -> Callable[[ReadableSpan, Mapping[str, Any]], bool]
 
 
 def _target(attributes: Mapping[str, Any]) -> tuple[str, int | None] | None:
-    """Host in lower case and port of a client span; the port is None when the span does not tell."""
+    """Return host (in lower case) and port of a client span; the port is None if the span has none."""
     for key in _URLS:
         url = attributes.get(key)
         if isinstance(url, str):

@@ -1,4 +1,4 @@
-"""What the Sentry sinks are given from outside, as narrow protocols. No behaviour."""
+"""Narrow protocols of what the Sentry sinks get from outside. No behaviour."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from slotel.runtime.sentry.transport.rate_limits import RateLimits
 
 Dropped: TypeAlias = Callable[[str, str, int], None]
-"""Counts a loss: signal (`traces`, `spans`), reason, how many."""
+"""Counts dropped items, given signal (`traces`, `spans`), reason and number."""
 
 
 class ModeError(RuntimeError):
-    """A mode cannot work with what is installed or set up; the text says why."""
+    """A mode cannot work with the installed packages or the settings; the message says why."""
 
 
 class SentryClientLike(Protocol):
@@ -26,45 +26,45 @@ class SentryClientLike(Protocol):
 
     @property
     def dsn(self) -> str | None:
-        """Where events go, with the key."""
+        """The DSN, with the key."""
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """What `sentry_sdk.init` was given, and its defaults."""
+        """The options of `sentry_sdk.init`, with the defaults."""
 
     @property
     def transport(self) -> Any:
-        """What sends; None once the client is closed."""
+        """The transport; None once the client is closed."""
 
 
 class SendsTransactions(Protocol):
-    """What the worker hands built transactions to: `Sender`, or `AppTransport` for a transport of the app's own."""
+    """Sends built transactions: `Sender`, or `AppTransport` for a transport of the app's own."""
 
     @property
     def limits(self) -> RateLimits:
-        """Which categories may not be sent for a while."""
+        """The current rate limits."""
 
     def offer(self, envelope: QueuedEnvelope) -> None:
-        """Take an envelope; it is sent after `wake`."""
+        """Queue an envelope; it is sent after `wake`."""
 
     def wake(self) -> None:
-        """Send what was taken."""
+        """Send what is queued."""
 
     def flush(self, deadline: float) -> bool:
-        """Send what was taken until the monotonic `deadline`; return whether all went."""
+        """Send what is queued until the monotonic `deadline`; return whether all was sent."""
 
     def stop(self, reason: str) -> None:
-        """Send no more; count what still waits as lost for that reason."""
+        """Stop sending; count what is still queued as dropped for that reason."""
 
 
 class EnforcerLike(Protocol):
-    """The tag policy at work; `slotel.runtime.redaction.enforcer.Enforcer` is it."""
+    """The methods of `slotel.runtime.redaction.enforcer.Enforcer` that the sinks use."""
 
     def plain(self, span: ReadableSpan, tags: Mapping[str, str]) -> RedactedSpan:
-        """Return attributes, events and links of the span as they may leave the service."""
+        """Return the span with enforced tags and without secrets, for reading."""
 
     def span(self, span: ReadableSpan, tags: Mapping[str, str]) -> ReadableSpan:
-        """Return the span as it may leave the service."""
+        """Return the span with enforced tags and without secrets, as a span."""
 
     def tags(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, str]:
         """Return the enforced tags of a span."""
@@ -76,7 +76,7 @@ class EnforcerLike(Protocol):
         """Return a Sentry payload with redacted values."""
 
     def item(self, kind: str, payload: Any) -> Any:
-        """Return what an envelope carries beside events, redacted."""
+        """Return the redacted payload of an envelope's item, given the item's type."""
 
     def headers(self, headers: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the headers of an envelope, or of what it carries, redacted."""
+        """Return the redacted headers of an envelope or of an item."""

@@ -1,8 +1,7 @@
-"""One Sentry client for the process: slotel's, or the app's own, taken over so that nothing is traced twice.
+"""Keeps one Sentry client for the process, slotel's or the app's own, so that nothing is traced twice.
 
-sentry-sdk has no hook for "the app has called init", so a function is put before `sentry_sdk.init`, and one
-after `Scope.set_client`: an `init` that the app imported before slotel started, and a client that it makes by hand,
-come by there alone.
+sentry-sdk has no hook for "the app has called init". So a function runs before `sentry_sdk.init`, and one after
+`Scope.set_client`, which also sees an `init` that was imported before slotel started and clients made by hand.
 """
 
 from __future__ import annotations
@@ -60,13 +59,13 @@ _TRACING: Final = (
     "enable_tracing",
     "trace_lifecycle",
 )
-"""Options that would make sentry-sdk trace on its own, beside OpenTelemetry."""
+"""Options that would make sentry-sdk trace by itself, beside OpenTelemetry."""
 _QUEUE_SIZE: Final = 100
 """Source: sentry-sdk, `DEFAULT_QUEUE_SIZE`."""
 
 
 class ClientTakeover:
-    """Makes the client, or takes over the app's; ties the error trail to it."""
+    """Makes the client, or takes over the app's, and connects the error linker to it."""
 
     def __init__(
         self, identity: Identity, parts: SentryDependencies, connected: Callable[[SentryConnection], None]
@@ -102,7 +101,7 @@ class ClientTakeover:
         return self._tie(sentry_sdk.get_client(), destination)
 
     def adopt(self, client: Any) -> SentryConnection:
-        """Take over a client that the app has set up without slotel: before it started, or past its `init`."""
+        """Take over a client that the app has set up before slotel started, or without `sentry_sdk.init`."""
         ignored = _said_of_tracing(client.options, profiles=self._parts.profiles)
         for name in _TRACING:
             if name in client.options:
@@ -121,7 +120,7 @@ class ClientTakeover:
         return self._tie(client, read_dsn(client.dsn))
 
     def watch(self) -> None:
-        """Take part in an `init` that the app calls from now on."""
+        """Take over each client that the app sets up from now on."""
 
         def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
             def init(*positional: Any, **options: Any) -> Any:
@@ -141,7 +140,7 @@ class ClientTakeover:
             self._finishes_events(client)
 
     def _client_comes(self, client: Any) -> None:
-        """Take over a client that came past `init`."""
+        """Take over a client that was set past the wrapped `init`."""
         known = self._connection
         if not client.is_active() or not client.dsn or (known is not None and known.client is client):
             return
@@ -155,7 +154,7 @@ class ClientTakeover:
 
     @contextmanager
     def _expecting(self) -> Iterator[None]:
-        """Let `init` set a client that needs no taking over."""
+        """Within this context `init` sets a client with slotel's options, which is not taken over again."""
         self._expects = True
         try:
             yield
@@ -263,7 +262,7 @@ class ClientTakeover:
         return self._connection
 
     def _watch_transport(self, client: Any, destination: Destination, environment: str) -> None:
-        """Count and complete what a transport of the app's own is given."""
+        """Count and complete the envelopes that a transport of the app gets."""
         parts = self._parts
         watch_delivery(
             client.transport,
@@ -298,7 +297,7 @@ class ClientTakeover:
         client.options["before_send"] = self._before_send(client.options)
 
     def _transport_class(self) -> Any:
-        """Return what `sentry_sdk.init` makes the client's transport of."""
+        """Return the transport class for `sentry_sdk.init`."""
         parts, identity, limits, completion = self._parts, self._identity, self._limits, self._completion
 
         class SlotelTransport(ClientTransport):
@@ -319,7 +318,7 @@ class ClientTakeover:
         return SlotelTransport
 
     def _options(self) -> dict[str, Any]:
-        """Return slotel's options: for its own client, and as defaults for the app's."""
+        """Return slotel's options, for its own client and as defaults of the app's."""
         identity = self._identity
         options: dict[str, Any] = {
             "auto_enabling_integrations": False,
@@ -337,7 +336,7 @@ class ClientTakeover:
         return {**options, **self._parts.options}
 
     def _before_send(self, options: Any) -> Any:
-        """Return the app's hook, which sees source lines and packages, too; redaction comes after it."""
+        """Return the app's `before_send`, given completed events. Redaction follows it."""
         hook = options.get("before_send")
         if hook is None or hasattr(hook, "_slotel_original"):
             return hook
@@ -357,7 +356,7 @@ class ClientTakeover:
 
 
 def _integrations() -> list[Any]:
-    """Return all that slotel's own client has: errors of the process, of the log, of the frameworks."""
+    """Return the integrations of slotel's own client: for errors of the process, the log and the frameworks."""
     return [
         ArgvIntegration(),
         AtexitIntegration(callback=_quietly),
@@ -368,7 +367,7 @@ def _integrations() -> list[Any]:
 
 
 def _quietly(pending: int, timeout: float) -> None:
-    """Say nothing on standard error when the process ends."""
+    """Print nothing to standard error when the process ends."""
 
 
 def _is_for_spotlight_alone(positional: tuple[Any, ...], options: Mapping[str, Any]) -> bool:
@@ -407,10 +406,10 @@ def _without_tracing(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _said_of_tracing(options: Any, *, profiles: bool) -> str:
-    """Return which options of the app's client have no effect, and what takes their place.
+    """Return which options of the app's client have no effect, and what replaces them.
 
     Args:
-        profiles: transactions can be profiled.
+        profiles: the mode makes transactions that can be profiled.
     """
     said = []
     rate = options.get("traces_sample_rate")

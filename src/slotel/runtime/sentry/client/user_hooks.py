@@ -1,6 +1,6 @@
-"""The user's Sentry set-up applied to a transaction: scope data, event processors, scrubber, before_send_transaction.
+"""Applies the user's Sentry hooks to a transaction: scope data, event processors, scrubber, before_send_transaction.
 
-In the order in which sentry-sdk's client does it, with public names only, for 2.x and 3.x. Sends nothing.
+In the order of sentry-sdk's client, with public names only, for 2.x and 3.x. It sends nothing.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from slotel.runtime.upstream.sentry.scope import says_nothing
 
 LOG: Final = logging.getLogger("slotel")
 _FOREIGN: Final = ("request", "extra", "user", "modules")
-"""Parts of an event that scopes and processors add."""
+"""Keys of an event that scopes and processors add."""
 _OF_THE_PROCESS: Final = (("extra", "sys.argv"), ("contexts", "runtime"))
-"""What sentry-sdk's own processors add to each event, flat and always the same."""
+"""Keys that sentry-sdk's own processors add to each event: flat, and constant in a process."""
 _OURS: Final = frozenset({"trace", "otel", "response"})
 _MOST_SHAPES: Final = 10_000
 _CONTAINERS: Final = (dict, list)
@@ -33,23 +33,23 @@ _SCRUBS: Final = frozenset(
     f"scrub_{part}"
     for part in ("dict", "list", "event", "request", "extra", "user", "breadcrumbs", "frames", "spans")
 )
-"""Methods of sentry-sdk's scrubber: the parts of an event that it looks into."""
+"""Methods of sentry-sdk's scrubber, one for each key of an event that it scrubs."""
 _OF_ERRORS: Final = frozenset({"breadcrumbs", "exception", "stacktrace", "threads"})
-"""Of the parts that it looks into, those that a transaction has only if a processor adds them."""
+"""Keys that it scrubs and that a transaction has only if a processor adds them."""
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 _LONGEST_TAG: Final = 2000
-"""Characters of a tag that are looked at: Sentry's server keeps 200."""
+"""Characters of a tag that are kept for redaction; Sentry's server keeps 200."""
 
 
 class DroppedError(Exception):
-    """The user's set-up does not want this transaction; the text is the reason that is counted."""
+    """A hook of the user dropped this transaction; the message is the counted reason."""
 
 
 class UserHooks:
-    """What `sentry_sdk.init` was told to do with each transaction.
+    """The hooks of a client, for each transaction.
 
     Args:
-        client: whose options hold, also while what ended before the app's next `init` is still to be built.
+        client: whose options apply, also to transactions that ended before the app's next `init` and are built later.
     """
 
     def __init__(self, client: SentryClientLike, enforcer: EnforcerLike) -> None:
@@ -61,14 +61,14 @@ class UserHooks:
     def apply(
         self, event: dict[str, Any], context: Context, scopes: tuple[Scope, Scope]
     ) -> tuple[dict[str, Any], Sequence[Any]]:
-        """Return the event as it may leave, and sentry-sdk's attachments that go with it.
+        """Return the processed and redacted event, and sentry-sdk's attachments of it.
 
         Args:
-            context: the request's, as it was when its root span ended: processors of the app look into it.
-            scopes: the request's, isolation and current.
+            context: the request's context at the end of its root span, which processors of the app may read.
+            scopes: the request's isolation and current scope.
 
         Raises:
-            DroppedError: a processor or before_send_transaction said no.
+            DroppedError: a processor or before_send_transaction returned None.
         """
         options = self._client.options
         ignored = options.get("trace_ignore_status_codes")
@@ -127,7 +127,7 @@ class UserHooks:
         return applied
 
     def _redacted(self, foreign: dict[str, Any]) -> dict[str, Any]:
-        """Redact what scopes and processors added; what is the same in every event of the process, only once."""
+        """Redact what scopes and processors added; keys that are constant in a process are redacted once."""
         known: list[tuple[str, str, Any]] = []
         for section, key in _OF_THE_PROCESS:
             part = foreign.get(section)
@@ -163,7 +163,7 @@ class UserHooks:
         return redacted if isinstance(redacted, Mapping) else {}
 
     def _scrub(self, event: Any, scrubber: Any) -> None:
-        """Run the user's scrubber; Sentry's own is asked once for each set of keys."""
+        """Run the user's scrubber. The result of sentry-sdk's own is cached for each set of keys."""
         if scrubber is None:
             return
         from sentry_sdk.scrubber import EventScrubber
@@ -185,7 +185,7 @@ class UserHooks:
             self._scrub_data(span.get("data"), scrubber)
 
     def _has_nothing_to_scrub(self, event: Mapping[str, Any], scrubber: Any) -> bool:
-        """Whether Sentry's scrubber would find no key to hide in what scopes and processors added."""
+        """Whether sentry-sdk's scrubber would hide no key of what scopes and processors added."""
         if not _OF_ERRORS.isdisjoint(event) or not _scrubs_as_known(scrubber.__class__):
             return False
         request = event.get("request")
@@ -203,7 +203,7 @@ class UserHooks:
                 data[key] = REDACTED
 
     def _hidden(self, data: Mapping[str, Any], scrubber: Any) -> tuple[str, ...]:
-        """Return the keys whose values a scrubber of Sentry hides; one of these scrubbers does not change."""
+        """Return the keys whose values sentry-sdk's scrubber hides. The scrubber does not change."""
         shape = (id(scrubber), *data)
         hidden = self._scrubs.get(shape)
         if hidden is None:
@@ -220,12 +220,12 @@ def _hides(scrubber: Any, data: Mapping[str, Any]) -> list[str]:
 
 @cache
 def _scrubs_as_known(scrubber: type[Any]) -> bool:
-    """Whether a scrubber looks into no part of an event that is not known here."""
+    """Whether a scrubber scrubs only keys of an event that are known here."""
     return _SCRUBS.issuperset(name for name in dir(scrubber) if name.startswith("scrub_"))
 
 
 def _answer_of(contexts: Mapping[str, Any]) -> Any:
-    """Return the status code of a request's answer, or what code of the app has said by `set_http_status`."""
+    """Return the status code of a request's response, or the one that the app set by `set_http_status`."""
     said = contexts["trace"].get("data") or {}
     return contexts.get("response", {}).get("status_code", said.get("http.response.status_code"))
 
