@@ -39,8 +39,8 @@ class Assembly:
     """Builds envelopes.
 
     Args:
-        sample_rate: of the head sampler; None if it is not known.
-        native_names: transactions are named as sentry-sdk's integrations name them.
+        sample_rate: the head sampler's, in [0, 1]; None if it is unknown.
+        native_names: name transactions as sentry-sdk's integrations do.
     """
 
     def __init__(
@@ -92,9 +92,9 @@ class Assembly:
             )
 
     def late(self, group: Sequence[LateSpan]) -> Iterator[bytes]:
-        """Yield the envelopes of late spans of one local root: each is a transaction, with its late children below.
+        """Yield the envelopes of late spans of one local root: one transaction for each span without a late parent.
 
-        They are parts of the same trace by trace id and parent, which is how Sentry shows them in their place.
+        They have the trace id and parent span id of the trace, so Sentry shows them in their place.
         """
         local_root, context = group[0].local_root, (group[0].context, group[0].scopes)
         tags = local_root.tags if local_root is not None else {}
@@ -113,7 +113,7 @@ class Assembly:
             yield from self._envelopes(segment, trace, context, weigh_once=weigh_once)
 
     def _children(self, tags: Mapping[str, str], spans: Sequence[ReadableSpan]) -> list[RedactedSpan]:
-        """Enforce the spans, without slotel's own requests, in the order in which they started."""
+        """Return the enforced spans by start time, without slotel's own requests."""
         if not spans:
             return []
         plain, is_own = self._enforcer.plain, self._is_own
@@ -129,7 +129,7 @@ class Assembly:
         return Segment(root, children, self._enforcer.tags_of(root), trace.kept, row=row)
 
     def _is_kept_anyway(self, ended: EndedTrace, spans: Iterable[ReadableSpan]) -> bool:
-        """Whether a sampled trace would have been sent at any sampling rate: it then counts once."""
+        """Whether a sampled trace would be sent at any sampling rate: Sentry must then not extrapolate it."""
         if not self._keeper.keeps:
             return False
         failed = row_of_root(ended.root, ended.local_root).kept
@@ -179,7 +179,7 @@ class Assembly:
         yield encode.envelope(headers, items, time.time())
 
     def _attached(self, attachments: Iterable[Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
-        """Yield headers and content of sentry-sdk's attachments; one that the app cannot give is counted."""
+        """Yield headers and payload of sentry-sdk's attachments; one that cannot be read is counted as dropped."""
         for each in attachments:
             try:
                 item = each.to_envelope_item()
@@ -230,7 +230,7 @@ def _chunks(spans: Sequence[RedactedSpan]) -> Iterator[Sequence[RedactedSpan]]:
 
 
 def _forest(spans: Sequence[RedactedSpan]) -> tuple[list[RedactedSpan], dict[int, list[RedactedSpan]]]:
-    """Return the spans without a parent among the others, and for each of them (by id) all that is below it."""
+    """Return the spans whose parent is not among them, and the descendants of each (by span id)."""
     by_id = {_id(span): span for span in spans}
     top_of: dict[int, int] = {}
 

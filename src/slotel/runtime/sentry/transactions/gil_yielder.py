@@ -1,8 +1,8 @@
-"""Whose turn it is with the interpreter's lock: the worker computes without a wait, and requests must not notice.
+"""Releases the GIL often in a thread that computes, so that requests do not wait for it.
 
-Python takes the lock from a thread that computes only after 5 ms, and a request that reads, writes and locks asks for
-it several times. So the worker lets go by itself, often. Where the main thread never rests it does not: each time it
-would wait 5 ms to go on, and there each compression does.
+Python takes the GIL from a computing thread only after 5 ms, and a request needs it several times: after each read,
+write and lock. So the worker releases it by itself. If the main thread is always busy, the worker does not: it would
+wait 5 ms each time to get the GIL back, and so would each compression.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ import time
 from typing import Final
 
 COMPUTE_TIME: Final = 0.001
-"""Seconds that the worker computes at a stretch; one transaction may take longer."""
+"""Seconds of computing after which the GIL is released; a single transaction may take longer."""
 SLEEP_TIME: Final = 0.00005
-"""Seconds it sleeps then. Not 0: a thread that waits needs a moment to wake, and to take the lock."""
+"""Seconds of sleep. Not 0: a waiting thread needs a moment to wake and to take the GIL."""
 CONTENDED_ABOVE: Final = 4.0
 CONTENDED_UNTIL: Final = 1.5
-"""Time to CPU time of a drain: above the one the lock is contended, until it is below the other."""
+"""Ratio of elapsed time to CPU time of a drain: the GIL is contended above the first, until it is below the second."""
 MIN_TRACES: Final = 8
-"""Traces in a drain that tell."""
+"""Least traces of a drain whose ratio is used."""
 
 
 class GilYielder:
-    """What one thread knows of the lock.
+    """Releases the GIL for one thread.
 
     Args:
-        turn: seconds that it computes at a stretch.
+        turn: seconds of computing after which the GIL is released.
 
     Attributes:
-        contended: the main thread never rests; then neither rest nor compress.
+        contended: the main thread is always busy: `yield_gil` does nothing, and nothing should be compressed.
     """
 
     def __init__(self, turn: float = COMPUTE_TIME) -> None:
@@ -37,12 +37,12 @@ class GilYielder:
         self.begin()
 
     def begin(self) -> None:
-        """Begin a drain, and a turn."""
+        """Begin a drain."""
         self._clock = self._turn = time.perf_counter()
         self._cpu = time.thread_time()
 
     def yield_gil(self) -> None:
-        """Let requests in, if the turn is over."""
+        """Release the GIL if it is time to."""
         now = time.perf_counter()
         if self.contended or now - self._turn < self._length:
             return
@@ -50,7 +50,7 @@ class GilYielder:
         self._turn = time.perf_counter()
 
     def judge(self, traces: int) -> None:
-        """Learn from a drain that built so many traces."""
+        """Update `contended` after a drain that built so many traces."""
         if traces < MIN_TRACES:
             return
         elapsed = time.perf_counter() - self._clock

@@ -1,4 +1,4 @@
-"""Random ids from the system, fetched many at a time: each visit there lets go of the interpreter's lock."""
+"""Random ids from the operating system, fetched many at a time: each system call releases the GIL."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Final
 
 _FETCHED: Final = 4096
 _BYTES: Final = 8
-"""Of one piece: a span's id. An event's has two."""
+"""Bytes of a span id. An event id has twice as many."""
 
 
 class Ids:
-    """A store of random bytes for all threads; a forked child fetches its own."""
+    """A buffer of random bytes for all threads. A forked child fetches its own."""
 
     def __init__(self) -> None:
         self._pieces: deque[str] = deque()
@@ -35,4 +35,4 @@ class Ids:
 
 
 IDS: Final = Ids()
-"""The store of this process."""
+"""The buffer of this process."""

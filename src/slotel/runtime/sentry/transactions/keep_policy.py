@@ -1,4 +1,4 @@
-"""Which traces are sent although they were sampled out, and how many a minute. Holds no span."""
+"""Decides which unsampled traces are sent to Sentry all the same, and how many a minute. It holds no span."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class KeepPolicy:
     """The reasons of `sentry.keep` and their budget.
 
     Args:
-        per_minute: at most so many traces in each minute.
+        per_minute: most traces that are kept in each minute.
         clock: monotonic seconds.
     """
 
@@ -32,18 +32,18 @@ class KeepPolicy:
         self._per_minute = per_minute
         self._clock = clock
         self._left: dict[float, bytearray] = {}
-        """Of the present minute, a byte for each trace that may still be kept: taken without a lock."""
+        """One item for each trace that may still be kept in this minute, so that taking one needs no lock."""
 
     @property
     def keeps(self) -> bool:
-        """Whether any trace may be kept at all: if not, nothing needs to be held."""
+        """Whether any trace can be kept; if not, unsampled spans need not be buffered."""
         return self.errors or self._slow is not None
 
     def reason(self, root: ReadableSpan, *, error: bool) -> str | None:
         """Return why a trace is worth keeping, `error` or `slow`; None if it is not.
 
         Args:
-            error: some span of it failed.
+            error: a span of it failed.
         """
         if error and self.errors:
             return ERROR

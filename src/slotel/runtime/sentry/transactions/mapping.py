@@ -1,6 +1,6 @@
-"""What a span is, in Sentry's words: op, description, status, transaction name and source. Pure, builds no payload.
+"""Maps a span to Sentry's fields: op, description, status, transaction name and source. Pure; it builds no payload.
 
-Old and stable semantic conventions are both read. `docs/sentry-parity.md` tells what differs from SentrySpanProcessor.
+It reads the old and the stable semantic conventions. `docs/sentry-parity.md` lists differences to SentrySpanProcessor.
 """
 
 from __future__ import annotations
@@ -73,11 +73,11 @@ _MESSAGING: Final = frozenset(
 
 
 class SpanFields(NamedTuple):
-    """A span in Sentry's words.
+    """Sentry's fields of a span.
 
     Args:
-        description: one line for a child span; a transaction has its name instead.
-        http_status: the code of the answer, if it is an HTTP span with one.
+        description: one line, of a child span; a transaction has its name instead.
+        http_status: status code of the response, for an HTTP span.
         data: fields that Sentry's views read, beside the span's own attributes.
     """
 
@@ -92,11 +92,11 @@ _NONE: Final[Mapping[str, Any]] = {}
 
 
 def span_fields(span: ReadableSpan, attributes: Mapping[str, Any], *, is_root: bool = False) -> SpanFields:
-    """Return what the span is; a span of no known convention has its name as op and description.
+    """Return Sentry's fields of a span. A span of no known convention has its name as op and description.
 
     Args:
-        attributes: the span's, as they may leave the service.
-        is_root: of a transaction, which has a name and needs no description.
+        attributes: the span's redacted attributes.
+        is_root: it is the root of a transaction, which has a name and needs no description.
     """
     found = _span_fields(span, attributes, is_root)
     op, status = attributes.get("sentry.op"), attributes.get("sentry.status")
@@ -111,8 +111,8 @@ def root_status(fields: SpanFields, row: OutcomeRow | None, attributes: Mapping[
     """Return the status of a request or job, for its transaction and for its error events alike.
 
     Args:
-        row: what came of it; None before its end, when the span says what is known.
-        attributes: of its span; `sentry.status` is the application's word.
+        row: its outcome; None before its end, when the span's own status is used.
+        attributes: of its span; the app sets `sentry.status` to choose the status.
     """
     if row is None or "sentry.status" in attributes:
         return fields.status
@@ -148,7 +148,7 @@ def _span_fields(span: ReadableSpan, attributes: Mapping[str, Any], is_root: boo
 def transaction_name(span: ReadableSpan, attributes: Mapping[str, Any]) -> tuple[str, str]:
     """Return the name and the source of the transaction that the span is the root of.
 
-    A name with a route is `route`, a task is `task`, a name that holds the path as it was requested is `url`.
+    The source of a name with a route is `route`, of a task `task`, of a name with the requested path `url`.
     """
     name = _LINE_BREAKS.sub(" ", span.name or "")[:MAX_NAME].strip() or "<unlabeled transaction>"
     named, source = attributes.get("sentry.transaction"), attributes.get("sentry.source")
@@ -201,7 +201,7 @@ def bare_url(url: str) -> str:
 
 
 def request_url(attributes: Mapping[str, Any]) -> str | None:
-    """Return the URL of a server span's request, without its query; None when it cannot be told."""
+    """Return the URL of a server span's request, without its query; None if it is unknown."""
     url = attributes.get("url.full") or attributes.get("http.url")
     if isinstance(url, str) and url:
         return bare_url(url)
@@ -217,7 +217,7 @@ def request_url(attributes: Mapping[str, Any]) -> str | None:
 
 
 def _is_socket(attributes: Mapping[str, Any]) -> bool:
-    """Whether a server span is a websocket's: it has a scheme of its own; its method, if any, is the handshake's."""
+    """Whether a server span is a websocket's, by its scheme. Its method, if any, is the handshake's."""
     scheme = attributes.get("url.scheme") or attributes.get("http.scheme")
     return scheme in _SOCKET_SCHEMES or attributes.get("network.protocol.name") == "websocket"
 
@@ -238,7 +238,7 @@ def _http(span: ReadableSpan, attributes: Mapping[str, Any], method: str, is_roo
     if isinstance(code, int) and code > 0:
         data["http.response.status_code"] = code
         answered = http_status_name(code)
-        # an exception after the answer had begun stays an error, whatever the code was
+        # an exception after the start of the response is an error, whatever the status code
         status = status if answered == "ok" and status == "internal_error" else answered
     else:
         code = None

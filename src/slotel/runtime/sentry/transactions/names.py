@@ -1,8 +1,8 @@
-"""The name that sentry-sdk's integration gives a request or job, for an app that wants it.
+"""Names a request or job as sentry-sdk's integration does, for an app that wants it.
 
-A `transaction_style` that is not the integration's default is obeyed; the default ones name transactions with
-`transaction_names: native` only. A name is of code (Flask's endpoint, a view function), which only the thread of the
-request knows, or of the route, which the span has.
+A `transaction_style` other than the integration's default always applies; the default only with
+`transaction_names: native`. A name comes from code (Flask's endpoint, a view function), which is known on the request
+thread only, or from the route, which the span has.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ _OTHERS: Final = {
     "bottle": "endpoint", "falcon": "uri_template", "pyramid": "route_name",
     "quart": "endpoint",
 }  # fmt: skip
-"""The same for frameworks whose integration is sentry-sdk's own, and names a request itself."""
+"""The same for frameworks with sentry-sdk's own integration, which names a request itself."""
 _OF_CODE: Final = frozenset({"endpoint", "function_name"})
 _MOST_SCOPES: Final = 1_000
 _CELERY_RUN: Final = "run/"
-"""Before a task's name, in the names of spans of OpenTelemetry's instrumentation of Celery."""
+"""Prefix of a task's name in the span names of OpenTelemetry's Celery instrumentation."""
 _CONVERTED: Final = re.compile(r"<(?:[^:>]+:)?([^>]+)>")
 
 
 class Name(NamedTuple):
-    """A transaction's name, and Sentry's word for how it was found."""
+    """A transaction's name and its `source`."""
 
     name: str
     source: str
 
 
 class TransactionStyles:
-    """How requests of each framework are named, asked once for each instrumentation.
+    """The naming style of each framework, cached for each instrumentation.
 
     Args:
-        client: whose integrations say so.
+        client: whose integrations define the styles.
         is_native: `transaction_names` is `native`.
     """
 
@@ -55,7 +55,7 @@ class TransactionStyles:
         self._known: dict[int, tuple[InstrumentationScope | None, str, str | None]] = {}
 
     def of(self, span: ReadableSpan) -> tuple[str, str | None]:
-        """Return the framework of a span, and its style; None where OpenTelemetry's name stays."""
+        """Return the framework of a span, and its style; None if OpenTelemetry's name is kept."""
         scope = span.instrumentation_scope
         known = self._known.get(id(scope))
         if known is None or known[0] is not scope:
@@ -73,7 +73,7 @@ def name_by_style(
     carrier: Mapping[str, Any] | None,
     styles: TransactionStyles,
 ) -> Name | None:
-    """Return the name of a request that is served here, or of a task; None where OpenTelemetry's name stays."""
+    """Return the name of the current request, or of a task; None if OpenTelemetry's name is kept."""
     if "sentry.transaction" in attributes:
         return None
     return name_of_code(span, carrier, styles) or name_of_route(span, attributes, styles)
@@ -82,7 +82,7 @@ def name_by_style(
 def name_of_code(
     span: ReadableSpan, carrier: Mapping[str, Any] | None, styles: TransactionStyles
 ) -> Name | None:
-    """Return the name of the code that answers a request served here; None where the name is another one.
+    """Return the name of the code that serves the current request; None if the style is another one.
 
     Args:
         carrier: the ASGI scope, into which Starlette writes the endpoint.
@@ -106,7 +106,7 @@ def name_of_code(
 def name_of_route(
     span: ReadableSpan, attributes: Mapping[str, Any], styles: TransactionStyles
 ) -> Name | None:
-    """Return the name of a request by its route, or of a task; None where the name is another one."""
+    """Return the name of a request by its route, or of a task; None if the style is another one."""
     if span.kind is SpanKind.CONSUMER and span.name.startswith(_CELERY_RUN):
         return Name(span.name.removeprefix(_CELERY_RUN), "task") if styles.is_native else None
     framework, style = styles.of(span)
@@ -119,12 +119,12 @@ def name_of_route(
 
 
 def is_named_by(integration: str, *, is_native: bool) -> bool:
-    """Return whether the name that one of sentry-sdk's own integrations gives a request is wanted."""
+    """Return whether the app wants the name that one of sentry-sdk's own integrations gives a request."""
     return _chosen(integration, _OTHERS.get(integration), sentry_sdk.get_client(), is_native) is not None
 
 
 def framework_of(span: ReadableSpan) -> str:
-    """Return the identifier that sentry-sdk has for the framework whose instrumentation made a span."""
+    """Return sentry-sdk's identifier of the framework whose instrumentation made a span."""
     scope = span.instrumentation_scope
     return "" if scope is None else scope.name.rpartition(".")[2].removesuffix("_server")
 

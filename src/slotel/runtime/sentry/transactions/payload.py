@@ -36,26 +36,26 @@ CONTINUED: Final = "slotel.continued"
 
 MEASUREMENTS: Final = "sentry.measurements"
 CONTEXTS: Final = "sentry.contexts"
-"""Attributes of one span, as JSON: an OpenTelemetry attribute cannot hold a mapping."""
+"""Attribute with Sentry contexts as JSON: an OpenTelemetry attribute cannot hold a mapping."""
 JSON: Final = "sentry.json"
-"""The names of a span's attributes whose value is JSON for the same reason."""
+"""Attributes whose value is JSON for the same reason."""
 _OF_SPAN_API: Final = frozenset({MEASUREMENTS, CONTEXTS, JSON})
 _NONE: Final[Mapping[str, Any]] = {}
 _KINDS: Final = {id(kind): kind.name for kind in SpanKind}
-"""By identity: an enum member's own hash and name cost as much as the rest of a span."""
+"""Span kind, by id of the enum member → name: an enum member's hash and name cost as much as the rest of a span."""
 _SERVER: Final = SpanKind.SERVER
 
 
 class Segment(NamedTuple):
-    """What becomes one transaction.
+    """The spans of one transaction.
 
     Args:
-        root: its span; for a continuation the root of the whole.
-        children: ended spans below it; their order does not matter.
+        root: its root span; for a continuation the root of the whole trace.
+        children: ended descendants, in any order.
         tags: enforced tags.
-        kept: why it is sent although it was sampled out: `error` or `slow`.
-        continuation: span id of its own, when `root` has (or will have) its own transaction.
-        row: what came of the request, call or job that `root` is.
+        kept: why it is sent although it is unsampled: `error` or `slow`.
+        continuation: its span id, if `root` has (or will have) a transaction of its own.
+        row: outcome of the request, call or job that `root` is.
     """
 
     root: RedactedSpan
@@ -67,7 +67,7 @@ class Segment(NamedTuple):
 
 
 def transaction(segment: Segment) -> dict[str, Any]:
-    """Return the transaction event of a segment: without event id, release and what else is the client's."""
+    """Return the transaction event of a segment, without the client's fields (event id, release, …)."""
     root, attributes = segment.root.span, segment.root.attributes
     name, source = transaction_name(root, attributes)
     trace, http_status = _trace_context(segment)
@@ -123,7 +123,7 @@ def timestamp(nanoseconds: int) -> str:
 
 
 def _known_tags(tags: Mapping[str, str]) -> dict[str, Any]:
-    """Return `sentry_tags` of enforced tags, which many requests share."""
+    """Return `sentry_tags` of enforced tags, cached: many requests have the same ones."""
     given = tuple(tags.items())
     known = _TAGS.get(given)
     if known is None:
@@ -138,7 +138,7 @@ _MOST_TAGS: Final = 200
 
 
 def sentry_tags(tags: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the tags as Sentry's server takes them: key and value within its limits, none empty."""
+    """Return the tags that Sentry's server accepts: keys and values within its limits, none empty."""
     accepted: dict[str, Any] = {}
     for key, value in tags.items():
         name = sentry_tag_key(str(key))
@@ -189,7 +189,7 @@ def _trace_context(segment: Segment) -> tuple[dict[str, Any], int | None]:
 
 
 def _otel_context(resource: Mapping[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes and resource as SentrySpanProcessor puts them, cut so that Sentry's server need not."""
+    """Return attributes and resource as SentrySpanProcessor writes them, within the server's limit."""
     known = _RESOURCES.get(id(resource))
     if known is None or known[0] is not resource:
         if len(_RESOURCES) >= _MOST_RESOURCES:
@@ -204,12 +204,12 @@ def _otel_context(resource: Mapping[str, Any], attributes: Mapping[str, Any]) ->
 
 
 _RESOURCES: Final[dict[int, tuple[Mapping[str, Any], dict[str, Any], int]]] = {}
-"""What fits of a resource, by its identity: a service has one, and every span carries it."""
+"""The part of a resource that fits, by its id: a service has one resource."""
 _MOST_RESOURCES: Final = 100
 
 
 def _fitting(values: Mapping[str, Any], left: int) -> tuple[dict[str, Any], int]:
-    """Return what fits into so many characters, and how many are left; below 0 nothing more fits."""
+    """Return the values that fit into `left` characters, and how many characters remain; below 0 nothing more fits."""
     fitting: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, str):
@@ -254,7 +254,7 @@ def _span(plain: RedactedSpan, trace_id: str) -> dict[str, Any]:
 
 
 def _told(text: Any) -> dict[str, Any]:
-    """Return what a method of sentry-sdk's spans was told."""
+    """Return the decoded value that was given to a method of sentry-sdk's spans."""
     told = _parsed(text)
     return told if isinstance(told, dict) else {}
 
@@ -267,7 +267,7 @@ def _parsed(text: Any) -> Any:
 
 
 def _data(plain: RedactedSpan, more: Mapping[str, Any]) -> dict[str, Any]:
-    """The span's attributes, and what else it carries."""
+    """Return `data` of a span: its attributes and further fields."""
     data = data_of(plain.attributes)
     if float in map(type, data.values()):
         data = {key: str(value) if _is_no_number(value) else value for key, value in data.items()}
@@ -283,7 +283,7 @@ def _data(plain: RedactedSpan, more: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def data_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the attributes of a span as sentry-sdk's span API was told them."""
+    """Return the attributes of a span as they were given to sentry-sdk's span API."""
     data = dict(attributes)
     if not _OF_SPAN_API.isdisjoint(data):
         for name in data.pop(JSON, ()):
@@ -294,7 +294,7 @@ def data_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_no_number(value: Any) -> bool:
-    """Whether a value is NaN or infinite, for which JSON has no word."""
+    """Whether a value is NaN or infinite, which JSON cannot represent."""
     return value.__class__ is float and not isfinite(value)
 
 

@@ -1,4 +1,4 @@
-"""The dynamic sampling context (the `trace` header of an envelope): what Sentry's server extrapolates from. Pure."""
+"""The dynamic sampling context (the `trace` header of an envelope), from which Sentry's server extrapolates. Pure."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _FRACTION: Final = 1_000_000
 
 
 def incoming(context: Context | None) -> dict[str, str]:
-    """Return the sampling context that a caller sent along in its `baggage` header; {} if none.
+    """Return the sampling context of the caller's `baggage` header, with decoded values; {} if there is none.
 
-    It is read where W3CBaggagePropagator puts it; values are as percent-decoded there.
+    It is read from the context into which W3CBaggagePropagator puts it.
     """
     if context is None:
         return {}
@@ -44,13 +44,13 @@ def sampling_context(
     received: Mapping[str, str],
     sampled: bool = True,
 ) -> dict[str, str]:
-    """Return the trace header of a transaction, or what `baggage` says of its trace.
+    """Return the trace header of a transaction, or the `sentry-*` entries of `baggage` for its trace.
 
     Args:
-        sample_rate: the head's; None if it is not known.
+        sample_rate: the head's, in [0, 1]; None if it is unknown.
         kept: the trace is sent with probability 1, whatever the head's rate: it must count once, not
             1/rate times.
-        received: the head service's context; it stays as it is, but for a kept trace's rate.
+        received: the head service's context; only the rate of a kept trace is changed in it.
     """
     if received.get("trace_id") == f"{trace_id:032x}" and received.get("public_key"):
         result = dict(received)
@@ -65,7 +65,7 @@ def sampling_context(
             result["transaction"] = name
         if sample_rate is not None:
             result["sample_rate"] = f"{sample_rate:.15g}"
-            # TraceIdRatioBased compares these 64 bits with the rate: downstream must find the same answer
+            # TraceIdRatioBased compares these 64 bits with the rate: downstream services must decide the same
             low = trace_id & ((1 << _BITS) - 1)
             result["sample_rand"] = f"{(low * _FRACTION >> _BITS) / _FRACTION:.6f}"
     result["sampled"] = "true" if sampled else "false"
@@ -83,9 +83,9 @@ def head_context(
     options: Mapping[str, Any],
     sample_rate: float | None,
 ) -> dict[str, str]:
-    """Return what `baggage` says of the trace of a span; {} where another service began it: it is that one's to say.
+    """Return the `sentry-*` entries of `baggage` for the trace of a span; {} if another service began the trace.
 
-    What goes on after its request, as a background task of FastAPI does, claims no rate: who began it is not known.
+    Work that goes on after its request, such as a background task of FastAPI, has no rate: its head is unknown.
 
     Args:
         root: of the span.

@@ -1,4 +1,4 @@
-"""What of a trace goes from the request threads to the worker: its root ended, a part of it, a late span. Data."""
+"""What request threads hand to the worker: a trace whose root ended, a part of an open one, a late span. Data only."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from slotel.runtime.upstream.sentry.scope import UnusedScope, as_it_is
 
 
 class Scopes(NamedTuple):
-    """The Sentry scopes that hold what the code of a request said: user, tags, extra, contexts."""
+    """The Sentry scopes with the data that a request's code has set: user, tags, extra, contexts."""
 
     isolation: Scope | UnusedScope
     current: Scope | UnusedScope
 
     def at_end(self) -> Scopes:
-        """Return them as they are now, at the end of the request; of one that nobody used the copy is made later."""
+        """Return copies, at the end of the request. A scope that nobody used is copied later."""
         isolation, current = self
         return Scopes(
             as_it_is(isolation) if isinstance(isolation, Scope) else isolation,
@@ -34,7 +34,7 @@ class Scopes(NamedTuple):
         )
 
     def made(self) -> tuple[Scope, Scope]:
-        """Return them as sentry-sdk knows scopes."""
+        """Return them as sentry-sdk's scopes."""
         isolation, current = self
         return (
             isolation.copied() if isinstance(isolation, UnusedScope) else isolation,
@@ -43,20 +43,20 @@ class Scopes(NamedTuple):
 
     @classmethod
     def copied(cls) -> Scopes:
-        """Return copies of the active scopes, as the code that runs next goes on changing them."""
+        """Return copies of the active scopes, which later code may change."""
         return cls(copy(Scope.get_isolation_scope()), copy(Scope.get_current_scope()))
 
 
 class Trace:
-    """What the sink knows of one local root.
+    """The sink's state of one local root.
 
     Attributes:
-        is_sent: it is sampled, or was kept. kept: why. error: a span failed. lost: spans that were not held.
-        inherited: it began before a fork, in the parent process. built: its transaction is under way.
-        incoming: the root's parent context, when a caller sent one.
-        scopes: a request's own, until it ends. thread: where it began, or ended, if it was kept.
-        name_of_code: of what answered it, where the app wants such names. carrier: its ASGI scope, until it ends.
-        profile: of its code, if the app wants one.
+        is_sent: it is sampled or kept. kept: why it is kept. error: a span failed. lost: spans that were not buffered.
+        inherited: it began in the parent process, before a fork. built: its transaction was built.
+        incoming: the root's parent context, if a caller sent one.
+        scopes: the request's own, until it ends. thread: the one it began on, or ended on if it was kept.
+        name_of_code: of the code that served it, if the app wants such names. carrier: its ASGI scope, until it ends.
+        profile: its profile, if the app wants one.
     """
 
     __slots__ = (
@@ -91,19 +91,19 @@ class Trace:
         self.built = False
 
     def thread_data(self) -> dict[str, str]:
-        """Return what a transaction says of its thread."""
+        """Return the thread's fields of a transaction."""
         thread = self.thread
         return {} if thread is None else {"thread.id": str(thread.ident), "thread.name": thread.name}
 
     def take_lost(self) -> int:
-        """Return how many spans were not held, to be counted by the caller, once."""
+        """Return how many spans were not buffered, and reset the number: the caller counts them."""
         lost, self.lost = self.lost, 0
         return lost
 
 
 @dataclass(slots=True)
 class EndedTrace:
-    """A trace whose root ended at a monotonic time; `context` and `scopes` are the request's."""
+    """A trace whose root has ended; `context` and `scopes` are the request's, times are monotonic."""
 
     local_root: LocalRoot
     root: ReadableSpan

@@ -1,6 +1,6 @@
-"""The thread that takes ended traces, has them built, and hands them to the sender: a first soon, a stream in batches.
+"""The thread that takes ended traces, has them built and hands them to the sender: one soon, a stream in batches.
 
-It waits a little for late children, and sleeps as soon as nothing waits. Does not decide what is sent.
+It waits a little for late children, and sleeps when nothing is pending. It does not decide what is sent.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ LOG: Final = logging.getLogger("slotel")
 DRAIN_INTERVAL: Final = 0.2
 """Seconds between two drains: waking the thread for each trace costs more than building and sending it."""
 BATCH_DELAY: Final = 0.8
-"""Seconds more, while traces go on coming: built and sent in a row a trace takes half the time that it takes alone,
-for the thread finds its code and data in the processor's caches."""
+"""Further seconds while traces keep coming: in a row each takes half the time that it takes alone, because code and
+data are in the processor's caches."""
 LATE_WAIT: Final = 0.2
 """Seconds after the root's end in which its late children still join its transaction."""
 LONG_OPEN: Final = 300.0
 """Seconds after which the ended spans of a root that is still open are sent."""
 LOOK_FOR_LONG_OPEN: Final = 30.0
 MAX_BUILT_PENDING: Final = 8
-"""Built traces that may be held while the thread sleeps, in case a span of theirs is late by a hair."""
+"""Built traces that are remembered while the thread sleeps, in case one of their spans is slightly late."""
 MAX_FORMER_SENDERS: Final = 8
-"""Senders of clients that the app has replaced, which may still hold something: it may call `init` again and again."""
+"""Most senders of replaced clients that are kept to send their queues: the app may call `init` again and again."""
 WAKE_SENDER_EVERY: Final = 50
 """Built traces after which the sender is woken while the worker goes on building."""
 
@@ -82,12 +82,12 @@ class Worker:
         self._begin()
 
     def bind(self, release: Callable[[int], None], long_open: Callable[[int], list[PartialTrace]]) -> None:
-        """Set what is called for spans that are no longer held, and for those of long open roots."""
+        """Set two callbacks: for the number of released spans, and to get the ended spans of long open roots."""
         self._release = release
         self._long_open = long_open
 
     def use(self, assembly: Assembly, sender: SendsTransactions) -> None:
-        """Build and send by these from now on; what has ended is built and leaves as it would have before."""
+        """Use this builder and sender from now on; what has already ended still goes through the former ones."""
         with self._working:
             self._drain_safely(final=True)
             self._assembly = assembly
@@ -104,7 +104,7 @@ class Worker:
     def _begin(self) -> None:
         self._working = threading.RLock()
         self._elected = allocate_lock()
-        """Held by the thread that works; request threads that start one at the same time do not wait for each other."""
+        """Held by the running thread. Of several that start at once one gets it, and the others end."""
         self._tokens: queue.SimpleQueue[None] = queue.SimpleQueue()  # re-entrant, which an Event is not
         self._thread: threading.Thread | None = None
         self._idle = True
@@ -113,16 +113,16 @@ class Worker:
         self._settling: list[tuple[LocalRoot, list[ReadableSpan], int, RequestContext, Scopes]] = []
 
     def after_fork(self) -> None:
-        """Begin anew in a forked child: what waited is the parent's."""
+        """Start empty in a forked child: the parent sends what was pending."""
         for waiting in (self.ended, self.parts, self.late):
             waiting.clear()
         self._begin()
 
     def wake(self, *, soon: bool = False) -> None:
-        """Make sure that the thread will look; it is only woken when it sleeps for long.
+        """Make sure that the thread runs soon; it is woken only from a long sleep.
 
         Args:
-            soon: what waits is much: no batch is to grow any more.
+            soon: much is pending: do not wait for a larger batch.
         """
         if not self._idle and not (soon and self._batches):
             return
@@ -134,7 +134,7 @@ class Worker:
         self._tokens.put(None)
 
     def flush(self, deadline: float) -> bool:
-        """Build and post all that has ended, on the calling thread, until the monotonic deadline."""
+        """Build and send ended traces, on the calling thread, until a monotonic deadline; return whether all went."""
         if not self._working.acquire(timeout=max(0.0, deadline - time.monotonic())):
             return False
         try:
@@ -148,7 +148,7 @@ class Worker:
         return all(flushed)
 
     def stop(self) -> None:
-        """Stop the thread; what is still queued is counted as lost."""
+        """Stop the thread; what is still queued is counted as dropped."""
         self._stopped = True
         self._tokens.put(None)
         for sender in self._senders():
@@ -179,7 +179,7 @@ class Worker:
                 goes_on = self._drain_safely()
 
     def _waits(self) -> bool:
-        """Whether to look again soon; what a few built traces hold may settle with the next that ends."""
+        """Whether to run again soon; a few built traces may wait for late spans until the next trace ends."""
         return bool(self.ended or self.parts or self.late or len(self._settling) > MAX_BUILT_PENDING)
 
     def _drain_safely(self, *, final: bool = False) -> bool:
@@ -192,7 +192,7 @@ class Worker:
             return False
 
     def _drain(self, *, final: bool) -> bool:
-        """Take what is ready, build it and queue it; return whether there was something."""
+        """Take what is ready, build it and queue it; return whether there was anything."""
         now = time.monotonic()
         if now - self._looked > LOOK_FOR_LONG_OPEN and not final:
             self._looked = now
@@ -214,7 +214,7 @@ class Worker:
         return bool(ready or parts or late)
 
     def _sort_late(self) -> list[LateSpan]:
-        """Give late spans to their trace while it waits; return the others."""
+        """Add late spans to their trace if it still waits for them; return the others."""
         late = []
         for _ in range(len(self.late)):
             each = self.late.popleft()
