@@ -8,6 +8,7 @@ test clients call an application as servers do: through slotel's layer.
 
 from __future__ import annotations
 
+import faulthandler
 import functools
 import json
 import os
@@ -21,6 +22,12 @@ import pytest
 MODE = os.environ.pop("SLOTEL_UPSTREAM_MODE", "off")
 ONLY = set(json.loads(os.environ.pop("SLOTEL_UPSTREAM_ONLY", "[]")))
 """Names of the tests that are run; of others with the same name, too. None: all."""
+RUNNING_FILE = os.environ.pop("SLOTEL_UPSTREAM_RUNNING", os.devnull)
+"""The file that names the test which runs."""
+LONGEST = float(os.environ.pop("SLOTEL_UPSTREAM_LONGEST", "180"))
+"""Seconds of a test with its fixtures, after which the process ends. pytest-timeout raises once, and a fixture's teardown may wait after that."""
+STDERR = os.dup(2)
+"""Past pytest's capture."""
 LISTENER = os.environ.pop("SLOTEL_UPSTREAM_DSN", "http://key@127.0.0.1:9/1")
 """The DSN of a sink that takes everything: the tests look into their own transports, and what is not theirs must not wait to be sent."""
 _WITH_DSN = {
@@ -154,15 +161,18 @@ def _is(captured: Any, wanted: str) -> bool:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol() -> Generator[None, Any, Any]:
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
     """Begin each test outside of every span, some leave one open; what one leaves to be sent is not the next one's."""
     from opentelemetry import context
 
+    Path(RUNNING_FILE).write_text(item.nodeid)
+    faulthandler.dump_traceback_later(LONGEST, exit=True, file=STDERR)
     token = context.attach(context.Context())
     try:
         return (yield)
     finally:
         context.detach(token)
+        faulthandler.cancel_dump_traceback_later()
         if MODE == "dsn":
             from slotel.runtime.state import RUNNING
 

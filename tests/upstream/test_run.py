@@ -43,6 +43,30 @@ def test_an_entry_for_several_suites_is_needed_in_one_of_them(runner):
     assert runner.needless([EACH], {(0, "sentry-celery")}, ran) == []
 
 
+@pytest.mark.process
+def test_a_test_that_does_not_end_is_left_out_and_the_others_are_compared(runner, monkeypatch, tmp_path):
+    """One that hangs in a fixture's teardown, after pytest-timeout has raised in the test."""
+    monkeypatch.setattr(runner, "CACHE", tmp_path)
+    monkeypatch.setattr(runner, "LONGEST", 3.0)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_own.py").write_text(
+        "import pytest, threading\n"
+        "@pytest.fixture\n"
+        "def stands():\n    yield\n    threading.Event().wait()\n"
+        "def test_before(): pass\n"
+        "class TestOf:\n    @pytest.mark.parametrize('how', ['a.b'])\n    def test_stands(self, how, stands): pass\n"
+        "def test_after(): pass\n"
+    )
+    suite = runner.Suite("own", "own", ("tests",))
+    results, hung = runner.run(sys.executable, suite, tmp_path, "off", "")
+    assert hung == ["tests/test_own.py::TestOf::test_stands[a.b]"]
+    assert {name: result.state for name, result in results.items()} == {
+        "tests.test_own::test_before": "passed",
+        "tests.test_own::test_after": "passed",
+        "tests.test_own.TestOf::test_stands[a.b]": "hung",
+    }
+
+
 def test_each_entry_names_suites_that_there_are(runner):
     import fnmatch
 
