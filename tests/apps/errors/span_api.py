@@ -57,6 +57,39 @@ found["parent"] = continued.parent_span_id, continued.parent_sampled
 with sentry_sdk.start_transaction(continued) as begun:
     begun.set_measurement("rows", 3, "none")
 
+with sentry_sdk.start_transaction(sentry_sdk.continue_trace(headers, op="queue", name="head's")) as begun:
+    found["told on"] = sorted(item for item in sentry_sdk.get_baggage().split(",") if "_rate" in item)
+    found["of the caller"] = begun.parent_sampled
+    found["meta of both"] = sentry_sdk.get_current_scope().trace_propagation_meta().count("<meta")
+ids = {"trace_id": "c" * 32, "parent_span_id": "d" * 16}
+described = sentry_sdk.tracing.Transaction(name="described", op="task", **ids)
+described.set_tag("early", "yes")
+described.set_data("cart", [1])
+described.set_status("aborted")
+for asked in ({"transaction": described}, {"name": "named", "op": "task", **ids}):
+    with sentry_sdk.start_transaction(**asked) as begun:
+        found[f"caller of {begun.name}"] = begun.trace_id, begun.parent_span_id
+with sentry_sdk.start_transaction(op="task", name="answers") as begun:
+    begun.set_http_status(404)
+    begun.set_status("aborted")
+    begun.set_http_status(503)
+    begun.description = "what it does"
+    found["status"] = begun.status, begun.name, begun.description
+    found["is equal"] = sentry_sdk.get_current_span() == begun
+try:
+    with sentry_sdk.start_transaction(op="task", name="fails late") as begun:
+        begun.set_status("ok")
+        raise ValueError
+except ValueError:
+    pass
+with sentry_sdk.start_transaction(op="task", name="ended twice") as begun:
+    begun.finish()
+    begun.finish()
+found["times"] = begun.start_timestamp <= begun.timestamp
+told = begun.to_json()
+found["json"] = {name: told.get(name) for name in ("name", "op", "sampled", "same_process_as_parent")}
+found["after it"] = sentry_sdk.get_current_span() is None
+
 with sentry_sdk.start_transaction(op="task", name="before"):
     sentry_sdk.set_transaction_name("renamed", source="component")
 

@@ -1,11 +1,16 @@
 """Uses what sentry-sdk has beside its spans, with many options at once: in threads, tasks, scopes, logs, monitors, metrics."""
 
 import asyncio
+import datetime as dt
+import decimal
+import enum
 import json
 import logging
 import os
+import pathlib
 import sys
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import sentry_sdk
@@ -13,8 +18,26 @@ from sentry_sdk.crons import capture_checkin, monitor
 from sentry_sdk.feature_flags import add_feature_flag
 
 
+class Colour(enum.Enum):
+    RED = "red"
+
+
+ODD = {
+    "when": dt.datetime(2026, 11, 30, 18, tzinfo=dt.timezone.utc),
+    "price": decimal.Decimal("1.10"),
+    "colour": Colour.RED,
+    "id": uuid.UUID(int=3),
+    "raw": b"tea",
+    "where": pathlib.PurePosixPath("/srv"),
+    "number": 7,
+    "is": True,
+    "none": None,
+}
+
+
 def before_send(event, hint):
     event.setdefault("tags", {})["hook"] = "error"
+    event["tags"]["hint"] = ", ".join(sorted(hint))
     if hint.get("exc_info") and hint["exc_info"][1] is twice and not dropped:
         dropped.append(event)
         return None
@@ -142,6 +165,14 @@ with sentry_sdk.start_transaction(name="transaction", op="script") as transactio
         for number in range(12):
             add_feature_flag(f"flag {number}", number % 2 == 0)
     fail(ValueError, "in a transaction")
+with sentry_sdk.new_scope() as scope:
+    for name, value in ODD.items():
+        scope.set_tag(name, value)
+    sentry_sdk.capture_message("odd tags")
+    with sentry_sdk.start_transaction(name="odd " * 20, op="script") as transaction:
+        transaction.set_data("nested", "long " * 20)
+        with sentry_sdk.start_span(op="long", name="long " * 20):
+            pass
 with sentry_sdk.isolation_scope() as scope:
     scope.add_attachment(bytes=b"of each", filename="each.txt", add_to_transactions=True)
     scope.add_attachment(bytes=b"of errors", filename="errors.txt")

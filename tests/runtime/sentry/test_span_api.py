@@ -88,6 +88,43 @@ def test_a_span_below_one_that_opentelemetry_made_is_in_its_transaction(both):
     assert tree(transactions["otel"]) == [(("below", "below otel"), ("otel", "otel"))]
 
 
+def test_what_code_says_of_a_transaction_is_as_under_plain_sentry_sdk(both):
+    (_, slotel, _), (_, plain, _) = both
+
+    def said(event):
+        trace, contexts = event["contexts"]["trace"], event["contexts"]
+        tags = {name: event["tags"].get(name) for name in ("early", "http.status_code")}
+        return [
+            trace.get("status"),
+            trace.get("description"),
+            trace["data"].get("cart"),
+            contexts.get("response"),
+            tags,
+        ]
+
+    for name in ("described", "named", "answers", "fails late", "ended twice", "head's"):
+        assert said(slotel[name]) == said(plain[name]), name
+        for part in ("trace_id", "parent_span_id"):
+            if name in ("described", "named", "head's"):
+                assert slotel[name]["contexts"]["trace"][part] == plain[name]["contexts"]["trace"][part], name
+    assert said(plain["answers"])[0] == "unavailable"
+
+
+ONLY_SENTRYS = {
+    "hub", "scope", "init_span_recorder", "from_traceparent", "continue_from_environ", "continue_from_headers", "sample_rate",
+    "update_active_thread", "get_profile_context",
+}  # fmt: skip
+"""What a span of OpenTelemetry has nothing of: it is false, and does nothing when it is called."""
+
+
+def test_what_sentry_sdks_own_spans_tell_a_span_of_opentelemetry_tells_too():
+    span = OtelSpan(trace.INVALID_SPAN)
+    names = {name for kind in (sentry_sdk.tracing.Span, sentry_sdk.tracing.Transaction) for name in dir(kind)}
+    told = {name for name in names if not name.startswith("_")}
+    assert {name for name in told if not hasattr(OtelSpan, name)} == ONLY_SENTRYS & told
+    assert not any(getattr(span, name) for name in ONLY_SENTRYS)
+
+
 def test_whatever_sentry_sdks_own_spans_have_can_be_called():
     span = OtelSpan(trace.INVALID_SPAN)
     for kind in (sentry_sdk.tracing.Span, sentry_sdk.tracing.Transaction):

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
 
+from opentelemetry import baggage, propagate, trace
 from opentelemetry import context as otel_context
-from opentelemetry import propagate, trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, Status, StatusCode, format_span_id, format_trace_id
+from opentelemetry.trace import Span, SpanContext, Status, StatusCode, format_span_id, format_trace_id
 from sentry_sdk import tracing_utils
 
 from slotel.runtime.requests.served import SERVED
 from slotel.runtime.sentry.propagation import SENTRY_TRACE
-from slotel.runtime.sentry.transactions.payload import CONTEXTS, JSON, MEASUREMENTS
+from slotel.runtime.sentry.transactions.mapping import http_status_name
+from slotel.runtime.sentry.transactions.payload import CONTEXTS, JSON, MEASUREMENTS, ORIGIN, data_of
 from slotel.runtime.upstream.sentry.sdk import NoOpSpan, add_breadcrumb_of, name_later_events
 from slotel.version import __version__
 
@@ -31,6 +32,8 @@ TRANSACTION: Final = "sentry.transaction"
 """Attributes that Sentry's transactions read. Source: Sentry's SDKs for JavaScript, "semantic attributes"."""
 DESCRIPTION: Final = "sentry.description"
 """Of a span whose name has a bound, as metrics need it: a cache's key, a command line."""
+_SAID: Final = frozenset({OP, STATUS, SOURCE, TRANSACTION, DESCRIPTION})
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _OPERATION: Final = "gen_ai.operation.name"
 _AUTO: Final = "auto."
 _ORIGINS: Final = ("auto.ai", "auto.graphql")
@@ -46,16 +49,35 @@ class OtelSpan:
 
     Args:
         names_events: it is a transaction; if it is in no other span, it names later events of its scope, too.
+        came_in: what it was started in, with the baggage of the trace that it continues.
     """
 
     def __init__(
-        self, span: Span, open_spans: OpenSpans | None = None, *, names_events: bool = False
+        self,
+        span: Span,
+        open_spans: OpenSpans | None = None,
+        *,
+        names_events: bool = False,
+        came_in: Context | None = None,
     ) -> None:
         self._span = span
         self._names_events = names_events
         self._open_spans = open_spans
+        self._came_in = came_in
         self._token: Any = None
-        self.timestamp: datetime | None = None
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same span: each look at the current one makes another object."""
+        return isinstance(other, OtelSpan) and other.span is self._span
+
+    def __hash__(self) -> int:
+        """Return the span's."""
+        return hash(self._span)
+
+    def __repr__(self) -> str:
+        """Return what it is, as variables of frames show it."""
+        kind = type(self).__name__
+        return f"<{kind}(op={self.op!r}, name={self.name!r}, trace_id={self.trace_id!r}, span_id={self.span_id!r})>"
 
     @property
     def span(self) -> Span:
@@ -68,7 +90,7 @@ class OtelSpan:
         """Make it the current span."""
         if self._names_events and not trace.get_current_span().get_span_context().is_valid:
             name_later_events(self.name, self.source or "custom")
-        self._token = otel_context.attach(trace.set_span_in_context(self._span))
+        self._token = otel_context.attach(self._within())
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
@@ -76,20 +98,23 @@ class OtelSpan:
         if isinstance(error, Exception):
             self._span.record_exception(error)
             self._span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+            if STATUS in self._attributes():  # what was said before is over
+                self._span.set_attribute(STATUS, "internal_error")
         self.finish()
 
     def finish(self, scope: Any = None, end_timestamp: float | datetime | None = None) -> str | None:
-        """End it."""
+        """End it; once it has ended, do nothing."""
         del scope
+        token, self._token = self._token, None
+        if token is not None:
+            otel_context.detach(token)
+        if self.timestamp is not None:
+            return None
         self._set_conversation()
         if op := self.op:
             said = self._attributes()
             data = {name: value for name, value in said.items() if not name.startswith("sentry.")}
             add_breadcrumb_of(op, str(said.get(DESCRIPTION) or self.name), data)
-        token, self._token = self._token, None
-        if token is not None:
-            otel_context.detach(token)
-        self.timestamp = end_timestamp if isinstance(end_timestamp, datetime) else datetime.now().astimezone()
         self._span.end(_nanoseconds(end_timestamp))
         return None
 
@@ -102,7 +127,7 @@ class OtelSpan:
         del instrumenter
         if not is_made_by_code(how.get("origin")):
             return NoOpSpan()
-        return start(how, trace.set_span_in_context(self._span), self._open_spans)
+        return start(how, self._within(), self._open_spans)
 
     new_span = start_child
 
@@ -163,8 +188,9 @@ class OtelSpan:
         self._span.set_status(Status(StatusCode.OK if text == "ok" else StatusCode.ERROR))
 
     def set_http_status(self, http_status: int) -> None:
-        """Set the status code of an answer."""
+        """Set the status code of an answer, and the status that it means."""
         self._span.set_attribute("http.response.status_code", http_status)
+        self._span.set_attribute(STATUS, http_status_name(http_status))
         if http_status >= _FAILED:
             self._span.set_status(Status(StatusCode.ERROR))
 
@@ -192,6 +218,27 @@ class OtelSpan:
         return format_span_id(parent.span_id) if parent is not None else None
 
     @property
+    def parent_sampled(self) -> bool | None:
+        """Whether the caller exports its trace; None if it continues none."""
+        parent = self._remote_parent()
+        return None if parent is None else bool(parent.trace_flags.sampled)
+
+    @property
+    def same_process_as_parent(self) -> bool:
+        """Whether no other process has begun its trace."""
+        return self._remote_parent() is None
+
+    @property
+    def start_timestamp(self) -> datetime | None:
+        """When it began."""
+        return _datetime(getattr(self._span, "start_time", None))
+
+    @property
+    def timestamp(self) -> datetime | None:
+        """When it ended; None before."""
+        return _datetime(getattr(self._span, "end_time", None))
+
+    @property
     def sampled(self) -> bool:
         """Whether it is exported."""
         return bool(self._span.get_span_context().trace_flags.sampled)
@@ -209,7 +256,20 @@ class OtelSpan:
     def name(self, name: str) -> None:
         self._span.update_name(name)
 
-    description = name
+    @property
+    def description(self) -> str:
+        """What is said of it: its name, where the code says nothing else."""
+        return str(self._attributes().get(DESCRIPTION) or self.name)
+
+    @description.setter
+    def description(self, description: str) -> None:
+        """Describe it: a transaction keeps its name."""
+        if self._is_root():
+            self.set_attribute(DESCRIPTION, description)
+        else:
+            self._span.update_name(description)
+
+    origin = ORIGIN
 
     @property
     def op(self) -> str | None:
@@ -271,13 +331,28 @@ class OtelSpan:
 
     def get_trace_context(self) -> dict[str, Any]:
         """Return `contexts.trace` of an event within this span."""
-        return {
+        found: dict[str, Any] = {
             "trace_id": self.trace_id,
             "span_id": self.span_id,
             "parent_span_id": self.parent_span_id,
             "op": self.op,
-            "description": self.name,
+            "description": self.description,
+            "origin": self.origin,
         }
+        return {**found, "status": self.status} if self.status else found
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is known of it."""
+        found = {
+            **self.get_trace_context(),
+            "same_process_as_parent": self.same_process_as_parent,
+            "start_timestamp": self.start_timestamp,
+            "timestamp": self.timestamp,
+            "data": data_of({name: value for name, value in self._attributes().items() if name not in _SAID}),
+        }
+        if self._names_events or self._is_root():
+            found.update(name=self.name, source=self.source, sampled=self.sampled)
+        return found
 
     # what sentry-sdk itself calls
     _to_traceparent, _to_baggage, _iter_headers = to_traceparent, to_baggage, iter_headers
@@ -299,12 +374,28 @@ class OtelSpan:
                 asked = getattr(scope, "get_conversation_id", _nothing)
                 self.set_attribute("gen_ai.conversation.id", asked())
 
+    def _is_root(self) -> bool:
+        local_root = self._local_root()
+        return local_root is not None and local_root.span is self._span
+
+    def _remote_parent(self) -> SpanContext | None:
+        parent = getattr(self._span, "parent", None)
+        return parent if parent is not None and parent.is_remote else None
+
+    def _within(self) -> Context:
+        """Return the current context within this span, with the baggage that its trace came with."""
+        context = otel_context.get_current()
+        if self._came_in is not None:
+            for key, value in baggage.get_all(self._came_in).items():
+                context = baggage.set_baggage(key, value, context)
+        return trace.set_span_in_context(self._span, context)
+
     def _local_root(self) -> LocalRoot | None:
         return self._open_spans.of(self._span.get_span_context().span_id) if self._open_spans else None
 
     def _headers(self) -> dict[str, str]:
         carrier: dict[str, str] = {}
-        propagate.inject(carrier, trace.set_span_in_context(self._span))
+        propagate.inject(carrier, self._within())
         carrier.setdefault(SENTRY_TRACE, self.to_traceparent())
         return carrier
 
@@ -388,10 +479,10 @@ def start(
     span = trace.get_tracer("sentry_sdk", __version__).start_span(
         str(name), context, start_time=_nanoseconds(how.get("start_timestamp"))
     )
-    made = OtelSpan(span, open_spans, names_events=names_events)
-    made.set_attributes(
-        {key: value for key, value in ((OP, how.get("op")), (SOURCE, how.get("source"))) if value}
-    )
+    made = OtelSpan(span, open_spans, names_events=names_events, came_in=context)
+    described = how.get("description") if names_events and how.get("name") else None
+    said = ((OP, how.get("op")), (SOURCE, how.get("source")), (DESCRIPTION, described))
+    made.set_attributes({key: value for key, value in said if value})
     made.set_attributes(how.get("attributes") or {})
     if how.get("status") is not None:
         made.set_status(how["status"])
@@ -441,6 +532,10 @@ def _json(value: Any) -> str:
         return json.dumps(value, default=str)
     except (TypeError, ValueError, RecursionError):
         return json.dumps(repr(value)[:1000])
+
+
+def _datetime(nanoseconds: int | None) -> datetime | None:
+    return None if nanoseconds is None else _EPOCH + timedelta(microseconds=nanoseconds // 1000)
 
 
 def _nanoseconds(time: float | datetime | None) -> int | None:

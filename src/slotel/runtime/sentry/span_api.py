@@ -13,8 +13,9 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 import sentry_sdk
-from opentelemetry import propagate, trace
+from opentelemetry import baggage, propagate, trace
 from opentelemetry.context import Context
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from sentry_sdk import tracing_utils
 
 from slotel.runtime.requests.served import SERVED
@@ -87,10 +88,17 @@ class _Replacements:
         is_there = IS_2 and trace.get_current_span().get_span_context().is_valid
         return self._current() if is_there or not _caller().startswith(_SDK) else None
 
-    def _start(self, how: dict[str, Any], *, names_events: bool = False) -> OtelSpan:
-        """Start a span below the current one, or below that of the request which is served."""
-        served = None if trace.get_current_span().get_span_context().is_valid else served_span()
-        context = None if served is None else trace.set_span_in_context(served)
+    def _start(
+        self, how: dict[str, Any], context: Context | None = None, *, names_events: bool = False
+    ) -> OtelSpan:
+        """Start a span below the current one, or below that of the request which is served.
+
+        Args:
+            context: of its caller, where code names one.
+        """
+        if context is None and not trace.get_current_span().get_span_context().is_valid:
+            served = served_span()
+            context = None if served is None else trace.set_span_in_context(served)
         return start(how, context, self._open_spans, names_events=names_events)
 
     def _is_traced_already(self) -> bool:
@@ -121,16 +129,39 @@ class _Replacements:
                 return transaction.start(how)
             if isinstance(transaction, OtelSpan):
                 return transaction
-            if transaction is not None and not is_made_by_code(getattr(transaction, "origin", None)):
+            origin = how.get("origin") if transaction is None else getattr(transaction, "origin", None)
+            if not is_made_by_code(origin):
                 return original(scope, transaction, *given, **how)
             if transaction is not None:
-                how = {"name": transaction.name, "op": transaction.op, "source": transaction.source, **how}
-            elif not is_made_by_code(how.get("origin")):
-                return original(scope, transaction, *given, **how)
-            how.setdefault("name", "<unlabeled transaction>")
-            return self._start(how, names_events=True)
+                return self._start_given(transaction, how)
+            named = {"name": "<unlabeled transaction>", **how}
+            return self._start(named, _continued(how), names_events=True)
 
         return method
+
+    def _start_given(self, transaction: Any, how: Mapping[str, Any]) -> OtelSpan:
+        """Start what a `Transaction` describes that the code has made: what was said of it, and its caller."""
+        told = transaction.to_json()
+        named = {name: told.get(name) for name in ("name", "op", "source", "description", "status")}
+        whose = {
+            name: getattr(transaction, name) for name in ("trace_id", "parent_span_id", "parent_sampled")
+        }
+        context = _continued(whose)
+        if context is not None:
+            for key, value in transaction.get_baggage().sentry_items.items():
+                context = baggage.set_baggage(f"sentry-{key}", value, context)
+        begun = self._start({**named, **how}, context, names_events=True)
+        begun.set_tags({name: value for name, value in (told.get("tags") or {}).items() if name != "status"})
+        begun.set_attributes(
+            {
+                name: value
+                for name, value in (told.get("data") or {}).items()
+                if not name.startswith("thread.")
+            }
+        )
+        for name, measured in (told.get("measurements") or {}).items():
+            begun.set_measurement(name, **measured)
+        return begun
 
     def continue_trace(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def method(scope: Any, environ_or_headers: Any, *given: Any, **how: Any) -> Any:
@@ -202,6 +233,17 @@ class _Replacements:
             return original(scope) if span is None else span.containing_transaction
 
         return get
+
+
+def _continued(how: Mapping[str, Any]) -> Context | None:
+    """Return a context of the caller that arguments of a transaction name; None where they name none."""
+    try:
+        ids = int(str(how["trace_id"]), 16), int(str(how["parent_span_id"]), 16)
+    except (KeyError, ValueError):
+        return None
+    flags = TraceFlags.DEFAULT if how.get("parent_sampled") is False else TraceFlags.SAMPLED
+    parent = SpanContext(*ids, is_remote=True, trace_flags=TraceFlags(flags))
+    return trace.set_span_in_context(NonRecordingSpan(parent), Context()) if parent.is_valid else None
 
 
 def _caller() -> str:

@@ -52,14 +52,14 @@ class StreamedOtelSpan(OtelSpan):
         active: it is the current span until it ends.
     """
 
-    def __init__(self, span: Span, open_spans: OpenSpans, *, active: bool) -> None:
-        super().__init__(span, open_spans)
+    def __init__(
+        self, span: Span, open_spans: OpenSpans, *, active: bool, came_in: Context | None = None
+    ) -> None:
+        super().__init__(span, open_spans, came_in=came_in)
         self.active = active
-        self.start_timestamp = datetime.now().astimezone()
         self.end_timestamp: datetime | None = None
         if active:
-            context = otel_context.set_value(_KEY, self, trace.set_span_in_context(span))
-            self._token = otel_context.attach(context)
+            self._token = otel_context.attach(otel_context.set_value(_KEY, self, self._within()))
 
     def __enter__(self) -> Self:
         """Return it: it has begun."""
@@ -219,7 +219,7 @@ class _Replacements:
             served = served_span()
             context = _CONTINUED.get() if served is None else trace.set_span_in_context(served)
         span = start({"name": name}, context, self._open_spans).span
-        made = StreamedOtelSpan(span, self._open_spans, active=active)
+        made = StreamedOtelSpan(span, self._open_spans, active=active, came_in=context)
         made.set_attributes(attributes)
         if active and is_outermost:
             name_later_events(name, made.source or "custom")

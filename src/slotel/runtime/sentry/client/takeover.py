@@ -27,7 +27,7 @@ from slotel.runtime.sentry.client.identity import Identity
 from slotel.runtime.sentry.errors.breadcrumbs import leave_out
 from slotel.runtime.sentry.errors.delivery import watch_delivery
 from slotel.runtime.sentry.errors.detail import ErrorDetail
-from slotel.runtime.sentry.errors.exception_record import unreport
+from slotel.runtime.sentry.errors.exception_record import RECORD, unreport
 from slotel.runtime.sentry.errors.frameworks import framework_integrations
 from slotel.runtime.sentry.errors.integrations import LazyIntegrations, keep_names
 from slotel.runtime.sentry.errors.linker import ErrorEventLinker, current_span_ids, repeats
@@ -344,7 +344,12 @@ class ClientTakeover:
         def before_send(event: Any, hint: Any) -> Any:
             self._completion.lines.add_to(event, options.get("max_value_length"))
             add_modules(event)
-            wanted = hook(event, hint)
+            record = hint.pop(RECORD, None)  # the app's hook sees what plain sentry-sdk shows it
+            try:
+                wanted = hook(event, hint)
+            finally:
+                if record is not None:
+                    hint[RECORD] = record
             if wanted is None:
                 unreport(hint)
             else:

@@ -13,12 +13,13 @@ from functools import cache
 from typing import Any, Final
 
 from sentry_sdk.scope import Scope
+from sentry_sdk.utils import strip_string
 
 from slotel.config.names import REDACTED
 from slotel.config.tags import clean_value
 from slotel.runtime.sentry.client.protocols import EnforcerLike, SentryClientLike
 from slotel.runtime.sentry.transactions.payload import sentry_tags
-from slotel.runtime.upstream.sentry.events import settled
+from slotel.runtime.upstream.sentry.events import given_tags, settled
 from slotel.runtime.upstream.sentry.scope import says_nothing
 
 LOG: Final = logging.getLogger("slotel")
@@ -28,6 +29,11 @@ _OF_THE_PROCESS: Final = (("extra", "sys.argv"), ("contexts", "runtime"))
 """Keys that sentry-sdk's own processors add to each event: flat, and constant in a process."""
 _OURS: Final = frozenset({"trace", "otel", "response"})
 _MOST_SHAPES: Final = 10_000
+_NEVER_CUT: Final = frozenset(
+    ("type", "description", "event_id", "trace_id", "span_id", "parent_span_id", "profiler_id", "start_timestamp",
+     "timestamp")
+)  # fmt: skip
+"""Of a transaction: what Sentry's server needs whole, and what a span does, which sentry-sdk leaves whole as well."""
 _CONTAINERS: Final = (dict, list)
 _SCRUBS: Final = frozenset(
     f"scrub_{part}"
@@ -84,6 +90,9 @@ class UserHooks:
             if event.get(key) is None and options.get(key) is not None:
                 event[key] = str(options[key]).strip()
         self._scrub(event, options.get("event_scrubber"))
+        longest = options.get("max_value_length")
+        if isinstance(longest, int):
+            event = _shortened(event, longest)
         before_send = options.get("before_send_transaction")
         if before_send is not None:
             event = self._enforcer.event(
@@ -157,7 +166,7 @@ class UserHooks:
     def _redacted_tags(self, tags: Mapping[str, Any]) -> Mapping[str, Any]:
         plain = {
             str(key): value if value.__class__ in _SCALARS else clean_value(value, _LONGEST_TAG)[0]
-            for key, value in tags.items()
+            for key, value in given_tags(tags).items()
         }
         redacted = self._enforcer.event({"tags": plain})["tags"]
         return redacted if isinstance(redacted, Mapping) else {}
@@ -212,6 +221,18 @@ class UserHooks:
             hidden = tuple(_hides(scrubber, data))
             self._scrubs[shape] = hidden
         return hidden
+
+
+def _shortened(value: Any, longest: int) -> Any:
+    """Return data with each text as long as the app's `max_value_length` allows, as sentry-sdk cuts it."""
+    if isinstance(value, str):
+        cut = strip_string(value, longest)
+        return cut if isinstance(cut, str) else cut.value
+    if isinstance(value, Mapping):
+        return {key: item if key in _NEVER_CUT else _shortened(item, longest) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_shortened(item, longest) for item in value]
+    return value
 
 
 def _hides(scrubber: Any, data: Mapping[str, Any]) -> list[str]:

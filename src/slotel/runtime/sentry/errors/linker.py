@@ -51,6 +51,7 @@ from slotel.runtime.sentry.transactions.payload import ORIGIN, data_of
 from slotel.runtime.sentry.transactions.sampling_context import incoming
 from slotel.runtime.upstream.otel.context import flags_of
 from slotel.runtime.upstream.otel.reading import UNSET
+from slotel.runtime.upstream.sentry.events import given_tags
 from slotel.runtime.upstream.sentry.scope import CURRENT, ISOLATION, fork_when_used
 from slotel.runtime.upstream.stdlib import in_event_loop
 
@@ -254,8 +255,7 @@ class ErrorEventLinker:
         """Write trace, transaction name and enforced tags into an event."""
         if context is not None:
             event.setdefault("contexts", {})["trace"] = self._trace_context(context, local_root)
-        given = event.get("tags")
-        custom = dict(given) if isinstance(given, dict) else {}
+        custom = given_tags(event.get("tags"))
         if local_root is not None:
             of_root = local_root.span.attributes or {}
             scopes = _SCOPES.get()

@@ -183,9 +183,13 @@ def _trace_context(segment: Segment) -> tuple[dict[str, Any], int | None]:
     status = root_status(fields, segment.row, segment.root.attributes)
     if status is not None:
         trace["status"] = status
+    attributes = segment.root.attributes
+    if "sentry.description" in attributes:
+        trace["description"] = str(attributes["sentry.description"])
     if segment.root.links:
         trace["links"] = _links(segment.root.links)
-    return trace, fields.http_status
+    said = attributes.get("http.response.status_code") if fields.http_status is None else None
+    return trace, said if isinstance(said, int) else fields.http_status
 
 
 def _otel_context(resource: Mapping[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any]:

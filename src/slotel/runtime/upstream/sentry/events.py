@@ -47,6 +47,7 @@ _DATA_LEVELS: Final = 5
 _DATA_ITEMS: Final = 10
 """Source: sentry-sdk, `MAX_DATABAG_DEPTH`, `MAX_DATABAG_BREADTH`."""
 _LEAVES: Final[frozenset[type]] = frozenset({str, int, float, bool, type(None)})
+_PAIR: Final = 2
 _WITH_DATES: Final = _LEAVES | {datetime}
 _HOLDERS: Final = frozenset({dict, KnownFrame, list, tuple, AnnotatedValue})
 _NOW: Final = "an error event is serialised on the thread that captures it"
@@ -253,6 +254,24 @@ def settled(parts: Event) -> Event:
         serialized.pop("_meta", None)
         made.update(serialized)
     return made
+
+
+def given_tags(tags: Any) -> dict[str, Any]:
+    """Return an event's tags, which may be pairs, too; odd values are text as sentry-sdk writes it.
+
+    >>> given_tags([["a", 1], ("b", b"tea"), "no pair"])
+    {'a': 1, 'b': 'tea'}
+    """
+    if isinstance(tags, (list, tuple)):
+        tags = {
+            str(pair[0]): pair[1] for pair in tags if isinstance(pair, (list, tuple)) and len(pair) == _PAIR
+        }
+    if not isinstance(tags, dict):
+        return {}
+    if all(value.__class__ in _LEAVES for value in tags.values()):
+        return dict(tags)
+    told = settled({"tags": tags})["tags"]
+    return {key: told.get(str(key), value) for key, value in tags.items()}
 
 
 # -- on the thread that captures -----------------------------------------------------------------------------------
