@@ -13,6 +13,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.setup.defaults import LEFT_OUT
 from support.long_first import known_seconds
 from support.unit import forbid_the_outside, is_unit
@@ -81,6 +82,14 @@ def no_limit_of_another_test() -> Iterator[None]:
     LEFT_OUT.clear()
     yield
     LEFT_OUT.clear()
+
+
+@pytest.fixture(autouse=True)
+def no_callbacks_of_another_test() -> Iterator[None]:
+    """Forget what the test has registered: every fork and tick of a later one would call it."""
+    registered = dict(PROCESS._registered)
+    yield
+    PROCESS._registered.update(registered)
 
 
 @pytest.fixture(autouse=True)

@@ -69,8 +69,9 @@ def crumbs_of(how, *words, python=None, **variables):
 
 def both(*words, python=None, **variables):
     with ThreadPoolExecutor() as pool:
-        plain = pool.submit(crumbs_of, "plain", *words, python=python)
-        slotel = pool.submit(crumbs_of, "slotel", *words, python=python, **variables)
+        chosen = {} if python is None else {"python": python}  # the same words are the same run
+        plain = pool.submit(crumbs_of, "plain", *words, **chosen)
+        slotel = pool.submit(crumbs_of, "slotel", *words, **chosen, **variables)
         for crumb in (each for crumbs in plain.result()[0].values() for each in crumbs):
             for name in OLDER & crumb.get("data", {}).keys():
                 del crumb["data"][name]

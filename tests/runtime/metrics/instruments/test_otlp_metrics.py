@@ -179,6 +179,8 @@ def test_each_process_exports_at_its_first_tick_so_that_what_it_counts_is_an_inc
     good = events.slot(("good",))
     provider = provider_to(sink)
     assert export_store(provider, store.snapshot, lambda: RESOURCE)
+    # the child is killed: its connection must not be this process's, too
+    assert count_from_zero_after_fork(provider)
     PROCESS.tick()
     wait_until(lambda: len(sink.received) == 1, "the first export")
     with provider._metric_readers[0]._export_lock:  # a fork within an export may have it sent once more
