@@ -20,3 +20,13 @@ def test_another_service_says_its_own(tmp_path, monkeypatch):
     list(unsaid([NAMELESS], environ))
     monkeypatch.chdir(tmp_path)
     assert list(unsaid([NAMELESS], environ)) == [NAMELESS]
+
+
+def test_a_program_that_is_started_in_another_folder_does_not_repeat_what_its_environment_decides(
+    tmp_path, monkeypatch
+):
+    """A notebook's kernels run beside their notebooks: each wrote the line of SLO154."""
+    environ: dict[str, str] = {}
+    list(unsaid([OTHER], environ))
+    monkeypatch.chdir(tmp_path)
+    assert list(unsaid([OTHER], environ)) == []

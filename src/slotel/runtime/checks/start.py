@@ -25,13 +25,16 @@ _CHECKS: Final = (
 )
 _SAID: Final = "_SLOTEL_SAID"
 """Variable of the environment: what a process above has said already."""
+_OF_A_FOLDER: Final = frozenset({"configuration", "service"})
+"""Subjects that a slotel.yaml in the folder decides: in another folder the same sentence is of another service."""
 
 
 def unsaid(findings: Iterable[Finding], environ: MutableMapping[str, str]) -> Iterator[Finding]:
     """Yield the findings that no process above this one has said: spawned workers inherit its environment."""
     said = environ.get(_SAID, "").split(",")
     for finding in findings:
-        mark = f"{zlib.crc32(f'{_folder()} {finding}'.encode(errors='replace')):08x}"
+        folder = _folder() if finding.subject in _OF_A_FOLDER else ""
+        mark = f"{zlib.crc32(f'{folder} {finding}'.encode(errors='replace')):08x}"
         if mark not in said:
             said.append(mark)
             environ[_SAID] = ",".join(filter(None, said))

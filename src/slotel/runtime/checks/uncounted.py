@@ -127,7 +127,8 @@ def _connection(descriptor: int) -> Iterator[Connection]:
         os.close(descriptor)
         return
     try:
-        if found.family in (socket.AF_INET, socket.AF_INET6) and found.type == socket.SOCK_STREAM:
+        kind = found.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
+        if found.family in (socket.AF_INET, socket.AF_INET6) and kind == socket.SOCK_STREAM:
             address, port, *_ = found.getsockname()
             if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 is_public = port < _EPHEMERAL or not ip_address(address).is_loopback

@@ -198,6 +198,9 @@ def options_of(parser: Any) -> list[str]:
 
 
 def bare_socket(descriptor: int) -> Any:
-    """Return a socket for a descriptor, which it closes; None where to make one would change that descriptor's mode."""
-    make = None if socket.getdefaulttimeout() is not None else _SOCKET.load()
-    return None if make is None else make(fileno=descriptor)
+    """Return a socket for a descriptor, which it closes; None where that cannot be done.
+
+    `SOCK_NONBLOCK` sets no mode here: it keeps the app's default time-out from making the descriptor non-blocking.
+    """
+    make = _SOCKET.load()
+    return make and make(-1, socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0), -1, fileno=descriptor)
