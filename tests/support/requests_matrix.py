@@ -199,7 +199,11 @@ def _counts(launched: Launched) -> Counts:
                 durations[tuple(sorted(labels.items()))] += value
             elif labels["span_kind"] == "SPAN_KIND_SERVER":
                 names[labels["span_name"], labels.get("http_route", "")] += value
-                statuses[labels.get("http_response_status_code", "")] += value
+                status = labels.get("http_response_status_code", "")
+                is_error = labels["status_code"] == "STATUS_CODE_ERROR"
+                statuses[f"{status} without an error" if status >= "500" and not is_error else status] += (
+                    value
+                )
     return Counts(dict(outcomes), dict(names), dict(statuses), dict(durations))
 
 

@@ -366,6 +366,18 @@ def test_an_answer_that_is_shorter_than_its_head_says_is_broken_off_unless_it_ha
     assert [row for _, row in counted.scopes] == ["broken_stream" if is_short else "succeeded"] * 2
 
 
+@pytest.mark.parametrize("has_framework", [False, True])
+@pytest.mark.parametrize("given", [list, iter])
+def test_a_body_without_a_head_is_no_answer_whether_or_not_a_framework_is_beside_its_application(
+    layer, monkeypatch, has_framework, given
+):
+    """gunicorn sends `HTTP/1.1 None`: it was good in a process in which a framework's instrumentation makes the spans."""
+    wrapped = WsgiLayer(layer[1].server, lambda _environ, _start: given([b"ok"]))
+    monkeypatch.setattr(wrapped, "makes_spans", not has_framework)
+    ask(wrapped)
+    assert [row for _, row in layer[2].scopes] == ["broken_stream"]
+
+
 class Framework:
     """A framework's application, of which the answer breaks, or the call after the head; its span is its instrumentation's."""
 

@@ -9,7 +9,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from slotel.config import names
 from slotel.runtime.tracing.fast.span import LeanSpan
 from slotel.runtime.upstream.otel import spans as otel_spans
-from slotel.runtime.upstream.otel.reading import UNSET, attributes_of
+from slotel.runtime.upstream.otel.reading import UNSET, amend_answer, attributes_of
 from support.adopted import runtime_around
 
 YAML = """
@@ -77,6 +77,27 @@ def test_the_attributes_of_an_ended_span_are_its_own():
     span = provider.get_tracer("t").start_span("a", attributes={"a": 1})
     assert attributes_of(span) is span.recorded
     assert span.status is UNSET
+
+
+@pytest.mark.parametrize(
+    ("marked", "sent", "status", "kind"),
+    [
+        (StatusCode.UNSET, 503, StatusCode.ERROR, "503"),
+        (StatusCode.UNSET, 404, StatusCode.UNSET, None),
+        (StatusCode.UNSET, None, StatusCode.UNSET, None),
+        (StatusCode.OK, 503, StatusCode.OK, None),
+    ],
+)
+def test_a_span_whose_answer_was_replaced_by_a_server_error_is_an_error(marked, sent, status, kind):
+    """A view has answered 200, and a middleware sends 503: it was counted under 503 and STATUS_CODE_UNSET."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    runtime_around(provider)
+    span = provider.get_tracer("t").start_span("GET", attributes={"status": 200})
+    span.set_status(marked)
+    span.end()
+    amend_answer(span, "status", sent)
+    assert (span.attributes.get("status"), span.status.status_code) == (sent, status)
+    assert span.attributes.get("error.type") == kind
 
 
 def test_one_attribute_that_a_label_or_an_objective_asks_for_leads_to_another_row():

@@ -24,7 +24,7 @@ from slotel.runtime.requests.decision import Decision, gets_answer, of_escaped
 from slotel.runtime.requests.layer import Layer
 from slotel.runtime.requests.span_name import PATHS, name_by_route, place_under, under
 from slotel.runtime.upstream.django import FORCED_ROOT
-from slotel.runtime.upstream.otel.reading import amend, attributes_of
+from slotel.runtime.upstream.otel.reading import amend_answer, attributes_of
 from slotel.runtime.upstream.otel.spans import can_take_context, span_in, take_context
 
 if TYPE_CHECKING:
@@ -348,7 +348,7 @@ class ServedRequest:
         if self.status is not None or self.is_refused:
             attributes = attributes_of(span)
             if attributes.get(STATUS) != self.status and "http.request.method" in attributes:
-                amend(span, STATUS, self.status)
+                amend_answer(span, STATUS, self.status)
         self._server.pipeline.finish(span, local_root)
 
     def _start_span(self) -> Span | None:

@@ -365,8 +365,8 @@ def _watch_file(answer: Any, served: ServedRequest) -> bool:
 
 
 def _is_short(given: int, served: WsgiRequest) -> bool:
-    """Return whether a body of `given` bytes is too short. An empty one may have been sent by `write()`."""
-    return given > 0 and served.is_short(given, served.length, served.method)
+    """Return whether a body of `given` bytes has no head, or is shorter than that says. An empty one may have been sent by `write()`."""
+    return given > 0 and (served.status is None or served.is_short(given, served.length, served.method))
 
 
 def _text(value: str) -> str:

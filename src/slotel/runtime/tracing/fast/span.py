@@ -234,6 +234,10 @@ class LeanSpan(Span):
         if self._end_time is None:
             self._status = status
 
+    def amend_status(self, code: StatusCode) -> None:
+        """Set the status of a span that has ended and was handed to nobody yet."""
+        self._status = Status(code)
+
     # -- start and end -----------------------------------------------------------------------------------------
 
     def start(self, start_time: int | None = None, parent_context: Any = None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import Status, StatusCode
@@ -12,6 +12,8 @@ from slotel.runtime.logs import exact_text
 
 UNSET: Final = Status(StatusCode.UNSET)
 """The status of a span of ours that nobody gave one: known by identity."""
+_SERVER_ERROR: Final = 500
+"""From here on a server span is an error. Source: OpenTelemetry semantic conventions, HTTP spans, Status."""
 
 
 def attributes_of(span: ReadableSpan) -> Mapping[str, Any]:
@@ -77,16 +79,20 @@ def add_missing(span: ReadableSpan, name: str, value: Any) -> None:
         recorded.setdefault(name, value)
 
 
-def amend(span: ReadableSpan, name: str, value: Any) -> None:
-    """Set an attribute of a span that has ended, and was handed to nobody yet; one of the SDK's stays.
+def amend_answer(span: ReadableSpan, name: str, status: int | None) -> None:
+    """Give a span that has ended, and was handed to nobody yet, the status that was sent; one of the SDK's stays.
 
     Args:
-        value: None removes the attribute.
+        name: of the attribute.
+        status: None: no answer was sent.
     """
     recorded = getattr(span, "recorded", None)
     if recorded is None:
         return
-    if value is None:
+    if status is None:
         recorded.pop(name, None)
-    else:
-        recorded[name] = value
+        return
+    recorded[name] = status
+    if status >= _SERVER_ERROR and span.status is UNSET:
+        recorded.setdefault("error.type", str(status))
+        cast("Any", span).amend_status(StatusCode.ERROR)
