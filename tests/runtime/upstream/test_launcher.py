@@ -49,6 +49,17 @@ def test_a_release_that_is_not_known_does_it_itself(tmp_path):
 
 
 @pytest.mark.process
+@pytest.mark.parametrize("command", ["gunicron", "/no/such/app", "."])
+def test_a_command_that_does_not_exist_is_named_as_a_shell_names_it(command):
+    """`opentelemetry-instrument` alone ends with the traceback of a TypeError."""
+    done = imported(command)
+    assert done.returncode == 127
+    last = done.stderr.splitlines()[-1]
+    assert last == f"opentelemetry-instrument: {command}: not found in PATH, or not executable"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.process
 def test_an_option_and_a_wrong_name_are_its_own_matter():
     assert "opentelemetry.instrumentation" in imported("--traces_exporter", "none", "true").stderr
     named = imported("true", OTEL_PYTHON_DISTRO="pigeon")
@@ -74,15 +85,16 @@ def test_only_the_script_that_python_runs_is_the_command(monkeypatch, started, p
 
 
 def test_nothing_is_begun_that_the_command_would_not(monkeypatch, tmp_path):
-    begun = []
+    begun, ended = [], []
     monkeypatch.setattr(os, "execve", lambda *given: begun.append(given))
+    monkeypatch.setattr(os, "_exit", ended.append)
     script = str(OPENTELEMETRY_INSTRUMENT)
     environ = {"PATH": os.environ["PATH"], "X": "y"}
     for arguments in ([], ["--version"], ["true", "--", "x"], ["no-such-command"], [str(tmp_path)]):
         launcher.become_command(environ, [sys.executable, script, *arguments])
     launcher.become_command({"PATH": ""}, [sys.executable, script, "true"])
     launcher.become_command(environ, [sys.executable])
-    assert begun == []
+    assert (begun, ended) == ([], [127, 127])  # no such command, a folder
     launcher.become_command(environ, [sys.executable, script, "true", "-x"])
     (file, arguments, given), = begun  # fmt: skip
     assert (arguments, given["X"]) == ([file, "-x"], "y")

@@ -21,6 +21,8 @@ KNOWN: Final = {2469698718: "0.66b0"}
 """The CRC of the source of `run`, and the first release that has it."""
 _FLAGS: Final = frozenset("BEIOPqsu")
 """Of Python, as the first line of an installed script may have them."""
+_NO_SUCH_COMMAND: Final = 127
+"""Source: POSIX, Shell Command Language, Exit Status for Commands."""
 _PACKAGE: Final = os.path.join("opentelemetry", "instrumentation", "auto_instrumentation")
 _CALL: Final = b"opentelemetry.instrumentation.auto_instrumentation import run"
 
@@ -38,7 +40,10 @@ def become_command(environ: Mapping[str, str], started: Sequence[str]) -> None:
             return
         folder = _folder()
         executable = _executable(command[0], environ)
-        if not folder or not executable or not _is_known(started[place], folder):
+        if not folder or not _is_known(started[place], folder):
+            return
+        if not executable:
+            _say_missing(command[0], environ)
             return
         before = environ.get("PYTHONPATH", "")
         path = before.split(os.pathsep) if before else []
@@ -73,6 +78,14 @@ def _is_known(script: str, folder: str) -> bool:
         source = file.read()
     run = "def run(" + source.partition("\ndef run(")[2].partition("\ndef ")[0]
     return calls and zlib.crc32(run.encode()) in KNOWN
+
+
+def _say_missing(command: str, environ: Mapping[str, str]) -> None:
+    """End as a shell does where there is no such command: `opentelemetry-instrument` ends by a TypeError of `execv`."""
+    if os.name == "posix" and (os.path.dirname(command) or environ.get("PATH")):
+        sys.stderr.write(f"{LAUNCHER}: {command}: not found in PATH, or not executable\n")
+        sys.stderr.flush()
+        os._exit(_NO_SUCH_COMMAND)
 
 
 def _executable(command: str, environ: Mapping[str, str]) -> str:
