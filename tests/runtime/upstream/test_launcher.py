@@ -49,13 +49,21 @@ def test_a_release_that_is_not_known_does_it_itself(tmp_path):
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("command", ["gunicron", "/no/such/app", "."])
-def test_a_command_that_does_not_exist_is_named_as_a_shell_names_it(command):
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ("gunicron", "gunicron"),
+        ("/no/such/app", "/no/such/app"),
+        (".", "."),
+        ("SENTRY_DSN=http://key@x", "SENTRY_DSN=…"),
+    ],
+)
+def test_a_command_that_does_not_exist_is_named_as_a_shell_names_it(command, shown):
     """`opentelemetry-instrument` alone ends with the traceback of a TypeError."""
     done = imported(command)
     assert done.returncode == 127
     last = done.stderr.splitlines()[-1]
-    assert last == f"opentelemetry-instrument: {command}: not found in PATH, or not executable"
+    assert last == f"opentelemetry-instrument: {shown}: not found in PATH, or not executable"
     assert "Traceback" not in done.stderr
 
 

@@ -365,7 +365,7 @@ def _watch_file(answer: Any, served: ServedRequest) -> bool:
 
 
 def _is_short(given: int, served: WsgiRequest) -> bool:
-    """Return whether a body of `given` bytes has no head, or is shorter than that says. An empty one may have been sent by `write()`."""
+    """Return whether a body of `given` bytes has no head or is too short. An empty one may have gone by `write()`."""
     return given > 0 and (served.status is None or served.is_short(given, served.length, served.method))
 
 

@@ -83,7 +83,9 @@ def _is_known(script: str, folder: str) -> bool:
 def _say_missing(command: str, environ: Mapping[str, str]) -> None:
     """End as a shell does where there is no such command: `opentelemetry-instrument` ends by a TypeError of `execv`."""
     if os.name == "posix" and (os.path.dirname(command) or environ.get("PATH")):
-        sys.stderr.write(f"{LAUNCHER}: {command}: not found in PATH, or not executable\n")
+        name, is_assignment, _ = command.partition("=")
+        shown = f"{name}=…" if is_assignment else command  # SENTRY_DSN=https://key@… in the wrong place
+        sys.stderr.write(f"{LAUNCHER}: {shown}: not found in PATH, or not executable\n")
         sys.stderr.flush()
         os._exit(_NO_SUCH_COMMAND)
 
