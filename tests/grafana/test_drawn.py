@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
@@ -34,6 +34,8 @@ BOARDS = {
 QUIET_IN_A_DAY = {"Time to exhaustion", "Errors sent to Sentry"}
 """May have no value for an objective or a service of the day that had nothing of it."""
 UNREADABLE = re.compile(r"\d[\d.]* K\b|weeks?|years?|NaN|Infinity|undefined|\$\{|\{\{|^null$")
+HOSTILE = ["C++", "a|b.c", "[team] $1 (x", 'it\'s "50 %" ☃\\d']
+"""Names of services with characters of regular expressions, of PromQL's strings and of templates."""
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 
 
@@ -217,9 +219,11 @@ def test_an_empty_store_shows_words_in_grey_and_no_error(chromium, tmp_path, boa
             assert color == GREY and len(text) > 10, (title, text, color)
 
 
-def test_a_service_that_was_killed_is_shown_as_dead(chromium, tmp_path):
+@pytest.mark.parametrize("name", ["checkout", *HOSTILE])
+def test_a_service_that_was_killed_is_shown_as_dead(chromium, tmp_path, name):
+    """Whatever it is called."""
     environ = {
-        "OTEL_SERVICE_NAME": "checkout",
+        "OTEL_SERVICE_NAME": name,
         "ERROR_BUDGET_LIMIT": "5%",
         "SENTRY_DSN": f"http://key@127.0.0.1:{free_port()}/42",
     }
@@ -229,7 +233,7 @@ def test_a_service_that_was_killed_is_shown_as_dead(chromium, tmp_path):
     ):
         service.wait_ready()
         chromium.use(prometheus.url, timeInterval="2s")
-        now = address("slotel-service", "from=now-15m&to=now")
+        now = address("slotel-service", "from=now-15m&to=now", f"&var-service={quote(name)}")
 
         def is_counted() -> bool:
             for path in ("/ok", "/items/7", "/error"):

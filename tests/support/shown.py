@@ -104,11 +104,11 @@ def interpolate(text: str, values: dict[str, str]) -> str:
     known = {**MACROS, **values}
 
     def value(match: re.Match[str]) -> str:
-        name = match[1] or match[2]
+        name = match[1] or match[3]
         assert name in known, f"${name} is no variable of this dashboard: {text}"
-        return known[name]
+        return re.sub(r"[\\^$*+?.()|[\]{}/]", r"\\\g<0>", known[name]) if match[2] else known[name]
 
-    return re.sub(r"\$(?:\{(\w+)\}|(\w+))", value, text)
+    return re.sub(r"\$(?:\{(\w+)(:regex)?\}|(\w+))", value, text)
 
 
 def ask(panel: dict[str, Any], past: Past, values: dict[str, str]) -> list[Answer]:

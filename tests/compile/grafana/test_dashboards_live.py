@@ -227,3 +227,38 @@ def test_each_group_of_an_objective_has_its_own_line_with_the_objectives_promise
     }
     assert rows["eu"]["Time to exhaustion"] == 86400 and rows["eu"]["Firing"] == 0
     assert left == [-0.2, -0.2], "of several groups the worst"
+
+
+def test_queries_select_the_chosen_service_and_no_other_whatever_it_is_called(tmp_path, boards):
+    """Each printable character of ASCII, in the middle of a name and twice; but the backquote, which ends the string."""
+    marks = [mark for mark in map(chr, range(32, 127)) if not mark.isalnum() and mark != "`"]
+    names = [
+        "a",
+        "ab",
+        "aab",
+        "shop",
+        "[ab]",
+        "(?i)A",
+        "$1",
+        "ü ☃",
+        *(f"a{mark}{mark}b" for mark in marks),
+    ]
+    written = {name: name.replace("\\", "\\\\").replace('"', '\\"') for name in names}
+    samples = [
+        f'target_info{{job="x/{name}",instance="i",service_name="{name}"}} 1 {at}\n'
+        for name in written.values()
+        for at in range(1772409600, 1772410200, 60)
+    ]
+    query = next(each for each in boards["service"]["templating"]["list"] if each["name"] == "job")["query"][
+        "query"
+    ]
+    assert ":regex}" in query
+    with past(
+        tmp_path, ["# TYPE target_info gauge\n", *samples, "# EOF\n"], [], 1772409600, 1772410140
+    ) as opened:
+        expr = query.removeprefix("query_result(").removesuffix(")")
+        found = {
+            name: [one["metric"]["job"] for one in opened.instant(interpolate(expr, {"service": name}))]
+            for name in names
+        }
+    assert found == {name: [f"x/{name}"] for name in names}

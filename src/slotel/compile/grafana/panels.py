@@ -45,6 +45,21 @@ BYTES: Final = "bytes"
 REF_IDS: Final = "ABCDEFGHIJKLMNOP"
 
 
+def chosen(label: str, variable: str, before: str = "") -> str:
+    """Return the matcher of a label with the one value that a variable has, whatever is in it: `C++`, `it's`, `a|b`.
+
+    Grafana escapes such a value by rules that changed with its releases, for `=` alone, and never for a part of a
+    regular expression. Its format `regex` is the same everywhere; in backquotes PromQL keeps the backslashes.
+
+    Args:
+        before: a regular expression of what may precede the value.
+
+    >>> chosen("job", "service", before="(.+/)?")
+    'job=~`(.+/)?${service:regex}`'
+    """
+    return f"{label}=~`{before}${{{variable}:regex}}`"
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """One PromQL query of a panel.

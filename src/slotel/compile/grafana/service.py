@@ -20,12 +20,13 @@ from slotel.config.service import Service
 CALLS: Final = f"{names.SPAN_CALLS}_total"
 BUCKETS: Final = f"{names.SPAN_DURATION}_bucket"
 SUM: Final = f"{names.SPAN_DURATION}_sum"
-OF: Final = 'environment=~"$environment",service_name="$service"'
+OF: Final = f'environment=~"$environment",{p.chosen("service_name", "service")}'
+OBJECTIVES: Final = f'environment=~"$environment",{p.chosen("sloth_service", "service")}'
 IN: Final = f'{OF},span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER",span_name=~"$operation"'
 OUT: Final = f'{OF},span_kind=~"SPAN_KIND_CLIENT|SPAN_KIND_PRODUCER"'
 TARGETS: Final = (
-    'present_over_time(target_info{service_name="$service"}[$__range]) '
-    'or present_over_time(target_info{job=~"(.+/)?$service"}[$__range])'
+    f"present_over_time(target_info{{{p.chosen('service_name', 'service')}}}[$__range]) "
+    f"or present_over_time(target_info{{{p.chosen('job', 'service', before='(.+/)?')}}}[$__range])"
 )
 """The service's instances: as slotel exposes them, and as a collector names them (job is the service)."""
 FAILED: Final = 'status_code="STATUS_CODE_ERROR"'
@@ -92,7 +93,7 @@ def board(service: Service) -> Board:
         links=sentry_links(service),
         annotations=(
             marks.deploys('job=~"$job",instance=~"$instance"'),
-            marks.alerts('service=~"$service"'),
+            marks.alerts(p.chosen("service", "service")),
         ),
     )  # fmt: skip
 
@@ -127,11 +128,11 @@ def leading(by: str, ranked: str) -> str:
 
 
 def _glance() -> tuple[Any, ...]:
-    events = f'{names.SLO_EVENTS}_total{{environment=~"$environment",service_name="$service"'
+    events = f"{names.SLO_EVENTS}_total{{{OF}"
     bad = f'sum by (slo_name) (increase({events},slo_outcome="bad"}}[1h]))'
     all_ = f'sum by (slo_name) (increase({events},slo_outcome=~"good|bad"}}[1h]))'
     live = f'max by (slo_name) ({names.BUDGET_LIMIT}{{job=~"$job",instance=~"$instance"}})'
-    recorded = f'{at.BUDGET}{{environment=~"$environment",sloth_service="$service"}}'
+    recorded = f"{at.BUDGET}{{{OBJECTIVES}}}"
     # gauges do not leave by OTLP: there the limit is the one that the rules record
     limit = f'({live} or max by (slo_name) (label_join({recorded}, "slo_name", "", "sloth_slo")))'
     return (
@@ -152,9 +153,7 @@ def _glance() -> tuple[Any, ...]:
 
 
 def _now() -> tuple[Any, ...]:
-    left = (
-        'min(slo:period_error_budget_remaining:ratio{environment=~"$environment",sloth_service="$service"})'
-    )
+    left = f"min({at.REMAINING}{{{OBJECTIVES}}})"
     return (
         p.stat_panel("Requests", "Entry spans (SERVER, CONSUMER) a second.", Query(now(rate(CALLS, IN))),
                      unit=p.PER_SECOND, decimals=2, no_value=NO_SPANS),

@@ -36,14 +36,17 @@ from slotel.config.duration import format_duration
 from slotel.config.service import Service
 from slotel.config.slo import BURN_RATE_ALERTS, BurnRateAlert
 
-OBJECTIVE: Final = 'environment=~"$environment",sloth_service="$service",sloth_slo="$slo"'
+OF_SERVICE: Final = p.chosen("sloth_service", "service")
+COUNTED: Final = p.chosen("service_name", "service")
+SLO: Final = p.chosen("slo_name", "slo")
+OBJECTIVE: Final = f'environment=~"$environment",{OF_SERVICE},{p.chosen("sloth_slo", "slo")}'
 WHICH: Final = f'{OBJECTIVE},{at.LABEL_GROUP}=~"$group|"'
 """Of a grouped objective the chosen groups, and what belongs to all of them, which has no such label."""
 WINDOWS: Final = tuple(format_duration(seconds) for seconds in (*at.DIRECT, *at.SUMMED, *at.TILED))
 FROM: Final = "${__from:date:seconds}"
 TO: Final = "${__to:date:seconds}"
 EVENTS: Final = f"{names.SLO_EVENTS}_total"
-OWN: Final = 'environment=~"$environment",slo_name="$slo"'
+OWN: Final = f'environment=~"$environment",{SLO}'
 ENTRY: Final = 'span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER"'
 HOURLY: Final = ',window="1h"'
 NOT_LIVE: Final = "No gauges now. Check that the service runs and its /metrics is scraped."
@@ -60,7 +63,7 @@ def board(service: Service) -> Board:
             environments(at.OBJECTIVE),
             choice("service", "Service", f'label_values({at.OBJECTIVE}{{environment=~"$environment"}}, sloth_service)',
                    description="Service of the objective."),
-            choice("slo", "SLO", f'label_values({at.OBJECTIVE}{{sloth_service="$service"}}, sloth_slo)',
+            choice("slo", "SLO", f"label_values({at.OBJECTIVE}{{{OF_SERVICE}}}, sloth_slo)",
                    description="The objective."),
             choice("group", "Group", f"label_values({at.REMAINING}{{{OBJECTIVE}}}, {at.LABEL_GROUP})",
                    description="Groups that the objective tells apart, as clusters.", every=ANY, multi=True),
@@ -81,7 +84,7 @@ def board(service: Service) -> Board:
         ),
         links=(*sentry_links(service), *runbook_links(service)),
         annotations=(
-            marks.deploys('service_name="$service"'),
+            marks.deploys(COUNTED),
             marks.alerts(f'alertname=~"{ALERTS}",{WHICH}'),
         ),
         since="now-24h",
@@ -231,7 +234,7 @@ def _alert_name(alert: BurnRateAlert) -> str:
 def _events(service: Service) -> tuple[Any, ...]:
     base = format_duration(at.BASE)
     bad, total = _counted(at.bad(base)), _counted(at.total(base))
-    excluded = f'{EVENTS}{{environment=~"$environment",service_name="$service",slo_name="$slo",slo_outcome="excluded"}}'
+    excluded = f'{EVENTS}{{environment=~"$environment",{COUNTED},{SLO},slo_outcome="excluded"}}'
     calls = f"{names.SPAN_CALLS}_total"
     return (
         p.series_panel(
@@ -262,7 +265,7 @@ def _events(service: Service) -> tuple[Any, ...]:
             {
                 "Errors": Query(
                     f"topk(10, sum by (span_name, http_response_status_code) (increase({calls}"
-                    f'{{environment=~"$environment",service_name="$service",{ENTRY},status_code="STATUS_CODE_ERROR"}}'
+                    f'{{environment=~"$environment",{COUNTED},{ENTRY},status_code="STATUS_CODE_ERROR"}}'
                     "[$__range])) > 0)"
                 )
             },
@@ -289,7 +292,7 @@ def _alerts() -> Any:
 
 
 def _live() -> tuple[Any, ...]:
-    of_service = f'on (job, instance) group by (job, instance) ({EVENTS}{{service_name="$service"}})'
+    of_service = f"on (job, instance) group by (job, instance) ({EVENTS}{{{COUNTED}}})"
 
     def own(gauge: str, more: str = "") -> str:
         return f"({gauge}{{{OWN}{more}}} and {of_service})"
