@@ -55,6 +55,7 @@ from slotel.runtime.tracing.provider import (
 from slotel.runtime.tracing.route_rules import rules_of
 from slotel.runtime.tracing.sampler_env import validate_sampler
 from slotel.runtime.upstream.exception_text import EXCEPTION_TEXT, write_log_records_by
+from slotel.runtime.upstream.otel.exports import connect_anew_after_fork
 from slotel.runtime.upstream.probe import report_missing_names
 from slotel.runtime.upstream.stdlib import in_subinterpreter
 
@@ -116,6 +117,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     _guarded("sentry", runtime, lambda: connect_sentry(runtime, environ))
     _guarded("servers", runtime, lambda: count_at_servers(runtime, environ))
     _guarded("workers", runtime, lambda: join_workers(runtime, environ))
+    _guarded("exports", runtime, connect_anew_after_fork)
     _guarded("app metrics", runtime, lambda: count_from_zero_after_fork(metrics.get_meter_provider()))
     _guarded("metrics", runtime, lambda: open_endpoint(runtime, environ))
     _guarded("otlp metrics", runtime, lambda: push_metrics(runtime, provider))

@@ -66,7 +66,7 @@ TABLE: Final = (
         before_exit="counts its own end, removes the runtime directory after the last process",
         before_child_exit="counts its own end",
     ),
-    Row("sdk_metric_readers", after_fork_in_child="start from zero, with own connections"),
+    Row("sdk_metric_readers", after_fork_in_child="start from zero"),
     Row("process_metrics", after_fork_in_child="start from the parent's garbage collections"),
     Row(
         "global_registry",

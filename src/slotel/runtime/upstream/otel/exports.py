@@ -1,6 +1,7 @@
-"""Notes when an exporter of the SDK last delivered and last failed: it says so to nobody but its own processor.
+"""The SDK's exporters: when one last delivered and last failed, and that each process has a connection of its own.
 
-The method `export` of the one instance is wrapped; what it is given and what it answers stay as they are.
+An exporter says what came of an export to nobody but its own processor: the method `export` of the one instance is
+wrapped; what it is given and what it answers stay as they are.
 """
 
 from __future__ import annotations
@@ -9,6 +10,28 @@ import os
 import time
 from contextlib import suppress
 from typing import Any, Final
+
+import wrapt
+
+from slotel.runtime.upstream.probe import Probe
+
+_MODULE: Final = "opentelemetry.exporter.otlp.common.http"
+_SHARED: Final = (
+    "a forked child exports by OTLP/HTTP over its parent's connection: both may lose what they send"
+)
+_EXPORT: Final = Probe(
+    f"{_MODULE}:_OTLPHTTPClient", "export",
+    why="a child of a fork opens a connection of its own, for spans, metrics and log records",
+    without=_SHARED,
+)  # fmt: skip
+_TRANSPORT: Final = Probe(
+    f"{_MODULE}:_OTLPHTTPClient",
+    "_transport",
+    why="the same: it has the parent's connection",
+    without=_SHARED,
+)
+_PID: Final = "_slotel_pid"
+"""Attribute of a client: the process that it last exported in."""
 
 
 class Delivery:
@@ -37,6 +60,35 @@ class Delivery:
             self._delivered, self._failed = time.time(), None
         else:
             self._failed = time.time()
+
+
+def connect_anew_after_fork() -> None:
+    """Let every OTLP/HTTP exporter, also one that is made later, open a connection in each process that it exports in.
+
+    The SDK's exporters keep theirs open, and a fork copies it: two processes then write into the middle of each other's
+    requests, read each other's answers, and send again what they hold to be lost. The copy is closed where the child
+    first exports, not at the fork: a lock in it may be held by a thread that the child does not have.
+    """
+    wrapt.register_post_import_hook(_connect_anew, _MODULE)
+
+
+def _connect_anew(module: Any) -> None:
+    def around(export: Any) -> Any:
+        def exported(client: Any, *args: Any, **kwargs: Any) -> Any:
+            with suppress(Exception):
+                pid = os.getpid()
+                if vars(client).setdefault(_PID, pid) != pid:
+                    setattr(client, _PID, pid)
+                    _TRANSPORT.of(client).close()
+            return export(client, *args, **kwargs)
+
+        return exported
+
+    client = getattr(module, "_OTLPHTTPClient", None)
+    if client is None:
+        _EXPORT.tell()
+    else:
+        _EXPORT.wrap(client, around)
 
 
 DELIVERIES: Final[dict[str, Delivery]] = {}

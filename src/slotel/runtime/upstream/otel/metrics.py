@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Final
 
 from opentelemetry.sdk.metrics import Counter, MeterProvider, TraceBasedExemplarFilter
@@ -47,7 +46,7 @@ _COLLECT: Final = Probe(
 )
 _EXPORTER: Final = Probe(
     _PERIODIC, "_exporter",
-    why="a child of a fork opens a connection of its own; the exporter says which temporality it prefers",
+    why="the exporter says which temporality it prefers; what it delivered is noted",
     without="the reader's one attribute that is an exporter is taken",
     level=SLOWER,
 )  # fmt: skip
@@ -90,15 +89,6 @@ _EXPORT_LOCK: Final = Probe(
     why="the same: held while the parent's thread exports",
     without="a child whose parent was exporting when it forked exports nothing by OTLP",
 )  # fmt: skip
-_HTTP: Final = "opentelemetry.exporter.otlp.proto.http"
-_CLIENT: Final = Probe(
-    f"{_HTTP}.metric_exporter:OTLPMetricExporter", "_client",
-    why="the same: it has the parent's connection",
-    without="a child exports its first metrics over its parent's connection",
-)  # fmt: skip
-_TRANSPORT: Final = Probe(
-    f"{_HTTP}._client:OTLPHttpClient", "_transport", why=_CLIENT.why, without=_CLIENT.without
-)
 
 
 def readers_of(provider: MeterProvider) -> list[MetricReader]:
@@ -118,6 +108,20 @@ def adds_up_as_usual(provider: MeterProvider) -> bool:
         and not getattr(config, "views", True)
         and not readers_of(provider)
     )
+
+
+def before_collecting(reader: PeriodicExportingMetricReader, call: Callable[[], object]) -> None:
+    """Call something before each collection of a reader, on the thread that collects."""
+    collect, set_callback = _COLLECT.of(reader), _CALLBACK.of(reader)
+    if collect is None or set_callback is None:
+        return
+
+    def collected(asking: Any, timeout_millis: float = 10_000) -> MetricsData | None:
+        call()
+        data: MetricsData | None = collect(asking, timeout_millis=timeout_millis)
+        return data
+
+    set_callback(collected)
 
 
 def change_collected(
@@ -169,7 +173,7 @@ def measurement_consumer(provider: MeterProvider) -> Any | None:
 
 
 def reset_readers(consumer: Any) -> None:
-    """Give each reader of a measurement consumer a new storage, new locks, and a connection of its own.
+    """Give each reader of a measurement consumer a new storage and new locks.
 
     Instruments stay: they know only the consumer. A new storage's points start at their first measurement.
     """
@@ -181,7 +185,6 @@ def reset_readers(consumer: Any) -> None:
     for reader in storages:
         if isinstance(reader, PeriodicExportingMetricReader):
             _EXPORT_LOCK.put(reader, threading.Lock())
-            _disconnect(exporter_of(reader))
 
 
 def _emptied(consumer: Any, reader: Any, storage: Any) -> Any:
@@ -189,14 +192,3 @@ def _emptied(consumer: Any, reader: Any, storage: Any) -> Any:
     if temporality is None or aggregation is None:
         return storage
     return type(storage)(_CONSUMER_CONFIG.of(consumer), temporality, aggregation)
-
-
-def _disconnect(exporter: Any) -> None:
-    """Close this side of the OTLP/HTTP exporter's connection; it connects again at the next export."""
-    if not type(exporter).__module__.startswith(_HTTP):
-        return
-    client = _CLIENT.of(exporter)
-    close = getattr(_TRANSPORT.of(client), "close", None) if client is not None else None
-    if callable(close):
-        with suppress(Exception):
-            close()
