@@ -248,7 +248,8 @@ def test_a_collection_that_is_before_the_childs_own_callback_begins_anew_too(mon
     orders = provider.get_meter("shop").create_counter("orders")
     orders.add(30)
     reader.collect()
-    monkeypatch.setattr(os, "getpid", lambda pid=os.getpid(): pid + 1)  # as in a child before its callbacks
+    child = os.getpid() + 1
+    monkeypatch.setattr(os, "getpid", lambda: child)  # as in a child before its callbacks
     reader.collect()
     orders.add(1)
     reader.collect()
