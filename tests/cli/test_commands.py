@@ -24,7 +24,12 @@ def slotel(*arguments, cwd, **variables):
         if not key.startswith(("OTEL_", "SLOTEL_", "ERROR_BUDGET_", "SENTRY_"))
     }
     return subprocess.run(
-        [SLOTEL, *arguments], cwd=cwd, env={**kept, **variables}, capture_output=True, text=True, timeout=170
+        [SLOTEL, *arguments],
+        cwd=cwd,
+        env={**kept, **variables},
+        capture_output=True,
+        text=True,
+        timeout=170,
     )
 
 
@@ -121,7 +126,7 @@ def test_an_empty_directory_a_huge_file_and_a_missing_one_are_named(tmp_path):
     with (tmp_path / "huge.yaml").open("wb") as file:
         file.truncate(100_000_000)
     for name, reason in (
-        ("folder", "there is no configuration in it"),
+        ("folder", "there is no slotel.yaml in it"),
         ("huge.yaml", "100,000,000 bytes"),
         ("nowhere.yaml", "no such file"),
     ):
@@ -143,6 +148,16 @@ def test_a_service_without_a_name_is_refused(tmp_path):
     done = slotel("validate", cwd=tmp_path)
     assert done.returncode == 1
     assert "OTEL_SERVICE_NAME" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["validate", "explain"])
+def test_a_file_is_named_with_and_without_config(tmp_path, command):
+    (tmp_path / "other.yaml").write_text(FINE)
+    by_name, by_option = (
+        slotel(command, *given, cwd=tmp_path) for given in (["other.yaml"], ["--config", "other.yaml"])
+    )
+    assert by_name.returncode == 0, by_name.stderr
+    assert by_name.stdout == by_option.stdout
 
 
 def test_validate_says_what_is_fine(tmp_path):

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from slotel.cli.load import configs_option, inform, load_all_or_exit
+from slotel.cli.load import inform, load_all_or_exit, takes_configs
 from slotel.compile.explanation import explain
 from slotel.compile.warnings import warnings
 
@@ -18,7 +18,7 @@ _COLOURS = {"page": "bold red", "ticket": "yellow"}
 
 
 @click.command()
-@configs_option
+@takes_configs
 @click.option(
     "--rate",
     default=10.0,

@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from slotel.cli.load import configs_option, inform, load_all_or_exit
+from slotel.cli.load import inform, load_all_or_exit, takes_configs
 from slotel.cli.write import differing, write_generated
 from slotel.compile.collector import policy
 from slotel.compile.warnings import warnings
@@ -82,19 +82,18 @@ def _is_foreign(service: Service) -> bool:
 
 
 @click.command()
-@click.argument("files", nargs=-1, metavar="[FILE|DIR]...")
-@configs_option
+@takes_configs
 @click.option(
     "--out", metavar="DIR", required=True, help="Where the files go; it is made if it is not there."
 )
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file is missing or differs.")
 @click.option("--force", is_flag=True, help="Replace files that were edited, or that slotel did not write.")
-def command(files: tuple[str, ...], configs: tuple[str, ...], out: str, check: bool, force: bool) -> None:
+def command(configs: tuple[str, ...], out: str, check: bool, force: bool) -> None:
     """Write Prometheus rules with their tests, alerts, dashboards and what else follows from the objectives.
 
     With the files of several services each service has a folder of its own, and all have one collector policy.
     """
-    readings = load_all_or_exit((*files, *configs))
+    readings = load_all_or_exit(configs)
     try:
         made = compile_several([reading.service for reading in readings])
     except ValueError as error:

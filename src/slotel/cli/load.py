@@ -20,18 +20,26 @@ from slotel.runtime.redaction.redactor import Redactor
 SERVICE_NAME: Final = "OTEL_SERVICE_NAME"
 _ENDINGS: Final = (".yaml", ".yml")
 _OWN: Final = ("slotel.yaml", "slotel.yml")
+_NOTHING_HERE: Final = "there is no slotel.yaml in it, and no file of Sloth, OpenSLO v1 or Pyrra"
 
 
-def configs_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--config`, which may be given several times and may be a directory."""
-    return click.option(
+def takes_configs(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add files and directories as arguments, and by `--config`; the command gets all of them as `configs`."""
+
+    @click.argument("files", nargs=-1, metavar="[FILE|DIR]...")
+    @click.option(
         "--config",
         "configs",
         metavar="FILE|DIR",
         multiple=True,
-        help="slotel.yaml, or a file of Sloth, OpenSLO v1 or Pyrra, or a directory of them; may be repeated. "
-        "Default: SLOTEL_CONFIG, else slotel.yaml here, else the environment alone.",
-    )(command)
+        help="slotel.yaml, or a file of Sloth, OpenSLO v1 or Pyrra, or a directory of them; may be repeated, and "
+        "stand without --config. Default: SLOTEL_CONFIG, else slotel.yaml here, else the environment alone.",
+    )
+    @functools.wraps(command)
+    def with_configs(files: tuple[str, ...], configs: tuple[str, ...], **options: Any) -> Any:
+        return command(configs=(*files, *configs), **options)
+
+    return with_configs
 
 
 def load_all(configs: Sequence[str]) -> tuple[Reading, ...]:
@@ -49,7 +57,7 @@ def load_all(configs: Sequence[str]) -> tuple[Reading, ...]:
     sources, problems = _sources(configs)
     readings = read_files(os.environ, sources) if sources else ()
     if not sources and not problems:
-        problems.append(Problem(", ".join(configs), "there is no configuration in it", "none"))
+        problems.append(Problem(", ".join(configs), _NOTHING_HERE, "none"))
     failed = (Reading(Service(), tuple(problems)),) if problems else ()
     return (*failed, *readings)
 

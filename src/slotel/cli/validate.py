@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import click
 
 from slotel.cli.generate import compile_all
-from slotel.cli.load import complain, configs_option, inform, load_all, unnamed, without_secrets
+from slotel.cli.load import complain, inform, load_all, takes_configs, unnamed, without_secrets
 from slotel.compile.warnings import warnings
 from slotel.config.problem import Problem
 from slotel.config.service import Reading, Service
@@ -19,7 +19,7 @@ _PLACE: Final = re.compile(r"(\S+?):(\d+)\b")
 
 
 @click.command()
-@configs_option
+@takes_configs
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option(
     "--format",

@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from slotel.cli.backtest.terminal import report, show
-from slotel.cli.load import configs_option, load_all_or_exit
+from slotel.cli.load import load_all_or_exit, takes_configs
 from slotel.cli.prometheus.api import PrometheusApi, PrometheusError
 from slotel.cli.prometheus.options import header_option, url_option
 from slotel.compile import conventions as at
@@ -27,7 +27,7 @@ MOST_DAYS: Final = 100
 
 
 @click.command()
-@configs_option
+@takes_configs
 @url_option
 @header_option
 @click.option(
