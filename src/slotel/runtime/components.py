@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from slotel.runtime.metrics.scrape.http.connection import Answer
     from slotel.runtime.sentry.client.client import SentryConnection
     from slotel.runtime.status_page.deliveries import Deliveries
+    from slotel.runtime.status_page.instrumented import Instrumented
     from slotel.runtime.status_page.page import StatusPage
 
 
@@ -199,7 +200,9 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
         sources.append(app.families)
         runtime.flush_hooks.append(lambda _: app.publish())
         chore = app.chore
-    status_page = _LazyPage(runtime, environ, share_deliveries(runtime)) if runtime.service.page else None
+    status_page = None
+    if runtime.service.page:
+        status_page = _LazyPage(runtime, environ, share_deliveries(runtime), share_instrumented(runtime))
     workers = runtime.workers
     if workers is not None:
         runtime.by_worker = ByWorker(workers, yield_gil)
@@ -232,6 +235,17 @@ def share_deliveries(runtime: Runtime) -> Deliveries:
     return deliveries
 
 
+def share_instrumented(runtime: Runtime) -> Instrumented:
+    """Share the names of the instrumentations between the processes of the service, for the status page."""
+    from slotel.runtime.status_page.instrumented import SUFFIX, Instrumented, combine
+
+    instrumented = Instrumented(runtime.workers)
+    if runtime.workers is not None:
+        runtime.workers.combine[SUFFIX] = combine
+    PROCESS.register("instrumentations", tick=instrumented.share)
+    return instrumented
+
+
 def watch_traffic(runtime: Runtime, environ: Mapping[str, str]) -> None:
     """Log a warning if a server answers and nothing is counted, unless the user has excluded URLs."""
     if any(name.endswith("EXCLUDED_URLS") and value.strip() for name, value in environ.items()):
@@ -252,8 +266,15 @@ def watch_traffic(runtime: Runtime, environ: Mapping[str, str]) -> None:
 class _LazyPage:
     """The status page, imported at the first scrape or view."""
 
-    def __init__(self, runtime: Runtime, environ: Mapping[str, str], deliveries: Deliveries) -> None:
-        self._runtime, self._environ, self._deliveries = runtime, dict(environ), deliveries
+    def __init__(
+        self,
+        runtime: Runtime,
+        environ: Mapping[str, str],
+        deliveries: Deliveries,
+        instrumented: Instrumented,
+    ) -> None:
+        self._runtime, self._environ = runtime, dict(environ)
+        self._deliveries, self._instrumented = deliveries, instrumented
         self._page: StatusPage | None = None
 
     def observe(self, families: Sequence[Family]) -> None:
@@ -274,6 +295,7 @@ class _LazyPage:
                 self._environ,
                 endpoint.families if endpoint is not None else list,
                 self._deliveries.all,
+                self._instrumented.all,
             )
         return self._page
 

@@ -102,6 +102,12 @@ def test_over_several_workers_it_shows_what_metrics_say():
             for labels, value in service.samples("slotel_worker_requests_total")
         }
         assert workers == {**served, "main": "–"}
+        wait_until(
+            lambda: re.search(r">instrumented<[^.]*\bflask\b[^.]*</dd>", page(service)),
+            "what is instrumented in the workers is named: the process that answers imports no framework",
+        )
+        settings = {row[0]: row[1:] for row in rows(service, "Effective values")}
+        assert settings["name"] == ["shop", "environment"]
 
 
 @pytest.mark.parametrize("command", [(sys.executable, "flask_app.py"), GUNICORN], ids=["alone", "gunicorn"])

@@ -102,6 +102,7 @@ TABLE: Final = (
     ),
     Row("uncounted_traffic", tick="looks whether a port is answered and nothing counted"),
     Row("deliveries", tick="shares when it last delivered with the other workers"),
+    Row("instrumentations", tick="shares what is instrumented with the other workers"),
     Row("shutdown_flusher", before_child_exit="sends what is pending"),
     Row("child_exit_hooks", before_fork="registers with multiprocessing, billiard and celery"),
     Row(

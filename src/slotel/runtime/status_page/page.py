@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,7 @@ from slotel.packaged import packaged_text
 from slotel.runtime.metrics.scrape.http.connection import Answer
 from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.redaction.redactor import Redactor
+from slotel.runtime.state import UNNAMED
 from slotel.runtime.status_page import health, requests, sections
 from slotel.runtime.status_page.charts import Html, join, tag
 from slotel.runtime.status_page.history import History, durations
@@ -39,6 +41,7 @@ class StatusPage:
         environ: as it was at the start.
         families: returns what `/metrics` is written from.
         deliveries: returns when the service last delivered, by destination.
+        instrumented: returns the names of the instrumentations that are on in any process.
     """
 
     def __init__(
@@ -47,12 +50,13 @@ class StatusPage:
         environ: Mapping[str, str],
         families: Callable[[], list[Family]],
         deliveries: Callable[[], Mapping[str, Last]],
+        instrumented: Callable[[], Sequence[str]],
     ) -> None:
         self._runtime, self._families = runtime, families
         self._redactor = Redactor(runtime.service.tags.redact, runtime.service.redaction)
         """Not the one of exports: what a view hides is no violation of the tag policy."""
         self._environ = self._redactor.attributes(dict(environ))
-        self._deliveries = deliveries
+        self._deliveries, self._instrumented = deliveries, instrumented
         self._history = History()
 
     def observe(self, families: Iterable[Family]) -> None:
@@ -109,7 +113,7 @@ class StatusPage:
                 self._environ,
             ),
             sections.workers(health.workers(runtime), families, created),
-            sections.itself(runtime, families, self._coverage),
+            sections.itself(runtime, families, self._instrumented(), self._coverage),
             sections.configuration(self._settings),
         )
         return self._document(MARKS[state], body)
@@ -154,7 +158,9 @@ class StatusPage:
 
     @cached_property
     def _settings(self) -> list[Setting]:
-        return settings(self._runtime.service, self._environ, self._redactor)
+        runtime = self._runtime
+        name = None if runtime.service_name.startswith(UNNAMED) else runtime.service_name
+        return settings(replace(runtime.service, name=name), self._environ, self._redactor)
 
     @cached_property
     def _coverage(self) -> list[Finding]:

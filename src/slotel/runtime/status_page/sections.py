@@ -19,7 +19,6 @@ from slotel.runtime.status_page.history import Interval
 from slotel.runtime.status_page.objectives import AlertState, Objective
 from slotel.runtime.status_page.requests import Operation
 from slotel.runtime.status_page.settings import Setting
-from slotel.runtime.upstream.otel.instrumentations import active_instrumentations
 
 if TYPE_CHECKING:
     from slotel.runtime.finding import Finding
@@ -290,11 +289,11 @@ def workers(every: Sequence[Worker], families: Sequence[Family], created: float)
     )
 
 
-def itself(runtime: Runtime, families: Sequence[Family], findings: Sequence[Finding]) -> Html:
+def itself(
+    runtime: Runtime, families: Sequence[Family], instrumented: Sequence[str], findings: Sequence[Finding]
+) -> Html:
     """Return instrumentation, tags and series."""
-    facts: dict[str, object] = {
-        f"instrumented in process {os.getpid()}": ", ".join(active_instrumentations()) or "nothing"
-    }
+    facts: dict[str, object] = {"instrumented": ", ".join(instrumented) or "nothing"}
     checked = [(f"{found.subject}: {found.status}", str(found)) for found in findings]
     faults = health.counts(families, names.STAGE_ERRORS)
     for (stage,), number in faults.items():
