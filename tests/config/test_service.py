@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from slotel.config import names
 from slotel.config.duration import format_duration
+from slotel.config.file.schema import SentryDoc
 from slotel.config.service import read_service
 from slotel.config.slo import burn_rate
 from slotel.config.tags import label_name
+from slotel.config.variables import VARIABLES
 
 WHOLE = """\
 version: 1
@@ -68,6 +70,46 @@ def test_the_environment_beats_the_file():
     service = read_service({"ERROR_BUDGET_LIMIT": "5%", "SENTRY_TRACES_SAMPLE_RATE": "0.5"}, WHOLE).service
     assert [slo.limit for slo in service.slos] == [0.05, 0.01]
     assert service.sentry.traces_sample_rate == 0.5
+
+
+BOTH = {
+    "SENTRY_TRACES_SAMPLE_RATE": ("sentry: {traces_sample_rate: %s}", "0.25", "0.5"),
+    "SLOTEL_SENTRY_MODE": ("sentry: {mode: %s}", "sdk", "otlp"),
+    "SLOTEL_SENTRY_LATE_WAIT": ("sentry: {late_wait: %s}", "300ms", "1s"),
+    "SENTRY_PROJECT": ("sentry: {project: %s}", "web", "shop"),
+    "ERROR_BUDGET_LIMIT": ("slos: [{name: availability, error_budget: %s}]", "5%", "2%"),
+    "ERROR_BUDGET_WINDOW": ("slos: [{name: availability, objective: 99%%, window: %s}]", "30m", "2h"),
+}
+"""What a variable and the file can both say: the file's line, and two values."""
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_environment_over_file_over_default_and_one_line_where_they_disagree(name):
+    line, one, other = BOTH[name]
+
+    def effective(environ, text=None):
+        service = read_service(environ, text).service
+        return service.sentry, service.slos[0].limit, service.slos[0].window
+
+    default, by_file, by_variable = effective({}), effective({}, line % one), effective({name: other})
+    assert len({str(each) for each in (default, by_file, by_variable)}) == 3
+    assert effective({name: other}, line % one) == by_variable == effective({name: other}, line % other)
+    assert effective({name: one}, line % one) == by_file == effective({name: " "}, line % one)
+    said = {
+        (variable, stated): [note for note in read_service({name: variable}, line % stated).notes if "SLO103" in note]
+        for variable in (one, other) for stated in (one, other)
+    }  # fmt: skip
+    assert {pair: len(notes) for pair, notes in said.items()} == {
+        pair: int(pair[0] != pair[1]) for pair in said
+    }
+    assert said[other, one][0].startswith(f"{name}={other} ") and "slotel.yaml" in said[other, one][0]
+
+
+def test_every_variable_that_the_file_can_say_too_is_compared():
+    """A new key of `sentry` that has a variable joins the list above."""
+    keys = {f"SLOTEL_SENTRY_{key.upper()}" for key in SentryDoc._fields}
+    keys |= {f"SENTRY_{key.upper()}" for key in SentryDoc._fields}
+    assert keys & {each.name for each in VARIABLES} <= set(BOTH)
 
 
 def test_a_dsn_is_never_shown():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 from slotel.config import names
 from slotel.config.duration import format_duration
@@ -122,6 +122,7 @@ def read_service(environ: Mapping[str, str], text: str | None = None, source: st
     problems: list[Problem] = []
     service = Service()
     shipping: tuple[str, ...] = ()
+    document: Document | None = None
     if text is not None:
         from slotel.config.file.document import read_document
 
@@ -131,7 +132,11 @@ def read_service(environ: Mapping[str, str], text: str | None = None, source: st
         shipping = tuple(name for name in _OF_TRANSACTIONS if getattr(document.sentry, name) is not None)
     declared = service
     service = _with_environment(service, environ, problems)
-    notes = (*_idle(source, shipping, service.sentry.mode), *_overridden(source, declared, service, environ))
+    notes = (
+        *_idle(source, shipping, service.sentry.mode),
+        *_overridden(source, declared, service, environ),
+        *(_differing(source, document, service, environ) if document is not None else ()),
+    )
     return Reading(service, tuple(problems), notes)
 
 
@@ -148,6 +153,33 @@ def _overridden(
         f"{now.objective * 100:.10g}%) overrides {source} ({before.objective * 100:.10g}%): rules that are generated "
         "without this variable alert on the file's objective; keep the objective in one place [SLO103]"
     )
+
+
+def _differing(
+    source: str, document: Document, service: Service, environ: Mapping[str, str]
+) -> Iterator[str]:
+    """Say which other values of the file the environment overrides: a line for each variable."""
+    of_sentry: dict[str, tuple[str, Callable[[Any], str]]] = {
+        names.SENTRY_TRACES_SAMPLE_RATE: ("traces_sample_rate", "{:.10g}".format),
+        names.SLOTEL_SENTRY_MODE: ("mode", str),
+        names.SLOTEL_SENTRY_LATE_WAIT: ("late_wait", format_duration),
+        names.SENTRY_PROJECT: ("project", str),
+    }
+    found: dict[str, list[str]] = {}
+    for name, (key, shown) in of_sentry.items():
+        stated = getattr(document.sentry, key)
+        stated = stated.strip() if isinstance(stated, str) else stated
+        if stated is not None and stated != getattr(service.sentry, key):
+            found[name] = [f"sentry.{key} ({shown(stated)})"]
+    windows = {slo.name: slo.window for slo in service.slos}
+    for slo in document.slos:
+        if slo.window is not None and slo.window != windows.get(slo.name):
+            text = f"slos.{slo.name}.window ({format_duration(slo.window)})"
+            found.setdefault(names.ERROR_BUDGET_WINDOW, []).append(text)
+    for name, keys in found.items():
+        value = environ.get(name, "").strip()
+        if value:
+            yield f"{name}={value} overrides {source} {', '.join(keys)}: keep it in one place [SLO103]"
 
 
 def _idle(source: str, shipping: tuple[str, ...], mode: str) -> Iterator[str]:
