@@ -76,10 +76,12 @@ def _connect_anew(module: Any) -> None:
     def around(export: Any) -> Any:
         def exported(client: Any, *args: Any, **kwargs: Any) -> Any:
             with suppress(Exception):
-                pid = os.getpid()
-                if vars(client).setdefault(_PID, pid) != pid:
+                pid, last = os.getpid(), vars(client).get(_PID)
+                if last != pid:
                     setattr(client, _PID, pid)
-                    _TRANSPORT.of(client).close()
+                    transport = _TRANSPORT.of(client)
+                    if last is not None and transport is not None:
+                        transport.close()
             return export(client, *args, **kwargs)
 
         return exported
