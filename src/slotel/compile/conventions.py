@@ -146,8 +146,8 @@ def labels(service: Service, slo: Slo) -> dict[str, str]:
 
 
 def identity(service: Service) -> tuple[str, ...]:
-    """Return the labels that tell an objective from every other one in a Prometheus."""
-    return ("sloth_service", "sloth_slo", *service.monitoring.match)
+    """Return the labels that tell an objective from every other one in a Prometheus, and from Sloth's of the same."""
+    return ("service", "slo", *service.monitoring.match)
 
 
 def alive_labels(service: Service, slo: Slo) -> dict[str, str]:
@@ -162,12 +162,12 @@ def recorded(name: str, service: Service, slo: Slo, window: str = "", **more: st
 
 
 def selected(service: Service, slo: Slo, **more: str) -> Mapping[str, str]:
-    """Return the labels that select an objective's recorded series and no other's."""
-    own = {"sloth_service": service.name or "", "sloth_slo": slo.name}
+    """Return the labels that select an objective's recorded series and no other's: Sloth's have neither of the two."""
+    own = {"service": service.name or "", "slo": slo.name}
     return {**own, **service.monitoring.match, **more}
 
 
 def recorded_of(name: str, service: Service, slos: Sequence[Slo], window: str = "", **more: str) -> str:
     """Return the selector of a recorded series of several objectives of a service."""
-    own = [*equal({"sloth_service": service.name or ""}), any_of("sloth_slo", [slo.name for slo in slos])]
+    own = [*equal({"service": service.name or ""}), any_of("slo", [slo.name for slo in slos])]
     return series(name, [*own, *equal({**service.monitoring.match, **more})], window)

@@ -117,6 +117,35 @@ def test_a_prometheus_that_holds_two_environments_has_the_rules_of_both(tmp_path
             assert sum("none fails" in finding.text for finding in found) == 2
 
 
+@pytest.mark.real
+def test_rules_of_sloth_for_the_same_objective_are_named_and_those_of_slotel_do_not_fail(tmp_path):
+    service = services.one()
+    own, theirs = tmp_path / "slotel.yaml", tmp_path / "sloth.yaml"
+    own.write_text(compile_all(service, ["slotel.compile.prometheus.rules"])["prometheus/rules.yaml"])
+    labels = "{sloth_id: shop-availability, sloth_service: shop, sloth_slo: availability}"
+    records = {
+        "slo:error_budget:ratio": "vector(0.01)",
+        "slo:time_period:days": "vector(30)",
+        "slo:sli_error:ratio_rate5m": "vector(0)",
+    }
+    theirs.write_text(
+        "groups:\n- name: sloth-slo-meta-recordings-shop-availability\n  interval: 1s\n  rules:\n"
+        + "".join(
+            f"  - {{record: '{name}', expr: '{expr}', labels: {labels}}}\n" for name, expr in records.items()
+        )
+    )  # as Sloth writes them
+    with Prometheus(tmp_path / "prom", {}, [own, theirs]) as prometheus:
+        evaluated = (
+            'count(slo:error_budget:ratio) == 2 and on () count({__name__=~"slo:period.*remaining.*"})'
+        )
+        wait_until(lambda: prometheus.query(evaluated), "both are evaluated", 60)
+        found = list(check_prometheus(service, prometheus.url))
+    assert [each.text for each in found if "Sloth" in each.text] == [
+        "'availability': Sloth's rules for it are loaded, too: they fail, and write into the period's records"
+    ]
+    assert sum("none fails" in each.text for each in found) == 2
+
+
 def test_an_address_that_is_no_prometheus_is_told_so():
     (finding,) = check_prometheus(services.one(), "http://127.0.0.1:9")
     assert (finding.status, finding.code) == ("fail", "SLO162")

@@ -125,6 +125,47 @@ def test_ratios_and_alerts_are_those_of_sloth(tmp_path):
     assert passed, output[:4000]
 
 
+def test_loaded_beside_those_of_sloth_for_the_same_objectives_slotels_rules_say_what_they_say_alone(tmp_path):
+    """But for those that Sloth's rules fail at or write into: they select by labels that both write."""
+    yaml = YAML(typ="safe", pure=True)
+    groups, theirs, inputs = [], [], []
+    for index, (spec, ratio) in enumerate(random_specs(2)):
+        path = tmp_path / f"spec{index}.yaml"
+        with path.open("w") as file:
+            yaml.dump(spec, file)
+        theirs += yaml.load(sloth_rules(path))["groups"]
+        (reading,) = read_files({}, [Source(path.name, path.read_text())])
+        groups += yaml.load(
+            compile_all(reading.service, ["slotel.compile.prometheus.rules"])["prometheus/rules.yaml"]
+        )["groups"]
+        inputs += history(index, ratio)
+    read = {
+        "slo:current_burn_rate:ratio",
+        "slo:period_burn_rate:ratio",
+        "slo:period_error_budget_remaining:ratio",
+    }
+    broken = {*read, "slo:sli_error:ratio_rate30d"}
+    for group in theirs:
+        group["rules"] = [rule for rule in group["rules"] if rule.get("record") not in broken]
+    samples = [{"labels": f'{{slo="slo-{index}"}}', "value": 1} for index in range(2)]
+    expected = [
+        {"expr": f'count by (slo) ({name}{{slo!=""}})', "eval_time": "160m", "exp_samples": samples}
+        for name in (*sorted(read), "slo:error_budget_exhaustion:seconds", "slo:sli_error:ratio_rate1h")
+    ]
+    directory = write(tmp_path, {
+        f"prometheus/{name}.yaml": "\n".join(yaml_lines(content)) + "\n"
+        for name, content in {
+            "rules": {"groups": groups}, "theirs": {"groups": theirs},
+            "rules.test": {
+                "rule_files": ["rules.yaml", "theirs.yaml"], "evaluation_interval": "30s",
+                "tests": [{"interval": "30s", "input_series": inputs, "promql_expr_test": expected}],
+            },
+        }.items()
+    })  # fmt: skip
+    passed, output = run_tests(directory)
+    assert passed, output[:4000]
+
+
 def _none(expr, minute):
     return {"expr": expr, "eval_time": f"{minute}m", "exp_samples": []}
 

@@ -67,7 +67,7 @@ def test_a_page_of_one_environment_mutes_no_ticket_of_another():
     ] * 2
 
 
-OWN = '{sloth_service="shop",sloth_slo="availability"}'
+OWN = '{service="shop",slo="availability"}'
 BREAKS = {
     "no SLI before the first error": ("no error ever", "or 0 * sum(slo:events:", "or 0 * sum(slo:nothing:"),
     "one error alerts": ("one error", ">= 5", ">= 0"),

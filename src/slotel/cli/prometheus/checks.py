@@ -45,6 +45,18 @@ def _rules(service: Service, prometheus: PrometheusApi) -> Iterator[Finding]:
     for group in groups(service):
         found = [each for each in loaded if each.get("name") == group.name]
         yield from _group(group, found, prometheus)
+    yield from _beside_sloth(service, loaded)
+
+
+def _beside_sloth(service: Service, loaded: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    """Yield each objective that Sloth's rules are loaded for, too: they select by labels that slotel's series have."""
+    labels = [rule.get("labels") or {} for group in loaded for rule in group.get("rules", ())]
+    sloths = {(each.get("sloth_service"), each.get("sloth_slo")) for each in labels if "slo" not in each}
+    for slo in service.slos:
+        if (service.name, slo.name) in sloths:
+            text = f"'{slo.name}': Sloth's rules for it are loaded, too: they fail, and write into the period's records"
+            fix = "unload Sloth's, or give one of the two another name of the service while you compare"
+            yield Finding(_SUBJECT, "fail", text, fix, "SLO164")
 
 
 def _group(group: Group, found: Sequence[Mapping[str, Any]], prometheus: PrometheusApi) -> Iterator[Finding]:
