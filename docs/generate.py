@@ -103,7 +103,9 @@ def _variables() -> str:
     from slotel.runtime.setup.defaults import DEFAULTS
 
     lines = [MARK.format(source="src/slotel/config/variables.py"), "# Environment variables\n"]
-    lines.append("The environment overrides `slotel.yaml`, and a start names each setting of which the two differ (SLO103). An empty variable is as good as none.\n")
+    lines.append(
+        "The environment overrides `slotel.yaml`, and a start names each setting of which the two differ (SLO103). An empty variable is as good as none.\n"
+    )
     lines.append("| variable | default | meaning |\n| --- | --- | --- |")
     lines += [f"| `{each.name}` | {_code(each.default)} | {each.meaning} |" for each in VARIABLES]
     lines.append(

@@ -23,6 +23,7 @@ BEHIND = {
     "metrics/scrape/http/holder.py": "asks its own port who answers there: a random number",
     "status_page/deliveries.py": "shares when telemetry was last delivered: times",
     "upstream/launcher.py": "names a command that does not exist, to who typed it; of an assignment, the variable alone",
+    "status_page/instrumented.py": "names of instrumentations, to the other workers",
     "upstream/otel/exports.py": "hands on what an exporter is given: it was redacted before",
     "upstream/otel/metrics.py": "exports what `change` has redacted, where a reader has no collect callback",
     "upstream/otel/spans.py": "prints a fingerprint of the SDK when it is run by hand",
