@@ -19,6 +19,8 @@ ANYWHERE: Final = (
     "access token", "auth token", "refresh token", "client secret", "credential",
     "парол", "密码", "密碼", "口令", "パスワード", "비밀번호", "كلمة المرور", "كلمة السر", "סיסמה", "पासवर्ड",
     "mật khẩu", "κωδικός πρόσβασης", "รหัสผ่าน", "лозинк", "رمز عبور", "slaptažodis",
+    "passwrd", "paswd", "pasword", "гасло", "密钥", "私钥", "密鑰", "私鑰", "令牌", "秘密鍵", "暗証番号",
+    "パスフレーズ", "סיסמא", "σύνθημα", "পাসওয়ার্ড", "கடவுச்சொல்", "گذرواژه", "پاس ورڈ", "құпия сөз",
 )  # fmt: skip
 """Words that make a key sensitive wherever they stand: `db_password`, `new_password1`, `passwordConfirm`, `xpassword`;
 not `passwordless`. A space is where `_`, `-` or nothing may stand. Source: Sentry relay's default data scrubbing; the
@@ -27,13 +29,27 @@ word for password in the languages most written."""
 AT_THE_END: Final = (
     "secret", "secrets", "token", "auth tokens", "access tokens", "refresh tokens", "api tokens", "session tokens",
     "bearer tokens", "id tokens", "csrf tokens", "jwt", "jwts", "bearer",
-    "auth", "authorization", "auth code", "authorization code", "client assertion", "code verifier", "token hint",
+    "auth", "authorization", "authorisation", "auth ticket", "aspxauth",
+    "auth code", "authorization code", "client assertion", "code verifier", "token hint",
     "saml response", "samlresponse", "saml art", "samlart", "cred", "creds", "pass", "pwd", "pwds", "pw", "pswd",
-    "psw", "psk",
+    "psw", "psk", "passw", "pword", "passkey", "passkeys",
+    *(
+        f"{whose} {word}" for word in ("pass", "pw") for whose in (
+            "admin", "app", "cert", "db", "enc", "ftp", "imap", "key", "ldap", "login", "mail", "mysql", "pfx", "pg",
+            "pop", "proxy", "redis", "root", "smtp", "ssh", "ssl", "store", "sudo", "user", "vpn", "wifi",
+        )
+    ),
+    "basic auth", "secret id", "unlock code", "magic link", "reset link", "oauth verifier",
+    "private pem", "ssh private", "rsa private", "sess", "sess id",
     "tkn", "mnemonic", "seed phrase", "recovery phrase", "secret phrase", "reset code", "activation code",
     "mot de passe", "motdepasse", "mdp", "kennwort", "contrase\u00f1a", "contrasena", "contrasenya", "senha",
     "wachtwoord", "hasło", "haslo", "heslo", "lösenord", "passord", "jelszó", "şifre", "sifre",
-    "salasana", "adgangskode", "lozinka", "geslo", "losenord", "slaptazodis",
+    "salasana", "adgangskode", "lozinka", "geslo", "losenord", "slaptazodis", "palavra passe", "palavra de passe",
+    "kata sandi", "mat khau", "zaporka", "jelszo", "parolă", "salasõna",
+    "contrasinal", "pasahitza", "nenosiri", "wagwoord", "zugangsdaten", "geheimnis", "geheimschlüssel",
+    "clave secreta", "clave privada", "token acceso", "token de acceso", "chave secreta", "chave privada",
+    "clé secrète", "cle secrete", "clé privée", "cle privee", "clé api", "jeton", "jeton acces",
+    "токен", "токены", "ключ доступа", "トークン", "アクセスキー", "토큰",
     "cookie", "cookies", "session", "session id", "session ids", "sessionid", "phpsessid", "jsessionid",
     "aspsessionid", "symfony",
     "csrf", "xsrf", "csrftoken", "csrfmiddlewaretoken", "stripetoken",
@@ -41,7 +57,7 @@ AT_THE_END: Final = (
     "otp", "otps", "totp", "otp code", "mfa code", "verification code", "security code", "security answer",
     "recovery code", "recovery codes", "backup code", "backup codes",
     "cvv", "cvc", "credit card", "credit cards", "creditcard", "debit card", "card number", "card numbers",
-    "cardnumber", "card no", "cc number",
+    "cardnumber", "card no", "cc number", "card num", "cc num",
     "ssn", "social security number",
     *(
         f"{kind} key" for kind in (
@@ -50,7 +66,8 @@ AT_THE_END: Final = (
             "crypt", "crypto", "encryption", "decryption", "deploy", "enc", "fernet", "functions", "gpg", "hmac",
             "jwt", "license",
             "master", "pgp", "priv", "recovery", "rsa", "secret access", "server", "service", "session",
-            "shared access", "shared", "signing", "ssh", "ssl", "storage", "subscription", "tls", "unlock",
+            "shared access", "shared", "signing", "ssh", "ssl", "storage", "subscription", "tls", "unlock", "unseal",
+            "product", "wallet",
         )
     ),
     *(f"{kind} keys" for kind in ("access", "encryption", "decryption", "master", "session", "signing")),
@@ -58,23 +75,30 @@ AT_THE_END: Final = (
 """Words that make a key sensitive as its last ones: `x-auth-token`, `userPwd`, `card[cvv]`; not `token.count`.
 Source: sentry-sdk's DEFAULT_DENYLIST, all of it, and the parameters of the large cloud and payment providers."""
 
-WHOLE: Final = ("sid", "connect.sid")
+GLUED: Final = ("secret", "secrets", "token", "pwd", "pwds")
+"""Words of AT_THE_END that need no border before them: `apitoken`, `dbpwd`. No other word ends with one of them."""
+
+WHOLE: Final = ("sid", "connect.sid", "tls.key", "parol")
 """Keys that are sensitive as they are; `account_sid` is an identifier."""
 
 CORES: Final = (
-    "pass", "pw", "psw", "secret", "token", "key", "auth", "cookie", "cred", "sess", "srf", "sid",
+    "pas", "pw", "psw", "secret", "token", "key", "auth", "cookie", "cred", "sess", "srf", "sid",
     "jwt", "bearer", "assertion", "verif", "saml", "sig", "hmac", "dsn", "otp", "mfa", "security", "recovery", "backup",
-    "cvv", "cvc", "card", "cc", "ssn", "symfony", "kennwort", "contrase", "senha", "wachtwoord",
-    "psk", "tkn", "seed", "reset", "activation", "mdp", "haslo", "heslo", "sifre",
+    "cvv", "cvc", "card", "cc", "ssn", "symfony", "kennwort", "contras", "senha", "wachtwoord",
+    "psk", "tkn", "seed", "reset", "activation", "mdp", "haslo", "heslo", "sifre", "priv",
     "mnemonic", "salasana", "adgangskode", "lozinka", "geslo", "losenord", "slaptazodis",
     "парол", "密码", "密碼", "口令", "パスワード", "비밀번호", "كلمة", "סיסמה", "पासवर्ड", "mật", "κωδικός",
     "hasło", "lösenord", "jelszó", "şifre", "รหัสผ่าน", "лозинк", "رمز", "slaptažodis",
+    "sandi", "khau", "zaporka", "jelszo", "pword", "nenosiri", "wagwoord", "zugang", "geheim",
+    "jeton", "parol", "magic", "unlock",
+    "salasõna", "clé", "токен", "ключ", "гасло", "トークン", "アクセスキー", "토큰", "密钥", "私钥", "密鑰", "私鑰",
+    "令牌", "秘密鍵", "暗証番号", "パスフレーズ", "סיסמא", "σύνθημα", "পাসওয়ার্ড", "கடவுச்சொல்", "گذرواژه", "پاس", "құпия",
 )  # fmt: skip
 """Each sensitive word has one of these in it: a text without any names no sensitive key."""
 
 _ADDITIONS: Final = (
     "value", "raw", "hash", "hashed", "digest", "plain", "encrypted", "text", "header", "string", "str", "bytes",
-    "b64", "base64", "old", "new", "current", "confirm", "confirmation", "repeat", "again", "verify", "data",
+    "b64", "base64", "bin", "old", "new", "current", "confirm", "confirmation", "repeat", "again", "verify", "data",
     "prod", "production", "staging", "primary", "secondary",
 )  # fmt: skip
 """What may follow a sensitive word and changes nothing: `token_value`, `cookie_header`."""
@@ -91,6 +115,7 @@ class Shape(NamedTuple):
     """A secret that is recognised by its form alone.
 
     Args:
+        name: several may have one: they are chosen together.
         hint: a text without which the pattern cannot match; '' if there is none.
         pattern: the secret, with nothing around it. It begins and ends at a border of a word.
         source: who defines the form.
@@ -105,21 +130,37 @@ class Shape(NamedTuple):
 
 
 SHAPES: Final = (
-    Shape("jwt", "eyJ", r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?", "RFC 7519"),
-    Shape("pem", "PRIVATE KEY", r"-----BEGIN [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----(?:[^-]|-[^-])*(?:-----END "
-          r"[A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----)?", "RFC 7468, RFC 4880"),
-    Shape("bearer", "earer ", r"\b[Bb]earer [A-Za-z0-9._~+/-]{16,}=*", "RFC 6750"),
+    Shape("jwt", "eyJ", r"\beyJ[A-Za-z0-9_-]{8,}\.(?:[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*){0,3}"
+          r"|\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{4,})", "RFC 7519, RFC 7516"),
+    Shape("paseto", ".", r"\bv[1-4]\.(?:local|public)\.[A-Za-z0-9_-]{20,}", "PASETO, version 1 to 4"),
+    Shape("pem", "PRIVATE", r"-----BEGIN[+ ][A-Z0-9+ ]{0,32}PRIVATE[+ ]KEY(?:[+ ]BLOCK)?-----(?:[^-]|-[^-])*(?:-----END"
+          r"[+ ][A-Z0-9+ ]{0,32}PRIVATE[+ ]KEY(?:[+ ]BLOCK)?-----)?", "RFC 7468, RFC 4880"),
+    Shape("pem", "PRIVATE KEY ----", r"---- BEGIN [A-Z0-9 ]{0,32}PRIVATE KEY ----(?:[^-]|-{1,3}[^-])*"
+          r"(?:---- END [A-Z0-9 ]{0,32}PRIVATE KEY ----)?", "RFC 4716"),
+    Shape("putty", "Private-Lines: ", r"\bPrivate-Lines: [0-9]{1,4}[^A-Za-z0-9+/=][A-Za-z0-9+/=\s\\]*",
+          "PuTTY, key files"),
+    Shape("bearer", "earer ", r"\b[Bb]earer[ \t]{1,8}[A-Za-z0-9._~+/-]{16,}=*", "RFC 6750"),
+    Shape("bearer", "EARER ", r"\bBEARER[ \t]{1,8}[A-Z._~+/-]{0,64}[a-z0-9][A-Za-z0-9._~+/-]{14,}=*", "RFC 6750"),
     Shape("digest", "igest ", r"\b[Dd]igest (?:username|realm|nonce)=[^\r\n]{0,300}?\bresponse="
           r"[\"\\]{0,8}[^\"\\\s,]{1,256}", "RFC 7616"),
     Shape("negotiate", "egotiate ", r"\b[Nn]egotiate (?:YI|TlRM|oY)[A-Za-z0-9+/]{16,}={0,2}", "RFC 4559"),
     Shape("smtp", "AUTH ", r"\bAUTH (?:PLAIN|LOGIN|XOAUTH2) [A-Za-z0-9+/]{8,}={0,2}", "RFC 4954"),
-    Shape("basic", "asic ", r"\b[Bb]asic [A-Za-z0-9+/]{16,}={0,2}", "RFC 7617"),
+    Shape("basic", "asic ", r"\b[Bb]asic[ \t]{1,8}[a-z]{0,15}[A-Z0-9+/][A-Za-z0-9+/]{14,}={0,2}", "RFC 7617"),
+    Shape("basic", "ASIC ", r"\bBASIC[ \t]{1,8}[A-Z]{0,15}[a-z0-9+/][A-Za-z0-9+/]{14,}={0,2}", "RFC 7617"),
+    Shape("scheme", "oken ",
+          r"\b(?:[Tt]oken|TOKEN|Zoho-oauthtoken)[ \t]{1,8}[A-Za-z_~+-]{0,40}[0-9][A-Za-z0-9._~+/-]{15,}=*",
+          "RFC 9110, schemes of Authorization"),
+    Shape("scheme", "ey ", r"\b(?:[Aa]pi-?[Kk]ey|GenieKey|SharedKey(?:Lite)?)[ \t]{1,8}(?:[a-z0-9]{1,64}:)?"
+          r"[A-Za-z_~+-]{0,40}[0-9][A-Za-z0-9._~+/-]{15,}=*", "RFC 9110, schemes of Authorization"),
+    Shape("scheme", "SSWS", r"\bSSWS[ \t]{1,8}[A-Za-z0-9_-]{20,}", "Okta, API tokens"),
+    Shape("negotiate", "NTLM ", r"\bNTLM TlRM[A-Za-z0-9+/]{16,}={0,2}", "MS-NTHT"),
     Shape("aws", "A", r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b", "AWS IAM, unique identifiers"),
     Shape("stripe", "k_", r"\b[sr]k_(?:live|test)_[A-Za-z0-9]{10,}", "Stripe, API keys"),
     Shape("stripe-webhook", "whsec_", r"\bwhsec_[A-Za-z0-9+/=]{16,}", "Stripe, webhook signatures"),
     Shape("github", "gh", r"\bgh[pousr]_[A-Za-z0-9]{30,}", "GitHub, token formats"),
     Shape("github-fine", "github_pat_", r"\bgithub_pat_[A-Za-z0-9_]{22,}", "GitHub, token formats"),
-    Shape("gitlab", "gl", r"\bgl(?:pat|dt|rt|cbt|ptt|soat|agent)-[A-Za-z0-9_-]{20,}", "GitLab, token prefixes"),
+    Shape("gitlab", "gl", r"\bgl(?:pat|oas|dt|rt|rtr|cbt|ptt|ft|imt|soat|agent|ffct)-[A-Za-z0-9_-]{20,}",
+          "GitLab, token prefixes"),
     Shape("slack", "xox", r"\bxox[a-z]-[A-Za-z0-9-]{10,}", "Slack, token types"),
     Shape("slack-app", "xapp-", r"\bxapp-[A-Za-z0-9-]{10,}", "Slack, token types"),
     Shape("slack-webhook", "hooks.slack.com/", r"\bhooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/_-]+",
@@ -160,6 +201,33 @@ SHAPES: Final = (
     Shape("rubygems", "rubygems_", r"\brubygems_[a-f0-9]{48}", "RubyGems, API keys"),
     Shape("groq", "gsk_", r"\bgsk_[A-Za-z0-9]{48,}", "Groq, API keys"),
     Shape("replicate", "r8_", r"\br8_[A-Za-z0-9]{37,}", "Replicate, API tokens"),
+    Shape("google-refresh", "1//0", r"\b1//0[A-Za-z0-9_-]{40,}", "Google Identity, refresh tokens"),
+    Shape("twilio", "SK", r"\bSK[0-9a-f]{32}\b", "Twilio, API keys"),
+    Shape("mailgun", "key-", r"\bkey-[0-9a-f]{32}\b", "Mailgun, API keys"),
+    Shape("mailchimp", "-us", r"\b[0-9a-f]{32}-us[0-9]{1,2}\b", "Mailchimp, API keys"),
+    Shape("azure", "Q~", r"\b[A-Za-z0-9_~.-]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}", "Microsoft Entra, client secrets"),
+    Shape("airtable", "pat", r"\bpat[A-Za-z0-9]{14}\.[a-f0-9]{64}", "Airtable, personal access tokens"),
+    Shape("discord", ".", r"\b[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,}", "Discord, bot tokens"),
+    Shape("plaid", "access-",
+          r"\baccess-(?:sandbox|development|production)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+          "Plaid, access tokens"),
+    Shape("hubspot", "pat-", r"\bpat-[a-z]{2}[0-9]-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+          "HubSpot, private apps"),
+    Shape("sonar", "sq", r"\bsq[pua]_[a-f0-9]{40}", "SonarQube, tokens"),
+    Shape("tailscale", "tskey-", r"\btskey-[a-z]{2,10}-[A-Za-z0-9-]{10,}", "Tailscale, keys"),
+    Shape("dynatrace", "dt0", r"\bdt0[a-z][0-9]{2}\.[A-Z0-9]{24}\.[A-Z0-9]{64}", "Dynatrace, tokens"),
+    Shape("onepassword", "ops_ey", r"\bops_ey[A-Za-z0-9_=-]{40,}", "1Password, service accounts"),
+    Shape("buildkite", "bk", r"\bbk[a-z]{1,2}_[a-f0-9]{40}", "Buildkite, tokens"),
+    Shape("circleci", "CCIPAT_", r"\bCCIPAT_[A-Za-z0-9_]{20,}", "CircleCI, personal tokens"),
+    Shape("langsmith", "lsv2_", r"\blsv2_(?:pt|sk)_[a-f0-9]{32}_[a-f0-9]{10}", "LangSmith, API keys"),
+    Shape("perplexity", "pplx-", r"\bpplx-[A-Za-z0-9]{40,}", "Perplexity, API keys"),
+    Shape("xai", "xai-", r"\bxai-[A-Za-z0-9]{60,}", "xAI, API keys"),
+    Shape("fly", "fm", r"\bfm[12][ar]?_[A-Za-z0-9+/=_-]{60,}", "Fly.io, tokens"),
+    Shape("netlify", "nfp_", r"\bnfp_[A-Za-z0-9]{36,}", "Netlify, personal access tokens"),
+    Shape("contentful", "CFPAT-", r"\bCFPAT-[A-Za-z0-9_-]{40,}", "Contentful, personal access tokens"),
+    Shape("facebook", "EAA", r"\bEAA[A-Za-z0-9]{60,}", "Meta, access tokens"),
+    Shape("razorpay", "rzp_", r"\brzp_(?:live|test)_[A-Za-z0-9]{14,}", "Razorpay, API keys"),
+    Shape("crates", "cio", r"\bcio[A-Za-z0-9]{32}\b", "crates.io, API tokens"),
     Shape("email", "@", r"\b[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,253}\.[A-Za-z]{2,24}\b", "RFC 5322", default=False),
 )  # fmt: skip
 """Beside them `card` and `iban`, which have a checksum: no pattern can say that."""
@@ -171,9 +239,9 @@ IBAN: Final = r"\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,30}\b"
 
 CHECKED: Final = {"card": True, "iban": False}
 """Values with a checksum, and whether they are redacted by default."""
-VALUE_NAMES: Final = (*(shape.name for shape in SHAPES), *CHECKED)
+VALUE_NAMES: Final = (*dict.fromkeys(shape.name for shape in SHAPES), *CHECKED)
 DEFAULT_VALUES: Final = (
-    *(shape.name for shape in SHAPES if shape.default),
+    *dict.fromkeys(shape.name for shape in SHAPES if shape.default),
     *(name for name, default in CHECKED.items() if default),
 )
 
@@ -212,8 +280,8 @@ def key_pattern(globs: Iterable[str] = ()) -> str:
     ends = _words(AT_THE_END)
     camel = f"[a-z0-9](?:{_words(AT_THE_END, _capital)})|[A-Z](?:{_words(AT_THE_END, _title)})"
     parts = [
-        f".*(?i:(?:{_words(ANYWHERE)})s?)(?:[^a-z].*)?",
-        f"(?:(?:.*[^A-Za-z0-9])?(?i:{ends})|.*(?:{camel})){_TAIL}",
+        f".*{_anywhere()}(?:[^a-z].*)?",
+        f"(?:(?:.*[^A-Za-z0-9])?(?i:{ends})|.*(?:{camel})|.*(?i:{'|'.join(GLUED)})){_TAIL}",
         f"(?i:{'|'.join(map(re.escape, WHOLE))})",
     ]
     return f"(?s:{'|'.join((*parts, *_own(globs)))})"
@@ -232,11 +300,11 @@ def key_test(globs: Iterable[str] = ()) -> Callable[[str], bool]:
         low = key.lower()
         for core in _CORES:
             if core in low:
-                if _anywhere().search(key) is not None:
+                if _has_one().search(key) is not None:
                     return True
                 break
         else:
-            if not key.isascii() and _anywhere().search(key) is not None:
+            if not key.isascii() and _has_one().search(key) is not None:
                 return True
         return _ends(key, low) or low in WHOLE or is_own(key)
 
@@ -287,7 +355,7 @@ def shapes(chosen: Sequence[str] = DEFAULT_VALUES) -> Iterator[Shape]:
     return (shape for shape in SHAPES if shape.name in chosen)
 
 
-_CORES: Final = ("pass", "mysql", "key", "token", "secret", "credential")
+_CORES: Final = ("pas", "mysql", "key", "token", "secret", "credential")
 """One of them is in each of ANYWHERE that is ASCII."""
 _SPELLINGS: Final = {
     separator.join(term.split(" ")): term.index(" ") if " " in term else len(term)
@@ -301,9 +369,13 @@ _BEFORE_A_NUMBER: Final = frozenset("-_ ")
 _TAIL_CHARACTERS: Final = "[].0123456789\"'"
 
 
+def _anywhere() -> str:
+    return f"(?i:(?:{_words(ANYWHERE)})s?(?:{'|'.join(_ADDITIONS)})?)"
+
+
 @functools.cache
-def _anywhere() -> re.Pattern[str]:
-    return re.compile(f"(?i:(?:{_words(ANYWHERE)})s?)(?![a-z])")
+def _has_one() -> re.Pattern[str]:
+    return re.compile(f"{_anywhere()}(?![a-z])")
 
 
 def _ends(key: str, low: str) -> bool:
@@ -346,7 +418,7 @@ def _begins_a_word(key: str, low: str) -> bool:
             continue
         start = len(low) - len(spelling)
         before, word = key[start - 1 : start], key[start : start + first]
-        if not (before.isascii() and before.isalnum()):
+        if spelling in GLUED or not (before.isascii() and before.isalnum()):
             return True
         if word[:1].isupper() and (not before.isupper() or word[1:].islower()):
             return True

@@ -92,7 +92,24 @@ def test_a_check_that_fails_is_a_finding_and_the_next_one_is_made():
 
 
 @pytest.mark.parametrize(
-    "pattern", ["([a-z0-9]+-?)+", "(a|a)*b", r"(\\w+\\s?)*", "(?:x*)*y", "([0-9]{1,9})+k", "(((a+)+)+)+b"]
+    "pattern",
+    [
+        "([a-z0-9]+-?)+",
+        "(a|a)*b",
+        r"(\\w+\\s?)*",
+        "(?:x*)*y",
+        "([0-9]{1,9})+k",
+        "(((a+)+)+)+b",
+        "(ab|ab)*c",
+        "id-(foo|foo|x)*",
+        "(?:a|b|ab)*c",
+        "(customer|customer)+",
+        "x(?:ab|a|b|ba){40}y",
+        "(.|a)*b",
+        "[a-z]*[a-z]*[a-z]*[a-z]*[a-z]*k",
+        "(a?){25}a{25}",
+        "t:(\\\\w|-|a-)+;",
+    ],
 )
 def test_a_tags_pattern_that_takes_twice_as_long_for_each_character_is_named(pattern):
     document = f"tags: {{required: {{tenant: {{pattern: '{pattern}'}}}}}}"
@@ -105,11 +122,31 @@ def test_a_tags_pattern_that_takes_twice_as_long_for_each_character_is_named(pat
 
 
 @pytest.mark.parametrize(
-    "pattern", ["[a-z]+(-[a-z]+)*", "[a-z0-9-]{1,40}", "(?:[a-z]{1,20}[.]){1,3}x", "(a|b)+", "(?:[0-9]{3})+"]
+    "pattern",
+    [
+        "[a-z]+(-[a-z]+)*",
+        "[a-z0-9-]{1,40}",
+        "(?:[a-z]{1,20}[.]){1,3}x",
+        "(a|b)+",
+        "(?:[0-9]{3})+",
+        "(foo|bar)+",
+        "(?:[a-z]+[.])*[a-z]+",
+        "[^|]+([|][^|]+)*",
+        "[a-z]+-[a-z]+",
+    ],
 )
 def test_a_tags_pattern_that_looks_at_each_character_once_is_not(pattern):
     document = f"tags: {{required: {{tenant: {{pattern: '{pattern}'}}}}}}"
     assert [each for each in before_start(read_service({}, document), {}) if each.code == "SLO108"] == []
+
+
+def test_a_list_of_excluded_addresses_that_an_address_keeps_busy_is_named():
+    def found(value):
+        environ = {"OTEL_PYTHON_FLASK_EXCLUDED_URLS": value}
+        return [each.code for each in before_start(read_service(environ), environ)]
+
+    assert "SLO108" in found("/healthz,/(a+)+/x$")
+    assert "SLO108" not in found("/healthz$,/static/.*[.]js$,/api/v[0-9]+/status")
 
 
 @pytest.mark.process

@@ -126,13 +126,28 @@ FOUND = [
     "INSERT INTO u (a, password) VALUES (ARRAY[1, 2], 'SEK7RETx9'), ('b', 'c')", "INSERT INTO u (a, password) VALUES (1::int, crypt('SEK7RETx9', gen_salt('bf')))",
     "WITH x AS (SELECT 1) INSERT INTO u(password) VALUES('SEK7RETx9') RETURNING id", "INSERT INTO u (password) VALUES (x'SEK7RETx9')",
     "UPDATE u SET `password` = 'SEK7RETx9'", "`password`: `SEK7RETx9`",
+    "SELECT * FROM u WHERE password LIKE 'SEK7RETx9%'", "SELECT 1 FROM u WHERE u.token NOT IN ('a', 'SEK7RETx9')", "WHERE `token` ILIKE N'%SEK7RETx9'",
+    "WHERE token BETWEEN 'SEK7RETx9' AND 'SEK7RETx9z'", "WHERE token::text = 'SEK7RETx9'", "WHERE CAST(token AS text) <> 'SEK7RETx9'",
+    "WHERE 'SEK7RETx9' = u.token", "SELECT 'SEK7RETx9' AS password", "WHERE api_key IS NOT DISTINCT FROM 'SEK7RETx9'", "where session_id ~* 'SEK7RETx9'",
+    "WHERE token = ANY(ARRAY['SEK7RETx9'])", "HAVING max(token) >= 'SEK7RETx9'", "WHERE token > X'SEK7RETx9'", "WHERE lower(token) = lower('SEK7RETx9')",
+    "INSERT INTO u (name, password) SELECT 'bob', 'SEK7RETx9' FROM x", "INSERT INTO u\n(name,\n password)\nVALUES\n('b',\n 'SEK7RETx9')",
+    "INSERT INTO u (password) VALUES ($$SEK7RETx9$$)", "INSERT INTO u (password) OVERRIDING SYSTEM VALUE VALUES ('SEK7RETx9')",
+    "[SQL: SELECT 1 FROM u WHERE u.token IN (?, ?)]\n[parameters: ('a', 'SEK7RETx9')]", "Duplicate entry 'SEK7RETx9' for key 'users.token'",
+    "(0.001) UPDATE \"u\" SET \"password\" = 'SEK7RETx9' WHERE 1; args=('SEK7RETx9', 1); alias=default",
+    "AUTH SEK7RETx9", "SET a b\nAUTH default SEK7RETx9\nGET x", "*2\r\n$4\r\nAUTH\r\n$9\r\nSEK7RETx9\r\n", "requirepass SEK7RETx9",
     # short options
     "curl -su admin:SEK7RETx9 https://h",
     "Command '['mysql', '-u', 'root', '-pSEK7RETx9', 'db']' returned non-zero exit status 1.",
     "az login --service-principal -u x -p SEK7RETx9 --tenant t", "twine upload -u __token__ -p SEK7RETx9 dist/a.whl",
     "keytool -list -storepass SEK7RETx9 -alias x", "['jarsigner', '-keypass', 'SEK7RETx9', 'a.jar']",
     "sshpass -p 'SEK7RETx9' ssh h", "redis-cli -h x -a SEK7RETx9 ping", "docker login -u bob -p SEK7RETx9 r.test",
+    "curl -ubob:SEK7RETx9 https://h", "http -a bob:SEK7RETx9 https://h",
+    # an assignment without a sign
+    "setenv DB_PASSWORD SEK7RETx9", "ENV DB_PASSWORD SEK7RETx9", "set -gx API_TOKEN SEK7RETx9", "git config user.password SEK7RETx9",
+    'proxy_set_header Authorization "Bearer SEK7RETx9";', "SetEnv DB_PASSWORD SEK7RETx9",
     # the address of a URL alone
+    "//user:SEK7RETx9@h/db", "url='//user:SEK7RETx9@h/db'", "connecting to bob:SEK7RETx9@h:5432/db now", "bob:SEK7RETx9@tcp(127.0.0.1:3306)/db",
+    "https:/u:SEK7RETx9@h/", r"\\bob:SEK7RETx9@server\share", "jdbc:oracle:thin:scott/SEK7RETx9@//db:1521/x", "login as bob:SEK7RETx9@db.test",
     "SplitResult(scheme='https', netloc='u:SEK7RETx9@h', path='/')",
     # shapes
     "https://api.telegram.org/bot123456789:AAFSEK7RETx9abcdefghijklmnopqrstuvwxyz/send",
@@ -143,7 +158,20 @@ FOUND = [
     "xoxb-1234-SEK7RETx9",
     "-----BEGIN PRIVATE KEY-----\nSEK7RETx9\n-----END PRIVATE KEY-----",
     'Digest username="bob", realm="x", response="SEK7RETx9"', "Negotiate YIISEK7RETx9abcdefgh", "AUTH PLAIN SEK7RETx9=",
+    "BEARER SEK7RETx9SEK7RETx9", "Bearer  SEK7RETx9SEK7RETx9", "Token SEK7RETx9SEK7RETx9SEK7", "Authorization=Bot SEK7RETx9", "SSWS SEK7RETx9SEK7RETx9ab",
+    "eyJhbGciOiJkaXIifQ..SEK7RETx9.SEK7RETx9.SEK7RETx9", "---- BEGIN SSH2 PRIVATE KEY ----\nSEK7RETx9\n---- END SSH2 PRIVATE KEY ----",
+    "-----BEGIN+RSA+PRIVATE+KEY-----%0ASEK7RETx9%0A-----END+RSA+PRIVATE+KEY-----",
     # forms, XML and configuration files
+    '--x\r\nContent-Disposition: form-data; NAME="password"\r\n\r\nline\r\nSEK7RETx9\r\n--x--', "form-data; name*=utf-8''password\r\n\r\nSEK7RETx9\r\n--x",
+    "password:\n  value: SEK7RETx9\nother: 1", "passwords:\n- SEK7RETx9\n- SEK7RETx9\n", "db:\n  password:\n    SEK7RETx9\n  user: bob",
+    "<password><value>SEK7RETx9</value></password>", "<password><!-- c -->SEK7RETx9</password>", '<input value="SEK7RETx9" name="password">',
+    '<input type="password" value="SEK7RETx9">', '<meta content="SEK7RETx9" name="csrf-token">', "<td>password</td><td>SEK7RETx9</td>",
+    "<th>Password:</th><td>SEK7RETx9</td>", "<b>Password:</b> SEK7RETx9", "<dt>api_key</dt>\n<dd>SEK7RETx9</dd>",
+    # words and signs
+    "API Key: SEK7RETx9", "?api+key=SEK7RETx9", "session id = SEK7RETx9", "invalid token 'SEK7RETx9'", 'the password is "SEK7RETx9"', "password -> SEK7RETx9",
+    "password → SEK7RETx9", "“password”: “SEK7RETx9 and more”", "password = ‘SEK7RETx9 SEK7RETx9’", "Passwort: „SEK7RETx9“", "password: «SEK7RETx9»",
+    "password                    : SEK7RETx9", "$h{password} = 'SEK7RETx9'",
+    "1 validation error for L\n  wrong [type=x, input_value={'user': 'b', 'passw...rd': 'SEK7RETx9'}, input_type=dict]",
     "--x\r\nContent-Disposition: form-data; name=password\r\n\r\nSEK7RETx9\r\n--x--",
     "--x\nContent-Disposition: form-data; name='token'; filename='a.txt'\nContent-Type: text/plain\n\nSEK7RETx9\n--x--",
     '<property name="hibernate.connection.password">SEK7RETx9</property>',
@@ -188,6 +216,11 @@ LEFT = [
     "mutation($p: String!) { login(password:$p) { id } }", '{"query":"mutation($p:String!){login(password:$p){id}}"}',
     "query ($token: String!, $keys: [String!]!) { me(token: $token) { id } }", "login with the password that you have", "a -b - c", "grep -key x",
     '<option name="colour">blue</option>', "密码学：简介", "\x1b[32mok\x1b[0m", r'{"name": "M\u00fcller"}', "password != confirmation", "tv2=1",
+    "password:\n  This field is required.", "Enter password:\nbob logged in", "def check(token) -> bool", "/reset/{token}: 404", "basic internationalization",
+    "BASIC AUTHENTICATION FAILED", "Unexpected token 'foo'", "token is 'expired'", "WHERE password LIKE name", "WHERE token IS NULL AND name = 'bob'",
+    "the Token: </b> is gone", "reply-to:bob1984x@shop.test", "npm:react@18.2.0/index.js", "img:1.2@sha256:0af7651916cd43dd/x", "// author: bob@shop.test",
+    "ENV PATH /usr/bin", "AUTH failed for user bob", "private key: {curve.name!r}", "password -> login -> done", "(0.1) SELECT 1 WHERE a = 'b'; args=('b',)",
+    "<td>name</td><td>bob</td>", '<input type="text" name="q" value="shoes">', "“author”: “bob”", "the author, the keyboard and a monkey", "password reset requested",
     "Forgot your password\n\nAsk for another", "negotiate internationalization", '<input name="csrf_token" value="[Filtered]">text', "getattr(a, 'password')", "Einführung：Grundlagen",
 ]  # fmt: skip
 
@@ -321,6 +354,11 @@ HOSTILE = [
     "[parameters: (", "curl -u ", "curl ", "mysql -p", "'a:b@", "a:b@", "token: |\n", "token: |\n ", '="', 'token="""', "&quot;", "Content-A: b\n", "\n", 'name="token"\n\n', "x.y-z%", "token=bearer ",
     "Bearer ", "token=<", "'token': <", "'token': <<", "'token': A(", "('token', A('", "('token', <", "`token`=", "INSERT a(b,token) VALUES ('a' || ", "INSERT a(b,token) VALUES (f(", "'token': a<locals>.",
     '{"token":', '{"a":', "%2525252525", "AKIA", "sk_live_", "://u:p/", "token='", 'a["', "((((token=",
+    ":x@", "//a:b@", "a:b@h/", "thin:a/", "'token' = ", "token LIKE '", "token IN ('a',", "token IN (((", "'x' = token ", "INSERT u (token) SELECT '", "$a$b",
+    "Duplicate entry '", "&amp;quot;", "&#x61;", "%252525252541", "\\x61", "\\u{61}", "\\141", "a\x00", "a\\x00", "\x1b[", "\x1b]8;;", "a\x08", "eyJwYXNzd29yZCI6ICJh ",
+    "7b22", "“token”: ", "token “", "token '", "<a name=token ", "<token><a>", "<b>token:</b>", "<td>token</td><a>", "ENV TOKEN ", "set -x ", "config ",
+    "input_value={a...", "AUTH a", "$4\r\nAUTH\r\n$1\r\n", "token → ", "api+key=", "Authorization=a ", "BASIC A", "ApiKey a", "password" + 41 * " ",
+    "token:\n- a\n", "password:\n  x\n", "{token}=", "\uff41", "\U0001d400", "--token\x00",
 ]  # fmt: skip
 
 

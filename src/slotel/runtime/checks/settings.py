@@ -6,7 +6,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -30,9 +30,14 @@ _NUMBERS: Final = re.compile(
 _NUMBER: Final = re.compile(r"\d{1,18}(?:\.\d{1,18})?")
 _NOT_ZERO: Final = re.compile(r"OTEL_(?:BSP|BLRP)_(?:SCHEDULE_DELAY|MAX_QUEUE_SIZE|MAX_EXPORT_BATCH_SIZE)")
 _QUEUE: Final = 2048
-_REPEATED_GROUP: Final = re.compile(r"\)(?:[+*]|\{\d+,)")
 _SLOW: Final = 0.001
-"""Seconds of a match of at most 18 characters; a pattern that looks at each once takes some microseconds."""
+"""Seconds of a match of some twenty characters; a pattern that looks at each once takes some microseconds."""
+_TOO_LONG: Final = 0.01
+"""Seconds of a match that a request may be held for."""
+_LONGEST_TAG: Final = 200
+_LONGEST_URL: Final = 1_000
+_WORD: Final = re.compile(r"[A-Za-z0-9]{2,12}")
+_MOST_WORDS: Final = 200
 _ENDPOINT: Final = re.compile(r"OTEL_EXPORTER_OTLP_(?:(TRACES|METRICS|LOGS)_)?ENDPOINT")
 _OF_PROTOCOL: Final = {"grpc": 4317, "http/protobuf": 4318}
 _AUTHORITIES: Final = (
@@ -67,6 +72,8 @@ def excluded_urls(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Whether a list of addresses that instrumentations leave out holds all, as one with an empty pattern does."""
     for name in _EXCLUDED:
         written = environ.get(name, "").strip()
+        if written and _is_slow(f"(?s:.*)(?:{'|'.join(map(str.strip, written.split(',')))})", _LONGEST_URL):
+            yield _busy(f"{variable(name, written)}: an address")
         try:
             if not written or not re.search("|".join(map(str.strip, written.split(","))), _OF_NOBODY):
                 continue
@@ -82,36 +89,84 @@ def excluded_urls(environ: Mapping[str, str]) -> Iterator[Finding]:
 def patterns(reading: Reading) -> Iterator[Finding]:
     """Whether the pattern of a tag can be kept busy by a value: Python tries all ways to read a repeat in a repeat."""
     for key, rule in reading.service.tags.required.items():
-        if rule.pattern is not None and _is_exponential(rule.pattern):
-            text = f"tags.required.{key}.pattern: a client's value of 30 characters can hold a request for minutes"
-            yield Finding(
-                "configuration", "warn", text, "write it without a repeat within a repeat", "SLO108"
-            )
+        if rule.pattern is not None and _is_slow(rule.pattern, _LONGEST_TAG):
+            yield _busy(f"tags.required.{key}.pattern: a client's value")
 
 
-def _is_exponential(pattern: str) -> bool:
-    """Return whether a few characters more take many times as long, for one character repeated and a wrong end."""
-    if _REPEATED_GROUP.search(pattern) is None:
+def _busy(what: str) -> Finding:
+    text = f"{what} can hold a request for seconds, or for minutes"
+    return Finding(
+        "configuration", "warn", text, "write it without a repeat within, or beside, a repeat", "SLO108"
+    )
+
+
+def _is_slow(pattern: str, longest: int) -> bool:
+    """Return whether some text makes the pattern try very many ways to read it.
+
+    Each repeated group is tried alone, before an end that never matches, with words of the pattern's own characters;
+    the whole pattern with a long run of one character.
+    """
+    characters = list(dict.fromkeys((*"aA0 -_./:\u00e9", *filter(str.isalnum, pattern))))
+    words = [*characters, *_words(pattern)][:_MOST_WORDS]
+    try:
+        groups = [re.compile(f"{group}(?!)", re.ASCII).match for group in _repeated_groups(pattern)]
+        whole = re.compile(pattern, re.ASCII).fullmatch
+    except (re.error, OverflowError, RecursionError):  # a part alone is none, as one that names another group
         return False
-    matches = re.compile(pattern, re.ASCII).fullmatch
+    return any(_doubles(matches, word) for matches in groups for word in words) or any(
+        _takes_long(whole, character, longest) for character in characters
+    )
 
-    def seconds(text: str) -> float:
-        best = math.inf
-        for _ in range(3):
-            begun = time.thread_time()
-            matches(text)
-            best = min(best, time.thread_time() - begun)
-        return best
 
-    for character in dict.fromkeys((*"aA0 -_./:é", *filter(str.isalnum, pattern))):
-        before = seconds(character * 6 + "\0")
-        for length in range(8, 20, 2):
-            now = seconds(character * length + "\0")
-            if now > _SLOW:
-                if now > 2.5 * before:  # four times where each character doubles it
-                    return True
-                break
-            before = now
+def _words(pattern: str) -> Iterator[str]:
+    """Yield texts of two and more characters that a group of the pattern may repeat."""
+    literal = re.sub(r"\\.|\[[^\]]*\]|\{[^}]*\}|[()?*+|:]", " ", pattern)
+    yield from _WORD.findall(literal)
+    shown = list(dict.fromkeys(filter(str.isalnum, pattern)))[:8]
+    yield from (
+        first + second for first in shown for second in (*shown, "-", ".", "_", " ") if first != second
+    )
+    yield from (f"{first}{second}{first}" for first in shown for second in shown if first != second)
+
+
+def _repeated_groups(pattern: str) -> Iterator[str]:
+    """Yield each group that may be repeated, without its count: what that holds back comes at once, and too late."""
+    opened: list[int] = []
+    for sign in re.finditer(
+        r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(|\)([*+?]\??|\{[^}]*\}\??)?", pattern, re.DOTALL
+    ):
+        if sign[0] == "(":
+            opened.append(sign.start())
+        elif sign[0][0] == ")" and opened:
+            start = opened.pop()
+            if sign[1] is not None:
+                yield f"{pattern[start : sign.start() + 1]}{'?' if sign[1][0] == '?' else '*'}"
+
+
+def _seconds(matches: Callable[[str], object], text: str) -> float:
+    begun = time.thread_time()
+    matches(text)
+    return time.thread_time() - begun
+
+
+def _doubles(matches: Callable[[str], object], word: str) -> bool:
+    """Whether one word more takes twice as long."""
+    before = math.inf
+    for times in range(4, 22):
+        now = min(_seconds(matches, word * times) for _ in range(2))
+        if now > _SLOW and (now > _TOO_LONG or now > 1.6 * before):
+            return True
+        before = now
+    return False
+
+
+def _takes_long(matches: Callable[[str], object], character: str, longest: int) -> bool:
+    """Whether a long run of a character holds the match for longer than a request may be held."""
+    length = 8
+    while length <= longest:
+        if _seconds(matches, character * length + "\0") > _TOO_LONG:
+            return True
+        length += length // 4
     return False
 
 

@@ -16,7 +16,8 @@ _NEXT: Final = r"\\{0,16}['\"]?,?\s{1,4}(?:\\{0,16}['\"]){0,2}"
 _VALUE: Final = r"([^\s'\",]*[^\s'\",\\])"
 
 OPTIONS: Final = {
-    r"curl": rf"(?:-[a-zA-Z]{{0,8}}u|--user|-U|--proxy-user)(?:{_NEXT}|=)[^\s:'\",]{{0,256}}:{_VALUE}",
+    r"curl": rf"(?:-[a-zA-Z]{{0,8}}u|--user|-U|--proxy-user)(?:{_NEXT}|=|['\"])?[^\s:'\",]{{0,256}}:{_VALUE}",
+    r"https?(?=['\",]{0,2}\s)|httpie|xh": rf"(?:-a|--auth)(?:{_NEXT}|=)[^\s:'\",]{{0,256}}:{_VALUE}",
     r"(?:mysql|mariadb)[\w-]*": rf"-p{_VALUE}",
     r"sshpass": rf"-p(?:{_NEXT}|['\"])?{_VALUE}",
     r"ldap(?:search|add|delete|modify|passwd|whoami|compare)": rf"-w{_NEXT}{_VALUE}",
@@ -59,6 +60,7 @@ def redacted(text: str, found: Callable[[str], None]) -> str:
         and '"-' not in text
         and "\n-" not in text
         and "configure" not in text
+        and "\u2028" not in text
     ):
         return text
     pieces: list[str] = []

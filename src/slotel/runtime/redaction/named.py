@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from slotel.config.names import REDACTED
 from slotel.config.patterns import lazy_pattern
 from slotel.runtime.redaction.notation import END, KEY, QUOTE, Value, hidden, quoted_value, unquoted_value
 
@@ -34,7 +35,7 @@ LOCATION: Final = lazy_pattern(
 LINES: Final = lazy_pattern(rf"(?:^|\n)({KEY}+){END}[^\n]{{0,500}}?[\[,]()\s?input_value(=)")
 """A validation error of pydantic as text: the field, below it the message with the input value."""
 ELEMENT: Final = lazy_pattern(
-    r"(?:<|&lt;)(?:[\w.-]{1,64}:)?([\w.-]+)(?:\s[^<>]{0,300}?)?(?:>|&gt;)\s{0,8}(?:<!\[CDATA\[)?(?=[^\s<])"
+    r"(?:<|&lt;)(?:[\w.-]{1,64}:)?([\w.-]+)(?:\s[^<>]{0,300}?)?(?:>|&gt;)\s{0,8}(?:<!\[CDATA\[)?(?=[^\s])"
 )
 """An element of XML, with a prefix, attributes or CDATA; also within HTML."""
 NAMED_ELEMENT: Final = lazy_pattern(
@@ -46,10 +47,36 @@ ELEMENT_NAMED: Final = lazy_pattern(
     r"\s{0,8}(?:<value>\s{0,8})?(?=[^\s<])"
 )
 """An element of XML that an attribute names: `<property name="password">x</property>`."""
+CELL: Final = lazy_pattern(
+    rf">\s{{0,8}}({KEY}+)\s{{0,4}}(?:</(?:td|th|dt|key)>\s{{0,8}}:?\s{{0,8}}(?:<\w[^<>]{{0,200}}>\s{{0,8}}){{1,2}}"
+    r"|(?::\s{0,4}</\w{1,8}>|</\w{1,8}>\s{0,4}:)\s{0,8}(?:<\w[^<>]{0,200}>\s{0,8}){0,2})(?=[^\s<])",
+    re.IGNORECASE,
+)
+"""A name in one cell of a table of HTML, in an item of a list or in bold, and its value in the next."""
+_TAG: Final = lazy_pattern(r"<[A-Za-z][\w:.-]{0,64}\s[^<>]{1,2000}>?")
+_ATTRIBUTE: Final = lazy_pattern(
+    r"""(?<![\w:.-])([A-Za-z][\w:.-]{0,64})\s{0,4}=\s{0,4}(?:\\{0,8}"([^"\\]*)\\{0,8}"|\\{0,8}'([^'\\]*)\\{0,8}'|([^\s"'<>\\]+))"""
+)
+_NAMING: Final = frozenset(
+    {"name", "id", "key", "property", "itemprop", "autocomplete", "formcontrolname", "type"}
+)
+_VALUED: Final = frozenset({"value", "content", "defaultvalue"})
+OF_DIRECTIVES: Final = ("ENV ", "etenv ", "etEnv ", "set -", "_header ", "RequestHeader ", "config ")
+"""Texts, one of which is in each of these."""
+DIRECTIVE: Final = lazy_pattern(
+    r"(?<![\w-])(?:setenv|SetEnv|ENV|set -[a-zA-Z]{1,4}|proxy_set_header|add_header|RequestHeader set"
+    rf"|config(?: --[a-z]{{1,16}})?)[ \t]{{1,8}}({KEY}+)[ \t]{{1,8}}(?![-=\s])"
+)
+"""A line of a shell, of Docker, nginx or Apache that gives a name a value without a sign between them."""
+CUT: Final = lazy_pattern(r"input_value=[{\[][^\n]{0,60}?\.\.\.([^\n,}\[\]]{1,60})(?=[,}\]])")
+"""What pydantic leaves of an input when it cuts the middle out, and with it a key."""
 NETRC: Final = lazy_pattern(
     r"(?:\bmachine\s{1,8}\S{1,256}|\bdefault)\s{1,8}login\s{1,8}\S{1,128}\s{1,8}(password)\s{1,8}"
 )
 """An entry of a `.netrc`. Source: GNU inetutils, The .netrc file."""
+_OPENED: Final = lazy_pattern(r"<([\w:.-]+)")
+_MAX_ELEMENT: Final = 2_000
+"""Characters of an element in which others stand."""
 _TO_TAG: Final = lazy_pattern(r"(?:[^<&\]]|\](?!\]>)|&(?!lt;))*")
 _NUMBER: Final = lazy_pattern(r"[-+.\deE]*(?![\w.])|(?:true|false|null|None|True|False)\b")
 
@@ -65,9 +92,43 @@ def value_of_name(text: str, name: re.Match[str]) -> Value | None:
 
 
 def value_of_element(text: str, element: re.Match[str]) -> Value | None:
-    """Return the value of a sensitive element that ELEMENT or NAMED_ELEMENT found."""
+    """Return the value of a sensitive element that one of the patterns of elements found: with the elements in it."""
+    if text[element.end()] == "<":
+        name = _OPENED.search(text, element.start(), element.end())
+        closing = (
+            -1 if name is None else text.find(f"</{name[1]}", element.end(), element.end() + _MAX_ELEMENT)
+        )
+        return None if closing < 0 else hidden(text, element.end(), closing)
     end = _TO_TAG.match(text, element.end()).end()  # type: ignore[union-attr]  # it matches anything
     return hidden(text, element.end(), end)
+
+
+def without_values_of_tags(
+    text: str, is_sensitive: Callable[[str], bool], found: Callable[[str], None]
+) -> str:
+    """Return a text without the values of tags whose name, id or type is sensitive; `found` is told of each.
+
+    >>> without_values_of_tags('<input value="x1" id="password">', "password".__eq__, print)
+    pair
+    '<input value="[Filtered]" id="password">'
+    """
+
+    def one(tag: re.Match[str]) -> str:
+        attributes = list(_ATTRIBUTE.finditer(tag[0]))
+        if not any(
+            each[1].lower() in _NAMING and is_sensitive(each[each.lastindex or 1]) for each in attributes
+        ):
+            return tag[0]
+        shown = tag[0]
+        for each in reversed(attributes):
+            if each[1].lower() in _VALUED:
+                start, end = each.span(each.lastindex or 1)
+                if hidden(shown, start, end) is not None:
+                    found("pair")
+                    shown = f"{shown[:start]}{REDACTED}{shown[end:]}"
+        return shown
+
+    return _TAG.sub(one, text) if "=" in text else text
 
 
 def named_value(data: Mapping[Any, Any], is_sensitive: Callable[[str], bool]) -> str | None:

@@ -18,6 +18,7 @@ from slotel.runtime.logs import exact_text
 from slotel.runtime.redaction import statements
 from slotel.runtime.redaction.commands import redacted_arguments
 from slotel.runtime.redaction.named import NAMED_VALUES, named_value
+from slotel.runtime.redaction.readings import wide_encoding
 from slotel.runtime.redaction.text import SHORTEST, TextRedactor, cores
 from slotel.runtime.redaction.values import Values, is_card
 
@@ -342,9 +343,10 @@ class Redactor:
 
 
 def _decoded(data: bytes) -> tuple[str, str]:
-    """Return bytes as text with the encoding: UTF-8 if they are valid, else Latin-1."""
+    """Return bytes as text with the encoding: UTF-8, UTF-16 or UTF-32 if they are valid, else Latin-1."""
+    encoding = wide_encoding(data) or "utf-8"
     try:
-        return data.decode(), "utf-8"
+        return data.decode(encoding), encoding
     except UnicodeDecodeError:
         return data.decode("latin-1"), "latin-1"
 

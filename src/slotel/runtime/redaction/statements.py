@@ -31,6 +31,14 @@ _REDIS_CREDENTIAL: Final = lazy_pattern(
     re.IGNORECASE | re.DOTALL,
 )
 """Commands whose arguments are passwords. Source: Redis, command reference."""
+_REDIS_IN: Final = lazy_pattern(
+    r"((?:\A|(?<=[\n>:\"'\u2028 ]))AUTH[ \t]{1,4}(?:[\w-]{1,64}[ \t]{1,4})?"
+    r"|\b(?:requirepass|masterauth)[ \t]{1,8}['\"]?"
+    r"|\$4(?:\u2028?\r\n)AUTH(?:\u2028?\r\n)(?:\$\d{1,9}(?:\u2028?\r\n)[\w-]{1,64}(?:\u2028?\r\n)){0,1}"
+    r"\$\d{1,9}(?:\u2028?\r\n))"
+    r"(?!\$)((?=[^\s'\"]{6})[^\s\d'\"]{0,128}\d[^\s'\"]*|(?<=\n)[^\s'\"]+|(?<=s )[^\s'\"]+|(?<=h )[^\s'\"]+)"
+)
+"""A command of Redis in a text, a line of its configuration, and what a client writes to its socket."""
 _LITERAL: Final = lazy_pattern(
     r"\b[EeNnXxBb]?'(?:[^'\\]|''|\\.)*'?"  # 'it''s', E'\n', X'00'
     r"|'(?:[^'\\]|''|\\.)*'?"
@@ -61,6 +69,8 @@ def without_credentials_in(text: str) -> str:
     >>> without_credentials_in("failed: ALTER ROLE bob PASSWORD 'hunter2'")
     "failed: ALTER ROLE bob PASSWORD '[Filtered]'"
     """
+    if "AUTH" in text or "requirepass" in text or "masterauth" in text:
+        text = _REDIS_IN.sub(_hidden, text)
     return _CREDENTIAL.sub(_hidden, text) if _SETS.search(text) is not None else text
 
 

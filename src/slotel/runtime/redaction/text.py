@@ -6,7 +6,6 @@ It does not know where the text comes from.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Final
 from urllib.parse import quote, unquote
@@ -14,19 +13,22 @@ from urllib.parse import quote, unquote
 from slotel.config.names import REDACTED
 from slotel.config.patterns import lazy_pattern
 from slotel.config.redaction import CORES, PLACEHOLDERS
-from slotel.runtime.redaction import columns, commands, named, statements
+from slotel.runtime.redaction import columns, commands, named, packed, statements
 from slotel.runtime.redaction.notation import (
     FLAG,
     KEY,
     PAIR,
     PART,
+    SENTENCE,
     Value,
     is_hidden,
     quoted_value,
+    value_in_sentence,
     value_of,
     value_of_flag,
     value_of_part,
 )
+from slotel.runtime.redaction.readings import MOST, is_plain, plain
 from slotel.runtime.redaction.values import Values
 
 SHORTEST: Final = 5
@@ -44,24 +46,68 @@ _ESCAPED: Final = lazy_pattern(r"%[0-9a-fA-F]{2}")
 _RESERVED: Final = frozenset(":/?#@!$&'()*,;=")
 """Characters that a URL writes as they are where they mean something. Source: RFC 3986, section 2.2."""
 _NETLOC: Final = lazy_pattern(
-    r"(?:^|(?<=['\"]))(?!(?:mailto|sips?|xmpp|acct|im|pres|tel|urn|git|from|to|cc|bcc|by|user|author|email):)"
+    r"(?:^|(?<=['\"]))(?!(?:mailto|sips?|xmpp|acct|im|pres|tel|urn|git|from|to|reply-to|cc|bcc|by|user|author|owner|sender|contact|e?mail):)"
     r"[^\s:/@'\"]{0,128}:([^\s/'\"@]{1,128})(?=@[\w.\[\]-]{1,128}(?::\d{1,5})?(?:\\{0,64}['\"]|$))",
     re.IGNORECASE,
 )
 """The address of a URL alone, as `urlsplit` takes it apart: `user:password@host`."""
-_MEANS_SOMETHING: Final = lazy_pattern(r"[=@:%\"'{]")
-_ESCAPE: Final = lazy_pattern(r"u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrtabfv0]")
-_ESCAPES: Final = {"\\r\\n": "\u2028\r\n", "\\n": "\u2028\n", "\\t": "\u2028\t"}
-"""Ends of lines and tabs as a `repr` or JSON writes them, and what they are while the text is looked at: what stands
-behind one begins as it does on a line of its own."""
-_UNUSUAL: Final = lazy_pattern(
-    r"(?:\x1b|\\{1,64}(?:x1b|u001b))\[[\d;]{0,64}m|\\{1,64}(?:u[0-9A-Fa-f]{4}|xad)"
-    r"|[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff\uff01-\uff5e]"
+_ADDRESS: Final = lazy_pattern(
+    r"(?<![^\s,;=(<\[{|'\"])(?!(?:https?|npm|jsr|pkg|image|file|link|workspace|patch|mailto|sips?):)"
+    r"[^\s:/@'\"<>=(,;]{0,64}:([^\s/'\"@<>]{1,128})(?=@(?:[\w.-]{1,128}|\[[\da-fA-F:.]{2,45}\])(:\d{1,5}(?!\w)|[/(])?)",
+    re.IGNORECASE,
 )
-"""Colours of a terminal, letters as JSON escapes them, characters that nobody sees, and those of East Asian width,
-such as its colon. Where one hides a key, the text is redacted without them."""
-_WIDTH: Final = 0xFEE0
-"""Between a character of full width and its ASCII one."""
+"""The same within a text: a port or a path follows, or what may be a password has a digit."""
+_MAIL: Final = frozenset({
+    "xmpp", "acct", "im", "pres", "tel", "urn", "git", "from", "to", "cc", "bcc", "by", "author", "email", "mail",
+    "contact", "sender", "owner", "reply-to",
+})  # fmt: skip
+"""What stands before an address of mail."""
+_NO_SCHEME: Final = lazy_pattern(
+    r"(?:(?<![:\w/\\.])//|(?<=[a-z]:)/|(?<=\\\\))[^\s:/@'\"<>\\]{0,128}:([^\s/'\"<>@\\]{1,128})(?=@[\w.\[])"
+)
+"""A user of a URL without a scheme, with one slash, of a share of Windows."""
+_ORACLE: Final = lazy_pattern(r"\bthin:\w{1,64}/([^\s/@]{1,128})(?=@)")
+_USERINFO: Final = lazy_pattern(r":[^\s/'\"<>@:]{0,128}@")
+"""Without one there is none of the three."""
+_RANDOM: Final = lazy_pattern(r"(?=\D{0,64}\d)(?=[^A-Za-z]{0,64}[A-Za-z]).{8,}")
+_MEANS_SOMETHING: Final = lazy_pattern(r"[=@:%\"'{<]")
+_ESCAPE: Final = lazy_pattern(r"u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrtabfv0]")
+_ESCAPES: Final = {
+    "\\r\\n": "\u2028\r\n", "\\n": "\u2028\n", "\\t": "\u2028\t", "\\x00": "\u2028\x0b", "\\u0000": "\u2028\x0c",
+    "\x00": "\u2028\x1c",
+}  # fmt: skip
+"""Ends of lines, tabs and NUL as a `repr` or JSON writes them, and what they are while the text is looked at: what
+stands behind one begins as it does on a line of its own."""
+_OF_SQL: Final = (
+    "alues", "ALUES", "elect", "ELECT", "here", "HERE", "ike", "IKE", "IN", "in (", "etween", "ETWEEN", "DISTINCT",
+    "[parameters: ", "Duplicate entry ", "SET ", "set ",
+)  # fmt: skip
+_NOTATIONS: Final = (
+    (("alue", "input"), named.NAMED, named.value_of_name),
+    (("alue", "input"), named.LOCATION, named.value_of_name),
+    (("alue", "input"), named.LINES, named.value_of_name),
+    (("",), PAIR, value_of),
+    (("ame=", "AME=", "ame*="), PART, value_of_part),
+    ((" '", ' "', " \\"), SENTENCE, value_in_sentence),
+    (("-",), FLAG, value_of_flag),
+    (named.OF_DIRECTIVES, named.DIRECTIVE, value_of_flag),
+    (("login",), named.NETRC, value_of_flag),
+    (("<", "&lt;"), named.ELEMENT, named.value_of_element),
+    (("<",), named.NAMED_ELEMENT, named.value_of_element),
+    (("<",), named.ELEMENT_NAMED, named.value_of_element),
+    (("<",), named.CELL, named.value_of_element),
+)
+"""Texts, one of which is wherever a pattern matches; the pattern of a name; what finds the value of that name."""
+_SIGNS: Final = (
+    "=", ":", " -", "<", "'", '"', "BY ", "machine", "&lt;", "\u2028", "$$", "->", "\u2192", "\u21d2", "AUTH",
+    *named.OF_DIRECTIVES, "requirepass", "masterauth",
+)  # fmt: skip
+_SECOND: Final = frozenset(
+    {"key", "keys", "id", "code", "codes", "number", "phrase", "link", "word", "data", "string"}
+)
+_FIRST: Final = lazy_pattern(r"[A-Za-z]{2,20}\Z")
+"""Words that are sensitive behind another one, and that one."""
+_OF_WORDS: Final = {"\n": "n", "\t": "t"}
 _ASSIGNED: Final = lazy_pattern(
     rf"(?<!{KEY})({KEY}+)[\"']?\]?"
     r"(?:[ ]?:[ ]?[A-Za-z_][\w.]{0,64}(?:\[[\w.,| \[\]]{0,64}\])?(?: \| ?None)?(?=[ ]?=))?"
@@ -122,18 +168,22 @@ class TextRedactor:
         """Return the text without its secrets; the same object if it has none."""
         if len(text) < SHORTEST or _PLAIN.fullmatch(text) is not None:
             return text
-        if "\\" not in text and "\x1b" not in text and text.isascii():
+        if is_plain(text):
             return self._redact(text, MAX_DECODED)
         redacted = self._shown(text)
-        if _UNUSUAL.search(redacted) is not None:
-            plain = _UNUSUAL.sub(_usual, redacted)
-            again = self._shown(plain)
-            return redacted if again == plain else again
+        read = redacted
+        for _ in range(MOST):
+            before, read = read, plain(read)
+            if read == before:
+                break
+            again = self._shown(read)
+            if again != read:
+                redacted = read = again
         return redacted
 
     def _shown(self, text: str) -> str:
         """Redact a text, with its escapes as what they stand for."""
-        if "\\" not in text or "\u2028" in text:
+        if ("\\" not in text and "\x00" not in text) or "\u2028" in text:
             return self._redact(text, MAX_DECODED)
         shown = text
         for escape, character in _ESCAPES.items():
@@ -161,52 +211,48 @@ class TextRedactor:
     def _redact(self, text: str, depth: int) -> str:
         if "@" in text and "://" in text:
             text = self._users(text)
-        if "@" in text and ":" in text:
+        if "@" in text and _USERINFO.search(text) is not None:
             text = _NETLOC.sub(self._password, text)
+            text = _NO_SCHEME.sub(self._password, text)
+            text = _ADDRESS.sub(self._address, text)
+        if "@" in text and "thin:" in text:
+            text = _ORACLE.sub(self._password, text)
         if depth and "%" in text:
             text = _ENCODED.sub(lambda run: self._encoded(run[0], depth - 1), text)
-        if (
-            "=" in text or ":" in text or ("-" in text and (" -" in text or text[0] == "-")) or "<" in text
-            or "'," in text or '",' in text or "' " in text or "BY " in text or '"\r' in text or '"\n' in text
-            or '"\\' in text or " '" in text or "')" in text or "machine" in text or "&lt;" in text
-        ) and self._names_a_key(text):  # fmt: skip
+        if _has_sign(text) and self._names_a_key(text):
             text = self._pairs(text)
-        return self._values(commands.redacted(text, self._found), self._found)
+        text = self._values(commands.redacted(text, self._found), self._found)
+        return packed.redacted(text, lambda inner: self._redact(inner, depth - 1)) if depth else text
 
     def _pairs(self, text: str) -> str:
         """Redact the values of sensitive names, in each notation that the text may have."""
-        if "alue" in text or "input" in text:
-            for pattern in (named.NAMED, named.LOCATION, named.LINES):
-                text = self._replaced(text, pattern, named.value_of_name)
-        text = self._replaced(text, PAIR, value_of)
-        if "name=" in text:
-            text = self._replaced(text, PART, value_of_part)
-        if "-" in text:
-            text = self._replaced(text, FLAG, value_of_flag)
-        if "login" in text:
-            text = self._replaced(text, named.NETRC, value_of_flag)
-        if "<" in text or "&lt;" in text:
-            for pattern in (named.ELEMENT, named.NAMED_ELEMENT, named.ELEMENT_NAMED):
-                text = self._replaced(text, pattern, named.value_of_element)
-        if "alues" in text or "ALUES" in text or "[parameters: " in text:
+        if any(word in text for word in _OF_SQL):
             text = columns.redacted(text, self._is_sensitive, self._found)
+        for hints, pattern, value_of_key in _NOTATIONS:
+            for hint in hints:
+                if hint in text:
+                    text = self._replaced(text, pattern, value_of_key)
+                    break
+        if "..." in text:
+            text = named.CUT.sub(self._password, text)
+        if "<" in text:
+            text = named.without_values_of_tags(text, self._is_sensitive, self._found)
         return statements.without_credentials_in(text)
 
     def _names_a_key(self, text: str) -> bool:
         if self._any_key:
             return True
         low = text.lower()
+        if "\u2028" in low:  # the escape of a tab, or the begin of a word behind a backslash
+            low = low.replace("\u2028\t", "t").replace("\u2028\n", "n")
+        if "%" in low:
+            low = f"{low} {unquote(low)}"
         if "identified by" in low:
             return True
         for core in self._cores:  # a generator would take twice as long
             if core in low:
                 return True
-        if not text.isascii() and any(core in low for core in self._other_cores):
-            return True
-        if "%" not in low:
-            return False
-        low = unquote(low)
-        return any(core in low for core in (*self._cores, *self._other_cores))
+        return not low.isascii() and any(core in low for core in self._other_cores)
 
     def _users(self, text: str) -> str:
         return _ODD_USER.sub(self._user, _USER.sub(self._user, text))
@@ -223,6 +269,12 @@ class TextRedactor:
         self._found("user")
         return netloc[0][: netloc.start(1) - netloc.start()] + REDACTED
 
+    def _address(self, address: re.Match[str]) -> str:
+        is_one = address[2] is not None or (
+            _RANDOM.fullmatch(address[1]) is not None and address[0].partition(":")[0].lower() not in _MAIL
+        )
+        return self._password(address) if is_one else address[0]
+
     def _encoded(self, run: str, depth: int) -> str:
         """Redact what a percent-encoded part of a URL holds: another URL, or pairs."""
         if "%" not in run:
@@ -231,6 +283,9 @@ class TextRedactor:
         if decoded == run or _MEANS_SOMETHING.search(decoded) is None:
             return run
         redacted = self._redact(decoded, depth)
+        if redacted == decoded and "+" in decoded:  # a blank of a form
+            decoded = decoded.replace("+", " ")
+            redacted = self._redact(decoded, depth)
         if redacted == decoded:
             return run
         plain = _RESERVED.intersection(_ESCAPED.sub("", run))
@@ -259,11 +314,30 @@ class TextRedactor:
             key = unquote(key)
         if self._is_sensitive(key):
             return True
+        before = text[start - 1 : start]
+        if (
+            before in _OF_WORDS
+            and text[start - 2 : start - 1] == "\u2028"
+            and self._is_sensitive(_OF_WORDS[before] + key)
+        ):
+            return True  # of a path of Windows, `C:\token`
+        if before and before in " +" and key.lower() in _SECOND:  # `API Key: x`, `?api+key=x`
+            first = _FIRST.search(text, max(start - 21, 0), start - 1)
+            if first is not None and self._is_sensitive(f"{first[0]}_{key}"):
+                return True
         # `\ntoken=` in a representation: the n is no part of the key
-        if text[start - 1 : start] != "\\":
+        if before != "\\":
             return False
         escape = _ESCAPE.match(key)
         return escape is not None and self._is_sensitive(key[escape.end() :])
+
+
+def _has_sign(text: str) -> bool:
+    """Whether a text has what may stand between a name and its value."""
+    for sign in _SIGNS:  # a generator would take twice as long
+        if sign in text:
+            return True
+    return text.startswith("-")
 
 
 def _assigned(text: str, name: re.Match[str]) -> Value | None:
@@ -280,16 +354,3 @@ def _assigned(text: str, name: re.Match[str]) -> Value | None:
     if fallback is None or "attr(" in text[at : fallback.start()]:  # getattr(x, "token")
         return None
     return quoted_value(text, fallback.end())
-
-
-def _usual(found: re.Match[str]) -> str:
-    """Return the usual form of an unusual character; '' if it is invisible."""
-    text = found[0]
-    if text[-1] == "m" and len(text) > 1:  # a colour
-        return ""
-    character = text if len(text) == 1 else chr(int(text.lstrip("\\")[1:], 16))
-    if "\uff01" <= character <= "\uff5e":
-        return chr(ord(character) - _WIDTH)
-    if len(text) == 1 or unicodedata.category(character) == "Cf":
-        return ""
-    return character if unicodedata.category(character)[0] in "LNM" else text
