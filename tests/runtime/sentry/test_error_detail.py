@@ -144,7 +144,7 @@ def huge():
         "message": long,
         "extra": {"a": long},
         "request": {"data": {"body": long}, "url": "http://h/"},
-        "breadcrumbs": {"values": [{"message": long, "data": {"a": long}}] * 100},
+        "breadcrumbs": {"values": [{"message": long, "data": {"a": long}}] * 10},
         "contexts": {"mine": {"a": long}, "trace": {"trace_id": "1" * 32, "span_id": "2" * 16}},
         "tags": {"a": "b"},
     }
