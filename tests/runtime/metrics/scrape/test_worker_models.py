@@ -113,6 +113,10 @@ def test_every_request_is_counted_whichever_process_took_it(command):
         assert service.sample("slo_events_total", slo_outcome="good") == 120
         assert "EADDRINUSE" not in service.log and "ERROR slotel" not in service.log
         assert "failed, everything else works" not in service.log
+        assert service.said("INFO slotel: slotel ")
+        assert service.log.count("INFO slotel: slotel ") == 1
+        if command == (*UVICORN, "--workers", "2"):
+            assert_that_pythons_resource_tracker_runs_no_slotel(service)
         shared = list(Path(os.environ["XDG_RUNTIME_DIR"]).glob(f"slotel-*-{service.pid}-*"))
         assert len(shared) == (0 if command[0] == sys.executable else 1), "a process alone creates nothing"
 
@@ -260,21 +264,14 @@ def test_when_the_holder_of_the_port_dies_another_answers_within_a_second_and_no
                 child.kill()
 
 
-def test_pythons_resource_tracker_runs_no_slotel_and_the_service_speaks_once():
-    with launched(*UVICORN, "--workers", "2", needs="fastapi") as service:
-        service.wait_ready()
-        sent(service, 10)
-        trackers = [
-            p.pid for p in workers_of(service) if any("resource_tracker" in part for part in p.cmdline())
-        ]
-        assert len(trackers) == 1
-        wait_until(
-            lambda: len(service.samples("process_start_time_seconds")) == 3, "parent and workers answer"
-        )
-        tracked = {int(labels["pid"]) for labels, _ in service.samples("process_start_time_seconds")}
-        assert not tracked & set(trackers)
-        assert service.said("INFO slotel: slotel ")
-        assert service.log.count("INFO slotel: slotel ") == 1
+def assert_that_pythons_resource_tracker_runs_no_slotel(service: Launched) -> None:
+    trackers = [
+        each.pid for each in workers_of(service) if any("resource_tracker" in part for part in each.cmdline())
+    ]
+    assert len(trackers) == 1
+    wait_until(lambda: len(service.samples("process_start_time_seconds")) == 3, "parent and workers answer")
+    tracked = {int(labels["pid"]) for labels, _ in service.samples("process_start_time_seconds")}
+    assert not tracked & set(trackers)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
