@@ -8,14 +8,15 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.machinery import PathFinder
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 from sentry_sdk import integrations
 
 from slotel.cli.sink.server import SentrySink
-from slotel.runtime.sentry.errors.integrations import ONLY_TRACING, REPLACED, library_of
-from slotel.runtime.upstream.sentry.sdk import auto_enabling_integrations
+from slotel.runtime.sentry.errors.integrations import ONLY_TRACING, REPLACED, gives_way, library_of
+from slotel.runtime.upstream.sentry.sdk import auto_enabling_integrations, takes_the_place_of
 from support.launch import APPS, clean_environ, launched_by
 
 SCENES = {
@@ -136,6 +137,30 @@ def test_every_integration_that_sentry_sdk_enables_by_itself_is_replaced_only_tr
         assert (library is None) == (name in REPLACED or name in ONLY_TRACING)
         if library is not None:
             assert library.partition(".")[0].isidentifier()
+
+
+@pytest.mark.skipif(not takes_the_place_of("openai"), reason="a sentry-sdk in which none gives way")
+@pytest.mark.parametrize(
+    ("installed", "off", "expected"),
+    [
+        (set(), set(), False),
+        ({"langchain-core"}, set(), True),
+        ({"openai-agents"}, set(), True),
+        ({"pydantic-ai-slim"}, set(), True),
+        ({"langchain-core"}, {"langchain"}, False),
+    ],
+)
+def test_an_integration_gives_way_as_under_plain_sentry_sdk_to_one_whose_library_is_installed(
+    monkeypatch, installed, off, expected
+):
+    def distribution(package):
+        if package not in installed:
+            raise PackageNotFoundError(package)
+
+    monkeypatch.setattr("slotel.runtime.sentry.errors.integrations.distribution", distribution)
+    kinds = [type("Integration", (), {"identifier": each}) for each in off]
+    assert gives_way("openai", kinds) is expected
+    assert gives_way("cohere", kinds) is False
 
 
 def test_what_only_traces_captures_nothing():

@@ -214,7 +214,7 @@ def children(sent):
         (
             span["op"],
             span.get("description") or span["op"],
-            {key: value for key, value in span.get("data", {}).items() if key.startswith("cache")},
+            {key: value for key, value in span.get("data", {}).items() if key.startswith(("cache", "subprocess.cwd"))},
         )
         for span in sorted(transaction["spans"], key=lambda span: span["start_timestamp"])
     ]  # fmt: skip

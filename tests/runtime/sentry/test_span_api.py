@@ -1,8 +1,10 @@
 """sentry-sdk's own span API makes and reads OpenTelemetry spans, nested as the code says: beside plain sentry-sdk."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import sentry_sdk
@@ -10,7 +12,9 @@ from opentelemetry import trace
 
 from slotel.cli.sink.server import SentrySink
 from slotel.runtime.sentry.otel_span import OtelSpan
+from slotel.runtime.upstream.sentry.sdk import LOOKS_FOR_SPANS
 from support.launch import APPS, clean_environ, launched_by
+from support.sentry_tracing import Through, provider, shipping
 
 pytestmark = pytest.mark.skipif(
     not hasattr(sentry_sdk, "start_transaction"), reason="sentry-sdk 3 has no start_transaction"
@@ -43,7 +47,11 @@ def tree(event):
     trace = event["contexts"]["trace"]
     named = {span["span_id"]: (span["op"], span["description"]) for span in event["spans"]}
     named[trace["span_id"]] = (trace["op"], event["transaction"])
-    return sorted((named[span["span_id"]], named[span["parent_span_id"]]) for span in event["spans"])
+    return sorted(
+        (named[span["span_id"]], named[span["parent_span_id"]])
+        for span in event["spans"]
+        if "/envelope/" not in str(span["description"])  # plain's own, where a thread sends meanwhile
+    )
 
 
 def test_the_code_finds_the_same_spans_and_headers(both):
@@ -123,6 +131,47 @@ def test_what_sentry_sdks_own_spans_tell_a_span_of_opentelemetry_tells_too():
     told = {name for name in names if not name.startswith("_")}
     assert {name for name in told if not hasattr(OtelSpan, name)} == ONLY_SENTRYS & told
     assert not any(getattr(span, name) for name in ONLY_SENTRYS)
+
+
+REQUEST = {
+    "http.request.method": "POST",
+    "http.route": "/graphql",
+    "url.path": "/graphql",
+    "server.address": "shop",
+}
+OF_INSTRUMENTATIONS = {"scope", "tracing_utils", "integrations.sqlalchemy", "integrations.pymongo"}
+"""They ask for spans of their own, or for those that OpenTelemetry's instrumentations make instead."""
+
+
+def test_all_modules_of_sentry_sdk_that_look_for_its_own_spans_take_those_of_opentelemetry_for_them():
+    root = Path(sentry_sdk.__file__).parent
+    look = re.compile(r"isinstance\(\w+, Span\)|type\(\w+\) is Span\b")
+    found = {
+        ".".join(path.relative_to(root).with_suffix("").parts)
+        for path in root.rglob("*.py")
+        if path.name not in ("tracing.py", "traces.py") and look.search(path.read_text())
+    }
+    known = {probe.where.removeprefix("sentry_sdk.") for probe in LOOKS_FOR_SPANS}
+    assert "feature_flags" in found
+    assert found - OF_INSTRUMENTATIONS <= known
+
+
+def test_a_request_is_renamed_in_sentry_and_not_in_the_metrics():
+    with SentrySink() as sentry, shipping(sentry) as (sink, _):
+        made, through = provider(), Through(sink)
+        made.add_span_processor(through)
+        tracer = made.get_tracer("t")
+        with tracer.start_as_current_span(
+            "POST /graphql", kind=trace.SpanKind.SERVER, attributes=REQUEST
+        ) as span:
+            transaction = OtelSpan(span, through.open_spans).containing_transaction
+            transaction.name, transaction.source, transaction.op = "Orders", "component", "graphql.query"
+        assert transaction.name == "Orders"
+        assert span.name == "POST /graphql"
+        assert sink.flush(10)
+        (sent,) = sentry.payloads("transaction")
+    assert (sent["transaction"], sent["transaction_info"]["source"]) == ("Orders", "component")
+    assert (sent["contexts"]["trace"]["op"], sent["request"]["method"]) == ("graphql.query", "POST")
 
 
 def test_whatever_sentry_sdks_own_spans_have_can_be_called():

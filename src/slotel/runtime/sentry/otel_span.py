@@ -13,6 +13,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanContext, Status, StatusCode, format_span_id, format_trace_id
 from sentry_sdk import tracing_utils
 
+from slotel.runtime.requests.decision import REQUEST_KINDS
 from slotel.runtime.requests.served import SERVED
 from slotel.runtime.sentry.propagation import SENTRY_TRACE
 from slotel.runtime.sentry.transactions.mapping import http_status_name
@@ -250,11 +251,15 @@ class OtelSpan:
     @property
     def name(self) -> str:
         """Its name."""
-        return str(getattr(self._span, "name", ""))
+        return str(self._attributes().get(TRANSACTION) or getattr(self._span, "name", ""))
 
     @name.setter
     def name(self, name: str) -> None:
-        self._span.update_name(name)
+        """Name it; of a request or a job its transaction alone, since metrics need names that have a bound."""
+        if self._is_root() and getattr(self._span, "kind", None) in REQUEST_KINDS:
+            self.set_attribute(TRANSACTION, name)
+        else:
+            self._span.update_name(name)
 
     @property
     def description(self) -> str:

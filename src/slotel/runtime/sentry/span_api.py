@@ -36,8 +36,8 @@ from slotel.runtime.upstream.sentry.sdk import (
     SCOPE,
     NoOpSpan,
     add_breadcrumb_of,
-    note_flags_on,
     replace_in_scope,
+    take_for_spans,
 )
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def install(open_spans: OpenSpans, *, native_names: bool = False) -> None:
     for name in SCOPE:
         if IS_2 or name != "start_span":  # see `streamed_spans.py`
             replace_in_scope(name, getattr(api, name))
-    note_flags_on(OtelSpan)
+    take_for_spans(OtelSpan)
 
 
 class _Replacements:

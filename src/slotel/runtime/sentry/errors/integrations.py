@@ -8,8 +8,10 @@ report is one event, see `linker.py`.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from functools import partial
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any, Final
 
 import sentry_sdk
@@ -21,6 +23,7 @@ from slotel.runtime.upstream.sentry.sdk import (
     auto_enabling_integrations,
     before_processors,
     is_setting_up,
+    takes_the_place_of,
 )
 
 LOG: Final = logging.getLogger("slotel")
@@ -44,6 +47,35 @@ _LIBRARIES: Final = {
     "tornado": "tornado.web",
 }
 """Module of sentry_sdk.integrations → the module whose import it waits for; mostly they have the same name."""
+
+
+_PACKAGES: Final = {
+    "langchain": ("langchain-core",),
+    "pydantic_ai": ("pydantic-ai-slim", "pydantic-ai"),
+}
+"""Integration → the packages of its library, of which one is installed; mostly the package has the same name."""
+
+
+def gives_way(identifier: str, off: Iterable[type[Integration]]) -> bool:
+    """Return whether another does what an integration would do: where LangChain is installed, it traces OpenAI's calls.
+
+    Args:
+        off: kinds that the app has switched off.
+    """
+    names_off = {kind.identifier for kind in off}
+    return any(
+        _is_installed(package)
+        for other in takes_the_place_of(identifier) - names_off
+        for package in _PACKAGES.get(other, (other.replace("_", "-"),))
+    )
+
+
+def _is_installed(package: str) -> bool:
+    try:  # not by the module: an app may have `agents` of its own
+        distribution(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def library_of(integration: str) -> str | None:
@@ -127,7 +159,8 @@ class LazyIntegrations:
             kind: type[Integration] | None = getattr(import_module(module), name, None)
             if kind is None:  # it is being imported by the app, which will give its own to `init`
                 return
-            if kind.identifier in client.integrations or kind in self._off(client):
+            off = self._off(client)
+            if kind.identifier in client.integrations or kind in off or gives_way(kind.identifier, off):
                 return
             made = setup_integrations([kind()], with_defaults=False, **self._options(client))
             client.integrations.update(made)

@@ -97,7 +97,7 @@ def transaction(segment: Segment) -> dict[str, Any]:
         "platform": "python",
         "sdk": SDK,
     }
-    if root.kind is _SERVER and trace["op"] == "http.server":
+    if root.kind is _SERVER and "http.request.method" in trace["data"] and trace["op"] != "websocket.server":
         request = {"method": trace["data"]["http.request.method"]}
         url = request_url(attributes)
         if url is not None:

@@ -64,6 +64,11 @@ _INIT: Final = Probe(
     why="the app calls it itself: its options stay, and nothing is traced twice",
     without="the app's own client is taken over when it is set",
 )  # fmt: skip
+_GIVES_WAY: Final = Probe(
+    "sentry_sdk.integrations", "_INTEGRATION_DEACTIVATES",
+    why="a call that goes through LangChain is one span, not one of OpenAI's as well", without="it is two",
+    level=None,  # newer than the oldest release
+)  # fmt: skip
 _SET_CLIENT: Final = Probe(
     "sentry_sdk.scope:Scope", "set_client",
     why="a client that comes past `init` is taken over, too",
@@ -107,11 +112,18 @@ _SOURCE: Final = Probe(
     "sentry_sdk.tracing_utils", "add_source",
     why="finds the app's own line that made a slow call", without="slow calls do not say which line made them",
 )  # fmt: skip
-_FLAGGED: Final = Probe(
-    "sentry_sdk.feature_flags", "Span",
-    why="a span of OpenTelemetry says which feature flags were evaluated in it", without="spans do not say it",
-    level=None,  # 3 asks no class
-)  # fmt: skip
+LOOKS_FOR_SPANS: Final = tuple(
+    Probe(module, "Span", why=why, without="spans do not say it", level=None)  # 3 has no such class
+    for module, why in (
+        ("sentry_sdk.feature_flags", "a span of OpenTelemetry says which feature flags were evaluated in it"),
+        ("sentry_sdk.integrations.anthropic", "a span of an answer of another kind says so"),
+        ("sentry_sdk.integrations.stdlib", "the span of a started process says in which folder"),
+        (
+            "sentry_sdk.integrations.strawberry",
+            "the span of an operation of GraphQL has its document and name",
+        ),
+    )
+)
 _BOUNDS: Final = Probe(
     "sentry_sdk.integrations._wsgi_common", "request_body_within_bounds",
     why="the app's `max_request_body_size`", without="events of ASGI apps lack the body",
@@ -232,6 +244,12 @@ def takes_envelopes(transport: Any) -> bool:
 def auto_enabling_integrations() -> tuple[str, ...]:
     """Return the paths of the integrations that sentry-sdk enables by itself; none where it lists them elsewhere."""
     return tuple(_AUTO.of(integrations) or ())
+
+
+def takes_the_place_of(identifier: str) -> frozenset[str]:
+    """Return the integrations of which each, where its library is installed, does what another one would do."""
+    known = _GIVES_WAY.of(integrations)
+    return frozenset(each for each, others in known.items() if identifier in others) if known else frozenset()
 
 
 def is_setting_up() -> bool:
@@ -425,11 +443,14 @@ def name_later_events(name: str, source: str) -> None:
         method(Scope.get_current_scope(), name, source)
 
 
-def note_flags_on(kind: type[Any]) -> None:
-    """Have sentry-sdk tell spans of this class, too, which feature flags were evaluated: by `set_flag`."""
-    known = _FLAGGED.load()
-    if isinstance(known, type):
-        _FLAGGED.put(sys.modules[_FLAGGED.where], (known, kind))
+def take_for_spans(kind: type[Any]) -> None:
+    """Have the modules of sentry-sdk that say something only to its own kind of span say it to this class."""
+    for probe in LOOKS_FOR_SPANS:
+        wrapt.register_post_import_hook(functools.partial(_take, probe, kind), probe.where)
+
+
+def _take(probe: Probe, kind: type[Any], module: Any) -> None:
+    probe.put(module, kind)
 
 
 def replace_in_traces(name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
