@@ -1,4 +1,4 @@
-"""Which alerts of an objective would have fired in the past, what was missed, and what would change it. No I/O."""
+"""Computes which alerts of an objective would have fired in the past, and what other settings would change. No I/O."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class Fired:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """A time in which more was bad than the objective tolerates.
+    """A time in which the ratio of bad events was over the objective's limit.
 
     Args:
-        spent: share of the period's budget that it spent.
-        bad: how many events were bad.
-        caught: an alert fired for it.
+        spent: share of the period's error budget that it spent.
+        bad: number of bad events.
+        caught: whether an alert fired for it.
     """
 
     begin: int
@@ -58,7 +58,7 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """What another setting would have done."""
+    """The result of another setting."""
 
     setting: str
     pages: int
@@ -71,9 +71,9 @@ class Backtest:
     """The past of one objective.
 
     Args:
-        good: share of good events; None if there were none.
-        remaining: share of the budget left at the end.
-        silent: seconds in which nothing was counted.
+        good: ratio of good events, in [0, 1]; None without events.
+        remaining: share of the error budget that is left at the end.
+        silent: seconds without any event.
     """
 
     service: str
@@ -91,10 +91,10 @@ class Backtest:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What is known of an objective, or one of its groups.
+    """The recorded past of an objective, or of one of its groups.
 
     Args:
-        absent: at each evaluation whether the metric was gone.
+        absent: for each evaluation whether the metric was absent.
     """
 
     recorded: Recorded
@@ -103,7 +103,7 @@ class Past:
 
 
 def backtest(service: Service, slo: Slo, pasts: Sequence[Past], clock: Clock) -> Backtest:
-    """Return what the rules would have done."""
+    """Return the backtest of one objective."""
     fired, missed = _judge(service, slo, pasts, clock, MIN_BAD_EVENTS)
     base = format_duration(at.base(service))
     totals = [sum(value or 0.0 for value in past.recorded.total[base]) for past in pasts]
@@ -202,7 +202,7 @@ def _remaining(slo: Slo, recorded: Recorded) -> list[float]:
 
 
 class _Burnt:
-    """How much of the budget was spent when. The budget is that of a period with as many events as the past had."""
+    """The error budget spent over time. The budget is that of a period with as many events as the past had."""
 
     def __init__(self, service: Service, slo: Slo, recorded: Recorded, clock: Clock) -> None:
         base, share = format_duration(at.base(service)), at.base(service) / at.INTERVAL
@@ -217,7 +217,7 @@ class _Burnt:
         self._spans = self._joined()
 
     def _joined(self) -> list[tuple[int, int]]:
-        """Return the incidents: times above the limit, of which those that are close are one."""
+        """Return the incidents: times above the limit, joined if they are less than GAP apart."""
         found: list[tuple[int, int]] = []
         for begin, end in spans([share is not None and share > self._slo.limit for share in self._share]):
             if found and begin - found[-1][1] <= GAP:
@@ -231,7 +231,7 @@ class _Burnt:
         return (self._bad[end] - self._bad[begin]) / self._budget if self._budget else 0.0
 
     def spent_before(self, moment: int) -> float | None:
-        """Return what the incident of a moment had spent by then; None if there is none."""
+        """Return what the incident at a moment had spent until then; None if there is no incident."""
         index = (moment - self._clock.start) // STEP
         begins = [begin for begin, end in self._spans if begin <= index <= end + GAP]
         return self.spent(begins[-1], min(index + 1, self._clock.length)) if begins else None
@@ -246,7 +246,7 @@ class _Burnt:
 
 
 def _alternatives(service: Service, slo: Slo, pasts: Sequence[Past], clock: Clock) -> Iterator[Alternative]:
-    """Yield what other objectives, minima and windows of the limit would have done."""
+    """Yield the results of other objectives, minimum event counts and windows."""
     for objective in OBJECTIVES:
         if objective != slo.objective:
             other = replace(slo, objective=objective, limit=round(1 - objective, 10))

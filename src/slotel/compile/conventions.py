@@ -1,6 +1,6 @@
-"""Every name of the recording rules, their labels and windows, in one place. Data and spelling, no rules.
+"""All names of the recording rules, their labels and windows. Data, no rules.
 
-Names and labels `slo:sli_error:ratio_rate…`, `slo:…:ratio`, `sloth_*` are Sloth's, so that dashboards made for it work.
+Names and labels `slo:sli_error:ratio_rate…`, `slo:…:ratio`, `sloth_*` are Sloth's, so that its dashboards work.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ PERIOD_INTERVAL: Final = 120.0
 """Seconds between evaluations of a day and more; below Prometheus' look-back of 5 min, or its series would flicker."""
 
 TILE: Final = 10 * MINUTE
-"""What a day and more is summed from: one sample for so much time, at the clock's multiples of it."""
+"""Seconds of a tile: windows of a day and more are sums of one sample per tile, at multiples of it."""
 
 BASE: Final = 5 * MINUTE
 """The shortest window of the alerts; `base` has the one of a service."""
 DIRECT: Final = (BASE, 30 * MINUTE, HOUR)
-"""Windows that are read from the counters themselves."""
+"""Windows that are computed from the counters themselves."""
 SUMMED: Final = (2 * HOUR, 6 * HOUR)
 """Windows that are summed from the recorded base window: reading days of raw counters would cost too much."""
 TILED: Final = (DAY, 3 * DAY)
-"""Windows that are summed from tiles, as the period is: a twentieth of the samples."""
+"""Windows that are summed from tiles, like the period: a twentieth of the samples."""
 SCRAPES: Final = 4
-"""So many scrapes a window holds at least: with fewer, one lost scrape leaves `increase` nothing to compute from."""
+"""Least scrapes in a window: with fewer, `increase` has no result after one lost scrape."""
 
 OBJECTIVE: Final = "slo:objective:ratio"
 BUDGET: Final = "slo:error_budget:ratio"
@@ -48,7 +48,7 @@ LABEL_GROUP: Final = "slo_group"
 without knowing their labels."""
 
 ALIVE: Final = "slo:service_spans:change1h"
-"""How the number of a service's entry spans changed, whichever objective selects them: tells that it does anything."""
+"""The increase of a service's entry spans, of all objectives: tells whether the service does anything."""
 LABEL_KINDS: Final = "span_kinds"
 
 SLICE_TOTAL: Final = "slo:slice_events:increase"
@@ -86,7 +86,7 @@ def open_tile(what: str) -> str:
 
 
 def worst(name: str) -> str:
-    """Return the PromQL aggregation that gives the worst of several series of a record: of clusters, of groups.
+    """Return the PromQL aggregation that selects the worst of a record's series, over clusters or groups.
 
     >>> worst(REMAINING), worst(BURN_NOW)
     ('min', 'max')
@@ -114,7 +114,7 @@ def burn_rate_alerts(service: Service, slo: Slo) -> tuple[BurnRateAlert, ...]:
 
 
 def groups(slo: Slo) -> tuple[str, ...]:
-    """Return the labels by which an objective's events are told apart."""
+    """Return the labels by which an objective's events are grouped."""
     return slo.queries.groups if slo.queries is not None else ()
 
 

@@ -1,6 +1,6 @@
-"""What the rules would have recorded of an objective in the past, from its counters: series of numbers, no I/O.
+"""Computes what the rules would have recorded of an objective in the past, from its counters. No I/O.
 
-It follows `records.py` rule by rule: the same windows, sums and tiles, evaluated at the same interval.
+It mirrors `records.py` rule by rule: the same windows, sums and tiles, evaluated at the same interval.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Clock:
     """The evaluations: `length` of them, every STEP seconds from `start`, a multiple of STEP.
 
     Args:
-        left_open: a range leaves its first instant out, as in Prometheus 3.
+        left_open: a range excludes its first instant, as in Prometheus 3.
         slow: seconds between evaluations of windows of a day and more.
     """
 
@@ -44,7 +44,7 @@ class Clock:
 
 @dataclass(slots=True)
 class Recorded:
-    """What is recorded of one objective, or of one of its groups.
+    """The recorded series of one objective, or of one of its groups.
 
     Args:
         total, bad, ratio: by window, as `5m`.
@@ -134,7 +134,7 @@ def _slice(bad: float | None, total: float | None, limit: float, *, is_averaged:
 def _tiled(
     service: Service, slo: Slo, side: dict[str, Series], sums: _Sums, share: float, clock: Clock
 ) -> None:
-    """Add the windows of a day and more, and the calendar's: tiles, and what came after the last one."""
+    """Add the windows of a day and more, and the calendar's: tiles plus the events since the last one."""
     base = sums.values
     tiles: Series = [None] * clock.length
     open_: Series = [None] * clock.length
@@ -162,7 +162,7 @@ def _tiled(
 
 
 def _slowly(clock: Clock, open_: Series, tiles: Callable[[int], float | None]) -> Series:
-    """Return tiles plus what came after them, of an evaluation ago, as the slow group records it."""
+    """Return tiles plus the events since the last one, as of the previous evaluation, as the slow group records it."""
     found: Series = []
     value: float | None = None
     for index in range(clock.length):

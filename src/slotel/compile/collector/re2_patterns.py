@@ -1,6 +1,6 @@
-"""What counts as a secret, as regular expressions of the collector (RE2): in keys, in flattened paths, in texts.
+"""The collector's regular expressions (RE2) for secrets: in keys, in flattened paths, in texts.
 
-Made of the lists of the service's redactor. RE2 cannot look around a match: where that matters, more is redacted.
+Made from the lists of the service's redactor. RE2 has no lookaround; where that matters, more is redacted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from slotel.config.names import REDACTED
 from slotel.config.redaction import CORES, PLACEHOLDERS, key_pattern, shapes
 
 NESTED: Final = "\x01"
-"""Marks, in the flattened key of a value within a map or a list, where the attribute's own key ends."""
+"""Separates the attribute's own key in the flattened key of a value within a map or list."""
 
 USER: Final = r"(://)[^/?#\s'\"<>]*@"
 """The user part of a URL, within a text."""
@@ -32,12 +32,12 @@ _HINTS: Final = {
     "vault": ("hvs.", "hvb.", "hvr."),
     "grafana": ("glsa_", "glc_"),
 }
-"""What shapes with a short hint begin with."""
+"""Prefixes of shapes with a short hint."""
 
 _NOT_RE2: Final = re.compile(
     r"\(\?(?:[=!>(#]|<[=!]|P=|P>|[ims-]*[aLux])|\\[1-9]|\\Z|\\N|\\[uU]|\\[^\x00-\x7f]|[*+?}]\+|\{,\d|\[:|\[[^\]]*\\b"
 )
-"""What Python's regular expressions have and the collector's do not, or read in another way: `a{,3}`, `[[:alpha:]]`."""
+"""Syntax of Python's regular expressions that RE2 lacks or reads in another way: `a{,3}`, `[[:alpha:]]`."""
 _IGNORES_CASE: Final = re.compile(r"\(\?[ms]*i[ims]*[-:)]")
 _COUNT: Final = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 _MAX_COUNT: Final = 1000
@@ -57,12 +57,12 @@ def nested_secret_key(globs: Sequence[str]) -> str:
 
 
 def placeholders() -> str:
-    """Return the pattern of a value in which somebody has hidden the secret already."""
+    """Return the pattern of a value that was redacted already."""
     return f"^(?:{'|'.join(re.escape(text) for text in sorted(PLACEHOLDERS))})$"
 
 
 def pair(globs: Sequence[str]) -> str:
-    """Return the pattern of a secret's key, a sign and a value within a text; all but the value is in groups 1 to 3."""
+    """Return the pattern of a sensitive key, a separator and a value; all except the value is in groups 1 to 3."""
     return (
         rf"((?:^|[^\w.%$\[\]-])(?:{_key_in_text(globs)})(?:\\{{0,16}}[\"'])?[\])]?{_SIGN})"
         rf"(?:({_QUOTE}\")(?:[^\"\\]|\\[^\"])+|({_QUOTE}')(?:[^'\\]|\\[^'])+|{re.escape(REDACTED)}|{_BARE})"
@@ -75,9 +75,9 @@ def shape(chosen: Sequence[str]) -> str:
 
 
 def suspicious(chosen: Sequence[str], globs: Sequence[str]) -> tuple[str, ...]:
-    """Return texts in lower case, of which one is in everything that one of the patterns might find something in.
+    """Return lower-case texts such that every text in which a pattern can match contains one of them.
 
-    To look for them takes a twentieth of the time that the patterns take.
+    Searching for them takes a twentieth of the time of the patterns.
     """
     own = [longest for glob in globs if (longest := max(re.split(r"[*_.\-\s]+", glob.lower()), key=len))]
     hints = [hint for each in shapes(chosen) for hint in _HINTS.get(each.name, (each.hint.lower(),))]
@@ -85,7 +85,7 @@ def suspicious(chosen: Sequence[str], globs: Sequence[str]) -> tuple[str, ...]:
 
 
 def encoded_pair() -> str:
-    """Return the pattern of a `key=value` in a URL whose key is written with percent signs."""
+    """Return the pattern of a `key=value` in a URL whose key is percent-encoded."""
     keys = "|".join("".join(map(_url_character, key)) for key in _ENCODED)
     return rf"(?i)((?:^|[?&#;])[^=&?#;\s'\"<>]{{0,64}}(?:{keys})[\[\]0-9]{{0,8}}=)[^&#;\s'\"<>]+"
 
@@ -94,7 +94,7 @@ def whole_pattern(key: str, pattern: str) -> str:
     """Return a tag's pattern, which must match the whole value.
 
     Raises:
-        ValueError: it means nothing to RE2.
+        ValueError: RE2 cannot read it, or reads it in another way.
     """
     place = f"tags.required.{key}.pattern"
     found = _NOT_RE2.search(pattern)

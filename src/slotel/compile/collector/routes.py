@@ -1,6 +1,6 @@
 """`spans.drop` and `sentry.sample` as conditions of the collector: what it drops, and which traces a gateway keeps.
 
-A collector sees single spans: what is below a dropped span in a service that is not under slotel is not dropped.
+A collector sees single spans: children of a dropped span, in a service without slotel, are not dropped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DROP_PROCESSOR: Final = "filter/dropped"
 SAMPLING_FILE: Final = "collector/sampling.yaml"
 
 _PATHS: Final = ("url.path", "http.target", "http.route")
-"""Attributes of a request that a route is compared with, as in `slotel.runtime.tracing.route_rules`."""
+"""Attributes of a request with which a route is compared, as in `slotel.runtime.tracing.route_rules`."""
 
 _LOCAL_ROOT: Final = (
     "(IsRootSpan() or span.flags >= 768 or "
@@ -39,7 +39,7 @@ _KEPT: Final[Sequence[dict[str, Any]]] = (
     },
     {"name": "slow", "type": "latency", "latency": {"threshold_ms": "${env:TAIL_SLOW_MS:-1000}"}},
 )
-"""What a gateway keeps at any rate: the policies of `gateway.yaml` but its baseline."""
+"""Policies of `gateway.yaml` that keep a trace at any rate: all except the baseline."""
 
 
 def dropped(services: Sequence[Service]) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def sampling(services: Sequence[Service]) -> dict[str, Any] | None:
 
 
 def _rules(service: Service) -> Iterator[tuple[str, str]]:
-    """Yield, for each rate, which requests it is about, and which of them it samples: the first match decides."""
+    """Yield, for each rate, the conditions of its requests and of those that are sampled. The first match decides."""
     before: list[str] = []
     for each in service.sentry.sample:
         if (route := _route(each.route)) is None:
@@ -122,7 +122,7 @@ def _match(match: SpanMatch) -> str | None:
 
 
 def _route(route: str) -> str | None:
-    """Return the condition that one of a span's paths is of a route; None if no path can be, for it has no query."""
+    """Return the condition that a path of the span matches a route; None if none can, because paths have no query."""
     pieces = re.split(r"(\*|\{[^{}]*\}|<[^<>]*>)", route)
     if any("?" in piece for piece in pieces[::2]):
         return None
