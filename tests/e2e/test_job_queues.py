@@ -25,6 +25,10 @@ CAME = {
     "dramatiq": ({"good": 2, "bad": 2, "excluded": 1}, 3),
     "huey": ({"good": 1, "bad": 2, "excluded": 2}, 3),
     "arq": ({"good": 1, "bad": 3, "excluded": 1}, 2),
+    "apscheduler": ({"good": 2, "bad": 5, "excluded": 0}, 5),
+    "procrastinate": ({"good": 1, "bad": 2, "excluded": 1}, 2),
+    "saq": ({"good": 1, "bad": 3, "excluded": 1}, 4),
+    "django_tasks": ({"good": 1, "bad": 2, "excluded": 0}, 2),
 }
 """What was counted, and how many events came: what is run again is excluded, what is expected is good, the last failure is bad."""
 
@@ -49,6 +53,10 @@ def redis(tmp_path):
             return port
 
         yield start
+
+
+OF_THE_RUNNER = {"BrokenProcessPool"}
+"""Failures that are logged where no job runs."""
 
 
 def run(library, redis, **env):
@@ -81,7 +89,15 @@ def told(event):
 
 
 @pytest.mark.parametrize(
-    "library", ["rq", "arq", *(pytest.param(name, marks=pytest.mark.long) for name in ("dramatiq", "huey"))]
+    "library",
+    [
+        *("rq", "arq", "apscheduler"),
+        *(
+            pytest.param(name, marks=pytest.mark.long)
+            for name in CAME
+            if name not in {"rq", "arq", "apscheduler"}
+        ),
+    ],
 )
 def test_each_job_is_counted_and_its_event_is_plain_sentry_sdks_in_the_trace_of_the_job(redis, library):
     with ThreadPoolExecutor(2) as both:
@@ -92,4 +108,18 @@ def test_each_job_is_counted_and_its_event_is_plain_sentry_sdks_in_the_trace_of_
     # Dramatiq logs what its middleware reports, and plain sentry-sdk notices a double within one thread only
     assert set(map(told, events)) == set(map(told, plain))
     for event in events:
-        assert (event["contexts"]["trace"]["trace_id"], event["transaction"]) in traces
+        if event["exception"]["values"][-1]["type"] not in OF_THE_RUNNER:
+            assert (event["contexts"]["trace"]["trace_id"], event["transaction"]) in traces
+
+
+@pytest.mark.parametrize(
+    ("library", "came"),
+    [
+        ("huey_processes", {"good": 1, "bad": 2, "excluded": 0}),
+        pytest.param("django_q", {"good": 1, "bad": 3, "excluded": 0}, marks=pytest.mark.long),
+    ],
+)
+def test_a_job_that_its_process_was_killed_with_is_bad_though_its_library_does_not_tell(redis, library, came):
+    counted, _, traces = run(library, redis("slotel"))
+    assert counted == came
+    assert any(name.endswith("dies") for _, name in traces)

@@ -21,6 +21,7 @@ from slotel.runtime.checks.start import before_start, component_failed, unsaid
 from slotel.runtime.components import (
     connect_sentry,
     count_at_servers,
+    count_jobs,
     enforce_log_records,
     join_workers,
     open_endpoint,
@@ -117,6 +118,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     _guarded("sentry", runtime, lambda: connect_sentry(runtime, environ))
     _guarded("servers", runtime, lambda: count_at_servers(runtime, environ))
     _guarded("workers", runtime, lambda: join_workers(runtime, environ))
+    _guarded("servers", runtime, lambda: count_jobs(runtime))
     _guarded("exports", runtime, connect_anew_after_fork)
     _guarded("app metrics", runtime, lambda: count_from_zero_after_fork(metrics.get_meter_provider()))
     _guarded("metrics", runtime, lambda: open_endpoint(runtime, environ))

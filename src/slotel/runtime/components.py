@@ -112,14 +112,13 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.requests.aiohttp import AiohttpLayer, note_ended, note_prepared, note_unsent, serving
     from slotel.runtime.requests.asgi import AsgiLayer
     from slotel.runtime.requests.current import name_served, name_served_socket, note_failure, note_route
-    from slotel.runtime.requests.jobs import Jobs, fail_current
+    from slotel.runtime.requests.jobs import fail_current
     from slotel.runtime.requests.layer import Server
     from slotel.runtime.requests.wsgi import WsgiLayer
     from slotel.runtime.requests.wsgi_applications import WsgiApplications
     from slotel.runtime.upstream.aiohttp import watch_answers
     from slotel.runtime.upstream.celery import watch_failures
     from slotel.runtime.upstream.greenlets import keep_patches_whole
-    from slotel.runtime.upstream.jobs import JobWatch
     from slotel.runtime.upstream.routes import watch_routes
     from slotel.runtime.upstream.servers import watch_applications, watch_servers
     from slotel.runtime.upstream.sockets import watch_failed_sockets, watch_sockets
@@ -127,7 +126,6 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
 
     watch_failures(runtime.open_spans.expect_failure, fail_current)
     watch_sockets(runtime.open_spans.note_client_left)
-    JobWatch(Jobs(PROCESS.end_child).serve, functools.partial(runtime.self_metrics.stage_error, "servers"))
     keep_patches_whole(pause_all, resume_all)
     if runtime.pipeline is not None:
         runtime.server = server = Server(runtime.pipeline, environ)
@@ -138,6 +136,22 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
         layers = {"aiohttp": AiohttpLayer, "asgi": AsgiLayer, "wsgi": WsgiLayer}
         watch_servers({name: functools.partial(layer.around, server) for name, layer in layers.items()})
         watch_applications(WsgiApplications(server).serve)
+
+
+def count_jobs(runtime: Runtime) -> None:
+    """Count the jobs of libraries that nothing instruments, also those that a worker was killed with."""
+    from slotel.runtime.requests.jobs import Jobs
+    from slotel.runtime.requests.killed_jobs import SUFFIX, KilledJobs
+    from slotel.runtime.upstream.job_libraries import RUNNERS
+    from slotel.runtime.upstream.jobs import JobWatch
+
+    workers = runtime.workers
+    killed = KilledJobs(lambda data: workers is not None and workers.share(SUFFIX, data))
+    if workers is not None:
+        workers.combine[SUFFIX] = killed.absorb
+    jobs = Jobs(PROCESS.end_child, killed)
+    PROCESS.register("killed_jobs", tick=lambda: jobs.count_killed())  # noqa: PLW0108 the lambda keeps it alive
+    JobWatch(RUNNERS, jobs.serve, functools.partial(runtime.self_metrics.stage_error, "servers"))
 
 
 def join_workers(runtime: Runtime, environ: MutableMapping[str, str]) -> None:
@@ -250,8 +264,9 @@ def watch_traffic(runtime: Runtime, environ: Mapping[str, str]) -> None:
     """Log a warning if a server answers and nothing is counted, unless the user has excluded URLs."""
     if any(name.endswith("EXCLUDED_URLS") and value.strip() for name, value in environ.items()):
         return
-    from slotel.runtime.checks.uncounted import UncountedTraffic, counts_requests
-    from slotel.runtime.setup.uninstrumented import serves
+    from slotel.config.slo import ENTRY_KINDS
+    from slotel.runtime.checks.uncounted import UncountedTraffic, UncountedWork, counts_requests
+    from slotel.runtime.setup.uninstrumented import runs_jobs, serves
     from slotel.runtime.upstream.servers import TELEMETRY_PORTS
 
     own = {runtime.endpoint.port} if runtime.endpoint is not None else set()
@@ -261,6 +276,14 @@ def watch_traffic(runtime: Runtime, environ: Mapping[str, str]) -> None:
         lambda: own | TELEMETRY_PORTS,
     )
     PROCESS.register("uncounted_traffic", tick=lambda: traffic.tick())  # noqa: PLW0108 the lambda keeps it alive
+    if runtime.workers is not None and not runtime.workers.is_first:
+        return
+    work = UncountedWork(
+        lambda: counts_requests(runtime.store, everywhere=True),
+        lambda: runs_jobs() or any(slo.select.kinds != ENTRY_KINDS for slo in runtime.service.slos),
+        lambda: own | TELEMETRY_PORTS,
+    )
+    PROCESS.register("uncounted_work", tick=lambda: work.tick(), after_fork_in_child=lambda: work.end())  # noqa: PLW0108 as above
 
 
 class _LazyPage:

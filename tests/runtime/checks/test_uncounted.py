@@ -1,15 +1,26 @@
 """A port that is served while nothing is counted is told of, once; what is counted, or serves telemetry, is not."""
 
 import socket
+import subprocess
+import sys
 import threading
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from slotel.config import names
-from slotel.runtime.checks.uncounted import Connection, UncountedTraffic, counts_requests, tcp_connections
+from slotel.runtime.checks import uncounted
+from slotel.runtime.checks.uncounted import (
+    TICKS,
+    Connection,
+    UncountedTraffic,
+    UncountedWork,
+    counts_requests,
+    tcp_connections,
+)
 from slotel.runtime.metrics.store.store import Store
-from support.launch import Launched, wait_until
+from support.launch import Launched, clean_environ, wait_until
 from support.ports import free_port
 
 OPEN = Connection(8000, is_listening=True, is_public=True)
@@ -129,3 +140,49 @@ def test_a_server_that_nothing_instruments_is_told_of_and_an_endpoint_of_prometh
         assert (
             f"ERROR slotel: port {port} answers connections, and no request has been counted" in service.log
         )
+
+
+@pytest.mark.parametrize(
+    ("counts", "is_known", "serves", "ticks", "tells"),
+    [
+        (False, False, False, TICKS, 1),
+        (False, False, False, TICKS - 1, 0),  # it may have just begun
+        (False, False, False, 3 * TICKS, 1),
+        (True, False, False, TICKS, 0),
+        (False, True, False, TICKS, 0),  # no job came so far
+        (False, False, True, TICKS, 0),  # the ports are looked at elsewhere
+    ],
+)
+def test_a_worker_whose_jobs_nothing_counts_is_told_so_once(
+    caplog, monkeypatch, counts, is_known, serves, ticks, tells
+):
+    monkeypatch.setattr(uncounted, "_is_watched", lambda: False)
+    work = UncountedWork(lambda: counts, lambda: is_known, tuple, lambda _others: serves)
+    for _ in range(ticks):
+        work.tick()
+    assert len(caplog.records) == tells
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("code", "is_told"),
+    [
+        ("import flask", True),
+        ("import socket; one = socket.create_server(('127.0.0.1', 0))", False),
+        ("import socket; one = socket.socket(socket.AF_UNIX); one.bind('one.sock'); one.listen()", False),
+        ("import subprocess; one = subprocess.Popen(['sleep', '60'])", False),
+        ("import celery.worker", False),
+        ("from slotel import PerformanceTracker; PerformanceTracker().track_request(int)()", False),
+    ],
+)
+def test_a_real_worker_is_told_if_nothing_else_explains_that_it_counts_nothing(tmp_path, code, is_told):
+    program = (
+        f"{code}\nimport slotel.runtime.checks.uncounted as looked\nfrom slotel.runtime.process.lifecycle import PROCESS\n"
+        "for _ in range(looked.TICKS): PROCESS.tick()\n"
+        "if 'one' in globals() and hasattr(one, 'kill'): one.kill()\n"
+    )
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("opentelemetry-instrument")), sys.executable, "-c", program],
+        env=clean_environ(OTEL_SERVICE_NAME="worker"), cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert ("SLO138" in done.stderr) == is_told, done.stderr

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from slotel.runtime.upstream.job_libraries import RUNNERS
 from slotel.runtime.upstream.stdlib import options_of
 from support import taken_away
 
@@ -56,18 +57,14 @@ COVERED = {
     "hypercorn.app_wrappers.WSGIWrapper.__init__": "as waitress.server.BaseWSGIServer.__init__",
 }
 COVERED |= {
-    f"{place}.{method}": "of jobs; e2e/test_job_queues.py runs them"
-    for place, methods in {
-        "rq.worker.BaseWorker": ("perform_job", "handle_exception", "handle_work_horse_killed"),
-        "rq.job.Job": ("_handle_failure",),
-        "dramatiq.worker._WorkerThread": ("process_message",), "dramatiq.worker.Broker": ("emit_after",),
-        "huey.api.Huey": ("_execute", "_emit"), "arq.worker.Worker": ("run_job", "finish_job", "finish_failed_job"),
-    }.items()
-    for method in methods
-}  # fmt: skip
+    str(
+        probe
+    ): f"of jobs; e2e/test_{'celery_workers' if runner.library == 'celery' else 'job_queues'}.py runs them"
+    for runner in RUNNERS
+    for probe in runner.probes.values()
+}
 COVERED |= dict.fromkeys(
     (
-        "celery.worker.request.Request.on_failure",
         *(
             f"opentelemetry.instrumentation.celery.utils.{name}_context"
             for name in ("attach", "retrieve", "detach")

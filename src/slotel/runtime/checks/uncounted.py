@@ -1,7 +1,8 @@
-"""Tells of a port that is served while no request is counted: nothing instruments its server.
+"""Tells of a port that is served while no request is counted, and of a process that works while no job is counted.
 
-No list of frameworks and servers can be complete. Two things are evidence without such a list: a process listens on a
-port that is meant for others, and nothing that slotel counts at was imported; or the clients of a port got answers.
+No list of frameworks, servers and libraries of jobs can be complete. Three things are evidence without such a list: a
+process listens on a port that is meant for others, and nothing that slotel counts at was imported; the clients of a
+port got answers; or a process has run for a while, listens nowhere, and no library that slotel knows runs its jobs.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ _LEAST: Final = 16
 """Bytes in each direction that a request and its answer have at least: more than a probe that connects and leaves."""
 _EPHEMERAL: Final = 32768
 """From here on the kernel gives ports to those who ask for any: debuggers, pools. Source: ip_local_port_range."""
+
+
+TICKS: Final = 12
+"""Of five seconds, after which a process that has counted nothing is looked at."""
 
 
 class Connection(NamedTuple):
@@ -94,6 +99,71 @@ class UncountedTraffic:
         self._before = suspects
 
 
+class UncountedWork:
+    """Looks once, when the process has run for a minute, whether it is a worker whose jobs nothing counts.
+
+    A process that has started others is none: they may do the work.
+
+    Args:
+        counts: whether any process of the service has counted a request or a job.
+        is_known: whether this process has imported what runs jobs that slotel counts.
+        others: ports that serve telemetry.
+        serves: whether it listens on another port, or has started processes.
+    """
+
+    def __init__(
+        self,
+        counts: Callable[[], bool],
+        is_known: Callable[[], bool],
+        others: Callable[[], Iterable[int | None]],
+        serves: Callable[[Iterable[int | None]], bool] | None = None,
+    ) -> None:
+        self._counts, self._is_known, self._others = counts, is_known, others
+        self._serves = serves or _listens_or_has_children
+        self._ticks = 0
+        self._is_over = serves is None and not sys.platform.startswith("linux")
+
+    def end(self) -> None:
+        """Look no more."""
+        self._is_over = True
+
+    def tick(self) -> None:
+        """Count a tick, and look at the last one."""
+        self._ticks += 1
+        if self._is_over or self._ticks < TICKS:
+            return
+        self._is_over = True
+        if not (self._is_known() or _is_watched() or self._counts() or self._serves(self._others())):
+            text = (
+                "this process has run for a minute, listens on no port, and nothing that it does is counted"
+            )
+            fix = "put @PerformanceTracker().track_request on what runs its jobs"
+            log([Finding("instrumentation", "warn", text, fix, "SLO138")])
+
+
+def _is_watched() -> bool:
+    """Whether somebody sits before it: at a prompt, or at the output of tests."""
+    return bool(
+        sys.flags.interactive
+        or hasattr(sys, "ps1")
+        or "_pytest" in sys.modules
+        or "unittest.main" in sys.modules
+    )
+
+
+def _listens_or_has_children(others: Iterable[int | None]) -> bool:
+    return any(each.port not in others for each in _sockets(_listening)) or _has_children()
+
+
+def _has_children() -> bool:
+    parent = str(os.getpid())
+    for each in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, IndexError):  # it has just ended
+            if each.read_text(errors="replace").rpartition(")")[2].split()[1] == parent:
+                return True
+    return False
+
+
 def counts_requests(store: Store, *, everywhere: bool) -> bool:
     """Whether a span of a request is among the metrics of this process, or of any process of the service."""
     tables: Iterable[tuple[Shape, Mapping[Labels, int]]] = (
@@ -111,6 +181,10 @@ def counts_requests(store: Store, *, everywhere: bool) -> bool:
 
 def tcp_connections() -> Iterator[Connection]:
     """Yield this process's TCP sockets (Linux)."""
+    return _sockets(_tcp)
+
+
+def _sockets(look: Callable[[Any], Iterable[Connection]]) -> Iterator[Connection]:
     try:
         descriptors = tuple(_DESCRIPTORS.iterdir())
     except OSError:
@@ -118,25 +192,40 @@ def tcp_connections() -> Iterator[Connection]:
     for each in descriptors:
         with contextlib.suppress(OSError):  # the descriptor is the app's, and may be closed at any time
             if str(each.readlink()).startswith("socket:"):
-                yield from _connection(os.dup(int(each.name)))
+                yield from _looked_at(os.dup(int(each.name)), look)
 
 
-def _connection(descriptor: int) -> Iterator[Connection]:
+def _looked_at(descriptor: int, look: Callable[[Any], Iterable[Connection]]) -> Iterator[Connection]:
     found = bare_socket(descriptor)
     if found is None:
         os.close(descriptor)
         return
     try:
-        kind = found.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
-        if found.family in (socket.AF_INET, socket.AF_INET6) and kind == socket.SOCK_STREAM:
-            address, port, *_ = found.getsockname()
-            if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                is_public = port < _EPHEMERAL or not ip_address(address).is_loopback
-                yield Connection(port, is_listening=True, is_public=is_public)
-            else:
-                yield Connection(port, is_answered=_is_answered(found))
+        yield from look(found)
     finally:
         found.close()
+
+
+def _tcp(found: Any) -> Iterator[Connection]:
+    kind = found.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
+    if found.family in (socket.AF_INET, socket.AF_INET6) and kind == socket.SOCK_STREAM:
+        address, port, *_ = found.getsockname()
+        if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            is_public = port < _EPHEMERAL or not ip_address(address).is_loopback
+            yield Connection(port, is_listening=True, is_public=is_public)
+        else:
+            yield Connection(port, is_answered=_is_answered(found))
+
+
+def _listening(found: Any) -> Iterator[Connection]:
+    """Yield a socket of any kind that others send to."""
+    is_internet = found.family in (socket.AF_INET, socket.AF_INET6)
+    port = found.getsockname()[1] if is_internet else 0
+    if found.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_DGRAM:
+        if 0 < port < _EPHEMERAL:
+            yield Connection(port)
+    elif found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        yield Connection(port, is_listening=True)
 
 
 def _is_answered(connection: Any) -> bool:

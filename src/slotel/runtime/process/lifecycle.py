@@ -66,6 +66,11 @@ TABLE: Final = (
         before_exit="counts its own end, removes the runtime directory after the last process",
         before_child_exit="counts its own end",
     ),
+    Row(
+        "killed_jobs",
+        after_fork_in_child="runs no job",
+        tick="counts the jobs that dead processes have not ended",
+    ),
     Row("sdk_metric_readers", after_fork_in_child="start from zero"),
     Row("process_metrics", after_fork_in_child="start from the parent's garbage collections"),
     Row(
@@ -101,6 +106,11 @@ TABLE: Final = (
         tick="shares the last errors with the other workers",
     ),
     Row("uncounted_traffic", tick="looks whether a port is answered and nothing counted"),
+    Row(
+        "uncounted_work",
+        after_fork_in_child="does not look",
+        tick="looks, once, whether a process that serves nothing counts nothing",
+    ),
     Row("deliveries", tick="shares when it last delivered with the other workers"),
     Row("instrumentations", tick="shares what is instrumented with the other workers"),
     Row("shutdown_flusher", before_child_exit="sends what is pending"),

@@ -10,6 +10,7 @@ from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
+from slotel.runtime.requests.killed_jobs import KilledJobs
 from slotel.runtime.requests.outcomes import JOB_STATE
 from slotel.runtime.upstream.jobs import FAILED, Job
 
@@ -21,15 +22,22 @@ class Jobs:
 
     Args:
         before_exit: called after a job with which its process leaves.
+        killed: those that run, and those of processes that are dead.
     """
 
-    def __init__(self, before_exit: Callable[[], None]) -> None:
-        self._before_exit = before_exit
+    def __init__(self, before_exit: Callable[[], None], killed: KilledJobs) -> None:
+        self._before_exit, self._killed = before_exit, killed
+
+    def count_killed(self) -> None:
+        """Count the jobs with which other processes of the service were killed."""
+        for library, job in self._killed.take():
+            with self.serve(library, job):
+                pass
 
     @contextlib.contextmanager
     def serve(self, library: str, job: Job) -> Iterator[None]:
         """Run a job within a span. A job that runs synchronously within a request becomes part of that request."""
-        if trace.get_current_span().is_recording():
+        if not job.stands_alone and trace.get_current_span().is_recording():
             yield
             return
         parent = propagate.extract(dict(job.carrier), Context())
@@ -49,6 +57,7 @@ class Jobs:
             start_time=job.started,
         )
         token = context.attach(trace.set_span_in_context(span, parent))
+        self._killed.add(library, job)
         try:
             try:
                 yield
@@ -58,6 +67,7 @@ class Jobs:
                 raise
             _end(span, job)
         finally:
+            self._killed.remove(job)
             context.detach(token)
             if job.ends_process:
                 self._before_exit()

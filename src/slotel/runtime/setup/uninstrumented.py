@@ -11,6 +11,7 @@ from typing import Any, Final
 import wrapt
 
 from slotel.runtime.finding import Finding, Status, log
+from slotel.runtime.upstream.job_libraries import RUNNERS
 from slotel.runtime.upstream.servers import PLACES
 
 AT_THE_SERVER: Final = {
@@ -29,9 +30,23 @@ NOT_AT_ALL: Final = {
     "tornado": "tornado.web",
 }
 """The same of frameworks that are servers themselves."""
+_TASKIQ: Final = "taskiq.cli.worker.run"
+_OF_PROMETHEUS: Final = "wsgiref.simple_server"
+"""prometheus_client imports it, in every service."""
+_OF_FLASK: Final = "werkzeug.serving"
+"""Flask imports it, whatever serves."""
+CONSUMERS: Final = {
+    "aio-pika": "aio_pika",
+    "aiokafka": "aiokafka",
+    "celery": "celery.worker",
+    "confluent-kafka": "confluent_kafka",
+    "kafka-python": "kafka",
+    "pika": "pika",
+}
+"""Instrumentation → the module that an app imports which gets messages by that library."""
 _SERVING: Final = frozenset(
     {*AT_THE_SERVER.values(), *NOT_AT_ALL.values(), *(place.module for place in PLACES)}
-) - {"wsgiref.simple_server"}  # prometheus_client imports that one, in every service
+) - {_OF_PROMETHEUS}
 DISABLED: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 _CODE: Final = "SLO130"
 
@@ -42,11 +57,20 @@ def watch_frameworks(environ: Mapping[str, str]) -> None:
     for name, module in {**AT_THE_SERVER, **NOT_AT_ALL}.items():
         is_disabled = name in disabled or "*" in disabled
         wrapt.register_post_import_hook(functools.partial(_tell, name, is_disabled), module)
+    wrapt.register_post_import_hook(lambda _: _tell_taskiq(), _TASKIQ)
 
 
 def serves() -> bool:
     """Return whether this process has imported a server or framework that slotel counts at or has warned of."""
     return any(module in sys.modules for module in _SERVING)
+
+
+def runs_jobs() -> bool:
+    """Return whether this process has imported a server, or what runs jobs that slotel or an instrumentation counts."""
+    counted = {*(runner.module for runner in RUNNERS), *(place.module for place in PLACES)}
+    return not (counted - {_OF_PROMETHEUS, _OF_FLASK}).isdisjoint(sys.modules) or any(
+        module in sys.modules and _is_installed(name) for name, module in CONSUMERS.items()
+    )
 
 
 def missing(name: str) -> Finding:
@@ -80,6 +104,14 @@ def _makes_spans_itself(name: str) -> bool:
     if name not in {"fastapi", "starlette"} or "fastapi" not in sys.modules:
         return False
     return name == "starlette" or importlib.util.find_spec("fastapi.telemetry") is not None
+
+
+def _tell_taskiq() -> None:
+    """Tell if a worker of taskiq cannot have its own instrumentation, which nothing else misses."""
+    lacks = [each for each in ("taskiq.instrumentation", "psutil") if importlib.util.find_spec(each) is None]
+    if lacks:
+        text = f"taskiq's instrumentation needs {' and '.join(lacks)}: its tasks are not traced or counted"
+        log([Finding("instrumentation", "fail", text, "run: pip install 'taskiq[opentelemetry]'", _CODE)])
 
 
 def _is_installed(name: str) -> bool:
