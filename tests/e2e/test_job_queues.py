@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -28,9 +29,10 @@ CAME = {
     "apscheduler": ({"good": 2, "bad": 5, "excluded": 0}, 5),
     "procrastinate": ({"good": 1, "bad": 2, "excluded": 1}, 2),
     "saq": ({"good": 1, "bad": 3, "excluded": 1}, 4),
-    "django_tasks": ({"good": 1, "bad": 2, "excluded": 0}, 2),
+    "django_tasks": ({"good": 1, "bad": 2, "excluded": 0}, 0 if sys.version_info < (3, 12) else 2),
 }
-"""What was counted, and how many events came: what is run again is excluded, what is expected is good, the last failure is bad."""
+"""What was counted, and how many events came: what is run again is excluded, what is expected is good, the last failure is bad. Django has
+tasks of its own, which log their failures, from 6 on, which needs Python 3.12."""
 
 
 @pytest.fixture

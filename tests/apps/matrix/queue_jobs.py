@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 import urllib.request
 
@@ -223,14 +222,19 @@ def with_saq():
     async def work():
         queue = Queue.from_url(f"redis://127.0.0.1:{PORT}")
         await queue.connect()
-        await queue.enqueue("succeeds")
-        await queue.enqueue("fails")
-        await queue.enqueue("fails", retries=2)
-        await queue.enqueue("hangs", timeout=1)
+        jobs = [
+            await queue.enqueue("succeeds"),
+            await queue.enqueue("fails"),
+            await queue.enqueue("fails", retries=2),
+            await queue.enqueue("hangs", timeout=1),
+        ]
         functions = [(each.__name__, each) for each in (succeeds, fails, hangs)]
-        worker = Worker(queue, functions, burst=True, dequeue_timeout=5)
-        await worker.start()
-        await worker.stop()
+        worker = Worker(queue, functions)
+        working = asyncio.create_task(worker.start())
+        for job in jobs:
+            await job.refresh(until_complete=60)
+        worker.event.set()
+        await asyncio.wait([working])
 
     asyncio.run(work())
 
@@ -251,15 +255,19 @@ def django(**settings):
 
 def with_django_q():
     redis = {"host": "127.0.0.1", "port": PORT}
-    cluster = {"name": "q", "workers": 1, "timeout": 2, "retry": 60, "redis": redis}
-    call_command = django(INSTALLED_APPS=["django_q"], Q_CLUSTER=cluster)
+    django(
+        INSTALLED_APPS=["django_q"],
+        Q_CLUSTER={"name": "q", "workers": 1, "timeout": 2, "retry": 60, "redis": redis},
+    )
+    from django_q.cluster import Cluster
     from django_q.tasks import async_task
 
     for task in ("succeeds", "fails", "dies", "hangs"):
         async_task(f"queue_jobs.{task}")
-    threading.Thread(target=lambda: (wait_for(4), os.kill(os.getpid(), signal.SIGINT)), daemon=True).start()
-    with contextlib.suppress(SystemExit):
-        call_command("qcluster", verbosity=0)
+    cluster = Cluster()
+    cluster.start()
+    wait_for(4)
+    cluster.stop()
 
 
 def hangs():
@@ -273,7 +281,6 @@ def with_django_tasks():
         from django.tasks import task
     except ImportError:  # before Django 6
         from django_tasks import task
-
     module = sys.modules["queue_jobs"] = sys.modules[__name__]
     for name in ("succeeds", "fails", "exits"):
         function = getattr(module, name)
