@@ -50,6 +50,7 @@ BEHIND = {
     "sentry/transactions/worker.py": "assembles from RedactedSpan, which the enforcer made",
     "sentry/modes/otlp_export.py": "exports spans that the enforcer made",
     "bootstrap.py": "shares recent errors that were redacted for Sentry",
+    "components.py": "shares which jobs run with the other workers, in their private directory: names, ids and trace headers",
     "sentry/errors/delivery.py": "counts what another transport sends; EnvelopeCompletion redacts it first",
 }
 """Module of the runtime → why what it lets out holds no secret."""
