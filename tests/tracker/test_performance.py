@@ -1,6 +1,7 @@
 """PerformanceTracker: each kind of function becomes one span, exceptions go through, nothing leaks to the consumer."""
 
 import asyncio
+import functools
 import inspect
 
 import pytest
@@ -212,5 +213,60 @@ def test_methods_of_every_kind_are_tracked(spans):
         def free():
             return "free"
 
+        @tracker.track_function
+        @classmethod
+        def of_class(cls):
+            return cls
+
+        @tracker.track_function
+        @staticmethod
+        def of_nothing():
+            return "nothing"
+
     assert (Shop().load(), Shop.make(), Shop.free()) == ("load", Shop, "free")
-    assert len(spans()) == 3
+    assert (Shop.of_class(), Shop().of_class(), Shop.of_nothing()) == (Shop, Shop, "nothing")
+    assert len(spans()) == 6
+
+
+class Calls:
+    def __call__(self):
+        return trace.get_current_span().get_span_context().is_valid
+
+
+class Awaits:
+    async def __call__(self):
+        return trace.get_current_span().get_span_context().is_valid
+
+
+async def awaits():
+    return trace.get_current_span().get_span_context().is_valid
+
+
+@pytest.mark.parametrize("track", [tracker.track_function, tracker.track_request])
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (Calls(), "Calls"),
+        (Awaits(), "Awaits"),
+        (functools.partial(awaits), "awaits"),
+        (functools.partial(functools.partial(Calls())), "Calls"),
+        (Calls().__call__, "Calls.__call__"),
+    ],
+)
+def test_whatever_can_be_called_is_tracked_while_it_runs(spans, track, function, name):
+    tracked = track(function)
+    called = tracked()
+    assert asyncio.run(called) if asyncio.iscoroutine(called) else called
+    assert [span.name for span in spans()] == [name]
+
+
+def test_a_class_and_a_method_of_c_are_tracked(spans):
+    assert tracker.track_function(dict)(a=1) == {"a": 1}
+    assert tracker.track_function(str.upper)("tea") == "TEA"
+    assert [span.name for span in spans()] == ["dict", "str.upper"]
+
+
+def test_a_text_in_the_place_of_the_function_is_the_name(spans):
+    assert tracker.track_function("by name")(lambda: 4)() == 4
+    assert tracker.track_request("by name", attributes={"a": 1})(lambda: 4)() == 4
+    assert [span.name for span in spans()] == ["by name", "by name"]

@@ -35,3 +35,4 @@ def test_capturing_raises_nothing(value):
     tracker.capture_message(value, odd=value)
     tracker.capture_exception(UnprintableError("x"), odd=value)
     tracker.set_user(id=value)
+    tracker.set_user(value)

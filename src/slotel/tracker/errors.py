@@ -77,14 +77,15 @@ class ErrorTracker:
         """Set tags on the current request; see the function `set_custom_tags`."""
         set_custom_tags(**tags)
 
-    def set_user(self, user: Mapping[str, Any] | None = None, **fields: Any) -> None:
+    def set_user(self, user: Mapping[str, Any] | str | int | None = None, **fields: Any) -> None:
         """Set the user of the current request's Sentry events: `id`, `email`, `username`, `ip_address`.
 
-        Without arguments the user is removed.
+        A text or a number is the `id`. Without arguments the user is removed.
         """
         import sentry_sdk
 
-        sentry_sdk.set_user({**(user or {}), **fields} or None)
+        known = user if isinstance(user, Mapping) else {} if user is None else {"id": user}
+        sentry_sdk.set_user({**known, **fields} or None)
 
 
 def set_custom_tags(**tags: object) -> None:

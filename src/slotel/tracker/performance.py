@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, TypeVar, overload
+from typing import Any, Final, TypeVar, overload
 
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
@@ -33,14 +33,19 @@ class PerformanceTracker:
     def track_function(self, function: F) -> F: ...
     @overload
     def track_function(
-        self, function: None = None, *, name: str | None = None, attributes: Attributes | None = None
+        self, function: str | None = None, *, name: str | None = None, attributes: Attributes | None = None
     ) -> Callable[[F], F]: ...
     def track_function(
-        self, function: F | None = None, *, name: str | None = None, attributes: Attributes | None = None
+        self,
+        function: F | str | None = None,
+        *,
+        name: str | None = None,
+        attributes: Attributes | None = None,
     ) -> F | Callable[[F], F]:
         """Create an INTERNAL span for each call.
 
         Args:
+            function: what is tracked; a text here is the name.
             name: name of the span; default: the function's qualified name.
             attributes: attributes of the span, in addition to `code.function.name`.
         """
@@ -51,10 +56,14 @@ class PerformanceTracker:
     def track_request(self, function: F) -> F: ...
     @overload
     def track_request(
-        self, function: None = None, *, name: str | None = None, attributes: Attributes | None = None
+        self, function: str | None = None, *, name: str | None = None, attributes: Attributes | None = None
     ) -> Callable[[F], F]: ...
     def track_request(
-        self, function: F | None = None, *, name: str | None = None, attributes: Attributes | None = None
+        self,
+        function: F | str | None = None,
+        *,
+        name: str | None = None,
+        attributes: Attributes | None = None,
     ) -> F | Callable[[F], F]:
         """Create a SERVER span for each call: a request that counts for the objectives.
 
@@ -62,6 +71,7 @@ class PerformanceTracker:
         INTERNAL then. If only the server's layer counts the request, it takes over name and attributes.
 
         Args:
+            function: what is tracked; a text here is the name.
             name: name of the span; default: the function's qualified name.
             attributes: attributes of the span, in addition to `code.function.name`.
         """
@@ -85,17 +95,30 @@ def _request(name: str, attributes: Attributes) -> SpanKind:
 
 
 def _decorated(function: Any, name: str | None, attributes: Attributes | None, kind: _KindOf) -> Any:
+    if isinstance(function, str):  # `@track_function("name")`
+        function, name = None, function
     if function is None:
         return functools.partial(_decorated, name=name, attributes=attributes, kind=kind)
-    full = f"{function.__module__}.{function.__qualname__}"
-    made = _SpanOf(name or function.__qualname__, {"code.function.name": full, **(attributes or {})}, kind)
-    if inspect.isasyncgenfunction(function):
-        return _wrap_async_generator(function, made)
-    if inspect.isgeneratorfunction(function):
-        return _wrap_generator(function, made)
-    if inspect.iscoroutinefunction(function):
-        return _wrap_coroutine(function, made)
+    if isinstance(function, (classmethod, staticmethod)):
+        return type(function)(_decorated(function.__func__, name, attributes, kind))
+    module, qualified = _names_of(function)
+    made = _SpanOf(
+        name or qualified, {"code.function.name": f"{module}.{qualified}", **(attributes or {})}, kind
+    )
+    # of an object that can be called, its `__call__` says what it is
+    called = getattr(function, "__call__", function) if not inspect.isroutine(function) else function  # noqa: B004
+    for asks, wrap in _WRAPPERS:
+        if asks(function) or asks(called):
+            return wrap(function, made)
     return _wrap_function(function, made)
+
+
+def _names_of(function: Any) -> tuple[str, str]:
+    """Return module and qualified name of what can be called: those of its class where it has none."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return str(getattr(named, "__module__", "") or "builtins"), str(named.__qualname__)
 
 
 class _SpanOf:
@@ -192,6 +215,13 @@ def _wrap_async_generator(function: Any, made: _SpanOf) -> Any:
                     step = functools.partial(generator.athrow, error)
 
     return tracked
+
+
+_WRAPPERS: Final[tuple[tuple[Callable[[Any], bool], Callable[[Any, _SpanOf], Any]], ...]] = (
+    (inspect.isasyncgenfunction, _wrap_async_generator),
+    (inspect.isgeneratorfunction, _wrap_generator),
+    (inspect.iscoroutinefunction, _wrap_coroutine),
+)
 
 
 @contextmanager
