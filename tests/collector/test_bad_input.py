@@ -14,12 +14,6 @@ CALLS = "traces_span_metrics_calls_total"
 
 
 @pytest.fixture(scope="module")
-def sink():
-    with OtlpSink() as sink:
-        yield sink
-
-
-@pytest.fixture(scope="module")
 def running(otelcol, sink, tmp_path_factory):
     state = tmp_path_factory.mktemp("bad") / "state"
     env = {"SENTRY_OTLP_TRACES_URL": sink.url, "SPAN_METRICS_LIMIT": "200"}

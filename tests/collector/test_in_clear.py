@@ -9,18 +9,12 @@ from slotel.config.service import Service
 from slotel.config.tags import TagPolicy, TagRule
 from support.launch import wait_until
 from support.otelcol import Collector
-from support.otlp import Log, OtlpSink, Sent, counter_request, log_request, post, request
+from support.otlp import Log, Sent, counter_request, log_request, post, request
 
 SECRET = "hunter2"
 URL = f"https://me:{SECRET}@shop.test/?token={SECRET}&page=2"
 CLEAN_URL = "https://[Filtered]@shop.test/?token=[Filtered]&page=2"
 POLICY = TagPolicy(required={"team": TagRule(default="none")}, redact=("iban",), metric_labels=("team",))
-
-
-@pytest.fixture(scope="module")
-def sink():
-    with OtlpSink() as sink:
-        yield sink
 
 
 @pytest.fixture(scope="module")

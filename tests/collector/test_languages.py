@@ -23,7 +23,6 @@ from support.gotool import built
 from support.launch import wait_until
 from support.npm import installed
 from support.otelcol import ROOT, WITHOUT_POLICY, Collector
-from support.otlp import OtlpSink
 from support.prom import Prometheus
 from support.real import require_real
 from support.shown import ask, faults, panels, resolve
@@ -39,12 +38,6 @@ slos:
     objective: 99%
     period: 30d
 """
-
-
-@pytest.fixture(scope="module")
-def sink():
-    with OtlpSink() as sink:
-        yield sink
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from slotel.config.service import Service
 from slotel.config.tags import TagPolicy, TagRule
 from support.launch import Launched, wait_until
 from support.otelcol import Collector, alert
-from support.otlp import Log, OtlpSink, Sent, counter_request, log_request, post, request
+from support.otlp import Log, Sent, counter_request, log_request, post, request
 from support.prom import Prometheus
 
 CALLS = "traces_span_metrics_calls_total"
@@ -21,12 +21,6 @@ CHECKOUT = TagPolicy(
     required={"team": TagRule(default="payments")}, redact=("iban",), metric_labels=("team",)
 )
 CART = TagPolicy(set={"region": "eu"}, required={"tier": TagRule(allowed=("free", "pro"))}, redact=("*.pin",))
-
-
-@pytest.fixture(scope="module")
-def sink():
-    with OtlpSink() as sink:
-        yield sink
 
 
 @pytest.fixture(scope="module")
