@@ -1,7 +1,7 @@
-"""Breadcrumbs of outgoing requests and queries, made of ended spans when there is an error to show them with.
+"""Breadcrumbs of outgoing requests and queries, made from ended spans when an error is captured.
 
-sentry-sdk's integrations write one for each call, on the thread of the request. Here OpenTelemetry has recorded the
-calls already: nothing is done for a request without an error.
+sentry-sdk's integrations write one for each call, on the request thread. OpenTelemetry has recorded the calls already,
+so a request without an error costs nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from slotel.runtime.upstream.otel.reading import attributes_of
 _MOST: Final = 100
 """Source: sentry-sdk, `DEFAULT_MAX_BREADCRUMBS`."""
 _APPS: Final = "slotel.breadcrumbs"
-"""Where the hint of an event has the breadcrumbs that it came with."""
+"""Key of an event's hint with the breadcrumbs of the app."""
 _CLIENT: Final = SpanKind.CLIENT
 _STDLIB: Final = "stdlib"
 _REASONS: Final = {each.value: each.phrase for each in HTTPStatus}
@@ -44,16 +44,16 @@ _INTEGRATIONS: Final = {
         ("dbapi", "mysql", "mysqlclient", "psycopg", "psycopg2", "pymssql", "pymysql", "sqlite3"), "django"
     ),
 }
-"""Instrumentation → the integration of sentry-sdk that writes the breadcrumbs of the same calls."""
+"""Instrumentation → sentry-sdk's integration that writes breadcrumbs of the same calls."""
 
 _OFF: Final[set[str]] = set()
 
 
 def leave_out(identifiers: Iterable[str], *, auto_enabled: bool) -> None:
-    """Write no breadcrumbs that integrations which the app has switched off would write.
+    """Write no breadcrumbs of integrations that the app has disabled.
 
     Args:
-        auto_enabled: the app wants those that sentry-sdk enables when their library is there.
+        auto_enabled: the app wants the integrations that sentry-sdk enables if their library is installed.
     """
     _OFF.clear()
     _OFF.update(identifiers)
@@ -62,9 +62,10 @@ def leave_out(identifiers: Iterable[str], *, auto_enabled: bool) -> None:
 
 
 def add_calls(event: MutableMapping[str, Any], hint: Any, spans: Sequence[ReadableSpan]) -> None:
-    """Put the calls that are among the spans into an event, in the order of time with the breadcrumbs of the app.
+    """Add breadcrumbs of the calls among the spans to an event, ordered by time with those of the app.
 
-    A job that runs within a request has a scope within the request's: asked for both, the last one, the job's, counts.
+    A job within a request has a scope within the request's. If both add their calls, the last one, the job's, replaces
+    the other's.
     """
     crumbs = list(_wanted(spans, _most())) if spans else ()
     if not crumbs and _APPS not in hint:
@@ -80,7 +81,7 @@ def add_calls(event: MutableMapping[str, Any], hint: Any, spans: Sequence[Readab
 
 
 def keep_call(held: list[ReadableSpan], span: ReadableSpan) -> None:
-    """Keep a span if it is a call; the last ones only."""
+    """Keep a span if it is a call; only the last calls are kept."""
     if span.kind is _CLIENT:
         held.append(span)
         if len(held) > _MOST:
@@ -88,7 +89,7 @@ def keep_call(held: list[ReadableSpan], span: ReadableSpan) -> None:
 
 
 def move_calls_to_scope(spans: Iterable[ReadableSpan]) -> None:
-    """Leave the calls that are among the spans on the scope that is active here: they belonged to no request."""
+    """Add the calls among the spans to the active scope: they belong to no request."""
     client = sentry_sdk.get_client()
     if client.is_active():
         for crumb in _crumbs(spans, _most()):
@@ -101,7 +102,7 @@ def _most() -> int:
 
 
 def _wanted(spans: Iterable[ReadableSpan], most: int) -> Iterable[dict[str, Any]]:
-    """Yield the breadcrumbs that the app's `before_breadcrumb` leaves, as it leaves them."""
+    """Yield the breadcrumbs that the app's `before_breadcrumb` returns."""
     before: Callable[[Any, Any], Any] | None = sentry_sdk.get_client().options.get("before_breadcrumb")
     for crumb in _crumbs(spans, most):
         left = crumb
@@ -138,7 +139,7 @@ def _is_within(span: ReadableSpan, outer: ReadableSpan) -> bool:
 
 
 def _is_written(span: ReadableSpan) -> bool:
-    """Whether an integration of sentry-sdk writes this breadcrumb itself, or would if the app wanted it."""
+    """Whether sentry-sdk's integration writes this breadcrumb itself, or the app has disabled it."""
     scope = span.instrumentation_scope
     integration = _INTEGRATIONS.get(scope.name.rpartition(".")[2] if scope is not None else "", "")
     if integration in _OFF:

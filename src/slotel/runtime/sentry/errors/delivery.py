@@ -1,4 +1,4 @@
-"""Counts the error events that pass through a transport of the app's own, and those that are lost before it."""
+"""Counts the error events that a transport of the app gets, and those that are dropped before it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from slotel.runtime.sentry.errors.exception_record import DUPLICATE
 def watch_delivery(
     transport: Any, *, handed: Callable[[str | None], None], lost: Callable[[str, int], None]
 ) -> None:
-    """Count on this transport from now on; a second call does nothing.
+    """Count the events of this transport from now on. A second call does nothing.
 
-    The transport is the app's own, so it is watched in place and not replaced.
+    The transport is the app's own, so its methods are wrapped and it is not replaced.
 
     Args:
         handed: called with the event's environment.
-        lost: called with sentry-sdk's reason and how many.
+        lost: called with sentry-sdk's reason and the number of events.
     """
     if transport is None or getattr(transport, "_slotel_watched", False):
         return

@@ -1,7 +1,7 @@
-"""How much of an error is read: everything for the first events of a kind in a minute, less for those after them.
+"""Limits the local variables that are read for an error: all for the first events of a kind in a minute, fewer later.
 
-The representation of every local variable of every frame is most of what an error costs, and it is paid on the thread
-that serves. No event is left out: each has its stack, tags, trace and count.
+The `repr` of every local variable of every frame is most of an error's CPU cost, on the request thread. No event is
+dropped: each has its stack, tags and trace, and is counted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from slotel.runtime.upstream.sentry.sdk import Choice
 FULL_PER_KIND: Final = 5
 """Events of a kind in a minute with the variables of all frames."""
 APP_PER_KIND: Final = 50
-"""Events of a kind in a minute with the variables of the app's own frames; those beyond have none."""
+"""Events of a kind in a minute with at least the variables of the app's own frames; further ones have none."""
 APP_PER_MINUTE: Final = 300
 """Events of all kinds in a minute with variables."""
 MAX_KINDS: Final = 1000
@@ -28,7 +28,7 @@ _MINUTE: Final = 60.0
 
 APP: Final = "library_variables"
 NONE: Final = "variables"
-"""What is left out, as `reason` of slotel_dropped_total{signal="error_detail"}."""
+"""`reason` of slotel_dropped_total{signal="error_detail"} for an event without variables."""
 _SAID: Final = {
     APP: f"local variables of library frames: more than {FULL_PER_KIND} events of this kind in a minute",
     NONE: f"local variables: more than {APP_PER_KIND} events of this kind, or {APP_PER_MINUTE} of all, in a minute",
@@ -41,8 +41,8 @@ class ErrorDetail:
     """Chooses for each exception which variables are read.
 
     Args:
-        detail: `sentry.error_detail`: `adaptive`, or `full` for all variables of all frames always.
-        reduced: called with the reason for each event with less than everything.
+        detail: `sentry.error_detail`: `adaptive`, or `full` for always all variables of all frames.
+        reduced: called with the reason for each event without some of its variables.
         clock: monotonic seconds.
     """
 
@@ -67,7 +67,7 @@ class ErrorDetail:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> Choice | None:
-        """Return which frames' variables to read; None for all. A second report of an exception will be dropped."""
+        """Return which frames' variables to read; None for all. A second report reads none: its event will be dropped."""
         if is_reported(error):
             return Choice(_no_frame, _SAID[NONE])
         level = self._level(kind, traceback)
@@ -94,7 +94,7 @@ class ErrorDetail:
 
 
 class AppFrames:
-    """Tells the app's own frames from those of libraries, by the place of their code."""
+    """Tells whether a frame belongs to the app or to a library, by the path of its code."""
 
     def __init__(self) -> None:
         self._known: dict[str, bool] = {}
@@ -116,7 +116,7 @@ class AppFrames:
 
 
 def _place(traceback: TracebackType | None) -> tuple[str, int]:
-    """Return the file and line that raised."""
+    """Return the file and line of the innermost frame."""
     if traceback is None:
         return "", 0
     while traceback.tb_next is not None:

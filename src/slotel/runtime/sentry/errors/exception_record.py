@@ -1,4 +1,4 @@
-"""What became of an exception: the span that it failed, whether it was reported. Kept on the exception itself."""
+"""The record of an exception, kept on the exception itself: the span that it failed, and whether it was reported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from slotel.runtime.requests.local_roots import LocalRoot
 DUPLICATE: ContextVar[bool] = ContextVar("slotel-duplicate", default=False)
 """The event that is just being dropped is a second report of one exception: no loss."""
 RECORD: Final = "slotel.exception_record"
-"""Where the hint of an event has the record of its exception."""
+"""Key of an event's hint with the record of its exception."""
 _KEY: Final = "_slotel_exception_record"
 
 
@@ -43,7 +43,7 @@ class ExceptionRecord:
 
     @property
     def reported(self) -> float:
-        """When the client that is active here was told of it, monotonic seconds; 0.0 if it was not."""
+        """Monotonic seconds of the report to the active client; 0.0 if it was not reported."""
         return self._reported.get(sentry_sdk.get_client(), 0.0)
 
     @reported.setter
@@ -51,27 +51,27 @@ class ExceptionRecord:
         self._reported[sentry_sdk.get_client()] = when
 
     def trace_differs(self, current: SpanContext) -> bool:
-        """Whether the exception is now met in another trace: raised again, as a shared one may be."""
+        """Whether the exception was raised again in another trace, as a shared instance may be."""
         return self.context is not None and current.is_valid and current.trace_id != self.context.trace_id
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Vanish when the exception is pickled or copied: another process shall not need slotel to read it."""
+        """Leave the record out when the exception is pickled or copied: readers need not have slotel."""
         return (dict, ())
 
 
 def record_of(error: BaseException | None) -> ExceptionRecord | None:
-    """Return what is known of an exception."""
+    """Return the record of an exception; None if it has none."""
     found = vars(error).get(_KEY) if error is not None else None
     return found if isinstance(found, ExceptionRecord) else None
 
 
 def remember(error: BaseException, exception_record: ExceptionRecord) -> None:
-    """Keep it on the exception: so it lives exactly as long, and matches by identity."""
+    """Store the record on the exception, so that it lives as long and matches by identity."""
     vars(error)[_KEY] = exception_record  # past __setattr__: an exception may be a frozen class
 
 
 def is_reported(error: BaseException | None) -> bool:
-    """Return whether an exception of the trace that is current here was reported: again, it will be dropped."""
+    """Return whether an exception was already reported in the current trace: a second report is dropped."""
     known = record_of(error)
     return (
         known is not None
@@ -92,7 +92,7 @@ def is_unwanted(error: BaseException) -> bool:
 
 
 def unreport(hint: Mapping[str, Any]) -> None:
-    """Forget that an exception was reported: the app's `before_send` did not want the event, and may want the next."""
+    """Forget that an exception was reported: the app's `before_send` dropped this event, and may keep the next."""
     known = hint.get(RECORD)
     if isinstance(known, ExceptionRecord):
         known.reported = 0.0

@@ -1,9 +1,8 @@
-"""The error hooks of Flask, Django, Celery and Starlette: nothing on the way of a request that succeeds.
+"""The error hooks of Flask, Django, Celery and Starlette, which cost a successful request nothing.
 
-Each stands in the place of sentry-sdk's own integration (same identifier), which would wrap every request: 270 to
-400 µs. A later `sentry_sdk.init` of the app finds the place taken and does not wrap either. A framework is hooked
-when it is imported, and never imported from here. Every other one has sentry-sdk's own integration, see
-`integrations.py`.
+Each replaces sentry-sdk's own integration (it has the same identifier), which would wrap every request, for 270 to
+400 µs. A later `sentry_sdk.init` of the app finds the identifier in use and does not wrap either. A framework is hooked
+when it is imported, and never imported from here. All others have sentry-sdk's own integration, see `integrations.py`.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ _DUPLICATING_LOGGERS: Final = (
     "celery.redirected",
     *_OWN,
 )
-"""Loggers that repeat an exception which is reported anyway, or speak of telemetry itself, not of the app."""
+"""Loggers that repeat an exception which is reported anyway, or log about telemetry itself."""
 
 _MONITORED: Final = "sentry-monitor-slug"
 _SENT_AT: Final = "sentry-monitor-start-timestamp-s"
@@ -54,7 +53,7 @@ _SENT_AT: Final = "sentry-monitor-start-timestamp-s"
 class _Replacement(Integration):
     @classmethod
     def setup_once(cls) -> None:
-        """Take the place of sentry-sdk's own."""
+        """Set the hook up in place of sentry-sdk's integration."""
         SET_UP.add(cls.identifier)
         cls.hook()
 
@@ -63,13 +62,13 @@ class _Replacement(Integration):
         """Hook nothing."""
 
     def __getattr__(self, name: str) -> None:
-        """Have no options: what of sentry-sdk's own integration is in the process asks for them in the app's calls."""
+        """Return None for any option of sentry-sdk's own integration, parts of which may be active and read them."""
         if name.startswith("__"):
             raise AttributeError(name)
 
 
 class FlaskErrors(_Replacement):
-    """Reports what Flask's signal `got_request_exception` tells."""
+    """Reports the exceptions of Flask's signal `got_request_exception`."""
 
     identifier = "flask"
 
@@ -80,7 +79,7 @@ class FlaskErrors(_Replacement):
 
 
 class DjangoErrors(_Replacement):
-    """Reports what Django's signal `got_request_exception` tells, under WSGI and ASGI."""
+    """Reports the exceptions of Django's signal `got_request_exception`, under WSGI and ASGI."""
 
     identifier = "django"
 
@@ -94,7 +93,7 @@ class DjangoErrors(_Replacement):
 
 
 class CeleryErrors(_Replacement):
-    """Reports what Celery's signal `task_failure` tells, and sends what is held when a worker process ends."""
+    """Reports the exceptions of Celery's signal `task_failure`, and flushes when a worker process ends."""
 
     identifier = "celery"
 
@@ -105,7 +104,7 @@ class CeleryErrors(_Replacement):
 
 
 class StarletteErrors(_Replacement):
-    """Reports what escapes a Starlette app, and an HTTPException that is answered with a server error."""
+    """Reports exceptions that escape a Starlette app, and HTTPExceptions with a 5xx status."""
 
     identifier = "starlette"
 
@@ -118,24 +117,24 @@ class StarletteErrors(_Replacement):
 
 
 class FastApiErrors(_Replacement):
-    """Keeps the place: FastAPI's errors pass through Starlette's middleware."""
+    """Reserves the identifier: FastAPI's errors pass through Starlette's middleware."""
 
     identifier = "fastapi"
 
 
 class Subprocesses(_Replacement):
-    """Leaves of sentry-sdk's hooks of the standard library those of started processes: no span tells of them."""
+    """Replaces sentry-sdk's hooks of the standard library, except those of subprocesses, for which there is no span."""
 
     identifier = "stdlib"
 
     @staticmethod
     def hook() -> None:
-        """Write breadcrumbs, and give a process the trace to continue."""
+        """Write breadcrumbs of subprocesses, and pass the trace on to them."""
         note_subprocesses()
 
 
 class Modules(_Replacement):
-    """Notes where an event is to list the installed packages, as sentry-sdk's own does; they are read later."""
+    """Marks events that list the installed packages, as sentry-sdk's own integration does; they are filled in later."""
 
     identifier = "modules"
 
@@ -152,11 +151,11 @@ class Modules(_Replacement):
 
 
 def framework_integrations(given: Iterable[str] = ()) -> list[Integration]:
-    """Return the integrations for `sentry_sdk.init`; loggers that only echo are ignored from here on.
+    """Return the integrations for `sentry_sdk.init`. Loggers that only repeat exceptions are ignored from now on.
 
     Args:
-        given: identifiers of those that the app has configured itself. None is made of these: the constructor of
-            LoggingIntegration would change theirs.
+        given: identifiers of those that the app has configured itself. They are not made again: the constructor of
+            LoggingIntegration would change the app's.
     """
     # of one list in older releases; 2.70 and later have lists for events and for logs
     ignore = getattr(sentry_logging, "ignore_logger_for_events", sentry_logging.ignore_logger)
@@ -248,9 +247,9 @@ def _hook_celery(signals: Any) -> None:
             capture(exception, "celery", complete=partial(_complete_job, sender, exception))
 
     def report_unsignalled(sender: Any = None, state: str | None = None, **more: Any) -> None:
-        """Report what no task_failure tells: a task that is called at once and lets its exception through.
+        """Report exceptions for which Celery sends no task_failure: of an eager task that propagates its exception.
 
-        Or what the task raised before its own `on_failure` raised, too, which Celery logs.
+        Also the task's exception if its own `on_failure` raises, which Celery only logs.
         """
         del more
         error = broken_by(state)
@@ -274,7 +273,7 @@ def _hook_celery(signals: Any) -> None:
 
 
 def _complete_job(task: Any, error: BaseException, event: Any) -> None:
-    """Add what Celery knows; jobs over their time are one issue for each task, wherever they were stopped."""
+    """Add Celery's data of the job. Jobs over their time limit are one issue per task, wherever they were stopped."""
     add_framework_data(event)
     if type(error).__name__ == "SoftTimeLimitExceeded":
         event["fingerprint"] = ["celery", "SoftTimeLimitExceeded", getattr(task, "name", task)]

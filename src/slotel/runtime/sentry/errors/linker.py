@@ -1,6 +1,6 @@
-"""Ties Sentry's error events to the OTel span that failed: trace, name, tags, one event for one exception.
+"""Links Sentry's error events to the OpenTelemetry span that failed: trace, name, tags, one event per exception.
 
-A sink of the pipeline, and an event processor of sentry-sdk. It sends nothing itself but what escapes a request.
+It is a sink of the pipeline and an event processor of sentry-sdk. It captures only exceptions that escape a request.
 """
 
 from __future__ import annotations
@@ -61,14 +61,14 @@ Tags = Callable[[Mapping[str, Any], Mapping[str, str]], "dict[str, str]"]
 Sampling = Callable[[SpanContext], Mapping[str, str]]
 
 DUPLICATE_WINDOW: Final = 5.0
-"""Seconds within which an exception that belongs to no trace is one occurrence, however often it is reported."""
+"""Seconds within which repeated reports of an exception without a trace are one occurrence."""
 
 _ANSWERS_EVERYTHING: Final = "django"
-"""Its spans also end with exceptions that a middleware turned into an answer; Django's own signal knows better."""
+"""Its spans also end with exceptions that a middleware turned into a response; Django's signal is more precise."""
 
 _STARLETTE: Final = ("starlette", "fastapi")
 _SPAN_API: Final = "sentry_sdk"
-"""The instrumentation scope of spans that are made by sentry-sdk's span API: what code says of one is in its events."""
+"""The instrumentation scope of spans made by sentry-sdk's span API, whose data are also written to events."""
 _SAID_BESIDE: Final = ("sentry.op", "sentry.source", "sentry.status", "sentry.transaction")
 
 _RUNTIME: Final = {
@@ -82,7 +82,7 @@ _TAKES_OPTIONS: Final = "client_options" in inspect.signature(event_from_excepti
 
 
 class _Scopes(NamedTuple):
-    """The Sentry scopes of one local root, and those that stood before."""
+    """The Sentry scopes of one local root, and those that were active before."""
 
     around: _Scopes | None
     base_isolation: Any
@@ -97,12 +97,12 @@ _SCOPES: ContextVar[_Scopes | None] = ContextVar("slotel-scopes", default=None)
 
 
 class ErrorEventLinker:
-    """Knows for each exception in which span it happened, and for each event which exception it speaks of.
+    """Knows the span of each exception, and the exception of each event.
 
     Args:
-        tags: gives the enforced tags.
-        sampling: gives what Sentry's dynamic sampling wants to know of a span's trace.
-        holds_calls: nobody else holds the ended spans of traces that are not sampled, of which breadcrumbs are made.
+        tags: returns the enforced tags.
+        sampling: returns the dynamic sampling context of a span's trace.
+        holds_calls: keep the ended spans of unsampled traces for breadcrumbs, because no other sink does.
     """
 
     starts: Final = "local_roots"
@@ -155,7 +155,7 @@ class ErrorEventLinker:
         self.sessions.start(span, framework_of(span), isolation)
 
     def on_end(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
-        """Remember in which span an exception happened; report it when it escapes a request."""
+        """Record the span of an exception, and report an exception that escapes a request."""
         if span.status is not UNSET and span.status.status_code is StatusCode.ERROR:
             error = sys.exc_info()[1]
             if error is not None and records(span, error):
@@ -180,15 +180,15 @@ class ErrorEventLinker:
             move_calls_to_scope((*local_root.spans, span))
 
     def escaped(self, error: BaseException, mechanism: str) -> None:
-        """Report an exception that left the application and failed no span; one that was reported is dropped again."""
+        """Report an exception that left the application and failed no span. A second report is dropped."""
         capture(error, mechanism)
 
     def replaced(self, client: Any) -> None:
-        """Note the Sentry client that another has replaced: what it holds must leave, too."""
+        """Note a replaced Sentry client, whose pending events must be flushed, too."""
         self._former = client
 
     def flush(self, timeout: float) -> bool:
-        """Let Sentry send what it holds."""
+        """Let Sentry send what is pending."""
         deadline = time.monotonic() + timeout
         sentry_sdk.flush(timeout=timeout)
         if self._former is not None:
@@ -196,13 +196,13 @@ class ErrorEventLinker:
         return True
 
     def shutdown(self) -> None:
-        """Let Sentry send what it holds."""
+        """Let Sentry send what is pending."""
         self.flush(2.0)
 
     # -- as an event processor of sentry-sdk -----------------------------------------------------------------
 
     def __call__(self, event: Any, hint: Any) -> Any:
-        """Tie an error event to its span; None for a second report of the same exception."""
+        """Link an error event to its span; return None for a second report of the same exception."""
         if event.get("type") is not None:
             event.setdefault("contexts", {}).setdefault("runtime", _RUNTIME)
             return event
@@ -235,7 +235,7 @@ class ErrorEventLinker:
         return event
 
     def _where(self, current: SpanContext) -> tuple[SpanContext | None, LocalRoot | None]:
-        """Return the span and the local root of what happens now: an answer may go on when its span has ended."""
+        """Return the current span and local root; a response may go on after its span has ended."""
         local_root = self._open_spans.of(current.span_id) if current.is_valid else None
         served = local_root.served if local_root is not None else None if current.is_valid else SERVED.get()
         if served is not None:
@@ -322,8 +322,8 @@ def capture(
     """Report an exception to Sentry; return the event's id, None if it was not sent. Never raises.
 
     Args:
-        mechanism: who caught it, as Sentry shows it.
-        complete: adds to the event what the framework knows; its faults are ignored.
+        mechanism: Sentry's `mechanism.type`: who caught it.
+        complete: adds the framework's data to the event; its exceptions are ignored.
     """
     client = sentry_sdk.get_client()
     if is_reported(error) or is_unwanted(error):  # the next layer that it passes is no reason to ask again
@@ -344,7 +344,7 @@ def capture(
 
 
 def repeats(record: logging.LogRecord) -> bool:
-    """Return whether a log record is about an exception that was reported: its event would be dropped."""
+    """Return whether a log record is about an exception that was already reported: its event would be dropped."""
     error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
     return error is not None and is_reported(error)
 
@@ -356,10 +356,10 @@ def current_span_ids() -> tuple[str, str] | None:
 
 
 def note_details(integration: str, *_: Any, **more: Any) -> None:
-    """Keep what the framework knows of the request that is served here for its transaction, if that is sampled.
+    """Keep the framework's data of the current request for its transaction, if it is sampled.
 
     Args:
-        integration: identifier of the framework's, which the app may have disabled.
+        integration: identifier of the framework's integration, which the app may have disabled.
         more: what a signal of the framework says besides.
     """
     del more
@@ -373,13 +373,13 @@ def note_details(integration: str, *_: Any, **more: Any) -> None:
 
 
 def isolation_of(local_root: LocalRoot) -> Any:
-    """Return the Sentry scope that is this local root's own, if it is the one that is active here."""
+    """Return the local root's own Sentry scope, if it is the active one; else None."""
     scopes = _SCOPES.get()
     return scopes.isolation if scopes is not None and scopes.local_root is local_root else None
 
 
 def _remember_span(span: ReadableSpan, local_root: LocalRoot | None, error: BaseException) -> None:
-    """Keep on an exception which span it failed: the innermost of its trace."""
+    """Record on an exception the innermost span of its trace that it failed."""
     known = record_of(error)
     if span.context is None:
         return
@@ -390,7 +390,7 @@ def _remember_span(span: ReadableSpan, local_root: LocalRoot | None, error: Base
 
 
 def _report(span: ReadableSpan, local_root: LocalRoot, decision: Decision) -> None:
-    """Report what failed a request, unless it was answered and the framework's integration has judged the answer."""
+    """Report the exception of a failed request, unless it became a response that the framework's integration judges."""
     error, served = decision.exception, local_root.served
     if error is None:
         return
@@ -411,7 +411,7 @@ def _report(span: ReadableSpan, local_root: LocalRoot, decision: Decision) -> No
 
 
 def _capture_within(scopes: _Scopes | None, error: BaseException, mechanism: str, *, handled: bool) -> None:
-    """Report an exception with what its request said, also from the task of its server, which has other scopes."""
+    """Report an exception within the scopes of its request, also from the server's task, which has other scopes."""
     if scopes is None or scopes is _SCOPES.get():
         capture(error, mechanism, handled=handled)
         return
@@ -425,7 +425,7 @@ def _capture_within(scopes: _Scopes | None, error: BaseException, mechanism: str
 
 
 def _leave(local_root: LocalRoot, *, is_sent: bool) -> None:
-    """Put back the scopes that stood before; in an event loop they end with their task, and may still be used."""
+    """Restore the former scopes. In an event loop they end with their task, which may still use them."""
     scopes = None if in_finalizer() else _SCOPES.get()
     if scopes is None or scopes.local_root is not local_root:
         return

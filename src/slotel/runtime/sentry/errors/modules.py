@@ -1,7 +1,7 @@
 """The installed packages with their versions, as sentry-sdk lists them in an event's `modules`.
 
-It parses the whole metadata of each package three times, with its description: 180 ms for 130 packages, at the first
-error of a process. Two lines of each are enough.
+sentry-sdk parses the whole metadata of each package three times: 180 ms for 130 packages, at the first error of a
+process. Two lines of each are enough.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from importlib.metadata import Distribution, distributions
 from typing import Any, Final
 
 MODULES: Final = "modules"
-"""The part of an event that lists the packages: empty until they are filled in, absent where nobody wants them."""
+"""Key of an event with the packages: empty until they are filled in, absent if the app does not want them."""
 _HEADER: Final = re.compile(r"^(name|version):[ \t]*(.*?)\s*$", re.IGNORECASE | re.MULTILINE)
 _END: Final = re.compile(r"\r?\n\r?\n")
 """An empty line: the description follows."""
 
 
 NO_DESCRIPTOR: Final = frozenset((errno.EMFILE, errno.ENFILE))
-"""The process, or the machine, has too many files open: there may be a descriptor later."""
+"""errno of too many open files, in the process or the system: a retry may succeed."""
 
 _MODULES: Final[dict[str, str]] = {}
 
 
 def installed_modules() -> dict[str, str]:
-    """Return the packages in lower case with their versions, as they were when they could first be read."""
+    """Return the packages (names in lower case) with their versions. They are read once."""
     if not _MODULES:
         with suppress(OSError):
             _MODULES.update(versions_of(distributions()))
@@ -35,14 +35,14 @@ def installed_modules() -> dict[str, str]:
 
 
 def add_modules(event: MutableMapping[str, Any]) -> None:
-    """Fill the list in that was left empty; it is left out where the packages cannot be read."""
+    """Fill the empty list in; remove it if the packages cannot be read."""
     if event.get(MODULES) == {}:
         event[MODULES] = {**installed_modules()}
         leave_empty_out(event)
 
 
 def leave_empty_out(event: MutableMapping[str, Any]) -> None:
-    """Take an empty list away: nobody shall fill it in."""
+    """Remove an empty list that will not be filled in."""
     if event.get(MODULES) == {}:
         del event[MODULES]
 

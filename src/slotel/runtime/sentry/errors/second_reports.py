@@ -1,4 +1,4 @@
-"""Reports that tell nothing new: a server's line about what left the application, an exception nobody waits for."""
+"""Recognises events without news: a server's log line about an exception that was reported, a disconnected client."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _SERVERS_LOGGERS: Final = frozenset(
         "gunicorn.error", "hypercorn.error", "uvicorn.error", "waitress", "werkzeug",
     }
 )  # fmt: skip
-"""Loggers on which servers, and frameworks that serve a request's end, report what left the application."""
+"""Loggers on which servers report exceptions that left the application."""
 
 _UWSGIS: Final = ("write error",)
-"""Arguments of the OSError that uWSGI's C code raises, without a traceback, where a client has left the download."""
+"""Arguments of the OSError that uWSGI's C code raises, without a traceback, if a client disconnects in a download."""
 _TORNADOS_LOGGERS: Final = ("tornado.application", "tornado.general")
-"""On which Tornado reports, after its handler, what ended a request; an application may use them, too."""
+"""Loggers on which Tornado reports an exception after its handler; applications may use them, too."""
 _SECOND_REPORTS: Final = ("Worker (pid:", "WORKER TIMEOUT", "Application callable raised an exception")
-"""What gunicorn's master says when a worker ends, and granian of what left the application, as text."""
+"""Texts of gunicorn's master about the end of a worker, and of granian about exceptions of the application."""
 
 
 def is_second_report(event: Any, error: BaseException | None) -> bool:
-    """Whether an event repeats what was reported, or is about a client that has left."""
+    """Return whether an event repeats a reported exception, or is about a disconnected client."""
     if event.get("logger") in _SERVERS_LOGGERS:
         return _is_servers_own(event, error)
     if event.get("logger") in _TORNADOS_LOGGERS:
@@ -47,13 +47,13 @@ def _is_servers_own(event: Any, error: BaseException | None) -> bool:
 
 
 def _is_unhandled(event: Any) -> bool:
-    """Whether an integration reports an exception: what code captures itself counts as handled."""
+    """Whether an integration has captured the exception; one that the app's code captures is marked as handled."""
     values = (event.get("exception") or {}).get("values") or [{}]
     return (values[-1].get("mechanism") or {}).get("handled") is False
 
 
 def _is_of_nobody(error: BaseException) -> bool:
-    """Whether an exception says that the client has left, or is the answer to one that has."""
+    """Whether an exception means that the client has disconnected, or is a response to such a client."""
     served = SERVED.get()
     if isinstance(error, OSError) and error.__traceback__ is None and error.args == _UWSGIS:
         return True

@@ -20,17 +20,17 @@ MAX_LINE: Final = 1024
 
 
 class SourceLines:
-    """Adds source lines; keeps the files that were used last. Safe on several threads: the worst is a second read."""
+    """Adds source lines, with a cache of recently used files. Thread-safe: at worst a file is read twice."""
 
     def __init__(self) -> None:
         self._files: OrderedDict[tuple[str, str | None], Sequence[str]] = OrderedDict()
         self._lines = 0
 
     def add_to(self, event: Mapping[str, Any], longest: int | None = None) -> None:
-        """Fill the frames for which sentry-sdk left the lines empty; other frames stay as they are.
+        """Fill the frames whose lines sentry-sdk left empty; other frames are not changed.
 
         Args:
-            longest: characters of a line; None for `MAX_LINE`.
+            longest: most characters of a line; None for `MAX_LINE`.
         """
         longest = MAX_LINE if longest is None else longest
         for frame in frames_of(event):
