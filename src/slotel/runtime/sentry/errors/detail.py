@@ -67,7 +67,7 @@ class ErrorDetail:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> Choice | None:
-        """Return which frames' variables to read; None for all. A second report reads none: its event will be dropped."""
+        """Return which frames' variables to read; None for all. A second report reads none: its event is dropped."""
         if is_reported(error):
             return Choice(_no_frame, _SAID[NONE])
         level = self._level(kind, traceback)
