@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 import traceback
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -752,6 +753,34 @@ def test_foreign_files_in_the_directory_harm_nothing(service, environ) -> None:
     service.workers.tick()
     assert service.total() == 2
     assert ("metrics", "foreign_file") in service.dropped
+
+
+def test_a_file_of_a_terabyte_is_passed_over_and_takes_no_memory(service, environ) -> None:
+    service.count()
+    ended(forked(service.count))
+    path = Path(environ[VARIABLE])
+    for name in ("4-4-00000000.names", "4-4-00000000.cells", "5-5-00000000.cells", "4-4-00000000.app"):
+        with (path / name).open("wb") as file:
+            file.truncate(1 << 40)
+    tracemalloc.start()
+    try:
+        assert service.total() == 2
+        service.workers.tick()
+        assert service.total() == 2
+        assert service.workers.shared("app") == ()
+        assert tracemalloc.get_traced_memory()[1] < 1 << 26
+    finally:
+        tracemalloc.stop()
+    assert ("metrics", "unreadable_file") in service.dropped
+
+
+def test_a_shared_file_that_cannot_be_read_hides_no_other(service, environ) -> None:
+    service.count()
+    ended(forked(lambda: (service.count(), service.workers.share("app", b"x"))))
+    path = Path(environ[VARIABLE])
+    (path / "4-4-00000000.names").write_bytes(b"")
+    os.mkfifo(path / "4-4-00000000.app")
+    assert [file.data for file in service.workers.shared("app")] == [b"x"]
 
 
 def test_label_values_of_every_kind_survive_the_file(service) -> None:

@@ -106,6 +106,9 @@ class WorkerFileReader:
             return self._dir.read(name)
         except FileNotFoundError:
             return None
+        except OSError:  # one file hides no other
+            self._say_once(name, "unreadable_file")
+            return None
 
     def stems(self) -> set[str]:
         """Return the stems of all files, without those that a compacted file has absorbed."""

@@ -45,6 +45,8 @@ _PRIVATE: Final = 0o700
 _ROOM: Final = 8 * 1024 * 1024
 """Bytes: 2,000 series of a histogram in 20 workers."""
 _FILES: Final = 200
+_LARGEST: Final = 256 * 1024 * 1024
+"""Bytes of a file that is read whole: one that a fault has made longer must not fill the memory."""
 
 # -- names -----------------------------------------------------------------------------------------------------
 
@@ -255,8 +257,9 @@ class RuntimeDirectory:
     def read(self, name: str, start: int = 0) -> bytes:
         """Return a regular file's content from a byte on."""
         with open(self.open(name, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123 by descriptor
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise OSError(f"{name} is no file")
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
+                raise OSError(f"{name} is no file, or too large")
             file.seek(start)
             return file.read()
 
