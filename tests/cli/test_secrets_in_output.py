@@ -1,6 +1,7 @@
 """What the commands print quotes values of the environment and the file; it may be in the public log of a CI."""
 
 import json
+import re
 
 import pytest
 from click.testing import CliRunner
@@ -61,3 +62,37 @@ def test_the_other_commands_show_none(arguments):
     assert SECRET not in done.output
     if "json" in arguments:
         assert json.loads(done.output)["problems"]
+
+
+HOSTILE = "a\nERROR slotel: forged \x1b[2J\x1b]0;t\x07\u202e\x9b31m"
+
+
+def is_one_terminal_line_each(said):
+    seen = re.sub(r"\x1b\[[0-9;]{0,8}m", "", said)  # colours of its own
+    return not [each for each in seen if not each.isprintable() and each != "\n"] and "\nERROR" not in said
+
+
+@pytest.mark.process  # it tries the port
+def test_doctor_shows_what_a_terminal_obeys_as_text_and_each_finding_as_one_line(
+    capsys, monkeypatch, tmp_path
+):
+    (tmp_path / "slotel.yaml").unlink()
+    for name in (*PLACES, "OTEL_SERVICE_NAME", "OTEL_EXPORTER_PROMETHEUS_HOST", "SLOTEL_METRICS_WEB_CONFIG"):
+        monkeypatch.setenv(name, HOSTILE)
+    main(["--offline"])
+    said = capsys.readouterr().out
+    assert r"a\nERROR slotel: forged \x1b[2J" in said
+    assert is_one_terminal_line_each(said)
+
+
+@pytest.mark.parametrize("command", ["validate", "explain"])
+@pytest.mark.parametrize("is_fine", [True, False])
+def test_the_other_commands_show_the_same_of_a_file(command, is_fine, tmp_path, monkeypatch):
+    for name in PLACES:
+        monkeypatch.delenv(name)
+    text = json.dumps(HOSTILE)
+    document = f"service: {text}\nslos: [{{name: a, objective: '99%', include: {{http.route: [{text}]}}}}]\n"
+    (tmp_path / "slotel.yaml").write_text(document if is_fine else f"{document}{text}: 1\n")
+    done = CliRunner().invoke(app, [command])
+    assert r"ERROR slotel: forged \x1b[2J" in done.output
+    assert is_one_terminal_line_each(done.output)

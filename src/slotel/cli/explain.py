@@ -13,6 +13,7 @@ from rich.text import Text
 from slotel.cli.load import inform, load_all_or_exit, takes_configs
 from slotel.compile.explanation import explain
 from slotel.compile.warnings import warnings
+from slotel.config.problem import one_line
 
 _COLOURS = {"page": "bold red", "ticket": "yellow"}
 
@@ -51,10 +52,12 @@ def command(configs: tuple[str, ...], rate: float, as_json: bool) -> None:
 def _show(objective: dict[str, Any]) -> None:
     """Print one objective, as `explain` returned it."""
     console = Console(highlight=False, soft_wrap=True)
-    console.print(Text(objective["name"], style="bold cyan"), Text(f"— {objective['objective']}."))
+    console.print(
+        Text(one_line(objective["name"]), style="bold cyan"), Text(one_line(f"— {objective['objective']}."))
+    )
     for title in ("counted", "bad", "excluded"):
         for line in objective[title]:
-            console.print(Text(f"  {title:>9}  ", style="dim"), Text(line), sep="")
+            console.print(Text(f"  {title:>9}  ", style="dim"), Text(one_line(line)), sep="")
     traffic = objective["traffic"]
     period = f"a {objective['period']}" if objective["period"].isalpha() else objective["period"]
     at_rate = f", at {traffic['events_per_second']:g} a second" if traffic["counted"] == "events" else ""

@@ -13,7 +13,7 @@ import click
 
 from slotel.config.foreign.formats import MARKS, Source, read_files
 from slotel.config.load import read_configuration, read_text, reason
-from slotel.config.problem import Problem
+from slotel.config.problem import Problem, one_line
 from slotel.config.service import Reading, Service
 from slotel.runtime.redaction.redactor import Redactor
 
@@ -91,8 +91,8 @@ def _redactor() -> Redactor:
 
 
 def without_secrets(text: str) -> str:
-    """Return a text for people without the secrets in it: a line quotes values, and its place may be a public log."""
-    return _redactor().text(text)
+    """Return a text for people as one line without the secrets in it: it may be shown in public."""
+    return one_line(_redactor().text(text))
 
 
 def complain(problems: Sequence[Problem]) -> None:

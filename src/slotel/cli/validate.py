@@ -76,7 +76,7 @@ def _show(found: _Findings) -> None:
     if not found.problems:
         objectives = ", ".join(f"{slo.name} ({slo.objective * 100:.10g} %)" for slo in found.service.slos)
         click.secho("ok    ", fg="green", bold=True, nl=False)
-        click.echo(f"{found.service.name}: {objectives}")
+        click.echo(without_secrets(f"{found.service.name}: {objectives}"))
 
 
 def _annotate(found: _Findings) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from slotel.config.problem import Problem
+from slotel.config.problem import Problem, one_line
 
 LOG: Final = logging.getLogger("slotel")
 _SHIPPING: Final = ("opentelemetry.", "sentry_sdk.")
@@ -47,13 +47,12 @@ class _Redacted(logging.Filter):
         """Redact the record and let it pass."""
         try:
             text = record.getMessage()
-            clean = (
-                self.redact(text).replace("\r", r"\r").replace("\n", r"\n")
-            )  # a line quotes others: it stays one
+            clean = one_line(self.redact(text))  # a line quotes others
             if clean != text:
                 record.msg, record.args = clean, ()
             if record.exc_info:  # a handler's formatter takes the text that stands
-                record.exc_text = self.redact(logging.Formatter().formatException(record.exc_info))
+                trace = self.redact(logging.Formatter().formatException(record.exc_info))
+                record.exc_text = "\n".join(map(one_line, trace.split("\n")))
         except Exception:  # noqa: BLE001 a line that cannot be redacted is not shown
             record.msg, record.args, record.exc_info = "a log line could not be redacted", (), None
         return True

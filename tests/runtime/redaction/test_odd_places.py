@@ -1,5 +1,6 @@
 """The redactor where nobody looks: scopes of instrumentation, names of what was redacted, data that changes later."""
 
+import logging
 import subprocess
 from collections import Counter, OrderedDict
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from sentry_sdk.transport import Transport
 from sentry_sdk.utils import event_from_exception
 
 from slotel.config.tags import TagPolicy
+from slotel.runtime.logs import LOG, redact_logs
 from slotel.runtime.metrics.instruments.redacted_data import redacted_data
 from slotel.runtime.metrics.scrape.sources.conversion import Conversion
 from slotel.runtime.redaction.enforcer import Enforcer
@@ -229,3 +231,17 @@ def test_an_option_is_found_however_many_programs_stand_before_it(name):
         for before in ("curl ", "curl " * 40, "mysql curl " * 20):
             text = f"{before}{'a' * gap} curl {'c' * 600} -su {name}:SEK7RETx9 https://h"
             assert "SEK7RETx9" not in REDACTOR.text(text), (gap, before)
+
+
+def test_no_line_of_slotels_own_log_is_obeyed_by_a_terminal_or_read_as_two(caplog):
+    redact_logs(Redactor().text)
+    hostile = "a\nERROR slotel: x\r\x1b[2J\x1b]0;t\x07\x9b31m\u202e\u2028\u200b\U000e0041"
+    try:
+        raise ValueError(hostile)
+    except ValueError:
+        LOG.exception("said %s", hostile)
+    (record,) = caplog.records
+    shown = logging.Formatter().format(record)
+    assert [each for each in shown if not each.isprintable() and each != "\n"] == []
+    assert record.getMessage().startswith(r"said a\nERROR slotel: x\r\x1b[2J")
+    assert "\nERROR slotel" not in record.getMessage()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from slotel.cli.doctor.examine import ExamineOptions, examine
+from slotel.config.problem import one_line
 from slotel.runtime.checks.packages import LAUNCHER
 from slotel.runtime.finding import Finding
 from slotel.runtime.redaction.redactor import Redactor
@@ -103,6 +104,6 @@ def _print(finding: Finding) -> None:
         label = f"\x1b[1;{_COLOURS[finding.status]}m{label}\x1b[0m"
     code = f" [{finding.code}]" if finding.code else ""
     shown = finding.fix[1:-1] if finding.fix.startswith("(") else finding.fix  # what happens instead
-    fix = f"\n       → {shown}" if shown else ""
-    sys.stdout.write(f"{label}  {finding.subject}: {finding.text}{code}{fix}\n")
+    fix = f"\n       → {one_line(shown)}" if shown else ""
+    sys.stdout.write(f"{label}  {finding.subject}: {one_line(finding.text)}{code}{fix}\n")
     sys.stdout.flush()
