@@ -323,8 +323,23 @@ def test_a_certificate_that_is_not_trusted_is_never_sent_to_and_sending_resumes_
         assert not sink.flush(0.5)
         assert sentry.stats().get("requests", 0) == 0
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
-        sink._worker._sender.endpoint.close()
-        assert sink.flush(10)
+        assert sink.flush(30)
+    assert (sentry.transactions, losses.counts) == (3, {})
+
+
+def test_certificates_that_are_replaced_in_their_file_are_read_without_a_restart(certificate, tmp_path):
+    trusted, other = tmp_path / "trusted.pem", tmp_path / "other"
+    other.mkdir()
+    make_certificate(other)
+    trusted.write_bytes((other / "cert.pem").read_bytes())
+    with (
+        SentrySink(tls=serving_tls(certificate)) as sentry,
+        shipping(sentry, ca_certs=str(trusted)) as (sink, losses),
+    ):
+        run(provider(sink).get_tracer("t"), 3)
+        assert not sink.flush(0.5)
+        trusted.write_bytes((certificate / "cert.pem").read_bytes())
+        assert sink.flush(30)
     assert (sentry.transactions, losses.counts) == (3, {})
 
 

@@ -15,7 +15,7 @@ from math import inf
 from typing import Final
 
 from opentelemetry import context as otel_context
-from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.exceptions import HTTPError, ReadTimeoutError, SSLError
 
 from slotel.runtime.metrics.unsent import UNSENT
 from slotel.runtime.process.lifecycle import PROCESS
@@ -348,6 +348,8 @@ class Sender:
         else:
             self._keep(envelope)
         self._tell(f"{type(error).__name__}: {_reason(error)}")
+        if isinstance(getattr(error, "original_error", error), SSLError):
+            self.endpoint.close()  # the next attempt reads the certificates again, which may be others by then
 
     def _judge(self, envelope: QueuedEnvelope, answer: Answer) -> bool:
         """Act on a response; return whether the next envelope may follow at once."""
