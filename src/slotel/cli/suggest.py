@@ -10,7 +10,7 @@ import click
 
 from slotel.cli.load import inform
 from slotel.cli.prometheus.api import PrometheusApi, PrometheusError
-from slotel.cli.prometheus.options import header_option, url_option
+from slotel.cli.prometheus.options import end_option, header_option, url_option
 from slotel.compile.sources import HTTP_DURATION as HTTP
 from slotel.compile.suggestion import Route, suggest, to_yaml
 from slotel.config import names
@@ -29,14 +29,7 @@ _FAILED: Final = 'status_code="STATUS_CODE_ERROR"'
 @header_option
 @click.option("--service", metavar="NAME", help="Which service; default: the one that there is.")
 @click.option("--last", default="28d", show_default=True, metavar="DURATION", help="How far back.")
-@click.option(
-    "--at",
-    "moment",
-    default=None,
-    type=float,
-    metavar="SECONDS",
-    help="End, in seconds since 1970. Default: now.",
-)
+@end_option("--at")
 @click.option(
     "--out", metavar="FILE", help="Write it there, if there is no such file yet. Default: print it."
 )

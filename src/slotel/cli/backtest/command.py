@@ -13,7 +13,7 @@ import click
 from slotel.cli.backtest.terminal import report, show
 from slotel.cli.load import load_all_or_exit, takes_configs
 from slotel.cli.prometheus.api import PrometheusApi, PrometheusError
-from slotel.cli.prometheus.options import header_option, url_option
+from slotel.cli.prometheus.options import end_option, header_option, url_option
 from slotel.compile import conventions as at
 from slotel.compile.backtest import Backtest, Past, backtest
 from slotel.compile.history import STEP, Clock, Series, direct_queries, recorded
@@ -33,9 +33,7 @@ MOST_DAYS: Final = 100
 @click.option(
     "--last", default="30d", show_default=True, metavar="DURATION", help="How far back, up to 100d."
 )
-@click.option(
-    "--until", default=None, type=float, metavar="SECONDS", help="End, in seconds since 1970. Default: now."
-)
+@end_option("--until")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option("--html", metavar="FILE", help="Write a report as HTML.")
 def command(
@@ -43,7 +41,7 @@ def command(
     url: str,
     headers: tuple[str, ...],
     last: str,
-    until: float | None,
+    moment: float | None,
     as_json: bool,
     html: str | None,
 ) -> None:
@@ -63,7 +61,7 @@ def command(
             [reading.service for reading in readings],
             PrometheusApi(url, headers),
             seconds,
-            until or time.time(),
+            moment or time.time(),
         )
     except (PrometheusError, ValueError) as error:
         raise click.ClickException(str(error)) from error

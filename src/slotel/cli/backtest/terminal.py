@@ -17,6 +17,8 @@ from slotel.runtime.status_page.words import age
 
 WIDTH: Final = 72
 """Characters of the timeline."""
+FILE_WIDTH: Final = 160
+"""Characters of a line in a report, a file or a pipe, which are no terminal: nothing is cut."""
 COLOURS: Final = {"page": "bold red", "ticket": "yellow", "missed": "magenta"}
 _MOST: Final = 20
 """Rows of a table on a terminal."""
@@ -24,7 +26,7 @@ _MOST: Final = 20
 
 def report(found: Sequence[Backtest]) -> str:
     """Return every backtest as one HTML document without scripts, links and limits."""
-    console = Console(record=True, file=io.StringIO(), width=160, highlight=False, soft_wrap=True)
+    console = Console(record=True, file=io.StringIO(), width=FILE_WIDTH, highlight=False, soft_wrap=True)
     for each in found:
         show(each, console, sys.maxsize)
         console.print()
@@ -38,7 +40,8 @@ def show(found: Backtest, console: Console | None = None, most: int = _MOST) -> 
         console: default: the terminal.
         most: rows of a table.
     """
-    console = console or Console(highlight=False, soft_wrap=True)
+    if console is None:
+        console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else FILE_WIDTH)
     console.print(
         Text(f"{found.service} / {found.slo}", "bold cyan"),
         Text(f"{_moment(found.begin)} – {_moment(found.end)} UTC"),
@@ -80,9 +83,9 @@ def _timeline(found: Backtest) -> list[Text]:
 
 
 def _fired(found: Backtest, most: int) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
-    for title in ("", "alert", "from", "for", "budget spent by then"):
-        table.add_column(title, no_wrap=True)
+    table = Table(box=None, padding=(0, 1), header_style="dim")
+    for title in ("", "alert", "from", "for", "budget spent"):
+        table.add_column(title, no_wrap=title != "alert", overflow="fold")  # the name alone gives way
     for each in found.fired[:most]:
         spent = "" if each.spent is None else f"{each.spent * 100:.3g} %"
         severity = Text(each.severity, COLOURS["page" if each.severity == "page" else "ticket"])
