@@ -1,6 +1,7 @@
 """`slotel doctor --prometheus URL` on a real Prometheus: what the generated rules need, and what is missing of it."""
 
 import http.server
+import re
 import threading
 from contextlib import contextmanager
 
@@ -35,12 +36,12 @@ d_seconds_sum 5
 
 
 @contextmanager
-def target():
+def target(metrics=METRICS):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(METRICS)
+            self.wfile.write(metrics)
 
         def log_message(self, *_):
             pass
@@ -121,7 +122,8 @@ def test_a_prometheus_that_holds_two_environments_has_the_rules_of_both(tmp_path
 def test_rules_of_sloth_for_the_same_objective_are_named_and_those_of_slotel_do_not_fail(tmp_path):
     service = services.one()
     own, theirs = tmp_path / "slotel.yaml", tmp_path / "sloth.yaml"
-    own.write_text(compile_all(service, ["slotel.compile.prometheus.rules"])["prometheus/rules.yaml"])
+    text = compile_all(service, ["slotel.compile.prometheus.rules"])["prometheus/rules.yaml"]
+    own.write_text(re.sub(r"interval: \S+", "interval: 1s", text))  # evaluated at once
     labels = "{sloth_id: shop-availability, sloth_service: shop, sloth_slo: availability}"
     records = {
         "slo:error_budget:ratio": "vector(0.01)",
@@ -144,6 +146,34 @@ def test_rules_of_sloth_for_the_same_objective_are_named_and_those_of_slotel_do_
         "'availability': Sloth's rules for it are loaded, too: they fail, and write into the period's records"
     ]
     assert sum("none fails" in each.text for each in found) == 2
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        ('slo_events{service_name="shop",slo_name="availability",slo_outcome="good"} 1', "but there is slo_events: names of OTLP"),
+        ('slo_events_total{service_name="other",slo_name="availability",slo_outcome="good"} 1', ""),
+        ('slo_events_total{service_name="shop",slo_name="availability",slo_outcome="good"} 1', None),
+    ],
+    ids=["translated without suffixes", "another service's", "its own"],
+)  # fmt: skip
+def test_events_under_another_spelling_of_otlp_are_named_and_no_interval_is_made_of_a_few_seconds(
+    tmp_path, metrics, said
+):
+    with (
+        target(f"{metrics}\n".encode()) as address,
+        Prometheus(tmp_path / "prom", {"shop": [address]}) as prometheus,
+    ):
+        wait_until(lambda: prometheus.query('{__name__=~"slo_events.*"}'), "it is scraped")
+        found = [
+            each
+            for each in check_prometheus(services.one(), prometheus.url)
+            if each.code in {"SLO165", "SLO169"}
+        ]
+    assert [("but there is" in each.text, (said or "") in each.text) for each in found] == (
+        [] if said is None else [(bool(said), True)]
+    )
 
 
 def test_an_address_that_is_no_prometheus_is_told_so():

@@ -49,6 +49,9 @@ HOSTILE = [
     "#c: d",
     "- e",
     "a-b",
+    "C++",
+    "[team] (x",
+    "a.b$1",
 ]
 ANNOTATED = ["", "{{ $x }} {{", "a`b\n\n  c\n", 'it\'s "x"', "\ta\r\nb", "\u2028\x85x", "  lead", "# no: yes"]
 

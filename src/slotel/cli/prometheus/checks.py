@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -20,6 +21,10 @@ _SUBJECT: Final = "prometheus"
 _DEFAULT_RETENTION: Final = 15 * DAY
 """Source: Prometheus' documentation, `storage.tsdb.retention.time`."""
 _SAMPLED: Final = "20m"
+_STEP: Final = "30s"
+_NAME: Final = re.compile(r"\w+")
+_PARTS: Final = re.compile(r"(\w+?)(_seconds)?(_count|_total)?")
+"""Of a metric's name: what OTLP calls it, with dots or not; unit and ending, which not every translation adds."""
 
 
 def check_prometheus(service: Service, url: str, headers: Sequence[str] = ()) -> Iterator[Finding]:
@@ -118,9 +123,12 @@ def _series(service: Service, slo: Slo, prometheus: PrometheusApi) -> Iterator[F
         return
     if not present:
         text = f"'{slo.name}': no series {found.present}"
-        yield Finding(
-            _SUBJECT, "warn", text, "check the scrape target and what the objective selects", "SLO165"
-        )
+        fix = "check the scrape target and what the objective selects"
+        other = _translated(found.present, prometheus)
+        if other:
+            text += f", but there is {other}: names of OTLP are translated otherwise"
+            fix = "set otlp: {translation_strategy: UnderscoreEscapingWithSuffixes} in Prometheus' configuration"
+        yield Finding(_SUBJECT, "warn", text, fix, "SLO165")
         return
     missing = [operand for operand in found.operands if not prometheus.query(f"count({operand})")]
     for operand in missing:
@@ -130,6 +138,24 @@ def _series(service: Service, slo: Slo, prometheus: PrometheusApi) -> Iterator[F
     if not missing:
         yield Finding(_SUBJECT, "ok", f"'{slo.name}': its series are there")
     yield from _scrapes(service, slo, found, prometheus)
+
+
+def _translated(selector: str, prometheus: PrometheusApi) -> str:
+    """Return the metric as another `translation_strategy` of OTLP's receiver spells it; empty if it is not there.
+
+    Of a label with a dot, as `service.name`, the label is named, too.
+    """
+    name, brace, _ = selector.partition("{")
+    if not brace or not _NAME.fullmatch(name):
+        return ""
+    base, unit, end = _PARTS.fullmatch(name).groups("")  # type: ignore[union-attr]  # it matches every name
+    pattern = base.replace("_", "[._]") + f"({unit})?" + (end if end == "_count" else f"({end})?")
+    for each in prometheus.query(f'topk by (__name__) (1, {{__name__=~"{pattern}"}})'):
+        found = str(each["metric"].get("__name__", ""))
+        dotted = [label for label in each["metric"] if "." in label]
+        if found != name or dotted:
+            return f"{found} with the label {dotted[0]}" if dotted else found
+    return ""
 
 
 def _edges(operand: str, prometheus: PrometheusApi) -> str:
@@ -147,16 +173,23 @@ def _scrapes(service: Service, slo: Slo, found: Counts, prometheus: PrometheusAp
     """Yield if the shortest window holds fewer than four scrapes; of a query it cannot be told."""
     if slo.queries is not None:
         return
-    seen = prometheus.query(f"max(count_over_time({found.present}[{_SAMPLED}]))")
-    samples = float(seen[0]["value"][1]) if seen else 0.0
-    if samples < 2:  # noqa: PLR2004 a single one has no interval
+    times = f"over_time(timestamp({found.present})[{_SAMPLED}:{_STEP}])"
+    lasted = _value(prometheus, f"max(max_{times} - min_{times})")
+    samples = _value(prometheus, f"max(count_over_time({found.present}[{_SAMPLED}]))")
+    if samples < 2 or lasted < at.BASE:  # noqa: PLR2004 a single one has no interval
         return
-    every = parse_duration(_SAMPLED) / samples
+    every = lasted / (samples - 1)
     if every * at.SCRAPES > at.base(service) * 1.1:
         written = format_duration(round(every))
         shortest = format_duration(at.base(service))
         text = f"'{slo.name}': scraped every {written} or so, the shortest window is {shortest}"
         yield Finding(_SUBJECT, "warn", text, f"set monitoring.scrape_interval: {written}", "SLO169")
+
+
+def _value(prometheus: PrometheusApi, query: str) -> float:
+    """Return the one value of a query; 0 where it has none."""
+    found = prometheus.query(query)
+    return float(found[0]["value"][1]) if found else 0.0
 
 
 def _flags(service: Service, prometheus: PrometheusApi) -> Iterator[Finding]:
