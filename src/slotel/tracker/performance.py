@@ -9,8 +9,9 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final, TypeVar, overload
 
 from opentelemetry import trace
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import Span, SpanKind, Tracer
 
+from slotel.runtime.upstream.otel.failure import failed_by, record
 from slotel.tracker.started import started
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -230,8 +231,8 @@ def _lasting(span: Span) -> Iterator[Span]:
     try:
         yield span
     except Exception as error:
-        span.record_exception(error)
-        span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+        record(span, error)
+        span.set_status(failed_by(error))
         raise
     finally:
         span.end()

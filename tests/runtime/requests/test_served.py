@@ -378,6 +378,29 @@ def test_a_body_without_a_head_is_no_answer_whether_or_not_a_framework_is_beside
     assert [row for _, row in layer[2].scopes] == ["broken_stream"]
 
 
+class UnspeakableError(Exception):
+    def __str__(self):
+        raise LookupError
+
+
+def test_an_exception_whose_text_raises_is_counted_and_reaches_the_server_as_it_is(layer):
+    """The request was not counted, and its server met the exception of `__str__`."""
+    _, bare, counted, _ = layer
+
+    def application(_environ, _start_response):
+        raise UnspeakableError
+
+    async def asynchronous(_scope, _receive, _send):
+        raise UnspeakableError
+
+    with pytest.raises(UnspeakableError):
+        ask(WsgiLayer(bare.server, application))
+    scope = {"type": "http", "method": "GET", "path": "/ok", "headers": []}
+    with pytest.raises(UnspeakableError):
+        asyncio.run(AsgiLayer(bare.server, asynchronous)(scope, None, None))
+    assert (counted.scopes, counted.statuses) == ([("slotel.server", "failed")] * 2, [500] * 2)
+
+
 class Framework:
     """A framework's application, of which the answer breaks, or the call after the head; its span is its instrumentation's."""
 

@@ -2,6 +2,7 @@
 
 import enum
 
+import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -93,3 +94,22 @@ def test_odd_spans_are_counted_and_spoil_nothing_for_the_next():
     assert {"200", "None", "Choice.ONE", "job"} <= calls.keys()
     assert counted.get("slotel_stage_errors", {}) == {}
     assert len(exported.get_finished_spans()) == len(ended.get_finished_spans())
+
+
+class UnspeakableError(Exception):
+    def __str__(self):
+        raise ValueError("str")
+
+
+def test_an_exception_whose_text_raises_reaches_the_app_as_it_is_and_is_on_its_span():
+    """The SDK's span raises what `str(error)` raises, in place of the app's exception."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    runtime_around(provider)
+    with (
+        pytest.raises(UnspeakableError),
+        provider.get_tracer("t").start_as_current_span("job", end_on_exit=False) as span,
+    ):
+        raise UnspeakableError
+    assert span.status.description == "UnspeakableError: <unprintable UnspeakableError>"
+    (event,) = span.events
+    assert event.attributes["exception.message"] == "<unprintable UnspeakableError>"

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import SpanKind, StatusCode
 
 from slotel.runtime.requests.served import TRACER
+from slotel.runtime.upstream.otel.failure import failed_by, record
 
 _SYSTEM: Final = "grpc"
 _NO_METHOD: Final = "_OTHER"
@@ -37,6 +38,6 @@ def count_refused_call(method: object, metadata: Iterable[Any] | None, error: Ex
     }
     span = trace.get_tracer(TRACER).start_span(_SYSTEM, parent, SpanKind.SERVER, attributes)
     if error is not None:
-        span.record_exception(error)
-    span.set_status(Status(StatusCode.ERROR, None if error is None else f"{type(error).__name__}: {error}"))
+        record(span, error)
+    span.set_status(StatusCode.ERROR if error is None else failed_by(error))
     span.end()

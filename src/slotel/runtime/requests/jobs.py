@@ -8,11 +8,12 @@ from typing import Final
 
 from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import SpanKind, StatusCode
 
 from slotel.runtime.requests.killed_jobs import KilledJobs
 from slotel.runtime.requests.outcomes import JOB_STATE
 from slotel.runtime.upstream.jobs import FAILED, Job
+from slotel.runtime.upstream.otel.failure import failed_by, record
 
 _TRACER: Final = "slotel.jobs"
 
@@ -75,17 +76,13 @@ class Jobs:
 
 def fail_current(error: Exception) -> None:
     """Mark the current span as failed by an exception. The exception is reported elsewhere."""
-    trace.get_current_span().set_status(_failed_by(error))
-
-
-def _failed_by(error: BaseException | None) -> Status:
-    return Status(StatusCode.ERROR, None if error is None else f"{type(error).__name__}: {error}")
+    trace.get_current_span().set_status(failed_by(error))
 
 
 def _end(span: trace.Span, job: Job) -> None:
     span.set_attribute(JOB_STATE, job.state)
     if job.error is not None:
-        span.record_exception(job.error)
+        record(span, job.error)
     if job.state == FAILED and not job.is_expected:
-        span.set_status(_failed_by(job.error))
+        span.set_status(StatusCode.ERROR if job.error is None else failed_by(job.error))
     span.end()

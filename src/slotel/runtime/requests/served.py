@@ -24,6 +24,7 @@ from slotel.runtime.requests.decision import Decision, gets_answer, of_escaped
 from slotel.runtime.requests.layer import Layer
 from slotel.runtime.requests.span_name import PATHS, name_by_route, place_under, under
 from slotel.runtime.upstream.django import FORCED_ROOT
+from slotel.runtime.upstream.otel.failure import failed_by, record
 from slotel.runtime.upstream.otel.reading import amend_answer, attributes_of
 from slotel.runtime.upstream.otel.spans import can_take_context, span_in, take_context
 
@@ -376,9 +377,9 @@ class ServedRequest:
         if self.status is not None and "http.request.method" in attributes_of(span):
             span.set_attribute(STATUS, self.status)
         if isinstance(error, Exception) and not self.is_complete:
-            span.record_exception(error)
+            record(span, error)
             span.set_attribute("error.type", type(error).__qualname__)
-            span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+            span.set_status(failed_by(error))
         elif is_own and self.status is not None and self.status >= _SERVER_ERROR:
             span.set_attribute("error.type", str(self.status))
             span.set_status(StatusCode.ERROR)

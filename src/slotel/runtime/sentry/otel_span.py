@@ -18,6 +18,7 @@ from slotel.runtime.requests.served import SERVED
 from slotel.runtime.sentry.propagation import SENTRY_TRACE
 from slotel.runtime.sentry.transactions.mapping import http_status_name
 from slotel.runtime.sentry.transactions.payload import CONTEXTS, JSON, MEASUREMENTS, ORIGIN, data_of
+from slotel.runtime.upstream.otel.failure import failed_by, record
 from slotel.runtime.upstream.sentry.sdk import NoOpSpan, add_breadcrumb_of, name_later_events
 from slotel.version import __version__
 
@@ -97,8 +98,8 @@ class OtelSpan:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         """End it; an exception marks it failed."""
         if isinstance(error, Exception):
-            self._span.record_exception(error)
-            self._span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+            record(self._span, error)
+            self._span.set_status(failed_by(error))
             if STATUS in self._attributes():  # what was said before is over
                 self._span.set_attribute(STATUS, "internal_error")
         self.finish()

@@ -11,9 +11,10 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from opentelemetry.context import Context, detach
 from opentelemetry.sdk.trace import Tracer
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, Span, SpanKind
 from opentelemetry.util.types import Attributes
 
+from slotel.runtime.upstream.otel.failure import failed_by, record
 from slotel.runtime.upstream.otel.spans import SPAN_KEY, attach, current, reset
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -75,9 +76,9 @@ class CurrentSpan:
             if isinstance(error, Exception) and isinstance(span, Span) and span.is_recording():
                 *_, records, marks = self.start
                 if records:
-                    span.record_exception(error)
+                    record(span, error)
                 if marks:
-                    span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+                    span.set_status(failed_by(error))
         finally:
             if self.ends:
                 span.end()

@@ -18,6 +18,7 @@ from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AnyValue, Attributes
 
+from slotel.runtime.logs import printable
 from slotel.runtime.upstream.exception_text import EXCEPTION_TEXT
 from slotel.runtime.upstream.otel.reading import UNSET
 from slotel.runtime.upstream.otel.spans import ATTRIBUTES_LOG, TRACE_LOG, clean, new_links, readable_span
@@ -200,7 +201,7 @@ class LeanSpan(Span):
             "exception.type": f"{module}.{kind.__qualname__}"
             if module and module != "builtins"
             else kind.__qualname__,
-            "exception.message": str(exception),
+            "exception.message": printable(exception),
             "exception.stacktrace": EXCEPTION_TEXT(exception),
             "exception.escaped": str(escaped),
         }

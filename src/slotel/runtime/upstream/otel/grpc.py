@@ -16,8 +16,8 @@ from typing import Any, Final
 import wrapt
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-from opentelemetry.trace import Status, StatusCode
 
+from slotel.runtime.upstream.otel.failure import failed_by, record
 from slotel.runtime.upstream.probe import Probe
 
 _PACKAGE: Final = "opentelemetry.instrumentation.grpc"
@@ -175,9 +175,9 @@ def _serializing(handler: Any, *, is_asyncio: bool) -> Any:
                 trace.get_tracer(_PACKAGE).start_as_current_span("serialize"),
             ):
                 raise  # gRPC logs it when the call's span has ended: this one says which call it was
-            span.record_exception(error)
+            record(span, error)
             span.set_attribute("rpc.grpc.status_code", _UNKNOWN if is_asyncio else _INTERNAL)
-            span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+            span.set_status(failed_by(error))
             return _Unserialized(error)
 
     around = _AROUND[_is_async(behavior), is_stream]
