@@ -461,6 +461,14 @@ def test_send_delivers_an_event_and_a_transaction_and_shows_their_ids(capsys, mo
             assert f"{kind} sent: {sink.payloads(kind)[0]['event_id']}" in said
 
 
+@pytest.mark.parametrize("dsn", ["", "not a dsn"])
+def test_send_without_a_destination_fails_and_says_that_nothing_was_sent(capsys, monkeypatch, dsn):
+    """It ended with 0, and only a line about the start told of the missing DSN."""
+    monkeypatch.setenv("SENTRY_DSN", dsn)
+    assert main(["--send"]) == 1
+    assert "nothing was sent: there is no valid DSN" in capsys.readouterr().out
+
+
 def test_exit_codes(monkeypatch):
     for name, value in {
         "OTEL_SERVICE_NAME": "shop", "OTEL_EXPORTER_PROMETHEUS_PORT": "0", "SENTRY_DSN": "",

@@ -62,6 +62,7 @@ def send(settings: SentrySettings) -> Iterator[Finding]:
     """Send one event and one transaction; yield their ids, or why they were refused."""
     target = _target(settings.dsn)
     if target is None or settings.dsn is None:
+        yield Finding("sentry", "fail", "nothing was sent: there is no valid DSN", "set SENTRY_DSN", "SLO140")
         return
     prefix, _, project = target.path.rstrip("/").rpartition("/")
     url = f"{target.scheme}://{_host(target)}{prefix}/api/{project}/envelope/"
