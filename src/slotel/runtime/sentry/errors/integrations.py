@@ -19,6 +19,7 @@ import wrapt
 from sentry_sdk.integrations import DidNotEnable, Integration, setup_integrations
 
 from slotel.runtime.sentry.transactions.names import is_named_by
+from slotel.runtime.upstream.sentry.bodies import tolerate_bodies
 from slotel.runtime.upstream.sentry.sdk import (
     auto_enabling_integrations,
     before_processors,
@@ -130,6 +131,7 @@ class LazyIntegrations:
 
     def wait_for_imports(self) -> None:
         """Set each integration up as soon as its library is imported; at once where it is already."""
+        tolerate_bodies()
         for path in auto_enabling_integrations():
             library = library_of(path)
             if library is not None:
