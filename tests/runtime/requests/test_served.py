@@ -152,6 +152,35 @@ def test_what_an_asgi_application_tells_its_server_decides(layer, kind, messages
     assert counted.scopes == [("slotel.server", row)]
 
 
+@pytest.mark.parametrize(
+    ("accepted", "status", "row"),
+    [([], 401, "stream"), ([], 404, "stream"), ([], 503, "failed"), ([ACCEPT], 401, "failed")],
+)
+def test_a_handshake_that_an_http_exception_refuses_is_the_clients_mistake_or_the_servers(
+    layer, accepted, status, row
+):
+    """Litestar closes with 4500 for each of them, also for a path that it does not have: its client gets a 403."""
+    _, _, counted, _ = layer
+
+    class Refused(Exception):  # noqa: N818 a double of Litestar's HTTPException
+        status_code = status
+
+    async def application(_scope, _receive, send):
+        for message in accepted:
+            await send(message)
+        try:
+            raise Refused
+        except Refused:
+            await send({"type": "websocket.close", "code": 4500})
+
+    async def send(_message):
+        pass
+
+    scope = {"type": "websocket", "scheme": "ws", "path": "/ok", "headers": []}
+    asyncio.run(AsgiLayer(layer[1].server, application)(scope, None, send))
+    assert counted.scopes == [("slotel.server", row)]
+
+
 @pytest.mark.parametrize("is_caught", [True, False])
 @pytest.mark.parametrize(
     ("error", "row"), [(RuntimeError("too long"), "broken_stream"), (ConnectionResetError(), "client_left")]

@@ -5,13 +5,15 @@ If a framework's instrumentation makes the server span, the layer makes none and
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
 
 from opentelemetry.propagators.textmap import Getter
 
+from slotel.runtime.requests.decision import answer_of
 from slotel.runtime.requests.layer import Layer
-from slotel.runtime.requests.served import ServedRequest, length_of
+from slotel.runtime.requests.served import SERVER_ERROR, ServedRequest, length_of
 from slotel.runtime.requests.span_name import METHODS
 
 Message: TypeAlias = MutableMapping[str, Any]
@@ -24,6 +26,8 @@ _ANSWER_REFUSED: Final = ("granian.", "hypercorn.")
 """Prefixes of the modules whose `send` replaces a response start that the server refuses by a 500."""
 _BODIES: Final = ("http.response.body", "http.response.pathsend", "http.response.zerocopysend")
 """The last two are ASGI extensions: the server itself reads a file."""
+_OF_STATUS: Final = 4000
+"""A websocket's close code for a status is 4000 and the status, by the custom of Starlette and Litestar."""
 _SOCKET_SCHEMES: Final = {"http": "ws", "https": "wss"}
 
 
@@ -82,7 +86,7 @@ class AsgiRequest(ServedRequest):
         elif kind == "websocket.accept":
             self.is_accepted = True
         elif kind == "websocket.close":
-            self.close_code = message.get("code", 1000)
+            self.close_code = message.get("code", 1000) if self.is_accepted else self._refusal(message)
             self.is_complete = True
         try:
             await self.sends(message)
@@ -97,6 +101,17 @@ class AsgiRequest(ServedRequest):
             raise
         if self._gives_last and not self.is_complete and not self._is_short():
             self.complete()
+
+    @staticmethod
+    def _refusal(message: Message) -> int:
+        """Return the close code of a handshake that is refused: the client gets a 403, and never sees the code.
+
+        Litestar has one code for all its HTTP exceptions: if the one in flight is a client error, nothing failed.
+        """
+        code: int = message.get("code", 1000)
+        error = sys.exc_info()[1]
+        status = None if error is None else answer_of(error)
+        return code if status is None or status >= SERVER_ERROR else _OF_STATUS + status
 
     def _is_short(self) -> bool:
         """Whether the complete response is shorter than its Content-Length: the server then closes the connection."""

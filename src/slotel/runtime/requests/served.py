@@ -42,7 +42,7 @@ _INSTRUMENTATIONS: Final = "opentelemetry.instrumentation."
 STATUS: Final = "http.response.status_code"
 _OF_REQUESTS: Final = PATHS | {"http.request.method", "http.method"}
 """Every span of a request has at least one of these attributes: not every server gives the path as it was sent."""
-_SERVER_ERROR: Final = 500
+SERVER_ERROR: Final = 500
 _DIGITS: Final = 20
 """Most digits of a Content-Length that is read; Python raises for numbers of more than 4,300."""
 _BODILESS: Final = frozenset({204, 304})
@@ -280,7 +280,7 @@ class ServedRequest:
             and decision.row in (rows.SUCCEEDED, rows.ANSWERED, rows.MARKED_FAILED)
         ):
             return Decision(rows.BROKEN_STREAM, decision.exception)
-        refused = decision.row is rows.STREAM and (self.status or 0) >= _SERVER_ERROR
+        refused = decision.row is rows.STREAM and (self.status or 0) >= SERVER_ERROR
         return Decision(rows.ERROR_ANSWER) if refused else decision
 
     def end(self, error: BaseException | None) -> None:
@@ -293,7 +293,7 @@ class ServedRequest:
             return
         self._ends, self.escaped = True, error
         if self.is_unanswered and (error is None or self.answers_stops or gets_answer(error)):
-            self.status = _SERVER_ERROR
+            self.status = SERVER_ERROR
         if self.local_root is None or self._has_own_span:
             self.ensure_span()
         self._is_over = True
@@ -343,7 +343,7 @@ class ServedRequest:
         elif (
             decision is not None
             and self.status is not None
-            and (decision.row is not rows.SUCCEEDED or self.status >= _SERVER_ERROR)
+            and (decision.row is not rows.SUCCEEDED or self.status >= SERVER_ERROR)
         ):
             local_root.decision = _answered(decision, self.status)
         if self.status is not None or self.is_refused:
@@ -380,7 +380,7 @@ class ServedRequest:
             record(span, error)
             span.set_attribute("error.type", type(error).__qualname__)
             span.set_status(failed_by(error))
-        elif is_own and self.status is not None and self.status >= _SERVER_ERROR:
+        elif is_own and self.status is not None and self.status >= SERVER_ERROR:
             span.set_attribute("error.type", str(self.status))
             span.set_status(StatusCode.ERROR)
         elif self.is_broken_off:
@@ -420,8 +420,8 @@ def _broken(decision: Decision, error: BaseException) -> Decision:
 
 def _answered(decision: Decision, status: int) -> Decision:
     """Return the decision on a request whose response was made outside its span, by the status that the client got."""
-    if status < _SERVER_ERROR and decision.row in (rows.FAILED, rows.ERROR_ANSWER):
+    if status < SERVER_ERROR and decision.row in (rows.FAILED, rows.ERROR_ANSWER):
         return Decision(rows.ANSWERED, decision.exception)
-    if status >= _SERVER_ERROR and decision.row in (rows.SUCCEEDED, rows.ANSWERED, rows.STREAM):
+    if status >= SERVER_ERROR and decision.row in (rows.SUCCEEDED, rows.ANSWERED, rows.STREAM):
         return Decision(rows.ERROR_ANSWER)
     return decision
