@@ -135,7 +135,7 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
         watch_answers(serving, note_prepared, note_unsent, note_ended)
         layers = {"aiohttp": AiohttpLayer, "asgi": AsgiLayer, "wsgi": WsgiLayer}
         watch_servers({name: functools.partial(layer.around, server) for name, layer in layers.items()})
-        watch_applications(WsgiApplications(server).serve)
+        watch_applications(WsgiApplications(server).around)
 
 
 def count_jobs(runtime: Runtime) -> None:

@@ -507,7 +507,7 @@ def test_what_escapes_a_frameworks_application_is_reported_and_counted_whatever_
     environ = {**ENVIRON, **server}
 
     def call(environ, start_response):
-        return applications.serve(Framework.__call__, framework, environ, start_response)
+        return applications.around(Framework.__call__)(framework, environ, start_response)
 
     def start_response(_status, _headers):
         assert "refuses" not in environ
@@ -529,7 +529,7 @@ def test_a_frameworks_application_that_nobody_serves_is_called_as_it_is(layer):
     """As test clients do; one inside another's request, and the server's own, too."""
     _, bare, counted, _ = layer
     applications, given = WsgiApplications(bare.server), [b"ok"]
-    assert applications.serve(lambda *_: given, object(), dict(ENVIRON), None) is given
+    assert applications.around(lambda *_: given)(object(), dict(ENVIRON), None) is given
     assert counted.scopes == []
 
 

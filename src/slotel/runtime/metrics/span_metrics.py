@@ -122,7 +122,9 @@ class SpanMetrics:
             0 if status is UNSET else status.status_code._value_,
         )
         if tags or not self._watched.isdisjoint(attributes):
-            key = self._key(key, attributes, tags)
+            key += tuple(map(attributes.get, self._keys))
+            if self._is_tagged:
+                key += self._given(attributes, tags)
         if row is not None and row is not SUCCEEDED:
             key += (row,)
         peer = peer_attribute(attributes) if span.kind._value_ in CALLING else None
@@ -150,13 +152,6 @@ class SpanMetrics:
         self._observe(
             slot, seconds, cells, context if context is not None and flags_of(context) & 1 else None
         )
-
-    def _key(
-        self, key: tuple[Any, ...], attributes: Mapping[str, Any], tags: Mapping[str, str]
-    ) -> tuple[Any, ...]:
-        """Return what the row of a span depends on, beside name, kind and status."""
-        key += tuple(map(attributes.get, self._keys))
-        return key + self._given(attributes, tags) if self._is_tagged else key
 
     def _open(
         self,

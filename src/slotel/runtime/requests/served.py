@@ -71,6 +71,7 @@ class ServedRequest:
         answers_stops: the server also sends a 500 after a BaseException that is no Exception.
         is_refused: the application gave a status and headers that the server refused to send.
         is_broken_off: the application ended before the end of its response, or returned no valid response.
+        is_over: the request has ended, or is counted as part of an outer server's request.
         socket_scheme: `ws` or `wss`, for a websocket whose instrumentation treats it as a request.
         awaits_framework: slotel made the server span, and an instrumentation may still make one below it.
         measured: names of the metrics that contain this request already: a mounted app and its outer app record it.
@@ -100,7 +101,7 @@ class ServedRequest:
     _ends = False
     is_unanswered: bool = False
     answers_stops = False
-    _is_over = False
+    is_over = False
     _attached: Any = None
     _token: Any = None
 
@@ -130,7 +131,7 @@ class ServedRequest:
         if standing is not None:
             is_ours = before is not None and before.layer is self.layer
             if not is_ours and standing.is_recording() and getattr(standing, "kind", None) is SpanKind.SERVER:
-                self._is_over = True  # a server inside another's request, which is counted
+                self.is_over = True  # a server inside another's request, which is counted
                 return
             if is_ours or not standing.is_recording():
                 inside = Context()
@@ -147,11 +148,6 @@ class ServedRequest:
                 inside = trace.set_span_in_context(own, inside)
         if inside is not None:
             self._attached = context.attach(inside)
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the request has ended, or is counted as part of an outer server's request."""
-        return self._is_over
 
     @property
     def is_unsent(self) -> bool:
@@ -194,7 +190,7 @@ class ServedRequest:
                 take_context(local_root.span, known.span.get_span_context())
                 known.span = local_root.span
                 local_root = known
-        if is_in_place or (known is None and not self._is_over):
+        if is_in_place or (known is None and not self.is_over):
             self.local_root = local_root
             self._has_own_span = is_own
             local_root.served = self
@@ -233,7 +229,7 @@ class ServedRequest:
 
     def ensure_span(self) -> None:
         """Make the server span now if there is none yet, and name it, so that an event can be linked to it."""
-        if self.local_root is None and not self._is_over and (self._ends or can_take_context()):
+        if self.local_root is None and not self.is_over and (self._ends or can_take_context()):
             token = SERVED.set(self)
             self._start_span()
             self.awaits_framework = not self._ends and _may_make_spans()
@@ -289,20 +285,21 @@ class ServedRequest:
         Args:
             error: the exception that is leaving the application; None if the response is complete or was abandoned.
         """
-        if self._is_over:
+        if self.is_over:
             return
         self._ends, self.escaped = True, error
         if self.is_unanswered and (error is None or self.answers_stops or gets_answer(error)):
             self.status = SERVER_ERROR
         if self.local_root is None or self._has_own_span:
             self.ensure_span()
-        self._is_over = True
+        self.is_over = True
         local_root: LocalRoot | None = self.local_root
         if local_root is None:
             return
         if self.layer.makes_spans is None:
             self.layer.makes_spans = True
-        self._end_open(local_root, error)
+        if not local_root.ended:
+            self._end_open(local_root, error)
         self._finish(error)
         # a cycle would keep the request's objects until the next garbage collection
         local_root.served = None
@@ -321,13 +318,13 @@ class ServedRequest:
             self.ensure_span()
         if self.local_root is not None and self._has_own_span:
             self.name_own()
-            self._end_open(self.local_root, error)
+            if not self.local_root.ended:
+                self._end_open(self.local_root, error)
 
     def _end_open(self, local_root: LocalRoot, error: BaseException | None) -> None:
-        if not local_root.ended:
-            # the span starts late: the exception in flight was raised after the request arrived
-            local_root.handled = 0
-            self._end_span(local_root.span, error)
+        # the span starts late: the exception in flight was raised after the request arrived
+        local_root.handled = 0
+        self._end_span(local_root.span, error)
 
     def _finish(self, error: BaseException | None) -> None:
         """Measure the span that `hold` kept."""

@@ -220,6 +220,8 @@ class WsgiLayer(Layer):
             served.end(None if is_over else error)
             served.leave()
             raise
+        if answer.__class__ is WatchedBody:  # no middleware stands around it: what breaks it is seen here
+            answer = answer.body
         local_root = served.local_root
         if local_root is None or local_root.ended:
             is_given = isinstance(answer, (list, tuple)) and all(isinstance(part, bytes) for part in answer)
@@ -232,6 +234,50 @@ class WsgiLayer(Layer):
                 served.leave()
                 return answer
         return _Answer(answer, served)
+
+
+class WatchedBody:
+    """Wraps the response body of an application beneath a middleware; has all attributes of the body.
+
+    Args:
+        failed: called with the exception that breaks it.
+    """
+
+    __slots__ = ("_failed", "_parts", "body")
+
+    def __init__(self, body: Any, failed: Callable[[BaseException], None]) -> None:
+        self.body = body
+        self._failed = failed
+        self._parts: Iterator[bytes] | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        __traceback_hide__ = True
+        try:
+            if self._parts is None:
+                self._parts = iter(self.body)
+            return next(self._parts)
+        except BaseException as error:
+            self._failed(error)
+            raise
+
+    def close(self) -> None:
+        """Close the body."""
+        try:
+            getattr(self.body, "close", _nothing)()
+        except BaseException as error:
+            self._failed(error)
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the attribute of the body."""
+        return getattr(self.body, name)
+
+
+def _nothing() -> None:
+    """Do nothing: the body has no `close`."""
 
 
 class _Answer:
@@ -266,7 +312,7 @@ class _Answer:
                 self._parts = iter(self._answer)
             part = next(self._parts)
         except StopIteration:
-            if _is_short(self._given or 0, served):
+            if not served.is_complete and _is_short(self._given or 0, served):
                 served.is_broken_off = True
             served.is_complete = True
             raise

@@ -6,13 +6,13 @@ Servers whose C code calls the application have no layer; for these the call its
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 from slotel.runtime.requests.decision import of_escaped
 from slotel.runtime.requests.layer import Server
 from slotel.runtime.requests.served import SERVED, ServedRequest
-from slotel.runtime.requests.wsgi import UWSGI, Environ, WsgiLayer, WsgiRequest, is_file
+from slotel.runtime.requests.wsgi import UWSGI, Environ, WatchedBody, WsgiLayer, WsgiRequest, is_file
 
 _OF_C_SERVERS: Final = (UWSGI, "mod_wsgi.version")
 """Environ keys of servers whose C code calls the application, so that it cannot be wrapped there."""
@@ -28,30 +28,38 @@ class WsgiApplications:
     def __init__(self, server: Server) -> None:
         self._server = server
 
-    def serve(self, call: Callable[..., Any], application: Any, environ: Environ, start_response: Any) -> Any:
-        """Return the response of an application.
+    def around(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function that calls an application and observes it.
 
         Args:
-            call: the application's own, unbound.
+            call: the application's own `__call__`, unbound.
         """
-        __traceback_hide__ = True
-        served = SERVED.get()
-        if (served is None or served.is_over) and any(key in environ for key in _OF_C_SERVERS):
-            known = vars(application)
-            layer: WsgiLayer | None = known.get(_LAYER)
-            if layer is None:
-                layer = known[_LAYER] = WsgiLayer(self._server, application)
-            return layer(environ, start_response)
-        if served is not None and (served.is_over or served.layer.is_around(application)):
-            return call(application, environ, start_response)
-        try:
-            answer = call(application, environ, start_response)
-        except BaseException as error:
-            self.failed(error, served)
-            raise
-        if isinstance(answer, (list, tuple)) or is_file(answer, environ):
-            return answer
-        return _Watched(answer, functools.partial(self.failed, served=served))
+
+        def serve(application: Any, environ: Environ, start_response: Any) -> Any:
+            __traceback_hide__ = True
+            served = SERVED.get()
+            if (served is None or served.is_over) and any(key in environ for key in _OF_C_SERVERS):
+                return self._layer_of(application)(environ, start_response)
+            if served is not None and (served.is_over or served.layer.is_around(application)):
+                return call(application, environ, start_response)
+            try:
+                answer = call(application, environ, start_response)
+            except BaseException as error:
+                self.failed(error, served)
+                raise
+            if isinstance(answer, (list, tuple)) or is_file(answer, environ):
+                return answer
+            return WatchedBody(answer, functools.partial(self.failed, served=served))
+
+        return serve
+
+    def _layer_of(self, application: Any) -> WsgiLayer:
+        """Return the layer of an application that a server of C code calls."""
+        known = vars(application)
+        layer: WsgiLayer | None = known.get(_LAYER)
+        if layer is None:
+            layer = known[_LAYER] = WsgiLayer(self._server, application)
+        return layer
 
     def failed(self, error: BaseException, served: ServedRequest | None) -> None:
         """Report what escaped the application, and note that the response that had begun is broken off.
@@ -64,47 +72,3 @@ class WsgiApplications:
         if isinstance(served, WsgiRequest) and served.status is not None:
             served.is_broken_off = True
         self._server.pipeline.escaped(error, WsgiRequest.mechanism)
-
-
-class _Watched:
-    """Wraps the response body of an application beneath a middleware; has all attributes of the body.
-
-    Args:
-        failed: called with the exception that breaks it.
-    """
-
-    __slots__ = ("_answer", "_failed", "_parts")
-
-    def __init__(self, answer: Any, failed: Callable[[BaseException], None]) -> None:
-        self._answer = answer
-        self._failed = failed
-        self._parts: Iterator[bytes] | None = None
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        __traceback_hide__ = True
-        try:
-            if self._parts is None:
-                self._parts = iter(self._answer)
-            return next(self._parts)
-        except BaseException as error:
-            self._failed(error)
-            raise
-
-    def close(self) -> None:
-        """Close the body."""
-        try:
-            getattr(self._answer, "close", _nothing)()
-        except BaseException as error:
-            self._failed(error)
-            raise
-
-    def __getattr__(self, name: str) -> Any:
-        """Return the attribute of the body."""
-        return getattr(self._answer, name)
-
-
-def _nothing() -> None:
-    """Do nothing: the body has no `close`."""

@@ -15,8 +15,9 @@ from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.span_metrics import SpanMetrics
 from slotel.runtime.process.interrupts import comes_from_handler
 from slotel.runtime.redaction.enforcer import Enforcer
-from slotel.runtime.requests.decision import REQUEST_KINDS, decide
+from slotel.runtime.requests.decision import REQUEST_KINDS, Decision, decide
 from slotel.runtime.requests.local_roots import LocalRoot, OpenSpans
+from slotel.runtime.requests.outcomes import OutcomeRow
 from slotel.runtime.requests.served import SERVED
 from slotel.runtime.requests.span_name import better_name
 from slotel.runtime.tracing.sink import Sink
@@ -109,25 +110,38 @@ class SlotelSpanProcessor(SpanProcessor):
                     if local_root is not None and local_root.root_id == span_id
                     else ()
                 )
-            elif local_root is None or local_root.root_id == span_id or span.kind in REQUEST_KINDS:
-                decision, row = None, None
-                try:
-                    decision = _retried(decide, span, local_root)
-                    row = decision.row
-                except Exception as error:
-                    if comes_from_handler(error):
-                        raise
-                    self._fault("decision", error)  # it is counted all the same
-                if local_root is not None and local_root.root_id == span_id:
-                    local_root.decision = decision
-                    if local_root.served is not None and local_root.served.hold(span):
-                        return  # measured when the server has the whole answer
-                _retried(self._measure.on_end, span, context, local_root, row)
             else:
-                _retried(self._measure.on_end, span, context, local_root)
+                decision, row = None, None
+                if local_root is None or local_root.root_id == span_id or span.kind in REQUEST_KINDS:
+                    try:
+                        decision = decide(span, local_root)
+                        row = decision.row
+                    except Exception as error:  # noqa: BLE001 it is counted all the same
+                        decision, row = self._decided_again(error, span, local_root)
+                    if local_root is not None and local_root.root_id == span_id:
+                        local_root.decision = decision
+                        if local_root.served is not None and local_root.served.hold(span):
+                            return  # measured when the server has the whole answer
+                try:
+                    self._measure.on_end(span, context, local_root, row)
+                except Exception as error:  # noqa: BLE001 an attribute's value may have failed it
+                    _again(self._measure.on_end, error, span, context, local_root, row)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
             interrupt = self._fault("measure", error) or interrupt
         self._hand_on(span, local_root, sinks, interrupt)
+
+    def _decided_again(
+        self, error: Exception, span: ReadableSpan, local_root: LocalRoot | None
+    ) -> tuple[Decision, OutcomeRow] | tuple[None, None]:
+        """Return what came of a span if plain values tell it; else the fault is counted."""
+        try:
+            decision = _again(decide, error, span, local_root)
+            return decision, decision.row  # noqa: TRY300 what has no row is a fault
+        except Exception as fault:
+            if comes_from_handler(fault):
+                raise
+            self._fault("decision", fault)
+            return None, None
 
     def finish(self, span: ReadableSpan, local_root: LocalRoot) -> None:
         """Measure a local root whose end was delayed, and pass it to the sinks."""
@@ -135,7 +149,10 @@ class SlotelSpanProcessor(SpanProcessor):
         interrupt: Exception | None = None
         try:
             row = decision.row if decision is not None else None
-            _retried(self._measure.on_end, span, context, local_root, row)
+            try:
+                self._measure.on_end(span, context, local_root, row)
+            except Exception as error:  # noqa: BLE001 an attribute's value may have failed it
+                _again(self._measure.on_end, error, span, context, local_root, row)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
             interrupt = self._fault("measure", error)
         sampled = context is not None and flags_of(context) & 1
@@ -240,15 +257,12 @@ def _beside_quiet(sinks: tuple[Sink, ...]) -> tuple[Sink, ...]:
     return tuple(sink for sink in sinks if not getattr(sink, "no_quiet_children", False))
 
 
-def _retried(stage: Callable[..., _T], span: ReadableSpan, *rest: Any) -> _T:
-    """Call a stage; if methods of an attribute's value make it fail, call it once more with plain values."""
-    try:
-        return stage(span, *rest)
-    except Exception as error:
-        plain = None if comes_from_handler(error) else exact(span)
-        if plain is None:
-            raise
-        return stage(plain, *rest)
+def _again(stage: Callable[..., _T], error: Exception, span: ReadableSpan, *rest: Any) -> _T:
+    """Call a stage that has failed once more, with plain values: methods of an attribute's value may have failed it."""
+    plain = None if comes_from_handler(error) else exact(span)
+    if plain is None:
+        raise error
+    return stage(plain, *rest)
 
 
 def _raise(interrupt: Exception | None) -> None:

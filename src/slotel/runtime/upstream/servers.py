@@ -126,32 +126,23 @@ def _patch(place: Place, probe: Probe, wrap_application: Wrap, module: Any) -> N
         probe.wrap(owner, wrap_method if place.owner else wrap_function)
 
 
-def watch_applications(serve: Callable[[Callable[..., Any], Any, Any, Any], Any]) -> None:
-    """Let a function serve each call of a WSGI framework's application, from the framework's import on.
+def watch_applications(around: Wrap) -> None:
+    """Put a function around the call of each WSGI framework's application, from the framework's import on.
 
     Args:
-        serve: given the original call, the application, and what it was called with.
+        around: given the original call, unbound.
     """
     for probe in _APPLICATIONS:
         module, _, owner = probe.where.partition(":")
-        wrapt.register_post_import_hook(functools.partial(_patch_call, probe, owner, serve), module)
+        wrapt.register_post_import_hook(functools.partial(_patch_call, probe, owner, around), module)
 
 
-def _patch_call(
-    probe: Probe, owner: str, serve: Callable[[Callable[..., Any], Any, Any, Any], Any], module: Any
-) -> None:
-    def wrap(original: Any) -> Any:
-        def call(its: Any, environ: Any, start_response: Any) -> Any:
-            __traceback_hide__ = True
-            return serve(original, its, environ, start_response)
-
-        return call
-
+def _patch_call(probe: Probe, owner: str, around: Wrap, module: Any) -> None:
     kind = getattr(module, owner, None)
     if kind is None:
         probe.tell()
     else:
-        probe.wrap(kind, wrap)
+        probe.wrap(kind, around)
 
 
 def after_sigterm_resets(take: Callable[[], None]) -> None:

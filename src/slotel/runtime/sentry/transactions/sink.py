@@ -26,7 +26,7 @@ from slotel.runtime.logs import LOG
 from slotel.runtime.metrics.unsent import UNSENT
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.process.shutdown import EXIT, flush_time
-from slotel.runtime.requests.decision import REQUEST_KINDS, row_of_root
+from slotel.runtime.requests.decision import REQUEST_KINDS, row_of
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.flushing import flush_first
 from slotel.runtime.sentry.client.protocols import Dropped, EnforcerLike, SentryClientLike
@@ -210,10 +210,12 @@ class TransactionsSink:
             return  # the process that it began in sends it
         reason = None
         if not trace.sampled:
-            error = trace.error or row_of_root(root, local_root).kept
-            reason = self._keeper.reason(root, error=error)
+            decision = local_root.decision
+            row = row_of(root) if decision is None else decision.row
+            reason = self._keeper.reason(root, error=trace.error or row.kept)
             if reason is None:
-                self._let_go(local_root)
+                if local_root.spans:
+                    self._let_go(local_root)
                 return
         if not self._calls_are_roots and (_is_call(root) or _is_not_captured(root)):
             self._let_go(local_root)
@@ -228,6 +230,17 @@ class TransactionsSink:
             trace.is_sent = True
             trace.thread = threading.current_thread()
             LOG.debug("kept although not sampled: %s (%s)", root.name, reason)
+        self._hand_over(root, local_root, trace, scopes, carrier)
+
+    def _hand_over(
+        self,
+        root: ReadableSpan,
+        local_root: LocalRoot,
+        trace: Trace,
+        scopes: Scopes | None,
+        carrier: Mapping[str, Any] | None,
+    ) -> None:
+        """Give a trace that is sent to the worker."""
         held = next(self._added) - self._released
         if self._closed or held > MAX_PENDING:
             self._lose(local_root, trace)

@@ -68,7 +68,12 @@ class LeanTracer(Tracer):
             and not self.has_sdk_metrics
             and self.is_enabled
         ):  # mostly there is nothing to ask: a span does as its parent did, and a root's trace id decides
-            if above.__class__ is not LeanSpan:
+            if above is None:
+                if (bound := sampler.root_bound) is not None:
+                    trace_id = _random(128) or 1
+                    flags = _FLAGS[_RANDOM_TRACE_ID | ((trace_id & LOW_BITS) < bound)]
+                    own = _tuple(SpanContext, (trace_id, _random(64) or 1, False, flags, _NO_STATE, True))
+            elif above.__class__ is not LeanSpan:
                 parent, own = _entering(sampler, above)
             elif sampler.children_follow:
                 parent = above.context
@@ -131,14 +136,10 @@ class LeanTracer(Tracer):
 
 
 def _entering(sampler: RecordEverySpan, above: Any) -> tuple[SpanContext | None, SpanContext | None]:
-    """Return the parent's context and that of a span without a local parent, as id generator and sampler would make it.
+    """Return the context of a caller and that of the span below it, as id generator and sampler would make it.
 
     Its own context is None where the sampler must be asked.
     """
-    if above is None and sampler.root_bound is not None:
-        trace_id = _random(128) or 1
-        flags = _FLAGS[_RANDOM_TRACE_ID | ((trace_id & LOW_BITS) < sampler.root_bound)]
-        return None, _tuple(SpanContext, (trace_id, _random(64) or 1, False, flags, _NO_STATE, True))
     if above.__class__ is NonRecordingSpan and sampler.callers_follow:
         parent = above.get_span_context()
         trace_id, _, is_remote, flags, state, is_valid = parent

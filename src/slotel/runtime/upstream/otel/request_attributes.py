@@ -61,7 +61,10 @@ def of_environ(environ: Mapping[str, Any], detect: Detect) -> Collected | None:
         "user_agent.synthetic.type": detect(agent) if agent else None,
         "network.protocol.version": version[5:] if version[:5].upper() == "HTTP/" else version,
     }
-    return _filled(found)
+    for name in tuple(found):
+        if not found[name]:
+            del found[name]
+    return found
 
 
 def of_scope(scope: Mapping[str, Any], detect: Detect) -> Collected | None:
@@ -90,7 +93,10 @@ def of_scope(scope: Mapping[str, Any], detect: Detect) -> Collected | None:
         "client.address": address,
         "client.port": client_port,
     }
-    return _filled(found)
+    for name in tuple(found):
+        if not found[name]:
+            del found[name]
+    return found
 
 
 def url_of_scope(scope: Mapping[str, Any]) -> tuple[str, Any, str] | None:
@@ -104,13 +110,6 @@ def url_of_scope(scope: Mapping[str, Any]) -> tuple[str, Any, str] | None:
             break
     scheme: str = scope.get("scheme", "http")
     return server, port, scheme + "://" + asked + scope.get("path", "")
-
-
-def _filled(found: Collected) -> Collected:
-    for name in tuple(found):
-        if not found[name]:
-            del found[name]
-    return found
 
 
 def _agent(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
