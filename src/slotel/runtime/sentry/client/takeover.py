@@ -46,6 +46,7 @@ from slotel.runtime.upstream.sentry.sdk import (
     import_readers,
     leave_source_lines_out,
     put_processor_first,
+    remember_ignored_loggers,
     skip_log_records,
     trace_django_caches,
 )
@@ -230,6 +231,7 @@ class ClientTakeover:
             register_external_propagation_context(current_span_ids)
             leave_source_lines_out()
             hide_own_frames()
+            remember_ignored_loggers()
             detail = ErrorDetail(
                 self._parts.error_detail, lambda reason: self._parts.dropped("error_detail", reason, 1)
             )

@@ -75,6 +75,7 @@ _STACKS: Final = ("exception", "threads")
 _DATED: Final = frozenset({"timestamp", "breadcrumbs"})
 _TRIMMED: Final = frozenset({"exception", "threads", "request", "extra", "user", "spans"})
 """Parts that sentry-sdk trims or scrubs, or that hold frames."""
+_SERIALIZED: Final = _DATED | _TRIMMED
 _BODY: Final = "data"
 """Of a request: sentry-sdk trims it, and nothing else of a request or a user but long texts."""
 
@@ -284,10 +285,12 @@ def _parts(event: Mapping[str, Any], unbounded: bool) -> tuple[Event, Event, Eve
     Args:
         unbounded: no text is to be cut.
     """  # noqa: D205 one sentence
-    plain, later, odd = {}, {}, {}
+    plain, later, odd = Event(), Event(), Event()
     for part, value in event.items():
         try:
-            if part in _DATED:
+            if value.__class__ is str and len(value) <= LONGEST and unbounded and part not in _SERIALIZED:
+                plain[part] = value
+            elif part in _DATED:
                 later[part] = _Copy(_WITH_DATES).of(value)
             elif part in _TRIMMED or not unbounded:
                 later[part] = _Copy(_LEAVES).of(value)
