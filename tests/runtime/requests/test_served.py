@@ -947,3 +947,17 @@ def test_a_head_that_is_refused_has_the_status_of_what_its_server_answers_in_its
     with contextlib.suppress(LookupError):
         asyncio.run(AsgiLayer(bare.server, application)(scope, None, server.send))
     assert (counted.scopes, counted.statuses) == ([("slotel.server", "failed")], [status])
+
+
+def test_a_body_that_no_middleware_has_touched_is_looked_at_by_the_layer_alone(layer):
+    """waitress puts a middleware of its own around every application, which touches none."""
+    _, bare, _, _ = layer
+    body = iter([b"ok"])
+    call = WsgiApplications(bare.server).around(lambda *_: body)
+
+    def middleware(environ, start_response):
+        return call(object(), environ, start_response)
+
+    answer = WsgiLayer(bare.server, middleware)(dict(ENVIRON), lambda *_: None)
+    assert answer._answer is body
+    answer.close()

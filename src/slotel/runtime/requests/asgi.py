@@ -118,7 +118,8 @@ class AsgiRequest(ServedRequest):
         for name, value in self._head if isinstance(self._head, (list, tuple)) else ():
             if name.lower() == b"content-length":
                 length = length_of(value.decode("latin-1"))
-                return self.is_short(self._given, length, self._request.get("method"))
+                is_less = length is not None and self._given < length
+                return is_less and self.is_short(self._given, length, self._request.get("method"))
         return False
 
     @property

@@ -300,7 +300,8 @@ class ServedRequest:
             self.layer.makes_spans = True
         if not local_root.ended:
             self._end_open(local_root, error)
-        self._finish(error)
+        if self._held is not None:
+            self._finish(error)
         # a cycle would keep the request's objects until the next garbage collection
         local_root.served = None
         if error is not None and of_escaped(error).reports:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _OK: Final = StatusCode.OK
 _PLAIN: Final = frozenset({str, int, float, bool, bytes, type(None)})
 """Values that need no cleaning. A subclass of them goes the long way."""
+_TEXT: Final = frozenset({str})
 _FULL: Final = (
     "Attributes dict is full. Dropping the oldest key-value pair from attributes "
     "to make space for the new key-value pair."
@@ -81,9 +82,18 @@ class LeanSpan(Span):
         self._status = UNSET
         self._end_time: int | None = None
         self._first_end = True
+        limits = tracer.span_limits
+        most = limits.max_span_attributes
         if not attributes:
             self._attributes: dict[str, Any] = {}
-        elif attributes.__class__ in _COPIED and _fits(attributes, tracer.span_limits, 0):
+        elif (
+            attributes.__class__ in _COPIED
+            and limits.max_span_attribute_length is None
+            and (most is None or len(attributes) <= most)
+            and _PLAIN.issuperset(map(type, attributes.values()))
+            and _TEXT.issuperset(map(type, attributes))
+            and "" not in attributes
+        ):
             self._attributes = dict(attributes)
         else:
             self._attributes = {}

@@ -11,6 +11,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
+from operator import itemgetter
 from typing import Any, Final
 
 from slotel.runtime.upstream.probe import SLOWER, Probe
@@ -30,6 +31,7 @@ _STATUS: Final = "http.response.status_code"
 _INFORMATIONAL: Final = 100
 _SERVER_ERROR: Final = 500
 _HTTP_PORT: Final = 80
+_VALUE: Final = itemgetter(1)
 _UNREADABLE: Final = {"query_string": b"", "headers": ()}
 """What is left out of a request of ASGI where the instrumentations cannot read it (0.66b1) and would end it."""
 
@@ -61,10 +63,7 @@ def of_environ(environ: Mapping[str, Any], detect: Detect) -> Collected | None:
         "user_agent.synthetic.type": detect(agent) if agent else None,
         "network.protocol.version": version[5:] if version[:5].upper() == "HTTP/" else version,
     }
-    for name in tuple(found):
-        if not found[name]:
-            del found[name]
-    return found
+    return dict(filter(_VALUE, found.items()))
 
 
 def of_scope(scope: Mapping[str, Any], detect: Detect) -> Collected | None:
@@ -93,10 +92,7 @@ def of_scope(scope: Mapping[str, Any], detect: Detect) -> Collected | None:
         "client.address": address,
         "client.port": client_port,
     }
-    for name in tuple(found):
-        if not found[name]:
-            del found[name]
-    return found
+    return dict(filter(_VALUE, found.items()))
 
 
 def url_of_scope(scope: Mapping[str, Any]) -> tuple[str, Any, str] | None:
