@@ -107,6 +107,37 @@ NOT_REDACTED = {
 """What leaks on purpose, and what to do about it."""
 
 
+NOTATIONS = {
+    "octal": '{"\\160assword": "@@"}',
+    "hex": '{"\\x70assword": "@@"}',
+    "entity": "&#112;assword=@@",
+    "no scheme": "//u:@@@h/x",
+    "port": "to u:@@@h:5432/db",
+    "like": "SELECT 1 FROM u WHERE token LIKE '@@%'",
+    "in": "SELECT 1 FROM u WHERE token IN ('a', '@@')",
+    "cast": "SELECT 1 FROM u WHERE token::text = '@@'",
+    "typo": "\u201cpassword\u201d: \u201c@@ x\u201d",
+    "env": "ENV DB_PASSWORD @@",
+    "yaml": "password:\n  @@\nother: 1",
+    "input": '<input value="@@" name="password">',
+    "nul": "prog\0--token\0@@\0-x",
+    "six": "GET /x?next=%252525252Fy%252525253Ftoken%252525253D@@",
+    "td": "<td>password</td><td>@@</td>",
+    "apikey": "API Key: @@",
+    "glued": "dbpwd=@@",
+    "glued2": "apitoken=@@",
+    "bearer": "BEARER @@@@",
+    "slash": r'{"url":"https:\/\/u:@@@h\/"}',
+    "ansi": "password\x1b[K=@@",
+    "multi": '--x\r\nContent-Disposition: form-data; name="password"\r\n\r\na\r\n@@\r\n--x--',
+    "dup": "Duplicate entry '@@' for key 'users.token'",
+    "django": "(0.001) UPDATE u SET password = '@@'; args=('@@', 1)",
+    "arrow": "password -> @@",
+    "win": r"C:\app\token=@@",
+}  # fmt: skip
+"""More texts, in other notations: each as an attribute of a span, in a log message, and in an exception's message."""
+
+
 def mark(place):
     """The marker of a place: a word of letters and digits that stands nowhere else."""
     return f"SEK{zlib.crc32(place.encode()):08x}RET"
@@ -115,7 +146,7 @@ def mark(place):
 def text(place, what):
     marked = mark(f"{place}: {what}")
     MARKS[marked] = f"{place}: {what}"
-    return TEXTS[what].replace("@@", marked)
+    return {**TEXTS, **NOTATIONS}[what].replace("@@", marked)
 
 
 def value(place, what):
@@ -139,6 +170,8 @@ def all_marks(request=True):
     for place in ("span attribute", "local variable", "exception", "log message", "breadcrumb"):
         for what in TEXTS:
             text(place, what)
+    for what in NOTATIONS:
+        text("notation", what)
     for place in ("span attribute", "extra", "local variable"):
         for what in KEYS:
             value(place, what)
@@ -206,6 +239,8 @@ def spans():
     with tracer.start_as_current_span("work", links=[link]) as span:
         for number, what in enumerate(TEXTS):
             span.set_attribute(f"note.{number}", text("span attribute", what))
+        for number, what in enumerate(NOTATIONS):
+            span.set_attribute(f"notation.{number}", text("notation", what))
         for what in KEYS:
             span.set_attribute(what, value("span attribute", what))
         span.set_attribute("many", ("a", f"https://u:{value('span', 'sequence')}@h/"))
@@ -279,6 +314,8 @@ def logs():
     log = logging.getLogger("leaks")
     for what in TEXTS:
         log.warning(text("log message", what))
+    for what in NOTATIONS:
+        log.warning(text("notation", what))
     log.error(
         "login password=%s of %s",
         value("log", "argument"),
@@ -320,7 +357,8 @@ def boom():
     deep = {"a": {"b": {"c": {"d": {"e": {"f": {"password": value("local", "deep")}}}}}}}
     by_key = {what: value("local variable", what) for what in KEYS}
     del found["text_0"]
-    error = ValueError("\n".join(text("exception", what) for what in TEXTS))
+    texts = [text("exception", what) for what in TEXTS] + [text("notation", what) for what in NOTATIONS]
+    error = ValueError("\n".join(texts))
     if hasattr(error, "add_note"):
         error.add_note(f"note password={value('exception', 'note')}")
     names = (cfg, cred, raw, deep, by_key)

@@ -235,8 +235,18 @@ def test_a_secret_is_found_wherever_it_stands_in_a_text(text):
 
 @pytest.mark.parametrize("text", FOUND)
 def test_a_secret_is_found_beside_other_texts_and_in_the_representation_of_any(text):
-    for whole in (f"first\n{text}\nlast", repr(f"first\n{text}\nlast"), json.dumps({"body": f"a\n{text}\n"})):
+    several = f"first '\"\n{text}\nlast"
+    for whole in (
+        f"first\n{text}\nlast", repr(f"first\n{text}\nlast"), json.dumps({"body": f"a\n{text}\n"}), repr(several), repr(repr(several)),
+    ):  # fmt: skip
         assert SECRET not in REDACTOR.text(whole)
+
+
+@given(
+    st.lists(st.sampled_from([text for text in FOUND if not text.endswith("cut of")]), min_size=2, max_size=5)
+)
+def test_secrets_are_found_in_several_texts_below_each_other(texts):
+    assert SECRET not in REDACTOR.text("\n".join(texts))
 
 
 @pytest.mark.parametrize("text", LEFT)

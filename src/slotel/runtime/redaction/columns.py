@@ -32,7 +32,9 @@ _COMPARISON: Final = lazy_pattern(
 _REVERSED: Final = lazy_pattern(rf"'\s{{0,4}}(?:=|<>|!=|\bAS\b)\s{{0,4}}({_NAME})", re.IGNORECASE)
 _AND: Final = lazy_pattern(r"\s{1,8}AND\s{1,8}(?=[ENXenx]?')", re.IGNORECASE)
 """Between the two ends of a BETWEEN."""
-_DUPLICATE: Final = lazy_pattern(r"Duplicate entry '([^'\n]{1,500})' for key '([^'\n]{1,128})'")
+_DUPLICATE: Final = lazy_pattern(
+    r"Duplicate entry \\{0,8}'([^'\\\n]{1,500})\\{0,8}' for key \\{0,8}'([^'\\\n]{1,128})"
+)
 """Source: MySQL, error 1062."""
 _OF_KEY: Final = lazy_pattern(r"[.\s]")
 _COMPARED: Final = lazy_pattern(
@@ -47,8 +49,10 @@ _LITERAL: Final = (
 )
 """A string literal of SQL, also within a Python `repr`."""
 _VALUE: Final = lazy_pattern(rf"\s*(?:[A-Za-z]{{0,2}}{_LITERAL})\s*", re.DOTALL)
-_PIECE: Final = lazy_pattern(rf"{_LITERAL}|[(\[]|[)\]]|,", re.DOTALL)
-"""The tokens that matter for finding the end of a value: string literals, brackets, commas."""
+_PIECE: Final = lazy_pattern(rf"{_LITERAL}|[(\[]|[)\]]|,|;|\bFROM\b", re.DOTALL)
+"""What matters for the end of a value: string literals, brackets, commas, the end of a SELECT's list."""
+_NEXT_ROW: Final = lazy_pattern(r"(?:\s{0,8},\s{0,8}(?=[(\[]))?")
+_ENDS: Final = (",", ")", "]", ";", "FROM")
 _SHORTEST: Final = 4
 _MOST: Final = 20
 """Characters of a value, and values, that are looked for a second time."""
@@ -68,8 +72,9 @@ def redacted(text: str, is_sensitive: Callable[[str], bool], found: Callable[[st
     pieces: list[str] = []
     hidden: set[str] = set()
     done = 0
-    for start, end in sorted(_values(text, is_sensitive)):
-        if start >= done and start < end and not is_hidden(value := text[start:end]):
+    for begin, end in sorted(_values(text, is_sensitive)):
+        start = max(begin, done)
+        if start < end and not is_hidden(value := text[start:end]):
             found("column")
             pieces += text[done:start], REDACTED
             done = end
@@ -79,8 +84,7 @@ def redacted(text: str, is_sensitive: Callable[[str], bool], found: Callable[[st
         return text
     clean = "".join((*pieces, text[done:]))
     for value in hidden:  # the same value among the arguments that stand below a statement
-        for quote in ("'", "\\'", '"', '\\"'):
-            clean = clean.replace(f"{quote}{value}{quote}", f"{quote}{REDACTED}{quote}")
+        clean = re.sub(rf"(\\{{0,64}}['\"]){re.escape(value)}(?=\1)", rf"\1{REDACTED}", clean)
     return clean
 
 
@@ -184,8 +188,7 @@ def _rows(
         if is_bare or text[at : at + 1] not in (")", "]"):
             return at
         at += 1
-        while text[at : at + 1] in (",", " ", "\n"):
-            at += 1
+        at = _NEXT_ROW.match(text, at).end()  # type: ignore[union-attr]  # it matches anything
     return at
 
 
@@ -196,7 +199,7 @@ def _end_of_value(text: str, at: int) -> int:
         place, sign = piece.end(), piece[0]
         if sign in ("(", "["):
             depth += 1
-        elif depth == 0 and sign in (",", ")", "]"):
+        elif depth == 0 and sign in _ENDS:
             return piece.start()
         elif sign in (")", "]"):
             depth -= 1

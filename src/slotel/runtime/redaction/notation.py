@@ -79,7 +79,7 @@ _CALL: Final = lazy_pattern(r"[A-Za-z_](?:[\w.]|<locals>){0,128}(?=\()")
 """The name of a call, or of a class in the `repr` of its object: `UUID('x')`, `test.<locals>.Cred(a='x')`."""
 _LITERAL: Final = lazy_pattern(r"[\"'\d]")
 _MEMBER: Final = lazy_pattern(r"(?:\[\w{0,32}\]|\.\w{1,64}(?:\(\))?){0,4}")
-_OR: Final = lazy_pattern(r"\sor\s(?=[bBrRuUfF]{0,2}[\"'])")
+_OR: Final = lazy_pattern(r"\sor\s(?=[bBrRuUfF]{0,2}\\{0,64}[\"'])")
 _MAX_CALL: Final = 400
 """Characters of a call that is looked at: of an object's `repr`, or of source code in a traceback,
 `token = get("TOKEN", "x") or "y"`. One that goes on is cut off, or is an object: it goes to the end of its line."""

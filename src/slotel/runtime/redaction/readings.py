@@ -38,8 +38,8 @@ _BYTES: Final = lazy_pattern(r"(?:\\{1,4}x[0-9A-Fa-f]{2}){1,64}|(?:\\{1,4}[0-3][
 _BYTE: Final = lazy_pattern(r"\\(?:x([0-9A-Fa-f]{2})|([0-7]{3}))")
 _POINT: Final = lazy_pattern(r"\\{1,64}(?:u\{([0-9A-Fa-f]{1,6})\}|u([0-9A-Fa-f]{4})|U000([0-9A-Fa-f]{5}))")
 """Characters as JSON, JavaScript and Python escape them."""
-_SLASH: Final = "\\/"
-"""As PHP's JSON escapes it."""
+_SIGN: Final = lazy_pattern(r"\\([\\\"'/])")
+"""A quote or a backslash as a `repr` and JSON escape them, and a slash as PHP does."""
 _ENTITY: Final = lazy_pattern(r"&(?:amp;|#38;){0,4}#?\w{2,8};")
 """A character of HTML, also in HTML within HTML."""
 _WIDE: Final = lazy_pattern(r"[\uff01-\uff5e\U0001d400-\U0001d7ff]")
@@ -86,7 +86,7 @@ def _unescaped(text: str) -> str:
         text = _ESCAPED_NUL.sub("", text)
     text = _BYTES.sub(_of_bytes, text)
     text = _POINT.sub(_character, text)
-    return text.replace(_SLASH, "/")
+    return _SIGN.sub(r"\1", text)
 
 
 def _of_bytes(found: re.Match[str]) -> str:
