@@ -484,6 +484,14 @@ def test_exit_codes(monkeypatch):
     assert ended.value.code == 2
 
 
+@pytest.mark.parametrize("given", [["slotel.yaml"], ["gunicorn", "app:app"]])
+def test_a_file_or_a_command_that_stands_alone_is_told_where_it_goes(given, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(given)
+    assert ended.value.code == 2
+    assert f"'{given[0]}': write a file behind --config, a command behind --" in capsys.readouterr().err
+
+
 def test_a_command_is_tried_and_what_it_counted_and_sent_is_reported():
     environ = clean_environ(OTEL_SERVICE_NAME="shop", OTEL_PYTHON_DISTRO="slotel", PORT=str(free_port()))
     done = subprocess.run(

@@ -67,7 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "--" in given:
         at = given.index("--")
         own, command = given[:at], given[at + 1 :]
-    options = parser().parse_args(own)
+    options, rest = parser().parse_known_args(own)
+    if rest:
+        parser().error(
+            f"{rest[0]!r}: write a file behind --config, a command behind --; --help lists the options"
+        )
     if (options.get or options.url) and not command:
         parser().error("--get and --url need a command: slotel doctor --get / -- gunicorn app:app")
     if options.header and not options.prometheus:
