@@ -46,7 +46,7 @@ def correct(environ: MutableMapping[str, str], command: Sequence[str]) -> None:
     asked = [environ.get(variable) for variable in COMPONENTS if environ.get(variable) != OWN.get(variable)]
     if not any((*asked, environ.get(VARIABLE))):
         return
-    from slotel.named_parts import read_propagators, wrong_components
+    from slotel.component_names import read_propagators, wrong_components
 
     for wrong in tuple(wrong_components(environ)):
         del environ[wrong.variable]

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from slotel.component_names import read_propagators, wrong_components
 from slotel.config.problem import variable
 from slotel.config.ratio import parse_ratio
 from slotel.config.service import Reading
 from slotel.config.variables import unknown_variables
 from slotel.launch import VARIABLE
-from slotel.named_parts import read_propagators, wrong_components
 from slotel.runtime.finding import Finding, of_note, of_problem
 from slotel.runtime.metrics.scrape.http.port import HOST, read_address
 from slotel.runtime.setup.defaults import DEFAULTS, LEFT_OUT

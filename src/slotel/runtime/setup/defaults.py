@@ -6,7 +6,7 @@ import re
 from collections.abc import MutableMapping
 from typing import Final
 
-from slotel.named_parts import wrong_components
+from slotel.component_names import wrong_components
 
 DEFAULTS: Final = {
     "OTEL_METRICS_EXPORTER": "prometheus",
