@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from slotel.runtime.status_page.page import StatusPage
 
 
-def connect_sentry(runtime: Runtime, environ: Mapping[str, str]) -> None:
-    """Send errors and spans to Sentry, if there is a DSN."""
+def connect_sentry(runtime: Runtime, environ: MutableMapping[str, str]) -> None:
+    """Send errors and spans to Sentry, if there is a DSN. That there is none says the first process of several."""
+    from slotel.runtime.checks.start import unsaid
     from slotel.runtime.sentry import propagation
     from slotel.runtime.sentry.client.client import SentryDependencies, init_options, start_client
 
@@ -56,7 +57,13 @@ def connect_sentry(runtime: Runtime, environ: Mapping[str, str]) -> None:
         sampling=lambda span: _baggage(runtime, span),
         options=init_options(settings),
     )
-    connection = start_client(settings, runtime.resource, parts, lambda later: _use_sentry(runtime, later))
+    connection = start_client(
+        settings,
+        runtime.resource,
+        parts,
+        lambda later: _use_sentry(runtime, later),
+        lambda findings: log(unsaid(findings, environ)),
+    )
     if connection is not None:
         _use_sentry(runtime, connection)
     rate = settings.traces_sample_rate

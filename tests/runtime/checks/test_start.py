@@ -1,10 +1,16 @@
 """What a start says, and who of a service's processes says it."""
 
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
+
+import pytest
 
 from slotel.runtime.checks.environment import packed_program
 from slotel.runtime.checks.start import unsaid
 from slotel.runtime.finding import Finding
+from support.launch import clean_environ
 
 NAMELESS = Finding("service", "warn", "the service has no name", "set OTEL_SERVICE_NAME=checkout", "SLO105")
 OTHER = Finding("metrics", "info", "bound to localhost", "", "SLO154")
@@ -64,3 +70,21 @@ def test_a_pex_that_leaves_slotel_behind_is_told_of_and_no_other_program_is(tmp_
         assert not list(packed_program({"PEX": program}, ["python", program]))  # slotel runs within
     for program in others:
         assert not list(packed_program({}, ["python", program, pex]))
+
+
+@pytest.mark.process
+def test_processes_of_a_pool_do_not_repeat_that_there_is_no_dsn(tmp_path):
+    (tmp_path / "pool.py").write_text(
+        "import multiprocessing\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "if __name__ == '__main__':\n"
+        "    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context('spawn')) as pool:\n"
+        "        print(sum(pool.map(abs, range(4))))\n"
+    )
+    launcher = Path(sys.executable).with_name("opentelemetry-instrument")
+    done = subprocess.run(
+        [str(launcher), sys.executable, "pool.py"], env=clean_environ(OTEL_SERVICE_NAME="pool"), cwd=tmp_path,
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == ["6"]
+    assert done.stderr.count("[SLO140]") == 1

@@ -6,7 +6,7 @@ An app that calls `sentry_sdk.init` itself keeps its client and its options, see
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -15,7 +15,7 @@ import wrapt
 from opentelemetry.trace import SpanContext
 
 from slotel.config.service import SentrySettings
-from slotel.runtime.finding import log
+from slotel.runtime.finding import Finding, log
 from slotel.runtime.logs import LOG
 from slotel.runtime.requests.local_roots import OpenSpans
 from slotel.runtime.sentry.client.dsn import Destination, dsn_finding, read_dsn
@@ -166,11 +166,13 @@ def start_client(
     resource: Mapping[str, object],
     parts: SentryDependencies,
     connected: Callable[[SentryConnection], None],
+    tell: Callable[[Iterable[Finding]], None] = log,
 ) -> SentryConnection | None:
-    """Set Sentry up; return None without a valid DSN. An invalid one is logged.
+    """Set Sentry up; return None without a valid DSN, which is told.
 
     Args:
         connected: called when the app itself calls `sentry_sdk.init` later, with the connection that uses its client.
+        tell: logs what is wrong with the DSN.
     """
     identity = identify(settings, resource)
     standing = _standing_client()
@@ -178,7 +180,7 @@ def start_client(
     destination: Destination | None = None
     found = dsn_finding(dsn)
     if found.status == "fail" or (dsn is None and standing is None):
-        log([found])
+        tell([found])
         dsn = None
     elif dsn is not None:
         destination = read_dsn(dsn)
