@@ -14,9 +14,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
+import time
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,7 +37,7 @@ ROOT: Final = HERE.parents[1]
 CACHE: Final = ROOT / ".cache" / "upstream"
 TIMEOUT: Final = 1800
 LONGEST: Final = 180.0
-"""Seconds of one test."""
+"""Seconds of one test with its fixtures."""
 _MOST_HUNG: Final = 5
 """Tests of a suite that may not end; each is left out of the next attempt."""
 _UNFORKED: Final = {"sentry-django": ("-p", "no:pytest_forked")}
@@ -195,7 +197,6 @@ def run(
         "SLOTEL_UPSTREAM_DSN": dsn,
         "SLOTEL_UPSTREAM_ONLY": json.dumps([name.partition("::")[2] for name in only]),
         "SLOTEL_UPSTREAM_RUNNING": str(running),
-        "SLOTEL_UPSTREAM_LONGEST": str(LONGEST),
         "DJANGO_SETTINGS_MODULE": "tests.integrations.django.myapp.settings"
         if suite.name == "sentry-django"
         else "",
@@ -206,17 +207,15 @@ def run(
         running.unlink(missing_ok=True)
         leaves = [f"--deselect={name}" for name in (*left_out, *hung)]
         with (CACHE / f"{suite.name}-{mode}.log").open("w") as log:
-            try:
-                subprocess.run(
-                    [*command, *leaves],
-                    cwd=folder,
-                    env=environ,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    timeout=TIMEOUT,
-                )
-            except subprocess.TimeoutExpired:
-                log.write(f"\nended after {TIMEOUT} s\n")
+            process = subprocess.Popen(
+                [*command, *leaves],
+                cwd=folder,
+                env=environ,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            _wait(process, running)
         if report.exists():
             break
         if len(hung) == _MOST_HUNG or not running.exists():
@@ -237,6 +236,21 @@ def run(
         results[name] = Result(state, message, asks_for)
     results.update({_as_in_report(name): HUNG for name in hung})
     return results, hung
+
+
+def _wait(process: subprocess.Popen[bytes], running: Path) -> None:
+    """Wait for a suite; end it, with its stacks in its log, where a test stands.
+
+    From outside, since pytest-timeout raises once, and a fixture's teardown may wait after that; and since a thread in the process
+    would be held by the forks of some tests.
+    """
+    until = time.monotonic() + TIMEOUT
+    while process.poll() is None:
+        stands = running.exists() and time.time() - running.stat().st_mtime > LONGEST
+        if stands or time.monotonic() > until:
+            os.killpg(process.pid, signal.SIGABRT)
+            process.wait()
+        time.sleep(0.1)
 
 
 def _as_in_report(name: str) -> str:

@@ -8,7 +8,6 @@ test clients call an application as servers do: through slotel's layer.
 
 from __future__ import annotations
 
-import faulthandler
 import functools
 import json
 import os
@@ -23,11 +22,7 @@ MODE = os.environ.pop("SLOTEL_UPSTREAM_MODE", "off")
 ONLY = set(json.loads(os.environ.pop("SLOTEL_UPSTREAM_ONLY", "[]")))
 """Names of the tests that are run; of others with the same name, too. None: all."""
 RUNNING_FILE = os.environ.pop("SLOTEL_UPSTREAM_RUNNING", os.devnull)
-"""The file that names the test which runs."""
-LONGEST = float(os.environ.pop("SLOTEL_UPSTREAM_LONGEST", "180"))
-"""Seconds of a test with its fixtures, after which the process ends. pytest-timeout raises once, and a fixture's teardown may wait after that."""
-STDERR = os.dup(2)
-"""Past pytest's capture."""
+"""The file that names the test which runs: `run.py` ends the process where one stays there for too long."""
 LISTENER = os.environ.pop("SLOTEL_UPSTREAM_DSN", "http://key@127.0.0.1:9/1")
 """The DSN of a sink that takes everything: the tests look into their own transports, and what is not theirs must not wait to be sent."""
 _WITH_DSN = {
@@ -166,13 +161,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
     from opentelemetry import context
 
     Path(RUNNING_FILE).write_text(item.nodeid)
-    faulthandler.dump_traceback_later(LONGEST, exit=True, file=STDERR)
     token = context.attach(context.Context())
     try:
         return (yield)
     finally:
         context.detach(token)
-        faulthandler.cancel_dump_traceback_later()
         if MODE == "dsn":
             from slotel.runtime.state import RUNNING
 
