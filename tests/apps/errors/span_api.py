@@ -58,7 +58,7 @@ with sentry_sdk.start_transaction(continued) as begun:
     begun.set_measurement("rows", 3, "none")
 
 with sentry_sdk.start_transaction(sentry_sdk.continue_trace(headers, op="queue", name="head's")) as begun:
-    found["told on"] = sorted(item for item in sentry_sdk.get_baggage().split(",") if "_rate" in item)
+    found["told on"] = sorted(item for item in sentry_sdk.get_baggage().split(",") if "trace_id" in item)
     found["of the caller"] = begun.parent_sampled
     found["meta of both"] = sentry_sdk.get_current_scope().trace_propagation_meta().count("<meta")
 ids = {"trace_id": "c" * 32, "parent_span_id": "d" * 16}

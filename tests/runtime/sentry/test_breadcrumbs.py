@@ -32,7 +32,6 @@ LESS = {"redis.key", "redis.is_cluster", "redis.transaction"}
 
 if hasattr(sentry_sdk.tracing_utils, "maybe_create_breadcrumbs_from_span"):  # until 2.70
     MORE |= {"subprocess.pid"}
-    LESS |= {"subprocess.cwd"}  # said to a span of sentry-sdk's class only
 OLDER = {"thread.id", "thread.name"}
 """Data of each call that plain sentry-sdk 2.61 writes, and 2.75 does not."""
 
