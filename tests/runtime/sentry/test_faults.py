@@ -45,7 +45,7 @@ def test_sending_resumes_by_itself_and_what_waited_arrives_once(sentry, fault):
     with shipping(sentry, sender={"timeout": 2.0} if fault == "hang" else {}) as (sink, losses):
         tracer = provider(sink).get_tracer("t")
         run(tracer, 1)
-        assert sink.flush(10)
+        assert sink.flush(60)
         sentry.set_fault(fault)
         run(tracer, 20)
         if fault == "refuse":
@@ -54,7 +54,7 @@ def test_sending_resumes_by_itself_and_what_waited_arrives_once(sentry, fault):
             assert sentry.wait_for(lambda s: s.stats().get("faulted"))
         sentry.set_fault("none")
         assert sentry.wait_for(lambda s: accounted(s, losses) >= 21)
-        assert sink.flush(10)
+        assert sink.flush(60)
     arrived = names(sentry)
     assert len(arrived) == len(set(arrived)) + 1  # "job 0" ran twice
     assert accounted(sentry, losses) == 21
@@ -95,7 +95,7 @@ def test_an_answer_that_drips_holds_no_flush_beyond_its_time(sentry):
         assert time.monotonic() - began < 5 * busy()
         sentry.set_fault("none")
         run(provider(sink).get_tracer("t"), 1)
-        assert sink.flush(10)
+        assert sink.flush(60)
     assert (sentry.transactions, losses.counts) == (2, {})
 
 
@@ -170,11 +170,11 @@ def test_a_limit_of_errors_stops_no_transaction(sentry):
     with connected(sentry) as (client, sink, losses):
         tracer = provider(sink).get_tracer("t")
         run(tracer, 1)
-        assert sink.flush(10)
+        assert sink.flush(60)
         for _ in range(3):
             client.capture_event({"message": "error"}, scope=sentry_sdk.Scope())
             run(tracer, 1)
-            assert sink.flush(10)
+            assert sink.flush(60)
     assert (sentry.events, sentry.transactions) == (0, 4)
     assert losses.counts == {("errors", "rate_limited"): 3}
 
@@ -189,7 +189,7 @@ def test_the_queue_is_bounded_by_bytes_too(sentry, monkeypatch):
             )
         sink.flush(0.3)
         sentry.set_fault("none")
-        assert sink.flush(10)
+        assert sink.flush(60)
     (lost,) = losses.counts.values()
     assert losses.counts == {("errors", "queue_full"): lost}
     assert 0 < sentry.events == 10 - lost < 5
@@ -200,7 +200,7 @@ def test_odd_but_honest_answers_lose_nothing(sentry, fault):
     sentry.set_fault(fault)
     with shipping(sentry) as (sink, losses):
         run(provider(sink).get_tracer("t"), 30)
-        assert sink.flush(10)
+        assert sink.flush(60)
     assert (sorted(names(sentry)), losses.counts) == (sorted(f"job {n}" for n in range(30)), {})
 
 
@@ -208,10 +208,10 @@ def test_a_server_that_starts_to_close_amid_a_burst_loses_nothing_and_gets_nothi
     with shipping(sentry) as (sink, losses):
         tracer = provider(sink).get_tracer("t")
         run(tracer, 1)
-        assert sink.flush(10)
+        assert sink.flush(60)
         sentry.set_fault("close")
         run(tracer, 100)
-        assert sink.flush(10)
+        assert sink.flush(60)
     assert (sentry.transactions, losses.counts) == (101, {})
 
 
@@ -219,7 +219,7 @@ def test_an_idle_connection_that_the_server_closed_is_opened_again_without_a_wai
     with shipping(sentry, sender={"wait": 60.0}) as (sink, losses):
         tracer = provider(sink).get_tracer("t")
         run(tracer, 1)
-        assert sink.flush(10)
+        assert sink.flush(60)
         sentry.set_fault("refuse")  # cuts the idle connection
         sentry.set_fault("none")
         run(tracer, 1)
@@ -240,7 +240,7 @@ def test_429_stops_sending_for_as_long_as_it_says_and_every_refused_trace_is_cou
             run(tracer, 1)
             sent += 1
             time.sleep(0.1)
-        assert sink.flush(10)
+        assert sink.flush(60)
     assert sentry.transactions >= 1
     assert losses.counts == {("traces", "rate_limited"): sent - sentry.transactions}
 
@@ -250,11 +250,11 @@ def test_a_limit_of_the_category_transaction_counts_on_a_200_and_one_of_errors_d
     with shipping(sentry) as (sink, losses):
         tracer = provider(sink).get_tracer("t")
         run(tracer, 2)
-        assert sink.flush(10)
+        assert sink.flush(60)
         assert sentry.transactions == 2
         sentry.set_fault("none", {"X-Sentry-Rate-Limits": "60:transaction;span:key"})
         run(tracer, 1)
-        assert sink.flush(10)
+        assert sink.flush(60)
         run(tracer, 4)
         sink.flush(10)
     assert (sentry.transactions, losses.counts) == (3, {("traces", "rate_limited"): 4})
@@ -268,7 +268,7 @@ def test_the_queue_is_bounded_and_the_oldest_gives_way(sentry, monkeypatch):
         run(tracer, 30)
         sink.flush(0.2)
         sentry.set_fault("none")
-        assert sink.flush(10)
+        assert sink.flush(60)
     assert losses.counts == {("traces", "queue_full"): 20}
     assert names(sentry) == [f"job {n}" for n in range(20, 30)]
 
@@ -311,7 +311,7 @@ def test_https_works_with_the_certificate_of_ssl_cert_file(certificate, monkeypa
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
     with SentrySink(tls=serving_tls(certificate)) as sentry, shipping(sentry) as (sink, losses):
         run(provider(sink).get_tracer("t"), 50)
-        assert sink.flush(10)
+        assert sink.flush(60)
     assert (sentry.transactions, sentry.stats()["connections"], losses.counts) == (50, 1, {})
 
 
@@ -354,7 +354,7 @@ def proxy():
 def test_a_proxy_takes_plain_http_with_its_password(sentry, proxy):
     with shipping(sentry, http_proxy=proxy.url) as (sink, losses):
         run(provider(sink).get_tracer("t"), 3)
-        assert sink.flush(10)
+        assert sink.flush(60)
     assert (sentry.transactions, losses.counts) == (3, {})
     assert proxy.seen[0] == ("POST", f"{sentry.url}/api/1/envelope/", "Basic dXNlcjpwYSBzcw==")
 
@@ -365,7 +365,7 @@ def test_a_proxy_tunnels_https(certificate, proxy):
         shipping(sentry, https_proxy=proxy.url, ca_certs=str(certificate / "cert.pem")) as (sink, losses),
     ):
         run(provider(sink).get_tracer("t"), 3)
-        assert sink.flush(10)
+        assert sink.flush(60)
     assert (sentry.transactions, losses.counts) == (3, {})
     assert [each[0] for each in proxy.seen] == ["CONNECT"]
     assert proxy.seen[0][2] == "Basic dXNlcjpwYSBzcw=="
@@ -380,7 +380,7 @@ def test_a_proxy_that_speaks_tls_itself_takes_both(certificate, dsn):
         shipping(sentry, http_proxy=proxy.url, ca_certs=trusted) as (sink, losses),
     ):
         run(provider(sink).get_tracer("t"), 3)
-        assert sink.flush(10)
+        assert sink.flush(60)
         assert (sentry.transactions, losses.counts) == (3, {})
     assert {each[0] for each in proxy.seen} == {"CONNECT" if dsn == "https" else "POST"}
     assert {each[2] for each in proxy.seen} == {"Basic dXNlcjpwYSBzcw=="}
@@ -396,7 +396,7 @@ def test_a_socks_proxy_takes_both(certificate, dsn):
         shipping(sentry, http_proxy=proxy.url, ca_certs=str(certificate / "cert.pem")) as (sink, losses),
     ):
         run(provider(sink).get_tracer("t"), 3)
-        assert sink.flush(10)
+        assert sink.flush(60)
         assert (sentry.transactions, losses.counts) == (3, {})
         assert set(proxy.seen) == {("127.0.0.1", sentry.port, b"user", b"pa ss")}
     proxy.close()
@@ -455,7 +455,7 @@ def test_an_answer_that_is_no_http_is_a_failure_and_not_the_end():
     thread.start()
     with shipping(Elsewhere()) as (sink, losses):
         run(provider(sink).get_tracer("t"), 1)
-        assert sink.flush(10)
+        assert sink.flush(60)
         done.set()
     thread.join(10)
     listener.close()
@@ -473,6 +473,6 @@ def test_an_envelope_that_waited_long_carries_the_time_of_its_sending(sentry):
             made = envelope.made
             envelope.made = made - 3600
         sentry.set_fault("none")
-        assert sink.flush(10)
+        assert sink.flush(60)
     assert sentry.envelopes[0].header["sent_at"] >= time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(made))
     assert sentry.envelopes[0].of_type("transaction")[0]["transaction"] == "job 0"

@@ -56,10 +56,10 @@ def test_what_waits_at_a_fork_is_sent_once_by_the_parent(sentry):
         def child():
             with tracer.start_as_current_span("child"):
                 pass
-            assert sink.flush(10)
+            assert sink.flush(60)
 
         in_child(child)
-        assert sink.flush(10)
+        assert sink.flush(60)
     assert names(sentry) == {"parent": 10, "child": 1}
     assert losses.counts == {}
 
@@ -77,10 +77,10 @@ def test_envelopes_queued_while_the_server_is_down_are_sent_once(sentry):
         def child():
             with tracer.start_as_current_span("child"):
                 pass
-            assert sink.flush(10)
+            assert sink.flush(60)
 
         in_child(child)
-        assert sink.flush(10)
+        assert sink.flush(60)
     assert names(sentry) == {"parent": 10, "child": 1}
     assert losses.counts == {}
 
@@ -90,7 +90,7 @@ def test_parent_and_children_go_on_over_connections_of_their_own(sentry):
         tracer = provider(sink).get_tracer("t")
         with tracer.start_as_current_span("before"):
             pass
-        assert sink.flush(10)
+        assert sink.flush(60)
 
         def child():
             for _ in range(20):
@@ -103,7 +103,7 @@ def test_parent_and_children_go_on_over_connections_of_their_own(sentry):
             in_child(child)
             with tracer.start_as_current_span("after"):
                 pass
-            assert sink.flush(10)
+            assert sink.flush(60)
     assert names(sentry) == {"before": 1, "child": 60, "after": 3}
     assert sentry.stats()["connections"] == 4
     assert losses.counts == {}
@@ -122,7 +122,7 @@ def test_a_fork_within_a_request_ships_the_request_once_and_the_childs_own_spans
 
             in_child(child)
             tracer.start_span("after").end()
-        assert sink.flush(10)
+        assert sink.flush(60)
     events = {event["transaction"]: event for event in sentry.payloads("transaction")}
     assert names(sentry) == {"request": 1, "in the child": 1}
     assert sorted(span["description"] for span in events["request"]["spans"]) == ["after", "before"]

@@ -92,7 +92,7 @@ def both_ways(processor):
 
             def arrived():
                 sentry_sdk.flush(timeout=10)
-                assert sink.flush(10)
+                assert sink.flush(60)
                 assert stock.wait_for(lambda s: s.transactions == 1)
                 assert losses.counts == {}
                 pair = stock.envelopes[0], ours.envelopes[0]

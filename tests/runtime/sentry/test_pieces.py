@@ -166,7 +166,7 @@ def test_mode_otlp_ships_sampled_spans_with_release_and_environment_in_the_resou
             pass
         with provider(sink).get_tracer("t").start_as_current_span("job", attributes={"password": "x"}):
             pass
-        assert sink.flush(10)
+        assert sink.flush(60)
         sink.shutdown()
         made.close(timeout=0)
     (request,) = sentry.others
@@ -193,7 +193,7 @@ def test_mode_otlp_without_its_exporter_falls_back_with_a_word(monkeypatch, capl
         assert "pip install 'slotel[otlp]'" in caplog.text
         with provider(sink).get_tracer("t").start_as_current_span("job"):
             pass
-        assert sink.flush(10)
+        assert sink.flush(60)
         sink.shutdown()
         made.close(timeout=0)
     assert sentry.transactions == 1

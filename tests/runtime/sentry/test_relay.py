@@ -131,7 +131,7 @@ def shipped():
         def ship(build):
             sentry.clear()
             build(tracer)
-            assert sink.flush(10)
+            assert sink.flush(60)
             assert losses.counts == {}
             return sentry.payloads("transaction")
 

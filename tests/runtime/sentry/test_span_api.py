@@ -168,7 +168,7 @@ def test_a_request_is_renamed_in_sentry_and_not_in_the_metrics():
             transaction.name, transaction.source, transaction.op = "Orders", "component", "graphql.query"
         assert transaction.name == "Orders"
         assert span.name == "POST /graphql"
-        assert sink.flush(10)
+        assert sink.flush(60)
         (sent,) = sentry.payloads("transaction")
     assert (sent["transaction"], sent["transaction_info"]["source"]) == ("Orders", "component")
     assert (sent["contexts"]["trace"]["op"], sent["request"]["method"]) == ("graphql.query", "POST")

@@ -54,7 +54,7 @@ def test_each_way_to_say_yes_is_understood(answer):
     with Answering(given, closes=closes) as server:
         with shipping(server) as (sink, losses):
             run(provider(sink).get_tracer("t"), 20)
-            assert sink.flush(10)
+            assert sink.flush(60)
         assert (len(server.requests), losses.counts) == (20, {})
         must_reconnect = (
             closes
@@ -72,7 +72,7 @@ def test_a_request_on_an_open_connection_carries_what_the_first_one_carries(host
     with Answering(YES, host=host, path="/base/1") as server:
         with shipping(server) as (sink, losses):
             run(provider(sink).get_tracer("t"), 3)
-            assert sink.flush(10)
+            assert sink.flush(60)
         first, *others = [
             (each.method, each.target, _without_length(each.headers)) for each in server.requests
         ]
@@ -179,7 +179,7 @@ def test_the_usual_answer_is_not_given_to_http_client(monkeypatch):
     usual = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\n{}"
     with Answering(usual) as server, shipping(server) as (sink, losses):
         run(provider(sink).get_tracer("t"), 5)
-        assert sink.flush(10)
+        assert sink.flush(60)
         assert (len(server.requests), losses.counts, server.connections) == (5, {}, 1)
 
 
@@ -190,7 +190,7 @@ def test_where_urllib3_keeps_its_connections_elsewhere_it_sends_every_request(mo
     with Answering(YES) as server:
         with shipping(server) as (sink, losses):
             run(provider(sink).get_tracer("t"), 3)
-            assert sink.flush(10)
+            assert sink.flush(60)
         assert (len(server.requests), losses.counts, server.connections) == (3, {}, 1)
 
 
@@ -200,7 +200,7 @@ def test_limits_on_two_lines_hold_both():
         with shipping(server) as (sink, losses):
             tracer = provider(sink).get_tracer("t")
             run(tracer, 1)
-            assert sink.flush(10)
+            assert sink.flush(60)
             run(tracer, 3)
             sink.flush(1)
         assert (len(server.requests), losses.counts) == (1, {("traces", "rate_limited"): 3})
@@ -221,7 +221,7 @@ def test_the_thread_survives_more_failures_than_a_float_has_powers_of_two():
             asked = len(server.requests)
             wait_until(lambda: len(server.requests) > asked, "one that is accepted", 10)
             run(tracer, 1)
-            assert sink.flush(10)
+            assert sink.flush(60)
         assert losses.counts == {}
 
 
@@ -231,7 +231,7 @@ def test_a_flush_asks_a_server_that_is_away_ten_times_a_second():
         assert not sink.flush(1)
         assert 2 < len(server.requests) <= 12
         server.answer = HERE
-        assert sink.flush(10)
+        assert sink.flush(60)
 
 
 ADDRESSES = [
@@ -247,7 +247,7 @@ def test_an_address_of_ipv6_and_a_path_before_the_project_are_kept_for_traces_an
         with connected(server) as (client, sink, losses):
             run(provider(sink).get_tracer("t"), 1)
             client.capture_event({"message": "x"}, scope=sentry_sdk.Scope())
-            assert sink.flush(10)
+            assert sink.flush(60)
         assert losses.counts == {}
         assert [each.target for each in server.requests] == [target] * 2
         assert {each.headers["host"] for each in server.requests} == {server.netloc}
@@ -278,7 +278,7 @@ def test_a_proxy_that_refuses_costs_no_trace_once_it_agrees_and_its_password_is_
         assert not sink.flush(0.5)
         assert losses.counts == {}
         proxy.serve = lambda client: Proxy.serve(proxy, client)
-        assert sink.flush(10)
+        assert sink.flush(60)
         assert (sentry.transactions, losses.counts) == (3, {})
         told = [each.message for each in caplog.records if each.levelno >= logging.INFO]
         assert told == [
@@ -302,6 +302,6 @@ def test_a_proxy_tunnels_to_an_address_of_ipv6(tmp_path):
         trusted = str(folder / "cert.pem")
         with shipping(server, https_proxy=proxy.url, ca_certs=trusted) as (sink, losses):
             run(provider(sink).get_tracer("t"), 3)
-            assert sink.flush(10)
+            assert sink.flush(60)
         assert (len(server.requests), losses.counts) == (3, {})
     assert [each[:2] for each in proxy.seen] == [("CONNECT", server.netloc)]
