@@ -258,13 +258,16 @@ def test_no_event_of_a_day_counts_twice_at_a_tile_whichever_group_runs_first(ord
     """Two bad minutes of ten, at every place in a tile: a day's count is never above them, and all of them at last."""
     owner = services.one(name="burst")
     tests = []
+    least = (
+        36.0 if is_left_open() else 40.0
+    )  # Prometheus 3 extrapolates no first error below zero: decision 0088
     for begin in begins:
         history = History([10] * 260, [10 * (begin <= step < begin + BURST) for step in range(260)], set())
         counted = []
         for window in ("1d", "30d"):
             bad = at.recorded(at.bad(window), owner, owner.slos[0])
             counted += [_within(bad, step, 0, 40.0) for step in range(begin, begin + 60)]
-            counted += [_within(bad, step, 40.0, 40.0) for step in range(begin + 20, begin + 60, 5)]
+            counted += [_within(bad, step, least, 40.0) for step in range(begin + 20, begin + 60, 5)]
         series_ = inputs({"burst": history})
         tests.append({"interval": f"{STEP}s", "input_series": series_, "promql_expr_test": counted})
     run(tmp_path, owner, tests, order)
