@@ -1,6 +1,6 @@
 """The attributes of a server span as OpenTelemetry's instrumentations collect them, in six functions instead of sixty.
 
-At a hundred requests a second each function that a request needs costs some 3 us, however little it does: its code has
+At a hundred requests a second each function that a request needs costs up to 3 us, however little it does: its code has
 left the processor's caches since the request before. Only by the stable conventions, and only of what most requests
 are: a function answers None, or fails, where the instrumentation's own is to be asked.
 """
