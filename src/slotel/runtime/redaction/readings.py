@@ -19,7 +19,7 @@ _WIDTH: Final = 0xFEE0
 """Between a character of full width and its ASCII one."""
 
 _COMMANDS: Final = lazy_pattern(
-    r"(?:\x1b|\x9b|\\{1,64}(?:x1b|u001b|033|e))(?:\[[\d;:?]{0,64}[A-Za-z]|\][^\x07\x1b\\]{0,8};[^\x07\x1b\\;]{0,64};)"
+    r"(?:\x1b|\x9b|(?<!\\)\\{1,64}(?:x1b|u001b|033|e))(?:\[[\d;:?]{0,64}[A-Za-z]|\][^\x07\x1b\\]{0,8};[^\x07\x1b\\;]{0,64};)"
 )
 """Colours and other commands of a terminal, also escaped, and the begin of a link."""
 _REMOVED: Final = lazy_pattern(r".\x08")
@@ -33,10 +33,12 @@ _ESCAPED_NULS: Final = lazy_pattern(
     r"(?:[^\\]\\{1,4}(?:x00|u0000)(?:\\{1,4}(?:x00|u0000)){0,2}){4}|(?:(?:\\{1,4}(?:x00|u0000)){1,3}[^\\]){4}"
 )
 """UTF-16 and UTF-32 that were read as single bytes."""
-_BYTES: Final = lazy_pattern(r"(?:\\{1,4}x[0-9A-Fa-f]{2}){1,64}|(?:\\{1,4}[0-3][0-7]{2}){1,64}")
+_BYTES: Final = lazy_pattern(r"(?<!\\)(?:(?:\\{1,4}x[0-9A-Fa-f]{2}){1,64}|(?:\\{1,4}[0-3][0-7]{2}){1,64})")
 """Bytes as a `repr` and as a shell write them."""
 _BYTE: Final = lazy_pattern(r"\\(?:x([0-9A-Fa-f]{2})|([0-7]{3}))")
-_POINT: Final = lazy_pattern(r"\\{1,64}(?:u\{([0-9A-Fa-f]{1,6})\}|u([0-9A-Fa-f]{4})|U000([0-9A-Fa-f]{5}))")
+_POINT: Final = lazy_pattern(
+    r"(?<!\\)\\{1,64}(?:u\{([0-9A-Fa-f]{1,6})\}|u([0-9A-Fa-f]{4})|U000([0-9A-Fa-f]{5}))"
+)
 """Characters as JSON, JavaScript and Python escape them."""
 _SIGN: Final = lazy_pattern(r"\\([\\\"'/])")
 """A quote or a backslash as a `repr` and JSON escape them, and a slash as PHP does."""
