@@ -676,6 +676,32 @@ def test_a_file_that_the_server_sends_is_the_servers_own_and_its_end_is_the_requ
     assert [row for _, row in counted.scopes] == rows
 
 
+def test_a_file_that_the_server_reads_again_after_its_failure_fails_by_the_same_exception(instrumented):
+    """waitress may do so, in its other thread: the request's event and what the server logs are one failure."""
+    around, provider, counted = instrumented
+
+    class Breaks(ServersFile):
+        def get(self, _size):
+            raise ValueError("the disk is gone")
+
+    def application(_environ, start_response):
+        with provider.get_tracer("opentelemetry.instrumentation.flask").start_as_current_span(
+            "GET /ok", kind=SpanKind.SERVER
+        ):
+            start_response("200 OK", [("Content-Length", "5")])
+        return Breaks()
+
+    file = around(application)({**ENVIRON, "wsgi.file_wrapper": ServersFile}, lambda *_: None)
+    seen = []
+    for _ in range(2):
+        with pytest.raises(ValueError, match="the disk is gone") as raised:
+            file.get(10)
+        seen.append(raised.value)
+    file.close()
+    assert seen[0] is seen[1]
+    assert [row for _, row in counted.scopes] == ["broken_stream"]
+
+
 @pytest.mark.parametrize("told", [current.note_route, lambda route: None])
 def test_a_route_that_a_framework_tells_is_the_requests_with_the_root_before_it(layer, told):
     _, bare, counted, _ = layer

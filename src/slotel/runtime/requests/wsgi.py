@@ -377,19 +377,11 @@ def _watch_file(answer: Any, served: ServedRequest) -> bool:
     The server checks the file's class, so the file is not wrapped.
     """
     close, handled = getattr(answer, "close", None), sys.exc_info()[1]
-
-    def ending(read: Callable[..., bytes]) -> Callable[..., bytes]:
-        def read_or_end(*arguments: Any) -> bytes:
-            try:
-                return read(*arguments)
-            except Exception as error:
-                served.end(error)
-                raise
-
-        return read_or_end
+    failures: list[Exception] = []
 
     def close_and_end() -> None:
         unsent = sys.exc_info()[1]
+        failures.clear()  # a failure holds the frames that hold it
         try:
             if close is not None:
                 close()
@@ -404,10 +396,28 @@ def _watch_file(answer: Any, served: ServedRequest) -> bool:
         answer.close = close_and_end
         for name in _READ_LATER:
             if (read := getattr(answer, name, None)) is not None:
-                setattr(answer, name, ending(read))
+                setattr(answer, name, _ending(read, served, failures))
     except AttributeError:  # it has no room for it
         return False
     return True
+
+
+def _ending(
+    read: Callable[..., bytes], served: ServedRequest, failures: list[Exception]
+) -> Callable[..., bytes]:
+    """Return a method that reads a file, and ends the request when that fails."""
+
+    def read_or_end(*arguments: Any) -> bytes:
+        if failures:  # waitress may read again in its other thread: the same failure, not a second one
+            raise failures[0]
+        try:
+            return read(*arguments)
+        except Exception as error:
+            failures.append(error)
+            served.end(error)
+            raise
+
+    return read_or_end
 
 
 def _is_short(given: int, served: WsgiRequest) -> bool:
