@@ -53,7 +53,7 @@ def test_the_command_and_the_short_way_of_the_tests_start_services_as_the_comman
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["--version"], ["--help"], ["--pigeon", "true"], ["--", "true"], ["no-such-command"], ["/tmp"], ["sh", "-c", "exit 3"]],
+    [[], ["--version"], ["--help"], ["--pigeon", "true"], ["--", "true"], ["sh", "-c", "exit 3"]],
     ids=" ".join,
 )  # fmt: skip
 def test_whatever_the_command_is_given_it_answers_as_without_slotel(arguments):
@@ -65,6 +65,19 @@ def test_whatever_the_command_is_given_it_answers_as_without_slotel(arguments):
         )
         answers.append((done.returncode, done.stdout, done.stderr.splitlines()[-1:]))
     assert answers[1] == answers[0]
+
+
+@pytest.mark.parametrize("command", ["no-such-command", "/tmp"])
+def test_a_command_that_is_none_is_named_where_without_slotel_a_traceback_stands(command):
+    environ = clean_environ(OTEL_METRICS_EXPORTER="none")
+    without, done = (
+        subprocess.run([*way, command], env=environ, capture_output=True, text=True, check=False, timeout=120)
+        for way in (UPSTREAMS, (str(OPENTELEMETRY_INSTRUMENT),))
+    )
+    assert "Traceback" in without.stderr
+    assert (without.returncode, done.returncode, done.stdout) == (1, 127, "")
+    assert "Traceback" not in done.stderr
+    assert command in done.stderr.splitlines()[-1]
 
 
 def served(env, *paths, until=""):

@@ -57,7 +57,13 @@ def package(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
-@pytest.mark.usefixtures("package")
+@pytest.fixture
+def alone(monkeypatch):
+    """As in a process that starts: other tests' threads in this one import none of it."""
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+
+
+@pytest.mark.usefixtures("package", "alone")
 def test_what_is_imported_in_the_block_is_freed_at_its_end_and_imported_anew_later():
     with forgetting(("onceread",)):
         import onceread.inner
@@ -109,7 +115,7 @@ def test_what_the_app_has_frozen_stays_frozen():
         gc.unfreeze()
 
 
-@pytest.mark.usefixtures("package")
+@pytest.mark.usefixtures("package", "alone")
 def test_a_failure_in_the_block_is_raised_and_leaves_nothing_frozen():
     def read():
         with forgetting(("onceread",)):

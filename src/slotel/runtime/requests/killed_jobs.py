@@ -29,7 +29,7 @@ class KilledJobs:
         PROCESS.register("killed_jobs", after_fork_in_child=self._begin)
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._open: dict[int, tuple[object, ...]] = {}
         self._is_shared = False
 
