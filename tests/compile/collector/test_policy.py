@@ -3,15 +3,19 @@
 import json
 import os
 import random
+import re
 import subprocess
 import warnings
 from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from slotel.compile.collector.policy import POLICY_FILE, files, policy, policy_file
-from slotel.compile.collector.re2_patterns import whole_pattern
+from slotel.compile.collector.re2_patterns import shape, suspicious, whole_pattern
+from slotel.config.redaction import DEFAULT_VALUES, SHAPES
 from slotel.config.service import Service, read_service
 from slotel.config.slo import Slo
 from slotel.config.tags import TagPolicy, TagRule, judge
@@ -130,6 +134,32 @@ def test_what_is_taken_gos_regular_expressions_read_in_the_same_way(tmp_path):
         judged = [judge(TagRule("\0", pattern=pattern), value)[1] is None for value in VALUES if value]
         assert answer.startswith("["), (pattern, answer)
         assert json.loads(answer)[1:] == judged, pattern
+
+
+@given(st.data())
+def test_each_value_that_a_pattern_of_the_collector_matches_makes_its_text_suspicious(data):
+    each = data.draw(st.sampled_from([found for found in SHAPES if found.pattern in shape(DEFAULT_VALUES)]))
+    text = data.draw(st.from_regex(re.compile(each.pattern, re.ASCII))).lower()
+    assert any(found in text for found in suspicious(DEFAULT_VALUES, ())), each.name
+
+
+def test_what_makes_a_text_suspicious_is_in_no_ordinary_span():
+    """Else the patterns, which take twenty times as long, are tried on every span."""
+    span = {
+        "http.request.method": "GET", "url.path": "/api/products/1f0e.json", "http.route": "/products/{number}",
+        "http.response.status_code": "200", "network.protocol.version": "1.1", "server.address": "shop.example.org",
+        "db.system.name": "postgresql", "db.query.text": "SELECT name FROM products WHERE number = %s",
+    }  # fmt: skip
+    assert not [found for found in suspicious(DEFAULT_VALUES, ()) if found in str(span).lower()]
+
+
+def test_two_policies_have_room_in_a_config_map_of_kubernetes():
+    """An agent's own, which is that of an empty file, and a service's: a ConfigMap has at most 1,048,576 bytes."""
+    service = Service(tags=TagPolicy(redact=("customer_*", "*iban*"), set={"region": "eu"}))
+    written = files(service)[POLICY_FILE].encode()
+    assert len(written) < 1_048_576 / 2
+    read = YAML(typ="safe").load(written)["processors"]["transform/policy"]
+    assert read["trace_statements"][:2] == read["metric_statements"][:2] == read["log_statements"][:2]
 
 
 def test_the_file_is_yaml_in_which_every_dollar_is_doubled():

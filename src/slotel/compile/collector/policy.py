@@ -151,13 +151,19 @@ class Secrets:
             (quoted(re2.encoded_pair()), quoted("${1}" + REDACTED)),
             (quoted(re2.USER), quoted("${1}" + REDACTED + "@")),
         ]
+        self._groups: dict[str, list[dict[str, Any]]] = {}
         if shapes := re2.shape(values):
             self._replacements.append((quoted(shapes), quoted(REDACTED)))
 
     def of(self, *paths: str) -> Iterator[dict[str, Any]]:
-        """Yield the groups for the attributes of spans, events, resources and the like."""
+        """Yield the groups for the attributes of spans, events, resources and the like.
+
+        Those of a path are the same objects each time: YAML writes them once, and names them where they stand again.
+        """
         for path in paths:
-            yield from self._map(path, f"{path}.attributes", [])
+            if path not in self._groups:
+                self._groups[path] = list(self._map(path, f"{path}.attributes", []))
+            yield from self._groups[path]
 
     def of_body(self) -> Iterator[dict[str, Any]]:
         """Yield the groups for a log's body that is a map."""
@@ -322,9 +328,19 @@ def _written(document: Any) -> str:
 
 
 def escaped(node: Any) -> Any:
-    """Double every `$`: the collector expands `${NAME}` in its configuration."""
-    if isinstance(node, dict):
-        return {key: escaped(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [escaped(value) for value in node]
-    return node.replace("$", "$$") if isinstance(node, str) else node
+    """Double every `$`: the collector expands `${NAME}` in its configuration. What was one object stays one."""
+    return _escaped(node, {})
+
+
+def _escaped(node: Any, done: dict[int, Any]) -> Any:
+    if isinstance(node, str):
+        return node.replace("$", "$$")
+    if not isinstance(node, (dict, list)):
+        return node
+    if id(node) not in done:
+        done[id(node)] = (
+            {key: _escaped(value, done) for key, value in node.items()}
+            if isinstance(node, dict)
+            else [_escaped(value, done) for value in node]
+        )
+    return done[id(node)]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from slotel.config.names import REDACTED
-from slotel.config.redaction import CORES, PLACEHOLDERS, key_pattern, shapes
+from slotel.config.redaction import CORES, PLACEHOLDERS, Shape, key_pattern, shapes
 
 NESTED: Final = "\x01"
 """Separates the attribute's own key in the flattened key of a value within a map or list."""
@@ -24,15 +24,35 @@ _QUOTE: Final = r"\[?[bBrRuUfF]{0,2}\\{0,16}"
 _SIGN: Final = r"\s{0,8}(?:=>|:=|={1,2}|:)\s{0,8}[({]?"
 _BARE: Final = r"[^\s'\"<>&\\]*[^\s'\"<>&\\),.\]}]"
 _ENCODED_LETTERS: Final = ("%4", "%5", "%6", "%7")
+_DIGITS: Final = "0123456789"
 _HINTS: Final = {
+    "paseto": (".local.", ".public."),
+    "bearer": ("bearer",),
+    "digest": ("digest ",),
+    "negotiate": ("negotiate ", "ntlm "),
+    "basic": ("basic",),
+    "scheme": ("token", "key", "ssws"),
     "aws": ("akia", "asia", "abia", "acca"),
     "stripe": ("k_live_", "k_test_"),
     "github": ("ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
-    "gitlab": ("glpat-", "gldt-", "glrt-", "glcbt-", "glptt-", "glsoat-", "glagent-"),
+    "gitlab": (
+        "glpat-", "gloas-", "gldt-", "glrt-", "glrtr-", "glcbt-", "glptt-", "glft-", "glimt-", "glsoat-", "glagent-",
+        "glffct-",
+    ),
     "vault": ("hvs.", "hvb.", "hvr."),
     "grafana": ("glsa_", "glc_"),
-}
-"""Prefixes of shapes with a short hint."""
+    "shopify": ("shpat_", "shpca_", "shppa_", "shpss_"),
+    "supabase": ("sbp_", "secret"),
+    "atlassian": ("atatt3", "atctt3"),
+    "figma": ("figd", "figo", "figu"),
+    "sonar": ("sqp_", "squ_", "sqa_"),
+    "fly": ("fm1", "fm2"),
+    "twilio": tuple(f"sk{digit}" for digit in f"{_DIGITS}abcdef"),
+    "mailchimp": tuple(f"-us{digit}" for digit in _DIGITS),
+}  # fmt: skip
+"""What one of is in each such value, where the hint of a shape is in most texts."""
+_WITHOUT_HINT: Final = {"airtable", "discord"}
+"""Shapes that the collector leaves out: nothing rare is in all of their values, so every span would be searched."""
 
 _NOT_RE2: Final = re.compile(
     r"\(\?(?:[=!>(#]|<[=!]|P=|P>|[ims-]*[aLux])|\\[1-9]|\\Z|\\N|\\[uU]|\\[^\x00-\x7f]|[*+?}]\+|\{,\d|\[:|\[[^\]]*\\b"
@@ -71,7 +91,7 @@ def pair(globs: Sequence[str]) -> str:
 
 def shape(chosen: Sequence[str]) -> str:
     """Return the pattern of the chosen values that are recognised by their form."""
-    return "|".join(each.pattern for each in shapes(chosen))
+    return "|".join(each.pattern for each in _searched(chosen))
 
 
 def suspicious(chosen: Sequence[str], globs: Sequence[str]) -> tuple[str, ...]:
@@ -80,8 +100,13 @@ def suspicious(chosen: Sequence[str], globs: Sequence[str]) -> tuple[str, ...]:
     Searching for them takes a twentieth of the time of the patterns.
     """
     own = [longest for glob in globs if (longest := max(re.split(r"[*_.\-\s]+", glob.lower()), key=len))]
-    hints = [hint for each in shapes(chosen) for hint in _HINTS.get(each.name, (each.hint.lower(),))]
-    return tuple(dict.fromkeys((*CORES, *own, *hints, *_ENCODED_LETTERS, "@")))
+    hints = [hint for each in _searched(chosen) for hint in _HINTS.get(each.name, (each.hint.lower(),))]
+    found = dict.fromkeys((*CORES, *own, *hints, *_ENCODED_LETTERS, "@"))
+    return tuple(text for text in found if not any(other in text and other != text for other in found))
+
+
+def _searched(chosen: Sequence[str]) -> list[Shape]:
+    return [each for each in shapes(chosen) if each.name not in _WITHOUT_HINT]
 
 
 def encoded_pair() -> str:
