@@ -29,7 +29,7 @@ COMMANDS = {
 SERVE_THEMSELVES = {"Tornado"}
 """Nothing but its instrumentation sees its requests."""
 HAVE_ROUTES = {"Bottle", "Falcon", "Litestar", "Quart", "Quart, hypercorn"}
-"""Without their instrumentation, too: `runtime/upstream/routes.py` and the ASGI scope know them."""
+"""Without their instrumentation, too: `runtime/upstream/frameworks/routes.py` and the ASGI scope know them."""
 NONE = {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "*"}
 QUICK = {"CherryPy", "FastAPI, fastapi run", "Quart"}
 """What `make test` has time for; `make applications` runs the others, too."""

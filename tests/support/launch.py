@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from slotel.runtime.upstream.sentry.sdk import auto_enabling_integrations
+from slotel.runtime.upstream.sentry.integrations import auto_enabling_integrations
 from support.ports import free_port
 from support.program import Program
 

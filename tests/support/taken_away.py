@@ -343,7 +343,7 @@ def service(key, found):
         told = {"send_default_pii": True} if is_2 else {"data_collection": {"user_info": True}}
         sentry_sdk.init(os.environ["SENTRY_DSN"], **told)
     if key.startswith("opentelemetry.instrumentation.wsgi"):
-        from slotel.runtime.upstream.otel.instrumentations import patch_instrumentation
+        from slotel.runtime.upstream.otel.instrumentations.instrumentors import patch_instrumentation
 
         patch_instrumentation(
             "falcon"

@@ -123,13 +123,13 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.requests.layer import Server
     from slotel.runtime.requests.wsgi import WsgiLayer
     from slotel.runtime.requests.wsgi_applications import WsgiApplications
-    from slotel.runtime.upstream.aiohttp import watch_answers
-    from slotel.runtime.upstream.celery import watch_failures
+    from slotel.runtime.upstream.frameworks.aiohttp import watch_answers
+    from slotel.runtime.upstream.frameworks.routes import watch_routes
+    from slotel.runtime.upstream.frameworks.starlette import name_mounted_routes
     from slotel.runtime.upstream.greenlets import keep_patches_whole
-    from slotel.runtime.upstream.routes import watch_routes
+    from slotel.runtime.upstream.jobs.celery import watch_failures
     from slotel.runtime.upstream.servers import watch_applications, watch_servers
     from slotel.runtime.upstream.sockets import watch_failed_sockets, watch_sockets
-    from slotel.runtime.upstream.starlette import name_mounted_routes
 
     watch_failures(runtime.open_spans.expect_failure, fail_current)
     watch_sockets(runtime.open_spans.note_client_left)
@@ -149,8 +149,8 @@ def count_jobs(runtime: Runtime) -> None:
     """Count the jobs of libraries that nothing instruments, also those that a worker was killed with."""
     from slotel.runtime.requests.jobs import Jobs
     from slotel.runtime.requests.killed_jobs import SUFFIX, KilledJobs
-    from slotel.runtime.upstream.job_libraries import RUNNERS
-    from slotel.runtime.upstream.jobs import JobWatch
+    from slotel.runtime.upstream.jobs.jobs import JobWatch
+    from slotel.runtime.upstream.jobs.libraries import RUNNERS
 
     workers = runtime.workers
     killed = KilledJobs(lambda data: workers is not None and workers.share(SUFFIX, data))

@@ -60,7 +60,7 @@ class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
             from slotel.runtime.requests.current import has_server_span
             from slotel.runtime.requests.span_name import RootedAttributes, place_under
             from slotel.runtime.state import current
-            from slotel.runtime.upstream.otel.instrumentations import patch_instrumentation
+            from slotel.runtime.upstream.otel.instrumentations.instrumentors import patch_instrumentation
 
             runtime = current()
             if runtime is None:

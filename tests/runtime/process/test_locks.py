@@ -151,7 +151,7 @@ if runtime.http_server_metrics is not None:
     http = runtime.http_server_metrics.get_meter("t").create_histogram("http.server.request.duration", "s")
     active = runtime.http_server_metrics.get_meter("t").create_up_down_counter("http.server.active_requests")
 from slotel.runtime.requests.killed_jobs import KilledJobs
-from slotel.runtime.upstream.jobs import FAILED, Job
+from slotel.runtime.upstream.jobs.jobs import FAILED, Job
 killed, job = KilledJobs(lambda _list: True), Job(None, "job", "", "1")
 job.if_killed = FAILED
 number = [0]

@@ -10,7 +10,7 @@ from sentry_sdk.integrations.starlette import StarletteRequestExtractor
 from starlette.requests import Request
 
 from slotel.runtime.sentry.errors.request import add_request
-from slotel.runtime.upstream.starlette import BODY
+from slotel.runtime.upstream.frameworks.starlette import BODY
 
 pytestmark = [
     pytest.mark.skipif(sentry_sdk.VERSION.startswith("3"), reason="an option of sentry-sdk 2"),

@@ -16,7 +16,7 @@ from sentry_sdk import integrations
 
 from slotel.cli.sink.server import SentrySink
 from slotel.runtime.sentry.errors.integrations import ONLY_TRACING, REPLACED, gives_way, library_of
-from slotel.runtime.upstream.sentry.sdk import auto_enabling_integrations, takes_the_place_of
+from slotel.runtime.upstream.sentry.integrations import auto_enabling_integrations, takes_the_place_of
 from support.launch import APPS, clean_environ, launched_by
 
 SCENES = {

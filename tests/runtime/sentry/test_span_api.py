@@ -11,8 +11,8 @@ import sentry_sdk
 from opentelemetry import trace
 
 from slotel.cli.sink.server import SentrySink
-from slotel.runtime.sentry.otel_span import OtelSpan
-from slotel.runtime.upstream.sentry.sdk import LOOKS_FOR_SPANS
+from slotel.runtime.sentry.span_api.span import OtelSpan
+from slotel.runtime.upstream.sentry.spans import LOOKS_FOR_SPANS
 from support.launch import APPS, clean_environ, launched_by
 from support.sentry_tracing import Through, provider, shipping
 

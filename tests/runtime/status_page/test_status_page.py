@@ -18,7 +18,7 @@ from slotel.runtime.status_page.deliveries import Last
 from slotel.runtime.status_page.history import APART, History, quantile
 from slotel.runtime.status_page.objectives import objectives, verdict
 from slotel.runtime.status_page.settings import settings
-from slotel.runtime.upstream.otel.instrumentations import active_instrumentations
+from slotel.runtime.upstream.otel.instrumentations.instrumentors import active_instrumentations
 
 NOW = 1_772_409_600.0
 LABELS = ("service_name", "span_name", "span_kind", "status_code", "http_route", "http_response_status_code")

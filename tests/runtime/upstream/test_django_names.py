@@ -29,7 +29,7 @@ settings.configure(
 ok = lambda request, **_: HttpResponse("ok")
 urlpatterns = [path("", ok, name="home"), path("items", ok), *i18n_patterns(path("shop/<int:number>", ok))]
 from opentelemetry.instrumentation.django import DjangoInstrumentor
-from slotel.runtime.upstream.otel.instrumentations import patch_instrumentation
+from slotel.runtime.upstream.otel.instrumentations.instrumentors import patch_instrumentation
 DjangoInstrumentor().instrument({hook})
 patch_instrumentation("django")
 from django.core.wsgi import get_wsgi_application

@@ -7,7 +7,7 @@ import flask
 import pytest
 from opentelemetry.instrumentation import flask as instrumentation
 
-from slotel.runtime.upstream.otel.instrumentations import patch_instrumentation
+from slotel.runtime.upstream.otel.instrumentations.instrumentors import patch_instrumentation
 
 app = flask.Flask(__name__)
 

@@ -12,7 +12,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.util import http
 
-from slotel.runtime.upstream.otel.instrumentations import patch_instrumentation
+from slotel.runtime.upstream.otel.instrumentations.instrumentors import patch_instrumentation
 
 ENVIRON = {
     "REQUEST_METHOD": "GET", "PATH_INFO": "/x", "QUERY_STRING": "a=1", "HTTP_HOST": "shop.example:8443",

@@ -7,7 +7,7 @@ import pytest
 import sentry_sdk
 from sentry_sdk.integrations import logging as sentry_logging
 
-from slotel.runtime.upstream.sentry.sdk import remember_ignored_loggers
+from slotel.runtime.upstream.sentry.integrations import remember_ignored_loggers
 
 NAMES = ("shop", "shop.cart", "shopping", "urllib3.connection", "[a]", "a", " shop ")
 PATTERNS = ("shop", "shop.*", "[!a]*", "s?op", "[[]a]", "SHOP")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from slotel.runtime.upstream.job_libraries import RUNNERS
+from slotel.runtime.upstream.jobs.libraries import RUNNERS
 from slotel.runtime.upstream.stdlib import options_of
 from support import taken_away
 

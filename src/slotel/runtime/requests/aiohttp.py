@@ -15,7 +15,7 @@ from slotel.runtime.requests.decision import is_client_disconnect
 from slotel.runtime.requests.layer import Layer
 from slotel.runtime.requests.served import SERVED, ServedRequest
 from slotel.runtime.requests.span_name import METHODS
-from slotel.runtime.upstream.aiohttp import is_answer
+from slotel.runtime.upstream.frameworks.aiohttp import is_answer
 
 Request: TypeAlias = Any
 """aiohttp's: `aiohttp.web.BaseRequest`."""

@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from slotel.runtime.requests.killed_jobs import KilledJobs
 from slotel.runtime.requests.outcomes import JOB_STATE
-from slotel.runtime.upstream.jobs import FAILED, Job
+from slotel.runtime.upstream.jobs.jobs import FAILED, Job
 from slotel.runtime.upstream.otel.failure import failed_by, record
 
 _TRACER: Final = "slotel.jobs"

@@ -9,7 +9,7 @@ from time import time_ns
 from typing import Final
 
 from slotel.runtime.process.lifecycle import PROCESS
-from slotel.runtime.upstream.jobs import Job
+from slotel.runtime.upstream.jobs.jobs import Job
 
 SUFFIX: Final = "jobs"
 """Of the file with the list."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from slotel.runtime.upstream.django import forced_root
+from slotel.runtime.upstream.frameworks.django import forced_root
 
 if TYPE_CHECKING:
     from slotel.runtime.requests.local_roots import LocalRoot

@@ -23,7 +23,7 @@ from slotel.runtime.requests import outcomes as rows
 from slotel.runtime.requests.decision import Decision, gets_answer, of_escaped
 from slotel.runtime.requests.layer import Layer
 from slotel.runtime.requests.span_name import PATHS, name_by_route, place_under, under
-from slotel.runtime.upstream.django import FORCED_ROOT
+from slotel.runtime.upstream.frameworks.django import FORCED_ROOT
 from slotel.runtime.upstream.otel.failure import failed_by, record
 from slotel.runtime.upstream.otel.reading import amend_answer, attributes_of
 from slotel.runtime.upstream.otel.spans import can_take_context, span_in, take_context

@@ -8,7 +8,7 @@ from typing import Final
 
 from slotel.config.problem import Problem
 from slotel.config.problem import variable as shown
-from slotel.runtime.upstream.otel.installed import entry_points
+from slotel.runtime.upstream.otel.instrumentations.installed import entry_points
 
 _SIGNALS: Final = {
     "OTEL_TRACES_EXPORTER": "opentelemetry_traces_exporter",

@@ -10,8 +10,11 @@ from typing import Any, Final
 import wrapt
 
 from slotel.runtime.logs import LOG
-from slotel.runtime.upstream.django import before_middleware
-from slotel.runtime.upstream.otel.instrumentations import leave_out_messages, skip_flasks_url_exclusion
+from slotel.runtime.upstream.frameworks.django import before_middleware
+from slotel.runtime.upstream.otel.instrumentations.instrumentors import (
+    leave_out_messages,
+    skip_flasks_url_exclusion,
+)
 
 _UPSTREAM: Final = logging.getLogger("opentelemetry.instrumentation.auto_instrumentation")
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import wrapt
 
 from slotel.runtime.finding import Finding, Status, log
-from slotel.runtime.upstream.job_libraries import RUNNERS
+from slotel.runtime.upstream.jobs.libraries import RUNNERS
 from slotel.runtime.upstream.servers import PLACES
 
 AT_THE_SERVER: Final = {

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from slotel.runtime.upstream.otel.instrumentations import active_instrumentations
+from slotel.runtime.upstream.otel.instrumentations.instrumentors import active_instrumentations
 
 if TYPE_CHECKING:
     from slotel.runtime.metrics.workers.workers import Workers

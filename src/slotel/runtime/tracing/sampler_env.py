@@ -7,7 +7,7 @@ from typing import Final
 
 from slotel.config.problem import Problem, variable
 from slotel.config.ratio import parse_ratio
-from slotel.runtime.upstream.otel.installed import entry_points
+from slotel.runtime.upstream.otel.instrumentations.installed import entry_points
 
 SAMPLER: Final = "OTEL_TRACES_SAMPLER"
 ARGUMENT: Final = "OTEL_TRACES_SAMPLER_ARG"

@@ -21,7 +21,6 @@ from sentry_sdk.integrations.threading import ThreadingIntegration
 from sentry_sdk.scope import register_external_propagation_context
 
 from slotel.runtime.logs import LOG
-from slotel.runtime.sentry import span_api, streamed_spans
 from slotel.runtime.sentry.client.dsn import Destination, read_dsn
 from slotel.runtime.sentry.client.identity import Identity
 from slotel.runtime.sentry.errors.breadcrumbs import leave_out
@@ -32,24 +31,22 @@ from slotel.runtime.sentry.errors.frameworks import framework_integrations
 from slotel.runtime.sentry.errors.integrations import LazyIntegrations, keep_names
 from slotel.runtime.sentry.errors.linker import ErrorEventLinker, current_span_ids, repeats
 from slotel.runtime.sentry.errors.modules import add_modules, leave_empty_out
+from slotel.runtime.sentry.span_api import scope as span_api
+from slotel.runtime.sentry.span_api import streamed_spans
 from slotel.runtime.sentry.transport.client_transport import ClientTransport, sender_of
 from slotel.runtime.sentry.transport.completion import EnvelopeCompletion
 from slotel.runtime.sentry.transport.endpoint import Endpoint
 from slotel.runtime.sentry.transport.rate_limits import RateLimits
 from slotel.runtime.sentry.transport.sender import Sender
+from slotel.runtime.upstream.sentry.client import after_set_client, before_init, put_processor_first
 from slotel.runtime.upstream.sentry.events import defer_serializing
-from slotel.runtime.upstream.sentry.sdk import (
-    after_set_client,
-    before_init,
-    choose_variables,
-    hide_own_frames,
-    import_readers,
-    leave_source_lines_out,
-    put_processor_first,
+from slotel.runtime.upstream.sentry.frames import choose_variables, hide_own_frames, leave_source_lines_out
+from slotel.runtime.upstream.sentry.integrations import (
     remember_ignored_loggers,
     skip_log_records,
     trace_django_caches,
 )
+from slotel.runtime.upstream.sentry.request import import_readers
 
 if TYPE_CHECKING:
     from slotel.runtime.sentry.client.client import SentryConnection, SentryDependencies

@@ -15,7 +15,7 @@ from types import FrameType, TracebackType
 from typing import Any, Final
 
 from slotel.runtime.sentry.errors.exception_record import is_reported
-from slotel.runtime.upstream.sentry.sdk import Choice
+from slotel.runtime.upstream.sentry.frames import Choice
 
 FULL_PER_KIND: Final = 5
 """Events of a kind in a minute with the variables of all frames."""

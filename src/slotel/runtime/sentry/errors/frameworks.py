@@ -26,11 +26,11 @@ from slotel.runtime.sentry.errors.integrations import SET_UP
 from slotel.runtime.sentry.errors.linker import capture, note_details
 from slotel.runtime.sentry.errors.modules import MODULES
 from slotel.runtime.sentry.errors.request import add_framework_data
-from slotel.runtime.upstream import django, starlette
-from slotel.runtime.upstream.celery import broken_by, is_control_flow, is_expected, is_in_its_process
-from slotel.runtime.upstream.django import note_requests, note_rest_requests
-from slotel.runtime.upstream.sentry.sdk import note_subprocesses
-from slotel.runtime.upstream.starlette import keep_bodies, report_exceptions
+from slotel.runtime.upstream.frameworks import django, starlette
+from slotel.runtime.upstream.frameworks.django import note_requests, note_rest_requests
+from slotel.runtime.upstream.frameworks.starlette import keep_bodies, report_exceptions
+from slotel.runtime.upstream.jobs.celery import broken_by, is_control_flow, is_expected, is_in_its_process
+from slotel.runtime.upstream.sentry.integrations import note_subprocesses
 
 _OWN: Final = ("slotel", "slotel.*", "opentelemetry.*")
 _SERVER_ERRORS: Final = range(500, 600)

@@ -20,12 +20,12 @@ from sentry_sdk.integrations import DidNotEnable, Integration, setup_integration
 
 from slotel.runtime.sentry.transactions.names import is_named_by
 from slotel.runtime.upstream.sentry.bodies import tolerate_bodies
-from slotel.runtime.upstream.sentry.sdk import (
+from slotel.runtime.upstream.sentry.integrations import (
     auto_enabling_integrations,
-    before_processors,
     is_setting_up,
     takes_the_place_of,
 )
+from slotel.runtime.upstream.sentry.spans import before_processors
 
 LOG: Final = logging.getLogger("slotel")
 

@@ -18,17 +18,18 @@ from typing import Any, Final, TypeAlias
 import sentry_sdk
 
 from slotel.config.names import REDACTED
-from slotel.runtime.upstream import django
-from slotel.runtime.upstream.django import FORCED_ROOT, current_request
-from slotel.runtime.upstream.flask import has_loaded_user, has_read_body
-from slotel.runtime.upstream.sentry.request import asgi_request, wsgi_request
-from slotel.runtime.upstream.sentry.sdk import (
+from slotel.runtime.upstream.frameworks import django
+from slotel.runtime.upstream.frameworks.django import FORCED_ROOT, current_request
+from slotel.runtime.upstream.frameworks.flask import has_loaded_user, has_read_body
+from slotel.runtime.upstream.frameworks.starlette import BODY, FORM
+from slotel.runtime.upstream.sentry.request import (
     add_flask_user,
+    asgi_request,
     filtered,
     fits_in_event,
     removed_body,
+    wsgi_request,
 )
-from slotel.runtime.upstream.starlette import BODY, FORM
 
 LOG: Final = logging.getLogger("slotel")
 

@@ -17,8 +17,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanKind
 
-from slotel.runtime.upstream.django import current_request
-from slotel.runtime.upstream.sentry.sdk import name_of_function
+from slotel.runtime.upstream.frameworks.django import current_request
+from slotel.runtime.upstream.sentry.spans import name_of_function
 
 _DEFAULTS: Final = {"asgi": "url", "django": "url", "fastapi": "url", "flask": "endpoint", "starlette": "url"}
 """Framework → sentry-sdk's default style."""

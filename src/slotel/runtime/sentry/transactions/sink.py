@@ -39,7 +39,7 @@ from slotel.runtime.upstream.otel.context import flags_of, span_id_of
 from slotel.runtime.upstream.otel.reading import UNSET, add_missing, attributes_of
 from slotel.runtime.upstream.sentry.profiles import TransactionProfile, is_continuous, is_of_one
 from slotel.runtime.upstream.sentry.scope import CURRENT, ISOLATION
-from slotel.runtime.upstream.sentry.sdk import add_source
+from slotel.runtime.upstream.sentry.spans import add_source
 
 if TYPE_CHECKING:
     from slotel.runtime.sentry.transport.factory import TransportFactory

@@ -20,7 +20,8 @@ from slotel.runtime.sentry.transport.bounds import encode_bounded
 from slotel.runtime.sentry.transport.completion import EnvelopeCompletion
 from slotel.runtime.sentry.transport.envelope_queue import QueuedEnvelope
 from slotel.runtime.sentry.transport.sender import Sender
-from slotel.runtime.upstream.sentry.sdk import inner_transport, is_reduced
+from slotel.runtime.upstream.sentry.client import inner_transport
+from slotel.runtime.upstream.sentry.frames import is_reduced
 
 _SIGNALS: Final = {
     "error": "errors",

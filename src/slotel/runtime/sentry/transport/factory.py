@@ -16,7 +16,7 @@ from slotel.runtime.sentry.transport.app_transport import AppTransport, WithSpot
 from slotel.runtime.sentry.transport.client_transport import sender_of
 from slotel.runtime.sentry.transport.endpoint import Endpoint
 from slotel.runtime.sentry.transport.sender import Sender
-from slotel.runtime.upstream.sentry.sdk import takes_envelopes
+from slotel.runtime.upstream.sentry.client import takes_envelopes
 
 
 class TransportFactory:

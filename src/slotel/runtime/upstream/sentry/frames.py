@@ -1,4 +1,6 @@
-"""Frames of an event that were described before: without variables one says the same each time.
+"""Frames of an event: which of them, their variables and their source lines sentry-sdk reads, and reads once.
+
+Without variables a frame says the same each time.
 
 All events share one description, which nobody changes; each has a copy that an event processor may change.
 """
@@ -8,8 +10,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from types import CodeType
-from typing import Any, Final, TypeAlias
+from types import CodeType, TracebackType
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from sentry_sdk import utils
+
+from slotel.runtime.upstream.probe import SLOWER, Probe
 
 Wanted: TypeAlias = Callable[[Any], bool]
 """Whether the variables of a frame are to be in the event."""
@@ -18,6 +24,40 @@ WANTED: Final[ContextVar[Wanted | None]] = ContextVar("slotel-wanted-variables",
 _OPTION: Final = "include_local_variables"
 _MAX_FRAMES: Final = 5000
 """Frames whose description is remembered: some 2 MB at the most."""
+_UTILS: Final = "sentry_sdk.utils"
+_COSTS: Final = "an error costs what it costs with sentry-sdk alone"
+_LINES: Final = Probe(
+    _UTILS, "get_source_context",
+    why="source lines are added later, from a cache", without=_COSTS, level=SLOWER,
+)  # fmt: skip
+_FRAME: Final = Probe(
+    _UTILS, "serialize_frame",
+    why="decides for each frame whether its variables are read", without=_COSTS, level=SLOWER,
+)  # fmt: skip
+_HIDDEN: Final = Probe(
+    _UTILS, "should_hide_frame",
+    why="a stack shows none of slotel's frames, as it shows none of sentry-sdk's",
+    without="a message's stack ends with a frame of slotel",
+)  # fmt: skip
+_EXCEPTIONS: Final = Probe(
+    _UTILS, "exceptions_from_error_tuple",
+    why="knows the exception that the frames belong to", without=_COSTS, level=SLOWER,
+)  # fmt: skip
+
+
+class Choice(NamedTuple):
+    """Which frames' variables are wanted, and what the event says of the others."""
+
+    wanted: Wanted
+    left_out: str
+
+
+Choose: TypeAlias = Callable[
+    ["type[BaseException] | None", "BaseException | None", "TracebackType | None"], "Choice | None"
+]
+"""Gives the choice for an exception's type, value and traceback; None for all variables of all frames."""
+_OWN: Final = "slotel."
+_LEFT_OUT: Final = "left out"
 
 
 class KnownFrame(dict[str, Any]):
@@ -141,3 +181,58 @@ def _stacks(event: Mapping[str, Any]) -> Iterator[list[Any]]:
         frames = stack.get("frames") if stack.__class__ is dict else None
         if frames.__class__ is list:
             yield frames
+
+
+def leave_source_lines_out() -> bool:
+    """Have sentry-sdk leave the source lines of frames empty; return whether it does: somebody else adds them."""
+
+    def no_lines(*_: Any, **__: Any) -> tuple[list[str], None, list[str]]:
+        return [], None, []
+
+    return _LINES.wrap(utils, lambda _: no_lines)
+
+
+def hide_own_frames() -> None:
+    """Have sentry-sdk leave slotel's frames out of stacks."""
+
+    def wrap(original: Callable[[Any], bool]) -> Callable[[Any], bool]:
+        def should_hide_frame(frame: Any) -> bool:
+            return str(frame.f_globals.get("__name__")).startswith(_OWN) or original(frame)
+
+        return should_hide_frame
+
+    _HIDDEN.wrap(utils, wrap)
+
+
+def choose_variables(choose: Choose) -> bool:
+    """Ask before the variables of an exception's frames are read; return whether sentry-sdk can be asked.
+
+    Args:
+        choose: called once for each event that is made of an exception.
+    """
+
+    def of_exceptions(original: Callable[..., Any]) -> Callable[..., Any]:
+        def exceptions_from_error_tuple(exc_info: Any, *args: Any, **kwargs: Any) -> Any:
+            choice = choose(*exc_info)
+            if choice is None:
+                return original(exc_info, *args, **kwargs)
+            token = WANTED.set(choice.wanted)
+            try:
+                exceptions = original(exc_info, *args, **kwargs)
+            finally:
+                WANTED.reset(token)
+            if exceptions:
+                exceptions[-1]["mechanism"].setdefault("data", {})[_LEFT_OUT] = choice.left_out
+            return exceptions
+
+        return exceptions_from_error_tuple
+
+    return _FRAME.wrap(utils, remembering) and _EXCEPTIONS.wrap(utils, of_exceptions)
+
+
+def is_reduced(event: Mapping[str, Any]) -> bool:
+    """Return whether variables were left out of an event."""
+    try:
+        return _LEFT_OUT in event["exception"]["values"][-1]["mechanism"]["data"]
+    except (LookupError, TypeError):
+        return False

@@ -6,10 +6,13 @@ shown depends on the names of headers alone.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Final, NamedTuple
 
+import sentry_sdk
+import wrapt
 from sentry_sdk.utils import AnnotatedValue  # type: ignore[attr-defined]  # where both 2.x and 3.x have it
 
 from slotel.runtime.upstream.probe import SLOWER, Probe
@@ -36,6 +39,24 @@ _URL: Final = Probe(
 _ADDRESS: Final = Probe(
     _MODULE, "get_client_ip", why="the same of the client's address", without=_URL.without, level=SLOWER
 )
+_BOUNDS: Final = Probe(
+    "sentry_sdk.integrations._wsgi_common", "request_body_within_bounds",
+    why="the app's `max_request_body_size`", without="events of ASGI apps lack the body",
+)  # fmt: skip
+_UNREADABLE: Final = Probe(
+    "sentry_sdk.integrations._wsgi_common", "_RAW_DATA_EXCEPTIONS",
+    why="what Django raises for a body that was read as a stream; sentry-sdk would import Django to know it",
+    without="events of Django lack the request where the app has read such a body",
+)  # fmt: skip
+_FILTER: Final = Probe(
+    "sentry_sdk.data_collection", "_apply_key_value_collection_filtering",
+    why="the app's `data_collection`", without="events of ASGI apps that set it lack cookies",
+    level=None,  # as new as the option
+)  # fmt: skip
+_ANNOTATED: Final = Probe(
+    "sentry_sdk._types", "AnnotatedValue",
+    why="says in the event why a body is not shown", without="such a body is left out without a word",
+)  # fmt: skip
 _PARTS: Final = frozenset({"url", "method", "env", "headers", "query_string", "user"})
 _NO_PREFIX: Final = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
 _MOST_SHAPES: Final = 200
@@ -71,6 +92,8 @@ def import_readers() -> None:
     """Import what reads requests: else the first error would, or the thread that makes transactions."""
     _readers()
     _ASGI.load()
+    _BOUNDS.load()
+    wrapt.register_post_import_hook(_add_djangos, "django.http.request")
 
 
 @cache
@@ -154,3 +177,43 @@ def asgi_request(connection: Any) -> dict[str, Any]:
         if paths is None
         else read(connection, root_path_in_path=getattr(paths, "EITHER", paths.EXCLUDED))
     )
+
+
+_FLASK_USER: Final = Probe(
+    "sentry_sdk.integrations.flask", "_add_user_to_event",
+    why="the user of Flask-Login, if personal data may be sent", without="events of Flask lack the user",
+)  # fmt: skip
+
+
+def _add_djangos(module: Any) -> None:
+    """Tell sentry-sdk's readers what they would know if Django had been imported before them."""
+    known = _UNREADABLE.load()
+    if isinstance(known, tuple) and module.RawPostDataException not in known:
+        _UNREADABLE.put(sys.modules[_UNREADABLE.where], (module.RawPostDataException, *known))
+
+
+def add_flask_user(event: Any) -> None:
+    """Add the user that Flask-Login knows."""
+    add = _FLASK_USER.load()
+    if add is not None:
+        add(event)
+
+
+def fits_in_event(length: int) -> bool:
+    """Return whether the app's settings let a body of so many bytes into an event."""
+    fits = _BOUNDS.load()
+    return fits is not None and bool(fits(sentry_sdk.get_client(), length))
+
+
+def filtered(values: Mapping[str, Any], behaviour: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that a part of the app's `data_collection` lets into an event."""
+    choose = _FILTER.load()
+    return {} if choose is None else choose(items=values, behaviour=behaviour)
+
+
+def removed_body(*, is_too_large: bool = False) -> Any:
+    """Return what stands in an event in the place of a body."""
+    kind = _ANNOTATED.load()
+    if kind is None:
+        return ""
+    return kind.removed_because_over_size_limit() if is_too_large else kind.removed_because_raw_data()

@@ -12,12 +12,16 @@ from typing import Any, Final
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
-from slotel.runtime.upstream.django import FORCED_ROOT
-from slotel.runtime.upstream.otel.aiohttp_server import MeasureLate, patch_aiohttp_server
-from slotel.runtime.upstream.otel.grpc import Refused, note_refused_calls, take_arguments_by_position
-from slotel.runtime.upstream.otel.request_attributes import Rooted
-from slotel.runtime.upstream.otel.shorter_requests import shorten_requests
-from slotel.runtime.upstream.otel.tornado import patch_tornado
+from slotel.runtime.upstream.frameworks.django import FORCED_ROOT
+from slotel.runtime.upstream.otel.instrumentations.aiohttp_server import MeasureLate, patch_aiohttp_server
+from slotel.runtime.upstream.otel.instrumentations.grpc import (
+    Refused,
+    note_refused_calls,
+    take_arguments_by_position,
+)
+from slotel.runtime.upstream.otel.instrumentations.request_attributes import Rooted
+from slotel.runtime.upstream.otel.instrumentations.shorter_requests import shorten_requests
+from slotel.runtime.upstream.otel.instrumentations.tornado import patch_tornado
 from slotel.runtime.upstream.probe import SLOWER, Probe
 
 _PACKAGE: Final = "opentelemetry.instrumentation"

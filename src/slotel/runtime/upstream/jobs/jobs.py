@@ -1,4 +1,4 @@
-"""Surrounds the jobs of libraries that OpenTelemetry does not instrument; `job_libraries.py` says where they run.
+"""Surrounds the jobs of libraries that OpenTelemetry does not instrument; `libraries.py` says where they run.
 
 A job is run by one method, lies between two calls, or is the `func` of an object that a function is given.
 """

@@ -20,7 +20,7 @@ from sentry_sdk import tracing_utils
 
 from slotel.runtime.requests.served import SERVED
 from slotel.runtime.sentry.errors.integrations import SET_UP
-from slotel.runtime.sentry.otel_span import (
+from slotel.runtime.sentry.span_api.span import (
     SOURCE,
     TRANSACTION,
     ContinuedTrace,
@@ -31,7 +31,7 @@ from slotel.runtime.sentry.otel_span import (
     start,
 )
 from slotel.runtime.sentry.transactions.names import is_named_by
-from slotel.runtime.upstream.sentry.sdk import (
+from slotel.runtime.upstream.sentry.spans import (
     IS_2,
     SCOPE,
     NoOpSpan,

@@ -1,4 +1,4 @@
-"""Spans of OpenTelemetry in the form of sentry-sdk's: what its span API returns. See `span_api.py`."""
+"""Spans of OpenTelemetry in the form of sentry-sdk's: what its span API returns. See `scope.py`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from slotel.runtime.sentry.propagation import SENTRY_TRACE
 from slotel.runtime.sentry.transactions.mapping import http_status_name
 from slotel.runtime.sentry.transactions.payload import CONTEXTS, JSON, MEASUREMENTS, ORIGIN, data_of
 from slotel.runtime.upstream.otel.failure import failed_by, record
-from slotel.runtime.upstream.sentry.sdk import NoOpSpan, add_breadcrumb_of, name_later_events
+from slotel.runtime.upstream.sentry.spans import NoOpSpan, add_breadcrumb_of, name_later_events
 from slotel.version import __version__
 
 if TYPE_CHECKING:

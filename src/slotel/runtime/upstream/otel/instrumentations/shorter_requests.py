@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
 
-from slotel.runtime.upstream.otel.request_attributes import (
+from slotel.runtime.upstream.otel.instrumentations.request_attributes import (
     Rooted,
     asking,
     collecting_in_one,

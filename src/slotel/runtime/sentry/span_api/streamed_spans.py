@@ -20,8 +20,8 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, Status, StatusCode
 from sentry_sdk import tracing_utils
 
-from slotel.runtime.sentry.otel_span import SOURCE, OtelSpan, bounded, is_made_by_code, served_span, start
-from slotel.runtime.upstream.sentry.sdk import (
+from slotel.runtime.sentry.span_api.span import SOURCE, OtelSpan, bounded, is_made_by_code, served_span, start
+from slotel.runtime.upstream.sentry.spans import (
     IS_2,
     TRACES,
     NoOpStreamedSpan,

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from opentelemetry import trace
 
-from slotel.runtime.upstream.celery import is_counted, lost_with_process
-from slotel.runtime.upstream.jobs import FAILED, IGNORED, RETRIED, SUCCEEDED, Job, Runner, current_job
+from slotel.runtime.upstream.jobs.celery import is_counted, lost_with_process
+from slotel.runtime.upstream.jobs.jobs import FAILED, IGNORED, RETRIED, SUCCEEDED, Job, Runner, current_job
 
 
 def _begin_rq(its: Any, job: Any, queue: Any, *_: Any) -> Job:

@@ -1,0 +1,1 @@
+"""sentry-sdk's own span API, on spans of OpenTelemetry."""

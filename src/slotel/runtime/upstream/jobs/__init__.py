@@ -1,0 +1,1 @@
+"""Job queues: where a job runs, and what came of it."""

@@ -1,0 +1,1 @@
+"""OpenTelemetry's instrumentations: which are installed and active, faults of theirs, and work that they do twice."""
