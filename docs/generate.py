@@ -183,7 +183,7 @@ def _metrics() -> str:
 
 
 def _commands() -> str:
-    from slotel.cli.main import COMMANDS
+    from slotel.cli.commands import COMMANDS
 
     lines = [MARK.format(source="the commands in src/slotel/cli"), "# Commands\n"]
     lines.append(

@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from slotel.cli import LEAN
-from slotel.cli.main import COMMANDS
+from slotel.cli.commands import COMMANDS
 from slotel.config.service import read_service
 from slotel.runtime.process import lifecycle
 from support.blocks import NOT_RUN, every_block

@@ -1,4 +1,4 @@
-"""`slotel validate`, `explain`, `generate` as a person runs them: the real command in a real process."""
+"""`slotel validate`, `explain`, `generate` as a person runs them."""
 
 import json
 import os
@@ -10,26 +10,19 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from slotel.cli.main import app
+from slotel.cli.commands import app
 from support import services
+from support.commands import OF_THE_ENVIRONMENT, slotel
 
 SLOTEL = Path(sys.executable).with_name("slotel")
 FINE = "service: shop\nslos:\n  - {name: availability, objective: 99.9%}\n"
 
 
-def slotel(*arguments, cwd, **variables):
-    kept = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith(("OTEL_", "SLOTEL_", "ERROR_BUDGET_", "SENTRY_"))
-    }
+def in_a_process(*arguments, cwd, **variables):
+    """The real command in a real process, for what only that shows."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(OF_THE_ENVIRONMENT)}
     return subprocess.run(
-        [SLOTEL, *arguments],
-        cwd=cwd,
-        env={**kept, **variables},
-        capture_output=True,
-        text=True,
-        timeout=170,
+        [SLOTEL, *arguments], cwd=cwd, env={**kept, **variables}, capture_output=True, text=True, timeout=170
     )
 
 
@@ -83,7 +76,7 @@ def test_a_wrong_file_is_one_line_with_its_place_and_nothing_is_written(
 def test_a_terminal_whose_encoding_lacks_a_character_gets_its_escape(command, tmp_path):
     (tmp_path / "slotel.yaml").write_text(FINE.replace("shop", "caf\u00e9"), encoding="utf-8")
     ascii_only = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "SENTRY_DSN": "none"}
-    done = slotel(command, cwd=tmp_path, PYTHONCOERCECLOCALE="0", **ascii_only)
+    done = in_a_process(command, cwd=tmp_path, PYTHONCOERCECLOCALE="0", **ascii_only)
     assert "Traceback" not in done.stderr
     assert "\\u" in done.stdout
 
@@ -271,7 +264,8 @@ def test_importing_the_command_line_imports_neither_click_nor_rich():
 
 
 def test_the_help_lists_every_command():
-    done = slotel("--help", cwd=services.ROOT)
+    done = in_a_process("--help", cwd=services.ROOT)
+    assert done.returncode == 0
     assert all(name in done.stdout for name in ("validate", "explain", "generate"))
 
 

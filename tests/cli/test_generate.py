@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 
-from slotel.cli.main import app
+from slotel.cli.commands import app
 
 OWN = "service: shop\nslos:\n  - {name: availability, objective: 99.9%}\n"
 SLOTH = """\

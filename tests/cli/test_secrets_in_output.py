@@ -6,8 +6,8 @@ import re
 import pytest
 from click.testing import CliRunner
 
+from slotel.cli.commands import app
 from slotel.cli.doctor.command import main
-from slotel.cli.main import app
 
 SECRET = "SEK7RETx9"
 PLACES = {

@@ -1,11 +1,9 @@
 """`slotel generate` with the files of several services: a folder for each, one collector policy for all of them."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from ruamel.yaml import YAML
+
+from support.commands import slotel
 
 CHECKOUT = (
     "version: 1\nservice: checkout\ntags:\n  redact: [iban]\n  required:\n    team: {default: payments}\n"
@@ -14,14 +12,7 @@ CART = "version: 1\nservice: shop/cart\ntags:\n  set: {region: eu}\nslos:\n  - n
 
 
 def generate(folder, *arguments, **environ):
-    return subprocess.run(
-        [str(Path(sys.executable).with_name("slotel")), "generate", *arguments],
-        cwd=folder,
-        env={"PATH": "/usr/bin:/bin", **environ},
-        capture_output=True,
-        text=True,
-        timeout=170,
-    )
+    return slotel("generate", *arguments, cwd=folder, **environ)
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from slotel.compile.promql import Group, Rule, yaml_lines
+from slotel.compile.promql import Group, Rule
+from slotel.compile.yaml_file import yaml_lines
 from support import scripted_day
 from support.once import CACHE, alone
 from support.ports import free_port

@@ -64,7 +64,7 @@ def _run(given: list[str]) -> None:
     if given and given[0] in _COMPILING and not {"-h", "--help"} & {*given} and _tools_are_missing():
         raise SystemExit(_without_tools(given[0]))
     try:
-        from slotel.cli.main import app
+        from slotel.cli.commands import app
 
         app(args=given, prog_name="slotel")
     except ModuleNotFoundError as error:

@@ -10,7 +10,7 @@ from click.shell_completion import get_completion_class
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
     """Print the completion script of a shell: `eval "$(slotel completion bash)"`."""
-    from slotel.cli.main import app
+    from slotel.cli.commands import app
 
     kind = get_completion_class(shell)
     if kind is None:

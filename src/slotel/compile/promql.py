@@ -1,18 +1,14 @@
-"""PromQL and Prometheus' rule files as text: matchers, numbers, windows, YAML. Knows nothing of objectives."""
+"""PromQL as text, and the rules of Prometheus' rule files: matchers, numbers, windows. Knows nothing of objectives."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from slotel.config.foreign.promql import quote
 
-_PLAIN: Final = re.compile(r"[A-Za-z_/](?:[A-Za-z0-9_./:-]*[A-Za-z0-9_/-])?|(?:\d+(?:ms|[smhdwy]))+")
-_BMP: Final = 0xFFFF
-_RESERVED: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 _QUOTED_IN_RE2: Final = re.compile(r"([\\.+*?()|\[\]{}^$])")
 
 
@@ -112,62 +108,6 @@ def bucket(seconds: float) -> str:
     if seconds == int(seconds):
         return f"le=~{quote(f'{int(seconds)}|{int(seconds)}' + chr(92) + '.0')}"
     return f'le="{number(seconds)}"'
-
-
-def yaml_lines(value: Any, indent: int = 0) -> Iterator[str]:
-    """Yield a document of mappings, lists, strings and numbers as YAML lines, in the order given."""
-    pad = " " * indent
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _entry(f"{pad}{_scalar(str(key))}:", item, indent)
-    else:
-        for item in value:
-            if isinstance(item, Mapping) and item:
-                first, *rest = yaml_lines(item, indent + 2)
-                yield f"{pad}- {first[indent + 2 :]}"
-                yield from rest
-            elif isinstance(item, (list, tuple)) and item:
-                yield f"{pad}-"
-                yield from yaml_lines(item, indent + 2)
-            else:
-                yield f"{pad}- {_scalar(item)}"
-
-
-def _entry(head: str, item: Any, indent: int) -> Iterator[str]:
-    if isinstance(item, str) and _is_block(item):
-        yield f"{head} |-"
-        yield from (f"{' ' * (indent + 2)}{line}".rstrip() for line in item.split("\n"))
-    elif isinstance(item, (Mapping, list, tuple)) and item:
-        yield head
-        yield from yaml_lines(item, indent + 2)
-    else:
-        yield f"{head} {_scalar(item)}"
-
-
-def _is_block(text: str) -> bool:
-    """Return whether a text stands as lines of its own and is read as it was."""
-    lines = text.split("\n")
-    plain = all(line.isprintable() and line == line.rstrip() for line in lines)
-    return len(lines) > 1 and plain and bool(lines[0]) and bool(lines[-1]) and not lines[0].startswith(" ")
-
-
-def _quoted(text: str) -> str:
-    """Return a YAML string in double quotes: JSON's, but with nothing in it that is no printable character."""
-    escaped = json.dumps(text, ensure_ascii=False)
-    return "".join(
-        each if each.isprintable() else f"\\u{ord(each):04x}" if ord(each) <= _BMP else f"\\U{ord(each):08x}"
-        for each in escaped
-    )
-
-
-def _scalar(item: Any) -> str:
-    if isinstance(item, str) and _PLAIN.fullmatch(item) and item.lower() not in _RESERVED:
-        return item
-    if isinstance(item, (Mapping, list, tuple)):
-        return "{}" if isinstance(item, Mapping) else "[]"
-    if isinstance(item, str) and '"' in item and "'" not in item and item.isprintable():
-        return f"'{item}'"
-    return _quoted(item) if isinstance(item, str) else json.dumps(item)
 
 
 def _regex(glob: str) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from slotel.compile.promql import number, yaml_lines
+from slotel.compile.promql import number
+from slotel.compile.yaml_file import yaml_lines
 from slotel.config.slo import MIN_BAD_EVENTS
 
 LADDER: Final = (0.9999, 0.9995, 0.999, 0.995, 0.99, 0.98, 0.95, 0.9)

@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner
 
 from slotel.cli.backtest.command import pasts
+from slotel.cli.commands import app
 from slotel.cli.generate import compile_all
-from slotel.cli.main import app
 from slotel.cli.prometheus.api import PrometheusApi
 from slotel.compile.backtest import backtest
 from slotel.compile.history import STEP, Clock
-from slotel.compile.promql import yaml_lines
+from slotel.compile.yaml_file import yaml_lines
 from support import services
 from support.backfilled import served
 from support.promtool import run_tests, write

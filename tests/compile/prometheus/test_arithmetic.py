@@ -19,7 +19,8 @@ import pytest
 
 from slotel.compile import conventions as at
 from slotel.compile.prometheus.rules import groups
-from slotel.compile.promql import equal, series, yaml_lines
+from slotel.compile.promql import equal, series
+from slotel.compile.yaml_file import yaml_lines
 from slotel.config.duration import format_duration
 from support import services
 from support.promtool import is_left_open, run_tests, write

@@ -4,7 +4,8 @@ import pytest
 
 from slotel.compile import conventions as at
 from slotel.compile.prometheus.records import period_rules, tile_rules
-from slotel.compile.promql import Group, equal, series, yaml_lines
+from slotel.compile.promql import Group, equal, series
+from slotel.compile.yaml_file import yaml_lines
 from support import services
 from support.promtool import run_tests, write
 

@@ -3,7 +3,7 @@
 import pytest
 
 from slotel.cli.generate import compile_all
-from slotel.compile.promql import yaml_lines
+from slotel.compile.yaml_file import yaml_lines
 from slotel.config.foreign.formats import Source, read_files
 from support.promtool import check_rules, run_tests, write
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from slotel.cli.generate import compile_all
-from slotel.compile.promql import yaml_lines
+from slotel.compile.yaml_file import yaml_lines
 from slotel.config.service import read_service
 from support.promtool import check_rules, run_tests, write
 

@@ -6,7 +6,8 @@ One run holds all services, because their series must not touch one another eith
 import pytest
 
 from slotel.cli.generate import compile_all
-from slotel.compile.promql import equal, series, yaml_lines
+from slotel.compile.promql import equal, series
+from slotel.compile.yaml_file import yaml_lines
 from slotel.config.foreign.formats import Source, read_files
 from slotel.config.service import read_service
 from support.promtool import run_tests, write

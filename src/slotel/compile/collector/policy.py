@@ -5,15 +5,13 @@ The statements do the same as the service's enforcer: redact, truncate, repair a
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
-
-from ruamel.yaml import YAML
 
 from slotel.compile.collector import re2_patterns as re2
 from slotel.compile.collector.ottl import listed, quoted
 from slotel.compile.collector.routes import DROP_PROCESSOR, SAMPLING_FILE, dropped, sampling
+from slotel.compile.yaml_file import yaml_text
 from slotel.config.names import REDACTED, SPAN_BOUNDS, UNKNOWN
 from slotel.config.redaction import VALUE_NAMES, key_test
 from slotel.config.service import Service
@@ -64,7 +62,7 @@ def files_of(services: Sequence[Service], source: str) -> Mapping[str, str]:
     made = {POLICY_FILE: policy_file(services, source)}
     by_route = sampling(services)
     if by_route is not None:
-        made[SAMPLING_FILE] = _SAMPLING_HEADER.format(source=source) + _written(by_route)
+        made[SAMPLING_FILE] = _SAMPLING_HEADER.format(source=source) + yaml_text(by_route)
     return made
 
 
@@ -77,7 +75,7 @@ def policy_file(services: Sequence[Service], source: str) -> str:
     Raises:
         ValueError: a tag's pattern means nothing to the collector's regular expressions.
     """
-    return _HEADER.format(source=source) + _written(escaped(policy(services)))
+    return _HEADER.format(source=source) + collector_yaml(policy(services))
 
 
 def policy(services: Sequence[Service]) -> dict[str, Any]:
@@ -126,6 +124,11 @@ def policy(services: Sequence[Service]) -> dict[str, Any]:
             }
         },
     }
+
+
+def collector_yaml(document: Mapping[str, Any]) -> str:
+    """Return a configuration as YAML in which every `$` is doubled, because the collector expands `${NAME}`."""
+    return yaml_text(document, anchors=True).replace("$", "$$")
 
 
 # -- statements ----------------------------------------------------------------------------------------------
@@ -316,31 +319,3 @@ def _seconds(seconds: float) -> str:
     ('300ms', '2500ms')
     """
     return f"{round(seconds * 1e9)}ns" if round(seconds * 1e9) % 1_000_000 else f"{round(seconds * 1e3)}ms"
-
-
-def _written(document: Any) -> str:
-    stream = io.StringIO()
-    yaml = YAML()
-    yaml.width = 100_000  # a statement stays on its line
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.dump(document, stream)
-    return stream.getvalue()
-
-
-def escaped(node: Any) -> Any:
-    """Double every `$`: the collector expands `${NAME}` in its configuration. What was one object stays one."""
-    return _escaped(node, {})
-
-
-def _escaped(node: Any, done: dict[int, Any]) -> Any:
-    if isinstance(node, str):
-        return node.replace("$", "$$")
-    if not isinstance(node, (dict, list)):
-        return node
-    if id(node) not in done:
-        done[id(node)] = (
-            {key: _escaped(value, done) for key, value in node.items()}
-            if isinstance(node, dict)
-            else [_escaped(value, done) for value in node]
-        )
-    return done[id(node)]
