@@ -67,3 +67,12 @@ def describe_served(span: Any, name: str, attributes: Mapping[str, Any]) -> None
     if isinstance(span, Span) and is_own(span) and not attributes_of(span).get("http.route"):
         span.set_attributes(attributes)
         span.update_name(name)
+
+
+def served_span() -> Span | None:
+    """Return the open server span of the current request; that of an app's first request is made here if need be."""
+    served = SERVED.get()
+    if served is None or served.is_over:
+        return None
+    served.ensure_span()
+    return None if served.local_root is None or served.local_root.ended else served.local_root.span

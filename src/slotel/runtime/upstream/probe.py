@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import functools
 import logging
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final
+
+import wrapt
 
 from slotel.runtime.logs import LOG
 
@@ -93,6 +96,28 @@ class Probe:
         setattr(wrapped, _ORIGINAL, original)
         setattr(owner, self.name, found.getter(wrapped) if isinstance(found, property) else wrapped)
         return True
+
+    def owner(self) -> Any:
+        """Return the module of `where`, or the class in it; None where it is not imported, or the class is gone."""
+        name, _, kind = self.where.partition(":")
+        module = sys.modules.get(name)
+        if module is None or not kind:
+            return module
+        owner = getattr(module, kind, None)
+        if owner is None:
+            self.tell()
+        return owner
+
+    def wrap_imported(self, wrap: Callable[[Any], Any]) -> bool:
+        """Do what `wrap` does to the owner, if it is imported; return whether it was done."""
+        owner = self.owner()
+        return owner is not None and self.wrap(owner, wrap)
+
+    def wrap_on_import(self, wrap: Callable[[Any], Any]) -> None:
+        """Do what `wrap` does to the owner as soon as its module is imported, or now."""
+        wrapt.register_post_import_hook(
+            lambda _module: self.wrap_imported(wrap), self.where.partition(":")[0]
+        )
 
     def tell(self) -> None:
         """Say once that the name is gone; before slotel's log lines are shown, later."""

@@ -97,33 +97,28 @@ def watch_servers(wraps: Mapping[str, Wrap]) -> None:
     """
     for place, probe in _PROBES.items():
         wrap = wraps[place.protocol]
-        wrapt.register_post_import_hook(functools.partial(_patch, place, probe, wrap), place.module)
+        around = functools.partial(_method, place.attribute) if place.owner else _function
+        probe.wrap_on_import(functools.partial(around, wrap))
 
 
-def _patch(place: Place, probe: Probe, wrap_application: Wrap, module: Any) -> None:
-    def wrap_method(original: Any) -> Any:
-        def method(its: Any, *args: Any, **kwargs: Any) -> Any:
-            given = original(its, *args, **kwargs)
-            application = getattr(its, place.attribute, None)
-            if str(getattr(application, "__module__", "")).startswith(_NOBODYS):
-                TELEMETRY_PORTS.add(getattr(its, "server_port", None))
-            elif callable(application):
-                setattr(its, place.attribute, wrap_application(application))
-            return given
+def _method(attribute: str, wrap_application: Wrap, original: Any) -> Any:
+    def method(its: Any, *args: Any, **kwargs: Any) -> Any:
+        given = original(its, *args, **kwargs)
+        application = getattr(its, attribute, None)
+        if str(getattr(application, "__module__", "")).startswith(_NOBODYS):
+            TELEMETRY_PORTS.add(getattr(its, "server_port", None))
+        elif callable(application):
+            setattr(its, attribute, wrap_application(application))
+        return given
 
-        return method
+    return method
 
-    def wrap_function(original: Any) -> Any:
-        def function(application: Any, *args: Any, **kwargs: Any) -> Any:
-            return original(wrap_application(application), *args, **kwargs)
 
-        return function
+def _function(wrap_application: Wrap, original: Any) -> Any:
+    def function(application: Any, *args: Any, **kwargs: Any) -> Any:
+        return original(wrap_application(application), *args, **kwargs)
 
-    owner = getattr(module, place.owner, None) if place.owner else module
-    if owner is None:
-        probe.tell()
-    else:
-        probe.wrap(owner, wrap_method if place.owner else wrap_function)
+    return function
 
 
 def watch_applications(around: Wrap) -> None:
@@ -133,16 +128,7 @@ def watch_applications(around: Wrap) -> None:
         around: given the original call, unbound.
     """
     for probe in _APPLICATIONS:
-        module, _, owner = probe.where.partition(":")
-        wrapt.register_post_import_hook(functools.partial(_patch_call, probe, owner, around), module)
-
-
-def _patch_call(probe: Probe, owner: str, around: Wrap, module: Any) -> None:
-    kind = getattr(module, owner, None)
-    if kind is None:
-        probe.tell()
-    else:
-        probe.wrap(kind, around)
+        probe.wrap_on_import(around)
 
 
 def after_sigterm_resets(take: Callable[[], None]) -> None:

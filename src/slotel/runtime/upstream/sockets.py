@@ -25,11 +25,8 @@ _CLIENTS: Final = frozenset({"CLOSE", "ERROR"})
 
 def watch_sockets(left: Callable[[], None]) -> None:
     """Call `left` in the span of a websocket whose client has left, once its framework is imported."""
-    for module, probe, owner, wrap in (
-        ("aiohttp.web_ws", _AIOHTTP, "WebSocketResponse", _of_aiohttp),
-        ("tornado.websocket", _TORNADO, "WebSocketHandler", _of_tornado),
-    ):
-        wrapt.register_post_import_hook(functools.partial(_patch, probe, owner, wrap(left)), module)
+    _AIOHTTP.wrap_on_import(functools.partial(_of_aiohttp, left))
+    _TORNADO.wrap_on_import(functools.partial(_of_tornado, left))
 
 
 def watch_failed_sockets(failed: Callable[[BaseException], None]) -> None:
@@ -44,37 +41,23 @@ def watch_failed_sockets(failed: Callable[[BaseException], None]) -> None:
     wrapt.register_post_import_hook(hook, "quart.signals")
 
 
-def _patch(probe: Probe, owner: str, wrap: Callable[[Any], Any], module: Any) -> None:
-    kind = getattr(module, owner, None)
-    if kind is None:
-        probe.tell()
-    else:
-        probe.wrap(kind, wrap)
+def _of_aiohttp(left: Callable[[], None], original: Any) -> Any:
+    async def receive(its: Any, *args: Any, **kwargs: Any) -> Any:
+        __traceback_hide__ = True
+        was_open = not its.closed
+        message = await original(its, *args, **kwargs)
+        name = message.type.name
+        if name in _CLIENTS or (name == "CLOSED" and was_open):
+            left()
+        return message
+
+    return receive
 
 
-def _of_aiohttp(left: Callable[[], None]) -> Callable[[Any], Any]:
-    def wrap(original: Any) -> Any:
-        async def receive(its: Any, *args: Any, **kwargs: Any) -> Any:
-            __traceback_hide__ = True
-            was_open = not its.closed
-            message = await original(its, *args, **kwargs)
-            name = message.type.name
-            if name in _CLIENTS or (name == "CLOSED" and was_open):
-                left()
-            return message
+def _of_tornado(left: Callable[[], None], original: Any) -> Any:
+    def on_ws_connection_close(its: Any, *args: Any, **kwargs: Any) -> Any:
+        if its.ws_connection is not None:  # its own close() takes it away
+            left()
+        return original(its, *args, **kwargs)
 
-        return receive
-
-    return wrap
-
-
-def _of_tornado(left: Callable[[], None]) -> Callable[[Any], Any]:
-    def wrap(original: Any) -> Any:
-        def on_ws_connection_close(its: Any, *args: Any, **kwargs: Any) -> Any:
-            if its.ws_connection is not None:  # its own close() takes it away
-                left()
-            return original(its, *args, **kwargs)
-
-        return on_ws_connection_close
-
-    return wrap
+    return on_ws_connection_close

@@ -21,6 +21,7 @@ from slotel.runtime.sentry.client.flushing import flush_first
 from slotel.runtime.sentry.client.own_requests import own_span_test
 from slotel.runtime.sentry.client.protocols import Dropped, EnforcerLike, SentryClientLike
 from slotel.runtime.sentry.modes.otlp_export import Batches
+from slotel.runtime.upstream.otel.reading import copied
 
 
 def otlp_sink(
@@ -91,22 +92,7 @@ class OtlpSink:
         if context is None or not context.trace_flags.sampled or self._is_own(span, span.attributes or {}):
             return
         enforced = self._enforcer.span(span, local_root.tags if local_root is not None else {})
-        self._batches.add(
-            ReadableSpan(
-                name=enforced.name,
-                context=enforced.context,
-                parent=enforced.parent,
-                resource=self._resource,
-                attributes=enforced.attributes,
-                events=enforced.events,
-                links=enforced.links,
-                kind=enforced.kind,
-                status=enforced.status,
-                start_time=enforced.start_time,
-                end_time=enforced.end_time,
-                instrumentation_scope=enforced.instrumentation_scope,
-            )
-        )
+        self._batches.add(copied(enforced, resource=self._resource))
 
     def flush(self, timeout: float) -> bool:
         """Send what is queued."""

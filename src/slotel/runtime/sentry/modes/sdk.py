@@ -19,6 +19,7 @@ from slotel.runtime.sentry.client.own_requests import own_span_test
 from slotel.runtime.sentry.client.protocols import EnforcerLike, ModeError, SentryClientLike
 from slotel.runtime.sentry.transactions.mapping import transaction_name
 from slotel.runtime.sentry.transactions.old_conventions import with_old_names
+from slotel.runtime.upstream.otel.reading import copied
 
 if TYPE_CHECKING:
     from sentry_sdk.integrations.opentelemetry import SentrySpanProcessor
@@ -97,19 +98,4 @@ class SdkSink:
 def _with_old_names(span: ReadableSpan) -> ReadableSpan:
     attributes = span.attributes or {}
     renamed = with_old_names(attributes, server=span.kind is SpanKind.SERVER)
-    if len(renamed) == len(attributes):
-        return span
-    return ReadableSpan(
-        name=span.name,
-        context=span.context,
-        parent=span.parent,
-        resource=span.resource,
-        attributes=renamed,
-        events=span.events,
-        links=span.links,
-        kind=span.kind,
-        status=span.status,
-        start_time=span.start_time,
-        end_time=span.end_time,
-        instrumentation_scope=span.instrumentation_scope,
-    )
+    return span if len(renamed) == len(attributes) else copied(span, attributes=renamed)

@@ -1,8 +1,8 @@
 """sentry-sdk's own span API on OpenTelemetry: `start_span`, `start_transaction`, `trace`, `continue_trace`, headers.
 
-A span that code makes through sentry-sdk is an OpenTelemetry span, nested as the code says; the current span is read
-from OpenTelemetry. Spans that sentry-sdk's integrations make themselves are left to the instrumentations, but for those
-of AI libraries and GraphQL.
+A span that the app makes through sentry-sdk is an OpenTelemetry span with the same parent, and the current span is the
+one of OpenTelemetry. Of the spans of sentry-sdk's integrations slotel makes those of AI libraries, GraphQL, caches and
+processes; OpenTelemetry's instrumentations make the others.
 """
 
 from __future__ import annotations
@@ -18,18 +18,12 @@ from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from sentry_sdk import tracing_utils
 
+from slotel.runtime.requests.current import served_span
 from slotel.runtime.requests.served import SERVED
 from slotel.runtime.sentry.errors.integrations import SET_UP
-from slotel.runtime.sentry.span_api.span import (
-    SOURCE,
-    TRANSACTION,
-    ContinuedTrace,
-    OtelSpan,
-    bounded,
-    is_made_by_code,
-    served_span,
-    start,
-)
+from slotel.runtime.sentry.span_api.arguments import SOURCE, TRANSACTION, is_made_by_code, with_bounded_name
+from slotel.runtime.sentry.span_api.continued_trace import ContinuedTrace
+from slotel.runtime.sentry.span_api.span import OtelSpan, start
 from slotel.runtime.sentry.transactions.names import is_named_by
 from slotel.runtime.upstream.sentry.spans import (
     IS_2,
@@ -80,16 +74,16 @@ class _Replacements:
         served = served_span()
         return None if served is None else OtelSpan(served, self._open_spans)
 
-    def _asked_for(self) -> OtelSpan | None:
-        """Return the current span, for code of the app; sentry-sdk's own asks also where no span is to be made yet.
+    def _span_to_show(self) -> OtelSpan | None:
+        """Return the current span; None where sentry-sdk's own code asks before there is one.
 
-        In sentry-sdk 3 it asks for the parent of a span that is not to be made, and puts back what it was given.
+        sentry-sdk 3 asks for the parent of a span that is not made here, and sets what it was given: it gets none.
         """
         is_there = IS_2 and trace.get_current_span().get_span_context().is_valid
         return self._current() if is_there or not _caller().startswith(_SDK) else None
 
     def _start(
-        self, how: dict[str, Any], context: Context | None = None, *, names_events: bool = False
+        self, arguments: dict[str, Any], context: Context | None = None, *, names_events: bool = False
     ) -> OtelSpan:
         """Start a span below the current one, or below that of the request which is served.
 
@@ -99,7 +93,7 @@ class _Replacements:
         if context is None and not trace.get_current_span().get_span_context().is_valid:
             served = served_span()
             context = None if served is None else trace.set_span_in_context(served)
-        return start(how, context, self._open_spans, names_events=names_events)
+        return start(arguments, context, self._open_spans, names_events=names_events)
 
     def _is_traced_already(self) -> bool:
         """Whether a middleware that the app put around itself asks, for a request that has a span or will have one."""
@@ -107,50 +101,50 @@ class _Replacements:
         return is_traced and _caller().startswith(_MIDDLEWARES)
 
     def start_span(self, _original: Callable[..., Any]) -> Callable[..., Any]:
-        def method(_scope: Any, *given: Any, **how: Any) -> Any:
-            if not is_made_by_code(how.get("origin")):
-                child = bounded(how) if self._current() is not None else None
-                if child is None and how.get("op") == _PROCESS:
-                    add_breadcrumb_of(_PROCESS, str(how.get("name")), {})
+        def method(_scope: Any, *given: Any, **arguments: Any) -> Any:
+            if not is_made_by_code(arguments.get("origin")):
+                child = with_bounded_name(arguments) if self._current() is not None else None
+                if child is None and arguments.get("op") == _PROCESS:
+                    add_breadcrumb_of(_PROCESS, str(arguments.get("name")), {})
                 return NoOpSpan() if child is None else self._start(child)
             if given and isinstance(given[0], str):
-                how.setdefault("name", given[0])
+                arguments.setdefault("name", given[0])
             if len(given) > 1 and isinstance(given[1], Mapping):
-                how.setdefault("attributes", given[1])
-            return self._start(how)
+                arguments.setdefault("attributes", given[1])
+            return self._start(arguments)
 
         return method
 
     def start_transaction(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def method(scope: Any, transaction: Any = None, *given: Any, **how: Any) -> Any:
+        def method(scope: Any, transaction: Any = None, *given: Any, **arguments: Any) -> Any:
             if self._is_traced_already():
-                return original(scope, transaction, *given, **how)
+                return original(scope, transaction, *given, **arguments)
             if isinstance(transaction, ContinuedTrace):
-                return transaction.start(how)
+                return transaction.start(arguments)
             if isinstance(transaction, OtelSpan):
                 return transaction
-            origin = how.get("origin") if transaction is None else getattr(transaction, "origin", None)
+            origin = arguments.get("origin") if transaction is None else getattr(transaction, "origin", None)
             if not is_made_by_code(origin):
-                return original(scope, transaction, *given, **how)
+                return original(scope, transaction, *given, **arguments)
             if transaction is not None:
-                return self._start_given(transaction, how)
-            named = {"name": "<unlabeled transaction>", **how}
-            return self._start(named, _continued(how), names_events=True)
+                return self._start_given(transaction, arguments)
+            named = {"name": "<unlabeled transaction>", **arguments}
+            return self._start(named, _caller_context(arguments), names_events=True)
 
         return method
 
-    def _start_given(self, transaction: Any, how: Mapping[str, Any]) -> OtelSpan:
+    def _start_given(self, transaction: Any, arguments: Mapping[str, Any]) -> OtelSpan:
         """Start what a `Transaction` describes that the code has made: what was said of it, and its caller."""
         told = transaction.to_json()
         named = {name: told.get(name) for name in ("name", "op", "source", "description", "status")}
-        whose = {
+        caller = {
             name: getattr(transaction, name) for name in ("trace_id", "parent_span_id", "parent_sampled")
         }
-        context = _continued(whose)
+        context = _caller_context(caller)
         if context is not None:
             for key, value in transaction.get_baggage().sentry_items.items():
                 context = baggage.set_baggage(f"sentry-{key}", value, context)
-        begun = self._start({**named, **how}, context, names_events=True)
+        begun = self._start({**named, **arguments}, context, names_events=True)
         begun.set_tags({name: value for name, value in (told.get("tags") or {}).items() if name != "status"})
         begun.set_attributes(
             {
@@ -164,8 +158,8 @@ class _Replacements:
         return begun
 
     def continue_trace(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def method(scope: Any, environ_or_headers: Any, *given: Any, **how: Any) -> Any:
-            made = original(scope, environ_or_headers, *given, **how)
+        def method(scope: Any, environ_or_headers: Any, *given: Any, **arguments: Any) -> Any:
+            made = original(scope, environ_or_headers, *given, **arguments)
             if not is_made_by_code(getattr(made, "origin", None)) or self._is_traced_already():
                 return made
             known = {"name": made.name, "op": made.op, "source": made.source}
@@ -175,31 +169,31 @@ class _Replacements:
         return method
 
     def get_traceparent(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def method(scope: Any, *given: Any, **how: Any) -> Any:
-            span = self._current()
-            return original(scope, *given, **how) if span is None else span.to_traceparent()
-
-        return method
+        return self._of_current_span(original, OtelSpan.to_traceparent)
 
     def get_baggage(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def method(scope: Any, *given: Any, **how: Any) -> Any:
+        return self._of_current_span(original, OtelSpan.get_baggage)
+
+    def _of_current_span(
+        self, original: Callable[..., Any], header_of: Callable[[OtelSpan], Any]
+    ) -> Callable[..., Any]:
+        def method(scope: Any, *given: Any, **arguments: Any) -> Any:
             span = self._current()
-            return original(scope, *given, **how) if span is None else span.get_baggage()
+            return original(scope, *given, **arguments) if span is None else header_of(span)
 
         return method
 
     def iter_trace_propagation_headers(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def method(scope: Any, *given: Any, **how: Any) -> Any:
-            asked = how.get("span")
+        def method(scope: Any, *given: Any, **arguments: Any) -> Any:
+            asked = arguments.get("span")
             span = asked if isinstance(asked, OtelSpan) else self._current()
             if not sentry_sdk.get_client().options.get("propagate_traces", True):
                 span = None
             caller = "" if span is None else _caller()
-            is_of_process = caller == _STDLIB and "stdlib" in SET_UP  # which then starts a process
-            if span is None or (
-                caller.startswith(_SDK) and not is_of_process
-            ):  # an instrumentation sends the request
-                return original(scope, *given, **how)
+            starts_process = caller == _STDLIB and "stdlib" in SET_UP
+            if span is None or (caller.startswith(_SDK) and not starts_process):
+                # an instrumentation writes the headers of requests
+                return original(scope, *given, **arguments)
             return span.iter_headers()
 
         return method
@@ -221,27 +215,30 @@ class _Replacements:
 
     def span(self, original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def get(scope: Any) -> Any:
-            return self._asked_for() or original(
-                scope
-            )  # sentry-sdk's own is of an integration, and not sampled
+            # sentry-sdk's own span is of an integration, and not sampled
+            return self._span_to_show() or original(scope)
 
         return get
 
     def transaction(self, original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def get(scope: Any) -> Any:
-            span = self._asked_for()
+            span = self._span_to_show()
             return original(scope) if span is None else span.containing_transaction
 
         return get
 
 
-def _continued(how: Mapping[str, Any]) -> Context | None:
-    """Return a context of the caller that arguments of a transaction name; None where they name none."""
+def _caller_context(arguments: Mapping[str, Any]) -> Context | None:
+    """Return a context with the remote parent that the arguments of a transaction name; None where they name none.
+
+    Args:
+        arguments: `trace_id` (32 hexadecimal digits), `parent_span_id` (16), `parent_sampled` (a bool or None).
+    """
     try:
-        ids = int(str(how["trace_id"]), 16), int(str(how["parent_span_id"]), 16)
+        ids = int(str(arguments["trace_id"]), 16), int(str(arguments["parent_span_id"]), 16)
     except (KeyError, ValueError):
         return None
-    flags = TraceFlags.DEFAULT if how.get("parent_sampled") is False else TraceFlags.SAMPLED
+    flags = TraceFlags.DEFAULT if arguments.get("parent_sampled") is False else TraceFlags.SAMPLED
     parent = SpanContext(*ids, is_remote=True, trace_flags=TraceFlags(flags))
     return trace.set_span_in_context(NonRecordingSpan(parent), Context()) if parent.is_valid else None
 

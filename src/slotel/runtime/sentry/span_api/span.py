@@ -1,12 +1,13 @@
-"""Spans of OpenTelemetry in the form of sentry-sdk's: what its span API returns. See `scope.py`."""
+"""An OpenTelemetry span with the methods of sentry-sdk's `Span` and `Transaction`: what its span API returns."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+import sentry_sdk
 from opentelemetry import baggage, propagate, trace
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
@@ -14,8 +15,20 @@ from opentelemetry.trace import Span, SpanContext, Status, StatusCode, format_sp
 from sentry_sdk import tracing_utils
 
 from slotel.runtime.requests.decision import REQUEST_KINDS
-from slotel.runtime.requests.served import SERVED
 from slotel.runtime.sentry.propagation import SENTRY_TRACE
+from slotel.runtime.sentry.span_api.arguments import (
+    ATTRIBUTES,
+    DESCRIPTION,
+    OP,
+    SOURCE,
+    STATUS,
+    TRANSACTION,
+    as_attribute,
+    as_datetime,
+    as_json,
+    is_made_by_code,
+    nanoseconds_of,
+)
 from slotel.runtime.sentry.transactions.mapping import http_status_name
 from slotel.runtime.sentry.transactions.payload import CONTEXTS, JSON, MEASUREMENTS, ORIGIN, data_of
 from slotel.runtime.upstream.otel.failure import failed_by, record
@@ -27,31 +40,39 @@ if TYPE_CHECKING:
 
     from slotel.runtime.requests.local_roots import LocalRoot, OpenSpans
 
-OP: Final = "sentry.op"
-STATUS: Final = "sentry.status"
-SOURCE: Final = "sentry.source"
-TRANSACTION: Final = "sentry.transaction"
-"""Attributes that Sentry's transactions read. Source: Sentry's SDKs for JavaScript, "semantic attributes"."""
-DESCRIPTION: Final = "sentry.description"
-"""Of a span whose name has a bound, as metrics need it: a cache's key, a command line."""
-_SAID: Final = frozenset({OP, STATUS, SOURCE, TRANSACTION, DESCRIPTION})
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_OPERATION: Final = "gen_ai.operation.name"
-_AUTO: Final = "auto."
-_ORIGINS: Final = ("auto.ai", "auto.graphql")
-_OPS: Final = ("cache.", "subprocess")
-_FAILED: Final = 400
+_AI_OPERATION: Final = "gen_ai.operation.name"
+_AI_OPS: Final = ("ai.", "gen_ai.")
+_CLIENT_ERROR: Final = 400
 _FLAG: Final = "flag.evaluation."
 _MOST_FLAGS: Final = 10
 """Of one span. Source: sentry-sdk, `Span.set_flag`."""
 
 
+class _NoMethod:
+    """Stands for a method or a value that a span of OpenTelemetry lacks: does nothing when called, and is false."""
+
+    def __call__(self, *_: Any, **__: Any) -> None:
+        """Do nothing."""
+
+    def __bool__(self) -> bool:
+        """Return False."""
+        return False
+
+
+_NO_METHOD: Final = _NoMethod()
+
+
 class OtelSpan:
     """What sentry-sdk's `Span` and `Transaction` are to their callers, on a span of OpenTelemetry.
 
+    Attributes, tags and times go to that span; what it has no place for is kept in attributes `sentry.*`, which
+    `transactions/payload.py` reads. A method of sentry-sdk that is not here does nothing: it never fails in the app.
+
     Args:
-        names_events: it is a transaction; if it is in no other span, it names later events of its scope, too.
-        came_in: what it was started in, with the baggage of the trace that it continues.
+        span: one of OpenTelemetry; also one that has ended, or is not recorded.
+        open_spans: finds the span that the transaction is made of.
+        names_events: it is a transaction; if no other span is around it, it names later events of its scope, too.
+        parent_context: the context that it was started in, with the baggage of the trace that it continues.
     """
 
     def __init__(
@@ -60,24 +81,24 @@ class OtelSpan:
         open_spans: OpenSpans | None = None,
         *,
         names_events: bool = False,
-        came_in: Context | None = None,
+        parent_context: Context | None = None,
     ) -> None:
         self._span = span
         self._names_events = names_events
         self._open_spans = open_spans
-        self._came_in = came_in
+        self._came_in = parent_context
         self._token: Any = None
 
     def __eq__(self, other: object) -> bool:
-        """Whether it is the same span: each look at the current one makes another object."""
+        """Return whether it is the same span: each call that asks for the current span gets a new object."""
         return isinstance(other, OtelSpan) and other.span is self._span
 
     def __hash__(self) -> int:
-        """Return the span's."""
+        """Return the hash of the span."""
         return hash(self._span)
 
     def __repr__(self) -> str:
-        """Return what it is, as variables of frames show it."""
+        """Return what an error's event shows of it as a variable."""
         kind = type(self).__name__
         return f"<{kind}(op={self.op!r}, name={self.name!r}, trace_id={self.trace_id!r}, span_id={self.span_id!r})>"
 
@@ -105,7 +126,11 @@ class OtelSpan:
         self.finish()
 
     def finish(self, scope: Any = None, end_timestamp: float | datetime | None = None) -> str | None:
-        """End it; once it has ended, do nothing."""
+        """End it; a second call does nothing.
+
+        Args:
+            end_timestamp: unix seconds, or a datetime; None for now.
+        """
         del scope
         token, self._token = self._token, None
         if token is not None:
@@ -117,38 +142,38 @@ class OtelSpan:
             said = self._attributes()
             data = {name: value for name, value in said.items() if not name.startswith("sentry.")}
             add_breadcrumb_of(op, str(said.get(DESCRIPTION) or self.name), data)
-        self._span.end(_nanoseconds(end_timestamp))
+        self._span.end(nanoseconds_of(end_timestamp))
         return None
 
     def end(self, end_timestamp: float | datetime | None = None) -> None:
         """End it."""
         self.finish(None, end_timestamp)
 
-    def start_child(self, instrumenter: str = "sentry", **how: Any) -> Any:
+    def start_child(self, instrumenter: str = "sentry", **arguments: Any) -> Any:
         """Start a span below this one."""
         del instrumenter
-        if not is_made_by_code(how.get("origin")):
+        if not is_made_by_code(arguments.get("origin")):
             return NoOpSpan()
-        return start(how, self._within(), self._open_spans)
+        return start(arguments, self._within(), self._open_spans)
 
     new_span = start_child
 
     # -- what is said of it ----------------------------------------------------------------------------------
 
     def set_attribute(self, key: str, value: Any) -> None:
-        """Set one value; what OpenTelemetry does not take is written as text."""
+        """Set one value; None is left out, and what OpenTelemetry does not accept (a dict, numbers) becomes JSON."""
         if value is None:
             return
-        plain = _attribute(value)
+        plain = as_attribute(value)
         if plain is None:
-            plain = _json(value)
+            plain = as_json(value)
             self._span.set_attribute(JSON, [*self._attributes().get(JSON, ()), key])
         self._span.set_attribute(key, plain)
 
     set_data = set_attribute
 
     def set_tag(self, key: str, value: Any) -> None:
-        """Set one value; of the span that a transaction is made of, as a tag of the transaction, too."""
+        """Set one value; on the root of a transaction it becomes a tag of the transaction, too."""
         self.set_attribute(key, value)
         local_root = self._local_root()
         if local_root is not None and local_root.span is self._span and value is not None:
@@ -167,33 +192,33 @@ class OtelSpan:
             self.set_tag(key, value)
 
     def set_flag(self, flag: str, result: bool) -> None:
-        """Say how a feature flag was evaluated in it: the first ten of a span."""
+        """Set how a feature flag was evaluated in it, for the first ten flags of a span."""
         if sum(name.startswith(_FLAG) for name in self._attributes()) < _MOST_FLAGS:
             self.set_attribute(flag, result)
 
     def set_measurement(self, name: str, value: float, unit: str = "") -> None:
-        """Set one of Sentry's measurements: a number with its unit."""
+        """Set one of Sentry's measurements: a number with its unit, as `millisecond` or `byte`."""
         self._add(MEASUREMENTS, name, {"value": value, "unit": unit})
 
     def set_context(self, key: str, value: Any) -> None:
-        """Set a context of the transaction that is made of this span."""
+        """Set one of the `contexts` of the transaction that is made of this span."""
         self._add(CONTEXTS, key, value)
 
     def _add(self, attribute: str, key: str, value: Any) -> None:
         told = json.loads(self._attributes().get(attribute) or "{}")
-        self._span.set_attribute(attribute, _json({**told, key: value}))
+        self._span.set_attribute(attribute, as_json({**told, key: value}))
 
     def set_status(self, status: Any) -> None:
-        """Set Sentry's status: `ok`, or what went wrong."""
+        """Set Sentry's status: `ok`, or a name of a gRPC status, as `not_found`."""
         text = str(getattr(status, "value", status))
         self._span.set_attribute(STATUS, text)
         self._span.set_status(Status(StatusCode.OK if text == "ok" else StatusCode.ERROR))
 
     def set_http_status(self, http_status: int) -> None:
-        """Set the status code of an answer, and the status that it means."""
+        """Set the status code of a response, and Sentry's status for it; from 400 on the span is failed."""
         self._span.set_attribute("http.response.status_code", http_status)
         self._span.set_attribute(STATUS, http_status_name(http_status))
-        if http_status >= _FAILED:
+        if http_status >= _CLIENT_ERROR:
             self._span.set_status(Status(StatusCode.ERROR))
 
     def set_thread(self, *_: Any) -> None:
@@ -233,16 +258,16 @@ class OtelSpan:
     @property
     def start_timestamp(self) -> datetime | None:
         """When it began."""
-        return _datetime(getattr(self._span, "start_time", None))
+        return as_datetime(getattr(self._span, "start_time", None))
 
     @property
     def timestamp(self) -> datetime | None:
         """When it ended; None before."""
-        return _datetime(getattr(self._span, "end_time", None))
+        return as_datetime(getattr(self._span, "end_time", None))
 
     @property
     def sampled(self) -> bool:
-        """Whether it is exported."""
+        """Whether it is sampled, and so exported."""
         return bool(self._span.get_span_context().trace_flags.sampled)
 
     @sampled.setter
@@ -251,7 +276,7 @@ class OtelSpan:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The name of its transaction, where the app has named that; else the span's."""
         return str(self._attributes().get(TRANSACTION) or getattr(self._span, "name", ""))
 
     @name.setter
@@ -264,7 +289,7 @@ class OtelSpan:
 
     @property
     def description(self) -> str:
-        """What is said of it: its name, where the code says nothing else."""
+        """Its description, or else its name."""
         return str(self._attributes().get(DESCRIPTION) or self.name)
 
     @description.setter
@@ -279,7 +304,7 @@ class OtelSpan:
 
     @property
     def op(self) -> str | None:
-        """Its operation."""
+        """Its operation, as `http.server`; None if the app gave none."""
         return self._attributes().get(OP)
 
     @op.setter
@@ -288,7 +313,7 @@ class OtelSpan:
 
     @property
     def source(self) -> str | None:
-        """How its name was found."""
+        """Where its name comes from: `route`, `url`, `task`, `custom`; None if the app gave none."""
         return self._attributes().get(SOURCE)
 
     @source.setter
@@ -297,7 +322,7 @@ class OtelSpan:
 
     @property
     def status(self) -> str | None:
-        """Sentry's status."""
+        """Sentry's status, as `set_status` takes it; None if the app gave none."""
         return self._attributes().get(STATUS)
 
     @status.setter
@@ -323,13 +348,13 @@ class OtelSpan:
         return f"{self.trace_id}-{self.span_id}-{int(self.sampled)}"
 
     def get_baggage(self) -> Any:
-        """Return what the header `baggage` says of Sentry."""
+        """Return sentry-sdk's `Baggage` with the `sentry-*` entries of the header."""
         return tracing_utils.Baggage.from_incoming_header(self._headers().get("baggage", ""))
 
     to_baggage = get_baggage
 
     def iter_headers(self) -> Iterator[tuple[str, str]]:
-        """Yield the headers of a request that this span makes."""
+        """Yield name and value of the trace headers for a request that is made within this span."""
         yield SENTRY_TRACE, self._headers()[SENTRY_TRACE]
         baggage = self.get_baggage().serialize()
         if baggage:
@@ -348,13 +373,15 @@ class OtelSpan:
         return {**found, "status": self.status} if self.status else found
 
     def to_json(self) -> dict[str, Any]:
-        """Return what is known of it."""
+        """Return what sentry-sdk's own span returns: ids, times as datetimes, attributes under `data`."""
         found = {
             **self.get_trace_context(),
             "same_process_as_parent": self.same_process_as_parent,
             "start_timestamp": self.start_timestamp,
             "timestamp": self.timestamp,
-            "data": data_of({name: value for name, value in self._attributes().items() if name not in _SAID}),
+            "data": data_of(
+                {name: value for name, value in self._attributes().items() if name not in ATTRIBUTES}
+            ),
         }
         if self._names_events or self._is_root():
             found.update(name=self.name, source=self.source, sampled=self.sampled)
@@ -365,19 +392,17 @@ class OtelSpan:
     _get_trace_context = get_trace_context
 
     def __getattr__(self, name: str) -> Any:
-        """Let what else sentry-sdk's integrations call on a span of theirs do nothing: it must not fail in the app."""
+        """Return a stand-in for any other method or value of sentry-sdk's spans, which its integrations may ask for."""
         if name.startswith("__"):
             raise AttributeError(name)
-        return _nothing
+        return _NO_METHOD
 
     def _set_conversation(self) -> None:
-        """Say which conversation an AI span belongs to, as the code has set it in the scope."""
+        """Set the conversation of an AI span, which the app has set in its scope (`Scope.set_conversation_id`)."""
         attributes = self._attributes()
-        if _OPERATION in attributes or str(attributes.get(OP)).startswith(("ai.", "gen_ai.")):
-            import sentry_sdk
-
+        if _AI_OPERATION in attributes or str(attributes.get(OP)).startswith(_AI_OPS):
             for scope in (sentry_sdk.get_isolation_scope(), sentry_sdk.get_current_scope()):
-                asked = getattr(scope, "get_conversation_id", _nothing)
+                asked = getattr(scope, "get_conversation_id", _NO_METHOD)
                 self.set_attribute("gen_ai.conversation.id", asked())
 
     def _is_root(self) -> bool:
@@ -409,142 +434,23 @@ class OtelSpan:
         return getattr(self._span, "attributes", None) or {}
 
 
-class ContinuedTrace:
-    """What `continue_trace` returns: a transaction that has not begun; `start_transaction` begins it.
-
-    What the code says of it before is said to the span once there is one. Nothing is left open when it never begins.
-    """
-
-    def __init__(self, context: Context, how: dict[str, Any], open_spans: OpenSpans | None) -> None:
-        self.context = context
-        self.name, self.op, self.source = how.get("name"), how.get("op"), how.get("source")
-        self.status: Any = None
-        self._open_spans = open_spans
-        self._said: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
-        self._started: OtelSpan | None = None
-
-    @property
-    def parent_span_id(self) -> str | None:
-        """Id of the caller's span: 16 hexadecimal digits; None if no trace is continued."""
-        span = trace.get_current_span(self.context)
-        return OtelSpan(span).span_id if span.get_span_context().is_valid else None
-
-    @property
-    def parent_sampled(self) -> bool | None:
-        """Whether the caller exports its trace; None if no trace is continued."""
-        span = trace.get_current_span(self.context)
-        return OtelSpan(span).sampled if span.get_span_context().is_valid else None
-
-    def start(self, more: Mapping[str, Any]) -> OtelSpan:
-        """Begin it."""
-        if self._started is None:
-            how = {"name": self.name, "op": self.op, "source": self.source, "status": self.status, **more}
-            self._started = start(how, self.context, self._open_spans, names_events=True)
-            for method, given, named in self._said:
-                getattr(self._started, method)(*given, **named)
-        return self._started
-
-    def __enter__(self) -> OtelSpan:
-        """Begin it, as the current span."""
-        return self.start({}).__enter__()
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        """End it."""
-        if self._started is not None:
-            self._started.__exit__(None, error, None)
-
-    def __getattr__(self, name: str) -> Any:
-        """Note what is said; everything else is that of the span which has begun, else of the caller's."""
-        if name.startswith("__"):
-            raise AttributeError(name)
-        if self._started is not None:
-            return getattr(self._started, name)
-        if not name.startswith(("set_", "update_")):
-            return getattr(OtelSpan(trace.get_current_span(self.context)), name)
-
-        def say(*given: Any, **named: Any) -> None:
-            self._said.append((name, given, named))
-
-        return say
-
-
-def served_span() -> Span | None:
-    """Return the span of the request that is served here: of an app's first one it may be made at the end only."""
-    served = SERVED.get()
-    if served is None or served.is_over:
-        return None
-    served.ensure_span()
-    return None if served.local_root is None or served.local_root.ended else served.local_root.span
-
-
 def start(
-    how: dict[str, Any], context: Context | None, open_spans: OpenSpans | None, *, names_events: bool = False
+    arguments: dict[str, Any],
+    context: Context | None,
+    open_spans: OpenSpans | None,
+    *,
+    names_events: bool = False,
 ) -> OtelSpan:
     """Start a span as sentry-sdk's arguments say."""
-    name = how.get("name") or how.get("description") or how.get("op") or "<unlabeled span>"
+    name = arguments.get("name") or arguments.get("description") or arguments.get("op") or "<unlabeled span>"
     span = trace.get_tracer("sentry_sdk", __version__).start_span(
-        str(name), context, start_time=_nanoseconds(how.get("start_timestamp"))
+        str(name), context, start_time=nanoseconds_of(arguments.get("start_timestamp"))
     )
-    made = OtelSpan(span, open_spans, names_events=names_events, came_in=context)
-    described = how.get("description") if names_events and how.get("name") else None
-    said = ((OP, how.get("op")), (SOURCE, how.get("source")), (DESCRIPTION, described))
+    made = OtelSpan(span, open_spans, names_events=names_events, parent_context=context)
+    described = arguments.get("description") if names_events and arguments.get("name") else None
+    said = ((OP, arguments.get("op")), (SOURCE, arguments.get("source")), (DESCRIPTION, described))
     made.set_attributes({key: value for key, value in said if value})
-    made.set_attributes(how.get("attributes") or {})
-    if how.get("status") is not None:
-        made.set_status(how["status"])
+    made.set_attributes(arguments.get("attributes") or {})
+    if arguments.get("status") is not None:
+        made.set_status(arguments["status"])
     return made
-
-
-class _Nothing:
-    """Does nothing when it is called, and is false where code asks for a value."""
-
-    def __call__(self, *_: Any, **__: Any) -> None:
-        """Do nothing."""
-
-    def __bool__(self) -> bool:
-        """Return False."""
-        return False
-
-
-_nothing: Final = _Nothing()
-
-
-def is_made_by_code(origin: Any) -> bool:
-    """Whether a span is made here: spans of most integrations are left to OpenTelemetry's instrumentations."""
-    return origin is None or not str(origin).startswith(_AUTO) or str(origin).startswith(_ORIGINS)
-
-
-def bounded(how: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return how to start a child span of an integration that no instrumentation makes; None if one does."""
-    op = str(how.get("op") or "")
-    if not op.startswith(_OPS):
-        return None
-    said = how.get("name") or how.get("description")
-    attributes = {**(how.get("attributes") or {}), **({DESCRIPTION: said} if said else {})}
-    return {**how, "name": op, "attributes": attributes}
-
-
-def _attribute(value: Any) -> Any:
-    """Return a value as OpenTelemetry takes it; None where it does not."""
-    if isinstance(value, (str, bool, int, float)):
-        return value
-    if isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value):
-        return list(value)
-    return None
-
-
-def _json(value: Any) -> str:
-    try:
-        return json.dumps(value, default=str)
-    except (TypeError, ValueError, RecursionError):
-        return json.dumps(repr(value)[:1000])
-
-
-def _datetime(nanoseconds: int | None) -> datetime | None:
-    return None if nanoseconds is None else _EPOCH + timedelta(microseconds=nanoseconds // 1000)
-
-
-def _nanoseconds(time: float | datetime | None) -> int | None:
-    if time is None:
-        return None
-    return int((time.timestamp() if isinstance(time, datetime) else time) * 1e9)

@@ -20,7 +20,9 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, Status, StatusCode
 from sentry_sdk import tracing_utils
 
-from slotel.runtime.sentry.span_api.span import SOURCE, OtelSpan, bounded, is_made_by_code, served_span, start
+from slotel.runtime.requests.current import served_span
+from slotel.runtime.sentry.span_api.arguments import SOURCE, is_made_by_code, with_bounded_name
+from slotel.runtime.sentry.span_api.span import OtelSpan, start
 from slotel.runtime.upstream.sentry.spans import (
     IS_2,
     TRACES,
@@ -53,9 +55,9 @@ class StreamedOtelSpan(OtelSpan):
     """
 
     def __init__(
-        self, span: Span, open_spans: OpenSpans, *, active: bool, came_in: Context | None = None
+        self, span: Span, open_spans: OpenSpans, *, active: bool, parent_context: Context | None = None
     ) -> None:
-        super().__init__(span, open_spans, came_in=came_in)
+        super().__init__(span, open_spans, parent_context=parent_context)
         self.active = active
         self.end_timestamp: datetime | None = None
         if active:
@@ -130,7 +132,7 @@ class _Replacements:
             if is_made_by_code((attributes or {}).get("sentry.origin")):
                 return self._begin(name, attributes or {}, parent_span, active)
             said = attributes or {}
-            child = bounded({"op": said.get("sentry.op"), "name": name, "attributes": said})
+            child = with_bounded_name({"op": said.get("sentry.op"), "name": name, "attributes": said})
             if (
                 child is not None
                 and parent_span is not None
@@ -161,14 +163,14 @@ class _Replacements:
                 named = name or name_of_function(function) or "function"
 
                 @functools.wraps(function)
-                async def awaited(*given: Any, **how: Any) -> Any:
+                async def awaited(*given: Any, **arguments: Any) -> Any:
                     with self._begin(named, said, _CURRENT, active):
-                        return await function(*given, **how)
+                        return await function(*given, **arguments)
 
                 @functools.wraps(function)
-                def called(*given: Any, **how: Any) -> Any:
+                def called(*given: Any, **arguments: Any) -> Any:
                     with self._begin(named, said, _CURRENT, active):
-                        return function(*given, **how)
+                        return function(*given, **arguments)
 
                 wrapper: Any = awaited if inspect.iscoroutinefunction(function) else called
                 with contextlib.suppress(TypeError, ValueError):  # what has none
@@ -219,7 +221,7 @@ class _Replacements:
             served = served_span()
             context = _CONTINUED.get() if served is None else trace.set_span_in_context(served)
         span = start({"name": name}, context, self._open_spans).span
-        made = StreamedOtelSpan(span, self._open_spans, active=active, came_in=context)
+        made = StreamedOtelSpan(span, self._open_spans, active=active, parent_context=context)
         made.set_attributes(attributes)
         if active and is_outermost:
             name_later_events(name, made.source or "custom")

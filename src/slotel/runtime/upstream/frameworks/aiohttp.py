@@ -7,8 +7,6 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-import wrapt
-
 from slotel.runtime.upstream.probe import Probe
 
 _GOOD: Final = "an answer of aiohttp that breaks after its middlewares is good, and a file has the status 200"
@@ -48,27 +46,16 @@ def watch_answers(
         unsent: told why an answer could not be sent.
         ended: told how many bytes are the last of an answer; nobody has counted those of a file.
     """
-    for module, probe, wrap in (
-        ("aiohttp.web_protocol", _HANDLE, functools.partial(_handling, serve)),
-        ("aiohttp.web_protocol", _LOG, functools.partial(_logging, unsent)),
-        ("aiohttp.web_response", _PREPARE, functools.partial(_preparing, prepared)),
-        ("aiohttp.web_response", _END, functools.partial(_ending, ended)),
-    ):
-        wrapt.register_post_import_hook(functools.partial(_patch, probe, wrap), module)
+    _HANDLE.wrap_on_import(functools.partial(_handling, serve))
+    _LOG.wrap_on_import(functools.partial(_logging, unsent))
+    _PREPARE.wrap_on_import(functools.partial(_preparing, prepared))
+    _END.wrap_on_import(functools.partial(_ending, ended))
 
 
 def is_answer(error: BaseException) -> bool:
     """Return whether an exception is an answer that a handler of aiohttp has raised."""
     module = sys.modules.get("aiohttp.web")
     return module is not None and isinstance(error, module.HTTPException)
-
-
-def _patch(probe: Probe, wrap: Callable[[Any], Any], module: Any) -> None:
-    owner = getattr(module, probe.where.partition(":")[2], None)
-    if owner is None:
-        probe.tell()
-    else:
-        probe.wrap(owner, wrap)
 
 
 def _handling(serve: Callable[[Any], Serve | None], original: Any) -> Any:

@@ -11,8 +11,6 @@ from contextvars import ContextVar
 from importlib import import_module
 from typing import Any, Final
 
-import wrapt
-
 from slotel.runtime.upstream.probe import Probe
 
 _REQUEST: Final[ContextVar[Any]] = ContextVar("slotel-django-request", default=None)
@@ -67,7 +65,7 @@ def add_to_templates(values: Callable[[], dict[str, str]]) -> None:
 
         return render
 
-    wrapt.register_post_import_hook(lambda module: _RENDER.wrap(module, wrap), _RENDER.where)
+    _RENDER.wrap_on_import(wrap)
 
 
 def note_requests(answered: Callable[[], None]) -> None:
@@ -76,7 +74,8 @@ def note_requests(answered: Callable[[], None]) -> None:
     Args:
         answered: called when a request has its answer, and is still there.
     """
-    wrapt.register_post_import_hook(functools.partial(_note, answered), HANDLERS)
+    _GET.wrap_on_import(functools.partial(_noting, answered))
+    _GET_ASYNC.wrap_on_import(functools.partial(_noting_async, answered))
 
 
 def note_rest_requests() -> None:
@@ -89,9 +88,7 @@ def note_rest_requests() -> None:
 
         return initial
 
-    wrapt.register_post_import_hook(
-        lambda module: _INITIAL.wrap(module.APIView, wrap), "rest_framework.views"
-    )
+    _INITIAL.wrap_on_import(wrap)
 
 
 def has_read_body(request: Any) -> bool:
@@ -125,10 +122,6 @@ def current_request() -> Any:
 
 def before_middleware(call: Callable[[], None]) -> None:
     """Call a function once, when Django's first handler loads the middleware: by then the settings are known."""
-    wrapt.register_post_import_hook(lambda module: _before_middleware(module, call), HANDLERS)
-
-
-def _before_middleware(module: Any, call: Callable[[], None]) -> None:
     is_due = [True]
 
     def wrap(original: Any) -> Any:
@@ -136,21 +129,14 @@ def _before_middleware(module: Any, call: Callable[[], None]) -> None:
             if is_due:
                 settings = sys.modules["django.conf"].settings
                 if settings.configured or os.environ.get("DJANGO_SETTINGS_MODULE"):
-                    _ = (
-                        settings.MIDDLEWARE
-                    )  # what is wrong with the settings is raised here, as without slotel
+                    _ = settings.MIDDLEWARE  # a fault of the settings is raised here, as without slotel
                     if is_due and is_due.pop():
                         call()
             return original(handler, *args, **kwargs)
 
         return load_middleware
 
-    _LOAD.wrap(module.BaseHandler, wrap)
-
-
-def _note(answered: Callable[[], None], module: Any) -> None:
-    _GET.wrap(module.BaseHandler, functools.partial(_noting, answered))
-    _GET_ASYNC.wrap(module.BaseHandler, functools.partial(_noting_async, answered))
+    _LOAD.wrap_on_import(wrap)
 
 
 def _noting(answered: Callable[[], None], original: Any) -> Any:

@@ -9,8 +9,6 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-import wrapt
-
 from slotel.runtime.upstream.probe import Probe
 
 Read = Callable[[Any, "tuple[Any, ...]", Any], "str | None"]
@@ -32,25 +30,19 @@ class Place(NamedTuple):
 
     def probe(self) -> Probe:
         """Return the probe of the call."""
-        return Probe(
-            f"{self.module}:{self.owner}",
-            self.name,
-            why="knows the route of a request",
-            without="its requests have no route",
-        )
+        why, without = "knows the route of a request", "its requests have no route"
+        return Probe(f"{self.module}:{self.owner}", self.name, why=why, without=without)
 
 
 def _of_bottle(_its: Any, arguments: tuple[Any, ...], found: Any) -> str:
     environ: Mapping[str, Any] = arguments[0]
-    return str(
-        environ.get("SCRIPT_NAME", "").rstrip("/") + found[0].rule
-    )  # a mounted app is asked after its mount
+    mount = environ.get("SCRIPT_NAME", "").rstrip("/")  # a mounted app is asked after its mount
+    return f"{mount}{found[0].rule}"
 
 
 def _of_blacksheep(_its: Any, _arguments: tuple[Any, ...], found: Any) -> str | None:
-    return (
-        None if found is None or found.pattern == b"*" else found.pattern.decode()
-    )  # of what no route matches
+    matches_nothing = found is None or found.pattern == b"*"
+    return None if matches_nothing else found.pattern.decode()
 
 
 PLACES: Final = (
@@ -75,42 +67,32 @@ _PROBES: Final = {place: place.probe() for place in PLACES}
 def watch_routes(tell: Callable[[str], None]) -> None:
     """Tell the route of each request that a framework of the table serves, from its import on."""
     for place, probe in _PROBES.items():
-        wrapt.register_post_import_hook(functools.partial(_patch, place, probe, tell), place.module)
-    wrapt.register_post_import_hook(functools.partial(_patch_channels, tell), "channels.routing")
+        probe.wrap_on_import(functools.partial(_telling_of_call, place, tell))
+    _CHANNELS.wrap_on_import(functools.partial(_telling_of_channels, tell))
 
 
-def _patch(place: Place, probe: Probe, tell: Callable[[str], None], module: Any) -> None:
-    def wrap(original: Any) -> Any:
-        def call(its: Any, *args: Any, **kwargs: Any) -> Any:
-            __traceback_hide__ = True
-            found = original(its, *args, **kwargs)
-            try:
-                route = place.read(its, args, found)
-            except (AttributeError, IndexError, KeyError, TypeError):  # another layout: no route
-                route = None
-            if route:
-                tell(route)
-            return found
+def _telling_of_call(place: Place, tell: Callable[[str], None], original: Any) -> Any:
+    def call(its: Any, *args: Any, **kwargs: Any) -> Any:
+        __traceback_hide__ = True
+        found = original(its, *args, **kwargs)
+        try:
+            route = place.read(its, args, found)
+        except (AttributeError, IndexError, KeyError, TypeError):  # another layout: no route
+            route = None
+        if route:
+            tell(route)
+        return found
 
-        return call
-
-    owner = getattr(module, place.owner, None)
-    if owner is None:
-        probe.tell()
-    else:
-        probe.wrap(owner, wrap)
+    return call
 
 
-def _patch_channels(tell: Callable[[str], None], module: Any) -> None:
-    def wrap(original: Any) -> Any:
-        def init(its: Any, *args: Any, **kwargs: Any) -> None:
-            original(its, *args, **kwargs)
-            for route in its.routes:
-                route.callback = _telling(tell, str(route.pattern), route.callback)
+def _telling_of_channels(tell: Callable[[str], None], original: Any) -> Any:
+    def init(its: Any, *args: Any, **kwargs: Any) -> None:
+        original(its, *args, **kwargs)
+        for route in its.routes:
+            route.callback = _telling(tell, str(route.pattern), route.callback)
 
-        return init
-
-    _CHANNELS.wrap(module.URLRouter, wrap)
+    return init
 
 
 def _telling(tell: Callable[[str], None], route: str, application: Any) -> Any:

@@ -26,17 +26,13 @@ _HANDLERS: Final = Probe(
     why=_INIT.why, without=_INIT.without,
 )  # fmt: skip
 _BODY: Final = Probe(
-    "starlette.requests:Request",
-    "body",
-    why="keeps what the app has read of a body",
-    without="events lack the body",
-)
+    "starlette.requests:Request", "body",
+    why="keeps what the app has read of a body", without="events lack the body",
+)  # fmt: skip
 _FORM: Final = Probe(
-    "starlette.requests:Request",
-    "_get_form",
-    why="keeps the form that the app has read",
-    without="events lack the form",
-)
+    "starlette.requests:Request", "_get_form",
+    why="keeps the form that the app has read", without="events lack the form",
+)  # fmt: skip
 _MOUNT: Final = Probe(
     "starlette.routing:Mount", "handle",
     why="knows where an application is mounted", without="a mounted application's requests have the mount's route",
@@ -87,22 +83,19 @@ def add_to_templates(values: Callable[[], dict[str, str]]) -> None:
 
         return init
 
-    wrapt.register_post_import_hook(
-        lambda module: _TEMPLATES.wrap(module.Jinja2Templates, wrap), "starlette.templating"
-    )
+    _TEMPLATES.wrap_on_import(wrap)
 
 
 def report_exceptions(report: Report) -> None:
     """Report what Starlette's middleware sees, from the import of Starlette on."""
-    wrapt.register_post_import_hook(lambda module: _escaping(module, report), "starlette.middleware.errors")
-    wrapt.register_post_import_hook(
-        lambda module: _handled(module, report), "starlette.middleware.exceptions"
-    )
+    _ESCAPED.wrap_on_import(functools.partial(_reporting_escaped, report))
+    _INIT.wrap_on_import(functools.partial(_reporting_handled, report))
 
 
 def keep_bodies() -> None:
     """Keep each body that the app reads with its request, from the import of Starlette on."""
-    wrapt.register_post_import_hook(_keep_bodies, "starlette.requests")
+    _BODY.wrap_on_import(functools.partial(_keeping, BODY))
+    _FORM.wrap_on_import(functools.partial(_keeping, FORM))
 
 
 def name_mounted_routes(name: Callable[[str], None], name_socket: Callable[[], None]) -> None:
@@ -116,14 +109,13 @@ def name_mounted_routes(name: Callable[[str], None], name_socket: Callable[[], N
         wrap = _mounting if probe in (_MOUNT, _HOST) else functools.partial(_naming, name)
         if kind == "WebSocketRoute":
             wrap = functools.partial(_naming_sockets, name, name_socket)
-        wrapt.register_post_import_hook(functools.partial(_wrap_handle, probe, kind, wrap), module)
+        wrapt.register_post_import_hook(functools.partial(_wrap_handle, probe, wrap), module)
 
 
-def _wrap_handle(probe: Probe, kind: str, wrap: Callable[[Any], Any], module: Any) -> None:
-    owner = getattr(module, kind, None)
-    if owner is None:
-        probe.tell()
-    elif probe.name in vars(owner) or not hasattr(owner, probe.name):  # else inherited: it is wrapped there
+def _wrap_handle(probe: Probe, wrap: Callable[[Any], Any], _module: Any) -> None:
+    owner = probe.owner()
+    is_inherited = owner is not None and probe.name not in vars(owner) and hasattr(owner, probe.name)
+    if owner is not None and not is_inherited:  # what is inherited is wrapped where it is
         probe.wrap(owner, wrap)
 
 
@@ -158,11 +150,6 @@ def _naming_sockets(name: Callable[[str], None], name_socket: Callable[[], None]
     return handle
 
 
-def _keep_bodies(module: Any) -> None:
-    for probe, key in ((_BODY, BODY), (_FORM, FORM)):
-        probe.wrap(module.Request, functools.partial(_keeping, key))
-
-
 def _keeping(key: str, original: Any) -> Any:
     async def read(self: Any, *args: Any, **kwargs: Any) -> Any:
         __traceback_hide__ = True
@@ -173,32 +160,26 @@ def _keeping(key: str, original: Any) -> Any:
     return read
 
 
-def _escaping(module: Any, report: Report) -> None:
-    def wrap(original: Any) -> Any:
-        async def call(self: Any, scope: Any, receive: Any, send: Any) -> None:
-            __traceback_hide__ = True
-            try:
-                await original(self, scope, receive, send)
-            except Exception as error:
-                report(error, False)
-                raise
+def _reporting_escaped(report: Report, original: Any) -> Any:
+    async def call(self: Any, scope: Any, receive: Any, send: Any) -> None:
+        __traceback_hide__ = True
+        try:
+            await original(self, scope, receive, send)
+        except Exception as error:
+            report(error, False)
+            raise
 
-        return call
-
-    _ESCAPED.wrap(module.ServerErrorMiddleware, wrap)
+    return call
 
 
-def _handled(module: Any, report: Report) -> None:
-    def wrap(original: Any) -> Any:
-        def init(self: Any, *args: Any, **kwargs: Any) -> None:
-            original(self, *args, **kwargs)
-            handlers: dict[Any, Any] = _HANDLERS.of(self) or {}
-            for key in list(handlers):
-                handlers[key] = _reporting(handlers[key], report)
+def _reporting_handled(report: Report, original: Any) -> Any:
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        handlers: dict[Any, Any] = _HANDLERS.of(self) or {}
+        for key in list(handlers):
+            handlers[key] = _reporting(handlers[key], report)
 
-        return init
-
-    _INIT.wrap(module.ExceptionMiddleware, wrap)
+    return init
 
 
 def _reporting(handler: Any, report: Report) -> Any:

@@ -94,7 +94,8 @@ def watch_failures(expected: Callable[[], None], broken: Callable[[Exception], N
         signals.task_postrun.connect(ended, weak=False)
 
     wrapt.register_post_import_hook(hook, "celery.signals")
-    wrapt.register_post_import_hook(lambda utils: [each.wrap(utils, _by_thread) for each in _SPANS], _UTILS)
+    for probe in _SPANS:
+        probe.wrap_on_import(_by_thread)
 
 
 def _by_thread(original: Any) -> Any:

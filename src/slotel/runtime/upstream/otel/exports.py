@@ -11,8 +11,6 @@ import time
 from contextlib import suppress
 from typing import Any, Final
 
-import wrapt
-
 from slotel.runtime.upstream.probe import Probe
 
 _MODULE: Final = "opentelemetry.exporter.otlp.common.http"
@@ -69,28 +67,21 @@ def connect_anew_after_fork() -> None:
     requests, read each other's answers, and send again what they hold to be lost. The copy is closed where the child
     first exports, not at the fork: a lock in it may be held by a thread that the child does not have.
     """
-    wrapt.register_post_import_hook(_connect_anew, _MODULE)
+    _EXPORT.wrap_on_import(_connecting_anew)
 
 
-def _connect_anew(module: Any) -> None:
-    def around(export: Any) -> Any:
-        def exported(client: Any, *args: Any, **kwargs: Any) -> Any:
-            with suppress(Exception):
-                pid, last = os.getpid(), vars(client).get(_PID)
-                if last != pid:
-                    setattr(client, _PID, pid)
-                    transport = _TRANSPORT.of(client)
-                    if last is not None and transport is not None:
-                        transport.close()
-            return export(client, *args, **kwargs)
+def _connecting_anew(export: Any) -> Any:
+    def exported(client: Any, *args: Any, **kwargs: Any) -> Any:
+        with suppress(Exception):
+            pid, last = os.getpid(), vars(client).get(_PID)
+            if last != pid:
+                setattr(client, _PID, pid)
+                transport = _TRANSPORT.of(client)
+                if last is not None and transport is not None:
+                    transport.close()
+        return export(client, *args, **kwargs)
 
-        return exported
-
-    client = getattr(module, "_OTLPHTTPClient", None)
-    if client is None:
-        _EXPORT.tell()
-    else:
-        _EXPORT.wrap(client, around)
+    return exported
 
 
 DELIVERIES: Final[dict[str, Delivery]] = {}

@@ -12,6 +12,10 @@ from slotel.runtime.logs import exact_text
 
 UNSET: Final = Status(StatusCode.UNSET)
 """The status of a span of ours that nobody gave one: known by identity."""
+_FIELDS: Final = (
+    "name", "context", "parent", "resource", "attributes", "events", "links", "kind", "status", "start_time",
+    "end_time", "instrumentation_scope",
+)  # fmt: skip
 _SERVER_ERROR: Final = 500
 """From here on a server span is an error. Source: OpenTelemetry semantic conventions, HTTP spans, Status."""
 
@@ -50,11 +54,12 @@ def exact(span: ReadableSpan) -> ReadableSpan | None:
         return None
     if status.description is not None:
         status = Status(status.status_code, exact_text(status.description))
-    return ReadableSpan(
-        name=name, context=span.context, parent=span.parent, resource=span.resource, attributes=attributes,
-        events=events, links=span.links, kind=span.kind, status=status, start_time=span.start_time,
-        end_time=span.end_time, instrumentation_scope=span.instrumentation_scope,
-    )  # fmt: skip
+    return copied(span, name=name, attributes=attributes, events=events, status=status)
+
+
+def copied(span: ReadableSpan, **changed: Any) -> ReadableSpan:
+    """Return a copy of an ended span with other values for some arguments of `ReadableSpan`."""
+    return ReadableSpan(**{name: getattr(span, name) for name in _FIELDS if name not in changed}, **changed)
 
 
 def exact_value(value: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -77,9 +76,7 @@ def skip_log_records(integration: Any, skip: Callable[[logging.LogRecord], bool]
 
 def remember_ignored_loggers() -> None:
     """Have sentry-sdk's LoggingIntegration compare a logger's name with each pattern of ignored ones once."""
-    module = sys.modules.get(_IGNORED.where)
-    if module is not None:
-        _IGNORED.wrap(module, functools.lru_cache(_MOST_NAMES))
+    _IGNORED.wrap_imported(functools.lru_cache(_MOST_NAMES))
 
 
 def note_subprocesses() -> None:

@@ -53,10 +53,6 @@ _FILTER: Final = Probe(
     why="the app's `data_collection`", without="events of ASGI apps that set it lack cookies",
     level=None,  # as new as the option
 )  # fmt: skip
-_ANNOTATED: Final = Probe(
-    "sentry_sdk._types", "AnnotatedValue",
-    why="says in the event why a body is not shown", without="such a body is left out without a word",
-)  # fmt: skip
 _PARTS: Final = frozenset({"url", "method", "env", "headers", "query_string", "user"})
 _NO_PREFIX: Final = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
 _MOST_SHAPES: Final = 200
@@ -213,7 +209,6 @@ def filtered(values: Mapping[str, Any], behaviour: Mapping[str, Any]) -> dict[st
 
 def removed_body(*, is_too_large: bool = False) -> Any:
     """Return what stands in an event in the place of a body."""
-    kind = _ANNOTATED.load()
-    if kind is None:
-        return ""
-    return kind.removed_because_over_size_limit() if is_too_large else kind.removed_because_raw_data()
+    if is_too_large:
+        return AnnotatedValue.removed_because_over_size_limit()
+    return AnnotatedValue.removed_because_raw_data()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -36,7 +35,7 @@ def patch_aiohttp_server(has_span: Callable[[], bool], measure_late: MeasureLate
     Args:
         has_span: whether the request that is served has its server span.
     """
-    module = sys.modules.get(_AIOHTTP)
+    module = _NESTED.owner()
     if module is None:
         return
     urls = _NESTED.of(module)

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-import wrapt
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
@@ -67,11 +66,11 @@ Refused = Callable[[Any, Any, "Exception | None"], object]
 
 def note_refused_calls(refused: Refused) -> None:
     """Tell of each call that comes to no handler: gRPC answers UNIMPLEMENTED, or UNKNOWN where the lookup raised."""
-    for probe, wrap in ((_SYNC, _watching), (_ASYNC, _watching_async)):
-        module, _, name = probe.where.partition(":")
-        told = functools.partial(_tell, refused)
-        wrapt.register_post_import_hook(functools.partial(_wrap_in, probe, name, wrap(told)), module)
-    wrapt.register_post_import_hook(_restore_context, f"{_PACKAGE}._server")
+    tell = functools.partial(_tell, refused)
+    _SYNC.wrap_on_import(_watching(tell))
+    _ASYNC.wrap_on_import(_watching_async(tell))
+    _ABORTS.wrap_on_import(_aborting_with_status)
+    _COMPRESSES.wrap_on_import(_disabling_compression)
 
 
 def _tell(refused: Refused, interceptor: Any, details: Any, error: Exception | None) -> None:
@@ -276,38 +275,21 @@ def _rebuilt(handler: Any, behavior: Any, serializer: Any, deserializer: Any = N
     return make(behavior, deserializer or handler.request_deserializer, serializer)
 
 
-def _restore_context(module: Any) -> None:
-    """Let the context of a handler do what it is asked: the instrumentation has none of these calls right."""
+def _aborting_with_status(original: Any) -> Any:
+    def abort_with_status(its: Any, status: Any) -> Any:
+        with contextlib.suppress(Exception):  # gRPC says what is wrong with it
+            its.set_code(status.code)
+            its.set_details(status.details)
+        return original(its, status)
 
-    def with_status(original: Any) -> Any:
-        def abort_with_status(its: Any, status: Any) -> Any:
-            with contextlib.suppress(Exception):  # what is wrong with it gRPC says
-                its.set_code(status.code)
-                its.set_details(status.details)
-            return original(its, status)
-
-        return abort_with_status
-
-    def compression(_original: Any) -> Any:
-        def disable_next_message_compression(its: Any) -> Any:
-            return _CONTEXT.of(its).disable_next_message_compression()
-
-        return disable_next_message_compression
-
-    context = getattr(module, "_OpenTelemetryServicerContext", None)
-    if context is None:
-        _ABORTS.tell()
-    else:
-        _ABORTS.wrap(context, with_status)
-        _COMPRESSES.wrap(context, compression)
+    return abort_with_status
 
 
-def _wrap_in(probe: Probe, name: str, wrap: Callable[[Any], Any], module: Any) -> None:
-    owner = getattr(module, name, None)
-    if owner is None:
-        probe.tell()
-    else:
-        probe.wrap(owner, wrap)
+def _disabling_compression(_original: Any) -> Any:
+    def disable_next_message_compression(its: Any) -> Any:
+        return _CONTEXT.of(its).disable_next_message_compression()
+
+    return disable_next_message_compression
 
 
 def take_arguments_by_position() -> None:
@@ -324,9 +306,7 @@ def take_arguments_by_position() -> None:
         return server
 
     for server, made in _ORIGINALS:
-        package, _, name = made.where.partition(":")
-        module = sys.modules.get(server.where)
-        instrumentor = getattr(sys.modules.get(package), name, None)
+        instrumentor = made.owner()
         function = made.of(instrumentor()) if instrumentor is not None else None
-        if module is not None and function is not None:
-            server.wrap(module, functools.partial(wrap, function))
+        if function is not None:
+            server.wrap_imported(functools.partial(wrap, function))

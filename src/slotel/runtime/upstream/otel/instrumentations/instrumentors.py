@@ -46,11 +46,6 @@ _FALCONS_SPAN: Final = Probe(
     why="the key under which a request has its span",
     without=_FALCON.without,
 )
-_DJANGO: Final = Probe(
-    _MIDDLEWARE, "_DjangoMiddleware",
-    why='Django\'s `path("")` has no route (0.66b1): the home page is grouped with 404s',
-    without="Django's home page is counted without a route",
-)  # fmt: skip
 _REFUSED: Final = "a request to a host that is not allowed is answered with 400"
 _RESPONSE: Final = Probe(
     f"{_MIDDLEWARE}:_DjangoMiddleware",
@@ -67,8 +62,10 @@ _HOST: Final = Probe(
     level=None,  # asked only for such a request
 )  # fmt: skip
 _VIEW: Final = Probe(
-    f"{_MIDDLEWARE}:_DjangoMiddleware", "process_view", why=_DJANGO.why, without=_DJANGO.without
-)
+    f"{_MIDDLEWARE}:_DjangoMiddleware", "process_view",
+    why='Django\'s `path("")` has no route (0.66b1): the home page is grouped with 404s',
+    without="Django's home page is counted without a route",
+)  # fmt: skip
 _REQUEST: Final = Probe(
     f"{_MIDDLEWARE}:_DjangoMiddleware", "process_request",
     why="it writes a request's path without FORCE_SCRIPT_NAME (0.66b1)",
@@ -76,7 +73,7 @@ _REQUEST: Final = Probe(
 )  # fmt: skip
 _SPAN: Final = Probe(
     f"{_MIDDLEWARE}:_DjangoMiddleware", "_environ_span_key",
-    why="the same: the key under which a request has its span", without=_DJANGO.without,
+    why="the same: the key under which a request has its span", without=_VIEW.without,
 )  # fmt: skip
 _NAME: Final = Probe(
     f"{_MIDDLEWARE}:_DjangoMiddleware", "_get_span_name",
@@ -85,17 +82,10 @@ _NAME: Final = Probe(
 )  # fmt: skip
 _NAMED: Final = "slotel.name"
 """Key under which a request of Django has the name that the instrumentation gave its span."""
-_FLASK: Final = Probe(
-    f"{_PACKAGE}.flask", "_InstrumentedFlask",
-    why="an empty list of excluded URLs is looked at three times a request, 20 us in all",
-    without="Flask's requests cost that",
-    level=SLOWER,
-)  # fmt: skip
 _EXCLUDED: Final = Probe(
     f"{_PACKAGE}.flask:_InstrumentedFlask", "_excluded_urls",
-    why="the same: no argument sets it to None",
-    without=_FLASK.without,
-    level=SLOWER,
+    why="an empty list of excluded URLs is looked at three times a request, 20 us in all; no argument sets it to None",
+    without="Flask's requests cost that", level=SLOWER,
 )  # fmt: skip
 _STARLETTE: Final = Probe(
     f"{_PACKAGE}.starlette", "OpenTelemetryMiddleware",
@@ -148,12 +138,10 @@ def patch_instrumentation(
 
 def _ask_plain_routes_themselves() -> None:
     """Ask routes of Starlette's and FastAPI's own classes whether a request is theirs, and no object around each."""
-    module = sys.modules.get(_ROUTES.where)
-    if module is None:
-        return
-    kinds = sys.modules["starlette.routing"].Route, sys.modules["fastapi.routing"].APIRoute
 
     def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+        kinds = sys.modules["starlette.routing"].Route, sys.modules["fastapi.routing"].APIRoute
+
         def flatten(routes: Iterable[Any]) -> Iterator[Any]:
             for route in routes:
                 if route.__class__ in kinds:
@@ -163,7 +151,7 @@ def _ask_plain_routes_themselves() -> None:
 
         return flatten
 
-    _ROUTES.wrap(module, wrap)
+    _ROUTES.wrap_imported(wrap)
 
 
 def _accept_statuses_as_numbers() -> None:
@@ -174,13 +162,11 @@ def _accept_statuses_as_numbers() -> None:
 
         return add_response_attributes
 
-    module = sys.modules.get(_STATUS.where)
-    if module is not None:
-        _STATUS.wrap(module, wrap)
+    _STATUS.wrap_imported(wrap)
 
 
 def _bound_falcons_names() -> None:
-    module = sys.modules.get(_FALCONS_SPAN.where)
+    module = _FALCONS_SPAN.owner()
     key = _FALCONS_SPAN.of(module) if module is not None else None
 
     def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -194,16 +180,14 @@ def _bound_falcons_names() -> None:
         return process_response
 
     if key is not None:
-        _FALCON.wrap(getattr(module, _FALCON.where.partition(":")[2]), wrap)
+        _FALCON.wrap_imported(wrap)
 
 
 def _complete_djangos_routes(place_under: Callable[[Any, str], object]) -> None:
-    module = sys.modules.get(_MIDDLEWARE)
-    middleware = _DJANGO.of(module) if module is not None else None
+    middleware = _SPAN.owner()
     key = _SPAN.of(middleware) if middleware is not None else None
     if key is None:
         return
-
     _VIEW.wrap(middleware, functools.partial(_naming_requests, place_under, key))
     _NAME.wrap(middleware, _noting_names)
     _REQUEST.wrap(middleware, functools.partial(_placing_requests, place_under, key))
@@ -284,8 +268,7 @@ def _allowing_hosts(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def skip_flasks_url_exclusion() -> None:
     """Let Flask's instrumentation look at no list of excluded URLs."""
-    module = sys.modules.get(_FLASK.where)
-    app = _FLASK.of(module) if module is not None else None
+    app = _EXCLUDED.owner()
     if app is not None:
         _EXCLUDED.put(app, None)
 

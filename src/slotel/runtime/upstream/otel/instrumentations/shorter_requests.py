@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
@@ -144,11 +143,10 @@ class _Flask:
 
 
 def _look_at_the_request_itself() -> None:
-    module = sys.modules.get(_FLASK.where)
-    if module is not None:
-        found = _FLASK.of(module)
-        if isinstance(found, ModuleType):
-            _FLASK.put(module, _Flask(found))
+    module = _FLASK.owner()
+    found = _FLASK.of(module) if module is not None else None
+    if isinstance(found, ModuleType):
+        _FLASK.put(module, _Flask(found))
 
 
 def _decode_headers_that_are_there() -> None:
@@ -165,9 +163,7 @@ def _decode_headers_that_are_there() -> None:
 
         return get
 
-    getter = getattr(sys.modules.get(f"{_PACKAGE}.asgi"), "ASGIGetter", None)
-    if getter is not None:
-        _ASGI_HEADER.wrap(getter, wrap)
+    _ASGI_HEADER.wrap_imported(wrap)
 
 
 def _capture_headers_if_asked(collect: Probe, variable: str) -> None:
@@ -179,22 +175,18 @@ def _capture_headers_if_asked(collect: Probe, variable: str) -> None:
 
         return attributes_of_headers
 
-    module = sys.modules.get(collect.where)
-    if module is not None:
-        collect.wrap(module, wrap)
+    collect.wrap_imported(wrap)
 
 
 def _collect_attributes(rooted: Rooted) -> None:
     """Collect the attributes of a request in one go, and put the application's root before its path."""
     for probe, key, quick in ((_COLLECT, _ROOT, of_environ), (_COLLECT_ASGI, "root_path", of_scope)):
-        module = sys.modules.get(probe.where)
-        if module is not None:
-            probe.wrap(module, functools.partial(collecting_in_one, quick, rooted, key))
+        probe.wrap_imported(functools.partial(collecting_in_one, quick, rooted, key))
 
 
 def _take_fewer_functions() -> None:
     for status, picks in _QUICKER:
-        module = sys.modules.get(status.where)
+        module = status.owner()
         if module is None:
             continue
         status.wrap(module, setting_status)
@@ -202,17 +194,13 @@ def _take_fewer_functions() -> None:
             new, old = (each.of(module) for each in names)
             if new is not None and old is not None:
                 pick.wrap(module, functools.partial(picking, new, old))
-    module = sys.modules.get(_URL.where)
-    if module is not None:
-        _URL.wrap(module, functools.partial(asking, url_of_scope))
-        modes = {mode.strip() for mode in os.environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").split(",")}
-        if "http" in modes and "http/dup" not in modes:
-            _TARGET.wrap(module, lambda _original: lambda _scope: None)
+    _URL.wrap_imported(functools.partial(asking, url_of_scope))
+    modes = {mode.strip() for mode in os.environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").split(",")}
+    if "http" in modes and "http/dup" not in modes:
+        _TARGET.wrap_imported(lambda _original: lambda _scope: None)
 
 
 def _ask_environment_quickly() -> None:
-    module = sys.modules.get(_ENVIRON.where)
-    if module is not None:
-        environ = _ENVIRON.of(module)
-        if environ is os.environ:
-            _ENVIRON.put(module, quick_environment())
+    module = _ENVIRON.owner()
+    if module is not None and _ENVIRON.of(module) is os.environ:
+        _ENVIRON.put(module, quick_environment())

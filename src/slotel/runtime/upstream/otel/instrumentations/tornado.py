@@ -42,15 +42,13 @@ Function = Callable[..., Any]
 
 def patch_tornado() -> None:
     """Patch the instrumentation, which was just loaded."""
-    module = sys.modules.get(_TORNADO)
+    module = _FINISH.owner()
     if module is None:
         return
     _MEASURES.wrap(module, _measuring_at_the_end)
     _HANDLER.wrap(module, _leaving_fallbacks_out)
     key = _CONTEXT.of(module)
-    if key is not None and _FINISH.of(module) is not None:
-        if not _ANSWERS.wrap(sys.modules["tornado.web"].RequestHandler, _answering):
-            return
+    if key is not None and _FINISH.of(module) is not None and _ANSWERS.wrap_imported(_answering):
         _FINISH.wrap(module, functools.partial(_finishing_when_sent, key))
 
 
