@@ -149,6 +149,16 @@ def test_a_dsn_is_never_shown():
         ("sentry: {traces_sample_rate: 2}", "slotel.yaml:1 sentry.traces_sample_rate", "between 0 and 1"),
         ("service: {a: 1}", "slotel.yaml:1 service", "expected text, got a mapping"),
         ("a: 1\na: 2", "slotel.yaml:2", "not valid YAML: found duplicate key"),
+        ("slos:\n  - name: a\n   objective: 99%", "slotel.yaml:3", "indent the line as those beside it"),
+        ("slos:\n  - name: a\n      objective: 99%", "slotel.yaml:3", "indent the line as those beside it"),
+        ("tags:\n\tset: {a: b}", "slotel.yaml:2", "indent by spaces"),
+        ("service: a\nslos:\n- name: a\n  objective:99%\n  period: 7d\n", "slotel.yaml:4", "a space after the colon"),
+        ("version: 1\nservice a\nslos: []", "slotel.yaml:2", "write 'key: value'"),
+        ("service: @a", "slotel.yaml:1", "put the value in quotes"),
+        ("service: 'a\nversion: 1\n", "slotel.yaml:1", "a quote that begins here is not closed"),
+        ("tags: {set: {a: b}\n", "slotel.yaml:2", "a bracket before it is not closed"),
+        ("slos:\n- {name: a, objective: 99%, include: {http.route: [/a, *]}}", "slotel.yaml:2", "begins with '*' or '&' in quotes"),
+        ("service: *", "slotel.yaml:1", "in quotes"),
     ],
 )  # fmt: skip
 def test_a_wrong_file_is_named_by_line_path_and_expectation(text, place, expectation):

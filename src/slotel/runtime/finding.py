@@ -17,6 +17,8 @@ _LEVELS: Final[dict[Status, int]] = {
     "warn": logging.WARNING,
     "fail": logging.ERROR,
 }
+STARTED: Final = "start"
+"""Subject of what a start has logged."""
 _CODE: Final = re.compile(r"\s*\[(SLO\d{3})\]$")
 
 

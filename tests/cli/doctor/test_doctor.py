@@ -508,16 +508,18 @@ def test_a_command_with_opentelemetry_instrument_and_a_protected_endpoint_is_tri
     """Both are what a person pastes from a deployment."""
     (tmp_path / "token").write_text("t0ken")
     environ = clean_environ(
-        OTEL_SERVICE_NAME="shop", OTEL_PYTHON_DISTRO="slotel", PORT=str(free_port()),
-        SLOTEL_METRICS_TOKEN_FILE=str(tmp_path / "token"),
-    )  # fmt: skip
+        OTEL_PYTHON_DISTRO="slotel", PORT=str(free_port()), SLOTEL_METRICS_TOKEN_FILE=str(tmp_path / "token")
+    )
     done = subprocess.run(
         [sys.executable, "-m", "slotel", "doctor", "--offline", "--json", "--get", "/ok",
          "--", "opentelemetry-instrument", sys.executable, str(APPS / "flask_app.py")],
         env=environ, capture_output=True, text=True, timeout=180,
     )  # fmt: skip
-    texts = [finding["text"] for finding in json.loads(done.stdout) if finding["subject"] == "trial"]
+    found = json.loads(done.stdout)
+    texts = [finding["text"] for finding in found if finding["subject"] == "trial"]
     assert texts[:2] == ["GET /ok: 200", "1 request sent, counted: 1 good"]
+    of_the_name = [finding["subject"] for finding in found if finding["code"] == "SLO105"]
+    assert of_the_name == ["service"], "not by the start again"
 
 
 def test_a_provider_of_the_apps_own_is_found():

@@ -68,6 +68,7 @@ def test_a_wrong_value_of_sentry_or_monitoring_takes_no_other_with_it():
 
 
 def test_yamls_own_types_are_read_as_they_are_meant():
+    """A number is one where a number is meant; as text it is what was written, as a release `1.50`."""
     document, problems = read_document(
         "tags: {set: {a: &x true, b: 0x10, c: 1_000, d: 1.50, e: 2001-12-14, f: 'q', g: *x}}\n"
         "sentry: {keep_per_minute: &y 1_000}\n"
@@ -79,9 +80,9 @@ def test_yamls_own_types_are_read_as_they_are_meant():
     assert problems == ()
     assert document.tags.set == {
         "a": "true",
-        "b": "16",
-        "c": "1000",
-        "d": "1.5",
+        "b": "0x10",
+        "c": "1_000",
+        "d": "1.50",
         "e": "2001-12-14",
         "f": "q",
         "g": "true",

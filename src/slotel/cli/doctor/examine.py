@@ -13,7 +13,7 @@ from slotel.config.service import Reading
 from slotel.runtime.checks import environment, instrumentation, packages, settings, storage
 from slotel.runtime.checks.exports import exports
 from slotel.runtime.checks.start import examined
-from slotel.runtime.finding import Finding
+from slotel.runtime.finding import STARTED, Finding
 from slotel.runtime.setup.defaults import set_defaults
 
 
@@ -74,7 +74,16 @@ def checks(reading: Reading, environ: Mapping[str, str]) -> tuple[tuple[Any, ...
 
 
 def examine(environ: Mapping[str, str], wanted: ExamineOptions) -> Iterator[Finding]:
-    """Yield every finding; a check that fails is itself a finding."""
+    """Yield every finding, once; a check that fails is itself a finding."""
+    found: set[str] = set()
+    for finding in _found(environ, wanted):
+        text = str(finding)
+        if finding.subject != STARTED or text not in found:  # a start repeats what was found before it
+            yield finding
+        found.add(text)
+
+
+def _found(environ: Mapping[str, str], wanted: ExamineOptions) -> Iterator[Finding]:
     given = dict(environ)
     reading = read_configuration(given, wanted.config)
     settled = dict(given)

@@ -21,7 +21,7 @@ from slotel.cli.local import free_port, read_samples
 from slotel.cli.sink.server import SentrySink
 from slotel.config import names
 from slotel.runtime.checks.packages import LAUNCHER
-from slotel.runtime.finding import Finding
+from slotel.runtime.finding import STARTED, Finding
 
 START_SECONDS: Final = 60.0
 SETTLE_SECONDS: Final = 10.0
@@ -163,7 +163,7 @@ def _said(output: Sequence[str]) -> Iterator[Finding]:
         if text and level in ("INFO", "WARNING", "ERROR"):
             status = {"INFO": "info", "WARNING": "warn", "ERROR": "fail"}[level]
             text, _, code = text.removesuffix("]").partition(" [SLO")
-            yield Finding("start", status, text, code=f"SLO{code}" if code else "")  # type: ignore[arg-type]
+            yield Finding(STARTED, status, text, code=f"SLO{code}" if code else "")  # type: ignore[arg-type]
 
 
 def _first_answer(

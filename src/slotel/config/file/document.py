@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
 
@@ -23,6 +24,38 @@ MAX_CHARACTERS: Final = 1_000_000
 MAX_DEPTH: Final = 100
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 """JSON writes a character beyond the first plane as two of them, which ruamel.yaml leaves apart."""
+
+_HINTS: Final = (
+    ("'\\t'", "indent by spaces"),
+    ("cannot start any token", "put the value in quotes"),
+    ("expected alphabetic or numeric", "put a value that begins with '*' or '&' in quotes"),
+    ("undefined alias", "put a value that begins with '*' in quotes"),
+    ("mapping values are not", "indent the line as those beside it, or put a value that has ': ' in quotes"),
+    ("expected <block end>", "indent the line as those beside it"),
+    ("expected ':'", "write 'key: value', with a space after the colon"),
+    ("unexpected end of stream", "a quote that begins here is not closed"),
+    ("expected ',' or", "a bracket before it is not closed"),
+    ("duplicate key", "remove one of the two"),
+)
+"""Part of what ruamel.yaml says → what to do."""
+_BEGAN: Final = ("expected ':'", "unexpected end of stream")
+"""Said of the line after the one that is wrong, or of the last: the wrong one is the context's."""
+
+
+class _Constructor(RoundTripConstructor):
+    """Makes numbers that know how they are written: `1.10` as a version, `007` as a name."""
+
+    def construct_written(self, node: Any) -> Any:
+        """Return the number of a scalar, with its text."""
+        kind = self.construct_yaml_int if node.tag.endswith(":int") else self.construct_yaml_float
+        number = kind(node)
+        if hasattr(number, "__dict__"):  # not a plain one, as 7, which has one spelling
+            number.written = node.value
+        return number
+
+
+for _kind in ("int", "float"):
+    _Constructor.add_constructor(f"tag:yaml.org,2002:{_kind}", _Constructor.construct_written)
 
 
 def read_document(text: str, source: str) -> tuple[Document, tuple[Problem, ...]]:
@@ -55,17 +88,18 @@ def read_document(text: str, source: str) -> tuple[Document, tuple[Problem, ...]
 def load_trees(text: str, source: str) -> tuple[list[Any], Problem | None]:
     """Return the documents of a YAML text with their lines, or the problem that prevents it; never raises."""
     yaml = YAML(typ="rt")
+    yaml.Constructor = _Constructor
     yaml.max_depth = MAX_DEPTH
     try:
         trees = list(yaml.load_all(text))
         return ([_whole(tree, set()) for tree in trees] if _SURROGATE.search(text) else trees), None
     except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
         reason = _one_line(error.problem).partition(", if necessary")[0]  # what a program would have to set
         reason = reason.partition(" with value ")[0]  # which may be anything, also a secret
-        if "'\\t'" in reason:
-            reason += ": indent by spaces"
-        return [], Problem(f"{source}:{line}", f"not valid YAML: {reason}")
+        began = error.context_mark if any(part in reason for part in _BEGAN) else None
+        mark = began or error.problem_mark
+        hint = next((f": {hint}" for part, hint in _HINTS if part in reason), "")
+        return [], Problem(f"{source}:{mark.line + 1 if mark else 1}", f"not valid YAML: {reason}{hint}")
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         return [], Problem(f"{source}:{line}", f"U+{error.character:04X} cannot stand in YAML: remove it")

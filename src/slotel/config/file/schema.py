@@ -108,7 +108,7 @@ def _text(value: Any) -> str:
         raise ValueError(f"expected text, got {kind_of(value)}")
     if isinstance(value, (bool, ScalarBoolean)):
         return "true" if value else "false"
-    return str(value)
+    return getattr(value, "written", None) or str(value)
 
 
 def _parsed(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
