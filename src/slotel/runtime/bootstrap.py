@@ -17,7 +17,7 @@ from slotel.runtime.budget.breaches import BreachDetector
 from slotel.runtime.budget.incidents import Incidents
 from slotel.runtime.budget.windows import BudgetWindows
 from slotel.runtime.checks.environment import disabled, samples_nothing
-from slotel.runtime.checks.start import before_start, component_failed, unsaid
+from slotel.runtime.checks.start import before_start, component_failed, not_yet_logged
 from slotel.runtime.components import (
     connect_sentry,
     count_at_servers,
@@ -101,7 +101,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     set_defaults(environ)  # for a start in code; under `opentelemetry-instrument` it is done
     with forgetting(YAML_READERS):
         reading = read_configuration(environ)
-    log(unsaid(before_start(reading, environ), environ))
+    log(not_yet_logged(before_start(reading, environ), environ))
     service = reading.service
     name_service(service, environ)
     report(validate_sampler(environ, service.sentry.traces_sample_rate))

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 def connect_sentry(runtime: Runtime, environ: MutableMapping[str, str]) -> None:
     """Send errors and spans to Sentry, if there is a DSN. That there is none says the first process of several."""
-    from slotel.runtime.checks.start import unsaid
+    from slotel.runtime.checks.start import not_yet_logged
     from slotel.runtime.sentry import propagation
     from slotel.runtime.sentry.client.client import SentryDependencies, init_options, start_client
 
@@ -62,7 +62,7 @@ def connect_sentry(runtime: Runtime, environ: MutableMapping[str, str]) -> None:
         runtime.resource,
         parts,
         lambda later: _use_sentry(runtime, later),
-        lambda findings: log(unsaid(findings, environ)),
+        lambda findings: log(not_yet_logged(findings, environ)),
     )
     if connection is not None:
         _use_sentry(runtime, connection)
@@ -93,7 +93,7 @@ def _baggage(runtime: Runtime, span: SpanContext) -> Mapping[str, str]:
 
 def _use_sentry(runtime: Runtime, connection: SentryConnection) -> None:
     if runtime.sentry is connection:
-        runtime.follow(connection.client)
+        runtime.use_sentry_client(connection.client)
         return
     runtime.sentry = connection
     if runtime.pipeline is None:
@@ -126,14 +126,14 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.upstream.frameworks.aiohttp import watch_answers
     from slotel.runtime.upstream.frameworks.routes import watch_routes
     from slotel.runtime.upstream.frameworks.starlette import name_mounted_routes
-    from slotel.runtime.upstream.greenlets import keep_patches_whole
+    from slotel.runtime.upstream.greenlets import extend_monkey_patches
     from slotel.runtime.upstream.jobs.celery import watch_failures
     from slotel.runtime.upstream.servers import watch_applications, watch_servers
     from slotel.runtime.upstream.sockets import watch_failed_sockets, watch_sockets
 
     watch_failures(runtime.open_spans.expect_failure, fail_current)
     watch_sockets(runtime.open_spans.note_client_left)
-    keep_patches_whole(pause_all, resume_all)
+    extend_monkey_patches(pause_all, resume_all)
     if runtime.pipeline is not None:
         runtime.server = server = Server(runtime.pipeline, environ)
         name_mounted_routes(name_served, name_served_socket)

@@ -19,7 +19,7 @@ from slotel.runtime.redaction.enforcer import Enforcer
 from slotel.runtime.requests.local_roots import OpenSpans
 from slotel.runtime.sentry.errors.recent import RecentErrors
 from slotel.runtime.tracing.processor import SlotelSpanProcessor
-from slotel.runtime.tracing.sink import Follower
+from slotel.runtime.tracing.sink import SentryClientSink
 
 if TYPE_CHECKING:
     from slotel.runtime.metrics.instruments.http_server import HttpServerMetrics
@@ -71,11 +71,11 @@ class Runtime:
         """Send pending telemetry within `timeout` seconds; return whether everything was sent."""
         return self.pipeline.force_flush(int(timeout * 1000)) if self.pipeline is not None else True
 
-    def follow(self, client: Any) -> None:
+    def use_sentry_client(self, client: Any) -> None:
         """Send spans by another Sentry client from now on: the app has called `sentry_sdk.init`."""
         for sink in self.pipeline.sinks if self.pipeline is not None else ():
-            if isinstance(sink, Follower):
-                sink.follow(client)
+            if isinstance(sink, SentryClientSink):
+                sink.use_client(client)
 
 
 RUNNING: Final[list[Runtime]] = []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slotel.runtime.checks.environment import packed_program
-from slotel.runtime.checks.start import unsaid
+from slotel.runtime.checks.start import not_yet_logged
 from slotel.runtime.finding import Finding
 from support.launch import clean_environ
 
@@ -18,17 +18,19 @@ OTHER = Finding("metrics", "info", "bound to localhost", "", "SLO154")
 
 def test_a_spawned_worker_does_not_repeat_what_the_process_above_it_said():
     environ: dict[str, str] = {}
-    assert list(unsaid([NAMELESS, OTHER, NAMELESS], environ)) == [NAMELESS, OTHER]
+    assert list(not_yet_logged([NAMELESS, OTHER, NAMELESS], environ)) == [NAMELESS, OTHER]
     inherited = dict(environ)
-    assert list(unsaid([NAMELESS, OTHER], inherited)) == []
-    assert list(unsaid([NAMELESS._replace(text="another")], inherited)) == [NAMELESS._replace(text="another")]
+    assert list(not_yet_logged([NAMELESS, OTHER], inherited)) == []
+    assert list(not_yet_logged([NAMELESS._replace(text="another")], inherited)) == [
+        NAMELESS._replace(text="another")
+    ]
 
 
 def test_another_service_says_its_own(tmp_path, monkeypatch):
     environ: dict[str, str] = {}
-    list(unsaid([NAMELESS], environ))
+    list(not_yet_logged([NAMELESS], environ))
     monkeypatch.chdir(tmp_path)
-    assert list(unsaid([NAMELESS], environ)) == [NAMELESS]
+    assert list(not_yet_logged([NAMELESS], environ)) == [NAMELESS]
 
 
 def test_a_program_that_is_started_in_another_folder_does_not_repeat_what_its_environment_decides(
@@ -36,9 +38,9 @@ def test_a_program_that_is_started_in_another_folder_does_not_repeat_what_its_en
 ):
     """A notebook's kernels run beside their notebooks: each wrote the line of SLO154."""
     environ: dict[str, str] = {}
-    list(unsaid([OTHER], environ))
+    list(not_yet_logged([OTHER], environ))
     monkeypatch.chdir(tmp_path)
-    assert list(unsaid([OTHER], environ)) == []
+    assert list(not_yet_logged([OTHER], environ)) == []
 
 
 def packed(path, *names, head=b"#!/usr/bin/env python3\n"):

@@ -15,8 +15,8 @@ import pytest
 from sentry_sdk import integrations
 
 from slotel.cli.sink.server import SentrySink
-from slotel.runtime.sentry.errors.integrations import ONLY_TRACING, REPLACED, gives_way, library_of
-from slotel.runtime.upstream.sentry.integrations import auto_enabling_integrations, takes_the_place_of
+from slotel.runtime.sentry.errors.integrations import ONLY_TRACING, REPLACED, is_superseded, library_of
+from slotel.runtime.upstream.sentry.integrations import auto_enabling_integrations, superseding_integrations
 from support.launch import APPS, clean_environ, launched_by
 
 SCENES = {
@@ -139,7 +139,7 @@ def test_every_integration_that_sentry_sdk_enables_by_itself_is_replaced_only_tr
             assert library.partition(".")[0].isidentifier()
 
 
-@pytest.mark.skipif(not takes_the_place_of("openai"), reason="a sentry-sdk in which none gives way")
+@pytest.mark.skipif(not superseding_integrations("openai"), reason="a sentry-sdk in which none gives way")
 @pytest.mark.parametrize(
     ("installed", "off", "expected"),
     [
@@ -159,8 +159,8 @@ def test_an_integration_gives_way_as_under_plain_sentry_sdk_to_one_whose_library
 
     monkeypatch.setattr("slotel.runtime.sentry.errors.integrations.distribution", distribution)
     kinds = [type("Integration", (), {"identifier": each}) for each in off]
-    assert gives_way("openai", kinds) is expected
-    assert gives_way("cohere", kinds) is False
+    assert is_superseded("openai", kinds) is expected
+    assert is_superseded("cohere", kinds) is False
 
 
 def test_what_only_traces_captures_nothing():

@@ -22,7 +22,7 @@ from slotel.runtime.sentry.client.client import SentryConnection
 from slotel.runtime.sentry.client.dsn import read_dsn
 from slotel.runtime.sentry.propagation import (
     EVERYWHERE,
-    RequestNote,
+    RequestContextPropagator,
     SentryHeaders,
     SinglePassPropagator,
     TargetedBaggage,
@@ -220,7 +220,7 @@ def test_a_mapping_that_the_app_extracts_from_is_read_as_by_the_sdk_whatever_its
     found, alone = (
         trace.get_current_span(propagator.extract(carrier)).get_span_context()
         for propagator in (
-            CompositePropagator([SinglePassPropagator(PARTS), RequestNote()]),
+            CompositePropagator([SinglePassPropagator(PARTS), RequestContextPropagator()]),
             CompositePropagator(PARTS),
         )
     )

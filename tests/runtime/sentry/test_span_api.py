@@ -12,7 +12,7 @@ from opentelemetry import trace
 
 from slotel.cli.sink.server import SentrySink
 from slotel.runtime.sentry.span_api.span import OtelSpan
-from slotel.runtime.upstream.sentry.spans import LOOKS_FOR_SPANS
+from slotel.runtime.upstream.sentry.spans import CHECKS_SPAN_CLASS
 from support.launch import APPS, clean_environ, launched_by
 from support.sentry_tracing import Through, provider, shipping
 
@@ -151,7 +151,7 @@ def test_all_modules_of_sentry_sdk_that_look_for_its_own_spans_take_those_of_ope
         for path in root.rglob("*.py")
         if path.name not in ("tracing.py", "traces.py") and look.search(path.read_text())
     }
-    known = {probe.where.removeprefix("sentry_sdk.") for probe in LOOKS_FOR_SPANS}
+    known = {probe.where.removeprefix("sentry_sdk.") for probe in CHECKS_SPAN_CLASS}
     assert "feature_flags" in found
     assert found - OF_INSTRUMENTATIONS <= known
 

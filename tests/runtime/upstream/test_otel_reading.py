@@ -9,7 +9,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from slotel.config import names
 from slotel.runtime.tracing.fast.span import LeanSpan
 from slotel.runtime.upstream.otel import spans as otel_spans
-from slotel.runtime.upstream.otel.reading import UNSET, amend_answer, attributes_of
+from slotel.runtime.upstream.otel.reading import UNSET, attributes_of, set_sent_status
 from support.adopted import runtime_around
 
 YAML = """
@@ -95,7 +95,7 @@ def test_a_span_whose_answer_was_replaced_by_a_server_error_is_an_error(marked, 
     span = provider.get_tracer("t").start_span("GET", attributes={"status": 200})
     span.set_status(marked)
     span.end()
-    amend_answer(span, "status", sent)
+    set_sent_status(span, "status", sent)
     assert (span.attributes.get("status"), span.status.status_code) == (sent, status)
     assert span.attributes.get("error.type") == kind
 

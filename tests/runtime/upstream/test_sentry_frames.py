@@ -11,7 +11,7 @@ from sentry_sdk.envelope import Item, PayloadRef
 
 from slotel.runtime.sentry.transport.completion import EnvelopeCompletion
 from slotel.runtime.upstream.sentry import events as sentry_events
-from slotel.runtime.upstream.sentry.frames import WANTED, FinishedFrames, KnownFrame, copy_of, remembering
+from slotel.runtime.upstream.sentry.frames import WANTED, FinishedFrames, KnownFrame, caching_frames, copy_of
 from support.sentry_tracing import enforcer
 
 SERIALIZE = getattr(utils.serialize_frame, "_slotel_original", utils.serialize_frame)
@@ -43,7 +43,7 @@ def lines_are_added_later(monkeypatch):
 @pytest.fixture
 def described():
     """Describe the frames of a failure as slotel does, without variables."""
-    serialize = remembering(SERIALIZE)
+    serialize = caching_frames(SERIALIZE)
 
     def frames(fails):
         token = WANTED.set(lambda _: False)
@@ -155,7 +155,7 @@ def test_variables_are_taken_away_where_sentry_sdk_cannot_be_told_to_leave_them_
         assert max_value_length is None
         return SERIALIZE(frame, tb_lineno)
 
-    serialize = remembering(of_3)
+    serialize = caching_frames(of_3)
     token = WANTED.set(lambda _: False)
     try:
         for each in stack(fail):

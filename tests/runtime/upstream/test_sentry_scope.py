@@ -7,7 +7,13 @@ import pytest
 from sentry_sdk.scope import Scope
 
 from slotel.runtime.upstream.sentry import scope as sentry_scope
-from slotel.runtime.upstream.sentry.scope import UnusedScope, as_it_is, complete, fork_when_used, says_nothing
+from slotel.runtime.upstream.sentry.scope import (
+    UnusedScope,
+    adds_nothing,
+    fork_when_used,
+    make_copy,
+    snapshot_of,
+)
 
 
 def a_scope() -> Scope:
@@ -75,7 +81,7 @@ def test_what_it_never_had_is_no_attribute():
 def test_its_own_copies_and_forks_are_scopes_like_any_other():
     scope = fork_when_used(a_scope())
     copied = scope.fork()
-    complete(copied)
+    make_copy(copied)
     copied.set_tag("own", "1")
     assert isinstance(copied, Scope)
     assert "own" not in scope._tags
@@ -129,11 +135,11 @@ SAYS = {
 @pytest.mark.parametrize("say", SAYS)
 def test_a_scope_that_would_change_a_transaction_says_something(say):
     scope = Scope().fork()
-    assert says_nothing(scope)
+    assert adds_nothing(scope)
     SAYS[say](scope)
     changed = {}
     assert applied(scope, changed) != EVENT or changed["attachments"] or not ATTACHED
-    assert not says_nothing(Scope(), scope)
+    assert not adds_nothing(Scope(), scope)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +151,7 @@ def test_a_scope_that_would_change_a_transaction_says_something(say):
 def test_one_that_says_nothing_would_change_no_transaction(write):
     scope = Scope()
     write(scope)
-    assert says_nothing(scope)
+    assert adds_nothing(scope)
     assert applied(scope, {}) == applied(Scope(), {}) == EVENT
 
 
@@ -153,7 +159,7 @@ def test_a_scope_of_a_class_of_the_apps_own_may_say_anything():
     class Own(Scope):
         pass
 
-    assert not says_nothing(Own())
+    assert not adds_nothing(Own())
 
 
 @pytest.mark.parametrize("say", SAYS)
@@ -161,7 +167,7 @@ def test_what_is_said_after_the_end_of_a_request_is_not_in_its_scopes(say):
     original, prepared = Scope(), []
     original.add_event_processor(print)
     used_later = fork_when_used(original, prepared.append)
-    ended, then = as_it_is(used_later), original.fork()
+    ended, then = snapshot_of(used_later), original.fork()
     assert isinstance(ended, UnusedScope)
     for scope in (original, used_later):
         SAYS[say](scope)
@@ -175,7 +181,7 @@ def test_what_is_said_after_the_end_of_a_request_is_not_in_its_scopes(say):
 def test_what_the_process_has_said_is_in_the_scopes_of_a_request_that_never_used_them(say):
     original = Scope()
     SAYS[say](original)
-    ended, then = as_it_is(fork_when_used(original)), original.fork()
+    ended, then = snapshot_of(fork_when_used(original)), original.fork()
     original.clear()
     said = [getattr(then, name) for name in sentry_scope._SAYS]
     assert [getattr(ended, name) for name in sentry_scope._SAYS] == said

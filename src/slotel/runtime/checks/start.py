@@ -30,7 +30,7 @@ _OF_A_FOLDER: Final = frozenset({"configuration", "service"})
 """Subjects that a slotel.yaml in the folder decides: in another folder the same sentence is of another service."""
 
 
-def unsaid(findings: Iterable[Finding], environ: MutableMapping[str, str]) -> Iterator[Finding]:
+def not_yet_logged(findings: Iterable[Finding], environ: MutableMapping[str, str]) -> Iterator[Finding]:
     """Yield the findings that no process above this one has said: spawned workers inherit its environment."""
     said = environ.get(_SAID, "").split(",")
     for finding in findings:

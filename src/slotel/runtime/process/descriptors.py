@@ -27,7 +27,7 @@ def identity_of(descriptor: int) -> Identity | None:
 
 
 @contextmanager
-def standard_taken() -> Iterator[None]:
+def standard_descriptors_reserved() -> Iterator[None]:
     """Keep descriptors 0, 1 and 2 occupied meanwhile, so that no file gets one of these numbers.
 
     An app that has closed them would print into that file. Raises OSError if no descriptor is free.
@@ -56,7 +56,7 @@ class Closable(Protocol):
         """Let go of the descriptor without closing it."""
 
 
-def let_go(closable: Closable, identity: Identity | None) -> None:
+def close_own(closable: Closable, identity: Identity | None) -> None:
     """Close an object if its descriptor is still its own; else only detach it."""
     with suppress(OSError):
         if identity_of(closable.fileno()) == identity:

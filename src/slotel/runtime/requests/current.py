@@ -46,7 +46,7 @@ def note_route(route: str) -> None:
     served = SERVED.get()
     if served is None:
         return
-    served.told = route
+    served.reported_route = route
     local_root = served.local_root
     if local_root is not None and not is_own(local_root.span):
         if "http.route" not in attributes_of(local_root.span):

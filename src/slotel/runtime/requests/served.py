@@ -25,7 +25,7 @@ from slotel.runtime.requests.layer import Layer
 from slotel.runtime.requests.span_name import PATHS, name_by_route, place_under, under
 from slotel.runtime.upstream.frameworks.django import FORCED_ROOT
 from slotel.runtime.upstream.otel.failure import failed_by, record
-from slotel.runtime.upstream.otel.reading import amend_answer, attributes_of
+from slotel.runtime.upstream.otel.reading import attributes_of, set_sent_status
 from slotel.runtime.upstream.otel.spans import can_take_context, span_in, take_context
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class ServedRequest:
         mechanism: `mechanism.type` of the exceptions that Sentry gets from this layer.
         root: key of the request's scope or environ that holds the application's root path.
         route: key under which a framework without an instrumentation stores the route template (Litestar does).
-        told: the route template that such a framework reported by `note_route`.
+        reported_route: the route template that such a framework reported by `note_route`.
         failure: the exception that failed a websocket which its framework closed normally.
         escaped: the exception that left the application.
         getter: reads the headers for the propagators.
@@ -80,7 +80,7 @@ class ServedRequest:
     mechanism: ClassVar[str]
     root: ClassVar[str]
     route: ClassVar[str] = "path_template"
-    told: str | None = None
+    reported_route: str | None = None
     failure: BaseException | None = None
     escaped: BaseException | None = None
     getter: ClassVar[Getter[Any]]
@@ -244,7 +244,7 @@ class ServedRequest:
         if self._framework is not None:
             route = attributes_of(self._framework).get("http.route")
         else:
-            route = self.told or self._request.get(self.route)
+            route = self.reported_route or self._request.get(self.route)
         if isinstance(route, str) and route:
             root = self._request.get(self.root)
             name_by_route(local_root.span, under(root, route) if root else route)
@@ -347,7 +347,7 @@ class ServedRequest:
         if self.status is not None or self.is_refused:
             attributes = attributes_of(span)
             if attributes.get(STATUS) != self.status and "http.request.method" in attributes:
-                amend_answer(span, STATUS, self.status)
+                set_sent_status(span, STATUS, self.status)
         self._server.pipeline.finish(span, local_root)
 
     def _start_span(self) -> Span | None:

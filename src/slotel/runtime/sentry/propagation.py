@@ -1,6 +1,6 @@
-"""Sentry's trace headers beside the W3C ones, of the same trace. Makes no spans, asks no Sentry client.
+"""Propagators that read and write Sentry's trace headers in addition to the W3C ones, for the same trace.
 
-`traceparent` wins. A request that brings `sentry-trace` alone continues that trace, with its sampling decision.
+`traceparent` wins. A request that has `sentry-trace` alone continues that trace, with its sampling decision.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _READ_OF_WSGI: Final = {"HTTP_" + name.upper().replace("-", "_"): name for name 
 _DEFAULT_FIELDS: Final = {"traceparent", "tracestate", "baggage"}
 
 
-class _Percent(Setter[Any]):
-    """Writes a header whose spaces are `%20`: OpenTelemetry writes `+`, which only HTML forms read as a space."""
+class _PercentSetter(Setter[Any]):
+    """Writes a header with spaces as `%20`: OpenTelemetry writes `+`, which only HTML forms read as a space."""
 
     def __init__(self, setter: Setter[Any]) -> None:
         self._setter = setter
@@ -60,39 +60,47 @@ class _Baggage(W3CBaggagePropagator):
         self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
     ) -> None:
         """Write the header."""
-        super().inject(carrier, context, _Percent(setter))
+        super().inject(carrier, context, _PercentSetter(setter))
 
 
 _BAGGAGE: Final = _Baggage()
 
 SamplingContextOf = Callable[[SpanContext], "Mapping[str, str]"]
-"""Gives what Sentry's dynamic sampling wants to know of a span's trace; {} where another service began the trace."""
+"""Returns Sentry's dynamic sampling context of a trace that this service began; {} for any other trace."""
 
 PropagationTargets = Callable[[], "Sequence[Any]"]
-"""Gives `trace_propagation_targets` of the client: texts and patterns of URLs that Sentry's headers may go to."""
+"""Returns the client's `trace_propagation_targets`: texts and patterns of URLs that get Sentry's headers."""
 
 
 class PropagationOptions(Protocol):
-    """What the app's Sentry client wants of traces that come and go: `SentryConnection`."""
+    """The app's Sentry options for propagation: `SentryConnection`."""
 
     @property
     def propagation_targets(self) -> Sequence[Any]:
         """See `PropagationTargets`."""
 
     def continues(self, organization: str | None) -> bool:
-        """Whether a trace of that organization of Sentry is continued; None for one that names none."""
+        """Return whether a trace from this organization of Sentry is continued (`strict_trace_continuation`).
+
+        Args:
+            organization: `sentry-org_id` of the caller's baggage; None if it has none.
+        """
 
     def propagates_to_tasks(self, said: object) -> bool:
-        """Whether a task of Celery that is sent takes the trace with it; `said` is its own word, or None."""
+        """Return whether a Celery task that is sent gets the trace headers.
+
+        Args:
+            said: the task's own header `sentry-propagate-traces`; None without.
+        """
 
 
 class SentryHeaders(TextMapPropagator):
     """Reads and writes `sentry-trace`, and the `sentry-*` entries of `baggage` at the head of a trace.
 
     Args:
-        rate: decides for a `sentry-trace` that brings no decision; in [0, 1].
-        sampling_context_of: what goes into `baggage` when this service is the head of the trace.
-        targets: where a request may take Sentry's headers with it.
+        rate: sample rate for a `sentry-trace` without a decision, in [0, 1].
+        sampling_context_of: the `sentry-*` entries of `baggage` where this service began the trace.
+        targets: which requests get Sentry's headers.
     """
 
     def __init__(
@@ -125,7 +133,7 @@ class SentryHeaders(TextMapPropagator):
     def inject(
         self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
     ) -> None:
-        """Write `sentry-trace`, and `baggage` if it does not speak of Sentry yet."""
+        """Write `sentry-trace`; and `baggage`, unless it has entries of Sentry already."""
         current = trace.get_current_span(context).get_span_context()
         if not current.is_valid or not self.may_go(context):
             return
@@ -141,7 +149,7 @@ class SentryHeaders(TextMapPropagator):
             _BAGGAGE.inject(carrier, told, setter)
 
     def may_go(self, context: Context | None) -> bool:
-        """Whether the request of the current span goes where the app wants Sentry's headers to go."""
+        """Return whether the request of the current span matches the targets."""
         targets = self._targets()
         if list(targets) == EVERYWHERE:
             return True
@@ -158,7 +166,7 @@ class SentryHeaders(TextMapPropagator):
 
 
 class TargetedBaggage(_Baggage):
-    """Baggage without Sentry's entries for requests that must not take them with them."""
+    """W3C baggage, without Sentry's entries in requests that do not match the targets."""
 
     def __init__(self, headers: SentryHeaders) -> None:
         self._headers = headers
@@ -175,11 +183,11 @@ class TargetedBaggage(_Baggage):
 
 
 class SinglePassPropagator(CompositePropagator):
-    """W3C and Sentry over the headers that they read, picked out of an ASGI scope or a WSGI environ in one pass.
+    """W3C's and Sentry's propagators, given only their headers, which one pass takes out of the scope or environ.
 
-    The ASGI getter decodes every header of a request for each name that it is asked for, and it is asked four times.
-    Most requests of browsers bring none of them: then nobody needs to be asked. The request is noted as
-    `RequestNote`, the last of them, would.
+    The ASGI getter decodes every header of a request for each name that it is asked for, four times a request. Most
+    requests have none of these headers: then no propagator is called. The request is kept in the context, as
+    `RequestContextPropagator` keeps it.
 
     Args:
         options: of the app's client; None while there is none.
@@ -196,7 +204,7 @@ class SinglePassPropagator(CompositePropagator):
     def inject(
         self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
     ) -> None:
-        """Write the headers, but for a task of Celery that is to begin a trace of its own."""
+        """Write the headers, except for a Celery task that is to begin its own trace."""
         if carrier.__class__ is not dict or "root_id" not in carrier or self._propagates(carrier):  # type: ignore[operator]
             super().inject(carrier, context, setter)
         else:
@@ -254,11 +262,11 @@ def _of_environ(environ: Mapping[str, Any]) -> dict[str, list[str]]:
     return {name: [environ[key]] for key, name in _READ_OF_WSGI.items() if key in environ}
 
 
-class RequestNote(TextMapPropagator):
-    """Keeps the incoming request in its context, so that an error event can show it. Reads and writes no header.
+class RequestContextPropagator(TextMapPropagator):
+    """Keeps the incoming request in its context, for error events. Reads and writes no header.
 
-    Every server instrumentation hands the WSGI environ or the ASGI scope to the propagators as the carrier: so the
-    request is known in every framework without a patch, and looked into only when there is an error.
+    Every server instrumentation passes the WSGI environ or the ASGI scope to the propagators as the carrier: so the
+    request is known in every framework without a patch.
     """
 
     def extract(
@@ -280,7 +288,7 @@ class RequestNote(TextMapPropagator):
 
 
 def request_of(context: Context | None) -> MutableMapping[str, Any] | None:
-    """Return the WSGI environ or ASGI scope of the request that a context was extracted from."""
+    """Return the WSGI environ or ASGI scope that a context was extracted from; None if there is none."""
     found = context.get(_REQUEST_KEY) if context is not None else None
     return found if isinstance(found, (dict, MutableMapping)) else None  # a dict needs no question to the ABC
 
@@ -291,13 +299,14 @@ def install(
     sampling_context_of: SamplingContextOf,
     options: Callable[[], PropagationOptions | None],
 ) -> None:
-    """Make the propagators W3C first and Sentry's beside it, unless the user named others.
+    """Set W3C's and Sentry's propagators, unless the user named others: then only `RequestContextPropagator` is added.
 
-    Set here and not through OTEL_PROPAGATORS, which is read when `opentelemetry.propagate` is imported: by then
-    it is too late for a distribution. Names that the user gave keep their meaning; `slotel` is SentryHeaders.
+    OTEL_PROPAGATORS cannot be used for this: it is read when `opentelemetry.propagate` is imported, before a
+    distribution is loaded. Propagators that were set in code stay, too.
 
     Args:
-        named: the user's OTEL_PROPAGATORS or the like; empty for none. Propagators set in code stay as well.
+        named: the user's OTEL_PROPAGATORS; empty for none.
+        rate: as in `SentryHeaders`.
         options: of the app's client; None while there is none.
     """
 
@@ -307,18 +316,18 @@ def install(
 
     standing = propagate.get_global_textmap()
     if named.strip() or standing.fields != _DEFAULT_FIELDS:
-        propagate.set_global_textmap(CompositePropagator([standing, RequestNote()]))
+        propagate.set_global_textmap(CompositePropagator([standing, RequestContextPropagator()]))
     else:
         headers = SentryHeaders(rate, sampling_context_of, targets)
         read = TraceContextTextMapPropagator(), TargetedBaggage(headers), headers
-        propagate.set_global_textmap(SinglePassPropagator([*read, RequestNote()], options))
+        propagate.set_global_textmap(SinglePassPropagator([*read, RequestContextPropagator()], options))
 
 
 def _is_request(carrier: object, getter: object) -> bool:
-    """Whether a carrier is a WSGI environ or an ASGI scope, and no message that happens to have keys of that name.
+    """Return whether a carrier is a WSGI environ or an ASGI scope, and not the headers of a message with such names.
 
-    Of both only a getter of their own can read headers. PEP 3333 demands `wsgi.version` of an environ, the ASGI
-    specification `path` of a scope.
+    Both have getters of their own. PEP 3333 requires `wsgi.version` in an environ, the ASGI specification `path` in a
+    scope.
     """
     if getter is default_getter or not isinstance(carrier, dict):
         return False

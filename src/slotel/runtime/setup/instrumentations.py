@@ -12,8 +12,8 @@ import wrapt
 from slotel.runtime.logs import LOG
 from slotel.runtime.upstream.frameworks.django import before_middleware
 from slotel.runtime.upstream.otel.instrumentations.instrumentors import (
+    disable_flask_excluded_urls,
     leave_out_messages,
-    skip_flasks_url_exclusion,
 )
 
 _UPSTREAM: Final = logging.getLogger("opentelemetry.instrumentation.auto_instrumentation")
@@ -73,7 +73,7 @@ def skip_flask_url_exclusion(name: str, environ: Mapping[str, str]) -> None:
     argument of the instrumentation sets it.
     """
     if name == "flask" and not any(environ.get(variable, "").strip() for variable in _EXCLUDED_URLS):
-        skip_flasks_url_exclusion()
+        disable_flask_excluded_urls()
 
 
 def load(entry_point: Any, instrument: Callable[[], None]) -> None:

@@ -31,11 +31,11 @@ from slotel.runtime.tracing.sampler import RecordEverySpan
 from slotel.runtime.upstream.otel.provider import (
     active_processor,
     add_to_resource,
+    existing_tracers,
     on_ending_of,
     processors_of,
-    standing_tracers,
 )
-from slotel.runtime.upstream.otel.spans import adopt, shorten, why_not
+from slotel.runtime.upstream.otel.spans import adopt, reason_for_sdk_spans, shorten
 from slotel.version import __version__
 
 _EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
@@ -61,7 +61,7 @@ class ActiveProcessor(SpanProcessor):
     def add_span_processor(self, processor: SpanProcessor) -> None:
         """Add a processor; it receives redacted spans with enforced tags."""
         if self._apps_own is None:
-            self.feed(processor)
+            self.export_to(processor)
         else:
             self._apps_own.add_span_processor(processor)
 
@@ -70,13 +70,13 @@ class ActiveProcessor(SpanProcessor):
         processors = processors_of(active)
         if processors is not None:
             for processor in processors:
-                self.feed(processor)
-            active.add_span_processor = self.feed
+                self.export_to(processor)
+            active.add_span_processor = self.export_to
         else:  # it calls its processors in a way of its own, as ConcurrentMultiSpanProcessor does
             self._apps_own = active
-            self.feed(active)
+            self.export_to(active)
 
-    def feed(self, processor: SpanProcessor) -> None:
+    def export_to(self, processor: SpanProcessor) -> None:
         """Pass spans to a processor from now on; any type with a processor's methods will do."""
         self._pipeline.add_sink(ProcessorSink(processor, self._enforcer))
         ending = on_ending_of(processor)
@@ -135,7 +135,7 @@ def record_every_span(provider: TracerProvider, rules: RouteRules | None = None)
     """
     if not isinstance(provider.sampler, RecordEverySpan):
         provider.sampler = RecordEverySpan(provider.sampler, rules)
-    for tracer in standing_tracers(provider):
+    for tracer in existing_tracers(provider):
         if not isinstance(tracer.sampler, RecordEverySpan):
             tracer.sampler = RecordEverySpan(tracer.sampler, rules)
 
@@ -152,7 +152,7 @@ def install_pipeline(
         LOG.error("this OpenTelemetry SDK is unknown to slotel: exporters get spans without enforced tags")
         provider.add_span_processor(pipeline)
         return
-    tracers = standing_tracers(provider)
+    tracers = existing_tracers(provider)
     name, standing = active
     placed = ActiveProcessor(pipeline, enforcer)
     placed.take_over(standing)
@@ -169,7 +169,7 @@ def make_spans(
     tracer = provider.get_tracer("slotel")
     if type(tracer) is not Tracer:  # an SDK that is switched off, or a provider with tracers of its own
         return
-    reason = why_not(environ, tracer)
+    reason = reason_for_sdk_spans(environ, tracer)
     if reason is not None:
         LOG.info("spans are the OpenTelemetry SDK's own (%s), which cost more: %s", SDK_VERSION, reason)
         return

@@ -37,8 +37,8 @@ class Sink(Protocol):
 
 
 @runtime_checkable
-class Follower(Protocol):
+class SentryClientSink(Protocol):
     """A sink that exports through a Sentry client, and changes to another when the app sets one up."""
 
-    def follow(self, client: Any) -> None:
+    def use_client(self, client: Any) -> None:
         """Export by this client from now on."""

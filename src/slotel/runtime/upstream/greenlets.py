@@ -41,7 +41,7 @@ _OWN: Final = frozenset({"eventlet", "gevent", "greenlet", "slotel", "zope"})
 Hook = Callable[[], None]
 
 
-def keep_patches_whole(pause: Hook, resume: Hook) -> None:
+def extend_monkey_patches(pause: Hook, resume: Hook) -> None:
     """Hand replacements on to libraries that were imported before, whenever the standard library is patched.
 
     Args:

@@ -32,7 +32,7 @@ from opentelemetry.trace import SpanContext
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.requests.served import SERVED
 from slotel.runtime.upstream.otel.context import flags_of
-from slotel.runtime.upstream.otel.metrics import adds_up_as_usual
+from slotel.runtime.upstream.otel.metrics import aggregates_by_default
 from slotel.runtime.upstream.otel.spans import span_in
 
 PREFIX: Final = "http.server."
@@ -55,7 +55,7 @@ def http_server_metrics(provider: MeterProvider, max_series: int) -> HttpServerM
     So it must where another reader than the scrape wants the numbers (an OTLP exporter), where views may change them,
     and where exemplars are asked for that are not of sampled spans. Ask before the scrape adds its reader.
     """
-    return HttpServerMetrics(provider, max_series) if adds_up_as_usual(provider) else None
+    return HttpServerMetrics(provider, max_series) if aggregates_by_default(provider) else None
 
 
 class _Row:

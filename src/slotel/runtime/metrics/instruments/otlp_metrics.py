@@ -37,7 +37,7 @@ from slotel.runtime.upstream.otel.exports import watch
 from slotel.runtime.upstream.otel.metrics import (
     change_collected,
     exporter_of,
-    prefers_differences,
+    prefers_delta,
     readers_of,
 )
 from slotel.version import __version__
@@ -83,7 +83,7 @@ def export_store(
     periodic = [
         reader for reader in readers_of(provider) if isinstance(reader, PeriodicExportingMetricReader)
     ]
-    first = _FirstExport([reader for reader in periodic if not prefers_differences(reader)])
+    first = _FirstExport([reader for reader in periodic if not prefers_delta(reader)])
     for reader in periodic:
         _join(reader, source, resource, redact, first)
     if periodic:
@@ -138,7 +138,7 @@ def _join(
     first: _FirstExport,
 ) -> None:
     watch(exporter_of(reader), "metrics")
-    delta = _Delta() if prefers_differences(reader) else None
+    delta = _Delta() if prefers_delta(reader) else None
 
     def with_store(data: MetricsData | None) -> MetricsData | None:
         first.made(reader)

@@ -26,7 +26,7 @@ from slotel.runtime.metrics.workers.runtime_directory import (
     SERVICE_FILES,
     compacted_stem,
     generation,
-    is_strange,
+    is_foreign_file,
     process_of,
     stems,
 )
@@ -178,7 +178,7 @@ def _add_lost(tables: Iterable[tuple[Shape, dict[Labels, array[float]]]]) -> Non
 
 def _orphans(run_dir: Directory, files: Sequence[str], known: set[str]) -> set[str]:
     """Return the stems of files whose writer died before they counted."""
-    found = {_stem(name) for name in files if not is_strange(name) and name not in SERVICE_FILES} - known
+    found = {_stem(name) for name in files if not is_foreign_file(name) and name not in SERVICE_FILES} - known
     return {stem for stem in found if not is_alive(run_dir, stem)}
 
 

@@ -20,7 +20,7 @@ from slotel.runtime.metrics.workers.runtime_directory import (
     CELLS,
     NAMES,
     generation,
-    is_strange,
+    is_foreign_file,
     stems,
 )
 from slotel.runtime.metrics.workers.series_index import EXEMPLAR_CELLS, SeriesIndex, UnreadableError
@@ -87,7 +87,7 @@ class WorkerFileReader:
             if _compacted(files) == _compacted(again):
                 break
         for name in files:
-            if is_strange(name):
+            if is_foreign_file(name):
                 self._say_once(name, "foreign_file")
         return found
 

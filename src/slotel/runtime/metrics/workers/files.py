@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from slotel.runtime.process.descriptors import Identity, identity_of, standard_taken
+from slotel.runtime.process.descriptors import Identity, identity_of, standard_descriptors_reserved
 
 if TYPE_CHECKING:
     import mmap
@@ -88,7 +88,7 @@ class DiskFile:
 
         descriptor = self.descriptor()
         allocate(descriptor, 0, size)
-        with standard_taken():  # the map keeps a copy of the descriptor
+        with standard_descriptors_reserved():  # the map keeps a copy of the descriptor
             return mmap.mmap(descriptor, size)
 
     def stands(self) -> bool:

@@ -19,7 +19,7 @@ from typing import Final
 
 from slotel.runtime.metrics.workers.files import PAGE, DiskFile, allocate, whole
 from slotel.runtime.metrics.workers.runtime_directory import SERIES
-from slotel.runtime.process.descriptors import identity_of, standard_taken
+from slotel.runtime.process.descriptors import identity_of, standard_descriptors_reserved
 
 FILES: Final = 1024
 REGION: Final = 64 * 1024 * 1024
@@ -68,7 +68,7 @@ class InheritedMemory:
         if self._memory is not None:
             return False
         name = Path(self.path).name
-        with standard_taken():
+        with standard_descriptors_reserved():
             made = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             allocate(made, 0, _TABLE)
             fcntl.fcntl(made, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)  # nobody truncates what is mapped
@@ -80,7 +80,7 @@ class InheritedMemory:
     def attach(self) -> None:
         """Open it in a process that was not forked from the one that made it, while that one lives. Raises OSError."""
         name, opened = Path(self.path).name, []
-        with standard_taken():
+        with standard_descriptors_reserved():
             for wanted, flags in ((name, os.O_RDWR), (f"{name}.{SERIES}", os.O_RDWR | os.O_APPEND)):
                 link = f"/memfd:{wanted} (deleted)"
                 found = [each for each in Path(self.path).parent.iterdir() if _target(each) == link]
@@ -340,7 +340,7 @@ class MemoryFile:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         descriptor = self._memory.descriptor()
         allocate(descriptor, self._start, size)
-        with standard_taken():
+        with standard_descriptors_reserved():
             mapped = mmap.mmap(descriptor, size, offset=self._start)
         mapped[self._mapped : size] = bytes(size - self._mapped)  # of the last file in this place
         self._memory.sizes[self.index] = self._mapped = size

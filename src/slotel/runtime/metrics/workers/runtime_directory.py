@@ -24,7 +24,7 @@ from typing import Final
 
 from slotel.runtime.metrics.workers.files import PAGE, DiskFile, allocate
 from slotel.runtime.metrics.workers.identity import Process, this_process
-from slotel.runtime.process.descriptors import Identity, standard_taken
+from slotel.runtime.process.descriptors import Identity, standard_descriptors_reserved
 
 BASE: Final = "base"
 LOCK: Final = "lock"
@@ -239,7 +239,7 @@ class RuntimeDirectory:
 
     def open(self, name: str, flags: int) -> int:
         """Open a file in it, following no link; return its descriptor."""
-        with standard_taken(), self.opened() as directory:
+        with standard_descriptors_reserved(), self.opened() as directory:
             descriptor = os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
             if flags & os.O_CREAT and os.geteuid() == 0:
                 owner = os.fstat(directory).st_uid
@@ -328,6 +328,6 @@ def stems(files: list[str], suffix: str) -> set[str]:
     return {stem for stem, _, found in split if found == suffix and _STEM.fullmatch(stem)}
 
 
-def is_strange(name: str) -> bool:
+def is_foreign_file(name: str) -> bool:
     """Return whether a file in a runtime directory is none of slotel's."""
     return name not in SERVICE_FILES and not _STEM.fullmatch(name.split(".", maxsplit=1)[0])

@@ -244,7 +244,7 @@ class ClientTakeover:
                 streamed_spans.install(self._parts.open_spans)
         self._lazy.catch_up()
         parts = self._parts
-        self._trail.sessions.follow(client)
+        self._trail.sessions.use_client(client)
         skip_log_records(getattr(client, "integrations", {}).get("logging"), repeats)
         environment = str(client.options.get("environment") or self._identity.environment)
         parts.expected(destination.project, environment)

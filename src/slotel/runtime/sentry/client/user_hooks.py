@@ -20,7 +20,7 @@ from slotel.config.tags import clean_value
 from slotel.runtime.sentry.client.protocols import EnforcerLike, SentryClientLike
 from slotel.runtime.sentry.transactions.payload import sentry_tags
 from slotel.runtime.upstream.sentry.events import given_tags, settled
-from slotel.runtime.upstream.sentry.scope import says_nothing
+from slotel.runtime.upstream.sentry.scope import adds_nothing
 
 LOG: Final = logging.getLogger("slotel")
 _FOREIGN: Final = ("request", "extra", "user", "modules")
@@ -263,7 +263,7 @@ def _apply_scopes(
         isolation
     )  # in a context of this transaction's own: event processors are found there
     Scope.set_current_scope(current)
-    if says_nothing(whole, isolation, current):
+    if adds_nothing(whole, isolation, current):
         hint["attachments"] = []  # for the app's processors
         said: Any = isolation.run_event_processors(event, hint)  # type: ignore[arg-type]  # a plain dict
         return said if isinstance(said, dict) else None

@@ -15,7 +15,7 @@ from types import FrameType, TracebackType
 from typing import Any, Final
 
 from slotel.runtime.sentry.errors.exception_record import is_reported
-from slotel.runtime.upstream.sentry.frames import Choice
+from slotel.runtime.upstream.sentry.frames import VariableChoice
 
 FULL_PER_KIND: Final = 5
 """Events of a kind in a minute with the variables of all frames."""
@@ -66,15 +66,15 @@ class ErrorDetail:
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> Choice | None:
+    ) -> VariableChoice | None:
         """Return which frames' variables to read; None for all. A second report reads none: its event is dropped."""
         if is_reported(error):
-            return Choice(_no_frame, _SAID[NONE])
+            return VariableChoice(_no_frame, _SAID[NONE])
         level = self._level(kind, traceback)
         if level is None:
             return None
         self._reduced(level)
-        return Choice(self._is_app if level == APP else _no_frame, _SAID[level])
+        return VariableChoice(self._is_app if level == APP else _no_frame, _SAID[level])
 
     def _level(self, kind: type[BaseException] | None, traceback: TracebackType | None) -> str | None:
         if self._always_full:

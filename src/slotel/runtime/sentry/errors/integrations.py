@@ -1,8 +1,7 @@
 """sentry-sdk's own integrations, each set up when the app imports its library.
 
-To set all up at start would import all their libraries. What plain sentry-sdk reports is reported: slotel leaves
-out only what it replaces (`frameworks.py`) and what only traces (OpenTelemetry does). An exception that two of them
-report is one event, see `linker.py`.
+Setting all up at the start would import all their libraries. slotel leaves out those that it replaces (`frameworks.py`)
+and those that only trace, which OpenTelemetry does. An exception that two of them report is one event, see `linker.py`.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ import wrapt
 from sentry_sdk.integrations import DidNotEnable, Integration, setup_integrations
 
 from slotel.runtime.sentry.transactions.names import is_named_by
-from slotel.runtime.upstream.sentry.bodies import tolerate_bodies
+from slotel.runtime.upstream.sentry.bodies import ignore_unreadable_bodies
 from slotel.runtime.upstream.sentry.integrations import (
     auto_enabling_integrations,
     is_setting_up,
-    takes_the_place_of,
+    superseding_integrations,
 )
 from slotel.runtime.upstream.sentry.spans import before_processors
 
@@ -36,7 +35,7 @@ SET_UP: Final[set[str]] = set()
 ONLY_TRACING: Final = frozenset(
     {"asyncpg", "boto3", "clickhouse_driver", "httpx", "httpx2", "pymongo", "redis", "sqlalchemy"}
 )
-"""They report no error of their own: they make spans, and breadcrumbs of them, which the trace shows."""
+"""They report no errors, but make spans and breadcrumbs of calls, which the trace has already."""
 _INTEGRATIONS: Final = "sentry_sdk.integrations."
 _LIBRARIES: Final = {
     "aiohttp": "aiohttp.web",
@@ -57,16 +56,17 @@ _PACKAGES: Final = {
 """Integration → the packages of its library, of which one is installed; mostly the package has the same name."""
 
 
-def gives_way(identifier: str, off: Iterable[type[Integration]]) -> bool:
-    """Return whether another does what an integration would do: where LangChain is installed, it traces OpenAI's calls.
+def is_superseded(identifier: str, off: Iterable[type[Integration]]) -> bool:
+    """Return whether an integration gives way to another one, as OpenAI's does where LangChain is installed.
 
     Args:
-        off: kinds that the app has switched off.
+        identifier: of the integration.
+        off: integrations that the app has disabled.
     """
     names_off = {kind.identifier for kind in off}
     return any(
         _is_installed(package)
-        for other in takes_the_place_of(identifier) - names_off
+        for other in superseding_integrations(identifier) - names_off
         for package in _PACKAGES.get(other, (other.replace("_", "-"),))
     )
 
@@ -90,9 +90,9 @@ def library_of(integration: str) -> str | None:
 
 
 def keep_names() -> None:
-    """Let an event and its transaction keep the span's name, where an integration would name them after a function.
+    """Keep integrations from naming events and transactions after functions: they have the span's name.
 
-    Where the app has chosen the integration's `transaction_style`, that names them.
+    An integration whose `transaction_style` the app has set names them all the same.
     """
 
     def wrap(original: Any) -> Any:
@@ -122,7 +122,11 @@ def _keeping_name(processor: Any, framework: str) -> Any:
 
 
 class LazyIntegrations:
-    """Sets integrations up for the client in use, and remembers which, for a client that comes later."""
+    """Sets integrations up for the current client, and gives the same ones to a client that is made later.
+
+    Attributes:
+        wanted: the client's option `auto_enabling_integrations`.
+    """
 
     def __init__(self) -> None:
         self._kinds: list[type[Integration]] = []
@@ -131,20 +135,25 @@ class LazyIntegrations:
 
     def wait_for_imports(self) -> None:
         """Set each integration up as soon as its library is imported; at once where it is already."""
-        tolerate_bodies()
+        ignore_unreadable_bodies()
         for path in auto_enabling_integrations():
             library = library_of(path)
             if library is not None:
                 wrapt.register_post_import_hook(partial(self._imported, path), library)
 
     def catch_up(self) -> None:
-        """Set those up whose library was imported while sentry-sdk was setting others up."""
+        """Set up integrations whose library was imported while sentry-sdk was setting up others."""
         postponed, self._postponed = self._postponed, []
         for path in postponed:
             self._imported(path, None)
 
     def missing(self, given: list[Any], disabled: list[Any]) -> list[Integration]:
-        """Return those that were set up before, for a client that comes now and has not its own."""
+        """Return integrations that were set up before and that a new client lacks.
+
+        Args:
+            given: integrations of the new client.
+            disabled: its `disabled_integrations`: classes or objects.
+        """
         there = {each.identifier for each in given}
         off = {each if isinstance(each, type) else type(each) for each in disabled}
         return [kind() for kind in self._kinds if kind.identifier not in there and kind not in off]
@@ -162,7 +171,7 @@ class LazyIntegrations:
             if kind is None:  # it is being imported by the app, which will give its own to `init`
                 return
             off = self._off(client)
-            if kind.identifier in client.integrations or kind in off or gives_way(kind.identifier, off):
+            if kind.identifier in client.integrations or kind in off or is_superseded(kind.identifier, off):
                 return
             made = setup_integrations([kind()], with_defaults=False, **self._options(client))
             client.integrations.update(made)

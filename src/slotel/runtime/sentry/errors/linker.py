@@ -40,7 +40,7 @@ from slotel.runtime.sentry.errors.exception_record import (
     record_of,
     remember,
 )
-from slotel.runtime.sentry.errors.request_view import HAS_DETAILS, RequestView
+from slotel.runtime.sentry.errors.request_event import HAS_DETAILS, RequestEventProcessor
 from slotel.runtime.sentry.errors.second_reports import is_second_report
 from slotel.runtime.sentry.errors.sessions import RequestSessions
 from slotel.runtime.sentry.propagation import request_of
@@ -89,7 +89,7 @@ class _Scopes(NamedTuple):
     base_current: Any
     isolation: Any
     local_root: LocalRoot
-    view: RequestView
+    view: RequestEventProcessor
 
 
 _tuple: Final = tuple.__new__  # a named tuple's own is a call more
@@ -142,7 +142,7 @@ class ErrorEventLinker:
             if around.isolation is isolation:
                 isolation, current = around.base_isolation, around.base_current
             around = around.around
-        view = RequestView(self.link, local_root, request_of(parent_context))
+        view = RequestEventProcessor(self.link, local_root, request_of(parent_context))
         forked = fork_when_used(isolation, view.add_to)
         local_root.scopes = scopes = _tuple(_Scopes, (around, isolation, current, forked, local_root, view))
         _SCOPES.set(scopes)

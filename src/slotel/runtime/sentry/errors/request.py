@@ -1,7 +1,7 @@
-"""The request that an error event shows: read from the WSGI environ or ASGI scope when there is an error, not before.
+"""The request in an error event: read from the WSGI environ or ASGI scope only when there is an error.
 
-What may be shown (cookies, addresses, bodies) is decided by sentry-sdk and its settings: its own readers do the work.
-Where a release lacks them, method and URL come from the span instead.
+sentry-sdk's own readers read it, so that its options decide what is sent (cookies, addresses, bodies). Where a release
+lacks them, method and URL come from the span instead.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _BODIES: Final = frozenset({"CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"})
 
 
 class RequestProcessor:
-    """An event processor that adds one request to the events of its scope."""
+    """An event processor that adds one request to the error events of its scope."""
 
     __slots__ = ("_carrier",)
 
@@ -64,11 +64,12 @@ def add_request(
     attributes: Mapping[str, Any],
     details: Mapping[str, Any] | None = None,
 ) -> None:
-    """Complete the event's `request` with what it lacks.
+    """Add to the event's `request` what it lacks, and to `user` the client's address. Never raises.
 
     Args:
-        attributes: of the local root, for what the carrier does not give.
-        details: what `add_framework_data` has found, for an event that is made elsewhere and later.
+        carrier: None where the request is not known: then only the attributes are used.
+        attributes: of the local root, with OpenTelemetry's names, for method and URL.
+        details: `request`, `user` and `extra` that `add_framework_data` has found before, on the request's thread.
     """
     found: dict[str, Any] = {}
     try:
@@ -90,23 +91,31 @@ def add_request(
 
 
 def add_framework_data(event: Any, carrier: Carrier | None = None, *, is_over: bool = False) -> None:
-    """Add body, cookies and user of the request or job that is served here. On its thread only.
+    """Add body, cookies and user of the current request, or arguments of the current job, to an event. Never raises.
+
+    To be called on the thread of the request.
 
     Args:
-        is_over: nothing is read or looked up any more: a body that the app has not read, a user that it did not ask for
-            are left out. Else both may happen here.
+        is_over: the request has ended: a body that the app has not read, or a user that it did not load, is left out.
+            Before that, both are read here.
     """
     for add in (partial(_add_flask, carrier), _add_django, _add_celery):
         try:
             add(event, is_over)
         except Exception as error:  # noqa: BLE001 an event without these details is better than none
             LOG.debug("a request's details are missing in an event: %s", error)
-    if carrier is not None and "auth" in carrier and may_tell("user_info"):
+    if carrier is not None and "auth" in carrier and may_send("user_info"):
         _add_user_of(carrier, event)
 
 
-def may_tell(what: str, options: Mapping[str, Any] | None = None) -> bool:
-    """Whether the app's Sentry settings, or these, let personal data of this kind out."""
+def may_send(what: str, options: Mapping[str, Any] | None = None) -> bool:
+    """Return whether the options of the Sentry client allow personal data of this kind to be sent.
+
+    Args:
+        what: a key of `data_collection`, as `user_info`, `cookies`, `queues`; without that option `send_default_pii`
+            decides.
+        options: default: those of the current client.
+    """
     options = sentry_sdk.get_client().options if options is None else options
     collected = _collected(options)
     return bool(options.get("send_default_pii") if collected is None else collected.get(what))
@@ -136,9 +145,9 @@ def _has_details(event: Any) -> bool:
 
 
 def _has_something(environ: Mapping[str, Any]) -> bool:
-    """Whether a request may have a body, or has cookies that may be told."""
+    """Return whether a request may have a body, or cookies that may be sent."""
     is_http_1 = environ.get("SERVER_PROTOCOL", "").startswith("HTTP/1.")
-    return not is_http_1 or not _BODIES.isdisjoint(environ) or may_tell("cookies")
+    return not is_http_1 or not _BODIES.isdisjoint(environ) or may_send("cookies")
 
 
 def _extract(extractor: Any, event: Any, is_read: bool) -> None:
@@ -163,7 +172,7 @@ def _add_flask(carrier: Carrier | None, event: Any, is_over: bool) -> None:
         _extract_flask(request, event, not is_over or has_read_body(request))
     elif not is_over:
         event.setdefault("request", {})  # as the extractor leaves it, which looks for a body in four ways
-    if may_tell("user_info") and (not is_over or has_loaded_user(flask.g)):
+    if may_send("user_info") and (not is_over or has_loaded_user(flask.g)):
         add_flask_user(event)
 
 
@@ -181,7 +190,7 @@ def _add_django(event: Any, is_over: bool) -> None:
         from sentry_sdk.integrations.django import DjangoRequestExtractor
 
         _extract(DjangoRequestExtractor(request), event, not is_over or django.has_read_body(request))
-    if may_tell("user_info") and (not is_over or django.has_loaded_user(request)):
+    if may_send("user_info") and (not is_over or django.has_loaded_user(request)):
         user = getattr(request, "user", None)
         if user is not None and user.is_authenticated:
             known = event.setdefault("user", {})
@@ -199,7 +208,7 @@ def _add_celery(event: Any, is_over: bool) -> None:
         return
     event.setdefault("tags", {}).setdefault("celery_task_id", str(task.request.id))
     job: dict[str, Any] = {"task_name": task.name}
-    if may_tell("queues"):
+    if may_send("queues"):
         job.update(args=task.request.args, kwargs=task.request.kwargs)
     elif _collected() is None:
         job.update(args=REDACTED, kwargs=REDACTED)
@@ -207,7 +216,7 @@ def _add_celery(event: Any, is_over: bool) -> None:
 
 
 def _body(scope: Carrier) -> dict[str, Any]:
-    """Return the body of an ASGI request, as far as the app has read it; what is no JSON or form is only noted."""
+    """Return `{"data": …}` with the body that an ASGI app has read: JSON, a form, or else why it is left out."""
     collected = _collected()
     if collected is not None and "incoming_request" not in collected.get("http_bodies", ()):
         return {}
@@ -230,8 +239,8 @@ def _body(scope: Carrier) -> dict[str, Any]:
 
 
 def _cookies(header: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the cookies of a request, as far as they may be told."""
-    if not may_tell("cookies", options):
+    """Return `{"cookies": …}` with those that the options allow; {} where they allow none."""
+    if not may_send("cookies", options):
         return {}
     cookies = {name: morsel.value for name, morsel in SimpleCookie(header).items()} if header else {}
     collected = _collected(options)

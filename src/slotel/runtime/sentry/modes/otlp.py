@@ -1,6 +1,6 @@
 """Mode `otlp`: sampled spans to Sentry's OTLP endpoint by the SDK's own batch processor. Sentry only, not GlitchTip.
 
-`sentry.keep` has no effect here: spans leave one by one, before it is known how their trace ends.
+`sentry.keep` has no effect here: each span is exported when it ends, before it is known how its trace ends.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.client.flushing import flush_first
 from slotel.runtime.sentry.client.own_requests import own_span_test
 from slotel.runtime.sentry.client.protocols import Dropped, EnforcerLike, SentryClientLike
-from slotel.runtime.sentry.modes.otlp_export import Batches
+from slotel.runtime.sentry.modes.otlp_export import CountingBatchProcessor
 from slotel.runtime.upstream.otel.reading import copied
 
 
@@ -34,6 +34,11 @@ def otlp_sink(
 ) -> OtlpSink:
     """Return the sink around the SDK's batch processor.
 
+    Args:
+        settings: release and environment, for the resource.
+        resource: of the process.
+        dropped: called with signal `spans`, a reason and a number of spans.
+
     Raises:
         ModeError: the OTLP exporter is not installed, or there is no DSN.
     """
@@ -41,7 +46,12 @@ def otlp_sink(
 
 
 def named_resource(resource: Resource, settings: SentrySettings, options: Mapping[str, Any]) -> Resource:
-    """Return the resource with release and environment, which the endpoint reads nowhere else."""
+    """Return the resource with release and environment: the endpoint reads them there alone.
+
+    Args:
+        settings: of slotel, which win.
+        options: of the Sentry client.
+    """
     release = settings.release or options.get("release")
     environment = settings.environment or options.get("environment")
     added: dict[str, str] = {}
@@ -53,7 +63,7 @@ def named_resource(resource: Resource, settings: SentrySettings, options: Mappin
 
 
 class OtlpSink:
-    """Sampled spans, enforced and with the named resource, into a batch processor."""
+    """Exports sampled spans, redacted and with the resource of `named_resource`, through a batch processor."""
 
     def __init__(
         self,
@@ -70,21 +80,21 @@ class OtlpSink:
         self._leaving: list[threading.Thread] = []
         self._use(client)
 
-    def follow(self, client: SentryClientLike) -> None:
-        """Ship by another client from now on; what waits already leaves by the former one."""
+    def use_client(self, client: SentryClientLike) -> None:
+        """Export by another client from now on; the former one sends what is pending, on a thread of its own."""
         former = self._batches
         self._use(client)
         leaving = start_daemon("slotel-otlp-former", former.shutdown)
         self._leaving = [*(each for each in self._leaving if each.is_alive()), leaving]
 
     def _use(self, client: SentryClientLike) -> None:
-        self._batches = Batches(client, self._dropped)
+        self._batches = CountingBatchProcessor(client, self._dropped)
         self._resource = named_resource(self._plain_resource, self._settings, client.options)
         self._is_own = own_span_test(client.dsn or "")
         flush_first(client, self.flush)
 
     def on_start(self, span: Span, local_root: LocalRoot, parent_context: Context | None) -> None:
-        """Do nothing: the batch wants ended spans."""
+        """Do nothing: only ended spans are exported."""
 
     def on_end(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
         """Queue a sampled span."""
@@ -95,7 +105,7 @@ class OtlpSink:
         self._batches.add(copied(enforced, resource=self._resource))
 
     def flush(self, timeout: float) -> bool:
-        """Send what is queued."""
+        """Send pending spans, also those of former clients, within `timeout` seconds; return whether all were sent."""
         deadline = time.monotonic() + timeout
         flushed = self._batches.flush(timeout)
         for each in self._leaving:
@@ -103,5 +113,5 @@ class OtlpSink:
         return flushed and not any(each.is_alive() for each in self._leaving)
 
     def shutdown(self) -> None:
-        """Send what is queued, and stop."""
+        """Send pending spans, and stop."""
         self._batches.shutdown()

@@ -1,4 +1,4 @@
-"""How spans reach Sentry's OTLP endpoint: URL, proxy, TLS, nobody else's headers; counts what does not arrive."""
+"""The exporter to Sentry's OTLP endpoint: URL, proxy, TLS and headers of its own, and a count of lost spans."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import requests
 
 MAX_QUEUED: Final = 2048
-"""Spans that wait or are on their way. Source: OpenTelemetry specification, OTEL_BSP_MAX_QUEUE_SIZE."""
+"""Pending spans, with those that are being sent. Source: OpenTelemetry specification, OTEL_BSP_MAX_QUEUE_SIZE."""
 _SENT: Final = frozenset(
     (
         "accept",
@@ -37,6 +37,9 @@ _AUTH: Final = "x-sentry-auth"
 def otlp_endpoint(dsn: str) -> tuple[str, dict[str, str]]:
     """Return the URL and the headers of a project's OTLP endpoint.
 
+    Args:
+        dsn: a valid DSN.
+
     Source: Sentry docs, "OpenTelemetry Protocol (OTLP)".
 
     >>> otlp_endpoint("https://key@o1.example.org/42")[0]
@@ -48,8 +51,13 @@ def otlp_endpoint(dsn: str) -> tuple[str, dict[str, str]]:
     return f"{base}api/{parsed.project_id}/integration/otlp/v1/traces/", {_AUTH: auth}
 
 
-class Batches:
-    """The SDK's batch processor of one project's endpoint, with a count of every span that does not arrive.
+class CountingBatchProcessor:
+    """The SDK's batch processor for one project's endpoint, with a count of every span that does not arrive.
+
+    At most OTEL_BSP_MAX_QUEUE_SIZE spans are pending; a fork's child begins with none.
+
+    Args:
+        dropped: called with signal `spans`, a reason (`queue_full`, `shutdown`, `export_error`, `exit`) and a number.
 
     Raises:
         ModeError: the OTLP exporter is not installed, or there is no DSN.
@@ -64,12 +72,12 @@ class Batches:
         PROCESS.register("sentry_spans", after_fork_in_child=self._begin)
 
     def _begin(self) -> None:
-        """What waited at a fork is the parent's."""
+        """Start with no pending span: what was pending at a fork is the parent's."""
         self._leaf_lock = threading.RLock()
         self._waiting = 0
 
     def add(self, span: ReadableSpan) -> None:
-        """Queue a span; a full queue takes no more. The SDK's own would forget the oldest, and tell nobody."""
+        """Queue a span, or count it as dropped: the SDK's full queue would drop its oldest span without a word."""
         with self._leaf_lock:
             reason = "shutdown" if self._closed else "queue_full" if self._waiting >= self._most else ""
             if not reason:
@@ -80,11 +88,11 @@ class Batches:
             self._dropped("spans", reason, 1)
 
     def flush(self, timeout: float) -> bool:
-        """Send what is queued."""
+        """Send pending spans within `timeout` seconds; return whether the SDK has sent them."""
         return self._processor.force_flush(int(timeout * 1000))
 
     def shutdown(self) -> None:
-        """Send what is queued, and stop; what did not leave is counted."""
+        """Send pending spans, and stop; count those that were not sent."""
         self._closed = True
         self._processor.shutdown()
         with self._leaf_lock:
@@ -101,14 +109,14 @@ class Batches:
 
 
 class _Counted(SpanExporter):
-    """An exporter whose results are told."""
+    """An exporter that reports how many spans it has exported, and whether they arrived."""
 
     def __init__(self, exporter: SpanExporter, gone: Any) -> None:
         self._exporter = exporter
         self._gone = gone
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export, and tell how many spans are gone and whether they arrived."""
+        """Export, and report the number of spans and whether they arrived."""
         result = SpanExportResult.FAILURE
         try:
             result = self._exporter.export(spans)

@@ -43,7 +43,7 @@ def sdk_sink(client: SentryClientLike, enforcer: EnforcerLike) -> SdkSink:
 
 
 class SdkSink:
-    """The gate around Sentry's processor. Its work is done on the request thread: that is how it is made."""
+    """Hands sampled, redacted spans to Sentry's processor, which does its work on the thread of the request."""
 
     def __init__(
         self, processor: SentrySpanProcessor, client: SentryClientLike, enforcer: EnforcerLike
@@ -54,13 +54,13 @@ class SdkSink:
         self._is_own = own_span_test(client.dsn or "")
 
     def on_start(self, span: Span, local_root: LocalRoot, parent_context: Context | None) -> None:
-        """Let a sampled span in, unless it is a request to Sentry."""
+        """Start Sentry's span for a sampled span, unless it is a request to Sentry."""
         del local_root
         if span.context.trace_flags.sampled and not self._is_own(span, span.attributes or {}):
             self._processor.on_start(span, parent_context)
 
     def on_end(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
-        """Hand the enforced span over; its tags become the transaction's."""
+        """End Sentry's span with the redacted one's values; tags of the root become the transaction's."""
         context = span.context
         if context is None or not context.trace_flags.sampled:
             return
@@ -78,13 +78,13 @@ class SdkSink:
                     transaction.set_tag(accepted, value)
         self._processor.on_end(_with_old_names(enforced))
 
-    def follow(self, client: SentryClientLike) -> None:
-        """Ship by another client from now on; Sentry's processor asks for the one of the moment itself."""
+    def use_client(self, client: SentryClientLike) -> None:
+        """Flush by another client from now on; Sentry's processor asks sentry-sdk for the current one itself."""
         self._client = client
         self._is_own = own_span_test(client.dsn or "")
 
     def flush(self, timeout: float) -> bool:
-        """Let sentry-sdk send what it holds."""
+        """Let sentry-sdk send what is pending, within `timeout` seconds; return True."""
         self._client.flush(timeout=timeout)
         return True
 

@@ -1,4 +1,4 @@
-"""Chooses the way of spans to Sentry by `sentry.mode`, and another one when that cannot work. Wires, does nothing."""
+"""Chooses the sink for Sentry by `sentry.mode`; `transactions` is used where another mode cannot work."""
 
 from __future__ import annotations
 
@@ -28,10 +28,13 @@ def sentry_sink(
 ) -> Sink:
     """Return the sink that sends spans to Sentry in the mode of the settings.
 
-    A mode that cannot work with what is installed says so in one log line, and `transactions` takes its place.
+    Where that mode cannot work with what is installed, an error is logged and mode `transactions` is used.
 
     Args:
-        client: where to, and the user's hooks; its `dsn` is the destination.
+        settings: `mode`, and what the sinks read.
+        client: of sentry-sdk, with the destination (`dsn`) and the app's hooks.
+        enforcer: redacts every span before it is exported.
+        resource: of the process.
         dropped: called with (signal, reason, count) for each loss.
     """
 

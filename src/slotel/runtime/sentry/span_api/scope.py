@@ -29,9 +29,9 @@ from slotel.runtime.upstream.sentry.spans import (
     IS_2,
     SCOPE,
     NoOpSpan,
+    accept_as_sentry_span,
     add_breadcrumb_of,
     replace_in_scope,
-    take_for_spans,
 )
 
 if TYPE_CHECKING:
@@ -48,20 +48,21 @@ _BETWEEN: Final = ("sentry_sdk.api", "sentry_sdk.scope", "sentry_sdk.tracing_uti
 
 
 def install(open_spans: OpenSpans, *, native_names: bool = False) -> None:
-    """Let sentry-sdk's functions make and read OpenTelemetry spans.
+    """Replace methods of sentry-sdk's `Scope` by ones that make and read OpenTelemetry spans.
 
     Args:
+        open_spans: as in `OtelSpan`.
         native_names: transactions are named as sentry-sdk's integrations name them by default.
     """
     api = _Replacements(open_spans, native_names)
     for name in SCOPE:
         if IS_2 or name != "start_span":  # see `streamed_spans.py`
             replace_in_scope(name, getattr(api, name))
-    take_for_spans(OtelSpan)
+    accept_as_sentry_span(OtelSpan)
 
 
 class _Replacements:
-    """Each method has the name of one of Scope's, is given that, and returns what takes its place."""
+    """Each method has the name of a method of `Scope`, is given it, and returns its replacement."""
 
     def __init__(self, open_spans: OpenSpans, native_names: bool) -> None:
         self._open_spans = open_spans

@@ -1,7 +1,7 @@
 """`sentry_sdk.traces` on OpenTelemetry: the API of sentry-sdk's streamed spans, the only one of sentry-sdk 3.
 
-A span of it is the current one from its making on, not from `with` on, and says `ok` or `error`. It leaves as part of a
-transaction. What sentry-sdk's integrations make with this API is left to OpenTelemetry's instrumentations.
+Such a span is the current one from its start, not only inside `with`; its status is `ok` or `error`; it is exported as
+part of a transaction. OpenTelemetry's instrumentations make the spans that sentry-sdk's integrations would make here.
 """
 
 from __future__ import annotations
@@ -42,15 +42,16 @@ _SEGMENT_SOURCE: Final = "sentry.segment.name.source"
 """The same as `sentry.source`. Source: Sentry's conventions, attributes of segments."""
 _KEY: Final = otel_context.create_key("slotel-streamed-span")
 _CONTINUED: ContextVar[Context | None] = ContextVar("slotel-continued-trace", default=None)
-"""Where spans without a parent belong: what `continue_trace` was given."""
+"""Context of spans without a parent: what `continue_trace` was given, or an empty one after `new_trace`."""
 _CURRENT: Final[Any] = object()
-"""The parent that sentry-sdk takes where none is named; it has an object of its own for that."""
+"""Default of `parent_span`: the current span. None means no parent."""
 
 
 class StreamedOtelSpan(OtelSpan):
-    """What sentry-sdk's `StreamedSpan` is to its callers.
+    """What sentry-sdk's `StreamedSpan` is to its callers, on a span of OpenTelemetry.
 
     Args:
+        span, open_spans, parent_context: as in `OtelSpan`.
         active: it is the current span until it ends.
     """
 
@@ -73,7 +74,7 @@ class StreamedOtelSpan(OtelSpan):
             super().__exit__(kind, error, traceback)
 
     def finish(self, scope: Any = None, end_timestamp: float | datetime | None = None) -> str | None:
-        """End it; where other code has made another span the current one, that stays."""
+        """End it. Where another span has become the current one, that stays."""
         if self.end_timestamp is None:
             if trace.get_current_span() is not self._span:
                 self._token = None
@@ -105,7 +106,11 @@ class StreamedOtelSpan(OtelSpan):
 
 
 def install(open_spans: OpenSpans) -> None:
-    """Let the functions of `sentry_sdk.traces` make and read OpenTelemetry spans."""
+    """Replace the functions of `sentry_sdk.traces` by ones that make and read OpenTelemetry spans.
+
+    Args:
+        open_spans: as in `OtelSpan`.
+    """
     api = _Replacements(open_spans)
     for name in TRACES:
         if name == "start_span" and not IS_2:  # the module's asks the scope's, which integrations get as well
@@ -115,7 +120,7 @@ def install(open_spans: OpenSpans) -> None:
 
 
 class _Replacements:
-    """Each method has the name of a function of the module, is given that, and returns what takes its place."""
+    """Each method has the name of a function of `sentry_sdk.traces`, is given it, and returns its replacement."""
 
     def __init__(self, open_spans: OpenSpans) -> None:
         self._open_spans = open_spans

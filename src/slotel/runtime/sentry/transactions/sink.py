@@ -323,7 +323,7 @@ class TransactionsSink:
 
     # -- another client, flush, exit, fork ---------------------------------------------------------------------------
 
-    def follow(self, client: SentryClientLike) -> None:
+    def use_client(self, client: SentryClientLike) -> None:
         """Ship by another client from now on: its DSN, its options and hooks."""
         if self._factory is not None and not self._closed:
             self._worker.use(*self._factory.for_client(client))

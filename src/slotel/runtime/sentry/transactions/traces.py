@@ -16,7 +16,7 @@ from sentry_sdk.scope import Scope
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.transactions.names import Name
 from slotel.runtime.upstream.sentry.profiles import TransactionProfile
-from slotel.runtime.upstream.sentry.scope import UnusedScope, as_it_is
+from slotel.runtime.upstream.sentry.scope import UnusedScope, snapshot_of
 
 
 class Scopes(NamedTuple):
@@ -29,8 +29,8 @@ class Scopes(NamedTuple):
         """Return copies, at the end of the request. A scope that nobody used is copied later."""
         isolation, current = self
         return Scopes(
-            as_it_is(isolation) if isinstance(isolation, Scope) else isolation,
-            as_it_is(current) if isinstance(current, Scope) else current,
+            snapshot_of(isolation) if isinstance(isolation, Scope) else isolation,
+            snapshot_of(current) if isinstance(current, Scope) else current,
         )
 
     def made(self) -> tuple[Scope, Scope]:

@@ -99,7 +99,7 @@ def readers_of(provider: MeterProvider) -> list[MetricReader]:
     return [each for each in gc.get_objects() if issubclass(type(each), MetricReader)]
 
 
-def adds_up_as_usual(provider: MeterProvider) -> bool:
+def aggregates_by_default(provider: MeterProvider) -> bool:
     """Return whether nothing changes what the SDK would add up: no reader, no view, exemplars of sampled spans."""
     config = _CONFIG.of(provider)
     return (
@@ -148,7 +148,7 @@ def change_collected(
     exporter.export = exported  # type: ignore[method-assign,assignment]  # its one way out
 
 
-def prefers_differences(reader: PeriodicExportingMetricReader) -> bool:
+def prefers_delta(reader: PeriodicExportingMetricReader) -> bool:
     """Return whether a reader's exporter wants counters as the difference to the last export."""
     exporter = exporter_of(reader)
     preferred = _TEMPORALITY.of(exporter) if exporter is not None else None

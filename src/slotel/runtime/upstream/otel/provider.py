@@ -58,7 +58,7 @@ def active_processor(provider: TracerProvider) -> tuple[str, Any] | None:
     return held[0] if len(held) == 1 else None
 
 
-def standing_tracers(provider: TracerProvider) -> list[Any]:
+def existing_tracers(provider: TracerProvider) -> list[Any]:
     """Return the tracers that the provider has made: whoever asked for one holds it."""
     known = _TRACERS.of(provider)
     if isinstance(known, dict):

@@ -84,7 +84,7 @@ def add_missing(span: ReadableSpan, name: str, value: Any) -> None:
         recorded.setdefault(name, value)
 
 
-def amend_answer(span: ReadableSpan, name: str, status: int | None) -> None:
+def set_sent_status(span: ReadableSpan, name: str, status: int | None) -> None:
     """Give a span that has ended, and was handed to nobody yet, the status that was sent; one of the SDK's stays.
 
     Args:

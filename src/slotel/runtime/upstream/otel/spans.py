@@ -220,7 +220,7 @@ TESTED: Final = frozenset({"eb46e2a452e77a0a"})
 """Fingerprints of the code that the tests were run on. Add one by `python -m slotel.runtime.upstream.otel.spans`."""
 
 
-def why_not(environ: Mapping[str, str], tracer: sdk.Tracer) -> str | None:
+def reason_for_sdk_spans(environ: Mapping[str, str], tracer: sdk.Tracer) -> str | None:
     """Return why the SDK is to make its own spans; None if slotel's own may be made.
 
     Args:

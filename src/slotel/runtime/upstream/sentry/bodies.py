@@ -21,7 +21,7 @@ _LARGEST: Final = 1_000_000
 _DIGITS: Final = 7
 
 
-def tolerate_bodies() -> None:
+def ignore_unreadable_bodies() -> None:
     """Let the integration of Litestar show no body where it cannot read one, from its import on.
 
     It reads and parses the body of each request: bare Litestar answers 400, or what a handler does that reads no body.

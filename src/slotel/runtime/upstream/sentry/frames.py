@@ -45,15 +45,15 @@ _EXCEPTIONS: Final = Probe(
 )  # fmt: skip
 
 
-class Choice(NamedTuple):
+class VariableChoice(NamedTuple):
     """Which frames' variables are wanted, and what the event says of the others."""
 
     wanted: Wanted
     left_out: str
 
 
-Choose: TypeAlias = Callable[
-    ["type[BaseException] | None", "BaseException | None", "TracebackType | None"], "Choice | None"
+ChooseVariables: TypeAlias = Callable[
+    ["type[BaseException] | None", "BaseException | None", "TracebackType | None"], "VariableChoice | None"
 ]
 """Gives the choice for an exception's type, value and traceback; None for all variables of all frames."""
 _OWN: Final = "slotel."
@@ -87,7 +87,7 @@ def shared_by(frame: KnownFrame) -> KnownFrame | None:
     return frame.origin if frame.origin is not None and frame == frame.origin else None
 
 
-def remembering(original: Callable[..., Any]) -> Callable[..., Any]:
+def caching_frames(original: Callable[..., Any]) -> Callable[..., Any]:
     """Return `serialize_frame` that reads the wanted variables, and remembers what it says of a frame without."""
     # with each frame's code, so that its number stays its own
     known: dict[tuple[Any, ...], tuple[CodeType, KnownFrame]] = {}
@@ -204,7 +204,7 @@ def hide_own_frames() -> None:
     _HIDDEN.wrap(utils, wrap)
 
 
-def choose_variables(choose: Choose) -> bool:
+def choose_variables(choose: ChooseVariables) -> bool:
     """Ask before the variables of an exception's frames are read; return whether sentry-sdk can be asked.
 
     Args:
@@ -227,7 +227,7 @@ def choose_variables(choose: Choose) -> bool:
 
         return exceptions_from_error_tuple
 
-    return _FRAME.wrap(utils, remembering) and _EXCEPTIONS.wrap(utils, of_exceptions)
+    return _FRAME.wrap(utils, caching_frames) and _EXCEPTIONS.wrap(utils, of_exceptions)
 
 
 def is_reduced(event: Mapping[str, Any]) -> bool:

@@ -55,7 +55,7 @@ def auto_enabling_integrations() -> tuple[str, ...]:
     return tuple(_AUTO.of(integrations) or ())
 
 
-def takes_the_place_of(identifier: str) -> frozenset[str]:
+def superseding_integrations(identifier: str) -> frozenset[str]:
     """Return the integrations of which each, where its library is installed, does what another one would do."""
     known = _GIVES_WAY.of(integrations)
     return frozenset(each for each, others in known.items() if identifier in others) if known else frozenset()

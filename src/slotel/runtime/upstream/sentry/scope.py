@@ -69,7 +69,7 @@ class _WaitingScope(Scope):
     def __getattr__(self, name: str) -> Any:
         if name not in _SLOTS:
             raise AttributeError(f"'Scope' object has no attribute {name!r}")
-        complete(self)
+        make_copy(self)
         return _value(self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -95,7 +95,7 @@ def fork_when_used(scope: Scope, prepare: Prepare | None = None) -> Scope:
     if not _CAN_WAIT or scope.__class__ not in _KINDS:
         return _copied(scope, prepare)
     if scope.__class__ is _WaitingScope:
-        complete(scope)  # one that waits for another that waits would end in a chain without bound
+        make_copy(scope)  # one that waits for another that waits would end in a chain without bound
     waiting = _new(_WaitingScope)
     _put(waiting, "_slotel_original", scope)
     _put(waiting, "_slotel_prepare", prepare)
@@ -118,14 +118,14 @@ class UnusedScope(NamedTuple):
     def copied(self) -> Scope:
         """Return the copy of the end of the request, made now; event processors that were added since are in it."""
         copied = _copied(self.original, self.prepare)
-        if not says_nothing(copied):  # something was said in the original since
+        if not adds_nothing(copied):  # something was said in the original since
             fresh = Scope()
             for name in _SAYS:
                 setattr(copied, name, getattr(fresh, name))
         return copied
 
 
-def as_it_is(scope: Scope) -> Scope | UnusedScope:
+def snapshot_of(scope: Scope) -> Scope | UnusedScope:
     """Return a scope that stays as this one is now: itself, or of what it waits to be a copy.
 
     Args:
@@ -137,8 +137,8 @@ def as_it_is(scope: Scope) -> Scope | UnusedScope:
         except AttributeError:  # a copy of one that waited
             pass
         else:
-            return UnusedScope(original, prepare) if says_nothing(original) else _copied(original, prepare)
-    complete(scope)
+            return UnusedScope(original, prepare) if adds_nothing(original) else _copied(original, prepare)
+    make_copy(scope)
     return scope
 
 
@@ -149,7 +149,7 @@ def _copied(original: Scope, prepare: Prepare | None) -> Scope:
     return copied
 
 
-def complete(scope: Scope) -> None:
+def make_copy(scope: Scope) -> None:
     """Make a scope the copy that it is to be; nothing is done to one that is."""
     if scope.__class__ is not _WaitingScope:
         return
@@ -182,7 +182,7 @@ _SAYS: Final = tuple(name for name in _SLOTS if name not in _OF_NO_TRANSACTION)
 _RUNS: Final = bool(_SAYS) and hasattr(Scope, "run_event_processors")
 
 
-def says_nothing(*scopes: Scope) -> bool:
+def adds_nothing(*scopes: Scope) -> bool:
     """Return whether scopes add nothing to a transaction, so that it is enough to run their event processors."""
     for scope in scopes:
         if not _RUNS or (scope.__class__ is not Scope and scope.__class__ is not _CopiedScope):

@@ -32,7 +32,7 @@ _SOURCE: Final = Probe(
     "sentry_sdk.tracing_utils", "add_source",
     why="finds the app's own line that made a slow call", without="slow calls do not say which line made them",
 )  # fmt: skip
-LOOKS_FOR_SPANS: Final = tuple(
+CHECKS_SPAN_CLASS: Final = tuple(
     Probe(module, "Span", why=why, without="spans do not say it", level=None)  # 3 has no such class
     for module, why in (
         ("sentry_sdk.feature_flags", "a span of OpenTelemetry says which feature flags were evaluated in it"),
@@ -140,9 +140,9 @@ def name_later_events(name: str, source: str) -> None:
         method(Scope.get_current_scope(), name, source)
 
 
-def take_for_spans(kind: type[Any]) -> None:
+def accept_as_sentry_span(kind: type[Any]) -> None:
     """Have the modules of sentry-sdk that say something only to its own kind of span say it to this class."""
-    for probe in LOOKS_FOR_SPANS:
+    for probe in CHECKS_SPAN_CLASS:
         wrapt.register_post_import_hook(functools.partial(_take, probe, kind), probe.where)
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from slotel.runtime.process.descriptors import identity_of, let_go
+from slotel.runtime.process.descriptors import close_own, identity_of
 
 if TYPE_CHECKING:
     from slotel.runtime.metrics.scrape.http.tls import TlsPeer
@@ -140,7 +140,7 @@ class Connection:
         """Close the socket, unless the app has closed its descriptor and uses the number for something else."""
         self.state, self.body = "done", ()
         self._out.clear()
-        let_go(self.peer, self._identity)
+        close_own(self.peer, self._identity)
 
     @property
     def is_lost(self) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from slotel.runtime.metrics.scrape.http.connection import Answer, Connection, Request
-from slotel.runtime.process.descriptors import Identity, Waker, identity_of, let_go
+from slotel.runtime.process.descriptors import Identity, Waker, close_own, identity_of
 
 MAX_CONNECTIONS: Final = 128
 """Beyond it the one that has not asked for longest gives its place."""
@@ -95,7 +95,7 @@ class Server:
 
     def _close_listeners(self) -> None:
         for listener, identity in zip(self.listeners, self._identities, strict=True):
-            let_go(listener, identity)
+            close_own(listener, identity)
         self.listeners, self._identities = [], []
 
     def _drop_lost(self) -> None:

@@ -64,7 +64,7 @@ Refused = Callable[[Any, Any, "Exception | None"], object]
 """Told the method that was asked for, the call's metadata, and what an interceptor or a lookup raised."""
 
 
-def note_refused_calls(refused: Refused) -> None:
+def watch_refused_calls(refused: Refused) -> None:
     """Tell of each call that comes to no handler: gRPC answers UNIMPLEMENTED, or UNKNOWN where the lookup raised."""
     tell = functools.partial(_tell, refused)
     _SYNC.wrap_on_import(_watching(tell))

@@ -16,8 +16,8 @@ from slotel.runtime.upstream.frameworks.django import FORCED_ROOT
 from slotel.runtime.upstream.otel.instrumentations.aiohttp_server import MeasureLate, patch_aiohttp_server
 from slotel.runtime.upstream.otel.instrumentations.grpc import (
     Refused,
-    note_refused_calls,
     take_arguments_by_position,
+    watch_refused_calls,
 )
 from slotel.runtime.upstream.otel.instrumentations.request_attributes import Rooted
 from slotel.runtime.upstream.otel.instrumentations.shorter_requests import shorten_requests
@@ -131,7 +131,7 @@ def patch_instrumentation(
     elif name == "tornado":
         patch_tornado()
     elif name in ("grpc_server", "grpc_aio_server"):
-        note_refused_calls(refused)
+        watch_refused_calls(refused)
         take_arguments_by_position()
     shorten_requests(rooted)
 
@@ -266,7 +266,7 @@ def _allowing_hosts(original: Callable[..., Any]) -> Callable[..., Any]:
     return process
 
 
-def skip_flasks_url_exclusion() -> None:
+def disable_flask_excluded_urls() -> None:
     """Let Flask's instrumentation look at no list of excluded URLs."""
     app = _EXCLUDED.owner()
     if app is not None:

@@ -1,4 +1,4 @@
-"""What a request's Sentry scope adds to its events: the request, and its local root where no span is nearer."""
+"""What a request's Sentry scope adds to its events: the request, and the trace where the event has no span."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ HAS_DETAILS: Final = "slotel.has_details"
 """In the hint of an event that has what the framework knows of its request."""
 
 
-class RequestView:
-    """An event processor of one request's scope.
+class RequestEventProcessor:
+    """An event processor of one request's scope, for error events and the transaction.
 
     Args:
-        link: ties an event to a span: `ErrorEventLinker.link`.
-        carrier: the request.
+        link: writes the ids of a span into an event: `ErrorEventLinker.link`.
+        local_root: of the request.
+        carrier: its WSGI environ or ASGI scope; None if it is not known.
     """
 
     __slots__ = ("_details", "_link", "_local_root", "carrier")
@@ -31,16 +32,16 @@ class RequestView:
         self._details: dict[str, Any] = {}
 
     def note_details(self) -> None:
-        """Keep for the transaction what only the thread of the request can tell."""
+        """Keep body, cookies and user for the transaction, which is made on another thread."""
         add_framework_data(self._details, self.carrier, is_over=True)
 
     def add_to(self, scope: Any) -> None:
-        """Make a copied scope the request's own."""
+        """Make a copied scope the request's own: without breadcrumbs of others, with this processor."""
         scope.clear_breadcrumbs()
         scope.add_event_processor(self)
 
     def __call__(self, event: Any, hint: Any) -> Any:
-        """Add to an event what it lacks; a thread that the request started has no span of its own."""
+        """Add the request to an event, and to an error event without a span the trace of the request."""
         if event.get("type") is None:
             self._complete(event, hint.get(RECORD))
             if not hint.get(HAS_DETAILS):
