@@ -43,7 +43,6 @@ from slotel.runtime.redaction.enforcer import Enforcer
 from slotel.runtime.redaction.redactor import Redactor
 from slotel.runtime.requests.local_roots import OpenSpans
 from slotel.runtime.setup.defaults import set_defaults
-from slotel.runtime.setup.forget import YAML_READERS, forgetting
 from slotel.runtime.setup.sdk import name_service, tracer_provider
 from slotel.runtime.state import RUNNING, UNNAMED, Runtime
 from slotel.runtime.tracing.debug import DecisionLog
@@ -99,8 +98,7 @@ def start(
 
 def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None] | None) -> Runtime:
     set_defaults(environ)  # for a start in code; under `opentelemetry-instrument` it is done
-    with forgetting(YAML_READERS):
-        reading = read_configuration(environ)
+    reading = read_configuration(environ)
     log(not_yet_logged(before_start(reading, environ), environ))
     service = reading.service
     name_service(service, environ)

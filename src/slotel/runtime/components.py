@@ -6,7 +6,7 @@ Each is started separately; if one fails, only that one is disabled.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics
@@ -27,10 +27,7 @@ from slotel.runtime.upstream.otel.logs import flush_logs, logger_provider, redac
 from slotel.version import __version__
 
 if TYPE_CHECKING:
-    from slotel.runtime.metrics.scrape.http.connection import Answer
     from slotel.runtime.sentry.client.client import SentryConnection
-    from slotel.runtime.status_page.deliveries import Deliveries
-    from slotel.runtime.status_page.instrumented import Instrumented
     from slotel.runtime.status_page.page import StatusPage
 
 
@@ -221,9 +218,7 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
         sources.append(app.families)
         runtime.flush_hooks.append(lambda _: app.publish())
         chore = app.chore
-    status_page = None
-    if runtime.service.page:
-        status_page = _LazyPage(runtime, environ, share_deliveries(runtime), share_instrumented(runtime))
+    page = _status_page(runtime, environ) if runtime.service.page else None
     workers = runtime.workers
     if workers is not None:
         runtime.by_worker = ByWorker(workers, yield_gil)
@@ -233,8 +228,8 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
         port,
         sources=sources,
         target=runtime.resource,
-        pages={"/": status_page.answer} if status_page is not None else {},
-        scraped=status_page.observe if status_page is not None else lambda _families: None,
+        pages={"/": lambda: page().answer()} if page is not None else {},
+        scraped=lambda families: page().observe(families) if page is not None else None,
         fault=self_metrics.stage_error,
         dropped=self_metrics.dropped,
         chore=chore,
@@ -245,26 +240,26 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     endpoint.start()
 
 
-def share_deliveries(runtime: Runtime) -> Deliveries:
-    """Share the times of the last deliveries between the processes of the service, for the status page."""
-    from slotel.runtime.status_page.deliveries import SUFFIX, Deliveries, combine
+def _status_page(runtime: Runtime, environ: Mapping[str, str]) -> Callable[[], StatusPage]:
+    """Return what gives the status page, imported when it is first asked for; share what it shows of each process."""
+    from slotel.runtime.status_page import deliveries, instrumented
 
-    deliveries = Deliveries(runtime)
+    last_deliveries, active = deliveries.Deliveries(runtime), instrumented.Instrumented(runtime.workers)
     if runtime.workers is not None:
-        runtime.workers.combine[SUFFIX] = combine
-    PROCESS.register("deliveries", tick=deliveries.share)
-    return deliveries
+        runtime.workers.combine |= {module.SUFFIX: module.combine for module in (deliveries, instrumented)}
+    PROCESS.register("deliveries", tick=last_deliveries.share)
+    PROCESS.register("instrumentations", tick=active.share)
+    environ = dict(environ)
 
+    @functools.cache
+    def page() -> StatusPage:
+        from slotel.runtime.status_page.page import StatusPage
 
-def share_instrumented(runtime: Runtime) -> Instrumented:
-    """Share the names of the instrumentations between the processes of the service, for the status page."""
-    from slotel.runtime.status_page.instrumented import SUFFIX, Instrumented, combine
+        endpoint = runtime.endpoint
+        families = endpoint.families if endpoint is not None else list
+        return StatusPage(runtime, environ, families, last_deliveries.all, active.all)
 
-    instrumented = Instrumented(runtime.workers)
-    if runtime.workers is not None:
-        runtime.workers.combine[SUFFIX] = combine
-    PROCESS.register("instrumentations", tick=instrumented.share)
-    return instrumented
+    return page
 
 
 def watch_traffic(runtime: Runtime, environ: Mapping[str, str]) -> None:
@@ -293,43 +288,6 @@ def watch_traffic(runtime: Runtime, environ: Mapping[str, str]) -> None:
     PROCESS.register("uncounted_work", tick=lambda: work.tick(), after_fork_in_child=lambda: work.end())  # noqa: PLW0108 as above
 
 
-class _LazyPage:
-    """The status page, imported at the first scrape or view."""
-
-    def __init__(
-        self,
-        runtime: Runtime,
-        environ: Mapping[str, str],
-        deliveries: Deliveries,
-        instrumented: Instrumented,
-    ) -> None:
-        self._runtime, self._environ = runtime, dict(environ)
-        self._deliveries, self._instrumented = deliveries, instrumented
-        self._page: StatusPage | None = None
-
-    def observe(self, families: Sequence[Family]) -> None:
-        """Remember a scrape."""
-        self._made().observe(families)
-
-    def answer(self) -> Answer:
-        """Return the page."""
-        return self._made().answer()
-
-    def _made(self) -> StatusPage:
-        if self._page is None:
-            from slotel.runtime.status_page.page import StatusPage
-
-            endpoint = self._runtime.endpoint
-            self._page = StatusPage(
-                self._runtime,
-                self._environ,
-                endpoint.families if endpoint is not None else list,
-                self._deliveries.all,
-                self._instrumented.all,
-            )
-        return self._page
-
-
 def push_metrics(runtime: Runtime, traces: TracerProvider) -> None:
     """Add the store's metrics to those that the environment's metric exporters export."""
     from slotel.runtime.upstream.otel.metrics import readers_of
@@ -340,10 +298,8 @@ def push_metrics(runtime: Runtime, traces: TracerProvider) -> None:
         from slotel.runtime.metrics.instruments.redacted_data import redacted_data
         from slotel.runtime.metrics.store.family import merge
 
-        enforcer, failed = (
-            runtime.enforcer,
-            lambda error: runtime.self_metrics.stage_error("redaction", error),
-        )
+        enforcer = runtime.enforcer
+        failed = functools.partial(runtime.self_metrics.stage_error, "redaction")
         export_store(
             provider,
             lambda: merge((runtime.store.part(),)),

@@ -46,10 +46,10 @@ class Finding(NamedTuple):
         return f"{self.text}{fix}{code}"
 
 
-def of_problem(subject: str, problem: Problem, status: Status = "fail") -> Finding:
+def of_problem(subject: str, problem: Problem) -> Finding:
     """Return a problem of the configuration as a finding."""
     return Finding(
-        subject, status, f"{problem.place}: {problem.expectation}", f"({problem.consequence})", problem.code
+        subject, "fail", f"{problem.place}: {problem.expectation}", f"({problem.consequence})", problem.code
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from typing import Final
 
 from slotel.config import names
@@ -23,10 +22,7 @@ class SelfMetrics:
         sentry_project: name of the Sentry project; None: its number stands for it.
     """
 
-    def __init__(
-        self, store: Store, clock: Callable[[], float] = time.monotonic, sentry_project: str | None = None
-    ) -> None:
-        self._clock = clock
+    def __init__(self, store: Store, sentry_project: str | None = None) -> None:
         self._sentry_project = sentry_project
         self._logged: dict[str, float] = {}
         self._dropped = _counter(
@@ -81,7 +77,7 @@ class SelfMetrics:
         return self._sentry.slot((self._sentry_project or project_id, environment, project_id))
 
     def _log(self, key: str, message: str, *values: object, level: int = logging.WARNING) -> None:
-        now = self._clock()
+        now = time.monotonic()
         if now - self._logged.get(key, -LOG_EVERY) >= LOG_EVERY:
             self._logged[key] = now
             LOG.log(level, message, *values)

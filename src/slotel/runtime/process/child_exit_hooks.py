@@ -6,7 +6,6 @@ multiprocessing, billiard and Celery have exit hooks of their own for such child
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any, Final
 
 from slotel.runtime.process.lifecycle import PROCESS
@@ -16,14 +15,9 @@ _FINALIZERS: Final = ("multiprocessing.util", "billiard.util")
 
 
 class ChildExitHook:
-    """Calls `call` at the end of each forked child, for as long as this object is referenced.
+    """Calls `PROCESS.end_child` at the end of each forked child, for as long as this object is referenced."""
 
-    Args:
-        call: must not raise, and may be called twice.
-    """
-
-    def __init__(self, call: Callable[[], None] = PROCESS.end_child) -> None:
-        self._call = call
+    def __init__(self) -> None:
         self._hooked: set[str] = set()
         PROCESS.register("child_exit_hooks", before_fork=self._before_fork)
 
@@ -33,8 +27,8 @@ class ChildExitHook:
             module: Any = sys.modules.get(name)
             if module is not None and name not in self._hooked:
                 self._hooked.add(name)
-                finalize_children(module, self, self._call)
+                finalize_children(module, self, PROCESS.end_child)
         celery: Any = sys.modules.get("celery.signals")
         if celery is not None and "celery" not in self._hooked:
             self._hooked.add("celery")
-            celery.worker_process_shutdown.connect(lambda **_: self._call(), weak=False)
+            celery.worker_process_shutdown.connect(lambda **_: PROCESS.end_child(), weak=False)

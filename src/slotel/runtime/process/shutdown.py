@@ -106,13 +106,9 @@ class ExitClock:
     """One time limit for all flushes of an exit: those of the Sentry client and of the sinks.
 
     It begins when what waits to be computed is computed: plain sentry-sdk has done that before, on the app's threads.
-
-    Args:
-        clock: monotonic seconds.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._exiting = 0
         """Process id."""
         self._first: float | None = None
@@ -141,14 +137,14 @@ class ExitClock:
     def deadline(self, seconds: float) -> float:
         """Return the end of a flush of so many seconds; at an exit they are counted from the first flush."""
         if not self.has_begun:
-            return self._clock() + seconds
+            return time.monotonic() + seconds
         if self._first is None:
             for each in self._computing:
                 compute = each()
                 if compute is not None:
                     with suppress(Exception):  # what cannot be computed is counted where it waits
                         compute()
-            self._first = self._clock()
+            self._first = time.monotonic()
         return self._first + seconds
 
 

@@ -19,19 +19,12 @@ class Ticker:
 
     Args:
         tick: must not raise.
-        clock: monotonic seconds.
     """
 
-    def __init__(
-        self,
-        tick: Callable[[], None] = PROCESS.tick,
-        interval: float = INTERVAL,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, tick: Callable[[], None] = PROCESS.tick, interval: float = INTERVAL) -> None:
         self._tick = tick
         self._interval = interval
-        self._clock = clock
-        self._due = clock() + interval
+        self._due = time.monotonic() + interval
         self._thread = ForkSafeThread("slotel-ticker", self._run)
         PROCESS.register(
             "ticker",
@@ -50,14 +43,14 @@ class Ticker:
         self._thread.stop()
 
     def _begin_in_child(self) -> None:
-        self._due = self._clock() + self._interval
+        self._due = time.monotonic() + self._interval
         self._thread.resume_in_child()
 
     def _run(self, stop: threading.Event) -> None:
         """Tick when it is due, even if the thread is to stop already: forks may follow each other faster than ticks."""
         while True:
-            if self._clock() >= self._due:
-                self._due = self._clock() + self._interval
+            if time.monotonic() >= self._due:
+                self._due = time.monotonic() + self._interval
                 self._tick()
-            if stop.wait(max(self._due - self._clock(), 0.0)):
+            if stop.wait(max(self._due - time.monotonic(), 0.0)):
                 return

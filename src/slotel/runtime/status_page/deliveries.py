@@ -6,7 +6,6 @@ Each process tells the others at its tick: the one that answers the page, as gun
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -38,18 +37,12 @@ class Deliveries:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._shared: tuple[int, bytes] = (0, b"")
 
     def share(self) -> None:
         """Give the other processes what changed here."""
-        workers = self._runtime.workers
-        if workers is None or not workers.is_shared:
-            return
-        data = encode(self.own())
-        if self._shared == (os.getpid(), data) or data == _NOTHING:
-            return
-        if workers.share(SUFFIX, data):
-            self._shared = (os.getpid(), data)
+        workers, own = self._runtime.workers, self.own()
+        if workers is not None and own:
+            workers.share(SUFFIX, encode(own))
 
     def own(self) -> dict[str, Last]:
         """Return this process's, by destination: `sentry`, and the signals that go by OTLP."""
@@ -91,9 +84,6 @@ def merged(every: Iterable[Mapping[str, Last]]) -> dict[str, Last]:
 def encode(lasts: Mapping[str, Last]) -> bytes:
     """Return them as the file that other processes read."""
     return json.dumps(lasts).encode()
-
-
-_NOTHING: Final = encode({})
 
 
 def decode(data: bytes) -> dict[str, Last]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -19,16 +18,11 @@ class Instrumented:
 
     def __init__(self, workers: Workers | None) -> None:
         self._workers = workers
-        self._shared: tuple[int, bytes] = (0, b"")
 
     def share(self) -> None:
         """Give the other processes what changed here."""
-        workers = self._workers
-        if workers is None or not workers.is_shared:
-            return
-        mine = os.getpid(), ",".join(active_instrumentations()).encode()
-        if mine != self._shared and workers.share(SUFFIX, mine[1]):
-            self._shared = mine
+        if self._workers is not None:
+            self._workers.share(SUFFIX, ",".join(active_instrumentations()).encode())
 
     def all(self) -> tuple[str, ...]:
         """Return the names of the instrumentations that are on in any process, sorted: `flask`, `urllib3`."""

@@ -123,6 +123,7 @@ class Workers:
         self._file_reader: WorkerFileReader | None = None
         self._read: tuple[tuple[str, ProcessSnapshot], ...] = ()
         self._is_exit_noted = False
+        self._written: dict[str, tuple[str, int]] = {}
         self._read_at = float("-inf")
 
     @property
@@ -185,15 +186,19 @@ class Workers:
     def share(self, suffix: str, data: bytes) -> bool:
         """Share a file with the other processes, in place of the last one; return whether that was possible.
 
+        The same content is not written again.
+
         Args:
             suffix: lower-case letters; `combine` says how files of dead processes become one.
         """
-        if not self.is_shared:
+        if not self.is_shared or not self._home.open_now():
             return False
-        if not self._home.open_now():
-            return False
+        content = self.stem, hash(data)
+        if self._written.get(suffix) == content:
+            return True
         with self._guarded(f"cannot share {suffix}"):
             self.run_dir.write(f"{self.stem}.{suffix}", data)
+            self._written[suffix] = content
             return True
         return False
 

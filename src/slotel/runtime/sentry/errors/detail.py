@@ -50,12 +50,11 @@ class ErrorDetail:
         self,
         detail: str,
         reduced: Callable[[str], None],
-        is_app: Callable[[FrameType], bool] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._always_full = detail == "full"
         self._reduced = reduced
-        self._is_app = is_app or AppFrames()
+        self._is_app = AppFrames()
         self._clock = clock
         self._minute = -1.0
         self._seen: OrderedDict[_Kind, int] = OrderedDict()

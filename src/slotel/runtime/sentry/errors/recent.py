@@ -46,7 +46,6 @@ class RecentErrors:
 
     def __init__(self) -> None:
         self._kept: deque[RecentError] = deque(maxlen=MOST)
-        self._shared: RecentError | None = None
 
     def noted(self, redact: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
         """Return `redact`, given an item's type and payload, which remembers each error event that it has redacted."""
@@ -61,9 +60,8 @@ class RecentErrors:
 
     def share(self, workers: SharesFiles | None) -> None:
         """Give the other processes what is new here."""
-        last = self._kept[-1] if self._kept else None
-        if workers is not None and last is not self._shared and workers.share(SUFFIX, encode(self._kept)):
-            self._shared = last
+        if workers is not None and self._kept:
+            workers.share(SUFFIX, encode(self._kept))
 
     def latest(self, workers: SharesFiles | None) -> list[RecentError]:
         """Return the last errors of all processes, newest first."""
@@ -75,7 +73,6 @@ class RecentErrors:
     def after_fork_in_child(self) -> None:
         """Forget what the parent has seen."""
         self._kept.clear()
-        self._shared = None
 
     def _note(self, event: dict[str, Any]) -> None:
         values = (event.get("exception") or {}).get("values") or []

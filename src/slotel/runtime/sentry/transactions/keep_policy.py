@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -20,17 +20,13 @@ class KeepPolicy:
 
     Args:
         per_minute: most traces that are kept in each minute.
-        clock: monotonic seconds.
     """
 
-    def __init__(
-        self, keep: Sequence[Keep], per_minute: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, keep: Sequence[Keep], per_minute: int) -> None:
         self.errors = any(each.reason == "errors" for each in keep) and per_minute > 0
         slow = [each.slow for each in keep if each.slow is not None]
         self._slow = int(min(slow) * 1e9) if slow and per_minute > 0 else None
         self._per_minute = per_minute
-        self._clock = clock
         self._left: dict[float, bytearray] = {}
         """One item for each trace that may still be kept in this minute, so that taking one needs no lock."""
 
@@ -65,7 +61,7 @@ class KeepPolicy:
         return bool(self._of_this_minute())
 
     def _of_this_minute(self) -> bytearray:
-        minute = self._clock() // _MINUTE
+        minute = time.monotonic() // _MINUTE
         left = self._left.get(minute)
         if left is None:
             self._left = {then: left for then, left in self._left.copy().items() if then >= minute}
