@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ ENVIRON = {
 }
 
 
+@cache
 def read(name):
     return YAML(typ="safe").load((CONFIGS / name).read_text())
 

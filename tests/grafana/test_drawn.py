@@ -34,8 +34,9 @@ BOARDS = {
 QUIET_IN_A_DAY = {"Time to exhaustion", "Errors sent to Sentry"}
 """May have no value for an objective or a service of the day that had nothing of it."""
 UNREADABLE = re.compile(r"\d[\d.]* K\b|weeks?|years?|NaN|Infinity|undefined|\$\{|\{\{|^null$")
-HOSTILE = ["C++", "a|b.c", "[team] $1 (x", 'it\'s "50 %" ☃\\d']
-"""Names of services with characters of regular expressions, of PromQL's strings and of templates."""
+HOSTILE = 'C++ a|b.c [team] $1 (x it\'s "50 %" ☃\\d'
+"""A service's name with characters of regular expressions, of PromQL's strings and of templates."""
+PARTS = ["checkout", "C++", "a|b.c", "[team] $1 (x", 'it\'s "50 %" ☃\\d']
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 
 
@@ -50,6 +51,13 @@ def boards(tmp_path_factory):
 @pytest.fixture(scope="module")
 def chromium(boards):
     with browser(boards) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def nothing(tmp_path_factory):
+    """A Prometheus that knows no series."""
+    with Prometheus(tmp_path_factory.mktemp("empty") / "prometheus", {}) as opened:
         yield opened
 
 
@@ -206,10 +214,9 @@ def test_a_click_on_an_objective_opens_its_detail(of_the_day):
 
 
 @pytest.mark.parametrize("uid", BOARDS)
-def test_an_empty_store_shows_words_in_grey_and_no_error(chromium, tmp_path, boards, uid):
-    with Prometheus(tmp_path / "empty", {}) as nothing:
-        chromium.use(nothing.url)
-        drawn = chromium.draw(address(uid, "from=now-1h&to=now", ""))
+def test_an_empty_store_shows_words_in_grey_and_no_error(chromium, nothing, boards, uid):
+    chromium.use(nothing.url)
+    drawn = chromium.draw(address(uid, "from=now-1h&to=now", ""))
     whole(drawn)
     assert drawn.panels.keys() == expected_titles(boards, uid)
     counted = {title for title in drawn.panels if title not in drawn.empty()}
@@ -219,7 +226,7 @@ def test_an_empty_store_shows_words_in_grey_and_no_error(chromium, tmp_path, boa
             assert color == GREY and len(text) > 10, (title, text, color)
 
 
-@pytest.mark.parametrize("name", ["checkout", *HOSTILE])
+@pytest.mark.parametrize("name", [HOSTILE, *(pytest.param(name, marks=pytest.mark.long) for name in PARTS)])
 def test_a_service_that_was_killed_is_shown_as_dead(chromium, tmp_path, name):
     """Whatever it is called."""
     environ = {

@@ -1,9 +1,11 @@
-"""What the two ways into a cluster render: `kubectl kustomize` and `helm template`."""
+"""What the two ways into a cluster render: `kubectl kustomize` and `helm template`; each is asked once for the same."""
 
 from __future__ import annotations
 
 import re
 import subprocess
+from copy import deepcopy
+from functools import cache
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -19,6 +21,12 @@ OF_OPERATORS = {"PodMonitor", "ServiceMonitor", "PrometheusRule", "Instrumentati
 
 
 def kustomize() -> list[Any]:
+    """The kustomization's objects; the caller may change them."""
+    return deepcopy(_kustomized())
+
+
+@cache
+def _kustomized() -> list[Any]:
     run = subprocess.run(
         [
             require_real("kubectl"),
@@ -36,7 +44,12 @@ def kustomize() -> list[Any]:
 
 
 def helm(*arguments: str, version: str = "1.33.0") -> list[Any]:
-    """The chart's objects for a version of Kubernetes, with this repository's policy."""
+    """The chart's objects for a version of Kubernetes, with this repository's policy; the caller may change them."""
+    return deepcopy(_templated(arguments, version))
+
+
+@cache
+def _templated(arguments: tuple[str, ...], version: str) -> list[Any]:
     run = subprocess.run(
         [
             go_tool(HELM),

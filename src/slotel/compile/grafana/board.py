@@ -45,7 +45,11 @@ class Board:
     """A dashboard as slotel lays it out.
 
     Args:
+        uid: names the dashboard in addresses; a key of TITLES.
         variables: builders, from left to right; the data source comes first without being named.
+        links: builders of links beside those to the other dashboards.
+        annotations: builders of queries whose results are marked on every chart.
+        since: begin of the time range that is shown first, as Grafana writes it: `now-6h`.
         carried: what links to the other dashboards set: variable there → variable here.
     """
 
@@ -56,14 +60,16 @@ class Board:
     links: tuple[Any, ...] = ()
     annotations: tuple[Any, ...] = ()
     since: str = "now-6h"
-    refresh: str = "1m"
     carried: Mapping[str, str] = field(
         default_factory=lambda: {"environment": "environment", "service": "service"}
     )
 
 
 def to_json(board: Board) -> str:
-    """Return the dashboard's JSON, the same for the same input; ids count panels from 1 in their order."""
+    """Return the dashboard's JSON, the same for the same input; ids count panels from 1 in their order.
+
+    Source: Grafana's dashboard schema, by its Foundation SDK: https://github.com/grafana/grafana-foundation-sdk.
+    """
     built = (
         dashboard.Dashboard(f"slotel: {TITLES[board.uid]}")
         .uid(board.uid)
@@ -72,7 +78,7 @@ def to_json(board: Board) -> str:
         .editable()
         .tooltip(d.DashboardCursorSync.CROSSHAIR)
         .time(board.since, "now")
-        .refresh(board.refresh)
+        .refresh("1m")
         .timezone("browser")
         .with_variable(_datasource())
     )
@@ -132,6 +138,11 @@ def choice(
     """Return a variable whose values come from Prometheus.
 
     Args:
+        name: in queries, `$name`.
+        label: in front of the variable's list.
+        query: `label_values(…)` or `query_result(…)` of Grafana's Prometheus data source.
+        multi: several values may be chosen; in a query they are a regular expression.
+        hidden: it is not shown; its first value, or all, are chosen.
         every: offers "All" and stands for it; '' for all listed values; None offers no "All".
         regex: picks the value out of each line of a `query_result`.
     """

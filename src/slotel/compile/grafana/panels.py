@@ -76,7 +76,7 @@ class Query:
 
 
 def steps(*bounds: tuple[float | None, str]) -> Any:
-    """Return thresholds: from each value on, the colour; the first value is None, from the very bottom."""
+    """Return thresholds: (value in the query's unit, colour from it on); the first value is None, the very bottom."""
     listed = [d.Threshold(value=value, color=color) for value, color in bounds]
     return dashboard.ThresholdsConfig().mode(d.ThresholdsMode.ABSOLUTE).steps(listed)
 
@@ -117,12 +117,18 @@ def series_panel(
     no_value: str = "No data",
     over: str = "",
 ) -> Any:
-    """Return lines over time. With thresholds, they are drawn as dashed lines.
+    """Return the builder of a panel of lines over time. With thresholds, they are drawn as dashed lines.
 
     Stacked areas have no outline: a series that is 0 would draw its line over the others. What matters most is
     the first query, at the bottom.
 
     Args:
+        unit: Grafana's id of it, as `s`: https://github.com/grafana/grafana, packages/grafana-data/src/valueFormats.
+        decimals: of the numbers shown; None lets Grafana choose.
+        width, height: in cells of the dashboard's grid, which is 24 wide; a cell is about 36 pixels high.
+        overrides: (name of a series, its properties): what `dashed` and `colored` return.
+        minimum, maximum: ends of the axis, in the query's unit; values beyond them widen it. None: by the data.
+        no_value: shown in place of an empty chart.
         over: how long back the panel looks, as `30d`, instead of the dashboard's time range.
     """
     panel = (
@@ -164,28 +170,23 @@ def stat_panel(
     named: bool = False,
     no_value: str = "No data",
 ) -> Any:
-    """Return one large number: the value now. What no longer is has none, and says so.
+    """Return the builder of one large number: the value now. What no longer is has none, and says so.
 
     Args:
+        decimals: None lets Grafana choose; of the unit COUNT there are none.
         words: value → (text, colour) shown in its place.
         named: show the series' name, too, also where there is one alone.
+
+    The others are those of `series_panel`.
     """
-    description, no_value = _one_sentence(description, no_value)
-    panel = (
-        stat.Panel()
-        .reduce_options(_last())
-        .color_mode(c.BigValueColorMode.VALUE)
-        .graph_mode(c.BigValueGraphMode.NONE)
-        .thresholds(thresholds or steps((None, BLUE)))
-        .mappings([*value_words(words), *grey_if_empty(no_value)])
-    )
+    panel = stat.Panel().color_mode(c.BigValueColorMode.VALUE).graph_mode(c.BigValueGraphMode.NONE)
     if named:
         panel.text_mode(c.BigValueTextMode.VALUE_AND_NAME)
     if decimals is None and unit == COUNT:
         decimals = 0
-    if decimals is not None:
-        panel.decimals(decimals)
-    return dressed(panel, title, description, [query], unit, width, height, (), no_value, instant=True)
+    return _of_now(
+        panel, title, description, [query], unit, width, height, decimals, thresholds, no_value, words
+    )
 
 
 def gauge_panel(
@@ -200,21 +201,16 @@ def gauge_panel(
     thresholds: Any = None,
     no_value: str = "No data",
 ) -> Any:
-    """Return a dial from 0 to the maximum, with its thresholds as a coloured rim: the value now."""
-    description, no_value = _one_sentence(description, no_value)
-    panel = (
-        gauge.Panel()
-        .reduce_options(_last())
-        .show_threshold_markers(True)
-        .show_threshold_labels(False)
-        .min(0)
-        .max(maximum)
-        .thresholds(thresholds or steps((None, BLUE)))
-        .mappings(grey_if_empty(no_value))
-    )
-    if decimals is not None:
-        panel.decimals(decimals)
-    return dressed(panel, title, description, [query], PERCENT, width, height, (), no_value, instant=True)
+    """Return the builder of a dial from 0 to the maximum, with its thresholds as a coloured rim: the value now.
+
+    Args:
+        query: of a ratio, which is shown as percent.
+        maximum: the same ratio's: 2 ends the dial at 200 %.
+
+    The others are those of `series_panel`.
+    """
+    panel = gauge.Panel().show_threshold_markers(True).show_threshold_labels(False).min(0).max(maximum)
+    return _of_now(panel, title, description, [query], PERCENT, width, height, decimals, thresholds, no_value)
 
 
 def bars_panel(
@@ -227,29 +223,46 @@ def bars_panel(
     thresholds: Any = None,
     no_value: str = "No data",
 ) -> Any:
-    """Return a horizontal bar for each series, in the order of the queries: the value now."""
-    description, no_value = _one_sentence(description, no_value)
+    """Return the builder of a horizontal bar for each series, in the order of the queries: the value now.
+
+    The arguments are those of `series_panel`.
+    """
     panel = (
         bargauge.Panel()
-        .reduce_options(_last())
         .orientation(c.VizOrientation.HORIZONTAL)
         .display_mode(c.BarGaugeDisplayMode.BASIC)
-        .thresholds(thresholds or steps((None, BLUE)))
-        .mappings(grey_if_empty(no_value))
         .min(0)
     )
-    if decimals is not None:
-        panel.decimals(decimals)
-    return dressed(panel, title, description, queries, unit, 6, height, (), no_value, instant=True)
+    return _of_now(panel, title, description, queries, unit, 6, height, decimals, thresholds, no_value)
 
 
-def _one_sentence(description: str, no_value: str) -> tuple[str, str]:
-    """Return the description and the words in place of a number: Grafana shrinks text until it fits into one line.
+def _of_now(
+    panel: Any,
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    unit: str,
+    width: int,
+    height: int,
+    decimals: int | None,
+    thresholds: Any,
+    no_value: str,
+    words: Mapping[str, tuple[str, str]] = MappingProxyType({}),
+) -> Any:
+    """Return a panel of present values: each query's last one; grey words where there is none.
 
-    So only the first sentence stands there; what else is to be said of an empty panel is in its description.
+    Grafana shrinks text until it fits into one line, so only the first sentence of `no_value` stands there. What else
+    is to be said of an empty panel is in its description.
     """
     short, stop, advice = no_value.partition(". ")
-    return (f"{description} {short}: {advice[:1].lower()}{advice[1:]}" if stop else description), short
+    if stop:
+        description = f"{description} {short}: {advice[:1].lower()}{advice[1:]}"
+    panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False))
+    panel.thresholds(thresholds or steps((None, BLUE)))
+    panel.mappings([*value_words(words), *grey_if_empty(short)])
+    if decimals is not None:
+        panel.decimals(decimals)
+    return dressed(panel, title, description, queries, unit, width, height, (), short, instant=True)
 
 
 def grey_if_empty(text: str) -> list[Any]:
@@ -288,10 +301,6 @@ def _link(title: str, address: str, icon: str) -> Any:
     return link
 
 
-def _last() -> Any:
-    return common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False)
-
-
 def dressed(
     panel: Any,
     title: str,
@@ -306,7 +315,15 @@ def dressed(
     instant: bool = False,
     table: bool = False,
 ) -> Any:
-    """Return a panel builder with what every panel has: title, description, data source, unit, queries, place."""
+    """Return a panel builder with what every panel has: title, description, data source, unit, queries, place.
+
+    Args:
+        queries: at most 16; the panel calls them A, B and so on.
+        instant: ask for the value now, not for those of the time range.
+        table: ask for rows of labels and value, not for series.
+
+    The others are those of `series_panel`.
+    """
     panel.title(title).description(description).datasource(DATASOURCE).unit(unit).no_value(no_value)
     panel.span(width).height(height)
     for ref, query in zip(REF_IDS, queries, strict=False):

@@ -1,4 +1,7 @@
-"""What promtool is to find at a minute of a history: samples, alerts that fire, nothing. Knows no history."""
+"""What promtool is to find at a minute of a history: samples, alerts that fire, nothing. Knows no history.
+
+A minute is counted from the history's begin. Source: Prometheus' documentation, "Unit testing for rules".
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,13 @@ from slotel.config.service import Service
 from slotel.config.slo import Slo
 
 Test = dict[str, Any]
+"""A part of a test file: a whole test, or one of its expectations (`promql_expr_test`)."""
 _TELLING: Final = ("sloth_severity", "long", "short", "reason", "operand")
 """Labels that tell an objective's alerts from one another."""
 
 
 def history(name: str, inputs: list[Test], expected: list[Test]) -> Test:
-    """Return a test of promtool's: input series and what must be true of them."""
+    """Return a test of promtool's: the series of `input_series`, and what must be true of them."""
     return {"name": name, "interval": f"{STEP}s", "input_series": inputs, "promql_expr_test": expected}
 
 
@@ -29,7 +33,11 @@ def alerts(service: Service, slo: Slo, name: str = "", **labels: str) -> str:
 
 
 def firing(name: str, labels: Mapping[str, str], minute: float) -> Test:
-    """Expect the alert with exactly these labels."""
+    """Expect the alert with exactly these labels.
+
+    Args:
+        labels: those that its rule gives it, with `sloth_service` and `sloth_slo`.
+    """
     own = {"alertname": name, "alertstate": "firing"}
     chosen = {**own, "sloth_service": labels["sloth_service"], "sloth_slo": labels["sloth_slo"]}
     chosen.update({key: labels[key] for key in _TELLING if key in labels})

@@ -20,7 +20,13 @@ STEP: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """So many steps, with good and bad events in each. `restart` sets every counter back to 0 at its begin."""
+    """A part of a history in which every step is alike.
+
+    Args:
+        steps: its length, each of STEP seconds.
+        good, bad: events in a step; a fraction is one event in several steps.
+        restart: every counter begins again at 0 with it.
+    """
 
     steps: int
     good: float = 0.0
@@ -31,7 +37,9 @@ class Phase:
 def input_series(
     service: Service, slo: Slo, phases: Sequence[Phase], *, errors_exist: bool = True
 ) -> list[dict[str, Any]]:
-    """Return the input series of an objective that saw these phases.
+    """Return the input series of an objective that saw these phases, as `{"series": selector, "values": notation}`.
+
+    Source: Prometheus' documentation, "Unit testing for rules", `input_series`.
 
     Args:
         errors_exist: False leaves the series of bad events out, as before the first error.
@@ -49,7 +57,7 @@ def input_series(
 
 
 def traffic(service: Service, steps: int) -> list[dict[str, Any]]:
-    """Return the span metrics of a service that answers requests which no objective selects."""
+    """Return the span metrics of a service that answers 100 requests a step which no objective selects."""
     labels = {
         **_origin(service),
         names.LABEL_SPAN_NAME: "GET /elsewhere",
