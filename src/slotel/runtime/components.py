@@ -143,18 +143,25 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
 
 
 def count_jobs(runtime: Runtime) -> None:
-    """Count the jobs of libraries that nothing instruments, also those that a worker was killed with."""
+    """Count the jobs of libraries that nothing instruments, and the jobs and requests that a worker was killed with."""
+    from slotel.runtime.requests.in_progress import SUFFIX, InProgress
     from slotel.runtime.requests.jobs import Jobs
-    from slotel.runtime.requests.killed_jobs import SUFFIX, KilledJobs
+    from slotel.runtime.requests.killed_requests import KilledRequests
     from slotel.runtime.upstream.jobs.jobs import JobWatch
     from slotel.runtime.upstream.jobs.libraries import RUNNERS
 
     workers = runtime.workers
-    killed = KilledJobs(lambda data: workers is not None and workers.share(SUFFIX, data))
+    in_progress = InProgress(lambda data: workers is not None and workers.share(SUFFIX, data))
     if workers is not None:
-        workers.combine[SUFFIX] = killed.absorb
-    jobs = Jobs(PROCESS.end_child, killed)
-    PROCESS.register("killed_jobs", tick=lambda: jobs.count_killed())  # noqa: PLW0108 the lambda keeps it alive
+        workers.combine[SUFFIX] = in_progress.absorb
+    jobs, requests = Jobs(PROCESS.end_child, in_progress), KilledRequests(runtime.open_spans, in_progress)
+
+    def tick() -> None:
+        for kind, *entry in in_progress.take():
+            (jobs.count_killed if kind == "job" else requests.count)(*entry)
+        requests.note()
+
+    PROCESS.register("in_progress", tick=tick)
     JobWatch(RUNNERS, jobs.serve, functools.partial(runtime.self_metrics.stage_error, "servers"))
 
 

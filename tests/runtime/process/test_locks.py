@@ -150,10 +150,8 @@ http = None
 if runtime.http_server_metrics is not None:
     http = runtime.http_server_metrics.get_meter("t").create_histogram("http.server.request.duration", "s")
     active = runtime.http_server_metrics.get_meter("t").create_up_down_counter("http.server.active_requests")
-from slotel.runtime.requests.killed_jobs import KilledJobs
-from slotel.runtime.upstream.jobs.jobs import FAILED, Job
-killed, job = KilledJobs(lambda _list: True), Job(None, "job", "", "1")
-job.if_killed = FAILED
+from slotel.runtime.requests.in_progress import InProgress
+in_progress = InProgress(lambda _list: True)
 number = [0]
 def work():
     number[0] += 1
@@ -199,7 +197,7 @@ def drive(
             """
         armed[0] = True
         for _ in range(25): work()
-        killed.add("library", job); killed.remove(job)
+        in_progress.add({1: ["job"]}); in_progress.remove(1)
         runtime.budget_windows.window(0, 300)
         PROCESS = __import__("slotel.runtime.process.lifecycle", fromlist=["PROCESS"]).PROCESS
         PROCESS.register("breaches", tick=work)

@@ -67,9 +67,9 @@ TABLE: Final = (
         before_child_exit="counts its own end",
     ),
     Row(
-        "killed_jobs",
-        after_fork_in_child="runs no job",
-        tick="counts the jobs that dead processes have not ended",
+        "in_progress",
+        after_fork_in_child="has begun nothing",
+        tick="counts what dead processes have not ended, lists the requests that run for long",
     ),
     Row("sdk_metric_readers", after_fork_in_child="start from zero"),
     Row("process_metrics", after_fork_in_child="start from the parent's garbage collections"),

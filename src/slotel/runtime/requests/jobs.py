@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Final
+from time import time_ns
+from typing import Any, Final
 
 from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, StatusCode
 
-from slotel.runtime.requests.killed_jobs import KilledJobs
+from slotel.runtime.requests.in_progress import InProgress
 from slotel.runtime.requests.outcomes import JOB_STATE
 from slotel.runtime.upstream.jobs.jobs import FAILED, Job
 from slotel.runtime.upstream.otel.failure import failed_by, record
@@ -23,17 +24,18 @@ class Jobs:
 
     Args:
         before_exit: called after a job with which its process leaves.
-        killed: those that run, and those of processes that are dead.
+        in_progress: tells the other processes of the service which jobs run whose library does not tell.
     """
 
-    def __init__(self, before_exit: Callable[[], None], killed: KilledJobs) -> None:
-        self._before_exit, self._killed = before_exit, killed
+    def __init__(self, before_exit: Callable[[], None], in_progress: InProgress) -> None:
+        self._before_exit, self._in_progress = before_exit, in_progress
 
-    def count_killed(self) -> None:
-        """Count the jobs with which other processes of the service were killed."""
-        for library, job in self._killed.take():
-            with self.serve(library, job):
-                pass
+    def count_killed(self, library: str, state: str, started: int, *told: Any) -> None:
+        """Count a job with which another process of the service was killed; `told` is what its Job is made of."""
+        job = Job(None, *told)
+        job.state, job.started, job.stands_alone = state, started, True
+        with self.serve(library, job):
+            pass
 
     @contextlib.contextmanager
     def serve(self, library: str, job: Job) -> Iterator[None]:
@@ -58,7 +60,9 @@ class Jobs:
             start_time=job.started,
         )
         token = context.attach(trace.set_span_in_context(span, parent))
-        self._killed.add(library, job)
+        if job.if_killed is not None:
+            told = job.name, job.queue, job.job_id, dict(job.carrier)
+            self._in_progress.add({id(job): ("job", library, job.if_killed, time_ns(), *told)})
         try:
             try:
                 yield
@@ -68,7 +72,7 @@ class Jobs:
                 raise
             _end(span, job)
         finally:
-            self._killed.remove(job)
+            self._in_progress.remove(id(job))
             context.detach(token)
             if job.ends_process:
                 self._before_exit()

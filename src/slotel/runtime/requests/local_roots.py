@@ -84,6 +84,7 @@ class OpenSpans:
 
     Attributes:
         inherited: ids of the spans that were open when this process was forked. The parent counts and exports them.
+        told: local roots by id → is told the id when it ends.
     """
 
     def __init__(
@@ -93,10 +94,12 @@ class OpenSpans:
         self._max_open = max_open
         self._forgotten = forgotten
         self.inherited: frozenset[int] = frozenset()
+        self.told: dict[int, Callable[[int], object]] = {}
         PROCESS.register("open_spans", after_fork_in_child=self._after_fork)
 
     def _after_fork(self) -> None:
         self.inherited = frozenset(self._open)
+        self.told = {}
 
     def open(self, span: Span) -> LocalRoot:
         """Return the local root of a span that starts: its local parent's, or a new one."""
@@ -118,6 +121,8 @@ class OpenSpans:
         local_root = self._open.pop(span_id, None)
         if local_root is not None and local_root.root_id == span_id:
             local_root.ended = True
+            if self.told and (tell := self.told.pop(span_id, None)) is not None:
+                tell(span_id)
         return local_root
 
     def expect_failure(self) -> None:
@@ -135,6 +140,11 @@ class OpenSpans:
     def of(self, span_id: int) -> LocalRoot | None:
         """Return the local root of an open span."""
         return self._open.get(span_id)
+
+    def local_roots(self) -> list[LocalRoot]:
+        """Return the local roots that were open at one time, and are this process's own."""
+        opened = self._open.copy()
+        return [root for key, root in opened.items() if root.root_id == key and key not in self.inherited]
 
     def __len__(self) -> int:
         """Return how many spans are open."""

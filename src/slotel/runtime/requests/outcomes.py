@@ -100,7 +100,8 @@ EXITED: Final = OutcomeRow(
     source="sentry-sdk, WSGI integration: SystemExit(0) is no event", differ="`bad.status_error`",
 )  # fmt: skip
 MARKED_FAILED: Final = OutcomeRow(
-    "marked_failed", "the code set the span's status to ERROR", "any", "bad", span_status="ERROR",
+    "marked_failed", "the code set the span's status to ERROR, or the worker was killed before it answered", "any",
+    "bad", span_status="ERROR",
     source="OpenTelemetry trace API, Set Status: the application's word", differ="`bad.status_error`",
 )  # fmt: skip
 CLIENT_LEFT: Final = OutcomeRow(
