@@ -38,7 +38,7 @@ BEHIND = {
     "metrics/workers/compaction.py": "the same series",
     "process/descriptors.py": "one byte to its own thread",
     "sentry/client/client.py": "an incident of the budget: numbers and names of objectives, through the client's hooks",
-    "sentry/client/flushing.py": "the app's own flush of the client's transport: what waits there was redacted",
+    "sentry/flushing.py": "the app's own flush of the client's transport: what waits there was redacted",
     "sentry/errors/linker.py": "captures by the client, whose events are redacted",
     "sentry/errors/recent.py": "shares errors that were redacted for Sentry",
     "sentry/transport/sender.py": "sends envelopes that client_transport and the transactions' assembly have made",

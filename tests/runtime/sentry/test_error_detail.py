@@ -19,9 +19,9 @@ from slotel.runtime.sentry.errors.detail import (
     AppFrames,
     ErrorDetail,
 )
-from slotel.runtime.sentry.errors.source_lines import SourceLines
 from slotel.runtime.sentry.transport.bounds import cut_long_values, encode_bounded
 from slotel.runtime.sentry.transport.encode import MAX_BYTES
+from slotel.runtime.sentry.transport.source_lines import SourceLines
 from support.launch import APPS, clean_environ, launched_by
 
 
@@ -115,7 +115,7 @@ def test_the_apps_frames_are_those_that_are_no_librarys():
 
 
 def test_the_cache_of_source_files_is_bounded_and_a_file_that_is_gone_costs_no_event(tmp_path, monkeypatch):
-    monkeypatch.setattr("slotel.runtime.sentry.errors.source_lines.MAX_CACHED_LINES", 25)
+    monkeypatch.setattr("slotel.runtime.sentry.transport.source_lines.MAX_CACHED_LINES", 25)
     lines = SourceLines()
     for number in range(9):
         path = tmp_path / f"f{number}.py"

@@ -7,7 +7,7 @@ from importlib import metadata
 
 import pytest
 
-from slotel.runtime.sentry.errors import modules as installed
+from slotel.runtime.sentry.transport import modules as installed
 
 pytestmark = pytest.mark.unit
 

@@ -14,9 +14,9 @@ from opentelemetry.trace import SpanKind
 
 from slotel.cli.sink.server import SentrySink
 from slotel.config.service import SentrySettings
-from slotel.runtime.sentry.client.own_requests import own_span_test
+from slotel.runtime.process import gil_yielder
 from slotel.runtime.sentry.modes.select import sentry_sink
-from slotel.runtime.sentry.transactions import gil_yielder
+from slotel.runtime.sentry.own_requests import own_span_test
 from slotel.runtime.sentry.transport import encode
 from slotel.runtime.sentry.transport.endpoint import named_proxy
 from slotel.runtime.sentry.transport.rate_limits import RateLimits

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("sentry_sdk.scrubber", reason="sentry-sdk 3 has no scrubber")
 from sentry_sdk.scrubber import EventScrubber
 
-from slotel.runtime.sentry.client.user_hooks import UserHooks
+from slotel.runtime.sentry.transactions.user_hooks import UserHooks
 
 DATA = (
     {},

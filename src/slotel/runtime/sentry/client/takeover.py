@@ -30,12 +30,12 @@ from slotel.runtime.sentry.errors.exception_record import RECORD, unreport
 from slotel.runtime.sentry.errors.frameworks import framework_integrations
 from slotel.runtime.sentry.errors.integrations import LazyIntegrations, keep_names
 from slotel.runtime.sentry.errors.linker import ErrorEventLinker, current_span_ids, repeats
-from slotel.runtime.sentry.errors.modules import add_modules, leave_empty_out
 from slotel.runtime.sentry.span_api import scope as span_api
 from slotel.runtime.sentry.span_api import streamed_spans
 from slotel.runtime.sentry.transport.client_transport import ClientTransport, sender_of
 from slotel.runtime.sentry.transport.completion import EnvelopeCompletion
 from slotel.runtime.sentry.transport.endpoint import Endpoint
+from slotel.runtime.sentry.transport.modules import add_modules, leave_empty_out
 from slotel.runtime.sentry.transport.rate_limits import RateLimits
 from slotel.runtime.sentry.transport.sender import Sender
 from slotel.runtime.upstream.sentry.client import after_set_client, before_init, put_processor_first

@@ -18,8 +18,8 @@ import sentry_sdk
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
-from slotel.runtime.sentry.client.own_requests import own_span_test
 from slotel.runtime.sentry.errors.integrations import SET_UP
+from slotel.runtime.sentry.own_requests import own_span_test
 from slotel.runtime.sentry.transactions.mapping import bare_url
 from slotel.runtime.upstream.otel.reading import attributes_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from slotel.runtime.sentry.errors.exception_record import DUPLICATE
+from slotel.runtime.sentry.protocols import DUPLICATE
 
 
 def watch_delivery(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextvars import ContextVar
 from typing import Any, Final
 
 import sentry_sdk
@@ -12,8 +11,6 @@ from opentelemetry.trace import SpanContext
 
 from slotel.runtime.requests.local_roots import LocalRoot
 
-DUPLICATE: ContextVar[bool] = ContextVar("slotel-duplicate", default=False)
-"""The event that is just being dropped is a second report of one exception: no loss."""
 RECORD: Final = "slotel.exception_record"
 """Key of an event's hint with the record of its exception."""
 _KEY: Final = "_slotel_exception_record"

@@ -24,8 +24,8 @@ from sentry_sdk.scope import add_global_event_processor
 from slotel.runtime.requests.decision import answer_of, is_client_disconnect
 from slotel.runtime.sentry.errors.integrations import SET_UP
 from slotel.runtime.sentry.errors.linker import capture, note_details
-from slotel.runtime.sentry.errors.modules import MODULES
 from slotel.runtime.sentry.errors.request import add_framework_data
+from slotel.runtime.sentry.transport.modules import MODULES
 from slotel.runtime.upstream.frameworks import django, starlette
 from slotel.runtime.upstream.frameworks.django import note_requests, note_rest_requests
 from slotel.runtime.upstream.frameworks.starlette import keep_bodies, report_exceptions

@@ -32,7 +32,6 @@ from slotel.runtime.requests.outcomes import BROKEN_STREAM
 from slotel.runtime.requests.served import SERVED
 from slotel.runtime.sentry.errors.breadcrumbs import add_calls, keep_call, move_calls_to_scope
 from slotel.runtime.sentry.errors.exception_record import (
-    DUPLICATE,
     RECORD,
     ExceptionRecord,
     is_reported,
@@ -44,6 +43,7 @@ from slotel.runtime.sentry.errors.request_event import HAS_DETAILS, RequestEvent
 from slotel.runtime.sentry.errors.second_reports import is_second_report
 from slotel.runtime.sentry.errors.sessions import RequestSessions
 from slotel.runtime.sentry.propagation import request_of
+from slotel.runtime.sentry.protocols import DUPLICATE
 from slotel.runtime.sentry.transactions.ids import IDS
 from slotel.runtime.sentry.transactions.mapping import root_status, span_fields
 from slotel.runtime.sentry.transactions.names import TransactionStyles, framework_of, name_by_style

@@ -17,10 +17,10 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 from slotel.config.service import SentrySettings
 from slotel.runtime.process.threads import start_daemon
 from slotel.runtime.requests.local_roots import LocalRoot
-from slotel.runtime.sentry.client.flushing import flush_first
-from slotel.runtime.sentry.client.own_requests import own_span_test
-from slotel.runtime.sentry.client.protocols import Dropped, EnforcerLike, SentryClientLike
+from slotel.runtime.sentry.flushing import flush_first
 from slotel.runtime.sentry.modes.otlp_export import CountingBatchProcessor
+from slotel.runtime.sentry.own_requests import own_span_test
+from slotel.runtime.sentry.protocols import Dropped, EnforcerLike, SentryClientLike
 from slotel.runtime.upstream.otel.reading import copied
 
 

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from sentry_sdk.utils import Dsn
 
 from slotel.runtime.process.lifecycle import PROCESS
-from slotel.runtime.sentry.client.protocols import Dropped, ModeError, SentryClientLike
+from slotel.runtime.sentry.protocols import Dropped, ModeError, SentryClientLike
 from slotel.runtime.sentry.transport.endpoint import CLIENT, host_of, named_certificates, named_proxy
 
 if TYPE_CHECKING:

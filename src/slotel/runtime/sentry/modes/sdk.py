@@ -15,8 +15,8 @@ from opentelemetry.trace import SpanKind, format_span_id
 from slotel.config.tags import sentry_tag_key
 from slotel.runtime.process.shutdown import EXIT, flush_time
 from slotel.runtime.requests.local_roots import LocalRoot
-from slotel.runtime.sentry.client.own_requests import own_span_test
-from slotel.runtime.sentry.client.protocols import EnforcerLike, ModeError, SentryClientLike
+from slotel.runtime.sentry.own_requests import own_span_test
+from slotel.runtime.sentry.protocols import EnforcerLike, ModeError, SentryClientLike
 from slotel.runtime.sentry.transactions.mapping import transaction_name
 from slotel.runtime.sentry.transactions.old_conventions import with_old_names
 from slotel.runtime.upstream.otel.reading import copied

@@ -9,8 +9,8 @@ from typing import Final
 from opentelemetry.sdk.resources import Resource
 
 from slotel.config.service import SentrySettings
-from slotel.runtime.sentry.client.protocols import Dropped, EnforcerLike, ModeError, SentryClientLike
 from slotel.runtime.sentry.modes.sdk import sdk_sink
+from slotel.runtime.sentry.protocols import Dropped, EnforcerLike, ModeError, SentryClientLike
 from slotel.runtime.tracing.sink import Sink
 
 LOG: Final = logging.getLogger("slotel")

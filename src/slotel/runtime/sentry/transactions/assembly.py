@@ -14,15 +14,15 @@ from slotel.runtime.logs import LOG
 from slotel.runtime.redaction.enforcer import RedactedSpan
 from slotel.runtime.requests.decision import row_of_root
 from slotel.runtime.requests.local_roots import LocalRoot
-from slotel.runtime.sentry.client.own_requests import own_span_test
-from slotel.runtime.sentry.client.protocols import Dropped, EnforcerLike, SentryClientLike
-from slotel.runtime.sentry.client.user_hooks import DroppedError, UserHooks
+from slotel.runtime.sentry.own_requests import own_span_test
+from slotel.runtime.sentry.protocols import Dropped, EnforcerLike, SentryClientLike
 from slotel.runtime.sentry.transactions.ids import IDS
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
 from slotel.runtime.sentry.transactions.names import TransactionStyles, name_of_route
 from slotel.runtime.sentry.transactions.payload import MAX_SPANS, Segment, transaction
 from slotel.runtime.sentry.transactions.sampling_context import incoming, sampling_context
 from slotel.runtime.sentry.transactions.traces import EndedTrace, LateSpan, PartialTrace, Scopes, Trace
+from slotel.runtime.sentry.transactions.user_hooks import DroppedError, UserHooks
 from slotel.runtime.sentry.transport import encode
 from slotel.runtime.sentry.transport.endpoint import Endpoint
 

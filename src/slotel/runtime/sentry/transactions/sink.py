@@ -28,9 +28,9 @@ from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.process.shutdown import EXIT, flush_time
 from slotel.runtime.requests.decision import REQUEST_KINDS, row_of
 from slotel.runtime.requests.local_roots import LocalRoot
-from slotel.runtime.sentry.client.flushing import flush_first
-from slotel.runtime.sentry.client.protocols import Dropped, EnforcerLike, SentryClientLike
+from slotel.runtime.sentry.flushing import flush_first
 from slotel.runtime.sentry.propagation import request_of
+from slotel.runtime.sentry.protocols import Dropped, EnforcerLike, SentryClientLike
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
 from slotel.runtime.sentry.transactions.names import TransactionStyles, framework_of, name_of_code
 from slotel.runtime.sentry.transactions.traces import EndedTrace, LateSpan, PartialTrace, Scopes, Trace
@@ -42,7 +42,7 @@ from slotel.runtime.upstream.sentry.scope import CURRENT, ISOLATION
 from slotel.runtime.upstream.sentry.spans import add_source
 
 if TYPE_CHECKING:
-    from slotel.runtime.sentry.transport.factory import TransportFactory
+    from slotel.runtime.sentry.transactions.transport_factory import TransportFactory
 
 MAX_PENDING: Final = 50_000
 """Spans held in all: in open traces, and ended but not yet built."""
@@ -76,7 +76,7 @@ def transactions_sink(
     Raises:
         ModeError: there is no DSN.
     """
-    from slotel.runtime.sentry.transport.factory import TransportFactory
+    from slotel.runtime.sentry.transactions.transport_factory import TransportFactory
 
     del resource  # each span carries it
     keeper = KeepPolicy(settings.keep, settings.keep_per_minute)

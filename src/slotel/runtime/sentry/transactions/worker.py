@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry.sdk.trace import ReadableSpan
 
 from slotel.runtime.metrics.unsent import UNSENT
+from slotel.runtime.process.gil_yielder import GilYielder
 from slotel.runtime.process.threads import start_daemon, tokens_for
 from slotel.runtime.requests.local_roots import LocalRoot
-from slotel.runtime.sentry.client.protocols import Dropped, SendsTransactions
-from slotel.runtime.sentry.transactions.gil_yielder import GilYielder
+from slotel.runtime.sentry.protocols import Dropped
 from slotel.runtime.sentry.transactions.traces import EndedTrace, LateSpan, PartialTrace, Scopes, Trace
+from slotel.runtime.sentry.transport.app_transport import SendsTransactions
 from slotel.runtime.sentry.transport.encode import compress
 from slotel.runtime.sentry.transport.envelope_queue import QueuedEnvelope
 from slotel.runtime.upstream.otel.context import suppress_instrumentation

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from sentry_sdk.envelope import Envelope
 
 from slotel.runtime.logs import LOG
-from slotel.runtime.sentry.client.protocols import Dropped, SendsTransactions
+from slotel.runtime.sentry.protocols import Dropped
 from slotel.runtime.sentry.transport.encode import decompress
 from slotel.runtime.sentry.transport.envelope_queue import QueuedEnvelope
 from slotel.runtime.sentry.transport.rate_limits import RateLimits
+
+
+class SendsTransactions(Protocol):
+    """Sends built transactions: `Sender`, or `AppTransport` for a transport of the app's own."""
+
+    @property
+    def limits(self) -> RateLimits:
+        """The current rate limits."""
+
+    def offer(self, envelope: QueuedEnvelope) -> None:
+        """Queue an envelope; it is sent after `wake`."""
+
+    def wake(self) -> None:
+        """Send what is queued."""
+
+    def flush(self, deadline: float) -> bool:
+        """Send what is queued until the monotonic `deadline`; return whether all was sent."""
+
+    def stop(self, reason: str) -> None:
+        """Stop sending; count what is still queued as dropped for that reason."""
 
 
 class AppTransport:

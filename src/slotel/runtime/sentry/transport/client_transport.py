@@ -13,8 +13,7 @@ from sentry_sdk.envelope import Envelope, Item
 from sentry_sdk.transport import Transport
 
 from slotel.runtime.process.shutdown import EXIT
-from slotel.runtime.sentry.client.protocols import Dropped
-from slotel.runtime.sentry.errors.exception_record import DUPLICATE
+from slotel.runtime.sentry.protocols import DUPLICATE, Dropped
 from slotel.runtime.sentry.transport import encode
 from slotel.runtime.sentry.transport.bounds import encode_bounded
 from slotel.runtime.sentry.transport.completion import EnvelopeCompletion

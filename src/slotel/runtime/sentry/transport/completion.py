@@ -12,9 +12,9 @@ from typing import Any
 from sentry_sdk.envelope import Envelope, Item, PayloadRef
 
 from slotel.runtime.logs import LOG
-from slotel.runtime.sentry.errors.modules import add_modules
-from slotel.runtime.sentry.errors.source_lines import SourceLines
 from slotel.runtime.sentry.transport.bounds import cut_long_values
+from slotel.runtime.sentry.transport.modules import add_modules
+from slotel.runtime.sentry.transport.source_lines import SourceLines
 from slotel.runtime.upstream.sentry.events import UnserializedEvent
 from slotel.runtime.upstream.sentry.frames import FinishedFrames
 

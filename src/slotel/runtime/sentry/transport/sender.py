@@ -18,11 +18,11 @@ from opentelemetry import context as otel_context
 from urllib3.exceptions import HTTPError, ReadTimeoutError, SSLError
 
 from slotel.runtime.metrics.unsent import UNSENT
+from slotel.runtime.process.gil_yielder import GilYielder
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.process.shutdown import EXIT
 from slotel.runtime.process.threads import start_daemon, tokens_for
-from slotel.runtime.sentry.client.protocols import Dropped
-from slotel.runtime.sentry.transactions.gil_yielder import GilYielder
+from slotel.runtime.sentry.protocols import Dropped
 from slotel.runtime.sentry.transport.encode import is_gzip, sent_later
 from slotel.runtime.sentry.transport.endpoint import Endpoint, was_sent
 from slotel.runtime.sentry.transport.envelope_queue import MAX_ENVELOPES, EnvelopeQueue, QueuedEnvelope

@@ -17,7 +17,7 @@ from sentry_sdk.utils import strip_string
 
 from slotel.config.names import REDACTED
 from slotel.config.tags import clean_value
-from slotel.runtime.sentry.client.protocols import EnforcerLike, SentryClientLike
+from slotel.runtime.sentry.protocols import EnforcerLike, SentryClientLike
 from slotel.runtime.sentry.transactions.payload import sentry_tags
 from slotel.runtime.upstream.sentry.events import given_tags, settled
 from slotel.runtime.upstream.sentry.scope import adds_nothing

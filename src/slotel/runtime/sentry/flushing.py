@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from slotel.runtime.logs import LOG
 from slotel.runtime.process.shutdown import EXIT
-from slotel.runtime.sentry.client.protocols import SentryClientLike
+from slotel.runtime.sentry.protocols import SentryClientLike
 
 _MARK: Final = "_slotel_flushes"
 

@@ -1,20 +1,19 @@
-"""Narrow protocols of what the Sentry sinks get from outside. No behaviour."""
+"""What the parts of `sentry/` give to each other: narrow protocols, the count of losses. No behaviour."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from contextvars import ContextVar
+from typing import Any, Final, Protocol, TypeAlias
 
 from opentelemetry.sdk.trace import ReadableSpan
 
 from slotel.runtime.redaction.enforcer import RedactedSpan
 
-if TYPE_CHECKING:
-    from slotel.runtime.sentry.transport.envelope_queue import QueuedEnvelope
-    from slotel.runtime.sentry.transport.rate_limits import RateLimits
-
 Dropped: TypeAlias = Callable[[str, str, int], None]
 """Counts dropped items, given signal (`traces`, `spans`), reason and number."""
+DUPLICATE: Final[ContextVar[bool]] = ContextVar("slotel-duplicate", default=False)
+"""The event that is just being dropped is a second report of one exception: no loss."""
 
 
 class ModeError(RuntimeError):
@@ -35,26 +34,6 @@ class SentryClientLike(Protocol):
     @property
     def transport(self) -> Any:
         """The transport; None once the client is closed."""
-
-
-class SendsTransactions(Protocol):
-    """Sends built transactions: `Sender`, or `AppTransport` for a transport of the app's own."""
-
-    @property
-    def limits(self) -> RateLimits:
-        """The current rate limits."""
-
-    def offer(self, envelope: QueuedEnvelope) -> None:
-        """Queue an envelope; it is sent after `wake`."""
-
-    def wake(self) -> None:
-        """Send what is queued."""
-
-    def flush(self, deadline: float) -> bool:
-        """Send what is queued until the monotonic `deadline`; return whether all was sent."""
-
-    def stop(self, reason: str) -> None:
-        """Stop sending; count what is still queued as dropped for that reason."""
 
 
 class EnforcerLike(Protocol):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from slotel.config.service import SentrySettings
-from slotel.runtime.sentry.client.protocols import (
+from slotel.runtime.sentry.protocols import (
     Dropped,
     EnforcerLike,
     ModeError,
-    SendsTransactions,
     SentryClientLike,
 )
 from slotel.runtime.sentry.transactions.assembly import Assembly
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
-from slotel.runtime.sentry.transport.app_transport import AppTransport, WithSpotlight
+from slotel.runtime.sentry.transport.app_transport import AppTransport, SendsTransactions, WithSpotlight
 from slotel.runtime.sentry.transport.client_transport import sender_of
 from slotel.runtime.sentry.transport.endpoint import Endpoint
 from slotel.runtime.sentry.transport.sender import Sender
