@@ -38,6 +38,8 @@ UWSGI = (
 OTHERS = Path(__file__).parents[2] / ".venv-apps/bin"
 UVLOOP = (str(OTHERS / "opentelemetry-instrument"), str(OTHERS / "uvicorn"), "--loop", "uvloop", *UVICORN[1:])
 CLOCK_LIBRARY = Path(__file__).parents[2] / ".cache/wall_clock.so"
+BEHIND_A_PROXY = {"http_proxy": "{sentry}", "SENTRY_DSN": "http://k@sentry.invalid/1"}
+"""The sink takes the requests that a proxy is given, too."""
 CLOCK = {"LD_PRELOAD": str(CLOCK_LIBRARY), "WALL_CLOCK": "{place}/clock"}
 NOWHERE = """
 set -e
@@ -328,8 +330,11 @@ FAULTS: tuple[Fault, ...] = (
     Fault("Sentry answers 500 for 3 s", sentry("500")),
     Fault("Sentry answers 429 for 3 s", sentry("429")),
     Fault("Sentry answers 403 for 3 s", sentry("403")),
+    Fault("Sentry answers 413 for 3 s", sentry("413")),
     Fault("Sentry cuts connections for 3 s", sentry("reset")),
     Fault("Sentry refuses connections for 3 s", sentry("refuse")),
+    Fault("the proxy before Sentry answers 407 for 3 s", sentry("407"), env=BEHIND_A_PROXY),
+    Fault("the proxy before Sentry is away for 3 s", sentry("refuse"), env=BEHIND_A_PROXY),
     Fault("Sentry answers garbage, always", env={"SENTRY_DSN": "http://k@127.0.0.1:{garbage}/1"}),
     Fault("DNS hangs, always", command=FAULTY, env={"FAULT": "dns", "SENTRY_DSN": "http://k@sentry.invalid/1"}),
     Fault(

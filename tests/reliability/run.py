@@ -63,6 +63,7 @@ def service(fault: Fault, place: Path) -> Iterator[Service]:
         silent.listen(1)
         words = {
             "{place}": str(place),
+            "{sentry}": sentry.url,
             "{silent}": str(silent.getsockname()[1]),
             "{garbage}": str(garbage_port),
         }

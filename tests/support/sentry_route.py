@@ -28,17 +28,23 @@ def serving_tls(folder):
 class Proxy:
     """A small real HTTP proxy: CONNECT, and absolute targets; remembers the first line of each request.
 
-    With a server-side context it speaks TLS itself.
+    With a server-side context it speaks TLS itself. While it has an `answer`, that is what each request gets; none, if it is empty.
     """
 
     scheme = "http"
 
     def __init__(self, tls=None):
         self.seen = []
+        self.answer = None
         self.tls = tls
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = 0
+        self.listen()
         scheme = "https" if tls else self.scheme
-        self.url = f"{scheme}://user:pa%20ss@127.0.0.1:{self.listener.getsockname()[1]}"
+        self.url = f"{scheme}://user:pa%20ss@127.0.0.1:{self.port}"
+
+    def listen(self):
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -58,6 +64,11 @@ class Proxy:
         wire = HttpWire(client)
         with client:
             while (request := wire.read()) is not None:
+                if self.answer is not None:
+                    client.sendall(self.answer)
+                    if self.answer:
+                        return
+                    continue
                 self.seen.append((request.method, request.target, request.headers.get("proxy-authorization")))
                 if request.method == "CONNECT":
                     host, _, port = request.target.rpartition(":")
@@ -165,3 +176,22 @@ class Answering:
     def __exit__(self, *_):
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
+
+
+class TooLarge(Answering):
+    """A load balancer that takes bodies up to a length, and refuses a longer one by its head: it leaves the body unread."""
+
+    def __init__(self, longest):
+        super().__init__(answer_bytes(200, b"{}"))
+        self.longest = longest
+
+    def _converse(self, connection):
+        with connection, connection.makefile("rb") as stream:
+            while stream.readline():
+                head = [line.partition(b":") for line in iter(stream.readline, b"\r\n")]
+                length = next(int(value) for name, _, value in head if name.lower() == b"content-length")
+                if length > self.longest:
+                    connection.sendall(answer_bytes(413, b"", keep_alive=False))
+                    return
+                self.requests.append(stream.read(length))
+                connection.sendall(self.answer)

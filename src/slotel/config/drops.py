@@ -47,7 +47,7 @@ DROPS: Final[dict[str, Drop]] = {
     ),
     "too_large": Drop(
         "larger than Sentry accepts, also when shortened",
-        "Send less in contexts, extra and attachments.",
+        "Send less in contexts, extra and attachments, or raise the body limit of the proxy before Sentry.",
     ),
     "timeout": Drop("Sentry did not answer, three times", "Check the network between the service and Sentry."),
     "network": Drop(

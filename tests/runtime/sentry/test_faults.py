@@ -13,9 +13,9 @@ from slotel.cli.sink.http import HttpWire as ServerWire
 from slotel.cli.sink.server import SentrySink
 from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.metrics.unsent import UNSENT
-from slotel.runtime.sentry.transport.envelope_queue import EnvelopeQueue
+from slotel.runtime.sentry.transport.envelope_queue import MAX_BYTES, EnvelopeQueue
 from support.launch import busy
-from support.sentry_route import Proxy, Socks, make_certificate, serving_tls
+from support.sentry_route import Proxy, Socks, TooLarge, make_certificate, serving_tls
 from support.sentry_tracing import connected, provider, shipping
 
 
@@ -115,7 +115,7 @@ def test_errors_and_transactions_outlive_an_outage(sentry, fault, times):
     assert sorted(names(sentry)) == sorted(f"job {n}" for n in range(20))
 
 
-@pytest.mark.parametrize("fault", ["none", "refuse", "5xx", "500", "429", "403", "reset"])
+@pytest.mark.parametrize("fault", ["none", "refuse", "5xx", "500", "429", "403", "407", "413", "reset"])
 def test_what_waits_is_known_until_it_is_sent_or_counted_as_lost(sentry, fault):
     """Where workers are killed, this is what is counted; whatever the server does, nothing is left over in the end."""
     store = Store()
@@ -163,6 +163,46 @@ def test_a_refused_key_is_named_with_its_host_and_what_was_refused_is_counted(se
         sink.flush(10)
     assert losses.counts == {("errors", "status_403"): 2, ("traces", "status_403"): 1}
     assert caplog.messages.count(f"403 from 127.0.0.1:{sentry.port}: check the key in SENTRY_DSN") == 1
+
+
+def test_what_sentry_calls_too_large_is_counted_and_the_rest_arrives(sentry):
+    sentry.set_fault("413")
+    with connected(sentry) as (client, sink, losses):
+        client.capture_event({"message": "error"}, scope=sentry_sdk.Scope())
+        run(provider(sink).get_tracer("t"), 2)
+        assert sink.flush(60)
+        sentry.set_fault("none")
+        run(provider(sink).get_tracer("t"), 2)
+        assert sink.flush(60)
+    assert losses.counts == {("errors", "too_large"): 1, ("traces", "too_large"): 2}
+    assert (sentry.events, sentry.transactions) == (0, 2)
+
+
+def with_attachment(size):
+    scope = sentry_sdk.Scope()
+    scope.add_attachment(bytes=os.urandom(size), filename="core.bin")
+    return scope
+
+
+def test_a_load_balancer_that_refuses_a_body_unread_loses_that_envelope_alone():
+    with TooLarge(100_000) as server, connected(server) as (client, sink, losses):
+        client.capture_event({"message": "large"}, scope=with_attachment(3_000_000))
+        client.capture_event({"message": "small"}, scope=sentry_sdk.Scope())
+        run(provider(sink).get_tracer("t"), 2)
+        assert sink.flush(60)
+        assert losses.counts == {("errors", "too_large"): 1}
+        assert len(server.requests) == 3
+
+
+def test_an_attachment_larger_than_the_queue_arrives_and_drops_nothing(sentry):
+    with connected(sentry) as (client, sink, losses):
+        sentry.set_fault("refuse")
+        run(provider(sink).get_tracer("t"), 3)
+        client.capture_event({"message": "error"}, scope=with_attachment(MAX_BYTES + 1))
+        sink.flush(0.5)
+        sentry.set_fault("none")
+        assert sink.flush(60)
+    assert (losses.counts, sentry.events, sentry.transactions) == ({}, 1, 3)
 
 
 def test_a_limit_of_errors_stops_no_transaction(sentry):
@@ -369,6 +409,45 @@ def test_a_proxy_tunnels_https(certificate, proxy):
     assert (sentry.transactions, losses.counts) == (3, {})
     assert [each[0] for each in proxy.seen] == ["CONNECT"]
     assert proxy.seen[0][2] == "Basic dXNlcjpwYSBzcw=="
+
+
+@pytest.mark.parametrize("dsn", ["http", "https"])
+@pytest.mark.parametrize("fault", ["away", "hangs", "407", "403", "502"])
+def test_what_waits_for_a_proxy_arrives_by_it(certificate, caplog, dsn, fault):
+    proxy = Proxy()
+    if fault == "away":
+        proxy.close()
+    elif fault == "hangs":
+        proxy.answer = b""
+    else:
+        proxy.answer = f"HTTP/1.1 {fault} x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+    with (
+        SentrySink(tls=serving_tls(certificate) if dsn == "https" else None) as sentry,
+        connected(
+            sentry, http_proxy=proxy.url, ca_certs=str(certificate / "cert.pem"), sender={"timeout": 0.3, "wait": 0.01}
+        ) as (client, sink, losses),
+    ):  # fmt: skip
+        client.capture_event({"message": "error"}, scope=sentry_sdk.Scope())
+        run(provider(sink).get_tracer("t"), 1)
+        sink.flush(2)
+        if fault == "away":
+            proxy.listen()
+        proxy.answer = None
+        assert sink.flush(60)
+        arrived = sentry.events, sentry.transactions
+    proxy.close()
+    (said,) = [each.getMessage() for each in caplog.records if each.levelname in ("WARNING", "ERROR")]
+    if dsn == "http" and fault == "403":  # of the proxy or of Sentry: that cannot be told
+        assert losses.counts == {("errors", "status_403"): 1, ("traces", "status_403"): 1}
+        assert said == (
+            f"403 from 127.0.0.1:{sentry.port}, through the proxy http://127.0.0.1: check the key in SENTRY_DSN"
+        )
+    elif dsn == "http" and fault == "hangs":  # it may have passed on what it was given
+        assert sum(losses.counts.values()) + sum(arrived) == 2
+    else:
+        assert (losses.counts, arrived) == ({}, (1, 1))
+        assert "Sentry is unreachable" in said
+        assert fault in said or fault in ("away", "hangs")
 
 
 @pytest.mark.parametrize("dsn", ["http", "https"])

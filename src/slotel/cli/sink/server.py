@@ -23,16 +23,18 @@ from slotel.cli.sink.http import HttpWire, Request, answer_bytes
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Fault = Literal["none", "429", "hang", "slow", "5xx", "500", "403", "reset", "close", "chunked", "refuse"]
+Fault = Literal[
+    "none", "429", "hang", "slow", "5xx", "500", "403", "407", "413", "reset", "close", "chunked", "refuse"
+]  # fmt: skip
 """How the sink misbehaves.
 
-429, 403, 500: refuse with that status. 5xx: with 503. hang: read, never answer. slow: answer one byte a second.
-reset: read, then cut the connection. refuse: nothing listens. close, chunked: accept, but answer with
+429, 403, 407, 413, 500: refuse with that status. 5xx: with 503. hang: read, never answer. slow: answer one byte a
+second. reset: read, then cut the connection. refuse: nothing listens. close, chunked: accept, but answer with
 `Connection: close`, or with a chunked body. Only what is accepted is counted among the items; the rest counts as
 `faulted`.
 """
 
-_LOSES = frozenset({"429", "403", "500", "5xx", "hang", "reset"})
+_LOSES = frozenset({"429", "403", "407", "413", "500", "5xx", "hang", "reset"})
 _KEY = "0123456789abcdef0123456789abcdef"
 
 

@@ -24,6 +24,7 @@ _FINAL: Final = 200
 _SOCKS: Final = ("socks4", "socks4a", "socks5", "socks5h")
 """Source: urllib3, `SOCKSProxyManager`."""
 _BODYLESS: Final = (204, 304)
+_ENVELOPE: Final = "/envelope/"
 _KEEP_ALIVE: Final = tuple(
     (level, getattr(socket, name), value)
     for level, name, value in (
@@ -52,7 +53,7 @@ class Endpoint:
     def __init__(self, dsn: str, options: Mapping[str, Any]) -> None:
         self._dsn = Dsn(dsn)
         self._options = options
-        self._path = f"{self._dsn.path}api/{self._dsn.project_id}/envelope/"
+        self._path = f"{self._dsn.path}api/{self._dsn.project_id}{_ENVELOPE}"
         self._proxy = named_proxy(self._dsn.scheme, self._dsn.host, options)
         self._headers = self._common_headers()
         self._heads = [self._head(more) for more in ("", "Content-Encoding: gzip\r\n")]
@@ -71,6 +72,13 @@ class Endpoint:
     def host(self) -> str:
         """Host and port, as a URL names them."""
         return host_of(self._dsn)
+
+    @property
+    def answers_from(self) -> str:
+        """Who may have given an answer: the host, and the proxy that forwards the requests without a tunnel."""
+        if self._proxy is None or self._dsn.scheme == "https" or self._proxy.startswith("socks"):
+            return self.host
+        return f"{self.host}, through the proxy {_without_password(self._proxy)}"
 
     @property
     def public_key(self) -> str:
@@ -199,9 +207,13 @@ def _finish(response: Any) -> None:
 def was_sent(error: Exception) -> bool:
     """Return whether the server may have got a request that failed with this error."""
     errors = urllib3.exceptions
-    return isinstance(
-        error, (errors.ReadTimeoutError, errors.ProtocolError, ConnectionError)
-    ) and not isinstance(error, (errors.NewConnectionError, errors.ProxyError))
+    if isinstance(error, errors.ReadTimeoutError):
+        return not error.url or error.url.endswith(
+            _ENVELOPE
+        )  # else the proxy made no tunnel: the URL is its own
+    return isinstance(error, (errors.ProtocolError, ConnectionError)) and not isinstance(
+        error, (errors.NewConnectionError, errors.ProxyError)
+    )
 
 
 def host_of(dsn: Dsn) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 
 MAX_ENVELOPES: Final = 5000
 MAX_BYTES: Final = 8 * 1024 * 1024
+"""Of all together. An envelope larger than half of it counts as half, so that two large attachments can wait."""
 
 
 @dataclass(slots=True)
@@ -28,6 +29,11 @@ class QueuedEnvelope:
     category: str = "transaction"
     signal: str = "traces"
     attempts: int = 0
+
+    @property
+    def weight(self) -> int:
+        """What it adds to the bytes of the queue."""
+        return min(len(self.body), MAX_BYTES // 2)
 
 
 class EnvelopeQueue:
@@ -49,7 +55,7 @@ class EnvelopeQueue:
         """Add an envelope; return the oldest ones, which were dropped for it."""
         with self._lock:
             self._envelopes.append(envelope)
-            self._bytes += len(envelope.body)
+            self._bytes += envelope.weight
             return self._trim()
 
     def take(self) -> QueuedEnvelope | None:
@@ -58,14 +64,14 @@ class EnvelopeQueue:
             if not self._envelopes:
                 return None
             envelope = self._envelopes.popleft()
-            self._bytes -= len(envelope.body)
+            self._bytes -= envelope.weight
             return envelope
 
     def put_back(self, envelope: QueuedEnvelope) -> list[QueuedEnvelope]:
         """Put an envelope back as the oldest; return those that were dropped for it."""
         with self._lock:
             self._envelopes.appendleft(envelope)
-            self._bytes += len(envelope.body)
+            self._bytes += envelope.weight
             return self._trim()
 
     def clear(self) -> list[QueuedEnvelope]:
@@ -80,6 +86,6 @@ class EnvelopeQueue:
         lost = []
         while len(self._envelopes) > MAX_ENVELOPES or self._bytes > MAX_BYTES:
             oldest = self._envelopes.popleft()
-            self._bytes -= len(oldest.body)
+            self._bytes -= oldest.weight
             lost.append(oldest)
         return lost

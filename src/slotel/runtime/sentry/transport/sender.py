@@ -62,12 +62,13 @@ _COMPUTE_TIME: Final = 0.0001
 _OK: Final = 200
 _MULTIPLE_CHOICES: Final = 300
 _REFUSED_KEY: Final = (401, 403)
+_REFUSED_BY_PROXY: Final = 407
 _TOO_LARGE: Final = 413
 _TOO_MANY: Final = 429
 _SERVER_ERROR: Final = 500
 _OBJECT: Final = re.compile(r"<urllib3[^>]*>: |^HTTPS?Connection(Pool)?\([^)]*\): ")
-_UNAVAILABLE: Final = (502, 503, 504)
-"""Statuses of a load balancer whose Sentry is down: the envelope is not the cause, so it is kept."""
+_UNAVAILABLE: Final = (_REFUSED_BY_PROXY, 502, 503, 504)
+"""Statuses of a proxy or load balancer that reaches no Sentry: the envelope is not the cause, so it is kept."""
 
 Encode = Callable[[], "QueuedEnvelope | None"]
 """Makes the bytes of an envelope, on the sender's thread; None if nothing of it may be sent now."""
@@ -364,7 +365,7 @@ class Sender:
                 self._told = None
                 LOG.info("Sentry accepts data again: %d buffered envelopes are being sent", len(self))
             return True
-        if status >= _SERVER_ERROR:
+        if status >= _SERVER_ERROR or status == _REFUSED_BY_PROXY:
             self._failures += 1
             if status not in _UNAVAILABLE:
                 envelope.attempts += 1
@@ -372,7 +373,7 @@ class Sender:
                 self._lose("server_error", [envelope])
             else:
                 self._keep(envelope)
-            self._tell(f"it answers {status}")
+            self._tell(f"{status} from {self.endpoint.answers_from}")
             return False
         self._failures = 0
         if status == _TOO_MANY:
@@ -381,7 +382,7 @@ class Sender:
         self._lose("too_large" if status == _TOO_LARGE else f"status_{status}", [envelope])
         if status in _REFUSED_KEY and self._told != "key":
             self._told = "key"
-            LOG.error("%d from %s: check the key in SENTRY_DSN", status, self.endpoint.host)
+            LOG.error("%d from %s: check the key in SENTRY_DSN", status, self.endpoint.answers_from)
         return True
 
     def _keep(self, envelope: QueuedEnvelope) -> None:
