@@ -24,10 +24,11 @@ DEADLINE = 60.0
 
 
 class Past:
-    """Prometheus' query API over a past day."""
+    """Prometheus' query API over a past day; what is past stays as it was, so the same is asked once."""
 
     def __init__(self, url: str, start: int, end: int) -> None:
         self.url, self.start, self.end = url, start, end
+        self._answers: dict[str, dict] = {}
 
     def range(self, expr: str, step: int) -> list[dict]:
         return self._get("query_range", query=expr, start=self.start, end=self.end, step=step)["data"][
@@ -42,12 +43,17 @@ class Past:
         return sorted({series[label] for series in found if label in series})
 
     def _get(self, path: str, **parameters: object) -> dict:
-        body = urllib.parse.urlencode(parameters).encode()
-        try:
-            with urllib.request.urlopen(f"{self.url}/api/v1/{path}", body, timeout=DEADLINE) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            raise ValueError(f"{parameters}: {error.read().decode()}") from None
+        body = urllib.parse.urlencode(parameters)
+        asked = f"{path}?{body}"
+        if asked not in self._answers:
+            try:
+                with urllib.request.urlopen(
+                    f"{self.url}/api/v1/{path}", body.encode(), timeout=DEADLINE
+                ) as answer:
+                    self._answers[asked] = json.load(answer)
+            except urllib.error.HTTPError as error:
+                raise ValueError(f"{parameters}: {error.read().decode()}") from None
+        return self._answers[asked]
 
 
 @contextmanager
