@@ -29,15 +29,3 @@ def test_an_instrumented_framework_and_starlette_below_fastapi_are_no_news(monke
     monkeypatch.setattr(uninstrumented.importlib.util, "find_spec", lambda _name: None)
     uninstrumented._tell("starlette", False, None)
     assert not caplog.records
-
-
-@pytest.mark.parametrize("lacks", ["psutil", "taskiq.instrumentation"])
-def test_a_worker_of_taskiq_without_its_own_instrumentation_is_told_what_to_install(
-    monkeypatch, caplog, lacks
-):
-    monkeypatch.setattr(uninstrumented.importlib.util, "find_spec", lambda name: None if name == lacks else 1)
-    uninstrumented._tell_taskiq()
-    (record,) = caplog.records
-    assert record.levelname == "ERROR"
-    assert f"needs {lacks}: its tasks are not traced or counted" in record.getMessage()
-    assert "pip install 'taskiq[opentelemetry]' [SLO130]" in record.getMessage()

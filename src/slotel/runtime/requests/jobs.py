@@ -40,8 +40,13 @@ class Jobs:
     @contextlib.contextmanager
     def serve(self, library: str, job: Job) -> Iterator[None]:
         """Run a job within a span. A job that runs synchronously within a request becomes part of that request."""
-        if not job.stands_alone and trace.get_current_span().is_recording():
-            yield
+        current = trace.get_current_span()
+        if not job.stands_alone and current.is_recording():
+            if job.has_span and getattr(current, "kind", None) is SpanKind.CONSUMER:
+                with _deciding(current, job):
+                    yield
+            else:
+                yield
             return
         parent = propagate.extract(dict(job.carrier), Context())
         attributes = {
@@ -65,12 +70,12 @@ class Jobs:
             self._in_progress.add({id(job): ("job", library, job.if_killed, time_ns(), *told)})
         try:
             try:
-                yield
-            except BaseException as error:
-                job.fail(error)
-                _end(span, job)  # the exception is in flight: it is decided by
+                with _deciding(span, job):
+                    yield
+            except BaseException:
+                span.end()  # the exception is in flight: it is decided by
                 raise
-            _end(span, job)
+            span.end()
         finally:
             self._in_progress.remove(id(job))
             context.detach(token)
@@ -83,10 +88,21 @@ def fail_current(error: Exception) -> None:
     trace.get_current_span().set_status(failed_by(error))
 
 
-def _end(span: trace.Span, job: Job) -> None:
+@contextlib.contextmanager
+def _deciding(span: trace.Span, job: Job) -> Iterator[None]:
+    """Write what came of a job onto a span."""
+    try:
+        yield
+    except BaseException as error:
+        job.fail(error)
+        _decide(span, job)
+        raise
+    _decide(span, job)
+
+
+def _decide(span: trace.Span, job: Job) -> None:
     span.set_attribute(JOB_STATE, job.state)
     if job.error is not None:
         record(span, job.error)
     if job.state == FAILED and not job.is_expected:
         span.set_status(StatusCode.ERROR if job.error is None else failed_by(job.error))
-    span.end()

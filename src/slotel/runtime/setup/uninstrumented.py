@@ -30,7 +30,6 @@ NOT_AT_ALL: Final = {
     "tornado": "tornado.web",
 }
 """The same of frameworks that are servers themselves."""
-_TASKIQ: Final = "taskiq.cli.worker.run"
 _OF_PROMETHEUS: Final = "wsgiref.simple_server"
 """prometheus_client imports it, in every service."""
 _OF_FLASK: Final = "werkzeug.serving"
@@ -57,7 +56,6 @@ def watch_frameworks(environ: Mapping[str, str]) -> None:
     for name, module in {**AT_THE_SERVER, **NOT_AT_ALL}.items():
         is_disabled = name in disabled or "*" in disabled
         wrapt.register_post_import_hook(functools.partial(_tell, name, is_disabled), module)
-    wrapt.register_post_import_hook(lambda _: _tell_taskiq(), _TASKIQ)
 
 
 def serves() -> bool:
@@ -104,14 +102,6 @@ def _makes_spans_itself(name: str) -> bool:
     if name not in {"fastapi", "starlette"} or "fastapi" not in sys.modules:
         return False
     return name == "starlette" or importlib.util.find_spec("fastapi.telemetry") is not None
-
-
-def _tell_taskiq() -> None:
-    """Tell if a worker of taskiq cannot have its own instrumentation, which nothing else misses."""
-    lacks = [each for each in ("taskiq.instrumentation", "psutil") if importlib.util.find_spec(each) is None]
-    if lacks:
-        text = f"taskiq's instrumentation needs {' and '.join(lacks)}: its tasks are not traced or counted"
-        log([Finding("instrumentation", "fail", text, "run: pip install 'taskiq[opentelemetry]'", _CODE)])
 
 
 def _is_installed(name: str) -> bool:

@@ -35,6 +35,7 @@ class Job:
         is_expected: the application has declared this failure as expected.
         error: what failed it.
         ends_process: the process leaves by `os._exit` afterwards.
+        has_span: a current CONSUMER span is its own: of an instrumentation that may not know what came of it.
         stands_alone: a scheduler has started it: it belongs to no request, whatever the context says.
         if_killed: its state if its process is killed, where nothing that its library does tells of that.
         started: unix nanoseconds, of a job that is over already.
@@ -45,6 +46,7 @@ class Job:
     state = SUCCEEDED
     is_expected = False
     ends_process = False
+    has_span = False
     stands_alone = False
     if_killed: str | None = None
     started: int | None = None
@@ -75,8 +77,8 @@ class Runner:
         owner: class of the method, or an object; empty: a function of the module.
         begin: gives the job for what the method is given; None if it runs none.
         end: is told the job and what the method was given.
-        notes: methods that are called meanwhile (class, empty for the same, and name) → is told the job and what the
-            method is given.
+        notes: methods that are called meanwhile (class, empty for the same, `module:class` for another's, and name) →
+            is told the job and what the method is given.
         last: class and name of the method that ends the job; empty where the call of `method` itself is the job.
         is_func: the job is the call of the attribute `func` of the object that the method is given first.
         other_owners: the class of the method is the first of all that has it.
@@ -99,13 +101,16 @@ class Runner:
         for owner, method in (("", self.method), *self.notes, *filter(None, [self.last])):
             its = owner or self.owner
             self.probes[owner, method] = Probe(
-                f"{self.module}:{its}" if its else self.module, method,
+                its if ":" in its else f"{self.module}:{its}" if its else self.module, method,
                 why="a job of a library that nothing instruments is counted",
                 without=f"jobs of {self.library} are not counted, or all as good",
             )  # fmt: skip
 
     def wrap(self, module: Any, owner: str, method: str, wrap: Callable[[Any], Any]) -> None:
         """Put a function before a method, in the first of the owners that has it."""
+        if ":" in owner:  # of another module, which this one imports
+            self.probes[owner, method].wrap_imported(wrap)
+            return
         owners = (owner,) if owner else (self.owner, *self.other_owners)
         found = [getattr(module, each, None) for each in owners] if owners[0] else [module]
         has = [each for each in found if hasattr(each, method)]

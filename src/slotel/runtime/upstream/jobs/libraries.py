@@ -219,6 +219,45 @@ def _end_saq(job: Job, _its: Any, context: Any) -> None:
         job.state = IGNORED if status.startswith("abort") else RETRIED
 
 
+class _Instructed(Job):
+    """A job that may end by an exception with which it only says what becomes of it."""
+
+    has_span = True
+
+    def fail(self, error: BaseException | None) -> None:
+        """Note what failed it, if that is a failure."""
+        super().fail(error)
+        if any(kind.__name__ in _INSTRUCTIONS for kind in type(error).__mro__):
+            self.state, self.error = IGNORED, None
+
+
+_INSTRUCTIONS: Final = frozenset({"NoResultError", "TaskRejectedError", "IgnoredException"})
+"""Taskiq's and FastStream's: requeue, reject, stop."""
+
+
+def _begin_taskiq(_its: Any, target: Any = None, message: Any = None, *_: Any, **__: Any) -> Job:
+    del target
+    return _Instructed(message, message.task_name, "", message.task_id, message.labels)
+
+
+def _taskiq_has_result(job: Job, *_: Any, error: Any = None, **__: Any) -> None:
+    if error is not None:
+        job.fail(error)
+
+
+def _taskiq_sends(job: Job, its: Any, *_: Any, **__: Any) -> None:
+    """Note that a job sends itself once more: whatever retries it gives the new run its id."""
+    if its.custom_task_id == job.job_id:
+        job.state, job.error = RETRIED, None
+
+
+def _begin_faststream(its: Any, *_: Any, **__: Any) -> Job | None:
+    if any("Telemetry" in type(each).__name__ for each in getattr(its, "_broker_middlewares", ())):
+        return None  # its own middleware makes the span
+    named = getattr(its, "specification", None)
+    return _Instructed(its, getattr(named, "call_name", type(its).__name__), "", "")
+
+
 RUNNERS: Final = (
     Runner("celery", "celery.worker.request", "Request", "on_failure", _begin_celery),
     Runner(
@@ -252,6 +291,17 @@ RUNNERS: Final = (
     Runner(
         "django-tasks-db", "django_tasks_db.management.commands.db_worker", "Worker", "run_task", _begin_django_task,
         notes={("DBTaskResult", "set_failed"): _django_task_failed},
+    ),
+    Runner(
+        "taskiq", "taskiq.receiver.receiver", "Receiver", "run_task", _begin_taskiq,
+        notes={
+            ("TaskiqResult", "__init__"): _taskiq_has_result,
+            ("taskiq.kicker:AsyncKicker", "_prepare_message"): _taskiq_sends,
+        },
+    ),
+    Runner(
+        "faststream", "faststream._internal.endpoint.subscriber.usecase", "SubscriberUsecase", "process_message",
+        _begin_faststream,
     ),
     Runner("saq", "saq.worker", "Worker", "_before_process", _begin_saq, _end_saq, last=("", "_after_process")),
 )  # fmt: skip
