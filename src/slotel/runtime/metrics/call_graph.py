@@ -16,7 +16,7 @@ from slotel.runtime.metrics.store.store import Store
 CALLING: Final = frozenset((2, 3))
 """Values of OpenTelemetry's SpanKind: CLIENT, PRODUCER."""
 MOST: Final = 100
-"""Called sides that have a series each; a map of more is read by nobody. The rest is `OTHERS`."""
+"""Called services with a series each, about as many as a map can show; all others count as `OTHERS`."""
 OTHERS: Final = "(others)"
 
 _CONNECTIONS: Final = {

@@ -1,4 +1,4 @@
-"""Keeps a process alive that counts in a mapped file which somebody truncates, or whose disk fails: no SIGBUS ends it.
+"""Keeps SIGBUS from ending a process whose mapped file is truncated by others, or whose disk fails.
 
 The page that is gone becomes memory of the process's own, filled with what can still be read of the file. A SIGBUS of
 anybody else's does what it would do without slotel, also one that is sent, and where the app enables `faulthandler`.

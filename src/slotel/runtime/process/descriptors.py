@@ -53,7 +53,7 @@ class Closable(Protocol):
         """Close the descriptor."""
 
     def detach(self) -> int:
-        """Let go of the descriptor without closing it."""
+        """Release the descriptor without closing it."""
 
 
 def close_own(closable: Closable, identity: Identity | None) -> None:

@@ -1,6 +1,6 @@
-"""When telemetry was last delivered and refused, and what waits, over all processes of the service. Sends nothing.
+"""Times of the last delivery and failure, and pending envelopes, by destination, over all processes of the service.
 
-Each process tells the others at its tick: the one that answers the page, as gunicorn's own, may export nothing itself.
+Each process shares its own at its tick: the one that serves the page, as gunicorn's master, may export nothing.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Deliveries:
         return {name: last for name, last in found.items() if any(last)}
 
     def all(self) -> dict[str, Last]:
-        """Return those of all processes; nothing of a dead one waits."""
+        """Return those of all processes; a dead process has no pending envelopes."""
         workers = self._runtime.workers
         files = workers.shared(SUFFIX) if workers is not None else ()
         others = (decode(file.data) if file.is_alive else _of_the_dead(decode(file.data)) for file in files)

@@ -1,4 +1,4 @@
-"""Which instrumentations are on, over all processes of the service: gunicorn's own process imports no framework."""
+"""Active instrumentations over all processes of the service: gunicorn's master imports no framework."""
 
 from __future__ import annotations
 

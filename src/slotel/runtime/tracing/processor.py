@@ -133,7 +133,7 @@ class SlotelSpanProcessor(SpanProcessor):
     def _decided_again(
         self, error: Exception, span: ReadableSpan, local_root: LocalRoot | None
     ) -> tuple[Decision, OutcomeRow] | tuple[None, None]:
-        """Return what came of a span if plain values tell it; else the fault is counted."""
+        """Return the decision about a span whose values are plain; for others count the fault."""
         try:
             decision = _again(decide, error, span, local_root)
             return decision, decision.row  # noqa: TRY300 what has no row is a fault

@@ -165,7 +165,7 @@ def install_pipeline(
 def make_spans(
     provider: TracerProvider, placed: SpanProcessor, tracers: Sequence[Any], environ: Mapping[str, str]
 ) -> None:
-    """Let the provider's existing and future tracers create slotel's own spans (decision 0070)."""
+    """Have the provider's existing and future tracers create slotel's own spans (decision 0070)."""
     tracer = provider.get_tracer("slotel")
     if type(tracer) is not Tracer:  # an SDK that is switched off, or a provider with tracers of its own
         return

@@ -1,4 +1,4 @@
-"""Keeps the patching of gevent and eventlet whole where slotel and the instrumented libraries are there before it.
+"""Extends the patches of gevent and eventlet to libraries that were imported before them, as slotel itself is.
 
 `opentelemetry-instrument` imports libraries and starts threads when the process starts. A gevent worker of gunicorn,
 `celery -P gevent` or `monkey.patch_all()` in the first line of an app patch the standard library after that. Then
@@ -42,7 +42,7 @@ Hook = Callable[[], None]
 
 
 def extend_monkey_patches(pause: Hook, resume: Hook) -> None:
-    """Hand replacements on to libraries that were imported before, whenever the standard library is patched.
+    """Give libraries that were imported before what replaces the standard library's names, whenever it is patched.
 
     Args:
         pause: ends threads before everything is patched.

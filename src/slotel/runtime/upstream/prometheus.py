@@ -22,7 +22,7 @@ _COLLECTORS: Final = Probe(
 
 
 def naming_exporter() -> Callable[[MetricsData], Iterable[Any]]:
-    """Return the stock exporter as a function; it registers nowhere but with a registry of its own.
+    """Return the stock exporter as a function; it registers with a registry of its own only.
 
     Raises:
         LookupError: this release of the exporter cannot be asked.

@@ -1,4 +1,4 @@
-"""What frameworks say of a websocket, and no span or ASGI message: its client has left, its handler has failed."""
+"""What only frameworks know of a websocket: that its client has disconnected, or its handler has failed."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _CLIENTS: Final = frozenset({"CLOSE", "ERROR"})
 
 
 def watch_sockets(left: Callable[[], None]) -> None:
-    """Call `left` in the span of a websocket whose client has left, once its framework is imported."""
+    """Call `left` in the span of a websocket whose client has disconnected, once its framework is imported."""
     _AIOHTTP.wrap_on_import(functools.partial(_of_aiohttp, left))
     _TORNADO.wrap_on_import(functools.partial(_of_tornado, left))
 
 
 def watch_failed_sockets(failed: Callable[[BaseException], None]) -> None:
-    """Tell what failed the handler of a websocket that its framework closes in order all the same, as Quart does."""
+    """Call `failed` with the exception of a websocket's handler that Quart closes normally all the same."""
 
     def hook(signals: Any) -> None:
         def report(_sender: Any, exception: BaseException, **_more: Any) -> None:

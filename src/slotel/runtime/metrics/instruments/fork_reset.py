@@ -1,4 +1,4 @@
-"""Lets the app's own instruments count from zero in a forked child. Collects nothing, sends nothing.
+"""Resets the app's own instruments to zero in a forked child.
 
 The SDK copies what its metric readers hold into the child, with every lock as it stood at the fork: the child would
 push the parent's counts again, and it could wait for ever for a lock that a thread of the parent's held. There is no

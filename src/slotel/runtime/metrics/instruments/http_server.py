@@ -50,7 +50,7 @@ Attributes = Mapping[str, Any]
 
 
 def http_server_metrics(provider: MeterProvider, max_series: int) -> HttpServerMetrics | None:
-    """Return the meter provider for web frameworks; None where the SDK must add up by itself.
+    """Return the meter provider for web frameworks; None where the SDK must aggregate.
 
     So it must where another reader than the scrape wants the numbers (an OTLP exporter), where views may change them,
     and where exemplars are asked for that are not of sampled spans. Ask before the scrape adds its reader.

@@ -71,7 +71,7 @@ def export_store(
     resource: Callable[[], Resource],
     redact: Redact = lambda data: data,
 ) -> bool:
-    """Let every periodic reader of a provider export the store's counters and histograms, too.
+    """Have every periodic reader of a provider export the store's counters and histograms, too.
 
     Args:
         source: this process's families.
@@ -117,7 +117,7 @@ class _FirstExport:
             self._due.remove(reader)
 
     def export(self) -> None:
-        """Let the readers export that have not; nobody waits: a fork would wait for the tick."""
+        """Start the first export of each reader without waiting for it: a fork waits for the tick."""
         if self._due:
             _export(tuple(self._due), 0.0)
 

@@ -36,9 +36,9 @@ STANDBY_SECONDS: Final = 0.25
 RETRY_SECONDS: Final = 1.0
 """Between two tries when another service has the port."""
 BUSY_SECONDS: Final = 0.0005
-"""A scrape's work holds the interpreter about this long before it lets others run."""
+"""A scrape holds the GIL about this long before it yields."""
 REST_SECONDS: Final = 0.001
-"""Long enough for a thread that waits to be given a processor; what is too short hands the interpreter to nobody."""
+"""Long enough for a waiting thread to be scheduled; after a shorter sleep this thread would get the GIL back."""
 _GZIP: Final = 31
 """zlib's window bits for a gzip header."""
 
@@ -259,7 +259,7 @@ class Endpoint:
         return Answer("200 OK", OPENMETRICS if openmetrics else TEXT, body, "gzip" if gzip else "")
 
     def yield_gil(self) -> None:
-        """Let other threads run if it is time; sources that take long call it in between."""
+        """Release the GIL if it is time; sources that take long call it in between."""
         if self._stop.is_set():
             return
         if self._thread.is_current and time.perf_counter() >= self._busy_until:

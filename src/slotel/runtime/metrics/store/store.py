@@ -149,7 +149,7 @@ class Store:
     # -- where the cells are ---------------------------------------------------------------------------------
 
     def place(self, cells: Cells, series_log: SeriesLog | None) -> None:
-        """Go on counting in other cells, which hold what was counted; the caller holds the lock."""
+        """Continue in other cells, which hold the counts so far; the caller holds the lock."""
         self.cells = cells
         self.series_log = series_log
         for table in self.tables:

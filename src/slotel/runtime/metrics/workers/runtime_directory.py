@@ -154,7 +154,7 @@ class RuntimeDirectory:
         return os.path.lexists(self.path)
 
     def create(self) -> bool:
-        """Create it; return whether it was not there. Raises OSError when it cannot be, or is somebody else's."""
+        """Create it; return whether it is new. Raises OSError if it cannot be created, or belongs to another user."""
         try:
             Path(self.path).mkdir(_PRIVATE)
             is_new = True

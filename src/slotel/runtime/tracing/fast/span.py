@@ -246,7 +246,7 @@ class LeanSpan(Span):
             self._status = status
 
     def amend_status(self, code: StatusCode) -> None:
-        """Set the status of a span that has ended and was handed to nobody yet."""
+        """Set the status of a span that has ended and was not exported yet."""
         self._status = Status(code)
 
     # -- start and end -----------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ _BACKREF: Final = "_sentry_drf_request_backref"
 
 
 def add_to_templates(values: Callable[[], dict[str, str]]) -> None:
-    """Let templates that `render` renders know more names, from the import of `django.shortcuts` on.
+    """Add names to the context of templates that `render` renders, from the import of `django.shortcuts` on.
 
     Args:
         values: called for each rendering; gives HTML by name. What the app gives itself stays.
@@ -103,7 +103,7 @@ def has_loaded_user(request: Any) -> bool:
 
 
 def forced_root(application: Any) -> str:
-    """Return FORCE_SCRIPT_NAME if an application is Django's, or a middleware around it: no server tells it."""
+    """Return FORCE_SCRIPT_NAME of a Django application, also of one inside middlewares; "" for any other."""
     handlers, conf = sys.modules.get(HANDLERS), sys.modules.get("django.conf")
     if handlers is None or conf is None:
         return ""

@@ -1,4 +1,4 @@
-"""Where frameworks that no OpenTelemetry instrumentation knows find the route of a request: patched once each.
+"""How frameworks without an OpenTelemetry instrumentation find the route of a request: one patched call each.
 
 A framework is one row. Where an instrumentation makes the server span, it has named it, and nothing is told here.
 """
@@ -65,7 +65,7 @@ _PROBES: Final = {place: place.probe() for place in PLACES}
 
 
 def watch_routes(tell: Callable[[str], None]) -> None:
-    """Tell the route of each request that a framework of the table serves, from its import on."""
+    """Call a function with the route of each request to a framework of the table, from its import on."""
     for place, probe in _PROBES.items():
         probe.wrap_on_import(functools.partial(_telling_of_call, place, tell))
     _CHANNELS.wrap_on_import(functools.partial(_telling_of_channels, tell))

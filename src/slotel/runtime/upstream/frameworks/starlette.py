@@ -64,7 +64,7 @@ Report = Callable[[BaseException, bool], None]
 
 
 def add_to_templates(values: Callable[[], dict[str, str]]) -> None:
-    """Let the templates of Jinja2Templates know more names, from the import of Starlette's templating on.
+    """Add names to the context of Jinja2Templates, from the import of Starlette's templating on.
 
     Args:
         values: called for each rendering; gives HTML by name.
@@ -99,7 +99,7 @@ def keep_bodies() -> None:
 
 
 def name_mounted_routes(name: Callable[[str], None], name_socket: Callable[[], None]) -> None:
-    """Tell the full route of a request that a mounted application serves, from the import of Starlette on.
+    """Call `name` with the full route of a request to a mounted application, from the import of Starlette on.
 
     Args:
         name_socket: called when a websocket has its route.

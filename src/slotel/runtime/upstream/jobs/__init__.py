@@ -1,1 +1,1 @@
-"""Job queues: where a job runs, and what came of it."""
+"""Job queues: which methods run a job, and what its outcome is."""

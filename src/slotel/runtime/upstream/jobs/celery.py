@@ -71,7 +71,7 @@ def broken_by(state: str | None) -> Exception | None:
 
 
 def watch_failures(expected: Callable[[], None], broken: Callable[[Exception], None]) -> None:
-    """Tell of failures of jobs, in their spans, once Celery is imported.
+    """Call functions for failures of jobs, within their spans, once Celery is imported.
 
     Args:
         expected: called if a job fails with one of its `throws`.

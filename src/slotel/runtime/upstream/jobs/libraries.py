@@ -1,4 +1,4 @@
-"""Where jobs run that OpenTelemetry does not instrument, and what tells what came of them: a row for each library.
+"""Job libraries that OpenTelemetry does not instrument: which methods run a job and report its outcome, a row for each.
 
 Where sentry-sdk has an integration, the places are those that it patches, too: its error events are made within.
 """
@@ -37,7 +37,7 @@ def _begin_lost_rq(_its: Any, job: Any, *_: Any, **__: Any) -> Job:
 
 
 def _begin_given_up_rq(its: Any, exc_string: Any = "", *_: Any, **__: Any) -> Job | None:
-    """Begin a job of which no process tells what came of it, where RQ writes that down; None for any other failure."""
+    """Return the job if RQ records that no process reported its outcome; None for any other failure."""
     state = next((state for text, state in _RQ_WRITES.items() if str(exc_string).startswith(text)), None)
     return None if state is None else _lost_rq(its, state)
 
@@ -131,7 +131,7 @@ def _arq_finishes(job: Job, _its: Any, _id: Any, is_over: Any = True, *_: Any, *
 
 
 def _begin_celery(its: Any, exc_info: Any, *_: Any, **__: Any) -> Job | None:
-    """Begin a job whose process is gone: its span ended with it. The worker's main process tells what became of it."""
+    """Return a job whose process was killed, and its span with it; the worker's main process knows the outcome."""
     if not is_counted() or not lost_with_process(exc_info.exception):
         return None
     signals: Any = sys.modules["celery.signals"]

@@ -1,4 +1,4 @@
-"""How a SpanContext is read on the way of every span, and how instrumentations are told to look away.
+"""How a SpanContext is read for every span, and how instrumentation is suppressed.
 
 OpenTelemetry's SpanContext (1.45) is a tuple whose properties cost a call each. That is a layout, not an API: where a
 release has another one, the properties are read; requests are counted the same, for some 0.1 us more a span.
@@ -23,7 +23,7 @@ _SUPPRESS: Final = Probe(
 
 
 def suppress_instrumentation() -> Any:
-    """Let no instrumentation see what this thread does, until `opentelemetry.context.detach` gets what is returned."""
+    """Suppress instrumentation in this context; return the token for `opentelemetry.context.detach`."""
     keys = ("suppress_instrumentation", _SUPPRESS.of(otel_context))
     context = otel_context.get_current()
     for key in filter(None, keys):

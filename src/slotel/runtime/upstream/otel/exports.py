@@ -1,4 +1,4 @@
-"""The SDK's exporters: when one last delivered and last failed, and that each process has a connection of its own.
+"""The SDK's exporters: the times of their last delivery and failure, and a connection for each process.
 
 An exporter says what came of an export to nobody but its own processor: the method `export` of the one instance is
 wrapped; what it is given and what it answers stay as they are.
@@ -51,7 +51,7 @@ class Delivery:
         return self._failed if self._pid == os.getpid() else None
 
     def note(self, *, is_delivered: bool) -> None:
-        """Note what came of an export."""
+        """Record the result of an export."""
         if self._pid != os.getpid():  # a forked child's own story begins here
             self._pid, self._delivered = os.getpid(), None
         if is_delivered:
@@ -61,7 +61,7 @@ class Delivery:
 
 
 def connect_anew_after_fork() -> None:
-    """Let every OTLP/HTTP exporter, also one that is made later, open a connection in each process that it exports in.
+    """Have every OTLP/HTTP exporter, also one that is made later, open a new connection in each process.
 
     The SDK's exporters keep theirs open, and a fork copies it: two processes then write into the middle of each other's
     requests, read each other's answers, and send again what they hold to be lost. The copy is closed where the child
@@ -89,7 +89,7 @@ DELIVERIES: Final[dict[str, Delivery]] = {}
 
 
 def watch(exporter: Any, signal: str) -> None:
-    """Note what comes of an exporter's exports; an exporter that cannot be watched is left alone."""
+    """Record the results of an exporter's exports; an exporter that cannot be wrapped stays as it is."""
     export = getattr(exporter, "export", None)
     if export is None:
         return

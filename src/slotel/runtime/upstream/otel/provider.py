@@ -59,7 +59,7 @@ def active_processor(provider: TracerProvider) -> tuple[str, Any] | None:
 
 
 def existing_tracers(provider: TracerProvider) -> list[Any]:
-    """Return the tracers that the provider has made: whoever asked for one holds it."""
+    """Return the tracers that the provider has made, which libraries may hold already."""
     known = _TRACERS.of(provider)
     if isinstance(known, dict):
         return list(known.values())

@@ -11,7 +11,7 @@ from opentelemetry.trace import Status, StatusCode
 from slotel.runtime.logs import exact_text
 
 UNSET: Final = Status(StatusCode.UNSET)
-"""The status of a span of ours that nobody gave one: known by identity."""
+"""The status of a span of slotel's own that was given none; compared by identity."""
 _FIELDS: Final = (
     "name", "context", "parent", "resource", "attributes", "events", "links", "kind", "status", "start_time",
     "end_time", "instrumentation_scope",
@@ -78,14 +78,14 @@ def _is_same(one: Any, other: Any) -> bool:
 
 
 def add_missing(span: ReadableSpan, name: str, value: Any) -> None:
-    """Add to a span that has ended, and was handed to nobody yet, what was known later; one of the SDK's stays."""
+    """Add attributes to a span that has ended and was not exported yet; a span of the SDK stays as it is."""
     recorded = getattr(span, "recorded", None)
     if recorded is not None:
         recorded.setdefault(name, value)
 
 
 def set_sent_status(span: ReadableSpan, name: str, status: int | None) -> None:
-    """Give a span that has ended, and was handed to nobody yet, the status that was sent; one of the SDK's stays.
+    """Set the sent status code on a span that has ended and was not exported yet; a span of the SDK stays as it is.
 
     Args:
         name: of the attribute.

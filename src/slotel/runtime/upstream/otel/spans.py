@@ -109,7 +109,7 @@ is_enabled: Final[Any] = property(attrgetter(f"{_CONFIG.name}.is_enabled"))
 
 TRACE_LOG: Final = logging.getLogger("opentelemetry.sdk.trace")
 ATTRIBUTES_LOG: Final = logging.getLogger("opentelemetry.attributes")
-"""A misuse is told where the SDK tells it."""
+"""Loggers of the SDK, for warnings about misuse that are the SDK's."""
 
 
 def _context_variable() -> Any:

@@ -22,7 +22,7 @@ _DIGITS: Final = 7
 
 
 def ignore_unreadable_bodies() -> None:
-    """Let the integration of Litestar show no body where it cannot read one, from its import on.
+    """Have Litestar's integration leave out a body that it cannot parse, from its import on.
 
     It reads and parses the body of each request: bare Litestar answers 400, or what a handler does that reads no body.
     """

@@ -1,4 +1,4 @@
-"""Leaves to another thread what sentry-sdk does with a made event: marks the app's frames, scrubs, serialises.
+"""Moves to the sender's thread what sentry-sdk does with an event at last: mark the app's frames, scrub, serialise.
 
 On the thread that captures, event processors have run and each value of the app is copied or written as text, so that
 nothing changes behind its back. What is left is bound to no thread.
@@ -372,7 +372,7 @@ class _Copy:
 
 
 def _serialized(event: Event, serialize: Callable[..., Any], options: Mapping[str, Any]) -> Event:
-    """Serialise an event; what sentry-sdk's serializer would leave as it is, stays as it is: mostly everything."""
+    """Serialise an event; plain values, which sentry-sdk's serializer would not change, are not copied."""
     longest = options.get("max_value_length")
     aside: Event = {
         part: event.pop(part)

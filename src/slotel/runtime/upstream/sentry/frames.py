@@ -83,7 +83,7 @@ def copy_of(shared: KnownFrame) -> KnownFrame:
 
 
 def shared_by(frame: KnownFrame) -> KnownFrame | None:
-    """Return the shared description of a frame, if nobody has changed its copy."""
+    """Return the shared description of a frame, if its copy was not changed; else None."""
     return frame.origin if frame.origin is not None and frame == frame.origin else None
 
 
@@ -184,7 +184,7 @@ def _stacks(event: Mapping[str, Any]) -> Iterator[list[Any]]:
 
 
 def leave_source_lines_out() -> bool:
-    """Have sentry-sdk leave the source lines of frames empty; return whether it does: somebody else adds them."""
+    """Have sentry-sdk leave the source lines of frames empty, as slotel adds them later; return whether it does."""
 
     def no_lines(*_: Any, **__: Any) -> tuple[list[str], None, list[str]]:
         return [], None, []
@@ -193,7 +193,7 @@ def leave_source_lines_out() -> bool:
 
 
 def hide_own_frames() -> None:
-    """Have sentry-sdk leave slotel's frames out of stacks."""
+    """Have sentry-sdk leave slotel's frames out of stack traces."""
 
     def wrap(original: Callable[[Any], bool]) -> Callable[[Any], bool]:
         def should_hide_frame(frame: Any) -> bool:

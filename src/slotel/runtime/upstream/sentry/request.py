@@ -182,7 +182,7 @@ _FLASK_USER: Final = Probe(
 
 
 def _add_djangos(module: Any) -> None:
-    """Tell sentry-sdk's readers what they would know if Django had been imported before them."""
+    """Give sentry-sdk's readers the exception that they would know if Django had been imported before them."""
     known = _UNREADABLE.load()
     if isinstance(known, tuple) and module.RawPostDataException not in known:
         _UNREADABLE.put(sys.modules[_UNREADABLE.where], (module.RawPostDataException, *known))
@@ -196,13 +196,13 @@ def add_flask_user(event: Any) -> None:
 
 
 def fits_in_event(length: int) -> bool:
-    """Return whether the app's settings let a body of so many bytes into an event."""
+    """Return whether `max_request_body_size` allows a body of so many bytes in an event."""
     fits = _BOUNDS.load()
     return fits is not None and bool(fits(sentry_sdk.get_client(), length))
 
 
 def filtered(values: Mapping[str, Any], behaviour: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that a part of the app's `data_collection` lets into an event."""
+    """Return the values that a part of the app's `data_collection` allows in an event."""
     choose = _FILTER.load()
     return {} if choose is None else choose(items=values, behaviour=behaviour)
 

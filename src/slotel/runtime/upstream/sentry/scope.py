@@ -86,7 +86,7 @@ class _CopiedScope(Scope):
 
 
 def fork_when_used(scope: Scope, prepare: Prepare | None = None) -> Scope:
-    """Return a scope that is a copy of another one as soon as somebody uses it.
+    """Return a scope that becomes a copy of another one when it is first used.
 
     Args:
         scope: that of the process, a thread or an event loop: what changes there before the first use is copied, too.
@@ -105,7 +105,7 @@ def fork_when_used(scope: Scope, prepare: Prepare | None = None) -> Scope:
 
 
 class UnusedScope(NamedTuple):
-    """A request's scope that nobody used: at its end a copy of it would have said nothing.
+    """A request's scope that was never used: a copy of it at its end would have been empty.
 
     Args:
         original: that of the process, a thread or an event loop.
@@ -126,7 +126,7 @@ class UnusedScope(NamedTuple):
 
 
 def snapshot_of(scope: Scope) -> Scope | UnusedScope:
-    """Return a scope that stays as this one is now: itself, or of what it waits to be a copy.
+    """Return a scope that stays as this one is now: itself, or what its copy would be made of.
 
     Args:
         scope: of a request that has ended, which nobody uses any more.
@@ -150,7 +150,7 @@ def _copied(original: Scope, prepare: Prepare | None) -> Scope:
 
 
 def make_copy(scope: Scope) -> None:
-    """Make a scope the copy that it is to be; nothing is done to one that is."""
+    """Make the copy that a waiting scope stands for; a copied scope stays as it is."""
     if scope.__class__ is not _WaitingScope:
         return
     try:

@@ -103,7 +103,7 @@ class _Attributes:
 
 
 def add_source(put: Callable[[str, Any], object], options: Mapping[str, Any]) -> None:
-    """Tell where in the app's own code the thread is.
+    """Add the app's own line of code that the thread is at, as `code.*` attributes.
 
     Args:
         put: takes attributes of a span.

@@ -122,7 +122,7 @@ class Access:
         return TlsPeer(context, peer)
 
     def _is_authorised(self, header: str) -> bool | None:
-        """Return whether the credentials are right; None where nobody can say yet."""
+        """Return whether the credentials are right; None if that is not known yet."""
         scheme, _, credentials = header.partition(" ")
         credentials = credentials.strip()
         if scheme.lower() == "bearer" and self.token_file is not None:
@@ -131,7 +131,7 @@ class Access:
         return self._is_user(credentials) if scheme.lower() == "basic" and self.users else False
 
     def _read_tokens(self) -> tuple[bytes, ...]:
-        """Return the tokens of the file; none while it cannot be read, so that nobody comes in."""
+        """Return the tokens of the file; none while it cannot be read: then every request is refused."""
         path = self.token_file
         assert path is not None  # noqa: S101 the caller looked
         stamp = _stamp(path)

@@ -98,7 +98,7 @@ class PortHolder:
             )  # fmt: skip
 
     def ask(self, host: str, port: int) -> Found | None:
-        """Return who answers at a port; None where nobody does in time."""
+        """Return which service answers at a port; None if none does in time."""
         nonce = secrets.token_hex(16)
         question = f"GET {PATH} HTTP/1.1\r\nHost: localhost\r\n{_NONCE}: {nonce}\r\nConnection: close\r\n\r\n"
         answer = b""

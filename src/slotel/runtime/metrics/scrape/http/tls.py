@@ -26,7 +26,7 @@ class TlsPeer:
         return self._peer.fileno()
 
     def recv(self, size: int) -> bytes:
-        """Return what came; b"" at the end, and for a peer that speaks no TLS.
+        """Return received bytes; b"" at the end, and for a peer that does not speak TLS.
 
         Raises:
             BlockingIOError: nothing is there yet.
@@ -65,5 +65,5 @@ class TlsPeer:
         self._peer.close()
 
     def detach(self) -> int:
-        """Let go of the descriptor without closing it."""
+        """Release the descriptor without closing it."""
         return self._peer.detach()

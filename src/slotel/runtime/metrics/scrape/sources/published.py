@@ -1,4 +1,4 @@
-"""What each process of a service publishes of its app's metrics, and their sum over all. Collects nothing itself.
+"""The app's metrics that each process of a service publishes, and their sum over all processes.
 
 A process shares its latest numbers as one file beside its counts; the process that answers a scrape adds all up.
 What a dead process published stays counted: `combine` makes one file of those of the dead.
@@ -20,7 +20,7 @@ from slotel.runtime.metrics.workers.workers import Workers
 SUFFIX: Final = "app"
 """Of the shared files."""
 LABEL_PID: Final = "pid"
-"""Label of a gauge that speaks for one process of several."""
+"""Label of a gauge that belongs to one process of several."""
 _VERSION: Final = 2
 _PLAIN: Final = ("name", "kind", "help", "unit", "label_names", "bounds", "created")
 """What a family's first line holds beside its exemplars."""
@@ -38,7 +38,7 @@ class Published(NamedTuple):
 
 
 def published(workers: Workers, yield_gil: Callable[[], None] = lambda: None) -> list[Published]:
-    """Return what the others say; a file that cannot be read is passed over."""
+    """Return what the other processes published; files that cannot be read are skipped."""
     found = []
     for file in workers.shared(SUFFIX):
         converted = decode(file.data, yield_gil)
@@ -68,7 +68,7 @@ def over_processes(
 
 
 def lasting(converted: Converted) -> Converted:
-    """Return what stays when a process is gone: what it counted, not what it was like."""
+    """Return what a process leaves behind when it ends: counters and histograms, no gauges."""
     return Converted(tuple(family for family in converted.families if family.kind != "gauge"), frozenset())
 
 

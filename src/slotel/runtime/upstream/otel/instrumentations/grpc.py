@@ -65,7 +65,7 @@ Refused = Callable[[Any, Any, "Exception | None"], object]
 
 
 def watch_refused_calls(refused: Refused) -> None:
-    """Tell of each call that comes to no handler: gRPC answers UNIMPLEMENTED, or UNKNOWN where the lookup raised."""
+    """Call a function for each call without a handler: gRPC answers UNIMPLEMENTED, or UNKNOWN if the lookup raised."""
     tell = functools.partial(_tell, refused)
     _SYNC.wrap_on_import(_watching(tell))
     _ASYNC.wrap_on_import(_watching_async(tell))
@@ -137,7 +137,7 @@ class _Unserialized:
         self._error: Exception | None = error
 
     def take(self) -> Exception | None:
-        """Return the error and let go of it: a cycle would keep the call's generator, whose end ends the span."""
+        """Return the error and drop the reference: a cycle would keep the call's generator, whose end ends the span."""
         error, self._error = self._error, None
         return error
 
@@ -239,7 +239,7 @@ def _serialized(response: Any) -> Any:
 
 
 def _reading(handler: Any, tell: Callable[[Exception], None]) -> Any:
-    """Return a handler that tells of a request that cannot be read: its behavior is never called."""
+    """Return a handler that reports a request which cannot be deserialized: its behavior is never called."""
     if handler is None or handler.request_streaming or handler.request_deserializer is None:
         return handler
     read = handler.request_deserializer
@@ -293,7 +293,7 @@ def _disabling_compression(_original: Any) -> Any:
 
 
 def take_arguments_by_position() -> None:
-    """Let servers be made with interceptors that are given by position: the instrumentation adds its own by name."""
+    """Accept servers whose interceptors are given by position: the instrumentation adds its own by name."""
 
     def wrap(made: Any, original: Any) -> Any:
         names = tuple(inspect.signature(made).parameters)

@@ -247,7 +247,7 @@ def _placing_requests(
 
 
 def _allowing_hosts(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a request pass whose host is not in ALLOWED_HOSTS: whether it is answered is for the app's code to say."""
+    """Trace a request whose host is not in ALLOWED_HOSTS: the app's code decides whether it is answered."""
 
     def process(its: Any, request: Any, *more: Any, **named: Any) -> Any:
         try:
@@ -267,14 +267,14 @@ def _allowing_hosts(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def disable_flask_excluded_urls() -> None:
-    """Let Flask's instrumentation look at no list of excluded URLs."""
+    """Have Flask's instrumentation skip its check for excluded URLs."""
     app = _EXCLUDED.owner()
     if app is not None:
         _EXCLUDED.put(app, None)
 
 
 def leave_out_messages(instrumentation: Any, messages: Collection[str]) -> None:
-    """Let Starlette's instrumentation make no span of these ASGI messages."""
+    """Have Starlette's instrumentation make no spans for these ASGI messages."""
     middleware: Any = _STARLETTE.of(instrumentation)
     if middleware is None:
         return

@@ -260,7 +260,7 @@ def asking(quick: Callable[[Any], Any], original: Callable[..., Any]) -> Callabl
 
 
 def _conventions_of(quick: Callable[..., Any], original: Callable[..., Any]) -> tuple[Any, Any]:
-    """Return by which conventions a function answers as the original one, and what it is to tell robots by."""
+    """Return the conventions by which a function equals the original one, and its detection of robots."""
     http = sys.modules.get(_AGENTS.where)
     detect = _remembering(_AGENTS.of(http)) if http is not None else None
     stable = _stable_conventions(original)

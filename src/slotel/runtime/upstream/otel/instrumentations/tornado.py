@@ -53,7 +53,7 @@ def patch_tornado() -> None:
 
 
 def _measuring_at_the_end(original: Function) -> Function:
-    """Leave out what is measured when an exception is logged: the answer's status is known at the finish."""
+    """Measure a request when it finishes, with its status, and not when an exception is logged."""
 
     def record(histograms: Any, handler: Any, error: Any, *args: Any, **kwargs: Any) -> None:
         if error is None:
