@@ -33,11 +33,33 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": b"ok"})
 app = ErrorTrackingMiddleware(app)
 """
+DJANGO_SHOP = """
+from slotel import ErrorTracker
+ErrorTracker().init()
+from django.conf import settings
+settings.configure(
+    ALLOWED_HOSTS=["*"], SECRET_KEY="x", ROOT_URLCONF="shop", MIDDLEWARE=["slotel.ErrorTrackingMiddleware"]
+)
+from django.core.{protocol} import get_{protocol}_application
+from django.http import HttpResponse
+from django.urls import path
+def good(request):
+    return HttpResponse("ok")
+def bad(request):
+    raise ValueError("bad")
+urlpatterns = [path("good", good), path("bad", bad)]
+app = get_{protocol}_application()
+"""
 SERVERS = {
     "gunicorn": ("gunicorn", "-b", "127.0.0.1:{port}", "shop:app"),
     "uvicorn": ("uvicorn", "--lifespan", "off", "--port", "{port}", "shop:app"),
 }
-SHOP = {"gunicorn": WSGI, "uvicorn": ASGI}
+SHOPS = {
+    "WSGI": ("gunicorn", WSGI),
+    "ASGI": ("uvicorn", ASGI),
+    "Django, WSGI": ("gunicorn", DJANGO_SHOP.format(protocol="wsgi")),
+    "Django, ASGI": ("uvicorn", DJANGO_SHOP.format(protocol="asgi")),
+}
 
 
 class Tracked:
@@ -121,12 +143,12 @@ def test_a_tracked_request_counts_for_the_objectives(bare):
 
 
 @pytest.mark.parametrize("launcher", [False, True], ids=["code", "auto-instrumentation"])
-@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize(("server", "shop"), SHOPS.values(), ids=SHOPS)
 def test_a_server_that_was_loading_the_app_when_slotel_started_counts_as_one_that_came_later(
-    server, launcher, tmp_path
+    server, shop, launcher, tmp_path
 ):
     """gunicorn and uvicorn load the app in the call that is patched; the oracle is what the client saw."""
-    (tmp_path / "shop.py").write_text(SHOP[server])
+    (tmp_path / "shop.py").write_text(shop)
     with Launched(*SERVERS[server], env={}, cwd=tmp_path, launcher=launcher) as service:
         service.wait_ready()
         statuses = Counter(service.get(path)[0] for path in ("/good", "/good", "/bad", "/good"))

@@ -57,6 +57,23 @@ def test_a_flask_app_is_used_after_the_wrapping_as_before():
     assert not hasattr(app.app, "extensions")
 
 
+def test_a_function_that_another_project_puts_in_place_of_its_call_is_called_and_calls_the_app(monkeypatch):
+    """As sentry-sdk's integrations of Litestar and Starlette do with each middleware's class, before they make it."""
+    original, calls = ErrorTrackingMiddleware.__call__, []
+    assert original.__name__ == "__call__"
+
+    async def patched(self, scope, receive, send):
+        calls.append("patched")
+        return await original(self, scope, receive, send)
+
+    async def app(_scope, _receive, _send):
+        calls.append("app")
+
+    monkeypatch.setattr(ErrorTrackingMiddleware, "__call__", patched)
+    asyncio.run(ErrorTrackingMiddleware(app)({"type": "lifespan"}, None, None))
+    assert calls == ["patched", "app"]
+
+
 def test_a_fastapi_app_is_used_after_the_wrapping_as_before():
     from fastapi import FastAPI
 

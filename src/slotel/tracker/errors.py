@@ -73,9 +73,9 @@ class ErrorTracker:
             scope.set_tags(_sentry_tags(tags))
             return sentry_sdk.capture_message(printable(message), level=level)
 
-    def set_custom_tags(self, **tags: object) -> None:
+    def set_custom_tags(self, tags: Mapping[str, object] | None = None, /, **more: object) -> None:
         """Set tags on the current request; see the function `set_custom_tags`."""
-        set_custom_tags(**tags)
+        set_custom_tags(tags, **more)
 
     def set_user(self, user: Mapping[str, Any] | str | int | None = None, **fields: Any) -> None:
         """Set the user of the current request's Sentry events: `id`, `email`, `username`, `ip_address`.
@@ -88,7 +88,7 @@ class ErrorTracker:
         sentry_sdk.set_user({**known, **fields} or None)
 
 
-def set_custom_tags(**tags: object) -> None:
+def set_custom_tags(tags: Mapping[str, object] | None = None, /, **more: object) -> None:
     """Set tags on the current span, its request and the request's Sentry events.
 
     The tag policy of slotel.yaml is enforced on them. A tag in `metric_labels` also labels the request's metrics. Tags
@@ -96,9 +96,11 @@ def set_custom_tags(**tags: object) -> None:
     again.
 
     Args:
-        tags: name → value; a value of None is ignored.
+        tags: name → value, for names that are no keyword: `{"order.kind": "gift"}`.
+        more: tags as keywords: `team="payments"`. A value of None is ignored.
     """
-    given = {key: value for key, value in tags.items() if value is not None}
+    named = {**(tags if isinstance(tags, Mapping) else {}), **more}
+    given = {printable(key): value for key, value in named.items() if value is not None}
     span = trace.get_current_span()
     for key, value in given.items():
         span.set_attribute(key, value if isinstance(value, (str, bool, int, float)) else printable(value))

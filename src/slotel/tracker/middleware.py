@@ -22,9 +22,25 @@ else:
         return function
 
 
-_OWN: Final = frozenset({"__call__", "_is_coroutine", "_is_coroutine_mark", "_layer", "app"})
+_OWN: Final = frozenset({"_call", "_is_coroutine", "_is_coroutine_mark", "_layer", "app"})
 _DJANGO, _WSGI = 1, 2
 """How many arguments a call has."""
+
+
+class _Call:
+    """Gives each middleware its own `__call__`: servers look at it to tell ASGI from WSGI.
+
+    It can be called with a middleware, as a function in its class can: sentry-sdk's integrations of Litestar and
+    Starlette call what they find there, and put a function of their own in its place.
+    """
+
+    __name__ = "__call__"  # they ask for it
+
+    def __get__(self, middleware: Any, _owner: type | None = None) -> Any:
+        return self if middleware is None else middleware._call  # noqa: SLF001 it is of that class
+
+    def __call__(self, middleware: Any, *arguments: Any) -> Any:
+        return middleware._call(*arguments)  # noqa: SLF001 it is of that class
 
 
 class ErrorTrackingMiddleware:
@@ -45,9 +61,9 @@ class ErrorTrackingMiddleware:
 
     sync_capable = True
     async_capable = True
-    # a slot, so that each object has its own __call__: servers look at it to tell ASGI from WSGI
-    __slots__ = ("__call__", "__weakref__", "_is_coroutine", "_is_coroutine_mark", "_layer", "app")
+    __slots__ = ("__weakref__", "_call", "_is_coroutine", "_is_coroutine_mark", "_layer", "app")
     app: Callable[..., Any]
+    __call__: Any = _Call()
 
     def __init__(self, app: Callable[..., Any]) -> None:
         object.__setattr__(self, "app", app)
@@ -59,7 +75,7 @@ class ErrorTrackingMiddleware:
                 call = self._django_async
             else:
                 call = self._asgi
-        object.__setattr__(self, "__call__", call)
+        object.__setattr__(self, "_call", call)
 
     def __getattr__(self, name: str) -> Any:
         """Return the app's attribute."""
@@ -82,33 +98,54 @@ class ErrorTrackingMiddleware:
 
     def _dispatch(self, *arguments: Any) -> Any:
         if len(arguments) == _DJANGO:
-            with _own_scope(_carrier(*arguments)):
-                return self.app(*arguments)
+            (request,) = arguments
+            with self._django(request) as answered:
+                return answered(self.app(request))
         return self._wsgi(*arguments) if len(arguments) == _WSGI else self._asgi(*arguments)
 
     async def _django_async(self, request: Any) -> Any:
-        with _own_scope(_carrier(request)):
-            return await self.app(request)
+        with self._django(request) as answered:
+            return answered(await self.app(request))
 
-    def _counted(self, protocol: str, application: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the application behind a layer that counts; as it is, where the server's layer does."""
+    @contextmanager
+    def _django(self, request: Any) -> Iterator[Callable[[Any], Any]]:
+        """Serve a request of Django; give a function that notes its response, and returns it."""
+        carrier = getattr(request, "environ", None) or getattr(request, "scope", None) or {}
+        layer = self._counting("asgi" if hasattr(request, "scope") else "wsgi", self.app) if carrier else None
+        if layer is None:
+            with _own_scope(carrier):
+                yield lambda response: response
+            return
+        from slotel.runtime.requests.at_middleware import counted
+
+        with counted(layer, carrier) as answered, _own_scope(carrier):
+
+            def note(response: Any) -> Any:
+                route = getattr(getattr(request, "resolver_match", None), "route", None)
+                answered(response.status_code, route)
+                return response
+
+            yield note
+
+    def _counting(self, protocol: str, application: Callable[..., Any]) -> Any:
+        """Return a layer around the application, which counts; None if the server's layer does."""
         runtime = started()
         if runtime is None or runtime.server is None:
-            return application
+            return None
         from slotel.runtime.requests.asgi import AsgiLayer
         from slotel.runtime.requests.current import is_served
         from slotel.runtime.requests.wsgi import WsgiLayer
 
         if is_served():
-            return application
+            return None
         layer = self._layer
         if layer is None or layer.server is not runtime.server:
             layer = (WsgiLayer if protocol == "wsgi" else AsgiLayer).around(runtime.server, application)
             object.__setattr__(self, "_layer", layer)
-        return layer  # type: ignore[no-any-return]
+        return layer
 
     async def _asgi(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._counted("asgi", self._report_asgi)(scope, receive, send)
+        await (self._counting("asgi", self._report_asgi) or self._report_asgi)(scope, receive, send)
 
     async def _report_asgi(self, scope: Any, receive: Any, send: Any) -> None:
         with _own_scope(scope):
@@ -119,7 +156,7 @@ class ErrorTrackingMiddleware:
                 raise
 
     def _wsgi(self, environ: Any, start_response: Any) -> Any:
-        return self._counted("wsgi", self._report_wsgi)(environ, start_response)
+        return (self._counting("wsgi", self._report_wsgi) or self._report_wsgi)(environ, start_response)
 
     def _report_wsgi(self, environ: Any, start_response: Any) -> Any:
         with _own_scope(environ) as sentry_scope:
@@ -182,11 +219,6 @@ def _own_scope(carrier: Any) -> Iterator[Any]:
         scope.clear_breadcrumbs()
         scope.add_event_processor(RequestProcessor(carrier))
         yield scope
-
-
-def _carrier(request: Any) -> Any:
-    """Return the WSGI environ or the ASGI scope of a Django request."""
-    return getattr(request, "environ", None) or getattr(request, "scope", None) or {}
 
 
 def _report(error: BaseException, mechanism: str) -> None:
