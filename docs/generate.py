@@ -31,6 +31,9 @@ with trace.get_tracer("x").start_as_current_span("GET /items/{id}", kind=trace.S
     pass
 with trace.get_tracer("x").start_as_current_span("GET", kind=trace.SpanKind.CLIENT, attributes={"peer.service": "stock"}):
     pass
+for number in range(2000):  # more series than the bound: the overflow is there
+    with trace.get_tracer("x").start_as_current_span(f"step {number}"):
+        pass
 worker = os.fork()
 while worker == 0:  # a second process: what is shown by worker is there
     with trace.get_tracer("x").start_as_current_span("GET /", kind=trace.SpanKind.SERVER):
@@ -104,7 +107,7 @@ def _variables() -> str:
 
     lines = [MARK.format(source="src/slotel/config/variables.py"), "# Environment variables\n"]
     lines.append(
-        "The environment overrides `slotel.yaml`, and a start names each setting of which the two differ (SLO103). An empty variable is as good as none.\n"
+        "The environment overrides `slotel.yaml`; at startup a line names each setting where the two differ (SLO103). An empty variable counts as unset.\n"
     )
     lines.append("| variable | default | meaning |\n| --- | --- | --- |")
     lines += [f"| `{each.name}` | {_code(each.default)} | {each.meaning} |" for each in VARIABLES]
@@ -165,16 +168,18 @@ def _metrics() -> str:
     )
     lines = [MARK.format(source="the help texts in src/slotel/runtime"), "# Metrics\n"]
     lines.append(
-        "What `/metrics` answers beside the app's own metrics; counters and histograms also leave by OTLP when `OTEL_METRICS_EXPORTER`"
+        "`/metrics` serves these metrics and the app's own. Counters and histograms are also exported by OTLP if `OTEL_METRICS_EXPORTER`"
     )
     lines.append(
-        "names it. Names and labels are a contract. Tags in `tags.metric_labels` become labels of the span metrics.\n"
+        "contains `otlp`. Names and labels are a contract. Tags in `tags.metric_labels` become labels of the span metrics.\n"
     )
     lines.append("| metric | kind | labels | meaning |\n| --- | --- | --- | --- |")
     for family in sorted(text_string_to_metric_families(run.stdout), key=lambda each: each.name):
         if not METRICS.match(family.name):
             continue
-        labels = sorted({label for sample in family.samples for label in sample.labels} - {"le"})
+        labels = sorted(
+            {label for sample in family.samples for label in sample.labels} - {"le", "otel_metric_overflow"}
+        )
         name = f"{family.name}_total" if family.type == "counter" else family.name
         lines.append(
             f"| `{name}` | {family.type} | {', '.join(f'`{each}`' for each in labels)} | {family.documentation} |"
@@ -219,7 +224,7 @@ def _log_lines() -> str:
     lines.append(
         "Every line begins with its level and `slotel:`. Findings with a code, such as `[SLO101]`, have [pages](codes/index.md)."
     )
-    lines.append("`…` stands for what is filled in.\n")
+    lines.append("`…` stands for a value that is filled in.\n")
     lines.append("| level | line | from |\n| --- | --- | --- |")
     found = set()
     for path in sorted((ROOT / "src/slotel").rglob("*.py")):

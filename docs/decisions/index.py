@@ -21,7 +21,7 @@ def index() -> str:
     rows = []
     for path in sorted(HERE.glob("[0-9]*.md")):
         text = path.read_text(encoding="utf-8")
-        title = re.sub(r"^# \d+\.?\s*", "", text.splitlines()[0])
+        title = re.sub(r"^# \d+[.:]?\s*", "", text.splitlines()[0])
         status = re.search(r"^\**Status[.:]?\**:?\s*(.+)$", text, flags=re.MULTILINE)
         rows.append(
             f"| {path.name[:4]} | [{title}]({path.name}) | {status[1].rstrip('.') if status else 'accepted'} |"

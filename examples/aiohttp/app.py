@@ -1,4 +1,4 @@
-"""A shop with aiohttp. No line of it is about telemetry, but for the tag."""
+"""A shop with aiohttp. Its only telemetry code sets a tag."""
 
 import os
 

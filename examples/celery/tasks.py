@@ -1,4 +1,4 @@
-"""Two tasks of a shop, over Redis. No line of it is about telemetry, but for the tag."""
+"""Two tasks of a shop, over Redis. Its only telemetry code sets a tag."""
 
 import os
 

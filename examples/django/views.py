@@ -1,4 +1,4 @@
-"""The views of a shop. No line is about telemetry, but for the tag."""
+"""The views of a shop. Their only telemetry code sets a tag."""
 
 from django.http import Http404, HttpResponse, JsonResponse
 

@@ -1,4 +1,4 @@
-"""A shop with FastAPI. No line of it is about telemetry, but for the tag."""
+"""A shop with FastAPI. Its only telemetry code sets a tag."""
 
 from fastapi import FastAPI, HTTPException
 

@@ -1,4 +1,4 @@
-"""A shop with Flask. No line of it is about telemetry, but for the tag."""
+"""A shop with Flask. Its only telemetry code sets a tag."""
 
 from flask import Flask
 

@@ -1,4 +1,4 @@
-"""A greeter with gRPC, without generated code: the messages are bytes. No line of it is about telemetry."""
+"""A greeter with gRPC, without generated code: the messages are bytes. It has no telemetry code."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor

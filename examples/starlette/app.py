@@ -1,4 +1,4 @@
-"""A shop with Starlette. No line of it is about telemetry, but for the tag."""
+"""A shop with Starlette. Its only telemetry code sets a tag."""
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException

@@ -1,4 +1,4 @@
-"""A shop's front: asks the stock service. The trace goes along in the request's headers, by itself."""
+"""A shop's front: asks the stock service. The instrumentation propagates the trace in the headers of the request."""
 
 import os
 

@@ -29,7 +29,7 @@ def test_ten_lines_name_each_way_out():
         "traces by otlp to collector.test:4318",
         "OTLP logs: nothing",
         "on 0.0.0.0:9464",
-        "/metrics answers everybody who reaches it",
+        "every client that can reach the port can read /metrics",
         "*.pin",
         "2 of them; SQL literals: parameterise; command line: drop",
     ):

@@ -29,7 +29,7 @@ _COLOURS = {"page": "bold red", "ticket": "yellow"}
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the same as JSON.")
 def command(configs: tuple[str, ...], rate: float, as_json: bool) -> None:
-    """Say what each objective means: what counts, how much may fail, when which alert fires."""
+    """Explain each objective in words: what counts, how much may fail, when which alert fires."""
     documents: list[dict[str, Any]] = [
         {
             "service": reading.service.name,

@@ -83,15 +83,13 @@ def _is_foreign(service: Service) -> bool:
 
 @click.command()
 @takes_configs
-@click.option(
-    "--out", metavar="DIR", required=True, help="Where the files go; it is made if it is not there."
-)
+@click.option("--out", metavar="DIR", required=True, help="Directory for the files; created if missing.")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file is missing or differs.")
 @click.option("--force", is_flag=True, help="Replace files that were edited, or that slotel did not write.")
 def command(configs: tuple[str, ...], out: str, check: bool, force: bool) -> None:
-    """Write Prometheus rules with their tests, alerts, dashboards and what else follows from the objectives.
+    """Write Prometheus rules with their tests, alerts, dashboards and a collector policy from the objectives.
 
-    With the files of several services each service has a folder of its own, and all have one collector policy.
+    For several services, write one folder for each, and one collector policy for all.
     """
     readings = load_all_or_exit(configs)
     try:

@@ -32,8 +32,8 @@ def takes_configs(command: Callable[..., Any]) -> Callable[..., Any]:
         "configs",
         metavar="FILE|DIR",
         multiple=True,
-        help="slotel.yaml, or a file of Sloth, OpenSLO v1 or Pyrra, or a directory of them; may be repeated, and "
-        "stand without --config. Default: SLOTEL_CONFIG, else slotel.yaml here, else the environment alone.",
+        help="slotel.yaml, or a file of Sloth, OpenSLO v1 or Pyrra, or a directory of them; may be repeated. "
+        "`--config` itself can be omitted. Default: SLOTEL_CONFIG, else ./slotel.yaml, else the environment alone.",
     )
     @functools.wraps(command)
     def with_configs(files: tuple[str, ...], configs: tuple[str, ...], **options: Any) -> Any:

@@ -27,7 +27,7 @@ _FAILED: Final = 'status_code="STATUS_CODE_ERROR"'
 @click.command()
 @url_option
 @header_option
-@click.option("--service", metavar="NAME", help="Which service; default: the one that there is.")
+@click.option("--service", metavar="NAME", help="Which service. Default: the only one in the store.")
 @click.option("--last", default="28d", show_default=True, metavar="DURATION", help="How far back.")
 @end_option("--at")
 @click.option(
@@ -36,7 +36,7 @@ _FAILED: Final = 'status_code="STATUS_CODE_ERROR"'
 def command(
     url: str, headers: tuple[str, ...], service: str | None, last: str, moment: float | None, out: str | None
 ) -> None:
-    """Draft objectives that were met: one for the service, one for each route with enough traffic.
+    """Draft objectives that the service has met: one for the service, and one for each route with enough traffic.
 
     It reads span metrics (slotel's or the collector's), else OpenTelemetry's HTTP server metrics.
     Latency thresholds are edges of the histogram's buckets.

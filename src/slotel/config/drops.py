@@ -28,11 +28,11 @@ DROPS: Final[dict[str, Drop]] = {
     # on the way to Sentry
     "exit": Drop(
         "the process ended before they were sent",
-        "A longer `shutdown_timeout` of `sentry_sdk.init`, and a longer grace period of whatever ends the process.",
+        "Raise `shutdown_timeout` of `sentry_sdk.init`, and the grace period of the server or orchestrator.",
     ),
     "killed": Drop(
         "a process was killed, or ended by `os._exit`, before they were sent",
-        "Look for what kills workers: a memory limit, a timeout of the server. Their requests are counted.",
+        "Find out why workers are killed: a memory limit, a timeout of the server. Their requests are counted.",
     ),
     "shutdown": Drop(
         "they ended after slotel was shut down", "End requests before the SDK's providers are shut down."
@@ -120,7 +120,7 @@ DROPS: Final[dict[str, Drop]] = {
     ),
     # metrics
     "name_collision": Drop(
-        "two metrics have the same name; the first answers", "Rename one of the app's instruments."
+        "two metrics have the same name; only the first one is served", "Rename one of the app's instruments."
     ),
     "not_representable": Drop(
         "an instrument of the app has no form in Prometheus' exposition", "Rename the instrument, or its attributes."

@@ -85,7 +85,7 @@ def start(
             log(disabled(environ))
             return None
         if in_subinterpreter() and "mod_wsgi" not in sys.modules:  # that one ends such threads itself
-            LOG.warning("slotel does not start in a subinterpreter, which its threads would keep from ending")
+            LOG.warning("slotel does not start in a subinterpreter: its threads would keep it from ending")
             return None
         _STARTING.append(True)
         try:

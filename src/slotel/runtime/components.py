@@ -351,6 +351,6 @@ def prepare_shutdown(runtime: Runtime) -> None:
 
 def _build_info() -> Iterable[Family]:
     yield Family(
-        name=names.BUILD_INFO, kind="gauge", help="The running slotel.", unit="", label_names=("version",),
-        bounds=(), series={(__version__,): (1.0,)}, exemplars={}, created=0.0,
+        name=names.BUILD_INFO, kind="gauge", help="Version of slotel; the value is 1.", unit="",
+        label_names=("version",), bounds=(), series={(__version__,): (1.0,)}, exemplars={}, created=0.0,
     )  # fmt: skip

@@ -422,7 +422,7 @@ OTLP = {"OTEL_TRACES_EXPORTER": "otlp"}
 def test_a_collector_that_is_not_there_is_found():
     endpoint = f"http://127.0.0.1:{free_port()}"
     finding = of("SLO126", list(collector.reach({**OTLP, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})))
-    assert f"{endpoint}/v1/traces takes nothing" in finding.text
+    assert f"{endpoint}/v1/traces accepts no data" in finding.text
 
 
 def test_a_collector_that_answers_otherwise_is_found():

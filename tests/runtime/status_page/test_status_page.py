@@ -102,7 +102,9 @@ def test_the_verdict_names_the_worst_objective_and_counts_only_what_is_enough():
     assert str(sections.objectives(objectives(meter))).count("needs 5 bad events") == 2, "why no alert fires"
     meter._events.add(cells["bad"], 16)
     state, sentence = verdict(objectives(meter))
-    assert state == "bad" and sentence.startswith("Availability burns its error budget 17.2 times as fast")
+    assert state == "bad" and sentence.startswith(
+        "Availability burns its error budget at 17.2 times the allowed rate"
+    )
 
 
 def test_the_chart_of_a_young_objective_is_in_fine_steps():

@@ -97,7 +97,7 @@ def test_on_an_sdk_whose_spans_have_changed_its_own_are_measured_and_one_line_sa
     with provider.get_tracer("t").start_as_current_span("a") as span:
         assert type(span) is sdk._Span
     (line,) = [record.getMessage() for record in caplog.records if "OpenTelemetry SDK" in record.getMessage()]
-    assert line.startswith(f"spans are the OpenTelemetry SDK's own ({SDK_VERSION}), which cost more")
+    assert line.startswith(f"slotel uses the OpenTelemetry SDK's spans ({SDK_VERSION}), which cost more")
     (family,) = [family for family in runtime.store.snapshot() if family.name == "traces_span_metrics_calls"]
     assert len(family.series) == 1
 

@@ -47,7 +47,7 @@ def command(
 ) -> None:
     """Evaluate the rules over the past: which alerts would have fired, when, and with how much budget spent.
 
-    The rules are taken as loaded at the begin of that time; the counters are those that the store has.
+    It assumes that the rules were loaded at the start of that time, and reads the counters of the store.
     """
     readings = load_all_or_exit(configs)
     try:

@@ -21,9 +21,11 @@ _WIDTH: Final = 79
 
 @click.command()
 @click.option("--seconds", default=60.0, show_default=True, help="How long requests are sent.")
-@click.option("--port", default=9464, show_default=True, help="Of the status page and of /metrics; 0: any.")
-@click.option("--stay", is_flag=True, help="Go on after that, without errors, until Ctrl-C: to look around.")
-@click.option("--headless", is_flag=True, help="Show nothing live; print a summary at the end.")
+@click.option(
+    "--port", default=9464, show_default=True, help="Port of the status page and of /metrics; 0: any."
+)
+@click.option("--stay", is_flag=True, help="Keep running after that, without errors, until Ctrl-C.")
+@click.option("--headless", is_flag=True, help="Show no live screen; print a summary at the end.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(seconds: float, port: int, *, stay: bool, headless: bool, as_json: bool) -> None:
     """Run a sample service under slotel, with load, errors and a local Sentry sink.

@@ -54,7 +54,7 @@ def _http(url: str, signal: str, protocol: str) -> Finding:
             "start the collector, or correct OTEL_EXPORTER_OTLP_ENDPOINT",
         )
     if answer.status in _OK:
-        return Finding("collector", "ok", f"{url} takes {signal.lower()}")
+        return Finding("collector", "ok", f"{url} accepts {signal.lower()}")
     fix = (
         "check OTEL_EXPORTER_OTLP_HEADERS"
         if answer.status in (401, 403)
@@ -86,4 +86,4 @@ def _grpc(url: str) -> Finding:
 
 
 def _wrong(url: str, cause: str, fix: str) -> Finding:
-    return Finding("collector", "fail", f"{url} takes nothing: {cause}", fix, "SLO126")
+    return Finding("collector", "fail", f"{url} accepts no data: {cause}", fix, "SLO126")

@@ -15,7 +15,7 @@ url_option = click.option(
     "url",
     metavar="URL",
     required=True,
-    help="Address of Prometheus, or of what speaks its HTTP API.",
+    help="Address of Prometheus, or of a store with its HTTP API.",
 )
 header_option = click.option(
     "--header",

@@ -294,12 +294,12 @@ def parser() -> argparse.ArgumentParser:
     """Return the command's options."""
     made = argparse.ArgumentParser(
         prog="slotel sink",
-        description="Run a local Sentry: it takes what an app sends, and shows it on a page. Nothing is stored.",
+        description="Run a local Sentry: it receives what an app sends, and shows it on a page. Nothing is stored.",
     )
     made.add_argument("--port", type=int, default=0, help="0 takes a free one")
     made.add_argument("--keep", type=int, default=100, help="how many envelopes stay in memory")
     made.add_argument(
-        "--fault", default="none", choices=get_args(Fault), help="misbehave, to see what an app does"
+        "--fault", default="none", choices=get_args(Fault), help="misbehave, to test how an app reacts"
     )
     made.add_argument(
         "--json", action="store_true", help="print one JSON line (default when this is no terminal)"

@@ -179,13 +179,16 @@ class BudgetWindows:
         windowed = (names.LABEL_SLO, names.LABEL_WINDOW)
         yield _gauge(names.BUDGET_LIMIT, "Largest tolerated bad ratio.", (names.LABEL_SLO,), limits)
         yield _gauge(names.BUDGET_ERROR, "Bad ratio within the window.", windowed, ratios)
-        yield _gauge(names.BUDGET_BURN, "Bad ratio within the window over the limit.", windowed, burns)
+        yield _gauge(names.BUDGET_BURN, "Bad ratio within the window, divided by the limit.", windowed, burns)
         yield _gauge(
-            names.BUDGET_REMAINING, "Share of the budget left by the kept history.", (names.LABEL_SLO,), left
+            names.BUDGET_REMAINING,
+            "Share of the budget that is left, over at most the last three days.",
+            (names.LABEL_SLO,),
+            left,
         )
         yield _gauge(
             names.BUDGET_EXHAUSTION,
-            "Time until nothing is left, at the last hour's burn rate.",
+            "Time until the budget is spent, at the last hour's burn rate.",
             (names.LABEL_SLO,),
             ends,
         )

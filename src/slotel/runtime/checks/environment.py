@@ -201,7 +201,7 @@ def access(environ: Mapping[str, str]) -> Iterator[Finding]:
     if found.is_protected:
         yield Finding("metrics", "ok", "/metrics asks for credentials")
     elif not found.is_local:
-        text = "/metrics answers everybody who reaches it"
+        text = "every client that can reach the port can read /metrics"
         fix = "keep the port inside a trusted network, or set SLOTEL_METRICS_TOKEN_FILE or SLOTEL_METRICS_WEB_CONFIG"
         yield Finding("metrics", "info", text, fix, "SLO159")
 

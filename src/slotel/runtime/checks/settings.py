@@ -73,7 +73,7 @@ def excluded_urls(environ: Mapping[str, str]) -> Iterator[Finding]:
     for name in _EXCLUDED:
         written = environ.get(name, "").strip()
         if written and _is_slow(f"(?s:.*)(?:{'|'.join(map(str.strip, written.split(',')))})", _LONGEST_URL):
-            yield _busy(f"{variable(name, written)}: an address")
+            yield _busy(f"{variable(name, written)}: a URL")
         try:
             if not written or not re.search("|".join(map(str.strip, written.split(","))), _OF_NOBODY):
                 continue
@@ -82,21 +82,21 @@ def excluded_urls(environ: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding("instrumentation", "fail", text, "correct it", "SLO137")
         else:
             text = f"{variable(name, written)} matches every address: no request is counted or traced"
-            fix = "leave out what is empty between two commas, and write each as /healthz$"
+            fix = "remove empty entries between commas, and write each pattern as /healthz$"
             yield Finding("instrumentation", "warn", text, fix, "SLO137")
 
 
 def patterns(reading: Reading) -> Iterator[Finding]:
-    """Whether the pattern of a tag can be kept busy by a value: Python tries all ways to read a repeat in a repeat."""
+    """Whether some value of a tag makes its pattern backtrack exponentially: it has a repeat within a repeat."""
     for key, rule in reading.service.tags.required.items():
         if rule.pattern is not None and _is_slow(rule.pattern, _LONGEST_TAG):
             yield _busy(f"tags.required.{key}.pattern: a client's value")
 
 
 def _busy(what: str) -> Finding:
-    text = f"{what} can hold a request for seconds, or for minutes"
+    text = f"{what} can block the process for minutes"
     return Finding(
-        "configuration", "warn", text, "write it without a repeat within, or beside, a repeat", "SLO108"
+        "configuration", "warn", text, "write the pattern without nested or adjacent repeats", "SLO108"
     )
 
 

@@ -25,9 +25,7 @@ class SelfMetrics:
     def __init__(self, store: Store, sentry_project: str | None = None) -> None:
         self._sentry_project = sentry_project
         self._logged: dict[str, float] = {}
-        self._dropped = _counter(
-            store, names.DROPPED, "Telemetry that was lost, by reason.", "signal", "reason"
-        )
+        self._dropped = _counter(store, names.DROPPED, "Lost telemetry, by reason.", "signal", "reason")
         self._stage = _counter(store, names.STAGE_ERRORS, "Faults inside slotel, by stage.", "stage")
         self._tags = _counter(store, names.TAG_VIOLATIONS, "Tags repaired or redacted.", "tag", "action")
         self._sentry = _counter(

@@ -92,7 +92,7 @@ BROKEN_STREAM: Final = OutcomeRow(
     transaction="internal_error", source=SENTRY_SDK, differ="`bad.status_error`",
 )  # fmt: skip
 STOPPED: Final = OutcomeRow(
-    "stopped", "what is no Exception ended it: the server's timeout, sys.exit(1), GreenletExit", "a reset or 5xx",
+    "stopped", "a BaseException ended it: the server's timeout, sys.exit(1), GreenletExit", "a reset or 5xx",
     "bad", event=True, transaction="internal_error", source=SENTRY_SDK, differ="`bad.status_error`",
 )  # fmt: skip
 EXITED: Final = OutcomeRow(
@@ -124,7 +124,7 @@ EXPECTED_FAILURE: Final = OutcomeRow(
     source=CELERY, differ="`bad.attributes: {celery.state: [FAILURE]}`",
 )  # fmt: skip
 RPC_ERROR: Final = OutcomeRow(
-    "rpc_error", "a call ended with a code that is the server's fault, an unknown method's, too",
+    "rpc_error", "a call ended with a code that is the server's fault, or its method is unknown",
     "UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS", "bad", event=True,
     span_status="ERROR", source=SEMCONV_RPC, differ="`bad.status_error`",
 )  # fmt: skip

@@ -70,7 +70,9 @@ class Objective(NamedTuple):
         if firing:
             worst = firing[0]
             times, severity = f"{worst.short.burn:.3g}", worst.rule.severity
-            return f"{name} burns its error budget {times} times as fast as it may: a {severity} alert"
+            return (
+                f"{name} burns its error budget at {times} times the allowed rate: a {severity} alert fires"
+            )
         if self.remaining <= 0:
             return f"the error budget of {name} is spent"
         if self.health == "warn":

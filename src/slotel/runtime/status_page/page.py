@@ -141,7 +141,7 @@ class StatusPage:
         now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
         footer = tag(
             "footer",
-            f"slotel {__version__} · process {os.getpid()} answered at {now} for all of the service · ",
+            f"slotel {__version__} · process {os.getpid()} answered at {now} for the whole service · ",
             tag("a", "metrics", href="/metrics"),
         )
         page = tag("body", header, tag("main", *body, footer), tag("script", script))

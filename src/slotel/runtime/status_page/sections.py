@@ -69,7 +69,7 @@ def _objective(each: Objective) -> Html:
     facts = {
         f"errors, last {over}": f"{words.percent(window.ratio)}, limit {words.percent(slo.limit)} "
         f"({words.count(window.bad)} of {words.count(window.total)} {slo.unit})",
-        "burn rate, last 5 min": f"{words.times(each.last_5m.burn)} (1× lasts the period)",
+        "burn rate, last 5 min": f"{words.times(each.last_5m.burn)} (at 1× the budget lasts the period)",
         "time to exhaustion": _lasts(each),
     }
     ratios = [bad / total if total else None for bad, total in each.recent.points]
@@ -197,9 +197,11 @@ def errors(found: Sequence[RecentError], sentry_url: str) -> Html:
         )
         for each in found
     ]
-    note = "" if sentry_url else "Set monitoring.sentry_url: events and traces become links into Sentry."
+    note = (
+        "" if sentry_url else "To link events and traces to Sentry, set monitoring.sentry_url in slotel.yaml."
+    )
     heads = ["error", "operation", "at (UTC)", "event", "trace"]
-    shown = table(heads, rows, caption="Sent to Sentry last, of all processes", class_="left")
+    shown = table(heads, rows, caption="The last errors sent to Sentry, from all processes", class_="left")
     return section("Last errors", shown, tag("small", note) if note else None)
 
 
@@ -249,9 +251,11 @@ def _otlp(targets: Sequence[health.Otlp], exporter: str) -> Html:
         if each.delivered is not None:
             facts[f"last {each.signal}"] = f"{_clock(each.delivered)} UTC"
         if each.failed is not None:
-            facts[f"{each.signal} refused"] = tag("strong", f"{_clock(each.failed)} UTC, nothing taken since")
+            facts[f"{each.signal} refused"] = tag(
+                "strong", f"{_clock(each.failed)} UTC, nothing accepted since"
+            )
     if not any(each.signal == "traces" for each in targets):
-        facts["traces"] = "off: OTEL_TRACES_EXPORTER names no otlp"
+        facts["traces"] = "off: OTEL_TRACES_EXPORTER does not name otlp"
     facts["metrics exporter"] = exporter or "–"
     return _card("OTLP", facts_list(facts.items()))
 

@@ -171,7 +171,7 @@ def make_spans(
         return
     reason = reason_for_sdk_spans(environ, tracer)
     if reason is not None:
-        LOG.info("spans are the OpenTelemetry SDK's own (%s), which cost more: %s", SDK_VERSION, reason)
+        LOG.info("slotel uses the OpenTelemetry SDK's spans (%s), which cost more: %s", SDK_VERSION, reason)
         return
     from slotel.runtime.tracing.fast.current_span import use_span
     from slotel.runtime.tracing.fast.tracer import LeanTracer

@@ -99,7 +99,7 @@ def test_two_instruments_of_one_name_get_one_answer_and_one_warning(caplog):
     for _ in range(2):
         assert samples(text(app)) == {("k_a_total", (("otel_scope_name", "shop"),)): 3.0}
     assert [r.message for r in caplog.records if r.name == "slotel"] == [
-        "metrics: two instruments of one meter are called k_a; the first answers"
+        "metrics: two instruments of one meter are named k_a; only the first one is served"
     ]
     assert dropped == [("metrics", "name_collision")]
 

@@ -280,7 +280,9 @@ class Endpoint:
         if name not in self._complained:
             self._complained.add(name)
             self._dropped("metrics", "name_collision")
-            LOG.warning("metrics: more than one metric is called %s; the first answers for its series", name)
+            LOG.warning(
+                "metrics: several metrics are named %s; of equal series only the first one's are served", name
+            )
 
 
 def _form(request: Request) -> tuple[bool, bool]:

@@ -210,7 +210,7 @@ def _families(
             counts.update([(values, (sum(row[:-1]),)) for values, row in portion])
             yield_gil()
         latest = {values: {0: max(found.values(), key=_time)} for values, found in exemplars.items()}
-        text = f"Count of {shape.name}."
+        text = f"Number of observations of {shape.name}."
         yield Family(shape.count_name, "counter", text, "", label_names, (), counts, latest, created)
 
 

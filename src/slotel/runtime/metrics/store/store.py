@@ -78,7 +78,9 @@ class Store:
         self.series_log: SeriesLog | None = None
         self.tables: list[Table] = []
         self._overflow = self.counter(
-            names.SERIES_OVERFLOW, help="Series that found no place, by metric.", label_names=("metric",)
+            names.SERIES_OVERFLOW,
+            help="Label sets that were added to the overflow series, by metric.",
+            label_names=("metric",),
         )
         PROCESS.register(
             "store",

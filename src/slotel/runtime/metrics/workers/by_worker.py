@@ -80,7 +80,7 @@ class ByWorker:
         """Return the number of running processes and, if there are several, the metrics of each."""
         every = self.workers()
         serving = [worker for worker in every if worker.serves] or every
-        text = "Processes of the service that live and may serve requests."
+        text = "Running processes of the service that may serve requests."
         yield Family(names.WORKERS, "gauge", text, "", (), (), {(): (float(len(serving)),)})
         if self._workers.is_shared:
             yield _family(names.WORKER_REQUESTS, "counter", "Requests (entry spans) by worker.",

@@ -81,9 +81,8 @@ class CounterStorage:
         if self._failure and not self._is_reported:
             self._is_reported = True
             LOG.error(
-                "metrics: process %d cannot write to %s: %s. What it counts is missing from the service's /metrics, "
-                "unless this process serves it. Make room there, or set XDG_RUNTIME_DIR to a directory that can be "
-                "written",
+                "metrics: process %d cannot write to %s: %s. Its counts are missing from the service's /metrics, "
+                "unless it serves /metrics itself. Free space there, or set XDG_RUNTIME_DIR to a writable directory",
                 os.getpid(), self.run_dir.path, self._failure,
             )  # fmt: skip
             self._failed()

@@ -241,8 +241,8 @@ class Workers:
         if self._home.is_damaged():
             self._dropped("metrics", "truncated_file")
             LOG.error(
-                "metrics: somebody truncated the files of process %d in %s, or the disk fails: what it counted before "
-                "is missing. It goes on in new files",
+                "metrics: the files of process %d in %s were truncated, or the disk fails: its earlier counts are "
+                "missing. It continues in new files",
                 os.getpid(), self.run_dir.path,
             )  # fmt: skip
         if self._home.is_removed() and self.run_dir.exists():
@@ -251,8 +251,8 @@ class Workers:
         if is_absorbed:  # to write the counts again would double them
             self._dropped("metrics", "taken_for_dead")
             LOG.error(
-                "metrics: process %d was considered dead, and its counts were added to those of dead processes: what "
-                "it counted in the last seconds is missing. Do the processes of the service run in several containers?",
+                "metrics: process %d was considered dead, and its counts were added to those of dead processes: its "
+                "counts of the last seconds are missing. Do the processes of the service run in several containers?",
                 os.getpid(),
             )
         self._home.recreate(is_absorbed=is_absorbed)
@@ -318,8 +318,8 @@ class Workers:
         self.run_dir = memory
         LOG.info(
             "metrics: there is no room for %s: the processes of the service count in memory that they share with "
-            "process %d. For those that are started when it has ended, set XDG_RUNTIME_DIR to a directory that can "
-            "be written and has 8 MiB of room",
+            "process %d. Processes that start after it has ended cannot share it: set XDG_RUNTIME_DIR to a writable "
+            "directory with 8 MiB of free space",
             refused, os.getpid(),
         )  # fmt: skip
 

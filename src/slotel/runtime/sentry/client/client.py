@@ -212,7 +212,7 @@ def _watch(takeover: Callable[[], ClientTakeover]) -> None:
     try:
         takeover().watch()
     except Exception as error:  # noqa: BLE001 the app's import goes on
-        LOG.error("an init of sentry-sdk by the app is not seen: %s", error)
+        LOG.error("a later sentry_sdk.init by the app cannot be detected: %s", error)
         LOG.debug("sentry-sdk is not watched", exc_info=True)
 
 

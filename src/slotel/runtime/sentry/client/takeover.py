@@ -110,9 +110,9 @@ class ClientTakeover:
             client.transport = self._transport_class()(client.options)
         client.options["before_send"] = self._before_send(client.options)
         LOG.info(
-            "the app has called sentry_sdk.init itself: its client stays, slotel's tags and trace ids go onto its "
-            "events, and slotel sends the traces%s. Its framework integrations still wrap every request; "
-            "start slotel first to avoid that cost",
+            "the app has called sentry_sdk.init: slotel keeps its client, adds tags and trace ids to its events, and "
+            "sends the traces%s. Its framework integrations still wrap every request; start slotel first to avoid "
+            "that cost",
             ignored,
         )
         return self._tie(client, read_dsn(client.dsn))
@@ -208,8 +208,8 @@ class ClientTakeover:
             return
         destination = read_dsn(client.dsn)
         LOG.info(
-            "the app calls sentry_sdk.init itself: errors and traces go to its %s with its options from now on, "
-            "slotel's tags and trace ids go onto its events, and slotel makes the traces%s",
+            "the app calls sentry_sdk.init: from now on errors and traces go to its %s with its options; slotel adds "
+            "tags and trace ids to its events, and sends the traces%s",
             destination,
             ignored,
         )
@@ -279,7 +279,7 @@ class ClientTakeover:
             try:
                 self._complete_beside(client)
             except Exception as error:  # noqa: BLE001 nothing may reach the app
-                LOG.error("what another Sentry client sends is not redacted: %s", error)
+                LOG.error("events of another Sentry client of the app are not redacted: %s", error)
             return False
         return (
             client.options.get("before_send") is None

@@ -31,7 +31,7 @@ from slotel.runtime.upstream.otel.context import is_tuple
 from slotel.runtime.upstream.probe import SLOWER, Probe
 
 SPANS: Final = "SLOTEL_SPANS"
-_WITHOUT: Final = "spans are the OpenTelemetry SDK's own, which cost more"
+_WITHOUT: Final = "slotel uses the OpenTelemetry SDK's spans, which cost more"
 
 
 def _probe(where: str, name: str, why: str, without: str = _WITHOUT) -> Probe:

@@ -158,7 +158,9 @@ class AppMetrics:
         if name not in self._complained:
             self._complained.add(name)
             self._dropped("metrics", "name_collision")
-            LOG.warning("metrics: two instruments of one meter are called %s; the first answers", name)
+            LOG.warning(
+                "metrics: two instruments of one meter are named %s; only the first one is served", name
+            )
 
     def _in_child(self) -> None:
         self._lock = threading.RLock()
