@@ -36,7 +36,7 @@ def read_configuration(
     except (OSError, ValueError) as error:
         reading = read_service(environ)
         where = variable(SLOTEL_CONFIG, named) if named and not path else source
-        problem = Problem(where, reason(error), "going on with the environment and defaults")
+        problem = Problem(where, reason(error), "using the environment and defaults")
         return replace(reading, problems=(problem, *reading.problems))
     return read(environ, text, source)
 

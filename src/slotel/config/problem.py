@@ -41,7 +41,7 @@ class Problem(NamedTuple):
 
     place: str
     expectation: str
-    consequence: str = "left out, the rest stands"
+    consequence: str = "ignored; the rest of the file is used"
     code: str = INVALID
 
     def __str__(self) -> str:

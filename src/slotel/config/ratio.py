@@ -57,9 +57,7 @@ def parse_limit(text: object) -> Fraction:
     if limit >= 1 and not spelled:
         raise ValueError(_meant_percent(written, limit))
     if not 0 < limit < 1:
-        raise ValueError(
-            f"{written!r}: an error limit lies between 0 and 100%, without both: write for example '5%'"
-        )
+        raise ValueError(f"{written!r}: an error limit is above 0 and below 100%: write for example '5%'")
     if limit < _LEAST:
         raise ValueError(f"{written!r}: an error limit is at least one in 10^12: write for example '0.001%'")
     if limit > _HALF:  # of half, both mean the same
@@ -85,7 +83,7 @@ def parse_objective(text: object) -> Fraction:
         raise ValueError(f"{written!r}: write '{written}%' for an objective of {written} %")
     if not 0 < objective < 1:
         raise ValueError(
-            f"{written!r}: an objective lies between 0 and 100%, without both (100% leaves no budget, "
+            f"{written!r}: an objective is above 0 and below 100% (100% leaves no budget, "
             "0% needs none): write for example '99.9%'"
         )
     if not _LEAST <= objective <= 1 - _LEAST:

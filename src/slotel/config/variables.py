@@ -36,7 +36,7 @@ VARIABLES: Final = (
     Variable(names.SLOTEL_ASGI_SPANS, "none", "ASGI messages that get a span each: `send`, `receive`, `send,receive`."),
     Variable(names.SLOTEL_HTTP_METRICS, "slotel", "Who aggregates `http.server.*`: `slotel`, or `sdk` if your code registers its own MetricReader."),
     Variable("SLOTEL_SPANS", "slotel", "Who creates spans: `slotel`, or `sdk` for the SDK's own spans, which cost more."),
-    Variable(names.SLOTEL_METRICS_HOSTS, "", "Host names that /metrics accepts in requests, beside addresses and loopback: `metrics.shop.test`; `*`: any."),
+    Variable(names.SLOTEL_METRICS_HOSTS, "", "Host names that /metrics accepts in requests, in addition to addresses and loopback names: `metrics.shop.test`; `*`: any."),
     Variable(names.SLOTEL_METRICS_TOKEN_FILE, "", "File of the bearer tokens that /metrics accepts, one a line; without it, none is needed."),
     Variable(names.SLOTEL_METRICS_WEB_CONFIG, "", "File as Prometheus' `--web.config.file`: `tls_server_config` and `basic_auth_users`."),
     Variable(names.SLOTEL_PAGE, "on", "`off` removes the status page from the metrics address."),

@@ -187,7 +187,7 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("slotel.yaml").symlink_to("/nowhere/slotel.yaml")
     assert [str(each) for each in read_configuration({}).problems] == [
-        f"slotel.yaml: there is no such file (going on with the environment and defaults) [{INVALID}]"
+        f"slotel.yaml: there is no such file (using the environment and defaults) [{INVALID}]"
     ]
 
 

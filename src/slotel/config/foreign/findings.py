@@ -144,7 +144,7 @@ def percentage(value: object, steps: Steps) -> Fraction:
     """
     objective = parse_ratio(str(value).strip().removesuffix("%")) / 100
     if not 0 < objective < 1:
-        raise RefusedError(steps, "an objective is a percentage between 0 and 100, without both")
+        raise RefusedError(steps, "an objective is a percentage above 0 and below 100")
     if objective <= _LEAST:
         meant = float(objective * 10_000)
         raise RefusedError(

@@ -286,7 +286,7 @@ def _with_target(slo: Slo, item: Mapping[str, Any], steps: Steps) -> Slo:
         raise RefusedError(steps, "expected target or targetPercent")
     target = parse_ratio(item["target"]) if "target" in item else parse_ratio(item["targetPercent"]) / 100
     if not 0 < target < 1:
-        reason = "a target lies between 0 and 1, without both: it leaves something that may fail, and not all"
+        reason = "a target is above 0 and below 1: some events may fail, but not all"
         raise RefusedError((*steps, "target" if "target" in item else "targetPercent"), reason)
     return replace(slo, limit=float(1 - target), objective=float(target))
 

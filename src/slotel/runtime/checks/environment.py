@@ -122,7 +122,7 @@ def exporters(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield of_problem("exporters", problem)
     if not problems:
         named = ", ".join(f"{variable}={value}" for variable, value in usable.items() if value != "none")
-        yield Finding("exporters", "ok", named or "none beside Sentry and /metrics")
+        yield Finding("exporters", "ok", named or "none, except Sentry and /metrics")
 
 
 def address(environ: Mapping[str, str]) -> Iterator[Finding]:
