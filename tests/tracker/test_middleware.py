@@ -47,7 +47,7 @@ def good(request):
     return HttpResponse("ok")
 def bad(request):
     raise ValueError("bad")
-urlpatterns = [path("good", good), path("bad", bad)]
+urlpatterns = [path("healthz", good), path("good", good), path("bad", bad)]
 app = get_{protocol}_application()
 """
 SERVERS = {
