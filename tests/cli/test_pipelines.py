@@ -39,7 +39,7 @@ def run(command, directory, **variables):
     path = f"{BIN}{os.pathsep}{kept['PATH']}"
     return subprocess.run(
         shlex.split(command) if isinstance(command, str) else command,
-        cwd=directory, env={**kept, "PATH": path, **variables}, capture_output=True, text=True, timeout=120,
+        cwd=directory, env={**kept, "PATH": path, **variables}, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
 
 
