@@ -27,7 +27,7 @@ BASE: Final = 5 * MINUTE
 DIRECT: Final = (BASE, 30 * MINUTE, HOUR)
 """Windows that are computed from the counters themselves."""
 SUMMED: Final = (2 * HOUR, 6 * HOUR)
-"""Windows that are summed from the recorded base window: reading days of raw counters would cost too much."""
+"""Windows that are the last hour and a sum of the recorded base window: days of raw counters would cost too much."""
 TILED: Final = (DAY, 3 * DAY)
 """Windows that are summed from tiles, like the period: a twentieth of the samples."""
 SCRAPES: Final = 4
@@ -97,6 +97,11 @@ def worst(name: str) -> str:
 def base(service: Service) -> float:
     """Return the shortest window, in seconds: 5 m, or what holds four scrapes of the service."""
     return max(BASE, _whole_minutes(service.monitoring.scrape_interval))
+
+
+def before_last_hour(seconds: float) -> float:
+    """Return the seconds of a SUMMED window before its last hour; one less, as a range may have both its ends in it."""
+    return max(seconds - HOUR - 1, 1)
 
 
 def limit_window(service: Service, slo: Slo) -> float:

@@ -21,6 +21,7 @@ Series = list[float | None]
 """A value for each evaluation; None where the rule gives no sample."""
 STEP: Final = int(at.INTERVAL)
 _TILE: Final = int(at.TILE)
+_HOUR: Final = int(HOUR) // STEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,8 @@ def recorded(service: Service, slo: Slo, found: Mapping[tuple[str, str], Series]
         for seconds in windows(service, slo):
             if HOUR < seconds < DAY:
                 side[format_duration(seconds)] = [
-                    _divided(sums.over(index, seconds), share) for index in range(clock.length)
+                    _added(_divided(sums.over(index - _HOUR, at.before_last_hour(seconds)), share), newer)
+                    for index, newer in enumerate(side["1h"])
                 ]
         _tiled(service, slo, side, sums, share, clock)
     return result
@@ -169,10 +171,14 @@ def _slowly(clock: Clock, open_: Series, tiles: Callable[[int], float | None]) -
         if clock.at(index) % clock.slow == 0:
             value = None
             if index:
-                parts = [each for each in (tiles(index - 1), open_[index - 1]) if each is not None]
-                value = sum(parts) if parts else None
+                value = _added(tiles(index - 1), open_[index - 1])
         found.append(value)
     return found
+
+
+def _added(older: float | None, newer: float | None) -> float | None:
+    """Return the sum of two parts of a window, of which either may be missing."""
+    return older if newer is None else newer + (older or 0.0)
 
 
 class _Sums:
@@ -199,7 +205,7 @@ class _Sums:
     def over(self, index: int, seconds: float) -> float | None:
         """Return `sum_over_time`."""
         first = self._first(index, seconds)
-        if self._counts[index + 1] == self._counts[first]:
+        if index < 0 or self._counts[index + 1] == self._counts[first]:
             return None
         return self._sums[index + 1] - self._sums[first]
 

@@ -27,6 +27,8 @@ def warnings(service: Service) -> list[str]:
     for name, kind in (("sentry_url", "Sentry"), ("grafana_url", "dashboard"), ("runbook_url", "runbook")):
         if not getattr(monitoring, name):
             found.append(f"monitoring.{name} is not set: alerts carry no {kind} link")
+    if "`" in (service.name or ""):
+        found.append("the service has a backquote in its name: its rules work, dashboards cannot select it")
     if left_out():
         found.append(left_out())
     return found

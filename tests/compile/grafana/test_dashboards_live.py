@@ -249,6 +249,14 @@ def test_queries_select_the_chosen_service_and_no_other_whatever_it_is_called(tm
         for name in written.values()
         for at in range(1772409600, 1772410200, 60)
     ]
+    for labels in (
+        'job="x/shop/a"',
+        'job="ns/shop"',
+        'job="ab",service_name="other"',
+    ):  # the first two by OTLP
+        samples += [
+            f'target_info{{{labels},instance="j"}} 1 {at}\n' for at in range(1772409600, 1772410200, 60)
+        ]
     query = next(each for each in boards["service"]["templating"]["list"] if each["name"] == "job")["query"][
         "query"
     ]
@@ -258,7 +266,7 @@ def test_queries_select_the_chosen_service_and_no_other_whatever_it_is_called(tm
     ) as opened:
         expr = query.removeprefix("query_result(").removesuffix(")")
         found = {
-            name: [one["metric"]["job"] for one in opened.instant(interpolate(expr, {"service": name}))]
+            name: sorted(one["metric"]["job"] for one in opened.instant(interpolate(expr, {"service": name})))
             for name in names
         }
-    assert found == {name: [f"x/{name}"] for name in names}
+    assert found == {**{name: [f"x/{name}"] for name in names}, "shop": ["ns/shop", "x/shop"]}

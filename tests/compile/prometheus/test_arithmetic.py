@@ -6,9 +6,9 @@ holds exactly its events, and brute force over the events must agree, too. Prome
 sees one step less, extrapolates over it, and does not extrapolate a counter below zero; so just after a counter began,
 good and bad events are scaled by up to (steps)/(steps − 1) apart.
 
-A longer window is a sum of the recorded base window, so of windows that are shifted by up to five minutes, and a ratio
-of sums lies between the least and the greatest of the ratios summed; a day and more, and the period, are sums of tiles,
-which begin at the clock's ten minutes. So brute force gives an interval, and the recorded ratio must lie in it.
+A longer window is the last hour and a sum of the recorded base window, so of windows that are shifted by up to five
+minutes; a day and more, and the period, are sums of tiles, which begin at the clock's ten minutes. So brute force gives
+an interval, and the recorded ratio must lie in it.
 """
 
 import random
@@ -84,17 +84,16 @@ def random_history(seed: int, kind: str) -> History:
     return history
 
 
-def interval(history: History, end: int, window: int, shift: int) -> tuple[float, float] | None:
-    """The least and the greatest ratio over windows of this length (in steps, give or take one) that end up to
-    `shift` steps earlier; None if one of them has no events."""
-    ratios = []
-    for length in (window - 1, window, window + 1):
-        for back in range(shift + 1):
-            bad, total = history.counts(end - back - length, end - back)
-            if not total:
-                return None
-            ratios.append(bad / total)
-    return min(ratios), max(ratios)
+def summed_interval(history: History, end: int, window: int) -> tuple[float, float] | None:
+    """The bounds of a ratio over the last hour and a sum of base windows before it: of the first five minutes of
+    that sum, and of those at its end, a part of the events is in it; none counts twice."""
+    sure = [history.counts(end - window + 1, end - 131), history.counts(end - 119, end)]
+    sure_bad, sure_all = (sum(each) for each in zip(*sure, strict=True))
+    most_bad, most_all = history.counts(end - window - 11, end)
+    if not sure_all:
+        return None
+    most_good, sure_good = most_all - most_bad, sure_all - sure_bad
+    return sure_bad / max(sure_bad + most_good, 1), most_bad / max(most_bad + sure_good, 1)
 
 
 def increase(values: list[int], step: int, steps: int, *, left_open: bool) -> float | None:
@@ -154,7 +153,7 @@ def expectations(history: History, slo, owner, times):
             yield _within(recorded, step, bad / total * apart, bad / total / apart)
         for seconds in at.SUMMED:
             steps = int(seconds) // STEP
-            if bounds := interval(history, step, steps, 10):
+            if bounds := summed_interval(history, step, steps):
                 apart = 1 - left_open * STEP / at.BASE
                 recorded = at.recorded(at.ratio(format_duration(seconds)), owner, slo)
                 yield _within(recorded, step, bounds[0] * apart, bounds[1] / apart)
@@ -243,6 +242,29 @@ def test_the_period_weighs_by_traffic_and_not_by_time(tmp_path):
         tmp_path,
         owner,
         [{"interval": f"{STEP}s", "input_series": inputs({"steady": history}), "promql_expr_test": tests}],
+    )
+
+
+@pytest.mark.real
+def test_a_window_longer_than_a_services_age_holds_all_of_its_events(tmp_path):
+    """Else the page of a service that is minutes old waits for a sum: two minutes longer than Sloth's."""
+    owner = services.one(name="young")
+    history = History([0] + [20] * 36 + [0] * 60, [0] * 37 + [20] * 60, set())
+    tests = [
+        {
+            "expr": f"sum({at.recorded(side(long), owner, owner.slos[0])} == bool "
+            f"{at.recorded(side('1h'), owner, owner.slos[0])})",
+            "eval_time": f"{step * STEP}s",
+            "exp_samples": [{"labels": "{}", "value": 1}],
+        }
+        for long in map(format_duration, at.SUMMED)
+        for side in (at.bad, at.total)
+        for step in (20, 38, 45, 90)
+    ]
+    run(
+        tmp_path,
+        owner,
+        [{"interval": f"{STEP}s", "input_series": inputs({"young": history}), "promql_expr_test": tests}],
     )
 
 

@@ -5,6 +5,7 @@ More examples: `PROPERTY_EXAMPLES=200 pytest tests/compile/prometheus/test_gener
 
 import json
 import os
+import random
 import tempfile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from slotel.cli.generate import compile_all
+from slotel.compile.promql import equal, series
 from slotel.compile.yaml_file import yaml_lines
 from slotel.config.service import read_service
 from support.promtool import check_rules, run_tests, write
@@ -109,6 +111,71 @@ def test_every_file_is_valid_and_passes_its_own_tests(document):
         directory = write(Path(folder), compile_all(reading.service))
         check_rules(directory)
         passed, output = run_tests(directory)
+    assert passed, output[:3000]
+
+
+PIECES = ["a", "b", "shop", "/", ".", "*", "+", "|", "?", "(", ")", "[", "^", "$", "\\", "`", '"', "'", " ", "#", ":", "-", "}}", "%", "&", "=", "${slo}", "ü", "~", "!", ","]  # fmt: skip
+"""Of names: characters of regular expressions, PromQL, Grafana's and Alertmanager's templates, YAML and addresses."""
+LOOKALIKES = (".*", "{}|x", "x/{}", "x/shop/{}", "{}b", "^{}$", "{}.", '{}"', "{}`", "{}\\")
+"""Names that another one would select, or that would end its string, if it was not written as it is."""
+
+
+def random_names(source: random.Random, count: int) -> list[str]:
+    found: dict[str, None] = {}
+    while len(found) < count:
+        name = "".join(source.choice(PIECES) for _ in range(source.randint(1, 4))).strip()
+        alike = source.choice(LOOKALIKES).replace("{}", name)
+        found.update(dict.fromkeys(each for each in (name, alike) if name and each == each.strip()))
+    return list(found)
+
+
+def counters(document, *, bad: bool) -> list[str]:
+    """The series in which a service counts what is good, or bad."""
+    monitoring, slo = document["monitoring"], document["slos"][0]["name"]
+    code = {"http_response_status_code": "500" if bad else "200"}
+    own = monitoring["match"]
+    if monitoring["source"] == "http_server":
+        labels = {"job": document["service"], **own, **code}
+        return [series("http_server_request_duration_seconds_count", equal(labels))]
+    labels = {"service_name": document["service"], **own}
+    if monitoring["source"] == "span_metrics":
+        labels |= {"span_kind": "SPAN_KIND_SERVER", "status_code": "STATUS_CODE_UNSET", **code}
+        return [series("traces_span_metrics_calls_total", equal(labels))]
+    labels |= {"slo_name": slo, "slo_outcome": "bad" if bad else "good"}
+    return [series("slo_events_total", equal(labels))]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("seed", range(EXAMPLES))
+def test_a_page_is_of_the_service_that_fails_and_of_no_other_whatever_they_are_called(seed, tmp_path):
+    """Services with names that look alike, in environments with such names, in one Prometheus: some fail."""
+    source = random.Random(seed)
+    environments = random_names(source, 3)
+    expected, files, inputs = [], {}, []
+    for index, name in enumerate(random_names(source, 10)):
+        for environment in source.sample(environments, 2):
+            document = {
+                "service": name, "slos": [{"name": source.choice(["a.b", "a-b", "aXb"]), "objective": "99%"}],
+                "monitoring": {"source": ["slo_events", "span_metrics", "http_server"][index % 3], "match": {"environment": environment}},
+            }  # fmt: skip
+            service = read_service({}, json.dumps(document)).service
+            text = compile_all(service, ["slotel.compile.prometheus.rules"])["prometheus/rules.yaml"]
+            files[f"prometheus/{len(files)}.yaml"] = text
+            fails = source.random() < 0.4
+            for bad in (False, True):
+                values = "0+100x30" if bad == fails else "0x30"
+                inputs += [{"series": each, "values": values} for each in counters(document, bad=bad)]
+            if fails:
+                labels = {"service": name, "slo": document["slos"][0]["name"], "environment": environment}
+                expected.append({"labels": series("", equal(labels)), "value": 1})
+    which = 'group by (service, slo, environment) (ALERTS{alertname="ErrorBudgetBurn"})'
+    test = {
+        "rule_files": [path.removeprefix("prometheus/") for path in files], "evaluation_interval": "30s",
+        "tests": [{"interval": "30s", "input_series": inputs, "promql_expr_test": [{"expr": which, "eval_time": "10m", "exp_samples": expected}]}],
+    }  # fmt: skip
+    assert expected
+    directory = write(tmp_path, {**files, "prometheus/rules.test.yaml": "\n".join(yaml_lines(test))})
+    passed, output = run_tests(directory)
     assert passed, output[:3000]
 
 

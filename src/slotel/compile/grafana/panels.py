@@ -49,13 +49,14 @@ def chosen(label: str, variable: str, before: str = "") -> str:
     """Return the matcher of a label with the one value that a variable has, whatever is in it: `C++`, `it's`, `a|b`.
 
     Grafana escapes such a value by rules that changed with its releases, for `=` alone, and never for a part of a
-    regular expression. Its format `regex` is the same everywhere; in backquotes PromQL keeps the backslashes.
+    regular expression. Its format `regex` is the same everywhere; in backquotes PromQL keeps the backslashes. A value
+    with a backquote cannot be written so: `generate` warns of it.
 
     Args:
         before: a regular expression of what may precede the value.
 
-    >>> chosen("job", "service", before="(.+/)?")
-    'job=~`(.+/)?${service:regex}`'
+    >>> chosen("job", "service", before="([^/]+/)?")
+    'job=~`([^/]+/)?${service:regex}`'
     """
     return f"{label}=~`{before}${{{variable}:regex}}`"
 

@@ -26,9 +26,9 @@ IN: Final = f'{OF},span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER",span_name=~"
 OUT: Final = f'{OF},span_kind=~"SPAN_KIND_CLIENT|SPAN_KIND_PRODUCER"'
 TARGETS: Final = (
     f"present_over_time(target_info{{{p.chosen('service_name', 'service')}}}[$__range]) "
-    f"or present_over_time(target_info{{{p.chosen('job', 'service', before='(.+/)?')}}}[$__range])"
+    f'or present_over_time(target_info{{service_name="",{p.chosen("job", "service", before="([^/]+/)?")}}}[$__range])'
 )
-"""The service's instances: as slotel exposes them, and as a collector names them (job is the service)."""
+"""The service's instances: as slotel exposes them, and as OTLP names them (job is the service, after its namespace)."""
 FAILED: Final = 'status_code="STATUS_CODE_ERROR"'
 PASSED: Final = 'status_code!="STATUS_CODE_ERROR"'
 IN_FAILED: Final = f"{IN},{FAILED}"

@@ -27,7 +27,7 @@ from slotel.compile.promql import number
 from slotel.compile.yaml_file import yaml_file
 from slotel.config.foreign.promql import UnsupportedQueryError
 from slotel.config.service import Service
-from slotel.config.slo import HOUR, MIN_BAD_EVENTS, Alerting, BurnRateAlert, Severity, Slo, holds_enough
+from slotel.config.slo import DAY, MIN_BAD_EVENTS, Alerting, BurnRateAlert, Severity, Slo, holds_enough
 
 PATH: Final = "prometheus/rules.test.yaml"
 
@@ -108,7 +108,7 @@ def _outage(service: Service, slos: Sequence[Slo]) -> Test:
     for slo in slos:
         expected.append(none(alerts(service, slo), CALM))
         for alert in _alerting(service, slo):
-            seen = _minute(slo, detection(slo, alert, CALM * 60), 180 if alert.long <= HOUR else 480)
+            seen = _minute(slo, detection(slo, alert, CALM * 60), 180 if alert.long < DAY else 480)
             expected.append(firing(burn_name(slo), _in_group(slo, burn_labels(service, slo, alert)), seen))
             end = max(end, seen)
         spent = _minute(slo, slo.limit * CALM * 60 / (1 - slo.limit), 480)

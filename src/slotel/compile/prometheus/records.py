@@ -1,10 +1,11 @@
 """Recording rules: how many events, how many bad, in which window; never an alert.
 
 Windows up to an hour are read from the counters, objective by objective. Longer ones are sums of what was recorded, so
-one rule records them for all objectives of a service: up to a day from the 5 m window, which is evaluated every 30 s,
-so that each event stands in ten of them; a day and more from tiles of ten minutes. So a long window weighs by traffic,
-and no average of ratios is taken. The tiles, and what is counted since the last one, are recorded by one group; the
-group that adds them up reads both as they were one evaluation earlier, so the order of the groups does not matter.
+one rule records them for all objectives of a service: up to a day the last hour, and what was before it from the 5 m
+window, which is evaluated every 30 s, so that each event stands in ten of them; a day and more from tiles of ten
+minutes. So a long window weighs by traffic, no average of ratios is taken, and a page waits for no sum (decision 0675).
+The tiles, and what is counted since the last one, are recorded by one group; the group that adds them up reads both as
+they were one evaluation earlier, so the order of the groups does not matter.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ MONTHS: Final = 3
 QUARTERS: Final = 4
 CLASS: Final = "slo_calendar"
 PART: Final = "slo_part"
-"""Keeps the tiles and the time after the last of them apart until they are added."""
+"""Keeps the parts of a window apart until they are added."""
 _SIDES: Final = (("events", at.total), ("events_bad", at.bad))
 _SETTLED: Final = f"offset {format_duration(at.INTERVAL)}"
 """What the other group recorded an evaluation ago is complete, whichever group runs first."""
@@ -77,9 +78,11 @@ def ratio_rules(service: Service, slos: Slos) -> Iterator[Rule]:
     """Yield the counts of windows up to a day, and the ratios of these and of the direct ones; then the tiles."""
     for window, seconds, chosen in _by_window(service, slos, 0, DAY):
         if seconds > HOUR:
+            older = format_duration(at.before_last_hour(seconds))
             for _, base in _SIDES:
-                source = at.recorded_of(base(_base(service)), service, chosen, window)
-                yield Rule(f"sum_over_time({source}) / {_share(service)}", record=base(window))
+                source = at.recorded_of(base(_base(service)), service, chosen, older)
+                before = f"sum_over_time({source} offset 1h) / {_share(service)}"
+                yield Rule(_added(before, at.recorded_of(base("1h"), service, chosen)), record=base(window))
         yield _ratio_rule(service, chosen, window)
     yield from tile_rules(service, slos)
 
@@ -131,11 +134,15 @@ def period_rules(service: Service, slos: Slos) -> Iterator[Rule]:
 
 def _with_rest(tiles: str, service: Service, slos: Slos, what: str) -> str:
     """Return tiles plus what was counted since the last of them; either may be missing."""
-    rest = f"{at.recorded_of(at.open_tile(what), service, slos)} {_SETTLED}"
+    return _added(tiles, f"{at.recorded_of(at.open_tile(what), service, slos)} {_SETTLED}")
+
+
+def _added(older: str, newer: str) -> str:
+    """Return the sum of two parts of a window, of which either may be missing."""
     return (
         f"sum without ({PART}) (\n"
-        f'  label_replace({tiles}, "{PART}", "tiles", "", "")\n'
-        f'  or label_replace({rest}, "{PART}", "rest", "", "")\n'
+        f'  label_replace({older}, "{PART}", "older", "", "")\n'
+        f'  or label_replace({newer}, "{PART}", "newer", "", "")\n'
         ")"
     )
 
