@@ -151,7 +151,9 @@ def count_jobs(runtime: Runtime) -> None:
     from slotel.runtime.upstream.jobs.libraries import RUNNERS
 
     workers = runtime.workers
-    in_progress = InProgress(lambda data: workers is not None and workers.share(SUFFIX, data))
+    in_progress = InProgress(
+        lambda data: workers is not None and workers.share(SUFFIX, data), runtime.enforcer.redactor.data
+    )
     if workers is not None:
         workers.combine[SUFFIX] = in_progress.absorb
     jobs, requests = Jobs(PROCESS.end_child, in_progress), KilledRequests(runtime.open_spans, in_progress)

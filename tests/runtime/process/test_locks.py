@@ -151,7 +151,7 @@ if runtime.http_server_metrics is not None:
     http = runtime.http_server_metrics.get_meter("t").create_histogram("http.server.request.duration", "s")
     active = runtime.http_server_metrics.get_meter("t").create_up_down_counter("http.server.active_requests")
 from slotel.runtime.requests.in_progress import InProgress
-in_progress = InProgress(lambda _list: True)
+in_progress = InProgress(lambda _list: True, list)
 number = [0]
 def work():
     number[0] += 1

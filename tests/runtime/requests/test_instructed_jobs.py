@@ -86,7 +86,7 @@ def spans(monkeypatch):
         sys.modules[__name__], "TaskiqResult", sys.modules["taskiq.receiver.receiver"].TaskiqResult
     )
     monkeypatch.setattr(sys.modules[__name__], "AsyncKicker", sys.modules["taskiq.kicker"].AsyncKicker)
-    watch = JobWatch([], Jobs(lambda: None, InProgress(lambda _list: False)).serve, faults.append)
+    watch = JobWatch([], Jobs(lambda: None, InProgress(lambda _list: False, list)).serve, faults.append)
     for runner in RUNNERS:
         if runner.module in OWN:
             watch._patch(runner, sys.modules[runner.module])

@@ -10,6 +10,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind, format_trace_id
 
+from slotel.runtime.redaction.redactor import Redactor
 from slotel.runtime.requests import killed_requests
 from slotel.runtime.requests.in_progress import InProgress
 from slotel.runtime.requests.killed_requests import LONG, KilledRequests
@@ -38,16 +39,16 @@ class Service:
     def __init__(self):
         self.shared = []
         self.open_spans = OpenSpans()
-        self.requests = KilledRequests(self.open_spans, InProgress(self._share))
+        self.requests = KilledRequests(self.open_spans, InProgress(self._share, Redactor().data))
         self._tracer = TracerProvider().get_tracer("t")
 
     def _share(self, data):
         self.shared = json.loads(data)
         return True
 
-    def begin(self, *, kind=SpanKind.SERVER, age=2 * LONG, **attributes):
-        given = HTTP | {name.replace("_", "."): value for name, value in attributes.items()}
-        span = self._tracer.start_span("GET /pay/{n}", None, kind, given, start_time=time_ns() - age)
+    def begin(self, *, name="GET /pay/{n}", kind=SpanKind.SERVER, age=2 * LONG, **attributes):
+        given = HTTP | {key.replace("_", "."): value for key, value in attributes.items()}
+        span = self._tracer.start_span(name, None, kind, given, start_time=time_ns() - age)
         return span, self.open_spans.open(span)
 
     def listed(self):
@@ -66,6 +67,13 @@ def test_a_request_is_listed_while_it_runs_and_with_nothing_secret():
     service.open_spans.close(span.context.span_id)
     assert service.shared == []
     assert service.listed() == 0
+
+
+def test_the_list_has_no_secret_of_a_spans_name():
+    service = Service()
+    service.begin(name="GET /reset?token=hunter2")
+    assert service.listed() == 1
+    assert service.shared[0][1] == "GET /reset?token=[Filtered]"
 
 
 @pytest.mark.parametrize(

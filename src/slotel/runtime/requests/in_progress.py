@@ -20,10 +20,11 @@ class InProgress:
 
     Args:
         share: gives the list to the other processes of the service; returns False where there are none.
+        redact: returns nested data without secrets; the list is a file.
     """
 
-    def __init__(self, share: Callable[[bytes], bool]) -> None:
-        self._share = share
+    def __init__(self, share: Callable[[bytes], bool], redact: Callable[[Any], Any]) -> None:
+        self._share, self._redact = share, redact
         self._dead: list[bytes] = []
         self._begin()
         PROCESS.register("in_progress", after_fork_in_child=self._begin)
@@ -36,7 +37,7 @@ class InProgress:
     def add(self, entries: Mapping[int, Sequence[Any]]) -> None:
         """Note what has begun, by a key of this process."""
         with self._lock:
-            self._open.update(entries)
+            self._open.update({key: self._redact(entry) for key, entry in entries.items()})
             self._is_shared = self._share(self._list())
 
     def remove(self, key: int) -> None:
