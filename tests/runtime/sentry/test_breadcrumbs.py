@@ -210,6 +210,46 @@ def test_a_query_that_djangos_own_integration_of_sentry_writes_is_not_written_tw
 
 
 @pytest.mark.unit
+def test_a_call_of_boto3_is_a_breadcrumb_with_service_operation_and_status():
+    """Plain sentry-sdk has its URL, which the instrumentation of botocore does not write, and not what it was."""
+    call = {
+        "rpc.system": "aws-api", "rpc.service": "S3", "rpc.method": "GetObject", "cloud.region": "eu-west-1", "http.status_code": 404,
+    }  # fmt: skip
+    table = {
+        **call,
+        "rpc.service": "DynamoDB",
+        "rpc.method": "GetItem",
+        "db.system": "dynamodb",
+        "http.status_code": 200,
+    }
+    with spans("opentelemetry.instrumentation.botocore") as (tracer, finished):
+        tracer.start_span("S3.GetObject", kind=SpanKind.CLIENT, attributes=call).end()
+        tracer.start_span("DynamoDB.GetItem", kind=SpanKind.CLIENT, attributes=table).end()
+        event = {}
+        add_calls(event, {}, finished())
+    missing, found = event["breadcrumbs"]["values"]
+    missing.pop("timestamp")
+    assert missing == {
+        "type": "http", "category": "httplib", "level": "warning", "message": "S3.GetObject",
+        "data": {
+            "rpc.service": "S3", "rpc.method": "GetObject", "cloud.region": "eu-west-1",
+            "http.response.status_code": 404, "reason": "Not Found",
+        },
+    }  # fmt: skip
+    assert found["message"] == "DynamoDB.GetItem"
+
+
+@pytest.mark.unit
+def test_a_command_of_pymongo_is_a_breadcrumb_with_its_collection():
+    find = {"db.system": "mongodb", "db.statement": "find", "db.mongodb.collection": "items"}
+    with spans("opentelemetry.instrumentation.pymongo") as (tracer, finished):
+        tracer.start_span("shop.find", kind=SpanKind.CLIENT, attributes=find).end()
+        event = {}
+        add_calls(event, {}, finished())
+    assert [crumb["message"] for crumb in event["breadcrumbs"]["values"]] == ["find items"]
+
+
+@pytest.mark.unit
 def test_what_is_no_call_is_no_breadcrumb():
     with spans() as (tracer, finished):
         tracer.start_span("work").end()

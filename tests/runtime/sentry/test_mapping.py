@@ -33,6 +33,8 @@ def span(name="name", kind=INTERNAL, attributes=None, status=None):
         (CLIENT, {"db.system.name": "postgresql", "db.query.summary": "SELECT t"}, "db", "SELECT t"),
         (CLIENT, {"db.system": "redis", "db.statement": "GET ?"}, "db", "GET ?"),
         (CLIENT, {"db.system": "mongodb"}, "db", "name"),
+        (CLIENT, {"db.system": "mongodb", "db.statement": "find", "db.mongodb.collection": "items"}, "db", "find items"),
+        (CLIENT, {"db.system": "mongodb", "db.query.text": "find {}", "db.collection.name": "items"}, "db", "find {}"),
         (CLIENT, {"rpc.system": "grpc", "rpc.service": "S", "rpc.method": "M"}, "rpc.client", "name"),
         (SERVER, {"rpc.system.name": "grpc"}, "rpc.server", "name"),
         (PRODUCER, {"messaging.system": "kafka"}, "queue.publish", "name"),

@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanKind
 
 from slotel.runtime.sentry.errors.integrations import SET_UP
 from slotel.runtime.sentry.own_requests import own_span_test
-from slotel.runtime.sentry.transactions.mapping import bare_url
+from slotel.runtime.sentry.transactions.mapping import bare_url, query_text
 from slotel.runtime.upstream.otel.reading import attributes_of
 
 _MOST: Final = 100
@@ -40,12 +40,14 @@ _INTEGRATIONS: Final = {
     "sqlalchemy": "sqlalchemy",
     "asyncpg": "asyncpg",
     "pymongo": "pymongo",
+    "botocore": "boto3",
     **dict.fromkeys(
         ("dbapi", "mysql", "mysqlclient", "psycopg", "psycopg2", "pymssql", "pymysql", "sqlite3"), "django"
     ),
 }
 """Instrumentation → sentry-sdk's integration that writes breadcrumbs of the same calls."""
 
+_OF_AWS: Final = ("rpc.service", "rpc.method", "cloud.region")
 _OFF: Final[set[str]] = set()
 
 
@@ -157,11 +159,12 @@ def _crumb(span: ReadableSpan, attributes: Mapping[str, Any]) -> dict[str, Any] 
     method = get("http.request.method") or get("http.method")
     if method:
         return _http(span, attributes, str(method))
-    system = get("db.system.name") or get("db.system")
-    text = get("db.query.text") or get("db.statement")
+    if get("rpc.system") == "aws-api":
+        return _aws(span, attributes)
+    system, text = get("db.system.name") or get("db.system"), query_text(attributes)
     if not system or not text:  # connecting to a database is no query
         return None
-    return _redis(span, attributes, str(text)) if system == "redis" else _query(span, str(text), str(system))
+    return _redis(span, attributes, text) if system == "redis" else _query(span, text, str(system))
 
 
 def _http(span: ReadableSpan, attributes: Mapping[str, Any], method: str) -> dict[str, Any]:
@@ -171,10 +174,21 @@ def _http(span: ReadableSpan, attributes: Mapping[str, Any], method: str) -> dic
         with suppress(ValueError):
             parts = urlsplit(url)
             data |= {"url": bare_url(url), "http.query": parts.query, "http.fragment": ""}
-    crumb = {"type": "http", "category": "httplib", "data": data, "timestamp": _time(span.end_time)}
+    return _answered(span, attributes, {"data": data})
+
+
+def _aws(span: ReadableSpan, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the breadcrumb of a call of boto3. Its span has no URL, but the service and its operation."""
+    data = {name: attributes[name] for name in _OF_AWS if name in attributes}
+    return _answered(span, attributes, {"message": span.name, "data": data})
+
+
+def _answered(span: ReadableSpan, attributes: Mapping[str, Any], crumb: dict[str, Any]) -> dict[str, Any]:
+    """Complete the breadcrumb of a request with its response and its time."""
+    crumb |= {"type": "http", "category": "httplib", "timestamp": _time(span.end_time)}
     code = attributes.get("http.response.status_code") or attributes.get("http.status_code")
     if isinstance(code, int) and code:
-        data |= {"http.response.status_code": code, "reason": _REASONS.get(code, "")}
+        crumb["data"] |= {"http.response.status_code": code, "reason": _REASONS.get(code, "")}
         level = {4: "warning", 5: "error"}.get(code // 100)
         if level is not None:
             crumb["level"] = level

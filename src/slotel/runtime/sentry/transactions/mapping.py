@@ -133,8 +133,8 @@ def _span_fields(span: ReadableSpan, attributes: Mapping[str, Any], is_root: boo
         return SpanFields(f"gen_ai.{operation}"[:MAX_OP], name, status, None, _NONE)
     system = get("db.system.name") or get("db.system")
     if system:
-        text = get("db.query.text") or get("db.statement") or get("db.query.summary") or name
-        return SpanFields("db", str(text), status, None, {"db.system": system})
+        text = query_text(attributes) or str(get("db.query.summary") or name)
+        return SpanFields("db", text, status, None, {"db.system": system})
     rpc = get("rpc.system.name") or get("rpc.system")
     if rpc:
         return _rpc(span, attributes, status)
@@ -168,6 +168,19 @@ def transaction_name(span: ReadableSpan, attributes: Mapping[str, Any]) -> tuple
     if "rpc.method" in attributes or "faas.trigger" in attributes:
         return name, "component"
     return name, "custom"
+
+
+def query_text(attributes: Mapping[str, Any]) -> str:
+    """Return the statement of a database call, "" if it has none.
+
+    The instrumentation of pymongo writes only the command there: its collection is added.
+
+    >>> query_text({"db.statement": "find", "db.mongodb.collection": "items"})
+    'find items'
+    """
+    text = str(attributes.get("db.query.text") or attributes.get("db.statement") or "")
+    collection = attributes.get("db.collection.name") or attributes.get("db.mongodb.collection")
+    return f"{text} {collection}" if collection and text.isalpha() else text
 
 
 def http_status_name(code: int) -> str:
