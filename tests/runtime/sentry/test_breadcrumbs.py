@@ -32,8 +32,8 @@ LESS = {"redis.key", "redis.is_cluster", "redis.transaction"}
 
 if hasattr(sentry_sdk.tracing_utils, "maybe_create_breadcrumbs_from_span"):  # until 2.70
     MORE |= {"subprocess.pid"}
-OLDER = {"thread.id", "thread.name"}
-"""Data of each call that plain sentry-sdk 2.61 writes, and 2.75 does not."""
+OLDER = {"thread.id", "thread.name", "code.filepath", "code.function", "code.lineno", "code.namespace"}
+"""Data of a call that plain sentry-sdk 2.61 writes, and 2.75 does not: its span's, with the source if it took over 100 ms."""
 
 
 @cache
