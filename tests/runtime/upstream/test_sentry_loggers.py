@@ -37,6 +37,10 @@ def test_a_logger_is_ignored_as_by_sentry_sdk_alone(asked, pattern):
 def test_a_logger_that_the_app_ignores_later_leaves_no_breadcrumb_from_then_on(asked):
     """And one that it no longer ignores leaves them again."""
     left = []
+    suffix = (
+        "_for_events" if hasattr(sentry_logging, "ignore_logger_for_events") else ""
+    )  # of 3, breadcrumbs too
+    ignore, unignore = (getattr(sentry_logging, f"{name}_logger{suffix}") for name in ("ignore", "unignore"))
     client = sentry_sdk.Client(
         "http://k@127.0.0.1:9/1", release="r", default_integrations=False, integrations=[sentry_logging.LoggingIntegration()],
         before_breadcrumb=lambda crumb, _: left.append(crumb["message"]),
@@ -46,12 +50,12 @@ def test_a_logger_that_the_app_ignores_later_leaves_no_breadcrumb_from_then_on(a
     try:
         log.warning("one")
         log.warning("two")
-        sentry_logging.ignore_logger("shop.*")
+        ignore("shop.*")
         log.warning("three")
-        sentry_logging.unignore_logger("shop.*")
+        unignore("shop.*")
         log.warning("four")
     finally:
-        sentry_logging.unignore_logger("shop.*")
+        unignore("shop.*")
         sentry_sdk.get_global_scope().set_client(None)
         client.close()
     assert left == ["one", "two", "four"]
