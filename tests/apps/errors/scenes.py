@@ -31,6 +31,10 @@ def get(url):
         urllib.request.urlopen(url, timeout=60).read()
 
 
+async def cancels_itself():
+    raise asyncio.CancelledError("nobody's disconnect")
+
+
 def serve_wsgi(app, *paths):
     with make_server("127.0.0.1", 0, app, handler_class=Quiet) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -298,7 +302,11 @@ def flask():
         sentry_sdk.capture_message("a message")
         return "ok"
 
-    serve_wsgi(app, "/fails", "/caught", "/message")
+    @app.get("/cancelled")
+    def cancelled():
+        asyncio.run(cancels_itself())
+
+    serve_wsgi(app, "/fails", "/caught", "/message", "/cancelled")
 
 
 def django():
@@ -313,12 +321,17 @@ def django():
         sentry_sdk.capture_message("a message")
         return HttpResponse("ok")
 
+    def cancelled(request):
+        asyncio.run(cancels_itself())
+
     sys.modules["scene_urls"] = type(sys)("scene_urls")
-    sys.modules["scene_urls"].urlpatterns = [path("fails", fails), path("message", message)]
+    sys.modules["scene_urls"].urlpatterns = [
+        path(each.__name__, each) for each in (fails, message, cancelled)
+    ]
     settings.configure(ROOT_URLCONF="scene_urls", SECRET_KEY="x", ALLOWED_HOSTS=["*"], LOGGING_CONFIG=None)
     from django.core.wsgi import get_wsgi_application
 
-    serve_wsgi(get_wsgi_application(), "/fails", "/message", "/nowhere")
+    serve_wsgi(get_wsgi_application(), "/fails", "/message", "/nowhere", "/cancelled")
 
 
 def script():

@@ -93,6 +93,8 @@ CASES = [
     (outcomes.BROKEN_STREAM, http(200, raises=ValueError("broken"))),
     (outcomes.STOPPED, {"raises": SystemExit(1)}),
     (outcomes.STOPPED, {"raises": KeyboardInterrupt()}),
+    (outcomes.STOPPED, {"raises": asyncio.CancelledError()}),
+    (outcomes.STOPPED, {"raises": asyncio.CancelledError(), "error__type": "CancelledError"}),
     (outcomes.EXITED, {"raises": SystemExit()}),
     (outcomes.MARKED_FAILED, http(200, status=StatusCode.ERROR)),
     (outcomes.MARKED_FAILED, {"status": StatusCode.ERROR}),
@@ -101,7 +103,7 @@ CASES = [
     (outcomes.CLIENT_LEFT, http(200, raises=BrokenPipeError(), package="gunicorn")),
     (outcomes.CLIENT_LEFT, http(200, raises=GeneratorExit())),
     (outcomes.CLIENT_LEFT, {"rpc__grpc__status_code": 1}),
-    (outcomes.CANCELLED, {"raises": asyncio.CancelledError()}),
+    (outcomes.CANCELLED, {"raises": asyncio.CancelledError(), "loop": True}),
     (outcomes.CANCELLED, {"error__type": "CancelledError", "status": StatusCode.ERROR}),
     (outcomes.CONTROL_FLOW, {"celery__state": "RETRY"}),
     (outcomes.CONTROL_FLOW, {"celery__state": "IGNORED"}),
@@ -115,7 +117,11 @@ CASES = [
 
 @pytest.mark.parametrize(("row", "happened"), CASES, ids=lambda value: getattr(value, "name", None))
 def test_what_happened_has_its_row(row, happened):
-    found = decided(**happened)
+    async def in_loop():
+        return decided(**given)
+
+    given = {key: value for key, value in happened.items() if key != "loop"}
+    found = asyncio.run(in_loop()) if "loop" in happened else decided(**given)
     assert found.row.name == row.name
     assert found.reports == (row.event and "raises" in happened)
 

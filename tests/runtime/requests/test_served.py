@@ -346,7 +346,7 @@ def test_the_status_of_a_failure_before_the_first_part_is_the_one_that_its_serve
     ("error", "status", "row"),
     [
         (ValueError, 500, "failed"), (gevent.Timeout, 500, "stopped"), (gevent.GreenletExit, None, "stopped"),
-        (SystemExit, None, "exited"), (asyncio.CancelledError, None, "cancelled"),
+        (SystemExit, None, "exited"), (asyncio.CancelledError, None, "stopped"),
     ],
 )  # fmt: skip
 def test_what_is_no_exception_has_the_status_of_an_answer_where_servers_answer_it(

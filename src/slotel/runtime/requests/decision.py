@@ -17,6 +17,7 @@ from slotel.runtime.requests import outcomes as rows
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.requests.outcomes import OutcomeRow
 from slotel.runtime.upstream.otel.reading import UNSET, attributes_of
+from slotel.runtime.upstream.stdlib import in_event_loop
 
 REQUEST_KINDS: Final = (SpanKind.SERVER, SpanKind.CONSUMER)
 """Span kinds that a caller waits for or sent: their outcome counts."""
@@ -91,9 +92,7 @@ def of_escaped(error: BaseException) -> Decision:
     if is_client_disconnect(error):
         return Decision(rows.CLIENT_LEFT, error)
     if not isinstance(error, Exception):
-        if not _names(error).isdisjoint(rows.CANCELLATIONS):
-            return Decision(rows.CANCELLED, error)
-        return Decision(_row_of_stop(error), error)
+        return Decision(rows.CANCELLED if _cancels(error) else _row_of_stop(error), error)
     return Decision(rows.FAILED, error)
 
 
@@ -200,13 +199,15 @@ def _row_of_call(code: int, span: ReadableSpan, error: BaseException | None) -> 
 
 
 def _is_cancellation(attributes: Mapping[str, Any], error: BaseException | None) -> bool:
-    if attributes.get("error.type") in rows.CANCELLATIONS:
-        return True
-    return (
-        error is not None
-        and not isinstance(error, Exception)
-        and not _names(error).isdisjoint(rows.CANCELLATIONS)
-    )
+    if error is None or isinstance(error, Exception):
+        return attributes.get("error.type") in rows.CANCELLATIONS
+    return _cancels(error)
+
+
+def _cancels(error: BaseException) -> bool:
+    """Whether an exception cancels the request's task; where no event loop runs, there is none: the code failed."""
+    names = _names(error)
+    return rows.CANCELLED_BY_TRIO in names or (in_event_loop() and not names.isdisjoint(rows.CANCELLATIONS))
 
 
 def is_client_disconnect(error: BaseException) -> bool:

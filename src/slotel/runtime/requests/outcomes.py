@@ -92,7 +92,8 @@ BROKEN_STREAM: Final = OutcomeRow(
     transaction="internal_error", source=SENTRY_SDK, differ="`bad.status_error`",
 )  # fmt: skip
 STOPPED: Final = OutcomeRow(
-    "stopped", "a BaseException ended it: the server's timeout, sys.exit(1), GreenletExit", "a reset or 5xx",
+    "stopped", "a BaseException ended it: the server's timeout, sys.exit(1), CancelledError without an event loop",
+    "a reset or 5xx",
     "bad", event=True, transaction="internal_error", source=SENTRY_SDK, differ="`bad.status_error`",
 )  # fmt: skip
 EXITED: Final = OutcomeRow(
@@ -110,7 +111,7 @@ CLIENT_LEFT: Final = OutcomeRow(
     differ="`bad.attributes: {http.response.status_code: ['499']}`",
 )  # fmt: skip
 CANCELLED: Final = OutcomeRow(
-    "cancelled", "the request's task was cancelled (CancelledError)", "none", "excluded", timed=False,
+    "cancelled", "the request's task was cancelled (CancelledError in an event loop)", "none", "excluded", timed=False,
     transaction="cancelled", source="asyncio: a server cancels the task of a client that left",
     differ="`bad.attributes: {error.type: [CancelledError]}`",
 )  # fmt: skip
@@ -152,7 +153,8 @@ TASK_FAILED: Final = "FAILURE"
 JOB_STATE: Final = "slotel.job.state"
 """Attribute of a job of RQ, Dramatiq, Huey, arq, …, with one of Celery's states."""
 
-CANCELLATIONS: Final = frozenset({*CANCELLED_TYPES, "trio.Cancelled"})
+CANCELLED_BY_TRIO: Final = "trio.Cancelled"
+CANCELLATIONS: Final = frozenset({*CANCELLED_TYPES, CANCELLED_BY_TRIO})
 """Exceptions, and values of `error.type`, of the row `cancelled`."""
 ANSWERED_STOPS: Final = frozenset({"eventlet.timeout.Timeout", "gevent.timeout.Timeout"})
 """What is no Exception, and is answered with 500 by the servers that know it."""
