@@ -281,4 +281,8 @@ def _micro(part: dict) -> list[str]:
 
 
 def _storm(part: dict) -> list[str]:
-    return ["## A storm of errors", "", *_ran(part["meta"]), *part["lines"]]
+    apps = ((part["metas"][app], lines) for app, lines in part["apps"].items())
+    return [
+        "## A storm of errors",
+        *(line for about, lines in apps for line in ("", *_ran(about), *lines[:-1])),
+    ]

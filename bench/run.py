@@ -164,12 +164,16 @@ def busy(options: argparse.Namespace, sink: Sink) -> dict:
     return {"variants": climbs}
 
 
+_BY_APP = ("requests", "storm")
+"""Parts of which an app may be measured alone."""
+
+
 def keep(out: Path, part: str, found: dict, about: dict) -> dict:
     """Put a part into RESULTS.json and RESULTS.md of a folder; return all that stands there now."""
     out.mkdir(parents=True, exist_ok=True)
     raw = out / "RESULTS.json"
     data = json.loads(raw.read_text()) if raw.exists() else {}
-    data[part] = merged(data.get(part, {}), about, found) if part == "requests" else found
+    data[part] = merged(data.get(part, {}), about, found) if part in _BY_APP else found
     raw.write_text(json.dumps(data, indent=1) + "\n")
     (out / "RESULTS.md").write_text(report.render(data))
     return data

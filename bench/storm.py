@@ -18,7 +18,7 @@ from pathlib import Path
 
 from run import QUICK_OUT, keep, meta
 from server import Server, Sink, cpu_seconds
-from variants import HERE, VARIANTS
+from variants import APPS, HERE, VARIANTS
 
 NAMES = ("bare", "native@0.01", "slotel@0.01")
 GOOD, ERRORS, STORM = 60.0, 20.0, 200.0
@@ -143,7 +143,7 @@ def table(app: str, found: dict[str, list[dict]], how: str) -> list[str]:
 
 
 def main() -> int:
-    """Print a table for each app, medians of the rounds, and put it into RESULTS.md."""
+    """Print a table for each app, medians of the rounds, and put it into RESULTS.md; an app left out keeps its own."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--quick",
@@ -154,15 +154,16 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20.0, help="of calm, and of 20 errors a second")
     parser.add_argument("--storm-seconds", type=float, default=60.0, help="of 200 errors a second")
     parser.add_argument("--storm-rounds", type=int, default=3, help="the first so many rounds have the storm")
+    parser.add_argument("--app", choices=APPS, action="append", help="one of the apps; default both")
     parser.add_argument("--out", type=Path, help="folder of RESULTS.md and RESULTS.json; default as run.py's")
     options = parser.parse_args()
     rounds, seconds, storm_seconds = options.rounds, options.seconds, options.storm_seconds
     if options.quick:
         rounds, seconds, storm_seconds = 1, 3.0, 3.0
     about = meta(sys.argv[1:], "bench/storm.py")
-    lines: list[str] = []
+    tables: dict[str, list[str]] = {}
     with Sink() as sink:
-        for app in ("flask", "fastapi"):
+        for app in options.app or APPS:
             found: dict[str, list[dict]] = {name: [] for name in NAMES}
             for number in range(rounds):
                 lasts = storm_seconds if number < options.storm_rounds else 0.0
@@ -171,15 +172,13 @@ def main() -> int:
                     print(
                         app, name, found[name][-1], file=sys.stderr, flush=True
                     )  # all that a run that is cut leaves
-            lines += table(
+            tables[app] = table(
                 app,
                 found,
                 f"medians of {rounds} rounds of {seconds:g} s, the storm {storm_seconds:g} s in {min(options.storm_rounds, rounds)} of them",
             )
-    print("\n".join(lines))
-    keep(
-        options.out or (QUICK_OUT if options.quick else HERE), "storm", {"meta": about, "lines": lines}, about
-    )
+            print("\n".join(tables[app]))
+    keep(options.out or (QUICK_OUT if options.quick else HERE), "storm", {"apps": tables}, about)
     return 0
 
 
