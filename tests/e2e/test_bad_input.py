@@ -32,12 +32,12 @@ def start(tmp_path, env, yaml=None):
         (
             {"ERROR_BUDGET_LIMIT": "0"},
             None,
-            "ERROR slotel: ERROR_BUDGET_LIMIT='0': an error limit lies between",
+            "ERROR slotel: ERROR_BUDGET_LIMIT='0': an error limit is above 0 and",
         ),
         (
             {"ERROR_BUDGET_LIMIT": "100%"},
             None,
-            "ERROR slotel: ERROR_BUDGET_LIMIT='100%': an error limit lies between",
+            "ERROR slotel: ERROR_BUDGET_LIMIT='100%': an error limit is above 0 and",
         ),
         ({"SLOTEL_CONFIG": "/no/such.yaml"}, None, "SLOTEL_CONFIG='/no/such.yaml': there is no such file"),
         ({}, "tags:\n  colour: red", "slotel.yaml:2 tags.colour: unknown key, known are: metric_labels"),

@@ -131,7 +131,7 @@ class Collector(Program):
             group=self._user,
             extra_groups=extra,
         )
-        wait_until(self.healthy, f"the collector is healthy; it said:\n{self.log[-3000:]}", 60)
+        wait_until(self.healthy, f"the collector is healthy; it said:\n{self.log[-3000:]}", 180)
         return self
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -261,7 +262,8 @@ def test_when_the_holder_of_the_port_dies_another_answers_within_a_second_and_no
             wait_counted(service, 60)
         finally:
             for child in children:
-                child.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
 
 
 def assert_that_pythons_resource_tracker_runs_no_slotel(service: Launched) -> None:
