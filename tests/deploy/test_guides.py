@@ -109,7 +109,7 @@ def test_the_first_steps_of_the_collector(otelcol, checkout):
         start_new_session=True,
     )
     try:
-        wait_until(lambda: listening_on(int(ports["HEALTH_PORT"])), "the collector is healthy", 60)
+        wait_until(lambda: listening_on(int(ports["HEALTH_PORT"])), "the collector is healthy", 180)
         assert list((home / ".local/state/otel-collector").iterdir())
     finally:
         os.killpg(process.pid, signal.SIGTERM)
