@@ -111,15 +111,4 @@ def test_a_scrape_over_workers_that_count_meanwhile_never_holds_the_interpreter_
             os.waitpid(child, 0)
         provider.shutdown()
     print(longest)
-    assert statistics.median(longest[2:]) < max(LIMIT, _hundred_thousand_turns()), longest
-
-
-def _hundred_thousand_turns() -> float:
-    """The CPU time of a loop that takes LIMIT at most where the limit was set, and longer on a slower machine."""
-    took = []
-    for _ in range(5):
-        began = time.thread_time()
-        for turn in range(100_000):
-            turn + 1
-        took.append(time.thread_time() - began)
-    return min(took)
+    assert statistics.median(longest[2:]) < LIMIT, longest
