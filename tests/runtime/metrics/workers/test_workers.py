@@ -976,6 +976,20 @@ def test_files_that_a_cleaner_removed_are_written_again(service, environ) -> Non
     assert os.read(child_sees[0], 9) == b"3"
 
 
+def test_a_shared_file_that_a_cleaner_removed_is_written_again_though_its_content_is_the_same(
+    service, environ
+) -> None:
+    ended(forked(lambda: service.count("/child")))  # from now on there is somebody to share with
+    assert service.workers.share("app", b"same")
+    (shared,) = Path(environ[VARIABLE]).rglob("*.app")
+    written = shared.stat().st_ino
+    assert service.workers.share("app", b"same")
+    assert shared.stat().st_ino == written, "the same content is not written again"
+    shared.unlink()
+    assert service.workers.share("app", b"same")
+    assert shared.read_bytes() == b"same"
+
+
 def test_eight_threads_count_exactly_in_a_mapped_file_that_grows_while_others_read(service) -> None:
     rounds, threads = 2000, 8
     done = os.pipe()

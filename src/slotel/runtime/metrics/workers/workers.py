@@ -186,19 +186,18 @@ class Workers:
     def share(self, suffix: str, data: bytes) -> bool:
         """Share a file with the other processes, in place of the last one; return whether that was possible.
 
-        The same content is not written again.
+        The same content is not written again while its file is there: a cleaner may remove what is old.
 
         Args:
             suffix: lower-case letters; `combine` says how files of dead processes become one.
         """
         if not self.is_shared or not self._home.open_now():
             return False
-        content = self.stem, hash(data)
-        if self._written.get(suffix) == content:
-            return True
+        content, name = (self.stem, hash(data)), f"{self.stem}.{suffix}"
         with self._guarded(f"cannot share {suffix}"):
-            self.run_dir.write(f"{self.stem}.{suffix}", data)
-            self._written[suffix] = content
+            if self._written.get(suffix) != content or name not in self.run_dir.names():
+                self.run_dir.write(name, data)
+                self._written[suffix] = content
             return True
         return False
 
