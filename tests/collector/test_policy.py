@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import SpanKind
 
 from slotel.compile.collector.policy import policy_file
-from slotel.config.sensitive_keys import is_no_secret, key_test
+from slotel.config.redaction.keys import is_no_secret, key_test
 from slotel.config.service import Service
 from slotel.config.tags import TagPolicy, TagRule
 from slotel.runtime.redaction.enforcer import Enforcer

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import slotel.runtime.redaction as package
 from slotel.config.patterns import lazy_pattern
+from slotel.config.redaction.keys import own_test
+from slotel.config.redaction.values import VALUE_NAMES
 from slotel.config.sampling import SpanMatch, route_pattern
-from slotel.config.secret_values import VALUE_NAMES
-from slotel.config.sensitive_keys import own_test
 from slotel.runtime.redaction.values import Values
 from slotel.runtime.tracing.route_rules import RouteRules
 

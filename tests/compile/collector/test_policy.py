@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from slotel.compile.collector.policy import POLICY_FILE, files, policy, policy_file
 from slotel.compile.collector.re2_patterns import shape, suspicious, whole_pattern
-from slotel.config.secret_values import DEFAULT_VALUES, SHAPES
+from slotel.config.redaction.values import DEFAULT_VALUES, SHAPES
 from slotel.config.service import Service, read_service
 from slotel.config.slo import Slo
 from slotel.config.tags import TagPolicy, TagRule, judge

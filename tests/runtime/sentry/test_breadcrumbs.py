@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind
 
 from runtime.sentry.test_errors_like_plain import APPS_BIN, interpreter_with
 from slotel.cli.sink.server import SentrySink
-from slotel.config.redaction import RedactionChoices
+from slotel.config.redaction.choices import RedactionChoices
 from slotel.runtime.redaction.events import redacted_event
 from slotel.runtime.redaction.redactor import Redactor
 from slotel.runtime.sentry.errors.breadcrumbs import add_calls

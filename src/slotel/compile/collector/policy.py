@@ -13,8 +13,8 @@ from slotel.compile.collector.ottl import listed, quoted
 from slotel.compile.collector.routes import DROP_PROCESSOR, SAMPLING_FILE, dropped, sampling
 from slotel.compile.yaml_file import yaml_text
 from slotel.config.names import REDACTED, SPAN_BOUNDS, UNKNOWN
-from slotel.config.secret_values import VALUE_NAMES
-from slotel.config.sensitive_keys import key_test
+from slotel.config.redaction.keys import key_test
+from slotel.config.redaction.values import VALUE_NAMES
 from slotel.config.service import Service
 from slotel.config.tags import MAX_TAG_VALUE, TagPolicy, TagRule, clean_value
 

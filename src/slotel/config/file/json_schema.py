@@ -10,8 +10,8 @@ from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from slotel.config import value_types
 from slotel.config.file.schema import Document
+from slotel.config.redaction.values import VALUE_NAMES
 from slotel.config.sampling import Keep
-from slotel.config.secret_values import VALUE_NAMES
 from slotel.config.slo import SPAN_KINDS, Period
 
 Schema = dict[str, Any]

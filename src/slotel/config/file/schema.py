@@ -18,7 +18,8 @@ from slotel.config.file.decode import Parsers, kind_of
 from slotel.config.file.parsers import parse_name, parse_scrape_interval, parse_slice_length, parse_window
 from slotel.config.monitoring import LABEL_NAME, RESERVED_LABELS, Monitoring
 from slotel.config.ratio import parse_limit, parse_objective, parse_ratio
-from slotel.config.redaction import RedactionChoices
+from slotel.config.redaction.choices import RedactionChoices
+from slotel.config.redaction.values import DEFAULT_VALUES, VALUE_NAMES
 from slotel.config.sampling import (
     ErrorDetail,
     Keep,
@@ -30,7 +31,6 @@ from slotel.config.sampling import (
     parse_keep,
     parse_late_wait,
 )
-from slotel.config.secret_values import DEFAULT_VALUES, VALUE_NAMES
 from slotel.config.slo import DAY, SPAN_KINDS, BadRules, Period
 from slotel.config.tags import TagPolicy, label_name
 

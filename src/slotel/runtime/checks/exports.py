@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from slotel.config.secret_values import DEFAULT_VALUES
+from slotel.config.redaction.values import DEFAULT_VALUES
 from slotel.config.service import Service
 from slotel.runtime.checks.environment import access
 from slotel.runtime.finding import Finding

@@ -12,8 +12,8 @@ from urllib.parse import quote, unquote
 
 from slotel.config.names import REDACTED
 from slotel.config.patterns import lazy_pattern
-from slotel.config.redaction import PLACEHOLDERS
-from slotel.config.sensitive_keys import CORES
+from slotel.config.redaction.choices import PLACEHOLDERS
+from slotel.config.redaction.keys import CORES
 from slotel.runtime.redaction import columns, commands, named, packed, statements
 from slotel.runtime.redaction.notation import (
     FLAG,

@@ -8,7 +8,7 @@ from typing import Final
 
 from slotel.config.names import REDACTED
 from slotel.config.patterns import lazy_pattern
-from slotel.config.secret_values import CARD, DEFAULT_VALUES, IBAN, shapes
+from slotel.config.redaction.values import CARD, DEFAULT_VALUES, IBAN, shapes
 
 SHORTEST: Final = 13
 """Characters of the shortest value with a shape: an old card number."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-from slotel.config.secret_values import DEFAULT_VALUES
+from slotel.config.redaction.values import DEFAULT_VALUES
 from slotel.config.value_types import Shapes
 
 PLACEHOLDERS: Final = frozenset(

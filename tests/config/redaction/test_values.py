@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from slotel.config.secret_values import CARD, IBAN, SHAPES
+from slotel.config.redaction.values import CARD, IBAN, SHAPES
 
 
 @pytest.mark.parametrize("pattern", [*(shape.pattern for shape in SHAPES), CARD, IBAN])

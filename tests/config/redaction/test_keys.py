@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sentry_sdk.scrubber import DEFAULT_DENYLIST, DEFAULT_PII_DENYLIST
 
-from slotel.config.sensitive_keys import _ADDITIONS, ANYWHERE, AT_THE_END, WHOLE, key_pattern, key_test
+from slotel.config.redaction.keys import _ADDITIONS, ANYWHERE, AT_THE_END, WHOLE, key_pattern, key_test
 
 GLOBS = ("*.pin", "user_pin", "*_id2", "card-*-number", "iban", "a.*.b", "sch$ein", "pass*", "ünï")
 BY_TEST, BY_PATTERN = key_test(GLOBS), re.compile(key_pattern(GLOBS))
