@@ -113,13 +113,19 @@ def _use_sentry(runtime: Runtime, connection: SentryConnection) -> None:
 def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
     """Put a layer between servers and their applications, which counts requests that no instrumentation sees."""
     from slotel.runtime.process.threads import pause_all, resume_all
-    from slotel.runtime.requests.aiohttp import AiohttpLayer, note_ended, note_prepared, note_unsent, serving
-    from slotel.runtime.requests.asgi import AsgiLayer
     from slotel.runtime.requests.current import name_served, name_served_socket, note_failure, note_route
     from slotel.runtime.requests.jobs import fail_current
-    from slotel.runtime.requests.layer import Server
-    from slotel.runtime.requests.wsgi import WsgiLayer
-    from slotel.runtime.requests.wsgi_applications import WsgiApplications
+    from slotel.runtime.requests.layers.aiohttp import (
+        AiohttpLayer,
+        note_ended,
+        note_prepared,
+        note_unsent,
+        serving,
+    )
+    from slotel.runtime.requests.layers.asgi import AsgiLayer
+    from slotel.runtime.requests.layers.layer import Server
+    from slotel.runtime.requests.layers.wsgi import WsgiLayer
+    from slotel.runtime.requests.layers.wsgi_applications import WsgiApplications
     from slotel.runtime.upstream.frameworks.aiohttp import watch_answers
     from slotel.runtime.upstream.frameworks.routes import watch_routes
     from slotel.runtime.upstream.frameworks.starlette import name_mounted_routes

@@ -55,9 +55,9 @@ class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
             return
 
         def instrument() -> None:
-            from slotel.runtime.requests.aiohttp import measure_when_sent
             from slotel.runtime.requests.calls import count_refused_call
             from slotel.runtime.requests.current import has_server_span
+            from slotel.runtime.requests.layers.aiohttp import measure_when_sent
             from slotel.runtime.requests.span_name import RootedAttributes, place_under
             from slotel.runtime.state import current
             from slotel.runtime.upstream.otel.instrumentations.instrumentors import patch_instrumentation

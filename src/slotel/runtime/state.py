@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from slotel.runtime.metrics.scrape.endpoint import Endpoint
     from slotel.runtime.metrics.workers.by_worker import ByWorker
     from slotel.runtime.metrics.workers.workers import Workers
-    from slotel.runtime.requests.layer import Server
+    from slotel.runtime.requests.layers.layer import Server
     from slotel.runtime.sentry.client.client import SentryConnection
     from slotel.runtime.tracing.sink import Sink
 

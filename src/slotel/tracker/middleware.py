@@ -116,7 +116,7 @@ class ErrorTrackingMiddleware:
             with _own_scope(carrier):
                 yield lambda response: response
             return
-        from slotel.runtime.requests.at_middleware import counted
+        from slotel.runtime.requests.layers.at_middleware import counted
 
         with counted(layer, carrier) as answered, _own_scope(carrier):
 
@@ -132,9 +132,9 @@ class ErrorTrackingMiddleware:
         runtime = started()
         if runtime is None or runtime.server is None:
             return None
-        from slotel.runtime.requests.asgi import AsgiLayer
         from slotel.runtime.requests.current import is_served
-        from slotel.runtime.requests.wsgi import WsgiLayer
+        from slotel.runtime.requests.layers.asgi import AsgiLayer
+        from slotel.runtime.requests.layers.wsgi import WsgiLayer
 
         if is_served():
             return None

@@ -16,11 +16,11 @@ from opentelemetry.trace import SpanKind
 from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.requests import current, served
-from slotel.runtime.requests.asgi import AsgiLayer
-from slotel.runtime.requests.layer import Server
+from slotel.runtime.requests.layers.asgi import AsgiLayer
+from slotel.runtime.requests.layers.layer import Server
+from slotel.runtime.requests.layers.wsgi import Body, WsgiLayer
+from slotel.runtime.requests.layers.wsgi_applications import WsgiApplications
 from slotel.runtime.requests.local_roots import OpenSpans
-from slotel.runtime.requests.wsgi import Body, WsgiLayer
-from slotel.runtime.requests.wsgi_applications import WsgiApplications
 from slotel.runtime.tracing.processor import SlotelSpanProcessor
 
 ENVIRON = {"REQUEST_METHOD": "GET", "PATH_INFO": "/ok", "HTTP_HOST": "shop:80"}

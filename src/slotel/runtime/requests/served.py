@@ -1,6 +1,6 @@
 """A request as its server sees it: from the call of the application to the last byte of the response.
 
-The layers of `wsgi.py`, `asgi.py` and `aiohttp.py` make one for each request. It knows what a span does not: whether
+The layers of `layers/` make one for each request. It knows what a span does not: whether
 the client disconnected, whether the response broke after its headers, whether an instrumentation made a server span.
 It measures nothing.
 """
@@ -21,7 +21,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from slotel.config.slo import HEALTH_ROUTES
 from slotel.runtime.requests import outcomes as rows
 from slotel.runtime.requests.decision import Decision, gets_answer, of_escaped
-from slotel.runtime.requests.layer import Layer
+from slotel.runtime.requests.layers.layer import Layer
 from slotel.runtime.requests.span_name import PATHS, name_by_route, place_under, under
 from slotel.runtime.upstream.frameworks.django import FORCED_ROOT
 from slotel.runtime.upstream.otel.failure import failed_by, record

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from opentelemetry.propagators.textmap import Getter
 
 from slotel.runtime.requests.decision import is_client_disconnect
-from slotel.runtime.requests.layer import Layer
+from slotel.runtime.requests.layers.layer import Layer
 from slotel.runtime.requests.served import SERVED, ServedRequest
 from slotel.runtime.requests.span_name import METHODS
 from slotel.runtime.upstream.frameworks.aiohttp import is_answer

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
-from slotel.runtime.requests.asgi import AsgiLayer, AsgiRequest
 from slotel.runtime.requests.current import note_route
+from slotel.runtime.requests.layers.asgi import AsgiLayer, AsgiRequest
+from slotel.runtime.requests.layers.wsgi import WsgiLayer, WsgiRequest
 from slotel.runtime.requests.served import ServedRequest
-from slotel.runtime.requests.wsgi import WsgiLayer, WsgiRequest
 
 Answered: TypeAlias = Callable[[int, "str | None"], None]
 

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 from opentelemetry.propagators.textmap import Getter
 
 from slotel.runtime.requests.decision import answer_of
-from slotel.runtime.requests.layer import Layer
+from slotel.runtime.requests.layers.layer import Layer
 from slotel.runtime.requests.served import SERVER_ERROR, ServedRequest, length_of
 from slotel.runtime.requests.span_name import METHODS
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from slotel.runtime.requests.decision import of_escaped
-from slotel.runtime.requests.layer import Server
+from slotel.runtime.requests.layers.layer import Server
+from slotel.runtime.requests.layers.wsgi import UWSGI, Environ, WatchedBody, WsgiLayer, WsgiRequest, is_file
 from slotel.runtime.requests.served import SERVED, ServedRequest
-from slotel.runtime.requests.wsgi import UWSGI, Environ, WatchedBody, WsgiLayer, WsgiRequest, is_file
 
 _OF_C_SERVERS: Final = (UWSGI, "mod_wsgi.version")
 """Environ keys of servers whose C code calls the application, so that it cannot be wrapped there."""

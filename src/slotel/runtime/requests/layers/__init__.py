@@ -1,0 +1,1 @@
+"""The layers between servers and their applications: one for each protocol, and what they share."""
