@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -119,6 +120,74 @@ def test_eight_threads_count_exactly_while_series_open_and_snapshots_are_consist
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+class Log:
+    """A double of a worker's mapped file: its cells are the same memory when it grows, and rows are noted in order."""
+
+    def __init__(self, store: Store) -> None:
+        self._memory = memoryview(bytearray(8 * 1_000)).cast("d")
+        self._memory[: store.size] = memoryview(store.cells)[: store.size]
+        self.rows: dict[tuple[str, ...], int] = {}
+        with store.lock:
+            store.place(self._memory[: store.size], self)
+
+    def grow(self, size):
+        return self._memory[:size]
+
+    def table(self, index, shape):
+        pass
+
+    def row(self, index, slot, values):
+        self.rows[values] = slot
+
+
+OPEN = {"slot", "_open", "open_row", "reserve", "place", "grow", "row"}
+
+
+def before_line(number, call, work):
+    """Call `work`, and `call` in it before so many lines of what opens a row; return whether it had so many."""
+    lines, called = iter(range(10_000)), []
+
+    def trace(frame, event, _):
+        if frame.f_code.co_name not in OPEN:
+            return None
+        if event == "line" and next(lines) == number:
+            sys.settrace(None)
+            called.append(number)
+            call()
+        return trace
+
+    former = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(former)
+    return bool(called)
+
+
+@pytest.mark.parametrize("is_logged", [False, True], ids=["own memory", "a log"])
+@pytest.mark.parametrize("others", [("/a",), ("/b",), ("/a", "/b", "/c")], ids=" ".join)
+def test_a_row_that_a_finalizer_opens_at_any_line_of_opening_another_counts_exactly(is_logged, others):
+    """The collector runs finalizers wherever something is made: here before each line, in turn."""
+    for number in range(200):
+        store = Store()
+        table = store.counter("events", help="", label_names=("route",))
+        log = Log(store) if is_logged else None
+
+        def add(*routes, table=table):
+            for route in routes:
+                table.add(table.slot((route,)))
+
+        was_called = before_line(number, lambda add=add: add(*others), lambda add=add: add("/a"))
+        (family,) = (each for each in store.snapshot() if each.name == "events")
+        counted = {labels[0]: row[0] for labels, row in family.series.items() if row[0]}
+        assert counted == Counter(["/a", *others] if was_called else ["/a"]), number
+        assert log is None or log.rows.items() <= table.slots.items(), number
+        if not was_called:
+            break
+    assert number > 10, "there are so many lines"
+
+
 def test_a_forked_child_starts_at_zero_with_the_same_slots() -> None:
     store, spans, events = make()
     good = events.slot(("good",))

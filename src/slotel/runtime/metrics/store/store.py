@@ -155,25 +155,35 @@ class Store:
         self.cells = cells
         self.series_log = series_log
         for table in self.tables:
-            table.cells = cells
+            table.cells = self.cells  # of a finalizer that has let them grow meanwhile
 
     def reserve(self, size: int) -> int:
         """Return the first of `size` new cells; the caller holds the lock. Raises OSError on a full disk."""
-        first, end = self.size, self.size + size
-        if end > len(self.cells):
-            if self.series_log is not None:
-                self.place(self.series_log.grow(end), self.series_log)
-            else:
-                self.cells.extend(bytes(end - len(self.cells)))  # type: ignore[union-attr]  # without a log it is an array
-        self.size = end
+        first, self.size = self.size, self.size + size  # before any call: a finalizer in it may reserve, too
+        try:
+            while (missing := self.size - len(self.cells)) > 0:
+                if self.series_log is not None:
+                    self.place(self.series_log.grow(self.size), self.series_log)
+                else:
+                    self.cells.extend(bytes(missing))  # type: ignore[union-attr]  # without a log it is an array
+        except OSError:
+            if self.size == first + size:
+                self.size = first
+            raise
         return first
 
     def open_row(self, table: Table, values: Labels) -> int:
         """Return the first cell of a new row; the caller holds the lock. Raises OSError on a full disk."""
         slot = self.reserve(table.shape.width)
+        found = table.slots.setdefault(values, slot)
+        if found != slot:  # a finalizer that ran meanwhile has opened the row
+            return found
         if self.series_log is not None:
-            self.series_log.row(self.tables.index(table), slot, values)
-        table.slots[values] = slot
+            try:
+                self.series_log.row(self.tables.index(table), slot, values)
+            except OSError:
+                del table.slots[values]
+                raise
         return slot
 
     def overflowed(self, table: Table) -> None:
