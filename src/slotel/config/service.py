@@ -49,8 +49,8 @@ class SentrySettings:
         keep: what is sent although it was sampled out, at most `keep_per_minute` traces a minute.
         late_wait: seconds that a transaction waits for children that end after its root, at most 10.
         error_detail: `adaptive` reads fewer local variables while many errors happen, `full` always all.
-        roots: `requests` sends no transaction for a call to a database, a queue or another service that no request
-            or job makes, `all` sends one for each.
+        roots: `requests` sends no transaction for a call to a database, a queue, another service or a template that
+            no request or job makes, `all` sends one for each.
         transaction_names: `route`, as OpenTelemetry names them, or `native`, as sentry-sdk's integrations do.
         logs: whether log records are sent as Sentry's logs.
     """

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.request
 
+import brotli
 import pytest
 import sentry_sdk
 
@@ -59,14 +60,25 @@ def test_an_envelope_that_sentry_sdk_sends_is_parsed_and_counted_by_item_type():
         assert {each.project for each in sink.envelopes} == {"7"}
 
 
-def test_gzip_and_plain_bodies_hold_the_same_envelope():
+def test_packed_and_plain_bodies_hold_the_same_envelope():
+    """sentry-sdk packs by gzip, and by brotli where that is installed: with Gradio or Flask-Compress."""
     with SentrySink() as sink:
         body = envelope(TRANSACTION)
         assert post(sink, body) == (200, {"id": "0" * 32})
         post(sink, gzip.compress(body), **{"Content-Encoding": "gzip"})
-        first, second = sink.envelopes
-        assert first == second
-        assert sink.stats()["spans"] == 6
+        post(sink, brotli.compress(body), **{"Content-Encoding": "br"})
+        first, second, third = sink.envelopes
+        assert first == second == third
+        assert sink.stats()["spans"] == 9
+
+
+def test_a_sink_that_cannot_unpack_brotli_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "brotli", None)
+    monkeypatch.setitem(sys.modules, "brotlicffi", None)
+    with SentrySink() as sink:
+        status, answer = post(sink, b"packed", **{"Content-Encoding": "br"})
+    assert status == 400
+    assert "pip install brotli" in answer["detail"]
 
 
 def test_a_connection_is_kept_for_many_requests_and_stats_answers_the_counts():

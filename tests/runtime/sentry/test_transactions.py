@@ -616,6 +616,7 @@ def test_a_request_of_a_method_that_sentry_sdk_leaves_out_is_no_transaction(meth
         (SpanKind.PRODUCER, {}, True),
         (SpanKind.INTERNAL, {"db.system": "sqlite"}, True),
         (SpanKind.INTERNAL, {"db.system.name": "redis"}, True),
+        (SpanKind.INTERNAL, {"jinja2.template_name": "page.html"}, True),
         (SpanKind.INTERNAL, {}, False),
         (SpanKind.SERVER, {}, False),
         (SpanKind.CONSUMER, {}, False),

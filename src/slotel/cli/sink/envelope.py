@@ -67,10 +67,10 @@ def _decoded(payload: bytes) -> Any:
 
 
 def unpacked(body: bytes, encoding: str) -> bytes:
-    """Return the body without its content encoding (gzip, deflate or none).
+    """Return the body without its content encoding: gzip, deflate, br (sentry-sdk, if brotli is installed) or none.
 
     Raises:
-        ValueError: the encoding is unknown or the bytes are damaged.
+        ValueError: the encoding is unknown, its package is not installed, or the bytes are damaged.
     """
     try:
         if encoding in ("", "identity"):
@@ -79,6 +79,22 @@ def unpacked(body: bytes, encoding: str) -> bytes:
             return gzip.decompress(body)
         if encoding == "deflate":
             return zlib.decompress(body)
+        if encoding == "br":
+            return _from_brotli(body)
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"damaged {encoding}: {error}") from error
     raise ValueError(f"unknown content encoding {encoding!r}")
+
+
+def _from_brotli(body: bytes) -> bytes:
+    try:
+        import brotli
+    except ImportError:
+        try:
+            import brotlicffi as brotli
+        except ImportError as error:
+            raise ValueError("content encoding 'br': run: pip install brotli, where the sink runs") from error
+    try:
+        return bytes(brotli.decompress(body))
+    except brotli.error as error:
+        raise ValueError(f"damaged br: {error}") from error

@@ -61,6 +61,8 @@ _CALLS: Final = (SpanKind.CLIENT, SpanKind.PRODUCER)
 _CAPTURED: Final = frozenset({"CONNECT", "DELETE", "GET", "PATCH", "POST", "PUT", "TRACE"})
 """Source: sentry-sdk, `DEFAULT_HTTP_METHODS_TO_CAPTURE`."""
 _OF_DATABASES: Final = frozenset({"db.system", "db.system.name"})
+_OF_LIBRARIES: Final = _OF_DATABASES | {"jinja2.template_name"}
+"""Attributes of spans, of any kind, that instrumentations make for a call of a library."""
 
 
 def transactions_sink(
@@ -391,8 +393,8 @@ class TransactionsSink:
 
 
 def _is_call(span: ReadableSpan) -> bool:
-    """Whether a span is a call to something else, by its kind or by what instrumentations of databases write."""
-    return span.kind in _CALLS or not _OF_DATABASES.isdisjoint(attributes_of(span))
+    """Whether a span is a call to something else, by its kind or by what an instrumentation writes."""
+    return span.kind in _CALLS or not _OF_LIBRARIES.isdisjoint(attributes_of(span))
 
 
 def _is_not_captured(span: ReadableSpan) -> bool:
