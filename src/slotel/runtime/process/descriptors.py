@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Final, Protocol
+from typing import Any, Final
 
 _STANDARD: Final = (0, 1, 2)
 
@@ -43,21 +43,8 @@ def standard_descriptors_reserved() -> Iterator[None]:
             os.close(each)
 
 
-class Closable(Protocol):
-    """A socket, or what behaves like one."""
-
-    def fileno(self) -> int:
-        """Return the descriptor."""
-
-    def close(self) -> None:
-        """Close the descriptor."""
-
-    def detach(self) -> int:
-        """Release the descriptor without closing it."""
-
-
-def close_own(closable: Closable, identity: Identity | None) -> None:
-    """Close an object if its descriptor is still its own; else only detach it."""
+def close_own(closable: Any, identity: Identity | None) -> None:
+    """Close a socket, or what behaves like one, if its descriptor is still its own; else only detach it."""
     with suppress(OSError):
         if identity_of(closable.fileno()) == identity:
             closable.close()

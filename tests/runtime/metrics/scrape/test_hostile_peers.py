@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -15,6 +14,7 @@ from slotel.runtime.metrics.scrape.endpoint import Endpoint
 from slotel.runtime.metrics.scrape.http import holder as holders
 from slotel.runtime.metrics.scrape.http import server as servers
 from slotel.runtime.metrics.scrape.http.holder import PortHolder
+from slotel.runtime.metrics.scrape.http.port import take
 from slotel.runtime.metrics.scrape.http.server import DescriptorsClosedError, Server
 from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.process.descriptors import Waker
@@ -167,33 +167,35 @@ def test_a_daemon_that_closes_all_descriptors_keeps_its_files_and_gets_its_endpo
     assert result.read_text() == "['50'] True []", "what a daemon does is no fault"
 
 
-def test_the_number_of_a_selector_is_the_apps_once_it_has_closed_it(tmp_path):
-    """A daemon closes all descriptors while the endpoint waits, and opens files of its own."""
-    server, waker, stopped = Server(lambda _requests: []), Waker(), threading.Event()
-    thread = threading.Thread(target=server.run, args=(stopped.is_set, waker, lambda: None), daemon=True)
-    before = polls()
+def test_a_number_that_is_the_apps_by_now_is_left_to_it():
+    """A daemon closes all descriptors while the endpoint waits, and opens others; then the scraper's request comes."""
+    server, waker, turns, closed = Server(lambda _requests: []), Waker(), [], []
+    (listener,) = take("127.0.0.1", 0)
+    server.listen([listener])
+
+    def run():
+        try:
+            server.run(lambda: False, waker, lambda: turns.append(1))
+        except DescriptorsClosedError as error:
+            closed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    wait_until(lambda: polls() - before, "it waits")
-    (number,) = polls() - before
-    with (tmp_path / "app").open("wb", buffering=0) as file:
-        os.dup2(file.fileno(), number)
-        stopped.set()
-        waker.wake()
-        thread.join(10)
-        assert not thread.is_alive()
-        assert os.fstat(number).st_ino == os.fstat(file.fileno()).st_ino
+    scraper = socket.create_connection(listener.getsockname(), 10)
+    wait_until(lambda: len(turns) > 1, "the endpoint has accepted it")
+    (number,) = server._connections
+    apps, other = socket.socketpair()
+    other.sendall(b"for the app")
+    os.dup2(apps.fileno(), number)
+    with contextlib.suppress(OSError):  # its other end is gone unless the endpoint waited just then
+        scraper.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+    thread.join(10)
+    assert closed
+    assert not server.listeners
+    assert os.read(number, 99) == b"for the app"
     os.close(number)
-    waker.close()
-
-
-def polls():
-    """The descriptors of this process's selectors."""
-    found = set()
-    for each in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):
-            if "eventpoll" in str(each.readlink()):
-                found.add(int(each.name))
-    return found
+    for each in (scraper, apps, other, waker):
+        each.close()
 
 
 def test_what_the_app_closes_between_a_look_and_its_use_is_no_fault(tmp_path):

@@ -6,7 +6,6 @@ and continue after it. Requests that are complete at the same time are answered 
 
 from __future__ import annotations
 
-import errno
 import selectors
 import socket
 import time
@@ -17,13 +16,11 @@ from slotel.runtime.metrics.scrape.http.connection import Answer, Connection, Re
 from slotel.runtime.process.descriptors import Identity, Waker, close_own, identity_of
 
 MAX_CONNECTIONS: Final = 128
-"""Beyond it the one that has not asked for longest gives its place."""
+"""Most open connections; beyond them the oldest one without a complete request is closed."""
 MAX_WAITING: Final = 16 * 1024 * 1024
-"""Bytes of answers that wait for slow readers, beside the youngest answer."""
+"""Bytes of unsent answers above which the oldest ones are given up; the youngest one is always sent."""
 _REST_AFTER_FAULT: Final = 0.1
 """Seconds without accepting when the process has no descriptor left."""
-
-_ABANDONED: Final[list[selectors.BaseSelector]] = []
 
 Answerer = Callable[[Sequence[Request]], "Sequence[Answer] | None"]
 
@@ -63,56 +60,37 @@ class Server:
             chore: called on every turn; returns in how many seconds it wants to be called again, at the latest.
         """
         while not stopped():
-            self._drop_lost()
             wait = chore()
-            if not waker.is_usable:
-                raise DescriptorsClosedError
-            selector = selectors.DefaultSelector()
-            own = _identity_of(selector)
-            try:
-                self._register(selector, waker)
-                events = selector.select(self._timeout(wait))
-            except OSError as error:
-                is_lost = error.errno == errno.EBADF or _identity_of(selector) != own or self._has_lost(waker)
-                raise DescriptorsClosedError if is_lost else error from None
-            finally:
-                if _identity_of(selector) == own:
-                    selector.close()
-                else:  # its number is the app's by now, and closing it is all that the selector can do with it
-                    _ABANDONED.append(selector)
+            self._check_descriptors(waker)
+            # not epoll: its descriptor would be one more that the app may close
+            selector = getattr(selectors, "PollSelector", selectors.SelectSelector)()
+            self._register(selector, waker)
+            events = selector.select(self._timeout(wait))
             if stopped():
                 return
+            self._check_descriptors(waker)  # meanwhile a number may have become a file of the app's
             self._handle(events)
             self._answer()
             self._tidy()
 
     def close(self) -> None:
-        """Close listeners and connections: this process's ends of them."""
-        self._close_listeners()
+        """Close listeners and connections: this process's ends of them, unless the app has closed them."""
+        for listener, identity in zip(self.listeners, self._identities, strict=True):
+            close_own(listener, identity)
+        self.listeners, self._identities = [], []
         for connection in self._connections.values():
             connection.close()
         self._connections.clear()
 
-    def _close_listeners(self) -> None:
-        for listener, identity in zip(self.listeners, self._identities, strict=True):
-            close_own(listener, identity)
-        self.listeners, self._identities = [], []
-
-    def _drop_lost(self) -> None:
-        """Forget what the app has closed, as a daemon does with all descriptors when it starts."""
-        if [identity_of(each.fileno()) for each in self.listeners] != self._identities:
-            self._close_listeners()
-        for number, connection in list(self._connections.items()):
-            if connection.is_lost:
-                connection.close()
-                del self._connections[number]
-
-    def _has_lost(self, waker: Waker) -> bool:
-        return (
+    def _check_descriptors(self, waker: Waker) -> None:
+        """Close everything if the app has closed a descriptor. Raises DescriptorsClosedError."""
+        if (
             not waker.is_usable
             or [identity_of(each.fileno()) for each in self.listeners] != self._identities
             or any(each.is_lost for each in self._connections.values())
-        )
+        ):
+            self.close()
+            raise DescriptorsClosedError
 
     def _register(self, selector: selectors.BaseSelector, waker: Waker) -> None:
         selector.register(waker, selectors.EVENT_READ, waker)
@@ -209,12 +187,6 @@ class Server:
             if connection.state == "done" or (connection.deadline < now and connection.state != "asking"):
                 connection.close()
                 del self._connections[number]
-
-
-def _identity_of(selector: selectors.BaseSelector) -> Identity | None:
-    """Return what the descriptor of a selector refers to; None where it has none, or the app has closed it."""
-    descriptor = getattr(selector, "fileno", None)
-    return None if descriptor is None else identity_of(descriptor())
 
 
 def _size(writing: Sequence[Connection]) -> int:
