@@ -92,7 +92,6 @@ class StatusPage:
         state, sentence = verdict(every)
         shown, known = requests.operations(families)
         base = runtime.service.monitoring.sentry_url
-        lasts = self._deliveries()
         body = (
             tag(
                 "p",
@@ -106,14 +105,9 @@ class StatusPage:
             ),
             sections.operations(shown, known),
             sections.errors(runtime.recent_errors.latest(runtime.workers), base),
-            sections.delivery(
-                health.sentry(runtime, families, lasts),
-                health.otlp(self._environ, lasts),
-                families,
-                self._environ,
-            ),
-            sections.workers(health.workers(runtime), families, created),
-            sections.itself(runtime, families, self._instrumented(), self._coverage),
+            health.delivery(runtime, families, self._deliveries(), self._environ),
+            health.workers(runtime, families, created),
+            health.itself(runtime, families, self._instrumented(), self._coverage),
             sections.configuration(self._settings),
         )
         return self._document(MARKS[state], body)

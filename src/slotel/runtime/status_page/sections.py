@@ -1,29 +1,20 @@
-"""The page's sections as HTML. Each is given what it shows, and decides nothing."""
+"""The sections on objectives, requests, errors and configuration. Each is given what it shows, and decides nothing."""
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from math import isfinite
-from typing import TYPE_CHECKING
 
-from slotel.config import names
 from slotel.config.duration import format_duration
 from slotel.config.slo import MIN_BAD_EVENTS
-from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.sentry.errors.recent import RecentError
-from slotel.runtime.status_page import health, words
+from slotel.runtime.status_page import words
 from slotel.runtime.status_page.charts import Html, Line, bar, chart, join, tag
 from slotel.runtime.status_page.history import Interval
 from slotel.runtime.status_page.objectives import AlertState, Objective
 from slotel.runtime.status_page.requests import Operation
 from slotel.runtime.status_page.settings import Setting
-
-if TYPE_CHECKING:
-    from slotel.runtime.finding import Finding
-    from slotel.runtime.metrics.workers.by_worker import Worker
-    from slotel.runtime.state import Runtime
 
 
 def section(title: str, *content: object) -> Html:
@@ -145,12 +136,13 @@ def traffic(now: Interval | None, hour: Sequence[Interval]) -> Html:
     return section("Requests", tag("div", *cards, class_="cards"), tag("small", note))
 
 
-def _card(title: str, *content: Html) -> Html:
+def card(title: str, *content: Html) -> Html:
+    """Return one of several boxes that stand side by side."""
     return tag("article", tag("h3", title), *content, class_="card")
 
 
 def _number(title: str, number: str, note: str, drawn: Html) -> Html:
-    return _card(title, tag("p", number, class_="big"), tag("p", note, class_="quiet"), drawn)
+    return card(title, tag("p", number, class_="big"), tag("p", note, class_="quiet"), drawn)
 
 
 def _most(values: Iterable[float | None]) -> float | None:
@@ -191,7 +183,7 @@ def errors(found: Sequence[RecentError], sentry_url: str) -> Html:
         (
             each.error,
             each.operation or "–",
-            _clock(each.at),
+            clock(each.at),
             link(each.event_id, f"issues/?query={each.event_id}"),
             link(each.trace_id, f"performance/trace/{each.trace_id}/"),
         )
@@ -205,125 +197,9 @@ def errors(found: Sequence[RecentError], sentry_url: str) -> Html:
     return section("Last errors", shown, tag("small", note) if note else None)
 
 
-def _clock(at: float) -> str:
+def clock(at: float) -> str:
+    """Return the time of day of a unix time, in UTC."""
     return time.strftime("%H:%M:%S", time.gmtime(at))
-
-
-# -- slotel itself ---------------------------------------------------------------------------------------------
-
-
-def delivery(
-    sentry: health.Sentry | None,
-    otlp: Sequence[health.Otlp],
-    families: Sequence[Family],
-    environ: Mapping[str, str],
-) -> Html:
-    """Return where telemetry goes, and what was lost on the way."""
-    lost = health.counts(families, names.DROPPED)
-    rows = [(signal, reason, words.count(number)) for (signal, reason), number in lost.items()]
-    what = table(["signal", "reason", "lost"], rows, caption="Lost, by reason", class_="left")
-    exporter = environ.get("OTEL_METRICS_EXPORTER", "")
-    return section(
-        "Delivery",
-        tag("div", _sentry(sentry), _otlp(otlp, exporter), class_="cards"),
-        what if rows else tag("p", "Nothing was lost."),
-    )
-
-
-def _sentry(state: health.Sentry | None) -> Html:
-    if state is None:
-        return _card("Sentry", tag("p", "off: SENTRY_DSN is not set"))
-    facts: dict[str, object] = {"sends to": state.destination, "mode": state.mode}
-    for labels, number in state.errors.items():
-        where = f", environment {labels[1]}" if labels[1] else ""
-        facts[f"errors, project {labels[0]}"] = f"{words.count(number)} sent{where}"
-    if state.waiting is not None:
-        facts["waiting"] = f"{words.count(state.waiting)} envelopes"
-    if state.delivered is not None:
-        facts["last delivery"] = f"{_clock(state.delivered)} UTC"
-    return _card("Sentry", facts_list(facts.items()))
-
-
-def _otlp(targets: Sequence[health.Otlp], exporter: str) -> Html:
-    facts: dict[str, object] = {}
-    for each in targets:
-        facts[each.signal] = each.address
-        if each.delivered is not None:
-            facts[f"last {each.signal}"] = f"{_clock(each.delivered)} UTC"
-        if each.failed is not None:
-            facts[f"{each.signal} refused"] = tag(
-                "strong", f"{_clock(each.failed)} UTC, nothing accepted since"
-            )
-    if not any(each.signal == "traces" for each in targets):
-        facts["traces"] = "off: OTEL_TRACES_EXPORTER does not name otlp"
-    facts["metrics exporter"] = exporter or "–"
-    return _card("OTLP", facts_list(facts.items()))
-
-
-def workers(every: Sequence[Worker], families: Sequence[Family], created: float) -> Html:
-    """Return the service's processes side by side, and how many ended."""
-    facts: dict[str, object] = {
-        "counting since": f"{_clock(created)} UTC, {words.age(time.time() - created)}",
-    }
-    if len(every) < 2:  # noqa: PLR2004 nothing to compare
-        facts["processes"] = f"1: {os.getpid()}"
-        return section("Workers", tag("article", facts_list(facts.items()), class_="card"))
-    ended = health.counts(families, names.WORKER_EXITS)
-    facts["exited"] = words.count(ended.get((names.EXITED,), 0.0)) + " (recycled or stopped)"
-    facts["killed"] = words.count(ended.get((names.KILLED,), 0.0))
-    rows = [
-        (
-            each.number,
-            str(each.pid),
-            words.age(time.time() - each.created),
-            words.count(each.requests) if each.serves else "–",
-            words.count(each.errors) if each.serves else "–",
-            words.duration(each.busy / each.requests) if each.requests else "–",
-            words.duration(each.cpu),
-            words.size(each.memory),
-        )
-        for each in every
-    ]
-    heads = ["worker", "process", "age", "requests", "failed", "mean latency", "CPU", "memory"]
-    caption = f"{len(every)} running processes"
-    return section(
-        "Workers",
-        tag("article", facts_list(facts.items()), class_="card"),
-        table(heads, rows, caption=caption),
-    )
-
-
-def itself(
-    runtime: Runtime, families: Sequence[Family], instrumented: Sequence[str], findings: Sequence[Finding]
-) -> Html:
-    """Return instrumentation, tags and series."""
-    facts: dict[str, object] = {"instrumented": ", ".join(instrumented) or "nothing"}
-    checked = [(f"{found.subject}: {found.status}", str(found)) for found in findings]
-    faults = health.counts(families, names.STAGE_ERRORS)
-    for (stage,), number in faults.items():
-        facts[f"faults in {stage}"] = words.count(number)
-    repaired = health.counts(families, names.TAG_VIOLATIONS)
-    tags = [(name, action, words.count(number)) for (name, action), number in repaired.items()]
-    what = "Violations of the tag policy, and redacted tags"
-    series = [
-        (
-            each.metric,
-            words.count(each.number),
-            words.count(each.bound),
-            "close to the bound" if each.number >= health.CLOSE * each.bound else "–",
-        )
-        for each in health.series(runtime, families)
-    ]
-    return section(
-        "Instrumentation, tags and series",
-        tag("article", facts_list([*facts.items(), *checked]), class_="card"),
-        tag("h3", "Tags"),
-        table(["tag", "action", "times"], tags, caption=what, class_="left")
-        if tags
-        else tag("p", "No violation of the tag policy."),
-        tag("h3", "Series"),
-        table(["metric", "series", "bound", "note"], series, caption="Most series; bound: SLOTEL_MAX_SERIES"),
-    )  # fmt: skip
 
 
 def configuration(every: Sequence[Setting]) -> Html:
