@@ -19,7 +19,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from slotel.runtime.metrics.instruments.fork_reset import count_from_zero_after_fork
 from slotel.runtime.metrics.scrape.exposition import Exposition
 from slotel.runtime.metrics.scrape.sources.app_metrics import AppMetrics
-from slotel.runtime.metrics.scrape.sources.conversion import Converted
 from slotel.runtime.metrics.scrape.sources.published import Published, combine, decode, encode, over_processes
 from slotel.runtime.metrics.store.store import Family, Store
 from slotel.runtime.metrics.workers.workers import Workers
@@ -120,12 +119,8 @@ def test_a_measurement_in_a_sampled_span_leaves_its_exemplar():
 # -- several processes -----------------------------------------------------------------------------------------
 
 
-def family(name, kind, value, label_names=(), values=()):
-    return Family(name, kind, "", "", label_names, (), {values: (value,)}, {}, 5.0)
-
-
-def converted(*families, summed=()):
-    return Converted(families, frozenset(summed))
+def family(name, kind, value, label_names=(), values=(), adds_up=False):
+    return Family(name, kind, "", "", label_names, (), {values: (value,)}, {}, 5.0, adds_up)
 
 
 def found_in(families) -> dict:
@@ -133,35 +128,32 @@ def found_in(families) -> dict:
 
 
 def test_counters_add_up_gauges_say_whose_they_are_and_up_down_counters_add_up():
-    own = converted(
+    own = [
         family("orders", "counter", 1),
         family("heat", "gauge", 20),
-        family("open", "gauge", 2),
-        summed=["open"],
-    )
-    other = converted(
+        family("open", "gauge", 2, adds_up=True),
+    ]
+    other = [
         family("orders", "counter", 4),
         family("heat", "gauge", 30),
-        family("open", "gauge", 5),
-        summed=["open"],
-    )
-    found = found_in(over_processes(own, "11", [Published("12", decode(encode(other)))]))
+        family("open", "gauge", 5, adds_up=True),
+    ]
+    found = found_in(over_processes(Published("11", own), [Published("12", decode(encode(other)))]))
     assert found == {("orders",): 5.0, ("heat", "11"): 20.0, ("heat", "12"): 30.0, ("open",): 7.0}
 
 
 def test_alone_a_gauge_carries_no_pid():
-    assert found_in(over_processes(converted(family("heat", "gauge", 20)), "11", [])) == {("heat",): 20.0}
+    assert found_in(over_processes(Published("11", [family("heat", "gauge", 20)]), [])) == {("heat",): 20.0}
 
 
 def test_of_the_dead_what_they_counted_stays_and_their_gauges_go():
-    one = converted(
+    one = [
         family("orders", "counter", 1),
         family("heat", "gauge", 20),
-        family("open", "gauge", 2),
-        summed=["open"],
-    )
+        family("open", "gauge", 2, adds_up=True),
+    ]
     left = decode(combine([encode(one), encode(one), b"broken", combine([encode(one)])]))
-    assert found_in(left.families) == {("orders",): 3.0}
+    assert found_in(left) == {("orders",): 3.0}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a snapshot is made of: families of series; and how those of several processes become one. Pure."""
+"""The types of a snapshot (families of series), and how the snapshots of several processes are merged. Pure."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class Family:
             cumulative, the last one +Inf, then the sum.
         exemplars: label values to bucket number to exemplar; of a counter, bucket 0.
         created: unix seconds since when the numbers count; 0.0 for a gauge.
+        adds_up: of a gauge: whether the values of several processes add up (an up-down counter's do).
     """
 
     name: str
@@ -46,6 +47,7 @@ class Family:
     series: Mapping[Labels, Sequence[float]]
     exemplars: Mapping[Labels, Mapping[int, Exemplar]] = field(default_factory=dict)
     created: float = 0.0
+    adds_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)

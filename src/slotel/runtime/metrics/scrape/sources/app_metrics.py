@@ -11,7 +11,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from opentelemetry.sdk.metrics import MeterProvider
@@ -19,9 +18,10 @@ from opentelemetry.sdk.metrics.export import MetricReader, MetricsData, Resource
 from opentelemetry.sdk.resources import Resource
 
 from slotel.runtime.logs import LOG
-from slotel.runtime.metrics.scrape.sources.conversion import Conversion, Converted
+from slotel.runtime.metrics.scrape.sources.conversion import Conversion
 from slotel.runtime.metrics.scrape.sources.published import (
     SUFFIX,
+    Published,
     combine,
     encode,
     over_processes,
@@ -113,9 +113,9 @@ class AppMetrics:
         """
         workers = self._workers
         if workers is None or not workers.is_shared:
-            return self._read().families
-        own = self._publish(workers)
-        return over_processes(own, str(os.getpid()), published(workers, self._yield_gil), self._yield_gil)
+            return self._read()
+        own = Published(str(os.getpid()), self._publish(workers))
+        return over_processes(own, published(workers, self._yield_gil), self._yield_gil)
 
     def publish(self) -> None:
         """Share this process's numbers with the one that answers; never raises."""
@@ -138,21 +138,19 @@ class AppMetrics:
             self._next = time.monotonic() + wait
         return max(self._next - time.monotonic(), 0.0)
 
-    def _publish(self, workers: Workers) -> Converted:
+    def _publish(self, workers: Workers) -> list[Family]:
         with self._lock:
-            converted = self._read()
-            if converted.families:
-                workers.share(SUFFIX, encode(converted, self._yield_gil))
-        return converted
+            families = self._read()
+            if families:
+                workers.share(SUFFIX, encode(families, self._yield_gil))
+        return families
 
-    def _read(self) -> Converted:
+    def _read(self) -> list[Family]:
         with self._lock:
             self._yield_gil()
             data = _joined(self._reader.read(), self._apart())
             self._yield_gil()
-            converted = self._conversion.convert(data)
-            beside = map(self._redacted, self._beside())
-            return replace(converted, families=(*converted.families, *beside))
+            return [*self._conversion.convert(data), *map(self._redacted, self._beside())]
 
     def _complain(self, name: str) -> None:
         if name not in self._complained:

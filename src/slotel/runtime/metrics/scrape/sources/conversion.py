@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, NamedTuple, cast
 
 from opentelemetry.sdk.metrics.export import (
@@ -50,18 +50,6 @@ class Named(NamedTuple):
     label_values: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Converted:
-    """Families of the app's instruments.
-
-    Args:
-        summed: gauges that add up over processes: up-down counters. The others say something about one process.
-    """
-
-    families: tuple[Family, ...]
-    summed: frozenset[str]
-
-
 class Conversion:
     """Turns metric data into families.
 
@@ -88,10 +76,9 @@ class Conversion:
         if self._ask is None:
             self._ask = naming_exporter()
 
-    def convert(self, data: MetricsData | None) -> Converted:
+    def convert(self, data: MetricsData | None) -> list[Family]:
         """Return the families, one for each name and kind."""
         made: list[Family] = []
-        summed: set[str] = set()
         owners: dict[tuple[object, str], str] = {}
         for resource in data.resource_metrics if data is not None else ():
             for scope in resource.scope_metrics:
@@ -106,9 +93,7 @@ class Conversion:
                             self._complain(family.name)
                             continue
                         made.append(family)
-                        if isinstance(metric.data, Sum) and not metric.data.is_monotonic:
-                            summed.add(family.name)
-        return Converted(tuple(added(made, self._yield_gil)), frozenset(summed))
+        return list(added(made, self._yield_gil))
 
     def _families(self, scope: InstrumentationScope, metric: Metric) -> Iterator[Family]:
         """Yield a family for each set of label names of a metric's points; they are joined later."""
@@ -131,7 +116,7 @@ class Conversion:
         if key not in groups:
             groups[key] = Family(
                 named.family, _kind(metric), named.help, named.unit, named.label_names, bounds, {}, {},
-                (point.start_time_unix_nano or 0) / 1e9,
+                (point.start_time_unix_nano or 0) / 1e9, isinstance(metric.data, Sum) and not metric.data.is_monotonic,
             )  # fmt: skip
         series = cast("dict[Any, Any]", groups[key].series)
         standing = series.get(named.label_values)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any, Final, NamedTuple, cast
 
 from slotel.runtime.metrics.scrape.merge import added
-from slotel.runtime.metrics.scrape.sources.conversion import Converted
 from slotel.runtime.metrics.store.family import portions
 from slotel.runtime.metrics.store.store import Exemplar, Family
 from slotel.runtime.metrics.workers.workers import Workers
@@ -21,65 +21,60 @@ SUFFIX: Final = "app"
 """Of the shared files."""
 LABEL_PID: Final = "pid"
 """Label of a gauge that belongs to one process of several."""
-_VERSION: Final = 2
-_PLAIN: Final = ("name", "kind", "help", "unit", "label_names", "bounds", "created")
+_VERSION: Final = 3
+_PLAIN: Final = ("name", "kind", "help", "unit", "label_names", "bounds", "created", "adds_up")
 """What a family's first line holds beside its exemplars."""
 
 
 class Published(NamedTuple):
-    """What another process says.
+    """What a process says.
 
     Args:
         pid: as the value of a label; "" for the dead, whose gauges are gone.
     """
 
     pid: str
-    converted: Converted
+    families: Sequence[Family]
 
 
 def published(workers: Workers, yield_gil: Callable[[], None] = lambda: None) -> list[Published]:
     """Return what the other processes published; files that cannot be read are skipped."""
     found = []
     for file in workers.shared(SUFFIX):
-        converted = decode(file.data, yield_gil)
-        if converted is not None:
+        families = decode(file.data, yield_gil)
+        if families is not None:
             pid = file.stem.partition("-")[0] if file.is_alive else ""
-            found.append(Published(pid, converted if file.is_alive else lasting(converted)))
+            found.append(Published(pid, families if file.is_alive else lasting(families)))
     return found
 
 
 def over_processes(
-    own: Converted, pid: str, others: Iterable[Published], yield_gil: Callable[[], None] = lambda: None
+    own: Published, others: Sequence[Published], yield_gil: Callable[[], None] = lambda: None
 ) -> Iterator[Family]:
     """Yield the families of a service: counters, histograms and up-down counters added, other gauges by process.
 
     Alone, a process's gauges carry no label `pid`.
     """
-    parts = [Published(pid, own), *others]
-    if len(parts) == 1:
+    if not others:
         yield from own.families
         return
-    together: list[Family] = []
-    for part in parts:
-        for family in part.converted.families:
-            by_process = family.kind == "gauge" and family.name not in part.converted.summed
-            together.append(_of_process(family, part.pid) if by_process else family)
-    yield from added(together, yield_gil)
+    yield from added(
+        (_of_process(family, part.pid) for part in (own, *others) for family in part.families), yield_gil
+    )
 
 
-def lasting(converted: Converted) -> Converted:
+def lasting(families: Iterable[Family]) -> list[Family]:
     """Return what a process leaves behind when it ends: counters and histograms, no gauges."""
-    return Converted(tuple(family for family in converted.families if family.kind != "gauge"), frozenset())
+    return [family for family in families if family.kind != "gauge"]
 
 
 def combine(files: Sequence[bytes]) -> bytes:
     """Return one file that holds what those of dead processes held."""
-    found = [lasting(converted) for converted in map(decode, files) if converted is not None]
-    return encode(Converted(tuple(added(family for one in found for family in one.families)), frozenset()))
+    return encode(added(lasting(chain.from_iterable(filter(None, map(decode, files))))))
 
 
 def _of_process(family: Family, pid: str) -> Family:
-    if LABEL_PID in family.label_names:
+    if family.kind != "gauge" or family.adds_up or LABEL_PID in family.label_names:
         return family
     series = {(*values, pid): row for values, row in family.series.items()}
     return replace(family, label_names=(*family.label_names, LABEL_PID), series=series, exemplars={})
@@ -87,18 +82,18 @@ def _of_process(family: Family, pid: str) -> Family:
 
 # -- the form of the files -------------------------------------------------------------------------------------
 #
-# Lines of JSON: first the version and which gauges add up; then for each family a line without its series, followed
+# Lines of JSON: first the version; then for each family a line without its series, followed
 # by lines of some of them each, so that no step holds the interpreter long.
 
 
-def encode(converted: Converted, yield_gil: Callable[[], None] = lambda: None) -> bytes:
+def encode(families: Iterable[Family], yield_gil: Callable[[], None] = lambda: None) -> bytes:
     """Return a file's content.
 
     Args:
         yield_gil: called after some series: others may run meanwhile.
     """
-    lines = [_line({"version": _VERSION, "summed": sorted(converted.summed)})]
-    for family in converted.families:
+    lines = [_line({"version": _VERSION})]
+    for family in families:
         plain = {name: getattr(family, name) for name in _PLAIN}
         exemplars = [[values, list(marked.items())] for values, marked in family.exemplars.items()]
         lines.append(_line({**plain, "exemplars": exemplars}))
@@ -112,13 +107,12 @@ def _line(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def decode(data: bytes, yield_gil: Callable[[], None] = lambda: None) -> Converted | None:
+def decode(data: bytes, yield_gil: Callable[[], None] = lambda: None) -> list[Family] | None:
     """Return what a file holds; None for one that is broken or of another version of slotel."""
     families: list[Family] = []
     try:
         first, *lines = data.split(b"\n")
-        head = json.loads(first)
-        if head["version"] != _VERSION:
+        if json.loads(first)["version"] != _VERSION:
             return None
         for line in lines:
             value = json.loads(line)
@@ -127,9 +121,9 @@ def decode(data: bytes, yield_gil: Callable[[], None] = lambda: None) -> Convert
             else:
                 _take(families[-1], value)
             yield_gil()
-        return Converted(tuple(families), frozenset(head["summed"]))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None
+    return families
 
 
 def _family(plain: dict[str, Any]) -> Family:
