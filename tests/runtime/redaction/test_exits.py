@@ -31,6 +31,7 @@ BEHIND = {
     "metrics/scrape/sources/app_metrics.py": "shares families whose labels Conversion and RedactedFamilies have redacted",
     "metrics/workers/files.py": "writes what mapped_file and series_limiter give it: the same series, and names",
     "metrics/workers/inherited_memory.py": "the same, in memory that forked workers share",
+    "metrics/workers/memory_files.py": "the same, in memory that forked workers share",
     "metrics/workers/mapped_file.py": "series of the store, redacted where they are opened (span_metrics, self_metrics)",
     "metrics/workers/workers.py": "shares what app_metrics and recent errors give it, redacted",
     "process/bus_errors.py": "puts memory of the process itself in place of a page that is gone",

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from slotel.runtime.metrics.workers.inherited_memory import FILES, REGION, InheritedMemory
+from slotel.runtime.metrics.workers.inherited_memory import InheritedMemory
+from slotel.runtime.metrics.workers.memory_files import FILES, REGION
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="memfd_create")
 

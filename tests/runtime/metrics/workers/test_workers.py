@@ -684,7 +684,7 @@ def test_on_a_full_disk_new_series_overflow_and_totals_stay_right(service) -> No
 
     def child() -> None:
         service.count("/before")
-        limit = service.workers._home._counter_file.cells.nbytes
+        limit = service.workers._storage._counter_file.cells.nbytes
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         for number in range(2000):
             service.count(f"/{number}")

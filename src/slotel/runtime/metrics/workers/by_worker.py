@@ -69,7 +69,7 @@ class ByWorker:
         """Return the running processes, sorted by number."""
         living = dict(sorted(self._workers.living(), key=lambda each: each[1].created))
         self._rows = {process: rows for process, rows in self._rows.items() if process in living}
-        numbers = self._deal(living)
+        numbers = self._assign(living)
         found = []
         for process, part in living.items():
             found.append(self._worker(numbers[process], process, part))
@@ -94,7 +94,7 @@ class ByWorker:
             yield _family(names.WORKER_MEMORY, "gauge", "Resident memory by worker.",
                           ((each.number, each.memory) for each in every))  # fmt: skip
 
-    def _deal(self, living: Iterable[Process]) -> dict[Process, str]:
+    def _assign(self, living: Iterable[Process]) -> dict[Process, str]:
         """Return each process's number: a known one keeps its own, a new one gets the lowest free."""
         kept = {process: self._numbers[process] for process in living if process in self._numbers}
         taken = set(kept.values())

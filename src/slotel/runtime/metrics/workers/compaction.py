@@ -38,9 +38,10 @@ Combine = Callable[[Sequence[bytes]], bytes]
 KILLED: Final = "killed"
 """Reason under which is counted what a process had not sent when it ended."""
 PORTION: Final = 8
-"""Files of dead processes that are absorbed at once: some milliseconds, for which a fork may have to wait."""
+"""Files of dead processes that are absorbed in one go: some milliseconds, for which a fork may have to wait."""
 MANY: Final = 64
-"""Dead processes' files above which a fork has to wait: workers that die in a loop fork all the time."""
+"""Number of dead processes' files above which a fork waits until all are absorbed: workers that crash in a loop fork
+all the time."""
 _KNOWN: Final = (NAMES, CELLS)
 
 

@@ -23,7 +23,7 @@ from slotel.runtime.metrics.workers.runtime_directory import (
     is_foreign_file,
     stems,
 )
-from slotel.runtime.metrics.workers.series_index import EXEMPLAR_CELLS, SeriesIndex, UnreadableError
+from slotel.runtime.metrics.workers.series_index import EXEMPLAR_CELLS, Head, SeriesIndex, UnreadableError
 from slotel.runtime.process.interrupts import comes_from_handler
 
 _TRIES: Final = 8
@@ -34,7 +34,7 @@ _CELL: Final = 8
 _MAX_LABELS: Final = 200_000
 
 Refuse = Callable[[str, str], None]
-"""Told a file and a reason, once for each file."""
+"""Told a file and a reason, at each reading that meets it."""
 
 
 @dataclass(slots=True)
@@ -66,7 +66,6 @@ class WorkerFileReader:
         self._peers: dict[str, Peer] = {}
         self._labels: dict[Labels, Labels] = {}
         self._refused: set[str] = set()
-        self._said: set[str] = set()
 
     def read(
         self,
@@ -88,7 +87,7 @@ class WorkerFileReader:
                 break
         for name in files:
             if is_foreign_file(name):
-                self._say_once(name, "foreign_file")
+                self._refuse(name, "foreign_file")
         return found
 
     def files(self, suffix: str, own: str = "") -> list[tuple[str, bytes]]:
@@ -107,7 +106,7 @@ class WorkerFileReader:
         except FileNotFoundError:
             return None
         except OSError:  # one file hides no other
-            self._say_once(name, "unreadable_file")
+            self._refuse(name, "unreadable_file")
             return None
 
     def stems(self) -> set[str]:
@@ -163,7 +162,7 @@ class WorkerFileReader:
         except UnreadableError as error:
             peer.series_index.head = None
             self._refused.add(name)
-            self._say_once(name, str(error))
+            self._refuse(name, str(error))
         except Exception as error:  # noqa: BLE001 one file hides no other
             self._fail(peer, name, error)
         return peer
@@ -174,11 +173,11 @@ class WorkerFileReader:
             raise error
         if isinstance(error, OSError):
             peer.failed = True
-            self._say_once(name, "unreadable_file")
+            self._refuse(name, "unreadable_file")
             return
         peer.part = peer.series_index.head = None
         self._refused.add(name)
-        self._say_once(name, "corrupt_file")
+        self._refuse(name, "corrupt_file")
 
     def _filled(self, peer: Peer, yield_gil: Callable[[], None]) -> Peer:
         """Read a peer's cells; without any it counts nothing, yet."""
@@ -188,37 +187,31 @@ class WorkerFileReader:
             return peer
         try:
             file = self._dir.open_file(name)
+            try:
+                self._read_cells(peer, head, file, yield_gil)
+            finally:
+                file.close()
         except FileNotFoundError:
             peer.part = None
-            return peer
-        except OSError as error:
-            self._fail(peer, name, error)
-            return peer
-        try:
-            size = peer.series_index.size * _CELL
-            is_there = file.size() >= size  # a forged index may ask for terabytes
-            before, raw = (file.read(size, 0) if is_there else b"" for _ in range(2))
-            if len(raw) < size:
-                peer.part = None
-                self._refused.add(name)
-                self._say_once(name, "truncated_file")
-            elif (
-                peer.part is None or raw != peer.raw or len(peer.part.tables) != len(peer.series_index.tables)
-            ):
-                peer.raw = raw
-                peer.part = _part(file, head.created, peer.series_index, before, raw, yield_gil)
-        except FileNotFoundError:  # of memory: it went meanwhile
+        except UnreadableError as error:
             peer.part = None
+            self._refused.add(name)
+            self._refuse(name, str(error))
         except Exception as error:  # noqa: BLE001 one file hides no other
             self._fail(peer, name, error)
-        finally:
-            file.close()
         return peer
 
-    def _say_once(self, name: str, reason: str) -> None:
-        if name not in self._said:
-            self._said.add(name)
-            self._refuse(name, reason)
+    @staticmethod
+    def _read_cells(peer: Peer, head: Head, file: File, yield_gil: Callable[[], None]) -> None:
+        """Read a peer's cells, if they have changed."""
+        index = peer.series_index
+        size = index.size * _CELL
+        is_there = file.size() >= size  # a forged index may ask for terabytes
+        before, raw = (file.read(size, 0) if is_there else b"" for _ in range(2))
+        if len(raw) < size:
+            raise UnreadableError("truncated_file")
+        if peer.part is None or raw != peer.raw or len(peer.part.tables) != len(index.tables):
+            peer.raw, peer.part = raw, _part(file, head.created, index, before, raw, yield_gil)
 
 
 def _compacted(files: list[str]) -> set[str]:

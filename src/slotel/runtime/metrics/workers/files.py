@@ -12,12 +12,13 @@ from slotel.runtime.process.descriptors import Identity, identity_of, standard_d
 if TYPE_CHECKING:
     import mmap
 
-    from slotel.runtime.metrics.workers.inherited_memory import InheritedMemory, MemoryFile
+    from slotel.runtime.metrics.workers.inherited_memory import InheritedMemory
+    from slotel.runtime.metrics.workers.memory_files import MemoryFile
     from slotel.runtime.metrics.workers.runtime_directory import RuntimeDirectory
 
 PAGE: Final = 4096
 _NO_FALLOCATE: Final = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
-"""musl does not stand in where a file system cannot."""
+"""Errors of `posix_fallocate` on a file system without it, if the C library (musl) does not write zeros instead."""
 
 
 Directory: TypeAlias = "RuntimeDirectory | InheritedMemory"
@@ -61,10 +62,6 @@ class DiskFile:
             if self._locks is not None:
                 self._locks(self._descriptor)
         return self._descriptor
-
-    def reopen(self) -> None:
-        """Open it again, if somebody closed the descriptor."""
-        self.descriptor()
 
     def size(self) -> int:
         """Return its length in bytes."""

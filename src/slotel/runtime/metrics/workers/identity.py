@@ -38,10 +38,9 @@ class Process(NamedTuple):
 
     def usage(self) -> Usage | None:
         """Return its usage; None if there is no such process, or no /proc."""
-        try:
+        found = None
+        with suppress(OSError):
             found = _stat(self.pid)
-        except OSError:
-            return None
         if found is None or self.start not in {0, int(found[_START_FIELD])}:
             return None
         ticks = int(found[_USER_FIELD]) + int(found[_SYSTEM_FIELD])

@@ -9,29 +9,23 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import mmap
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
 
-from slotel.runtime.metrics.workers.files import PAGE, DiskFile, allocate, whole
+from slotel.runtime.metrics.workers.files import DiskFile, allocate, whole
+from slotel.runtime.metrics.workers.memory_files import (
+    DIRECTORY_LOCK,
+    FILES,
+    REGION,
+    TABLE,
+    Memory,
+    MemoryFile,
+)
 from slotel.runtime.metrics.workers.runtime_directory import SERIES
-from slotel.runtime.process.descriptors import identity_of, standard_descriptors_reserved
-
-FILES: Final = 1024
-REGION: Final = 64 * 1024 * 1024
-"""Bytes that a file may have."""
-_NAME: Final = 120
-_CELL: Final = 8
-_PID_BITS: Final = 22
-_SIZES: Final = FILES * _CELL
-_NAMES: Final = _SIZES + FILES * _CELL
-_TABLE: Final = -(-(_NAMES + FILES * _NAME) // PAGE) * PAGE
-_DIRECTORY_LOCK: Final = FILES
-"""Byte that is locked for the whole directory; those before are each file's."""
+from slotel.runtime.process.descriptors import standard_descriptors_reserved
 
 
 def memory_path(refused: str) -> str:
@@ -57,7 +51,7 @@ class InheritedMemory:
         self._lock = threading.RLock()
         self._claimed: set[int] = set()
         self._alive: set[int] = set()
-        self._memory: _Memory | None = None
+        self._memory: Memory | None = None
 
     def exists(self) -> bool:
         """Return whether it was made."""
@@ -70,11 +64,11 @@ class InheritedMemory:
         name = Path(self.path).name
         with standard_descriptors_reserved():
             made = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-            allocate(made, 0, _TABLE)
+            allocate(made, 0, TABLE)
             fcntl.fcntl(made, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)  # nobody truncates what is mapped
             series = os.memfd_create(f"{name}.{SERIES}")
             fcntl.fcntl(series, fcntl.F_SETFL, os.O_APPEND)
-            self._memory = _Memory(made, series)
+            self._memory = Memory(made, series)
         return True
 
     def attach(self) -> None:
@@ -87,7 +81,7 @@ class InheritedMemory:
                 if not found:
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
                 opened.append(os.open(found[0], flags | os.O_CLOEXEC))
-            self._memory = _Memory(*opened)
+            self._memory = Memory(*opened)
 
     def names(self) -> list[str]:
         """Return the names of all files."""
@@ -146,12 +140,12 @@ class InheritedMemory:
     def locked(self) -> Iterator[bool]:
         """Hold the directory's lock, which dies with its process; yield whether it was free."""
         memory = self._made()
-        is_ours = memory.lock(_DIRECTORY_LOCK)
+        is_ours = memory.lock(DIRECTORY_LOCK)
         try:
             yield is_ours
         finally:
             if is_ours:
-                memory.unlock(_DIRECTORY_LOCK)
+                memory.unlock(DIRECTORY_LOCK)
 
     def release_in_child(self) -> None:
         """Begin with no claim: a child inherits none of the parent's record locks."""
@@ -165,7 +159,7 @@ class InheritedMemory:
     def remove_all(self) -> None:
         """Leave it: the kernel takes it with the last process."""
 
-    def _made(self) -> _Memory:
+    def _made(self) -> Memory:
         if self._memory is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
         return self._memory
@@ -225,141 +219,3 @@ def _target(link: Path) -> str:
         return str(link.readlink())
     except OSError:  # just closed
         return ""
-
-
-class _Memory:
-    """The anonymous file: for each file a number (0: there is none; else rising), a size, a name and a region."""
-
-    def __init__(self, descriptor: int, series: int) -> None:
-        self._descriptor = descriptor
-        self._identity = identity_of(self._descriptor)
-        self._table = memoryview(mmap.mmap(self._descriptor, _TABLE))
-        self.numbers = self._table[:_SIZES].cast("Q")
-        self.sizes = self._table[_SIZES:_NAMES].cast("Q")
-        self.list = _List(series)
-        self._last = 0
-
-    def descriptor(self) -> int:
-        """Return the descriptor. Raises OSError when the app has closed it."""
-        if identity_of(self._descriptor) != self._identity:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        return self._descriptor
-
-    def files(self) -> list[tuple[int, int, str]]:
-        """Return number, index and name of each; a name that is being written belongs to none."""
-        used = [(number, index) for index, number in enumerate(self.numbers.tolist()) if number]
-        named = [(number, index, self._name(index)) for number, index in used]
-        return [(number, index, name) for number, index, name in named if self.numbers[index] == number]
-
-    def next_number(self) -> int:
-        """Return one that is higher than all, and that no process gives twice: two may ask at once."""
-        self._last = max(max(self.numbers) >> _PID_BITS, self._last) + 1
-        return self._last << _PID_BITS | os.getpid() & (1 << _PID_BITS) - 1
-
-    def _name(self, index: int) -> str:
-        start = _NAMES + index * _NAME
-        return bytes(self._table[start : start + _NAME]).rstrip(b"\0").decode()
-
-    def set_name(self, index: int, name: str) -> None:
-        start = _NAMES + index * _NAME
-        self._table[start : start + _NAME] = name.encode().ljust(_NAME, b"\0")
-
-    @staticmethod
-    def start(index: int) -> int:
-        """Return where the region of a file begins."""
-        return (index + 1) * REGION
-
-    def lock(self, index: int) -> bool:
-        try:
-            fcntl.lockf(self.descriptor(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, index)
-        except BlockingIOError:
-            return False
-        return True
-
-    def unlock(self, index: int) -> None:
-        with suppress(OSError):
-            fcntl.lockf(self.descriptor(), fcntl.LOCK_UN, 1, index)
-
-
-class _List(DiskFile):
-    """An anonymous file to which all append: the system decides on the order."""
-
-    def __init__(self, descriptor: int) -> None:
-        made = [descriptor]
-
-        def opens(_flags: int) -> int:
-            if made:
-                return made.pop()
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF))  # the app has closed it
-
-        super().__init__(opens, 0)
-
-    def stands(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        """Do nothing: it is kept for the others."""
-
-
-class MemoryFile:
-    """One file of the memory, until another takes its place."""
-
-    def __init__(self, memory: _Memory, index: int, number: int) -> None:
-        self.index = index
-        self._memory, self._number = memory, number
-        self._mapped = 0
-
-    def size(self) -> int:
-        """Return its length in bytes."""
-        size = self._memory.sizes[self.index]
-        self._check()
-        return size
-
-    def read(self, size: int, at: int) -> bytes:
-        """Return at most `size` bytes from byte `at` on."""
-        size = max(min(size, self.size() - at), 0)
-        data = os.pread(self._memory.descriptor(), size, self._start + at)
-        self._check()
-        return data
-
-    def append(self, data: bytes) -> None:
-        """Write at the end, in one call."""
-        size = self.size()
-        if size + len(data) > REGION:
-            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-        whole(os.pwrite(self._memory.descriptor(), data, self._start + size), data)
-        self._memory.sizes[self.index] = size + len(data)
-
-    def truncate(self, size: int) -> None:
-        """Forget what stands behind `size` bytes."""
-        self._memory.sizes[self.index] = size
-
-    def map(self, size: int) -> mmap.mmap:
-        """Return its first `size` bytes, whole pages, as memory; what is new is 0."""
-        if size > REGION:
-            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-        descriptor = self._memory.descriptor()
-        allocate(descriptor, self._start, size)
-        with standard_descriptors_reserved():
-            mapped = mmap.mmap(descriptor, size, offset=self._start)
-        mapped[self._mapped : size] = bytes(size - self._mapped)  # of the last file in this place
-        self._memory.sizes[self.index] = self._mapped = size
-        return mapped
-
-    def stands(self) -> bool:
-        """Return whether no other file has taken its place."""
-        return self._memory.numbers[self.index] == self._number
-
-    def reopen(self) -> None:
-        """Do nothing: what the app closed is closed for good, but stays mapped."""
-
-    def close(self) -> None:
-        """Do nothing: the memory is kept for the others."""
-
-    def _check(self) -> None:
-        if not self.stands():
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-
-    @property
-    def _start(self) -> int:
-        return self._memory.start(self.index)

@@ -67,13 +67,15 @@ class MappedCounterFile:
         """Add the cell of a bucket's exemplar to the index."""
         self._append(exemplar_line(bucket, at))
 
-    def reopen(self) -> None:
-        """Show again that this process lives, if the app closed the descriptor. May raise OSError."""
-        self._names.reopen()
-
     def stands(self) -> bool:
-        """Return whether the files are still in the directory: a cleaner of temporary files may have been there."""
-        return self._names.stands() and self._file.stands()
+        """Return whether the files are still in the directory: a cleaner of temporary files may have been there.
+
+        What the app has closed is opened again, and locked, so that others see that this process lives.
+        """
+        try:
+            return self._names.stands() and self._file.stands()
+        except FileNotFoundError:  # removed, and closed by the app
+            return False
 
     def is_damaged(self) -> bool:
         """Return whether somebody has truncated a file, or a page of the cells could not be read or written."""

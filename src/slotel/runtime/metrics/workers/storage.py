@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from slotel.runtime.logs import LOG
 from slotel.runtime.metrics.store.cells import Cells, Unopened, copy_cells
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from slotel.runtime.metrics.store.store import Store
     from slotel.runtime.metrics.workers.mapped_file import MappedCounterFile
     from slotel.runtime.metrics.workers.series_limiter import SeriesLimiter
+
+
+TRUNCATED: Final = "truncated_file"
+TAKEN_FOR_DEAD: Final = "taken_for_dead"
 
 
 class CounterStorage:
@@ -87,35 +92,33 @@ class CounterStorage:
             )  # fmt: skip
             self._failed()
 
-    def is_removed(self) -> bool:
-        """Return whether somebody removed the own files. May raise OSError."""
-        return self._counter_file is not None and not self._counter_file.stands()
+    def recreate(self, absorbed: Callable[[], AbstractSet[str]]) -> str:
+        """Count in new files when somebody removed or damaged the own ones; return why counts were lost by that, or "".
 
-    def is_damaged(self) -> bool:
-        """Return whether somebody truncated the own files, or their disk fails. May raise OSError."""
-        return self._counter_file is not None and self._counter_file.is_damaged()
-
-    def recreate(self, *, is_absorbed: bool) -> None:
-        """Count in new files when somebody removed or damaged the own ones. May raise OSError.
+        May raise OSError.
 
         Args:
-            is_absorbed: they were taken for a dead process's, and what they held counts elsewhere.
+            absorbed: returns the stems whose counts are in the file of dead processes: to write those of a living
+                process that was taken for dead again would double them.
         """
-        store = self._store
+        own, store, lost = self._counter_file, self._store, ""
+        is_there = own is None or own.stands()
+        if own is not None and is_there and own.is_damaged():
+            is_there, lost = False, TRUNCATED
+        if own is not None and not is_there and self.run_dir.exists() and own.stem in absorbed():
+            lost = TAKEN_FOR_DEAD
         with store.lock:
-            if self._counter_file is not None:
-                with suppress(FileNotFoundError):
-                    self._counter_file.reopen()
-            if self._counter_file is not None and (self.is_removed() or self.is_damaged()):
-                self.run_dir.remove(*self._counter_file.files)
-                self._counter_file.close()  # the cells stay mapped until they are copied
+            if not is_there and own is not None and own is self._counter_file:
+                self.run_dir.remove(*own.files)
+                own.close()  # the cells stay mapped until they are copied
                 self._counter_file = None
                 self._exemplars.clear()
-                if is_absorbed:
+                if lost == TAKEN_FOR_DEAD:
                     store.place(array("d", bytes(8 * store.size)), None)
                 self._open()
             elif self._series_limiter is not None and not self._series_limiter.stands():
                 self._add_existing_rows()
+        return lost
 
     def begin_in_child(self) -> None:
         """Wait for the child's first count; what the parent has open is closed on this side."""

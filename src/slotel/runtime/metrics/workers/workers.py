@@ -11,8 +11,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, MutableMapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from slotel.config import names
@@ -20,18 +20,15 @@ from slotel.runtime.logs import LOG, report
 from slotel.runtime.metrics.store.family import ProcessSnapshot
 from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.metrics.workers import uwsgi
-from slotel.runtime.metrics.workers.files import Directory
+from slotel.runtime.metrics.workers.directories import join_directory, memory_instead_of
 from slotel.runtime.metrics.workers.identity import Process, this_process
 from slotel.runtime.metrics.workers.runtime_directory import (
     RuntimeDirectory,
     booted_of,
     first_process,
-    has_a_place,
-    is_of_service,
-    new_path,
     process_of,
 )
-from slotel.runtime.metrics.workers.storage import CounterStorage
+from slotel.runtime.metrics.workers.storage import TAKEN_FOR_DEAD, TRUNCATED, CounterStorage
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.upstream.stdlib import before_setuid
 
@@ -39,7 +36,7 @@ if TYPE_CHECKING:
     from slotel.runtime.metrics.workers.file_reader import WorkerFileReader
 
 COMPACT_AT: Final = 32
-"""Files of others at which a reader compacts what is dead, without waiting for the tick."""
+"""Number of other processes' files at which a reader compacts those of dead processes, without waiting for the tick."""
 
 Combine = Callable[[Sequence[bytes]], bytes]
 
@@ -78,11 +75,7 @@ class Workers:
         dropped: Callable[[str, str], None] = lambda _signal, _reason: None,
         booted: float = 0.0,
     ) -> None:
-        inherited = environ.get(names.SLOTEL_RUN_DIR, "")
-        inherits = is_of_service(inherited, service) and _is_usable(inherited)
-        self.run_dir: Directory = RuntimeDirectory(
-            inherited if inherits else new_path(environ, service, booted)
-        )
+        self.run_dir = join_directory(environ, service, booted)
         self.booted = booted_of(self.run_dir.path)
         """The time of the boot by which the service's processes agree on the time; None where they do not."""
         self.process = this_process()
@@ -94,18 +87,19 @@ class Workers:
         self._has_kin = not self.is_first
         self._said: set[str] = set()
         self._has_looked = self._has_tried = False
-        self._use_memory_of_first_process()
-        self._home = CounterStorage(store, self.run_dir, service, lambda: dropped("metrics", "run_directory"))
+        self._storage = CounterStorage(
+            store, self.run_dir, service, lambda: dropped("metrics", "run_directory")
+        )
         text = "Processes of the service that ended after they had counted: by themselves, or killed."
         self._exits = store.counter(names.WORKER_EXITS, help=text, label_names=(names.LABEL_REASON,))
         self._exited, _ = (self._exits.slot((reason,)) for reason in (names.EXITED, names.KILLED))
         self._begin()
         environ[names.SLOTEL_RUN_DIR] = self.run_dir.path
-        store.others, store.refused, store.admits = self.parts, self._refuse, self._home.admits
+        store.others, store.refused, store.admits = self.parts, self._refuse, self._storage.admits
         if not self.is_first or self.run_dir.exists():
             self._look_for_former_stems()
             with store.lock:
-                self._home.open_at_first_count()
+                self._storage.open_at_first_count()
         PROCESS.register(
             "workers",
             before_fork=self.before_fork,
@@ -136,7 +130,7 @@ class Workers:
     @property
     def stem(self) -> str:
         """Return the name of this process's files; "" while it has none."""
-        return self._home.stem
+        return self._storage.stem
 
     def parts(
         self, max_age: float = 0.0, yield_gil: Callable[[], None] = lambda: None
@@ -146,10 +140,10 @@ class Workers:
         Args:
             yield_gil: called after each process, a few milliseconds: others may run meanwhile.
         """
-        self._home.report_failure()
+        self._storage.report_failure()
         if not self.run_dir.exists():
             return ()
-        self._home.migrate()
+        self._storage.migrate()
         with self._lock:
             if time.monotonic() - self._read_at > max_age:
                 with self._guarded("cannot read the other workers' counts"):
@@ -170,16 +164,20 @@ class Workers:
             )
         return self._file_reader
 
+    def _absorbed(self) -> set[str]:
+        with self._lock:
+            return self._reader().absorbed()
+
     def living(self) -> tuple[tuple[Process, ProcessSnapshot], ...]:
         """Return the running processes that have counts, with their counts; this one first."""
         from slotel.runtime.metrics.workers.liveness import is_alive
 
-        own = (self.process, self._store.part())
+        found = [(self.process, self._store.part())]
         self.parts(max_age=1.0)
         with self._lock, self._guarded("cannot look for the other workers"):
             known = ((process_of(stem), part) for stem, part in self._read if is_alive(self.run_dir, stem))
-            return (own, *((process, part) for process, part in known if process is not None))
-        return (own,)
+            found += [(process, part) for process, part in known if process is not None]
+        return tuple(found)
 
     # -- what else is shared -----------------------------------------------------------------------------------
 
@@ -191,28 +189,29 @@ class Workers:
         Args:
             suffix: lower-case letters; `combine` says how files of dead processes become one.
         """
-        if not self.is_shared or not self._home.open_now():
+        if not self.is_shared or not self._storage.open_now():
             return False
         content, name = (self.stem, hash(data)), f"{self.stem}.{suffix}"
+        is_there = False
         with self._guarded(f"cannot share {suffix}"):
-            if self._written.get(suffix) != content or name not in self.run_dir.names():
+            is_there = self._written.get(suffix) == content and name in self.run_dir.names()
+            if not is_there:
                 self.run_dir.write(name, data)
-                self._written[suffix] = content
-            return True
-        return False
+                self._written[suffix], is_there = content, True
+        return is_there
 
     def shared(self, suffix: str) -> tuple[Shared, ...]:
         """Return the files with a suffix that other processes share, including dead ones; each once."""
         from slotel.runtime.metrics.workers.liveness import is_alive
 
-        if not self.run_dir.exists():
-            return ()
-        with self._lock, self._guarded(f"cannot read {suffix} of the other workers"):
-            found = self._reader().files(suffix, self.stem)
-            return tuple(
-                Shared(stem, process_of(stem), is_alive(self.run_dir, stem), data) for stem, data in found
-            )
-        return ()
+        found: tuple[Shared, ...] = ()
+        if self.run_dir.exists():
+            with self._lock, self._guarded(f"cannot read {suffix} of the other workers"):
+                found = tuple(
+                    Shared(stem, process_of(stem), is_alive(self.run_dir, stem), data)
+                    for stem, data in self._reader().files(suffix, self.stem)
+                )
+        return found
 
     # -- now and then ------------------------------------------------------------------------------------------
 
@@ -221,40 +220,36 @@ class Workers:
         if "uwsgi" in sys.modules and not self._has_looked:
             self._has_looked = True
             report(filter(None, [uwsgi.problem()]))
-        self._home.report_failure()
-        if not self.run_dir.exists() and not self._home.stem:
+        self._storage.report_failure()
+        if not self.run_dir.exists() and not self._storage.stem:
             return  # alone
-        self._home.migrate()
+        self._storage.migrate()
         with self._guarded("cannot share its counts again"):
             self._recreate()
-        self._home.report_failure()
+        self._storage.report_failure()
         with self._guarded("cannot share exemplars"):
-            self._home.share_exemplars()
+            self._storage.share_exemplars()
         self._compact()
-        if self._home.has_created:
-            self._home.has_created = False
+        if self._storage.has_created:
+            self._storage.has_created = False
             self._remove_leftovers()
 
     def _recreate(self) -> None:
-        is_absorbed = False
-        if self._home.is_damaged():
-            self._dropped("metrics", "truncated_file")
+        lost = self._storage.recreate(self._absorbed)
+        if lost == TRUNCATED:
+            self._dropped("metrics", lost)
             LOG.error(
                 "metrics: the files of process %d in %s were truncated, or the disk fails: its earlier counts are "
                 "missing. It continues in new files",
                 os.getpid(), self.run_dir.path,
             )  # fmt: skip
-        if self._home.is_removed() and self.run_dir.exists():
-            with self._lock:
-                is_absorbed = self.stem in self._reader().absorbed()
-        if is_absorbed:  # to write the counts again would double them
-            self._dropped("metrics", "taken_for_dead")
+        elif lost == TAKEN_FOR_DEAD:
+            self._dropped("metrics", lost)
             LOG.error(
                 "metrics: process %d was considered dead, and its counts were added to those of dead processes: its "
                 "counts of the last seconds are missing. Do the processes of the service run in several containers?",
                 os.getpid(),
             )
-        self._home.recreate(is_absorbed=is_absorbed)
 
     def _compact(self) -> None:
         from slotel.runtime.metrics.workers.compaction import compact
@@ -287,49 +282,16 @@ class Workers:
             self._use_memory_without_directory()
         if os.geteuid() == 0:  # knows the directory, whoever the child gives it to
             with suppress(OSError):
-                self._home.has_created = self.run_dir.create() or self._home.has_created
-        self._home.migrate()
-        self._home.report_failure()
-
-    def _use_memory_of_first_process(self) -> None:
-        """Count in the memory that the first process made; make it here, where nothing can be written.
-
-        What spawns others runs no callback before it does.
-        """
-        path = self.run_dir.path
-        if path.startswith("/proc/"):
-            from slotel.runtime.metrics.workers.inherited_memory import InheritedMemory
-
-            memory = InheritedMemory(path)
-            with suppress(OSError):  # its process is gone, or another user's: the use of the path says so
-                memory.attach()
-                self.run_dir = memory
-        elif self.is_first and not has_a_place(self._environ):
-            with suppress(OSError):
-                self._make_memory()
-
-    def _make_memory(self) -> None:
-        from slotel.runtime.metrics.workers.inherited_memory import InheritedMemory, memory_path
-
-        refused = self.run_dir.path
-        memory = InheritedMemory(memory_path(refused))
-        memory.create()
-        self.run_dir = memory
-        LOG.info(
-            "metrics: there is no room for %s: the processes of the service count in memory that they share with "
-            "process %d. Processes that start after it has ended cannot share it: set XDG_RUNTIME_DIR to a writable "
-            "directory with 8 MiB of free space",
-            refused, os.getpid(),
-        )  # fmt: skip
+                self._storage.has_created = self.run_dir.create() or self._storage.has_created
+        self._storage.migrate()
+        self._storage.report_failure()
 
     def _use_memory_without_directory(self) -> None:
         """Have the children share memory to count in, if the directory cannot be made; tried at the first fork."""
-        if not isinstance(self.run_dir, RuntimeDirectory) or self.run_dir.can_be_made():
-            return
-        with self._guarded("cannot share memory either"):
-            self._make_memory()
-            self._home.run_dir = self.run_dir
-            self._environ[names.SLOTEL_RUN_DIR] = self.run_dir.path
+        if isinstance(self.run_dir, RuntimeDirectory) and not self.run_dir.can_be_made():
+            with self._guarded("cannot share memory either"):
+                self.run_dir = self._storage.run_dir = memory_instead_of(self.run_dir.path)
+                self._environ[names.SLOTEL_RUN_DIR] = self.run_dir.path
 
     def _look_for_former_stems(self) -> None:
         from slotel.runtime.metrics.workers.liveness import former_stems
@@ -345,9 +307,9 @@ class Workers:
         self._begin()
         self.run_dir.release_in_child()
         self._store.others = self.parts
-        self._home.begin_in_child()
+        self._storage.begin_in_child()
         if os.geteuid() == 0:  # gunicorn's workers drop to another user later, who may not open it any more
-            self._home.open_now()
+            self._storage.open_now()
 
     def _give_to(self, user: int) -> None:
         """Let the files be used by whom this process, root's until now, becomes: gunicorn's workers do."""
@@ -382,24 +344,13 @@ class Workers:
             self._dropped("metrics", reason)
             LOG.warning("metrics: %s is not counted with the service: %s", what, reason.replace("_", " "))
 
-    def _guarded(self, what: str) -> _Guard:
-        return _Guard(self._refuse, f"{self.run_dir.path} ({what})")
-
-
-class _Guard:
-    """A context manager that counts exceptions and logs each once, and lets none through."""
-
-    def __init__(self, refuse: Callable[[str, str], None], what: str) -> None:
-        self._refuse, self._what = refuse, what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        self._refuse("run_directory", f"{self._what}: {type(error).__name__}: {error}")
-        return True
+    @contextmanager
+    def _guarded(self, what: str) -> Iterator[None]:
+        """Count an exception and log it once; let none through."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 nothing may reach the app
+            self._refuse("run_directory", f"{self.run_dir.path} ({what}): {type(error).__name__}: {error}")
 
 
 def _import_for_children() -> None:
@@ -410,20 +361,3 @@ def _import_for_children() -> None:
     import slotel.runtime.metrics.workers.compaction
     import slotel.runtime.metrics.workers.mapped_file
     import slotel.runtime.metrics.workers.series_limiter  # noqa: F401
-
-
-def _is_usable(path: str) -> bool:
-    """Return whether an inherited path is free, or a directory of this user's."""
-    run_dir = RuntimeDirectory(path)
-    if not run_dir.exists():
-        return True
-    try:
-        with run_dir.opened():
-            return True
-    except OSError as error:
-        LOG.warning(
-            "metrics: %s cannot be used (%s): this process and its children are not merged with the others",
-            path,
-            error,
-        )
-        return False
