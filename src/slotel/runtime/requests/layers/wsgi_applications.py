@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from slotel.runtime.requests.decision import of_escaped
 from slotel.runtime.requests.layers.layer import Server
-from slotel.runtime.requests.layers.wsgi import UWSGI, Environ, WatchedBody, WsgiLayer, WsgiRequest, is_file
+from slotel.runtime.requests.layers.wsgi import UWSGI, Environ, WsgiLayer, WsgiRequest
+from slotel.runtime.requests.layers.wsgi_bodies import WatchedBody, is_file
 from slotel.runtime.requests.served import SERVED, ServedRequest
 
 _OF_C_SERVERS: Final = (UWSGI, "mod_wsgi.version")
