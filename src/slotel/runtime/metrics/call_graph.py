@@ -1,4 +1,4 @@
-"""The service map: whom this service calls, named and counted as Tempo and the collector's service graph connector do.
+"""The service map: what this service calls, by the names and metrics of Tempo and the service graph connector.
 
 A process sees the calling side alone, so the called side is what the call's span says of it: the service's name if the
 app sets one, a database, a queue, or a host. Where a service's host is its name (Kubernetes, compose) the map joins up.

@@ -28,7 +28,7 @@ _KIND_LABELS: Final = tuple(f"SPAN_KIND_{kind}" for kind in KINDS)
 _STATUS_LABELS: Final = ("STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR")
 _MAX_KNOWN: Final = 4_000
 _MAX_KEY: Final = 2_000
-"""Characters: what is longer is worked out each time, so that a megabyte of a name is not kept 4,000 times."""
+"""Characters of the texts in a cache key; a longer key is not cached, for 4,000 of a megabyte fill the memory."""
 
 _ALWAYS: Final = (
     "http.response.status_code", "http.status_code", "http.route", "error.type", names.ATTR_OUTCOME,
@@ -62,7 +62,7 @@ class SpanMetrics:
     Args:
         service_name: value of the label service_name.
         windows: holds the SLO counters, and their sliding windows.
-        accounts: counts the tags of a local root that the policy had to repair.
+        self_metrics: counts the tags of a local root that the policy had to repair.
     """
 
     def __init__(

@@ -2,8 +2,8 @@
 
 The page that is gone becomes memory of the process's own, filled with what can still be read of the file. A SIGBUS of
 anybody else's does what it would do without slotel, also one that is sent, and where the app enables `faulthandler`.
-Only where the layout of the kernel's structures is known: Linux
-on x86-64 and AArch64; elsewhere such a signal ends the process.
+Works on Linux on x86-64 and AArch64, where the layout of the kernel's structures is known; elsewhere such a signal ends
+the process.
 """
 
 from __future__ import annotations

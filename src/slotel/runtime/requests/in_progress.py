@@ -1,4 +1,4 @@
-"""What a process has begun and not ended, told to the other processes of its service: they count it if it is killed."""
+"""The list of what a process has begun and not ended: the other processes of its service count it if it is killed."""
 
 from __future__ import annotations
 

@@ -40,8 +40,8 @@ class RecordEverySpan(Sampler):
     tags of sampled-out spans would be missing in metrics, and excluded routes would be counted.
 
     Args:
-        decides: the provider's own sampler. rules: `sentry.sample` and `spans.drop`. A span that they drop is not
-        recorded, and neither is any span below it.
+        decides: the provider's own sampler.
+        rules: `sentry.sample` and `spans.drop`. A span that they drop is not recorded, nor is any span below it.
 
     Attributes:
         children_follow: whether a span with a local parent is sampled as its parent.

@@ -15,8 +15,7 @@ class Sink(Protocol):
 
     A sink can declare which calls it does not need. `starts = "local_roots"`: `on_start` only for local roots;
     `starts = "none"`: no `on_start`. `sampled_only = True`: `on_end` only for sampled spans.
-    `no_quiet_children = True`:
-    no `on_end` for children that end before their local root with an unset status.
+    `no_quiet_children = True`: no `on_end` for children that end before their local root with an unset status.
     """
 
     def on_start(self, span: Span, local_root: LocalRoot, parent_context: Context | None) -> None:

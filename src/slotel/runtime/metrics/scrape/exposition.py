@@ -27,7 +27,7 @@ PER_PROCESS: Final = frozenset({"service.instance.id", "process.pid"})
 _EXACT: Final = 1e15
 """Below it every whole number is written with all its digits."""
 _SPARE: Final = 1000
-"""Texts of series that went, which may stay."""
+"""Cached texts of vanished series that are tolerated."""
 _UNSAFE: Final = re.compile(r'[\\"\n\x00]')
 _REPLACED: Final = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\x00": "\N{REPLACEMENT CHARACTER}"}
 _LABELS: Final = "\x00"

@@ -17,7 +17,7 @@ def unite(families: Iterable[Family], complain: Callable[[str], None]) -> list[F
     """Return families whose exposed names and series are unique: the first that has a name keeps it.
 
     Args:
-        complain: told the name of each family that lost series or its place to another.
+        complain: called with the name of each family of which series, or all, are left out.
 
     Families with the same name, kind and bounds are joined, whatever their label names; where two have the
     same series, the first one's stands.

@@ -1,7 +1,7 @@
 """The store of rate, errors, duration and SLO events: counts, never decides what is an error.
 
 Label values lead to a slot: the first cell of a row in one array of float64. The array is this process's own memory;
-once the service has workers it is a file that they all can read (workers.py), and nothing here is the wiser.
+once the service has workers it is a file that all of them can read (workers.py), which changes nothing here.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ class Store:
         self.size = 0
         self.exemplars: dict[int, tuple[Any, float, float]] = {}
         self.others: Callable[[float, Callable[[], None]], Iterable[ProcessSnapshot]] = _nobody
-        """Return what other processes counted, at most so many seconds ago, with rests; set once there may be some."""
+        """Returns what other processes counted, at most so many seconds ago; calls the given function in between."""
         self.refused: Callable[[str, str], None] = lambda _reason, _what: None
-        """Told why what could not be counted apart (no disk) or not be merged (another shape)."""
+        """Called with reason and metric where a series got no row (full disk) or was not merged (another shape)."""
         self.admits: Callable[[str, Labels], bool] = lambda _table, _values: True
         """Return whether a new series has a place, of all processes' together. May raise OSError."""
         self.series_log: SeriesLog | None = None

@@ -1,4 +1,4 @@
-"""Tables of the store: label values to the cells of a row; what is counted there is the caller's business."""
+"""Tables of the store: each maps label values to the cells of a row. The caller decides what is counted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MAX_LABEL: Final = 200
 """Characters of a label value that are kept."""
 LOOK_AGAIN: Final = 1.0
-"""Seconds for which what others counted is known well enough for a window."""
+"""Seconds for which the counts of other processes are cached where a window is computed."""
 
 
 class Table:

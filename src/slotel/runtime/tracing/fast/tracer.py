@@ -34,7 +34,7 @@ _NO_STATE: Final = SpanContext(1, 1, is_remote=False).trace_state
 
 
 class LeanTracer(Tracer):
-    """The SDK's tracer, but for the spans that it makes. A tracer of the SDK becomes one, see `otel_spans.adopt`.
+    """The SDK's tracer, but for the spans that it makes. A tracer of the SDK becomes one (upstream/otel/spans.py).
 
     Attributes:
         scope: the instrumentation scope.

@@ -17,11 +17,12 @@ from slotel.runtime.logs import LOG
 
 PATH: Final = "/healthz"
 FIRST_LOOK: Final = 10.0
-"""Seconds for which a port may be another's before anybody asks whose: a restart overlaps."""
+"""Seconds from the start to the first question: at a restart the former process still has the port."""
 LOOK_EVERY: Final = 60.0
 REPEAT_EVERY: Final = 3600.0
 """Seconds between two warnings of the same service."""
 _PATIENCE: Final = 0.3
+"""Seconds within which an answer must be complete."""
 _LEAST: Final = 0.001
 _NONCE: Final = "slotel-nonce"
 _PROOF: Final = "slotel-proof"

@@ -15,9 +15,9 @@ from typing import Final
 
 _HASH: Final = re.compile(r"\$2[aby]\$(?:0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
 _SHARE: Final = 0.1
-"""Of the time, that passwords which nobody has given before may take."""
+"""Share of the time that checks of passwords that nobody has given before may take."""
 _BURST: Final = 0.5
-"""Seconds of it that may be taken at once: several scrapers come at the same time after a start."""
+"""Seconds of such checks that may follow each other: several scrapers come at the same time after a start."""
 _LONGEST: Final = 72
 """Bytes of a password that bcrypt looks at."""
 _MAX_WRONG: Final = 100
