@@ -810,6 +810,19 @@ def test_a_daemon_that_closes_every_descriptor_counts_on_and_harms_no_file_of_th
     assert service.total() == 2002
 
 
+def test_counts_whose_files_the_app_has_closed_and_a_cleaner_has_removed_are_written_again(service) -> None:
+    def child() -> None:
+        service.count("/child", 4)
+        own, run_dir = service.workers.stem, service.workers.run_dir
+        os.closerange(3, 256)
+        run_dir.remove(*(name for name in run_dir.names() if name.startswith(own)))
+        service.workers.tick()
+
+    service.count("/parent", 3)
+    ended(forked(child))
+    assert service.total() == 7
+
+
 @pytest.mark.parametrize("nowhere", [False, True])
 def test_what_an_app_without_standard_output_prints_goes_into_no_file_of_slotels(
     nowhere, environ, monkeypatch
