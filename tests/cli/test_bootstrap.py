@@ -1,5 +1,6 @@
 """`slotel bootstrap` installs the instrumentations that slotel was tested with, and says so when it could not."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,9 @@ import pytest
 from slotel.cli import bootstrap
 from slotel.cli.bootstrap import Environment, plan
 from support.launch import Launched, clean_environ
+from support.matrix import OLDEST_LIBRARIES, uv
 
+UV = uv()
 ROOT = Path(__file__).parents[2]
 NOWHERE = {
     "UV_DEFAULT_INDEX": "http://127.0.0.1:9/", "UV_INDEX": "", "UV_NO_CACHE": "1", "UV_HTTP_RETRIES": "0", "PIP_NO_INDEX": "1",
@@ -74,12 +77,10 @@ def test_an_interpreter_that_is_none_is_an_error(tmp_path):
 def fresh(tmp_path_factory):
     """A virtual environment with slotel and Flask, as a newcomer has it after the first command."""
     folder = tmp_path_factory.mktemp("fresh") / "venv"
-    uv = Path(sys.executable).with_name("uv")
-    uv = str(uv) if uv.exists() else "uv"
-    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], check=True)
+    subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, str(folder)], check=True)
     python = folder / "bin/python"
     subprocess.run(
-        [uv, "pip", "install", "--quiet", "--python", str(python), str(ROOT), "flask", "waitress"],
+        [UV, "pip", "install", "--quiet", "--python", str(python), str(ROOT), "flask", "waitress"],
         check=True, timeout=300,
     )  # fmt: skip
     return python
@@ -91,21 +92,35 @@ def test_without_an_index_it_fails_loudly(fresh):
     assert "slotel bootstrap: error: nothing is complete" in done.stderr
 
 
+def counts_requests(python, folder):
+    """Start Flask's first example, and return whether each request is counted."""
+    (folder / "app.py").write_text(
+        "from flask import Flask\napp = Flask(__name__)\n@app.get('/')\ndef home():\n    return 'hello'\n"
+    )
+    launcher = str(python.with_name("opentelemetry-instrument"))
+    command = [launcher, str(python.with_name("waitress-serve")), "--listen=127.0.0.1:{port}", "app:app"]
+    with Launched(*command, launcher=False, cwd=folder) as service:
+        service.wait_ready("/")
+        service.get("/")
+        return service.sample("slo_events_total", slo_outcome="good") == service.requests
+
+
 def test_two_commands_are_enough_for_a_counted_request(fresh, tmp_path):
     done = run(python=fresh)
     assert done.returncode == 0, done.stderr
     assert "instrumentations are installed and load" in done.stdout
     assert run("--dry-run", python=fresh).stdout.endswith("nothing to install\n")
-    (tmp_path / "app.py").write_text(
-        "from flask import Flask\napp = Flask(__name__)\n@app.get('/')\ndef home():\n    return 'hello'\n"
+    assert counts_requests(fresh, tmp_path)
+
+
+def test_an_application_that_pins_the_oldest_libraries_that_slotel_allows_is_counted(fresh, tmp_path):
+    """OctoPrint asks for wrapt below 1.18: slotel did not start there. `make matrix` runs the suites with them."""
+    bounds = re.findall(r'"([\w.-]+) >= ([\d.]+)', (ROOT / "pyproject.toml").read_text())
+    assert {tuple(each.split("==")) for each in OLDEST_LIBRARIES} <= set(bounds)
+    subprocess.run(
+        [UV, "pip", "install", "-q", "--python", str(fresh), *OLDEST_LIBRARIES], check=True, timeout=300
     )
-    launcher = str(fresh.with_name("opentelemetry-instrument"))
-    command = [launcher, str(fresh.with_name("waitress-serve")), "--listen=127.0.0.1:{port}", "app:app"]
-    with Launched(*command, launcher=False, cwd=tmp_path) as service:
-        service.wait_ready("/")
-        service.get("/")
-        counted = service.sample("slo_events_total", slo_outcome="good")
-        assert counted == service.requests
+    assert counts_requests(fresh, tmp_path)
 
 
 def test_the_tools_are_not_in_the_apps_environment_and_the_command_says_where_they_belong(fresh):

@@ -30,6 +30,8 @@ OLDEST_OTEL: Final = (
     "opentelemetry-instrumentation==0.66b0", "opentelemetry-exporter-prometheus==0.66b0",
 )  # fmt: skip
 """The lower bounds of pyproject.toml."""
+OLDEST_LIBRARIES: Final = ("ruamel.yaml==0.18", "urllib3==1.26.11", "wrapt==1.15")
+"""Of the other dependencies: an application's own pins may ask for them (OctoPrint: wrapt < 1.18)."""
 
 
 class Set(NamedTuple):
@@ -50,6 +52,7 @@ SETS: Final = (
     Set("sentry-oldest", install=("sentry-sdk==2.61.0",), suites=SENTRY),
     Set("sentry-newest-2", install=("sentry-sdk<3",), upgrade=("sentry-sdk",), suites=SENTRY),
     Set("sentry-3", install=("sentry-sdk==3.0.0b2",), suites=SENTRY),
+    Set("libraries-oldest", install=OLDEST_LIBRARIES),
     Set("plain", remove=("orjson", "isal"), suites=SENTRY),
 )
 

@@ -13,11 +13,16 @@ from contextlib import AbstractContextManager, ExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import wrapt
 
 from slotel.runtime.upstream.probe import Probe
+
+if TYPE_CHECKING:
+    _ObjectProxy = wrapt.ObjectProxy[Any]
+else:
+    _ObjectProxy = wrapt.ObjectProxy  # wrapt 1 has no generic one
 
 SUCCEEDED: Final = "SUCCESS"
 FAILED: Final = "FAILURE"
@@ -241,7 +246,7 @@ class JobWatch:
             return None
 
 
-class _WithFunc(wrapt.ObjectProxy[Any]):
+class _WithFunc(_ObjectProxy):
     """An object whose attribute `func` is another function."""
 
     def __init__(self, given: Any, func: Any) -> None:
