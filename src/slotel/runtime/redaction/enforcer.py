@@ -18,7 +18,7 @@ from slotel.runtime.process.interrupts import comes_from_handler
 from slotel.runtime.redaction.events import redacted_event
 from slotel.runtime.redaction.items import redacted_item, redacted_values
 from slotel.runtime.redaction.redactor import Redactor
-from slotel.runtime.upstream.otel.reading import exact
+from slotel.runtime.upstream.otel.reading import copied, exact
 
 MAX_CACHED: Final = 2_000
 _MAX_RESOURCES: Final = 100
@@ -188,10 +188,7 @@ class Enforcer:
             and list(plain.links) == list(span.links)
         ):
             return span
-        return _with(
-            renamed, renamed.name, renamed.status, renamed.resource, renamed.instrumentation_scope, after, plain.events,
-            plain.links,
-        )  # fmt: skip
+        return copied(renamed, attributes=after, events=plain.events, links=plain.links)
 
     def _renamed(self, span: ReadableSpan) -> ReadableSpan:
         """Return the span with redacted name, status and resource; mostly the span itself."""
@@ -210,7 +207,7 @@ class Enforcer:
             and scope is span.instrumentation_scope
         ):
             return span
-        return _with(span, name, status, resource, scope, span.attributes, span.events, span.links)
+        return copied(span, name=name, status=status, resource=resource, instrumentation_scope=scope)
 
     def resource(self, resource: Resource) -> Resource:
         """Return the resource without secrets: the same object if it has none, and the same copy on each call."""
@@ -273,9 +270,9 @@ class Enforcer:
     def _value(self, key: str, raw: object) -> tuple[str, str | None]:
         """Return a tag's enforced value and the action taken. Results are cached by value."""
         if raw is not None and raw.__class__ is not str:
-            raw = clean_value(self._scalar(raw))[
-                0
-            ]  # True and 1 are one key of a dict, and a sequence is none
+            raw, _ = clean_value(
+                self._scalar(raw)
+            )  # True and 1 are one key of a dict, and a sequence is none
         judged = self._judged.get((key, raw))
         if judged is None:
             if raw and self.redactor.is_sensitive(key):
@@ -328,36 +325,9 @@ def _is_equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def _copy(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A copy; the SDK's mapping has a method for it that is many times faster than to iterate over it."""
+    """Return a copy: by the method of the SDK's mapping, which is many times faster than to iterate over it."""
     if attributes is None:
         return {}
     copy = getattr(attributes, "copy", None)
     copied = copy() if copy is not None else attributes
     return copied if type(copied) is dict else dict(copied)
-
-
-def _with(
-    span: ReadableSpan,
-    name: str,
-    status: Status,
-    resource: Resource,
-    scope: InstrumentationScope | None,
-    attributes: Mapping[str, Any] | None,
-    events: Sequence[Event],
-    links: Sequence[Link],
-) -> ReadableSpan:
-    """Return a copy of a span with other parts."""
-    return ReadableSpan(
-        name=name,
-        context=span.context,
-        parent=span.parent,
-        resource=resource,
-        attributes=attributes,
-        events=events,
-        links=links,
-        kind=span.kind,
-        status=status,
-        start_time=span.start_time,
-        end_time=span.end_time,
-        instrumentation_scope=scope,
-    )

@@ -24,7 +24,7 @@ _ARGV: Final = "sys.argv"
 _PARAMETER: Final = "sentry.message.parameter."
 """Prefix of a log's attributes that hold the parameters of its message."""
 _SHORTEST: Final = 4
-"""Least characters of a redacted parameter that is also searched for in its message."""
+"""Characters that a redacted parameter has at least, if it is also searched for in its message."""
 
 
 def redacted_event(redactor: Redactor, event: dict[str, Any]) -> dict[str, Any]:

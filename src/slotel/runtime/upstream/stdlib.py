@@ -160,7 +160,7 @@ def _loop_getter() -> Callable[[], Any]:
 
 
 class _QuickEnvironment(Mapping[str, str]):
-    """`os.environ`, for who asks again and again for variables that are mostly not set."""
+    """`os.environ`, but quick to say that a variable is not set."""
 
     def __init__(self, raw: dict[Any, Any]) -> None:
         self._raw = raw

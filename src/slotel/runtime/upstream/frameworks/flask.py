@@ -19,7 +19,7 @@ _USER: Final = Probe(
 
 
 def has_read_body(request: Any) -> bool:
-    """Whether the app has read the body of a request, whole."""
+    """Whether the app has read the whole body of a request."""
     return "form" in vars(request) or _DATA.of(request) is not None
 
 

@@ -85,7 +85,7 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, name: str, _path: Sequence[str] | None = None, _target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return the spec of a stand-in; None where the others shall look."""
+        """Return the spec of a stand-in; None where other finders are to look."""
         if threading.get_ident() != self._thread or self._is_asking:
             return None
         if name.partition(".")[0] in self._absent:

@@ -85,7 +85,7 @@ _SHAPES: Final[dict[tuple[Any, ...], _Shape | None]] = {}
 
 
 def import_readers() -> None:
-    """Import what reads requests: else the first error would, or the thread that makes transactions."""
+    """Import what reads requests, which else the first error or the thread that makes transactions would import."""
     _readers()
     _ASGI.load()
     _BOUNDS.load()
