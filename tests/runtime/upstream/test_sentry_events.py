@@ -16,7 +16,7 @@ from sentry_sdk.transport import Transport
 from sentry_sdk.utils import AnnotatedValue
 
 from slotel.runtime.sentry.transport.encode import serialize as encoded
-from slotel.runtime.upstream.sentry import events as sentry_events
+from slotel.runtime.upstream.sentry import plain_values
 from slotel.runtime.upstream.sentry.events import UnserializedEvent, defer_serializing
 
 EventScrubber = pytest.importorskip(
@@ -185,7 +185,7 @@ def test_an_objects_text_is_made_on_the_thread_that_captures(deferring):
 def test_a_huge_text_is_not_kept_whole(deferring):
     deferring(True)
     made = captured(client(), {"extra": {"it": "x" * 5_000_000}, "message": "y" * 5_000_000})
-    assert len(made["extra"]["it"]) == len(made["message"]) == sentry_events.LONGEST
+    assert len(made["extra"]["it"]) == len(made["message"]) == plain_values.LONGEST
 
 
 def test_without_the_right_to_defer_and_for_other_events_nothing_changes(deferring):

@@ -11,6 +11,7 @@ from sentry_sdk.envelope import Item, PayloadRef
 
 from slotel.runtime.sentry.transport.completion import EnvelopeCompletion
 from slotel.runtime.upstream.sentry import events as sentry_events
+from slotel.runtime.upstream.sentry import plain_values
 from slotel.runtime.upstream.sentry.frames import WANTED, FinishedFrames, KnownFrame, caching_frames, copy_of
 from support.sentry_tracing import enforcer
 
@@ -105,7 +106,7 @@ class Sent:
         )
         pending.options = options or {}
         pending.in_app = in_app or ([], [], None)
-        kept, later, odd = sentry_events._parts(event, unbounded=not options)
+        kept, later, odd = plain_values.parts_of(event, unbounded=not options)
         assert not odd
         unfinished = sentry_events.UnserializedEvent(later, kept, {}, pending)
         made = self.completion.payload(Item(PayloadRef(json=unfinished), type="event"))

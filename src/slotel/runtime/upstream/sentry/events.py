@@ -10,20 +10,16 @@ import sys
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import datetime, timezone
-from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from math import isfinite
 from typing import Any, Final, NamedTuple
 
 from sentry_sdk import client as sentry_client
-from sentry_sdk.utils import AnnotatedValue  # type: ignore[attr-defined]  # where both 2.x and 3.x have it
 
 from slotel.runtime.logs import LOG
-from slotel.runtime.upstream.probe import SLOWER, Probe
-from slotel.runtime.upstream.sentry.frames import KnownFrame, shared_by
-
-Event = dict[str, Any]
+from slotel.runtime.upstream.probe import SLOWER, Probe, unwrapped
+from slotel.runtime.upstream.sentry.frames import KnownFrame
+from slotel.runtime.upstream.sentry.plain_values import LEAVES, Event, parts_of, tamed
 
 if find_spec("sentry_sdk.scrubber") is not None:
     EventScrubber: Any = import_module("sentry_sdk.scrubber").EventScrubber
@@ -36,20 +32,12 @@ else:  # 3.x has none
             """Do nothing."""
 
 
-LONGEST: Final = 300_000
-"""Characters of a text that is kept for later: more than Sentry's server keeps of any. A longer one is cut at once."""
-_DEEPEST: Final = 30
-_MOST: Final = 5000
-"""Levels, and dicts and lists of a part: more is copied by nobody, but trimmed by sentry-sdk."""
 _FIRST_YEAR, _LAST_YEAR = 1000, 9999
 """Before and after these, a zone or a text of another length is to be thought of."""
 _DATA_LEVELS: Final = 5
 _DATA_ITEMS: Final = 10
 """Source: sentry-sdk, `MAX_DATABAG_DEPTH`, `MAX_DATABAG_BREADTH`."""
-_LEAVES: Final[frozenset[type]] = frozenset({str, int, float, bool, type(None)})
 _PAIR: Final = 2
-_WITH_DATES: Final = _LEAVES | {datetime}
-_HOLDERS: Final = frozenset({dict, KnownFrame, list, tuple, AnnotatedValue})
 _NOW: Final = "an error event is serialised on the thread that captures it"
 _CLIENT: Final = Probe(
     "sentry_sdk.client", "_Client", why="the class of every client", without=_NOW, level=SLOWER
@@ -72,10 +60,6 @@ _SERIALIZE: Final = Probe(
     "sentry_sdk.client", "serialize", why="is left to the sender's thread", without=_NOW, level=SLOWER
 )
 _STACKS: Final = ("exception", "threads")
-_DATED: Final = frozenset({"timestamp", "breadcrumbs"})
-_TRIMMED: Final = frozenset({"exception", "threads", "request", "extra", "user", "spans"})
-"""Parts that sentry-sdk trims or scrubs, or that hold frames."""
-_SERIALIZED: Final = _DATED | _TRIMMED
 _BODY: Final = "data"
 """Of a request: sentry-sdk trims it, and nothing else of a request or a user but long texts."""
 
@@ -157,7 +141,7 @@ class _Pending:
 
     def serialized(self, event: Event) -> Event:
         """Return the event as sentry-sdk makes it, at once."""
-        made: Event = self.hooks.serialize(_tamed(self.prepared(event)), **self.options)
+        made: Event = self.hooks.serialize(tamed(self.prepared(event)), **self.options)
         return made
 
 
@@ -179,17 +163,10 @@ def defer_serializing(may: Callable[[Any], bool]) -> None:
     )
     if client is None or any(probe.of(owner) is None for probe, owner, _ in places):
         return
-    hooks = _Hooks(*(_original(probe.of(owner)) for probe, owner, _ in places))
-    for probe, owner, wrap in places:
-        probe.wrap(owner, partial(_wrapped, wrap, hooks, may))
-
-
-def _wrapped(wrap: Callable[..., Any], hooks: _Hooks, may: Callable[[Any], bool], _original: Any) -> Any:
-    return wrap(hooks, may)
-
-
-def _original(function: Any) -> Any:
-    return getattr(function, "_slotel_original", function)
+    hooks = _Hooks(*(unwrapped(probe.of(owner)) for probe, owner, _ in places))
+    for probe, owner, replace in places:
+        replacement = replace(hooks, may)
+        probe.wrap(owner, lambda _original, new=replacement: new)  # type: ignore[misc]  # bound now
 
 
 def _prepare(hooks: _Hooks, may: Callable[[Any], bool]) -> Callable[..., Any]:
@@ -235,7 +212,7 @@ def _serialize(hooks: _Hooks, _: Any) -> Callable[..., Any]:
         if pending is None:
             return hooks.serialize(event, **options)
         pending.options = options
-        plain, later, odd = _parts(event, options.get("max_value_length") is None)
+        plain, later, odd = parts_of(event, options.get("max_value_length") is None)
         done = pending.serialized(odd) if odd else {}
         meta = done.pop("_meta", {})
         return UnserializedEvent(later, {**plain, **done}, meta, pending)
@@ -245,12 +222,12 @@ def _serialize(hooks: _Hooks, _: Any) -> Callable[..., Any]:
 
 def settled(parts: Event) -> Event:
     """Return parts of an event as copies of plain values; what is odd, deep or cyclic is serialised by sentry-sdk."""
-    plain, later, odd = _parts(parts, unbounded=True)
+    plain, later, odd = parts_of(parts, unbounded=True)
     made = {**plain, **later}
     if odd:
-        serialize = _original(_SERIALIZE.of(sentry_client))
+        serialize = unwrapped(_SERIALIZE.of(sentry_client))
         serialized = (
-            serialize(_tamed(odd)) if serialize is not None else {part: repr(odd[part]) for part in odd}
+            serialize(tamed(odd)) if serialize is not None else {part: repr(odd[part]) for part in odd}
         )
         serialized.pop("_meta", None)
         made.update(serialized)
@@ -269,106 +246,10 @@ def given_tags(tags: Any) -> dict[str, Any]:
         }
     if not isinstance(tags, dict):
         return {}
-    if all(value.__class__ in _LEAVES for value in tags.values()):
+    if all(value.__class__ in LEAVES for value in tags.values()):
         return dict(tags)
     told = settled({"tags": tags})["tags"]
     return {key: told.get(str(key), value) for key, value in tags.items()}
-
-
-# -- on the thread that captures -----------------------------------------------------------------------------------
-
-
-def _parts(event: Mapping[str, Any], unbounded: bool) -> tuple[Event, Event, Event]:
-    """Return the parts of an event, copied: those that need no serialising, those to be serialised later; and the odd
-    ones, which sentry-sdk must serialise at once.
-
-    Args:
-        unbounded: no text is to be cut.
-    """  # noqa: D205 one sentence
-    plain, later, odd = Event(), Event(), Event()
-    for part, value in event.items():
-        try:
-            if value.__class__ is str and len(value) <= LONGEST and unbounded and part not in _SERIALIZED:
-                plain[part] = value
-            elif part in _DATED:
-                later[part] = _Copy(_WITH_DATES).of(value)
-            elif part in _TRIMMED or not unbounded:
-                later[part] = _Copy(_LEAVES).of(value)
-            else:
-                plain[part] = _Copy(_LEAVES).of(value)
-        except (_OddError, RuntimeError):  # another thread changes a dict
-            odd[part] = value
-    return plain, later, odd
-
-
-def _tamed(value: Any) -> Any:
-    """Return data without circles and within bounds: sentry-sdk's serializer never ends at one that closes twice."""
-    left = [_MOST]
-
-    def tame(value: Any, above: tuple[int, ...]) -> Any:
-        kind: Any = value.__class__
-        if kind not in _HOLDERS or kind is AnnotatedValue:
-            return value
-        if id(value) in above:
-            return "<cyclic>"
-        left[0] -= 1
-        if len(above) >= _DEEPEST or left[0] < 0:
-            return "<too much>"
-        above = (*above, id(value))
-        if kind is dict or kind is KnownFrame:
-            return {key: tame(item, above) for key, item in list(value.items())}
-        return kind(tame(item, above) for item in value)
-
-    return tame(value, ())
-
-
-class _OddError(Exception):
-    """A value that may change, or that only its own thread can write as text; or too much of it, as in a circle."""
-
-
-class _Copy:
-    """Copies what holds nothing but plain values."""
-
-    __slots__ = ("_leaves", "_left")
-
-    def __init__(self, leaves: frozenset[type]) -> None:
-        self._leaves = leaves
-        self._left = _MOST
-
-    def of(self, value: Any, levels: int = _DEEPEST) -> Any:
-        kind = value.__class__
-        if kind is str:
-            return value if len(value) <= LONGEST else value[:LONGEST]
-        if kind in self._leaves:
-            return value if kind is not float or isfinite(value) else repr(value)
-        self._left -= 1
-        if not levels or self._left < 0 or kind not in _HOLDERS:
-            raise _OddError
-        if kind is AnnotatedValue:
-            return AnnotatedValue(self.of(value.value, levels - 1), self.of(value.metadata, levels - 1))
-        if kind is KnownFrame:
-            return shared_by(value) or self._dict(value, levels - 1)
-        return self._dict(value, levels - 1) if kind is dict else self._list(value, levels - 1)
-
-    def _dict(self, value: dict[Any, Any], levels: int) -> dict[str, Any]:
-        of, copied = self.of, {}
-        for key, item in value.items():
-            if key.__class__ is not str:
-                raise _OddError
-            # most are such texts and numbers: a call for each would take twice as long
-            kind = item.__class__
-            is_short = kind is int or (kind is str and len(item) <= LONGEST)
-            copied[key] = item if is_short else of(item, levels)
-        return copied
-
-    def _list(self, value: Any, levels: int) -> list[Any]:
-        of = self.of
-        return [
-            item if item.__class__ is str and len(item) <= LONGEST else of(item, levels) for item in value
-        ]
-
-
-# -- on any thread -------------------------------------------------------------------------------------------------
 
 
 def _serialized(event: Event, serialize: Callable[..., Any], options: Mapping[str, Any]) -> Event:
@@ -431,7 +312,7 @@ def _fits(value: Any, longest: int | None, levels: int = _DATA_LEVELS) -> bool:
         return len(value) <= _DATA_ITEMS and all(_fits(item, longest, levels - 1) for item in value.values())
     if kind is list:
         return len(value) <= _DATA_ITEMS and all(_fits(item, longest, levels - 1) for item in value)
-    return kind in _LEAVES
+    return kind in LEAVES
 
 
 def _stays(value: Any, longest: int | None) -> bool:
@@ -444,5 +325,5 @@ def _stays(value: Any, longest: int | None) -> bool:
     if kind is dict or kind is KnownFrame:
         value = value.values()
     elif kind is not list:
-        return kind in _LEAVES
+        return kind in LEAVES
     return all((longest is None and item.__class__ is str) or _stays(item, longest) for item in value)
