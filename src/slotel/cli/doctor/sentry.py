@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import ssl
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 
 from slotel.config.service import SentrySettings
 from slotel.runtime.finding import Finding
 from slotel.runtime.sentry.client.dsn import dsn_finding, read_dsn
-from slotel.version import __version__
 
 TIMEOUT: Final = 5.0
 MAX_CLOCK_SKEW: Final = 60.0
@@ -41,44 +39,42 @@ def reach(dsn: str | None) -> Iterator[Finding]:
     target = _target(dsn)
     if target is None:
         return
-    from slotel.runtime.sentry.transport.endpoint import proxy_fault  # it imports sentry-sdk
+    from slotel.runtime.sentry.transport.endpoint import Endpoint, proxy_fault  # it imports sentry-sdk
 
-    proxy = proxy_of(target)
+    proxy = _proxy(target)
     fault = proxy_fault(proxy) if proxy else None
     if fault is not None:
         yield Finding("sentry", "fail", "the proxy cannot be used", fault, "SLO147")
         return
     try:
-        answer = _pool(proxy).request("GET", f"{target.scheme}://{_host(target)}/", **_once())
-    except urllib3.exceptions.HTTPError as error:
-        yield unreachable(error, target, proxy)
+        date = Endpoint(target.geturl(), {}).date(TIMEOUT)
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        yield unreachable(error, target)
         return
     through = f" through {_shown(proxy)}" if proxy else ""
     yield Finding("sentry", "ok", f"{_host(target)} answers{through}; the key is tried with --send")
-    yield from _clock(answer.headers.get("Date"), _host(target))
+    yield from _clock(date, _host(target))
 
 
 def send(settings: SentrySettings) -> Iterator[Finding]:
-    """Send one event and one transaction; yield their ids, or why they were refused."""
+    """Send one event and one transaction, as a service does; yield their ids, or why they were refused."""
     target = _target(settings.dsn)
-    if target is None or settings.dsn is None:
+    if target is None:
         yield Finding("sentry", "fail", "nothing was sent: there is no valid DSN", "set SENTRY_DSN", "SLO140")
         return
-    prefix, _, project = target.path.rstrip("/").rpartition("/")
-    url = f"{target.scheme}://{_host(target)}{prefix}/api/{project}/envelope/"
-    auth = f"Sentry sentry_version=7, sentry_client=slotel/{__version__}, sentry_key={target.username}"
-    pool = _pool(proxy_of(target))
+    from slotel.runtime.sentry.transport.encode import envelope, serialize
+    from slotel.runtime.sentry.transport.endpoint import Endpoint
+
+    endpoint = Endpoint(target.geturl(), {})
     for kind, payload in (("event", _event(settings)), ("transaction", _transaction(settings))):
-        body = _envelope(kind, payload)
-        headers = {"X-Sentry-Auth": auth, "Content-Type": "application/x-sentry-envelope"}
+        head = {"event_id": payload["event_id"]}
+        body = envelope(head, [({"type": kind}, serialize(payload))], time.time())
         try:
-            answer = pool.request("POST", url, body=body, headers=headers, **_once())
-        except urllib3.exceptions.HTTPError as error:
-            yield unreachable(error, target, proxy_of(target))
+            answer = endpoint.post(body, gzipped=False, timeout=TIMEOUT)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            yield unreachable(error, target)
             return
-        yield verdict(
-            kind, payload["event_id"], answer.status, answer.headers.get("X-Sentry-Rate-Limits", "")
-        )
+        yield verdict(kind, payload["event_id"], answer.status, answer.limits or "")
 
 
 def verdict(kind: str, event_id: str, status: int, limits: str) -> Finding:
@@ -94,30 +90,23 @@ def verdict(kind: str, event_id: str, status: int, limits: str) -> Finding:
     return Finding("sentry", "fail", f"{kind} refused with status {status}: {cause}", fix, code)
 
 
-def unreachable(error: Exception, target: SplitResult, proxy: str) -> Finding:
+def unreachable(error: Exception, target: SplitResult) -> Finding:
     """Return why nothing was reached."""
     reason = getattr(error, "reason", None) or error
     text = f"{_host(target)} cannot be reached: {_sentence(reason)}"
-    if isinstance(error, urllib3.exceptions.ProxyError) or isinstance(reason, urllib3.exceptions.ProxyError):
-        return Finding(
-            "sentry",
-            "fail",
-            f"{text}, through the proxy {_shown(proxy)}",
-            "check HTTPS_PROXY and NO_PROXY",
-            "SLO147",
-        )
-    if isinstance(reason, urllib3.exceptions.SSLError):
+    if any(isinstance(each, urllib3.exceptions.ProxyError) for each in (error, reason)):
+        text = f"{text}, through the proxy {_shown(_proxy(target) or '')}"
+        return Finding("sentry", "fail", text, "check HTTPS_PROXY and NO_PROXY", "SLO147")
+    if isinstance(reason, (urllib3.exceptions.SSLError, ssl.SSLError)):
         fix = "set SSL_CERT_FILE to your certificate authority's file, or write http:// if the port speaks no TLS"
         return Finding("sentry", "fail", text, fix, "SLO142")
     return Finding("sentry", "fail", text, "check the DSN's host, a firewall, or HTTPS_PROXY", "SLO142")
 
 
-def proxy_of(target: SplitResult) -> str:
-    """Return the proxy's URL that the environment names for a target; empty for none."""
-    if proxy_bypass(target.hostname or ""):
-        return ""
-    named = getproxies().get(target.scheme, "") or getproxies().get("all", "")
-    return named if not named or "://" in named else f"http://{named}"
+def _proxy(target: SplitResult) -> str | None:
+    from slotel.runtime.sentry.transport.endpoint import named_proxy
+
+    return named_proxy(target.scheme, target.hostname or "", {})
 
 
 def _target(dsn: str | None) -> SplitResult | None:
@@ -133,18 +122,6 @@ def _host(target: SplitResult) -> str:
     return target.netloc.rpartition("@")[2]
 
 
-def _pool(proxy: str) -> Any:
-    if proxy.startswith("socks"):
-        from urllib3.contrib.socks import SOCKSProxyManager
-
-        return SOCKSProxyManager(proxy)
-    return urllib3.ProxyManager(proxy) if proxy else urllib3.PoolManager()
-
-
-def _once() -> dict[str, Any]:
-    return {"timeout": urllib3.Timeout(TIMEOUT), "retries": False, "redirect": False}
-
-
 def _clock(date: str | None, host: str) -> Iterator[Finding]:
     if not date:
         return
@@ -157,11 +134,6 @@ def _clock(date: str | None, host: str) -> Iterator[Finding]:
             f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} that of {host}"
         )
         yield Finding("clock", "warn", text, "synchronise the clock", "SLO148")
-
-
-def _envelope(kind: str, payload: Mapping[str, Any]) -> bytes:
-    head = {"event_id": payload["event_id"], "sent_at": _now()}
-    return b"\n".join(json.dumps(each).encode() for each in (head, {"type": kind}, payload)) + b"\n"
 
 
 def _event(settings: SentrySettings) -> dict[str, Any]:
@@ -193,10 +165,6 @@ def _common(settings: SentrySettings) -> dict[str, Any]:
         "event_id": uuid.uuid4().hex, "timestamp": time.time(), "platform": "python",
         **{key: value for key, value in named.items() if value},
     }  # fmt: skip
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _shown(proxy: str) -> str:

@@ -43,7 +43,7 @@ codecs.lookup("idna")
 
 
 class Endpoint:
-    """The way to one DSN.
+    """The server of one DSN, and the connections to it.
 
     Args:
         options: of the Sentry client: http_proxy, https_proxy, proxy_headers, ca_certs, cert_file, key_file,
@@ -104,28 +104,38 @@ class Endpoint:
             answer = self._kept_alive.post(self._heads[gzipped], body, timeout)
             if answer is not None:
                 return answer
-        if self._pool is None:
-            self._pool = self._make_pool()
-            if isinstance(self._pool, urllib3.HTTPConnectionPool):
-                self._kept_alive = KeptAlive(self._pool)
         headers = {**self._headers, "Content-Encoding": "gzip"} if gzipped else self._headers
-        target = self._path
-        if isinstance(self._pool, urllib3.PoolManager):
-            target = f"{self._dsn.scheme}://{self.host}{target}"
-        response: Any = self._pool.urlopen(
-            "POST",
-            target,
-            body=body,
-            headers=headers,
-            retries=False,
-            redirect=False,
-            preload_content=False,
-            timeout=urllib3.Timeout(connect=timeout, read=timeout),
-        )
+        response = self._ask("POST", self._path, timeout, body=body, headers=headers)
         told = response.headers
         answer = Answer(response.status, told.get("x-sentry-rate-limits"), told.get("retry-after"))
         _finish(response)
         return answer
+
+    def date(self, timeout: float) -> str | None:
+        """Ask for the host's first page; return the header `Date` of the answer, whatever its status is.
+
+        Args:
+            timeout: as that of `post`.
+
+        Raises:
+            urllib3.exceptions.HTTPError, OSError: no answer.
+        """
+        response = self._ask("GET", "/", timeout)
+        _finish(response)
+        told: str | None = response.headers.get("date")
+        return told
+
+    def _ask(self, method: str, path: str, timeout: float, **request: Any) -> Any:
+        if self._pool is None:
+            self._pool = self._make_pool()
+            if isinstance(self._pool, urllib3.HTTPConnectionPool):
+                self._kept_alive = KeptAlive(self._pool)
+        if isinstance(self._pool, urllib3.PoolManager):
+            path = f"{self._dsn.scheme}://{self.host}{path}"
+        wait = urllib3.Timeout(connect=timeout, read=timeout)
+        return self._pool.urlopen(
+            method, path, retries=False, redirect=False, preload_content=False, timeout=wait, **request
+        )
 
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
@@ -272,7 +282,7 @@ def named_certificates(options: Mapping[str, Any]) -> str | None:
 
 
 def tls_context(options: Mapping[str, Any]) -> ssl.SSLContext:
-    """Return what a certificate is judged by: the named certificates, else the system's CAs.
+    """Return TLS settings that trust the named certificates, else the system's CAs.
 
     Raises:
         OSError: a named file is not there or holds no certificate.
