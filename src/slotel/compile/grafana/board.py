@@ -140,6 +140,7 @@ def choice(
     Args:
         name: in queries, `$name`.
         label: in front of the variable's list.
+        description: shown beside the label.
         query: `label_values(…)` or `query_result(…)` of Grafana's Prometheus data source.
         multi: several values may be chosen; in a query they are a regular expression.
         hidden: it is not shown; its first value, or all, are chosen.
@@ -170,7 +171,11 @@ def choice(
 
 
 def environments(metric: str) -> Any:
-    """Return the variable `environment`; without such a label its one value is "All", which matches everything."""
+    """Return the variable `environment`; without such a label its one value is "All", which matches everything.
+
+    Args:
+        metric: name of the series whose label has the values.
+    """
     return choice(
         "environment",
         "Environment",
@@ -188,7 +193,11 @@ def tags() -> Any:
 
 
 def options(name: str, label: str, values: Sequence[str], chosen: str, description: str) -> Any:
-    """Return a variable with fixed values."""
+    """Return a variable with fixed values, in their order.
+
+    Args:
+        chosen: the one of them that is taken first.
+    """
     variable = dashboard.CustomVariable(name).label(label).description(description).values(",".join(values))
     variable.options(
         [d.VariableOption(selected=value == chosen, text=value, value=value) for value in values]

@@ -14,13 +14,12 @@ from grafana_foundation_sdk.models import text as t
 from slotel.compile.grafana.panels import COUNT, SECONDS, Query, dressed, legend, value_words
 
 
-def heat_panel(
-    title: str,
-    description: str,
-    query: Query,
-    no_value: str,
-) -> Any:
-    """Return a heat map of a classic histogram's buckets: time across, value up, colour for how many."""
+def heat_panel(title: str, description: str, query: Query, no_value: str) -> Any:
+    """Return a heat map of a classic histogram's buckets: time across, value up, colour for how many.
+
+    Args:
+        query: samples a second by `le`, in seconds.
+    """
     panel = (
         heatmap.Panel()
         .calculate(False)
@@ -39,23 +38,19 @@ def heat_panel(
         .show_legend()
         .tooltip(heatmap.HeatmapTooltip().mode(c.TooltipDisplayMode.SINGLE).y_histogram(True))
     )
-    built = dressed(panel, title, description, [query], SECONDS, 12, 9, (), no_value)
+    built = dressed(panel, title, description, [query], unit=SECONDS, height=9, no_value=no_value)
     for target in built.build().targets or []:
         target.format_val = p.PromQueryFormat.HEATMAP
     return built
 
 
 def timeline_panel(
-    title: str,
-    description: str,
-    query: Query,
-    *,
-    states: Mapping[str, tuple[str, str]],
-    no_value: str,
+    title: str, description: str, query: Query, *, states: Mapping[str, tuple[str, str]], no_value: str
 ) -> Any:
     """Return coloured bars over time: when each series was in which state.
 
     Args:
+        query: a series for each bar; its value is a key of `states`.
         states: value → (text, colour).
     """
     panel = (
@@ -66,9 +61,9 @@ def timeline_panel(
         .merge_values(True)
         .legend(legend())
     )
-    return dressed(panel, title, description, [query], COUNT, 24, 7, (), no_value)
+    return dressed(panel, title, description, [query], unit=COUNT, width=24, height=7, no_value=no_value)
 
 
 def text_panel(title: str, content: str, height: int) -> Any:
-    """Return Markdown."""
+    """Return a panel of Markdown as wide as the dashboard; a cell of its height is about 36 pixels."""
     return text.Panel().title(title).mode(t.TextMode.MARKDOWN).content(content).span(24).height(height)

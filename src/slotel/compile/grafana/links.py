@@ -13,7 +13,11 @@ OPERATION: Final = "${__value.text:percentencode}"
 
 
 def operation_links(service: Service) -> list[dict[str, Any]]:
-    """Return what the name of an operation in a table leads to: its charts, its issues and its traces."""
+    """Return what the name of an operation in a table leads to: its charts, its issues and its traces.
+
+    Returns:
+        Grafana's `DataLink`s, as `column(…, links=…)` takes them; those to Sentry only where its address is configured.
+    """
     chosen = f"/d/{names.DASHBOARD_SERVICE}?var-operation={OPERATION}{KEPT}"
     links: list[dict[str, Any]] = [{"title": "Only this operation", "url": chosen}]
     base = service.monitoring.sentry_url
@@ -28,7 +32,7 @@ def operation_links(service: Service) -> list[dict[str, Any]]:
 
 
 def sentry_links(service: Service) -> tuple[Any, ...]:
-    """Return links to the service's issues and traces in Sentry, where its address is configured.
+    """Return builders of links to the service's issues and traces in Sentry; none where no address is configured.
 
     Sentry knows projects, no services: only a tag `service` of the policy narrows the search to one.
     """
@@ -43,7 +47,7 @@ def sentry_links(service: Service) -> tuple[Any, ...]:
 
 
 def runbook_links(service: Service) -> tuple[Any, ...]:
-    """Return a link to the objective's runbook, where its address is configured."""
+    """Return the builder of a link to the objective's runbook; none where no address is configured."""
     address = service.monitoring.runbook_url
     if not address:
         return ()

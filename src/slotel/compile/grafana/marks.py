@@ -10,7 +10,7 @@ from slotel.compile.grafana import panels as p
 
 
 def deploys(which: str, *, by: str = "service_version") -> Any:
-    """Return a mark at each time when a version was first seen.
+    """Return the builder of an annotation that marks each time when a version was first seen.
 
     Args:
         which: matchers of `target_info`.
@@ -23,7 +23,7 @@ def deploys(which: str, *, by: str = "service_version") -> Any:
 
 
 def alerts(which: str) -> Any:
-    """Return a mark at each time in which an alert fired.
+    """Return the builder of an annotation that marks each time in which an alert fired.
 
     Args:
         which: matchers of `ALERTS`.

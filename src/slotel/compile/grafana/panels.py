@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from grafana_foundation_sdk.builders import (
     bargauge,
@@ -19,6 +19,9 @@ from grafana_foundation_sdk.builders import (
 from grafana_foundation_sdk.models import common as c
 from grafana_foundation_sdk.models import dashboard as d
 from grafana_foundation_sdk.models import prometheus as p
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 DATASOURCE: Final = c.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
@@ -41,6 +44,8 @@ BURN: Final = "suffix:×"
 """A burn rate: 14.4×."""
 DAYS: Final = "suffix:days"
 BYTES: Final = "bytes"
+
+NO_DATA: Final = "No data"
 
 REF_IDS: Final = "ABCDEFGHIJKLMNOP"
 
@@ -77,7 +82,11 @@ class Query:
 
 
 def steps(*bounds: tuple[float | None, str]) -> Any:
-    """Return thresholds: (value in the query's unit, colour from it on); the first value is None, the very bottom."""
+    """Return the builder of thresholds.
+
+    Args:
+        bounds: (value in the query's unit, colour from it on); the first value is None, the very bottom.
+    """
     listed = [d.Threshold(value=value, color=color) for value, color in bounds]
     return dashboard.ThresholdsConfig().mode(d.ThresholdsMode.ABSOLUTE).steps(listed)
 
@@ -102,21 +111,36 @@ def legend() -> Any:
     return common.VizLegendOptions().show_legend(True)
 
 
+class Shown(TypedDict, total=False):
+    """What every panel may be told beside its title, its description and its queries.
+
+    Args:
+        unit: Grafana's id of it, as `s`: https://github.com/grafana/grafana, packages/grafana-data/src/valueFormats.
+        decimals: of the numbers shown; None lets Grafana choose.
+        width, height: in cells of the dashboard's grid, which is 24 wide; a cell is about 36 pixels high.
+        thresholds: what `steps` returns.
+        overrides: (name of a series or a column, its properties): what `dashed`, `colored` and `column` return.
+        no_value: shown in place of an empty panel.
+    """
+
+    unit: str
+    decimals: int | None
+    width: int
+    height: int
+    thresholds: Any
+    overrides: Sequence[tuple[str, list[Any]]]
+    no_value: str
+
+
 def series_panel(
     title: str,
     description: str,
     *queries: Query,
-    unit: str = NUMBER,
-    decimals: int | None = None,
-    width: int = 12,
-    height: int = 8,
     stacked: bool = False,
-    thresholds: Any = None,
-    overrides: Sequence[tuple[str, list[Any]]] = (),
     minimum: float | None = 0,
     maximum: float | None = None,
-    no_value: str = "No data",
     over: str = "",
+    **shown: Unpack[Shown],
 ) -> Any:
     """Return the builder of a panel of lines over time. With thresholds, they are drawn as dashed lines.
 
@@ -124,12 +148,8 @@ def series_panel(
     the first query, at the bottom.
 
     Args:
-        unit: Grafana's id of it, as `s`: https://github.com/grafana/grafana, packages/grafana-data/src/valueFormats.
-        decimals: of the numbers shown; None lets Grafana choose.
-        width, height: in cells of the dashboard's grid, which is 24 wide; a cell is about 36 pixels high.
-        overrides: (name of a series, its properties): what `dashed` and `colored` return.
+        stacked: areas upon each other, instead of lines.
         minimum, maximum: ends of the axis, in the query's unit; values beyond them widen it. None: by the data.
-        no_value: shown in place of an empty chart.
         over: how long back the panel looks, as `30d`, instead of the dashboard's time range.
     """
     panel = (
@@ -143,18 +163,15 @@ def series_panel(
     )
     if stacked:
         panel.stacking(common.StackingConfig().mode(c.StackingMode.NORMAL).group("A"))
-    if thresholds is not None:
-        panel.thresholds(thresholds)
+    if shown.get("thresholds") is not None:
         panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(c.GraphThresholdsStyleMode.DASHED))
     if minimum is not None:
         panel.axis_soft_min(minimum)
     if maximum is not None:
         panel.axis_soft_max(maximum)
-    if decimals is not None:
-        panel.decimals(decimals)
     if over:
         panel.time_from(over)
-    return dressed(panel, title, description, queries, unit, width, height, overrides, no_value)
+    return dressed(panel, title, description, queries, **shown)
 
 
 def stat_panel(
@@ -162,79 +179,41 @@ def stat_panel(
     description: str,
     query: Query,
     *,
-    unit: str = COUNT,
-    width: int = 4,
-    height: int = 4,
-    thresholds: Any = None,
-    decimals: int | None = None,
     words: Mapping[str, tuple[str, str]] = MappingProxyType({}),
     named: bool = False,
-    no_value: str = "No data",
+    **shown: Unpack[Shown],
 ) -> Any:
     """Return the builder of one large number: the value now. What no longer is has none, and says so.
 
     Args:
-        decimals: None lets Grafana choose; of the unit COUNT there are none.
         words: value → (text, colour) shown in its place.
         named: show the series' name, too, also where there is one alone.
-
-    The others are those of `series_panel`.
     """
     panel = stat.Panel().color_mode(c.BigValueColorMode.VALUE).graph_mode(c.BigValueGraphMode.NONE)
     if named:
         panel.text_mode(c.BigValueTextMode.VALUE_AND_NAME)
-    if decimals is None and unit == COUNT:
-        decimals = 0
-    return _of_now(
-        panel, title, description, [query], unit, width, height, decimals, thresholds, no_value, words
-    )
+    shown = {"unit": COUNT, "width": 4, "height": 4, **shown}
+    if shown["unit"] == COUNT:
+        shown = {"decimals": 0, **shown}
+    return _of_now(panel, title, description, [query], words, **shown)
 
 
-def gauge_panel(
-    title: str,
-    description: str,
-    query: Query,
-    *,
-    maximum: float,
-    width: int = 6,
-    height: int = 8,
-    decimals: int | None = None,
-    thresholds: Any = None,
-    no_value: str = "No data",
-) -> Any:
+def gauge_panel(title: str, description: str, query: Query, *, maximum: float, **shown: Unpack[Shown]) -> Any:
     """Return the builder of a dial from 0 to the maximum, with its thresholds as a coloured rim: the value now.
 
     Args:
         query: of a ratio, which is shown as percent.
         maximum: the same ratio's: 2 ends the dial at 200 %.
-
-    The others are those of `series_panel`.
     """
     panel = gauge.Panel().show_threshold_markers(True).show_threshold_labels(False).min(0).max(maximum)
-    return _of_now(panel, title, description, [query], PERCENT, width, height, decimals, thresholds, no_value)
+    return _of_now(panel, title, description, [query], **{"unit": PERCENT, "width": 6, **shown})
 
 
-def bars_panel(
-    title: str,
-    description: str,
-    *queries: Query,
-    unit: str = NUMBER,
-    decimals: int | None = None,
-    height: int = 8,
-    thresholds: Any = None,
-    no_value: str = "No data",
-) -> Any:
-    """Return the builder of a horizontal bar for each series, in the order of the queries: the value now.
-
-    The arguments are those of `series_panel`.
-    """
-    panel = (
-        bargauge.Panel()
-        .orientation(c.VizOrientation.HORIZONTAL)
-        .display_mode(c.BarGaugeDisplayMode.BASIC)
-        .min(0)
-    )
-    return _of_now(panel, title, description, queries, unit, 6, height, decimals, thresholds, no_value)
+def bars_panel(title: str, description: str, *queries: Query, **shown: Unpack[Shown]) -> Any:
+    """Return the builder of a horizontal bar for each series, in the order of the queries: the value now."""
+    panel = bargauge.Panel().orientation(c.VizOrientation.HORIZONTAL).min(0)
+    panel.display_mode(c.BarGaugeDisplayMode.BASIC)
+    return _of_now(panel, title, description, queries, **{"width": 6, **shown})
 
 
 def _of_now(
@@ -242,28 +221,21 @@ def _of_now(
     title: str,
     description: str,
     queries: Sequence[Query],
-    unit: str,
-    width: int,
-    height: int,
-    decimals: int | None,
-    thresholds: Any,
-    no_value: str,
     words: Mapping[str, tuple[str, str]] = MappingProxyType({}),
+    **shown: Unpack[Shown],
 ) -> Any:
     """Return a panel of present values: each query's last one; grey words where there is none.
 
     Grafana shrinks text until it fits into one line, so only the first sentence of `no_value` stands there. What else
     is to be said of an empty panel is in its description.
     """
-    short, stop, advice = no_value.partition(". ")
+    short, stop, advice = shown.get("no_value", NO_DATA).partition(". ")
     if stop:
         description = f"{description} {short}: {advice[:1].lower()}{advice[1:]}"
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False))
-    panel.thresholds(thresholds or steps((None, BLUE)))
     panel.mappings([*value_words(words), *grey_if_empty(short)])
-    if decimals is not None:
-        panel.decimals(decimals)
-    return dressed(panel, title, description, queries, unit, width, height, (), short, instant=True)
+    shown = {"thresholds": steps((None, BLUE)), **shown, "no_value": short}
+    return dressed(panel, title, description, queries, instant=True, **shown)
 
 
 def grey_if_empty(text: str) -> list[Any]:
@@ -283,12 +255,17 @@ def value_words(words: Mapping[str, tuple[str, str]]) -> list[Any]:
 
 
 def url(title: str, address: str) -> Any:
-    """Return a link out of Grafana."""
+    """Return the builder of a link out of Grafana, in a new tab."""
     return _link(title, address, "external link").target_blank(True)
 
 
 def to_dashboard(title: str, uid: str, variables: Mapping[str, str] = MappingProxyType({})) -> Any:
-    """Return a link to a dashboard that keeps the time range and these variables: its name there → the one here."""
+    """Return the builder of a link to a dashboard that keeps the time range.
+
+    Args:
+        uid: the other dashboard's, a key of `board.TITLES`.
+        variables: what it is given beside the data source: name of the variable there → of the one here.
+    """
     kept = "&".join(
         f"${{{here}:queryparam}}" if here == there else f"var-{there}=${{{here}}}"
         for there, here in {"datasource": "datasource", **variables}.items()
@@ -307,14 +284,10 @@ def dressed(
     title: str,
     description: str,
     queries: Sequence[Query],
-    unit: str,
-    width: int,
-    height: int,
-    overrides: Sequence[tuple[str, list[Any]]],
-    no_value: str,
     *,
     instant: bool = False,
     table: bool = False,
+    **shown: Unpack[Shown],
 ) -> Any:
     """Return a panel builder with what every panel has: title, description, data source, unit, queries, place.
 
@@ -322,14 +295,17 @@ def dressed(
         queries: at most 16; the panel calls them A, B and so on.
         instant: ask for the value now, not for those of the time range.
         table: ask for rows of labels and value, not for series.
-
-    The others are those of `series_panel`.
     """
-    panel.title(title).description(description).datasource(DATASOURCE).unit(unit).no_value(no_value)
-    panel.span(width).height(height)
+    panel.title(title).description(description).datasource(DATASOURCE)
+    panel.unit(shown.get("unit", NUMBER)).no_value(shown.get("no_value", NO_DATA))
+    panel.span(shown.get("width", 12)).height(shown.get("height", 8))
+    if shown.get("decimals") is not None:
+        panel.decimals(shown["decimals"])
+    if shown.get("thresholds") is not None:
+        panel.thresholds(shown["thresholds"])
     for ref, query in zip(REF_IDS, queries, strict=False):
         panel.with_target(_target(ref, query, instant=instant, table=table))
-    for name, properties in overrides:
+    for name, properties in shown.get("overrides", ()):
         panel.override_by_name(name, properties)
     return panel
 

@@ -90,7 +90,11 @@ def _losses() -> tuple[Any, ...]:
 
 
 def collector(name: str) -> str:
-    """Return a collector's counter, with or without the suffix that depends on its telemetry settings."""
+    """Return the selector of a collector's counter, with or without the suffix that its telemetry settings may add.
+
+    Args:
+        name: without `otelcol_` and `_total`.
+    """
     return f'{{__name__=~"otelcol_{name}(_total)?",{COLLECTOR}}}'
 
 

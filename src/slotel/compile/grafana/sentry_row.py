@@ -40,7 +40,7 @@ class SentryQuery:
 
 
 def variables(service: Service) -> tuple[Any, ...]:
-    """Return the variable that finds the data source, where there is a Sentry."""
+    """Return the builder of the variable that finds the data source; none where no Sentry is configured."""
     if not service.monitoring.sentry_url:
         return ()
     variable = dashboard.DatasourceVariable("sentry").label("Sentry").type(PLUGIN)
@@ -48,7 +48,7 @@ def variables(service: Service) -> tuple[Any, ...]:
 
 
 def rows(service: Service) -> tuple[Row, ...]:
-    """Return the row, where there is a Sentry."""
+    """Return the row; none where no Sentry is configured."""
     if not service.monitoring.sentry_url:
         return ()
     return (Row("Sentry", (_issues(), _users(), _releases()), collapsed=True),)

@@ -99,20 +99,30 @@ def board(service: Service) -> Board:
 
 
 def rate(metric: str, which: str, *, by: str = "", window: str = "$__rate_interval") -> str:
-    """Return the summed rate of a counter."""
+    """Return PromQL of a counter's increase a second, summed over all series or over those of equal labels.
+
+    Args:
+        which: matchers, without braces; also of the functions below.
+        by: names of labels, with commas between; '' sums all.
+        window: a PromQL duration, as `5m`.
+    """
     grouped = f"sum by ({by}) " if by else "sum "
     return f"{grouped}(rate({metric}{{{which}}}[{window}]))"
 
 
 def share(which: str, *, by: str = "", window: str = "$__rate_interval") -> str:
-    """Return the share of failed calls: 0 while none failed, no sample while there is no traffic; never NaN."""
+    """Return PromQL of the share of failed calls, in [0, 1]; no sample while there is no traffic, and never NaN."""
     total = rate(CALLS, which, by=by, window=window)
     failed = rate(CALLS, f"{which},{FAILED}", by=by, window=window)
     return f"({failed} or 0 * {total}) / ({total} > 0)"
 
 
 def quantile(q: float, which: str, *, by: str = "", window: str = "$__rate_interval") -> str:
-    """Return a quantile of durations in seconds; `>= 0` leaves out the NaN of a time without traffic."""
+    """Return PromQL of a quantile of durations, in seconds; `>= 0` leaves out the NaN of a time without traffic.
+
+    Args:
+        q: in [0, 1].
+    """
     kept = f"{by}, le" if by else "le"
     return f"histogram_quantile({q}, {rate(BUCKETS, which, by=kept, window=window)}) >= 0"
 
@@ -123,7 +133,12 @@ def now(expr: str) -> str:
 
 
 def leading(by: str, ranked: str) -> str:
-    """Return the five series of the whole shown time that lead by a query: the same at each point of a chart."""
+    """Return what an `and` keeps of a chart: the five series that lead by a query over the whole shown time.
+
+    Args:
+        by: names of labels that tell the series apart, with commas between.
+        ranked: PromQL over `$__range`; it has these labels.
+    """
     return f"on ({by}) topk(5, {ranked})"
 
 

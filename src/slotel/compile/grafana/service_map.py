@@ -53,9 +53,9 @@ def _graph() -> Any:
         panel, "Service map", "Calls a second in the shown time: at an arrow, of the one to the other; in a circle, "
         "received, or made where none is received. A database or a queue is named by its own name, a service without "
         "slotel by its host.",
-        [Query(_copied(nodes, "id", "title")), Query(edges)], p.PER_SECOND, 12, 10,
-        (column("mainstat", unit=p.PER_SECOND, decimals=2), column("title", links=[link])), NO_CALLS,
-        instant=True, table=True,
+        [Query(_copied(nodes, "id", "title")), Query(edges)], instant=True, table=True,
+        unit=p.PER_SECOND, height=10, no_value=NO_CALLS,
+        overrides=(column("mainstat", unit=p.PER_SECOND, decimals=2), column("title", links=[link])),
     )  # fmt: skip
     for target, ref in zip(built.build().targets or [], ("nodes", "edges"), strict=True):
         target.ref_id = ref  # by which the panel tells its two tables apart

@@ -38,12 +38,21 @@ EXHAUSTION_STEPS: Final = ((None, p.RED), (86400.0, p.ORANGE), (3 * 86400.0, p.G
 
 
 def firing(which: str) -> str:
-    """Return the firing alerts of objectives."""
+    """Return the selector of the firing alerts of objectives, which is 1 for each.
+
+    Args:
+        which: further matchers, without braces.
+    """
     return f'ALERTS{{alertname=~"{ALERTS}",alertstate="firing",{which}}}'
 
 
 def states(which: str, by: str) -> str:
-    """Return each alert's state, the worst for a set of labels: pending, a ticket that fires, a page that fires."""
+    """Return PromQL of each alert's state, the worst for a set of labels: the keys of STATES.
+
+    Args:
+        which: further matchers, without braces.
+        by: `by (…)`, the labels.
+    """
     alerts = f'ALERTS{{alertname=~"{ALERTS}",{which},'
     page, other = f'{at.LABEL_SEVERITY}="page"', f'{at.LABEL_SEVERITY}!="page"'
     each = (
@@ -55,10 +64,11 @@ def states(which: str, by: str) -> str:
 
 
 def exhaustion(left: str, seconds: str, days: str, hour: str) -> str:
-    """Return the seconds until a budget is spent: 0 if it is, LASTS beyond the period, nothing without events.
+    """Return PromQL of the seconds until a budget is spent: 0 if it is, LASTS beyond the period, none without events.
 
     Args:
-        left, seconds, days, hour: what is left, time to exhaustion, period and the last hour's error ratio.
+        left, hour: PromQL of what is left and of the last hour's error ratio, each a share.
+        seconds, days: PromQL of the time to exhaustion and of the period, each in its unit.
     """
     lasting = f"0 * {hour} - {-LASTS}"
     return f"0 * ({left} <= 0) or ({seconds} <= {days} * 86400) or {lasting}"

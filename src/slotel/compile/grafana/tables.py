@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from grafana_foundation_sdk.builders import common, table
 from grafana_foundation_sdk.models import common as c
 from grafana_foundation_sdk.models import dashboard as d
 
-from slotel.compile.grafana.panels import COUNT, REF_IDS, Query, dressed, grey_if_empty, value_words
+from slotel.compile.grafana.panels import COUNT, REF_IDS, Query, Shown, dressed, grey_if_empty, value_words
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 NUMBER_WIDTH: Final = 120
 """Pixels."""
@@ -22,12 +25,9 @@ def table_panel(
     columns: Mapping[str, Query],
     *,
     labels: Mapping[str, str],
-    overrides: Sequence[tuple[str, list[Any]]] = (),
     sort_by: str,
     descending: bool = True,
-    width: int = 24,
-    height: int = 9,
-    no_value: str = "No data",
+    **shown: Unpack[Shown],
 ) -> Any:
     """Return a table: a row for each set of labels, a column for each label and for each query's present value.
 
@@ -37,6 +37,7 @@ def table_panel(
     Args:
         columns: heading → query; every query has the same labels.
         labels: label → heading, from left to right.
+        sort_by: heading of the column by which the rows are sorted, the largest value first if `descending`.
     """
     queries = list(columns.values())
     values = {f"Value #{ref}": name for ref, name in zip(REF_IDS, columns, strict=False)}
@@ -60,23 +61,13 @@ def table_panel(
             )
         )
     )
-    dashes = [
+    overrides = [
         *(column(name, noValue="–") for name in labels.values()),
         *(column(name, noValue="–", width=NUMBER_WIDTH) for name in columns),
+        *shown.get("overrides", ()),
     ]
-    return dressed(
-        panel,
-        title,
-        description,
-        queries,
-        COUNT,
-        width,
-        height,
-        (*dashes, *overrides),
-        no_value,
-        instant=True,
-        table=True,
-    )
+    shown = {"width": 24, "height": 9, **shown, "unit": COUNT, "overrides": overrides}
+    return dressed(panel, title, description, queries, instant=True, table=True, **shown)
 
 
 def column(
@@ -86,9 +77,10 @@ def column(
     empty: str = "",
     **properties: Any,
 ) -> tuple[str, list[Any]]:
-    """Return an override for a column of a table.
+    """Return an override for a column of a table: its heading, and its properties.
 
     Args:
+        name: the column's heading.
         words: value → (text, colour) shown in its place.
         empty: shown in grey where there is no value.
         properties: of the field; `cell_mode` stands for the cell's display, `width` for the column's.
@@ -107,7 +99,7 @@ def column(
 
 
 def threshold_value(*bounds: tuple[float | None, str]) -> dict[str, Any]:
-    """Return thresholds as a column's property."""
+    """Return thresholds as a column's property `thresholds`; the bounds are those of `steps`."""
     return {
         "mode": "absolute",
         "steps": [{"value": value, "color": color} for value, color in bounds],

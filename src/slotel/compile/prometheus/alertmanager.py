@@ -23,9 +23,12 @@ def files(service: Service) -> Mapping[str, str]:
 
 
 def configuration(page_url: str, ticket_url: str, more: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return routes by severity; a page mutes the ticket of its objective and group, a missing operand the burn.
+    """Return an Alertmanager configuration with a route for each severity.
+
+    A page mutes the ticket of its objective and group; a missing operand mutes the burn-rate alerts.
 
     Args:
+        page_url, ticket_url: webhooks, to which Alertmanager posts.
         more: further labels that tell objectives apart, as `environment`: no page of staging mutes production.
     """
     objective = ["service", "slo", LABEL_GROUP, *more]  # of an objective without groups the label is empty

@@ -58,7 +58,7 @@ def severity_labels(service: Service, slo: Slo, severity: Severity) -> dict[str,
 
 
 def burn_labels(service: Service, slo: Slo, alert: BurnRateAlert) -> dict[str, str]:
-    """Return the labels of a burn-rate alert."""
+    """Return the labels of a burn-rate alert, among them its windows and how long the budget lasts, as `3d`."""
     burn = alert.burn_rate(slo.period.seconds)
     return {
         **severity_labels(service, slo, alert.severity),
@@ -70,7 +70,7 @@ def burn_labels(service: Service, slo: Slo, alert: BurnRateAlert) -> dict[str, s
 
 
 def limit_labels(service: Service, slo: Slo) -> dict[str, str]:
-    """Return the labels of the alert on the limit over its window."""
+    """Return the labels of the alert on the limit; `long` and `short` are its one window."""
     window = format_duration(at.limit_window(service, slo))
     own = {"long": window, "short": window, "burn_rate": "1", "exhaustion": at.period_name(slo)}
     return {**severity_labels(service, slo, "ticket"), **own}

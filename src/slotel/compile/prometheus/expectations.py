@@ -22,7 +22,13 @@ _TELLING: Final = ("sloth_severity", "long", "short", "reason", "operand")
 
 
 def history(name: str, inputs: list[Test], expected: list[Test]) -> Test:
-    """Return a test of promtool's: the series of `input_series`, and what must be true of them."""
+    """Return a test of promtool's.
+
+    Args:
+        name: shown where it fails.
+        inputs: what `input_series` returns.
+        expected: what the functions below return.
+    """
     return {"name": name, "interval": f"{STEP}s", "input_series": inputs, "promql_expr_test": expected}
 
 
@@ -36,6 +42,7 @@ def firing(name: str, labels: Mapping[str, str], minute: float) -> Test:
     """Expect the alert with exactly these labels.
 
     Args:
+        name: the alert's.
         labels: those that its rule gives it, with `sloth_service` and `sloth_slo`.
     """
     own = {"alertname": name, "alertstate": "firing"}
@@ -46,17 +53,17 @@ def firing(name: str, labels: Mapping[str, str], minute: float) -> Test:
 
 
 def total(expr: str, value: float, minute: float) -> Test:
-    """Expect the sum of an expression."""
+    """Expect the sum of all samples of an expression to be a value."""
     return expect(f"sum({expr})", minute, [{"labels": "{}", "value": value}])
 
 
 def none(expr: str, minute: float) -> Test:
-    """Expect no sample."""
+    """Expect no sample of an expression."""
     return expect(expr, minute, [])
 
 
 def expect(expr: str, minute: float, samples: list[Test]) -> Test:
-    """Expect samples of an expression at a minute."""
+    """Expect exactly these samples of an expression, each `{"labels": a series, "value": a number}`."""
     return {
         "expr": expr,
         "eval_time": format_duration(minute * 60) if minute else "0s",

@@ -57,7 +57,7 @@ def input_series(
 
 
 def traffic(service: Service, steps: int) -> list[dict[str, Any]]:
-    """Return the span metrics of a service that answers 100 requests a step which no objective selects."""
+    """Return span metrics of a service that answers in each step 100 requests which no objective selects."""
     labels = {
         **_origin(service),
         names.LABEL_SPAN_NAME: "GET /elsewhere",

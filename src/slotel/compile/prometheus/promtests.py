@@ -42,7 +42,11 @@ OUTAGE: Final = 10
 
 
 def files(service: Service) -> Mapping[str, str]:
-    """Return the test file of a service's rules by its path."""
+    """Return the test file of a service's rules by its path.
+
+    Raises:
+        ValueError: an objective cannot be counted from the chosen source.
+    """
     without = untested(service)
     slos = [slo for slo in service.slos if slo.name not in without]
     document = {
@@ -56,7 +60,7 @@ def files(service: Service) -> Mapping[str, str]:
 
 
 def untested(service: Service) -> dict[str, str]:
-    """Return, by objective, why its queries have no histories: which series they count could not be told."""
+    """Return the objectives without histories: the name of each, and a sentence that says why."""
     found = {}
     for slo in service.slos:
         if slo.slices is not None and slo.slices.is_averaged:

@@ -35,7 +35,7 @@ Slos = Sequence[Slo]
 
 
 def windows(service: Service, slo: Slo) -> tuple[float, ...]:
-    """Return every window of an objective, in seconds: those of the alerts and of a rolling period."""
+    """Return every window of an objective, in seconds, ascending: those of the alerts and of a rolling period."""
     period = () if slo.period.calendar else (slo.period.seconds,)
     least = at.base(service)
     fixed = (max(window, least) for window in (*at.DIRECT, *at.SUMMED, *at.TILED))
@@ -181,7 +181,7 @@ def _share(service: Service) -> str:
 
 
 def objective_rules(service: Service, slo: Slo) -> Iterator[Rule]:
-    """Yield what an objective is, as series."""
+    """Yield what an objective is, as constant series: a share, its complement, days, and a 1 with what it promises."""
     labels = at.labels(service, slo)
     exprs = {at.OBJECTIVE: slo.objective, at.BUDGET: slo.limit, at.PERIOD_DAYS: slo.period.seconds / DAY}
     for record, value in exprs.items():
@@ -197,7 +197,7 @@ def objective_rules(service: Service, slo: Slo) -> Iterator[Rule]:
 
 
 def described(service: Service, slo: Slo) -> dict[str, str]:
-    """Return what a person needs to know of an objective: what it promises, and who owns it, where known."""
+    """Return the labels `description` and `owner` of an objective, where they are known."""
     tags = service.tags
     default = tags.required["team"].default if "team" in tags.required else None
     owner = tags.set.get("owner") or tags.set.get("team") or default or ""
@@ -206,7 +206,7 @@ def described(service: Service, slo: Slo) -> dict[str, str]:
 
 
 def alive_rules(service: Service, counted: Sequence[tuple[Slo, Counts]]) -> Iterator[Rule]:
-    """Yield whether the service does anything, once for each choice of span kinds: it reads every route's series."""
+    """Yield what is > 0 while the service does anything, once for each choice of span kinds: it reads every route."""
     found = {
         at.alive_labels(service, slo)[at.LABEL_KINDS]: (slo, counts)
         for slo, counts in counted
@@ -217,7 +217,7 @@ def alive_rules(service: Service, counted: Sequence[tuple[Slo, Counts]]) -> Iter
 
 
 def burn_rule(service: Service, slos: Slos) -> Rule:
-    """Return the burn rate of the last five minutes; 0 while nothing is asked."""
+    """Return the record of the burn rate in the last five minutes; 0 while there are no events."""
     return Rule(_burn(service, slos, [_base(service)]), record=at.BURN_NOW)
 
 

@@ -48,6 +48,9 @@ def groups(service: Service) -> Iterator[Group]:
 
     What `monitoring.match` names is part of a group's name: a store that holds two environments has both, and Mimir
     keeps one group of a name.
+
+    Raises:
+        ValueError: an objective cannot be counted from the chosen source.
     """
     slos, named = service.slos, _named(service)
     counted = {slo.name: counts(service, slo) for slo in slos}
