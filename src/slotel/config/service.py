@@ -121,7 +121,7 @@ def read_service(environ: Mapping[str, str], text: str | None = None, source: st
     """
     problems: list[Problem] = []
     service = Service()
-    shipping: tuple[str, ...] = ()
+    of_transactions: tuple[str, ...] = ()
     document: Document | None = None
     if text is not None:
         from slotel.config.file.document import read_document
@@ -129,11 +129,13 @@ def read_service(environ: Mapping[str, str], text: str | None = None, source: st
         document, wrong = read_document(text, source)
         problems += wrong
         service = _from_document(document)
-        shipping = tuple(name for name in _OF_TRANSACTIONS if getattr(document.sentry, name) is not None)
+        of_transactions = tuple(
+            name for name in _OF_TRANSACTIONS if getattr(document.sentry, name) is not None
+        )
     declared = service
     service = _with_environment(service, environ, problems)
     notes = (
-        *_idle(source, shipping, service.sentry.mode),
+        *_idle(source, of_transactions, service.sentry.mode),
         *_overridden(source, declared, service, environ),
         *(_differing(source, document, service, environ) if document is not None else ()),
     )
@@ -182,9 +184,9 @@ def _differing(
             yield f"{name}={value} overrides {source} {', '.join(keys)}: keep it in one place [SLO103]"
 
 
-def _idle(source: str, shipping: tuple[str, ...], mode: str) -> Iterator[str]:
-    if shipping and mode != SentrySettings().mode:
-        keys = ", ".join(f"sentry.{name}" for name in shipping)
+def _idle(source: str, of_transactions: tuple[str, ...], mode: str) -> Iterator[str]:
+    if of_transactions and mode != SentrySettings().mode:
+        keys = ", ".join(f"sentry.{name}" for name in of_transactions)
         why = "no trace leaves" if mode == "errors" else "spans leave before it is known how their trace ends"
         yield (
             f"{source} {keys}: without effect in sentry.mode {mode}, where {why}: "

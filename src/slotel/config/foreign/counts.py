@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from slotel.config.foreign import promql
 from slotel.config.foreign.labels import Labels, labels_of
+from slotel.config.foreign.parsing import parse
 from slotel.config.foreign.promql import UnsupportedQueryError, bare, kind_of, number_of
 from slotel.config.foreign.terms import RATES, SAMPLES, Term, terms_of
 
@@ -64,7 +65,7 @@ def count(query: str, *, is_total: bool = False) -> Count:
     >>> count('sum(rate(a[{{ .window }}])) or vector(1)').text
     'sum (increase(a[{{.window}}]))'
     """
-    tree = promql.parse(query)
+    tree = parse(query)
     if not promql.has_window(tree):
         raise UnsupportedQueryError(
             f"a query has its window as [{promql.WINDOW}]: slotel asks for many windows"

@@ -23,6 +23,7 @@ from slotel.config.foreign.findings import (
     read_query,
 )
 from slotel.config.foreign.labels import labels_of
+from slotel.config.foreign.parsing import parse
 from slotel.config.foreign.ratios import ratio
 from slotel.config.monitoring import LABEL_NAME, RESERVED_LABELS
 from slotel.config.ratio import parse_ratio
@@ -161,7 +162,7 @@ class _Reader:
 
     def _counted(self, metric: Any, place: Steps, is_counter: bool, *, is_total: bool = False) -> Any:
         query = self._query(metric, place)
-        tree = read_query(promql.parse, query, place)
+        tree = read_query(parse, query, place)
         if not promql.has_window(tree):
             by_name = not is_counter and _are_counters(tree)
             query = _over_window(tree, query, is_counter or by_name)
@@ -272,7 +273,7 @@ def _threshold(query: str, item: Mapping[str, Any], steps: Steps, place: Steps) 
     value = item.get("value")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise RefusedError((*steps, "value"), "expected the number to compare with")
-    tree = read_query(promql.parse, query, place)
+    tree = read_query(parse, query, place)
     groups = read_query(lambda _: labels_of(tree), query, place)
     compared = f"({promql.render(tree)}) {_BAD_IF[item['op']]} bool {float(value):.15g}"
     compared = compared.replace(f"[{promql.WINDOW}]", "[5m]")

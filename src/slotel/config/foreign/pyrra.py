@@ -20,6 +20,7 @@ from slotel.config.foreign.findings import (
     read_query,
     texts,
 )
+from slotel.config.foreign.parsing import parse
 from slotel.config.monitoring import RESERVED_LABELS
 from slotel.config.slo import DAY, Alerting, Period, Queries, SeverityAlerts, Slo
 
@@ -146,7 +147,7 @@ def _summed(function: str, part: Mapping[str, Any], name: str, at: Steps) -> str
     by = f" by ({', '.join(map(str, grouping))})" if grouping else ""
     place = (*at, name, "metric")
     metric = mapping(part[name], (*at, name))["metric"]
-    tree = read_query(promql.parse, metric, place)
+    tree = read_query(parse, metric, place)
     if promql.kind_of(tree) != "VectorSelector":
         raise RefusedError(place, "expected the selector of a metric")
     return f"sum{by} ({function}({promql.selector(tree)}[{promql.WINDOW}]))"

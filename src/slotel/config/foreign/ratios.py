@@ -8,6 +8,7 @@ from typing import Any
 from slotel.config.foreign import promql
 from slotel.config.foreign.counts import Count, count
 from slotel.config.foreign.labels import Labels, labels_of
+from slotel.config.foreign.parsing import parse
 from slotel.config.foreign.promql import UnsupportedQueryError, bare, kind_of, number_of
 
 
@@ -36,7 +37,7 @@ def ratio(query: str) -> Ratio:
     Raises:
         UnsupportedQueryError: it is not valid, or its labels cannot be told.
     """
-    tree = promql.parse(query)
+    tree = parse(query)
     pair = _divided(tree)
     text, groups = promql.render(tree), labels_of(tree)
     notes: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from slotel.config.foreign import promql
+from slotel.config.foreign.parsing import parse
 from slotel.config.foreign.promql import UnsupportedQueryError, bare, kind_of, number_of
 
 RATES: Final = frozenset({"rate", "increase"})
@@ -73,7 +74,7 @@ def terms(query: str) -> tuple[Term, ...]:
     >>> found.factor, found.selector.metric, found.selector.matchers[0].sign
     (1.0, 'requests_total', '=~')
     """
-    found = tuple(terms_of(promql.parse(query)))
+    found = tuple(terms_of(parse(query)))
     if not found:
         raise UnsupportedQueryError("it selects no counter")
     return found
