@@ -120,7 +120,7 @@ def _sentry_scope(local_root: Any) -> Any:
         import sentry_sdk
 
         return sentry_sdk.get_isolation_scope()
-    from slotel.runtime.sentry.errors.linker import isolation_of
+    from slotel.runtime.sentry.errors.request_scopes import isolation_of
 
     return isolation_of(local_root)
 

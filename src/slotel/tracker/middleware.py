@@ -225,7 +225,7 @@ def _report(error: BaseException, mechanism: str) -> None:
     runtime = started()
     if runtime is None or runtime.sentry is None:
         return
-    from slotel.runtime.sentry.errors.linker import capture
+    from slotel.runtime.sentry.errors.capture import capture
 
     capture(error, mechanism)
 

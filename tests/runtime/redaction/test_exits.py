@@ -40,7 +40,7 @@ BEHIND = {
     "process/descriptors.py": "one byte to its own thread",
     "sentry/client/client.py": "an incident of the budget: numbers and names of objectives, through the client's hooks",
     "sentry/flushing.py": "the app's own flush of the client's transport: what waits there was redacted",
-    "sentry/errors/linker.py": "captures by the client, whose events are redacted",
+    "sentry/errors/capture.py": "captures by the client, whose events are redacted",
     "sentry/errors/recent.py": "shares errors that were redacted for Sentry",
     "sentry/transport/sender.py": "sends envelopes that client_transport and the transactions' assembly have made",
     "sentry/transport/completion.py": "redacts each item of an envelope of sentry-sdk by its type (test_items.py)",

@@ -8,7 +8,7 @@ import pytest
 
 from slotel.cli.sink.server import SentrySink
 from slotel.config.service import SentrySettings
-from slotel.runtime.sentry.modes.otlp import otlp_sink
+from slotel.runtime.sentry.modes.otlp import OtlpSink
 from support.launch import clean_environ
 from support.sentry_route import Proxy, make_certificate, serving_tls
 from support.sentry_tracing import RESOURCE, Losses, client, enforcer, provider
@@ -19,7 +19,7 @@ pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
 def shipping(sentry, **options):
     losses, made = Losses(), client(sentry.dsn(7), **options)
     settings = SentrySettings(dsn=sentry.dsn(7), mode="otlp")
-    sink = otlp_sink(settings, client=made, enforcer=enforcer(), resource=RESOURCE, dropped=losses)
+    sink = OtlpSink(settings, made, enforcer(), RESOURCE, losses)
     return sink, losses
 
 

@@ -6,10 +6,6 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Final, Protocol, TypeAlias
 
-from opentelemetry.sdk.trace import ReadableSpan
-
-from slotel.runtime.redaction.enforcer import RedactedSpan
-
 Dropped: TypeAlias = Callable[[str, str, int], None]
 """Counts dropped items, given signal (`traces`, `spans`), reason and number."""
 DUPLICATE: Final[ContextVar[bool]] = ContextVar("slotel-duplicate", default=False)
@@ -34,28 +30,3 @@ class SentryClientLike(Protocol):
     @property
     def transport(self) -> Any:
         """The transport; None once the client is closed."""
-
-
-class EnforcerLike(Protocol):
-    """The methods of `slotel.runtime.redaction.enforcer.Enforcer` that the sinks use."""
-
-    def plain(self, span: ReadableSpan, tags: Mapping[str, str]) -> RedactedSpan:
-        """Return the span with enforced tags and without secrets, for reading."""
-
-    def span(self, span: ReadableSpan, tags: Mapping[str, str]) -> ReadableSpan:
-        """Return the span with enforced tags and without secrets, as a span."""
-
-    def tags(self, attributes: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, str]:
-        """Return the enforced tags of a span."""
-
-    def tags_of(self, plain: RedactedSpan) -> dict[str, str]:
-        """Return the enforced tags of a span that `plain` has returned."""
-
-    def event(self, event: dict[str, Any]) -> dict[str, Any]:
-        """Return a Sentry payload with redacted values."""
-
-    def item(self, kind: str, payload: Any) -> Any:
-        """Return the redacted payload of an envelope's item, given the item's type."""
-
-    def headers(self, headers: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the redacted headers of an envelope or of an item."""

@@ -7,29 +7,33 @@ sentry-sdk has no hook for "the app has called init". So a function runs before 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import sentry_sdk
-from sentry_sdk.integrations.argv import ArgvIntegration
-from sentry_sdk.integrations.atexit import AtexitIntegration
 from sentry_sdk.integrations.dedupe import DedupeIntegration
-from sentry_sdk.integrations.excepthook import ExcepthookIntegration
-from sentry_sdk.integrations.threading import ThreadingIntegration
 from sentry_sdk.scope import register_external_propagation_context
 
 from slotel.runtime.logs import LOG
 from slotel.runtime.sentry.client.dsn import Destination, read_dsn
 from slotel.runtime.sentry.client.identity import Identity
+from slotel.runtime.sentry.client.init_options import (
+    TRACING,
+    integrations,
+    is_for_spotlight_alone,
+    missing,
+    said_of_tracing,
+    without_django,
+    without_tracing,
+)
 from slotel.runtime.sentry.errors.breadcrumbs import leave_out
+from slotel.runtime.sentry.errors.capture import repeats
 from slotel.runtime.sentry.errors.delivery import watch_delivery
 from slotel.runtime.sentry.errors.detail import ErrorDetail
 from slotel.runtime.sentry.errors.exception_record import RECORD, unreport
-from slotel.runtime.sentry.errors.frameworks import framework_integrations
 from slotel.runtime.sentry.errors.integrations import LazyIntegrations, keep_names
-from slotel.runtime.sentry.errors.linker import ErrorEventLinker, current_span_ids, repeats
+from slotel.runtime.sentry.errors.linker import ErrorEventLinker, current_span_ids
 from slotel.runtime.sentry.span_api import scope as span_api
 from slotel.runtime.sentry.span_api import streamed_spans
 from slotel.runtime.sentry.transport.client_transport import ClientTransport, sender_of
@@ -50,16 +54,6 @@ from slotel.runtime.upstream.sentry.request import import_readers
 
 if TYPE_CHECKING:
     from slotel.runtime.sentry.client.client import SentryConnection, SentryDependencies
-
-_TRACING: Final = (
-    "traces_sample_rate",
-    "traces_sampler",
-    "enable_tracing",
-    "trace_lifecycle",
-)
-"""Options that would make sentry-sdk trace by itself, beside OpenTelemetry."""
-_QUEUE_SIZE: Final = 100
-"""Source: sentry-sdk, `DEFAULT_QUEUE_SIZE`."""
 
 
 class ClientTakeover:
@@ -87,21 +81,16 @@ class ClientTakeover:
 
     def connect(self, dsn: str, destination: Destination) -> SentryConnection:
         """Set up slotel's own client."""
-        options = {
-            "dsn": dsn,
-            "default_integrations": False,
-            "integrations": _integrations(),
-            **self._options(),
-        }
-        with _without_django(), self._expecting():
-            sentry_sdk.init(**options)
+        options = {"default_integrations": False, "integrations": integrations(), **self._options()}
+        with without_django(), self._expecting():
+            sentry_sdk.init(dsn=dsn, **options)
             import_readers()
         return self._tie(sentry_sdk.get_client(), destination)
 
     def adopt(self, client: Any) -> SentryConnection:
         """Take over a client that the app has set up before slotel started, or without `sentry_sdk.init`."""
-        ignored = _said_of_tracing(client.options, profiles=self._parts.profiles)
-        for name in _TRACING:
+        ignored = said_of_tracing(client.options, profiles=self._parts.profiles)
+        for name in TRACING:
             if name in client.options:
                 client.options[name] = None
         client.options.update(self._parts.options)
@@ -162,10 +151,10 @@ class ClientTakeover:
     def _app_calls_init(self, original: Any, positional: tuple[Any, ...], options: dict[str, Any]) -> Any:
         if positional and isinstance(positional[0], Mapping):  # options may be given as one mapping
             positional, options = positional[1:], {**positional[0], **options}
-        if self._connection is None and _is_for_spotlight_alone(positional, options):
+        if self._connection is None and is_for_spotlight_alone(positional, options):
             return original(*positional, **options)
         own = self._options()
-        merged = {**own, **_without_tracing(options)}
+        merged = {**own, **without_tracing(options)}
         merged.update({name: value for name, value in own.items() if merged[name] is None})  # as if not given
         merged["before_send"] = self._before_send(merged)
         merged.update(self._parts.options)
@@ -177,9 +166,9 @@ class ClientTakeover:
         if not has_defaults:
             off |= {"logging", "stdlib", "modules"}
         leave_out(off, auto_enabled=has_defaults and self._lazy.wanted)
-        merged["integrations"] = [*given, *_missing(given, off), *self._lazy.missing(given, disabled)]
+        merged["integrations"] = [*given, *missing(given, off), *self._lazy.missing(given, disabled)]
         merged["disabled_integrations"] = [
-            *disabled, *((DedupeIntegration,) if not _has(given, DedupeIntegration) else ()),
+            *disabled, *(() if any(isinstance(each, DedupeIntegration) for each in given) else (DedupeIntegration,)),
         ]  # fmt: skip
         if any(each.identifier == "django" and getattr(each, "cache_spans", False) for each in given):
             trace_django_caches()
@@ -189,10 +178,9 @@ class ClientTakeover:
         client = sentry_sdk.get_client()
         for identifier in off.difference(each.identifier for each in given):
             client.integrations.pop(identifier, None)  # sentry-sdk keeps what an earlier client had set up
+        ignored = said_of_tracing(options, profiles=self._parts.profiles)
         try:
-            self._app_has_called_init(
-                former, client, _said_of_tracing(options, profiles=self._parts.profiles)
-            )
+            self._app_has_called_init(former, client, ignored)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
             LOG.error("cannot follow the app's sentry_sdk.init: %s (traces keep their destination)", error)
         return guard
@@ -237,19 +225,18 @@ class ClientTakeover:
             self._lazy.wait_for_imports()
             if not self._parts.native_names:
                 keep_names()
-            if (
-                self._parts.options.get("instrumenter") != "otel"
-            ):  # mode `sdk`: SentrySpanProcessor uses that API
+            # in mode `sdk` SentrySpanProcessor uses that API
+            if self._parts.options.get("instrumenter") != "otel":
                 span_api.install(self._parts.open_spans, native_names=self._parts.native_names)
                 streamed_spans.install(self._parts.open_spans)
         self._lazy.catch_up()
         parts = self._parts
         self._trail.sessions.use_client(client)
         skip_log_records(getattr(client, "integrations", {}).get("logging"), repeats)
-        environment = str(client.options.get("environment") or self._identity.environment)
+        environment = self._environment(client.options)
         parts.expected(destination.project, environment)
         if sender_of(client.transport) is None:
-            self._watch_transport(client, destination, environment)
+            self._watch_transport(client, destination)
         elif os.environ.get("SENTRY_PRINT_ENVELOPES"):
             self._completion.before(client.transport)
         self._completion.before(getattr(client, "spotlight", None))
@@ -260,9 +247,9 @@ class ClientTakeover:
         self._connection.destination = destination
         return self._connection
 
-    def _watch_transport(self, client: Any, destination: Destination, environment: str) -> None:
+    def _watch_transport(self, client: Any, destination: Destination) -> None:
         """Count and complete the envelopes that a transport of the app gets."""
-        parts = self._parts
+        parts, environment = self._parts, self._environment(client.options)
         watch_delivery(
             client.transport,
             handed=lambda told: parts.counted(destination.project, told or environment),
@@ -290,20 +277,24 @@ class ClientTakeover:
     def _complete_beside(self, client: Any) -> None:
         if client.transport is None or not client.dsn:
             return
-        environment = str(client.options.get("environment") or self._identity.environment)
-        self._watch_transport(client, read_dsn(client.dsn), environment)
+        self._watch_transport(client, read_dsn(client.dsn))
         self._completion.before(getattr(client, "spotlight", None))
         client.options["before_send"] = self._before_send(client.options)
 
     def _transport_class(self) -> Any:
         """Return the transport class for `sentry_sdk.init`."""
-        parts, identity, limits, completion = self._parts, self._identity, self._limits, self._completion
+        parts, limits, completion, environment_of = (
+            self._parts,
+            self._limits,
+            self._completion,
+            self._environment,
+        )
 
         class SlotelTransport(ClientTransport):
             def __init__(self, options: dict[str, Any]) -> None:
                 dsn = options["dsn"]
                 project = read_dsn(dsn).project
-                environment = str(options.get("environment") or identity.environment)
+                environment = environment_of(options)
                 # what a server has forbidden for a while holds for its next client, too
                 limited = limits.setdefault(dsn, RateLimits())
                 super().__init__(
@@ -315,6 +306,9 @@ class ClientTakeover:
                 )
 
         return SlotelTransport
+
+    def _environment(self, options: Mapping[str, Any]) -> str:
+        return str(options.get("environment") or self._identity.environment)
 
     def _options(self) -> dict[str, Any]:
         """Return slotel's options, for its own client and as defaults of the app's."""
@@ -357,82 +351,3 @@ class ClientTakeover:
 
         before_send._slotel_original = hook  # type: ignore[attr-defined]  # noqa: SLF001 so that it is never wrapped twice
         return before_send
-
-
-def _integrations() -> list[Any]:
-    """Return the integrations of slotel's own client: for errors of the process, the log and the frameworks."""
-    return [
-        ArgvIntegration(),
-        AtexitIntegration(callback=_quietly),
-        ExcepthookIntegration(),
-        ThreadingIntegration(),
-        *framework_integrations(),
-    ]
-
-
-def _quietly(pending: int, timeout: float) -> None:
-    """Print nothing to standard error when the process ends."""
-
-
-def _is_for_spotlight_alone(positional: tuple[Any, ...], options: Mapping[str, Any]) -> bool:
-    """Whether a call of `init` sends nothing but what Spotlight shows: without a DSN slotel makes no transactions."""
-    wanted = options.get("spotlight")
-    has_dsn = any((*positional, options.get("dsn"), os.environ.get("SENTRY_DSN")))
-    return not has_dsn and bool(os.environ.get("SENTRY_SPOTLIGHT") if wanted is None else wanted)
-
-
-@contextmanager
-def _without_django() -> Iterator[None]:
-    """Keep sentry-sdk from importing Django for its development tool, Spotlight, and for one exception.
-
-    Only where Django is not loaded yet and Spotlight is not asked for. An app that uses Django loads it itself.
-    """
-    if "django" in sys.modules or os.environ.get("SENTRY_SPOTLIGHT"):
-        yield
-        return
-    sys.modules["django"] = None  # type: ignore[assignment]  # what the import system takes for "there is none"
-    try:
-        yield
-    finally:
-        sys.modules.pop("django", None)
-
-
-def _missing(given: list[Any], off: Iterable[str]) -> list[Any]:
-    return framework_integrations((*(each.identifier for each in given), *off))
-
-
-def _has(given: list[Any], kind: type) -> bool:
-    return any(isinstance(each, kind) for each in given)
-
-
-def _without_tracing(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name not in _TRACING}
-
-
-def _said_of_tracing(options: Any, *, profiles: bool) -> str:
-    """Return which options of the app's client have no effect, and what replaces them.
-
-    Args:
-        profiles: the mode makes transactions that can be profiled.
-    """
-    said = []
-    rate = options.get("traces_sample_rate")
-    if rate is not None:
-        said.append(f"its traces_sample_rate is not used: set SENTRY_TRACES_SAMPLE_RATE={rate}")
-    elif options.get("traces_sampler"):
-        said.append("its traces_sampler is not used: set OTEL_TRACES_SAMPLER")
-    if not profiles and (options.get("profiles_sample_rate") or options.get("profiles_sampler")):
-        said.append(
-            "its profiles_sample_rate is not used: set profile_session_sample_rate for continuous profiles"
-        )
-    experiments = options.get("_experiments") or {}
-    if "stream" in (options.get("trace_lifecycle"), experiments.get("trace_lifecycle")):
-        said.append(
-            "its trace_lifecycle='stream', before_send_span and ignore_spans are not used: spans leave as "
-            "transactions, see spans.drop and tags.redact"
-        )
-    if not profiles and options.get("profile_lifecycle") == "trace":
-        said.append("profile_lifecycle='trace' needs transactions: set 'manual'")
-    if options.get("transport_queue_size") not in (None, _QUEUE_SIZE):
-        said.append("its transport_queue_size is not used: the sender has bounds of its own")
-    return f" ({'; '.join(said)})" if said else ""

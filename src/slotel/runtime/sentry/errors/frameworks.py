@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import sentry_sdk
 import wrapt
@@ -22,9 +22,10 @@ from sentry_sdk.integrations import logging as sentry_logging
 from sentry_sdk.scope import add_global_event_processor
 
 from slotel.runtime.requests.decision import answer_of, is_client_disconnect
+from slotel.runtime.sentry.errors.capture import capture
 from slotel.runtime.sentry.errors.integrations import SET_UP
-from slotel.runtime.sentry.errors.linker import capture, note_details
 from slotel.runtime.sentry.errors.request import add_framework_data
+from slotel.runtime.sentry.errors.request_scopes import note_details
 from slotel.runtime.sentry.transport.modules import MODULES
 from slotel.runtime.upstream.frameworks import django, starlette
 from slotel.runtime.upstream.frameworks.django import note_requests, note_rest_requests
@@ -51,15 +52,15 @@ _SENT_AT: Final = "sentry-monitor-start-timestamp-s"
 
 
 class _Replacement(Integration):
+    """Has the identifier of one of sentry-sdk's integrations, in whose place it sets `hook` up."""
+
+    hook: ClassVar[Callable[[], object]]
+
     @classmethod
     def setup_once(cls) -> None:
-        """Set the hook up in place of sentry-sdk's integration."""
+        """Set the hook up."""
         SET_UP.add(cls.identifier)
         cls.hook()
-
-    @staticmethod
-    def hook() -> None:
-        """Hook nothing."""
 
     def __getattr__(self, name: str) -> None:
         """Return None for any option of sentry-sdk's own integration, parts of which may be active and read them."""
@@ -67,87 +68,52 @@ class _Replacement(Integration):
             raise AttributeError(name)
 
 
-class FlaskErrors(_Replacement):
-    """Reports the exceptions of Flask's signal `got_request_exception`."""
-
-    identifier = "flask"
-
-    @staticmethod
-    def hook() -> None:
-        """Wait for Flask."""
-        wrapt.register_post_import_hook(_hook_flask, "flask.signals")
+def _wait_for_flask() -> None:
+    wrapt.register_post_import_hook(_hook_flask, "flask.signals")
 
 
-class DjangoErrors(_Replacement):
-    """Reports the exceptions of Django's signal `got_request_exception`, under WSGI and ASGI."""
-
-    identifier = "django"
-
-    @staticmethod
-    def hook() -> None:
-        """Wait for Django."""
-        note_requests(partial(note_details, "django"))
-        note_rest_requests()
-        django.add_to_templates(partial(_trace_meta, "django", "sentry_trace_meta"))
-        wrapt.register_post_import_hook(_hook_django, "django.core.signals")
+def _wait_for_django() -> None:
+    note_requests(partial(note_details, "django"))
+    note_rest_requests()
+    django.add_to_templates(partial(_trace_meta, "django", "sentry_trace_meta"))
+    wrapt.register_post_import_hook(_hook_django, "django.core.signals")
 
 
-class CeleryErrors(_Replacement):
-    """Reports the exceptions of Celery's signal `task_failure`, and flushes when a worker process ends."""
-
-    identifier = "celery"
-
-    @staticmethod
-    def hook() -> None:
-        """Wait for Celery."""
-        wrapt.register_post_import_hook(_hook_celery, "celery.signals")
+def _wait_for_celery() -> None:
+    wrapt.register_post_import_hook(_hook_celery, "celery.signals")
 
 
-class StarletteErrors(_Replacement):
-    """Reports exceptions that escape a Starlette app, and HTTPExceptions with a 5xx status."""
-
-    identifier = "starlette"
-
-    @staticmethod
-    def hook() -> None:
-        """Wait for Starlette."""
-        report_exceptions(_report_starlette)
-        keep_bodies()
-        starlette.add_to_templates(partial(_trace_meta, "starlette", "sentry_trace_meta"))
+def _wait_for_starlette() -> None:
+    report_exceptions(_report_starlette)
+    keep_bodies()
+    starlette.add_to_templates(partial(_trace_meta, "starlette", "sentry_trace_meta"))
 
 
-class FastApiErrors(_Replacement):
-    """Reserves the identifier: FastAPI's errors pass through Starlette's middleware."""
+def _mark_modules() -> None:
+    """Mark events that list the installed packages, as sentry-sdk's own integration does; they are filled in later."""
 
-    identifier = "fastapi"
-
-
-class Subprocesses(_Replacement):
-    """Replaces sentry-sdk's hooks of the standard library, except those of subprocesses, for which there is no span."""
-
-    identifier = "stdlib"
-
-    @staticmethod
-    def hook() -> None:
-        """Write breadcrumbs of subprocesses, and pass the trace on to them."""
-        note_subprocesses()
+    @add_global_event_processor
+    def note(event: Any, hint: Any) -> Any:
+        del hint
+        if event.get("type") is None and _is_on("modules"):
+            event.setdefault(MODULES, {})
+        return event
 
 
-class Modules(_Replacement):
-    """Marks events that list the installed packages, as sentry-sdk's own integration does; they are filled in later."""
-
-    identifier = "modules"
-
-    @staticmethod
-    def hook() -> None:
-        """Put an empty list into each event."""
-
-        @add_global_event_processor
-        def note(event: Any, hint: Any) -> Any:
-            del hint
-            if event.get("type") is None and _is_on("modules"):
-                event.setdefault(MODULES, {})
-            return event
+_HOOKS: Final[dict[str, Callable[[], object]]] = {
+    "flask": _wait_for_flask,
+    "django": _wait_for_django,
+    "celery": _wait_for_celery,
+    "starlette": _wait_for_starlette,
+    "fastapi": lambda: None,  # its errors pass through Starlette's middleware
+    "stdlib": note_subprocesses,  # for all else of the standard library there are spans
+    "modules": _mark_modules,
+}
+"""Identifier of an integration that is replaced → what is set up in its place."""
+_REPLACEMENTS: Final[dict[str, Callable[[], Integration]]] = {
+    name: type(f"{name.title()}Hook", (_Replacement,), {"identifier": name, "hook": staticmethod(hook)})
+    for name, hook in _HOOKS.items()
+}
 
 
 def framework_integrations(given: Iterable[str] = ()) -> list[Integration]:
@@ -166,30 +132,17 @@ def framework_integrations(given: Iterable[str] = ()) -> list[Integration]:
         for name in _OWN:
             ignore_log(name)
     there = frozenset(given)
-    return [make() for identifier, make in _makers().items() if identifier not in there]
+    makers = {"logging": logged_errors, **_REPLACEMENTS}
+    return [make() for identifier, make in makers.items() if identifier not in there]
 
 
 def logged_errors() -> Integration:
     """Return what makes events of logged errors and breadcrumbs of the rest; no log record is sent as such."""
     kind: Any = sentry_logging.LoggingIntegration
-    if (
-        "breadcrumb_level" in inspect.signature(kind).parameters
-    ):  # 3.x, where `level` is that of logs which are sent
-        return kind(level=None, event_level=logging.ERROR)  # type: ignore[no-any-return]  # 2.x is the one that is typed
-    return kind(event_level=logging.ERROR)  # type: ignore[no-any-return]  # as above
-
-
-def _makers() -> dict[str, Callable[[], Integration]]:
-    return {
-        "logging": logged_errors,
-        "flask": FlaskErrors,
-        "django": DjangoErrors,
-        "celery": CeleryErrors,
-        "starlette": StarletteErrors,
-        "fastapi": FastApiErrors,
-        "stdlib": Subprocesses,
-        "modules": Modules,
-    }
+    # in 3.x `level` is that of logs which are sent
+    is_3 = "breadcrumb_level" in inspect.signature(kind).parameters
+    made: Integration = kind(event_level=logging.ERROR, **({"level": None} if is_3 else {}))
+    return made
 
 
 def _report_starlette(error: BaseException, handled: bool) -> None:

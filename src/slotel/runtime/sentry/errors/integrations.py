@@ -6,7 +6,6 @@ and those that only trace, which OpenTelemetry does. An exception that two of th
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from functools import partial
 from importlib import import_module
@@ -17,6 +16,7 @@ import sentry_sdk
 import wrapt
 from sentry_sdk.integrations import DidNotEnable, Integration, setup_integrations
 
+from slotel.runtime.logs import LOG
 from slotel.runtime.sentry.transactions.names import is_named_by
 from slotel.runtime.upstream.sentry.bodies import ignore_unreadable_bodies
 from slotel.runtime.upstream.sentry.integrations import (
@@ -25,8 +25,6 @@ from slotel.runtime.upstream.sentry.integrations import (
     superseding_integrations,
 )
 from slotel.runtime.upstream.sentry.spans import before_processors
-
-LOG: Final = logging.getLogger("slotel")
 
 REPLACED: Final = frozenset({"celery", "django", "fastapi", "flask", "starlette"})
 """Modules of sentry_sdk.integrations whose error capture `frameworks.py` does."""

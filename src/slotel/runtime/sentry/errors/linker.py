@@ -5,23 +5,18 @@ It is a sink of the pipeline and an event processor of sentry-sdk. It captures o
 
 from __future__ import annotations
 
-import contextlib
-import inspect
-import logging
 import platform
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import sentry_sdk
 from opentelemetry import trace
 from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode, format_span_id, format_trace_id
-from sentry_sdk.utils import event_from_exception
 
 from slotel.config.tags import as_given, sentry_tag_key
 from slotel.runtime.process import finalizers
@@ -31,20 +26,19 @@ from slotel.runtime.requests.local_roots import LocalRoot, OpenSpans
 from slotel.runtime.requests.outcomes import BROKEN_STREAM
 from slotel.runtime.requests.served import SERVED
 from slotel.runtime.sentry.errors.breadcrumbs import add_calls, keep_call, move_calls_to_scope
+from slotel.runtime.sentry.errors.capture import capture
 from slotel.runtime.sentry.errors.exception_record import (
     RECORD,
     ExceptionRecord,
-    is_reported,
-    is_unwanted,
     record_of,
     remember,
 )
-from slotel.runtime.sentry.errors.request_event import HAS_DETAILS, RequestEventProcessor
+from slotel.runtime.sentry.errors.request_event import RequestEventProcessor
+from slotel.runtime.sentry.errors.request_scopes import SCOPES, Scopes, capture_within, leave
 from slotel.runtime.sentry.errors.second_reports import is_second_report
 from slotel.runtime.sentry.errors.sessions import RequestSessions
 from slotel.runtime.sentry.propagation import request_of
 from slotel.runtime.sentry.protocols import DUPLICATE
-from slotel.runtime.sentry.transactions.ids import IDS
 from slotel.runtime.sentry.transactions.mapping import root_status, span_fields
 from slotel.runtime.sentry.transactions.names import TransactionStyles, framework_of, name_by_style
 from slotel.runtime.sentry.transactions.payload import ORIGIN, data_of
@@ -53,13 +47,13 @@ from slotel.runtime.upstream.otel.context import flags_of
 from slotel.runtime.upstream.otel.reading import UNSET
 from slotel.runtime.upstream.sentry.events import given_tags
 from slotel.runtime.upstream.sentry.scope import CURRENT, ISOLATION, fork_when_used
-from slotel.runtime.upstream.stdlib import in_event_loop
 
 Tags = Callable[[Mapping[str, Any], Mapping[str, str]], "dict[str, str]"]
 """Gives the enforced tags of attributes and custom tags: `Enforcer.tags`."""
 
 Sampling = Callable[[SpanContext], Mapping[str, str]]
 
+_tuple: Final = tuple.__new__  # a named tuple's own is a call more
 DUPLICATE_WINDOW: Final = 5.0
 """Seconds within which repeated reports of an exception without a trace are one occurrence."""
 
@@ -76,24 +70,6 @@ _RUNTIME: Final = {
     "version": platform.python_version(),
     "build": sys.version,
 }
-
-_TAKES_OPTIONS: Final = "client_options" in inspect.signature(event_from_exception).parameters
-"""sentry-sdk 2.x does, 3.x reads them from the client itself."""
-
-
-class _Scopes(NamedTuple):
-    """The Sentry scopes of one local root, and those that were active before."""
-
-    around: _Scopes | None
-    base_isolation: Any
-    base_current: Any
-    isolation: Any
-    local_root: LocalRoot
-    view: RequestEventProcessor
-
-
-_tuple: Final = tuple.__new__  # a named tuple's own is a call more
-_SCOPES: ContextVar[_Scopes | None] = ContextVar("slotel-scopes", default=None)
 
 
 class ErrorEventLinker:
@@ -134,7 +110,7 @@ class ErrorEventLinker:
         scope = sentry_sdk.Scope
         isolation = ISOLATION.get() or scope.get_isolation_scope()
         current = CURRENT.get() or scope.get_current_scope()
-        around = _SCOPES.get()
+        around = SCOPES.get()
         if around is not None and around.local_root is local_root:  # its span takes another one's place
             self._begin_session(span, around.isolation)
             return
@@ -144,8 +120,8 @@ class ErrorEventLinker:
             around = around.around
         view = RequestEventProcessor(self.link, local_root, request_of(parent_context))
         forked = fork_when_used(isolation, view.add_to)
-        local_root.scopes = scopes = _tuple(_Scopes, (around, isolation, current, forked, local_root, view))
-        _SCOPES.set(scopes)
+        local_root.scopes = scopes = _tuple(Scopes, (around, isolation, current, forked, local_root, view))
+        SCOPES.set(scopes)
         ISOLATION.set(forked)
         CURRENT.set(fork_when_used(current))
         if self.sessions.frameworks:
@@ -174,7 +150,7 @@ class ErrorEventLinker:
             if self.sessions.frameworks:
                 self.sessions.end(span)
             is_sent = flags_of(span.context) & 1 or (decision is not None and decision.row.kept)
-            _leave(local_root, is_sent=bool(is_sent))
+            leave(local_root, is_sent=bool(is_sent))
             local_root.scopes = None  # they hold the local root: no cycle may be left
         elif local_root.span.context is span.context and not in_finalizer():
             move_calls_to_scope((*local_root.spans, span))
@@ -258,7 +234,7 @@ class ErrorEventLinker:
         custom = given_tags(event.get("tags"))
         if local_root is not None:
             of_root = local_root.span.attributes or {}
-            scopes = _SCOPES.get()
+            scopes = SCOPES.get()
             carrier = scopes.view.carrier if scopes is not None and scopes.local_root is local_root else None
             styles = TransactionStyles(sentry_sdk.get_client(), is_native=self._native_names)
             name, source = name_by_style(local_root.span, of_root, carrier, styles) or (
@@ -312,70 +288,10 @@ class ErrorEventLinker:
         return found
 
 
-def capture(
-    error: BaseException,
-    mechanism: str,
-    *,
-    handled: bool = False,
-    complete: Callable[[Any], None] | None = None,
-) -> str | None:
-    """Report an exception to Sentry; return the event's id, None if it was not sent. Never raises.
-
-    Args:
-        mechanism: Sentry's `mechanism.type`: who caught it.
-        complete: adds the framework's data to the event; its exceptions are ignored.
-    """
-    client = sentry_sdk.get_client()
-    if is_reported(error) or is_unwanted(error):  # the next layer that it passes is no reason to ask again
-        return None
-    try:
-        more: dict[str, Any] = {"client_options": client.options} if _TAKES_OPTIONS else {}
-        event, hint = event_from_exception(error, mechanism={"type": mechanism, "handled": handled}, **more)
-        event["event_id"] = IDS.take(16)  # sentry-sdk would ask the system for one
-        if complete is not None:
-            with contextlib.suppress(Exception):  # an event without these details is better than none
-                complete(event)
-                hint[HAS_DETAILS] = True
-        return sentry_sdk.capture_event(event, hint=hint)
-    except Exception:  # noqa: BLE001 nothing may reach the app; the loss is counted by `delivery.py`
-        if client.transport is not None:
-            client.transport.record_lost_event("internal_sdk_error", data_category="error")
-        return None
-
-
-def repeats(record: logging.LogRecord) -> bool:
-    """Return whether a log record is about an exception that was already reported: its event would be dropped."""
-    error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
-    return error is not None and is_reported(error)
-
-
 def current_span_ids() -> tuple[str, str] | None:
     """Return trace and span id of the current OTel span, as sentry-sdk asks for them."""
     context = trace.get_current_span().get_span_context()
     return (format_trace_id(context.trace_id), format_span_id(context.span_id)) if context.is_valid else None
-
-
-def note_details(integration: str, *_: Any, **more: Any) -> None:
-    """Keep the framework's data of the current request for its transaction, if it is sampled.
-
-    Args:
-        integration: identifier of the framework's integration, which the app may have disabled.
-        more: what a signal of the framework says besides.
-    """
-    del more
-    scopes = _SCOPES.get()
-    if (
-        scopes is not None
-        and flags_of(scopes.local_root.span.context) & 1
-        and sentry_sdk.get_client().get_integration(integration) is not None
-    ):
-        scopes.view.note_details()
-
-
-def isolation_of(local_root: LocalRoot) -> Any:
-    """Return the local root's own Sentry scope, if it is the active one; else None."""
-    scopes = _SCOPES.get()
-    return scopes.isolation if scopes is not None and scopes.local_root is local_root else None
 
 
 def _remember_span(span: ReadableSpan, local_root: LocalRoot | None, error: BaseException) -> None:
@@ -407,36 +323,7 @@ def _report(span: ReadableSpan, local_root: LocalRoot, decision: Decision) -> No
     mechanism = "opentelemetry" if served is None else served.mechanism
     if framework in _STARLETTE:
         mechanism = "starlette"
-    _capture_within(local_root.scopes, error, mechanism, handled=decision.is_answer)
-
-
-def _capture_within(scopes: _Scopes | None, error: BaseException, mechanism: str, *, handled: bool) -> None:
-    """Report an exception within the scopes of its request, also from the server's task, which has other scopes."""
-    if scopes is None or scopes is _SCOPES.get():
-        capture(error, mechanism, handled=handled)
-        return
-    token, standing = _SCOPES.set(scopes), sentry_sdk.Scope.get_isolation_scope()
-    sentry_sdk.Scope.set_isolation_scope(scopes.isolation)
-    try:
-        capture(error, mechanism, handled=handled)
-    finally:
-        sentry_sdk.Scope.set_isolation_scope(standing)
-        _SCOPES.reset(token)
-
-
-def _leave(local_root: LocalRoot, *, is_sent: bool) -> None:
-    """Restore the former scopes. In an event loop they end with their task, which may still use them."""
-    scopes = None if in_finalizer() else _SCOPES.get()
-    if scopes is None or scopes.local_root is not local_root:
-        return
-    if is_sent:
-        scopes.view.note_details()
-    if in_event_loop():
-        return
-    _SCOPES.set(scopes.around)
-    if ISOLATION.get() is scopes.isolation:
-        ISOLATION.set(scopes.base_isolation)
-        CURRENT.set(scopes.base_current)
+    capture_within(local_root.scopes, error, mechanism, handled=decision.is_answer)
 
 
 def _source(span: Span) -> str:

@@ -6,7 +6,10 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from slotel.runtime.metrics.workers.workers import Workers
 
 SUFFIX: Final = "errors"
 MOST: Final = 10
@@ -29,18 +32,6 @@ class RecentError(NamedTuple):
     trace_id: str
 
 
-class SharesFiles(Protocol):
-    """What the workers of a service share with each other."""
-
-    combine: dict[str, Callable[[Sequence[bytes]], bytes]]
-
-    def share(self, suffix: str, data: bytes) -> bool:
-        """Give the others a file of this process."""
-
-    def shared(self, suffix: str) -> tuple[Any, ...]:
-        """Return the others' files."""
-
-
 class RecentErrors:
     """Remembers the last errors of this process, and reads those of the others. Thread-safe."""
 
@@ -58,12 +49,12 @@ class RecentErrors:
 
         return redacted
 
-    def share(self, workers: SharesFiles | None) -> None:
+    def share(self, workers: Workers | None) -> None:
         """Give the other processes what is new here."""
         if workers is not None and self._kept:
             workers.share(SUFFIX, encode(self._kept))
 
-    def latest(self, workers: SharesFiles | None) -> list[RecentError]:
+    def latest(self, workers: Workers | None) -> list[RecentError]:
         """Return the last errors of all processes, newest first."""
         others = workers.shared(SUFFIX) if workers is not None else ()
         found = {each.event_id: each for file in others for each in decode(file.data)}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import sys
 from collections.abc import Mapping, MutableMapping
 from functools import partial
@@ -18,6 +17,7 @@ from typing import Any, Final, TypeAlias
 import sentry_sdk
 
 from slotel.config.names import REDACTED
+from slotel.runtime.logs import LOG
 from slotel.runtime.upstream.frameworks import django
 from slotel.runtime.upstream.frameworks.django import FORCED_ROOT, current_request
 from slotel.runtime.upstream.frameworks.flask import has_loaded_user, has_read_body
@@ -30,8 +30,6 @@ from slotel.runtime.upstream.sentry.request import (
     removed_body,
     wsgi_request,
 )
-
-LOG: Final = logging.getLogger("slotel")
 
 Carrier: TypeAlias = MutableMapping[str, Any]
 """A WSGI environ, or an ASGI scope."""

@@ -16,33 +16,13 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from slotel.config.service import SentrySettings
 from slotel.runtime.process.threads import start_daemon
+from slotel.runtime.redaction.enforcer import Enforcer
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.flushing import flush_first
 from slotel.runtime.sentry.modes.otlp_export import CountingBatchProcessor
 from slotel.runtime.sentry.own_requests import own_span_test
-from slotel.runtime.sentry.protocols import Dropped, EnforcerLike, SentryClientLike
+from slotel.runtime.sentry.protocols import Dropped, SentryClientLike
 from slotel.runtime.upstream.otel.reading import copied
-
-
-def otlp_sink(
-    settings: SentrySettings,
-    *,
-    client: SentryClientLike,
-    enforcer: EnforcerLike,
-    resource: Resource,
-    dropped: Dropped,
-) -> OtlpSink:
-    """Return the sink around the SDK's batch processor.
-
-    Args:
-        settings: release and environment, for the resource.
-        resource: of the process.
-        dropped: called with signal `spans`, a reason and a number of spans.
-
-    Raises:
-        ModeError: the OTLP exporter is not installed, or there is no DSN.
-    """
-    return OtlpSink(enforcer, resource, settings, client, dropped)
 
 
 def named_resource(resource: Resource, settings: SentrySettings, options: Mapping[str, Any]) -> Resource:
@@ -63,14 +43,23 @@ def named_resource(resource: Resource, settings: SentrySettings, options: Mappin
 
 
 class OtlpSink:
-    """Exports sampled spans, redacted and with the resource of `named_resource`, through a batch processor."""
+    """Exports sampled spans, redacted and with the resource of `named_resource`, through the SDK's batch processor.
+
+    Args:
+        settings: release and environment, for the resource.
+        resource: of the process.
+        dropped: called with signal `spans`, a reason and a number of spans.
+
+    Raises:
+        ModeError: the OTLP exporter is not installed, or there is no DSN.
+    """
 
     def __init__(
         self,
-        enforcer: EnforcerLike,
-        resource: Resource,
         settings: SentrySettings,
         client: SentryClientLike,
+        enforcer: Enforcer,
+        resource: Resource,
         dropped: Dropped,
     ) -> None:
         self._enforcer = enforcer

@@ -20,18 +20,11 @@ if TYPE_CHECKING:
 
 MAX_QUEUED: Final = 2048
 """Pending spans, with those that are being sent. Source: OpenTelemetry specification, OTEL_BSP_MAX_QUEUE_SIZE."""
-_SENT: Final = frozenset(
-    (
-        "accept",
-        "accept-encoding",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "user-agent",
-    )
-)
 _AUTH: Final = "x-sentry-auth"
+_SENT: Final = frozenset({
+    _AUTH, "accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type",
+    "user-agent",
+})  # fmt: skip
 
 
 def otlp_endpoint(dsn: str) -> tuple[str, dict[str, str]]:
@@ -161,7 +154,7 @@ def _session(dsn: str, options: Mapping[str, Any]) -> tuple[requests.Session, st
 
 
 def _only_sentrys_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    for name in [name for name in request.headers if name.lower() not in (_AUTH, *_SENT)]:
+    for name in [name for name in request.headers if name.lower() not in _SENT]:
         del request.headers[name]
     return request
 

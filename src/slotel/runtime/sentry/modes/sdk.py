@@ -14,9 +14,10 @@ from opentelemetry.trace import SpanKind, format_span_id
 
 from slotel.config.tags import sentry_tag_key
 from slotel.runtime.process.shutdown import EXIT, flush_time
+from slotel.runtime.redaction.enforcer import Enforcer
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.own_requests import own_span_test
-from slotel.runtime.sentry.protocols import EnforcerLike, ModeError, SentryClientLike
+from slotel.runtime.sentry.protocols import ModeError, SentryClientLike
 from slotel.runtime.sentry.transactions.mapping import transaction_name
 from slotel.runtime.sentry.transactions.old_conventions import with_old_names
 from slotel.runtime.upstream.otel.reading import copied
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from sentry_sdk.integrations.opentelemetry import SentrySpanProcessor
 
 
-def sdk_sink(client: SentryClientLike, enforcer: EnforcerLike) -> SdkSink:
+def sdk_sink(client: SentryClientLike, enforcer: Enforcer) -> SdkSink:
     """Return the sink around Sentry's processor.
 
     Raises:
@@ -45,9 +46,7 @@ def sdk_sink(client: SentryClientLike, enforcer: EnforcerLike) -> SdkSink:
 class SdkSink:
     """Hands sampled, redacted spans to Sentry's processor, which does its work on the thread of the request."""
 
-    def __init__(
-        self, processor: SentrySpanProcessor, client: SentryClientLike, enforcer: EnforcerLike
-    ) -> None:
+    def __init__(self, processor: SentrySpanProcessor, client: SentryClientLike, enforcer: Enforcer) -> None:
         self._processor = processor
         self._client: Any = client
         self._enforcer = enforcer

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from typing import Final
-
 from opentelemetry.sdk.resources import Resource
 
 from slotel.config.service import SentrySettings
+from slotel.runtime.logs import LOG
+from slotel.runtime.redaction.enforcer import Enforcer
 from slotel.runtime.sentry.modes.sdk import sdk_sink
-from slotel.runtime.sentry.protocols import Dropped, EnforcerLike, ModeError, SentryClientLike
+from slotel.runtime.sentry.protocols import Dropped, ModeError, SentryClientLike
 from slotel.runtime.tracing.sink import Sink
-
-LOG: Final = logging.getLogger("slotel")
-FALLBACK: Final = "transactions"
-"""The mode that works with every sentry-sdk that slotel works with."""
 
 
 def sentry_sink(
     settings: SentrySettings,
     *,
     client: SentryClientLike,
-    enforcer: EnforcerLike,
+    enforcer: Enforcer,
     resource: Resource,
     dropped: Dropped,
 ) -> Sink:
@@ -36,32 +30,23 @@ def sentry_sink(
         enforcer: redacts every span before it is exported.
         resource: of the process.
         dropped: called with (signal, reason, count) for each loss.
+
+    Raises:
+        ModeError: the client has no DSN.
     """
-
-    def transactions() -> Sink:
-        from slotel.runtime.sentry.transactions.sink import transactions_sink
-
-        return transactions_sink(
-            settings, client=client, enforcer=enforcer, resource=resource, dropped=dropped
-        )
-
-    def otlp() -> Sink:
-        from slotel.runtime.sentry.modes.otlp import otlp_sink
-
-        return otlp_sink(settings, client=client, enforcer=enforcer, resource=resource, dropped=dropped)
-
-    modes: dict[str, Callable[[], Sink]] = {
-        "transactions": transactions,
-        "sdk": lambda: sdk_sink(client, enforcer),
-        "otlp": otlp,
-    }
     try:
-        return modes[settings.mode]()
+        if settings.mode == "sdk":
+            return sdk_sink(client, enforcer)
+        if settings.mode == "otlp":
+            from slotel.runtime.sentry.modes.otlp import OtlpSink
+
+            return OtlpSink(settings, client, enforcer, resource, dropped)
     except ModeError as error:
-        LOG.error(  # noqa: TRY400 one line
-            "sentry.mode %s cannot be used: %s (using %s, which respects sentry.keep)",
+        LOG.error(
+            "sentry.mode %s cannot be used: %s (using transactions, which respects sentry.keep)",
             settings.mode,
             error,
-            FALLBACK,
         )
-        return modes[FALLBACK]()
+    from slotel.runtime.sentry.transactions.start import transactions_sink
+
+    return transactions_sink(settings, client, enforcer, dropped)

@@ -11,11 +11,11 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
 from slotel.runtime.logs import LOG
-from slotel.runtime.redaction.enforcer import RedactedSpan
+from slotel.runtime.redaction.enforcer import Enforcer, RedactedSpan
 from slotel.runtime.requests.decision import row_of_root
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.own_requests import own_span_test
-from slotel.runtime.sentry.protocols import Dropped, EnforcerLike, SentryClientLike
+from slotel.runtime.sentry.protocols import Dropped, SentryClientLike
 from slotel.runtime.sentry.transactions.ids import IDS
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
 from slotel.runtime.sentry.transactions.names import TransactionStyles, name_of_route
@@ -47,7 +47,7 @@ class Assembly:
         self,
         *,
         client: SentryClientLike,
-        enforcer: EnforcerLike,
+        enforcer: Enforcer,
         endpoint: Endpoint,
         keeper: KeepPolicy,
         sample_rate: float | None,

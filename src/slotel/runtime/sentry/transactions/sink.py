@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from functools import partial
 from math import inf
@@ -16,12 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sentry_sdk
 from opentelemetry.context import Context, get_current
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.trace import SpanKind, StatusCode
 from sentry_sdk.scope import Scope
 
-from slotel.config.service import SentrySettings
 from slotel.runtime.logs import LOG
 from slotel.runtime.metrics.unsent import UNSENT
 from slotel.runtime.process.lifecycle import PROCESS
@@ -30,7 +28,7 @@ from slotel.runtime.requests.decision import REQUEST_KINDS, row_of
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.flushing import flush_first
 from slotel.runtime.sentry.propagation import request_of
-from slotel.runtime.sentry.protocols import Dropped, EnforcerLike, SentryClientLike
+from slotel.runtime.sentry.protocols import Dropped, SentryClientLike
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
 from slotel.runtime.sentry.transactions.names import TransactionStyles, framework_of, name_of_code
 from slotel.runtime.sentry.transactions.traces import EndedTrace, LateSpan, PartialTrace, Scopes, Trace
@@ -42,7 +40,8 @@ from slotel.runtime.upstream.sentry.scope import CURRENT, ISOLATION
 from slotel.runtime.upstream.sentry.spans import add_source
 
 if TYPE_CHECKING:
-    from slotel.runtime.sentry.transactions.transport_factory import TransportFactory
+    from slotel.runtime.sentry.transactions.assembly import Assembly
+    from slotel.runtime.sentry.transport.app_transport import TransactionSender
 
 MAX_PENDING: Final = 50_000
 """Spans held in all: in open traces, and ended but not yet built."""
@@ -65,39 +64,6 @@ _OF_LIBRARIES: Final = _OF_DATABASES | {"jinja2.template_name"}
 """Attributes of spans, of any kind, that instrumentations make for a call of a library."""
 
 
-def transactions_sink(
-    settings: SentrySettings,
-    *,
-    client: SentryClientLike,
-    enforcer: EnforcerLike,
-    resource: Resource,
-    dropped: Dropped,
-) -> TransactionsSink:
-    """Return the sink that builds transactions itself.
-
-    Raises:
-        ModeError: there is no DSN.
-    """
-    from slotel.runtime.sentry.transactions.transport_factory import TransportFactory
-
-    del resource  # each span carries it
-    keeper = KeepPolicy(settings.keep, settings.keep_per_minute)
-    factory = TransportFactory(settings, enforcer, keeper, dropped)
-    worker = Worker(*factory.for_client(client), dropped, late_wait=settings.late_wait)
-    sink = TransactionsSink(
-        keeper,
-        worker,
-        dropped,
-        flush_time=flush_time(client.options),
-        calls_are_roots=settings.roots == "all",
-        native_names=settings.transaction_names == "native",
-        factory=factory,
-        client=client,
-    )
-    flush_first(client, sink.flush)
-    return sink
-
-
 class TransactionsSink:
     """The request thread's side: every call is O(1), but for the few spans that fill a trace.
 
@@ -106,7 +72,7 @@ class TransactionsSink:
         calls_are_roots: a call to a database, a queue or another service that no request or job makes is a
             transaction: a driver's ping, a broker's poll. So is a request of a method that sentry-sdk leaves out.
         native_names: transactions are named as sentry-sdk's integrations name them by default.
-        factory: makes the transport for a client that comes later.
+        make: gives the builder and the sender for a client that comes later.
         client: whose options say what is profiled.
     """
 
@@ -121,10 +87,10 @@ class TransactionsSink:
         flush_time: float = 2.0,
         calls_are_roots: bool = True,
         native_names: bool = False,
-        factory: TransportFactory | None = None,
+        make: Callable[[SentryClientLike], tuple[Assembly, TransactionSender]] | None = None,
         client: SentryClientLike | None = None,
     ) -> None:
-        self._factory = factory
+        self._make = make
         self._calls_are_roots = calls_are_roots
         self._native_names = native_names
         self._keeper = keeper
@@ -326,9 +292,9 @@ class TransactionsSink:
     # -- another client, flush, exit, fork ---------------------------------------------------------------------------
 
     def use_client(self, client: SentryClientLike) -> None:
-        """Ship by another client from now on: its DSN, its options and hooks."""
-        if self._factory is not None and not self._closed:
-            self._worker.use(*self._factory.for_client(client))
+        """Send by another client from now on: its DSN, its options and hooks."""
+        if self._make is not None and not self._closed:
+            self._worker.use(*self._make(client))
             self._flush_time = flush_time(client.options)
             self._use_options(client)
             flush_first(client, self.flush)
@@ -349,7 +315,7 @@ class TransactionsSink:
         return self._worker.flush(time.monotonic() + timeout)
 
     def shutdown(self) -> None:
-        """Ship what is there, also of roots that are still open; what cannot go in time is counted as lost."""
+        """Send what is there, also of roots that are still open; what cannot go in time is counted as lost."""
         if self._closed:
             return
         self._closed = True

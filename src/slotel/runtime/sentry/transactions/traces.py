@@ -60,19 +60,8 @@ class Trace:
     """
 
     __slots__ = (
-        "built",
-        "carrier",
-        "error",
-        "incoming",
-        "inherited",
-        "is_sent",
-        "kept",
-        "lost",
-        "name_of_code",
-        "profile",
-        "sampled",
-        "scopes",
-        "thread"
+        "built", "carrier", "error", "incoming", "inherited", "is_sent", "kept", "lost", "name_of_code", "profile",
+        "sampled", "scopes", "thread",
     )  # fmt: skip
 
     def __init__(self, sampled: bool, incoming: Context | None) -> None:

@@ -5,7 +5,6 @@ In the order of sentry-sdk's client, with public names only, for 2.x and 3.x. It
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, MutableMapping, Sequence
 from contextvars import Context
 from copy import copy, deepcopy
@@ -17,12 +16,13 @@ from sentry_sdk.utils import strip_string
 
 from slotel.config.names import REDACTED
 from slotel.config.tags import clean_value
-from slotel.runtime.sentry.protocols import EnforcerLike, SentryClientLike
+from slotel.runtime.logs import LOG
+from slotel.runtime.redaction.enforcer import Enforcer
+from slotel.runtime.sentry.protocols import SentryClientLike
 from slotel.runtime.sentry.transactions.payload import sentry_tags
 from slotel.runtime.upstream.sentry.events import given_tags, settled
 from slotel.runtime.upstream.sentry.scope import adds_nothing
 
-LOG: Final = logging.getLogger("slotel")
 _FOREIGN: Final = ("request", "extra", "user", "modules")
 """Keys of an event that scopes and processors add."""
 _OF_THE_PROCESS: Final = (("extra", "sys.argv"), ("contexts", "runtime"))
@@ -58,7 +58,7 @@ class UserHooks:
         client: whose options apply, also to transactions that ended before the app's next `init` and are built later.
     """
 
-    def __init__(self, client: SentryClientLike, enforcer: EnforcerLike) -> None:
+    def __init__(self, client: SentryClientLike, enforcer: Enforcer) -> None:
         self._client = client
         self._enforcer = enforcer
         self._known: dict[str, tuple[Any, Any]] = {}

@@ -6,7 +6,6 @@ It waits a little for late children, and sleeps when nothing is pending. It does
 from __future__ import annotations
 
 import contextlib
-import logging
 import queue
 import threading
 import time
@@ -18,13 +17,14 @@ from typing import TYPE_CHECKING, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 
+from slotel.runtime.logs import LOG
 from slotel.runtime.metrics.unsent import UNSENT
 from slotel.runtime.process.gil_yielder import GilYielder
 from slotel.runtime.process.threads import start_daemon, tokens_for
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.protocols import Dropped
 from slotel.runtime.sentry.transactions.traces import EndedTrace, LateSpan, PartialTrace, Scopes, Trace
-from slotel.runtime.sentry.transport.app_transport import SendsTransactions
+from slotel.runtime.sentry.transport.app_transport import TransactionSender
 from slotel.runtime.sentry.transport.encode import compress
 from slotel.runtime.sentry.transport.envelope_queue import QueuedEnvelope
 from slotel.runtime.upstream.otel.context import suppress_instrumentation
@@ -32,7 +32,6 @@ from slotel.runtime.upstream.otel.context import suppress_instrumentation
 if TYPE_CHECKING:
     from slotel.runtime.sentry.transactions.assembly import Assembly
 
-LOG: Final = logging.getLogger("slotel")
 DRAIN_INTERVAL: Final = 0.2
 """Seconds between two drains: waking the thread for each trace costs more than building and sending it."""
 BATCH_DELAY: Final = 0.8
@@ -57,7 +56,7 @@ class Worker:
     def __init__(
         self,
         assembly: Assembly,
-        sender: SendsTransactions,
+        sender: TransactionSender,
         dropped: Dropped,
         *,
         interval: float = DRAIN_INTERVAL,
@@ -70,7 +69,7 @@ class Worker:
         self.late: deque[LateSpan] = deque()
         self._assembly = assembly
         self._sender = sender
-        self._former_senders: list[SendsTransactions] = []
+        self._former_senders: list[TransactionSender] = []
         self._dropped = dropped
         self._interval = interval
         self._batch_delay = batch_delay
@@ -87,7 +86,7 @@ class Worker:
         self._release = release
         self._long_open = long_open
 
-    def use(self, assembly: Assembly, sender: SendsTransactions) -> None:
+    def use(self, assembly: Assembly, sender: TransactionSender) -> None:
         """Use this builder and sender from now on; what has already ended still goes through the former ones."""
         with self._working:
             self._drain_safely(final=True)
@@ -99,7 +98,7 @@ class Worker:
             self._former_senders.append(self._sender)
             self._sender = sender
 
-    def _senders(self) -> tuple[SendsTransactions, ...]:
+    def _senders(self) -> tuple[TransactionSender, ...]:
         return (self._sender, *self._former_senders)
 
     def _begin(self) -> None:
@@ -187,7 +186,7 @@ class Worker:
         try:
             with self._working:
                 return self._drain(final=final)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 the thread must live on
             self._dropped("traces", "worker_error", 1)
             LOG.debug("a drain failed: %s", error, exc_info=True)
             return False
@@ -273,7 +272,7 @@ class Worker:
             for body in build():
                 packed = body if self._gil_yielder.contended else compress(body)
                 self._sender.offer(QueuedEnvelope(packed, time.time()))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 the others are not affected
             self._dropped("traces", "build_error", 1)
             LOG.debug("a transaction could not be built: %s", error, exc_info=True)
         self._gil_yielder.yield_gil()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sentry_sdk.envelope import Envelope
 
@@ -12,25 +12,12 @@ from slotel.runtime.sentry.transport.encode import decompress
 from slotel.runtime.sentry.transport.envelope_queue import QueuedEnvelope
 from slotel.runtime.sentry.transport.rate_limits import RateLimits
 
+if TYPE_CHECKING:
+    from slotel.runtime.sentry.transport.sender import Sender
 
-class SendsTransactions(Protocol):
-    """Sends built transactions: `Sender`, or `AppTransport` for a transport of the app's own."""
 
-    @property
-    def limits(self) -> RateLimits:
-        """The current rate limits."""
-
-    def offer(self, envelope: QueuedEnvelope) -> None:
-        """Queue an envelope; it is sent after `wake`."""
-
-    def wake(self) -> None:
-        """Send what is queued."""
-
-    def flush(self, deadline: float) -> bool:
-        """Send what is queued until the monotonic `deadline`; return whether all was sent."""
-
-    def stop(self, reason: str) -> None:
-        """Stop sending; count what is still queued as dropped for that reason."""
+TransactionSender: TypeAlias = "Sender | AppTransport | WithSpotlight"
+"""Sends built transactions."""
 
 
 class AppTransport:
@@ -69,15 +56,10 @@ class WithSpotlight:
         spotlight: sentry-sdk's Spotlight client.
     """
 
-    def __init__(self, sender: SendsTransactions, spotlight: Any, dropped: Dropped) -> None:
+    def __init__(self, sender: Sender | AppTransport, spotlight: Any, dropped: Dropped) -> None:
         self._sender = sender
         self._spotlight = AppTransport(spotlight, dropped)
-        self.wake, self.flush, self.stop = sender.wake, sender.flush, sender.stop
-
-    @property
-    def limits(self) -> RateLimits:
-        """Which categories may not be sent for a while."""
-        return self._sender.limits
+        self.limits, self.wake, self.flush, self.stop = sender.limits, sender.wake, sender.flush, sender.stop
 
     def offer(self, envelope: QueuedEnvelope) -> None:
         """Take an envelope, on the thread that builds transactions."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import queue
 import re
 import threading
@@ -17,6 +16,7 @@ from typing import Final
 from opentelemetry import context as otel_context
 from urllib3.exceptions import HTTPError, ReadTimeoutError, SSLError
 
+from slotel.runtime.logs import LOG
 from slotel.runtime.metrics.unsent import UNSENT
 from slotel.runtime.process.gil_yielder import GilYielder
 from slotel.runtime.process.lifecycle import PROCESS
@@ -30,7 +30,6 @@ from slotel.runtime.sentry.transport.kept_alive import Answer
 from slotel.runtime.sentry.transport.rate_limits import RateLimits
 from slotel.runtime.upstream.otel.context import suppress_instrumentation
 
-LOG: Final = logging.getLogger("slotel")
 TIMEOUT: Final = 10.0
 """Seconds for connecting, and again for the response."""
 MAX_ATTEMPTS: Final = 3
@@ -50,7 +49,7 @@ DEFERRED_DELAY: Final = 0.5
 """Seconds that envelopes without urgency wait for more. A thread that wakes for a single one has none of its code and
 data in the processor's caches, and takes more than twice as long."""
 MAX_DEFERRED: Final = 30
-"""So many queued envelopes are sent without waiting for more."""
+"""Queued envelopes at which they are sent without waiting for more."""
 EXIT_ENCODING_TIME: Final = 10.0
 """Seconds for encoding the queued envelopes at exit, before the flush time begins: a busy machine takes long."""
 MAX_UNENCODED: Final = 1000
@@ -283,7 +282,7 @@ class Sender:
                 envelope = encode()
                 if envelope is not None:
                     self.offer(envelope)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 the others are not affected
                 self._dropped(signal, "build_error", 1)
                 LOG.debug("an envelope could not be encoded: %s", error, exc_info=True)
             finally:

@@ -1,0 +1,82 @@
+"""The Sentry scopes of a request or a job: its tags, user and breadcrumbs stay its own."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+import sentry_sdk
+
+from slotel.runtime.process.finalizers import in_finalizer
+from slotel.runtime.requests.local_roots import LocalRoot
+from slotel.runtime.sentry.errors.capture import capture
+from slotel.runtime.sentry.errors.request_event import RequestEventProcessor
+from slotel.runtime.upstream.otel.context import flags_of
+from slotel.runtime.upstream.sentry.scope import CURRENT, ISOLATION
+from slotel.runtime.upstream.stdlib import in_event_loop
+
+
+class Scopes(NamedTuple):
+    """The Sentry scopes of one local root, and those that were active before."""
+
+    around: Scopes | None
+    base_isolation: Any
+    base_current: Any
+    isolation: Any
+    local_root: LocalRoot
+    view: RequestEventProcessor
+
+
+SCOPES: ContextVar[Scopes | None] = ContextVar("slotel-scopes", default=None)
+
+
+def note_details(integration: str, *_: Any, **more: Any) -> None:
+    """Keep the framework's data of the current request for its transaction, if it is sampled.
+
+    Args:
+        integration: identifier of the framework's integration, which the app may have disabled.
+        more: what a signal of the framework says besides.
+    """
+    del more
+    scopes = SCOPES.get()
+    if (
+        scopes is not None
+        and flags_of(scopes.local_root.span.context) & 1
+        and sentry_sdk.get_client().get_integration(integration) is not None
+    ):
+        scopes.view.note_details()
+
+
+def isolation_of(local_root: LocalRoot) -> Any:
+    """Return the local root's own Sentry scope, if it is the active one; else None."""
+    scopes = SCOPES.get()
+    return scopes.isolation if scopes is not None and scopes.local_root is local_root else None
+
+
+def capture_within(scopes: Scopes | None, error: BaseException, mechanism: str, *, handled: bool) -> None:
+    """Report an exception within the scopes of its request, also from the server's task, which has other scopes."""
+    if scopes is None or scopes is SCOPES.get():
+        capture(error, mechanism, handled=handled)
+        return
+    token, standing = SCOPES.set(scopes), sentry_sdk.Scope.get_isolation_scope()
+    sentry_sdk.Scope.set_isolation_scope(scopes.isolation)
+    try:
+        capture(error, mechanism, handled=handled)
+    finally:
+        sentry_sdk.Scope.set_isolation_scope(standing)
+        SCOPES.reset(token)
+
+
+def leave(local_root: LocalRoot, *, is_sent: bool) -> None:
+    """Restore the former scopes. In an event loop they end with their task, which may still use them."""
+    scopes = None if in_finalizer() else SCOPES.get()
+    if scopes is None or scopes.local_root is not local_root:
+        return
+    if is_sent:
+        scopes.view.note_details()
+    if in_event_loop():
+        return
+    SCOPES.set(scopes.around)
+    if ISOLATION.get() is scopes.isolation:
+        ISOLATION.set(scopes.base_isolation)
+        CURRENT.set(scopes.base_current)
