@@ -410,6 +410,14 @@ def test_a_dead_proxy_is_found(monkeypatch):
     assert "secret" not in str(finding)
 
 
+def test_sentry_is_asked_by_the_way_that_a_service_takes_which_knows_no_all_proxy(monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{free_port()}")
+    with answering() as port:
+        dsn = f"http://{KEY}@127.0.0.1:{port}/1"
+        findings = [*sentry.reach(dsn), *sentry.send(SentrySettings(dsn=dsn))]
+    assert {finding.status for finding in findings} == {"ok"}, findings
+
+
 def test_a_socks_proxy_without_its_package_is_found(monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:1")
     monkeypatch.setattr("slotel.runtime.sentry.transport.endpoint.find_spec", lambda _: None)

@@ -6,6 +6,7 @@ import ssl
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
@@ -47,7 +48,8 @@ def reach(dsn: str | None) -> Iterator[Finding]:
         yield Finding("sentry", "fail", "the proxy cannot be used", fault, "SLO147")
         return
     try:
-        date = Endpoint(target.geturl(), {}).date(TIMEOUT)
+        with closing(Endpoint(target.geturl(), {})) as endpoint:
+            date = endpoint.date(TIMEOUT)
     except (urllib3.exceptions.HTTPError, OSError) as error:
         yield unreachable(error, target)
         return
@@ -65,16 +67,16 @@ def send(settings: SentrySettings) -> Iterator[Finding]:
     from slotel.runtime.sentry.transport.encode import envelope, serialize
     from slotel.runtime.sentry.transport.endpoint import Endpoint
 
-    endpoint = Endpoint(target.geturl(), {})
-    for kind, payload in (("event", _event(settings)), ("transaction", _transaction(settings))):
-        head = {"event_id": payload["event_id"]}
-        body = envelope(head, [({"type": kind}, serialize(payload))], time.time())
-        try:
-            answer = endpoint.post(body, gzipped=False, timeout=TIMEOUT)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            yield unreachable(error, target)
-            return
-        yield verdict(kind, payload["event_id"], answer.status, answer.limits or "")
+    with closing(Endpoint(target.geturl(), {})) as endpoint:
+        for kind, payload in (("event", _event(settings)), ("transaction", _transaction(settings))):
+            head = {"event_id": payload["event_id"]}
+            body = envelope(head, [({"type": kind}, serialize(payload))], time.time())
+            try:
+                answer = endpoint.post(body, gzipped=False, timeout=TIMEOUT)
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                yield unreachable(error, target)
+                return
+            yield verdict(kind, payload["event_id"], answer.status, answer.limits or "")
 
 
 def verdict(kind: str, event_id: str, status: int, limits: str) -> Finding:
