@@ -196,12 +196,10 @@ def _guarded(part: str, runtime: Runtime, begin: Callable[[], object]) -> None:
 
 
 def _report_breaches(runtime: Runtime) -> None:
-    """Report, once, each objective that exceeds its limit; the process that serves /metrics reports for all."""
+    """Report the incidents of objectives to the log and to Sentry; the process that serves /metrics reports for all."""
     if runtime.endpoint is not None and not runtime.endpoint.holds_port:
         return
-    changes = tuple(runtime.breach_detector.check())
-    for breach in changes:
-        LOG.warning("%s", breach)
-    for incident in runtime.incidents.after(changes):
+    for incident in runtime.incidents.after(runtime.breach_detector.check()):
+        LOG.warning("%s", incident)
         if runtime.sentry is not None:
             runtime.sentry.incident(incident)

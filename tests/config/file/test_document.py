@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from ruamel.yaml.scanner import RoundTripScanner
 
 from slotel.config.file.document import read_document
 
@@ -12,6 +13,12 @@ SLO = "slos: [{name: a, objective: 99%, "
 @pytest.mark.parametrize(
     ("text", "lines"),
     [
+        ("service: ${NAME}", ["f:1 service: variables such as ${NAME} are not replaced here: write the value"]),
+        ("service: shop-${ENV:-prod}", ["f:1 service: variables such as ${NAME} are not replaced here"]),
+        ("slos: [{name: a, objective: ${LIMIT}}]", ["f:1: not valid YAML: expected ',' or '}', but got '{': variables"]),
+        ("service: \u201cshop\u201d", ["f:1 service: typographic quotes would be part of the value"]),
+        ("slos: [{name: a, objective: \u00ab99%\u00bb}]", ["f:1 slos[0].objective: typographic quotes would be"]),
+        ("slos: [{name: a, objective: 99%, description: 'don\u2019t use ${X} or ${Y}'}]", []),
         ("a: " + "[" * 500, ["f:1: not valid YAML: maximum depth of data structure exceeded (101)"]),
         ("\n".join(" " * depth + "a:" for depth in range(300)), ["f:100: not valid YAML: maximum depth"]),
         ("version: " + "9" * 5000, ["f: not valid YAML: Exceeds the limit"]),
@@ -51,6 +58,16 @@ def test_each_wrong_place_is_one_line_in_the_order_of_the_file(text, lines):
     assert len(said) == len(lines), said
     assert [line[: len(start)] for line, start in zip(said, lines, strict=True)] == lines
     assert not any("\n" in line or "YAML()" in line for line in said)
+
+
+def test_brackets_that_are_too_deep_are_refused_where_they_stand(monkeypatch):
+    """Without reading on: the reader looks for a key's end behind each of them, 11 s for 5,000."""
+    asked = []
+    fetch = RoundTripScanner.fetch_more_tokens
+    monkeypatch.setattr(RoundTripScanner, "fetch_more_tokens", lambda self: (asked.append(1), fetch(self))[1])
+    _, (problem,) = read_document("a: " + "[" * 5000 + "]" * 5000, "f")
+    assert str(problem).startswith("f:1: not valid YAML: maximum depth of data structure exceeded (101)")
+    assert len(asked) < 200
 
 
 def test_a_wrong_value_of_sentry_or_monitoring_takes_no_other_with_it():

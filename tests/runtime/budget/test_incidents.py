@@ -1,8 +1,11 @@
 """Sentry hears of an objective's incident once, of its rise to a page once, and of its end once."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from slotel.config.slo import Slo
+from slotel.runtime.bootstrap import _report_breaches
 from slotel.runtime.budget.breaches import Breach
 from slotel.runtime.budget.incidents import Incidents
 from slotel.runtime.budget.windows import Window
@@ -49,6 +52,21 @@ def test_a_total_outage_is_one_event_that_names_everything_breached_with_the_wor
         "also breached: page at 6× in 6h, ticket at 3× in 1d, limit in 1h, ticket at 1× in 3d"
     )
     assert told.pass_time(60) == []
+
+
+def test_a_total_outage_is_one_line_of_the_log_and_its_end_another(clock, caplog):
+    told = Told(clock)
+    runtime = SimpleNamespace(
+        endpoint=None, breach_detector=told.metered.detector, incidents=told.incidents, sentry=None
+    )
+    told.metered.count(good=20, bad=80)
+    for _ in range(9 * 720):  # nine hours of looks
+        _report_breaches(runtime)
+        clock.now += 5
+    assert [line.split("'")[0] for line in caplog.messages] == [
+        "error budget breached: ",
+        "error budget recovered: ",
+    ]
 
 
 def test_a_rise_from_ticket_to_page_is_one_more_event_and_further_pages_are_none(clock):

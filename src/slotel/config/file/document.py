@@ -14,9 +14,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
+from ruamel.yaml.scanner import RoundTripScanner, ScannerError
 
 from slotel.config.file.decode import Steps, decode, kind_of
-from slotel.config.file.schema import PARSERS, Document
+from slotel.config.file.schema import NO_VARIABLES, PARSERS, Document
 from slotel.config.problem import Problem
 from slotel.config.tags import label_name
 
@@ -58,6 +59,18 @@ for _kind in ("int", "float"):
     _Constructor.add_constructor(f"tag:yaml.org,2002:{_kind}", _Constructor.construct_written)
 
 
+class _Scanner(RoundTripScanner):
+    """Refuses brackets that are too deep as it comes to them: each may begin a key of up to 1,024 characters."""
+
+    def fetch_flow_collection_start(self, *arguments: Any, **more: Any) -> None:
+        if len(self.flow_context) >= MAX_DEPTH:
+            mark = self.reader.get_mark()
+            raise ScannerError(
+                None, None, f"maximum depth of data structure exceeded ({MAX_DEPTH + 1})", mark
+            )
+        super().fetch_flow_collection_start(*arguments, **more)
+
+
 def read_document(text: str, source: str) -> tuple[Document, tuple[Problem, ...]]:
     """Return the document and its problems; invalid parts are left out, the others are kept.
 
@@ -88,7 +101,7 @@ def read_document(text: str, source: str) -> tuple[Document, tuple[Problem, ...]
 def load_trees(text: str, source: str) -> tuple[list[Any], Problem | None]:
     """Return the documents of a YAML text with their lines, or the problem that prevents it; never raises."""
     yaml = YAML(typ="rt")
-    yaml.Constructor = _Constructor
+    yaml.Constructor, yaml.Scanner = _Constructor, _Scanner
     yaml.max_depth = MAX_DEPTH
     try:
         trees = list(yaml.load_all(text))
@@ -99,6 +112,8 @@ def load_trees(text: str, source: str) -> tuple[list[Any], Problem | None]:
         began = error.context_mark if any(part in reason for part in _BEGAN) else None
         mark = began or error.problem_mark
         hint = next((f": {hint}" for part, hint in _HINTS if part in reason), "")
+        if mark and any("${" in line for line in text.split("\n")[mark.line : mark.line + 1]):
+            hint = f": {NO_VARIABLES}"
         return [], Problem(f"{source}:{mark.line + 1 if mark else 1}", f"not valid YAML: {reason}{hint}")
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1

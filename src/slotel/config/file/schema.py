@@ -37,6 +37,11 @@ from slotel.config.tags import TagPolicy, label_name
 PERIODS: Final = {"month": Period(30 * DAY, "month"), "quarter": Period(90 * DAY, "quarter")}
 _NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 _MOST: Final = 1_000_000
+_VARIABLE: Final = re.compile(r"\$\{[A-Za-z_]\w*(:?[-=+?][^}]*)?\}|\$[A-Z_]+$")
+NO_VARIABLES: Final = (
+    "variables such as ${NAME} are not replaced here: write the value (of the service: OTEL_SERVICE_NAME)"
+)
+_QUOTES: Final = tuple("\u201c\u201d\u201e\u2018\u2019\u201a\xab\xbb")
 
 
 class SlicesDoc(NamedTuple):
@@ -109,7 +114,12 @@ def _text(value: Any) -> str:
         raise ValueError(f"expected text, got {kind_of(value)}")
     if isinstance(value, (bool, ScalarBoolean)):
         return "true" if value else "false"
-    return getattr(value, "written", None) or str(value)
+    text = getattr(value, "written", None) or str(value)
+    if _VARIABLE.search(text) and not any(map(str.isspace, text)):
+        raise ValueError(NO_VARIABLES)
+    if text.startswith(_QUOTES) and text.endswith(_QUOTES):
+        raise ValueError("typographic quotes would be part of the value: write \" or ', or no quotes")
+    return text
 
 
 def _parsed(parse: Callable[[str], Any]) -> Callable[[Any], Any]:

@@ -1,4 +1,4 @@
-"""Combines the breaches of an objective into one incident, which is reported to Sentry. The log has each breach.
+"""Combines the breaches of an objective into one incident, which is reported to the log and to Sentry.
 
 An incident is reported when it begins, when it rises from ticket to page, and when everything has recovered; each at
 most once within the objective's window, so that a ratio near its limit does not cause a flood.
@@ -40,7 +40,7 @@ class Incident(NamedTuple):
         return self.breach.recovered
 
     def __str__(self) -> str:
-        """Return the sentence for Sentry: the worst breach in numbers, and the names of the others."""
+        """Return the sentence for the log and Sentry: the worst breach in numbers, and the names of the others."""
         others = ", ".join(breach.name for breach in self.beside)
         return f"{self.breach}; also breached: {others}" if others else str(self.breach)
 
