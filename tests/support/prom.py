@@ -28,6 +28,7 @@ class Prometheus(Program):
         interval: between scrapes and between evaluations.
         alertmanagers: `host:port` of those that get the alerts.
         scrape: more of each job, by its name: credentials, TLS.
+        external_labels: what it adds to alerts, remote write and federation.
     """
 
     def __init__(
@@ -38,12 +39,18 @@ class Prometheus(Program):
         interval: str = "500ms",
         alertmanagers: Sequence[str] = (),
         scrape: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+        external_labels: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._program = require_real("prometheus")
         self.port = free_port()
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        every = {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval}
+        every: dict[str, Any] = {
+            "scrape_interval": interval,
+            "scrape_timeout": interval,
+            "evaluation_interval": interval,
+        }
+        every["external_labels"] = dict(external_labels)
         scrapes = [
             {
                 "job_name": job,

@@ -19,6 +19,9 @@ INTERVAL: Final = 30.0
 PERIOD_INTERVAL: Final = 120.0
 """Seconds between evaluations of a day and more; below Prometheus' look-back of 5 min, or its series would flicker."""
 
+LOOK_BACK: Final = 5 * MINUTE
+"""Seconds that Prometheus looks back for a sample (`--query.lookback-delta`)."""
+
 TILE: Final = 10 * MINUTE
 """Seconds of a tile: windows of a day and more are sums of one sample per tile, at multiples of it."""
 
@@ -83,6 +86,16 @@ def tile(what: str) -> str:
 def open_tile(what: str) -> str:
     """Return the name of the number of events (`events`, `events_bad`) since the last tile."""
     return f"slo:{what}:open{format_duration(TILE)}"
+
+
+def counted(what: str) -> str:
+    """Return the name of the number of events (`events`, `events_bad`) of the last hour that base windows counted."""
+    return f"slo:{what}:counted1h"
+
+
+def missed(what: str) -> str:
+    """Return the name of the number of events (`events`, `events_bad`) that the base windows missed."""
+    return f"slo:{what}:missed"
 
 
 def worst(name: str) -> str:

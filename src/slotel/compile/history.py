@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from slotel.compile import conventions as at
-from slotel.compile.prometheus.records import windows
+from slotel.compile.prometheus.records import NOISE, windows
 from slotel.compile.sources import counts
 from slotel.config.duration import format_duration
 from slotel.config.service import Service
@@ -93,17 +93,51 @@ def recorded(service: Service, slo: Slo, found: Mapping[tuple[str, str], Series]
         for (name, window), values in found.items():
             (result.total if name == "total" else result.bad)[window] = values
     base = format_duration(at.base(service))
-    share = at.base(service) / at.INTERVAL
     for side in (result.total, result.bad):
-        sums = _Sums(side[base], clock)
+        events, counted, missed = _events(side[base], side["1h"], at.base(service), clock)
+        sums = _Sums(events, clock)
         for seconds in windows(service, slo):
             if HOUR < seconds < DAY:
                 side[format_duration(seconds)] = [
-                    _added(_divided(sums.over(index - _HOUR, at.before_last_hour(seconds)), share), newer)
+                    _added(
+                        sums.over(index - _HOUR, at.before_last_hour(seconds)),
+                        _newest(newer, counted[index], missed.over(index, HOUR - 1)),
+                    )
                     for index, newer in enumerate(side["1h"])
                 ]
-        _tiled(service, slo, side, sums, share, clock)
+        _tiled(service, slo, side, events, clock)
     return result
+
+
+def _events(recent: Series, hour: Series, base: float, clock: Clock) -> tuple[Series, Series, _Sums]:
+    """Return the events that each evaluation adds, those counted in the hour before it, and those that were missed.
+
+    Args:
+        recent, hour: events in the base window, of `base` seconds, and in the last hour.
+    """
+    new = [_divided(value, base / at.INTERVAL) for value in recent]
+    counts, hours, missed = _Sums(new, clock), _Sums(hour, clock), _Sums([], clock)
+    counted: Series = []
+    for index, value in enumerate(hour):
+        counted.append(_added(missed.over(index - 1, HOUR - STEP - 1), counts.over(index, HOUR - 1)))
+        known, found, missing = hours.count(index, base - 1), counted[-1], None
+        if value is not None and known and found is not None:
+            missing = (hours.over(index, base - 1) or 0.0) / known - found
+            early = missed.over(index - 1, 2 * base - STEP - 1) or 0.0
+            is_missed = missing > NOISE * value and _found(hour, index - int(base // STEP)) is not None
+            if not is_missed and not -early < missing < -NOISE * value:
+                missing = None
+        before, latest = _found(recent, index - 1), recent[index]
+        if missing is None and before is not None and latest:
+            missing = latest * (min((index - before) * STEP, base) - STEP) / base or None
+        missed.append(missing)
+    return [_added(old, value) for old, value in zip(missed.values, new, strict=True)], counted, missed
+
+
+def _found(values: Series, index: int) -> int | None:
+    """Return the index of the value that Prometheus finds at an evaluation; None if there is none to look back to."""
+    reach = range(index, max(index - int(at.LOOK_BACK // STEP), -1), -1)
+    return next((each for each in reach if values[each] is not None), None)
 
 
 def _sliced(
@@ -133,22 +167,15 @@ def _slice(bad: float | None, total: float | None, limit: float, *, is_averaged:
     return bad / total if is_averaged else float(bad / total > limit)
 
 
-def _tiled(
-    service: Service, slo: Slo, side: dict[str, Series], sums: _Sums, share: float, clock: Clock
-) -> None:
+def _tiled(service: Service, slo: Slo, side: dict[str, Series], events: Series, clock: Clock) -> None:
     """Add the windows of a day and more, and the calendar's: tiles plus the events since the last one."""
-    base = sums.values
     tiles: Series = [None] * clock.length
     open_: Series = [None] * clock.length
     so_far: float | None = None
-    for index in range(clock.length):
+    for index, new in enumerate(events):
         if clock.at(index) % _TILE < STEP:
-            tiles[index], so_far = _divided(sums.over(index, _TILE - 1), share), None
-        else:
-            new = base[index]
-            if new is not None:
-                so_far = (so_far or 0.0) + new / share
-            open_[index] = so_far
+            tiles[index], so_far = so_far, None
+        so_far = open_[index] = _added(so_far, new)
     tile_sums = _Sums(tiles, clock)
     for seconds in windows(service, slo):
         if seconds >= DAY:
@@ -181,16 +208,28 @@ def _added(older: float | None, newer: float | None) -> float | None:
     return older if newer is None else newer + (older or 0.0)
 
 
+def _newest(hour: float | None, counted: float | None, missed: float | None) -> float | None:
+    """Return the events of the last hour; an hour after some were missed the counters no longer span the gap."""
+    return (
+        counted if hour is None or (counted is not None and counted > hour and (missed or 0.0) > 0) else hour
+    )
+
+
 class _Sums:
     """Sums over ranges of a series that end at an evaluation."""
 
     def __init__(self, values: Series, clock: Clock) -> None:
-        self.values = values
+        self.values: Series = []
         self._left_open = clock.left_open
         self._sums, self._counts = [0.0], [0]
         for value in values:
-            self._sums.append(self._sums[-1] + (value or 0.0))
-            self._counts.append(self._counts[-1] + (value is not None))
+            self.append(value)
+
+    def append(self, value: float | None) -> None:
+        """Add the value of the next evaluation."""
+        self.values.append(value)
+        self._sums.append(self._sums[-1] + (value or 0.0))
+        self._counts.append(self._counts[-1] + (value is not None))
 
     def _first(self, index: int, seconds: float) -> int:
         whole, rest = divmod(int(seconds), STEP)
@@ -218,9 +257,9 @@ def _to_date(tiles: Series, clock: Clock, calendar: str) -> Series:
     for index, tile in enumerate(tiles):
         now = time.gmtime(clock.at(index))
         part = (now.tm_year, now.tm_mon if calendar == "month" else (now.tm_mon - 1) // 3)
-        if part != before:
+        if part != before:  # the tile that ends now is of the one before
             total, before = None, part
-        if tile is not None:
+        elif tile is not None:
             total = (total or 0.0) + tile
         found.append(total)
     return found

@@ -119,6 +119,45 @@ def test_a_prometheus_that_holds_two_environments_has_the_rules_of_both(tmp_path
 
 
 @pytest.mark.real
+def test_a_label_of_match_that_is_an_external_label_is_named(tmp_path):
+    """No rule sees it: the objective counts nothing, and only the store behind remote write has the label."""
+    metrics = b"""# TYPE slo_events_total counter
+slo_events_total{service_name="shop",slo_name="availability",slo_outcome="good"} 5
+"""
+    match = "monitoring: {match: {job: web, environment: production}}\n"
+    labels = {"environment": "production"}
+    with (
+        target(metrics) as address,
+        Prometheus(tmp_path / "prom", {"web": [address]}, external_labels=labels) as prometheus,
+    ):
+        wait_until(lambda: prometheus.value("count(slo_events_total)") == 1, "the counter is scraped", 60)
+        found = list(check_prometheus(services.one(more=match), prometheus.url))
+    (finding,) = [each for each in found if each.code == "SLO165"]
+    assert finding.text.endswith(', but there are such series without environment="production"')
+    assert "external_labels" in finding.fix
+
+
+@pytest.mark.real
+def test_services_of_one_name_in_two_namespaces_are_named(tmp_path):
+    """Their events are one budget, unless `monitoring.match` tells them apart."""
+    metrics = b"# TYPE slo_events_total counter\n" + b"".join(
+        b'slo_events_total{service_name="shop",slo_name="availability",slo_outcome="good",namespace="%s"} 5\n'
+        % name
+        for name in (b"green", b"blue")
+    )
+    with target(metrics) as address, Prometheus(tmp_path / "prom", {"web": [address]}) as prometheus:
+        wait_until(lambda: prometheus.value("count(slo_events_total)") == 2, "the counters are scraped", 60)
+        texts = {}
+        for more in ("", "monitoring: {match: {namespace: blue}}\n"):
+            found = list(check_prometheus(services.one(more=more), prometheus.url))
+            texts[more] = [each.text for each in found if "share one budget" in each.text]
+    assert list(texts.values()) == [
+        ["'availability': events of 2 values of namespace (blue, green) share one budget"],
+        [],
+    ]
+
+
+@pytest.mark.real
 def test_rules_of_sloth_for_the_same_objective_are_named_and_those_of_slotel_do_not_fail(tmp_path):
     service = services.one()
     own, theirs = tmp_path / "slotel.yaml", tmp_path / "sloth.yaml"

@@ -1,5 +1,7 @@
 """Calendar periods: the budget is new with the month or the quarter (UTC), and nothing of an older one leaks in."""
 
+from dataclasses import replace
+
 import pytest
 
 from slotel.compile import conventions as at
@@ -31,8 +33,11 @@ def run(tmp_path, period, bad_by_month, expected):
     """Give the period's rules a base window of 100 events at each tick, so many of them bad in each month."""
     owner = services.one(f"objective: 90%, period: {period}")
     slo = owner.slos[0]
-    rules = (*tile_rules(owner, [slo]), *period_rules(owner, [slo]))
-    group = Group("period", "6h", rules).document()
+    rules = [
+        replace(rule, expr=rule.expr.replace("[1h]", f"[{TICK_HOURS + 1}h]"))  # a tile is as old as a tick
+        for rule in (*tile_rules(owner, [slo]), *period_rules(owner, [slo]))
+    ]
+    group = Group("period", "6h", tuple(rules)).document()
     ticks = [(month, 24 // TICK_HOURS * days) for month, days in DAYS.items() if month in bad_by_month]
     bad = " ".join(f"{bad_by_month[month]}x{count - 1}" for month, count in ticks)
     total = f"100x{sum(count for _, count in ticks) - 1}"
@@ -72,9 +77,9 @@ def test_a_month_begins_with_a_whole_budget_and_february_lets_no_january_into_ma
         {"Jan": ALL_BAD, "Feb": HALF, "Mar": NONE, "Apr": HALF, "May": ALL_BAD},
         [
             (BEGINS["Feb"] - 0.25, 1.0),
-            (BEGINS["Feb"] + 0.25, 0.5),
+            (BEGINS["Feb"] + 0.5, 0.5),
             (BEGINS["Mar"] - 0.25, 0.5),
-            (BEGINS["Mar"] + 0.25, 0.0),
+            (BEGINS["Mar"] + 0.5, 0.0),
             (BEGINS["Mar"] + 1, 0.0),
             (BEGINS["Apr"] - 0.25, 0.0),
             (BEGINS["May"] - 0.25, 0.5),
@@ -91,7 +96,7 @@ def test_a_quarter_begins_with_a_whole_budget(tmp_path):
         dict(zip(DAYS, [ALL_BAD] * 3 + [NONE] * 3 + [HALF] * 3 + [NONE], strict=True)),
         [
             (BEGINS["Apr"] - 0.25, 1.0),
-            (BEGINS["Apr"] + 0.25, 0.0),
+            (BEGINS["Apr"] + 0.5, 0.0),
             (BEGINS["Jul"] - 0.25, 0.0),
             (BEGINS["Jul"] + 60, 0.5),
             (BEGINS["Oct"] - 0.25, 0.5),

@@ -170,7 +170,12 @@ def test_a_worker_whose_jobs_nothing_counts_is_told_so_once(
         ("import flask", True),
         ("import socket; one = socket.create_server(('127.0.0.1', 0))", False),
         ("import socket; one = socket.socket(socket.AF_UNIX); one.bind('one.sock'); one.listen()", False),
-        ("import subprocess; one = subprocess.Popen(['sleep', '60'])", False),
+        ("import subprocess; one = subprocess.Popen(['sleep', '60'])", True),  # it does no work of Python's
+        (
+            "import subprocess, sys; one = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])",
+            False,
+        ),
+        ("from multiprocessing import resource_tracker; resource_tracker.ensure_running()", True),
         ("import celery.worker", False),
         ("from slotel import PerformanceTracker; PerformanceTracker().track_request(int)()", False),
     ],

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from slotel.cli.prometheus.api import PrometheusApi, PrometheusError
 from slotel.compile import conventions as at
 from slotel.compile.prometheus.rules import groups
-from slotel.compile.promql import Group
+from slotel.compile.promql import Group, equal
 from slotel.compile.sources import Counts, counts
 from slotel.config.duration import format_duration, parse_duration
 from slotel.config.service import Service
@@ -20,6 +21,8 @@ from slotel.runtime.finding import Finding
 _SUBJECT: Final = "prometheus"
 _DEFAULT_RETENTION: Final = 15 * DAY
 """Source: Prometheus' documentation, `storage.tsdb.retention.time`."""
+_PLACES: Final = ("cluster", "environment", "namespace")
+"""Labels by which scrapes tell services of one name apart."""
 _SAMPLED: Final = "20m"
 _STEP: Final = "30s"
 _NAME: Final = re.compile(r"\w+")
@@ -82,10 +85,10 @@ def _group(group: Group, found: Sequence[Mapping[str, Any]], prometheus: Prometh
         text = f"rule '{rule.get('name')}' fails: {rule.get('lastError', '')}"
         yield Finding(_SUBJECT, "fail", text, "load each service's rules once", "SLO164")
     interval, taken = float(found[0].get("interval") or 0), float(found[0].get("evaluationTime") or 0)
-    if interval and interval != parse_duration(group.interval):
+    if interval > at.PERIOD_INTERVAL:
         text = f"the rule group '{group.name}' is evaluated every {interval:g} s, not {group.interval}"
         yield Finding(
-            _SUBJECT, "warn", text, "counts of long windows rely on it: load the file as it is", "SLO164"
+            _SUBJECT, "warn", text, "evaluate it at least every 2m: load the file as it is", "SLO164"
         )
     if interval and taken > interval:
         text = f"the rule group '{group.name}' takes {taken:.3g} s, longer than its interval"
@@ -125,7 +128,14 @@ def _series(service: Service, slo: Slo, prometheus: PrometheusApi) -> Iterator[F
         text = f"'{slo.name}': no series {found.present}"
         fix = "check the scrape target and what the objective selects"
         other = _translated(found.present, prometheus)
-        if other:
+        unlabelled = _unlabelled(service, slo, prometheus)
+        if unlabelled:
+            text += f", but there are such series without {unlabelled}"
+            fix = (
+                "set what monitoring.match names in the scrape job (static_configs.labels, relabel_configs): "
+                "external_labels are added to alerts, remote write and federation, and no rule sees them"
+            )
+        elif other:
             text += f", but there is {other}: names of OTLP are translated otherwise"
             fix = "set otlp: {translation_strategy: UnderscoreEscapingWithSuffixes} in Prometheus' configuration"
         yield Finding(_SUBJECT, "warn", text, fix, "SLO165")
@@ -137,7 +147,34 @@ def _series(service: Service, slo: Slo, prometheus: PrometheusApi) -> Iterator[F
         yield Finding(_SUBJECT, "fail", f"'{slo.name}': no series {operand}", fix, "SLO166")
     if not missing:
         yield Finding(_SUBJECT, "ok", f"'{slo.name}': its series are there")
+    yield from _several(service, slo, found, prometheus)
     yield from _scrapes(service, slo, found, prometheus)
+
+
+def _unlabelled(service: Service, slo: Slo, prometheus: PrometheusApi) -> str:
+    """Return the matchers of `monitoring.match` that no series of an objective has; empty if none has another's."""
+    match = service.monitoring.match
+    if slo.queries is not None or not match:
+        return ""
+    without = replace(service, monitoring=service.monitoring._replace(match={}))
+    series = counts(without, slo).present
+    if not prometheus.query(f"count({series})"):
+        return ""
+    found = (each for each in equal(match) if not prometheus.query(f"count({series[:-1]},{each}}})"))
+    return ", ".join(found)
+
+
+def _several(service: Service, slo: Slo, found: Counts, prometheus: PrometheusApi) -> Iterator[Finding]:
+    """Yield if services of one name in several places count as one: each place is a label that `match` can name."""
+    if slo.queries is not None:
+        return
+    places = prometheus.query(f"group by ({', '.join(_PLACES)}) ({found.present})")
+    for label in _PLACES:
+        values = sorted({str(each["metric"].get(label, "")) for each in places} - {""})
+        if len(values) > 1 and label not in service.monitoring.match:
+            text = f"'{slo.name}': events of {len(values)} values of {label} ({', '.join(values[:5])}) share one budget"
+            fix = f"if these are several services: monitoring: {{match: {{{label}: {values[0]}}}}}, one file for each"
+            yield Finding(_SUBJECT, "info", text, fix)
 
 
 def _translated(selector: str, prometheus: PrometheusApi) -> str:

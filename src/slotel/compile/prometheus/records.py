@@ -4,13 +4,15 @@ Windows up to an hour are read from the counters, objective by objective. Longer
 one rule records them for all objectives of a service: up to a day the last hour, and what was before it from the 5 m
 window, which is evaluated every 30 s, so that each event stands in ten of them; a day and more from tiles of ten
 minutes. So a long window weighs by traffic, no average of ratios is taken, and a page waits for no sum (decision 0675).
+Events that the 5 m windows do not have, because a scrape or an evaluation was missed, are found in the last hour's and
+added (decision 0705).
 The tiles, and what is counted since the last one, are recorded by one group; the group that adds them up reads both as
 they were one evaluation earlier, so the order of the groups does not matter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from slotel.compile import conventions as at
@@ -28,6 +30,8 @@ CLASS: Final = "slo_calendar"
 PART: Final = "slo_part"
 """Keeps the parts of a window apart until they are added."""
 _SIDES: Final = (("events", at.total), ("events_bad", at.bad))
+NOISE: Final = 0.03
+"""The share of an hour's events by which the sum of its 5 m windows may differ, as both are extrapolated."""
 _SETTLED: Final = f"offset {format_duration(at.INTERVAL)}"
 """What the other group recorded an evaluation ago is complete, whichever group runs first."""
 
@@ -76,35 +80,86 @@ def _named_group(expr: str, slo: Slo) -> str:
 
 def ratio_rules(service: Service, slos: Slos) -> Iterator[Rule]:
     """Yield the counts of windows up to a day, and the ratios of these and of the direct ones; then the tiles."""
+    yield from _missed_rules(service, slos)
     for window, seconds, chosen in _by_window(service, slos, 0, DAY):
         if seconds > HOUR:
             older = format_duration(at.before_last_hour(seconds))
-            for _, base in _SIDES:
-                source = at.recorded_of(base(_base(service)), service, chosen, older)
-                before = f"sum_over_time({source} offset 1h) / {_share(service)}"
-                yield Rule(_added(before, at.recorded_of(base("1h"), service, chosen)), record=base(window))
+            for what, base in _SIDES:
+                hour = at.recorded_of(base("1h"), service, chosen)
+                counted = at.recorded_of(at.counted(what), service, chosen)
+                added = at.recorded_of(at.missed(what), service, chosen, format_duration(HOUR - 1))
+                newest = f"(({counted} > {hour} and sum_over_time({added}) > 0)\n  or {hour}\n  or {counted})"
+                yield Rule(
+                    _sum(*_counted(service, chosen, what, older, "offset 1h"), newest), record=base(window)
+                )
         yield _ratio_rule(service, chosen, window)
     yield from tile_rules(service, slos)
 
 
-def tile_rules(service: Service, slos: Slos) -> Iterator[Rule]:
-    """Yield the tiles of long windows: one sample at the first evaluation of every ten minutes of the clock.
+def _missed_rules(service: Service, slos: Slos) -> Iterator[Rule]:
+    """Yield how much of the last hour the base windows have counted, and what they missed of it.
 
-    Then the events since the last tile: at each evaluation the share of the base window that is new is added.
+    The increase of an hour spans a gap between two scrapes that no window of five minutes does. Averaged over the base
+    window it is the sum of the base windows of the hour: what is more was missed. What is less after that was added too
+    early: of evaluations that were missed while scrapes went on, the next base windows count some events, too. An
+    evaluation that comes later or sooner than the interval stands for as much more or less.
     """
-    due = f"on () (vector(time()) % {number(at.TILE)} < {number(at.INTERVAL)})"
+    base_seconds = at.base(service)
+    for what, base in _SIDES:
+        yield Rule(_sum(*_counted(service, slos, what, format_duration(HOUR - 1))), record=at.counted(what))
+        recent, hour = (at.recorded_of(base(window), service, slos) for window in (_base(service), "1h"))
+        hours = at.recorded_of(base("1h"), service, slos, format_duration(base_seconds - 1))
+        missing = f"avg_over_time({hours}) - {at.recorded_of(at.counted(what), service, slos)}"
+        added = at.recorded_of(at.missed(what), service, slos, format_duration(2 * base_seconds))
+        noise = f"{number(NOISE)} * {hour}"
+        elapsed = f"clamp_max(time() - timestamp({recent} offset 1s), {number(base_seconds)})"
+        yield Rule(
+            f"({missing} > {noise} and {hour} offset {_base(service)})\n"
+            f"or ({missing} < -{noise} and {missing} > -sum_over_time({added}))\n"
+            f"or {recent} * ({elapsed} - {number(at.INTERVAL)}) / {number(base_seconds)} != 0",
+            record=at.missed(what),
+        )
+
+
+def _counted(service: Service, slos: Slos, what: str, window: str, offset: str = "") -> tuple[str, str]:
+    """Return the parts of the number of events that the base windows of the last `window` counted, and missed."""
+    base = dict(_SIDES)[what]
+    recent = at.recorded_of(base(_base(service)), service, slos, window)
+    missed = at.recorded_of(at.missed(what), service, slos, window)
+    end = f" {offset}" if offset else ""
+    return f"sum_over_time({recent}{end}) / {_share(service)}", f"sum_over_time({missed}{end})"
+
+
+def tile_rules(service: Service, slos: Slos) -> Iterator[Rule]:
+    """Yield the tiles of long windows: at the first evaluation in ten minutes of the clock, the events before it.
+
+    Then the events since the last tile: at each evaluation the share of the base window that is new is added. A tile
+    that no evaluation closed in time is closed by the next one.
+    """
     for calendar, chosen in _by_calendar(slos):
-        for what, base in _SIDES:
-            tile = f"{_recent(service, chosen, base)}\nand {due}"
+        for what, _ in _SIDES:
+            so_far = at.recorded_of(at.open_tile(what), service, chosen, "1h")
+            tile = f"last_over_time({so_far})\nunless {_is_open(service, chosen, what)}"
             if calendar is None:
                 yield Rule(tile, record=at.tile(what))
-            else:  # under the class of its month
-                for index, now in enumerate(_classes(calendar)):
-                    yield Rule(f"{tile}\nand {now}", record=at.tile(what), labels={CLASS: str(index)})
+            else:  # under the class of its month, which may have ended with it
+                for index, then in enumerate(
+                    _classes(calendar, f"vector(time() - time() % {number(at.TILE)} - 1)")
+                ):
+                    yield Rule(f"({tile})\nand {then}", record=at.tile(what), labels={CLASS: str(index)})
     for what, base in _SIDES:
         new = f"{at.recorded_of(base(_base(service)), service, slos)} / {_share(service)}"
         so_far = at.recorded_of(at.open_tile(what), service, slos)
-        yield Rule(f"({so_far} + {new}\n  or {new}\n  or {so_far})\nunless {due}", record=at.open_tile(what))
+        missed = at.recorded_of(at.missed(what), service, slos)
+        open_ = f"({so_far} and {_is_open(service, slos, what)})"
+        closed = f"0 * (last_over_time({at.recorded_of(at.open_tile(what), service, slos, '1h')}) > 0)"
+        yield Rule(f"{_sum(open_, new, missed)}\nor {closed}", record=at.open_tile(what))
+
+
+def _is_open(service: Service, slos: Slos, what: str) -> str:
+    """Return what exists if the events since the last tile were recorded in these ten minutes of the clock."""
+    so_far = at.recorded_of(at.open_tile(what), service, slos)
+    return f"timestamp({so_far}) >= time() - time() % {number(at.TILE)}"
 
 
 def long_rules(service: Service, slos: Slos) -> Iterator[Rule]:
@@ -134,17 +189,13 @@ def period_rules(service: Service, slos: Slos) -> Iterator[Rule]:
 
 def _with_rest(tiles: str, service: Service, slos: Slos, what: str) -> str:
     """Return tiles plus what was counted since the last of them; either may be missing."""
-    return _added(tiles, f"{at.recorded_of(at.open_tile(what), service, slos)} {_SETTLED}")
+    return _sum(tiles, f"{at.recorded_of(at.open_tile(what), service, slos)} {_SETTLED}")
 
 
-def _added(older: str, newer: str) -> str:
-    """Return the sum of two parts of a window, of which either may be missing."""
-    return (
-        f"sum without ({PART}) (\n"
-        f'  label_replace({older}, "{PART}", "older", "", "")\n'
-        f'  or label_replace({newer}, "{PART}", "newer", "", "")\n'
-        ")"
-    )
+def _sum(*parts: str) -> str:
+    """Return the sum of parts of a window, of which any may be missing."""
+    named = (f'label_replace({part}, "{PART}", "{index}", "", "")' for index, part in enumerate(parts))
+    return f"sum without ({PART}) (\n  " + "\n  or ".join(named) + "\n)"
 
 
 def _tiles(service: Service, slos: Slos, what: str, calendar: str) -> str:
@@ -157,18 +208,12 @@ def _tiles(service: Service, slos: Slos, what: str, calendar: str) -> str:
     return "(" + "\n  or ".join(terms) + ")"
 
 
-def _classes(calendar: str) -> Iterator[str]:
-    """Yield what is true in the months of each class."""
+def _classes(calendar: str, moment: str = "") -> Iterator[str]:
+    """Yield what is true in the months of each class; `moment` is PromQL of the time, now by default."""
     if calendar == "month":
-        yield from (f"on () (month() % {MONTHS} == {index})" for index in range(MONTHS))
+        yield from (f"on () (month({moment}) % {MONTHS} == {index})" for index in range(MONTHS))
     else:
-        yield from (f"on () (floor((month() - 1) / 3) == {index})" for index in range(QUARTERS))
-
-
-def _recent(service: Service, slos: Slos, base: Callable[[str], str]) -> str:
-    """Return the events of the last ten minutes. A second less: Prometheus 2 has both ends of a range in it."""
-    source = at.recorded_of(base(_base(service)), service, slos, format_duration(at.TILE - 1))
-    return f"sum_over_time({source}) / {_share(service)}"
+        yield from (f"on () (floor((month({moment}) - 1) / 3) == {index})" for index in range(QUARTERS))
 
 
 def _base(service: Service) -> str:

@@ -102,13 +102,13 @@ class UncountedTraffic:
 class UncountedWork:
     """Looks once, when the process has run for a minute, whether it is a worker whose jobs nothing counts.
 
-    A process that has started others is none: they may do the work.
+    A process that has started others of its kind is none: they may do the work, and tell it themselves.
 
     Args:
         counts: whether any process of the service has counted a request or a job.
         is_known: whether this process has imported what runs jobs that slotel counts.
         others: ports that serve telemetry.
-        serves: whether it listens on another port, or has started processes.
+        serves: whether it listens on another port, or has started processes of its interpreter.
     """
 
     def __init__(
@@ -156,10 +156,14 @@ def _listens_or_has_children(others: Iterable[int | None]) -> bool:
 
 
 def _has_children() -> bool:
-    parent = str(os.getpid())
+    """Whether it has started a process that may do the work: one of the same interpreter, but multiprocessing's own."""
+    parent, program = str(os.getpid()), Path("/proc/self/exe").resolve()
     for each in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, IndexError):  # it has just ended
-            if each.read_text(errors="replace").rpartition(")")[2].split()[1] == parent:
+            if each.read_text(errors="replace").rpartition(")")[2].split()[1] != parent:
+                continue
+            helps = b"multiprocessing.resource_tracker" in each.with_name("cmdline").read_bytes()
+            if each.with_name("exe").resolve() == program and not helps:
                 return True
     return False
 
