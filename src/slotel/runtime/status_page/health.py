@@ -49,7 +49,7 @@ def delivery(
     what = table(["signal", "reason", "lost"], rows, caption="Lost, by reason", class_="left")
     return section(
         "Delivery",
-        tag("div", _sentry(runtime, families, lasts), _otlp(environ, lasts), class_="cards"),
+        tag("div", _sentry(runtime, families, lasts), otlp(environ, lasts), class_="cards"),
         what if rows else tag("p", "Nothing was lost."),
     )
 
@@ -69,7 +69,8 @@ def _sentry(runtime: Runtime, families: Sequence[Family], lasts: Mapping[str, La
     return card("Sentry", facts_list(facts.items()))
 
 
-def _otlp(environ: Mapping[str, str], lasts: Mapping[str, Last]) -> Html:
+def otlp(environ: Mapping[str, str], lasts: Mapping[str, Last]) -> Html:
+    """Return what the environment sends by OTLP, and when each signal was last delivered."""
     facts: dict[str, object] = {}
     for signal in ("traces", "metrics", "logs"):
         if "otlp" not in environ.get(f"OTEL_{signal.upper()}_EXPORTER", ""):
