@@ -11,10 +11,11 @@ import hmac
 import os
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from slotel.config import names
 from slotel.runtime.metrics.scrape.http.connection import Answer, Request, plain
@@ -45,28 +46,54 @@ class AccessError(RuntimeError):
     """The files that protect the endpoint cannot be used; the text says which, and what to do."""
 
 
+_Made = TypeVar("_Made")
+
+
+class _Reread(Generic[_Made]):
+    """What is made of files, and made again when one of them changes. Raises what `make` raises, and OSError."""
+
+    def __init__(self, files: Sequence[Path], make: Callable[[], _Made]) -> None:
+        self._files, self._make = files, make
+        self._stamp, self.made = self._look(), make()
+
+    def refreshed(self) -> _Made:
+        """Return what the files hold now; if they cannot be used, `made` stays what it was."""
+        stamp = self._look()
+        if stamp != self._stamp:
+            self.made = self._make()
+            self._stamp = stamp
+        return self.made
+
+    def _look(self) -> list[tuple[int, int, int]]:
+        found = [path.stat() for path in self._files]
+        return [(each.st_mtime_ns, each.st_size, each.st_ino) for each in found]
+
+
 class Access:
     """Decides whether a request is allowed.
 
     Args:
         hosts: allowed host names, in addition to addresses; None: all.
         is_local: whether the endpoint is bound to loopback only.
+
+    Attributes:
+        tokens: the bearer tokens, one of which a request must bring; None if none is asked for.
+        users: the users of basic authentication.
+        tls: the certificates to speak TLS with; None for plain HTTP.
+        needs_certificate: whether a client must bring a certificate.
     """
 
     def __init__(self, hosts: frozenset[str] | None = _LOOPBACK, *, is_local: bool = True) -> None:
         self.hosts, self.is_local = hosts, is_local
-        self.token_file: Path | None = None
+        self.tokens: _Reread[list[bytes]] | None = None
         self.users = Users({})
-        self.tls: Callable[[], SSLContext] | None = None
-        self.tls_files: tuple[Path, ...] = ()
+        self.tls: _Reread[SSLContext] | None = None
         self.needs_certificate = False
-        self._tokens: tuple[object, tuple[bytes, ...]] = (None, ())
-        self._context: tuple[object, SSLContext | None] = (None, None)
 
     @property
     def is_protected(self) -> bool:
         """Return whether a request needs credentials."""
-        return self.token_file is not None or bool(self.users) or self.needs_certificate
+        return self.tokens is not None or bool(self.users) or self.needs_certificate
 
     def refusal(self, request: Request) -> Answer | None:
         """Return the answer to a request that is refused; None for one that is not."""
@@ -74,7 +101,7 @@ class Access:
         if host and not self.is_named(host):
             text = f"421 Misdirected Request: set {names.SLOTEL_METRICS_HOSTS} to the names of this endpoint"
             return plain("421 Misdirected Request", text)
-        if request.path in OPEN_PATHS or (self.token_file is None and not self.users):
+        if request.path in OPEN_PATHS or (self.tokens is None and not self.users):
             return None
         is_authorised = self._is_authorised(request.headers.get("authorization", ""))
         if is_authorised:
@@ -82,7 +109,7 @@ class Access:
         if is_authorised is None:
             refused = plain("429 Too Many Requests", "429 Too Many Requests: too many wrong passwords")
             return refused._replace(headers=(("Retry-After", "5"),))
-        scheme = "Bearer" if self.token_file is not None else 'Basic realm="slotel", charset="UTF-8"'
+        scheme = "Bearer" if self.tokens is not None else 'Basic realm="slotel", charset="UTF-8"'
         refused = plain("401 Unauthorized")
         return refused._replace(headers=(("WWW-Authenticate", scheme),))
 
@@ -108,42 +135,22 @@ class Access:
         """Return a connection as it is spoken to: with TLS if that is configured."""
         if self.tls is None:
             return peer
-        stamp = tuple(_stamp(path) for path in self.tls_files)
-        if stamp != self._context[0]:
-            try:
-                self._context = stamp, self.tls()
-            except (OSError, ValueError):  # half a renewal: the certificates that stand are used on
-                if self._context[1] is None:
-                    raise
         from slotel.runtime.metrics.scrape.http.tls import TlsPeer
 
-        context = self._context[1]
-        assert context is not None  # noqa: S101 made above
-        return TlsPeer(context, peer)
+        with suppress(OSError, ValueError):  # half a renewal: the certificates that stand are used on
+            self.tls.refreshed()
+        return TlsPeer(self.tls.made, peer)
 
     def _is_authorised(self, header: str) -> bool | None:
         """Return whether the credentials are right; None if that is not known yet."""
         scheme, _, credentials = header.partition(" ")
         credentials = credentials.strip()
-        if scheme.lower() == "bearer" and self.token_file is not None:
-            given = credentials.encode("latin-1")  # as the bytes came
-            return sum(hmac.compare_digest(given, token) for token in self._read_tokens()) > 0
+        if scheme.lower() == "bearer" and self.tokens is not None:
+            given, tokens = credentials.encode("latin-1"), list[bytes]()  # as the bytes came
+            with suppress(OSError):  # while the file cannot be read, every request is refused
+                tokens = self.tokens.refreshed()
+            return sum(hmac.compare_digest(given, token) for token in tokens) > 0
         return self._is_user(credentials) if scheme.lower() == "basic" and self.users else False
-
-    def _read_tokens(self) -> tuple[bytes, ...]:
-        """Return the tokens of the file; none while it cannot be read: then every request is refused."""
-        path = self.token_file
-        assert path is not None  # noqa: S101 the caller looked
-        stamp = _stamp(path)
-        if stamp is None:
-            return ()
-        if stamp != self._tokens[0]:
-            try:
-                lines = path.read_bytes().splitlines()
-            except OSError:
-                return ()
-            self._tokens = stamp, tuple(line.strip() for line in lines if line.strip())
-        return self._tokens[1]
 
     def _is_user(self, credentials: str) -> bool | None:
         try:
@@ -171,8 +178,11 @@ def read_access(environ: Mapping[str, str], host: str) -> Access:
     access = Access(hosts, is_local=is_local)
     token_file = environ.get(names.SLOTEL_METRICS_TOKEN_FILE, "").strip()
     if token_file:
-        access.token_file = _readable(names.SLOTEL_METRICS_TOKEN_FILE, Path(token_file))
-        if not access._read_tokens():  # noqa: SLF001 its own maker
+        path = _readable(names.SLOTEL_METRICS_TOKEN_FILE, Path(token_file))
+        access.tokens = _Reread(
+            [path], lambda: [*filter(None, map(bytes.strip, path.read_bytes().splitlines()))]
+        )
+        if not access.tokens.made:
             raise AccessError(
                 f"{names.SLOTEL_METRICS_TOKEN_FILE}: {token_file} is empty: write a token into it"
             )
@@ -244,7 +254,7 @@ def _apply_tls(access: Access, tls: dict[str, Any], folder: Path, place: str) ->
             f"{place}: client_ca_file needs a client_auth_type that asks for certificates, and it one"
         )
     names_of_files = [str(tls[name]) for name in ("cert_file", "key_file", "client_ca_file") if tls.get(name)]
-    files = tuple(folder / name for name in names_of_files)
+    files = [folder / name for name in names_of_files]
 
     def make() -> SSLContext:
         import ssl
@@ -258,9 +268,8 @@ def _apply_tls(access: Access, tls: dict[str, Any], folder: Path, place: str) ->
         return context
 
     access.needs_certificate = verify == "CERT_REQUIRED"
-    access.tls, access.tls_files = make, files
     try:
-        access._context = tuple(_stamp(path) for path in files), make()  # noqa: SLF001 its own maker
+        access.tls = _Reread(files, make)
     except (OSError, ValueError) as error:
         raise AccessError(
             f"{place}: the certificate cannot be used: {type(error).__name__}: {error}"
@@ -271,14 +280,6 @@ def _readable(variable: str, path: Path) -> Path:
     if not os.access(path, os.R_OK) or not path.is_file():
         raise AccessError(f"{variable}: {path} cannot be read: the endpoint stays closed")
     return path
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _without_port(host: str) -> str:
