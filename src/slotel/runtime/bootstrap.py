@@ -24,7 +24,6 @@ from slotel.runtime.components import (
     count_jobs,
     enforce_log_records,
     join_workers,
-    open_endpoint,
     prepare_shutdown,
     push_metrics,
     watch_traffic,
@@ -36,6 +35,7 @@ from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.span_metrics import SpanMetrics
 from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.metrics.unsent import UNSENT
+from slotel.runtime.metrics_endpoint import open_endpoint
 from slotel.runtime.process.clock import SteadyClock
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.process.ticker import Ticker

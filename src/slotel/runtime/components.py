@@ -1,4 +1,4 @@
-"""The components around the span processor: Sentry, workers, endpoint, OTLP metrics, shutdown.
+"""The components around the span processor: Sentry, servers, jobs, workers, OTLP metrics, shutdown.
 
 Each is started separately; if one fails, only that one is disabled.
 """
@@ -6,7 +6,7 @@ Each is started separately; if one fails, only that one is disabled.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics
@@ -15,20 +15,15 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanContext
 
-from slotel.config import names
-from slotel.runtime.finding import Finding, log
-from slotel.runtime.logs import LOG, report
-from slotel.runtime.metrics.store.store import Family
+from slotel.runtime.finding import log
+from slotel.runtime.logs import LOG
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.process.shutdown import FlushHook, ShutdownFlusher, flush_hooks, flush_time
-from slotel.runtime.setup.exporters import wants_prometheus
 from slotel.runtime.state import Runtime
 from slotel.runtime.upstream.otel.logs import flush_logs, logger_provider, redact_before_processors
-from slotel.version import __version__
 
 if TYPE_CHECKING:
     from slotel.runtime.sentry.client.client import SentryConnection
-    from slotel.runtime.status_page.page import StatusPage
 
 
 def connect_sentry(runtime: Runtime, environ: MutableMapping[str, str]) -> None:
@@ -187,96 +182,6 @@ def join_workers(runtime: Runtime, environ: MutableMapping[str, str]) -> None:
     runtime.flush_hooks.append(lambda _, workers=runtime.workers: workers.note_exit())  # type: ignore[misc]  # mypy infers no default
 
 
-def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
-    """Answer scrapes, if OTEL_METRICS_EXPORTER names prometheus."""
-    if not wants_prometheus(environ):
-        return
-    from slotel.runtime.metrics.instruments.http_server import http_server_metrics
-    from slotel.runtime.metrics.scrape.endpoint import Endpoint
-    from slotel.runtime.metrics.scrape.http.access import AccessError, read_access
-    from slotel.runtime.metrics.scrape.http.holder import PortHolder
-    from slotel.runtime.metrics.scrape.http.port import read_address
-    from slotel.runtime.metrics.scrape.sources.app_metrics import AppMetrics
-    from slotel.runtime.metrics.scrape.sources.process_metrics import ProcessMetrics
-    from slotel.runtime.metrics.scrape.sources.registry import GlobalRegistry
-    from slotel.runtime.metrics.workers.by_worker import ByWorker
-
-    def yield_gil() -> None:
-        endpoint.yield_gil()
-
-    host, port, problems = read_address(environ)
-    report(problems)
-    try:
-        access = read_access(environ, host)
-    except AccessError as error:
-        log([Finding("metrics", "fail", str(error), "(no /metrics; everything else works)", "SLO158")])
-        return
-    self_metrics, provider = runtime.self_metrics, metrics.get_meter_provider()
-    sources = [lambda: runtime.store.snapshot(yield_gil), runtime.budget_windows.families, _build_info]
-    chore: Callable[[], float | None] = lambda: None  # noqa: E731 nothing to do without a meter provider of the SDK
-    process, registry = ProcessMetrics(), GlobalRegistry(self_metrics.dropped)
-    if isinstance(provider, MeterProvider):
-        if runtime.service.http_metrics == "slotel":
-            runtime.http_server_metrics = http_server_metrics(provider, runtime.service.max_series)
-        app = AppMetrics(
-            provider,
-            workers=runtime.workers,
-            fault=self_metrics.stage_error,
-            dropped=self_metrics.dropped,
-            apart=lambda: (
-                runtime.http_server_metrics.scopes() if runtime.http_server_metrics is not None else ()
-            ),
-            beside=lambda: (*process.families(), *registry.families()),
-            yield_gil=yield_gil,
-            redact=runtime.enforcer.redactor.attributes,
-        )
-        sources.append(app.families)
-        runtime.flush_hooks.append(lambda _: app.publish())
-        chore = app.chore
-    page = _status_page(runtime, environ) if runtime.service.page else None
-    workers = runtime.workers
-    if workers is not None:
-        runtime.by_worker = ByWorker(workers, yield_gil)
-        sources.append(runtime.by_worker.families)
-    endpoint = runtime.endpoint = Endpoint(
-        host,
-        port,
-        sources=sources,
-        target=runtime.resource,
-        pages={"/": lambda: page().answer()} if page is not None else {},
-        scraped=lambda families: page().observe(families) if page is not None else None,
-        fault=self_metrics.stage_error,
-        dropped=self_metrics.dropped,
-        chore=chore,
-        access=access,
-        holder=PortHolder(runtime.service_name, None if workers is None else lambda: workers.run_dir.path),
-        sibling=lambda: runtime.workers is not None and not runtime.workers.is_first,
-    )
-    endpoint.start()
-
-
-def _status_page(runtime: Runtime, environ: Mapping[str, str]) -> Callable[[], StatusPage]:
-    """Return what gives the status page, imported when it is first asked for; share what it shows of each process."""
-    from slotel.runtime.status_page import deliveries, instrumented
-
-    last_deliveries, active = deliveries.Deliveries(runtime), instrumented.Instrumented(runtime.workers)
-    if runtime.workers is not None:
-        runtime.workers.combine |= {module.SUFFIX: module.combine for module in (deliveries, instrumented)}
-    PROCESS.register("deliveries", tick=last_deliveries.share)
-    PROCESS.register("instrumentations", tick=active.share)
-    environ = dict(environ)
-
-    @functools.cache
-    def page() -> StatusPage:
-        from slotel.runtime.status_page.page import StatusPage
-
-        endpoint = runtime.endpoint
-        families = endpoint.families if endpoint is not None else list
-        return StatusPage(runtime, environ, families, last_deliveries.all, active.all)
-
-    return page
-
-
 def watch_traffic(runtime: Runtime, environ: Mapping[str, str]) -> None:
     """Log a warning if a server answers and nothing is counted, unless the user has excluded URLs."""
     if any(name.endswith("EXCLUDED_URLS") and value.strip() for name, value in environ.items()):
@@ -355,10 +260,3 @@ def prepare_shutdown(runtime: Runtime) -> None:
 
     runtime.shutdown_flusher = ShutdownFlusher(hooks, lambda: flush_time(options()))
     runtime.shutdown_flusher.prepare(handle_sigterm=runtime.service.sigterm)
-
-
-def _build_info() -> Iterable[Family]:
-    yield Family(
-        name=names.BUILD_INFO, kind="gauge", help="Version of slotel; the value is 1.", unit="",
-        label_names=("version",), bounds=(), series={(__version__,): (1.0,)}, exemplars={}, created=0.0,
-    )  # fmt: skip

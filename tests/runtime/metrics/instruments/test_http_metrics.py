@@ -255,4 +255,4 @@ def test_each_framework_measures_with_slotels_meters_unless_another_exporter_rea
         timeout=170,
         check=True,
     )
-    assert done.stdout.splitlines()[0] == where
+    assert where in done.stdout.splitlines()  # on a busy machine the console's exporter may print before

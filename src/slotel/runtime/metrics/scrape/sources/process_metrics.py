@@ -6,6 +6,7 @@ import gc
 from collections.abc import Iterable
 from typing import Any, Final
 
+from slotel.runtime.metrics.scrape.sources.registry import families_of
 from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.process.lifecycle import PROCESS
 
@@ -35,9 +36,7 @@ class ProcessMetrics:
 
             self._kernel = ProcessCollector(registry=None)
         for metric in self._kernel.collect():
-            kind: Any = "counter" if metric.type == "counter" else "gauge"
-            row: Any = {(): (metric.samples[0].value,)}
-            yield Family(metric.name, kind, metric.documentation, "", (), (), row)
+            yield from families_of(metric)
         stats = gc.get_stats()
         for name, number, text in _GC:
             rows: Any = {

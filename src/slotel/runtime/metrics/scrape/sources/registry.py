@@ -51,7 +51,7 @@ class GlobalRegistry:
             collectors = collectors_of(library.REGISTRY)
             instruments = [each for each in collectors if isinstance(each, library.metrics.MetricWrapperBase)]
             found = [
-                family for each in instruments for metric in each.collect() for family in _families(metric)
+                family for each in instruments for metric in each.collect() for family in families_of(metric)
             ]
             self._at_fork = {family.name: family for family in found if family.kind != "gauge"}
         except Exception:  # noqa: BLE001 a fork is the app's
@@ -70,12 +70,13 @@ class GlobalRegistry:
                 self._defaults = frozenset(metric.name for each in standard for metric in each.collect())
             for metric in library.REGISTRY.collect():
                 if metric.name not in self._defaults:
-                    yield from _families(metric)
+                    yield from families_of(metric)
         except Exception:  # noqa: BLE001 a collector of the app's that fails must not take the others down
             self._dropped("metrics", "collector_failed")
 
 
-def _families(metric: Any) -> Iterator[Family]:
+def families_of(metric: Any) -> Iterator[Family]:
+    """Yield a metric of prometheus_client as families: a summary is several gauges."""
     samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
     names = tuple(dict.fromkeys(name for sample in samples for name in sample.labels if name != "le"))
     if metric.type == "histogram":
