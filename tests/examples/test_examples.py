@@ -13,6 +13,7 @@ import pytest
 from slotel.cli.sink.server import SentrySink
 from support.launch import Launched, clean_environ, wait_until
 from support.ports import free_port
+from support.postgres_server import postgres_server
 from support.real import require_real
 
 ROOT = Path(__file__).parents[2]
@@ -220,47 +221,10 @@ def test_a_serverless_handler(sink):
     assert len(errors(sink)) == 1
 
 
-@contextmanager
-def postgres(folder):
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres")) or [Path(require_real("postgres"))]
-    home, port = found[-1].parent, free_port()
-    user = ["runuser", "-u", "nobody", "--"] if os.geteuid() == 0 else []  # PostgreSQL does not run as root
-    data = folder / "data"
-    data.mkdir()
-    folder.chmod(0o755)
-    for parent in folder.parents:
-        if parent.is_relative_to("/tmp") and parent != Path("/tmp"):
-            parent.chmod(0o755)
-    if user:
-        shutil.chown(data, "nobody")
-    subprocess.run(
-        [*user, str(home / "initdb"), "-D", str(data), "-U", "shop", "-A", "trust"],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    options = [
-        "-p",
-        str(port),
-        "-c",
-        "listen_addresses=127.0.0.1",
-        "-c",
-        "unix_socket_directories=",
-        "-c",
-        "fsync=off",
-    ]
-    process = subprocess.Popen(
-        [*user, str(home / "postgres"), "-D", str(data), *options], stderr=subprocess.DEVNULL
-    )
-    try:
-        yield f"postgresql+psycopg://shop@127.0.0.1:{port}/postgres"
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
 def test_sqlalchemy_with_postgresql(sink, tmp_path):
     folder = EXAMPLES / "sqlalchemy"
-    with postgres(tmp_path) as url:
+    with postgres_server(tmp_path) as port:
+        url = f"postgresql+psycopg://shop@127.0.0.1:{port}/postgres"
         create = ["python", "-c", "import app; app.create()"]
         until = time.monotonic() + 60
         while run(folder, *create, sink=sink, DATABASE_URL=url).returncode:

@@ -1,7 +1,10 @@
 """One app for each framework, the same under plain sentry-sdk and under slotel; every way to make an event and a transaction."""
 
+import asyncio
 import base64
 import contextlib
+import contextvars
+import functools
 import http.client
 import json
 import logging
@@ -16,12 +19,22 @@ import sentry_sdk
 
 FRAMEWORK = sys.argv[2]
 KNOW_THEIR_USER = ("login", "auth", "rest")
+options = {}
+if FRAMEWORK in ("rq", "huey", "dramatiq", "arq"):
+    from sentry_sdk.integrations.redis import RedisIntegration
+
+    options["disabled_integrations"] = [RedisIntegration]  # its breadcrumbs have a test of their own
+if FRAMEWORK == "dramatiq":
+    from sentry_sdk.integrations.dramatiq import DramatiqIntegration
+
+    options["integrations"] = [DramatiqIntegration()]
 sentry_sdk.init(
     os.environ["SENTRY_DSN"],
     traces_sample_rate=1.0,
     send_default_pii="private" not in sys.argv,
     release="r1",
     environment="live",
+    **options,
 )
 
 
@@ -73,6 +86,266 @@ def says(number):
 def logs(number):
     said(number)
     logging.getLogger("app").error("it logs %s", number)
+
+
+def catches(number):
+    said(number)
+    try:
+        raise LookupError("it is caught")
+    except LookupError:
+        sentry_sdk.capture_exception()
+
+
+def bottle():
+    import bottle
+
+    app = bottle.Bottle()
+
+    def view_of_bottle(view):
+        def view_function(number):
+            assert bottle.request.json["amount"] == 3
+            view(number)
+            return "ok"
+
+        return view_function
+
+    for view in (*VIEWS, refuses(lambda: bottle.abort(500, "it refuses"))):
+        app.route(f"/{view.__name__}/<number>", "POST", view_of_bottle(view))
+    wsgi(app, ALL)
+
+
+VIEWS = fails, says, logs, catches
+ALL = ("fails", "says", "logs", "catches", "refuses", "nowhere")
+
+
+def refuses(answers):
+    """A view that answers with a 500 by an exception of its framework."""
+
+    def refuses(number):
+        said(number)
+        answers()
+
+    return refuses
+
+
+def raising(error):
+    def raises():
+        raise error
+
+    return raises
+
+
+def falcon():
+    import falcon
+
+    def resource_of(view):
+        class Resource:
+            def on_post(self, request, response, number):
+                assert request.media["amount"] == 3
+                view(number)
+                response.text = "ok"
+
+        return Resource()
+
+    app = falcon.App()
+    for view in (*VIEWS, refuses(raising(falcon.HTTPInternalServerError(title="it refuses")))):
+        app.add_route(f"/{view.__name__}/{{number}}", resource_of(view))
+    wsgi(app, ALL)
+
+
+def tornado():
+    import tornado.httpserver
+    import tornado.testing
+    import tornado.web
+
+    def handler_of(view):
+        class Handler(tornado.web.RequestHandler):
+            def post(self, number):
+                assert json.loads(self.request.body)["amount"] == 3
+                view(number)
+
+        Handler.__name__ = Handler.__qualname__ = view.__name__
+        return Handler
+
+    async def main():
+        views = (*VIEWS, refuses(raising(tornado.web.HTTPError(500, "it refuses"))))
+        app = tornado.web.Application([(f"/{view.__name__}/(.*)", handler_of(view)) for view in views])
+        listener, port = tornado.testing.bind_unused_port()
+        server = tornado.httpserver.HTTPServer(app)
+        server.add_sockets([listener])
+        await ask_all(port)
+        server.stop()
+
+    asyncio.run(main())
+
+
+async def ask_all(port):
+    for path in ALL:
+        client = functools.partial(post, f"http://127.0.0.1:{port}/{path}/7?q=1")
+        await asyncio.get_running_loop().run_in_executor(None, contextvars.Context().run, client)
+
+
+def aiohttp():
+    from aiohttp import web
+
+    def view_of_aiohttp(view):
+        async def view_function(request):
+            assert (await request.json())["amount"] == 3
+            view(request.match_info["number"])
+            return web.Response(text="ok")
+
+        view_function.__name__ = view_function.__qualname__ = view.__name__
+        return view_function
+
+    async def main():
+        app = web.Application()
+        for view in (*VIEWS, refuses(raising(web.HTTPInternalServerError(reason="it refuses")))):
+            app.router.add_post(f"/{view.__name__}/{{number}}", view_of_aiohttp(view))
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        await ask_all(site._server.sockets[0].getsockname()[1])
+        await runner.cleanup()
+
+    asyncio.run(main())
+
+
+def quart():
+    import quart
+
+    app = quart.Quart("differential")
+
+    def view_of_quart(view):
+        async def view_function(number):
+            assert (await quart.request.get_json())["amount"] == 3
+            view(number)
+            return "ok"
+
+        return view_function
+
+    for view in (*VIEWS, refuses(lambda: quart.abort(500, "it refuses"))):
+        app.add_url_rule(f"/{view.__name__}/<number>", view.__name__, view_of_quart(view), methods=["POST"])
+    asgi(app, paths=ALL)
+
+
+def starlette():
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Route
+
+    def view_of_starlette(view):
+        async def view_function(request):
+            await request.json()
+            view(request.path_params["number"])
+            return PlainTextResponse("ok")
+
+        return view_function
+
+    views = (*VIEWS, refuses(raising(HTTPException(500, "it refuses"))))
+    asgi(
+        Starlette(
+            routes=[
+                Route(f"/{view.__name__}/{{number}}", view_of_starlette(view), methods=["POST"])
+                for view in views
+            ]
+        ),
+        paths=ALL,
+    )
+
+
+def litestar():
+    import litestar
+    from litestar.exceptions import HTTPException
+
+    def view_of_litestar(view):
+        async def view_function(number: str, request: litestar.Request) -> str:
+            assert (await request.json())["amount"] == 3
+            view(number)
+            return "ok"
+
+        view_function.__name__ = view_function.__qualname__ = view.__name__
+        return litestar.post(f"/{view.__name__}/{{number:str}}", name=view.__name__)(view_function)
+
+    views = (*VIEWS, refuses(raising(HTTPException("it refuses", status_code=500))))
+    asgi(litestar.Litestar([view_of_litestar(view) for view in views]), paths=ALL)
+
+
+def rq():
+    from redis import Redis
+    from rq import Queue, SimpleWorker
+
+    connection = Redis.from_url(os.environ["BROKER"])
+    queue = Queue(connection=connection)
+    for view in VIEWS:
+        queue.enqueue(f"differential.{view.__name__}", "7")
+    sys.modules["differential"] = sys.modules["__main__"]
+    SimpleWorker([queue], connection=connection).work(burst=True, logging_level="CRITICAL")
+
+
+def huey():
+    from huey import RedisHuey
+    from huey.api import TaskException
+
+    huey = RedisHuey(url=os.environ["BROKER"])
+
+    def task_of(view):
+        def run(number):
+            view(number)
+            return "ok"
+
+        return huey.task(name=view.__name__)(run)
+
+    tasks = [task_of(view) for view in VIEWS]
+    consumer = huey.create_consumer(workers=1, periodic=False, initial_delay=0.01)
+    consumer.start()
+    for result in [task("7") for task in tasks]:
+        with contextlib.suppress(TaskException):
+            result(blocking=True, timeout=60)
+    consumer.stop(graceful=True)
+
+
+def dramatiq():
+    import dramatiq
+    from dramatiq.brokers.redis import RedisBroker
+
+    broker = RedisBroker(url=os.environ["BROKER"])
+    dramatiq.set_broker(broker)
+    actors = [dramatiq.actor(view, max_retries=0) for view in VIEWS]
+    for actor in actors:
+        actor.send("7")
+    worker = dramatiq.Worker(broker, worker_timeout=100, worker_threads=1)
+    worker.start()
+    broker.join("default")
+    worker.join()
+    worker.stop()
+
+
+def arq():
+    import arq.worker
+    from arq import create_pool
+    from arq.connections import RedisSettings
+
+    def job_of(view):
+        async def run(context, number):
+            view(number)
+
+        return arq.worker.func(run, name=view.__name__)
+
+    class Settings:
+        functions = [job_of(view) for view in VIEWS]  # noqa: RUF012 arq's own way
+        redis_settings = RedisSettings.from_dsn(os.environ["BROKER"])
+        burst, poll_delay, max_jobs = True, 0.05, 1
+
+    async def enqueue():
+        pool = await create_pool(Settings.redis_settings)
+        for view in VIEWS:
+            await pool.enqueue_job(view.__name__, "7")
+
+    asyncio.run(enqueue())
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    arq.worker.run_worker(Settings)
 
 
 def flask():
@@ -349,7 +622,7 @@ def rest():
     wsgi(get_wsgi_application(), Authorization=f"Basic {base64.b64encode(b'kate:x').decode()}")
 
 
-def asgi(app, ask=post, prefix="", protocol="http"):
+def asgi(app, ask=post, prefix="", protocol="http", paths=("fails", "says", "logs")):
     import uvicorn
 
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", lifespan="off"))
@@ -358,7 +631,7 @@ def asgi(app, ask=post, prefix="", protocol="http"):
     while not server.started:
         threading.Event().wait(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
-    for path in ("fails", "says", "logs"):
+    for path in paths:
         ask(f"{protocol}://127.0.0.1:{port}/{prefix}{path}/7?q=1")
     server.should_exit = True
     thread.join()

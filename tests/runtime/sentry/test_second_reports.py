@@ -1,11 +1,12 @@
 """An event has its span's name, whatever an integration calls it; what tells nothing new is no event."""
 
 import functools
+import threading
 
 import pytest
 
-from slotel.runtime.sentry.errors.integrations import _keeping_name
 from slotel.runtime.sentry.errors.second_reports import is_second_report
+from slotel.runtime.sentry.transactions.processors import OfIntegration
 
 
 def naming(event, _hint):
@@ -16,9 +17,29 @@ def naming(event, _hint):
 @pytest.mark.parametrize(("name", "expected"), [("GET /items", "GET /items"), (None, "app.view")])
 def test_an_integration_names_only_what_no_span_names(name, expected):
     event = {} if name is None else {"transaction": name, "transaction_info": {"source": "route"}}
-    processor = functools.partial(_keeping_name(naming, "bottle"), event, {})
+    processor = functools.partial(OfIntegration(naming, "bottle"), event, {})
     assert processor()["transaction"] == expected
     assert event["transaction_info"] == {"source": "component" if name is None else "route"}
+
+
+def test_what_an_integration_reads_on_the_thread_of_a_request_is_added_to_its_transaction_on_another():
+    local = threading.local()
+    local.request = {"data": {"amount": 3}}
+
+    def reading(event, _hint):
+        event.setdefault("request", {}).update(getattr(local, "request", {"data": "gone"}))
+        event.setdefault("tags", {})["read"] = "yes"
+        return event
+
+    processor = OfIntegration(reading, "bottle")
+    processor.note()
+    made, error = {"type": "transaction", "request": {"url": "/"}, "tags": {"own": "1"}}, {}
+    worker = threading.Thread(target=lambda: [processor(event, {}) for event in (made, error)])
+    worker.start()
+    worker.join()
+    assert made["request"] == {"url": "/", "data": {"amount": 3}}
+    assert made["tags"] == {"own": "1", "read": "yes"}
+    assert error["request"] == {"data": "gone"}
 
 
 ClientDisconnected = type("ClientDisconnected", (Exception,), {"__module__": "uvicorn.protocols.utils"})

@@ -12,6 +12,7 @@ from slotel.runtime.upstream.sentry.scope import (
     adds_nothing,
     fork_when_used,
     make_copy,
+    processors_of,
     snapshot_of,
 )
 
@@ -93,6 +94,18 @@ def test_a_chain_that_nobody_ends_has_no_depth():
     for _ in range(sys.getrecursionlimit()):
         scope = fork_when_used(scope)
     assert scope._tags == {"of": "the process"}
+
+
+def test_a_fork_of_a_fork_stays_as_it_is_at_the_end():
+    """An integration forks the scope that a request has: the fork has everything, and nothing of ours."""
+    original = a_scope()
+    forked = fork_when_used(original).fork()
+    forked.set_tag("own", "1")
+    assert snapshot_of(forked) is forked
+    assert forked._tags == {"of": "the process", "own": "1"}
+    assert (
+        [*processors_of(forked)] == [*processors_of(fork_when_used(original))] == original._event_processors
+    )
 
 
 def test_a_scope_of_the_apps_own_class_is_copied_at_once():

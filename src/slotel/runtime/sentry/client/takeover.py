@@ -32,10 +32,11 @@ from slotel.runtime.sentry.errors.capture import repeats
 from slotel.runtime.sentry.errors.delivery import watch_delivery
 from slotel.runtime.sentry.errors.detail import ErrorDetail
 from slotel.runtime.sentry.errors.exception_record import RECORD, unreport
-from slotel.runtime.sentry.errors.integrations import LazyIntegrations, keep_names
+from slotel.runtime.sentry.errors.integrations import LazyIntegrations
 from slotel.runtime.sentry.errors.linker import ErrorEventLinker, current_span_ids
 from slotel.runtime.sentry.span_api import scope as span_api
 from slotel.runtime.sentry.span_api import streamed_spans
+from slotel.runtime.sentry.transactions.processors import watch_processors
 from slotel.runtime.sentry.transport.client_transport import ClientTransport, sender_of
 from slotel.runtime.sentry.transport.completion import EnvelopeCompletion
 from slotel.runtime.sentry.transport.endpoint import Endpoint
@@ -223,8 +224,7 @@ class ClientTakeover:
             choose_variables(detail.choose)
             defer_serializing(self._finishes_events)
             self._lazy.wait_for_imports()
-            if not self._parts.native_names:
-                keep_names()
+            watch_processors(keeps_names=not self._parts.native_names)
             # in mode `sdk` SentrySpanProcessor uses that API
             if self._parts.options.get("instrumenter") != "otel":
                 span_api.install(self._parts.open_spans, native_names=self._parts.native_names)

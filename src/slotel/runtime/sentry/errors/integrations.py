@@ -17,14 +17,12 @@ import wrapt
 from sentry_sdk.integrations import DidNotEnable, Integration, setup_integrations
 
 from slotel.runtime.logs import LOG
-from slotel.runtime.sentry.transactions.names import is_named_by
 from slotel.runtime.upstream.sentry.bodies import ignore_unreadable_bodies
 from slotel.runtime.upstream.sentry.integrations import (
     auto_enabling_integrations,
     is_setting_up,
     superseding_integrations,
 )
-from slotel.runtime.upstream.sentry.spans import before_processors
 
 REPLACED: Final = frozenset({"celery", "django", "fastapi", "flask", "starlette"})
 """Modules of sentry_sdk.integrations whose error capture `frameworks.py` does."""
@@ -34,7 +32,6 @@ ONLY_TRACING: Final = frozenset(
     {"asyncpg", "boto3", "clickhouse_driver", "httpx", "httpx2", "pymongo", "redis", "sqlalchemy"}
 )
 """They report no errors, but make spans and breadcrumbs of calls, which the trace has already."""
-_INTEGRATIONS: Final = "sentry_sdk.integrations."
 _LIBRARIES: Final = {
     "aiohttp": "aiohttp.web",
     "google_genai": "google.genai",
@@ -85,38 +82,6 @@ def library_of(integration: str) -> str | None:
     """
     name = integration.split(".")[2]
     return None if name in REPLACED or name in ONLY_TRACING else _LIBRARIES.get(name, name)
-
-
-def keep_names() -> None:
-    """Keep integrations from naming events and transactions after functions: they have the span's name.
-
-    An integration whose `transaction_style` the app has set names them all the same.
-    """
-
-    def wrap(original: Any) -> Any:
-        def add_event_processor(scope: Any, processor: Any) -> Any:
-            module = str(getattr(getattr(processor, "func", processor), "__module__", ""))
-            if module.startswith(_INTEGRATIONS):
-                framework = module.removeprefix(_INTEGRATIONS).partition(".")[0]
-                processor = _keeping_name(processor, framework)
-            return original(scope, processor)
-
-        return add_event_processor
-
-    before_processors(wrap)
-
-
-def _keeping_name(processor: Any, framework: str) -> Any:
-    def process(event: Any, hint: Any) -> Any:
-        if is_named_by(framework, is_native=False):
-            return processor(event, hint)
-        kept = {key: event[key] for key in ("transaction", "transaction_info") if key in event}
-        done = processor(event, hint)
-        if done is not None and kept.get("transaction"):
-            done.update(kept)
-        return done
-
-    return process
 
 
 class LazyIntegrations:

@@ -274,6 +274,8 @@ class ErrorEventLinker:
             is_job = (
                 fields.op == here.name and here.kind is SpanKind.CONSUMER
             )  # what says more is written at its end
+            if "messaging.destination.name" in fields.data:
+                found["data"]["messaging.destination.name"] = fields.data["messaging.destination.name"]
             found["op"] = "queue.process" if is_job else fields.op
             found["parent_span_id"] = format_span_id(here.parent.span_id) if here.parent is not None else None
             is_root = local_root is not None and here is local_root.span

@@ -47,6 +47,17 @@ def note_details(integration: str, *_: Any, **more: Any) -> None:
         scopes.view.note_details()
 
 
+def use_active_scopes() -> None:
+    """Take what code says in the scopes that are active now for the transaction of the current request.
+
+    An integration of sentry-sdk has made them, in which plain sentry-sdk's transaction begins.
+    """
+    scopes = SCOPES.get()
+    trace = scopes.local_root.state if scopes is not None and not scopes.local_root.ended else None
+    if trace is not None and trace.scopes is not None:
+        trace.scopes = trace.scopes._replace(isolation=ISOLATION.get(), current=CURRENT.get())
+
+
 def isolation_of(local_root: LocalRoot) -> Any:
     """Return the local root's own Sentry scope, if it is the active one; else None."""
     scopes = SCOPES.get()

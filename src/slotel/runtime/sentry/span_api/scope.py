@@ -21,6 +21,7 @@ from sentry_sdk import tracing_utils
 from slotel.runtime.requests.current import served_span
 from slotel.runtime.requests.served import SERVED
 from slotel.runtime.sentry.errors.integrations import SET_UP
+from slotel.runtime.sentry.errors.request_scopes import use_active_scopes
 from slotel.runtime.sentry.span_api.arguments import SOURCE, TRANSACTION, is_made_by_code, with_bounded_name
 from slotel.runtime.sentry.span_api.continued_trace import ContinuedTrace
 from slotel.runtime.sentry.span_api.span import OtelSpan, start
@@ -119,6 +120,7 @@ class _Replacements:
     def start_transaction(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def method(scope: Any, transaction: Any = None, *given: Any, **arguments: Any) -> Any:
             if self._is_traced_already():
+                use_active_scopes()
                 return original(scope, transaction, *given, **arguments)
             if isinstance(transaction, ContinuedTrace):
                 return transaction.start(arguments)
@@ -126,6 +128,7 @@ class _Replacements:
                 return transaction
             origin = arguments.get("origin") if transaction is None else getattr(transaction, "origin", None)
             if not is_made_by_code(origin):
+                use_active_scopes()
                 return original(scope, transaction, *given, **arguments)
             if transaction is not None:
                 return self._start_given(transaction, arguments)

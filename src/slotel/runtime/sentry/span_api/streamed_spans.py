@@ -21,6 +21,7 @@ from opentelemetry.trace import Span, Status, StatusCode
 from sentry_sdk import tracing_utils
 
 from slotel.runtime.requests.current import served_span
+from slotel.runtime.sentry.errors.request_scopes import use_active_scopes
 from slotel.runtime.sentry.span_api.arguments import SOURCE, is_made_by_code, with_bounded_name
 from slotel.runtime.sentry.span_api.span import OtelSpan, start
 from slotel.runtime.upstream.sentry.spans import (
@@ -145,6 +146,8 @@ class _Replacements:
                 and trace.get_current_span().get_span_context().is_valid
             ):
                 return self._begin(child["name"], child["attributes"], _CURRENT, active)
+            if parent_span is None:  # it would be a transaction
+                use_active_scopes()
             return NoOpStreamedSpan()  # sentry-sdk's own would be sent where a caller's trace is sampled
 
         return start_span

@@ -18,6 +18,7 @@ from slotel.runtime.sentry.own_requests import own_span_test
 from slotel.runtime.sentry.protocols import Dropped, SentryClientLike
 from slotel.runtime.sentry.transactions.ids import IDS
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
+from slotel.runtime.sentry.transactions.mapping import query_text
 from slotel.runtime.sentry.transactions.names import TransactionStyles, name_of_route
 from slotel.runtime.sentry.transactions.payload import MAX_SPANS, Segment, transaction
 from slotel.runtime.sentry.transactions.sampling_context import incoming, sampling_context
@@ -29,6 +30,7 @@ from slotel.runtime.sentry.transport.endpoint import Endpoint
 MAX_LATE: Final = 20
 """Late spans with no parent among them become transactions of their own, up to so many; more go together."""
 _ERROR: Final = StatusCode.ERROR
+_SQLALCHEMY: Final = "opentelemetry.instrumentation.sqlalchemy"
 _Said: TypeAlias = tuple[Context, Scopes]
 """Where the code of a request said something about it: its context variables, and its Sentry scopes."""
 _PROFILE: Final = {"type": "profile", "content_type": "application/json"}
@@ -113,14 +115,14 @@ class Assembly:
             yield from self._envelopes(segment, trace, context, weigh_once=weigh_once)
 
     def _children(self, tags: Mapping[str, str], spans: Sequence[ReadableSpan]) -> list[RedactedSpan]:
-        """Return the enforced spans by start time, without slotel's own requests."""
+        """Return the enforced spans by start time, without slotel's own requests, and one span for each query."""
         if not spans:
             return []
         plain, is_own = self._enforcer.plain, self._is_own
         enforced = [plain(span, tags) for span in spans]
         children = [each for each in enforced if not is_own(each.span, each.attributes)]
         children.sort(key=_start)
-        return children
+        return _without_drivers(children) if any(map(_is_of_sqlalchemy, children)) else children
 
     def _segment(
         self, local_root: LocalRoot, root: RedactedSpan, children: Sequence[RedactedSpan], trace: Trace
@@ -222,6 +224,33 @@ def _start(plain: RedactedSpan) -> int:
 
 def _id(plain: RedactedSpan) -> int:
     return plain.span.context.span_id if plain.span.context is not None else 0
+
+
+def _is_of_sqlalchemy(span: RedactedSpan) -> bool:
+    scope = span.span.instrumentation_scope
+    return scope is not None and scope.name == _SQLALCHEMY
+
+
+def _without_drivers(spans: Iterable[RedactedSpan]) -> list[RedactedSpan]:
+    """Return spans without the driver's of a query that SQLAlchemy's instrumentation has made one of: it is one query.
+
+    Args:
+        spans: by start time.
+    """
+    left: list[RedactedSpan] = []
+    outer, text = None, ""
+    for each in spans:
+        if _is_of_sqlalchemy(each):
+            outer, text = each.span, query_text(each.attributes)
+        elif (
+            outer is not None
+            and (each.span.end_time or 0) <= (outer.end_time or 0)
+            and text
+            and query_text(each.attributes) == text
+        ):
+            continue
+        left.append(each)
+    return left
 
 
 def _chunks(spans: Sequence[RedactedSpan]) -> Iterator[Sequence[RedactedSpan]]:

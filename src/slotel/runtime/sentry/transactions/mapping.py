@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
-from slotel.runtime.requests.outcomes import OutcomeRow
+from slotel.runtime.requests.outcomes import JOB_STATE, SUCCEEDED, OutcomeRow
 
 MAX_OP: Final = 128
 MAX_NAME: Final = 200
@@ -116,7 +116,8 @@ def root_status(fields: SpanFields, row: OutcomeRow | None, attributes: Mapping[
     """
     if row is None or "sentry.status" in attributes:
         return fields.status
-    return row.transaction_status(fields.status)
+    status = row.transaction_status(fields.status)
+    return "ok" if status is None and row is SUCCEEDED and JOB_STATE in attributes else status
 
 
 def _span_fields(span: ReadableSpan, attributes: Mapping[str, Any], is_root: bool) -> SpanFields:  # noqa: PLR0911 one for each convention

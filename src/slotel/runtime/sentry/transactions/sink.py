@@ -31,6 +31,7 @@ from slotel.runtime.sentry.propagation import request_of
 from slotel.runtime.sentry.protocols import Dropped, SentryClientLike
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
 from slotel.runtime.sentry.transactions.names import TransactionStyles, framework_of, name_of_code
+from slotel.runtime.sentry.transactions.processors import note_processors
 from slotel.runtime.sentry.transactions.traces import EndedTrace, LateSpan, PartialTrace, Scopes, Trace
 from slotel.runtime.sentry.transactions.worker import Worker
 from slotel.runtime.upstream.otel.context import flags_of, span_id_of
@@ -214,6 +215,8 @@ class TransactionsSink:
             self._lose(local_root, trace)
             return
         now = time.monotonic()
+        if scopes is not None:
+            note_processors(scopes)
         said = scopes.at_end() if scopes is not None else Scopes.copied()
         if root.kind is SpanKind.SERVER:
             found = name_of_code(root, carrier, self._styles)

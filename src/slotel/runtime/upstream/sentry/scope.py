@@ -5,7 +5,7 @@ A scope of a class of the app's own is copied at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -21,6 +21,11 @@ _SLOTS_OF: Final = Probe(
     why="a slot without a value asks `__getattr__`, which makes the copy",
     without="each request's scopes are copied when it starts, some 10 us more",
     level=SLOWER,
+)  # fmt: skip
+_PROCESSORS: Final = Probe(
+    "sentry_sdk.scope:Scope", "_event_processors",
+    why="integrations of sentry-sdk add what they know of a request, which its own thread can read",
+    without="transactions of Bottle and Tornado lack cookies and body",
 )  # fmt: skip
 _COSTS: Final = "each request costs 10 us more"
 _ISOLATION: Final = Probe(
@@ -125,18 +130,27 @@ class UnusedScope(NamedTuple):
         return copied
 
 
+def processors_of(scope: Scope) -> Iterable[Any]:
+    """Return the event processors of a request's scope, or those of the one that it waits to be a copy of."""
+    if scope.__class__ is _WaitingScope:
+        with suppress(AttributeError):  # a copy of one that waited
+            scope = _value(scope, "_slotel_original") or scope
+    return _PROCESSORS.of(scope) or ()
+
+
 def snapshot_of(scope: Scope) -> Scope | UnusedScope:
     """Return a scope that stays as this one is now: itself, or what its copy would be made of.
 
     Args:
         scope: of a request that has ended, which nobody uses any more.
     """
-    if scope.__class__ is _WaitingScope and _value(scope, "_slotel_written") is _WRITTEN:
+    if scope.__class__ is _WaitingScope:
         try:
+            is_unused = _value(scope, "_slotel_written") is _WRITTEN
             original, prepare = _value(scope, "_slotel_original"), _value(scope, "_slotel_prepare")
         except AttributeError:  # a copy of one that waited
-            pass
-        else:
+            is_unused = False
+        if is_unused:
             return UnusedScope(original, prepare) if adds_nothing(original) else _copied(original, prepare)
     make_copy(scope)
     return scope
