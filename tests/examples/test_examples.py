@@ -221,9 +221,9 @@ def test_a_serverless_handler(sink):
     assert len(errors(sink)) == 1
 
 
-def test_sqlalchemy_with_postgresql(sink, tmp_path):
+def test_sqlalchemy_with_postgresql(sink):
     folder = EXAMPLES / "sqlalchemy"
-    with postgres_server(tmp_path) as port:
+    with postgres_server() as port:
         url = f"postgresql+psycopg://shop@127.0.0.1:{port}/postgres"
         create = ["python", "-c", "import app; app.create()"]
         until = time.monotonic() + 60

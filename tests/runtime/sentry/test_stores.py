@@ -57,12 +57,12 @@ def run(how, redis, postgres):
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory):
+def both():
     if interpreter_with("asyncpg") is None:
         pytest.skip("asyncpg is not installed: make apps")
     with (
         redis_server() as redis,
-        postgres_server(tmp_path_factory.mktemp("postgres")) as postgres,
+        postgres_server() as postgres,
         ThreadPoolExecutor() as pool,
     ):
         return [*pool.map(lambda how: run(how, redis, postgres), ("plain", "slotel"))]
