@@ -128,19 +128,9 @@ def source(suite: Suite) -> Path:
     folder = CACHE / f"{suite.package.replace('-', '_')}-{found[1]}"
     if not folder.is_dir():
         wanted = f"{suite.package}=={found[1]}"
-        _do(
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--no-binary",
-            ":all:",
-            "--dest",
-            str(CACHE),
-            wanted,
-        )
+        # `:all:` would build the tools that build the package from their sources, too
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        _do(*pip, "--no-binary", suite.package, "--dest", str(CACHE), wanted)
         with tarfile.open(folder.with_name(folder.name + ".tar.gz")) as archive:
             archive.extractall(CACHE, filter="data")
     return folder
