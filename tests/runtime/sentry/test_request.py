@@ -4,7 +4,7 @@ import pytest
 from sentry_sdk.integrations import _asgi_common
 
 from slotel.runtime.sentry.errors.request import add_request
-from slotel.runtime.upstream.otel.instrumentations.instrumentors import FORCED_ROOT
+from slotel.runtime.upstream.frameworks.django import FORCED_ROOT
 
 
 @pytest.mark.parametrize(
