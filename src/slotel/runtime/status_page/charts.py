@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from itertools import groupby
 from typing import Final, NamedTuple
 
 WIDTH: Final = 240.0
@@ -83,20 +84,15 @@ def chart(label: str, times: Sequence[float], lines: Sequence[Line], *, mark: fl
 
 
 def _pieces(times: Sequence[float], values: Sequence[float | None]) -> Iterable[list[tuple[float, float]]]:
-    """Yield the runs of points between the gaps."""
-    piece: list[tuple[float, float]] = []
-    for at, value in zip(times, values, strict=True):
-        if value is not None:
-            piece.append((at, value))
-        elif piece:  # a single point is a short line, or it would not be seen
-            yield (
-                piece
-                if len(piece) > 1
-                else [*piece, (piece[0][0] + (times[-1] - times[0]) / 100, piece[0][1])]
-            )
-            piece = []
-    if piece:
-        yield piece if len(piece) > 1 else [*piece, (piece[0][0] - (times[-1] - times[0]) / 100, piece[0][1])]
+    """Yield the runs of points between the gaps; a single point becomes a short line, or it would not be seen."""
+    for is_known, points in groupby(zip(times, values, strict=True), lambda point: point[1] is not None):
+        piece = [(at, value) for at, value in points if value is not None]
+        if is_known and len(piece) == 1:
+            at, value = piece[0]
+            short = (times[-1] - times[0]) / 100
+            piece.append((at + short if at == times[0] else at - short, value))
+        if is_known:
+            yield piece
 
 
 def bar(label: str, share: float, class_: str) -> Html:

@@ -47,15 +47,9 @@ class RouteRules:
 
     @staticmethod
     def _first(patterns: Sequence[Callable[[str], Any]], attributes: Mapping[str, Any] | None) -> int | None:
-        paths = (
-            [str(attributes[key]).partition("?")[0] for key in _PATHS if key in attributes]
-            if attributes
-            else []
-        )
-        for index, matches in enumerate(patterns):
-            if any(matches(path) for path in paths):
-                return index
-        return None
+        given = attributes or {}
+        paths = [str(given[key]).partition("?")[0] for key in _PATHS if key in given]
+        return next((index for index, matches in enumerate(patterns) if any(map(matches, paths))), None)
 
 
 def rules_of(service: Service) -> RouteRules | None:
