@@ -121,3 +121,18 @@ def test_pyright_accepts_what_the_documents_print(tmp_path):
         cwd=tmp_path, env=clean_environ(), capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
+
+
+class File:
+    """What a server makes of a file that it sends itself; waitress's has no `fileno`."""
+
+
+@pytest.mark.parametrize("body", [[b"12345"], (b"12345",), File()], ids=["list", "tuple", "file"])
+def test_a_body_whose_class_or_length_the_server_reads_is_returned_as_it_is(body):
+    def app(_environ, start_response):
+        start_response("200 OK", [])
+        return body
+
+    middleware = ErrorTrackingMiddleware(app)
+    answer = middleware({"REQUEST_METHOD": "GET", "wsgi.file_wrapper": File}, lambda *_: None)
+    assert answer is body

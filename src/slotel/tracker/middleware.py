@@ -159,14 +159,16 @@ class ErrorTrackingMiddleware:
         return (self._counting("wsgi", self._report_wsgi) or self._report_wsgi)(environ, start_response)
 
     def _report_wsgi(self, environ: Any, start_response: Any) -> Any:
+        from slotel.runtime.requests.layers.wsgi_bodies import is_file
+
         with _own_scope(environ) as sentry_scope:
             try:
                 answer = self.app(environ, start_response)
             except Exception as error:
                 _report(error, "wsgi")
                 raise
-        if "wsgi.file_wrapper" in environ and hasattr(answer, "fileno"):
-            return answer  # the server sends the file itself, and knows it by identity
+        if isinstance(answer, (list, tuple)) or is_file(answer, environ):
+            return answer  # servers look at its length or its class
         return _Answer(answer, sentry_scope)
 
 

@@ -14,6 +14,7 @@ from slotel.runtime.requests.layers.layer import Layer
 from slotel.runtime.requests.layers.wsgi_bodies import (
     Body,
     SentBody,
+    SizedBody,
     WatchedBody,
     is_file,
     is_short,
@@ -163,17 +164,22 @@ class WsgiLayer(Layer):
         if answer.__class__ is WatchedBody:  # no middleware stands around it: what breaks it is seen here
             answer = answer.body
         local_root = served.local_root
-        if local_root is None or local_root.ended:
-            is_given = isinstance(answer, (list, tuple)) and all(isinstance(part, bytes) for part in answer)
-            # the server sends such a file itself: it checks the class
-            if is_given or is_file(answer, environ):
-                if is_given and is_short(sum(map(len, answer)), served):
-                    served.is_broken_off = True
-                if is_given or not watch_file(answer, served):
-                    served.end(None)
-                served.leave()
-                return answer
-        return SentBody(answer, served)
+        is_list = isinstance(answer, (list, tuple)) and all(isinstance(part, bytes) for part in answer)
+        is_given = is_list and (local_root is None or local_root.ended or _joins(answer, environ))
+        # the server sends such a file itself: it checks the class
+        if is_given or is_file(answer, environ):
+            if is_given and is_short(sum(map(len, answer)), served):
+                served.is_broken_off = True
+            if is_given or not watch_file(answer, served):
+                served.end(None)
+            served.leave()
+            return answer
+        return (SizedBody if hasattr(answer, "__len__") else SentBody)(answer, served)
+
+
+def _joins(answer: Iterable[bytes], environ: Environ) -> bool:
+    """Return whether the server joins the parts of a list, which it takes from the class, and closes nothing."""
+    return isinstance(answer, list) and str(environ.get("SERVER_SOFTWARE")).startswith("Granian")
 
 
 def _text(value: str) -> str:

@@ -48,8 +48,8 @@ class WsgiApplications:
             except BaseException as error:
                 self.failed(error, served)
                 raise
-            if isinstance(answer, (list, tuple)) or is_file(answer, environ):
-                return answer
+            if hasattr(answer, "__len__") or is_file(answer, environ):
+                return answer  # servers look at its class and its length
             return WatchedBody(answer, functools.partial(self.failed, served=served))
 
         return serve

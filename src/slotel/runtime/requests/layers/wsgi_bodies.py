@@ -202,6 +202,32 @@ class SentBody:
         return not (isinstance(unsent, OSError) or is_client_disconnect(unsent))
 
 
+class SizedBody:
+    """A sent body that tells its length, as a list does: servers make Content-Length of it.
+
+    Some sum up its parts for that, before or while they send them: only the first iteration is the sent one.
+    """
+
+    __slots__ = ("_answer", "_is_sent", "_sent")
+
+    def __init__(self, answer: Any, served: WsgiRequest) -> None:
+        self._answer = answer
+        self._is_sent = False
+        self._sent = SentBody(answer, served)
+
+    def __iter__(self) -> Iterator[bytes]:
+        parts = self._answer if self._is_sent else self._sent
+        self._is_sent = True
+        return iter(parts)
+
+    def __len__(self) -> int:
+        return len(self._answer)
+
+    def close(self) -> None:
+        """Close the body, as `SentBody` does."""
+        self._sent.close()
+
+
 _READ_LATER: Final = ("get", "read")
 """Methods of waitress's files, which a thread of its own calls, and of uWSGI's, which its C code does: what they raise
 is over when the file is closed."""
