@@ -140,7 +140,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from slotel.config.service import SentrySettings
 from slotel.runtime.sentry.modes.select import sentry_sink
 
-made = client({dsn!r})
+made = client({dsn!r}, shutdown_timeout=60)
 sink = sentry_sink(
     SentrySettings(dsn={dsn!r}), client=made, enforcer=enforcer(), resource=RESOURCE, dropped=Losses()
 )

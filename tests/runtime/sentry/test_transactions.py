@@ -117,7 +117,7 @@ def test_a_trace_that_was_sampled_out_leaves_nothing_and_holds_nothing(sentry):
                 pass
         assert sink._open == {}
         assert next(sink._added) - sink._released == 1
-        assert sink.flush(5)
+        assert sink.flush(60)
     assert (sentry.transactions, losses.counts) == (0, {})
 
 
@@ -157,7 +157,7 @@ def test_a_slow_root_is_kept_when_asked_and_a_quick_one_is_not(sentry):
         tracer.start_span("failed", start_time=start).set_status(StatusCode.ERROR)
         tracer.start_span("slow", start_time=start).end(start + 1_100_000_000)
         (event,) = transactions(sentry, 1)
-        assert sink.flush(5)
+        assert sink.flush(60)
     assert (event["transaction"], event["tags"]["slotel.kept"], sentry.transactions) == ("slow", "slow", 1)
 
 
@@ -167,7 +167,7 @@ def test_kept_traces_have_a_budget_for_each_minute_and_what_exceeds_it_is_counte
         for _ in range(5):
             with tracer.start_as_current_span("job") as span:
                 span.set_status(StatusCode.ERROR)
-        assert sink.flush(5)
+        assert sink.flush(60)
     # the minute may have turned in between
     assert sentry.transactions + losses.counts.get(("traces", "keep_rate_limited"), 0) == 5
     assert 3 <= sentry.transactions <= 5
@@ -193,7 +193,7 @@ def test_a_child_that_ends_long_after_its_root_is_a_transaction_of_the_same_trac
         with trace.use_span(child, end_on_exit=False), tracer.start_as_current_span("below"):
             pass
         child.end()
-        sink.flush(5)
+        sink.flush(60)
         root, late = (event["contexts"]["trace"] for event in transactions(sentry, 2)[:2])
     assert late["trace_id"] == root["trace_id"]
     names = {event["transaction"]: event for event in sentry.payloads("transaction")}
@@ -285,7 +285,7 @@ def test_requests_to_sentry_itself_are_never_shipped_alone_or_as_a_child(sentry)
             tracer.start_as_current_span("POST", kind=SpanKind.CLIENT, attributes=own),
         ):
             pass
-        assert sink.flush(5)
+        assert sink.flush(60)
         (event,) = transactions(sentry, 1)
     assert (event["transaction"], event["spans"], losses.counts) == ("job", [], {})
 
@@ -322,7 +322,7 @@ def test_scope_data_of_the_request_and_the_users_hooks_apply_and_enforced_tags_w
                 with tracer.start_as_current_span("unwanted"):
                     pass
         (event,) = transactions(sentry, 1)
-        assert sink.flush(5)
+        assert sink.flush(60)
     assert (event["tags"]["plan"], event["tags"]["team"]) == ("pro", "payments")
     assert event["user"] == {"id": "7", "password": "[Filtered]"}
     assert (event["extra"]["note"], event["extra"]["processed"]) == ("n", True)
@@ -431,7 +431,7 @@ def test_memory_is_bounded_while_roots_stay_open(sentry, monkeypatch):
         for root in roots:
             root.set_status(StatusCode.ERROR)
             root.end()
-        assert sink.flush(5)
+        assert sink.flush(60)
     shipped = sum(len(event["spans"]) for event in sentry.payloads("transaction"))
     assert (sentry.transactions, shipped + losses.counts["spans", "overloaded"]) == (10, 300)
 
@@ -464,7 +464,7 @@ def test_a_trace_that_cannot_be_built_is_counted_and_the_next_one_arrives(sentry
             patch.setattr("slotel.runtime.sentry.transactions.assembly.transaction", lambda segment: 1 / 0)
             with tracer.start_as_current_span("a"):
                 pass
-            assert sink.flush(5)
+            assert sink.flush(60)
         with tracer.start_as_current_span("b"):
             pass
         (event,) = transactions(sentry, 1)
@@ -481,7 +481,7 @@ def test_the_entry_function_ships_transactions_and_a_mode_that_cannot_work_falls
     assert caplog.text.count("\n") == 1
     with provider(sink, sampler=ALWAYS_ON).get_tracer("t").start_as_current_span("job"):
         pass
-    assert sink.flush(5)
+    assert sink.flush(60)
     sink.shutdown()
     made.close(timeout=0)
     assert sentry.transactions == 1

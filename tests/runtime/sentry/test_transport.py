@@ -262,6 +262,10 @@ class Refusing(Proxy):
             client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
 
 
+def told(caplog):
+    return [each.message for each in caplog.records if each.levelno >= logging.INFO]
+
+
 @pytest.mark.parametrize("speaks_tls", [False, True])
 def test_a_proxy_that_refuses_costs_no_trace_once_it_agrees_and_its_password_is_nowhere_in_the_log(
     tmp_path, caplog, speaks_tls
@@ -276,12 +280,12 @@ def test_a_proxy_that_refuses_costs_no_trace_once_it_agrees_and_its_password_is_
     ):
         run(provider(sink).get_tracer("t"), 3)
         assert not sink.flush(0.5)
+        wait_until(lambda: told(caplog), "a refused attempt")
         assert losses.counts == {}
         proxy.serve = lambda client: Proxy.serve(proxy, client)
         assert sink.flush(60)
         assert (sentry.transactions, losses.counts) == (3, {})
-        told = [each.message for each in caplog.records if each.levelno >= logging.INFO]
-        assert told == [
+        assert told(caplog) == [
             (
                 "Sentry is unreachable (ProxyError: ('Unable to connect to proxy', OSError('Tunnel connection failed: "
                 "407 Proxy Authentication Required'))): up to 5,000 transactions and errors are buffered and will be retried"
