@@ -306,7 +306,11 @@ def flask():
     def cancelled():
         asyncio.run(cancels_itself())
 
-    serve_wsgi(app, "/fails", "/caught", "/message", "/cancelled")
+    @app.get("/exit")
+    def leaves():
+        raise GeneratorExit("of the view, and no server's")
+
+    serve_wsgi(app, "/fails", "/caught", "/message", "/cancelled", "/exit")
 
 
 def django():

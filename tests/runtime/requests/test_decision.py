@@ -43,6 +43,18 @@ def raised_by(package, error):
     module.fail(error)
 
 
+def closed():
+    """Close a generator, as a server does with the body of a response."""
+    body = parts()
+    next(body)
+    body.throw(GeneratorExit())
+
+
+def parts():
+    yield b"part"
+    yield b"part"
+
+
 def decided(
     *, kind=SpanKind.SERVER, raises=None, package=None, status=None, records=True, left=False, **attributes
 ):
@@ -54,7 +66,9 @@ def decided(
     if status is not None:
         span.set_status(status)
     try:
-        if raises is not None:
+        if raises is GeneratorExit:
+            closed()
+        elif raises is not None:
             raised_by(package or "shop", raises)
     except BaseException as error:
         if records and isinstance(error, Exception):
@@ -101,7 +115,8 @@ CASES = [
     (outcomes.CLIENT_LEFT, http(499)),
     (outcomes.CLIENT_LEFT, {"raises": ClientDisconnect()}),
     (outcomes.CLIENT_LEFT, http(200, raises=BrokenPipeError(), package="gunicorn")),
-    (outcomes.CLIENT_LEFT, http(200, raises=GeneratorExit())),
+    (outcomes.CLIENT_LEFT, http(200, raises=GeneratorExit)),
+    (outcomes.STOPPED, {"raises": GeneratorExit("of the view")}),
     (outcomes.CLIENT_LEFT, {"rpc__grpc__status_code": 1}),
     (outcomes.CANCELLED, {"raises": asyncio.CancelledError(), "loop": True}),
     (outcomes.CANCELLED, {"error__type": "CancelledError", "status": StatusCode.ERROR}),

@@ -6,6 +6,7 @@ server has seen. No other module derives an outcome from a status, a framework o
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -24,6 +25,7 @@ REQUEST_KINDS: Final = (SpanKind.SERVER, SpanKind.CONSUMER)
 
 _SERVER_ERROR: Final = 500
 _CLIENT_ERROR: Final = 400
+_SUSPENDS: Final = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _SOCKETS: Final = frozenset({"ws", "wss"})
 
 
@@ -212,11 +214,19 @@ def _cancels(error: BaseException) -> bool:
 
 def is_client_disconnect(error: BaseException) -> bool:
     """Return whether an exception means that the client has disconnected."""
-    if isinstance(error, GeneratorExit):  # the server closed the answer before its end
-        return True
+    if isinstance(error, GeneratorExit):
+        return _is_thrown_in(error)
     if not _names(error).isdisjoint(rows.CLIENT_LEFT_TYPES):
         return True
     return isinstance(error, rows.BROKEN_CONNECTION) and _is_of_server(error)
+
+
+def _is_thrown_in(error: BaseException) -> bool:
+    """Whether a server has closed a generator or a coroutine, where the exception begins; else code has raised it."""
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    return step is None or bool(step.tb_frame.f_code.co_flags & _SUSPENDS)
 
 
 def _names(error: BaseException) -> set[str]:

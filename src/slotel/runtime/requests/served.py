@@ -263,7 +263,7 @@ class ServedRequest:
 
     def decided(self, decision: Decision) -> Decision:
         """Return the decision, corrected by what the server saw: a disconnect, a broken or refused response."""
-        if self.client_left and (decision.exception is None or isinstance(decision.exception, OSError)):
+        if self.client_left and isinstance(decision.exception, (type(None), OSError, GeneratorExit)):
             return Decision(rows.CLIENT_LEFT)
         if decision.row is rows.BROKEN_STREAM and self.is_unsent:
             return Decision(rows.FAILED, decision.exception)
