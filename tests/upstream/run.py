@@ -34,7 +34,8 @@ else:
 
 HERE: Final = Path(__file__).resolve().parent
 ROOT: Final = HERE.parents[1]
-CACHE: Final = ROOT / ".cache" / "upstream"
+CACHE: Final = (ROOT / ".cache").resolve() / "upstream"
+"""Not by a symbolic link: pytest would name the tests by the way to it."""
 TIMEOUT: Final = 1800
 LONGEST: Final = 180.0
 """Seconds of one test with its fixtures."""
