@@ -342,7 +342,7 @@ def test_the_status_of_a_failure_before_the_first_part_is_the_one_that_its_serve
     assert (counted.scopes, counted.statuses) == ([("slotel.server", row)], [status])
 
 
-@pytest.mark.parametrize("server", ["", "WSGIServer/0.2"])
+@pytest.mark.parametrize("server", ["", "Granian", "WSGIServer/0.2"])
 @pytest.mark.parametrize(
     ("error", "status", "row"),
     [
@@ -353,7 +353,7 @@ def test_the_status_of_a_failure_before_the_first_part_is_the_one_that_its_serve
 def test_what_is_no_exception_has_the_status_of_an_answer_where_servers_answer_it(
     layer, server, error, status, row
 ):
-    """wsgiref answers whatever is raised."""
+    """granian and wsgiref answer whatever is raised."""
     _, _, counted, _ = layer
 
     def application(*_):

@@ -84,7 +84,7 @@ class WsgiRequest(ServedRequest):
         else:
             software = str(self._request.get("SERVER_SOFTWARE"))
             self.is_unanswered = not (has_returned and software.startswith(_SEND_HEADS))
-            self.answers_stops = software.startswith(_WSGIREF)
+            self.answers_stops = software.startswith(_ANSWER_STOPS)
 
     def path(self) -> str:
         """Return the requested path, with a leading slash."""
@@ -114,8 +114,8 @@ class WsgiRequest(ServedRequest):
 
 _SEND_HEADS: Final = ("Granian", "Cheroot/", "CherryPy/")
 """Servers that send the headers before the first part of the body; others send both together."""
-_WSGIREF: Final = "WSGIServer/"
-"""wsgiref's server sends a 500 for whatever an application raises, also for `SystemExit`."""
+_ANSWER_STOPS: Final = ("Granian", "WSGIServer/")
+"""Servers, granian's and wsgiref's, that send a 500 for whatever an application raises, also for `SystemExit`."""
 UWSGI: Final = "uwsgi.version"
 """Key that uWSGI puts into an environ. It sends the headers at once, and no 500 of its own."""
 
