@@ -19,7 +19,7 @@ from support.program import Program
 from support.real import require_real
 
 START = 1_750_000_200
-"""Unix seconds, at no boundary of an hour and at none of ten minutes."""
+"""Unix seconds, a multiple of ten minutes, not of an hour."""
 _STALE = struct.pack("<Q", 0x7FF0000000000002)
 """The NaN that says that a series ended."""
 Labels = tuple[tuple[str, str], ...]
@@ -34,13 +34,14 @@ class Replayed(Program):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "prometheus.yml").write_text("global: {scrape_interval: 1h}\n")
         port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
         command = [
             require_real("prometheus"), f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{port}", "--web.enable-remote-write-receiver", "--log.level=warn",
             "--storage.tsdb.retention.time=100y",
         ]  # fmt: skip
         self.start_process(command, env=clean_environ())
-        wait_until(lambda: self.answers(f"http://127.0.0.1:{port}/-/ready"), "Prometheus is ready", 60)
+        wait_until(lambda: self.answers(f"{self.url}/-/ready"), "Prometheus is ready", 60)
         self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
 
     def scrape(self, moment: float, values: Mapping[str, float | None]) -> None:

@@ -19,9 +19,6 @@ INTERVAL: Final = 30.0
 PERIOD_INTERVAL: Final = 120.0
 """Seconds between evaluations of a day and more; below Prometheus' look-back of 5 min, or its series would flicker."""
 
-LOOK_BACK: Final = 5 * MINUTE
-"""Seconds that Prometheus looks back for a sample (`--query.lookback-delta`)."""
-
 TILE: Final = 10 * MINUTE
 """Seconds of a tile: windows of a day and more are sums of one sample per tile, at multiples of it."""
 

@@ -124,20 +124,12 @@ def _events(recent: Series, hour: Series, base: float, clock: Clock) -> tuple[Se
         if value is not None and known and found is not None:
             missing = (hours.over(index, base - 1) or 0.0) / known - found
             early = missed.over(index - 1, 2 * base - STEP - 1) or 0.0
-            is_missed = missing > NOISE * value and _found(hour, index - int(base // STEP)) is not None
+            settled = index >= base // STEP and hour[index - int(base // STEP)] is not None
+            is_missed = settled and missing > NOISE * value
             if not is_missed and not -early < missing < -NOISE * value:
                 missing = None
-        before, latest = _found(recent, index - 1), recent[index]
-        if missing is None and before is not None and latest:
-            missing = latest * (min((index - before) * STEP, base) - STEP) / base or None
         missed.append(missing)
     return [_added(old, value) for old, value in zip(missed.values, new, strict=True)], counted, missed
-
-
-def _found(values: Series, index: int) -> int | None:
-    """Return the index of the value that Prometheus finds at an evaluation; None if there is none to look back to."""
-    reach = range(index, max(index - int(at.LOOK_BACK // STEP), -1), -1)
-    return next((each for each in reach if values[each] is not None), None)
 
 
 def _sliced(

@@ -108,13 +108,14 @@ def _missed_rules(service: Service, slos: Slos) -> Iterator[Rule]:
     for what, base in _SIDES:
         yield Rule(_sum(*_counted(service, slos, what, format_duration(HOUR - 1))), record=at.counted(what))
         recent, hour = (at.recorded_of(base(window), service, slos) for window in (_base(service), "1h"))
-        hours = at.recorded_of(base("1h"), service, slos, format_duration(base_seconds - 1))
+        almost = format_duration(base_seconds - 1)
+        hours = at.recorded_of(base("1h"), service, slos, almost)
         missing = f"avg_over_time({hours}) - {at.recorded_of(at.counted(what), service, slos)}"
-        added = at.recorded_of(at.missed(what), service, slos, format_duration(2 * base_seconds))
+        added = at.recorded_of(at.missed(what), service, slos, format_duration(2 * base_seconds - 1))
         noise = f"{number(NOISE)} * {hour}"
         elapsed = f"clamp_max(time() - timestamp({recent} offset 1s), {number(base_seconds)})"
         yield Rule(
-            f"({missing} > {noise} and {hour} offset {_base(service)})\n"
+            f"({missing} > {noise} and {hour} offset {almost})\n"
             f"or ({missing} < -{noise} and {missing} > -sum_over_time({added}))\n"
             f"or {recent} * ({elapsed} - {number(at.INTERVAL)}) / {number(base_seconds)} != 0",
             record=at.missed(what),
