@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -15,6 +15,7 @@ import pytest
 
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.setup.defaults import LEFT_OUT
+from support import kept
 from support.long_first import known_seconds
 from support.unit import forbid_the_outside, is_unit
 
@@ -65,6 +66,16 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if call.when == "call" or report.failed:
+        kept.test_has(report.outcome)
+    return report
 
 
 @pytest.fixture(autouse=True)

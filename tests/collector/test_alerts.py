@@ -1,13 +1,13 @@
 """collector/alerts.yaml over scripted series, by promtool: each alert fires for its fault and is silent without it."""
 
 import json
-import subprocess
 from urllib.request import Request, urlopen
 
 import pytest
 from ruamel.yaml import YAML
 
 from support.alertmanager import Alertmanager, Webhook
+from support.kept import run_kept
 from support.launch import wait_until
 from support.otelcol import CONFIGS, ROOT
 from support.ports import free_port
@@ -95,12 +95,8 @@ def firing(tmp_path, series, at):
     }
     with prometheus.open("w") as file:
         YAML().dump(tests, file)
-    run = subprocess.run(
-        [require_real("promtool"), "test", "rules", str(prometheus)],
-        capture_output=True,
-        text=True,
-        timeout=170,
-    )
+    command = [require_real("promtool"), "test", "rules", str(prometheus)]
+    run = run_kept(command, CONFIGS / "alerts.yaml", elsewhere=tmp_path)
     got = [line.split("got:")[1] for line in (run.stdout + run.stderr).splitlines() if "got:" in line]
     if not got:
         lines = (run.stdout + run.stderr).splitlines()

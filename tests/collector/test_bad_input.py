@@ -2,10 +2,10 @@
 
 import json
 import os
-import subprocess
 
 import pytest
 
+from support.kept import run_kept
 from support.launch import wait_until
 from support.otelcol import CONFIGS, WITHOUT_POLICY, Collector
 from support.otlp import OtlpSink, Sent, post, request
@@ -129,13 +129,8 @@ def test_a_wrong_key_is_said_in_the_log_and_counted_and_stays_secret(otelcol, tm
 
 def test_without_sentrys_address_the_start_ends_with_the_reason(otelcol, tmp_path):
     environ = {"PATH": os.environ["PATH"], "OTELCOL_STATE": str(tmp_path)}
-    run = subprocess.run(
-        [otelcol, "validate", f"--config={CONFIGS / 'otel-collector.yaml'}"],
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=170,
-    )
+    command = [otelcol, "validate", f"--config={CONFIGS / 'otel-collector.yaml'}"]
+    run = run_kept(command, env=environ, elsewhere=tmp_path)
     assert run.returncode != 0
     assert "exporters::otlp_http/sentry: at least one endpoint" in run.stderr
 

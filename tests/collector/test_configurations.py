@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from slotel.compile.collector.policy import CONNECTOR, DIMENSIONS, PROCESSOR, fi
 from slotel.config.load import read_configuration
 from slotel.config.names import SPAN_BOUNDS
 from slotel.config.service import Service
+from support.kept import run_kept
 from support.otelcol import CONFIGS, ROOT, WITHOUT_POLICY, find_otelcol
 
 MAIN = ("otel-collector.yaml", "agent.yaml", "gateway.yaml")
@@ -41,13 +41,8 @@ def read(name):
 
 
 def validate(otelcol, tmp_path, *files):
-    run = subprocess.run(
-        [otelcol, "validate", *(f"--config={CONFIGS / file}" for file in files)],
-        env={**ENVIRON, "OTELCOL_STATE": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=170,
-    )
+    command = [otelcol, "validate", *(f"--config={CONFIGS / file}" for file in files)]
+    run = run_kept(command, env={**ENVIRON, "OTELCOL_STATE": str(tmp_path)}, elsewhere=tmp_path)
     return run.returncode, run.stderr
 
 
@@ -100,9 +95,7 @@ def test_every_component_that_is_used_is_built_and_every_one_that_is_built_is_us
             document = read(path.name)
             for kind in ("receivers", "processors", "connectors", "exporters", "extensions"):
                 used |= {(kind, name.split("/")[0]) for name in document.get(kind) or {}}
-    listed = subprocess.run(
-        [otelcol, "components"], capture_output=True, text=True, check=True, timeout=170
-    ).stdout
+    listed = run_kept([otelcol, "components"]).stdout
     there, kind = set(), ""
     for line in listed.splitlines():
         if re.fullmatch(r"[a-z]+:", line):

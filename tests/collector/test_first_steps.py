@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from support.kept import run_kept
 from support.launch import wait_until
 from support.otelcol import CONFIGS, WITHOUT_POLICY, Collector
 from support.otlp import OtlpSink, Sent, post, request
@@ -77,13 +78,7 @@ def test_one_variable_sets_the_memory(otelcol, tmp_path):
                 "OTELCOL_MEMORY_MIB": mebibytes,
                 "HOME": str(tmp_path),
             }
-            run = subprocess.run(
-                [otelcol, "validate", *configured(config)],
-                env=env,
-                capture_output=True,
-                text=True,
-                timeout=170,
-            )
+            run = run_kept([otelcol, "validate", *configured(config)], env=env, elsewhere=tmp_path)
             assert (run.returncode, run.stderr) == (0, "")
 
 
@@ -91,13 +86,8 @@ def test_one_variable_sets_the_memory(otelcol, tmp_path):
 def test_what_is_missing_is_named_before_it_starts(otelcol, tmp_path, config, variable):
     env = {name: value for name, value in COMPLETE.items() if name != variable}
     for given in ({}, {variable: ""}):
-        run = subprocess.run(
-            [otelcol, "validate", *configured(config)],
-            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **env, **given},
-            capture_output=True,
-            text=True,
-            timeout=170,
-        )
+        named = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **env, **given}
+        run = run_kept([otelcol, "validate", *configured(config)], env=named, elsewhere=tmp_path)
         assert run.returncode == 1
         assert SAID[variable] in run.stderr
 

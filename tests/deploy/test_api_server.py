@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from ruamel.yaml import YAML
 
 from support.blocks import blocks_of
 from support.gotool import built
+from support.kept import run_kept
 from support.otelcol import ROOT
 from support.rendered import OF_OPERATORS, helm, kustomize
 
@@ -52,7 +52,7 @@ def judged(program: str, objects: list) -> list[str]:
     for item in own:
         if item["kind"] not in {"Namespace", "ClusterRole", "ClusterRoleBinding"}:
             item["metadata"].setdefault("namespace", "slotel")
-    run = subprocess.run([program], input=json.dumps(own), capture_output=True, text=True, timeout=170)
+    run = run_kept([program], given=json.dumps(own))
     assert run.returncode == 0, run.stderr
     return run.stdout.splitlines()
 

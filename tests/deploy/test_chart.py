@@ -1,11 +1,10 @@
 """deploy/helm: renders what kustomize gives, and each value where it belongs; linted by Helm itself."""
 
-import subprocess
-
 import pytest
 from ruamel.yaml import YAML
 
 from support.gotool import go_tool
+from support.kept import run_kept
 from support.otelcol import CONFIGS
 from support.rendered import CHART, HELM, comparable, helm, kustomize
 
@@ -27,9 +26,7 @@ def test_the_chart_renders_what_kustomize_gives():
 
 
 def test_helm_lints_the_chart():
-    run = subprocess.run(
-        [go_tool(HELM), "lint", "--strict", str(CHART)], capture_output=True, text=True, timeout=170
-    )
+    run = run_kept([go_tool(HELM), "lint", "--strict", str(CHART)])
     assert run.returncode == 0, run.stdout + run.stderr
 
 

@@ -14,6 +14,7 @@ from urllib.request import Request, urlopen
 import pytest
 from ruamel.yaml import YAML
 
+from support.kept import run_kept
 from support.launch import free_port, wait_until
 from support.once import alone
 from support.otelcol import BUILD_LIMIT, ROOT
@@ -201,9 +202,7 @@ def test_the_collector_takes_the_files_and_variables_that_the_compose_file_gives
     (tmp_path / "set-aside").write_text("0 broken\n")
     environ = {"PATH": os.environ["PATH"], "HOME": "/", **defaults, "OTELCOL_STATE": str(tmp_path)}
     environ["OTELCOL_SET_ASIDE"] = str(tmp_path / "set-aside")
-    run = subprocess.run(
-        [otelcol, "validate", *arguments], env=environ, capture_output=True, text=True, timeout=170
-    )
+    run = run_kept([otelcol, "validate", *arguments], tmp_path, env=environ, elsewhere=tmp_path)
     assert (run.returncode, run.stderr) == (0, "")
 
 

@@ -10,6 +10,7 @@ import kubernetes_validate
 import pytest
 from ruamel.yaml import YAML
 
+from support.kept import run_kept
 from support.otelcol import CONFIGS, ROOT, WITHOUT_POLICY, Collector
 from support.otlp import Sent, post, request
 from support.real import require_real
@@ -276,11 +277,6 @@ def test_the_collector_takes_the_files_and_variables_that_its_pod_gives_it(otelc
     given |= {"SENTRY_OTLP_TRACES_URL": "https://sentry.example/x", "OTELCOL_STATE": str(tmp_path)}
     if index == 0:
         del given["SENTRY_OTLP_TRACES_URL"]
-    run = subprocess.run(
-        [otelcol, "validate", *arguments],
-        env={"PATH": os.environ["PATH"], **given},
-        capture_output=True,
-        text=True,
-        timeout=170,
-    )
+    given["PATH"] = os.environ["PATH"]
+    run = run_kept([otelcol, "validate", *arguments], tmp_path, env=given, elsewhere=tmp_path)
     assert (run.returncode, run.stderr) == (0, "")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from support.gotool import go_tool
+from support.kept import run_kept
 from support.real import require_real
 from support.rendered import OF_OPERATORS, helm, kustomize
 
@@ -41,10 +42,7 @@ def as_yaml(objects: list[Any]) -> str:
 
 @pytest.mark.parametrize("rendered", RENDERED.values(), ids=RENDERED)
 def test_kube_score_has_nothing_to_say_but_what_is_accepted_with_its_reason(rendered):
-    run = subprocess.run(
-        [go_tool(KUBE_SCORE), "score", "--output-format=json", "-"],
-        input=as_yaml(rendered()), capture_output=True, text=True, timeout=170,
-    )  # fmt: skip
+    run = run_kept([go_tool(KUBE_SCORE), "score", "--output-format=json", "-"], given=as_yaml(rendered()))
     judged = json.loads(run.stdout)
     said = {
         check["check"]["id"]

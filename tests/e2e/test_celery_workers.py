@@ -10,9 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from slotel.cli.sink.server import SentrySink
+from support.kept import kept, sources
 from support.launch import APPS, Launched, clean_environ, wait_until
 from support.redis_server import redis_server
-from support.requests_matrix import APPS_BIN
+from support.requests_matrix import APPS_BIN, apps_installed
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("REQUIRE_REAL") != "1"
@@ -83,7 +84,8 @@ def test_a_job_whose_process_is_gone_is_bad_once_and_its_errors_are_plain_sentry
         return is_over(worker) and counted.get("good", 0) + counted.get("bad", 0) >= len(tasks)
 
     with ThreadPoolExecutor(1) as beside:
-        alone = beside.submit(run, f"{broker}/1", pool, tasks, is_over, plain=True)
+        follows = f"{__name__} {tasks} {pool}".encode() + sources(APPS) + apps_installed()
+        alone = beside.submit(kept, follows, lambda: run(f"{broker}/1", pool, tasks, is_over, plain=True))
         counted, events, transactions = run(f"{broker}/0", pool, tasks, is_counted)
         _, plain, _ = alone.result()
     assert (counted["good"], counted["bad"]) == (1, len(LOST))

@@ -11,10 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from slotel.cli.sink.server import SentrySink
+from support.kept import kept
 from support.launch import clean_environ, wait_until
 from support.ports import free_port
 from support.requests_cases import FOLDER
-from support.requests_matrix import APPS_BIN
+from support.requests_matrix import APPS_BIN, apps_installed
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("REQUIRE_REAL") != "1"
@@ -103,7 +104,8 @@ def told(event):
 )
 def test_each_job_is_counted_and_its_event_is_plain_sentry_sdks_in_the_trace_of_the_job(redis, library):
     with ThreadPoolExecutor(2) as both:
-        alone = both.submit(run, library, redis("alone"), PLAIN="1")
+        follows = f"{__name__} {library}".encode() + apps_installed()
+        alone = both.submit(kept, follows, lambda: run(library, redis("alone"), PLAIN="1"))
         counted, events, traces = run(library, redis("slotel"))
         _, plain, _ = alone.result()
     assert (counted, len(events)) == CAME[library]

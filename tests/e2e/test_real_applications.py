@@ -11,8 +11,9 @@ import time
 
 import pytest
 
+from support.kept import kept
 from support.launch import Launched, clean_environ, wait_until
-from support.requests_matrix import APPS_BIN
+from support.requests_matrix import APPS_BIN, apps_installed
 
 HTTPBIN = (
     "/get",
@@ -126,7 +127,8 @@ def test_an_application_of_others_answers_as_without_slotel_and_each_request_is_
     if name not in QUICK and os.environ.get("APPLICATIONS") != "all":
         pytest.skip("make applications runs it")
     made(name, tmp_path)
-    without, _, _, _ = asked(name, tmp_path, launcher=False)
+    follows = f"{__name__} {APPLICATIONS[name]}".encode() + apps_installed()
+    without, *_ = kept(follows, lambda: asked(name, tmp_path, launcher=False))
     seen, counted, sent, names = asked(name, tmp_path, launcher=True)
     assert seen == without
     print(f"| {name} | {sent} | {sum(counted.values()):g} | {sorted(names)} |")

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from slotel.cli.sink.server import SentrySink
+from support.kept import kept
 from support.launch import clean_environ, wait_until
 from support.requests_cases import FOLDER, SERVICES
-from support.requests_matrix import APPS_BIN, launch, run
+from support.requests_matrix import APPS_BIN, apps_installed, launch, run
 
 applications = pytest.mark.skipif(
     not (APPS_BIN / "opentelemetry-instrument").exists() and os.environ.get("REQUIRE_REAL") != "1",
@@ -252,16 +253,20 @@ CALLS_OF = {
 """Of a call whose client has left only the asynchronous server cancels the handler."""
 
 
+def called_alone(server):
+    return subprocess.run(
+        [str(APPS_BIN / "python"), "grpc_calls.py", server, "alone"],
+        cwd=FOLDER, env=clean_environ(), capture_output=True, text=True, timeout=300, check=True,
+    ).stdout  # fmt: skip
+
+
 @applications
 @pytest.mark.parametrize(("server", "types", "values"), [("sync", 4, 3), ("aio", 4, 5)])
 def test_a_call_of_grpc_is_answered_as_without_slotel_and_judged_by_the_code_that_its_client_gets(
     server, types, values
 ):
-    alone = subprocess.run(
-        [str(APPS_BIN / "python"), "grpc_calls.py", server, "alone"],
-        cwd=FOLDER, env=clean_environ(), capture_output=True, text=True, timeout=300, check=True,
-    )  # fmt: skip
-    codes = {name: told[0] for name, told in json.loads(alone.stdout.splitlines()[-1]).items() if told}
+    alone = kept(f"grpc_calls.py {server}".encode() + apps_installed(), lambda: called_alone(server))
+    codes = {name: told[0] for name, told in json.loads(alone.splitlines()[-1]).items() if told}
     counted, events = told_by("grpc_calls.py", server)
     names = counted.pop("names")
     assert {name: code for name, (code, _) in counted.items()} == codes

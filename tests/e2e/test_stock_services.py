@@ -7,8 +7,9 @@ import os
 
 import pytest
 
+from support.kept import kept
 from support.launch import APPS, Launched, wait_until
-from support.requests_matrix import APPS_BIN
+from support.requests_matrix import APPS_BIN, apps_installed
 
 FOLDER = APPS / "stock"
 COMMANDS = {
@@ -70,7 +71,9 @@ def answers(name, *, launcher, env=None):
 def test_a_first_example_serves_as_without_slotel_and_each_request_is_counted_once(name, env):
     if name not in QUICK and os.environ.get("STOCK") != "all":
         pytest.skip("make applications runs it")
-    without, _, _ = answers(name, launcher=False)
+    without, _, _ = kept(
+        f"{__name__} {name}".encode() + apps_installed(), lambda: answers(name, launcher=False)
+    )
     seen, is_right, log = answers(name, launcher=True, env=env)
     assert seen == without == [200, 404, 200]
     assert is_right, log

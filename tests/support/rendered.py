@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from copy import deepcopy
 from functools import cache
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from support.gotool import go_tool
+from support.kept import run_kept
 from support.otelcol import CONFIGS, ROOT
 from support.real import require_real
 
@@ -27,18 +27,8 @@ def kustomize() -> list[Any]:
 
 @cache
 def _kustomized() -> list[Any]:
-    run = subprocess.run(
-        [
-            require_real("kubectl"),
-            "kustomize",
-            "--load-restrictor",
-            "LoadRestrictionsNone",
-            str(KUSTOMIZATION),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=170,
-    )
+    command = [require_real("kubectl"), "kustomize", "--load-restrictor", "LoadRestrictionsNone"]
+    run = run_kept([*command, str(KUSTOMIZATION)], CONFIGS)
     assert run.returncode == 0, run.stderr
     return list(YAML(typ="safe").load_all(run.stdout))
 
@@ -50,21 +40,12 @@ def helm(*arguments: str, version: str = "1.33.0") -> list[Any]:
 
 @cache
 def _templated(arguments: tuple[str, ...], version: str) -> list[Any]:
-    run = subprocess.run(
-        [
-            go_tool(HELM),
-            "template",
-            "slotel",
-            str(CHART),
-            "--namespace=slotel",
-            f"--kube-version={version}",
-            f"--set-file=policy={CONFIGS / 'policy.yaml'}",
-            *arguments,
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
+    fixed = (
+        "--namespace=slotel",
+        f"--kube-version={version}",
+        f"--set-file=policy={CONFIGS / 'policy.yaml'}",
     )
+    run = run_kept([go_tool(HELM), "template", "slotel", str(CHART), *fixed, *arguments])
     assert run.returncode == 0, run.stderr
     return [item for item in YAML(typ="safe").load_all(run.stdout) if item]
 

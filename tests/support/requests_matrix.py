@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # as a script
 from prometheus_client.parser import text_string_to_metric_families
 
 from slotel.cli.sink.server import SentrySink
+from support.kept import installed, kept, sources
 from support.launch import Launched, end_with_services, wait_until
 from support.requests_cases import FOLDER, SERVICES, Case, Service, cases_of
 from support.requests_client import ask
@@ -115,9 +116,15 @@ def run(service: Service, paths: Collection[str] = ()) -> Ran:
     """Ask a service all that it can be asked, or some paths of it, with plain sentry-sdk and with slotel."""
     cases = cases_of(service, paths)
     with ThreadPoolExecutor(2) as both:
-        plain = both.submit(_under_sentry_sdk, service, cases)
+        follows = f"{service.name} {cases}".encode() + apps_installed()
+        plain = both.submit(kept, follows, lambda: _under_sentry_sdk(service, cases))
         cells, counts = both.submit(_under_slotel, service, cases).result()
         return Ran(list(zip(cases, plain.result(), cells, strict=True)), counts.total, counts.durations)
+
+
+def apps_installed() -> bytes:
+    """What the applications are and run on: for `kept`."""
+    return sources(FOLDER, FOLDER.parent / "stock", Path(__file__).parent) + installed(APPS_BIN / "python")
 
 
 def _under_sentry_sdk(service: Service, cases: list[Case]) -> list[Cell]:

@@ -19,7 +19,7 @@ OUTSIDE = frozenset(
     {
         "subprocess", "multiprocessing", "socket", "urllib", "fork", "require_real", "Launched", "SentrySink", "Endpoint",
         "launch", "otelcol", "prom", "promtool", "alertmanager", "fleet", "otlp", "backfilled", "services_real", "forked",
-        "shipping", "metrics_sink", "sentry_route", "open_endpoint",
+        "shipping", "sentry_app", "metrics_sink", "sentry_route", "open_endpoint",
     }
 )  # fmt: skip
 """Names whose use in a test module means that its tests leave the process."""

@@ -85,7 +85,7 @@ def calls():
     if "redis" in WORDS:
         import redis
 
-        store = redis.Redis(port=int(WORDS[-1]))
+        store = redis.Redis(port=int(os.environ["REDIS_PORT"]))
         store.set("cart:7", "tea")
         store.get("cart:7")
         with store.pipeline() as pipeline:

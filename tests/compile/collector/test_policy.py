@@ -1,10 +1,8 @@
 """The collector's policy as text: what is refused, and what stands in it."""
 
 import json
-import os
 import random
 import re
-import subprocess
 import warnings
 from contextlib import suppress
 
@@ -19,6 +17,7 @@ from slotel.config.redaction.values import DEFAULT_VALUES, SHAPES
 from slotel.config.service import Service, read_service
 from slotel.config.slo import Slo
 from slotel.config.tags import TagPolicy, TagRule, judge
+from support.kept import run_kept
 from support.real import require_real
 
 
@@ -126,10 +125,8 @@ def test_what_is_taken_gos_regular_expressions_read_in_the_same_way(tmp_path):
     assert len(taken) > 500
     (tmp_path / "main.go").write_text(GO)
     lines = "\n".join(json.dumps([whole, *VALUES]) for whole in taken.values())
-    env = {**os.environ, "GOFLAGS": "-mod=mod", "GO111MODULE": "off"}
-    done = subprocess.run(
-        [go, "run", "main.go"], input=lines, capture_output=True, text=True, cwd=tmp_path, env=env, check=True
-    )
+    done = run_kept([go, "run", str(tmp_path / "main.go")], given=lines, elsewhere=tmp_path)
+    assert done.returncode == 0, done.stderr
     for pattern, answer in zip(taken, done.stdout.splitlines(), strict=True):
         judged = [judge(TagRule("\0", pattern=pattern), value)[1] is None for value in VALUES if value]
         assert answer.startswith("["), (pattern, answer)

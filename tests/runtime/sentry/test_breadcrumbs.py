@@ -1,8 +1,6 @@
 """Breadcrumbs of outgoing requests, queries and processes are those of plain sentry-sdk, which hooks each call."""
 
-import os
 import re
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -15,13 +13,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 
 from runtime.sentry.test_errors_like_plain import APPS_BIN, interpreter_with
-from slotel.cli.sink.server import SentrySink
 from slotel.config.redaction.choices import RedactionChoices
 from slotel.runtime.redaction.events import redacted_event
 from slotel.runtime.redaction.redactor import Redactor
 from slotel.runtime.sentry.errors.breadcrumbs import add_calls
-from support.launch import APPS, clean_environ, launched_by
 from support.redis_server import redis_server
+from support.sentry_app import run_app
 
 MORE = {"db.system"}
 """Data of a query that plain sentry-sdk does not write."""
@@ -37,40 +34,32 @@ OLDER = {"thread.id", "thread.name", "code.filepath", "code.function", "code.lin
 
 
 @cache
-def crumbs_of(how, *words, python=None, **variables):
-    with SentrySink() as sink:
-        env = clean_environ(
-            SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none", OTEL_SERVICE_NAME="shop",
-            **variables,
-        )  # fmt: skip
-        python = python or interpreter_with("flask")
-        env["PATH"] = os.pathsep.join([str(python.parent), env["PATH"]])
-        command = [*launched_by(how, *words), python, "calls.py", how, *words]
-        done = subprocess.run(
-            command, env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True
+def crumbs_of(how, *words, python=None, redis="", **variables):
+    apart = {"REDIS_PORT": redis} if redis else {}
+    ran = run_app(
+        how, "calls.py", how, *words,
+        uses=words, python=python or interpreter_with("flask"), apart=apart, OTEL_SERVICE_NAME="shop", **variables,
+    )  # fmt: skip
+    found = {
+        event["exception"]["values"][-1]["value"] if "exception" in event else event["message"]: (
+            event.get("breadcrumbs", {}).get("values", [])
         )
-        assert done.returncode == 0, done.stderr[-3000:]
-        found = {
-            event["exception"]["values"][-1]["value"] if "exception" in event else event["message"]: (
-                event.get("breadcrumbs", {}).get("values", [])
-            )
-            for event in sink.payloads("event")
-            if "exception" in event or "message" in event
-        }
+        for event in ran.payloads("event")
+        if "exception" in event or "message" in event
+    }
     for crumbs in found.values():
         times = [crumb.pop("timestamp") for crumb in crumbs]
         assert times == sorted(times)
         for crumb in crumbs:
             if "url" in crumb.get("data", {}):
                 crumb["data"]["url"] = re.sub(r":\d+/", "/", crumb["data"]["url"])
-    return found, done.stdout
+    return found, ran.stdout
 
 
-def both(*words, python=None, **variables):
+def both(*words, chosen=None, **variables):
     with ThreadPoolExecutor() as pool:
-        chosen = {} if python is None else {"python": python}  # the same words are the same run
-        plain = pool.submit(crumbs_of, "plain", *words, **chosen)
-        slotel = pool.submit(crumbs_of, "slotel", *words, **chosen, **variables)
+        plain = pool.submit(crumbs_of, "plain", *words, **(chosen or {}))
+        slotel = pool.submit(crumbs_of, "slotel", *words, **(chosen or {}), **variables)
         for crumb in (each for crumbs in plain.result()[0].values() for each in crumbs):
             for name in OLDER & crumb.get("data", {}).keys():
                 del crumb["data"][name]
@@ -147,7 +136,7 @@ def test_calls_of_libraries_are_breadcrumbs_once():
     if not python.exists():
         pytest.skip("redis is not installed: make apps")
     with redis_server() as port:
-        plain, slotel = both("flask", "sqlalchemy", "redis", str(port), python=python)
+        plain, slotel = both("flask", "sqlalchemy", "redis", chosen={"python": python, "redis": str(port)})
     assert {"query", "redis", "httplib"} <= {crumb.get("category") for crumb in plain["it fails"]}
     spoken = {"SET 'cart:7' [Filtered]": "SET ? ?", "GET 'cart:7'": "GET ?"}
     for crumbs in plain.values():

@@ -11,7 +11,8 @@ from sentry_sdk.consts import DEFAULT_OPTIONS, VERSION
 
 from slotel.cli.sink.envelope import unpacked
 from slotel.cli.sink.server import SentrySink
-from support.launch import APPS, LAUNCHER, Launched, clean_environ, launched_by, wait_until
+from support.launch import APPS, LAUNCHER, Launched, clean_environ, wait_until
+from support.sentry_app import run_app
 
 YAML = "version: 1\ntags: {required: {team: {default: payments}}}\n"
 
@@ -242,6 +243,8 @@ def test_what_the_former_client_holds_leaves_too_when_the_script_ends_at_once():
     assert len(set(traces)) == len(traces) == 10
 
 
+BOTH = {"SENTRY_DSN": "{dsn}/7", "APP_DSN": "{dsn}/8"}
+
 ANOTHER_INIT = """
 import os, sys, sentry_sdk
 if sys.argv[1:] == ["init"]:
@@ -271,19 +274,15 @@ sentry_sdk.flush(30)
 def test_a_transaction_is_of_the_client_that_stood_when_it_ended(words):
     found = {}
     for how in ("plain", "slotel"):
-        with SentrySink() as sink:
-            env = clean_environ(
-                SENTRY_DSN=sink.dsn(7), APP_DSN=sink.dsn(8), SENTRY_RELEASE="old", SENTRY_ENVIRONMENT="first",
-                SENTRY_TRACES_SAMPLE_RATE="1", OTEL_METRICS_EXPORTER="none",
-            )  # fmt: skip
-            given = ("init",) if how == "plain" else words
-            command = [*launched_by(how), sys.executable, "-c", ANOTHER_INIT, *given]
-            subprocess.run(command, env=env, check=True, timeout=170, capture_output=True)
-            found[how] = sorted(
-                (item.project, each["transaction"], each["release"], each["environment"], each["tags"].get("asked"), each["tags"].get("seen"))
-                for item in sink.envelopes
-                for each in item.of_type("transaction")
-            )  # fmt: skip
+        ran = run_app(
+            how, "-c", ANOTHER_INIT, *(("init",) if how == "plain" else words), addresses=BOTH,
+            SENTRY_RELEASE="old", SENTRY_ENVIRONMENT="first", SENTRY_TRACES_SAMPLE_RATE="1",
+        )  # fmt: skip
+        found[how] = sorted(
+            (item.project, each["transaction"], each["release"], each["environment"], each["tags"].get("asked"), each["tags"].get("seen"))
+            for item in ran.envelopes
+            for each in item.of_type("transaction")
+        )  # fmt: skip
     assert (
         found["slotel"]
         == found["plain"]
@@ -295,10 +294,10 @@ def test_a_transaction_is_of_the_client_that_stood_when_it_ended(words):
 
 
 SWITCHED_OFF = """
-import logging, sentry_sdk
+import logging, os, sentry_sdk
 from sentry_sdk.integrations.logging import LoggingIntegration
 from sentry_sdk.integrations.modules import ModulesIntegration
-sentry_sdk.init({dsn!r}, {options})
+sentry_sdk.init(os.environ["SENTRY_DSN"], {options})
 if "odules" not in {options!r}:  # sentry-sdk 3 makes no event of it in any case
     logging.getLogger("shop").error("an error that nobody wants as an event")
 sentry_sdk.capture_message("the end")
@@ -321,88 +320,30 @@ sentry_sdk.flush(10)
 )
 def test_an_integration_that_the_app_switches_off_makes_nothing_beside_plain(options):
     """slotel's own client had set it up before, and sentry-sdk keeps what is set up."""
-    messages = []
-    for launcher in ((), (str(LAUNCHER),)):
-        with SentrySink() as sink:
-            code = SWITCHED_OFF.format(dsn=sink.dsn(7), options=options)
-            env = clean_environ(SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none")
-            subprocess.run(
-                [*launcher, sys.executable, "-c", code], env=env, check=True, timeout=120, capture_output=True
-            )
-            events = sink.payloads("event")
-        messages.append(
-            sorted(
-                (str(each.get("message") or each["logentry"]["message"]), each.get("modules") or {})
-                for each in events
+    plain, ours = (
+        sorted(
+            (str(each.get("message") or each["logentry"]["message"]), each.get("modules") or {})
+            for each in run_app(how, "-c", SWITCHED_OFF.format(options=options), launcher=launcher).payloads(
+                "event"
             )
         )
-    plain, ours = messages
+        for how, launcher in (("plain", ()), ("slotel", None))
+    )
     assert "the end" in dict(plain)
     assert ours == plain
-
-
-BESIDE = """
-import sys
-import sentry_sdk
-from sentry_sdk.utils import event_from_exception
-sentry_sdk.init(sys.argv[1])
-beside = sentry_sdk.Client(sys.argv[2], before_send=lambda event, hint: event)
-by_hand = sentry_sdk.Client(sys.argv[2])
-
-def fail(text):
-    raise ValueError(text)
-
-def captured(text, capture):
-    try:
-        fail(text)
-    except ValueError as error:
-        capture(error)
-
-def in_scope(error):
-    with sentry_sdk.new_scope() as scope:
-        scope.set_client(beside)
-        sentry_sdk.capture_exception(error)
-        sentry_sdk.capture_exception(error)
-
-def by_both(error):
-    sentry_sdk.capture_exception(error)
-    in_scope(error)
-    sentry_sdk.capture_exception(error)
-
-def by_itself(error):
-    event, hint = event_from_exception(error)
-    by_hand.capture_event(event, hint)
-
-captured("by both", by_both)
-captured("beside alone", in_scope)
-captured("by itself", by_itself)
-with sentry_sdk.isolation_scope() as scope:
-    scope.set_client(beside)
-    sentry_sdk.capture_message("postgresql://shop:hunter2@db/shop")
-beside.close(timeout=30)
-by_hand.close(timeout=30)
-sentry_sdk.flush(30)
-"""
 
 
 @pytest.mark.skipif(
     VERSION.startswith("3"), reason="3 asks the current client for the options of an exception's event"
 )
-def test_what_another_client_of_the_app_sends_is_what_it_sends_without_slotel_and_redacted(tmp_path):
-    script = tmp_path / "beside.py"
-    script.write_text(BESIDE)
+def test_what_another_client_of_the_app_sends_is_what_it_sends_without_slotel_and_redacted():
     found = {}
     for how in ("plain", "slotel"):
-        with SentrySink() as sink:
-            env = clean_environ(SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none")
-            command = [*launched_by(how), sys.executable, script, sink.dsn(7), sink.dsn(8)]
-            subprocess.run(command, env=env, cwd=APPS, check=True, timeout=170, capture_output=True)
-            found[how] = sorted(
-                (item.project, *told)
-                for item in sink.envelopes
-                for told in map(told_of, item.of_type("event"))
-            )
-            assert ("hunter2" in str(sink.payloads("event"))) is (how == "plain")
+        ran = run_app(how, "two_clients.py", addresses=BOTH)
+        found[how] = sorted(
+            (item.project, *told) for item in ran.envelopes for told in map(told_of, item.of_type("event"))
+        )
+        assert ("hunter2" in str(ran.payloads("event"))) is (how == "plain")
     assert found["slotel"] == found["plain"]
     assert [told[:2] for told in found["plain"]] == [
         ("7", "by both"), ("8", "beside alone"), ("8", "by both"), ("8", "by itself"), ("8", "said")

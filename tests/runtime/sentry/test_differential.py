@@ -4,9 +4,7 @@ What differs stands in `DIFFERENCES` with its reason; `docs/sentry-parity.md` sh
 """
 
 import json
-import os
 import re
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import cache
@@ -16,9 +14,8 @@ import pytest
 import sentry_sdk
 
 from runtime.sentry.test_errors_like_plain import interpreter_with
-from slotel.cli.sink.server import SentrySink
-from support.launch import APPS, clean_environ, launched_by
 from support.redis_server import redis_server
+from support.sentry_app import run_app
 
 pytestmark = pytest.mark.skipif(sentry_sdk.VERSION.startswith("3"), reason="sentry-sdk 3 streams spans")
 
@@ -115,26 +112,18 @@ def run(how, framework, *words, **variables):
 
 
 def run_each(how, framework, *words, **variables):
-    with SentrySink() as sink:
-        env = clean_environ(
-            SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none",
-            SENTRY_TRACES_SAMPLE_RATE="1", OTEL_SERVICE_NAME="shop", OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="urllib",
-            **variables,
-        )  # fmt: skip
-        python = interpreter_with(NEEDS.get(framework, "flask"))
-        env["PATH"] = os.pathsep.join([str(python.parent), env["PATH"]])
-        launcher = [] if how == "plain" and framework in WHOLE else launched_by(how, *USES.get(framework, ()))
-        done = subprocess.run(
-            [*launcher, python, "differential.py", how, framework, *words],
-            env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-3000:]
-        return [
-            (header["type"], {**payload, "trace": envelope.header.get("trace") or {}})
-            for envelope in sink.envelopes
-            for header, payload in envelope.items
-            if header["type"] in ("event", "transaction")
-        ]
+    ran = run_app(
+        how, "differential.py", how, framework, *words,
+        uses=USES.get(framework, ()), launcher=[] if how == "plain" and framework in WHOLE else None,
+        python=interpreter_with(NEEDS.get(framework, "flask")),
+        SENTRY_TRACES_SAMPLE_RATE="1", OTEL_SERVICE_NAME="shop", OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="urllib", **variables,
+    )  # fmt: skip
+    return [
+        (header["type"], {**payload, "trace": envelope.header.get("trace") or {}})
+        for envelope in ran.envelopes
+        for header, payload in envelope.items
+        if header["type"] in ("event", "transaction")
+    ]
 
 
 def key(event):
@@ -276,7 +265,7 @@ def compare(framework, *words):
 def sent_by_canvas(how, broker):
     """Each transaction with whose span it was sent by, and each event; the number of traces."""
     transactions, events = [], []
-    for kind, payload in run_each(how, "canvas", BROKER=broker):
+    for kind, payload in run_each(how, "canvas", apart={"BROKER": broker}):
         (transactions if kind == "transaction" else events).append(payload)
     named = {}
     for each in transactions:

@@ -10,7 +10,6 @@ import pytest
 import sentry_relay.processing
 from sentry_relay.processing import StoreNormalizer
 
-from slotel.cli.sink.server import SentrySink
 from slotel.runtime.sentry.errors.detail import (
     APP,
     APP_PER_MINUTE,
@@ -22,21 +21,12 @@ from slotel.runtime.sentry.errors.detail import (
 from slotel.runtime.sentry.transport.bounds import cut_long_values, encode_bounded
 from slotel.runtime.sentry.transport.encode import MAX_BYTES
 from slotel.runtime.sentry.transport.source_lines import SourceLines
-from support.launch import APPS, clean_environ, launched_by
+from support.sentry_app import run_app
 
 
 def captured(how, count, config=""):
-    with SentrySink() as sink:
-        env = clean_environ(
-            SENTRY_DSN=sink.dsn(7),
-            OTEL_METRICS_EXPORTER="none",
-            SENTRY_RELEASE="r",
-            **({"SLOTEL_CONFIG": config} if config else {}),
-        )
-        launcher = launched_by(how)
-        command = [*launcher, sys.executable, "raising.py", how, str(count)]
-        subprocess.run(command, env=env, cwd=APPS / "errors", timeout=170, check=True, capture_output=True)
-        return sink.payloads("event")
+    chosen = {"SLOTEL_CONFIG": config} if config else {}
+    return run_app(how, "raising.py", how, str(count), SENTRY_RELEASE="r", **chosen).payloads("event")
 
 
 @pytest.fixture(scope="module")

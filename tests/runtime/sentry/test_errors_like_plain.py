@@ -1,8 +1,6 @@
 """Whatever plain sentry-sdk reports arrives with slotel, too, once: the same app runs under both."""
 
 import importlib.util
-import os
-import subprocess
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +12,9 @@ from pathlib import Path
 import pytest
 from sentry_sdk import integrations
 
-from slotel.cli.sink.server import SentrySink
 from slotel.runtime.sentry.errors.integrations import ONLY_TRACING, REPLACED, is_superseded, library_of
 from slotel.runtime.upstream.sentry.integrations import auto_enabling_integrations, superseding_integrations
-from support.launch import APPS, clean_environ, launched_by
+from support.sentry_app import run_app
 
 SCENES = {
     "falcon": "falcon",
@@ -66,26 +63,14 @@ def interpreter_of(scenes):
 @cache
 def reported(scenes, how, **variables):
     python = interpreter_of(scenes)
-    with SentrySink() as sink:
-        env = clean_environ(
-            SENTRY_DSN=sink.dsn(7),
-            OTEL_METRICS_EXPORTER="none",
-            OTEL_TRACES_EXPORTER="none",
-            SENTRY_TRACES_SAMPLE_RATE="1",
-            **variables,
-        )
-        env["PATH"] = os.pathsep.join([str(python.parent), env["PATH"]])
-        libraries = [SCENES[scene] for scene in scenes]
-        command = [*launched_by(how, *libraries), python, "scenes.py", how, *scenes]
-        done = subprocess.run(
-            command, env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        events = [event for event in sink.payloads("event") if not said(event)[1].startswith(BREACH)]
-        roots = {
-            event["contexts"]["trace"]["trace_id"]: event["transaction"]
-            for event in sink.payloads("transaction")
-        }
+    uses = [SCENES[scene] for scene in scenes]
+    ran = run_app(
+        how, "scenes.py", how, *scenes, uses=uses, python=python, SENTRY_TRACES_SAMPLE_RATE="1", **variables
+    )
+    events = [event for event in ran.payloads("event") if not said(event)[1].startswith(BREACH)]
+    roots = {
+        event["contexts"]["trace"]["trace_id"]: event["transaction"] for event in ran.payloads("transaction")
+    }
     return events, roots
 
 

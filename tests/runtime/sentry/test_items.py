@@ -1,46 +1,33 @@
 """Every type of item that sentry-sdk sends passes the redactor, and still says what it has to."""
 
 import re
-import subprocess
-import sys
 
 import pytest
 import sentry_sdk
 
-from slotel.cli.sink.server import SentrySink
 from slotel.config.names import REDACTED
 from slotel.config.tags import TagPolicy
 from slotel.runtime.redaction.enforcer import Enforcer
-from support.launch import APPS, clean_environ, launched_by
+from support.sentry_app import run_app
 
 pytestmark = pytest.mark.skipif(sentry_sdk.VERSION.startswith("3"), reason="an app of sentry-sdk 2")
-MARKED = re.compile(rb"SEK[0-9a-f]{8}RET")
+MARKED = re.compile(r"SEK[0-9a-f]{8}RET")
 
 
 @pytest.fixture(scope="module", params=["slotel", "own", "printed", "plain"])
 def sent(request):
-    with SentrySink() as sink:
-        env = clean_environ(
-            SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none",
-            **({"SENTRY_PRINT_ENVELOPES": "1"} if request.param == "printed" else {}),
-        )  # fmt: skip
-        launcher = launched_by(request.param)
-        transport = "own" if request.param == "own" else "given"
-        done = subprocess.run(
-            [*launcher, sys.executable, "items.py", transport],
-            env=env, cwd=APPS / "errors", timeout=170, capture_output=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-3000:]
-        items = {}
-        for envelope in sink.envelopes:
-            for header, payload in envelope.items:
-                items.setdefault(header["type"], []).append((header, payload, envelope.header))
-        return request.param, items, done.stdout + done.stderr
+    printed = {"SENTRY_PRINT_ENVELOPES": "1"} if request.param == "printed" else {}
+    ran = run_app(request.param, "items.py", "own" if request.param == "own" else "given", **printed)
+    items = {}
+    for envelope in ran.envelopes:
+        for header, payload in envelope.items:
+            items.setdefault(header["type"], []).append((header, payload, envelope.header))
+    return request.param, items, ran.stdout + ran.stderr
 
 
 def test_no_item_of_any_type_shows_a_secret(sent):
     how, items, said = sent
-    shown = {kind: sorted(set(MARKED.findall(repr(found).encode()))) for kind, found in items.items()}
+    shown = {kind: sorted(set(MARKED.findall(repr(found)))) for kind, found in items.items()}
     leaking = {kind for kind, found in shown.items() if found}
     if how == "plain":
         assert leaking >= {"event", "attachment", "check_in", "log", "feedback", "from_the_future"}, (

@@ -1,14 +1,11 @@
 """What sentry-sdk's own integrations do beside capturing errors, slotel does too: beside plain sentry-sdk."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import sentry_sdk
 
-from slotel.cli.sink.server import SentrySink
-from support.launch import APPS, clean_environ, launched_by
+from support.sentry_app import run_app
 
 pytestmark = pytest.mark.skipif(
     not sentry_sdk.consts.VERSION.startswith("2."), reason="sentry-sdk 3 has other options"
@@ -16,22 +13,11 @@ pytestmark = pytest.mark.skipif(
 
 
 def run(how, *more):
-    with SentrySink() as sink:
-        env = clean_environ(
-            SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none",
-            SENTRY_TRACES_SAMPLE_RATE="1",
-        )  # fmt: skip
-        launcher = launched_by(how, "flask", "django", "starlette")
-        done = subprocess.run(
-            [*launcher, sys.executable, "integrations_do.py", how, *more],
-            env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        methods = sorted(
-            each["request"]["method"] for each in sink.payloads("transaction") if "request" in each
-        )
-        (event,) = sink.payloads("event")
-        return json.loads(done.stdout), methods, event["request"]
+    uses = ("flask", "django", "starlette")
+    ran = run_app(how, "integrations_do.py", how, *more, uses=uses, SENTRY_TRACES_SAMPLE_RATE="1")
+    methods = sorted(each["request"]["method"] for each in ran.payloads("transaction") if "request" in each)
+    (event,) = ran.payloads("event")
+    return json.loads(ran.stdout), methods, event["request"]
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,12 @@
 """A `transaction_style` that the app has chosen names transactions and errors as under plain sentry-sdk."""
 
-import os
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sentry_sdk
 
 from runtime.sentry.test_errors_like_plain import APPS_BIN, interpreter_with
-from slotel.cli.sink.server import SentrySink
-from support.launch import APPS, clean_environ, launched_by
+from support.sentry_app import run_app
 
 pytestmark = [
     pytest.mark.process,
@@ -18,24 +15,16 @@ pytestmark = [
 
 
 def names(how, python, styles, **variables):
-    with SentrySink() as sink:
-        env = clean_environ(
-            SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none", SENTRY_TRACES_SAMPLE_RATE="1",
-            **variables,
-        )  # fmt: skip
-        env["PATH"] = os.pathsep.join([str(python.parent), env["PATH"]])
-        asked = [f"{framework}={style}" for framework, style in styles.items()]
-        command = [*launched_by(how, *styles), python, "names.py", *asked]
-        done = subprocess.run(
-            command, env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        return sorted(
-            (payload.get("type", "event"), payload["transaction"], payload["transaction_info"]["source"])
-            for kind in ("event", "transaction")
-            for payload in sink.payloads(kind)
-            if payload.get("logger") != "slotel.budget"  # of a process that lives for longer than a tick
-        )
+    asked = [f"{framework}={style}" for framework, style in styles.items()]
+    ran = run_app(
+        how, "names.py", *asked, uses=[*styles], python=python, SENTRY_TRACES_SAMPLE_RATE="1", **variables
+    )
+    return sorted(
+        (payload.get("type", "event"), payload["transaction"], payload["transaction_info"]["source"])
+        for kind in ("event", "transaction")
+        for payload in ran.payloads(kind)
+        if payload.get("logger") != "slotel.budget"  # of a process that lives for longer than a tick
+    )
 
 
 def both(styles, **variables):

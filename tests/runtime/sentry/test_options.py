@@ -2,22 +2,18 @@
 
 import inspect
 import json
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from pathlib import Path
 
 import pytest
 import sentry_sdk
 
 from runtime.sentry.test_errors_like_plain import interpreter_with
-from slotel.cli.sink.server import SentrySink
-from support.launch import APPS, clean_environ, launched_by
+from support.launch import APPS
 from support.redis_server import redis_server
+from support.sentry_app import run_app
 
 pytestmark = [
     pytest.mark.process,
@@ -29,12 +25,10 @@ LIBRARIES = {"beat": "celery", "tasks": "celery", "caches": "django"}
 
 
 class Sent:
-    def __init__(self, sink, log):
-        self.of = sink.payloads
-        self.envelopes = [
-            tuple(header["type"] for header, _ in envelope.items) for envelope in sink.envelopes
-        ]
-        self.log = log
+    def __init__(self, ran):
+        self.of = ran.payloads
+        self.envelopes = [tuple(header["type"] for header, _ in envelope.items) for envelope in ran.envelopes]
+        self.log = ran.stderr
 
     def kinds(self):
         return {
@@ -44,19 +38,11 @@ class Sent:
         }
 
 
-def run(how, scene, options, python=Path(sys.executable), **variables):
-    with SentrySink() as sink:
-        env = clean_environ(
-            SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none", OTEL_SERVICE_NAME="shop",
-            **variables,
-        )  # fmt: skip
-        env["PATH"] = os.pathsep.join([str(python.parent), env["PATH"]])
-        done = subprocess.run(
-            [*launched_by(how, LIBRARIES.get(scene, scene)), python, "options.py", scene, json.dumps(options)],
-            env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-3000:]
-        return Sent(sink, done.stderr)
+def run(how, scene, options, **more):
+    uses = [LIBRARIES.get(scene, scene)]
+    return Sent(
+        run_app(how, "options.py", scene, json.dumps(options), uses=uses, OTEL_SERVICE_NAME="shop", **more)
+    )
 
 
 def both(scene, **options):
@@ -238,7 +224,8 @@ def test_commands_of_redis_whose_key_the_app_names_are_spans_of_a_cache(prefixes
     options = {"traces_sample_rate": 1.0, "integrations": chosen}
     with redis_server() as port:
         plain, slotel = (
-            run(how, "redis", options, python=python, REDIS_PORT=str(port)) for how in ("plain", "slotel")
+            run(how, "redis", options, python=python, apart={"REDIS_PORT": str(port)})
+            for how in ("plain", "slotel")
         )
     ours, theirs = ([each for each in children(sent) if each[0] != "db"] for sent in (slotel, plain))
     theirs = [each for each in theirs if each[0] != "db.redis"]

@@ -1,15 +1,12 @@
 """What code around a framework says of a request before the framework's span begins is that request's: beside plain sentry-sdk."""
 
 import json
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sentry_sdk
 
-from slotel.cli.sink.server import SentrySink
-from support.launch import APPS, clean_environ, launched_by
+from support.sentry_app import run_app
 
 pytestmark = pytest.mark.skipif(
     not hasattr(sentry_sdk, "start_transaction"), reason="sentry-sdk 3 has no start_transaction"
@@ -34,18 +31,10 @@ def orphans(transaction):
 
 
 def run(how, scene, *programs, mark="asked"):
-    with SentrySink() as sink:
-        env = clean_environ(
-            SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none", SENTRY_TRACES_SAMPLE_RATE="1",
-        )  # fmt: skip
-        launcher = launched_by(how, "django" if scene == "given" else scene)
-        done = subprocess.run(
-            [*launcher, sys.executable, "outer.py", how, scene, *programs],
-            env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        transactions = [each for each in sink.payloads("transaction") if mark in each["tags"]]
-        return json.loads(done.stdout), transactions, sink.payloads("event")
+    uses = ["django" if scene == "given" else scene]
+    ran = run_app(how, "outer.py", how, scene, *programs, uses=uses, SENTRY_TRACES_SAMPLE_RATE="1")
+    transactions = [each for each in ran.payloads("transaction") if mark in each["tags"]]
+    return json.loads(ran.stdout), transactions, ran.payloads("event")
 
 
 @pytest.mark.parametrize("scene", ["flask", "django", "given"])

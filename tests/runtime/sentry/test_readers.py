@@ -1,27 +1,15 @@
 """What reads a request for an event imports no Django for an app that uses none, and knows it in one that does."""
 
-import subprocess
-import sys
-
 import pytest
 
-from slotel.cli.sink.server import SentrySink
-from support.launch import APPS, clean_environ, launched_by
+from support.sentry_app import run_app
 
 
 def failed(kind, how):
     """Return Django's modules in the process of a failing request, and its event."""
-    with SentrySink() as sink:
-        env = clean_environ(
-            SENTRY_DSN=sink.dsn(), OTEL_METRICS_EXPORTER="none", SENTRY_TRACES_SAMPLE_RATE="1.0"
-        )
-        launcher = launched_by(how, kind)
-        command = [*launcher, sys.executable, "reading.py", kind]
-        run = subprocess.run(
-            command, env=env, cwd=APPS / "errors", timeout=170, check=True, capture_output=True, text=True
-        )
-        (event,) = sink.payloads("event")
-        return run.stdout.split(), event
+    ran = run_app(how, "reading.py", kind, uses=[kind], SENTRY_TRACES_SAMPLE_RATE="1.0")
+    (event,) = ran.payloads("event")
+    return ran.stdout.split(), event
 
 
 def test_an_app_without_django_does_not_get_it(monkeypatch):

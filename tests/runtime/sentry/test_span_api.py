@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ from opentelemetry import trace
 from slotel.cli.sink.server import SentrySink
 from slotel.runtime.sentry.span_api.span import OtelSpan
 from slotel.runtime.upstream.sentry.spans import CHECKS_SPAN_CLASS
-from support.launch import APPS, clean_environ, launched_by
+from support.sentry_app import run_app
 from support.sentry_tracing import Through, provider, shipping
 
 pytestmark = pytest.mark.skipif(
@@ -22,19 +20,11 @@ pytestmark = pytest.mark.skipif(
 
 
 def run(how):
-    with SentrySink() as sink:
-        env = clean_environ(
-            SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none",
-            SENTRY_TRACES_SAMPLE_RATE="1", SENTRY_ENVIRONMENT="production", SENTRY_RELEASE="r",
-        )  # fmt: skip
-        launcher = launched_by(how)
-        done = subprocess.run(
-            [*launcher, sys.executable, "span_api.py", how],
-            env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        transactions = {event["transaction"]: event for event in sink.payloads("transaction")}
-        return json.loads(done.stdout), transactions, sink.payloads("event")
+    ran = run_app(
+        how, "span_api.py", how, SENTRY_TRACES_SAMPLE_RATE="1", SENTRY_ENVIRONMENT="production", SENTRY_RELEASE="r"
+    )  # fmt: skip
+    transactions = {event["transaction"]: event for event in ran.payloads("transaction")}
+    return json.loads(ran.stdout), transactions, ran.payloads("event")
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,11 @@
 """The API of streamed spans, `sentry_sdk.traces`, makes and reads OpenTelemetry spans: beside plain sentry-sdk."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 from sentry_sdk import traces
 
-from slotel.cli.sink.server import SentrySink
-from support.launch import APPS, clean_environ, launched_by
+from support.sentry_app import run_app
 
 pytestmark = pytest.mark.skipif(
     not hasattr(traces, "get_current_span"), reason="an older sentry-sdk, whose API has less"
@@ -16,35 +13,26 @@ pytestmark = pytest.mark.skipif(
 
 
 def run(how):
-    with SentrySink() as sink:
-        env = clean_environ(
-            SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none", SENTRY_TRACES_SAMPLE_RATE="1",
-        )  # fmt: skip
-        launcher = launched_by(how)
-        done = subprocess.run(
-            [*launcher, sys.executable, "streamed.py"],
-            env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        spans = {}
-        for batch in sink.payloads("span"):
-            for each in batch["items"]:
-                op = each["attributes"].get("sentry.op", {}).get("value")
-                spans[each["span_id"]] = (each["name"], op, each["status"], each.get("parent_span_id"))
-        for event in sink.payloads("transaction"):
-            trace = event["contexts"]["trace"]
-            for each in (trace, *event["spans"]):
-                failed = "error" if each.get("status") == "internal_error" else "ok"
-                name, op = each.get("description", event["transaction"]), each["data"].get("sentry.op")
-                spans[each["span_id"]] = (name, op, failed, each.get("parent_span_id"))
-        event, later = sink.payloads("event")
-        parents = {span_id: name for span_id, (name, *_) in spans.items()}
-        tree = sorted(
-            (*told[:3], parents.get(told[3], told[3])) for told in spans.values() if told[1] != "http.client"
-        )
-        found = json.loads(done.stdout)
-        found["later"] = later["message"], later.get("transaction"), later["transaction_info"]
-        return found, tree, parents[event["contexts"]["trace"]["span_id"]], done.stderr
+    ran = run_app(how, "streamed.py", SENTRY_TRACES_SAMPLE_RATE="1")
+    spans = {}
+    for batch in ran.payloads("span"):
+        for each in batch["items"]:
+            op = each["attributes"].get("sentry.op", {}).get("value")
+            spans[each["span_id"]] = (each["name"], op, each["status"], each.get("parent_span_id"))
+    for event in ran.payloads("transaction"):
+        trace = event["contexts"]["trace"]
+        for each in (trace, *event["spans"]):
+            failed = "error" if each.get("status") == "internal_error" else "ok"
+            name, op = each.get("description", event["transaction"]), each["data"].get("sentry.op")
+            spans[each["span_id"]] = (name, op, failed, each.get("parent_span_id"))
+    event, later = ran.payloads("event")
+    parents = {span_id: name for span_id, (name, *_) in spans.items()}
+    tree = sorted(
+        (*told[:3], parents.get(told[3], told[3])) for told in spans.values() if told[1] != "http.client"
+    )
+    found = json.loads(ran.stdout)
+    found["later"] = later["message"], later.get("transaction"), later["transaction_info"]
+    return found, tree, parents[event["contexts"]["trace"]["span_id"]], ran.stderr
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,11 @@
 """What plain sentry-sdk sends arrives with slotel, once, with the same options in force: scopes, threads, logs, monitors."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import sentry_sdk
 
-from slotel.cli.sink.server import SentrySink
-from support.launch import APPS, clean_environ, launched_by
+from support.sentry_app import run_app
 
 pytestmark = pytest.mark.skipif(
     not hasattr(sentry_sdk, "start_transaction"), reason="sentry-sdk 3 has no start_transaction"
@@ -77,35 +74,25 @@ def told(kind, payload):
 
 
 def run(how):
-    with SentrySink() as sink:
-        env = clean_environ(
-            SENTRY_DSN=sink.dsn(7), OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none",
-            SENTRY_TRACES_SAMPLE_RATE="1",
-        )  # fmt: skip
-        launcher = launched_by(how)
-        done = subprocess.run(
-            [*launcher, sys.executable, "whole_api.py"],
-            env=env, cwd=APPS / "errors", timeout=170, capture_output=True, text=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        lines = [
-            json.dumps(line, sort_keys=True)
-            for kind in KINDS
-            for payload in sink.payloads(kind)
-            for line in told(kind, payload)
-        ]
-        attached = sorted(
-            (
-                header["filename"],
-                header.get("content_type"),
-                str(payload),
-                *[each["type"] for each, _ in envelope.items],
-            )
-            for envelope in sink.envelopes
-            for header, payload in envelope.items
-            if header["type"] == "attachment"
+    ran = run_app(how, "whole_api.py", SENTRY_TRACES_SAMPLE_RATE="1")
+    lines = [
+        json.dumps(line, sort_keys=True)
+        for kind in KINDS
+        for payload in ran.payloads(kind)
+        for line in told(kind, payload)
+    ]
+    attached = sorted(
+        (
+            header["filename"],
+            header.get("content_type"),
+            str(payload),
+            *[each["type"] for each, _ in envelope.items],
         )
-        return json.loads(done.stdout), sorted(lines), attached
+        for envelope in ran.envelopes
+        for header, payload in envelope.items
+        if header["type"] == "attachment"
+    )
+    return json.loads(ran.stdout), sorted(lines), attached
 
 
 def test_all_that_plain_sentry_sdk_sends_arrives_once():
