@@ -100,6 +100,8 @@ _USE_SPAN: Final = _probe(
 )  # fmt: skip
 
 SPAN_KEY: Final[Any] = _SPAN_KEY.load()
+_NO_SPAN: Final = trace.INVALID_SPAN
+"""Read once, as the API's function does: tests of others replace it in `trace`."""
 clean: Final[Callable[[Any, int | None], Any]] = _CLEAN.load()
 NOT_COUNTING: Final[Any] = _NO_METRICS.load()
 new_links: Final[Callable[[Any, Any], Any]] = _NEW_LINKS.of(sdk.Span)
@@ -151,7 +153,7 @@ def _attach(context: Context) -> Any:  # `set` takes no argument by name
 
 def _current_span(context: Context | None = None) -> Any:
     span = (current() if context is None else context).get(SPAN_KEY)
-    return span if isinstance(span, trace.Span) else trace.INVALID_SPAN
+    return span if isinstance(span, trace.Span) else _NO_SPAN
 
 
 def _detaching(original: Callable[[Any], None]) -> Callable[[Any], None]:
