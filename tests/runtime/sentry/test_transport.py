@@ -1,5 +1,6 @@
 """Answers as servers really give them, addresses as installations have them, proxies that say no: nothing is lost."""
 
+import gc
 import itertools
 import logging
 import socket
@@ -9,7 +10,7 @@ from http.client import HTTPResponse
 
 import pytest
 import sentry_sdk
-from urllib3.exceptions import ReadTimeoutError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from slotel.cli.sink.http import HttpWire
 from slotel.cli.sink.server import SentrySink
@@ -285,7 +286,10 @@ def test_a_proxy_that_refuses_costs_no_trace_once_it_agrees_and_its_password_is_
         proxy.serve = lambda client: Proxy.serve(proxy, client)
         assert sink.flush(60)
         assert (sentry.transactions, losses.counts) == (3, {})
-        assert told(caplog) == [
+        said = [
+            each.replace("Cannot connect to proxy.", "Unable to connect to proxy") for each in told(caplog)
+        ]  # urllib3 1
+        assert said == [
             (
                 "Sentry is unreachable (ProxyError: ('Unable to connect to proxy', OSError('Tunnel connection failed: "
                 "407 Proxy Authentication Required'))): up to 5,000 transactions and errors are buffered and will be retried"
@@ -309,3 +313,29 @@ def test_a_proxy_tunnels_to_an_address_of_ipv6(tmp_path):
             assert sink.flush(60)
         assert (len(server.requests), losses.counts) == (3, {})
     assert [each[:2] for each in proxy.seen] == [("CONNECT", server.netloc)]
+
+
+@pytest.mark.filterwarnings(
+    "ignore:unclosed <ssl:ResourceWarning"
+)  # urllib3 1 leaves such a socket to the collector
+@pytest.mark.parametrize(
+    ("by", "host"),
+    [*itertools.product(["directly", "a tunnel"], ["localhost", "127.0.0.2"]), ("a TLS proxy", "localhost")],
+)
+def test_a_certificate_of_another_name_is_refused(tmp_path, by, host):
+    """urllib3 1.x compares the names itself, and takes a context that compares none."""
+    folder = make_certificate(tmp_path)
+    proxy = Proxy(serving_tls(folder) if by == "a TLS proxy" else None)
+    bound = "127.0.0.1" if host == "localhost" else host
+    with closing(proxy), Answering(b"", host=bound, tls=serving_tls(folder)) as server:
+        options = {"ca_certs": str(folder / "cert.pem")}
+        named, url = f"{host}:{server.port}", proxy.url
+        if by == "a TLS proxy":
+            named, url = f"127.0.0.1:{server.port}", url.replace("127.0.0.1", host)
+        if by != "directly":
+            options["https_proxy"] = url
+        endpoint = Endpoint(f"https://key@{named}/1", options)
+        with closing(endpoint), pytest.raises((HTTPError, OSError), match="(?i)match|not valid for"):
+            endpoint.post(b"{}\n", gzipped=False, timeout=10)
+        assert server.requests == []
+        gc.collect()

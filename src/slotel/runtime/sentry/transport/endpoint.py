@@ -24,6 +24,8 @@ _FINAL: Final = 200
 _SOCKS: Final = ("socks4", "socks4a", "socks5", "socks5h")
 """Source: urllib3, `SOCKSProxyManager`."""
 _BODYLESS: Final = (204, 304)
+_READS_FILES: Final = not hasattr(urllib3, "BaseHTTPResponse")
+"""Whether urllib3 is 1.x, which gets certificates as files: with a context it checks no IP address, no proxy's name."""
 _ENVELOPE: Final = "/envelope/"
 _KEEP_ALIVE: Final = tuple(
     (level, getattr(socket, name), value)
@@ -156,14 +158,16 @@ class Endpoint:
         if self._fault is not None:
             raise OSError(self._fault)
         settings: dict[str, Any] = {"maxsize": 1, "socket_options": self._socket_options()}
-        tls = tls_context(self._options) if self._dsn.scheme == "https" else None
-        if tls is not None:
-            settings["ssl_context"] = tls
+        proxy_scheme = (self._proxy or "").partition("://")[0].lower()
+        if _READS_FILES:
+            settings.update(certificate_files(self._options), cert_reqs="CERT_REQUIRED")
+        elif "https" in (self._dsn.scheme, proxy_scheme):
+            settings["ssl_context"] = tls_context(self._options)
         if self._proxy is None:
             return urllib3.PoolManager(**settings).connection_from_host(
                 self._dsn.host, self._dsn.port, scheme=self._dsn.scheme
             )
-        if self._proxy.startswith("socks"):
+        if proxy_scheme in _SOCKS:
             from urllib3.contrib.socks import SOCKSProxyManager
 
             user, password = _credentials(self._proxy)
@@ -171,8 +175,8 @@ class Endpoint:
         user, password = _credentials(self._proxy)
         headers = urllib3.make_headers(proxy_basic_auth=None if user is None else f"{user}:{password}")
         headers.update(self._options.get("proxy_headers") or {})
-        if self._proxy.startswith("https"):
-            settings["proxy_ssl_context"] = tls or tls_context(self._options)
+        if proxy_scheme == "https":
+            settings["proxy_ssl_context"] = settings.get("ssl_context")
         return urllib3.ProxyManager(self._proxy, proxy_headers=headers, **settings)
 
     def _socket_options(self) -> Sequence[tuple[int, int, int | bytes]]:
@@ -282,21 +286,30 @@ def named_certificates(options: Mapping[str, Any]) -> str | None:
 
 
 def tls_context(options: Mapping[str, Any]) -> ssl.SSLContext:
-    """Return TLS settings that trust the named certificates, else the system's CAs.
+    """Return TLS settings that trust the named certificates, else the system's CAs, else certifi's.
 
     Raises:
         OSError: a named file is not there or holds no certificate.
     """
-    named = named_certificates(options)
-    context = ssl.create_default_context(cafile=named)
-    if not named and not _system_has_certificates():
+    files = certificate_files(options)
+    context = ssl.create_default_context(cafile=files["ca_certs"])
+    if files["cert_file"]:
+        context.load_cert_chain(files["cert_file"], files["key_file"])
+    return context
+
+
+def certificate_files(options: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return what urllib3 calls ca_certs, cert_file and key_file; ca_certs is None for the system's."""
+    trusted = named_certificates(options)
+    if not trusted and not _system_has_certificates():
         import certifi  # a dependency of sentry-sdk
 
-        context.load_verify_locations(certifi.where())
-    certificate = options.get("cert_file") or os.environ.get("CLIENT_CERT_FILE")
-    if certificate:
-        context.load_cert_chain(certificate, options.get("key_file") or os.environ.get("CLIENT_KEY_FILE"))
-    return context
+        trusted = certifi.where()
+    return {
+        "ca_certs": trusted,
+        "cert_file": options.get("cert_file") or os.environ.get("CLIENT_CERT_FILE"),
+        "key_file": options.get("key_file") or os.environ.get("CLIENT_KEY_FILE"),
+    }
 
 
 def _system_has_certificates() -> bool:
