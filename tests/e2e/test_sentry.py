@@ -136,10 +136,11 @@ def test_a_breached_budget_is_one_warning_and_one_sentry_event():
             )  # more looks: the limit and every tier are breached, and it is one incident
             (event,) = said()
             assert event["fingerprint"] == ["slotel", "error-budget", "shop", "availability"]
-            assert "limit in 1h" in event["message"]
+            assert "limit of 5% in 1h" in event["message"]
             assert (event["level"], event["tags"]["slo_severity"]) == ("error", "page")
-            assert service.said("against a limit of 5%")
-            assert service.log.count("against a limit of 5%") == 1
+            (line,) = [line for line in service.log.splitlines() if "error budget breached" in line]
+            assert "page at 6× in 6h" in line
+            assert "limit of 5% in 1h" in line
             assert service.sample("slo_events_total", slo_outcome="bad") == 10
 
 

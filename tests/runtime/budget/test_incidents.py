@@ -49,7 +49,7 @@ def test_a_total_outage_is_one_event_that_names_everything_breached_with_the_wor
     (incident,) = told.incidents.after(changes)
     assert str(incident) == (
         "error budget breached: 'availability' 80 of 100 events bad in 1h, burn rate 16×, above the page threshold of 14.4×; "
-        "also breached: page at 6× in 6h, ticket at 3× in 1d, limit in 1h, ticket at 1× in 3d"
+        "also breached: page at 6× in 6h, ticket at 3× in 1d, limit of 5% in 1h, ticket at 1× in 3d"
     )
     assert told.pass_time(60) == []
 

@@ -46,9 +46,9 @@ class Breach(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What is breached, without numbers."""
+        """What is breached."""
         if self.alert is None:
-            return f"limit in {format_duration(self.slo.window)}"
+            return f"limit of {_percent(self.slo.limit)} in {format_duration(self.slo.window)}"
         return f"{self.severity} at {self.threshold:g}× in {format_duration(self.alert.long)}"
 
     def __str__(self) -> str:
