@@ -14,6 +14,13 @@ from support.launch import clean_environ
 from support.npm import installed
 from support.once import CACHE
 
+
+@pytest.fixture(autouse=True)
+def _no_runtime(monkeypatch):
+    """A call of the middleware would start slotel in this process, for all tests after it."""
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+
+
 USES = """
 from fastapi import FastAPI
 from flask import Flask
