@@ -229,19 +229,21 @@ def quart():
     asgi(app, paths=ALL)
 
 
+def view_of_starlette(view):
+    from starlette.responses import PlainTextResponse
+
+    async def view_function(request):
+        await request.json()
+        view(request.path_params["number"])
+        return PlainTextResponse("ok")
+
+    return view_function
+
+
 def starlette():
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
-    from starlette.responses import PlainTextResponse
     from starlette.routing import Route
-
-    def view_of_starlette(view):
-        async def view_function(request):
-            await request.json()
-            view(request.path_params["number"])
-            return PlainTextResponse("ok")
-
-        return view_function
 
     views = (*VIEWS, refuses(raising(HTTPException(500, "it refuses"))))
     asgi(
@@ -695,16 +697,7 @@ def mounted():
 def mounted_routes():
     """Routes of Starlette below a prefix."""
     from starlette.applications import Starlette
-    from starlette.responses import PlainTextResponse
     from starlette.routing import Mount, Route
-
-    def view_of_starlette(view):
-        async def view_function(request):
-            await request.json()
-            view(request.path_params["number"])
-            return PlainTextResponse("ok")
-
-        return view_function
 
     routes = [
         Route(f"/{view.__name__}/{{number}}", view_of_starlette(view), methods=["POST"])

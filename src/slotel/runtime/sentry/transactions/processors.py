@@ -11,7 +11,8 @@ from slotel.runtime.upstream.sentry.scope import processors_of
 from slotel.runtime.upstream.sentry.spans import before_processors
 
 _INTEGRATIONS: Final = "sentry_sdk.integrations."
-_NAMED: Final = {"transaction": "a transaction", "transaction_info": {"source": "custom"}}
+_NAMES: Final = ("transaction", "transaction_info")
+_NAME: Final = "a transaction"
 
 
 def watch_processors(*, keeps_names: bool) -> None:
@@ -53,15 +54,16 @@ class OfIntegration:
     def note(self) -> None:
         """Note what it adds to the transaction of a request that ends. Never raises."""
         with suppress(Exception):  # a transaction without it is better than none
-            noted = self._process({"type": "transaction", **_NAMED}, {})
-            if noted["transaction"] == _NAMED["transaction"]:  # it names none that has a name
-                noted = {key: value for key, value in noted.items() if key not in _NAMED}
+            named = {"type": "transaction", "transaction": _NAME, "transaction_info": {"source": "custom"}}
+            noted = self._process(named, {})
+            if noted["transaction"] == _NAME:  # it names none that has a name
+                noted = {key: value for key, value in noted.items() if key not in _NAMES}
             self._noted = noted
 
     def __call__(self, event: Any, hint: Any) -> Any:
         """Return the event with what it adds; None if it drops the event."""
         keeps_name = self._framework is not None and not is_named_by(self._framework, is_native=False)
-        kept = {key: event[key] for key in ("transaction", "transaction_info") if key in event}
+        kept = {key: event[key] for key in _NAMES if key in event}
         if self._noted is None or event.get("type") != "transaction":
             event = self._process(event, hint)
         else:
