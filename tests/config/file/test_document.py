@@ -6,6 +6,7 @@ import pytest
 from ruamel.yaml.scanner import RoundTripScanner
 
 from slotel.config.file.document import read_document
+from slotel.config.service import read_service
 
 SLO = "slos: [{name: a, objective: 99%, "
 
@@ -126,3 +127,9 @@ def test_a_character_that_json_writes_as_two_surrogates_is_one_and_half_of_one_i
     document, problems = read_document('service: "half \\ud83c"\n"k\\ud83c": 1', "slotel.yaml")
     assert document.service == "half \ufffd"
     assert ["unknown key" in problem.expectation for problem in problems] == [True]
+
+
+@pytest.mark.parametrize("value", ["a-$USD", "US$", "$5", "a$b"])
+def test_a_dollar_sign_within_a_value_is_no_variable(value):
+    reading = read_service({}, f'service: "{value}"\nslos: [{{name: a, objective: 99%}}]\n')
+    assert (reading.problems, reading.service.name) == ((), value)

@@ -37,7 +37,7 @@ from slotel.config.tags import TagPolicy, label_name
 PERIODS: Final = {"month": Period(30 * DAY, "month"), "quarter": Period(90 * DAY, "quarter")}
 _NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 _MOST: Final = 1_000_000
-_VARIABLE: Final = re.compile(r"\$\{[A-Za-z_]\w*(:?[-=+?][^}]*)?\}|\$[A-Z_]+$")
+_VARIABLE: Final = re.compile(r"\$\{[A-Za-z_]\w*(:?[-=+?][^}]*)?\}|^\$[A-Z_]+$")
 NO_VARIABLES: Final = (
     "variables such as ${NAME} are not replaced here: write the value (of the service: OTEL_SERVICE_NAME)"
 )
