@@ -15,8 +15,7 @@ import pytest
 
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.setup.defaults import LEFT_OUT
-from support import kept
-from support.long_first import known_seconds
+from support import file_order, kept
 from support.unit import forbid_the_outside, is_unit
 
 IN_MEMORY = Path("/dev/shm")
@@ -46,6 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
     directory = _new_directory()
     os.environ["XDG_RUNTIME_DIR"] = str(directory)
     config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
+    if "TIMES" in os.environ:
+        config.pluginmanager.register(file_order.Measure(Path(os.environ["TIMES"])))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -57,8 +58,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item.get_closest_marker("long") is None]
     if "PYTEST_XDIST_WORKER" in os.environ:  # the whole run hands out file by file in this order
-        seconds = known_seconds()
-        items.sort(key=lambda item: -seconds.get(item.nodeid.partition("::")[0], 0.0))
+        file_order.sort(items)
 
 
 def pytest_collection_finish() -> None:
