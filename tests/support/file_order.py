@@ -1,7 +1,7 @@
 """The order in which a run side by side hands out the test files: long ones first, those that wait beside those that compute.
 
-Long files first, so that none is left for one core at the end. A file that mostly waits takes turns with one that mostly computes, so
-that the cores are busy from the start. `TIMES=FOLDER make test` measures each test; `python tests/support/file_order.py FOLDER` then
+Long files first, so that none is left for one core at the end. Files that mostly wait are spread over the whole run, as those that mostly
+compute are, so that the cores are busy from start to end. `TIMES=FOLDER make test` measures each test; `python tests/support/file_order.py FOLDER` then
 writes the table.
 """
 
@@ -12,8 +12,8 @@ import resource
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Generator, Iterable
-from itertools import chain, zip_longest
+from collections.abc import Generator, Iterable, Mapping
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,6 @@ import pytest
 
 TABLE = Path(__file__).with_suffix(".txt")
 """`seconds CPU-seconds file`, one a line; what is not listed takes little."""
-_LEAST = 4.0
 
 
 class Times(NamedTuple):
@@ -34,6 +33,10 @@ class Times(NamedTuple):
 
     wall: float
     cpu: float
+
+
+_LITTLE = Times(0.5, 0.4)
+"""A file that the table does not have."""
 
 
 class Measure:
@@ -59,30 +62,41 @@ def _cpu() -> float:
 
 
 def known_times() -> dict[str, Times]:
-    """What the files of the table take, the longest first."""
+    """What the files of the table take."""
     rows = (line.split(maxsplit=2) for line in TABLE.read_text().splitlines())
     return {file: Times(float(wall), float(cpu)) for wall, cpu, file in rows}
 
 
-def in_order(known: dict[str, Times]) -> list[str]:
-    """The files in the order in which they begin.
+def in_order(times: Mapping[str, Times]) -> list[str]:
+    """The files in the order in which they begin: at any time as much of the waiting is left as of the computing.
 
-    >>> in_order({"a": Times(9, 8), "b": Times(8, 7), "c": Times(7, 1), "d": Times(6, 0)})
-    ['c', 'a', 'd', 'b']
+    >>> in_order({"a": Times(9, 8), "b": Times(1, 1), "c": Times(8, 1), "d": Times(7, 0), "e": Times(2, 2)})
+    ['c', 'a', 'd', 'e', 'b']
     """
-    longest = sorted(known, key=lambda file: -known[file].wall)
-    by_share = sorted(longest, key=lambda file: known[file].cpu / known[file].wall)
-    waiting = set(by_share[: len(by_share) // 2])
-    pairs = zip_longest(
-        (file for file in longest if file in waiting), (file for file in longest if file not in waiting)
-    )
-    return [file for file in chain.from_iterable(pairs) if file is not None]
+    longest = sorted(times, key=lambda file: -times[file].wall)
+    average = sum(each.cpu for each in times.values()) / sum(each.wall for each in times.values())
+    places: dict[str, float] = {}
+    for computes in (False, True):
+        files = [file for file in longest if (times[file].cpu >= average * times[file].wall) == computes]
+        before = accumulate((times[file].wall for file in files), initial=0.0)
+        whole = sum(times[file].wall for file in files)
+        places.update({file: begun / whole for file, begun in zip(files, before, strict=False)})
+    return sorted(places, key=lambda file: places[file])
 
 
 def sort(items: list[pytest.Item]) -> None:
     """Put tests into the order of their files."""
-    place = {file: number for number, file in enumerate(in_order(known_times()))}
-    items.sort(key=lambda item: place.get(item.nodeid.partition("::")[0], len(place)))
+    known = known_times()
+    files = dict.fromkeys(_file(item.nodeid) for item in items)
+    place = {
+        file: number
+        for number, file in enumerate(in_order({file: known.get(file, _LITTLE) for file in files}))
+    }
+    items.sort(key=lambda item: place[_file(item.nodeid)])
+
+
+def _file(test: str) -> str:
+    return test.partition("::")[0]
 
 
 def write(logs: Iterable[str]) -> None:
@@ -90,13 +104,11 @@ def write(logs: Iterable[str]) -> None:
     found: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for line in chain.from_iterable(log.splitlines() for log in logs):
         wall, cpu, test = line.split("\t")
-        sums = found[test.partition("::")[0]]
+        sums = found[_file(test)]
         sums[0] += float(wall)
         sums[1] += float(cpu)
     longest = sorted(found.items(), key=lambda item: -item[1][0])
-    TABLE.write_text(
-        "".join(f"{wall:.0f} {cpu:.1f} {file}\n" for file, (wall, cpu) in longest if wall >= _LEAST)
-    )
+    TABLE.write_text("".join(f"{wall:.1f} {cpu:.1f} {file}\n" for file, (wall, cpu) in longest if wall >= 1))
 
 
 if __name__ == "__main__":
