@@ -14,10 +14,6 @@ from slotel.config.problem import Problem, one_line
 LOG: Final = logging.getLogger("slotel")
 _SHIPPING: Final = ("opentelemetry.", "sentry_sdk.")
 """Whose handlers export records instead of showing them: `opentelemetry-bootstrap` installs one on the root logger."""
-
-
-MAX_DEBUG_LINES: Final = 50
-"""Debug lines a second."""
 REPEAT_SECONDS: Final = 60.0
 _LAUNCHER: Final = logging.getLogger("opentelemetry.instrumentation.auto_instrumentation")
 _EXPORTERS: Final = (
@@ -65,29 +61,6 @@ def redact_logs(redact: Callable[[str], str]) -> None:
             standing.redact = redact
             return
     LOG.addFilter(_Redacted(redact))
-
-
-class _Bounded(logging.Filter):
-    """Limits the number of debug lines in each second, and logs how many were left out."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._second, self._lines, self._left_out = 0, 0, 0
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a record is written."""
-        if record.levelno > logging.DEBUG:
-            return True
-        second = int(time.monotonic())
-        if second != self._second:
-            if self._left_out:
-                record.msg, record.args = f"{record.getMessage()} ({self._left_out} lines left out)", ()
-            self._second, self._lines, self._left_out = second, 0, 0
-        self._lines += 1
-        if self._lines > MAX_DEBUG_LINES:
-            self._left_out += 1
-            return False
-        return True
 
 
 class _OncePerMinute(logging.Filter):
@@ -155,7 +128,6 @@ def show_logs() -> None:
     handler = _UntilConfigured()
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     LOG.addHandler(handler)
-    LOG.addFilter(_Bounded())
     if debugging:  # `opentelemetry-instrument` says there which instrumentations it skips, and why
         _LAUNCHER.setLevel(logging.DEBUG)
         _LAUNCHER.addHandler(handler)

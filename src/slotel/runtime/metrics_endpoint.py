@@ -29,7 +29,6 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.metrics.instruments.http_server import http_server_metrics
     from slotel.runtime.metrics.scrape.endpoint import Endpoint
     from slotel.runtime.metrics.scrape.http.access import AccessError, read_access
-    from slotel.runtime.metrics.scrape.http.holder import PortHolder
     from slotel.runtime.metrics.scrape.http.port import read_address
     from slotel.runtime.metrics.scrape.sources.app_metrics import AppMetrics
     from slotel.runtime.metrics.scrape.sources.process_metrics import ProcessMetrics
@@ -84,7 +83,6 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
         dropped=self_metrics.dropped,
         chore=chore,
         access=access,
-        holder=PortHolder(runtime.service_name, None if workers is None else lambda: workers.run_dir.path),
         sibling=lambda: runtime.workers is not None and not runtime.workers.is_first,
     )
     endpoint.start()

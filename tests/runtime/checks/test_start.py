@@ -2,12 +2,10 @@
 
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 
-from slotel.runtime.checks.environment import packed_program
 from slotel.runtime.checks.start import not_yet_logged
 from slotel.runtime.finding import Finding
 from support.launch import clean_environ
@@ -41,37 +39,6 @@ def test_a_program_that_is_started_in_another_folder_does_not_repeat_what_its_en
     list(not_yet_logged([OTHER], environ))
     monkeypatch.chdir(tmp_path)
     assert list(not_yet_logged([OTHER], environ)) == []
-
-
-def packed(path, *names, head=b"#!/usr/bin/env python3\n"):
-    path.write_bytes(head)
-    with zipfile.ZipFile(path, "a") as file:
-        for name in names:
-            file.writestr(name, "x" * 1000)
-    return str(path)
-
-
-def test_a_pex_that_leaves_slotel_behind_is_told_of_and_no_other_program_is(tmp_path):
-    """`python -m zipapp` and shiv make files that keep `PYTHONPATH`."""
-    pex = packed(tmp_path / "app", "__main__.py", "PEX-INFO", *(f"lib/{number}.py" for number in range(2000)))
-    loose = tmp_path / "loose"
-    loose.mkdir()
-    (loose / "PEX-INFO").write_text("{}")
-    (script := tmp_path / "app.py").write_text("PEX-INFO")
-    others = (
-        packed(tmp_path / "app.pyz", "__main__.py"),
-        str(script),
-        str(tmp_path),
-        str(tmp_path / "none"),
-        "-c",
-    )
-    for program in (pex, str(loose)):
-        (told,) = packed_program({}, ["python", "-u", program, "--port", "1"])
-        assert told.code == "SLO139"
-        assert program in told.text
-        assert not list(packed_program({"PEX": program}, ["python", program]))  # slotel runs within
-    for program in others:
-        assert not list(packed_program({}, ["python", program, pex]))
 
 
 @pytest.mark.process

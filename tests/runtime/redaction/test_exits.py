@@ -20,7 +20,6 @@ MODULES = {"urllib3", "requests", "http.client", "mmap", "smtplib", "ftplib"}
 
 BEHIND = {
     "metrics/scrape/http/connection.py": "writes what the endpoint renders: of the store and of app_metrics, both redacted",
-    "metrics/scrape/http/holder.py": "asks its own port who answers there: a random number",
     "status_page/deliveries.py": "shares when telemetry was last delivered: times",
     "upstream/launcher.py": "names a command that does not exist, to who typed it; of an assignment, the variable alone",
     "status_page/instrumented.py": "names of instrumentations, to the other workers",

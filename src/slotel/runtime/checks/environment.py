@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -18,11 +17,6 @@ from slotel.runtime.metrics.scrape.http.port import HOST, read_address
 from slotel.runtime.setup.defaults import DEFAULTS, LEFT_OUT
 from slotel.runtime.setup.exporters import usable_exporters, wants_prometheus
 from slotel.runtime.tracing.sampler_env import ARGUMENT, SAMPLER, validate_sampler
-
-_PEX_INFO: Final = "PEX-INFO"
-_ZIP: Final = b"PK\x03\x04"
-_DIRECTORY: Final = 4 * 1024 * 1024
-"""Bytes at the end of a zip file that are looked at for its list of files."""
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _CONTAINER_MARKS: Final = ("/.dockerenv", "/run/.containerenv")
@@ -135,47 +129,6 @@ def address(environ: Mapping[str, str]) -> Iterator[Finding]:
         return
     for problem in read_address(environ)[2]:
         yield of_problem("metrics", problem)
-
-
-def packed_program(environ: Mapping[str, str], started: Sequence[str] | None = None) -> Iterator[Finding]:
-    """Whether the program is a PEX, which becomes another Python that ignores `PYTHONPATH`.
-
-    Args:
-        started: this process's command line; default: `sys.orig_argv`.
-    """
-    if "PEX" in environ:  # started within
-        return
-    script = _script((sys.orig_argv if started is None else started)[1:])
-    if script is not None and _is_pex(Path(script)):
-        text = f"{script} is a PEX, which starts Python anew without PYTHONPATH: slotel does not run in it"
-        fix = "pack slotel into it, and let its entry module begin with a call of initialize()"
-        yield Finding("instrumentation", "fail", text, fix, "SLO139")
-
-
-def _script(arguments: Sequence[str]) -> str | None:
-    """Return the script among Python's arguments; None for code and modules."""
-    rest = iter(arguments)
-    for each in rest:
-        if not each.startswith("-"):
-            return each
-        if each.startswith(("-c", "-m")):
-            return None
-        if each in {"-X", "-W"}:
-            next(rest, None)
-    return None
-
-
-def _is_pex(path: Path) -> bool:
-    try:
-        if path.is_dir():
-            return (path / _PEX_INFO).is_file()
-        with path.open("rb") as file:
-            if _ZIP not in file.read(256):
-                return False
-            file.seek(max(path.stat().st_size - _DIRECTORY, 0))
-            return _PEX_INFO.encode() in file.read()
-    except OSError:
-        return False
 
 
 def container(environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -22,7 +22,6 @@ _CHECKS: Final = (
     ("opentelemetry", settings.numbers),
     ("exporters", settings.endpoints),
     ("metrics", environment.container),
-    ("instrumentation", environment.packed_program),
 )
 _SAID: Final = "_SLOTEL_SAID"
 """Variable of the environment: what a process above has said already."""

@@ -11,9 +11,7 @@ import time
 import pytest
 
 from slotel.runtime.metrics.scrape.endpoint import Endpoint
-from slotel.runtime.metrics.scrape.http import holder as holders
 from slotel.runtime.metrics.scrape.http import server as servers
-from slotel.runtime.metrics.scrape.http.holder import PortHolder
 from slotel.runtime.metrics.scrape.http.port import take
 from slotel.runtime.metrics.scrape.http.server import DescriptorsClosedError, Server
 from slotel.runtime.metrics.store.store import Family
@@ -206,76 +204,3 @@ def test_what_the_app_closes_between_a_look_and_its_use_is_no_fault(tmp_path):
         server.run(lambda: False, waker, lambda: os.dup2(file.fileno(), listener.fileno()) and None)
     listener.close()
     waker.close()
-
-
-# -- a stranger on the port ---------------------------------------------------------------------------------------------
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
-def standby(clock, secret="/run/slotel-secret", service="shop"):
-    return PortHolder(service, lambda: secret, clock)
-
-
-def looks(holder, clock, port, times, every=61.0):
-    for _ in range(times):
-        clock.now += every
-        holder.look("127.0.0.1", port)
-
-
-def test_a_process_of_the_same_service_is_no_stranger(endpoint, caplog):
-    serving = endpoint(holder=standby(Clock()))
-    clock = Clock()
-    looks(standby(clock), clock, serving.port, 5)
-    assert caplog.text == ""
-
-
-def test_another_service_with_slotel_is_named_once_an_hour(endpoint, caplog):
-    serving = endpoint(holder=standby(Clock(), secret="/run/other", service="billing"))
-    clock = Clock()
-    looks(standby(clock), clock, serving.port, 59)
-    assert caplog.text.count("slotel's service 'billing' serves port") == 1
-    looks(standby(clock), clock, serving.port, 2)
-    clock.now += holders.REPEAT_EVERY
-    assert caplog.text.count("'billing'") == 2
-
-
-def test_a_stranger_that_is_not_slotel_is_said_to_be_none(caplog):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        forged = b"HTTP/1.1 200 OK\r\nSlotel-Service: shop\r\nContent-Length: 0\r\n\r\n"
-
-        def serve():
-            peer, _ = listener.accept()
-            peer.recv(4096)
-            peer.sendall(forged)
-            peer.close()
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        clock = Clock()
-        looks(standby(clock), clock, listener.getsockname()[1], 1)
-        thread.join()
-    assert "a process that is not slotel serves port" in caplog.text
-
-
-def test_a_silent_holder_is_a_stranger_only_at_the_third_look(caplog):
-    """A process of the service may be busy for a moment."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        clock = Clock()
-        holder = standby(clock)
-        looks(holder, clock, listener.getsockname()[1], 2)
-        assert caplog.text == ""
-        looks(holder, clock, listener.getsockname()[1], 1)
-    assert "a process that does not answer" in caplog.text
-
-
-def test_a_protected_endpoint_does_not_say_its_services_name():
-    assert [name for name, _ in standby(Clock()).proof({"slotel-nonce": "1"}, named=False)] == [
-        "slotel-proof"
-    ]
-    assert standby(Clock()).proof({}, named=True) == ()

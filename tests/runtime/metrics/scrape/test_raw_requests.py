@@ -12,14 +12,11 @@ from contextlib import contextmanager
 import pytest
 
 from slotel.runtime.metrics.scrape.endpoint import Endpoint
-from slotel.runtime.metrics.scrape.http import holder as holders
 from slotel.runtime.metrics.scrape.http import passwords
 from slotel.runtime.metrics.scrape.http.access import AccessError, read_access
-from slotel.runtime.metrics.scrape.http.holder import PortHolder
 from slotel.runtime.metrics.scrape.http.negotiate import _ranges, wants_gzip
 from slotel.runtime.metrics.scrape.http.passwords import Users
 from slotel.runtime.metrics.store.store import Family
-from support.launch import busy
 
 FAMILY = Family("orders", "counter", "Orders.", "", (), (), {(): (3.0,)}, {}, 1.0)
 
@@ -292,33 +289,3 @@ def test_a_token_may_have_any_bytes(tmp_path):
         for token, expected in (("schlüssel-wörter", 200), ("schlüssel", 401), ("", 401)):
             head = f"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n"
             assert status(endpoint, head.encode()) == expected
-
-
-# -- a stranger on the port ----------------------------------------------------------------------------------------------
-
-
-def test_a_stranger_that_answers_by_the_byte_keeps_no_standby_busy(monkeypatch):
-    monkeypatch.setattr(holders, "_PATIENCE", 0.5)
-    stop = threading.Event()
-
-    def drip():
-        peer, _ = listener.accept()
-        with peer:
-            for _ in range(100):
-                try:
-                    peer.sendall(b"x")
-                except OSError:
-                    return
-                if stop.wait(0.1):
-                    return
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=drip)
-        thread.start()
-        began = time.monotonic()
-        found = PortHolder("shop", lambda: "secret").ask("127.0.0.1", listener.getsockname()[1])
-        took = time.monotonic() - began
-        stop.set()
-        thread.join()
-    assert found is None
-    assert took < 4 + busy(), "ten seconds of bytes"

@@ -1,9 +1,9 @@
 """The scrape endpoint: a daemon thread that serves `/metrics`, or is on standby for the process that does.
 
 The process that binds the port first serves it. If another process of the service has the port, this one is on
-standby and tries again; if another service has it, that is logged once. The thread is stopped before a fork and
-started on both sides after it, so that a prefork master forks with one thread. A forked child closes the inherited
-sockets.
+standby and tries again. If the first process of a service finds the port in use, it logs that once. The thread is
+stopped before a fork and started on both sides after it, so that a prefork master forks with one thread. A forked child
+closes the inherited sockets.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from slotel.runtime.metrics.scrape.exposition import OPENMETRICS, TEXT, Expositi
 from slotel.runtime.metrics.scrape.http import port as ports
 from slotel.runtime.metrics.scrape.http.access import Access
 from slotel.runtime.metrics.scrape.http.connection import Answer, Request, plain
-from slotel.runtime.metrics.scrape.http.holder import PortHolder
 from slotel.runtime.metrics.scrape.http.negotiate import wants_gzip, wants_openmetrics
 from slotel.runtime.metrics.scrape.http.server import DescriptorsClosedError, Server
 from slotel.runtime.metrics.scrape.merge import unite
@@ -60,7 +59,6 @@ class Endpoint:
         dropped: called with signal and reason of what is left out.
         chore: called on the thread in each turn; returns after how many seconds to call it again.
         access: checks requests; default: requests whose `Host` is loopback or an address are allowed.
-        holder: distinguishes a process of this service from another service on the port.
     """
 
     def __init__(
@@ -77,14 +75,12 @@ class Endpoint:
         dropped: Callable[[str, str], None] = lambda *_: None,
         chore: Callable[[], float | None] = lambda: None,
         access: Access | None = None,
-        holder: PortHolder | None = None,
     ) -> None:
         self.host, self.port = host, port
         self._sources, self._pages, self._scraped = tuple(sources), dict(pages or {}), scraped
         self._sibling, self._fault, self._dropped, self._chore = sibling, fault, dropped, chore
         self._exposition = Exposition(target)
         self._access = access or Access()
-        self._holder = holder or PortHolder()
         self._server = Server(self._answers, self._access.wrap)
         self._complained: set[str] = set()
         self._said: int | None = None
@@ -187,8 +183,6 @@ class Endpoint:
             if not quiet and self._said != error.errno:
                 self._said = error.errno
                 log([ports.explain(error, self.host, self.port)])
-            if error.errno == errno.EADDRINUSE and self._access.tls is None:
-                self._holder.look(self.host, self.port)
             return False
         self.port = self._server.listeners[0].getsockname()[1]
         if stands_by or self._said is not None:
@@ -235,8 +229,7 @@ class Endpoint:
         if request.path == "/metrics":
             return self._metrics(*_form(request))
         if request.path == "/healthz":
-            proof = self._holder.proof(request.headers, named=not self._access.is_protected)
-            return plain("200 OK", "ok")._replace(headers=proof)
+            return plain("200 OK", "ok")
         page = self._pages.get(request.path)
         if page is None:
             return plain("404 Not Found", "404 Not Found: the metrics are at /metrics")
@@ -294,9 +287,4 @@ def _form(request: Request) -> tuple[bool, bool]:
 
 
 def _kind(request: Request) -> object:
-    return (
-        request.method in {"GET", "HEAD"},
-        request.path,
-        _form(request),
-        request.headers.get("slotel-nonce"),
-    )
+    return request.method in {"GET", "HEAD"}, request.path, _form(request)
