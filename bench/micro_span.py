@@ -74,7 +74,7 @@ def through_slotel(environ: Mapping[str, str], sampler: Sampler) -> Tracer:
     measure = SpanMetrics(store, "bench", service.slos, enforcer, meter, self_metrics)
     provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
     record_every_span(provider)
-    install_pipeline(provider, SlotelSpanProcessor(OpenSpans(), measure, (), self_metrics), enforcer)
+    install_pipeline(provider, SlotelSpanProcessor(OpenSpans(), measure, self_metrics), enforcer)
     return provider.get_tracer("bench")
 
 

@@ -183,7 +183,7 @@ def _pipeline(runtime: Runtime) -> SlotelSpanProcessor:
         runtime.budget_windows,
         runtime.self_metrics,
     )
-    return SlotelSpanProcessor(runtime.open_spans, span_metrics, runtime.sinks, runtime.self_metrics)
+    return SlotelSpanProcessor(runtime.open_spans, span_metrics, runtime.self_metrics)
 
 
 def _guarded(part: str, runtime: Runtime, begin: Callable[[], object]) -> None:

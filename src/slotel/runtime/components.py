@@ -6,6 +6,7 @@ Each is started separately; if one fails, only that one is disabled.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,9 @@ from opentelemetry.trace import SpanContext
 from slotel.runtime.finding import log
 from slotel.runtime.logs import LOG
 from slotel.runtime.process.lifecycle import PROCESS
-from slotel.runtime.process.shutdown import FlushHook, ShutdownFlusher, flush_hooks, flush_time
+from slotel.runtime.process.shutdown import FlushHook, ShutdownFlusher, flush_time
 from slotel.runtime.state import Runtime
+from slotel.runtime.tracing.sink import Sink
 from slotel.runtime.upstream.otel.logs import flush_logs, logger_provider, redact_before_processors
 
 if TYPE_CHECKING:
@@ -253,10 +255,27 @@ def prepare_shutdown(runtime: Runtime) -> None:
 
     def hooks() -> Iterable[FlushHook]:
         sinks = runtime.pipeline.sinks if runtime.pipeline is not None else ()
-        return (*flush_hooks(sinks), flush_logs, *runtime.flush_hooks)
+        return (
+            *(functools.partial(_shut_down, sink) for sink in sinks),
+            _flush_metrics,
+            flush_logs,
+            *runtime.flush_hooks,
+        )
 
-    def options() -> Mapping[str, Any]:
-        return runtime.sentry.client.options if runtime.sentry is not None else {}
+    def seconds() -> float:
+        return flush_time(runtime.sentry.client.options if runtime.sentry is not None else {})
 
-    runtime.shutdown_flusher = ShutdownFlusher(hooks, lambda: flush_time(options()))
+    runtime.shutdown_flusher = ShutdownFlusher(hooks, seconds)
     runtime.shutdown_flusher.prepare(handle_sigterm=runtime.service.sigterm)
+
+
+def _shut_down(sink: Sink, seconds: float) -> None:
+    sink.flush(seconds)
+    if os.getpid() != 1:  # that one may go on
+        sink.shutdown()
+
+
+def _flush_metrics(seconds: float) -> None:
+    force_flush = getattr(metrics.get_meter_provider(), "force_flush", None)  # the API's providers have none
+    if force_flush is not None:
+        force_flush(int(seconds * 1000))

@@ -19,7 +19,6 @@ from slotel.runtime.redaction.enforcer import Enforcer
 from slotel.runtime.requests.local_roots import OpenSpans
 from slotel.runtime.sentry.errors.recent import RecentErrors
 from slotel.runtime.tracing.processor import SlotelSpanProcessor
-from slotel.runtime.tracing.sink import SentryClientSink
 
 if TYPE_CHECKING:
     from slotel.runtime.metrics.instruments.http_server import HttpServerMetrics
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from slotel.runtime.metrics.workers.workers import Workers
     from slotel.runtime.requests.layers.layer import Server
     from slotel.runtime.sentry.client.client import SentryConnection
-    from slotel.runtime.tracing.sink import Sink
 
 UNNAMED: Final = "unknown_service"
 
@@ -58,7 +56,6 @@ class Runtime:
     ticker: Ticker | None = None
     shutdown_flusher: ShutdownFlusher | None = None
     http_server_metrics: HttpServerMetrics | None = None
-    sinks: list[Sink] = field(default_factory=list)
     flush_hooks: list[FlushHook] = field(default_factory=list)
     """Called at the end of the process, in addition to the sinks."""
 
@@ -74,8 +71,7 @@ class Runtime:
     def use_sentry_client(self, client: Any) -> None:
         """Send spans by another Sentry client from now on: the app has called `sentry_sdk.init`."""
         for sink in self.pipeline.sinks if self.pipeline is not None else ():
-            if isinstance(sink, SentryClientSink):
-                sink.use_client(client)
+            sink.use_client(client)
 
 
 RUNNING: Final[list[Runtime]] = []

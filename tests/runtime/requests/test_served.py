@@ -48,7 +48,7 @@ class Counted:
 def layer(monkeypatch):
     """A layer around an application that makes a server span itself, and what was counted."""
     counted, open_spans = Counted(), OpenSpans()
-    pipeline = SlotelSpanProcessor(open_spans, counted, [], SelfMetrics(Store()))
+    pipeline = SlotelSpanProcessor(open_spans, counted, SelfMetrics(Store()))
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(pipeline)
     monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)

@@ -98,7 +98,7 @@ def layer(monkeypatch):
             if span.kind is SpanKind.SERVER:
                 rows.append(row.name)
 
-    pipeline = SlotelSpanProcessor(OpenSpans(), Counted(), [], SelfMetrics(Store()))
+    pipeline = SlotelSpanProcessor(OpenSpans(), Counted(), SelfMetrics(Store()))
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(pipeline)
     monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)

@@ -180,12 +180,11 @@ def test_a_fault_of_slotels_own_inside_a_handler_is_none_of_the_handlers():
     from slotel.runtime.bootstrap import start
     runtime = start(os.environ)
     from opentelemetry import trace
+    from slotel.runtime.tracing.sink import Sink
 
-    class Broken:
-        starts = "all"
+    class Broken(Sink):
         def on_start(self, *_): raise ValueError("slotel's own")
         on_end = flush = on_start
-        def shutdown(self): pass
 
     runtime.pipeline.add_sink(Broken())
     signal.signal(signal.SIGUSR1, lambda *_: trace.get_tracer("t").start_span("x").end())

@@ -165,7 +165,7 @@ PROGRAMS = st.tuples(STARTED, TREES)
 class Capture:
     """Sees what starts and what ends: as a processor of the SDK, or as a sink of the pipeline."""
 
-    starts, sampled_only = "all", False
+    starts, sampled_only, no_quiet_children = "all", False, False
 
     def __init__(self):
         self.started, self.ended = [], []

@@ -113,8 +113,11 @@ TABLE: Final = (
     ),
     Row("deliveries", tick="shares when it last delivered with the other workers"),
     Row("instrumentations", tick="shares what is instrumented with the other workers"),
-    Row("shutdown_flusher", before_child_exit="sends what is pending"),
-    Row("child_exit_hooks", before_fork="registers with multiprocessing, billiard and celery"),
+    Row(
+        "shutdown_flusher",
+        before_fork="registers with multiprocessing, billiard and celery",
+        before_child_exit="sends what is pending",
+    ),
     Row(
         "ticker",
         before_fork="stops the thread",

@@ -8,38 +8,29 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import sys
 import time
 import weakref
 from _thread import (
     allocate_lock,
     start_new_thread,
 )  # of before any monkey-patching, and without threading's locks
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from opentelemetry import metrics
-
-from slotel.runtime.process.child_exit_hooks import ChildExitHook
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.upstream.servers import after_sigterm_resets
+from slotel.runtime.upstream.stdlib import finalize_children
 
 FLUSH_TIME: Final = 2.0
 """Seconds that the last flush may take, unless Sentry's `shutdown_timeout` says otherwise."""
 
+_FORKING: Final = ("multiprocessing.util", "billiard.util", "celery.signals")
+"""Modules with exit hooks of their own for such children."""
+
 FlushHook = Callable[[float], object]
 """Sends what is pending within so many seconds."""
-
-
-class Flushable(Protocol):
-    """The part of a sink that a shutdown needs."""
-
-    def flush(self, timeout: float) -> bool:
-        """Send what is pending, within `timeout` seconds."""
-
-    def shutdown(self) -> None:
-        """Flush and stop; called once."""
 
 
 class ShutdownFlusher:
@@ -55,7 +46,7 @@ class ShutdownFlusher:
     ) -> None:
         self._hooks = hooks
         self._seconds = seconds
-        self._child_exit_hook: ChildExitHook | None = None
+        self._hooked: set[str] = set()
 
     def flush_all(self) -> None:
         """Flush, and return within the flush time. Never raises, and takes no lock that the app may hold."""
@@ -70,11 +61,24 @@ class ShutdownFlusher:
             handle_sigterm: False: do not touch the signal, in children neither.
         """
         EXIT.watch()
-        PROCESS.register("shutdown_flusher", before_child_exit=self.flush_all)
-        self._child_exit_hook = ChildExitHook()
+        PROCESS.register(
+            "shutdown_flusher", before_fork=self._watch_children, before_child_exit=self.flush_all
+        )
         if handle_sigterm:
             self.take_sigterm()
             after_sigterm_resets(self.take_sigterm)
+
+    def _watch_children(self) -> None:
+        """Register with what forks children that end by `os._exit`, as soon as the app has imported it."""
+        for name in _FORKING:
+            module: Any = sys.modules.get(name)
+            if module is None or name in self._hooked:
+                continue
+            self._hooked.add(name)
+            if name == "celery.signals":
+                module.worker_process_shutdown.connect(lambda **_: PROCESS.end_child(), weak=False)
+            else:
+                finalize_children(module, self, PROCESS.end_child)
 
     def take_sigterm(self) -> None:
         """Handle SIGTERM if it has its default action: flush, then let it end the process.
@@ -164,27 +168,6 @@ def run_at_once(hooks: Sequence[FlushHook], seconds: float) -> None:
             waits.append(busy)
     for busy in waits:
         busy.acquire(timeout=max(deadline - time.monotonic(), 0.0))
-
-
-def flush_hooks(sinks: Iterable[Flushable]) -> Iterator[FlushHook]:
-    """Yield the flush hooks of the sinks and of the SDK's metrics."""
-    for sink in sinks:
-        yield partial(_shut_down_sink, sink)
-    yield _flush_metrics
-
-
-def _shut_down_sink(sink: Flushable, seconds: float) -> None:
-    sink.flush(seconds)
-    if os.getpid() != 1:  # that one may go on
-        sink.shutdown()
-
-
-def _flush_metrics(seconds: float) -> None:
-    force_flush = getattr(
-        metrics.get_meter_provider(), "force_flush", None
-    )  # the API's own providers have none
-    if force_flush is not None:
-        force_flush(int(seconds * 1000))
 
 
 def _run(hook: FlushHook, seconds: float, done: Callable[[], object]) -> None:

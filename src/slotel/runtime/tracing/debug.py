@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, Span
+from opentelemetry.sdk.trace import ReadableSpan
 
 from slotel.runtime.logs import LOG
 from slotel.runtime.requests.local_roots import LocalRoot
+from slotel.runtime.tracing.sink import Sink
 
 
-class DecisionLog:
+class DecisionLog(Sink):
     """A sink that exports nothing. It is there only while SLOTEL_DEBUG is set."""
 
     starts = "none"
     no_quiet_children = True
-
-    def on_start(self, span: Span, local_root: LocalRoot, parent_context: Context | None) -> None:
-        """See nothing of a start."""
 
     def on_end(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
         """Write name, duration, outcome, sampling and trace id of a local root."""
@@ -32,11 +29,3 @@ class DecisionLog:
             "%s %s, %.1f ms: %s; %s; trace %032x",
             span.kind.name, span.name, seconds * 1000, outcome, sampled, span.context.trace_id,
         )  # fmt: skip
-
-    def flush(self, timeout: float) -> bool:
-        """Return that nothing is pending."""
-        del timeout
-        return True
-
-    def shutdown(self) -> None:
-        """Do nothing."""

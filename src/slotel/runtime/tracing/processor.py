@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from opentelemetry.context import Context
@@ -35,14 +35,13 @@ class SlotelSpanProcessor(SpanProcessor):
         self,
         open_spans: OpenSpans,
         span_metrics: SpanMetrics,
-        sinks: Sequence[Sink],
         self_metrics: SelfMetrics,
     ) -> None:
         self._open_spans = open_spans
         self._measure = span_metrics
         self._self_metrics = self_metrics
         self._add = threading.RLock()
-        self._take(tuple(sinks))
+        self._take(())
 
     @property
     def sinks(self) -> tuple[Sink, ...]:
@@ -57,10 +56,9 @@ class SlotelSpanProcessor(SpanProcessor):
     def _take(self, sinks: tuple[Sink, ...]) -> None:
         """Group the sinks by the calls that they need: a call that does nothing still has a cost."""
         self._sinks = sinks
-        starts = [(sink, getattr(sink, "starts", "all")) for sink in sinks]
-        self._see_local_roots = tuple(sink for sink, wanted in starts if wanted != "none")
-        self._see_children = tuple(sink for sink, wanted in starts if wanted == "all")
-        unsampled = tuple(sink for sink in sinks if not getattr(sink, "sampled_only", False))
+        self._see_local_roots = tuple(sink for sink in sinks if sink.starts != "none")
+        self._see_children = tuple(sink for sink in sinks if sink.starts == "all")
+        unsampled = tuple(sink for sink in sinks if not sink.sampled_only)
         self._see_ends = (unsampled, _beside_quiet(unsampled)), (sinks, _beside_quiet(sinks))
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
@@ -161,12 +159,10 @@ class SlotelSpanProcessor(SpanProcessor):
     def escaped(self, error: BaseException, mechanism: str) -> None:
         """Pass an exception that left the application, and is on no span, to the sinks that send exceptions."""
         for sink in self._sinks:
-            report = getattr(sink, "escaped", None)
-            if report is not None:
-                try:
-                    report(error, mechanism)
-                except Exception as fault:  # noqa: BLE001 nothing may reach the app
-                    _raise(self._fault(_name(sink), fault))
+            try:
+                sink.escaped(error, mechanism)
+            except Exception as fault:  # noqa: BLE001 nothing may reach the app
+                _raise(self._fault(_name(sink), fault))
 
     def _hand_on(
         self,
@@ -220,10 +216,10 @@ class SlotelSpanProcessor(SpanProcessor):
 _DOING_NOTHING: Final = (SpanProcessor.on_start, BatchSpanProcessor.on_start, SimpleSpanProcessor.on_start)
 
 
-class ProcessorSink:
+class ProcessorSink(Sink):
     """A processor of the SDK, such as a batch exporter, as a sink: receives redacted copies of sampled spans."""
 
-    sampled_only: Final = True
+    sampled_only = True
 
     def __init__(self, processor: SpanProcessor, enforcer: Enforcer) -> None:
         self.processor = processor
@@ -254,7 +250,7 @@ class ProcessorSink:
 
 
 def _beside_quiet(sinks: tuple[Sink, ...]) -> tuple[Sink, ...]:
-    return tuple(sink for sink in sinks if not getattr(sink, "no_quiet_children", False))
+    return tuple(sink for sink in sinks if not sink.no_quiet_children)
 
 
 def _again(stage: Callable[..., _T], error: Exception, span: ReadableSpan, *rest: Any) -> _T:

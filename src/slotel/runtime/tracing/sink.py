@@ -1,8 +1,8 @@
-"""The interface of a sink: what receives spans from the processor and exports them."""
+"""The base of a sink: what receives spans from the processor and exports them."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span
@@ -10,13 +10,18 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 from slotel.runtime.requests.local_roots import LocalRoot
 
 
-class Sink(Protocol):
+class Sink:
     """Exports spans. Called on the request thread: must do O(1) work, no I/O, and raise nothing.
 
-    A sink can declare which calls it does not need. `starts = "local_roots"`: `on_start` only for local roots;
-    `starts = "none"`: no `on_start`. `sampled_only = True`: `on_end` only for sampled spans.
-    `no_quiet_children = True`: no `on_end` for children that end before their local root with an unset status.
+    Attributes:
+        starts: `on_start` is called for `all` spans, for `local_roots` only, or for `none`.
+        sampled_only: `on_end` is called for sampled spans only.
+        no_quiet_children: `on_end` is not called for children that end before their local root with an unset status.
     """
+
+    starts: str = "all"
+    sampled_only: bool = False
+    no_quiet_children: bool = False
 
     def on_start(self, span: Span, local_root: LocalRoot, parent_context: Context | None) -> None:
         """Called when a span starts, sampled or not."""
@@ -28,16 +33,16 @@ class Sink(Protocol):
             local_root: None for a span whose start was not seen or was forgotten.
         """
 
+    def escaped(self, error: BaseException, mechanism: str) -> None:
+        """Called with an exception that left the application and is on no span, and Sentry's `mechanism.type`."""
+
+    def use_client(self, client: Any) -> None:
+        """Export by this Sentry client from now on, which the app has set up."""
+
     def flush(self, timeout: float) -> bool:
         """Send pending spans within `timeout` seconds; return whether all were sent."""
+        del timeout
+        return True
 
     def shutdown(self) -> None:
         """Flush and stop; called once."""
-
-
-@runtime_checkable
-class SentryClientSink(Protocol):
-    """A sink that exports through a Sentry client, and changes to another when the app sets one up."""
-
-    def use_client(self, client: Any) -> None:
-        """Export by this client from now on."""

@@ -43,6 +43,7 @@ from slotel.runtime.sentry.transactions.mapping import root_status, span_fields
 from slotel.runtime.sentry.transactions.names import TransactionStyles, framework_of, name_by_style
 from slotel.runtime.sentry.transactions.payload import ORIGIN, data_of
 from slotel.runtime.sentry.transactions.sampling_context import incoming
+from slotel.runtime.tracing.sink import Sink
 from slotel.runtime.upstream.otel.context import flags_of
 from slotel.runtime.upstream.otel.reading import UNSET
 from slotel.runtime.upstream.sentry.events import given_tags
@@ -72,7 +73,7 @@ _RUNTIME: Final = {
 }
 
 
-class ErrorEventLinker:
+class ErrorEventLinker(Sink):
     """Knows the span of each exception, and the exception of each event.
 
     Args:
@@ -81,7 +82,7 @@ class ErrorEventLinker:
         holds_calls: keep the ended spans of unsampled traces for breadcrumbs, because no other sink does.
     """
 
-    starts: Final = "local_roots"
+    starts = "local_roots"
 
     def __init__(
         self,

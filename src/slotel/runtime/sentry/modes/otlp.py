@@ -10,9 +10,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, Span
+from opentelemetry.sdk.trace import ReadableSpan
 
 from slotel.config.service import SentrySettings
 from slotel.runtime.process.threads import start_daemon
@@ -22,6 +21,7 @@ from slotel.runtime.sentry.flushing import flush_first
 from slotel.runtime.sentry.modes.otlp_export import CountingBatchProcessor
 from slotel.runtime.sentry.own_requests import own_span_test
 from slotel.runtime.sentry.protocols import Dropped, SentryClientLike
+from slotel.runtime.tracing.sink import Sink
 from slotel.runtime.upstream.otel.reading import copied
 
 
@@ -42,7 +42,7 @@ def named_resource(resource: Resource, settings: SentrySettings, options: Mappin
     return Resource(added).merge(resource)
 
 
-class OtlpSink:
+class OtlpSink(Sink):
     """Exports sampled spans, redacted and with the resource of `named_resource`, through the SDK's batch processor.
 
     Args:
@@ -81,9 +81,6 @@ class OtlpSink:
         self._resource = named_resource(self._plain_resource, self._settings, client.options)
         self._is_own = own_span_test(client.dsn or "")
         flush_first(client, self.flush)
-
-    def on_start(self, span: Span, local_root: LocalRoot, parent_context: Context | None) -> None:
-        """Do nothing: only ended spans are exported."""
 
     def on_end(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
         """Queue a sampled span."""

@@ -20,6 +20,7 @@ from slotel.runtime.sentry.own_requests import own_span_test
 from slotel.runtime.sentry.protocols import ModeError, SentryClientLike
 from slotel.runtime.sentry.transactions.mapping import transaction_name
 from slotel.runtime.sentry.transactions.old_conventions import with_old_names
+from slotel.runtime.tracing.sink import Sink
 from slotel.runtime.upstream.otel.reading import copied
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def sdk_sink(client: SentryClientLike, enforcer: Enforcer) -> SdkSink:
     return SdkSink(SentrySpanProcessor(), client, enforcer)
 
 
-class SdkSink:
+class SdkSink(Sink):
     """Hands sampled, redacted spans to Sentry's processor, which does its work on the thread of the request."""
 
     def __init__(self, processor: SentrySpanProcessor, client: SentryClientLike, enforcer: Enforcer) -> None:

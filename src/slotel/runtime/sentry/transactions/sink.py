@@ -34,6 +34,7 @@ from slotel.runtime.sentry.transactions.names import TransactionStyles, framewor
 from slotel.runtime.sentry.transactions.processors import note_processors
 from slotel.runtime.sentry.transactions.traces import EndedTrace, LateSpan, PartialTrace, Scopes, Trace
 from slotel.runtime.sentry.transactions.worker import Worker
+from slotel.runtime.tracing.sink import Sink
 from slotel.runtime.upstream.otel.context import flags_of, span_id_of
 from slotel.runtime.upstream.otel.reading import UNSET, add_missing, attributes_of
 from slotel.runtime.upstream.sentry.profiles import TransactionProfile, is_continuous, is_of_one
@@ -65,7 +66,7 @@ _OF_LIBRARIES: Final = _OF_DATABASES | {"jinja2.template_name"}
 """Attributes of spans, of any kind, that instrumentations make for a call of a library."""
 
 
-class TransactionsSink:
+class TransactionsSink(Sink):
     """The request thread's side: every call is O(1), but for the few spans that fill a trace.
 
     Args:
@@ -77,7 +78,7 @@ class TransactionsSink:
         client: whose options say what is profiled.
     """
 
-    starts: Final = "local_roots"
+    starts = "local_roots"
 
     def __init__(
         self,
