@@ -12,7 +12,7 @@ from slotel.config.value_types import Ratio
 ErrorDetail = Literal["adaptive", "full"]
 TransactionRoots = Literal["requests", "all"]
 TransactionNames = Literal["route", "native"]
-SentryMode = Literal["transactions", "sdk", "otlp", "errors"]
+SentryMode = Literal["transactions", "otlp", "errors"]
 """How spans reach Sentry; with `errors` slotel sends none: a collector sends them, and they would arrive twice."""
 
 LONGEST_LATE_WAIT: Final = 10.0

@@ -94,7 +94,6 @@ class ClientTakeover:
         for name in TRACING:
             if name in client.options:
                 client.options[name] = None
-        client.options.update(self._parts.options)
         if client.options.get("transport") is None:
             self._trail.replaced(client.transport)  # what it holds is still to be sent
             client.transport = self._transport_class()(client.options)
@@ -158,7 +157,6 @@ class ClientTakeover:
         merged = {**own, **without_tracing(options)}
         merged.update({name: value for name, value in own.items() if merged[name] is None})  # as if not given
         merged["before_send"] = self._before_send(merged)
-        merged.update(self._parts.options)
         given = options.get("integrations") or []
         self._lazy.wanted = bool(options.get("auto_enabling_integrations", True))
         disabled = options.get("disabled_integrations") or []
@@ -225,10 +223,8 @@ class ClientTakeover:
             defer_serializing(self._finishes_events)
             self._lazy.wait_for_imports()
             watch_processors(keeps_names=not self._parts.native_names)
-            # in mode `sdk` SentrySpanProcessor uses that API
-            if self._parts.options.get("instrumenter") != "otel":
-                span_api.install(self._parts.open_spans, native_names=self._parts.native_names)
-                streamed_spans.install(self._parts.open_spans)
+            span_api.install(self._parts.open_spans, native_names=self._parts.native_names)
+            streamed_spans.install(self._parts.open_spans)
         self._lazy.catch_up()
         parts = self._parts
         self._trail.sessions.use_client(client)
@@ -326,7 +322,7 @@ class ClientTakeover:
             options["release"] = identity.release
         if identity.server_name is not None:
             options["server_name"] = identity.server_name
-        return {**options, **self._parts.options}
+        return options
 
     def _before_send(self, options: Any) -> Any:
         """Return the app's `before_send`, given completed events. Redaction follows it."""
