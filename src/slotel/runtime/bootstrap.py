@@ -126,11 +126,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     _guarded("shutdown", runtime, lambda: prepare_shutdown(runtime))
     PROCESS.fault = runtime.self_metrics.stage_error
     PROCESS.register("breaches", tick=lambda: _report_breaches(runtime))
-    PROCESS.register(
-        "recent_errors",
-        after_fork_in_child=runtime.recent_errors.after_fork_in_child,
-        tick=lambda: runtime.recent_errors.share(runtime.workers),
-    )
+    PROCESS.register("recent_errors", after_fork_in_child=runtime.recent_errors.after_fork_in_child)
     _guarded("traffic", runtime, lambda: watch_traffic(runtime, environ))
     runtime.ticker = Ticker()
     _guarded("ticker", runtime, runtime.ticker.start)

@@ -172,14 +172,12 @@ def count_jobs(runtime: Runtime) -> None:
 def join_workers(runtime: Runtime, environ: MutableMapping[str, str]) -> None:
     """Join the other processes of the service."""
     from slotel.runtime.metrics.workers.workers import Workers
-    from slotel.runtime.sentry.errors.recent import SUFFIX, combine
 
     clock = runtime.clock
     runtime.workers = Workers(
         runtime.store, environ, runtime.service_name, runtime.self_metrics.dropped, clock.booted
     )
     clock.booted = clock.booted if runtime.workers.booted is None else runtime.workers.booted
-    runtime.workers.combine[SUFFIX] = combine
     runtime.flush_hooks.append(lambda _, workers=runtime.workers: workers.note_exit())  # type: ignore[misc]  # mypy infers no default
 
 

@@ -90,13 +90,12 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
 
 def _status_page(runtime: Runtime, environ: Mapping[str, str]) -> Callable[[], StatusPage]:
     """Return what gives the status page, imported when it is first asked for; share what it shows of each process."""
-    from slotel.runtime.status_page import deliveries, instrumented
+    from slotel.runtime.status_page.shared import SUFFIX, SharedStatus, combine
 
-    last_deliveries, active = deliveries.Deliveries(runtime), instrumented.Instrumented(runtime.workers)
+    status = SharedStatus(runtime)
     if runtime.workers is not None:
-        runtime.workers.combine |= {module.SUFFIX: module.combine for module in (deliveries, instrumented)}
-    PROCESS.register("deliveries", tick=last_deliveries.share)
-    PROCESS.register("instrumentations", tick=active.share)
+        runtime.workers.combine[SUFFIX] = combine
+    PROCESS.register("shared_status", tick=status.share)
     environ = dict(environ)
 
     @functools.cache
@@ -105,7 +104,7 @@ def _status_page(runtime: Runtime, environ: Mapping[str, str]) -> Callable[[], S
 
         endpoint = runtime.endpoint
         families = endpoint.families if endpoint is not None else list
-        return StatusPage(runtime, environ, families, last_deliveries.all, active.all)
+        return StatusPage(runtime, environ, families, status.all)
 
     return page
 

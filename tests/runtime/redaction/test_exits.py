@@ -20,9 +20,7 @@ MODULES = {"urllib3", "requests", "http.client", "mmap", "smtplib", "ftplib"}
 
 BEHIND = {
     "metrics/scrape/http/connection.py": "writes what the endpoint renders: of the store and of app_metrics, both redacted",
-    "status_page/deliveries.py": "shares when telemetry was last delivered: times",
     "upstream/launcher.py": "names a command that does not exist, to who typed it; of an assignment, the variable alone",
-    "status_page/instrumented.py": "names of instrumentations, to the other workers",
     "upstream/otel/exports.py": "hands on what an exporter is given: it was redacted before",
     "upstream/otel/metrics.py": "exports what `change` has redacted, where a reader has no collect callback",
     "upstream/otel/spans.py": "prints a fingerprint of the SDK when it is run by hand",
@@ -40,7 +38,7 @@ BEHIND = {
     "sentry/client/client.py": "an incident of the budget: numbers and names of objectives, through the client's hooks",
     "sentry/flushing.py": "the app's own flush of the client's transport: what waits there was redacted",
     "sentry/errors/capture.py": "captures by the client, whose events are redacted",
-    "sentry/errors/recent.py": "shares errors that were redacted for Sentry",
+    "status_page/shared.py": "shares times of deliveries, names of instrumentations, and errors that were redacted for Sentry",
     "sentry/transport/sender.py": "sends envelopes that client_transport and the transactions' assembly have made",
     "sentry/transport/completion.py": "redacts each item of an envelope of sentry-sdk by its type (test_items.py)",
     "sentry/transport/app_transport.py": "hands over transactions that the assembly has made",

@@ -220,7 +220,7 @@ def test_a_mapping_that_the_app_extracts_from_is_read_as_by_the_sdk_whatever_its
     found, alone = (
         trace.get_current_span(propagator.extract(carrier)).get_span_context()
         for propagator in (
-            CompositePropagator([SinglePassPropagator(PARTS), RequestContextPropagator()]),
+            CompositePropagator([SinglePassPropagator(PARTS), RequestContextPropagator([])]),
             CompositePropagator(PARTS),
         )
     )

@@ -11,13 +11,13 @@ from slotel.runtime.metrics.scrape.endpoint import Endpoint
 from slotel.runtime.metrics.store.family import Family
 from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.redaction.redactor import Redactor
-from slotel.runtime.sentry.errors.recent import RecentErrors, combine, decode
-from slotel.runtime.status_page import deliveries, sections
+from slotel.runtime.sentry.errors.recent import RecentErrors
+from slotel.runtime.status_page import sections, shared
 from slotel.runtime.status_page.charts import Line, chart, tag
-from slotel.runtime.status_page.deliveries import Last
 from slotel.runtime.status_page.history import APART, History, quantile
 from slotel.runtime.status_page.objectives import objectives, verdict
 from slotel.runtime.status_page.settings import settings
+from slotel.runtime.status_page.shared import Last, ProcessStatus
 from slotel.runtime.upstream.otel.instrumentations.instrumentors import active_instrumentations
 
 NOW = 1_772_409_600.0
@@ -162,20 +162,13 @@ def test_the_last_errors_are_those_of_all_processes_and_hold_no_message():
             note(event(number))
             note(event(number))
 
-    class Workers:
-        written = b""
-
-        def share(self, suffix, data):
-            Workers.written = data
-            return True
-
-        def shared(self, suffix):
-            return (type("Shared", (), {"data": Workers.written}),)
-
-    there.share(Workers())
-    assert [each.event_id for each in here.latest(Workers())] == [*map(str, reversed(range(8)))]
-    assert b"secret" not in Workers.written
-    assert decode(b"[[1") == [] and decode(combine([Workers.written, b"broken"])) == decode(Workers.written)
+    mine, theirs = (ProcessStatus(errors=each.latest()) for each in (here, there))
+    written = shared.encode(theirs)
+    every = shared.merged([mine, shared.decode(written)])
+    assert [each.event_id for each in every.errors] == [*map(str, reversed(range(8)))]
+    assert b"secret" not in written
+    assert shared.decode(b"[[1") == ProcessStatus()
+    assert shared.decode(shared.combine([written, b"broken"])).errors == shared.decode(written).errors
 
 
 def test_off_means_that_the_address_has_no_page():
@@ -199,15 +192,16 @@ def test_instrumentations_that_are_on_are_listed_and_those_that_are_off_are_not(
 
 
 def test_of_all_processes_the_latest_delivery_stands_and_what_waits_adds_up():
-    mine = {"sentry": Last(10.0, None, 2), "traces": Last(50.0, 60.0)}
-    theirs = deliveries.decode(
-        deliveries.encode({"sentry": Last(20.0, None, 3), "traces": Last(70.0), "metrics": Last(None, 5.0)})
-    )
-    assert deliveries.merged([mine, theirs]) == {
+    mine = ProcessStatus({"sentry": Last(10.0, None, 2), "traces": Last(50.0, 60.0)}, ["flask"])
+    theirs = {"sentry": Last(20.0, None, 3), "traces": Last(70.0), "metrics": Last(None, 5.0)}
+    theirs = shared.decode(shared.encode(ProcessStatus(theirs, ["celery"])))
+    every = shared.merged([mine, theirs])
+    assert every.deliveries == {
         "sentry": Last(20.0, None, 5),
         "traces": Last(70.0, None, None),
         "metrics": Last(None, 5.0, None),
     }
-    assert deliveries.decode(deliveries.combine([deliveries.encode(mine), b"broken"]))["sentry"] == Last(
-        10.0
-    ), "nothing of a dead process waits"
+    assert every.instrumentations == ("celery", "flask")
+    dead = shared.decode(shared.combine([shared.encode(mine), b"broken"]))
+    assert dead.deliveries["sentry"] == Last(10.0), "nothing of a dead process waits"
+    assert not dead.instrumentations

@@ -100,19 +100,14 @@ TABLE: Final = (
         before_exit="stops the thread, releases the port",
     ),
     Row("breaches", tick="reports objectives that are over their limit"),
-    Row(
-        "recent_errors",
-        after_fork_in_child="forgets the parent's errors",
-        tick="shares the last errors with the other workers",
-    ),
+    Row("recent_errors", after_fork_in_child="forgets the parent's errors"),
     Row("uncounted_traffic", tick="looks whether a port is answered and nothing counted"),
     Row(
         "uncounted_work",
         after_fork_in_child="does not look",
         tick="looks, once, whether a process that serves nothing counts nothing",
     ),
-    Row("deliveries", tick="shares when it last delivered with the other workers"),
-    Row("instrumentations", tick="shares what is instrumented with the other workers"),
+    Row("shared_status", tick="shares what the status page shows of it with the other workers"),
     Row(
         "shutdown_flusher",
         before_fork="registers with multiprocessing, billiard and celery",

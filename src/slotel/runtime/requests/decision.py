@@ -138,7 +138,7 @@ def _row(  # noqa: PLR0911 the order of the table's rows
     span: ReadableSpan, attributes: Mapping[str, Any], error: BaseException | None
 ) -> OutcomeRow:
     status = http_status(attributes)
-    code = _rpc_code(attributes)
+    code = rpc_code(attributes)
     if status == rows.CLIENT_CLOSED_REQUEST or (
         error is not None and is_client_disconnect(error) and code not in rows.RPC_SERVER_FAULTS
     ):
@@ -296,25 +296,14 @@ def http_status(attributes: Mapping[str, Any]) -> int | None:
     return int(value) if isinstance(value, str) and value.isdigit() else None
 
 
-_RPC_CODES: Final = ("rpc.grpc.status_code", "rpc.response.status_code", "rpc.status_code")
+_CODE_ATTRIBUTES: Final = ("rpc.grpc.status_code", "rpc.response.status_code", "rpc.status_code")
 """Attributes that hold the status code of an RPC: contrib's, and those of two releases of the semantic conventions."""
+_RPC_NUMBERS: Final = {name: number for number, name in enumerate(rows.RPC_CODES)}
 
 
-def _rpc_code(attributes: Mapping[str, Any]) -> int | None:
-    code = next((attributes[name] for name in _RPC_CODES if name in attributes), None)
+def rpc_code(attributes: Mapping[str, Any]) -> int | None:
+    """Return the status code of an RPC, by number; None if the span has none."""
+    code = next((attributes[name] for name in _CODE_ATTRIBUTES if name in attributes), None)
     if isinstance(code, str):
-        return int(code) if code.isdigit() else _GRPC_NUMBERS.get(code)
+        return int(code) if code.isdigit() else _RPC_NUMBERS.get(code)
     return code if isinstance(code, int) else None
-
-
-_GRPC_NUMBERS: Final = {
-    name: number
-    for number, name in enumerate(
-        (
-            "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
-            "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
-            "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
-        )
-    )
-}  # fmt: skip
-"""Source: google.rpc.Code."""

@@ -140,6 +140,12 @@ TABLE: Final = (
 )  # fmt: skip
 
 __all__ = ["CLIENT_CLOSED_REQUEST", "TABLE", "OutcomeRow"]
+RPC_CODES: Final = (
+    "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
+    "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
+    "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+)  # fmt: skip
+"""Names of gRPC's status codes, by number. Source: google.rpc.Code."""
 RPC_SERVER_FAULTS: Final = frozenset({2, 4, 12, 13, 14, 15})
 """gRPC codes of a server's failures: the row `rpc_error`. Source: SEMCONV_RPC."""
 RPC_CANCELLED: Final = 1

@@ -94,6 +94,15 @@ class PropagationOptions(Protocol):
         """
 
 
+def _without_sentry(context: Context | None) -> Context:
+    """Return the context without Sentry's entries of the baggage."""
+    left = get_current() if context is None else context
+    for key in baggage.get_all(left):
+        if key.startswith(_OF_SENTRY):
+            left = baggage.remove_baggage(key, left)
+    return left
+
+
 class SentryHeaders(TextMapPropagator):
     """Reads and writes `sentry-trace`, and the `sentry-*` entries of `baggage` at the head of a trace.
 
@@ -176,9 +185,7 @@ class TargetedBaggage(_Baggage):
     ) -> None:
         """Write the header."""
         if not self._headers.may_go(context):
-            for key in baggage.get_all(context):
-                if key.startswith(_OF_SENTRY):
-                    context = baggage.remove_baggage(key, context)
+            context = _without_sentry(context)
         super().inject(carrier, context, setter)
 
 
@@ -223,10 +230,7 @@ class SinglePassPropagator(CompositePropagator):
         organization = baggage.get_baggage(_ORGANIZATION, context)
         if options.continues(None if organization is None else str(organization)):
             return context
-        for key in baggage.get_all(context):
-            if key.startswith(_OF_SENTRY):
-                context = baggage.remove_baggage(key, context)
-        return trace.set_span_in_context(trace.INVALID_SPAN, context)
+        return trace.set_span_in_context(trace.INVALID_SPAN, _without_sentry(context))
 
     def extract(
         self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
@@ -262,7 +266,7 @@ def _of_environ(environ: Mapping[str, Any]) -> dict[str, list[str]]:
     return {name: [environ[key]] for key, name in _READ_OF_WSGI.items() if key in environ}
 
 
-class RequestContextPropagator(TextMapPropagator):
+class RequestContextPropagator(CompositePropagator):
     """Keeps the incoming request in its context, for error events. Reads and writes no header.
 
     Every server instrumentation passes the WSGI environ or the ASGI scope to the propagators as the carrier: so the
@@ -275,16 +279,6 @@ class RequestContextPropagator(TextMapPropagator):
         """Return the context with the request in it."""
         given = get_current() if context is None else context
         return set_value(_REQUEST_KEY, carrier, given) if _is_request(carrier, getter) else given
-
-    def inject(
-        self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
-    ) -> None:
-        """Write nothing."""
-
-    @property
-    def fields(self) -> set[str]:
-        """Return none."""
-        return set()
 
 
 def request_of(context: Context | None) -> MutableMapping[str, Any] | None:
@@ -316,11 +310,11 @@ def install(
 
     standing = propagate.get_global_textmap()
     if named.strip() or standing.fields != _DEFAULT_FIELDS:
-        propagate.set_global_textmap(CompositePropagator([standing, RequestContextPropagator()]))
+        propagate.set_global_textmap(CompositePropagator([standing, RequestContextPropagator([])]))
     else:
         headers = SentryHeaders(rate, sampling_context_of, targets)
         read = TraceContextTextMapPropagator(), TargetedBaggage(headers), headers
-        propagate.set_global_textmap(SinglePassPropagator([*read, RequestContextPropagator()], options))
+        propagate.set_global_textmap(SinglePassPropagator([*read, RequestContextPropagator([])], options))
 
 
 def _is_request(carrier: object, getter: object) -> bool:

@@ -12,8 +12,8 @@ from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.setup.exporters import otlp_place
 from slotel.runtime.status_page import words
 from slotel.runtime.status_page.charts import Html, tag
-from slotel.runtime.status_page.deliveries import SENTRY, Last
 from slotel.runtime.status_page.sections import card, clock, facts_list, section, table
+from slotel.runtime.status_page.shared import SENTRY, Last
 
 if TYPE_CHECKING:
     from slotel.runtime.finding import Finding

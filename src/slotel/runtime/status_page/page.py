@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
@@ -26,7 +26,7 @@ from slotel.version import __version__
 if TYPE_CHECKING:
     from slotel.runtime.finding import Finding
     from slotel.runtime.state import Runtime
-    from slotel.runtime.status_page.deliveries import Last
+    from slotel.runtime.status_page.shared import ProcessStatus
 
 REFRESH: Final = 10
 """Seconds after which a browser without JavaScript asks again."""
@@ -40,8 +40,7 @@ class StatusPage:
     Args:
         environ: as it was at the start.
         families: returns what `/metrics` is written from.
-        deliveries: returns when the service last delivered, by destination.
-        instrumented: returns the names of the instrumentations that are on in any process.
+        status: returns the status of all processes.
     """
 
     def __init__(
@@ -49,14 +48,13 @@ class StatusPage:
         runtime: Runtime,
         environ: Mapping[str, str],
         families: Callable[[], list[Family]],
-        deliveries: Callable[[], Mapping[str, Last]],
-        instrumented: Callable[[], Sequence[str]],
+        status: Callable[[], ProcessStatus],
     ) -> None:
         self._runtime, self._families = runtime, families
         self._redactor = Redactor(runtime.service.tags.redact, runtime.service.redaction)
         """Not the one of exports: what a view hides is no violation of the tag policy."""
         self._environ = self._redactor.attributes(dict(environ))
-        self._deliveries, self._instrumented = deliveries, instrumented
+        self._status = status
         self._history = History()
 
     def observe(self, families: Iterable[Family]) -> None:
@@ -92,6 +90,7 @@ class StatusPage:
         state, sentence = verdict(every)
         shown, known = requests.operations(families)
         base = runtime.service.monitoring.sentry_url
+        status = self._status()
         body = (
             tag(
                 "p",
@@ -104,10 +103,10 @@ class StatusPage:
                 self._history.last_minute(bounds, runtime.store.created), self._history.hour(bounds)
             ),
             sections.operations(shown, known),
-            sections.errors(runtime.recent_errors.latest(runtime.workers), base),
-            health.delivery(runtime, families, self._deliveries(), self._environ),
+            sections.errors(status.errors, base),
+            health.delivery(runtime, families, status.deliveries, self._environ),
             health.workers(runtime, families, created),
-            health.itself(runtime, families, self._instrumented(), self._coverage),
+            health.itself(runtime, families, status.instrumentations, self._coverage),
             sections.configuration(self._settings),
         )
         return self._document(MARKS[state], body)

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from opentelemetry.context import Context, get_current
 from opentelemetry.propagate import get_global_textmap, set_global_textmap
-from opentelemetry.propagators.textmap import TextMapPropagator, default_getter, default_setter
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.propagators.textmap import default_getter
 from opentelemetry.sdk.trace import (
     Span,
     SpanProcessor,
@@ -101,21 +102,13 @@ def name_distribution(provider: TracerProvider) -> None:
     add_to_resource(provider, {**distribution, MEASURED: True})
 
 
-class NoPropagation(TextMapPropagator):
-    """A propagator that injects nothing and extracts nothing."""
+class NoPropagation(CompositePropagator):
+    """A composite of no propagators, whose `extract` returns a context: that of the SDK's own returns None."""
 
     def extract(self, carrier: Any, context: Context | None = None, getter: Any = default_getter) -> Context:
         """Return the context unchanged."""
         del carrier, getter
         return get_current() if context is None else context
-
-    def inject(self, carrier: Any, context: Context | None = None, setter: Any = default_setter) -> None:
-        """Write nothing."""
-
-    @property
-    def fields(self) -> set[str]:
-        """Return no field."""
-        return set()
 
 
 def replace_empty_propagator() -> None:
@@ -124,7 +117,7 @@ def replace_empty_propagator() -> None:
     The SDK makes such an empty composite under declarative configuration without a `propagator`.
     """
     if get_global_textmap().extract({}) is None:
-        set_global_textmap(NoPropagation())
+        set_global_textmap(NoPropagation([]))
 
 
 def record_every_span(provider: TracerProvider, rules: RouteRules | None = None) -> None:

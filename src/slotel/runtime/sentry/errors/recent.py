@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
-if TYPE_CHECKING:
-    from slotel.runtime.metrics.workers.workers import Workers
-
-SUFFIX: Final = "errors"
 MOST: Final = 10
 _LONGEST: Final = 200
 
@@ -33,7 +28,7 @@ class RecentError(NamedTuple):
 
 
 class RecentErrors:
-    """Remembers the last errors of this process, and reads those of the others. Thread-safe."""
+    """Remembers the last errors of this process. Thread-safe."""
 
     def __init__(self) -> None:
         self._kept: deque[RecentError] = deque(maxlen=MOST)
@@ -49,17 +44,9 @@ class RecentErrors:
 
         return redacted
 
-    def share(self, workers: Workers | None) -> None:
-        """Give the other processes what is new here."""
-        if workers is not None and self._kept:
-            workers.share(SUFFIX, encode(self._kept))
-
-    def latest(self, workers: Workers | None) -> list[RecentError]:
-        """Return the last errors of all processes, newest first."""
-        others = workers.shared(SUFFIX) if workers is not None else ()
-        found = {each.event_id: each for file in others for each in decode(file.data)}
-        found.update({each.event_id: each for each in tuple(self._kept)})
-        return sorted(found.values(), reverse=True)[:MOST]
+    def latest(self) -> list[RecentError]:
+        """Return the last errors of this process, newest first."""
+        return sorted(self._kept, reverse=True)
 
     def after_fork_in_child(self) -> None:
         """Forget what the parent has seen."""
@@ -78,21 +65,3 @@ class RecentErrors:
         )
         if all(made.event_id != each.event_id for each in tuple(self._kept)):
             self._kept.append(made)
-
-
-def encode(errors: Iterable[RecentError]) -> bytes:
-    """Return errors as the file that other processes read."""
-    return json.dumps([list(each) for each in tuple(errors)]).encode()
-
-
-def decode(data: bytes) -> list[RecentError]:
-    """Return the errors of a file; none of one that is not whole."""
-    try:
-        return [RecentError(*each) for each in json.loads(data)]
-    except (ValueError, TypeError):
-        return []
-
-
-def combine(files: Sequence[bytes]) -> bytes:
-    """Return one file of those of dead processes."""
-    return encode(sorted(each for file in files for each in decode(file))[-MOST:])

@@ -12,7 +12,8 @@ from typing import Any, Final, NamedTuple
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
-from slotel.runtime.requests.outcomes import JOB_STATE, SUCCEEDED, OutcomeRow
+from slotel.runtime.requests.decision import rpc_code
+from slotel.runtime.requests.outcomes import JOB_STATE, RPC_CODES, SUCCEEDED, OutcomeRow
 
 MAX_OP: Final = 128
 MAX_NAME: Final = 200
@@ -39,19 +40,10 @@ _OF_HTTP: Final = {
 }
 """Status code → span status. Source: Sentry SDK docs, "Event payloads: span"; 499 is nginx's "client closed"."""
 
-_OF_GRPC: Final = (
-    "ok", "cancelled", "unknown_error", "invalid_argument", "deadline_exceeded", "not_found", "already_exists",
-    "permission_denied", "resource_exhausted", "failed_precondition", "aborted", "out_of_range", "unimplemented",
-    "internal_error", "unavailable", "data_loss", "unauthenticated",
-)  # fmt: skip
+_OF_GRPC: Final = tuple(
+    {"UNKNOWN": "unknown_error", "INTERNAL": "internal_error"}.get(each, each.lower()) for each in RPC_CODES
+)
 """gRPC status number → span status: Sentry took its names from gRPC."""
-
-_GRPC_NUMBERS: Final = {
-    name: number
-    for number, known in enumerate(_OF_GRPC)
-    for name in (known.removesuffix("_error").upper(), str(number))
-}
-"""gRPC's own names of its statuses, and their numbers as text, as stable conventions write them → number."""
 
 _QUEUE_OPS: Final = {
     "publish": "queue.publish",
@@ -272,10 +264,8 @@ def _http_description(attributes: Mapping[str, Any], method: str) -> str:
 def _rpc(span: ReadableSpan, attributes: Mapping[str, Any], status: str | None) -> SpanFields:
     kind = span.kind
     op = "rpc.server" if kind is _SERVER else "rpc.client" if kind is _CLIENT else "rpc"
-    number = attributes.get("rpc.grpc.status_code", attributes.get("rpc.response.status_code"))
-    if isinstance(number, str):
-        number = _GRPC_NUMBERS.get(number)
-    if isinstance(number, int) and 0 <= number < len(_OF_GRPC) and (number or status is None):
+    number = rpc_code(attributes)
+    if number is not None and 0 <= number < len(_OF_GRPC) and (number or status is None):
         status = _OF_GRPC[number]
     return SpanFields(op, span.name, status, None, _NONE)
 
