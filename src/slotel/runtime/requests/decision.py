@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
@@ -19,6 +19,9 @@ from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.requests.outcomes import OutcomeRow
 from slotel.runtime.upstream.otel.reading import UNSET, attributes_of
 from slotel.runtime.upstream.stdlib import in_event_loop
+
+if TYPE_CHECKING:
+    from slotel.runtime.requests.served import ServedRequest
 
 REQUEST_KINDS: Final = (SpanKind.SERVER, SpanKind.CONSUMER)
 """Span kinds that a caller waits for or sent: their outcome counts."""
@@ -81,7 +84,40 @@ def decide(span: ReadableSpan, local_root: LocalRoot | None) -> Decision:
     if row is rows.FAILED and local_root is not None and local_root.expected:
         return Decision(rows.EXPECTED_FAILURE)
     decision = Decision(row, None if _is_no_event(row, exception, span) else exception)
-    return decision if served is None else served.decided(decision)
+    return decision if served is None else seen_by_server(decision, served)
+
+
+def seen_by_server(decision: Decision, served: ServedRequest) -> Decision:
+    """Return the decision, corrected by what the server saw: a disconnect, a broken or refused response."""
+    if served.client_left and isinstance(decision.exception, (type(None), OSError, GeneratorExit)):
+        return Decision(rows.CLIENT_LEFT)
+    if decision.row is rows.BROKEN_STREAM and served.is_unsent:
+        return Decision(rows.FAILED, decision.exception)
+    failed = served.failure is not None or served.close_code in rows.WEBSOCKET_FAILED
+    if failed and decision.row.outcome == rows.STREAM.outcome:
+        return Decision(rows.FAILED, decision.exception or served.failure)
+    may_break = decision.row in (rows.SUCCEEDED, rows.ANSWERED, rows.MARKED_FAILED)
+    if served.is_ending and served.is_broken_off and may_break:
+        return Decision(rows.BROKEN_STREAM, decision.exception)
+    refused = decision.row is rows.STREAM and (served.status or 0) >= _SERVER_ERROR
+    return Decision(rows.ERROR_ANSWER) if refused else decision
+
+
+def broken_by(decision: Decision, error: BaseException) -> Decision:
+    """Return the decision on a request whose response was abandoned or broke after its headers were sent."""
+    escaped = of_escaped(error)
+    if escaped.row is rows.FAILED:
+        return Decision(rows.BROKEN_STREAM, error)
+    return decision if decision.row.outcome == rows.FAILED.outcome else escaped
+
+
+def answered_with(decision: Decision, status: int) -> Decision:
+    """Return the decision on a request whose response was made outside its span, by the status that the client got."""
+    if status < _SERVER_ERROR and decision.row in (rows.FAILED, rows.ERROR_ANSWER):
+        return Decision(rows.ANSWERED, decision.exception)
+    if status >= _SERVER_ERROR and decision.row in (rows.SUCCEEDED, rows.ANSWERED, rows.STREAM):
+        return Decision(rows.ERROR_ANSWER)
+    return decision
 
 
 def row_of_root(span: ReadableSpan, local_root: LocalRoot) -> OutcomeRow:

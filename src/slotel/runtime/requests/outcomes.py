@@ -153,6 +153,8 @@ SWITCHING_PROTOCOLS: Final = 101
 """The status of a websocket's handshake: the span lasts as long as the websocket."""
 SAYS_MORE: Final = (SWITCHING_PROTOCOLS, CLIENT_CLOSED_REQUEST)
 """Statuses below 500 of which the row is not `succeeded`."""
+WEBSOCKET_FAILED: Final = frozenset({1011, 4500})
+"""Close codes for an unexpected condition in the server. Source: RFC 6455, section 7.4.1; 4500 is Litestar's."""
 TASK_CONTROL_FLOW: Final = frozenset({"RETRY", "IGNORED", "REJECTED"})
 """Celery's states of the row `control_flow`. Source: celery.states."""
 TASK_FAILED: Final = "FAILURE"

@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from slotel.config.slo import HEALTH_ROUTES
 from slotel.runtime.requests import outcomes as rows
-from slotel.runtime.requests.decision import Decision, gets_answer, of_escaped
+from slotel.runtime.requests.decision import answered_with, broken_by, gets_answer, of_escaped, seen_by_server
 from slotel.runtime.requests.layers.layer import Layer
 from slotel.runtime.requests.span_name import PATHS, name_by_route, place_under, under
 from slotel.runtime.upstream.frameworks.django import FORCED_ROOT
@@ -47,8 +47,6 @@ _DIGITS: Final = 20
 """Most digits of a Content-Length that is read; Python raises for numbers of more than 4,300."""
 _BODILESS: Final = frozenset({204, 304})
 """Statuses of responses without a body, whatever their Content-Length. Source: RFC 9110, section 6.4.1."""
-_WEBSOCKET_FAILED: Final = frozenset({1011, 4500})
-"""Close codes for an unexpected condition in the server. Source: RFC 6455, section 7.4.1; 4500 is Litestar's."""
 
 
 class ServedRequest:
@@ -71,6 +69,7 @@ class ServedRequest:
         answers_stops: the server also sends a 500 after a BaseException that is no Exception.
         is_refused: the application gave a status and headers that the server refused to send.
         is_broken_off: the application ended before the end of its response, or returned no valid response.
+        is_ending: the application has ended, or raised an exception.
         is_over: the request has ended, or is counted as part of an outer server's request.
         socket_scheme: `ws` or `wss`, for a websocket whose instrumentation treats it as a request.
         awaits_framework: slotel made the server span, and an instrumentation may still make one below it.
@@ -98,7 +97,7 @@ class ServedRequest:
     _framework: Span | None = None
     _starts_own = False
     _held: ReadableSpan | None = None
-    _ends = False
+    is_ending = False
     is_unanswered: bool = False
     answers_stops = False
     is_over = False
@@ -229,10 +228,10 @@ class ServedRequest:
 
     def ensure_span(self) -> None:
         """Make the server span now if there is none yet, and name it, so that an event can be linked to it."""
-        if self.local_root is None and not self.is_over and (self._ends or can_take_context()):
+        if self.local_root is None and not self.is_over and (self.is_ending or can_take_context()):
             token = SERVED.set(self)
             self._start_span()
-            self.awaits_framework = not self._ends and _may_make_spans()
+            self.awaits_framework = not self.is_ending and _may_make_spans()
             SERVED.reset(token)
         self.name_own()
 
@@ -251,7 +250,7 @@ class ServedRequest:
 
     def hold(self, span: ReadableSpan) -> bool:
         """Keep an ended span until the response ends; return False if the response has ended already."""
-        if self._ends or self.is_complete:
+        if self.is_ending or self.is_complete:
             return False
         self._held = span
         return True
@@ -261,24 +260,6 @@ class ServedRequest:
         self.is_complete = True
         self._finish(None)
 
-    def decided(self, decision: Decision) -> Decision:
-        """Return the decision, corrected by what the server saw: a disconnect, a broken or refused response."""
-        if self.client_left and isinstance(decision.exception, (type(None), OSError, GeneratorExit)):
-            return Decision(rows.CLIENT_LEFT)
-        if decision.row is rows.BROKEN_STREAM and self.is_unsent:
-            return Decision(rows.FAILED, decision.exception)
-        failed = self.failure is not None or self.close_code in _WEBSOCKET_FAILED
-        if failed and decision.row.outcome == rows.STREAM.outcome:
-            return Decision(rows.FAILED, decision.exception or self.failure)
-        if (
-            self._ends
-            and self.is_broken_off
-            and decision.row in (rows.SUCCEEDED, rows.ANSWERED, rows.MARKED_FAILED)
-        ):
-            return Decision(rows.BROKEN_STREAM, decision.exception)
-        refused = decision.row is rows.STREAM and (self.status or 0) >= SERVER_ERROR
-        return Decision(rows.ERROR_ANSWER) if refused else decision
-
     def end(self, error: BaseException | None) -> None:
         """End the request and its span. A second call does nothing.
 
@@ -287,7 +268,7 @@ class ServedRequest:
         """
         if self.is_over:
             return
-        self._ends, self.escaped = True, error
+        self.is_ending, self.escaped = True, error
         if self.is_unanswered and (error is None or self.answers_stops or gets_answer(error)):
             self.status = SERVER_ERROR
         if self.local_root is None or self._has_own_span:
@@ -337,13 +318,15 @@ class ServedRequest:
         if decision is not None and (
             error is not None or self.client_left or self.close_code is not None or self.is_broken_off
         ):
-            local_root.decision = self.decided(decision if error is None else _broken(decision, error))
+            local_root.decision = seen_by_server(
+                decision if error is None else broken_by(decision, error), self
+            )
         elif (
             decision is not None
             and self.status is not None
             and (decision.row is not rows.SUCCEEDED or self.status >= SERVER_ERROR)
         ):
-            local_root.decision = _answered(decision, self.status)
+            local_root.decision = answered_with(decision, self.status)
         if self.status is not None or self.is_refused:
             attributes = attributes_of(span)
             if attributes.get(STATUS) != self.status and "http.request.method" in attributes:
@@ -406,20 +389,3 @@ def length_of(value: object) -> int | None:
     if not isinstance(value, str) or len(value) > _DIGITS or not (value.isascii() and value.isdigit()):
         return None
     return int(value)
-
-
-def _broken(decision: Decision, error: BaseException) -> Decision:
-    """Return the decision on a request whose response was abandoned or broke after its headers were sent."""
-    escaped = of_escaped(error)
-    if escaped.row is rows.FAILED:
-        return Decision(rows.BROKEN_STREAM, error)
-    return decision if decision.row.outcome == rows.FAILED.outcome else escaped
-
-
-def _answered(decision: Decision, status: int) -> Decision:
-    """Return the decision on a request whose response was made outside its span, by the status that the client got."""
-    if status < SERVER_ERROR and decision.row in (rows.FAILED, rows.ERROR_ANSWER):
-        return Decision(rows.ANSWERED, decision.exception)
-    if status >= SERVER_ERROR and decision.row in (rows.SUCCEEDED, rows.ANSWERED, rows.STREAM):
-        return Decision(rows.ERROR_ANSWER)
-    return decision

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from opentelemetry import baggage, propagate, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
@@ -72,26 +72,8 @@ PropagationTargets = Callable[[], "Sequence[Any]"]
 """Returns the client's `trace_propagation_targets`: texts and patterns of URLs that get Sentry's headers."""
 
 
-class PropagationOptions(Protocol):
-    """The app's Sentry options for propagation: `SentryConnection`."""
-
-    @property
-    def propagation_targets(self) -> Sequence[Any]:
-        """See `PropagationTargets`."""
-
-    def continues(self, organization: str | None) -> bool:
-        """Return whether a trace from this organization of Sentry is continued (`strict_trace_continuation`).
-
-        Args:
-            organization: `sentry-org_id` of the caller's baggage; None if it has none.
-        """
-
-    def propagates_to_tasks(self, said: object) -> bool:
-        """Return whether a Celery task that is sent gets the trace headers.
-
-        Args:
-            said: the task's own header `sentry-propagate-traces`; None without.
-        """
+ConnectionOf = Callable[[], Any]
+"""Returns the `SentryConnection`, which knows the app's options for propagation; None while there is none."""
 
 
 def _without_sentry(context: Context | None) -> Context:
@@ -197,16 +179,16 @@ class SinglePassPropagator(CompositePropagator):
     `RequestContextPropagator` keeps it.
 
     Args:
-        options: of the app's client; None while there is none.
+        connection: see `ConnectionOf`.
     """
 
     def __init__(
         self,
         propagators: Sequence[TextMapPropagator],
-        options: Callable[[], PropagationOptions | None] = lambda: None,
+        connection: ConnectionOf = lambda: None,
     ) -> None:
         super().__init__(propagators)
-        self._options = options
+        self._connection = connection
 
     def inject(
         self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
@@ -219,16 +201,16 @@ class SinglePassPropagator(CompositePropagator):
                 carrier.pop(name, None)  # type: ignore[attr-defined]
 
     def _propagates(self, task: Any) -> bool:
-        said, options = task.pop(_PROPAGATES, None), self._options()
-        return said is None or bool(said) if options is None else options.propagates_to_tasks(said)
+        said, connection = task.pop(_PROPAGATES, None), self._connection()
+        return said is None or bool(said) if connection is None else connection.propagates_to_tasks(said)
 
     def _continued(self, context: Context) -> Context:
         """Return the context without the caller's trace where the app does not want to continue it."""
-        options = self._options()
-        if options is None or not trace.get_current_span(context).get_span_context().is_remote:
+        connection = self._connection()
+        if connection is None or not trace.get_current_span(context).get_span_context().is_remote:
             return context
         organization = baggage.get_baggage(_ORGANIZATION, context)
-        if options.continues(None if organization is None else str(organization)):
+        if connection.continues(None if organization is None else str(organization)):
             return context
         return trace.set_span_in_context(trace.INVALID_SPAN, _without_sentry(context))
 
@@ -291,7 +273,7 @@ def install(
     named: str,
     rate: float,
     sampling_context_of: SamplingContextOf,
-    options: Callable[[], PropagationOptions | None],
+    connection: ConnectionOf,
 ) -> None:
     """Set W3C's and Sentry's propagators, unless the user named others: then only `RequestContextPropagator` is added.
 
@@ -301,12 +283,12 @@ def install(
     Args:
         named: the user's OTEL_PROPAGATORS; empty for none.
         rate: as in `SentryHeaders`.
-        options: of the app's client; None while there is none.
+        connection: see `ConnectionOf`.
     """
 
     def targets() -> Sequence[Any]:
-        client = options()
-        return EVERYWHERE if client is None else client.propagation_targets
+        found = connection()
+        return EVERYWHERE if found is None else found.propagation_targets
 
     standing = propagate.get_global_textmap()
     if named.strip() or standing.fields != _DEFAULT_FIELDS:
@@ -314,7 +296,7 @@ def install(
     else:
         headers = SentryHeaders(rate, sampling_context_of, targets)
         read = TraceContextTextMapPropagator(), TargetedBaggage(headers), headers
-        propagate.set_global_textmap(SinglePassPropagator([*read, RequestContextPropagator([])], options))
+        propagate.set_global_textmap(SinglePassPropagator([*read, RequestContextPropagator([])], connection))
 
 
 def _is_request(carrier: object, getter: object) -> bool:

@@ -19,7 +19,7 @@ from opentelemetry.trace import Link, NonRecordingSpan, SpanKind, TraceState, ge
 from opentelemetry.util.types import Attributes
 
 from slotel.runtime.tracing.route_rules import RouteRules
-from slotel.runtime.upstream.otel.provider import root_sampler
+from slotel.runtime.upstream.otel.provider import ROOT_SAMPLER
 
 _SAMPLED: Final = Decision.RECORD_AND_SAMPLE
 _RECORD_ONLY: Final = Decision.RECORD_ONLY
@@ -54,7 +54,7 @@ class RecordEverySpan(Sampler):
         self.decides = decides
         self._ask = decides.should_sample
         by_parent = getattr(type(decides), "should_sample", None) is ParentBased.should_sample
-        root = root_sampler(decides) if by_parent else None
+        root = ROOT_SAMPLER.of(decides) if by_parent else None
         self._ask_at_root = decides.should_sample if root is None else root.should_sample
         self._follow = self.children_follow = by_parent and decides.get_description().endswith(
             _CHILDREN_FOLLOW

@@ -32,7 +32,6 @@ from slotel.runtime.upstream.sentry.spans import (
     NoOpSpan,
     accept_as_sentry_span,
     add_breadcrumb_of,
-    replace_in_scope,
 )
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def install(open_spans: OpenSpans, *, native_names: bool = False) -> None:
     api = _Replacements(open_spans, native_names)
     for name in SCOPE:
         if IS_2 or name != "start_span":  # see `streamed_spans.py`
-            replace_in_scope(name, getattr(api, name))
+            SCOPE[name].wrap_imported(getattr(api, name))
     accept_as_sentry_span(OtelSpan)
 
 

@@ -26,12 +26,11 @@ from slotel.runtime.sentry.span_api.arguments import SOURCE, is_made_by_code, wi
 from slotel.runtime.sentry.span_api.span import OtelSpan, start
 from slotel.runtime.upstream.sentry.spans import (
     IS_2,
+    SCOPE,
     TRACES,
     NoOpStreamedSpan,
     name_later_events,
     name_of_function,
-    replace_in_scope,
-    replace_in_traces,
 )
 
 if TYPE_CHECKING:
@@ -115,9 +114,9 @@ def install(open_spans: OpenSpans) -> None:
     api = _Replacements(open_spans)
     for name in TRACES:
         if name == "start_span" and not IS_2:  # the module's asks the scope's, which integrations get as well
-            replace_in_scope(name, api.start_span_of_scope)
+            SCOPE[name].wrap_imported(api.start_span_of_scope)
         else:
-            replace_in_traces(name, getattr(api, name))
+            TRACES[name].wrap_imported(getattr(api, name))
 
 
 class _Replacements:

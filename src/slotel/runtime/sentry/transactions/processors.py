@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from slotel.runtime.sentry.transactions.names import is_named_by
 from slotel.runtime.upstream.sentry.scope import processors_of
-from slotel.runtime.upstream.sentry.spans import before_processors
+from slotel.runtime.upstream.sentry.spans import ADD_PROCESSOR
 
 _INTEGRATIONS: Final = "sentry_sdk.integrations."
 _NAMES: Final = ("transaction", "transaction_info")
@@ -33,7 +33,7 @@ def watch_processors(*, keeps_names: bool) -> None:
 
         return add_event_processor
 
-    before_processors(wrap)
+    ADD_PROCESSOR.wrap_imported(wrap)
 
 
 class OfIntegration:

@@ -284,9 +284,7 @@ class TransactionsSink(Sink):
             trace.lost += 1
             self._release(1)
             return
-        self._worker.parts.append(
-            PartialTrace(local_root, spans, copy_context(), trace.scopes or Scopes.copied())
-        )
+        self._worker.parts.append(_part(local_root, spans, trace))
         self._worker.wake(soon=True)
 
     def _release(self, count: int) -> None:
@@ -329,9 +327,7 @@ class TransactionsSink(Sink):
             if trace.is_sent:
                 self._count_lost(trace)
             if trace.is_sent and spans:
-                self._worker.parts.append(
-                    PartialTrace(local_root, spans, copy_context(), trace.scopes or Scopes.copied())
-                )
+                self._worker.parts.append(_part(local_root, spans, trace))
         self._worker.flush(EXIT.deadline(self._flush_time))
         self._worker.stop()
 
@@ -358,8 +354,12 @@ class TransactionsSink(Sink):
                 with self._leaf_lock:
                     spans = local_root.spans
                     local_root.spans = rest
-                parts.append(PartialTrace(local_root, spans, copy_context(), trace.scopes or Scopes.copied()))
+                parts.append(_part(local_root, spans, trace))
         return parts
+
+
+def _part(local_root: LocalRoot, spans: list[ReadableSpan], trace: Trace) -> PartialTrace:
+    return PartialTrace(local_root, spans, copy_context(), trace.scopes or Scopes.copied())
 
 
 def _is_call(span: ReadableSpan) -> bool:

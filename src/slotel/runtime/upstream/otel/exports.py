@@ -25,11 +25,9 @@ _EXPORT: Final = Probe(
     without=_SHARED,
 )  # fmt: skip
 _TRANSPORT: Final = Probe(
-    f"{_MODULE}:_OTLPHTTPClient",
-    "_transport",
-    why="the same: it has the parent's connection",
-    without=_SHARED,
-)
+    f"{_MODULE}:_OTLPHTTPClient", "_transport",
+    why="the same: it has the parent's connection", without=_SHARED,
+)  # fmt: skip
 _PID: Final = "_slotel_pid"
 """Attribute of a client: the process that it last exported in."""
 

@@ -56,11 +56,9 @@ _TEMPORALITY: Final = Probe(
     without="slotel's metrics are sent as cumulative",
 )  # fmt: skip
 _MEASURES: Final = Probe(
-    _PROVIDER,
-    "_measurement_consumer",
-    why="a child of a fork counts the app's metrics from zero",
-    without=_REPEATS,
-)
+    _PROVIDER, "_measurement_consumer",
+    why="a child of a fork counts the app's metrics from zero", without=_REPEATS,
+)  # fmt: skip
 _STORAGES: Final = Probe(
     _CONSUMER, "_reader_storages", why="the same: where the counts are", without=_REPEATS
 )
@@ -73,17 +71,13 @@ _CONSUMER_LOCK: Final = Probe(
     without="a child whose parent was counting when it forked may wait for ever at its first export",
 )  # fmt: skip
 _BY_TEMPORALITY: Final = Probe(
-    _READER,
-    "_instrument_class_temporality",
-    why="the same: what a new storage is made with",
-    without=_REPEATS,
-)
+    _READER, "_instrument_class_temporality",
+    why="the same: what a new storage is made with", without=_REPEATS,
+)  # fmt: skip
 _BY_AGGREGATION: Final = Probe(
-    _READER,
-    "_instrument_class_aggregation",
-    why="the same: what a new storage is made with",
-    without=_REPEATS,
-)
+    _READER, "_instrument_class_aggregation",
+    why="the same: what a new storage is made with", without=_REPEATS,
+)  # fmt: skip
 _EXPORT_LOCK: Final = Probe(
     _PERIODIC, "_export_lock",
     why="the same: held while the parent's thread exports",

@@ -41,7 +41,7 @@ _ON_ENDING: Final = Probe(
     why="a processor that asks for it sees each span before its end",
     without="processors are not asked before a span ends",
 )  # fmt: skip
-_ROOT: Final = Probe(
+ROOT_SAMPLER: Final = Probe(
     "opentelemetry.sdk.trace.sampling:ParentBased", "_root",
     why="a root span asks the sampler that ParentBased would ask in the end",
     without="each root span asks ParentBased",
@@ -97,8 +97,3 @@ def on_ending_of(processor: Any) -> Any:
         return None
     method = getattr(processor, _ON_ENDING.name, None)
     return method if callable(method) else None
-
-
-def root_sampler(sampler: Any) -> Any | None:
-    """Return the sampler that a `ParentBased` asks for spans without a parent."""
-    return _ROOT.of(sampler)

@@ -51,10 +51,8 @@ _NO_METRICS: Final = _probe(
 )  # fmt: skip
 _LIMITS: Final = _probe("opentelemetry.sdk.trace:Tracer", "_span_limits", "the limits of a tracer's spans")
 _SCOPE: Final = _probe(
-    "opentelemetry.sdk.trace:Tracer",
-    "_instrumentation_scope",
-    "the instrumentation scope of a tracer's spans",
-)
+    "opentelemetry.sdk.trace:Tracer", "_instrumentation_scope", "the instrumentation scope of a tracer's spans",
+)  # fmt: skip
 _METRICS: Final = _probe(
     "opentelemetry.sdk.trace:Tracer", "_tracer_metrics", "the SDK's metrics about itself count our spans, too"
 )

@@ -43,12 +43,9 @@ _CLIENT: Final = Probe(
     "sentry_sdk.client", "_Client", why="the class of every client", without=_NOW, level=SLOWER
 )
 _PREPARE: Final = Probe(
-    "sentry_sdk.client:_Client",
-    "_prepare_event",
-    why="knows the client of an event",
-    without=_NOW,
-    level=SLOWER,
-)
+    "sentry_sdk.client:_Client", "_prepare_event",
+    why="knows the client of an event", without=_NOW, level=SLOWER,
+)  # fmt: skip
 _IN_APP: Final = Probe(
     "sentry_sdk.client", "handle_in_app", why="is left to the sender's thread", without=_NOW, level=SLOWER
 )

@@ -44,35 +44,35 @@ CHECKS_SPAN_CLASS: Final = tuple(
         ),
     )
 )
-SCOPE: Final = (
-    "start_span", "start_transaction", "continue_trace", "get_traceparent", "get_baggage",
-    "iter_trace_propagation_headers", "set_transaction_name", "span", "transaction",
-)  # fmt: skip
-_ADD_PROCESSOR: Final = Probe(
+ADD_PROCESSOR: Final = Probe(
     "sentry_sdk.scope:Scope", "add_event_processor",
     why="integrations of sentry-sdk name events after functions",
     without="events and transactions of Bottle, Falcon ASGI and Tornado have sentry-sdk's names",
 )  # fmt: skip
 IS_2: Final = find_spec("sentry_sdk.tracing") is not None
 """sentry-sdk 3 has streamed spans alone, and its scope makes them."""
-_SCOPE: Final = {
+SCOPE: Final = {
     name: Probe(
         "sentry_sdk.scope:Scope", name,
         why="sentry-sdk's tracing API makes and reads OpenTelemetry spans",
         without="it does what it does without slotel",
         level=LESS if IS_2 or name == "start_span" else None,  # 3 has fewer
     )
-    for name in SCOPE
+    for name in (
+        "start_span", "start_transaction", "continue_trace", "get_traceparent", "get_baggage",
+        "iter_trace_propagation_headers", "set_transaction_name", "span", "transaction",
+    )
 }  # fmt: skip
-TRACES: Final = ("start_span", "continue_trace", "new_trace", "get_current_span", "trace")
-_TRACES: Final = {
+"""Name of a method, or of the getter of a property, of sentry-sdk's Scope → its probe."""
+TRACES: Final = {
     name: Probe(
         "sentry_sdk.traces", name,
         why="the API of streamed spans makes and reads OpenTelemetry spans", without="it makes none",
         level=LESS if name == "start_span" and IS_2 else None,  # 2.61 has fewer, 3 asks its scope
     )
-    for name in TRACES
+    for name in ("start_span", "continue_trace", "new_trace", "get_current_span", "trace")
 }  # fmt: skip
+"""Name of a function of `sentry_sdk.traces` → its probe."""
 NoOpSpan: Final[Callable[[], Any]] = import_module(
     "sentry_sdk.tracing" if IS_2 else "sentry_sdk.traces"
 ).NoOpSpan
@@ -115,16 +115,6 @@ def add_source(put: Callable[[str, Any], object], options: Mapping[str, Any]) ->
         find(_Attributes(put), **named)
 
 
-def replace_in_scope(name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    """Put a function before a method, or before the getter of a property, of sentry-sdk's Scope.
-
-    Args:
-        name: one of `SCOPE`.
-        wrap: gives the new function for the original one.
-    """
-    _SCOPE[name].wrap(Scope, wrap)
-
-
 def add_breadcrumb_of(op: str, description: str, data: Mapping[str, Any]) -> None:
     """Have sentry-sdk write the breadcrumb that it makes of a span which ends; since 2.70 it makes none."""
     add = _CRUMBS.of(tracing_utils)
@@ -135,7 +125,7 @@ def add_breadcrumb_of(op: str, description: str, data: Mapping[str, Any]) -> Non
 
 def name_later_events(name: str, source: str) -> None:
     """Have events of the current scope that are in no span carry a name, as they do once it has had a transaction."""
-    method = unwrapped(_SCOPE["set_transaction_name"].of(Scope))
+    method = unwrapped(SCOPE["set_transaction_name"].of(Scope))
     if method is not None:
         method(Scope.get_current_scope(), name, source)
 
@@ -148,18 +138,3 @@ def accept_as_sentry_span(kind: type[Any]) -> None:
 
 def _take(probe: Probe, kind: type[Any], module: Any) -> None:
     probe.put(module, kind)
-
-
-def replace_in_traces(name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    """Put a function before one of `sentry_sdk.traces`.
-
-    Args:
-        name: one of `TRACES`.
-        wrap: gives the new function for the original one.
-    """
-    _TRACES[name].wrap(import_module("sentry_sdk.traces"), wrap)
-
-
-def before_processors(wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    """Put a function before the one that adds an event processor to a scope."""
-    _ADD_PROCESSOR.wrap(Scope, wrap)

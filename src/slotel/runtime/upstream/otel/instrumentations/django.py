@@ -12,11 +12,9 @@ from slotel.runtime.upstream.probe import Probe
 _MIDDLEWARE: Final = "opentelemetry.instrumentation.django.middleware.otel_middleware"
 _REFUSED: Final = "a request to a host that is not allowed is answered with 400"
 _RESPONSE: Final = Probe(
-    f"{_MIDDLEWARE}:_DjangoMiddleware",
-    "process_response",
-    why="asks for the URL of each request",
-    without=_REFUSED,
-)
+    f"{_MIDDLEWARE}:_DjangoMiddleware", "process_response",
+    why="asks for the URL of each request", without=_REFUSED,
+)  # fmt: skip
 _EXCEPTION: Final = Probe(
     f"{_MIDDLEWARE}:_DjangoMiddleware", "process_exception", why=_RESPONSE.why, without=_REFUSED
 )

@@ -39,11 +39,9 @@ _FALCON: Final = Probe(
     without="a scanner's methods fill the series of a Falcon app",
 )  # fmt: skip
 _FALCONS_SPAN: Final = Probe(
-    f"{_PACKAGE}.falcon",
-    "_ENVIRON_SPAN_KEY",
-    why="the key under which a request has its span",
-    without=_FALCON.without,
-)
+    f"{_PACKAGE}.falcon", "_ENVIRON_SPAN_KEY",
+    why="the key under which a request has its span", without=_FALCON.without,
+)  # fmt: skip
 _EXCLUDED: Final = Probe(
     f"{_PACKAGE}.flask:_InstrumentedFlask", "_excluded_urls",
     why="an empty list of excluded URLs is looked at three times a request, 20 us in all; no argument sets it to None",
