@@ -1,5 +1,5 @@
 #!/bin/sh
-# Creates a service's alert rules and dashboard in Sentry; what is there under its name is left alone.
+# Creates a service's alert rules and dashboard in Sentry; it skips what already exists by name.
 # Written by `slotel generate` for the service "checkout": change slotel.yaml and run it again.
 #
 #   SENTRY_AUTH_TOKEN=... SENTRY_PROJECT=... SENTRY_TEAM_ID=... sh sentry/apply.sh

@@ -72,7 +72,7 @@ def start(tmp_path, env, yaml=None):
         (
             {"http_proxy": "quic://127.0.0.1:9", "no_proxy": "", "SENTRY_DSN": "http://k@sentry.invalid/1"},
             None,
-            "ERROR slotel: nothing reaches Sentry: the proxy quic://127.0.0.1 has a scheme that is not supported: write",
+            "ERROR slotel: nothing can be sent to Sentry: the proxy quic://127.0.0.1 has a scheme that is not supported: write",
         ),
         ({"OTEL_EXPORTER_PROMETHEUS_PORT": "ninety"}, None, "OTEL_EXPORTER_PROMETHEUS_PORT='ninety'"),
     ],

@@ -243,7 +243,7 @@ def enforce_log_records(runtime: Runtime) -> None:
     )
     if not redact_before_processors(provider, enforcer.enforce):
         LOG.error(
-            "this OpenTelemetry SDK is unknown to slotel: its logs cannot be redacted, and are not exported"
+            "this OpenTelemetry SDK is unknown to slotel: logs cannot be redacted, so they are not exported"
         )
 
 

@@ -123,4 +123,4 @@ class SlotelConfigurator:
             if in_subinterpreter():  # an isolated one: the SDK starts threads when it is imported
                 LOG.warning("slotel does not start in a subinterpreter, where the SDK cannot be imported")
             else:
-                LOG.exception("slotel could not start, the application runs without it; please report this")
+                LOG.exception("slotel could not start. The application runs without it. Please report this")

@@ -25,5 +25,5 @@ def started(environ: MutableMapping[str, str] | None = None) -> Runtime | None:
     try:
         return bootstrap.start(os.environ if environ is None else environ)
     except Exception:  # noqa: BLE001 the app goes on without telemetry
-        LOG.exception("slotel could not start, the application runs without it; please report this")
+        LOG.exception("slotel could not start. The application runs without it. Please report this")
         return None

@@ -142,8 +142,8 @@ ENVIRONMENTS = {
     "a ratio that is none": (
         {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "lots"}, "SLO122", "write a ratio from 0 to 1",
     ),
-    "a sampler that samples nothing": ({"OTEL_TRACES_SAMPLER": "always_off"}, "SLO124", "no trace is sampled (always_off"),
-    "a rate of zero": ({"SENTRY_TRACES_SAMPLE_RATE": "0"}, "SLO124", "no trace is sampled (parentbased_traceidratio 0"),
+    "a sampler that samples nothing": ({"OTEL_TRACES_SAMPLER": "always_off"}, "SLO124", "the sampler samples no trace (always_off"),
+    "a rate of zero": ({"SENTRY_TRACES_SAMPLE_RATE": "0"}, "SLO124", "the sampler samples no trace (parentbased_traceidratio 0"),
     "Flask's instrumentation disabled": (
         {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "flask,redis"}, "SLO133", "disables flask: its requests are counted at the server",
     ),

@@ -141,7 +141,7 @@ REFUSED = {
     "a raw ratio at an instant": (SLOTH, "events:\n", "raw: {error_ratio_query: x}\n      events:\n", "slo.yaml:8 slos[0].sli.raw", "many windows"),
     "a plugin": (SLOTH, "events:\n", "plugin: {id: x}\n      events:\n", "slo.yaml:8 slos[0].sli.plugin", "Sloth's own programs"),
     "a fixed window": (SLOTH, "http_requests_total[{{.window}}]", "http_requests_total[5m]", "slos[0].sli.events.total_query", "many windows"),
-    "a gauge": (SLOTH, "sum(rate(http_requests_total[{{.window}}]))", "avg_over_time(up[{{.window}}])", "slos[0].sli.events.total_query", "an average is no number of events"),
+    "a gauge": (SLOTH, "sum(rate(http_requests_total[{{.window}}]))", "avg_over_time(up[{{.window}}])", "slos[0].sli.events.total_query", "an average is not a number of events"),
     "an objective of 100": (SLOTH, "99.9", "100", "slo.yaml:5 slos[0].objective", "above 0 and below 100"),
     "an unknown key of OpenSLO": (OPENSLO, "budgetingMethod", "budgettingMethod", "[1].spec.budgettingMethod", "unknown key"),
     "a threshold without a value": (OPENSLO, "  ratioMetric:", "  thresholdMetric: {metricSource: {type: Prometheus, spec: {query: up}}}\n  ratioMetric:", "[1].spec.objectives[0]", "expected one of lte"),

@@ -55,7 +55,7 @@ def test_no_value_of_a_variable_ends_the_look_at_the_others(name, monkeypatch):
     ("variables", "line"),
     [
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:${PORT}"},
-         "OTEL_EXPORTER_OTLP_ENDPOINT='http://collector:${PORT}' is no URL with a valid host and port: write http://HOST:4318 [SLO128]"),
+         "OTEL_EXPORTER_OTLP_ENDPOINT='http://collector:${PORT}' is not a URL with a valid host and port: write http://HOST:4318 [SLO128]"),
         ({"OTEL_BSP_MAX_QUEUE_SIZE": "²"}, "OTEL_BSP_MAX_QUEUE_SIZE='²' is not a number: write digits without a unit [SLO127]"),
         ({"OTEL_BSP_SCHEDULE_DELAY": "0"}, "OTEL_BSP_SCHEDULE_DELAY='0' is 0: write more [SLO127]"),
         ({"OTEL_SPAN_EVENT_COUNT_LIMIT": "9" * 5000},

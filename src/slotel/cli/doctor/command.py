@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         "--config", metavar="FILE", help="slotel.yaml (default: SLOTEL_CONFIG, else ./slotel.yaml)"
     )
     made.add_argument("--json", action="store_true", help="print the findings as JSON")
-    made.add_argument("--strict", action="store_true", help="exit with 1 for warnings, too")
+    made.add_argument("--strict", action="store_true", help="exit with 1 also for warnings")
     made.add_argument(
         "--send", action="store_true", help="send one error event and one transaction to Sentry"
     )

@@ -302,7 +302,7 @@ def parser() -> argparse.ArgumentParser:
         "--fault", default="none", choices=get_args(Fault), help="misbehave, to test how an app reacts"
     )
     made.add_argument(
-        "--json", action="store_true", help="print one JSON line (default when this is no terminal)"
+        "--json", action="store_true", help="print one JSON line (default when the output is not a terminal)"
     )
     return made
 

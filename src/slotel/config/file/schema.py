@@ -186,7 +186,7 @@ def _kinds(value: Any) -> tuple[str, ...]:
     kinds = _values(value)
     for kind in kinds:
         if kind not in SPAN_KINDS:
-            raise ValueError(f"{kind!r} is no kind of span: write some of {', '.join(SPAN_KINDS)}")
+            raise ValueError(f"{kind!r} is not a span kind: write some of {', '.join(SPAN_KINDS)}")
     return kinds
 
 

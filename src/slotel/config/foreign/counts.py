@@ -20,11 +20,11 @@ _NOT_ADDITIVE: Final = {
     "irate": "irate sees two samples only: write rate",
     "idelta": "idelta sees two samples only: write increase",
     "delta": "delta is for gauges: write increase of a counter",
-    "deriv": "deriv is no number of events",
-    "histogram_quantile": "a quantile is no number of events: count the requests above a bucket's edge",
-    "avg_over_time": "an average is no number of events: write sum_over_time, or give a raw ratio",
-    "max_over_time": "a maximum is no number of events",
-    "min_over_time": "a minimum is no number of events",
+    "deriv": "deriv is not a number of events",
+    "histogram_quantile": "a quantile is not a number of events: count the requests above a bucket's edge",
+    "avg_over_time": "an average is not a number of events: write sum_over_time, or give a raw ratio",
+    "max_over_time": "a maximum is not a number of events",
+    "min_over_time": "a minimum is not a number of events",
 }
 _AS_COUNT: Final = {"rate": "increase"}
 """A rate times the seconds of its window is an increase."""
@@ -60,7 +60,7 @@ def count(query: str, *, is_total: bool = False) -> Count:
         is_total: of all events; else of bad or good ones, of which each addend may be missing: none happened yet.
 
     Raises:
-        UnsupportedQueryError: it is not valid, has no window, or is no number of events.
+        UnsupportedQueryError: it is not valid, has no window, or is not a number of events.
 
     >>> count('sum(rate(a[{{ .window }}])) or vector(1)').text
     'sum (increase(a[{{.window}}]))'
@@ -101,7 +101,7 @@ class _Reader:
         """Return the tree without its fallbacks.
 
         Raises:
-            UnsupportedQueryError: it is no number of events.
+            UnsupportedQueryError: it is not a number of events.
         """
         node = bare(node)
         kind = kind_of(node)
@@ -115,7 +115,7 @@ class _Reader:
             raise UnsupportedQueryError(
                 f"{promql.selector(node)} has no window: write increase({promql.selector(node)}[{promql.WINDOW}])"
             )
-        raise UnsupportedQueryError(f"'{promql.render(node)}' is no number of events")
+        raise UnsupportedQueryError(f"'{promql.render(node)}' is not a number of events")
 
     def _aggregated(self, node: Any) -> Any:
         operator = str(node.op)
@@ -142,7 +142,7 @@ class _Reader:
         if name in {"label_replace", "label_join", "clamp_min", "clamp_max", "clamp"}:
             self.count(node.args[0])
             return node
-        reason = _NOT_ADDITIVE.get(name, f"{name}(…) is no number of events")
+        reason = _NOT_ADDITIVE.get(name, f"{name}(…) is not a number of events")
         raise UnsupportedQueryError(reason)
 
     def _combined(self, node: Any) -> Any:
@@ -161,7 +161,7 @@ class _Reader:
         raise UnsupportedQueryError(f"'{operator}' between numbers of events")
 
     def _with_fallback(self, node: Any) -> Any:
-        """Read `a or b`: b invents events if it is no number of events itself."""
+        """Read `a or b`: b invents events if it is not a number of events itself."""
         fallback = 0.0 if _is_zero(node.rhs) else number_of(node.rhs)
         if fallback is None:
             self.count(node.lhs)
@@ -196,7 +196,7 @@ class _Reader:
             return node  # joins labels of an info metric
         if operator == "/":
             raise UnsupportedQueryError(
-                "a ratio is no number of events: give numerator and denominator as two queries, or a raw ratio"
+                "a ratio is not a number of events: give numerator and denominator as two queries, or a raw ratio"
             )
         raise UnsupportedQueryError("numbers of events are multiplied")
 
@@ -204,7 +204,7 @@ class _Reader:
         for side in (node.lhs, node.rhs):
             if number_of(side) is not None:
                 raise UnsupportedQueryError(
-                    f"'{promql.render(node)}' is no number of events: give a ratio as a raw ratio"
+                    f"'{promql.render(node)}' is not a number of events: give a ratio as a raw ratio"
                 )
         left, right = self.count(node.lhs), self.count(node.rhs)
         mine, others = labels_of(left), labels_of(right)

@@ -46,7 +46,7 @@ def _labels_of_call(node: Any) -> Labels | None:
     if name in {"vector", "scalar", "time", "pi"}:
         return ()
     if name.startswith("absent"):
-        raise UnsupportedQueryError("absent(…) is no number of events")
+        raise UnsupportedQueryError("absent(…) is not a number of events")
     vectors = [each for each in node.args if kind_of(bare(each)) not in {"NumberLiteral", "StringLiteral"}]
     found = labels_of(vectors[0]) if vectors else ()
     if found is not None and name in {"label_replace", "label_join"}:

@@ -98,7 +98,7 @@ def terms_of(node: Any) -> Iterator[Term]:
     elif kind == "BinaryExpr":
         yield from _terms_of_pair(node)
     elif number_of(node) is None:
-        raise UnsupportedQueryError(f"'{promql.render(node)[:60]}' is no sum of rates or increases")
+        raise UnsupportedQueryError(f"'{promql.render(node)[:60]}' is not a sum of rates or increases")
 
 
 def _terms_of_pair(node: Any) -> Iterator[Term]:
@@ -118,7 +118,7 @@ def _terms_of_pair(node: Any) -> Iterator[Term]:
         found = terms_of(node.lhs if left is None else node.rhs)
         yield from (replace(each, factor=each.factor * factor) for each in found if factor)
     else:
-        raise UnsupportedQueryError(f"'{operator}' is no sum of rates or increases")
+        raise UnsupportedQueryError(f"'{operator}' is not a sum of rates or increases")
 
 
 def _selected(node: Any) -> Selector:

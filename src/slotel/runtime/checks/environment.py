@@ -89,7 +89,7 @@ def samples_nothing(settled: Mapping[str, str]) -> Iterator[Finding]:
         name.endswith("traceidratio") and argument and parse_ratio(argument) == 0
     ):
         shown = f"{name} {argument}".strip()
-        text = f"no trace is sampled ({shown}): only failed and slow requests are traced"
+        text = f"the sampler samples no trace ({shown}): only failed and slow requests are traced"
         yield Finding("sampling", "info", text, "", "SLO124")
 
 

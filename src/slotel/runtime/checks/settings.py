@@ -78,7 +78,7 @@ def excluded_urls(environ: Mapping[str, str]) -> Iterator[Finding]:
             if not written or not re.search("|".join(map(str.strip, written.split(","))), _OF_NOBODY):
                 continue
         except (re.error, OverflowError, RecursionError) as error:
-            text = f"{variable(name, written)} is no list of regular expressions: {error}"
+            text = f"{variable(name, written)} is not a valid list of regular expressions: {error}"
             yield Finding("instrumentation", "fail", text, "correct it", "SLO137")
         else:
             text = f"{variable(name, written)} matches every address: no request is counted or traced"
@@ -210,11 +210,11 @@ def endpoints(environ: Mapping[str, str]) -> Iterator[Finding]:
         try:
             port = urlsplit(written).port
         except ValueError:
-            text = f"{variable(name, written)} is no URL with a valid host and port"
+            text = f"{variable(name, written)} is not a URL with a valid host and port"
             yield Finding("exporters", "fail", text, f"write http://HOST:{_port_of(protocol)}", "SLO128")
             continue
         if "://" not in written and protocol != "grpc":
-            text = f"{variable(name, written)} is no URL"
+            text = f"{variable(name, written)} is not a URL"
             yield Finding("exporters", "fail", text, f"write http://{written[:80]}", "SLO128")
         elif port in set(_OF_PROTOCOL.values()) - {_OF_PROTOCOL.get(protocol)}:
             text = f"{name} names port {port}, and OTEL_EXPORTER_OTLP_PROTOCOL is {protocol[:80]!r}"
@@ -247,5 +247,5 @@ def own_port(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Whether the app is told to listen on the port of the metrics."""
     number = port_number(environ.get("PORT", "").strip())
     if wants_prometheus(environ) and number and number == read_address(environ)[1]:
-        text = f"PORT={number} is the metrics port, too: the app or /metrics will have none"
+        text = f"PORT={number} is also the metrics port: the application and /metrics cannot both use it"
         yield Finding("metrics", "fail", text, f"set {PORT} to another port", "SLO151")

@@ -238,10 +238,12 @@ def _is_answered(connection: Any) -> bool:
 
 
 def _answered(port: int) -> Finding:
-    text = f"port {port} answers connections, and no request has been counted: nothing instruments its server"
+    text = f"port {port} answers connections, but no request has been counted: its server is not instrumented"
     return Finding("instrumentation", "fail", text, "run: slotel doctor -- COMMAND", "SLO136")
 
 
 def _open(port: int) -> Finding:
-    text = f"port {port} is open, and nothing counts requests to it: neither server nor framework is instrumented"
+    text = (
+        f"port {port} is open, but its requests are not counted: neither server nor framework is instrumented"
+    )
     return Finding("instrumentation", "warn", text, "run: slotel doctor -- COMMAND", "SLO136")

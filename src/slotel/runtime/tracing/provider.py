@@ -142,7 +142,9 @@ def install_pipeline(
     """Put the pipeline before the provider's processors."""
     active = active_processor(provider)
     if active is None:
-        LOG.error("this OpenTelemetry SDK is unknown to slotel: exporters get spans without enforced tags")
+        LOG.error(
+            "slotel does not know this version of the OpenTelemetry SDK: exporters receive spans without enforced tags"
+        )
         provider.add_span_processor(pipeline)
         return
     tracers = existing_tracers(provider)

@@ -97,7 +97,11 @@ def _around_eventlet(package: Any, pause: Hook, resume: Hook) -> None:
 
 
 def _tell(by: str, error: Exception) -> None:
-    LOG.warning("libraries that were imported before %s's patching may be left unpatched: %r", by, error)
+    LOG.warning(
+        "libraries that were imported before %s patched the standard library may stay unpatched: %r",
+        by,
+        error,
+    )
 
 
 def _replaced(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[int, tuple[Any, Any]]:

@@ -255,8 +255,8 @@ CERTIFICATE = "cert_file: a, key_file: b"
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        ("basic_auth_users: {bob: hunter2}", "basic_auth_users.bob is no bcrypt hash"),
-        ("basic_auth_users: {bob: }", "basic_auth_users.bob is no bcrypt hash"),
+        ("basic_auth_users: {bob: hunter2}", "basic_auth_users.bob is not a bcrypt hash"),
+        ("basic_auth_users: {bob: }", "basic_auth_users.bob is not a bcrypt hash"),
         ("basic_auth_users: [bob]", "basic_auth_users is no mapping"),
         ("tls_server_config: [a]", "tls_server_config is no mapping"),
         ("tls_server_config: {cert_file: , key_file: }", "cert_file or key_file is missing"),

@@ -274,7 +274,8 @@ class Endpoint:
             self._complained.add(name)
             self._dropped("metrics", "name_collision")
             LOG.warning(
-                "metrics: several metrics are named %s; of equal series only the first one's are served", name
+                "metrics: several metrics are named %s: if two have the same series, only the first is served",
+                name,
             )
 
 

@@ -259,7 +259,7 @@ class RuntimeDirectory:
         with open(self.open(name, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123 by descriptor
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
-                raise OSError(f"{name} is no file, or too large")
+                raise OSError(f"{name} is not a regular file, or is too large")
             file.seek(start)
             return file.read()
 

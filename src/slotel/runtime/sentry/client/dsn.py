@@ -49,12 +49,12 @@ def read_dsn(dsn: str) -> Destination:
         parts = urlsplit(dsn.strip())
         port = parts.port
     except ValueError:
-        raise ValueError(f"it is no URL with a valid port: write {SHAPE}") from None
+        raise ValueError(f"it is not a URL with a valid port: write {SHAPE}") from None
     if parts.scheme not in ("http", "https"):
         if dsn.strip()[:1] in ("'", '"'):  # `docker run --env-file` keeps them
             raise ValueError("it is written in quotes: remove them")
         if "$" in dsn:
-            raise ValueError("it names another variable, which nobody has replaced by its value")
+            raise ValueError("it contains a variable that was not expanded")
         raise ValueError(f"it does not begin with http:// or https://: write {SHAPE}")
     if not parts.username:
         raise ValueError(f"the public key before the @ is missing: write {SHAPE}")

@@ -137,7 +137,10 @@ class ClientTakeover:
             connection = self.adopt(client)
             self._connected(connection)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
-            LOG.error("cannot follow the app's Sentry client: %s (traces keep their destination)", error)
+            LOG.error(
+                "cannot follow the app's Sentry client: %s (transactions are still sent to the previous destination)",
+                error,
+            )
 
     @contextmanager
     def _expecting(self) -> Iterator[None]:
@@ -181,15 +184,18 @@ class ClientTakeover:
         try:
             self._app_has_called_init(former, client, ignored)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
-            LOG.error("cannot follow the app's sentry_sdk.init: %s (traces keep their destination)", error)
+            LOG.error(
+                "cannot follow the app's sentry_sdk.init: %s (transactions are still sent to the previous destination)",
+                error,
+            )
         return guard
 
     def _app_has_called_init(self, former: Any, client: Any, ignored: str) -> None:
         if not client.dsn:
             if self._connection is not None:
                 LOG.warning(
-                    "the app calls sentry_sdk.init without a DSN: errors no longer go to Sentry, traces still go to "
-                    "%s: to turn off both, unset SENTRY_DSN, or set its DSN in the call",
+                    "the app calls sentry_sdk.init without a DSN: errors are no longer sent to Sentry, transactions are "
+                    "still sent to %s: to turn off both, unset SENTRY_DSN, or set its DSN in the call",
                     self._connection.describe(),
                 )
             return

@@ -75,7 +75,7 @@ class EnvelopeCompletion:
             try:
                 self._complete(envelope)
             except Exception as error:  # noqa: BLE001 what cannot be redacted must not leave
-                LOG.error("an envelope could not be redacted, and is not sent: %s", type(error).__name__)
+                LOG.error("an envelope could not be redacted and was not sent: %s", type(error).__name__)
                 record = getattr(receiver, "record_lost_event", None)
                 if record is not None:
                     for item in envelope.items:

@@ -63,7 +63,7 @@ class Endpoint:
         self._kept_alive: KeptAlive | None = None
         self._fault = proxy_fault(self._proxy) if self._proxy else None
         if self._fault is not None:
-            LOG.error("nothing reaches Sentry: %s", self._fault)
+            LOG.error("nothing can be sent to Sentry: %s", self._fault)
 
     @property
     def is_usable(self) -> bool:
@@ -263,7 +263,7 @@ def proxy_fault(proxy: str) -> str | None:
         parts = urlsplit(proxy)
         scheme, _ = parts.scheme, parts.port  # a port that is none raises
     except ValueError:
-        return "the proxy is no URL with a valid host and port: write http://HOST:PORT"
+        return "the proxy is not a URL with a valid host and port: write http://HOST:PORT"
     if scheme in _SOCKS:
         missing = find_spec("socks") is None
         return (

@@ -209,7 +209,7 @@ def _apply_web_config(access: Access, path: Path) -> None:
     for name, hashed in users.items():
         if not is_hash(str(hashed)):
             raise AccessError(
-                f"{place}: basic_auth_users.{name} is no bcrypt hash: write `htpasswd -nBC 10 {name}`'s"
+                f"{place}: basic_auth_users.{name} is not a bcrypt hash: write `htpasswd -nBC 10 {name}`'s"
             )
     if users:
         access.users = Users({str(name): str(hashed) for name, hashed in users.items()})
@@ -230,7 +230,7 @@ def _check_parts(document: dict[str, Any], place: str) -> None:
         if not part:  # as where every user is commented out: it would answer everybody
             raise AccessError(f"{place}: {key} is empty: fill it, or leave it out")
         if not isinstance(part, dict):
-            raise AccessError(f"{place}: {key} is no mapping")
+            raise AccessError(f"{place}: {key} is not a mapping")
 
 
 def _apply_tls(access: Access, tls: dict[str, Any], folder: Path, place: str) -> None:
