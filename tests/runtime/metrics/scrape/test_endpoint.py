@@ -200,8 +200,8 @@ def test_two_metrics_of_one_name_get_one_answer_and_one_warning(caplog):
     for _ in range(2):
         assert [s.value for f in parse_text(endpoint.render()) for s in f.samples] == [3.0]
     assert [record.message for record in caplog.records] == [
-        "metrics: several metrics are named orders; of equal series only the first one's are served",
-        "metrics: several metrics are named orders_total; of equal series only the first one's are served",
+        "metrics: several metrics are named orders: if two have the same series, only the first is served",
+        "metrics: several metrics are named orders_total: if two have the same series, only the first is served",
     ]
     assert dropped == [("metrics", "name_collision")] * 2
 

@@ -257,8 +257,8 @@ CERTIFICATE = "cert_file: a, key_file: b"
     [
         ("basic_auth_users: {bob: hunter2}", "basic_auth_users.bob is not a bcrypt hash"),
         ("basic_auth_users: {bob: }", "basic_auth_users.bob is not a bcrypt hash"),
-        ("basic_auth_users: [bob]", "basic_auth_users is no mapping"),
-        ("tls_server_config: [a]", "tls_server_config is no mapping"),
+        ("basic_auth_users: [bob]", "basic_auth_users is not a mapping"),
+        ("tls_server_config: [a]", "tls_server_config is not a mapping"),
         ("tls_server_config: {cert_file: , key_file: }", "cert_file or key_file is missing"),
         (f"tls_server_config: {{{CERTIFICATE}, client_ca_file: c}}", "client_ca_file needs a client_auth_type"),
         (f"tls_server_config: {{{CERTIFICATE}, client_auth_type: RequireAndVerifyClientCert}}", "client_ca_file needs"),

@@ -194,8 +194,8 @@ class ClientTakeover:
         if not client.dsn:
             if self._connection is not None:
                 LOG.warning(
-                    "the app calls sentry_sdk.init without a DSN: errors are no longer sent to Sentry, transactions are "
-                    "still sent to %s: to turn off both, unset SENTRY_DSN, or set its DSN in the call",
+                    "the app calls sentry_sdk.init without a DSN: errors are no longer sent to Sentry, transactions "
+                    "are still sent to %s: to turn off both, unset SENTRY_DSN, or set its DSN in the call",
                     self._connection.describe(),
                 )
             return
