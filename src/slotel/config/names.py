@@ -11,7 +11,7 @@ SENTRY_TRACES_SAMPLE_RATE: Final = "SENTRY_TRACES_SAMPLE_RATE"
 ERROR_BUDGET_LIMIT: Final = "ERROR_BUDGET_LIMIT"
 ERROR_BUDGET_WINDOW: Final = "ERROR_BUDGET_WINDOW"
 
-# Environment: slotel's own; what each means is told in variables.py.
+# Environment: slotel's own variables; variables.py describes them.
 SLOTEL_CONFIG: Final = "SLOTEL_CONFIG"
 SLOTEL_SENTRY_MODE: Final = "SLOTEL_SENTRY_MODE"
 SLOTEL_SENTRY_LATE_WAIT: Final = "SLOTEL_SENTRY_LATE_WAIT"

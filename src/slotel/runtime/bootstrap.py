@@ -1,4 +1,4 @@
-"""The composition root: reads the configuration, and wires store, stages and sinks around the SDK's providers."""
+"""The composition root: reads the configuration, and connects the components to the SDK's providers."""
 
 from __future__ import annotations
 
@@ -77,14 +77,14 @@ def start(
         The runtime; None with OTEL_SDK_DISABLED, and in a subinterpreter.
     """
     with _LOCK:
-        if RUNNING or _STARTING:  # starting: called by the app's own code, which the SDK's set-up may run
+        if RUNNING or _STARTING:  # starting: the SDK's set-up may run code of the app that calls this
             return RUNNING[0] if RUNNING else None
         show_logs()
         redact_logs(Redactor().text)
         if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
             log(disabled(environ))
             return None
-        if in_subinterpreter() and "mod_wsgi" not in sys.modules:  # that one ends such threads itself
+        if in_subinterpreter() and "mod_wsgi" not in sys.modules:  # mod_wsgi ends such threads itself
             LOG.warning("slotel does not start in a subinterpreter: its threads would keep it from ending")
             return None
         _STARTING.append(True)
@@ -186,7 +186,7 @@ def _guarded(part: str, runtime: Runtime, begin: Callable[[], object]) -> None:
     """Start one component. If it fails, log that it is disabled; everything else works."""
     try:
         begin()
-    except Exception as error:  # noqa: BLE001 each part may fail alone
+    except Exception as error:  # noqa: BLE001 each component may fail alone
         log([component_failed(part, error)])
         runtime.self_metrics.stage_error(part, error)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def connect_sentry(runtime: Runtime, environ: MutableMapping[str, str]) -> None:
-    """Send errors and spans to Sentry, if there is a DSN. That there is none says the first process of several."""
+    """Send errors and spans to Sentry, if there is a DSN; if not, only the first of several processes logs that."""
     from slotel.runtime.checks.start import not_yet_logged
     from slotel.runtime.sentry import propagation
     from slotel.runtime.sentry.client.client import SentryDependencies, start_client
@@ -268,7 +268,7 @@ def prepare_shutdown(runtime: Runtime) -> None:
 
 def _shut_down(sink: Sink, seconds: float) -> None:
     sink.flush(seconds)
-    if os.getpid() != 1:  # that one may go on
+    if os.getpid() != 1:  # a container's first process may go on
         sink.shutdown()
 
 

@@ -60,6 +60,6 @@ def of_note(subject: str, note: str) -> Finding:
 
 
 def log(findings: Iterable[Finding]) -> None:
-    """Write one line for each finding; what is well goes to the debug stream."""
+    """Write one line for each finding; one that is `ok` is a debug line."""
     for finding in findings:
         LOG.log(_LEVELS[finding.status], "%s", finding)

@@ -43,10 +43,10 @@ class _Redacted(logging.Filter):
         """Redact the record and let it pass."""
         try:
             text = record.getMessage()
-            clean = one_line(self.redact(text))  # a line quotes others
+            clean = one_line(self.redact(text))  # the line may quote a value with line breaks
             if clean != text:
                 record.msg, record.args = clean, ()
-            if record.exc_info:  # a handler's formatter takes the text that stands
+            if record.exc_info:  # a handler's formatter uses this text, if there is one
                 trace = self.redact(logging.Formatter().formatException(record.exc_info))
                 record.exc_text = "\n".join(map(one_line, trace.split("\n")))
         except Exception:  # noqa: BLE001 a line that cannot be redacted is not shown

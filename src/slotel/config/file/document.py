@@ -118,7 +118,7 @@ def load_trees(text: str, source: str) -> tuple[list[Any], Problem | None]:
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         return [], Problem(f"{source}:{line}", f"U+{error.character:04X} cannot stand in YAML: remove it")
-    except Exception as error:  # noqa: BLE001 YAMLError, and what Python says of a date or a number that is none
+    except Exception as error:  # noqa: BLE001 YAMLError, and Python's errors for an invalid date or number
         return [], Problem(source, f"not valid YAML: {_one_line(error)}")
 
 

@@ -1,4 +1,4 @@
-"""Settings of OpenTelemetry and of the machine whose faults nobody names, or that show far from their cause."""
+"""Settings of OpenTelemetry and of the machine whose errors are reported nowhere, or far from their cause."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def _takes_long(matches: Callable[[str], object], character: str, longest: int) 
 
 
 def resource_attributes(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Whether each resource attribute is a pair: the SDK leaves out what is none."""
+    """Whether each resource attribute is a key=value pair: the SDK leaves out any other."""
     pairs = [pair.strip() for pair in environ.get(RESOURCE, "").split(",") if pair.strip()]
     for pair in pairs:
         if not pair.partition("=")[0].strip() or "=" not in pair:
@@ -244,7 +244,7 @@ def authorities(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def own_port(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Whether the app is told to listen on the port of the metrics."""
+    """Whether the app is configured to listen on the port of the metrics."""
     number = port_number(environ.get("PORT", "").strip())
     if wants_prometheus(environ) and number and number == read_address(environ)[1]:
         text = f"PORT={number} is also the metrics port: the application and /metrics cannot both use it"

@@ -1,4 +1,4 @@
-"""What a start says before anything runs, and what it says of a component that could not be started."""
+"""What a start logs before anything runs, and what it logs about a component that could not start."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _CHECKS: Final = (
     ("metrics", environment.container),
 )
 _SAID: Final = "_SLOTEL_SAID"
-"""Variable of the environment: what a process above has said already."""
+"""Environment variable: checksums of the findings that a parent process has logged."""
 _OF_A_FOLDER: Final = frozenset({"configuration", "service"})
-"""Subjects that a slotel.yaml in the folder decides: in another folder the same sentence is of another service."""
+"""Subjects that depend on the slotel.yaml of the folder: in another folder the same text is about another service."""
 
 
 def not_yet_logged(findings: Iterable[Finding], environ: MutableMapping[str, str]) -> Iterator[Finding]:
-    """Yield the findings that no process above this one has said: spawned workers inherit its environment."""
+    """Yield the findings that no parent process has logged: spawned workers inherit its environment."""
     said = environ.get(_SAID, "").split(",")
     for finding in findings:
         folder = _folder() if finding.subject in _OF_A_FOLDER else ""
@@ -49,7 +49,7 @@ def _folder() -> str:
 
 
 def before_start(reading: Reading, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Yield what is to be said of the configuration and the environment."""
+    """Yield the findings about the configuration and the environment."""
     yield from examined("configuration", environment.configuration, reading)
     yield from examined("configuration", settings.patterns, reading)
     for subject, check in _CHECKS:

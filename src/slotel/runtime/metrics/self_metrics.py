@@ -60,7 +60,7 @@ class SelfMetrics:
         self._tags.add(self._tags.slot((tag, action)))
 
     def tag_violation_cell(self, tag: str, action: str) -> int:
-        """Return the cell in which such tags are counted, for who counts it along with something else."""
+        """Return the cell that counts such tags, for callers that add to several cells at once."""
         return self._tags.slot((tag, action))
 
     def expect_sentry_errors(self, project_id: str, environment: str) -> None:

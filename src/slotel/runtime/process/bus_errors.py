@@ -1,7 +1,7 @@
 """Keeps SIGBUS from ending a process whose mapped file is truncated by others, or whose disk fails.
 
-The page that is gone becomes memory of the process's own, filled with what can still be read of the file. A SIGBUS of
-anybody else's does what it would do without slotel, also one that is sent, and where the app enables `faulthandler`.
+The lost page is replaced by private memory, filled with what can still be read of the file. Any other SIGBUS, also one
+that another process sends, has the effect that it has without slotel, also if the app enables `faulthandler`.
 Works on Linux on x86-64 and AArch64, where the layout of the kernel's structures is known; elsewhere such a signal ends
 the process.
 """

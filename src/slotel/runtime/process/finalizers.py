@@ -3,8 +3,8 @@
 On Python 3.10 and 3.11 the collector may run inside `ContextVar.set`. If a finalizer calls `set` then, the interpreter
 crashes. Since 3.12 the collector runs only between bytecodes.
 
-The callbacks of the collector are C functions: in a Python function a signal handler could run, and its exception
-would be lost. A worker that its server stops by such an exception would not end.
+The callbacks of the collector are C functions. In a Python function a signal handler could run, and its exception
+would be lost: a worker that its server stops by such an exception would not end.
 """
 
 from __future__ import annotations

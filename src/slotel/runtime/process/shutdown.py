@@ -109,7 +109,7 @@ def flush_time(options: Mapping[str, Any]) -> float:
 class ExitClock:
     """One time limit for all flushes of an exit: those of the Sentry client and of the sinks.
 
-    It begins when what waits to be computed is computed: plain sentry-sdk has done that before, on the app's threads.
+    It begins after pending data was computed: plain sentry-sdk has computed it before the exit, on the app's threads.
     """
 
     def __init__(self) -> None:
@@ -119,12 +119,12 @@ class ExitClock:
         self._computing: list[weakref.WeakMethod[Callable[[], object]]] = []
 
     def compute_first(self, method: Callable[[], object]) -> None:
-        """Have a bound method compute what waits before the flush time of an exit begins; it bounds itself."""
+        """Call a bound method, which limits its own time, before the flush time of an exit begins."""
         self._computing = [each for each in self._computing if each() is not None]
         self._computing.append(weakref.WeakMethod(method))
 
     def watch(self) -> None:
-        """Register an exit hook that notes the exit; it runs before the hooks that are registered already."""
+        """Register an exit hook that notes the exit; it runs before the hooks that were registered earlier."""
         atexit.unregister(self.note)
         atexit.register(self.note)
 
@@ -146,7 +146,7 @@ class ExitClock:
             for each in self._computing:
                 compute = each()
                 if compute is not None:
-                    with suppress(Exception):  # what cannot be computed is counted where it waits
+                    with suppress(Exception):  # what cannot be computed is counted as lost by its queue
                         compute()
             self._first = time.monotonic()
         return self._first + seconds

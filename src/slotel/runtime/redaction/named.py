@@ -106,7 +106,7 @@ def value_of_element(text: str, element: re.Match[str]) -> Value | None:
 def without_values_of_tags(
     text: str, is_sensitive: Callable[[str], bool], found: Callable[[str], None]
 ) -> str:
-    """Return a text without the values of tags whose name, id or type is sensitive; `found` is told of each.
+    """Return a text without the values of tags whose name, id or type is sensitive; `found` is called for each.
 
     >>> without_values_of_tags('<input value="x1" id="password">', "password".__eq__, print)
     pair

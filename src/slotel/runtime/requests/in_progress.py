@@ -16,7 +16,7 @@ SUFFIX: Final = "progress"
 class InProgress:
     """The jobs and requests that this process has begun, as a list that outlives it.
 
-    An entry is a list that JSON can hold; whoever adds it also reads it, in another process.
+    An entry is a list that JSON can hold. The code that adds it also reads it, in another process.
 
     Args:
         share: gives the list to the other processes of the service; returns False where there are none.

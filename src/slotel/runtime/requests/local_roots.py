@@ -84,7 +84,7 @@ class OpenSpans:
 
     Attributes:
         inherited: ids of the spans that were open when this process was forked. The parent counts and exports them.
-        told: local roots by id → is told the id when it ends.
+        told: id of a local root → called with the id when it ends.
     """
 
     def __init__(

@@ -80,7 +80,7 @@ def load(entry_point: Any, instrument: Callable[[], None]) -> None:
     """Instrument one library, now or when it is imported.
 
     Raises:
-        ImportError: of an instrumentation that does not wait; `opentelemetry-instrument` skips it and says so.
+        ImportError: of an instrumentation that does not wait; `opentelemetry-instrument` skips and logs it.
     """
     module = WAIT.get(entry_point.name)
     if entry_point.name == "django":

@@ -35,7 +35,7 @@ MARKS: Final = {"good": "●", "warn": "▲", "bad": "■", "quiet": "○"}
 
 
 class StatusPage:
-    """Answers `/`. What is costly and does not change is asked for once, at the first look.
+    """Answers `/`. What is costly and does not change is computed once, at the first view.
 
     Args:
         environ: as it was at the start.
@@ -140,7 +140,7 @@ class StatusPage:
         page = tag("body", header, tag("main", *body, footer), tag("script", script))
         return f'<!doctype html><html lang="en"><head>{join(head)}</head>{page}</html>'
 
-    # -- asked for once ----------------------------------------------------------------------------------------
+    # -- computed once ----------------------------------------------------------------------------------------
 
     @cached_property
     def _assets(self) -> tuple[Html, Html]:

@@ -52,7 +52,7 @@ def become_command(environ: Mapping[str, str], started: Sequence[str]) -> None:
         path = [folder, *(each for each in path if each != folder)]
         os.execve(executable, [executable, *command[1:]], {**environ, "PYTHONPATH": os.pathsep.join(path)})  # noqa: S606 it does so
     except (IndexError, OSError, ValueError):
-        return  # it meets the same, and says so as without slotel
+        return  # it fails in the same way, and reports that as it does without slotel
 
 
 def _script(started: Sequence[str]) -> int:

@@ -1,7 +1,7 @@
 """One mechanism for what slotel uses of other projects and they do not promise: private names, patches, layouts.
 
 Each name stands once, as a `Probe`: where it is, why it is used, what happens without it. A probe whose name is gone
-answers with nothing and says so in one line; its caller then takes the fallback that the probe states.
+returns None and logs one line; its caller then uses the fallback that the probe describes.
 `docs/reference/upstream-names.md` lists them; `tests/runtime/upstream/test_taken_away.py` takes each away in turn.
 """
 

@@ -1,7 +1,7 @@
 """Where servers take their application: patched once each, so that every request that a server serves is counted.
 
 No server has a public hook for this. Each place is patched when the application imports the server; where a release has
-moved it, that server stays as it is: requests are counted by the framework's instrumentation alone, and a line says so.
+moved it, the server is not patched: only the framework's instrumentation counts requests, and one line logs that.
 uvicorn gives SIGTERM its default back and raises it again (`capture_signals`), so that a worker of gunicorn dies there
 and then, without Python's exit: what is pending is sent first.
 

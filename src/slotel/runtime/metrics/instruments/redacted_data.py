@@ -34,7 +34,7 @@ def redacted_data(
     """Return metric data whose resources, points and exemplars hold no secret.
 
     Args:
-        failed: told of an error of redaction itself; that metric is left out.
+        failed: called with an error of the redaction itself; that metric is left out.
     """
     return MetricsData(
         [

@@ -34,7 +34,7 @@ def join_directory(environ: Mapping[str, str], service: str, booted: float) -> D
     inherited = environ.get(names.SLOTEL_RUN_DIR, "")
     is_joined = is_of_service(inherited, service) and _is_usable(inherited)
     path = inherited if is_joined else new_path(environ, service, booted)
-    with suppress(OSError):  # its process is gone, or another user's: the use of the path says so
+    with suppress(OSError):  # its process has ended, or belongs to another user: using the path reports that
         if path.startswith("/proc/"):
             from slotel.runtime.metrics.workers.inherited_memory import InheritedMemory
 

@@ -31,7 +31,7 @@ from slotel.runtime.process.descriptors import standard_descriptors_reserved
 def memory_path(refused: str) -> str:
     """Return what names the memory of this process, in place of a directory that cannot be made.
 
-    No directory can be made there: who cannot open the memory must not count where none of the others looks.
+    A process that cannot open the memory cannot make a directory there either, in which no other process would look.
     """
     return f"/proc/{os.getpid()}/fd/{Path(refused).name}"
 
@@ -154,7 +154,7 @@ class InheritedMemory:
         self._alive.clear()
 
     def give_to(self, user: int) -> None:
-        """Do nothing: who inherits it can use it."""
+        """Do nothing: every process that inherits it can use it."""
 
     def remove_all(self) -> None:
         """Leave it: the kernel takes it with the last process."""

@@ -277,10 +277,12 @@ class Workers:
         self._has_kin = True
         if not self._has_tried:
             self._has_tried = True
-            with suppress(ImportError, OSError):  # this user may not read them: whoever needs one says so
+            with suppress(
+                ImportError, OSError
+            ):  # this user may not read them: the code that needs one reports that
                 _import_for_children()
             self._use_memory_without_directory()
-        if os.geteuid() == 0:  # knows the directory, whoever the child gives it to
+        if os.geteuid() == 0:  # root can use the directory also after a child has given it to another user
             with suppress(OSError):
                 self._storage.has_created = self.run_dir.create() or self._storage.has_created
         self._storage.migrate()

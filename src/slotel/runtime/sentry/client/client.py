@@ -152,11 +152,11 @@ def start_client(
     connected: Callable[[SentryConnection], None],
     tell: Callable[[Iterable[Finding]], None] = log,
 ) -> SentryConnection | None:
-    """Set Sentry up; return None without a valid DSN, which is told.
+    """Set Sentry up; return None without a valid DSN.
 
     Args:
         connected: called when the app itself calls `sentry_sdk.init` later, with the connection that uses its client.
-        tell: logs what is wrong with the DSN.
+        tell: logs the finding about a DSN that is missing or invalid.
     """
     identity = identify(settings, resource)
     standing = _standing_client()

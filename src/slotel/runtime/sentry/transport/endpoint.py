@@ -261,7 +261,7 @@ def proxy_fault(proxy: str) -> str | None:
     """
     try:
         parts = urlsplit(proxy)
-        scheme, _ = parts.scheme, parts.port  # a port that is none raises
+        scheme, _ = parts.scheme, parts.port  # raises if the port is invalid
     except ValueError:
         return "the proxy is not a URL with a valid host and port: write http://HOST:PORT"
     if scheme in _SOCKS:

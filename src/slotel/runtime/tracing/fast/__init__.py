@@ -1,1 +1,1 @@
-"""Spans of slotel's own: the SDK's to everyone who asks, at a fraction of the cost."""
+"""slotel's own spans: they behave as the SDK's, at a fraction of the cost."""

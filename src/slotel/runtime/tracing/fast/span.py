@@ -1,4 +1,4 @@
-"""A span of slotel's own: the SDK's `Span` to everyone who asks, at a fraction of its cost. Decides nothing.
+"""slotel's own span: it behaves as the SDK's `Span`, at a fraction of the cost. Decides nothing.
 
 What the SDK's span has and most spans never use is made when it is used: events, links, the check of odd attributes.
 The ended span is itself what processors and exporters get: it takes no more writes, so nobody needs a copy of it.
@@ -193,7 +193,7 @@ class LeanSpan(Span):
     def _add_event(self, event: Event) -> None:
         if self._is_open("_add_event"):
             events = vars(self).get("_events")
-            if events is None:  # setdefault is atomic: the list of whoever was first
+            if events is None:  # setdefault is atomic: the first list is used
                 events = vars(self).setdefault("_events", BoundedList(self._limits.max_events))
             events.append(event)
 

@@ -158,7 +158,7 @@ def _detaching(original: Callable[[Any], None]) -> Callable[[Any], None]:
     def detach(token: Any) -> None:
         try:
             reset(token)
-        except Exception:  # noqa: BLE001 the original fails again, and says so
+        except Exception:  # noqa: BLE001 the original fails again, and logs it
             original(token)
 
     return detach
@@ -189,7 +189,7 @@ def adopt(tracer: Any, kind: type[sdk.Tracer]) -> None:
 
 
 def _lacks_a_name(tracer: Any) -> bool:
-    """Whether a name is gone; its probe has said so."""
+    """Whether a name is missing; its probe has logged that."""
     found = [SPAN_KEY, clean, NOT_COUNTING, new_links, readable_span]
     found += [each.of(tracer) for each in (_LIMITS, _SCOPE, _METRICS, _CONFIG)]
     return any(each is None for each in found)

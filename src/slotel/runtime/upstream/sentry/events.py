@@ -33,7 +33,7 @@ else:  # 3.x has none
 
 
 _FIRST_YEAR, _LAST_YEAR = 1000, 9999
-"""Before and after these, a zone or a text of another length is to be thought of."""
+"""For years outside of these, time zones and the length of the text differ."""
 _DATA_LEVELS: Final = 5
 _DATA_ITEMS: Final = 10
 """Source: sentry-sdk, `MAX_DATABAG_DEPTH`, `MAX_DATABAG_BREADTH`."""

@@ -62,7 +62,7 @@ def superseding_integrations(identifier: str) -> frozenset[str]:
 
 
 def is_setting_up() -> bool:
-    """Return whether sentry-sdk is setting integrations up: who asks for another one now may wait for ever."""
+    """Return whether sentry-sdk is setting integrations up: setting up another one now may never return."""
     lock = _INSTALLING.of(integrations)
     return lock is not None and bool(lock.locked())
 

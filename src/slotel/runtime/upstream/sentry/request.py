@@ -85,7 +85,7 @@ _SHAPES: Final[dict[tuple[Any, ...], _Shape | None]] = {}
 
 
 def import_readers() -> None:
-    """Import what reads requests, which else the first error or the thread that makes transactions would import."""
+    """Import the readers of requests now. Otherwise the first error, or the thread that makes transactions, would."""
     _readers()
     _ASGI.load()
     _BOUNDS.load()

@@ -200,7 +200,7 @@ def _apply_web_config(access: Access, path: Path) -> None:
     _readable(names.SLOTEL_METRICS_WEB_CONFIG, path)
     try:
         document = YAML(typ="safe", pure=True).load(path)
-    except Exception as error:  # noqa: BLE001 YAMLError, and what Python says of a date or a number that is none
+    except Exception as error:  # noqa: BLE001 YAMLError, and Python's errors for an invalid date or number
         raise AccessError(f"{place}: not valid YAML ({type(error).__name__})") from None
     if not isinstance(document, dict) or not document.keys() <= {"tls_server_config", "basic_auth_users"}:
         raise AccessError(f"{place}: write tls_server_config and basic_auth_users, and nothing else")

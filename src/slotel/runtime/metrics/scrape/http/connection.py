@@ -172,7 +172,7 @@ class Connection:
 
 
 def parse(head: bytes) -> Request | None:
-    r"""Return the request, or None for what is none.
+    r"""Return the request, or None if it is invalid.
 
     >>> parse(b"GET /metrics?x=1 HTTP/1.1\r\nHost: a\r\nACCEPT: text/plain").path
     '/metrics'

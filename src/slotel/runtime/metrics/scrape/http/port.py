@@ -45,7 +45,7 @@ def read_address(environ: Mapping[str, str]) -> tuple[str, int, list[Problem]]:
 
 
 def port_number(text: str) -> int | None:
-    """Return the port that a text names; None for what is none.
+    """Return the port number in a text; None if it is not one.
 
     >>> port_number("9464"), port_number("65536"), port_number("²")
     (9464, None, None)
