@@ -95,7 +95,7 @@ def _status_page(runtime: Runtime, environ: Mapping[str, str]) -> Callable[[], S
     status = SharedStatus(runtime)
     if runtime.workers is not None:
         runtime.workers.combine[SUFFIX] = combine
-    PROCESS.register("shared_status", tick=status.share)
+    PROCESS.register("shared_status", after_fork_in_child=status.after_fork_in_child, tick=status.share)
     environ = dict(environ)
 
     @functools.cache

@@ -107,7 +107,11 @@ TABLE: Final = (
         after_fork_in_child="does not look",
         tick="looks, once, whether a process that serves nothing counts nothing",
     ),
-    Row("shared_status", tick="shares what the status page shows of it with the other workers"),
+    Row(
+        "shared_status",
+        after_fork_in_child="forgets the parent's deliveries",
+        tick="shares what the status page shows of it with the other workers",
+    ),
     Row(
         "shutdown_flusher",
         before_fork="registers with multiprocessing, billiard and celery",

@@ -60,6 +60,11 @@ class SharedStatus:
         if self._runtime.workers is not None and any(own := self._own()):
             self._runtime.workers.share(SUFFIX, encode(own))
 
+    def after_fork_in_child(self) -> None:
+        """Forget the parent's deliveries."""
+        for each in DELIVERIES.values():
+            each.delivered = each.failed = None
+
     def all(self) -> ProcessStatus:
         """Return the status of all processes."""
         workers = self._runtime.workers

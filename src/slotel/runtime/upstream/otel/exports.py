@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
 import wrapt
@@ -32,32 +33,19 @@ _PID: Final = "_slotel_pid"
 """Attribute of a client: the process that it last exported in."""
 
 
+@dataclass(slots=True)
 class Delivery:
-    """Unix seconds of the last delivery and of the last failure of this process; None where there was none."""
+    """Unix seconds of the last delivery, and of the last failure that no delivery followed; None where there was none."""
 
-    def __init__(self) -> None:
-        self._pid = 0
-        self._delivered: float | None = None
-        self._failed: float | None = None
-
-    @property
-    def delivered(self) -> float | None:
-        """Return when telemetry was last taken."""
-        return self._delivered if self._pid == os.getpid() else None
-
-    @property
-    def failed(self) -> float | None:
-        """Return when telemetry was last refused, if nothing was taken since."""
-        return self._failed if self._pid == os.getpid() else None
+    delivered: float | None = None
+    failed: float | None = None
 
     def note(self, *, is_delivered: bool) -> None:
         """Record the result of an export."""
-        if self._pid != os.getpid():  # a forked child's own story begins here
-            self._pid, self._delivered = os.getpid(), None
         if is_delivered:
-            self._delivered, self._failed = time.time(), None
+            self.delivered, self.failed = time.time(), None
         else:
-            self._failed = time.time()
+            self.failed = time.time()
 
 
 def connect_anew_after_fork() -> None:
