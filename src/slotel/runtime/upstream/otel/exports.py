@@ -35,7 +35,7 @@ _PID: Final = "_slotel_pid"
 
 @dataclass(slots=True)
 class Delivery:
-    """Unix seconds of the last delivery, and of the last failure that no delivery followed; None where there was none."""
+    """Unix seconds of the last delivery, and of the last failure that no delivery followed; None without one."""
 
     delivered: float | None = None
     failed: float | None = None
