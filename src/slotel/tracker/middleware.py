@@ -208,18 +208,23 @@ class _Answer:
 
 @contextmanager
 def _own_scope(carrier: Any) -> Iterator[Any]:
-    """Give a request its own Sentry scope, which knows the request; give that scope, or None without Sentry."""
+    """Run a request with its own Sentry scope, which adds the request to events; yield it, or None without Sentry."""
     runtime = started()
     if runtime is None or runtime.sentry is None:
         yield None
         return
     import sentry_sdk
 
-    from slotel.runtime.sentry.errors.request import RequestProcessor
+    from slotel.runtime.sentry.errors.request import add_request
+
+    def complete(event: Any, _hint: Any) -> Any:
+        if event.get("type") is None:
+            add_request(event, carrier, {})
+        return event
 
     with sentry_sdk.isolation_scope() as scope:
         scope.clear_breadcrumbs()
-        scope.add_event_processor(RequestProcessor(carrier))
+        scope.add_event_processor(complete)
         yield scope
 
 

@@ -40,22 +40,6 @@ _BODIES: Final = frozenset({"CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"})
 """A request of HTTP/1 without both has no body. Source: RFC 9112, section 6.3."""
 
 
-class RequestProcessor:
-    """An event processor that adds one request to the error events of its scope."""
-
-    __slots__ = ("_carrier",)
-
-    def __init__(self, carrier: Carrier) -> None:
-        self._carrier = carrier
-
-    def __call__(self, event: Any, hint: Any) -> Any:
-        """Complete an error event's `request`."""
-        del hint
-        if event.get("type") is None:
-            add_request(event, self._carrier, {})
-        return event
-
-
 def add_request(
     event: Any,
     carrier: Carrier | None,
