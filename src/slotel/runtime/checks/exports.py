@@ -15,14 +15,8 @@ from slotel.runtime.setup.exporters import otlp_place, usable_exporters, wants_p
 
 def describe_exports(service: Service, environ: Mapping[str, str]) -> list[str]:
     """Return one line for each way out, and for what is redacted."""
-    parts = (
-        _sentry(service, environ),
-        _otlp(environ),
-        _endpoint(environ),
-        _disk(environ),
-        _redacted(service),
-    )
-    return [line for part in parts for line in part]
+    to_others = (*_sentry(service, environ), *_otlp(environ), *_endpoint(environ))
+    return [*to_others, *_disk(environ), *_redacted(service)]
 
 
 def exports(service: Service, environ: Mapping[str, str]) -> Iterator[Finding]:

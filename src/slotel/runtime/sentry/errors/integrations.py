@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
+from inspect import signature
 from typing import Any, Final
 
 import sentry_sdk
@@ -118,7 +119,7 @@ class LazyIntegrations:
             disabled: its `disabled_integrations`: classes or objects.
         """
         there = {each.identifier for each in given}
-        off = {each if isinstance(each, type) else type(each) for each in disabled}
+        off = _classes(disabled)
         return [kind() for kind in self._kinds if kind.identifier not in there and kind not in off]
 
     def _imported(self, path: str, _library: Any) -> None:
@@ -133,10 +134,10 @@ class LazyIntegrations:
             kind: type[Integration] | None = getattr(import_module(module), name, None)
             if kind is None:  # it is being imported by the app, which will give its own to `init`
                 return
-            off = self._off(client)
+            off = _classes(client.options.get("disabled_integrations") or ())
             if kind.identifier in client.integrations or kind in off or is_superseded(kind.identifier, off):
                 return
-            made = setup_integrations([kind()], with_defaults=False, **self._options(client))
+            made = setup_integrations([kind()], with_defaults=False, **_options(client))
             client.integrations.update(made)
             self._kinds.append(kind)
         except DidNotEnable as error:
@@ -144,13 +145,10 @@ class LazyIntegrations:
         except Exception as error:  # noqa: BLE001 nothing may reach the import in the app
             LOG.warning("sentry-sdk's %s failed to start: %s: %s", name, type(error).__name__, error)
 
-    @staticmethod
-    def _off(client: Any) -> set[type]:
-        named = client.options.get("disabled_integrations") or ()
-        return {each if isinstance(each, type) else type(each) for each in named}
 
-    @staticmethod
-    def _options(client: Any) -> dict[str, Any]:
-        from inspect import signature
+def _classes(integrations: Iterable[Any]) -> set[type]:
+    return {each if isinstance(each, type) else type(each) for each in integrations}
 
-        return {"options": client.options} if "options" in signature(setup_integrations).parameters else {}
+
+def _options(client: Any) -> dict[str, Any]:
+    return {"options": client.options} if "options" in signature(setup_integrations).parameters else {}
