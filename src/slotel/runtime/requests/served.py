@@ -1,8 +1,8 @@
 """A request as its server sees it: from the call of the application to the last byte of the response.
 
-The layers of `layers/` make one for each request. It knows what a span does not: whether
+The layers of `layers/` make one for each request. It knows what a span does not know: whether
 the client disconnected, whether the response broke after its headers, whether an instrumentation made a server span.
-It measures nothing.
+It measures nothing, and decides nothing: `decision.py` reads it.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class ServedRequest:
             if is_ours or not standing.is_recording():
                 inside = Context()
                 if getattr(standing, "end_time", None) is not None:
-                    # nobody will detach what stands, and the server would log in its trace
+                    # no code will detach this context, and the server would log in its trace
                     context.attach(inside)
         makes_span = self.layer.makes_spans
         if makes_span is None:

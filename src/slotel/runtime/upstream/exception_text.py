@@ -1,7 +1,7 @@
-"""An exception's traceback as text, as `traceback.format_exception` writes it: the text of a frame is made once.
+"""Formats an exception's traceback as `traceback.format_exception` does, and caches the text of each frame.
 
-Python reads, parses and underlines the line of each frame again for each exception, which is most of its price. A
-failed request pays it twice: for its span, and for the line in the log.
+Python reads, parses and underlines the line of each frame again for each exception, which is most of the cost. A failed
+request pays it twice: for its span, and for the line in the log.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CONTEXT: Final = "\nDuring handling of the above exception, another exception o
 _REPEATS: Final = 3
 """Frames of one place after which Python writes "Previous line repeated". Source: `traceback._RECURSIVE_CUTOFF`."""
 _EXPLAINED: Final = (SyntaxError, NameError, AttributeError, ImportError)
-"""Exceptions that Python says more of than their text: the line, or "Did you mean"."""
+"""Exceptions for which Python adds more than their text: the line, or "Did you mean"."""
 _HERE: Final = ("builtins", "__main__")
 _CLASS: Final = traceback.TracebackException
 _PRINT: Final = traceback.print_exception
@@ -39,7 +39,7 @@ class ExceptionText:
     """Writes exceptions as text, and remembers the text of their frames."""
 
     def __init__(self) -> None:
-        # by identity: codes of two files may be equal; each is kept, so that its number stays its own
+        # by identity: codes of two files may be equal; each is kept, so that its id is not reused
         self._frames: dict[tuple[int, int, int], tuple[CodeType, str]] = {}
 
     def __call__(self, error: BaseException) -> str:
@@ -107,7 +107,7 @@ EXCEPTION_TEXT: Final = ExceptionText()
 
 
 def write_log_records_by(text: Callable[[BaseException], str | None]) -> bool:
-    """Have logging's own formatter ask for an exception's text, and write it itself where there is none.
+    """Have logging's own formatter use the cached text of an exception; without one it formats the exception itself.
 
     A formatter's own `formatException` is left alone, and so is a `traceback` that the app has changed.
     """

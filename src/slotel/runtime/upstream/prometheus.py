@@ -1,4 +1,4 @@
-"""What the Prometheus client and OpenTelemetry's exporter for it have no public name for."""
+"""Private names of the Prometheus client and of OpenTelemetry's exporter for it."""
 
 from __future__ import annotations
 

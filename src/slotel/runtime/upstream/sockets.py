@@ -1,4 +1,4 @@
-"""What only frameworks know of a websocket: that its client has disconnected, or its handler has failed."""
+"""Detects what only frameworks know about a websocket: its client has disconnected, or its handler has failed."""
 
 from __future__ import annotations
 

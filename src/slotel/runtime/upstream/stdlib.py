@@ -1,4 +1,4 @@
-"""Names of Python's own library that it does not promise."""
+"""Private names of Python's standard library."""
 
 from __future__ import annotations
 

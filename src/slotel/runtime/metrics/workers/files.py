@@ -25,8 +25,8 @@ Directory: TypeAlias = "RuntimeDirectory | InheritedMemory"
 """The files of a service's processes, on a disk or in memory. Every method may raise OSError, but for `exists`,
 `is_locked`, `remove`, `release_in_child` and `remove_all`.
 
-`former` are the stems under which this process, or the one that it was forked from, wrote before it became another
-program by an exec: nobody writes there any more, though a process of that number lives."""
+`former` are the stems under which this process, or the one that it was forked from, wrote before an exec
+replaced its program: no process writes there any more, although one with that pid is running."""
 File: TypeAlias = "DiskFile | MemoryFile"
 """A file of such a directory, this process's own or another's. Every method but `close` may raise OSError;
 FileNotFoundError when it is gone."""

@@ -95,7 +95,7 @@ class ClientTakeover:
             if name in client.options:
                 client.options[name] = None
         if client.options.get("transport") is None:
-            self._trail.replaced(client.transport)  # what it holds is still to be sent
+            self._trail.replaced(client.transport)  # it may have pending data
             client.transport = self._transport_class()(client.options)
         client.options["before_send"] = self._before_send(client.options)
         LOG.info(
@@ -260,7 +260,7 @@ class ClientTakeover:
         self._completion.before(client.transport)
 
     def _finishes_events(self, client: Any) -> bool:
-        """Whether an event is finished by slotel's transport, and nobody wants to see it before.
+        """Whether slotel's transport finishes an event, and no hook of the app reads it before.
 
         What a client of the app's own sends, beside the one of the process, is completed as well.
         """

@@ -74,7 +74,7 @@ class EnvelopeCompletion:
         def capture_envelope(envelope: Envelope) -> None:
             try:
                 self._complete(envelope)
-            except Exception as error:  # noqa: BLE001 what cannot be redacted must not leave
+            except Exception as error:  # noqa: BLE001 data that cannot be redacted is not sent
                 LOG.error("an envelope could not be redacted and was not sent: %s", type(error).__name__)
                 record = getattr(receiver, "record_lost_event", None)
                 if record is not None:

@@ -1,7 +1,7 @@
 """The SDK's exporters: the times of their last delivery and failure, and a connection for each process.
 
-An exporter says what came of an export to nobody but its own processor: the method `export` of the one instance is
-wrapped; what it is given and what it answers stay as they are.
+An exporter reports the result of an export only to its own processor. So the method `export` of that one instance is
+wrapped; its arguments and its result do not change.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ class Delivery:
 def connect_anew_after_fork() -> None:
     """Have every OTLP/HTTP exporter, also one that is made later, open a new connection in each process.
 
-    The SDK's exporters keep theirs open, and a fork copies it: two processes then write into the middle of each other's
-    requests, read each other's answers, and send again what they hold to be lost. The copy is closed where the child
-    first exports, not at the fork: a lock in it may be held by a thread that the child does not have.
+    The SDK's exporters keep theirs open, and a fork copies it: two processes then mix their requests, read each other's
+    responses, and send data again that they believe to be lost. The copy is closed when the child first exports, not at
+    the fork: a lock in it may be held by a thread that the child does not have.
     """
     _EXPORT.wrap_on_import(_connecting_anew)
 

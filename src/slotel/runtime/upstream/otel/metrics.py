@@ -1,4 +1,4 @@
-"""What OpenTelemetry's meter providers and metric readers have no public name for."""
+"""Private names of OpenTelemetry's meter providers and metric readers."""
 
 from __future__ import annotations
 

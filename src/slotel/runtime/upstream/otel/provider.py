@@ -1,4 +1,4 @@
-"""What a tracer provider of OpenTelemetry's SDK has no public name for: its processors, its tracers, its resource."""
+"""Private names of the SDK's tracer provider: its processors, its tracers, its resource."""
 
 from __future__ import annotations
 

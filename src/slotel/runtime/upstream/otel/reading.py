@@ -1,4 +1,4 @@
-"""What the stages read of an ended span without a call: of slotel's own spans, else by the SDK's properties."""
+"""Reads fields of an ended span: without a call from slotel's own spans, by the SDK's properties from others."""
 
 from __future__ import annotations
 

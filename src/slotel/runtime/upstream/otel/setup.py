@@ -1,4 +1,4 @@
-"""The set-up of OpenTelemetry's SDK from the environment: there is no public way to call it."""
+"""Sets OpenTelemetry's SDK up from the environment, which has no public function."""
 
 from __future__ import annotations
 

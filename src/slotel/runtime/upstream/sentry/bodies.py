@@ -24,7 +24,7 @@ _DIGITS: Final = 7
 def ignore_unreadable_bodies() -> None:
     """Have Litestar's integration leave out a body that it cannot parse, from its import on.
 
-    It reads and parses the body of each request: bare Litestar answers 400, or what a handler does that reads no body.
+    The integration parses each body. Without it Litestar answers 400, or calls a handler that reads no body.
     """
     wrapt.register_post_import_hook(_tolerate, _MODULE)
 

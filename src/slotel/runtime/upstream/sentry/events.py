@@ -1,7 +1,7 @@
-"""Moves to the sender's thread what sentry-sdk does with an event at last: mark the app's frames, scrub, serialise.
+"""Moves the last steps of sentry-sdk with an event to the sender's thread: mark the app's frames, scrub, serialise.
 
-On the thread that captures, event processors have run and each value of the app is copied or written as text, so that
-nothing changes behind its back. What is left is bound to no thread.
+On the capturing thread, event processors run, and each value of the app is copied or converted to text, so that later
+changes of the value have no effect. The other steps can run on any thread.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Frames of an event: which of them, their variables and their source lines sentry-sdk reads, and reads once.
+"""Decides which frames of an event sentry-sdk reads, with which variables and source lines.
 
-Without variables a frame says the same each time.
-
-All events share one description, which nobody changes; each has a copy that an event processor may change.
+A frame without variables has the same description each time. So all events share one description, which never changes,
+and each event gets a copy that an event processor may change.
 """
 
 from __future__ import annotations
@@ -88,8 +87,8 @@ def shared_by(frame: KnownFrame) -> KnownFrame | None:
 
 
 def caching_frames(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `serialize_frame` that reads the wanted variables, and remembers what it says of a frame without."""
-    # with each frame's code, so that its number stays its own
+    """Return a `serialize_frame` that reads the wanted variables, and caches the description of a frame without any."""
+    # each entry holds the frame's code, so that its id is not reused
     known: dict[tuple[Any, ...], tuple[CodeType, KnownFrame]] = {}
     can_be_told = _OPTION in inspect.signature(original).parameters  # sentry-sdk 3 asks its client
 
@@ -138,14 +137,14 @@ def _place(frame: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tupl
 
 
 class FinishedFrames:
-    """Frames as they leave: marked as the app's or not, with their source lines, redacted. On the sender's thread."""
+    """Caches finished frames: marked as the app's or not, with source lines, redacted. On the sender's thread."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[KnownFrame, KnownFrame]] = {}
         self._marks: Any = None
 
     def put_into(self, event: Mapping[str, Any], marks: Any) -> None:
-        """Put finished frames in the place of shared ones that were sent before, and copies in that of others.
+        """Replace shared frames that were sent before by finished ones, and other shared frames by copies.
 
         Args:
             marks: what decides which frames are the app's; where it is None nothing is remembered.
@@ -169,7 +168,10 @@ class FinishedFrames:
                 if origin is not None and frame.get("context_line") is not None:
                     if len(self._known) >= _MAX_FRAMES:
                         self._known.clear()
-                    self._known[id(origin)] = origin, frame  # the first keeps its number its own
+                    self._known[id(origin)] = (
+                        origin,
+                        frame,
+                    )  # the origin is kept, so that its id is not reused
                     frame.origin = None
 
 

@@ -2,10 +2,10 @@
 
 They cost a start 60 ms and 8 MB, and slotel's transport uses none of them. Nothing is lost:
 
-- gevent and eventlet are asked whether they have patched the standard library. What is not imported has not. What
-  sentry-sdk keeps of gevent is looked up when it is called instead.
-- httpcore, h2 and anyio serve its HTTP/2 and its asyncio transport. There a module stands in that imports the real
-  one when an attribute is asked for.
+- sentry-sdk asks gevent and eventlet whether they have patched the standard library. A module that is not imported has
+  not. Functions of gevent that sentry-sdk uses are looked up when they are called.
+- sentry-sdk's HTTP/2 and asyncio transports use httpcore, h2 and anyio. They are replaced by modules that import the
+  real ones when an attribute is read.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _AGE: Final = Probe(
 
 
 def import_sentry() -> None:
-    """Import sentry-sdk, if it is not there, and nothing that it may do without."""
+    """Import sentry-sdk, if it is not imported, without the modules that it does not need."""
     if "sentry_sdk" in sys.modules:
         return
     with _leaving_out() as left_out:

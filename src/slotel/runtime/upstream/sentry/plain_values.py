@@ -1,6 +1,6 @@
-"""Copies of what an app has put into an event, made on the thread that captures it: nothing changes behind its back.
+"""Copies the values that an app has put into an event, on the capturing thread: later changes have no effect.
 
-What is plain is copied; what is odd, deep or cyclic is left to sentry-sdk's serializer.
+Plain values are copied. Values that are odd, deep or cyclic are left to sentry-sdk's serializer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LONGEST: Final = 300_000
 """Characters of a text that is kept for later: more than Sentry's server keeps of any. A longer one is cut at once."""
 _DEEPEST: Final = 30
 _MOST: Final = 5000
-"""Levels, and dicts and lists of a part: more is copied by nobody, but trimmed by sentry-sdk."""
+"""Most levels, and most dicts and lists of a part: sentry-sdk trims larger ones."""
 LEAVES: Final[frozenset[type]] = frozenset({str, int, float, bool, type(None)})
 _WITH_DATES: Final = LEAVES | {datetime}
 _HOLDERS: Final = frozenset({dict, KnownFrame, list, tuple, AnnotatedValue})

@@ -1,7 +1,7 @@
-"""The request that sentry-sdk shows of a WSGI environ or an ASGI scope: it decides what may be shown.
+"""The request of an event, as sentry-sdk reads it from a WSGI environ or an ASGI scope: it decides what may be sent.
 
-Of environs it is asked once for each set of keys: where no `data_collection` of the app chooses by values, what is
-shown depends on the names of headers alone.
+For WSGI, sentry-sdk is called once for each set of keys: unless the app's `data_collection` chooses by values, the
+result depends on the names of the headers only.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class _Shape(NamedTuple):
 
 
 _SHAPES: Final[dict[tuple[Any, ...], _Shape | None]] = {}
-"""By `send_default_pii` and the keys; None where sentry-sdk is asked each time."""
+"""By `send_default_pii` and the keys; None if sentry-sdk must be called each time."""
 
 
 def import_readers() -> None:
@@ -148,7 +148,7 @@ def _read(environ: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _learnt(found: Mapping[str, Any], environ: Mapping[str, Any], *, shows_user: bool) -> _Shape | None:
-    """Return what sentry-sdk has shown of an environ; None if that is not understood."""
+    """Return which parts of an environ sentry-sdk has used; None if they cannot be recognised."""
     if None in _readers() or found.keys() != _PARTS:
         return None
     headers = []

@@ -1,6 +1,6 @@
 """A request's own Sentry scopes, which become copies when they are first used: most requests never use theirs.
 
-A scope of a class of the app's own is copied at once.
+A scope whose class the app has defined is copied at once.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _CURRENT: Final = Probe(
 
 
 class _ByFunctions(NamedTuple):
-    """What stands for a context variable that is gone."""
+    """Replaces a context variable that this release does not have."""
 
     get: Callable[[], Scope]
     set: Callable[[Scope], None]
@@ -54,7 +54,7 @@ CURRENT: Final[Any] = _CURRENT.load() or _ByFunctions(Scope.get_current_scope, S
 """The same of the current scope."""
 _SLOTS: Final[tuple[str, ...]] = tuple(_SLOTS_OF.of(Scope) or ())
 _FIRST: Final = "client"
-"""Every call of sentry-sdk's API asks a scope for it, and it is never copied."""
+"""Every call of sentry-sdk's API reads it, and it is never copied."""
 _CAN_WAIT: Final = _FIRST in _SLOTS and Scope.__dictoffset__ == 0 and not hasattr(Scope, "__getattr__")
 _WRITTEN: Final = frozenset({_FIRST})
 _new: Final = object.__new__
@@ -85,7 +85,7 @@ class _WaitingScope(Scope):
 
 
 class _CopiedScope(Scope):
-    """What a waiting scope becomes: one that costs what sentry-sdk's costs."""
+    """What a waiting scope becomes: it costs the same as sentry-sdk's."""
 
     __slots__ = _WaitingScope.__slots__
 

@@ -50,7 +50,7 @@ _Made = TypeVar("_Made")
 
 
 class _Reread(Generic[_Made]):
-    """What is made of files, and made again when one of them changes. Raises what `make` raises, and OSError."""
+    """An object made from files, and made again when one of them changes. Raises what `make` raises, and OSError."""
 
     def __init__(self, files: Sequence[Path], make: Callable[[], _Made]) -> None:
         self._files, self._make = files, make
@@ -96,7 +96,7 @@ class Access:
         return self.tokens is not None or bool(self.users) or self.needs_certificate
 
     def refusal(self, request: Request) -> Answer | None:
-        """Return the answer to a request that is refused; None for one that is not."""
+        """Return the response to a request that is refused; None if it is allowed."""
         host = request.headers.get("host", "")
         if host and not self.is_named(host):
             text = f"421 Misdirected Request: set {names.SLOTEL_METRICS_HOSTS} to the names of this endpoint"
@@ -137,7 +137,9 @@ class Access:
             return peer
         from slotel.runtime.metrics.scrape.http.tls import TlsPeer
 
-        with suppress(OSError, ValueError):  # half a renewal: the certificates that stand are used on
+        with suppress(
+            OSError, ValueError
+        ):  # the files are being replaced: the current certificates stay in use
             self.tls.refreshed()
         return TlsPeer(self.tls.made, peer)
 

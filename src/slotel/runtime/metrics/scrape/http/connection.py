@@ -1,4 +1,4 @@
-"""One HTTP connection, never waited for: reads a request, writes an answer, ends. Knows nothing of metrics.
+"""One non-blocking HTTP connection: reads a request, writes a response, ends. Knows nothing of metrics.
 
 Every state has a deadline and a bound, so that a slow, silent or talkative peer costs one small buffer for seconds.
 """
@@ -97,7 +97,7 @@ class Connection:
         """What is being written; those who asked together share it."""
 
     def readable(self, now: float) -> None:
-        """Take what came."""
+        """Read received bytes."""
         try:
             data = self.peer.recv(_READ)
         except (BlockingIOError, InterruptedError):
@@ -121,7 +121,7 @@ class Connection:
         self.writable(now)
 
     def writable(self, now: float) -> None:
-        """Write what the peer takes."""
+        """Write as much as the peer accepts."""
         try:
             while self._out:
                 sent = self.peer.sendmsg(self._out[: -_TOGETHER - 1 : -1])

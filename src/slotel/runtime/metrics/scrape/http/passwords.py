@@ -1,4 +1,4 @@
-"""Users of basic authentication with bcrypt hashes. Guessing is limited; a password that was right once is not delayed.
+"""Users of basic authentication with bcrypt hashes. Guesses are limited; a password that was right once is not delayed.
 
 A bcrypt check takes a tenth of a second of the endpoint's only thread: without the limit a client with wrong
 passwords could block every scrape.
@@ -30,7 +30,7 @@ def is_hash(text: str) -> bool:
 
 
 class Users:
-    """Who may come in.
+    """The users that may read the endpoint.
 
     Args:
         hashes: of each user's password; each is one that `is_hash`.
