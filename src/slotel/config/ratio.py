@@ -12,7 +12,7 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], int], ...] = (
 _FRACTION = re.compile(r"(\d+)\s*/\s*(\d+)")
 _HALF = Fraction(1, 2)
 _LEAST = Fraction(1, 10**12)
-"""Of a limit, and of what an objective leaves: less is nothing to a float, by which rates are divided."""
+"""Smallest limit: rates are divided by it, and a smaller one would be lost in a float."""
 
 
 def parse_ratio(text: object) -> Fraction:

@@ -1,1 +1,1 @@
-"""What runs inside the service."""
+"""The part of slotel that runs inside the service."""

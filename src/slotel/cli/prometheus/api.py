@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 POINTS: Final = 10_000
-"""Of a series in one answer: Prometheus gives at most 11,000."""
+"""Most points of a series in one response: Prometheus returns at most 11,000."""
 TIMEOUT: Final = 120.0
 MAX_BYTES: Final = 512_000_000
 

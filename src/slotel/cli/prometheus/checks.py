@@ -27,7 +27,7 @@ _SAMPLED: Final = "20m"
 _STEP: Final = "30s"
 _NAME: Final = re.compile(r"\w+")
 _PARTS: Final = re.compile(r"(\w+?)(_seconds)?(_count|_total)?")
-"""Of a metric's name: what OTLP calls it, with dots or not; unit and ending, which not every translation adds."""
+"""A metric's name as OTLP writes it, with dots or without; unit and suffix, which not every translation adds."""
 
 
 def check_prometheus(service: Service, url: str, headers: Sequence[str] = ()) -> Iterator[Finding]:
@@ -180,7 +180,7 @@ def _several(service: Service, slo: Slo, found: Counts, prometheus: PrometheusAp
 def _translated(selector: str, prometheus: PrometheusApi) -> str:
     """Return the metric as another `translation_strategy` of OTLP's receiver spells it; empty if it is not there.
 
-    Of a label with a dot, as `service.name`, the label is named, too.
+    If a label has a dot, such as `service.name`, the text names the label, too.
     """
     name, brace, _ = selector.partition("{")
     if not brace or not _NAME.fullmatch(name):

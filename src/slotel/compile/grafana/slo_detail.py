@@ -41,7 +41,7 @@ COUNTED: Final = p.chosen("service_name", "service")
 SLO: Final = p.chosen("slo_name", "slo")
 OBJECTIVE: Final = f'environment=~"$environment",{OF_SERVICE},{p.chosen("sloth_slo", "slo")}'
 WHICH: Final = f'{OBJECTIVE},{at.LABEL_GROUP}=~"$group|"'
-"""Of a grouped objective the chosen groups, and what belongs to all of them, which has no such label."""
+"""Selects the chosen groups of a grouped objective, and series without that label, which belong to all groups."""
 WINDOWS: Final = tuple(format_duration(seconds) for seconds in (*at.DIRECT, *at.SUMMED, *at.TILED))
 FROM: Final = "${__from:date:seconds}"
 TO: Final = "${__to:date:seconds}"

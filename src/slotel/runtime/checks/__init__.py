@@ -1,1 +1,1 @@
-"""What a start verifies, a function for each question. The start logs the findings, `slotel doctor` prints them."""
+"""The checks of a start, one function each. The start logs the findings, `slotel doctor` prints them."""

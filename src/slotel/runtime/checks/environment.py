@@ -1,4 +1,4 @@
-"""What the environment asks for: service name, sampler, exporters, propagators, variables that nobody reads."""
+"""Checks the environment: service name, sampler, exporters, propagators, variables that slotel does not read."""
 
 from __future__ import annotations
 

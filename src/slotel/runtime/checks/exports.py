@@ -1,4 +1,4 @@
-"""What a service exports and where to, in ten lines of `slotel doctor`. Opens no connection, shows no secret."""
+"""Describes what a service exports, and to where, for `slotel doctor`. Opens no connection, shows no secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What OpenTelemetry instruments here: which libraries have their instrumentation, and which do not."""
+"""Checks which installed libraries have an OpenTelemetry instrumentation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from slotel.runtime.setup.uninstrumented import AT_THE_SERVER, DISABLED, NOT_AT_
 SERVING: Final = frozenset({*AT_THE_SERVER, *NOT_AT_ALL})
 """Instrumentations of what serves requests."""
 _ONLY_IN_USE: Final = frozenset({"aiohttp-server", "grpc", "tornado"})
-"""Of these a service often has the library without serving by it: a start tells of them when they are used."""
+"""Libraries that a service often has installed without serving with them: a start logs a finding when they are used."""
 
 _ANYWAY: Final = frozenset({"jinja2", "tortoiseorm", "asgi"})
 """Instrumentations that nobody misses."""

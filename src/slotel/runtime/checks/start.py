@@ -1,4 +1,4 @@
-"""What a start logs before anything runs, and what it logs about a component that could not start."""
+"""The findings that a start logs before any component runs, and the finding about a component that could not start."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from slotel.runtime.checks import environment, settings, storage
 from slotel.runtime.finding import Finding
 
 _OF_A_VERSION: Final = (ImportError, AttributeError, TypeError)
-"""What a package of another version raises."""
+"""Exceptions that an unsupported version of a package raises."""
 _CHECKS: Final = (
     ("configuration", environment.variables),
     ("opentelemetry", environment.components),

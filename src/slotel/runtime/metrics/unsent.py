@@ -29,4 +29,4 @@ class Unsent:
 
 
 UNSENT: Final = Unsent()
-"""What waits in this process."""
+"""The pending telemetry of this process."""

@@ -21,7 +21,7 @@ _KNOWN: Final = ("x86_64", "aarch64")
 _SA_SIGINFO: Final = 4
 _MAP_FIXED: Final = 0x10
 _CODE: Final = 2
-"""Of the three numbers that begin the description of a signal: positive where an instruction is the cause."""
+"""Index of the code among the numbers that begin a signal's description; positive if an instruction is the cause."""
 _FAILED: Final = 2**64 - 1
 
 Read = Callable[[int, int], bytes]

@@ -69,7 +69,7 @@ DIRECTIVE: Final = lazy_pattern(
 )
 """A line of a shell, of Docker, nginx or Apache that gives a name a value without a sign between them."""
 CUT: Final = lazy_pattern(r"input_value=[{\[][^\n]{0,60}?\.\.\.([^\n,}\[\]]{1,60})(?=[,}\]])")
-"""What pydantic leaves of an input when it cuts the middle out, and with it a key."""
+"""The end of an input of which pydantic has cut the middle out, and with it a key."""
 NETRC: Final = lazy_pattern(
     r"(?:\bmachine\s{1,8}\S{1,256}|\bdefault)\s{1,8}login\s{1,8}\S{1,128}\s{1,8}(password)\s{1,8}"
 )

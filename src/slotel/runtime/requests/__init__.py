@@ -1,1 +1,1 @@
-"""What a request was and what came of it: local roots, outcome."""
+"""Requests and their outcomes: local roots, decisions."""

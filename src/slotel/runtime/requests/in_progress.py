@@ -10,7 +10,7 @@ from typing import Any, Final
 from slotel.runtime.process.lifecycle import PROCESS
 
 SUFFIX: Final = "progress"
-"""Of the file with the list."""
+"""Suffix of the file with the list."""
 
 
 class InProgress:

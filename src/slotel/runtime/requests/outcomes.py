@@ -165,7 +165,7 @@ CANCELLED_BY_TRIO: Final = "trio.Cancelled"
 CANCELLATIONS: Final = frozenset({*CANCELLED_TYPES, CANCELLED_BY_TRIO})
 """Exceptions, and values of `error.type`, of the row `cancelled`."""
 ANSWERED_STOPS: Final = frozenset({"eventlet.timeout.Timeout", "gevent.timeout.Timeout"})
-"""What is no Exception, and is answered with 500 by the servers that know it."""
+"""Types that are no Exception, for which the servers that know them send a 500."""
 CLIENT_LEFT_TYPES: Final = frozenset(
     {
         "django.core.exceptions.RequestAborted",

@@ -19,7 +19,7 @@ PATHS: Final = frozenset({"url.path", "http.target"})
 METHODS: Final = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE", "QUERY"}
 )
-"""What is another's is `_OTHER`. Source: OpenTelemetry semantic conventions, `http.request.method`."""
+"""Any other method is `_OTHER`. Source: OpenTelemetry semantic conventions, `http.request.method`."""
 _METHODS: Final = ("http.request.method", "http.method")
 _ORIGINAL: Final = "http.request.method_original"
 """An unknown method is unbounded: the attribute is `_OTHER`, and `HTTP` stands in the name."""
@@ -29,9 +29,9 @@ _NAMED_BY_ROUTE: Final = ("opentelemetry.instrumentation.tornado",)
 _CATCH_ALL: Final = "%s"
 """Tornado's route template of a pattern that is a single group: it names no route."""
 _OF_SOCKETS: Final = "WS"
-"""What FastAPI's own telemetry (0.165) writes in place of a websocket's method."""
+"""The method that FastAPI's own telemetry (0.165) writes for a websocket."""
 _SOCKET_METHOD: Final = "GET"
-"""Of a websocket's handshake, which its ASGI scope does not name. Source: RFC 6455, section 4.1."""
+"""Method of a websocket's handshake, which its ASGI scope does not contain. Source: RFC 6455, section 4.1."""
 
 
 def better_name(span: Span) -> str | None:

@@ -1,4 +1,4 @@
-"""What the parts of `sentry/` give to each other: narrow protocols, the count of losses. No behaviour."""
+"""Types that the parts of `sentry/` share. No behaviour."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the page remembers between looks: sums of the request counters, taken when somebody scrapes or looks.
+"""Remembers sums of the request counters, taken at each scrape and each view of the page, for its charts.
 
-Nothing runs in between, so nothing is computed while nobody looks; a chart has a point for each scrape.
+Nothing runs in between; a chart has a point for each scrape.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the page says of each objective: budget left, burn against the alerts' thresholds, and the verdict over all."""
+"""The page's section on objectives: budget left, burn rate against the alerts' thresholds, and the overall verdict."""
 
 from __future__ import annotations
 

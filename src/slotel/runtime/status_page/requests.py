@@ -1,4 +1,4 @@
-"""What the page says of requests since the service began: operations by impact."""
+"""The page's section on requests since the start of the service: operations by impact."""
 
 from __future__ import annotations
 

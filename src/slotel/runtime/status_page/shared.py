@@ -1,4 +1,4 @@
-"""What the status page shows of each process: last deliveries, active instrumentations, recent errors.
+"""Shares what the status page shows of each process: last deliveries, active instrumentations, recent errors.
 
 Each process shares its own at a tick: the one that serves the page, such as gunicorn's master, may export nothing and
 import no framework.

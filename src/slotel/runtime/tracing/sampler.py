@@ -24,11 +24,11 @@ from slotel.runtime.upstream.otel.provider import ROOT_SAMPLER
 _SAMPLED: Final = Decision.RECORD_AND_SAMPLE
 _RECORD_ONLY: Final = Decision.RECORD_ONLY
 _CHILDREN_FOLLOW: Final = ",localParentSampled:AlwaysOnSampler,localParentNotSampled:AlwaysOffSampler}"
-"""What the description of a `ParentBased` ends with whose local children do as their parent did."""
+"""End of the description of a `ParentBased` sampler that samples local children as their parent."""
 _ALL_FOLLOW: Final = (
     ",remoteParentSampled:AlwaysOnSampler,remoteParentNotSampled:AlwaysOffSampler" + _CHILDREN_FOLLOW
 )
-"""The same of one whose spans below a caller's do as the caller did."""
+"""The same for one that also samples spans with a remote parent as that parent."""
 LOW_BITS: Final = TraceIdRatioBased.TRACE_ID_LIMIT
 """The bits of a trace id that a sampling by ratio looks at."""
 

@@ -1,4 +1,4 @@
-"""What `opentelemetry-instrument COMMAND` does, without the imports that it needs to do it: an eighth of a start's CPU.
+"""Does what `opentelemetry-instrument COMMAND` does, without its imports, which take an eighth of a start's CPU.
 
 The command imports OpenTelemetry and reads all entry points to learn which options it has. Given none of them it puts
 two folders into PYTHONPATH and becomes COMMAND. That is done here, before it begins, if it is a release whose source is

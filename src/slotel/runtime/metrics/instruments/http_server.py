@@ -39,7 +39,7 @@ PREFIX: Final = "http.server."
 DEFAULT_BOUNDS: Final = (
     0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 7500.0, 10000.0
 )  # fmt: skip
-"""Of a histogram without advice. Source: OpenTelemetry specification, "Explicit Bucket Histogram Aggregation"."""
+"""Bounds of a histogram without advice. Source: OpenTelemetry specification, Explicit Bucket Histogram Aggregation."""
 _OVERFLOW: Final = {"otel.metric.overflow": True}
 """Attributes of what is beyond the bound. Source: OpenTelemetry specification, "Cardinality limits"."""
 _CUMULATIVE: Final = AggregationTemporality.CUMULATIVE

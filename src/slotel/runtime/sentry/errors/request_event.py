@@ -1,4 +1,4 @@
-"""What a request's Sentry scope adds to its events: the request, and the trace where the event has no span."""
+"""The event processor of a request's Sentry scope: adds the request, and its trace if the event has no span."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the callers of sentry-sdk's span API say, in the attributes, values and times of OpenTelemetry."""
+"""Converts arguments of sentry-sdk's span API to attributes, values and times of OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SOURCE: Final = "sentry.source"
 TRANSACTION: Final = "sentry.transaction"
 """Attributes that Sentry's transactions read. Source: Sentry's SDKs for JavaScript, "semantic attributes"."""
 DESCRIPTION: Final = "sentry.description"
-"""Of a span whose name has a bound, as metrics need it: a cache's key, a command line."""
+"""Attribute with the unbounded text of a span whose name must be bounded for metrics: a cache's key, a command line."""
 ATTRIBUTES: Final = frozenset({OP, STATUS, SOURCE, TRANSACTION, DESCRIPTION})
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _BY_INTEGRATION: Final = "auto."

@@ -1,4 +1,4 @@
-"""What sentry-sdk's `continue_trace` returns: a transaction that has not begun, and perhaps never does."""
+"""The result of sentry-sdk's `continue_trace`: a transaction that has not started, and may never start."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ _AI_OPS: Final = ("ai.", "gen_ai.")
 _CLIENT_ERROR: Final = 400
 _FLAG: Final = "flag.evaluation."
 _MOST_FLAGS: Final = 10
-"""Of one span. Source: sentry-sdk, `Span.set_flag`."""
+"""Most flags of one span. Source: sentry-sdk, `Span.set_flag`."""
 
 
 class _NoMethod:

@@ -1,4 +1,4 @@
-"""What request threads hand to the worker: a trace whose root ended, a part of an open one, a late span. Data only."""
+"""The data that request threads hand to the worker: a trace whose root ended, a part of an open one, a late span."""
 
 from __future__ import annotations
 

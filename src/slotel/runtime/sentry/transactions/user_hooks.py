@@ -33,7 +33,7 @@ _NEVER_CUT: Final = frozenset(
     ("type", "description", "event_id", "trace_id", "span_id", "parent_span_id", "profiler_id", "start_timestamp",
      "timestamp")
 )  # fmt: skip
-"""Of a transaction: what Sentry's server needs whole, and what a span does, which sentry-sdk leaves whole as well."""
+"""Keys of a transaction that are not cut: ids and times, and the description of a span, which sentry-sdk keeps, too."""
 _CONTAINERS: Final = (dict, list)
 _SCRUBS: Final = frozenset(
     f"scrub_{part}"

@@ -9,12 +9,12 @@ from slotel.runtime.redaction.events import values
 from slotel.runtime.sentry.transport.encode import MAX_BYTES, serialize, shortened
 
 MAX_MESSAGE: Final = 8192
-"""Of a message and of an exception's text. Source: sentry-relay, `max_chars = "message"`."""
+"""Characters of a message and of an exception's text. Source: sentry-relay, `max_chars = "message"`."""
 MAX_REQUEST: Final = 8192
 MAX_EXTRA: Final = 262_144
 MAX_CONTEXT: Final = 8192
 MAX_VARIABLES: Final = 2048
-"""Of the variables of one frame together, of a breadcrumb's data, and so on: what the server keeps of each. Source:
+"""Bytes that the server keeps of a request, of `extra`, of a context, of the variables of one frame. Source:
 sentry-relay, `max_bytes` of `Frame.vars`, `Request.data`, `Event.extra`, `Contexts`."""
 _MARK: Final = "..."
 _SCALARS: Final = frozenset({int, float, bool, type(None)})

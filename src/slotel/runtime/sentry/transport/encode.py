@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 MAX_BYTES: Final = 900_000
-"""Of one transaction, uncompressed. Sentry's server takes 1 MiB."""
+"""Most bytes of one transaction, uncompressed. Sentry's server accepts 1 MiB."""
 _CUT: Final = 2000
 _DEEPEST: Final = 12
 _INT: Final = 2**63

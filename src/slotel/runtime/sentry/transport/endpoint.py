@@ -77,7 +77,7 @@ class Endpoint:
 
     @property
     def answers_from(self) -> str:
-        """Who may have given an answer: the host, and the proxy that forwards the requests without a tunnel."""
+        """Where a response may come from: the host, or the proxy that forwards the requests without a tunnel."""
         if self._proxy is None or self._dsn.scheme == "https" or self._proxy.startswith("socks"):
             return self.host
         return f"{self.host}, through the proxy {_without_password(self._proxy)}"

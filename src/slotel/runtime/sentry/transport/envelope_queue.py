@@ -9,7 +9,7 @@ from typing import Final
 
 MAX_ENVELOPES: Final = 5000
 MAX_BYTES: Final = 8 * 1024 * 1024
-"""Of all together. An envelope larger than half of it counts as half, so that two large attachments can wait."""
+"""Most bytes of all envelopes. One that is larger than half of it counts as half, so that two large ones can wait."""
 
 
 @dataclass(slots=True)

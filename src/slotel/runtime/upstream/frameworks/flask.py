@@ -1,4 +1,4 @@
-"""What Flask's request and Flask-Login have loaded already, so that nothing is loaded for telemetry."""
+"""Tells what Flask's request and Flask-Login have loaded already, so that telemetry loads nothing."""
 
 from __future__ import annotations
 

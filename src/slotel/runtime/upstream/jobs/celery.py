@@ -1,4 +1,4 @@
-"""What Celery says of a failure that no span carries: its signals, and the worker's main process.
+"""Reads failures of Celery that no span has: from its signals, and from the worker's main process.
 
 The instrumentation compares `throws` with a wrapped exception (0.66b1), and so marks every failure as an error; and
 none where a task's `on_failure` raises: task_failure does not come then. Signals are public; they come before the span

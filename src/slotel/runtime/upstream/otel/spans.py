@@ -1,4 +1,4 @@
-"""What slotel's own spans stand on: private names of OpenTelemetry, and code that is, line by line, what they imitate.
+"""Checks what slotel's own spans depend on: private names of OpenTelemetry, and the code that they imitate, line by line.
 
 Where a name is missing or the code has changed, the SDK makes its own spans: slower, nothing else, said once. What
 counts is the code, not a version: a release of the SDK that leaves it as it was changes nothing here.
@@ -105,7 +105,7 @@ NOT_COUNTING: Final[Any] = _NO_METRICS.load()
 new_links: Final[Callable[[Any, Any], Any]] = _NEW_LINKS.of(sdk.Span)
 readable_span: Final[Callable[[Any], sdk.ReadableSpan]] = _READABLE.of(sdk.Span)
 is_enabled: Final[Any] = property(attrgetter(f"{_CONFIG.name}.is_enabled"))
-"""Of a tracer: read at each span, without a Python call."""
+"""A property for tracers, read at each span without a Python call."""
 
 TRACE_LOG: Final = logging.getLogger("opentelemetry.sdk.trace")
 ATTRIBUTES_LOG: Final = logging.getLogger("opentelemetry.attributes")
@@ -214,7 +214,7 @@ IMITATED: Final[tuple[tuple[Any, tuple[str, ...]], ...]] = (
     (id_generator.RandomIdGenerator, ("generate_span_id", "generate_trace_id")),
     (trace, ("use_span",)),
 )  # fmt: skip
-"""What `tracing/fast` does again; `tests/runtime/tracing/test_lean_span.py` holds both side by side."""
+"""The code that `tracing/fast` imitates; `tests/runtime/tracing/test_lean_span.py` compares both."""
 
 TESTED: Final = frozenset({"eb46e2a452e77a0a"})
 """Fingerprints of the code that the tests were run on. Add one by `python -m slotel.runtime.upstream.otel.spans`."""

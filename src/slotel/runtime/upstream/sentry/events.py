@@ -58,7 +58,7 @@ _SERIALIZE: Final = Probe(
 )
 _STACKS: Final = ("exception", "threads")
 _BODY: Final = "data"
-"""Of a request: sentry-sdk trims it, and nothing else of a request or a user but long texts."""
+"""The key of a request that sentry-sdk trims. Of the other keys, and of a user, it only cuts long texts."""
 
 
 class UnserializedEvent(Event):

@@ -18,7 +18,7 @@ DEFAULT_PORT: Final = 9464
 _AFTER: Final = "everything else works, and slotel tries again every second"
 _MAX_PORT: Final = 65_535
 _MAX_DIGITS: Final = 9
-"""Of a port; Python refuses numbers of more than 4,300."""
+"""Most digits of a port that are read; Python refuses numbers of more than 4,300."""
 _BACKLOG: Final = 128
 _NOT_HERE: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 """An address that the name has, and this machine has not (::1 without IPv6)."""

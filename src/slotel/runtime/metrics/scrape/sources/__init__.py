@@ -1,1 +1,1 @@
-"""What is served beside slotel's own store: the app's instruments, its registry, the process."""
+"""Further sources of `/metrics`, beside slotel's own store: the app's instruments, its registry, the process."""

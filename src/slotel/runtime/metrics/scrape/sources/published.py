@@ -18,7 +18,7 @@ from slotel.runtime.metrics.store.store import Exemplar, Family
 from slotel.runtime.metrics.workers.workers import Workers
 
 SUFFIX: Final = "app"
-"""Of the shared files."""
+"""Suffix of the shared files."""
 LABEL_PID: Final = "pid"
 """Label of a gauge that belongs to one process of several."""
 _VERSION: Final = 3

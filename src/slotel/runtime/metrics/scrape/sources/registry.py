@@ -1,4 +1,4 @@
-"""What the app keeps in prometheus_client's global registry, as families: served as the stock exporter serves it.
+"""Serves the metrics in prometheus_client's global registry as the stock exporter does.
 
 Counters and histograms that a child inherits by a fork are the parent's: what they held then is taken off. In
 prometheus_client's own multiprocess mode they start at zero by themselves.
@@ -17,7 +17,7 @@ from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.upstream.prometheus import collectors_of
 
 _DEFAULTS: Final = ("PROCESS_COLLECTOR", "PLATFORM_COLLECTOR", "GC_COLLECTOR")
-"""What the library registers itself; slotel's own process metrics stand for them."""
+"""Collectors that the library registers itself; slotel's own process metrics replace them."""
 _Rows = dict[tuple[str, ...], tuple[float, ...]]
 
 

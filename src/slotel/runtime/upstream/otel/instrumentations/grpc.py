@@ -45,7 +45,7 @@ _SYNC_ORIGINAL: Final[list[Callable[..., Any]]] = []
 """The method of the instrumentation of synchronous servers."""
 _INTERNAL: Final = 13
 _UNKNOWN: Final = 2
-"""What a synchronous and an asynchronous server answer for what they cannot serialize."""
+"""Status codes of a synchronous and of an asynchronous server for a response that they cannot serialize."""
 _FILTER: Final = Probe(
     f"{_PACKAGE}._server:OpenTelemetryServerInterceptor", "_filter",
     why="what the user left out of instrumentation is not counted", without=_WITHOUT,

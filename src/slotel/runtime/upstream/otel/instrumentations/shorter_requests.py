@@ -1,4 +1,4 @@
-"""What OpenTelemetry's HTTP instrumentations do in many calls for each request, done in few, where it answers the same.
+"""Replaces functions of OpenTelemetry's HTTP instrumentations by ones with the same results and fewer calls.
 
 `request_attributes.py` has the functions that answer; here they are put before the instrumentations' own (0495).
 """
