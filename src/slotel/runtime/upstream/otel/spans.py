@@ -1,4 +1,4 @@
-"""Checks what slotel's own spans depend on: private names of OpenTelemetry, and the code that they imitate, line by line.
+"""Checks what slotel's own spans depend on: private names of OpenTelemetry, and the code that they imitate.
 
 Where a name is missing or the code has changed, the SDK makes its own spans: slower, nothing else, said once. What
 counts is the code, not a version: a release of the SDK that leaves it as it was changes nothing here.

@@ -30,7 +30,7 @@ _READ: Final = 65_536
 _REQUEST: Final = re.compile(r"([A-Z]+) ([!-~]+) HTTP/1\.[0-9]")
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-"""Characters that no header may contain: a proxy that accepts a bare CR or LF reads other headers. Source: RFC 9110, 5.5."""
+"""Characters that no header may contain: some proxies read a bare CR or LF as a new header. Source: RFC 9110, 5.5."""
 _TOGETHER: Final = 64
 """Pieces of an answer that are passed to the kernel in one call."""
 

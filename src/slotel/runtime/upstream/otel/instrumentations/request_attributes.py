@@ -33,7 +33,7 @@ _SERVER_ERROR: Final = 500
 _HTTP_PORT: Final = 80
 _VALUE: Final = itemgetter(1)
 _UNREADABLE: Final = {"query_string": b"", "headers": ()}
-"""Replaces parts of an ASGI request that the instrumentations cannot decode (0.66b1): the error would end the request."""
+"""Replaces what the instrumentations (0.66b1) cannot decode in an ASGI request: the error would end the request."""
 
 Collected = dict[str, Any]
 Detect = Callable[[str], Any]
