@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections.abc import Callable
 
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
@@ -33,33 +34,27 @@ def count_from_zero_after_fork(provider: object) -> bool:
     """
     if not isinstance(provider, MeterProvider) or (consumer := measurement_consumer(provider)) is None:
         return False
-    reset = _Reset(consumer)
+    reset = _once_per_process(consumer)
     for reader in readers_of(provider):
         if isinstance(reader, PeriodicExportingMetricReader):
-            before_collecting(reader, reset.once)
-
-    def in_child() -> None:  # a function: a bound method would be held weakly
-        reset.once()
-
-    PROCESS.register("sdk_metric_readers", after_fork_in_child=in_child)
+            before_collecting(reader, reset)
+    PROCESS.register("sdk_metric_readers", after_fork_in_child=reset)
     return True
 
 
-class _Reset:
-    """Empties the readers of a measurement consumer once in each process but the first."""
+def _once_per_process(consumer: object) -> Callable[[], None]:
+    """Return a function that empties the readers of a measurement consumer once in each process but this one."""
+    kept, done_in = weakref.ref(consumer), os.getpid()
+    locks: dict[int, threading.Lock] = {}  # by process: a fork may find its parent's held
 
-    def __init__(self, consumer: object) -> None:
-        self._consumer = weakref.ref(consumer)
-        self._pid = os.getpid()
-        self._locks: dict[int, threading.Lock] = {}
-        """By process: a fork may find its parent's held."""
-
-    def once(self) -> None:
-        """Empty the readers, if this process has not."""
+    def reset() -> None:
+        nonlocal done_in
         pid = os.getpid()
-        if self._pid == pid:
+        if done_in == pid:
             return
-        with self._locks.setdefault(pid, threading.Lock()):
-            if self._pid != pid and (consumer := self._consumer()) is not None:
-                reset_readers(consumer)
-            self._pid = pid
+        with locks.setdefault(pid, threading.Lock()):
+            if done_in != pid and (found := kept()) is not None:
+                reset_readers(found)
+            done_in = pid
+
+    return reset

@@ -221,11 +221,6 @@ class OtelSpan:
         if http_status >= _CLIENT_ERROR:
             self._span.set_status(Status(StatusCode.ERROR))
 
-    def set_thread(self, *_: Any) -> None:
-        """Do nothing: an instrumentation writes `thread.id`."""
-
-    set_profiler_id = set_thread
-
     # -- what it is ------------------------------------------------------------------------------------------
 
     @property
