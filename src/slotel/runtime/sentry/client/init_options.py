@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sentry_sdk.integrations.argv import ArgvIntegration
 from sentry_sdk.integrations.atexit import AtexitIntegration
+from sentry_sdk.integrations.dedupe import DedupeIntegration
 from sentry_sdk.integrations.excepthook import ExcepthookIntegration
 from sentry_sdk.integrations.threading import ThreadingIntegration
 
@@ -59,18 +60,21 @@ def without_django() -> Iterator[None]:
         sys.modules.pop("django", None)
 
 
-def missing(given: list[Any], off: Iterable[str]) -> list[Any]:
-    """Return the integrations of frameworks that an app's list lacks.
+def merged(own: Mapping[str, Any], options: Mapping[str, Any], off: Iterable[str]) -> dict[str, Any]:
+    """Return the options of the app's `init`, with slotel's as defaults and without those of tracing.
+
+    The app's integrations are completed by those of frameworks, and sentry-sdk's `DedupeIntegration` is turned off.
 
     Args:
-        off: identifiers of those that the app turns off.
+        off: identifiers of integrations that the app turns off.
     """
-    return framework_integrations((*(each.identifier for each in given), *off))
-
-
-def without_tracing(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options without those that make sentry-sdk trace."""
-    return {name: value for name, value in options.items() if name not in TRACING}
+    given, disabled = options.get("integrations") or [], options.get("disabled_integrations") or []
+    made = {**own, **{name: value for name, value in options.items() if name not in TRACING}}
+    made.update({name: value for name, value in own.items() if made[name] is None})  # as if not given
+    made["integrations"] = [*given, *framework_integrations((*(each.identifier for each in given), *off))]
+    has_dedupe = any(isinstance(each, DedupeIntegration) for each in given)
+    made["disabled_integrations"] = [*disabled, *(() if has_dedupe else (DedupeIntegration,))]
+    return made
 
 
 def said_of_tracing(options: Any, *, profiles: bool) -> str:

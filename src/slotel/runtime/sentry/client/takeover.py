@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import sentry_sdk
-from sentry_sdk.integrations.dedupe import DedupeIntegration
 from sentry_sdk.scope import register_external_propagation_context
 
 from slotel.runtime.logs import LOG
@@ -22,10 +21,9 @@ from slotel.runtime.sentry.client.init_options import (
     TRACING,
     integrations,
     is_for_spotlight_alone,
-    missing,
+    merged,
     said_of_tracing,
     without_django,
-    without_tracing,
 )
 from slotel.runtime.sentry.errors.breadcrumbs import leave_out
 from slotel.runtime.sentry.errors.capture import repeats
@@ -156,27 +154,21 @@ class ClientTakeover:
             positional, options = positional[1:], {**positional[0], **options}
         if self._connection is None and is_for_spotlight_alone(positional, options):
             return original(*positional, **options)
-        own = self._options()
-        merged = {**own, **without_tracing(options)}
-        merged.update({name: value for name, value in own.items() if merged[name] is None})  # as if not given
-        merged["before_send"] = self._before_send(merged)
-        given = options.get("integrations") or []
+        given, disabled = options.get("integrations") or [], options.get("disabled_integrations") or []
         self._lazy.wanted = bool(options.get("auto_enabling_integrations", True))
-        disabled = options.get("disabled_integrations") or []
         off = {each.identifier for each in disabled}  # of classes or of instances
         has_defaults = bool(options.get("default_integrations", True))
         if not has_defaults:
             off |= {"logging", "stdlib", "modules"}
         leave_out(off, auto_enabled=has_defaults and self._lazy.wanted)
-        merged["integrations"] = [*given, *missing(given, off), *self._lazy.missing(given, disabled)]
-        merged["disabled_integrations"] = [
-            *disabled, *(() if any(isinstance(each, DedupeIntegration) for each in given) else (DedupeIntegration,)),
-        ]  # fmt: skip
+        wanted = merged(self._options(), options, off)
+        wanted["integrations"] += self._lazy.missing(given, disabled)
+        wanted["before_send"] = self._before_send(wanted)
         if any(each.identifier == "django" and getattr(each, "cache_spans", False) for each in given):
             trace_django_caches()
         former = sentry_sdk.get_client()
         with self._expecting():
-            guard = original(*positional, **merged)
+            guard = original(*positional, **wanted)
         client = sentry_sdk.get_client()
         for identifier in off.difference(each.identifier for each in given):
             client.integrations.pop(identifier, None)  # sentry-sdk keeps what an earlier client had set up
