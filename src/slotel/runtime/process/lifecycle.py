@@ -11,7 +11,6 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from functools import partial
 from typing import Final, NamedTuple
 
 from slotel.runtime.logs import LOG, printable
@@ -230,11 +229,7 @@ class ProcessLifecycle:
 def _reference(callback: Callback) -> Callable[[], Callback | None]:
     if hasattr(callback, "__self__") and hasattr(callback, "__func__"):
         return weakref.WeakMethod(callback)
-    return partial(_itself, callback)
-
-
-def _itself(callback: Callback) -> Callback:
-    return callback
+    return lambda: callback
 
 
 def _release(lock: threading.RLock) -> None:

@@ -68,19 +68,11 @@ class _Replacement(Integration):
             raise AttributeError(name)
 
 
-def _wait_for_flask() -> None:
-    wrapt.register_post_import_hook(_hook_flask, "flask.signals")
-
-
 def _wait_for_django() -> None:
     note_requests(partial(note_details, "django"))
     note_rest_requests()
     django.add_to_templates(partial(_trace_meta, "django", "sentry_trace_meta"))
     wrapt.register_post_import_hook(_hook_django, "django.core.signals")
-
-
-def _wait_for_celery() -> None:
-    wrapt.register_post_import_hook(_hook_celery, "celery.signals")
 
 
 def _wait_for_starlette() -> None:
@@ -101,9 +93,9 @@ def _mark_modules() -> None:
 
 
 _HOOKS: Final[dict[str, Callable[[], object]]] = {
-    "flask": _wait_for_flask,
+    "flask": lambda: wrapt.register_post_import_hook(_hook_flask, "flask.signals"),
     "django": _wait_for_django,
-    "celery": _wait_for_celery,
+    "celery": lambda: wrapt.register_post_import_hook(_hook_celery, "celery.signals"),
     "starlette": _wait_for_starlette,
     "fastapi": lambda: None,  # its errors pass through Starlette's middleware
     "stdlib": note_subprocesses,  # for all else of the standard library there are spans
