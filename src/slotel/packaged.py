@@ -1,4 +1,4 @@
-"""The files that slotel brings beside its modules."""
+"""The data files in slotel's package."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class _Findings(NamedTuple):
 def _findings(reading: Reading) -> _Findings:
     service = reading.service
     problems = (*reading.problems, *unnamed(reading)) or _uncompilable(service)
-    # nothing is said of what stands in for a wrong part
+    # defaults that replace a wrong part are not reported
     problems = tuple(
         each._replace(place=without_secrets(each.place), expectation=without_secrets(each.expectation))
         for each in problems

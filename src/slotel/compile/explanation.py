@@ -24,7 +24,7 @@ from slotel.config.slo import (
 )
 
 OUTAGES: Final = (1.0, 0.1)
-"""Error ratios that are always shown, beside twice the limit."""
+"""Error ratios that are always shown, in addition to twice the limit."""
 
 
 def explain(service: Service, slo: Slo, per_second: float) -> dict[str, Any]:

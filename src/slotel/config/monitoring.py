@@ -24,7 +24,7 @@ RESERVED_LABELS: Final = frozenset((
 
 
 class Monitoring(NamedTuple):
-    """What is compiled from a service, beside its objectives.
+    """What is compiled from a service in addition to its objectives.
 
     Args:
         source: see Source.

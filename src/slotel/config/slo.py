@@ -19,7 +19,7 @@ HOUR: Final = 3600.0
 DAY: Final = 86400.0
 
 HEALTH_ROUTES: Final = ("/health", "/healthz", "/livez", "/readyz", "/metrics")
-"""Routes that are nobody's request: excluded unless an objective says otherwise."""
+"""Routes of health checks: excluded unless an objective includes them."""
 
 _NOTHING: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
 _HEALTH: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({"http.route": HEALTH_ROUTES})
@@ -101,7 +101,7 @@ class Selection(NamedTuple):
 
 
 class BadRules(NamedTuple):
-    """What makes an event bad, beside an explicit outcome and a latency threshold."""
+    """Which events are bad, in addition to an explicit outcome and a latency threshold."""
 
     status_error: bool = True
     http_5xx: bool = True
@@ -129,7 +129,7 @@ class Queries(NamedTuple):
 
 
 class SeverityAlerts(NamedTuple):
-    """What a foreign file says of the alerts of one severity."""
+    """A foreign file's settings for the alerts of one severity."""
 
     is_disabled: bool = False
     labels: Mapping[str, str] = MappingProxyType({})
@@ -137,7 +137,7 @@ class SeverityAlerts(NamedTuple):
 
 
 class Alerting(NamedTuple):
-    """What a foreign file says of an objective's alerts: its routes rely on it.
+    """A foreign file's settings for an objective's alerts: its routes rely on it.
 
     Args:
         name: of the burn-rate alerts; empty for slotel's own.
@@ -151,7 +151,7 @@ class Alerting(NamedTuple):
     ticket: SeverityAlerts = SeverityAlerts()
 
     def of(self, severity: Severity) -> SeverityAlerts:
-        """Return what it says of a severity."""
+        """Return the settings for a severity."""
         return self.page if severity == "page" else self.ticket
 
 
@@ -166,7 +166,7 @@ class Slo:
         window: seconds over which the live rate is compared against the limit (ERROR_BUDGET_WINDOW).
         queries: stand in place of select, bad and latency.
         labels: further labels of all that is recorded of it, as `owner`.
-        alerting: what a foreign file says of its alerts; None for slotel's own.
+        alerting: a foreign file's settings for its alerts; None for slotel's own.
     """
 
     name: str

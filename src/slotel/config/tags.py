@@ -45,9 +45,9 @@ class TagPolicy(NamedTuple):
     """A service's tags, the same on spans, metrics, Sentry events and in the collector.
 
     Args:
-        set: tags that every span gets, whatever the code says.
+        set: tags that every span gets, even if the code sets others.
         required: tag → rule; a violation is repaired and counted, never drops the span.
-        redact: keys and globs (`*.token`) whose values are replaced, beside those of `config/redaction.py`.
+        redact: keys and globs (`*.token`) whose values are replaced, in addition to those of `config/redaction.py`.
         metric_labels: tags that are metric labels: a bounded set.
     """
 

@@ -23,7 +23,7 @@ _NOT_INHERITED = (
     "OTEL_EXPORTER", "OTEL_TRACES", "OTEL_METRICS", "OTEL_LOGS", "OTEL_CONFIG", "OTEL_RESOURCE", "SLOTEL_", "SENTRY_",
     "ERROR_BUDGET_",
 )  # fmt: skip
-"""What the caller's shell says of its own service must not change the demo's."""
+"""The caller's variables for its own service must not change the demo's."""
 CONFIGURATION = """\
 version: 1
 slos:

@@ -47,7 +47,7 @@ class Board:
     Args:
         uid: names the dashboard in addresses; a key of TITLES.
         variables: builders, from left to right; the data source comes first without being named.
-        links: builders of links beside those to the other dashboards.
+        links: builders of links in addition to those to the other dashboards.
         annotations: builders of queries whose results are marked on every chart.
         since: begin of the time range that is shown first, as Grafana writes it: `now-6h`.
         carried: what links to the other dashboards set: variable there → variable here.
@@ -140,7 +140,7 @@ def choice(
     Args:
         name: in queries, `$name`.
         label: in front of the variable's list.
-        description: shown beside the label.
+        description: shown next to the label.
         query: `label_values(…)` or `query_result(…)` of Grafana's Prometheus data source.
         multi: several values may be chosen; in a query they are a regular expression.
         hidden: it is not shown; its first value, or all, are chosen.

@@ -112,7 +112,7 @@ def legend() -> Any:
 
 
 class Shown(TypedDict, total=False):
-    """What every panel may be told beside its title, its description and its queries.
+    """What every panel may have in addition to its title, its description and its queries.
 
     Args:
         unit: Grafana's id of it, as `s`: https://github.com/grafana/grafana, packages/grafana-data/src/valueFormats.
@@ -226,8 +226,8 @@ def _of_now(
 ) -> Any:
     """Return a panel of present values: each query's last one; grey words where there is none.
 
-    Grafana shrinks text until it fits into one line, so only the first sentence of `no_value` stands there. What else
-    is to be said of an empty panel is in its description.
+    Grafana shrinks text until it fits into one line, so it shows only the first sentence of `no_value`. The
+    panel's description gets the rest.
     """
     short, stop, advice = shown.get("no_value", NO_DATA).partition(". ")
     if stop:
@@ -264,7 +264,7 @@ def to_dashboard(title: str, uid: str, variables: Mapping[str, str] = MappingPro
 
     Args:
         uid: the other dashboard's, a key of `board.TITLES`.
-        variables: what it is given beside the data source: name of the variable there → of the one here.
+        variables: passed in addition to the data source: name of the variable there → of the one here.
     """
     kept = "&".join(
         f"${{{here}:queryparam}}" if here == there else f"var-{there}=${{{here}}}"

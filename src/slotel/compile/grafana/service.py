@@ -39,7 +39,7 @@ RELEASE: Final = (
 )
 """The version that each instance runs: one, also while a new one replaces the old."""
 ALIVE: Final = f"count({CALLS}{{{OF}}})"
-"""Instances of the service that are there now; nothing once it is dead, whatever a rate still remembers."""
+"""Instances of the service that run now; nothing once it is dead, even while a rate still has a value."""
 
 NO_SPANS: Final = "No spans now. Check the filters, that the service runs and that its /metrics is scraped."
 NO_SENTRY: Final = "No error counter. Check the filters, and that the service has a SENTRY_DSN."

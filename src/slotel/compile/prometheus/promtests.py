@@ -305,7 +305,7 @@ def _restart(service: Service, slos: Sequence[Slo]) -> Test:
 
 
 def _recovery(service: Service, slos: Sequence[Slo]) -> Test:
-    """The short windows end an alert: half an hour after the last bad event nobody is paged."""
+    """The short windows end an alert: half an hour after the last bad event it does not fire."""
     end = CALM + OUTAGE
     expected = [none(alerts(service, slo, burn_name(slo), sloth_severity="page"), end + 37) for slo in slos]
     phases = (Phase(CALM * 2, good=RATE), Phase(OUTAGE * 2, bad=RATE), Phase(80, good=RATE))

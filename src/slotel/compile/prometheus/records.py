@@ -33,7 +33,7 @@ _SIDES: Final = (("events", at.total), ("events_bad", at.bad))
 NOISE: Final = 0.03
 """The share of an hour's events by which the sum of its 5 m windows may differ, as both are extrapolated."""
 _SETTLED: Final = f"offset {format_duration(at.INTERVAL)}"
-"""What the other group recorded an evaluation ago is complete, whichever group runs first."""
+"""The other group's previous evaluation is complete, whichever group runs first."""
 
 Slos = Sequence[Slo]
 

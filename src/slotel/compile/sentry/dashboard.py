@@ -12,7 +12,7 @@ TRANSACTIONS: Final = "transaction-like"
 
 
 def dashboard(service: Service) -> dict[str, Any]:
-    """Return the body that creates the dashboard; `{project}` in it is to be filled in."""
+    """Return the body that creates the dashboard; replace `{project}` in it."""
     mine = "project:{project}"
     requests = " ".join([mine, *(f'!transaction:"* {route}"' for route in HEALTH_ROUTES)])
     breached = f"{mine} slo_state:breached"

@@ -267,4 +267,4 @@ PARSERS: Final[Parsers] = {
     str: _text,
     bool: _flag,
 }
-"""Kind of value → how it is parsed, whichever of YAML's types it has."""
+"""Kind of value → its parser, for every YAML type."""

@@ -259,7 +259,7 @@ def _over_window(tree: Any, query: str, is_counter: bool) -> str:
 
 
 def _are_counters(tree: Any) -> bool:
-    """Whether a query reads counters at an instant, whatever its file says: their sums are no number of events."""
+    """Whether a query reads counters at an instant: their sums are no number of events."""
     kinds = [promql.kind_of(each) for each in promql.walk(tree)]
     selectors = [each for each in promql.walk(tree) if promql.kind_of(each) == "VectorSelector"]
     if "MatrixSelector" in kinds or not selectors:

@@ -18,7 +18,7 @@ WINDOW: Final = "{{.window}}"
 ZERO: Final = "{{.zero}}"
 """The placeholder for no event: 0 with the labels of the objective's total."""
 WINDOW_SECONDS: Final = 86_400_000 * 7 + 8_642
-"""Stands for the window while promql-parser reads a query: a range that nobody writes."""
+"""Placeholder for the window while promql-parser reads a query: a range that no query has."""
 
 
 class UnsupportedQueryError(ValueError):

@@ -161,7 +161,7 @@ class _Reader:
         return other if self._is_resource and other in part else name
 
     def _known(self, part: Any, keys: tuple[str, ...], steps: Steps) -> Mapping[str, Any]:
-        """Return the part as a mapping. Sloth reads past keys that it does not know, so they are said, no more."""
+        """Return the part as a mapping. Sloth ignores unknown keys, so they are only reported."""
         found = mapping(part, steps)
         allowed = [*keys, *(key for key, name in _KEYS.items() if name in keys and self._is_resource)]
         for key in found:

@@ -15,7 +15,7 @@ PLACEHOLDERS: Final = frozenset(
 
 
 class RedactionChoices(NamedTuple):
-    """What a service chooses of the redaction, beside `tags.redact`.
+    """A service's choices for redaction, in addition to `tags.redact`.
 
     Args:
         values: the shapes of values that are redacted, of VALUE_NAMES.

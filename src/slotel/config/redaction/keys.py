@@ -280,7 +280,7 @@ def _words(terms: Iterable[str], spelled: Callable[[str], str] = re.escape) -> s
 
 
 def _capital(word: str) -> str:
-    """The word with a capital, whatever follows: in camelCase."""
+    """The word with a capital, for camelCase."""
     return f"{word[0].upper()}(?i:{re.escape(word[1:])})"
 
 

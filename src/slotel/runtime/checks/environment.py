@@ -42,7 +42,7 @@ def configuration(reading: Reading) -> Iterator[Finding]:
 
 
 def variables(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Variables whose name nobody reads."""
+    """Variables with a name that no program reads."""
     for name, likely in unknown_variables(environ, _otel_names()):
         fix = f"did you mean {likely}?" if likely else "no such variable; see the reference of variables"
         yield Finding("configuration", "warn", f"{name} is not read by slotel", fix, "SLO104")

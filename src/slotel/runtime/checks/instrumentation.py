@@ -19,7 +19,7 @@ _ONLY_IN_USE: Final = frozenset({"aiohttp-server", "grpc", "tornado"})
 """Libraries that a service often has installed without serving with them: a start logs a finding when they are used."""
 
 _ANYWAY: Final = frozenset({"jinja2", "tortoiseorm", "asgi"})
-"""Instrumentations that nobody misses."""
+"""Instrumentations that are not needed."""
 
 
 def coverage(environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -104,7 +104,7 @@ def distributions(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def interpreter(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Whether this interpreter is the active environment's: another one is examined in vain."""
+    """Whether this interpreter is the active environment's: findings about another one would not apply."""
     active = environ.get("VIRTUAL_ENV", "").strip() or environ.get("CONDA_PREFIX", "").strip()
     if active and Path(active).resolve() != Path(sys.prefix).resolve():
         text = f"the active environment is {active}, and this is {sys.prefix}"

@@ -50,7 +50,8 @@ _EXCLUDED: Final = (
         for name in (*AT_THE_SERVER, *NOT_AT_ALL)
     ),
 )
-"""Variables with the addresses whose requests a server's instrumentation leaves out. Of calls nobody must see all."""
+"""Variables with the addresses whose requests an instrumentation of servers leaves out; one of clients may leave out
+calls."""
 _OF_NOBODY: Final = "http://q7x.invalid/k4z/w9j"
 """An address that only a pattern for every address matches."""
 _MISNAMED: Final = ("slotel.yml", ".slotel.yaml", ".slotel.yml", "slotel.json", "slotel.toml")
@@ -235,7 +236,7 @@ def config_file(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def authorities(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Whether the certificates that connections are checked with are there: a missing file trusts nobody."""
+    """Whether the files of trusted certificates exist: without them every connection is refused."""
     for name in _AUTHORITIES:
         named = environ.get(name, "").strip()
         if named and not os.path.exists(named):  # noqa: PTH110 as above

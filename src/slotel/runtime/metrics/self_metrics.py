@@ -19,7 +19,7 @@ class SelfMetrics:
     """The counters of slotel about itself, in the store, so that they merge over workers.
 
     Args:
-        sentry_project: name of the Sentry project; None: its number stands for it.
+        sentry_project: name of the Sentry project; None: its number is used.
     """
 
     def __init__(self, store: Store, sentry_project: str | None = None) -> None:

@@ -206,7 +206,7 @@ class SpanMetrics:
 
 
 def _attribute_keys(slos: tuple[Slo, ...]) -> tuple[str, ...]:
-    """The attributes that decide an outcome, beside those that are looked at anyway."""
+    """The attributes that decide an outcome, in addition to those that are read anyway."""
     keys: dict[str, None] = {}
     for slo in slos:
         for group in (slo.select.include, slo.select.exclude, slo.bad.attributes):

@@ -1,4 +1,4 @@
-"""Finds a value whose name stands beside it, `name='token', value='x'`, in data and in texts. Pure.
+"""Finds a value whose name is next to it, `name='token', value='x'`, in data and in texts. Pure.
 
 Headers, cookies, form fields, a container's environment variables, settings in XML and validation errors are written
 so. Every pattern is bounded, so that the time is proportional to the length of the text.

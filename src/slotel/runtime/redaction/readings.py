@@ -25,7 +25,7 @@ _COMMANDS: Final = lazy_pattern(
 _REMOVED: Final = lazy_pattern(r".\x08")
 """What a backspace removes."""
 _UNSEEN: Final = lazy_pattern(r"[\x01-\x07\x0e-\x1a\x7f\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
-"""Characters that nobody sees."""
+"""Invisible characters."""
 _CONTROL: Final = lazy_pattern(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _NULS: Final = lazy_pattern(r"(?:[^\x00]\x00{1,3}){4}|(?:\x00{1,3}[^\x00]){4}")
 _ESCAPED_NUL: Final = lazy_pattern(r"\\{1,4}(?:x00|u0000)")

@@ -66,7 +66,7 @@ class Redactor:
     """Redacts texts, attributes and nested data.
 
     Args:
-        globs: keys whose values are redacted, beside those that always are.
+        globs: keys whose values are redacted, in addition to those that always are.
         found: called with the key or the kind of each redacted value.
     """
 
@@ -358,7 +358,7 @@ def _system(attributes: Mapping[str, Any]) -> str:
 
 
 def _usual(key: str) -> str:
-    """Return a key without characters that nobody sees, and those of another width or composition as the usual ones."""
+    """Return a key without invisible characters, and with those of another width or composition as the usual ones."""
     seen = "".join(character for character in key[-MAX_KEY:] if unicodedata.category(character) != "Cf")
     return unicodedata.normalize("NFKC", seen).strip()
 

@@ -193,7 +193,7 @@ class SinglePassPropagator(CompositePropagator):
     def inject(
         self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
     ) -> None:
-        """Write the headers, except for a Celery task that is to begin its own trace."""
+        """Write the headers, except for a Celery task that begins its own trace."""
         if carrier.__class__ is not dict or "root_id" not in carrier or self._propagates(carrier):  # type: ignore[operator]
             super().inject(carrier, context, setter)
         else:

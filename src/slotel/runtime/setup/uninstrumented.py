@@ -33,7 +33,7 @@ NOT_AT_ALL: Final = {
 _OF_PROMETHEUS: Final = "wsgiref.simple_server"
 """prometheus_client imports it, in every service."""
 _OF_FLASK: Final = "werkzeug.serving"
-"""Flask imports it, whatever serves."""
+"""Flask imports it with every server."""
 CONSUMERS: Final = {
     "aio-pika": "aio_pika",
     "aiokafka": "aiokafka",

@@ -55,7 +55,7 @@ class Probe:
         return f"{self.where.replace(':', '.')}.{self.name}"
 
     def of(self, owner: Any) -> Any:
-        """Return the attribute of an object; None where it is gone, which is said once."""
+        """Return the attribute of an object; None where it is gone, which is logged once."""
         found = getattr(owner, self.name, _GONE)
         if found is _GONE:
             self.tell()

@@ -204,7 +204,7 @@ class Endpoint:
         for request in requests:
             try:
                 refused = self._access.refusal(request)
-            except Exception as error:  # noqa: BLE001 nobody comes in, and nobody ends the endpoint
+            except Exception as error:  # noqa: BLE001 a fault ends neither the access check nor the endpoint
                 self._fault("scrape", error)
                 refused = plain("500 Internal Server Error")
             if refused is not None:

@@ -96,7 +96,7 @@ class _List(DiskFile):
         super().__init__(opens, 0)
 
     def stands(self) -> bool:
-        """Return that it is there: nobody can remove it."""
+        """Return True: memory cannot be removed."""
         return True
 
     def close(self) -> None:

@@ -159,7 +159,7 @@ class CounterStorage:
     def admits(self, table: str, values: Labels) -> bool:
         """Return whether a series has a place in the service; the store's lock is held. May raise OSError.
 
-        Where there is nobody yet, or the directory cannot be used, a process keeps to the bound by itself.
+        Where there is no other process yet, or the directory cannot be used, each process applies the bound alone.
         """
         if self._series_limiter is None:
             if not self.run_dir.exists():
@@ -182,7 +182,7 @@ class CounterStorage:
     # -- exemplars ---------------------------------------------------------------------------------------------
 
     def share_exemplars(self) -> None:
-        """Write those that changed beside the cells. May raise OSError."""
+        """Write changed exemplars to the file next to the cells. May raise OSError."""
         from slotel.runtime.metrics.workers.file_reader import exemplar_row
 
         store = self._store

@@ -32,7 +32,7 @@ def problem() -> Problem | None:
 
 
 def _forks(options: Mapping[str, Any]) -> bool:
-    """Whether there is a process beside the first: a master's workers, or without a master the second worker on."""
+    """Whether the first process is not the only one: a master's workers, or without a master the second worker on."""
     if "master" in options:
         return True
     counts = [_text(options[name]) for name in _PROCESSES if name in options]

@@ -330,7 +330,7 @@ class Workers:
             self._exits.add(self._exited)
 
     def remove_if_last(self) -> None:
-        """Remove the runtime directory at the end of its first process, if nobody else is left."""
+        """Remove the runtime directory at the end of its first process, if no other process is left."""
         from slotel.runtime.metrics.workers.liveness import is_alive
 
         if not self.is_first or self.process.pid != os.getpid() or not self.run_dir.exists():

@@ -17,7 +17,7 @@ from sentry_sdk.integrations.threading import ThreadingIntegration
 from slotel.runtime.sentry.errors.frameworks import framework_integrations
 
 TRACING: Final = ("traces_sample_rate", "traces_sampler", "enable_tracing", "trace_lifecycle")
-"""Options that would make sentry-sdk trace by itself, beside OpenTelemetry."""
+"""Options that would make sentry-sdk trace in addition to OpenTelemetry."""
 _QUEUE_SIZE: Final = 100
 """Source: sentry-sdk, `DEFAULT_QUEUE_SIZE`."""
 

@@ -254,7 +254,7 @@ class ClientTakeover:
     def _finishes_events(self, client: Any) -> bool:
         """Whether slotel's transport finishes an event, and no hook of the app reads it before.
 
-        What a client of the app's own sends, beside the one of the process, is completed as well.
+        Events of other clients of the app than the process's are completed, too.
         """
         if sender_of(client.transport) is None:
             try:

@@ -158,7 +158,7 @@ class OtelSpan:
 
     new_span = start_child
 
-    # -- what is said of it ----------------------------------------------------------------------------------
+    # -- its attributes -------------------------------------------------------------------------------------
 
     def set_attribute(self, key: str, value: Any) -> None:
         """Set one value; None is left out, and what OpenTelemetry does not accept (a dict, numbers) becomes JSON."""

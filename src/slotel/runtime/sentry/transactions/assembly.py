@@ -204,7 +204,7 @@ class Assembly:
     ) -> dict[str, str]:
         root = segment.root.span.context
         received = incoming(trace.incoming)
-        foreign = trace.incoming is not None and not received  # somebody else's rate, which nobody told
+        foreign = trace.incoming is not None and not received  # another service's rate, which is not known
         return sampling_context(
             trace_id=root.trace_id if root is not None else 0,
             public_key=self._endpoint.public_key,

@@ -70,7 +70,7 @@ class SpanFields(NamedTuple):
     Args:
         description: one line, of a child span; a transaction has its name instead.
         http_status: status code of the response, for an HTTP span.
-        data: fields that Sentry's views read, beside the span's own attributes.
+        data: fields that Sentry's views read, in addition to the span's own attributes.
     """
 
     op: str

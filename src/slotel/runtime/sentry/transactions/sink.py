@@ -50,7 +50,7 @@ MAX_PENDING: Final = 50_000
 DRAIN_ABOVE: Final = 2_000
 """Spans held in all, above which what has ended is built without waiting for more."""
 MAX_OPEN: Final = 50_000
-"""Roots that nobody ends must not fill the memory: beyond this the oldest is forgotten."""
+"""Most open roots: beyond this the oldest is forgotten, so that roots that never end do not fill the memory."""
 MAX_UNSAMPLED: Final = 20_000
 """Spans held in all, above which a trace that was sampled out holds no more."""
 MAX_SPANS: Final = 1000

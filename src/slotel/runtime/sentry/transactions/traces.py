@@ -26,7 +26,7 @@ class Scopes(NamedTuple):
     current: Scope | UnusedScope
 
     def at_end(self) -> Scopes:
-        """Return copies, at the end of the request. A scope that nobody used is copied later."""
+        """Return copies, at the end of the request. An unused scope is copied later."""
         isolation, current = self
         return Scopes(
             snapshot_of(isolation) if isinstance(isolation, Scope) else isolation,

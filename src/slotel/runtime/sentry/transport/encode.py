@@ -110,7 +110,7 @@ def _odd(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    """Return an object's text, whatever its own code does."""
+    """Return an object's text, even if its own code fails."""
     try:
         return repr(value)[:_CUT]
     except Exception:  # noqa: BLE001 the app's own code

@@ -263,7 +263,7 @@ class Sender:
                 return  # a flush asks for it now
 
     def encode_at_exit(self) -> None:
-        """Encode what is pending, on the thread that ends the process, beside the sender's thread."""
+        """Encode what is pending, on the thread that ends the process, while the sender's thread may do the same."""
         self.encode_waiting(time.monotonic() + EXIT_ENCODING_TIME)
 
     def encode_waiting(self, until: float = inf) -> None:

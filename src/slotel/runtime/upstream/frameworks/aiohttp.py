@@ -41,10 +41,10 @@ def watch_answers(
     """Watch each answer of aiohttp.web until it is sent, from the import of aiohttp's server on.
 
     Args:
-        serve: gives what serves the requests of a handler; None: nobody watches them.
+        serve: returns the function that serves the requests of a handler; None if they are not watched.
         prepared: told the status of each head that is sent.
         unsent: told why an answer could not be sent.
-        ended: told how many bytes are the last of an answer; nobody has counted those of a file.
+        ended: called with the number of the last bytes of an answer; the bytes of a file are not counted.
     """
     _HANDLE.wrap_on_import(functools.partial(_handling, serve))
     _LOG.wrap_on_import(functools.partial(_logging, unsent))

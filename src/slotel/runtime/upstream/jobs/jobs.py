@@ -34,18 +34,18 @@ class Job:
     """A run of a job.
 
     Attributes:
-        given: what the runner was given: its object of the job, or the id.
+        given: the runner's argument: its object of the job, or the id.
         carrier: headers of the trace in which it was put into the queue.
         state: one of the constants above.
         is_expected: the application has declared this failure as expected.
         error: what failed it.
         ends_process: the process leaves by `os._exit` afterwards.
         has_span: a current CONSUMER span is its own: of an instrumentation that may not know what came of it.
-        stands_alone: a scheduler has started it: it belongs to no request, whatever the context says.
-        if_killed: its state if its process is killed, where nothing that its library does tells of that.
+        stands_alone: a scheduler has started it: it belongs to no request, even if the context has one.
+        if_killed: its state if its process is killed and the library reports nothing.
         started: unix nanoseconds, of a job that is over already.
         attributes: further ones of its span.
-        surroundings: what is left when a job ends that lies between two calls.
+        surroundings: the contexts to leave when a job ends that lies between two calls.
     """
 
     state = SUCCEEDED
@@ -75,15 +75,15 @@ _JOB: Final[ContextVar[Job | None]] = ContextVar("slotel-job", default=None)
 
 @dataclass(frozen=True, eq=False)
 class Runner:
-    """What runs a job: a method or function, from its call to its end or to the call of another one.
+    """A method or function that runs a job, from its call to its end or to the call of another one.
 
     Args:
         module: is patched when it is imported.
         owner: class of the method, or an object; empty: a function of the module.
-        begin: gives the job for what the method is given; None if it runs none.
-        end: is told the job and what the method was given.
+        begin: returns the job for the method's arguments; None if it runs none.
+        end: called with the job and the method's arguments.
         notes: methods that are called meanwhile (class, empty for the same, `module:class` for another's, and name) →
-            is told the job and what the method is given.
+            called with the job and the method's arguments.
         last: class and name of the method that ends the job; empty where the call of `method` itself is the job.
         is_func: the job is the call of the attribute `func` of the object that the method is given first.
         other_owners: the class of the method is the first of all that has it.
@@ -131,8 +131,8 @@ class JobWatch:
     """Surrounds every job of these libraries, once they are imported.
 
     Args:
-        serve: gives what surrounds a job of a library.
-        fault: told what fails in here; the job runs on.
+        serve: returns the context manager around a job of a library.
+        fault: called with an exception in this module; the job continues.
     """
 
     def __init__(

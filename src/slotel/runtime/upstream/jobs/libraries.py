@@ -246,7 +246,7 @@ def _taskiq_has_result(job: Job, *_: Any, error: Any = None, **__: Any) -> None:
 
 
 def _taskiq_sends(job: Job, its: Any, *_: Any, **__: Any) -> None:
-    """Note that a job sends itself once more: whatever retries it gives the new run its id."""
+    """Note that a job sends itself again: every kind of retry gives the new run the same id."""
     if its.custom_task_id == job.job_id:
         job.state, job.error = RETRIED, None
 

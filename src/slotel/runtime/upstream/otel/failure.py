@@ -1,4 +1,4 @@
-"""How an exception is written onto the span that it ends, whatever its own methods raise."""
+"""Records an exception on the span that it ends, even if the exception's own methods raise."""
 
 from __future__ import annotations
 

@@ -276,7 +276,7 @@ def _serialized(event: Event, serialize: Callable[..., Any], options: Mapping[st
 
 
 def _crumbs(crumbs: Any, longest: int | None) -> Event | None:
-    """Return breadcrumbs with their times as text; None for what is to be trimmed."""
+    """Return breadcrumbs with their times as text; None if sentry-sdk must trim them."""
     values = crumbs.get("values") if crumbs.__class__ is dict and len(crumbs) == 1 else None
     if values.__class__ is not list:
         return None

@@ -17,7 +17,7 @@ from sentry_sdk import utils
 from slotel.runtime.upstream.probe import SLOWER, Probe
 
 Wanted: TypeAlias = Callable[[Any], bool]
-"""Whether the variables of a frame are to be in the event."""
+"""Whether the event gets the variables of a frame."""
 
 WANTED: Final[ContextVar[Wanted | None]] = ContextVar("slotel-wanted-variables", default=None)
 _OPTION: Final = "include_local_variables"
@@ -45,7 +45,7 @@ _EXCEPTIONS: Final = Probe(
 
 
 class VariableChoice(NamedTuple):
-    """Which frames' variables are wanted, and what the event says of the others."""
+    """Which frames' variables are wanted, and what replaces the others in the event."""
 
     wanted: Wanted
     left_out: str

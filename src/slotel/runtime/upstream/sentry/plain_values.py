@@ -35,7 +35,7 @@ def parts_of(event: Mapping[str, Any], unbounded: bool) -> tuple[Event, Event, E
     ones, which sentry-sdk must serialise at once.
 
     Args:
-        unbounded: no text is to be cut.
+        unbounded: no text is cut.
     """  # noqa: D205 one sentence
     plain, later, odd = Event(), Event(), Event()
     for part, value in event.items():

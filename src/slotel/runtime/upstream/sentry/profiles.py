@@ -69,7 +69,7 @@ class TransactionProfile:
                 each.stop()
 
     def as_json(self, event: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return what an envelope carries beside its transaction; None where there is nothing, or too few samples."""
+        """Return the profile that an envelope has with its transaction; None without one, or with too few samples."""
         profile = self._profile
         if profile is None or not profile.valid():
             return None

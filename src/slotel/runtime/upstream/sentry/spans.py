@@ -93,7 +93,7 @@ _AS_IN_TRANSACTIONS: Final = {"code.line.number": "code.lineno", "code.file.path
 
 
 class _Attributes:
-    """Takes what sentry-sdk says of a streamed span."""
+    """Collects the attributes that sentry-sdk sets on a streamed span."""
 
     def __init__(self, put: Callable[[str, Any], object]) -> None:
         self._put = put

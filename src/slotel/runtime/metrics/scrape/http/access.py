@@ -39,7 +39,7 @@ _CLIENT_AUTH: Final = {
     "VerifyClientCertIfGiven": "CERT_OPTIONAL",
     "RequireAndVerifyClientCert": "CERT_REQUIRED",
 }
-"""Prometheus' names and Python's. Source: exporter-toolkit, web configuration. Python verifies whatever it is given."""
+"""Prometheus' names and Python's. Source: exporter-toolkit, web configuration. Python verifies every certificate."""
 
 
 class AccessError(RuntimeError):
@@ -251,7 +251,7 @@ def _apply_tls(access: Access, tls: dict[str, Any], folder: Path, place: str) ->
             f"{place}: client_auth_type is one of {', '.join(_CLIENT_AUTH)}; min_version TLS12 or TLS13"
         )
     if (verify == "CERT_NONE") is bool(tls.get("client_ca_file")):
-        # an authority that nobody asks for would leave the endpoint open to everybody, as Prometheus says too
+        # an authority without a required client certificate would leave the endpoint open: Prometheus refuses it, too
         raise AccessError(
             f"{place}: client_ca_file needs a client_auth_type that asks for certificates, and it one"
         )

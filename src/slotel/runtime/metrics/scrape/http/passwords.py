@@ -15,7 +15,7 @@ from typing import Final
 
 _HASH: Final = re.compile(r"\$2[aby]\$(?:0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
 _SHARE: Final = 0.1
-"""Share of the time that checks of passwords that nobody has given before may take."""
+"""Share of the time that checking new passwords may take."""
 _BURST: Final = 0.5
 """Seconds of such checks that may follow each other: several scrapers come at the same time after a start."""
 _LONGEST: Final = 72

@@ -1,1 +1,1 @@
-"""Further sources of `/metrics`, beside slotel's own store: the app's instruments, its registry, the process."""
+"""Sources of `/metrics` other than slotel's store: the app's instruments, its registry, the process."""

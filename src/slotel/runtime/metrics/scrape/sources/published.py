@@ -23,7 +23,7 @@ LABEL_PID: Final = "pid"
 """Label of a gauge that belongs to one process of several."""
 _VERSION: Final = 3
 _PLAIN: Final = ("name", "kind", "help", "unit", "label_names", "bounds", "created", "adds_up")
-"""What a family's first line holds beside its exemplars."""
+"""What a family's first line holds in addition to its exemplars."""
 
 
 class Published(NamedTuple):
