@@ -13,7 +13,7 @@ from slotel.config.problem import Problem, one_line
 
 LOG: Final = logging.getLogger("slotel")
 _SHIPPING: Final = ("opentelemetry.", "sentry_sdk.")
-"""Whose handlers export records instead of showing them: `opentelemetry-bootstrap` installs one on the root logger."""
+"""Packages whose handlers export records, not show them: `opentelemetry-bootstrap` installs one on the root logger."""
 REPEAT_SECONDS: Final = 60.0
 _LAUNCHER: Final = logging.getLogger("opentelemetry.instrumentation.auto_instrumentation")
 _EXPORTERS: Final = (

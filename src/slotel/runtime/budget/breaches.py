@@ -46,7 +46,7 @@ class Breach(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What is breached."""
+        """The breached limit, in words."""
         if self.alert is None:
             return f"limit of {_percent(self.slo.limit)} in {format_duration(self.slo.window)}"
         return f"{self.severity} at {self.threshold:g}× in {format_duration(self.alert.long)}"

@@ -31,7 +31,7 @@ def disabled(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def configuration(reading: Reading) -> Iterator[Finding]:
-    """What is wrong in slotel.yaml and in slotel's variables, and what has no effect."""
+    """Yield the errors in slotel.yaml and in slotel's variables, and settings without effect."""
     for problem in reading.problems:
         yield of_problem("configuration", problem)
     for note in reading.notes:

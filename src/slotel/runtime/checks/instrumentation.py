@@ -23,7 +23,7 @@ _ANYWAY: Final = frozenset({"jinja2", "tortoiseorm", "asgi"})
 
 
 def coverage(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Which installed libraries have an instrumentation, which are disabled, and which are out of its range."""
+    """Yield which installed libraries have an instrumentation, which are disabled, and which are out of its range."""
     installed = {point.name: point for point in entry_points(group="opentelemetry_instrumentor")}
     disabled = {name.strip() for name in environ.get(DISABLED, "").split(",") if name.strip()}
     without, there, serving = [], [], 0

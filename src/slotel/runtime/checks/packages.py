@@ -1,4 +1,4 @@
-"""Which packages are installed: OpenTelemetry's, other distributions, and versions that slotel does not support."""
+"""Checks the installed packages: OpenTelemetry's, other distributions, and versions that slotel does not support."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where workers share their counts: whether a directory can be written, and has room."""
+"""Checks the place where workers share their counts: whether a directory can be written, and has room."""
 
 from __future__ import annotations
 

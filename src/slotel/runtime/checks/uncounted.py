@@ -35,7 +35,7 @@ _EPHEMERAL: Final = 32768
 
 
 TICKS: Final = 12
-"""Of five seconds, after which a process that has counted nothing is looked at."""
+"""Ticks, of five seconds each, after which a process that has counted nothing is checked."""
 
 
 class Connection(NamedTuple):

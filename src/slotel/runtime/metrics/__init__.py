@@ -1,1 +1,1 @@
-"""What is counted and how it is served: span metrics, the store, worker files, the scrape, instruments."""
+"""Counts and serves metrics: span metrics, the store, worker files, the scrape, instruments."""

@@ -40,7 +40,7 @@ _NO_TAGS: Final[Mapping[str, str]] = {}
 _Counted: TypeAlias = tuple[tuple[int, ...], ...]
 """For each latency class, the cells of slo_events that a span adds to; () if to none."""
 _Known: TypeAlias = tuple[int, _Counted, _Counted]
-"""What a combination of labels leads to: its row, those cells, and the same for a local root (tag violations count)."""
+"""Of a combination of labels: its row, those cells, and the same for a local root (tag violations count)."""
 
 
 class Windows(Protocol):

@@ -38,7 +38,7 @@ _MAPPED: Final[list[_Mapped]] = []
 _LOST: Final[list[int]] = []
 """The first addresses of those that have lost a page."""
 _KEPT: Final[list[Any]] = []
-"""What C code calls or points to."""
+"""Objects that C code calls or points to."""
 
 
 def protect(mapped: mmap.mmap, read: Read) -> int:

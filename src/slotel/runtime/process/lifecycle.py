@@ -23,7 +23,7 @@ Callback = Callable[[], object]
 
 
 class Row(NamedTuple):
-    """What a component does in each phase; "" for nothing."""
+    """A component and what it does in each phase; "" for nothing."""
 
     component: str
     before_fork: str = ""

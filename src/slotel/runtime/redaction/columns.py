@@ -50,7 +50,7 @@ _LITERAL: Final = (
 """A string literal of SQL, also within a Python `repr`."""
 _VALUE: Final = lazy_pattern(rf"\s*(?:[A-Za-z]{{0,2}}{_LITERAL})\s*", re.DOTALL)
 _PIECE: Final = lazy_pattern(rf"{_LITERAL}|[(\[]|[)\]]|,|;|\bFROM\b", re.DOTALL)
-"""What matters for the end of a value: string literals, brackets, commas, the end of a SELECT's list."""
+"""Tokens that decide where a value ends: string literals, brackets, commas, the end of a SELECT's list."""
 _NEXT_ROW: Final = lazy_pattern(r"(?:\s{0,8},\s{0,8}(?=[(\[]))?")
 _ENDS: Final = (",", ")", "]", ";", "FROM")
 _SHORTEST: Final = 4

@@ -1,4 +1,4 @@
-"""What a text says to another reader: to a terminal, a browser, a decoder of UTF-16. Finds no secrets. Pure.
+"""Returns a text as another reader sees it: a terminal, a browser, a decoder of UTF-16. Finds no secrets. Pure.
 
 The redactor looks at a text as it is, and then at these readings of it: a key that one of them shows is hidden in the
 text by nothing else. Every pattern is bounded, so that no text takes more than a time proportional to its length.
@@ -14,7 +14,7 @@ from typing import Final
 from slotel.config.patterns import lazy_pattern
 
 MOST: Final = 6
-"""How often a reading is read again: HTML in HTML, escapes in escapes."""
+"""Most times that a reading is read again: HTML in HTML, escapes in escapes."""
 _WIDTH: Final = 0xFEE0
 """Between a character of full width and its ASCII one."""
 
@@ -23,7 +23,7 @@ _COMMANDS: Final = lazy_pattern(
 )
 """Colours and other commands of a terminal, also escaped, and the begin of a link."""
 _REMOVED: Final = lazy_pattern(r".\x08")
-"""What a backspace removes."""
+"""A character and the backspace that removes it."""
 _UNSEEN: Final = lazy_pattern(r"[\x01-\x07\x0e-\x1a\x7f\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
 """Invisible characters."""
 _CONTROL: Final = lazy_pattern(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")

@@ -45,7 +45,7 @@ _CONTAINERS: Final = (Mapping, list, tuple, AbstractSet, deque, ValuesView)
 
 
 class NestingBounds:
-    """What is left of the bounds while nested data is redacted."""
+    """The rest of the bounds while nested data is redacted."""
 
     __slots__ = ("levels", "nested")
 

@@ -35,7 +35,7 @@ from slotel.runtime.redaction.values import Values
 SHORTEST: Final = 5
 """Least characters of a text with a key, a separator and a value."""
 MAX_DECODED: Final = 4
-"""How many levels of percent-encoding are decoded: a URL in a URL in a URL."""
+"""Levels of percent-encoding that are decoded: a URL in a URL in a URL."""
 
 _PLAIN: Final = re.compile(r"'?[\w.-]{0,12}'?")
 """A word that is too short for a pair or for a value with a shape."""
@@ -62,7 +62,7 @@ _MAIL: Final = frozenset({
     "xmpp", "acct", "im", "pres", "tel", "urn", "git", "from", "to", "cc", "bcc", "by", "author", "email", "mail",
     "contact", "sender", "owner", "reply-to",
 })  # fmt: skip
-"""What stands before an address of mail."""
+"""The text before an address of mail."""
 _NO_SCHEME: Final = lazy_pattern(
     r"(?:(?<![:\w/\\.])//|(?<=[a-z]:)/|(?<=\\\\))[^\s:/@'\"<>\\]{0,128}:([^\s/'\"<>@\\]{1,128})(?=@[\w.\[])"
 )
@@ -127,7 +127,7 @@ _ARGUMENT: Final = lazy_pattern(
 _OPTION: Final = lazy_pattern(r"[\"'](-[-\w]+)[\"'],[ ]?(?![\"']-)")
 """A flag in a list of arguments, up to its value."""
 _FALLBACK: Final = lazy_pattern(r"(?:,|\bdefault[ ]?=|\bor\b|\belse\b)[ ]?(?=[bBrRuUfF]{0,2}[\"'])")
-"""What stands before a text that a name is given if there is nothing better: `token = get() or "x"`."""
+"""The text before a default value of a name: `token = get() or "x"`."""
 
 
 def cores(globs: Iterable[str]) -> tuple[str, ...] | None:

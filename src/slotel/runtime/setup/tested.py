@@ -18,7 +18,7 @@ LEFT_OUT: Final = {
     "exceptions": "slotel reports uncaught exceptions to Sentry",
     "system-metrics": "slotel's own /metrics has the process's CPU, memory and file descriptors",
 }
-"""What `opentelemetry-bootstrap` installs and slotel does not, with the reason; `--all` installs it too."""
+"""Packages that `opentelemetry-bootstrap` installs and slotel does not, with the reason; `--all` installs them, too."""
 NOT_A_REASON: Final = {("tortoiseorm", "pydantic")}
 """Libraries that half of all services have, and that need no such instrumentation."""
 

@@ -30,7 +30,7 @@ class Totals(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """What happened between two moments.
+    """The events between two moments.
 
     Args:
         start, end: unix seconds.

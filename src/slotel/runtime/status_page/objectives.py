@@ -53,7 +53,7 @@ class Objective(NamedTuple):
 
     @property
     def health(self) -> Health:
-        """How the objective is, in one word."""
+        """The objective's state, in one word."""
         firing = {alert.rule.severity for alert in self.alerts if alert.fires}
         if "page" in firing or (self.remaining <= 0 and self.limit_window.bad >= MIN_BAD_EVENTS):
             return "bad"
@@ -64,7 +64,7 @@ class Objective(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """What a person should know first."""
+        """The most important fact, for a person."""
         name, burn = self.slo.name, self.last_5m.burn
         firing = [alert for alert in self.alerts if alert.fires]
         if firing:

@@ -36,7 +36,7 @@ class Last(NamedTuple):
 
 
 class ProcessStatus(NamedTuple):
-    """What the page shows of one process, or of several.
+    """The data of one process, or of several, on the page.
 
     Args:
         deliveries: by destination: `sentry`, and the signals that are exported by OTLP.

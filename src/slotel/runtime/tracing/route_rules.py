@@ -18,7 +18,7 @@ Rates = tuple[tuple[Callable[[str], Any], int], ...]
 
 
 class RouteRules:
-    """What is dropped, and at which rate the requests of a route are sampled.
+    """Rules that drop spans, and that set the rate at which the requests of a route are sampled.
 
     Args:
         sample: the first match decides; without one the sampler does.

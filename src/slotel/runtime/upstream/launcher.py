@@ -20,7 +20,7 @@ LAUNCHER: Final = "opentelemetry-instrument"
 KNOWN: Final = {2469698718: "0.66b0"}
 """The CRC of the source of `run`, and the first release that has it."""
 _FLAGS: Final = frozenset("BEIOPqsu")
-"""Of Python, as the first line of an installed script may have them."""
+"""Python's options that the first line of an installed script may have."""
 _NO_SUCH_COMMAND: Final = 127
 """Source: POSIX, Shell Command Language, Exit Status for Commands."""
 _PACKAGE: Final = os.path.join("opentelemetry", "instrumentation", "auto_instrumentation")

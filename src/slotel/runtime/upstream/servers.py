@@ -1,4 +1,4 @@
-"""Where servers take their application: patched once each, so that every request that a server serves is counted.
+"""Patches each server once where it takes its application, so that every request that it serves is counted.
 
 No server has a public hook for this. Each place is patched when the application imports the server; where a release has
 moved it, the server is not patched: only the framework's instrumentation counts requests, and one line logs that.

@@ -89,7 +89,7 @@ def finalize_children(finalizers: Any, hook: Any, call: Callable[[], None]) -> N
 
 
 _EFFECTIVE_USER: Final = {"setuid": 0, "setreuid": 1, "setresuid": 1}
-"""Which argument of those functions of `os` is the user whose rights the process has afterwards."""
+"""Functions of `os` → position of the argument with the user whose rights the process has afterwards."""
 
 
 def before_setuid(call: Callable[[int], None]) -> None:

@@ -59,7 +59,7 @@ def http_server_metrics(provider: MeterProvider, max_series: int) -> HttpServerM
 
 
 class _Row:
-    """What was measured under one attribute set: cells to add to, and the latest exemplar of each bucket."""
+    """The measurements with one attribute set: cells to add to, and the latest exemplar of each bucket."""
 
     __slots__ = ("attributes", "cells", "exemplars")
 
@@ -267,6 +267,6 @@ class HttpServerMetrics:
         ]
 
     def _begin(self) -> None:
-        """What a forked child inherits is its parent's."""
+        """Start at zero in a forked child: the measurements that it inherits are its parent's."""
         for made in chain.from_iterable(meter.instruments.values() for meter in self._meters.values()):
             made.begin()

@@ -46,7 +46,7 @@ SPAN_METRICS: Final = {
     names.SPAN_CALLS: ("traces.span.metrics.calls", ""),
     names.SPAN_DURATION: ("traces.span.metrics.duration", "s"),
 }
-"""What the collector's span_metrics connector calls them, with unit; other names are their own."""
+"""slotel's name → that of the collector's span_metrics connector, with unit; other names do not change."""
 ATTRIBUTES: Final = {
     names.LABEL_SERVICE: "service.name",
     names.LABEL_SPAN_NAME: "span.name",

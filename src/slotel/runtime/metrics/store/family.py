@@ -52,7 +52,7 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What must be equal for two processes' tables to be added.
+    """The properties of a table that must be equal for two processes' tables to be added.
 
     Args:
         count_name: the counter family that a histogram's counts answer as, too.
@@ -89,7 +89,7 @@ class Shape:
 
 
 class ProcessSnapshot(NamedTuple):
-    """What one process counted: its tables over one array of cells.
+    """The counts of one process: its tables over one array of cells.
 
     Args:
         tables: each shape with its rows: label values to first cell.

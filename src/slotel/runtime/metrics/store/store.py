@@ -40,7 +40,7 @@ AnyTable = TypeVar("AnyTable", bound=Table)
 
 
 class SeriesLog(Protocol):
-    """Where a store's cells and names live when other processes read them. Each call may raise OSError."""
+    """Holds a store's cells and names when other processes read them. Each call may raise OSError."""
 
     def grow(self, size: int) -> Cells:
         """Return an array of at least `size` cells with what was counted; new cells are 0."""

@@ -45,7 +45,7 @@ class Worker(NamedTuple):
 
 
 class _Rows(NamedTuple):
-    """Where a process counts its entry spans, as of a table of this size."""
+    """The rows in which a process counts its entry spans, for a table of this size."""
 
     size: int
     passed: list[int]

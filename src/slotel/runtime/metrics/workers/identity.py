@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 _START_FIELD: Final = 19
-"""Of /proc/<pid>/stat, counted after the command's closing parenthesis: start time in ticks since boot."""
+"""Field of /proc/<pid>/stat, counted after the command's closing parenthesis: start time in ticks since boot."""
 _USER_FIELD, _SYSTEM_FIELD, _RESIDENT_FIELD = 11, 12, 21
 """CPU time in ticks, resident memory in pages."""
 

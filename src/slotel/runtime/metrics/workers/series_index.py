@@ -66,7 +66,7 @@ def _line(value: object) -> bytes:
 
 @dataclass(slots=True)
 class SeriesIndex:
-    """What was read of an index until now. Grows by `parse`."""
+    """The part of an index that was read until now. `parse` adds to it."""
 
     known: dict[Labels, Labels]
     """Label values of every process, to have each once."""

@@ -40,7 +40,7 @@ class CounterStorage:
 
     def __init__(self, store: Store, run_dir: Directory, service: str, failed: Callable[[], None]) -> None:
         self.run_dir = run_dir
-        """Where the files are; set it before there are any."""
+        """The directory of the files; set it before there are any."""
         self._store, self._service, self._failed = store, service, failed
         self._series_limiter: SeriesLimiter | None = None
         self._begin()

@@ -29,7 +29,7 @@ FLUSH_TIMEOUT: Final = 2.0
 
 
 class SentryDependencies(NamedTuple):
-    """What the Sentry component gets from the runtime.
+    """The parts of the runtime that the Sentry component uses.
 
     Args:
         tags: `Enforcer.tags`.

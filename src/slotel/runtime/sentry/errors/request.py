@@ -34,7 +34,7 @@ from slotel.runtime.upstream.sentry.request import (
 Carrier: TypeAlias = MutableMapping[str, Any]
 """A WSGI environ, or an ASGI scope."""
 _WERKZEUG: Final = "werkzeug.request"
-"""Where a WSGI environ has Werkzeug's request. Source: its documentation, `Request.environ`."""
+"""Key of Werkzeug's request in a WSGI environ. Source: its documentation, `Request.environ`."""
 _DETAILS: Final = frozenset({"data", "cookies"})
 _BODIES: Final = frozenset({"CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"})
 """A request of HTTP/1 without both has no body. Source: RFC 9112, section 6.3."""

@@ -63,7 +63,7 @@ _NO_METHOD: Final = _NoMethod()
 
 
 class OtelSpan:
-    """What sentry-sdk's `Span` and `Transaction` are to their callers, on a span of OpenTelemetry.
+    """The interface of sentry-sdk's `Span` and `Transaction`, on a span of OpenTelemetry.
 
     Attributes, tags and times go to that span; what it has no place for is kept in attributes `sentry.*`, which
     `transactions/payload.py` reads. A method of sentry-sdk that is not here does nothing: it never fails in the app.
@@ -98,7 +98,7 @@ class OtelSpan:
         return hash(self._span)
 
     def __repr__(self) -> str:
-        """Return what an error's event shows of it as a variable."""
+        """Return the text of it in the variables of an error event."""
         kind = type(self).__name__
         return f"<{kind}(op={self.op!r}, name={self.name!r}, trace_id={self.trace_id!r}, span_id={self.span_id!r})>"
 

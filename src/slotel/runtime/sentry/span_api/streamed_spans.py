@@ -48,7 +48,7 @@ _CURRENT: Final[Any] = object()
 
 
 class StreamedOtelSpan(OtelSpan):
-    """What sentry-sdk's `StreamedSpan` is to its callers, on a span of OpenTelemetry.
+    """The interface of sentry-sdk's `StreamedSpan`, on a span of OpenTelemetry.
 
     Args:
         span, open_spans, parent_context: as in `OtelSpan`.

@@ -32,7 +32,7 @@ MAX_LATE: Final = 20
 _ERROR: Final = StatusCode.ERROR
 _SQLALCHEMY: Final = "opentelemetry.instrumentation.sqlalchemy"
 _Said: TypeAlias = tuple[Context, Scopes]
-"""Where the code of a request said something about it: its context variables, and its Sentry scopes."""
+"""The places in which the code of a request sets data about it: its context variables, and its Sentry scopes."""
 _PROFILE: Final = {"type": "profile", "content_type": "application/json"}
 _ITEM: Final = {"type": "transaction", "content_type": "application/json"}
 

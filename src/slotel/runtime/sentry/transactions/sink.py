@@ -337,7 +337,7 @@ class TransactionsSink(Sink):
         self._released = 0
 
     def _after_fork(self) -> None:
-        """What was open or waiting belongs to the parent; spans that end here below its roots are late ones."""
+        """Forget what was open or waiting, which is the parent's; spans that end here below its roots are late ones."""
         self._begin()
         for local_root in self._open.values():
             local_root.spans = []

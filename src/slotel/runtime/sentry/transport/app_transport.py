@@ -21,7 +21,7 @@ TransactionSender: TypeAlias = "Sender | AppTransport | WithSpotlight"
 
 
 class AppTransport:
-    """What `Sender` is for slotel's own transport."""
+    """Hands envelopes to a transport of the app, with the interface of `Sender`."""
 
     def __init__(self, transport: Any, dropped: Dropped) -> None:
         self.limits = RateLimits()

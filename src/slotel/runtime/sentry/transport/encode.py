@@ -97,7 +97,7 @@ def _rfc3339(now: float) -> str:
 
 
 def _odd(value: Any) -> Any:
-    """What JSON does not know: a value that Sentry annotated, a set, a datetime, an object of the app."""
+    """Return a value that JSON does not know as one that it knows: an annotated value, a set, a datetime, an object."""
     if hasattr(value, "metadata") and hasattr(value, "value"):
         return value.value
     if isinstance(value, Mapping):

@@ -37,7 +37,7 @@ _KEEP_ALIVE: Final = tuple(
     )
     if hasattr(socket, name)
 )
-"""What `keep_alive=True` of the Sentry client sets. Source: sentry-sdk, `KEEP_ALIVE_SOCKET_OPTIONS`."""
+"""Socket options of `keep_alive=True` of the Sentry client. Source: sentry-sdk, `KEEP_ALIVE_SOCKET_OPTIONS`."""
 
 # Opening a connection imports the codec of host names at its first time, on the sender's thread. Python holds a lock
 # for each module that is being imported, and a fork copies it held: every connection of the child would wait for good.
@@ -77,7 +77,7 @@ class Endpoint:
 
     @property
     def answers_from(self) -> str:
-        """Where a response may come from: the host, or the proxy that forwards the requests without a tunnel."""
+        """The sender of responses: the host, or the proxy that forwards the requests without a tunnel."""
         if self._proxy is None or self._dsn.scheme == "https" or self._proxy.startswith("socks"):
             return self.host
         return f"{self.host}, through the proxy {_without_password(self._proxy)}"

@@ -32,7 +32,7 @@ class QueuedEnvelope:
 
     @property
     def weight(self) -> int:
-        """What it adds to the bytes of the queue."""
+        """Its bytes in the queue."""
         return min(len(self.body), MAX_BYTES // 2)
 
 

@@ -123,7 +123,7 @@ class Sender:
 
     @property
     def pending(self) -> int:
-        """How many envelopes are queued or being sent."""
+        """Number of envelopes that are queued or being sent."""
         return len(self) + (self._in_hand is not None)
 
     def offer(self, envelope: QueuedEnvelope) -> None:

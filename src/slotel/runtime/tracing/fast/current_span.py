@@ -34,7 +34,7 @@ class CurrentSpan:
     __slots__ = ("ends", "span", "start", "token", "tracer")
     tracer: Tracer
     start: _Start
-    """What `start_span` is given; at its end, whether an exception is recorded, and whether it makes an error."""
+    """The arguments of `start_span`; at the end, whether an exception is recorded, and whether it makes an error."""
     ends: bool
     """Whether the span ends with the block."""
     span: Span

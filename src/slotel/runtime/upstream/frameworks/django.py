@@ -17,7 +17,7 @@ _REQUEST: Final[ContextVar[Any]] = ContextVar("slotel-django-request", default=N
 FORCED_ROOT: Final = "slotel.root"
 """Key in an ASGI scope: FORCE_SCRIPT_NAME, which stands in no `root_path`."""
 _MIDDLEWARES: Final = 5
-"""How many may stand around an application."""
+"""Most wrappers around an application that are unpacked."""
 HANDLERS: Final = "django.core.handlers.base"
 _HANDLER: Final = f"{HANDLERS}:BaseHandler"
 _BODIES: Final = "events of log messages lack the request's body"
@@ -47,7 +47,7 @@ _INITIAL: Final = Probe(
     why="Django REST framework reads a body past Django's request", without="events of its views lack the body",
 )  # fmt: skip
 _BACKREF: Final = "_sentry_drf_request_backref"
-"""Where sentry-sdk's reader looks for the request of Django REST framework."""
+"""The place in which sentry-sdk's reader looks for the request of Django REST framework."""
 
 
 def add_to_templates(values: Callable[[], dict[str, str]]) -> None:

@@ -1,4 +1,4 @@
-"""How frameworks without an OpenTelemetry instrumentation find the route of a request: one patched call each.
+"""Finds the route of a request in frameworks without an OpenTelemetry instrumentation: one patched call each.
 
 A framework is one row. Where an instrumentation makes the server span, it has named it, and nothing is told here.
 """

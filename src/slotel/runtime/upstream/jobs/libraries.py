@@ -54,7 +54,7 @@ _RQ_WRITES: Final = {
     "Job was stuck in intermediate queue": FAILED,  # its worker was gone before it began
     "Job stopped by user": IGNORED,
 }
-"""How RQ's text of a failure begins."""
+"""Start of RQ's text of a failure."""
 
 
 def _begin_dramatiq(_its: Any, message: Any) -> Job:

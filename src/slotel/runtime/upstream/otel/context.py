@@ -1,4 +1,4 @@
-"""How a SpanContext is read for every span, and how instrumentation is suppressed.
+"""Reads a SpanContext for every span, and suppresses instrumentation.
 
 OpenTelemetry's SpanContext (1.45) is a tuple whose properties cost a call each. That is a layout, not an API: where a
 release has another one, the properties are read; requests are counted the same, for some 0.1 us more a span.

@@ -81,7 +81,7 @@ class UnserializedEvent(Event):
 
     @property
     def marks(self) -> Any:
-        """What decides which frames are the app's; None where texts of frames are cut, too."""
+        """The arguments that decide which frames are the app's; None where texts of frames are cut, too."""
         if self._pending.options.get("max_value_length") is not None:
             return None
         return [tuple(each) if each.__class__ is list else each for each in self._pending.in_app]
@@ -119,7 +119,7 @@ class _Hooks(NamedTuple):
 
 
 class _Pending:
-    """What sentry-sdk wants to do with the event that is being prepared here."""
+    """The steps of sentry-sdk that are postponed for the event that is being prepared in this context."""
 
     __slots__ = ("hooks", "in_app", "options", "scrubber")
 

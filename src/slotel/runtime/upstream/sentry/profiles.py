@@ -37,7 +37,7 @@ _PROFILER_ID: Final = Probe(
 
 
 class TransactionProfile:
-    """What profiles one transaction, from its making until `stop`.
+    """Profiles one transaction, from its construction until `stop`.
 
     Attributes:
         profiler_id: of the profiler whose chunks cover it.

@@ -85,7 +85,7 @@ class _WaitingScope(Scope):
 
 
 class _CopiedScope(Scope):
-    """What a waiting scope becomes: it costs the same as sentry-sdk's."""
+    """The class of a waiting scope after its first use: it costs the same as sentry-sdk's."""
 
     __slots__ = _WaitingScope.__slots__
 

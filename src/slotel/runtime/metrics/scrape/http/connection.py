@@ -38,7 +38,7 @@ State = Literal["reading", "asking", "writing", "lingering", "done"]
 
 
 class Request(NamedTuple):
-    """What was asked. Header names are in lower case; the query is cut off."""
+    """A request. Header names are in lower case; the query is cut off."""
 
     method: str
     path: str
@@ -46,7 +46,7 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What is answered; the pieces of the body are shared, never copied."""
+    """A response; the pieces of the body are shared, never copied."""
 
     status: str
     content_type: str
@@ -94,7 +94,7 @@ class Connection:
         self._head_only = False
         self._until = 0.0
         self.body: Sequence[bytes] = ()
-        """What is being written; those who asked together share it."""
+        """The body that is being written; requests that came together share it."""
 
     def readable(self, now: float) -> None:
         """Read received bytes."""

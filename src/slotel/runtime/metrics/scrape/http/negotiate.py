@@ -9,7 +9,7 @@ _OPENMETRICS: Final = "application/openmetrics-text"
 _TEXT: Final = ("text/plain", "text/*", "*/*")
 _VERSIONS: Final = ("", "1.0.0", "0.0.1")
 _MAX_RANGES: Final = 50
-"""That are looked at: a header of 16 KB may have 8,000, which take 30 ms."""
+"""Most parts of a header that are read: 16 KB may have 8,000, which take 30 ms."""
 
 
 def wants_openmetrics(accept: str) -> bool:

@@ -37,11 +37,11 @@ MAX_SERIES: Final = 20_000
 """Names that are kept, over all metrics; beyond it they are asked again."""
 _LOW: Final = -10
 _POWERS: Final = tuple(2.0**power for power in range(_LOW, 15))
-"""Where an exponential histogram is cut: about a thousandth to sixteen thousand, in its own unit."""
+"""The bounds of an exponential histogram: about a thousandth to sixteen thousand, in its own unit."""
 
 
 class Named(NamedTuple):
-    """What the exporter calls a series."""
+    """A series as the exporter names it."""
 
     family: str
     help: str

@@ -26,7 +26,7 @@ class ProcessMetrics:
         PROCESS.register("process_metrics", after_fork_in_child=self._after_fork)
 
     def _after_fork(self) -> None:
-        """What the parent's collector did is the parent's."""
+        """Subtract what the parent's garbage collector did."""
         self._before = [dict(generation) for generation in gc.get_stats()]
 
     def families(self) -> Iterable[Family]:

@@ -23,11 +23,11 @@ LABEL_PID: Final = "pid"
 """Label of a gauge that belongs to one process of several."""
 _VERSION: Final = 3
 _PLAIN: Final = ("name", "kind", "help", "unit", "label_names", "bounds", "created", "adds_up")
-"""What a family's first line holds in addition to its exemplars."""
+"""The fields of a family's first line, in addition to its exemplars."""
 
 
 class Published(NamedTuple):
-    """What a process says.
+    """The families of one process.
 
     Args:
         pid: as the value of a label; "" for the dead, whose gauges are gone.

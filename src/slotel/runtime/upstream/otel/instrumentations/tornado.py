@@ -109,7 +109,7 @@ def _answering(original: Function) -> Function:
 
 
 class _Sent:
-    """What makes a span the current one, and gives it the status that was sent when it ends."""
+    """Context manager that makes a span the current one, and at its end gives it the status that was sent."""
 
     def __init__(self, activation: Any, span: Any, status: int) -> None:
         self._activation, self._span, self._status = activation, span, status
