@@ -1,4 +1,4 @@
-"""What OTEL_PROPAGATORS and the variables of `COMPONENTS` name, against what is installed."""
+"""Compares the names in OTEL_PROPAGATORS and the variables of `COMPONENTS` with the installed components."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from slotel.launch import COMPONENTS, OWN
 
 
 class Propagators(NamedTuple):
-    """What the variable names.
+    """The names in the variable.
 
     Args:
         usable: names of installed propagators, or `none`, in the order of the variable.

@@ -29,7 +29,7 @@ _OFF: Final = {
     "SENTRY_TRACES_SAMPLE_RATE": "1",
     "SLOTEL_HANDLE_SIGTERM": "false",
 }
-"""What a test run sets: no port, no exporter, every transaction."""
+"""Variables of a test run: no port, no exporter, every transaction."""
 
 
 class Budget(NamedTuple):
@@ -42,7 +42,7 @@ class Budget(NamedTuple):
 
 @dataclass
 class Telemetry:
-    """What slotel recorded since the test began."""
+    """The data that slotel recorded since the test began."""
 
     _runtime: Runtime
     _sink: SentrySink
@@ -136,7 +136,7 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture
 def telemetry() -> Telemetry:
-    """What slotel records of the code under test: spans, metrics, Sentry events, budget; from zero for each test."""
+    """The telemetry of the code under test: spans, metrics, Sentry events, budget; from zero for each test."""
     started = _start(os.environ)
     started.reset()
     return started

@@ -65,7 +65,7 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to install, and what was found and why."""
+    """The packages to install, and why."""
 
     wanted: tuple[Tested, ...]
     reasons: Mapping[str, str]

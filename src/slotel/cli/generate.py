@@ -27,11 +27,11 @@ COMPILERS: Final = (
 )
 """Modules with `files(service) -> Mapping[str, str]`: relative path → content, the same for the same service."""
 _SHARED: Final = ("slotel.compile.dashboards", "slotel.compile.provisioning")
-"""Of several services: written once, because the dashboards serve all services."""
+"""Files written once for several services: their dashboards serve all services."""
 _OF_A_COLLECTOR: Final = "slotel.compile.collector.policy"
-"""Of several services: one policy for all of them, because they share their collectors."""
+"""File written once for several services: they share their collectors, and so the policy."""
 _OF_A_PROCESS: Final = ("slotel.compile.sentry.api",)
-"""Of what a process sends: nothing to write where every objective is PromQL."""
+"""Files about data that a process sends: not written where every objective is PromQL."""
 
 
 def compile_all(service: Service, compilers: Sequence[str] = COMPILERS) -> dict[str, str]:

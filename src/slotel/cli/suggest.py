@@ -62,7 +62,7 @@ def command(
 
 
 class _Store:
-    """What the store knows of services and routes."""
+    """The services and routes in a Prometheus."""
 
     def __init__(self, prometheus: PrometheusApi, window: str, moment: float | None) -> None:
         self._prometheus, self._window, self._moment = prometheus, window, moment

@@ -1,1 +1,1 @@
-"""What is generated from a service: rules, their tests, dashboards, collector policy."""
+"""Generates files from a service: rules, their tests, dashboards, collector policy."""

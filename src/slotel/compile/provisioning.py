@@ -18,7 +18,7 @@ SENTRY_UNPLACED: Final = f"{DIRECTORY}/optional/sentry.yaml"
 """Beside the folders that Grafana reads, where no address is known: SENTRY_URL and SENTRY_ORG stand in it."""
 
 INSTALLED: Final = "/etc/grafana/slotel/dashboards"
-"""Where Grafana looks for the dashboards: mount grafana/dashboards there."""
+"""Grafana's path of the dashboards: mount grafana/dashboards there."""
 PROMETHEUS: Final = "http://prometheus:9090"
 ALERTMANAGER: Final = "http://alertmanager:9093"
 _ORGANISATION: Final = re.compile(r"(https?://[^/]+)/organizations/([^/]+)")

@@ -1,4 +1,4 @@
-"""What an objective counts from, as PromQL over a window: bad events, all events, and the series that must be there."""
+"""Returns an objective's counts as PromQL over a window: bad events, all events, and the series that must exist."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FIVE: Final = '"5.."'
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How to count an objective's events.
+    """The PromQL of an objective's events.
 
     Args:
         total: window → PromQL of one sample without labels.

@@ -22,7 +22,7 @@ _LATENCY: Final = (0.99, 0.95, 0.9)
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What a route was like.
+    """The measured ratios and durations of a route.
 
     Args:
         events: number of events in the time.

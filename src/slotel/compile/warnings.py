@@ -1,4 +1,4 @@
-"""What a person should know about what was compiled: alerts omitted, links that have no address. Decides nothing."""
+"""Warns about compiled files: alerts that were omitted, links that have no address. Decides nothing."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple
 from slotel.config.value_types import Label, ScrapeInterval, Url
 
 Source = Literal["slo_events", "span_metrics", "http_server"]
-"""What rules count from: slotel's own `slo_events_total`; `traces_span_metrics_*` (a collector's, or slotel's);
+"""Metrics that rules count from: slotel's own `slo_events_total`; `traces_span_metrics_*` (a collector's, or slotel's);
 `http_server_request_duration_seconds` of OpenTelemetry's HTTP conventions (any language)."""
 
 LABEL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -24,7 +24,7 @@ RESERVED_LABELS: Final = frozenset((
 
 
 class Monitoring(NamedTuple):
-    """What is compiled from a service in addition to its objectives.
+    """Settings of the generated files in addition to the objectives.
 
     Args:
         source: see Source.

@@ -47,7 +47,7 @@ SPAN_LABELS: Final = frozenset({
     LABEL_SERVICE, LABEL_SPAN_NAME, LABEL_SPAN_KIND, LABEL_STATUS, LABEL_ROUTE, LABEL_HTTP_STATUS, LABEL_OVERFLOW,
     "le", "quantile",
 })  # fmt: skip
-"""What is a label of the span metrics already, or means something to Prometheus: no tag can be a label of that name."""
+"""Labels of the span metrics, and names with a meaning for Prometheus: no tag can be a label of that name."""
 
 # The service map, as Tempo and the collector's service graph connector name it.
 GRAPH_CALLS: Final = "traces_service_graph_request"
@@ -120,6 +120,6 @@ DASHBOARD_SERVICE: Final = "slotel-service"
 DASHBOARD_PIPELINE: Final = "slotel-pipeline"
 
 REDACTED: Final = "[Filtered]"
-"""What stands in place of a redacted value; Sentry's own scrubbing writes the same."""
+"""Replaces a redacted value; Sentry's own scrubbing writes the same."""
 UNKNOWN: Final = "unknown"
-"""What stands in place of a required tag that is missing or not allowed, when no default is given."""
+"""Value of a required tag that is missing or not allowed, when no default is given."""

@@ -13,7 +13,7 @@ ErrorDetail = Literal["adaptive", "full"]
 TransactionRoots = Literal["requests", "all"]
 TransactionNames = Literal["route", "native"]
 SentryMode = Literal["transactions", "otlp", "errors"]
-"""How spans reach Sentry; with `errors` slotel sends none: a collector sends them, and they would arrive twice."""
+"""The way of spans to Sentry; with `errors` slotel sends none: a collector sends them, and they would arrive twice."""
 
 LONGEST_LATE_WAIT: Final = 10.0
 
@@ -33,7 +33,7 @@ class Keep(NamedTuple):
 
 
 class RouteRate(NamedTuple):
-    """How many requests of a route become transactions.
+    """The sample rate of the requests of a route.
 
     Args:
         route: `/healthz`, `/users/{id}` or `/checkout/*`; the first that matches decides.

@@ -34,7 +34,7 @@ HTTP_METRICS: Final = ("slotel", "sdk")
 
 
 _OF_TRANSACTIONS: Final = ("keep", "keep_per_minute", "late_wait")
-"""Of slotel.yaml's `sentry`: what only the mode `transactions` can do."""
+"""Settings of slotel.yaml's `sentry` that have an effect only in the mode `transactions`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ class TimeSlices(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """Which spans are an objective's events.
+    """Selects the spans that are an objective's events.
 
     Args:
         kinds: span kinds (`SERVER`, …).
@@ -186,7 +186,7 @@ class Slo:
 
     @property
     def unit(self) -> str:
-        """What is counted, for people."""
+        """The counted events, in words."""
         if self.slices is not None:
             return "time slices"
         return "minutes" if self.queries is not None and self.queries.ratio else "events"
@@ -201,7 +201,7 @@ class Slo:
 
 
 class Event(NamedTuple):
-    """What an objective sees of an ended span.
+    """The properties of an ended span that objectives use.
 
     Args:
         kind: `SERVER`, `CONSUMER`, `CLIENT`, `PRODUCER` or `INTERNAL`.

@@ -27,7 +27,7 @@ _PLAIN: Final = frozenset({int, float, bool, type(None)})
 
 
 class TagRule(NamedTuple):
-    """What a required tag's value may be.
+    """The allowed values of a required tag.
 
     Args:
         default: stands in for a missing value, and for a wrong one; without it `unknown` does.

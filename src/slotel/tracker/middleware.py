@@ -24,7 +24,7 @@ else:
 
 _OWN: Final = frozenset({"_call", "_is_coroutine", "_is_coroutine_mark", "_layer", "app"})
 _DJANGO, _WSGI = 1, 2
-"""How many arguments a call has."""
+"""Number of arguments of a call."""
 
 
 class _Call:

@@ -83,7 +83,7 @@ class Load:
 
     @property
     def phase(self) -> Phase:
-        """What happens now."""
+        """The current phase."""
         share = (time.monotonic() - self._began) / self._seconds
         return next((phase for phase in self._phases if share < phase.until), self._phases[-1])
 

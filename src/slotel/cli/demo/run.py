@@ -38,7 +38,7 @@ SETTLE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """What was sent, and what arrived where."""
+    """The numbers of requests sent and of data received."""
 
     requests_sent: int
     requests_counted: int

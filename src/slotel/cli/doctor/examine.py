@@ -1,4 +1,4 @@
-"""What doctor examines, and in which order: the checks of a start first. Prints nothing."""
+"""Lists doctor's checks in their order: those of a start first. Prints nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from slotel.runtime.setup.defaults import set_defaults
 
 @dataclass(frozen=True, slots=True)
 class ExamineOptions:
-    """What the caller asked for.
+    """The options of a call of doctor.
 
     Args:
         offline: open no connection.
@@ -115,7 +115,7 @@ def _found(environ: Mapping[str, str], wanted: ExamineOptions) -> Iterator[Findi
 
 
 def rules_in_prometheus(config: str | None, url: str, headers: Sequence[str]) -> Iterator[Finding]:
-    """What the generated rules find in a Prometheus."""
+    """Yield findings about the generated rules in a Prometheus."""
     from slotel.cli.prometheus.checks import check_prometheus
     from slotel.config.foreign.formats import read_any
 
@@ -126,7 +126,7 @@ def rules_in_prometheus(config: str | None, url: str, headers: Sequence[str]) ->
 
 
 def objectives(reading: Reading) -> Iterator[Finding]:
-    """What `slotel generate` would leave out."""
+    """Yield what `slotel generate` would leave out."""
     from slotel.compile.warnings import warnings
 
     if reading.problems:

@@ -27,7 +27,7 @@ START_SECONDS: Final = 60.0
 SETTLE_SECONDS: Final = 10.0
 _ACCESS: Final = ("SLOTEL_METRICS_TOKEN_FILE", "SLOTEL_METRICS_WEB_CONFIG")
 _OWN_PROVIDER: Final = "Overriding of current TracerProvider is not allowed"
-"""What OpenTelemetry's API writes when a second provider is set."""
+"""OpenTelemetry's log line when a second provider is set."""
 
 
 def trial(

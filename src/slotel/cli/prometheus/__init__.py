@@ -1,1 +1,1 @@
-"""What commands ask a Prometheus server: queries, its state, its rules."""
+"""Asks a Prometheus server for commands: queries, its state, its rules."""

@@ -1,4 +1,4 @@
-"""What the generated rules need of a Prometheus, verified: rules loaded and healthy, series, edges, retention."""
+"""Verifies what the generated rules need of a Prometheus: rules loaded and healthy, series, edges, retention."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Fault = Literal[
     "none", "429", "hang", "slow", "5xx", "500", "403", "407", "413", "reset", "close", "chunked", "refuse"
 ]  # fmt: skip
-"""How the sink misbehaves.
+"""The faults that the sink simulates.
 
 429, 403, 407, 413, 500: refuse with that status. 5xx: with 503. hang: read, never answer. slow: answer one byte a
 second. reset: read, then cut the connection. refuse: nothing listens. close, chunked: accept, but answer with
@@ -73,7 +73,7 @@ class SentrySink:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a trailing slash: `http://127.0.0.1:4711`."""
+        """Its URL, without a trailing slash: `http://127.0.0.1:4711`."""
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}"
 
     def dsn(self, project: int | str = 1) -> str:
@@ -83,17 +83,17 @@ class SentrySink:
 
     @property
     def transactions(self) -> int:
-        """How many transactions were accepted."""
+        """Number of accepted transactions."""
         return self._counts["transaction"]
 
     @property
     def events(self) -> int:
-        """How many error events were accepted."""
+        """Number of accepted error events."""
         return self._counts["event"]
 
     @property
     def spans(self) -> int:
-        """How many spans were accepted: each transaction's own one and its children."""
+        """Number of accepted spans: each transaction's own one and its children."""
         return self._counts["spans"]
 
     def stats(self) -> dict[str, int]:

@@ -28,7 +28,7 @@ STATES: Final = {
     "2": ("ticket", p.ORANGE),
     "3": ("page", p.RED),
 }
-"""Of alerts, by what `states` returns."""
+"""Alerts, by the value of `states`."""
 LEFT_STEPS: Final = ((None, p.RED), (0.0, p.ORANGE), (0.25, p.GREEN))
 BURN_STEPS: Final = ((None, p.GREEN), (1.0, p.ORANGE), (6.0, p.RED))
 LASTS: Final = -1

@@ -23,7 +23,7 @@ _MOST_EXAMPLES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class ExampleSeries:
-    """Which counters go up by one with a good event, and which with a bad one, as series' names.
+    """The series that go up by one with a good event, and those with a bad one.
 
     Args:
         group: the values of the group's labels in all of them.

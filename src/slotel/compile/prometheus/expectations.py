@@ -1,4 +1,4 @@
-"""What promtool is to find at a minute of a history: samples, alerts that fire, nothing. Knows no history.
+"""Builds what promtool expects at a minute of a history: samples, alerts that fire, nothing. Knows no history.
 
 A minute is counted from the history's begin. Source: Prometheus' documentation, "Unit testing for rules".
 """

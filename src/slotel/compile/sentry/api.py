@@ -34,7 +34,7 @@ P95: Final = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent: a body to a place; `name` is how Sentry's answer shows that it is there already."""
+    """A request: a path and a body; Sentry's answer has `name` if the object exists already."""
 
     name: str
     path: str

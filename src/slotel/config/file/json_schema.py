@@ -18,7 +18,7 @@ Schema = dict[str, Any]
 
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 _TEXT: Final = {"type": ["string", "number", "boolean"]}
-"""What YAML makes of a plain word or number; slotel reads each as text."""
+"""YAML's types of a plain word or number; slotel reads each as text."""
 _NUMBER_OR_TEXT: Final = {"type": ["string", "number"]}
 
 _SHAPES: Final = {"enum": ["default", "all", "none", *VALUE_NAMES]}
@@ -53,7 +53,7 @@ VALUES: Final[Mapping[Any, Schema]] = {
     str: _TEXT,
     bool: {"type": "boolean"},
 }
-"""How each single value is written, for the kinds of `slotel.config.file.schema.PARSERS`."""
+"""JSON schema of each single value, for the kinds of `slotel.config.file.schema.PARSERS`."""
 
 MEANINGS: Final[Mapping[str, str]] = {
     "version": "Version of this format.",

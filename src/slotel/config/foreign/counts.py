@@ -1,4 +1,4 @@
-"""What the queries of other people's files count: a number of events in a window, by which labels.
+"""Finds what the queries of other tools' files count: a number of events in a window, by which labels.
 
 A query is understood if it adds up over time: sums and differences of `rate`, `increase`, `sum_over_time` and
 `count_over_time` over the window. Whatever else has no number of events, and is refused with the reason.

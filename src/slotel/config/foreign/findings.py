@@ -1,4 +1,4 @@
-"""What reading other tools' files found: objectives by service, what was refused and why. Opens no file."""
+"""Collects the results of reading other tools' files: objectives by service, refused parts and why. Opens no file."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class RefusedError(Exception):
 
 @dataclass(slots=True)
 class Findings:
-    """What was found so far, by the service's name; None where no service is known."""
+    """The results until now, by the service's name; None where no service is known."""
 
     slos: dict[str | None, list[Slo]] = field(default_factory=dict)
     refused: dict[str | None, list[Problem]] = field(default_factory=dict)

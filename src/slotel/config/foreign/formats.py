@@ -1,4 +1,4 @@
-"""Which format a configuration is in: slotel's own, Sloth's, OpenSLO or Pyrra's. A service reads only its own.
+"""Recognizes a configuration's format: slotel's own, Sloth's, OpenSLO or Pyrra's. A service reads only its own.
 
 Objectives from the others are PromQL: a service cannot count them, rules can.
 """

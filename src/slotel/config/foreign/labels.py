@@ -1,4 +1,4 @@
-"""Which labels the samples of a query have: those that it aggregates by, or those of its series."""
+"""Finds the labels of a query's samples: those that it aggregates by, or those of its series."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ _SENTINEL: Final = f"{WINDOW_SECONDS}s"
 MAX_LENGTH: Final = 20_000
 MAX_DEPTH: Final = 50
 MAX_OPERATORS: Final = 150
-"""Of brackets, of operators: the parser recurses, and a tree that is too deep ends the process."""
+"""Most nested brackets, and most operators: the parser recurses, and a tree that is too deep ends the process."""
 
 _TOKEN: Final = re.compile(
     r"""(?P<blank>\s+)|(?P<comment>\#[^\n]*)
@@ -27,7 +27,7 @@ _OPERATORS: Final = frozenset(
 )
 _CLOSING: Final = {"(": ")", "[": "]", "{": "}"}
 _COMPLETIONS: Final = ("", " a", "[1m]", " a[1m]", " (a)", '"x"', '="x"', "=0", " 1", "1m")
-"""What may follow a beginning of a query: if none of them makes it valid, its last token is what is wrong."""
+"""Possible ends of a query: if none of them makes it valid, its last token is what is wrong."""
 
 
 class _Token(NamedTuple):

@@ -33,7 +33,7 @@ _KEYS: Final = {
     "ticketAlert": "ticket_alert",
     "sloPlugins": "slo_plugins",
 }
-"""What the Kubernetes resource calls the same things."""
+"""Names of the same fields in the Kubernetes resource."""
 
 
 def read_sloth(part: Part, findings: Findings) -> None:

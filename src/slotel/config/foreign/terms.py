@@ -1,4 +1,4 @@
-"""What a query of events adds up: selectors of counters, each with a factor."""
+"""Splits a query of events into its terms: selectors of counters, each with a factor."""
 
 from __future__ import annotations
 

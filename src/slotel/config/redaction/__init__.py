@@ -1,1 +1,1 @@
-"""What counts as a secret, and what a service chooses of it: data and patterns. Pure."""
+"""Defines what counts as a secret, and a service's choices: data and patterns. Pure."""

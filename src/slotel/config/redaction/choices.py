@@ -1,4 +1,4 @@
-"""What a service chooses of the redaction, and the texts that are no secrets. Pure."""
+"""A service's choices for redaction, and the texts that are not secrets. Pure."""
 
 from __future__ import annotations
 

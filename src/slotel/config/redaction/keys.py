@@ -1,4 +1,4 @@
-"""Which names of keys, headers and parameters say that their value is a secret. Pure.
+"""Decides which names of keys, headers and parameters say that their value is a secret. Pure.
 
 The redactor in the service and the collector's policy are both made from this file. Every pattern here is one that
 Python and RE2 (the collector's) read alike: no look-around, no back-references.
@@ -100,7 +100,7 @@ _ADDITIONS: Final = (
     "b64", "base64", "bin", "old", "new", "current", "confirm", "confirmation", "repeat", "again", "verify", "data",
     "prod", "production", "staging", "primary", "secondary",
 )  # fmt: skip
-"""What may follow a sensitive word and changes nothing: `token_value`, `cookie_header`."""
+"""Words after a sensitive word that change nothing: `token_value`, `cookie_header`."""
 
 _SEPARATOR: Final = "[-_ ]?"
 _TAIL: Final = (

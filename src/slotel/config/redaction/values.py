@@ -132,9 +132,9 @@ SHAPES: Final = (
 """Beside them `card` and `iban`, which have a checksum: no pattern can say that."""
 
 CARD: Final = r"\b[2-6](?:[ -]?[0-9]){12,18}\b"
-"""What may be a payment card's number, before its network and checksum are looked at. Source: ISO/IEC 7812-1."""
+"""A possible number of a payment card, before its network and checksum are verified. Source: ISO/IEC 7812-1."""
 IBAN: Final = r"\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,30}\b"
-"""What may be an IBAN, before its checksum. Source: ISO 13616."""
+"""A possible IBAN, before its checksum is verified. Source: ISO 13616."""
 
 CHECKED: Final = {"card": True, "iban": False}
 """Values with a checksum, and whether they are redacted by default."""
