@@ -138,7 +138,7 @@ def test_a_server_that_nothing_instruments_is_told_of_and_an_endpoint_of_prometh
                 client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
             wait_until(lambda: "[SLO136]" in service.log, "a line tells of it")
         assert (
-            f"ERROR slotel: port {port} answers connections, and no request has been counted" in service.log
+            f"ERROR slotel: port {port} answers connections, but no request has been counted" in service.log
         )
 
 

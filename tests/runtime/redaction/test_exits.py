@@ -47,7 +47,6 @@ BEHIND = {
     "sentry/transactions/assembly.py": "attachments, redacted by `Enforcer.item` like those of errors (test_transactions.py)",
     "sentry/transactions/worker.py": "assembles from RedactedSpan, which the enforcer made",
     "sentry/modes/otlp_export.py": "exports spans that the enforcer made",
-    "bootstrap.py": "shares recent errors that were redacted for Sentry",
     "components.py": "shares which jobs run with the other workers, in their private directory: names, ids and trace headers",
     "sentry/errors/delivery.py": "counts what another transport sends; EnvelopeCompletion redacts it first",
 }

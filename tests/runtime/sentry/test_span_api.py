@@ -110,7 +110,7 @@ def test_what_code_says_of_a_transaction_is_as_under_plain_sentry_sdk(both):
 
 ONLY_SENTRYS = {
     "hub", "scope", "init_span_recorder", "from_traceparent", "continue_from_environ", "continue_from_headers", "sample_rate",
-    "update_active_thread", "get_profile_context",
+    "update_active_thread", "get_profile_context", "set_thread", "set_profiler_id",
 }  # fmt: skip
 """What a span of OpenTelemetry has nothing of: it is false, and does nothing when it is called."""
 
