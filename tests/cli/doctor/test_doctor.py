@@ -154,7 +154,7 @@ ENVIRONMENTS = {
     "a DSN without a project": ({"SENTRY_DSN": f"https://{KEY}@sentry.example"}, "SLO141", "project's number"),
     "a DSN without a key": ({"SENTRY_DSN": "https://sentry.example/1"}, "SLO141", "public key"),
     "a DSN in quotes": ({"SENTRY_DSN": f'"https://{KEY}@sentry.example/1"'}, "SLO141", "written in quotes: remove them"),
-    "a DSN that nobody filled in": ({"SENTRY_DSN": "${SENTRY_DSN_SHOP}"}, "SLO141", "names another variable"),
+    "a DSN that nobody filled in": ({"SENTRY_DSN": "${SENTRY_DSN_SHOP}"}, "SLO141", "contains a variable that was not expanded"),
     "a resource attribute without a value": ({"OTEL_RESOURCE_ATTRIBUTES": "team:red,a=b"}, "SLO106", "'team' has no value"),
     "a number with a unit": ({"OTEL_BSP_SCHEDULE_DELAY": "5s"}, "SLO127", "OTEL_BSP_SCHEDULE_DELAY='5s' is not a number"),
     "a limit that is a word": ({"OTEL_ATTRIBUTE_COUNT_LIMIT": "many"}, "SLO127", "write digits"),
@@ -170,7 +170,7 @@ ENVIRONMENTS = {
     "a declarative configuration that is not there": ({"OTEL_CONFIG_FILE": "/no/otel.yaml"}, "SLO129", "there is no such file"),
     "an authority that is not there": ({"SSL_CERT_FILE": "/no/ca.pem"}, "SLO149", "no certificate is trusted"),
     "the app on the metrics port": (
-        {"PORT": "9464", "OTEL_EXPORTER_PROMETHEUS_PORT": "9464"}, "SLO151", "PORT=9464 is the metrics port, too",
+        {"PORT": "9464", "OTEL_EXPORTER_PROMETHEUS_PORT": "9464"}, "SLO151", "PORT=9464 is also the metrics port",
     ),
     "another environment than the active one": ({"VIRTUAL_ENV": "/no/venv"}, "SLO115", "python -m slotel doctor"),
     "another agent": ({"PYTHONPATH": "/x/ddtrace/bootstrap"}, "SLO116", "start the service without ddtrace"),
