@@ -146,6 +146,19 @@ class Server:
         """Have it make the full collection that a start's many objects bring about: 50 ms, once in a process."""
         os.kill(self.pid, signal.SIGUSR1)
 
+    def lost(self) -> dict[str, float]:
+        """Return what slotel says that it lost, by signal; empty for a variant without slotel."""
+        if self.variant.kind != "slotel":
+            return {}
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._metrics_port}/metrics", timeout=30) as answer:
+            text = answer.read().decode()
+        lost: dict[str, float] = {}
+        for signal_name, value in re.findall(
+            r'^slotel_dropped_total\{[^}]*signal="(\w+)"[^}]*\} (\S+)', text, re.MULTILINE
+        ):
+            lost[signal_name] = lost.get(signal_name, 0.0) + float(value)
+        return lost
+
     def requests_in_metrics(self) -> float | None:
         """Return how many requests a scrape reports; None when the variant has no metrics or none are found."""
         if self.variant.metrics is None:

@@ -34,6 +34,12 @@ def error():
     raise RuntimeError("on purpose")
 
 
+@app.get("/rare/<int:number>")
+def rare(number):
+    """Raise an error whose place is another for each number."""
+    exec(compile("\n" * number + "raise LookupError(number)", "rare.py", "exec"))
+
+
 if __name__ == "__main__":
     server = waitress.create_server(app, host="127.0.0.1", port=0, threads=2)
     wiring.announce(int(server.effective_port))

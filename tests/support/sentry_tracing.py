@@ -91,7 +91,7 @@ def transport_class(losses: Losses, **sender: Any) -> Any:
         def __init__(self, options: dict[str, Any]) -> None:
             made = Sender(Endpoint(options["dsn"], options), losses, **{"wait": 0.05, **sender})
             completion = EnvelopeCompletion(enforcer().item, enforcer().headers)
-            super().__init__(options, made, completion=completion, counted=lambda _: None, dropped=losses)
+            super().__init__(options, made, completion=completion, counted=lambda _: None)
 
     return Made
 

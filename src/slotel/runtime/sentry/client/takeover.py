@@ -296,7 +296,6 @@ class ClientTakeover:
                     Sender(Endpoint(dsn, options), parts.dropped, limits=limited),
                     completion=completion,
                     counted=lambda told: parts.counted(project, told or environment),
-                    dropped=parts.dropped,
                 )
 
         return SlotelTransport
@@ -310,7 +309,6 @@ class ClientTakeover:
         options: dict[str, Any] = {
             "auto_enabling_integrations": False,
             "auto_session_tracking": False,
-            "send_client_reports": False,  # GlitchTip stops at them, and losses are counted in the store
             "transport": self._transport_class(),
             "environment": identity.environment,
         }

@@ -236,11 +236,11 @@ class Worker:
             self._dropped("spans", "overloaded", lost)
         if ready:
             UNSENT.add("traces", -len(ready))
-            self._dropped("traces", "rate_limited", len(ready))
+            self._sender.lost("traces", "rate_limited", len(ready))
         spans = len(late) + sum(len(part.spans) for part in parts)
         if spans:
             self._release(spans)
-            self._dropped("spans", "rate_limited", spans)
+            self._sender.lost("spans", "rate_limited", spans)
 
     def _build(self, ready: list[EndedTrace], parts: list[PartialTrace], late: list[LateSpan]) -> None:
         assembly = self._assembly
@@ -273,6 +273,6 @@ class Worker:
                 packed = body if self._gil_yielder.contended else compress(body)
                 self._sender.offer(QueuedEnvelope(packed, time.time()))
         except Exception as error:  # noqa: BLE001 the others are not affected
-            self._dropped("traces", "build_error", 1)
+            self._sender.lost("traces", "build_error", 1)
             LOG.debug("a transaction could not be built: %s", error, exc_info=True)
         self._gil_yielder.yield_gil()

@@ -37,6 +37,10 @@ class AppTransport:
             self._dropped(envelope.signal, "transport_error", 1)
             LOG.debug("the app's Sentry transport failed: %s", error, exc_info=True)
 
+    def lost(self, signal: str, reason: str, count: int) -> None:
+        """Count a loss before this."""
+        self._dropped(signal, reason, count)
+
     def wake(self) -> None:
         """Do nothing: nothing is queued here."""
 
@@ -60,6 +64,7 @@ class WithSpotlight:
         self._sender = sender
         self._spotlight = AppTransport(spotlight, dropped)
         self.limits, self.wake, self.flush, self.stop = sender.limits, sender.wake, sender.flush, sender.stop
+        self.lost = sender.lost
 
     def offer(self, envelope: QueuedEnvelope) -> None:
         """Take an envelope, on the thread that builds transactions."""

@@ -6,18 +6,19 @@ On the thread that captures it costs one append: encoding and compressing are do
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, Final
 
 from sentry_sdk.envelope import Envelope, Item
 from sentry_sdk.transport import Transport
 
 from slotel.runtime.process.shutdown import EXIT
-from slotel.runtime.sentry.protocols import DUPLICATE, Dropped
+from slotel.runtime.sentry.protocols import DUPLICATE
 from slotel.runtime.sentry.transport import encode
 from slotel.runtime.sentry.transport.bounds import encode_bounded
 from slotel.runtime.sentry.transport.completion import EnvelopeCompletion
 from slotel.runtime.sentry.transport.envelope_queue import QueuedEnvelope
+from slotel.runtime.sentry.transport.error_kind import error_kind
 from slotel.runtime.sentry.transport.sender import Sender
 from slotel.runtime.upstream.sentry.client import inner_transport
 from slotel.runtime.upstream.sentry.frames import is_reduced
@@ -54,25 +55,26 @@ class ClientTransport(Transport):
         *,
         completion: EnvelopeCompletion,
         counted: Callable[[str | None], None],
-        dropped: Dropped,
     ) -> None:
         super().__init__(options)
         self.sender = sender
+        sender.report.enabled = bool(options.get("send_client_reports"))
         self._completion = completion
         self._counted = counted
-        self._dropped = dropped
+        self._dropped = sender.report
 
     def capture_envelope(self, envelope: Envelope) -> None:
         """Queue an envelope."""
         if not envelope.items:
             return
-        repeats = False
+        repeats, kind = False, None
         for item in envelope.items:
             event = item.get_event()
             if event is not None:
                 self._counted(event.get("environment"))
-                repeats = is_reduced(event)
-        self.sender.offer_unencoded(_signal(envelope.items[0]), lambda: self._encode(envelope))
+                repeats, kind = is_reduced(event), error_kind(event)
+        signal = _signal(envelope.items[0])
+        self.sender.offer_unencoded(signal, lambda: self._encode(envelope, kind), kind)
         self.sender.wake(soon=not repeats)
 
     def flush(self, timeout: float, callback: Any = None) -> None:
@@ -107,7 +109,7 @@ class ClientTransport(Transport):
             return  # one exception, reported twice: nothing is lost
         self._dropped(_SIGNALS.get(category, str(category)), reason, 1 if item is not None else quantity)
 
-    def _encode(self, envelope: Envelope) -> QueuedEnvelope | None:
+    def _encode(self, envelope: Envelope, kind: Hashable) -> QueuedEnvelope | None:
         now = time.time()
         items = []
         for item in envelope.items:
@@ -122,7 +124,7 @@ class ClientTransport(Transport):
             headers(envelope.headers), [(headers(item.headers), payload) for item, payload in items], now
         )
         first = items[0][0]
-        return QueuedEnvelope(encode.compress(encoded), now, first.data_category, _signal(first))
+        return QueuedEnvelope(encode.compress(encoded), now, first.data_category, _signal(first), kind)
 
     def _payload(self, item: Item) -> bytes:
         payload = self._completion.payload(item)

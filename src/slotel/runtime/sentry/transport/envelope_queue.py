@@ -1,18 +1,42 @@
-"""The envelopes that wait to be sent, bounded in number and bytes: the oldest is dropped. It counts no loss itself."""
+"""Queues of what waits to be encoded or sent, bounded in number and bytes; what gives way. They count no loss."""
 
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 MAX_ENVELOPES: Final = 5000
 MAX_BYTES: Final = 8 * 1024 * 1024
 """Most bytes of all envelopes. One that is larger than half of it counts as half, so that two large ones can wait."""
+ERRORS: Final = "errors"
+"""The `signal` whose kinds are told apart."""
+_SLACK: Final = 16
+"""A queue that is too large gives up this part of its bounds at once: what gives way is looked for in all of it."""
 
 
-@dataclass(slots=True)
+class Waiting(Protocol):
+    """What a queue holds."""
+
+    @property
+    def signal(self) -> str:
+        """Its `signal` in `slotel_dropped_total`."""
+
+    @property
+    def kind(self) -> Hashable:
+        """What further events of the same error have in common."""
+
+    @property
+    def weight(self) -> int:
+        """Its bytes in the queue."""
+
+
+_W = TypeVar("_W", bound=Waiting)
+
+
+@dataclass(slots=True, eq=False)
 class QueuedEnvelope:
     """One envelope.
 
@@ -21,6 +45,7 @@ class QueuedEnvelope:
         made: unix seconds.
         category: category of its main item in rate limits.
         signal: its `signal` in `slotel_dropped_total`.
+        kind: of an error, as `error_kind` makes it.
         attempts: failed attempts to send it.
     """
 
@@ -28,6 +53,7 @@ class QueuedEnvelope:
     made: float
     category: str = "transaction"
     signal: str = "traces"
+    kind: Hashable = None
     attempts: int = 0
 
     @property
@@ -36,14 +62,34 @@ class QueuedEnvelope:
         return min(len(self.body), MAX_BYTES // 2)
 
 
-class EnvelopeQueue:
-    """A queue that any thread fills and one thread empties. A forked child makes a new one: the parent sends this one.
+@dataclass(slots=True, eq=False)
+class UnencodedEnvelope:
+    """An envelope whose bytes are still to be made.
 
-    The lock is re-entrant, and only this file's code runs under it: a signal handler may end a span at any time.
+    Args:
+        signal, kind: as of `QueuedEnvelope`.
+        encode: makes the bytes, on the sender's thread; None if nothing of it may be sent now.
     """
 
-    def __init__(self) -> None:
-        self._envelopes: deque[QueuedEnvelope] = deque()
+    signal: str
+    kind: Hashable
+    encode: Callable[[], QueuedEnvelope | None]
+    weight: int = 0
+
+
+class EnvelopeQueue(Generic[_W]):
+    """A queue that any thread fills and one thread empties. A forked child makes a new one: the parent sends this one.
+
+    The lock is re-entrant, and only this file's code runs under it: a signal handler may end a span at any time, also
+    between two lines here.
+
+    Args:
+        most: most envelopes.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = MAX_ENVELOPES if most is None else most
+        self._envelopes: deque[_W] = deque()
         self._bytes = 0
         self._lock = threading.RLock()
 
@@ -51,30 +97,34 @@ class EnvelopeQueue:
         """Return how many envelopes are queued."""
         return len(self._envelopes)
 
-    def put(self, envelope: QueuedEnvelope) -> list[QueuedEnvelope]:
-        """Add an envelope; return the oldest ones, which were dropped for it."""
+    def put(self, envelope: _W) -> list[_W]:
+        """Add an envelope; return those that gave way to it, which may be itself."""
+        weight = envelope.weight
         with self._lock:
             self._envelopes.append(envelope)
-            self._bytes += envelope.weight
+            self._bytes += weight
             return self._trim()
 
-    def take(self) -> QueuedEnvelope | None:
+    def take(self) -> _W | None:
         """Return the oldest envelope."""
         with self._lock:
-            if not self._envelopes:
+            try:
+                envelope = self._envelopes.popleft()
+            except IndexError:
                 return None
-            envelope = self._envelopes.popleft()
-            self._bytes -= envelope.weight
+            weight = envelope.weight
+            self._bytes -= weight
             return envelope
 
-    def put_back(self, envelope: QueuedEnvelope) -> list[QueuedEnvelope]:
-        """Put an envelope back as the oldest; return those that were dropped for it."""
+    def put_back(self, envelope: _W) -> list[_W]:
+        """Put an envelope back as the oldest; return those that gave way to it."""
+        weight = envelope.weight
         with self._lock:
             self._envelopes.appendleft(envelope)
-            self._bytes += envelope.weight
+            self._bytes += weight
             return self._trim()
 
-    def clear(self) -> list[QueuedEnvelope]:
+    def clear(self) -> list[_W]:
         """Empty the queue; return its envelopes."""
         with self._lock:
             waiting = list(self._envelopes)
@@ -82,10 +132,67 @@ class EnvelopeQueue:
             self._bytes = 0
             return waiting
 
-    def _trim(self) -> list[QueuedEnvelope]:
-        lost = []
-        while len(self._envelopes) > MAX_ENVELOPES or self._bytes > MAX_BYTES:
-            oldest = self._envelopes.popleft()
-            self._bytes -= oldest.weight
-            lost.append(oldest)
+    def _trim(self) -> list[_W]:
+        lost: list[_W] = []
+        if len(self._envelopes) <= self._most and self._bytes <= MAX_BYTES:
+            return lost
+        most, most_bytes = self._most - self._most // _SLACK, MAX_BYTES - MAX_BYTES // _SLACK
+        for envelope in least_needed(list(self._envelopes)):
+            if len(self._envelopes) <= most and self._bytes <= most_bytes:
+                break
+            try:
+                self._envelopes.remove(envelope)
+            except ValueError:  # a signal handler's own call gave it up
+                continue
+            weight = envelope.weight
+            self._bytes -= weight
+            lost.append(envelope)
         return lost
+
+
+def least_needed(waiting: Sequence[_W]) -> Iterator[_W]:
+    """Yield envelopes in the order in which they give way.
+
+    Errors have half of the queue, and what the rest leaves of it; the rest likewise. Of errors a kind with many events
+    gives way before one with few, and the first event of each kind, which tells how it began, after all others. Of
+    the rest the signal with the most gives way first. Else the oldest goes first.
+
+    Args:
+        waiting: the oldest first.
+    """
+    errors = deque(_most_frequent_first([each for each in waiting if each.signal == ERRORS], spared=1))
+    rest = deque(_most_frequent_first([each for each in waiting if each.signal != ERRORS], spared=0))
+    of_errors, of_rest = sum(map(_share, errors)), sum(map(_share, rest))
+    while errors or rest:
+        if errors and (of_errors > of_rest or not rest):
+            of_errors -= _share(errors[0])
+            yield errors.popleft()
+        else:
+            of_rest -= _share(rest[0])
+            yield rest.popleft()
+
+
+def _share(envelope: Waiting) -> int:
+    """Return what an envelope takes of both bounds, in bytes."""
+    return envelope.weight + MAX_BYTES // MAX_ENVELOPES
+
+
+def _most_frequent_first(waiting: Sequence[_W], *, spared: int) -> list[_W]:
+    """Return envelopes by their number among the later ones of their kind, the highest first.
+
+    Args:
+        waiting: the oldest first.
+        spared: 1 if the oldest of each kind comes after all others.
+    """
+    later: Counter[tuple[str, Hashable]] = Counter()
+    ranks = []
+    for envelope in reversed(waiting):
+        kind = (envelope.signal, envelope.kind)
+        later[kind] += 1
+        ranks.append(later[kind])
+    ranked = zip(reversed(ranks), waiting, strict=True)
+    order = [
+        (0 if spared and rank == later[envelope.signal, envelope.kind] else -rank, place, envelope)
+        for place, (rank, envelope) in enumerate(ranked)
+    ]
+    return [envelope for _, _, envelope in sorted(order, key=lambda each: each[:2])]

@@ -8,8 +8,8 @@ import re
 import threading
 import time
 from _thread import LockType, allocate_lock
-from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable
 from math import inf
 from typing import Final
 
@@ -23,9 +23,16 @@ from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.process.shutdown import EXIT
 from slotel.runtime.process.threads import start_daemon, tokens_for
 from slotel.runtime.sentry.protocols import Dropped
+from slotel.runtime.sentry.transport.client_report import ClientReport
 from slotel.runtime.sentry.transport.encode import is_gzip, sent_later
 from slotel.runtime.sentry.transport.endpoint import Endpoint, was_sent
-from slotel.runtime.sentry.transport.envelope_queue import MAX_ENVELOPES, EnvelopeQueue, QueuedEnvelope
+from slotel.runtime.sentry.transport.envelope_queue import (
+    MAX_ENVELOPES,
+    EnvelopeQueue,
+    QueuedEnvelope,
+    UnencodedEnvelope,
+    Waiting,
+)
 from slotel.runtime.sentry.transport.kept_alive import Answer
 from slotel.runtime.sentry.transport.rate_limits import RateLimits
 from slotel.runtime.upstream.otel.context import suppress_instrumentation
@@ -92,7 +99,8 @@ class Sender:
     ) -> None:
         self.limits = limits or RateLimits()
         self.endpoint = endpoint
-        self._dropped = dropped
+        self.report = ClientReport(dropped)
+        """Counts each loss, for the server too."""
         self._timeout = timeout
         self._first_wait = wait
         self.delivered: float | None = None
@@ -103,8 +111,8 @@ class Sender:
         EXIT.compute_first(self.encode_at_exit)
 
     def _begin(self) -> None:
-        self._queue = EnvelopeQueue()
-        self._unencoded: deque[tuple[str, Encode]] = deque()
+        self._queue: EnvelopeQueue[QueuedEnvelope] = EnvelopeQueue()
+        self._unencoded: EnvelopeQueue[UnencodedEnvelope] = EnvelopeQueue(MAX_UNENCODED)
         self._tokens: queue.SimpleQueue[None] = queue.SimpleQueue()  # re-entrant, which an Event is not
         self._sending = threading.RLock()  # held by the thread that talks to the server
         self._elected = allocate_lock()
@@ -127,23 +135,30 @@ class Sender:
         return len(self) + (self._in_hand is not None)
 
     def offer(self, envelope: QueuedEnvelope) -> None:
-        """Queue an envelope; a full queue drops the oldest. It is sent after `wake`."""
+        """Queue an envelope; of a full queue what is least needed gives way. It is sent after `wake`."""
         UNSENT.add(envelope.signal, 1)
         lost = self._queue.put(envelope)
         if lost:
             self._lose("queue_full", lost)
 
-    def offer_unencoded(self, signal: str, encode: Encode) -> None:
+    def offer_unencoded(self, signal: str, encode: Encode, kind: Hashable = None) -> None:
         """Queue an envelope that the sender's thread encodes. It is sent after `wake`.
 
         Args:
             signal: `signal` of slotel_dropped_total, if it is lost.
+            kind: of an error, as `error_kind` makes it.
         """
-        if self._stopped or len(self._unencoded) >= MAX_UNENCODED:
-            self._dropped(signal, "exit" if self._stopped else "queue_full", 1)
+        if self._stopped:
+            self.report(signal, "exit", 1)
             return
         UNSENT.add(signal, 1)
-        self._unencoded.append((signal, encode))
+        lost = self._unencoded.put(UnencodedEnvelope(signal, kind, encode))
+        if lost:
+            self._lose("queue_full", lost)
+
+    def lost(self, signal: str, reason: str, count: int) -> None:
+        """Count what was lost before it could be offered."""
+        self.report(signal, reason, count)
 
     def wake(self, *, soon: bool = True) -> None:
         """Have the thread send what is queued. If no thread can start, it stays queued for the next call or `flush`.
@@ -178,7 +193,11 @@ class Sender:
                 ask = now + _FLUSH_RETRY
                 self._tokens.put(None)  # ends a wait between two attempts
             time.sleep(max(0.0, min(0.01, deadline - now)))
-        return not len(self) and self._idle
+        if len(self) or not self._idle:
+            return False
+        if self.report and not self._failures:
+            self._report_here(deadline)
+        return True
 
     def stop(self, reason: str) -> None:
         """Stop sending; what is still queued is counted as dropped for that reason."""
@@ -186,10 +205,7 @@ class Sender:
         self._tokens.put(None)
         in_hand = self._in_hand
         self._lose(reason, [*self._queue.clear(), *([in_hand] if in_hand is not None else ())])
-        while self._unencoded:
-            signal, _ = self._unencoded.popleft()
-            UNSENT.add(signal, -1)
-            self._dropped(signal, reason, 1)
+        self._lose(reason, self._unencoded.clear())
         if self._sending.acquire(blocking=False):
             self.endpoint.close()
             self._sending.release()
@@ -202,6 +218,7 @@ class Sender:
     def after_fork(self) -> None:
         """Start empty in a forked child: queue, thread and connections belong to the parent."""
         self._begin()
+        self.report.forget()
         self.endpoint.after_fork()
 
     # -- the thread ------------------------------------------------------------------------------------------
@@ -241,7 +258,7 @@ class Sender:
         """Encode what is pending, and send the oldest envelope; return whether the next may follow at once."""
         try:
             with self._sending:
-                if self._unencoded:
+                if len(self._unencoded):
                     self.encode_waiting()
                 return self._send_next(self._timeout)
         except Exception as error:  # noqa: BLE001 no memory, say: the thread must live on
@@ -258,7 +275,8 @@ class Sender:
             try:
                 tokens.get(timeout=min(left, 1.0))
             except queue.Empty:
-                self.encode_waiting()
+                with contextlib.suppress(Exception):  # no memory, say: it is tried again
+                    self.encode_waiting()
             else:
                 return  # a flush asks for it now
 
@@ -274,19 +292,18 @@ class Sender:
         """
         gil = GilYielder(_COMPUTE_TIME)
         while not self._stopped and time.monotonic() < until:
-            try:
-                signal, encode = self._unencoded.popleft()
-            except IndexError:
+            unencoded = self._unencoded.take()
+            if unencoded is None:
                 return
             try:
-                envelope = encode()
+                envelope = unencoded.encode()
                 if envelope is not None:
                     self.offer(envelope)
             except Exception as error:  # noqa: BLE001 the others are not affected
-                self._dropped(signal, "build_error", 1)
+                self.report(unencoded.signal, "build_error", 1)
                 LOG.debug("an envelope could not be encoded: %s", error, exc_info=True)
             finally:
-                UNSENT.add(signal, -1)
+                UNSENT.add(unencoded.signal, -1)
             gil.yield_gil()
 
     def _send_here(self, deadline: float) -> bool:
@@ -309,6 +326,18 @@ class Sender:
         finally:
             otel_context.detach(token)
 
+    def _report_here(self, deadline: float) -> None:
+        """Report on the calling thread what was lost."""
+        left = deadline - time.monotonic()
+        if left <= 0 or not self._sending.acquire(timeout=left):
+            return
+        token = suppress_instrumentation()
+        try:
+            self._send_report(min(self._timeout, max(0.01, deadline - time.monotonic())), now=True)
+        finally:
+            self._sending.release()
+            otel_context.detach(token)
+
     # -- one envelope ----------------------------------------------------------------------------------------
 
     def _send_next(self, timeout: float) -> bool:
@@ -325,15 +354,30 @@ class Sender:
             if now - envelope.made > MAX_SENT_AT_AGE:
                 envelope.body, envelope.made = sent_later(envelope.body, now), now
             answer = self.endpoint.post(envelope.body, gzipped=is_gzip(envelope.body), timeout=timeout)
-            return self._judge(envelope, answer)
+            well = self._judge(envelope, answer)
         except (HTTPError, OSError) as error:
             self._not_answered(envelope, error)
         except Exception as error:  # noqa: BLE001 the thread must live on, and this envelope must not stop the others
             self._lose("send_error", [envelope])
             self._tell(f"{type(error).__name__}: {error}")
+        else:
+            self._in_hand = None
+            if well and answer.status < _MULTIPLE_CHOICES:
+                self._send_report(timeout)
+            return well
         finally:
             self._in_hand = None
         return False
+
+    def _send_report(self, timeout: float, *, now: bool = False) -> None:
+        """Tell the server what was lost since it was told last. It is tried once: the counts are in `/metrics`, too."""
+        body = None if self.limits.pause("client_report") else self.report.take(now=now)
+        if body is None:
+            return
+        try:
+            self.limits.learn(*self.endpoint.post(body, gzipped=False, timeout=timeout))
+        except Exception as error:  # noqa: BLE001 the thread must live on
+            LOG.debug("a report of what was lost could not be sent: %s", error)
 
     def _not_answered(self, envelope: QueuedEnvelope, error: Exception) -> None:
         """Keep an envelope that the server did not receive; retry one that it may have received only a few times.
@@ -346,7 +390,7 @@ class Sender:
         if envelope.attempts >= MAX_ATTEMPTS:
             self._lose("timeout" if isinstance(error, ReadTimeoutError) else "network", [envelope])
         else:
-            self._keep(envelope)
+            self._keep(envelope, last=was_sent(error))
         self._tell(f"{type(error).__name__}: {_reason(error)}")
         if isinstance(getattr(error, "original_error", error), SSLError):
             self.endpoint.close()  # the next attempt reads the certificates again, which may be others by then
@@ -371,12 +415,12 @@ class Sender:
             if envelope.attempts >= MAX_ATTEMPTS:
                 self._lose("server_error", [envelope])
             else:
-                self._keep(envelope)
+                self._keep(envelope, last=status not in _UNAVAILABLE)
             self._tell(f"{status} from {self.endpoint.answers_from}")
             return False
         self._failures = 0
         if status == _TOO_MANY:
-            self._lose("rate_limited", [envelope])
+            self._lose("rate_limited", [envelope], reported=False)  # the server has counted it
             return True
         self._lose("too_large" if status == _TOO_LARGE else f"status_{status}", [envelope])
         if status in _REFUSED_KEY and self._told != "key":
@@ -384,10 +428,16 @@ class Sender:
             LOG.error("%d from %s: check the key in SENTRY_DSN", status, self.endpoint.answers_from)
         return True
 
-    def _keep(self, envelope: QueuedEnvelope) -> None:
+    def _keep(self, envelope: QueuedEnvelope, *, last: bool) -> None:
+        """Put an envelope back.
+
+        Args:
+            last: its attempts are counted. The next one is another envelope's: else those that have waited longest
+                would use up their attempts one after the other while the server fails on all.
+        """
         if self._stopped:
             return  # `stop` has counted it
-        self._lose("queue_full", self._queue.put_back(envelope))
+        self._lose("queue_full", self._queue.put(envelope) if last else self._queue.put_back(envelope))
 
     def _tell(self, why: str) -> None:
         """Log once why nothing is sent. Such an error contains no part of the DSN or of a proxy's password."""
@@ -399,10 +449,11 @@ class Sender:
                 f"{MAX_ENVELOPES:,}",
             )
 
-    def _lose(self, reason: str, envelopes: Iterable[QueuedEnvelope]) -> None:
+    def _lose(self, reason: str, envelopes: Iterable[Waiting], *, reported: bool = True) -> None:
+        count_loss = self.report if reported else self.report.dropped
         for signal, count in Counter(envelope.signal for envelope in envelopes).items():
             UNSENT.add(signal, -count)
-            self._dropped(signal, reason, count)
+            count_loss(signal, reason, count)
 
 
 def _reason(error: Exception) -> str:

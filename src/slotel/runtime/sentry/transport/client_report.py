@@ -1,0 +1,112 @@
+"""What was lost on the way to one DSN, as Sentry's page of discarded events takes it. Counts; sends nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from slotel.runtime.sentry.protocols import Dropped
+from slotel.runtime.sentry.transport.encode import envelope, serialize
+
+INTERVAL: Final = 30.0
+"""Seconds between two reports."""
+MAX_REASONS: Final = 200
+"""Pairs of category and reason that are counted until the next report."""
+_CATEGORIES: Final = {
+    "errors": "error",
+    "traces": "transaction",
+    "spans": "span",
+    "sessions": "session",
+    "logs": "log_item",
+    "check_ins": "monitor",
+    "profiles": "profile",
+    "attachments": "attachment",
+    "metrics": "trace_metric",
+}
+"""`signal` of slotel_dropped_total → category of Sentry."""
+_REASONS: Final = {
+    "queue_full": "queue_overflow",
+    "rate_limited": "ratelimit_backoff",
+    "too_large": "send_error",
+    "send_error": "send_error",
+    "network": "network_error",
+    "timeout": "network_error",
+    "server_error": "network_error",
+    "build_error": "internal_sdk_error",
+}
+"""`reason` of slotel_dropped_total → that of Sentry. Source: Sentry SDK docs, "Client Reports"."""
+_REFUSED: Final = "status_"
+"""What a reason of a refused envelope begins with."""
+_SENTRYS: Final = frozenset(
+    {
+        "before_send", "event_processor", "sample_rate", "backpressure", "no_parent_span", "insufficient_data",
+        "buffer_overflow", "cache_overflow", "internal_sdk_error", "network_error", "queue_overflow", "send_error",
+        "ratelimit_backoff",
+    }
+)  # fmt: skip
+
+
+class ClientReport:
+    """Counts losses until they are reported, on any thread. The lock is re-entrant, for signal handlers.
+
+    Args:
+        dropped: is given each loss.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, dropped: Dropped, clock: Callable[[], float] = time.monotonic) -> None:
+        self.enabled = False
+        self.dropped = dropped
+        self._clock = clock
+        self._next = 0.0
+        self._counts: dict[tuple[str, str], int] = {}
+        self._lock = threading.RLock()
+
+    def __call__(self, signal: str, reason: str, count: int) -> None:
+        """Count a loss."""
+        self.dropped(signal, reason, count)
+        if self.enabled:
+            self.add(signal, reason, count)
+
+    def add(self, signal: str, reason: str, count: int) -> None:
+        """Count a loss for the report alone; what an exit loses is in none."""
+        told = _REASONS.get(reason, reason)
+        if told.startswith(_REFUSED):
+            told = "send_error"
+        category = _CATEGORIES.get(signal)
+        if category is None or told not in _SENTRYS:
+            return
+        key = (category, told)
+        with self._lock:
+            if key in self._counts or len(self._counts) < MAX_REASONS:
+                self._counts[key] = self._counts.get(key, 0) + count
+
+    def __bool__(self) -> bool:
+        """Return whether there is a loss to report."""
+        return bool(self._counts)
+
+    def forget(self) -> None:
+        """Forget what was lost: in a forked child it is the parent's."""
+        self._counts = {}
+        self._lock = threading.RLock()
+
+    def take(self, *, now: bool) -> bytes | None:
+        """Return an envelope that reports what was lost since the last one; None if there is nothing to report yet.
+
+        Args:
+            now: also if the last report was a moment ago.
+        """
+        if not self._counts or (not now and self._clock() < self._next):
+            return None
+        self._next = self._clock() + INTERVAL
+        with self._lock:
+            counts, self._counts = self._counts, {}
+        at = time.time()
+        discarded = [
+            {"reason": reason, "category": category, "quantity": count}
+            for (category, reason), count in counts.items()
+        ]
+        payload = serialize({"timestamp": at, "discarded_events": discarded})
+        return envelope({}, [({"type": "client_report"}, payload)], at)
