@@ -29,6 +29,7 @@ class Prometheus(Program):
         alertmanagers: `host:port` of those that get the alerts.
         scrape: more of each job, by its name: credentials, TLS.
         external_labels: what it adds to alerts, remote write and federation.
+        remote_write: where it sends series to.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Prometheus(Program):
         alertmanagers: Sequence[str] = (),
         scrape: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
         external_labels: Mapping[str, str] = MappingProxyType({}),
+        remote_write: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self._program = require_real("prometheus")
         self.port = free_port()
@@ -61,6 +63,9 @@ class Prometheus(Program):
             for job, targets in jobs.items()
         ]
         config = {"global": every, "rule_files": [str(rule) for rule in rules], "scrape_configs": scrapes}
+        if remote_write:
+            quick = {"queue_config": {"batch_send_deadline": "200ms"}}
+            config["remote_write"] = [{**each, **quick} for each in remote_write]
         if alertmanagers:
             config["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": list(alertmanagers)}]}]}
         with (folder / "prometheus.yml").open("w") as file:
@@ -87,10 +92,14 @@ class Prometheus(Program):
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """The vector that an expression is now."""
-        query = urllib.parse.urlencode({"query": expression})
-        with urllib.request.urlopen(f"{self.url}/api/v1/query?{query}", timeout=30) as answer:
-            found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+        found: list[dict[str, Any]] = self.ask("query", query=expression)["result"]
         return found
+
+    def ask(self, path: str, **parameters: str) -> Any:
+        """The data that its API answers."""
+        query = urllib.parse.urlencode(parameters)
+        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=30) as answer:
+            return json.load(answer)["data"]
 
     def exemplars(self, expression: str) -> set[str]:
         """The trace ids of the exemplars of the last hour."""

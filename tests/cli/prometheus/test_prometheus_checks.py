@@ -158,6 +158,42 @@ def test_services_of_one_name_in_two_namespaces_are_named(tmp_path):
 
 
 @pytest.mark.real
+def test_series_of_two_replicas_and_records_of_other_rules_are_named(tmp_path):
+    """Two instances are no replicas, and one environment's records are not another's."""
+    series = (
+        'slo_events_total{service_name="shop",slo_name="availability",slo_outcome="good",instance="%s"%s} 5'
+    )
+    budget = 'slo:error_budget:ratio{service="shop",slo="availability"%s} 0.01'
+    kinds = {
+        "well": [series % ("a", ""), series % ("b", ""), budget % ""],
+        "replicas": [series % ("a", f',replica="{name}"') for name in "xy"],
+        "records": [series % ("a", ""), budget % "", budget % ',cluster="a"'],
+    }
+    found = {}
+    for kind, lines in kinds.items():
+        with (
+            target("\n".join([*lines, ""]).encode()) as address,
+            Prometheus(tmp_path / kind, {"web": [address]}) as prometheus,
+        ):
+            wait_until(
+                lambda prometheus=prometheus, lines=lines: (
+                    prometheus.value('count({__name__=~"slo.+",__name__!~"sloth.*"})') == len(lines)
+                ),
+                "it is scraped",
+                60,
+            )
+            findings = check_prometheus(services.one(), prometheus.url)
+            found[kind] = [each.text for each in findings if each.code == "SLO161"]
+    assert found == {
+        "well": [],
+        "replicas": ["'availability': each event counts 2 times: its series are there once for each replica"],
+        "records": [
+            "'availability': 2 series of slo:error_budget:ratio: records of the same rules elsewhere are in this store"
+        ],
+    }
+
+
+@pytest.mark.real
 def test_rules_of_sloth_for_the_same_objective_are_named_and_those_of_slotel_do_not_fail(tmp_path):
     service = services.one()
     own, theirs = tmp_path / "slotel.yaml", tmp_path / "sloth.yaml"

@@ -23,6 +23,8 @@ _DEFAULT_RETENTION: Final = 15 * DAY
 """Source: Prometheus' documentation, `storage.tsdb.retention.time`."""
 _PLACES: Final = ("cluster", "environment", "namespace")
 """Labels by which scrapes tell services of one name apart."""
+_REPLICAS: Final = ("replica", "prometheus_replica", "prometheus")
+"""External labels by which a pair of Prometheus, which scrape the same, tell their series apart."""
 _SAMPLED: Final = "20m"
 _STEP: Final = "30s"
 _NAME: Final = re.compile(r"\w+")
@@ -148,6 +150,7 @@ def _series(service: Service, slo: Slo, prometheus: PrometheusApi) -> Iterator[F
     if not missing:
         yield Finding(_SUBJECT, "ok", f"'{slo.name}': its series are there")
     yield from _several(service, slo, found, prometheus)
+    yield from _twice(service, slo, found, prometheus)
     yield from _scrapes(service, slo, found, prometheus)
 
 
@@ -175,6 +178,23 @@ def _several(service: Service, slo: Slo, found: Counts, prometheus: PrometheusAp
             text = f"'{slo.name}': events of {len(values)} values of {label} ({', '.join(values[:5])}) share one budget"
             fix = f"if these are several services: monitoring: {{match: {{{label}: {values[0]}}}}}, one file for each"
             yield Finding(_SUBJECT, "info", text, fix)
+
+
+def _twice(service: Service, slo: Slo, found: Counts, prometheus: PrometheusApi) -> Iterator[Finding]:
+    """Yield if events count more than once, and if the records of other rules came into this store."""
+    for label in _REPLICAS if slo.queries is None else ():
+        times = _value(prometheus, f'max(count without ({label}) ({found.present[:-1]},{label}!=""}}))')
+        if times > 1:
+            text = (
+                f"'{slo.name}': each event counts {times:g} times: its series are there once for each {label}"
+            )
+            fix = "federate or write them from one replica, or deduplicate them (Thanos, the HA tracker of Mimir)"
+            yield Finding(_SUBJECT, "warn", text, fix, "SLO161")
+    records = _value(prometheus, f"count({at.recorded(at.BUDGET, service, slo)})")
+    if records > 1:
+        text = f"'{slo.name}': {records:g} series of {at.BUDGET}: records of the same rules elsewhere are in this store"
+        fix = "where the rules are evaluated, take no series slo:… of another Prometheus, by federation or remote write"
+        yield Finding(_SUBJECT, "fail", text, fix, "SLO161")
 
 
 def _translated(selector: str, prometheus: PrometheusApi) -> str:
