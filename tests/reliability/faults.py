@@ -18,6 +18,7 @@ from typing import NamedTuple
 import psutil
 
 from slotel.cli.sink.server import SentrySink
+from support import wall_clock
 from support.launch import OPENTELEMETRY_INSTRUMENT, Launched
 
 HERE = Path(__file__).parent
@@ -37,10 +38,9 @@ UWSGI = (
 )  # fmt: skip
 OTHERS = Path(__file__).parents[2] / ".venv-apps/bin"
 UVLOOP = (str(OTHERS / "opentelemetry-instrument"), str(OTHERS / "uvicorn"), "--loop", "uvloop", *UVICORN[1:])
-CLOCK_LIBRARY = Path(__file__).parents[2] / ".cache/wall_clock.so"
 BEHIND_A_PROXY = {"http_proxy": "{sentry}", "SENTRY_DSN": "http://k@sentry.invalid/1"}
 """The sink takes the requests that a proxy is given, too."""
-CLOCK = {"LD_PRELOAD": str(CLOCK_LIBRARY), "WALL_CLOCK": "{place}/clock"}
+CLOCK = wall_clock.environ(Path("{place}/clock"))
 NOWHERE = """
 set -e
 mount --make-rprivate /
@@ -232,14 +232,6 @@ def read_only(service: Service) -> None:
         subprocess.run(["umount", place], check=True)
 
 
-def fake_clock() -> str:
-    """Build what moves the wall clock of one service, and leaves the monotonic clock alone."""
-    command = ["cc", "-O2", "-shared", "-fPIC", "-o", str(CLOCK_LIBRARY), str(HERE / "wall_clock.c"), "-ldl"]
-    if shutil.which("cc") is None:
-        return "no C compiler"
-    return "" if subprocess.run(command).returncode == 0 else "cc refused wall_clock.c"
-
-
 def other_environment() -> str:
     return "" if OTHERS.is_dir() else "without `make apps`"
 
@@ -317,7 +309,7 @@ FAULTS: tuple[Fault, ...] = (
         "nothing can be written, SIGKILL of a worker", kill_a_worker, command=(*READ_ONLY, "flask_app:app"),
         needs=mountable, launcher=False,
     ),
-    Fault("the wall clock steps +1 d, -1 h and back", steps, env=CLOCK, needs=fake_clock, lasts=8),
+    Fault("the wall clock steps +1 d, -1 h and back", steps, env=CLOCK, needs=wall_clock.built, lasts=8),
     Fault("disk full for 2 s", limited(resource.RLIMIT_FSIZE, lambda _: 0, every=True)),
     Fault(
         "no address space left in a worker for 2 s",

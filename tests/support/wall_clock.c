@@ -1,4 +1,5 @@
-/* Moves the wall clock of one process tree, and only that, by the seconds that stand in the file WALL_CLOCK. */
+/* Moves the wall clock of one process tree, and only that, by the seconds that stand in the file WALL_CLOCK;
+   with WALL_CLOCK_SUSPENDS the time since boot, too, as a suspension does. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -30,7 +31,9 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
     static int (*real)(clockid_t, struct timespec *);
     if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
     int result = real(clock, now);
-    if (!result && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) now->tv_sec += offset();
+    if (!result && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE ||
+                    (clock == CLOCK_BOOTTIME && getenv("WALL_CLOCK_SUSPENDS"))))
+        now->tv_sec += offset();
     return result;
 }
 
