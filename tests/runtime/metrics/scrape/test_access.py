@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import http.client
+import re
 import socket
 import ssl
 import subprocess
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from slotel.runtime.metrics.scrape.endpoint import Endpoint
 from slotel.runtime.metrics.scrape.http.access import Access, AccessError, read_access
@@ -149,7 +152,7 @@ def certificates(tmp_path_factory):
     for name in ("server", "client", "other"):
         openssl(
             "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-            "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", f"{name}.key", "-out", f"{name}.crt",
+            "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-keyout", f"{name}.key", "-out", f"{name}.crt",
         )  # fmt: skip
     return folder
 
@@ -220,6 +223,29 @@ def test_prometheus_itself_scrapes_with_a_password_with_a_token_and_not_without(
                 "token",
             }
             assert prometheus.value("sum(orders_total)") == 6
+
+
+def test_the_two_files_of_the_page_on_security_work_as_they_are_printed(tmp_path, certificates):
+    """But for the hash and the port, which are the reader's."""
+    bcrypt = pytest.importorskip("bcrypt")
+    text = (Path(__file__).parents[4] / "docs/security.md").read_text()
+    web, prometheus = (block for block in re.findall(r"```yaml\n(# .*?)```", text, re.DOTALL))
+    assert (web.split()[1], prometheus.split()[1]) == ("web.yml:", "prometheus.yml:")
+    for folder in ("service", "prometheus"):
+        (tmp_path / folder).mkdir()
+    for name in ("server.crt", "server.key"):
+        (tmp_path / "service" / name).write_bytes((certificates / name).read_bytes())
+    (tmp_path / "prometheus/server.crt").write_bytes((certificates / "server.crt").read_bytes())
+    (tmp_path / "prometheus/password").write_text("hunter2\n")
+    file = tmp_path / "service/web.yml"
+    hashed = bcrypt.hashpw(b"hunter2", bcrypt.gensalt(4)).decode()
+    file.write_text(re.sub(r"prometheus: \S+", lambda _: f"prometheus: {hashed}", web))
+    (job,) = YAML(typ="safe").load(prometheus)["scrape_configs"]
+    with serving({"SLOTEL_METRICS_WEB_CONFIG": str(file)}) as endpoint:
+        scrape = {"shop": {name: job[name] for name in ("scheme", "tls_config", "basic_auth")}}
+        target = job["static_configs"][0]["targets"][0].replace("9464", str(endpoint.port))
+        with Prometheus(tmp_path / "prometheus", {"shop": [target]}, scrape=scrape) as scraping:
+            scraping.wait("sum(orders_total)", 3, deadline=60)
 
 
 def test_a_large_answer_goes_through_tls_whole(tmp_path, certificates):
