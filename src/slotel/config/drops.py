@@ -39,7 +39,7 @@ DROPS: Final[dict[str, Drop]] = {
     ),
     "queue_full": Drop(
         "Sentry was away, or slower than this process, until the queue was full",
-        "See the line about Sentry before it. The queue holds 5,000 envelopes or 8 MiB, of each kind of error the first.",
+        "See the line about Sentry before it. The queue holds 5,000 envelopes or 8 MiB.",
     ),
     "rate_limited": Drop(
         "Sentry asked for a pause: a quota or a rate limit",
