@@ -40,6 +40,9 @@ def target(metrics=METRICS):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(200)
+            self.send_header(
+                "Content-Type", "text/plain; version=0.0.4"
+            )  # without it Prometheus 3 takes nothing
             self.end_headers()
             self.wfile.write(metrics)
 
