@@ -1,4 +1,4 @@
-"""The list of what a process has begun and not ended: the other processes of its service count it if it is killed."""
+"""Lists the unfinished jobs and requests of a process: another process of its service counts them if it is killed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class InProgress:
     An entry is a list that JSON can hold. The code that adds it also reads it, in another process.
 
     Args:
-        share: gives the list to the other processes of the service; returns False where there are none.
+        share: shares the list with the other processes of the service; returns False where there are none.
         redact: returns nested data without secrets; the list is a file.
     """
 
@@ -35,13 +35,13 @@ class InProgress:
         self._is_shared = False
 
     def add(self, entries: Mapping[int, Sequence[Any]]) -> None:
-        """Note what has begun, by a key of this process."""
+        """Add entries that have begun, by a key of this process."""
         with self._lock:
             self._open.update({key: self._redact(entry) for key, entry in entries.items()})
             self._is_shared = self._share(self._list())
 
     def remove(self, key: int) -> None:
-        """Note what has ended; a key that was never added is ignored."""
+        """Remove an entry that has ended; a key that was never added is ignored."""
         with self._lock:
             if self._open.pop(key, None) is not None and self._is_shared:
                 self._share(self._list())
@@ -50,7 +50,7 @@ class InProgress:
         return json.dumps([*self._open.values()], default=str).encode()
 
     def absorb(self, lists: Sequence[bytes]) -> bytes:
-        """Take the lists of dead processes; return the empty one that stands for them from now on."""
+        """Take the lists of dead processes; return the empty list that replaces them."""
         self._dead.extend(lists)
         return b"[]"
 

@@ -23,15 +23,15 @@ class Jobs:
     """Makes the spans of jobs.
 
     Args:
-        before_exit: called after a job with which its process leaves.
-        in_progress: tells the other processes of the service which jobs run whose library does not tell.
+        before_exit: called after a job whose process ends with it.
+        in_progress: lists, for the other processes of the service, running jobs whose library reports no killed ones.
     """
 
     def __init__(self, before_exit: Callable[[], None], in_progress: InProgress) -> None:
         self._before_exit, self._in_progress = before_exit, in_progress
 
     def count_killed(self, library: str, state: str, started: int, *told: Any) -> None:
-        """Count a job with which another process of the service was killed; `told` is what its Job is made of."""
+        """Count a job of another process of the service that was killed; `told` are the arguments of its Job."""
         job = Job(None, *told)
         job.state, job.started, job.stands_alone = state, started, True
         with self.serve(library, job):
@@ -90,7 +90,7 @@ def fail_current(error: Exception) -> None:
 
 @contextlib.contextmanager
 def _deciding(span: trace.Span, job: Job) -> Iterator[None]:
-    """Write what came of a job onto a span."""
+    """Record the outcome of a job on a span."""
     try:
         yield
     except BaseException as error:

@@ -1,7 +1,7 @@
-"""Requests that a process is killed with: a worker that is over its server's timeout, or out of memory.
+"""Counts the requests of killed processes: of a worker that is over its server's timeout, or out of memory.
 
-Their client gets a reset or a proxy's 502, and no span of theirs ends. A request that has run for long is listed
-beside the counts of its process, until it ends or its answer begins.
+Their client gets a reset or a proxy's 502, and their spans never end. A long request is listed in a file of its
+process, until it ends or its answer begins.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from slotel.runtime.upstream.otel.reading import attributes_of
 LONG: Final = 2_000_000_000
 """Nanoseconds after which a request is listed. Each costs two small files in memory; timeouts of servers are longer."""
 MOST: Final = 100
-"""Requests that a process lists: an end of one writes the whole list."""
+"""Most requests in the list of a process: the whole list is written when one of them ends."""
 _METHODS: Final = frozenset({"http.request.method", "http.method"})
 _KEPT: Final = (*_METHODS, "http.route", "url.scheme", "http.scheme")
-"""Attributes that are listed: none of them holds a secret."""
+"""Attributes in the list: none of them holds a secret."""
 _SOCKETS: Final = frozenset({"ws", "wss"})
 _TRACER: Final = "slotel.server"
 
 
 class KilledRequests:
-    """Lists the requests that run for long, and counts those of dead processes.
+    """Lists long requests, and counts those of dead processes.
 
     Args:
         open_spans: has the requests that run.
-        in_progress: tells the other processes of the service.
+        in_progress: the list for the other processes of the service.
     """
 
     def __init__(self, open_spans: OpenSpans, in_progress: InProgress) -> None:
         self._open_spans, self._in_progress = open_spans, in_progress
 
     def note(self) -> None:
-        """List the requests that have run for long."""
+        """Add the requests that have run for long."""
         listed, began = self._open_spans.told, time_ns() - LONG
         found = {}
         for local_root in self._open_spans.local_roots():
@@ -67,7 +67,7 @@ class KilledRequests:
 
 
 def _entry(local_root: LocalRoot, began: int) -> tuple[object, ...] | None:
-    """Return what is listed of a request without an answer; None for anything else, and for one that began later."""
+    """Return the list's entry of a request without an answer; None for anything else, and for one that began later."""
     span, served = local_root.span, local_root.served
     if span.kind is not SpanKind.SERVER or local_root.ended or (span.start_time or began) >= began:
         return None
