@@ -117,9 +117,11 @@ collector-next: $(STAMP) ## Build the newest collector of which every module can
 kubernetes: $(STAMP) ## Ask the API server's own validation of every supported Kubernetes (Go) about the deployments
 	KUBERNETES=all $(RUN)pytest tests/deploy/test_api_server.py tests/deploy/test_chart.py tests/deploy/test_linters.py -rA
 
-promtool3: $(STAMP) ## Run the rules' tests under Prometheus 3, too: its promtool is built (Go 1.25) into .cache/, once
+promtool3: $(STAMP) ## Run the rules' tests under Prometheus 3, too: it and its promtool are built (Go 1.25) into .cache/, once
+	sh tests/support/build_promtool3.sh prometheus
 	PATH="$$(sh tests/support/build_promtool3.sh):$$PATH" $(RUN)pytest tests/compile/prometheus/test_arithmetic.py tests/compile/prometheus/test_calendar.py \
-	  tests/compile/prometheus/test_generated.py tests/compile/prometheus/test_rule_kinds.py tests/compile/prometheus/test_against_sloth.py
+	  tests/compile/prometheus/test_generated.py tests/compile/prometheus/test_rule_kinds.py tests/compile/prometheus/test_against_sloth.py \
+	  tests/compile/prometheus/test_federation.py tests/e2e/test_alertmanager.py tests/runtime/metrics/scrape/test_prometheus3.py
 
 dist: $(STAMP) ## Build wheel and source distribution twice, compare the bytes, check the contents
 	$(RUN)python release/dist.py

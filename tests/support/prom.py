@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 import urllib.parse
 import urllib.request
@@ -19,6 +20,12 @@ from support.program import Program
 from support.real import require_real
 
 
+def is_version_2() -> bool:
+    """Return whether the Prometheus that the tests start is older than 3, which is the first that was built here."""
+    command = [require_real("prometheus"), "--version"]
+    return "version 2." in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 class Prometheus(Program):
     """A Prometheus that runs, on a port and a data directory that it keeps over a restart.
 
@@ -30,6 +37,7 @@ class Prometheus(Program):
         scrape: more of each job, by its name: credentials, TLS.
         external_labels: what it adds to alerts, remote write and federation.
         remote_write: where it sends series to.
+        flags: further flags of its command.
     """
 
     def __init__(
@@ -42,10 +50,11 @@ class Prometheus(Program):
         scrape: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
         external_labels: Mapping[str, str] = MappingProxyType({}),
         remote_write: Sequence[Mapping[str, Any]] = (),
+        flags: Sequence[str] = (),
     ) -> None:
         self._program = require_real("prometheus")
         self.port = free_port()
-        self._folder = folder
+        self._folder, self._flags = folder, flags
         folder.mkdir(parents=True, exist_ok=True)
         every: dict[str, Any] = {
             "scrape_interval": interval,
@@ -80,6 +89,7 @@ class Prometheus(Program):
             f"--web.listen-address=127.0.0.1:{self.port}",
             "--web.enable-remote-write-receiver",
             "--enable-feature=exemplar-storage",
+            *self._flags,
         ]
         self.start_process(command, env=clean_environ())
         ready = f"{self.url}/-/ready"
