@@ -48,6 +48,7 @@ def test_the_examples_in_the_docstrings_are_true(name):
         (429, None, None, 60),
         (429, None, "nonsense", 60),
         (429, None, "Thu, 01 Jan 1970 00:00:30 GMT", 30),
+        (429, None, "Wed, 31 Dec 1969 23:55:00 GMT", 60),  # a clock is wrong: the server has said to wait
         (429, "5:transaction:key", "7", 5),
         (200, "5:transaction:key", None, 5),
         (200, "5::organization", None, 5),

@@ -65,9 +65,10 @@ class RateLimits:
         if seconds is not None:
             return seconds
         try:
-            return parsedate_to_datetime(text).timestamp() - self._wall()
+            left = parsedate_to_datetime(text).timestamp() - self._wall()
         except (ValueError, TypeError):
             return None
+        return left if left > 0 else None  # a clock is wrong, here or there
 
 
 def _number(text: str) -> float | None:
