@@ -50,7 +50,7 @@ class SentrySettings:
         late_wait: seconds that a transaction waits for children that end after its root, at most 10.
         error_detail: `adaptive` reads fewer local variables while many errors happen, `full` always all.
         roots: `requests` sends no transaction for a call to a database, a queue, another service or a template that
-            no request or job makes, `all` sends one for each.
+            no request or job makes, nor for a `sentry_sdk.start_span` in no transaction; `all` sends one for each.
         transaction_names: `route`, as OpenTelemetry names them, or `native`, as sentry-sdk's integrations do.
         logs: whether log records are sent as Sentry's logs.
     """

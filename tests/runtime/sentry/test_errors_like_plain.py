@@ -99,8 +99,7 @@ def test_the_same_exceptions_are_reported_once_and_linked_to_their_request(scene
         (plain, _), (slotel, roots) = pool.map(reported, (scenes, scenes), ("plain", "slotel"))
     assert Counter(map(said, slotel)) == Counter(map(said, plain))
     assert len(plain) >= len(scenes), "each scene has errors"
-    elsewhere = [event for event in slotel if event["contexts"]["trace"]["trace_id"] not in roots]
-    assert [said(event)[0] for event in elsewhere] == (["ZeroDivisionError"] if "script" in scenes else [])
+    assert {event["contexts"]["trace"]["trace_id"] for event in slotel} <= roots.keys()
 
 
 def test_fastapis_errors_are_reported_without_its_instrumentation():

@@ -50,6 +50,7 @@ from slotel.runtime.upstream.sentry.integrations import (
     trace_django_caches,
 )
 from slotel.runtime.upstream.sentry.request import import_readers
+from slotel.runtime.upstream.sentry.threads import continue_spans_in_threads
 
 if TYPE_CHECKING:
     from slotel.runtime.sentry.client.client import SentryConnection, SentryDependencies
@@ -213,6 +214,7 @@ class ClientTakeover:
             register_external_propagation_context(current_span_ids)
             leave_source_lines_out()
             hide_own_frames()
+            continue_spans_in_threads()
             remember_ignored_loggers()
             detail = ErrorDetail(
                 self._parts.error_detail, lambda reason: self._parts.dropped("error_detail", reason, 1)

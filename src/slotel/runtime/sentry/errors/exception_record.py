@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import sentry_sdk
 from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext
 
 from slotel.runtime.requests.local_roots import LocalRoot
@@ -21,20 +22,20 @@ class ExceptionRecord:
 
     Args:
         context: of the span that failed; None outside of every span.
-        attributes: of that span.
+        span: that span, once it has ended.
 
     Attributes:
         is_unwanted: the app's `before_send` dropped its event.
     """
 
-    __slots__ = ("_reported", "attributes", "context", "is_unwanted", "local_root")
+    __slots__ = ("_reported", "context", "is_unwanted", "local_root", "span")
 
     def __init__(
-        self, context: SpanContext | None, local_root: LocalRoot | None, attributes: Mapping[str, Any]
+        self, context: SpanContext | None, local_root: LocalRoot | None, span: ReadableSpan | None = None
     ) -> None:
         self.context = context
         self.local_root = local_root
-        self.attributes = attributes
+        self.span = span
         self._reported: dict[Any, float] = {}
         self.is_unwanted = False
 

@@ -41,12 +41,12 @@ from slotel.runtime.sentry.propagation import request_of
 from slotel.runtime.sentry.protocols import DUPLICATE
 from slotel.runtime.sentry.transactions.mapping import root_status, span_fields
 from slotel.runtime.sentry.transactions.names import TransactionStyles, framework_of, name_by_style
-from slotel.runtime.sentry.transactions.payload import ORIGIN, data_of
+from slotel.runtime.sentry.transactions.payload import ORIGIN, PART, data_of
 from slotel.runtime.sentry.transactions.sampling_context import incoming
 from slotel.runtime.tracing.sink import Sink
 from slotel.runtime.upstream.otel.context import flags_of
 from slotel.runtime.upstream.otel.reading import UNSET
-from slotel.runtime.upstream.sentry.events import given_tags
+from slotel.runtime.upstream.sentry.events import given_tags, name_given_to_event
 from slotel.runtime.upstream.sentry.scope import CURRENT, ISOLATION, fork_when_used
 
 Tags = Callable[[Mapping[str, Any], Mapping[str, str]], "dict[str, str]"]
@@ -199,14 +199,14 @@ class ErrorEventLinker(Sink):
             DUPLICATE.set(True)
             return None
         if exception_record is None:
-            exception_record = ExceptionRecord(*self._where(current), {})
+            exception_record = ExceptionRecord(*self._where(current))
             if error is not None:
                 remember(error, exception_record)
         exception_record.reported = time.monotonic()
         event.setdefault("contexts", {}).setdefault("runtime", _RUNTIME)
         hint[RECORD] = exception_record
         local_root = exception_record.local_root
-        self.link(event, exception_record.context, local_root, exception_record.attributes)
+        self.link(event, exception_record.context, local_root, exception_record.span)
         if local_root is not None and not local_root.ended and local_root.span.kind not in REQUEST_KINDS:
             add_calls(event, {}, local_root.spans)
         return event
@@ -227,14 +227,15 @@ class ErrorEventLinker(Sink):
         event: Any,
         context: SpanContext | None,
         local_root: LocalRoot | None,
-        attributes: Mapping[str, Any],
+        failed: ReadableSpan | None = None,
     ) -> None:
         """Write trace, transaction name and enforced tags into an event."""
+        attributes: Mapping[str, Any] = failed.attributes or {} if failed is not None else {}
         if context is not None:
-            event.setdefault("contexts", {})["trace"] = self._trace_context(context, local_root)
+            event.setdefault("contexts", {})["trace"] = self._trace_context(context, local_root, failed)
         custom = given_tags(event.get("tags"))
-        if local_root is not None:
-            of_root = local_root.span.attributes or {}
+        of_root = local_root.span.attributes or {} if local_root is not None else {}
+        if local_root is not None and PART not in of_root:
             scopes = SCOPES.get()
             carrier = scopes.view.carrier if scopes is not None and scopes.local_root is local_root else None
             styles = TransactionStyles(sentry_sdk.get_client(), is_native=self._native_names)
@@ -242,8 +243,10 @@ class ErrorEventLinker(Sink):
                 of_root.get("sentry.transaction") or local_root.span.name,
                 of_root.get("sentry.source"),
             )
-            event["transaction"] = str(name)
+            given = name_given_to_event()
+            event["transaction"] = str(name) if given is None else given
             event["transaction_info"] = {"source": str(source or _source(local_root.span))}
+        if local_root is not None:
             attributes = {**of_root, **attributes}
             custom.update(local_root.tags)
         tags = {
@@ -254,7 +257,9 @@ class ErrorEventLinker(Sink):
         tags.pop(None, None)
         event["tags"] = tags
 
-    def _trace_context(self, context: SpanContext, local_root: LocalRoot | None) -> dict[str, Any]:
+    def _trace_context(
+        self, context: SpanContext, local_root: LocalRoot | None, failed: ReadableSpan | None
+    ) -> dict[str, Any]:
         thread = threading.current_thread()
         found: dict[str, Any] = {
             "trace_id": format_trace_id(context.trace_id),
@@ -262,9 +267,12 @@ class ErrorEventLinker(Sink):
             "origin": ORIGIN,
             "data": {"thread.id": str(thread.ident), "thread.name": thread.name},
         }
+        is_part = local_root is not None and PART in (local_root.span.attributes or {})
         here: Any = trace.get_current_span()
         if here.get_span_context().span_id != context.span_id or not isinstance(here, ReadableSpan):
             here = local_root.span if local_root is not None else None
+        if here is None or here.get_span_context().span_id != context.span_id:
+            here = failed
         if here is not None and here.get_span_context().span_id == context.span_id:
             attributes = here.attributes or {}
             scope = here.instrumentation_scope
@@ -278,6 +286,8 @@ class ErrorEventLinker(Sink):
             if "messaging.destination.name" in fields.data:
                 found["data"]["messaging.destination.name"] = fields.data["messaging.destination.name"]
             found["op"] = "queue.process" if is_job else fields.op
+            if is_part or (local_root is not None and here is not local_root.span):
+                found["description"] = fields.description
             found["parent_span_id"] = format_span_id(here.parent.span_id) if here.parent is not None else None
             is_root = local_root is not None and here is local_root.span
             decision = local_root.decision if local_root is not None and is_root else None
@@ -285,7 +295,7 @@ class ErrorEventLinker(Sink):
             if status is not None:
                 found["status"] = status
         sent_along = getattr(local_root.state, "incoming", None) if local_root is not None else None
-        told = incoming(get_current()) or incoming(sent_along) or self._sampling(context)
+        told = incoming(get_current()) or incoming(sent_along) or ({} if is_part else self._sampling(context))
         if told:
             found["dynamic_sampling_context"] = told  # sentry-sdk makes the envelope's header `trace` of it
         return found
@@ -303,9 +313,9 @@ def _remember_span(span: ReadableSpan, local_root: LocalRoot | None, error: Base
     if span.context is None:
         return
     if known is not None and known.context is None and known.reported:
-        known.context, known.local_root, known.attributes = span.context, local_root, span.attributes or {}
+        known.context, known.local_root, known.span = span.context, local_root, span
     elif known is None or known.context is None or known.context.trace_id != span.context.trace_id:
-        remember(error, ExceptionRecord(span.context, local_root, span.attributes or {}))
+        remember(error, ExceptionRecord(span.context, local_root, span))
 
 
 def _report(span: ReadableSpan, local_root: LocalRoot, decision: Decision) -> None:

@@ -57,7 +57,7 @@ class RequestEventProcessor:
             return
         own = self._local_root.span.context
         if exception_record.context is None:
-            self._link(event, own, self._local_root, {})
+            self._link(event, own, self._local_root)
         elif exception_record.context.trace_id == own.trace_id:
             # after the answer the span has ended, and is still the current one
-            self._link(event, exception_record.context, self._local_root, exception_record.attributes)
+            self._link(event, exception_record.context, self._local_root, exception_record.span)

@@ -26,6 +26,7 @@ from slotel.runtime.sentry.span_api.arguments import SOURCE, TRANSACTION, is_mad
 from slotel.runtime.sentry.span_api.continued_trace import ContinuedTrace
 from slotel.runtime.sentry.span_api.span import OtelSpan, start
 from slotel.runtime.sentry.transactions.names import is_named_by
+from slotel.runtime.sentry.transactions.payload import PART
 from slotel.runtime.upstream.sentry.spans import (
     IS_2,
     SCOPE,
@@ -94,6 +95,8 @@ class _Replacements:
         if context is None and not trace.get_current_span().get_span_context().is_valid:
             served = served_span()
             context = None if served is None else trace.set_span_in_context(served)
+            if served is None and not names_events:
+                arguments = {**arguments, "attributes": {**(arguments.get("attributes") or {}), PART: True}}
         return start(arguments, context, self._open_spans, names_events=names_events)
 
     def _is_traced_already(self) -> bool:
@@ -211,7 +214,8 @@ class _Replacements:
             if span is not None:
                 root = span.containing_transaction
                 root.set_attribute(TRANSACTION, name)
-                root.set_attribute(SOURCE, str(getattr(source, "value", source) or "custom"))
+                if source:
+                    root.set_attribute(SOURCE, str(getattr(source, "value", source)))
             return original(scope, name, source)
 
         return method

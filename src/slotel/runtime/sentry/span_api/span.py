@@ -30,7 +30,7 @@ from slotel.runtime.sentry.span_api.arguments import (
     nanoseconds_of,
 )
 from slotel.runtime.sentry.transactions.mapping import http_status_name
-from slotel.runtime.sentry.transactions.payload import CONTEXTS, JSON, MEASUREMENTS, ORIGIN, data_of
+from slotel.runtime.sentry.transactions.payload import CONTEXTS, JSON, MEASUREMENTS, ORIGIN, TAGS, data_of
 from slotel.runtime.upstream.otel.failure import failed_by, record
 from slotel.runtime.upstream.sentry.spans import NoOpSpan, add_breadcrumb_of, name_later_events
 from slotel.version import __version__
@@ -173,11 +173,10 @@ class OtelSpan:
     set_data = set_attribute
 
     def set_tag(self, key: str, value: Any) -> None:
-        """Set one value; on the root of a transaction it becomes a tag of the transaction, too."""
+        """Set an attribute and a tag; a root's are tags of its transaction, unless a scope has the key."""
         self.set_attribute(key, value)
-        local_root = self._local_root()
-        if local_root is not None and local_root.span is self._span and value is not None:
-            local_root.tags[str(key)] = str(value)
+        if value is not None:
+            self._add(TAGS, str(key), str(value))
 
     def set_attributes(self, values: Mapping[str, Any]) -> None:
         """Set several values."""

@@ -20,7 +20,7 @@ from slotel.runtime.sentry.transactions.ids import IDS
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
 from slotel.runtime.sentry.transactions.mapping import query_text
 from slotel.runtime.sentry.transactions.names import TransactionStyles, name_of_route
-from slotel.runtime.sentry.transactions.payload import MAX_SPANS, Segment, transaction
+from slotel.runtime.sentry.transactions.payload import MAX_SPANS, Segment, tags_of_root, transaction
 from slotel.runtime.sentry.transactions.sampling_context import incoming, sampling_context
 from slotel.runtime.sentry.transactions.traces import EndedTrace, LateSpan, PartialTrace, Scopes, Trace
 from slotel.runtime.sentry.transactions.user_hooks import DroppedError, UserHooks
@@ -158,7 +158,9 @@ class Assembly:
         event_id = event["event_id"] = IDS.take(16)
         header = self._header(segment, event, trace, weigh_once=weigh_once)
         try:
-            event, attachments = self._hooks.apply(event, context[0], context[1].made())
+            event, attachments = self._hooks.apply(
+                event, context[0], context[1].made(), tags_of_root(attributes)
+            )
         except DroppedError as why:
             self._dropped("traces", str(why), 1)
             return

@@ -104,10 +104,14 @@ def root_status(fields: SpanFields, row: OutcomeRow | None, attributes: Mapping[
 
     Args:
         row: its outcome; None before its end, when the span's own status is used.
-        attributes: of its span; the app sets `sentry.status` to choose the status.
+        attributes: of its span; the app sets `sentry.status`, which an HTTP response overrides.
     """
-    if row is None or "sentry.status" in attributes:
+    if row is None:
         return fields.status
+    if "sentry.status" in attributes:
+        if fields.http_status is None:
+            return fields.status
+        return row.transaction_status(http_status_name(fields.http_status)) or fields.status
     status = row.transaction_status(fields.status)
     return "ok" if status is None and row is SUCCEEDED and JOB_STATE in attributes else status
 
@@ -145,8 +149,14 @@ def transaction_name(span: ReadableSpan, attributes: Mapping[str, Any]) -> tuple
     """
     name = _LINE_BREAKS.sub(" ", span.name or "")[:MAX_NAME].strip() or "<unlabeled transaction>"
     named, source = attributes.get("sentry.transaction"), attributes.get("sentry.source")
-    if isinstance(named, str) or isinstance(source, str):
-        return str(named or name)[:MAX_NAME], str(source or "custom")
+    if isinstance(source, str):
+        return str(named or name)[:MAX_NAME], source
+    if isinstance(named, str):  # the source stays that of the name before
+        return named[:MAX_NAME], _name_of_span(span, attributes, name)[1]
+    return _name_of_span(span, attributes, name)
+
+
+def _name_of_span(span: ReadableSpan, attributes: Mapping[str, Any], name: str) -> tuple[str, str]:
     method = attributes.get("http.request.method") or attributes.get("http.method")
     if method or _is_socket(attributes):
         route = attributes.get("http.route")

@@ -37,9 +37,13 @@ CONTINUED: Final = "slotel.continued"
 MEASUREMENTS: Final = "sentry.measurements"
 CONTEXTS: Final = "sentry.contexts"
 """Attribute with Sentry contexts as JSON: an OpenTelemetry attribute cannot hold a mapping."""
+TAGS: Final = "sentry.tags"
+"""Attribute with the tags of a span as JSON. A root's are tags of its transaction, unless a scope has the key."""
 JSON: Final = "sentry.json"
 """Attributes whose value is JSON for the same reason."""
-_OF_SPAN_API: Final = frozenset({MEASUREMENTS, CONTEXTS, JSON})
+PART: Final = "sentry.part"
+"""Attribute of a root that `start_span` made: a part of a transaction, without one. It is measured, but not sent."""
+_OF_SPAN_API: Final = frozenset({MEASUREMENTS, CONTEXTS, TAGS, JSON, PART})
 _NONE: Final[Mapping[str, Any]] = {}
 _KINDS: Final = {id(kind): kind.name for kind in SpanKind}
 """Span kind, by id of the enum member → name: an enum member's hash and name cost as much as the rest of a span."""
@@ -110,6 +114,11 @@ def transaction(segment: Segment) -> dict[str, Any]:
             (key, value) for key, value in _told(attributes[CONTEXTS]).items() if key not in contexts
         )
     return event
+
+
+def tags_of_root(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the tags that the app set on a root by sentry-sdk's span API."""
+    return _told(attributes[TAGS]) if TAGS in attributes else _NONE
 
 
 def timestamp(nanoseconds: int) -> str:
@@ -254,6 +263,8 @@ def _span(plain: RedactedSpan, trace_id: str) -> dict[str, Any]:
         result["links"] = _links(plain.links)
     if MEASUREMENTS in plain.attributes:
         result["measurements"] = _told(plain.attributes[MEASUREMENTS])
+    if TAGS in plain.attributes:
+        result["tags"] = _told(plain.attributes[TAGS])
     return result
 
 

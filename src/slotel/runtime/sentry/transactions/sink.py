@@ -31,6 +31,7 @@ from slotel.runtime.sentry.propagation import request_of
 from slotel.runtime.sentry.protocols import Dropped, SentryClientLike
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
 from slotel.runtime.sentry.transactions.names import TransactionStyles, framework_of, name_of_code
+from slotel.runtime.sentry.transactions.payload import PART
 from slotel.runtime.sentry.transactions.processors import note_processors
 from slotel.runtime.sentry.transactions.traces import EndedTrace, LateSpan, PartialTrace, Scopes, Trace
 from slotel.runtime.sentry.transactions.worker import Worker
@@ -72,7 +73,8 @@ class TransactionsSink(Sink):
     Args:
         flush_time: seconds that `shutdown` may take.
         calls_are_roots: a call to a database, a queue or another service that no request or job makes is a
-            transaction: a driver's ping, a broker's poll. So is a request of a method that sentry-sdk leaves out.
+            transaction: a driver's ping, a broker's poll. So is a request of a method that sentry-sdk leaves out, and
+            a span of sentry-sdk's `start_span` outside of a transaction.
         native_names: transactions are named as sentry-sdk's integrations name them by default.
         make: gives the builder and the sender for a client that comes later.
         client: whose options say what is profiled.
@@ -187,7 +189,9 @@ class TransactionsSink(Sink):
                 if local_root.spans:
                     self._let_go(local_root)
                 return
-        if not self._calls_are_roots and (_is_call(root) or _is_not_captured(root)):
+        if not self._calls_are_roots and (
+            _is_call(root) or _is_not_captured(root) or PART in attributes_of(root)
+        ):
             self._let_go(local_root)
             trace.is_sent = False
             return

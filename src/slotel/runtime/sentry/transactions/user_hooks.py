@@ -9,6 +9,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from contextvars import Context
 from copy import copy, deepcopy
 from functools import cache
+from types import MappingProxyType
 from typing import Any, Final
 
 from sentry_sdk.scope import Scope
@@ -65,13 +66,18 @@ class UserHooks:
         self._scrubs: dict[tuple[Any, ...], tuple[str, ...]] = {}
 
     def apply(
-        self, event: dict[str, Any], context: Context, scopes: tuple[Scope, Scope]
+        self,
+        event: dict[str, Any],
+        context: Context,
+        scopes: tuple[Scope, Scope],
+        tags_of_root: Mapping[str, Any] = MappingProxyType({}),
     ) -> tuple[dict[str, Any], Sequence[Any]]:
         """Return the processed and redacted event, and sentry-sdk's attachments of it.
 
         Args:
             context: the request's context at the end of its root span, which processors of the app may read.
             scopes: the request's isolation and current scope.
+            tags_of_root: tags of the root span; those of the scopes and of the policy win.
 
         Raises:
             DroppedError: a processor or before_send_transaction returned None.
@@ -81,7 +87,7 @@ class UserHooks:
         if ignored and _answer_of(event["contexts"]) in ignored:
             raise DroppedError("ignored_status")
         hint: dict[str, Any] = {}
-        event = self._with_scopes(event, context, scopes, hint)
+        event = self._with_scopes(event, context, scopes, hint, tags_of_root)
         if hint.get("attachments"):  # of sentry-sdk 3 none goes with a transaction
             hint["attachments"] = [
                 each for each in hint["attachments"] if getattr(each, "add_to_transactions", False)
@@ -106,10 +112,11 @@ class UserHooks:
         context: Context,
         scopes: tuple[Scope, Scope],
         hint: dict[str, Any],
+        tags_of_root: Mapping[str, Any],
     ) -> dict[str, Any]:
         enforced = event["tags"]
         own_request = event.get("request")
-        event["tags"] = dict(enforced)
+        event["tags"] = {**tags_of_root, **enforced}
         try:
             applied = context.run(_apply_scopes, event, scopes, self._client, hint)
         except RuntimeError:  # the app changed a scope meanwhile, which another thread shares

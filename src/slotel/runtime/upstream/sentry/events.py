@@ -143,6 +143,7 @@ class _Pending:
 
 
 _PENDING: ContextVar[_Pending | None] = ContextVar("slotel-pending-event", default=None)
+_NAMED: ContextVar[str | None] = ContextVar("slotel-name-of-event", default=None)
 
 
 def defer_serializing(may: Callable[[Any], bool]) -> None:
@@ -168,13 +169,21 @@ def defer_serializing(may: Callable[[Any], bool]) -> None:
 
 def _prepare(hooks: _Hooks, may: Callable[[Any], bool]) -> Callable[..., Any]:
     def prepare_event(client: Any, event: Any, *more: Any, **named: Any) -> Any:
-        token = _PENDING.set(_Pending(hooks) if event.get("type") is None and may(client) else None)
+        is_error = event.get("type") is None
+        token = _PENDING.set(_Pending(hooks) if is_error and may(client) else None)
+        token_of_name = _NAMED.set(event.get("transaction") if is_error else None)
         try:
             return hooks.prepare(client, event, *more, **named)
         finally:
+            _NAMED.reset(token_of_name)
             _PENDING.reset(token)
 
     return prepare_event
+
+
+def name_given_to_event() -> str | None:
+    """Return the transaction that the app itself wrote into the event that is being prepared, or None."""
+    return _NAMED.get()
 
 
 def _in_app(hooks: _Hooks, _: Any) -> Callable[..., Any]:
