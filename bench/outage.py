@@ -16,6 +16,7 @@ from storm import ERRORS, GOOD
 from variants import VARIANTS
 
 from slotel.cli.sink.server import SentrySink
+from slotel.runtime.redaction.events import values
 
 NAMES = ("native@1.0", "slotel@1.0")
 
@@ -49,11 +50,8 @@ def outage(name: str, app: str, fault: str, seconds: float, every: float) -> dic
             lost = server.lost()
         finally:
             server.stop()
-    kinds = {
-        event["exception"]["values"][-1]["value"]
-        for event in sink.payloads("event")
-        if event["exception"]["values"][-1]["type"] == "LookupError"
-    }
+    raised = [values(event, "exception") for event in sink.payloads("event")]
+    kinds = {each[-1]["value"] for each in raised if each and each[-1]["type"] == "LookupError"}
     reported = {"error": 0, "transaction": 0}
     for report in sink.payloads("client_report"):
         for each in report["discarded_events"]:

@@ -128,7 +128,7 @@ def connected(
         endpoint=posting.endpoint,
         keeper=keeper,
         sample_rate=rate,
-        dropped=losses,
+        dropped=posting.lost,
     )
     timers = {"interval": 0.02, "late_wait": 0.05, **(worker or {})}
     sink = TransactionsSink(

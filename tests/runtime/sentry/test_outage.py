@@ -129,16 +129,16 @@ def test_after_the_outage_sentry_is_told_what_was_lost_and_once(sentry, monkeypa
 
 @pytest.mark.parametrize("wanted", [True, False])
 def test_reports_are_sent_if_the_client_wants_them(sentry, wanted):
-    with connected(sentry, send_client_reports=wanted, before_send=lambda event, hint: None) as (
-        client,
-        sink,
-        losses,
-    ):
+    refuses = dict.fromkeys(("before_send", "before_send_transaction"), lambda event, hint: None)
+    with connected(sentry, send_client_reports=wanted, **refuses) as (client, sink, losses):
         storm(client, 1)
+        with provider(sink).get_tracer("t").start_as_current_span("job"):
+            pass
         assert sink.flush(60)
     reports = [report["discarded_events"] for report in sentry.payloads("client_report")]
-    assert losses.counts == {("errors", "before_send"): 1}
-    assert reports == [[{"reason": "before_send", "category": "error", "quantity": 1}]] * wanted
+    assert losses.counts == {("errors", "before_send"): 1, ("traces", "before_send"): 1}
+    told = [{"reason": "before_send", "category": kind, "quantity": 1} for kind in ("error", "transaction")]
+    assert reports == [told] * wanted
 
 
 def test_of_a_storm_the_first_event_is_kept_and_the_last_ones(sentry, monkeypatch):

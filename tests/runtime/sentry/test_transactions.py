@@ -361,7 +361,7 @@ def test_a_transaction_whose_attachment_cannot_be_read_arrives_with_the_others_w
     ((header, content),) = (item for item in envelope.items if item[0]["type"] == "attachment")
     assert (header["filename"], header["content_type"]) == ("form.json", "application/json")
     assert "hunter2" not in str(content)
-    assert losses.counts == {("attachment", "unreadable"): 1}
+    assert losses.counts == {("attachments", "unreadable"): 1}
 
 
 def test_what_is_redacted_once_for_all_events_is_redacted_again_when_it_changes(sentry):

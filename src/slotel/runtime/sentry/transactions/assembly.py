@@ -190,7 +190,7 @@ class Assembly:
                 content = self._enforcer.item(item.type, item.get_bytes())
             except Exception as error:  # noqa: BLE001 the app's own function, or a file that is gone
                 LOG.debug("an attachment is missing in a transaction: %s", error)
-                self._dropped("attachment", "unreadable", 1)
+                self._dropped("attachments", "unreadable", 1)
             else:
                 yield self._enforcer.headers(item.headers), content
 

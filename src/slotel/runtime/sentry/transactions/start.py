@@ -74,7 +74,7 @@ def _assembly_and_sender(
         endpoint=endpoint,
         keeper=keeper,
         sample_rate=None if settings.sample else settings.traces_sample_rate,  # each route its own
-        dropped=dropped,
+        dropped=sender.lost,
         native_names=settings.transaction_names == "native",
     )
     return assembly, sender if spotlight is None else WithSpotlight(sender, spotlight, dropped)

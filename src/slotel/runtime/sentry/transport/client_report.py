@@ -35,6 +35,7 @@ _REASONS: Final = {
     "timeout": "network_error",
     "server_error": "network_error",
     "build_error": "internal_sdk_error",
+    "overloaded": "buffer_overflow",
 }
 """`reason` of slotel_dropped_total → that of Sentry. Source: Sentry SDK docs, "Client Reports"."""
 _REFUSED: Final = "status_"
