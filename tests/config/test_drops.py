@@ -23,7 +23,7 @@ TOLD = {
     "_refuse",
     "refused",
 }
-SIGNALS = {"attachment", "errors", "traces", "spans", "logs", "metrics", "error_detail"}
+SIGNALS = {"attachments", "errors", "traces", "spans", "logs", "metrics", "error_detail"}
 
 
 def literals(node: ast.expr) -> Iterator[str]:

@@ -149,7 +149,7 @@ class Sender:
             kind: of an error, as `error_kind` makes it.
         """
         if self._stopped:
-            self.report(signal, "exit", 1)
+            self.lost(signal, "exit", 1)
             return
         UNSENT.add(signal, 1)
         lost = self._unencoded.put(UnencodedEnvelope(signal, kind, encode))
@@ -300,7 +300,7 @@ class Sender:
                 if envelope is not None:
                     self.offer(envelope)
             except Exception as error:  # noqa: BLE001 the others are not affected
-                self.report(unencoded.signal, "build_error", 1)
+                self.lost(unencoded.signal, "build_error", 1)
                 LOG.debug("an envelope could not be encoded: %s", error, exc_info=True)
             finally:
                 UNSENT.add(unencoded.signal, -1)
