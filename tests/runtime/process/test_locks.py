@@ -143,6 +143,9 @@ runtime.ticker.stop()
 from opentelemetry import trace, metrics
 from opentelemetry.trace import SpanKind, StatusCode
 import sentry_sdk
+sender = getattr(sentry_sdk.get_client().transport, "sender", None)
+if sender is not None:
+    sender.report.enabled, sender._unencoded._most = True, 3  # some are lost
 tracer, now = trace.get_tracer("t"), [time.time_ns()]
 from slotel.runtime.budget import windows
 runtime.budget_windows._clock = runtime.budget_windows._wall = lambda: now[0] / 1e9

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from itertools import product
 from typing import Final
 
 from slotel.runtime.sentry.protocols import Dropped
@@ -12,8 +13,6 @@ from slotel.runtime.sentry.transport.encode import envelope, serialize
 
 INTERVAL: Final = 30.0
 """Seconds between two reports."""
-MAX_REASONS: Final = 200
-"""Pairs of category and reason that are counted until the next report."""
 _CATEGORIES: Final = {
     "errors": "error",
     "traces": "transaction",
@@ -47,10 +46,11 @@ _SENTRYS: Final = frozenset(
         "ratelimit_backoff",
     }
 )  # fmt: skip
+_PAIRS: Final = tuple(product(_CATEGORIES.values(), _SENTRYS))
 
 
 class ClientReport:
-    """Counts losses until they are reported, on any thread. The lock is re-entrant, for signal handlers.
+    """Counts losses until they are reported, on any thread. The lock is held only around a sum (decision 0110).
 
     Args:
         dropped: is given each loss.
@@ -62,8 +62,7 @@ class ClientReport:
         self.dropped = dropped
         self._clock = clock
         self._next = 0.0
-        self._counts: dict[tuple[str, str], int] = {}
-        self._lock = threading.RLock()
+        self.forget()
 
     def __call__(self, signal: str, reason: str, count: int) -> None:
         """Count a loss."""
@@ -80,18 +79,17 @@ class ClientReport:
         if category is None or told not in _SENTRYS:
             return
         key = (category, told)
-        with self._lock:
-            if key in self._counts or len(self._counts) < MAX_REASONS:
-                self._counts[key] = self._counts.get(key, 0) + count
+        with self._leaf_lock:
+            self._counts[key] += count
 
     def __bool__(self) -> bool:
         """Return whether there is a loss to report."""
-        return bool(self._counts)
+        return any(self._counts.values())
 
     def forget(self) -> None:
         """Forget what was lost: in a forked child it is the parent's."""
-        self._counts = {}
-        self._lock = threading.RLock()
+        self._counts = dict.fromkeys(_PAIRS, 0)
+        self._leaf_lock = threading.RLock()
 
     def take(self, *, now: bool) -> bytes | None:
         """Return an envelope that reports what was lost since the last one; None if there is nothing to report yet.
@@ -99,15 +97,18 @@ class ClientReport:
         Args:
             now: also if the last report was a moment ago.
         """
-        if not self._counts or (not now and self._clock() < self._next):
+        if not self or (not now and self._clock() < self._next):
             return None
         self._next = self._clock() + INTERVAL
-        with self._lock:
-            counts, self._counts = self._counts, {}
+        fresh = dict.fromkeys(_PAIRS, 0)
+        with self._leaf_lock:
+            counts = self._counts
+            self._counts = fresh
         at = time.time()
         discarded = [
             {"reason": reason, "category": category, "quantity": count}
             for (category, reason), count in counts.items()
+            if count
         ]
         payload = serialize({"timestamp": at, "discarded_events": discarded})
         return envelope({}, [({"type": "client_report"}, payload)], at)

@@ -80,8 +80,8 @@ class UnencodedEnvelope:
 class EnvelopeQueue(Generic[_W]):
     """A queue that any thread fills and one thread empties. A forked child makes a new one: the parent sends this one.
 
-    The lock is re-entrant, and only this file's code runs under it: a signal handler may end a span at any time, also
-    between two lines here.
+    Every call on the deque is atomic, and the lock is held only around a sum: the app's threads put errors in, also
+    from a signal handler or a finalizer that has interrupted slotel within another lock (decision 0110).
 
     Args:
         most: most envelopes.
@@ -91,7 +91,7 @@ class EnvelopeQueue(Generic[_W]):
         self._most = MAX_ENVELOPES if most is None else most
         self._envelopes: deque[_W] = deque()
         self._bytes = 0
-        self._lock = threading.RLock()
+        self._leaf_lock = threading.RLock()
 
     def __len__(self) -> int:
         """Return how many envelopes are queued."""
@@ -99,38 +99,35 @@ class EnvelopeQueue(Generic[_W]):
 
     def put(self, envelope: _W) -> list[_W]:
         """Add an envelope; return those that gave way to it, which may be itself."""
-        weight = envelope.weight
-        with self._lock:
-            self._envelopes.append(envelope)
-            self._bytes += weight
-            return self._trim()
+        self._add_bytes(envelope.weight)
+        self._envelopes.append(envelope)
+        return self._trim()
 
     def take(self) -> _W | None:
         """Return the oldest envelope."""
-        with self._lock:
-            try:
-                envelope = self._envelopes.popleft()
-            except IndexError:
-                return None
-            weight = envelope.weight
-            self._bytes -= weight
-            return envelope
+        try:
+            envelope = self._envelopes.popleft()
+        except IndexError:
+            return None
+        self._add_bytes(-envelope.weight)
+        return envelope
 
     def put_back(self, envelope: _W) -> list[_W]:
         """Put an envelope back as the oldest; return those that gave way to it."""
-        weight = envelope.weight
-        with self._lock:
-            self._envelopes.appendleft(envelope)
-            self._bytes += weight
-            return self._trim()
+        self._add_bytes(envelope.weight)
+        self._envelopes.appendleft(envelope)
+        return self._trim()
 
     def clear(self) -> list[_W]:
         """Empty the queue; return its envelopes."""
-        with self._lock:
-            waiting = list(self._envelopes)
-            self._envelopes.clear()
-            self._bytes = 0
-            return waiting
+        waiting = []
+        while (envelope := self.take()) is not None:
+            waiting.append(envelope)
+        return waiting
+
+    def _add_bytes(self, count: int) -> None:
+        with self._leaf_lock:
+            self._bytes += count
 
     def _trim(self) -> list[_W]:
         lost: list[_W] = []
@@ -142,10 +139,9 @@ class EnvelopeQueue(Generic[_W]):
                 break
             try:
                 self._envelopes.remove(envelope)
-            except ValueError:  # a signal handler's own call gave it up
+            except ValueError:  # another thread or a signal handler took it, or gave it up
                 continue
-            weight = envelope.weight
-            self._bytes -= weight
+            self._add_bytes(-envelope.weight)
             lost.append(envelope)
         return lost
 
