@@ -16,6 +16,7 @@ from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.setup.exporters import wants_prometheus
 from slotel.runtime.state import Runtime
+from slotel.runtime.upstream.otel.instrumentations.middlewares import measure_middlewares_by
 from slotel.version import __version__
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     if isinstance(provider, MeterProvider):
         if runtime.service.http_metrics == "slotel":
             runtime.http_server_metrics = http_server_metrics(provider, runtime.service.max_series)
+        if runtime.http_server_metrics is not None:
+            measure_middlewares_by(runtime.http_server_metrics)
         app = AppMetrics(
             provider,
             workers=runtime.workers,

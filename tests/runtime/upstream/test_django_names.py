@@ -91,6 +91,32 @@ for page in ("items", "about"):
     assert names(requests) == [("GET <slug:page>", "<slug:page>")]
 
 
+def test_a_request_for_which_a_middleware_runs_all_middlewares_again_is_one_request_by_its_route():
+    requests = """
+from django.core.handlers.base import BaseHandler
+class Slashes:
+    def __init__(self, get_response):
+        self.get_response, self.again = get_response, None
+    def __call__(self, request):
+        answer = self.get_response(request)
+        if answer.status_code == 404 and self.again is None:
+            self.again = BaseHandler()
+            self.again.load_middleware()
+        if answer.status_code == 404 and request.path_info != "/items":
+            request.path = request.path_info = "/items"
+            answer = self.again.get_response(request)
+        return answer
+settings.MIDDLEWARE = [*settings.MIDDLEWARE, "__main__.Slashes"]
+application = get_wsgi_application()
+for address in ("/item", "/items", "/item"):
+    ask("GET", address)
+events = next(family for family in runtime.store.snapshot() if family.name == "slo_events")
+good = [value[0] for labels, value in events.series.items() if "good" in labels]
+assert good == [3], events.series
+"""
+    assert names(requests) == [("GET items", "items")]
+
+
 def test_a_name_that_the_app_gave_stays():
     requests = """
 ask("GET", "/items")

@@ -97,6 +97,10 @@ COVERED |= {
         "aiohttp is not here; e2e/test_requests_matrix.py takes them away",
     ),
     "channels.routing.URLRouter.__init__": "of routes; the framework is not here",
+    **dict.fromkeys(
+        (f"opentelemetry.instrumentation.{kind}.OpenTelemetryMiddleware.__init__" for kind in ("asgi", "wsgi")),
+        "the service puts no middleware around itself; test_middlewares.py does",
+    ),
     "tornado.websocket.WebSocketHandler.on_ws_connection_close": "of a socket; `make requests` asks Tornado's",
 }  # fmt: skip
 """Names of what this environment does not have, or no service needs."""

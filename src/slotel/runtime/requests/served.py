@@ -16,7 +16,7 @@ from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import Getter
 from opentelemetry.sdk.trace import ReadableSpan, Span
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode
 
 from slotel.config.slo import HEALTH_ROUTES
 from slotel.runtime.requests import outcomes as rows
@@ -39,6 +39,9 @@ _FASTAPI: Final = "fastapi.telemetry"
 """Modules that make server spans. Instrumentations of WSGI and ASGI frameworks import one of the first two; FastAPI
 0.165 and later makes spans itself."""
 _INSTRUMENTATIONS: Final = "opentelemetry.instrumentation."
+MIDDLEWARES: Final = frozenset({_WSGI, _ASGI})
+"""Scopes of the middlewares that an app puts around itself by hand: they know no route, the framework inside does."""
+_ROUTE: Final = "http.route"
 STATUS: Final = "http.response.status_code"
 _OF_REQUESTS: Final = PATHS | {"http.request.method", "http.method"}
 """Every span of a request has at least one of these attributes: not every server gives the path as it was sent."""
@@ -72,7 +75,9 @@ class ServedRequest:
         is_ending: the application has ended, or raised an exception.
         is_over: the request has ended, or is counted as part of an outer server's request.
         socket_scheme: `ws` or `wss`, for a websocket whose instrumentation treats it as a request.
-        awaits_framework: slotel made the server span, and an instrumentation may still make one below it.
+        awaits_framework: slotel or a middleware for any application made the server span, and a framework's
+            instrumentation may still make a span below it, which knows the route.
+        framework_context: of that span, if a middleware made the server span.
         measured: names of the metrics that contain this request already: a mounted app and its outer app record it.
     """
 
@@ -92,6 +97,7 @@ class ServedRequest:
     socket_scheme: str | None = None
     local_root: LocalRoot | None = None
     awaits_framework = False
+    framework_context: SpanContext | None = None
     measured: tuple[str, ...] = ()
     _has_own_span = False
     _framework: Span | None = None
@@ -201,20 +207,32 @@ class ServedRequest:
                 local_root.span.set_attribute("url.scheme", scheme)
             if root := self._request.get(self.root):
                 place_under(local_root.span, root)
+            if not is_own:
+                scope = local_root.span.instrumentation_scope
+                is_middlewares = scope is not None and scope.name in MIDDLEWARES
+                self.awaits_framework = is_middlewares and _ROUTE not in attributes_of(local_root.span)
         return local_root
+
+    @property
+    def is_measured_by_framework(self) -> bool:
+        """Whether a framework's instrumentation made the server span, and so measures the request."""
+        scope = None if self.local_root is None else self.local_root.span.instrumentation_scope
+        return (
+            scope is not None and scope.name.startswith(_INSTRUMENTATIONS) and scope.name not in MIDDLEWARES
+        )
 
     def _tell(self, former: Span, span: Span) -> None:
         """Copy the attributes that the app's code set on the former span."""
-        begun = {*self.attributes(), "http.route", *attributes_of(span)}
+        begun = {*self.attributes(), _ROUTE, *attributes_of(span)}
         for name, value in attributes_of(former).items():
             if name not in begun:
                 span.set_attribute(name, value)
 
     def look_at(self, child: Span) -> None:
-        """Check whether a child of slotel's server span was made by a framework's instrumentation.
+        """Check whether a child of the server span was made by a framework's instrumentation.
 
-        Instrumentations make an INTERNAL span if a span is current. Its route is the request's, and the
-        instrumentation makes the server spans of the requests that follow.
+        Instrumentations make an INTERNAL span if a span is current. Its route is the request's. If the server span is
+        slotel's, the instrumentation makes those of the requests that follow. Below a middleware another may follow.
         """
         scope, attributes = child.instrumentation_scope, attributes_of(child)
         if (
@@ -222,9 +240,12 @@ class ServedRequest:
             and scope.name.startswith(_INSTRUMENTATIONS)
             and not _OF_REQUESTS.isdisjoint(attributes)
         ):
-            self.awaits_framework = False
+            self.awaits_framework = scope.name in MIDDLEWARES
             self._framework = child
             self.layer.makes_spans = False
+            if not self._has_own_span:
+                self.framework_context = child.context
+                self.name_own()  # ASGI's middleware ends its span before the framework's ends
 
     def ensure_span(self) -> None:
         """Make the server span now if there is none yet, and name it, so that an event can be linked to it."""
@@ -236,12 +257,16 @@ class ServedRequest:
         self.name_own()
 
     def name_own(self) -> None:
-        """Name slotel's server span by its route, if the route is known."""
+        """Name a server span that knows no route, slotel's or a middleware's, by its route, if the route is known."""
         local_root = self.local_root
-        if local_root is None or not self._has_own_span:
+        if local_root is None:
+            return
+        if not self._has_own_span and (
+            self._framework is None or local_root.ended or _ROUTE in attributes_of(local_root.span)
+        ):
             return
         if self._framework is not None:
-            route = attributes_of(self._framework).get("http.route")
+            route = attributes_of(self._framework).get(_ROUTE)
         else:
             route = self.reported_route or self._request.get(self.route)
         if isinstance(route, str) and route:
@@ -341,10 +366,10 @@ class ServedRequest:
             attributes["url.path"] = under(root, attributes["url.path"])
             self._request[FORCED_ROOT] = root
         if attributes["url.path"] in HEALTH_ROUTES:
-            attributes["http.route"] = attributes["url.path"]  # objectives exclude it by that
+            attributes[_ROUTE] = attributes["url.path"]  # objectives exclude it by that
         parent = propagate.extract(self._request, Context(), self.getter)
         method = attributes["http.request.method"]
-        name = " ".join(("HTTP" if method == "_OTHER" else method, attributes.get("http.route", ""))).strip()
+        name = " ".join(("HTTP" if method == "_OTHER" else method, attributes.get(_ROUTE, ""))).strip()
         self._starts_own = True
         span = trace.get_tracer(TRACER).start_span(
             name, parent, SpanKind.SERVER, attributes, start_time=self._started

@@ -120,6 +120,8 @@ class SlotelSpanProcessor(SpanProcessor):
                         local_root.decision = decision
                         if local_root.served is not None and local_root.served.hold(span):
                             return  # measured when the server has the whole answer
+                elif (inside := local_root.served) is not None and inside.framework_context is context:
+                    inside.name_own()
                 try:
                     self._measure.on_end(span, context, local_root, row)
                 except Exception as error:  # noqa: BLE001 an attribute's value may have failed it

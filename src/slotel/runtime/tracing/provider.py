@@ -29,6 +29,7 @@ from slotel.runtime.redaction.enforcer import Enforcer
 from slotel.runtime.tracing.processor import ProcessorSink, SlotelSpanProcessor
 from slotel.runtime.tracing.route_rules import RouteRules
 from slotel.runtime.tracing.sampler import RecordEverySpan
+from slotel.runtime.upstream.otel.pickling import pickle_by_scope
 from slotel.runtime.upstream.otel.provider import (
     active_processor,
     add_to_resource,
@@ -161,6 +162,7 @@ def make_spans(
     provider: TracerProvider, placed: SpanProcessor, tracers: Sequence[Any], environ: Mapping[str, str]
 ) -> None:
     """Have the provider's existing and future tracers create slotel's own spans (decision 0070)."""
+    pickle_by_scope()
     tracer = provider.get_tracer("slotel")
     if type(tracer) is not Tracer:  # an SDK that is switched off, or a provider with tracers of its own
         return

@@ -12,6 +12,7 @@ import logging
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from types import ModuleType
 from typing import Any, Final
 
 import wrapt
@@ -93,6 +94,8 @@ class Probe:
         original: Any = found.fget if isinstance(found, property) else found
         original = unwrapped(original)
         wrapped = functools.update_wrapper(wrap(original), original)
+        if isinstance(owner, ModuleType):  # a pickle that has it looks for it there
+            wrapped.__module__, wrapped.__qualname__ = owner.__name__, self.name
         setattr(wrapped, _ORIGINAL, original)
         setattr(owner, self.name, found.getter(wrapped) if isinstance(found, property) else wrapped)
         return True

@@ -30,9 +30,10 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext
 
 from slotel.runtime.process.lifecycle import PROCESS
-from slotel.runtime.requests.served import SERVED
+from slotel.runtime.requests.served import MIDDLEWARES, SERVED
 from slotel.runtime.upstream.otel.context import flags_of
 from slotel.runtime.upstream.otel.metrics import aggregates_by_default
+from slotel.runtime.upstream.otel.pickling import Pickled, meter_by
 from slotel.runtime.upstream.otel.spans import span_in
 
 PREFIX: Final = "http.server."
@@ -149,12 +150,21 @@ class HistogramOf(_Instrument):
 
     Args:
         bounds: upper bounds of the finite buckets, rising.
+        yields: it does not count a request that a framework's instrumentation counts, with its route.
     """
 
     def __init__(
-        self, name: str, unit: str, description: str, bounds: Sequence[float], max_series: int
+        self,
+        name: str,
+        unit: str,
+        description: str,
+        bounds: Sequence[float],
+        max_series: int,
+        *,
+        yields: bool = False,
     ) -> None:
         self._bounds = tuple(map(float, bounds))
+        self._yields = yields
         super().__init__(name, unit, description, len(self._bounds) + 2, max_series)
 
     def record(
@@ -166,6 +176,8 @@ class HistogramOf(_Instrument):
         """
         served = SERVED.get()
         if not amount >= 0 or (served is not None and self.name in served.measured):
+            return
+        if self._yields and served is not None and served.is_measured_by_framework:
             return
         if served is not None:
             served.measured += (self.name,)
@@ -201,13 +213,18 @@ class HistogramOf(_Instrument):
 class _HttpServerMeter:
     """A meter whose HTTP instruments are slotel's; every other is the SDK's."""
 
-    def __init__(self, sdk: metrics.Meter, max_series: int) -> None:
+    def __init__(self, sdk: metrics.Meter, max_series: int, scope: InstrumentationScope) -> None:
         self._sdk = sdk
+        self._scope = scope
         self._max_series = max_series
         self.instruments: dict[str, UpDownCounter | HistogramOf] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sdk, name)
+
+    def __reduce__(self) -> Pickled:
+        """Be the SDK's meter of this scope where an app that holds it is pickled or copied."""
+        return meter_by(self._scope)
 
     def create_histogram(
         self, name: str, unit: str = "", description: str = "", **advice: Any
@@ -216,7 +233,8 @@ class _HttpServerMeter:
         if not name.startswith(PREFIX):
             return self._sdk.create_histogram(name, unit, description, **advice)
         bounds = advice.get("explicit_bucket_boundaries_advisory") or DEFAULT_BOUNDS
-        made = HistogramOf(name, unit, description, bounds, self._max_series)
+        yields = self._scope.name in MIDDLEWARES
+        made = HistogramOf(name, unit, description, bounds, self._max_series, yields=yields)
         return self.instruments.setdefault(name, made)  # type: ignore[return-value]  # one name, one kind
 
     def create_up_down_counter(
@@ -255,7 +273,7 @@ class HttpServerMetrics:
         found = self._meters.get(scope)
         if found is None:
             meter = self._sdk.get_meter(name, version, schema_url, attributes)
-            found = self._meters.setdefault(scope, _HttpServerMeter(meter, self._max_series))
+            found = self._meters.setdefault(scope, _HttpServerMeter(meter, self._max_series, scope))
         return found
 
     def scopes(self) -> list[ScopeMetrics]:

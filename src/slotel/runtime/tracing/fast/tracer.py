@@ -23,6 +23,7 @@ from opentelemetry.util.types import Attributes
 from slotel.runtime.tracing.fast.current_span import start_as_current_span
 from slotel.runtime.tracing.fast.span import LeanSpan
 from slotel.runtime.tracing.sampler import LOW_BITS, RecordEverySpan
+from slotel.runtime.upstream.otel.pickling import Pickled, tracer_by
 from slotel.runtime.upstream.otel.spans import SPAN_KEY, current, is_enabled
 
 _new: Final = object.__new__
@@ -46,6 +47,10 @@ class LeanTracer(Tracer):
     sdk_metrics: Any
     has_sdk_metrics: bool
     is_enabled = is_enabled
+
+    def __reduce__(self) -> Pickled:
+        """Be the tracer of this scope in the process that reads the pickle."""
+        return tracer_by(self.scope)
 
     def start_span(
         self,

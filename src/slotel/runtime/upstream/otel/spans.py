@@ -50,7 +50,7 @@ _NO_METRICS: Final = _probe(
     "what a tracer has when the SDK's metrics about itself are off",
 )  # fmt: skip
 _LIMITS: Final = _probe("opentelemetry.sdk.trace:Tracer", "_span_limits", "the limits of a tracer's spans")
-_SCOPE: Final = _probe(
+SCOPE: Final = _probe(
     "opentelemetry.sdk.trace:Tracer", "_instrumentation_scope", "the instrumentation scope of a tracer's spans",
 )  # fmt: skip
 _METRICS: Final = _probe(
@@ -182,7 +182,7 @@ def shorten(use_span: Callable[..., Any]) -> None:
 def adopt(tracer: Any, kind: type[sdk.Tracer]) -> None:
     """Make a tracer of the SDK one of this kind, which reads some of its attributes by public names."""
     tracer.span_limits, tracer.scope, tracer.sdk_metrics = (
-        getattr(tracer, each.name) for each in (_LIMITS, _SCOPE, _METRICS)
+        getattr(tracer, each.name) for each in (_LIMITS, SCOPE, _METRICS)
     )
     tracer.has_sdk_metrics = type(tracer.sdk_metrics) is not NOT_COUNTING
     tracer.__class__ = kind
@@ -191,7 +191,7 @@ def adopt(tracer: Any, kind: type[sdk.Tracer]) -> None:
 def _lacks_a_name(tracer: Any) -> bool:
     """Whether a name is missing; its probe has logged that."""
     found = [SPAN_KEY, clean, NOT_COUNTING, new_links, readable_span]
-    found += [each.of(tracer) for each in (_LIMITS, _SCOPE, _METRICS, _CONFIG)]
+    found += [each.of(tracer) for each in (_LIMITS, SCOPE, _METRICS, _CONFIG)]
     return any(each is None for each in found)
 
 

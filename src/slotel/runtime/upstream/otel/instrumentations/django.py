@@ -30,8 +30,10 @@ _VIEW: Final = Probe(
 )  # fmt: skip
 _REQUEST: Final = Probe(
     f"{_MIDDLEWARE}:_DjangoMiddleware", "process_request",
-    why="it writes a request's path without FORCE_SCRIPT_NAME (0.66b1)",
-    without="below FORCE_SCRIPT_NAME, the path of a 404 lacks it, and under ASGI the URL of events",
+    why="it writes a request's path without FORCE_SCRIPT_NAME, and begins a second span where a middleware runs all"
+    " middlewares again (0.66b1)",
+    without="below FORCE_SCRIPT_NAME, the path of a 404 lacks it, and under ASGI the URL of events; a request that"
+    " goes through all middlewares again is bad",
 )  # fmt: skip
 _SPAN: Final = Probe(
     f"{_MIDDLEWARE}:_DjangoMiddleware", "_environ_span_key",
@@ -44,6 +46,8 @@ _NAME: Final = Probe(
 )  # fmt: skip
 _NAMED: Final = "slotel.name"
 """Key under which a request of Django has the name that the instrumentation gave its span."""
+_INSIDE: Final = "slotel.inside"
+"""Key of the number of further chains of middlewares in which a request of Django is: a middleware may run one."""
 _ROOT: Final = "SCRIPT_NAME"
 
 
@@ -60,8 +64,8 @@ def patch_django(place_under: Callable[[Any, str], object]) -> None:
     _VIEW.wrap(middleware, functools.partial(_naming_requests, place_under, key))
     _NAME.wrap(middleware, _noting_names)
     _REQUEST.wrap(middleware, functools.partial(_placing_requests, place_under, key))
-    for probe in (_RESPONSE, _EXCEPTION):
-        probe.wrap(middleware, _allowing_hosts)
+    _RESPONSE.wrap(middleware, _answering_once)
+    _EXCEPTION.wrap(middleware, _allowing_hosts)
 
 
 def _noting_names(original: Callable[..., str]) -> Callable[..., str]:
@@ -105,6 +109,9 @@ def _placing_requests(
     process = _allowing_hosts(original)
 
     def process_request(its: Any, request: Any) -> Any:
+        if key in request.META:  # it would forget the span, which would end there
+            request.META[_INSIDE] = request.META.get(_INSIDE, 0) + 1
+            return None
         answer = process(its, request)
         if root := request.META.get(_ROOT):
             getattr(request, "scope", {})[FORCED_ROOT] = root
@@ -113,6 +120,18 @@ def _placing_requests(
         return answer
 
     return process_request
+
+
+def _answering_once(original: Callable[..., Any]) -> Callable[..., Any]:
+    process = _allowing_hosts(original)
+
+    def process_response(its: Any, request: Any, response: Any) -> Any:
+        if inside := request.META.get(_INSIDE):
+            request.META[_INSIDE] = inside - 1
+            return response
+        return process(its, request, response)
+
+    return process_response
 
 
 def _allowing_hosts(original: Callable[..., Any]) -> Callable[..., Any]:
