@@ -74,7 +74,7 @@ def test_the_environment_beats_the_file():
 
 BOTH = {
     "SENTRY_TRACES_SAMPLE_RATE": ("sentry: {traces_sample_rate: %s}", "0.25", "0.5"),
-    "SLOTEL_SENTRY_MODE": ("sentry: {mode: %s}", "errors", "otlp"),
+    "SLOTEL_SENTRY_MODE": ("sentry: {mode: %s}", "sdk", "otlp"),
     "SLOTEL_SENTRY_LATE_WAIT": ("sentry: {late_wait: %s}", "300ms", "1s"),
     "SENTRY_PROJECT": ("sentry: {project: %s}", "web", "shop"),
     "ERROR_BUDGET_LIMIT": ("slos: [{name: availability, error_budget: %s}]", "5%", "2%"),
@@ -145,7 +145,7 @@ def test_a_dsn_is_never_shown():
         ("slos:\n- {name: a, objective: 99%, time_slices: {length: 2h}}", "slotel.yaml:2 slos[0].time_slices.length", "between 1m and 1h"),
         ("monitoring: {match: {severity: x}}", "slotel.yaml:1 monitoring.match.severity", "the label 'severity' is written by the rules"),
         ("sentry: {keep: [all]}", "slotel.yaml:1 sentry.keep[0]", "keep 'errors' or 'slow>1s'"),
-        ("sentry: {mode: fast}", "slotel.yaml:1 sentry.mode", "write one of transactions, otlp, errors"),
+        ("sentry: {mode: fast}", "slotel.yaml:1 sentry.mode", "write one of transactions, sdk, otlp, errors"),
         ("sentry: {traces_sample_rate: 2}", "slotel.yaml:1 sentry.traces_sample_rate", "between 0 and 1"),
         ("service: {a: 1}", "slotel.yaml:1 service", "expected text, got a mapping"),
         ("a: 1\na: 2", "slotel.yaml:2", "not valid YAML: found duplicate key"),
@@ -186,7 +186,7 @@ def test_a_wrong_part_takes_nothing_else_with_it():
         ("ERROR_BUDGET_WINDOW", "1000d", "ERROR_BUDGET_WINDOW='1000d': a window is between 1m and 3d (using the default, 1h)"),
         ("SENTRY_TRACES_SAMPLE_RATE", "2", "SENTRY_TRACES_SAMPLE_RATE='2': a sample rate lies between 0 and 1: write for example '0.05' or '5%' (using the default, OTEL_TRACES_SAMPLER's)"),
         ("SLOTEL_SENTRY_LATE_WAIT", "1h", "SLOTEL_SENTRY_LATE_WAIT='1h': at most 10s, for what ends later becomes a transaction of its own (using the default, 200ms)"),
-        ("SLOTEL_SENTRY_MODE", "fast", "SLOTEL_SENTRY_MODE='fast': write one of transactions, otlp, errors (using the default, transactions)"),
+        ("SLOTEL_SENTRY_MODE", "fast", "SLOTEL_SENTRY_MODE='fast': write one of transactions, sdk, otlp, errors (using the default, transactions)"),
         ("SLOTEL_MAX_SERIES", "-1", "SLOTEL_MAX_SERIES='-1': write a whole number above 0 (using the default, 2000)"),
         ("SLOTEL_ASGI_SPANS", "sent", "SLOTEL_ASGI_SPANS='sent': write 'send', 'receive', 'send,receive' or 'none' (using the default, none)"),
         ("SLOTEL_HTTP_METRICS", "own", "SLOTEL_HTTP_METRICS='own': write one of slotel, sdk (using the default, slotel)"),
@@ -196,7 +196,7 @@ def test_a_wrong_variable_is_one_line_with_the_right_spelling(name, value, line)
     assert [str(problem) for problem in read_service({name: value}).problems] == [f"{line} [SLO101]"]
 
 
-@pytest.mark.parametrize("mode", ["otlp", "errors"])
+@pytest.mark.parametrize("mode", ["sdk", "otlp", "errors"])
 def test_what_only_transactions_can_do_is_said_to_have_no_effect_in_another_mode(mode):
     file = "sentry: {keep: [errors], late_wait: 1s}\n"
     (note,) = read_service({"SLOTEL_SENTRY_MODE": mode}, f"version: 1\n{file}").notes

@@ -12,8 +12,8 @@ from slotel.config.value_types import Ratio
 ErrorDetail = Literal["adaptive", "full"]
 TransactionRoots = Literal["requests", "all"]
 TransactionNames = Literal["route", "native"]
-SentryMode = Literal["transactions", "otlp", "errors"]
-"""The way of spans to Sentry; with `errors` slotel sends none: a collector sends them, and they would arrive twice."""
+SentryMode = Literal["transactions", "sdk", "otlp", "errors"]
+"""How spans reach Sentry; with `errors` slotel sends none: a collector sends them, and they would arrive twice."""
 
 LONGEST_LATE_WAIT: Final = 10.0
 

@@ -44,7 +44,7 @@ class SentrySettings:
     Args:
         traces_sample_rate: in [0, 1]; None leaves the decision to OTEL_TRACES_SAMPLER.
         project: name of the project, for the label `project` of `sentry_errors_total`; None: its number.
-        mode: `transactions`, `otlp` or `errors`.
+        mode: `transactions`, `sdk` or `otlp`.
         sample: rates by route, for requests that begin a trace here; the first match decides.
         keep: what is sent although it was sampled out, at most `keep_per_minute` traces a minute.
         late_wait: seconds that a transaction waits for children that end after its root, at most 10.

@@ -29,7 +29,7 @@ VARIABLES: Final = (
     Variable(names.ERROR_BUDGET_LIMIT, "1%", "Largest tolerated error rate of `availability`: `5%`, `0.05`, `1/20`, `500ppm`, `slo:99.9%`."),
     Variable(names.ERROR_BUDGET_WINDOW, "1h", "Time over which the error rate is compared with the limit."),
     Variable(names.SLOTEL_CONFIG, "slotel.yaml", "Path of the configuration file."),
-    Variable(names.SLOTEL_SENTRY_MODE, "transactions", "How spans reach Sentry: `transactions`, `otlp`, `errors`."),
+    Variable(names.SLOTEL_SENTRY_MODE, "transactions", "How spans reach Sentry: `transactions`, `sdk`, `otlp`, `errors`."),
     Variable(names.SLOTEL_SENTRY_LATE_WAIT, "200ms", "How long a transaction waits for spans that end after its root; at most 10s."),
     Variable(names.SLOTEL_HANDLE_SIGTERM, "true", "Flush pending telemetry on a SIGTERM that the app does not handle."),
     Variable(names.SLOTEL_MAX_SERIES, "2000", "Bound of the series of each metric, over all workers. Further label sets are aggregated into one overflow series."),

@@ -32,7 +32,7 @@ def connect_sentry(runtime: Runtime, environ: MutableMapping[str, str]) -> None:
     """Send errors and spans to Sentry, if there is a DSN; if not, only the first of several processes logs that."""
     from slotel.runtime.checks.start import not_yet_logged
     from slotel.runtime.sentry import propagation
-    from slotel.runtime.sentry.client.client import SentryDependencies, start_client
+    from slotel.runtime.sentry.client.client import SentryDependencies, init_options, start_client
 
     settings, self_metrics = runtime.service.sentry, runtime.self_metrics
     parts = SentryDependencies(
@@ -46,9 +46,10 @@ def connect_sentry(runtime: Runtime, environ: MutableMapping[str, str]) -> None:
         error_detail=settings.error_detail,
         logs=settings.logs,
         native_names=settings.transaction_names == "native",
-        profiles=settings.mode == "transactions",
+        profiles=settings.mode in ("transactions", "sdk"),
         holds_calls=settings.mode != "transactions" or not (settings.keep and settings.keep_per_minute),
         sampling=lambda span: _baggage(runtime, span),
+        options=init_options(settings),
     )
     connection = start_client(
         settings,

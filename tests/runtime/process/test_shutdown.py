@@ -95,7 +95,7 @@ def test_a_sentry_that_hangs_delays_the_end_by_the_flush_time_at_most(sentry, wa
     assert seconds < FLUSH_TIME + 1.5 * busy()
 
 
-@pytest.mark.parametrize("mode", ["transactions", "errors"])
+@pytest.mark.parametrize("mode", ["transactions", "errors", "sdk"])
 def test_an_exit_waits_for_a_dead_sentry_once_and_says_what_is_lost(sentry, mode):
     """The Sentry client closes, and the sinks flush: each has the flush time, and both together not more."""
     with departing(sentry, "ending", SLOTEL_SENTRY_MODE=mode) as process:

@@ -153,8 +153,15 @@ def moving(**env):
             yield Moving(sink, service, "none")
 
 
-def test_transactions_move_with_the_errors_to_a_client_that_the_app_makes_later():
-    with moving() as own:
+@pytest.mark.parametrize(
+    "mode",
+    [
+        "transactions",
+        pytest.param("sdk", marks=pytest.mark.skipif(not VERSION.startswith("2."), reason="2.x only")),
+    ],
+)
+def test_transactions_move_with_the_errors_to_a_client_that_the_app_makes_later(mode):
+    with moving(SLOTEL_SENTRY_MODE=mode) as own:
         own.service.get("/headers")
         own.wait("7", "transaction", "/headers")
         own.service.get("/init")

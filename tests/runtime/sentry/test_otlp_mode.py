@@ -95,7 +95,9 @@ def test_every_span_that_does_not_arrive_is_counted_under_its_reason(sentry, mon
 
 MODES = [
     ("otlp", {}, "without effect in sentry.mode otlp, where spans leave before it is known how their trace ends"),
+    ("sdk", {}, "without effect in sentry.mode sdk, where spans leave before it is known how their trace ends"),
     ("otlp", {"opentelemetry.exporter.otlp.proto.http.trace_exporter"}, "run: pip install 'slotel[otlp]' (using transactions"),
+    ("sdk", {"sentry_sdk.integrations.opentelemetry"}, "it needs sentry-sdk < 3 (using transactions"),
 ]  # fmt: skip
 
 

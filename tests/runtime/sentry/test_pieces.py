@@ -31,6 +31,7 @@ OPTIONS = {"http_proxy": None, "https_proxy": None}
         "transactions.mapping",
         "transactions.payload",
         "transport.rate_limits",
+        "transactions.old_conventions",
         "modes.otlp_export",
         "transport.endpoint",
     ],

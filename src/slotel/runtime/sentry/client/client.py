@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import wrapt
@@ -44,6 +45,7 @@ class SentryDependencies(NamedTuple):
         profiles: the mode makes transactions that can be profiled.
         holds_calls: see `ErrorEventLinker`.
         sampling: returns the dynamic sampling context of a span's trace.
+        options: further options of `sentry_sdk.init` that a mode needs (`instrumenter`).
     """
 
     open_spans: OpenSpans
@@ -59,6 +61,7 @@ class SentryDependencies(NamedTuple):
     profiles: bool = True
     holds_calls: bool = False
     sampling: Callable[[SpanContext], Mapping[str, str]] = lambda _: {}
+    options: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -143,6 +146,19 @@ class SentryConnection:
     def flush(self, timeout: float = FLUSH_TIMEOUT) -> None:
         """Send what is pending, within `timeout` seconds."""
         self.client.flush(timeout=timeout)
+
+
+def init_options(settings: SentrySettings) -> dict[str, Any]:
+    """Return the options of `sentry_sdk.init` that the mode needs."""
+    if settings.mode != "sdk":
+        return {}
+    from slotel.runtime.upstream.sentry.optional import import_sentry
+
+    import_sentry()
+    from sentry_sdk.consts import VERSION
+
+    # 3.x has no instrumenter and would refuse it; the mode itself then logs that it cannot work
+    return {"instrumenter": "otel", "traces_sample_rate": 1.0} if VERSION.startswith("2.") else {}
 
 
 def start_client(

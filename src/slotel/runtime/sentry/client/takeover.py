@@ -93,6 +93,7 @@ class ClientTakeover:
         for name in TRACING:
             if name in client.options:
                 client.options[name] = None
+        client.options.update(self._parts.options)
         if client.options.get("transport") is None:
             self._trail.replaced(client.transport)  # it may have pending data
             client.transport = self._transport_class()(client.options)
@@ -165,6 +166,7 @@ class ClientTakeover:
         wanted = merged(self._options(), options, off)
         wanted["integrations"] += self._lazy.missing(given, disabled)
         wanted["before_send"] = self._before_send(wanted)
+        wanted.update(self._parts.options)
         if any(each.identifier == "django" and getattr(each, "cache_spans", False) for each in given):
             trace_django_caches()
         former = sentry_sdk.get_client()
@@ -223,8 +225,10 @@ class ClientTakeover:
             defer_serializing(self._finishes_events)
             self._lazy.wait_for_imports()
             watch_processors(keeps_names=not self._parts.native_names)
-            span_api.install(self._parts.open_spans, native_names=self._parts.native_names)
-            streamed_spans.install(self._parts.open_spans)
+            # in mode `sdk` SentrySpanProcessor uses that API
+            if self._parts.options.get("instrumenter") != "otel":
+                span_api.install(self._parts.open_spans, native_names=self._parts.native_names)
+                streamed_spans.install(self._parts.open_spans)
         self._lazy.catch_up()
         parts = self._parts
         self._trail.sessions.use_client(client)
@@ -320,7 +324,7 @@ class ClientTakeover:
             options["release"] = identity.release
         if identity.server_name is not None:
             options["server_name"] = identity.server_name
-        return options
+        return {**options, **self._parts.options}
 
     def _before_send(self, options: Any) -> Any:
         """Return the app's `before_send`, given completed events. Redaction follows it."""

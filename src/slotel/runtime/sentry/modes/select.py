@@ -7,6 +7,7 @@ from opentelemetry.sdk.resources import Resource
 from slotel.config.service import SentrySettings
 from slotel.runtime.logs import LOG
 from slotel.runtime.redaction.enforcer import Enforcer
+from slotel.runtime.sentry.modes.sdk import sdk_sink
 from slotel.runtime.sentry.protocols import Dropped, ModeError, SentryClientLike
 from slotel.runtime.tracing.sink import Sink
 
@@ -34,6 +35,8 @@ def sentry_sink(
         ModeError: the client has no DSN.
     """
     try:
+        if settings.mode == "sdk":
+            return sdk_sink(client, enforcer)
         if settings.mode == "otlp":
             from slotel.runtime.sentry.modes.otlp import OtlpSink
 
