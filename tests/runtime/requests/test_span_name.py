@@ -47,6 +47,29 @@ def test_a_path_is_no_name(name, attributes, better):
 
 
 @pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("GET /item 1", {"url.path": "/item 1"}),
+        ("GET /a /b", {"url.path": "/a /b"}),
+        ("GET /a", {"url.path": "/a "}),
+        ("GET /", {"url.path": "/ "}),
+        ("GET //x y/z", {"url.path": "//x y/z"}),
+        ("GET /a?b", {"url.path": "/a?b"}),
+        ("GET /item 1", {"http.target": "/item%201?page=2"}),
+        ("GET /\xc3\xbc", {"http.target": "/%C3%BC"}),
+        ("GET /ü", {"http.target": "/%C3%BC"}),
+        ("GET nowhere", {"url.path": "nowhere"}),
+        ("GET no where/x", {"url.path": "/shop/no where/x"}),
+        ("OPTIONS *", {"url.path": "*"}),
+    ],
+)
+def test_a_path_that_is_written_in_another_way_is_no_name_either(name, known):
+    tracer = TracerProvider().get_tracer("opentelemetry.instrumentation.some")
+    span = tracer.start_span(name, kind=SpanKind.SERVER, attributes={"http.request.method": "GET", **known})
+    assert better_name(span) == name.partition(" ")[0]
+
+
+@pytest.mark.parametrize(
     ("attributes", "better"),
     [
         ({"rpc.system": "grpc", "rpc.method": "Greet"}, None),
@@ -69,6 +92,7 @@ def test_a_path_without_an_attribute_is_no_name_either_unless_it_is_that_of_an_r
         ("GET /api/ok", "/api/ok", "/api/ok", ("GET /api/ok", "/api/ok", "/api/ok")),
         ("checkout", "/ok", "/ok", ("checkout", "/api/ok", "/api/ok")),
         ("GET", "ok", "/api/ok", ("GET /api/ok", "/api/ok", "/api/ok")),
+        ("GET /a b", "/a b", "/a b", ("GET /api/a b", "/api/a b", "/api/a b")),
         ("/socket", "/socket", "/socket", ("/api/socket", "/api/socket", "/api/socket")),
     ],
 )  # fmt: skip

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import unquote
 
 from opentelemetry.sdk.trace import Span
 
@@ -66,21 +67,22 @@ def _by_convention(span: Span, attributes: Mapping[str, Any]) -> str | None:
     if route is not None or name == clients_own:
         rest = "" if route is None else f" {route}"
         return f"{word}{rest}" if name in (route, f"{clients_own}{rest}") else None
-    method, _, path = name.rpartition(" ")
+    method, path = _split(name)
     scope = span.instrumentation_scope
+    is_instrumentations = scope is not None and scope.name.startswith(_INSTRUMENTATIONS)
     if scope is not None and scope.name in _NAMED_BY_ROUTE:
         if path.startswith("/"):
             span.set_attribute(_ROUTE, path)
         return method if path == _CATCH_ALL else None
-    if not path.startswith("/"):
-        return None
     known = [attributes[key] for key in PATHS if key in attributes]
     if known:
-        if not any(_is_part(path, whole) for whole in known):
+        if is_instrumentations and method and not path.startswith("/"):
+            path = f"/{path}"  # WSGI's says PATH_INFO, from which an app may have cut the slash
+        if not path.startswith("/") or not any(_is_part(path, whole) for whole in known):
             return None
     elif (
-        scope is None
-        or not scope.name.startswith(_INSTRUMENTATIONS)
+        not path.startswith("/")
+        or not is_instrumentations
         or attributes.keys().isdisjoint(_METHODS)  # the full name of an RPC is like a path
     ):
         return None
@@ -91,7 +93,7 @@ def name_by_route(span: Span, route: str) -> None:
     """Name a server span by its full route; a name that the app chose is kept."""
     before = attributes_of(span).get(_ROUTE)
     span.set_attribute(_ROUTE, route)
-    method, _, path = span.name.rpartition(" ")
+    method, path = _split(span.name)
     if path == before:
         span.update_name(f"{method} {route}".strip())
     elif path in METHODS or path == "HTTP":
@@ -118,7 +120,7 @@ def place_under(span: Span, prefix: str) -> None:
     route = attributes.get(_ROUTE)
     if isinstance(route, str) and route:
         full = under(prefix, route)
-        method, _, path = span.name.rpartition(" ")
+        method, path = _split(span.name)
         if full != route:
             name_by_route(span, full)
         elif path != route and under(prefix, path) == route:
@@ -160,6 +162,23 @@ def under(prefix: str, path: str) -> str:
     return f"{prefix}/{path.lstrip('/')}"
 
 
+def _split(name: str) -> tuple[str, str]:
+    """Return the method in a span's name, empty if there is none, and the path or route, which may have spaces.
+
+    >>> _split("GET /a b"), _split("/a b"), _split("GET")
+    (('GET', '/a b'), ('', '/a b'), ('', 'GET'))
+    """
+    method, space, path = name.partition(" ")
+    return (method, path) if space and not name.startswith("/") else ("", name)
+
+
 def _is_part(path: str, whole: object) -> bool:
-    """Whether a path is the request's, also with a mount point before it or a query behind it."""
-    return isinstance(whole, str) and exact_text(whole).partition("?")[0].endswith(path)
+    """Whether a path is the request's, also decoded, with a mount point before it or a query behind it."""
+    if not isinstance(whole, str):
+        return False
+    text = exact_text(whole)
+    forms: tuple[str, ...] = text, text.partition("?")[0]
+    if "%" in text:
+        forms += tuple(unquote(form, encoding) for form in forms for encoding in ("utf-8", "latin-1"))
+    # PATH_INFO may lack the slash, and what is at the ends of it the name lacks
+    return any(f"/{form}".strip().endswith(path.strip()) for form in forms)
