@@ -275,6 +275,23 @@ def flask_requests():
         sentry_sdk.flush(10)
 
 
+def django_requests():
+    import django
+    from django.conf import settings
+    from django.core.wsgi import get_wsgi_application
+    from django.http import HttpResponse
+    from django.urls import path
+    from werkzeug.test import Client
+
+    settings.configure(ROOT_URLCONF=__name__, SECRET_KEY="k", ALLOWED_HOSTS=["*"])
+    globals()["urlpatterns"] = [path("run/<int:number>", lambda _request, number: HttpResponse(run(number)))]
+    django.setup()
+    client = Client(get_wsgi_application())
+    for number in NUMBERS:
+        client.get(f"/run/{number}")
+        sentry_sdk.flush(10)
+
+
 def fastapi_requests(view):
     from fastapi import FastAPI
     from fastapi.testclient import TestClient
@@ -299,6 +316,8 @@ if WHERE == "script":
     scripts()
 elif WHERE == "flask":
     flask_requests()
+elif WHERE == "django":
+    django_requests()
 else:
     fastapi_requests(awaited_view if WHERE == "fastapi awaited" else view)
 sentry_sdk.flush(20)
