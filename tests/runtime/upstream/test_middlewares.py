@@ -82,3 +82,28 @@ def test_a_middleware_around_the_app_leaves_each_request_its_route_and_one_measu
             "every request is measured",
         )
         assert [counts(service, name) for name in names] == [sent, sent]
+
+
+AGAIN = """
+from flask import request
+def again(path):
+    request.environ["PATH_INFO"] = path
+    with app.request_context(request.environ):
+        return app.full_dispatch_request()
+app.add_url_rule("/old/<int:number>", "old", lambda number: again(f"/items/{number}"))
+app.add_url_rule("/worse", "worse", lambda: again("/fail"))
+"""
+
+
+def test_a_request_that_the_app_serves_once_more_is_what_its_answer_is():
+    with Launched(sys.executable, "-c", FLASK.replace("{around}", AGAIN)) as service:
+        service.wait_ready("/items/0")
+        assert [service.get(path)[0] for path in ("/old/1", "/old/2", "/worse")] == [200, 200, 500]
+        wait_until(lambda: sum(outcomes(service).values()) >= 4, "every request is measured")
+        assert outcomes(service) == {"good": 3, "bad": 1}
+
+
+def outcomes(service):
+    """How many events are good and bad."""
+    found = re.findall(r'slo_events_total\{.*slo_outcome="(good|bad)".*\} (\S+)', service.scrape())
+    return {outcome: float(count) for outcome, count in found}

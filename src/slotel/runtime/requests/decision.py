@@ -112,7 +112,12 @@ def broken_by(decision: Decision, error: BaseException) -> Decision:
 
 
 def answered_with(decision: Decision, status: int) -> Decision:
-    """Return the decision on a request whose response was made outside its span, by the status that the client got."""
+    """Return the decision on a request whose response was made outside its span, by the status that the client got.
+
+    An app that gives a request to its framework once more makes it drop the first span: a GeneratorExit ends that.
+    """
+    if decision.row is rows.STOPPED and isinstance(decision.exception, GeneratorExit):
+        decision = Decision(rows.SUCCEEDED)
     if status < _SERVER_ERROR and decision.row in (rows.FAILED, rows.ERROR_ANSWER):
         return Decision(rows.ANSWERED, decision.exception)
     if status >= _SERVER_ERROR and decision.row in (rows.SUCCEEDED, rows.ANSWERED, rows.STREAM):
