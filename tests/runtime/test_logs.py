@@ -31,6 +31,17 @@ def test_an_app_with_logging_of_its_own_shows_each_line_once():
     assert said(after="logging.basicConfig(format='%(message)s')") == "the budget is breached\n"
 
 
+@pytest.mark.parametrize("gone", ["sys.stderr.close()", "sys.stderr = None", "os.close(2)"])
+def test_without_a_standard_error_nothing_is_written_or_raised_and_its_successor_gets_the_next_line(gone):
+    code = (
+        f"import io, os, sys\n{SAYS}\n{gone}\nLOG.warning('to nobody')\n"
+        "sys.stderr = heard = io.StringIO()\nLOG.warning('heard')\nprint(heard.getvalue(), end='')"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ran.stderr == "WARNING slotel: the budget is breached\n"
+    assert ran.stdout == "WARNING slotel: heard\n"
+
+
 def test_a_line_that_quotes_a_line_break_stays_one_line():
     before = "from slotel.runtime.logs import LOG, redact_logs; redact_logs(str); LOG.warning('a %s', 'b\\nERROR forged')"
     assert said(after=before).splitlines()[0] == r"a b\nERROR forged"

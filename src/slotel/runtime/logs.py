@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Final
 
 from slotel.config.problem import Problem, one_line
@@ -23,13 +25,15 @@ _EXPORTERS: Final = (
 _EXPORT_FAILED: Final = ("Transient error ", "Failed to export ")
 
 
-class _UntilConfigured(logging.StreamHandler):  # type: ignore[type-arg]  # the stream is standard error
-    """Writes to standard error until the app configures logging."""
+class _UntilConfigured(logging.Handler):
+    """Writes to standard error, as it is at that time, until the app configures logging."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record, unless a root handler will show it."""
+        """Write the record, unless a root handler will show it. A closed standard error takes nothing."""
         if all(type(handler).__module__.startswith(_SHIPPING) for handler in logging.getLogger().handlers):
-            super().emit(record)
+            with suppress(AttributeError, OSError, ValueError):
+                sys.stderr.write(f"{self.format(record)}\n")
+                sys.stderr.flush()
 
 
 class _Redacted(logging.Filter):

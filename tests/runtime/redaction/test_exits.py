@@ -19,6 +19,7 @@ CALLS = {
 MODULES = {"urllib3", "requests", "http.client", "mmap", "smtplib", "ftplib"}
 
 BEHIND = {
+    "logs.py": "writes log lines, which a filter of the logger has redacted",
     "metrics/scrape/http/connection.py": "writes what the endpoint renders: of the store and of app_metrics, both redacted",
     "upstream/launcher.py": "names a command that does not exist, to who typed it; of an assignment, the variable alone",
     "upstream/otel/exports.py": "hands on what an exporter is given: it was redacted before",
