@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 import sentry_sdk
 from opentelemetry import trace
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 
 from slotel.cli.sink.server import SentrySink
+from slotel.config.tags import TagPolicy, TagRule
 from slotel.runtime.sentry.span_api.span import OtelSpan
+from slotel.runtime.sentry.transactions.payload import CONTEXTS, JSON, MEASUREMENTS, TAGS
 from slotel.runtime.upstream.sentry.spans import CHECKS_SPAN_CLASS
 from support.sentry_app import run_app
 from support.sentry_tracing import Through, provider, shipping
@@ -162,6 +165,66 @@ def test_a_request_is_renamed_in_sentry_and_not_in_the_metrics():
         (sent,) = sentry.payloads("transaction")
     assert (sent["transaction"], sent["transaction_info"]["source"]) == ("Orders", "component")
     assert (sent["contexts"]["trace"]["op"], sent["request"]["method"]) == ("graphql.query", "POST")
+
+
+class Textless:
+    def __repr__(self):
+        raise RuntimeError("it has no text")
+
+
+def test_no_value_and_no_limit_of_opentelemetry_makes_a_call_fail_in_the_app():
+    limits = SpanLimits(max_span_attribute_length=40)
+    tracer = TracerProvider(span_limits=limits, shutdown_on_exit=False).get_tracer("t")
+    with tracer.start_as_current_span("t") as made:
+        span = OtelSpan(made)
+        for number in range(3):
+            span.set_tag(f"tag {number}", "a value of a length")
+            span.set_measurement(f"measurement {number}", 1.0, "millisecond")
+            span.set_context(f"context {number}", {(1, 2): number})
+            span.set_data(f"data {number}", {"of": Textless()})
+        assert json.loads(made.attributes[TAGS]) == {"tag 0": "a value of a length"}, (
+            "what fits is kept, whole"
+        )
+        for name in (TAGS, MEASUREMENTS, CONTEXTS, JSON):
+            span.set_data(name, 5)
+        span.set_tag("tag", "a")
+        span.set_data("data", {})
+        assert (json.loads(made.attributes[TAGS]), made.attributes[JSON]) == ({"tag": "a"}, ("data",))
+
+
+def test_tags_without_an_end_cost_no_memory_and_no_time_without_an_end():
+    with TracerProvider(shutdown_on_exit=False).get_tracer("t").start_as_current_span("t") as made:
+        span = OtelSpan(made)
+        for number in range(1000):
+            span.set_tag(f"tag {number}", "a")
+            span.set_data("data", {"number": number})
+        span.set_tag("tag 0", "b")
+        tags = json.loads(made.attributes[TAGS])
+    assert (len(tags), tags["tag 0"], made.attributes[JSON]) == (200, "b", ("data",))
+
+
+def test_an_attribute_of_the_apps_own_that_has_one_of_these_names_loses_no_transaction():
+    with SentrySink() as sentry, shipping(sentry) as (sink, losses):
+        for name in (TAGS, MEASUREMENTS, CONTEXTS, JSON):
+            with provider(sink).get_tracer("t").start_as_current_span(name, attributes={name: 5}):
+                pass
+        assert sink.flush(60)
+        sent = {event["transaction"] for event in sentry.payloads("transaction")}
+    assert (sent, losses.counts) == ({TAGS, MEASUREMENTS, CONTEXTS, JSON}, {})
+
+
+def test_a_tag_of_a_span_keeps_to_the_policy_of_tags():
+    policy = TagPolicy(required={"plan": TagRule(default="free", allowed=("free", "pro"))})
+    with SentrySink() as sentry, shipping(sentry, policy=policy) as (sink, _):
+        tracer = provider(sink).get_tracer("t")
+        with tracer.start_as_current_span("root") as root, tracer.start_as_current_span("child") as child:
+            for span in (root, child):
+                OtelSpan(span).set_tags({"plan": "gold", "own": "yes"})
+        assert sink.flush(60)
+        (sent,) = sentry.payloads("transaction")
+    (span,) = sent["spans"]
+    assert span["tags"] == {"plan": "free", "own": "yes"}
+    assert (span["data"]["plan"], sent["tags"]["plan"], sent["tags"]["own"]) == ("free", "free", "yes")
 
 
 def test_whatever_sentry_sdks_own_spans_have_can_be_called():

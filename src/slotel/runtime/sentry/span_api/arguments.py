@@ -57,11 +57,14 @@ def as_attribute(value: Any) -> Any:
 
 
 def as_json(value: Any) -> str:
-    """Return JSON; of what has none, its `repr`: 1,000 characters at the most."""
+    """Return JSON; of what has none, its `repr`: 1,000 characters at the most. Never raises."""
     try:
         return json.dumps(value, default=str)
-    except (TypeError, ValueError, RecursionError):
-        return json.dumps(repr(value)[:1000])
+    except Exception:  # noqa: BLE001 a value of the app may have no text
+        try:
+            return json.dumps(repr(value)[:1000])
+        except Exception as error:  # noqa: BLE001 the same
+            return json.dumps(f"<{type(value).__name__}: {type(error).__name__}>")
 
 
 def as_datetime(nanoseconds: int | None) -> datetime | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -30,7 +29,15 @@ from slotel.runtime.sentry.span_api.arguments import (
     nanoseconds_of,
 )
 from slotel.runtime.sentry.transactions.mapping import http_status_name
-from slotel.runtime.sentry.transactions.payload import CONTEXTS, JSON, MEASUREMENTS, ORIGIN, TAGS, data_of
+from slotel.runtime.sentry.transactions.payload import (
+    CONTEXTS,
+    JSON,
+    MEASUREMENTS,
+    ORIGIN,
+    TAGS,
+    data_of,
+    mapping_of,
+)
 from slotel.runtime.upstream.otel.failure import failed_by, record
 from slotel.runtime.upstream.sentry.spans import NoOpSpan, add_breadcrumb_of, name_later_events
 from slotel.version import __version__
@@ -46,6 +53,8 @@ _CLIENT_ERROR: Final = 400
 _FLAG: Final = "flag.evaluation."
 _MOST_FLAGS: Final = 10
 """Most flags of one span. Source: sentry-sdk, `Span.set_flag`."""
+_MOST_KEPT: Final = 200
+"""Most tags, measurements or contexts of one span: each further one decodes and encodes those before it."""
 
 
 class _NoMethod:
@@ -167,7 +176,10 @@ class OtelSpan:
         plain = as_attribute(value)
         if plain is None:
             plain = as_json(value)
-            self._span.set_attribute(JSON, [*self._attributes().get(JSON, ()), key])
+            names = self._attributes().get(JSON)
+            names = names if isinstance(names, tuple) else ()
+            is_new = key not in names and len(names) < _MOST_KEPT
+            self._span.set_attribute(JSON, (*names, key) if is_new else names)
         self._span.set_attribute(key, plain)
 
     set_data = set_attribute
@@ -204,8 +216,13 @@ class OtelSpan:
         self._add(CONTEXTS, key, value)
 
     def _add(self, attribute: str, key: str, value: Any) -> None:
-        told = json.loads(self._attributes().get(attribute) or "{}")
-        self._span.set_attribute(attribute, as_json({**told, key: value}))
+        """Add a value to an attribute with JSON; one that does not fit in the limit of attribute values is left out."""
+        before = mapping_of(self._attributes().get(attribute))
+        is_full = key not in before and len(before) >= _MOST_KEPT
+        text = as_json(before if is_full else {**before, key: value})  # set again it is the last to give way
+        self._span.set_attribute(attribute, text)
+        if self._span.is_recording() and self._attributes().get(attribute) != text:
+            self._span.set_attribute(attribute, as_json(before))
 
     def set_status(self, status: Any) -> None:
         """Set Sentry's status: `ok`, or a name of a gRPC status, as `not_found`."""

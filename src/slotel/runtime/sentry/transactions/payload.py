@@ -108,17 +108,17 @@ def transaction(segment: Segment) -> dict[str, Any]:
             request["url"] = url
         event["request"] = request
     if MEASUREMENTS in attributes:
-        event["measurements"] = _told(attributes[MEASUREMENTS])
+        event["measurements"] = mapping_of(attributes[MEASUREMENTS])
     if CONTEXTS in attributes and segment.continuation is None:
         contexts.update(
-            (key, value) for key, value in _told(attributes[CONTEXTS]).items() if key not in contexts
+            (key, value) for key, value in mapping_of(attributes[CONTEXTS]).items() if key not in contexts
         )
     return event
 
 
 def tags_of_root(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the tags that the app set on a root by sentry-sdk's span API."""
-    return _told(attributes[TAGS]) if TAGS in attributes else _NONE
+    return mapping_of(attributes[TAGS]) if TAGS in attributes else _NONE
 
 
 def timestamp(nanoseconds: int) -> str:
@@ -262,14 +262,15 @@ def _span(plain: RedactedSpan, trace_id: str) -> dict[str, Any]:
     if plain.links:
         result["links"] = _links(plain.links)
     if MEASUREMENTS in plain.attributes:
-        result["measurements"] = _told(plain.attributes[MEASUREMENTS])
+        result["measurements"] = mapping_of(plain.attributes[MEASUREMENTS])
     if TAGS in plain.attributes:
-        result["tags"] = _told(plain.attributes[TAGS])
+        tags = mapping_of(plain.attributes[TAGS])
+        result["tags"] = {**tags, **{key: plain.tags[key] for key in tags.keys() & plain.tags.keys()}}
     return result
 
 
-def _told(text: Any) -> dict[str, Any]:
-    """Return the decoded value that was given to a method of sentry-sdk's spans."""
+def mapping_of(text: Any) -> dict[str, Any]:
+    """Return what methods of sentry-sdk's spans have put into an attribute; of other text, nothing."""
     told = _parsed(text)
     return told if isinstance(told, dict) else {}
 
@@ -301,8 +302,9 @@ def data_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes of a span as they were given to sentry-sdk's span API."""
     data = dict(attributes)
     if not _OF_SPAN_API.isdisjoint(data):
-        for name in data.pop(JSON, ()):
-            data[name] = _parsed(data.get(name))
+        names = data.pop(JSON, ())
+        if isinstance(names, (tuple, list)):  # else it is an attribute of the app's own
+            data.update({name: _parsed(data.get(name)) for name in names})
         for name in _OF_SPAN_API:
             data.pop(name, None)
     return data

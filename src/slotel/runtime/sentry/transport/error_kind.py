@@ -12,8 +12,9 @@ _FRAMES: Final = 20
 """Innermost frames of an exception that tell its place: further out is what calls everything."""
 _LONGEST: Final = 200
 """Characters of a message that are looked at."""
-_NUMBER: Final = re.compile(r"[0-9a-fA-F-]*[0-9][0-9a-fA-F-]*")
-"""A number, or an id with a digit: texts that differ by these alone are of one kind."""
+_NUMBER: Final = re.compile(r"(?<![0-9a-fA-F-])[a-fA-F-]*[0-9][0-9a-fA-F-]*")
+"""A number, or an id with a digit: texts that differ by these alone are of one kind. It is looked for once in each
+run of such characters: else a line of dashes costs the request 0.1 ms."""
 
 
 def error_kind(event: Mapping[str, Any]) -> Hashable:
