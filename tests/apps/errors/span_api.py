@@ -90,6 +90,13 @@ told = begun.to_json()
 found["json"] = {name: told.get(name) for name in ("name", "op", "sampled", "same_process_as_parent")}
 found["after it"] = sentry_sdk.get_current_span() is None
 
+with (
+    sentry_sdk.start_span(op="outer", name="in no transaction"),
+    sentry_sdk.start_transaction(op="task", name="within a span of no transaction"),
+    sentry_sdk.start_span(op="inner", name="of this one"),
+):
+    pass
+
 with sentry_sdk.start_transaction(op="task", name="before"):
     sentry_sdk.set_transaction_name("renamed", source="component")
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import contextvars
 import io
+import threading
 
 import gevent
 import pytest
@@ -16,6 +18,7 @@ from opentelemetry.trace import SpanKind
 from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.requests import current, served
+from slotel.runtime.requests.layers import at_middleware
 from slotel.runtime.requests.layers.asgi import AsgiLayer
 from slotel.runtime.requests.layers.layer import Server
 from slotel.runtime.requests.layers.wsgi import WsgiLayer
@@ -955,6 +958,38 @@ def test_a_server_inside_the_request_of_another_counts_nothing_of_its_own(instru
     ):
         assert ask(contained) == b"ok"
     assert [scope for scope, _ in counted.scopes] == ["opentelemetry.instrumentation.tornado"]
+
+
+@pytest.mark.parametrize("at_server", [True, False])
+def test_a_request_is_no_child_of_the_span_in_which_its_server_was_started(layer, at_server):
+    """A thread continues the span of its starter, and a task has the context in which it was made."""
+    _, bare, _, _ = layer
+    seen = []
+
+    def application(_environ, start_response):
+        seen.append(trace.get_current_span())
+        start_response("200 OK", [])
+        return [b"ok"]
+
+    around = WsgiLayer(bare.server, application)
+    around.makes_spans = False  # an instrumentation does, below the current span
+
+    def serve():
+        if at_server:
+            assert ask(around) == b"ok"
+        else:
+            with at_middleware.counted(around, dict(ENVIRON)) as answered:
+                application(ENVIRON, lambda *_: None)
+                answered(200, "/ok")
+
+    def start():
+        with trace.get_tracer("t").start_as_current_span("main") as main:
+            thread = threading.Thread(target=contextvars.copy_context().run, args=(serve,))
+            thread.start()
+            thread.join()
+        assert [span is main for span in seen] == [not at_server]
+
+    contextvars.Context().run(start)  # not in a request that another test has left open
 
 
 @pytest.mark.parametrize(

@@ -124,11 +124,15 @@ class ServedRequest:
         """Return the attributes of a server span. Source: OpenTelemetry semantic conventions, HTTP server."""
         raise NotImplementedError
 
-    def begin(self) -> None:
+    def begin(self, *, at_server: bool = True) -> None:
         """Make this the request of the current context, and start its server span if no instrumentation can.
 
-        The context may still hold a span of the previous request on this connection or thread. A span that has ended,
-        or that belongs to another request to the same application, never becomes the parent.
+        The context may still hold a span of the previous request on this connection or thread, or of the code that has
+        started the server. A span that has ended, that belongs to another request to the same application, or that was
+        there before any request, never becomes the parent.
+
+        Args:
+            at_server: a server calls; else a framework, which code may have called within a span.
         """
         before, standing = SERVED.get(), span_in()
         self._token = SERVED.set(self)
@@ -138,7 +142,7 @@ class ServedRequest:
             if not is_ours and standing.is_recording() and getattr(standing, "kind", None) is SpanKind.SERVER:
                 self.is_over = True  # a server inside another's request, which is counted
                 return
-            if is_ours or not standing.is_recording():
+            if is_ours or (at_server and before is None) or not standing.is_recording():
                 inside = Context()
                 if getattr(standing, "end_time", None) is not None:
                     # no code will detach this context, and the server would log in its trace

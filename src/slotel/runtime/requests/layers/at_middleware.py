@@ -33,7 +33,7 @@ def counted(layer: WsgiLayer | AsgiLayer, carrier: Any) -> Iterator[Answered]:
         if route is not None:
             note_route(route or "/")
 
-    served.begin()
+    served.begin(at_server=False)
     try:
         yield answered
     except BaseException as error:

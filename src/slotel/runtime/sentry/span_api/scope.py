@@ -92,12 +92,20 @@ class _Replacements:
         Args:
             context: of its caller, where code names one.
         """
-        if context is None and not trace.get_current_span().get_span_context().is_valid:
+        if names_events and context is None and self._is_in_part():
+            context = trace.set_span_in_context(trace.INVALID_SPAN)
+        elif context is None and not trace.get_current_span().get_span_context().is_valid:
             served = served_span()
             context = None if served is None else trace.set_span_in_context(served)
             if served is None and not names_events:
                 arguments = {**arguments, "attributes": {**(arguments.get("attributes") or {}), PART: True}}
         return start(arguments, context, self._open_spans, names_events=names_events)
+
+    def _is_in_part(self) -> bool:
+        """Whether the current span is in no transaction, because `start_span` has begun its trace."""
+        current = self._current()
+        root = None if current is None else current.containing_transaction.span
+        return PART in (getattr(root, "attributes", None) or ())
 
     def _is_traced_already(self) -> bool:
         """Whether a middleware that the app put around itself asks, for a request that has a span or will have one."""
