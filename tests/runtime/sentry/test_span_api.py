@@ -167,6 +167,20 @@ def test_a_request_is_renamed_in_sentry_and_not_in_the_metrics():
     assert (sent["contexts"]["trace"]["op"], sent["request"]["method"]) == ("graphql.query", "POST")
 
 
+@pytest.mark.parametrize("off", ["", "threading"])
+@pytest.mark.parametrize("how", ["slotel", "plain"])
+def test_a_task_of_a_pool_belongs_to_the_span_in_which_it_was_submitted(how, off):
+    """Its thread was started in another one."""
+    ran = run_app(
+        how, "pools.py", how, SENTRY_TRACES_SAMPLE_RATE="1", OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=off
+    )
+    traces = {event["message"]: event["contexts"]["trace"]["trace_id"] for event in ran.payloads("event")}
+    sent = {event["transaction"]: event for event in ran.payloads("transaction")}
+    assert {name: event["contexts"]["trace"]["trace_id"] for name, event in sent.items()} == traces
+    spans = {name: [span["description"] for span in event["spans"]] for name, event in sent.items()}
+    assert spans == {name: [f"work of {name}"] for name in ("first", "second")}
+
+
 class Textless:
     def __repr__(self):
         raise RuntimeError("it has no text")
