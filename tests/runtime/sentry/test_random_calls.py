@@ -151,3 +151,30 @@ def test_tags_of_spans_have_no_secrets(tmp_path):
         assert {name: tags[name] for name in ("password", "shop.pin", "team")} == {
             "password": "[Filtered]", "shop.pin": "[Filtered]", "team": "payments",
         }  # fmt: skip
+
+
+def test_spans_of_a_thread_that_outlives_its_transaction_are_not_sent_as_under_plain_sentry_sdk(tmp_path):
+    app = tmp_path / "app.py"
+    app.write_text(
+        "import os, threading, sentry_sdk\n"
+        "sentry_sdk.init(os.environ['SENTRY_DSN'], traces_sample_rate=1.0)\n"
+        "over = threading.Event()\n"
+        "def polls():\n"
+        "    with sentry_sdk.start_span(op='poll', name='within'): pass\n"
+        "    begun.set(); over.wait()\n"
+        "    with sentry_sdk.start_span(op='poll', name='after'):\n"
+        "        with sentry_sdk.start_span(op='poll', name='below'): pass\n"
+        "    with sentry_sdk.start_transaction(op='poll', name='own'): pass\n"
+        "begun = threading.Event()\n"
+        "with sentry_sdk.start_transaction(op='task', name='request'):\n"
+        "    thread = threading.Thread(target=polls); thread.start(); begun.wait()\n"
+        "over.set(); thread.join()\n"
+    )
+    plain, slotel = (
+        {
+            each["transaction"]: [span["description"] for span in each["spans"]]
+            for each in ran.payloads("transaction")
+        }
+        for ran in (run_app(how, str(app), SENTRY_TRACES_SAMPLE_RATE="1") for how in ("plain", "slotel"))
+    )
+    assert slotel == plain == {"request": ["within"], "own": []}

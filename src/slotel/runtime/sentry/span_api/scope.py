@@ -94,12 +94,16 @@ class _Replacements:
         """
         if names_events and context is None and self._is_in_part():
             context = trace.set_span_in_context(trace.INVALID_SPAN)
-        elif context is None and not trace.get_current_span().get_span_context().is_valid:
-            served = served_span()
+        elif context is None and not self._goes_on(current := trace.get_current_span().get_span_context()):
+            served = None if current.is_valid else served_span()
             context = None if served is None else trace.set_span_in_context(served)
             if served is None and not names_events:
                 arguments = {**arguments, "attributes": {**(arguments.get("attributes") or {}), PART: True}}
         return start(arguments, context, self._open_spans, names_events=names_events)
+
+    def _goes_on(self, span: SpanContext) -> bool:
+        """Whether a span is open here, or a caller's. One that has ended is current in a thread that it left behind."""
+        return span.is_valid and (span.is_remote or self._open_spans.of(span.span_id) is not None)
 
     def _is_in_part(self) -> bool:
         """Whether the current span is in no transaction, because `start_span` has begun its trace."""
