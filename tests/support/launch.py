@@ -90,11 +90,14 @@ def samples_of(exposition: str, name: str) -> list[tuple[dict[str, str], float]]
 
 
 RUNNING: weakref.WeakSet[Launched] = weakref.WeakSet()
+_STARTING = threading.RLock()
+"""Held while a process starts, until it is in `RUNNING`."""
 
 
 def end_with_services(number: int, _frame: object) -> NoReturn:
     """End this process, as a handler of its signal, and the services that it has launched."""
-    services = list(RUNNING)
+    with _STARTING:  # another thread may be about to have one
+        services = list(RUNNING)
     for service in services:
         service.send(signal.SIGTERM)
     for service in services:
@@ -124,11 +127,12 @@ class Launched(Program):
         self.metrics_port = int(variables["OTEL_EXPORTER_PROMETHEUS_PORT"])
         filled = [part.replace("{port}", str(self.port)) for part in command]
         given = [str(LAUNCHER), *filled] if launcher else filled
-        self.start_process(given, env=clean_environ(**variables), cwd=cwd)
         self._counting = threading.Lock()
         self.requests = 0
         """Requests that were answered."""
-        RUNNING.add(self)
+        with _STARTING:
+            self.start_process(given, env=clean_environ(**variables), cwd=cwd)
+            RUNNING.add(self)
 
     def wait_ready(self, path: str = "/healthz") -> Launched:
         def answers() -> bool:
