@@ -33,6 +33,7 @@ from slotel.runtime.upstream.sentry.spans import (
     NoOpSpan,
     accept_as_sentry_span,
     add_breadcrumb_of,
+    replace,
 )
 
 if TYPE_CHECKING:
@@ -58,12 +59,12 @@ def install(open_spans: OpenSpans, *, native_names: bool = False) -> None:
     api = _Replacements(open_spans, native_names)
     for name in SCOPE:
         if IS_2 or name != "start_span":  # see `streamed_spans.py`
-            SCOPE[name].wrap_imported(getattr(api, name))
+            replace(SCOPE[name], getattr(api, name))
     accept_as_sentry_span(OtelSpan)
 
 
 class _Replacements:
-    """Each method has the name of a method of `Scope`, is given it, and returns its replacement."""
+    """Each method replaces the method of `Scope` with its name, which it is given as `original`."""
 
     def __init__(self, open_spans: OpenSpans, native_names: bool) -> None:
         self._open_spans = open_spans
@@ -116,40 +117,39 @@ class _Replacements:
         is_traced = SERVED.get() is not None or self._current() is not None
         return is_traced and _caller().startswith(_MIDDLEWARES)
 
-    def start_span(self, _original: Callable[..., Any]) -> Callable[..., Any]:
-        def method(_scope: Any, *given: Any, **arguments: Any) -> Any:
-            if not is_made_by_code(arguments.get("origin")):
-                child = with_bounded_name(arguments) if self._current() is not None else None
-                if child is None and arguments.get("op") == _PROCESS:
-                    add_breadcrumb_of(_PROCESS, str(arguments.get("name")), {})
-                return NoOpSpan() if child is None else self._start(child)
-            if given and isinstance(given[0], str):
-                arguments.setdefault("name", given[0])
-            if len(given) > 1 and isinstance(given[1], Mapping):
-                arguments.setdefault("attributes", given[1])
-            return self._start(arguments)
+    def start_span(self, _original: Callable[..., Any], _scope: Any, *given: Any, **arguments: Any) -> Any:
+        if not is_made_by_code(arguments.get("origin")):
+            child = with_bounded_name(arguments) if self._current() is not None else None
+            if child is None and arguments.get("op") == _PROCESS:
+                add_breadcrumb_of(_PROCESS, str(arguments.get("name")), {})
+            return NoOpSpan() if child is None else self._start(child)
+        if given and isinstance(given[0], str):
+            arguments.setdefault("name", given[0])
+        if len(given) > 1 and isinstance(given[1], Mapping):
+            arguments.setdefault("attributes", given[1])
+        return self._start(arguments)
 
-        return method
-
-    def start_transaction(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def method(scope: Any, transaction: Any = None, *given: Any, **arguments: Any) -> Any:
-            if self._is_traced_already():
-                use_active_scopes()
-                return original(scope, transaction, *given, **arguments)
-            if isinstance(transaction, ContinuedTrace):
-                return transaction.start(arguments)
-            if isinstance(transaction, OtelSpan):
-                return transaction
-            origin = arguments.get("origin") if transaction is None else getattr(transaction, "origin", None)
-            if not is_made_by_code(origin):
-                use_active_scopes()
-                return original(scope, transaction, *given, **arguments)
-            if transaction is not None:
-                return self._start_given(transaction, arguments)
-            named = {"name": "<unlabeled transaction>", **arguments}
-            return self._start(named, _caller_context(arguments), names_events=True)
-
-        return method
+    def start_transaction(
+        self,
+        original: Callable[..., Any],
+        scope: Any,
+        transaction: Any = None,
+        *given: Any,
+        **arguments: Any,
+    ) -> Any:
+        is_traced = self._is_traced_already()
+        if not is_traced and isinstance(transaction, ContinuedTrace):
+            return transaction.start(arguments)
+        if not is_traced and isinstance(transaction, OtelSpan):
+            return transaction
+        origin = arguments.get("origin") if transaction is None else getattr(transaction, "origin", None)
+        if is_traced or not is_made_by_code(origin):
+            use_active_scopes()
+            return original(scope, transaction, *given, **arguments)
+        if transaction is not None:
+            return self._start_given(transaction, arguments)
+        named = {"name": "<unlabeled transaction>", **arguments}
+        return self._start(named, _caller_context(arguments), names_events=True)
 
     def _start_given(self, transaction: Any, arguments: Mapping[str, Any]) -> OtelSpan:
         """Start what a `Transaction` describes that the code has made: what was said of it, and its caller."""
@@ -175,76 +175,63 @@ class _Replacements:
             begun.set_measurement(name, **measured)
         return begun
 
-    def continue_trace(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def method(scope: Any, environ_or_headers: Any, *given: Any, **arguments: Any) -> Any:
-            made = original(scope, environ_or_headers, *given, **arguments)
-            if not is_made_by_code(getattr(made, "origin", None)) or self._is_traced_already():
-                return made
-            known = {"name": made.name, "op": made.op, "source": made.source}
-            carrier = tracing_utils.normalize_incoming_data(environ_or_headers)
-            return ContinuedTrace(propagate.extract(carrier, Context()), known, self._open_spans)
+    def continue_trace(
+        self,
+        original: Callable[..., Any],
+        scope: Any,
+        environ_or_headers: Any,
+        *given: Any,
+        **arguments: Any,
+    ) -> Any:
+        made = original(scope, environ_or_headers, *given, **arguments)
+        if not is_made_by_code(getattr(made, "origin", None)) or self._is_traced_already():
+            return made
+        known = {"name": made.name, "op": made.op, "source": made.source}
+        carrier = tracing_utils.normalize_incoming_data(environ_or_headers)
+        return ContinuedTrace(propagate.extract(carrier, Context()), known, self._open_spans)
 
-        return method
+    def get_traceparent(self, original: Callable[..., Any], *given: Any, **arguments: Any) -> Any:
+        span = self._current()
+        return original(*given, **arguments) if span is None else span.to_traceparent()
 
-    def get_traceparent(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        return self._of_current_span(original, OtelSpan.to_traceparent)
+    def get_baggage(self, original: Callable[..., Any], *given: Any, **arguments: Any) -> Any:
+        span = self._current()
+        return original(*given, **arguments) if span is None else span.get_baggage()
 
-    def get_baggage(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        return self._of_current_span(original, OtelSpan.get_baggage)
-
-    def _of_current_span(
-        self, original: Callable[..., Any], header_of: Callable[[OtelSpan], Any]
-    ) -> Callable[..., Any]:
-        def method(scope: Any, *given: Any, **arguments: Any) -> Any:
-            span = self._current()
-            return original(scope, *given, **arguments) if span is None else header_of(span)
-
-        return method
-
-    def iter_trace_propagation_headers(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def method(scope: Any, *given: Any, **arguments: Any) -> Any:
-            asked = arguments.get("span")
-            span = asked if isinstance(asked, OtelSpan) else self._current()
-            if not sentry_sdk.get_client().options.get("propagate_traces", True):
-                span = None
-            caller = "" if span is None else _caller()
-            starts_process = caller == _STDLIB and "stdlib" in SET_UP
-            if span is None or (caller.startswith(_SDK) and not starts_process):
-                # an instrumentation writes the headers of requests
-                return original(scope, *given, **arguments)
-            return span.iter_headers()
-
-        return method
-
-    def set_transaction_name(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def method(scope: Any, name: str, source: Any = None) -> Any:
+    def iter_trace_propagation_headers(
+        self, original: Callable[..., Any], *given: Any, **arguments: Any
+    ) -> Any:
+        asked = arguments.get("span")
+        span = asked if isinstance(asked, OtelSpan) else self._current()
+        if span is not None and sentry_sdk.get_client().options.get("propagate_traces", True):
             caller = _caller()
-            is_wanted = not caller.startswith(_INTEGRATIONS) or is_named_by(
-                caller.removeprefix(_INTEGRATIONS).partition(".")[0], is_native=self._native_names
-            )
-            span = self._current() if is_wanted else None
-            if span is not None:
-                root = span.containing_transaction
-                root.set_attribute(TRANSACTION, name)
-                if source:
-                    root.set_attribute(SOURCE, str(getattr(source, "value", source)))
-            return original(scope, name, source)
+            starts_process = caller == _STDLIB and "stdlib" in SET_UP
+            if starts_process or not caller.startswith(_SDK):
+                return span.iter_headers()
+        return original(*given, **arguments)  # an instrumentation writes the headers of requests
 
-        return method
+    def set_transaction_name(
+        self, original: Callable[..., Any], scope: Any, name: str, source: Any = None
+    ) -> Any:
+        caller = _caller()
+        is_wanted = not caller.startswith(_INTEGRATIONS) or is_named_by(
+            caller.removeprefix(_INTEGRATIONS).partition(".")[0], is_native=self._native_names
+        )
+        span = self._current() if is_wanted else None
+        if span is not None:
+            root = span.containing_transaction
+            root.set_attribute(TRANSACTION, name)
+            if source:
+                root.set_attribute(SOURCE, str(getattr(source, "value", source)))
+        return original(scope, name, source)
 
-    def span(self, original: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        def get(scope: Any) -> Any:
-            # sentry-sdk's own span is of an integration, and not sampled
-            return self._span_to_show() or original(scope)
+    def span(self, original: Callable[[Any], Any], scope: Any) -> Any:
+        # sentry-sdk's own span is of an integration, and not sampled
+        return self._span_to_show() or original(scope)
 
-        return get
-
-    def transaction(self, original: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        def get(scope: Any) -> Any:
-            span = self._span_to_show()
-            return original(scope) if span is None else span.containing_transaction
-
-        return get
+    def transaction(self, original: Callable[[Any], Any], scope: Any) -> Any:
+        span = self._span_to_show()
+        return original(scope) if span is None else span.containing_transaction
 
 
 def _caller_context(arguments: Mapping[str, Any]) -> Context | None:

@@ -31,6 +31,7 @@ from slotel.runtime.upstream.sentry.spans import (
     NoOpStreamedSpan,
     name_later_events,
     name_of_function,
+    replace,
 )
 
 if TYPE_CHECKING:
@@ -114,108 +115,95 @@ def install(open_spans: OpenSpans) -> None:
     api = _Replacements(open_spans)
     for name in TRACES:
         if name == "start_span" and not IS_2:  # the module's asks the scope's, which integrations get as well
-            SCOPE[name].wrap_imported(api.start_span_of_scope)
+            replace(
+                SCOPE[name],
+                lambda original, _scope, *given, **named: api.start_span(original, *given, **named),
+            )
         else:
-            TRACES[name].wrap_imported(getattr(api, name))
+            replace(TRACES[name], getattr(api, name))
 
 
 class _Replacements:
-    """Each method has the name of a function of `sentry_sdk.traces`, is given it, and returns its replacement."""
+    """Each method replaces the function of `sentry_sdk.traces` with its name, which it is given first."""
 
     def __init__(self, open_spans: OpenSpans) -> None:
         self._open_spans = open_spans
 
-    def start_span(self, _original: Callable[..., Any]) -> Callable[..., Any]:
-        def start_span(
-            name: str,
-            attributes: Mapping[str, Any] | None = None,
-            parent_span: Any = _CURRENT,
-            active: bool = True,
-            *_: Any,
-            **__: Any,
-        ) -> Any:
-            if is_made_by_code((attributes or {}).get("sentry.origin")):
-                return self._begin(name, attributes or {}, parent_span, active)
-            said = attributes or {}
-            child = with_bounded_name({"op": said.get("sentry.op"), "name": name, "attributes": said})
-            if (
-                child is not None
-                and parent_span is not None
-                and not isinstance(parent_span, OtelSpan)
-                and trace.get_current_span().get_span_context().is_valid
-            ):
-                return self._begin(child["name"], child["attributes"], _CURRENT, active)
-            if parent_span is None:  # it would be a transaction
-                use_active_scopes()
-            return NoOpStreamedSpan()  # sentry-sdk's own would be sent where a caller's trace is sampled
+    def start_span(
+        self,
+        _original: Callable[..., Any],
+        name: str,
+        attributes: Mapping[str, Any] | None = None,
+        parent_span: Any = _CURRENT,
+        active: bool = True,
+        *_: Any,
+        **__: Any,
+    ) -> Any:
+        said = attributes or {}
+        if is_made_by_code(said.get("sentry.origin")):
+            return self._begin(name, said, parent_span, active)
+        child = with_bounded_name({"op": said.get("sentry.op"), "name": name, "attributes": said})
+        if (
+            child is not None
+            and parent_span is not None
+            and not isinstance(parent_span, OtelSpan)
+            and trace.get_current_span().get_span_context().is_valid
+        ):
+            return self._begin(child["name"], child["attributes"], _CURRENT, active)
+        if parent_span is None:  # it would be a transaction
+            use_active_scopes()
+        return NoOpStreamedSpan()  # sentry-sdk's own would be sent where a caller's trace is sampled
 
-        return start_span
+    def trace(
+        self,
+        _original: Callable[..., Any],
+        function: Callable[..., Any] | None = None,
+        *,
+        name: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        active: bool = True,
+    ) -> Any:
+        said = {"sentry.op": "function", **(attributes or {})}
 
-    def start_span_of_scope(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """Put `start_span` before the method of sentry-sdk 3."""
-        start = self.start_span(original)
-        return lambda _scope, *given, **named: start(*given, **named)
+        def decorator(function: Callable[..., Any]) -> Any:
+            named = name or name_of_function(function) or "function"
 
-    def trace(self, _original: Callable[..., Any]) -> Callable[..., Any]:
-        def decorate(
-            function: Callable[..., Any] | None = None,
-            *,
-            name: str | None = None,
-            attributes: Mapping[str, Any] | None = None,
-            active: bool = True,
-        ) -> Any:
-            said = {"sentry.op": "function", **(attributes or {})}
+            @functools.wraps(function)
+            async def awaited(*given: Any, **arguments: Any) -> Any:
+                with self._begin(named, said, _CURRENT, active):
+                    return await function(*given, **arguments)
 
-            def decorator(function: Callable[..., Any]) -> Any:
-                named = name or name_of_function(function) or "function"
+            @functools.wraps(function)
+            def called(*given: Any, **arguments: Any) -> Any:
+                with self._begin(named, said, _CURRENT, active):
+                    return function(*given, **arguments)
 
-                @functools.wraps(function)
-                async def awaited(*given: Any, **arguments: Any) -> Any:
-                    with self._begin(named, said, _CURRENT, active):
-                        return await function(*given, **arguments)
+            wrapper: Any = awaited if inspect.iscoroutinefunction(function) else called
+            with contextlib.suppress(TypeError, ValueError):  # what has none
+                wrapper.__signature__ = inspect.signature(function)
+            return wrapper
 
-                @functools.wraps(function)
-                def called(*given: Any, **arguments: Any) -> Any:
-                    with self._begin(named, said, _CURRENT, active):
-                        return function(*given, **arguments)
+        return decorator if function is None else decorator(function)
 
-                wrapper: Any = awaited if inspect.iscoroutinefunction(function) else called
-                with contextlib.suppress(TypeError, ValueError):  # what has none
-                    wrapper.__signature__ = inspect.signature(function)
-                return wrapper
+    def get_current_span(self, _original: Callable[..., Any], scope: Any = None) -> StreamedOtelSpan | None:
+        del scope
+        span = trace.get_current_span()
+        made = otel_context.get_value(_KEY)
+        if isinstance(made, StreamedOtelSpan) and made.span is span:
+            return made
+        if not span.get_span_context().is_valid:
+            span = served_span() or span
+        is_one = span.get_span_context().is_valid
+        return StreamedOtelSpan(span, self._open_spans, active=False) if is_one else None
 
-            return decorator if function is None else decorator(function)
+    def continue_trace(self, original: Callable[..., Any], incoming: Any) -> None:
+        original(incoming)
+        carrier = tracing_utils.normalize_incoming_data(incoming)
+        _CONTINUED.set(propagate.extract(carrier, Context()))
 
-        return decorate
-
-    def get_current_span(self, _original: Callable[..., Any]) -> Callable[..., Any]:
-        def get_current_span(scope: Any = None) -> StreamedOtelSpan | None:
-            del scope
-            span = trace.get_current_span()
-            made = otel_context.get_value(_KEY)
-            if isinstance(made, StreamedOtelSpan) and made.span is span:
-                return made
-            if not span.get_span_context().is_valid:
-                span = served_span() or span
-            is_one = span.get_span_context().is_valid
-            return StreamedOtelSpan(span, self._open_spans, active=False) if is_one else None
-
-        return get_current_span
-
-    def continue_trace(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def continue_trace(incoming: Any) -> None:
-            original(incoming)
-            carrier = tracing_utils.normalize_incoming_data(incoming)
-            _CONTINUED.set(propagate.extract(carrier, Context()))
-
-        return continue_trace
-
-    def new_trace(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def new_trace() -> None:
-            original()
-            _CONTINUED.set(Context())
-
-        return new_trace
+    def new_trace(self, original: Callable[..., Any]) -> None:
+        original()
+        _CONTINUED.set(Context())
 
     def _begin(self, name: str, attributes: Mapping[str, Any], parent: Any, active: bool) -> StreamedOtelSpan:
         context: Context | None = None
