@@ -49,7 +49,6 @@ BEHIND = {
     "sentry/transactions/worker.py": "assembles from RedactedSpan, which the enforcer made",
     "sentry/modes/otlp_export.py": "exports spans that the enforcer made",
     "components.py": "shares which jobs run with the other workers, in their private directory: names, ids and trace headers",
-    "sentry/errors/delivery.py": "counts what another transport sends; EnvelopeCompletion redacts it first",
 }
 """Module of the runtime → why what it lets out holds no secret."""
 

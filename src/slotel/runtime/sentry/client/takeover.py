@@ -27,7 +27,6 @@ from slotel.runtime.sentry.client.init_options import (
 )
 from slotel.runtime.sentry.errors.breadcrumbs import leave_out
 from slotel.runtime.sentry.errors.capture import repeats
-from slotel.runtime.sentry.errors.delivery import watch_delivery
 from slotel.runtime.sentry.errors.detail import ErrorDetail
 from slotel.runtime.sentry.errors.exception_record import RECORD, unreport
 from slotel.runtime.sentry.errors.integrations import LazyIntegrations
@@ -36,7 +35,7 @@ from slotel.runtime.sentry.span_api import scope as span_api
 from slotel.runtime.sentry.span_api import streamed_spans
 from slotel.runtime.sentry.transactions.processors import watch_processors
 from slotel.runtime.sentry.transport.client_transport import ClientTransport, sender_of
-from slotel.runtime.sentry.transport.completion import EnvelopeCompletion
+from slotel.runtime.sentry.transport.completion import EnvelopeCompletion, watch_losses
 from slotel.runtime.sentry.transport.endpoint import Endpoint
 from slotel.runtime.sentry.transport.modules import add_modules, leave_empty_out
 from slotel.runtime.sentry.transport.rate_limits import RateLimits
@@ -231,7 +230,7 @@ class ClientTakeover:
                 streamed_spans.install(self._parts.open_spans)
         self._lazy.catch_up()
         parts = self._parts
-        self._trail.sessions.use_client(client)
+        self._trail.count_sessions(client)
         skip_log_records(getattr(client, "integrations", {}).get("logging"), repeats)
         environment = self._environment(client.options)
         parts.expected(destination.project, environment)
@@ -250,12 +249,10 @@ class ClientTakeover:
     def _watch_transport(self, client: Any, destination: Destination) -> None:
         """Count and complete the envelopes that a transport of the app gets."""
         parts, environment = self._parts, self._environment(client.options)
-        watch_delivery(
-            client.transport,
-            handed=lambda told: parts.counted(destination.project, told or environment),
-            lost=lambda reason, count: parts.dropped("errors", reason, count),
+        watch_losses(client.transport, lambda reason, count: parts.dropped("errors", reason, count))
+        self._completion.before(
+            client.transport, handed=lambda told: parts.counted(destination.project, told or environment)
         )
-        self._completion.before(client.transport)
 
     def _finishes_events(self, client: Any) -> bool:
         """Whether slotel's transport finishes an event, and no hook of the app reads it before.

@@ -44,7 +44,7 @@ def capture(
                 complete(event)
                 hint[HAS_DETAILS] = True
         return sentry_sdk.capture_event(event, hint=hint)
-    except Exception:  # noqa: BLE001 nothing may reach the app; the loss is counted by `delivery.py`
+    except Exception:  # noqa: BLE001 nothing may reach the app; the loss is counted by the transport
         if client.transport is not None:
             client.transport.record_lost_event("internal_sdk_error", data_category="error")
         return None

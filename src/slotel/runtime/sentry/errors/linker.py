@@ -27,16 +27,11 @@ from slotel.runtime.requests.outcomes import BROKEN_STREAM
 from slotel.runtime.requests.served import SERVED
 from slotel.runtime.sentry.errors.breadcrumbs import add_calls, keep_call, move_calls_to_scope
 from slotel.runtime.sentry.errors.capture import capture
-from slotel.runtime.sentry.errors.exception_record import (
-    RECORD,
-    ExceptionRecord,
-    record_of,
-    remember,
-)
+from slotel.runtime.sentry.errors.exception_record import RECORD, ExceptionRecord, record_of, remember
+from slotel.runtime.sentry.errors.integrations import SET_UP
 from slotel.runtime.sentry.errors.request_event import RequestEventProcessor
 from slotel.runtime.sentry.errors.request_scopes import SCOPES, Scopes, capture_within, leave
 from slotel.runtime.sentry.errors.second_reports import is_second_report
-from slotel.runtime.sentry.errors.sessions import RequestSessions
 from slotel.runtime.sentry.propagation import request_of
 from slotel.runtime.sentry.protocols import DUPLICATE
 from slotel.runtime.sentry.transactions.mapping import root_status, span_fields
@@ -99,7 +94,7 @@ class ErrorEventLinker(Sink):
         self._tags = tags
         self._sampling = sampling
         self._former: Any = None
-        self.sessions = RequestSessions()
+        self._session_frameworks: frozenset[str] = frozenset()
         finalizers.watch()
 
     # -- as a sink of the pipeline ---------------------------------------------------------------------------
@@ -125,11 +120,24 @@ class ErrorEventLinker(Sink):
         SCOPES.set(scopes)
         ISOLATION.set(forked)
         CURRENT.set(fork_when_used(current))
-        if self.sessions.frameworks:
+        if self._session_frameworks:
             self._begin_session(span, forked)
 
+    def count_sessions(self, client: Any) -> None:
+        """Count a session for each request from now on, if the client has `auto_session_tracking`.
+
+        Plain sentry-sdk counts sessions in the middlewares of frameworks that slotel leaves out, and marks a session as
+        errored or crashed when it captures an event.
+        """
+        wanted = client.options.get("auto_session_tracking")
+        self._session_frameworks = frozenset(getattr(client, "integrations", ()) if wanted else ()) & SET_UP
+
+    def _has_session(self, span: ReadableSpan) -> bool:
+        return span.kind is SpanKind.SERVER and framework_of(span) in self._session_frameworks
+
     def _begin_session(self, span: Span, isolation: Any) -> None:
-        self.sessions.start(span, framework_of(span), isolation)
+        if self._has_session(span):
+            isolation.start_session(session_mode="request")
 
     def on_end(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
         """Record the span of an exception, and report an exception that escapes a request."""
@@ -148,8 +156,8 @@ class ErrorEventLinker(Sink):
                     _report(span, local_root, decision)
                 else:  # the server may log it
                     _remember_span(span, local_root, decision.exception)
-            if self.sessions.frameworks:
-                self.sessions.end(span)
+            if self._session_frameworks and local_root.scopes is not None and self._has_session(span):
+                local_root.scopes.isolation.end_session()
             is_sent = flags_of(span.context) & 1 or (decision is not None and decision.row.kept)
             leave(local_root, is_sent=bool(is_sent))
             local_root.scopes = None  # they hold the local root: no cycle may be left

@@ -90,22 +90,22 @@ def add_framework_data(event: Any, carrier: Carrier | None = None, *, is_over: b
         _add_user_of(carrier, event)
 
 
-def may_send(what: str, options: Mapping[str, Any] | None = None) -> bool:
+def may_send(what: str) -> bool:
     """Return whether the options of the Sentry client allow personal data of this kind to be sent.
 
     Args:
         what: a key of `data_collection`, as `user_info`, `cookies`, `queues`; without that option `send_default_pii`
             decides.
-        options: default: those of the current client.
     """
-    options = sentry_sdk.get_client().options if options is None else options
-    collected = _collected(options)
-    return bool(options.get("send_default_pii") if collected is None else collected.get(what))
+    collected = _collected()
+    if collected is None:
+        return bool(sentry_sdk.get_client().options.get("send_default_pii"))
+    return bool(collected.get(what))
 
 
-def _collected(options: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
+def _collected() -> Mapping[str, Any] | None:
     """Return the app's `data_collection`; None where `send_default_pii` decides."""
-    options = sentry_sdk.get_client().options if options is None else options
+    options = sentry_sdk.get_client().options
     collected = options.get("data_collection")
     is_given = isinstance(collected, dict) and (
         collected.get("provided_by_user") or "send_default_pii" not in options
@@ -142,9 +142,8 @@ def _add_flask(carrier: Carrier | None, event: Any, is_over: bool) -> None:
     flask = sys.modules.get("flask")
     if flask is None or _has_details(event):
         return
-    if (
-        not flask.has_request_context()
-    ):  # in a thread that the request has started, or after its context has gone
+    # without a context: in a thread that the request has started, or after its context has gone
+    if not flask.has_request_context():
         request = carrier.get(_WERKZEUG) if carrier is not None else None
         if request is not None and _has_something(request.environ):
             _extract_flask(request, event, has_read_body(request))
@@ -220,22 +219,21 @@ def _body(scope: Carrier) -> dict[str, Any]:
     return {"data": removed_body()} if body else {}
 
 
-def _cookies(header: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def _cookies(header: str) -> dict[str, Any]:
     """Return `{"cookies": …}` with those that the options allow; {} where they allow none."""
-    if not may_send("cookies", options):
+    if not may_send("cookies"):
         return {}
     cookies = {name: morsel.value for name, morsel in SimpleCookie(header).items()} if header else {}
-    collected = _collected(options)
+    collected = _collected()
     if collected is not None:
         cookies = filtered(cookies, collected["cookies"])
     return {"cookies": cookies} if cookies or collected is None else {}
 
 
 def _from_wsgi(environ: Carrier) -> dict[str, Any]:
-    options = sentry_sdk.get_client().options
-    found = wsgi_request(environ, options)
+    found = wsgi_request(environ, sentry_sdk.get_client().options)
     if _WERKZEUG in environ:  # Flask has let go of its request when an answer goes on, or its teardown fails
-        found |= _cookies(environ.get("HTTP_COOKIE", ""), options)
+        found |= _cookies(environ.get("HTTP_COOKIE", ""))
     return found
 
 
@@ -245,7 +243,7 @@ def _from_asgi(scope: Carrier) -> dict[str, Any]:
     root = scope.get(FORCED_ROOT)
     found = asgi_request({**scope, "root_path": root} if root else scope)
     headers = [value for name, value in scope.get("headers") or () if name.lower() == b"cookie"]
-    found |= _cookies(b"; ".join(headers).decode("latin-1"), sentry_sdk.get_client().options)
+    found |= _cookies(b"; ".join(headers).decode("latin-1"))
     return {**found, **_body(scope)}
 
 

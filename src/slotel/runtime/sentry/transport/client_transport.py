@@ -13,10 +13,9 @@ from sentry_sdk.envelope import Envelope, Item
 from sentry_sdk.transport import Transport
 
 from slotel.runtime.process.shutdown import EXIT
-from slotel.runtime.sentry.protocols import DUPLICATE
 from slotel.runtime.sentry.transport import encode
 from slotel.runtime.sentry.transport.bounds import encode_bounded
-from slotel.runtime.sentry.transport.completion import EnvelopeCompletion
+from slotel.runtime.sentry.transport.completion import EnvelopeCompletion, is_second_report
 from slotel.runtime.sentry.transport.envelope_queue import QueuedEnvelope
 from slotel.runtime.sentry.transport.error_kind import error_kind
 from slotel.runtime.sentry.transport.sender import Sender
@@ -104,9 +103,8 @@ class ClientTransport(Transport):
     ) -> None:
         """Count what sentry-sdk or a hook of the app has dropped."""
         category = item.data_category if item is not None else data_category
-        if category == "error" and DUPLICATE.get():
-            DUPLICATE.set(False)
-            return  # one exception, reported twice: nothing is lost
+        if category == "error" and is_second_report():
+            return
         self._dropped(_SIGNALS.get(category, str(category)), reason, 1 if item is not None else quantity)
 
     def _encode(self, envelope: Envelope, kind: Hashable) -> QueuedEnvelope | None:

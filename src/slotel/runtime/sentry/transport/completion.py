@@ -12,6 +12,7 @@ from typing import Any
 from sentry_sdk.envelope import Envelope, Item, PayloadRef
 
 from slotel.runtime.logs import LOG
+from slotel.runtime.sentry.protocols import DUPLICATE
 from slotel.runtime.sentry.transport.bounds import cut_long_values
 from slotel.runtime.sentry.transport.modules import add_modules
 from slotel.runtime.sentry.transport.source_lines import SourceLines
@@ -61,11 +62,12 @@ class EnvelopeCompletion:
         add_modules(event)
         return event
 
-    def before(self, receiver: Any) -> None:
+    def before(self, receiver: Any, handed: Callable[[str | None], None] = lambda _: None) -> None:
         """Complete each envelope before this receiver gets it. A second call does nothing.
 
         Args:
             receiver: an object with `capture_envelope`, which is replaced on this object.
+            handed: called with the environment of each error event.
         """
         if receiver is None or getattr(receiver, "_slotel_completed", False):
             return
@@ -81,6 +83,10 @@ class EnvelopeCompletion:
                     for item in envelope.items:
                         record("internal_sdk_error", item=item)
                 return
+            for item in envelope.items:
+                event = item.get_event()
+                if event is not None:
+                    handed(event.get("environment"))
             receive(envelope)
 
         receiver.capture_envelope = capture_envelope
@@ -93,3 +99,34 @@ class EnvelopeCompletion:
             item.headers = self.headers(item.headers)
             is_bytes = isinstance(payload, bytes)
             item.payload = PayloadRef(bytes=payload) if is_bytes else PayloadRef(json=payload)
+
+
+def watch_losses(transport: Any, lost: Callable[[str, int], None]) -> None:
+    """Count the error events that are dropped before they reach a transport of the app. A second call does nothing.
+
+    Args:
+        lost: called with sentry-sdk's reason and the number of events.
+    """
+    if transport is None or getattr(transport, "_slotel_watched", False):
+        return
+    record = transport.record_lost_event
+
+    def record_lost_event(
+        reason: str, data_category: Any = None, item: Any = None, *, quantity: int = 1
+    ) -> None:
+        if (item.data_category if item is not None else data_category) == "error":
+            if is_second_report():
+                return
+            lost(reason, 1 if item is not None else quantity)
+        record(reason, data_category, item, quantity=quantity)
+
+    transport.record_lost_event = record_lost_event
+    transport._slotel_watched = True  # noqa: SLF001 our own mark
+
+
+def is_second_report() -> bool:
+    """Return whether the event that is just being dropped is a second report of an exception, once: nothing is lost."""
+    repeats = DUPLICATE.get()
+    if repeats:
+        DUPLICATE.set(False)
+    return repeats
