@@ -15,8 +15,8 @@ from slotel.runtime.sentry.errors.detail import (
     APP_PER_MINUTE,
     FULL_PER_KIND,
     NONE,
-    AppFrames,
     ErrorDetail,
+    app_frames,
 )
 from slotel.runtime.sentry.transport.bounds import cut_long_values, encode_bounded
 from slotel.runtime.sentry.transport.encode import MAX_BYTES
@@ -95,7 +95,7 @@ def test_the_apps_frames_are_those_that_are_no_librarys():
     def frame(path):
         return SimpleNamespace(f_code=SimpleNamespace(co_filename=path))
 
-    is_app = AppFrames()
+    is_app = app_frames()
     assert is_app(frame("/srv/app/main.py"))
     assert is_app(frame("main.py"))
     assert not is_app(frame(subprocess.__file__))

@@ -109,7 +109,7 @@ def test_the_proxy_is_the_options_else_the_environments_and_an_empty_option_mean
     assert named_proxy("https", "h", OPTIONS) is None
 
 
-@pytest.mark.parametrize("dumps", [encode._plain_dumps(), encode._dumps()])
+@pytest.mark.parametrize("dumps", [encode._plain_dumps, encode._dumps()])
 def test_both_encoders_write_the_same_json_and_know_what_sentry_annotates(dumps):
     class Annotated:
         metadata, value = {"rem": []}, "[Filtered]"

@@ -11,6 +11,7 @@ import sysconfig
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import cache
 from types import FrameType, TracebackType
 from typing import Any, Final
 
@@ -54,7 +55,7 @@ class ErrorDetail:
     ) -> None:
         self._always_full = detail == "full"
         self._reduced = reduced
-        self._is_app = AppFrames()
+        self._is_app = app_frames()
         self._clock = clock
         self._minute = -1.0
         self._seen: OrderedDict[_Kind, int] = OrderedDict()
@@ -92,26 +93,19 @@ class ErrorDetail:
         return None if seen <= FULL_PER_KIND else APP
 
 
-class AppFrames:
-    """Tells whether a frame belongs to the app or to a library, by the path of its code."""
+def app_frames() -> Callable[[FrameType], bool]:
+    """Return a function that tells whether a frame is the app's own or a library's, by the path of its code."""
+    paths = sysconfig.get_paths()
+    installed = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    libraries = tuple(os.path.join(path, "") for path in installed)  # noqa: PTH118 a prefix, not a path
 
-    def __init__(self) -> None:
-        self._known: dict[str, bool] = {}
-        paths = sysconfig.get_paths()
-        libraries = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-        self._libraries = tuple(os.path.join(path, "") for path in libraries)  # noqa: PTH118 a prefix, not a path
+    @cache
+    def is_app(path: str) -> bool:
+        absolute = os.path.abspath(path)  # noqa: PTH100 no link is followed, as sentry-sdk does not
+        is_library = "site-packages" in absolute or "dist-packages" in absolute
+        return not (is_library or absolute.startswith(libraries) or path.startswith("<"))
 
-    def __call__(self, frame: FrameType) -> bool:
-        """Return whether a frame is the app's own."""
-        path = frame.f_code.co_filename
-        known = self._known.get(path)
-        if known is None:
-            absolute = os.path.abspath(path)  # noqa: PTH100 no link is followed, as sentry-sdk does not
-            library = "site-packages" in absolute or "dist-packages" in absolute
-            known = self._known[path] = not (
-                library or absolute.startswith(self._libraries) or path.startswith("<")
-            )
-        return known
+    return lambda frame: is_app(frame.f_code.co_filename)
 
 
 def _place(traceback: TracebackType | None) -> tuple[str, int]:

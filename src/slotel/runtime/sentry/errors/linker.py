@@ -246,7 +246,7 @@ class ErrorEventLinker(Sink):
         if local_root is not None and PART not in of_root:
             scopes = SCOPES.get()
             carrier = scopes.view.carrier if scopes is not None and scopes.local_root is local_root else None
-            styles = TransactionStyles(sentry_sdk.get_client(), is_native=self._native_names)
+            styles = TransactionStyles(sentry_sdk.get_client(), self._native_names)
             name, source = name_by_style(local_root.span, of_root, carrier, styles) or (
                 of_root.get("sentry.transaction") or local_root.span.name,
                 of_root.get("sentry.source"),

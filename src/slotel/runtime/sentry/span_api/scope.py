@@ -45,7 +45,13 @@ _INTEGRATIONS: Final = "sentry_sdk.integrations."
 _STDLIB: Final = "sentry_sdk.integrations.stdlib"
 _PROCESS: Final = "subprocess"
 _SDK: Final = "sentry_sdk."
-_BETWEEN: Final = ("sentry_sdk.api", "sentry_sdk.scope", "sentry_sdk.tracing_utils")
+_BETWEEN: Final = (
+    __name__,
+    replace.__module__,
+    "sentry_sdk.api",
+    "sentry_sdk.scope",
+    "sentry_sdk.tracing_utils",
+)
 """Modules between the caller and the replaced method."""
 
 
@@ -254,7 +260,7 @@ def _caller() -> str:
     frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 public, if documented as CPython's
     while frame is not None:
         module = str(frame.f_globals.get("__name__"))
-        if module != __name__ and not module.startswith(_BETWEEN):
+        if not module.startswith(_BETWEEN):
             return module
         frame = frame.f_back
     return ""

@@ -57,7 +57,7 @@ class Assembly:
         native_names: bool = False,
     ) -> None:
         self._client = client
-        self._styles = TransactionStyles(client, is_native=native_names)
+        self._styles = TransactionStyles(client, native_names)
         self._hooks = UserHooks(client, enforcer)
         self._enforcer = enforcer
         self._endpoint = endpoint

@@ -14,7 +14,6 @@ from typing import Any, Final, NamedTuple
 
 import sentry_sdk
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanKind
 
 from slotel.runtime.upstream.frameworks.django import current_request
@@ -28,7 +27,6 @@ _OTHERS: Final = {
 }  # fmt: skip
 """The same for frameworks with sentry-sdk's own integration, which names a request itself."""
 _OF_CODE: Final = frozenset({"endpoint", "function_name"})
-_MOST_SCOPES: Final = 1_000
 _CELERY_RUN: Final = "run/"
 """Prefix of a task's name in the span names of OpenTelemetry's Celery instrumentation."""
 _CONVERTED: Final = re.compile(r"<(?:[^:>]+:)?([^>]+)>")
@@ -41,30 +39,21 @@ class Name(NamedTuple):
     source: str
 
 
-class TransactionStyles:
-    """The naming style of each framework, cached for each instrumentation.
+class TransactionStyles(NamedTuple):
+    """The naming style of each framework.
 
     Args:
         client: whose integrations define the styles.
         is_native: `transaction_names` is `native`.
     """
 
-    def __init__(self, client: Any, *, is_native: bool) -> None:
-        self.is_native = is_native
-        self._client = client
-        self._known: dict[int, tuple[InstrumentationScope | None, str, str | None]] = {}
+    client: Any
+    is_native: bool
 
     def of(self, span: ReadableSpan) -> tuple[str, str | None]:
         """Return the framework of a span, and its style; None if OpenTelemetry's name is kept."""
-        scope = span.instrumentation_scope
-        known = self._known.get(id(scope))
-        if known is None or known[0] is not scope:
-            framework = framework_of(span)
-            style = _chosen(framework, _DEFAULTS.get(framework), self._client, self.is_native)
-            if len(self._known) >= _MOST_SCOPES:
-                self._known.clear()
-            known = self._known[id(scope)] = (scope, framework, style)
-        return known[1], known[2]
+        framework = framework_of(span)
+        return framework, _chosen(framework, _DEFAULTS.get(framework), self.client, self.is_native)
 
 
 def name_by_style(

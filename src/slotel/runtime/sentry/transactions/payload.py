@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from math import isfinite
 from typing import Any, Final, NamedTuple
 
@@ -133,17 +134,12 @@ def timestamp(nanoseconds: int) -> str:
 
 def _known_tags(tags: Mapping[str, str]) -> dict[str, Any]:
     """Return `sentry_tags` of enforced tags, cached: many requests have the same ones."""
-    given = tuple(tags.items())
-    known = _TAGS.get(given)
-    if known is None:
-        if len(_TAGS) >= _MOST_TAGS:
-            _TAGS.clear()
-        known = _TAGS[given] = sentry_tags(tags)
-    return known.copy()
+    return _sentry_tags_of(tuple(tags.items())).copy()
 
 
-_TAGS: Final[dict[tuple[tuple[str, str], ...], dict[str, Any]]] = {}
-_MOST_TAGS: Final = 200
+@lru_cache(200)
+def _sentry_tags_of(tags: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    return sentry_tags(dict(tags))
 
 
 def sentry_tags(tags: Mapping[str, Any]) -> dict[str, Any]:

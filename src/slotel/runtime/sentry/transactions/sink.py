@@ -308,7 +308,7 @@ class TransactionsSink(Sink):
     def _use_options(self, client: SentryClientLike | None) -> None:
         self._options: Mapping[str, Any] = {} if client is None else client.options
         styling = sentry_sdk.get_client() if client is None else client
-        self._styles = TransactionStyles(styling, is_native=self._native_names)
+        self._styles = TransactionStyles(styling, self._native_names)
         self._slow_queries = _threshold(self._options, "db_query")
         self._slow_requests = _threshold(self._options, "http_request")
         self._slow = min(

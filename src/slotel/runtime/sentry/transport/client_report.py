@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
-from itertools import product
 from typing import Final
 
 from slotel.runtime.sentry.protocols import Dropped
@@ -46,7 +46,6 @@ _SENTRYS: Final = frozenset(
         "ratelimit_backoff",
     }
 )  # fmt: skip
-_PAIRS: Final = tuple(product(_CATEGORIES.values(), _SENTRYS))
 
 
 class ClientReport:
@@ -72,23 +71,20 @@ class ClientReport:
 
     def add(self, signal: str, reason: str, count: int) -> None:
         """Count a loss for the report alone; what an exit loses is in none."""
-        told = _REASONS.get(reason, reason)
-        if told.startswith(_REFUSED):
-            told = "send_error"
+        told = "send_error" if reason.startswith(_REFUSED) else _REASONS.get(reason, reason)
         category = _CATEGORIES.get(signal)
-        if category is None or told not in _SENTRYS:
-            return
-        key = (category, told)
-        with self._leaf_lock:
-            self._counts[key] += count
+        if category is not None and told in _SENTRYS:
+            key = (category, told)
+            with self._leaf_lock:
+                self._counts[key] += count
 
     def __bool__(self) -> bool:
         """Return whether there is a loss to report."""
-        return any(self._counts.values())
+        return bool(self._counts)
 
     def forget(self) -> None:
         """Forget what was lost: in a forked child it is the parent's."""
-        self._counts = dict.fromkeys(_PAIRS, 0)
+        self._counts: Counter[tuple[str, str]] = Counter()
         self._leaf_lock = threading.RLock()
 
     def take(self, *, now: bool) -> bytes | None:
@@ -100,7 +96,7 @@ class ClientReport:
         if not self or (not now and self._clock() < self._next):
             return None
         self._next = self._clock() + INTERVAL
-        fresh = dict.fromkeys(_PAIRS, 0)
+        fresh: Counter[tuple[str, str]] = Counter()
         with self._leaf_lock:
             counts = self._counts
             self._counts = fresh
@@ -108,7 +104,6 @@ class ClientReport:
         discarded = [
             {"reason": reason, "category": category, "quantity": count}
             for (category, reason), count in counts.items()
-            if count
         ]
         payload = serialize({"timestamp": at, "discarded_events": discarded})
         return envelope({}, [({"type": "client_report"}, payload)], at)

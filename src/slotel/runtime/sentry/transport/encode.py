@@ -8,6 +8,7 @@ import re
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 MAX_BYTES: Final = 900_000
@@ -27,9 +28,10 @@ def serialize(event: Mapping[str, Any]) -> bytes:
     """Return the event as JSON that strict parsers take: no NaN, no lone surrogate, no NUL."""
     try:
         text = _DUMPS(event)
+        is_odd = b"\\u0000" in text or (_DUMPS is _plain_dumps and _LONG_NUMBER.search(text) is not None)
     except Exception:  # noqa: BLE001 an object of the app may raise anything
-        return _JSON(_clean(event))
-    return _JSON(_clean(event)) if b"\\u0000" in text else text
+        is_odd = True
+    return _DUMPS(_clean(event)) if is_odd else text
 
 
 def shortened(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,22 +76,14 @@ def sent_later(body: bytes, now: float) -> bytes:
     return _COMPRESS(_DUMPS({**json.loads(header), "sent_at": _rfc3339(now)}) + b"\n" + rest)
 
 
+@lru_cache(1000)
 def utc_second(seconds: int) -> str:
     """Return a second since 1970 as RFC 3339 writes it, without a zone; that of many envelopes is the same.
 
     >>> utc_second(1_700_000_000)
     '2023-11-14T22:13:20'
     """
-    known = _SECONDS.get(seconds)
-    if known is None:
-        if len(_SECONDS) >= _MOST_SECONDS:
-            _SECONDS.clear()
-        known = _SECONDS[seconds] = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return known
-
-
-_SECONDS: Final[dict[int, str]] = {}
-_MOST_SECONDS: Final = 1000
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def _rfc3339(now: float) -> str:
@@ -162,29 +156,24 @@ def _integer(value: int) -> str:
         return hex(value)[:_CUT]
 
 
-def _plain_dumps(*, checks: bool = True) -> Callable[[Any], bytes]:
-    encode = json.JSONEncoder(
-        ensure_ascii=False,
-        separators=(",", ":"),
-        allow_nan=False,
-        default=_odd,
-        check_circular=False,  # a circle ends as RecursionError, and `serialize` has an answer to that
-    ).encode
-
-    def dumps(value: Any) -> bytes:
-        made = encode(value).encode("utf-8")
-        if checks and _LONG_NUMBER.search(made):
-            raise ValueError("an integer of more than 64 bits")
-        return made
-
-    return dumps
+_ENCODE: Final = json.JSONEncoder(
+    ensure_ascii=False,
+    separators=(",", ":"),
+    allow_nan=False,
+    default=_odd,
+    check_circular=False,  # a circle ends as RecursionError, and `serialize` has an answer to that
+).encode
 
 
-def _dumps(*, checks: bool = True) -> Callable[[Any], bytes]:
+def _plain_dumps(value: Any) -> bytes:
+    return _ENCODE(value).encode("utf-8")
+
+
+def _dumps() -> Callable[[Any], bytes]:
     try:
         import orjson
     except ImportError:
-        return _plain_dumps(checks=checks)
+        return _plain_dumps
     options = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
     dumps: Callable[..., bytes] = orjson.dumps
     return lambda value: dumps(value, default=_odd, option=options)
@@ -205,5 +194,4 @@ def _compress() -> Callable[[bytes], bytes]:
 
 
 _DUMPS: Final = _dumps()
-_JSON: Final = _dumps(checks=False)
 _COMPRESS: Final = _compress()

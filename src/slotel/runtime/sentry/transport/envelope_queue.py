@@ -6,7 +6,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final
 
 MAX_ENVELOPES: Final = 5000
 MAX_BYTES: Final = 8 * 1024 * 1024
@@ -17,36 +17,18 @@ _SLACK: Final = 16
 """A queue that is too large gives up this part of its bounds at once: what gives way is looked for in all of it."""
 
 
-class Waiting(Protocol):
-    """What a queue holds."""
-
-    @property
-    def signal(self) -> str:
-        """Its `signal` in `slotel_dropped_total`."""
-
-    @property
-    def kind(self) -> Hashable:
-        """What further events of the same error have in common."""
-
-    @property
-    def weight(self) -> int:
-        """Its bytes in the queue."""
-
-
-_W = TypeVar("_W", bound=Waiting)
-
-
 @dataclass(slots=True, eq=False)
 class QueuedEnvelope:
     """One envelope.
 
     Args:
-        body: gzipped or plain.
+        body: gzipped or plain; empty if it is still to be made.
         made: unix seconds.
         category: category of its main item in rate limits.
         signal: its `signal` in `slotel_dropped_total`.
         kind: of an error, as `error_kind` makes it.
         attempts: failed attempts to send it.
+        encode: makes the envelope with its bytes, on the sender's thread; None if nothing of it may be sent now.
     """
 
     body: bytes
@@ -55,6 +37,7 @@ class QueuedEnvelope:
     signal: str = "traces"
     kind: Hashable = None
     attempts: int = 0
+    encode: Callable[[], QueuedEnvelope | None] = lambda: None
 
     @property
     def weight(self) -> int:
@@ -62,22 +45,7 @@ class QueuedEnvelope:
         return min(len(self.body), MAX_BYTES // 2)
 
 
-@dataclass(slots=True, eq=False)
-class UnencodedEnvelope:
-    """An envelope whose bytes are still to be made.
-
-    Args:
-        signal, kind: as of `QueuedEnvelope`.
-        encode: makes the bytes, on the sender's thread; None if nothing of it may be sent now.
-    """
-
-    signal: str
-    kind: Hashable
-    encode: Callable[[], QueuedEnvelope | None]
-    weight: int = 0
-
-
-class EnvelopeQueue(Generic[_W]):
+class EnvelopeQueue:
     """A queue that any thread fills and one thread empties. A forked child makes a new one: the parent sends this one.
 
     Every call on the deque is atomic, and the lock is held only around a sum: the app's threads put errors in, also
@@ -89,7 +57,7 @@ class EnvelopeQueue(Generic[_W]):
 
     def __init__(self, most: int | None = None) -> None:
         self._most = MAX_ENVELOPES if most is None else most
-        self._envelopes: deque[_W] = deque()
+        self._envelopes: deque[QueuedEnvelope] = deque()
         self._bytes = 0
         self._leaf_lock = threading.RLock()
 
@@ -97,13 +65,13 @@ class EnvelopeQueue(Generic[_W]):
         """Return how many envelopes are queued."""
         return len(self._envelopes)
 
-    def put(self, envelope: _W) -> list[_W]:
+    def put(self, envelope: QueuedEnvelope) -> list[QueuedEnvelope]:
         """Add an envelope; return those that gave way to it, which may be itself."""
         self._add_bytes(envelope.weight)
         self._envelopes.append(envelope)
         return self._trim()
 
-    def take(self) -> _W | None:
+    def take(self) -> QueuedEnvelope | None:
         """Return the oldest envelope."""
         try:
             envelope = self._envelopes.popleft()
@@ -112,13 +80,13 @@ class EnvelopeQueue(Generic[_W]):
         self._add_bytes(-envelope.weight)
         return envelope
 
-    def put_back(self, envelope: _W) -> list[_W]:
+    def put_back(self, envelope: QueuedEnvelope) -> list[QueuedEnvelope]:
         """Put an envelope back as the oldest; return those that gave way to it."""
         self._add_bytes(envelope.weight)
         self._envelopes.appendleft(envelope)
         return self._trim()
 
-    def clear(self) -> list[_W]:
+    def clear(self) -> list[QueuedEnvelope]:
         """Empty the queue; return its envelopes."""
         waiting = []
         while (envelope := self.take()) is not None:
@@ -129,8 +97,8 @@ class EnvelopeQueue(Generic[_W]):
         with self._leaf_lock:
             self._bytes += count
 
-    def _trim(self) -> list[_W]:
-        lost: list[_W] = []
+    def _trim(self) -> list[QueuedEnvelope]:
+        lost: list[QueuedEnvelope] = []
         if len(self._envelopes) <= self._most and self._bytes <= MAX_BYTES:
             return lost
         most, most_bytes = self._most - self._most // _SLACK, MAX_BYTES - MAX_BYTES // _SLACK
@@ -146,7 +114,7 @@ class EnvelopeQueue(Generic[_W]):
         return lost
 
 
-def least_needed(waiting: Sequence[_W]) -> Iterator[_W]:
+def least_needed(waiting: Sequence[QueuedEnvelope]) -> Iterator[QueuedEnvelope]:
     """Yield envelopes in the order in which they give way.
 
     Errors have half of the queue, and what the rest leaves of it; the rest likewise. Of errors a kind with many events
@@ -168,12 +136,12 @@ def least_needed(waiting: Sequence[_W]) -> Iterator[_W]:
             yield rest.popleft()
 
 
-def _share(envelope: Waiting) -> int:
+def _share(envelope: QueuedEnvelope) -> int:
     """Return what an envelope takes of both bounds, in bytes."""
     return envelope.weight + MAX_BYTES // MAX_ENVELOPES
 
 
-def _most_frequent_first(waiting: Sequence[_W], *, spared: int) -> list[_W]:
+def _most_frequent_first(waiting: Sequence[QueuedEnvelope], *, spared: int) -> list[QueuedEnvelope]:
     """Return envelopes by their number among the later ones of their kind, the highest first.
 
     Args:

@@ -26,13 +26,7 @@ from slotel.runtime.sentry.protocols import Dropped
 from slotel.runtime.sentry.transport.client_report import ClientReport
 from slotel.runtime.sentry.transport.encode import is_gzip, sent_later
 from slotel.runtime.sentry.transport.endpoint import Endpoint, was_sent
-from slotel.runtime.sentry.transport.envelope_queue import (
-    MAX_ENVELOPES,
-    EnvelopeQueue,
-    QueuedEnvelope,
-    UnencodedEnvelope,
-    Waiting,
-)
+from slotel.runtime.sentry.transport.envelope_queue import MAX_ENVELOPES, EnvelopeQueue, QueuedEnvelope
 from slotel.runtime.sentry.transport.kept_alive import Answer
 from slotel.runtime.sentry.transport.rate_limits import RateLimits
 from slotel.runtime.upstream.otel.context import suppress_instrumentation
@@ -76,9 +70,6 @@ _OBJECT: Final = re.compile(r"<urllib3[^>]*>: |^HTTPS?Connection(Pool)?\([^)]*\)
 _UNAVAILABLE: Final = (_REFUSED_BY_PROXY, 502, 503, 504)
 """Statuses of a proxy or load balancer that reaches no Sentry: the envelope is not the cause, so it is kept."""
 
-Encode = Callable[[], "QueuedEnvelope | None"]
-"""Makes the bytes of an envelope, on the sender's thread; None if nothing of it may be sent now."""
-
 
 class Sender:
     """Sends envelopes on one daemon thread, which starts with the first.
@@ -111,8 +102,8 @@ class Sender:
         EXIT.compute_first(self.encode_at_exit)
 
     def _begin(self) -> None:
-        self._queue: EnvelopeQueue[QueuedEnvelope] = EnvelopeQueue()
-        self._unencoded: EnvelopeQueue[UnencodedEnvelope] = EnvelopeQueue(MAX_UNENCODED)
+        self._queue = EnvelopeQueue()
+        self._unencoded = EnvelopeQueue(MAX_UNENCODED)
         self._tokens: queue.SimpleQueue[None] = queue.SimpleQueue()  # re-entrant, which an Event is not
         self._sending = threading.RLock()  # held by the thread that talks to the server
         self._elected = allocate_lock()
@@ -141,18 +132,15 @@ class Sender:
         if lost:
             self._lose("queue_full", lost)
 
-    def offer_unencoded(self, signal: str, encode: Encode, kind: Hashable = None) -> None:
-        """Queue an envelope that the sender's thread encodes. It is sent after `wake`.
-
-        Args:
-            signal: `signal` of slotel_dropped_total, if it is lost.
-            kind: of an error, as `error_kind` makes it.
-        """
+    def offer_unencoded(
+        self, signal: str, encode: Callable[[], QueuedEnvelope | None], kind: Hashable = None
+    ) -> None:
+        """Queue an envelope that the sender's thread encodes: see `QueuedEnvelope`. It is sent after `wake`."""
         if self._stopped:
             self.lost(signal, "exit", 1)
             return
         UNSENT.add(signal, 1)
-        lost = self._unencoded.put(UnencodedEnvelope(signal, kind, encode))
+        lost = self._unencoded.put(QueuedEnvelope(b"", 0.0, "", signal, kind, encode=encode))
         if lost:
             self._lose("queue_full", lost)
 
@@ -449,7 +437,7 @@ class Sender:
                 f"{MAX_ENVELOPES:,}",
             )
 
-    def _lose(self, reason: str, envelopes: Iterable[Waiting], *, reported: bool = True) -> None:
+    def _lose(self, reason: str, envelopes: Iterable[QueuedEnvelope], *, reported: bool = True) -> None:
         count_loss = self.report if reported else self.report.dropped
         for signal, count in Counter(envelope.signal for envelope in envelopes).items():
             UNSENT.add(signal, -count)
