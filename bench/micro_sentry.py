@@ -127,7 +127,9 @@ def slotel_sink() -> TransactionsSink:
         sample_rate=1.0,
         dropped=dropped,
     )
-    return TransactionsSink(keeper, Worker(assembly, NullSender(), dropped, interval=3600.0), dropped)
+    worker = Worker(assembly, NullSender(), dropped)
+    worker.interval = 3600.0
+    return TransactionsSink(keeper, worker, dropped)
 
 
 def provider(rate: float, processor: SpanProcessor | None, *, record: bool) -> TracerProvider:

@@ -89,7 +89,8 @@ def transport_class(losses: Losses, **sender: Any) -> Any:
 
     class Made(ClientTransport):
         def __init__(self, options: dict[str, Any]) -> None:
-            made = Sender(Endpoint(options["dsn"], options), losses, **{"wait": 0.05, **sender})
+            made = Sender(Endpoint(options["dsn"], options), losses)
+            vars(made).update({"first_wait": 0.05, **sender})
             completion = EnvelopeCompletion(enforcer().item, enforcer().headers)
             super().__init__(options, made, completion=completion, counted=lambda _: None)
 
@@ -130,10 +131,11 @@ def connected(
         sample_rate=rate,
         dropped=posting.lost,
     )
-    timers = {"interval": 0.02, "late_wait": 0.05, **(worker or {})}
+    running = Worker(assembly, posting, losses, late_wait=0.05)
+    vars(running).update({"interval": 0.02, **(worker or {})})
     sink = TransactionsSink(
         keeper,
-        Worker(assembly, posting, losses, **timers),
+        running,
         losses,
         flush_time=flush_time,
         calls_are_roots=calls_are_roots,

@@ -75,7 +75,7 @@ def test_a_server_that_is_down_at_start_gets_what_waited_when_it_comes_up(sentry
 def test_an_envelope_that_the_server_may_be_failing_on_is_tried_again_and_then_counted(sentry, fault, times):
     sentry.set_fault(fault)
     timeout = {"timeout": 0.2} if fault == "hang" else {}
-    with shipping(sentry, sender={**timeout, "wait": 0.01}) as (sink, losses):
+    with shipping(sentry, sender={**timeout, "first_wait": 0.01}) as (sink, losses):
         run(provider(sink).get_tracer("t"), 1)
         deadline = time.monotonic() + 20
         while not losses.counts and time.monotonic() < deadline:
@@ -125,7 +125,7 @@ def test_what_waits_is_known_until_it_is_sent_or_counted_as_lost(sentry, fault):
     def waiting():
         return {signal[0]: table.cells[at] for signal, at in table.slots.items() if signal}
 
-    with connected(sentry, sender={"wait": 0.01}) as (client, sink, losses):
+    with connected(sentry, sender={"first_wait": 0.01}) as (client, sink, losses):
         sentry.set_fault(fault)
         client.capture_event({"message": "error"}, scope=sentry_sdk.Scope())
         run(provider(sink).get_tracer("t"), 5)
@@ -139,7 +139,7 @@ def test_what_waits_is_known_until_it_is_sent_or_counted_as_lost(sentry, fault):
 
 
 def test_a_sender_that_fails_where_nobody_expects_it_lives_on(sentry, monkeypatch):
-    with shipping(sentry, sender={"wait": 0.01}) as (sink, losses):
+    with shipping(sentry, sender={"first_wait": 0.01}) as (sink, losses):
         failures = [MemoryError(), RuntimeError("broken")]
         real = EnvelopeQueue.take
 
@@ -256,7 +256,7 @@ def test_a_server_that_starts_to_close_amid_a_burst_loses_nothing_and_gets_nothi
 
 
 def test_an_idle_connection_that_the_server_closed_is_opened_again_without_a_wait(sentry):
-    with shipping(sentry, sender={"wait": 60.0}) as (sink, losses):
+    with shipping(sentry, sender={"first_wait": 60.0}) as (sink, losses):
         tracer = provider(sink).get_tracer("t")
         run(tracer, 1)
         assert sink.flush(60)
@@ -424,7 +424,7 @@ def test_what_waits_for_a_proxy_arrives_by_it(certificate, caplog, dsn, fault):
     with (
         SentrySink(tls=serving_tls(certificate) if dsn == "https" else None) as sentry,
         connected(
-            sentry, http_proxy=proxy.url, ca_certs=str(certificate / "cert.pem"), sender={"timeout": 0.3, "wait": 0.01}
+            sentry, http_proxy=proxy.url, ca_certs=str(certificate / "cert.pem"), sender={"timeout": 0.3, "first_wait": 0.01}
         ) as (client, sink, losses),
     ):  # fmt: skip
         client.capture_event({"message": "error"}, scope=sentry_sdk.Scope())

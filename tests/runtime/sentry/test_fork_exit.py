@@ -65,7 +65,7 @@ def test_what_waits_at_a_fork_is_sent_once_by_the_parent(sentry):
 
 
 def test_envelopes_queued_while_the_server_is_down_are_sent_once(sentry):
-    with shipping(sentry, sender={"wait": 60.0}) as (sink, losses):
+    with shipping(sentry, sender={"first_wait": 60.0}) as (sink, losses):
         tracer = provider(sink).get_tracer("t")
         sentry.set_fault("refuse")
         for _ in range(10):

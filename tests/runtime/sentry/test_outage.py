@@ -183,7 +183,7 @@ def test_while_the_sender_waits_for_an_answer_a_storm_pushes_out_no_single_event
 def test_a_server_that_fails_on_everything_uses_up_the_attempts_of_no_single_event(sentry, fault):
     """Each of the failures is another envelope's: with eight that wait, eight times two attempts lose nothing."""
     timeout = {"timeout": 0.2} if fault == "hang" else {}
-    with connected(sentry, sender={"wait": 0.01, **timeout}) as (client, sink, losses):
+    with connected(sentry, sender={"first_wait": 0.01, **timeout}) as (client, sink, losses):
         sentry.set_fault(fault)
         for number in range(8):
             capture(client, raised(number))
@@ -194,7 +194,7 @@ def test_a_server_that_fails_on_everything_uses_up_the_attempts_of_no_single_eve
 
 
 def test_an_envelope_that_a_server_fails_on_holds_up_no_other(sentry):
-    with connected(sentry, sender={"wait": 0.01}) as (client, sink, losses):
+    with connected(sentry, sender={"first_wait": 0.01}) as (client, sink, losses):
         sentry.set_fault("500")
         capture(client, raised(1))
         assert sentry.wait_for(lambda s: s.stats().get("faulted"))

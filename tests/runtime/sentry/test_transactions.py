@@ -174,7 +174,7 @@ def test_kept_traces_have_a_budget_for_each_minute_and_what_exceeds_it_is_counte
 
 
 def test_a_child_that_ends_shortly_after_its_root_joins_its_transaction(sentry):
-    with shipping(sentry, worker={"late_wait": 0.5}) as (sink, losses):
+    with shipping(sentry, worker={"_late_wait": 0.5}) as (sink, losses):
         tracer = provider(sink).get_tracer("t")
         with tracer.start_as_current_span("root"):
             child = tracer.start_span("late")
@@ -250,7 +250,7 @@ def test_what_ended_below_an_open_root_is_shipped_at_shutdown(sentry):
 
 
 def test_children_of_many_threads_are_all_in_their_transaction(sentry):
-    with shipping(sentry, worker={"late_wait": 0.0, "interval": 0.001}) as (sink, losses):
+    with shipping(sentry, worker={"_late_wait": 0.0, "interval": 0.001}) as (sink, losses):
         tracer = provider(sink).get_tracer("t")
 
         def work(parent):
@@ -530,7 +530,7 @@ def test_when_the_sender_gets_no_thread_its_queue_waits_and_nothing_is_lost_or_c
     sentry, monkeypatch
 ):
     """The system has no thread left, or the interpreter ends: `WAKE_SENDER_EVERY` and more traces are ready at once."""
-    with shipping(sentry, worker={"interval": 3600.0, "late_wait": 0.0}) as (sink, losses):
+    with shipping(sentry, worker={"interval": 3600.0, "_late_wait": 0.0}) as (sink, losses):
         tracer = provider(sink).get_tracer("t")
         start = threading.Thread.start
 
@@ -553,7 +553,7 @@ def test_when_the_sender_gets_no_thread_its_queue_waits_and_nothing_is_lost_or_c
 
 
 def test_the_worker_outlives_a_drain_that_fails(sentry, monkeypatch):
-    with shipping(sentry, worker={"interval": 0.05, "late_wait": 0.0}) as (sink, losses):
+    with shipping(sentry, worker={"interval": 0.05, "_late_wait": 0.0}) as (sink, losses):
         tracer = provider(sink).get_tracer("t")
         with monkeypatch.context() as patch:
             patch.setattr(sink._worker, "_build", lambda *_: 1 / 0)

@@ -214,7 +214,7 @@ HERE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 def test_the_thread_survives_more_failures_than_a_float_has_powers_of_two():
     """An outage of nine hours has 1,100."""
     with Answering(AWAY) as server:
-        with shipping(server, sender={"wait": 0.0}) as (sink, losses):
+        with shipping(server, sender={"first_wait": 0.0}) as (sink, losses):
             tracer = provider(sink).get_tracer("t")
             run(tracer, 1)
             wait_until(lambda: len(server.requests) > 1100, "1,100 attempts", 60)
@@ -227,7 +227,7 @@ def test_the_thread_survives_more_failures_than_a_float_has_powers_of_two():
 
 
 def test_a_flush_asks_a_server_that_is_away_ten_times_a_second():
-    with Answering(AWAY) as server, shipping(server, sender={"wait": 30.0}) as (sink, _):
+    with Answering(AWAY) as server, shipping(server, sender={"first_wait": 30.0}) as (sink, _):
         run(provider(sink).get_tracer("t"), 1)
         assert not sink.flush(1)
         assert 2 < len(server.requests) <= 12

@@ -2,7 +2,6 @@
 
 import itertools
 import queue
-from contextvars import copy_context
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from slotel.runtime.sentry.transactions import sink as sinks
 from slotel.runtime.sentry.transactions import worker as module
 from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
-from slotel.runtime.sentry.transactions.traces import EndedTrace, Scopes, Trace
+from slotel.runtime.sentry.transactions.traces import EndedTrace, Said, Trace
 from slotel.runtime.sentry.transactions.worker import (
     BATCH_DELAY,
     DRAIN_INTERVAL,
@@ -121,7 +120,7 @@ def run(time):
 
         def end(name, *, is_much):
             root = SimpleNamespace(state=Trace(True, None), spans=[])
-            worker.ended.append(EndedTrace(root, name, copy_context(), time.now, Scopes.copied()))
+            worker.ended.append(EndedTrace(root, name, time.now, Said.until_now()))
             for _ in range(2):  # and another request does, before the worker's thread comes to run
                 worker.wake(soon=is_much)
 
@@ -198,7 +197,7 @@ def test_what_has_ended_leaves_by_the_client_that_was_there_and_no_former_one_is
     worker = Worker(assemblies[0], senders[0], lambda *_: None)
     for number in (1, 2, 3):
         root = SimpleNamespace(state=Trace(True, None), spans=[])
-        worker.ended.append(EndedTrace(root, b"trace", copy_context(), 0.0, Scopes.copied()))
+        worker.ended.append(EndedTrace(root, b"trace", 0.0, Said.until_now()))
         worker.use(assemblies[number], senders[number])
     assert [each.sent for each in senders] == [[b"0 trace"], [b"1 trace"], [b"2 trace"], []]
     assert worker.flush(module.time.monotonic() + 60)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextvars import Context
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
@@ -22,7 +21,7 @@ from slotel.runtime.sentry.transactions.mapping import query_text
 from slotel.runtime.sentry.transactions.names import TransactionStyles, name_of_route
 from slotel.runtime.sentry.transactions.payload import MAX_SPANS, Segment, tags_of_root, transaction
 from slotel.runtime.sentry.transactions.sampling_context import incoming, sampling_context
-from slotel.runtime.sentry.transactions.traces import EndedTrace, LateSpan, PartialTrace, Scopes, Trace
+from slotel.runtime.sentry.transactions.traces import EndedTrace, LateSpan, PartialTrace, Said, Trace
 from slotel.runtime.sentry.transactions.user_hooks import DroppedError, UserHooks
 from slotel.runtime.sentry.transport import encode
 from slotel.runtime.sentry.transport.endpoint import Endpoint
@@ -31,8 +30,6 @@ MAX_LATE: Final = 20
 """Late spans with no parent among them become transactions of their own, up to so many; more go together."""
 _ERROR: Final = StatusCode.ERROR
 _SQLALCHEMY: Final = "opentelemetry.instrumentation.sqlalchemy"
-_Said: TypeAlias = tuple[Context, Scopes]
-"""The places in which the code of a request sets data about it: its context variables, and its Sentry scopes."""
 _PROFILE: Final = {"type": "profile", "content_type": "application/json"}
 _ITEM: Final = {"type": "transaction", "content_type": "application/json"}
 
@@ -76,43 +73,42 @@ class Assembly:
             self._dropped("spans", "overloaded", lost)
         children = self._children(ended.local_root.tags, spans)
         segment = self._segment(ended.local_root, root, children[:MAX_SPANS], trace)
-        weigh_once = trace.kept is not None or self._is_kept_anyway(ended, spans)
-        yield from self._envelopes(segment, trace, (ended.context, ended.scopes), weigh_once=weigh_once)
-        for more in _chunks(children[MAX_SPANS:]) if len(children) > MAX_SPANS else ():
-            continued = segment._replace(children=more, continuation=IDS.take(8))
-            yield from self._envelopes(continued, trace, (ended.context, ended.scopes), weigh_once=weigh_once)
+        segment = segment._replace(weighs_once=trace.kept is not None or self._is_kept_anyway(ended, spans))
+        yield from self._envelopes(segment, trace, ended.said)
+        yield from self._continuations(segment, children[MAX_SPANS:], trace, ended.said)
 
     def part(self, part: PartialTrace, spans: Sequence[ReadableSpan]) -> Iterator[bytes]:
         """Yield the envelopes of ended spans whose root is still open: continuations that point to it."""
-        trace: Trace = part.local_root.state
-        for more in _chunks(self._children(part.local_root.tags, spans)):
-            root = self._enforcer.plain(part.local_root.span, part.local_root.tags)
-            segment = self._segment(part.local_root, root, more, trace)
-            continued = segment._replace(continuation=IDS.take(8))
-            yield from self._envelopes(
-                continued, trace, (part.context, part.scopes), weigh_once=trace.kept is not None
-            )
+        local_root, trace = part.local_root, part.local_root.state
+        root = self._enforcer.plain(local_root.span, local_root.tags)
+        segment = self._segment(local_root, root, (), trace)
+        yield from self._continuations(segment, self._children(local_root.tags, spans), trace, part.said)
 
     def late(self, group: Sequence[LateSpan]) -> Iterator[bytes]:
         """Yield the envelopes of late spans of one local root: one transaction for each span without a late parent.
 
         They have the trace id and parent span id of the trace, so Sentry shows them in their place.
         """
-        local_root, context = group[0].local_root, (group[0].context, group[0].scopes)
+        local_root, said = group[0].local_root, group[0].said
         tags = local_root.tags if local_root is not None else {}
         trace: Trace = local_root.state if local_root is not None else Trace(True, None)
         spans = self._children(tags, [each.span for each in group])
-        weigh_once = trace.kept is not None
         tops, below = _forest(spans)
         if local_root is not None and len(tops) > MAX_LATE:
-            for more in _chunks(spans):
-                root = self._enforcer.plain(local_root.span, tags)
-                continued = self._segment(local_root, root, more, trace)._replace(continuation=IDS.take(8))
-                yield from self._envelopes(continued, trace, context, weigh_once=weigh_once)
+            root = self._enforcer.plain(local_root.span, tags)
+            yield from self._continuations(self._segment(local_root, root, (), trace), spans, trace, said)
             return
         for top in tops:
             segment = Segment(top, below[_id(top)][:MAX_SPANS], self._enforcer.tags_of(top), trace.kept)
-            yield from self._envelopes(segment, trace, context, weigh_once=weigh_once)
+            yield from self._envelopes(segment, trace, said)
+
+    def _continuations(
+        self, segment: Segment, children: Sequence[RedactedSpan], trace: Trace, said: Said
+    ) -> Iterator[bytes]:
+        """Yield the envelopes of further children of a segment, 1,000 in each."""
+        for at in range(0, len(children), MAX_SPANS):
+            some = children[at : at + MAX_SPANS]
+            yield from self._envelopes(segment._replace(children=some, continuation=IDS.take(8)), trace, said)
 
     def _children(self, tags: Mapping[str, str], spans: Sequence[ReadableSpan]) -> list[RedactedSpan]:
         """Return the enforced spans by start time, without slotel's own requests, and one span for each query."""
@@ -138,9 +134,7 @@ class Assembly:
         error = failed or any(span.status.status_code is _ERROR for span in spans)
         return self._keeper.reason(ended.root, error=error) is not None and self._keeper.left()
 
-    def _envelopes(
-        self, segment: Segment, trace: Trace, context: _Said, *, weigh_once: bool
-    ) -> Iterator[bytes]:
+    def _envelopes(self, segment: Segment, trace: Trace, said: Said) -> Iterator[bytes]:
         event = transaction(segment)
         event["contexts"]["trace"]["data"] = data = {
             **trace.thread_data(),
@@ -156,18 +150,16 @@ class Assembly:
             data["profiler_id"] = profile.profiler_id
             event["contexts"]["profile"] = {"profiler_id": profile.profiler_id}
         event_id = event["event_id"] = IDS.take(16)
-        header = self._header(segment, event, trace, weigh_once=weigh_once)
+        header = self._header(segment, event, trace)
         try:
-            event, attachments = self._hooks.apply(
-                event, context[0], context[1].made(), tags_of_root(attributes)
-            )
+            event, attachments = self._hooks.apply(event, said, tags_of_root(attributes))
         except DroppedError as why:
             self._dropped("traces", str(why), 1)
             return
         payload = encode.serialize(event)
         if len(payload) > encode.MAX_BYTES:
             if len(segment.children) > 1:
-                yield from self._halves(segment, trace, context, weigh_once=weigh_once)
+                yield from self._halves(segment, trace, said)
                 return
             payload = encode.serialize(encode.shortened(event))
         if len(payload) > encode.MAX_BYTES:
@@ -194,16 +186,14 @@ class Assembly:
             else:
                 yield self._enforcer.headers(item.headers), content
 
-    def _halves(self, segment: Segment, trace: Trace, context: _Said, *, weigh_once: bool) -> Iterator[bytes]:
+    def _halves(self, segment: Segment, trace: Trace, said: Said) -> Iterator[bytes]:
         middle = len(segment.children) // 2
         first = segment._replace(children=segment.children[:middle])
         second = segment._replace(children=segment.children[middle:], continuation=IDS.take(8))
         for half in (first, second):
-            yield from self._envelopes(half, trace, context, weigh_once=weigh_once)
+            yield from self._envelopes(half, trace, said)
 
-    def _header(
-        self, segment: Segment, event: dict[str, Any], trace: Trace, *, weigh_once: bool
-    ) -> dict[str, str]:
+    def _header(self, segment: Segment, event: dict[str, Any], trace: Trace) -> dict[str, str]:
         root = segment.root.span.context
         received = incoming(trace.incoming)
         foreign = trace.incoming is not None and not received  # another service's rate, which is not known
@@ -214,7 +204,7 @@ class Assembly:
             name=event["transaction"],
             source=event["transaction_info"]["source"],
             sample_rate=None if foreign else self._sample_rate,
-            kept=weigh_once,
+            kept=segment.weighs_once or segment.kept is not None,
             options=self._client.options,
             received=received,
         )
@@ -253,11 +243,6 @@ def _without_drivers(spans: Iterable[RedactedSpan]) -> list[RedactedSpan]:
             continue
         left.append(each)
     return left
-
-
-def _chunks(spans: Sequence[RedactedSpan]) -> Iterator[Sequence[RedactedSpan]]:
-    for at in range(0, len(spans), MAX_SPANS):
-        yield spans[at : at + MAX_SPANS]
 
 
 def _forest(spans: Sequence[RedactedSpan]) -> tuple[list[RedactedSpan], dict[int, list[RedactedSpan]]]:

@@ -61,6 +61,7 @@ class Segment(NamedTuple):
         kept: why it is sent although it is unsampled: `error` or `slow`.
         continuation: its span id, if `root` has (or will have) a transaction of its own.
         row: outcome of the request, call or job that `root` is.
+        weighs_once: Sentry must not extrapolate it, as of a trace that is sent at any sampling rate.
     """
 
     root: RedactedSpan
@@ -69,6 +70,7 @@ class Segment(NamedTuple):
     kept: str | None = None
     continuation: str | None = None
     row: OutcomeRow | None = None
+    weighs_once: bool = False
 
 
 def transaction(segment: Segment) -> dict[str, Any]:

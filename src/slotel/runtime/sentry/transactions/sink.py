@@ -33,7 +33,7 @@ from slotel.runtime.sentry.transactions.keep_policy import KeepPolicy
 from slotel.runtime.sentry.transactions.names import TransactionStyles, framework_of, name_of_code
 from slotel.runtime.sentry.transactions.payload import PART
 from slotel.runtime.sentry.transactions.processors import note_processors
-from slotel.runtime.sentry.transactions.traces import EndedTrace, LateSpan, PartialTrace, Scopes, Trace
+from slotel.runtime.sentry.transactions.traces import EndedTrace, LateSpan, PartialTrace, Said, Scopes, Trace
 from slotel.runtime.sentry.transactions.worker import Worker
 from slotel.runtime.tracing.sink import Sink
 from slotel.runtime.upstream.otel.context import flags_of, span_id_of
@@ -186,8 +186,7 @@ class TransactionsSink(Sink):
             row = row_of(root) if decision is None else decision.row
             reason = self._keeper.reason(root, error=trace.error or row.kept)
             if reason is None:
-                if local_root.spans:
-                    self._let_go(local_root)
+                self._let_go(local_root)
                 return
         if not self._calls_are_roots and (
             _is_call(root) or _is_not_captured(root) or PART in attributes_of(root)
@@ -222,25 +221,29 @@ class TransactionsSink(Sink):
         now = time.monotonic()
         if scopes is not None:
             note_processors(scopes)
-        said = scopes.at_end() if scopes is not None else Scopes.copied()
+        said = Said.until_now() if scopes is None else scopes.at_end()
         if root.kind is SpanKind.SERVER:
             found = name_of_code(root, carrier, self._styles)
             trace.name_of_code = found or trace.name_of_code
         UNSENT.add("traces", 1)
-        self._worker.ended.append(EndedTrace(local_root, root, copy_context(), now, said))
+        self._worker.ended.append(EndedTrace(local_root, root, now, said))
         self._worker.wake(soon=held > DRAIN_ABOVE)
 
     def _lose(self, local_root: LocalRoot, trace: Trace) -> None:
         self._dropped("traces", "shutdown" if self._closed else "overloaded", 1)
         self._count_lost(trace)
-        self._release(len(local_root.spans) + (not self._closed))
-        local_root.spans = []
+        self._let_go(local_root)
+        if not self._closed:
+            self._release(1)
         trace.is_sent = False
 
-    def _let_go(self, local_root: LocalRoot) -> None:
-        if local_root.spans:
-            self._release(len(local_root.spans))
+    def _let_go(self, local_root: LocalRoot) -> int:
+        """Forget the pending spans of a root; return their number."""
+        count = len(local_root.spans)
+        if count:
             local_root.spans = []
+            self._release(count)
+        return count
 
     def _count_lost(self, trace: Trace) -> None:
         if lost := trace.take_lost():
@@ -254,7 +257,7 @@ class TransactionsSink(Sink):
             self._dropped("spans", "overloaded", 1)
             self._release(1)
             return
-        self._worker.late.append(LateSpan(local_root, span, copy_context(), Scopes.copied()))
+        self._worker.late.append(LateSpan(local_root, span, Said.until_now()))
         self._worker.wake()
 
     def _without_local_root(self, span: ReadableSpan) -> None:
@@ -270,10 +273,7 @@ class TransactionsSink(Sink):
 
     def _forget_oldest(self) -> None:
         local_root = self._open.pop(next(iter(list(self._open)[:1]), 0), None)
-        if local_root is not None and local_root.spans:
-            count = len(local_root.spans)
-            local_root.spans = []
-            self._release(count)
+        if local_root is not None and (count := self._let_go(local_root)):
             self._dropped("spans", "forgotten", count)
 
     def _full(self, local_root: LocalRoot, trace: Trace, spans: list[ReadableSpan]) -> None:
@@ -363,7 +363,8 @@ class TransactionsSink(Sink):
 
 
 def _part(local_root: LocalRoot, spans: list[ReadableSpan], trace: Trace) -> PartialTrace:
-    return PartialTrace(local_root, spans, copy_context(), trace.scopes or Scopes.copied())
+    said = Said.until_now() if trace.scopes is None else Said(*trace.scopes, copy_context())
+    return PartialTrace(local_root, spans, said)
 
 
 def _is_call(span: ReadableSpan) -> bool:

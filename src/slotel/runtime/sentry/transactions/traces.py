@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from contextvars import Context as RequestContext
+from contextvars import copy_context
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -20,31 +21,35 @@ from slotel.runtime.upstream.sentry.scope import UnusedScope, snapshot_of
 
 
 class Scopes(NamedTuple):
-    """The Sentry scopes with the data that a request's code has set: user, tags, extra, contexts."""
+    """The Sentry scopes of a request, in which its code sets data: user, tags, extra, contexts."""
+
+    isolation: Scope
+    current: Scope
+
+    def at_end(self) -> Said:
+        """Return what was said until the end of the request, on its thread. An unused scope is copied later."""
+        return Said(snapshot_of(self.isolation), snapshot_of(self.current), copy_context())
+
+
+class Said(NamedTuple):
+    """What the code of a request has said: its Sentry scopes, and its context variables."""
 
     isolation: Scope | UnusedScope
     current: Scope | UnusedScope
+    context: RequestContext
 
-    def at_end(self) -> Scopes:
-        """Return copies, at the end of the request. An unused scope is copied later."""
-        isolation, current = self
-        return Scopes(
-            snapshot_of(isolation) if isinstance(isolation, Scope) else isolation,
-            snapshot_of(current) if isinstance(current, Scope) else current,
-        )
-
-    def made(self) -> tuple[Scope, Scope]:
-        """Return them as sentry-sdk's scopes."""
-        isolation, current = self
+    def scopes(self) -> tuple[Scope, Scope]:
+        """Return the scopes as sentry-sdk's."""
+        isolation, current, _ = self
         return (
             isolation.copied() if isinstance(isolation, UnusedScope) else isolation,
             current.copied() if isinstance(current, UnusedScope) else current,
         )
 
     @classmethod
-    def copied(cls) -> Scopes:
-        """Return copies of the active scopes, which later code may change."""
-        return cls(copy(Scope.get_isolation_scope()), copy(Scope.get_current_scope()))
+    def until_now(cls) -> Said:
+        """Return copies of the active scopes, which later code may change, and of the context."""
+        return cls(copy(Scope.get_isolation_scope()), copy(Scope.get_current_scope()), copy_context())
 
 
 class Trace:
@@ -92,13 +97,12 @@ class Trace:
 
 @dataclass(slots=True)
 class EndedTrace:
-    """A trace whose root has ended; `context` and `scopes` are the request's, times are monotonic."""
+    """A trace whose root has ended, `at` in monotonic seconds."""
 
     local_root: LocalRoot
     root: ReadableSpan
-    context: RequestContext
     at: float
-    scopes: Scopes
+    said: Said
 
 
 @dataclass(slots=True)
@@ -107,8 +111,7 @@ class PartialTrace:
 
     local_root: LocalRoot
     spans: list[ReadableSpan]
-    context: RequestContext
-    scopes: Scopes
+    said: Said
 
 
 @dataclass(slots=True)
@@ -117,5 +120,4 @@ class LateSpan:
 
     local_root: LocalRoot | None
     span: ReadableSpan
-    context: RequestContext
-    scopes: Scopes
+    said: Said

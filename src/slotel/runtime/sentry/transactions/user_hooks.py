@@ -6,10 +6,8 @@ In the order of sentry-sdk's client, with public names only, for 2.x and 3.x. It
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
-from contextvars import Context
 from copy import copy, deepcopy
 from functools import cache
-from types import MappingProxyType
 from typing import Any, Final
 
 from sentry_sdk.scope import Scope
@@ -21,6 +19,7 @@ from slotel.runtime.logs import LOG
 from slotel.runtime.redaction.enforcer import Enforcer
 from slotel.runtime.sentry.protocols import SentryClientLike
 from slotel.runtime.sentry.transactions.payload import sentry_tags
+from slotel.runtime.sentry.transactions.traces import Said
 from slotel.runtime.upstream.sentry.events import given_tags, settled
 from slotel.runtime.upstream.sentry.scope import adds_nothing
 
@@ -68,15 +67,13 @@ class UserHooks:
     def apply(
         self,
         event: dict[str, Any],
-        context: Context,
-        scopes: tuple[Scope, Scope],
-        tags_of_root: Mapping[str, Any] = MappingProxyType({}),
+        said: Said,
+        tags_of_root: Mapping[str, Any],
     ) -> tuple[dict[str, Any], Sequence[Any]]:
         """Return the processed and redacted event, and sentry-sdk's attachments of it.
 
         Args:
-            context: the request's context at the end of its root span, which processors of the app may read.
-            scopes: the request's isolation and current scope.
+            said: what the request's code has said until the end of its root span; processors of the app may read it.
             tags_of_root: tags of the root span; those of the scopes and of the policy win.
 
         Raises:
@@ -87,7 +84,7 @@ class UserHooks:
         if ignored and _answer_of(event["contexts"]) in ignored:
             raise DroppedError("ignored_status")
         hint: dict[str, Any] = {}
-        event = self._with_scopes(event, context, scopes, hint, tags_of_root)
+        event = self._with_scopes(event, said, hint, tags_of_root)
         if hint.get("attachments"):  # of sentry-sdk 3 none goes with a transaction
             hint["attachments"] = [
                 each for each in hint["attachments"] if getattr(each, "add_to_transactions", False)
@@ -100,20 +97,18 @@ class UserHooks:
         if isinstance(longest, int):
             event = _shortened(event, longest)
         before_send = options.get("before_send_transaction")
-        if before_send is not None:
-            event = self._enforcer.event(
-                _before_send(before_send, event, hint)
-            )  # what the app's hook added, too
+        if before_send is not None:  # what it has added is redacted, too
+            event = self._enforcer.event(_before_send(before_send, event, hint))
         return event, hint.get("attachments") or ()
 
     def _with_scopes(
         self,
         event: dict[str, Any],
-        context: Context,
-        scopes: tuple[Scope, Scope],
+        said: Said,
         hint: dict[str, Any],
         tags_of_root: Mapping[str, Any],
     ) -> dict[str, Any]:
+        context, scopes = said.context, said.scopes()
         enforced = event["tags"]
         own_request = event.get("request")
         event["tags"] = {**tags_of_root, **enforced}
@@ -266,9 +261,8 @@ def _apply_scopes(
     if whole.client is not client:  # another `init` has come meanwhile: what processors ask is for this one
         current = copy(current)
         current.set_client(client)  # type: ignore[arg-type]  # a client
-    Scope.set_isolation_scope(
-        isolation
-    )  # in a context of this transaction's own: event processors are found there
+    # in a context of this transaction's own: event processors are found there
+    Scope.set_isolation_scope(isolation)
     Scope.set_current_scope(current)
     if adds_nothing(whole, isolation, current):
         hint["attachments"] = []  # for the app's processors

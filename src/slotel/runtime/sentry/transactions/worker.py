@@ -12,7 +12,6 @@ import time
 from _thread import LockType, allocate_lock
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextvars import Context as RequestContext
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -23,7 +22,7 @@ from slotel.runtime.process.gil_yielder import GilYielder
 from slotel.runtime.process.threads import start_daemon, tokens_for
 from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.protocols import Dropped
-from slotel.runtime.sentry.transactions.traces import EndedTrace, LateSpan, PartialTrace, Scopes, Trace
+from slotel.runtime.sentry.transactions.traces import EndedTrace, LateSpan, PartialTrace, Said, Trace
 from slotel.runtime.sentry.transport.app_transport import TransactionSender
 from slotel.runtime.sentry.transport.encode import compress
 from slotel.runtime.sentry.transport.envelope_queue import QueuedEnvelope
@@ -53,16 +52,15 @@ WAKE_SENDER_EVERY: Final = 50
 class Worker:
     """Drains `ended`, `parts` and `late`, to which request threads append; one daemon thread, started lazily."""
 
+    interval, batch_delay, long_open = DRAIN_INTERVAL, BATCH_DELAY, LONG_OPEN
+
     def __init__(
         self,
         assembly: Assembly,
         sender: TransactionSender,
         dropped: Dropped,
         *,
-        interval: float = DRAIN_INTERVAL,
-        batch_delay: float = BATCH_DELAY,
         late_wait: float = LATE_WAIT,
-        long_open: float = LONG_OPEN,
     ) -> None:
         self.ended: deque[EndedTrace] = deque()
         self.parts: deque[PartialTrace] = deque()
@@ -71,10 +69,7 @@ class Worker:
         self._sender = sender
         self._former_senders: list[TransactionSender] = []
         self._dropped = dropped
-        self._interval = interval
-        self._batch_delay = batch_delay
         self._late_wait = late_wait
-        self._long_open_after = long_open
         self._release: Callable[[int], None] = lambda _: None
         self._long_open: Callable[[int], list[PartialTrace]] = lambda _: []
         self._stopped = False
@@ -110,7 +105,7 @@ class Worker:
         self._idle = True
         self._batches = False
         self._looked = time.monotonic()
-        self._settling: list[tuple[LocalRoot, list[ReadableSpan], int, RequestContext, Scopes]] = []
+        self._settling: list[tuple[LocalRoot, list[ReadableSpan], int, Said]] = []
 
     def after_fork(self) -> None:
         """Start empty in a forked child: the parent sends what was pending."""
@@ -169,11 +164,11 @@ class Worker:
                         tokens.get(timeout=LOOK_FOR_LONG_OPEN)
                     goes_on = False
                 self._idle = False
-            time.sleep(self._interval)
+            time.sleep(self.interval)
             if goes_on:
                 self._batches = True
                 with contextlib.suppress(queue.Empty):
-                    tokens.get(timeout=self._batch_delay)
+                    tokens.get(timeout=self.batch_delay)
                 self._batches = False
             if not self._stopped:
                 goes_on = self._drain_safely()
@@ -196,11 +191,11 @@ class Worker:
         now = time.monotonic()
         if now - self._looked > LOOK_FOR_LONG_OPEN and not final:
             self._looked = now
-            self.parts.extend(self._long_open(time.time_ns() - int(self._long_open_after * 1e9)))
+            self.parts.extend(self._long_open(time.time_ns() - int(self.long_open * 1e9)))
         late = self._sort_late()
         settling, self._settling = self._settling, []
-        for local_root, spans, count, context, scopes in settling:
-            late += [LateSpan(local_root, span, context, scopes) for span in spans[count:]]
+        for local_root, spans, count, said in settling:
+            late += [LateSpan(local_root, span, said) for span in spans[count:]]
         ready = []
         while self.ended and (final or self.ended[0].at + self._late_wait <= now):
             ready.append(self.ended.popleft())
@@ -248,7 +243,7 @@ class Worker:
             each.local_root.state.built = True
             spans = each.local_root.spans
             count = len(spans)
-            self._settling.append((each.local_root, spans, count, each.context, each.scopes))
+            self._settling.append((each.local_root, spans, count, each.said))
             self._queue(lambda each=each, spans=spans, count=count: assembly.whole(each, spans[:count]))  # type: ignore[misc]
             self._release(count + 1)
             UNSENT.add("traces", -1)
@@ -256,7 +251,7 @@ class Worker:
                 self._sender.wake()
         for part in parts:
             count = len(part.spans)
-            self._settling.append((part.local_root, part.spans, count, part.context, part.scopes))
+            self._settling.append((part.local_root, part.spans, count, part.said))
             self._queue(lambda part=part, count=count: assembly.part(part, part.spans[:count]))  # type: ignore[misc]
             self._release(count)
         groups: dict[int, list[LateSpan]] = {}

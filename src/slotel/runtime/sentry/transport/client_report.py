@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from typing import Final
 
 from slotel.runtime.sentry.protocols import Dropped
@@ -53,13 +52,11 @@ class ClientReport:
 
     Args:
         dropped: is given each loss.
-        clock: monotonic seconds.
     """
 
-    def __init__(self, dropped: Dropped, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, dropped: Dropped) -> None:
         self.enabled = False
         self.dropped = dropped
-        self._clock = clock
         self._next = 0.0
         self.forget()
 
@@ -93,9 +90,9 @@ class ClientReport:
         Args:
             now: also if the last report was a moment ago.
         """
-        if not self or (not now and self._clock() < self._next):
+        if not self or (not now and time.monotonic() < self._next):
             return None
-        self._next = self._clock() + INTERVAL
+        self._next = time.monotonic() + INTERVAL
         fresh: Counter[tuple[str, str]] = Counter()
         with self._leaf_lock:
             counts = self._counts

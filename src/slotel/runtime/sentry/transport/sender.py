@@ -72,28 +72,15 @@ _UNAVAILABLE: Final = (_REFUSED_BY_PROXY, 502, 503, 504)
 
 
 class Sender:
-    """Sends envelopes on one daemon thread, which starts with the first.
+    """Sends envelopes on one daemon thread, which starts with the first."""
 
-    Args:
-        timeout: seconds for connecting, and again for the response.
-        wait: seconds from the first failure to the next attempt.
-    """
+    timeout, first_wait = TIMEOUT, FIRST_WAIT
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        dropped: Dropped,
-        *,
-        timeout: float = TIMEOUT,
-        wait: float = FIRST_WAIT,
-        limits: RateLimits | None = None,
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, dropped: Dropped, limits: RateLimits | None = None) -> None:
         self.limits = limits or RateLimits()
         self.endpoint = endpoint
         self.report = ClientReport(dropped)
         """Counts each loss, for the server too."""
-        self._timeout = timeout
-        self._first_wait = wait
         self.delivered: float | None = None
         """Unix seconds of the last envelope that was accepted."""
         self._stopped = self._retired = False
@@ -248,7 +235,7 @@ class Sender:
             with self._sending:
                 if len(self._unencoded):
                     self.encode_waiting()
-                return self._send_next(self._timeout)
+                return self._send_next(self.timeout)
         except Exception as error:  # noqa: BLE001 no memory, say: the thread must live on
             self._failures += 1
             self._tell(f"{type(error).__name__}: {error}")
@@ -257,7 +244,7 @@ class Sender:
     def _pause(self, tokens: queue.SimpleQueue[None]) -> None:
         """Wait until the next attempt. Encode what arrives meanwhile, so that the queue can be bounded in bytes."""
         doubled = min(max(self._failures - 1, 0), _MOST_DOUBLINGS)
-        wait = min(self._first_wait * 2.0**doubled, LONGEST_WAIT)
+        wait = min(self.first_wait * 2.0**doubled, LONGEST_WAIT)
         until = time.monotonic() + wait
         while (left := until - time.monotonic()) > 0 and not self._stopped:
             try:
@@ -305,7 +292,7 @@ class Sender:
                     self.encode_waiting()
                     if not len(self):
                         return True
-                    well = self._send_next(min(self._timeout, left))
+                    well = self._send_next(min(self.timeout, left))
                 finally:
                     self._sending.release()
                 if not well:
@@ -321,7 +308,7 @@ class Sender:
             return
         token = suppress_instrumentation()
         try:
-            self._send_report(min(self._timeout, max(0.01, deadline - time.monotonic())), now=True)
+            self._send_report(min(self.timeout, max(0.01, deadline - time.monotonic())), now=True)
         finally:
             self._sending.release()
             otel_context.detach(token)
