@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from slotel.outcome import exclude, mark_bad, mark_good
     from slotel.tracker.errors import ErrorTracker, set_custom_tags
-    from slotel.tracker.flushing import flush
     from slotel.tracker.performance import PerformanceTracker
+    from slotel.tracker.started import flush
 
     _App = TypeVar("_App")
 
@@ -42,7 +42,7 @@ _HOMES = {
     "ErrorTrackingMiddleware": "slotel.tracker.middleware",
     "PerformanceTracker": "slotel.tracker.performance",
     "exclude": "slotel.outcome",
-    "flush": "slotel.tracker.flushing",
+    "flush": "slotel.tracker.started",
     "mark_bad": "slotel.outcome",
     "mark_good": "slotel.outcome",
     "set_custom_tags": "slotel.tracker.errors",

@@ -47,7 +47,7 @@ BEHIND = {
     "sentry/transport/kept_alive.py": "the same envelopes",
     "sentry/transactions/assembly.py": "attachments, redacted by `Enforcer.item` like those of errors (test_transactions.py)",
     "sentry/transactions/worker.py": "assembles from RedactedSpan, which the enforcer made",
-    "sentry/modes/otlp_export.py": "exports spans that the enforcer made",
+    "sentry/modes/otlp.py": "exports spans that the enforcer made",
     "components.py": "shares which jobs run with the other workers, in their private directory: names, ids and trace headers",
 }
 """Module of the runtime → why what it lets out holds no secret."""

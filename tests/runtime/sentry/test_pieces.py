@@ -31,8 +31,8 @@ OPTIONS = {"http_proxy": None, "https_proxy": None}
         "transactions.mapping",
         "transactions.payload",
         "transport.rate_limits",
-        "transactions.old_conventions",
-        "modes.otlp_export",
+        "modes.otlp",
+        "modes.sdk",
         "transport.endpoint",
     ],
 )

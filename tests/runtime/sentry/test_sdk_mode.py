@@ -9,9 +9,8 @@ from opentelemetry.trace import SpanKind
 
 from slotel.cli.sink.server import SentrySink
 from slotel.config.tags import TagPolicy, TagRule
-from slotel.runtime.sentry.modes.sdk import sdk_sink
+from slotel.runtime.sentry.modes.sdk import sdk_sink, with_old_names
 from slotel.runtime.sentry.protocols import ModeError
-from slotel.runtime.sentry.transactions.old_conventions import with_old_names
 from support.sentry_tracing import enforcer, provider
 
 pytestmark = pytest.mark.skipif(

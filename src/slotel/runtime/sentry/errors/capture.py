@@ -11,8 +11,7 @@ from typing import Any, Final
 import sentry_sdk
 from sentry_sdk.utils import event_from_exception
 
-from slotel.runtime.sentry.errors.exception_record import is_reported, is_unwanted
-from slotel.runtime.sentry.errors.request_event import HAS_DETAILS
+from slotel.runtime.sentry.errors.exception_record import HAS_DETAILS, is_reported, is_unwanted
 from slotel.runtime.sentry.transactions.ids import IDS
 
 _TAKES_OPTIONS: Final = "client_options" in inspect.signature(event_from_exception).parameters

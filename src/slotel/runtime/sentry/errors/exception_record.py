@@ -14,6 +14,8 @@ from slotel.runtime.requests.local_roots import LocalRoot
 
 RECORD: Final = "slotel.exception_record"
 """Key of an event's hint with the record of its exception."""
+HAS_DETAILS: Final = "slotel.has_details"
+"""In the hint of an event that has what the framework knows of its request."""
 _KEY: Final = "_slotel_exception_record"
 
 

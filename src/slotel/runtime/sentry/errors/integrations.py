@@ -18,9 +18,9 @@ import wrapt
 from sentry_sdk.integrations import DidNotEnable, Integration, setup_integrations
 
 from slotel.runtime.logs import LOG
-from slotel.runtime.upstream.sentry.bodies import ignore_unreadable_bodies
 from slotel.runtime.upstream.sentry.integrations import (
     auto_enabling_integrations,
+    ignore_unreadable_bodies,
     is_setting_up,
     superseding_integrations,
 )

@@ -29,8 +29,13 @@ from slotel.runtime.sentry.errors.breadcrumbs import add_calls, keep_call, move_
 from slotel.runtime.sentry.errors.capture import capture
 from slotel.runtime.sentry.errors.exception_record import RECORD, ExceptionRecord, record_of, remember
 from slotel.runtime.sentry.errors.integrations import SET_UP
-from slotel.runtime.sentry.errors.request_event import RequestEventProcessor
-from slotel.runtime.sentry.errors.request_scopes import SCOPES, Scopes, capture_within, leave
+from slotel.runtime.sentry.errors.request_scopes import (
+    SCOPES,
+    RequestEventProcessor,
+    Scopes,
+    capture_within,
+    leave,
+)
 from slotel.runtime.sentry.errors.second_reports import is_second_report
 from slotel.runtime.sentry.propagation import request_of
 from slotel.runtime.sentry.protocols import DUPLICATE

@@ -6,7 +6,8 @@ Needs sentry-sdk 2.x. What that processor loses (late children, events, links, s
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span
@@ -19,12 +20,30 @@ from slotel.runtime.requests.local_roots import LocalRoot
 from slotel.runtime.sentry.own_requests import own_span_test
 from slotel.runtime.sentry.protocols import ModeError, SentryClientLike
 from slotel.runtime.sentry.transactions.mapping import transaction_name
-from slotel.runtime.sentry.transactions.old_conventions import with_old_names
 from slotel.runtime.tracing.sink import Sink
 from slotel.runtime.upstream.otel.reading import copied
 
 if TYPE_CHECKING:
     from sentry_sdk.integrations.opentelemetry import SentrySpanProcessor
+
+
+_OLD: Final = {
+    "http.request.method": "http.method",
+    "http.response.status_code": "http.status_code",
+    "url.full": "http.url",
+    "url.scheme": "http.scheme",
+    "server.address": "net.peer.name",
+    "server.port": "net.peer.port",
+    "db.system.name": "db.system",
+    "db.query.text": "db.statement",
+    "db.namespace": "db.name",
+    "db.operation.name": "db.operation",
+    "user_agent.original": "http.user_agent",
+    "client.address": "http.client_ip",
+}
+"""Stable → old. Source: OpenTelemetry semantic conventions, migration guides for HTTP and databases."""
+
+_ON_SERVER: Final = {"server.address": "net.host.name", "server.port": "net.host.port"}
 
 
 def sdk_sink(client: SentryClientLike, enforcer: Enforcer) -> SdkSink:
@@ -99,3 +118,24 @@ def _with_old_names(span: ReadableSpan) -> ReadableSpan:
     attributes = span.attributes or {}
     renamed = with_old_names(attributes, server=span.kind is SpanKind.SERVER)
     return span if len(renamed) == len(attributes) else copied(span, attributes=renamed)
+
+
+def with_old_names(attributes: Mapping[str, Any], *, server: bool = False) -> dict[str, Any]:
+    """Return the attributes and, for each stable one, its old name; what is already there stays.
+
+    Args:
+        server: the span is of kind SERVER, where `server.address` was the host's own name, not the peer's.
+
+    >>> with_old_names({"http.request.method": "GET"})["http.method"]
+    'GET'
+    """
+    result = dict(attributes)
+    for key, value in attributes.items():
+        old = (_ON_SERVER.get(key) if server else None) or _OLD.get(key)
+        if old is not None:
+            result.setdefault(old, value)
+    path = attributes.get("url.path")
+    if path is not None and "http.target" not in result:
+        query = attributes.get("url.query")
+        result["http.target"] = f"{path}?{query}" if query else path
+    return result

@@ -23,7 +23,6 @@ from slotel.runtime.requests.served import SERVED
 from slotel.runtime.sentry.errors.integrations import SET_UP
 from slotel.runtime.sentry.errors.request_scopes import use_active_scopes
 from slotel.runtime.sentry.span_api.arguments import SOURCE, TRANSACTION, is_made_by_code, with_bounded_name
-from slotel.runtime.sentry.span_api.continued_trace import ContinuedTrace
 from slotel.runtime.sentry.span_api.span import OtelSpan, start
 from slotel.runtime.sentry.transactions.names import is_named_by
 from slotel.runtime.sentry.transactions.payload import PART
@@ -238,6 +237,80 @@ class _Replacements:
     def transaction(self, original: Callable[[Any], Any], scope: Any) -> Any:
         span = self._span_to_show()
         return original(scope) if span is None else span.containing_transaction
+
+
+class ContinuedTrace:
+    """A transaction of a caller's trace; `start_transaction(it)` or `with it` starts its span.
+
+    Values that are set before are kept, and set on the span then. If it never starts, there is no span to end.
+
+    Args:
+        context: with the caller's span as remote parent, if the headers named one.
+        arguments: `name`, `op` and `source` of the transaction.
+        open_spans: as in `OtelSpan`.
+    """
+
+    def __init__(self, context: Context, arguments: dict[str, Any], open_spans: OpenSpans | None) -> None:
+        self.context = context
+        self.name, self.op, self.source = arguments.get("name"), arguments.get("op"), arguments.get("source")
+        self.status: Any = None
+        self._open_spans = open_spans
+        self._said: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self._started: OtelSpan | None = None
+
+    @property
+    def parent_span_id(self) -> str | None:
+        """Id of the caller's span: 16 hexadecimal digits; None if no trace is continued."""
+        span = trace.get_current_span(self.context)
+        return OtelSpan(span).span_id if span.get_span_context().is_valid else None
+
+    @property
+    def parent_sampled(self) -> bool | None:
+        """Whether the caller exports its trace; None if no trace is continued."""
+        span = trace.get_current_span(self.context)
+        return OtelSpan(span).sampled if span.get_span_context().is_valid else None
+
+    def start(self, more: Mapping[str, Any]) -> OtelSpan:
+        """Start its span, once; return it.
+
+        Args:
+            more: arguments of `start_transaction`, which win over those of `continue_trace`.
+        """
+        if self._started is None:
+            arguments = {
+                "name": self.name,
+                "op": self.op,
+                "source": self.source,
+                "status": self.status,
+                **more,
+            }
+            self._started = start(arguments, self.context, self._open_spans, names_events=True)
+            for method, given, named in self._said:
+                getattr(self._started, method)(*given, **named)
+        return self._started
+
+    def __enter__(self) -> OtelSpan:
+        """Start its span as the current one."""
+        return self.start({}).__enter__()
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        """End it."""
+        if self._started is not None:
+            self._started.__exit__(None, error, None)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of its span, or before that of the caller's span; note calls of `set_*` until then."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if self._started is not None:
+            return getattr(self._started, name)
+        if not name.startswith(("set_", "update_")):
+            return getattr(OtelSpan(trace.get_current_span(self.context)), name)
+
+        def say(*given: Any, **named: Any) -> None:
+            self._said.append((name, given, named))
+
+        return say
 
 
 def _caller_context(arguments: Mapping[str, Any]) -> Context | None:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
+import wrapt
 from sentry_sdk import integrations
 
 from slotel.runtime.upstream.probe import SLOWER, Probe
@@ -48,6 +49,14 @@ _CACHES: Final = Probe(
     "sentry_sdk.integrations.django.caching", "patch_caching",
     why="spans of Django's caches, where the app asks for them", without="`cache_spans` has no effect",
 )  # fmt: skip
+_LITESTAR: Final = Probe(
+    "sentry_sdk.integrations.litestar", "ConnectionDataExtractor",
+    why="sentry-sdk parses each body before the handler runs: one that is malformed must not fail the request",
+    without="Litestar answers 500 where a client sends JSON that cannot be parsed, as with sentry-sdk alone",
+)  # fmt: skip
+_LARGEST: Final = 1_000_000
+"""Bytes of a body that is shown. Source: Sentry takes events of 1 MB."""
+_DIGITS: Final = 7
 
 
 def auto_enabling_integrations() -> tuple[str, ...]:
@@ -92,3 +101,31 @@ def trace_django_caches() -> None:
     patch = _CACHES.load()
     if patch is not None:
         patch()
+
+
+def ignore_unreadable_bodies() -> None:
+    """Have Litestar's integration leave out a body that it cannot parse, from its import on.
+
+    The integration parses each body. Without it Litestar answers 400, or calls a handler that reads no body.
+    """
+    wrapt.register_post_import_hook(_tolerate, _LITESTAR.where)
+
+
+def _tolerate(module: Any) -> None:
+    extractor = _LITESTAR.of(module)
+    if extractor is None or extractor.__module__ == __name__:
+        return
+
+    class Tolerant(extractor):  # type: ignore[misc, valid-type]  # it is known when it is imported
+        async def extract_body(self, request: Any) -> Any:
+            length = request.headers.get("content-length", "")
+            if not (length.isdigit() and len(length) <= _DIGITS and int(length) <= _LARGEST):
+                return None
+            try:
+                # the request keeps it for the handler, but not what a form is parsed from
+                await request.body()
+                return await super().extract_body(request)
+            except Exception:  # noqa: BLE001 the handler meets it, if it reads the body
+                return None
+
+    _LITESTAR.put(module, Tolerant)
