@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 from slotel.config import names
@@ -24,11 +25,8 @@ T = TypeVar("T")
 
 DEFAULT_LIMIT: Final = 0.01
 DEFAULT_SLO: Final = "availability"
-DEFAULT_MAX_SERIES: Final = 2000
 _MAX_DIGITS: Final = 9
 DEFAULT_KEEP: Final = (Keep("errors"),)
-DEFAULT_KEEP_PER_MINUTE: Final = 60
-DEFAULT_LATE_WAIT: Final = 0.2
 ASGI_MESSAGES: Final = ("send", "receive")
 HTTP_METRICS: Final = ("slotel", "sdk")
 
@@ -63,8 +61,8 @@ class SentrySettings:
     mode: str = "transactions"
     sample: tuple[RouteRate, ...] = ()
     keep: tuple[Keep, ...] = DEFAULT_KEEP
-    keep_per_minute: int = DEFAULT_KEEP_PER_MINUTE
-    late_wait: float = DEFAULT_LATE_WAIT
+    keep_per_minute: int = 60
+    late_wait: float = 0.2
     error_detail: str = "adaptive"
     roots: str = "requests"
     transaction_names: str = "route"
@@ -90,7 +88,7 @@ class Service:
     slos: tuple[Slo, ...] = ()
     sentry: SentrySettings = field(default_factory=SentrySettings)
     drop: tuple[SpanMatch, ...] = ()
-    max_series: int = DEFAULT_MAX_SERIES
+    max_series: int = 2000
     asgi_spans: tuple[str, ...] = ()
     http_metrics: str = "slotel"
     sigterm: bool = True
@@ -119,25 +117,19 @@ def read_service(environ: Mapping[str, str], text: str | None = None, source: st
         text: the content of slotel.yaml; None if there is no file.
         source: the file's name, as problems name it.
     """
-    problems: list[Problem] = []
-    service = Service()
-    of_transactions: tuple[str, ...] = ()
-    document: Document | None = None
-    if text is not None:
-        from slotel.config.file.document import read_document
+    if text is None:
+        problems: list[Problem] = []
+        return Reading(_with_environment(Service(), environ, problems), tuple(problems))
+    from slotel.config.file.document import read_document
 
-        document, wrong = read_document(text, source)
-        problems += wrong
-        service = _from_document(document)
-        of_transactions = tuple(
-            name for name in _OF_TRANSACTIONS if getattr(document.sentry, name) is not None
-        )
-    declared = service
-    service = _with_environment(service, environ, problems)
+    document, wrong = read_document(text, source)
+    problems = list(wrong)
+    declared = _from_document(document)
+    service = _with_environment(declared, environ, problems)
     notes = (
-        *_idle(source, of_transactions, service.sentry.mode),
+        *_idle(source, document, service.sentry.mode),
         *_overridden(source, declared, service, environ),
-        *(_differing(source, document, service, environ) if document is not None else ()),
+        *_differing(source, document, service, environ),
     )
     return Reading(service, tuple(problems), notes)
 
@@ -146,15 +138,14 @@ def _overridden(
     source: str, declared: Service, service: Service, environ: Mapping[str, str]
 ) -> Iterator[str]:
     """Say where the environment and the file give one objective two values."""
-    before = next((slo for slo in declared.slos if slo.name == DEFAULT_SLO), None)
-    now = next((slo for slo in service.slos if slo.name == DEFAULT_SLO), None)
-    if before is None or now is None or before.limit == now.limit:
-        return
-    yield (
-        f"{names.ERROR_BUDGET_LIMIT}={environ[names.ERROR_BUDGET_LIMIT].strip()} (an objective of "
-        f"{now.objective * 100:.10g}%) overrides {source} ({before.objective * 100:.10g}%): rules that are generated "
-        "without this variable alert on the file's objective; keep the objective in one place [SLO103]"
-    )
+    for before, now in product(declared.slos, service.slos):
+        if before.name == now.name == DEFAULT_SLO and before.limit != now.limit:
+            yield (
+                f"{names.ERROR_BUDGET_LIMIT}={environ[names.ERROR_BUDGET_LIMIT].strip()} (an objective of "
+                f"{now.objective * 100:.10g}%) overrides {source} ({before.objective * 100:.10g}%): rules that "
+                "are generated without this variable alert on the file's objective; keep the objective in one place "
+                "[SLO103]"
+            )
 
 
 def _differing(
@@ -184,12 +175,12 @@ def _differing(
             yield f"{name}={value} overrides {source} {', '.join(keys)}: keep it in one place [SLO103]"
 
 
-def _idle(source: str, of_transactions: tuple[str, ...], mode: str) -> Iterator[str]:
-    if of_transactions and mode != SentrySettings().mode:
-        keys = ", ".join(f"sentry.{name}" for name in of_transactions)
+def _idle(source: str, document: Document, mode: str) -> Iterator[str]:
+    given = [f"sentry.{name}" for name in _OF_TRANSACTIONS if getattr(document.sentry, name) is not None]
+    if given and mode != SentrySettings().mode:
         why = "no trace leaves" if mode == "errors" else "spans leave before it is known how their trace ends"
         yield (
-            f"{source} {keys}: without effect in sentry.mode {mode}, where {why}: "
+            f"{source} {', '.join(given)}: without effect in sentry.mode {mode}, where {why}: "
             "set the mode (or SLOTEL_SENTRY_MODE) to transactions, or leave this out"
         )
 
@@ -197,28 +188,14 @@ def _idle(source: str, of_transactions: tuple[str, ...], mode: str) -> Iterator[
 def _from_document(document: Document) -> Service:
     slos: dict[str, Slo] = {}
     for slo in document.slos:
-        if slo.name in slos:
-            continue  # the document named it, with its line
-        slos[slo.name] = _slo(slo)
-    sentry = document.sentry
-    settings = SentrySettings(
-        traces_sample_rate=sentry.traces_sample_rate,
-        mode=sentry.mode or SentrySettings().mode,
-        sample=sentry.sample,
-        keep=DEFAULT_KEEP if sentry.keep is None else sentry.keep,
-        keep_per_minute=DEFAULT_KEEP_PER_MINUTE if sentry.keep_per_minute is None else sentry.keep_per_minute,
-        late_wait=DEFAULT_LATE_WAIT if sentry.late_wait is None else sentry.late_wait,
-        error_detail=sentry.error_detail,
-        roots=sentry.roots,
-        transaction_names=sentry.transaction_names,
-        logs=sentry.logs,
-        project=(sentry.project or "").strip() or None,
-    )
+        slos.setdefault(slo.name, _slo(slo))  # the document named the second of a name, with its line
+    sentry = {key: value for key, value in document.sentry._asdict().items() if value is not None}
+    sentry["project"] = (document.sentry.project or "").strip() or None
     return Service(
         document.service,
         document.tags._replace(metric_labels=_distinct(document.tags.metric_labels)),
         tuple(slos.values()),
-        settings,
+        SentrySettings(**sentry),
         drop=document.spans.drop,
         monitoring=document.monitoring,
         redaction=document.redaction,
@@ -258,49 +235,46 @@ def _complement(ratio: float) -> float:
 
 
 def _with_environment(service: Service, environ: Mapping[str, str], problems: list[Problem]) -> Service:
+    def text(name: str) -> str | None:
+        return environ.get(name, "").strip() or None
+
     def read(name: str, parse: Callable[[str], T], default: T, shown: str) -> T:
-        value = environ.get(name, "").strip()
-        if not value:
+        value = text(name)
+        if value is None:
             return default
         try:
             return parse(value)
         except ValueError as error:
-            text = str(error).removeprefix(f"{value!r}: ").removeprefix(f"{value!r} ")
-            problems.append(Problem(variable(name, value), text, f"using the default, {shown}"))
+            expected = str(error).removeprefix(f"{value!r}: ").removeprefix(f"{value!r} ")
+            problems.append(Problem(variable(name, value), expected, f"using the default, {shown}"))
             return default
 
-    limit = read(names.ERROR_BUDGET_LIMIT, lambda text: float(parse_limit(text)), None, "1%")
-    window = read(names.ERROR_BUDGET_WINDOW, parse_window, None, "1h")
     sentry = service.sentry
-    rate = read(names.SENTRY_TRACES_SAMPLE_RATE, _rate, sentry.traces_sample_rate, "OTEL_TRACES_SAMPLER's")
-    mode = read(names.SLOTEL_SENTRY_MODE, _one_of(get_args(SentryMode)), sentry.mode, sentry.mode)
-    late_wait = read(
-        names.SLOTEL_SENTRY_LATE_WAIT, parse_late_wait, sentry.late_wait, format_duration(sentry.late_wait)
-    )
-    sigterm = read(names.SLOTEL_HANDLE_SIGTERM, _either("true", "false"), service.sigterm, "true")
-    max_series = read(names.SLOTEL_MAX_SERIES, _positive, service.max_series, str(service.max_series))
-    asgi_spans = read(names.SLOTEL_ASGI_SPANS, _asgi_spans, service.asgi_spans, "none")
-    http_metrics = read(
-        names.SLOTEL_HTTP_METRICS, _one_of(HTTP_METRICS), service.http_metrics, service.http_metrics
-    )
+    modes, late_wait = get_args(SentryMode), format_duration(sentry.late_wait)
     return replace(
         service,
-        slos=_with_limit(service.slos, limit, window),
+        slos=_with_limit(
+            service.slos,
+            read(names.ERROR_BUDGET_LIMIT, lambda limit: float(parse_limit(limit)), None, "1%"),
+            read(names.ERROR_BUDGET_WINDOW, parse_window, None, "1h"),
+        ),
         sentry=replace(
             sentry,
-            dsn=environ.get(names.SENTRY_DSN, "").strip() or None,
-            environment=environ.get(names.SENTRY_ENVIRONMENT, "").strip() or None,
-            release=environ.get(names.SENTRY_RELEASE, "").strip() or None,
-            project=environ.get(names.SENTRY_PROJECT, "").strip() or sentry.project,
-            traces_sample_rate=rate,
-            mode=mode,
-            late_wait=late_wait,
+            dsn=text(names.SENTRY_DSN),
+            environment=text(names.SENTRY_ENVIRONMENT),
+            release=text(names.SENTRY_RELEASE),
+            project=text(names.SENTRY_PROJECT) or sentry.project,
+            traces_sample_rate=read(
+                names.SENTRY_TRACES_SAMPLE_RATE, _rate, sentry.traces_sample_rate, "OTEL_TRACES_SAMPLER's"
+            ),
+            mode=read(names.SLOTEL_SENTRY_MODE, _one_of(modes), sentry.mode, sentry.mode),
+            late_wait=read(names.SLOTEL_SENTRY_LATE_WAIT, parse_late_wait, sentry.late_wait, late_wait),
         ),
-        max_series=max_series,
-        asgi_spans=asgi_spans,
-        http_metrics=http_metrics,
+        sigterm=read(names.SLOTEL_HANDLE_SIGTERM, _either("true", "false"), service.sigterm, "true"),
+        max_series=read(names.SLOTEL_MAX_SERIES, _positive, service.max_series, str(service.max_series)),
+        asgi_spans=read(names.SLOTEL_ASGI_SPANS, _asgi_spans, service.asgi_spans, "none"),
+        http_metrics=read(names.SLOTEL_HTTP_METRICS, _one_of(HTTP_METRICS), service.http_metrics, "slotel"),
         page=read(names.SLOTEL_PAGE, _either("on", "off"), service.page, "on"),
-        sigterm=sigterm,
     )
 
 

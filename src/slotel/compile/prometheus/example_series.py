@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from slotel.compile.promql import equal, series
 from slotel.compile.upstream import parse_regex
-from slotel.config.foreign.promql import UnsupportedQueryError
-from slotel.config.foreign.terms import Matcher, Selector, Term, terms
+from slotel.config.foreign.promql import Matcher, UnsupportedQueryError
+from slotel.config.foreign.terms import Selector, Term, terms
 from slotel.config.slo import Queries
 
 _MOST_EXAMPLES: Final = 8

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
@@ -83,10 +84,11 @@ class Findings:
         """Say what stands in the place of this feature."""
         self.ignored.setdefault(service, []).append(f"{part.place(steps)}: {reason}")
 
-    def attempt(self, service: str | None, part: Part, steps: Steps, read: Callable[[], None]) -> None:
-        """Read a part; what is wrong with it is named, and the part is left out."""
+    @contextmanager
+    def attempt(self, service: str | None, part: Part, steps: Steps) -> Iterator[None]:
+        """Read a part within it: what is wrong with the part is named, and the part is left out."""
         try:
-            read()
+            yield
         except RefusedError as refused:
             self.refuse(service, part, refused.steps, str(refused))
         except ValueError as error:
@@ -167,13 +169,6 @@ def texts(part: Any, steps: Steps) -> dict[str, str]:
             raise RefusedError((*steps, key), "expected text")
         found[str(key)] = str(value).lower() if isinstance(value, bool) else str(value)
     return found
-
-
-def recorded_labels(part: Any, steps: Steps) -> tuple[dict[str, str], list[str]]:
-    """Return labels of recorded series, and the names of those that the rules write themselves."""
-    found = texts(part, steps)
-    taken = [name for name in found if name in RESERVED_LABELS]
-    return {name: text for name, text in found.items() if name not in taken}, taken
 
 
 def read_query(read: Callable[..., Any], query: Any, steps: Steps, **how: bool) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from fractions import Fraction
 from typing import Any, Final
 
 from slotel.config.duration import parse_duration
@@ -22,7 +22,6 @@ from slotel.config.foreign.findings import (
     queries_of,
     read_query,
 )
-from slotel.config.foreign.labels import labels_of
 from slotel.config.foreign.parsing import parse
 from slotel.config.foreign.ratios import ratio
 from slotel.config.monitoring import LABEL_NAME, RESERVED_LABELS
@@ -59,7 +58,8 @@ def read_openslo(parts: Sequence[Part], findings: Findings) -> None:
             findings.refuse(None, part, ("kind",), f"unknown kind {kind!r}, known are: {', '.join(KINDS)}")
         elif kind == "SLO":
             service = str(mapping_or_empty(part.node.get("spec")).get("service") or "")
-            _Reader(part, parts, findings, service).read()
+            with findings.attempt(service or None, part, ()):
+                _Reader(part, parts, findings, service).read()
 
 
 def mapping_or_empty(part: Any) -> Mapping[str, Any]:
@@ -76,9 +76,6 @@ class _Reader:
 
     def read(self) -> None:
         """Read an objective for each of the document's `objectives`."""
-        self._findings.attempt(self._service or None, self._part, (), self._read)
-
-    def _read(self) -> None:
         spec = self._part.node.get("spec")
         if not isinstance(spec, Mapping) or not isinstance(self._part.node.get("metadata"), Mapping):
             raise RefusedError((), "an SLO has a mapping metadata and a mapping spec")
@@ -91,34 +88,32 @@ class _Reader:
             raise RefusedError(("spec", "objectives"), "expected a list of objectives")
         for index, item in enumerate(objectives):
             steps: Steps = ("spec", "objectives", index)
-            self._findings.attempt(
-                self._service,
-                self._part,
-                steps,
-                lambda item=item, steps=steps: self._add(spec, item, steps),  # type: ignore[misc]  # bound now
-            )
+            with self._findings.attempt(self._service, self._part, steps):
+                slo = self._slo(spec, known(item, _OBJECTIVE, steps), steps)
+                self._findings.add(self._service, slo, steps)
 
-    def _add(self, spec: Mapping[str, Any], item: Any, steps: Steps) -> None:
-        item = known(item, _OBJECTIVE, steps)
+    def _slo(self, spec: Mapping[str, Any], item: Mapping[str, Any], steps: Steps) -> Slo:
         for key in ("indicator", "indicatorRef", "compositeWeight"):
             if key in item:
                 raise RefusedError((*steps, key), "composite SLOs: write each as an SLO of its own")
-        name = str(self._part.node["metadata"]["name"])
+        metadata = self._part.node["metadata"]
+        name = str(metadata["name"])
         if len(spec["objectives"]) > 1:
-            name = f"{name}-{_name_part(item.get('displayName', steps[-1]))}"
+            shown = str(item.get("displayName", steps[-1]))
+            name = f"{name}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', shown).strip('-')}"
         queries, slices = self._queries(spec, item, steps)
-        slo = Slo(
+        period, target = _period(spec), _target(item, steps)
+        return Slo(
             name=name,
-            limit=0.5,
-            objective=0.5,
+            limit=float(1 - target),
+            objective=float(target),
             description=str(spec.get("description") or "").strip(),
             queries=queries,
-            period=_period(spec, ("spec",)),
+            period=period,
             slices=slices,
-            labels=_labels(self._part.node["metadata"].get("labels")),
+            labels=_labels(metadata.get("labels")),
             alerting=Alerting(),
         )
-        self._findings.add(self._service, _with_target(slo, item, steps), steps)
 
     def _queries(
         self, spec: Mapping[str, Any], item: Mapping[str, Any], steps: Steps
@@ -232,11 +227,6 @@ def _not_compiled(condition: Any) -> str:
     )
 
 
-def _name_part(text: Any) -> str:
-    """Return a display name as a part of an objective's name."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", str(text)).strip("-")
-
-
 def _labels(part: Any) -> dict[str, str]:
     """Return the labels that can be Prometheus'; OpenSLO's are free, and may be lists."""
     return {
@@ -252,8 +242,8 @@ def _over_window(tree: Any, query: str, is_counter: bool) -> str:
     """Return a query of numbers at an instant as one of numbers in a window."""
     ranges = any(promql.kind_of(each) == "MatrixSelector" for each in promql.walk(tree))
     if is_counter or ranges:
-        return promql.render_over_window(tree, is_counter=is_counter and not ranges)
-    if labels_of(tree) is None:
+        return promql.render(tree, over_window=True, of_counters=is_counter and not ranges)
+    if promql.labels_of(tree) is None:
         query = f"sum ({query})"
     return f"sum_over_time(({query})[{promql.WINDOW}:30s])"
 
@@ -274,7 +264,7 @@ def _threshold(query: str, item: Mapping[str, Any], steps: Steps, place: Steps) 
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise RefusedError((*steps, "value"), "expected the number to compare with")
     tree = read_query(parse, query, place)
-    groups = read_query(lambda _: labels_of(tree), query, place)
+    groups = read_query(lambda _: promql.labels_of(tree), query, place)
     compared = f"({promql.render(tree)}) {_BAD_IF[item['op']]} bool {float(value):.15g}"
     compared = compared.replace(f"[{promql.WINDOW}]", "[5m]")
     if groups is None:
@@ -282,14 +272,16 @@ def _threshold(query: str, item: Mapping[str, Any], steps: Steps, place: Steps) 
     return Queries(ratio=compared, groups=checked_groups(tuple(sorted(groups)), place))
 
 
-def _with_target(slo: Slo, item: Mapping[str, Any], steps: Steps) -> Slo:
-    if "target" not in item and "targetPercent" not in item:
+def _target(item: Mapping[str, Any], steps: Steps) -> Fraction:
+    key = "target" if "target" in item else "targetPercent"
+    if key not in item:
         raise RefusedError(steps, "expected target or targetPercent")
-    target = parse_ratio(item["target"]) if "target" in item else parse_ratio(item["targetPercent"]) / 100
+    target = parse_ratio(item[key]) / (1 if key == "target" else 100)
     if not 0 < target < 1:
-        reason = "a target is above 0 and below 1: some events may fail, but not all"
-        raise RefusedError((*steps, "target" if "target" in item else "targetPercent"), reason)
-    return replace(slo, limit=float(1 - target), objective=float(target))
+        raise RefusedError(
+            (*steps, key), "a target is above 0 and below 1: some events may fail, but not all"
+        )
+    return target
 
 
 def _slices(spec: Mapping[str, Any], item: Mapping[str, Any], steps: Steps) -> TimeSlices | None:
@@ -312,25 +304,24 @@ def _slices(spec: Mapping[str, Any], item: Mapping[str, Any], steps: Steps) -> T
     return TimeSlices(seconds, float(1 - target))
 
 
-def _period(spec: Mapping[str, Any], at: Steps) -> Period:
+def _period(spec: Mapping[str, Any]) -> Period:
     windows = spec.get("timeWindow") or [{"duration": "30d", "isRolling": True}]
     if not isinstance(windows, list):
-        raise RefusedError((*at, "timeWindow"), "expected a list with one window")
-    place = (*at, "timeWindow", 0)
+        raise RefusedError(("spec", "timeWindow"), "expected a list with one window")
+    place = ("spec", "timeWindow", 0)
     window = mapping(windows[0], place)
     if "duration" not in window:
         raise RefusedError(place, "duration is missing: write for example 30d, with isRolling: true")
     duration = str(window["duration"])
-    if duration in _CALENDAR and not window.get("isRolling", False):
+    if not window.get("isRolling", False):
+        if duration not in _CALENDAR:
+            raise RefusedError(place, "a calendar window is 1M or 1Q; others are rolling: isRolling: true")
         zone = (window.get("calendar") or {}).get("timeZone", "UTC")
         if zone not in {"UTC", "Etc/UTC", "GMT"}:
             raise RefusedError((*place, "calendar"), f"PromQL's months are UTC's, not those of {zone}")
         return _CALENDAR[duration]
-    if not window.get("isRolling", False):
-        raise RefusedError(place, "a calendar window is 1M or 1Q; others are rolling: isRolling: true")
-    if (
-        not _DAYS.fullmatch(duration) or parse_duration(duration) < DAY
-    ):  # OpenSLO's 1M is a month, its 1m a minute
+    # OpenSLO's 1M is a month, its 1m a minute
+    if not _DAYS.fullmatch(duration) or parse_duration(duration) < DAY:
         raise RefusedError(
             (*place, "duration"), f"{duration!r}: a rolling window is given in days or weeks, as 28d"
         )

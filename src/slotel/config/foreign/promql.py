@@ -9,7 +9,8 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from slotel.config.duration import format_duration
 
@@ -19,6 +20,9 @@ ZERO: Final = "{{.zero}}"
 """The placeholder for no event: 0 with the labels of the objective's total."""
 WINDOW_SECONDS: Final = 86_400_000 * 7 + 8_642
 """Placeholder for the window while promql-parser reads a query: a range that no query has."""
+
+
+Labels = tuple[str, ...]
 
 
 class UnsupportedQueryError(ValueError):
@@ -91,29 +95,28 @@ def is_window(node: Any) -> bool:
     )
 
 
-def render(node: Any, functions: Mapping[str, str] | None = None) -> str:
+def render(
+    node: Any,
+    functions: Mapping[str, str] = MappingProxyType({}),
+    *,
+    over_window: bool = False,
+    of_counters: bool = False,
+) -> str:
     """Return the query of a tree, with WINDOW where it asks for the window.
 
     Args:
         functions: names to write instead of others, as `{"rate": "increase"}`.
+        over_window: every range of a selector is the window.
+        of_counters: selectors without a range are counters: their increase over the window is meant.
     """
-    return _Renderer(functions or {}).text(node)
-
-
-def render_over_window(node: Any, *, is_counter: bool) -> str:
-    """Return the query of a tree with the window in place of its own ones.
-
-    Args:
-        is_counter: selectors without a window are counters: their increase is meant.
-    """
-    return _WindowRenderer({}, is_counter=is_counter).text(node)
+    return _Renderer(functions, over_window=over_window, of_counters=of_counters).text(node)
 
 
 class _Renderer:
     """promql-parser's own rendering does not escape strings."""
 
-    def __init__(self, functions: Mapping[str, str]) -> None:
-        self._functions = functions
+    def __init__(self, functions: Mapping[str, str], *, over_window: bool, of_counters: bool) -> None:
+        self._functions, self._over_window, self._of_counters = functions, over_window, of_counters
 
     def text(self, node: Any) -> str:
         """Return a node as PromQL."""
@@ -159,32 +162,21 @@ class _Renderer:
         return f"{self.text(node.lhs)} {operator} {self.text(node.rhs)}"
 
     def _VectorSelector(self, node: Any) -> str:  # noqa: N802
+        if self._of_counters:
+            return f"increase({selector(node)}[{WINDOW}]{_shifted(node)})"
         return selector(node) + _shifted(node)
 
     def _MatrixSelector(self, node: Any) -> str:  # noqa: N802
-        window = WINDOW if is_window(node) else format_duration(node.range.total_seconds())
+        window = WINDOW if self._over_window else _range(node)
         return f"{selector(node.vector_selector)}[{window}]{_shifted(node.vector_selector)}"
 
     def _SubqueryExpr(self, node: Any) -> str:  # noqa: N802
-        window = WINDOW if is_window(node) else format_duration(node.range.total_seconds())
         step = format_duration(node.step.total_seconds()) if node.step is not None else ""
-        return f"{self.text(node.expr)}[{window}:{step}]{_shifted(node)}"
+        return f"{self.text(node.expr)}[{_range(node)}:{step}]{_shifted(node)}"
 
 
-class _WindowRenderer(_Renderer):
-    """Writes every range as the window."""
-
-    def __init__(self, functions: Mapping[str, str], *, is_counter: bool) -> None:
-        super().__init__(functions)
-        self._is_counter = is_counter
-
-    def _VectorSelector(self, node: Any) -> str:  # noqa: N802
-        if not self._is_counter:
-            return super()._VectorSelector(node)
-        return f"increase({selector(node)}[{WINDOW}]{_shifted(node)})"
-
-    def _MatrixSelector(self, node: Any) -> str:  # noqa: N802
-        return f"{selector(node.vector_selector)}[{WINDOW}]{_shifted(node.vector_selector)}"
+def _range(node: Any) -> str:
+    return WINDOW if is_window(node) else format_duration(node.range.total_seconds())
 
 
 def modifier(node: Any) -> str:
@@ -208,25 +200,39 @@ def cardinality(matched: Any) -> str:
     return "group_right" if name.endswith("OneToMany") else ""
 
 
-def matchers(node: Any) -> list[tuple[str, str, str]]:
-    """Return a selector's conditions, its metric's name not among them: label, comparison, value.
+class Matcher(NamedTuple):
+    """One condition on a label: `=`, `!=`, `=~` or `!~`."""
+
+    label: str
+    sign: str
+    value: str
+
+    def holds(self, value: str) -> bool:
+        """Return whether a label value fulfils it; a missing label is ''."""
+        if self.sign in {"=", "!="}:
+            return (value == self.value) == (self.sign == "=")
+        return (re.fullmatch(self.value, value) is not None) == (self.sign == "=~")
+
+
+def matchers(node: Any) -> tuple[Matcher, ...]:
+    """Return a selector's conditions, its metric's name not among them.
 
     Raises:
         UnsupportedQueryError: alternatives, which Prometheus does not have.
     """
     if node.matchers.or_matchers:
         raise UnsupportedQueryError("Prometheus has no 'or' between the conditions of a selector")
-    return [
-        _edge(each.name, _COMPARISON[str(each.op).rpartition(".")[2]], each.value)
+    return tuple(
+        _matcher(each.name, _COMPARISON[str(each.op).rpartition(".")[2]], each.value)
         for each in node.matchers.matchers
         if not (node.name is None and each.name == "__name__" and each.value == metric(node))
-    ]
+    )
 
 
-def _edge(label: str, sign: str, value: str) -> tuple[str, str, str]:
+def _matcher(label: str, sign: str, value: str) -> Matcher:
     """Return a condition; of a whole edge in both spellings: Prometheus 3 writes `le="1"` as `1.0`."""
     whole = _WHOLE.fullmatch(value) if label == "le" and sign == "=" else None
-    return (label, "=~", f"{whole[1]}|{whole[1]}\\.0") if whole else (label, sign, value)
+    return Matcher(label, "=~", f"{whole[1]}|{whole[1]}\\.0") if whole else Matcher(label, sign, value)
 
 
 def metric(node: Any) -> str:
@@ -265,3 +271,67 @@ def _shifted(node: Any) -> str:
         return ""
     seconds = node.offset.total_seconds()
     return f" offset {'-' if seconds < 0 else ''}{format_duration(abs(seconds))}"
+
+
+def labels_of(node: Any) -> Labels | None:
+    """Return the labels that the samples of a tree have; None if they have those of their series.
+
+    Raises:
+        UnsupportedQueryError: it cannot be told.
+    """
+    node = bare(node)
+    kind = kind_of(node)
+    if kind == "AggregateExpr":
+        return _labels_of_aggregation(node)
+    if kind == "Call":
+        return _labels_of_call(node)
+    if kind == "BinaryExpr":
+        return _labels_of_pair(node)
+    if kind in {"UnaryExpr", "SubqueryExpr"}:
+        return labels_of(node.expr)
+    return () if kind in {"NumberLiteral", "StringLiteral"} else None
+
+
+def _labels_of_aggregation(node: Any) -> Labels | None:
+    if str(node.op) in {"topk", "bottomk", "limitk", "limit_ratio"}:
+        return labels_of(node.expr)
+    if node.modifier is None:
+        return ()
+    if "Without" in str(node.modifier.type):
+        raise UnsupportedQueryError(
+            f"'without ({', '.join(node.modifier.labels)})' does not say which labels are left: write 'by (…)'"
+        )
+    return tuple(dict.fromkeys(node.modifier.labels))
+
+
+def _labels_of_call(node: Any) -> Labels | None:
+    name = node.func.name
+    if name in {"vector", "scalar", "time", "pi"}:
+        return ()
+    if name.startswith("absent"):
+        raise UnsupportedQueryError("absent(…) is not a number of events")
+    vectors = [each for each in node.args if kind_of(bare(each)) not in {"NumberLiteral", "StringLiteral"}]
+    found = labels_of(vectors[0]) if vectors else ()
+    if found is not None and name in {"label_replace", "label_join"}:
+        found = tuple(dict.fromkeys((*found, node.args[1].val)))
+    if found is not None and name == "histogram_quantile":
+        found = tuple(label for label in found if label != "le")
+    return found
+
+
+def _labels_of_pair(node: Any) -> Labels | None:
+    left, modifier = labels_of(node.lhs), node.modifier
+    if number_of(node.lhs) is not None:
+        return labels_of(node.rhs)
+    if number_of(node.rhs) is not None or str(node.op) in {"and", "unless", "or"}:
+        return left
+    if modifier is None or modifier.matching is None:
+        return left
+    side = cardinality(modifier)
+    if side:
+        found = left if side == "group_left" else labels_of(node.rhs)
+        return None if found is None else tuple(dict.fromkeys((*found, *(modifier.group_labels or ()))))
+    if is_ignoring(modifier):
+        ignored = set(modifier.matching.labels)
+        return None if left is None else tuple(label for label in left if label not in ignored)
+    return tuple(modifier.matching.labels)

@@ -43,11 +43,8 @@ def read_pyrra(part: Part, findings: Findings) -> None:
     given = metadata.get("labels")
     labels: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
     service = str(next((labels[key] for key in _SERVICE_LABELS if labels.get(key)), metadata["name"]))
-
-    def read() -> None:
+    with findings.attempt(service, part, ("spec",)):
         findings.add(service, _slo(part, service, findings), ())
-
-    findings.attempt(service, part, ("spec",), read)
 
 
 def _slo(part: Part, service: str, findings: Findings) -> Slo:
@@ -57,15 +54,10 @@ def _slo(part: Part, service: str, findings: Findings) -> Slo:
     if seconds < DAY:
         raise RefusedError(("spec", "window"), f"{spec['window']!r}: a window is at least 1d")
     metadata = part.node["metadata"]
-    prefixed = {
-        key[len(_PREFIX) :]: value
+    labels = {
+        key.removeprefix(_PREFIX): value
         for key, value in mapping(metadata.get("labels"), ("metadata", "labels")).items()
         if str(key).startswith(_PREFIX)
-    }
-    labels = {
-        key: value
-        for key, value in texts(prefixed, ("metadata", "labels")).items()
-        if key not in RESERVED_LABELS
     }
     if spec.get("performanceOverAccuracy") is not None:
         findings.ignore(service, part, ("spec", "performanceOverAccuracy"), "slotel's windows are its own")
@@ -86,7 +78,11 @@ def _slo(part: Part, service: str, findings: Findings) -> Slo:
         period=Period(seconds),
         description=str(spec.get("description") or "").strip(),
         queries=_queries(indicator, ("spec", "indicator")),
-        labels=labels,
+        labels={
+            key: value
+            for key, value in texts(labels, ("metadata", "labels")).items()
+            if key not in RESERVED_LABELS
+        },
         alerting=_alerting(alerting),
     )
 

@@ -7,9 +7,8 @@ from typing import Any
 
 from slotel.config.foreign import promql
 from slotel.config.foreign.counts import Count, count
-from slotel.config.foreign.labels import Labels, labels_of
 from slotel.config.foreign.parsing import parse
-from slotel.config.foreign.promql import UnsupportedQueryError, bare, kind_of, number_of
+from slotel.config.foreign.promql import Labels, UnsupportedQueryError, bare, kind_of, labels_of, number_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from slotel.config.foreign.counts import count
@@ -16,10 +16,10 @@ from slotel.config.foreign.findings import (
     percentage,
     queries_of,
     read_query,
-    recorded_labels,
     texts,
 )
 from slotel.config.foreign.ratios import ratio
+from slotel.config.monitoring import RESERVED_LABELS
 from slotel.config.slo import Alerting, Queries, SeverityAlerts, Slo
 
 VERSION: Final = "prometheus/v1"
@@ -45,8 +45,8 @@ def read_sloth(part: Part, findings: Findings) -> None:
     if not isinstance(service, str) or not service:
         findings.refuse(None, part, (*at, "service"), "expected the service's name")
         return
-    reader = _Reader(part, findings, service, at)
-    findings.attempt(service, part, at, lambda: reader.read(node))
+    with findings.attempt(service, part, at):
+        _Reader(part, findings, service, at).read(node)
 
 
 class _Reader:
@@ -67,15 +67,8 @@ class _Reader:
             raise RefusedError((*self._at, "slos"), "expected a list of objectives")
         for index, item in enumerate(slos):
             steps = (*self._at, "slos", index)
-            self._findings.attempt(
-                self._service,
-                self._part,
-                steps,
-                lambda item=item, steps=steps: self._add(item, steps, labels),  # type: ignore[misc]  # bound now
-            )
-
-    def _add(self, item: Any, steps: Steps, labels: Mapping[str, str]) -> None:
-        self._findings.add(self._service, self._slo(item, steps, labels), steps)
+            with self._findings.attempt(self._service, self._part, steps):
+                self._findings.add(self._service, self._slo(item, steps, labels), steps)
 
     def _slo(self, item: Any, steps: Steps, labels: Mapping[str, str]) -> Slo:
         self._known(item, ("name", "objective", "description", "labels", "sli", "alerting", "plugins"), steps)
@@ -104,13 +97,12 @@ class _Reader:
         if not events:
             raise RefusedError(steps, "expected events with error_query and total_query, or raw")
         self._known(events, ("error_query", "total_query"), at)
-        bad = self._query(events, "error_query", at)
-        total = self._query(events, "total_query", at, is_total=True)
+        bad = self._query(count, events, (*at, self._key(events, "error_query")))
+        total = self._query(count, events, (*at, self._key(events, "total_query")), is_total=True)
         return queries_of(bad, total, at)
 
-    def _query(self, events: Mapping[str, Any], name: str, steps: Steps, *, is_total: bool = False) -> Any:
-        place = (*steps, self._key(events, name))
-        found = read_query(count, events[place[-1]], place, is_total=is_total)
+    def _query(self, read: Callable[..., Any], part: Mapping[str, Any], place: Steps, **how: bool) -> Any:
+        found = read_query(read, part[place[-1]], place, **how)
         for note in found.notes:
             self._ignore(place, note)
         return found
@@ -118,9 +110,7 @@ class _Reader:
     def _raw(self, raw: Any, steps: Steps) -> Queries:
         self._known(raw, ("error_ratio_query",), steps)
         place = (*steps, self._key(raw, "error_ratio_query"))
-        found = read_query(ratio, raw[place[-1]], place)
-        for note in found.notes:
-            self._ignore(place, note)
+        found = self._query(ratio, raw, place)
         if found.bad is not None:
             return queries_of(found.bad, found.total, place)
         if not found.is_windowed:
@@ -128,10 +118,11 @@ class _Reader:
         return Queries(ratio=found.text, groups=checked_groups(found.groups, place))
 
     def _labels(self, part: Any, steps: Steps) -> dict[str, str]:
-        found, taken = recorded_labels(part, steps)
-        for name in taken:
-            self._ignore((*steps, name), f"the label '{name}' is written by the rules themselves")
-        return found
+        found = texts(part, steps)
+        for name in found:
+            if name in RESERVED_LABELS:
+                self._ignore((*steps, name), f"the label '{name}' is written by the rules themselves")
+        return {name: text for name, text in found.items() if name not in RESERVED_LABELS}
 
     def _alerting(self, part: Any, steps: Steps) -> Alerting:
         found = self._known(

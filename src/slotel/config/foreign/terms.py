@@ -9,25 +9,10 @@ from typing import Any, Final
 
 from slotel.config.foreign import promql
 from slotel.config.foreign.parsing import parse
-from slotel.config.foreign.promql import UnsupportedQueryError, bare, kind_of, number_of
+from slotel.config.foreign.promql import Matcher, UnsupportedQueryError, bare, kind_of, number_of
 
 RATES: Final = frozenset({"rate", "increase"})
 SAMPLES: Final = frozenset({"sum_over_time", "count_over_time"})
-
-
-@dataclass(frozen=True, slots=True)
-class Matcher:
-    """One condition on a label: `=`, `!=`, `=~` or `!~`."""
-
-    label: str
-    sign: str
-    value: str
-
-    def holds(self, value: str) -> bool:
-        """Return whether a label value fulfils it; a missing label is ''."""
-        if self.sign in {"=", "!="}:
-            return (value == self.value) == (self.sign == "=")
-        return (re.fullmatch(self.value, value) is not None) == (self.sign == "=~")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +115,7 @@ def _selected(node: Any) -> Selector:
     name = promql.metric(series)
     if not name:
         raise UnsupportedQueryError("a selector has no metric name")
-    matchers = tuple(Matcher(*each) for each in promql.matchers(series))
+    matchers = promql.matchers(series)
     for each in matchers:
         if "~" in each.sign:
             try:
