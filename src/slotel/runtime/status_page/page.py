@@ -74,9 +74,7 @@ class StatusPage:
             ("Cache-Control", "no-store"),
             ("Referrer-Policy", "no-referrer"),
         )
-        return Answer(
-            "200 OK", "text/html; charset=utf-8", (text.encode("utf-8", "replace"),), headers=headers
-        )
+        return Answer("200 OK", "text/html; charset=utf-8", text.encode("utf-8", "replace"), headers=headers)
 
     def render(self) -> str:
         """Return the page as HTML."""

@@ -34,7 +34,7 @@ def endpoint() -> Iterator[Endpoint]:
         "127.0.0.1",
         0,
         [lambda: [counter()]],
-        pages={"/": lambda: Answer("200 OK", "text/html", (b"<h1>slotel</h1>",), headers=(("X-Own", "1"),))},
+        pages={"/": lambda: Answer("200 OK", "text/html", b"<h1>slotel</h1>", headers=(("X-Own", "1"),))},
     )
     made.start()
     yield made

@@ -99,7 +99,7 @@ def test_slow_readers_keep_a_bounded_number_of_bytes(endpoint, monkeypatch):
         peers.append(ask(serving))
         peers[-1].recv(1000)
     waiting = [each for each in serving._server._connections.values() if each.state == "writing"]
-    assert servers._size(waiting) <= (8 << 20) + (5 << 20)
+    assert servers.bytes_of(waiting) <= (8 << 20) + (5 << 20)
     assert read_all(peers[-1]).endswith(b" 1\n"), "the youngest answer stays whole"
     for peer in peers:
         peer.close()

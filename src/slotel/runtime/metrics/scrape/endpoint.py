@@ -184,7 +184,7 @@ class Endpoint:
                 self._said = error.errno
                 log([ports.explain(error, self.host, self.port)])
             return False
-        self.port = self._server.listeners[0].getsockname()[1]
+        self.port = next(iter(self._server.listeners)).getsockname()[1]
         if stands_by or self._said is not None:
             LOG.info("process %d now serves %s", os.getpid(), self.address)
         self._said = None
@@ -238,17 +238,17 @@ class Endpoint:
     def _metrics(self, openmetrics: bool, gzip: bool) -> Answer | None:
         """Return the metrics, or None when the thread must stop."""
         packer = zlib.compressobj(1, wbits=_GZIP) if gzip else None
-        body: list[bytes] = []
+        body = bytearray()
         families = self.families()
         self._scraped(families)
         for text in self._exposition.render(families, openmetrics=openmetrics):
             data = text.encode("utf-8", "replace")
-            body.append(packer.compress(data) if packer is not None else data)
+            body += packer.compress(data) if packer is not None else data
             self.yield_gil()
             if self._stop.is_set():
                 return None
         if packer is not None:
-            body.append(packer.flush())
+            body += packer.flush()
         return Answer("200 OK", OPENMETRICS if openmetrics else TEXT, body, "gzip" if gzip else "")
 
     def yield_gil(self) -> None:

@@ -131,17 +131,14 @@ class Access:
             return True
         return not self.is_local and ("." not in name or name.endswith(_PRIVATE_ENDINGS))
 
-    def wrap(self, peer: socket.socket) -> Any:
-        """Return a connection as it is spoken to: with TLS if that is configured."""
+    def wrap(self, peer: socket.socket) -> socket.socket:
+        """Return a connection as it is spoken to: with TLS if that is configured. Raises OSError, ValueError."""
         if self.tls is None:
             return peer
-        from slotel.runtime.metrics.scrape.http.tls import TlsPeer
-
-        with suppress(
-            OSError, ValueError
-        ):  # the files are being replaced: the current certificates stay in use
+        # the files may be about to be replaced: the current certificates stay in use
+        with suppress(OSError, ValueError):
             self.tls.refreshed()
-        return TlsPeer(self.tls.made, peer)
+        return self.tls.made.wrap_socket(peer, server_side=True, do_handshake_on_connect=False)
 
     def _is_authorised(self, header: str) -> bool | None:
         """Return whether the credentials are right; None if that is not known yet."""
@@ -261,7 +258,10 @@ def _apply_tls(access: Access, tls: dict[str, Any], folder: Path, place: str) ->
     def make() -> SSLContext:
         import ssl
 
+        from slotel.runtime.metrics.scrape.http.tls import TlsSocket
+
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.sslsocket_class = TlsSocket
         context.minimum_version = getattr(ssl.TLSVersion, oldest)
         context.load_cert_chain(files[0], files[1])
         if len(files) > 2:  # noqa: PLR2004 the clients' authority comes third

@@ -10,12 +10,9 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from slotel.runtime.process.descriptors import close_own, identity_of
-
-if TYPE_CHECKING:
-    from slotel.runtime.metrics.scrape.http.tls import TlsPeer
 
 REQUEST_SECONDS: Final = 5.0
 """A request must be here whole within this time."""
@@ -31,8 +28,6 @@ _REQUEST: Final = re.compile(r"([A-Z]+) ([!-~]+) HTTP/1\.[0-9]")
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """Characters that no header may contain: some proxies read a bare CR or LF as a new header. Source: RFC 9110, 5.5."""
-_TOGETHER: Final = 64
-"""Pieces of an answer that are passed to the kernel in one call."""
 
 State = Literal["reading", "asking", "writing", "lingering", "done"]
 
@@ -46,11 +41,11 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A response; the pieces of the body are shared, never copied."""
+    """A response; connections share the body, and do not copy it."""
 
     status: str
     content_type: str
-    body: Sequence[bytes]
+    body: bytes | bytearray
     encoding: str = ""
     headers: Sequence[tuple[str, str]] = ()
 
@@ -61,28 +56,28 @@ class Answer(NamedTuple):
         return (
             f"HTTP/1.1 {self.status}\r\nDate: {formatdate(usegmt=True)}\r\nContent-Type: {self.content_type}\r\n"
             f"{encoding}{more}Vary: Accept, Accept-Encoding\r\nX-Content-Type-Options: nosniff\r\n"
-            f"Content-Length: {sum(map(len, self.body))}\r\nConnection: close\r\n\r\n"
+            f"Content-Length: {len(self.body)}\r\nConnection: close\r\n\r\n"
         ).encode("latin-1")
 
 
 def plain(status: str, text: str = "") -> Answer:
     """Return an answer in plain text; without one it says its status."""
-    return Answer(status, "text/plain; charset=utf-8", (f"{text or status}\n".encode(),))
+    return Answer(status, "text/plain; charset=utf-8", f"{text or status}\n".encode())
 
 
 class Connection:
     """A connection in one of its states, driven by `readable` and `writable`.
 
     Args:
-        peer: a non-blocking socket, or what behaves like one (`tls.py`).
+        peer: a non-blocking socket.
         now: monotonic seconds, here and in every call.
     """
 
     __slots__ = (
-        "_buffer", "_head_only", "_identity", "_out", "_until", "body", "deadline", "peer", "request", "since", "state",
+        "_buffer", "_identity", "_left", "_until", "body", "deadline", "peer", "request", "since", "state",
     )  # fmt: skip
 
-    def __init__(self, peer: socket.socket | TlsPeer, now: float) -> None:
+    def __init__(self, peer: socket.socket, now: float) -> None:
         self.peer = peer
         self._identity = identity_of(peer.fileno())
         self.since = now
@@ -90,10 +85,9 @@ class Connection:
         self.state: State = "reading"
         self.request: Request | None = None
         self._buffer = b""
-        self._out: list[memoryview] = []
-        self._head_only = False
+        self._left: list[memoryview] = []
         self._until = 0.0
-        self.body: Sequence[bytes] = ()
+        self.body: bytes | bytearray = b""
         """The body that is being written; requests that came together share it."""
 
     def readable(self, now: float) -> None:
@@ -106,40 +100,39 @@ class Connection:
             data = b""
         if not data:
             self.state = "done"
-            return
-        if self.state != "reading":
-            return
-        self._buffer += data
-        self._read_request(now)
+        elif self.state == "reading":
+            self._buffer += data
+            self._read_request(now)
 
     def answer(self, answer: Answer, now: float) -> None:
         """Begin to write an answer."""
-        pieces = [answer.head()] if self._head_only else [answer.head(), *answer.body]
-        self._out = [memoryview(piece) for piece in reversed(pieces) if piece]
-        self.body = () if self._head_only else answer.body
+        is_whole = self.request is None or self.request.method != "HEAD"
+        self.body = answer.body if is_whole else b""
+        self._left = [memoryview(part) for part in (answer.head(), self.body) if part]
         self.state, self.deadline, self._until = "writing", now + STALL_SECONDS, now + ANSWER_SECONDS
         self.writable(now)
 
     def writable(self, now: float) -> None:
         """Write as much as the peer accepts."""
         try:
-            while self._out:
-                sent = self.peer.sendmsg(self._out[: -_TOGETHER - 1 : -1])
+            while self._left:
+                self._left[0] = self._left[0][self.peer.send(self._left[0]) :]
                 self.deadline = min(now + STALL_SECONDS, self._until)
-                self._forget(sent)
+                if not self._left[0]:
+                    del self._left[0]
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             self.state = "done"
             return
-        self.state, self.deadline, self.body = "lingering", now + LINGER_SECONDS, ()
+        self.state, self.deadline, self.body = "lingering", now + LINGER_SECONDS, b""
         with suppress(OSError):
             self.peer.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         """Close the socket, unless the app has closed its descriptor and uses the number for something else."""
-        self.state, self.body = "done", ()
-        self._out.clear()
+        self.state, self.body = "done", b""
+        self._left.clear()
         close_own(self.peer, self._identity)
 
     @property
@@ -160,15 +153,6 @@ class Connection:
             self.answer(plain("400 Bad Request"), now)
             return
         self.request, self.state = request, "asking"
-        self._head_only = request.method == "HEAD"
-
-    def _forget(self, sent: int) -> None:
-        while sent:
-            piece = self._out.pop()
-            if len(piece) > sent:
-                self._out.append(piece[sent:])
-                return
-            sent -= len(piece)
 
 
 def parse(head: bytes) -> Request | None:

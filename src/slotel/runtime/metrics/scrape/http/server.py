@@ -40,14 +40,12 @@ class Server:
     def __init__(self, answerer: Answerer, wrap: Callable[[socket.socket], Any] = lambda peer: peer) -> None:
         self._answerer = answerer
         self._wrap = wrap
-        self.listeners: list[socket.socket] = []
-        self._identities: list[Identity | None] = []
+        self.listeners: dict[socket.socket, Identity | None] = {}
         self._connections: dict[int, Connection] = {}
 
     def listen(self, listeners: list[socket.socket]) -> None:
         """Serve these listeners from now on."""
-        self.listeners = listeners
-        self._identities = [identity_of(each.fileno()) for each in listeners]
+        self.listeners = {each: identity_of(each.fileno()) for each in listeners}
 
     def run(self, stopped: Callable[[], bool], waker: Waker, chore: Callable[[], float | None]) -> None:
         """Serve until `stopped`.
@@ -75,9 +73,9 @@ class Server:
 
     def close(self) -> None:
         """Close listeners and connections: this process's ends of them, unless the app has closed them."""
-        for listener, identity in zip(self.listeners, self._identities, strict=True):
+        for listener, identity in self.listeners.items():
             close_own(listener, identity)
-        self.listeners, self._identities = [], []
+        self.listeners.clear()
         for connection in self._connections.values():
             connection.close()
         self._connections.clear()
@@ -86,7 +84,7 @@ class Server:
         """Close everything if the app has closed a descriptor. Raises DescriptorsClosedError."""
         if (
             not waker.is_usable
-            or [identity_of(each.fileno()) for each in self.listeners] != self._identities
+            or any(identity_of(each.fileno()) != identity for each, identity in self.listeners.items())
             or any(each.is_lost for each in self._connections.values())
         ):
             self.close()
@@ -158,11 +156,9 @@ class Server:
 
     def _bound_memory(self) -> None:
         """Give up the answers that are being read most slowly while too many bytes wait; the youngest one stays."""
-        writing = sorted(
-            (each for each in self._connections.values() if each.state == "writing"),
-            key=lambda each: each.since,
-        )
-        while len(writing) > 1 and _size(writing) > MAX_WAITING:
+        writing = [each for each in self._connections.values() if each.state == "writing"]
+        writing.sort(key=lambda each: each.since)
+        while len(writing) > 1 and bytes_of(writing) > MAX_WAITING:
             writing.pop(0).close()
 
     def _answer(self) -> None:
@@ -189,7 +185,6 @@ class Server:
                 del self._connections[number]
 
 
-def _size(writing: Sequence[Connection]) -> int:
+def bytes_of(writing: Sequence[Connection]) -> int:
     """Return the bytes of all answers; one that several share counts once."""
-    bodies = {id(each.body): each.body for each in writing}
-    return sum(sum(map(len, body)) for body in bodies.values())
+    return sum({id(each.body): len(each.body) for each in writing}.values())
