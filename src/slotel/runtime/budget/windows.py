@@ -6,13 +6,14 @@ The rings are in the store, so that they are summed over workers.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from slotel.config import names
 from slotel.config.duration import format_duration
 from slotel.config.slo import HOUR, MINUTE, Slo, burn_rate, time_to_exhaustion
-from slotel.runtime.budget.history import BAD, FINE_WIDTH, GOOD, KEPT, history
+from slotel.runtime.budget.history import BAD, FINE_WIDTH, GOOD, KEPT, History
 from slotel.runtime.metrics.store.store import Family, Store
 from slotel.runtime.process.clock import SteadyClock
 from slotel.runtime.process.lifecycle import PROCESS
@@ -22,6 +23,26 @@ YOUNG: Final = 10 * MINUTE
 WINDOWS: Final = (5 * MINUTE, 30 * MINUTE, HOUR, 6 * HOUR)
 
 _Series = dict[tuple[str, ...], tuple[float, ...]]
+_OF_SLO: Final = (names.LABEL_SLO,)
+_OF_WINDOW: Final = (names.LABEL_SLO, names.LABEL_WINDOW)
+_GAUGES: Final = (
+    (names.BUDGET_LIMIT, "ratio", _OF_SLO, "Largest tolerated bad ratio."),
+    (names.BUDGET_ERROR, "ratio", _OF_WINDOW, "Bad ratio within the window."),
+    (names.BUDGET_BURN, "", _OF_WINDOW, "Bad ratio within the window, divided by the limit."),
+    (
+        names.BUDGET_REMAINING,
+        "ratio",
+        _OF_SLO,
+        "Share of the budget that is left, over at most the last three days.",
+    ),
+    (
+        names.BUDGET_EXHAUSTION,
+        "seconds",
+        _OF_SLO,
+        "Time until the budget is spent, at the last hour's burn rate.",
+    ),
+)
+"""Name, unit, labels and help text."""
 
 
 class Window(NamedTuple):
@@ -90,7 +111,7 @@ class BudgetWindows:
             for outcome in names.OUTCOMES
         }
         self._moved = dict.fromkeys(self._outcomes.values(), 0.0)
-        self._histories = [history(store, slo) for slo in slos]
+        self._histories = [History(store, slo) for slo in slos]
         self._widths = {width for each in self._histories for width in each.widths}
         self._bucket = self._clock()
         self.bucket_ends_ns = 0
@@ -165,35 +186,19 @@ class BudgetWindows:
 
     def families(self) -> Iterable[Family]:
         """Return the budget gauges of every objective."""
-        limits, ratios, burns, left, ends = _Series(), _Series(), _Series(), _Series(), _Series()
+        rows: defaultdict[str, _Series] = defaultdict(dict)
         for index, slo in enumerate(self.slos):
-            limits[(slo.name,)] = (slo.limit,)
             for seconds in dict.fromkeys((*WINDOWS, slo.window)):
-                window = self.window(index, seconds)
-                ratios[slo.name, format_duration(seconds)] = (window.ratio,)
-                burns[slo.name, format_duration(seconds)] = (window.burn,)
-            remaining = self.remaining(index)
-            left[(slo.name,)] = (remaining,)
-            burn = burns[slo.name, format_duration(HOUR)][0]
-            ends[(slo.name,)] = (time_to_exhaustion(remaining, burn, slo.period.seconds),)
-        windowed = (names.LABEL_SLO, names.LABEL_WINDOW)
-        yield _gauge(names.BUDGET_LIMIT, "Largest tolerated bad ratio.", (names.LABEL_SLO,), limits)
-        yield _gauge(names.BUDGET_ERROR, "Bad ratio within the window.", windowed, ratios)
-        yield _gauge(names.BUDGET_BURN, "Bad ratio within the window, divided by the limit.", windowed, burns)
-        yield _gauge(
-            names.BUDGET_REMAINING,
-            "Share of the budget that is left, over at most the last three days.",
-            (names.LABEL_SLO,),
-            left,
-        )
-        yield _gauge(
-            names.BUDGET_EXHAUSTION,
-            "Time until the budget is spent, at the last hour's burn rate.",
-            (names.LABEL_SLO,),
-            ends,
-        )
-
-
-def _gauge(name: str, text: str, labels: tuple[str, ...], series: _Series) -> Family:
-    unit = "seconds" if name.endswith("_seconds") else "ratio" if name.endswith("_ratio") else ""
-    return Family(name, "gauge", text, unit, labels, (), series)
+                window, written = self.window(index, seconds), format_duration(seconds)
+                rows[names.BUDGET_ERROR][slo.name, written] = (window.ratio,)
+                rows[names.BUDGET_BURN][slo.name, written] = (window.burn,)
+            remaining, burn = (
+                self.remaining(index),
+                rows[names.BUDGET_BURN][slo.name, format_duration(HOUR)][0],
+            )
+            rows[names.BUDGET_LIMIT][slo.name,] = (slo.limit,)
+            rows[names.BUDGET_REMAINING][slo.name,] = (remaining,)
+            end = time_to_exhaustion(remaining, burn, slo.period.seconds)
+            rows[names.BUDGET_EXHAUSTION][slo.name,] = (end,)
+        for name, unit, labels, text in _GAUGES:
+            yield Family(name, "gauge", text, unit, labels, (), rows[name])
