@@ -17,7 +17,6 @@ from slotel.runtime.checks.uncounted import (
     UncountedTraffic,
     UncountedWork,
     counts_requests,
-    tcp_connections,
 )
 from slotel.runtime.metrics.store.store import Store
 from support.launch import Launched, clean_environ, wait_until
@@ -28,11 +27,11 @@ LOCAL = Connection(40_000, is_listening=True)
 
 
 def lines(caplog, connections, ticks=3, *, counts=False, is_known=False, others=()):
-    traffic = UncountedTraffic(
-        lambda _everywhere: counts, lambda: is_known, lambda: others, lambda: connections
-    )
-    for _ in range(ticks):
-        traffic.tick()
+    traffic = UncountedTraffic(lambda _everywhere: counts, lambda: is_known, lambda: others)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(uncounted, "connections", lambda: connections)
+        for _ in range(ticks):
+            traffic.tick()
     return [(record.levelname, record.getMessage().partition(",")[0]) for record in caplog.records]
 
 
@@ -61,11 +60,10 @@ def test_a_service_that_counts_is_not_told_of(caplog):
     assert not lines(caplog, [OPEN, Connection(8000, is_answered=True)], counts=True)
 
 
-def test_a_process_that_has_counted_a_request_looks_at_no_socket_any_more():
+def test_a_process_that_has_counted_a_request_looks_at_no_socket_any_more(monkeypatch):
     looks = []
-    traffic = UncountedTraffic(
-        lambda everywhere: not everywhere, lambda: False, tuple, lambda: looks.append(1) or (OPEN,)
-    )
+    monkeypatch.setattr(uncounted, "connections", lambda: looks.append(1) or (OPEN,))
+    traffic = UncountedTraffic(lambda everywhere: not everywhere, lambda: False, tuple)
     traffic.tick()
     assert not looks
 
@@ -87,7 +85,7 @@ def test_only_requests_count():
 def test_an_answer_is_seen_and_a_probe_that_only_connects_is_not():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert Connection(port, is_listening=True) in set(tcp_connections())
+        assert Connection(port, is_listening=True) in set(uncounted.connections())
         for is_answered in (False, True):
             with socket.create_connection(("127.0.0.1", port)) as client:
                 accepted, _ = server.accept()
@@ -97,7 +95,11 @@ def test_an_answer_is_seen_and_a_probe_that_only_connects_is_not():
                         accepted.recv(100)
                         accepted.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
                         client.recv(100)
-                    mine = {each for each in tcp_connections() if each.port == port and not each.is_listening}
+                    mine = {
+                        each
+                        for each in uncounted.connections()
+                        if each.port == port and not each.is_listening
+                    }
                     assert mine == {Connection(port, is_answered=is_answered)}
 
 
@@ -106,7 +108,7 @@ def test_looking_changes_no_descriptor():
     with socket.create_server(("127.0.0.1", 0)) as server:
         socket.setdefaulttimeout(5)
         try:
-            assert server.getsockname()[1] in {each.port for each in tcp_connections()}
+            assert server.getsockname()[1] in {each.port for each in uncounted.connections()}
         finally:
             socket.setdefaulttimeout(None)
         done = threading.Event()
@@ -157,7 +159,8 @@ def test_a_worker_whose_jobs_nothing_counts_is_told_so_once(
     caplog, monkeypatch, counts, is_known, serves, ticks, tells
 ):
     monkeypatch.setattr(uncounted, "_is_watched", lambda: False)
-    work = UncountedWork(lambda: counts, lambda: is_known, tuple, lambda _others: serves)
+    monkeypatch.setattr(uncounted, "_serves", lambda _others: serves)
+    work = UncountedWork(lambda: counts, lambda: is_known, tuple)
     for _ in range(ticks):
         work.tick()
     assert len(caplog.records) == tells

@@ -39,11 +39,11 @@ TICKS: Final = 12
 
 
 class Connection(NamedTuple):
-    """A TCP socket of this process.
+    """A socket of this process.
 
     Args:
-        port: the local one.
-        is_listening: it accepts connections.
+        port: the local one of TCP or UDP, else 0.
+        is_listening: others can connect to it, or send to its port of UDP.
         is_answered: bytes went both ways.
         is_public: it listens on more than loopback, or on a port that somebody chose.
     """
@@ -62,7 +62,6 @@ class UncountedTraffic:
             asked only when there is traffic.
         is_known: whether this process has imported a server or framework that slotel counts at.
         others: ports that serve telemetry, slotel's own among them.
-        connections: this process's TCP sockets.
     """
 
     def __init__(
@@ -70,13 +69,11 @@ class UncountedTraffic:
         counts: Callable[[bool], bool],
         is_known: Callable[[], bool],
         others: Callable[[], Iterable[int | None]],
-        connections: Callable[[], Iterable[Connection]] | None = None,
     ) -> None:
         self._counts = counts
         self._is_known = is_known
         self._others = others
-        self._connections = connections or tcp_connections
-        self._is_over = connections is None and not sys.platform.startswith("linux")
+        self._is_over = not sys.platform.startswith("linux")
         self._before: set[int] = set()
 
     def tick(self) -> None:
@@ -84,11 +81,10 @@ class UncountedTraffic:
         self._is_over = self._is_over or self._counts(False)
         if self._is_over:
             return
-        found = tuple(self._connections())
-        listening = {each.port: each.is_public for each in found if each.is_listening}
-        others = set(self._others())
-        answered = ({each.port for each in found if each.is_answered} & listening.keys()) - others
-        public = {port for port, is_public in listening.items() if is_public} - others
+        found, others = tuple(connections()), set(self._others())
+        listening = {each.port for each in found if each.is_listening} - others
+        answered = {each.port for each in found if each.is_answered} & listening
+        public = {each.port for each in found if each.is_public} & listening
         suspects = answered if self._is_known() else answered | public
         if suspects and self._counts(True):
             self._is_over = True
@@ -108,7 +104,6 @@ class UncountedWork:
         counts: whether any process of the service has counted a request or a job.
         is_known: whether this process has imported what runs jobs that slotel counts.
         others: ports that serve telemetry.
-        serves: whether it listens on another port, or has started processes of its interpreter.
     """
 
     def __init__(
@@ -116,12 +111,10 @@ class UncountedWork:
         counts: Callable[[], bool],
         is_known: Callable[[], bool],
         others: Callable[[], Iterable[int | None]],
-        serves: Callable[[Iterable[int | None]], bool] | None = None,
     ) -> None:
         self._counts, self._is_known, self._others = counts, is_known, others
-        self._serves = serves or _listens_or_has_children
         self._ticks = 0
-        self._is_over = serves is None and not sys.platform.startswith("linux")
+        self._is_over = not sys.platform.startswith("linux")
 
     def end(self) -> None:
         """Look no more."""
@@ -133,7 +126,7 @@ class UncountedWork:
         if self._is_over or self._ticks < TICKS:
             return
         self._is_over = True
-        if not (self._is_known() or _is_watched() or self._counts() or self._serves(self._others())):
+        if not (self._is_known() or _is_watched() or self._counts() or _serves(self._others())):
             text = (
                 "this process has run for a minute, listens on no port, and nothing that it does is counted"
             )
@@ -151,8 +144,9 @@ def _is_watched() -> bool:
     )
 
 
-def _listens_or_has_children(others: Iterable[int | None]) -> bool:
-    return any(each.port not in others for each in _sockets(_listening)) or _has_children()
+def _serves(others: Iterable[int | None]) -> bool:
+    """Whether it listens on another port, or has started processes of its interpreter."""
+    return any(each.is_listening and each.port not in others for each in connections()) or _has_children()
 
 
 def _has_children() -> bool:
@@ -183,12 +177,8 @@ def counts_requests(store: Store, *, everywhere: bool) -> bool:
     return False
 
 
-def tcp_connections() -> Iterator[Connection]:
-    """Yield this process's TCP sockets (Linux)."""
-    return _sockets(_tcp)
-
-
-def _sockets(look: Callable[[Any], Iterable[Connection]]) -> Iterator[Connection]:
+def connections() -> Iterator[Connection]:
+    """Yield this process's sockets (Linux)."""
     try:
         descriptors = tuple(_DESCRIPTORS.iterdir())
     except OSError:
@@ -196,40 +186,24 @@ def _sockets(look: Callable[[Any], Iterable[Connection]]) -> Iterator[Connection
     for each in descriptors:
         with contextlib.suppress(OSError):  # the descriptor is the app's, and may be closed at any time
             if str(each.readlink()).startswith("socket:"):
-                yield from _looked_at(os.dup(int(each.name)), look)
+                yield from _looked_at(os.dup(int(each.name)))
 
 
-def _looked_at(descriptor: int, look: Callable[[Any], Iterable[Connection]]) -> Iterator[Connection]:
+def _looked_at(descriptor: int) -> Iterator[Connection]:
     found = bare_socket(descriptor)
     if found is None:
         os.close(descriptor)
         return
-    try:
-        yield from look(found)
-    finally:
-        found.close()
-
-
-def _tcp(found: Any) -> Iterator[Connection]:
-    kind = found.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
-    if found.family in (socket.AF_INET, socket.AF_INET6) and kind == socket.SOCK_STREAM:
-        address, port, *_ = found.getsockname()
-        if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            is_public = port < _EPHEMERAL or not ip_address(address).is_loopback
+    with contextlib.closing(found):
+        is_internet = found.family in (socket.AF_INET, socket.AF_INET6)
+        address, port, *_ = found.getsockname() if is_internet else ("", 0)
+        if found.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_DGRAM:
+            yield Connection(port, is_listening=0 < port < _EPHEMERAL)
+        elif found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            is_public = is_internet and (port < _EPHEMERAL or not ip_address(address).is_loopback)
             yield Connection(port, is_listening=True, is_public=is_public)
         else:
-            yield Connection(port, is_answered=_is_answered(found))
-
-
-def _listening(found: Any) -> Iterator[Connection]:
-    """Yield a socket of any kind that others send to."""
-    is_internet = found.family in (socket.AF_INET, socket.AF_INET6)
-    port = found.getsockname()[1] if is_internet else 0
-    if found.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_DGRAM:
-        if 0 < port < _EPHEMERAL:
-            yield Connection(port)
-    elif found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-        yield Connection(port, is_listening=True)
+            yield Connection(port, is_answered=is_internet and _is_answered(found))
 
 
 def _is_answered(connection: Any) -> bool:
