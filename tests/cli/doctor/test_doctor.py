@@ -18,8 +18,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from slotel.cli.doctor import collector, examine, sentry
-from slotel.cli.doctor.command import main
-from slotel.cli.doctor.examine import ExamineOptions
+from slotel.cli.doctor.command import main, parser
 from slotel.cli.doctor.trial import trial
 from slotel.cli.sink.server import SentrySink
 from slotel.config.service import SentrySettings
@@ -94,7 +93,7 @@ def found(offline=True, **variables):
         "OTEL_EXPORTER_PROMETHEUS_HOST": "127.0.0.1",
     }
     environ = {name: value for name, value in {**sound, **variables}.items() if value != ""}
-    return list(examine.examine(environ, ExamineOptions(offline=offline)))
+    return list(examine.examine(environ, parser().parse_args(["--offline"] if offline else [])))
 
 
 def of(code, findings):
@@ -337,7 +336,7 @@ def test_a_sentry_that_is_not_there_is_found():
 
 def test_a_sentry_that_is_not_there_is_named_once_and_nothing_is_sent_to_it():
     environ = {"SENTRY_DSN": f"http://{KEY}@127.0.0.1:{free_port()}/1", "OTEL_SERVICE_NAME": "shop"}
-    findings = examine.examine(environ, ExamineOptions(send=True))
+    findings = examine.examine(environ, parser().parse_args(["--send"]))
     assert [each.code for each in findings if each.status == "fail" and each.subject == "sentry"] == [
         "SLO142"
     ]
@@ -626,7 +625,7 @@ def test_what_a_start_says_doctor_says():
             for finding in before_start(read_configuration(environ), environ)
             if finding.status != "ok"
         }
-        doctors = {str(finding) for finding in examine.examine(environ, ExamineOptions(offline=True))}
+        doctors = {str(finding) for finding in examine.examine(environ, parser().parse_args(["--offline"]))}
         assert said <= doctors
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from slotel.cli.doctor.examine import ExamineOptions, examine
+from slotel.cli.doctor.examine import examine
 from slotel.config.problem import one_line
 from slotel.runtime.checks.packages import LAUNCHER
 from slotel.runtime.finding import Finding
@@ -57,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
         "--get", metavar="PATH", action="append", default=[], help="with a COMMAND: request this path"
     )
     made.add_argument("--url", metavar="URL", help="with a COMMAND: where it listens (default: found out)")
+    made.set_defaults(command=[])
     return made
 
 
@@ -78,19 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser().error("--header needs --prometheus")
     if command and Path(command[0]).name == LAUNCHER:  # doctor starts it itself
         command = command[1:]
-    wanted = ExamineOptions(
-        config=options.config,
-        send=options.send,
-        offline=options.offline,
-        prometheus=options.prometheus,
-        headers=tuple(options.header),
-        command=tuple(command),
-        paths=tuple(options.get),
-        url=options.url,
-    )
+    options.command = command
     findings: list[Finding] = []
     redact = Redactor().text
-    for found in examine(os.environ, wanted):
+    for found in examine(os.environ, options):
         finding = found._replace(text=redact(found.text), fix=redact(found.fix))
         findings.append(finding)
         if not options.json:

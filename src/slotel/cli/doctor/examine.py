@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from slotel.cli.doctor import collector, machine, sentry
@@ -15,27 +16,6 @@ from slotel.runtime.checks.exports import exports
 from slotel.runtime.checks.start import examined
 from slotel.runtime.finding import STARTED, Finding
 from slotel.runtime.setup.defaults import set_defaults
-
-
-@dataclass(frozen=True, slots=True)
-class ExamineOptions:
-    """The options of a call of doctor.
-
-    Args:
-        offline: open no connection.
-        headers: of each request to Prometheus, `Name: value` each.
-        send: send an event and a transaction.
-        command: started for a trial, with GET requests to `paths`.
-    """
-
-    config: str | None = None
-    send: bool = False
-    offline: bool = False
-    prometheus: str | None = None
-    headers: tuple[str, ...] = ()
-    command: tuple[str, ...] = ()
-    paths: tuple[str, ...] = ()
-    url: str | None = None
 
 
 def checks(reading: Reading, environ: Mapping[str, str]) -> tuple[tuple[Any, ...], ...]:
@@ -73,19 +53,23 @@ def checks(reading: Reading, environ: Mapping[str, str]) -> tuple[tuple[Any, ...
     )
 
 
-def examine(environ: Mapping[str, str], wanted: ExamineOptions) -> Iterator[Finding]:
-    """Yield every finding, once; a check that fails is itself a finding."""
+def examine(environ: Mapping[str, str], options: Namespace) -> Iterator[Finding]:
+    """Yield every finding, once; a check that fails is itself a finding.
+
+    Args:
+        options: as command.py parses them; `command` is started for a trial.
+    """
     found: set[str] = set()
-    for finding in _found(environ, wanted):
+    for finding in _found(environ, options):
         text = str(finding)
         if finding.subject != STARTED or text not in found:  # a start repeats what was found before it
             yield finding
         found.add(text)
 
 
-def _found(environ: Mapping[str, str], wanted: ExamineOptions) -> Iterator[Finding]:
+def _found(environ: Mapping[str, str], options: Namespace) -> Iterator[Finding]:
     given = dict(environ)
-    reading = read_configuration(given, wanted.config)
+    reading = read_configuration(given, options.config)
     settled = dict(given)
     set_defaults(settled)
     for name in ("OTEL_PYTHON_DISTRO", "OTEL_PYTHON_CONFIGURATOR"):
@@ -97,21 +81,21 @@ def _found(environ: Mapping[str, str], wanted: ExamineOptions) -> Iterator[Findi
     yield from examined("metrics", machine.port, reading, settled)
     yield from examined("metrics", storage.runtime_directory, settled)
     yield from examined("objectives", objectives, reading)
-    if not wanted.offline:
+    if not options.offline:
         reached = list(examined("sentry", sentry.reach, reading.service.sentry.dsn))
         yield from reached
         yield from examined("collector", collector.reach, settled)
-        if wanted.send and all(finding.status != "fail" for finding in reached):
+        if options.send and all(finding.status != "fail" for finding in reached):
             yield from examined("sentry", sentry.send, reading.service.sentry)
-        if wanted.prometheus:
+        if options.prometheus:
             yield from examined(
-                "prometheus", rules_in_prometheus, wanted.config, wanted.prometheus, wanted.headers
+                "prometheus", rules_in_prometheus, options.config, options.prometheus, options.header
             )
-    if wanted.command:
+    if options.command:
         from slotel.cli.doctor.trial import trial
 
-        own_sentry = not wanted.send
-        yield from examined("trial", trial, wanted.command, wanted.paths, wanted.url, given, own_sentry)
+        own_sentry = not options.send
+        yield from examined("trial", trial, options.command, options.get, options.url, given, own_sentry)
 
 
 def rules_in_prometheus(config: str | None, url: str, headers: Sequence[str]) -> Iterator[Finding]:

@@ -69,28 +69,25 @@ def _slotel_service(host: str, number: int) -> str | None:
 
 def owners_of(number: int) -> Iterator[tuple[int, str]]:
     """Yield pid and name of each process that listens on a port, as far as this user may see (Linux)."""
-    wanted = set(_sockets_on(number))
-    if not wanted:
-        return
-    for process in Path("/proc").glob("[0-9]*"):
+    sockets = {inode for port, inode in _listening() if port == number}
+    for process in Path("/proc").glob("[0-9]*") if sockets else ():
         with contextlib.suppress(OSError):
-            if any(str(each.readlink()) in wanted for each in (process / "fd").iterdir()):
+            if not sockets.isdisjoint(_held_by(process.name)):
                 yield int(process.name), (process / "comm").read_text().strip()
 
 
 def ports_of(pids: Iterable[int]) -> set[int]:
     """Return the ports that processes listen on (Linux)."""
-    held: set[str] = set()
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            for each in Path(f"/proc/{pid}/fd").iterdir():
-                with contextlib.suppress(OSError):
-                    held.add(str(each.readlink()))
+    held = {each for pid in pids for each in _held_by(pid)}
     return {number for number, inode in _listening() if inode in held}
 
 
-def _sockets_on(number: int) -> Iterator[str]:
-    return (inode for each, inode in _listening() if each == number)
+def _held_by(pid: int | str) -> Iterator[str]:
+    """Yield what the descriptors of a process are: `socket:[inode]`, or the path of a file."""
+    with contextlib.suppress(OSError):
+        for each in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                yield str(each.readlink())
 
 
 def _listening() -> Iterator[tuple[int, str]]:
