@@ -13,12 +13,12 @@ import traceback
 from pathlib import Path
 
 from slotel.config.names import SLOTEL_RUN_DIR
-from slotel.runtime.metrics.workers import compaction, file_reader, inherited_memory, liveness
+from slotel.runtime.metrics.workers import compaction, file_reader, inherited_memory
 from slotel.runtime.metrics.workers.inherited_memory import InheritedMemory
 from slotel.runtime.metrics.workers.runtime_directory import RuntimeDirectory
 from support.counting import Service
 
-IMPORTED = (compaction, file_reader, inherited_memory, liveness)
+IMPORTED = (compaction, file_reader, inherited_memory)
 """Here, once: each process of a history would import them for itself."""
 
 

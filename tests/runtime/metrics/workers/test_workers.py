@@ -21,7 +21,7 @@ import pytest
 from slotel.runtime.metrics.self_metrics import SelfMetrics
 from slotel.runtime.metrics.unsent import Unsent
 from slotel.runtime.metrics.workers import compaction, file_reader, runtime_directory
-from slotel.runtime.metrics.workers.liveness import remove_leftovers
+from slotel.runtime.metrics.workers.directories import remove_leftovers
 from slotel.runtime.metrics.workers.runtime_directory import RuntimeDirectory, stems
 from slotel.runtime.process.lifecycle import PROCESS
 from support import counting
@@ -374,14 +374,14 @@ def test_a_hundred_short_workers_leave_one_base_and_every_count(service) -> None
 def test_compaction_stops_for_a_fork_and_goes_on_at_the_next_tick(service, monkeypatch) -> None:
     service.count("/parent")
     ended(*[forked(lambda: service.count("/child")) for _ in range(20)])
-    portions, absorb = [], compaction._absorb
+    portions, absorb = [], compaction.Compaction.absorb
 
-    def fork_comes(*args):
-        portions.append(len(args[-1]))
+    def fork_comes(compacting, dead):
+        portions.append(len(dead))
         monkeypatch.setattr(PROCESS, "fork_waits", len(portions) == 2)
-        return absorb(*args)
+        return absorb(compacting, dead)
 
-    monkeypatch.setattr(compaction, "_absorb", fork_comes)
+    monkeypatch.setattr(compaction.Compaction, "absorb", fork_comes)
     service.workers.tick()
     assert portions == [8, 8]
     assert service.calls() == {"/parent": 1, "/child": 20}

@@ -9,17 +9,17 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import add
-from typing import Final
+from typing import Final, NamedTuple
 
 from slotel.config import names
 from slotel.config.drops import drop
 from slotel.runtime.logs import LOG
 from slotel.runtime.metrics.store.family import OVERFLOW, Labels, ProcessSnapshot, Shape
 from slotel.runtime.metrics.store.ring import merge_ring
+from slotel.runtime.metrics.workers.directories import is_alive
 from slotel.runtime.metrics.workers.file_reader import Peer, WorkerFileReader
 from slotel.runtime.metrics.workers.files import Directory
 from slotel.runtime.metrics.workers.identity import Process
-from slotel.runtime.metrics.workers.liveness import is_alive
 from slotel.runtime.metrics.workers.runtime_directory import (
     CELLS,
     NAMES,
@@ -45,87 +45,87 @@ all the time."""
 _KNOWN: Final = (NAMES, CELLS)
 
 
-def compact(
-    run_dir: Directory,
-    file_reader: WorkerFileReader,
-    service: str,
-    max_series: int,
-    combine: Mapping[str, Combine],
-    stops: Callable[[], bool] = lambda: False,
-) -> int:
-    """Absorb the files of dead processes; return their number, 0 if another process does it. May raise OSError.
+class Compaction(NamedTuple):
+    """Makes compacted files. Every method may raise OSError.
 
     Args:
         max_series: bound of the series of each table in the compacted file; the rest is added to its overflow row.
         combine: for each further suffix, how its files become one. Where one is not known, nothing is absorbed.
         stops: asked between portions of `PORTION` files, unless very many are left; the rest is absorbed the next time.
     """
-    absorbed = 0
-    with run_dir.locked() as is_ours:
-        if not is_ours:
+
+    run_dir: Directory
+    file_reader: WorkerFileReader
+    service: str
+    max_series: int
+    combine: Mapping[str, Combine]
+    stops: Callable[[], bool]
+
+    def run(self) -> None:
+        """Absorb the files of dead processes, unless another process does it."""
+        absorbed = 0
+        with self.run_dir.locked() as is_ours:
+            if not is_ours:
+                return
+            files, counting = self.run_dir.names(), self.file_reader.stems()
+            everyone = stems(files, NAMES)
+            self._remove(files, (everyone - counting) | self._orphans(files, everyone))
+            dead = sorted(
+                stem for stem in counting if generation(stem) < 0 and not is_alive(self.run_dir, stem)
+            )
+            for first in range(0, len(dead), PORTION):
+                if absorbed and len(dead) - first <= MANY and self.stops():
+                    break
+                absorbed += self.absorb(dead[first : first + PORTION])
+
+    def absorb(self, dead: Sequence[str]) -> int:
+        """Make a new compacted file of the last one and those of some dead processes; return how many could be read."""
+        files, counting = self.run_dir.names(), self.file_reader.stems()
+        wanted = {*dead, *(stem for stem in counting if generation(stem) >= 0)}
+        read = [peer for peer in self.file_reader.read(only=wanted) if peer.is_read()]
+        readable = {peer.stem for peer in read} | {stem for stem in dead if self.file_reader.is_empty(stem)}
+        gone = readable.intersection(dead)
+        others = {name for name in files if _stem(name) in readable and _suffix(name) not in _KNOWN}
+        suffixes = {_suffix(name) for name in others} - {"tmp"}
+        if not gone or not suffixes <= self.combine.keys():
             return 0
-        files, counting = run_dir.names(), file_reader.stems()
-        everyone = stems(files, NAMES)
-        _remove(run_dir, files, (everyone - counting) | _orphans(run_dir, files, everyone))
-        dead = sorted(stem for stem in counting if generation(stem) < 0 and not is_alive(run_dir, stem))
-        for first in range(0, len(dead), PORTION):
-            if absorbed and len(dead) - first <= MANY and stops():
-                break
-            portion = dead[first : first + PORTION]
-            absorbed += _absorb(run_dir, file_reader, service, max_series, combine, portion)
-    return absorbed
+        stem = compacted_stem(1 + max((generation(name) for name in stems(files, NAMES)), default=0))
+        for suffix in suffixes:
+            blobs = [self.run_dir.read(name) for name in sorted(others) if _suffix(name) == suffix]
+            self.run_dir.write(f"{stem}.{suffix}", self.combine[suffix](blobs))
+        ended = {process_of(each) for each in gone - self.run_dir.former}
+        self._write(stem, read, readable, killed=len(ended - set(_exited(read))))
+        self._remove(files, readable)
+        return len(gone)
 
+    def _write(self, stem: str, read: Iterable[Peer], absorbed: Iterable[str], *, killed: int) -> None:
+        """Write the sum of what was read; the oldest comes first."""
+        oldest_first = sorted(read, key=lambda peer: (generation(peer.stem) < 0, peer.stem))
+        parts = [peer.part for peer in oldest_first if peer.part is not None]
+        tables = add_up(parts, self.max_series)
+        rows = {shape.name: found for shape, found in tables}
+        if names.WORKER_EXITS in rows:
+            rows[names.WORKER_EXITS].setdefault((names.KILLED,), array("d", [0.0]))[0] += killed
+        _add_lost(rows)
+        created = min((part.created for part in parts), default=0.0)
+        lines, cells = [Head(self.service, created, tuple(sorted(absorbed))).line()], array("d")
+        for index, (shape, found) in enumerate(tables):
+            lines.append(table_line(shape))
+            for values, row in found.items():
+                lines.append(row_line(index, len(cells), values))
+                cells.extend(row)
+        self.run_dir.write(f"{stem}.{CELLS}", cells.tobytes())
+        self.run_dir.write(f"{stem}.{NAMES}", b"".join(lines))
 
-def _absorb(
-    run_dir: Directory,
-    file_reader: WorkerFileReader,
-    service: str,
-    max_series: int,
-    combine: Mapping[str, Combine],
-    dead: Sequence[str],
-) -> int:
-    """Make a new compacted file of the last one and those of some dead processes; return how many could be read."""
-    files, counting = run_dir.names(), file_reader.stems()
-    wanted = {*dead, *(stem for stem in counting if generation(stem) >= 0)}
-    read = [peer for peer in file_reader.read(only=wanted) if peer.is_read()]
-    readable = {peer.stem for peer in read} | {stem for stem in dead if file_reader.is_empty(stem)}
-    others = {name for name in files if _stem(name) in readable and _suffix(name) not in _KNOWN}
-    suffixes = {_suffix(name) for name in others} - {"tmp"}
-    if not readable.intersection(dead) or not suffixes <= combine.keys():
-        return 0
-    stem = compacted_stem(1 + max((generation(name) for name in stems(files, NAMES)), default=0))
-    for suffix in suffixes:
-        blobs = [run_dir.read(name) for name in sorted(others) if _suffix(name) == suffix]
-        run_dir.write(f"{stem}.{suffix}", combine[suffix](blobs))
-    ended = {process_of(stem) for stem in readable.intersection(dead) - run_dir.former}
-    killed = len(ended - set(_exited(read)))
-    _write_compacted(run_dir, stem, service, read, readable, max_series, killed)
-    _remove(run_dir, files, readable)
-    return len(readable.intersection(dead))
+    def _orphans(self, files: Iterable[str], known: set[str]) -> set[str]:
+        """Return the stems of files whose writer died before they counted."""
+        found = {
+            _stem(name) for name in files if not is_foreign_file(name) and name not in SERVICE_FILES
+        } - known
+        return {stem for stem in found if not is_alive(self.run_dir, stem)}
 
-
-def _write_compacted(
-    run_dir: Directory,
-    stem: str,
-    service: str,
-    read: Sequence[Peer],
-    absorbed: set[str],
-    max_series: int,
-    killed: int,
-) -> None:
-    parts = [peer.part for peer in sorted(read, key=_oldest_first) if peer.part is not None]
-    tables = add_up(parts, max_series)
-    _add_killed(tables, killed)
-    _add_lost(tables)
-    created = min((part.created for part in parts), default=0.0)
-    lines, cells = [Head(service, created, tuple(sorted(absorbed))).line()], array("d")
-    for index, (shape, rows) in enumerate(tables):
-        lines.append(table_line(shape))
-        for values, row in rows.items():
-            lines.append(row_line(index, len(cells), values))
-            cells.extend(row)
-    run_dir.write(f"{stem}.{CELLS}", cells.tobytes())
-    run_dir.write(f"{stem}.{NAMES}", b"".join(lines))
+    def _remove(self, files: Iterable[str], gone: set[str]) -> None:
+        self.run_dir.remove(*(name for name in files if _stem(name) in gone))
 
 
 def add_up(
@@ -158,37 +158,14 @@ def _exited(peers: Iterable[Peer]) -> Iterator[Process | None]:
                 yield process_of(peer.stem)
 
 
-def _add_killed(tables: Iterable[tuple[Shape, dict[Labels, array[float]]]], killed: int) -> None:
-    """Count processes that ended without counting their own end."""
-    for shape, rows in tables:
-        if shape.name == names.WORKER_EXITS:
-            rows.setdefault((names.KILLED,), array("d", [0.0]))[0] += killed
-            return
-
-
-def _add_lost(tables: Iterable[tuple[Shape, dict[Labels, array[float]]]]) -> None:
+def _add_lost(rows: Mapping[str, dict[Labels, array[float]]]) -> None:
     """Count as lost what processes had not sent when they ended; those that ended in time have nothing there."""
-    rows = {shape.name: found for shape, found in tables}
     dropped = rows.get(names.DROPPED)
     for values, row in rows.get(names.UNSENT, {}).items():
         unsent, row[0] = max(row[0], 0.0), 0.0
         if unsent and values and dropped is not None:
             dropped.setdefault((*values, KILLED), array("d", [0.0]))[0] += unsent
             LOG.warning("lost %d %s: %s [%s]", unsent, values[0], drop(KILLED).what, KILLED)
-
-
-def _orphans(run_dir: Directory, files: Sequence[str], known: set[str]) -> set[str]:
-    """Return the stems of files whose writer died before they counted."""
-    found = {_stem(name) for name in files if not is_foreign_file(name) and name not in SERVICE_FILES} - known
-    return {stem for stem in found if not is_alive(run_dir, stem)}
-
-
-def _oldest_first(peer: Peer) -> tuple[bool, str]:
-    return generation(peer.stem) < 0, peer.stem
-
-
-def _remove(run_dir: Directory, files: Sequence[str], gone: set[str]) -> None:
-    run_dir.remove(*(name for name in files if _stem(name) in gone))
 
 
 def _stem(name: str) -> str:

@@ -20,7 +20,13 @@ from slotel.runtime.logs import LOG, report
 from slotel.runtime.metrics.store.family import ProcessSnapshot
 from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.metrics.workers import uwsgi
-from slotel.runtime.metrics.workers.directories import join_directory, memory_instead_of
+from slotel.runtime.metrics.workers.directories import (
+    former_stems,
+    is_alive,
+    join_directory,
+    memory_instead_of,
+    remove_leftovers,
+)
 from slotel.runtime.metrics.workers.identity import Process, this_process
 from slotel.runtime.metrics.workers.runtime_directory import (
     RuntimeDirectory,
@@ -170,8 +176,6 @@ class Workers:
 
     def living(self) -> tuple[tuple[Process, ProcessSnapshot], ...]:
         """Return the running processes that have counts, with their counts; this one first."""
-        from slotel.runtime.metrics.workers.liveness import is_alive
-
         found = [(self.process, self._store.part())]
         self.parts(max_age=1.0)
         with self._lock, self._guarded("cannot look for the other workers"):
@@ -202,8 +206,6 @@ class Workers:
 
     def shared(self, suffix: str) -> tuple[Shared, ...]:
         """Return the files with a suffix that other processes share, including dead ones; each once."""
-        from slotel.runtime.metrics.workers.liveness import is_alive
-
         found: tuple[Shared, ...] = ()
         if self.run_dir.exists():
             with self._lock, self._guarded(f"cannot read {suffix} of the other workers"):
@@ -252,21 +254,19 @@ class Workers:
             )
 
     def _compact(self) -> None:
-        from slotel.runtime.metrics.workers.compaction import compact
+        from slotel.runtime.metrics.workers.compaction import Compaction
 
         with self._lock, self._guarded("cannot compact what dead workers counted"):
             if self._is_compacting:  # by the call that a signal handler or a finalizer has interrupted
                 return
             self._is_compacting = True
             try:
-                reader, most = self._reader(), self._store.max_series
-                compact(self.run_dir, reader, self._service, most, self.combine, lambda: PROCESS.fork_waits)
+                most, stops = self._store.max_series, lambda: PROCESS.fork_waits
+                Compaction(self.run_dir, self._reader(), self._service, most, self.combine, stops).run()
             finally:
                 self._is_compacting = False
 
     def _remove_leftovers(self) -> None:
-        from slotel.runtime.metrics.workers.liveness import remove_leftovers
-
         for path in remove_leftovers(self._environ, self.run_dir.path, lambda: PROCESS.fork_waits):
             LOG.info("metrics: removed %s, left behind by a crashed service", path)
 
@@ -296,8 +296,6 @@ class Workers:
                 self._environ[names.SLOTEL_RUN_DIR] = self.run_dir.path
 
     def _look_for_former_stems(self) -> None:
-        from slotel.runtime.metrics.workers.liveness import former_stems
-
         with self._guarded("cannot look for what this process counted before an exec"):
             self.run_dir.former = former_stems(self.run_dir, self.process)
 
@@ -331,8 +329,6 @@ class Workers:
 
     def remove_if_last(self) -> None:
         """Remove the runtime directory at the end of its first process, if no other process is left."""
-        from slotel.runtime.metrics.workers.liveness import is_alive
-
         if not self.is_first or self.process.pid != os.getpid() or not self.run_dir.exists():
             return
         with self._lock, self._guarded("cannot remove the runtime directory"):
