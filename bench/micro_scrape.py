@@ -235,7 +235,7 @@ def blocking(series: int, rounds: int) -> list[dict]:
     store = Store(max_series=series + 1)
     duration = table(store)
     fill(duration, series)
-    endpoint = Endpoint("127.0.0.1", 0, [lambda: store.snapshot(endpoint.yield_gil)])
+    endpoint = Endpoint("127.0.0.1", 0, [store.snapshot])
     endpoint.start()
     clock = time.pthread_getcpuclockid(endpoint._thread.ident)
     requests, scraper = Requests(duration), Scraper()
@@ -297,7 +297,7 @@ def holding(series: int, rounds: int) -> dict:
     """CPU time, so that a busy machine does not count."""
     marked = endpoint_module.time = Marked()
     store, scraper = filled_store(series), Scraper()
-    endpoint = Endpoint("127.0.0.1", 0, [lambda: store.snapshot(endpoint.yield_gil)])
+    endpoint = Endpoint("127.0.0.1", 0, [store.snapshot])
     answer = endpoint._server._answerer
 
     def noting(requests):

@@ -36,9 +36,6 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.metrics.scrape.sources.registry import GlobalRegistry
     from slotel.runtime.metrics.workers.by_worker import ByWorker
 
-    def yield_gil() -> None:
-        endpoint.yield_gil()
-
     host, port, problems = read_address(environ)
     report(problems)
     try:
@@ -47,7 +44,7 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
         log([Finding("metrics", "fail", str(error), "(no /metrics; everything else works)", "SLO158")])
         return
     self_metrics, provider = runtime.self_metrics, metrics.get_meter_provider()
-    sources = [lambda: runtime.store.snapshot(yield_gil), runtime.budget_windows.families, _build_info]
+    sources = [runtime.store.snapshot, runtime.budget_windows.families, _build_info]
     chore: Callable[[], float | None] = lambda: None  # noqa: E731 nothing to do without a meter provider of the SDK
     process, registry = ProcessMetrics(), GlobalRegistry(self_metrics.dropped)
     if isinstance(provider, MeterProvider):
@@ -64,7 +61,6 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
                 runtime.http_server_metrics.scopes() if runtime.http_server_metrics is not None else ()
             ),
             beside=lambda: (*process.families(), *registry.families()),
-            yield_gil=yield_gil,
             redact=runtime.enforcer.redactor.attributes,
         )
         sources.append(app.families)
@@ -73,7 +69,7 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     page = _status_page(runtime, environ) if runtime.service.page else None
     workers = runtime.workers
     if workers is not None:
-        runtime.by_worker = ByWorker(workers, yield_gil)
+        runtime.by_worker = ByWorker(workers)
         sources.append(runtime.by_worker.families)
     endpoint = runtime.endpoint = Endpoint(
         host,

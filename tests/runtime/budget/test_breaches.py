@@ -102,5 +102,5 @@ def test_errors_of_all_workers_breach_together(clock):
         each.count(good=30, bad=3)
         each.windows.roll()
     assert said(one) == []
-    one.store.others = lambda _age, _rest: [other.store.part()]
+    one.store.others = lambda _age: [other.store.part()]
     assert said(one) == [("availability", False)]

@@ -105,9 +105,9 @@ def test_a_slice_is_judged_by_the_events_of_all_workers(clock):
     one.windows.roll()
     other.windows.roll()
     assert one.seen() == (2, 10 + 4)
-    one.store.others = lambda _age, _rest: [other.store.part()]
+    one.store.others = lambda _age: [other.store.part()]
     assert one.seen() == (1, 10 + 4)
-    other.store.others = lambda _age, _rest: [one.store.part()]
+    other.store.others = lambda _age: [one.store.part()]
     assert other.seen() == (1, 10 + 4)
 
 
@@ -130,7 +130,7 @@ def test_a_dead_workers_slices_are_judged_with_the_others_after_they_were_folded
             cells.extend(row)
         rows.append((shape, slots))
     base = ProcessSnapshot(dead.store.created, tuple(rows), cells, {})
-    living.store.others = lambda _age, _rest: [base]
+    living.store.others = lambda _age: [base]
     assert living.seen() == (1, 3)
 
 

@@ -168,7 +168,7 @@ def counts_requests(store: Store, *, everywhere: bool) -> bool:
         (each.shape, each.slots) for each in tuple(store.tables)
     )
     if everywhere:
-        tables = chain(tables, *(part.tables for part in store.others(0.0, lambda: None)))
+        tables = chain(tables, *(part.tables for part in store.others(0.0)))
     for shape, rows in tables:
         if shape.name == names.SPAN_DURATION:
             at = shape.label_names.index(names.LABEL_SPAN_KIND)

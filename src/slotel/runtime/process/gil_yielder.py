@@ -7,7 +7,10 @@ wait 5 ms each time to get the GIL back, and so would each compression.
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 COMPUTE_TIME: Final = 0.001
@@ -19,6 +22,30 @@ CONTENDED_UNTIL: Final = 1.5
 """Ratio of elapsed time to CPU time of a drain: the GIL is contended above the first, until it is below the second."""
 MIN_TRACES: Final = 8
 """Least traces of a drain whose ratio is used."""
+
+_OF_THREADS: Final[dict[int, Callable[[], None]]] = {}
+"""By thread: what releases the GIL for it, if it is time to."""
+
+
+def yield_gil() -> None:
+    """Release the GIL, if it is time to, on a thread within `yielding`: others may run meanwhile.
+
+    Code that computes for long, also on threads of the app's, calls it after each portion of its work.
+    """
+    release = _OF_THREADS.get(threading.get_ident())
+    if release is not None:
+        release()
+
+
+@contextmanager
+def yielding(release: Callable[[], None]) -> Iterator[None]:
+    """Let `yield_gil` call a function on this thread."""
+    thread = threading.get_ident()
+    _OF_THREADS[thread] = release
+    try:
+        yield
+    finally:
+        _OF_THREADS.pop(thread, None)
 
 
 class GilYielder:

@@ -62,8 +62,8 @@ def test_a_scrape_over_workers_that_count_meanwhile_never_holds_the_interpreter_
     duration = store.histogram("seconds", help="", unit="seconds", label_names=("route",), bounds=BOUNDS)
     workers = Workers(store, {"XDG_RUNTIME_DIR": str(tmp_path)}, "shop")
     count_from_zero_after_fork(provider)
-    app = AppMetrics(provider, workers=workers, yield_gil=lambda: endpoint.yield_gil())  # noqa: PLW0108 it is made below
-    endpoint = Endpoint("127.0.0.1", 0, [lambda: store.snapshot(endpoint.yield_gil), app.families])
+    app = AppMetrics(provider, workers=workers)
+    endpoint = Endpoint("127.0.0.1", 0, [store.snapshot, app.families])
     orders = provider.get_meter("shop").create_histogram("orders")
 
     def work() -> None:

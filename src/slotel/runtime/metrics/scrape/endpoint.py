@@ -27,6 +27,7 @@ from slotel.runtime.metrics.scrape.http.server import DescriptorsClosedError, Se
 from slotel.runtime.metrics.scrape.merge import unite
 from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.process.descriptors import Waker
+from slotel.runtime.process.gil_yielder import yield_gil, yielding
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.process.threads import ForkSafeThread
 
@@ -153,7 +154,8 @@ class Endpoint:
             try:
                 waker = self._waker = Waker()
                 try:
-                    self._server.run(stop.is_set, waker, self._turn)
+                    with yielding(self._rest):
+                        self._server.run(stop.is_set, waker, self._turn)
                 finally:
                     waker.close()
             except DescriptorsClosedError:  # no fault: the next turn opens new ones
@@ -244,18 +246,17 @@ class Endpoint:
         for text in self._exposition.render(families, openmetrics=openmetrics):
             data = text.encode("utf-8", "replace")
             body += packer.compress(data) if packer is not None else data
-            self.yield_gil()
+            yield_gil()
             if self._stop.is_set():
                 return None
         if packer is not None:
             body += packer.flush()
         return Answer("200 OK", OPENMETRICS if openmetrics else TEXT, body, "gzip" if gzip else "")
 
-    def yield_gil(self) -> None:
-        """Release the GIL if it is time; sources that take long call it in between."""
-        if self._stop.is_set():
-            return
-        if self._thread.is_current and time.perf_counter() >= self._busy_until:
+    def _rest(self) -> None:
+        """Release the GIL if it is time; not in a child that was forked on this thread."""
+        is_stopped = self._stop.is_set() or not self._thread.is_current
+        if not is_stopped and time.perf_counter() >= self._busy_until:
             time.sleep(REST_SECONDS)
             self._busy_until = time.perf_counter() + BUSY_SECONDS
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from operator import add
 from typing import Any, cast
 
 from slotel.runtime.metrics.store.family import portions
 from slotel.runtime.metrics.store.store import Family
+from slotel.runtime.process.gil_yielder import yield_gil
 
 _Rows = dict[tuple[str, ...], Any]
 
@@ -61,13 +63,10 @@ def relabelled(family: Family, names: tuple[str, ...]) -> Family:
     return replace(family, label_names=names, series=moved(family.series), exemplars=moved(family.exemplars))
 
 
-def added(families: Iterable[Family], yield_gil: Callable[[], None] = lambda: None) -> Iterator[Family]:
+def added(families: Iterable[Family]) -> Iterator[Family]:
     """Yield one family for each name and kind: series summed, the earliest start, the latest exemplars.
 
     A histogram whose bounds differ from the first one's cannot be added, and is left out.
-
-    Args:
-        yield_gil: called after some series: others may run meanwhile.
     """
     sums: dict[tuple[str, str], Family] = {}
     for family in families:
@@ -76,7 +75,7 @@ def added(families: Iterable[Family], yield_gil: Callable[[], None] = lambda: No
         if first is None:
             sums[key] = replace(family, series=dict(family.series), exemplars=dict(family.exemplars))
         elif first.bounds == family.bounds:
-            sums[key] = _sum(first, family, yield_gil)
+            sums[key] = _sum(first, family)
         yield_gil()
     yield from sums.values()
 
@@ -97,15 +96,13 @@ def _joined(first: Family, second: Family, complain: Callable[[str], None]) -> F
     )
 
 
-def _sum(first: Family, second: Family, yield_gil: Callable[[], None]) -> Family:
+def _sum(first: Family, second: Family) -> Family:
     """Add to the first, whose rows are this module's own."""
     names = _names_of_both(first, second)
     first, second = relabelled(first, names), relabelled(second, names)
     series, exemplars = cast("_Rows", first.series), cast("_Rows", first.exemplars)
-    for portion in portions(second.series.items()):
-        for values, row in portion:
-            standing = series.get(values)
-            series[values] = row if standing is None else tuple(map(add, standing, row))
-        yield_gil()
+    for values, row in chain.from_iterable(portions(second.series.items())):
+        standing = series.get(values)
+        series[values] = row if standing is None else tuple(map(add, standing, row))
     exemplars.update(second.exemplars)
     return replace(first, created=min(first.created, second.created))

@@ -10,6 +10,7 @@ from operator import add
 from typing import Final, Literal, NamedTuple, TypeVar
 
 from slotel.config import names
+from slotel.runtime.process.gil_yielder import yield_gil
 
 Labels = tuple[str, ...]
 Exemplar = tuple[int, int, float, float]
@@ -103,20 +104,18 @@ class ProcessSnapshot(NamedTuple):
 
 
 PORTION: Final = 100
-"""Series that are added in one go."""
+"""Series that are added in one go: a few tenths of a millisecond."""
 _Item = TypeVar("_Item")
 
 
 def merge(
     parts: Iterable[ProcessSnapshot],
     refuse: Callable[[str], None] = lambda _name: None,
-    yield_gil: Callable[[], None] = lambda: None,
 ) -> tuple[Family, ...]:
     """Return the families of all parts, their rows added; the first part decides on order and shape.
 
     Args:
         refuse: called with a table's name where a later part's shape differs: those rows are left out.
-        yield_gil: called after every `PORTION` series, a few tenths of a millisecond: others may run meanwhile.
     """
     shapes: dict[str, Shape] = {}
     rows: dict[str, dict[Labels, array[float]]] = {}
@@ -136,18 +135,18 @@ def merge(
                 _add_rows(added, shape, portion, part.cells, is_empty=is_empty)
                 if part.exemplars and shape.kind == "histogram":
                     _add_exemplars(marked, shape, portion, part.exemplars)
-                yield_gil()
     made: list[Family] = []
     for name, shape in shapes.items():
-        made += _families(shape, rows[name], exemplars[name], created, yield_gil)
+        made += _families(shape, rows[name], exemplars[name], created)
     return tuple(made)
 
 
 def portions(items: Iterable[_Item]) -> Iterator[list[_Item]]:
-    """Yield the items, `PORTION` at a time."""
+    """Yield the items, `PORTION` at a time; others may run after each."""
     every = iter(items)
     while portion := list(islice(every, PORTION)):
         yield portion
+        yield_gil()
 
 
 def _add_rows(
@@ -191,7 +190,6 @@ def _families(
     rows: dict[Labels, array[float]],
     exemplars: Mapping[Labels, Mapping[int, Exemplar]],
     created: float,
-    yield_gil: Callable[[], None],
 ) -> Iterable[Family]:
     label_names = shape.label_names
     if label_names and OVERFLOW in rows:
@@ -210,7 +208,6 @@ def _families(
         counts: dict[Labels, tuple[float]] = {}
         for portion in portions(rows.items()):
             counts.update([(values, (sum(row[:-1]),)) for values, row in portion])
-            yield_gil()
         latest = {values: {0: max(found.values(), key=_time)} for values, found in exemplars.items()}
         text = f"Number of observations of {shape.name}."
         yield Family(shape.count_name, "counter", text, "", label_names, (), counts, latest, created)

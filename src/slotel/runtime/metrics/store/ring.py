@@ -67,7 +67,7 @@ class Ring(Table):
 
     def counted_since(self) -> float:
         """Return the unix time since when the service counts: the oldest worker's start."""
-        others = self._store.others(LOOK_AGAIN, lambda: None)
+        others = self._store.others(LOOK_AGAIN)
         return min((self._store.created, *(part.created for part in others)))
 
     def _bucket(self, workers: list[array[float]], epoch: int) -> list[float]:

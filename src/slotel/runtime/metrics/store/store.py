@@ -32,7 +32,7 @@ from slotel.runtime.upstream.stdlib import renew_lock
 __all__ = ["OVERFLOW", "Counter", "Exemplar", "Family", "Histogram", "Ring", "Store"]
 
 
-def _nobody(_max_age: float, _yield_gil: Callable[[], None]) -> Iterable[ProcessSnapshot]:
+def _nobody(_max_age: float) -> Iterable[ProcessSnapshot]:
     return ()
 
 
@@ -69,8 +69,8 @@ class Store:
         self.cells: Cells = array("d")
         self.size = 0
         self.exemplars: dict[int, tuple[Any, float, float]] = {}
-        self.others: Callable[[float, Callable[[], None]], Iterable[ProcessSnapshot]] = _nobody
-        """Returns what other processes counted, at most so many seconds ago; calls the given function in between."""
+        self.others: Callable[[float], Iterable[ProcessSnapshot]] = _nobody
+        """Returns what other processes counted, at most so many seconds ago."""
         self.refused: Callable[[str, str], None] = lambda _reason, _what: None
         """Called with reason and metric where a series got no row (full disk) or was not merged (another shape)."""
         self.admits: Callable[[str, Labels], bool] = lambda _table, _values: True
@@ -121,14 +121,10 @@ class Store:
         """Make a ring of time buckets; it is no family of the snapshot."""
         return self._add(Ring(self, Shape(name, "ring", ring=(buckets, width_seconds, columns))))
 
-    def snapshot(self, yield_gil: Callable[[], None] = lambda: None) -> tuple[Family, ...]:
-        """Return every family, each series consistent: this process and all others of the service.
-
-        Args:
-            yield_gil: see `merge`.
-        """
-        parts = (self.part(), *self.others(0.0, yield_gil))
-        return merge(parts, lambda name: self.refused("other_shape", name), yield_gil)
+    def snapshot(self) -> tuple[Family, ...]:
+        """Return every family, each series consistent: this process and all others of the service."""
+        parts = (self.part(), *self.others(0.0))
+        return merge(parts, lambda name: self.refused("other_shape", name))
 
     def part(self) -> ProcessSnapshot:
         """Return what this process counted, all at one moment."""

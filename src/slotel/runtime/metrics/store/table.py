@@ -58,7 +58,7 @@ class Table:
         """Return this table in each other process: its cells, and the first of each row."""
         return [
             (part.cells, slots)
-            for part in self._store.others(LOOK_AGAIN, lambda: None)
+            for part in self._store.others(LOOK_AGAIN)
             for shape, slots in part.tables
             if shape.name == self.shape.name and shape.identity == self.shape.identity
         ]

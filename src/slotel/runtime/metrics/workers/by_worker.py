@@ -7,7 +7,7 @@ over may assign them differently, as after a restart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import count
 from typing import Literal, NamedTuple
 
@@ -17,6 +17,7 @@ from slotel.runtime.metrics.store.family import Family, ProcessSnapshot
 from slotel.runtime.metrics.workers.identity import Process
 from slotel.runtime.metrics.workers.runtime_directory import first_process
 from slotel.runtime.metrics.workers.workers import Workers
+from slotel.runtime.process.gil_yielder import yield_gil
 
 
 class Worker(NamedTuple):
@@ -53,14 +54,10 @@ class _Rows(NamedTuple):
 
 
 class ByWorker:
-    """Reads the counts of each running process.
+    """Reads the counts of each running process."""
 
-    Args:
-        yield_gil: called after each process: others may run meanwhile.
-    """
-
-    def __init__(self, workers: Workers, yield_gil: Callable[[], None] = lambda: None) -> None:
-        self._workers, self._yield_gil = workers, yield_gil
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
         self._first = first_process(workers.run_dir.path)
         self._numbers: dict[Process, str] = {}
         self._rows: dict[Process, _Rows] = {}
@@ -73,7 +70,7 @@ class ByWorker:
         found = []
         for process, part in living.items():
             found.append(self._worker(numbers[process], process, part))
-            self._yield_gil()
+            yield_gil()
         return sorted(found, key=lambda worker: (len(worker.number), worker.number))
 
     def families(self) -> Iterable[Family]:

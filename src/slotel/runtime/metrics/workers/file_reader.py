@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from itertools import chain
+from typing import Final, TypeVar
 
 from slotel.runtime.metrics.store.family import Exemplar, Labels, ProcessSnapshot, portions
 from slotel.runtime.metrics.workers.files import Directory, File
@@ -33,6 +35,7 @@ _PAUSE: Final = 0.0002
 _CELL: Final = 8
 _MAX_LABELS: Final = 200_000
 
+_Found = TypeVar("_Found")
 Refuse = Callable[[str, str], None]
 """Told a file and a reason, at each reading that meets it."""
 
@@ -67,38 +70,32 @@ class WorkerFileReader:
         self._labels: dict[Labels, Labels] = {}
         self._refused: set[str] = set()
 
-    def read(
-        self,
-        own: str = "",
-        yield_gil: Callable[[], None] = lambda: None,
-        only: AbstractSet[str] | None = None,
-    ) -> tuple[Peer, ...]:
+    def read(self, own: str = "", only: AbstractSet[str] | None = None) -> tuple[Peer, ...]:
         """Return the processes with counts, without the one with stem `own`. Raises OSError without a directory.
 
         Args:
             only: stems that are wanted; None for all.
-            yield_gil: called after each portion of their rows: others may run meanwhile.
         """
-        while True:
-            files = self._dir.names()
-            found = self._read(files, own, yield_gil, only)
-            again = self._dir.names()
-            if _compacted(files) == _compacted(again):
-                break
-        for name in files:
-            if is_foreign_file(name):
-                self._refuse(name, "foreign_file")
-        return found
+        return self._unmoved(lambda files: self._read(files, own, only))
 
     def files(self, suffix: str, own: str = "") -> list[tuple[str, bytes]]:
         """Return the stems and contents of what others share under a suffix. Raises OSError."""
-        while True:
-            files = self._dir.names()
+
+        def look(files: list[str]) -> list[tuple[str, bytes]]:
             known = stems(files, NAMES)
             sharing = sorted((known & stems(files, suffix)) - self._absorbed(known) - {own})
             found = [(stem, self._content(f"{stem}.{suffix}")) for stem in sharing]
+            return [(stem, data) for stem, data in found if data is not None]
+
+        return self._unmoved(look)
+
+    def _unmoved(self, look: Callable[[list[str]], _Found]) -> _Found:
+        """Return what was found in the files, when no compaction happened meanwhile."""
+        while True:
+            files = self._dir.names()
+            found = look(files)
             if _compacted(files) == _compacted(self._dir.names()):
-                return [(stem, data) for stem, data in found if data is not None]
+                return found
 
     def _content(self, name: str) -> bytes | None:
         try:
@@ -132,77 +129,68 @@ class WorkerFileReader:
                 absorbed.update(head.absorbs if head is not None else ())
         return absorbed
 
-    def _read(
-        self, files: list[str], own: str, yield_gil: Callable[[], None], only: AbstractSet[str] | None
-    ) -> tuple[Peer, ...]:
+    def _read(self, files: list[str], own: str, only: AbstractSet[str] | None) -> tuple[Peer, ...]:
+        for name in files:
+            if is_foreign_file(name):
+                self._refuse(name, "foreign_file")
         known = stems(files, NAMES)
         self._peers = {stem: peer for stem, peer in self._peers.items() if stem in known}
         if len(self._labels) > _MAX_LABELS:  # those in use live on in the indexes
             self._labels.clear()
         wanted = (known if only is None else known & only) - self._absorbed(known) - {own}
-        found = [self._filled(self._peer(stem, yield_gil), yield_gil) for stem in sorted(wanted)]
+        found = [self._filled(self._peer(stem)) for stem in sorted(wanted)]
         return tuple(peer for peer in found if peer.part is not None)
 
-    def _peer(self, stem: str, yield_gil: Callable[[], None] = lambda: None) -> Peer:
+    def _peer(self, stem: str) -> Peer:
         """Return a peer whose series index is up to date; one that cannot be read has no head."""
         peer = self._peers.get(stem)
         if peer is None:
             peer = self._peers[stem] = Peer(stem, SeriesIndex(self._labels))
         peer.failed = False
-        name = f"{stem}.{NAMES}"
+        name, index = f"{stem}.{NAMES}", peer.series_index
+        if name not in self._refused:
+            with self._reading(peer, name):
+                index.parse(self._dir.read(name, index.read))
+                if index.head is not None and index.head.service != self._service:
+                    raise UnreadableError("other_service")
         if name in self._refused:
-            return peer
-        try:
-            peer.series_index.parse(self._dir.read(name, peer.series_index.read), yield_gil)
-            head = peer.series_index.head
-            if head is not None and head.service != self._service:
-                raise UnreadableError("other_service")  # noqa: TRY301 one place says why a file counts nothing
-        except FileNotFoundError:
-            pass
-        except UnreadableError as error:
-            peer.series_index.head = None
-            self._refused.add(name)
-            self._refuse(name, str(error))
-        except Exception as error:  # noqa: BLE001 one file hides no other
-            self._fail(peer, name, error)
+            index.head = None
         return peer
 
-    def _fail(self, peer: Peer, name: str, error: Exception) -> None:
-        """Leave a process's files out this time, if the system gives an error; else for good."""
-        if comes_from_handler(error):
-            raise error
-        if isinstance(error, OSError):
-            peer.failed = True
-            self._refuse(name, "unreadable_file")
-            return
-        peer.part = peer.series_index.head = None
-        self._refused.add(name)
-        self._refuse(name, "corrupt_file")
+    @contextmanager
+    def _reading(self, peer: Peer, name: str) -> Iterator[None]:
+        """Leave a file out: this time if it has gone or the system gives an error, else for good. It hides no other."""
+        try:
+            yield
+        except FileNotFoundError:
+            peer.part = None
+        except Exception as error:
+            if comes_from_handler(error):
+                raise
+            if isinstance(error, OSError):
+                peer.failed = True
+                self._refuse(name, "unreadable_file")
+                return
+            peer.part = None
+            self._refused.add(name)
+            self._refuse(name, str(error) if isinstance(error, UnreadableError) else "corrupt_file")
 
-    def _filled(self, peer: Peer, yield_gil: Callable[[], None]) -> Peer:
+    def _filled(self, peer: Peer) -> Peer:
         """Read a peer's cells; without any it counts nothing, yet."""
         head, name = peer.series_index.head, f"{peer.stem}.{CELLS}"
         if head is None or name in self._refused:
             peer.part = None
             return peer
-        try:
+        with self._reading(peer, name):
             file = self._dir.open_file(name)
             try:
-                self._read_cells(peer, head, file, yield_gil)
+                self._read_cells(peer, head, file)
             finally:
                 file.close()
-        except FileNotFoundError:
-            peer.part = None
-        except UnreadableError as error:
-            peer.part = None
-            self._refused.add(name)
-            self._refuse(name, str(error))
-        except Exception as error:  # noqa: BLE001 one file hides no other
-            self._fail(peer, name, error)
         return peer
 
     @staticmethod
-    def _read_cells(peer: Peer, head: Head, file: File, yield_gil: Callable[[], None]) -> None:
+    def _read_cells(peer: Peer, head: Head, file: File) -> None:
         """Read a peer's cells, if they have changed."""
         index = peer.series_index
         size = index.size * _CELL
@@ -211,7 +199,7 @@ class WorkerFileReader:
         if len(raw) < size:
             raise UnreadableError("truncated_file")
         if peer.part is None or raw != peer.raw or len(peer.part.tables) != len(index.tables):
-            peer.raw, peer.part = raw, _part(file, head.created, index, before, raw, yield_gil)
+            peer.raw, peer.part = raw, _part(file, head.created, index, before, raw)
 
 
 def _compacted(files: list[str]) -> set[str]:
@@ -219,12 +207,7 @@ def _compacted(files: list[str]) -> set[str]:
 
 
 def _part(
-    file: File,
-    created: float,
-    series_index: SeriesIndex,
-    before: bytes,
-    raw: bytes,
-    yield_gil: Callable[[], None],
+    file: File, created: float, series_index: SeriesIndex, before: bytes, raw: bytes
 ) -> ProcessSnapshot:
     """Return what two copies of the cells say; rows that changed between them are read again."""
     cells, patience = array("d", raw), _TRIES
@@ -232,12 +215,10 @@ def _part(
         if shape.kind != "histogram":
             continue
         width = shape.width
-        for portion in portions(slots.values()):
-            for slot in portion:
-                start, end = slot * _CELL, (slot + width) * _CELL
-                if not _is_whole(cells[slot : slot + width]) or before[start:end] != raw[start:end]:
-                    cells[slot : slot + width], patience = _row(file, slot, width, patience)
-            yield_gil()
+        for slot in chain.from_iterable(portions(slots.values())):
+            start, end = slot * _CELL, (slot + width) * _CELL
+            if not _is_whole(cells[slot : slot + width]) or before[start:end] != raw[start:end]:
+                cells[slot : slot + width], patience = _row(file, slot, width, patience)
     tables = tuple((shape, slots.copy()) for shape, slots in series_index.tables)
     return ProcessSnapshot(created, tables, cells, dict(_exemplars(series_index, cells)))
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
+from itertools import chain
 from typing import Any, Final
 
 from slotel.runtime.metrics.store.family import Labels, Shape, portions
@@ -78,18 +78,12 @@ class SeriesIndex:
     read: int = 0
     """Bytes that were understood."""
 
-    def parse(self, data: bytes, yield_gil: Callable[[], None] = lambda: None) -> None:
-        """Read more of the file, from byte `read` on. Raises UnreadableError.
-
-        Args:
-            yield_gil: called after some lines: others may run meanwhile.
-        """
+    def parse(self, data: bytes) -> None:
+        """Read more of the file, from byte `read` on. Raises UnreadableError."""
         whole = data[: data.rfind(b"\n") + 1]
         try:
-            for portion in portions(whole.splitlines()):
-                for line in portion:
-                    self._take(json.loads(line))
-                yield_gil()
+            for line in chain.from_iterable(portions(whole.splitlines())):
+                self._take(json.loads(line))
         except UnreadableError:
             raise
         except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:

@@ -103,7 +103,8 @@ class Workers:
         environ[names.SLOTEL_RUN_DIR] = self.run_dir.path
         store.others, store.refused, store.admits = self.parts, self._refuse, self._storage.admits
         if not self.is_first or self.run_dir.exists():
-            self._look_for_former_stems()
+            with self._guarded("cannot look for what this process counted before an exec"):
+                self.run_dir.former = former_stems(self.run_dir, self.process)
             with store.lock:
                 self._storage.open_at_first_count()
         PROCESS.register(
@@ -138,14 +139,8 @@ class Workers:
         """Return the name of this process's files; "" while it has none."""
         return self._storage.stem
 
-    def parts(
-        self, max_age: float = 0.0, yield_gil: Callable[[], None] = lambda: None
-    ) -> tuple[ProcessSnapshot, ...]:
-        """Return the counts of the other processes, at most `max_age` seconds old.
-
-        Args:
-            yield_gil: called after each process, a few milliseconds: others may run meanwhile.
-        """
+    def parts(self, max_age: float = 0.0) -> tuple[ProcessSnapshot, ...]:
+        """Return the counts of the other processes, at most `max_age` seconds old."""
         self._storage.report_failure()
         if not self.run_dir.exists():
             return ()
@@ -153,7 +148,7 @@ class Workers:
         with self._lock:
             if time.monotonic() - self._read_at > max_age:
                 with self._guarded("cannot read the other workers' counts"):
-                    found = self._reader().read(self.stem, yield_gil)
+                    found = self._reader().read(self.stem)
                     self._read = tuple((peer.stem, peer.part) for peer in found if peer.part is not None)
                 self._read_at = time.monotonic()
             read = self._read
@@ -234,7 +229,8 @@ class Workers:
         self._compact()
         if self._storage.has_created:
             self._storage.has_created = False
-            self._remove_leftovers()
+            for path in remove_leftovers(self._environ, self.run_dir.path, lambda: PROCESS.fork_waits):
+                LOG.info("metrics: removed %s, left behind by a crashed service", path)
 
     def _recreate(self) -> None:
         lost = self._storage.recreate(self._absorbed)
@@ -266,10 +262,6 @@ class Workers:
             finally:
                 self._is_compacting = False
 
-    def _remove_leftovers(self) -> None:
-        for path in remove_leftovers(self._environ, self.run_dir.path, lambda: PROCESS.fork_waits):
-            LOG.info("metrics: removed %s, left behind by a crashed service", path)
-
     # -- life --------------------------------------------------------------------------------------------------
 
     def before_fork(self) -> None:
@@ -294,10 +286,6 @@ class Workers:
             with self._guarded("cannot share memory either"):
                 self.run_dir = self._storage.run_dir = memory_instead_of(self.run_dir.path)
                 self._environ[names.SLOTEL_RUN_DIR] = self.run_dir.path
-
-    def _look_for_former_stems(self) -> None:
-        with self._guarded("cannot look for what this process counted before an exec"):
-            self.run_dir.former = former_stems(self.run_dir, self.process)
 
     def after_fork_in_child(self) -> None:
         """Count from zero in an own file; the store has forgotten what the parent counted."""

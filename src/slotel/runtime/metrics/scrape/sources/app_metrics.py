@@ -30,6 +30,7 @@ from slotel.runtime.metrics.scrape.sources.published import (
 from slotel.runtime.metrics.scrape.sources.redacted import Redact, RedactedFamilies
 from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.metrics.workers.workers import Workers
+from slotel.runtime.process.gil_yielder import yield_gil
 from slotel.runtime.process.lifecycle import PROCESS
 
 PUBLISH_SECONDS: Final = 1.0
@@ -69,7 +70,6 @@ class AppMetrics:
         dropped: told the signal and the reason of what is left out.
         apart: more metrics of this process, which were not added up by the SDK.
         beside: more families of this process, which are shared and added up as the instruments' are.
-        yield_gil: called after some series: others may run meanwhile. The SDK's own collecting never yields.
         redact: returns attributes without their secrets.
     """
 
@@ -82,14 +82,11 @@ class AppMetrics:
         dropped: Callable[[str, str], None] = lambda *_: None,
         apart: Callable[[], Sequence[ScopeMetrics]] = tuple,
         beside: Callable[[], Iterable[Family]] = tuple,
-        yield_gil: Callable[[], None] = lambda: None,
         redact: Redact = lambda attributes: attributes,
     ) -> None:
-        self._apart, self._beside, self._yield_gil = apart, beside, yield_gil
+        self._apart, self._beside = apart, beside
         self._workers, self._fault, self._dropped = workers, fault, dropped
-        self._conversion = Conversion(
-            lambda reason: dropped("metrics", reason), self._complain, yield_gil, redact
-        )
+        self._conversion = Conversion(lambda reason: dropped("metrics", reason), self._complain, redact)
         self._redacted = RedactedFamilies(redact)
         self._complained: set[str] = set()
         self._lock = threading.RLock()
@@ -115,7 +112,7 @@ class AppMetrics:
         if workers is None or not workers.is_shared:
             return self._read()
         own = Published(str(os.getpid()), self._publish(workers))
-        return over_processes(own, published(workers, self._yield_gil), self._yield_gil)
+        return over_processes(own, published(workers))
 
     def publish(self) -> None:
         """Share this process's numbers with the one that answers; never raises."""
@@ -142,14 +139,14 @@ class AppMetrics:
         with self._lock:
             families = self._read()
             if families:
-                workers.share(SUFFIX, encode(families, self._yield_gil))
+                workers.share(SUFFIX, encode(families))
         return families
 
     def _read(self) -> list[Family]:
         with self._lock:
-            self._yield_gil()
+            yield_gil()  # the SDK's own collecting never does
             data = _joined(self._reader.read(), self._apart())
-            self._yield_gil()
+            yield_gil()
             return [*self._conversion.convert(data), *map(self._redacted, self._beside())]
 
     def _complain(self, name: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import Any, Final, NamedTuple, cast
 
 from opentelemetry.sdk.metrics.export import (
@@ -30,6 +31,7 @@ from slotel.runtime.metrics.scrape.merge import added
 from slotel.runtime.metrics.scrape.sources.redacted import Redact, joined
 from slotel.runtime.metrics.store.family import portions
 from slotel.runtime.metrics.store.store import Exemplar, Family
+from slotel.runtime.process.gil_yielder import yield_gil
 from slotel.runtime.redaction.enforcer import redacted_scope
 from slotel.runtime.upstream.prometheus import naming_exporter
 
@@ -56,7 +58,6 @@ class Conversion:
     Args:
         dropped: told the reason of what is left out, at every conversion that meets it.
         complain: told the name that two instruments of one meter share; the first answers.
-        yield_gil: called after some series: others may run meanwhile.
         redact: returns attributes without their secrets; series that become the same are added up.
     """
 
@@ -64,10 +65,9 @@ class Conversion:
         self,
         dropped: Callable[[str], None],
         complain: Callable[[str], None],
-        yield_gil: Callable[[], None] = lambda: None,
         redact: Redact = lambda attributes: attributes,
     ) -> None:
-        self._dropped, self._complain, self._yield_gil, self._redact = dropped, complain, yield_gil, redact
+        self._dropped, self._complain, self._redact = dropped, complain, redact
         self._names: dict[tuple[Any, ...], Named] = {}
         self._ask: Callable[[MetricsData], Iterable[Any]] | None = None
 
@@ -93,7 +93,7 @@ class Conversion:
                             self._complain(family.name)
                             continue
                         made.append(family)
-        return list(added(made, self._yield_gil))
+        return list(added(made))
 
     def _families(self, scope: InstrumentationScope, metric: Metric) -> Iterator[Family]:
         """Yield a family for each set of label names of a metric's points; they are joined later."""
@@ -101,10 +101,8 @@ class Conversion:
             metric = classic(metric)
         groups: dict[tuple[Any, ...], Family] = {}
         points: Iterable[Any] = metric.data.data_points
-        for portion in portions(points):
-            for point in portion:
-                self._point(scope, metric, point, groups)
-            self._yield_gil()
+        for point in chain.from_iterable(portions(points)):
+            self._point(scope, metric, point, groups)
         yield from groups.values()
 
     def _point(
@@ -134,7 +132,7 @@ class Conversion:
             if len(self._names) >= MAX_SERIES:
                 self._names.clear()
             found = self._names[key] = self._asked(scope, metric, point)
-            self._yield_gil()
+            yield_gil()
         return found
 
     def _asked(self, scope: InstrumentationScope, metric: Metric, point: Any) -> Named:

@@ -7,7 +7,7 @@ What a dead process published stays counted: `combine` makes one file of those o
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any, Final, NamedTuple, cast
@@ -16,6 +16,7 @@ from slotel.runtime.metrics.scrape.merge import added
 from slotel.runtime.metrics.store.family import portions
 from slotel.runtime.metrics.store.store import Exemplar, Family
 from slotel.runtime.metrics.workers.workers import Workers
+from slotel.runtime.process.gil_yielder import yield_gil
 
 SUFFIX: Final = "app"
 """Suffix of the shared files."""
@@ -37,20 +38,18 @@ class Published(NamedTuple):
     families: Sequence[Family]
 
 
-def published(workers: Workers, yield_gil: Callable[[], None] = lambda: None) -> list[Published]:
+def published(workers: Workers) -> list[Published]:
     """Return what the other processes published; files that cannot be read are skipped."""
     found = []
     for file in workers.shared(SUFFIX):
-        families = decode(file.data, yield_gil)
+        families = decode(file.data)
         if families is not None:
             pid = file.stem.partition("-")[0] if file.is_alive else ""
             found.append(Published(pid, families if file.is_alive else lasting(families)))
     return found
 
 
-def over_processes(
-    own: Published, others: Sequence[Published], yield_gil: Callable[[], None] = lambda: None
-) -> Iterator[Family]:
+def over_processes(own: Published, others: Sequence[Published]) -> Iterator[Family]:
     """Yield the families of a service: counters, histograms and up-down counters added, other gauges by process.
 
     Alone, a process's gauges carry no label `pid`.
@@ -58,9 +57,7 @@ def over_processes(
     if not others:
         yield from own.families
         return
-    yield from added(
-        (_of_process(family, part.pid) for part in (own, *others) for family in part.families), yield_gil
-    )
+    yield from added(_of_process(family, part.pid) for part in (own, *others) for family in part.families)
 
 
 def lasting(families: Iterable[Family]) -> list[Family]:
@@ -86,20 +83,15 @@ def _of_process(family: Family, pid: str) -> Family:
 # by lines of some of them each, so that no step holds the interpreter long.
 
 
-def encode(families: Iterable[Family], yield_gil: Callable[[], None] = lambda: None) -> bytes:
-    """Return a file's content.
-
-    Args:
-        yield_gil: called after some series: others may run meanwhile.
-    """
+def encode(families: Iterable[Family]) -> bytes:
+    """Return a file's content."""
     lines = [_line({"version": _VERSION})]
     for family in families:
         plain = {name: getattr(family, name) for name in _PLAIN}
         exemplars = [[values, list(marked.items())] for values, marked in family.exemplars.items()]
         lines.append(_line({**plain, "exemplars": exemplars}))
-        for portion in portions(family.series.items()):
-            lines.append(_line([[values, list(row)] for values, row in portion]))
-            yield_gil()
+        every = portions(family.series.items())
+        lines.extend(_line([[values, list(row)] for values, row in portion]) for portion in every)
     return b"\n".join(lines)
 
 
@@ -107,7 +99,7 @@ def _line(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def decode(data: bytes, yield_gil: Callable[[], None] = lambda: None) -> list[Family] | None:
+def decode(data: bytes) -> list[Family] | None:
     """Return what a file holds; None for one that is broken or of another version of slotel."""
     families: list[Family] = []
     try:
