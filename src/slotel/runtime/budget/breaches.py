@@ -82,11 +82,9 @@ class BreachDetector:
                 continue
             window = self._windows.window(index, slo.window)
             yield from self._changes(Breach(slo, window, recovered=False), exceeded=window.ratio > slo.limit)
-            for alert in slo.burn_rate_alerts():
-                window = self._windows.window(index, alert.long)
-                threshold = alert.burn_rate(slo.period.seconds)
-                burns = window.burn > threshold and self._windows.window(index, alert.short).burn > threshold
-                yield from self._changes(Breach(slo, window, recovered=False, alert=alert), exceeded=burns)
+            for alert in self._windows.alerts(index):
+                breach = Breach(slo, alert.long, recovered=False, alert=alert.rule)
+                yield from self._changes(breach, exceeded=alert.burns)
 
     def _may_be_breached(self, index: int, slo: Slo) -> bool:
         """Whether any window can have enough bad events: a cheap check."""

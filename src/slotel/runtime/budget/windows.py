@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from slotel.config import names
 from slotel.config.duration import format_duration
-from slotel.config.slo import HOUR, MINUTE, Slo, burn_rate, time_to_exhaustion
+from slotel.config.slo import HOUR, MIN_BAD_EVENTS, MINUTE, BurnRateAlert, Slo, burn_rate, time_to_exhaustion
 from slotel.runtime.budget.history import BAD, FINE_WIDTH, GOOD, KEPT, History
 from slotel.runtime.metrics.store.store import Family, Store
 from slotel.runtime.process.clock import SteadyClock
@@ -60,6 +60,25 @@ class Window(NamedTuple):
     ratio: float
     burn: float
     unit: str = "events"
+
+
+class AlertState(NamedTuple):
+    """A burn-rate alert as the service itself sees it."""
+
+    rule: BurnRateAlert
+    long: Window
+    short: Window
+    threshold: float
+
+    @property
+    def burns(self) -> bool:
+        """Whether both windows burn faster than the threshold."""
+        return self.long.burn > self.threshold and self.short.burn > self.threshold
+
+    @property
+    def fires(self) -> bool:
+        """Whether both windows burn faster than the threshold, and enough events were bad."""
+        return self.burns and self.long.bad >= MIN_BAD_EVENTS
 
 
 class Recent(NamedTuple):
@@ -170,6 +189,16 @@ class BudgetWindows:
         bad, total = self._histories[index].counts(self._clock(), seconds)
         ratio, slo = (bad / total if total else 0.0), self.slos[index]
         return Window(seconds, bad, total, ratio, burn_rate(bad, total, slo.limit), slo.unit)
+
+    def alerts(self, index: int) -> tuple[AlertState, ...]:
+        """Return the burn-rate alerts of an objective."""
+        period, rules = self.slos[index].period.seconds, self.slos[index].burn_rate_alerts()
+        return tuple(
+            AlertState(
+                rule, self.window(index, rule.long), self.window(index, rule.short), rule.burn_rate(period)
+            )
+            for rule in rules
+        )
 
     def recent(self, index: int) -> Recent:
         """Return the events of the last hour in steps of a minute; in finer steps while the service is young."""

@@ -1,6 +1,7 @@
-"""Remembers sums of the request counters, taken at each scrape and each view of the page, for its charts.
+"""The requests of the service for the page: their history for its charts, and the operations with most impact.
 
-Nothing runs in between; a chart has a point for each scrape.
+Sums of the request counters are remembered at each scrape and each view of the page. Nothing runs in between; a chart
+has a point for each scrape.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from slotel.runtime.metrics.store.store import Family
 APART: Final = 4.0
 """Least seconds between two remembered moments."""
 KEPT: Final = int(HOUR / APART) + 1
+MOST: Final = 10
+"""Operations that are shown."""
 
 
 class Totals(NamedTuple):
@@ -46,6 +49,21 @@ class Interval(NamedTuple):
     p50: float | None
     p95: float | None
     p99: float | None
+
+
+class Operation(NamedTuple):
+    """An operation since the service began.
+
+    Args:
+        impact: its share of all the time that the service worked.
+        p95: seconds.
+    """
+
+    name: str
+    calls: float
+    failed: float
+    p95: float | None
+    impact: float
 
 
 def durations(families: Iterable[Family]) -> Family | None:
@@ -148,3 +166,32 @@ class History:
         """Seconds between two points of a chart: close while little is remembered, half a minute over an hour."""
         reach = self._moments[-1].at - self._moments[0].at
         return max(APART, min(reach / 120, 30.0))
+
+
+def operations(families: Iterable[Family]) -> tuple[list[Operation], int]:
+    """Return the operations with most impact, and how many there are in all."""
+    family = durations(families)
+    if family is None:
+        return [], 0
+    named = family.label_names.index(names.LABEL_SPAN_NAME)
+    size = len(family.bounds) + 1
+    sums: dict[str, list[float]] = {}
+    failed: dict[str, float] = {}
+    for labels, numbers, is_failure in entry_series(family):
+        name = labels[named]
+        row = sums.get(name)
+        sums[name] = list(numbers) if row is None else [a + b for a, b in zip(row, numbers, strict=True)]
+        if is_failure:
+            failed[name] = failed.get(name, 0.0) + sum(numbers[:size])
+    worked = sum(row[size] for row in sums.values()) or 1.0
+    first = sorted(sums, key=lambda name: sums[name][size], reverse=True)[:MOST]
+    return [
+        Operation(
+            name,
+            sum(sums[name][:size]),
+            failed.get(name, 0.0),
+            quantile(0.95, sums[name][:size], family.bounds),
+            sums[name][size] / worked,
+        )
+        for name in first
+    ], len(sums)

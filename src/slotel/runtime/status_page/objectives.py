@@ -6,31 +6,12 @@ from collections.abc import Sequence
 from math import inf
 from typing import Literal, NamedTuple
 
-from slotel.config.slo import HOUR, MIN_BAD_EVENTS, MINUTE, BurnRateAlert, Slo, time_to_exhaustion
-from slotel.runtime.budget.windows import BudgetWindows, Recent, Window
+from slotel.config.slo import HOUR, MIN_BAD_EVENTS, MINUTE, Slo, time_to_exhaustion
+from slotel.runtime.budget.windows import AlertState, BudgetWindows, Recent, Window
 
 Health = Literal["good", "warn", "bad", "quiet"]
 """Worst last: `quiet` has no event to judge by."""
 _ORDER: tuple[Health, ...] = ("quiet", "good", "warn", "bad")
-
-
-class AlertState(NamedTuple):
-    """A burn-rate alert as the service itself sees it."""
-
-    rule: BurnRateAlert
-    long: Window
-    short: Window
-    threshold: float
-
-    @property
-    def burns(self) -> bool:
-        """Whether both windows burn faster than the threshold."""
-        return self.long.burn > self.threshold and self.short.burn > self.threshold
-
-    @property
-    def fires(self) -> bool:
-        """Whether both windows burn faster than the threshold, and enough events were bad."""
-        return self.burns and self.long.bad >= MIN_BAD_EVENTS
 
 
 class Objective(NamedTuple):
@@ -66,9 +47,8 @@ class Objective(NamedTuple):
     def sentence(self) -> str:
         """The most important fact, for a person."""
         name, burn = self.slo.name, self.last_5m.burn
-        firing = [alert for alert in self.alerts if alert.fires]
-        if firing:
-            worst = firing[0]
+        worst = next((alert for alert in self.alerts if alert.fires), None)
+        if worst is not None:
             times, severity = f"{worst.short.burn:.3g}", worst.rule.severity
             return (
                 f"{name} burns its error budget at {times} times the allowed rate: a {severity} alert fires"
@@ -86,15 +66,6 @@ def objectives(windows: BudgetWindows) -> list[Objective]:
 
 
 def _objective(windows: BudgetWindows, index: int, slo: Slo) -> Objective:
-    alerts = tuple(
-        AlertState(
-            rule,
-            windows.window(index, rule.long),
-            windows.window(index, rule.short),
-            rule.burn_rate(slo.period.seconds),
-        )
-        for rule in slo.burn_rate_alerts()
-    )
     remaining = windows.remaining(index)
     hour = windows.window(index, HOUR)
     return Objective(
@@ -103,7 +74,7 @@ def _objective(windows: BudgetWindows, index: int, slo: Slo) -> Objective:
         windows.window(index, 5 * MINUTE),
         remaining,
         time_to_exhaustion(remaining, hour.burn, slo.period.seconds) if hour.burn else inf,
-        alerts,
+        windows.alerts(index),
         windows.recent(index),
     )
 

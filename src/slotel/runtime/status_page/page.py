@@ -16,9 +16,9 @@ from slotel.runtime.metrics.scrape.http.connection import Answer
 from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.redaction.redactor import Redactor
 from slotel.runtime.state import UNNAMED
-from slotel.runtime.status_page import health, requests, sections
+from slotel.runtime.status_page import health, sections
 from slotel.runtime.status_page.charts import Html, join, tag
-from slotel.runtime.status_page.history import History, durations
+from slotel.runtime.status_page.history import History, durations, operations
 from slotel.runtime.status_page.objectives import objectives, verdict
 from slotel.runtime.status_page.settings import Setting, settings
 from slotel.version import __version__
@@ -86,7 +86,7 @@ class StatusPage:
         )
         every = objectives(runtime.budget_windows)
         state, sentence = verdict(every)
-        shown, known = requests.operations(families)
+        shown, known = operations(families)
         base = runtime.service.monitoring.sentry_url
         status = self._status()
         body = (

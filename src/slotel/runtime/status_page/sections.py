@@ -8,12 +8,12 @@ from math import isfinite
 
 from slotel.config.duration import format_duration
 from slotel.config.slo import MIN_BAD_EVENTS
+from slotel.runtime.budget.windows import AlertState
 from slotel.runtime.sentry.errors.recent import RecentError
 from slotel.runtime.status_page import words
 from slotel.runtime.status_page.charts import Html, Line, bar, chart, join, tag
-from slotel.runtime.status_page.history import Interval
-from slotel.runtime.status_page.objectives import AlertState, Objective
-from slotel.runtime.status_page.requests import Operation
+from slotel.runtime.status_page.history import Interval, Operation
+from slotel.runtime.status_page.objectives import Objective
 from slotel.runtime.status_page.settings import Setting
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, islice
 from math import isfinite, isnan
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8
 MAX_LABEL_VALUE: Final = 1024
 """Characters of a label value; what is longer is cut and told apart by a checksum."""
 SLICE: Final = 50
-"""Series written in one piece: a fraction of a millisecond, after which others may run."""
+"""Histograms' series written in one piece: a fraction of a millisecond, after which others may run."""
 PER_PROCESS: Final = frozenset({"service.instance.id", "process.pid"})
 """Resource attributes by which the processes of a service differ; the answer is for all of them."""
 
@@ -33,7 +33,18 @@ _REPLACED: Final = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\x00": "\N{REPLACEME
 _LABELS: Final = "\x00"
 """The place of the labels in a template: the one character that no escaped label holds."""
 _NOT_A_LABEL: Final = re.compile(r"[^a-zA-Z0-9_]+")
-_Texts = dict[tuple[str, ...], str]
+
+
+class _LabelTexts(dict[tuple[str, ...], str]):
+    """The text of the labels of each series, by their values; written when it is first asked for."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self._names = names
+
+    def __missing__(self, values: tuple[str, ...]) -> str:
+        text = self[values] = label_text(self._names, values)
+        return text
 
 
 class Exposition:
@@ -45,7 +56,7 @@ class Exposition:
 
     def __init__(self, target: Mapping[str, Any] | None = None) -> None:
         self._target = _target_labels(target or {})
-        self._texts: dict[tuple[str, ...], _Texts] = {}
+        self._texts: dict[tuple[str, ...], _LabelTexts] = {}
 
     def render(self, families: Iterable[Family], *, openmetrics: bool = False) -> Iterator[str]:
         """Yield the exposition in pieces of at most `SLICE` series.
@@ -60,11 +71,11 @@ class Exposition:
             if not family.series:
                 continue
             yield _head(family, openmetrics=openmetrics)
-            texts = self._texts.setdefault(family.label_names, {})
-            if family.kind == "histogram":
-                yield from _histogram(family, texts, openmetrics=openmetrics)
-            else:
-                yield from _plain(family, texts, openmetrics=openmetrics)
+            texts = self._texts.setdefault(family.label_names, _LabelTexts(family.label_names))
+            write, slice_ = (_histogram, SLICE) if family.kind == "histogram" else (_plain, SLICE * 10)
+            series = write(family, texts, openmetrics=openmetrics)
+            while text := "".join(islice(series, slice_)):
+                yield text
         if openmetrics:
             yield "# EOF\n"
 
@@ -116,41 +127,27 @@ def _head(family: Family, *, openmetrics: bool) -> str:
     return head
 
 
-def _plain(family: Family, texts: _Texts, *, openmetrics: bool) -> Iterator[str]:
+def _plain(family: Family, texts: _LabelTexts, *, openmetrics: bool) -> Iterator[str]:
+    """Yield the line of each series of a counter or a gauge."""
     name = f"{family.name}_total" if family.kind == "counter" else family.name
     exemplars = family.exemplars if openmetrics and family.kind == "counter" else {}
-    lines: list[str] = []
     for values, row in family.series.items():
-        labels = texts.get(values)
-        if labels is None:
-            labels = texts[values] = label_text(family.label_names, values)
+        labels = texts[values]
         tail = _exemplar(exemplars.get(values, {}).get(0)) if exemplars else ""
-        lines.append(
-            f"{name}{{{labels}}} {number(row[0])}{tail}\n" if labels else f"{name} {number(row[0])}{tail}\n"
-        )
-        if len(lines) >= SLICE * 10:
-            yield "".join(lines)
-            lines.clear()
-    yield "".join(lines)
+        yield f"{name}{{{labels}}} {number(row[0])}{tail}\n" if labels else f"{name} {number(row[0])}{tail}\n"
 
 
-def _histogram(family: Family, texts: _Texts, *, openmetrics: bool) -> Iterator[str]:
+def _histogram(family: Family, texts: _LabelTexts, *, openmetrics: bool) -> Iterator[str]:
+    """Yield the lines of each series of a histogram."""
     exemplars = family.exemplars if openmetrics else {}
     labelled, bare = _template(family, _LABELS + ","), _template(family, "").replace("{}", "")
-    lines: list[str] = []
-    for index, (values, row) in enumerate(family.series.items()):
-        labels = texts.get(values)
-        if labels is None:
-            labels = texts[values] = label_text(family.label_names, values)
+    for values, row in family.series.items():
+        labels = texts[values]
         counts = tuple(accumulate(row[:-1]))
         text = (labelled if labels else bare) % (*counts, number(row[-1]), counts[-1])
         if exemplars and values in exemplars:
             text = _marked(text, exemplars[values])
-        lines.append(text.replace(_LABELS, labels))
-        if index % SLICE == SLICE - 1:
-            yield "".join(lines)
-            lines.clear()
-    yield "".join(lines)
+        yield text.replace(_LABELS, labels)
 
 
 def _template(family: Family, labels: str) -> str:
