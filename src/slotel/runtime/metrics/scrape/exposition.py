@@ -72,9 +72,9 @@ class Exposition:
                 continue
             yield _head(family, openmetrics=openmetrics)
             texts = self._texts.setdefault(family.label_names, _LabelTexts(family.label_names))
-            write, slice_ = (_histogram, SLICE) if family.kind == "histogram" else (_plain, SLICE * 10)
-            series = write(family, texts, openmetrics=openmetrics)
-            while text := "".join(islice(series, slice_)):
+            lines_of, size = (_histogram, SLICE) if family.kind == "histogram" else (_plain, SLICE * 10)
+            lines = lines_of(family, texts, openmetrics=openmetrics)
+            while text := "".join(islice(lines, size)):
                 yield text
         if openmetrics:
             yield "# EOF\n"
