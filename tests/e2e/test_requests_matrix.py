@@ -239,15 +239,15 @@ def test_a_job_of_celery_is_judged_by_what_its_task_says_and_control_flow_is_no_
 
 
 CALLS = {
-    "ok": GOOD, "raises": BAD, "not_found": GOOD, "internal": BAD, "data_loss": BAD, "stream_breaks": BAD,
+    "ok": GOOD, "raises": BAD, "raises_bare": BAD, "rich_status": BAD, "rich_refusal": GOOD, "not_found": GOOD, "internal": BAD, "data_loss": BAD, "stream_breaks": BAD,
     "gives_none": BAD, "stream_number": BAD, "no_such_method": BAD, "no_such_other": BAD, "interceptor_raises": BAD,
     "ok unreadable": BAD,
 }  # fmt: skip
 CALLS_OF = {
-    "sync": {"leaves": GOOD, "stream_text": BAD, "rich_status": BAD, "rich_refusal": GOOD, "uncompressed": GOOD},
+    "sync": {"leaves": GOOD, "stream_text": BAD, "uncompressed": GOOD},
     "aio": {
         "leaves": EXCLUDED, "stream_text": GOOD, "synchronous_none": BAD, "stream_written": GOOD, "stream_written_breaks": BAD, "synchronous": GOOD,
-        "synchronous_raises": BAD, "synchronous_stream": GOOD,
+        "synchronous_raises": BAD, "synchronous_not_found": GOOD, "synchronous_stream": GOOD,
     },
 }  # fmt: skip
 """Of a call whose client has left only the asynchronous server cancels the handler."""
@@ -270,7 +270,11 @@ def test_a_call_of_grpc_is_answered_as_without_slotel_and_judged_by_the_code_tha
     counted, events = told_by("grpc_calls.py", server)
     names = counted.pop("names")
     assert {name: code for name, (code, _) in counted.items()} == codes
-    assert {name: outcomes for name, (_, outcomes) in counted.items()} == CALLS | CALLS_OF[server]
+    expected = CALLS | CALLS_OF[server]
+    assert {name: outcomes for name, (_, outcomes) in counted.items()} == expected
+    bad = {name for name, outcomes in expected.items() if outcomes == BAD}
     assert {name.removeprefix("/shop.Shop/") for name in names} <= {*counted, "grpc"}
     assert not [name for name in names if "no_such" in name]  # a client's own word has no bound
-    assert events == ["TypeError"] * types + ["ValueError"] * values
+    failed = {name for name, status in names.items() if status == "ERROR"}
+    assert failed == {f"/shop.Shop/{name}" for name in bad if f"/shop.Shop/{name}" in names} | {"grpc"}
+    assert events == ["Exception"] + ["TypeError"] * types + ["ValueError"] * values

@@ -38,6 +38,10 @@ def raises(_request, _context):
     raise ValueError("raises")
 
 
+def raises_bare(_request, _context):
+    raise Exception  # noqa: TRY002 as `abort` does
+
+
 def not_found(_request, context):
     context.abort(grpc.StatusCode.NOT_FOUND, "no")
 
@@ -99,7 +103,7 @@ class RichStatus(grpc.Status):
 
 
 SYNC = (
-    ok, raises, not_found, internal, data_loss, leaves, stream_breaks, gives_none, stream_text, stream_number, rich_status,
+    ok, raises, raises_bare, not_found, internal, data_loss, leaves, stream_breaks, gives_none, stream_text, stream_number, rich_status,
     rich_refusal, uncompressed,
 )  # fmt: skip
 
@@ -110,6 +114,18 @@ async def aio_ok(_request, _context):
 
 async def aio_raises(_request, _context):
     raise ValueError("raises")
+
+
+async def aio_rich_status(_request, context):
+    await context.abort_with_status(RichStatus(grpc.StatusCode.UNAVAILABLE, "rich"))
+
+
+async def aio_rich_refusal(_request, context):
+    await context.abort_with_status(RichStatus(grpc.StatusCode.NOT_FOUND, "rich"))
+
+
+async def aio_raises_bare(_request, _context):
+    raise Exception  # noqa: TRY002 as `abort` does
 
 
 async def aio_not_found(_request, context):
@@ -171,6 +187,10 @@ def aio_synchronous_raises(_request, _context):
     raise ValueError("synchronous_raises")
 
 
+def aio_synchronous_not_found(_request, context):
+    context.abort(grpc.StatusCode.NOT_FOUND, "no")
+
+
 def aio_synchronous_stream(_request, _context):
     yield b"part"
 
@@ -178,7 +198,8 @@ def aio_synchronous_stream(_request, _context):
 AIO = (
     aio_ok, aio_raises, aio_not_found, aio_internal, aio_data_loss, aio_leaves, aio_stream_breaks, aio_gives_none,
     aio_stream_text, aio_stream_written, aio_stream_written_breaks, aio_synchronous, aio_synchronous_raises,
-    aio_synchronous_stream, aio_stream_number, aio_synchronous_none,
+    aio_synchronous_stream, aio_stream_number, aio_synchronous_none, aio_synchronous_not_found, aio_raises_bare,
+    aio_rich_status, aio_rich_refusal,
 )  # fmt: skip
 UNKNOWN = ("no_such_method", "no_such_other", "interceptor_raises", "ok unreadable")
 """Calls that come to no handler: gRPC answers them itself."""
@@ -244,14 +265,15 @@ def outcomes():
 
 
 def names():
-    """Return the names under which calls are counted."""
+    """Return the names under which calls are counted, each with the statuses of its spans."""
     if IS_ALONE:
-        return []
+        return {}
     from slotel.runtime.state import current
 
     families = [each for each in current().store.snapshot() if each.name == "traces_span_metrics_calls"]
     labels = [dict(zip(each.label_names, key, strict=True)) for each in families for key in each.series]
-    return sorted({each["span_name"] for each in labels if each["span_kind"] == "SPAN_KIND_SERVER"})
+    calls = [each for each in labels if each["span_kind"] == "SPAN_KIND_SERVER"]
+    return {each["span_name"]: each["status_code"].removeprefix("STATUS_CODE_") for each in calls}
 
 
 def ask(port, names):

@@ -1,7 +1,8 @@
 """Faults of OpenTelemetry's instrumentation of gRPC servers, seen in 0.66b1.
 
-It sees no call that comes to no handler, and no answer that cannot be serialized; of an asynchronous server it knows
-neither synchronous handlers nor those that call `context.write`: each of their calls failed.
+It sees no call that comes to no handler, and no answer that cannot be serialized; a call whose handler raises has the
+code OK, also after `abort_with_status`; of an asynchronous server it knows neither synchronous handlers nor those that
+call `context.write`: each of their calls failed.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import Any, Final
 
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.sdk.trace import ReadableSpan
 
 from slotel.runtime.upstream.otel.failure import failed_by, record
+from slotel.runtime.upstream.otel.reading import attributes_of
 from slotel.runtime.upstream.probe import Probe
 
 _PACKAGE: Final = "opentelemetry.instrumentation.grpc"
@@ -28,10 +31,6 @@ _SYNC: Final = Probe(
 _ASYNC: Final = Probe(
     f"{_PACKAGE}._aio_server:OpenTelemetryAioServerInterceptor", "intercept_service",
     why=_SYNC.why, without=_WITHOUT,
-)  # fmt: skip
-_ABORTS: Final = Probe(
-    f"{_PACKAGE}._server:_OpenTelemetryServicerContext", "abort_with_status", why="tells nobody the status",
-    without="calls that `abort_with_status` ends are counted as good", level=None,  # gRPC's own class has one, too
 )  # fmt: skip
 _COMPRESSES: Final = Probe(
     f"{_PACKAGE}._server:_OpenTelemetryServicerContext", "disable_next_message_compression",
@@ -45,7 +44,8 @@ _SYNC_ORIGINAL: Final[list[Callable[..., Any]]] = []
 """The method of the instrumentation of synchronous servers."""
 _INTERNAL: Final = 13
 _UNKNOWN: Final = 2
-"""Status codes of a synchronous and of an asynchronous server for a response that they cannot serialize."""
+"""Status codes of a synchronous and of an asynchronous server for a response that they cannot serialize; the second is
+also for a handler that raises."""
 _FILTER: Final = Probe(
     f"{_PACKAGE}._server:OpenTelemetryServerInterceptor", "_filter",
     why="what the user left out of instrumentation is not counted", without=_WITHOUT,
@@ -69,7 +69,6 @@ def watch_refused_calls(refused: Refused) -> None:
     tell = functools.partial(_tell, refused)
     _SYNC.wrap_on_import(_watching(tell))
     _ASYNC.wrap_on_import(_watching_async(tell))
-    _ABORTS.wrap_on_import(_aborting_with_status)
     _COMPRESSES.wrap_on_import(_disabling_compression)
 
 
@@ -159,10 +158,10 @@ def _serializing(handler: Any, *, is_asyncio: bool) -> Any:
     )
     if is_stream and inspect.iscoroutinefunction(behavior):
         return _rebuilt(handler, _writing(behavior), serializer)  # what it writes is serialized in its span
-    if serializer is None:
-        return handler
 
     def serialize(response: Any) -> Any:
+        if serializer is None:
+            return response
         try:
             if is_asyncio and isinstance(response, str):
                 response = response.encode()  # as that server does
@@ -175,41 +174,75 @@ def _serializing(handler: Any, *, is_asyncio: bool) -> Any:
             ):
                 raise  # gRPC logs it when the call's span has ended: this one says which call it was
             record(span, error)
-            span.set_attribute("rpc.grpc.status_code", _UNKNOWN if is_asyncio else _INTERNAL)
-            span.set_status(failed_by(error))
+            _fail(span, _UNKNOWN if is_asyncio else _INTERNAL, error)
             return _Unserialized(error)
 
     around = _AROUND[_is_async(behavior), is_stream]
     return _rebuilt(handler, around(behavior, serialize), _serialized)
 
 
+def _fail(span: trace.Span, code: int, error: BaseException) -> None:
+    span.set_attribute("rpc.grpc.status_code", code)
+    span.set_status(failed_by(error))
+
+
+class _Failing:
+    """Around a handler: where it raises, the call's span gets the code of gRPC's answer."""
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+
+    def __enter__(self) -> None:
+        """Call the handler next."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        """Note the code that the handler has set or aborted with, else UNKNOWN."""
+        if not isinstance(error, Exception):
+            return
+        with contextlib.suppress(Exception):  # a synchronous handler's in an asynchronous server has no code
+            if (code := self._context.code()) is not None:
+                self._context.set_code(code)
+        span = trace.get_current_span()
+        if isinstance(span, ReadableSpan) and attributes_of(span).get("rpc.grpc.status_code") == 0:
+            _fail(span, _UNKNOWN, error)
+
+
 def _giving(behavior: Any, serialize: Any) -> Any:
-    return lambda request, context: serialize(behavior(request, context))
+    def gives(request: Any, context: Any) -> Any:
+        with _Failing(context):
+            return serialize(behavior(request, context))
+
+    return gives
 
 
 def _yielding(behavior: Any, serialize: Any) -> Any:
     def yields(request: Any, context: Any) -> Any:
-        responses = behavior(request, context)
-        try:
-            for response in responses:
-                yield serialize(response)
-        finally:
-            getattr(responses, "close", lambda: None)()
+        with _Failing(context):
+            responses = behavior(request, context)
+            try:
+                for response in responses:
+                    yield serialize(response)
+            finally:
+                getattr(responses, "close", lambda: None)()
 
     return yields
 
 
 def _giving_later(behavior: Any, serialize: Any) -> Any:
     async def gives(request: Any, context: Any) -> Any:
-        return serialize(await behavior(request, context))
+        with _Failing(context):
+            return serialize(await behavior(request, context))
 
     return gives
 
 
 def _yielding_later(behavior: Any, serialize: Any) -> Any:
     async def yields(request: Any, context: Any) -> Any:
-        async for response in behavior(request, context):
-            yield serialize(response)
+        with _Failing(context):
+            async for response in behavior(request, context):
+                yield serialize(response)
 
     return yields
 
@@ -219,7 +252,8 @@ def _writing(behavior: Any) -> Any:
 
     async def yields(request: Any, context: Any) -> Any:
         nothing: tuple[Any, ...] = ()
-        await behavior(request, context)
+        with _Failing(context):
+            await behavior(request, context)
         for each in nothing:
             yield each
 
@@ -273,16 +307,6 @@ def _is_async(behavior: Any) -> bool:
 def _rebuilt(handler: Any, behavior: Any, serializer: Any, deserializer: Any = None) -> Any:
     make = getattr(sys.modules["grpc"], f"{_kind(handler)}_rpc_method_handler")
     return make(behavior, deserializer or handler.request_deserializer, serializer)
-
-
-def _aborting_with_status(original: Any) -> Any:
-    def abort_with_status(its: Any, status: Any) -> Any:
-        with contextlib.suppress(Exception):  # gRPC says what is wrong with it
-            its.set_code(status.code)
-            its.set_details(status.details)
-        return original(its, status)
-
-    return abort_with_status
 
 
 def _disabling_compression(_original: Any) -> Any:
