@@ -79,9 +79,7 @@ class ErrorTrackingMiddleware:
 
     def __getattr__(self, name: str) -> Any:
         """Return the app's attribute."""
-        if (
-            name in _OWN or name == "__wrapped__"
-        ):  # not there: an object that is copied or unpickled has no app yet
+        if name in _OWN or name == "__wrapped__":  # an object that is copied or unpickled has no app yet
             raise AttributeError(name)
         return getattr(self.app, name)
 
@@ -148,12 +146,8 @@ class ErrorTrackingMiddleware:
         await (self._counting("asgi", self._report_asgi) or self._report_asgi)(scope, receive, send)
 
     async def _report_asgi(self, scope: Any, receive: Any, send: Any) -> None:
-        with _own_scope(scope):
-            try:
-                await self.app(scope, receive, send)
-            except Exception as error:
-                _report(error, "asgi")
-                raise
+        with _own_scope(scope, "asgi"):
+            await self.app(scope, receive, send)
 
     def _wsgi(self, environ: Any, start_response: Any) -> Any:
         return (self._counting("wsgi", self._report_wsgi) or self._report_wsgi)(environ, start_response)
@@ -161,12 +155,8 @@ class ErrorTrackingMiddleware:
     def _report_wsgi(self, environ: Any, start_response: Any) -> Any:
         from slotel.runtime.requests.layers.wsgi_bodies import is_file
 
-        with _own_scope(environ) as sentry_scope:
-            try:
-                answer = self.app(environ, start_response)
-            except Exception as error:
-                _report(error, "wsgi")
-                raise
+        with _own_scope(environ, "wsgi") as sentry_scope:
+            answer = self.app(environ, start_response)
         if isinstance(answer, (list, tuple)) or is_file(answer, environ):
             return answer  # servers look at its length or its class
         return _Answer(answer, sentry_scope)
@@ -180,41 +170,44 @@ class _Answer:
         self._sentry_scope = sentry_scope
 
     def __iter__(self) -> Iterator[Any]:
-        try:
+        with self._reporting():
             yield from self._answer
-        except Exception as error:
-            self._failed(error)
-            raise
 
     def close(self) -> None:
         close = getattr(self._answer, "close", None)
-        if close is None:
-            return
+        if close is not None:
+            with self._reporting():
+                close()
+
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
         try:
-            close()
+            yield
         except Exception as error:
-            self._failed(error)
+            if self._sentry_scope is not None:
+                import sentry_sdk
+
+                from slotel.runtime.sentry.errors.capture import capture
+
+                with sentry_sdk.scope.use_isolation_scope(self._sentry_scope):
+                    capture(error, "wsgi")
             raise
-
-    def _failed(self, error: BaseException) -> None:
-        if self._sentry_scope is None:
-            _report(error, "wsgi")
-            return
-        import sentry_sdk
-
-        with sentry_sdk.scope.use_isolation_scope(self._sentry_scope):
-            _report(error, "wsgi")
 
 
 @contextmanager
-def _own_scope(carrier: Any) -> Iterator[Any]:
-    """Run a request with its own Sentry scope, which adds the request to events; yield it, or None without Sentry."""
+def _own_scope(carrier: Any, mechanism: str = "") -> Iterator[Any]:
+    """Run a request with its own Sentry scope, which adds the request to events; yield it, or None without Sentry.
+
+    Args:
+        mechanism: reports an exception as caught by this; "" if another one reports it.
+    """
     runtime = started()
     if runtime is None or runtime.sentry is None:
         yield None
         return
     import sentry_sdk
 
+    from slotel.runtime.sentry.errors.capture import capture
     from slotel.runtime.sentry.errors.request import add_request
 
     def complete(event: Any, _hint: Any) -> Any:
@@ -225,16 +218,12 @@ def _own_scope(carrier: Any) -> Iterator[Any]:
     with sentry_sdk.isolation_scope() as scope:
         scope.clear_breadcrumbs()
         scope.add_event_processor(complete)
-        yield scope
-
-
-def _report(error: BaseException, mechanism: str) -> None:
-    runtime = started()
-    if runtime is None or runtime.sentry is None:
-        return
-    from slotel.runtime.sentry.errors.capture import capture
-
-    capture(error, mechanism)
+        try:
+            yield scope
+        except Exception as error:
+            if mechanism:
+                capture(error, mechanism)
+            raise
 
 
 def _takes_one(app: Any) -> bool:

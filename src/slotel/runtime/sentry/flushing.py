@@ -24,7 +24,7 @@ def flush_first(client: SentryClientLike, flush: Callable[[float], object]) -> N
         flush: called with a time-out in seconds; it may flush the transport itself.
     """
     EXIT.watch()
-    transport = client.transport
+    transport: Any = client.transport
     if transport is None or hasattr(transport, _MARK):
         return
     send = transport.flush

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ _HOSTS = ("server.address", "net.peer.name", "http.host")
 _PORTS = ("server.port", "net.peer.port")
 
 
+@lru_cache(maxsize=16)
 def own_span_test(dsn: str) -> Callable[[ReadableSpan, Mapping[str, Any]], bool]:
     """Return a predicate of a span and its attributes: whether it is a request to the DSN's host.
 
@@ -29,7 +31,7 @@ def own_span_test(dsn: str) -> Callable[[ReadableSpan, Mapping[str, Any]], bool]
         if span.kind is not client or _HTTP.isdisjoint(attributes):
             return False
         found = _target(attributes)
-        return found is not None and found[0] == host and found[1] in (port, None)
+        return found is not None and found[0] == host != "" and found[1] in (port, None)
 
     return is_own
 

@@ -65,16 +65,6 @@ class _Baggage(W3CBaggagePropagator):
 
 _BAGGAGE: Final = _Baggage()
 
-SamplingContextOf = Callable[[SpanContext], "Mapping[str, str]"]
-"""Returns Sentry's dynamic sampling context of a trace that this service began; {} for any other trace."""
-
-PropagationTargets = Callable[[], "Sequence[Any]"]
-"""Returns the client's `trace_propagation_targets`: texts and patterns of URLs that get Sentry's headers."""
-
-
-ConnectionOf = Callable[[], Any]
-"""Returns the `SentryConnection`, which knows the app's options for propagation; None while there is none."""
-
 
 def _without_sentry(context: Context | None) -> Context:
     """Return the context without Sentry's entries of the baggage."""
@@ -90,15 +80,15 @@ class SentryHeaders(TextMapPropagator):
 
     Args:
         rate: sample rate for a `sentry-trace` without a decision, in [0, 1].
-        sampling_context_of: the `sentry-*` entries of `baggage` where this service began the trace.
-        targets: which requests get Sentry's headers.
+        sampling_context_of: the `sentry-*` entries of `baggage` where this service began the trace; else {}.
+        targets: the client's `trace_propagation_targets`: texts and patterns of URLs that get Sentry's headers.
     """
 
     def __init__(
         self,
         rate: float = 1.0,
-        sampling_context_of: SamplingContextOf = lambda _: {},
-        targets: PropagationTargets = lambda: EVERYWHERE,
+        sampling_context_of: Callable[[SpanContext], Mapping[str, str]] = lambda _: {},
+        targets: Callable[[], Sequence[Any]] = lambda: EVERYWHERE,
     ) -> None:
         self._bound = round(rate * (1 << 64))
         self._sampling_context_of = sampling_context_of
@@ -179,13 +169,13 @@ class SinglePassPropagator(CompositePropagator):
     `RequestContextPropagator` keeps it.
 
     Args:
-        connection: see `ConnectionOf`.
+        connection: the `SentryConnection`, which knows the app's options for propagation; None while there is none.
     """
 
     def __init__(
         self,
         propagators: Sequence[TextMapPropagator],
-        connection: ConnectionOf = lambda: None,
+        connection: Callable[[], Any] = lambda: None,
     ) -> None:
         super().__init__(propagators)
         self._connection = connection
@@ -272,8 +262,8 @@ def request_of(context: Context | None) -> MutableMapping[str, Any] | None:
 def install(
     named: str,
     rate: float,
-    sampling_context_of: SamplingContextOf,
-    connection: ConnectionOf,
+    sampling_context_of: Callable[[SpanContext], Mapping[str, str]],
+    connection: Callable[[], Any],
 ) -> None:
     """Set W3C's and Sentry's propagators, unless the user named others: then only `RequestContextPropagator` is added.
 
@@ -283,7 +273,7 @@ def install(
     Args:
         named: the user's OTEL_PROPAGATORS; empty for none.
         rate: as in `SentryHeaders`.
-        connection: see `ConnectionOf`.
+        connection: as in `SinglePassPropagator`.
     """
 
     def targets() -> Sequence[Any]:

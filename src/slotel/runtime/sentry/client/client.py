@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import wrapt
 from opentelemetry.trace import SpanContext
@@ -18,15 +18,13 @@ from slotel.config.service import SentrySettings
 from slotel.runtime.finding import Finding, log
 from slotel.runtime.logs import LOG
 from slotel.runtime.requests.local_roots import OpenSpans
-from slotel.runtime.sentry.client.dsn import Destination, dsn_finding, read_dsn
+from slotel.runtime.sentry.client.dsn import Destination, dsn_finding
 from slotel.runtime.sentry.client.identity import Identity, identify
 
 if TYPE_CHECKING:
     from slotel.runtime.budget.incidents import Incident
     from slotel.runtime.sentry.client.takeover import ClientTakeover
     from slotel.runtime.sentry.errors.linker import ErrorEventLinker
-
-FLUSH_TIMEOUT: Final = 2.0
 
 
 class SentryDependencies(NamedTuple):
@@ -114,6 +112,7 @@ class SentryConnection:
 
         window = incident.breach.window
         state = "recovered" if incident.recovered else "breached"
+        breaches = () if incident.recovered else (incident.breach, *incident.beside)
         level: Literal["error", "warning"] = "error" if incident.breach.severity == "page" else "warning"
         return sentry_sdk.capture_event(
             {
@@ -128,9 +127,7 @@ class SentryConnection:
                 },
                 "contexts": {
                     "error budget": {
-                        "breached": [each.name for each in (incident.breach, *incident.beside)]
-                        if not incident.recovered
-                        else [],
+                        "breached": [each.name for each in breaches],
                         "bad": window.bad,
                         "total": window.total,
                         "counted": window.unit,
@@ -143,7 +140,7 @@ class SentryConnection:
             }
         )
 
-    def flush(self, timeout: float = FLUSH_TIMEOUT) -> None:
+    def flush(self, timeout: float = 2.0) -> None:
         """Send what is pending, within `timeout` seconds."""
         self.client.flush(timeout=timeout)
 
@@ -176,14 +173,9 @@ def start_client(
     """
     identity = identify(settings, resource)
     standing = _standing_client()
-    dsn = settings.dsn
-    destination: Destination | None = None
-    found = dsn_finding(dsn)
-    if found.status == "fail" or (dsn is None and standing is None):
+    found = dsn_finding(settings.dsn)
+    if found.status == "fail" or (settings.dsn is None and standing is None):
         tell([found])
-        dsn = None
-    elif dsn is not None:
-        destination = read_dsn(dsn)
 
     def takeover() -> ClientTakeover:
         from slotel.runtime.upstream.sentry.optional import import_sentry
@@ -193,17 +185,12 @@ def start_client(
 
         return ClientTakeover(identity, parts, connected)
 
-    if standing is not None:
-        adoption = takeover()
-        adopted = adoption.adopt(standing)
-        adoption.watch()
-        return adopted
-    if dsn is None or destination is None:
+    if standing is None and found.status != "ok":
         # an app that never imports sentry-sdk does not pay for it
         wrapt.register_post_import_hook(lambda _: _watch(takeover), "sentry_sdk")
         return None
     adoption = takeover()
-    connection = adoption.connect(dsn, destination)
+    connection = adoption.connect(settings.dsn or "") if standing is None else adoption.adopt(standing)
     adoption.watch()
     return connection
 

@@ -78,13 +78,13 @@ class ClientTakeover:
         self._is_tied = False
         self._expects = False
 
-    def connect(self, dsn: str, destination: Destination) -> SentryConnection:
+    def connect(self, dsn: str) -> SentryConnection:
         """Set up slotel's own client."""
         options = {"default_integrations": False, "integrations": integrations(), **self._options()}
         with without_django(), self._expecting():
             sentry_sdk.init(dsn=dsn, **options)
             import_readers()
-        return self._tie(sentry_sdk.get_client(), destination)
+        return self._tie(sentry_sdk.get_client(), read_dsn(dsn))
 
     def adopt(self, client: Any) -> SentryConnection:
         """Take over a client that the app has set up before slotel started, or without `sentry_sdk.init`."""
@@ -133,8 +133,7 @@ class ClientTakeover:
         try:
             if known is not None:
                 self._trail.replaced(known.client)
-            connection = self.adopt(client)
-            self._connected(connection)
+            self._connected(self.adopt(client))
         except Exception as error:  # noqa: BLE001 nothing may reach the app
             LOG.error(
                 "cannot follow the app's Sentry client: %s (transactions are still sent to the previous destination)",
@@ -241,9 +240,7 @@ class ClientTakeover:
         self._completion.before(getattr(client, "spotlight", None))
         if self._connection is None:
             self._connection = SentryConnection(client, destination, self._identity, self._trail)
-            return self._connection
-        self._connection.client = client
-        self._connection.destination = destination
+        self._connection.client, self._connection.destination = client, destination
         return self._connection
 
     def _watch_transport(self, client: Any, destination: Destination) -> None:
@@ -280,24 +277,18 @@ class ClientTakeover:
 
     def _transport_class(self) -> Any:
         """Return the transport class for `sentry_sdk.init`."""
-        parts, limits, completion, environment_of = (
-            self._parts,
-            self._limits,
-            self._completion,
-            self._environment,
-        )
+        takeover, parts = self, self._parts
 
         class SlotelTransport(ClientTransport):
             def __init__(self, options: dict[str, Any]) -> None:
                 dsn = options["dsn"]
-                project = read_dsn(dsn).project
-                environment = environment_of(options)
+                project, environment = read_dsn(dsn).project, takeover._environment(options)
                 # what a server has forbidden for a while holds for its next client, too
-                limited = limits.setdefault(dsn, RateLimits())
+                limits = takeover._limits.setdefault(dsn, RateLimits())
                 super().__init__(
                     options,
-                    Sender(Endpoint(dsn, options), parts.dropped, limits=limited),
-                    completion=completion,
+                    Sender(Endpoint(dsn, options), parts.dropped, limits),
+                    completion=takeover._completion,
                     counted=lambda told: parts.counted(project, told or environment),
                 )
 

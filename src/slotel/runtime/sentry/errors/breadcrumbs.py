@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -120,7 +119,7 @@ def _crumbs(spans: Iterable[ReadableSpan], most: int) -> list[dict[str, Any]]:
     calls = [(span, attributes_of(span)) for span in list(spans) if span.kind is _CLIENT]
     if not calls:
         return []
-    is_own = _own_test(str(sentry_sdk.get_client().options.get("dsn") or ""))
+    is_own = own_span_test(str(sentry_sdk.get_client().options.get("dsn") or ""))
     found: list[dict[str, Any]] = []
     outer, text = calls[-1][0], None
     for span, attributes in reversed(calls):
@@ -147,11 +146,6 @@ def _is_written(span: ReadableSpan) -> bool:
     if integration in _OFF:
         return True
     return integration not in SET_UP and sentry_sdk.get_client().get_integration(integration) is not None
-
-
-@lru_cache(maxsize=4)
-def _own_test(dsn: str) -> Callable[[ReadableSpan, Mapping[str, Any]], bool]:
-    return own_span_test(dsn) if dsn else lambda _span, _attributes: False
 
 
 def _crumb(span: ReadableSpan, attributes: Mapping[str, Any]) -> dict[str, Any] | None:

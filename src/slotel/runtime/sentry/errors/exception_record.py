@@ -50,8 +50,9 @@ class ExceptionRecord:
     def reported(self, when: float) -> None:
         self._reported[sentry_sdk.get_client()] = when
 
-    def trace_differs(self, current: SpanContext) -> bool:
-        """Whether the exception was raised again in another trace, as a shared instance may be."""
+    def trace_differs(self, current: SpanContext | None = None) -> bool:
+        """Whether the exception was raised again in another trace than the current one, as a shared instance may be."""
+        current = current or trace.get_current_span().get_span_context()
         return self.context is not None and current.is_valid and current.trace_id != self.context.trace_id
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -74,21 +75,14 @@ def is_reported(error: BaseException | None) -> bool:
     """Return whether an exception was already reported in the current trace: a second report is dropped."""
     known = record_of(error)
     return (
-        known is not None
-        and known.reported > 0.0
-        and known.context is not None
-        and not known.trace_differs(trace.get_current_span().get_span_context())
+        known is not None and known.reported > 0.0 and known.context is not None and not known.trace_differs()
     )
 
 
 def is_unwanted(error: BaseException) -> bool:
     """Return whether the app's `before_send` dropped the event of an exception of this trace."""
     known = record_of(error)
-    return (
-        known is not None
-        and known.is_unwanted
-        and not known.trace_differs(trace.get_current_span().get_span_context())
-    )
+    return known is not None and known.is_unwanted and not known.trace_differs()
 
 
 def unreport(hint: Mapping[str, Any]) -> None:

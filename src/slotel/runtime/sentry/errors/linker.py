@@ -198,28 +198,23 @@ class ErrorEventLinker(Sink):
             return event
         current = trace.get_current_span().get_span_context()
         error = (hint.get("exc_info") or (None, None))[1]
-        exception_record = record_of(error)
-        if is_second_report(event, error):
+        known = record_of(error)
+        if known is not None and known.trace_differs(current):
+            known = None
+        reported = 0.0 if known is None else known.reported
+        is_repeated = reported and (known.context or time.monotonic() - reported < DUPLICATE_WINDOW)  # type: ignore[union-attr]  # it is known
+        if is_repeated or is_second_report(event, error):
             DUPLICATE.set(True)
             return None
-        if error is not None and exception_record is not None and exception_record.trace_differs(current):
-            exception_record = None
-        if (
-            exception_record is not None
-            and exception_record.reported
-            and (exception_record.context or time.monotonic() - exception_record.reported < DUPLICATE_WINDOW)
-        ):
-            DUPLICATE.set(True)
-            return None
-        if exception_record is None:
-            exception_record = ExceptionRecord(*self._where(current))
+        if known is None:
+            known = ExceptionRecord(*self._where(current))
             if error is not None:
-                remember(error, exception_record)
-        exception_record.reported = time.monotonic()
+                remember(error, known)
+        known.reported = time.monotonic()
         event.setdefault("contexts", {}).setdefault("runtime", _RUNTIME)
-        hint[RECORD] = exception_record
-        local_root = exception_record.local_root
-        self.link(event, exception_record.context, local_root, exception_record.span)
+        hint[RECORD] = known
+        local_root = known.local_root
+        self.link(event, known.context, local_root, known.span)
         if local_root is not None and not local_root.ended and local_root.span.kind not in REQUEST_KINDS:
             add_calls(event, {}, local_root.spans)
         return event
@@ -281,29 +276,26 @@ class ErrorEventLinker(Sink):
             "data": {"thread.id": str(thread.ident), "thread.name": thread.name},
         }
         is_part = local_root is not None and PART in (local_root.span.attributes or {})
-        here: Any = trace.get_current_span()
-        if here.get_span_context().span_id != context.span_id or not isinstance(here, ReadableSpan):
-            here = local_root.span if local_root is not None else None
-        if here is None or here.get_span_context().span_id != context.span_id:
-            here = failed
-        if here is not None and here.get_span_context().span_id == context.span_id:
+        root = None if local_root is None else local_root.span
+        known = (trace.get_current_span(), root, failed)
+        spans: list[Any] = [each for each in known if isinstance(each, ReadableSpan)]
+        here = next((each for each in spans if each.get_span_context().span_id == context.span_id), None)
+        if here is not None:
             attributes = here.attributes or {}
             scope = here.instrumentation_scope
             if scope is not None and scope.name == _SPAN_API:
                 said = {name: value for name, value in attributes.items() if name not in _SAID_BESIDE}
                 found["data"].update(data_of(said))
             fields = span_fields(here, attributes)
-            is_job = (
-                fields.op == here.name and here.kind is SpanKind.CONSUMER
-            )  # what says more is written at its end
+            # what says more of a job is written at its end
+            is_job = fields.op == here.name and here.kind is SpanKind.CONSUMER
             if "messaging.destination.name" in fields.data:
                 found["data"]["messaging.destination.name"] = fields.data["messaging.destination.name"]
             found["op"] = "queue.process" if is_job else fields.op
-            if is_part or (local_root is not None and here is not local_root.span):
+            if is_part or (root is not None and here is not root):
                 found["description"] = fields.description
             found["parent_span_id"] = format_span_id(here.parent.span_id) if here.parent is not None else None
-            is_root = local_root is not None and here is local_root.span
-            decision = local_root.decision if local_root is not None and is_root else None
+            decision = local_root.decision if local_root is not None and here is root else None
             status = root_status(fields, None if decision is None else decision.row, attributes)
             if status is not None:
                 found["status"] = status

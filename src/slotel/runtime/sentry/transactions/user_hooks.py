@@ -260,7 +260,7 @@ def _apply_scopes(
     whole = Scope.get_global_scope()
     if whole.client is not client:  # another `init` has come meanwhile: what processors ask is for this one
         current = copy(current)
-        current.set_client(client)  # type: ignore[arg-type]  # a client
+        current.set_client(client)
     # in a context of this transaction's own: event processors are found there
     Scope.set_isolation_scope(isolation)
     Scope.set_current_scope(current)
