@@ -272,8 +272,7 @@ def install(
 
     Args:
         named: the user's OTEL_PROPAGATORS; empty for none.
-        rate: as in `SentryHeaders`.
-        connection: as in `SinglePassPropagator`.
+        rate, sampling_context_of, connection: as in `SentryHeaders` and `SinglePassPropagator`.
     """
 
     def targets() -> Sequence[Any]:

@@ -258,7 +258,10 @@ class ClientTakeover:
         """
         if sender_of(client.transport) is None:
             try:
-                self._complete_beside(client)
+                if client.transport is not None and client.dsn:
+                    self._watch_transport(client, read_dsn(client.dsn))
+                    self._completion.before(getattr(client, "spotlight", None))
+                    client.options["before_send"] = self._before_send(client.options)
             except Exception as error:  # noqa: BLE001 nothing may reach the app
                 LOG.error("events of another Sentry client of the app are not redacted: %s", error)
             return False
@@ -267,13 +270,6 @@ class ClientTakeover:
             and getattr(client, "spotlight", None) is None
             and not os.environ.get("SENTRY_PRINT_ENVELOPES")
         )
-
-    def _complete_beside(self, client: Any) -> None:
-        if client.transport is None or not client.dsn:
-            return
-        self._watch_transport(client, read_dsn(client.dsn))
-        self._completion.before(getattr(client, "spotlight", None))
-        client.options["before_send"] = self._before_send(client.options)
 
     def _transport_class(self) -> Any:
         """Return the transport class for `sentry_sdk.init`."""

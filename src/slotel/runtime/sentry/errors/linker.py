@@ -40,7 +40,12 @@ from slotel.runtime.sentry.errors.second_reports import is_second_report
 from slotel.runtime.sentry.propagation import request_of
 from slotel.runtime.sentry.protocols import DUPLICATE
 from slotel.runtime.sentry.transactions.mapping import root_status, span_fields
-from slotel.runtime.sentry.transactions.names import TransactionStyles, framework_of, name_by_style
+from slotel.runtime.sentry.transactions.names import (
+    TransactionStyles,
+    framework_of,
+    name_of_code,
+    name_of_route,
+)
 from slotel.runtime.sentry.transactions.payload import ORIGIN, PART, data_of
 from slotel.runtime.sentry.transactions.sampling_context import incoming
 from slotel.runtime.tracing.sink import Sink
@@ -247,10 +252,11 @@ class ErrorEventLinker(Sink):
             scopes = SCOPES.get()
             carrier = scopes.view.carrier if scopes is not None and scopes.local_root is local_root else None
             styles = TransactionStyles(sentry_sdk.get_client(), self._native_names)
-            name, source = name_by_style(local_root.span, of_root, carrier, styles) or (
-                of_root.get("sentry.transaction") or local_root.span.name,
-                of_root.get("sentry.source"),
-            )
+            root = local_root.span
+            name, source = of_root.get("sentry.transaction") or root.name, of_root.get("sentry.source")
+            if "sentry.transaction" not in of_root:
+                by_style = name_of_code(root, carrier, styles) or name_of_route(root, of_root, styles)
+                name, source = by_style or (name, source)
             given = name_given_to_event()
             event["transaction"] = str(name) if given is None else given
             event["transaction_info"] = {"source": str(source or _source(local_root.span))}

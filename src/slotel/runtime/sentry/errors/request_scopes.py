@@ -27,8 +27,7 @@ class RequestEventProcessor:
 
     Args:
         link: writes the ids of a span into an event: `ErrorEventLinker.link`.
-        local_root: of the request.
-        carrier: its WSGI environ or ASGI scope; None if it is not known.
+        carrier: the request's WSGI environ or ASGI scope; None if it is not known.
     """
 
     __slots__ = ("_details", "_link", "_local_root", "carrier")
@@ -85,14 +84,12 @@ class Scopes(NamedTuple):
 SCOPES: ContextVar[Scopes | None] = ContextVar("slotel-scopes", default=None)
 
 
-def note_details(integration: str, *_: Any, **more: Any) -> None:
+def note_details(integration: str, *_: Any, **__: Any) -> None:
     """Keep the framework's data of the current request for its transaction, if it is sampled.
 
     Args:
         integration: identifier of the framework's integration, which the app may have disabled.
-        more: what a signal of the framework says besides.
     """
-    del more
     scopes = SCOPES.get()
     if (
         scopes is not None

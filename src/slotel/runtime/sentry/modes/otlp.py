@@ -150,7 +150,8 @@ class CountingBatchProcessor:
 
     def __init__(self, client: SentryClientLike, dropped: Dropped) -> None:
         self._dropped = dropped
-        self._most = _max_queued()
+        told = os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE", "")
+        self._most = int(told) if told.isdigit() and int(told) > 0 else MAX_QUEUED
         self._closed = False
         self._begin()
         self._processor = BatchSpanProcessor(_Counted(_exporter(client), self._gone), self._most)
@@ -249,8 +250,3 @@ def _only_sentrys_headers(request: requests.PreparedRequest) -> requests.Prepare
     for name in [name for name in request.headers if name.lower() not in _SENT]:
         del request.headers[name]
     return request
-
-
-def _max_queued() -> int:
-    told = os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE", "")
-    return int(told) if told.isdigit() and int(told) > 0 else MAX_QUEUED

@@ -95,7 +95,8 @@ class SdkSink(Sink):
                 accepted = sentry_tag_key(key)
                 if accepted is not None:
                     transaction.set_tag(accepted, value)
-        self._processor.on_end(_with_old_names(enforced))
+        renamed = with_old_names(enforced.attributes or {}, server=span.kind is SpanKind.SERVER)
+        self._processor.on_end(copied(enforced, attributes=renamed))
 
     def use_client(self, client: SentryClientLike) -> None:
         """Flush by another client from now on; Sentry's processor asks sentry-sdk for the current one itself."""
@@ -112,12 +113,6 @@ class SdkSink(Sink):
         self._client.flush(
             timeout=max(0.0, EXIT.deadline(flush_time(self._client.options)) - time.monotonic())
         )
-
-
-def _with_old_names(span: ReadableSpan) -> ReadableSpan:
-    attributes = span.attributes or {}
-    renamed = with_old_names(attributes, server=span.kind is SpanKind.SERVER)
-    return span if len(renamed) == len(attributes) else copied(span, attributes=renamed)
 
 
 def with_old_names(attributes: Mapping[str, Any], *, server: bool = False) -> dict[str, Any]:

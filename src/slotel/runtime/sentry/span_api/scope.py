@@ -58,7 +58,6 @@ def install(open_spans: OpenSpans, *, native_names: bool = False) -> None:
     """Replace methods of sentry-sdk's `Scope` by ones that make and read OpenTelemetry spans.
 
     Args:
-        open_spans: as in `OtelSpan`.
         native_names: transactions are named as sentry-sdk's integrations name them by default.
     """
     api = _Replacements(open_spans, native_names)
@@ -247,7 +246,6 @@ class ContinuedTrace:
     Args:
         context: with the caller's span as remote parent, if the headers named one.
         arguments: `name`, `op` and `source` of the transaction.
-        open_spans: as in `OtelSpan`.
     """
 
     def __init__(self, context: Context, arguments: dict[str, Any], open_spans: OpenSpans | None) -> None:
@@ -271,20 +269,10 @@ class ContinuedTrace:
         return OtelSpan(span).sampled if span.get_span_context().is_valid else None
 
     def start(self, more: Mapping[str, Any]) -> OtelSpan:
-        """Start its span, once; return it.
-
-        Args:
-            more: arguments of `start_transaction`, which win over those of `continue_trace`.
-        """
+        """Start its span, once, with further arguments of `start_transaction`, which win; return it."""
         if self._started is None:
-            arguments = {
-                "name": self.name,
-                "op": self.op,
-                "source": self.source,
-                "status": self.status,
-                **more,
-            }
-            self._started = start(arguments, self.context, self._open_spans, names_events=True)
+            own = {"name": self.name, "op": self.op, "source": self.source, "status": self.status}
+            self._started = start({**own, **more}, self.context, self._open_spans, names_events=True)
             for method, given, named in self._said:
                 getattr(self._started, method)(*given, **named)
         return self._started

@@ -107,11 +107,7 @@ class StreamedOtelSpan(OtelSpan):
 
 
 def install(open_spans: OpenSpans) -> None:
-    """Replace the functions of `sentry_sdk.traces` by ones that make and read OpenTelemetry spans.
-
-    Args:
-        open_spans: as in `OtelSpan`.
-    """
+    """Replace the functions of `sentry_sdk.traces` by ones that make and read OpenTelemetry spans."""
     api = _Replacements(open_spans)
     for name in TRACES:
         if name == "start_span" and not IS_2:  # the module's asks the scope's, which integrations get as well

@@ -117,7 +117,7 @@ class Assembly:
         plain, is_own = self._enforcer.plain, self._is_own
         enforced = [plain(span, tags) for span in spans]
         children = [each for each in enforced if not is_own(each.span, each.attributes)]
-        children.sort(key=_start)
+        children.sort(key=lambda each: each.span.start_time or 0)
         return _without_drivers(children) if any(map(_is_of_sqlalchemy, children)) else children
 
     def _segment(
@@ -159,7 +159,11 @@ class Assembly:
         payload = encode.serialize(event)
         if len(payload) > encode.MAX_BYTES:
             if len(segment.children) > 1:
-                yield from self._halves(segment, trace, said)
+                middle = len(segment.children) // 2
+                first, second = segment.children[:middle], segment.children[middle:]
+                yield from self._envelopes(segment._replace(children=first), trace, said)
+                rest = segment._replace(children=second, continuation=IDS.take(8))
+                yield from self._envelopes(rest, trace, said)
                 return
             payload = encode.serialize(encode.shortened(event))
         if len(payload) > encode.MAX_BYTES:
@@ -186,13 +190,6 @@ class Assembly:
             else:
                 yield self._enforcer.headers(item.headers), content
 
-    def _halves(self, segment: Segment, trace: Trace, said: Said) -> Iterator[bytes]:
-        middle = len(segment.children) // 2
-        first = segment._replace(children=segment.children[:middle])
-        second = segment._replace(children=segment.children[middle:], continuation=IDS.take(8))
-        for half in (first, second):
-            yield from self._envelopes(half, trace, said)
-
     def _header(self, segment: Segment, event: dict[str, Any], trace: Trace) -> dict[str, str]:
         root = segment.root.span.context
         received = incoming(trace.incoming)
@@ -210,10 +207,6 @@ class Assembly:
         )
 
 
-def _start(plain: RedactedSpan) -> int:
-    return plain.span.start_time or 0
-
-
 def _id(plain: RedactedSpan) -> int:
     return plain.span.context.span_id if plain.span.context is not None else 0
 
@@ -224,11 +217,7 @@ def _is_of_sqlalchemy(span: RedactedSpan) -> bool:
 
 
 def _without_drivers(spans: Iterable[RedactedSpan]) -> list[RedactedSpan]:
-    """Return spans without the driver's of a query that SQLAlchemy's instrumentation has made one of: it is one query.
-
-    Args:
-        spans: by start time.
-    """
+    """Return spans, by start time, without the driver's of a query of SQLAlchemy, which has one already."""
     left: list[RedactedSpan] = []
     outer, text = None, ""
     for each in spans:

@@ -36,17 +36,11 @@ class KeepPolicy:
         return self.errors or self._slow is not None
 
     def reason(self, root: ReadableSpan, *, error: bool) -> str | None:
-        """Return why a trace is worth keeping, `error` or `slow`; None if it is not.
-
-        Args:
-            error: a span of it failed.
-        """
+        """Return why a trace, of which a span failed or not, is worth keeping: `error` or `slow`; None if it is not."""
         if error and self.errors:
             return ERROR
-        slow = self._slow
-        if slow is not None and (root.end_time or 0) - (root.start_time or 0) > slow:
-            return SLOW
-        return None
+        is_slow = self._slow is not None and (root.end_time or 0) - (root.start_time or 0) > self._slow
+        return SLOW if is_slow else None
 
     def take(self) -> bool:
         """Use the budget for one trace; False if it is spent."""

@@ -56,18 +56,6 @@ class TransactionStyles(NamedTuple):
         return framework, _chosen(framework, _DEFAULTS.get(framework), self.client, self.is_native)
 
 
-def name_by_style(
-    span: ReadableSpan,
-    attributes: Mapping[str, Any],
-    carrier: Mapping[str, Any] | None,
-    styles: TransactionStyles,
-) -> Name | None:
-    """Return the name of the current request, or of a task; None if OpenTelemetry's name is kept."""
-    if "sentry.transaction" in attributes:
-        return None
-    return name_of_code(span, carrier, styles) or name_of_route(span, attributes, styles)
-
-
 def name_of_code(
     span: ReadableSpan, carrier: Mapping[str, Any] | None, styles: TransactionStyles
 ) -> Name | None:

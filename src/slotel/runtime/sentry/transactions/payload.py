@@ -79,7 +79,7 @@ def transaction(segment: Segment) -> dict[str, Any]:
     name, source = transaction_name(root, attributes)
     trace, http_status = _trace_context(segment)
     contexts: dict[str, Any] = {"trace": trace, "otel": _otel_context(root.resource.attributes, attributes)}
-    tags = _known_tags(segment.tags)
+    tags = _sentry_tags_of(tuple(segment.tags.items())).copy()
     if http_status is not None:
         contexts["response"] = {"status_code": http_status}
         tags["http.status_code"] = str(http_status)
@@ -134,13 +134,9 @@ def timestamp(nanoseconds: int) -> str:
     return f"{utc_second(seconds)}.{rest // 1000:06d}Z"
 
 
-def _known_tags(tags: Mapping[str, str]) -> dict[str, Any]:
-    """Return `sentry_tags` of enforced tags, cached: many requests have the same ones."""
-    return _sentry_tags_of(tuple(tags.items())).copy()
-
-
 @lru_cache(200)
 def _sentry_tags_of(tags: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """Return `sentry_tags` of enforced tags, cached: many requests have the same ones."""
     return sentry_tags(dict(tags))
 
 
@@ -283,8 +279,10 @@ def _parsed(text: Any) -> Any:
 def _data(plain: RedactedSpan, more: Mapping[str, Any]) -> dict[str, Any]:
     """Return `data` of a span: its attributes and further fields."""
     data = data_of(plain.attributes)
-    if float in map(type, data.values()):
-        data = {key: str(value) if _is_no_number(value) else value for key, value in data.items()}
+    if float in map(type, data.values()):  # JSON has neither NaN nor infinity
+        for key, value in data.items():
+            if value.__class__ is float and not isfinite(value):
+                data[key] = str(value)
     data["otel.kind"] = _KINDS[id(plain.span.kind)]
     if more:
         data.update(more)
@@ -306,11 +304,6 @@ def data_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
         for name in _OF_SPAN_API:
             data.pop(name, None)
     return data
-
-
-def _is_no_number(value: Any) -> bool:
-    """Whether a value is NaN or infinite, which JSON cannot represent."""
-    return value.__class__ is float and not isfinite(value)
 
 
 def _events(events: Iterable[Event]) -> list[dict[str, Any]]:

@@ -43,7 +43,6 @@ class OfIntegration:
     is made on another thread: what is added to it is noted before.
 
     Args:
-        process: the integration's.
         framework: whose names are not wanted; None if they are.
     """
 
@@ -77,11 +76,7 @@ class OfIntegration:
 
 
 def note_processors(scopes: Iterable[Any]) -> None:
-    """Have the integrations note what they add to the transaction of a request that ends, on its thread.
-
-    Args:
-        scopes: of the request.
-    """
+    """Have the integrations note what they add to the transaction of a request that ends, on its thread."""
     for scope in scopes:
         for process in processors_of(scope):
             if isinstance(process, OfIntegration):

@@ -86,9 +86,6 @@ def head_context(
     """Return the `sentry-*` entries of `baggage` for the trace of a span; {} if another service began the trace.
 
     Work that goes on after its request, such as a background task of FastAPI, has no rate: its head is unknown.
-
-    Args:
-        root: of the span.
     """
     parent = None if root is None else root.span.parent
     if parent is not None and parent.is_remote:

@@ -63,8 +63,8 @@ _CALLS: Final = (SpanKind.CLIENT, SpanKind.PRODUCER)
 _CAPTURED: Final = frozenset({"CONNECT", "DELETE", "GET", "PATCH", "POST", "PUT", "TRACE"})
 """Source: sentry-sdk, `DEFAULT_HTTP_METHODS_TO_CAPTURE`."""
 _OF_DATABASES: Final = frozenset({"db.system", "db.system.name"})
-_OF_LIBRARIES: Final = _OF_DATABASES | {"jinja2.template_name"}
-"""Attributes of spans, of any kind, that instrumentations make for a call of a library."""
+_OF_NO_ROOT: Final = _OF_DATABASES | {"jinja2.template_name", PART}
+"""Attributes of spans, of any kind, that instrumentations make for a call of a library; and of a part."""
 
 
 class TransactionsSink(Sink):
@@ -188,9 +188,7 @@ class TransactionsSink(Sink):
             if reason is None:
                 self._let_go(local_root)
                 return
-        if not self._calls_are_roots and (
-            _is_call(root) or _is_not_captured(root) or PART in attributes_of(root)
-        ):
+        if not self._calls_are_roots and _is_no_root(root):
             self._let_go(local_root)
             trace.is_sent = False
             return
@@ -367,16 +365,13 @@ def _part(local_root: LocalRoot, spans: list[ReadableSpan], trace: Trace) -> Par
     return PartialTrace(local_root, spans, said)
 
 
-def _is_call(span: ReadableSpan) -> bool:
-    """Whether a span is a call to something else, by its kind or by what an instrumentation writes."""
-    return span.kind in _CALLS or not _OF_LIBRARIES.isdisjoint(attributes_of(span))
-
-
-def _is_not_captured(span: ReadableSpan) -> bool:
-    """Whether sentry-sdk makes no transaction of the method, by what the app's integration names or by itself."""
+def _is_no_root(span: ReadableSpan) -> bool:
+    """Whether a span is a call to something else, a part, or a request of a method that sentry-sdk leaves out."""
+    attributes = attributes_of(span)
+    if span.kind in _CALLS or not _OF_NO_ROOT.isdisjoint(attributes):
+        return True
     if span.kind is not SpanKind.SERVER:
         return False
-    attributes = attributes_of(span)
     method = attributes.get("http.request.method") or attributes.get("http.method")
     integration = sentry_sdk.get_client().get_integration(framework_of(span))
     named = getattr(integration, "http_methods_to_capture", None)

@@ -114,14 +114,7 @@ class Endpoint:
         return answer
 
     def date(self, timeout: float) -> str | None:
-        """Ask for the host's first page; return the header `Date` of the answer, whatever its status is.
-
-        Args:
-            timeout: as that of `post`.
-
-        Raises:
-            urllib3.exceptions.HTTPError, OSError: no answer.
-        """
+        """Ask for the first page, as `post` does; return the header `Date` of the answer, whatever its status is."""
         response = self._ask("GET", "/", timeout)
         _finish(response)
         told: str | None = response.headers.get("date")
@@ -221,10 +214,8 @@ def _finish(response: Any) -> None:
 def was_sent(error: Exception) -> bool:
     """Return whether the server may have got a request that failed with this error."""
     errors = urllib3.exceptions
-    if isinstance(error, errors.ReadTimeoutError):
-        return not error.url or error.url.endswith(
-            _ENVELOPE
-        )  # else the proxy made no tunnel: the URL is its own
+    if isinstance(error, errors.ReadTimeoutError):  # with another URL it is the proxy's, which made no tunnel
+        return not error.url or error.url.endswith(_ENVELOPE)
     return isinstance(error, (errors.ProtocolError, ConnectionError)) and not isinstance(
         error, (errors.NewConnectionError, errors.ProxyError)
     )
@@ -265,12 +256,9 @@ def proxy_fault(proxy: str) -> str | None:
     except ValueError:
         return "the proxy is not a URL with a valid host and port: write http://HOST:PORT"
     if scheme in _SOCKS:
-        missing = find_spec("socks") is None
-        return (
-            f"the proxy {_without_password(proxy)} needs a package: pip install 'slotel[socks]'"
-            if missing
-            else None
-        )
+        if find_spec("socks") is None:
+            return f"the proxy {_without_password(proxy)} needs a package: pip install 'slotel[socks]'"
+        return None
     if scheme in ("http", "https"):
         return None
     return (

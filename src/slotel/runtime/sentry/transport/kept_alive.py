@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+from contextlib import suppress
 from http.client import HTTPException, HTTPResponse
 from queue import Empty
 from typing import Any, Final, NamedTuple
@@ -124,18 +125,11 @@ def _any_answer(received: bytes, sock: Any) -> tuple[Answer, bool]:
     with HTTPResponse(_Begun(received, sock), method="POST") as response:  # type: ignore[arg-type]  # all that it asks for
         response.begin()
         if response.status >= _FINAL and not response.will_close:
-            is_reusable = _is_read(response)
+            with suppress(HTTPException, OSError):  # the response is valid all the same
+                response.read()
+                is_reusable = True
         limits, retry_after = (response.getheader(name) for name in ("x-sentry-rate-limits", "retry-after"))
     return Answer(response.status, limits, retry_after), is_reusable
-
-
-def _is_read(response: HTTPResponse) -> bool:
-    """Read the response's body; return False if that fails: the response is valid, the connection is not reused."""
-    try:
-        response.read()
-    except (HTTPException, OSError):
-        return False
-    return True
 
 
 class _Begun(io.RawIOBase):

@@ -94,16 +94,13 @@ class UnserializedEvent(Event):
 
     def finished(self) -> Event:
         """Return the event as sentry-sdk would have made it; as it is where sentry-sdk fails."""
+        rest = {part: value for part, value in self.items() if part not in self._ready}
         try:
-            return self._finished()
+            rest = self._pending.prepared(rest)
+            made = _serialized(rest, self._pending.hooks.serialize, self._pending.options)
         except Exception as error:  # noqa: BLE001 an event that is not marked and scrubbed is better than none
             LOG.debug("an event could not be finished: %s", error, exc_info=True)
             return dict(self)
-
-    def _finished(self) -> Event:
-        rest = {part: value for part, value in self.items() if part not in self._ready}
-        rest = self._pending.prepared(rest)
-        made = _serialized(rest, self._pending.hooks.serialize, self._pending.options)
         meta = {**self._meta, **made.pop("_meta", {})}
         made.update({part: self[part] for part in self._ready if part in self})
         return {**made, "_meta": meta} if meta else made

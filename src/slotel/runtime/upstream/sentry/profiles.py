@@ -56,7 +56,8 @@ class TransactionProfile:
             name: of the transaction, for the app's `profiles_sampler`.
         """
         profile = _profile(name) if is_of_one(options) else None
-        start = _AUTO_START.load() if is_of_traces(options) else None
+        is_of_traces = options.get("profile_lifecycle") == "trace" and is_continuous(options)
+        start = _AUTO_START.load() if is_of_traces else None
         chunks = None if start is None else start()
         profiler_id = _PROFILER_ID.load() if is_continuous(options) else None
         found = None if profiler_id is None else profiler_id()
@@ -83,11 +84,6 @@ def is_of_one(options: Mapping[str, Any]) -> bool:
         "profiles_sample_rate"
     )
     return bool(rate or options.get("profiles_sampler"))
-
-
-def is_of_traces(options: Mapping[str, Any]) -> bool:
-    """Return whether an app wants to be profiled while there is a transaction."""
-    return options.get("profile_lifecycle") == "trace" and is_continuous(options)
 
 
 def is_continuous(options: Mapping[str, Any]) -> bool:
