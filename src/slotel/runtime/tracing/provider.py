@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
+from opentelemetry import trace
 from opentelemetry.context import Context, get_current
 from opentelemetry.propagate import get_global_textmap, set_global_textmap
 from opentelemetry.propagators.composite import CompositePropagator
@@ -37,7 +38,7 @@ from slotel.runtime.upstream.otel.provider import (
     on_ending_of,
     processors_of,
 )
-from slotel.runtime.upstream.otel.spans import adopt, reason_for_sdk_spans, shorten
+from slotel.runtime.upstream.otel.spans import USE_SPAN, adopt, reason_for_sdk_spans
 from slotel.version import __version__
 
 _EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
@@ -173,7 +174,7 @@ def make_spans(
     from slotel.runtime.tracing.fast.current_span import use_span
     from slotel.runtime.tracing.fast.tracer import LeanTracer
 
-    shorten(use_span)
+    USE_SPAN.wrap(trace, lambda _: use_span)
 
     def made_lean(tracer: Any) -> Any:
         if type(tracer) is Tracer and tracer.span_processor is placed:

@@ -6,7 +6,7 @@ import functools
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 from slotel.runtime.upstream.probe import SLOWER, Probe
@@ -25,12 +25,6 @@ _AFTER_FORK: Final = Probe(
     "multiprocessing.util", "register_after_fork",
     why="a child forgets its finalizers when it starts; ours is registered after that",
     without="what such a child counted and buffered in its last second is lost",
-)  # fmt: skip
-_LOOP: Final = Probe(
-    "asyncio", "_get_running_loop",
-    why="asks whether a request is served in an event loop, without an exception where it is not",
-    without="the public function is asked, which raises",
-    level=SLOWER,
 )  # fmt: skip
 _OPTIONS: Final = Probe(
     "argparse:ArgumentParser", "_option_string_actions",
@@ -143,23 +137,14 @@ def in_subinterpreter() -> bool:
 
 def in_event_loop() -> bool:
     """Return whether this thread runs an event loop."""
-    return "asyncio" in sys.modules and _loop_getter()() is not None
+    asyncio = sys.modules.get("asyncio")
+    try:
+        return asyncio is not None and asyncio.get_running_loop() is not None
+    except RuntimeError:
+        return False
 
 
-@functools.cache
-def _loop_getter() -> Callable[[], Any]:
-    import asyncio
-
-    def ask() -> Any:
-        try:
-            return asyncio.get_running_loop()
-        except RuntimeError:
-            return None
-
-    return _LOOP.of(asyncio) or ask
-
-
-class _QuickEnvironment(Mapping[str, str]):
+class _QuickEnvironment:
     """`os.environ`, but quick to say that a variable is not set."""
 
     def __init__(self, raw: dict[Any, Any]) -> None:
@@ -172,12 +157,6 @@ class _QuickEnvironment(Mapping[str, str]):
     def __getitem__(self, name: str) -> str:
         return os.environ[name]
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(os.environ)
-
-    def __len__(self) -> int:
-        return len(os.environ)
-
     def get(self, name: str, default: Any = None) -> Any:
         """Return a variable's value."""
         key = self._keys.get(name)
@@ -186,7 +165,7 @@ class _QuickEnvironment(Mapping[str, str]):
         return os.environ.get(name, default) if key in self._raw else default
 
 
-def quick_environment() -> Mapping[str, str]:
+def quick_environment() -> Any:
     """Return the process's environment, cheap to ask for what is not set."""
     raw = _DATA.of(os.environ)
     return _QuickEnvironment(raw) if isinstance(raw, dict) else os.environ

@@ -149,17 +149,7 @@ class UsedSpan(CurrentSpan):
     ) -> None:
         """Put back the span that was the current one, and end this one if that was asked for."""
         self.is_inside = False
-        if error is None:  # as `_end` does: most blocks end so
-            try:
-                reset(self.token)
-            except Exception:  # noqa: BLE001 whatever the store of contexts raises
-                detach(self.token)
-            if self.ends:
-                self.span.end()
-        elif sys.exc_info()[1] is error:
-            self._end(error)
-        else:
-            self._end_handling(error, trace)
+        super().__exit__(kind, error, trace)
 
     def __del__(self) -> None:
         """Leave the block."""

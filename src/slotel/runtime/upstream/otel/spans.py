@@ -75,31 +75,13 @@ _VARIABLE: Final = _probe(
     "the context variable itself, where OTEL_PYTHON_CONTEXT chose no other store: two calls less each",
     "each span asks the public functions: some 0.2 us more",
 )  # fmt: skip
-_CURRENT: Final = _probe(
-    "opentelemetry.context", "get_current",
-    "instrumentations ask for the current context six times a request: two calls less each",
-    "each request costs 2 us more",
-)  # fmt: skip
-_ATTACH: Final = _probe(
-    "opentelemetry.context", "attach", "instrumentations make a context the current one by it: a call less",
-    "each request costs 3 us more",
-)  # fmt: skip
-_DETACH: Final = _probe(
-    "opentelemetry.context", "detach", "the same: they put the former one back", "each request costs 3 us more"
-)  # fmt: skip
-_CURRENT_SPAN: Final = _probe(
-    "opentelemetry.trace", "get_current_span", "each instrumentation asks for the current span: a call less",
-    "each request costs 3 us more",
-)  # fmt: skip
-_USE_SPAN: Final = _probe(
+USE_SPAN: Final = _probe(
     "opentelemetry.trace", "use_span",
     "most instrumentations make their span the current one by it: a generator, with ten calls",
-    "each request costs 3 us more",
+    "each request costs 3 us more; an exception whose text fails is hidden by the error of its text",
 )  # fmt: skip
 
 SPAN_KEY: Final[Any] = _SPAN_KEY.load()
-_NO_SPAN: Final = trace.INVALID_SPAN
-"""Read once, as the API's function does: tests of others replace it in `trace`."""
 clean: Final[Callable[[Any, int | None], Any]] = _CLEAN.load()
 NOT_COUNTING: Final[Any] = _NO_METRICS.load()
 new_links: Final[Callable[[Any, Any], Any]] = _NEW_LINKS.of(sdk.Span)
@@ -143,40 +125,6 @@ def span_in(context: Context | None = None) -> Any:
         span = trace.get_current_span(context)
         return None if span is trace.INVALID_SPAN else span
     return (current() if context is None else context).get(SPAN_KEY)
-
-
-def _attach(context: Context) -> Any:  # `set` takes no argument by name
-    return attach(context)
-
-
-def _current_span(context: Context | None = None) -> Any:
-    span = (current() if context is None else context).get(SPAN_KEY)
-    return span if isinstance(span, trace.Span) else _NO_SPAN
-
-
-def _detaching(original: Callable[[Any], None]) -> Callable[[Any], None]:
-    def detach(token: Any) -> None:
-        try:
-            reset(token)
-        except Exception:  # noqa: BLE001 the original fails again, and logs it
-            original(token)
-
-    return detach
-
-
-def shorten(use_span: Callable[..., Any]) -> None:
-    """Answer functions of the API in fewer calls.
-
-    Args:
-        use_span: answers as the API's does.
-    """
-    _USE_SPAN.wrap(trace, lambda _: use_span)
-    if _FOUND is not None:
-        _CURRENT.put(otel_context, _FOUND.get)
-        _ATTACH.wrap(otel_context, lambda _: _attach)
-        _DETACH.wrap(otel_context, _detaching)
-        if SPAN_KEY is not None:
-            _CURRENT_SPAN.wrap(trace, lambda _: _current_span)
 
 
 def adopt(tracer: Any, kind: type[sdk.Tracer]) -> None:

@@ -18,8 +18,7 @@ from slotel.runtime.upstream.otel.instrumentations.grpc import (
     take_arguments_by_position,
     watch_refused_calls,
 )
-from slotel.runtime.upstream.otel.instrumentations.request_attributes import Rooted
-from slotel.runtime.upstream.otel.instrumentations.shorter_requests import shorten_requests
+from slotel.runtime.upstream.otel.instrumentations.shorter_requests import Rooted, shorten_requests
 from slotel.runtime.upstream.otel.instrumentations.tornado import patch_tornado
 from slotel.runtime.upstream.probe import SLOWER, Probe
 

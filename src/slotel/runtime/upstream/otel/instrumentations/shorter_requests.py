@@ -1,30 +1,29 @@
-"""Replaces functions of OpenTelemetry's HTTP instrumentations by ones with the same results and fewer calls.
+"""Replaces functions of OpenTelemetry's HTTP instrumentations by ones with the same results and fewer calls (0495).
 
-`request_attributes.py` has the functions that answer; here they are put before the instrumentations' own (0495).
+At a hundred requests a second each function that a request needs costs up to 3 us, however little it does: its code has
+left the processor's caches since the request before. Attributes are collected by the stable conventions, and of what
+most requests are: a function answers None, or fails, where the instrumentation's own is to be asked.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from operator import itemgetter
 from types import ModuleType
 from typing import Any, Final
 
-from slotel.runtime.upstream.otel.instrumentations.request_attributes import (
-    Rooted,
-    asking,
-    collecting_in_one,
-    of_environ,
-    of_scope,
-    picking,
-    setting_status,
-    url_of_scope,
-)
 from slotel.runtime.upstream.probe import SLOWER, Probe
 from slotel.runtime.upstream.stdlib import quick_environment
 
 _PACKAGE: Final = "opentelemetry.instrumentation"
+_AGENTS: Final = Probe(
+    "opentelemetry.util.http", "detect_synthetic_user_agent",
+    why="tells a robot by its user agent", without="each HTTP request costs 12 us more",
+    level=SLOWER,
+)  # fmt: skip
 _COLLECT: Final = Probe(
     f"{_PACKAGE}.wsgi", "collect_request_attributes",
     why="leaves the application's root out of path and route, and costs 15 us, for Flask twice (0.66b1)",
@@ -33,41 +32,36 @@ _COLLECT: Final = Probe(
 _COLLECT_ASGI: Final = Probe(
     f"{_PACKAGE}.asgi", "collect_request_attributes", why=_COLLECT.why, without=_COLLECT.without
 )
-_COSTS: Final = "each HTTP request costs 3 us more for each function that it takes"
-
-
-def _many(kind: str, name: str, what: str) -> Probe:
-    return Probe(f"{_PACKAGE}.{kind}", name, why=f"{what} (0.66b1)", without=_COSTS, level=SLOWER)
-
-
-_QUICKER: Final = tuple(
-    (
-        _many(kind, "_set_status", "the status of an answer takes six functions"),
-        tuple(
-            (
-                _many(
-                    kind, f"_parse_{metric}_attrs", "the attributes of a metric take two to four functions"
-                ),
-                *(
-                    _many(kind, f"_server_{names}_attrs_{age}", "the same: which they are")
-                    for age in ("new", "old")
-                ),
-            )
-            for metric, names in (("active_request_count", "active_requests_count"), ("duration", "duration"))
-        ),
+_PICKS: Final = tuple(
+    tuple(
+        Probe(
+            f"{_PACKAGE}.{kind}", name,
+            why=f"{what} (0.66b1)", without="each HTTP request costs 3 us more for each function that it takes",
+            level=SLOWER,
+        )
+        for name, what in (
+            (f"_parse_{metric}_attrs", "the attributes of a metric take two to four functions"),
+            (f"_server_{names}_attrs_new", "the same: which they are"),
+            (f"_server_{names}_attrs_old", "the same: which they are"),
+        )
     )
     for kind in ("wsgi", "asgi")
-)
-_URL: Final = _many(
-    "asgi", "get_host_port_url_tuple", "the URL that is compared with the excluded ones takes seven functions"
-)
-_TARGET: Final = _many(
-    "asgi", "_collect_target_attribute", "nine functions make what only the older conventions' metrics have"
-)
+    for metric, names in (("active_request_count", "active_requests_count"), ("duration", "duration"))
+)  # fmt: skip
+_URL: Final = Probe(
+    f"{_PACKAGE}.asgi", "get_host_port_url_tuple",
+    why="cannot decode each Host header: the error would end the request (0.66b1)",
+    without="an ASGI request whose Host header has odd bytes fails",
+)  # fmt: skip
+_TARGET: Final = Probe(
+    f"{_PACKAGE}.asgi", "_collect_target_attribute",
+    why="nine functions make what only the older conventions' metrics have (0.66b1)",
+    without="each ASGI request costs 7 us more", level=SLOWER,
+)  # fmt: skip
 _ENVIRON: Final = Probe(
     "opentelemetry.util.http", "environ",
     why="seven variables that are mostly not set are asked for in each request (0.66b1)",
-    without="each HTTP request costs 7 us more",
+    without="each HTTP request costs 4 us more",
     level=SLOWER,
 )  # fmt: skip
 _REQUEST_HEADERS: Final = Probe(
@@ -82,12 +76,6 @@ _ANSWER_HEADERS: Final = Probe(
     without=_REQUEST_HEADERS.without,
     level=SLOWER,
 )  # fmt: skip
-_ASGI_HEADER: Final = Probe(
-    f"{_PACKAGE}.asgi:ASGIGetter", "get",
-    why="all headers of a request are decoded for each of seven that are asked for, mostly in vain (0.66b1)",
-    without="each ASGI request costs 10 us more",
-    level=SLOWER,
-)  # fmt: skip
 _FLASK: Final = Probe(
     f"{_PACKAGE}.flask", "flask",
     why="looks at `flask.request` some twenty times a request, each time through a proxy of three functions (0.66b1)",
@@ -95,7 +83,21 @@ _FLASK: Final = Probe(
     level=SLOWER,
 )  # fmt: skip
 _CAPTURED: Final = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_"
-_ROOT: Final = "SCRIPT_NAME"
+_MODE: Final = "sem_conv_opt_in_mode"
+"""Parameter that says by which conventions; `http` are the stable ones."""
+_METHODS: Final = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
+_AGENT: Final = b"user-agent"
+_LONG_AGENT: Final = 300
+"""Characters of a user agent that is not remembered."""
+_HTTP_PORT: Final = 80
+_VALUE: Final = itemgetter(1)
+_UNREADABLE: Final = {"query_string": b"", "headers": ()}
+"""Replaces what the instrumentations (0.66b1) cannot decode in an ASGI request: the error would end the request."""
+
+Collected = dict[str, Any]
+Detect = Callable[[str], Any]
+Rooted = Callable[[str, dict[str, Any]], dict[str, Any]]
+"""Gives a request's attributes with the application's root before its path, and before a route that is added."""
 
 
 def shorten_requests(rooted: Rooted) -> None:
@@ -104,13 +106,198 @@ def shorten_requests(rooted: Rooted) -> None:
     Args:
         rooted: see `Rooted`.
     """
-    _collect_attributes(rooted)
-    _take_fewer_functions()
-    _ask_environment_quickly()
+    for probe, key, quick in ((_COLLECT, "SCRIPT_NAME", of_environ), (_COLLECT_ASGI, "root_path", of_scope)):
+        probe.wrap_imported(functools.partial(_collecting_in_one, quick, rooted, key))
+    for pick, *names in _PICKS:
+        if (module := pick.owner()) is not None:
+            new, old = (each.of(module) for each in names)
+            if new is not None and old is not None:
+                pick.wrap(module, functools.partial(_picking, new, old))
+    _URL.wrap_imported(_withstanding_odd_bytes)
+    modes = {mode.strip() for mode in os.environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").split(",")}
+    if "http" in modes and "http/dup" not in modes:
+        _TARGET.wrap_imported(lambda _original: lambda _scope: None)
+    module = _ENVIRON.owner()
+    if module is not None and _ENVIRON.of(module) is os.environ:
+        _ENVIRON.put(module, quick_environment())
     _capture_headers_if_asked(_REQUEST_HEADERS, f"{_CAPTURED}REQUEST")
     _capture_headers_if_asked(_ANSWER_HEADERS, f"{_CAPTURED}RESPONSE")
-    _decode_headers_that_are_there()
-    _look_at_the_request_itself()
+    module = _FLASK.owner()
+    found = _FLASK.of(module) if module is not None else None
+    if isinstance(found, ModuleType):
+        _FLASK.put(module, _Flask(found))
+
+
+def of_environ(environ: Mapping[str, Any], detect: Detect) -> Collected | None:
+    """Return the attributes of a WSGI request."""
+    get = environ.get
+    method, port = get("REQUEST_METHOD"), get("REMOTE_PORT")
+    target, agent = get("RAW_URI"), get("HTTP_USER_AGENT")
+    if method not in _METHODS or port == "0" or (agent and len(agent) > _LONG_AGENT):
+        return None
+    has_target = get("REQUEST_URI") if target is None else target
+    version = get("SERVER_PROTOCOL", "")
+    found = {
+        "http.request.method": method,
+        "url.scheme": get("wsgi.url_scheme"),
+        "server.address": get("HTTP_HOST"),
+        "server.port": int(get("SERVER_PORT") or 0),
+        "url.path": get("PATH_INFO") if has_target else None,
+        "url.query": get("QUERY_STRING") if has_target else None,
+        "client.address": get("REMOTE_HOST") or get("REMOTE_ADDR"),
+        "client.port": int(port or 0),
+        "user_agent.original": agent,
+        "user_agent.synthetic.type": detect(agent) if agent else None,
+        "network.protocol.version": version[5:] if version[:5].upper() == "HTTP/" else version,
+    }
+    return dict(filter(_VALUE, found.items()))
+
+
+def of_scope(scope: Mapping[str, Any], detect: Detect) -> Collected | None:
+    """Return the attributes of a request or a socket of ASGI."""
+    get = scope.get
+    method, scheme, path = get("method", ""), get("scheme"), get("path")
+    host, port = get("server") or ("0.0.0.0", 80)  # noqa: S104 what the instrumentation says of a server that does not
+    address, client_port = get("client") or ("", 0)
+    if (method and method not in _METHODS) or not port.__class__ is client_port.__class__ is int:
+        return None
+    if not host.__class__ is scheme.__class__ is path.__class__ is str:
+        return None
+    query, agent = get("query_string"), _agent(get("headers") or ())
+    if agent and len(agent) > _LONG_AGENT:
+        return None
+    found = {
+        "url.scheme": scheme,
+        "server.address": host if port == _HTTP_PORT else f"{host}:{port}",
+        "server.port": port,
+        "network.protocol.version": get("http_version"),
+        "url.path": path,
+        "url.query": query.decode() if query and path else None,
+        "http.request.method": method,
+        "user_agent.original": agent,
+        "user_agent.synthetic.type": detect(agent) if agent else None,
+        "client.address": address,
+        "client.port": client_port,
+    }
+    return dict(filter(_VALUE, found.items()))
+
+
+def _agent(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    for name, value in headers:
+        if name.lower() == _AGENT:
+            return value.decode()
+    return None
+
+
+_REQUEST: Final = {
+    "REQUEST_METHOD": "POST", "PATH_INFO": "/a", "QUERY_STRING": "b=1", "HTTP_HOST": "c:1", "SERVER_NAME": "d",
+    "SERVER_PORT": "1", "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.url_scheme": "https", "SCRIPT_NAME": "/e", "RAW_URI": "/f",
+    "REMOTE_ADDR": "192.0.2.1", "REMOTE_PORT": "2", "REMOTE_HOST": "g", "HTTP_USER_AGENT": "googlebot",
+}  # fmt: skip
+_SCOPE: Final = {
+    "type": "http", "method": "GET", "path": "/a", "query_string": b"b=1", "scheme": "https", "server": ("c", 1),
+    "client": ("192.0.2.1", 2), "http_version": "1.1", "root_path": "/e",
+    "headers": [(b"host", b"d:3"), (b"user-agent", b"googlebot")],
+}  # fmt: skip
+_EXAMPLES: Final[dict[Any, tuple[Mapping[str, Any], ...]]] = {
+    of_environ: (_REQUEST, {"REQUEST_METHOD": "GET", "SERVER_PORT": "0", "SERVER_PROTOCOL": ""}),
+    of_scope: (_SCOPE, {"type": "websocket", "scheme": "ws", "path": "/a"}),
+}
+"""Requests by which it is seen whether a release of the instrumentations still answers as these functions do."""
+
+
+def _withstanding_odd_bytes(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of a request that also answers where a client's bytes are no text: the application may, too."""
+
+    def ask(request: Any, *args: Any, **named: Any) -> Any:
+        try:
+            return original(request, *args, **named)
+        except UnicodeError:
+            return original({**request, **_UNREADABLE}, *args, **named)
+
+    return ask
+
+
+def _collecting_in_one(
+    quick: Callable[[Any, Detect], Collected | None], rooted: Rooted, key: str, original: Callable[..., Any]
+) -> Callable[..., Any]:
+    """Return a function that answers as the original one does, but that it puts the application's root before the path.
+
+    Args:
+        quick: one of `_EXAMPLES`, not asked where its answers to them are others.
+        rooted: gives the attributes with the root before each path.
+        key: under which a request has its root.
+    """
+    stable = _conventions(original, "http")
+    # most clients come again; where it is gone, the answers to the examples are others
+    detect = functools.lru_cache(128)(_AGENTS.of(_AGENTS.owner()) or str)
+    ask = _withstanding_odd_bytes(original)
+    is_known = stable is not None and _answers_alike(
+        lambda request: original(dict(request), stable),
+        lambda request: quick(request, detect),
+        _EXAMPLES[quick],
+    )
+
+    def collect_request_attributes(request: Any, *mode: Any, **named: Any) -> Any:
+        found = None
+        if is_known and (mode[0] if mode else named.get(_MODE)) is stable:
+            try:
+                found = quick(request, detect)
+            except Exception:  # noqa: BLE001 the original says what an odd request comes to
+                found = None
+        if found is None:
+            found = ask(request, *mode, **named)
+        root = request.get(key)
+        return rooted(root, found) if root else found
+
+    return collect_request_attributes
+
+
+def _picking(new: Collection[str], old: Collection[str], original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that keeps of attributes those that a metric has, as the original one does.
+
+    Args:
+        new: names of those that the metric has by the stable conventions.
+        old: by the older ones.
+    """
+    stable, former = _conventions(original, "http"), _conventions(original, "default")
+    by_new, by_old = frozenset(new), frozenset(old)
+
+    def pick(attributes: Mapping[str, Any], *mode: Any, **named: Any) -> Any:
+        chosen = mode[0] if mode else named.get(_MODE, former)
+        if chosen is not stable and chosen is not former:
+            return original(attributes, *mode, **named)
+        names, found = by_new if chosen is stable else by_old, {}
+        for name, value in attributes.items():
+            if name in names:
+                found[name] = value  # noqa: PERF403 a comprehension is one more function before Python 3.12
+        return found
+
+    example = dict.fromkeys(("a", *sorted({*new, *old})), "b")
+    is_known = stable is not None and _answers_alike(
+        functools.partial(original, example), functools.partial(pick, example), (stable, former)
+    )
+    return pick if is_known else original
+
+
+def _answers_alike(original: Callable[..., Any], quick: Callable[..., Any], examples: Iterable[Any]) -> bool:
+    """Return whether this release of an instrumentation answers as the quick function does."""
+    try:
+        return all(original(example) == quick(example) for example in examples)
+    except Exception:  # noqa: BLE001 a release that has another function there
+        return False
+
+
+def _capture_headers_if_asked(collect: Probe, variable: str) -> None:
+    environ = quick_environment()
+
+    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+        def attributes_of_headers(headers: Any) -> Any:
+            return original(headers) if environ.get(variable) else {}
+
+        return attributes_of_headers
+
+    collect.wrap_imported(wrap)
 
 
 class _Flask:
@@ -142,65 +329,10 @@ class _Flask:
         setattr(self._module, name, value)
 
 
-def _look_at_the_request_itself() -> None:
-    module = _FLASK.owner()
-    found = _FLASK.of(module) if module is not None else None
-    if isinstance(found, ModuleType):
-        _FLASK.put(module, _Flask(found))
-
-
-def _decode_headers_that_are_there() -> None:
-    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
-        def get(its: Any, carrier: Any, key: str) -> Any:
-            wanted, found = key.lower().encode(), []
-            for name, value in carrier.get("headers") or ():
-                if name.lower() == wanted:
-                    try:
-                        found.append(value.decode())
-                    except ValueError:  # no UTF-8
-                        return original(its, carrier, key)
-            return found or None
-
-        return get
-
-    _ASGI_HEADER.wrap_imported(wrap)
-
-
-def _capture_headers_if_asked(collect: Probe, variable: str) -> None:
-    environ = quick_environment()
-
-    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
-        def attributes_of_headers(headers: Any) -> Any:
-            return original(headers) if environ.get(variable) else {}
-
-        return attributes_of_headers
-
-    collect.wrap_imported(wrap)
-
-
-def _collect_attributes(rooted: Rooted) -> None:
-    """Collect the attributes of a request in one go, and put the application's root before its path."""
-    for probe, key, quick in ((_COLLECT, _ROOT, of_environ), (_COLLECT_ASGI, "root_path", of_scope)):
-        probe.wrap_imported(functools.partial(collecting_in_one, quick, rooted, key))
-
-
-def _take_fewer_functions() -> None:
-    for status, picks in _QUICKER:
-        module = status.owner()
-        if module is None:
-            continue
-        status.wrap(module, setting_status)
-        for pick, *names in picks:
-            new, old = (each.of(module) for each in names)
-            if new is not None and old is not None:
-                pick.wrap(module, functools.partial(picking, new, old))
-    _URL.wrap_imported(functools.partial(asking, url_of_scope))
-    modes = {mode.strip() for mode in os.environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").split(",")}
-    if "http" in modes and "http/dup" not in modes:
-        _TARGET.wrap_imported(lambda _original: lambda _scope: None)
-
-
-def _ask_environment_quickly() -> None:
-    module = _ENVIRON.owner()
-    if module is not None and _ENVIRON.of(module) is os.environ:
-        _ENVIRON.put(module, quick_environment())
+def _conventions(original: Callable[..., Any], name: str) -> Any:
+    """Return the value for a function's parameter that chooses the conventions of this name; None without."""
+    mode = inspect.signature(original).parameters.get(_MODE)
+    kinds = type(mode.default) if mode is not None else ()
+    return (
+        next((each for each in kinds if each.value == name), None) if hasattr(kinds, "__members__") else None
+    )
