@@ -19,7 +19,7 @@ def lines(runtime: Runtime, environ: Mapping[str, str]) -> Iterator[str]:
     """Yield the lines: service, addresses and sampling; objectives and tags."""
     name = runtime.resource.get("service.name", "unknown_service")
     metrics = _metrics(runtime, environ)
-    sentry = runtime.sentry.describe() if runtime.sentry is not None else "off"
+    sentry = runtime.sentry.destination if runtime.sentry is not None else "off"
     page = (
         f" page={runtime.endpoint.page_address}"
         if runtime.endpoint is not None and runtime.endpoint.holds_port and runtime.service.page

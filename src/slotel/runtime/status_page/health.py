@@ -57,7 +57,7 @@ def delivery(
 def _sentry(runtime: Runtime, families: Sequence[Family], lasts: Mapping[str, Last]) -> Html:
     if runtime.sentry is None:
         return card("Sentry", tag("p", "off: SENTRY_DSN is not set"))
-    facts = {"sends to": runtime.sentry.describe(), "mode": runtime.service.sentry.mode}
+    facts = {"sends to": str(runtime.sentry.destination), "mode": runtime.service.sentry.mode}
     for labels, number in _counts(families, names.SENTRY_ERRORS).items():
         where = f", environment {labels[1]}" if labels[1] else ""
         facts[f"errors, project {labels[0]}"] = f"{words.count(number)} sent{where}"

@@ -75,10 +75,6 @@ class SentryConnection:
     identity: Identity
     error_linker: ErrorEventLinker
 
-    def describe(self) -> str:
-        """Return host and project, never the key."""
-        return str(self.destination)
-
     @property
     def propagation_targets(self) -> Sequence[Any]:
         """`trace_propagation_targets` of the client: the URLs to which Sentry's headers may be sent."""

@@ -107,14 +107,7 @@ class ClientTakeover:
 
     def watch(self) -> None:
         """Take over each client that the app sets up from now on."""
-
-        def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
-            def init(*positional: Any, **options: Any) -> Any:
-                return self._app_calls_init(original, positional, options)
-
-            return init
-
-        before_init(wrap)
+        before_init(self._app_calls_init)
         after_set_client(self._client_set)
 
     def _client_set(self, scope: Any, client: Any) -> None:
@@ -149,7 +142,7 @@ class ClientTakeover:
         finally:
             self._expects = False
 
-    def _app_calls_init(self, original: Any, positional: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    def _app_calls_init(self, original: Any, *positional: Any, **options: Any) -> Any:
         if positional and isinstance(positional[0], Mapping):  # options may be given as one mapping
             positional, options = positional[1:], {**positional[0], **options}
         if self._connection is None and is_for_spotlight_alone(positional, options):
@@ -189,7 +182,7 @@ class ClientTakeover:
                 LOG.warning(
                     "the app calls sentry_sdk.init without a DSN: errors are no longer sent to Sentry, transactions "
                     "are still sent to %s: to turn off both, unset SENTRY_DSN, or set its DSN in the call",
-                    self._connection.describe(),
+                    self._connection.destination,
                 )
             return
         destination = read_dsn(client.dsn)
@@ -296,19 +289,17 @@ class ClientTakeover:
     def _options(self) -> dict[str, Any]:
         """Return slotel's options, for its own client and as defaults of the app's."""
         identity = self._identity
-        options: dict[str, Any] = {
+        options = {
             "auto_enabling_integrations": False,
             "auto_session_tracking": False,
             "transport": self._transport_class(),
             "environment": identity.environment,
+            "enable_logs": self._parts.logs or None,
+            "release": identity.release,
+            "server_name": identity.server_name,
+            **self._parts.options,
         }
-        if self._parts.logs:
-            options["enable_logs"] = True
-        if identity.release is not None:
-            options["release"] = identity.release
-        if identity.server_name is not None:
-            options["server_name"] = identity.server_name
-        return {**options, **self._parts.options}
+        return {name: value for name, value in options.items() if value is not None}
 
     def _before_send(self, options: Any) -> Any:
         """Return the app's `before_send`, given completed events. Redaction follows it."""

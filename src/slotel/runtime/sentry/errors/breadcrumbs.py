@@ -153,12 +153,20 @@ def _crumb(span: ReadableSpan, attributes: Mapping[str, Any]) -> dict[str, Any] 
     method = get("http.request.method") or get("http.method")
     if method:
         return _http(span, attributes, str(method))
-    if get("rpc.system") == "aws-api":
-        return _aws(span, attributes)
+    if get("rpc.system") == "aws-api":  # of boto3: the span has no URL, but the service and its operation
+        data = {name: attributes[name] for name in _OF_AWS if name in attributes}
+        return _answered(span, attributes, {"message": span.name, "data": data})
     system, text = get("db.system.name") or get("db.system"), query_text(attributes)
     if not system or not text:  # connecting to a database is no query
         return None
-    return _redis(span, attributes, text) if system == "redis" else _query(span, text, str(system))
+    crumb = {"type": "default", "category": "query", "message": text, "data": {"db.system": str(system)}}
+    if system == "redis":
+        command = text.partition(" ")[0]
+        data = {"redis.command": command, "db.operation": command}
+        crumb = {"type": "redis", "category": "redis", "message": text, "data": data}
+        if "db.redis.pipeline_length" in attributes:
+            crumb |= {"message": "redis.pipeline.execute", "data": {}}
+    return {**crumb, "timestamp": _time(span.start_time)}
 
 
 def _http(span: ReadableSpan, attributes: Mapping[str, Any], method: str) -> dict[str, Any]:
@@ -171,12 +179,6 @@ def _http(span: ReadableSpan, attributes: Mapping[str, Any], method: str) -> dic
     return _answered(span, attributes, {"data": data})
 
 
-def _aws(span: ReadableSpan, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the breadcrumb of a call of boto3. Its span has no URL, but the service and its operation."""
-    data = {name: attributes[name] for name in _OF_AWS if name in attributes}
-    return _answered(span, attributes, {"message": span.name, "data": data})
-
-
 def _answered(span: ReadableSpan, attributes: Mapping[str, Any], crumb: dict[str, Any]) -> dict[str, Any]:
     """Complete the breadcrumb of a request with its response and its time."""
     crumb |= {"type": "http", "category": "httplib", "timestamp": _time(span.end_time)}
@@ -187,28 +189,6 @@ def _answered(span: ReadableSpan, attributes: Mapping[str, Any], crumb: dict[str
         if level is not None:
             crumb["level"] = level
     return crumb
-
-
-def _redis(span: ReadableSpan, attributes: Mapping[str, Any], text: str) -> dict[str, Any]:
-    is_pipeline = "db.redis.pipeline_length" in attributes
-    command = text.partition(" ")[0]
-    return {
-        "type": "redis",
-        "category": "redis",
-        "message": "redis.pipeline.execute" if is_pipeline else text,
-        "data": {} if is_pipeline else {"redis.command": command, "db.operation": command},
-        "timestamp": _time(span.start_time),
-    }
-
-
-def _query(span: ReadableSpan, text: str, system: str) -> dict[str, Any]:
-    return {
-        "type": "default",
-        "category": "query",
-        "message": text,
-        "data": {"db.system": system},
-        "timestamp": _time(span.start_time),
-    }
 
 
 def _time(nanoseconds: int | None) -> datetime:

@@ -26,13 +26,13 @@ from slotel.runtime.sentry.span_api.arguments import SOURCE, TRANSACTION, is_mad
 from slotel.runtime.sentry.span_api.span import OtelSpan, start
 from slotel.runtime.sentry.transactions.names import is_named_by
 from slotel.runtime.sentry.transactions.payload import PART
+from slotel.runtime.upstream.sentry import replace
 from slotel.runtime.upstream.sentry.spans import (
     IS_2,
     SCOPE,
     NoOpSpan,
     accept_as_sentry_span,
     add_breadcrumb_of,
-    replace,
 )
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ from slotel.runtime.requests.current import served_span
 from slotel.runtime.sentry.errors.request_scopes import use_active_scopes
 from slotel.runtime.sentry.span_api.arguments import SOURCE, is_made_by_code, with_bounded_name
 from slotel.runtime.sentry.span_api.span import OtelSpan, start
+from slotel.runtime.upstream.sentry import replace
 from slotel.runtime.upstream.sentry.spans import (
     IS_2,
     SCOPE,
@@ -31,7 +32,6 @@ from slotel.runtime.upstream.sentry.spans import (
     NoOpStreamedSpan,
     name_later_events,
     name_of_function,
-    replace,
 )
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from slotel.runtime.sentry.transactions.names import is_named_by
+from slotel.runtime.upstream.sentry import replace
 from slotel.runtime.upstream.sentry.scope import processors_of
 from slotel.runtime.upstream.sentry.spans import ADD_PROCESSOR
 
@@ -23,17 +24,14 @@ def watch_processors(*, keeps_names: bool) -> None:
             An integration whose `transaction_style` the app has set names them all the same.
     """
 
-    def wrap(original: Any) -> Any:
-        def add_event_processor(scope: Any, processor: Any) -> Any:
-            module = str(getattr(getattr(processor, "func", processor), "__module__", ""))
-            if module.startswith(_INTEGRATIONS):
-                framework = module.removeprefix(_INTEGRATIONS).partition(".")[0]
-                processor = OfIntegration(processor, framework if keeps_names else None)
-            return original(scope, processor)
+    def add_event_processor(original: Any, scope: Any, processor: Any) -> Any:
+        module = str(getattr(getattr(processor, "func", processor), "__module__", ""))
+        if module.startswith(_INTEGRATIONS):
+            framework = module.removeprefix(_INTEGRATIONS).partition(".")[0]
+            processor = OfIntegration(processor, framework if keeps_names else None)
+        return original(scope, processor)
 
-        return add_event_processor
-
-    ADD_PROCESSOR.wrap_imported(wrap)
+    replace(ADD_PROCESSOR, add_event_processor)
 
 
 class OfIntegration:

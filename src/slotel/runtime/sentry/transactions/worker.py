@@ -244,7 +244,7 @@ class Worker:
             spans = each.local_root.spans
             count = len(spans)
             self._settling.append((each.local_root, spans, count, each.said))
-            self._queue(lambda each=each, spans=spans, count=count: assembly.whole(each, spans[:count]))  # type: ignore[misc]
+            self._queue(assembly.whole(each, spans[:count]))
             self._release(count + 1)
             UNSENT.add("traces", -1)
             if done % WAKE_SENDER_EVERY == 0:
@@ -252,19 +252,20 @@ class Worker:
         for part in parts:
             count = len(part.spans)
             self._settling.append((part.local_root, part.spans, count, part.said))
-            self._queue(lambda part=part, count=count: assembly.part(part, part.spans[:count]))  # type: ignore[misc]
+            self._queue(assembly.part(part, part.spans[:count]))
             self._release(count)
         groups: dict[int, list[LateSpan]] = {}
         for one in late:
             groups.setdefault(id(one.local_root), []).append(one)
         for group in groups.values():
-            self._queue(lambda group=group: assembly.late(group))  # type: ignore[misc]
+            self._queue(assembly.late(group))
             self._release(len(group))
         self._sender.wake()
 
-    def _queue(self, build: Callable[[], Iterable[bytes]]) -> None:
+    def _queue(self, bodies: Iterable[bytes]) -> None:
+        """Build and queue envelopes, which are made when they are asked for."""
         try:
-            for body in build():
+            for body in bodies:
                 packed = body if self._gil_yielder.contended else compress(body)
                 self._sender.offer(QueuedEnvelope(packed, time.time()))
         except Exception as error:  # noqa: BLE001 the others are not affected

@@ -15,7 +15,7 @@ from sentry_sdk.transport import Transport
 from slotel.runtime.process.shutdown import EXIT
 from slotel.runtime.sentry.transport import encode
 from slotel.runtime.sentry.transport.bounds import encode_bounded
-from slotel.runtime.sentry.transport.completion import EnvelopeCompletion, is_second_report
+from slotel.runtime.sentry.transport.completion import EnvelopeCompletion, is_repetition
 from slotel.runtime.sentry.transport.envelope_queue import QueuedEnvelope
 from slotel.runtime.sentry.transport.error_kind import error_kind
 from slotel.runtime.sentry.transport.sender import Sender
@@ -103,7 +103,7 @@ class ClientTransport(Transport):
     ) -> None:
         """Count what sentry-sdk or a hook of the app has dropped."""
         category = item.data_category if item is not None else data_category
-        if category == "error" and is_second_report():
+        if category == "error" and is_repetition():
             return
         self._dropped(_SIGNALS.get(category, str(category)), reason, 1 if item is not None else quantity)
 

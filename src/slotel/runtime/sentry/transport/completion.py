@@ -115,7 +115,7 @@ def watch_losses(transport: Any, lost: Callable[[str, int], None]) -> None:
         reason: str, data_category: Any = None, item: Any = None, *, quantity: int = 1
     ) -> None:
         if (item.data_category if item is not None else data_category) == "error":
-            if is_second_report():
+            if is_repetition():
                 return
             lost(reason, 1 if item is not None else quantity)
         record(reason, data_category, item, quantity=quantity)
@@ -124,7 +124,7 @@ def watch_losses(transport: Any, lost: Callable[[str, int], None]) -> None:
     transport._slotel_watched = True  # noqa: SLF001 our own mark
 
 
-def is_second_report() -> bool:
+def is_repetition() -> bool:
     """Return whether the event that is just being dropped is a second report of an exception, once: nothing is lost."""
     repeats = DUPLICATE.get()
     if repeats:

@@ -10,6 +10,7 @@ import errno
 import re
 from collections.abc import Iterable, MutableMapping
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import Distribution, distributions
 from typing import Any, Final
 
@@ -23,21 +24,17 @@ _END: Final = re.compile(r"\r?\n\r?\n")
 NO_DESCRIPTOR: Final = frozenset((errno.EMFILE, errno.ENFILE))
 """errno of too many open files, in the process or the system: a retry may succeed."""
 
-_MODULES: Final[dict[str, str]] = {}
 
-
-def installed_modules() -> dict[str, str]:
-    """Return the packages (names in lower case) with their versions. They are read once."""
-    if not _MODULES:
-        with suppress(OSError):
-            _MODULES.update(versions_of(distributions()))
-    return _MODULES
+@cache
+def _installed() -> dict[str, str]:
+    return versions_of(distributions())
 
 
 def add_modules(event: MutableMapping[str, Any]) -> None:
-    """Fill the empty list in; remove it if the packages cannot be read."""
+    """Fill the empty list in; remove it if the packages cannot be read. They are read once."""
     if event.get(MODULES) == {}:
-        event[MODULES] = {**installed_modules()}
+        with suppress(OSError):
+            event[MODULES] = _installed().copy()
         leave_empty_out(event)
 
 

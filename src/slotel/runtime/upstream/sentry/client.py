@@ -13,6 +13,7 @@ from sentry_sdk import scope
 from sentry_sdk.scope import add_global_event_processor
 
 from slotel.runtime.upstream.probe import Probe
+from slotel.runtime.upstream.sentry import replace
 
 _PROCESSORS: Final = Probe(
     "sentry_sdk.scope", "global_event_processors",
@@ -37,23 +38,20 @@ _INNER: Final = Probe(
 )  # fmt: skip
 
 
-def before_init(wrap: Callable[[Any], Any]) -> None:
-    """Put a function before `sentry_sdk.init`, wherever the app imports it from."""
-    if _INIT.wrap(sentry_sdk, wrap):
+def before_init(call: Callable[..., Any]) -> None:
+    """Have a function called in the place of `sentry_sdk.init`, wherever the app imports it from."""
+    if replace(_INIT, call):
         _INIT.put(sentry_sdk.api, _INIT.of(sentry_sdk))
 
 
 def after_set_client(call: Callable[[Any, Any], None]) -> None:
     """Call a function with each scope and the client that it was given."""
 
-    def wrap(original: Any) -> Any:
-        def set_client(its: Any, client: Any = None) -> None:
-            original(its, client)
-            call(its, client)
+    def set_client(original: Any, its: Any, client: Any = None) -> None:
+        original(its, client)
+        call(its, client)
 
-        return set_client
-
-    _SET_CLIENT.wrap(scope.Scope, wrap)
+    replace(_SET_CLIENT, set_client)
 
 
 def put_processor_first(processor: Any) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from sentry_sdk import utils
 
 from slotel.runtime.upstream.probe import SLOWER, Probe
+from slotel.runtime.upstream.sentry import replace
 
 Wanted: TypeAlias = Callable[[Any], bool]
 """Whether the event gets the variables of a frame."""
@@ -198,10 +199,7 @@ def hide_own_frames() -> None:
     """Have sentry-sdk leave slotel's frames out of stack traces."""
 
     def wrap(original: Callable[[Any], bool]) -> Callable[[Any], bool]:
-        def should_hide_frame(frame: Any) -> bool:
-            return str(frame.f_globals.get("__name__")).startswith(_OWN) or original(frame)
-
-        return should_hide_frame
+        return lambda frame: str(frame.f_globals.get("__name__")).startswith(_OWN) or original(frame)
 
     _HIDDEN.wrap(utils, wrap)
 
@@ -213,23 +211,22 @@ def choose_variables(choose: ChooseVariables) -> bool:
         choose: called once for each event that is made of an exception.
     """
 
-    def of_exceptions(original: Callable[..., Any]) -> Callable[..., Any]:
-        def exceptions_from_error_tuple(exc_info: Any, *args: Any, **kwargs: Any) -> Any:
-            choice = choose(*exc_info)
-            if choice is None:
-                return original(exc_info, *args, **kwargs)
-            token = WANTED.set(choice.wanted)
-            try:
-                exceptions = original(exc_info, *args, **kwargs)
-            finally:
-                WANTED.reset(token)
-            if exceptions:
-                exceptions[-1]["mechanism"].setdefault("data", {})[_LEFT_OUT] = choice.left_out
-            return exceptions
+    def exceptions_from_error_tuple(
+        original: Callable[..., Any], exc_info: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        choice = choose(*exc_info)
+        if choice is None:
+            return original(exc_info, *args, **kwargs)
+        token = WANTED.set(choice.wanted)
+        try:
+            exceptions = original(exc_info, *args, **kwargs)
+        finally:
+            WANTED.reset(token)
+        if exceptions:
+            exceptions[-1]["mechanism"].setdefault("data", {})[_LEFT_OUT] = choice.left_out
+        return exceptions
 
-        return exceptions_from_error_tuple
-
-    return _FRAME.wrap(utils, caching_frames) and _EXCEPTIONS.wrap(utils, of_exceptions)
+    return _FRAME.wrap(utils, caching_frames) and replace(_EXCEPTIONS, exceptions_from_error_tuple)
 
 
 def is_reduced(event: Mapping[str, Any]) -> bool:

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, Final
 
@@ -80,24 +80,18 @@ class _Finder(MetaPathFinder):
     def __init__(self, absent: frozenset[str]) -> None:
         self._absent = absent
         self._thread = threading.get_ident()
-        self._is_asking = False
 
     def find_spec(
         self, name: str, _path: Sequence[str] | None = None, _target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return the spec of a stand-in; None where other finders are to look."""
-        if threading.get_ident() != self._thread or self._is_asking:
+        if threading.get_ident() != self._thread:
             return None
         if name.partition(".")[0] in self._absent:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        if name not in _LATER or name in _WANTED:
+        if name not in _LATER or name in _WANTED or PathFinder.find_spec(name) is None:
             return None
-        self._is_asking = True
-        try:
-            is_installed = importlib.util.find_spec(name) is not None
-        finally:
-            self._is_asking = False
-        return ModuleSpec(name, _Loader()) if is_installed else None
+        return ModuleSpec(name, _Loader())
 
 
 class _Loader(Loader):

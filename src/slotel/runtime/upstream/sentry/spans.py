@@ -82,11 +82,6 @@ NoOpStreamedSpan: Final[Callable[[], Any]] = (
 )
 
 
-def replace(probe: Probe, replacement: Callable[..., Any]) -> None:
-    """Have a function called in the place of sentry-sdk's, with that one as its first argument."""
-    probe.wrap_imported(lambda original: lambda *given, **named: replacement(original, *given, **named))
-
-
 def name_of_function(function: Any) -> str | None:
     """Return sentry-sdk's name for what answers a request."""
     name = _NAME_OF.of(utils)
