@@ -77,7 +77,8 @@ def test_full_detail_leaves_nothing_out(tmp_path):
 
 def test_a_minute_with_many_errors_reads_no_variables_and_the_next_begins_anew():
     reasons, now = [], [0.0]
-    detail = ErrorDetail("adaptive", reasons.append, clock=lambda: now[0])
+    detail = ErrorDetail("adaptive", reasons.append)
+    detail.clock = lambda: now[0]
     levels = [
         detail.choose(type(f"Error{number}", (Exception,), {}), None, None)
         for number in range(APP_PER_MINUTE + 1)

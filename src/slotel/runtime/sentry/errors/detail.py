@@ -44,19 +44,14 @@ class ErrorDetail:
     Args:
         detail: `sentry.error_detail`: `adaptive`, or `full` for always all variables of all frames.
         reduced: called with the reason for each event without some of its variables.
-        clock: monotonic seconds.
     """
 
-    def __init__(
-        self,
-        detail: str,
-        reduced: Callable[[str], None],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    clock = staticmethod(time.monotonic)
+
+    def __init__(self, detail: str, reduced: Callable[[str], None]) -> None:
         self._always_full = detail == "full"
         self._reduced = reduced
         self._is_app = app_frames()
-        self._clock = clock
         self._minute = -1.0
         self._seen: OrderedDict[_Kind, int] = OrderedDict()
         self._total = 0
@@ -79,7 +74,7 @@ class ErrorDetail:
     def _level(self, kind: type[BaseException] | None, traceback: TracebackType | None) -> str | None:
         if self._always_full:
             return None
-        minute = self._clock() // _MINUTE
+        minute = self.clock() // _MINUTE
         if minute != self._minute:
             self._minute, self._total = minute, 0
             self._seen.clear()

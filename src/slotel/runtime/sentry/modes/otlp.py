@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.sdk.resources import Resource
@@ -154,7 +154,7 @@ class CountingBatchProcessor:
         self._most = int(told) if told.isdigit() and int(told) > 0 else MAX_QUEUED
         self._closed = False
         self._begin()
-        self._processor = BatchSpanProcessor(_Counted(_exporter(client), self._gone), self._most)
+        self._processor = BatchSpanProcessor(_exporter(client, self._gone), self._most)
         PROCESS.register("sentry_spans", after_fork_in_child=self._begin)
 
     def _begin(self) -> None:
@@ -194,37 +194,27 @@ class CountingBatchProcessor:
             self._dropped("spans", "export_error", count)
 
 
-class _Counted(SpanExporter):
-    """An exporter that reports how many spans it has exported, and whether they arrived."""
-
-    def __init__(self, exporter: SpanExporter, gone: Any) -> None:
-        self._exporter = exporter
-        self._gone = gone
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export, and report the number of spans and whether they arrived."""
-        result = SpanExportResult.FAILURE
-        try:
-            result = self._exporter.export(spans)
-        finally:
-            self._gone(len(spans), arrived=result is SpanExportResult.SUCCESS)
-        return result
-
-    def shutdown(self) -> None:
-        """Close the connection."""
-        self._exporter.shutdown()
-
-
-def _exporter(client: SentryClientLike) -> SpanExporter:
+def _exporter(client: SentryClientLike, gone: Callable[..., None]) -> SpanExporter:
+    """Return an exporter that reports how many spans it has exported, and whether they arrived."""
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     except ImportError as error:
         raise ModeError("the OTLP exporter is not installed: run: pip install 'slotel[otlp]'") from error
     if not client.dsn:
         raise ModeError("there is no DSN")
+
+    class Counted(OTLPSpanExporter):
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            result = SpanExportResult.FAILURE
+            try:
+                result = super().export(spans)
+            finally:
+                gone(len(spans), arrived=result is SpanExportResult.SUCCESS)
+            return result
+
     endpoint, headers = otlp_endpoint(client.dsn)
     session, trusted = _session(client.dsn, client.options)
-    return OTLPSpanExporter(endpoint=endpoint, headers=headers, certificate_file=trusted, session=session)
+    return Counted(endpoint=endpoint, headers=headers, certificate_file=trusted, session=session)
 
 
 def _session(dsn: str, options: Mapping[str, Any]) -> tuple[requests.Session, str]:

@@ -25,10 +25,8 @@ def sentry_sink(
     Where that mode cannot work with what is installed, an error is logged and mode `transactions` is used.
 
     Args:
-        settings: `mode`, and what the sinks read.
         client: of sentry-sdk, with the destination (`dsn`) and the app's hooks.
         enforcer: redacts every span before it is exported.
-        resource: of the process.
         dropped: called with (signal, reason, count) for each loss.
 
     Raises:

@@ -12,7 +12,7 @@ from slotel.runtime.sentry.transport.encode import envelope, serialize
 
 INTERVAL: Final = 30.0
 """Seconds between two reports."""
-_CATEGORIES: Final = {
+CATEGORIES: Final = {
     "errors": "error",
     "traces": "transaction",
     "spans": "span",
@@ -69,7 +69,7 @@ class ClientReport:
     def add(self, signal: str, reason: str, count: int) -> None:
         """Count a loss for the report alone; what an exit loses is in none."""
         told = "send_error" if reason.startswith(_REFUSED) else _REASONS.get(reason, reason)
-        category = _CATEGORIES.get(signal)
+        category = CATEGORIES.get(signal)
         if category is not None and told in _SENTRYS:
             key = (category, told)
             with self._leaf_lock:

@@ -15,6 +15,7 @@ from sentry_sdk.transport import Transport
 from slotel.runtime.process.shutdown import EXIT
 from slotel.runtime.sentry.transport import encode
 from slotel.runtime.sentry.transport.bounds import encode_bounded
+from slotel.runtime.sentry.transport.client_report import CATEGORIES
 from slotel.runtime.sentry.transport.completion import EnvelopeCompletion, is_repetition
 from slotel.runtime.sentry.transport.envelope_queue import QueuedEnvelope
 from slotel.runtime.sentry.transport.error_kind import error_kind
@@ -23,16 +24,8 @@ from slotel.runtime.upstream.sentry.client import inner_transport
 from slotel.runtime.upstream.sentry.frames import is_reduced
 
 _SIGNALS: Final = {
-    "error": "errors",
-    "transaction": "traces",
-    "span": "spans",
-    "session": "sessions",
-    "log_item": "logs",
-    "monitor": "check_ins",
-    "profile": "profiles",
+    **{category: signal for signal, category in CATEGORIES.items()},
     "profile_chunk": "profiles",
-    "attachment": "attachments",
-    "trace_metric": "metrics",
 }
 """Category of sentry-sdk → `signal` of slotel_dropped_total."""
 

@@ -9,7 +9,7 @@ import threading
 import time
 from _thread import LockType, allocate_lock
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from math import inf
 from typing import Final
 
@@ -171,7 +171,9 @@ class Sender:
         if len(self) or not self._idle:
             return False
         if self.report and not self._failures:
-            self._report_here(deadline)
+            with self._talking(deadline - time.monotonic()) as may:
+                if may:
+                    self._send_report(min(self.timeout, max(0.01, deadline - time.monotonic())), now=True)
         return True
 
     def stop(self, reason: str) -> None:
@@ -283,34 +285,28 @@ class Sender:
 
     def _send_here(self, deadline: float) -> bool:
         """Send on the calling thread, when the interpreter is ending and starts no more threads."""
-        token = suppress_instrumentation()
-        try:
-            while (left := deadline - time.monotonic()) > 0:
-                if not self._sending.acquire(timeout=left):
+        while (left := deadline - time.monotonic()) > 0:
+            with self._talking(left) as may:
+                if not may:
                     return False
-                try:
-                    self.encode_waiting()
-                    if not len(self):
-                        return True
-                    well = self._send_next(min(self.timeout, left))
-                finally:
-                    self._sending.release()
-                if not well:
-                    time.sleep(max(0.0, min(_FLUSH_RETRY, deadline - time.monotonic())))
-            return not len(self)
-        finally:
-            otel_context.detach(token)
+                self.encode_waiting()
+                if not len(self):
+                    return True
+                well = self._send_next(min(self.timeout, left))
+            if not well:
+                time.sleep(max(0.0, min(_FLUSH_RETRY, deadline - time.monotonic())))
+        return not len(self)
 
-    def _report_here(self, deadline: float) -> None:
-        """Report on the calling thread what was lost."""
-        left = deadline - time.monotonic()
-        if left <= 0 or not self._sending.acquire(timeout=left):
-            return
+    @contextlib.contextmanager
+    def _talking(self, timeout: float) -> Iterator[bool]:
+        """Talk to the server on the calling thread; give False if another one still does after `timeout` seconds."""
+        may = timeout > 0 and self._sending.acquire(timeout=timeout)
         token = suppress_instrumentation()
         try:
-            self._send_report(min(self.timeout, max(0.01, deadline - time.monotonic())), now=True)
+            yield may
         finally:
-            self._sending.release()
+            if may:
+                self._sending.release()
             otel_context.detach(token)
 
     # -- one envelope ----------------------------------------------------------------------------------------

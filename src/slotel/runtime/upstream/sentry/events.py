@@ -21,16 +21,13 @@ from slotel.runtime.upstream.probe import SLOWER, Probe, unwrapped
 from slotel.runtime.upstream.sentry.frames import KnownFrame
 from slotel.runtime.upstream.sentry.plain_values import LEAVES, Event, parts_of, tamed
 
-if find_spec("sentry_sdk.scrubber") is not None:
-    EventScrubber: Any = import_module("sentry_sdk.scrubber").EventScrubber
-else:  # 3.x has none
-
-    class EventScrubber:  # type: ignore[no-redef]
-        """Scrubs nothing."""
-
-        def scrub_event(self, event: Any) -> None:
-            """Do nothing."""
-
+_HAS_SCRUBBER: Final = find_spec("sentry_sdk.scrubber") is not None
+"""3.x has none: then this one scrubs nothing."""
+EventScrubber: Final[Any] = (
+    import_module("sentry_sdk.scrubber").EventScrubber
+    if _HAS_SCRUBBER
+    else type("EventScrubber", (), {"scrub_event": lambda _self, _event: None})
+)
 
 _FIRST_YEAR, _LAST_YEAR = 1000, 9999
 """For years outside of these, time zones and the length of the text differ."""

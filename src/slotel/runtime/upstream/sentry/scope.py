@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from sentry_sdk.scope import Scope
@@ -39,18 +40,13 @@ _CURRENT: Final = Probe(
 )
 
 
-class _ByFunctions(NamedTuple):
-    """Replaces a context variable that this release does not have."""
-
-    get: Callable[[], Scope]
-    set: Callable[[Scope], None]
-
-
-ISOLATION: Final[Any] = _ISOLATION.load() or _ByFunctions(
-    Scope.get_isolation_scope, Scope.set_isolation_scope
+ISOLATION: Final[Any] = _ISOLATION.load() or SimpleNamespace(
+    get=Scope.get_isolation_scope, set=Scope.set_isolation_scope
 )
 """Gives and sets the isolation scope; None where there is none yet, and `Scope.get_isolation_scope` makes one."""
-CURRENT: Final[Any] = _CURRENT.load() or _ByFunctions(Scope.get_current_scope, Scope.set_current_scope)
+CURRENT: Final[Any] = _CURRENT.load() or SimpleNamespace(
+    get=Scope.get_current_scope, set=Scope.set_current_scope
+)
 """The same of the current scope."""
 _SLOTS: Final[tuple[str, ...]] = tuple(_SLOTS_OF.of(Scope) or ())
 _FIRST: Final = "client"
