@@ -32,8 +32,7 @@ def open_endpoint(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.metrics.scrape.http.access import AccessError, read_access
     from slotel.runtime.metrics.scrape.http.port import read_address
     from slotel.runtime.metrics.scrape.sources.app_metrics import AppMetrics
-    from slotel.runtime.metrics.scrape.sources.process_metrics import ProcessMetrics
-    from slotel.runtime.metrics.scrape.sources.registry import GlobalRegistry
+    from slotel.runtime.metrics.scrape.sources.registry import GlobalRegistry, ProcessMetrics
     from slotel.runtime.metrics.workers.by_worker import ByWorker
 
     host, port, problems = read_address(environ)

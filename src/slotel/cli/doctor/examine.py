@@ -11,7 +11,7 @@ from typing import Any
 from slotel.cli.doctor import collector, machine, sentry
 from slotel.config.load import read_configuration
 from slotel.config.service import Reading
-from slotel.runtime.checks import environment, instrumentation, packages, settings, storage
+from slotel.runtime.checks import environment, instrumentation, packages, settings
 from slotel.runtime.checks.exports import exports
 from slotel.runtime.checks.start import examined
 from slotel.runtime.finding import STARTED, Finding
@@ -79,7 +79,7 @@ def _found(environ: Mapping[str, str], options: Namespace) -> Iterator[Finding]:
     for subject, check, *arguments in checks(reading, settled):
         yield from examined(subject, check, *arguments)
     yield from examined("metrics", machine.port, reading, settled)
-    yield from examined("metrics", storage.runtime_directory, settled)
+    yield from examined("metrics", environment.runtime_directory, settled)
     yield from examined("objectives", objectives, reading)
     if not options.offline:
         reached = list(examined("sentry", sentry.reach, reading.service.sentry.dsn))

@@ -1,7 +1,8 @@
-"""Checks the environment: service name, sampler, exporters, propagators, variables that slotel does not read."""
+"""Checks the environment: names, sampler, exporters, propagators, unknown variables, the place where workers share."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -14,11 +15,13 @@ from slotel.config.variables import unknown_variables
 from slotel.launch import VARIABLE
 from slotel.runtime.finding import Finding, of_note, of_problem
 from slotel.runtime.metrics.scrape.http.port import HOST, read_address
+from slotel.runtime.metrics.workers.runtime_directory import candidate_directories
 from slotel.runtime.setup.defaults import DEFAULTS, LEFT_OUT
 from slotel.runtime.setup.exporters import usable_exporters, wants_prometheus
 from slotel.runtime.tracing.sampler_env import ARGUMENT, SAMPLER, validate_sampler
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_LEAST_FREE: Final = 16 * 2**20
 _CONTAINER_MARKS: Final = ("/.dockerenv", "/run/.containerenv")
 
 
@@ -157,6 +160,25 @@ def access(environ: Mapping[str, str]) -> Iterator[Finding]:
         text = "every client that can reach the port can read /metrics"
         fix = "keep the port inside a trusted network, or set SLOTEL_METRICS_TOKEN_FILE or SLOTEL_METRICS_WEB_CONFIG"
         yield Finding("metrics", "info", text, fix, "SLO159")
+
+
+def runtime_directory(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether workers can share their counts: a writable directory with room."""
+    if not wants_prometheus(environ):
+        return
+    places = list(candidate_directories(environ))
+    if not places:
+        text = "no directory for shared counts is writable: /metrics lacks workers started after the first process ends"
+        yield Finding("workers", "warn", text, "give the container a tmpfs: --tmpfs /tmp", "SLO155")
+        return
+    free = {place: shutil.disk_usage(place).free for place in places}
+    place = next((each for each in places if free[each] >= _LEAST_FREE), None)
+    if place is None:
+        text = f"{places[0]}, where workers share their counts, has {free[places[0]] / 2**20:.0f} MiB left"
+        fix = "make room, or give the container more: --shm-size=256m"
+        yield Finding("workers", "warn", text, fix, "SLO156")
+    else:
+        yield Finding("workers", "ok", f"counts are shared in {place} ({free[place] / 2**20:,.0f} MiB free)")
 
 
 def in_container(environ: Mapping[str, str]) -> bool:

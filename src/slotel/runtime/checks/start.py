@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from slotel.config.service import Reading
-from slotel.runtime.checks import environment, settings, storage
+from slotel.runtime.checks import environment, settings
 from slotel.runtime.finding import Finding
 
 _OF_A_VERSION: Final = (ImportError, AttributeError, TypeError)
@@ -55,7 +55,7 @@ def before_start(reading: Reading, environ: Mapping[str, str]) -> Iterator[Findi
     for subject, check in _CHECKS:
         yield from examined(subject, check, environ)
     yield from examined("service", environment.service_name, reading, environ)
-    found = examined("workers", storage.runtime_directory, environ)
+    found = examined("workers", environment.runtime_directory, environ)
     yield from (finding for finding in found if finding.status != "ok")
 
 

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from slotel.runtime.metrics.instruments.fork_reset import count_from_zero_after_fork
 from slotel.runtime.metrics.scrape.exposition import Exposition
 from slotel.runtime.metrics.scrape.sources.app_metrics import AppMetrics
-from slotel.runtime.metrics.scrape.sources.published import Published, combine, decode, encode, over_processes
+from slotel.runtime.metrics.scrape.sources.published import combine, decode, encode, over_processes
 from slotel.runtime.metrics.store.store import Family, Store
 from slotel.runtime.metrics.workers.workers import Workers
 
@@ -138,12 +138,12 @@ def test_counters_add_up_gauges_say_whose_they_are_and_up_down_counters_add_up()
         family("heat", "gauge", 30),
         family("open", "gauge", 5, adds_up=True),
     ]
-    found = found_in(over_processes(Published("11", own), [Published("12", decode(encode(other)))]))
+    found = found_in(over_processes(("11", own), [("12", decode(encode(other)))]))
     assert found == {("orders",): 5.0, ("heat", "11"): 20.0, ("heat", "12"): 30.0, ("open",): 7.0}
 
 
 def test_alone_a_gauge_carries_no_pid():
-    assert found_in(over_processes(Published("11", [family("heat", "gauge", 20)]), [])) == {("heat",): 20.0}
+    assert found_in(over_processes(("11", [family("heat", "gauge", 20)]), [])) == {("heat",): 20.0}
 
 
 def test_of_the_dead_what_they_counted_stays_and_their_gauges_go():

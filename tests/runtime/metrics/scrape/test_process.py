@@ -3,7 +3,7 @@
 import gc
 import os
 
-from slotel.runtime.metrics.scrape.sources.process_metrics import ProcessMetrics
+from slotel.runtime.metrics.scrape.sources.registry import ProcessMetrics
 
 
 def values(metrics):

@@ -227,7 +227,7 @@ class Endpoint:
 
     def _answer(self, request: Request) -> Answer | None:
         if request.method not in {"GET", "HEAD"}:
-            return plain("405 Method Not Allowed")._replace(headers=(("Allow", "GET, HEAD"),))
+            return plain("405 Method Not Allowed", "", ("Allow", "GET, HEAD"))
         if request.path == "/metrics":
             return self._metrics(*_form(request))
         if request.path == "/healthz":

@@ -31,6 +31,7 @@ _PRIVATE_ENDINGS: Final = (".localhost", ".local", ".internal", ".svc", ".cluste
 """Endings of names that nobody can register. Source: RFC 6761, RFC 6762, ICANN on `.internal`, Kubernetes DNS."""
 _HOST: Final = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:%]*?)\.?)(?::[0-9]{0,5})?")
 """An address in brackets or a name, and a port: all there may be in a `Host`. Source: RFC 3986, section 3.2.2."""
+_TLS_FILES: Final = ("cert_file", "key_file", "client_ca_file")
 _TLS_VERSIONS: Final = {"TLS12": "TLSv1_2", "TLS13": "TLSv1_3"}
 _CLIENT_AUTH: Final = {
     "NoClientCert": "CERT_NONE",
@@ -107,11 +108,10 @@ class Access:
         if is_authorised:
             return None
         if is_authorised is None:
-            refused = plain("429 Too Many Requests", "429 Too Many Requests: too many wrong passwords")
-            return refused._replace(headers=(("Retry-After", "5"),))
+            text = "429 Too Many Requests: too many wrong passwords"
+            return plain("429 Too Many Requests", text, ("Retry-After", "5"))
         scheme = "Bearer" if self.tokens is not None else 'Basic realm="slotel", charset="UTF-8"'
-        refused = plain("401 Unauthorized")
-        return refused._replace(headers=(("WWW-Authenticate", scheme),))
+        return plain("401 Unauthorized", "", ("WWW-Authenticate", scheme))
 
     def is_named(self, host: str) -> bool:
         """Return whether a `Host` is allowed.
@@ -181,10 +181,8 @@ def read_access(environ: Mapping[str, str], host: str) -> Access:
         access.tokens = _Reread(
             [path], lambda: [*filter(None, map(bytes.strip, path.read_bytes().splitlines()))]
         )
-        if not access.tokens.made:
-            raise AccessError(
-                f"{names.SLOTEL_METRICS_TOKEN_FILE}: {token_file} is empty: write a token into it"
-            )
+        text = f"{token_file} is empty: write a token into it"
+        _check(access.tokens.made, names.SLOTEL_METRICS_TOKEN_FILE, text)
     web_config = environ.get(names.SLOTEL_METRICS_WEB_CONFIG, "").strip()
     if web_config:
         _apply_web_config(access, Path(web_config))
@@ -198,62 +196,46 @@ def _apply_web_config(access: Access, path: Path) -> None:
     place = f"{names.SLOTEL_METRICS_WEB_CONFIG}={str(path)!r}"
     _readable(names.SLOTEL_METRICS_WEB_CONFIG, path)
     try:
-        document = YAML(typ="safe", pure=True).load(path)
+        document: Any = YAML(typ="safe", pure=True).load(path)
     except Exception as error:  # noqa: BLE001 YAMLError, and Python's errors for an invalid date or number
         raise AccessError(f"{place}: not valid YAML ({type(error).__name__})") from None
-    if not isinstance(document, dict) or not document.keys() <= {"tls_server_config", "basic_auth_users"}:
-        raise AccessError(f"{place}: write tls_server_config and basic_auth_users, and nothing else")
-    _check_parts(document, place)
-    users, tls = document.get("basic_auth_users") or {}, document.get("tls_server_config") or {}
+    is_known = isinstance(document, dict) and document.keys() <= {"tls_server_config", "basic_auth_users"}
+    _check(is_known, place, "write tls_server_config and basic_auth_users, and nothing else")
+    _check(document, place, "it protects nothing: write tls_server_config or basic_auth_users")
+    for (
+        key,
+        part,
+    ) in document.items():  # empty as where every user is commented out: it would answer everybody
+        _check(part, place, f"{key} is empty: fill it, or leave it out")
+        _check(isinstance(part, dict), place, f"{key} is not a mapping")
+    users = {str(name): str(hashed) for name, hashed in document.get("basic_auth_users", {}).items()}
     for name, hashed in users.items():
-        if not is_hash(str(hashed)):
-            raise AccessError(
-                f"{place}: basic_auth_users.{name} is not a bcrypt hash: write `htpasswd -nBC 10 {name}`'s"
-            )
+        text = f"basic_auth_users.{name} is not a bcrypt hash: write `htpasswd -nBC 10 {name}`'s"
+        _check(is_hash(hashed), place, text)
     if users:
-        access.users = Users({str(name): str(hashed) for name, hashed in users.items()})
+        access.users = Users(users)
         try:
             import bcrypt  # noqa: F401 to know whether it is there
         except ImportError as error:
-            raise AccessError(
-                f"{place}: basic_auth_users needs a package: run: pip install bcrypt"
-            ) from error
-    if tls:
-        _apply_tls(access, tls, path.parent, place)
-
-
-def _check_parts(document: dict[str, Any], place: str) -> None:
-    if not document:
-        raise AccessError(f"{place}: it protects nothing: write tls_server_config or basic_auth_users")
-    for key, part in document.items():
-        if not part:  # as where every user is commented out: it would answer everybody
-            raise AccessError(f"{place}: {key} is empty: fill it, or leave it out")
-        if not isinstance(part, dict):
-            raise AccessError(f"{place}: {key} is not a mapping")
+            text = f"{place}: basic_auth_users needs a package: run: pip install bcrypt"
+            raise AccessError(text) from error
+    if "tls_server_config" in document:
+        _apply_tls(access, document["tls_server_config"], path.parent, place)
 
 
 def _apply_tls(access: Access, tls: dict[str, Any], folder: Path, place: str) -> None:
-    unknown = tls.keys() - {"cert_file", "key_file", "client_ca_file", "client_auth_type", "min_version"}
-    if unknown or not (tls.get("cert_file") and tls.get("key_file")):
-        what = (
-            f"tls_server_config.{min(map(str, unknown))} is not supported"
-            if unknown
-            else "cert_file or key_file is missing"
-        )
-        raise AccessError(f"{place}: {what}")
-    verify = _CLIENT_AUTH.get(str(tls.get("client_auth_type", "NoClientCert")))
-    oldest = _TLS_VERSIONS.get(str(tls.get("min_version", "TLS12")))
-    if verify is None or oldest is None:
-        raise AccessError(
-            f"{place}: client_auth_type is one of {', '.join(_CLIENT_AUTH)}; min_version TLS12 or TLS13"
-        )
-    if (verify == "CERT_NONE") is bool(tls.get("client_ca_file")):
-        # an authority without a required client certificate would leave the endpoint open: Prometheus refuses it, too
-        raise AccessError(
-            f"{place}: client_ca_file needs a client_auth_type that asks for certificates, and it one"
-        )
-    names_of_files = [str(tls[name]) for name in ("cert_file", "key_file", "client_ca_file") if tls.get(name)]
-    files = [folder / name for name in names_of_files]
+    unknown = tls.keys() - {*_TLS_FILES, "client_auth_type", "min_version"}
+    _check(not unknown, place, f"tls_server_config.{min(map(str, unknown), default='')} is not supported")
+    _check(tls.get("cert_file") and tls.get("key_file"), place, "cert_file or key_file is missing")
+    verify = _CLIENT_AUTH.get(str(tls.get("client_auth_type", "NoClientCert")), "")
+    oldest = _TLS_VERSIONS.get(str(tls.get("min_version", "TLS12")), "")
+    text = f"client_auth_type is one of {', '.join(_CLIENT_AUTH)}; min_version TLS12 or TLS13"
+    _check(verify and oldest, place, text)
+    # an authority without a required client certificate would leave the endpoint open: Prometheus refuses it, too
+    is_asked = verify != "CERT_NONE"
+    text = "client_ca_file needs a client_auth_type that asks for certificates, and it one"
+    _check(is_asked is bool(tls.get("client_ca_file")), place, text)
+    files = [folder / str(tls[name]) for name in _TLS_FILES if tls.get(name)]
 
     def make() -> SSLContext:
         import ssl
@@ -264,7 +246,7 @@ def _apply_tls(access: Access, tls: dict[str, Any], folder: Path, place: str) ->
         context.sslsocket_class = TlsSocket
         context.minimum_version = getattr(ssl.TLSVersion, oldest)
         context.load_cert_chain(files[0], files[1])
-        if len(files) > 2:  # noqa: PLR2004 the clients' authority comes third
+        if is_asked:
             context.load_verify_locations(files[2])
         context.verify_mode = getattr(ssl, verify)
         return context
@@ -273,14 +255,18 @@ def _apply_tls(access: Access, tls: dict[str, Any], folder: Path, place: str) ->
     try:
         access.tls = _Reread(files, make)
     except (OSError, ValueError) as error:
-        raise AccessError(
-            f"{place}: the certificate cannot be used: {type(error).__name__}: {error}"
-        ) from error
+        text = f"{place}: the certificate cannot be used: {type(error).__name__}: {error}"
+        raise AccessError(text) from error
+
+
+def _check(is_right: object, place: str, text: str) -> None:
+    if not is_right:
+        raise AccessError(f"{place}: {text}")
 
 
 def _readable(variable: str, path: Path) -> Path:
-    if not os.access(path, os.R_OK) or not path.is_file():
-        raise AccessError(f"{variable}: {path} cannot be read: the endpoint stays closed")
+    is_readable = os.access(path, os.R_OK) and path.is_file()
+    _check(is_readable, variable, f"{path} cannot be read: the endpoint stays closed")
     return path
 
 

@@ -60,9 +60,9 @@ class Answer(NamedTuple):
         ).encode("latin-1")
 
 
-def plain(status: str, text: str = "") -> Answer:
+def plain(status: str, text: str = "", *headers: tuple[str, str]) -> Answer:
     """Return an answer in plain text; without one it says its status."""
-    return Answer(status, "text/plain; charset=utf-8", f"{text or status}\n".encode())
+    return Answer(status, "text/plain; charset=utf-8", f"{text or status}\n".encode(), headers=headers)
 
 
 class Connection:

@@ -21,7 +21,6 @@ from slotel.runtime.logs import LOG
 from slotel.runtime.metrics.scrape.sources.conversion import Conversion
 from slotel.runtime.metrics.scrape.sources.published import (
     SUFFIX,
-    Published,
     combine,
     encode,
     over_processes,
@@ -111,7 +110,7 @@ class AppMetrics:
         workers = self._workers
         if workers is None or not workers.is_shared:
             return self._read()
-        own = Published(str(os.getpid()), self._publish(workers))
+        own = str(os.getpid()), self._publish(workers)
         return over_processes(own, published(workers))
 
     def publish(self) -> None:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 from slotel.runtime.metrics.scrape.merge import added
 from slotel.runtime.metrics.store.family import portions
@@ -27,25 +27,18 @@ _PLAIN: Final = ("name", "kind", "help", "unit", "label_names", "bounds", "creat
 """The fields of a family's first line, in addition to its exemplars."""
 
 
-class Published(NamedTuple):
-    """The families of one process.
-
-    Args:
-        pid: as the value of a label; "" for the dead, whose gauges are gone.
-    """
-
-    pid: str
-    families: Sequence[Family]
+Published = tuple[str, Sequence[Family]]
+"""The pid of a process, "" for the dead, whose gauges are gone; and its families."""
 
 
 def published(workers: Workers) -> list[Published]:
     """Return what the other processes published; files that cannot be read are skipped."""
-    found = []
+    found: list[Published] = []
     for file in workers.shared(SUFFIX):
         families = decode(file.data)
         if families is not None:
             pid = file.stem.partition("-")[0] if file.is_alive else ""
-            found.append(Published(pid, families if file.is_alive else lasting(families)))
+            found.append((pid, families if file.is_alive else lasting(families)))
     return found
 
 
@@ -55,9 +48,9 @@ def over_processes(own: Published, others: Sequence[Published]) -> Iterator[Fami
     Alone, a process's gauges carry no label `pid`.
     """
     if not others:
-        yield from own.families
+        yield from own[1]
         return
-    yield from added(_of_process(family, part.pid) for part in (own, *others) for family in part.families)
+    yield from added(_of_process(family, pid) for pid, families in (own, *others) for family in families)
 
 
 def lasting(families: Iterable[Family]) -> list[Family]:

@@ -1,4 +1,4 @@
-"""Serves the metrics in prometheus_client's global registry as the stock exporter does.
+"""Serves what prometheus_client knows: the metrics in its global registry, as the stock exporter does, and the process.
 
 Counters and histograms that a child inherits by a fork are the parent's: what they held then is taken off. In
 prometheus_client's own multiprocess mode they start at zero by themselves.
@@ -6,6 +6,7 @@ prometheus_client's own multiprocess mode they start at zero by themselves.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,6 +19,11 @@ from slotel.runtime.upstream.prometheus import collectors_of
 
 _DEFAULTS: Final = ("PROCESS_COLLECTOR", "PLATFORM_COLLECTOR", "GC_COLLECTOR")
 """Collectors that the library registers itself; slotel's own process metrics replace them."""
+_GC: Final = (
+    ("python_gc_collections", "collections", "Garbage collections of each generation."),
+    ("python_gc_objects_collected", "collected", "Objects that garbage collection freed."),
+    ("python_gc_objects_uncollectable", "uncollectable", "Objects that garbage collection could not free."),
+)
 _Rows = dict[tuple[str, ...], tuple[float, ...]]
 
 
@@ -73,6 +79,35 @@ class GlobalRegistry:
                     yield from families_of(metric)
         except Exception:  # noqa: BLE001 a collector of the app's that fails must not take the others down
             self._dropped("metrics", "collector_failed")
+
+
+class ProcessMetrics:
+    """Reads the kernel's and the collector's numbers of this process, when asked."""
+
+    def __init__(self) -> None:
+        self._before: list[dict[str, int]] = [{}, {}, {}]
+        self._kernel: Any = None
+        PROCESS.register("process_metrics", after_fork_in_child=self._after_fork)
+
+    def _after_fork(self) -> None:
+        """Subtract what the parent's garbage collector did."""
+        self._before = [dict(generation) for generation in gc.get_stats()]
+
+    def families(self) -> Iterable[Family]:
+        """Return process_* (where the kernel has /proc) and python_gc_*_total."""
+        if self._kernel is None:
+            from prometheus_client import ProcessCollector
+
+            self._kernel = ProcessCollector(registry=None)
+        for metric in self._kernel.collect():
+            yield from families_of(metric)
+        stats = gc.get_stats()
+        for name, number, text in _GC:
+            rows: Any = {
+                (str(generation),): (float(now[number] - before.get(number, 0)),)
+                for generation, (now, before) in enumerate(zip(stats, self._before, strict=False))
+            }
+            yield Family(name, "counter", text, "", ("generation",), (), rows)
 
 
 def families_of(metric: Any) -> Iterator[Family]:
