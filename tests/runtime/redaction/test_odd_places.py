@@ -53,7 +53,11 @@ def test_the_attributes_of_a_meters_scope_are_redacted_for_otlp_and_for_promethe
     sent = redacted_data(data, redact, enforcer.resource, lambda error: None)
     (scope,) = sent.resource_metrics[0].scope_metrics
     assert dict(scope.scope.attributes) == CLEAN
-    shown = repr(Conversion(lambda _: None, lambda _: None, redact=redact).convert(data))
+    shown = repr(
+        Conversion(lambda _: None, lambda _: None, redact=redact).convert(
+            data.resource_metrics[0].scope_metrics
+        )
+    )
     assert "otel_scope_zone" in shown
     assert "SEK7RETx9" not in shown
 

@@ -278,7 +278,9 @@ def test_series_that_only_a_secret_told_apart_are_added_up_for_prometheus(enforc
     redact = enforcer.redactor.attributes
     families = {
         family.name: family
-        for family in Conversion(lambda _: None, lambda _: None, redact=redact).convert(metric_data())
+        for family in Conversion(lambda _: None, lambda _: None, redact=redact).convert(
+            metric_data().resource_metrics[0].scope_metrics
+        )
     }
     ((labels, row),) = families["logins"].series.items()
     assert (GONE in labels, "x" in labels, row) == (True, True, (6.0,))

@@ -80,13 +80,14 @@ def added(families: Iterable[Family]) -> Iterator[Family]:
     yield from sums.values()
 
 
-def _names_of_both(first: Family, second: Family) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*first.label_names, *second.label_names)))
+def _alike(*families: Family) -> list[Family]:
+    """Return families with the label names of all of them."""
+    names = tuple(dict.fromkeys(chain.from_iterable(family.label_names for family in families)))
+    return [relabelled(family, names) for family in families]
 
 
 def _joined(first: Family, second: Family, complain: Callable[[str], None]) -> Family:
-    names = _names_of_both(first, second)
-    first, second = relabelled(first, names), relabelled(second, names)
+    first, second = _alike(first, second)
     if not first.series.keys().isdisjoint(second.series):
         complain(second.name)
     return replace(
@@ -98,8 +99,7 @@ def _joined(first: Family, second: Family, complain: Callable[[str], None]) -> F
 
 def _sum(first: Family, second: Family) -> Family:
     """Add to the first, whose rows are this module's own."""
-    names = _names_of_both(first, second)
-    first, second = relabelled(first, names), relabelled(second, names)
+    first, second = _alike(first, second)
     series, exemplars = cast("_Rows", first.series), cast("_Rows", first.exemplars)
     for values, row in chain.from_iterable(portions(second.series.items())):
         standing = series.get(values)

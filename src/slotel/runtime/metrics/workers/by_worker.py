@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import count
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from slotel.config import names
 from slotel.config.slo import ENTRY_KIND_LABELS
@@ -18,6 +18,15 @@ from slotel.runtime.metrics.workers.identity import Process
 from slotel.runtime.metrics.workers.runtime_directory import first_process
 from slotel.runtime.metrics.workers.workers import Workers
 from slotel.runtime.process.gil_yielder import yield_gil
+
+_METRICS: Final[tuple[tuple[str, Literal["counter", "gauge"], str, str], ...]] = (
+    (names.WORKER_REQUESTS, "counter", "Requests (entry spans) by worker.", "requests"),
+    (names.WORKER_ERRORS, "counter", "Failed requests by worker.", "errors"),
+    (names.WORKER_BUSY, "counter", "Time that requests took, by worker.", "busy"),
+    (names.WORKER_CPU, "counter", "CPU time by worker.", "cpu"),
+    (names.WORKER_MEMORY, "gauge", "Resident memory by worker.", "memory"),
+)
+"""Name, kind and help text of each worker's metrics, and the field of `Worker` that has the value."""
 
 
 class Worker(NamedTuple):
@@ -45,14 +54,6 @@ class Worker(NamedTuple):
         return self.number != names.MAIN or self.requests > 0
 
 
-class _Rows(NamedTuple):
-    """The rows in which a process counts its entry spans, for a table of this size."""
-
-    size: int
-    passed: list[int]
-    failed: list[int]
-
-
 class ByWorker:
     """Reads the counts of each running process."""
 
@@ -60,7 +61,8 @@ class ByWorker:
         self._workers = workers
         self._first = first_process(workers.run_dir.path)
         self._numbers: dict[Process, str] = {}
-        self._rows: dict[Process, _Rows] = {}
+        self._rows: dict[Process, tuple[int, list[int], list[int]]] = {}
+        """Of each process: the number of its rows of spans, and which of them count passed and failed entry spans."""
 
     def workers(self) -> list[Worker]:
         """Return the running processes, sorted by number."""
@@ -80,16 +82,13 @@ class ByWorker:
         text = "Running processes of the service that may serve requests."
         yield Family(names.WORKERS, "gauge", text, "", (), (), {(): (float(len(serving)),)})
         if self._workers.is_shared:
-            yield _family(names.WORKER_REQUESTS, "counter", "Requests (entry spans) by worker.",
-                          ((each.number, each.requests) for each in serving))  # fmt: skip
-            yield _family(names.WORKER_ERRORS, "counter", "Failed requests by worker.",
-                          ((each.number, each.errors) for each in serving))  # fmt: skip
-            yield _family(names.WORKER_BUSY, "counter", "Time that requests took, by worker.",
-                          ((each.number, each.busy) for each in serving))  # fmt: skip
-            yield _family(names.WORKER_CPU, "counter", "CPU time by worker.",
-                          ((each.number, each.cpu) for each in every))  # fmt: skip
-            yield _family(names.WORKER_MEMORY, "gauge", "Resident memory by worker.",
-                          ((each.number, each.memory) for each in every))  # fmt: skip
+            for name, kind, text, field in _METRICS:
+                of = every if field in {"cpu", "memory"} else serving
+                read = ((each.number, getattr(each, field)) for each in of)
+                rows: dict[tuple[str, ...], tuple[float]] = {
+                    (number,): (value,) for number, value in read if value is not None
+                }
+                yield Family(name, kind, text, "", (names.LABEL_WORKER,), (), rows)
 
     def _assign(self, living: Iterable[Process]) -> dict[Process, str]:
         """Return each process's number: a known one keeps its own, a new one gets the lowest free."""
@@ -106,9 +105,7 @@ class ByWorker:
         for is_error, slots in enumerate(self._entry_rows(process, part)):
             counted[is_error] = sum([cells[slot] for slot in slots])
             busy += sum([cells[slot - 1] for slot in slots])
-        used = process.usage()
-        cpu, memory = (used.cpu, used.memory) if used is not None else (None, None)
-        return Worker(number, process.pid, part.created, sum(counted), counted[1], busy, cpu, memory)
+        return Worker(number, process.pid, part.created, sum(counted), counted[1], busy, *process.usage())
 
     def _entry_rows(self, process: Process, part: ProcessSnapshot) -> tuple[list[int], list[int]]:
         """Return the cells of the counts of entry spans' rows, passed and failed; before each stands its sum.
@@ -117,23 +114,15 @@ class ByWorker:
         """
         for shape, slots in part.tables:
             if shape.name == names.SPAN_DURATION:
-                known = self._rows.get(process)
-                if known is None or known.size != len(slots):
+                size, passed, failed = self._rows.get(process, (0, [], []))
+                if size != len(slots):
+                    passed, failed = [], []
                     kind = shape.label_names.index(names.LABEL_SPAN_KIND)
                     status = shape.label_names.index(names.LABEL_STATUS)
-                    known = self._rows[process] = _Rows(len(slots), [], [])
                     for labels, slot in slots.items():
                         if labels and labels[kind] in ENTRY_KIND_LABELS:
-                            rows = known.failed if labels[status] == names.STATUS_ERROR else known.passed
+                            rows = failed if labels[status] == names.STATUS_ERROR else passed
                             rows.append(slot + shape.width - 1)
-                return known.passed, known.failed
+                    self._rows[process] = len(slots), passed, failed
+                return passed, failed
         return [], []
-
-
-def _family(
-    name: str, kind: Literal["counter", "gauge"], text: str, values: Iterable[tuple[str, float | None]]
-) -> Family:
-    rows: dict[tuple[str, ...], tuple[float]] = {
-        (number,): (value,) for number, value in values if value is not None
-    }
-    return Family(name, kind, text, "", (names.LABEL_WORKER,), (), rows)

@@ -13,13 +13,6 @@ _USER_FIELD, _SYSTEM_FIELD, _RESIDENT_FIELD = 11, 12, 21
 """CPU time in ticks, resident memory in pages."""
 
 
-class Usage(NamedTuple):
-    """Resources that a process has used: CPU in seconds, resident memory in bytes."""
-
-    cpu: float
-    memory: float
-
-
 class Process(NamedTuple):
     """A process: pid, and start time in ticks since boot (0 if unknown), which differs if the pid is reused."""
 
@@ -30,23 +23,23 @@ class Process(NamedTuple):
         """Return whether it is running in this PID namespace; False for a zombie."""
         try:
             found = _stat(self.pid)
+            if found is None:
+                with suppress(PermissionError):  # another user's
+                    os.kill(self.pid, 0)
+                return True
         except OSError:
             return False
-        if found is None:
-            return _answers(self.pid)
         return found[0] not in "ZX" and self.start in {0, int(found[_START_FIELD])}
 
-    def usage(self) -> Usage | None:
-        """Return its usage; None if there is no such process, or no /proc."""
+    def usage(self) -> tuple[float | None, float | None]:
+        """Return CPU seconds and bytes of resident memory; None if there is no such process, or no /proc."""
         found = None
         with suppress(OSError):
             found = _stat(self.pid)
         if found is None or self.start not in {0, int(found[_START_FIELD])}:
-            return None
-        ticks = int(found[_USER_FIELD]) + int(found[_SYSTEM_FIELD])
-        return Usage(
-            ticks / os.sysconf("SC_CLK_TCK"), int(found[_RESIDENT_FIELD]) * os.sysconf("SC_PAGE_SIZE")
-        )
+            return None, None
+        ticks, pages = int(found[_USER_FIELD]) + int(found[_SYSTEM_FIELD]), int(found[_RESIDENT_FIELD])
+        return ticks / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def this_process() -> Process:
@@ -68,13 +61,3 @@ def _stat(pid: int) -> list[str] | None:
             raise
         return None
     return text.rpartition(")")[2].split()
-
-
-def _answers(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

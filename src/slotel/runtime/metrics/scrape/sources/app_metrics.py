@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricReader, MetricsData, ResourceMetrics, ScopeMetrics
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.metrics.export import MetricReader, MetricsData, ScopeMetrics
 
 from slotel.runtime.logs import LOG
 from slotel.runtime.metrics.scrape.sources.conversion import Conversion
@@ -45,16 +44,16 @@ class _Reader(MetricReader):
 
     def __init__(self) -> None:
         super().__init__()
-        self.data: MetricsData | None = None
+        self._scopes: list[ScopeMetrics] = []
 
     def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: Any) -> None:
         del timeout_millis
-        self.data = metrics_data
+        self._scopes = [scope for each in metrics_data.resource_metrics for scope in each.scope_metrics]
 
-    def read(self) -> MetricsData | None:
-        self.data = None
+    def read(self) -> list[ScopeMetrics]:
+        self._scopes = []
         self.collect()
-        return self.data
+        return self._scopes
 
     def shutdown(self, timeout_millis: float = 30_000, **_: Any) -> None:
         del timeout_millis
@@ -144,9 +143,9 @@ class AppMetrics:
     def _read(self) -> list[Family]:
         with self._lock:
             yield_gil()  # the SDK's own collecting never does
-            data = _joined(self._reader.read(), self._apart())
+            scopes = [*self._reader.read(), *self._apart()]
             yield_gil()
-            return [*self._conversion.convert(data), *map(self._redacted, self._beside())]
+            return [*self._conversion.convert(scopes), *map(self._redacted, self._beside())]
 
     def _complain(self, name: str) -> None:
         if name not in self._complained:
@@ -159,8 +158,3 @@ class AppMetrics:
     def _in_child(self) -> None:
         self._lock = threading.RLock()
         self._next = 0.0
-
-
-def _joined(data: MetricsData | None, scopes: Sequence[ScopeMetrics]) -> MetricsData:
-    resources = data.resource_metrics if data is not None else ()
-    return MetricsData([*resources, ResourceMetrics(Resource.get_empty(), scopes, "")])

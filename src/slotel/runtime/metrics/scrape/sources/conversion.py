@@ -25,6 +25,7 @@ from opentelemetry.sdk.metrics.export import (
     ScopeMetrics,
     Sum,
 )
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from slotel.runtime.metrics.scrape.merge import added
@@ -76,23 +77,21 @@ class Conversion:
         if self._ask is None:
             self._ask = naming_exporter()
 
-    def convert(self, data: MetricsData | None) -> list[Family]:
+    def convert(self, scopes: Iterable[ScopeMetrics]) -> list[Family]:
         """Return the families, one for each name and kind."""
         made: list[Family] = []
         owners: dict[tuple[object, str], str] = {}
-        for resource in data.resource_metrics if data is not None else ():
-            for scope in resource.scope_metrics:
-                for metric in scope.metrics:
-                    try:
-                        families = list(self._families(scope.scope, metric))
-                    except Exception:  # noqa: BLE001 a metric that cannot be named must not take the others down
-                        self._dropped("not_representable")
-                        continue
-                    for family in families:
-                        if owners.setdefault((scope.scope, family.name), metric.name) != metric.name:
-                            self._complain(family.name)
-                            continue
-                        made.append(family)
+        for scope, metric in ((each.scope, metric) for each in scopes for metric in each.metrics):
+            try:
+                families = list(self._families(scope, metric))
+            except Exception:  # noqa: BLE001 a metric that cannot be named must not take the others down
+                self._dropped("not_representable")
+                continue
+            for family in families:
+                if owners.setdefault((scope, family.name), metric.name) == metric.name:
+                    made.append(family)
+                else:
+                    self._complain(family.name)
         return list(added(made))
 
     def _families(self, scope: InstrumentationScope, metric: Metric) -> Iterator[Family]:
@@ -141,18 +140,10 @@ class Conversion:
         plain = replace(point, attributes=self._redact(dict(point.attributes or {})), exemplars=[])
         one = replace(metric, data=replace(cast("Any", metric.data), data_points=[plain]))
         clean = redacted_scope(scope, self._redact) or scope
-        family = next(iter(cast("Any", self._ask)(_alone(clean, one))))
+        alone = ResourceMetrics(Resource.get_empty(), [ScopeMetrics(clean, [one], "")], "")
+        family = next(iter(cast("Any", self._ask)(MetricsData([alone]))))
         labels = {name: value for name, value in family.samples[0].labels.items() if name != "le"}
         return Named(family.name, family.documentation, family.unit, tuple(labels), tuple(labels.values()))
-
-
-def _alone(scope: InstrumentationScope, metric: Metric) -> MetricsData:
-    from opentelemetry.sdk.resources import Resource
-
-    scoped = ScopeMetrics(scope=scope, metrics=[metric], schema_url="")
-    return MetricsData(
-        [ResourceMetrics(resource=Resource.get_empty(), scope_metrics=[scoped], schema_url="")]
-    )
 
 
 # -- numbers ---------------------------------------------------------------------------------------------------
