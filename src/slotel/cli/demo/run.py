@@ -68,14 +68,13 @@ class Numbers:
         return {**asdict(self), "exact": self.exact}
 
 
+@dataclass
 class Demo:
     """A running demo: the service, its load and its Sentry."""
 
-    def __init__(self, sink: SentrySink, load: Load, metrics_url: str, log: Path) -> None:
-        self.sink = sink
-        self.load = load
-        self.metrics_url = metrics_url
-        self.log = log
+    sink: SentrySink
+    load: Load
+    metrics_url: str
 
     def numbers(self) -> Numbers:
         """Read the numbers as they are now."""
@@ -148,7 +147,7 @@ def running(seconds: float, log: Path, metrics_port: int) -> Iterator[Demo]:
             _wait_ready(service, port, log)
             load = Load(port, seconds)
             load.start()
-            demo = Demo(sink, load, f"http://127.0.0.1:{metrics_port}/metrics", log)
+            demo = Demo(sink, load, f"http://127.0.0.1:{metrics_port}/metrics")
             yield demo
             demo.load.stop()
         finally:

@@ -173,11 +173,8 @@ class BudgetWindows:
                     self._histories[index].add(self._bucket, column, new)
         now = self._clock()
         self._bucket = max(self._bucket, now)
-        self.bucket_ends_ns = int((self._wall() + self._next_bucket() - now) * 1e9)
-
-    def _next_bucket(self) -> int:
-        """Return the unix second at which the first of the open buckets ends."""
-        return min(((int(self._bucket // width) + 1) * width for width in self._widths), default=2**31)
+        end = min(((int(self._bucket // width) + 1) * width for width in self._widths), default=2**31)
+        self.bucket_ends_ns = int((self._wall() + end - now) * 1e9)
 
     def bad_ever(self, slo: Slo) -> float:
         """Return how many events were bad since the start, over all workers."""

@@ -138,7 +138,7 @@ def container(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Whether Prometheus can reach a service that runs in a container."""
     host = read_address(environ)[0]
     is_default = not environ.get(HOST, "").strip()  # who names an address has decided
-    if is_default and wants_prometheus(environ) and host in _LOOPBACK and in_container(environ):
+    if is_default and wants_prometheus(environ) and host in _LOOPBACK and _in_container(environ):
         text = f"/metrics is bound to {host}, and no other container can reach it"
         yield Finding("metrics", "info", text, f"set {HOST}=0.0.0.0", "SLO154")
 
@@ -181,8 +181,8 @@ def runtime_directory(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("workers", "ok", f"counts are shared in {place} ({free[place] / 2**20:,.0f} MiB free)")
 
 
-def in_container(environ: Mapping[str, str]) -> bool:
-    """Return whether this process runs in a container, of Docker, Podman or Kubernetes."""
+def _in_container(environ: Mapping[str, str]) -> bool:
+    """Whether this process runs in a container, of Docker, Podman or Kubernetes."""
     return "KUBERNETES_SERVICE_HOST" in environ or any(Path(mark).exists() for mark in _CONTAINER_MARKS)
 
 
@@ -192,15 +192,6 @@ def _otel_names() -> frozenset[str]:
     from opentelemetry.instrumentation import environment_variables as of_instrumentation
     from opentelemetry.sdk import environment_variables as of_sdk
 
-    return frozenset(
-        (
-            *DEFAULTS,
-            "OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION",
-            *(
-                value
-                for module in (of_api, of_sdk, of_instrumentation)
-                for name, value in vars(module).items()
-                if name.startswith("OTEL_") and isinstance(value, str)
-            ),
-        )
-    )
+    named = {**vars(of_api), **vars(of_sdk), **vars(of_instrumentation)}
+    found = {value for name, value in named.items() if name.startswith("OTEL_") and isinstance(value, str)}
+    return frozenset({*DEFAULTS, "OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION", *found})

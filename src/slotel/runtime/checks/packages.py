@@ -113,14 +113,11 @@ def interpreter(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 def other_agents(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Whether another vendor's agent would instrument the same libraries."""
-    loaded = [name for variable, name in _AGENTS.items() if environ.get(variable, "").strip()]
-    loaded += [
-        name
-        for name in ("ddtrace", "newrelic")
-        if f"{name}{os.sep}bootstrap" in environ.get("PYTHONPATH", "")
-    ]
-    for name in dict.fromkeys(loaded):
-        if version(name) is not None or f"{name}{os.sep}bootstrap" in environ.get("PYTHONPATH", ""):
+    named = [name for variable, name in _AGENTS.items() if environ.get(variable, "").strip()]
+    path = environ.get("PYTHONPATH", "")
+    loaded = [name for name in ("ddtrace", "newrelic") if f"{name}{os.sep}bootstrap" in path]
+    for name in dict.fromkeys((*named, *loaded)):
+        if name in loaded or version(name) is not None:
             text = f"{name}, another tracing agent, is active: both instrument the same libraries"
             yield Finding("auto-instrumentation", "warn", text, f"start the service without {name}", "SLO116")
 

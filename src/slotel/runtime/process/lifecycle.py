@@ -11,6 +11,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from slotel.runtime.logs import LOG, printable
@@ -217,7 +218,8 @@ class ProcessLifecycle:
         try:
             self.run("after_fork_in_parent")
         finally:
-            _release(self._forking)
+            with suppress(RuntimeError):  # not taken within FORK_WAIT
+                self._forking.release()
 
     def _after_fork_in_child(self) -> None:
         """Also called without `before_fork`, by uWSGI."""
@@ -230,13 +232,6 @@ def _reference(callback: Callback) -> Callable[[], Callback | None]:
     if hasattr(callback, "__self__") and hasattr(callback, "__func__"):
         return weakref.WeakMethod(callback)
     return lambda: callback
-
-
-def _release(lock: threading.RLock) -> None:
-    try:
-        lock.release()
-    except RuntimeError:  # not taken within FORK_WAIT
-        return
 
 
 def _log_fault(component: str, error: BaseException) -> None:

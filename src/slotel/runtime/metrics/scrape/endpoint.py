@@ -212,10 +212,12 @@ class Endpoint:
             if refused is not None:
                 answers.append(refused)
                 continue
-            key = _kind(request)
+            accept, encoding = (request.headers.get(name, "") for name in ("accept", "accept-encoding"))
+            is_read = request.method in {"GET", "HEAD"}
+            key = is_read, request.path, wants_openmetrics(accept), wants_gzip(encoding)
             if key not in made:
                 try:
-                    made[key] = self._answer(request)
+                    made[key] = self._answer(*key)
                 except Exception as error:  # noqa: BLE001 a scrape must not end the endpoint
                     self._fault("scrape", error)
                     made[key] = plain("500 Internal Server Error", type(error).__name__)
@@ -225,14 +227,14 @@ class Endpoint:
             answers.append(answer)
         return answers
 
-    def _answer(self, request: Request) -> Answer | None:
-        if request.method not in {"GET", "HEAD"}:
+    def _answer(self, is_read: bool, path: str, openmetrics: bool, gzip: bool) -> Answer | None:
+        if not is_read:
             return plain("405 Method Not Allowed", "", ("Allow", "GET, HEAD"))
-        if request.path == "/metrics":
-            return self._metrics(*_form(request))
-        if request.path == "/healthz":
+        if path == "/metrics":
+            return self._metrics(openmetrics, gzip)
+        if path == "/healthz":
             return plain("200 OK", "ok")
-        page = self._pages.get(request.path)
+        page = self._pages.get(path)
         if page is None:
             return plain("404 Not Found", "404 Not Found: the metrics are at /metrics")
         return page()
@@ -278,15 +280,3 @@ class Endpoint:
                 "metrics: several metrics are named %s: if two have the same series, only the first is served",
                 name,
             )
-
-
-def _form(request: Request) -> tuple[bool, bool]:
-    """Return (OpenMetrics, gzip) as asked for."""
-    return (
-        wants_openmetrics(request.headers.get("accept", "")),
-        wants_gzip(request.headers.get("accept-encoding", "")),
-    )
-
-
-def _kind(request: Request) -> object:
-    return request.method in {"GET", "HEAD"}, request.path, _form(request)

@@ -55,7 +55,8 @@ class Exposition:
     """
 
     def __init__(self, target: Mapping[str, Any] | None = None) -> None:
-        self._target = _target_labels(target or {})
+        own = {_label(key): str(value) for key, value in (target or {}).items() if key not in PER_PROCESS}
+        self._target = label_text(tuple(own), tuple(own.values()))
         self._texts: dict[tuple[str, ...], _LabelTexts] = {}
 
     def render(self, families: Iterable[Family], *, openmetrics: bool = False) -> Iterator[str]:
@@ -189,11 +190,6 @@ def _escaped(value: str) -> str:
 
 
 # -- target_info -----------------------------------------------------------------------------------------------
-
-
-def _target_labels(attributes: Mapping[str, Any]) -> str:
-    named = {_label(key): str(value) for key, value in attributes.items() if key not in PER_PROCESS}
-    return label_text(tuple(named), tuple(named.values()))
 
 
 def _label(key: str) -> str:

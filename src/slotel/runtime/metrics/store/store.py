@@ -45,7 +45,7 @@ class SeriesLog(Protocol):
     def grow(self, size: int) -> Cells:
         """Return an array of at least `size` cells with what was counted; new cells are 0."""
 
-    def table(self, index: int, shape: Shape) -> None:
+    def table(self, shape: Shape) -> None:
         """Note a table."""
 
     def row(self, index: int, slot: int, values: Labels) -> None:
@@ -193,7 +193,7 @@ class Store:
             self.tables.append(table)
             try:
                 if self.series_log is not None:
-                    self.series_log.table(len(self.tables) - 1, table.shape)
+                    self.series_log.table(table.shape)
                 self.open_row(table, OVERFLOW)
             except OSError:  # what is counted from now on stays in this process; better than no metric
                 self.place(copy_cells(self.cells, self.size), None)

@@ -90,7 +90,7 @@ class InheritedMemory:
     def new_file(self, name: str, *, shows_life: bool = False) -> MemoryFile:
         """Create a file that only this process writes."""
         with self._claim(shows_life=shows_life) as index:
-            return self._publish(index, name, 0)
+            return self._made().publish(index, name, 0)
 
     def list_file(self, name: str) -> DiskFile:
         """Return the one file to which every process appends."""
@@ -124,8 +124,8 @@ class InheritedMemory:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         before = [index for _, index, found in memory.files() if found == name]
         with self._claim() as index:
-            whole(os.pwrite(memory.descriptor(), data, memory.start(index)), data)
-            self._publish(index, name, len(data))
+            whole(os.pwrite(memory.descriptor(), data, MemoryFile(memory, index, 0).start), data)
+            memory.publish(index, name, len(data))
         for index in before:
             self._clear(index)
 
@@ -197,14 +197,6 @@ class InheritedMemory:
                 self._claimed.discard(claimed)
                 if claimed not in self._alive:
                     memory.unlock(claimed)
-
-    def _publish(self, index: int, name: str, size: int) -> MemoryFile:
-        """Make a file appear, whole."""
-        memory = self._made()
-        memory.set_name(index, name)
-        memory.sizes[index] = size
-        number = memory.numbers[index] = memory.next_number()
-        return MemoryFile(memory, index, number)
 
     def _clear(self, index: int) -> None:
         memory = self._made()

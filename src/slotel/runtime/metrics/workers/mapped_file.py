@@ -54,9 +54,8 @@ class MappedCounterFile:
         self.cells = self._map(max(size, len(self.cells) * 3 // 2))
         return self.cells
 
-    def table(self, index: int, shape: Shape) -> None:
+    def table(self, shape: Shape) -> None:
         """Add a table to the index."""
-        del index
         self._append(table_line(shape))
 
     def row(self, index: int, slot: int, values: Labels) -> None:

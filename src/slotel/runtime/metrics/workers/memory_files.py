@@ -46,27 +46,23 @@ class Memory:
     def files(self) -> list[tuple[int, int, str]]:
         """Return number, index and name of each; a name that is being written belongs to none."""
         used = [(number, index) for index, number in enumerate(self.numbers.tolist()) if number]
-        named = [(number, index, self._name(index)) for number, index in used]
+        named = [(number, index, bytes(self._name(index)).rstrip(b"\0").decode()) for number, index in used]
         return [(number, index, name) for number, index, name in named if self.numbers[index] == number]
 
-    def next_number(self) -> int:
-        """Return one that is higher than all, and that no process gives twice: two may ask at once."""
+    def publish(self, index: int, name: str, size: int) -> MemoryFile:
+        """Make a file appear, whole, in a place that has none.
+
+        Its number is higher than all, and no process gives it twice: two may publish at once.
+        """
+        self._name(index)[:] = name.encode().ljust(_NAME, b"\0")
+        self.sizes[index] = size
         self._last = max(max(self.numbers) >> _PID_BITS, self._last) + 1
-        return self._last << _PID_BITS | os.getpid() & (1 << _PID_BITS) - 1
+        self.numbers[index] = number = self._last << _PID_BITS | os.getpid() & (1 << _PID_BITS) - 1
+        return MemoryFile(self, index, number)
 
-    def _name(self, index: int) -> str:
+    def _name(self, index: int) -> memoryview:
         start = _NAMES + index * _NAME
-        return bytes(self._table[start : start + _NAME]).rstrip(b"\0").decode()
-
-    def set_name(self, index: int, name: str) -> None:
-        """Name the file of a place that has none yet."""
-        start = _NAMES + index * _NAME
-        self._table[start : start + _NAME] = name.encode().ljust(_NAME, b"\0")
-
-    @staticmethod
-    def start(index: int) -> int:
-        """Return where the region of a file begins."""
-        return (index + 1) * REGION
+        return self._table[start : start + _NAME]
 
     def lock(self, index: int) -> bool:
         """Lock a byte until this process unlocks it or ends; return whether it was free."""
@@ -108,6 +104,8 @@ class MemoryFile:
 
     def __init__(self, memory: Memory, index: int, number: int) -> None:
         self.index = index
+        self.start = (index + 1) * REGION
+        """Where its region begins."""
         self._memory, self._number = memory, number
         self._mapped = 0
 
@@ -120,7 +118,7 @@ class MemoryFile:
     def read(self, size: int, at: int) -> bytes:
         """Return at most `size` bytes from byte `at` on."""
         size = max(min(size, self.size() - at), 0)
-        data = os.pread(self._memory.descriptor(), size, self._start + at)
+        data = os.pread(self._memory.descriptor(), size, self.start + at)
         self._check()
         return data
 
@@ -129,7 +127,7 @@ class MemoryFile:
         size = self.size()
         if size + len(data) > REGION:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-        whole(os.pwrite(self._memory.descriptor(), data, self._start + size), data)
+        whole(os.pwrite(self._memory.descriptor(), data, self.start + size), data)
         self._memory.sizes[self.index] = size + len(data)
 
     def truncate(self, size: int) -> None:
@@ -141,9 +139,9 @@ class MemoryFile:
         if size > REGION:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         descriptor = self._memory.descriptor()
-        allocate(descriptor, self._start, size)
+        allocate(descriptor, self.start, size)
         with standard_descriptors_reserved():
-            mapped = mmap.mmap(descriptor, size, offset=self._start)
+            mapped = mmap.mmap(descriptor, size, offset=self.start)
         mapped[self._mapped : size] = bytes(size - self._mapped)  # of the last file in this place
         self._memory.sizes[self.index] = self._mapped = size
         return mapped
@@ -158,7 +156,3 @@ class MemoryFile:
     def _check(self) -> None:
         if not self.stands():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-
-    @property
-    def _start(self) -> int:
-        return self._memory.start(self.index)

@@ -16,7 +16,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -108,7 +108,10 @@ def _digest(service: str) -> str:
 
 def candidate_directories(environ: Mapping[str, str]) -> Iterator[Path]:
     """Yield the candidates for the parent directory: in memory first, because writes to a disk may wait for it."""
-    for place in (environ.get("XDG_RUNTIME_DIR", ""), "/dev/shm", _temporary()):  # noqa: S108 a private directory in it
+    places = [environ.get("XDG_RUNTIME_DIR", ""), "/dev/shm"]  # noqa: S108 a private directory in it
+    with suppress(OSError):  # no place for temporary files
+        places.append(tempfile.gettempdir())
+    for place in places:
         if place and Path(place).is_absolute() and os.access(place, os.W_OK | os.X_OK):
             yield Path(place)
 
@@ -116,13 +119,6 @@ def candidate_directories(environ: Mapping[str, str]) -> Iterator[Path]:
 def has_a_place(environ: Mapping[str, str]) -> bool:
     """Return whether there is a place for a runtime directory that has room."""
     return any(map(_has_room, candidate_directories(environ)))
-
-
-def _temporary() -> str:
-    try:
-        return tempfile.gettempdir()
-    except OSError:  # no place for temporary files
-        return ""
 
 
 def _has_room(place: Path) -> bool:
@@ -212,30 +208,19 @@ class RuntimeDirectory:
             return True
         if not _has_room(Path(self.path).parent):
             return False
-        try:
-            if not self.create():
-                return True
-        except OSError:
-            return False
-        return self._takes_a_file()
-
-    def _takes_a_file(self) -> bool:
-        """Try to write a file into the empty directory, and remove both."""
         name = f"{new_stem(this_process())}.tmp"
         try:
-            descriptor = self.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-            try:
-                allocate(descriptor, 0, PAGE)
-            finally:
-                os.close(descriptor)
+            if self.create():
+                try:
+                    with closing(self.new_file(name)) as file:
+                        allocate(file.descriptor(), 0, PAGE)
+                finally:
+                    self.remove(name)
+                    with suppress(OSError):  # another process has a file there by now
+                        Path(self.path).rmdir()
         except OSError:
             return False
-        else:
-            return True
-        finally:
-            self.remove(name)
-            with suppress(OSError):  # another process has a file there by now
-                Path(self.path).rmdir()
+        return True
 
     def open(self, name: str, flags: int) -> int:
         """Open a file in it, following no link; return its descriptor."""

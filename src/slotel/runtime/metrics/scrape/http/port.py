@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from slotel.config.problem import Problem, variable
 from slotel.runtime.finding import Finding
@@ -68,14 +69,20 @@ def take(host: str, port: int) -> list[socket.socket]:
     taken: list[socket.socket] = []
     missing: OSError | None = None
     for family, _, _, _, address in dict.fromkeys(addresses):
+        is_dual = address[0] == "::" and socket.has_dualstack_ipv6()
+        bound: Any = (address[0], port, *address[2:])
         try:
-            listener = _listen(family, (address[0], port, *address[2:]))
+            listener = socket.create_server(bound, family=family, backlog=_BACKLOG, dualstack_ipv6=is_dual)
         except OSError as error:
+            plain = OSError(
+                error.errno, os.strerror(error.errno or 0)
+            )  # without the address: the caller names it
             if error.errno in _NOT_HERE:
-                missing = error
+                missing = plain
                 continue
             release(taken)
-            raise
+            raise plain from None
+        listener.setblocking(False)
         taken.append(listener)
         port = listener.getsockname()[1]
     if not taken:
@@ -101,19 +108,3 @@ def explain(error: OSError, host: str, port: int) -> Finding:
         return Finding("metrics", "fail", text, f"set {PORT} to one above 1023 ({_AFTER})", "SLO152")
     text = f"{HOST}={host!r}: no metrics there: {error}"
     return Finding("metrics", "fail", text, f"set {HOST} to an address of this machine ({_AFTER})", "SLO153")
-
-
-def _listen(family: int, address: tuple[object, ...]) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            with suppress(OSError):
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1 if address[0] != "::" else 0)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-        listener.setblocking(False)
-    except OSError:
-        listener.close()
-        raise
-    return listener
