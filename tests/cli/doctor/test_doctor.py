@@ -22,7 +22,7 @@ from slotel.cli.doctor.command import main, parser
 from slotel.cli.doctor.trial import trial
 from slotel.cli.sink.server import SentrySink
 from slotel.config.service import SentrySettings
-from slotel.runtime.checks import environment, instrumentation, packages, storage
+from slotel.runtime.checks import environment, instrumentation, packages
 from slotel.runtime.checks.start import component_failed
 from slotel.runtime.metrics.scrape.http import port as ports
 from support.launch import APPS, clean_environ
@@ -316,12 +316,12 @@ def test_a_port_that_needs_other_rights_is_explained():
 
 
 def test_no_place_for_shared_counts_is_found(monkeypatch):
-    monkeypatch.setattr(storage, "candidate_directories", lambda _environ: iter(()))
+    monkeypatch.setattr(environment, "candidate_directories", lambda _environ: iter(()))
     assert "tmpfs" in of("SLO155", found()).fix
 
 
 def test_a_full_place_for_shared_counts_is_found(monkeypatch):
-    monkeypatch.setattr(storage.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1_000_000}))
+    monkeypatch.setattr(environment.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1_000_000}))
     assert "--shm-size" in of("SLO156", found()).fix
 
 
