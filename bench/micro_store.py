@@ -18,9 +18,9 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 
+from slotel.runtime.metrics.self_metrics import Unsent
 from slotel.runtime.metrics.store.cells import copy_cells
 from slotel.runtime.metrics.store.store import Store
-from slotel.runtime.metrics.unsent import Unsent
 from slotel.runtime.metrics.workers.workers import Workers
 
 BOUNDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 2.5, 5.0)

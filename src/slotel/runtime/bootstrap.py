@@ -31,10 +31,9 @@ from slotel.runtime.components import (
 from slotel.runtime.finding import log
 from slotel.runtime.logs import LOG, is_debugging, redact_logs, report, show_logs
 from slotel.runtime.metrics.instruments.fork_reset import count_from_zero_after_fork
-from slotel.runtime.metrics.self_metrics import SelfMetrics
+from slotel.runtime.metrics.self_metrics import UNSENT, SelfMetrics
 from slotel.runtime.metrics.span_metrics import SpanMetrics
 from slotel.runtime.metrics.store.store import Store
-from slotel.runtime.metrics.unsent import UNSENT
 from slotel.runtime.metrics_endpoint import open_endpoint
 from slotel.runtime.process.clock import SteadyClock
 from slotel.runtime.process.lifecycle import PROCESS

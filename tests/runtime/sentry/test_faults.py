@@ -11,8 +11,8 @@ import sentry_sdk
 
 from slotel.cli.sink.http import HttpWire as ServerWire
 from slotel.cli.sink.server import SentrySink
+from slotel.runtime.metrics.self_metrics import UNSENT
 from slotel.runtime.metrics.store.store import Store
-from slotel.runtime.metrics.unsent import UNSENT
 from slotel.runtime.sentry.transport.envelope_queue import MAX_BYTES, EnvelopeQueue
 from support.launch import busy
 from support.sentry_route import Proxy, Socks, TooLarge, make_certificate, serving_tls

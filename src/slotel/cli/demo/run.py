@@ -130,16 +130,7 @@ class Demo:
 
 @contextmanager
 def running(seconds: float, log: Path, metrics_port: int) -> Iterator[Demo]:
-    """Start the demo's parts; end them afterwards.
-
-    Args:
-        seconds: how long the load lasts.
-        log: file that takes the service's output.
-        metrics_port: of `/metrics` and the status page; free.
-
-    Raises:
-        RuntimeError: the service did not start; the log says why.
-    """
+    """Start the demo's parts; end them afterwards. Raises RuntimeError if the service did not start, with its log."""
     port = free_port()
     with SentrySink() as sink, log.open("w") as output:
         service = _start_service(port, metrics_port, sink.dsn(1), output, log.parent)

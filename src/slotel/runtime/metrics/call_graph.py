@@ -79,11 +79,7 @@ def peer_of(attributes: Mapping[str, Any]) -> Peer | None:
 
 
 class CallGraph:
-    """Counters of calls, and of failed calls, by calling and called side.
-
-    Args:
-        text: redacts a text.
-    """
+    """Counters of calls, and of failed calls, by calling and called side; `text` redacts a name."""
 
     def __init__(self, store: Store, service_name: str, text: Callable[[str], str]) -> None:
         self._service, self._text = service_name, text

@@ -1,4 +1,8 @@
-"""slotel's metrics about itself: drops, faults, tag violations, errors sent to Sentry. Logs faults once a minute."""
+"""slotel's metrics about itself: drops, faults, tag violations, errors sent to Sentry. Logs faults once a minute.
+
+Pending telemetry is counted, too, where other workers can read it: when a worker is killed, it is counted as lost
+(workers/compaction.py).
+"""
 
 from __future__ import annotations
 
@@ -83,3 +87,24 @@ class SelfMetrics:
 
 def _counter(store: Store, name: str, text: str, *labels: str) -> Counter:
     return store.counter(name, help=text, label_names=labels)
+
+
+class Unsent:
+    """Events and transactions that were accepted, and neither sent nor counted as lost yet. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._table: Counter | None = None
+
+    def count_in(self, store: Store) -> None:
+        """Count in a store from now on."""
+        self._table = store.internal(names.UNSENT, label_names=("signal",))
+
+    def add(self, signal: str, count: int) -> None:
+        """Change the number of pending events or transactions."""
+        table = self._table
+        if table is not None:
+            table.add(table.slot((signal,)), count)
+
+
+UNSENT: Final = Unsent()
+"""The pending telemetry of this process."""

@@ -55,11 +55,7 @@ class ShutdownFlusher:
             run_at_once(tuple(self._hooks()), seconds)
 
     def prepare(self, *, handle_sigterm: bool) -> None:
-        """Flush when a child ends by `os._exit`, and before an unhandled SIGTERM ends the process.
-
-        Args:
-            handle_sigterm: False: do not touch the signal, in children neither.
-        """
+        """Flush when a child ends by `os._exit`, and, if asked to, before an unhandled SIGTERM ends the process."""
         EXIT.watch()
         PROCESS.register(
             "shutdown_flusher", before_fork=self._watch_children, before_child_exit=self.flush_all

@@ -15,11 +15,7 @@ INTERVAL: Final = 5.0
 
 
 class Ticker:
-    """Calls `tick` every `interval` seconds on a daemon thread; a fork does not move the next tick.
-
-    Args:
-        tick: must not raise.
-    """
+    """Calls `tick`, which must not raise, every `interval` seconds on a daemon thread, whatever forks meanwhile."""
 
     def __init__(self, tick: Callable[[], None] = PROCESS.tick, interval: float = INTERVAL) -> None:
         self._tick = tick

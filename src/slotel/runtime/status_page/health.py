@@ -39,11 +39,7 @@ def _counts(families: Iterable[Family], name: str) -> dict[tuple[str, ...], floa
 def delivery(
     runtime: Runtime, families: Sequence[Family], lasts: Mapping[str, Last], environ: Mapping[str, str]
 ) -> Html:
-    """Return where telemetry goes, and what was lost on the way.
-
-    Args:
-        lasts: the last delivery of any process, by destination.
-    """
+    """Return where telemetry goes, when it was last delivered there, and what was lost on the way."""
     lost = _counts(families, names.DROPPED)
     rows = [(signal, reason, words.count(number)) for (signal, reason), number in lost.items()]
     what = table(["signal", "reason", "lost"], rows, caption="Lost, by reason", class_="left")
@@ -87,11 +83,7 @@ def otlp(environ: Mapping[str, str], lasts: Mapping[str, Last]) -> Html:
 
 
 def workers(runtime: Runtime, families: Sequence[Family], created: float) -> Html:
-    """Return the service's processes side by side, and how many ended.
-
-    Args:
-        created: unix seconds since when the service counts.
-    """
+    """Return the service's processes side by side, how many ended, and since when (`created`) they count."""
     every = runtime.by_worker.workers() if runtime.by_worker is not None else []
     facts: dict[str, object] = {
         "counting since": f"{clock(created)} UTC, {words.age(time.time() - created)}",

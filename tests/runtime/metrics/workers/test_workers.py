@@ -18,8 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from slotel.runtime.metrics.self_metrics import SelfMetrics
-from slotel.runtime.metrics.unsent import Unsent
+from slotel.runtime.metrics.self_metrics import SelfMetrics, Unsent
 from slotel.runtime.metrics.workers import compaction, file_reader, runtime_directory
 from slotel.runtime.metrics.workers.directories import remove_leftovers
 from slotel.runtime.metrics.workers.runtime_directory import RuntimeDirectory, stems

@@ -71,11 +71,7 @@ class _Row:
 
 
 class _Instrument:
-    """Attribute sets to rows. A forked child begins with none.
-
-    Args:
-        max_series: bound of the rows; what is beyond is added up in one.
-    """
+    """Attribute sets to rows, at most `max_series`; what is beyond is added up in one. A forked child has none."""
 
     def __init__(self, name: str, unit: str, description: str, width: int, max_series: int) -> None:
         self.name, self.unit, self.description = name, unit, description
@@ -198,16 +194,27 @@ class HistogramOf(_Instrument):
         return Metric(self.name, self.description, self.unit, Histogram(points, _CUMULATIVE))
 
     def _point(self, row: _Row, cells: list[float], now: int) -> HistogramDataPoint:
-        counts = [int(count) for count in cells[:-1]]
-        return HistogramDataPoint(
-            row.attributes, self._start, now, sum(counts), cells[-1], counts, self._bounds,
-            min=None,  # type: ignore[arg-type]  # nobody who reads this asks for it
-            max=None,  # type: ignore[arg-type]  # likewise
-            exemplars=[
-                Exemplar({}, value, at, span.span_id, span.trace_id)
-                for span, value, at in row.exemplars.copy().values()
-            ],
-        )  # fmt: skip
+        exemplars = [
+            Exemplar({}, value, at, span.span_id, span.trace_id)
+            for span, value, at in row.exemplars.copy().values()
+        ]
+        return histogram_point(row.attributes, self._start, now, cells, self._bounds, exemplars)
+
+
+def histogram_point(
+    attributes: Attributes,
+    start: int,
+    now: int,
+    row: Sequence[float],
+    bounds: Sequence[float],
+    exemplars: Sequence[Exemplar],
+) -> HistogramDataPoint:
+    """Return the counts of buckets, and behind them the sum, as the SDK's; the least and the largest are not kept."""
+    counts = [int(count) for count in row[:-1]]
+    unknown: Any = None  # the protocol needs neither
+    return HistogramDataPoint(
+        attributes, start, now, sum(counts), row[-1], counts, bounds, unknown, unknown, exemplars
+    )
 
 
 class _HttpServerMeter:
@@ -248,12 +255,7 @@ class _HttpServerMeter:
 
 
 class HttpServerMetrics:
-    """Gives web frameworks' instrumentations their meters.
-
-    Args:
-        sdk: makes what is no HTTP instrument.
-        max_series: bound of the attribute sets of each instrument.
-    """
+    """Gives web frameworks' instrumentations their meters; `sdk` makes what is no HTTP instrument."""
 
     def __init__(self, sdk: metrics.MeterProvider, max_series: int) -> None:
         self._sdk = sdk

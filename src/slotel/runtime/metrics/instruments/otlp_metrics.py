@@ -30,6 +30,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from slotel.config import names
 from slotel.runtime.logs import LOG
+from slotel.runtime.metrics.instruments.http_server import histogram_point
 from slotel.runtime.metrics.store.store import Exemplar, Family
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.process.shutdown import run_at_once
@@ -205,19 +206,8 @@ def _number(family: Family, values: tuple[str, ...], row: Any, start: int, now: 
 
 
 def _histogram(family: Family, values: tuple[str, ...], row: Any, start: int, now: int) -> HistogramDataPoint:
-    counts = [int(count) for count in row[:-1]]
-    return HistogramDataPoint(
-        attributes=_attributes(family, values),
-        start_time_unix_nano=start,
-        time_unix_nano=now,
-        count=sum(counts),
-        sum=row[-1],
-        bucket_counts=counts,
-        explicit_bounds=family.bounds,
-        min=None,  # type: ignore[arg-type]  # the store keeps none, and the protocol needs none
-        max=None,  # type: ignore[arg-type]  # likewise
-        exemplars=[_exemplar(marked) for marked in family.exemplars.get(values, {}).values()],
-    )
+    exemplars = [_exemplar(marked) for marked in family.exemplars.get(values, {}).values()]
+    return histogram_point(_attributes(family, values), start, now, row, family.bounds, exemplars)
 
 
 def _attributes(family: Family, values: tuple[str, ...]) -> dict[str, Any]:

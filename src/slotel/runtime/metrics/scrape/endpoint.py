@@ -253,7 +253,8 @@ class Endpoint:
                 return None
         if packer is not None:
             body += packer.flush()
-        return Answer("200 OK", OPENMETRICS if openmetrics else TEXT, body, "gzip" if gzip else "")
+        encoding = (("Content-Encoding", "gzip"),) if gzip else ()
+        return Answer("200 OK", OPENMETRICS if openmetrics else TEXT, body, encoding)
 
     def _rest(self) -> None:
         """Release the GIL if it is time; not in a child that was forked on this thread."""

@@ -48,11 +48,7 @@ class _LabelTexts(dict[tuple[str, ...], str]):
 
 
 class Exposition:
-    """Writes families.
-
-    Args:
-        target: the resource's attributes; they become `target_info`.
-    """
+    """Writes families, and the resource's attributes (`target`) as `target_info`."""
 
     def __init__(self, target: Mapping[str, Any] | None = None) -> None:
         own = {_label(key): str(value) for key, value in (target or {}).items() if key not in PER_PROCESS}
@@ -82,12 +78,9 @@ class Exposition:
 
     def _forget(self, families: Iterable[Family]) -> None:
         """Drop kept texts where most are of series that went (a worker's gauges)."""
-        largest: dict[tuple[str, ...], int] = {}
-        for family in families:
-            largest[family.label_names] = max(largest.get(family.label_names, 0), len(family.series))
-        for names, texts in list(self._texts.items()):
-            if len(texts) > 2 * largest.get(names, 0) + _SPARE:
-                del self._texts[names]
+        series = sum(len(family.series) for family in families)
+        if sum(map(len, self._texts.values())) > 2 * series + _SPARE:
+            self._texts.clear()
 
 
 def label_text(names: Sequence[str], values: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from typing import TypeAlias, overload
+from typing import Any, TypeAlias
 
 
 class Unopened:
@@ -25,11 +25,7 @@ class Unopened:
     def __len__(self) -> int:
         return self._size
 
-    @overload
-    def __getitem__(self, at: int) -> float: ...
-    @overload
-    def __getitem__(self, at: slice) -> array[float]: ...
-    def __getitem__(self, at: int | slice) -> float | array[float]:
+    def __getitem__(self, at: Any) -> Any:
         if self._real is not None:
             return array("d", self._real[at]) if isinstance(at, slice) else self._real[at]
         return array("d", bytes(8 * len(range(*at.indices(self._size))))) if isinstance(at, slice) else 0.0

@@ -39,10 +39,7 @@ def memory_path(refused: str) -> str:
 class InheritedMemory:
     """The files of a process and of its descendants, forked or not. Raises OSError as a disk does.
 
-    Thread-safe. What one process removes is gone for the others at once.
-
-    Args:
-        path: see `memory_path`.
+    Thread-safe. What one process removes is gone for the others at once. For `path` see `memory_path`.
     """
 
     def __init__(self, path: str) -> None:

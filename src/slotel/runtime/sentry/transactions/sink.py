@@ -21,7 +21,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from sentry_sdk.scope import Scope
 
 from slotel.runtime.logs import LOG
-from slotel.runtime.metrics.unsent import UNSENT
+from slotel.runtime.metrics.self_metrics import UNSENT
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.process.shutdown import EXIT, flush_time
 from slotel.runtime.requests.decision import REQUEST_KINDS, row_of

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry.sdk.trace import ReadableSpan
 
 from slotel.runtime.logs import LOG
-from slotel.runtime.metrics.unsent import UNSENT
+from slotel.runtime.metrics.self_metrics import UNSENT
 from slotel.runtime.process.gil_yielder import GilYielder
 from slotel.runtime.process.threads import start_daemon, tokens_for
 from slotel.runtime.requests.local_roots import LocalRoot

@@ -17,7 +17,7 @@ from opentelemetry import context as otel_context
 from urllib3.exceptions import HTTPError, ReadTimeoutError, SSLError
 
 from slotel.runtime.logs import LOG
-from slotel.runtime.metrics.unsent import UNSENT
+from slotel.runtime.metrics.self_metrics import UNSENT
 from slotel.runtime.process.gil_yielder import GilYielder
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.process.shutdown import EXIT

@@ -46,16 +46,14 @@ class Answer(NamedTuple):
     status: str
     content_type: str
     body: bytes | bytearray
-    encoding: str = ""
     headers: Sequence[tuple[str, str]] = ()
 
     def head(self) -> bytes:
         """Return the status line and the headers."""
-        encoding = f"Content-Encoding: {self.encoding}\r\n" if self.encoding else ""
         more = "".join(f"{name}: {value}\r\n" for name, value in self.headers)
         return (
             f"HTTP/1.1 {self.status}\r\nDate: {formatdate(usegmt=True)}\r\nContent-Type: {self.content_type}\r\n"
-            f"{encoding}{more}Vary: Accept, Accept-Encoding\r\nX-Content-Type-Options: nosniff\r\n"
+            f"{more}Vary: Accept, Accept-Encoding\r\nX-Content-Type-Options: nosniff\r\n"
             f"Content-Length: {len(self.body)}\r\nConnection: close\r\n\r\n"
         ).encode("latin-1")
 
@@ -66,12 +64,7 @@ def plain(status: str, text: str = "", *headers: tuple[str, str]) -> Answer:
 
 
 class Connection:
-    """A connection in one of its states, driven by `readable` and `writable`.
-
-    Args:
-        peer: a non-blocking socket.
-        now: monotonic seconds, here and in every call.
-    """
+    """A connection on a non-blocking socket, in one of its states; `now` is always in monotonic seconds."""
 
     __slots__ = (
         "_buffer", "_identity", "_left", "_until", "body", "deadline", "peer", "request", "since", "state",

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
@@ -43,14 +43,8 @@ _POWERS: Final = tuple(2.0**power for power in range(_LOW, 15))
 """The bounds of an exponential histogram: about a thousandth to sixteen thousand, in its own unit."""
 
 
-class Named(NamedTuple):
-    """A series as the exporter names it."""
-
-    family: str
-    help: str
-    unit: str
-    label_names: tuple[str, ...]
-    label_values: tuple[str, ...]
+Named = tuple[Family, tuple[str, ...]]
+"""A series as the exporter names it: its family, without series, and the values of its labels."""
 
 
 class Conversion:
@@ -107,19 +101,17 @@ class Conversion:
     def _point(
         self, scope: InstrumentationScope, metric: Metric, point: Any, groups: dict[tuple[Any, ...], Family]
     ) -> None:
-        named = self._named(scope, metric, point)
+        family, labels = self._named(scope, metric, point)
         row, bounds = _row(point)
-        key = (named.family, named.label_names, bounds)
+        key = (family.name, family.label_names, bounds)
         if key not in groups:
-            groups[key] = Family(
-                named.family, _kind(metric), named.help, named.unit, named.label_names, bounds, {}, {},
-                (point.start_time_unix_nano or 0) / 1e9, isinstance(metric.data, Sum) and not metric.data.is_monotonic,
-            )  # fmt: skip
+            created = (point.start_time_unix_nano or 0) / 1e9
+            groups[key] = replace(family, bounds=bounds, series={}, exemplars={}, created=created)
         series = cast("dict[Any, Any]", groups[key].series)
-        standing = series.get(named.label_values)
-        series[named.label_values] = row if standing is None else joined(groups[key].kind, standing, row)
+        standing = series.get(labels)
+        series[labels] = row if standing is None else joined(family.kind, standing, row)
         if point.exemplars and (marked := _exemplars(point, bounds)):
-            cast("dict[Any, Any]", groups[key].exemplars)[named.label_values] = marked
+            cast("dict[Any, Any]", groups[key].exemplars)[labels] = marked
 
     # -- names -------------------------------------------------------------------------------------------------
 
@@ -141,9 +133,13 @@ class Conversion:
         one = replace(metric, data=replace(cast("Any", metric.data), data_points=[plain]))
         clean = redacted_scope(scope, self._redact) or scope
         alone = ResourceMetrics(Resource.get_empty(), [ScopeMetrics(clean, [one], "")], "")
-        family = next(iter(cast("Any", self._ask)(MetricsData([alone]))))
-        labels = {name: value for name, value in family.samples[0].labels.items() if name != "le"}
-        return Named(family.name, family.documentation, family.unit, tuple(labels), tuple(labels.values()))
+        named = next(iter(cast("Any", self._ask)(MetricsData([alone]))))
+        labels = {name: value for name, value in named.samples[0].labels.items() if name != "le"}
+        kind, adds_up = _kind(metric), isinstance(metric.data, Sum) and not metric.data.is_monotonic
+        family = Family(
+            named.name, kind, named.documentation, named.unit, tuple(labels), (), {}, adds_up=adds_up
+        )
+        return family, tuple(labels.values())
 
 
 # -- numbers ---------------------------------------------------------------------------------------------------

@@ -28,11 +28,7 @@ _Rows = dict[tuple[str, ...], tuple[float, ...]]
 
 
 class GlobalRegistry:
-    """Reads the registry, when asked, if anything imported the library.
-
-    Args:
-        dropped: told signal and reason when a collector of the app's fails.
-    """
+    """Reads the registry, when asked, if anything imported the library; `dropped` is told of collectors that fail."""
 
     def __init__(self, dropped: Callable[[str, str], None] = lambda *_: None) -> None:
         self._dropped = dropped
