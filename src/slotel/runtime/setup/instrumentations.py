@@ -15,6 +15,7 @@ from slotel.runtime.upstream.otel.instrumentations.instrumentors import (
     disable_flask_excluded_urls,
     leave_out_messages,
 )
+from slotel.runtime.upstream.otel.instrumentations.kafka import CLIENTS, MessagesOnly
 
 _UPSTREAM: Final = logging.getLogger("opentelemetry.instrumentation.auto_instrumentation")
 
@@ -63,6 +64,8 @@ def instrumentor_options(
     given: dict[str, Any] = {"exclude_spans": left_out} if name == "fastapi" else {}
     if name in FRAMEWORKS and meter_provider is not None:
         given["meter_provider"] = meter_provider
+    if name in CLIENTS:
+        given["tracer_provider"] = MessagesOnly()
     return given
 
 

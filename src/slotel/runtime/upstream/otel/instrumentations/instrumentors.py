@@ -18,6 +18,7 @@ from slotel.runtime.upstream.otel.instrumentations.grpc import (
     take_arguments_by_position,
     watch_refused_calls,
 )
+from slotel.runtime.upstream.otel.instrumentations.kafka import detach_where_attached
 from slotel.runtime.upstream.otel.instrumentations.shorter_requests import Rooted, shorten_requests
 from slotel.runtime.upstream.otel.instrumentations.tornado import patch_tornado
 from slotel.runtime.upstream.probe import SLOWER, Probe
@@ -99,6 +100,8 @@ def patch_instrumentation(
         _CURSOR.wrap_imported(_trace_queries_of_rows_alone)
     elif name == "aiohttp-server":
         patch_aiohttp_server(has_span, measure_late)
+    elif name == "confluent_kafka":
+        detach_where_attached()
     elif name == "tornado":
         patch_tornado()
     elif name in ("grpc_server", "grpc_aio_server"):
