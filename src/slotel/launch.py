@@ -54,12 +54,12 @@ def correct(environ: MutableMapping[str, str], command: Sequence[str]) -> None:
     named = environ.get(VARIABLE, "")
     if not named:
         return
-    found = read_propagators(named)
-    if found.wrong:
-        text = f"ERROR slotel: {VARIABLE}={named[:80]!r}: {found.problem}: {found.fix} [SLO123]\n"
+    usable, unknown = read_propagators(named)
+    if unknown is not None:
+        text = f"ERROR slotel: {VARIABLE}={named[:80]!r}: {unknown.problem}: {unknown.fix} [SLO123]\n"
         sys.stderr.write(text)
-    if found.usable:
-        environ[VARIABLE] = ",".join(found.usable)
+    if usable:
+        environ[VARIABLE] = ",".join(usable)
     else:
         environ.pop(VARIABLE, None)
 

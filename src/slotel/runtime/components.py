@@ -112,13 +112,7 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.process.threads import pause_all, resume_all
     from slotel.runtime.requests.current import name_served, name_served_socket, note_failure, note_route
     from slotel.runtime.requests.jobs import fail_current
-    from slotel.runtime.requests.layers.aiohttp import (
-        AiohttpLayer,
-        note_ended,
-        note_prepared,
-        note_unsent,
-        serving,
-    )
+    from slotel.runtime.requests.layers.aiohttp import AiohttpLayer, served_request, serving
     from slotel.runtime.requests.layers.asgi import AsgiLayer
     from slotel.runtime.requests.layers.layer import Server
     from slotel.runtime.requests.layers.wsgi import WsgiLayer
@@ -139,7 +133,7 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
         name_mounted_routes(name_served, name_served_socket)
         watch_routes(note_route)
         watch_failed_sockets(note_failure)
-        watch_answers(serving, note_prepared, note_unsent, note_ended)
+        watch_answers(serving, served_request)
         layers = {"aiohttp": AiohttpLayer, "asgi": AsgiLayer, "wsgi": WsgiLayer}
         watch_servers({name: functools.partial(layer.around, server) for name, layer in layers.items()})
         watch_applications(WsgiApplications(server).around)

@@ -18,7 +18,7 @@ from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr
 
 from slotel.runtime.logs import LOG, show_logs
 from slotel.runtime.setup.defaults import set_defaults
-from slotel.runtime.setup.instrumentations import instrumentor_options, load, skip_flask_url_exclusion
+from slotel.runtime.setup.instrumentations import instrumentor_options, load
 from slotel.runtime.setup.uninstrumented import watch_frameworks
 from slotel.runtime.upstream.stdlib import in_subinterpreter
 
@@ -71,7 +71,6 @@ class SlotelDistro(BaseDistro):  # type: ignore[misc]  # untyped upstream
                 )
             super(SlotelDistro, self).load_instrumentor(entry_point, **more, **kwargs)
             LOG.debug("instrumented: %s", entry_point.name)
-            skip_flask_url_exclusion(entry_point.name, os.environ)
             patch_instrumentation(
                 entry_point.name,
                 place_under=place_under,

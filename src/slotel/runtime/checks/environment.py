@@ -105,10 +105,10 @@ def components(environ: Mapping[str, str]) -> Iterator[Finding]:
 def propagators(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Whether the propagators that are named are installed: one that is not is left out."""
     named = environ.get(VARIABLE, "").strip()
-    found = read_propagators(named)
-    if found.problem:
+    _, wrong = read_propagators(named)
+    if wrong is not None:
         yield Finding(
-            "propagation", "fail", f"{variable(VARIABLE, named)}: {found.problem}", found.fix, "SLO123"
+            "propagation", "fail", f"{variable(VARIABLE, named)}: {wrong.problem}", wrong.fix, "SLO123"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from operator import is_
 from typing import Any, Final, NamedTuple
 
@@ -62,7 +63,7 @@ class Enforcer:
         self.redactor = Redactor(policy.redact, choices, lambda key: violation(key, "redact"))
         self._service = {} if service is None else {"service": self.redactor.text(service)}
         self._violation = violation
-        self._judged: dict[tuple[str, object], tuple[str, str | None]] = {}
+        self._judged = lru_cache(MAX_CACHED)(self._judge)
         self._is_known_clean = self.redactor.clean.__contains__
         self._resources: dict[int, tuple[Resource, Resource]] = {}
         self._resource: Resource | None = None
@@ -273,16 +274,12 @@ class Enforcer:
             raw, _ = clean_value(
                 self._scalar(raw)
             )  # True and 1 are one key of a dict, and a sequence is none
-        judged = self._judged.get((key, raw))
-        if judged is None:
-            if raw and self.redactor.is_sensitive(key):
-                judged = (raw, None) if raw in PLACEHOLDERS else (REDACTED, "redact")
-            else:
-                judged = judge(self._rules.get(key, _FREE), self.redactor.text(raw) if raw else raw)
-            if len(self._judged) >= MAX_CACHED:
-                self._judged.clear()
-            self._judged[(key, raw)] = judged
-        return judged
+        return self._judged(key, raw)
+
+    def _judge(self, key: str, raw: str | None) -> tuple[str, str | None]:
+        if raw and self.redactor.is_sensitive(key):
+            return (raw, None) if raw in PLACEHOLDERS else (REDACTED, "redact")
+        return judge(self._rules.get(key, _FREE), self.redactor.text(raw) if raw else raw)
 
     def _clean(self, key: str, value: object) -> str:
         if self.redactor.is_sensitive(key):

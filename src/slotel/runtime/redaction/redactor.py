@@ -5,6 +5,7 @@ Clean texts are cached, so that a repeated value costs one look-up.
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections import deque
@@ -81,29 +82,25 @@ class Redactor:
         self._test = key_test(globs)
         self._is_own = own_test(globs)
         self._by_path = any(character in glob for glob in globs for character in ".*")
-        self._keys: dict[str, bool] = {}
-        self._kinds: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {}
+        self._known_key = functools.lru_cache(_MAX_REMEMBERED)(self._tests_key)
+        self._kinds_of = functools.lru_cache(_MAX_REMEMBERED)(self._find_kinds)
         self._harmless: set[str] = set()
         """Keys that are clean as texts, not sensitive, and do not name the value of another key."""
         self._reported: set[str] = set()
         self.clean: set[str] = set()
         self.clean_source: set[str] = set()
         self._redact_text = TextRedactor(self.is_sensitive, cores(globs), Values(self.choices.values), found)
-        self._statements: dict[tuple[str, str], str] = {}
+        self._known_statement = functools.lru_cache(_MAX_STATEMENTS)(self._redact_statement)
         self._cards = "card" in self.choices.values
         self._parameterise = self.choices.sql == "parameterise"
 
     def is_sensitive(self, key: str) -> bool:
         """Return whether the value of a key, or of a dotted path, is a secret."""
-        known = self._keys.get(key)
-        if known is None:
-            if len(self._keys) >= _MAX_REMEMBERED:
-                self._keys.clear()
-            usual = key.strip() if key.isascii() else _usual(key)
-            known = self._test(key) or (usual != key and self._test(usual))
-            if len(key) <= _MAX_LENGTH:
-                self._keys[key] = known
-        return known
+        return self._known_key(key) if len(key) <= _MAX_LENGTH else self._tests_key(key)
+
+    def _tests_key(self, key: str) -> bool:
+        usual = key.strip() if key.isascii() else _usual(key)
+        return self._test(key) or (usual != key and self._test(usual))
 
     def text(self, text: str) -> str:
         """Return the text without its secrets; the same object if it has none."""
@@ -127,10 +124,7 @@ class Redactor:
 
     def attributes(self, attributes: dict[str, Any]) -> dict[str, Any]:
         """Return flat attributes without their secrets: the same object if they have none. Types are kept."""
-        keys = tuple(attributes)
-        kinds = self._kinds.get(keys)
-        if kinds is None:
-            kinds = self._kinds_of(keys)
+        sensitive, queries = self._kinds_of(tuple(attributes))
         clean, changes = self.clean, None
         for key, value in attributes.items():
             kind = value.__class__
@@ -140,7 +134,6 @@ class Redactor:
             if redacted is not value and (redacted.__class__ is not kind or redacted != value):
                 changes = changes or {}
                 changes[key] = redacted
-        sensitive, queries = kinds
         for key in queries:
             query = attributes[key]
             redacted = self.statement(query, _system(attributes)) if query.__class__ is str else query
@@ -204,14 +197,10 @@ class Redactor:
 
     # -- attributes ------------------------------------------------------------------------------------------
 
-    def _kinds_of(self, keys: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def _find_kinds(self, keys: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return which of the keys are sensitive, and which hold statements."""
-        if len(self._kinds) >= _MAX_REMEMBERED:
-            self._kinds.clear()
         sensitive = tuple(key for key in keys if self.is_sensitive(key) or self.text(key) != key)
-        kinds = sensitive, tuple(key for key in keys if key in statements.KEYS)
-        self._kinds[keys] = kinds
-        return kinds
+        return sensitive, tuple(key for key in keys if key in statements.KEYS)
 
     def _changed(
         self, attributes: dict[str, Any], changes: dict[str, Any], sensitive: tuple[str, ...]
@@ -231,17 +220,14 @@ class Redactor:
         Args:
             system: `db.system.name` of OpenTelemetry's conventions.
         """
-        known = self._statements.get((statement, system))
-        if known is None:
-            known = statements.without_credentials(statement, system)
-            if self._parameterise:
-                known = statements.parameterised(known, system)
-            known = self.text(known)
-            if len(statement) <= _MAX_STATEMENT:
-                if len(self._statements) >= _MAX_STATEMENTS:
-                    self._statements.clear()
-                self._statements[(statement, system)] = known
-        return known
+        is_short = len(statement) <= _MAX_STATEMENT
+        return (self._known_statement if is_short else self._redact_statement)(statement, system)
+
+    def _redact_statement(self, statement: str, system: str) -> str:
+        statement = statements.without_credentials(statement, system)
+        if self._parameterise:
+            statement = statements.parameterised(statement, system)
+        return self.text(statement)
 
     # -- data ------------------------------------------------------------------------------------------------
 
@@ -271,13 +257,13 @@ class Redactor:
 
     def _mapping(self, data: Mapping[Any, Any], path: str, bounds: NestingBounds) -> dict[Any, Any]:
         """Redact each item; most have a key that is known to be harmless, and a plain value that was seen before."""
-        clean, harmless, keys, by_path = self.clean, self._harmless, self._keys, self._by_path
+        clean, harmless, by_path = self.clean, self._harmless, self._by_path
         redacted: dict[Any, Any] = {}
         is_named = False
         for key, value in data.items():
             if key.__class__ is str and key in harmless:
                 below = path if not by_path else f"{path}.{key}" if path else key
-                if not by_path or keys.get(below) is False:
+                if not by_path or not self.is_sensitive(below):
                     kind = value.__class__
                     if (kind is str and value in clean) or kind in _NEVER:
                         redacted[key] = value

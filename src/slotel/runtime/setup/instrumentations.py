@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 import wrapt
 
 from slotel.runtime.logs import LOG
 from slotel.runtime.upstream.frameworks.django import before_middleware
-from slotel.runtime.upstream.otel.instrumentations.instrumentors import (
-    disable_flask_excluded_urls,
-    leave_out_messages,
-)
+from slotel.runtime.upstream.otel.instrumentations.instrumentors import leave_out_messages
 from slotel.runtime.upstream.otel.instrumentations.kafka import CLIENTS, MessagesOnly
 
 _UPSTREAM: Final = logging.getLogger("opentelemetry.instrumentation.auto_instrumentation")
@@ -41,7 +38,6 @@ so that its import is early enough. Django's reads the settings, and calls `sett
 them yet, which breaks a project whose `wsgi.py`, `asgi.py` or `manage.py` names them: it waits further, see
 `before_middleware`. What is not listed does not wait: it is part of Python, or something else imports it anyway.
 """
-_EXCLUDED_URLS: Final = ("OTEL_PYTHON_FLASK_EXCLUDED_URLS", "OTEL_PYTHON_EXCLUDED_URLS")
 FRAMEWORKS: Final = frozenset({"django", "fastapi", "flask", "starlette"})
 """Instrumentations that accept a meter provider for the metrics of a server's requests."""
 
@@ -67,16 +63,6 @@ def instrumentor_options(
     if name in CLIENTS:
         given["tracer_provider"] = MessagesOnly()
     return given
-
-
-def skip_flask_url_exclusion(name: str, environ: Mapping[str, str]) -> None:
-    """Skip Flask's check for excluded URLs if there are none.
-
-    Each of three checks builds the request's URL, 20 us in total. `None` instead of the empty list skips them, but no
-    argument of the instrumentation sets it.
-    """
-    if name == "flask" and not any(environ.get(variable, "").strip() for variable in _EXCLUDED_URLS):
-        disable_flask_excluded_urls()
 
 
 def load(entry_point: Any, instrument: Callable[[], None]) -> None:

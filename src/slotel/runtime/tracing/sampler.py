@@ -52,15 +52,10 @@ class RecordEverySpan(Sampler):
 
     def __init__(self, decides: Sampler, rules: RouteRules | None = None) -> None:
         self.decides = decides
-        self._ask = decides.should_sample
         by_parent = getattr(type(decides), "should_sample", None) is ParentBased.should_sample
-        root = ROOT_SAMPLER.of(decides) if by_parent else None
-        self._ask_at_root = decides.should_sample if root is None else root.should_sample
-        self._follow = self.children_follow = by_parent and decides.get_description().endswith(
-            _CHILDREN_FOLLOW
-        )
+        self.children_follow = by_parent and decides.get_description().endswith(_CHILDREN_FOLLOW)
         self.callers_follow = by_parent and decides.get_description().endswith(_ALL_FOLLOW)
-        self.root_bound = _bound(root)
+        self.root_bound = _bound(ROOT_SAMPLER.of(decides)) if by_parent else None
         self._rules = rules
         if rules is not None:  # then the sampler must be asked
             self.root_bound = None
@@ -82,15 +77,9 @@ class RecordEverySpan(Sampler):
             ruled = self._by_rules(self._rules, parent_context, trace_id, name, attributes)
             if ruled is not None:
                 return SamplingResult(ruled, attributes, trace_state)
-        ask = self._ask
-        if self._follow:  # then the answer is known: three calls less for each child span
-            parent = get_current_span(parent_context).get_span_context()
-            if parent is None or not parent.is_valid:
-                ask = self._ask_at_root
-            elif not parent.is_remote:
-                decision = _SAMPLED if parent.trace_flags & 1 else _RECORD_ONLY
-                return SamplingResult(decision, attributes, parent.trace_state)
-        result = ask(parent_context, trace_id, name, kind, attributes, links, trace_state)
+        result = self.decides.should_sample(
+            parent_context, trace_id, name, kind, attributes, links, trace_state
+        )
         if result.decision is _SAMPLED:
             return result
         return SamplingResult(_RECORD_ONLY, result.attributes or attributes, result.trace_state)

@@ -150,25 +150,10 @@ def serving(handler: Any) -> Callable[[Request, Callable[[Handler], Awaitable[An
     return handler.serve if isinstance(handler, AiohttpLayer) else None
 
 
-def note_prepared(status: int) -> None:
-    """Note the status with which the response of the current request starts."""
+def served_request() -> AiohttpRequest | None:
+    """Return the request of an aiohttp server that is served in this context."""
     served = SERVED.get()
-    if isinstance(served, AiohttpRequest):
-        served.status = status
-
-
-def note_unsent(error: ConnectionError) -> None:
-    """Note the connection error that ended the sending of the current response."""
-    served = SERVED.get()
-    if isinstance(served, AiohttpRequest):
-        served.unsent = error
-
-
-def note_ended(last: int) -> None:
-    """Note that the current response ends with `last` more bytes."""
-    served = SERVED.get()
-    if isinstance(served, AiohttpRequest):
-        served.note_ended(last)
+    return served if isinstance(served, AiohttpRequest) else None
 
 
 def measure_when_sent(measure: Callable[[int | None], None]) -> bool:
@@ -177,8 +162,8 @@ def measure_when_sent(measure: Callable[[int | None], None]) -> bool:
     Args:
         measure: called with the status that was sent, or None if no response was sent.
     """
-    served = SERVED.get()
-    if not isinstance(served, AiohttpRequest) or served.is_over:
+    served = served_request()
+    if served is None or served.is_over:
         return False
     served.measurements = (*served.measurements, measure)
     return True

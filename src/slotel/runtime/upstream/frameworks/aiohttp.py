@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from slotel.runtime.upstream.probe import Probe
 
@@ -32,24 +32,32 @@ Serve = Callable[[Any, Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
 """Serves a request, with a function that hands it to a given handler, and sends what that returns."""
 
 
-def watch_answers(
-    serve: Callable[[Any], Serve | None],
-    prepared: Callable[[int], None],
-    unsent: Callable[[ConnectionError], None],
-    ended: Callable[[int], None],
-) -> None:
+class Served(Protocol):
+    """What is noted of a request while its answer is sent.
+
+    Attributes:
+        status: of the head that is sent.
+        unsent: why the answer could not be sent.
+    """
+
+    status: int | None
+    unsent: ConnectionError | None
+
+    def note_ended(self, last: int) -> None:
+        """Called with the number of the last bytes of the answer; the bytes of a file are not counted."""
+
+
+def watch_answers(serve: Callable[[Any], Serve | None], served: Callable[[], Served | None]) -> None:
     """Watch each answer of aiohttp.web until it is sent, from the import of aiohttp's server on.
 
     Args:
         serve: returns the function that serves the requests of a handler; None if they are not watched.
-        prepared: told the status of each head that is sent.
-        unsent: told why an answer could not be sent.
-        ended: called with the number of the last bytes of an answer; the bytes of a file are not counted.
+        served: returns the request that is served in this context, if it is watched.
     """
     _HANDLE.wrap_on_import(functools.partial(_handling, serve))
-    _LOG.wrap_on_import(functools.partial(_logging, unsent))
-    _PREPARE.wrap_on_import(functools.partial(_preparing, prepared))
-    _END.wrap_on_import(functools.partial(_ending, ended))
+    _LOG.wrap_on_import(functools.partial(_logging, served))
+    _PREPARE.wrap_on_import(functools.partial(_preparing, served))
+    _END.wrap_on_import(functools.partial(_ending, served))
 
 
 def is_answer(error: BaseException) -> bool:
@@ -70,31 +78,33 @@ def _handling(serve: Callable[[Any], Serve | None], original: Any) -> Any:
     return _handle_request
 
 
-def _logging(unsent: Callable[[ConnectionError], None], original: Any) -> Any:
+def _logging(served: Callable[[], Served | None], original: Any) -> Any:
     def log_access(its: Any, *args: Any, **kwargs: Any) -> Any:
         __traceback_hide__ = True
         error = sys.exc_info()[1]
-        if isinstance(error, ConnectionError):
-            unsent(error)
+        if isinstance(error, ConnectionError) and (request := served()) is not None:
+            request.unsent = error
         return original(its, *args, **kwargs)
 
     return log_access
 
 
-def _preparing(prepared: Callable[[int], None], original: Any) -> Any:
+def _preparing(served: Callable[[], Served | None], original: Any) -> Any:
     async def prepare(its: Any, *args: Any, **kwargs: Any) -> Any:
         __traceback_hide__ = True
         writer = await original(its, *args, **kwargs)
-        prepared(its.status)
+        if (request := served()) is not None:
+            request.status = its.status
         return writer
 
     return prepare
 
 
-def _ending(ended: Callable[[int], None], original: Any) -> Any:
+def _ending(served: Callable[[], Served | None], original: Any) -> Any:
     def write_eof(its: Any, data: bytes = b"", *args: Any, **kwargs: Any) -> Any:
-        if not isinstance(its, sys.modules["aiohttp.web"].FileResponse):
-            ended(len(data))
+        is_file = isinstance(its, sys.modules["aiohttp.web"].FileResponse)
+        if not is_file and (request := served()) is not None:
+            request.note_ended(len(data))
         return original(its, data, *args, **kwargs)
 
     return write_eof

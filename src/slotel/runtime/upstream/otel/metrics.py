@@ -106,29 +106,35 @@ def aggregates_by_default(provider: MeterProvider) -> bool:
 
 def before_collecting(reader: PeriodicExportingMetricReader, call: Callable[[], object]) -> None:
     """Call something before each collection of a reader, on the thread that collects."""
+
+    def called_before(collect: Callable[[], MetricsData | None]) -> MetricsData | None:
+        call()
+        return collect()
+
+    _put_around_collecting(reader, called_before)
+
+
+def _put_around_collecting(
+    reader: PeriodicExportingMetricReader,
+    around: Callable[[Callable[[], MetricsData | None]], MetricsData | None],
+) -> bool:
+    """Have a reader collect by a function that is given how it did so before; return whether it does."""
     collect, set_callback = _COLLECT.of(reader), _CALLBACK.of(reader)
     if collect is None or set_callback is None:
-        return
+        return False
 
     def collected(asking: Any, timeout_millis: float = 10_000) -> MetricsData | None:
-        call()
-        data: MetricsData | None = collect(asking, timeout_millis=timeout_millis)
-        return data
+        return around(lambda: collect(asking, timeout_millis=timeout_millis))
 
     set_callback(collected)
+    return True
 
 
 def change_collected(
     reader: PeriodicExportingMetricReader, change: Callable[[MetricsData | None], MetricsData | None]
 ) -> None:
     """Change what a reader exports: also where it collected nothing, which the fallback cannot."""
-    collect, set_callback = _COLLECT.of(reader), _CALLBACK.of(reader)
-    if collect is not None and set_callback is not None:
-
-        def collected(asking: Any, timeout_millis: float = 10_000) -> MetricsData | None:
-            return change(collect(asking, timeout_millis=timeout_millis))
-
-        set_callback(collected)
+    if _put_around_collecting(reader, lambda collect: change(collect())):
         return
     exporter = exporter_of(reader)
     if exporter is None:

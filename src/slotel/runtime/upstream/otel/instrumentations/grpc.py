@@ -16,10 +16,8 @@ from typing import Any, Final
 
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-from opentelemetry.sdk.trace import ReadableSpan
 
 from slotel.runtime.upstream.otel.failure import failed_by, record
-from slotel.runtime.upstream.otel.reading import attributes_of
 from slotel.runtime.upstream.probe import Probe
 
 _PACKAGE: Final = "opentelemetry.instrumentation.grpc"
@@ -205,7 +203,7 @@ class _Failing:
             if (code := self._context.code()) is not None:
                 self._context.set_code(code)
         span = trace.get_current_span()
-        if isinstance(span, ReadableSpan) and attributes_of(span).get("rpc.grpc.status_code") == 0:
+        if (getattr(span, "attributes", None) or {}).get("rpc.grpc.status_code") == 0:
             _fail(span, _UNKNOWN, error)
 
 

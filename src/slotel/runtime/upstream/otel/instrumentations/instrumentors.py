@@ -5,6 +5,7 @@ Each probe names the fault and the release that was seen to have it.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Final
@@ -47,6 +48,7 @@ _EXCLUDED: Final = Probe(
     why="an empty list of excluded URLs is looked at three times a request, 20 us in all; no argument sets it to None",
     without="Flask's requests cost that", level=SLOWER,
 )  # fmt: skip
+_EXCLUDED_URLS: Final = ("OTEL_PYTHON_FLASK_EXCLUDED_URLS", "OTEL_PYTHON_EXCLUDED_URLS")
 _STARLETTE: Final = Probe(
     f"{_PACKAGE}.starlette", "OpenTelemetryMiddleware",
     why="spans of single ASGI messages are left out; it cannot be told so (opentelemetry-python-contrib#3725)",
@@ -94,6 +96,8 @@ def patch_instrumentation(
         _bound_falcons_names()
     elif name == "django":
         patch_django(place_under)
+    elif name == "flask":
+        _skip_check_of_excluded_urls()
     elif name == "fastapi":
         _ask_plain_routes_themselves()
     elif name == "asyncpg":
@@ -170,10 +174,9 @@ def _bound_falcons_names() -> None:
         _FALCON.wrap_imported(wrap)
 
 
-def disable_flask_excluded_urls() -> None:
-    """Have Flask's instrumentation skip its check for excluded URLs."""
+def _skip_check_of_excluded_urls() -> None:
     app = _EXCLUDED.owner()
-    if app is not None:
+    if app is not None and not any(os.environ.get(variable, "").strip() for variable in _EXCLUDED_URLS):
         _EXCLUDED.put(app, None)
 
 
