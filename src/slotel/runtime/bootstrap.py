@@ -103,6 +103,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     name_service(service, environ)
     report(validate_sampler(environ, service.sentry.traces_sample_rate))
     log(samples_nothing(environ))
+    PROCESS.hook()
     provider = tracer_provider(environ, configure_sdk)
     runtime = _build(service, dict(provider.resource.attributes))
     replace_empty_propagator()

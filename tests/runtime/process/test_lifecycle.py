@@ -70,7 +70,7 @@ def test_what_the_table_does_not_describe_cannot_be_registered():
 def life(monkeypatch):
     """A lifecycle of its own, called by nobody but the test."""
     made = ProcessLifecycle()
-    monkeypatch.setattr(made, "_hook", lambda: None)
+    monkeypatch.setattr(made, "hook", lambda: None)
     return made
 
 
@@ -326,6 +326,75 @@ def test_pausing_a_thread_from_many_threads_at_once_leaves_one_thread():
     alive = [each.name for each in threading.enumerate()].count("slotel-many")
     thread.stop()
     assert (errors, alive) == ([], 1)
+
+
+def test_a_thread_that_does_not_stop_in_time_goes_on_and_gets_no_second_one_beside_it(monkeypatch):
+    """A callback of the app's metrics may take seconds, and a server may fork meanwhile, many times."""
+    monkeypatch.setattr("slotel.runtime.process.threads._JOIN", 0.01)
+    busy, turns = threading.Event(), []
+
+    def work(stop):
+        busy.wait(30)
+        turns.append(stop.is_set())
+        stop.wait(30)
+
+    thread = ForkSafeThread("slotel-busy", work)
+    thread.start()
+    paused = []
+    for _ in range(20):
+        paused.append(thread.pause())
+        thread.resume()
+    names = [each.name for each in threading.enumerate()].count("slotel-busy")
+    busy.set()
+    deadline = time.monotonic() + 20
+    while not turns and time.monotonic() < deadline:
+        time.sleep(0.01)
+    monkeypatch.setattr("slotel.runtime.process.threads._JOIN", 20)
+    thread.stop()
+    after = [each.name for each in threading.enumerate()].count("slotel-busy")
+    assert (paused, names, turns, after) == ([False] * 20, 1, [False], 0)
+
+
+def test_a_child_has_new_locks_before_the_sdks_fork_hooks_run_in_it():
+    """They read the resource anew, in threads; a finalizer that records a metric there waited for the parent's lock."""
+    done = run(
+        """
+        import os, signal, threading
+        from opentelemetry import metrics
+        from opentelemetry.sdk.metrics import MeterProvider
+        handle_fork = MeterProvider._handle_fork
+        def record_first(provider):
+            signal.alarm(20)
+            histogram.record(1)
+            handle_fork(provider)
+        MeterProvider._handle_fork = record_first
+        os.environ.update(OTEL_SERVICE_NAME="x", OTEL_METRICS_EXPORTER="none")
+        from slotel.runtime.bootstrap import start
+        start(os.environ)
+        from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+        metrics.get_meter_provider().add_metric_reader(InMemoryMetricReader())
+        histogram, held, over = metrics.get_meter("t").create_histogram("h"), threading.Event(), threading.Event()
+
+        class Slow(float):
+            def __gt__(self, other):  # a boundary asks this one first
+                held.set()
+                over.wait(30)
+                return False
+
+        histogram.record(1)
+        thread = threading.Thread(target=histogram.record, args=(Slow(1),))
+        thread.start()
+        assert held.wait(30)
+        child = os.fork()
+        if child == 0:
+            os._exit(7)
+        status = os.waitpid(child, 0)[1]
+        over.set()
+        thread.join()
+        print(os.waitstatus_to_exitcode(status))
+        """
+    )
+    assert done.stdout == "7\n", done.stderr[-3000:]
 
 
 def test_a_tick_that_fails_is_reported_and_the_next_one_comes():

@@ -304,3 +304,44 @@ def test_a_span_that_ends_in_the_middle_of_anything_hangs_nothing(kind, tmp_path
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=90
     )
     assert done.stdout == "True True\n", done.stderr[-3000:]
+
+
+def test_a_measurement_in_the_middle_of_one_hangs_no_instrument_of_the_sdk(tmp_path):
+    """A number whose own methods record: inside the SDK's lock of a value, and inside that of its exemplars."""
+    code = """
+        import faulthandler, os
+        faulthandler.dump_traceback_later(30, exit=True)
+        os.environ.update(OTEL_SERVICE_NAME="x", OTEL_METRICS_EXPORTER="none", OTEL_METRICS_EXEMPLAR_FILTER="always_on")
+        from slotel.runtime.bootstrap import start
+        start(os.environ)
+        from opentelemetry import metrics
+        from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+        reader = InMemoryMetricReader()
+        metrics.get_meter_provider().add_metric_reader(reader)
+        meter = metrics.get_meter("t")
+        counter, histogram = meter.create_counter("c"), meter.create_histogram("h")
+        inside, depth = {"__radd__": 0, "__lt__": 0, "__gt__": 0}, []
+
+        def foreign(name):
+            def method(self, other):
+                if not depth:
+                    inside[name] += 1
+                    depth.append(name)
+                    counter.add(1)
+                    histogram.record(1)
+                    depth.pop()
+                return getattr(float, name)(self, other)
+            return method
+
+        Number = type("Number", (float,), {name: foreign(name) for name in inside})
+        for _ in range(5):
+            counter.add(Number(1))
+            histogram.record(Number(7))
+        reader.collect()
+        print(inside["__radd__"] > 0, inside["__lt__"] + inside["__gt__"] > 0, flush=True)
+        os._exit(0)
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "True True\n", done.stderr[-3000:]

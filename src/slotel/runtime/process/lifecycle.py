@@ -7,6 +7,7 @@ callback for each phase that its row of `TABLE` describes.
 from __future__ import annotations
 
 import atexit
+import concurrent.futures.thread  # noqa: F401 its fork hooks hold a plain lock: registered first, it is taken last
 import os
 import threading
 import weakref
@@ -167,7 +168,7 @@ class ProcessLifecycle:
                 added = _Registered(number, component, _reference(callback))
                 alive = [each for each in self._registered[phase] if each.call() is not None]
                 self._registered[phase] = tuple(sorted((*alive, added), key=lambda each: each.number))
-            self._hook()
+            self.hook()
 
     def run(self, phase: str) -> None:
         """Call every callback of a phase, even if others fail."""
@@ -194,8 +195,11 @@ class ProcessLifecycle:
         """Run the phase `before_child_exit`."""
         self.run("before_child_exit")
 
-    def _hook(self) -> None:
-        """Register with the interpreter, once."""
+    def hook(self) -> None:
+        """Register with the interpreter, once.
+
+        Before the SDK does: its fork hooks run code in the child, which may wait for a lock that is made anew here.
+        """
         if self._hooked:
             return
         self._hooked = True

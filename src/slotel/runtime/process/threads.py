@@ -128,6 +128,7 @@ class ForkSafeThread:
 
     def _begin(self) -> None:
         self._lock = threading.RLock()
+        self._leaving = threading.RLock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -158,15 +159,27 @@ class ForkSafeThread:
             self._stop.set()
             self._interrupt()
             thread.join(_JOIN)
+            if thread.is_alive():
+                return False
             self._thread = None
-            return not thread.is_alive()
+            return True
 
     def resume(self) -> None:
-        """Start the thread again, unless it runs or `stop` was called."""
-        with self._lock:
-            if self._wanted and self._thread is None:
+        """Start the thread again, unless it runs or `stop` was called. One that has not stopped in time goes on."""
+        with self._lock, self._leaving:
+            if self._wanted and self._thread is not None:
+                self._stop.clear()
+            elif self._wanted:
                 self._stop = threading.Event()
-                self._thread = start_daemon(self._name, self._run, self._stop)
+                self._thread = start_daemon(self._name, self._work, self._stop)
+
+    def _work(self, stop: threading.Event) -> None:
+        while True:
+            self._run(stop)
+            with self._leaving:
+                if stop.is_set():
+                    self._thread = None
+                    return
 
     def resume_in_child(self) -> None:
         """Start a thread in a forked child, which has none of its parent's threads."""

@@ -14,6 +14,7 @@ from slotel.config.problem import variable
 from slotel.config.service import Service
 from slotel.runtime.logs import LOG, report
 from slotel.runtime.setup.exporters import usable_exporters
+from slotel.runtime.upstream.otel.metrics import make_locks_reentrant
 from slotel.version import __version__
 
 
@@ -38,6 +39,7 @@ def tracer_provider(
     Args:
         configure_sdk: sets up the SDK; default: as `opentelemetry-instrument` does.
     """
+    make_locks_reentrant()
     standing = trace.get_tracer_provider()
     if isinstance(standing, TracerProvider):
         return standing

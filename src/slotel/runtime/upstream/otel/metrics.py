@@ -84,6 +84,23 @@ _EXPORT_LOCK: Final = Probe(
     without="a child whose parent was exporting when it forked exports nothing by OTLP",
 )  # fmt: skip
 
+_LOCKS: Final = tuple(
+    Probe(
+        f"opentelemetry.sdk.metrics._internal.{module}", "Lock",
+        why="a signal handler or a finalizer that records a metric may have interrupted the recording of one",
+        without="an app that records metrics in signal handlers or finalizers may hang in the SDK's lock",
+    )
+    for module in ("_view_instrument_match", "aggregation", "exemplar.exemplar_reservoir")
+)  # fmt: skip
+"""What an SDK's instrument waits for at each measurement; none of it runs foreign code while it holds one."""
+
+
+def make_locks_reentrant() -> None:
+    """Give the instruments that are made from now on locks that the thread which holds them can take again."""
+    for probe in _LOCKS:
+        if probe.load() is not None:
+            probe.put(probe.owner(), threading.RLock)
+
 
 def readers_of(provider: MeterProvider) -> list[MetricReader]:
     """Return the metric readers of a provider."""
