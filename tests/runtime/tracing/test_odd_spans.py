@@ -96,6 +96,24 @@ def test_odd_spans_are_counted_and_spoil_nothing_for_the_next():
     assert len(exported.get_finished_spans()) == len(ended.get_finished_spans())
 
 
+class Status(int, enum.Enum):
+    """As `http.HTTPStatus` of Python 3.10: its text is its name."""
+
+    NOT_FOUND = 404
+
+
+def test_a_status_that_is_a_member_of_an_enumeration_is_counted_by_its_number():
+    provider = TracerProvider(shutdown_on_exit=False)
+    runtime = runtime_around(provider)
+    for name in ("http.response.status_code", "http.status_code"):
+        with provider.get_tracer("t").start_as_current_span(
+            "GET", kind=SpanKind.SERVER, attributes={name: Status.NOT_FOUND}
+        ):
+            pass
+    (calls,) = (each for each in runtime.store.snapshot() if each.name == "traces_span_metrics_calls")
+    assert {labels[5]: row[0] for labels, row in calls.series.items()} == {"404": 2}
+
+
 class UnspeakableError(Exception):
     def __str__(self):
         raise ValueError("str")

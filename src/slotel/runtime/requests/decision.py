@@ -332,9 +332,9 @@ def _is_of(span: ReadableSpan, instrumentations: frozenset[str]) -> bool:
 def http_status(attributes: Mapping[str, Any]) -> int | None:
     """Return the status code of an HTTP span's response; None if it has none."""
     value = attributes.get("http.response.status_code") or attributes.get("http.status_code")
-    if isinstance(value, int):
-        return value
-    return int(value) if isinstance(value, str) and value.isdigit() else None
+    if isinstance(value, int) or (isinstance(value, str) and value.isdigit()):
+        return int(value)  # a member of HTTPStatus may have its name as its text
+    return None
 
 
 _CODE_ATTRIBUTES: Final = ("rpc.grpc.status_code", "rpc.response.status_code", "rpc.status_code")

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
-from slotel.runtime.requests.decision import rpc_code
+from slotel.runtime.requests.decision import http_status, rpc_code
 from slotel.runtime.requests.outcomes import JOB_STATE, RPC_CODES, SUCCEEDED, OutcomeRow
 
 MAX_OP: Final = 128
@@ -249,9 +249,9 @@ def _http(span: ReadableSpan, attributes: Mapping[str, Any], method: str, is_roo
     kind = span.kind
     op = "http.server" if kind is _SERVER else "http.client" if kind is _CLIENT else "http"
     data: dict[str, Any] = {"http.request.method": method}
-    code = attributes.get("http.response.status_code") or attributes.get("http.status_code")
+    code = http_status(attributes)
     status = _status(span)
-    if isinstance(code, int) and code > 0:
+    if code is not None and code > 0:
         data["http.response.status_code"] = code
         answered = http_status_name(code)
         # an exception after the start of the response is an error, whatever the status code
