@@ -127,13 +127,21 @@ def main() -> int:
     """Run the sets and print a table; return 1 if one failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--sets", default=os.environ.get("SETS", ""), help="comma-separated; `python` is every interpreter"
+        "--sets",
+        default=os.environ.get("SETS", ""),
+        help="comma-separated; `python` is every interpreter, `python3.13` one",
     )
     options, arguments = parser.parse_known_args()
-    wanted = [name for name in options.sets.replace(",", " ").split() if name]
-    chosen = [each for each in SETS if not wanted or each.name in wanted]
-    if not wanted or "python" in wanted:
-        chosen += list(interpreters()) or [Set(f"python{sys.version_info.major}.{sys.version_info.minor}")]
+    wanted = set(options.sets.replace(",", " ").split())
+    pythons = list(interpreters()) or [Set(f"python{sys.version_info.major}.{sys.version_info.minor}")]
+    names = {each.name: each for each in (*SETS, *pythons)}
+    if unknown := wanted - {*names, "python"}:
+        parser.error(f"unknown sets: {', '.join(sorted(unknown))}; here are {', '.join(names)}")
+    chosen = [
+        each
+        for each in names.values()
+        if not wanted or each.name in wanted or (each in pythons and "python" in wanted)
+    ]
     HERE.mkdir(parents=True, exist_ok=True)
     failed = False
     print("| set | result |\n| --- | --- |", flush=True)
