@@ -72,10 +72,11 @@ class Assembly:
         if lost := trace.take_lost():
             self._dropped("spans", "overloaded", lost)
         children = self._children(ended.local_root.tags, spans)
-        segment = self._segment(ended.local_root, root, children[:MAX_SPANS], trace)
-        segment = segment._replace(weighs_once=trace.kept is not None or self._is_kept_anyway(ended, spans))
+        weighs_once = trace.kept is not None or self._is_kept_anyway(ended, spans)
+        segment = self._segment(ended.local_root, root, children[:MAX_SPANS], trace, weighs_once)
         yield from self._envelopes(segment, trace, ended.said)
-        yield from self._continuations(segment, children[MAX_SPANS:], trace, ended.said)
+        if len(children) > MAX_SPANS:
+            yield from self._continuations(segment, children[MAX_SPANS:], trace, ended.said)
 
     def part(self, part: PartialTrace, spans: Sequence[ReadableSpan]) -> Iterator[bytes]:
         """Yield the envelopes of ended spans whose root is still open: continuations that point to it."""
@@ -121,10 +122,15 @@ class Assembly:
         return _without_drivers(children) if any(map(_is_of_sqlalchemy, children)) else children
 
     def _segment(
-        self, local_root: LocalRoot, root: RedactedSpan, children: Sequence[RedactedSpan], trace: Trace
+        self,
+        local_root: LocalRoot,
+        root: RedactedSpan,
+        children: Sequence[RedactedSpan],
+        trace: Trace,
+        weighs_once: bool = False,
     ) -> Segment:
         row = row_of_root(root.span, local_root)
-        return Segment(root, children, self._enforcer.tags_of(root), trace.kept, row=row)
+        return Segment(root, children, self._enforcer.tags_of(root), trace.kept, None, row, weighs_once)
 
     def _is_kept_anyway(self, ended: EndedTrace, spans: Iterable[ReadableSpan]) -> bool:
         """Whether a sampled trace would be sent at any sampling rate: Sentry must then not extrapolate it."""
