@@ -42,25 +42,17 @@ _READ_OF_WSGI: Final = {"HTTP_" + name.upper().replace("-", "_"): name for name 
 _DEFAULT_FIELDS: Final = {"traceparent", "tracestate", "baggage"}
 
 
-class _PercentSetter(Setter[Any]):
-    """Writes a header with spaces as `%20`: OpenTelemetry writes `+`, which only HTML forms read as a space."""
-
-    def __init__(self, setter: Setter[Any]) -> None:
-        self._setter = setter
-
-    def set(self, carrier: Any, key: str, value: str) -> None:
-        """Write it."""
-        self._setter.set(carrier, key, value.replace("+", "%20"))
-
-
 class _Baggage(W3CBaggagePropagator):
-    """Baggage as its specification encodes it: sentry-sdk reads `GET+/` as it is written."""
+    """Baggage with spaces as `%20`: OpenTelemetry writes `+`, which only HTML forms read as a space."""
 
     def inject(
         self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
     ) -> None:
         """Write the header."""
-        super().inject(carrier, context, _PercentSetter(setter))
+        written: dict[str, str] = {}
+        super().inject(written, context)
+        for key, value in written.items():
+            setter.set(carrier, key, value.replace("+", "%20"))
 
 
 _BAGGAGE: Final = _Baggage()

@@ -136,10 +136,6 @@ class SentryConnection:
             }
         )
 
-    def flush(self, timeout: float = 2.0) -> None:
-        """Send what is pending, within `timeout` seconds."""
-        self.client.flush(timeout=timeout)
-
 
 def init_options(settings: SentrySettings) -> dict[str, Any]:
     """Return the options of `sentry_sdk.init` that the mode needs."""

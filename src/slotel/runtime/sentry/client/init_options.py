@@ -26,15 +26,11 @@ def integrations() -> list[Any]:
     """Return the integrations of slotel's own client: for errors of the process, the log and the frameworks."""
     return [
         ArgvIntegration(),
-        AtexitIntegration(callback=_quietly),
+        AtexitIntegration(callback=lambda _pending, _timeout: None),  # prints nothing at an exit
         ExcepthookIntegration(),
         ThreadingIntegration(),
         *framework_integrations(),
     ]
-
-
-def _quietly(pending: int, timeout: float) -> None:
-    """Print nothing to standard error when the process ends."""
 
 
 def is_for_spotlight_alone(positional: tuple[Any, ...], options: Mapping[str, Any]) -> bool:

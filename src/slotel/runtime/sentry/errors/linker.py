@@ -54,11 +54,6 @@ from slotel.runtime.upstream.otel.reading import UNSET
 from slotel.runtime.upstream.sentry.events import given_tags, name_given_to_event
 from slotel.runtime.upstream.sentry.scope import CURRENT, ISOLATION, fork_when_used
 
-Tags = Callable[[Mapping[str, Any], Mapping[str, str]], "dict[str, str]"]
-"""Gives the enforced tags of attributes and custom tags: `Enforcer.tags`."""
-
-Sampling = Callable[[SpanContext], Mapping[str, str]]
-
 _tuple: Final = tuple.__new__  # a named tuple's own is a call more
 DUPLICATE_WINDOW: Final = 5.0
 """Seconds within which repeated reports of an exception without a trace are one occurrence."""
@@ -82,7 +77,7 @@ class ErrorEventLinker(Sink):
     """Knows the span of each exception, and the exception of each event.
 
     Args:
-        tags: returns the enforced tags.
+        tags: returns the enforced tags of attributes and custom tags: `Enforcer.tags`.
         sampling: returns the dynamic sampling context of a span's trace.
         holds_calls: keep the ended spans of unsampled traces for breadcrumbs, because no other sink does.
     """
@@ -92,8 +87,8 @@ class ErrorEventLinker(Sink):
     def __init__(
         self,
         open_spans: OpenSpans,
-        tags: Tags,
-        sampling: Sampling = lambda _: {},
+        tags: Callable[[Mapping[str, Any], Mapping[str, str]], dict[str, str]],
+        sampling: Callable[[SpanContext], Mapping[str, str]] = lambda _: {},
         *,
         native_names: bool = False,
         holds_calls: bool = False,

@@ -69,8 +69,7 @@ class Assembly:
         if self._is_own(ended.root, root.attributes):
             return
         trace: Trace = ended.local_root.state
-        if lost := trace.take_lost():
-            self._dropped("spans", "overloaded", lost)
+        trace.count_lost(self._dropped)
         children = self._children(ended.local_root.tags, spans)
         weighs_once = trace.kept is not None or self._is_kept_anyway(ended, spans)
         segment = self._segment(ended.local_root, root, children[:MAX_SPANS], trace, weighs_once)

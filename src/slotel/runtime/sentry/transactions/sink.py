@@ -229,7 +229,7 @@ class TransactionsSink(Sink):
 
     def _lose(self, local_root: LocalRoot, trace: Trace) -> None:
         self._dropped("traces", "shutdown" if self._closed else "overloaded", 1)
-        self._count_lost(trace)
+        trace.count_lost(self._dropped)
         self._let_go(local_root)
         if not self._closed:
             self._release(1)
@@ -242,10 +242,6 @@ class TransactionsSink(Sink):
             local_root.spans = []
             self._release(count)
         return count
-
-    def _count_lost(self, trace: Trace) -> None:
-        if lost := trace.take_lost():
-            self._dropped("spans", "overloaded", lost)
 
     def _late(self, span: ReadableSpan, local_root: LocalRoot | None) -> None:
         if self._closed:
@@ -327,9 +323,9 @@ class TransactionsSink(Sink):
             trace: Trace = local_root.state
             spans, local_root.spans = local_root.spans, []
             if trace.is_sent:
-                self._count_lost(trace)
-            if trace.is_sent and spans:
-                self._worker.parts.append(_part(local_root, spans, trace))
+                trace.count_lost(self._dropped)
+                if spans:
+                    self._worker.parts.append(_part(local_root, spans, trace))
         self._worker.flush(EXIT.deadline(self._flush_time))
         self._worker.stop()
 

@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from sentry_sdk.scope import Scope
 
 from slotel.runtime.requests.local_roots import LocalRoot
+from slotel.runtime.sentry.protocols import Dropped
 from slotel.runtime.sentry.transactions.names import Name
 from slotel.runtime.upstream.sentry.profiles import TransactionProfile
 from slotel.runtime.upstream.sentry.scope import UnusedScope, snapshot_of
@@ -89,10 +90,11 @@ class Trace:
         thread = self.thread
         return {} if thread is None else {"thread.id": str(thread.ident), "thread.name": thread.name}
 
-    def take_lost(self) -> int:
-        """Return how many spans were not buffered, and reset the number: the caller counts them."""
-        lost, self.lost = self.lost, 0
-        return lost
+    def count_lost(self, dropped: Dropped) -> None:
+        """Count the spans that were not buffered as dropped, once."""
+        if self.lost:
+            lost, self.lost = self.lost, 0
+            dropped("spans", "overloaded", lost)
 
 
 @dataclass(slots=True)

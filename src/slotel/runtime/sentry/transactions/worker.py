@@ -221,14 +221,11 @@ class Worker:
         return late
 
     def _refuse(self, ready: list[EndedTrace], parts: list[PartialTrace], late: list[LateSpan]) -> None:
-        lost = 0
         for each in ready:
             each.local_root.state.built = True
-            lost += each.local_root.state.take_lost()
+            each.local_root.state.count_lost(self._dropped)
             self._release(len(each.local_root.spans) + 1)
             each.local_root.spans = []
-        if lost:
-            self._dropped("spans", "overloaded", lost)
         if ready:
             UNSENT.add("traces", -len(ready))
             self._sender.lost("traces", "rate_limited", len(ready))

@@ -88,18 +88,8 @@ def name_of_function(function: Any) -> str | None:
     return None if name is None else name(function)
 
 
-_AS_IN_TRANSACTIONS: Final = {"code.line.number": "code.lineno", "code.file.path": "code.filepath"}
+_RENAMED: Final = {"code.line.number": "code.lineno", "code.file.path": "code.filepath"}
 """Name of a streamed span's attribute → name of the same in a transaction."""
-
-
-class _Attributes:
-    """Collects the attributes that sentry-sdk sets on a streamed span."""
-
-    def __init__(self, put: Callable[[str, Any], object]) -> None:
-        self._put = put
-
-    def set_attribute(self, name: str, value: Any) -> None:
-        self._put(_AS_IN_TRANSACTIONS.get(name, name), value)
 
 
 def add_source(put: Callable[[str, Any], object], options: Mapping[str, Any]) -> None:
@@ -112,7 +102,9 @@ def add_source(put: Callable[[str, Any], object], options: Mapping[str, Any]) ->
     find = _SOURCE.load()
     if find is not None:
         named = {name: options.get(name) for name in ("project_root", "in_app_include", "in_app_exclude")}
-        find(_Attributes(put), **named)
+        find(
+            SimpleNamespace(set_attribute=lambda key, value: put(_RENAMED.get(key, str(key)), value)), **named
+        )
 
 
 def add_breadcrumb_of(op: str, description: str, data: Mapping[str, Any]) -> None:
