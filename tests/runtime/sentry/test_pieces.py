@@ -63,13 +63,15 @@ def test_the_examples_in_the_docstrings_are_true(name):
     ],
 )
 def test_a_limit_holds_for_its_category_and_its_time(status, limits, retry_after, pause):
-    limited = RateLimits(clock=lambda: 0.0, wall=lambda: 0.0)
+    limited = RateLimits()
+    limited.clock = limited.wall = lambda: 0.0
     limited.learn(status, limits, retry_after)
     assert limited.pause("transaction") == pause
 
 
 def test_each_category_has_its_own_limit_and_one_without_a_category_holds_for_all():
-    limited = RateLimits(clock=lambda: 0.0)
+    limited = RateLimits()
+    limited.clock = lambda: 0.0
     limited.learn(200, "5:error;session:key", None)
     assert [limited.pause(each) for each in ("error", "session", "transaction")] == [5.0, 5.0, 0.0]
     limited.learn(429, None, "2")
@@ -78,7 +80,8 @@ def test_each_category_has_its_own_limit_and_one_without_a_category_holds_for_al
 
 def test_a_later_shorter_limit_does_not_end_an_earlier_one():
     now = [0.0]
-    limited = RateLimits(clock=lambda: now[0])
+    limited = RateLimits()
+    limited.clock = lambda: now[0]
     limited.learn(429, None, "30")
     limited.learn(200, "1:transaction:key", None)
     now[0] = 29.0

@@ -92,7 +92,7 @@ class OtelSpan:
         names_events: bool = False,
         parent_context: Context | None = None,
     ) -> None:
-        self._span = span
+        self.span = span
         self._names_events = names_events
         self._open_spans = open_spans
         self._came_in = parent_context
@@ -100,21 +100,16 @@ class OtelSpan:
 
     def __eq__(self, other: object) -> bool:
         """Return whether it is the same span: each call that asks for the current span gets a new object."""
-        return isinstance(other, OtelSpan) and other.span is self._span
+        return isinstance(other, OtelSpan) and other.span is self.span
 
     def __hash__(self) -> int:
         """Return the hash of the span."""
-        return hash(self._span)
+        return hash(self.span)
 
     def __repr__(self) -> str:
         """Return the text of it in the variables of an error event."""
         kind = type(self).__name__
         return f"<{kind}(op={self.op!r}, name={self.name!r}, trace_id={self.trace_id!r}, span_id={self.span_id!r})>"
-
-    @property
-    def span(self) -> Span:
-        """OpenTelemetry's span."""
-        return self._span
 
     # -- lifetime --------------------------------------------------------------------------------------------
 
@@ -128,10 +123,10 @@ class OtelSpan:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         """End it; an exception marks it failed."""
         if isinstance(error, Exception):
-            record(self._span, error)
-            self._span.set_status(failed_by(error))
+            record(self.span, error)
+            self.span.set_status(failed_by(error))
             if STATUS in self._attributes():  # what was said before is over
-                self._span.set_attribute(STATUS, "internal_error")
+                self.span.set_attribute(STATUS, "internal_error")
         self.finish()
 
     def finish(self, scope: Any = None, end_timestamp: float | datetime | None = None) -> str | None:
@@ -151,7 +146,7 @@ class OtelSpan:
             said = self._attributes()
             data = {name: value for name, value in said.items() if not name.startswith("sentry.")}
             add_breadcrumb_of(op, str(said.get(DESCRIPTION) or self.name), data)
-        self._span.end(nanoseconds_of(end_timestamp))
+        self.span.end(nanoseconds_of(end_timestamp))
         return None
 
     def end(self, end_timestamp: float | datetime | None = None) -> None:
@@ -179,8 +174,8 @@ class OtelSpan:
             names = self._attributes().get(JSON)
             names = names if isinstance(names, tuple) else ()
             is_new = key not in names and len(names) < _MOST_KEPT
-            self._span.set_attribute(JSON, (*names, key) if is_new else names)
-        self._span.set_attribute(key, plain)
+            self.span.set_attribute(JSON, (*names, key) if is_new else names)
+        self.span.set_attribute(key, plain)
 
     set_data = set_attribute
 
@@ -220,39 +215,39 @@ class OtelSpan:
         before = mapping_of(self._attributes().get(attribute))
         is_full = key not in before and len(before) >= _MOST_KEPT
         text = as_json(before if is_full else {**before, key: value})  # set again it is the last to give way
-        self._span.set_attribute(attribute, text)
-        if self._span.is_recording() and self._attributes().get(attribute) != text:
-            self._span.set_attribute(attribute, as_json(before))
+        self.span.set_attribute(attribute, text)
+        if self.span.is_recording() and self._attributes().get(attribute) != text:
+            self.span.set_attribute(attribute, as_json(before))
 
     def set_status(self, status: Any) -> None:
         """Set Sentry's status: `ok`, or a name of a gRPC status, as `not_found`."""
         text = str(getattr(status, "value", status))
-        self._span.set_attribute(STATUS, text)
-        self._span.set_status(Status(StatusCode.OK if text == "ok" else StatusCode.ERROR))
+        self.span.set_attribute(STATUS, text)
+        self.span.set_status(Status(StatusCode.OK if text == "ok" else StatusCode.ERROR))
 
     def set_http_status(self, http_status: int) -> None:
         """Set the status code of a response, and Sentry's status for it; from 400 on the span is failed."""
-        self._span.set_attribute("http.response.status_code", http_status)
-        self._span.set_attribute(STATUS, http_status_name(http_status))
+        self.span.set_attribute("http.response.status_code", http_status)
+        self.span.set_attribute(STATUS, http_status_name(http_status))
         if http_status >= _CLIENT_ERROR:
-            self._span.set_status(Status(StatusCode.ERROR))
+            self.span.set_status(Status(StatusCode.ERROR))
 
     # -- what it is ------------------------------------------------------------------------------------------
 
     @property
     def trace_id(self) -> str:
         """32 hexadecimal digits."""
-        return format_trace_id(self._span.get_span_context().trace_id)
+        return format_trace_id(self.span.get_span_context().trace_id)
 
     @property
     def span_id(self) -> str:
         """16 hexadecimal digits."""
-        return format_span_id(self._span.get_span_context().span_id)
+        return format_span_id(self.span.get_span_context().span_id)
 
     @property
     def parent_span_id(self) -> str | None:
         """16 hexadecimal digits, or None."""
-        parent = getattr(self._span, "parent", None)
+        parent = getattr(self.span, "parent", None)
         return format_span_id(parent.span_id) if parent is not None else None
 
     @property
@@ -269,17 +264,17 @@ class OtelSpan:
     @property
     def start_timestamp(self) -> datetime | None:
         """When it began."""
-        return as_datetime(getattr(self._span, "start_time", None))
+        return as_datetime(getattr(self.span, "start_time", None))
 
     @property
     def timestamp(self) -> datetime | None:
         """When it ended; None before."""
-        return as_datetime(getattr(self._span, "end_time", None))
+        return as_datetime(getattr(self.span, "end_time", None))
 
     @property
     def sampled(self) -> bool:
         """Whether it is sampled, and so exported."""
-        return bool(self._span.get_span_context().trace_flags.sampled)
+        return bool(self.span.get_span_context().trace_flags.sampled)
 
     @sampled.setter
     def sampled(self, sampled: Any) -> None:
@@ -288,15 +283,15 @@ class OtelSpan:
     @property
     def name(self) -> str:
         """The name of its transaction, where the app has named that; else the span's."""
-        return str(self._attributes().get(TRANSACTION) or getattr(self._span, "name", ""))
+        return str(self._attributes().get(TRANSACTION) or getattr(self.span, "name", ""))
 
     @name.setter
     def name(self, name: str) -> None:
         """Name it; of a request or a job its transaction alone, since metrics need names that have a bound."""
-        if self._is_root() and getattr(self._span, "kind", None) in REQUEST_KINDS:
+        if self._is_root() and getattr(self.span, "kind", None) in REQUEST_KINDS:
             self.set_attribute(TRANSACTION, name)
         else:
-            self._span.update_name(name)
+            self.span.update_name(name)
 
     @property
     def description(self) -> str:
@@ -309,7 +304,7 @@ class OtelSpan:
         if self._is_root():
             self.set_attribute(DESCRIPTION, description)
         else:
-            self._span.update_name(description)
+            self.span.update_name(description)
 
     origin = ORIGIN
 
@@ -344,9 +339,7 @@ class OtelSpan:
     def containing_transaction(self) -> OtelSpan:
         """The span that its transaction is made of."""
         opened = self._local_root()
-        return (
-            self if opened is None or opened.span is self._span else OtelSpan(opened.span, self._open_spans)
-        )
+        return self if opened is None or opened.span is self.span else OtelSpan(opened.span, self._open_spans)
 
     root_span = containing_transaction
 
@@ -418,10 +411,10 @@ class OtelSpan:
 
     def _is_root(self) -> bool:
         local_root = self._local_root()
-        return local_root is not None and local_root.span is self._span
+        return local_root is not None and local_root.span is self.span
 
     def _remote_parent(self) -> SpanContext | None:
-        parent = getattr(self._span, "parent", None)
+        parent = getattr(self.span, "parent", None)
         return parent if parent is not None and parent.is_remote else None
 
     def _within(self) -> Context:
@@ -430,10 +423,10 @@ class OtelSpan:
         if self._came_in is not None:
             for key, value in baggage.get_all(self._came_in).items():
                 context = baggage.set_baggage(key, value, context)
-        return trace.set_span_in_context(self._span, context)
+        return trace.set_span_in_context(self.span, context)
 
     def _local_root(self) -> LocalRoot | None:
-        return self._open_spans.of(self._span.get_span_context().span_id) if self._open_spans else None
+        return self._open_spans.of(self.span.get_span_context().span_id) if self._open_spans else None
 
     def _headers(self) -> dict[str, str]:
         carrier: dict[str, str] = {}
@@ -442,7 +435,7 @@ class OtelSpan:
         return carrier
 
     def _attributes(self) -> Mapping[str, Any]:
-        return getattr(self._span, "attributes", None) or {}
+        return getattr(self.span, "attributes", None) or {}
 
 
 def start(

@@ -77,7 +77,7 @@ class StreamedOtelSpan(OtelSpan):
     def finish(self, scope: Any = None, end_timestamp: float | datetime | None = None) -> str | None:
         """End it. Where another span has become the current one, that stays."""
         if self.end_timestamp is None:
-            if trace.get_current_span() is not self._span:
+            if trace.get_current_span() is not self.span:
                 self._token = None
             super().finish(scope, end_timestamp)
             self.end_timestamp = self.timestamp
@@ -96,14 +96,14 @@ class StreamedOtelSpan(OtelSpan):
     @property
     def status(self) -> str:
         """`ok` or `error`."""
-        status = getattr(self._span, "status", None)
+        status = getattr(self.span, "status", None)
         return "error" if status is not None and status.status_code is StatusCode.ERROR else "ok"
 
     @status.setter
     def status(self, status: Any) -> None:
         text = getattr(status, "value", status)
         if text in ("ok", "error"):
-            self._span.set_status(Status(StatusCode.OK if text == "ok" else StatusCode.ERROR))
+            self.span.set_status(Status(StatusCode.OK if text == "ok" else StatusCode.ERROR))
 
 
 def install(open_spans: OpenSpans) -> None:

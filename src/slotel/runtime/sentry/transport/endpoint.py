@@ -50,48 +50,33 @@ class Endpoint:
     Args:
         options: of the Sentry client: http_proxy, https_proxy, proxy_headers, ca_certs, cert_file, key_file,
             keep_alive, socket_options.
+
+    Attributes:
+        host: host and port, as a URL names them.
+        answers_from: the sender of responses: the host, or the proxy that forwards the requests without a tunnel.
+        public_key: the DSN's key; it identifies the project, and is sent with every request.
+        org_id: the organization, by the client's option or the DSN's host.
+        is_usable: whether the named proxy, if there is one, can be used.
     """
 
     def __init__(self, dsn: str, options: Mapping[str, Any]) -> None:
         self._dsn = Dsn(dsn)
         self._options = options
+        self.host = self.answers_from = host_of(self._dsn)
+        self.public_key = str(self._dsn.public_key)
+        self.org_id = str(options["org_id"]) if options.get("org_id") is not None else self._dsn.org_id
         self._path = f"{self._dsn.path}api/{self._dsn.project_id}{_ENVELOPE}"
-        self._proxy = named_proxy(self._dsn.scheme, self._dsn.host, options)
+        self._proxy = proxy = named_proxy(self._dsn.scheme, self._dsn.host, options)
         self._headers = self._common_headers()
         self._heads = [self._head(more) for more in ("", "Content-Encoding: gzip\r\n")]
         self._pool: urllib3.HTTPConnectionPool | urllib3.ProxyManager | None = None
         self._kept_alive: KeptAlive | None = None
-        self._fault = proxy_fault(self._proxy) if self._proxy else None
+        self._fault = proxy_fault(proxy) if proxy else None
+        self.is_usable = self._fault is None
         if self._fault is not None:
             LOG.error("nothing can be sent to Sentry: %s", self._fault)
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether the named proxy, if there is one, can be used."""
-        return self._fault is None
-
-    @property
-    def host(self) -> str:
-        """Host and port, as a URL names them."""
-        return host_of(self._dsn)
-
-    @property
-    def answers_from(self) -> str:
-        """The sender of responses: the host, or the proxy that forwards the requests without a tunnel."""
-        if self._proxy is None or self._dsn.scheme == "https" or self._proxy.startswith("socks"):
-            return self.host
-        return f"{self.host}, through the proxy {_without_password(self._proxy)}"
-
-    @property
-    def public_key(self) -> str:
-        """The DSN's key; it identifies the project, and is sent with every request."""
-        return str(self._dsn.public_key)
-
-    @property
-    def org_id(self) -> str | None:
-        """The organization, by the client's option or the DSN's host."""
-        said = self._options.get("org_id")
-        return self._dsn.org_id if said is None else str(said)
+        elif proxy and self._dsn.scheme != "https" and not proxy.startswith("socks"):
+            self.answers_from = f"{self.host}, through the proxy {_without_password(proxy)}"
 
     def post(self, body: bytes, *, gzipped: bool, timeout: float) -> Answer:
         """Send one envelope and return the answer to it.

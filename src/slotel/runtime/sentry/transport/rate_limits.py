@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -17,17 +16,11 @@ _ALL: Final = ""
 
 
 class RateLimits:
-    """The time until which items of each category must not be sent.
+    """The time until which items of each category must not be sent."""
 
-    Args:
-        clock: monotonic seconds. wall: seconds since 1970, for a Retry-After that is a date.
-    """
+    clock, wall = staticmethod(time.monotonic), staticmethod(time.time)
 
-    def __init__(
-        self, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
-    ) -> None:
-        self._clock = clock
-        self._wall = wall
+    def __init__(self) -> None:
         self._until: dict[str, float] = {}
 
     def pause(self, category: str) -> float:
@@ -35,12 +28,13 @@ class RateLimits:
         if not self._until:
             return 0.0
         until = max(self._until.get(category, 0.0), self._until.get(_ALL, 0.0))
-        return max(0.0, until - self._clock())
+        return max(0.0, until - self.clock())
 
     def learn(self, status: int, limits: str | None, retry_after: str | None) -> None:
         """Update the limits from a response of any status.
 
-        >>> limited = RateLimits(clock=lambda: 0.0)
+        >>> limited = RateLimits()
+        >>> limited.clock = lambda: 0.0
         >>> limited.learn(200, "10:error:organization, 30:transaction;span:key", None)
         >>> limited.pause("error"), limited.pause("transaction"), limited.pause("session")
         (10.0, 30.0, 0.0)
@@ -57,7 +51,7 @@ class RateLimits:
             self._stop(_ALL, DEFAULT_PAUSE if asked is None else asked)
 
     def _stop(self, category: str, seconds: float) -> None:
-        until = self._clock() + min(max(seconds, 0.0), LONGEST_PAUSE)
+        until = self.clock() + min(max(seconds, 0.0), LONGEST_PAUSE)
         self._until[category] = max(self._until.get(category, 0.0), until)
 
     def _retry_after(self, text: str) -> float | None:
@@ -65,7 +59,7 @@ class RateLimits:
         if seconds is not None:
             return seconds
         try:
-            left = parsedate_to_datetime(text).timestamp() - self._wall()
+            left = parsedate_to_datetime(text).timestamp() - self.wall()
         except (ValueError, TypeError):
             return None
         return left if left > 0 else None  # a clock is wrong, here or there

@@ -148,20 +148,15 @@ def defer_serializing(may: Callable[[Any], bool]) -> None:
     """
     client: Any = _CLIENT.of(sentry_client)
     places = (
-        (_PREPARE, client, _prepare),
-        (_IN_APP, sentry_client, _in_app),
-        (_SCRUB, EventScrubber, _scrub),
-        (_SERIALIZE, sentry_client, _serialize),
+        (_PREPARE, client),
+        (_IN_APP, sentry_client),
+        (_SCRUB, EventScrubber),
+        (_SERIALIZE, sentry_client),
     )
-    if client is None or any(probe.of(owner) is None for probe, owner, _ in places):
+    if client is None or any(probe.of(owner) is None for probe, owner in places):
         return
-    hooks = _Hooks(*(unwrapped(probe.of(owner)) for probe, owner, _ in places))
-    for probe, owner, replace in places:
-        replacement = replace(hooks, may)
-        probe.wrap(owner, lambda _original, new=replacement: new)  # type: ignore[misc]  # bound now
+    hooks = _Hooks(*(unwrapped(probe.of(owner)) for probe, owner in places))
 
-
-def _prepare(hooks: _Hooks, may: Callable[[Any], bool]) -> Callable[..., Any]:
     def prepare_event(client: Any, event: Any, *more: Any, **named: Any) -> Any:
         is_error = event.get("type") is None
         token = _PENDING.set(_Pending(hooks) if is_error and may(client) else None)
@@ -172,15 +167,6 @@ def _prepare(hooks: _Hooks, may: Callable[[Any], bool]) -> Callable[..., Any]:
             _NAMED.reset(token_of_name)
             _PENDING.reset(token)
 
-    return prepare_event
-
-
-def name_given_to_event() -> str | None:
-    """Return the transaction that the app itself wrote into the event that is being prepared, or None."""
-    return _NAMED.get()
-
-
-def _in_app(hooks: _Hooks, _: Any) -> Callable[..., Any]:
     def handle_in_app(event: Any, *options: Any, **named: Any) -> Any:
         pending = _PENDING.get()
         if pending is None or named:
@@ -188,25 +174,15 @@ def _in_app(hooks: _Hooks, _: Any) -> Callable[..., Any]:
         pending.in_app = options
         return event
 
-    return handle_in_app
-
-
-def _scrub(hooks: _Hooks, _: Any) -> Callable[..., Any]:
-    prepare = hooks.prepare.__code__
-
     def scrub_event(scrubber: Any, event: Any) -> None:
         pending = _PENDING.get()
         known = type(scrubber) is EventScrubber and not getattr(scrubber, "recursive", True)
         caller = sys._getframe(1).f_code  # noqa: SLF001 public, if documented as CPython's
-        if pending is not None and known and caller is prepare:
+        if pending is not None and known and caller is hooks.prepare.__code__:
             pending.scrubber = scrubber
         else:
             hooks.scrub(scrubber, event)
 
-    return scrub_event
-
-
-def _serialize(hooks: _Hooks, _: Any) -> Callable[..., Any]:
     def serialize(event: Any, **options: Any) -> Any:
         pending = _PENDING.get()
         if pending is None:
@@ -217,7 +193,14 @@ def _serialize(hooks: _Hooks, _: Any) -> Callable[..., Any]:
         meta = done.pop("_meta", {})
         return UnserializedEvent(later, {**plain, **done}, meta, pending)
 
-    return serialize
+    replacements = (prepare_event, handle_in_app, scrub_event, serialize)
+    for (probe, owner), replacement in zip(places, replacements, strict=True):
+        probe.wrap(owner, lambda _original, new=replacement: new)  # type: ignore[misc]  # bound now
+
+
+def name_given_to_event() -> str | None:
+    """Return the transaction that the app itself wrote into the event that is being prepared, or None."""
+    return _NAMED.get()
 
 
 def settled(parts: Event) -> Event:
